@@ -1,0 +1,78 @@
+//! Buffers that return to their device when dropped.
+//!
+//! A training step asks for the same few hundred buffers each time. Fresh memory from the system costs a
+//! page fault for every 4 KiB on first touch (a quarter of a second for the gigabyte of a ResNet-50 step),
+//! so freed buffers are kept and handed out again.
+
+use aligned_vec::{AVec, ConstAlign, avec};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+/// Bytes of a cache line, and the width of the widest vector register.
+const ALIGN: usize = 64;
+/// Sizes are rounded up to this many bytes, so that nearly equal sizes share buffers.
+const GRAIN: usize = 4096;
+
+type Block = AVec<u8, ConstAlign<ALIGN>>;
+
+/// Host memory: free blocks by size.
+#[derive(Debug, Default)]
+pub struct CpuDevice {
+    free: Mutex<BTreeMap<usize, Vec<Block>>>,
+}
+
+/// A block of host memory, aligned to 64 bytes; goes back to its device's pool when dropped.
+#[derive(Debug)]
+pub struct CpuBuffer {
+    block: Option<Block>,
+    home: Weak<CpuDevice>,
+}
+
+impl CpuDevice {
+    /// A buffer of at least `bytes` bytes. Its content is whatever its last owner left (zero when fresh).
+    pub fn allocate(self: &Arc<Self>, bytes: usize) -> CpuBuffer {
+        let size = bytes.max(1).next_multiple_of(GRAIN);
+        let reused = {
+            let mut free = self.free.lock().expect("the pool's lock is never held across a panic");
+            // The smallest free block that fits without wasting more than half of itself.
+            let found = free.range(size..=size.saturating_mul(2)).next().map(|(&size, _)| size);
+            found.and_then(|found| {
+                let blocks = free.get_mut(&found)?;
+                let block = blocks.pop();
+                if blocks.is_empty() {
+                    free.remove(&found);
+                }
+                block
+            })
+        };
+        let block = reused.unwrap_or_else(|| avec![[ALIGN]| 0u8; size]);
+        CpuBuffer { block: Some(block), home: Arc::downgrade(self) }
+    }
+
+    /// Gives all free blocks back to the system, for example between training and evaluation.
+    pub fn trim(&self) {
+        self.free.lock().expect("the pool's lock is never held across a panic").clear();
+    }
+}
+
+impl CpuBuffer {
+    /// All bytes of the block, its rounding included.
+    pub fn bytes(&self) -> &[u8] {
+        self.block.as_deref().expect("a buffer holds its block until it is dropped")
+    }
+
+    /// All bytes of the block, to be written.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.block.as_deref_mut().expect("a buffer holds its block until it is dropped")
+    }
+}
+
+impl Drop for CpuBuffer {
+    fn drop(&mut self) {
+        if let (Some(block), Some(home)) = (self.block.take(), self.home.upgrade())
+            && let Ok(mut free) = home.free.lock()
+        {
+            free.entry(block.len()).or_default().push(block);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The one error type: every message is a single line that names the thing and the mend.
+
+use std::path::{Path, PathBuf};
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything a person, a file or a machine can get wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An operation was given shapes that do not fit together.
+    #[error("{op}: {detail}")]
+    Shape {
+        /// The operation's stem, as its file is called.
+        op: &'static str,
+        /// Which shapes, and what was expected.
+        detail: String,
+    },
+    /// The operating system refused something about a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+    /// An image file that cannot be read as one.
+    #[error("{}: {detail}", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A data set, folder or list that is not what it should be.
+    #[error("{0}")]
+    Data(String),
+    /// A configuration key or value.
+    #[error("config: {0}")]
+    Config(String),
+    /// A weights, feature or checkpoint file.
+    #[error("{}: {detail}", path.display())]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor, which shapes, what to do.
+        detail: String,
+    },
+    /// A run folder: it exists, it is missing, it belongs to another run.
+    #[error("{0}")]
+    Run(String),
+    /// Training left the numbers: NaN or infinity in a loss.
+    #[error("{0}")]
+    Diverged(String),
+    /// The device asked for is not there.
+    #[error("{0}")]
+    Device(String),
+}
+
+impl Error {
+    /// An operation's complaint about shapes.
+    pub fn shape(op: &'static str, detail: impl Into<String>) -> Self {
+        Error::Shape { op, detail: detail.into() }
+    }
+
+    /// An input/output error with the path it belongs to; use as `.map_err(Error::io(path))`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { path, source }
+    }
+
+    /// A weights, feature or checkpoint file's fault.
+    pub fn weights(path: impl AsRef<Path>, detail: impl Into<String>) -> Self {
+        Error::Weights { path: path.as_ref().to_path_buf(), detail: detail.into() }
+    }
+
+    /// An image file's fault.
+    pub fn image(path: impl AsRef<Path>, detail: impl Into<String>) -> Self {
+        Error::Image { path: path.as_ref().to_path_buf(), detail: detail.into() }
+    }
+}

@@ -1,0 +1,36 @@
+//! Person re-identification with the batch-contrastive loss, on a tensor engine written from scratch.
+//!
+//! # Reading order
+//!
+//! Follow one training step from the command line to the arithmetic and back:
+//!
+//! 1. [`config`]: every hyper-parameter once, with its unit, default and source.
+//! 2. [`data`]: image files become batches of normalised NHWC pixels.
+//! 3. [`model`]: ResNet and the two-branch head, a list of calls into [`ops`].
+//! 4. [`ops`]: one file an operation: maths, forward, backward, the CPU loops.
+//! 5. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
+//! 6. [`device`]: where buffers live and who multiplies matrices.
+//! 7. [`train`]: the step, the solver's loop, checkpoints and the log.
+//! 8. [`eval`]: features, distances, CMC and mAP.
+//!
+//! # The life of one step
+//!
+//! [`data`] hands over a batch `[m, H, W, 3]` and `m` labels. The model's forward pass calls operations
+//! with a [`tensor::Tape`]; each operation computes its value and leaves on the tape what its backward
+//! needs. The two losses end on the same tape. [`tensor::Tape::backward`] walks it once from the end and
+//! hands every operation a gradient *sink* for each of its inputs: the first writer overwrites, later
+//! writers add. [`ops::sgd`] then moves the weights and [`ops::center_step`] the class centers.
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod data;
+pub mod device;
+pub mod error;
+pub mod eval;
+pub mod model;
+pub mod ops;
+pub mod tensor;
+pub mod train;
+pub mod weights;
+
+pub use error::{Error, Result};

@@ -1,0 +1,10 @@
+//! The operations, one file each: maths and contract, forward, saved values and backward, the CPU's loops.
+//!
+//! The same stem names an operation in all its places: `src/ops/relu.rs`, `tests/ops/relu.rs`, and
+//! `cuda/relu.cu` once there is one.
+//!
+//! An operation is a function that takes the tape and its inputs and returns its output. Activations are
+//! `[N, H, W, C]`, features `[N, C]`, all f32.
+
+pub mod add;
+pub mod relu;

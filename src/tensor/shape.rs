@@ -1,0 +1,93 @@
+//! Shapes of up to four dimensions (activations are NHWC) and element types.
+
+use std::fmt;
+
+/// Sizes of a tensor's dimensions, slowest first; activations are `[N, H, W, C]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    dims: [usize; 4],
+    rank: usize,
+}
+
+impl Shape {
+    /// The sizes.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+
+    /// The number of elements.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.dims().iter().product()
+    }
+
+    /// The sizes if there are exactly four of them: `[N, H, W, C]`.
+    pub fn nhwc(&self) -> Option<[usize; 4]> {
+        (self.rank == 4).then_some(self.dims)
+    }
+
+    /// The sizes if there are exactly two of them.
+    pub fn matrix(&self) -> Option<[usize; 2]> {
+        (self.rank == 2).then_some([self.dims[0], self.dims[1]])
+    }
+
+    /// The last size: channels of an activation, columns of a matrix; 1 for a scalar.
+    pub fn last(&self) -> usize {
+        self.dims().last().copied().unwrap_or(1)
+    }
+}
+
+impl<const R: usize> From<[usize; R]> for Shape {
+    fn from(sizes: [usize; R]) -> Self {
+        const { assert!(R <= 4, "a shape has at most four dimensions") };
+        let mut dims = [1; 4];
+        dims[..R].copy_from_slice(&sizes);
+        Shape { dims, rank: R }
+    }
+}
+
+impl TryFrom<&[usize]> for Shape {
+    type Error = String;
+
+    fn try_from(sizes: &[usize]) -> Result<Self, String> {
+        if sizes.len() > 4 {
+            return Err(format!("{sizes:?} has more than four dimensions"));
+        }
+        let mut dims = [1; 4];
+        dims[..sizes.len()].copy_from_slice(sizes);
+        Ok(Shape { dims, rank: sizes.len() })
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.dims())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.dims())
+    }
+}
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DType {
+    /// IEEE 754 single precision.
+    F32,
+    /// bfloat16: activations and weight copies of a GPU run. No CPU operation takes it.
+    BF16,
+    /// 32-bit integers: labels and indices.
+    I32,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            DType::F32 | DType::I32 => 4,
+            DType::BF16 => 2,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The tape: a step's operations in the order they ran, walked once backwards.
+
+use super::sink::Target;
+use super::{BufferId, ParamId, Params, Shape, Sinks, StepValues, Tensor};
+use crate::Result;
+use crate::device::Device;
+
+/// A value on a tape. Operations take variables by value; clone one that is used twice (cloning shares the
+/// buffer). An operation that holds the last handle to its input may reuse the buffer.
+#[derive(Clone, Debug)]
+pub struct Var {
+    id: usize,
+    /// The value.
+    pub value: Tensor,
+}
+
+/// Which variable, without its value: what [`Tape::record`] needs to know of an input.
+#[derive(Clone, Copy, Debug)]
+pub struct Handle {
+    id: usize,
+    shape: Shape,
+}
+
+impl Var {
+    /// The value's shape.
+    pub fn shape(&self) -> Shape {
+        self.value.shape()
+    }
+
+    /// The variable without its value, so that the value can be moved out and worked on in place.
+    pub fn handle(&self) -> Handle {
+        Handle { id: self.id, shape: self.shape() }
+    }
+}
+
+/// What an operation leaves on the tape: its saved values and how to turn the gradient of its output into
+/// those of its inputs. There is no other way to record an operation, so none can lack a backward.
+pub trait Backward: Send {
+    /// The operation's stem, as its file is called.
+    fn op(&self) -> &'static str;
+
+    /// Adds the gradients of the inputs to `sinks`. `dy` is the gradient of the output: the operation owns it
+    /// and may reuse its buffer.
+    ///
+    /// # Errors
+    /// What the device reports.
+    fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()>;
+}
+
+struct Node {
+    output: usize,
+    inputs: Vec<(Target, Shape)>,
+    backward: Box<dyn Backward>,
+}
+
+/// One step being recorded, with the parameters it works on.
+pub struct Tape<'p> {
+    params: &'p mut Params,
+    values: StepValues,
+    recording: bool,
+    nodes: Vec<Node>,
+    /// For each variable made so far: where its gradient goes.
+    targets: Vec<Target>,
+}
+
+/// The gradients of the leaves, left over when a tape has been walked.
+#[derive(Debug)]
+pub struct Gradients(Vec<Option<Tensor>>);
+
+impl Gradients {
+    /// The gradient of a leaf; none if the loss does not depend on it.
+    pub fn take(&mut self, leaf: &Var) -> Option<Tensor> {
+        self.0[leaf.id].take()
+    }
+}
+
+impl<'p> Tape<'p> {
+    /// A tape that records: for training.
+    pub fn new(params: &'p mut Params, values: &StepValues) -> Self {
+        Tape { params, values: values.clone(), recording: true, nodes: Vec::new(), targets: Vec::new() }
+    }
+
+    /// A tape that keeps nothing: for inference. Dropout is off on it.
+    pub fn no_grad(params: &'p mut Params) -> Self {
+        let values = StepValues::new(params.device(), 0);
+        Tape { params, values, recording: false, nodes: Vec::new(), targets: Vec::new() }
+    }
+
+    /// Whether operations are recorded (training), or not (inference).
+    pub fn is_recording(&self) -> bool {
+        self.recording
+    }
+
+    /// The device of the parameters, and so of the step.
+    pub fn device(&self) -> Device {
+        self.params.device().clone()
+    }
+
+    /// Seed, step number and rates of this step, as device values.
+    pub fn values(&self) -> &StepValues {
+        &self.values
+    }
+
+    fn var(&mut self, value: Tensor, target: Target) -> Var {
+        self.targets.push(if self.recording { target } else { Target::None });
+        Var { id: self.targets.len() - 1, value }
+    }
+
+    /// A value that gets no gradient: pixels, labels.
+    pub fn constant(&mut self, value: Tensor) -> Var {
+        self.var(value, Target::None)
+    }
+
+    /// A value whose gradient [`Tape::backward`] returns.
+    pub fn leaf(&mut self, value: Tensor) -> Var {
+        let id = self.targets.len();
+        self.var(value, Target::Var(id))
+    }
+
+    /// A parameter: its gradient goes to its own buffer. One whose rate multiplier is 0 gets none.
+    pub fn param(&mut self, id: ParamId) -> Var {
+        let param = self.params.get(id);
+        let target = if param.lr_mult == 0.0 { Target::None } else { Target::Param(id.0) };
+        let value = param.value.clone();
+        self.var(value, target)
+    }
+
+    /// A buffer's content, to be read.
+    pub fn buffer(&self, id: BufferId) -> &Tensor {
+        self.params.buffer(id)
+    }
+
+    /// A buffer's content, to be changed by the operation that owns it.
+    pub fn buffer_mut(&mut self, id: BufferId) -> &mut Tensor {
+        self.params.buffer_mut(id)
+    }
+
+    /// Whether anybody wants the gradient of `var`, so that an operation can leave out saving for it.
+    pub fn wants(&self, var: Handle) -> bool {
+        !matches!(self.targets[var.id], Target::None)
+    }
+
+    /// Records an operation: its output and, if any input wants a gradient, what `save` returns. Inputs are
+    /// numbered for [`Sinks`] in the order given here.
+    pub fn record<B: Backward + 'static>(
+        &mut self,
+        output: Tensor,
+        inputs: &[Handle],
+        save: impl FnOnce(Tensor) -> B,
+    ) -> Var {
+        let inputs: Vec<_> = inputs.iter().map(|v| (self.targets[v.id], v.shape)).collect();
+        if inputs.iter().all(|(target, _)| matches!(target, Target::None)) {
+            return self.constant(output);
+        }
+        let backward = Box::new(save(output.clone()));
+        let var = self.leaf(output);
+        self.nodes.push(Node { output: var.id, inputs, backward });
+        var
+    }
+
+    /// Walks the tape from the end, with the gradients of its last values as `seeds`. Fills the gradient
+    /// buffer of every parameter (with zeros where the losses do not depend on it) and returns the leaves'.
+    ///
+    /// # Errors
+    /// The first error of an operation.
+    pub fn backward(self, seeds: Vec<(Var, Tensor)>) -> Result<Gradients> {
+        let Tape { params, nodes, targets, .. } = self;
+        let mut grads: Vec<Option<Tensor>> = targets.iter().map(|_| None).collect();
+        let mut written = vec![false; params.params().len()];
+        let device = params.device().clone();
+        for (var, seed) in seeds {
+            let inputs = [(targets[var.id], var.shape())];
+            Sinks {
+                device: device.clone(),
+                targets: &inputs,
+                grads: &mut grads,
+                params,
+                written: &mut written,
+            }
+            .give(0, seed)?;
+        }
+        for node in nodes.into_iter().rev() {
+            // A value no loss depends on has no gradient; its operation has nothing to add.
+            let Some(dy) = grads[node.output].take() else { continue };
+            let mut sinks = Sinks {
+                device: device.clone(),
+                targets: &node.inputs,
+                grads: &mut grads,
+                params,
+                written: &mut written,
+            };
+            node.backward.backward(dy, &mut sinks)?;
+        }
+        for (param, written) in params.params_mut().iter_mut().zip(written) {
+            if !written {
+                param.grad.f32_mut().fill(0.0);
+            }
+        }
+        Ok(Gradients(grads))
+    }
+}

@@ -1,0 +1,51 @@
+use crate::gradient_check::{Check, Input};
+use bcreid::device::Device;
+use bcreid::ops::{add::add, relu::relu};
+use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+
+#[test]
+fn gradient() {
+    let inputs = [Input::noise([2, 3, 5, 7], 1), Input::noise([2, 3, 5, 7], 2)];
+    Check::default().run(&inputs, |t, v| add(t, v[0].clone(), v[1].clone()));
+}
+
+/// y = relu(x) + x: the gradient of x is the sum of both ways (residual fan-out).
+#[test]
+fn fan_out_adds_both_gradients() {
+    let device = Device::cpu();
+    let mut params = Params::new(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+    let x = tape.leaf(Tensor::from_f32(&device, [2], &[1.0, -1.0]));
+    let r = relu(&mut tape, x.clone()).unwrap();
+    let y = add(&mut tape, r, x.clone()).unwrap();
+    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [2], &[10.0, 20.0]))]).unwrap();
+    assert_eq!(grads.take(&x).unwrap().to_host_f32(), [20.0, 20.0]);
+}
+
+/// A parameter used twice in one step collects both gradients, and an unused one is cleared.
+#[test]
+fn shared_weights_add_and_unused_ones_are_cleared() {
+    let device = Device::cpu();
+    let mut params = Params::new(&device);
+    let w = params.add("w", [2]);
+    let unused = params.add("unused", [2]);
+    params.get_mut(unused).grad.f32_mut().fill(f32::NAN);
+    params.get_mut(w).grad.f32_mut().fill(f32::NAN);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+    let (w1, w2) = (tape.param(w), tape.param(w));
+    let y = add(&mut tape, w1, w2).unwrap();
+    tape.backward(vec![(y, Tensor::from_f32(&device, [2], &[1.0, 2.0]))]).unwrap();
+    assert_eq!(params.get(w).grad.f32(), [2.0, 4.0]);
+    assert_eq!(params.get(unused).grad.f32(), [0.0, 0.0]);
+}
+
+#[test]
+fn different_shapes_are_refused() {
+    let device = Device::cpu();
+    let mut params = Params::new(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+    let a = tape.leaf(Tensor::zeros(&device, [2, 3]));
+    let b = tape.leaf(Tensor::zeros(&device, [3, 2]));
+    let error = add(&mut tape, a, b).unwrap_err().to_string();
+    assert!(error.contains("add") && error.contains("[2, 3]") && error.contains("[3, 2]"), "{error}");
+}

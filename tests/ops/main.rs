@@ -1,0 +1,6 @@
+//! Every operation against its reference: finite differences, edge cases, contracts. One file an operation,
+//! named by its stem.
+
+mod add;
+mod gradient_check;
+mod relu;
