@@ -2,5 +2,6 @@
 //! named by its stem.
 
 mod add;
+mod golden;
 mod gradient_check;
 mod relu;
