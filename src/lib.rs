@@ -22,8 +22,10 @@
 //! writers add. [`ops::sgd`] then moves the weights and [`ops::center_step`] the class centers.
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod config;
 pub mod data;
+pub mod demo;
 pub mod device;
 pub mod error;
 pub mod eval;

@@ -1,1 +1,16 @@
-fn main() {}
+//! The command line: one arm a subcommand.
+
+use bcreid::cli;
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match arguments.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bcreid: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,14 @@
-//! To come in this first build.
+//! Training: [`step`] is one iteration, [`solver`] the loop around it; [`schedule`] says what changes from
+//! step to step, [`checkpoint`] what survives a crash, [`metrics`] what is written down, [`collapse`] what
+//! goes wrong quietly.
+
+pub mod checkpoint;
+pub mod collapse;
+pub mod metrics;
+pub mod progress;
+pub mod run_folder;
+pub mod schedule;
+pub mod solver;
+pub mod step;
+
+pub use solver::{Outcome, Start, Trainer};

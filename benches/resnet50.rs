@@ -1,0 +1,112 @@
+//! A whole training step and inference of ResNet-50, 16 x 256 x 128, f32: `cargo bench --bench resnet50`.
+//!
+//! `benches/resnet50_side_by_side.sh` runs it in turns with PyTorch. With `--ask` it answers each line of
+//! standard input (`train`, `infer`, `peak`) with seconds, or with mebibytes of peak memory.
+
+use bcreid::config::Config;
+use bcreid::data::Batch;
+use bcreid::device::Device;
+use bcreid::model::Model;
+use bcreid::ops::batchnorm::Statistics;
+use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+use bcreid::train::step::step;
+use std::io::BufRead;
+use std::time::Instant;
+
+const CLASSES: usize = 751;
+
+struct Bench {
+    device: Device,
+    config: Config,
+    model: Model,
+    params: Params,
+    values: StepValues,
+    pixels: Tensor,
+    labels: Tensor,
+    number: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let device = Device::cpu();
+        let config = Config::default();
+        let (model, params) = Model::new(&config, CLASSES, &device);
+        let shape = [config.solver.batch, config.input.height, config.input.width, 3];
+        let stream = Philox::new(0, 0, 0, Purpose::Test);
+        let noise: Vec<f32> =
+            (0..shape.iter().product::<usize>()).map(|i| 2.0 * stream.uniform(i as u32) - 1.0).collect();
+        let labels: Vec<i32> = (0..shape[0] as i32).map(|i| i * 40).collect();
+        Bench {
+            values: StepValues::new(&device, 0),
+            pixels: Tensor::from_f32(&device, shape, &noise),
+            labels: Tensor::from_i32(&device, [shape[0]], &labels),
+            device,
+            config,
+            model,
+            params,
+            number: 0,
+        }
+    }
+
+    /// Seconds of one training step.
+    fn train(&mut self) -> f64 {
+        self.values.set(self.number, 1e-4, 1.0, 0.5);
+        let batch = Batch {
+            step: self.number,
+            pixels: self.pixels.duplicate(&self.device),
+            labels: self.labels.clone(),
+        };
+        self.number += 1;
+        let start = Instant::now();
+        let measured =
+            step(&self.model, &mut self.params, &self.values, batch, &self.config).expect("a training step");
+        let loss = measured.softmax.to_host_f32()[0];
+        let seconds = start.elapsed().as_secs_f64();
+        assert!(loss.is_finite());
+        seconds
+    }
+
+    /// Seconds of one forward pass to pool5.
+    fn infer(&mut self) -> f64 {
+        let start = Instant::now();
+        let mut tape = Tape::no_grad(&mut self.params);
+        let pixels = tape.constant(self.pixels.clone());
+        let pool5 = self.model.backbone.forward(&mut tape, pixels, Statistics::Frozen).expect("inference");
+        let feature = pool5.value.to_host_f32()[0];
+        let seconds = start.elapsed().as_secs_f64();
+        assert!(feature.is_finite());
+        seconds
+    }
+}
+
+/// Peak resident memory of this process, MiB; 0 where the system does not tell.
+fn peak() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).map_or(0.0, |kib| kib / 1024.0)
+}
+
+fn main() {
+    let mut bench = Bench::new();
+    if std::env::args().any(|a| a == "--ask") {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            match line.trim() {
+                "train" => println!("{}", bench.train()),
+                "infer" => println!("{}", bench.infer()),
+                "peak" => println!("{}", peak()),
+                other => eprintln!("unknown question {other}"),
+            }
+        }
+        return;
+    }
+    for (name, times) in [("training step", 5), ("inference", 5)] {
+        let mut seconds: Vec<f64> = (0..=times)
+            .map(|_| if name == "inference" { bench.infer() } else { bench.train() })
+            .skip(1)
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        println!("{name}: median {:.3} s of {times}", seconds[seconds.len() / 2]);
+    }
+    println!("peak memory: {:.0} MiB", peak());
+}

@@ -1,0 +1,43 @@
+//! `bcreid demo`.
+
+use super::stop;
+use super::synth::Size;
+use crate::Result;
+use crate::demo;
+use crate::device::Device;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The whole method on a made-up data set, in a few minutes: draw it, train with and without the
+/// batch-contrastive loss, evaluate both side by side.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The folder for the data set, both runs and the result; it must not exist or be empty.
+    #[arg(long, value_name = "DIR", default_value = "demo")]
+    out: PathBuf,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+    /// One setting on top of the demo's, e.g. solver.iterations=2000; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    #[command(flatten)]
+    size: Size,
+}
+
+impl Demo {
+    pub fn run(self) -> Result<ExitCode> {
+        let (device, which) = Device::choose(&self.device)?;
+        let config = demo::config(&self.settings)?;
+        println!("{which}");
+        let stop = stop::on_interrupt()?;
+        let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop)?;
+        let Some(table) = table else {
+            println!("stopped; {} keeps what was done", self.out.display());
+            return Ok(ExitCode::from(stop::INTERRUPTED));
+        };
+        println!("{table}");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,65 @@
+//! `bcreid extract`.
+
+use crate::Result;
+use crate::data::folder::Folder;
+use crate::device::Device;
+use crate::eval::extract::Extractor;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Extract the normalised features of all images in a folder.
+#[derive(Debug, Args)]
+pub struct Extract {
+    /// A run's folder, or a weight file.
+    #[arg(long, value_name = "RUN|F.safetensors")]
+    weights: PathBuf,
+    /// The folder of images. Identity and camera are read from file names that have them.
+    #[arg(long, value_name = "DIR")]
+    images: PathBuf,
+    /// The feature file to write: features, pids, camids, and the paths in its metadata.
+    #[arg(long, value_name = "F.safetensors")]
+    out: PathBuf,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How features are extracted.
+#[derive(Clone, Debug, Args)]
+pub struct How {
+    /// Add the feature of the mirrored image before normalising.
+    #[arg(long)]
+    pub flip: bool,
+    /// Images in a forward pass; changes memory and speed, not the result's meaning.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: String,
+}
+
+impl How {
+    /// The network in `weights`, ready on the device asked for.
+    pub fn extractor(&self, weights: &std::path::Path) -> Result<Extractor> {
+        let (device, which) = Device::choose(&self.device)?;
+        let extractor = Extractor::load(weights, &device)?.with_batch(self.batch)?.with_flip(self.flip);
+        eprintln!("{which}");
+        Ok(extractor)
+    }
+}
+
+impl Extract {
+    pub fn run(self) -> Result<ExitCode> {
+        let folder = Folder::open(&self.images)?;
+        for note in &folder.notes {
+            eprintln!("{note}");
+        }
+        let mut extractor = self.how.extractor(&self.weights)?;
+        let bar = super::bar("extracting");
+        let features = extractor.extract(&folder.samples, |done, total| super::advance(&bar, done, total))?;
+        bar.finish_and_clear();
+        features.write(&self.out)?;
+        println!("{}: {} features of {} values", self.out.display(), features.len(), features.dim());
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,76 @@
+//! The command line: one file a subcommand, each its arguments and then one call into the library.
+
+mod config;
+mod demo;
+mod eval;
+mod extract;
+mod query;
+mod stop;
+mod synth;
+mod train;
+
+use crate::{Error, Result};
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::process::ExitCode;
+
+/// Person re-identification with the batch-contrastive loss.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Arguments {
+    /// Threads for the CPU's arithmetic (default: all cores).
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Synth(synth::Synth),
+    Train(train::Train),
+    Extract(extract::Extract),
+    Eval(eval::Eval),
+    Query(query::Query),
+    Config(config::Config),
+}
+
+impl Arguments {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// One line that names the thing and the mend.
+    pub fn run(self) -> Result<ExitCode> {
+        if let Some(threads) = self.threads {
+            if threads == 0 {
+                return Err(Error::Device("--threads 0: give at least 1".into()));
+            }
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build_global()
+                .map_err(|e| Error::Device(format!("--threads {threads}: {e}")))?;
+        }
+        match self.command {
+            Command::Demo(demo) => demo.run(),
+            Command::Synth(synth) => synth.run(),
+            Command::Train(train) => train.run(),
+            Command::Extract(extract) => extract.run(),
+            Command::Eval(eval) => eval.run(),
+            Command::Query(query) => query.run(),
+            Command::Config(config) => config.run(),
+        }
+    }
+}
+
+/// A progress bar for work whose length is told by the first call of [`advance`].
+fn bar(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len} {eta} left");
+    ProgressBar::no_length().with_style(style.expect("the template is a constant")).with_message(what)
+}
+
+/// Moves the bar to `done` of `total`.
+fn advance(bar: &ProgressBar, done: usize, total: usize) {
+    bar.set_length(total as u64);
+    bar.set_position(done as u64);
+}

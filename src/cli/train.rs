@@ -1,0 +1,81 @@
+//! `bcreid train`.
+
+use super::stop;
+use crate::Result;
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::device::Device;
+use crate::train::run_folder::RunFolder;
+use crate::train::{Outcome, Start, Trainer};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Train a network; Ctrl-C saves and stops.
+///
+/// Without --config the settings are the paper's: ResNet-50, 256 x 128, batch 16, 50,000 iterations.
+/// `bcreid config` lists them all.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// Data set: a Market-1501 or DukeMTMC-reID folder, or one with train.csv.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Weights to start from (the paper: ImageNet's); without it training starts from random ones.
+    #[arg(long, value_name = "F.safetensors", conflicts_with = "resume")]
+    weights: Option<PathBuf>,
+    /// Settings in a TOML file.
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    /// One setting, on top of the file, e.g. loss.lambda=0; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
+    settings: Vec<String>,
+    /// The run's folder: settings, metrics, checkpoints and weights.
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Continue the run in --out from its newest checkpoint, with its own settings, as if never stopped.
+    #[arg(long)]
+    resume: bool,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: String,
+}
+
+impl Train {
+    pub fn run(self) -> Result<ExitCode> {
+        let (device, which) = Device::choose(&self.device)?;
+        let dataset = Dataset::open(&self.data)?;
+        dataset.require_train()?;
+        eprintln!("{which}");
+        for note in &dataset.notes {
+            eprintln!("{note}");
+        }
+        let (run, config, trainer) = if self.resume {
+            let (run, config) = RunFolder::open(&self.out)?;
+            let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device)?;
+            (run, config, trainer)
+        } else {
+            RunFolder::require_vacant(&self.out)?;
+            let config = Config::resolve(self.config.as_deref(), &self.settings)?;
+            let start = self.weights.as_deref().map_or(Start::Random, Start::Weights);
+            let trainer = Trainer::new(&config, &dataset, start, &device)?;
+            (RunFolder::create(&self.out, &config)?, config, trainer)
+        };
+        let stop = stop::on_interrupt()?;
+        match trainer.run(&run, &stop, "train")? {
+            Outcome::Finished(weights) => {
+                println!("trained {} iterations: {}", config.solver.iterations, weights.display());
+                Ok(ExitCode::SUCCESS)
+            }
+            Outcome::Interrupted(step) => {
+                println!(
+                    "stopped after {step} of {} iterations, all saved; go on with: bcreid train --data {} --out {} \
+                     --resume",
+                    config.solver.iterations,
+                    self.data.display(),
+                    self.out.display()
+                );
+                Ok(ExitCode::from(stop::INTERRUPTED))
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! From images to features: pool5, optionally with that of the mirrored image added, L2-normalised.
+
+use crate::config::Config;
+use crate::data::test_time::TestImages;
+use crate::data::{Dataset, Sample};
+use crate::device::Device;
+use crate::model::Model;
+use crate::ops::add::add;
+use crate::ops::batchnorm::Statistics;
+use crate::ops::l2_normalize::l2_normalize;
+use crate::tensor::{Params, Tape, Tensor};
+use crate::weights::{self, Features};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// A trained network, ready to describe images.
+#[derive(Debug)]
+pub struct Extractor {
+    model: Model,
+    params: Params,
+    config: Config,
+    device: Device,
+    batch: usize,
+    flip: bool,
+}
+
+impl Extractor {
+    /// The network in a weight file or a run's folder (its result, or its newest checkpoint while it has
+    /// none). Wiring and input convention are those the file was trained with.
+    ///
+    /// # Errors
+    /// A file that is none of ours, or lacks a tensor.
+    pub fn load(weights: &Path, device: &Device) -> Result<Self> {
+        let path = weight_file(weights)?;
+        let file = weights::read_tensors(&path)?;
+        let Some(config) = file.metadata().get("config") else {
+            return Err(file.fault(
+                "its metadata has no config, so wiring and input convention are unknown; give weights that \
+                 bcreid train wrote",
+            ));
+        };
+        let config = Config::from_toml(config).map_err(|e| file.fault(e.to_string()))?;
+        let (model, mut params) = Model::new(&config, 0, device);
+        weights::load_into(&mut params, &file, |_| false)?;
+        Ok(Extractor { model, params, config, device: device.clone(), batch: 32, flip: false })
+    }
+
+    /// How many images go through the network at once.
+    ///
+    /// # Errors
+    /// If there are none, or more than 1,024.
+    pub fn with_batch(self, batch: usize) -> Result<Self> {
+        if !(1..=1024).contains(&batch) {
+            return Err(Error::Data(format!("--batch {batch}: give 1 to 1024 images")));
+        }
+        Ok(Extractor { batch, ..self })
+    }
+
+    /// Whether the feature of the mirrored image is added.
+    pub fn with_flip(self, flip: bool) -> Self {
+        Extractor { flip, ..self }
+    }
+
+    /// The features of `samples`, in their order; `progress` is told how many of how many are done.
+    ///
+    /// # Errors
+    /// No samples; an image that cannot be read, by name.
+    pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
+        let mut features = Vec::with_capacity(samples.len() * self.model.backbone.features());
+        let mut images = TestImages::new(samples, &self.config, self.batch, self.flip)?;
+        while let Some(batch) = images.next(&self.device)? {
+            features.extend(self.forward(batch.pixels, batch.mirrored)?.to_host_f32());
+            progress(features.len() / self.model.backbone.features(), samples.len());
+        }
+        Features::new(
+            features,
+            self.model.backbone.features(),
+            samples.iter().map(|s| s.pid).collect(),
+            samples.iter().map(|s| s.camid.unwrap_or(-1)).collect(),
+            samples.iter().map(|s| s.path.display().to_string()).collect(),
+        )
+    }
+
+    /// The features of a data set's query and gallery.
+    ///
+    /// # Errors
+    /// As [`Extractor::extract`].
+    pub fn extract_test(
+        &mut self,
+        dataset: &Dataset,
+        progress: impl Fn(usize, usize),
+    ) -> Result<(Features, Features)> {
+        let total = dataset.query.len() + dataset.gallery.len();
+        let query = self.extract(&dataset.query, |done, _| progress(done, total))?;
+        let gallery = self.extract(&dataset.gallery, |done, _| progress(query.len() + done, total))?;
+        Ok((query, gallery))
+    }
+
+    /// Pixels `[m, H, W, 3]`, and the mirrored ones if wanted, to normalised features `[m, D]`.
+    fn forward(&mut self, pixels: Tensor, mirrored: Option<Tensor>) -> Result<Tensor> {
+        let mut tape = Tape::no_grad(&mut self.params);
+        let pixels = tape.constant(pixels);
+        let mut pool5 = self.model.backbone.forward(&mut tape, pixels, Statistics::Frozen)?;
+        if let Some(mirrored) = mirrored {
+            let mirrored = tape.constant(mirrored);
+            let other = self.model.backbone.forward(&mut tape, mirrored, Statistics::Frozen)?;
+            pool5 = add(&mut tape, pool5, other)?;
+        }
+        Ok(l2_normalize(&mut tape, pool5)?.value)
+    }
+}
+
+/// The weight file meant by a run's folder or by the file itself.
+fn weight_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let result = path.join("weights.safetensors");
+    if result.is_file() {
+        return Ok(result);
+    }
+    let newest = crate::train::checkpoint::newest(&path.join("checkpoints")).ok().flatten();
+    newest.ok_or_else(|| {
+        Error::Run(format!("{}: no weights and no checkpoint in this run folder yet; train it first", path.display()))
+    })
+}

@@ -1,0 +1,75 @@
+//! The two branches behind pool5 (figure 2 of the paper).
+//!
+//! - pool5 -> dropout -> FC -> softmax loss, on the feature as it is;
+//! - pool5 -> L2-normalise -> batch-contrastive loss, with a center for each class.
+
+use crate::Result;
+use crate::config::{self, Gradient};
+use crate::ops::batch_contrastive::{self, BatchContrastive, batch_contrastive};
+use crate::ops::dropout::dropout;
+use crate::ops::l2_normalize::l2_normalize;
+use crate::ops::linear::linear;
+use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
+use crate::tensor::{BufferId, ParamId, Params, Tape, Tensor, Var};
+
+/// Name of the class centers in weight files.
+pub const CENTERS: &str = "centers";
+
+/// Classifier and centers.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    weight: ParamId,
+    bias: ParamId,
+    /// `[classes, D]`, in the space of normalised features.
+    pub centers: BufferId,
+}
+
+/// Both losses of one batch, and what the center step needs.
+pub struct Losses {
+    /// f32 `[1]`: L_s, equation (2).
+    pub softmax: Var,
+    /// L_b + L_c, equation (7), with its terms.
+    pub batch_contrastive: BatchContrastive,
+    /// `[m, D]`: the normalised features.
+    pub normalized: Tensor,
+}
+
+impl Head {
+    /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, as those of
+    /// Wen et al. 2016 do.
+    pub fn new(features: usize, classes: usize, rate: f32, params: &mut Params) -> Self {
+        let weight = params.add("fc.weight", [classes, features]);
+        let bias = params.add("fc.bias", [classes]);
+        params.get_mut(weight).lr_mult = rate;
+        params.get_mut(bias).lr_mult = rate;
+        let centers = params.add_buffer(CENTERS, [classes, features], 0.0);
+        Head { weight, bias, centers }
+    }
+
+    /// Pool5 features `[m, D]` and labels i32 `[m]` to both losses.
+    ///
+    /// # Errors
+    /// If a label is no class.
+    pub fn losses(
+        &self,
+        tape: &mut Tape<'_>,
+        pool5: Var,
+        labels: &Tensor,
+        dropout_ratio: f32,
+        loss: &config::Loss,
+    ) -> Result<Losses> {
+        let gradient = match loss.gradient {
+            Gradient::Paper => batch_contrastive::Gradient::Paper,
+            Gradient::Exact => batch_contrastive::Gradient::Exact,
+        };
+        let x = l2_normalize(tape, pool5.clone())?;
+        let normalized = x.value.clone();
+        let centers = tape.buffer(self.centers).clone();
+        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, gradient, loss.tau)?;
+        let dropped = dropout(tape, pool5, dropout_ratio)?;
+        let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));
+        let logits = linear(tape, dropped, weight, bias)?;
+        let softmax = softmax_cross_entropy(tape, logits, labels)?;
+        Ok(Losses { softmax, batch_contrastive, normalized })
+    }
+}

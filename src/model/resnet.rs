@@ -1,0 +1,215 @@
+//! ResNet (He et al. 2016), conv1 to pool5, in two wirings.
+//!
+//! | | torchvision v1.5 | Caffe v1 |
+//! |---|---|---|
+//! | stride of a stage | on the 3x3 | on the first 1x1 |
+//! | pool1 | 3x3/2, pad 1, floor | 3x3/2, pad 0, ceil |
+//! | conv1 | no bias | bias |
+//!
+//! The basic block (ResNet-18) strides on its first 3x3 in both.
+
+use crate::Result;
+use crate::config::{self, Arch, Wiring};
+use crate::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
+use crate::ops::conv2d::{Conv, conv2d};
+use crate::ops::global_avg_pool::global_avg_pool;
+use crate::ops::maxpool::{MaxPool, maxpool};
+use crate::tensor::{BufferId, ParamId, Params, Tape, Var};
+
+/// What distinguishes one ResNet from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Three convolutions a block (1x1, 3x3, 1x1 to four times the channels) or two 3x3.
+    pub bottleneck: bool,
+    /// Blocks in each stage.
+    pub depths: [usize; 4],
+    /// Channels of the first stage.
+    pub width: usize,
+    /// Whose strides, pooling and bias.
+    pub wiring: Wiring,
+    /// Stride of the last stage, 1 or 2.
+    pub last_stride: usize,
+}
+
+impl Spec {
+    /// The network the settings describe.
+    pub fn of(model: &config::Model) -> Self {
+        let (bottleneck, depths, width) = match model.arch {
+            Arch::Resnet50 => (true, [3, 4, 6, 3], 64),
+            Arch::Resnet18 => (false, [2, 2, 2, 2], 64),
+            Arch::Slim => (true, [2, 2, 2, 2], 16),
+        };
+        Spec {
+            bottleneck,
+            depths: model.depths.unwrap_or(depths),
+            width: model.width.unwrap_or(width),
+            wiring: model.wiring,
+            last_stride: model.last_stride,
+        }
+    }
+
+    /// Output channels of a block over its inner width.
+    fn expansion(&self) -> usize {
+        if self.bottleneck { 4 } else { 1 }
+    }
+}
+
+/// A convolution and the batch normalisation behind it.
+#[derive(Clone, Copy, Debug)]
+struct ConvBn {
+    weight: ParamId,
+    bias: Option<ParamId>,
+    conv: Conv,
+    gamma: ParamId,
+    beta: ParamId,
+    mean: BufferId,
+    var: BufferId,
+}
+
+/// Names and shape of one convolution with its batch normalisation.
+struct Layer<'a> {
+    conv_name: &'a str,
+    bn_name: &'a str,
+    channels: (usize, usize),
+    kernel: usize,
+    stride: usize,
+    bias: bool,
+}
+
+impl ConvBn {
+    fn new(layer: &Layer<'_>, params: &mut Params) -> Self {
+        let Layer { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
+        ConvBn {
+            weight: params.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
+            bias: bias.then(|| params.add(format!("{conv_name}.bias"), [k])),
+            conv: Conv { stride, pad: kernel / 2 },
+            gamma: params.add(format!("{bn_name}.weight"), [k]),
+            beta: params.add(format!("{bn_name}.bias"), [k]),
+            mean: params.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
+            var: params.add_buffer(format!("{bn_name}.running_var"), [k], 1.0),
+        }
+    }
+
+    fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics, tail: Tail) -> Result<Var> {
+        let weight = tape.param(self.weight);
+        let bias = self.bias.map(|bias| tape.param(bias));
+        let y = conv2d(tape, x, weight, bias, self.conv)?;
+        let bn = BatchNorm {
+            gamma: tape.param(self.gamma),
+            beta: tape.param(self.beta),
+            mean: self.mean,
+            var: self.var,
+        };
+        batchnorm(tape, y, bn, statistics, tail)
+    }
+}
+
+/// A residual block: convolutions, and a projection of the input where its shape changes.
+#[derive(Clone, Debug)]
+struct Block {
+    convs: Vec<ConvBn>,
+    downsample: Option<ConvBn>,
+}
+
+impl Block {
+    fn new(name: &str, spec: &Spec, c: usize, inner: usize, stride: usize, params: &mut Params) -> Self {
+        let k = inner * spec.expansion();
+        let (first, second) = match spec.wiring {
+            Wiring::Torchvision if spec.bottleneck => (1, stride),
+            _ => (stride, 1),
+        };
+        // (input channels, output channels), kernel, stride
+        let shapes = if spec.bottleneck {
+            vec![((c, inner), 1, first), ((inner, inner), 3, second), ((inner, k), 1, 1)]
+        } else {
+            vec![((c, inner), 3, first), ((inner, k), 3, second)]
+        };
+        let convs = shapes
+            .into_iter()
+            .zip(1..)
+            .map(|((channels, kernel, stride), n)| {
+                let (conv_name, bn_name) = (&format!("{name}.conv{n}"), &format!("{name}.bn{n}"));
+                ConvBn::new(&Layer { conv_name, bn_name, channels, kernel, stride, bias: false }, params)
+            })
+            .collect();
+        let downsample = (stride != 1 || c != k).then(|| {
+            let (conv_name, bn_name) = (&format!("{name}.downsample.0"), &format!("{name}.downsample.1"));
+            let layer = Layer { conv_name, bn_name, channels: (c, k), kernel: 1, stride, bias: false };
+            ConvBn::new(&layer, params)
+        });
+        Block { convs, downsample }
+    }
+
+    fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics) -> Result<Var> {
+        let shortcut = match &self.downsample {
+            Some(projection) => projection.forward(tape, x.clone(), statistics, Tail::default())?,
+            None => x.clone(),
+        };
+        let (last, inner) = self.convs.split_last().expect("a block has convolutions");
+        let mut x = x;
+        for conv in inner {
+            x = conv.forward(tape, x, statistics, Tail { residual: None, relu: true })?;
+        }
+        last.forward(tape, x, statistics, Tail { residual: Some(shortcut), relu: true })
+    }
+}
+
+/// conv1 to pool5.
+#[derive(Clone, Debug)]
+pub struct ResNet {
+    stem: ConvBn,
+    pool1: MaxPool,
+    blocks: Vec<Block>,
+    features: usize,
+}
+
+impl ResNet {
+    /// Adds all parameters and buffers to `params`, named as torchvision names them.
+    pub fn new(spec: &Spec, params: &mut Params) -> Self {
+        let caffe = spec.wiring == Wiring::Caffe;
+        let stem = Layer {
+            conv_name: "conv1",
+            bn_name: "bn1",
+            channels: (3, spec.width),
+            kernel: 7,
+            stride: 2,
+            bias: caffe,
+        };
+        let stem = ConvBn::new(&stem, params);
+        let pool1 = MaxPool { kernel: 3, stride: 2, pad: usize::from(!caffe), ceil: caffe };
+        let mut blocks = Vec::new();
+        let mut channels = spec.width;
+        for (stage, &depth) in spec.depths.iter().enumerate() {
+            let inner = spec.width << stage;
+            for block in 0..depth {
+                let stride = match (block, stage) {
+                    (0, 1 | 2) => 2,
+                    (0, 3) => spec.last_stride,
+                    _ => 1,
+                };
+                let name = format!("layer{}.{block}", stage + 1);
+                blocks.push(Block::new(&name, spec, channels, inner, stride, params));
+                channels = inner * spec.expansion();
+            }
+        }
+        ResNet { stem, pool1, blocks, features: channels }
+    }
+
+    /// Values of a feature: 2,048 for ResNet-50.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// Pixels `[N, H, W, 3]` to pool5 features `[N, D]`.
+    ///
+    /// # Errors
+    /// If the input is too small for the network's strides.
+    pub fn forward(&self, tape: &mut Tape<'_>, pixels: Var, statistics: Statistics) -> Result<Var> {
+        let mut x = self.stem.forward(tape, pixels, statistics, Tail { residual: None, relu: true })?;
+        x = maxpool(tape, x, self.pool1)?;
+        for block in &self.blocks {
+            x = block.forward(tape, x, statistics)?;
+        }
+        global_avg_pool(tape, x)
+    }
+}

@@ -1,0 +1,233 @@
+//! Checkpoints: all a run needs to go on bit for bit, written whole or not at all.
+//!
+//! A checkpoint is a safetensors file with the weights, `momentum/NAME` for each of them, the running
+//! statistics and the centers; its metadata holds the settings, the seed, the number of steps done, the
+//! sampler's place and which data it belongs to. Random numbers are functions of (seed, step), so seed and
+//! step *are* the random state.
+
+use crate::config::Config;
+use crate::data::{Classes, Dataset, sampler};
+use crate::model::head::CENTERS;
+use crate::tensor::Params;
+use crate::weights::{self, TensorFile, TensorOut};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MOMENTUM: &str = "momentum/";
+
+/// What a checkpoint belongs to, and where its numbers come from.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    config: Config,
+    classes: Vec<i64>,
+    images: usize,
+    /// CRC-32 of all training file names and identities, in order.
+    data_crc32: u32,
+}
+
+impl Identity {
+    /// Of a run with these settings on this data.
+    pub fn new(config: &Config, dataset: &Dataset, classes: &Classes) -> Self {
+        let mut crc = crc32fast::Hasher::new();
+        for sample in &dataset.train {
+            let name = sample.path.file_name().unwrap_or_default();
+            crc.update(name.as_encoded_bytes());
+            crc.update(&sample.pid.to_le_bytes());
+        }
+        Identity {
+            config: config.clone(),
+            classes: classes.pids().to_vec(),
+            images: dataset.train.len(),
+            data_crc32: crc.finalize(),
+        }
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let entry = |key: &str, value: String| (key.to_string(), value);
+        BTreeMap::from([
+            entry("format", "bcreid".into()),
+            entry("convolution_layout", "KRSC".into()),
+            entry("config", self.config.to_toml()),
+            entry("classes", serde_json::json!(self.classes).to_string()),
+            entry("seed", self.config.run.seed.to_string()),
+            entry("train_images", self.images.to_string()),
+            entry("train_crc32", format!("{:08x}", self.data_crc32)),
+        ])
+    }
+
+    /// Checks that a checkpoint was made from the same data.
+    fn check(&self, file: &TensorFile) -> Result<()> {
+        for (key, own) in self.metadata() {
+            let theirs = file.metadata().get(&key);
+            if key != "config" && theirs != Some(&own) {
+                let short = |text: &str| text.chars().take(40).collect::<String>();
+                return Err(file.fault(format!(
+                    "belongs to another run or data set ({key}: {} in the checkpoint, {} here); resume with the \
+                     --data the run was started with",
+                    theirs.map_or("nothing".into(), |t| short(t)),
+                    short(&own)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the checkpoints of one run.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Where they go.
+    pub folder: PathBuf,
+    /// How many stay.
+    pub kept: usize,
+    /// What they belong to.
+    pub identity: Identity,
+}
+
+impl Checkpoint {
+    /// Saves the state after `done` steps, then deletes the oldest beyond the number kept.
+    ///
+    /// # Errors
+    /// A weight that is not finite (nothing is written, so the last checkpoint stays the last good one); what
+    /// the file system says, a full disk for example (the earlier checkpoints survive).
+    pub fn save(&self, done: u64, params: &Params) -> Result<()> {
+        require_finite(params)?;
+        let mut tensors = weights::model_tensors(params);
+        tensors.extend(params.params().iter().map(|p| {
+            let shape = p.momentum.shape();
+            TensorOut::f32(format!("{MOMENTUM}{}", p.name), shape.dims(), p.momentum.f32())
+        }));
+        let config = &self.identity.config;
+        let place = sampler::place(self.identity.images, config.solver.batch, done);
+        let mut metadata = self.identity.metadata();
+        metadata.insert("step".into(), done.to_string());
+        metadata.insert("epoch".into(), place.epoch.to_string());
+        metadata.insert("batch_of_epoch".into(), place.batch.to_string());
+        weights::write_tensors(&self.folder.join(file_name(done)), &tensors, &metadata)?;
+
+        let all = list(&self.folder)?;
+        for (_, old) in all.iter().rev().skip(self.kept) {
+            fs::remove_file(old).map_err(Error::io(old))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the result of the run: weights, running statistics and centers, no momentum.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn write_weights(&self, path: &Path, params: &Params) -> Result<()> {
+        require_finite(params)?;
+        weights::write_tensors(path, &weights::model_tensors(params), &self.identity.metadata())
+    }
+
+    /// Adds to an error which checkpoint is good, and how to go on from it.
+    pub fn name_last_good(&self, error: Error) -> Error {
+        let last = newest(&self.folder).ok().flatten();
+        let mend = match (&error, last) {
+            (Error::Diverged(_), Some(path)) => format!(
+                "last good checkpoint: {}; start again with a lower solver.rate or loss.lambda",
+                path.display()
+            ),
+            (Error::Diverged(_), None) => {
+                "no checkpoint yet; start again with a lower solver.rate or loss.lambda".into()
+            }
+            (_, Some(path)) => format!(
+                "the last good checkpoint is {}; mend the cause and go on with --resume",
+                path.display()
+            ),
+            (_, None) => "no checkpoint was saved yet; mend the cause and start again".into(),
+        };
+        match error {
+            Error::Diverged(what) => Error::Diverged(format!("{what}; {mend}")),
+            other => Error::Run(format!("{other}; {mend}")),
+        }
+    }
+}
+
+/// Restores the newest checkpoint in `folder`; returns how many steps it has done, 0 if there is none yet (a
+/// run stopped before its first checkpoint starts anew).
+///
+/// # Errors
+/// A checkpoint of other data or another model, or one that cannot be read.
+pub fn resume(folder: &Path, identity: &Identity, params: &mut Params) -> Result<u64> {
+    let Some((done, path)) = list(folder)?.pop() else { return Ok(0) };
+    let file = weights::read_tensors(&path)?;
+    identity.check(&file)?;
+    if file.metadata().get("step") != Some(&done.to_string()) {
+        return Err(file.fault("its metadata names another step than its file name; delete it to go on from the one before"));
+    }
+    weights::load_into(params, &file, |_| false)?;
+    for param in params.params_mut() {
+        let name = format!("{MOMENTUM}{}", param.name);
+        let view = file.tensor(&name)?;
+        if view.shape() != param.momentum.shape().dims() {
+            return Err(file.fault(format!("{name} is {:?}, not {}", view.shape(), param.momentum.shape())));
+        }
+        param.momentum.copy_from_host_f32(&view.f32()?);
+    }
+    Ok(done)
+}
+
+/// Starts from the weights in `path`: everything but the classifier and the centers must be there.
+///
+/// # Errors
+/// Missing tensors, other shapes, another wiring or input convention than the settings'.
+pub fn load_pretrained(path: &Path, config: &Config, params: &mut Params) -> Result<()> {
+    let file = weights::read_tensors(path)?;
+    if let Some(theirs) = file.metadata().get("config") {
+        let theirs = Config::from_toml(theirs)?;
+        if theirs.model.wiring != config.model.wiring || theirs.model.last_stride != config.model.last_stride {
+            return Err(file.fault(format!(
+                "made with model.wiring {:?} and model.last_stride {}, which the shapes do not show; set the same",
+                theirs.model.wiring, theirs.model.last_stride
+            )));
+        }
+        let convention = |c: &Config| (c.input.channels, c.input.scale, c.input.mean, c.input.std);
+        if convention(&theirs) != convention(config) {
+            return Err(file.fault(
+                "made with another input convention; set input.channels, scale, mean and std as its config has them",
+            ));
+        }
+    }
+    weights::load_into(params, &file, |name| name.starts_with("fc.") || name == CENTERS)?;
+    Ok(())
+}
+
+/// The newest checkpoint in `folder`, if it has one.
+///
+/// # Errors
+/// What the file system says.
+pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
+    Ok(list(folder)?.pop().map(|(_, path)| path))
+}
+
+fn require_finite(params: &Params) -> Result<()> {
+    let tensors = params.params().iter().map(|p| (&p.name, &p.value));
+    let mut tensors = tensors.chain(params.buffers().iter().map(|b| (&b.name, &b.value)));
+    match tensors.find(|(_, value)| !value.f32().iter().all(|v| v.is_finite())) {
+        Some((name, _)) => Err(Error::Diverged(format!("{name} is no longer finite"))),
+        None => Ok(()),
+    }
+}
+
+fn file_name(done: u64) -> String {
+    format!("step_{done:010}.safetensors")
+}
+
+/// All checkpoints by their number of steps, oldest first.
+fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        let name = path.file_name().and_then(|n| n.to_str());
+        let step = name.and_then(|n| n.strip_prefix("step_")?.strip_suffix(".safetensors")?.parse().ok());
+        if let Some(step) = step {
+            found.push((step, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

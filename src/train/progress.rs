@@ -1,0 +1,83 @@
+//! What a person sees while training: a bar on a terminal, a line now and then in a log file.
+
+use super::metrics::Line;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// How often a line is printed where there is no terminal to draw a bar on.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The bar, or the lines.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+    batch: usize,
+    total: u64,
+    first: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Progress {
+    /// For `total` iterations of `batch` images, continuing at `first`. `label` stands in front.
+    pub fn new(label: &str, first: u64, total: u64, batch: usize) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}")
+            .expect("the template is a constant");
+        bar.set_style(style);
+        bar.set_prefix(label.to_string());
+        bar.set_position(first);
+        let now = Instant::now();
+        Progress { bar, terminal, batch, total, first, started: now, last_line: now }
+    }
+
+    /// Shows the newest step that has been read back.
+    pub fn show(&mut self, line: &Line) {
+        let done = line.step + 1;
+        let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
+        let pace = (done - self.first) as f64 / seconds;
+        let left = Duration::from_secs_f64(((self.total - done) as f64 / pace.max(1e-9)).min(1e9));
+        let message = format!(
+            "loss {:.3} (softmax {:.3}, batch {:.3}, center {:.3}), rate {:.1e}, {:.0} images/s, {} left",
+            line.loss,
+            line.softmax,
+            line.positive + line.hinge,
+            line.center,
+            line.rate,
+            pace * self.batch as f64,
+            clock(left),
+        );
+        self.bar.set_position(done);
+        if self.terminal {
+            self.bar.set_message(message);
+        } else if self.last_line.elapsed() >= LINE_EVERY || done == self.total {
+            self.last_line = Instant::now();
+            eprintln!("{} {done}/{} {message}", self.bar.prefix(), self.total);
+        }
+    }
+
+    /// Says something that must not be lost, without breaking the bar.
+    pub fn say(&self, message: &str) {
+        if self.terminal {
+            self.bar.println(message);
+        } else {
+            eprintln!("{message}");
+        }
+    }
+
+    /// Leaves the bar as it stands.
+    pub fn finish(&self) {
+        self.bar.abandon();
+    }
+}
+
+/// `1:02:03`, `2:03`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
+}

@@ -1,0 +1,119 @@
+//! The folder of one run: who may write in it, and where things are.
+//!
+//! ```text
+//! RUN/config.toml          the resolved settings
+//! RUN/metrics.jsonl        one line a step
+//! RUN/checkpoints/         step_000001000.safetensors, ...
+//! RUN/weights.safetensors  the result: weights, running statistics and centers
+//! RUN/lock                 held while a process trains here
+//! ```
+
+use crate::config::Config;
+use crate::weights::write_atomically;
+use crate::{Error, Result};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// A run's folder, locked by this process.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run and writes its settings.
+    ///
+    /// # Errors
+    /// If it exists and is not empty: a run is never overwritten.
+    pub fn create(path: &Path, config: &Config) -> Result<Self> {
+        Self::require_vacant(path)?;
+        fs::create_dir_all(path.join("checkpoints")).map_err(Error::io(path))?;
+        let folder = Self::lock(path)?;
+        let toml = config.to_toml();
+        write_atomically(&folder.config(), |w| w.write_all(toml.as_bytes()))?;
+        Ok(folder)
+    }
+
+    /// Checks that a new run may be made at `path`, before any work is done for it.
+    ///
+    /// # Errors
+    /// If it exists and is not empty.
+    pub fn require_vacant(path: &Path) -> Result<()> {
+        let occupied = match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
+            Err(e) => return Err(Error::io(path)(e)),
+        };
+        if occupied {
+            return Err(Error::Run(format!(
+                "{}: the run folder exists; give another --out, or --resume to continue it",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Opens the folder of a run to continue it, with its settings.
+    ///
+    /// # Errors
+    /// If it is no run folder, or another process trains in it.
+    pub fn open(path: &Path) -> Result<(Self, Config)> {
+        let config = read_config(path)?;
+        Ok((Self::lock(path)?, config))
+    }
+
+    fn lock(path: &Path) -> Result<Self> {
+        let file = path.join("lock");
+        let lock = File::create(&file).map_err(Error::io(&file))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(RunFolder { path: path.to_path_buf(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::Run(format!(
+                "{}: another process is training in this run folder; wait for it or stop it",
+                path.display()
+            ))),
+            Err(TryLockError::Error(e)) => Err(Error::io(&file)(e)),
+        }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The settings.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// One line a step.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The checkpoints' folder.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The result.
+    pub fn weights(&self) -> PathBuf {
+        self.path.join("weights.safetensors")
+    }
+}
+
+/// The settings of the run in `path`.
+///
+/// # Errors
+/// If it is no run folder.
+pub fn read_config(path: &Path) -> Result<Config> {
+    let file = path.join("config.toml");
+    let text = fs::read_to_string(&file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::Run(format!(
+            "{}: not a run folder (no config.toml in it); --resume continues a folder that bcreid train made",
+            path.display()
+        )),
+        _ => Error::io(&file)(e),
+    })?;
+    Config::from_toml(&text)
+}

@@ -1,0 +1,146 @@
+//! The loop around the step; reads from top to bottom.
+
+use super::checkpoint::{self, Checkpoint, Identity};
+use super::collapse::Watch;
+use super::metrics::{Line, Log};
+use super::progress::Progress;
+use super::run_folder::RunFolder;
+use super::schedule::{self, Scheduled};
+use super::step::{Measured, step};
+use crate::config::Config;
+use crate::data::{Classes, Dataset, Loader};
+use crate::device::Device;
+use crate::model::Model;
+use crate::tensor::{Params, StepValues};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Where the weights come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Initial values drawn from the run's seed.
+    Random,
+    /// A weight file, for example of ImageNet; the classifier and the centers are drawn anew.
+    Weights(&'a Path),
+    /// The newest checkpoint of the run in this folder.
+    Resume(&'a RunFolder),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All iterations done; the weights are in this file.
+    Finished(PathBuf),
+    /// Stopped on request after this many iterations, all of them saved.
+    Interrupted(u64),
+}
+
+/// A run ready for its first step: everything that can be wrong with settings, data and weights has been
+/// checked, and nothing has been written.
+pub struct Trainer {
+    config: Config,
+    device: Device,
+    model: Model,
+    params: Params,
+    loader: Loader,
+    identity: Identity,
+    first: u64,
+}
+
+impl Trainer {
+    /// Builds the network, loads weights, decodes the data set.
+    ///
+    /// # Errors
+    /// Bad images, a data set or weights that do not fit.
+    pub fn new(config: &Config, dataset: &Dataset, start: Start<'_>, device: &Device) -> Result<Self> {
+        let classes = Classes::new(&dataset.train)?;
+        let (model, mut params) = Model::new(config, classes.len(), device);
+        let identity = Identity::new(config, dataset, &classes);
+        let first = match start {
+            Start::Random => 0,
+            Start::Weights(file) => {
+                checkpoint::load_pretrained(file, config, &mut params)?;
+                0
+            }
+            Start::Resume(run) => checkpoint::resume(&run.checkpoints(), &identity, &mut params)?,
+        };
+        let loader = Loader::for_training(dataset, &classes, config, device, first)?;
+        Ok(Trainer { config: config.clone(), device: device.clone(), model, params, loader, identity, first })
+    }
+
+    /// Trains until all iterations are done or `stop` is set, writing into `run`. `label` names the run on
+    /// the screen.
+    ///
+    /// # Errors
+    /// A loss that is not finite, a disk that is full; the last good checkpoint survives and is named.
+    pub fn run(self, run: &RunFolder, stop: &AtomicBool, label: &str) -> Result<Outcome> {
+        let Trainer { config, device, model, mut params, mut loader, identity, first } = self;
+        let mut values = StepValues::new(&device, config.run.seed);
+        let mut recorder = Recorder {
+            pending: Vec::new(),
+            log: Log::continue_at(&run.metrics(), first)?,
+            progress: Progress::new(label, first, config.solver.iterations, config.solver.batch),
+            watch: Watch::new(config.loss.tau),
+        };
+        let checkpoint = Checkpoint { folder: run.checkpoints(), kept: config.run.checkpoints_kept, identity };
+
+        for number in first..config.solver.iterations {
+            let scheduled = schedule::at(&config, number);
+            values.set(number, scheduled.rate, scheduled.lambda, scheduled.center_rate);
+            let batch = loader.next()?;
+            let measured = step(&model, &mut params, &values, batch, &config)?;
+            recorder.pending.push((number, scheduled, measured));
+
+            let done = number + 1;
+            let last = done == config.solver.iterations;
+            let stopping = stop.load(Ordering::Relaxed);
+            let save = last || stopping || done % config.run.checkpoint_every == 0;
+            if save || done % config.run.log_every == 0 {
+                recorder.read_back().map_err(|e| checkpoint.name_last_good(e))?;
+            }
+            if save {
+                checkpoint.save(done, &params).map_err(|e| checkpoint.name_last_good(e))?;
+            }
+            if stopping && !last {
+                recorder.progress.finish();
+                return Ok(Outcome::Interrupted(done));
+            }
+        }
+        recorder.progress.finish();
+        checkpoint.write_weights(&run.weights(), &params)?;
+        Ok(Outcome::Finished(run.weights()))
+    }
+}
+
+/// Keeps what steps measured on the device until it is time to wait for it.
+struct Recorder {
+    pending: Vec<(u64, Scheduled, Measured)>,
+    log: Log,
+    progress: Progress,
+    watch: Watch,
+}
+
+impl Recorder {
+    /// Waits for the device, writes down all pending steps and shows the newest.
+    fn read_back(&mut self) -> Result<()> {
+        let mut newest = None;
+        for (number, scheduled, measured) in self.pending.drain(..) {
+            let terms = measured.terms.to_host_f32();
+            let line = Line::new(number, scheduled, measured.softmax.to_host_f32()[0], &terms);
+            self.log.write(&line)?;
+            if let Some((loss, value)) = line.not_finite() {
+                self.log.flush()?;
+                return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
+            }
+            if let Some(warning) = self.watch.see(number, line.inter) {
+                self.progress.say(&warning);
+            }
+            newest = Some(line);
+        }
+        if let Some(line) = newest {
+            self.progress.show(&line);
+        }
+        self.log.flush()
+    }
+}

@@ -1,0 +1,75 @@
+//! One training step: algorithm 1 of the paper, line by line.
+
+use crate::config::{self, Config, Normalization};
+use crate::data::Batch;
+use crate::model::Model;
+use crate::ops::batchnorm::Statistics;
+use crate::ops::center_step::center_step;
+use crate::ops::sgd::{self, Sgd, sgd};
+use crate::tensor::{Params, StepValues, Tape, Tensor};
+use crate::{Error, Result};
+
+/// What a step leaves on the device; reading it is the caller's decision, so that a step never waits.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// f32 `[1]`: L_s, equation (2).
+    pub softmax: Tensor,
+    /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`].
+    pub terms: Tensor,
+}
+
+/// Forward, backward, center step, weight step. `values` holds the step's number, rates and lambda.
+///
+/// # Errors
+/// If the model has no head or shapes do not fit.
+pub fn step(
+    model: &Model,
+    params: &mut Params,
+    values: &StepValues,
+    batch: Batch,
+    config: &Config,
+) -> Result<Measured> {
+    let Some(head) = model.head else {
+        return Err(Error::Run("a model without classes cannot be trained".into()));
+    };
+    let statistics = match config.solver.batchnorm {
+        Normalization::Batch => Statistics::Batch { momentum: config.solver.batchnorm_momentum },
+        Normalization::Frozen => Statistics::Frozen,
+    };
+    let Batch { pixels, labels, .. } = batch;
+
+    // Line 3: L = L_s + lambda (L_b + L_c).
+    let mut tape = Tape::new(params, values);
+    let pixels = tape.constant(pixels);
+    let pool5 = model.backbone.forward(&mut tape, pixels, statistics)?;
+    let losses = head.losses(&mut tape, pool5, &labels, config.model.dropout, &config.loss)?;
+    let softmax = losses.softmax.value.clone();
+    let terms = losses.batch_contrastive.terms;
+
+    // Line 4: the gradient; each loss enters with its weight.
+    let one = Tensor::full(&tape.device(), [1], 1.0);
+    let mut seeds = vec![(losses.softmax, one)];
+    if config.loss.lambda != 0.0 {
+        let lambda = values.lambda.duplicate(&tape.device());
+        seeds.push((losses.batch_contrastive.loss, lambda));
+    }
+    tape.backward(seeds)?;
+
+    // Line 5: the centers of the classes in the batch.
+    center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, &values.center_rate)?;
+
+    // Line 6: the weights.
+    sgd(params, &values.rate, solver(&config.solver))?;
+    Ok(Measured { softmax, terms })
+}
+
+fn solver(solver: &config::Solver) -> Sgd {
+    Sgd {
+        momentum: solver.momentum,
+        weight_decay: solver.weight_decay,
+        convention: match solver.convention {
+            config::Convention::Pytorch => sgd::Convention::PyTorch,
+            config::Convention::Caffe => sgd::Convention::Caffe,
+        },
+    }
+}
