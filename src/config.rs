@@ -3,6 +3,10 @@
 //! The defaults are the paper's recipe (section 3.2); what the paper does not state is marked "ours". A run
 //! reads a TOML file and `--set section.key=value` on top of it; `bcreid config` prints this table.
 
+use crate::data::ImageInput;
+pub use crate::data::{Channels, PadMode};
+pub use crate::ops::batch_contrastive::Gradient;
+pub use crate::ops::sgd::Convention;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -125,7 +129,7 @@ section! {
         /// Weight decay (L2).
         weight_decay: f32 = 5e-4, "1", "ours";
         /// How momentum and rate combine; they differ when the rate drops.
-        convention: Convention = Convention::Pytorch, "pytorch | caffe", "ours";
+        convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
         /// Batch normalisation by the batch's statistics, or by the running ones, kept as they are.
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
         /// Share of the batch's statistics that enters the running ones at each step.
@@ -220,48 +224,12 @@ choice! {
     }
 }
 choice! {
-    /// Order of an image's channels.
-    Channels {
-        /// Red first.
-        Rgb,
-        /// Blue first.
-        Bgr
-    }
-}
-choice! {
-    /// Which gradient of the batch loss.
-    Gradient {
-        /// Equation (8).
-        Paper,
-        /// The derivative of equation (3).
-        Exact
-    }
-}
-choice! {
-    /// How momentum and learning rate combine.
-    Convention {
-        /// v = mu v + g; w -= rate v.
-        Pytorch,
-        /// v = mu v + rate g; w -= v.
-        Caffe
-    }
-}
-choice! {
     /// Which statistics batch normalisation uses in training.
     Normalization {
         /// The batch's.
         Batch,
         /// The running ones, kept as they are.
         Frozen
-    }
-}
-choice! {
-    /// What an image's border is filled with.
-    PadMode {
-        /// Black.
-        Zero,
-        /// The nearest pixel of the image.
-        Edge
     }
 }
 choice! {
@@ -351,6 +319,12 @@ impl Config {
     /// As [`Config::resolve`].
     pub fn from_toml(text: &str) -> Result<Self> {
         Self::resolve_text(text, &[])
+    }
+
+    /// The input convention of the network.
+    pub fn image_input(&self) -> ImageInput {
+        let Input { height, width, channels, scale, mean, std } = self.input;
+        ImageInput { height, width, channels, scale, mean, std }
     }
 
     /// Every setting as TOML.

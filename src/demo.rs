@@ -69,7 +69,7 @@ pub fn run(
     for (name, label, lambda) in [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)] {
         let mut config = config.clone();
         config.loss.lambda = lambda;
-        let trainer = Trainer::new(&config, &dataset, Start::Random, device)?;
+        let trainer = Trainer::new(&config, &dataset, Start::Random, device, &|_, _| ())?;
         let run = RunFolder::create(&out.join(name), &config)?;
         let Outcome::Finished(weights) = trainer.run(&run, stop, name)? else { return Ok(None) };
         let (query, gallery) = Extractor::load(&weights, device)?.extract_test(&dataset, |_, _| ())?;

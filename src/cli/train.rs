@@ -49,17 +49,20 @@ impl Train {
         for note in &dataset.notes {
             eprintln!("{note}");
         }
+        let bar = super::bar("decoding");
+        let decoding = |done, total| super::advance(&bar, done, total);
         let (run, config, trainer) = if self.resume {
             let (run, config) = RunFolder::open(&self.out)?;
-            let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device)?;
+            let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
             (run, config, trainer)
         } else {
             RunFolder::require_vacant(&self.out)?;
             let config = Config::resolve(self.config.as_deref(), &self.settings)?;
             let start = self.weights.as_deref().map_or(Start::Random, Start::Weights);
-            let trainer = Trainer::new(&config, &dataset, start, &device)?;
+            let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };
+        bar.finish_and_clear();
         let stop = stop::on_interrupt()?;
         match trainer.run(&run, &stop, "train")? {
             Outcome::Finished(weights) => {

@@ -1,8 +1,7 @@
 //! From images to features: pool5, optionally with that of the mirrored image added, L2-normalised.
 
 use crate::config::Config;
-use crate::data::test_time::TestImages;
-use crate::data::{Dataset, Sample};
+use crate::data::{Dataset, ImageStream, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
 use crate::ops::add::add;
@@ -66,15 +65,22 @@ impl Extractor {
     /// # Errors
     /// No samples; an image that cannot be read, by name.
     pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
-        let mut features = Vec::with_capacity(samples.len() * self.model.backbone.features());
-        let mut images = TestImages::new(samples, &self.config, self.batch, self.flip)?;
-        while let Some(batch) = images.next(&self.device)? {
+        let dim = self.model.backbone.features();
+        let options = StreamOptions {
+            batch: self.batch,
+            mirrored: self.flip,
+            ..StreamOptions::new(self.config.image_input())
+        };
+        let paths = samples.iter().map(|s| s.path.clone()).collect();
+        let mut features = Vec::with_capacity(samples.len() * dim);
+        for batch in ImageStream::new(paths, options, &self.device)? {
+            let batch = batch?;
             features.extend(self.forward(batch.pixels, batch.mirrored)?.to_host_f32());
-            progress(features.len() / self.model.backbone.features(), samples.len());
+            progress(features.len() / dim, samples.len());
         }
         Features::new(
             features,
-            self.model.backbone.features(),
+            dim,
             samples.iter().map(|s| s.pid).collect(),
             samples.iter().map(|s| s.camid.unwrap_or(-1)).collect(),
             samples.iter().map(|s| s.path.display().to_string()).collect(),

@@ -4,8 +4,8 @@
 //! - pool5 -> L2-normalise -> batch-contrastive loss, with a center for each class.
 
 use crate::Result;
-use crate::config::{self, Gradient};
-use crate::ops::batch_contrastive::{self, BatchContrastive, batch_contrastive};
+use crate::config;
+use crate::ops::batch_contrastive::{BatchContrastive, batch_contrastive};
 use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
@@ -58,14 +58,10 @@ impl Head {
         dropout_ratio: f32,
         loss: &config::Loss,
     ) -> Result<Losses> {
-        let gradient = match loss.gradient {
-            Gradient::Paper => batch_contrastive::Gradient::Paper,
-            Gradient::Exact => batch_contrastive::Gradient::Exact,
-        };
         let x = l2_normalize(tape, pool5.clone())?;
         let normalized = x.value.clone();
         let centers = tape.buffer(self.centers).clone();
-        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, gradient, loss.tau)?;
+        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, loss.gradient, loss.tau)?;
         let dropped = dropout(tape, pool5, dropout_ratio)?;
         let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));
         let logits = linear(tape, dropped, weight, bias)?;

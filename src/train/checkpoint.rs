@@ -6,7 +6,7 @@
 //! step *are* the random state.
 
 use crate::config::Config;
-use crate::data::{Classes, Dataset, sampler};
+use crate::data::{Classes, Dataset};
 use crate::model::head::CENTERS;
 use crate::tensor::Params;
 use crate::weights::{self, TensorFile, TensorOut};
@@ -84,6 +84,8 @@ pub struct Checkpoint {
     pub kept: usize,
     /// What they belong to.
     pub identity: Identity,
+    /// Steps of the sampler's epoch.
+    pub steps_per_epoch: u64,
 }
 
 impl Checkpoint {
@@ -99,12 +101,10 @@ impl Checkpoint {
             let shape = p.momentum.shape();
             TensorOut::f32(format!("{MOMENTUM}{}", p.name), shape.dims(), p.momentum.f32())
         }));
-        let config = &self.identity.config;
-        let place = sampler::place(self.identity.images, config.solver.batch, done);
         let mut metadata = self.identity.metadata();
         metadata.insert("step".into(), done.to_string());
-        metadata.insert("epoch".into(), place.epoch.to_string());
-        metadata.insert("batch_of_epoch".into(), place.batch.to_string());
+        metadata.insert("epoch".into(), (done / self.steps_per_epoch).to_string());
+        metadata.insert("batch_of_epoch".into(), (done % self.steps_per_epoch).to_string());
         weights::write_tensors(&self.folder.join(file_name(done)), &tensors, &metadata)?;
 
         let all = list(&self.folder)?;

@@ -7,8 +7,8 @@ use super::progress::Progress;
 use super::run_folder::RunFolder;
 use super::schedule::{self, Scheduled};
 use super::step::{Measured, step};
-use crate::config::Config;
-use crate::data::{Classes, Dataset, Loader};
+use crate::config::{self, Config};
+use crate::data::{Augment, BadImages, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
 use crate::model::Model;
 use crate::tensor::{Params, StepValues};
@@ -49,11 +49,18 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Builds the network, loads weights, decodes the data set.
+    /// Builds the network, loads weights, decodes the data set; `progress` is told how many of how many
+    /// images are decoded.
     ///
     /// # Errors
     /// Bad images, a data set or weights that do not fit.
-    pub fn new(config: &Config, dataset: &Dataset, start: Start<'_>, device: &Device) -> Result<Self> {
+    pub fn new(
+        config: &Config,
+        dataset: &Dataset,
+        start: Start<'_>,
+        device: &Device,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
         let classes = Classes::new(&dataset.train)?;
         let (model, mut params) = Model::new(config, classes.len(), device);
         let identity = Identity::new(config, dataset, &classes);
@@ -65,7 +72,8 @@ impl Trainer {
             }
             Start::Resume(run) => checkpoint::resume(&run.checkpoints(), &identity, &mut params)?,
         };
-        let loader = Loader::for_training(dataset, &classes, config, device, first)?;
+        let options = loader_options(config, first);
+        let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
         Ok(Trainer { config: config.clone(), device: device.clone(), model, params, loader, identity, first })
     }
 
@@ -83,7 +91,15 @@ impl Trainer {
             progress: Progress::new(label, first, config.solver.iterations, config.solver.batch),
             watch: Watch::new(config.loss.tau),
         };
-        let checkpoint = Checkpoint { folder: run.checkpoints(), kept: config.run.checkpoints_kept, identity };
+        let checkpoint = Checkpoint {
+            folder: run.checkpoints(),
+            kept: config.run.checkpoints_kept,
+            identity,
+            steps_per_epoch: loader.steps_per_epoch(),
+        };
+        if !loader.skipped().is_empty() {
+            recorder.progress.say(&format!("left out {} images that cannot be read", loader.skipped().len()));
+        }
 
         for number in first..config.solver.iterations {
             let scheduled = schedule::at(&config, number);
@@ -110,6 +126,30 @@ impl Trainer {
         recorder.progress.finish();
         checkpoint.write_weights(&run.weights(), &params)?;
         Ok(Outcome::Finished(run.weights()))
+    }
+}
+
+fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
+    let data = &config.data;
+    LoaderOptions {
+        input: config.image_input(),
+        augment: Augment {
+            flip: data.flip,
+            pad: if data.crop { data.pad } else { 0 },
+            pad_mode: data.pad_mode,
+        },
+        sampler: match data.sampler {
+            config::Sampler::Random => SamplerKind::Random { batch: config.solver.batch },
+            config::Sampler::Pk => {
+                SamplerKind::Pk { identities: config.solver.batch / data.pk_images, images: data.pk_images }
+            }
+        },
+        seed: config.run.seed,
+        first_step,
+        threads: data.workers,
+        ahead: data.workers + 2,
+        cache: CacheOptions { limit_mib: data.cache_mib, folder: None },
+        bad_images: if data.skip_bad_images { BadImages::Skip } else { BadImages::Refuse },
     }
 }
 

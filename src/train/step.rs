@@ -5,7 +5,7 @@ use crate::data::Batch;
 use crate::model::Model;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
-use crate::ops::sgd::{self, Sgd, sgd};
+use crate::ops::sgd::{Sgd, sgd};
 use crate::tensor::{Params, StepValues, Tape, Tensor};
 use crate::{Error, Result};
 
@@ -59,17 +59,7 @@ pub fn step(
     center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, &values.center_rate)?;
 
     // Line 6: the weights.
-    sgd(params, &values.rate, solver(&config.solver))?;
+    let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
+    sgd(params, &values.rate, Sgd { momentum, weight_decay, convention })?;
     Ok(Measured { softmax, terms })
-}
-
-fn solver(solver: &config::Solver) -> Sgd {
-    Sgd {
-        momentum: solver.momentum,
-        weight_decay: solver.weight_decay,
-        convention: match solver.convention {
-            config::Convention::Pytorch => sgd::Convention::PyTorch,
-            config::Convention::Caffe => sgd::Convention::Caffe,
-        },
-    }
 }

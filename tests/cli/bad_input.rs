@@ -1,0 +1,145 @@
+//! Wrong input: one line that names the thing and the mend, exit code not 0, nothing half-written.
+
+use crate::support::{bcreid, data, fail, own_data, succeed, train};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Training on `data` must fail with all of `words` in its line, and leave no run folder.
+#[track_caller]
+fn refused(data: &Path, more: &[&str], words: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let error = fail(&mut train(data, &out, more));
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert!(!out.exists(), "a run folder was made in spite of: {error}");
+}
+
+fn some_image(folder: &Path) -> PathBuf {
+    let mut all: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    all.sort();
+    all.swap_remove(0)
+}
+
+#[test]
+fn folders_that_are_missing_empty_or_laid_out_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    refused(&at("nowhere"), &[], &["nowhere"]);
+    fs::create_dir(at("empty")).unwrap();
+    refused(&at("empty"), &[], &["empty", "bounding_box_train"]);
+    fs::create_dir_all(at("other/images")).unwrap();
+    fs::write(at("other/images/a.jpg"), b"x").unwrap();
+    refused(&at("other"), &[], &["other", "bounding_box_train"]);
+    fs::create_dir_all(at("hollow/bounding_box_train")).unwrap();
+    refused(&at("hollow"), &[], &["bounding_box_train"]);
+}
+
+#[test]
+fn images_that_cannot_be_read_are_named_and_may_be_skipped() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = own_data(folder.path());
+    let image = some_image(&set.join("bounding_box_train"));
+    let name = image.file_name().unwrap().to_str().unwrap();
+    let bytes = fs::read(&image).unwrap();
+    for spoilt in [&bytes[..bytes.len() / 2], &b"<html>not an image</html>"[..], &b""[..]] {
+        fs::write(&image, spoilt).unwrap();
+        refused(&set, &[], &[name, "data.skip_bad_images"]);
+    }
+    succeed(&mut train(&set, &folder.path().join("run"), &["data.skip_bad_images=true"]));
+}
+
+#[test]
+fn names_without_a_pid_and_sets_of_one_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = own_data(folder.path());
+    let train_images = set.join("bounding_box_train");
+    fs::copy(some_image(&train_images), train_images.join("holiday.jpg")).unwrap();
+    refused(&set, &[], &["holiday.jpg"]);
+    fs::remove_file(train_images.join("holiday.jpg")).unwrap();
+    let keep = some_image(&train_images).file_name().unwrap().to_str().unwrap()[..4].to_string();
+    for entry in fs::read_dir(&train_images).unwrap() {
+        let entry = entry.unwrap();
+        if !entry.file_name().to_str().unwrap().starts_with(&keep) {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    refused(&set, &["solver.batch=2"], &["identit"]);
+}
+
+#[test]
+fn batches_larger_than_the_set_and_settings_that_do_not_exist() {
+    refused(data(), &["solver.batch=1024"], &["1024"]);
+    refused(data(), &["loss.lamda=1"], &["loss.lamda", "loss.lambda"]);
+    refused(data(), &["solver.rate=fast"], &["solver.rate"]);
+    refused(data(), &["data.sampler=pk", "data.pk_images=3"], &["data.pk_images"]);
+}
+
+#[test]
+fn a_run_folder_that_exists_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.txt"), "dear").unwrap();
+    let error = fail(&mut train(data(), folder.path(), &[]));
+    assert!(error.contains("exists") && error.contains("--resume"), "{error}");
+    assert_eq!(fs::read_to_string(folder.path().join("mine.txt")).unwrap(), "dear");
+    let mut resume = bcreid();
+    resume.arg("train").arg("--data").arg(data()).arg("--out").arg(folder.path()).arg("--resume");
+    let error = fail(&mut resume);
+    assert!(error.contains("not a run folder"), "{error}");
+}
+
+#[test]
+fn weights_of_another_shape_or_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    succeed(&mut train(data(), &run, &[]));
+    let with = |weights: &Path, more: &[&str]| {
+        let out = folder.path().join("new");
+        let error = fail(train(data(), &out, more).arg("--weights").arg(weights));
+        assert!(!out.exists(), "a run folder was made in spite of: {error}");
+        error
+    };
+    let weights = run.join("weights.safetensors");
+    let error = with(&weights, &["model.width=16"]);
+    assert!(error.contains("[8, 7, 7, 3]") && error.contains("[16, 7, 7, 3]"), "{error}");
+    let error = with(&weights, &["model.wiring=caffe"]);
+    assert!(error.contains("wiring"), "{error}");
+    let whole = fs::read(&weights).unwrap();
+    let cut = folder.path().join("cut.safetensors");
+    fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    assert!(with(&cut, &[]).contains("cut.safetensors"));
+    assert!(with(&some_image(&data().join("query")), &[]).contains(".jpg"));
+    assert!(with(&folder.path().join("none.safetensors"), &[]).contains("none.safetensors"));
+}
+
+#[test]
+fn evaluation_says_why_no_query_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, pids: Vec<i64>, camids: Vec<i64>| {
+        let path = folder.path().join(name);
+        let n = pids.len();
+        let features = (0..2 * n).map(|i| i as f32 + 1.0).collect();
+        let features = bcreid::weights::Features::new(features, 2, pids, camids, Vec::new()).unwrap();
+        features.write(&path).unwrap();
+        path
+    };
+    let query = file("q.safetensors", vec![1, 2], vec![1, 1]);
+    let same_camera = file("g.safetensors", vec![1, 2], vec![1, 1]);
+    let strangers = file("s.safetensors", vec![8, 9], vec![2, 2]);
+    let eval = |gallery: &Path| {
+        let mut eval = bcreid();
+        fail(eval.arg("eval").arg("--query").arg(&query).arg("--gallery").arg(gallery))
+    };
+    assert!(eval(&same_camera).contains("camera"));
+    assert!(eval(&strangers).contains("pid"));
+    assert!(eval(&folder.path().join("none.safetensors")).contains("none.safetensors"));
+}
+
+#[test]
+fn devices_that_are_not_there() {
+    let error = fail(bcreid().args(["demo", "--device", "cuda"]));
+    assert!(error.contains("cuda") && error.contains("--device cpu"), "{error}");
+    assert!(fail(bcreid().args(["demo", "--device", "tpu"])).contains("tpu"));
+    assert!(!Path::new("demo").exists());
+}

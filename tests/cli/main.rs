@@ -1,0 +1,6 @@
+//! The program as a person runs it: whole pipelines, stops and crashes, wrong input.
+
+mod bad_input;
+mod pipeline;
+mod resume;
+mod support;

@@ -1,0 +1,139 @@
+//! A run that is killed, stopped or starved of disk, and then resumed, ends as if nothing had happened.
+
+use crate::support::{bcreid, data, fail, stderr, succeed, train};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn resume(out: &Path) -> Command {
+    let mut command = bcreid();
+    command.arg("train").arg("--data").arg(data()).arg("--out").arg(out).arg("--resume");
+    command
+}
+
+fn lines(out: &Path) -> usize {
+    std::fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |t| t.lines().count())
+}
+
+/// Starts `command`, waits until `out` holds at least `steps` lines of metrics, then sends `signal`.
+fn interrupt(mut command: Command, out: &Path, steps: usize, signal: &str) -> std::process::Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..60_000 {
+        if lines(out) >= steps {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    child.wait_with_output().unwrap()
+}
+
+const LONG: &[&str] = &["solver.iterations=60", "solver.rate_drops=[30]", "run.checkpoint_every=7"];
+
+#[cfg(unix)]
+#[test]
+fn five_kills_leave_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let (calm, killed) = (folder.path().join("calm"), folder.path().join("killed"));
+    succeed(&mut train(data(), &calm, LONG));
+    interrupt(train(data(), &killed, LONG), &killed, 5, "-KILL");
+    for steps in [12, 25, 37, 52] {
+        interrupt(resume(&killed), &killed, steps, "-KILL");
+    }
+    assert!(!killed.join("weights.safetensors").exists(), "the last kill came too late");
+    succeed(&mut resume(&killed));
+    for file in ["weights.safetensors", "metrics.jsonl"] {
+        let read = |run: &Path| std::fs::read(run.join(file)).unwrap();
+        assert!(read(&calm) == read(&killed), "{file} differs");
+    }
+}
+
+#[test]
+fn two_runs_agree_bit_for_bit_whatever_the_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |name: &str, threads: &str| {
+        let out = folder.path().join(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid"));
+        command.args(["--threads", threads]).args(train(data(), &out, &[]).get_args().skip(2));
+        succeed(&mut command);
+        std::fs::read(out.join("weights.safetensors")).unwrap()
+    };
+    let one = weights("one", "1");
+    assert!(one == weights("again", "1"), "two runs differ");
+    assert!(one == weights("three", "3"), "three threads differ from one");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output = interrupt(train(data(), &out, &["solver.iterations=5000"]), &out, 4, "-INT");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("--resume") && said.contains("all saved"), "{said}");
+    let checkpoints = std::fs::read_dir(out.join("checkpoints")).unwrap();
+    let newest = checkpoints.map(|e| e.unwrap().file_name().into_string().unwrap()).max().unwrap();
+    let step: usize = newest["step_".len()..newest.len() - ".safetensors".len()].parse().unwrap();
+    assert_eq!(step, lines(&out), "{newest} is not the step it stopped at");
+}
+
+/// A limit on file size stands for the full disk: the write of the checkpoint fails half-way.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    interrupt(train(data(), &out, &["solver.iterations=5000"]), &out, 4, "-INT");
+    let before: Vec<_> = names(&out);
+    let resume = resume(&out);
+    let line: Vec<String> = std::iter::once(resume.get_program())
+        .chain(resume.get_args())
+        .map(|a| format!("'{}'", a.to_str().unwrap()))
+        .collect();
+    let script = format!("trap '' XFSZ; ulimit -f 200; exec {}", line.join(" "));
+    let error = fail(Command::new("bash").args(["-c", &script]));
+    assert!(error.contains("last good checkpoint") && error.contains("--resume"), "{error}");
+    assert_eq!(names(&out), before, "a half-written file stayed, or a good one went");
+}
+
+fn names(out: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(out.join("checkpoints")).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_is_resumed_with_its_own_data_and_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    succeed(&mut train(data(), &out, &[]));
+    let other = crate::support::own_data(folder.path());
+    let some = std::fs::read_dir(other.join("bounding_box_train")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_file(some.path()).unwrap();
+    let mut command = bcreid();
+    command.arg("train").arg("--data").arg(&other).arg("--out").arg(&out).arg("--resume");
+    let error = fail(&mut command);
+    assert!(error.contains("belongs to another run or data set"), "{error}");
+    let output = resume(&out).args(["--set", "loss.lambda=0"]).output().unwrap();
+    assert!(!output.status.success() && stderr(&output).contains("cannot be used with"));
+}
+
+/// A rate at which everything overflows: the run stops, names the loss and leaves no poisoned checkpoint.
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let wild = ["solver.rate=1e30", "solver.rate_warmup=0", "run.checkpoint_every=1"];
+    let error = fail(&mut train(data(), &out, &wild));
+    assert!(error.contains("checkpoint") && error.contains("solver.rate"), "{error}");
+    for name in names(&out) {
+        let file = bcreid::weights::read_tensors(&out.join("checkpoints").join(&name)).unwrap();
+        for tensor in file.names() {
+            let finite = file.tensor(&tensor).unwrap().f32().unwrap().iter().all(|v| v.is_finite());
+            assert!(finite, "{name} holds a {tensor} that is not finite");
+        }
+    }
+}
