@@ -7,4 +7,8 @@
 //! `[N, H, W, C]`, features `[N, C]`, all f32.
 
 pub mod add;
+pub mod batchnorm;
+pub mod global_avg_pool;
+pub mod linear;
+pub mod maxpool;
 pub mod relu;

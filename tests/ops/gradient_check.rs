@@ -42,21 +42,33 @@ impl Input {
 pub struct Check {
     pub step: f32,
     pub tolerance: f64,
+    /// Contents of the buffers the tape's parameters shall have, in this order.
+    pub buffers: Vec<Vec<f32>>,
 }
 
 impl Default for Check {
     fn default() -> Self {
-        Check { step: 1e-2, tolerance: 2e-3 }
+        Check { step: 1e-2, tolerance: 2e-3, buffers: Vec::new() }
     }
 }
 
 impl Check {
-    /// Checks the gradient of `op` with respect to each of `inputs`. `op` may use parameters and buffers of
-    /// its own, made by itself from the tape; it must be a pure function of `inputs`.
+    /// Parameters with the buffers asked for.
+    pub fn params(&self, device: &Device) -> Params {
+        let mut params = Params::new(device);
+        for values in &self.buffers {
+            let id = params.add_buffer("buffer", [values.len()], 0.0);
+            params.buffer_mut(id).copy_from_host_f32(values);
+        }
+        params
+    }
+
+    /// Checks the gradient of `op` with respect to each of `inputs`; it must be a pure function of them and of
+    /// the buffers.
     pub fn run(&self, inputs: &[Input], op: impl Fn(&mut Tape<'_>, &[Var]) -> Result<Var>) {
         let device = Device::cpu();
         let output = |values: &[Vec<f32>]| -> Vec<f32> {
-            let mut params = Params::new(&device);
+            let mut params = self.params(&device);
             let step = StepValues::new(&device, 1);
             let mut tape = Tape::new(&mut params, &step);
             let vars: Vec<Var> = inputs
@@ -105,7 +117,7 @@ impl Check {
         op: &impl Fn(&mut Tape<'_>, &[Var]) -> Result<Var>,
     ) -> Vec<Vec<f32>> {
         poison(device, inputs);
-        let mut params = Params::new(device);
+        let mut params = self.params(device);
         let step = StepValues::new(device, 1);
         let mut tape = Tape::new(&mut params, &step);
         let vars: Vec<Var> =

@@ -2,6 +2,10 @@
 //! named by its stem.
 
 mod add;
+mod batchnorm;
+mod global_avg_pool;
 mod golden;
 mod gradient_check;
+mod linear;
+mod maxpool;
 mod relu;

@@ -1,0 +1,573 @@
+//! Batch normalisation over all dimensions but the last, with the tail of a residual block fused into it:
+//! y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual), residual and relu optional.
+//!
+//! Statistics come from the batch (Ioffe and Szegedy 2015) or, frozen and in inference, from running
+//! averages. With g = dy where y > 0 (all of dy without relu), x^ the normalised input and R values a channel:
+//!
+//! - dbeta = sum g; dgamma = sum g x^; the residual's gradient is g;
+//! - dx = gamma / std (g - dbeta / R - x^ dgamma / R) with batch statistics, gamma / std g with frozen ones.
+//!
+//! Memory traffic decides the speed, so passes are counted. Forward: one read of x for the statistics, one
+//! pass that writes y. Backward: one pass for the sums, one that turns the saved x into dx where it lies.
+//! Without a residual the sign of y follows from x, and y is not read again. With one, the first pass masks
+//! dy where it lies, and that buffer becomes the residual's gradient. When only dx = gamma / std g is asked
+//! for (frozen, gamma and beta not learned) x is not saved and the forward works in place.
+
+use crate::tensor::{Backward, BufferId, DType, Sinks, Tape, Tensor, Var};
+use crate::{Error, Result};
+
+/// Added to the variance, as Caffe's ResNet and torchvision do.
+pub const EPS: f32 = 1e-5;
+
+/// Scale and shift, and the running statistics; `[C]` each.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    /// gamma.
+    pub gamma: Var,
+    /// beta.
+    pub beta: Var,
+    /// The running mean.
+    pub mean: BufferId,
+    /// The running variance.
+    pub var: BufferId,
+}
+
+/// What to normalise with while training. Inference (a tape that does not record) always takes the running
+/// statistics and leaves them alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistics {
+    /// The batch's own, which also move the running ones (PyTorch's convention):
+    /// running = (1 - momentum) running + momentum batch, with the unbiased variance.
+    Batch {
+        /// Weight of the new batch, in [0, 1].
+        momentum: f32,
+    },
+    /// The running ones, as constants.
+    Frozen,
+}
+
+/// What follows the normalisation in the same pass.
+#[derive(Clone, Debug, Default)]
+pub struct Tail {
+    /// Added before the rectifier; of x's shape.
+    pub residual: Option<Var>,
+    /// Whether a rectifier ends it.
+    pub relu: bool,
+}
+
+/// Batch normalisation of `x` `[.., C]`; the output has its shape.
+///
+/// # Errors
+/// If gamma, beta or a running statistic is not `[C]`, if the residual is not of x's shape, or if a channel
+/// has fewer than two values to take batch statistics from.
+pub fn batchnorm(
+    tape: &mut Tape<'_>,
+    x: Var,
+    bn: BatchNorm,
+    statistics: Statistics,
+    tail: Tail,
+) -> Result<Var> {
+    check(tape, &x, &bn, &tail)?;
+    let mut inputs = vec![x.handle(), bn.gamma.handle(), bn.beta.handle()];
+    inputs.extend(tail.residual.as_ref().map(Var::handle));
+    let mut x = x.value;
+
+    let momentum = match statistics {
+        Statistics::Batch { momentum } if tape.is_recording() => Some(momentum),
+        _ => None,
+    };
+    let moments = match momentum {
+        Some(momentum) => {
+            let moments = cpu::moments(&tape.device(), x.f32(), x.shape().last())?;
+            moments.move_mean(tape.buffer_mut(bn.mean).f32_mut(), momentum);
+            moments.move_var(tape.buffer_mut(bn.var).f32_mut(), momentum);
+            moments
+        }
+        None => cpu::Moments::running(tape.buffer(bn.mean).f32(), tape.buffer(bn.var).f32()),
+    };
+    let mut affine = Tensor::empty(&tape.device(), [cpu::Affine::ROWS, x.shape().last()], DType::F32);
+    cpu::Affine::fill(affine.f32_mut(), &moments, bn.gamma.value.f32(), bn.beta.value.f32());
+
+    let [wants_x, wants_gamma, wants_beta] = [0, 1, 2].map(|i| tape.wants(inputs[i]));
+    let keeps_x = wants_gamma || wants_beta || (momentum.is_some() && wants_x);
+    let residual = tail.residual.as_ref().map(|r| r.value.f32());
+    let (y, x) = if !keeps_x && x.is_unique() {
+        cpu::forward(x.f32_mut(), None, affine.f32(), residual, tail.relu);
+        (x, None)
+    } else {
+        let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32);
+        cpu::forward(y.f32_mut(), Some(x.f32()), affine.f32(), residual, tail.relu);
+        (y, keeps_x.then_some(x))
+    };
+    let has_residual = residual.is_some();
+    Ok(tape.record(y, &inputs, |y| {
+        let keeps_y = tail.relu && (x.is_none() || has_residual);
+        Saved {
+            x,
+            y: keeps_y.then_some(y),
+            affine,
+            batch: momentum.is_some(),
+            relu: tail.relu,
+            residual: has_residual,
+        }
+    }))
+}
+
+fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, tail: &Tail) -> Result<()> {
+    let c = x.shape().last();
+    if c == 0 {
+        return Err(Error::shape("batchnorm", format!("x {} has no channels", x.shape())));
+    }
+    let channels = [
+        ("gamma", bn.gamma.shape()),
+        ("beta", bn.beta.shape()),
+        ("running mean", tape.buffer(bn.mean).shape()),
+        ("running variance", tape.buffer(bn.var).shape()),
+    ];
+    for (name, shape) in channels {
+        if shape.dims() != [c] {
+            return Err(Error::shape(
+                "batchnorm",
+                format!("x {} has {c} channels, but {name} is {shape}; it must be [{c}]", x.shape()),
+            ));
+        }
+    }
+    match &tail.residual {
+        Some(r) if r.shape() != x.shape() => Err(Error::shape(
+            "batchnorm",
+            format!("the residual is {}; it must have the shape of x, {}", r.shape(), x.shape()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+const X: usize = 0;
+const GAMMA: usize = 1;
+const BETA: usize = 2;
+const RESIDUAL: usize = 3;
+
+struct Saved {
+    /// The input, unless dx = gamma / std g is all that is asked for.
+    x: Option<Tensor>,
+    /// The output, if the rectifier's mask does not follow from x alone.
+    y: Option<Tensor>,
+    affine: Tensor,
+    batch: bool,
+    relu: bool,
+    residual: bool,
+}
+
+impl Backward for Saved {
+    fn op(&self) -> &'static str {
+        "batchnorm"
+    }
+
+    fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        use cpu::Mask;
+        let Saved { x, y, affine, batch, relu, residual } = *self;
+        let affine = affine.f32();
+        let give_residual = residual && sinks.wants(RESIDUAL);
+        let mut mask = match &y {
+            Some(y) => Mask::Output(y.f32()),
+            None if relu => Mask::Recomputed,
+            None => Mask::Off,
+        };
+        let mut correction = None;
+        if let Some(x) = &x {
+            // The second pass can find the mask again from x, and a write here would cost more than that. It
+            // cannot from y without reading it, nor without x.
+            let settle = !batch || y.is_some();
+            let sums = cpu::sums(sinks.device(), dy.f32_mut(), x.f32(), affine, mask, settle);
+            if settle {
+                mask = Mask::Off;
+            }
+            sinks.add(GAMMA, |to, write| {
+                write.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
+                Ok(())
+            })?;
+            sinks.add(BETA, |to, write| {
+                write.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
+                Ok(())
+            })?;
+            correction = batch.then(|| cpu::correction(affine, &sums, dy.shape().len() / sums.len()));
+        } else if give_residual {
+            cpu::settle(dy.f32_mut(), mask);
+            mask = Mask::Off;
+        }
+
+        if let (true, Some(mut x), Some(correction)) = (sinks.wants(X), x, correction) {
+            if x.is_unique() {
+                cpu::batch_dx(x.f32_mut(), None, dy.f32(), affine, &correction, mask);
+                sinks.give(X, x)?;
+            } else {
+                let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32);
+                cpu::batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, &correction, mask);
+                sinks.give(X, dx)?;
+            }
+        } else if sinks.wants(X) && give_residual {
+            let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32);
+            cpu::frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, mask);
+            sinks.give(X, dx)?;
+        } else if sinks.wants(X) {
+            cpu::frozen_dx(dy.f32_mut(), None, affine, mask);
+            return sinks.give(X, dy);
+        }
+        if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
+    }
+}
+
+mod cpu {
+    use super::EPS;
+    use crate::device::Device;
+    use crate::device::cpu::{Addends, lanes, sum_rows};
+    use crate::tensor::{DType, Tensor};
+    use crate::{Error, Result};
+    use rayon::prelude::*;
+
+    /// Elements of the rows a thread takes at a time: 64 KiB.
+    const CHUNK: usize = 16 * 1024;
+    /// Elements of the rows whose sums are kept together: 128 KiB, so that they stay in a small L2. Larger than
+    /// `CHUNK`, because each brings sums of every channel to be combined.
+    const SUM_CHUNK: usize = 32 * 1024;
+    /// Channels whose sums are combined by one thread.
+    const COMBINE: usize = 64;
+
+    /// Mean and biased variance of each channel, and how many values they are of.
+    pub struct Moments {
+        mean_var: Vec<[f64; 2]>,
+        rows: usize,
+    }
+
+    impl Moments {
+        pub fn running(mean: &[f32], var: &[f32]) -> Self {
+            let mean_var = mean.iter().zip(var).map(|(&m, &v)| [f64::from(m), f64::from(v)]).collect();
+            Moments { mean_var, rows: 0 }
+        }
+
+        pub fn move_mean(&self, running: &mut [f32], momentum: f32) {
+            self.mean_var.iter().zip(running).for_each(|([mean, _], r)| blend(r, *mean, momentum));
+        }
+
+        pub fn move_var(&self, running: &mut [f32], momentum: f32) {
+            let unbiased = self.rows as f64 / (self.rows as f64 - 1.0);
+            self.mean_var.iter().zip(running).for_each(|([_, var], r)| blend(r, var * unbiased, momentum));
+        }
+    }
+
+    fn blend(running: &mut f32, batch: f64, momentum: f32) {
+        let momentum = f64::from(momentum);
+        *running = ((1.0 - momentum) * f64::from(*running) + momentum * batch) as f32;
+    }
+
+    /// The normalisation as the loops use it: y = (x - mean) scale + shift.
+    ///
+    /// The mean of a batch is rarely an f32. What rounding took from it is kept as `low` and is part of
+    /// `shift`, so that a mean far larger than the deviation costs no digits.
+    #[derive(Clone, Copy)]
+    pub struct Affine<'a> {
+        mean: &'a [f32],
+        low: &'a [f32],
+        inv_std: &'a [f32],
+        scale: &'a [f32],
+        shift: &'a [f32],
+    }
+
+    impl<'a> Affine<'a> {
+        pub const ROWS: usize = 5;
+
+        pub fn fill(table: &mut [f32], moments: &Moments, gamma: &[f32], beta: &[f32]) {
+            let c = gamma.len();
+            for (i, [mean, var]) in moments.mean_var.iter().enumerate() {
+                let inv_std = 1.0 / (var + f64::from(EPS)).sqrt();
+                let scale = f64::from(gamma[i]) * inv_std;
+                let low = mean - f64::from(*mean as f32);
+                let column = [*mean, low, inv_std, scale, f64::from(beta[i]) - low * scale];
+                column.iter().enumerate().for_each(|(row, &value)| table[row * c + i] = value as f32);
+            }
+        }
+
+        fn of(table: &'a [f32]) -> Self {
+            let c = table.len() / Self::ROWS;
+            let row = |i: usize| &table[i * c..(i + 1) * c];
+            Affine { mean: row(0), low: row(1), inv_std: row(2), scale: row(3), shift: row(4) }
+        }
+    }
+
+    /// Which elements of dy get through the rectifier.
+    #[derive(Clone, Copy)]
+    pub enum Mask<'a> {
+        /// All: there is none, or dy is already masked.
+        Off,
+        /// Where this output is positive.
+        Output(&'a [f32]),
+        /// Where the output, computed again from x, is positive.
+        Recomputed,
+    }
+
+    /// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
+    fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+        let chunk = (CHUNK / c).max(1) * c;
+        out.par_chunks_mut(chunk).enumerate().for_each(|(i, rows)| {
+            for (row, out) in rows.chunks_exact_mut(c).enumerate() {
+                let at = i * chunk + row * c;
+                if let Some(from) = from {
+                    out.copy_from_slice(&from[at..at + c]);
+                }
+                f(at, out);
+            }
+        });
+    }
+
+    /// Normalises `y`, which holds x or is filled from `x`.
+    pub fn forward(y: &mut [f32], x: Option<&[f32]>, affine: &[f32], residual: Option<&[f32]>, relu: bool) {
+        fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
+            let channels = k.mean.iter().zip(k.scale).zip(k.shift);
+            for ((y, &r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
+                *y = finish((*y - mean) * scale + shift, r);
+            }
+        }
+        let k = Affine::of(affine);
+        let c = k.mean.len();
+        match (residual, relu) {
+            // The unread fourth stream is a row that lies in the first-level cache anyway.
+            (None, false) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v)),
+            (None, true) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v.max(0.0))),
+            (Some(r), false) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| v + r)),
+            (Some(r), true) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| (v + r).max(0.0))),
+        }
+    }
+
+    /// Rows of a chunk of sums.
+    fn sum_chunk_rows(c: usize) -> usize {
+        (SUM_CHUNK / c).max(1)
+    }
+
+    struct Values<'a>(&'a [f32]);
+
+    impl Addends<1> for Values<'_> {
+        #[inline(always)]
+        fn get<const L: usize>(&mut self, at: usize, _: usize) -> [[f32; L]; 1] {
+            [*lanes(self.0, at)]
+        }
+    }
+
+    /// An element's distance to its channel's centre, and the square of that.
+    struct Distances<'a> {
+        x: &'a [f32],
+        centre: &'a [f32],
+    }
+
+    impl Addends<2> for Distances<'_> {
+        #[inline(always)]
+        fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
+            let (x, centre) = (lanes::<L>(self.x, at), lanes::<L>(self.centre, c));
+            let distance: [f32; L] = std::array::from_fn(|l| x[l] - centre[l]);
+            [distance, distance.map(|d| d * d)]
+        }
+    }
+
+    /// Mean and biased variance of every channel in one read of x from memory.
+    ///
+    /// Each chunk of rows is summed twice, the second time from cache: first for its centre, a mean with
+    /// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The
+    /// chunk's exact mean is centre + s / n, its squared deviation q - s^2 / n, where s is all but 0. Chunks are
+    /// merged in order, in f64 (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
+    pub fn moments(device: &Device, x: &[f32], c: usize) -> Result<Moments> {
+        let rows = x.len() / c;
+        if rows < 2 {
+            return Err(Error::shape(
+                "batchnorm",
+                format!(
+                    "batch statistics need at least 2 values a channel, there are {rows}; use a larger batch or frozen statistics"
+                ),
+            ));
+        }
+        let step = sum_chunk_rows(c);
+        let mut sums = Tensor::empty(device, [rows.div_ceil(step), 3, c], DType::F32);
+        sums.f32_mut().par_chunks_mut(3 * c).zip(x.par_chunks(step * c)).for_each(|(sums, x)| {
+            let rows = x.len() / c;
+            let (centre, sums) = sums.split_at_mut(c);
+            sum_rows(&mut Values(x), rows, centre);
+            centre.iter_mut().for_each(|sum| *sum /= rows as f32);
+            sum_rows(&mut Distances { x, centre }, rows, sums);
+        });
+        let sums = sums.f32();
+        let mut mean_var = vec![[0.0; 2]; c];
+        mean_var.par_chunks_mut(COMBINE).enumerate().for_each(|(block, mean_var)| {
+            let at = block * COMBINE;
+            let width = mean_var.len();
+            for (chunk, sums) in sums.chunks_exact(3 * c).enumerate() {
+                let before = (chunk * step) as f64;
+                let n = step.min(rows - chunk * step) as f64;
+                let share = n / (before + n);
+                let [centre, s, q] = [0, c, 2 * c].map(|row| &sums[row + at..][..width]);
+                for ((merged, &centre), (&s, &q)) in mean_var.iter_mut().zip(centre).zip(s.iter().zip(q)) {
+                    let [mean, square] = merged;
+                    let (s, q) = (f64::from(s), f64::from(q));
+                    let delta = f64::from(centre) + s / n - *mean;
+                    let own = q - s * s / n;
+                    // Rounding may go below zero; NaN must stay NaN.
+                    *square += if own < 0.0 { 0.0 } else { own } + delta * delta * before * share;
+                    *mean += delta * share;
+                }
+            }
+            mean_var.iter_mut().for_each(|[_, square]| *square /= rows as f64);
+        });
+        Ok(Moments { mean_var, rows })
+    }
+
+    /// The parameters' gradients of one channel.
+    #[derive(Clone, Copy, Default)]
+    pub struct ChannelSums {
+        pub dbeta: f64,
+        pub dgamma: f64,
+    }
+
+    /// The masked gradient g and g (x - mean).
+    struct Masked<'a> {
+        dy: &'a mut [f32],
+        x: &'a [f32],
+        affine: Affine<'a>,
+        mask: Mask<'a>,
+        settle: bool,
+    }
+
+    impl Addends<2> for Masked<'_> {
+        #[inline(always)]
+        fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
+            let (x, mean) = (lanes::<L>(self.x, at), lanes::<L>(self.affine.mean, c));
+            let distance: [f32; L] = std::array::from_fn(|l| x[l] - mean[l]);
+            let dy = lanes::<L>(self.dy, at);
+            let g: [f32; L] = match self.mask {
+                Mask::Off => *dy,
+                Mask::Output(y) => {
+                    let y = lanes::<L>(y, at);
+                    std::array::from_fn(|l| if y[l] > 0.0 { dy[l] } else { 0.0 })
+                }
+                Mask::Recomputed => {
+                    let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
+                    std::array::from_fn(|l| if distance[l] * scale[l] + shift[l] > 0.0 { dy[l] } else { 0.0 })
+                }
+            };
+            if self.settle {
+                self.dy[at..at + L].copy_from_slice(&g);
+            }
+            [g, std::array::from_fn(|l| g[l] * distance[l])]
+        }
+    }
+
+    /// dbeta and dgamma of every channel. With `settle`, dy is masked where it lies.
+    pub fn sums(
+        device: &Device,
+        dy: &mut [f32],
+        x: &[f32],
+        affine: &[f32],
+        mask: Mask<'_>,
+        settle: bool,
+    ) -> Vec<ChannelSums> {
+        let affine = Affine::of(affine);
+        let c = affine.mean.len();
+        let step = sum_chunk_rows(c) * c;
+        let mut sums = Tensor::empty(device, [dy.len().div_ceil(step), 2, c], DType::F32);
+        let chunks = sums.f32_mut().par_chunks_mut(2 * c).zip(dy.par_chunks_mut(step)).enumerate();
+        chunks.for_each(|(chunk, (sums, dy))| {
+            let range = chunk * step..chunk * step + dy.len();
+            let mask = match mask {
+                Mask::Output(y) => Mask::Output(&y[range.clone()]),
+                other => other,
+            };
+            let rows = dy.len() / c;
+            sum_rows(&mut Masked { dy, x: &x[range], affine, mask, settle }, rows, sums);
+        });
+        let sums = sums.f32();
+        let mut channels = vec![ChannelSums::default(); c];
+        channels.par_chunks_mut(COMBINE).enumerate().for_each(|(block, channels)| {
+            let at = block * COMBINE;
+            let width = channels.len();
+            for sums in sums.chunks_exact(2 * c) {
+                let pairs = sums[at..][..width].iter().zip(&sums[c + at..][..width]);
+                for (channel, (&g, &g_distance)) in channels.iter_mut().zip(pairs) {
+                    channel.dbeta += f64::from(g);
+                    channel.dgamma += f64::from(g_distance);
+                }
+            }
+            // So far dgamma is the sum of g (x - mean), with the mean as rounded.
+            for (i, channel) in channels.iter_mut().enumerate() {
+                let (low, inv_std) = (f64::from(affine.low[at + i]), f64::from(affine.inv_std[at + i]));
+                channel.dgamma = (channel.dgamma - low * channel.dbeta) * inv_std;
+            }
+        });
+        channels
+    }
+
+    /// What batch statistics add to dx = scale g: (x - mean) slope + offset, `[C]` each.
+    pub struct Correction {
+        slope: Vec<f32>,
+        offset: Vec<f32>,
+    }
+
+    pub fn correction(affine: &[f32], sums: &[ChannelSums], rows: usize) -> Correction {
+        let k = Affine::of(affine);
+        let (slope, offset) = (0..sums.len())
+            .map(|i| {
+                let by = -f64::from(k.scale[i]) / rows as f64;
+                let slope = by * sums[i].dgamma * f64::from(k.inv_std[i]);
+                (slope as f32, (by * sums[i].dbeta - slope * f64::from(k.low[i])) as f32)
+            })
+            .unzip();
+        Correction { slope, offset }
+    }
+
+    /// Turns x into dx where it lies; `dx` holds x or is filled from `x`. The mask is off or recomputed.
+    pub fn batch_dx(
+        dx: &mut [f32],
+        x: Option<&[f32]>,
+        dy: &[f32],
+        affine: &[f32],
+        correction: &Correction,
+        mask: Mask<'_>,
+    ) {
+        let k = Affine::of(affine);
+        let c = k.mean.len();
+        let (slope, offset) = (&correction.slope[..c], &correction.offset[..c]);
+        let recomputed = matches!(mask, Mask::Recomputed);
+        for_rows(dx, x, c, |at, row| {
+            let (row, dy) = (&mut row[..c], &dy[at..at + c]);
+            let (mean, scale, shift) = (&k.mean[..c], &k.scale[..c], &k.shift[..c]);
+            let linear = |i: usize, x: f32, g: f32| scale[i] * g + ((x - mean[i]) * slope[i] + offset[i]);
+            if recomputed {
+                for i in 0..c {
+                    let passes = (row[i] - mean[i]) * scale[i] + shift[i] > 0.0;
+                    row[i] = linear(i, row[i], if passes { dy[i] } else { 0.0 });
+                }
+            } else {
+                for i in 0..c {
+                    row[i] = linear(i, row[i], dy[i]);
+                }
+            }
+        });
+    }
+
+    /// Turns dy into dx = scale g where it lies; `dx` holds dy or is filled from `dy`. The mask is off or the
+    /// output's.
+    pub fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
+        let scale = Affine::of(affine).scale;
+        let c = scale.len();
+        match mask {
+            Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
+                let pairs = y[at..at + c].iter().zip(scale);
+                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = if y > 0.0 { *g * k } else { 0.0 });
+            }),
+            _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
+        }
+    }
+
+    /// Masks dy where it lies, by an output.
+    pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
+        if let Mask::Output(y) = mask {
+            dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
+                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y > 0.0 { *dy } else { 0.0 });
+            });
+        }
+    }
+}

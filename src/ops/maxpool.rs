@@ -1,0 +1,262 @@
+//! Maximum over a sliding window: pool1 of a ResNet.
+//!
+//! y[n, oy, ox, c] = max of x[n, iy, ix, c] over the part of the window that lies inside the image. NaN wins
+//! over every number, and of equal values the first in row-major order, as in PyTorch.
+//!
+//! The forward saves where in its window each maximum lay (a byte each). The backward *gathers*: each input
+//! looks into the few windows that cover it, so no two threads write one element and the order of the sum is
+//! fixed.
+
+use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::{Error, Result};
+
+/// A square window and how it moves; sizes in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Side of the window.
+    pub kernel: usize,
+    /// Step from one window to the next.
+    pub stride: usize,
+    /// Empty border on each side; at most half a window.
+    pub pad: usize,
+    /// Whether a last window may reach past the border (Caffe) or not (torchvision). One that would start
+    /// beyond the image and its border is dropped in any case.
+    pub ceil: bool,
+}
+
+impl MaxPool {
+    /// pool1 of torchvision's ResNet.
+    pub const TORCHVISION: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 1, ceil: false };
+    /// pool1 of Caffe's ResNet.
+    pub const CAFFE: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 0, ceil: true };
+
+    /// How many windows fit along a side of `size` pixels; none if not even one does.
+    pub fn windows(&self, size: usize) -> Option<usize> {
+        let room = (size + 2 * self.pad).checked_sub(self.kernel)?;
+        let whole = room.checked_div(self.stride)?;
+        let steps = whole + usize::from(self.ceil && whole * self.stride < room);
+        let dropped = steps * self.stride >= size + self.pad;
+        Some(steps + 1 - usize::from(dropped))
+    }
+}
+
+/// The maximum over each window of `x` `[N, H, W, C]`: `[N, windows(H), windows(W), C]`.
+///
+/// # Errors
+/// If `x` has other than four dimensions, the window is 0 or above 16, the stride is 0, the border is more
+/// than half a window, or no window fits.
+pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
+    let MaxPool { kernel, stride, pad, .. } = pool;
+    // 16 x 16 offsets fit in a byte.
+    if !(1..=16).contains(&kernel) || stride == 0 || pad > kernel / 2 {
+        return Err(Error::shape(
+            "maxpool",
+            format!(
+                "kernel {kernel}, stride {stride}, pad {pad}: the kernel must be 1 to 16, the stride at least 1 \
+                 and the pad at most half a kernel"
+            ),
+        ));
+    }
+    let output = match x.shape().nhwc() {
+        Some([n, h, w, c]) if h * w * c > 0 => {
+            pool.windows(h).zip(pool.windows(w)).map(|(oh, ow)| [n, oh, ow, c])
+        }
+        _ => None,
+    };
+    let Some(output) = output else {
+        return Err(Error::shape(
+            "maxpool",
+            format!("x is {}; it must be [N, H, W, C] and hold a window of {kernel}, pad {pad}", x.shape()),
+        ));
+    };
+    let mut y = Tensor::empty(&tape.device(), output, DType::F32);
+    let images = cpu::Images::new(pool, x.shape(), y.shape());
+    if !tape.wants(x.handle()) {
+        cpu::forward(&images, x.value.f32(), y.f32_mut());
+        return Ok(tape.constant(y));
+    }
+    // Bytes, kept in words because tensors have no byte type.
+    let mut places = Tensor::empty(&tape.device(), [y.shape().len().div_ceil(4)], DType::I32);
+    cpu::forward_saving(&images, x.value.f32(), y.f32_mut(), bytemuck::cast_slice_mut(places.i32_mut()));
+    Ok(tape.record(y, &[x.handle()], |_| Saved { images, places }))
+}
+
+struct Saved {
+    images: cpu::Images,
+    /// For each output a byte: the maximum's row in its window times the kernel, plus its column.
+    places: Tensor,
+}
+
+impl Backward for Saved {
+    fn op(&self) -> &'static str {
+        "maxpool"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        sinks.add(0, |dx, write| {
+            let places = bytemuck::cast_slice(self.places.i32());
+            cpu::backward(&self.images, dy.f32(), places, dx.f32_mut(), write);
+            Ok(())
+        })
+    }
+}
+
+mod cpu {
+    use super::MaxPool;
+    use crate::device::cpu::lanes;
+    use crate::tensor::{Shape, Write};
+    use rayon::prelude::*;
+    use std::ops::Range;
+
+    /// The sizes of input and output images, and the window between them.
+    pub struct Images {
+        pool: MaxPool,
+        c: usize,
+        input: [usize; 2],
+        output: [usize; 2],
+    }
+
+    impl Images {
+        /// For NHWC shapes.
+        pub fn new(pool: MaxPool, input: Shape, output: Shape) -> Self {
+            let side = |shape: Shape| [shape.dims()[1], shape.dims()[2]];
+            Images { pool, c: input.last(), input: side(input), output: side(output) }
+        }
+
+        /// The pixels along one side that window `at` covers, and its offset of the first of them.
+        fn window(&self, at: usize, side: usize) -> (Range<usize>, usize) {
+            let start = at * self.pool.stride;
+            let first = start.max(self.pool.pad) - self.pool.pad;
+            let end = (start + self.pool.kernel - self.pool.pad).min(side);
+            (first..end, first + self.pool.pad - start)
+        }
+
+        /// The windows along one side that cover pixel `at`.
+        fn covering(&self, at: usize, windows: usize) -> Range<usize> {
+            let at = at + self.pool.pad;
+            let first = (at + 1).saturating_sub(self.pool.kernel).div_ceil(self.pool.stride);
+            first..windows.min(at / self.pool.stride + 1)
+        }
+    }
+
+    pub fn forward(images: &Images, x: &[f32], y: &mut [f32]) {
+        let [oh, ow] = images.output;
+        y.par_chunks_mut(ow * images.c).enumerate().for_each(|(row, y)| {
+            let mut unread = [0; 0];
+            forward_row::<false>(images, image(images, x, row / oh), row % oh, y, &mut unread);
+        });
+    }
+
+    /// Also writes where in its window each maximum lay.
+    pub fn forward_saving(images: &Images, x: &[f32], y: &mut [f32], places: &mut [u8]) {
+        let [oh, ow] = images.output;
+        let rows = y.par_chunks_mut(ow * images.c).zip(places.par_chunks_mut(ow * images.c));
+        rows.enumerate().for_each(|(row, (y, places))| {
+            forward_row::<true>(images, image(images, x, row / oh), row % oh, y, places);
+        });
+    }
+
+    fn image<'a>(images: &Images, x: &'a [f32], n: usize) -> &'a [f32] {
+        let len = images.input[0] * images.input[1] * images.c;
+        &x[n * len..(n + 1) * len]
+    }
+
+    /// Row `oy` of an image's output.
+    fn forward_row<const SAVE: bool>(
+        images: &Images,
+        x: &[f32],
+        oy: usize,
+        y: &mut [f32],
+        places: &mut [u8],
+    ) {
+        let c = images.c;
+        for ox in 0..images.output[1] {
+            let y = &mut y[ox * c..(ox + 1) * c];
+            let places = if SAVE { &mut places[ox * c..(ox + 1) * c] } else { &mut [] };
+            let at = maximum::<16, SAVE>(images, x, [oy, ox], y, places, 0);
+            let at = maximum::<4, SAVE>(images, x, [oy, ox], y, places, at);
+            maximum::<1, SAVE>(images, x, [oy, ox], y, places, at);
+        }
+    }
+
+    /// One output pixel's channels from `from` that fill whole lanes; returns where they end.
+    fn maximum<const L: usize, const SAVE: bool>(
+        images: &Images,
+        x: &[f32],
+        [oy, ox]: [usize; 2],
+        y: &mut [f32],
+        places: &mut [u8],
+        from: usize,
+    ) -> usize {
+        let kernel = images.pool.kernel;
+        let (rows, row_offset) = images.window(oy, images.input[0]);
+        let (columns, column_offset) = images.window(ox, images.input[1]);
+        let end = images.c - (images.c - from) % L;
+        for c in (from..end).step_by(L) {
+            let mut best = [f32::NEG_INFINITY; L];
+            // In words, as wide as the values they are chosen with.
+            let mut place = [(row_offset * kernel + column_offset) as u32; L];
+            for (i, iy) in rows.clone().enumerate() {
+                for (j, ix) in columns.clone().enumerate() {
+                    let x = lanes::<L>(x, (iy * images.input[1] + ix) * images.c + c);
+                    let here = ((row_offset + i) * kernel + column_offset + j) as u32;
+                    for l in 0..L {
+                        let take = x[l] > best[l] || x[l].is_nan();
+                        best[l] = if take { x[l] } else { best[l] };
+                        place[l] = if take { here } else { place[l] };
+                    }
+                }
+            }
+            y[c..c + L].copy_from_slice(&best);
+            if SAVE {
+                places[c..c + L].copy_from_slice(&place.map(|p| p as u8));
+            }
+        }
+        end
+    }
+
+    pub fn backward(images: &Images, dy: &[f32], places: &[u8], dx: &mut [f32], write: Write) {
+        let (c, [h, w], [oh, ow]) = (images.c, images.input, images.output);
+        dx.par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
+            let output = row / h * oh * ow * c..(row / h + 1) * oh * ow * c;
+            let (dy, places) = (&dy[output.clone()], &places[output]);
+            for (ix, dx) in dx.chunks_exact_mut(c).enumerate() {
+                let at = [row % h, ix];
+                let end = gather::<16>(images, dy, places, at, dx, write, 0);
+                let end = gather::<4>(images, dy, places, at, dx, write, end);
+                gather::<1>(images, dy, places, at, dx, write, end);
+            }
+        });
+    }
+
+    /// One input pixel's channels from `from` that fill whole lanes; returns where they end.
+    fn gather<const L: usize>(
+        images: &Images,
+        dy: &[f32],
+        places: &[u8],
+        [iy, ix]: [usize; 2],
+        dx: &mut [f32],
+        write: Write,
+        from: usize,
+    ) -> usize {
+        let MaxPool { kernel, stride, pad, .. } = images.pool;
+        let rows = images.covering(iy, images.output[0]);
+        let columns = images.covering(ix, images.output[1]);
+        let end = images.c - (images.c - from) % L;
+        for c in (from..end).step_by(L) {
+            let mut sum = [0.0; L];
+            for oy in rows.clone() {
+                for ox in columns.clone() {
+                    let at = (oy * images.output[1] + ox) * images.c + c;
+                    let here = ((iy + pad - oy * stride) * kernel + ix + pad - ox * stride) as u8;
+                    let (dy, place) = (lanes::<L>(dy, at), &places[at..at + L]);
+                    for l in 0..L {
+                        sum[l] += if place[l] == here { dy[l] } else { 0.0 };
+                    }
+                }
+            }
+            write.store(&mut dx[c..c + L], sum);
+        }
+        end
+    }
+}

@@ -1,0 +1,394 @@
+use crate::golden::{self, assert_close};
+use crate::gradient_check::{Check, Input, noise};
+use bcreid::Result;
+use bcreid::device::Device;
+use bcreid::ops::batchnorm::{BatchNorm, EPS, Statistics, Tail, batchnorm};
+use bcreid::ops::{add::add, relu::relu};
+use bcreid::tensor::{BufferId, ParamId, Params, Shape, StepValues, Tape, Tensor, Var};
+
+const BATCH: Statistics = Statistics::Batch { momentum: 0.1 };
+
+/// A layer's parameters and running statistics.
+struct Layer {
+    params: Params,
+    gamma: ParamId,
+    beta: ParamId,
+    mean: BufferId,
+    var: BufferId,
+}
+
+impl Layer {
+    fn new(gamma: &[f32], beta: &[f32], mean: &[f32], var: &[f32]) -> Self {
+        let mut params = Params::new(&Device::cpu());
+        let c = gamma.len();
+        let ids = (params.add("gamma", [c]), params.add("beta", [c]));
+        let buffers = (params.add_buffer("mean", [c], 0.0), params.add_buffer("var", [c], 0.0));
+        params.get_mut(ids.0).value.copy_from_host_f32(gamma);
+        params.get_mut(ids.1).value.copy_from_host_f32(beta);
+        params.buffer_mut(buffers.0).copy_from_host_f32(mean);
+        params.buffer_mut(buffers.1).copy_from_host_f32(var);
+        Layer { params, gamma: ids.0, beta: ids.1, mean: buffers.0, var: buffers.1 }
+    }
+
+    /// Odd numbers in every place.
+    fn noisy(c: usize) -> Self {
+        let var: Vec<f32> = noise(13, c).iter().map(|v| v * v + 0.5).collect();
+        Self::new(&noise(10, c), &noise(11, c), &noise(12, c), &var)
+    }
+
+    fn running(&self) -> [Vec<f32>; 2] {
+        [self.params.buffer(self.mean).to_host_f32(), self.params.buffer(self.var).to_host_f32()]
+    }
+}
+
+/// Everything a step computes.
+#[derive(Debug, PartialEq)]
+struct Step {
+    y: Vec<f32>,
+    dx: Vec<f32>,
+    dresidual: Option<Vec<f32>>,
+    dgamma: Vec<f32>,
+    dbeta: Vec<f32>,
+    running: [Vec<f32>; 2],
+}
+
+type Forward<'a> = &'a dyn Fn(&mut Tape<'_>, Var, BatchNorm, Option<Var>) -> Result<Var>;
+
+fn step(
+    mut layer: Layer,
+    shape: impl Into<Shape>,
+    x: &[f32],
+    residual: Option<&[f32]>,
+    dy: &[f32],
+    f: Forward,
+) -> Step {
+    let shape = shape.into();
+    let device = layer.params.device().clone();
+    let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0));
+    // The tape's user keeps no value, so that the operation may reuse buffers as in training.
+    let x = tape.leaf(Tensor::from_f32(&device, shape, x));
+    let residual = residual.map(|r| tape.leaf(Tensor::from_f32(&device, shape, r)));
+    let keys = [Some(&x), residual.as_ref()].map(|v| v.map(|v| empty_like(v, &device)));
+    let bn = BatchNorm {
+        gamma: tape.param(layer.gamma),
+        beta: tape.param(layer.beta),
+        mean: layer.mean,
+        var: layer.var,
+    };
+    let y = f(&mut tape, x, bn, residual).unwrap();
+    let seed = Tensor::from_f32(&device, shape, dy);
+    let values = y.value.to_host_f32();
+    let mut grads = tape.backward(vec![(y, seed)]).unwrap();
+    let [dx, dresidual] = keys.map(|key| key.map(|key| grads.take(&key).unwrap().to_host_f32()));
+    Step {
+        y: values,
+        dx: dx.unwrap(),
+        dresidual,
+        dgamma: layer.params.get(layer.gamma).grad.to_host_f32(),
+        dbeta: layer.params.get(layer.beta).grad.to_host_f32(),
+        running: layer.running(),
+    }
+}
+
+/// The same variable with another value, to ask for its gradient later without holding its buffer.
+fn empty_like(var: &Var, device: &Device) -> Var {
+    let mut key = var.clone();
+    key.value = Tensor::zeros(device, [1]);
+    key
+}
+
+fn fused(
+    statistics: Statistics,
+    relu: bool,
+) -> impl Fn(&mut Tape<'_>, Var, BatchNorm, Option<Var>) -> Result<Var> {
+    move |tape, x, bn, residual| batchnorm(tape, x, bn, statistics, Tail { residual, relu })
+}
+
+const TAILS: [(&str, bool, bool); 4] =
+    [("plain", false, false), ("relu", false, true), ("add", true, false), ("add_relu", true, true)];
+
+#[test]
+fn golden_values() {
+    let golden = golden::read("batchnorm");
+    let v = |name: &str| golden[name].values.as_slice();
+    let sizes: [usize; 4] = golden["x"].shape.clone().try_into().unwrap();
+    for (mode, statistics) in [("batch", BATCH), ("frozen", Statistics::Frozen)] {
+        for (tail, has_residual, relu) in TAILS {
+            let layer = Layer::new(v("gamma"), v("beta"), v("mean"), v("var"));
+            let residual = has_residual.then(|| v("residual"));
+            let step = step(layer, sizes, v("x"), residual, v("dy"), &fused(statistics, relu));
+            let close = |name: &str, ours: &[f32], tolerance| {
+                let key = format!("{mode}.{tail}.{name}");
+                assert_close(&key, ours, v(&key), tolerance);
+            };
+            close("y", &step.y, 2e-6);
+            close("dx", &step.dx, 5e-6);
+            close("dgamma", &step.dgamma, 5e-6);
+            close("dbeta", &step.dbeta, 5e-6);
+            if let Some(dresidual) = &step.dresidual {
+                close("dresidual", dresidual, 0.0);
+            }
+            let moved = if mode == "batch" { ["moved_mean", "moved_var"] } else { ["mean", "var"] };
+            let tolerance = if mode == "batch" { 1e-6 } else { 0.0 };
+            assert_close(moved[0], &step.running[0], v(moved[0]), tolerance);
+            assert_close(moved[1], &step.running[1], v(moved[1]), tolerance);
+        }
+    }
+}
+
+#[test]
+fn gradient() {
+    let check = Check {
+        tolerance: 5e-3,
+        buffers: vec![vec![0.25, -0.5, 0.0], vec![0.5, 1.0, 2.0]],
+        ..Check::default()
+    };
+    // An id is a place in the order of addition: these fit the parameters that the checker makes.
+    let mut twin = Params::new(&Device::cpu());
+    let (mean, var) = (twin.add_buffer("mean", [3], 0.0), twin.add_buffer("var", [3], 0.0));
+    // Far from 0 either way, so that no step crosses the rectifier's kink.
+    let residual = noise(4, 36).iter().map(|v| v + 4.0_f32.copysign(*v)).collect();
+    let inputs = [
+        Input::noise([2, 3, 2, 3], 1),
+        Input::new([3], vec![0.7, -1.3, 0.4]),
+        Input::new([3], vec![5.0, -5.0, 4.0]),
+        Input::new([2, 3, 2, 3], residual),
+    ];
+    for statistics in [BATCH, Statistics::Frozen] {
+        for (_, has_residual, relu) in TAILS {
+            let inputs = match has_residual {
+                true => {
+                    [inputs[0].clone(), inputs[1].clone(), Input::noise([3], 2), inputs[3].clone()].to_vec()
+                }
+                false => inputs[..3].to_vec(),
+            };
+            check.run(&inputs, |tape, v| {
+                let bn = BatchNorm { gamma: v[1].clone(), beta: v[2].clone(), mean, var };
+                batchnorm(tape, v[0].clone(), bn, statistics, Tail { residual: v.get(3).cloned(), relu })
+            });
+        }
+    }
+}
+
+/// More than one chunk of rows and every lane width: 22 = 16 + 4 + 1 + 1 channels, 2 x 43 x 37 rows.
+const LARGE: [usize; 4] = [2, 43, 37, 22];
+const LARGE_LEN: usize = 2 * 43 * 37 * 22;
+
+#[test]
+fn the_fused_tail_equals_batchnorm_add_relu() {
+    let (x, residual, dy) = (noise(1, LARGE_LEN), noise(2, LARGE_LEN), noise(3, LARGE_LEN));
+    for statistics in [BATCH, Statistics::Frozen] {
+        for (_, has_residual, with_relu) in TAILS {
+            let residual = has_residual.then_some(residual.as_slice());
+            let composed = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
+                let y = batchnorm(tape, x, bn, statistics, Tail::default())?;
+                let y = match residual {
+                    Some(r) => add(tape, y, r)?,
+                    None => y,
+                };
+                if with_relu { relu(tape, y) } else { Ok(y) }
+            };
+            let one = step(Layer::noisy(22), LARGE, &x, residual, &dy, &fused(statistics, with_relu));
+            let many = step(Layer::noisy(22), LARGE, &x, residual, &dy, &composed);
+            assert_eq!(one.y, many.y);
+            assert_eq!(one.running, many.running);
+            assert_eq!(one.dresidual, many.dresidual);
+            assert_close("dx", &one.dx, &many.dx, 1e-6);
+            assert_close("dgamma", &one.dgamma, &many.dgamma, 1e-5);
+            assert_close("dbeta", &one.dbeta, &many.dbeta, 1e-5);
+        }
+    }
+}
+
+/// The block's input is its residual too: both ways must be added up, and neither spoil the other.
+#[test]
+fn a_residual_used_twice_collects_both_gradients() {
+    let (x, residual, dy) = (noise(1, 60), noise(2, 60), noise(3, 60));
+    let shape = [2, 5, 2, 3];
+    for statistics in [BATCH, Statistics::Frozen] {
+        let twice = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
+            let residual = residual.unwrap();
+            let y = fused(statistics, true)(tape, x, bn, Some(residual.clone()))?;
+            add(tape, y, residual)
+        };
+        let double = step(Layer::noisy(3), shape, &x, Some(&residual), &dy, &twice);
+        let single = step(Layer::noisy(3), shape, &x, Some(&residual), &dy, &fused(statistics, true));
+        let sum: Vec<f32> = single.dresidual.unwrap().iter().zip(&dy).map(|(g, dy)| g + dy).collect();
+        assert_eq!(double.dresidual.unwrap(), sum);
+        assert_eq!(double.dx, single.dx);
+        assert_eq!((double.dgamma, double.dbeta), (single.dgamma, single.dbeta));
+    }
+}
+
+/// x as its own residual: y = relu(bn(x) + x).
+#[test]
+fn the_input_may_be_its_own_residual() {
+    let (x, dy) = (noise(1, 60), noise(3, 60));
+    let shape = [2, 5, 2, 3];
+    let own =
+        |tape: &mut Tape<'_>, x: Var, bn, _: Option<Var>| fused(BATCH, true)(tape, x.clone(), bn, Some(x));
+    let own = step(Layer::noisy(3), shape, &x, None, &dy, &own);
+    let two = step(Layer::noisy(3), shape, &x, Some(&x), &dy, &fused(BATCH, true));
+    let sum: Vec<f32> = two.dx.iter().zip(&two.dresidual.unwrap()).map(|(a, b)| a + b).collect();
+    assert_close("dx", &own.dx, &sum, 1e-6);
+}
+
+/// Frozen parameters cost nothing: the forward works in place, and dx alone is right.
+#[test]
+fn frozen_statistics_without_learned_parameters() {
+    let (x, residual, dy) = (noise(1, 60), noise(2, 60), noise(3, 60));
+    let shape = [2, 5, 2, 3];
+    for (_, has_residual, relu) in TAILS {
+        let residual = has_residual.then_some(residual.as_slice());
+        let learned = step(Layer::noisy(3), shape, &x, residual, &dy, &fused(Statistics::Frozen, relu));
+        let mut layer = Layer::noisy(3);
+        layer.params.get_mut(layer.gamma).lr_mult = 0.0;
+        layer.params.get_mut(layer.beta).lr_mult = 0.0;
+        let in_place = |tape: &mut Tape<'_>, x: Var, bn, residual| {
+            let place = x.value.f32().as_ptr();
+            let y = fused(Statistics::Frozen, relu)(tape, x, bn, residual)?;
+            assert_eq!(y.value.f32().as_ptr(), place);
+            Ok(y)
+        };
+        let constant = step(layer, shape, &x, residual, &dy, &in_place);
+        assert_eq!((&constant.y, &constant.dresidual), (&learned.y, &learned.dresidual));
+        assert_eq!(constant.dx, learned.dx);
+        assert_eq!((constant.dgamma, constant.dbeta), (vec![0.0; 3], vec![0.0; 3]));
+    }
+}
+
+/// Inference takes the running statistics, whatever is asked for, leaves them alone and works in place.
+#[test]
+fn inference_is_frozen_and_in_place() {
+    let (x, residual) = (noise(1, 60), noise(2, 60));
+    let shape = [2, 5, 2, 3];
+    for (_, has_residual, relu) in TAILS {
+        let residual = has_residual.then_some(residual.as_slice());
+        let expected =
+            step(Layer::noisy(3), shape, &x, residual, &[0.0; 60], &fused(Statistics::Frozen, relu)).y;
+        for shared in [false, true] {
+            let mut layer = Layer::noisy(3);
+            let device = layer.params.device().clone();
+            let before = layer.running();
+            let mut tape = Tape::no_grad(&mut layer.params);
+            let input = tape.constant(Tensor::from_f32(&device, shape, &x));
+            let keeper = shared.then(|| input.clone());
+            let place = input.value.f32().as_ptr();
+            let residual = residual.map(|r| tape.constant(Tensor::from_f32(&device, shape, r)));
+            let bn = BatchNorm {
+                gamma: tape.param(layer.gamma),
+                beta: tape.param(layer.beta),
+                mean: layer.mean,
+                var: layer.var,
+            };
+            let y = fused(BATCH, relu)(&mut tape, input, bn, residual).unwrap();
+            assert_eq!(y.value.f32(), expected);
+            assert_eq!(y.value.f32().as_ptr() == place, !shared);
+            if let Some(keeper) = keeper {
+                assert_eq!(keeper.value.f32(), x);
+            }
+            drop(tape);
+            assert_eq!(layer.running(), before);
+        }
+    }
+}
+
+/// What f64 makes of the same f32 inputs: y and dx of the plain layer with batch statistics.
+fn reference(x: &[f32], dy: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let c = gamma.len();
+    let rows = (x.len() / c) as f64;
+    let (mut y, mut dx, mut var) = (vec![0.0; x.len()], vec![0.0; x.len()], vec![0.0; c]);
+    for ch in 0..c {
+        let column = |v: &[f32]| v.iter().skip(ch).step_by(c).map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let (x, dy) = (column(x), column(dy));
+        let mean = x.iter().sum::<f64>() / rows;
+        let v = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows;
+        let inv_std = 1.0 / (v + f64::from(EPS)).sqrt();
+        let hat: Vec<f64> = x.iter().map(|x| (x - mean) * inv_std).collect();
+        let (db, dg) = (dy.iter().sum::<f64>(), dy.iter().zip(&hat).map(|(g, h)| g * h).sum::<f64>());
+        let scale = f64::from(gamma[ch]) * inv_std;
+        for (i, (hat, g)) in hat.iter().zip(&dy).enumerate() {
+            y[i * c + ch] = (hat * f64::from(gamma[ch]) + f64::from(beta[ch])) as f32;
+            dx[i * c + ch] = (scale * (g - db / rows - hat * dg / rows)) as f32;
+        }
+        var[ch] = (v * rows / (rows - 1.0)) as f32;
+    }
+    (y, dx, var)
+}
+
+/// A mean of 1000 with a deviation of 0.03 (a few hundred units in the last place), a constant channel, and a
+/// first row that lies far from all others: where naive sums lose every digit.
+#[test]
+fn large_means_and_small_variances_stay_exact() {
+    let c = 22;
+    let rows = LARGE_LEN / c;
+    let mut x: Vec<f32> = noise(1, LARGE_LEN).iter().map(|v| 1000.0 + 0.05 * v).collect();
+    for row in 0..rows {
+        x[row * c + 1] = 7.5;
+        x[row * c + 2] = if row == 0 { 1000.0 } else { x[row * c + 2] - 1000.0 };
+        x[row * c + 3] *= -100.0;
+    }
+    let dy = noise(3, LARGE_LEN);
+    let (gamma, beta) = (noise(10, c), noise(11, c));
+    let (y, dx, var) = reference(&x, &dy, &gamma, &beta);
+    let layer = Layer::new(&gamma, &beta, &vec![0.0; c], &vec![0.0; c]);
+    let all = Statistics::Batch { momentum: 1.0 };
+    let step = step(layer, LARGE, &x, None, &dy, &fused(all, false));
+    assert_close("y", &step.y, &y, 5e-6);
+    assert_close("dx", &step.dx, &dx, 5e-6);
+    for (ours, reference) in step.running[1].iter().zip(&var) {
+        assert!((ours - reference).abs() <= 1e-5 * reference, "variance {ours}, in f64 {reference}");
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let (x, residual, dy) = (noise(1, LARGE_LEN), noise(2, LARGE_LEN), noise(3, LARGE_LEN));
+    for statistics in [BATCH, Statistics::Frozen] {
+        for (_, has_residual, relu) in TAILS {
+            let residual = has_residual.then_some(residual.as_slice());
+            let [one, three] = [1, 3].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| step(Layer::noisy(22), LARGE, &x, residual, &dy, &fused(statistics, relu)))
+            });
+            assert_eq!(one, three);
+        }
+    }
+}
+
+/// NaN in the input reaches the statistics and with them the whole channel, and no other.
+#[test]
+fn nan_is_not_hidden() {
+    let mut x = noise(1, 60);
+    x[4] = f32::NAN;
+    let step = step(Layer::noisy(3), [2, 5, 2, 3], &x, None, &noise(3, 60), &fused(BATCH, false));
+    assert!(step.y.iter().enumerate().all(|(i, y)| y.is_nan() == (i % 3 == 1)));
+    assert!(step.running.iter().all(|r| r[1].is_nan() && !r[0].is_nan() && !r[2].is_nan()));
+}
+
+#[test]
+fn wrong_shapes_are_refused() {
+    let refused = |channels: usize, x: &[usize], residual: Option<&[usize]>, words: &[&str]| {
+        let mut layer = Layer::noisy(channels);
+        let device = layer.params.device().clone();
+        let before = layer.running();
+        let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0));
+        let zeros = |shape: &[usize]| Tensor::zeros(&device, Shape::try_from(shape).unwrap());
+        let x = tape.leaf(zeros(x));
+        let residual = residual.map(|r| tape.leaf(zeros(r)));
+        let bn = BatchNorm {
+            gamma: tape.param(layer.gamma),
+            beta: tape.param(layer.beta),
+            mean: layer.mean,
+            var: layer.var,
+        };
+        let error = fused(BATCH, true)(&mut tape, x, bn, residual).unwrap_err().to_string();
+        assert!(words.iter().all(|w| error.contains(w)) && error.contains("batchnorm"), "{error}");
+        drop(tape);
+        assert_eq!(layer.running(), before);
+    };
+    refused(4, &[2, 5, 2, 3], None, &["[2, 5, 2, 3]", "gamma", "[4]", "[3]"]);
+    refused(3, &[2, 5, 2, 3], Some(&[2, 5, 1, 3]), &["residual", "[2, 5, 1, 3]", "[2, 5, 2, 3]"]);
+    refused(3, &[1, 1, 1, 3], None, &["at least 2 values"]);
+    refused(3, &[0, 1, 1, 3], None, &["at least 2 values"]);
+}
