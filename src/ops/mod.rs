@@ -7,4 +7,5 @@
 //! `[N, H, W, C]`, features `[N, C]`, all f32.
 
 pub mod add;
+pub mod conv2d;
 pub mod relu;

@@ -2,6 +2,7 @@
 //! named by its stem.
 
 mod add;
+mod conv2d;
 mod golden;
 mod gradient_check;
 mod relu;

@@ -5,6 +5,7 @@
 
 mod gemm;
 mod pool;
+pub mod tile;
 
 pub use gemm::{MatMut, MatRef, Split, gemm};
 pub use pool::{CpuBuffer, CpuDevice};
