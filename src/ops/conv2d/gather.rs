@@ -14,7 +14,7 @@
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::tile::{COLS, Depth, ROWS, Rows, Start, tile};
+use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
 use crate::tensor::{DType, Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
