@@ -11,4 +11,5 @@ pub mod batchnorm;
 pub mod global_avg_pool;
 pub mod linear;
 pub mod maxpool;
+pub mod conv2d;
 pub mod relu;

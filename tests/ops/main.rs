@@ -4,6 +4,7 @@
 mod add;
 mod batchnorm;
 mod global_avg_pool;
+mod conv2d;
 mod golden;
 mod gradient_check;
 mod linear;

@@ -6,6 +6,7 @@
 mod column_sums;
 mod gemm;
 mod pool;
+pub mod tile;
 
 pub use column_sums::{Addends, lanes, sum_rows};
 pub use gemm::{MatMut, MatRef, Split, gemm};

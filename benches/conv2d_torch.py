@@ -1,0 +1,75 @@
+"""PyTorch's convolutions (CPU, float32, default layout) beside ours, shape by shape, in turns.
+
+python3 conv2d_torch.py BENCH_BINARY [THREADS [ROUNDS]]: times are the best of all rounds, in milliseconds. The
+program is `benches/conv2d.rs`; each round asks it first, then PyTorch, so that both see the same machine.
+"""
+import os
+import subprocess
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+BATCH = 16
+TIMES = 5
+SHAPES = [  # H, W, C, K, R, stride, how often ResNet-50 has it
+    (256, 128, 3, 64, 7, 2, 1), (64, 32, 64, 64, 1, 1, 1), (64, 32, 64, 64, 3, 1, 3), (64, 32, 64, 256, 1, 1, 4),
+    (64, 32, 256, 64, 1, 1, 2), (64, 32, 256, 128, 1, 1, 1), (64, 32, 128, 128, 3, 2, 1), (32, 16, 128, 512, 1, 1, 4),
+    (64, 32, 256, 512, 1, 2, 1), (32, 16, 512, 128, 1, 1, 3), (32, 16, 128, 128, 3, 1, 3), (32, 16, 512, 256, 1, 1, 1),
+    (32, 16, 256, 256, 3, 2, 1), (16, 8, 256, 1024, 1, 1, 6), (32, 16, 512, 1024, 1, 2, 1), (16, 8, 1024, 256, 1, 1, 5),
+    (16, 8, 256, 256, 3, 1, 5), (16, 8, 1024, 512, 1, 1, 1), (16, 8, 512, 512, 3, 2, 1), (8, 4, 512, 2048, 1, 1, 3),
+    (16, 8, 1024, 2048, 1, 2, 1), (8, 4, 2048, 512, 1, 1, 2), (8, 4, 512, 512, 3, 1, 2),
+]
+
+
+def best(f):
+    times = []
+    for _ in range(TIMES):
+        start = time.perf_counter()
+        f()
+        times.append(time.perf_counter() - start)
+    return min(times) * 1e3
+
+
+def torch_times(h, w, c, k, r, stride):
+    x, filters = torch.randn(BATCH, c, h, w), torch.randn(k, c, r, r)
+    pad = r // 2
+    with torch.no_grad():
+        dy = F.conv2d(x, filters, None, stride, pad)
+        fprop = best(lambda: F.conv2d(x, filters, None, stride, pad))
+
+    def backward(mask):
+        return best(lambda: torch.ops.aten.convolution_backward(
+            dy, x, filters, None, [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], 1, mask))
+
+    return [fprop, backward([True, False, False]), backward([False, True, False])]
+
+
+def main():
+    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 2
+    torch.set_num_threads(threads)
+    ours = subprocess.Popen(
+        [sys.argv[1], "--ask"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "RAYON_NUM_THREADS": str(threads)})
+    print(f"{threads} threads; milliseconds, ours / PyTorch {torch.__version__}")
+    print(f"{'H W C K R stride, times':<34} {'fprop':>16} {'dgrad':>16} {'wgrad':>16}")
+    totals = [[0.0] * 3, [0.0] * 3]
+    for *shape, count in SHAPES:
+        results = [[float("inf")] * 3, [float("inf")] * 3]
+        for _ in range(rounds):
+            ours.stdin.write(" ".join(map(str, shape)) + "\n")
+            ours.stdin.flush()
+            answers = [list(map(float, ours.stdout.readline().split())), torch_times(*shape)]
+            results = [[min(a, b) for a, b in zip(x, y)] for x, y in zip(results, answers)]
+        totals = [[t + count * v for t, v in zip(x, y)] for x, y in zip(totals, results)]
+        cells = " ".join(f"{a:>7.2f} /{b:>7.2f}" for a, b in zip(*results))
+        print(f"{' '.join(map(str, shape)) + f', {count}':<34} {cells}", flush=True)
+    for name, parts in (("training", 3), ("inference", 1)):
+        sums = [sum(t[:parts]) for t in totals]
+        print(f"whole network, {name}: ours {sums[0]:.0f} ms, PyTorch {sums[1]:.0f} ms")
+    print("by pass: " + ", ".join(f"{n} {a:.0f} / {b:.0f}" for n, a, b in zip(("fprop", "dgrad", "wgrad"), *totals)))
+
+
+main()

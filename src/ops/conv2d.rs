@@ -1,0 +1,178 @@
+//! Two-dimensional convolution (cross-correlation, as everywhere in the field).
+//!
+//! With x `[N, H, W, C]`, filters w `[K, R, S, C]`, stride t and p zeros of padding on each side:
+//!
+//! - fprop: y\[n, i, j, k\] = b\[k\] + sum over r, s, c of x\[n, t i + r - p, t j + s - p, c\] w\[k, r, s, c\]
+//! - dgrad: dx\[n, h, w, c\] = sum over r, s, k of dy\[n, (h + p - r) / t, (w + p - s) / t, k\] w\[k, r, s, c\],
+//!   over the taps where both divisions leave no remainder
+//! - wgrad: dw\[k, r, s, c\] = sum over n, i, j of dy\[n, i, j, k\] x\[n, t i + r - p, t j + s - p, c\]
+//! - dbias: db\[k\] = sum over n, i, j of dy\[n, i, j, k\]
+//!
+//! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU fprop and dgrad are one
+//! loop ([`gather`]), wgrad another ([`filter_gradient`]); neither unfolds the image in memory.
+
+mod filter_gradient;
+mod gather;
+
+use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};
+use crate::{Error, Result};
+
+/// How the filter moves over the image; the same in both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv {
+    /// Pixels from one position of the filter to the next, at least 1.
+    pub stride: usize,
+    /// Rows and columns of zeros around the image.
+    pub pad: usize,
+}
+
+/// All sizes of one convolution.
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    /// Images.
+    n: usize,
+    /// Height and width of the input.
+    input: [usize; 2],
+    /// Channels of the input.
+    c: usize,
+    /// Height and width of the filter.
+    filter: [usize; 2],
+    /// Channels of the output.
+    k: usize,
+    /// Height and width of the output.
+    output: [usize; 2],
+    stride: usize,
+    pad: usize,
+}
+
+impl Geometry {
+    fn new(x: Shape, w: Shape, bias: Option<Shape>, conv: Conv) -> Result<Self> {
+        let refuse = |detail: String| Err(Error::shape("conv2d", detail));
+        let Some([n, height, width, c]) = x.nhwc() else {
+            return refuse(format!("the input must be [N, H, W, C], not {x}"));
+        };
+        let Some([k, r, s, depth]) = w.nhwc() else {
+            return refuse(format!("the filters must be [K, R, S, C], not {w}"));
+        };
+        if depth != c {
+            return refuse(format!("the input {x} has {c} channels, the filters {w} take {depth}"));
+        }
+        if x.len() == 0 || w.len() == 0 {
+            return refuse(format!("the input {x} or the filters {w} are empty"));
+        }
+        if let Some(bias) = bias
+            && bias.dims() != [k]
+        {
+            return refuse(format!("the bias must be [{k}] for the filters {w}, not {bias}"));
+        }
+        let Conv { stride, pad } = conv;
+        if stride == 0 {
+            return refuse("the stride must be at least 1".to_string());
+        }
+        if height + 2 * pad < r || width + 2 * pad < s {
+            return refuse(format!("the filter {r} x {s} is larger than the input {x} padded by {pad}"));
+        }
+        let output = [(height + 2 * pad - r) / stride + 1, (width + 2 * pad - s) / stride + 1];
+        Ok(Geometry { n, input: [height, width], c, filter: [r, s], k, output, stride, pad })
+    }
+
+    fn y_shape(&self) -> Shape {
+        Shape::from([self.n, self.output[0], self.output[1], self.k])
+    }
+}
+
+/// Convolves `x` `[N, H, W, C]` with the filters `w` `[K, R, S, C]` and adds `bias` `[K]` if there is one; returns
+/// `[N, P, Q, K]`.
+///
+/// # Errors
+/// If a rank is wrong, the channels differ, the stride is 0, something is empty, or the filter is larger than
+/// the padded input.
+pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv) -> Result<Var> {
+    let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
+    let device = tape.device();
+    let mut y = Tensor::empty(&device, geometry.y_shape(), DType::F32);
+    cpu::forward(&device, &geometry, x.value.f32(), w.value.f32(), bias.as_ref().map(|b| b.value.f32()), y.f32_mut());
+    let mut inputs = vec![x.handle(), w.handle()];
+    inputs.extend(bias.as_ref().map(Var::handle));
+    // The filters are needed for dgrad, the input for wgrad.
+    let (keep_w, keep_x) = (tape.wants(inputs[0]), tape.wants(inputs[1]));
+    let saved = Saved {
+        geometry,
+        x: keep_x.then_some(x.value),
+        w: keep_w.then_some(w.value),
+        has_bias: bias.is_some(),
+    };
+    Ok(tape.record(y, &inputs, |_| saved))
+}
+
+struct Saved {
+    geometry: Geometry,
+    x: Option<Tensor>,
+    w: Option<Tensor>,
+    has_bias: bool,
+}
+
+impl Backward for Saved {
+    fn op(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        let Saved { geometry, x, w, has_bias } = *self;
+        let device = sinks.device().clone();
+        if has_bias {
+            sinks.add(2, |db, write| {
+                cpu::bias_gradient(dy.f32(), db.f32_mut(), write);
+                Ok(())
+            })?;
+        }
+        if let Some(x) = x {
+            sinks.add(1, |dw, write| {
+                cpu::filter_gradient(&device, &geometry, x.f32(), dy.f32(), dw.f32_mut(), write);
+                Ok(())
+            })?;
+            // The input goes before dgrad asks for a buffer of its size.
+        }
+        if let Some(w) = w {
+            sinks.add(0, |dx, write| {
+                cpu::input_gradient(&device, &geometry, dy.f32(), w.f32(), dx.f32_mut(), write);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
+
+mod cpu {
+    use super::{Geometry, gather};
+    use crate::device::Device;
+    use crate::tensor::Write;
+    use rayon::prelude::*;
+
+    pub use super::filter_gradient::filter_gradient;
+
+    pub fn forward(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+        gather::fprop(device, g, x, w, bias, y);
+    }
+
+    pub fn input_gradient(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+        gather::dgrad(device, g, dy, w, dx, write);
+    }
+
+    /// Pixels a task sums before the sums of all tasks are added in order.
+    const PIXELS: usize = 1024;
+
+    pub fn bias_gradient(dy: &[f32], db: &mut [f32], write: Write) {
+        let k = db.len();
+        let parts: Vec<Vec<f32>> = dy
+            .par_chunks(PIXELS * k)
+            .map(|dy| {
+                let mut sum = vec![0.0; k];
+                dy.chunks_exact(k).for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy));
+                sum
+            })
+            .collect();
+        let sums = (0..k).map(|k| parts.iter().map(|part| f64::from(part[k])).sum::<f64>() as f32);
+        write.store(db, sums);
+    }
+}

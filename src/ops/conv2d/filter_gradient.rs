@@ -1,0 +1,208 @@
+//! wgrad: for each filter value, a sum over all pixels of the output.
+//!
+//! As a matrix product the rows are k, the columns (r, s, c) and the depth the pixels (n, i, j). The columns are
+//! cut into panels of sixteen; for a block of pixels a panel of the unfolded input is packed, used by all rows
+//! at once, and forgotten. A task sums one part of the pixels for one group of panels; the parts are then added
+//! in their order, so the result does not depend on who computed what.
+
+use super::Geometry;
+use crate::device::Device;
+use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
+use crate::tensor::{DType, Tensor, Write};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Pixels of a block: a packed panel (16 KiB) stays in the first-level cache.
+const BLOCK: usize = 256;
+/// Rows packed together at most: with a block of pixels they take 192 KiB.
+const ROWS_TOGETHER: usize = 32 * ROWS;
+/// Panels packed for the same rows at least, so that packing the rows is worth it.
+const PANELS_TOGETHER: usize = 18;
+/// Tasks to aim for.
+const TASKS: usize = 16;
+
+/// How the sums are cut into tasks: parts of the pixels x groups of panels x chunks of rows.
+struct Grid {
+    /// Pixels of the whole sum, and of a part.
+    pixels: usize,
+    part: usize,
+    /// All panels, and those of a group.
+    panels: usize,
+    group: usize,
+    /// All rows, and those of a chunk (a multiple of six).
+    rows: usize,
+    chunk: usize,
+}
+
+impl Grid {
+    fn new(g: &Geometry) -> Self {
+        let panels = (g.filter[0] * g.filter[1] * g.c).div_ceil(COLS);
+        let groups = (panels / PANELS_TOGETHER).clamp(1, TASKS);
+        let group = panels.div_ceil(groups);
+        let chunks = g.k.div_ceil(ROWS_TOGETHER);
+        let chunk = g.k.div_ceil(chunks).next_multiple_of(ROWS);
+        let pixels = g.n * g.output[0] * g.output[1];
+        let parts = (TASKS / (groups * chunks)).clamp(1, pixels.div_ceil(2 * BLOCK));
+        let part = pixels.div_ceil(parts).next_multiple_of(BLOCK);
+        Grid { pixels, part, panels, group, rows: g.k, chunk }
+    }
+
+    fn parts(&self) -> usize {
+        self.pixels.div_ceil(self.part)
+    }
+
+    fn groups(&self) -> usize {
+        self.panels.div_ceil(self.group)
+    }
+
+    fn chunks(&self) -> usize {
+        self.rows.div_ceil(self.chunk)
+    }
+
+    /// Sums of one task: `[panel, row, 16]`.
+    fn task(&self) -> usize {
+        self.group * self.chunk * COLS
+    }
+
+    /// Where the sums of a row and panel lie; task `(part * chunks + chunk) * groups + group` has a block of its own.
+    fn at(&self, part: usize, row: usize, panel: usize) -> usize {
+        let task = (part * self.chunks() + row / self.chunk) * self.groups() + panel / self.group;
+        task * self.task() + (panel % self.group * self.chunk + row % self.chunk) * COLS
+    }
+}
+
+/// dw = or += the gradient of the filters.
+pub fn filter_gradient(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+    let grid = Grid::new(g);
+    let (parts, chunks, groups) = (grid.parts(), grid.chunks(), grid.groups());
+    let mut sums = Tensor::empty(device, [parts * chunks * groups, grid.task()], DType::F32);
+    sums.f32_mut().par_chunks_mut(grid.task()).enumerate().for_each(|(i, sums)| {
+        let (part, chunk, group) = (i / groups / chunks, i / groups % chunks, i % groups);
+        let pixels = part * grid.part..((part + 1) * grid.part).min(grid.pixels);
+        let rows = chunk * grid.chunk..((chunk + 1) * grid.chunk).min(grid.rows);
+        let panels = group * grid.group..((group + 1) * grid.group).min(grid.panels);
+        task(device, g, x, dy, pixels, rows, panels, &mut sums.chunks_exact_mut(grid.chunk * COLS));
+    });
+    let sums = sums.f32();
+    let columns = dw.len() / g.k;
+    let few = (8192 / columns).max(1);
+    dw.par_chunks_mut(columns).enumerate().with_min_len(few).for_each(|(k, dw)| {
+        for (panel, dw) in dw.chunks_mut(COLS).enumerate() {
+            let mut sum = [0.0; COLS];
+            for part in 0..parts {
+                let at = grid.at(part, k, panel);
+                sum.iter_mut().zip(&sums[at..at + COLS]).for_each(|(sum, more)| *sum += more);
+            }
+            write.store(dw, sum);
+        }
+    });
+}
+
+/// The sums of some pixels for some rows and panels; `sums` yields those of one panel after the other.
+#[allow(clippy::too_many_arguments)]
+fn task<'a>(
+    device: &Device,
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    pixels: Range<usize>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    sums: &mut dyn Iterator<Item = &'a mut [f32]>,
+) {
+    let mut sums: Vec<&mut [f32]> = sums.collect();
+    let height = rows.len().next_multiple_of(ROWS);
+    let mut scratch = Tensor::empty(device, [BLOCK * (height + COLS)], DType::F32);
+    let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
+    for first in pixels.clone().step_by(BLOCK) {
+        let block = first..pixels.end.min(first + BLOCK);
+        let start = if first == pixels.start { Start::Zero } else { Start::Add };
+        pack_rows(dy, g.k, &block, &rows, packed_dy);
+        for (panel, sums) in panels.clone().zip(&mut sums) {
+            pack_panel(g, x, &block, panel, packed_x);
+            for (i, a) in packed_dy.chunks_exact(block.len() * ROWS).take(height / ROWS).enumerate() {
+                let stretch = std::array::from_fn(|i| &a[i..]);
+                let a = Depth { stretches: &[stretch], first: 0, count: block.len(), step: ROWS };
+                tile(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
+            }
+        }
+    }
+}
+
+/// Rows of the product (columns of dy) in groups of six, pixel by pixel.
+fn pack_rows(dy: &[f32], k: usize, block: &Range<usize>, rows: &Range<usize>, to: &mut [f32]) {
+    let dy = &dy[block.start * k..block.end * k];
+    for (row, to) in rows.clone().step_by(ROWS).zip(to.chunks_exact_mut(block.len() * ROWS)) {
+        let count = ROWS.min(rows.end - row);
+        let pixels = dy.chunks_exact(k).zip(to.chunks_exact_mut(ROWS));
+        if count == ROWS {
+            pixels.for_each(|(dy, to)| to.copy_from_slice(&dy[row..row + ROWS]));
+        } else {
+            pixels.for_each(|(dy, to)| {
+                to[..count].copy_from_slice(&dy[row..row + count]);
+                to[count..].fill(0.0);
+            });
+        }
+    }
+}
+
+/// Sixteen columns of the unfolded input, pixel by pixel.
+fn pack_panel(g: &Geometry, x: &[f32], block: &Range<usize>, panel: usize, to: &mut [f32]) {
+    let columns = panel * COLS..((panel + 1) * COLS).min(g.filter[0] * g.filter[1] * g.c);
+    if columns.len() < COLS {
+        to.fill(0.0);
+    }
+    // A panel may reach over several taps when the channels are few or odd.
+    let mut column = columns.start;
+    while column < columns.end {
+        let (tap, channel) = (column / g.c, column % g.c);
+        let count = (g.c - channel).min(columns.end - column);
+        let to = &mut to[column - columns.start..];
+        if count == COLS {
+            pack_tap(g, x, block, tap, channel, to, |to, from| to[..COLS].copy_from_slice(&from[..COLS]));
+        } else {
+            pack_tap(g, x, block, tap, channel, to, |to, from| to[..count].copy_from_slice(&from[..count]));
+        }
+        column += count;
+    }
+}
+
+/// What one tap sees, from a channel on, pixel by pixel; `copy` moves the columns of one pixel.
+#[inline(always)]
+fn pack_tap(
+    g: &Geometry,
+    x: &[f32],
+    block: &Range<usize>,
+    tap: usize,
+    channel: usize,
+    to: &mut [f32],
+    copy: impl Fn(&mut [f32], &[f32]),
+) {
+    let [height, width] = g.input;
+    let [p, q] = g.output;
+    let [above, left] = [tap / g.filter[1], tap % g.filter[1]];
+    // The pixels of an output row whose tap lies inside the image's width.
+    let first = g.pad.saturating_sub(left).div_ceil(g.stride).min(q);
+    let last = (width + g.pad).saturating_sub(left).div_ceil(g.stride).clamp(first, q);
+    let blank = [0.0; COLS];
+    let mut pixel = block.start;
+    while pixel < block.end {
+        let (n, i, j) = (pixel / (p * q), pixel / q % p, pixel % q);
+        let row_end = (pixel - j + q).min(block.end);
+        let stop = j + row_end - pixel;
+        // A row above the image wraps around to a huge number and is refused like those below.
+        let row = (i * g.stride + above).wrapping_sub(g.pad);
+        let inside = if row < height { first.clamp(j, stop)..last.clamp(j, stop) } else { stop..stop };
+        let slot = |j_at: usize| (pixel - block.start + j_at - j) * COLS;
+        for at in (j..inside.start).chain(inside.end..stop) {
+            copy(&mut to[slot(at)..], &blank);
+        }
+        if !inside.is_empty() {
+            let col = inside.start * g.stride + left - g.pad;
+            let from = &x[((n * height + row) * width + col) * g.c + channel..];
+            let to = to[slot(inside.start)..].chunks_mut(COLS).take(inside.len());
+            to.enumerate().for_each(|(i, to)| copy(to, &from[i * g.stride * g.c..]));
+        }
+        pixel = row_end;
+    }
+}

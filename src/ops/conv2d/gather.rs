@@ -1,0 +1,329 @@
+//! fprop and dgrad as one loop: every pixel of the result gathers, from the pixels under the filter's taps, a
+//! row of a matrix product.
+//!
+//! The result is `[pixels, columns]`, the product's depth is (tap, channel). In fprop the source is x, the
+//! columns are k and pixel h takes tap r from row `t h + r - p`. In dgrad the source is dy, the columns are c and
+//! pixel h takes tap r from row `(h + p - r) / t` where that divides: pixels fall into t x t classes by their
+//! remainders, each class with taps of its own, and inside a class row `(h + p - r) / t` is again an affine
+//! function of `h / t`. Nothing is multiplied by an inserted zero, and nothing is unfolded: the rows of a
+//! register tile are slices of the source.
+//!
+//! Filters with few channels (the stem's 3) would make the stretches too short to be worth their loop. Then
+//! the source is copied once with its padding, and the taps of one filter row, which lie side by side in
+//! memory, become a single stretch.
+
+use super::Geometry;
+use crate::device::Device;
+use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
+use crate::tensor::{DType, Tensor, Write};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Depth of one pass over a tile: sixteen columns of so many steps (24 KiB) stay in the first-level cache.
+const DEPTH: usize = 384;
+/// Result pixels of a task when there are plenty: their source and result stay in a second-level cache.
+const PIXELS: usize = 16 * ROWS;
+/// Tasks to aim for when there are few pixels.
+const TASKS: usize = 16;
+/// Below so many channels the taps of a filter row are merged.
+const FEW_CHANNELS: usize = 16;
+
+/// One tap of the filter as one class of pixels sees it.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    /// Which stretch of a filter it is.
+    index: usize,
+    /// Row and column of the source that the class's pixel 0 sees.
+    at: [isize; 2],
+}
+
+/// The pixels of the result that see the same taps.
+#[derive(Debug)]
+struct Class {
+    /// Remainders of their row and column.
+    remainder: [usize; 2],
+    taps: Vec<Tap>,
+    /// How many taps the classes before this one have together.
+    first_tap: usize,
+}
+
+/// A gathering product.
+struct Gather<'a> {
+    source: &'a [f32],
+    /// Height and width of the source, in pixels.
+    size: [usize; 2],
+    /// Channels of the source.
+    channels: usize,
+    /// Elements a tap contributes to the depth: more than a pixel when taps are merged.
+    stretch: usize,
+    /// Height and width of the result.
+    result: [usize; 2],
+    columns: usize,
+    /// Result pixels fall into `modulus * modulus` classes; their quotients move the source by `step`.
+    modulus: usize,
+    step: usize,
+    classes: Vec<Class>,
+}
+
+/// Where the filter value of (column, tap, depth) lies.
+struct Filters<'a> {
+    values: &'a [f32],
+    column: usize,
+    tap: usize,
+    depth: usize,
+}
+
+/// y = the convolution of x with w, plus bias.
+pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    let [r, s] = g.filter;
+    let pad = g.pad as isize;
+    let merge = g.c < FEW_CHANNELS && s > 1;
+    let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
+    let margin = if merge { 2 * g.pad } else { 0 };
+    let at = |i: usize| [(i / s) as isize - pad, (i % s) as isize - pad];
+    let taps = if merge {
+        (0..r).map(|r| Tap { index: r, at: [r as isize, 0] }).collect()
+    } else {
+        (0..r * s).map(|i| Tap { index: i, at: at(i) }).collect()
+    };
+    let stretch = if merge { s * g.c } else { g.c };
+    let gather = Gather {
+        source: padded.as_ref().map_or(x, Tensor::f32),
+        size: g.input.map(|size| size + margin),
+        channels: g.c,
+        stretch,
+        result: g.output,
+        columns: g.k,
+        modulus: 1,
+        step: g.stride,
+        classes: vec![Class { remainder: [0, 0], taps, first_tap: 0 }],
+    };
+    let filters = Filters { values: w, column: r * s * g.c, tap: stretch, depth: 1 };
+    gather.run(device, filters, bias, y, Write::Overwrite);
+}
+
+/// dx = or += the gradient of the input.
+pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+    let [r, s] = g.filter;
+    let (stride, pad) = (g.stride as isize, g.pad as isize);
+    let mut classes = Vec::new();
+    let mut first_tap = 0;
+    for class in 0..g.stride * g.stride {
+        let remainder = [class / g.stride, class % g.stride];
+        let distance = |i: usize| {
+            let at = [(i / s) as isize, (i % s) as isize];
+            [remainder[0] as isize + pad - at[0], remainder[1] as isize + pad - at[1]]
+        };
+        let taps: Vec<Tap> = (0..r * s)
+            .map(|i| (i, distance(i)))
+            .filter(|(_, d)| d.iter().all(|d| d.rem_euclid(stride) == 0))
+            .map(|(index, d)| Tap { index, at: d.map(|d| d.div_euclid(stride)) })
+            .collect();
+        let len = taps.len();
+        classes.push(Class { remainder, taps, first_tap });
+        first_tap += len;
+    }
+    let gather = Gather {
+        source: dy,
+        size: g.output,
+        channels: g.k,
+        stretch: g.k,
+        result: g.input,
+        columns: g.c,
+        modulus: g.stride,
+        step: 1,
+        classes,
+    };
+    let filters = Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c };
+    gather.run(device, filters, None, dx, write);
+}
+
+/// The images with their zeros around them.
+fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
+    let [height, width] = g.input;
+    let (padded, row) = ([height + 2 * g.pad, width + 2 * g.pad], (width + 2 * g.pad) * g.c);
+    let mut to = Tensor::empty(device, [g.n, padded[0], padded[1], g.c], DType::F32);
+    to.f32_mut().par_chunks_mut(row).enumerate().for_each(|(i, to)| {
+        let (n, h) = (i / padded[0], i % padded[0]);
+        if h < g.pad || h >= height + g.pad {
+            to.fill(0.0);
+            return;
+        }
+        let from = (n * height + h - g.pad) * width * g.c;
+        let (left, rest) = to.split_at_mut(g.pad * g.c);
+        let (middle, right) = rest.split_at_mut(width * g.c);
+        left.fill(0.0);
+        middle.copy_from_slice(&x[from..from + width * g.c]);
+        right.fill(0.0);
+    });
+    to
+}
+
+/// A part of the depth: whole stretches of some taps, or a piece of one tap's stretch.
+#[derive(Clone, Debug)]
+struct Pass {
+    taps: Range<usize>,
+    piece: Range<usize>,
+}
+
+impl Gather<'_> {
+    /// The depth of a class in passes of at most [`DEPTH`] steps.
+    fn passes(&self, taps: usize) -> Vec<Pass> {
+        if self.stretch > DEPTH {
+            let pieces = self.stretch.div_ceil(DEPTH);
+            let piece = self.stretch.div_ceil(pieces);
+            let pass = |i: usize| Pass {
+                taps: i / pieces..i / pieces + 1,
+                piece: i % pieces * piece..(i % pieces * piece + piece).min(self.stretch),
+            };
+            return (0..taps * pieces).map(pass).collect();
+        }
+        let together = (DEPTH / self.stretch).min(taps);
+        let passes = taps.div_ceil(together);
+        let together = taps.div_ceil(passes);
+        (0..passes)
+            .map(|i| Pass { taps: i * together..taps.min((i + 1) * together), piece: 0..self.stretch })
+            .filter(|pass| !pass.taps.is_empty())
+            .collect()
+    }
+
+    /// The filters in the order the tiles read them: `[panel of 16 columns, tap in class order, depth, 16]`.
+    fn pack(&self, device: &Device, filters: &Filters<'_>) -> Tensor {
+        let taps: Vec<usize> = self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
+        let size = self.stretch * COLS;
+        let panels = self.columns.div_ceil(COLS);
+        let mut packed = Tensor::empty(device, [panels, taps.len(), size], DType::F32);
+        let Filters { values, column, tap, depth } = *filters;
+        packed.f32_mut().par_chunks_mut(size).enumerate().with_min_len((8192 / size).max(1)).for_each(
+            |(i, to)| {
+                let first = i / taps.len() * COLS;
+                let columns = COLS.min(self.columns - first);
+                let from = &values[first * column + taps[i % taps.len()] * tap..];
+                if column == 1 {
+                    for (d, to) in to.chunks_exact_mut(COLS).enumerate() {
+                        to[..columns].copy_from_slice(&from[d * depth..d * depth + columns]);
+                        to[columns..].fill(0.0);
+                    }
+                } else {
+                    for (d, to) in to.chunks_exact_mut(COLS).enumerate() {
+                        for (j, to) in to.iter_mut().enumerate() {
+                            *to = if j < columns { from[d * depth + j * column] } else { 0.0 };
+                        }
+                    }
+                }
+            },
+        );
+        packed
+    }
+
+    fn run(&self, device: &Device, filters: Filters<'_>, bias: Option<&[f32]>, y: &mut [f32], write: Write) {
+        let packed = self.pack(device, &filters);
+        let pixels = y.len() / self.columns;
+        let few = pixels.div_ceil(TASKS).next_multiple_of(ROWS);
+        let task = few.clamp(2 * ROWS, PIXELS) * self.modulus * self.modulus;
+        let zeros = vec![0.0; self.stretch];
+        y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
+            for class in &self.classes {
+                self.task(class, packed.f32(), &zeros, bias, i * task, y, write);
+            }
+        });
+    }
+
+    /// The pixels of one class among those of `y`, whose first is pixel `first` of the result.
+    #[allow(clippy::too_many_arguments)]
+    fn task(
+        &self,
+        class: &Class,
+        packed: &[f32],
+        zeros: &[f32],
+        bias: Option<&[f32]>,
+        first: usize,
+        y: &mut [f32],
+        write: Write,
+    ) {
+        let [height, width] = self.result;
+        let mut ours = Vec::with_capacity(y.len() / self.columns);
+        for i in 0..y.len() / self.columns {
+            let [n, h, w] = [(first + i) / (height * width), (first + i) / width % height, (first + i) % width];
+            if [h % self.modulus, w % self.modulus] == class.remainder {
+                ours.push((i, n, [h, w].map(|at| (at / self.modulus * self.step) as isize)));
+            }
+        }
+        if class.taps.is_empty() {
+            if write == Write::Overwrite {
+                ours.iter().for_each(|&(i, ..)| y[i * self.columns..(i + 1) * self.columns].fill(0.0));
+            }
+            return;
+        }
+        let mut rows = Vec::with_capacity(ours.len().div_ceil(ROWS) * class.taps.len());
+        for pixels in ours.chunks(ROWS) {
+            for tap in &class.taps {
+                let row = |i: usize| {
+                    pixels.get(i).map_or(zeros, |&(_, n, at)| self.under(n, at, tap).unwrap_or(zeros))
+                };
+                rows.push(std::array::from_fn(row));
+            }
+        }
+        let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
+        for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
+            let steps = pass.taps.len() * pass.piece.len() * COLS;
+            for (panel, packed) in packed.chunks_exact(total * self.stretch * COLS).enumerate() {
+                let from = ((class.first_tap + pass.taps.start) * self.stretch + pass.piece.start) * COLS;
+                let b = &packed[from..from + steps];
+                let column = panel * COLS;
+                let columns = COLS.min(self.columns - column);
+                let mut row = [0.0; COLS];
+                let start = match bias {
+                    _ if i > 0 || write == Write::Accumulate => Start::Add,
+                    Some(bias) => {
+                        row[..columns].copy_from_slice(&bias[column..column + columns]);
+                        Start::Row(&row)
+                    }
+                    None => Start::Zero,
+                };
+                for (pixels, rows) in ours.chunks(ROWS).zip(rows.chunks_exact(class.taps.len())) {
+                    let a = Depth {
+                        stretches: &rows[pass.taps.clone()],
+                        first: pass.piece.start,
+                        count: pass.piece.len(),
+                        step: 1,
+                    };
+                    let at = |i: usize| pixels[i].0 * self.columns + column;
+                    if pixels.len() == ROWS && columns == COLS {
+                        tile(a, b, start, y, std::array::from_fn(at));
+                    } else {
+                        edge(a, b, start, y, (0..pixels.len()).map(at), columns);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The stretch of the source under a tap; none in the padding.
+    fn under(&self, n: usize, at: [isize; 2], tap: &Tap) -> Option<&[f32]> {
+        let [height, width] = self.size;
+        let row = usize::try_from(at[0] + tap.at[0]).ok().filter(|&row| row < height)?;
+        let column = usize::try_from(at[1] + tap.at[1]).ok().filter(|&column| column < width)?;
+        let first = ((n * height + row) * width + column) * self.channels;
+        Some(&self.source[first..first + self.stretch])
+    }
+}
+
+/// A tile at the border of the result, with fewer than six rows or sixteen columns.
+fn edge(
+    a: Depth<'_>,
+    b: &[f32],
+    start: Start<'_>,
+    y: &mut [f32],
+    at: impl Iterator<Item = usize> + Clone,
+    columns: usize,
+) {
+    let mut whole = [0.0; ROWS * COLS];
+    for (whole, at) in whole.chunks_exact_mut(COLS).zip(at.clone()) {
+        whole[..columns].copy_from_slice(&y[at..at + columns]);
+    }
+    tile(a, b, start, &mut whole, std::array::from_fn(|i| i * COLS));
+    for (whole, at) in whole.chunks_exact(COLS).zip(at) {
+        y[at..at + columns].copy_from_slice(&whole[..columns]);
+    }
+}
