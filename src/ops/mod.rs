@@ -7,4 +7,11 @@
 //! `[N, H, W, C]`, features `[N, C]`, all f32.
 
 pub mod add;
+pub mod batch_contrastive;
+pub mod center_step;
+mod check;
+pub mod dropout;
+pub mod l2_normalize;
 pub mod relu;
+pub mod sgd;
+pub mod softmax_cross_entropy;

@@ -2,6 +2,12 @@
 //! named by its stem.
 
 mod add;
+mod batch_contrastive;
+mod center_step;
+mod dropout;
 mod golden;
 mod gradient_check;
+mod l2_normalize;
 mod relu;
+mod sgd;
+mod softmax_cross_entropy;
