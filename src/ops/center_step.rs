@@ -1,0 +1,56 @@
+//! The step of the class centers: equation (5) of the paper, and (6) with its sign put right.
+//!
+//! delta_j = sum_i \[y_i = j\] (c_j - x_i) / (1 + count_j) and c_j -= rate delta_j.
+//!
+//! The paper's (6) adds the step, which would push a center away from its class: delta_j points from the
+//! class to the center. Wen et al. (2016), whom it cites, subtract, and so does this. The 1 in the divisor
+//! keeps a class that is absent from the batch where it is.
+
+use crate::ops::check;
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+const OP: &str = "center_step";
+
+/// Moves the rows of `centers` `[n, D]` whose class is among `labels` i32 `[m]` towards the features `x`
+/// `[m, D]` (the normalised ones, which the loss compares with them). `rate` is f32 `[1]`.
+///
+/// # Errors
+/// If the shapes do not fit together or a label is no class.
+pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Tensor) -> Result<()> {
+    let [n, d] = check::matrix(OP, "centers", centers)?;
+    let [m, width] = check::matrix(OP, "x", x)?;
+    if width != d {
+        return Err(Error::shape(
+            OP,
+            format!("x {} and centers {} differ in width", x.shape(), centers.shape()),
+        ));
+    }
+    check::labels(OP, labels, m, n)?;
+    check::scalar(OP, "rate", rate)?;
+    cpu::step(d, centers.f32_mut(), x.f32(), labels.i32(), rate.f32()[0]);
+    Ok(())
+}
+
+mod cpu {
+    use rayon::prelude::*;
+
+    /// One class a task; its images are summed in the order of the batch, in f64.
+    pub fn step(d: usize, centers: &mut [f32], x: &[f32], labels: &[i32], rate: f32) {
+        centers.par_chunks_mut(d).enumerate().for_each(|(class, center)| {
+            let members = || labels.iter().zip(x.chunks(d)).filter(|(y, _)| **y as usize == class);
+            let count = members().count();
+            if count == 0 {
+                return;
+            }
+            let mut delta = vec![0.0f64; d];
+            for (_, x) in members() {
+                for ((delta, &c), &x) in delta.iter_mut().zip(&*center).zip(x) {
+                    *delta += f64::from(c) - f64::from(x);
+                }
+            }
+            let factor = f64::from(rate) / (1.0 + count as f64);
+            center.iter_mut().zip(delta).for_each(|(c, delta)| *c = (f64::from(*c) - factor * delta) as f32);
+        });
+    }
+}

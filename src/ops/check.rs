@@ -1,0 +1,44 @@
+//! What the operations on features and labels refuse before they touch an element.
+
+use crate::tensor::{DType, Tensor};
+use crate::{Error, Result};
+
+/// The sizes of a non-empty f32 matrix.
+pub(super) fn matrix(op: &'static str, name: &str, t: &Tensor) -> Result<[usize; 2]> {
+    match t.shape().matrix() {
+        Some(sizes) if t.dtype() == DType::F32 && t.shape().len() > 0 => Ok(sizes),
+        _ => Err(Error::shape(
+            op,
+            format!("{name} is {:?} {}, expected a non-empty F32 matrix", t.dtype(), t.shape()),
+        )),
+    }
+}
+
+/// That `t` is one f32: a learning rate, a loss.
+pub(super) fn scalar(op: &'static str, name: &str, t: &Tensor) -> Result<()> {
+    if t.dtype() != DType::F32 || t.shape().dims() != [1] {
+        return Err(Error::shape(op, format!("{name} is {:?} {}, expected F32 [1]", t.dtype(), t.shape())));
+    }
+    Ok(())
+}
+
+/// That `labels` is i32 `[m]` and every label one of `classes`.
+pub(super) fn labels(op: &'static str, labels: &Tensor, m: usize, classes: usize) -> Result<()> {
+    if labels.dtype() != DType::I32 || labels.shape().dims() != [m] {
+        return Err(Error::shape(
+            op,
+            format!("labels are {:?} {}, expected I32 [{m}]", labels.dtype(), labels.shape()),
+        ));
+    }
+    let wrong = labels.i32().iter().position(|&y| usize::try_from(y).map_or(true, |y| y >= classes));
+    match wrong {
+        Some(i) => Err(Error::shape(
+            op,
+            format!(
+                "label {} of image {i} is not one of the {classes} classes 0..{classes}",
+                labels.i32()[i]
+            ),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Dropout with inverted scaling (Srivastava et al., 2014; section 2.1 of the paper puts it behind pool5).
+//!
+//! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0.
+//! Element j of image i is kept if and only if the uniform number
+//! Philox(seed, step, i, [`Purpose::Dropout`](crate::tensor::philox::Purpose::Dropout))\[j\] is at least `ratio`.
+//!
+//! The mask is never stored: a counter-based generator gives the same draws again in the backward pass, so
+//! only (seed, step, ratio) is saved. The step number is read on the device, where a replayed step finds its
+//! own.
+
+use crate::ops::check;
+use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::{Error, Result};
+
+/// Drops each element of `x` `[m, D]` with probability `ratio` and scales the others by 1 / (1 - ratio). On a
+/// tape that does not record, or with `ratio` 0, the output is `x` itself.
+///
+/// # Errors
+/// If `x` is no matrix or `ratio` lies outside [0, 1).
+pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
+    let [_, d] = check::matrix("dropout", "x", &x.value)?;
+    if !(0.0..1.0).contains(&ratio) {
+        return Err(Error::shape("dropout", format!("ratio {ratio} is outside [0, 1)")));
+    }
+    if !tape.is_recording() || ratio == 0.0 {
+        return Ok(x);
+    }
+    let mask = Mask { seed: tape.values().seed, step: tape.values().step.clone(), ratio };
+    let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32);
+    cpu::forward(&mask, d, x.value.f32(), y.f32_mut());
+    Ok(tape.record(y, &[x.handle()], |_| mask))
+}
+
+/// What decides which elements are kept.
+struct Mask {
+    seed: u64,
+    step: Tensor,
+    ratio: f32,
+}
+
+impl Backward for Mask {
+    fn op(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        let d = dy.shape().last();
+        cpu::backward(&self, d, dy.f32_mut());
+        sinks.give(0, dy)
+    }
+}
+
+mod cpu {
+    use super::Mask;
+    use crate::tensor::philox::{Philox, Purpose, unit};
+    use rayon::prelude::*;
+
+    pub fn forward(mask: &Mask, d: usize, x: &[f32], y: &mut [f32]) {
+        y.copy_from_slice(x);
+        apply(mask, d, y);
+    }
+
+    /// Turns dy into dx where it lies: the derivative is the mask itself.
+    pub fn backward(mask: &Mask, d: usize, dy: &mut [f32]) {
+        apply(mask, d, dy);
+    }
+
+    /// Multiplies every element by its factor, 0 or 1 / (1 - ratio); one image a task.
+    fn apply(mask: &Mask, d: usize, values: &mut [f32]) {
+        let step = mask.step.i32()[0] as u64;
+        let scale = 1.0 / (1.0 - mask.ratio);
+        values.par_chunks_mut(d).enumerate().for_each(|(image, row)| {
+            let stream = Philox::new(mask.seed, step, image as u64, Purpose::Dropout);
+            for (block, values) in row.chunks_mut(4).enumerate() {
+                for (value, word) in values.iter_mut().zip(stream.block(block as u32)) {
+                    // A dropped infinity is 0 and not NaN, so this selects instead of multiplying by 0.
+                    *value = if unit(word) >= mask.ratio { *value * scale } else { 0.0 };
+                }
+            }
+        });
+    }
+}

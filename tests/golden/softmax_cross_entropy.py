@@ -1,0 +1,21 @@
+"""Golden values of tests/ops/softmax_cross_entropy.rs: run `python3 tests/golden/softmax_cross_entropy.py`."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+torch.manual_seed(1)
+m, n = 7, 11
+noise = torch.randn(m, n)
+labels = torch.tensor([0, 10, 3, 3, 7, 1, 5])
+out = {"labels": labels.int()}
+# "huge": logits near +-1e4, where exp overflows without the maximum taken off.
+for name, logits in [("flat", 0.01 * noise), ("peaked", 20 * noise), ("huge", 1e4 * noise.sign() + noise)]:
+    z = logits.double().requires_grad_()
+    loss = F.cross_entropy(z, labels)
+    (1.75 * loss).backward()
+    out |= {f"{name}.logits": logits, f"{name}.loss": loss.detach().float().reshape(1)}
+    out |= {f"{name}.dlogits": z.grad.float()}
+save_file(out, Path(__file__).with_suffix(".safetensors"))

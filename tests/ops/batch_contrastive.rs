@@ -1,0 +1,362 @@
+//! The reference is [`Case::loss`]: equations (3) and (4) in f64 with the partner samples as an argument of
+//! their own. With the partners held constant its derivative is the paper's (8), with the partners moving
+//! along it is the exact one; finite differences of it check each gradient against its own function.
+
+use crate::golden::{self, assert_close};
+use crate::gradient_check::{Check, Input, noise};
+use bcreid::Result;
+use bcreid::device::Device;
+use bcreid::ops::add::add;
+use bcreid::ops::batch_contrastive::{BatchContrastive, Gradient, Term, batch_contrastive};
+use bcreid::tensor::{Params, StepValues, Tape, Tensor, Var};
+
+const BOTH: [Gradient; 2] = [Gradient::Paper, Gradient::Exact];
+
+/// One batch.
+#[derive(Clone)]
+struct Case {
+    x: Vec<f32>,
+    labels: Vec<i32>,
+    centers: Vec<f32>,
+    d: usize,
+    tau: f32,
+}
+
+/// What the operation makes of it.
+struct Outcome {
+    loss: f32,
+    terms: Vec<f32>,
+    dx: Vec<f32>,
+}
+
+impl Outcome {
+    fn term(&self, term: Term) -> f32 {
+        self.terms[term as usize]
+    }
+}
+
+impl Case {
+    /// Noise of a given spread around (1, ..., 1) / sqrt(d), with centers of noise.
+    fn noise(labels: &[i32], d: usize, spread: f32, tau: f32) -> Self {
+        Self::seeded(1, labels, d, spread, tau)
+    }
+
+    fn seeded(seed: u64, labels: &[i32], d: usize, spread: f32, tau: f32) -> Self {
+        let classes = labels.iter().max().map_or(1, |&y| y as usize + 1);
+        let base = 1.0 / (d as f32).sqrt();
+        let x = noise(seed, labels.len() * d).iter().map(|v| base + spread * base * v).collect();
+        let centers = noise(seed + 1000, classes * d).iter().map(|v| 0.3 * v).collect();
+        Case { x, labels: labels.to_vec(), centers, d, tau }
+    }
+
+    /// The tensors of the case, and the operation on `x`.
+    fn apply(&self, tape: &mut Tape<'_>, x: Var, gradient: Gradient) -> Result<BatchContrastive> {
+        let device = tape.device();
+        let labels = Tensor::from_i32(&device, [self.labels.len()], &self.labels);
+        let centers = Tensor::from_f32(&device, [self.centers.len() / self.d, self.d], &self.centers);
+        batch_contrastive(tape, x, &labels, &centers, gradient, self.tau)
+    }
+
+    fn run(&self, gradient: Gradient) -> Outcome {
+        let device = Device::cpu();
+        let mut params = Params::new(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+        let x = tape.leaf(Tensor::from_f32(&device, [self.labels.len(), self.d], &self.x));
+        let BatchContrastive { loss, terms } = self.apply(&mut tape, x.clone(), gradient).unwrap();
+        let value = loss.value.f32()[0];
+        let mut grads = tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0))]).unwrap();
+        Outcome { loss: value, terms: terms.to_host_f32(), dx: grads.take(&x).unwrap().to_host_f32() }
+    }
+
+    fn x64(&self) -> Vec<f64> {
+        self.x.iter().map(|&v| f64::from(v)).collect()
+    }
+
+    /// How far the squared distances are from a kink of the loss: from another hardest negative, and of the
+    /// hardest one from tau.
+    fn margin(&self) -> f64 {
+        let (m, d, x) = (self.labels.len(), self.d, self.x64());
+        let distance =
+            |i: usize, j: usize| (0..d).map(|k| (x[i * d + k] - x[j * d + k]).powi(2)).sum::<f64>();
+        (0..m)
+            .map(|i| {
+                let mut negatives: Vec<f64> =
+                    (0..m).filter(|&j| self.labels[j] != self.labels[i]).map(|j| distance(i, j)).collect();
+                negatives.sort_unstable_by(f64::total_cmp);
+                (negatives[1] - negatives[0]).min((negatives[0] - f64::from(self.tau)).abs())
+            })
+            .fold(f64::INFINITY, f64::min)
+    }
+
+    /// L_b + L_c of the samples `x` among `partners`.
+    fn loss(&self, x: &[f64], partners: &[f64]) -> f64 {
+        let (m, d) = (self.labels.len(), self.d);
+        let squared = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+        (0..m)
+            .map(|i| {
+                let x = &x[i * d..][..d];
+                let distance = |j: usize| squared(x, &partners[j * d..][..d]);
+                let same = |j: &usize| self.labels[*j] == self.labels[i];
+                let positive: f64 = (0..m).filter(same).map(distance).sum();
+                let nearest = (0..m).filter(|j| !same(j)).map(distance).fold(f64::INFINITY, f64::min);
+                let hinge = (f64::from(self.tau) - nearest).max(0.0);
+                let center: Vec<f64> =
+                    self.centers[self.labels[i] as usize * d..][..d].iter().map(|&c| f64::from(c)).collect();
+                0.5 * (positive + hinge + squared(x, &center))
+            })
+            .sum()
+    }
+
+    /// Central differences of [`Case::loss`]: exact up to rounding, because it is quadratic between kinks.
+    fn numeric_gradient(&self, gradient: Gradient) -> Vec<f32> {
+        let x = self.x64();
+        let at = |k: usize, delta: f64| {
+            let mut moved = x.clone();
+            moved[k] += delta;
+            match gradient {
+                Gradient::Paper => self.loss(&moved, &x),
+                Gradient::Exact => self.loss(&moved, &moved),
+            }
+        };
+        (0..x.len()).map(|k| ((at(k, 1e-5) - at(k, -1e-5)) / 2e-5) as f32).collect()
+    }
+
+    #[track_caller]
+    fn check(&self) {
+        for gradient in BOTH {
+            let outcome = self.run(gradient);
+            let x = self.x64();
+            assert_close("loss", &[outcome.loss], &[self.loss(&x, &x) as f32], 1e-6);
+            let what = format!("{gradient:?} gradient");
+            assert_close(&what, &outcome.dx, &self.numeric_gradient(gradient), 1e-5);
+            let sum = outcome.terms[..3].iter().sum::<f32>();
+            assert_close("terms", &[sum], &[outcome.loss], 1e-6);
+        }
+    }
+}
+
+const MIXED: [i32; 9] = [0, 1, 0, 2, 1, 0, 3, 5, 3];
+
+#[test]
+fn golden_values() {
+    let golden = golden::read("batch_contrastive");
+    for name in ["wide", "tight", "margin"] {
+        let get = |what: &str| &golden[&format!("{name}.{what}")];
+        let case = Case {
+            x: get("x").values.clone(),
+            labels: golden["labels"].i32(),
+            centers: get("centers").values.clone(),
+            d: get("x").shape[1],
+            tau: get("tau").values[0],
+        };
+        for (gradient, key) in [(Gradient::Paper, "dx.paper"), (Gradient::Exact, "dx.exact")] {
+            let outcome = case.run(gradient);
+            assert_close(name, &[outcome.loss], &get("loss").values, 1e-6);
+            assert_close(name, &outcome.terms, &get("terms").values, 1e-6);
+            assert_close(name, &outcome.dx, &get(key).values, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn each_gradient_is_that_of_its_own_function() {
+    // A hinge active for all, for some and for none; widths around the sixteen lanes and past one run.
+    for (d, spread, tau) in
+        [(5, 0.8, 0.5), (16, 0.8, 0.2), (21, 0.05, 1.0), (37, 1.5, 1.0), (600, 0.8, 0.3), (8, 2.0, 1e-3)]
+    {
+        Case::noise(&MIXED, d, spread, tau).check();
+    }
+}
+
+/// The tape's checker on the true derivative: also finds a backward that overwrites instead of adding.
+#[test]
+fn the_exact_gradient_is_that_of_the_loss() {
+    for (spread, tau) in [(3.0, 5.0), (3.0, 0.75)] {
+        // The first noise that keeps a finite-difference step away from the kinks.
+        let case =
+            (1..).map(|seed| Case::seeded(seed, &MIXED, 6, spread, tau)).find(|c| c.margin() > 0.03).unwrap();
+        Check { step: 4e-3, tolerance: 2e-3 }.run(&[Input::new([9, 6], case.x.clone())], |t, v| {
+            Ok(case.apply(t, v[0].clone(), Gradient::Exact)?.loss)
+        });
+    }
+}
+
+#[test]
+fn both_gradients_scale_with_dy_and_add_to_what_is_there() {
+    let device = Device::cpu();
+    let case = Case::noise(&MIXED, 6, 1.5, 0.5);
+    for gradient in BOTH {
+        let mut params = Params::new(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+        let x = tape.leaf(Tensor::from_f32(&device, [9, 6], &case.x));
+        let loss = case.apply(&mut tape, x.clone(), gradient).unwrap().loss;
+        let zero = tape.constant(Tensor::zeros(&device, [9, 6]));
+        let copy = add(&mut tape, zero, x.clone()).unwrap();
+        let seeds =
+            vec![(loss, Tensor::full(&device, [1], -2.5)), (copy, Tensor::full(&device, [9, 6], 100.0))];
+        let dx = tape.backward(seeds).unwrap().take(&x).unwrap().to_host_f32();
+        let expected: Vec<f32> = case.run(gradient).dx.iter().map(|v| 100.0 - 2.5 * v).collect();
+        assert_close("dx", &dx, &expected, 1e-6);
+    }
+}
+
+/// Two images of one identity on their center's axis: every number by hand.
+#[test]
+fn a_positive_pair_counts_from_both_sides() {
+    let case = Case { x: vec![0.0, 3.0], labels: vec![0, 0], centers: vec![1.0], d: 1, tau: 1.0 };
+    let paper = case.run(Gradient::Paper);
+    assert_eq!(paper.loss, 9.0 + 0.5 * (1.0 + 4.0));
+    assert_eq!(paper.dx, [-3.0 - 1.0, 3.0 + 2.0]);
+    assert_eq!(case.run(Gradient::Exact).dx, [-6.0 - 1.0, 6.0 + 2.0]);
+}
+
+/// Image 1 is the hardest negative of image 0 and of image 2, whose hinges push it in the exact gradient
+/// alone; its own hardest negative is image 0.
+#[test]
+fn being_a_hardest_negative_counts_in_the_exact_gradient() {
+    let x = vec![0.0, 0.5, 1.25];
+    let case = Case { x: x.clone(), labels: vec![0, 1, 2], centers: x, d: 1, tau: 1.0 };
+    assert_eq!(case.run(Gradient::Paper).dx, [0.5, -0.5, -0.75]);
+    assert_eq!(case.run(Gradient::Exact).dx, [1.0, -0.5 - 0.5 + 0.75, -0.75]);
+    case.check();
+}
+
+#[test]
+fn ties_go_to_the_lowest_index() {
+    // Images 1 and 2 are equally far from image 0, in different directions, and out of each other's way.
+    let x = vec![0.0, 0.0, 0.5, 0.0, 0.0, 0.5];
+    let case = Case { x: x.clone(), labels: vec![0, 1, 1], centers: vec![0.0; 4], d: 2, tau: 1.0 };
+    let outcome = case.run(Gradient::Paper);
+    assert_eq!(outcome.dx[..2], [0.5, 0.0], "towards image 2 would be [0, 0.5]");
+    // As the later image of the pair the rule is the same: image 2 between images 0 and 1.
+    let x = vec![0.5, 0.0, 0.0, 0.5, 0.0, 0.0];
+    let case = Case { x, labels: vec![1, 1, 0], centers: vec![0.0; 4], d: 2, tau: 1.0 };
+    assert_eq!(case.run(Gradient::Paper).dx[4..], [0.5, 0.0]);
+}
+
+#[test]
+fn at_the_margin_the_hinge_has_no_gradient() {
+    let case = Case { x: vec![0.0, 0.5], labels: vec![0, 1], centers: vec![0.0, 0.5], d: 1, tau: 0.25 };
+    for gradient in BOTH {
+        let outcome = case.run(gradient);
+        assert_eq!((outcome.loss, outcome.dx), (0.0, vec![0.0, 0.0]));
+    }
+}
+
+#[test]
+fn one_identity_has_no_hinge() {
+    let case = Case::noise(&[2; 5], 7, 1.0, 10.0);
+    case.check();
+    let outcome = case.run(Gradient::Paper);
+    assert_eq!((outcome.term(Term::Hinge), outcome.term(Term::PositivePairs)), (0.0, 10.0));
+    assert!(outcome.term(Term::InterMean).is_nan() && outcome.term(Term::InterMin).is_nan());
+    assert!(outcome.term(Term::IntraMean) > 0.0);
+}
+
+#[test]
+fn one_image_has_a_center_term_only() {
+    let case = Case::noise(&[1], 7, 1.0, 1.0);
+    case.check();
+    let outcome = case.run(Gradient::Exact);
+    assert_eq!(outcome.terms[..4], [0.0, 0.0, outcome.loss, 0.0]);
+    assert!(outcome.terms[4..].iter().all(|t| t.is_nan()));
+}
+
+#[test]
+fn no_positive_pair_codes_the_intra_distance_as_nan() {
+    let case = Case::noise(&[0, 1, 2, 3], 7, 1.0, 1.0);
+    case.check();
+    let outcome = case.run(Gradient::Paper);
+    assert_eq!((outcome.term(Term::Positive), outcome.term(Term::PositivePairs)), (0.0, 0.0));
+    assert!(outcome.term(Term::IntraMean).is_nan());
+    assert!(outcome.term(Term::InterMean) >= outcome.term(Term::InterMin));
+}
+
+#[test]
+fn identical_vectors_have_a_finite_gradient() {
+    let case = Case { x: vec![0.5; 16], labels: vec![0, 0, 1, 1], centers: vec![0.25; 8], d: 4, tau: 1.0 };
+    for gradient in BOTH {
+        let outcome = case.run(gradient);
+        assert_eq!(outcome.loss, 4.0 * 0.5 + 4.0 * 0.5 * 4.0 * 0.0625);
+        assert_eq!(outcome.dx, [0.25; 16]);
+    }
+}
+
+#[test]
+fn tau_zero_switches_the_hinge_off() {
+    let mut case = Case::noise(&MIXED, 7, 1.0, 0.0);
+    case.x.copy_within(0..7, 7);
+    let outcome = case.run(Gradient::Exact);
+    assert_eq!((outcome.term(Term::Hinge), outcome.term(Term::InterMin)), (0.0, 0.0));
+    case.check();
+}
+
+/// ||a||^2 + ||b||^2 - 2 a.b in f32 would return about 1e-7 of noise here instead of 2e-12.
+#[test]
+fn near_duplicates_keep_their_distance() {
+    let d = 2048;
+    let mut case = Case::noise(&[0, 0], d, 0.5, 1.0);
+    case.centers = case.x[..d].to_vec();
+    let (first, second) = case.x.split_at_mut(d);
+    second.copy_from_slice(first);
+    second.iter_mut().step_by(2).for_each(|v| *v = f32::from_bits(v.to_bits() + 20));
+    let x = case.x64();
+    let squared: f64 = (0..d).map(|k| (x[k] - x[d + k]).powi(2)).sum();
+    assert!(squared < 1e-9);
+    for gradient in BOTH {
+        let outcome = case.run(gradient);
+        let relative = |a: f32, b: f64| (f64::from(a) - b).abs() / b;
+        assert!(relative(outcome.term(Term::Positive), squared) < 1e-6);
+        assert!(relative(outcome.term(Term::IntraMean), squared.sqrt()) < 1e-6);
+        // The center is the first image, so the pair's difference is all there is.
+        let sides = if gradient == Gradient::Exact { 2.0 } else { 1.0 };
+        let difference = || (0..d).map(|k| x[k] - x[d + k]);
+        let expected = difference().map(|v| sides * v).chain(difference().map(|v| -(sides + 1.0) * v));
+        for (k, (ours, expected)) in outcome.dx.iter().zip(expected).enumerate() {
+            assert!((f64::from(*ours) - expected).abs() <= 1e-6 * expected.abs(), "{k}: {ours}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let labels: Vec<i32> = (0..37).map(|i| i * i % 11).collect();
+    let case = Case::noise(&labels, 70, 1.0, 0.5);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let Outcome { loss, terms, dx } = pool.install(|| case.run(Gradient::Exact));
+        [vec![loss], terms, dx].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(with(1), with(3));
+    case.check();
+}
+
+#[test]
+fn a_nan_feature_shows_in_the_loss() {
+    let mut case = Case::noise(&[0, 1, 2], 4, 1.0, 1.0);
+    case.x[5] = f32::NAN;
+    assert!(case.run(Gradient::Paper).loss.is_nan());
+}
+
+#[test]
+fn wrong_inputs_are_refused() {
+    let device = Device::cpu();
+    let refuse = |x: [usize; 2], labels: &[i32], centers: [usize; 2], tau: f32, words: &[&str]| {
+        let mut params = Params::new(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+        let x = tape.leaf(Tensor::zeros(&device, x));
+        let labels = Tensor::from_i32(&device, [labels.len()], labels);
+        let centers = Tensor::zeros(&device, centers);
+        let error =
+            batch_contrastive(&mut tape, x, &labels, &centers, Gradient::Paper, tau).unwrap_err().to_string();
+        assert!(error.starts_with("batch_contrastive: "), "{error}");
+        words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
+    };
+    refuse([2, 3], &[0, 1], [2, 4], 1.0, &["[2, 3]", "[2, 4]"]);
+    refuse([2, 3], &[0, 2], [2, 3], 1.0, &["label 2 of image 1"]);
+    refuse([2, 3], &[0], [2, 3], 1.0, &["[1]", "[2]"]);
+    refuse([0, 3], &[], [2, 3], 1.0, &["[0, 3]"]);
+    for tau in [-1.0, f32::NAN, f32::INFINITY] {
+        refuse([2, 3], &[0, 1], [2, 3], tau, &["tau"]);
+    }
+}
