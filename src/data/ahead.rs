@@ -1,0 +1,131 @@
+//! Making things ahead of need, in order, on threads of one's own (the rayon pool belongs to the step that
+//! runs at the same time).
+//!
+//! Thread t of n makes things t, t + n, t + 2n, ... into a bounded queue of its own, and the taker goes round the
+//! queues: the order is right by construction, whoever is faster.
+
+use crate::{Error, Result};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+/// A sequence that is being made; dropping it stops the threads.
+pub(super) struct Ahead<T> {
+    queues: Vec<Receiver<T>>,
+    threads: Vec<JoinHandle<()>>,
+    next: usize,
+}
+
+impl<T: Send + 'static> Ahead<T> {
+    /// Starts `threads` threads that keep about `ahead` finished things waiting, and one more each in the
+    /// making. `maker` is called once a thread, and what it returns makes thing number i, or `None` past the
+    /// end.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start<M>(threads: usize, ahead: usize, maker: impl Fn() -> M) -> Result<Self>
+    where
+        M: FnMut(u64) -> Option<T> + Send + 'static,
+    {
+        let threads = threads.max(1);
+        let depth = ahead.div_ceil(threads).max(1);
+        let mut started = Ahead { queues: Vec::new(), threads: Vec::new(), next: 0 };
+        for thread in 0..threads {
+            let (sender, queue) = sync_channel(depth);
+            let mut make = maker();
+            let work = move || {
+                for i in (thread as u64..).step_by(threads) {
+                    let Some(thing) = make(i) else { return };
+                    if sender.send(thing).is_err() {
+                        return;
+                    }
+                }
+            };
+            started.queues.push(queue);
+            let spawned = Builder::new().name(format!("loader {thread}")).spawn(work);
+            started
+                .threads
+                .push(spawned.map_err(|e| Error::Data(format!("cannot start a loader thread: {e}")))?);
+        }
+        Ok(started)
+    }
+
+    /// The next thing, waiting for it if it is not finished; `None` past the end.
+    ///
+    /// # Errors
+    /// The thread that should have made it panicked.
+    pub fn take(&mut self) -> Result<Option<T>> {
+        let lane = self.next % self.queues.len();
+        match self.queues[lane].recv() {
+            Ok(thing) => {
+                self.next += 1;
+                Ok(Some(thing))
+            }
+            // The thread has ended: it came to the end, or it panicked.
+            Err(_) => self.stop().map(|()| None),
+        }
+    }
+}
+
+impl<T> Ahead<T> {
+    /// Ends all threads: a closed queue is how they are told.
+    fn stop(&mut self) -> Result<()> {
+        // Nothing may be taken any more, but `take` must still find a closed queue.
+        for queue in &mut self.queues {
+            *queue = sync_channel(0).1;
+        }
+        let panicked = self.threads.drain(..).map(JoinHandle::join).filter(|end| end.is_err()).count();
+        if panicked > 0 {
+            return Err(Error::Data("a loader thread panicked; please report its message above".into()));
+        }
+        Ok(())
+    }
+}
+
+impl<T> Drop for Ahead<T> {
+    fn drop(&mut self) {
+        // A panic has already been printed, and there is nobody left to hand it to.
+        let _ = self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_come_in_order_whoever_is_faster() {
+        for threads in [1, 2, 3, 7] {
+            let maker = || {
+                |i: u64| {
+                    if i % 3 == 0 {
+                        std::thread::yield_now();
+                    }
+                    (i < 50).then_some(i)
+                }
+            };
+            let mut ahead = Ahead::start(threads, 4, maker).unwrap();
+            for i in 0..50 {
+                assert_eq!(ahead.take().unwrap(), Some(i));
+            }
+            assert_eq!(ahead.take().unwrap(), None);
+            assert_eq!(ahead.take().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn dropping_an_endless_sequence_stops_it() {
+        let mut ahead = Ahead::start(3, 2, || |i: u64| Some(vec![i; 1000])).unwrap();
+        assert_eq!(ahead.take().unwrap().unwrap()[0], 0);
+        drop(ahead);
+    }
+
+    #[test]
+    fn a_panic_in_a_thread_is_an_error_here() {
+        let maker = || |i: u64| if i == 3 { panic!("on purpose") } else { Some(i) };
+        let mut ahead = Ahead::start(2, 2, maker).unwrap();
+        for i in 0..3 {
+            assert_eq!(ahead.take().unwrap(), Some(i));
+        }
+        assert!(ahead.take().is_err());
+    }
+}

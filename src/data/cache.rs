@@ -1,0 +1,154 @@
+//! The training set in memory: every image decoded once, already at the network's size, as RGB bytes.
+//!
+//! Market-1501's training set at 256 x 128 takes 1.2 GiB. A set larger than the limit goes to a temporary file
+//! that is mapped into memory, so that the system keeps of it what fits; the file has no name and is gone
+//! with the process, however that ends.
+//!
+//! Filling the cache is also the check of every file: training refuses before its first step.
+
+use super::cores;
+use super::decode;
+use super::resize::Resizer;
+use crate::{Error, Result};
+use memmap2::Mmap;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Where decoded images are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheOptions {
+    /// Largest set that is kept in memory, in MiB; a larger one goes to a temporary file.
+    pub limit_mib: usize,
+    /// Folder of the temporary file; `None` is the system's.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for CacheOptions {
+    /// 2 GiB, which holds Market-1501 and DukeMTMC-reID at 256 x 128, and the system's folder.
+    fn default() -> Self {
+        CacheOptions { limit_mib: 2048, folder: None }
+    }
+}
+
+/// Decoded images of one size.
+#[derive(Debug)]
+pub struct ImageCache {
+    image_bytes: usize,
+    pixels: Pixels,
+}
+
+#[derive(Debug)]
+enum Pixels {
+    Memory(Vec<u8>),
+    File(Mmap),
+}
+
+impl ImageCache {
+    /// Decodes and resizes all images on all cores. `progress` is called from any thread, after each image,
+    /// with how many are done and how many there are. The images that cannot be read stay black; they come back
+    /// by index with what is wrong with them.
+    ///
+    /// # Errors
+    /// The temporary file cannot be made or filled; threads cannot be started.
+    ///
+    /// # Panics
+    /// If `height` or `width` is 0.
+    pub fn build(
+        paths: &[&Path],
+        height: usize,
+        width: usize,
+        options: &CacheOptions,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<(Self, Vec<(usize, Error)>)> {
+        let image_bytes = height * width * 3;
+        assert!(image_bytes > 0);
+        let bad = Mutex::new(Vec::new());
+        let done = AtomicUsize::new(0);
+        // Threads keep the resizer's tables from image to image.
+        let load = |resizer: &mut Resizer, i: usize, out: &mut [u8]| {
+            match decode::read(paths[i]) {
+                Ok(picture) => resizer.resize(&picture, height, width, out),
+                Err(error) => {
+                    out.fill(0);
+                    bad.lock().expect("pushing does not panic").push((i, error));
+                }
+            }
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, paths.len());
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(cores())
+            .thread_name(|i| format!("decoder {i}"))
+            .build()
+            .map_err(|e| Error::Data(format!("cannot start the decoder threads: {e}")))?;
+        let bytes = paths.len() * image_bytes;
+        let pixels = if bytes <= options.limit_mib << 20 {
+            let mut pixels = vec![0; bytes];
+            pool.install(|| {
+                pixels
+                    .par_chunks_exact_mut(image_bytes)
+                    .enumerate()
+                    .for_each_init(Resizer::default, |resizer, (i, out)| load(resizer, i, out));
+            });
+            Pixels::Memory(pixels)
+        } else {
+            let folder = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+            let fault = |e: std::io::Error| {
+                Error::Data(format!(
+                    "{}: cannot keep {} MiB of decoded images in a temporary file here: {e}; choose another \
+                     folder for the cache, or raise its limit of {} MiB to keep them in memory",
+                    folder.display(),
+                    bytes.div_ceil(1 << 20),
+                    options.limit_mib
+                ))
+            };
+            let file = Mutex::new(tempfile::tempfile_in(&folder).map_err(fault)?);
+            pool.install(|| {
+                (0..paths.len()).into_par_iter().try_for_each_init(
+                    || (Resizer::default(), vec![0; image_bytes]),
+                    |(resizer, out), i| {
+                        load(resizer, i, out);
+                        write_at(&file, i as u64 * image_bytes as u64, out)
+                    },
+                )
+            })
+            .map_err(fault)?;
+            let file = file.into_inner().expect("writing does not panic");
+            // SAFETY: the file has no name, so no other process can open it to change or shorten it, and
+            // this process writes to it no more.
+            Pixels::File(unsafe { Mmap::map(&file) }.map_err(fault)?)
+        };
+        let mut bad = bad.into_inner().expect("pushing does not panic");
+        bad.sort_by_key(|(i, _)| *i);
+        Ok((ImageCache { image_bytes, pixels }, bad))
+    }
+
+    /// Image `i`: `height * width * 3` RGB bytes.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let pixels: &[u8] = match &self.pixels {
+            Pixels::Memory(pixels) => pixels,
+            Pixels::File(pixels) => pixels,
+        };
+        &pixels[i * self.image_bytes..][..self.image_bytes]
+    }
+
+    /// Whether the images lie in a temporary file.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self.pixels, Pixels::File(_))
+    }
+}
+
+/// Written through the file and not through the mapping: a full disk is then an error, not a signal that
+/// kills the process.
+fn write_at(file: &Mutex<File>, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = file.lock().expect("writing does not panic");
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)
+}

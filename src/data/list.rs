@@ -1,0 +1,65 @@
+//! Lists of images in CSV, for data of one's own.
+//!
+//! The first line is the header `path,pid,camid`, in any order; `camid` may be absent or empty, other columns
+//! are ignored. Paths are relative to the list's folder. A pid is a whole number from 0, or -1 for junk. The
+//! list's order is kept.
+
+use super::Sample;
+use crate::{Error, Result};
+use std::path::Path;
+
+/// Reads one list.
+///
+/// # Errors
+/// Each names the file and the line: a header without `path` or `pid`, a number that is none, an image that
+/// is not there, a line with another number of fields; a list without images.
+pub fn read(file: &Path) -> Result<Vec<Sample>> {
+    let text = std::fs::read(file).map_err(Error::io(file))?;
+    // Spreadsheets put a byte order mark first.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+    let header = reader.headers().map_err(|e| fault(file, &e))?.clone();
+    let column = |name: &str| header.iter().position(|field| field == name);
+    let (Some(path), Some(pid)) = (column("path"), column("pid")) else {
+        return Err(Error::Data(format!(
+            "{} line 1: the header must be path,pid,camid (camid may be left out); found {:?}",
+            file.display(),
+            header.iter().collect::<Vec<_>>().join(",")
+        )));
+    };
+    let camid = column("camid");
+    let mut samples = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|e| fault(file, &e))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let error = |what: String| Error::Data(format!("{} line {line}: {what}", file.display()));
+        let number = |column: usize, name: &str, least: i64| match record[column].parse::<i64>() {
+            Ok(n) if n >= least => Ok(n),
+            _ => Err(error(format!("{name} {:?} is not a whole number from {least}", &record[column]))),
+        };
+        let image = folder.join(&record[path]);
+        if !image.is_file() {
+            return Err(error(format!("{}: no such image", image.display())));
+        }
+        let camid = camid.filter(|&c| !record[c].is_empty()).map(|c| number(c, "camid", 0)).transpose()?;
+        samples.push(Sample { path: image, pid: number(pid, "pid", -1)?, camid });
+    }
+    if samples.is_empty() {
+        return Err(Error::Data(format!("{}: the list names no image", file.display())));
+    }
+    Ok(samples)
+}
+
+/// The reader's complaint on one line, with its place.
+fn fault(file: &Path, error: &csv::Error) -> Error {
+    let line = error.position().map_or(1, csv::Position::line);
+    let what = match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => "not valid UTF-8; save the list as UTF-8".to_string(),
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields, but the header has {expected_len}")
+        }
+        _ => error.to_string(),
+    };
+    Error::Data(format!("{} line {line}: {what}", file.display()))
+}

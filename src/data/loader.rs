@@ -1,0 +1,195 @@
+//! Training batches, put together ahead of the step.
+//!
+//! A batch is a pure function of (training set, options, step): the [`Sampler`] picks the images,
+//! [`Augment`] draws their views, and one loop flips, shifts, normalises and writes them. So a loader started
+//! at step s gives exactly what one started at 0 gives there.
+
+use super::ahead::Ahead;
+use super::augment::Augment;
+use super::cache::{CacheOptions, ImageCache};
+use super::input::{ImageInput, Normaliser};
+use super::sampler::{Sampler, SamplerKind};
+use super::{BadImages, Classes, Sample};
+use crate::device::Device;
+use crate::tensor::{DType, Tensor};
+use crate::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Everything a training batch depends on besides the images, and how they are made ready.
+#[derive(Clone, Debug)]
+pub struct LoaderOptions {
+    /// The network's input.
+    pub input: ImageInput,
+    /// What chance does to the images.
+    pub augment: Augment,
+    /// How batches are put together.
+    pub sampler: SamplerKind,
+    /// The run's seed.
+    pub seed: u64,
+    /// The first batch's step, from 0.
+    pub first_step: u64,
+    /// Threads that put batches together while the step runs. One is enough beside a CPU's step: a batch
+    /// of 16 takes it a few milliseconds.
+    pub threads: usize,
+    /// Batches that wait ready.
+    pub ahead: usize,
+    /// Where the decoded images are kept.
+    pub cache: CacheOptions,
+    /// What to do about unreadable images.
+    pub bad_images: BadImages,
+}
+
+impl LoaderOptions {
+    /// The given input and sampler; no augmentation, seed 0, from step 0, one thread with three batches
+    /// ahead, the default cache, and unreadable images refused.
+    pub fn new(input: ImageInput, sampler: SamplerKind) -> Self {
+        LoaderOptions {
+            input,
+            augment: Augment::default(),
+            sampler,
+            seed: 0,
+            first_step: 0,
+            threads: 1,
+            ahead: 3,
+            cache: CacheOptions::default(),
+            bad_images: BadImages::Refuse,
+        }
+    }
+}
+
+/// What one step trains on.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The step.
+    pub step: u64,
+    /// f32 `[m, H, W, 3]`, normalised.
+    pub pixels: Tensor,
+    /// i32 `[m]`: classes.
+    pub labels: Tensor,
+    /// Which training images they are: indices into the samples the loader was given.
+    pub images: Vec<usize>,
+}
+
+/// An endless sequence of training batches.
+pub struct Loader {
+    ahead: Ahead<Batch>,
+    steps_per_epoch: u64,
+    skipped: Vec<(usize, Error)>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    cache: ImageCache,
+    labels: Vec<i32>,
+    /// The samples that can be read; the sampler knows them by their place here.
+    usable: Vec<usize>,
+    normaliser: Normaliser,
+    options: LoaderOptions,
+    device: Device,
+}
+
+impl Loader {
+    /// Decodes all of `samples` (reporting to `progress`: images done, images in all; from any thread) and
+    /// starts to make batches on `device`.
+    ///
+    /// # Errors
+    /// A sample whose identity is not among `classes`; an unreadable image, unless they are to be skipped;
+    /// options that do not fit together or not the training set; see also [`ImageCache::build`].
+    pub fn new(
+        samples: &[Sample],
+        classes: &Classes,
+        options: LoaderOptions,
+        device: &Device,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self> {
+        options.input.check()?;
+        options.augment.check(&options.input)?;
+        let labels = samples.iter().map(|s| label(s, classes)).collect::<Result<Vec<i32>>>()?;
+        // Before the images are decoded, which takes seconds.
+        Sampler::new(options.sampler, &labels, options.seed)?;
+        let paths: Vec<&Path> = samples.iter().map(|s| s.path.as_path()).collect();
+        let (height, width) = (options.input.height, options.input.width);
+        let (cache, skipped) = ImageCache::build(&paths, height, width, &options.cache, progress)?;
+        if options.bad_images == BadImages::Refuse {
+            refuse_bad(&skipped, samples.len())?;
+        }
+        let mut usable: Vec<usize> = (0..samples.len()).collect();
+        usable.retain(|i| skipped.binary_search_by_key(i, |(bad, _)| *bad).is_err());
+        let usable_labels: Vec<i32> = usable.iter().map(|&i| labels[i]).collect();
+        let sampler = Sampler::new(options.sampler, &usable_labels, options.seed)?;
+        let steps_per_epoch = sampler.steps_per_epoch();
+        let (threads, ahead) = (options.threads, options.ahead);
+        let normaliser = Normaliser::new(&options.input);
+        let shared = Shared { cache, labels, usable, normaliser, options, device: device.clone() };
+        let shared = Arc::new(shared);
+        let ahead = Ahead::start(threads, ahead, || {
+            let (shared, mut sampler) = (shared.clone(), sampler.clone());
+            move |i| Some(shared.batch(&mut sampler, shared.options.first_step + i))
+        })?;
+        Ok(Loader { ahead, steps_per_epoch, skipped, shared })
+    }
+
+    /// The next step's batch.
+    ///
+    /// # Errors
+    /// A loader thread died.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Batch> {
+        let batch = self.ahead.take()?;
+        batch.ok_or_else(|| Error::Data("the loader has stopped after an error".into()))
+    }
+
+    /// Steps until every image (or identity) has had its turn.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.steps_per_epoch
+    }
+
+    /// Unreadable images that were left out: indices into the samples, and what is wrong with them.
+    pub fn skipped(&self) -> &[(usize, Error)] {
+        &self.skipped
+    }
+
+    /// The decoded training set.
+    pub fn cache(&self) -> &ImageCache {
+        &self.shared.cache
+    }
+}
+
+impl Shared {
+    fn batch(&self, sampler: &mut Sampler, step: u64) -> Batch {
+        let chosen = sampler.batch(step);
+        let images: Vec<usize> = chosen.into_iter().map(|i| self.usable[i]).collect();
+        let input = &self.options.input;
+        let shape = [images.len(), input.height, input.width, 3];
+        let mut pixels = Tensor::empty(&self.device, shape, DType::F32);
+        let rows = pixels.f32_mut().chunks_exact_mut(input.len());
+        for (slot, (&image, out)) in images.iter().zip(rows).enumerate() {
+            let view = self.options.augment.view(self.options.seed, step, slot);
+            self.normaliser.write(self.cache.image(image), view, out);
+        }
+        let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
+        let labels = Tensor::from_i32(&self.device, [labels.len()], &labels);
+        Batch { step, pixels, labels, images }
+    }
+}
+
+fn label(sample: &Sample, classes: &Classes) -> Result<i32> {
+    let class = classes.index(sample.pid).ok_or_else(|| {
+        let pid = sample.pid;
+        Error::image(&sample.path, format!("person {pid} is not among the identities of this run"))
+    })?;
+    Ok(class as i32)
+}
+
+/// One error for all unreadable images: it names the first and counts the rest.
+fn refuse_bad(bad: &[(usize, Error)], of: usize) -> Result<()> {
+    let Some((_, first)) = bad.first() else { return Ok(()) };
+    let others = match bad.len() {
+        1 => String::new(),
+        n => format!(" (the first of {n} such images among {of})"),
+    };
+    Err(Error::Data(format!(
+        "{first}{others}; mend or remove it, or skip unreadable images (bad_images = \"skip\")"
+    )))
+}

@@ -1,0 +1,215 @@
+//! Which images a step takes: a pure function of (seed, step), so that resuming needs no more than the step's
+//! number.
+//!
+//! - `Random`: an epoch is a permutation of the training set cut into batches; what does not fill the last
+//!   one is left out of that epoch (the next one leaves out others).
+//! - `Pk`: P identities with K images each, the batches that pair losses like (Hermans et al., "In Defense of
+//!   the Triplet Loss", 2017). An epoch is a permutation of the identities cut into groups of P; each
+//!   identity shows K of its images, drawn anew in every epoch. One with fewer than K shows each of them
+//!   before any of them again (the field draws with replacement, which shows some twice and others not at
+//!   all).
+//!
+//! Epoch e draws from Philox(seed, e, i, [`Purpose::Sampler`]): i = 0 orders the epoch, i = 1 + c picks the
+//! images of class c.
+
+use crate::tensor::philox::{Philox, Purpose};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How batches are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SamplerKind {
+    /// Images at random: the paper's.
+    Random {
+        /// Images a batch.
+        batch: usize,
+    },
+    /// Identities at random with the same number of images each.
+    Pk {
+        /// P: identities a batch.
+        identities: usize,
+        /// K: images an identity.
+        images: usize,
+    },
+}
+
+impl SamplerKind {
+    /// Images a batch.
+    pub fn batch(&self) -> usize {
+        match *self {
+            SamplerKind::Random { batch } => batch,
+            SamplerKind::Pk { identities, images } => identities.saturating_mul(images),
+        }
+    }
+}
+
+/// The batches of a training set.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    kind: SamplerKind,
+    seed: u64,
+    /// The class and the images of every identity that has any, by class.
+    members: Vec<(u64, Vec<usize>)>,
+    images: usize,
+    /// The order of the epoch last asked for.
+    memo: Option<(u64, Vec<u32>)>,
+}
+
+impl Sampler {
+    /// A sampler over images whose classes are `labels`.
+    ///
+    /// # Errors
+    /// A batch of no images, or one larger than the training set; fewer identities than `Pk` asks for, or
+    /// fewer than two asked for.
+    pub fn new(kind: SamplerKind, labels: &[i32], seed: u64) -> Result<Self> {
+        let mut members: std::collections::BTreeMap<i32, Vec<usize>> = Default::default();
+        for (image, &label) in labels.iter().enumerate() {
+            members.entry(label).or_default().push(image);
+        }
+        let refuse = |what: String| Err(Error::Config(what));
+        match kind {
+            SamplerKind::Random { batch: 0 } => {
+                return refuse("a batch of 0 images; choose at least 1".into());
+            }
+            SamplerKind::Random { batch } if batch > labels.len() => {
+                let n = labels.len();
+                return refuse(format!("a batch of {batch} images, but the training set holds only {n}"));
+            }
+            SamplerKind::Random { .. } => {}
+            SamplerKind::Pk { images: 0, .. } => {
+                return refuse("a batch of 0 images an identity; choose at least 1".into());
+            }
+            SamplerKind::Pk { identities: 0 | 1, .. } => {
+                return refuse(
+                    "a batch of fewer than 2 identities has nobody to tell apart; choose 2".into(),
+                );
+            }
+            SamplerKind::Pk { identities, .. } if identities > members.len() => {
+                let n = members.len();
+                return refuse(format!(
+                    "a batch of {identities} identities, but the training set has only {n}"
+                ));
+            }
+            SamplerKind::Pk { images, .. } if images > 4096 => {
+                return refuse(format!("a batch of {images} images an identity; choose at most 4096"));
+            }
+            SamplerKind::Pk { .. } => {}
+        }
+        let members = members.into_iter().map(|(label, images)| (label as u64, images)).collect();
+        Ok(Sampler { kind, seed, members, images: labels.len(), memo: None })
+    }
+
+    /// Steps until everything has had its turn.
+    pub fn steps_per_epoch(&self) -> u64 {
+        (match self.kind {
+            SamplerKind::Random { batch } => self.images / batch,
+            SamplerKind::Pk { identities, .. } => self.members.len() / identities,
+        }) as u64
+    }
+
+    /// The images of a step's batch, in their order. (`&mut` only to remember an epoch's order.)
+    pub fn batch(&mut self, step: u64) -> Vec<usize> {
+        let epoch = step / self.steps_per_epoch();
+        let turn = (step % self.steps_per_epoch()) as usize;
+        match self.kind {
+            SamplerKind::Random { batch } => {
+                let order = self.order(epoch, self.images);
+                order[turn * batch..][..batch].iter().map(|&image| image as usize).collect()
+            }
+            SamplerKind::Pk { identities, images } => {
+                let order = self.order(epoch, self.members.len());
+                let chosen = order[turn * identities..][..identities].to_vec();
+                chosen.into_iter().flat_map(|i| self.pick(epoch, i as usize, images)).collect()
+            }
+        }
+    }
+
+    fn order(&mut self, epoch: u64, n: usize) -> &[u32] {
+        if self.memo.as_ref().is_none_or(|(remembered, _)| *remembered != epoch) {
+            let order = Philox::new(self.seed, epoch, 0, Purpose::Sampler).permutation(n);
+            self.memo = Some((epoch, order));
+        }
+        &self.memo.as_ref().expect("filled above").1
+    }
+
+    /// `k` images of one identity: a permutation of all it has, repeated as often as it takes.
+    fn pick(&self, epoch: u64, identity: usize, k: usize) -> Vec<usize> {
+        let (class, images) = &self.members[identity];
+        let order = Philox::new(self.seed, epoch, 1 + class, Purpose::Sampler).permutation(images.len());
+        order.iter().cycle().take(k).map(|&i| images[i as usize]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn an_epoch_shows_no_image_twice_and_the_next_one_another_order() {
+        let labels = vec![0; 103];
+        let mut sampler = Sampler::new(SamplerKind::Random { batch: 10 }, &labels, 5).unwrap();
+        assert_eq!(sampler.steps_per_epoch(), 10);
+        let epochs: Vec<Vec<usize>> =
+            (0..3).map(|e| (10 * e..10 * e + 10).flat_map(|s| sampler.batch(s)).collect()).collect();
+        for epoch in &epochs {
+            assert_eq!(epoch.iter().collect::<BTreeSet<_>>().len(), 100);
+        }
+        assert_ne!(epochs[0], epochs[1]);
+        let left_out = |epoch: &Vec<usize>| (0..103).filter(|i| !epoch.contains(i)).collect::<Vec<_>>();
+        assert_ne!(left_out(&epochs[0]), left_out(&epochs[1]));
+    }
+
+    #[test]
+    fn a_batch_depends_on_seed_and_step_alone() {
+        let labels: Vec<i32> = (0..60).map(|i| i % 7).collect();
+        for kind in [SamplerKind::Random { batch: 9 }, SamplerKind::Pk { identities: 3, images: 4 }] {
+            let mut walked = Sampler::new(kind, &labels, 1).unwrap();
+            let batches: Vec<Vec<usize>> = (0..40).map(|s| walked.batch(s)).collect();
+            for step in [39, 0, 17, 6, 7] {
+                assert_eq!(Sampler::new(kind, &labels, 1).unwrap().batch(step), batches[step as usize]);
+            }
+            assert_ne!(Sampler::new(kind, &labels, 2).unwrap().batch(0), batches[0]);
+        }
+    }
+
+    #[test]
+    fn pk_takes_k_images_of_each_of_p_identities() {
+        // Class c has c + 1 images, and class 3 none.
+        let labels: Vec<i32> =
+            [0, 1, 2, 4, 5, 6].iter().flat_map(|&c| std::iter::repeat_n(c, c as usize + 1)).collect();
+        let mut sampler = Sampler::new(SamplerKind::Pk { identities: 2, images: 4 }, &labels, 3).unwrap();
+        assert_eq!(sampler.steps_per_epoch(), 3);
+        let mut shown = BTreeSet::new();
+        for step in 0..3 {
+            let batch = sampler.batch(step);
+            assert_eq!(batch.len(), 8);
+            for of_one in batch.chunks(4) {
+                let class = labels[of_one[0]];
+                assert!(of_one.iter().all(|&i| labels[i] == class));
+                assert!(shown.insert(class), "identity {class} twice in an epoch");
+                let different = of_one.iter().collect::<BTreeSet<_>>().len();
+                assert_eq!(different, 4.min(class as usize + 1));
+            }
+        }
+        assert_eq!(shown.len(), 6);
+    }
+
+    #[test]
+    fn impossible_batches_are_refused() {
+        let labels = [0, 0, 0, 1, 1, 2];
+        for (kind, word) in [
+            (SamplerKind::Random { batch: 0 }, "0 images"),
+            (SamplerKind::Random { batch: 7 }, "only 6"),
+            (SamplerKind::Pk { identities: 4, images: 2 }, "only 3"),
+            (SamplerKind::Pk { identities: 1, images: 2 }, "fewer than 2"),
+            (SamplerKind::Pk { identities: 2, images: 0 }, "0 images"),
+            (SamplerKind::Pk { identities: 2, images: 5000 }, "at most 4096"),
+        ] {
+            let error = Sampler::new(kind, &labels, 0).unwrap_err().to_string();
+            assert!(error.contains(word), "{kind:?}: {error}");
+        }
+        Sampler::new(SamplerKind::Random { batch: 6 }, &labels, 0).unwrap();
+    }
+}

@@ -1,0 +1,175 @@
+//! A list of images once and in order, in batches: what feature extraction reads.
+//!
+//! Nothing is kept: threads decode a few batches ahead, and each batch is gone when its taker drops it, so
+//! that a gallery of any size fits.
+
+use super::ahead::Ahead;
+use super::augment::View;
+use super::decode;
+use super::input::{ImageInput, Normaliser};
+use super::resize::Resizer;
+use super::{BadImages, cores};
+use crate::device::Device;
+use crate::tensor::{DType, Tensor};
+use crate::{Error, Result};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How a list of images is read.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// The network's input.
+    pub input: ImageInput,
+    /// Images a batch; the last may be smaller.
+    pub batch: usize,
+    /// Whether each batch comes with its mirror images.
+    pub mirrored: bool,
+    /// Threads that decode.
+    pub threads: usize,
+    /// Batches that wait ready.
+    pub ahead: usize,
+    /// What to do about unreadable images.
+    pub bad_images: BadImages,
+}
+
+impl StreamOptions {
+    /// Batches of 32 without mirror images, decoded on all cores, four ahead; unreadable images refused.
+    pub fn new(input: ImageInput) -> Self {
+        StreamOptions {
+            input,
+            batch: 32,
+            mirrored: false,
+            threads: cores(),
+            ahead: 4,
+            bad_images: BadImages::Refuse,
+        }
+    }
+}
+
+/// Some images of a list.
+#[derive(Clone, Debug)]
+pub struct ImageBatch {
+    /// Which they are; in order, with gaps where images were skipped. Never empty.
+    pub images: Vec<usize>,
+    /// f32 `[m, H, W, 3]`, normalised.
+    pub pixels: Tensor,
+    /// The same images mirrored left and right, if asked for.
+    pub mirrored: Option<Tensor>,
+}
+
+/// The batches of a list of images, in order.
+pub struct ImageStream {
+    ahead: Ahead<Made>,
+    bad_images: BadImages,
+    skipped: Vec<(usize, Error)>,
+    failed: bool,
+}
+
+struct Made {
+    batch: Option<ImageBatch>,
+    bad: Vec<(usize, Error)>,
+}
+
+impl ImageStream {
+    /// Starts reading `paths`.
+    ///
+    /// # Errors
+    /// A senseless input, a batch of no images; threads that cannot be started.
+    pub fn new(paths: Vec<PathBuf>, options: StreamOptions, device: &Device) -> Result<Self> {
+        options.input.check()?;
+        if options.batch == 0 {
+            return Err(Error::Config("a batch of 0 images; choose at least 1".into()));
+        }
+        let bad_images = options.bad_images;
+        let (threads, ahead) = (options.threads, options.ahead);
+        let normaliser = Normaliser::new(&options.input);
+        let shared = Arc::new(Shared { paths, options, normaliser, device: device.clone() });
+        let ahead = Ahead::start(threads, ahead, || {
+            let shared = shared.clone();
+            let mut resizer = Resizer::default();
+            move |i| shared.make(i as usize, &mut resizer)
+        })?;
+        Ok(ImageStream { ahead, bad_images, skipped: Vec::new(), failed: false })
+    }
+
+    /// The unreadable images so far, and what is wrong with them.
+    pub fn skipped(&self) -> &[(usize, Error)] {
+        &self.skipped
+    }
+}
+
+impl Iterator for ImageStream {
+    type Item = Result<ImageBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.failed {
+            let made = match self.ahead.take() {
+                Ok(made) => made?,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            };
+            let mut bad = made.bad.into_iter();
+            if self.bad_images == BadImages::Refuse
+                && let Some((_, error)) = bad.next()
+            {
+                self.failed = true;
+                return Some(Err(error));
+            }
+            self.skipped.extend(bad);
+            if let Some(batch) = made.batch {
+                return Some(Ok(batch));
+            }
+        }
+        None
+    }
+}
+
+struct Shared {
+    paths: Vec<PathBuf>,
+    options: StreamOptions,
+    normaliser: Normaliser,
+    device: Device,
+}
+
+impl Shared {
+    /// Batch `i`, or `None` behind the last.
+    fn make(&self, i: usize, resizer: &mut Resizer) -> Option<Made> {
+        let StreamOptions { input, batch, mirrored, .. } = &self.options;
+        let first = i * batch;
+        if first >= self.paths.len() {
+            return None;
+        }
+        let mut bad = Vec::new();
+        let mut images = Vec::new();
+        let mut bytes = Vec::new();
+        for image in first..self.paths.len().min(first + batch) {
+            match decode::read(&self.paths[image]) {
+                Ok(picture) => {
+                    let at = bytes.len();
+                    bytes.resize(at + input.len(), 0);
+                    resizer.resize(&picture, input.height, input.width, &mut bytes[at..]);
+                    images.push(image);
+                }
+                Err(error) => bad.push((image, error)),
+            }
+        }
+        if images.is_empty() {
+            return Some(Made { batch: None, bad });
+        }
+        let tensor = |view: View| {
+            let shape = [images.len(), input.height, input.width, 3];
+            let mut pixels = Tensor::empty(&self.device, shape, DType::F32);
+            let rows = pixels.f32_mut().chunks_exact_mut(input.len());
+            bytes
+                .chunks_exact(input.len())
+                .zip(rows)
+                .for_each(|(b, out)| self.normaliser.write(b, view, out));
+            pixels
+        };
+        let pixels = tensor(View::PLAIN);
+        let mirrored = mirrored.then(|| tensor(View::MIRRORED));
+        Some(Made { batch: Some(ImageBatch { images, pixels, mirrored }), bad })
+    }
+}
