@@ -56,6 +56,7 @@ impl Bench {
             step: self.number,
             pixels: self.pixels.duplicate(&self.device),
             labels: self.labels.clone(),
+            images: Vec::new(),
         };
         self.number += 1;
         let start = Instant::now();

@@ -270,7 +270,9 @@ impl From<CenterRate> for toml::Value {
         match rate {
             CenterRate::Tied => toml::Value::String("tied".into()),
             // Through the shortest decimal form, so that 0.1 is written as 0.1.
-            CenterRate::Fixed(rate) => toml::Value::Float(rate.to_string().parse().unwrap_or(f64::from(rate))),
+            CenterRate::Fixed(rate) => {
+                toml::Value::Float(rate.to_string().parse().unwrap_or(f64::from(rate)))
+            }
         }
     }
 }
@@ -466,7 +468,8 @@ fn unknown(key: &str) -> Error {
 
 fn similarity(wish: &str, key: &str) -> f64 {
     let name = key.split_once('.').map_or(key, |(_, name)| name);
-    strsim::jaro_winkler(wish, key).max(strsim::jaro_winkler(wish.rsplit('.').next().unwrap_or(wish), name) * 0.99)
+    strsim::jaro_winkler(wish, key)
+        .max(strsim::jaro_winkler(wish.rsplit('.').next().unwrap_or(wish), name) * 0.99)
 }
 
 fn one_line(text: &str) -> String {
@@ -494,7 +497,8 @@ mod tests {
 
     #[test]
     fn settings_override_and_survive_the_round_trip() {
-        let c = set(&["loss.lambda=0", "model.arch=slim", "loss.center_rate=tied", "model.width=24"]).unwrap();
+        let c =
+            set(&["loss.lambda=0", "model.arch=slim", "loss.center_rate=tied", "model.width=24"]).unwrap();
         assert_eq!((c.loss.lambda, c.model.arch, c.model.width), (0.0, Arch::Slim, Some(24)));
         assert_eq!(c.loss.center_rate, CenterRate::Tied);
         assert_eq!(Config::from_toml(&c.to_toml()).unwrap(), c);

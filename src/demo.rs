@@ -66,7 +66,9 @@ pub fn run(
     let dataset = Dataset::open(&data)?;
 
     let mut rows = vec![Row { name: "colour histogram".into(), report: colours_alone(&dataset)? }];
-    for (name, label, lambda) in [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)] {
+    for (name, label, lambda) in
+        [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)]
+    {
         let mut config = config.clone();
         config.loss.lambda = lambda;
         let trainer = Trainer::new(&config, &dataset, Start::Random, device, &|_, _| ())?;
@@ -108,10 +110,11 @@ fn colours_alone(dataset: &Dataset) -> Result<Report> {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["", "rank-1", "rank-5", "rank-10", "mAP", "mINP"]);
         for Row { name, report: r } in &self.rows {
-            let values = [r.rank1, r.rank5, r.rank10, r.map_market, r.minp].map(|v| format!("{:.2}", 100.0 * v));
+            let values =
+                [r.rank1, r.rank5, r.rank10, r.map_market, r.minp].map(|v| format!("{:.2}", 100.0 * v));
             table.add_row([name.clone()].into_iter().chain(values));
         }
         table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));

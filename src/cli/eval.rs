@@ -45,14 +45,16 @@ impl Eval {
                 dataset.require_test()?;
                 let mut extractor = self.how.extractor(run)?;
                 let bar = super::bar("extracting");
-                let pair = extractor.extract_test(&dataset, |done, total| super::advance(&bar, done, total))?;
+                let pair =
+                    extractor.extract_test(&dataset, |done, total| super::advance(&bar, done, total))?;
                 bar.finish_and_clear();
                 pair
             }
             (_, _, Some(query), Some(gallery)) => (Features::read(query)?, Features::read(gallery)?),
             _ => {
                 return Err(Error::Data(
-                    "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors".into(),
+                    "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors"
+                        .into(),
                 ));
             }
         };

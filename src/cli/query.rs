@@ -35,7 +35,7 @@ impl Query {
         let sample = Sample { path: self.image, pid: -1, camid: None };
         let feature = self.how.extractor(&self.run)?.extract(&[sample], |_, _| ())?;
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["rank", "distance", "pid", "camera", "image"]);
         for hit in top_k(feature.row(0), &gallery, self.top)? {
             let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };

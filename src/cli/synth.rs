@@ -1,8 +1,8 @@
 //! `bcreid synth`.
 
-use crate::Result;
 use crate::data::synth;
 use clap::Args;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,9 +31,15 @@ pub struct Size {
     /// Cameras.
     #[arg(long, value_name = "N", default_value_t = synth::Synth::default().cameras)]
     cameras: usize,
-    /// Images of a person under each camera.
-    #[arg(long, value_name = "N", default_value_t = synth::Synth::default().images_per_camera)]
-    images_per_camera: usize,
+    /// Images of a person under a camera, one number or a range.
+    #[arg(long, value_name = "A..B", default_value = "3..5", value_parser = range)]
+    images_per_camera: RangeInclusive<usize>,
+    /// Gallery images without a person (pid 0000).
+    #[arg(long, value_name = "N", default_value_t = synth::Synth::default().distractors)]
+    distractors: usize,
+    /// Gallery boxes that miss most of a person (pid -1).
+    #[arg(long, value_name = "N", default_value_t = synth::Synth::default().junk)]
+    junk: usize,
 }
 
 impl Size {
@@ -44,14 +50,26 @@ impl Size {
             train_ids: self.train_ids,
             test_ids: self.test_ids,
             cameras: self.cameras,
-            images_per_camera: self.images_per_camera,
+            images_per_camera: self.images_per_camera.clone(),
+            distractors: self.distractors,
+            junk: self.junk,
             ..synth::Synth::default()
         }
     }
 }
 
+/// `4` or `3..5`, ends included.
+fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| {
+        let text = text.trim_start_matches('=');
+        text.parse().map_err(|_| format!("{text:?} is not a number; write 4 or 3..5"))
+    };
+    Ok(number(first)?..=number(last)?)
+}
+
 impl Synth {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(self) -> crate::Result<ExitCode> {
         let bar = super::bar("drawing");
         let summary = self.size.set().write(&self.out, |done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();

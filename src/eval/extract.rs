@@ -127,6 +127,9 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
     }
     let newest = crate::train::checkpoint::newest(&path.join("checkpoints")).ok().flatten();
     newest.ok_or_else(|| {
-        Error::Run(format!("{}: no weights and no checkpoint in this run folder yet; train it first", path.display()))
+        Error::Run(format!(
+            "{}: no weights and no checkpoint in this run folder yet; train it first",
+            path.display()
+        ))
     })
 }

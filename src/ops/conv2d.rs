@@ -91,7 +91,14 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), DType::F32);
-    cpu::forward(&device, &geometry, x.value.f32(), w.value.f32(), bias.as_ref().map(|b| b.value.f32()), y.f32_mut());
+    cpu::forward(
+        &device,
+        &geometry,
+        x.value.f32(),
+        w.value.f32(),
+        bias.as_ref().map(|b| b.value.f32()),
+        y.f32_mut(),
+    );
     let mut inputs = vec![x.handle(), w.handle()];
     inputs.extend(bias.as_ref().map(Var::handle));
     // The filters are needed for dgrad, the input for wgrad.
@@ -155,7 +162,14 @@ mod cpu {
         gather::fprop(device, g, x, w, bias, y);
     }
 
-    pub fn input_gradient(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+    pub fn input_gradient(
+        device: &Device,
+        g: &Geometry,
+        dy: &[f32],
+        w: &[f32],
+        dx: &mut [f32],
+        write: Write,
+    ) {
         gather::dgrad(device, g, dy, w, dx, write);
     }
 

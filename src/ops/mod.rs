@@ -7,16 +7,16 @@
 //! `[N, H, W, C]`, features `[N, C]`, all f32.
 
 pub mod add;
-pub mod batchnorm;
-pub mod global_avg_pool;
-pub mod linear;
-pub mod maxpool;
-pub mod conv2d;
 pub mod batch_contrastive;
+pub mod batchnorm;
 pub mod center_step;
 mod check;
+pub mod conv2d;
 pub mod dropout;
+pub mod global_avg_pool;
 pub mod l2_normalize;
+pub mod linear;
+pub mod maxpool;
 pub mod relu;
 pub mod sgd;
 pub mod softmax_cross_entropy;

@@ -157,7 +157,9 @@ pub fn resume(folder: &Path, identity: &Identity, params: &mut Params) -> Result
     let file = weights::read_tensors(&path)?;
     identity.check(&file)?;
     if file.metadata().get("step") != Some(&done.to_string()) {
-        return Err(file.fault("its metadata names another step than its file name; delete it to go on from the one before"));
+        return Err(file.fault(
+            "its metadata names another step than its file name; delete it to go on from the one before",
+        ));
     }
     weights::load_into(params, &file, |_| false)?;
     for param in params.params_mut() {
@@ -179,7 +181,8 @@ pub fn load_pretrained(path: &Path, config: &Config, params: &mut Params) -> Res
     let file = weights::read_tensors(path)?;
     if let Some(theirs) = file.metadata().get("config") {
         let theirs = Config::from_toml(theirs)?;
-        if theirs.model.wiring != config.model.wiring || theirs.model.last_stride != config.model.last_stride {
+        if theirs.model.wiring != config.model.wiring || theirs.model.last_stride != config.model.last_stride
+        {
             return Err(file.fault(format!(
                 "made with model.wiring {:?} and model.last_stride {}, which the shapes do not show; set the same",
                 theirs.model.wiring, theirs.model.last_stride

@@ -8,7 +8,9 @@ fn train_extract_eval_query() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     succeed(&mut train(data(), &at("run"), &[]));
-    for file in ["config.toml", "metrics.jsonl", "weights.safetensors", "checkpoints/step_0000000012.safetensors"] {
+    for file in
+        ["config.toml", "metrics.jsonl", "weights.safetensors", "checkpoints/step_0000000012.safetensors"]
+    {
         assert!(at("run").join(file).is_file(), "{file} is missing");
     }
 
@@ -37,7 +39,16 @@ fn train_extract_eval_query() {
     };
     assert_eq!(json("a.json"), json("b.json"));
     for key in [
-        "rank1", "rank5", "rank10", "rank20", "map_market", "map_sum", "minp", "queries", "valid_queries", "cmc",
+        "rank1",
+        "rank5",
+        "rank10",
+        "rank20",
+        "map_market",
+        "map_sum",
+        "minp",
+        "queries",
+        "valid_queries",
+        "cmc",
     ] {
         assert!(json("a.json").get(key).is_some(), "{key} is missing in the JSON");
     }

@@ -12,7 +12,13 @@ struct Outcome {
     db: Vec<f32>,
 }
 
-fn convolve(x: (&[usize], &[f32]), w: (&[usize], &[f32]), bias: &[f32], dy: impl Fn(usize) -> Vec<f32>, conv: Conv) -> Outcome {
+fn convolve(
+    x: (&[usize], &[f32]),
+    w: (&[usize], &[f32]),
+    bias: &[f32],
+    dy: impl Fn(usize) -> Vec<f32>,
+    conv: Conv,
+) -> Outcome {
     let device = Device::cpu();
     let mut params = Params::new(&device);
     let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
@@ -29,7 +35,13 @@ fn convolve(x: (&[usize], &[f32]), w: (&[usize], &[f32]), bias: &[f32], dy: impl
 }
 
 /// The definition, in f64.
-fn reference(x: (&[usize], &[f32]), w: (&[usize], &[f32]), bias: &[f32], dy: impl Fn(usize) -> Vec<f32>, conv: Conv) -> Outcome {
+fn reference(
+    x: (&[usize], &[f32]),
+    w: (&[usize], &[f32]),
+    bias: &[f32],
+    dy: impl Fn(usize) -> Vec<f32>,
+    conv: Conv,
+) -> Outcome {
     let (&[n, height, width, c], &[k, r, s, _]) = (x.0, w.0) else { panic!("ranks") };
     let (x, w) = (x.1, w.1);
     let p = (height + 2 * conv.pad - r) / conv.stride + 1;

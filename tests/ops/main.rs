@@ -2,19 +2,19 @@
 //! named by its stem.
 
 mod add;
+mod batch_contrastive;
 mod batchnorm;
-mod global_avg_pool;
+mod center_step;
 mod conv2d;
+mod dropout;
+mod global_avg_pool;
+mod golden;
 mod golden;
 mod gradient_check;
-mod linear;
-mod maxpool;
-mod batch_contrastive;
-mod center_step;
-mod dropout;
-mod golden;
 mod gradient_check;
 mod l2_normalize;
+mod linear;
+mod maxpool;
 mod relu;
 mod sgd;
 mod softmax_cross_entropy;
