@@ -6,6 +6,7 @@ use bcreid::weights::{Features, TensorOut, load_into, model_tensors, read_tensor
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 fn sample() -> Features {
     let paths = vec!["a/0001_c1.jpg".to_string(), "b \"quoted\"\n\u{e9}.png".to_string()];
@@ -46,12 +47,15 @@ fn features_come_back_as_they_were() {
     assert!(read.paths().is_empty() && !read.has_cameras());
 }
 
+/// Features, their shape, pids, camids, the list of paths, and what the error must say.
+type Case<'a> = (&'a [f32], &'a [usize], &'a [i64], &'a [i64], &'a str, &'a str);
+
 #[test]
 fn wrong_features_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let good: (&[f32], &[usize], &[i64], &[i64]) = (&[1.0, 2.0], &[2, 1], &[5, 6], &[1, 2]);
     let (nan, inf) = ([1.0, f32::NAN], [f32::INFINITY, 1.0]);
-    let cases: [(&[f32], &[usize], &[i64], &[i64], &str, &str); 14] = [
+    let cases: [Case<'_>; 14] = [
         (&nan, good.1, good.2, good.3, "", "row 1 holds NaN at 0"),
         (&inf, good.1, good.2, good.3, "[\"x.jpg\",\"y\"]", "row 0 (x.jpg) holds inf at 0"),
         (&[1e30, 1.0], good.1, good.2, good.3, "", "row 0 is 1.0e30 long"),
@@ -216,11 +220,11 @@ fn read_anything(bytes: &[u8]) {
     }
 }
 
-fn sample_bytes() -> Vec<u8> {
+static SAMPLE_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let file = tempfile::NamedTempFile::new().unwrap();
     sample().write(file.path()).unwrap();
     std::fs::read(file.path()).unwrap()
-}
+});
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
@@ -242,7 +246,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
     ) {
-        let mut bytes = sample_bytes();
+        let mut bytes = SAMPLE_BYTES.clone();
         for (at, value) in changes {
             let at = at.index(bytes.len());
             bytes[at] = value;
