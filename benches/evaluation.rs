@@ -57,7 +57,7 @@ fn main() {
         let report = evaluate(&query, &gallery, &Protocol::default()).expect("evaluated");
         let whole = start.elapsed().as_secs_f64();
         println!(
-            "distances alone {distance_time:.2f} s, whole evaluation {whole:.2f} s (mAP {:.6})",
+            "distances alone {distance_time:.2} s, whole evaluation {whole:.2} s (mAP {:.6})",
             report.map_market
         );
     }

@@ -144,11 +144,11 @@ fn notes(
     });
     if zero_queries > 0 {
         notes.push(format!(
-            "{zero_queries} queries have pid 0, which is taken for a person; in Market-1501 it marks distractors."
+            "Queries with pid 0: {zero_queries}, taken for a person; in Market-1501 pid 0 marks distractors."
         ));
     }
     if junk_queries > 0 {
-        notes.push(format!("{junk_queries} queries are junk (pid -1) and were left out."));
+        notes.push(format!("Junk queries (pid -1): {junk_queries}, left out."));
     }
     let unmatched = query.len() - junk_queries - valid;
     if unmatched > 0 {
@@ -160,7 +160,7 @@ fn notes(
                 "count as misses in CMC and mAP (Market-1501's evaluator does so; torchreid leaves them out)"
             }
         };
-        notes.push(format!("{unmatched} queries have no match in the gallery and {done}."));
+        notes.push(format!("Queries without a match in the gallery: {unmatched}; they {done}."));
     }
     notes
 }

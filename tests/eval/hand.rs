@@ -85,8 +85,8 @@ fn a_query_without_a_match_is_left_out_or_a_miss() {
     let report = run(&query, &gallery);
     assert_eq!((report.queries, report.valid_queries, report.averaged_queries), (3, 1, 1));
     assert_eq!((report.rank1, report.map_market, report.map_sum), (1.0, 1.0, 1.0));
-    assert!(report.to_string().contains("1 queries have no match in the gallery and were left out"));
-    assert!(report.to_string().contains("1 queries are junk"));
+    assert!(report.to_string().contains("without a match in the gallery: 1; they were left out"));
+    assert!(report.to_string().contains("Junk queries (pid -1): 1"));
     let missed = Protocol { unmatched: Unmatched::Missed, ..Protocol::default() };
     let report = evaluate(&query, &gallery, &missed).unwrap();
     assert_eq!((report.queries, report.valid_queries, report.averaged_queries), (3, 1, 2));
