@@ -1,1 +1,84 @@
-//! To come in this first build.
+//! Evaluation: how well features find the same person under another camera.
+//!
+//! The single-query protocol of Market-1501 (Zheng et al., 2015). For each query the gallery is ranked by
+//! Euclidean distance ([`distance`]), images that say nothing are dropped ([`ranking`]), and the ranks of
+//! the matches become CMC, two average precisions and mINP ([`metrics`]), gathered in a [`Report`].
+//!
+//! What is compared is decided as follows:
+//! - A gallery image of the query's person under the query's own camera is dropped, and so is junk (pid -1).
+//!   Other people under the same camera stay. Distractors (pid 0) stay: no query is of that person, so
+//!   they are wrong answers.
+//! - Where the query's or the gallery's cameras are unknown (camid -1) nothing is dropped for its camera.
+//! - A junk query has no identity to find and is left out of everything but the count. A query with pid 0 is
+//!   a person like any other, because lists that count people from 0 exist; a note says so.
+//! - A query without any match left cannot be answered by any features. [`Unmatched`] says what is done.
+//! - Equal distances are ranked in the order of the gallery.
+
+pub mod distance;
+pub mod metrics;
+pub mod query;
+pub mod ranking;
+pub mod report;
+
+pub use query::{Hit, top_k};
+pub use report::Report;
+
+use crate::weights::Features;
+use crate::{Error, Result};
+use std::collections::HashSet;
+
+/// What a query without a match counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// Nothing: averages are over the queries that have a match, as torchreid and its descendants do.
+    #[default]
+    Dropped,
+    /// A miss at every rank with average precision 0, as in the evaluator of the Market-1501 authors.
+    Missed,
+}
+
+/// The choices an evaluation leaves open. On the official data sets none but `normalise` matters, and that
+/// only for features that do not have unit length yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// Divide each feature by its Euclidean length first, as the paper does (section 3.2). Otherwise features
+    /// are compared as they are; what `bcreid extract` writes is normalised already.
+    pub normalise: bool,
+    /// What a query without a match counts for.
+    pub unmatched: Unmatched,
+}
+
+/// Ranks the gallery for every query and sums up.
+///
+/// # Errors
+/// [`Error::Data`] if the features differ in their number of values, or if no query has a match, with the
+/// likely reason.
+pub fn evaluate(query: &Features, gallery: &Features, protocol: &Protocol) -> Result<Report> {
+    let scores = ranking::score_queries(query, gallery, protocol.normalise)?;
+    if scores.iter().flatten().next().is_none() {
+        return Err(Error::Data(why_no_match(query, gallery)));
+    }
+    Ok(Report::new(query, gallery, protocol, &scores))
+}
+
+/// The likely reason that no query can be answered.
+fn why_no_match(query: &Features, gallery: &Features) -> String {
+    let people: HashSet<i64> = gallery.pids().iter().copied().filter(|&pid| pid != -1).collect();
+    let in_both = query.pids().iter().filter(|pid| people.contains(pid)).count();
+    if in_both > 0 {
+        return format!(
+            "no query can be evaluated: {in_both} of {} find their person in the gallery, but under their own \
+             camera only, and such images do not count; for data without cameras set every camid to -1",
+            query.len()
+        );
+    }
+    let smallest = |pids: &[i64]| pids.iter().copied().filter(|&pid| pid != -1).min();
+    match (smallest(query.pids()), smallest(gallery.pids())) {
+        (Some(q), Some(g)) => format!(
+            "no query can be evaluated: no query's pid occurs in the gallery (pids start at {q} in the query \
+             and at {g} in the gallery); are these two parts of one data set?"
+        ),
+        (None, _) => "no query can be evaluated: every query is junk (pid -1)".into(),
+        (_, None) => "no query can be evaluated: every gallery image is junk (pid -1)".into(),
+    }
+}

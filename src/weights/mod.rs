@@ -1,1 +1,108 @@
-//! To come in this first build.
+//! Weights, features and checkpoints on disk: safetensors in and out, names and shapes checked against the
+//! model, whole files only.
+
+mod atomic;
+mod features;
+mod tensors;
+
+pub use atomic::write_atomically;
+pub use features::{Features, normalise_rows};
+pub use tensors::{TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors};
+
+use crate::Result;
+use crate::tensor::{Params, Shape};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// What [`load_into`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// How many parameters and buffers took their values from the file.
+    pub loaded: usize,
+    /// Parameters and buffers that kept their values, because the file lacks them (or has them in another
+    /// shape) and they were allowed to.
+    pub kept: Vec<String>,
+    /// Tensors of the file that the model has no place for.
+    pub unused: Vec<String>,
+}
+
+/// All parameters, then all buffers of a model, ready for [`write_tensors`].
+pub fn model_tensors(params: &Params) -> Vec<TensorOut<'_>> {
+    let params_then_buffers = params
+        .params()
+        .iter()
+        .map(|p| (&p.name, &p.value))
+        .chain(params.buffers().iter().map(|b| (&b.name, &b.value)));
+    params_then_buffers.map(|(name, value)| TensorOut::f32(name, value.shape().dims(), value.f32())).collect()
+}
+
+/// Copies a file's tensors into the parameters and buffers of the same names. All are checked before the
+/// first is copied: after an error the model is as it was.
+///
+/// `may_keep` names those that keep their values where the file has no fitting tensor: the classifier and
+/// the centers, when training starts from weights of another data set. A resumed run allows none.
+///
+/// # Errors
+/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or dtype, or not
+/// finite, and how many there are of each kind.
+///
+/// # Panics
+/// If somebody else holds a handle to one of the model's tensors.
+pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str) -> bool) -> Result<Loaded> {
+    let learned = params.params().iter().map(|p| (p.name.as_str(), p.value.shape()));
+    let buffers = params.buffers().iter().map(|b| (b.name.as_str(), b.value.shape()));
+    let places: Vec<(&str, Shape)> = learned.chain(buffers).collect();
+    let known: HashSet<&str> = places.iter().map(|(name, _)| *name).collect();
+    let unused = file.names().filter(|name| !known.contains(name)).map(String::from).collect();
+
+    let mut report = Loaded { unused, ..Loaded::default() };
+    let (mut missing, mut misshapen, mut first) = (0, 0, None);
+    let mut values = Vec::with_capacity(places.len());
+    for (name, wanted) in places {
+        let found = file.get(name);
+        let fitting = found.filter(|view| view.shape() == wanted.dims());
+        values.push(match fitting {
+            Some(view) => Some(finite(file, name, view.f32()?)?),
+            None => None,
+        });
+        match found {
+            _ if fitting.is_some() => report.loaded += 1,
+            _ if may_keep(name) => report.kept.push(name.to_string()),
+            Some(view) => {
+                misshapen += 1;
+                let shape = view.shape();
+                first.get_or_insert_with(|| {
+                    format!("{name} is {shape:?} in the file and {wanted} in the model")
+                });
+            }
+            None => {
+                missing += 1;
+                first.get_or_insert_with(|| format!("{name} {wanted} is missing"));
+            }
+        }
+    }
+    if let Some(first) = first {
+        let unused = report.unused.len();
+        return Err(file.fault(format!(
+            "{first} (in all {missing} missing, {misshapen} of another shape, {unused} without a place in the \
+             model); these weights belong to another model"
+        )));
+    }
+    let learned = params.params().len();
+    let buffers = values.split_off(learned);
+    for (param, values) in params.params_mut().iter_mut().zip(values) {
+        values.iter().for_each(|v| param.value.copy_from_host_f32(v));
+    }
+    for (buffer, values) in params.buffers_mut().iter_mut().zip(buffers) {
+        values.iter().for_each(|v| buffer.value.copy_from_host_f32(v));
+    }
+    Ok(report)
+}
+
+/// The values, or an error that says which is not finite.
+fn finite<'a>(file: &TensorFile, name: &str, values: Cow<'a, [f32]>) -> Result<Cow<'a, [f32]>> {
+    match values.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(file.fault(format!("{name}[{i}] is {}; these weights are spoilt", values[i]))),
+        None => Ok(values),
+    }
+}

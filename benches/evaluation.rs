@@ -1,0 +1,64 @@
+//! Evaluation at the size of Market-1501: 3,368 queries, 15,913 gallery images, 2,048 values each.
+//!
+//! `cargo bench --bench evaluation [-- QUERIES GALLERY DIM ROUNDS]` prints the time of the distances alone and
+//! of the whole evaluation. With `--save DIR` it writes the features for `benches/evaluation_torch.py`, to be
+//! timed on the same numbers.
+
+use bcreid::eval::distance::{Block, Distances};
+use bcreid::eval::{Protocol, evaluate};
+use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::weights::Features;
+use rayon::prelude::*;
+use std::path::Path;
+use std::time::Instant;
+
+/// Identities and cameras of Market-1501's test part.
+const IDENTITIES: usize = 750;
+const CAMERAS: usize = 6;
+/// Images of the gallery that show nobody of the query: 2,798 of 15,913.
+const DISTRACTORS: f64 = 0.1758;
+
+fn random(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
+    let mut values = vec![0.0; rows * dim];
+    values.par_chunks_mut(dim).enumerate().for_each(|(i, row)| {
+        let draws = Philox::new(1, step, i as u64, Purpose::Test);
+        // Pooled ReLU features are not negative.
+        row.iter_mut().enumerate().for_each(|(j, v)| *v = draws.uniform(j as u32));
+    });
+    let pid = |i: usize| if i < distractors { 0 } else { 1 + (i % IDENTITIES) as i64 };
+    let pids = (0..rows).map(pid).collect();
+    let camids = (0..rows).map(|i| (i / IDENTITIES % CAMERAS) as i64).collect();
+    Features::new(values, dim, pids, camids, Vec::new()).expect("consistent").normalised()
+}
+
+fn main() {
+    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let save = arguments.iter().position(|a| a == "--save").map(|at| {
+        arguments.remove(at);
+        arguments.remove(at)
+    });
+    let number =
+        |at: usize, default: usize| arguments.get(at).map_or(default, |a| a.parse().expect("a number"));
+    let (queries, images, dim, rounds) = (number(0, 3368), number(1, 15_913), number(2, 2048), number(3, 3));
+    let query = random(queries, dim, 0, 0);
+    let gallery = random(images, dim, 1, (images as f64 * DISTRACTORS) as usize);
+    if let Some(folder) = save {
+        query.write(&Path::new(&folder).join("query.safetensors")).expect("written");
+        gallery.write(&Path::new(&folder).join("gallery.safetensors")).expect("written");
+    }
+    println!("{queries} x {images} x {dim}, {} threads", rayon::current_num_threads());
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let distances = Distances::new(query.features(), gallery.features(), dim);
+        let mut block = Block::default();
+        (0..distances.blocks()).for_each(|index| distances.compute(index, &mut block));
+        let distance_time = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let report = evaluate(&query, &gallery, &Protocol::default()).expect("evaluated");
+        let whole = start.elapsed().as_secs_f64();
+        println!(
+            "distances alone {distance_time:.2} s, whole evaluation {whole:.2} s (mAP {:.6})",
+            report.map_market
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! Files that are whole or not there at all.
+//!
+//! A run that is killed or a disk that fills up in the middle of a checkpoint must not cost the checkpoint
+//! before it. So the bytes go to a temporary file in the same folder (a rename works only inside one file
+//! system), reach the disk, and take the place of the old file in one step.
+
+use crate::{Error, Result};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes gathered before the system is asked to write.
+const BUFFER: usize = 1 << 20;
+
+/// Writes `path` whole or not at all: `fill` gets a buffered writer for the new content. After an error the
+/// old file, if there was one, is as it was, and the temporary file is gone. A symbolic link keeps pointing
+/// where it did; what is not a regular file (`/dev/null`, a pipe) is simply written to.
+///
+/// # Errors
+/// [`Error::Io`] with `path` if its folder is missing, it names a folder, `fill` fails or the disk is full.
+pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let target = if path.is_symlink() && path.exists() { fs::canonicalize(path)? } else { path.into() };
+        match fs::metadata(&target) {
+            Ok(meta) if !meta.is_file() => {
+                let mut writer = BufWriter::new(File::options().write(true).open(&target)?);
+                fill(&mut writer)?;
+                writer.flush()
+            }
+            _ => replace(&target, fill),
+        }
+    };
+    write().map_err(Error::io(path))
+}
+
+fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let folder = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A temporary file is private unless told otherwise; results are as readable as the umask says.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    // Dropping it without `persist` removes the file.
+    let mut temporary = builder.tempfile_in(&folder)?;
+    let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file_mut());
+    fill(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    temporary.as_file().sync_all()?;
+    temporary.persist(target).map_err(|e| e.error)?;
+    // The new name itself reaches the disk with its folder. The file is complete by now, and some network
+    // file systems refuse to sync a folder, so a refusal is no failure.
+    #[cfg(unix)]
+    if let Ok(folder) = File::open(&folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file_and_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write_atomically(&path, |w| w.write_all(b"old")).unwrap();
+        let full = write_atomically(&path, |w| {
+            w.write_all(&vec![7; 3 * BUFFER])?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(full.unwrap_err().to_string().starts_with(&*path.to_string_lossy()));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["a"]);
+        write_atomically(&path, |w| w.write_all(b"new")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_folder_or_a_missing_folder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_atomically(folder.path(), |w| w.write_all(b"x")).is_err());
+        assert!(write_atomically(&folder.path().join("no/such"), |w| w.write_all(b"x")).is_err());
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_a_link_and_a_device_stays_a_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&real, b"old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        write_atomically(&link, |w| w.write_all(b"new")).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        write_atomically(Path::new("/dev/null"), |w| w.write_all(b"gone")).unwrap();
+        assert!(!Path::new("/dev/null").is_file());
+    }
+}

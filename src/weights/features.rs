@@ -1,0 +1,214 @@
+//! Feature files: what a network says about a list of images, one row an image.
+//!
+//! A safetensors file with `features` f32 [N, D], `pids` i64 [N] and `camids` i64 [N]; the images' paths, if
+//! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
+//! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row:
+//! the cameras are not known.
+
+use super::{TensorOut, read_tensors, write_tensors};
+use crate::{Error, Result};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The metadata key of the list of paths.
+const PATHS: &str = "paths";
+/// The largest squared length of a row: squared distances between such rows stay finite in f32.
+const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
+
+/// Features with their identities and cameras; always consistent, always finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    features: Vec<f32>,
+    dim: usize,
+    pids: Vec<i64>,
+    camids: Vec<i64>,
+    paths: Vec<String>,
+}
+
+impl Features {
+    /// Puts together `pids.len()` rows of `dim` values each. `paths` may be empty: not known.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are no rows or no columns, if lengths do not fit together, for the first
+    /// value that is not finite or the first row too long to be compared, and for pids and camids outside
+    /// their range.
+    pub fn new(
+        features: Vec<f32>,
+        dim: usize,
+        pids: Vec<i64>,
+        camids: Vec<i64>,
+        paths: Vec<String>,
+    ) -> Result<Self> {
+        let features = Features { features, dim, pids, camids, paths };
+        match features.fault() {
+            Some(fault) => Err(Error::Data(format!("features: {fault}"))),
+            None => Ok(features),
+        }
+    }
+
+    /// Reads a feature file.
+    ///
+    /// # Errors
+    /// Those of [`Features::new`] and [`read_tensors`], with the file's name.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = read_tensors(path)?;
+        let matrix = file.tensor("features")?;
+        let &[rows, dim] = matrix.shape() else {
+            return Err(file.fault(format!("features has shape {:?}; [N, D] is needed", matrix.shape())));
+        };
+        let list = |name| {
+            let tensor = file.tensor(name)?;
+            if tensor.shape() != [rows] {
+                let shape = tensor.shape();
+                return Err(file.fault(format!("{name} has shape {shape:?}; features has {rows} rows")));
+            }
+            Ok(tensor.i64()?.into_owned())
+        };
+        let (pids, camids) = (list("pids")?, list("camids")?);
+        let paths = match file.metadata().get(PATHS) {
+            None => Vec::new(),
+            Some(paths) => serde_json::from_str(paths)
+                .map_err(|_| file.fault(format!("metadata {PATHS:?} is not a JSON list of strings")))?,
+        };
+        let features = Features { features: matrix.f32()?.into_owned(), dim, pids, camids, paths };
+        match features.fault() {
+            Some(fault) => Err(file.fault(fault)),
+            None => Ok(features),
+        }
+    }
+
+    /// Writes a feature file, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of [`write_tensors`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let n = self.len();
+        let tensors = [
+            TensorOut::f32("features", &[n, self.dim], &self.features),
+            TensorOut::i64("pids", &[n], &self.pids),
+            TensorOut::i64("camids", &[n], &self.camids),
+        ];
+        let mut metadata = BTreeMap::new();
+        if !self.paths.is_empty() {
+            metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
+        }
+        write_tensors(path, &tensors, &metadata)
+    }
+
+    /// How many images; at least one.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.pids.len()
+    }
+
+    /// How many values a feature has; at least one.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// All rows, one behind the other.
+    pub fn features(&self) -> &[f32] {
+        &self.features
+    }
+
+    /// One image's feature.
+    ///
+    /// # Panics
+    /// If there are not that many images.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.features[index * self.dim..][..self.dim]
+    }
+
+    /// The identities; -1 is junk.
+    pub fn pids(&self) -> &[i64] {
+        &self.pids
+    }
+
+    /// The cameras; -1, in every row or in none, is unknown.
+    pub fn camids(&self) -> &[i64] {
+        &self.camids
+    }
+
+    /// The images' paths, one a row; empty if they are not known.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// Whether the cameras are known.
+    pub fn has_cameras(&self) -> bool {
+        self.camids[0] != -1
+    }
+
+    /// The smallest and the largest Euclidean length of a row.
+    pub fn lengths(&self) -> (f64, f64) {
+        let lengths = self.features.par_chunks(self.dim).map(|row| squared_length(row).sqrt());
+        lengths.map(|l| (l, l)).reduce(|| (f64::INFINITY, 0.0), |a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// The same features, each divided by its Euclidean length; a row of zeros stays one.
+    pub fn normalised(mut self) -> Self {
+        normalise_rows(&mut self.features, self.dim);
+        self
+    }
+
+    /// What is wrong, if anything.
+    fn fault(&self) -> Option<String> {
+        let (n, dim) = (self.pids.len(), self.dim);
+        if n == 0 || dim == 0 {
+            return Some(format!("{n} images with {dim} values each; there must be at least one of both"));
+        }
+        if n.checked_mul(dim) != Some(self.features.len()) || self.camids.len() != n {
+            let (values, camids) = (self.features.len(), self.camids.len());
+            return Some(format!("{n} pids and {camids} camids, but {values} values in rows of {dim}"));
+        }
+        if !self.paths.is_empty() && self.paths.len() != n {
+            return Some(format!("{n} images, but {} paths", self.paths.len()));
+        }
+        if let Some(i) = self.pids.iter().position(|&p| p < -1) {
+            return Some(format!("pids[{i}] is {}; a pid is -1 (junk) or not negative", self.pids[i]));
+        }
+        if let Some(i) = self.camids.iter().position(|&c| c < -1) {
+            return Some(format!(
+                "camids[{i}] is {}; a camid is not negative, or -1 (unknown)",
+                self.camids[i]
+            ));
+        }
+        let known = self.camids.iter().filter(|&&c| c != -1).count();
+        if known != 0 && known != n {
+            return Some(format!("{known} of {n} camids are known; give all of them, or -1 for every image"));
+        }
+        let rows = self.features.par_chunks(dim).enumerate();
+        rows.find_map_first(|(i, row)| {
+            // Sums to NaN or infinity if any value is one.
+            let length = squared_length(row);
+            if length <= MAX_SQUARED_LENGTH {
+                return None;
+            }
+            let path = self.paths.get(i).map(|p| format!(" ({p})")).unwrap_or_default();
+            Some(match row.iter().position(|v| !v.is_finite()) {
+                Some(j) => format!("row {i}{path} holds {} at {j}; features must be finite", row[j]),
+                None => {
+                    format!("row {i}{path} is {:.1e} long; squared distances overflow f32", length.sqrt())
+                }
+            })
+        })
+    }
+}
+
+/// Divides each row of `dim` values by its Euclidean length; a row of zeros stays one.
+///
+/// # Panics
+/// If `dim` is 0.
+pub fn normalise_rows(values: &mut [f32], dim: usize) {
+    values.par_chunks_mut(dim).for_each(|row| {
+        let length = squared_length(row).sqrt();
+        if length > 0.0 {
+            row.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
+        }
+    });
+}
+
+fn squared_length(row: &[f32]) -> f64 {
+    row.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
+}
