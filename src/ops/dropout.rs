@@ -2,7 +2,7 @@
 //!
 //! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0.
 //! Element j of image i is kept if and only if the uniform number
-//! Philox(seed, step, i, [`Purpose::Dropout`](crate::tensor::philox::Purpose::Dropout))\[j\] is at least `ratio`.
+//! Philox(seed, step, i, `Purpose::Dropout`)\[j\] is at least `ratio`.
 //!
 //! The mask is never stored: a counter-based generator gives the same draws again in the backward pass, so
 //! only (seed, step, ratio) is saved. The step number is read on the device, where a replayed step finds its
