@@ -304,6 +304,11 @@ mod cpu {
         Recomputed,
     }
 
+    /// dy if `open`, else 0; without a branch, which a random sign would make guess wrong every other time.
+    fn pass(dy: f32, open: bool) -> f32 {
+        f32::from_bits(dy.to_bits() & u32::from(open).wrapping_neg())
+    }
+
     /// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
     fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
         let chunk = (CHUNK / c).max(1) * c;
@@ -442,11 +447,11 @@ mod cpu {
                 Mask::Off => *dy,
                 Mask::Output(y) => {
                     let y = lanes::<L>(y, at);
-                    std::array::from_fn(|l| if y[l] > 0.0 { dy[l] } else { 0.0 })
+                    std::array::from_fn(|l| pass(dy[l], y[l] > 0.0))
                 }
                 Mask::Recomputed => {
                     let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
-                    std::array::from_fn(|l| if distance[l] * scale[l] + shift[l] > 0.0 { dy[l] } else { 0.0 })
+                    std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l] > 0.0))
                 }
             };
             if self.settle {
@@ -538,7 +543,7 @@ mod cpu {
             if recomputed {
                 for i in 0..c {
                     let passes = (row[i] - mean[i]) * scale[i] + shift[i] > 0.0;
-                    row[i] = linear(i, row[i], if passes { dy[i] } else { 0.0 });
+                    row[i] = linear(i, row[i], pass(dy[i], passes));
                 }
             } else {
                 for i in 0..c {
@@ -556,7 +561,7 @@ mod cpu {
         match mask {
             Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
                 let pairs = y[at..at + c].iter().zip(scale);
-                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = if y > 0.0 { *g * k } else { 0.0 });
+                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y > 0.0));
             }),
             _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
         }
@@ -566,7 +571,7 @@ mod cpu {
     pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
         if let Mask::Output(y) = mask {
             dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y > 0.0 { *dy } else { 0.0 });
+                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y > 0.0));
             });
         }
     }
