@@ -13,6 +13,8 @@
 //! dy where it lies, and that buffer becomes the residual's gradient. When only dx = gamma / std g is asked
 //! for (frozen, gamma and beta not learned) x is not saved and the forward works in place.
 
+mod moments;
+
 use crate::tensor::{Backward, BufferId, DType, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
 
@@ -76,14 +78,25 @@ pub fn batchnorm(
         Statistics::Batch { momentum } if tape.is_recording() => Some(momentum),
         _ => None,
     };
+    let rows = x.shape().len() / x.shape().last();
+    if momentum.is_some() && rows < 2 {
+        return Err(Error::shape(
+            "batchnorm",
+            format!(
+                "batch statistics need at least 2 values a channel, x {} has {rows}; use a larger batch or frozen \
+                 statistics",
+                x.shape()
+            ),
+        ));
+    }
     let moments = match momentum {
         Some(momentum) => {
-            let moments = cpu::moments(&tape.device(), x.f32(), x.shape().last())?;
+            let moments = moments::moments(&tape.device(), x.f32(), x.shape().last());
             moments.move_mean(tape.buffer_mut(bn.mean).f32_mut(), momentum);
             moments.move_var(tape.buffer_mut(bn.var).f32_mut(), momentum);
             moments
         }
-        None => cpu::Moments::running(tape.buffer(bn.mean).f32(), tape.buffer(bn.var).f32()),
+        None => moments::Moments::running(tape.buffer(bn.mean).f32(), tape.buffer(bn.var).f32()),
     };
     let mut affine = Tensor::empty(&tape.device(), [cpu::Affine::ROWS, x.shape().last()], DType::F32);
     cpu::Affine::fill(affine.f32_mut(), &moments, bn.gamma.value.f32(), bn.beta.value.f32());
@@ -218,47 +231,14 @@ impl Backward for Saved {
 
 mod cpu {
     use super::EPS;
+    use super::moments::{COMBINE, Moments, sum_chunk_rows};
     use crate::device::Device;
     use crate::device::cpu::{Addends, lanes, sum_rows};
     use crate::tensor::{DType, Tensor};
-    use crate::{Error, Result};
     use rayon::prelude::*;
 
     /// Elements of the rows a thread takes at a time: 64 KiB.
     const CHUNK: usize = 16 * 1024;
-    /// Elements of the rows whose sums are kept together: 128 KiB, so that they stay in a small L2. Larger than
-    /// `CHUNK`, because each brings sums of every channel to be combined.
-    const SUM_CHUNK: usize = 32 * 1024;
-    /// Channels whose sums are combined by one thread.
-    const COMBINE: usize = 64;
-
-    /// Mean and biased variance of each channel, and how many values they are of.
-    pub struct Moments {
-        mean_var: Vec<[f64; 2]>,
-        rows: usize,
-    }
-
-    impl Moments {
-        pub fn running(mean: &[f32], var: &[f32]) -> Self {
-            let mean_var = mean.iter().zip(var).map(|(&m, &v)| [f64::from(m), f64::from(v)]).collect();
-            Moments { mean_var, rows: 0 }
-        }
-
-        pub fn move_mean(&self, running: &mut [f32], momentum: f32) {
-            self.mean_var.iter().zip(running).for_each(|([mean, _], r)| blend(r, *mean, momentum));
-        }
-
-        pub fn move_var(&self, running: &mut [f32], momentum: f32) {
-            let unbiased = self.rows as f64 / (self.rows as f64 - 1.0);
-            self.mean_var.iter().zip(running).for_each(|([_, var], r)| blend(r, var * unbiased, momentum));
-        }
-    }
-
-    fn blend(running: &mut f32, batch: f64, momentum: f32) {
-        let momentum = f64::from(momentum);
-        *running = ((1.0 - momentum) * f64::from(*running) + momentum * batch) as f32;
-    }
-
     /// The normalisation as the loops use it: y = (x - mean) scale + shift.
     ///
     /// The mean of a batch is rarely an f32. What rounding took from it is kept as `low` and is part of
@@ -304,6 +284,11 @@ mod cpu {
         Recomputed,
     }
 
+    /// dy if `open`, else 0; without a branch, which a random sign would make guess wrong every other time.
+    fn pass(dy: f32, open: bool) -> f32 {
+        f32::from_bits(dy.to_bits() & u32::from(open).wrapping_neg())
+    }
+
     /// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
     fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
         let chunk = (CHUNK / c).max(1) * c;
@@ -337,85 +322,6 @@ mod cpu {
         }
     }
 
-    /// Rows of a chunk of sums.
-    fn sum_chunk_rows(c: usize) -> usize {
-        (SUM_CHUNK / c).max(1)
-    }
-
-    struct Values<'a>(&'a [f32]);
-
-    impl Addends<1> for Values<'_> {
-        #[inline(always)]
-        fn get<const L: usize>(&mut self, at: usize, _: usize) -> [[f32; L]; 1] {
-            [*lanes(self.0, at)]
-        }
-    }
-
-    /// An element's distance to its channel's centre, and the square of that.
-    struct Distances<'a> {
-        x: &'a [f32],
-        centre: &'a [f32],
-    }
-
-    impl Addends<2> for Distances<'_> {
-        #[inline(always)]
-        fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
-            let (x, centre) = (lanes::<L>(self.x, at), lanes::<L>(self.centre, c));
-            let distance: [f32; L] = std::array::from_fn(|l| x[l] - centre[l]);
-            [distance, distance.map(|d| d * d)]
-        }
-    }
-
-    /// Mean and biased variance of every channel in one read of x from memory.
-    ///
-    /// Each chunk of rows is summed twice, the second time from cache: first for its centre, a mean with
-    /// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The
-    /// chunk's exact mean is centre + s / n, its squared deviation q - s^2 / n, where s is all but 0. Chunks are
-    /// merged in order, in f64 (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
-    pub fn moments(device: &Device, x: &[f32], c: usize) -> Result<Moments> {
-        let rows = x.len() / c;
-        if rows < 2 {
-            return Err(Error::shape(
-                "batchnorm",
-                format!(
-                    "batch statistics need at least 2 values a channel, there are {rows}; use a larger batch or frozen statistics"
-                ),
-            ));
-        }
-        let step = sum_chunk_rows(c);
-        let mut sums = Tensor::empty(device, [rows.div_ceil(step), 3, c], DType::F32);
-        sums.f32_mut().par_chunks_mut(3 * c).zip(x.par_chunks(step * c)).for_each(|(sums, x)| {
-            let rows = x.len() / c;
-            let (centre, sums) = sums.split_at_mut(c);
-            sum_rows(&mut Values(x), rows, centre);
-            centre.iter_mut().for_each(|sum| *sum /= rows as f32);
-            sum_rows(&mut Distances { x, centre }, rows, sums);
-        });
-        let sums = sums.f32();
-        let mut mean_var = vec![[0.0; 2]; c];
-        mean_var.par_chunks_mut(COMBINE).enumerate().for_each(|(block, mean_var)| {
-            let at = block * COMBINE;
-            let width = mean_var.len();
-            for (chunk, sums) in sums.chunks_exact(3 * c).enumerate() {
-                let before = (chunk * step) as f64;
-                let n = step.min(rows - chunk * step) as f64;
-                let share = n / (before + n);
-                let [centre, s, q] = [0, c, 2 * c].map(|row| &sums[row + at..][..width]);
-                for ((merged, &centre), (&s, &q)) in mean_var.iter_mut().zip(centre).zip(s.iter().zip(q)) {
-                    let [mean, square] = merged;
-                    let (s, q) = (f64::from(s), f64::from(q));
-                    let delta = f64::from(centre) + s / n - *mean;
-                    let own = q - s * s / n;
-                    // Rounding may go below zero; NaN must stay NaN.
-                    *square += if own < 0.0 { 0.0 } else { own } + delta * delta * before * share;
-                    *mean += delta * share;
-                }
-            }
-            mean_var.iter_mut().for_each(|[_, square]| *square /= rows as f64);
-        });
-        Ok(Moments { mean_var, rows })
-    }
-
     /// The parameters' gradients of one channel.
     #[derive(Clone, Copy, Default)]
     pub struct ChannelSums {
@@ -442,11 +348,11 @@ mod cpu {
                 Mask::Off => *dy,
                 Mask::Output(y) => {
                     let y = lanes::<L>(y, at);
-                    std::array::from_fn(|l| if y[l] > 0.0 { dy[l] } else { 0.0 })
+                    std::array::from_fn(|l| pass(dy[l], y[l] > 0.0))
                 }
                 Mask::Recomputed => {
                     let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
-                    std::array::from_fn(|l| if distance[l] * scale[l] + shift[l] > 0.0 { dy[l] } else { 0.0 })
+                    std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l] > 0.0))
                 }
             };
             if self.settle {
@@ -538,7 +444,7 @@ mod cpu {
             if recomputed {
                 for i in 0..c {
                     let passes = (row[i] - mean[i]) * scale[i] + shift[i] > 0.0;
-                    row[i] = linear(i, row[i], if passes { dy[i] } else { 0.0 });
+                    row[i] = linear(i, row[i], pass(dy[i], passes));
                 }
             } else {
                 for i in 0..c {
@@ -556,7 +462,7 @@ mod cpu {
         match mask {
             Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
                 let pairs = y[at..at + c].iter().zip(scale);
-                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = if y > 0.0 { *g * k } else { 0.0 });
+                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y > 0.0));
             }),
             _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
         }
@@ -566,7 +472,7 @@ mod cpu {
     pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
         if let Mask::Output(y) = mask {
             dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y > 0.0 { *dy } else { 0.0 });
+                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y > 0.0));
             });
         }
     }

@@ -28,7 +28,7 @@ pub fn sum_rows<const K: usize>(addends: &mut impl Addends<K>, rows: usize, sums
     sums.fill(0.0);
     for row in (0..rows).step_by(ROWS) {
         let rows = row..rows.min(row + ROWS);
-        let at = columns::<16, K>(addends, &rows, sums, 0);
+        let at = columns::<8, K>(addends, &rows, sums, 0);
         let at = columns::<4, K>(addends, &rows, sums, at);
         columns::<1, K>(addends, &rows, sums, at);
     }
@@ -51,8 +51,8 @@ fn columns<const L: usize, const K: usize>(
                 sum.iter_mut().zip(addends).for_each(|(s, a)| *s += a);
             }
         }
-        for (row, sum) in sums.chunks_exact_mut(c).zip(&sum) {
-            row[at..at + L].iter_mut().zip(sum).for_each(|(to, s)| *to += s);
+        for (k, sum) in sum.iter().enumerate() {
+            sums[k * c + at..][..L].iter_mut().zip(sum).for_each(|(to, s)| *to += s);
         }
     }
     end

@@ -1,0 +1,115 @@
+//! The statistics of batch normalisation: means and variances of channels, and how the running ones follow.
+
+use crate::device::Device;
+use crate::device::cpu::{Addends, lanes, sum_rows};
+use crate::tensor::{DType, Tensor};
+use rayon::prelude::*;
+
+/// Elements of the rows whose sums are kept together: 128 KiB, so that they stay in a small L2. No smaller,
+/// because each brings sums of every channel to be combined.
+const SUM_CHUNK: usize = 32 * 1024;
+/// Channels whose sums are combined by one thread.
+pub const COMBINE: usize = 64;
+
+/// The statistics of each channel.
+pub struct Moments {
+    /// For each channel the mean and the biased variance.
+    pub mean_var: Vec<[f64; 2]>,
+    /// How many values they are of.
+    rows: usize,
+}
+
+impl Moments {
+    /// The running ones, as they are.
+    pub fn running(mean: &[f32], var: &[f32]) -> Self {
+        let mean_var = mean.iter().zip(var).map(|(&m, &v)| [f64::from(m), f64::from(v)]).collect();
+        Moments { mean_var, rows: 0 }
+    }
+
+    /// Moves the running mean towards this one.
+    pub fn move_mean(&self, running: &mut [f32], momentum: f32) {
+        self.mean_var.iter().zip(running).for_each(|([mean, _], r)| blend(r, *mean, momentum));
+    }
+
+    /// Moves the running variance towards the unbiased one.
+    pub fn move_var(&self, running: &mut [f32], momentum: f32) {
+        let unbiased = self.rows as f64 / (self.rows as f64 - 1.0);
+        self.mean_var.iter().zip(running).for_each(|([_, var], r)| blend(r, var * unbiased, momentum));
+    }
+}
+
+fn blend(running: &mut f32, batch: f64, momentum: f32) {
+    let momentum = f64::from(momentum);
+    *running = ((1.0 - momentum) * f64::from(*running) + momentum * batch) as f32;
+}
+
+/// Rows of a chunk of sums.
+pub fn sum_chunk_rows(c: usize) -> usize {
+    (SUM_CHUNK / c).max(1)
+}
+
+struct Values<'a>(&'a [f32]);
+
+impl Addends<1> for Values<'_> {
+    #[inline(always)]
+    fn get<const L: usize>(&mut self, at: usize, _: usize) -> [[f32; L]; 1] {
+        [*lanes(self.0, at)]
+    }
+}
+
+/// An element's distance to its channel's centre, and the square of that.
+struct Distances<'a> {
+    x: &'a [f32],
+    centre: &'a [f32],
+}
+
+impl Addends<2> for Distances<'_> {
+    #[inline(always)]
+    fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
+        let (x, centre) = (lanes::<L>(self.x, at), lanes::<L>(self.centre, c));
+        let distance: [f32; L] = std::array::from_fn(|l| x[l] - centre[l]);
+        [distance, distance.map(|d| d * d)]
+    }
+}
+
+/// Mean and biased variance of every channel in one read of x from memory.
+///
+/// Each chunk of rows is summed twice, the second time from cache: first for its centre, a mean with
+/// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The
+/// chunk's exact mean is centre + s / n, its squared deviation q - s^2 / n, where s is all but 0. Chunks are
+/// merged in order, in f64 (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
+pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
+    let rows = x.len() / c;
+    let step = sum_chunk_rows(c);
+    let mut sums = Tensor::empty(device, [rows.div_ceil(step), 3, c], DType::F32);
+    sums.f32_mut().par_chunks_mut(3 * c).zip(x.par_chunks(step * c)).for_each(|(sums, x)| {
+        let rows = x.len() / c;
+        let (centre, sums) = sums.split_at_mut(c);
+        sum_rows(&mut Values(x), rows, centre);
+        centre.iter_mut().for_each(|sum| *sum /= rows as f32);
+        sum_rows(&mut Distances { x, centre }, rows, sums);
+    });
+    let sums = sums.f32();
+    let mut mean_var = vec![[0.0; 2]; c];
+    mean_var.par_chunks_mut(COMBINE).enumerate().for_each(|(block, mean_var)| {
+        let at = block * COMBINE;
+        let width = mean_var.len();
+        for (chunk, sums) in sums.chunks_exact(3 * c).enumerate() {
+            let before = (chunk * step) as f64;
+            let n = step.min(rows - chunk * step) as f64;
+            let share = n / (before + n);
+            let [centre, s, q] = [0, c, 2 * c].map(|row| &sums[row + at..][..width]);
+            for ((merged, &centre), (&s, &q)) in mean_var.iter_mut().zip(centre).zip(s.iter().zip(q)) {
+                let [mean, square] = merged;
+                let (s, q) = (f64::from(s), f64::from(q));
+                let delta = f64::from(centre) + s / n - *mean;
+                let own = q - s * s / n;
+                // Rounding may go below zero; NaN must stay NaN.
+                *square += if own < 0.0 { 0.0 } else { own } + delta * delta * before * share;
+                *mean += delta * share;
+            }
+        }
+        mean_var.iter_mut().for_each(|[_, square]| *square /= rows as f64);
+    });
+    Moments { mean_var, rows }
+}
