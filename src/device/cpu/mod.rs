@@ -5,6 +5,7 @@
 
 mod gemm;
 mod pool;
+pub mod simd;
 pub mod tile;
 
 pub use gemm::{MatMut, MatRef, Split, gemm};

@@ -72,7 +72,7 @@ impl Grid {
 }
 
 /// dw = or += the gradient of the filters.
-pub fn filter_gradient(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
     let grid = Grid::new(g);
     let (parts, chunks, groups) = (grid.parts(), grid.chunks(), grid.groups());
     let mut sums = Tensor::empty(device, [parts * chunks * groups, grid.task()], DType::F32);
