@@ -15,16 +15,14 @@
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::simd::vectorized;
+use crate::device::cpu::simd::{LANES, Lanes, vectorized};
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
 use crate::tensor::{DType, Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Values of a transformed tile.
+/// Values of a transformed tile of 4 x 4.
 const SPOTS: usize = 16;
-/// Channels transformed at a time: a vector register.
-const LANES: usize = 8;
 /// Depth of one pass over a register tile.
 const DEPTH: usize = 384;
 /// Tiles of a forward task.
@@ -38,7 +36,6 @@ const TASKS: usize = 16;
 /// Fewer channels than this do not pay for the transforms.
 const CHANNELS: usize = 16;
 
-type Lanes = [f32; LANES];
 type Spots = [Lanes; SPOTS];
 
 /// Whether the algorithm applies and is worth it.
@@ -142,7 +139,7 @@ impl Plan {
         for (t, &at) in tiles.iter().enumerate() {
             let window = self.window(x, zeros, at);
             let v = &mut v[t * row_in..];
-            vectorized(|| input_transform(window, 0..self.channels, |spot, c| spot * count * row_in + c, v));
+            vectorized(|| input_transform(&window, 0..self.channels, |spot, c| spot * count * row_in + c, v));
         }
         let panel_size = self.channels * COLS;
         let passes = self.channels.div_ceil(DEPTH);
@@ -173,7 +170,7 @@ impl Plan {
                 columns: self.columns,
             };
             let m = &m[t * row_out..];
-            vectorized(|| output_transform(m, count * row_out, bias, &place, y, write));
+            vectorized(|| output_transform(m, count * row_out, bias.unwrap_or(&[]), &place, y, write));
         }
     }
 }
@@ -187,70 +184,58 @@ struct Place {
     columns: usize,
 }
 
-#[inline(always)]
-fn lanes(f: impl Fn(usize) -> f32) -> Lanes {
-    std::array::from_fn(f)
-}
-
-/// `LANES` values from `from`; zeros behind its end.
-#[inline(always)]
-fn load(from: &[f32], at: usize) -> Lanes {
-    if let Some(whole) = from.get(at..at + LANES) {
-        return lanes(|l| whole[l]);
-    }
-    lanes(|l| from.get(at + l).copied().unwrap_or(0.0))
-}
-
 /// Applies a one-dimensional transform of four values to the columns and then the rows of a 4 x 4 tile.
 #[inline(always)]
-fn both_ways(d: &mut Spots, f: impl Fn([f32; 4]) -> [f32; 4]) {
-    for first_and_step in [(0, 4), (1, 4), (2, 4), (3, 4), (0, 1), (4, 1), (8, 1), (12, 1)] {
-        let (first, step) = first_and_step;
-        let at: [usize; 4] = std::array::from_fn(|i| first + i * step);
-        let old = at.map(|at| d[at]);
-        for l in 0..LANES {
-            let new = f([old[0][l], old[1][l], old[2][l], old[3][l]]);
-            for i in 0..4 {
-                d[at[i]][l] = new[i];
-            }
-        }
+fn both_ways(mut d: Spots, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Spots {
+    for i in 0..4 {
+        [d[i], d[i + 4], d[i + 8], d[i + 12]] = f([d[i], d[i + 4], d[i + 8], d[i + 12]]);
     }
+    for i in [0, 4, 8, 12] {
+        [d[i], d[i + 1], d[i + 2], d[i + 3]] = f([d[i], d[i + 1], d[i + 2], d[i + 3]]);
+    }
+    d
 }
 
 /// B' d B for some channels; `slot(spot, channel)` says where the eight values from a channel on go.
 #[inline(always)]
 fn input_transform(
-    window: [&[f32]; SPOTS],
+    window: &[&[f32]; SPOTS],
     channels: Range<usize>,
     slot: impl Fn(usize, usize) -> usize,
     to: &mut [f32],
 ) {
     for c in channels.step_by(LANES) {
-        let mut d: Spots = window.map(|pixel| load(pixel, c));
-        both_ways(&mut d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
-        for (spot, d) in d.iter().enumerate() {
-            let at = slot(spot, c);
-            to[at..at + LANES].copy_from_slice(d);
+        let mut d = [Lanes::ZERO; SPOTS];
+        for i in 0..SPOTS {
+            d[i] = Lanes::load(window[i], c);
+        }
+        let d = both_ways(d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
+        for i in 0..SPOTS {
+            let at = slot(i, c);
+            d[i].store(&mut to[at..at + LANES]);
         }
     }
 }
 
 /// A' m A plus bias, written or added.
 #[inline(always)]
-fn output_transform(m: &[f32], spot: usize, bias: Option<&[f32]>, place: &Place, y: &mut [f32], write: Write) {
+fn output_transform(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], write: Write) {
     for k in (0..place.columns).step_by(LANES) {
-        let mut d: Spots = std::array::from_fn(|i| load(&m[i * spot..], k));
-        both_ways(&mut d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], 0.0, 0.0]);
-        let bias = bias.map_or([0.0; LANES], |bias| load(bias, k));
+        let mut d = [Lanes::ZERO; SPOTS];
+        for i in 0..SPOTS {
+            d[i] = Lanes::load(m, i * spot + k);
+        }
+        let d = both_ways(d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], Lanes::ZERO, Lanes::ZERO]);
+        let bias = Lanes::load(bias, k);
         let count = LANES.min(place.columns - k);
         for i in 0..place.size[0] {
             for j in 0..place.size[1] {
-                let values = lanes(|l| d[4 * i + j][l] + bias[l]);
                 let at = place.at + i * place.row + j * place.columns + k;
-                if count == LANES {
-                    write.store(&mut y[at..at + LANES], values);
-                } else {
-                    write.store(&mut y[at..at + count], values);
+                let y = &mut y[at..at + count];
+                let value = d[4 * i + j] + bias;
+                match write {
+                    Write::Overwrite => value.store(y),
+                    Write::Accumulate => (Lanes::load(y, 0) + value).store(y),
                 }
             }
         }
@@ -260,12 +245,11 @@ fn output_transform(m: &[f32], spot: usize, bias: Option<&[f32]>, place: &Place,
 /// G g G': nine values to sixteen.
 #[inline(always)]
 fn filter_transform(g: [Lanes; 9]) -> Spots {
-    let mut d = [[0.0; LANES]; SPOTS];
-    for (i, g) in g.iter().enumerate() {
-        d[i / 3 * 4 + i % 3] = *g;
+    let mut d = [Lanes::ZERO; SPOTS];
+    for i in 0..9 {
+        d[i / 3 * 4 + i % 3] = g[i];
     }
-    both_ways(&mut d, |g| [g[0], 0.5 * (g[0] + g[2] + g[1]), 0.5 * (g[0] + g[2] - g[1]), g[2]]);
-    d
+    both_ways(d, |g| [g[0], (g[0] + g[2] + g[1]) * 0.5, (g[0] + g[2] - g[1]) * 0.5, g[2]])
 }
 
 /// The filters of fprop, transformed and packed: `[panel of k, spot, c, 16]`.
@@ -275,16 +259,28 @@ fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let mut packed = Tensor::empty(device, [panels, SPOTS, c * COLS], DType::F32);
     packed.f32_mut().par_chunks_mut(SPOTS * c * COLS).enumerate().for_each(|(panel, to)| {
         vectorized(|| {
+            // The values of eight channels before they are transposed: [spot, 16 filters, channel].
+            let mut turned = [0.0; SPOTS * COLS * LANES];
             for first in (0..c).step_by(LANES) {
                 let count = LANES.min(c - first);
-                for j in 0..COLS {
-                    let k_at = panel * COLS + j;
-                    let taps: [Lanes; 9] = std::array::from_fn(|tap| {
-                        if k_at < k { load(&w[(k_at * 9 + tap) * c..][..c], first) } else { [0.0; LANES] }
-                    });
-                    for (spot, d) in filter_transform(taps).iter().enumerate() {
-                        let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
-                        to.chunks_exact_mut(COLS).zip(d).for_each(|(to, &d)| to[j] = d);
+                for j in 0..COLS.min(k - panel * COLS) {
+                    let filter = &w[(panel * COLS + j) * 9 * c..][..9 * c];
+                    let mut taps = [Lanes::ZERO; 9];
+                    for i in 0..9 {
+                        taps[i] = Lanes::load(&filter[i * c..(i + 1) * c], first);
+                    }
+                    let d = filter_transform(taps);
+                    for i in 0..SPOTS {
+                        d[i].store(&mut turned[(i * COLS + j) * LANES..][..LANES]);
+                    }
+                }
+                for spot in 0..SPOTS {
+                    let turned = &turned[spot * COLS * LANES..][..COLS * LANES];
+                    let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
+                    for (l, to) in to.chunks_exact_mut(COLS).enumerate() {
+                        for j in 0..COLS {
+                            to[j] = turned[j * LANES + l];
+                        }
                     }
                 }
             }
@@ -302,10 +298,13 @@ fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
         vectorized(|| {
             for k_at in 0..k {
                 for half in [0, LANES] {
-                    let taps: [Lanes; 9] =
-                        std::array::from_fn(|tap| load(&w[(k_at * 9 + 8 - tap) * c..][..c], panel * COLS + half));
-                    for (spot, d) in filter_transform(taps).iter().enumerate() {
-                        to[(spot * k + k_at) * COLS + half..][..LANES].copy_from_slice(d);
+                    let mut taps = [Lanes::ZERO; 9];
+                    for i in 0..9 {
+                        taps[i] = Lanes::load(&w[(k_at * 9 + 8 - i) * c..][..c], panel * COLS + half);
+                    }
+                    let d = filter_transform(taps);
+                    for i in 0..SPOTS {
+                        d[i].store(&mut to[(i * k + k_at) * COLS + half..][..LANES]);
                     }
                 }
             }
@@ -339,22 +338,26 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
         vectorized(|| {
             for c in (0..g.c).step_by(LANES) {
                 let (panel, lane) = (c / COLS, c % COLS);
-                let mut d = [[0.0; LANES]; SPOTS];
+                let mut d = [Lanes::ZERO; SPOTS];
                 for part in 0..parts {
                     let task = &sums[(part * groups + panel / group) * of_task..][..of_task];
-                    for (spot, d) in d.iter_mut().enumerate() {
-                        let from = &task[(spot * group + panel % group) * of_panel + k * COLS + lane..];
-                        *d = lanes(|l| d[l] + from[l]);
+                    for i in 0..SPOTS {
+                        let at = (i * group + panel % group) * of_panel + k * COLS + lane;
+                        d[i] = d[i] + Lanes::load(task, at);
                     }
                 }
-                both_ways(&mut d, |u| {
-                    let (sum, difference) = (0.5 * (u[1] + u[2]), 0.5 * (u[1] - u[2]));
-                    [u[0] + sum, difference, sum + u[3], 0.0]
+                let d = both_ways(d, |u| {
+                    let (sum, difference) = ((u[1] + u[2]) * 0.5, (u[1] - u[2]) * 0.5);
+                    [u[0] + sum, difference, sum + u[3], Lanes::ZERO]
                 });
                 let count = LANES.min(g.c - c);
-                for tap in 0..9 {
-                    let to = &mut dw[tap * g.c + c..][..count];
-                    write.store(to, d[tap / 3 * 4 + tap % 3]);
+                for i in 0..9 {
+                    let to = &mut dw[i * g.c + c..][..count];
+                    let value = d[i / 3 * 4 + i % 3];
+                    match write {
+                        Write::Overwrite => value.store(to),
+                        Write::Accumulate => (Lanes::load(to, 0) + value).store(to),
+                    }
                 }
             }
         });
@@ -390,10 +393,10 @@ impl Plan {
                     let c = c - channels.start;
                     (spot * panels + c / COLS) * BLOCK * COLS + t * COLS + c % COLS
                 };
-                vectorized(|| input_transform(window, channels.clone(), slot, v));
+                vectorized(|| input_transform(&window, channels.clone(), slot, v));
                 let outputs = self.outputs(dy, at);
                 let m = &mut m[t * row..];
-                vectorized(|| gradient_transform(outputs, self.columns, BLOCK * row, m));
+                vectorized(|| gradient_transform(&outputs, self.columns, BLOCK * row, m));
             }
             for spot in 0..SPOTS {
                 let m = &m[spot * BLOCK * row..(spot + 1) * BLOCK * row];
@@ -427,15 +430,15 @@ impl Plan {
 
 /// A dy A' for all channels: four values to sixteen.
 #[inline(always)]
-fn gradient_transform(dy: [&[f32]; 4], columns: usize, spot: usize, to: &mut [f32]) {
+fn gradient_transform(dy: &[&[f32]; 4], columns: usize, spot: usize, to: &mut [f32]) {
     for k in (0..columns).step_by(LANES) {
-        let mut d = [[0.0; LANES]; SPOTS];
-        for (i, dy) in dy.iter().enumerate() {
-            d[i / 2 * 4 + i % 2] = load(dy, k);
+        let mut d = [Lanes::ZERO; SPOTS];
+        for i in 0..4 {
+            d[i / 2 * 4 + i % 2] = Lanes::load(dy[i], k);
         }
-        both_ways(&mut d, |y| [y[0], y[0] + y[1], y[0] - y[1], -y[1]]);
-        for (i, d) in d.iter().enumerate() {
-            to[i * spot + k..][..LANES].copy_from_slice(d);
+        let d = both_ways(d, |y| [y[0], y[0] + y[1], y[0] - y[1], Lanes::ZERO - y[1]]);
+        for i in 0..SPOTS {
+            d[i].store(&mut to[i * spot + k..][..LANES]);
         }
     }
 }
