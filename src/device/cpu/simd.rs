@@ -1,5 +1,6 @@
 //! Loops compiled twice: for any machine of the target, and for one with AVX2 and FMA.
 
+use crate::tensor::Write;
 use std::ops::{Add, Mul, Sub};
 
 /// How many values [`Lanes`] holds.
@@ -14,30 +15,39 @@ impl Lanes {
     /// Eight zeros.
     pub const ZERO: Lanes = Lanes([0.0; LANES]);
 
-    /// The eight values of `from` from `at` on; zeros behind its end.
+    /// The `count` values of `from` from `at` on, and zeros. With the constant [`LANES`] for `count` there is no
+    /// other path left to choose.
     #[inline(always)]
-    pub fn load(from: &[f32], at: usize) -> Self {
+    pub fn load(from: &[f32], at: usize, count: usize) -> Self {
         let mut lanes = Self::ZERO;
-        if at + LANES <= from.len() {
+        if count == LANES {
             lanes.0.copy_from_slice(&from[at..at + LANES]);
-        } else if at < from.len() {
-            let rest = &from[at..];
-            for i in 0..rest.len() {
-                lanes.0[i] = rest[i];
+        } else {
+            for (lane, value) in lanes.0.iter_mut().zip(&from[at..at + count]) {
+                *lane = *value;
             }
         }
         lanes
     }
 
-    /// Writes as many of the values as `to` holds.
+    /// Writes the first `count` of the values.
     #[inline(always)]
-    pub fn store(self, to: &mut [f32]) {
-        if to.len() >= LANES {
-            to[..LANES].copy_from_slice(&self.0);
+    pub fn store(self, to: &mut [f32], at: usize, count: usize) {
+        if count == LANES {
+            to[at..at + LANES].copy_from_slice(&self.0);
         } else {
-            for i in 0..to.len() {
-                to[i] = self.0[i];
+            for (to, lane) in to[at..at + count].iter_mut().zip(self.0) {
+                *to = lane;
             }
+        }
+    }
+
+    /// Writes the first `count` of the values, or adds them to what is there.
+    #[inline(always)]
+    pub fn put(self, to: &mut [f32], at: usize, count: usize, write: Write) {
+        match write {
+            Write::Overwrite => self.store(to, at, count),
+            Write::Accumulate => (Lanes::load(to, at, count) + self).store(to, at, count),
         }
     }
 

@@ -78,8 +78,14 @@ impl Plan {
         self.output.map(|size| size.div_ceil(2))
     }
 
-    /// The sixteen pixels that tile (i, j) of image n sees; `zeros` outside of the image.
-    fn window<'a>(&self, x: &'a [f32], zeros: &'a [f32], [n, i, j]: [usize; 3]) -> [&'a [f32]; SPOTS] {
+    /// Some channels of the sixteen pixels that tile (i, j) of image n sees; `zeros` outside of the image.
+    fn window<'a>(
+        &self,
+        x: &'a [f32],
+        zeros: &'a [f32],
+        [n, i, j]: [usize; 3],
+        channels: Range<usize>,
+    ) -> [&'a [f32]; SPOTS] {
         let [height, width] = self.input;
         std::array::from_fn(|spot| {
             // Rows above the image wrap around to huge numbers and are refused like those below.
@@ -87,7 +93,7 @@ impl Plan {
             let col = (2 * j + spot % 4).wrapping_sub(self.pad);
             if row < height && col < width {
                 let at = ((n * height + row) * width + col) * self.channels;
-                &x[at..at + self.channels]
+                &x[at + channels.start..at + channels.end]
             } else {
                 zeros
             }
@@ -137,9 +143,9 @@ impl Plan {
         let mut scratch = Tensor::empty(device, [SPOTS * count * (row_in + row_out)], DType::F32);
         let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * count * row_in);
         for (t, &at) in tiles.iter().enumerate() {
-            let window = self.window(x, zeros, at);
+            let window = self.window(x, zeros, at, 0..self.channels);
             let v = &mut v[t * row_in..];
-            vectorized(|| input_transform(&window, 0..self.channels, |spot, c| spot * count * row_in + c, v));
+            vectorized(|| input_transform(&window, [count * row_in, COLS], v));
         }
         let panel_size = self.channels * COLS;
         let passes = self.channels.div_ceil(DEPTH);
@@ -196,50 +202,56 @@ fn both_ways(mut d: Spots, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Spots {
     d
 }
 
-/// B' d B for some channels; `slot(spot, channel)` says where the eight values from a channel on go.
+/// Calls `$work(at, count)` for `$len` values in steps of eight, the last step with what is left. A macro, so that
+/// `count` is the constant `LANES` in all steps but the last.
+macro_rules! in_lanes {
+    ($len:expr, |$at:ident, $count:ident| $work:expr) => {{
+        let len = $len;
+        let whole = len - len % LANES;
+        for $at in (0..whole).step_by(LANES) {
+            let $count = LANES;
+            $work
+        }
+        if whole < len {
+            let ($at, $count) = (whole, len - whole);
+            $work
+        }
+    }};
+}
+
+/// B' d B for some channels; value `spot` of channel c goes to `spot * stride.0 + c / 16 * stride.1 + c % 16`.
 #[inline(always)]
-fn input_transform(
-    window: &[&[f32]; SPOTS],
-    channels: Range<usize>,
-    slot: impl Fn(usize, usize) -> usize,
-    to: &mut [f32],
-) {
-    for c in channels.step_by(LANES) {
+fn input_transform(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
+    in_lanes!(window[0].len(), |c, count| {
         let mut d = [Lanes::ZERO; SPOTS];
         for i in 0..SPOTS {
-            d[i] = Lanes::load(window[i], c);
+            d[i] = Lanes::load(window[i], c, count);
         }
         let d = both_ways(d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
+        let at = c / COLS * stride[1] + c % COLS;
         for i in 0..SPOTS {
-            let at = slot(i, c);
-            d[i].store(&mut to[at..at + LANES]);
+            d[i].store(to, i * stride[0] + at, LANES);
         }
-    }
+    });
 }
 
 /// A' m A plus bias, written or added.
 #[inline(always)]
 fn output_transform(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], write: Write) {
-    for k in (0..place.columns).step_by(LANES) {
+    in_lanes!(place.columns, |k, count| {
         let mut d = [Lanes::ZERO; SPOTS];
         for i in 0..SPOTS {
-            d[i] = Lanes::load(m, i * spot + k);
+            d[i] = Lanes::load(m, i * spot + k, LANES);
         }
         let d = both_ways(d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], Lanes::ZERO, Lanes::ZERO]);
-        let bias = Lanes::load(bias, k);
-        let count = LANES.min(place.columns - k);
+        let bias = if bias.is_empty() { Lanes::ZERO } else { Lanes::load(bias, k, count) };
         for i in 0..place.size[0] {
             for j in 0..place.size[1] {
                 let at = place.at + i * place.row + j * place.columns + k;
-                let y = &mut y[at..at + count];
-                let value = d[4 * i + j] + bias;
-                match write {
-                    Write::Overwrite => value.store(y),
-                    Write::Accumulate => (Lanes::load(y, 0) + value).store(y),
-                }
+                (d[4 * i + j] + bias).put(y, at, count, write);
             }
         }
-    }
+    });
 }
 
 /// G g G': nine values to sixteen.
@@ -261,17 +273,16 @@ fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
         vectorized(|| {
             // The values of eight channels before they are transposed: [spot, 16 filters, channel].
             let mut turned = [0.0; SPOTS * COLS * LANES];
-            for first in (0..c).step_by(LANES) {
-                let count = LANES.min(c - first);
+            in_lanes!(c, |first, count| {
                 for j in 0..COLS.min(k - panel * COLS) {
                     let filter = &w[(panel * COLS + j) * 9 * c..][..9 * c];
                     let mut taps = [Lanes::ZERO; 9];
                     for i in 0..9 {
-                        taps[i] = Lanes::load(&filter[i * c..(i + 1) * c], first);
+                        taps[i] = Lanes::load(filter, i * c + first, count);
                     }
                     let d = filter_transform(taps);
                     for i in 0..SPOTS {
-                        d[i].store(&mut turned[(i * COLS + j) * LANES..][..LANES]);
+                        d[i].store(&mut turned, (i * COLS + j) * LANES, LANES);
                     }
                 }
                 for spot in 0..SPOTS {
@@ -283,7 +294,7 @@ fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
                         }
                     }
                 }
-            }
+            });
         });
     });
     packed
@@ -297,16 +308,17 @@ fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     packed.f32_mut().par_chunks_mut(SPOTS * k * COLS).enumerate().for_each(|(panel, to)| {
         vectorized(|| {
             for k_at in 0..k {
-                for half in [0, LANES] {
+                in_lanes!(COLS.min(c - panel * COLS), |first, count| {
                     let mut taps = [Lanes::ZERO; 9];
                     for i in 0..9 {
-                        taps[i] = Lanes::load(&w[(k_at * 9 + 8 - i) * c..][..c], panel * COLS + half);
+                        let at = (k_at * 9 + 8 - i) * c + panel * COLS + first;
+                        taps[i] = Lanes::load(w, at, count);
                     }
                     let d = filter_transform(taps);
                     for i in 0..SPOTS {
-                        d[i].store(&mut to[(i * k + k_at) * COLS + half..][..LANES]);
+                        d[i].store(to, (i * k + k_at) * COLS + first, LANES);
                     }
-                }
+                });
             }
         });
     });
@@ -336,30 +348,24 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let sums = sums.f32();
     dw.par_chunks_mut(9 * g.c).enumerate().for_each(|(k, dw)| {
         vectorized(|| {
-            for c in (0..g.c).step_by(LANES) {
+            in_lanes!(g.c, |c, count| {
                 let (panel, lane) = (c / COLS, c % COLS);
                 let mut d = [Lanes::ZERO; SPOTS];
                 for part in 0..parts {
                     let task = &sums[(part * groups + panel / group) * of_task..][..of_task];
                     for i in 0..SPOTS {
                         let at = (i * group + panel % group) * of_panel + k * COLS + lane;
-                        d[i] = d[i] + Lanes::load(task, at);
+                        d[i] = d[i] + Lanes::load(task, at, LANES);
                     }
                 }
                 let d = both_ways(d, |u| {
                     let (sum, difference) = ((u[1] + u[2]) * 0.5, (u[1] - u[2]) * 0.5);
                     [u[0] + sum, difference, sum + u[3], Lanes::ZERO]
                 });
-                let count = LANES.min(g.c - c);
                 for i in 0..9 {
-                    let to = &mut dw[i * g.c + c..][..count];
-                    let value = d[i / 3 * 4 + i % 3];
-                    match write {
-                        Write::Overwrite => value.store(to),
-                        Write::Accumulate => (Lanes::load(to, 0) + value).store(to),
-                    }
+                    d[i / 3 * 4 + i % 3].put(dw, i * g.c + c, count, write);
                 }
-            }
+            });
         });
     });
 }
@@ -382,21 +388,18 @@ impl Plan {
         let group = sums.len() / SPOTS / of_panel;
         let mut scratch = Tensor::empty(device, [SPOTS * BLOCK * (panels * COLS + row)], DType::F32);
         let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * BLOCK * panels * COLS);
-        let zeros = vec![0.0; self.channels];
+        let (zeros, zero_outputs) = (vec![0.0; channels.len()], vec![0.0; self.columns]);
         for first in tiles.clone().step_by(BLOCK) {
             let block = first..tiles.end.min(first + BLOCK);
             let start = if first == tiles.start { Start::Zero } else { Start::Add };
             for (t, at) in block.clone().enumerate() {
                 let at = [at / (down * across), at / across % down, at % across];
-                let window = self.window(x, &zeros, at);
-                let slot = |spot: usize, c: usize| {
-                    let c = c - channels.start;
-                    (spot * panels + c / COLS) * BLOCK * COLS + t * COLS + c % COLS
-                };
-                vectorized(|| input_transform(&window, channels.clone(), slot, v));
-                let outputs = self.outputs(dy, at);
+                let window = self.window(x, &zeros, at, channels.clone());
+                let v = &mut v[t * COLS..];
+                vectorized(|| input_transform(&window, [panels * BLOCK * COLS, BLOCK * COLS], v));
+                let outputs = self.outputs(dy, &zero_outputs, at);
                 let m = &mut m[t * row..];
-                vectorized(|| gradient_transform(&outputs, self.columns, BLOCK * row, m));
+                vectorized(|| gradient_transform(&outputs, BLOCK * row, m));
             }
             for spot in 0..SPOTS {
                 let m = &m[spot * BLOCK * row..(spot + 1) * BLOCK * row];
@@ -413,8 +416,8 @@ impl Plan {
         }
     }
 
-    /// The four gradients of a tile's outputs; empty outside of the image.
-    fn outputs<'a>(&self, dy: &'a [f32], [n, i, j]: [usize; 3]) -> [&'a [f32]; 4] {
+    /// The four gradients of a tile's outputs; `zeros` outside of the image.
+    fn outputs<'a>(&self, dy: &'a [f32], zeros: &'a [f32], [n, i, j]: [usize; 3]) -> [&'a [f32]; 4] {
         let [height, width] = self.output;
         std::array::from_fn(|spot| {
             let (row, col) = (2 * i + spot / 2, 2 * j + spot % 2);
@@ -422,7 +425,7 @@ impl Plan {
                 let at = ((n * height + row) * width + col) * self.columns;
                 &dy[at..at + self.columns]
             } else {
-                &[]
+                zeros
             }
         })
     }
@@ -430,15 +433,15 @@ impl Plan {
 
 /// A dy A' for all channels: four values to sixteen.
 #[inline(always)]
-fn gradient_transform(dy: &[&[f32]; 4], columns: usize, spot: usize, to: &mut [f32]) {
-    for k in (0..columns).step_by(LANES) {
+fn gradient_transform(dy: &[&[f32]; 4], spot: usize, to: &mut [f32]) {
+    in_lanes!(dy[0].len(), |k, count| {
         let mut d = [Lanes::ZERO; SPOTS];
         for i in 0..4 {
-            d[i / 2 * 4 + i % 2] = Lanes::load(dy[i], k);
+            d[i / 2 * 4 + i % 2] = Lanes::load(dy[i], k, count);
         }
         let d = both_ways(d, |y| [y[0], y[0] + y[1], y[0] - y[1], Lanes::ZERO - y[1]]);
         for i in 0..SPOTS {
-            d[i].store(&mut to[i * spot + k..][..LANES]);
+            d[i].store(to, i * spot + k, LANES);
         }
-    }
+    });
 }
