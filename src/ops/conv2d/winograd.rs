@@ -25,8 +25,6 @@ use std::ops::Range;
 const SPOTS: usize = 16;
 /// Depth of one pass over a register tile.
 const DEPTH: usize = 384;
-/// Tiles of a forward task.
-const TILES: usize = 48;
 /// Tiles of a block of wgrad.
 const BLOCK: usize = 64;
 /// Panels of sixteen channels of a wgrad task.
@@ -105,11 +103,14 @@ impl Plan {
         let [down, across] = self.tiles();
         // Whole rows of tiles make a task, so that its part of y is one piece.
         let rows = self.n * down;
-        let tasks = (rows * across).div_ceil(TILES).clamp(TASKS.min((rows * across).div_ceil(2 * ROWS)), rows.max(1));
-        let together = rows.div_ceil(tasks);
+        let tiles = rows * across;
+        // Many channels fill the caches with fewer tiles.
+        let most = if self.channels + self.columns <= 256 { 8 } else { 4 };
+        let of_task = [most, 4, 2, 1].map(|n| n * ROWS).into_iter().find(|of_task| tiles >= of_task * TASKS / 3);
+        let together = (of_task.unwrap_or(ROWS) / across).max(1);
         let first_pixel_row = |row: usize| row / down * height + row % down * 2;
         let mut rest = y;
-        let mut pieces = Vec::with_capacity(tasks);
+        let mut pieces = Vec::new();
         for first in (0..rows).step_by(together) {
             let last = (first + together).min(rows);
             let end = if last == rows { self.n * height } else { first_pixel_row(last) };
