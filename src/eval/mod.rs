@@ -15,6 +15,7 @@
 //! - Equal distances are ranked in the order of the gallery.
 
 pub mod distance;
+pub mod extract;
 pub mod metrics;
 pub mod query;
 pub mod ranking;

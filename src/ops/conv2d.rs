@@ -9,10 +9,12 @@
 //! - dbias: db\[k\] = sum over n, i, j of dy\[n, i, j, k\]
 //!
 //! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU fprop and dgrad are one
-//! loop ([`gather`]), wgrad another ([`filter_gradient`]); neither unfolds the image in memory.
+//! loop ([`gather`]), wgrad another ([`filter_gradient`]), and 3 x 3 filters at stride 1 take a third way that
+//! multiplies less ([`winograd`]). None unfolds the image in memory.
 
 mod filter_gradient;
 mod gather;
+mod winograd;
 
 use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
@@ -76,6 +78,15 @@ impl Geometry {
         Ok(Geometry { n, input: [height, width], c, filter: [r, s], k, output, stride, pad })
     }
 
+    /// The same sizes with all pixels in one row, where a 1 x 1 filter makes that the same convolution.
+    fn in_one_row(self) -> Self {
+        if self.filter != [1, 1] || self.stride != 1 || self.pad != 0 {
+            return self;
+        }
+        let pixels = [1, self.n * self.input[0] * self.input[1]];
+        Geometry { n: 1, input: pixels, output: pixels, ..self }
+    }
+
     fn y_shape(&self) -> Shape {
         Shape::from([self.n, self.output[0], self.output[1], self.k])
     }
@@ -91,14 +102,8 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), DType::F32);
-    cpu::forward(
-        &device,
-        &geometry,
-        x.value.f32(),
-        w.value.f32(),
-        bias.as_ref().map(|b| b.value.f32()),
-        y.f32_mut(),
-    );
+    let geometry = geometry.in_one_row();
+    cpu::forward(&device, &geometry, x.value.f32(), w.value.f32(), bias.as_ref().map(|b| b.value.f32()), y.f32_mut());
     let mut inputs = vec![x.handle(), w.handle()];
     inputs.extend(bias.as_ref().map(Var::handle));
     // The filters are needed for dgrad, the input for wgrad.
@@ -151,26 +156,33 @@ impl Backward for Saved {
 }
 
 mod cpu {
-    use super::{Geometry, gather};
+    use super::{Geometry, filter_gradient, gather, winograd};
     use crate::device::Device;
     use crate::tensor::Write;
     use rayon::prelude::*;
 
-    pub use super::filter_gradient::filter_gradient;
-
     pub fn forward(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-        gather::fprop(device, g, x, w, bias, y);
+        if winograd::suits(g) {
+            winograd::fprop(device, g, x, w, bias, y);
+        } else {
+            gather::fprop(device, g, x, w, bias, y);
+        }
     }
 
-    pub fn input_gradient(
-        device: &Device,
-        g: &Geometry,
-        dy: &[f32],
-        w: &[f32],
-        dx: &mut [f32],
-        write: Write,
-    ) {
-        gather::dgrad(device, g, dy, w, dx, write);
+    pub fn input_gradient(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+        if winograd::suits(g) {
+            winograd::dgrad(device, g, dy, w, dx, write);
+        } else {
+            gather::dgrad(device, g, dy, w, dx, write);
+        }
+    }
+
+    pub fn filter_gradient(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+        if winograd::suits(g) {
+            winograd::wgrad(device, g, x, dy, dw, write);
+        } else {
+            filter_gradient::wgrad(device, g, x, dy, dw, write);
+        }
     }
 
     /// Pixels a task sums before the sums of all tasks are added in order.

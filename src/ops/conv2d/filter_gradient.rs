@@ -6,6 +6,7 @@
 //! in their order, so the result does not depend on who computed what.
 
 use super::Geometry;
+use super::gather::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
 use crate::tensor::{DType, Tensor, Write};
@@ -71,8 +72,26 @@ impl Grid {
     }
 }
 
+/// The input, and how many elements one of its pixels has.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    values: &'a [f32],
+    pixel: usize,
+}
+
+/// The same sums on the padded input with the taps of a filter row, neighbours in memory, taken as one tap of
+/// many channels: columns of few channels would be packed in crumbs.
+fn with_rows_as_taps(g: &Geometry) -> Geometry {
+    let [r, s] = g.filter;
+    Geometry { input: g.input.map(|size| size + 2 * g.pad), pad: 0, filter: [r, 1], c: s * g.c, ..*g }
+}
+
 /// dw = or += the gradient of the filters.
-pub fn filter_gradient(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+    let merge = g.c < FEW_CHANNELS && g.filter[1] > 1;
+    let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
+    let x = Input { values: padded.as_ref().map_or(x, Tensor::f32), pixel: g.c };
+    let g = &if merge { with_rows_as_taps(g) } else { *g };
     let grid = Grid::new(g);
     let (parts, chunks, groups) = (grid.parts(), grid.chunks(), grid.groups());
     let mut sums = Tensor::empty(device, [parts * chunks * groups, grid.task()], DType::F32);
@@ -103,7 +122,7 @@ pub fn filter_gradient(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw:
 fn task<'a>(
     device: &Device,
     g: &Geometry,
-    x: &[f32],
+    x: Input<'_>,
     dy: &[f32],
     pixels: Range<usize>,
     rows: Range<usize>,
@@ -147,7 +166,7 @@ fn pack_rows(dy: &[f32], k: usize, block: &Range<usize>, rows: &Range<usize>, to
 }
 
 /// Sixteen columns of the unfolded input, pixel by pixel.
-fn pack_panel(g: &Geometry, x: &[f32], block: &Range<usize>, panel: usize, to: &mut [f32]) {
+fn pack_panel(g: &Geometry, x: Input<'_>, block: &Range<usize>, panel: usize, to: &mut [f32]) {
     let columns = panel * COLS..((panel + 1) * COLS).min(g.filter[0] * g.filter[1] * g.c);
     if columns.len() < COLS {
         to.fill(0.0);
@@ -171,7 +190,7 @@ fn pack_panel(g: &Geometry, x: &[f32], block: &Range<usize>, panel: usize, to: &
 #[inline(always)]
 fn pack_tap(
     g: &Geometry,
-    x: &[f32],
+    x: Input<'_>,
     block: &Range<usize>,
     tap: usize,
     channel: usize,
@@ -199,9 +218,9 @@ fn pack_tap(
         }
         if !inside.is_empty() {
             let col = inside.start * g.stride + left - g.pad;
-            let from = &x[((n * height + row) * width + col) * g.c + channel..];
+            let from = &x.values[((n * height + row) * width + col) * x.pixel + channel..];
             let to = to[slot(inside.start)..].chunks_mut(COLS).take(inside.len());
-            to.enumerate().for_each(|(i, to)| copy(to, &from[i * g.stride * g.c..]));
+            to.enumerate().for_each(|(i, to)| copy(to, &from[i * g.stride * x.pixel..]));
         }
         pixel = row_end;
     }

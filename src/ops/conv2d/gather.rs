@@ -26,7 +26,7 @@ const PIXELS: usize = 16 * ROWS;
 /// Tasks to aim for when there are few pixels.
 const TASKS: usize = 16;
 /// Below so many channels the taps of a filter row are merged.
-const FEW_CHANNELS: usize = 16;
+pub const FEW_CHANNELS: usize = 16;
 
 /// One tap of the filter as one class of pixels sees it.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +139,7 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
 }
 
 /// The images with their zeros around them.
-fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
+pub fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
     let [height, width] = g.input;
     let (padded, row) = ([height + 2 * g.pad, width + 2 * g.pad], (width + 2 * g.pad) * g.c);
     let mut to = Tensor::empty(device, [g.n, padded[0], padded[1], g.c], DType::F32);
@@ -189,8 +189,7 @@ impl Gather<'_> {
 
     /// The filters in the order the tiles read them: `[panel of 16 columns, tap in class order, depth, 16]`.
     fn pack(&self, device: &Device, filters: &Filters<'_>) -> Tensor {
-        let taps: Vec<usize> =
-            self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
+        let taps: Vec<usize> = self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
         let size = self.stretch * COLS;
         let panels = self.columns.div_ceil(COLS);
         let mut packed = Tensor::empty(device, [panels, taps.len(), size], DType::F32);
@@ -244,11 +243,19 @@ impl Gather<'_> {
     ) {
         let [height, width] = self.result;
         let mut ours = Vec::with_capacity(y.len() / self.columns);
+        let [mut n, mut h, mut w] = [first / (height * width), first / width % height, first % width];
         for i in 0..y.len() / self.columns {
-            let [n, h, w] =
-                [(first + i) / (height * width), (first + i) / width % height, (first + i) % width];
-            if [h % self.modulus, w % self.modulus] == class.remainder {
+            if self.modulus == 1 {
+                ours.push((i, n, [h, w].map(|at| (at * self.step) as isize)));
+            } else if [h % self.modulus, w % self.modulus] == class.remainder {
                 ours.push((i, n, [h, w].map(|at| (at / self.modulus * self.step) as isize)));
+            }
+            w += 1;
+            if w == width {
+                (w, h) = (0, h + 1);
+            }
+            if h == height {
+                (h, n) = (0, n + 1);
             }
         }
         if class.taps.is_empty() {
@@ -260,10 +267,11 @@ impl Gather<'_> {
         let mut rows = Vec::with_capacity(ours.len().div_ceil(ROWS) * class.taps.len());
         for pixels in ours.chunks(ROWS) {
             for tap in &class.taps {
-                let row = |i: usize| {
-                    pixels.get(i).map_or(zeros, |&(_, n, at)| self.under(n, at, tap).unwrap_or(zeros))
-                };
-                rows.push(std::array::from_fn(row));
+                let mut row = [zeros; ROWS];
+                for (row, &(_, n, at)) in row.iter_mut().zip(pixels) {
+                    *row = self.under(n, at, tap).unwrap_or(zeros);
+                }
+                rows.push(row);
             }
         }
         let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
@@ -302,10 +310,14 @@ impl Gather<'_> {
     }
 
     /// The stretch of the source under a tap; none in the padding.
+    #[inline]
     fn under(&self, n: usize, at: [isize; 2], tap: &Tap) -> Option<&[f32]> {
         let [height, width] = self.size;
-        let row = usize::try_from(at[0] + tap.at[0]).ok().filter(|&row| row < height)?;
-        let column = usize::try_from(at[1] + tap.at[1]).ok().filter(|&column| column < width)?;
+        // Negative numbers become huge ones and are refused like those behind the end.
+        let (row, column) = ((at[0] + tap.at[0]) as usize, (at[1] + tap.at[1]) as usize);
+        if row >= height || column >= width {
+            return None;
+        }
         let first = ((n * height + row) * width + column) * self.channels;
         Some(&self.source[first..first + self.stretch])
     }

@@ -1,0 +1,104 @@
+//! Loops compiled twice: for any machine of the target, and for one with AVX2 and FMA.
+
+use crate::tensor::Write;
+use std::ops::{Add, Mul, Sub};
+
+/// How many values [`Lanes`] holds.
+pub const LANES: usize = 8;
+
+/// Eight values worked on at once: a vector register where the machine has such, inside of [`vectorized`].
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub struct Lanes([f32; LANES]);
+
+impl Lanes {
+    /// Eight zeros.
+    pub const ZERO: Lanes = Lanes([0.0; LANES]);
+
+    /// The `count` values of `from` from `at` on, and zeros. With the constant [`LANES`] for `count` there is no
+    /// other path left to choose.
+    #[inline(always)]
+    pub fn load(from: &[f32], at: usize, count: usize) -> Self {
+        let mut lanes = Self::ZERO;
+        if count == LANES {
+            lanes.0.copy_from_slice(&from[at..at + LANES]);
+        } else {
+            for (lane, value) in lanes.0.iter_mut().zip(&from[at..at + count]) {
+                *lane = *value;
+            }
+        }
+        lanes
+    }
+
+    /// Writes the first `count` of the values.
+    #[inline(always)]
+    pub fn store(self, to: &mut [f32], at: usize, count: usize) {
+        if count == LANES {
+            to[at..at + LANES].copy_from_slice(&self.0);
+        } else {
+            for (to, lane) in to[at..at + count].iter_mut().zip(self.0) {
+                *to = lane;
+            }
+        }
+    }
+
+    /// Writes the first `count` of the values, or adds them to what is there.
+    #[inline(always)]
+    pub fn put(self, to: &mut [f32], at: usize, count: usize, write: Write) {
+        match write {
+            Write::Overwrite => self.store(to, at, count),
+            Write::Accumulate => (Lanes::load(to, at, count) + self).store(to, at, count),
+        }
+    }
+
+    #[inline(always)]
+    fn with(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        let mut result = Self::ZERO;
+        for i in 0..LANES {
+            result.0[i] = f(self.0[i], other.0[i]);
+        }
+        result
+    }
+}
+
+impl Add for Lanes {
+    type Output = Lanes;
+    #[inline(always)]
+    fn add(self, other: Lanes) -> Lanes {
+        self.with(other, |a, b| a + b)
+    }
+}
+
+impl Sub for Lanes {
+    type Output = Lanes;
+    #[inline(always)]
+    fn sub(self, other: Lanes) -> Lanes {
+        self.with(other, |a, b| a - b)
+    }
+}
+
+impl Mul<f32> for Lanes {
+    type Output = Lanes;
+    #[inline(always)]
+    fn mul(self, factor: f32) -> Lanes {
+        self.with(self, |a, _| a * factor)
+    }
+}
+
+/// Runs `work`, compiled for AVX2 and FMA when the machine has them. What `work` calls takes part only where it is
+/// inlined: mark helpers `#[inline(always)]`.
+#[inline(always)]
+pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn wide<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the machine has what the function is compiled for.
+            return unsafe { wide(work) };
+        }
+    }
+    work()
+}
