@@ -4,6 +4,7 @@
 mod cache;
 mod dataset;
 mod decode;
+#[allow(dead_code)] // Shared with the operations' tests; not everything is needed here.
 #[path = "../ops/golden.rs"]
 mod golden;
 mod list;
