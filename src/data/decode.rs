@@ -1,9 +1,10 @@
 //! One image file to RGB bytes.
 //!
 //! The result is that of Pillow's `Image.open(path).convert("RGB")`: grey is repeated, palettes are looked
-//! up, alpha is dropped, of 16 bits the upper 8 are kept, and an orientation noted in the file's metadata is not
-//! applied. PNG agrees bit for bit. JPEG decoders round differently from each other; how far this one lies
-//! from Pillow's is asserted in `tests/data/decode.rs`.
+//! up, alpha is dropped, of 16 bits the upper 8 are kept (Pillow cuts 16-bit grey off at 255, so that all of
+//! it turns white; we do not), and an orientation noted in the file's metadata is not applied. PNG agrees bit
+//! for bit. JPEG decoders round differently from each other; how far this one lies from Pillow's is asserted
+//! in `tests/data/decode.rs`.
 //!
 //! A file that ends too early is an error and never a half-grey picture: the JPEG decoder underneath fills
 //! what is missing, so the end marker is looked for first.

@@ -19,7 +19,7 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let header = reader.headers().map_err(|e| fault(file, &e))?.clone();
+    let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
     let column = |name: &str| header.iter().position(|field| field == name);
     let (Some(path), Some(pid)) = (column("path"), column("pid")) else {
         return Err(Error::Data(format!(
@@ -31,9 +31,11 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let camid = column("camid");
     let mut samples = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|e| fault(file, &e))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let error = |what: String| Error::Data(format!("{} line {line}: {what}", file.display()));
+        let record = record.map_err(|e| fault(file, text, &e))?;
+        let error = |what: String| {
+            let line = line(text, record.position());
+            Error::Data(format!("{} line {line}: {what}", file.display()))
+        };
         let number = |column: usize, name: &str, least: i64| match record[column].parse::<i64>() {
             Ok(n) if n >= least => Ok(n),
             _ => Err(error(format!("{name} {:?} is not a whole number from {least}", &record[column]))),
@@ -52,8 +54,8 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
 }
 
 /// The reader's complaint on one line, with its place.
-fn fault(file: &Path, error: &csv::Error) -> Error {
-    let line = error.position().map_or(1, csv::Position::line);
+fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
+    let line = line(text, error.position());
     let what = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "not valid UTF-8; save the list as UTF-8".to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
@@ -62,4 +64,12 @@ fn fault(file: &Path, error: &csv::Error) -> Error {
         _ => error.to_string(),
     };
     Error::Data(format!("{} line {line}: {what}", file.display()))
+}
+
+/// The line a record stands on. The reader's own count is of where the last record ended: blank lines in
+/// between would be missing.
+fn line(text: &[u8], position: Option<&csv::Position>) -> usize {
+    let start = position.map_or(0, |p| p.byte() as usize).min(text.len());
+    let blank = text[start..].iter().take_while(|b| b"\r\n".contains(b)).count();
+    1 + text[..start + blank].iter().filter(|&&b| b == b'\n').count()
 }

@@ -1,0 +1,126 @@
+use crate::made::{assert_error, pixels, plain_input, samples};
+use bcreid::data::augment::View;
+use bcreid::data::{
+    Augment, BadImages, CacheOptions, Classes, Loader, LoaderOptions, PadMode, Sample, Sampler, SamplerKind,
+};
+use bcreid::device::Device;
+
+fn options(sampler: SamplerKind) -> LoaderOptions {
+    LoaderOptions {
+        augment: Augment { flip: true, pad: 2, pad_mode: PadMode::Zero },
+        seed: 11,
+        ..LoaderOptions::new(plain_input(8, 4), sampler)
+    }
+}
+
+fn loader(samples: &[Sample], options: LoaderOptions) -> bcreid::Result<Loader> {
+    Loader::new(samples, &Classes::new(samples)?, options, &Device::cpu(), &|_, _| {})
+}
+
+/// Pixel by pixel from the definition: the sampler's image, mirrored, padded, cropped.
+#[test]
+fn batches_are_what_sampler_and_augmentation_say() {
+    let (_folder, samples) = samples(4, 6);
+    let options = options(SamplerKind::Random { batch: 5 });
+    let mut loader = loader(&samples, options.clone()).unwrap();
+    assert_eq!(loader.steps_per_epoch(), 4);
+    let labels: Vec<i32> = (0..24).map(|i| i / 6).collect();
+    let mut sampler = Sampler::new(options.sampler, &labels, 11).unwrap();
+    for step in 0..9 {
+        let batch = loader.next().unwrap();
+        let images = sampler.batch(step);
+        assert_eq!((batch.step, &batch.images), (step, &images));
+        assert_eq!(batch.labels.i32(), images.iter().map(|&i| labels[i]).collect::<Vec<_>>());
+        assert_eq!(batch.pixels.shape().dims(), [5, 8, 4, 3]);
+        for (slot, (&image, out)) in images.iter().zip(batch.pixels.f32().chunks(96)).enumerate() {
+            let source = pixels(image as u64, 8, 4);
+            let View { flip, top, left, .. } = options.augment.view(11, step, slot);
+            for (at, &value) in out.iter().enumerate() {
+                let (y, x, c) = ((at / 12) as isize + top, (at / 3 % 4) as isize + left, at % 3);
+                let inside = (0..8).contains(&y) && (0..4).contains(&x);
+                let x = if flip { 3 - x } else { x };
+                let expected = if inside { source[(y * 4 + x) as usize * 3 + c] } else { 0 };
+                assert_eq!(value, f32::from(expected), "step {step}, slot {slot}, value {at}");
+            }
+        }
+    }
+}
+
+/// A resumed run, more threads, another cache: the same bits.
+#[test]
+fn a_batch_is_a_function_of_the_step_alone() {
+    let (_folder, samples) = samples(5, 3);
+    for sampler in [SamplerKind::Random { batch: 4 }, SamplerKind::Pk { identities: 2, images: 4 }] {
+        let mut walked = loader(&samples, options(sampler)).unwrap();
+        let walked: Vec<_> = (0..20).map(|_| walked.next().unwrap()).collect();
+        for (first_step, threads, limit_mib) in [(0, 3, 0), (7, 1, 2048), (13, 2, 0)] {
+            let cache = CacheOptions { limit_mib, folder: None };
+            let options = LoaderOptions { first_step, threads, cache, ahead: 2, ..options(sampler) };
+            let mut resumed = loader(&samples, options).unwrap();
+            for walked in &walked[first_step as usize..] {
+                let batch = resumed.next().unwrap();
+                assert_eq!((batch.step, &batch.images), (walked.step, &walked.images));
+                assert_eq!(batch.labels.i32(), walked.labels.i32());
+                let bits =
+                    |b: &bcreid::data::Batch| b.pixels.f32().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&batch), bits(walked), "step {}", batch.step);
+            }
+        }
+    }
+}
+
+#[test]
+fn classes_are_sorted_identities() {
+    let (_folder, mut samples) = samples(3, 2);
+    samples.reverse();
+    let mut loader = loader(&samples, options(SamplerKind::Random { batch: 6 })).unwrap();
+    let batch = loader.next().unwrap();
+    for (&image, &label) in batch.images.iter().zip(batch.labels.i32()) {
+        assert_eq!(samples[image].pid, 2 * i64::from(label) + 1);
+    }
+}
+
+#[test]
+fn unreadable_images_stop_training_before_it_starts_or_are_left_out() {
+    let (_folder, samples) = samples(3, 4);
+    let whole = std::fs::read(&samples[2].path).unwrap();
+    std::fs::write(&samples[2].path, &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(&samples[9].path, b"").unwrap();
+    let refused = loader(&samples, options(SamplerKind::Random { batch: 4 }));
+    assert_error(refused, &["0001_c1s1_000002_00.png", "2 such images among 12", "skip"]);
+
+    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Random { batch: 10 }) };
+    let mut skipping = loader(&samples, skip.clone()).unwrap();
+    assert_eq!(skipping.skipped().iter().map(|(i, _)| *i).collect::<Vec<_>>(), [2, 9]);
+    let batch = skipping.next().unwrap();
+    let mut images = batch.images.clone();
+    images.sort_unstable();
+    assert_eq!(images, [0, 1, 3, 4, 5, 6, 7, 8, 10, 11]);
+    for (&image, &label) in batch.images.iter().zip(batch.labels.i32()) {
+        assert_eq!(image / 4, label as usize);
+    }
+    // What is left does not fill a batch of 11.
+    let short = LoaderOptions { sampler: SamplerKind::Random { batch: 11 }, ..skip };
+    assert_error(loader(&samples, short), &["11", "only 10"]);
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused_before_anything_is_decoded() {
+    let (_folder, samples) = samples(2, 3);
+    let decoded = |_, _| panic!("decoding has begun");
+    let refuse = |samples: &[Sample], options: LoaderOptions, words: &[&str]| {
+        let classes = Classes::new(samples).unwrap();
+        assert_error(Loader::new(samples, &classes, options, &Device::cpu(), &decoded), words);
+    };
+    refuse(&samples, options(SamplerKind::Random { batch: 7 }), &["7", "only 6"]);
+    refuse(&samples, options(SamplerKind::Pk { identities: 3, images: 2 }), &["3 identities", "only 2"]);
+    let base = options(SamplerKind::Random { batch: 2 });
+    let pad = Augment { pad: 4, ..Augment::default() };
+    refuse(&samples, LoaderOptions { augment: pad, ..base.clone() }, &["pad 4"]);
+    refuse(&samples, LoaderOptions { input: plain_input(0, 4), ..base.clone() }, &["0 x 4"]);
+    let mut others = samples.clone();
+    let classes = Classes::new(&samples).unwrap();
+    others[1].pid = 99;
+    let unknown = Loader::new(&others, &classes, base, &Device::cpu(), &decoded);
+    assert_error(unknown, &["0001_c1s1_000001_00.png", "person 99"]);
+}

@@ -1,0 +1,59 @@
+//! A real data set in the Market-1501 layout, where the optional folder of shared data is there.
+
+use bcreid::data::{
+    BadImages, Classes, Dataset, ImageInput, ImageStream, Loader, LoaderOptions, SamplerKind, StreamOptions,
+};
+use bcreid::device::Device;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `BCREID_SHARED`, or the folder `shared` beside the repository.
+fn shared() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    std::env::var_os("BCREID_SHARED").map_or_else(beside, PathBuf::from)
+}
+
+#[test]
+fn the_whole_way_from_an_archive_to_batches() {
+    let archive = shared().join("data/omniglot-market.tar.gz");
+    if !archive.is_file() {
+        println!("skipped: {} is not there", archive.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tar = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(folder.path()).status();
+    if !tar.is_ok_and(|status| status.success()) {
+        println!("skipped: tar cannot unpack {}", archive.display());
+        return;
+    }
+    let data = Dataset::open(&folder.path().join("omniglot-market")).unwrap();
+    data.require_train().unwrap();
+    data.require_test().unwrap();
+    assert_eq!(data.name, "market1501");
+    let classes = Classes::new(&data.train).unwrap();
+    println!(
+        "{} training images of {} identities, {} queries, {} gallery images",
+        data.train.len(),
+        classes.len(),
+        data.query.len(),
+        data.gallery.len()
+    );
+    assert_eq!(data.train.len() + data.query.len() + data.gallery.len(), 4840);
+
+    let input = ImageInput::imagenet(32, 32);
+    let sampler = SamplerKind::Pk { identities: 8, images: 4 };
+    let device = Device::cpu();
+    let options = LoaderOptions::new(input.clone(), sampler);
+    let mut loader = Loader::new(&data.train, &classes, options, &device, &|_, _| {}).unwrap();
+    let batch = loader.next().unwrap();
+    assert_eq!(batch.pixels.shape().dims(), [32, 32, 32, 3]);
+    for four in batch.labels.i32().chunks(4) {
+        assert!(four.iter().all(|label| *label == four[0]));
+    }
+    let queries: Vec<PathBuf> = data.query.into_iter().map(|s| s.path).collect();
+    let all = queries.len();
+    let options = StreamOptions { bad_images: BadImages::Refuse, ..StreamOptions::new(input) };
+    let read: usize =
+        ImageStream::new(queries, options, &device).unwrap().map(|batch| batch.unwrap().images.len()).sum();
+    assert_eq!(read, all);
+}
