@@ -1,1 +1,3 @@
 //! To come in this first build.
+
+pub mod synth;
