@@ -1,7 +1,7 @@
 //! Six cameras: each its own place, light, colour cast, exposure, tone, sharpness and noise.
 //!
-//! The casts are strong: the same coat is another colour under every camera. That is what makes colour
-//! histograms fail across cameras, while shapes and patterns survive.
+//! Casts, exposures and shadows move the colours of a coat further than its wearer's coat differs from many
+//! another. That is what makes colour histograms fail across cameras, while shapes and patterns survive.
 
 use super::colour::{Rgb, luma, mix};
 use super::draws::{Draws, Of};
@@ -33,31 +33,32 @@ pub struct Camera {
     noise: f32,
 }
 
-/// Camera `c<i + 1>` is entry `i`.
+/// Camera `c<i + 1>` is entry `i`. Chosen by trial: with casts a third stronger the histogram finds next to nobody,
+/// with half of them it finds too many.
 pub const CAMERAS: [Camera; 6] = [
     // Late sun from the right: warm, contrasty.
     Camera {
         scene: Scene::Street,
         light: 0.7,
         occlusion: 0.12,
-        gains: [1.22, 0.98, 0.62],
-        gamma: 1.15,
-        saturation: 1.15,
-        hue: 0.12,
-        haze: 0.02,
+        gains: [1.09, 0.99, 0.85],
+        gamma: 1.06,
+        saturation: 1.08,
+        hue: 0.04,
+        haze: 0.01,
         blur: 0.006,
         noise: 0.015,
     },
-    // Open shade: cold and bright, washed out.
+    // Open shade: cold and bright, a little washed out.
     Camera {
         scene: Scene::Park,
         light: -0.2,
         occlusion: 0.25,
-        gains: [0.80, 1.02, 1.38],
-        gamma: 0.75,
-        saturation: 0.65,
-        hue: -0.30,
-        haze: 0.12,
+        gains: [0.93, 1.00, 1.12],
+        gamma: 0.89,
+        saturation: 0.85,
+        hue: -0.11,
+        haze: 0.05,
         blur: 0.010,
         noise: 0.020,
     },
@@ -66,38 +67,38 @@ pub const CAMERAS: [Camera; 6] = [
         scene: Scene::Plaza,
         light: -0.8,
         occlusion: 0.15,
-        gains: [0.60, 0.82, 0.55],
-        gamma: 1.0,
-        saturation: 0.85,
-        hue: 0.35,
-        haze: 0.05,
-        blur: 0.016,
+        gains: [0.85, 0.94, 0.82],
+        gamma: 1.00,
+        saturation: 0.93,
+        hue: 0.14,
+        haze: 0.03,
+        blur: 0.013,
         noise: 0.025,
     },
-    // Neon tubes: magenta, nearly grey, noisy.
+    // Neon tubes: a touch of magenta, pale, noisy.
     Camera {
         scene: Scene::Station,
         light: 0.1,
         occlusion: 0.20,
-        gains: [1.10, 0.82, 1.12],
-        gamma: 0.9,
-        saturation: 0.45,
-        hue: -0.15,
-        haze: 0.07,
+        gains: [1.04, 0.94, 1.04],
+        gamma: 0.96,
+        saturation: 0.74,
+        hue: -0.06,
+        haze: 0.04,
         blur: 0.009,
-        noise: 0.035,
+        noise: 0.030,
     },
     // Rain: dull and hazy.
     Camera {
         scene: Scene::Crossing,
         light: 0.0,
         occlusion: 0.15,
-        gains: [0.72, 0.85, 0.95],
-        gamma: 0.95,
-        saturation: 0.55,
-        hue: 0.20,
-        haze: 0.20,
-        blur: 0.012,
+        gains: [0.89, 0.95, 0.98],
+        gamma: 0.96,
+        saturation: 0.77,
+        hue: 0.08,
+        haze: 0.10,
+        blur: 0.011,
         noise: 0.020,
     },
     // Lamps at night: dark orange.
@@ -105,13 +106,13 @@ pub const CAMERAS: [Camera; 6] = [
         scene: Scene::Shop,
         light: -0.5,
         occlusion: 0.18,
-        gains: [0.95, 0.62, 0.34],
-        gamma: 1.0,
-        saturation: 0.9,
-        hue: -0.10,
-        haze: 0.03,
+        gains: [0.96, 0.81, 0.66],
+        gamma: 1.00,
+        saturation: 0.93,
+        hue: -0.04,
+        haze: 0.02,
         blur: 0.008,
-        noise: 0.040,
+        noise: 0.035,
     },
 ];
 
@@ -119,7 +120,14 @@ impl Camera {
     /// Turns the light of a scene (`width` wide) into the bytes that the camera stores, `[height, width, 3]`.
     ///
     /// `picture` names the noise's stream.
-    pub fn develop(&self, scene: &[Rgb], width: usize, seed: u64, picture: usize, draws: &mut Draws) -> Vec<u8> {
+    pub fn develop(
+        &self,
+        scene: &[Rgb],
+        width: usize,
+        seed: u64,
+        picture: usize,
+        draws: &mut Draws,
+    ) -> Vec<u8> {
         let height = scene.len() / width;
         let exposure = draws.between(0.78, 1.22);
         let gains = self.gains.map(|gain| gain * exposure * draws.about(1.0, 0.06));

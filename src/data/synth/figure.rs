@@ -109,15 +109,23 @@ impl<'a> Figure<'a> {
             }
         }
         // The seat closes the gap between the thighs.
-        let seat = if matches!(person.cut, Cut::Skirt { .. }) { plain(bare) } else { wear(&person.legs, -0.08) };
+        let seat =
+            if matches!(person.cut, Cut::Skirt { .. }) { plain(bare) } else { wear(&person.legs, -0.08) };
         let (sideways, deep) = (0.098 * build, 0.075 * build);
         let hip = person.hip;
-        let rings =
-            [(hip + 0.10, sideways * 0.85, deep * 0.9), (hip, sideways, deep), (hip - 0.05, sideways * 0.9, deep)];
+        let rings = [
+            (hip + 0.10, sideways * 0.85, deep * 0.9),
+            (hip, sideways, deep),
+            (hip - 0.05, sideways * 0.9, deep),
+        ];
         self.trunk(-0.06, &rings, seat);
         if let Cut::Skirt { hem } = person.cut {
             let flare = 0.10 * build + (hip - hem) * 0.16;
-            let rings = [(hip + 0.12, 0.085 * build, 0.07 * build), (hip, sideways, deep), (hem, flare, flare * 0.85)];
+            let rings = [
+                (hip + 0.12, 0.085 * build, 0.07 * build),
+                (hip, sideways, deep),
+                (hem, flare, flare * 0.85),
+            ];
             self.trunk(-0.04, &rings, wear(&person.legs, 0.12));
         }
     }
@@ -152,7 +160,13 @@ impl<'a> Figure<'a> {
         });
         self.trunk(0.0, &rings, skin);
         if top.hood {
-            self.blob(0.04 * -self.view.facing(), [0.0, shoulder + 0.03, -0.04], 0.065, 0.04, plain(scale(top.cloth.first, 0.85)));
+            self.blob(
+                0.04 * -self.view.facing(),
+                [0.0, shoulder + 0.03, -0.04],
+                0.065,
+                0.04,
+                plain(scale(top.cloth.first, 0.85)),
+            );
         }
         if let Some(scarf) = person.scarf {
             self.blob(0.015, [0.0, shoulder + 0.035, 0.01], 0.058, 0.028, plain(scarf));
@@ -166,7 +180,8 @@ impl<'a> Figure<'a> {
         let person = self.person;
         let top = &person.top;
         for i in 0..2 {
-            let (shoulder, elbow, wrist) = (self.joints.shoulders[i], self.joints.elbows[i], self.joints.wrists[i]);
+            let (shoulder, elbow, wrist) =
+                (self.joints.shoulders[i], self.joints.elbows[i], self.joints.wrists[i]);
             let near = 0.012 + self.view.nearness(shoulder);
             let bulk = person.build.sqrt() * if top.sleeve == Sleeve::Long { 1.1 } else { 0.95 };
             let sleeve = |from: f32| -> Skin<'a> {

@@ -55,7 +55,9 @@ fn tresses(figure: &mut Figure<'_>) {
             figure.limb(behind, (from, to), (0.024, 0.013), plain(hair));
         }
         HairStyle::Bun => figure.blob(behind, [0.0, head + 0.065, -0.03], 0.030, 0.028, plain(hair)),
-        HairStyle::Afro => figure.blob(behind.min(0.019), [0.0, head + 0.025, -0.015], 0.078, 0.072, plain(hair)),
+        HairStyle::Afro => {
+            figure.blob(behind.min(0.019), [0.0, head + 0.025, -0.015], 0.078, 0.072, plain(hair))
+        }
     }
     if figure.person.hair == HairStyle::Afro {
         figure.blob(0.021, [0.0, head + 0.06, 0.0], 0.064, 0.038, plain(hair));

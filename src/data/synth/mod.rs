@@ -3,11 +3,11 @@
 //!
 //! It is there so that the whole pipeline runs anywhere without somebody else's pictures, and it asks the
 //! question of re-identification: the same person under cameras that disagree about every colour. Clothes come
-//! from a small palette that all share ([`colour`]), cameras have strong casts of their own ([`camera`]); what
-//! names a person is the combination of garments, patterns, bag, hair, hat and build ([`person`]).
+//! from a small palette that all share (`colour`), cameras have casts of their own (`camera`); what names a
+//! person is the combination of garments, patterns, bag, hair, hat and build (`person`).
 //!
-//! From outside in: [`plan`] lists the pictures; [`picture`] draws one from [`scene`], [`figure`], [`things`]
-//! and [`camera`]; [`canvas`] fills outlines. Every draw is a function of (seed, what it belongs to), so one
+//! From outside in: `plan` lists the pictures; `picture` draws one from `scene`, `figure`, `things` and
+//! `camera`; `canvas` fills outlines. Every draw is a function of (seed, what it belongs to), so one
 //! seed gives the same bytes on any number of threads.
 
 mod bag;
@@ -34,7 +34,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What to draw. The default is the demo's set: about 2,300 pictures, a few seconds on two cores.
+/// What to draw. The default is the demo's set: about 2,600 pictures, a few seconds on two cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Synth {
     /// Seed of all draws.
@@ -205,7 +205,9 @@ fn free_place(out: &Path) -> Result<(PathBuf, &std::ffi::OsStr)> {
     if out.is_dir() {
         let mut entries = fs::read_dir(out).map_err(Error::io(out))?;
         if entries.next().is_some() {
-            return Err(Error::Data(format!("{shown}: the folder is not empty; choose a new one or remove it")));
+            return Err(Error::Data(format!(
+                "{shown}: the folder is not empty; choose a new one or remove it"
+            )));
         }
     } else if fs::symlink_metadata(out).is_ok() {
         return Err(Error::Data(format!("{shown}: exists and is no folder; choose a new one")));

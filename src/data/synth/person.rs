@@ -82,8 +82,9 @@ pub enum BagKind {
 /// One made-up person.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Relative to the usual one: height seen in the box, breadth of the body.
+    /// Height relative to the usual one; a box hides most of the difference.
     pub height: f32,
+    /// Breadth relative to the usual one.
     pub build: f32,
     /// Height of the hip above the ground, in body heights.
     pub hip: f32,
@@ -104,7 +105,8 @@ impl Person {
     /// Dresses a person.
     pub fn new(draws: &mut Draws) -> Self {
         let skin = draws.weighted(&[(SKIN[0], 4), (SKIN[1], 4), (SKIN[2], 2), (SKIN[3], 1)]);
-        let hair_colour = draws.weighted(&[(HAIR[0], 5), (HAIR[1], 4), (HAIR[2], 2), (HAIR[3], 1), (HAIR[4], 1)]);
+        let hair_colour =
+            draws.weighted(&[(HAIR[0], 5), (HAIR[1], 4), (HAIR[2], 2), (HAIR[3], 1), (HAIR[4], 1)]);
         let hair = draws.weighted(&[
             (HairStyle::Bald, 1),
             (HairStyle::Short, 5),
@@ -114,7 +116,8 @@ impl Person {
             (HairStyle::Bun, 1),
             (HairStyle::Afro, 1),
         ]);
-        let hat = draws.chance(0.22).then(|| (draws.pick(&[Hat::Cap, Hat::Beanie, Hat::Brim]), clothes(draws)));
+        let hat =
+            draws.chance(0.22).then(|| (draws.pick(&[Hat::Cap, Hat::Beanie, Hat::Brim]), clothes(draws)));
         let mut legs = Cloth::lower(draws);
         let top = top(draws);
         let cut = match draws.below(10) {

@@ -7,7 +7,7 @@ use super::figure;
 use super::person::Person;
 use super::plan::{Subject, Task};
 use super::pose::{Place, Pose};
-use super::scene;
+use super::scene::{self, Scene};
 use super::things::Thing;
 use crate::{Error, Result};
 use image::ExtendedColorType;
@@ -17,6 +17,9 @@ use image::codecs::jpeg::JpegEncoder;
 const SUPERSAMPLING: usize = 2;
 /// Of 100: the artefacts of a surveillance camera's archive, without losing stripes.
 const JPEG_QUALITY: u8 = 88;
+/// How often the place behind somebody is the camera's own: neighbouring cameras share most of what they see, and
+/// a background that named the camera would decide every comparison of whole pictures.
+const OWN_SCENE: f32 = 0.3;
 /// Pids from here on belong to passers-by, who have no number of their own.
 const PASSERS_BY: usize = 1_000_000;
 
@@ -26,7 +29,8 @@ pub fn pixels(seed: u64, task: &Task, width: usize, height: usize) -> Vec<u8> {
     let mut draws = Draws::new(seed, Of::Picture, task.number);
     let mut canvas = Canvas::new(width * SUPERSAMPLING, height * SUPERSAMPLING);
     let (w, h) = (canvas.width(), canvas.height());
-    scene::draw(&mut canvas, camera.scene, &mut draws);
+    let place = if draws.chance(OWN_SCENE) { camera.scene } else { draws.pick(&Scene::ALL) };
+    scene::draw(&mut canvas, place, &mut draws);
     // Somebody far behind.
     if draws.chance(0.3) {
         let unit = h * draws.between(0.35, 0.55);

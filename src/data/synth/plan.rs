@@ -56,6 +56,7 @@ pub fn plan(synth: &Synth) -> Vec<Task> {
         let training = pid <= synth.train_ids;
         for camera in seen_by(synth.cameras, &mut draws) {
             let start = draws.below(900_000);
+            let sequence = 1 + draws.below(SEQUENCES);
             for i in 0..fewest + draws.below(most - fewest + 1) {
                 let (part, hand_drawn) = match (training, i) {
                     (true, _) => (Part::Train, false),
@@ -64,21 +65,20 @@ pub fn plan(synth: &Synth) -> Vec<Task> {
                 };
                 // Market-1501 numbers a hand-drawn box 00 and a detector's from 01 on.
                 let number = if hand_drawn { 0 } else { 1 + draws.below(3) };
-                let label = format!("{pid:04}");
-                let name = name(&label, camera, start + i * FRAME_STEP, number);
+                let name = name(&format!("{pid:04}"), camera, sequence, start + i * FRAME_STEP, number);
                 push(&mut tasks, part, name, Subject::Person { pid }, camera);
             }
         }
     }
     for i in 0..synth.distractors {
         let camera = draws.below(synth.cameras);
-        let name = name("0000", camera, i * FRAME_STEP, 1 + draws.below(3));
+        let name = name("0000", camera, 1 + i % SEQUENCES, i * FRAME_STEP, 1 + draws.below(3));
         push(&mut tasks, Part::Gallery, name, Subject::Nobody, camera);
     }
     for i in 0..synth.junk {
         let camera = draws.below(synth.cameras);
         let pid = synth.train_ids + 1 + draws.below(synth.test_ids);
-        let name = name("-1", camera, i * FRAME_STEP, 1 + draws.below(3));
+        let name = name("-1", camera, 1 + i % SEQUENCES, i * FRAME_STEP, 1 + draws.below(3));
         push(&mut tasks, Part::Gallery, name, Subject::BadBox { pid }, camera);
     }
     tasks
@@ -94,14 +94,17 @@ fn seen_by(cameras: usize, draws: &mut Draws) -> Vec<usize> {
     for i in (1..cameras).rev() {
         order.swap(i, draws.below(i + 1));
     }
-    let mut seen: Vec<usize> =
-        order.into_iter().enumerate().filter(|&(i, _)| i < 2 || !draws.chance(UNSEEN)).map(|(_, c)| c).collect();
+    let mut seen: Vec<usize> = order
+        .into_iter()
+        .enumerate()
+        .filter(|&(i, _)| i < 2 || !draws.chance(UNSEEN))
+        .map(|(_, c)| c)
+        .collect();
     seen.sort_unstable();
     seen
 }
 
 /// A Market-1501 file name: `0002_c1s1_000451_03.jpg`.
-fn name(label: &str, camera: usize, frame: usize, number: usize) -> String {
-    let sequence = 1 + frame % SEQUENCES;
+fn name(label: &str, camera: usize, sequence: usize, frame: usize, number: usize) -> String {
     format!("{label}_c{}s{sequence}_{frame:06}_{number:02}.jpg", camera + 1)
 }

@@ -21,12 +21,25 @@ pub enum Scene {
     Shop,
 }
 
+impl Scene {
+    /// All of them.
+    pub const ALL: [Scene; 6] =
+        [Scene::Street, Scene::Park, Scene::Plaza, Scene::Station, Scene::Crossing, Scene::Shop];
+}
+
 /// Fills the canvas with a scene.
 pub fn draw(canvas: &mut Canvas, scene: Scene, draws: &mut Draws) {
     let (w, h) = (canvas.width(), canvas.height());
     let horizon = h * draws.between(0.32, 0.62);
     let shift = draws.between(0.0, w);
     let cell = h * draws.between(0.06, 0.11);
+    // Houses, lawns and floors differ along the way.
+    let tint = [0, 1, 2].map(|_| draws.about(1.0, 0.08));
+    let (wall, floor) = (draws.between(0.7, 1.25), draws.between(0.8, 1.2));
+    let surface = |canvas: &mut Canvas, from: f32, to: f32, colour: Rgb| {
+        let by = if from == 0.0 { wall } else { floor };
+        surface(canvas, from, to, [0, 1, 2].map(|c| colour[c] * tint[c] * by));
+    };
     match scene {
         Scene::Street => {
             surface(canvas, 0.0, horizon, [0.62, 0.58, 0.52]);
@@ -83,7 +96,11 @@ pub fn draw(canvas: &mut Canvas, scene: Scene, draws: &mut Draws) {
                 let (x, paint) = (draws.between(-0.3, 0.9) * w, draws.pick(&CLOTHES));
                 let paint = dye(paint, draws);
                 canvas.rectangle((x, 0.07 * h), (x + 0.5 * w, horizon * 0.75), paint);
-                canvas.rectangle((x + 0.08 * w, 0.12 * h), (x + 0.42 * w, horizon * 0.45), mix(paint, [0.9; 3], 0.6));
+                canvas.rectangle(
+                    (x + 0.08 * w, 0.12 * h),
+                    (x + 0.42 * w, horizon * 0.45),
+                    mix(paint, [0.9; 3], 0.6),
+                );
             }
         }
         Scene::Crossing => {
@@ -134,10 +151,14 @@ fn car(canvas: &mut Canvas, at: (f32, f32), tall: f32, draws: &mut Draws) {
     let paint = draws.pick(&CLOTHES);
     let paint = dye(paint, draws);
     let long = tall * 2.3;
-    canvas.paint(super::canvas::pouch((at.0, at.1 - tall * 0.62), long * 0.30, tall * 0.36), |_, _| [0.2, 0.24, 0.28]);
+    canvas.paint(super::canvas::pouch((at.0, at.1 - tall * 0.62), long * 0.30, tall * 0.36), |_, _| {
+        [0.2, 0.24, 0.28]
+    });
     canvas.paint(super::canvas::pouch((at.0, at.1 - tall * 0.32), long * 0.5, tall * 0.25), |_, _| paint);
     for side in [-0.3, 0.3] {
-        canvas.paint(ellipse((at.0 + side * long, at.1 - tall * 0.1), tall * 0.16, tall * 0.16), |_, _| [0.06; 3]);
+        canvas.paint(ellipse((at.0 + side * long, at.1 - tall * 0.1), tall * 0.16, tall * 0.16), |_, _| {
+            [0.06; 3]
+        });
     }
 }
 

@@ -40,7 +40,9 @@ impl Thing {
                 canvas.paint(pouch((x, ground - half.1), half.0, half.1), |at, _| {
                     scale(paint, 1.0 - 0.35 * ((at - x) / half.0).abs())
                 });
-                canvas.paint(ellipse((x, ground - 2.0 * half.1), half.0, tall * 0.04), |_, _| scale(paint, 0.6));
+                canvas.paint(ellipse((x, ground - 2.0 * half.1), half.0, tall * 0.04), |_, _| {
+                    scale(paint, 0.6)
+                });
             }
             Thing::Bush => {
                 for _ in 0..5 {
@@ -60,9 +62,12 @@ impl Thing {
                         canvas.paint(limb(at(i), at(i + 1), line, line), |_, _| [0.1; 3]);
                     }
                 }
-                let (saddle, bar) = ((x - 0.1 * tall, ground - 0.45 * tall), (x + 0.2 * tall, ground - 0.48 * tall));
+                let (saddle, bar) =
+                    ((x - 0.1 * tall, ground - 0.45 * tall), (x + 0.2 * tall, ground - 0.48 * tall));
                 let pedal = (x, ground - r);
-                for (a, b) in [(hubs[0], saddle), (saddle, bar), (bar, hubs[1]), (saddle, pedal), (pedal, bar)] {
+                for (a, b) in
+                    [(hubs[0], saddle), (saddle, bar), (bar, hubs[1]), (saddle, pedal), (pedal, bar)]
+                {
                     canvas.paint(limb(a, b, line * 1.3, line * 1.3), |_, _| paint);
                 }
             }
@@ -74,8 +79,12 @@ impl Thing {
                 canvas.paint(ellipse(centre, tall * 0.09, tall * 0.09), |_, _| [0.85; 3]);
             }
             Thing::Hydrant => {
-                canvas.paint(limb((x, ground - 0.4 * tall), (x, ground), tall * 0.08, tall * 0.09), |_, _| paint);
-                let (left, right) = ((x - 0.11 * tall, ground - 0.3 * tall), (x + 0.11 * tall, ground - 0.3 * tall));
+                canvas
+                    .paint(limb((x, ground - 0.4 * tall), (x, ground), tall * 0.08, tall * 0.09), |_, _| {
+                        paint
+                    });
+                let (left, right) =
+                    ((x - 0.11 * tall, ground - 0.3 * tall), (x + 0.11 * tall, ground - 0.3 * tall));
                 canvas.paint(limb(left, right, tall * 0.04, tall * 0.04), |_, _| scale(paint, 0.8));
             }
         }
