@@ -57,3 +57,6 @@ pub enum BadImages {
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
+//! To come in this first build.
+
+pub mod synth;

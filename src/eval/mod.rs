@@ -83,3 +83,6 @@ fn why_no_match(query: &Features, gallery: &Features) -> String {
         (_, None) => "no query can be evaluated: every gallery image is junk (pid -1)".into(),
     }
 }
+//! To come in this first build.
+
+pub mod histogram;

@@ -1,0 +1,77 @@
+//! Random draws one after another, on top of the counter-based generator.
+//!
+//! Every person, walk and picture has a stream of its own, so what one of them draws never depends on which
+//! other was drawn before, or on which thread.
+
+use crate::tensor::philox::{Philox, Purpose, unit};
+
+/// What a stream belongs to; each kind numbers its members from 0.
+#[derive(Clone, Copy, Debug)]
+#[repr(u64)]
+pub enum Of {
+    /// An identity; the index is the pid.
+    Person = 0,
+    /// An identity's walk past a camera.
+    Walk = 1,
+    /// A picture; the index is its place in the plan.
+    Picture = 2,
+    /// The plan of the whole set.
+    Plan = 3,
+    /// The sensor noise of a picture.
+    Noise = 4,
+}
+
+/// A stream read from its beginning.
+pub struct Draws {
+    stream: Philox,
+    next: u32,
+}
+
+impl Draws {
+    /// The stream of one member of a kind.
+    pub fn new(seed: u64, of: Of, index: usize) -> Self {
+        Draws { stream: Philox::new(seed, of as u64, index as u64, Purpose::Synth), next: 0 }
+    }
+
+    fn word(&mut self) -> u32 {
+        self.next += 1;
+        self.stream.word(self.next - 1)
+    }
+
+    /// Uniform between `low` and `high`.
+    pub fn between(&mut self, low: f32, high: f32) -> f32 {
+        low + (high - low) * unit(self.word())
+    }
+
+    /// Uniform within `spread` of `centre`.
+    pub fn about(&mut self, centre: f32, spread: f32) -> f32 {
+        self.between(centre - spread, centre + spread)
+    }
+
+    /// True with this probability.
+    pub fn chance(&mut self, probability: f32) -> bool {
+        unit(self.word()) < probability
+    }
+
+    /// Uniform among 0..n; `n` is at least 1.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((u64::from(self.word()) * n as u64) >> 32) as usize
+    }
+
+    /// One of the items, all equally likely.
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+
+    /// One of the items, each as likely as its weight says.
+    pub fn weighted<T: Copy>(&mut self, items: &[(T, usize)]) -> T {
+        let mut left = self.below(items.iter().map(|(_, weight)| weight).sum());
+        for &(item, weight) in items {
+            if left < weight {
+                return item;
+            }
+            left -= weight;
+        }
+        unreachable!("a draw stays below the sum of the weights")
+    }
+}

@@ -1,0 +1,110 @@
+//! Which pictures a set has, under which names: the Market-1501 layout.
+
+use super::Synth;
+use super::draws::{Draws, Of};
+
+/// The folders of the layout.
+pub const FOLDERS: [&str; 3] = ["bounding_box_train", "query", "bounding_box_test"];
+
+/// The part of the set a picture belongs to, as an index into [`FOLDERS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `bounding_box_train`.
+    Train = 0,
+    /// `query`.
+    Query = 1,
+    /// `bounding_box_test`.
+    Gallery = 2,
+}
+
+/// What a picture shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A person of the set.
+    Person { pid: usize },
+    /// A box that missed most of a person: junk, pid -1.
+    BadBox { pid: usize },
+    /// No person at all: a distractor, pid 0000.
+    Nobody,
+}
+
+/// One picture to be drawn.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its place in the plan, which names its random stream.
+    pub number: usize,
+    pub part: Part,
+    /// File name without the folder.
+    pub name: String,
+    pub subject: Subject,
+    /// Camera, counted from 0.
+    pub camera: usize,
+}
+
+/// Share of an identity's cameras, beyond the first two, that never see it.
+const UNSEEN: f32 = 0.15;
+/// Sequences a camera's recording is cut into, and the frames between two pictures of a walk.
+const SEQUENCES: usize = 6;
+const FRAME_STEP: usize = 25;
+
+/// Lists the pictures of a set.
+pub fn plan(synth: &Synth) -> Vec<Task> {
+    let mut draws = Draws::new(synth.seed, Of::Plan, 0);
+    let mut tasks = Vec::new();
+    let (fewest, most) = (*synth.images_per_camera.start(), *synth.images_per_camera.end());
+    for pid in 1..=synth.train_ids + synth.test_ids {
+        let training = pid <= synth.train_ids;
+        for camera in seen_by(synth.cameras, &mut draws) {
+            let start = draws.below(900_000);
+            let sequence = 1 + draws.below(SEQUENCES);
+            for i in 0..fewest + draws.below(most - fewest + 1) {
+                let (part, hand_drawn) = match (training, i) {
+                    (true, _) => (Part::Train, false),
+                    (false, 0) => (Part::Query, true),
+                    (false, _) => (Part::Gallery, false),
+                };
+                // Market-1501 numbers a hand-drawn box 00 and a detector's from 01 on.
+                let number = if hand_drawn { 0 } else { 1 + draws.below(3) };
+                let name = name(&format!("{pid:04}"), camera, sequence, start + i * FRAME_STEP, number);
+                push(&mut tasks, part, name, Subject::Person { pid }, camera);
+            }
+        }
+    }
+    for i in 0..synth.distractors {
+        let camera = draws.below(synth.cameras);
+        let name = name("0000", camera, 1 + i % SEQUENCES, i * FRAME_STEP, 1 + draws.below(3));
+        push(&mut tasks, Part::Gallery, name, Subject::Nobody, camera);
+    }
+    for i in 0..synth.junk {
+        let camera = draws.below(synth.cameras);
+        let pid = synth.train_ids + 1 + draws.below(synth.test_ids);
+        let name = name("-1", camera, 1 + i % SEQUENCES, i * FRAME_STEP, 1 + draws.below(3));
+        push(&mut tasks, Part::Gallery, name, Subject::BadBox { pid }, camera);
+    }
+    tasks
+}
+
+fn push(tasks: &mut Vec<Task>, part: Part, name: String, subject: Subject, camera: usize) {
+    tasks.push(Task { number: tasks.len(), part, name, subject, camera });
+}
+
+/// The cameras that see an identity, in order: two at least, any of them equally likely.
+fn seen_by(cameras: usize, draws: &mut Draws) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..cameras).collect();
+    for i in (1..cameras).rev() {
+        order.swap(i, draws.below(i + 1));
+    }
+    let mut seen: Vec<usize> = order
+        .into_iter()
+        .enumerate()
+        .filter(|&(i, _)| i < 2 || !draws.chance(UNSEEN))
+        .map(|(_, c)| c)
+        .collect();
+    seen.sort_unstable();
+    seen
+}
+
+/// A Market-1501 file name: `0002_c1s1_000451_03.jpg`.
+fn name(label: &str, camera: usize, sequence: usize, frame: usize, number: usize) -> String {
+    format!("{label}_c{}s{sequence}_{frame:06}_{number:02}.jpg", camera + 1)
+}
