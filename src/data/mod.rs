@@ -29,6 +29,7 @@ mod name;
 pub mod resize;
 pub mod sampler;
 pub mod stream;
+pub mod synth;
 
 pub use augment::{Augment, PadMode};
 pub use cache::{CacheOptions, ImageCache};
@@ -57,6 +58,3 @@ pub enum BadImages {
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
-//! To come in this first build.
-
-pub mod synth;

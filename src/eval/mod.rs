@@ -16,6 +16,7 @@
 
 pub mod distance;
 pub mod extract;
+pub mod histogram;
 pub mod metrics;
 pub mod query;
 pub mod ranking;
@@ -83,6 +84,3 @@ fn why_no_match(query: &Features, gallery: &Features) -> String {
         (_, None) => "no query can be evaluated: every gallery image is junk (pid -1)".into(),
     }
 }
-//! To come in this first build.
-
-pub mod histogram;
