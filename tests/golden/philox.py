@@ -40,6 +40,13 @@ def uniform(seed, step, image, purpose, n):
     return ((words(seed, step, image, purpose, n) >> np.uint64(8)) * 2.0**-24).astype(np.float32)
 
 
+def normal(seed, step, image, purpose, n):
+    """The first n standard normals of a stream, f32 [n]: Box and Muller's transform in f64."""
+    pairs = words(seed, step, image, purpose, 2 * n).reshape(n, 2).astype(np.float64)
+    u, v = (pairs[:, 0] + 1) * 2.0**-32, pairs[:, 1] * 2.0**-32
+    return (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(np.float32)
+
+
 def dropout_mask(seed, step, m, d, ratio):
     """The factors of a dropout of an [m, d] matrix: 0 or 1 / (1 - ratio), f32."""
     ratio = np.float32(ratio)

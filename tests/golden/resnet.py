@@ -111,7 +111,7 @@ def center_step(centers, x, labels, rate):
 
 @torch.no_grad()
 def initialise(named, philox, seed):
-    """The engine's initial values: parameter number p draws from Philox(seed, 0, p, Init = 1)."""
+    """The engine's initial values: parameter number p draws from Philox(seed, 0, p, INIT)."""
     for number, (name, parameter) in enumerate(named):
         if parameter.dim() == 1:
             parameter.fill_(1.0 if name.endswith(".weight") else 0.0)
@@ -121,7 +121,7 @@ def initialise(named, philox, seed):
             k, _, r, s = parameter.shape
             std = np.sqrt(np.float32(2.0) / np.float32(k * r * s))
         n = parameter.numel()
-        values = std * philox.normal(seed, 0, number, 1, n)
+        values = std * philox.normal(seed, 0, number, philox.INIT, n)
         if parameter.dim() == 4:
             k, c, r, s = parameter.shape
             values = values.reshape(k, r, s, c).transpose(0, 3, 1, 2)

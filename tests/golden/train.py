@@ -12,7 +12,6 @@ import resnet
 
 SEED, STEPS, BATCH, CLASSES, HEIGHT, WIDTH = 11, 20, 8, 5, 64, 32
 RATE, MOMENTUM, DECAY, DROPOUT, TAU, LAMBDA, CENTER_RATE = 0.01, 0.9, 5e-4, 0.5, 1.0, 1.0, 0.5
-INIT, DROPOUT_PURPOSE, TEST = 1, 4, 6
 
 
 def run(caffe, exact, frozen):
@@ -27,13 +26,12 @@ def run(caffe, exact, frozen):
     net.train(not frozen)
     softmax, contrastive = [], []
     for step in range(STEPS):
-        pixels = 2 * philox.uniform(SEED, step, 0, TEST, BATCH * HEIGHT * WIDTH * 3) - 1
+        pixels = 2 * philox.uniform(SEED, step, 0, philox.TEST, BATCH * HEIGHT * WIDTH * 3) - 1
         pixels = torch.from_numpy(pixels.reshape(BATCH, HEIGHT, WIDTH, 3)).permute(0, 3, 1, 2)
         labels = torch.tensor([(step + i * i) % CLASSES for i in range(BATCH)])
         pool5 = net(pixels)
         x = F.normalize(pool5)
-        keep = np.stack([philox.uniform(SEED, step, i, DROPOUT_PURPOSE, net.features) >= DROPOUT for i in range(BATCH)])
-        dropped = pool5 * torch.from_numpy(keep) / (1 - DROPOUT)
+        dropped = pool5 * torch.from_numpy(philox.dropout_mask(SEED, step, BATCH, net.features, DROPOUT))
         ls = F.cross_entropy(fc(dropped), labels)
         lbc = resnet.batch_contrastive(x, labels, centers, TAU, exact)
         sgd.zero_grad()

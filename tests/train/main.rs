@@ -1,0 +1,98 @@
+//! Training against PyTorch: 20 steps of a slim ResNet with both losses, from the same initial weights, on the
+//! same batches, with the same dropout masks (`tests/golden/train.py`).
+
+use bcreid::config::{Config, Gradient, Normalization, Wiring};
+use bcreid::data::Batch;
+use bcreid::device::Device;
+use bcreid::model::Model;
+use bcreid::ops::batch_contrastive::Term;
+use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::{StepValues, Tensor};
+use bcreid::train::step::step;
+use safetensors::SafeTensors;
+
+const SEED: u64 = 11;
+const STEPS: u64 = 20;
+const BATCH: usize = 8;
+const CLASSES: usize = 5;
+const HEIGHT: usize = 64;
+const WIDTH: usize = 32;
+
+fn golden(name: &str) -> Vec<f32> {
+    let path = format!("{}/tests/golden/train.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let data = file.tensor(name).unwrap().data().to_vec();
+    data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn config() -> Config {
+    let settings =
+        ["model.arch=slim", "model.width=8", "model.depths=[1, 1, 1, 1]", "model.dropout=0.5", "run.seed=11"];
+    Config::resolve(None, &settings.map(String::from)).unwrap()
+}
+
+/// Pixels in [-1, 1) and labels of step `number`, as the script makes them.
+fn batch(device: &Device, number: u64) -> Batch {
+    let stream = Philox::new(SEED, number, 0, Purpose::Test);
+    let n = (BATCH * HEIGHT * WIDTH * 3) as u32;
+    let pixels: Vec<f32> = (0..n).map(|i| 2.0 * stream.uniform(i) - 1.0).collect();
+    let labels: Vec<i32> = (0..BATCH).map(|i| ((number as usize + i * i) % CLASSES) as i32).collect();
+    Batch {
+        step: number,
+        pixels: Tensor::from_f32(device, [BATCH, HEIGHT, WIDTH, 3], &pixels),
+        labels: Tensor::from_i32(device, [BATCH], &labels),
+        images: Vec::new(),
+    }
+}
+
+fn losses_equal_pytorchs(name: &str, config: &Config) {
+    let device = Device::cpu();
+    let (model, mut params) = Model::new(config, CLASSES, &device);
+    let mut values = StepValues::new(&device, SEED);
+    let (softmax, contrastive) = (golden(&format!("{name}.softmax")), golden(&format!("{name}.contrastive")));
+    for number in 0..STEPS {
+        values.set(number, 0.01, 1.0, 0.5);
+        let measured = step(&model, &mut params, &values, batch(&device, number), config).unwrap();
+        let terms = measured.terms.to_host_f32();
+        let ours =
+            terms[Term::Positive as usize] + terms[Term::Hinge as usize] + terms[Term::Center as usize];
+        let at = number as usize;
+        for (what, ours, golden) in [
+            ("softmax", measured.softmax.to_host_f32()[0], softmax[at]),
+            ("batch-contrastive", ours, contrastive[at]),
+        ] {
+            let relative = (ours - golden).abs() / golden.abs();
+            assert!(
+                relative < 1e-4,
+                "{name}, step {number}, {what}: {ours}, PyTorch {golden} ({relative:.1e})"
+            );
+        }
+    }
+}
+
+#[test]
+fn torchvision_wiring() {
+    losses_equal_pytorchs("torchvision", &config());
+}
+
+#[test]
+fn caffe_wiring() {
+    let mut config = config();
+    config.model.wiring = Wiring::Caffe;
+    losses_equal_pytorchs("caffe", &config);
+}
+
+#[test]
+fn exact_gradient() {
+    let mut config = config();
+    config.loss.gradient = Gradient::Exact;
+    losses_equal_pytorchs("exact", &config);
+}
+
+#[test]
+fn frozen_statistics() {
+    let mut config = config();
+    config.solver.batchnorm = Normalization::Frozen;
+    losses_equal_pytorchs("frozen", &config);
+}
