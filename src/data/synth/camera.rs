@@ -1,6 +1,7 @@
 //! Six cameras: each its own place, light, colour cast, exposure, tone, sharpness and noise.
 //!
-//! Casts, exposures and shadows change the colour of one coat more than many two coats differ. That is what makes colour histograms fail across cameras, while shapes and patterns survive.
+//! Casts, exposures and shadows change the colour of one coat more than many two coats differ. That is what makes
+//! colour histograms fail across cameras, while shapes and patterns survive.
 
 use super::colour::{Rgb, luma, mix};
 use super::draws::{Draws, Of};
