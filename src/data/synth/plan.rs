@@ -108,3 +108,28 @@ fn seen_by(cameras: usize, draws: &mut Draws) -> Vec<usize> {
 fn name(label: &str, camera: usize, sequence: usize, frame: usize, number: usize) -> String {
     format!("{label}_c{}s{sequence}_{frame:06}_{number:02}.jpg", camera + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn every_identity_has_two_cameras_and_not_every_camera_sees_everybody() {
+        let synth = Synth { train_ids: 300, test_ids: 200, cameras: 3, ..Synth::default() };
+        let tasks = plan(&synth);
+        let mut seen: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for task in &tasks {
+            if let Subject::Person { pid } = task.subject {
+                seen.entry(pid).or_default().insert(task.camera);
+            }
+        }
+        let with = |cameras: usize| seen.values().filter(|s| s.len() == cameras).count();
+        assert_eq!(seen.len(), 500);
+        assert_eq!(with(2) + with(3), 500);
+        // 15 in 100 expected, a standard deviation of 8.
+        assert!((40..110).contains(&with(2)), "{} identities at two cameras", with(2));
+        let names: BTreeSet<_> = tasks.iter().map(|task| (task.part as usize, &task.name)).collect();
+        assert_eq!(names.len(), tasks.len());
+    }
+}
