@@ -86,7 +86,10 @@ fn main() {
         }
         return;
     }
-    println!("{:<32} {:>8}  {:>18}  {:>18}  {:>18}", "H W C K R stride", "GFLOP", "fprop ms, GFLOP/s", "dgrad", "wgrad");
+    println!(
+        "{:<32} {:>8}  {:>18}  {:>18}  {:>18}",
+        "H W C K R stride", "GFLOP", "fprop ms, GFLOP/s", "dgrad", "wgrad"
+    );
     let mut totals = [0.0; 3];
     for (shape, count) in SHAPES {
         let [h, w, c, k, r, stride] = shape;

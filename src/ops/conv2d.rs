@@ -103,7 +103,14 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), DType::F32);
     let geometry = geometry.in_one_row();
-    cpu::forward(&device, &geometry, x.value.f32(), w.value.f32(), bias.as_ref().map(|b| b.value.f32()), y.f32_mut());
+    cpu::forward(
+        &device,
+        &geometry,
+        x.value.f32(),
+        w.value.f32(),
+        bias.as_ref().map(|b| b.value.f32()),
+        y.f32_mut(),
+    );
     let mut inputs = vec![x.handle(), w.handle()];
     inputs.extend(bias.as_ref().map(Var::handle));
     // The filters are needed for dgrad, the input for wgrad.
@@ -169,7 +176,14 @@ mod cpu {
         }
     }
 
-    pub fn input_gradient(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+    pub fn input_gradient(
+        device: &Device,
+        g: &Geometry,
+        dy: &[f32],
+        w: &[f32],
+        dx: &mut [f32],
+        write: Write,
+    ) {
         if winograd::suits(g) {
             winograd::dgrad(device, g, dy, w, dx, write);
         } else {
@@ -177,7 +191,14 @@ mod cpu {
         }
     }
 
-    pub fn filter_gradient(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+    pub fn filter_gradient(
+        device: &Device,
+        g: &Geometry,
+        x: &[f32],
+        dy: &[f32],
+        dw: &mut [f32],
+        write: Write,
+    ) {
         if winograd::suits(g) {
             winograd::wgrad(device, g, x, dy, dw, write);
         } else {

@@ -143,7 +143,8 @@ mod tests {
         let b: Vec<f32> = (0..2 * 9 * COLS).map(|i| value(i + 5)).collect();
         let old: Vec<f32> = (0..ROWS * 20).map(|i| value(i + 7)).collect();
         let bias: [f32; COLS] = std::array::from_fn(|i| value(i + 3));
-        let stretches: [Rows<'_>; 2] = std::array::from_fn(|s| std::array::from_fn(|i| &data[31 * i + 60 * s..]));
+        let stretches: [Rows<'_>; 2] =
+            std::array::from_fn(|s| std::array::from_fn(|i| &data[31 * i + 60 * s..]));
         let a = Depth { stretches: &stretches, first: 2, count: 9, step: 3 };
         let at = std::array::from_fn(|i| 20 * i);
         for start in [Start::Zero, Start::Row(&bias), Start::Add] {

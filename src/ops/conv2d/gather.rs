@@ -189,7 +189,8 @@ impl Gather<'_> {
 
     /// The filters in the order the tiles read them: `[panel of 16 columns, tap in class order, depth, 16]`.
     fn pack(&self, device: &Device, filters: &Filters<'_>) -> Tensor {
-        let taps: Vec<usize> = self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
+        let taps: Vec<usize> =
+            self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
         let size = self.stretch * COLS;
         let panels = self.columns.div_ceil(COLS);
         let mut packed = Tensor::empty(device, [panels, taps.len(), size], DType::F32);

@@ -32,7 +32,7 @@ const PANELS: usize = 8;
 /// Tasks to aim for.
 const TASKS: usize = 16;
 /// Fewer channels than this do not pay for the transforms.
-const CHANNELS: usize = 16;
+const CHANNELS: usize = 32;
 
 type Spots = [Lanes; SPOTS];
 
@@ -98,7 +98,15 @@ impl Plan {
         })
     }
 
-    fn run(&self, device: &Device, x: &[f32], filters: &[f32], bias: Option<&[f32]>, y: &mut [f32], write: Write) {
+    fn run(
+        &self,
+        device: &Device,
+        x: &[f32],
+        filters: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        write: Write,
+    ) {
         let [height, width] = self.output;
         let [down, across] = self.tiles();
         // Whole rows of tiles make a task, so that its part of y is one piece.
@@ -106,7 +114,8 @@ impl Plan {
         let tiles = rows * across;
         // Many channels fill the caches with fewer tiles.
         let most = if self.channels + self.columns <= 256 { 8 } else { 4 };
-        let of_task = [most, 4, 2, 1].map(|n| n * ROWS).into_iter().find(|of_task| tiles >= of_task * TASKS / 3);
+        let of_task =
+            [most, 4, 2, 1].map(|n| n * ROWS).into_iter().find(|of_task| tiles >= of_task * TASKS / 3);
         let together = (of_task.unwrap_or(ROWS) / across).max(1);
         let first_pixel_row = |row: usize| row / down * height + row % down * 2;
         let mut rest = y;
@@ -159,9 +168,16 @@ impl Plan {
                     let steps = pass.min(self.channels - first);
                     let start = if first == 0 { Start::Zero } else { Start::Add };
                     for t in (0..count).step_by(ROWS) {
-                        let rows = std::array::from_fn(|i| &v[(t + i) * row_in..(t + i) * row_in + self.channels]);
+                        let rows =
+                            std::array::from_fn(|i| &v[(t + i) * row_in..(t + i) * row_in + self.channels]);
                         let a = Depth { stretches: &[rows], first, count: steps, step: 1 };
-                        tile(a, &filter[first * COLS..], start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
+                        tile(
+                            a,
+                            &filter[first * COLS..],
+                            start,
+                            m,
+                            std::array::from_fn(|i| (t + i) * row_out + panel * COLS),
+                        );
                     }
                 }
             }
