@@ -4,7 +4,7 @@
 //! reads a TOML file and `--set section.key=value` on top of it; `bcreid config` prints this table.
 
 use crate::data::ImageInput;
-pub use crate::data::{Channels, PadMode};
+pub use crate::data::{BadImages, Channels, PadMode};
 pub use crate::ops::batch_contrastive::Gradient;
 pub use crate::ops::sgd::Convention;
 use crate::{Error, Result};
@@ -142,9 +142,9 @@ section! {
     Data, "data" {
         /// Mirror an image with probability one half.
         flip: bool = true, "true | false", "ours";
-        /// Border added before cropping; 0 adds none.
+        /// Border added before cropping (see `crop`).
         pad: usize = 10, "pixels", "ours";
-        /// Crop back to the input size at a random place (needs `pad`).
+        /// Add the border and crop back to the input size at a random place.
         crop: bool = false, "true | false", "ours";
         /// What the border is filled with.
         pad_mode: PadMode = PadMode::Zero, "zero | edge", "ours";
@@ -152,12 +152,12 @@ section! {
         sampler: Sampler = Sampler::Random, "random | pk", "section 3.2";
         /// Images of each identity in a batch of the pk sampler.
         pk_images: usize = 4, "images", "Hermans et al. 2017";
-        /// Leave out training images that cannot be read, instead of refusing to start.
-        skip_bad_images: bool = false, "true | false", "ours";
+        /// Training images that cannot be read: refuse to start, or leave them out.
+        bad_images: BadImages = BadImages::Refuse, "refuse | skip", "ours";
         /// Decoded images beyond this go to a memory-mapped temporary file.
-        cache_mib: usize = 4096, "MiB", "ours";
+        cache_mib: usize = 2048, "MiB", "ours";
         /// Threads that prepare batches ahead of the step.
-        workers: usize = 2, "threads", "ours";
+        workers: usize = 1, "threads", "ours";
     }
 }
 

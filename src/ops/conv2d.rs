@@ -14,6 +14,7 @@
 
 mod filter_gradient;
 mod gather;
+mod transforms;
 mod winograd;
 
 use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};

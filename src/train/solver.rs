@@ -8,7 +8,7 @@ use super::run_folder::RunFolder;
 use super::schedule::{self, Scheduled};
 use super::step::{Measured, step};
 use crate::config::{self, Config};
-use crate::data::{Augment, BadImages, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
+use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
 use crate::model::Model;
 use crate::tensor::{Params, StepValues};
@@ -149,7 +149,7 @@ fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
         threads: data.workers,
         ahead: data.workers + 2,
         cache: CacheOptions { limit_mib: data.cache_mib, folder: None },
-        bad_images: if data.skip_bad_images { BadImages::Skip } else { BadImages::Refuse },
+        bad_images: data.bad_images,
     }
 }
 

@@ -45,9 +45,9 @@ fn images_that_cannot_be_read_are_named_and_may_be_skipped() {
     let bytes = fs::read(&image).unwrap();
     for spoilt in [&bytes[..bytes.len() / 2], &b"<html>not an image</html>"[..], &b""[..]] {
         fs::write(&image, spoilt).unwrap();
-        refused(&set, &[], &[name, "data.skip_bad_images"]);
+        refused(&set, &[], &[name, "data.bad_images=skip"]);
     }
-    succeed(&mut train(&set, &folder.path().join("run"), &["data.skip_bad_images=true"]));
+    succeed(&mut train(&set, &folder.path().join("run"), &["data.bad_images=skip"]));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use bcreid::ops::conv2d::{Conv, conv2d};
 use bcreid::tensor::{Params, Shape, StepValues, Tape, Tensor};
 
 /// Output and gradients of one convolution.
+#[derive(Debug, PartialEq)]
 struct Outcome {
     y: Vec<f32>,
     dx: Vec<f32>,
@@ -12,41 +13,39 @@ struct Outcome {
     db: Vec<f32>,
 }
 
-fn convolve(
-    x: (&[usize], &[f32]),
-    w: (&[usize], &[f32]),
-    bias: &[f32],
-    dy: impl Fn(usize) -> Vec<f32>,
-    conv: Conv,
-) -> Outcome {
+type Array<'a> = (&'a [usize], &'a [f32]);
+
+/// Convolves once for each share of the output's gradient: with several, the gradients must add up.
+fn convolve(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], shares: &[f32], conv: Conv) -> Outcome {
     let device = Device::cpu();
+    // Free buffers full of NaN show what nobody has written.
+    drop([x.1.len(), w.1.len(), dy.len()].map(|n| Tensor::full(&device, [n], f32::NAN)));
     let mut params = Params::new(&device);
     let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let leaf = |tape: &mut Tape<'_>, (shape, values): (&[usize], &[f32])| {
+    let mut leaf = |(shape, values): Array<'_>| {
         tape.leaf(Tensor::from_f32(&device, Shape::try_from(shape).unwrap(), values))
     };
-    let (x, w, b) = (leaf(&mut tape, x), leaf(&mut tape, w), leaf(&mut tape, (&[bias.len()], bias)));
-    let y = conv2d(&mut tape, x.clone(), w.clone(), Some(b.clone()), conv).unwrap();
-    let values = y.value.to_host_f32();
-    let dy = Tensor::from_f32(&device, y.shape(), &dy(values.len()));
-    let mut grads = tape.backward(vec![(y, dy)]).unwrap();
+    let (x, w, b) = (leaf(x), leaf(w), leaf((&[bias.len()], bias)));
+    let mut values = Vec::new();
+    let mut seeds = Vec::new();
+    for share in shares {
+        let y = conv2d(&mut tape, x.clone(), w.clone(), Some(b.clone()), conv).unwrap();
+        values = y.value.to_host_f32();
+        let part: Vec<f32> = dy.iter().map(|dy| dy * share).collect();
+        seeds.push((y.clone(), Tensor::from_f32(&device, y.shape(), &part)));
+    }
+    let mut grads = tape.backward(seeds).unwrap();
     let mut take = |var| grads.take(var).unwrap().to_host_f32();
     Outcome { dx: take(&x), dw: take(&w), db: take(&b), y: values }
 }
 
 /// The definition, in f64.
-fn reference(
-    x: (&[usize], &[f32]),
-    w: (&[usize], &[f32]),
-    bias: &[f32],
-    dy: impl Fn(usize) -> Vec<f32>,
-    conv: Conv,
-) -> Outcome {
+fn reference(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], conv: Conv) -> Outcome {
     let (&[n, height, width, c], &[k, r, s, _]) = (x.0, w.0) else { panic!("ranks") };
     let (x, w) = (x.1, w.1);
     let p = (height + 2 * conv.pad - r) / conv.stride + 1;
     let q = (width + 2 * conv.pad - s) / conv.stride + 1;
-    let dy = dy(n * p * q * k);
+    assert_eq!(dy.len(), n * p * q * k);
     let (mut y, mut dx) = (vec![0.0f64; dy.len()], vec![0.0f64; x.len()]);
     let (mut dw, mut db) = (vec![0.0f64; w.len()], vec![0.0f64; k]);
     for pixel in 0..n * p * q {
@@ -89,19 +88,27 @@ fn assert_near(what: &str, ours: &[f32], theirs: &[f32]) {
     }
 }
 
+/// A case with noise for everything: x, w, bias, dy.
+fn noisy(x: [usize; 4], [k, r, s]: [usize; 3], conv: Conv) -> ([usize; 4], [Vec<f32>; 4]) {
+    let size = |i: usize, tap: usize| (x[i] + 2 * conv.pad - tap) / conv.stride + 1;
+    let w = [k, r, s, x[3]];
+    let lens = [x.iter().product(), w.iter().product(), k, x[0] * size(1, r) * size(2, s) * k];
+    (w, std::array::from_fn(|i| noise(i as u64 + 1, lens[i])))
+}
+
 #[track_caller]
 fn compare(x: [usize; 4], filter: [usize; 3], stride: usize, pad: usize) {
-    let w = [filter[0], filter[1], filter[2], x[3]];
-    let values = |shape: &[usize], seed| noise(seed, shape.iter().product());
-    let (xs, ws, bias) = (values(&x, 1), values(&w, 2), values(&[w[0]], 3));
     let conv = Conv { stride, pad };
-    let ours = convolve((&x, &xs), (&w, &ws), &bias, |n| noise(4, n), conv);
-    let theirs = reference((&x, &xs), (&w, &ws), &bias, |n| noise(4, n), conv);
-    let case = format!("x {x:?}, w {w:?}, stride {stride}, pad {pad}");
-    assert_near(&format!("y of {case}"), &ours.y, &theirs.y);
-    assert_near(&format!("dx of {case}"), &ours.dx, &theirs.dx);
-    assert_near(&format!("dw of {case}"), &ours.dw, &theirs.dw);
-    assert_near(&format!("db of {case}"), &ours.db, &theirs.db);
+    let (w, [xs, ws, bias, dy]) = noisy(x, filter, conv);
+    let theirs = reference((&x, &xs), (&w, &ws), &bias, &dy, conv);
+    for shares in [&[1.0][..], &[0.25, 0.75]] {
+        let ours = convolve((&x, &xs), (&w, &ws), &bias, &dy, shares, conv);
+        let case = format!("x {x:?}, w {w:?}, stride {stride}, pad {pad}, shares {shares:?}");
+        assert_near(&format!("y of {case}"), &ours.y, &theirs.y);
+        assert_near(&format!("dx of {case}"), &ours.dx, &theirs.dx);
+        assert_near(&format!("dw of {case}"), &ours.dw, &theirs.dw);
+        assert_near(&format!("db of {case}"), &ours.db, &theirs.db);
+    }
 }
 
 /// (x, [K, R, S], stride, pad): small enough to move every element.
@@ -135,18 +142,113 @@ fn small_shapes_against_the_definition() {
     }
 }
 
-/// Sizes that take every path: many tasks, several passes over the depth, borders of tiles and panels.
+/// Sizes that take every path: many tasks, several passes over the depth, borders of tiles and panels, merged
+/// taps, transformed tiles of 2 x 2 that hang over the image's edge.
+const LARGE: [([usize; 4], [usize; 3], usize, usize); 16] = [
+    ([3, 17, 13, 20], [37, 3, 3], 1, 1),
+    ([2, 9, 7, 130], [50, 3, 3], 1, 1),
+    ([2, 16, 16, 64], [64, 3, 3], 1, 1),
+    ([5, 13, 19, 33], [41, 3, 3], 1, 0),
+    ([2, 6, 7, 400], [36, 3, 3], 1, 2),
+    ([1, 5, 4, 35], [410, 3, 3], 1, 1),
+    ([2, 15, 11, 33], [70, 3, 3], 2, 1),
+    ([2, 13, 11, 900], [40, 1, 1], 1, 0),
+    ([2, 8, 6, 40], [500, 1, 1], 1, 0),
+    ([4, 13, 16, 24], [33, 1, 1], 2, 0),
+    ([2, 40, 37, 3], [20, 7, 7], 2, 3),
+    ([2, 31, 18, 5], [20, 3, 3], 1, 0),
+    ([1, 24, 40, 16], [18, 1, 5], 1, 2),
+    ([1, 24, 40, 17], [18, 4, 4], 3, 2),
+    ([1, 1, 1, 70], [70, 3, 3], 1, 1),
+    ([1, 3, 2, 32], [33, 3, 3], 1, 1),
+];
+
 #[test]
 fn large_shapes_against_the_definition() {
-    compare([3, 17, 13, 20], [37, 3, 3], 1, 1);
-    compare([2, 9, 7, 130], [50, 3, 3], 1, 1);
-    compare([2, 16, 16, 64], [64, 3, 3], 1, 1);
-    compare([2, 15, 11, 33], [70, 3, 3], 2, 1);
-    compare([2, 13, 11, 900], [40, 1, 1], 1, 0);
-    compare([2, 8, 6, 40], [500, 1, 1], 1, 0);
-    compare([4, 13, 16, 24], [33, 1, 1], 2, 0);
-    compare([2, 40, 37, 3], [20, 7, 7], 2, 3);
-    compare([1, 24, 40, 16], [18, 1, 5], 1, 2);
-    compare([1, 24, 40, 17], [18, 4, 4], 3, 2);
-    compare([1, 1, 1, 70], [70, 3, 3], 1, 1);
+    for (x, filter, stride, pad) in LARGE {
+        compare(x, filter, stride, pad);
+    }
+}
+
+#[test]
+fn thread_count_does_not_change_a_bit() {
+    let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+    let (one, three) = (pool(1), pool(3));
+    for (x, filter, stride, pad) in LARGE {
+        let conv = Conv { stride, pad };
+        let (w, [xs, ws, bias, dy]) = noisy(x, filter, conv);
+        let run = || convolve((&x, &xs), (&w, &ws), &bias, &dy, &[0.25, 0.75], conv);
+        assert!(one.install(run) == three.install(run), "x {x:?}, filter {filter:?}");
+    }
+}
+
+#[test]
+fn golden_values() {
+    let golden = golden::read("conv2d");
+    let names: Vec<&str> = golden.keys().filter_map(|key| key.strip_suffix(".conv")).collect();
+    assert_eq!(names.len(), 7);
+    for name in names {
+        let get = |key: &str| &golden[&format!("{name}.{key}")];
+        let [stride, pad] = get("conv").i32()[..] else { panic!("stride and pad") };
+        let conv = Conv { stride: stride as usize, pad: pad as usize };
+        let (x, w) = (get("x"), get("w"));
+        let ours = convolve(
+            (&x.shape, &x.values),
+            (&w.shape, &w.values),
+            &get("b").values,
+            &get("dy").values,
+            &[1.0],
+            conv,
+        );
+        for (key, values) in [("y", &ours.y), ("dx", &ours.dx), ("dw", &ours.dw), ("db", &ours.db)] {
+            golden::assert_close(&format!("{name}.{key}"), values, &get(key).values, 1e-5);
+        }
+    }
+}
+
+/// A frozen filter and pixels get no gradient, and the other gradient is right without them.
+#[test]
+fn what_nobody_wants_is_left_out() {
+    let device = Device::cpu();
+    let [x, w] = [Shape::from([1, 4, 5, 3]), Shape::from([2, 3, 3, 3])];
+    let run = |x_wanted: bool, w_wanted: bool| {
+        let mut params = Params::new(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+        let mut var = |shape: Shape, wanted: bool| {
+            let value = Tensor::from_f32(&device, shape, &noise(5, shape.len()));
+            if wanted { tape.leaf(value) } else { tape.constant(value) }
+        };
+        let (x, w) = (var(x, x_wanted), var(w, w_wanted));
+        let y = conv2d(&mut tape, x.clone(), w.clone(), None, Conv { stride: 1, pad: 1 }).unwrap();
+        let dy = Tensor::full(&device, y.shape(), 1.0);
+        let mut grads = tape.backward(vec![(y, dy)]).unwrap();
+        (grads.take(&x).map(|t| t.to_host_f32()), grads.take(&w).map(|t| t.to_host_f32()))
+    };
+    let (dx, dw) = run(true, true);
+    assert!(dx.is_some() && dw.is_some());
+    assert_eq!(run(true, false), (dx, None));
+    assert_eq!(run(false, true), (None, dw));
+}
+
+#[test]
+fn misfits_are_refused() {
+    let device = Device::cpu();
+    let mut params = Params::new(&device);
+    let mut tape = Tape::no_grad(&mut params);
+    let mut refused =
+        |x: &[usize], w: &[usize], bias: Option<usize>, stride: usize, pad: usize, words: &[&str]| {
+            let mut var =
+                |shape: &[usize]| tape.constant(Tensor::zeros(&device, Shape::try_from(shape).unwrap()));
+            let (x, w, bias) = (var(x), var(w), bias.map(|k| var(&[k])));
+            let error = conv2d(&mut tape, x, w, bias, Conv { stride, pad }).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+            assert!(error.starts_with("conv2d: ") && !error.contains('\n'), "{error}");
+        };
+    refused(&[4, 5], &[2, 3, 3, 3], None, 1, 1, &["[N, H, W, C]", "[4, 5]"]);
+    refused(&[1, 4, 5, 3], &[2, 27], None, 1, 1, &["[K, R, S, C]", "[2, 27]"]);
+    refused(&[1, 4, 5, 3], &[2, 3, 3, 4], None, 1, 1, &["3 channels", "take 4"]);
+    refused(&[1, 4, 5, 3], &[2, 3, 3, 3], Some(3), 1, 1, &["bias", "[2]", "[3]"]);
+    refused(&[1, 4, 5, 3], &[2, 3, 3, 3], None, 0, 1, &["stride"]);
+    refused(&[1, 4, 5, 3], &[2, 7, 3, 3], None, 1, 1, &["7 x 3", "padded by 1"]);
+    refused(&[0, 4, 5, 3], &[2, 3, 3, 3], None, 1, 1, &["empty"]);
 }

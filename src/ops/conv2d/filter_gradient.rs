@@ -100,7 +100,8 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
         let pixels = part * grid.part..((part + 1) * grid.part).min(grid.pixels);
         let rows = chunk * grid.chunk..((chunk + 1) * grid.chunk).min(grid.rows);
         let panels = group * grid.group..((group + 1) * grid.group).min(grid.panels);
-        task(device, g, x, dy, pixels, rows, panels, &mut sums.chunks_exact_mut(grid.chunk * COLS));
+        let mut sums: Vec<_> = sums.chunks_exact_mut(grid.chunk * COLS).collect();
+        task(device, g, x, dy, &Share { pixels, rows, panels }, &mut sums);
     });
     let sums = sums.f32();
     let columns = dw.len() / g.k;
@@ -117,27 +118,24 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     });
 }
 
-/// The sums of some pixels for some rows and panels; `sums` yields those of one panel after the other.
-#[allow(clippy::too_many_arguments)]
-fn task<'a>(
-    device: &Device,
-    g: &Geometry,
-    x: Input<'_>,
-    dy: &[f32],
+/// What a task works on.
+struct Share {
     pixels: Range<usize>,
     rows: Range<usize>,
     panels: Range<usize>,
-    sums: &mut dyn Iterator<Item = &'a mut [f32]>,
-) {
-    let mut sums: Vec<&mut [f32]> = sums.collect();
+}
+
+/// The sums of some pixels for some rows and panels; `sums` holds those of one panel after the other.
+fn task(device: &Device, g: &Geometry, x: Input<'_>, dy: &[f32], share: &Share, sums: &mut [&mut [f32]]) {
+    let Share { pixels, rows, panels } = share;
     let height = rows.len().next_multiple_of(ROWS);
     let mut scratch = Tensor::empty(device, [BLOCK * (height + COLS)], DType::F32);
     let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
     for first in pixels.clone().step_by(BLOCK) {
         let block = first..pixels.end.min(first + BLOCK);
         let start = if first == pixels.start { Start::Zero } else { Start::Add };
-        pack_rows(dy, g.k, &block, &rows, packed_dy);
-        for (panel, sums) in panels.clone().zip(&mut sums) {
+        pack_rows(dy, g.k, &block, rows, packed_dy);
+        for (panel, sums) in panels.clone().zip(&mut *sums) {
             pack_panel(g, x, &block, panel, packed_x);
             for (i, a) in packed_dy.chunks_exact(block.len() * ROWS).take(height / ROWS).enumerate() {
                 let stretch = std::array::from_fn(|i| &a[i..]);

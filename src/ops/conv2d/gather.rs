@@ -14,7 +14,7 @@
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
+use crate::device::cpu::tile::{COLS, Depth, ROWS, Rows, Start, tile};
 use crate::tensor::{DType, Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -63,6 +63,8 @@ struct Gather<'a> {
     modulus: usize,
     step: usize,
     classes: Vec<Class>,
+    /// What lies outside of the source: a stretch of zeros.
+    zeros: Vec<f32>,
 }
 
 /// Where the filter value of (column, tap, depth) lies.
@@ -97,6 +99,7 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         modulus: 1,
         step: g.stride,
         classes: vec![Class { remainder: [0, 0], taps, first_tap: 0 }],
+        zeros: vec![0.0; stretch],
     };
     let filters = Filters { values: w, column: r * s * g.c, tap: stretch, depth: 1 };
     gather.run(device, filters, bias, y, Write::Overwrite);
@@ -133,6 +136,7 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         modulus: g.stride,
         step: 1,
         classes,
+        zeros: vec![0.0; g.k],
     };
     let filters = Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c };
     gather.run(device, filters, None, dx, write);
@@ -222,21 +226,18 @@ impl Gather<'_> {
         let pixels = y.len() / self.columns;
         let few = pixels.div_ceil(TASKS).next_multiple_of(ROWS);
         let task = few.clamp(2 * ROWS, PIXELS) * self.modulus * self.modulus;
-        let zeros = vec![0.0; self.stretch];
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
             for class in &self.classes {
-                self.task(class, packed.f32(), &zeros, bias, i * task, y, write);
+                self.task(class, packed.f32(), bias, i * task, y, write);
             }
         });
     }
 
     /// The pixels of one class among those of `y`, whose first is pixel `first` of the result.
-    #[allow(clippy::too_many_arguments)]
     fn task(
         &self,
         class: &Class,
         packed: &[f32],
-        zeros: &[f32],
         bias: Option<&[f32]>,
         first: usize,
         y: &mut [f32],
@@ -268,9 +269,9 @@ impl Gather<'_> {
         let mut rows = Vec::with_capacity(ours.len().div_ceil(ROWS) * class.taps.len());
         for pixels in ours.chunks(ROWS) {
             for tap in &class.taps {
-                let mut row = [zeros; ROWS];
+                let mut row: Rows<'_> = [&self.zeros; ROWS];
                 for (row, &(_, n, at)) in row.iter_mut().zip(pixels) {
-                    *row = self.under(n, at, tap).unwrap_or(zeros);
+                    *row = self.under(n, at, tap).unwrap_or(&self.zeros);
                 }
                 rows.push(row);
             }

@@ -14,15 +14,14 @@
 //! that of the direct sum. (Larger tiles save more and lose digits.)
 
 use super::Geometry;
+use super::transforms::{self, Place, SPOTS, Sums};
 use crate::device::Device;
-use crate::device::cpu::simd::{LANES, Lanes, vectorized};
+use crate::device::cpu::simd::{LANES, vectorized};
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
 use crate::tensor::{DType, Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Values of a transformed tile of 4 x 4.
-const SPOTS: usize = 16;
 /// Depth of one pass over a register tile.
 const DEPTH: usize = 384;
 /// Tiles of a block of wgrad.
@@ -32,9 +31,7 @@ const PANELS: usize = 8;
 /// Tasks to aim for.
 const TASKS: usize = 16;
 /// Fewer channels than this do not pay for the transforms.
-const CHANNELS: usize = 16;
-
-type Spots = [Lanes; SPOTS];
+const CHANNELS: usize = 32;
 
 /// Whether the algorithm applies and is worth it.
 pub fn suits(g: &Geometry) -> bool {
@@ -43,26 +40,29 @@ pub fn suits(g: &Geometry) -> bool {
 
 /// y = the convolution of x with w, plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    let filters = filters_of_fprop(device, g, w);
-    let plan = Plan { n: g.n, input: g.input, channels: g.c, output: g.output, columns: g.k, pad: g.pad };
-    plan.run(device, x, filters.f32(), bias, y, Write::Overwrite);
+    let filters = transforms::filters_of_fprop(device, g, w);
+    Plan::fprop(g, x).run(device, filters.f32(), bias, y, Write::Overwrite);
 }
 
 /// dx = or += the gradient of the input.
 pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
-    let filters = filters_of_dgrad(device, g, w);
-    let plan = Plan { n: g.n, input: g.output, channels: g.k, output: g.input, columns: g.c, pad: 2 - g.pad };
-    plan.run(device, dy, filters.f32(), None, dx, write);
+    let filters = transforms::filters_of_dgrad(device, g, w);
+    Plan::dgrad(g, dy).run(device, filters.f32(), None, dx, write);
 }
 
-/// One convolution of some image with transformed filters.
-struct Plan {
+/// One convolution at stride 1: fprop itself, or dgrad seen as one.
+struct Plan<'a> {
+    /// The source, `[n, input, channels]`.
+    source: &'a [f32],
     n: usize,
     input: [usize; 2],
     channels: usize,
+    /// Height and width of the result, which has so many columns.
     output: [usize; 2],
     columns: usize,
     pad: usize,
+    /// What lies outside of the image: a pixel of zeros.
+    zeros: Vec<f32>,
 }
 
 /// A row length in elements that does not put equal columns of many rows on the same cache lines.
@@ -70,20 +70,25 @@ fn spread(len: usize) -> usize {
     len.next_multiple_of(COLS) + LANES
 }
 
-impl Plan {
+impl<'a> Plan<'a> {
+    fn fprop(g: &Geometry, x: &'a [f32]) -> Self {
+        let Geometry { n, input, c, output, k, pad, .. } = *g;
+        Plan { source: x, n, input, channels: c, output, columns: k, pad, zeros: vec![0.0; c] }
+    }
+
+    fn dgrad(g: &Geometry, dy: &'a [f32]) -> Self {
+        let Geometry { n, input, c, output, k, pad, .. } = *g;
+        let (input, output) = (output, input);
+        Plan { source: dy, n, input, channels: k, output, columns: c, pad: 2 - pad, zeros: vec![0.0; k] }
+    }
+
     /// Tiles in a column and in a row of the image.
     fn tiles(&self) -> [usize; 2] {
         self.output.map(|size| size.div_ceil(2))
     }
 
-    /// Some channels of the sixteen pixels that tile (i, j) of image n sees; `zeros` outside of the image.
-    fn window<'a>(
-        &self,
-        x: &'a [f32],
-        zeros: &'a [f32],
-        [n, i, j]: [usize; 3],
-        channels: Range<usize>,
-    ) -> [&'a [f32]; SPOTS] {
+    /// Some channels of the sixteen pixels that tile (i, j) of image n sees.
+    fn window(&self, [n, i, j]: [usize; 3], channels: Range<usize>) -> [&[f32]; SPOTS] {
         let [height, width] = self.input;
         std::array::from_fn(|spot| {
             // Rows above the image wrap around to huge numbers and are refused like those below.
@@ -91,22 +96,14 @@ impl Plan {
             let col = (2 * j + spot % 4).wrapping_sub(self.pad);
             if row < height && col < width {
                 let at = ((n * height + row) * width + col) * self.channels;
-                &x[at + channels.start..at + channels.end]
+                &self.source[at + channels.start..at + channels.end]
             } else {
-                zeros
+                &self.zeros[channels.clone()]
             }
         })
     }
 
-    fn run(
-        &self,
-        device: &Device,
-        x: &[f32],
-        filters: &[f32],
-        bias: Option<&[f32]>,
-        y: &mut [f32],
-        write: Write,
-    ) {
+    fn run(&self, device: &Device, filters: &[f32], bias: Option<&[f32]>, y: &mut [f32], write: Write) {
         let [height, width] = self.output;
         let [down, across] = self.tiles();
         // Whole rows of tiles make a task, so that its part of y is one piece.
@@ -128,20 +125,17 @@ impl Plan {
             pieces.push((first..last, piece));
             rest = after;
         }
-        let zeros = vec![0.0; self.channels];
         pieces.into_par_iter().for_each(|(rows, y)| {
             let tiles: Vec<[usize; 3]> =
                 rows.flat_map(|row| (0..across).map(move |j| [row / down, row % down, j])).collect();
-            self.task(device, x, &zeros, filters, bias, &tiles, y, write);
+            self.task(device, filters, bias, &tiles, y, write);
         });
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// The result of some tiles, which make up the whole of `y`.
     fn task(
         &self,
         device: &Device,
-        x: &[f32],
-        zeros: &[f32],
         filters: &[f32],
         bias: Option<&[f32]>,
         tiles: &[[usize; 3]],
@@ -153,34 +147,13 @@ impl Plan {
         let mut scratch = Tensor::empty(device, [SPOTS * count * (row_in + row_out)], DType::F32);
         let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * count * row_in);
         for (t, &at) in tiles.iter().enumerate() {
-            let window = self.window(x, zeros, at, 0..self.channels);
+            let window = self.window(at, 0..self.channels);
             let v = &mut v[t * row_in..];
-            vectorized(|| input_transform(&window, [count * row_in, COLS], v));
+            vectorized(|| transforms::input(&window, [count * row_in, COLS], v));
         }
-        let panel_size = self.channels * COLS;
-        let passes = self.channels.div_ceil(DEPTH);
-        let pass = self.channels.div_ceil(passes);
         let spots = v.chunks_exact(count * row_in).zip(m.chunks_exact_mut(count * row_out));
         for (spot, (v, m)) in spots.enumerate() {
-            for (panel, filters) in filters.chunks_exact(SPOTS * panel_size).enumerate() {
-                let filter = &filters[spot * panel_size..(spot + 1) * panel_size];
-                for first in (0..self.channels).step_by(pass) {
-                    let steps = pass.min(self.channels - first);
-                    let start = if first == 0 { Start::Zero } else { Start::Add };
-                    for t in (0..count).step_by(ROWS) {
-                        let rows =
-                            std::array::from_fn(|i| &v[(t + i) * row_in..(t + i) * row_in + self.channels]);
-                        let a = Depth { stretches: &[rows], first, count: steps, step: 1 };
-                        tile(
-                            a,
-                            &filter[first * COLS..],
-                            start,
-                            m,
-                            std::array::from_fn(|i| (t + i) * row_out + panel * COLS),
-                        );
-                    }
-                }
-            }
+            self.multiply(v, row_in, filters, spot, m, row_out);
         }
         let [height, width] = self.output;
         let first_row = tiles[0][0] * height + tiles[0][1] * 2;
@@ -193,158 +166,42 @@ impl Plan {
                 columns: self.columns,
             };
             let m = &m[t * row_out..];
-            vectorized(|| output_transform(m, count * row_out, bias.unwrap_or(&[]), &place, y, write));
+            vectorized(|| transforms::output(m, count * row_out, bias.unwrap_or(&[]), &place, y, write));
         }
     }
-}
 
-/// Where a tile of 2 x 2 outputs lies, and how much of it is inside the image.
-struct Place {
-    at: usize,
-    /// Elements from a row of the image to the next.
-    row: usize,
-    size: [usize; 2],
-    columns: usize,
-}
-
-/// Applies a one-dimensional transform of four values to the columns and then the rows of a 4 x 4 tile.
-#[inline(always)]
-fn both_ways(mut d: Spots, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Spots {
-    for i in 0..4 {
-        [d[i], d[i + 4], d[i + 8], d[i + 12]] = f([d[i], d[i + 4], d[i + 8], d[i + 12]]);
-    }
-    for i in [0, 4, 8, 12] {
-        [d[i], d[i + 1], d[i + 2], d[i + 3]] = f([d[i], d[i + 1], d[i + 2], d[i + 3]]);
-    }
-    d
-}
-
-/// Calls `$work(at, count)` for `$len` values in steps of eight, the last step with what is left. A macro, so that
-/// `count` is the constant `LANES` in all steps but the last.
-macro_rules! in_lanes {
-    ($len:expr, |$at:ident, $count:ident| $work:expr) => {{
-        let len = $len;
-        let whole = len - len % LANES;
-        for $at in (0..whole).step_by(LANES) {
-            let $count = LANES;
-            $work
-        }
-        if whole < len {
-            let ($at, $count) = (whole, len - whole);
-            $work
-        }
-    }};
-}
-
-/// B' d B for some channels; value `spot` of channel c goes to `spot * stride.0 + c / 16 * stride.1 + c % 16`.
-#[inline(always)]
-fn input_transform(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
-    in_lanes!(window[0].len(), |c, count| {
-        let mut d = [Lanes::ZERO; SPOTS];
-        for i in 0..SPOTS {
-            d[i] = Lanes::load(window[i], c, count);
-        }
-        let d = both_ways(d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
-        let at = c / COLS * stride[1] + c % COLS;
-        for i in 0..SPOTS {
-            d[i].store(to, i * stride[0] + at, LANES);
-        }
-    });
-}
-
-/// A' m A plus bias, written or added.
-#[inline(always)]
-fn output_transform(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], write: Write) {
-    in_lanes!(place.columns, |k, count| {
-        let mut d = [Lanes::ZERO; SPOTS];
-        for i in 0..SPOTS {
-            d[i] = Lanes::load(m, i * spot + k, LANES);
-        }
-        let d = both_ways(d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], Lanes::ZERO, Lanes::ZERO]);
-        let bias = if bias.is_empty() { Lanes::ZERO } else { Lanes::load(bias, k, count) };
-        for i in 0..place.size[0] {
-            for j in 0..place.size[1] {
-                let at = place.at + i * place.row + j * place.columns + k;
-                (d[4 * i + j] + bias).put(y, at, count, write);
+    /// The matrix product of one spot: transformed tiles, one a row of `v`, with the filters into the rows of `m`.
+    fn multiply(
+        &self,
+        v: &[f32],
+        row_in: usize,
+        filters: &[f32],
+        spot: usize,
+        m: &mut [f32],
+        row_out: usize,
+    ) {
+        let panel_size = self.channels * COLS;
+        let passes = self.channels.div_ceil(DEPTH);
+        let pass = self.channels.div_ceil(passes);
+        for (panel, filters) in filters.chunks_exact(SPOTS * panel_size).enumerate() {
+            let filter = &filters[spot * panel_size..(spot + 1) * panel_size];
+            for first in (0..self.channels).step_by(pass) {
+                let count = pass.min(self.channels - first);
+                let start = if first == 0 { Start::Zero } else { Start::Add };
+                let b = &filter[first * COLS..];
+                for t in (0..v.len() / row_in).step_by(ROWS) {
+                    let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
+                    let a = Depth { stretches: &[rows], first, count, step: 1 };
+                    tile(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
+                }
             }
         }
-    });
-}
-
-/// G g G': nine values to sixteen.
-#[inline(always)]
-fn filter_transform(g: [Lanes; 9]) -> Spots {
-    let mut d = [Lanes::ZERO; SPOTS];
-    for i in 0..9 {
-        d[i / 3 * 4 + i % 3] = g[i];
     }
-    both_ways(d, |g| [g[0], (g[0] + g[2] + g[1]) * 0.5, (g[0] + g[2] - g[1]) * 0.5, g[2]])
-}
-
-/// The filters of fprop, transformed and packed: `[panel of k, spot, c, 16]`.
-fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
-    let (c, k) = (g.c, g.k);
-    let panels = k.div_ceil(COLS);
-    let mut packed = Tensor::empty(device, [panels, SPOTS, c * COLS], DType::F32);
-    packed.f32_mut().par_chunks_mut(SPOTS * c * COLS).enumerate().for_each(|(panel, to)| {
-        vectorized(|| {
-            // The values of eight channels before they are transposed: [spot, 16 filters, channel].
-            let mut turned = [0.0; SPOTS * COLS * LANES];
-            in_lanes!(c, |first, count| {
-                for j in 0..COLS.min(k - panel * COLS) {
-                    let filter = &w[(panel * COLS + j) * 9 * c..][..9 * c];
-                    let mut taps = [Lanes::ZERO; 9];
-                    for i in 0..9 {
-                        taps[i] = Lanes::load(filter, i * c + first, count);
-                    }
-                    let d = filter_transform(taps);
-                    for i in 0..SPOTS {
-                        d[i].store(&mut turned, (i * COLS + j) * LANES, LANES);
-                    }
-                }
-                for spot in 0..SPOTS {
-                    let turned = &turned[spot * COLS * LANES..][..COLS * LANES];
-                    let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
-                    for (l, to) in to.chunks_exact_mut(COLS).enumerate() {
-                        for j in 0..COLS {
-                            to[j] = turned[j * LANES + l];
-                        }
-                    }
-                }
-            });
-        });
-    });
-    packed
-}
-
-/// The filters of dgrad, rotated, transformed and packed: `[panel of c, spot, k, 16]`.
-fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
-    let (c, k) = (g.c, g.k);
-    let panels = c.div_ceil(COLS);
-    let mut packed = Tensor::empty(device, [panels, SPOTS, k * COLS], DType::F32);
-    packed.f32_mut().par_chunks_mut(SPOTS * k * COLS).enumerate().for_each(|(panel, to)| {
-        vectorized(|| {
-            for k_at in 0..k {
-                in_lanes!(COLS.min(c - panel * COLS), |first, count| {
-                    let mut taps = [Lanes::ZERO; 9];
-                    for i in 0..9 {
-                        let at = (k_at * 9 + 8 - i) * c + panel * COLS + first;
-                        taps[i] = Lanes::load(w, at, count);
-                    }
-                    let d = filter_transform(taps);
-                    for i in 0..SPOTS {
-                        d[i].store(to, (i * k + k_at) * COLS + first, LANES);
-                    }
-                });
-            }
-        });
-    });
-    packed
 }
 
 /// dw = or += the gradient of the filters.
 pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
-    let plan = Plan { n: g.n, input: g.input, channels: g.c, output: g.output, columns: g.k, pad: g.pad };
+    let plan = Plan::fprop(g, x);
     let [down, across] = plan.tiles();
     let tiles = g.n * down * across;
     let panels = g.c.div_ceil(COLS);
@@ -360,39 +217,20 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     sums.f32_mut().par_chunks_mut(of_task).enumerate().for_each(|(i, sums)| {
         let tiles = i / groups * part..((i / groups + 1) * part).min(tiles);
         let channels = i % groups * group * COLS..((i % groups + 1) * group * COLS).min(g.c);
-        plan.wgrad_task(device, x, dy, tiles, channels, sums);
+        plan.wgrad_task(device, dy, tiles, channels, sums);
     });
-    let sums = sums.f32();
-    dw.par_chunks_mut(9 * g.c).enumerate().for_each(|(k, dw)| {
-        vectorized(|| {
-            in_lanes!(g.c, |c, count| {
-                let (panel, lane) = (c / COLS, c % COLS);
-                let mut d = [Lanes::ZERO; SPOTS];
-                for part in 0..parts {
-                    let task = &sums[(part * groups + panel / group) * of_task..][..of_task];
-                    for i in 0..SPOTS {
-                        let at = (i * group + panel % group) * of_panel + k * COLS + lane;
-                        d[i] = d[i] + Lanes::load(task, at, LANES);
-                    }
-                }
-                let d = both_ways(d, |u| {
-                    let (sum, difference) = ((u[1] + u[2]) * 0.5, (u[1] - u[2]) * 0.5);
-                    [u[0] + sum, difference, sum + u[3], Lanes::ZERO]
-                });
-                for i in 0..9 {
-                    d[i / 3 * 4 + i % 3].put(dw, i * g.c + c, count, write);
-                }
-            });
-        });
+    let layout = Sums { parts, groups, group, of_panel };
+    let row = 9 * g.c;
+    dw.par_chunks_mut(row).enumerate().with_min_len((8192 / row).max(1)).for_each(|(k, dw)| {
+        vectorized(|| transforms::sums(sums.f32(), &layout, k, dw, write));
     });
 }
 
-impl Plan {
+impl Plan<'_> {
     /// The transformed sums of some tiles for some channels of the input and all of the output.
     fn wgrad_task(
         &self,
         device: &Device,
-        x: &[f32],
         dy: &[f32],
         tiles: Range<usize>,
         channels: Range<usize>,
@@ -405,18 +243,18 @@ impl Plan {
         let group = sums.len() / SPOTS / of_panel;
         let mut scratch = Tensor::empty(device, [SPOTS * BLOCK * (panels * COLS + row)], DType::F32);
         let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * BLOCK * panels * COLS);
-        let (zeros, zero_outputs) = (vec![0.0; channels.len()], vec![0.0; self.columns]);
+        let zeros = vec![0.0; self.columns];
         for first in tiles.clone().step_by(BLOCK) {
             let block = first..tiles.end.min(first + BLOCK);
             let start = if first == tiles.start { Start::Zero } else { Start::Add };
             for (t, at) in block.clone().enumerate() {
                 let at = [at / (down * across), at / across % down, at % across];
-                let window = self.window(x, &zeros, at, channels.clone());
+                let window = self.window(at, channels.clone());
                 let v = &mut v[t * COLS..];
-                vectorized(|| input_transform(&window, [panels * BLOCK * COLS, BLOCK * COLS], v));
-                let outputs = self.outputs(dy, &zero_outputs, at);
+                vectorized(|| transforms::input(&window, [panels * BLOCK * COLS, BLOCK * COLS], v));
+                let outputs = self.outputs(dy, &zeros, at);
                 let m = &mut m[t * row..];
-                vectorized(|| gradient_transform(&outputs, BLOCK * row, m));
+                vectorized(|| transforms::gradient(&outputs, BLOCK * row, m));
             }
             for spot in 0..SPOTS {
                 let m = &m[spot * BLOCK * row..(spot + 1) * BLOCK * row];
@@ -446,19 +284,4 @@ impl Plan {
             }
         })
     }
-}
-
-/// A dy A' for all channels: four values to sixteen.
-#[inline(always)]
-fn gradient_transform(dy: &[&[f32]; 4], spot: usize, to: &mut [f32]) {
-    in_lanes!(dy[0].len(), |k, count| {
-        let mut d = [Lanes::ZERO; SPOTS];
-        for i in 0..4 {
-            d[i / 2 * 4 + i % 2] = Lanes::load(dy[i], k, count);
-        }
-        let d = both_ways(d, |y| [y[0], y[0] + y[1], y[0] - y[1], Lanes::ZERO - y[1]]);
-        for i in 0..SPOTS {
-            d[i].store(to, i * spot + k, LANES);
-        }
-    });
 }

@@ -1,0 +1,215 @@
+//! The transforms of F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in [`super::winograd`].
+//!
+//! All functions here are to be called inside of [`vectorized`] and are inlined there.
+
+use super::Geometry;
+use crate::device::Device;
+use crate::device::cpu::simd::{LANES, Lanes, vectorized};
+use crate::device::cpu::tile::COLS;
+use crate::tensor::{DType, Tensor, Write};
+use rayon::prelude::*;
+
+/// Values of a transformed tile of 4 x 4.
+pub const SPOTS: usize = 16;
+
+type Spots = [Lanes; SPOTS];
+
+/// Where a tile of 2 x 2 outputs lies, and how much of it is inside the image.
+pub struct Place {
+    /// The first element.
+    pub at: usize,
+    /// Elements from a row of the image to the next.
+    pub row: usize,
+    /// Rows and columns inside.
+    pub size: [usize; 2],
+    /// Elements of a pixel.
+    pub columns: usize,
+}
+
+/// Applies a one-dimensional transform of four values to the columns and then the rows of a 4 x 4 tile.
+#[inline(always)]
+fn both_ways(mut d: Spots, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Spots {
+    for i in 0..4 {
+        [d[i], d[i + 4], d[i + 8], d[i + 12]] = f([d[i], d[i + 4], d[i + 8], d[i + 12]]);
+    }
+    for i in [0, 4, 8, 12] {
+        [d[i], d[i + 1], d[i + 2], d[i + 3]] = f([d[i], d[i + 1], d[i + 2], d[i + 3]]);
+    }
+    d
+}
+
+/// Calls `$work(at, count)` for `$len` values in steps of eight, the last step with what is left. A macro, so that
+/// `count` is the constant `LANES` in all steps but the last.
+macro_rules! in_lanes {
+    ($len:expr, |$at:ident, $count:ident| $work:expr) => {{
+        let len = $len;
+        let whole = len - len % LANES;
+        for $at in (0..whole).step_by(LANES) {
+            let $count = LANES;
+            $work
+        }
+        if whole < len {
+            let ($at, $count) = (whole, len - whole);
+            $work
+        }
+    }};
+}
+
+/// B' d B for some channels; value `spot` of channel c goes to `spot * stride.0 + c / 16 * stride.1 + c % 16`.
+#[inline(always)]
+pub fn input(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
+    in_lanes!(window[0].len(), |c, count| {
+        let mut d = [Lanes::ZERO; SPOTS];
+        for (d, pixel) in d.iter_mut().zip(window) {
+            *d = Lanes::load(pixel, c, count);
+        }
+        let d = both_ways(d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
+        let at = c / COLS * stride[1] + c % COLS;
+        for (i, d) in d.iter().enumerate() {
+            d.store(to, i * stride[0] + at, LANES);
+        }
+    });
+}
+
+/// A' m A plus bias, written or added.
+#[inline(always)]
+pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], write: Write) {
+    in_lanes!(place.columns, |k, count| {
+        let mut d = [Lanes::ZERO; SPOTS];
+        for (i, d) in d.iter_mut().enumerate() {
+            *d = Lanes::load(m, i * spot + k, LANES);
+        }
+        let d = both_ways(d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], Lanes::ZERO, Lanes::ZERO]);
+        let bias = if bias.is_empty() { Lanes::ZERO } else { Lanes::load(bias, k, count) };
+        for i in 0..place.size[0] {
+            for j in 0..place.size[1] {
+                let at = place.at + i * place.row + j * place.columns + k;
+                (d[4 * i + j] + bias).put(y, at, count, write);
+            }
+        }
+    });
+}
+
+/// G g G': nine values to sixteen.
+#[inline(always)]
+fn filter(g: [Lanes; 9]) -> Spots {
+    let mut d = [Lanes::ZERO; SPOTS];
+    for (i, g) in g.into_iter().enumerate() {
+        d[i / 3 * 4 + i % 3] = g;
+    }
+    both_ways(d, |g| [g[0], (g[0] + g[2] + g[1]) * 0.5, (g[0] + g[2] - g[1]) * 0.5, g[2]])
+}
+
+/// The filters of fprop, transformed and packed: `[panel of k, spot, c, 16]`.
+pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+    let (c, k) = (g.c, g.k);
+    let panels = k.div_ceil(COLS);
+    let mut packed = Tensor::empty(device, [panels, SPOTS, c * COLS], DType::F32);
+    packed.f32_mut().par_chunks_mut(SPOTS * c * COLS).enumerate().for_each(|(panel, to)| {
+        vectorized(|| {
+            // The values of eight channels before they are transposed: [spot, 16 filters, channel].
+            let mut turned = [0.0; SPOTS * COLS * LANES];
+            in_lanes!(c, |first, count| {
+                for j in 0..COLS.min(k - panel * COLS) {
+                    let values = &w[(panel * COLS + j) * 9 * c..][..9 * c];
+                    let mut taps = [Lanes::ZERO; 9];
+                    for (i, tap) in taps.iter_mut().enumerate() {
+                        *tap = Lanes::load(values, i * c + first, count);
+                    }
+                    let d = filter(taps);
+                    for (i, d) in d.iter().enumerate() {
+                        d.store(&mut turned, (i * COLS + j) * LANES, LANES);
+                    }
+                }
+                for spot in 0..SPOTS {
+                    let turned = &turned[spot * COLS * LANES..][..COLS * LANES];
+                    let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
+                    for (l, to) in to.chunks_exact_mut(COLS).enumerate() {
+                        for (j, to) in to.iter_mut().enumerate() {
+                            *to = turned[j * LANES + l];
+                        }
+                    }
+                }
+            });
+        });
+    });
+    packed
+}
+
+/// The filters of dgrad, rotated, transformed and packed: `[panel of c, spot, k, 16]`.
+pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
+    let (c, k) = (g.c, g.k);
+    let panels = c.div_ceil(COLS);
+    let mut packed = Tensor::empty(device, [panels, SPOTS, k * COLS], DType::F32);
+    packed.f32_mut().par_chunks_mut(SPOTS * k * COLS).enumerate().for_each(|(panel, to)| {
+        vectorized(|| {
+            for k_at in 0..k {
+                in_lanes!(COLS.min(c - panel * COLS), |first, count| {
+                    let mut taps = [Lanes::ZERO; 9];
+                    for (i, tap) in taps.iter_mut().enumerate() {
+                        let at = (k_at * 9 + 8 - i) * c + panel * COLS + first;
+                        *tap = Lanes::load(w, at, count);
+                    }
+                    let d = filter(taps);
+                    for (i, d) in d.iter().enumerate() {
+                        d.store(to, (i * k + k_at) * COLS + first, LANES);
+                    }
+                });
+            }
+        });
+    });
+    packed
+}
+
+/// A dy A' for all channels: four values to sixteen.
+#[inline(always)]
+pub fn gradient(dy: &[&[f32]; 4], spot: usize, to: &mut [f32]) {
+    in_lanes!(dy[0].len(), |k, count| {
+        let mut d = [Lanes::ZERO; SPOTS];
+        for (i, dy) in dy.iter().enumerate() {
+            d[i / 2 * 4 + i % 2] = Lanes::load(dy, k, count);
+        }
+        let d = both_ways(d, |y| [y[0], y[0] + y[1], y[0] - y[1], Lanes::ZERO - y[1]]);
+        for (i, d) in d.iter().enumerate() {
+            d.store(to, i * spot + k, LANES);
+        }
+    });
+}
+
+/// Where the sums of wgrad lie: `[part, group, spot, panel in the group, k, 16]`.
+pub struct Sums {
+    /// Parts of the tiles, to be added up.
+    pub parts: usize,
+    /// Groups of panels.
+    pub groups: usize,
+    /// Panels of a group.
+    pub group: usize,
+    /// Elements of a panel.
+    pub of_panel: usize,
+}
+
+/// G' u G of filter k, written or added, with u the sum of all parts.
+#[inline(always)]
+pub fn sums(from: &[f32], layout: &Sums, k: usize, dw: &mut [f32], write: Write) {
+    let Sums { parts, groups, group, of_panel } = *layout;
+    let of_task = SPOTS * group * of_panel;
+    let channels = dw.len() / 9;
+    in_lanes!(channels, |c, count| {
+        let (panel, lane) = (c / COLS, c % COLS);
+        let mut u = [Lanes::ZERO; SPOTS];
+        for part in 0..parts {
+            let task = &from[(part * groups + panel / group) * of_task..][..of_task];
+            for (i, u) in u.iter_mut().enumerate() {
+                let at = (i * group + panel % group) * of_panel + k * COLS + lane;
+                *u = *u + Lanes::load(task, at, LANES);
+            }
+        }
+        let g = both_ways(u, |u| {
+            let (sum, difference) = ((u[1] + u[2]) * 0.5, (u[1] - u[2]) * 0.5);
+            [u[0] + sum, difference, sum + u[3], Lanes::ZERO]
+        });
+        for i in 0..9 {
+            g[i / 3 * 4 + i % 3].put(dw, i * channels + c, count, write);
+        }
+    });
+}
