@@ -1,4 +1,4 @@
-//! The transforms of F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in [`super::winograd`].
+//! The transforms of F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in `winograd`.
 //!
 //! All functions here are to be called inside of [`vectorized`] and are inlined there. Their loops count: with
 //! iterators over the sixteen vectors the compiler keeps them in memory, and packing filters takes twice the time.
