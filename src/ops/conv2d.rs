@@ -9,8 +9,8 @@
 //! - dbias: db\[k\] = sum over n, i, j of dy\[n, i, j, k\]
 //!
 //! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU fprop and dgrad are one
-//! loop ([`gather`]), wgrad another ([`filter_gradient`]), and 3 x 3 filters at stride 1 take a third way that
-//! multiplies less ([`winograd`]). None unfolds the image in memory.
+//! loop (`gather`), wgrad another (`filter_gradient`), and 3 x 3 filters at stride 1 take a third way that
+//! multiplies less (`winograd`). None unfolds the image in memory.
 
 mod filter_gradient;
 mod gather;

@@ -86,7 +86,7 @@ impl Mul<f32> for Lanes {
 }
 
 /// Runs `work`, compiled for AVX2 and FMA when the machine has them. What `work` calls takes part only where it is
-/// inlined: mark helpers `#[inline(always)]`.
+/// inlined: mark helpers and the closure itself `#[inline(always)]`.
 #[inline(always)]
 pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]

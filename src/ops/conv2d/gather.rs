@@ -24,7 +24,7 @@ const DEPTH: usize = 384;
 /// Result pixels of a task when there are plenty: their source and result stay in a second-level cache.
 const PIXELS: usize = 16 * ROWS;
 /// Tasks to aim for when there are few pixels.
-const TASKS: usize = 16;
+const TASKS: usize = 12;
 /// Below so many channels the taps of a filter row are merged.
 pub const FEW_CHANNELS: usize = 16;
 
@@ -210,9 +210,14 @@ impl Gather<'_> {
                         to[columns..].fill(0.0);
                     }
                 } else {
-                    for (d, to) in to.chunks_exact_mut(COLS).enumerate() {
-                        for (j, to) in to.iter_mut().enumerate() {
-                            *to = if j < columns { from[d * depth + j * column] } else { 0.0 };
+                    // Sixteen steps of each filter at a time: whole cache lines, where filters a power of two
+                    // apart would push each other out.
+                    for (block, to) in to.chunks_mut(COLS * COLS).enumerate() {
+                        let steps = to.len() / COLS;
+                        to.fill(0.0);
+                        for j in 0..columns {
+                            let from = &from[j * column + block * COLS..][..steps];
+                            to.iter_mut().skip(j).step_by(COLS).zip(from).for_each(|(to, from)| *to = *from);
                         }
                     }
                 }

@@ -1,6 +1,8 @@
-//! The transforms of F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in [`super::winograd`].
+//! The transforms of F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in `winograd`.
 //!
-//! All functions here are to be called inside of [`vectorized`] and are inlined there.
+//! All functions here are to be called inside of [`vectorized`] and are inlined there. Their loops count: with
+//! iterators over the sixteen vectors the compiler keeps them in memory, and packing filters takes twice the time.
+#![allow(clippy::needless_range_loop)]
 
 use super::Geometry;
 use crate::device::Device;
@@ -60,13 +62,13 @@ macro_rules! in_lanes {
 pub fn input(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
     in_lanes!(window[0].len(), |c, count| {
         let mut d = [Lanes::ZERO; SPOTS];
-        for (d, pixel) in d.iter_mut().zip(window) {
-            *d = Lanes::load(pixel, c, count);
+        for i in 0..SPOTS {
+            d[i] = Lanes::load(window[i], c, count);
         }
         let d = both_ways(d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
         let at = c / COLS * stride[1] + c % COLS;
-        for (i, d) in d.iter().enumerate() {
-            d.store(to, i * stride[0] + at, LANES);
+        for i in 0..SPOTS {
+            d[i].store(to, i * stride[0] + at, LANES);
         }
     });
 }
@@ -76,8 +78,8 @@ pub fn input(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
 pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], write: Write) {
     in_lanes!(place.columns, |k, count| {
         let mut d = [Lanes::ZERO; SPOTS];
-        for (i, d) in d.iter_mut().enumerate() {
-            *d = Lanes::load(m, i * spot + k, LANES);
+        for i in 0..SPOTS {
+            d[i] = Lanes::load(m, i * spot + k, LANES);
         }
         let d = both_ways(d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], Lanes::ZERO, Lanes::ZERO]);
         let bias = if bias.is_empty() { Lanes::ZERO } else { Lanes::load(bias, k, count) };
@@ -94,8 +96,8 @@ pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32]
 #[inline(always)]
 fn filter(g: [Lanes; 9]) -> Spots {
     let mut d = [Lanes::ZERO; SPOTS];
-    for (i, g) in g.into_iter().enumerate() {
-        d[i / 3 * 4 + i % 3] = g;
+    for i in 0..9 {
+        d[i / 3 * 4 + i % 3] = g[i];
     }
     both_ways(d, |g| [g[0], (g[0] + g[2] + g[1]) * 0.5, (g[0] + g[2] - g[1]) * 0.5, g[2]])
 }
@@ -106,32 +108,35 @@ pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let panels = k.div_ceil(COLS);
     let mut packed = Tensor::empty(device, [panels, SPOTS, c * COLS], DType::F32);
     packed.f32_mut().par_chunks_mut(SPOTS * c * COLS).enumerate().for_each(|(panel, to)| {
-        vectorized(|| {
-            // The values of eight channels before they are transposed: [spot, 16 filters, channel].
-            let mut turned = [0.0; SPOTS * COLS * LANES];
-            in_lanes!(c, |first, count| {
-                for j in 0..COLS.min(k - panel * COLS) {
-                    let values = &w[(panel * COLS + j) * 9 * c..][..9 * c];
-                    let mut taps = [Lanes::ZERO; 9];
-                    for (i, tap) in taps.iter_mut().enumerate() {
-                        *tap = Lanes::load(values, i * c + first, count);
-                    }
-                    let d = filter(taps);
-                    for (i, d) in d.iter().enumerate() {
-                        d.store(&mut turned, (i * COLS + j) * LANES, LANES);
-                    }
-                }
-                for spot in 0..SPOTS {
-                    let turned = &turned[spot * COLS * LANES..][..COLS * LANES];
-                    let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
-                    for (l, to) in to.chunks_exact_mut(COLS).enumerate() {
-                        for (j, to) in to.iter_mut().enumerate() {
-                            *to = turned[j * LANES + l];
+        vectorized(
+            #[inline(always)]
+            || {
+                // The values of eight channels before they are transposed: [spot, 16 filters, channel].
+                let mut turned = [0.0; SPOTS * COLS * LANES];
+                in_lanes!(c, |first, count| {
+                    for j in 0..COLS.min(k - panel * COLS) {
+                        let values = &w[(panel * COLS + j) * 9 * c..][..9 * c];
+                        let mut taps = [Lanes::ZERO; 9];
+                        for i in 0..9 {
+                            taps[i] = Lanes::load(values, i * c + first, count);
+                        }
+                        let d = filter(taps);
+                        for i in 0..SPOTS {
+                            d[i].store(&mut turned, (i * COLS + j) * LANES, LANES);
                         }
                     }
-                }
-            });
-        });
+                    for spot in 0..SPOTS {
+                        let turned = &turned[spot * COLS * LANES..][..COLS * LANES];
+                        let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
+                        for (l, to) in to.chunks_exact_mut(COLS).enumerate() {
+                            for j in 0..COLS {
+                                to[j] = turned[j * LANES + l];
+                            }
+                        }
+                    }
+                });
+            },
+        );
     });
     packed
 }
@@ -142,21 +147,24 @@ pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let panels = c.div_ceil(COLS);
     let mut packed = Tensor::empty(device, [panels, SPOTS, k * COLS], DType::F32);
     packed.f32_mut().par_chunks_mut(SPOTS * k * COLS).enumerate().for_each(|(panel, to)| {
-        vectorized(|| {
-            for k_at in 0..k {
-                in_lanes!(COLS.min(c - panel * COLS), |first, count| {
-                    let mut taps = [Lanes::ZERO; 9];
-                    for (i, tap) in taps.iter_mut().enumerate() {
-                        let at = (k_at * 9 + 8 - i) * c + panel * COLS + first;
-                        *tap = Lanes::load(w, at, count);
-                    }
-                    let d = filter(taps);
-                    for (i, d) in d.iter().enumerate() {
-                        d.store(to, (i * k + k_at) * COLS + first, LANES);
-                    }
-                });
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for k_at in 0..k {
+                    in_lanes!(COLS.min(c - panel * COLS), |first, count| {
+                        let mut taps = [Lanes::ZERO; 9];
+                        for i in 0..9 {
+                            let at = (k_at * 9 + 8 - i) * c + panel * COLS + first;
+                            taps[i] = Lanes::load(w, at, count);
+                        }
+                        let d = filter(taps);
+                        for i in 0..SPOTS {
+                            d[i].store(to, (i * k + k_at) * COLS + first, LANES);
+                        }
+                    });
+                }
+            },
+        );
     });
     packed
 }
@@ -166,12 +174,12 @@ pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
 pub fn gradient(dy: &[&[f32]; 4], spot: usize, to: &mut [f32]) {
     in_lanes!(dy[0].len(), |k, count| {
         let mut d = [Lanes::ZERO; SPOTS];
-        for (i, dy) in dy.iter().enumerate() {
-            d[i / 2 * 4 + i % 2] = Lanes::load(dy, k, count);
+        for i in 0..4 {
+            d[i / 2 * 4 + i % 2] = Lanes::load(dy[i], k, count);
         }
         let d = both_ways(d, |y| [y[0], y[0] + y[1], y[0] - y[1], Lanes::ZERO - y[1]]);
-        for (i, d) in d.iter().enumerate() {
-            d.store(to, i * spot + k, LANES);
+        for i in 0..SPOTS {
+            d[i].store(to, i * spot + k, LANES);
         }
     });
 }
@@ -199,9 +207,9 @@ pub fn sums(from: &[f32], layout: &Sums, k: usize, dw: &mut [f32], write: Write)
         let mut u = [Lanes::ZERO; SPOTS];
         for part in 0..parts {
             let task = &from[(part * groups + panel / group) * of_task..][..of_task];
-            for (i, u) in u.iter_mut().enumerate() {
+            for i in 0..SPOTS {
                 let at = (i * group + panel % group) * of_panel + k * COLS + lane;
-                *u = *u + Lanes::load(task, at, LANES);
+                u[i] = u[i] + Lanes::load(task, at, LANES);
             }
         }
         let g = both_ways(u, |u| {

@@ -149,7 +149,10 @@ impl<'a> Plan<'a> {
         for (t, &at) in tiles.iter().enumerate() {
             let window = self.window(at, 0..self.channels);
             let v = &mut v[t * row_in..];
-            vectorized(|| transforms::input(&window, [count * row_in, COLS], v));
+            vectorized(
+                #[inline(always)]
+                || transforms::input(&window, [count * row_in, COLS], v),
+            );
         }
         let spots = v.chunks_exact(count * row_in).zip(m.chunks_exact_mut(count * row_out));
         for (spot, (v, m)) in spots.enumerate() {
@@ -166,7 +169,10 @@ impl<'a> Plan<'a> {
                 columns: self.columns,
             };
             let m = &m[t * row_out..];
-            vectorized(|| transforms::output(m, count * row_out, bias.unwrap_or(&[]), &place, y, write));
+            vectorized(
+                #[inline(always)]
+                || transforms::output(m, count * row_out, bias.unwrap_or(&[]), &place, y, write),
+            );
         }
     }
 
@@ -222,7 +228,10 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let layout = Sums { parts, groups, group, of_panel };
     let row = 9 * g.c;
     dw.par_chunks_mut(row).enumerate().with_min_len((8192 / row).max(1)).for_each(|(k, dw)| {
-        vectorized(|| transforms::sums(sums.f32(), &layout, k, dw, write));
+        vectorized(
+            #[inline(always)]
+            || transforms::sums(sums.f32(), &layout, k, dw, write),
+        );
     });
 }
 
@@ -251,10 +260,16 @@ impl Plan<'_> {
                 let at = [at / (down * across), at / across % down, at % across];
                 let window = self.window(at, channels.clone());
                 let v = &mut v[t * COLS..];
-                vectorized(|| transforms::input(&window, [panels * BLOCK * COLS, BLOCK * COLS], v));
+                vectorized(
+                    #[inline(always)]
+                    || transforms::input(&window, [panels * BLOCK * COLS, BLOCK * COLS], v),
+                );
                 let outputs = self.outputs(dy, &zeros, at);
                 let m = &mut m[t * row..];
-                vectorized(|| transforms::gradient(&outputs, BLOCK * row, m));
+                vectorized(
+                    #[inline(always)]
+                    || transforms::gradient(&outputs, BLOCK * row, m),
+                );
             }
             for spot in 0..SPOTS {
                 let m = &m[spot * BLOCK * row..(spot + 1) * BLOCK * row];
