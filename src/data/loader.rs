@@ -190,6 +190,6 @@ fn refuse_bad(bad: &[(usize, Error)], of: usize) -> Result<()> {
         n => format!(" (the first of {n} such images among {of})"),
     };
     Err(Error::Data(format!(
-        "{first}{others}; mend or remove it, or skip unreadable images (bad_images = \"skip\")"
+        "{first}{others}; mend or remove it, or skip unreadable images (data.bad_images=skip)"
     )))
 }
