@@ -89,6 +89,11 @@ fn peak() -> f64 {
 }
 
 fn main() {
+    // As the program does: on a thread of the pool.
+    rayon::scope(|_| run());
+}
+
+fn run() {
     let mut bench = Bench::new();
     if std::env::args().any(|a| a == "--ask") {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
