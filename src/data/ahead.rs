@@ -97,7 +97,7 @@ mod tests {
         for threads in [1, 2, 3, 7] {
             let maker = || {
                 |i: u64| {
-                    if i % 3 == 0 {
+                    if i.is_multiple_of(3) {
                         std::thread::yield_now();
                     }
                     (i < 50).then_some(i)

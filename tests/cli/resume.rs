@@ -132,7 +132,7 @@ fn a_loss_that_is_not_finite_stops_the_run() {
     for name in names(&out) {
         let file = bcreid::weights::read_tensors(&out.join("checkpoints").join(&name)).unwrap();
         for tensor in file.names() {
-            let finite = file.tensor(&tensor).unwrap().f32().unwrap().iter().all(|v| v.is_finite());
+            let finite = file.tensor(tensor).unwrap().f32().unwrap().iter().all(|v| v.is_finite());
             assert!(finite, "{name} holds a {tensor} that is not finite");
         }
     }

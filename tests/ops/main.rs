@@ -9,8 +9,6 @@ mod conv2d;
 mod dropout;
 mod global_avg_pool;
 mod golden;
-mod golden;
-mod gradient_check;
 mod gradient_check;
 mod l2_normalize;
 mod linear;

@@ -1,0 +1,254 @@
+//! The table of settings: six sections, each line with meaning, unit, default and source.
+
+pub use crate::data::{BadImages, Channels, PadMode};
+pub use crate::ops::batch_contrastive::Gradient;
+pub use crate::ops::sgd::Convention;
+use serde::{Deserialize, Serialize};
+
+/// One line of the table of settings.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// `section.key`.
+    pub key: String,
+    /// What it means.
+    pub text: String,
+    /// Its unit, or the choices.
+    pub unit: &'static str,
+    /// Where the default comes from.
+    pub source: &'static str,
+}
+
+/// Declares one section: the struct, its defaults and its lines of the table, from one list.
+macro_rules! section {
+    ($(#[$meta:meta])* $name:ident, $section:literal {
+        $($(#[doc = $text:literal])+ $key:ident: $type:ty = $default:expr, $unit:literal, $source:literal;)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[doc = $text])+ #[doc = concat!("\n\nUnit or choices: ", $unit, ". Source: ", $source, ".")] pub $key: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($key: $default,)* }
+            }
+        }
+
+        impl $name {
+            pub(super) fn entries() -> Vec<Entry> {
+                vec![$(Entry {
+                    key: concat!($section, ".", stringify!($key)).to_string(),
+                    text: [$($text),+].map(str::trim).join(" "),
+                    unit: $unit,
+                    source: $source,
+                },)*]
+            }
+        }
+    };
+}
+
+section! {
+    /// The network.
+    Model, "model" {
+        /// Which residual network; `slim` is one that trains in minutes on a CPU.
+        arch: Arch = Arch::Resnet50, "resnet50 | resnet18 | slim", "section 3.2";
+        /// Channels of the first stage; absent: the preset's (64, slim 16).
+        width: Option<usize> = None, "channels", "He et al. 2016";
+        /// Blocks in each of the four stages; absent: the preset's.
+        depths: Option<[usize; 4]> = None, "blocks", "He et al. 2016";
+        /// Where strides, the first pooling and the first bias are: torchvision's v1.5 or Caffe's v1.
+        wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
+        /// Stride of the last stage; 1 keeps a finer map in front of pool5.
+        last_stride: usize = 2, "1 | 2", "He et al. 2016";
+        /// Dropout ratio between pool5 and the classifier.
+        dropout: f32 = 0.9, "probability", "section 3.2";
+    }
+}
+
+section! {
+    /// What the network sees.
+    Input, "input" {
+        /// Height to which images are resized.
+        height: usize = 256, "pixels", "section 3.2";
+        /// Width to which images are resized.
+        width: usize = 128, "pixels", "section 3.2";
+        /// Order of the channels.
+        channels: Channels = Channels::Rgb, "rgb | bgr", "torchvision";
+        /// Multiplies a pixel of 0 to 255 before mean and std.
+        scale: f32 = 1.0 / 255.0, "1", "torchvision";
+        /// Subtracted from each channel, in the order of `channels`, after scaling.
+        mean: [f32; 3] = [0.485, 0.456, 0.406], "scaled pixel", "torchvision (ImageNet)";
+        /// Divides each channel after the mean.
+        std: [f32; 3] = [0.229, 0.224, 0.225], "scaled pixel", "torchvision (ImageNet)";
+    }
+}
+
+section! {
+    /// The batch-contrastive loss.
+    Loss, "loss" {
+        /// Weight of the batch-contrastive loss; 0 is the paper's baseline.
+        lambda: f32 = 1.0, "1", "section 3.2, equation (9)";
+        /// Iterations over which lambda grows from 0; use it where features collapse.
+        lambda_warmup: u64 = 0, "iterations", "ours (0 is the paper's)";
+        /// Margin of the hinge, a squared distance of unit vectors.
+        tau: f32 = 1.0, "squared distance, 0 to 2", "ours (the paper gives none)";
+        /// Equation (8), which holds partner samples constant, or the true derivative of (3).
+        gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
+        /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
+        center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
+    }
+}
+
+section! {
+    /// Stochastic gradient descent.
+    Solver, "solver" {
+        /// Training steps.
+        iterations: u64 = 50_000, "iterations", "section 3.2";
+        /// Images in a step.
+        batch: usize = 16, "images", "section 3.2";
+        /// Learning rate at the start.
+        rate: f32 = 0.01, "1", "section 3.2";
+        /// The iterations at which the rate is multiplied by `rate_factor`.
+        rate_drops: Vec<u64> = vec![20_000, 40_000], "iterations", "section 3.2 (every 20K)";
+        /// What a drop multiplies the rate by.
+        rate_factor: f32 = 0.1, "1", "section 3.2";
+        /// Iterations over which the rate grows linearly to its full value.
+        rate_warmup: u64 = 0, "iterations", "ours";
+        /// Multiplies the rate of the classifier, which starts from nothing.
+        head_rate: f32 = 1.0, "1", "ours";
+        /// Momentum.
+        momentum: f32 = 0.9, "1", "ours";
+        /// Weight decay (L2).
+        weight_decay: f32 = 5e-4, "1", "ours";
+        /// How momentum and rate combine; they differ when the rate drops.
+        convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
+        /// Batch normalisation by the batch's statistics, or by the running ones, kept as they are.
+        batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
+        /// Share of the batch's statistics that enters the running ones at each step.
+        batchnorm_momentum: f32 = 0.1, "1", "PyTorch";
+    }
+}
+
+section! {
+    /// Images and batches.
+    Data, "data" {
+        /// Mirror an image with probability one half.
+        flip: bool = true, "true | false", "ours";
+        /// Border added before cropping (see `crop`).
+        pad: usize = 10, "pixels", "ours";
+        /// Add the border and crop back to the input size at a random place.
+        crop: bool = false, "true | false", "ours";
+        /// What the border is filled with.
+        pad_mode: PadMode = PadMode::Zero, "zero | edge", "ours";
+        /// Images at random, or `batch / pk_images` identities with `pk_images` images each.
+        sampler: Sampler = Sampler::Random, "random | pk", "section 3.2";
+        /// Images of each identity in a batch of the pk sampler.
+        pk_images: usize = 4, "images", "Hermans et al. 2017";
+        /// Training images that cannot be read: refuse to start, or leave them out.
+        bad_images: BadImages = BadImages::Refuse, "refuse | skip", "ours";
+        /// Decoded images beyond this go to a memory-mapped temporary file.
+        cache_mib: usize = 2048, "MiB", "ours";
+        /// Threads that prepare batches ahead of the step.
+        workers: usize = 1, "threads", "ours";
+    }
+}
+
+section! {
+    /// The run itself.
+    Run, "run" {
+        /// Seed of every random number; two runs with one seed agree bit for bit.
+        seed: u64 = 0, "1", "ours";
+        /// Iterations between checkpoints.
+        checkpoint_every: u64 = 1000, "iterations", "ours";
+        /// Checkpoints kept; older ones are deleted.
+        checkpoints_kept: usize = 3, "files", "ours";
+        /// Iterations between read-backs of the losses (each one waits for the device).
+        log_every: u64 = 20, "iterations", "ours";
+    }
+}
+
+/// Declares an enum whose values are written in lower case.
+macro_rules! choice {
+    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident),* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$vmeta])* $variant),* }
+    };
+}
+
+choice! {
+    /// Presets of the network.
+    Arch {
+        /// Bottleneck blocks 3, 4, 6, 3, width 64.
+        Resnet50,
+        /// Basic blocks 2, 2, 2, 2, width 64.
+        Resnet18,
+        /// Bottleneck blocks 2, 2, 2, 2, width 16.
+        Slim
+    }
+}
+choice! {
+    /// Whose ResNet.
+    Wiring {
+        /// torchvision's v1.5: stride on the 3x3, pool1 padded.
+        Torchvision,
+        /// He's release for Caffe: stride on the 1x1, pool1 with ceil, conv1 with a bias.
+        Caffe
+    }
+}
+choice! {
+    /// Which statistics batch normalisation uses in training.
+    Normalization {
+        /// The batch's.
+        Batch,
+        /// The running ones, kept as they are.
+        Frozen
+    }
+}
+choice! {
+    /// How a batch is drawn.
+    Sampler {
+        /// Without replacement from all images.
+        Random,
+        /// Some images of some identities.
+        Pk
+    }
+}
+
+/// Learning rate of the class centers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "toml::Value", into = "toml::Value")]
+pub enum CenterRate {
+    /// That of the weights (algorithm 1 of the paper).
+    Tied,
+    /// A constant.
+    Fixed(f32),
+}
+
+impl TryFrom<toml::Value> for CenterRate {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> std::result::Result<Self, String> {
+        match value {
+            toml::Value::String(s) if s == "tied" => Ok(CenterRate::Tied),
+            toml::Value::Float(rate) => Ok(CenterRate::Fixed(rate as f32)),
+            toml::Value::Integer(rate) => Ok(CenterRate::Fixed(rate as f32)),
+            other => Err(format!("{other} is neither a number nor \"tied\"")),
+        }
+    }
+}
+
+impl From<CenterRate> for toml::Value {
+    fn from(rate: CenterRate) -> Self {
+        match rate {
+            CenterRate::Tied => toml::Value::String("tied".into()),
+            // Through the shortest decimal form, so that 0.1 is written as 0.1.
+            CenterRate::Fixed(rate) => {
+                toml::Value::Float(rate.to_string().parse().unwrap_or(f64::from(rate)))
+            }
+        }
+    }
+}
