@@ -1,7 +1,8 @@
 //! A whole training step and inference of ResNet-50, 16 x 256 x 128, f32: `cargo bench --bench resnet50`.
 //!
 //! `benches/resnet50_side_by_side.sh` runs it in turns with PyTorch. With `--ask` it answers each line of
-//! standard input (`train`, `infer`, `peak`) with seconds, or with mebibytes of peak memory.
+//! standard input with seconds (`train`, `infer`; `small`: a training step at width 16 on 64 x 64, where overheads
+//! decide), or with mebibytes of peak memory (`peak`).
 
 use bcreid::config::Config;
 use bcreid::data::Batch;
@@ -28,9 +29,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(config: Config) -> Self {
         let device = Device::cpu();
-        let config = Config::default();
         let (model, params) = Model::new(&config, CLASSES, &device);
         let shape = [config.solver.batch, config.input.height, config.input.width, 3];
         let stream = Philox::new(0, 0, 0, Purpose::Test);
@@ -94,25 +94,28 @@ fn main() {
 }
 
 fn run() {
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(Config::default());
+    let small = ["model.width=16", "input.height=64", "input.width=64"].map(String::from);
+    let mut small = Bench::new(Config::resolve(None, &small).expect("constant settings"));
     if std::env::args().any(|a| a == "--ask") {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             match line.trim() {
                 "train" => println!("{}", bench.train()),
                 "infer" => println!("{}", bench.infer()),
+                "small" => println!("{}", small.train()),
                 "peak" => println!("{}", peak()),
                 other => eprintln!("unknown question {other}"),
             }
         }
         return;
     }
-    for (name, times) in [("training step", 5), ("inference", 5)] {
-        let mut seconds: Vec<f64> = (0..=times)
-            .map(|_| if name == "inference" { bench.infer() } else { bench.train() })
-            .skip(1)
-            .collect();
+    let report = |name: &str, times: usize, pass: &mut dyn FnMut() -> f64| {
+        let mut seconds: Vec<f64> = (0..=times).map(|_| pass()).skip(1).collect();
         seconds.sort_by(f64::total_cmp);
         println!("{name}: median {:.3} s of {times}", seconds[seconds.len() / 2]);
-    }
+    };
+    report("training step", 5, &mut || bench.train());
+    report("inference", 5, &mut || bench.infer());
+    report("training step, width 16, 64 x 64", 50, &mut || small.train());
     println!("peak memory: {:.0} MiB", peak());
 }

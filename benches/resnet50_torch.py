@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-BATCH, HEIGHT, WIDTH, CLASSES = 16, 256, 128, 751
+BATCH, CLASSES = 16, 751
 
 
 def answer(threads):
@@ -25,36 +25,41 @@ def answer(threads):
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    net = resnet.ResNet("resnet50")
-    fc = torch.nn.Linear(net.features, CLASSES)
-    centers = torch.zeros(CLASSES, net.features)
-    sgd = torch.optim.SGD([*net.parameters(), *fc.parameters()], 1e-4, 0.9, weight_decay=5e-4)
-    pixels = torch.rand(BATCH, 3, HEIGHT, WIDTH) * 2 - 1
-    labels = torch.arange(BATCH) * 40
+    class Bench:
+        def __init__(self, width, height, columns):
+            self.net = resnet.ResNet("resnet50", width)
+            self.fc = torch.nn.Linear(self.net.features, CLASSES)
+            self.centers = torch.zeros(CLASSES, self.net.features)
+            parameters = [*self.net.parameters(), *self.fc.parameters()]
+            self.sgd = torch.optim.SGD(parameters, 1e-4, 0.9, weight_decay=5e-4)
+            self.pixels = torch.rand(BATCH, 3, height, columns) * 2 - 1
+            self.labels = torch.arange(BATCH) * 40
 
-    def train():
-        net.train()
-        pool5 = net(pixels)
-        x = F.normalize(pool5)
-        loss = F.cross_entropy(fc(F.dropout(pool5, 0.9)), labels)
-        (loss + resnet.batch_contrastive(x, labels, centers, 1.0)).backward()
-        with torch.no_grad():
-            resnet.center_step(centers, x.detach(), labels, 0.5)
-        sgd.step()
-        sgd.zero_grad()
-        return loss.item()
+        def train(self):
+            self.net.train()
+            pool5 = self.net(self.pixels)
+            x = F.normalize(pool5)
+            loss = F.cross_entropy(self.fc(F.dropout(pool5, 0.9)), self.labels)
+            (loss + resnet.batch_contrastive(x, self.labels, self.centers, 1.0)).backward()
+            with torch.no_grad():
+                resnet.center_step(self.centers, x.detach(), self.labels, 0.5)
+            self.sgd.step()
+            self.sgd.zero_grad()
+            return loss.item()
 
-    def infer():
-        net.eval()
-        with torch.no_grad():
-            return net(pixels)[0, 0].item()
+        def infer(self):
+            self.net.eval()
+            with torch.no_grad():
+                return self.net(self.pixels)[0, 0].item()
 
+    full, small = Bench(64, 256, 128), Bench(16, 64, 64)
+    passes = {"train": full.train, "infer": full.infer, "small": small.train}
     for line in sys.stdin:
         if line.strip() == "peak":
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
             continue
         start = time.perf_counter()
-        {"train": train, "infer": infer}[line.strip()]()
+        passes[line.strip()]()
         print(time.perf_counter() - start, flush=True)
 
 
@@ -74,12 +79,16 @@ def main():
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
     ours = start([sys.argv[1], "--ask"], threads)
     torch = start([sys.executable, __file__, "--answer", str(threads)], threads)
-    print(f"ResNet-50, {BATCH} x {HEIGHT} x {WIDTH}, f32, {threads} threads; ours beside PyTorch, {rounds} rounds")
-    for question in ("train", "infer"):
-        pairs = [(ask(ours, question), ask(torch, question)) for _ in range(rounds + 1)][1:]
+    print(f"ResNet-50, batch {BATCH}, f32, {threads} threads; ours beside PyTorch")
+    for question, name, times in (
+        ("train", "training step, 256 x 128", rounds),
+        ("infer", "inference, 256 x 128", rounds),
+        ("small", "training step, width 16, 64 x 64", 10 * rounds),
+    ):
+        pairs = [(ask(ours, question), ask(torch, question)) for _ in range(times + 1)][1:]
         ratio = statistics.median(a / b for a, b in pairs)
         a, b = (statistics.median(times) for times in zip(*pairs))
-        print(f"{question}: ratio {ratio:.3f} (ours {a:.3f} s, PyTorch {b:.3f} s)", flush=True)
+        print(f"{name}: median ratio {ratio:.3f} of {times} rounds (ours {a:.3f} s, PyTorch {b:.3f} s)", flush=True)
         if question == "train":
             a, b = ask(ours, "peak"), ask(torch, "peak")
             print(f"peak memory: ratio {a / b:.3f} (ours {a:.0f} MiB, PyTorch {b:.0f} MiB)", flush=True)

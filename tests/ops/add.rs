@@ -1,3 +1,4 @@
+use crate::golden;
 use crate::gradient_check::{Check, Input};
 use bcreid::device::Device;
 use bcreid::ops::{add::add, relu::relu};
@@ -48,4 +49,20 @@ fn different_shapes_are_refused() {
     let b = tape.leaf(Tensor::zeros(&device, [3, 2]));
     let error = add(&mut tape, a, b).unwrap_err().to_string();
     assert!(error.contains("add") && error.contains("[2, 3]") && error.contains("[3, 2]"), "{error}");
+}
+
+/// The join of a residual block against PyTorch.
+#[test]
+fn golden_values() {
+    let golden = golden::read("add");
+    let device = Device::cpu();
+    let mut params = Params::new(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+    let x = tape.leaf(Tensor::from_f32(&device, [2, 3, 5, 7], &golden["x"].values));
+    let r = relu(&mut tape, x.clone()).unwrap();
+    let y = add(&mut tape, r, x.clone()).unwrap();
+    golden::assert_close("y", y.value.f32(), &golden["y"].values, 1e-6);
+    let dy = Tensor::from_f32(&device, [2, 3, 5, 7], &golden["dy"].values);
+    let mut grads = tape.backward(vec![(y, dy)]).unwrap();
+    golden::assert_close("dx", grads.take(&x).unwrap().f32(), &golden["dx"].values, 1e-6);
 }
