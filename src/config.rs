@@ -52,8 +52,10 @@ impl Config {
     /// # Errors
     /// As [`Config::resolve`].
     pub fn resolve_text(text: &str, settings: &[String]) -> Result<Self> {
-        let mut table: toml::Table = toml::from_str(text)
-            .map_err(|e| Error::Config(format!("not TOML: {}", one_line(e.message()))))?;
+        let mut table: toml::Table = toml::from_str(text).map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            Error::Config(format!("line {line} is not TOML: {}", one_line(e.message())))
+        })?;
         for setting in settings {
             let (key, value) = setting.split_once('=').ok_or_else(|| {
                 Error::Config(format!("--set {setting}: write it as section.key=value, e.g. loss.lambda=0"))
@@ -82,18 +84,58 @@ impl Config {
         ImageInput { height, width, channels, scale, mean, std }
     }
 
+    /// The first setting in which `other` differs among those that decide a run's numbers, with both values.
+    /// How long a run goes on, how often it saves or logs and with how many threads it loads may change.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        const FREE: &[&str] = &[
+            "solver.iterations",
+            "run.checkpoint_every",
+            "run.checkpoints_kept",
+            "run.log_every",
+            "data.workers",
+            "data.cache_mib",
+        ];
+        let tables = [self.table(), other.table()];
+        let value = |table: &toml::Table, key: &str| -> String {
+            let (section, name) = key.split_once('.').expect("every key has a section");
+            table.get(section).and_then(|t| t.get(name)).map_or("absent".into(), |v| v.to_string())
+        };
+        Self::entries().into_iter().filter(|e| !FREE.contains(&e.key.as_str())).find_map(|entry| {
+            let [own, theirs] = [&tables[0], &tables[1]].map(|t| value(t, &entry.key));
+            (own != theirs).then(|| format!("{} is {own} here and {theirs} there", entry.key))
+        })
+    }
+
     /// Every setting as TOML.
     ///
     /// # Panics
     /// Never: every setting has a TOML form.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("every setting has a TOML form")
+        self.table().to_string()
+    }
+
+    /// Every setting as a TOML value, numbers in their shortest decimal form.
+    fn table(&self) -> toml::Table {
+        fn shorten(value: &mut toml::Value) {
+            match value {
+                toml::Value::Float(number) => {
+                    // Settings are f32; 0.1 widened to f64 would be written as 0.10000000149011612.
+                    *number = (*number as f32).to_string().parse().unwrap_or(*number);
+                }
+                toml::Value::Array(values) => values.iter_mut().for_each(shorten),
+                toml::Value::Table(table) => table.iter_mut().for_each(|(_, value)| shorten(value)),
+                _ => {}
+            }
+        }
+        let mut table = toml::Table::try_from(self).expect("every setting has a TOML form");
+        table.iter_mut().for_each(|(_, value)| shorten(value));
+        table
     }
 
     /// Every setting as TOML, each under a comment with its meaning, unit and the source of its default.
     /// Settings that are absent stand commented out.
     pub fn to_commented_toml(&self) -> String {
-        let plain = toml::Table::try_from(self).expect("every setting has a TOML form");
+        let plain = self.table();
         let mut text = String::new();
         let mut section = "";
         let entries = Self::entries();
@@ -172,7 +214,7 @@ impl Config {
             (s.iterations >= 1 && s.iterations <= i32::MAX as u64, "solver.iterations must be 1 to 2^31 - 1"),
             ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
             (s.rate.is_finite() && s.rate > 0.0, "solver.rate must be above 0"),
-            (s.rate_drops.is_sorted(), "solver.rate_drops must grow"),
+            (s.rate_drops.is_sorted_by(|a, b| a < b), "solver.rate_drops must grow"),
             (s.rate_factor > 0.0 && s.rate_factor <= 1.0, "solver.rate_factor must be above 0, at most 1"),
             (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
@@ -185,7 +227,7 @@ impl Config {
             (!d.crop || d.pad > 0, "data.crop needs data.pad above 0"),
             (d.pk_images >= 1, "data.pk_images must be at least 1"),
             (
-                d.sampler != Sampler::Pk || s.batch % d.pk_images == 0,
+                d.sampler != Sampler::Pk || s.batch.is_multiple_of(d.pk_images),
                 "solver.batch must be a multiple of data.pk_images with the pk sampler",
             ),
             ((1..=256).contains(&d.workers), "data.workers must be 1 to 256 threads"),
@@ -255,7 +297,9 @@ mod tests {
         assert_eq!((c.loss.lambda, c.model.arch, c.model.width), (0.0, Arch::Slim, Some(24)));
         assert_eq!(c.loss.center_rate, CenterRate::Tied);
         assert_eq!(Config::from_toml(&c.to_toml()).unwrap(), c);
-        assert_eq!(Config::from_toml(&Config::default().to_toml()).unwrap(), Config::default());
+        let text = Config::default().to_toml();
+        assert_eq!(Config::from_toml(&text).unwrap(), Config::default());
+        assert!(text.contains("rate = 0.01\n") && text.contains("mean = [0.485, 0.456, 0.406]"), "{text}");
         assert_eq!(Config::from_toml(&c.to_commented_toml()).unwrap(), c);
     }
 
@@ -284,13 +328,33 @@ mod tests {
             ("input.mean=[1, 2]", "input.mean"),
             ("solver.rate=nan", "solver.rate"),
             ("data.crop=true", "data.crop"),
+            ("data.pk_images=0", "data.pk_images"),
+            ("solver.rate_drops=[5, 5]", "solver.rate_drops"),
         ] {
             let mut settings = vec![wrong];
-            if wrong.starts_with("data.crop") {
-                settings.push("data.pad=0");
+            match key {
+                "data.crop" => settings.push("data.pad=0"),
+                "data.pk_images" => settings.push("data.sampler=pk"),
+                _ => {}
             }
             let error = set(&settings).unwrap_err().to_string();
             assert!(error.contains(key) && !error.contains('\n'), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn a_difference_names_the_setting_and_some_may_differ() {
+        let base = Config::default();
+        assert_eq!(base.difference(&set(&["run.log_every=7", "solver.iterations=9"]).unwrap()), None);
+        let other = set(&["loss.tau=0.3", "data.workers=2"]).unwrap();
+        let difference = base.difference(&other).unwrap();
+        assert!(difference.contains("loss.tau is 1.0 here"), "{difference}");
+        assert!(base.difference(&set(&["model.width=8"]).unwrap()).unwrap().contains("absent here and 8"));
+    }
+
+    #[test]
+    fn a_fault_in_the_file_names_its_line() {
+        let error = Config::from_toml("[loss]\nlambda = 1\ntau = = 3\n").unwrap_err().to_string();
+        assert!(error.contains("line 3"), "{error}");
     }
 }

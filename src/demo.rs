@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::histogram::histogram;
 use crate::eval::{self, Protocol, Report};
-use crate::train::run_folder::RunFolder;
+use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::{Features, write_atomically};
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The demo's recipe: it starts from random weights where the paper starts from ImageNet's, so a few
 /// settings differ; the file says which and why.
@@ -58,17 +58,23 @@ pub fn run(
     device: &Device,
     stop: &AtomicBool,
 ) -> Result<Option<Comparison>> {
-    RunFolder::require_vacant(out)?;
+    require_vacant(out, "or remove it")?;
+    if config.loss.lambda == 0.0 {
+        return Err(Error::Config("the demo compares loss.lambda with 0; give one above 0".into()));
+    }
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let data = out.join("data");
     let summary = set.write(&data, |_, _| ())?;
-    println!("data set: {} ({summary})", data.display());
+    eprintln!("data set: {} ({summary})", data.display());
     let dataset = Dataset::open(&data)?;
 
     let mut rows = vec![Row { name: "colour histogram".into(), report: colours_alone(&dataset)? }];
     for (name, label, lambda) in
         [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)]
     {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         let mut config = config.clone();
         config.loss.lambda = lambda;
         let trainer = Trainer::new(&config, &dataset, Start::Random, device, &|_, _| ())?;

@@ -30,14 +30,17 @@ impl Demo {
     pub fn run(self) -> Result<ExitCode> {
         let (device, which) = Device::choose(&self.device)?;
         let config = demo::config(&self.settings)?;
-        println!("{which}");
-        let stop = stop::on_interrupt()?;
+        super::say(which)?;
+        let stop = stop::on_interrupt("stopping after this part")?;
         let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop)?;
         let Some(table) = table else {
-            println!("stopped; {} keeps what was done", self.out.display());
+            super::say(format_args!(
+                "stopped; the demo always starts anew: remove {} or give another --out",
+                self.out.display()
+            ))?;
             return Ok(ExitCode::from(stop::INTERRUPTED));
         };
-        println!("{table}");
+        super::say(table)?;
         Ok(ExitCode::SUCCESS)
     }
 }

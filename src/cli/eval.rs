@@ -39,6 +39,7 @@ pub struct Eval {
 
 impl Eval {
     pub fn run(self) -> Result<ExitCode> {
+        self.json.as_deref().map_or(Ok(()), super::require_parent)?;
         let (query, gallery) = match (&self.run, &self.data, &self.query, &self.gallery) {
             (Some(run), Some(data), ..) => {
                 let dataset = Dataset::open(data)?;
@@ -63,7 +64,7 @@ impl Eval {
         if let Some(json) = &self.json {
             report.write_json(json)?;
         }
-        print!("{report}");
+        super::say(report)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -50,6 +50,7 @@ impl How {
 
 impl Extract {
     pub fn run(self) -> Result<ExitCode> {
+        super::require_parent(&self.out)?;
         let folder = Folder::open(&self.images)?;
         for note in &folder.notes {
             eprintln!("{note}");
@@ -59,7 +60,12 @@ impl Extract {
         let features = extractor.extract(&folder.samples, |done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();
         features.write(&self.out)?;
-        println!("{}: {} features of {} values", self.out.display(), features.len(), features.dim());
+        super::say(format_args!(
+            "{}: {} features of {} values",
+            self.out.display(),
+            features.len(),
+            features.dim()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -12,6 +12,8 @@ mod train;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Person re-identification with the batch-contrastive loss.
@@ -69,6 +71,23 @@ impl Command {
             Command::Config(config) => config.run(),
         }
     }
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+fn say(text: impl std::fmt::Display) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the folder of a file to be written is there, before the work whose result it will hold.
+fn require_parent(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Error::Data(format!("{}: its folder does not exist; make it first", file.display())))
 }
 
 /// A progress bar for work whose length is told by the first call of [`advance`].

@@ -43,8 +43,8 @@ impl Query {
             let distance = format!("{:.4}", hit.distance);
             table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, path]);
         }
-        println!("{table}");
-        println!("Euclidean distance of unit vectors: 0 is the same feature, 1.41 unrelated ones.");
+        super::say(table)?;
+        super::say("Euclidean distance of unit vectors: 0 is the same feature, 1.41 unrelated ones.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

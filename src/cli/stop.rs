@@ -1,25 +1,32 @@
-//! Ctrl-C: the first asks for a stop after the current step, the second ends the program at once.
+//! Ctrl-C and the termination signal: the first asks for a stop after the current step, the second ends the
+//! program at once. A hang-up is left alone, so that `nohup` works.
 
 use crate::{Error, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Exit status of a program ended by the interrupt signal.
 pub const INTERRUPTED: u8 = 130;
 
-/// Installs the handler and returns the flag it sets.
+/// Listens for signals and returns the flag that the first one sets. `promise` tells what happens then.
 ///
 /// # Errors
-/// If the system refuses the handler.
-pub fn on_interrupt() -> Result<Arc<AtomicBool>> {
+/// If the system refuses.
+pub fn on_interrupt(promise: &'static str) -> Result<Arc<AtomicBool>> {
+    let refused = |e| Error::Device(format!("cannot listen for Ctrl-C: {e}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
+    let listen = move || {
+        for _ in signals.forever() {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+            eprintln!("\n{promise}; once more ends at once");
         }
-        eprintln!("\nfinishing this step and saving; once more ends at once without saving");
-    })
-    .map_err(|e| Error::Device(format!("cannot listen for Ctrl-C: {e}")))?;
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
     Ok(stop)
 }

@@ -73,7 +73,7 @@ impl Synth {
         let bar = super::bar("drawing");
         let summary = self.size.set().write(&self.out, |done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();
-        println!("{}: {summary}", self.out.display());
+        super::say(format_args!("{}: {summary}", self.out.display()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

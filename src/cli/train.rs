@@ -5,7 +5,7 @@ use crate::Result;
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::device::Device;
-use crate::train::run_folder::RunFolder;
+use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use clap::Args;
 use std::path::PathBuf;
@@ -56,27 +56,31 @@ impl Train {
             let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
             (run, config, trainer)
         } else {
-            RunFolder::require_vacant(&self.out)?;
+            require_vacant(&self.out, "or --resume to continue it")?;
             let config = Config::resolve(self.config.as_deref(), &self.settings)?;
             let start = self.weights.as_deref().map_or(Start::Random, Start::Weights);
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };
         bar.finish_and_clear();
-        let stop = stop::on_interrupt()?;
+        let stop = stop::on_interrupt("finishing this step and saving")?;
         match trainer.run(&run, &stop, "train")? {
             Outcome::Finished(weights) => {
-                println!("trained {} iterations: {}", config.solver.iterations, weights.display());
+                super::say(format_args!(
+                    "trained {} iterations: {}",
+                    config.solver.iterations,
+                    weights.display()
+                ))?;
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {
-                println!(
+                super::say(format_args!(
                     "stopped after {step} of {} iterations, all saved; go on with: bcreid train --data {} --out {} \
                      --resume",
                     config.solver.iterations,
                     self.data.display(),
                     self.out.display()
-                );
+                ))?;
                 Ok(ExitCode::from(stop::INTERRUPTED))
             }
         }

@@ -8,6 +8,7 @@ use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::tensor::{Params, Tape, Tensor};
+use crate::train::checkpoint::{self, settings_of};
 use crate::weights::{self, Features};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -32,13 +33,12 @@ impl Extractor {
     pub fn load(weights: &Path, device: &Device) -> Result<Self> {
         let path = weight_file(weights)?;
         let file = weights::read_tensors(&path)?;
-        let Some(config) = file.metadata().get("config") else {
+        let Some(config) = settings_of(&file)? else {
             return Err(file.fault(
                 "its metadata has no config, so wiring and input convention are unknown; give weights that \
                  bcreid train wrote",
             ));
         };
-        let config = Config::from_toml(config).map_err(|e| file.fault(e.to_string()))?;
         let (model, mut params) = Model::new(&config, 0, device);
         weights::load_into(&mut params, &file, |_| false)?;
         Ok(Extractor { model, params, config, device: device.clone(), batch: 32, flip: false })
@@ -125,7 +125,7 @@ fn weight_file(path: &Path) -> Result<PathBuf> {
     if result.is_file() {
         return Ok(result);
     }
-    let newest = crate::train::checkpoint::newest(&path.join("checkpoints")).ok().flatten();
+    let newest = checkpoint::newest(&path.join("checkpoints")).ok().flatten();
     newest.ok_or_else(|| {
         Error::Run(format!(
             "{}: no weights and no checkpoint in this run folder yet; train it first",

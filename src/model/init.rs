@@ -2,6 +2,7 @@
 
 use crate::tensor::philox::{Philox, Purpose};
 use crate::tensor::{Param, Params};
+use rayon::prelude::*;
 
 /// Deviation of the classifier's initial weights: small, so that all classes start nearly equal.
 const CLASSIFIER_STD: f32 = 0.001;
@@ -13,7 +14,7 @@ pub fn initialise(params: &mut Params, seed: u64) {
         match kind(param) {
             Kind::Normal(std) => {
                 let values = param.value.f32_mut();
-                values.iter_mut().enumerate().for_each(|(i, v)| *v = std * stream.normal(i as u32));
+                values.par_iter_mut().enumerate().for_each(|(i, v)| *v = std * stream.normal(i as u32));
             }
             Kind::Constant(value) => param.value.f32_mut().fill(value),
         }

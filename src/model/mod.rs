@@ -23,15 +23,18 @@ pub struct Model {
 }
 
 impl Model {
-    /// The network `config` describes, for `classes` identities (0: features only), with its parameters at
-    /// their initial values: convolutions by He et al. 2015 (normal, fan-out), batch-norm scales 1, the
-    /// classifier normal with deviation 0.001, all else 0.
+    /// The network `config` describes, for `classes` identities, with its parameters at their initial values:
+    /// convolutions by He et al. 2015 (normal, fan-out), batch-norm scales 1, the classifier normal with
+    /// deviation 0.001, all else 0. Without classes it only describes images, and its parameters wait at 0 for
+    /// trained ones.
     pub fn new(config: &Config, classes: usize, device: &Device) -> (Self, Params) {
         let mut params = Params::new(device);
         let backbone = ResNet::new(&Spec::of(&config.model), &mut params);
         let head = (classes > 0)
             .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut params));
-        init::initialise(&mut params, config.run.seed);
+        if head.is_some() {
+            init::initialise(&mut params, config.run.seed);
+        }
         (Model { backbone, head }, params)
     }
 }

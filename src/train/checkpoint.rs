@@ -6,7 +6,7 @@
 //! step *are* the random state.
 
 use crate::config::Config;
-use crate::data::{Classes, Dataset};
+use crate::data::{Classes, Loader};
 use crate::model::head::CENTERS;
 use crate::tensor::Params;
 use crate::weights::{self, TensorFile, TensorOut};
@@ -22,25 +22,17 @@ const MOMENTUM: &str = "momentum/";
 pub struct Identity {
     config: Config,
     classes: Vec<i64>,
-    images: usize,
-    /// CRC-32 of all training file names and identities, in order.
-    data_crc32: u32,
+    /// CRC-32 of all training images as the network sees them, with their identities.
+    images_crc32: u32,
 }
 
 impl Identity {
-    /// Of a run with these settings on this data.
-    pub fn new(config: &Config, dataset: &Dataset, classes: &Classes) -> Self {
-        let mut crc = crc32fast::Hasher::new();
-        for sample in &dataset.train {
-            let name = sample.path.file_name().unwrap_or_default();
-            crc.update(name.as_encoded_bytes());
-            crc.update(&sample.pid.to_le_bytes());
-        }
+    /// Of a run with these settings on the images of `loader`.
+    pub fn new(config: &Config, classes: &Classes, loader: &Loader) -> Self {
         Identity {
             config: config.clone(),
             classes: classes.pids().to_vec(),
-            images: dataset.train.len(),
-            data_crc32: crc.finalize(),
+            images_crc32: loader.fingerprint(),
         }
     }
 
@@ -52,12 +44,11 @@ impl Identity {
             entry("config", self.config.to_toml()),
             entry("classes", serde_json::json!(self.classes).to_string()),
             entry("seed", self.config.run.seed.to_string()),
-            entry("train_images", self.images.to_string()),
-            entry("train_crc32", format!("{:08x}", self.data_crc32)),
+            entry("images_crc32", format!("{:08x}", self.images_crc32)),
         ])
     }
 
-    /// Checks that a checkpoint was made from the same data.
+    /// Checks that a checkpoint was made from the same data with the same settings.
     fn check(&self, file: &TensorFile) -> Result<()> {
         for (key, own) in self.metadata() {
             let theirs = file.metadata().get(&key);
@@ -71,7 +62,12 @@ impl Identity {
                 )));
             }
         }
-        Ok(())
+        match settings_of(file)?.and_then(|theirs| self.config.difference(&theirs)) {
+            Some(difference) => Err(file.fault(format!(
+                "was made with other settings: {difference}; put the run's config.toml back as it was"
+            ))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -89,7 +85,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Saves the state after `done` steps, then deletes the oldest beyond the number kept.
+    /// Saves the state after `done` steps.
     ///
     /// # Errors
     /// A weight that is not finite (nothing is written, so the last checkpoint stays the last good one); what
@@ -105,13 +101,16 @@ impl Checkpoint {
         metadata.insert("step".into(), done.to_string());
         metadata.insert("epoch".into(), (done / self.steps_per_epoch).to_string());
         metadata.insert("batch_of_epoch".into(), (done % self.steps_per_epoch).to_string());
-        weights::write_tensors(&self.folder.join(file_name(done)), &tensors, &metadata)?;
+        weights::write_tensors(&self.folder.join(file_name(done)), &tensors, &metadata)
+    }
 
+    /// Deletes the oldest checkpoints beyond the number kept.
+    ///
+    /// # Errors
+    /// What the file system says; nothing is lost.
+    pub fn prune(&self) -> Result<()> {
         let all = list(&self.folder)?;
-        for (_, old) in all.iter().rev().skip(self.kept) {
-            fs::remove_file(old).map_err(Error::io(old))?;
-        }
-        Ok(())
+        all.iter().rev().skip(self.kept).try_for_each(|(_, old)| fs::remove_file(old).map_err(Error::io(old)))
     }
 
     /// Writes the result of the run: weights, running statistics and centers, no momentum.
@@ -147,30 +146,47 @@ impl Checkpoint {
     }
 }
 
-/// Restores the newest checkpoint in `folder`; returns how many steps it has done, 0 if there is none yet (a
-/// run stopped before its first checkpoint starts anew).
+/// How many steps the newest checkpoint in `folder` has done; 0 if there is none.
 ///
 /// # Errors
-/// A checkpoint of other data or another model, or one that cannot be read.
-pub fn resume(folder: &Path, identity: &Identity, params: &mut Params) -> Result<u64> {
-    let Some((done, path)) = list(folder)?.pop() else { return Ok(0) };
-    let file = weights::read_tensors(&path)?;
+/// What the file system says.
+pub fn steps_done(folder: &Path) -> Result<u64> {
+    Ok(list(folder)?.pop().map_or(0, |(done, _)| done))
+}
+
+/// Restores the newest checkpoint in `folder`, if there is one: a run stopped before its first one starts
+/// anew.
+///
+/// # Errors
+/// A checkpoint of other data, settings or another model, or one that cannot be read.
+pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Result<()> {
+    let Some((done, path)) = list(folder)?.pop() else { return Ok(()) };
+    let damaged = |e: Error| Error::Run(format!("{e}; delete it to go on from the one before"));
+    let file = weights::read_tensors(&path).map_err(damaged)?;
     identity.check(&file)?;
     if file.metadata().get("step") != Some(&done.to_string()) {
-        return Err(file.fault(
-            "its metadata names another step than its file name; delete it to go on from the one before",
-        ));
+        return Err(damaged(file.fault("its metadata names another step than its file name")));
     }
-    weights::load_into(params, &file, |_| false)?;
+    weights::load_into(params, &file, |_| false).map_err(damaged)?;
     for param in params.params_mut() {
         let name = format!("{MOMENTUM}{}", param.name);
-        let view = file.tensor(&name)?;
+        let view = file.tensor(&name).map_err(damaged)?;
         if view.shape() != param.momentum.shape().dims() {
-            return Err(file.fault(format!("{name} is {:?}, not {}", view.shape(), param.momentum.shape())));
+            let detail = format!("{name} is {:?}, not {}", view.shape(), param.momentum.shape());
+            return Err(damaged(file.fault(detail)));
         }
-        param.momentum.copy_from_host_f32(&view.f32()?);
+        param.momentum.copy_from_host_f32(&view.f32().map_err(damaged)?);
     }
-    Ok(done)
+    Ok(())
+}
+
+/// The settings a weight file was made with, if it says.
+///
+/// # Errors
+/// If they do not read, with the file's name.
+pub fn settings_of(file: &TensorFile) -> Result<Option<Config>> {
+    let Some(text) = file.metadata().get("config") else { return Ok(None) };
+    Config::from_toml(text).map(Some).map_err(|e| file.fault(e.to_string()))
 }
 
 /// Starts from the weights in `path`: everything but the classifier and the centers must be there.
@@ -179,8 +195,7 @@ pub fn resume(folder: &Path, identity: &Identity, params: &mut Params) -> Result
 /// Missing tensors, other shapes, another wiring or input convention than the settings'.
 pub fn load_pretrained(path: &Path, config: &Config, params: &mut Params) -> Result<()> {
     let file = weights::read_tensors(path)?;
-    if let Some(theirs) = file.metadata().get("config") {
-        let theirs = Config::from_toml(theirs)?;
+    if let Some(theirs) = settings_of(&file)? {
         if theirs.model.wiring != config.model.wiring || theirs.model.last_stride != config.model.last_stride
         {
             return Err(file.fault(format!(

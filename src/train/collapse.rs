@@ -5,9 +5,9 @@
 //! (8) is zero because x_i - x_min is, and nothing pushes apart again. Losses look calm while it happens.
 
 /// Mean distance between different persons below which features count as collapsed, as a share of
-/// sqrt(tau): healthy runs stay above a third of it.
+/// sqrt(tau). On Omniglot at tau 1 healthy runs never averaged below 0.6.
 const COLLAPSED: f64 = 0.1;
-/// Read-back steps in a row before the watcher speaks.
+/// Steps in a row before the watcher speaks.
 const PATIENCE: u64 = 100;
 
 /// Speaks once.

@@ -120,6 +120,15 @@ impl Log {
             .map_err(Error::io(&self.path))
     }
 
+    /// Brings all lines to the disk, so that no checkpoint is newer than its metrics.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        self.file.get_ref().sync_data().map_err(Error::io(&self.path))
+    }
+
     /// Hands all lines to the operating system.
     ///
     /// # Errors

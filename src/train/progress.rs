@@ -35,6 +35,11 @@ impl Progress {
         Progress { bar, terminal, batch, total, first, started: now, last_line: now }
     }
 
+    /// Moves the bar: `done` steps have been issued.
+    pub fn advance(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
     /// Shows the newest step that has been read back.
     pub fn show(&mut self, line: &Line) {
         let done = line.step + 1;
@@ -51,7 +56,6 @@ impl Progress {
             pace * self.batch as f64,
             clock(left),
         );
-        self.bar.set_position(done);
         if self.terminal {
             self.bar.set_message(message);
         } else if self.last_line.elapsed() >= LINE_EVERY || done == self.total {

@@ -5,11 +5,12 @@
 //! RUN/metrics.jsonl        one line a step
 //! RUN/checkpoints/         step_000001000.safetensors, ...
 //! RUN/weights.safetensors  the result: weights, running statistics and centers
+//! RUN/skipped.txt          images left out, and why (only if there are any)
 //! RUN/lock                 held while a process trains here
 //! ```
 
 use crate::config::Config;
-use crate::weights::write_atomically;
+use crate::weights::{remove_leftovers, write_atomically};
 use crate::{Error, Result};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -27,31 +28,12 @@ impl RunFolder {
     /// # Errors
     /// If it exists and is not empty: a run is never overwritten.
     pub fn create(path: &Path, config: &Config) -> Result<Self> {
-        Self::require_vacant(path)?;
+        require_vacant(path, "or --resume to continue it")?;
         fs::create_dir_all(path.join("checkpoints")).map_err(Error::io(path))?;
         let folder = Self::lock(path)?;
         let toml = config.to_toml();
         write_atomically(&folder.config(), |w| w.write_all(toml.as_bytes()))?;
         Ok(folder)
-    }
-
-    /// Checks that a new run may be made at `path`, before any work is done for it.
-    ///
-    /// # Errors
-    /// If it exists and is not empty.
-    pub fn require_vacant(path: &Path) -> Result<()> {
-        let occupied = match fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => false,
-            Err(e) => return Err(Error::io(path)(e)),
-        };
-        if occupied {
-            return Err(Error::Run(format!(
-                "{}: the run folder exists; give another --out, or --resume to continue it",
-                path.display()
-            )));
-        }
-        Ok(())
     }
 
     /// Opens the folder of a run to continue it, with its settings.
@@ -60,7 +42,11 @@ impl RunFolder {
     /// If it is no run folder, or another process trains in it.
     pub fn open(path: &Path) -> Result<(Self, Config)> {
         let config = read_config(path)?;
-        Ok((Self::lock(path)?, config))
+        let folder = Self::lock(path)?;
+        // A process killed while it wrote has left its temporary file; the lock says that nobody writes now.
+        remove_leftovers(folder.path())?;
+        remove_leftovers(&folder.checkpoints())?;
+        Ok((folder, config))
     }
 
     fn lock(path: &Path) -> Result<Self> {
@@ -100,6 +86,40 @@ impl RunFolder {
     pub fn weights(&self) -> PathBuf {
         self.path.join("weights.safetensors")
     }
+
+    /// The images that were left out, and why.
+    pub fn skipped(&self) -> PathBuf {
+        self.path.join("skipped.txt")
+    }
+}
+
+/// Checks that a folder may be made at `path`, before any work is done for it: it must not exist, or hold
+/// nothing but what a run leaves that was stopped before it began. `otherwise` is a second way out.
+///
+/// # Errors
+/// If there is something in it.
+pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io(path)(e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io(path))?;
+        let empty = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+        let vacant = match entry.file_name().to_str() {
+            Some("lock") => true,
+            Some("checkpoints") => empty(),
+            _ => false,
+        };
+        if !vacant {
+            return Err(Error::Run(format!(
+                "{}: the folder exists and is not empty; give another --out, {otherwise}",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The settings of the run in `path`.

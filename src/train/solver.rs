@@ -12,6 +12,7 @@ use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions
 use crate::device::Device;
 use crate::model::Model;
 use crate::tensor::{Params, StepValues};
+use crate::weights::write_atomically;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,8 @@ pub struct Trainer {
     loader: Loader,
     identity: Identity,
     first: u64,
+    /// Images that were left out, and why.
+    skipped: Vec<String>,
 }
 
 impl Trainer {
@@ -63,18 +66,27 @@ impl Trainer {
     ) -> Result<Self> {
         let classes = Classes::new(&dataset.train)?;
         let (model, mut params) = Model::new(config, classes.len(), device);
-        let identity = Identity::new(config, dataset, &classes);
         let first = match start {
             Start::Random => 0,
             Start::Weights(file) => {
                 checkpoint::load_pretrained(file, config, &mut params)?;
                 0
             }
-            Start::Resume(run) => checkpoint::resume(&run.checkpoints(), &identity, &mut params)?,
+            Start::Resume(run) => checkpoint::steps_done(&run.checkpoints())?,
         };
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
-        Ok(Trainer { config: config.clone(), device: device.clone(), model, params, loader, identity, first })
+        let identity = Identity::new(config, &classes, &loader);
+        if let Start::Resume(run) = start {
+            checkpoint::restore(&run.checkpoints(), &identity, &mut params)?;
+        }
+        let skipped = loader
+            .skipped()
+            .iter()
+            .map(|(image, why)| format!("{}: {why}", dataset.train[*image].path.display()))
+            .collect();
+        let config = config.clone();
+        Ok(Trainer { config, device: device.clone(), model, params, loader, identity, first, skipped })
     }
 
     /// Trains until all iterations are done or `stop` is set, writing into `run`. `label` names the run on
@@ -83,7 +95,7 @@ impl Trainer {
     /// # Errors
     /// A loss that is not finite, a disk that is full; the last good checkpoint survives and is named.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, label: &str) -> Result<Outcome> {
-        let Trainer { config, device, model, mut params, mut loader, identity, first } = self;
+        let Trainer { config, device, model, mut params, mut loader, identity, first, skipped } = self;
         let mut values = StepValues::new(&device, config.run.seed);
         let mut recorder = Recorder {
             pending: Vec::new(),
@@ -97,8 +109,17 @@ impl Trainer {
             identity,
             steps_per_epoch: loader.steps_per_epoch(),
         };
-        if !loader.skipped().is_empty() {
-            recorder.progress.say(&format!("left out {} images that cannot be read", loader.skipped().len()));
+        if let Some(example) = skipped.first() {
+            let (list, count) = (run.skipped(), skipped.len());
+            write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
+            recorder
+                .progress
+                .say(&format!("{count} images left out (see {}): {example} ...", list.display()));
+        }
+        if first == 0 {
+            // Where the run starts from belongs to it: resumed before its first checkpoint, it must not go on
+            // from other weights.
+            checkpoint.save(0, &params)?;
         }
 
         for number in first..config.solver.iterations {
@@ -112,11 +133,16 @@ impl Trainer {
             let last = done == config.solver.iterations;
             let stopping = stop.load(Ordering::Relaxed);
             let save = last || stopping || done % config.run.checkpoint_every == 0;
+            recorder.progress.advance(done);
             if save || done % config.run.log_every == 0 {
                 recorder.read_back().map_err(|e| checkpoint.name_last_good(e))?;
             }
             if save {
-                checkpoint.save(done, &params).map_err(|e| checkpoint.name_last_good(e))?;
+                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params));
+                saved.map_err(|e| checkpoint.name_last_good(e))?;
+                if let Err(error) = checkpoint.prune() {
+                    recorder.progress.say(&format!("an old checkpoint stays: {error}"));
+                }
             }
             if stopping && !last {
                 recorder.progress.finish();
@@ -124,7 +150,8 @@ impl Trainer {
             }
         }
         recorder.progress.finish();
-        checkpoint.write_weights(&run.weights(), &params)?;
+        let written = checkpoint.write_weights(&run.weights(), &params);
+        written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }
 }
@@ -173,7 +200,9 @@ impl Recorder {
                 self.log.flush()?;
                 return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
             }
-            if let Some(warning) = self.watch.see(number, line.inter) {
+            if line.lambda > 0.0
+                && let Some(warning) = self.watch.see(number, line.inter)
+            {
                 self.progress.say(&warning);
             }
             newest = Some(line);

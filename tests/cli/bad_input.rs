@@ -138,8 +138,11 @@ fn evaluation_says_why_no_query_counts() {
 
 #[test]
 fn devices_that_are_not_there() {
-    let error = fail(bcreid().args(["demo", "--device", "cuda"]));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let demo = |device: &str| fail(bcreid().args(["demo", "--device", device, "--out"]).arg(&out));
+    let error = demo("cuda");
     assert!(error.contains("cuda") && error.contains("--device cpu"), "{error}");
-    assert!(fail(bcreid().args(["demo", "--device", "tpu"])).contains("tpu"));
-    assert!(!Path::new("demo").exists());
+    assert!(demo("tpu").contains("tpu"));
+    assert!(!out.exists());
 }

@@ -9,7 +9,6 @@ use bcreid::ops::batch_contrastive::Term;
 use bcreid::tensor::philox::{Philox, Purpose};
 use bcreid::tensor::{StepValues, Tensor};
 use bcreid::train::step::step;
-use safetensors::SafeTensors;
 
 const SEED: u64 = 11;
 const STEPS: u64 = 20;
@@ -21,10 +20,19 @@ const BLOCK: usize = 16;
 
 fn golden(name: &str) -> Vec<f32> {
     let path = format!("{}/tests/golden/train.safetensors", env!("CARGO_MANIFEST_DIR"));
-    let bytes = std::fs::read(path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let data = file.tensor(name).unwrap().data().to_vec();
-    data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    let file = bcreid::weights::read_tensors(path.as_ref()).unwrap();
+    file.tensor(name).unwrap().f32().unwrap().into_owned()
+}
+
+/// |ours - golden| <= share * |golden|, in Euclidean length over the values that the golden file has.
+#[track_caller]
+fn assert_alike(what: &str, ours: impl Iterator<Item = f32>, golden: &[f32], share: f64) {
+    let (mut apart, mut length) = (0.0, 0.0);
+    for (a, &b) in ours.zip(golden) {
+        apart += (f64::from(a) - f64::from(b)).powi(2);
+        length += f64::from(b).powi(2);
+    }
+    assert!(apart.sqrt() <= share * length.sqrt(), "{what}: off by {:.1e}", (apart / length).sqrt());
 }
 
 fn config() -> Config {
@@ -65,6 +73,7 @@ fn losses_equal_pytorchs(name: &str, config: &Config, rate: f32, lambda: f32) {
     let device = Device::cpu();
     let (model, mut params) = Model::new(config, CLASSES, &device);
     let mut values = StepValues::new(&device, SEED);
+    let start: Vec<Vec<f32>> = params.params().iter().map(|p| p.value.to_host_f32()).collect();
     let (softmax, contrastive) = (golden(&format!("{name}.softmax")), golden(&format!("{name}.contrastive")));
     for number in 0..STEPS {
         values.set(number, rate, lambda, 0.5);
@@ -83,6 +92,15 @@ fn losses_equal_pytorchs(name: &str, config: &Config, rate: f32, lambda: f32) {
                 "{name}, step {number}, {what}: {ours}, PyTorch {golden} ({relative:.1e})"
             );
         }
+    }
+    for (param, start) in params.params().iter().zip(&start) {
+        let moved = param.value.f32().iter().zip(start).map(|(now, start)| now - start);
+        let what = format!("{name}.moved.{}", param.name);
+        assert_alike(&what, moved, &golden(&what), 5e-3);
+    }
+    for buffer in params.buffers() {
+        let what = format!("{name}.state.{}", buffer.name);
+        assert_alike(&what, buffer.value.f32().iter().copied(), &golden(&what), 1e-4);
     }
 }
 
