@@ -176,7 +176,7 @@ impl ResNet {
             bias: caffe,
         };
         let stem = ConvBn::new(&stem, params);
-        let pool1 = MaxPool { kernel: 3, stride: 2, pad: usize::from(!caffe), ceil: caffe };
+        let pool1 = if caffe { MaxPool::CAFFE } else { MaxPool::TORCHVISION };
         let mut blocks = Vec::new();
         let mut channels = spec.width;
         for (stage, &depth) in spec.depths.iter().enumerate() {

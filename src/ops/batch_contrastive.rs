@@ -99,14 +99,14 @@ pub fn batch_contrastive(
     tau: f32,
 ) -> Result<BatchContrastive> {
     let [m, d] = check::matrix(OP, "x", &x.value)?;
-    let [n, width] = check::matrix(OP, "centers", centers)?;
+    let [_, width] = check::matrix(OP, "centers", centers)?;
     if width != d {
         return Err(Error::shape(
             OP,
             format!("x {} and centers {} differ in width", x.shape(), centers.shape()),
         ));
     }
-    check::labels(OP, labels, m, n)?;
+    check::labels(OP, labels, m)?;
     if !(0.0..f32::INFINITY).contains(&tau) {
         return Err(Error::shape(OP, format!("tau {tau} is not a finite number of at least 0")));
     }
@@ -114,14 +114,21 @@ pub fn batch_contrastive(
     let mut hardest = Tensor::empty(&device, [m], DType::I32);
     let mut terms = Tensor::empty(&device, [Term::COUNT], DType::F32);
     let mut loss = Tensor::empty(&device, [1], DType::F32);
-    let batch = cpu::Batch { d, x: x.value.f32(), labels: labels.i32(), centers: centers.f32() };
     let mut distances = Tensor::empty(&device, [m, m], DType::F32);
-    cpu::distances(&batch, distances.f32_mut());
-    loss.f32_mut()[0] = cpu::forward(&batch, distances.f32(), tau, hardest.i32_mut(), terms.f32_mut()) as f32;
+    let batch = Batch { x: &x.value, labels, centers };
+    cpu::distances(&batch, &mut distances)?;
+    cpu::forward(&batch, &distances, tau, &mut hardest, &mut terms, &mut loss);
     let input = x.handle();
     let (labels, centers) = (labels.clone(), centers.clone());
     let loss = tape.record(loss, &[input], |_| Saved { x: x.value, labels, centers, hardest, gradient });
     Ok(BatchContrastive { loss, terms })
+}
+
+/// What both passes read.
+struct Batch<'a> {
+    x: &'a Tensor,
+    labels: &'a Tensor,
+    centers: &'a Tensor,
 }
 
 /// The gradient is linear in the features once the hardest negatives are known, so those are saved and not
@@ -141,33 +148,35 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let batch = cpu::Batch {
-            d: self.x.shape().last(),
-            x: self.x.f32(),
-            labels: self.labels.i32(),
-            centers: self.centers.f32(),
-        };
+        let batch = Batch { x: &self.x, labels: &self.labels, centers: &self.centers };
         sinks.add(0, |dx, write| {
-            cpu::backward(&batch, self.hardest.i32(), self.gradient, dy.f32()[0], dx.f32_mut(), write);
+            cpu::backward(&batch, &self.hardest, self.gradient, &dy, dx, write);
             Ok(())
         })
     }
 }
 
 mod cpu {
-    use super::{Gradient, Term};
-    use crate::tensor::Write;
+    use super::{Batch, Gradient, OP, Term};
+    use crate::Result;
+    use crate::ops::check;
+    use crate::tensor::{Tensor, Write};
     use rayon::prelude::*;
 
-    /// The inputs as slices; rows are `d` long.
-    pub struct Batch<'a> {
-        pub d: usize,
-        pub x: &'a [f32],
-        pub labels: &'a [i32],
-        pub centers: &'a [f32],
+    /// The batch as slices; rows are `d` long.
+    struct Rows<'a> {
+        d: usize,
+        x: &'a [f32],
+        labels: &'a [i32],
+        centers: &'a [f32],
     }
 
-    impl<'a> Batch<'a> {
+    impl<'a> Rows<'a> {
+        fn of(batch: &Batch<'a>) -> Self {
+            let Batch { x, labels, centers } = batch;
+            Rows { d: x.shape().last(), x: x.f32(), labels: labels.i32(), centers: centers.f32() }
+        }
+
         fn m(&self) -> usize {
             self.labels.len()
         }
@@ -185,10 +194,12 @@ mod cpu {
     /// Rows of the distance matrix that a thread takes at a time: each other row is fetched once for all.
     const ROWS: usize = 8;
 
-    /// Fills the upper triangle of d_ij, [m, m]; the rest is left as it is.
-    pub fn distances(batch: &Batch<'_>, distances: &mut [f32]) {
+    /// Checks the labels and fills the upper triangle of d_ij, [m, m]; the rest is left as it is.
+    pub fn distances(batch: &Batch<'_>, distances: &mut Tensor) -> Result<()> {
+        check::cpu::classes(OP, batch.labels.i32(), batch.centers.shape().dims()[0])?;
+        let batch = Rows::of(batch);
         let m = batch.m();
-        distances.par_chunks_mut(ROWS * m).enumerate().for_each(|(block, rows)| {
+        distances.f32_mut().par_chunks_mut(ROWS * m).enumerate().for_each(|(block, rows)| {
             let first = block * ROWS;
             for j in first + 1..m {
                 for (i, row) in (first..j).zip(rows.chunks_mut(m)) {
@@ -196,6 +207,7 @@ mod cpu {
                 }
             }
         });
+        Ok(())
     }
 
     /// ||a - b||^2. Sixteen sums in f32 side by side, for the vector registers, short enough to lose nothing
@@ -220,14 +232,17 @@ mod cpu {
         a.chunks(RUN).zip(b.chunks(RUN)).map(run).sum()
     }
 
-    /// The loss, its terms, and the active hardest negatives, from the distances above the diagonal.
+    /// Fills the loss, its terms, and the active hardest negatives, from the distances above the diagonal.
     pub fn forward(
         batch: &Batch<'_>,
-        distances: &[f32],
+        distances: &Tensor,
         tau: f32,
-        hardest: &mut [i32],
-        terms: &mut [f32],
-    ) -> f64 {
+        hardest: &mut Tensor,
+        terms: &mut Tensor,
+        loss: &mut Tensor,
+    ) {
+        let batch = Rows::of(batch);
+        let (distances, hardest, terms) = (distances.f32(), hardest.i32_mut(), terms.f32_mut());
         let m = batch.m();
         let mut nearest = vec![f32::INFINITY; m];
         hardest.fill(-1);
@@ -272,24 +287,26 @@ mod cpu {
         terms[Term::IntraMean as usize] = (intra / positive_pairs as f64) as f32;
         terms[Term::InterMean as usize] = (inter / negative_pairs as f64) as f32;
         terms[Term::InterMin as usize] = least;
-        positive + hinge + center
+        loss.f32_mut()[0] = (positive + hinge + center) as f32;
     }
 
     /// Writes or adds dx; one image a task, sums in f64.
     pub fn backward(
         batch: &Batch<'_>,
-        hardest: &[i32],
+        hardest: &Tensor,
         gradient: Gradient,
-        dy: f32,
-        dx: &mut [f32],
+        dy: &Tensor,
+        dx: &mut Tensor,
         write: Write,
     ) {
-        let identities = Identities::of(batch);
+        let batch = Rows::of(batch);
+        let (hardest, dy) = (hardest.i32(), f64::from(dy.f32()[0]));
+        let identities = Identities::of(&batch);
         let sides = match gradient {
             Gradient::Paper => 1.0,
             Gradient::Exact => 2.0,
         };
-        dx.par_chunks_mut(batch.d).enumerate().for_each(|(i, dx)| {
+        dx.f32_mut().par_chunks_mut(batch.d).enumerate().for_each(|(i, dx)| {
             let x = batch.x(i);
             let (count, sum) = identities.get(i);
             // The sum over j of x_i - x_j is count x_i - sum_j x_j: in f64 the difference keeps its digits,
@@ -314,7 +331,7 @@ mod cpu {
             if gradient == Gradient::Exact {
                 hardest.iter().enumerate().filter(|(_, h)| **h == i as i32).for_each(|(j, _)| push_from(j));
             }
-            write.store(dx, total.into_iter().map(|total| (f64::from(dy) * total) as f32));
+            write.store(dx, total.into_iter().map(|total| (dy * total) as f32));
         });
     }
 
@@ -326,7 +343,7 @@ mod cpu {
     }
 
     impl Identities {
-        fn of(batch: &Batch<'_>) -> Self {
+        fn of(batch: &Rows<'_>) -> Self {
             let mut distinct = batch.labels.to_vec();
             distinct.sort_unstable();
             distinct.dedup();

@@ -2,7 +2,7 @@
 //! y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual), residual and relu optional.
 //!
 //! Statistics come from the batch (Ioffe and Szegedy 2015) or, frozen and in inference, from running
-//! averages. With g = dy where y > 0 (all of dy without relu), x^ the normalised input and R values a channel:
+//! averages. With g = dy but 0 where relu gives y <= 0, x^ the normalised input and R values a channel:
 //!
 //! - dbeta = sum g; dgamma = sum g x^; the residual's gradient is g;
 //! - dx = gamma / std (g - dbeta / R - x^ dgamma / R) with batch statistics, gamma / std g with frozen ones.
@@ -12,6 +12,8 @@
 //! Without a residual the sign of y follows from x, and y is not read again. With one, the first pass masks
 //! dy where it lies, and that buffer becomes the residual's gradient. When only dx = gamma / std g is asked
 //! for (frozen, gamma and beta not learned) x is not saved and the forward works in place.
+//!
+//! The rectifier treats NaN as [`crate::ops::relu`] does: it stays, and lets its gradient through.
 
 mod moments;
 
@@ -278,15 +280,21 @@ mod cpu {
     pub enum Mask<'a> {
         /// All: there is none, or dy is already masked.
         Off,
-        /// Where this output is positive.
+        /// Where this output is positive or NaN.
         Output(&'a [f32]),
-        /// Where the output, computed again from x, is positive.
+        /// Where the output, computed again from x, is positive or NaN.
         Recomputed,
     }
 
-    /// dy if `open`, else 0; without a branch, which a random sign would make guess wrong every other time.
-    fn pass(dy: f32, open: bool) -> f32 {
-        f32::from_bits(dy.to_bits() & u32::from(open).wrapping_neg())
+    /// max(v, 0), and NaN where v is.
+    fn rectified(v: f32) -> f32 {
+        if v < 0.0 { 0.0 } else { v }
+    }
+
+    /// dy if the rectifier was open where its output was `y`, else 0; without a branch, which a random sign
+    /// would make guess wrong every other time. Whether `y` was rectified already makes no difference.
+    fn pass(dy: f32, y: f32) -> f32 {
+        f32::from_bits(dy.to_bits() & !u32::from(y <= 0.0).wrapping_neg())
     }
 
     /// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
@@ -316,9 +324,9 @@ mod cpu {
         match (residual, relu) {
             // The unread fourth stream is a row that lies in the first-level cache anyway.
             (None, false) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v)),
-            (None, true) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v.max(0.0))),
+            (None, true) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| rectified(v))),
             (Some(r), false) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| v + r)),
-            (Some(r), true) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| (v + r).max(0.0))),
+            (Some(r), true) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| rectified(v + r))),
         }
     }
 
@@ -348,11 +356,11 @@ mod cpu {
                 Mask::Off => *dy,
                 Mask::Output(y) => {
                     let y = lanes::<L>(y, at);
-                    std::array::from_fn(|l| pass(dy[l], y[l] > 0.0))
+                    std::array::from_fn(|l| pass(dy[l], y[l]))
                 }
                 Mask::Recomputed => {
                     let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
-                    std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l] > 0.0))
+                    std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l]))
                 }
             };
             if self.settle {
@@ -443,8 +451,8 @@ mod cpu {
             let linear = |i: usize, x: f32, g: f32| scale[i] * g + ((x - mean[i]) * slope[i] + offset[i]);
             if recomputed {
                 for i in 0..c {
-                    let passes = (row[i] - mean[i]) * scale[i] + shift[i] > 0.0;
-                    row[i] = linear(i, row[i], pass(dy[i], passes));
+                    let y = (row[i] - mean[i]) * scale[i] + shift[i];
+                    row[i] = linear(i, row[i], pass(dy[i], y));
                 }
             } else {
                 for i in 0..c {
@@ -462,7 +470,7 @@ mod cpu {
         match mask {
             Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
                 let pairs = y[at..at + c].iter().zip(scale);
-                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y > 0.0));
+                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y));
             }),
             _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
         }
@@ -472,7 +480,7 @@ mod cpu {
     pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
         if let Mask::Output(y) = mask {
             dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y > 0.0));
+                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
             });
         }
     }

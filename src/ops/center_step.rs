@@ -18,7 +18,7 @@ const OP: &str = "center_step";
 /// # Errors
 /// If the shapes do not fit together or a label is no class.
 pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Tensor) -> Result<()> {
-    let [n, d] = check::matrix(OP, "centers", centers)?;
+    let [_, d] = check::matrix(OP, "centers", centers)?;
     let [m, width] = check::matrix(OP, "x", x)?;
     if width != d {
         return Err(Error::shape(
@@ -26,18 +26,23 @@ pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Ten
             format!("x {} and centers {} differ in width", x.shape(), centers.shape()),
         ));
     }
-    check::labels(OP, labels, m, n)?;
+    check::labels(OP, labels, m)?;
     check::scalar(OP, "rate", rate)?;
-    cpu::step(d, centers.f32_mut(), x.f32(), labels.i32(), rate.f32()[0]);
-    Ok(())
+    cpu::step(centers, x, labels, rate)
 }
 
 mod cpu {
+    use super::OP;
+    use crate::Result;
+    use crate::ops::check;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     /// One class a task; its images are summed in the order of the batch, in f64.
-    pub fn step(d: usize, centers: &mut [f32], x: &[f32], labels: &[i32], rate: f32) {
-        centers.par_chunks_mut(d).enumerate().for_each(|(class, center)| {
+    pub fn step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Tensor) -> Result<()> {
+        let (d, x, labels, rate) = (x.shape().last(), x.f32(), labels.i32(), rate.f32()[0]);
+        check::cpu::classes(OP, labels, centers.shape().dims()[0])?;
+        centers.f32_mut().par_chunks_mut(d).enumerate().for_each(|(class, center)| {
             let members = || labels.iter().zip(x.chunks(d)).filter(|(y, _)| **y as usize == class);
             let count = members().count();
             if count == 0 {
@@ -52,5 +57,6 @@ mod cpu {
             let factor = f64::from(rate) / (1.0 + count as f64);
             center.iter_mut().zip(delta).for_each(|(c, delta)| *c = (f64::from(*c) - factor * delta) as f32);
         });
+        Ok(())
     }
 }

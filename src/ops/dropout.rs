@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// # Errors
 /// If `x` is no matrix or `ratio` lies outside [0, 1).
 pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
-    let [_, d] = check::matrix("dropout", "x", &x.value)?;
+    check::matrix("dropout", "x", &x.value)?;
     if !(0.0..1.0).contains(&ratio) {
         return Err(Error::shape("dropout", format!("ratio {ratio} is outside [0, 1)")));
     }
@@ -27,7 +27,7 @@ pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
     }
     let mask = Mask { seed: tape.values().seed, step: tape.values().step.clone(), ratio };
     let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32);
-    cpu::forward(&mask, d, x.value.f32(), y.f32_mut());
+    cpu::forward(&mask, &x.value, &mut y);
     Ok(tape.record(y, &[x.handle()], |_| mask))
 }
 
@@ -44,32 +44,33 @@ impl Backward for Mask {
     }
 
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let d = dy.shape().last();
-        cpu::backward(&self, d, dy.f32_mut());
+        cpu::backward(&self, &mut dy);
         sinks.give(0, dy)
     }
 }
 
 mod cpu {
     use super::Mask;
+    use crate::tensor::Tensor;
     use crate::tensor::philox::{Philox, Purpose, unit};
     use rayon::prelude::*;
 
-    pub fn forward(mask: &Mask, d: usize, x: &[f32], y: &mut [f32]) {
-        y.copy_from_slice(x);
-        apply(mask, d, y);
+    pub fn forward(mask: &Mask, x: &Tensor, y: &mut Tensor) {
+        y.f32_mut().copy_from_slice(x.f32());
+        apply(mask, y);
     }
 
     /// Turns dy into dx where it lies: the derivative is the mask itself.
-    pub fn backward(mask: &Mask, d: usize, dy: &mut [f32]) {
-        apply(mask, d, dy);
+    pub fn backward(mask: &Mask, dy: &mut Tensor) {
+        apply(mask, dy);
     }
 
     /// Multiplies every element by its factor, 0 or 1 / (1 - ratio); one image a task.
-    fn apply(mask: &Mask, d: usize, values: &mut [f32]) {
+    fn apply(mask: &Mask, values: &mut Tensor) {
+        let d = values.shape().last();
         let step = mask.step.i32()[0] as u64;
         let scale = 1.0 / (1.0 - mask.ratio);
-        values.par_chunks_mut(d).enumerate().for_each(|(image, row)| {
+        values.f32_mut().par_chunks_mut(d).enumerate().for_each(|(image, row)| {
             let stream = Philox::new(mask.seed, step, image as u64, Purpose::Dropout);
             for (block, values) in row.chunks_mut(4).enumerate() {
                 for (value, word) in values.iter_mut().zip(stream.block(block as u32)) {

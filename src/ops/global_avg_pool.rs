@@ -1,8 +1,8 @@
 //! Mean over an image's positions: the last feature map becomes the feature vector (pool5).
 //!
-//! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved but the shape.
+//! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved.
 
-use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};
+use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
 
 /// The mean over H and W of `x` `[N, H, W, C]`: `[N, C]`.
@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// # Errors
 /// If `x` has other than four dimensions, or its images have no positions.
 pub fn global_avg_pool(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
-    let [n, h, w, c] = match x.shape().nhwc() {
-        Some(sizes) if sizes[1..].iter().all(|&size| size > 0) => sizes,
+    let output = match x.shape().nhwc() {
+        Some([n, h, w, c]) if h > 0 && w > 0 && c > 0 => [n, c],
         _ => {
             return Err(Error::shape(
                 "global_avg_pool",
@@ -19,14 +19,12 @@ pub fn global_avg_pool(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
             ));
         }
     };
-    let mut y = Tensor::empty(&tape.device(), [n, c], DType::F32);
-    cpu::forward(x.value.f32(), h * w, y.f32_mut(), c);
-    Ok(tape.record(y, &[x.handle()], |_| Saved { x: x.shape() }))
+    let mut y = Tensor::empty(&tape.device(), output, DType::F32);
+    cpu::forward(&x.value, &mut y);
+    Ok(tape.record(y, &[x.handle()], |_| Saved))
 }
 
-struct Saved {
-    x: Shape,
-}
+struct Saved;
 
 impl Backward for Saved {
     fn op(&self) -> &'static str {
@@ -34,23 +32,28 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let positions = self.x.dims()[1] * self.x.dims()[2];
         sinks.add(0, |dx, write| {
-            cpu::backward(dy.f32(), positions, dx.f32_mut(), self.x.last(), write);
+            cpu::backward(&dy, dx, write);
             Ok(())
         })
     }
 }
 
 mod cpu {
-    use crate::tensor::Write;
+    use crate::tensor::{Shape, Tensor, Write};
     use rayon::prelude::*;
 
     /// Channels that are summed together: 16 f64 sums fit in registers or next to them.
     const LANES: usize = 16;
 
-    pub fn forward(x: &[f32], positions: usize, y: &mut [f32], c: usize) {
-        let images = y.par_chunks_mut(c).zip(x.par_chunks(positions * c));
+    /// Positions of an image `[N, H, W, C]`, and its channels.
+    fn sizes(image: Shape) -> (usize, usize) {
+        (image.dims()[1] * image.dims()[2], image.last())
+    }
+
+    pub fn forward(x: &Tensor, y: &mut Tensor) {
+        let (positions, c) = sizes(x.shape());
+        let images = y.f32_mut().par_chunks_mut(c).zip(x.f32().par_chunks(positions * c));
         images.for_each(|(y, x)| {
             for (block, y) in y.chunks_mut(LANES).enumerate() {
                 // In f64, so that the length of the sum does not matter.
@@ -64,9 +67,11 @@ mod cpu {
         });
     }
 
-    pub fn backward(dy: &[f32], positions: usize, dx: &mut [f32], c: usize, write: Write) {
+    pub fn backward(dy: &Tensor, dx: &mut Tensor, write: Write) {
+        let (positions, c) = sizes(dx.shape());
         let share = 1.0 / positions as f32;
-        dx.par_chunks_mut(positions * c).zip(dy.par_chunks(c)).for_each(|(dx, dy)| {
+        let images = dx.f32_mut().par_chunks_mut(positions * c).zip(dy.f32().par_chunks(c));
+        images.for_each(|(dx, dy)| {
             for dx in dx.chunks_exact_mut(c) {
                 write.store(dx, dy.iter().map(|dy| dy * share));
             }

@@ -20,7 +20,7 @@ pub fn l2_normalize(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let device = tape.device();
     let mut y = Tensor::empty(&device, [m, d], DType::F32);
     let mut norms = Tensor::empty(&device, [m], DType::F32);
-    cpu::forward(d, x.value.f32(), y.f32_mut(), norms.f32_mut());
+    cpu::forward(&x.value, &mut y, &mut norms);
     Ok(tape.record(y, &[x.handle()], |y| Saved { y, norms }))
 }
 
@@ -36,22 +36,24 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let d = dy.shape().last();
-        cpu::backward(d, self.y.f32(), self.norms.f32(), dy.f32_mut());
+        cpu::backward(&self.y, &self.norms, &mut dy);
         sinks.give(0, dy)
     }
 }
 
 mod cpu {
     use super::EPSILON;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     fn dot(a: &[f32], b: &[f32]) -> f64 {
         a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
     }
 
-    pub fn forward(d: usize, x: &[f32], y: &mut [f32], norms: &mut [f32]) {
-        y.par_chunks_mut(d).zip(x.par_chunks(d)).zip(norms).for_each(|((y, x), norm)| {
+    pub fn forward(x: &Tensor, y: &mut Tensor, norms: &mut Tensor) {
+        let d = x.shape().last();
+        let rows = y.f32_mut().par_chunks_mut(d).zip(x.f32().par_chunks(d));
+        rows.zip(norms.f32_mut()).for_each(|((y, x), norm)| {
             let length = dot(x, x).sqrt();
             let scale = 1.0 / length.max(EPSILON);
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = (f64::from(x) * scale) as f32);
@@ -60,8 +62,10 @@ mod cpu {
     }
 
     /// Turns dy into dx where it lies.
-    pub fn backward(d: usize, y: &[f32], norms: &[f32], dy: &mut [f32]) {
-        dy.par_chunks_mut(d).zip(y.par_chunks(d)).zip(norms).for_each(|((dy, y), &norm)| {
+    pub fn backward(y: &Tensor, norms: &Tensor, dy: &mut Tensor) {
+        let d = y.shape().last();
+        let rows = dy.f32_mut().par_chunks_mut(d).zip(y.f32().par_chunks(d));
+        rows.zip(norms.f32()).for_each(|((dy, y), &norm)| {
             let norm = f64::from(norm);
             let (scale, radial) =
                 if norm < EPSILON { (1.0 / EPSILON, 0.0) } else { (1.0 / norm, dot(dy, y)) };

@@ -7,8 +7,9 @@
 //! looks into the few windows that cover it, so no two threads write one element and the order of the sum is
 //! fixed.
 
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// A square window and how it moves; sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,19 +71,50 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
         ));
     };
     let mut y = Tensor::empty(&tape.device(), output, DType::F32);
-    let images = cpu::Images::new(pool, x.shape(), y.shape());
+    let images = Images::new(pool, x.shape(), y.shape());
     if !tape.wants(x.handle()) {
-        cpu::forward(&images, x.value.f32(), y.f32_mut());
+        cpu::forward(&images, &x.value, &mut y);
         return Ok(tape.constant(y));
     }
     // Bytes, kept in words because tensors have no byte type.
     let mut places = Tensor::empty(&tape.device(), [y.shape().len().div_ceil(4)], DType::I32);
-    cpu::forward_saving(&images, x.value.f32(), y.f32_mut(), bytemuck::cast_slice_mut(places.i32_mut()));
+    cpu::forward_saving(&images, &x.value, &mut y, &mut places);
     Ok(tape.record(y, &[x.handle()], |_| Saved { images, places }))
 }
 
+/// The sizes of input and output images, and the window between them.
+struct Images {
+    pool: MaxPool,
+    c: usize,
+    input: [usize; 2],
+    output: [usize; 2],
+}
+
+impl Images {
+    /// For NHWC shapes.
+    fn new(pool: MaxPool, input: Shape, output: Shape) -> Self {
+        let side = |shape: Shape| [shape.dims()[1], shape.dims()[2]];
+        Images { pool, c: input.last(), input: side(input), output: side(output) }
+    }
+
+    /// The pixels along one side that window `at` covers, and its offset of the first of them.
+    fn window(&self, at: usize, side: usize) -> (Range<usize>, usize) {
+        let start = at * self.pool.stride;
+        let first = start.max(self.pool.pad) - self.pool.pad;
+        let end = (start + self.pool.kernel - self.pool.pad).min(side);
+        (first..end, first + self.pool.pad - start)
+    }
+
+    /// The windows along one side that cover pixel `at`.
+    fn covering(&self, at: usize, windows: usize) -> Range<usize> {
+        let at = at + self.pool.pad;
+        let first = (at + 1).saturating_sub(self.pool.kernel).div_ceil(self.pool.stride);
+        first..windows.min(at / self.pool.stride + 1)
+    }
+}
+
 struct Saved {
-    images: cpu::Images,
+    images: Images,
     /// For each output a byte: the maximum's row in its window times the kernel, plus its column.
     places: Tensor,
 }
@@ -94,63 +126,31 @@ impl Backward for Saved {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         sinks.add(0, |dx, write| {
-            let places = bytemuck::cast_slice(self.places.i32());
-            cpu::backward(&self.images, dy.f32(), places, dx.f32_mut(), write);
+            cpu::backward(&self.images, &dy, &self.places, dx, write);
             Ok(())
         })
     }
 }
 
 mod cpu {
-    use super::MaxPool;
+    use super::{Images, MaxPool};
     use crate::device::cpu::lanes;
-    use crate::tensor::{Shape, Write};
+    use crate::tensor::{Tensor, Write};
     use rayon::prelude::*;
-    use std::ops::Range;
 
-    /// The sizes of input and output images, and the window between them.
-    pub struct Images {
-        pool: MaxPool,
-        c: usize,
-        input: [usize; 2],
-        output: [usize; 2],
-    }
-
-    impl Images {
-        /// For NHWC shapes.
-        pub fn new(pool: MaxPool, input: Shape, output: Shape) -> Self {
-            let side = |shape: Shape| [shape.dims()[1], shape.dims()[2]];
-            Images { pool, c: input.last(), input: side(input), output: side(output) }
-        }
-
-        /// The pixels along one side that window `at` covers, and its offset of the first of them.
-        fn window(&self, at: usize, side: usize) -> (Range<usize>, usize) {
-            let start = at * self.pool.stride;
-            let first = start.max(self.pool.pad) - self.pool.pad;
-            let end = (start + self.pool.kernel - self.pool.pad).min(side);
-            (first..end, first + self.pool.pad - start)
-        }
-
-        /// The windows along one side that cover pixel `at`.
-        fn covering(&self, at: usize, windows: usize) -> Range<usize> {
-            let at = at + self.pool.pad;
-            let first = (at + 1).saturating_sub(self.pool.kernel).div_ceil(self.pool.stride);
-            first..windows.min(at / self.pool.stride + 1)
-        }
-    }
-
-    pub fn forward(images: &Images, x: &[f32], y: &mut [f32]) {
-        let [oh, ow] = images.output;
-        y.par_chunks_mut(ow * images.c).enumerate().for_each(|(row, y)| {
+    pub fn forward(images: &Images, x: &Tensor, y: &mut Tensor) {
+        let ([oh, ow], x) = (images.output, x.f32());
+        y.f32_mut().par_chunks_mut(ow * images.c).enumerate().for_each(|(row, y)| {
             let mut unread = [0; 0];
             forward_row::<false>(images, image(images, x, row / oh), row % oh, y, &mut unread);
         });
     }
 
     /// Also writes where in its window each maximum lay.
-    pub fn forward_saving(images: &Images, x: &[f32], y: &mut [f32], places: &mut [u8]) {
-        let [oh, ow] = images.output;
-        let rows = y.par_chunks_mut(ow * images.c).zip(places.par_chunks_mut(ow * images.c));
+    pub fn forward_saving(images: &Images, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
+        let ([oh, ow], x) = (images.output, x.f32());
+        let places: &mut [u8] = bytemuck::cast_slice_mut(places.i32_mut());
+        let rows = y.f32_mut().par_chunks_mut(ow * images.c).zip(places.par_chunks_mut(ow * images.c));
         rows.enumerate().for_each(|(row, (y, places))| {
             forward_row::<true>(images, image(images, x, row / oh), row % oh, y, places);
         });
@@ -215,9 +215,10 @@ mod cpu {
         end
     }
 
-    pub fn backward(images: &Images, dy: &[f32], places: &[u8], dx: &mut [f32], write: Write) {
+    pub fn backward(images: &Images, dy: &Tensor, places: &Tensor, dx: &mut Tensor, write: Write) {
         let (c, [h, w], [oh, ow]) = (images.c, images.input, images.output);
-        dx.par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
+        let (dy, places): (_, &[u8]) = (dy.f32(), bytemuck::cast_slice(places.i32()));
+        dx.f32_mut().par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
             let output = row / h * oh * ow * c..(row / h + 1) * oh * ow * c;
             let (dy, places) = (&dy[output.clone()], &places[output]);
             for (ix, dx) in dx.chunks_exact_mut(c).enumerate() {

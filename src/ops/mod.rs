@@ -5,6 +5,11 @@
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
 //! `[N, H, W, C]`, features `[N, C]`, all f32.
+//!
+//! The outer function checks shapes and types, allocates and records, and reads no element: a device that runs
+//! behind the host must not be waited for inside a step. Whatever touches contents is in `mod cpu`, whose
+//! functions take tensors; a further device is a further `mod` with the same functions. (`conv2d` and
+//! `batchnorm` still unpack their tensors outside of it.)
 
 pub mod add;
 pub mod batch_contrastive;

@@ -56,20 +56,21 @@ pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
     if !(0.0..f32::INFINITY).contains(&solver.weight_decay) {
         return Err(Error::shape(OP, format!("weight decay {} is not at least 0", solver.weight_decay)));
     }
-    cpu::step(params.params_mut(), rate.f32()[0], solver);
+    cpu::step(params.params_mut(), rate, solver);
     Ok(())
 }
 
 mod cpu {
     use super::{Convention, Sgd};
-    use crate::tensor::Param;
+    use crate::tensor::{Param, Tensor};
     use rayon::prelude::*;
 
     /// Elements a thread takes at a time: three times 64 KiB.
     const CHUNK: usize = 16 * 1024;
 
     /// One pass over weights, gradients and velocities, in chunks of all parameters at once.
-    pub fn step(params: &mut [Param], rate: f32, solver: Sgd) {
+    pub fn step(params: &mut [Param], rate: &Tensor, solver: Sgd) {
+        let rate = rate.f32()[0];
         params.par_iter_mut().filter(|param| param.lr_mult != 0.0).for_each(|param| {
             let rate = rate * param.lr_mult;
             let decay = solver.weight_decay * param.decay_mult;

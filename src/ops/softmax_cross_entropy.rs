@@ -21,13 +21,13 @@ const OP: &str = "softmax_cross_entropy";
 /// # Errors
 /// If the shapes do not fit together or a label is no class.
 pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) -> Result<Var> {
-    let [m, n] = check::matrix(OP, "logits", &logits.value)?;
-    check::labels(OP, labels, m, n)?;
+    let [m, _] = check::matrix(OP, "logits", &logits.value)?;
+    check::labels(OP, labels, m)?;
     let input = logits.handle();
     let device = tape.device();
     let mut probabilities = tape.wants(input).then(|| Tensor::empty(&device, logits.shape(), DType::F32));
-    let loss = cpu::forward(n, logits.value.f32(), labels.i32(), probabilities.as_mut().map(Tensor::f32_mut));
-    let loss = Tensor::from_f32(&device, [1], &[loss]);
+    let mut loss = Tensor::empty(&device, [1], DType::F32);
+    cpu::forward(&logits.value, labels, probabilities.as_mut(), &mut loss)?;
     Ok(match probabilities {
         Some(probabilities) => {
             tape.record(loss, &[input], |_| Saved { probabilities, labels: labels.clone() })
@@ -48,22 +48,32 @@ impl Backward for Saved {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         let Saved { mut probabilities, labels } = *self;
-        let n = probabilities.shape().last();
-        cpu::backward(n, probabilities.f32_mut(), labels.i32(), dy.f32()[0]);
+        cpu::backward(&mut probabilities, &labels, &dy);
         sinks.give(0, probabilities)
     }
 }
 
 mod cpu {
+    use super::OP;
+    use crate::Result;
+    use crate::ops::check;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// The loss; fills `probabilities` if there are any to fill. Sums run in f64, one image a task.
-    pub fn forward(n: usize, logits: &[f32], labels: &[i32], probabilities: Option<&mut [f32]>) -> f32 {
-        let rows = logits.par_chunks(n).zip(labels);
+    /// Fills `loss`, and `probabilities` if there are any to fill. Sums run in f64, one image a task.
+    pub fn forward(
+        logits: &Tensor,
+        labels: &Tensor,
+        probabilities: Option<&mut Tensor>,
+        loss: &mut Tensor,
+    ) -> Result<()> {
+        let n = logits.shape().last();
+        check::cpu::classes(OP, labels.i32(), n)?;
+        let rows = logits.f32().par_chunks(n).zip(labels.i32());
         let losses: Vec<f64> = match probabilities {
             None => rows.map(|(z, &label)| log_partition(z).loss(z, label)).collect(),
             Some(p) => rows
-                .zip(p.par_chunks_mut(n))
+                .zip(p.f32_mut().par_chunks_mut(n))
                 .map(|((z, &label), p)| {
                     let partition = log_partition(z);
                     p.iter_mut().zip(z).for_each(|(p, &z)| *p = partition.log_probability(z).exp() as f32);
@@ -71,7 +81,8 @@ mod cpu {
                 })
                 .collect(),
         };
-        (losses.iter().sum::<f64>() / losses.len() as f64) as f32
+        loss.f32_mut()[0] = (losses.iter().sum::<f64>() / losses.len() as f64) as f32;
+        Ok(())
     }
 
     /// The largest logit M, and log sum_k exp(z_k - M). Kept apart: their sum would lose the digits of the
@@ -98,9 +109,10 @@ mod cpu {
     }
 
     /// Turns the probabilities into dz where they lie.
-    pub fn backward(n: usize, probabilities: &mut [f32], labels: &[i32], dy: f32) {
-        let scale = dy / labels.len() as f32;
-        probabilities.par_chunks_mut(n).zip(labels).for_each(|(row, &label)| {
+    pub fn backward(probabilities: &mut Tensor, labels: &Tensor, dy: &Tensor) {
+        let (n, labels) = (probabilities.shape().last(), labels.i32());
+        let scale = dy.f32()[0] / labels.len() as f32;
+        probabilities.f32_mut().par_chunks_mut(n).zip(labels).for_each(|(row, &label)| {
             row[label as usize] -= 1.0;
             row.iter_mut().for_each(|p| *p *= scale);
         });

@@ -7,6 +7,7 @@
 use super::{Params, Tensor};
 use crate::Result;
 use crate::device::Device;
+use rayon::prelude::*;
 
 /// Whether the gradient buffer already holds something to add to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,16 @@ impl Write {
             Write::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = v),
             Write::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t += v),
         }
+    }
+
+    /// Writes or adds a whole f32 tensor of as many elements.
+    pub fn store_tensor(self, to: &mut Tensor, from: &Tensor) {
+        /// Elements a thread takes at a time: 64 KiB.
+        const CHUNK: usize = 16 * 1024;
+        to.f32_mut()
+            .par_chunks_mut(CHUNK)
+            .zip(from.f32().par_chunks(CHUNK))
+            .for_each(|(to, from)| self.store(to, from.iter().copied()));
     }
 }
 
@@ -104,7 +115,7 @@ impl Sinks<'_> {
             return Ok(());
         }
         self.add(input, |to, write| {
-            write.store(to.f32_mut(), grad.f32().iter().copied());
+            write.store_tensor(to, &grad);
             Ok(())
         })
     }

@@ -1,5 +1,5 @@
 use crate::golden;
-use crate::gradient_check::{Check, Input};
+use crate::gradient_check::{Check, Input, noise};
 use bcreid::device::Device;
 use bcreid::ops::{add::add, relu::relu};
 use bcreid::tensor::{Params, StepValues, Tape, Tensor};
@@ -10,17 +10,21 @@ fn gradient() {
     Check::default().run(&inputs, |t, v| add(t, v[0].clone(), v[1].clone()));
 }
 
-/// y = relu(x) + x: the gradient of x is the sum of both ways (residual fan-out).
+/// y = relu(x) + x: the gradient of x is the sum of both ways (residual fan-out), in every chunk of a large
+/// tensor.
 #[test]
 fn fan_out_adds_both_gradients() {
+    const N: usize = 40_009;
+    let (values, dy) = (noise(1, N), noise(2, N));
     let device = Device::cpu();
     let mut params = Params::new(&device);
     let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::from_f32(&device, [2], &[1.0, -1.0]));
+    let x = tape.leaf(Tensor::from_f32(&device, [N], &values));
     let r = relu(&mut tape, x.clone()).unwrap();
     let y = add(&mut tape, r, x.clone()).unwrap();
-    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [2], &[10.0, 20.0]))]).unwrap();
-    assert_eq!(grads.take(&x).unwrap().to_host_f32(), [20.0, 20.0]);
+    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [N], &dy))]).unwrap();
+    let sum: Vec<f32> = values.iter().zip(&dy).map(|(x, dy)| if *x > 0.0 { dy + dy } else { *dy }).collect();
+    assert_eq!(grads.take(&x).unwrap().f32(), sum);
 }
 
 /// A parameter used twice in one step collects both gradients, and an unused one is cleared.

@@ -356,14 +356,50 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     }
 }
 
-/// NaN in the input reaches the statistics and with them the whole channel, and no other.
+/// NaN in the input reaches its whole channel through the batch's statistics, and with frozen ones its own
+/// element; in the residual, its own element. No tail hides it, and the rectifier lets its gradient through.
 #[test]
 fn nan_is_not_hidden() {
-    let mut x = noise(1, 60);
-    x[4] = f32::NAN;
-    let step = step(Layer::noisy(3), [2, 5, 2, 3], &x, None, &noise(3, 60), &fused(BATCH, false));
-    assert!(step.y.iter().enumerate().all(|(i, y)| y.is_nan() == (i % 3 == 1)));
-    assert!(step.running.iter().all(|r| r[1].is_nan() && !r[0].is_nan() && !r[2].is_nan()));
+    const AT: usize = 4;
+    let (shape, clean, dy) = ([2, 5, 2, 3], [noise(1, 60), noise(2, 60)], noise(3, 60));
+    let [nan_x, nan_residual] = clean.clone().map(|mut values| {
+        values[AT] = f32::NAN;
+        values
+    });
+    for statistics in [BATCH, Statistics::Frozen] {
+        for (tail, has_residual, relu) in TAILS {
+            for learned in [true, false] {
+                let layer = || {
+                    let mut layer = Layer::noisy(3);
+                    for id in [layer.gamma, layer.beta] {
+                        layer.params.get_mut(id).lr_mult = if learned { 1.0 } else { 0.0 };
+                    }
+                    layer
+                };
+                let what = format!("{statistics:?}, {tail}, learned {learned}");
+                let residual = has_residual.then_some(clean[1].as_slice());
+                let out = step(layer(), shape, &nan_x, residual, &dy, &fused(statistics, relu));
+                let batch = statistics == BATCH;
+                for (i, y) in out.y.iter().enumerate() {
+                    let reached = if batch { i % 3 == AT % 3 } else { i == AT };
+                    assert_eq!(y.is_nan(), reached, "{what}: y[{i}]");
+                }
+                let channels = [false, batch, false];
+                for running in &out.running {
+                    assert_eq!(running.iter().map(|r| r.is_nan()).collect::<Vec<_>>(), channels, "{what}");
+                }
+                assert!(out.dx[AT] != 0.0, "{what}: dx");
+                assert!(out.dresidual.is_none_or(|d| d[AT] == dy[AT]), "{what}: dresidual");
+                if has_residual {
+                    let residual = Some(nan_residual.as_slice());
+                    let out = step(layer(), shape, &clean[0], residual, &dy, &fused(statistics, relu));
+                    assert!(out.y.iter().enumerate().all(|(i, y)| y.is_nan() == (i == AT)), "{what}");
+                    assert!(out.dx.iter().all(|d| d.is_finite()) && out.dx[AT] != 0.0, "{what}: dx");
+                    assert_eq!(out.dresidual.unwrap()[AT], dy[AT], "{what}: dresidual");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -26,6 +26,35 @@ fn the_derivative_at_zero_is_zero() {
     assert_eq!(grads.take(&x).unwrap().to_host_f32(), [0.0, 0.0, 5.0]);
 }
 
+/// NaN is no negative number: it shows in the output and lets its gradient through, in place or not, in whole
+/// vector registers and behind them.
+#[test]
+fn nan_is_not_hidden() {
+    let device = Device::cpu();
+    let (mut values, dy) = (noise(1, 37), noise(2, 37));
+    for at in [0, 18, 36] {
+        values[at] = f32::NAN;
+    }
+    for in_place in [true, false] {
+        let mut params = Params::new(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+        let x = tape.leaf(Tensor::from_f32(&device, [37], &values));
+        let mut key = x.clone();
+        if in_place {
+            key.value = Tensor::zeros(&device, [1]);
+        }
+        let y = relu(&mut tape, x).unwrap();
+        for (y, x) in y.value.f32().iter().zip(&values) {
+            assert!(if x.is_nan() { y.is_nan() } else { *y == x.max(0.0) }, "relu({x}) = {y}");
+        }
+        let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [37], &dy))]).unwrap();
+        let dx = grads.take(&key).unwrap();
+        for ((dx, dy), x) in dx.f32().iter().zip(&dy).zip(&values) {
+            assert_eq!(*dx, if x.is_nan() || *x > 0.0 { *dy } else { 0.0 }, "x {x}");
+        }
+    }
+}
+
 #[test]
 fn golden_values() {
     let golden = golden::read("relu");

@@ -31,9 +31,16 @@ pub enum Split {
     Alone,
 }
 
-/// How many elements from the first to the last of a strided matrix, ends included.
-fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
-    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
+/// Asserts that every element of a strided matrix lies inside of `len` elements, and that its strides can be
+/// offsets of a pointer.
+#[track_caller]
+fn assert_inside(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
+    assert!(row_stride.max(col_stride) <= isize::MAX as usize, "a stride is too large for an offset");
+    if rows > 0 && cols > 0 {
+        let (down, across) = ((rows - 1).checked_mul(row_stride), (cols - 1).checked_mul(col_stride));
+        let last = down.zip(across).and_then(|(down, across)| down.checked_add(across));
+        assert!(last.is_some_and(|last| last < len), "a matrix reaches past its buffer");
+    }
 }
 
 impl<'a> MatRef<'a> {
@@ -48,9 +55,9 @@ impl<'a> MatRef<'a> {
     /// A matrix with any strides, in elements.
     ///
     /// # Panics
-    /// If the last element would lie behind the end of `data`.
+    /// If the last element would lie behind the end of `data`, or a stride exceeds an `isize`.
     pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
-        assert!(span(rows, cols, row_stride, col_stride) <= data.len(), "a matrix reaches past its buffer");
+        assert_inside(data.len(), rows, cols, row_stride, col_stride);
         MatRef { data, rows, cols, row_stride, col_stride }
     }
 
@@ -78,10 +85,10 @@ impl<'a> MatMut<'a> {
     /// A row-major matrix whose rows lie `row_stride` elements apart.
     ///
     /// # Panics
-    /// If rows overlap or the last element would lie behind the end of `data`.
+    /// If rows overlap, the last element would lie behind the end of `data`, or the stride exceeds an `isize`.
     pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(row_stride >= cols || rows <= 1, "rows of a written matrix overlap");
-        assert!(span(rows, cols, row_stride, 1) <= data.len(), "a matrix reaches past its buffer");
+        assert_inside(data.len(), rows, cols, row_stride, 1);
         MatMut { data, rows, cols, row_stride }
     }
 }
@@ -97,8 +104,9 @@ pub fn gemm(c: MatMut<'_>, beta: f32, a: MatRef<'_>, b: MatRef<'_>, split: Split
         Split::Threads => Parallelism::Rayon(0),
         Split::Alone => Parallelism::None,
     };
-    // SAFETY: the constructors have checked that every element these sizes and strides reach lies inside
-    // its slice; `c` is borrowed mutably, so it overlaps neither `a` nor `b`, and its rows do not overlap.
+    // SAFETY: the constructors have checked, without wrapping, that every element these sizes and strides reach
+    // lies inside its slice, and that the strides fit in an isize; `c` is borrowed mutably, so it overlaps
+    // neither `a` nor `b`, and its rows do not overlap.
     unsafe {
         gemm::gemm(
             c.rows,
@@ -121,5 +129,28 @@ pub fn gemm(c: MatMut<'_>, beta: f32, a: MatRef<'_>, b: MatRef<'_>, split: Split
             false,
             parallelism,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    /// Spans that exceed a `usize` must not look short enough.
+    #[test]
+    fn sizes_and_strides_that_wrap_are_refused() {
+        const HALF: usize = usize::MAX / 2 + 1;
+        let reads = |rows, cols, row_stride, col_stride| {
+            catch_unwind(|| MatRef::strided(&[1.0; 6], rows, cols, row_stride, col_stride).rows).is_ok()
+        };
+        assert!(reads(2, 3, 3, 1) && reads(3, 2, 1, 3) && reads(0, 9, 9, 1));
+        assert!(!reads(2, 3, 4, 1) && !reads(HALF + 1, 1, 2, 1) && !reads(2, 2, HALF - 1, HALF - 1));
+        assert!(!reads(2, 3, HALF, 1) && !reads(1, 1, HALF, 1) && !reads(1, 1, 1, HALF));
+        let writes = |rows, cols, row_stride| {
+            catch_unwind(|| MatMut::strided(&mut [1.0; 6], rows, cols, row_stride).rows).is_ok()
+        };
+        assert!(writes(2, 3, 3) && writes(2, 2, 4));
+        assert!(!writes(2, 3, 2) && !writes(2, 3, 4) && !writes(HALF + 1, 1, 2) && !writes(1, 1, HALF));
     }
 }

@@ -7,7 +7,7 @@ mod column_sums;
 mod gemm;
 mod pool;
 pub mod simd;
-pub mod tile;
+pub(crate) mod tile;
 
 pub use column_sums::{Addends, lanes, sum_rows};
 pub use gemm::{MatMut, MatRef, Split, gemm};

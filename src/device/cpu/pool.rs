@@ -48,11 +48,6 @@ impl CpuDevice {
         let block = reused.unwrap_or_else(|| avec![[ALIGN]| 0u8; size]);
         CpuBuffer { block: Some(block), home: Arc::downgrade(self) }
     }
-
-    /// Gives all free blocks back to the system, for example between training and evaluation.
-    pub fn trim(&self) {
-        self.free.lock().expect("the pool's lock is never held across a panic").clear();
-    }
 }
 
 impl CpuBuffer {

@@ -46,14 +46,22 @@ pub struct Depth<'a> {
 /// # Panics
 /// If a slice is too short.
 pub fn tile(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
+    // A product of depth 0 has no stretch to walk, so that `first` is always the place of an element.
+    let a = if a.count == 0 { Depth { stretches: &[], ..a } } else { a };
     let Depth { stretches, first, count, step } = a;
-    let end = if count == 0 { 0 } else { first + (count - 1) * step + 1 };
-    assert!(stretches.iter().flatten().all(|row| end <= row.len()), "a row of A is too short");
-    assert!(stretches.len() * count * COLS <= b.len(), "B is too short");
-    assert!(at.iter().all(|&at| at + COLS <= c.len()), "a row of C reaches past its buffer");
+    let last = count.saturating_sub(1).checked_mul(step).and_then(|last| last.checked_add(first));
+    let reaches = |row: &&[f32]| last.is_some_and(|last| last < row.len());
+    assert!(stretches.iter().flatten().all(reaches), "a row of A is too short");
+    let needed = stretches.len().checked_mul(count).and_then(|steps| steps.checked_mul(COLS));
+    assert!(needed.is_some_and(|needed| needed <= b.len()), "B is too short");
+    let highest = c.len().checked_sub(COLS);
+    assert!(
+        highest.is_some_and(|highest| at.iter().all(|&at| at <= highest)),
+        "a row of C reaches past its buffer"
+    );
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the machine has AVX2 and FMA, and the assertions above cover every element that is reached.
+        // SAFETY: the machine has AVX2 and FMA, and the assertions above are those that the function asks for.
         unsafe { avx2(a, b, start, c, at) };
         return;
     }
@@ -86,13 +94,16 @@ fn portable(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize
 }
 
 /// # Safety
-/// The machine must have AVX2 and FMA, and the slices the lengths that [`tile`] checks.
+/// The machine must have AVX2 and FMA. If `a` has stretches, its count must be at least 1 and each of their
+/// slices hold element `first + (count - 1) * step`; `b` must hold sixteen elements for each step of each
+/// stretch, and `c` sixteen from each of `at`. No sum or product in this may exceed a `usize`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
     use std::arch::x86_64::*;
-    // SAFETY: `tile` has checked that each row of A reaches `first + (count - 1) * step`, that B has sixteen
-    // columns for each step of the depth, and that each row of C has sixteen elements from its `at`.
+    // SAFETY: the caller vouches for the machine and the lengths. Rows of A are read at `first + i * step` for
+    // i below `count`, `first` itself included; `b` moves on by sixteen for each step, at most to the end of
+    // its slice; rows of C are read and written sixteen elements from `at`. Loads and stores are unaligned.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
         match start {
@@ -134,6 +145,37 @@ unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Lengths whose sums or products exceed a `usize` must not look short enough.
+    #[test]
+    fn lengths_that_wrap_are_refused() {
+        let (data, b) = ([1.0; 64], [1.0; 64]);
+        let rows = [[&data[..]; ROWS]; 4];
+        let good = Depth { stretches: &rows[..1], first: 0, count: 4, step: 1 };
+        let runs = |a: Depth<'_>, at: usize| {
+            let mut c = [0.0; 32];
+            catch_unwind(AssertUnwindSafe(|| tile(a, &b, Start::Zero, &mut c, [at; ROWS]))).is_ok()
+        };
+        assert!(runs(good, 0) && runs(good, 16));
+        assert!(!runs(good, 17) && !runs(good, usize::MAX - 8));
+        assert!(!runs(Depth { first: 61, ..good }, 0));
+        assert!(!runs(Depth { first: usize::MAX, ..good }, 0));
+        assert!(!runs(Depth { step: usize::MAX / 3 + 1, ..good }, 0));
+        assert!(!runs(Depth { stretches: &rows, count: usize::MAX / 64 + 1, step: 0, ..good }, 0));
+    }
+
+    /// A product of depth 0 is the start alone, wherever its first element would lie.
+    #[test]
+    fn an_empty_depth_leaves_the_start() {
+        let rows = [[&[][..]; ROWS]];
+        let a = Depth { stretches: &rows, first: usize::MAX, count: 0, step: 1 };
+        let mut c = [3.0; COLS];
+        tile(a, &[], Start::Add, &mut c, [0; ROWS]);
+        assert_eq!(c, [3.0; COLS]);
+        tile(a, &[], Start::Row(&[2.0; COLS]), &mut c, [0; ROWS]);
+        assert_eq!(c, [2.0; COLS]);
+    }
 
     /// Both kernels against sums in f64, on every start and with strided rows.
     #[test]
