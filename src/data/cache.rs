@@ -86,7 +86,7 @@ impl ImageCache {
             .build()
             .map_err(|e| Error::Data(format!("cannot start the decoder threads: {e}")))?;
         let bytes = paths.len() * image_bytes;
-        let pixels = if bytes <= options.limit_mib << 20 {
+        let pixels = if bytes <= options.limit_mib.saturating_mul(1 << 20) {
             let mut pixels = vec![0; bytes];
             pool.install(|| {
                 pixels
@@ -98,11 +98,11 @@ impl ImageCache {
         } else {
             let folder = options.folder.clone().unwrap_or_else(std::env::temp_dir);
             let fault = |e: std::io::Error| {
+                let needed = bytes.div_ceil(1 << 20);
                 Error::Data(format!(
-                    "{}: cannot keep {} MiB of decoded images in a temporary file here: {e}; choose another \
-                     folder for the cache, or raise its limit of {} MiB to keep them in memory",
+                    "{}: cannot keep {needed} MiB of decoded images in a temporary file here: {e}; set TMPDIR \
+                     to a folder with that much room, or data.cache_mib from {} to {needed} to keep them in memory",
                     folder.display(),
-                    bytes.div_ceil(1 << 20),
                     options.limit_mib
                 ))
             };

@@ -18,6 +18,9 @@ use std::path::Path;
 const MAX_FILE_BYTES: u64 = 256 << 20;
 /// Pictures beyond this are not decoded: a small file can claim to hold gigabytes.
 const MAX_PIXELS: u64 = 100_000_000;
+/// Pictures with a longer side are not decoded. It is the longest a JPEG can have, and it bounds what resizing
+/// takes: between its two passes a picture has its own height and the target's width.
+const MAX_SIDE: u32 = 65_535;
 
 /// A decoded picture: rows of RGB bytes from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub struct Rgb {
 ///
 /// # Errors
 /// [`Error::Image`] or [`Error::Io`] naming the file: not there, not a regular file, empty, neither JPEG nor
-/// PNG, cut short, damaged, or with more than 100 million pixels.
+/// PNG, cut short, damaged, with more than 100 million pixels or a side above 65,535.
 pub fn read(path: &Path) -> Result<Rgb> {
     let meta = std::fs::metadata(path).map_err(Error::io(path))?;
     let refuse = |detail: &str| Err(Error::image(path, detail));
@@ -72,6 +75,9 @@ pub fn decode(bytes: &[u8]) -> std::result::Result<Rgb, String> {
     let damaged = |e: image::ImageError| format!("damaged: {}", e.to_string().replace('\n', " "));
     let decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(format!("{width} x {height} pixels, and no side above {MAX_SIDE} is decoded"));
+    }
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(format!("{width} x {height} pixels, more than the 100 million that are decoded"));
     }

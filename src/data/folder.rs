@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Folder {
     /// The images by path. Who is on them is read from names in the style of Market-1501 or DukeMTMC-reID;
-    /// other names give pid -1 and no camera.
+    /// other names give pid -1. Cameras are those of the names if every name has one, or else all `None`: a
+    /// feature file knows the cameras of all its images or of none.
     pub samples: Vec<Sample>,
-    /// How many names said nothing.
-    pub unnamed: usize,
-    /// What was skipped.
+    /// What was skipped, and how many names said nothing.
     pub notes: Vec<String>,
 }
 
@@ -39,18 +38,37 @@ impl Folder {
                 path.display()
             )));
         }
-        let notes = listing.note(path);
-        let mut unnamed = 0;
+        let mut notes: Vec<String> = listing.note(path).into_iter().collect();
         let mut samples = Vec::with_capacity(listing.images.len());
         for path in listing.images {
             let base = base_name(&path)?;
             let name = market1501::parse(base).or_else(|| dukemtmc::parse(base));
-            unnamed += usize::from(name.is_none());
             let (pid, camid) = name.map_or((-1, None), |Name { pid, camid }| (pid, Some(camid)));
             samples.push(Sample { path, pid, camid });
         }
-        Ok(Folder { samples, unnamed, notes: notes.into_iter().collect() })
+        if let Some(note) = unnamed(path, &samples) {
+            notes.push(note);
+            samples.iter_mut().for_each(|s| s.camid = None);
+        }
+        Ok(Folder { samples, notes })
     }
+}
+
+/// One line about the names that said nothing, if there are any.
+fn unnamed(path: &Path, samples: &[Sample]) -> Option<String> {
+    let mut unnamed = samples.iter().filter(|s| s.camid.is_none());
+    let first = unnamed.next()?;
+    let (count, all) = (1 + unnamed.count(), samples.len());
+    let so = if count == all {
+        "identities and cameras are not known"
+    } else {
+        "these images are of nobody known, and no image's camera is used"
+    };
+    Some(format!(
+        "{}: {count} of {all} names say no person and camera (the first: {}); {so}",
+        path.display(),
+        base_name(&first.path).unwrap_or_default(),
+    ))
 }
 
 /// What lies in a folder.

@@ -1,7 +1,7 @@
 //! Lists of images in CSV, for data of one's own.
 //!
-//! The first line is the header `path,pid,camid`, in any order; `camid` may be absent or empty, other columns
-//! are ignored. Paths are relative to the list's folder. A pid is a whole number from 0, or -1 for junk. The
+//! The first line is the header `path,pid,camid`, in any order; `camid` may be absent, or empty on all lines;
+//! other columns are ignored. Paths are relative to the list's folder. A pid is a whole number from 0, or -1 for junk. The
 //! list's order is kept.
 
 use super::Sample;
@@ -12,7 +12,8 @@ use std::path::Path;
 ///
 /// # Errors
 /// Each names the file and the line: a header without `path` or `pid`, a number that is none, an image that
-/// is not there, a line with another number of fields; a list without images.
+/// is not there, a line with another number of fields, a line without a camid where others have one; a list
+/// without images.
 pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let text = std::fs::read(file).map_err(Error::io(file))?;
     // Spreadsheets put a byte order mark first.
@@ -30,6 +31,7 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
     };
     let camid = column("camid");
     let mut samples = Vec::new();
+    let mut without_camid = None;
     for record in reader.records() {
         let record = record.map_err(|e| fault(file, text, &e))?;
         let error = |what: String| {
@@ -45,7 +47,17 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
             return Err(error(format!("{}: no such image", image.display())));
         }
         let camid = camid.filter(|&c| !record[c].is_empty()).map(|c| number(c, "camid", 0)).transpose()?;
+        if camid.is_none() {
+            without_camid
+                .get_or_insert_with(|| error("no camid, but other lines have one; give all or none".into()));
+        }
         samples.push(Sample { path: image, pid: number(pid, "pid", -1)?, camid });
+    }
+    // A feature file knows the cameras of all its images or of none; better said now than after extraction.
+    if let Some(error) = without_camid
+        && samples.iter().any(|s: &Sample| s.camid.is_some())
+    {
+        return Err(error);
     }
     if samples.is_empty() {
         return Err(Error::Data(format!("{}: the list names no image", file.display())));

@@ -13,6 +13,8 @@ use super::{BadImages, Classes, Sample};
 use crate::device::Device;
 use crate::tensor::{DType, Tensor};
 use crate::{Error, Result};
+use crc32fast::Hasher;
+use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,8 +31,8 @@ pub struct LoaderOptions {
     pub seed: u64,
     /// The first batch's step, from 0.
     pub first_step: u64,
-    /// Threads that put batches together while the step runs. One is enough beside a CPU's step: a batch
-    /// of 16 takes it a few milliseconds.
+    /// Threads that put batches together while the step runs. One is enough as long as a step takes longer
+    /// than its batch, which is one look-up in a table for every value of its images.
     pub threads: usize,
     /// Batches that wait ready.
     pub ahead: usize,
@@ -95,7 +97,8 @@ impl Loader {
     ///
     /// # Errors
     /// A sample whose identity is not among `classes`; an unreadable image, unless they are to be skipped;
-    /// options that do not fit together or not the training set; see also [`ImageCache::build`].
+    /// fewer than two identities left when they are; options that do not fit together or not the training
+    /// set; see also [`ImageCache::build`].
     pub fn new(
         samples: &[Sample],
         classes: &Classes,
@@ -117,6 +120,7 @@ impl Loader {
         let mut usable: Vec<usize> = (0..samples.len()).collect();
         usable.retain(|i| skipped.binary_search_by_key(i, |(bad, _)| *bad).is_err());
         let usable_labels: Vec<i32> = usable.iter().map(|&i| labels[i]).collect();
+        require_two_identities(&usable_labels, classes, &skipped)?;
         let sampler = Sampler::new(options.sampler, &usable_labels, options.seed)?;
         let steps_per_epoch = sampler.steps_per_epoch();
         let (threads, ahead) = (options.threads, options.ahead);
@@ -145,9 +149,28 @@ impl Loader {
         self.steps_per_epoch
     }
 
-    /// Unreadable images that were left out: indices into the samples, and what is wrong with them.
+    /// Unreadable images that were left out: indices into the samples, and an error each that names the file
+    /// and what is wrong with it.
     pub fn skipped(&self) -> &[(usize, Error)] {
         &self.skipped
+    }
+
+    /// A CRC-32 of what is trained on: index (u64), label (i32) and decoded bytes of every image that can be
+    /// read, one behind the other, numbers little-endian. A resumed run tells by it that its images are
+    /// still those it began with. Reads the whole cache, on all cores.
+    pub fn fingerprint(&self) -> u32 {
+        let Shared { cache, labels, usable, .. } = &*self.shared;
+        let image = |&i: &usize| {
+            let mut hasher = Hasher::new();
+            hasher.update(&(i as u64).to_le_bytes());
+            hasher.update(&labels[i].to_le_bytes());
+            hasher.update(cache.image(i));
+            hasher
+        };
+        let images: Vec<Hasher> = usable.par_iter().map(image).collect();
+        let mut whole = Hasher::new();
+        images.iter().for_each(|image| whole.combine(image));
+        whole.finalize()
     }
 
     /// The decoded training set.
@@ -191,5 +214,22 @@ fn refuse_bad(bad: &[(usize, Error)], of: usize) -> Result<()> {
     };
     Err(Error::Data(format!(
         "{first}{others}; mend or remove it, or skip unreadable images (data.bad_images=skip)"
+    )))
+}
+
+/// Skipping may leave an identity without images, which is bearable; one identity alone cannot be trained on.
+fn require_two_identities(labels: &[i32], classes: &Classes, skipped: &[(usize, Error)]) -> Result<()> {
+    let Some((_, first)) = skipped.first() else { return Ok(()) };
+    let left = match labels {
+        [] => "no image is left".to_string(),
+        [label, others @ ..] if others.iter().all(|other| other == label) => {
+            format!("only images of identity {} are left", classes.pids()[*label as usize])
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Data(format!(
+        "{left} after {} unreadable ones were skipped (the first: {first}); training needs two identities, so \
+         mend or replace the files",
+        skipped.len()
     )))
 }

@@ -70,29 +70,38 @@ impl Sampler {
         let refuse = |what: String| Err(Error::Config(what));
         match kind {
             SamplerKind::Random { batch: 0 } => {
-                return refuse("a batch of 0 images; choose at least 1".into());
+                return refuse("solver.batch is 0 images; set at least 1".into());
             }
             SamplerKind::Random { batch } if batch > labels.len() => {
                 let n = labels.len();
-                return refuse(format!("a batch of {batch} images, but the training set holds only {n}"));
+                return refuse(format!(
+                    "solver.batch is {batch}, but the training set holds only {n} images; set at most {n}"
+                ));
             }
             SamplerKind::Random { .. } => {}
             SamplerKind::Pk { images: 0, .. } => {
-                return refuse("a batch of 0 images an identity; choose at least 1".into());
-            }
-            SamplerKind::Pk { identities: 0 | 1, .. } => {
-                return refuse(
-                    "a batch of fewer than 2 identities has nobody to tell apart; choose 2".into(),
-                );
-            }
-            SamplerKind::Pk { identities, .. } if identities > members.len() => {
-                let n = members.len();
-                return refuse(format!(
-                    "a batch of {identities} identities, but the training set has only {n}"
-                ));
+                return refuse("data.pk_images is 0 images an identity; set at least 1".into());
             }
             SamplerKind::Pk { images, .. } if images > 4096 => {
-                return refuse(format!("a batch of {images} images an identity; choose at most 4096"));
+                return refuse(format!("data.pk_images is {images} images an identity; set at most 4096"));
+            }
+            SamplerKind::Pk { identities: identities @ (0 | 1), images } => {
+                return refuse(format!(
+                    "data.sampler=pk with data.pk_images {images} makes batches of fewer than 2 identities of \
+                     solver.batch {}, and one alone has nobody to be told from; set solver.batch to at least {}",
+                    identities * images,
+                    2 * images
+                ));
+            }
+            SamplerKind::Pk { identities, images } if identities > members.len() => {
+                let n = members.len();
+                return refuse(format!(
+                    "data.sampler=pk with data.pk_images {images} makes batches of {identities} identities of \
+                     solver.batch {}, but the training set has only {n}; set solver.batch to at most {}, raise \
+                     data.pk_images, or set data.sampler=random",
+                    kind.batch(),
+                    images.saturating_mul(n)
+                ));
             }
             SamplerKind::Pk { .. } => {}
         }
@@ -199,16 +208,19 @@ mod tests {
     #[test]
     fn impossible_batches_are_refused() {
         let labels = [0, 0, 0, 1, 1, 2];
-        for (kind, word) in [
-            (SamplerKind::Random { batch: 0 }, "0 images"),
-            (SamplerKind::Random { batch: 7 }, "only 6"),
-            (SamplerKind::Pk { identities: 4, images: 2 }, "only 3"),
-            (SamplerKind::Pk { identities: 1, images: 2 }, "fewer than 2"),
-            (SamplerKind::Pk { identities: 2, images: 0 }, "0 images"),
-            (SamplerKind::Pk { identities: 2, images: 5000 }, "at most 4096"),
+        for (kind, words) in [
+            (SamplerKind::Random { batch: 0 }, ["solver.batch is 0", "at least 1"]),
+            (SamplerKind::Random { batch: 7 }, ["solver.batch is 7", "only 6 images; set at most 6"]),
+            (
+                SamplerKind::Pk { identities: 4, images: 2 },
+                ["solver.batch 8", "only 3; set solver.batch to at most 6"],
+            ),
+            (SamplerKind::Pk { identities: 1, images: 2 }, ["fewer than 2", "solver.batch to at least 4"]),
+            (SamplerKind::Pk { identities: 2, images: 0 }, ["data.pk_images is 0", "at least 1"]),
+            (SamplerKind::Pk { identities: 2, images: 5000 }, ["data.pk_images is 5000", "at most 4096"]),
         ] {
             let error = Sampler::new(kind, &labels, 0).unwrap_err().to_string();
-            assert!(error.contains(word), "{kind:?}: {error}");
+            assert!(words.iter().all(|word| error.contains(word)), "{kind:?}: {error}");
         }
         Sampler::new(SamplerKind::Random { batch: 6 }, &labels, 0).unwrap();
     }

@@ -9,6 +9,12 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+/// Around the random letters in a temporary file's name. The leading dot hides it, and the rest tells whose it
+/// is, so that what a killed process leaves behind can be removed without touching anybody else's files.
+const PREFIX: &str = ".bcreid-";
+const SUFFIX: &str = ".tmp";
+/// How many random letters and digits.
+const RANDOM: usize = 12;
 /// Bytes gathered before the system is asked to write.
 const BUFFER: usize = 1 << 20;
 
@@ -39,7 +45,7 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         _ => PathBuf::from("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -61,6 +67,30 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         let _ = folder.sync_all();
     }
     Ok(())
+}
+
+/// Removes the temporary files that killed processes left in a folder, by the exact pattern of their names;
+/// sub-folders are not looked into. A process that is writing into the folder at the time would lose its
+/// file, so this is for the holder of the folder's lock.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be listed or a file not removed.
+pub fn remove_leftovers(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        let is_ours = entry.file_name().to_str().is_some_and(is_temporary_name)
+            && entry.file_type().map_err(Error::io(&path))?.is_file();
+        if is_ours {
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_temporary_name(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|r| r.len() == RANDOM && r.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -89,6 +119,38 @@ mod tests {
         write_atomically(&path, |w| w.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    /// What a killed process leaves is what lies there while `fill` runs.
+    #[test]
+    fn leftovers_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut left = Vec::new();
+        write_atomically(&folder.join("weights"), |_| {
+            left = names(folder);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(left.len(), 1);
+        let others = [
+            ".abcdef.tmp",
+            ".bcreid-0123456789a.tmp",
+            ".bcreid-0123456789abc.tmp",
+            ".bcreid-0123456789a_.tmp",
+            ".bcreid-0123456789ab.tmp.bak",
+            "bcreid-0123456789ab.tmp",
+            "weights",
+        ];
+        others.iter().for_each(|name| fs::write(folder.join(name), b"keep").unwrap());
+        fs::create_dir(folder.join(".bcreid-foldersfolde.tmp")).unwrap();
+        let before = names(folder);
+        fs::write(folder.join(&left[0]), b"half").unwrap();
+        fs::write(folder.join(".bcreid-0123456789aB.tmp"), b"half").unwrap();
+        remove_leftovers(folder).unwrap();
+        assert_eq!(names(folder), before);
+        remove_leftovers(folder).unwrap();
+        assert!(remove_leftovers(&folder.join("absent")).unwrap_err().to_string().contains("absent"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod atomic;
 mod features;
 mod tensors;
 
-pub use atomic::write_atomically;
+pub use atomic::{remove_leftovers, write_atomically};
 pub use features::{Features, normalise_rows};
 pub use tensors::{TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors};
 
@@ -22,7 +22,7 @@ pub struct Loaded {
     /// Parameters and buffers that kept their values, because the file lacks them (or has them in another
     /// shape) and they were allowed to.
     pub kept: Vec<String>,
-    /// Tensors of the file that the model has no place for.
+    /// Tensors of the file that the model has no place for and need not have.
     pub unused: Vec<String>,
 }
 
@@ -42,9 +42,12 @@ pub fn model_tensors(params: &Params) -> Vec<TensorOut<'_>> {
 /// `may_keep` names those that keep their values where the file has no fitting tensor: the classifier and
 /// the centers, when training starts from weights of another data set. A resumed run allows none.
 ///
+/// The file may hold a classifier, centers, momenta and PyTorch's batch counters that the model has no place
+/// for. Anything else is part of another, larger network, of which a part would be a wrong one.
+///
 /// # Errors
-/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or dtype, or not
-/// finite, and how many there are of each kind.
+/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or dtype, not finite,
+/// or without a place in the model, and how many there are of each kind.
 ///
 /// # Panics
 /// If somebody else holds a handle to one of the model's tensors.
@@ -53,7 +56,8 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     let buffers = params.buffers().iter().map(|b| (b.name.as_str(), b.value.shape()));
     let places: Vec<(&str, Shape)> = learned.chain(buffers).collect();
     let known: HashSet<&str> = places.iter().map(|(name, _)| *name).collect();
-    let unused = file.names().filter(|name| !known.contains(name)).map(String::from).collect();
+    let without_place = file.names().filter(|name| !known.contains(name)).map(String::from);
+    let (unused, strays): (Vec<String>, Vec<String>) = without_place.partition(|name| may_be_unused(name));
 
     let mut report = Loaded { unused, ..Loaded::default() };
     let (mut missing, mut misshapen, mut first) = (0, 0, None);
@@ -81,10 +85,11 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
             }
         }
     }
+    let first = first.or_else(|| Some(format!("{} has no place in the model", strays.first()?)));
     if let Some(first) = first {
-        let unused = report.unused.len();
+        let strays = strays.len();
         return Err(file.fault(format!(
-            "{first} (in all {missing} missing, {misshapen} of another shape, {unused} without a place in the \
+            "{first} (in all {missing} missing, {misshapen} of another shape, {strays} without a place in the \
              model); these weights belong to another model"
         )));
     }
@@ -97,6 +102,15 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
         values.iter().for_each(|v| buffer.value.copy_from_host_f32(v));
     }
     Ok(report)
+}
+
+/// What a file may hold beyond the model: what belongs to other identities or to training, and PyTorch's
+/// counters, which plain averages do without.
+fn may_be_unused(name: &str) -> bool {
+    name.starts_with("fc.")
+        || name == "centers"
+        || name.starts_with("momentum/")
+        || name.ends_with("num_batches_tracked")
 }
 
 /// The values, or an error that says which is not finite.

@@ -48,7 +48,10 @@ pub struct TensorView<'a> {
     bytes: &'a [u8],
 }
 
-/// Maps a safetensors file and checks its header. The file must not shrink while it is in use.
+/// Maps a safetensors file and checks its header.
+///
+/// A known limit: if another program cuts the file short in place while it is mapped, the system ends this
+/// process (SIGBUS on Unix). Replacing or deleting the file does no harm.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is not a whole safetensors file.
@@ -57,9 +60,13 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile> {
     if !file.metadata().map_err(Error::io(path))?.is_file() {
         return Err(Error::weights(path, "is a folder or a pipe; give a safetensors file"));
     }
-    // SAFETY: the mapping is read-only and private to this value. The one hazard, another process cutting
-    // the file short meanwhile, is excluded by this function's contract, and this crate itself never
-    // writes in place: a file is replaced by a new one, which leaves the mapped one whole.
+    // SAFETY: the mapping is read-only, nothing but this value hands out slices of it, and this crate never
+    // writes a file in place: it puts a new one in its stead, which leaves the mapped one whole. What cannot
+    // be ruled out from here is another program that changes the file in place meanwhile. If it cuts the
+    // file short, the system ends this process with SIGBUS at the next touch; if it overwrites bytes, values
+    // change under a shared slice. No reader that maps files can prevent either, and file locks are only
+    // advice. It is accepted because the alternative, reading a file of gigabytes to look at its header or
+    // at a few tensors, costs every run for the sake of one that somebody is breaking anyway.
     let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
     let broken = |what: String| Error::weights(path, format!("not a whole safetensors file: {what}"));
 

@@ -44,5 +44,14 @@ fn a_folder_that_cannot_hold_the_file_is_an_error() {
     png(&image, 1, 8, 4);
     let options = CacheOptions { folder: Some(folder.path().join("nowhere")), ..on_disk() };
     let result = ImageCache::build(&[&image], 256, 128, &options, &|_, _| {});
-    assert_error(result, &["nowhere", "1 MiB", "another folder", "limit of 0 MiB"]);
+    assert_error(result, &["nowhere", "1 MiB", "TMPDIR", "data.cache_mib from 0 to 1"]);
+}
+
+/// In bytes the limit would need more bits than there are.
+#[test]
+fn a_limit_beyond_all_memory_is_no_limit() {
+    let (_folder, samples) = samples(1, 1);
+    let options = CacheOptions { limit_mib: 1 << (usize::BITS - 20), folder: None };
+    let (cache, _) = ImageCache::build(&[&samples[0].path], 8, 4, &options, &|_, _| {}).unwrap();
+    assert!(!cache.is_on_disk());
 }

@@ -119,9 +119,21 @@ fn any_folder_of_images() {
     let folder = Folder::open(root.path()).unwrap();
     let names: Vec<_> = folder.samples.iter().map(|s| s.path.strip_prefix(root.path()).unwrap()).collect();
     assert_eq!(names, ["a/0002_c1s1_000451_03.png", "a/0005_c2_f0046985.jpg", "b.jpg"].map(Path::new));
-    assert_eq!(pids(&folder.samples), [(2, Some(1)), (5, Some(2)), (-1, None)]);
-    assert_eq!((folder.unnamed, folder.notes.len()), (1, 1));
-    assert_eq!(Folder::open(&root.path().join("b.jpg")).unwrap().samples.len(), 1);
+    // One name without a camera, and no camera counts.
+    assert_eq!(pids(&folder.samples), [(2, None), (5, None), (-1, None)]);
+    assert_eq!(folder.notes.len(), 2);
+    assert!(folder.notes[0].contains("notes.txt"), "{:?}", folder.notes);
+    let unnamed = &folder.notes[1];
+    assert!(
+        unnamed.contains("1 of 3 names")
+            && unnamed.contains("b.jpg")
+            && unnamed.contains("no image's camera")
+    );
+    let named = Folder::open(&root.path().join("a")).unwrap();
+    assert_eq!((pids(&named.samples), named.notes.len()), (vec![(2, Some(1)), (5, Some(2))], 0));
+    let single = Folder::open(&root.path().join("b.jpg")).unwrap();
+    assert_eq!((pids(&single.samples), single.notes.len()), (vec![(-1, None)], 1));
+    assert!(single.notes[0].contains("1 of 1 names"), "{:?}", single.notes);
     assert_error(Folder::open(&root.path().join("z")), &["z"]);
     std::fs::create_dir(root.path().join("empty")).unwrap();
     assert_error(Folder::open(&root.path().join("empty")), &["empty", "no .jpg"]);

@@ -96,12 +96,25 @@ fn gigantic_claims_are_refused() {
     let folder = tempdir().unwrap();
     let small = folder.path().join("small.png");
     png(&small, 1, 5, 3);
-    let mut bytes = std::fs::read(&small).unwrap();
-    bytes[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
-    let header = crc32(&bytes[12..29]);
-    bytes[29..33].copy_from_slice(&header.to_be_bytes());
-    let error = decode(&bytes).unwrap_err();
+    let small = std::fs::read(&small).unwrap();
+    let claim = |width: u32, height: u32| {
+        let mut bytes = small.clone();
+        bytes[16..20].copy_from_slice(&width.to_be_bytes());
+        bytes[20..24].copy_from_slice(&height.to_be_bytes());
+        let header = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&header.to_be_bytes());
+        decode(&bytes).unwrap_err()
+    };
+    let error = claim(60_000, 60_000);
     assert!(error.contains("60000 x 60000") && error.contains("100 million"), "{error}");
+    // Few pixels, and yet resizing one to a width of 128 would take 38 GB between its passes.
+    for (width, height) in [(1, 100_000_000), (100_000_000, 1), (1, 65_536), (65_536, 1)] {
+        let error = claim(width, height);
+        assert!(error.contains(&format!("{width} x {height}")) && error.contains("65535"), "{error}");
+    }
+    // The longest side passes, and the pixels behind the header are then too few.
+    let error = claim(1, 65_535);
+    assert!(error.contains("damaged"), "{error}");
 
     let mut bytes = jpeg(1, 16, 16);
     let frame = bytes.windows(2).position(|w| w == [0xFF, 0xC0]).unwrap();

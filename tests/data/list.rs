@@ -10,12 +10,15 @@ fn lists_are_read_in_their_order() {
         put(root, image, b"");
     }
     put(root, "train.csv", b"\xef\xbb\xbfpid, path, note\n7,images/b.jpg,x\n 0 , a.png ,\"y, z\"\n");
-    put(root, "gallery.csv", b"path,pid,camid\r\na.png,-1,\r\nimages/b.jpg,12,4\r\n");
+    put(root, "gallery.csv", b"path,pid,camid\r\na.png,-1,0\r\nimages/b.jpg,12,4\r\n");
     let data = Dataset::open(root).unwrap();
     let sample = |path: &str, pid, camid| Sample { path: root.join(path), pid, camid };
     assert_eq!(data.name, "list");
     assert_eq!(data.train, [sample("images/b.jpg", 7, None), sample("a.png", 0, None)]);
-    assert_eq!(data.gallery, [sample("a.png", -1, None), sample("images/b.jpg", 12, Some(4))]);
+    assert_eq!(data.gallery, [sample("a.png", -1, Some(0)), sample("images/b.jpg", 12, Some(4))]);
+    put(root, "gallery.csv", b"path,pid,camid\na.png,-1,\nimages/b.jpg,12,\n");
+    let gallery = Dataset::open(root).unwrap().gallery;
+    assert_eq!(gallery, [sample("a.png", -1, None), sample("images/b.jpg", 12, None)]);
     assert_error(data.require_test(), &["query.csv"]);
 }
 
@@ -24,7 +27,7 @@ fn faults_name_the_file_and_the_line() {
     let root = tempdir().unwrap();
     let root = root.path();
     put(root, "a.jpg", b"");
-    let cases: [(&[u8], &[&str]); 9] = [
+    let cases: [(&[u8], &[&str]); 11] = [
         (b"", &["train.csv line 1", "path,pid,camid"]),
         (b"a.jpg,1,1\n", &["train.csv line 1", "found \"a.jpg,1,1\""]),
         (b"path;pid\na.jpg;1\n", &["line 1", "path;pid"]),
@@ -33,6 +36,8 @@ fn faults_name_the_file_and_the_line() {
         (b"path,pid\na.jpg,-2\n", &["line 2", "\"-2\""]),
         (b"path,pid,camid\na.jpg,1,x\n", &["line 2", "camid"]),
         (b"path,pid\na.jpg,1\n\nb.jpg,1\n", &["line 4", "b.jpg", "no such image"]),
+        (b"path,pid,camid\na.jpg,1,2\n\na.jpg,1,\na.jpg,1,\n", &["line 4", "no camid", "give all or none"]),
+        (b"path,pid,camid\na.jpg,1,\na.jpg,1,2\n", &["line 2", "no camid", "give all or none"]),
         (b"path,pid\na.jpg,1,5\n", &["line 2", "3 fields", "2"]),
     ];
     for (list, words) in cases {

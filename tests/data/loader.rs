@@ -1,4 +1,4 @@
-use crate::made::{assert_error, pixels, plain_input, samples};
+use crate::made::{assert_error, pixels, plain_input, png, samples};
 use bcreid::data::augment::View;
 use bcreid::data::{
     Augment, BadImages, CacheOptions, Classes, Loader, LoaderOptions, PadMode, Sample, Sampler, SamplerKind,
@@ -102,6 +102,63 @@ fn unreadable_images_stop_training_before_it_starts_or_are_left_out() {
     // What is left does not fill a batch of 11.
     let short = LoaderOptions { sampler: SamplerKind::Random { batch: 11 }, ..skip };
     assert_error(loader(&samples, short), &["11", "only 10"]);
+}
+
+#[test]
+fn skipping_leaves_two_identities_or_says_why_not() {
+    let (_folder, samples) = samples(3, 2);
+    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Random { batch: 2 }) };
+    let spoil = |i: usize| std::fs::write(&samples[i].path, b"bad").unwrap();
+    (0..2).for_each(spoil);
+    let mut two_left = loader(&samples, skip.clone()).unwrap();
+    let mut labels = two_left.next().unwrap().labels.i32().to_vec();
+    labels.extend(two_left.next().unwrap().labels.i32());
+    labels.sort_unstable();
+    assert_eq!(labels, [1, 1, 2, 2]);
+    (2..4).for_each(spoil);
+    let words = ["only images of identity 5", "4 unreadable", "0001_c1s1_000000_00.png", "neither a JPEG"];
+    assert_error(loader(&samples, skip.clone()), &words);
+    (4..6).for_each(spoil);
+    assert_error(loader(&samples, skip), &["no image is left", "6 unreadable"]);
+}
+
+#[test]
+fn the_fingerprint_tells_other_images_apart() {
+    let (_folder, samples) = samples(3, 2);
+    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Random { batch: 2 }) };
+    let fingerprint =
+        |samples: &[Sample], options: LoaderOptions| loader(samples, options).unwrap().fingerprint();
+    let first = fingerprint(&samples, skip.clone());
+    let mut bytes = Vec::new();
+    for i in 0..6u64 {
+        bytes.extend(i.to_le_bytes());
+        bytes.extend((i as i32 / 2).to_le_bytes());
+        bytes.extend(pixels(i, 8, 4));
+    }
+    assert_eq!(first, crc32fast::hash(&bytes));
+    // Neither threads, nor the cache's place, nor where a run goes on matters.
+    let cache = CacheOptions { limit_mib: 0, folder: None };
+    let elsewhere = LoaderOptions { cache, threads: 3, first_step: 9, seed: 1, ..skip.clone() };
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert_eq!(pool.install(|| fingerprint(&samples, elsewhere.clone())), first);
+    }
+
+    let mut relabelled = samples.clone();
+    relabelled[1].pid = 3;
+    let mut swapped = samples.clone();
+    swapped.swap(0, 1);
+    png(&samples[5].path, 77, 8, 4);
+    let repainted = fingerprint(&samples, skip.clone());
+    std::fs::write(&samples[5].path, b"bad").unwrap();
+    let without = fingerprint(&samples, skip.clone());
+    png(&samples[5].path, 5, 8, 4);
+    let mut all = vec![first, repainted, without];
+    all.extend([&relabelled, &swapped].map(|samples| fingerprint(samples, skip.clone())));
+    assert_eq!(fingerprint(&samples, skip), first);
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 5, "{all:x?}");
 }
 
 #[test]

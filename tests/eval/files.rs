@@ -190,7 +190,7 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     let before = values(&wider);
     let error = load_into(&mut wider, &file, |name| name == "centers").unwrap_err().to_string();
     assert!(error.contains("fc.weight is [4, 2] in the file and [5, 2] in the model"), "{error}");
-    assert!(error.contains("0 missing, 1 of another shape, 1 without a place"), "{error}");
+    assert!(error.contains("0 missing, 1 of another shape, 0 without a place"), "{error}");
     let error = load_into(&mut wider, &file, |name| name.starts_with("fc.")).unwrap_err().to_string();
     assert!(error.contains("centers [5, 2] is missing (in all 1 missing"), "{error}");
     assert_eq!(values(&wider), before);
@@ -199,6 +199,18 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     assert_eq!((loaded.loaded, loaded.kept), (2, vec!["fc.weight".to_string(), "centers".to_string()]));
     assert_eq!(values(&wider)[1], before[1]);
     assert_eq!(values(&wider)[2], [-3.0, -3.0]);
+
+    // A larger network's weights hold all that a smaller one asks for.
+    let mut larger = model_tensors(&stored);
+    let extra = |name: &&str| TensorOut::f32(*name, &[1], vec![0.0]);
+    larger.extend(["fc.bias", "centers", "momentum/conv2.weight"].iter().map(extra));
+    let fitting = read_tensors(&write(folder.path(), &larger, &[])).unwrap();
+    assert_eq!(load_into(&mut same, &fitting, |_| false).unwrap().unused.len(), 3);
+    larger.extend(["layer4.2.conv1.weight", "layer4.2.bn1.weight"].iter().map(extra));
+    let larger = read_tensors(&write(folder.path(), &larger, &[])).unwrap();
+    let error = load_into(&mut same, &larger, |_| true).unwrap_err().to_string();
+    assert!(error.contains("layer4.2.bn1.weight has no place in the model (in all 0 missing"), "{error}");
+    assert!(error.contains("2 without a place") && error.contains("belong to another model"), "{error}");
 
     let spoilt = write(folder.path(), &[TensorOut::f32("conv1.weight", &[2, 3], vec![f32::NAN; 6])], &[]);
     let error = load_into(&mut same, &read_tensors(&spoilt).unwrap(), |_| true).unwrap_err().to_string();
