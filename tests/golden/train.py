@@ -2,9 +2,9 @@
 
 They are computed in float64. Training from random weights amplifies rounding from step to step: at rate 0.001 and
 lambda 1 PyTorch's own float32 losses are 6 % off after 20. So the runs take small steps, and the script also trains in
-float32 and refuses a setting in which PyTorch itself strays by more than half of the test's tolerance. So small steps
-move the losses little; therefore the file also holds how far every parameter moved, and the running statistics and
-centers (the first values of each).
+float32 and refuses a setting in which PyTorch itself strays by more than half of the test's tolerance. Small
+steps move the losses little; so the file also holds the momentum of every parameter, which is the sum of all its
+gradients with decay, and the running statistics and centers (the first values of each).
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ import resnet
 
 SEED, STEPS, BATCH, CLASSES, HEIGHT, WIDTH = 11, 20, 8, 5, 128, 64
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE = 0.9, 5e-4, 0.5, 1.0, 0.5
-BLOCK, TOLERANCE, HEAD = 16, 1e-4, 24
+BLOCK, TOLERANCE, MOMENTUM_TOLERANCE, HEAD = 16, 1e-4, 5e-2, 24
 
 
 def batch(step):
@@ -50,7 +50,6 @@ def run(dtype, caffe, exact, frozen):
     fc = torch.nn.Linear(net.features, CLASSES)
     named = list(net.named()) + [("fc.weight", fc.weight), ("fc.bias", fc.bias)]
     resnet.initialise(named, philox, SEED)
-    start = {name: head(p) for name, p in named}
     centers = torch.zeros(CLASSES, net.features)
     sgd = torch.optim.SGD([p for _, p in named], rate, MOMENTUM, weight_decay=DECAY)
     net.train(not frozen)
@@ -70,12 +69,12 @@ def run(dtype, caffe, exact, frozen):
         sgd.step()
         softmax.append(ls.item())
         contrastive.append(lbc.item())
-    moved = {name: head(p) - start[name] for name, p in named}
+    momentum = {name: head(sgd.state[p]["momentum_buffer"]) for name, p in named}
     statistics = {}
     for _, name, layer in net.layers():
         statistics[f"{name}.running_mean"] = head(layer.bn.running_mean)
         statistics[f"{name}.running_var"] = head(layer.bn.running_var)
-    return np.array([softmax, contrastive]), moved, {**statistics, "centers": head(centers)}
+    return np.array([softmax, contrastive]), momentum, {**statistics, "centers": head(centers)}
 
 
 golden = {}
@@ -85,13 +84,21 @@ for name, arguments in {
     "exact": (False, True, False),
     "frozen": (False, False, True),
 }.items():
-    (exact, moved, state), (rounded, *_) = run(torch.float64, *arguments), run(torch.float32, *arguments)
+    exact, momentum, state = run(torch.float64, *arguments)
+    rounded, rounded_momentum, _ = run(torch.float32, *arguments)
     stray = np.abs(rounded / exact - 1).max()
-    print(f"{name}: softmax {exact[0, 0]:.4f} to {exact[0, -1]:.4f}, float32 strays {stray:.1e}")
-    assert stray < TOLERANCE / 2
+    length = np.linalg.norm
+    # What rounding decides proves nothing: a bias in front of batch statistics, say, has no other gradient.
+    astray = {k: length(rounded_momentum[k] - m) / length(m) for k, m in momentum.items()}
+    sound = {k: m for k, m in momentum.items() if astray[k] < MOMENTUM_TOLERANCE / 2}
+    print(
+        f"{name}: softmax {exact[0, 0]:.4f} to {exact[0, -1]:.4f}, float32 strays {stray:.1e}; "
+        f"{len(sound)} of {len(momentum)} momenta are sound"
+    )
+    assert stray < TOLERANCE / 2 and len(sound) > 0.8 * len(momentum)
     golden[f"{name}.softmax"], golden[f"{name}.contrastive"] = exact.astype(np.float32)
-    for key, values in moved.items():
-        golden[f"{name}.moved.{key}"] = values.astype(np.float32)
+    for key, values in sound.items():
+        golden[f"{name}.momentum.{key}"] = values.astype(np.float32)
     for key, values in state.items():
         golden[f"{name}.state.{key}"] = values.astype(np.float32)
 save_file(golden, Path(__file__).with_suffix(".safetensors"))
