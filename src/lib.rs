@@ -4,14 +4,16 @@
 //!
 //! Follow one training step from the command line to the arithmetic and back:
 //!
-//! 1. [`config`]: every hyper-parameter once, with its unit, default and source.
-//! 2. [`data`]: image files become batches of normalised NHWC pixels.
-//! 3. [`model`]: ResNet and the two-branch head, a list of calls into [`ops`].
-//! 4. [`ops`]: one file an operation: maths, forward, backward, the CPU loops.
-//! 5. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
-//! 6. [`device`]: where buffers live and who multiplies matrices.
-//! 7. [`train`]: the step, the solver's loop, checkpoints and the log.
-//! 8. [`eval`]: features, distances, CMC and mAP.
+//! 1. [`cli`]: one file a subcommand, each its arguments and one call; [`demo`] strings all of them together.
+//! 2. [`config`]: every hyper-parameter once, with its unit, default and source.
+//! 3. [`data`]: image files become batches of normalised NHWC pixels.
+//! 4. [`train`]: the step, the solver's loop around it, checkpoints and the log.
+//! 5. [`model`]: ResNet and the two-branch head, a list of calls into [`ops`].
+//! 6. [`ops`]: one file an operation: maths, forward, backward, the CPU's loops.
+//! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
+//! 8. [`device`]: where buffers live and who multiplies matrices.
+//! 9. [`eval`]: features, distances, CMC and mAP.
+//! 10. [`weights`]: what lies on disk, written whole or not at all.
 //!
 //! # The life of one step
 //!
@@ -19,7 +21,7 @@
 //! with a [`tensor::Tape`]; each operation computes its value and leaves on the tape what its backward
 //! needs. The two losses end on the same tape. [`tensor::Tape::backward`] walks it once from the end and
 //! hands every operation a gradient *sink* for each of its inputs: the first writer overwrites, later
-//! writers add. [`ops::sgd`] then moves the weights and [`ops::center_step`] the class centers.
+//! writers add. [`ops::center_step`] then moves the class centers and [`ops::sgd`] the weights.
 #![warn(missing_docs)]
 
 pub mod cli;

@@ -45,8 +45,8 @@ impl Arguments {
     /// One line that names the thing and the mend.
     pub fn run(self) -> Result<ExitCode> {
         if let Some(threads) = self.threads {
-            if threads == 0 {
-                return Err(Error::Device("--threads 0: give at least 1".into()));
+            if !(1..=1024).contains(&threads) {
+                return Err(Error::Device(format!("--threads {threads}: give 1 to 1024")));
             }
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)

@@ -1,10 +1,10 @@
 //! `bcreid query`.
 
 use super::extract::How;
-use crate::Result;
 use crate::data::Sample;
 use crate::eval::top_k;
 use crate::weights::Features;
+use crate::{Error, Result};
 use clap::Args;
 use comfy_table::{Table, presets};
 use std::path::PathBuf;
@@ -31,6 +31,9 @@ pub struct Query {
 
 impl Query {
     pub fn run(self) -> Result<ExitCode> {
+        if self.top == 0 {
+            return Err(Error::Data("--top 0: give at least 1".into()));
+        }
         let gallery = Features::read(&self.gallery)?;
         let sample = Sample { path: self.image, pid: -1, camid: None };
         let feature = self.how.extractor(&self.run)?.extract(&[sample], |_, _| ())?;

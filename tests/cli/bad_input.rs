@@ -144,5 +144,8 @@ fn devices_that_are_not_there() {
     let error = demo("cuda");
     assert!(error.contains("cuda") && error.contains("--device cpu"), "{error}");
     assert!(demo("tpu").contains("tpu"));
+    assert!(fail(bcreid().args(["config"]).args(["--set", "x"])).contains("section.key=value"));
+    let mut threads = std::process::Command::new(env!("CARGO_BIN_EXE_bcreid"));
+    assert!(fail(threads.args(["--threads", "999999", "config"])).contains("1 to 1024"));
     assert!(!out.exists());
 }
