@@ -40,8 +40,8 @@ impl Watch {
         self.spoken = true;
         Some(format!(
             "step {step}: the features have collapsed (mean distance between different persons {:.3}). Start again \
-             with one of: --set loss.lambda_warmup=1000, --set loss.lambda=0.1, --set model.dropout=0.5, a lower \
-             solver.rate, or pre-trained --weights",
+             from pre-trained --weights, or with --set model.dropout=0.5; if that is not enough, with a lower \
+             solver.rate, --set loss.lambda_warmup=1000 or a lower loss.lambda too",
             self.mean
         ))
     }
