@@ -158,6 +158,11 @@ impl<'a> TensorView<'a> {
         self.dtype
     }
 
+    /// Its elements as they lie in the file: row-major, little-endian, perhaps unaligned.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The elements: borrowed from the file, or copied where they lie unaligned in it.
     ///
     /// # Errors

@@ -1,0 +1,92 @@
+//! A weight file of somebody else's: named tensors, whatever the container.
+
+use crate::{Error, Result, caffe, safetensors, torch};
+use bcreid::config::Wiring;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// What a file holds.
+#[derive(Debug)]
+pub struct Source {
+    /// The container, in words, e.g. `PyTorch zip archive`.
+    pub format: String,
+    /// Whose network it is, and with it the wiring and the input convention unless somebody says otherwise.
+    pub wiring: Wiring,
+    /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
+    /// file's own without `module.`; shapes are PyTorch's, convolutions `[K, C, R, S]`.
+    pub tensors: BTreeMap<String, SourceTensor>,
+    /// What a person should know about how the file was read.
+    pub notes: Vec<String>,
+}
+
+/// One tensor, its values not yet read.
+pub struct SourceTensor {
+    /// Its sizes, slowest first; none for a scalar.
+    pub shape: Vec<usize>,
+    /// The element type in the file, e.g. `f16`.
+    pub dtype: &'static str,
+    /// Reads the values in row-major order as f32 (rounded from f64; integers converted).
+    read: Box<dyn Fn() -> Result<Vec<f32>>>,
+}
+
+impl SourceTensor {
+    /// A tensor whose values `read` gives, as many as the shape says.
+    pub fn new(
+        shape: Vec<usize>,
+        dtype: &'static str,
+        read: impl Fn() -> Result<Vec<f32>> + 'static,
+    ) -> Self {
+        SourceTensor { shape, dtype, read: Box::new(read) }
+    }
+
+    /// The values in row-major order.
+    ///
+    /// # Errors
+    /// What the file or the system says.
+    pub fn values(&self) -> Result<Vec<f32>> {
+        (self.read)()
+    }
+}
+
+impl std::fmt::Debug for SourceTensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.dtype, self.shape)
+    }
+}
+
+/// Opens a file by what it holds, not by its name.
+///
+/// # Errors
+/// A file of no known container, or a broken one; the error names the file and the mend.
+pub fn open(path: &Path) -> Result<Source> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    if !file.metadata().map_err(Error::io(path))?.is_file() {
+        return Err(Error::weights(path, "is a folder or a pipe; give a weight file"));
+    }
+    let mut head = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut head).map_err(Error::io(path))?;
+    if head.is_empty() {
+        return Err(Error::weights(path, "is empty; download or copy it again"));
+    }
+    if looks_like_a_web_page(&head) {
+        return Err(Error::weights(
+            path,
+            "is a web page, not weights: the address led to a page about the file; download the file itself",
+        ));
+    }
+    if safetensors::recognise(&head) {
+        safetensors::open(path)
+    } else if torch::recognise(&head) {
+        torch::open(path)
+    } else {
+        caffe::open(path)
+    }
+}
+
+/// Whether the first bytes are those of an HTML or XML text.
+fn looks_like_a_web_page(head: &[u8]) -> bool {
+    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    text.starts_with(b"<!") || text.starts_with(b"<?xml") || text.to_ascii_lowercase().starts_with(b"<html")
+}
