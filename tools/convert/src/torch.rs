@@ -133,6 +133,9 @@ fn lazy(path: &Path, tensor: Tensor) -> SourceTensor {
 /// Reads a zip or legacy file that has passed the gate.
 fn read(path: &Path) -> Result<Node<Tensor>> {
     let structure = PytorchReader::read_pickle_data(path, None).map_err(|e| in_words(path, e))?;
+    if !matches!(structure, PickleValue::Dict(_)) {
+        return Err(Error::weights(path, nesting::NO_DICTIONARY));
+    }
     let reader = PytorchReader::new(path).map_err(|e| in_words(path, e))?;
     node(path, structure, &mut String::new(), &mut reader.into_tensors())
 }

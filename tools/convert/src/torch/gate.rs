@@ -21,6 +21,10 @@ pub fn refusal(path: &Path, what: &str, fault: Fault) -> Error {
         Fault::Broken(why) => {
             Error::weights(path, format!("its {what} is broken: {}; {AGAIN}", one_line(&why)))
         }
+        Fault::Large(how) => Error::weights(
+            path,
+            format!("its {what} {how} than that of any network; save model.state_dict() alone"),
+        ),
         Fault::Forbidden(name) => Error::weights(
             path,
             format!(

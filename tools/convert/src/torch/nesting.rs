@@ -25,6 +25,9 @@ const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "backbone.", "ba
 /// The first part of the names of ResNet's trunk.
 const TRUNK: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
 
+/// The error about a checkpoint that is, say, a tensor.
+pub const NO_DICTIONARY: &str = "holds no dictionary of tensors; save model.state_dict()";
+
 /// How deep a state dict may lie.
 const DEPTH: usize = 8;
 
@@ -48,7 +51,7 @@ impl<T> Node<T> {
 /// No tensors, or several state dicts of which none is called `state_dict`; the error names them.
 pub fn choose<T>(path: &Path, root: Node<T>) -> Result<(BTreeMap<String, T>, Vec<String>)> {
     let Node::Dict(mut items) = root else {
-        return Err(Error::weights(path, "holds no dictionary of tensors; save model.state_dict()"));
+        return Err(Error::weights(path, NO_DICTIONARY));
     };
     let mut notes = Vec::new();
     for _ in 0..DEPTH {
@@ -89,7 +92,7 @@ fn nested_key<T>(path: &Path, items: &BTreeMap<String, Node<T>>) -> Result<Optio
     let state_dicts = if known.is_empty() { nested(Node::is_state_dict) } else { known };
     // A state dict's names have a dot, module.parameter; a lone tensor beside it, say an accuracy, has none.
     let mut own = items.iter().filter(|(_, v)| matches!(v, Node::Tensor(_))).map(|(key, _)| key).peekable();
-    let is_state_dict = own.peek().is_some() && (state_dicts.is_empty() || own.any(|key| key.contains('.')));
+    let is_state_dict = own.peek().is_some() && (with_tensors.is_empty() || own.any(|key| key.contains('.')));
     match (is_state_dict, &state_dicts[..], &with_tensors[..]) {
         (true, [], _) => Ok(None),
         (false, [one], _) | (false, [], [one]) => Ok(Some(one.to_string())),
@@ -100,8 +103,9 @@ fn nested_key<T>(path: &Path, items: &BTreeMap<String, Node<T>>) -> Result<Optio
                 candidates.push("its top level");
             }
             let candidates = list(&candidates);
-            let detail =
-                format!("holds tensors under {candidates}: save the one you mean alone, as \"state_dict\"");
+            let detail = format!(
+                "holds tensors under {candidates}; save the one you mean as \"state_dict\", or alone"
+            );
             Err(Error::weights(path, detail))
         }
     }

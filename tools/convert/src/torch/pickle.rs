@@ -68,6 +68,8 @@ pub enum Fault {
     Io(io::Error),
     /// It names something that weights do not need.
     Forbidden(String),
+    /// It takes more of something than the pickle of any network.
+    Large(&'static str),
     /// It is no pickle that PyTorch writes.
     Broken(String),
 }
@@ -96,13 +98,13 @@ impl Budget {
     }
 
     fn step(&mut self) -> Result<(), Fault> {
-        let spent = || broken("its pickle takes more steps than that of any network");
+        let spent = || Fault::Large("takes more steps");
         self.steps = self.steps.checked_sub(1).ok_or_else(spent)?;
         self.spend(1)
     }
 
     fn spend(&mut self, bytes: u64) -> Result<(), Fault> {
-        let spent = || broken("its pickle is longer than that of any network");
+        let spent = || Fault::Large("is longer");
         self.bytes = self.bytes.checked_sub(bytes).ok_or_else(spent)?;
         Ok(())
     }
@@ -287,7 +289,7 @@ impl<R: BufRead> Machine<'_, R> {
     fn protocol(&mut self) -> Result<(), Fault> {
         match self.array()? {
             [0..=5] => Ok(()),
-            [version] => Err(broken(format!("its pickle claims protocol {version}; there are 0 to 5"))),
+            [version] => Err(broken(format!("it claims protocol {version}; there are 0 to 5"))),
         }
     }
 
@@ -327,7 +329,7 @@ impl<R: BufRead> Machine<'_, R> {
         if line.pop() != Some(b'\n') {
             return Err(Fault::End);
         }
-        String::from_utf8(line).map_err(|_| broken("a line of its pickle is not UTF-8"))
+        String::from_utf8(line).map_err(|_| broken("a line is not UTF-8"))
     }
 
     // Plain values
@@ -381,18 +383,18 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn pop(&mut self) -> Result<Value, Fault> {
-        let underflow = || broken("its pickle takes more values than it has");
+        let underflow = || broken("it takes more values than it has");
         if self.floor() == 0 { Err(underflow()) } else { self.stack.pop().ok_or_else(underflow) }
     }
 
     fn top(&self) -> Result<&Value, Fault> {
-        let underflow = || broken("its pickle takes more values than it has");
+        let underflow = || broken("it takes more values than it has");
         if self.floor() == 0 { Err(underflow()) } else { self.stack.last().ok_or_else(underflow) }
     }
 
     /// Takes the innermost mark; how many values lay above it.
     fn above_mark(&mut self) -> Result<usize, Fault> {
-        let mark = self.marks.pop().ok_or_else(|| broken("its pickle misses a mark"))?;
+        let mark = self.marks.pop().ok_or_else(|| broken("it misses a mark"))?;
         Ok(self.stack.len() - mark)
     }
 
@@ -417,7 +419,7 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn uppermost(&mut self, count: usize) -> Result<Vec<Value>, Fault> {
         if count > self.floor() {
-            return Err(broken("its pickle takes more values than it has"));
+            return Err(broken("it takes more values than it has"));
         }
         Ok(self.stack.split_off(self.stack.len() - count))
     }
@@ -430,7 +432,7 @@ impl<R: BufRead> Machine<'_, R> {
                 self.piles[pile].items.extend(items);
                 Ok(())
             }
-            _ => Err(broken("its pickle fills what is no container")),
+            _ => Err(broken("it fills what is no container")),
         }
     }
 
@@ -439,9 +441,8 @@ impl<R: BufRead> Machine<'_, R> {
     fn fetch(&mut self, opcode: u8) -> Result<(), Fault> {
         let index = self.index(opcode)?;
         let value = self.memo.get(&index).cloned();
-        self.stack.push(
-            value.ok_or_else(|| broken(format!("its pickle fetches value {index}, which it never kept")))?,
-        );
+        self.stack
+            .push(value.ok_or_else(|| broken(format!("it fetches value {index}, which it never kept")))?);
         Ok(())
     }
 
@@ -458,7 +459,7 @@ impl<R: BufRead> Machine<'_, R> {
             b'j' | b'r' => u32::from_le_bytes(self.array()?),
             _ => {
                 let line = self.line()?;
-                line.parse().map_err(|_| broken("its pickle numbers a value by no number"))?
+                line.parse().map_err(|_| broken("it numbers a value by no number"))?
             }
         })
     }

@@ -74,14 +74,14 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
     let mut archive = tar::Archive::new(file);
     let mut members = BTreeMap::new();
     let mut end = 0;
-    let broken =
-        |e: io::Error| Error::weights(path, format!("its tar headers are broken: {}; {AGAIN}", one_line(&e)));
-    for entry in archive.entries_with_seek().map_err(broken)? {
+    let mut fault = None;
+    for entry in archive.entries_with_seek().map_err(Error::io(path))? {
         let entry = match entry {
             Ok(entry) => entry,
-            // What a cut leaves of a header is no header.
-            Err(_) if end.max(BLOCK).saturating_add(BLOCK) > length => break,
-            Err(e) => return Err(broken(e)),
+            Err(e) => {
+                fault = Some(e);
+                break;
+            }
         };
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string();
         // A sparse member would be longer than the file that holds it.
@@ -99,11 +99,16 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
             break;
         }
     }
-    if end > length || end == 0 {
+    let read = archive.into_inner().stream_position().map_err(Error::io(path))?;
+    if let Some(e) = fault.as_ref().filter(|_| read < length) {
+        return Err(Error::weights(path, format!("its tar headers are broken: {}; {AGAIN}", one_line(e))));
+    }
+    let has = |name| members.contains_key(name);
+    if end > length || fault.is_some() || (has("sys_info") && !has("storages")) {
         // `storages` comes last. Behind it, two empty blocks, all filled up to whole records.
-        let whole = end.next_multiple_of(BLOCK).saturating_add(2 * BLOCK);
-        let at_least = if members.contains_key("storages") { "" } else { "more than " };
-        let whole = whole.checked_next_multiple_of(RECORD).unwrap_or(u64::MAX);
+        let whole = end.checked_next_multiple_of(BLOCK).and_then(|end| end.checked_add(2 * BLOCK));
+        let whole = whole.and_then(|whole| whole.checked_next_multiple_of(RECORD)).unwrap_or(u64::MAX);
+        let at_least = if has("storages") { "" } else { "more than " };
         return Err(cut_short(path, length, whole, at_least));
     }
     Ok(members)

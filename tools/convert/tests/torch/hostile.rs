@@ -86,58 +86,27 @@ fn gadgets() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn pickles_that_would_run_something() {
     let storage = [&2i64.to_le_bytes()[..], &[0; 8]].concat();
+    let system = forge::little_endian();
+    let state = dict([("w".to_string(), tensor("0", 2, 0, &[2], &[1]))]);
+    let (none, one) = (pickled(&int(0)), pickled(&int(1)));
+    let no_storages = [&none[..], &pickled(b"]")].concat();
     for (name, body) in gadgets() {
         let pickle = pickled(&body);
-        let after = |good: &[u8]| [good, &pickle].concat();
-        let system = forge::little_endian();
-        let state = dict([("w".to_string(), tensor("0", 2, 0, &[2], &[1]))]);
-        let good = pickled(&system);
-        let tensors = pickled(&int(0));
+        let second = [&one[..], &pickle].concat();
+        let tar = |info: &[u8], tensors: &[u8], storages: &[u8]| {
+            forge::tar(&[("sys_info", info), ("pickle", &none), ("tensors", tensors), ("storages", storages)])
+        };
+        let info = pickled(&system);
         for (container, file) in [
             ("zip", forge::zip(&pickle)),
             ("legacy", forge::legacy(&system, &body, &["0"], &storage)),
-            ("legacy, first", forge::legacy(&body, &state, &["0"], &storage)),
+            ("legacy, system", forge::legacy(&body, &state, &["0"], &storage)),
             ("tar", forge::tar_checkpoint(&pickle, 4, &[4], &[1], 0)),
-            (
-                "tar, sys_info",
-                forge::tar(&[
-                    ("sys_info", &pickle),
-                    ("pickle", &good),
-                    ("tensors", &tensors),
-                    ("storages", &tensors),
-                ]),
-            ),
-            (
-                "tar, storages",
-                forge::tar(&[
-                    ("pickle", &good),
-                    ("tensors", &tensors),
-                    ("storages", &after(&pickled(&int(1)))),
-                ]),
-            ),
-            (
-                "tar, tensors",
-                forge::tar(&[
-                    ("pickle", &good),
-                    ("tensors", &after(&pickled(&int(1)))),
-                    ("storages", &after(&[])[..0]),
-                ]),
-            ),
+            ("tar, sys_info", tar(&pickle, &none, &no_storages)),
+            ("tar, storages", tar(&info, &none, &second)),
+            ("tar, tensors", tar(&info, &second, &no_storages)),
             ("alone", pickle.clone()),
         ] {
-            if container == "tar, tensors" {
-                // The storages come first and must be whole.
-                let storages = [pickled(&int(0)), pickled(b"]")].concat();
-                let file = forge::tar(&[
-                    ("pickle", &good),
-                    ("tensors", &after(&pickled(&int(1)))),
-                    ("storages", &storages),
-                ]);
-                assert!(refusal(&file).starts_with(&format!(
-                    "its pickle asks for {name}, which no weights need; nothing was executed; "
-                )));
-                continue;
-            }
             let error = refusal(&file);
             let wanted = format!("its pickle asks for {name}, which no weights need; nothing was executed; ");
             assert!(error.starts_with(&wanted), "{container}: {error}");
@@ -267,7 +236,7 @@ fn tensors_that_do_not_fit_their_storage() {
 
 #[test]
 fn pickles_that_would_take_all_memory() {
-    let nested = |open: &[u8], close: &[u8]| [open.repeat(100_000), close.repeat(100_000)].concat();
+    let nested = |open: &[u8], close: &[u8]| [open.repeat(100_000), close.repeat(99_999)].concat();
     let lists = nested(b"]", b"a");
     let tuples = [b")".to_vec(), nested(b"", b"\x85")].concat();
     let dicts = [b"}".to_vec(), nested(b"K\x00}", b"s")].concat();
@@ -279,29 +248,42 @@ fn pickles_that_would_take_all_memory() {
             .concat();
     let liar = b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec();
     let long = b"\x8b\xff\xff\xff\x7f".to_vec();
-    for body in [lists, tuples, dicts, bomb, shared, liar, long, b"]".repeat(400_000), b"]".repeat(1_000_000)]
-    {
+    let (deep, too_long) = ("nesting exceeds 1000 levels", "is longer than that of any network");
+    let (no_dict, too_many) = ("holds no dictionary of tensors", "takes more steps than that of any network");
+    for (body, words, in_tar) in [
+        (lists, deep, no_dict),
+        (tuples, deep, no_dict),
+        (dicts, deep, "nests more values than any network"),
+        (bomb, "memo bomb", no_dict),
+        (shared, too_long, too_long),
+        (liar, too_long, too_long),
+        (long, too_long, too_long),
+        (b"]".repeat(400_000), no_dict, no_dict),
+        (b"]".repeat(1_000_000), too_many, too_many),
+    ] {
         let pickle = pickled(&body);
-        for file in [
-            forge::zip(&pickle),
-            forge::legacy(&forge::little_endian(), &body, &[], &[]),
-            forge::tar_checkpoint(&pickle, 4, &[4], &[1], 0),
+        for (file, words) in [
+            (forge::zip(&pickle), words),
+            (forge::legacy(&forge::little_endian(), &body, &[], &[]), words),
+            (forge::tar_checkpoint(&pickle, 4, &[4], &[1], 0), in_tar),
         ] {
-            println!("{}", refusal(&file));
+            let error = refusal(&file);
+            assert!(error.contains(words), "{words}: {error}");
         }
         check_peak();
     }
-    // A sparse member would unfold to any size; its name must not matter.
-    let mut sparse = forge::tar_checkpoint(&pickled(b"}"), 4, &[4], &[1], 0);
-    let mut header = tar::Header::from_byte_slice(&sparse[..512]).clone();
-    header.set_entry_type(tar::EntryType::Symlink);
+    // A sparse member would unfold to any size: only plain ones are taken.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("sys_info").unwrap();
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    header.set_size(0);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.sparse[0].offset = *b"40000000000\0";
+    gnu.sparse[0].numbytes = *b"00000000000\0";
+    gnu.realsize = *b"40000000000\0";
     header.set_cksum();
-    sparse[..512].copy_from_slice(header.as_bytes());
-    assert!(
-        refusal(&sparse).starts_with("its tar member \"sys_info\" is no plain file"),
-        "{}",
-        refusal(&sparse)
-    );
+    let error = refusal(&[header.as_bytes(), &[0; 1024][..]].concat());
+    assert!(error.starts_with("its tar member \"sys_info\" is no plain file"), "{error}");
     // The same storage a thousand times over is more than the file can mean.
     let many = (0..2000).map(|i| (format!("w.{i}"), tensor("0", 8, 0, &[8, 100], &[1, 0])));
     assert!(refusal(&forge::zip(&pickled(&dict(many)))).contains("they repeat elements"));
