@@ -151,8 +151,9 @@ fn a_wrong_byte_anywhere_is_survived() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for name in ["zip", "zip-streamed", "legacy", "tar"] {
         let whole = std::fs::read(golden(&format!("{name}.pth"))).unwrap();
-        let mut refused = 0;
-        for at in (0..whole.len()).step_by(7) {
+        let (mut refused, mut tried) = (0, 0);
+        for at in (0..whole.len()).step_by(whole.len() / 500) {
+            tried += 1;
             let mut bytes = whole.clone();
             bytes[at] ^= 0x55;
             std::fs::write(file.path(), &bytes).unwrap();
@@ -161,6 +162,6 @@ fn a_wrong_byte_anywhere_is_survived() {
                 Err(_) => refused += 1,
             }
         }
-        println!("{name}: {refused} of {} refused at open", whole.len().div_ceil(7));
+        println!("{name}: {refused} of {tried} refused at open");
     }
 }
