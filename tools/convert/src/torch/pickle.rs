@@ -2,11 +2,12 @@
 //!
 //! A pickle is a program for a stack machine. This one keeps what tells which classes a pickle names and how
 //! its dictionaries nest: texts, integers, containers, persistent ids. Calls build inert objects, and whoever
-//! names anything but a few harmless classes ([`is_harmless`]) ends the walk at once.
+//! names anything but a few harmless classes ([`super::harmless`]) ends the walk at once.
 //!
 //! Containers lie in one list and are referred to by index, so cycles and deep nesting cost nothing, and a
 //! value fetched from the memo is shared, never copied. Time and memory are bounded by [`Budget`].
 
+use super::harmless::is_harmless;
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
@@ -108,68 +109,6 @@ impl Budget {
         self.bytes = self.bytes.checked_sub(bytes).ok_or_else(spent)?;
         Ok(())
     }
-}
-
-/// Whether a class or function is one of the few that make tensors or plain data, and so may be named.
-pub fn is_harmless(module: &str, name: &str) -> bool {
-    match module {
-        "collections" => matches!(name, "OrderedDict" | "Counter"),
-        "torch._utils" => {
-            matches!(name, "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_parameter")
-        }
-        "torch" => {
-            matches!(name, "Size" | "device")
-                || ["Storage", "Tensor"].iter().any(|end| name.strip_suffix(end).is_some_and(is_element_kind))
-                || is_dtype(name)
-        }
-        "torch.storage" => name.strip_suffix("Storage").is_some_and(is_element_kind),
-        "torch.nn.parameter" => name == "Parameter",
-        "_codecs" => name == "encode",
-        "builtins" | "__builtin__" => matches!(name, "set" | "frozenset"),
-        "numpy.core.multiarray" | "numpy._core.multiarray" => name == "scalar",
-        "numpy" => name == "dtype",
-        _ => false,
-    }
-}
-
-/// The names in front of `Storage`, and of `Tensor` in the tar format.
-fn is_element_kind(kind: &str) -> bool {
-    matches!(
-        kind,
-        "Float"
-            | "Double"
-            | "Half"
-            | "BFloat16"
-            | "Long"
-            | "Int"
-            | "Short"
-            | "Char"
-            | "Byte"
-            | "Bool"
-            | "Untyped"
-    )
-}
-
-fn is_dtype(name: &str) -> bool {
-    matches!(
-        name,
-        "float64"
-            | "double"
-            | "float32"
-            | "float"
-            | "float16"
-            | "half"
-            | "bfloat16"
-            | "int64"
-            | "long"
-            | "int32"
-            | "int"
-            | "int16"
-            | "short"
-            | "int8"
-            | "uint8"
-            | "bool"
-    )
 }
 
 fn broken(what: impl Into<String>) -> Fault {
