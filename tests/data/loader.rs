@@ -50,7 +50,11 @@ fn batches_are_what_sampler_and_augmentation_say() {
 #[test]
 fn a_batch_is_a_function_of_the_step_alone() {
     let (_folder, samples) = samples(5, 3);
-    for sampler in [SamplerKind::Random { batch: 4 }, SamplerKind::Pk { identities: 2, images: 4 }] {
+    for sampler in [
+        SamplerKind::Random { batch: 4 },
+        SamplerKind::Epochs { batch: 4 },
+        SamplerKind::Pk { identities: 2, images: 4 },
+    ] {
         let mut walked = loader(&samples, options(sampler)).unwrap();
         let walked: Vec<_> = (0..20).map(|_| walked.next().unwrap()).collect();
         for (first_step, threads, limit_mib) in [(0, 3, 0), (7, 1, 2048), (13, 2, 0)] {
