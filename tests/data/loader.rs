@@ -111,7 +111,7 @@ fn unreadable_images_stop_training_before_it_starts_or_are_left_out() {
 #[test]
 fn skipping_leaves_two_identities_or_says_why_not() {
     let (_folder, samples) = samples(3, 2);
-    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Random { batch: 2 }) };
+    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Epochs { batch: 2 }) };
     let spoil = |i: usize| std::fs::write(&samples[i].path, b"bad").unwrap();
     (0..2).for_each(spoil);
     let mut two_left = loader(&samples, skip.clone()).unwrap();
