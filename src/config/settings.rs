@@ -142,8 +142,9 @@ section! {
         crop: bool = false, "true | false", "ours";
         /// What the border is filled with.
         pad_mode: PadMode = PadMode::Zero, "zero | edge", "ours";
-        /// Images at random, or `batch / pk_images` identities with `pk_images` images each.
-        sampler: Sampler = Sampler::Random, "random | pk", "section 3.2";
+        /// Images drawn anew in every batch, or each once an epoch, or `batch / pk_images` identities with
+        /// `pk_images` images each.
+        sampler: Sampler = Sampler::Random, "random | epochs | pk", "algorithm 1";
         /// Images of each identity in a batch of the pk sampler.
         pk_images: usize = 4, "images", "Hermans et al. 2017";
         /// Training images that cannot be read: refuse to start, or leave them out.
@@ -211,8 +212,10 @@ choice! {
 choice! {
     /// How a batch is drawn.
     Sampler {
-        /// Without replacement from all images.
+        /// Anew in every batch from all images, none twice in one batch.
         Random,
+        /// Every image once before any of them again.
+        Epochs,
         /// Some images of some identities.
         Pk
     }

@@ -167,6 +167,7 @@ fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
         },
         sampler: match data.sampler {
             config::Sampler::Random => SamplerKind::Random { batch: config.solver.batch },
+            config::Sampler::Epochs => SamplerKind::Epochs { batch: config.solver.batch },
             config::Sampler::Pk => {
                 SamplerKind::Pk { identities: config.solver.batch / data.pk_images, images: data.pk_images }
             }
