@@ -53,7 +53,7 @@ section! {
     /// The network.
     Model, "model" {
         /// Which residual network; `slim` is one that trains in minutes on a CPU.
-        arch: Arch = Arch::Resnet50, "resnet50 | resnet18 | slim", "section 3.2";
+        arch: Arch = Arch::Resnet50, "resnet18 | resnet34 | resnet50 | resnet101 | resnet152 | slim", "section 3.2";
         /// Channels of the first stage; absent: the preset's (64, slim 16).
         width: Option<usize> = None, "channels", "He et al. 2016";
         /// Blocks in each of the four stages; absent: the preset's.
@@ -183,10 +183,16 @@ macro_rules! choice {
 choice! {
     /// Presets of the network.
     Arch {
-        /// Bottleneck blocks 3, 4, 6, 3, width 64.
-        Resnet50,
         /// Basic blocks 2, 2, 2, 2, width 64.
         Resnet18,
+        /// Basic blocks 3, 4, 6, 3, width 64.
+        Resnet34,
+        /// Bottleneck blocks 3, 4, 6, 3, width 64.
+        Resnet50,
+        /// Bottleneck blocks 3, 4, 23, 3, width 64.
+        Resnet101,
+        /// Bottleneck blocks 3, 8, 36, 3, width 64.
+        Resnet152,
         /// Bottleneck blocks 2, 2, 2, 2, width 16.
         Slim
     }

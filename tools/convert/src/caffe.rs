@@ -8,3 +8,10 @@ use std::path::Path;
 pub fn open(_path: &Path) -> Result<Source> {
     unreachable!("being written")
 }
+/// Mean.
+///
+/// # Errors
+/// Any.
+pub fn mean(_path: &Path) -> Result<[f32; 3]> {
+    unreachable!("being written")
+}
