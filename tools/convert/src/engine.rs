@@ -3,6 +3,7 @@
 
 use crate::network::{Network, Place};
 use crate::{Error, Result};
+use bcreid::config::Config;
 use bcreid::weights::{TensorOut, network, write_tensors};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
@@ -12,11 +13,14 @@ use std::path::Path;
 /// Writes the network found in the file at `source` to `out`, whole or not at all.
 ///
 /// # Errors
-/// Values that are not finite or variances below 0, by name; what the disk says.
+/// An input convention that makes no sense; values that are not finite or variances below 0, by name; what the
+/// disk says.
 pub fn write(network: &Network<'_>, source: &Path, licence: Option<&str>, out: &Path) -> Result<()> {
+    let config = network.config.network_toml();
+    Config::from_toml(&config)?;
     let tensors: Vec<TensorOut<'_>> =
         network.places.iter().map(|place| tensor(place, source)).collect::<Result<_>>()?;
-    let mut metadata = network::metadata(network.config.network_toml());
+    let mut metadata = network::metadata(config);
     let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
     metadata.insert("source".into(), name);
     metadata.insert("source_sha256".into(), sha256(source)?);

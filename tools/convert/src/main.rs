@@ -100,7 +100,7 @@ impl Arguments {
     fn list(&self) -> Result<()> {
         let source = source::open(&self.input)?;
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::NOTHING);
         table.set_header(["tensor", "type", "shape", "sum"]);
         let mut count = 0;
         for (name, tensor) in &source.tensors {

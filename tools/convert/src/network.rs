@@ -81,12 +81,12 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Inp
             Some(found) if found.shape != expected => {
                 misshapen += 1;
                 first.get_or_insert_with(|| {
-                    format!("{name} is {:?} in the file and {expected:?} in {}", found.shape, name_of(arch))
+                    format!("{name} is {:?} in the file and {expected:?} in the network", found.shape)
                 });
             }
             None if name != "conv1.bias" => {
                 missing += 1;
-                first.get_or_insert_with(|| format!("{name} {expected:?} of {} is missing", name_of(arch)));
+                first.get_or_insert_with(|| format!("{name} {expected:?} is missing"));
             }
             _ => {}
         }
@@ -97,12 +97,14 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Inp
     let (strays, left_out): (Vec<&str>, Vec<&str>) = others.partition(|name| is_inside(name));
     let first = first.or_else(|| {
         let stray = strays.first()?;
-        Some(format!("{stray} {:?} is none of {}", source.tensors[*stray].shape, name_of(arch)))
+        Some(format!("{stray} {:?} is not part of it", source.tensors[*stray].shape))
     });
     match first {
         None => Ok(Network { config, places, left_out }),
         Some(first) => Err(fault(format!(
-            "{first}, the nearest network (in all {missing} missing, {misshapen} of another shape, {} too many)",
+            "is not {}, the nearest known network: {first} (in all {missing} missing, {misshapen} of another shape, \
+             {} too many)",
+            name_of(arch),
             strays.len()
         ))),
     }
