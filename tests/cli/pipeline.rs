@@ -71,8 +71,9 @@ fn weights_start_another_run_and_bring_their_network_along() {
     let weights = first.join("weights.safetensors");
     let mut command = bcreid();
     command.arg("train").arg("--data").arg(data()).arg("--out").arg(&second).arg("--weights").arg(&weights);
-    let elsewhere = TINY.iter().chain(&["run.seed=5"]).filter(|setting| !setting.starts_with("model.arch"));
-    elsewhere.for_each(|setting| drop(command.args(["--set", setting])));
+    for setting in TINY.iter().chain(&["run.seed=5"]).filter(|setting| !setting.starts_with("model.arch")) {
+        command.args(["--set", setting]);
+    }
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
