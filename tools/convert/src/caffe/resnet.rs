@@ -190,9 +190,9 @@ impl Tensors {
             self.folded.push(convolution.name.clone());
         }
         self.add(format!("{name}.running_mean"), vec![channels], mean, move |mut values| {
-            values.iter_mut().for_each(|mean| *mean = (f64::from(*mean) * inverse) as f32);
-            if let Some(bias) = &bias {
-                values.iter_mut().zip(bias.values()?).for_each(|(mean, bias)| *mean -= bias);
+            let bias = bias.as_ref().map_or_else(|| Ok(vec![0.0; channels]), Blob::values)?;
+            for (mean, bias) in values.iter_mut().zip(bias) {
+                *mean = (f64::from(*mean) * inverse - f64::from(bias)) as f32;
             }
             Ok(values)
         });

@@ -35,17 +35,16 @@ impl Fields {
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).ok().filter(|n| (1..1 << 29).contains(n));
         let number = number.ok_or("a field has an impossible number")?;
-        let left = self.0.len();
-        let cut = |needed: u64| format!("field {number} needs {needed} bytes and {left} are left");
         let value = match key & 7 {
             0 => Value::Varint(self.varint()?),
-            1 => Value::Fixed64(self.0.try_get_u64_le().map_err(|_| cut(8))?),
+            1 => Value::Fixed64(self.0.try_get_u64_le().map_err(|_| cut(number, 8, self.0.len()))?),
             2 => {
                 let announced = self.varint()?;
-                let length = usize::try_from(announced).ok().filter(|length| *length <= self.0.len());
-                Value::Bytes(self.0.split_to(length.ok_or_else(|| cut(announced))?))
+                let left = self.0.len();
+                let length = usize::try_from(announced).ok().filter(|length| *length <= left);
+                Value::Bytes(self.0.split_to(length.ok_or_else(|| cut(number, announced, left))?))
             }
-            5 => Value::Fixed32(self.0.try_get_u32_le().map_err(|_| cut(4))?),
+            5 => Value::Fixed32(self.0.try_get_u32_le().map_err(|_| cut(number, 4, self.0.len()))?),
             3 | 4 => return Err(format!("field {number} is a group, which Caffe does not use")),
             kind => return Err(format!("field {number} is of the unknown wire type {kind}")),
         };
@@ -65,6 +64,10 @@ impl Fields {
         Err(if self.0.len() < 10 { "it ends within a number" } else { "a number is longer than ten bytes" }
             .into())
     }
+}
+
+fn cut(number: u32, needed: u64, left: usize) -> Fault {
+    format!("field {number} needs {needed} bytes and {left} are left")
 }
 
 impl Iterator for Fields {

@@ -1,5 +1,6 @@
 //! The Caffe reader against files that a Python script and these tests write, good and bad.
 
+mod features;
 mod hostile;
 mod memory;
 mod proto;
@@ -17,7 +18,7 @@ fn golden(name: &str) -> PathBuf {
 
 /// Opens `bytes` as a Caffe model; an error is a single line that names the file.
 fn open(bytes: &[u8]) -> Result<Source, String> {
-    on_disk(bytes, |path| caffe::open(path))
+    on_disk(bytes, caffe::open)
 }
 
 /// Gives `bytes` to `reader` as a file.

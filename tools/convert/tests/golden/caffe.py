@@ -11,19 +11,14 @@ are unusual: one convolution has a bias, one batch norm an epsilon of its own, o
 
 import itertools
 import struct
-import sys
-from pathlib import Path
 
+import common
 import numpy as np
+import resnet
 import torch
+from common import HERE
 from safetensors.numpy import save_file
 
-sys.path.append(str(Path(__file__).resolve().parents[4] / "tests/golden"))
-
-import images
-import resnet
-
-HERE = Path(__file__).parent
 WIDTH, CLASSES, FACTOR = 2, 10, 999.98
 BIASED, OWN_EPS, UNSCALED = "layer2.1.conv2", "layer3.2.bn1", "layer1.2.bn2"
 MEAN_BGR = [103.062623801, 115.902882574, 123.151630838]
@@ -113,28 +108,24 @@ def f32(tensor):
 
 torch.manual_seed(20151210)
 net = resnet.ResNet("resnet50", width=WIDTH, caffe=True).double()
-pixels = images.read()
+pixels = common.pixels()
 bgr = torch.from_numpy(pixels[..., ::-1].astype(np.float64)) - torch.tensor(MEAN_BGR, dtype=torch.float64)
 bgr = bgr.permute(0, 3, 1, 2)
 
 for conv_name, bn_name, unit in net.layers():
-    unit.bn.momentum = 1.0
-    torch.nn.init.uniform_(unit.bn.weight, 0.5, 1.5)
-    torch.nn.init.uniform_(unit.bn.bias, -0.5, 0.5)
     if conv_name == BIASED:
         unit.conv.bias = torch.nn.Parameter(torch.randn(unit.conv.out_channels, dtype=torch.float64))
     if bn_name == OWN_EPS:
         unit.bn.eps = float(np.float32(1e-3))
-    if bn_name == UNSCALED:
-        torch.nn.init.ones_(unit.bn.weight)
-        torch.nn.init.zeros_(unit.bn.bias)
-with torch.no_grad():
-    net.train()(bgr)  # Statistics of these images, so that every layer has something to say.
+common.give_statistics(net, bgr)
 
 golden, layers = {}, [layer("data", "Input")]
 styles = itertools.cycle(["packed", "raw", "packed", "diff", "packed"])
 for conv_name, bn_name, unit in net.layers():
     conv, bn, scale = caffe_names(conv_name)
+    if bn_name == UNSCALED:
+        torch.nn.init.ones_(unit.bn.weight)
+        torch.nn.init.zeros_(unit.bn.bias)
     for tensor in [*unit.parameters(), unit.bn.running_mean, unit.bn.running_var]:
         tensor.data.copy_(torch.from_numpy(f32(tensor)))
     weight, bias = f32(unit.conv.weight), unit.conv.bias
@@ -176,14 +167,8 @@ layers.append(layer("loss1_ip", "InnerProduct", [blob(golden["loss1_ip/0"])]))
 layers.append(layer("prob", "Softmax"))
 (HERE / "caffe.caffemodel").write_bytes(data(1, "ResNet-50") + b"".join(layers))
 
-with torch.no_grad():
-    features = net.eval()(bgr).numpy()
-alive = (features.std(0) > 1e-2).mean()
-print(f"features {features.shape}: {features.min():.3f} to {features.max():.3f}, {alive:.0%} differ between images")
-assert alive > 0.8
-
 tensors = {f"tensors/{name}": value for name, value in golden.items()}
-extra = {"features": features.astype(np.float32), "pixels": pixels, "mean_bgr": np.float32(MEAN_BGR)}
+extra = {"features": common.features(net, bgr), "pixels": pixels, "mean_bgr": np.float32(MEAN_BGR)}
 
 # --- the older form, and a mean image -------------------------------------------------------------------------------
 
