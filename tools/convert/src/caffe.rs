@@ -125,10 +125,3 @@ fn mistaken_for(bytes: &[u8]) -> Option<&'static str> {
         None
     }
 }
-/// Mean.
-///
-/// # Errors
-/// Any.
-pub fn mean(_path: &Path) -> Result<[f32; 3]> {
-    unreachable!("being written")
-}
