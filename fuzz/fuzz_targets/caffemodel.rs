@@ -1,0 +1,5 @@
+//! Whatever is nothing else is read as a Caffe model.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::read(bytes));

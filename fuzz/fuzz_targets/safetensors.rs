@@ -1,0 +1,5 @@
+//! safetensors: a header below 16 MiB, then JSON.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::read_as(bytes, 3, &[0; 5]));
