@@ -4,7 +4,7 @@ use bcreid::config::{Channels, Input, Wiring};
 use bcreid::weights::NetworkFile;
 use bcreid_convert::network::{Network, name_of};
 use bcreid_convert::source::{self, Source};
-use bcreid_convert::{Error, Result, caffe, convention, engine, network, torchvision};
+use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 ///
 /// The input is told by its content: PyTorch (.pth of any age), Caffe (.caffemodel) or safetensors with
 /// torchvision's or timm's names. No code in it is executed. Wiring and input convention are torchvision's,
-/// or He's for a Caffe file, unless an option says otherwise; they are written into the output, and
+/// or Caffe's for a Caffe file, unless an option says otherwise; they are written into the output, and
 /// `bcreid train --weights` applies them by itself.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -131,7 +131,7 @@ impl Arguments {
             Some(WiringName::Caffe) => Wiring::Caffe,
             None => source.wiring,
         };
-        let network = network::recognise(&source, &self.input, wiring, self.convention(wiring)?)?;
+        let network = network::recognise(&source, &self.input, wiring, self.convention(&source)?)?;
         engine::write(&network, &self.input, self.licence.as_deref(), out)?;
         let count = network.places.iter().map(|p| p.shape.iter().product::<usize>()).sum();
         self.announce(&source, count)?;
@@ -155,9 +155,9 @@ impl Arguments {
         say(format_args!("written: {}", out.display()))
     }
 
-    /// The input convention that goes with `wiring`, less what a person said otherwise.
-    fn convention(&self, wiring: Wiring) -> Result<Input> {
-        let mut input = convention::input_of(wiring);
+    /// The input convention that goes with the file, less what a person said otherwise.
+    fn convention(&self, source: &Source) -> Result<Input> {
+        let mut input = source.input.clone();
         if let Some(channels) = self.channels {
             input.channels = match channels {
                 ChannelsName::Rgb => Channels::Rgb,

@@ -28,7 +28,8 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
     }
     tensors.insert("fc.weight".into(), tensor(vec![3, 4], vec![0.0; 12]));
     tensors.insert("bn1.num_batches_tracked".into(), tensor(vec![], vec![7.0]));
-    Source { format: "made by hand".into(), wiring, tensors, notes: Vec::new() }
+    let input = if wiring == Wiring::Caffe { convention::caffe() } else { Input::default() };
+    Source { format: "made by hand".into(), wiring, input, tensors, notes: Vec::new() }
 }
 
 fn tensor(shape: Vec<usize>, values: Vec<f32>) -> SourceTensor {
@@ -36,7 +37,7 @@ fn tensor(shape: Vec<usize>, values: Vec<f32>) -> SourceTensor {
 }
 
 fn found(source: &Source) -> bcreid::Result<Network<'_>> {
-    recognise(source, Path::new("in.pth"), source.wiring, convention::input_of(source.wiring))
+    recognise(source, Path::new("in.pth"), source.wiring, source.input.clone())
 }
 
 #[test]

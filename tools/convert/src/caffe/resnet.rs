@@ -15,7 +15,7 @@ use super::net::{Layer, Net};
 use super::wire::{Fault, shown};
 use super::wiring::wiring;
 use crate::source::{Source, SourceTensor};
-use crate::{Error, Result};
+use crate::{Error, Result, convention};
 use bcreid::config::Wiring;
 use bcreid::ops::batchnorm::EPS;
 use std::collections::BTreeMap;
@@ -289,7 +289,8 @@ impl Tensors {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             self.notes.push(format!("the bias of {first}{more} is folded into the batch norm's mean"));
         }
-        Source { format: format.into(), wiring: self.wiring, tensors: self.tensors, notes: self.notes }
+        let (wiring, input) = (self.wiring, convention::caffe());
+        Source { format: format.into(), wiring, input, tensors: self.tensors, notes: self.notes }
     }
 }
 

@@ -5,6 +5,7 @@
 //! saved with it cost none, and a hostile file of many tiny messages has nothing to multiply.
 
 use prost::bytes::{Buf, Bytes};
+use prost::encoding::decode_varint;
 
 /// What is wrong with a message, in words; the caller adds which message, and of which file.
 pub type Fault = String;
@@ -51,18 +52,8 @@ impl Fields {
         Ok((number, value))
     }
 
-    /// Seven bits a byte, lowest first, at most ten bytes.
     fn varint(&mut self) -> Result<u64, Fault> {
-        let mut value = 0;
-        for (i, byte) in self.0.iter().take(10).enumerate() {
-            value |= u64::from(byte & 0x7f) << (7 * i);
-            if byte & 0x80 == 0 {
-                self.0.advance(i + 1);
-                return Ok(value);
-            }
-        }
-        Err(if self.0.len() < 10 { "it ends within a number" } else { "a number is longer than ten bytes" }
-            .into())
+        decode_varint(&mut self.0).map_err(|_| "a number does not end where it should".into())
     }
 }
 

@@ -38,7 +38,7 @@ fn other_files_are_told_from_caffe_s() {
     refused(b"<!DOCTYPE html><html><body>Not found</body></html>", &[UNKNOWN]);
     refused(b"", &[UNKNOWN, "it has no layers"]);
     refused(&[0; 4096], &[UNKNOWN]);
-    refused(&[0xff; 4096], &[UNKNOWN, "longer than ten bytes"]);
+    refused(&[0xff; 4096], &[UNKNOWN, "a number does not end"]);
     refused(b"name: \"ResNet-50\"\nlayer {\n  name: \"conv1\"\n}\n", &["prototxt", "give the .caffemodel"]);
     refused(b"\x89HDF\r\n\x1a\n\0\0\0\0", &["HDF5", "BINARYPROTO"]);
     refused(&std::fs::read(golden("mean.binaryproto")).unwrap(), &["is a Caffe mean image"]);

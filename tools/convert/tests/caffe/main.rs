@@ -1,6 +1,5 @@
 //! The Caffe reader against files that a Python script and these tests write, good and bad.
 
-mod features;
 mod hostile;
 mod memory;
 mod proto;
