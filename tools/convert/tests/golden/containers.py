@@ -7,6 +7,11 @@ import tarfile
 
 import torch
 
+# The old format names a storage by its address, another one in each run; number them by first use instead.
+numbers = {}
+address = torch._C.StorageBase._cdata
+torch.UntypedStorage._cdata = property(lambda s: numbers.setdefault(address.__get__(s), 1000 + len(numbers)))
+
 
 def number(n):
     return b"J" + struct.pack("<i", n)

@@ -33,12 +33,6 @@ weights = OrderedDict(
 )
 parallel = OrderedDict((f"module.{name}", value) for name, value in weights.items())
 
-# The old format names a storage by its address, another one in each run; number them by first use instead.
-numbers = {}
-address = torch._C.StorageBase._cdata
-torch.UntypedStorage._cdata = property(lambda s: numbers.setdefault(address.__get__(s), 1000 + len(numbers)))
-
-
 def saved(obj, **options):
     file = io.BytesIO()
     torch.save(obj, file, **options)
