@@ -7,7 +7,7 @@
 use bcreid::device::Device;
 use bcreid::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
 use bcreid::tensor::philox::{Philox, Purpose};
-use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+use bcreid::tensor::{Params, Register, StepValues, Tape, Tensor};
 use rayon::prelude::*;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};

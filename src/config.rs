@@ -37,11 +37,21 @@ impl Config {
     /// An unreadable file; a key that does not exist (the nearest one is named); a value of the wrong type
     /// or out of range.
     pub fn resolve(file: Option<&Path>, settings: &[String]) -> Result<Self> {
+        Self::resolve_for(None, file, settings)
+    }
+
+    /// As [`Config::resolve`], but what belongs to a network's weights (its kind, wiring and input convention)
+    /// is theirs where neither the file nor a setting says otherwise.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn resolve_for(weights: Option<&Config>, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         let text = match file {
             Some(path) => std::fs::read_to_string(path).map_err(Error::io(path))?,
             None => String::new(),
         };
-        Self::resolve_text(&text, settings).map_err(|e| match (e, file) {
+        let base = weights.map(Config::network_table).unwrap_or_default();
+        Self::resolve_over(base, &text, settings).map_err(|e| match (e, file) {
             (Error::Config(what), Some(path)) => Error::Config(format!("{what} ({})", path.display())),
             (other, _) => other,
         })
@@ -52,10 +62,23 @@ impl Config {
     /// # Errors
     /// As [`Config::resolve`].
     pub fn resolve_text(text: &str, settings: &[String]) -> Result<Self> {
+        Self::resolve_over(toml::Table::new(), text, settings)
+    }
+
+    /// `base`, then a TOML text, then each setting.
+    fn resolve_over(base: toml::Table, text: &str, settings: &[String]) -> Result<Self> {
         let mut table: toml::Table = toml::from_str(text).map_err(|e: toml::de::Error| {
             let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
             Error::Config(format!("line {line} is not TOML: {}", one_line(e.message())))
         })?;
+        for (section, defaults) in base {
+            let own = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let (Some(own), toml::Value::Table(defaults)) = (own.as_table_mut(), defaults) {
+                defaults.into_iter().for_each(|(key, value)| {
+                    own.entry(key).or_insert(value);
+                });
+            }
+        }
         for setting in settings {
             let (key, value) = setting.split_once('=').ok_or_else(|| {
                 Error::Config(format!("--set {setting}: write it as section.key=value, e.g. loss.lambda=0"))
@@ -112,6 +135,25 @@ impl Config {
     /// Never: every setting has a TOML form.
     pub fn to_toml(&self) -> String {
         self.table().to_string()
+    }
+
+    /// What belongs to a network's weights, as TOML.
+    pub fn network_toml(&self) -> String {
+        self.network_table().to_string()
+    }
+
+    /// Kind, wiring and input convention: what weights are worthless without.
+    fn network_table(&self) -> toml::Table {
+        const MODEL: &[&str] = &["arch", "width", "depths", "wiring", "last_stride"];
+        const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
+        let mut table = self.table();
+        table.retain(|section, _| ["model", "input"].contains(&section));
+        for (section, keys) in [("model", MODEL), ("input", INPUT)] {
+            if let Some(section) = table.get_mut(section).and_then(toml::Value::as_table_mut) {
+                section.retain(|key, _| keys.contains(&key));
+            }
+        }
+        table
     }
 
     /// Every setting as a TOML value, numbers in their shortest decimal form.
@@ -340,6 +382,28 @@ mod tests {
             let error = set(&settings).unwrap_err().to_string();
             assert!(error.contains(key) && !error.contains('\n'), "{wrong}: {error}");
         }
+    }
+
+    #[test]
+    fn weights_bring_their_network_along_and_nothing_else() {
+        let weights = set(&[
+            "model.arch=resnet18",
+            "model.wiring=caffe",
+            "input.channels=bgr",
+            "input.scale=1",
+            "input.height=64",
+            "solver.rate=0.5",
+        ])
+        .unwrap();
+        let resolved =
+            Config::resolve_for(Some(&weights), None, &["model.last_stride=1".to_string()]).unwrap();
+        let (model, input) = (&resolved.model, &resolved.input);
+        assert_eq!((model.arch, model.wiring, model.last_stride), (Arch::Resnet18, Wiring::Caffe, 1));
+        assert_eq!((input.channels, input.scale, input.height), (Channels::Bgr, 1.0, 256));
+        assert_eq!(resolved.solver, Solver::default());
+        assert_eq!(Config::from_toml(&weights.network_toml()).unwrap().model, weights.model);
+        let own = Config::resolve_for(Some(&weights), None, &["model.wiring=torchvision".into()]).unwrap();
+        assert_eq!(own.model.wiring, Wiring::Torchvision);
     }
 
     #[test]

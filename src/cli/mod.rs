@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod doctor;
 mod eval;
 mod extract;
 mod query;
@@ -36,6 +37,7 @@ enum Command {
     Eval(eval::Eval),
     Query(query::Query),
     Config(config::Config),
+    Doctor(doctor::Doctor),
 }
 
 impl Arguments {
@@ -69,6 +71,7 @@ impl Command {
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
             Command::Config(config) => config.run(),
+            Command::Doctor(doctor) => doctor.run(),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::data::Dataset;
 use crate::device::Device;
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
+use crate::weights::NetworkFile;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +21,8 @@ pub struct Train {
     /// Data set: a Market-1501 or DukeMTMC-reID folder, or one with train.csv.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Weights to start from (the paper: ImageNet's); without it training starts from random ones.
+    /// Weights to start from (the paper: ImageNet's, through bcreid-convert); without it training starts from
+    /// random ones. The network's kind, wiring and input convention are the file's.
     #[arg(long, value_name = "F.safetensors", conflicts_with = "resume")]
     weights: Option<PathBuf>,
     /// Settings in a TOML file.
@@ -57,8 +59,13 @@ impl Train {
             (run, config, trainer)
         } else {
             require_vacant(&self.out, "or --resume to continue it")?;
-            let config = Config::resolve(self.config.as_deref(), &self.settings)?;
-            let start = self.weights.as_deref().map_or(Start::Random, Start::Weights);
+            let weights = self.weights.as_deref().map(NetworkFile::open).transpose()?;
+            let theirs = weights.as_ref().map(NetworkFile::config);
+            let config = Config::resolve_for(theirs, self.config.as_deref(), &self.settings)?;
+            if let Some(weights) = &weights {
+                eprintln!("{}", weights.describe());
+            }
+            let start = weights.as_ref().map_or(Start::Random, Start::Weights);
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };

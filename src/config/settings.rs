@@ -53,7 +53,7 @@ section! {
     /// The network.
     Model, "model" {
         /// Which residual network; `slim` is one that trains in minutes on a CPU.
-        arch: Arch = Arch::Resnet50, "resnet50 | resnet18 | slim", "section 3.2";
+        arch: Arch = Arch::Resnet50, "resnet18 | resnet34 | resnet50 | resnet101 | resnet152 | slim", "section 3.2";
         /// Channels of the first stage; absent: the preset's (64, slim 16).
         width: Option<usize> = None, "channels", "He et al. 2016";
         /// Blocks in each of the four stages; absent: the preset's.
@@ -142,8 +142,9 @@ section! {
         crop: bool = false, "true | false", "ours";
         /// What the border is filled with.
         pad_mode: PadMode = PadMode::Zero, "zero | edge", "ours";
-        /// Images at random, or `batch / pk_images` identities with `pk_images` images each.
-        sampler: Sampler = Sampler::Random, "random | pk", "section 3.2";
+        /// Images drawn anew in every batch, or each once an epoch, or `batch / pk_images` identities with
+        /// `pk_images` images each.
+        sampler: Sampler = Sampler::Random, "random | epochs | pk", "algorithm 1";
         /// Images of each identity in a batch of the pk sampler.
         pk_images: usize = 4, "images", "Hermans et al. 2017";
         /// Training images that cannot be read: refuse to start, or leave them out.
@@ -182,10 +183,16 @@ macro_rules! choice {
 choice! {
     /// Presets of the network.
     Arch {
-        /// Bottleneck blocks 3, 4, 6, 3, width 64.
-        Resnet50,
         /// Basic blocks 2, 2, 2, 2, width 64.
         Resnet18,
+        /// Basic blocks 3, 4, 6, 3, width 64.
+        Resnet34,
+        /// Bottleneck blocks 3, 4, 6, 3, width 64.
+        Resnet50,
+        /// Bottleneck blocks 3, 4, 23, 3, width 64.
+        Resnet101,
+        /// Bottleneck blocks 3, 8, 36, 3, width 64.
+        Resnet152,
         /// Bottleneck blocks 2, 2, 2, 2, width 16.
         Slim
     }
@@ -211,8 +218,10 @@ choice! {
 choice! {
     /// How a batch is drawn.
     Sampler {
-        /// Without replacement from all images.
+        /// Anew in every batch from all images, none twice in one batch.
         Random,
+        /// Every image once before any of them again.
+        Epochs,
         /// Some images of some identities.
         Pk
     }

@@ -1,7 +1,9 @@
 //! Which images a step takes: a pure function of (seed, step), so that resuming needs no more than the step's
 //! number.
 //!
-//! - `Random`: an epoch is a permutation of the training set cut into batches; what does not fill the last
+//! - `Random`: every batch is drawn anew from all images, none twice in one batch ("the randomly selected
+//!   images in current batch", algorithm 1 of the paper).
+//! - `Epochs`: an epoch is a permutation of the training set cut into batches; what does not fill the last
 //!   one is left out of that epoch (the next one leaves out others).
 //! - `Pk`: P identities with K images each, the batches that pair losses like (Hermans et al., "In Defense of
 //!   the Triplet Loss", 2017). An epoch is a permutation of the identities cut into groups of P; each
@@ -9,8 +11,8 @@
 //!   before any of them again (the field draws with replacement, which shows some twice and others not at
 //!   all).
 //!
-//! Epoch e draws from Philox(seed, e, i, [`Purpose::Sampler`]): i = 0 orders the epoch, i = 1 + c picks the
-//! images of class c.
+//! Step s of `Random` draws from Philox(seed, s, 0, [`Purpose::Sampler`]); epoch e of the others from
+//! Philox(seed, e, i, same purpose): i = 0 orders the epoch, i = 1 + c picks the images of class c.
 
 use crate::tensor::philox::{Philox, Purpose};
 use crate::{Error, Result};
@@ -20,8 +22,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SamplerKind {
-    /// Images at random: the paper's.
+    /// Images at random, anew in every batch: the paper's.
     Random {
+        /// Images a batch.
+        batch: usize,
+    },
+    /// Every image once before any of them again.
+    Epochs {
         /// Images a batch.
         batch: usize,
     },
@@ -38,7 +45,7 @@ impl SamplerKind {
     /// Images a batch.
     pub fn batch(&self) -> usize {
         match *self {
-            SamplerKind::Random { batch } => batch,
+            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
             SamplerKind::Pk { identities, images } => identities.saturating_mul(images),
         }
     }
@@ -69,16 +76,16 @@ impl Sampler {
         }
         let refuse = |what: String| Err(Error::Config(what));
         match kind {
-            SamplerKind::Random { batch: 0 } => {
+            SamplerKind::Random { batch: 0 } | SamplerKind::Epochs { batch: 0 } => {
                 return refuse("solver.batch is 0 images; set at least 1".into());
             }
-            SamplerKind::Random { batch } if batch > labels.len() => {
+            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } if batch > labels.len() => {
                 let n = labels.len();
                 return refuse(format!(
                     "solver.batch is {batch}, but the training set holds only {n} images; set at most {n}"
                 ));
             }
-            SamplerKind::Random { .. } => {}
+            SamplerKind::Random { .. } | SamplerKind::Epochs { .. } => {}
             SamplerKind::Pk { images: 0, .. } => {
                 return refuse("data.pk_images is 0 images an identity; set at least 1".into());
             }
@@ -109,10 +116,10 @@ impl Sampler {
         Ok(Sampler { kind, seed, members, images: labels.len(), memo: None })
     }
 
-    /// Steps until everything has had its turn.
+    /// Steps until everything has had its turn, or could have had it with `Random`.
     pub fn steps_per_epoch(&self) -> u64 {
         (match self.kind {
-            SamplerKind::Random { batch } => self.images / batch,
+            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => self.images / batch,
             SamplerKind::Pk { identities, .. } => self.members.len() / identities,
         }) as u64
     }
@@ -123,6 +130,10 @@ impl Sampler {
         let turn = (step % self.steps_per_epoch()) as usize;
         match self.kind {
             SamplerKind::Random { batch } => {
+                let draw = Philox::new(self.seed, step, 0, Purpose::Sampler);
+                draw.distinct(batch, self.images).into_iter().map(|image| image as usize).collect()
+            }
+            SamplerKind::Epochs { batch } => {
                 let order = self.order(epoch, self.images);
                 order[turn * batch..][..batch].iter().map(|&image| image as usize).collect()
             }
@@ -158,7 +169,7 @@ mod tests {
     #[test]
     fn an_epoch_shows_no_image_twice_and_the_next_one_another_order() {
         let labels = vec![0; 103];
-        let mut sampler = Sampler::new(SamplerKind::Random { batch: 10 }, &labels, 5).unwrap();
+        let mut sampler = Sampler::new(SamplerKind::Epochs { batch: 10 }, &labels, 5).unwrap();
         assert_eq!(sampler.steps_per_epoch(), 10);
         let epochs: Vec<Vec<usize>> =
             (0..3).map(|e| (10 * e..10 * e + 10).flat_map(|s| sampler.batch(s)).collect()).collect();
@@ -171,9 +182,28 @@ mod tests {
     }
 
     #[test]
+    fn a_random_batch_holds_no_image_twice_and_knows_no_epochs() {
+        let labels = vec![0; 40];
+        let mut sampler = Sampler::new(SamplerKind::Random { batch: 10 }, &labels, 5).unwrap();
+        let mut shown = [0; 40];
+        for step in 0..400 {
+            let batch = sampler.batch(step);
+            assert_eq!(batch.iter().collect::<BTreeSet<_>>().len(), 10);
+            batch.into_iter().for_each(|image| shown[image] += 1);
+        }
+        // Epochs would show each exactly 100 times; drawn anew, the deviation is sqrt(400 / 4 * 3 / 4) = 9.
+        assert!(shown.iter().all(|count| (60..140).contains(count)), "{shown:?}");
+        assert!(shown.iter().any(|&count| count != 100), "{shown:?}");
+    }
+
+    #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
         let labels: Vec<i32> = (0..60).map(|i| i % 7).collect();
-        for kind in [SamplerKind::Random { batch: 9 }, SamplerKind::Pk { identities: 3, images: 4 }] {
+        for kind in [
+            SamplerKind::Random { batch: 9 },
+            SamplerKind::Epochs { batch: 9 },
+            SamplerKind::Pk { identities: 3, images: 4 },
+        ] {
             let mut walked = Sampler::new(kind, &labels, 1).unwrap();
             let batches: Vec<Vec<usize>> = (0..40).map(|s| walked.batch(s)).collect();
             for step in [39, 0, 17, 6, 7] {

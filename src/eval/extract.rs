@@ -8,8 +8,8 @@ use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::tensor::{Params, Tape, Tensor};
-use crate::train::checkpoint::{self, settings_of};
-use crate::weights::{self, Features};
+use crate::train::checkpoint;
+use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -32,15 +32,10 @@ impl Extractor {
     /// A file that is none of ours, or lacks a tensor.
     pub fn load(weights: &Path, device: &Device) -> Result<Self> {
         let path = weight_file(weights)?;
-        let file = weights::read_tensors(&path)?;
-        let Some(config) = settings_of(&file)? else {
-            return Err(file.fault(
-                "its metadata has no config, so wiring and input convention are unknown; give weights that \
-                 bcreid train wrote",
-            ));
-        };
+        let file = NetworkFile::open(&path)?;
+        let config = file.config().clone();
         let (model, mut params) = Model::new(&config, 0, device);
-        weights::load_into(&mut params, &file, |_| false)?;
+        file.load(&mut params)?;
         Ok(Extractor { model, params, config, device: device.clone(), batch: 32, flip: false })
     }
 

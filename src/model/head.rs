@@ -10,7 +10,7 @@ use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
-use crate::tensor::{BufferId, ParamId, Params, Tape, Tensor, Var};
+use crate::tensor::{BufferId, ParamId, Params, Register, Tape, Tensor, Var};
 
 /// Name of the class centers in weight files.
 pub const CENTERS: &str = "centers";

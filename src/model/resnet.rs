@@ -6,7 +6,7 @@
 //! | pool1 | 3x3/2, pad 1, floor | 3x3/2, pad 0, ceil |
 //! | conv1 | no bias | bias |
 //!
-//! The basic block (ResNet-18) strides on its first 3x3 in both.
+//! The basic block (ResNet-18 and -34) strides on its first 3x3 in both.
 
 use crate::Result;
 use crate::config::{self, Arch, Wiring};
@@ -14,7 +14,7 @@ use crate::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
 use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
 use crate::ops::maxpool::{MaxPool, maxpool};
-use crate::tensor::{BufferId, ParamId, Params, Tape, Var};
+use crate::tensor::{BufferId, Inventory, ParamId, Register, Tape, Var};
 
 /// What distinguishes one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,11 @@ impl Spec {
     /// The network the settings describe.
     pub fn of(model: &config::Model) -> Self {
         let (bottleneck, depths, width) = match model.arch {
-            Arch::Resnet50 => (true, [3, 4, 6, 3], 64),
             Arch::Resnet18 => (false, [2, 2, 2, 2], 64),
+            Arch::Resnet34 => (false, [3, 4, 6, 3], 64),
+            Arch::Resnet50 => (true, [3, 4, 6, 3], 64),
+            Arch::Resnet101 => (true, [3, 4, 23, 3], 64),
+            Arch::Resnet152 => (true, [3, 8, 36, 3], 64),
             Arch::Slim => (true, [2, 2, 2, 2], 16),
         };
         Spec {
@@ -46,6 +49,13 @@ impl Spec {
             wiring: model.wiring,
             last_stride: model.last_stride,
         }
+    }
+
+    /// Names and shapes of the network's parameters and buffers, `conv1` to `pool5`.
+    pub fn inventory(&self) -> Inventory {
+        let mut inventory = Inventory::default();
+        ResNet::new(self, &mut inventory);
+        inventory
     }
 
     /// Output channels of a block over its inner width.
@@ -77,7 +87,7 @@ struct Layer<'a> {
 }
 
 impl ConvBn {
-    fn new(layer: &Layer<'_>, params: &mut Params) -> Self {
+    fn new(layer: &Layer<'_>, params: &mut impl Register) -> Self {
         let Layer { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
         ConvBn {
             weight: params.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
@@ -112,7 +122,14 @@ struct Block {
 }
 
 impl Block {
-    fn new(name: &str, spec: &Spec, c: usize, inner: usize, stride: usize, params: &mut Params) -> Self {
+    fn new(
+        name: &str,
+        spec: &Spec,
+        c: usize,
+        inner: usize,
+        stride: usize,
+        params: &mut impl Register,
+    ) -> Self {
         let k = inner * spec.expansion();
         let (first, second) = match spec.wiring {
             Wiring::Torchvision if spec.bottleneck => (1, stride),
@@ -165,7 +182,7 @@ pub struct ResNet {
 
 impl ResNet {
     /// Adds all parameters and buffers to `params`, named as torchvision names them.
-    pub fn new(spec: &Spec, params: &mut Params) -> Self {
+    pub fn new(spec: &Spec, params: &mut impl Register) -> Self {
         let caffe = spec.wiring == Wiring::Caffe;
         let stem = Layer {
             conv_name: "conv1",

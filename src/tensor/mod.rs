@@ -8,7 +8,7 @@ mod sink;
 mod step_values;
 mod tape;
 
-pub use params::{Buffer, BufferId, Param, ParamId, Params};
+pub use params::{Buffer, BufferId, Inventory, Param, ParamId, Params, Register};
 pub use shape::{DType, Shape};
 pub use sink::{Sinks, Write};
 pub use step_values::StepValues;

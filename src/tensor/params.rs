@@ -37,6 +37,37 @@ pub struct ParamId(pub(super) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId(usize);
 
+/// What a network announces its parameters and buffers to: [`Params`], which makes them, or an
+/// [`Inventory`], which only writes them down.
+pub trait Register {
+    /// A parameter of zeros with both multipliers 1.
+    fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId;
+
+    /// A buffer, every element `value`.
+    fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId;
+}
+
+/// Names and shapes of a model's parameters and buffers, without memory for any of them.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// The parameters, in the order they were added.
+    pub params: Vec<(String, Shape)>,
+    /// The buffers, likewise.
+    pub buffers: Vec<(String, Shape)>,
+}
+
+impl Register for Inventory {
+    fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
+        self.params.push((name.into(), shape.into()));
+        ParamId(self.params.len() - 1)
+    }
+
+    fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, _: f32) -> BufferId {
+        self.buffers.push((name.into(), shape.into()));
+        BufferId(self.buffers.len() - 1)
+    }
+}
+
 /// All parameters and buffers of a model, in the order they were added.
 #[derive(Debug)]
 pub struct Params {
@@ -45,19 +76,8 @@ pub struct Params {
     buffers: Vec<Buffer>,
 }
 
-impl Params {
-    /// None yet.
-    pub fn new(device: &Device) -> Self {
-        Params { device: device.clone(), params: Vec::new(), buffers: Vec::new() }
-    }
-
-    /// Where they live.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
-    /// Adds a parameter of zeros with both multipliers 1.
-    pub fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
+impl Register for Params {
+    fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
         let shape = shape.into();
         self.params.push(Param {
             name: name.into(),
@@ -70,10 +90,21 @@ impl Params {
         ParamId(self.params.len() - 1)
     }
 
-    /// Adds a buffer, every element `value`.
-    pub fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId {
+    fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId {
         self.buffers.push(Buffer { name: name.into(), value: Tensor::full(&self.device, shape, value) });
         BufferId(self.buffers.len() - 1)
+    }
+}
+
+impl Params {
+    /// None yet.
+    pub fn new(device: &Device) -> Self {
+        Params { device: device.clone(), params: Vec::new(), buffers: Vec::new() }
+    }
+
+    /// Where they live.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// One parameter.

@@ -86,6 +86,24 @@ impl Philox {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
 
+    /// `k` different numbers of 0..n, every set of them equally likely (Floyd's algorithm: Bentley and Floyd,
+    /// "A sample of brilliance", 1987). Their order is not shuffled.
+    ///
+    /// # Panics
+    /// If `k` is more than `n`.
+    pub fn distinct(&self, k: usize, n: usize) -> Vec<u32> {
+        assert!(k <= n, "{k} different numbers of {n}");
+        let mut chosen = Vec::with_capacity(k);
+        let mut seen = std::collections::HashSet::with_capacity(k);
+        for (index, last) in ((n - k) as u32..n as u32).enumerate() {
+            let drawn = self.below(index as u32, last + 1);
+            let number = if seen.insert(drawn) { drawn } else { last };
+            seen.insert(number);
+            chosen.push(number);
+        }
+        chosen
+    }
+
     /// A permutation of 0..n (Fisher and Yates, from the last element down).
     pub fn permutation(&self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -125,6 +143,23 @@ mod tests {
         assert_ne!(order, (0..1001).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..1001).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn distinct_numbers_are_distinct_and_each_as_likely_as_the_others() {
+        let mut counts = [0u32; 10];
+        for step in 0..3000 {
+            let mut drawn = Philox::new(9, step, 0, Purpose::Sampler).distinct(4, 10);
+            drawn.iter().for_each(|&number| counts[number as usize] += 1);
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn.len(), 4);
+        }
+        // 3000 * 4 / 10, with a deviation of sqrt(3000 * 0.4 * 0.6) = 27.
+        assert!(counts.iter().all(|count| (1090..1310).contains(count)), "{counts:?}");
+        let mut all = Philox::new(9, 0, 0, Purpose::Sampler).distinct(5, 5);
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4]);
     }
 
     #[test]

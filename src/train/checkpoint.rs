@@ -7,9 +7,8 @@
 
 use crate::config::Config;
 use crate::data::{Classes, Loader};
-use crate::model::head::CENTERS;
 use crate::tensor::Params;
-use crate::weights::{self, TensorFile, TensorOut};
+use crate::weights::{self, TensorFile, TensorOut, network};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,14 +37,13 @@ impl Identity {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         let entry = |key: &str, value: String| (key.to_string(), value);
-        BTreeMap::from([
-            entry("format", "bcreid".into()),
-            entry("convolution_layout", "KRSC".into()),
-            entry("config", self.config.to_toml()),
+        let mut metadata = network::metadata(self.config.to_toml());
+        metadata.extend([
             entry("classes", serde_json::json!(self.classes).to_string()),
             entry("seed", self.config.run.seed.to_string()),
             entry("images_crc32", format!("{:08x}", self.images_crc32)),
-        ])
+        ]);
+        metadata
     }
 
     /// Checks that a checkpoint was made from the same data with the same settings.
@@ -62,7 +60,7 @@ impl Identity {
                 )));
             }
         }
-        match settings_of(file)?.and_then(|theirs| self.config.difference(&theirs)) {
+        match network::settings_of(file)?.and_then(|theirs| self.config.difference(&theirs)) {
             Some(difference) => Err(file.fault(format!(
                 "was made with other settings: {difference}; put the run's config.toml back as it was"
             ))),
@@ -177,40 +175,6 @@ pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Resul
         }
         param.momentum.copy_from_host_f32(&view.f32().map_err(damaged)?);
     }
-    Ok(())
-}
-
-/// The settings a weight file was made with, if it says.
-///
-/// # Errors
-/// If they do not read, with the file's name.
-pub fn settings_of(file: &TensorFile) -> Result<Option<Config>> {
-    let Some(text) = file.metadata().get("config") else { return Ok(None) };
-    Config::from_toml(text).map(Some).map_err(|e| file.fault(e.to_string()))
-}
-
-/// Starts from the weights in `path`: everything but the classifier and the centers must be there.
-///
-/// # Errors
-/// Missing tensors, other shapes, another wiring or input convention than the settings'.
-pub fn load_pretrained(path: &Path, config: &Config, params: &mut Params) -> Result<()> {
-    let file = weights::read_tensors(path)?;
-    if let Some(theirs) = settings_of(&file)? {
-        if theirs.model.wiring != config.model.wiring || theirs.model.last_stride != config.model.last_stride
-        {
-            return Err(file.fault(format!(
-                "made with model.wiring {:?} and model.last_stride {}, which the shapes do not show; set the same",
-                theirs.model.wiring, theirs.model.last_stride
-            )));
-        }
-        let convention = |c: &Config| (c.input.channels, c.input.scale, c.input.mean, c.input.std);
-        if convention(&theirs) != convention(config) {
-            return Err(file.fault(
-                "made with another input convention; set input.channels, scale, mean and std as its config has them",
-            ));
-        }
-    }
-    weights::load_into(params, &file, |name| name.starts_with("fc.") || name == CENTERS)?;
     Ok(())
 }
 

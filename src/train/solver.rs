@@ -12,9 +12,9 @@ use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions
 use crate::device::Device;
 use crate::model::Model;
 use crate::tensor::{Params, StepValues};
-use crate::weights::write_atomically;
+use crate::weights::{NetworkFile, write_atomically};
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where the weights come from.
@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub enum Start<'a> {
     /// Initial values drawn from the run's seed.
     Random,
-    /// A weight file, for example of ImageNet; the classifier and the centers are drawn anew.
-    Weights(&'a Path),
+    /// Trained weights, for example ImageNet's; the classifier and the centers are drawn anew.
+    Weights(&'a NetworkFile),
     /// The newest checkpoint of the run in this folder.
     Resume(&'a RunFolder),
 }
@@ -69,7 +69,7 @@ impl Trainer {
         let first = match start {
             Start::Random => 0,
             Start::Weights(file) => {
-                checkpoint::load_pretrained(file, config, &mut params)?;
+                file.start(config, &mut params)?;
                 0
             }
             Start::Resume(run) => checkpoint::steps_done(&run.checkpoints())?,
@@ -167,6 +167,7 @@ fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
         },
         sampler: match data.sampler {
             config::Sampler::Random => SamplerKind::Random { batch: config.solver.batch },
+            config::Sampler::Epochs => SamplerKind::Epochs { batch: config.solver.batch },
             config::Sampler::Pk => {
                 SamplerKind::Pk { identities: config.solver.batch / data.pk_images, images: data.pk_images }
             }

@@ -3,10 +3,12 @@
 
 mod atomic;
 mod features;
+pub mod network;
 mod tensors;
 
 pub use atomic::{remove_leftovers, write_atomically};
 pub use features::{Features, normalise_rows};
+pub use network::NetworkFile;
 pub use tensors::{TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors};
 
 use crate::Result;

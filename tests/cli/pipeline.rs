@@ -1,6 +1,6 @@
 //! Train, extract, evaluate, query: each command's result feeds the next.
 
-use crate::support::{bcreid, data, succeed, train};
+use crate::support::{TINY, bcreid, data, succeed, train};
 use bcreid::weights::Features;
 
 #[test]
@@ -64,12 +64,28 @@ fn train_extract_eval_query() {
 }
 
 #[test]
-fn weights_of_one_run_start_another() {
+fn weights_start_another_run_and_bring_their_network_along() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-    succeed(&mut train(data(), &first, &[]));
-    let mut command = train(data(), &second, &["run.seed=5"]);
-    succeed(command.arg("--weights").arg(first.join("weights.safetensors")));
+    succeed(&mut train(data(), &first, &["model.wiring=caffe", "input.channels=bgr", "input.scale=1"]));
+    let weights = first.join("weights.safetensors");
+    let mut command = bcreid();
+    command.arg("train").arg("--data").arg(data()).arg("--out").arg(&second).arg("--weights").arg(&weights);
+    for setting in TINY.iter().chain(&["run.seed=5"]).filter(|setting| !setting.starts_with("model.arch")) {
+        command.args(["--set", setting]);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Caffe's wiring") && said.contains("input: BGR, (pixel x 1 -"), "{said}");
+    let settings = std::fs::read_to_string(second.join("config.toml")).unwrap();
+    for setting in ["arch = \"slim\"", "wiring = \"caffe\"", "channels = \"bgr\"", "scale = 1.0"] {
+        assert!(settings.contains(setting), "{settings}");
+    }
+    let looked = succeed(bcreid().arg("doctor").arg("--weights").arg(&weights));
+    for word in ["cpu: 1 threads", "cuda: none", "slim, Caffe's wiring", "BGR"] {
+        assert!(looked.contains(word), "{looked}");
+    }
 }
 
 #[test]

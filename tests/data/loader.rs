@@ -50,7 +50,11 @@ fn batches_are_what_sampler_and_augmentation_say() {
 #[test]
 fn a_batch_is_a_function_of_the_step_alone() {
     let (_folder, samples) = samples(5, 3);
-    for sampler in [SamplerKind::Random { batch: 4 }, SamplerKind::Pk { identities: 2, images: 4 }] {
+    for sampler in [
+        SamplerKind::Random { batch: 4 },
+        SamplerKind::Epochs { batch: 4 },
+        SamplerKind::Pk { identities: 2, images: 4 },
+    ] {
         let mut walked = loader(&samples, options(sampler)).unwrap();
         let walked: Vec<_> = (0..20).map(|_| walked.next().unwrap()).collect();
         for (first_step, threads, limit_mib) in [(0, 3, 0), (7, 1, 2048), (13, 2, 0)] {
@@ -107,7 +111,7 @@ fn unreadable_images_stop_training_before_it_starts_or_are_left_out() {
 #[test]
 fn skipping_leaves_two_identities_or_says_why_not() {
     let (_folder, samples) = samples(3, 2);
-    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Random { batch: 2 }) };
+    let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Epochs { batch: 2 }) };
     let spoil = |i: usize| std::fs::write(&samples[i].path, b"bad").unwrap();
     (0..2).for_each(spoil);
     let mut two_left = loader(&samples, skip.clone()).unwrap();

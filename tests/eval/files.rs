@@ -1,7 +1,7 @@
 //! Feature and weight files: round trips, wrong content, and bytes nobody meant.
 
 use bcreid::device::Device;
-use bcreid::tensor::Params;
+use bcreid::tensor::{Params, Register};
 use bcreid::weights::{Features, TensorOut, load_into, model_tensors, read_tensors, write_tensors};
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@ use crate::golden;
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::device::Device;
 use bcreid::ops::{add::add, relu::relu};
-use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+use bcreid::tensor::{Params, Register, StepValues, Tape, Tensor};
 
 #[test]
 fn gradient() {

@@ -4,7 +4,7 @@ use bcreid::Result;
 use bcreid::device::Device;
 use bcreid::ops::batchnorm::{BatchNorm, EPS, Statistics, Tail, batchnorm};
 use bcreid::ops::{add::add, relu::relu};
-use bcreid::tensor::{BufferId, ParamId, Params, Shape, StepValues, Tape, Tensor, Var};
+use bcreid::tensor::{BufferId, ParamId, Params, Register, Shape, StepValues, Tape, Tensor, Var};
 
 const BATCH: Statistics = Statistics::Batch { momentum: 0.1 };
 

@@ -11,7 +11,7 @@ use bcreid::Result;
 use bcreid::device::Device;
 use bcreid::ops::add::add;
 use bcreid::tensor::philox::{Philox, Purpose};
-use bcreid::tensor::{Params, Shape, StepValues, Tape, Tensor, Var};
+use bcreid::tensor::{Params, Register, Shape, StepValues, Tape, Tensor, Var};
 
 /// Random values in [-1, 1), always the same for the same `seed`.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {

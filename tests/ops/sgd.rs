@@ -2,7 +2,7 @@ use crate::golden::{self, Golden, assert_close};
 use crate::gradient_check::noise;
 use bcreid::device::Device;
 use bcreid::ops::sgd::{Convention, Sgd, sgd};
-use bcreid::tensor::{ParamId, Params, Tensor};
+use bcreid::tensor::{ParamId, Params, Register, Tensor};
 use std::collections::HashMap;
 
 const RATES: [f32; 6] = [0.1, 0.1, 0.1, 0.01, 0.01, 0.01];

@@ -95,10 +95,19 @@ pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
         fn wide<T>(work: impl FnOnce() -> T) -> T {
             work()
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if is_wide() {
             // SAFETY: the machine has what the function is compiled for.
             return unsafe { wide(work) };
         }
     }
     work()
+}
+
+/// Whether the machine has AVX2 and FMA.
+#[inline(always)]
+pub fn is_wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }

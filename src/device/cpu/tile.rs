@@ -60,7 +60,7 @@ pub fn tile(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize
         "a row of C reaches past its buffer"
     );
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if super::simd::is_wide() {
         // SAFETY: the machine has AVX2 and FMA, and the assertions above are those that the function asks for.
         unsafe { avx2(a, b, start, c, at) };
         return;

@@ -6,7 +6,7 @@
 //! 2. [`torch`], [`caffe`], [`safetensors`]: the readers behind it. No code in a file is ever executed, and
 //!    nothing a file claims is believed before it is checked against the file.
 //! 3. [`network`]: which ResNet those tensors are, what is missing and what is left out.
-//! 4. [`convention`]: what the shapes do not show: strides, pooling, colours.
+//! 4. [`convention`]: which pixels Caffe's networks want.
 //! 5. [`engine`]: the file that `bcreid` loads.
 //! 6. [`torchvision`]: the way back.
 #![warn(missing_docs)]

@@ -1,1 +1,234 @@
-fn main() {}
+//! The command line of `bcreid-convert`.
+
+use bcreid::config::{Channels, Input, Wiring};
+use bcreid::weights::NetworkFile;
+use bcreid_convert::network::{Network, name_of};
+use bcreid_convert::source::{self, Source};
+use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
+use clap::{Parser, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
+///
+/// The input is told by its content: PyTorch (.pth of any age), Caffe (.caffemodel) or safetensors with
+/// torchvision's or timm's names. No code in it is executed. Wiring and input convention are torchvision's,
+/// or Caffe's for a Caffe file, unless an option says otherwise; they are written into the output, and
+/// `bcreid train --weights` applies them by itself.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// The weights to convert.
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The file to write: .safetensors, or with --to torchvision also .pth.
+    #[arg(long, value_name = "OUT", required_unless_present = "list")]
+    out: Option<PathBuf>,
+    /// Show what IN holds and write nothing.
+    #[arg(long, conflicts_with_all = ["out", "to"])]
+    list: bool,
+    /// What OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
+    #[arg(long, value_enum, default_value = "bcreid")]
+    to: Target,
+    /// Where the network strides and pools: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
+    #[arg(long, value_name = "WIRING")]
+    wiring: Option<WiringName>,
+    /// Order of the input's channels.
+    #[arg(long, value_name = "ORDER")]
+    channels: Option<ChannelsName>,
+    /// What a pixel of 0 to 255 is multiplied with first.
+    #[arg(long, value_name = "FACTOR")]
+    scale: Option<f32>,
+    /// Subtracted from each channel then, in their order: three numbers, or a Caffe .binaryproto mean image.
+    #[arg(long, value_name = "A,B,C|FILE", allow_hyphen_values = true)]
+    mean: Option<String>,
+    /// Divides each channel at last, in their order.
+    #[arg(long, value_name = "A,B,C", value_parser = triple)]
+    std: Option<[f32; 3]>,
+    /// The licence of the weights, to be written into OUT.
+    #[arg(long, value_name = "TEXT")]
+    licence: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    Bcreid,
+    Torchvision,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WiringName {
+    Torchvision,
+    Caffe,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ChannelsName {
+    Rgb,
+    Bgr,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bcreid-convert: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Arguments {
+    fn run(&self) -> Result<()> {
+        let Some(out) = &self.out else { return self.list() };
+        let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(Error::weights(out, "its folder does not exist; make it first"));
+        }
+        if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
+            && from == to
+        {
+            return Err(Error::weights(out, "is the input itself; give another --out"));
+        }
+        match self.to {
+            Target::Bcreid => self.import(out),
+            Target::Torchvision => self.export(out),
+        }
+    }
+
+    fn list(&self) -> Result<()> {
+        let source = source::open(&self.input)?;
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["tensor", "type", "shape", "sum"]);
+        let mut count = 0;
+        for (name, tensor) in &source.tensors {
+            let values = tensor.values()?;
+            count += values.len();
+            let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
+            table.add_row([
+                name.escape_debug().to_string(),
+                tensor.dtype.to_string(),
+                format!("{:?}", tensor.shape),
+                format!("{sum:.7}"),
+            ]);
+        }
+        if let Some(sums) = table.column_mut(3) {
+            sums.set_cell_alignment(CellAlignment::Right);
+        }
+        say(&table)?;
+        self.announce(&source, count)
+    }
+
+    fn import(&self, out: &Path) -> Result<()> {
+        if out.extension().is_none_or(|e| e != "safetensors") {
+            return Err(Error::weights(out, "bcreid loads .safetensors; name the output so"));
+        }
+        let source = source::open(&self.input)?;
+        let wiring = match self.wiring {
+            Some(WiringName::Torchvision) => Wiring::Torchvision,
+            Some(WiringName::Caffe) => Wiring::Caffe,
+            None => source.wiring,
+        };
+        let network = network::recognise(&source, &self.input, wiring, self.convention(&source)?)?;
+        engine::write(&network, &self.input, self.licence.as_deref(), out)?;
+        let count = network.places.iter().map(|p| p.shape.iter().product::<usize>()).sum();
+        self.announce(&source, count)?;
+        report(&network)?;
+        say(NetworkFile::open(out)?.describe())
+    }
+
+    fn export(&self, out: &Path) -> Result<()> {
+        torchvision::Container::of(out)?;
+        let network = NetworkFile::open(&self.input)?;
+        let behind = torchvision::write(&network, out)?;
+        say(network.describe())?;
+        if !behind.is_empty() {
+            say(format_args!("left behind: {}", some_of(behind.iter().map(String::as_str))))?;
+        }
+        if network.config().model.last_stride == 1 {
+            say(
+                "its last stage strides by 1: set layer4[0].conv2.stride and layer4[0].downsample[0].stride to (1, 1)",
+            )?;
+        }
+        say(format_args!("written: {}", out.display()))
+    }
+
+    /// The input convention that goes with the file, less what a person said otherwise.
+    fn convention(&self, source: &Source) -> Result<Input> {
+        let mut input = source.input.clone();
+        if let Some(channels) = self.channels {
+            input.channels = match channels {
+                ChannelsName::Rgb => Channels::Rgb,
+                ChannelsName::Bgr => Channels::Bgr,
+            };
+        }
+        input.scale = self.scale.unwrap_or(input.scale);
+        input.std = self.std.unwrap_or(input.std);
+        if let Some(mean) = &self.mean {
+            input.mean = match triple(mean) {
+                Ok(mean) => mean,
+                Err(_) if Path::new(mean).exists() => caffe::mean(Path::new(mean))?,
+                Err(why) => {
+                    return Err(Error::Config(format!(
+                        "--mean {mean}: {why}, nor is there a file of that name"
+                    )));
+                }
+            };
+        }
+        Ok(input)
+    }
+
+    fn announce(&self, source: &Source, values: usize) -> Result<()> {
+        let (path, format, tensors) = (self.input.display(), &source.format, source.tensors.len());
+        say(format_args!("{path}: {format}, {tensors} tensors, {values} values"))?;
+        source.notes.iter().try_for_each(|note| say(format_args!("  {note}")))
+    }
+}
+
+/// What became of the file's tensors.
+fn report(network: &Network<'_>) -> Result<()> {
+    let from_file = network.places.iter().filter(|place| place.source.is_some()).count();
+    say(format_args!("mapped: {from_file} tensors of {}", name_of(network.config.model.arch)))?;
+    if !network.left_out.is_empty() {
+        let (counters, others): (Vec<&str>, Vec<&str>) =
+            network.left_out.iter().partition(|name| name.ends_with("num_batches_tracked"));
+        if !counters.is_empty() {
+            say(format_args!("left out: {} num_batches_tracked counters", counters.len()))?;
+        }
+        if !others.is_empty() {
+            say(format_args!("left out: {}", some_of(others.into_iter())))?;
+        }
+    }
+    let absent = network.places.iter().find(|place| place.source.is_none());
+    absent.map_or(Ok(()), |place| say(format_args!("absent in the file, set to 0: {}", place.name)))
+}
+
+/// A few names and how many more.
+fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &more
+}
+
+/// Three numbers between commas.
+fn triple(text: &str) -> std::result::Result<[f32; 3], String> {
+    let numbers: Vec<f32> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+    let finite = numbers.iter().all(|v| v.is_finite()) && text.split(',').count() == 3;
+    <[f32; 3]>::try_from(numbers)
+        .ok()
+        .filter(|_| finite)
+        .ok_or_else(|| format!("{text:?} is not three numbers between commas"))
+}
+
+/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+fn say(text: impl std::fmt::Display) -> Result<()> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        _ => Ok(()),
+    }
+}

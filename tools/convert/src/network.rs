@@ -1,1 +1,153 @@
-//! network
+//! Which ResNet some named tensors are: found by their names, checked by their shapes.
+
+use crate::source::{Source, SourceTensor};
+use crate::{Error, Result};
+use bcreid::config::{Arch, Config, Input, Model, Wiring};
+use bcreid::model::resnet::Spec;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A ResNet found in a file.
+#[derive(Debug)]
+pub struct Network<'a> {
+    /// Its kind, wiring and input convention; the rest are defaults.
+    pub config: Config,
+    /// What the engine wants, in its order.
+    pub places: Vec<Place<'a>>,
+    /// The file's tensors that the engine has no place for and does not need: classifiers, counters.
+    pub left_out: Vec<&'a str>,
+}
+
+/// A tensor of the engine and where its values come from.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// Its name, the same on both sides.
+    pub name: String,
+    /// Its sizes in the engine: convolutions `[K, R, S, C]`.
+    pub shape: Vec<usize>,
+    /// The file's tensor; none for the bias that Caffe's ResNet-101 and -152 lack, which is 0.
+    pub source: Option<&'a SourceTensor>,
+}
+
+/// The networks that are told apart by their blocks.
+const KNOWN: [Arch; 6] =
+    [Arch::Resnet18, Arch::Resnet34, Arch::Resnet50, Arch::Resnet101, Arch::Resnet152, Arch::Slim];
+
+/// Finds the network in `source`, read from `path`; `wiring` and `input` say what shapes do not.
+///
+/// # Errors
+/// No ResNet of a known kind; a tensor that is missing or has another shape, the first by name with both
+/// shapes, and how many there are; tensors inside the network that such a one does not have.
+pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Input) -> Result<Network<'a>> {
+    let fault = |what: String| Error::weights(path, what);
+    let Some(stem) = source.tensors.get("conv1.weight") else {
+        let some: Vec<&str> = source.tensors.keys().take(6).map(String::as_str).collect();
+        let more = source.tensors.len() - some.len();
+        return Err(fault(format!(
+            "has no conv1.weight, so it is no ResNet by torchvision's names; it holds {some:?} and {more} more \
+             (--list shows all)"
+        )));
+    };
+    let &[width, ..] = stem.shape.as_slice() else {
+        return Err(fault("conv1.weight is a scalar; a convolution has 4 sizes".into()));
+    };
+    if !(1..=1024).contains(&width) {
+        return Err(fault(format!("conv1.weight has {width} channels; known networks have 1 to 1024")));
+    }
+    let depths = depths(source);
+    if let Some(stage) = depths.iter().position(|&depth| depth == 0) {
+        return Err(fault(format!(
+            "has no layer{}.0, so it is none of ResNet-18, 34, 50, 101 and 152, which have four stages",
+            stage + 1
+        )));
+    }
+    let bottleneck = source.tensors.contains_key("layer1.0.conv3.weight");
+    let arch = nearest(bottleneck, depths);
+    let preset = Spec::of(&Model { arch, ..Model::default() });
+    let model = Model { arch, width: (preset.width != width).then_some(width), wiring, ..Model::default() };
+    let config = Config { model, input, ..Config::default() };
+
+    let inventory = Spec::of(&config.model).inventory();
+    let mut places = Vec::new();
+    let (mut missing, mut misshapen, mut first) = (0, 0, None);
+    for (name, shape) in inventory.params.into_iter().chain(inventory.buffers) {
+        let shape = shape.dims().to_vec();
+        let expected = match shape[..] {
+            [k, r, s, c] => vec![k, c, r, s],
+            _ => shape.clone(),
+        };
+        let found = source.tensors.get(&name);
+        match found {
+            Some(found) if found.shape != expected => {
+                misshapen += 1;
+                first.get_or_insert_with(|| {
+                    format!("{name} is {:?} in the file and {expected:?} in the network", found.shape)
+                });
+            }
+            None if name != "conv1.bias" => {
+                missing += 1;
+                first.get_or_insert_with(|| format!("{name} {expected:?} is missing"));
+            }
+            _ => {}
+        }
+        places.push(Place { name, shape, source: found });
+    }
+    let wanted: BTreeSet<&str> = places.iter().map(|place| place.name.as_str()).collect();
+    let others = source.tensors.keys().map(String::as_str).filter(|name| !wanted.contains(name));
+    let (strays, left_out): (Vec<&str>, Vec<&str>) = others.partition(|name| is_inside(name));
+    let first = first.or_else(|| {
+        let stray = strays.first()?;
+        Some(format!("{stray} {:?} is not part of it", source.tensors[*stray].shape))
+    });
+    match first {
+        None => Ok(Network { config, places, left_out }),
+        Some(first) => Err(fault(format!(
+            "is not {}, the nearest known network: {first} (in all {missing} missing, {misshapen} of another shape, \
+             {} too many)",
+            name_of(arch),
+            strays.len()
+        ))),
+    }
+}
+
+/// The network's name, as people write it.
+pub fn name_of(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Resnet18 => "ResNet-18",
+        Arch::Resnet34 => "ResNet-34",
+        Arch::Resnet50 => "ResNet-50",
+        Arch::Resnet101 => "ResNet-101",
+        Arch::Resnet152 => "ResNet-152",
+        Arch::Slim => "bcreid's slim ResNet",
+    }
+}
+
+/// How many blocks each stage has, by the highest number in a name.
+fn depths(source: &Source) -> [usize; 4] {
+    let mut depths = [0; 4];
+    for name in source.tensors.keys() {
+        let mut parts = name.split('.');
+        let stage = parts.next().and_then(|part| part.strip_prefix("layer")?.parse::<usize>().ok());
+        let block = parts.next().and_then(|part| part.parse::<usize>().ok());
+        if let (Some(stage @ 1..=4), Some(block @ 0..1000)) = (stage, block) {
+            depths[stage - 1] = depths[stage - 1].max(block + 1);
+        }
+    }
+    depths
+}
+
+/// The known network with that kind of block whose stages are closest in length.
+fn nearest(bottleneck: bool, depths: [usize; 4]) -> Arch {
+    let distance = |arch: &Arch| {
+        let known = Spec::of(&Model { arch: *arch, ..Model::default() });
+        let blocks: usize = known.depths.iter().zip(depths).map(|(a, b)| a.abs_diff(b)).sum();
+        (known.bottleneck != bottleneck, blocks)
+    };
+    KNOWN.into_iter().min_by_key(distance).expect("the list is not empty")
+}
+
+/// Whether a tensor of this name would be part of conv1 to pool5, and not of what people put behind it.
+fn is_inside(name: &str) -> bool {
+    let inside = ["conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4."];
+    inside.iter().any(|part| name.starts_with(part)) && !name.ends_with(".num_batches_tracked")
+}

@@ -2,7 +2,7 @@
 
 use crate::source::{Source, SourceTensor};
 use crate::{Error, Result};
-use bcreid::config::Wiring;
+use bcreid::config::{Input, Wiring};
 use bcreid::weights::{TensorFile, read_tensors};
 use safetensors::Dtype;
 use std::path::Path;
@@ -33,7 +33,13 @@ pub fn open(path: &Path) -> Result<Source> {
             Ok((name.strip_prefix("module.").unwrap_or(name).to_string(), tensor))
         })
         .collect::<Result<_>>()?;
-    Ok(Source { format: "safetensors".into(), wiring: Wiring::Torchvision, tensors, notes: Vec::new() })
+    Ok(Source {
+        format: "safetensors".into(),
+        wiring: Wiring::Torchvision,
+        input: Input::default(),
+        tensors,
+        notes: Vec::new(),
+    })
 }
 
 fn name_of(dtype: Dtype) -> &'static str {

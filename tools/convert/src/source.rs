@@ -1,7 +1,7 @@
 //! A weight file of somebody else's: named tensors, whatever the container.
 
 use crate::{Error, Result, caffe, safetensors, torch};
-use bcreid::config::Wiring;
+use bcreid::config::{Input, Wiring};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -12,8 +12,10 @@ use std::path::Path;
 pub struct Source {
     /// The container, in words, e.g. `PyTorch zip archive`.
     pub format: String,
-    /// Whose network it is, and with it the wiring and the input convention unless somebody says otherwise.
+    /// How the network is wired unless somebody says otherwise.
     pub wiring: Wiring,
+    /// Which pixels it wants unless somebody says otherwise: a matter of who trained it, not of its wiring.
+    pub input: Input,
     /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
     /// file's own without `module.`; shapes are PyTorch's, convolutions `[K, C, R, S]`.
     pub tensors: BTreeMap<String, SourceTensor>,

@@ -13,7 +13,7 @@ mod tar;
 
 use crate::source::{Source, SourceTensor};
 use crate::{Error, Result};
-use bcreid::config::Wiring;
+use bcreid::config::{Input, Wiring};
 use gate::AGAIN;
 use nesting::Node;
 use pytorch_reader::{DType, PickleError, PickleValue, PytorchError, PytorchReader};
@@ -94,7 +94,7 @@ pub fn open(path: &Path) -> Result<Source> {
     let tensors = nesting::strip(tensors, &mut notes);
     check_bulk(path, &tensors, length)?;
     let tensors = tensors.into_iter().map(|(name, tensor)| (name, lazy(path, tensor))).collect();
-    Ok(Source { format: format.into(), wiring: Wiring::Torchvision, tensors, notes })
+    Ok(Source { format: format.into(), wiring: Wiring::Torchvision, input: Input::default(), tensors, notes })
 }
 
 /// A tensor may repeat its storage's elements (stride 0), as often as it likes: only a bound on what all of

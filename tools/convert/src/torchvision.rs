@@ -1,1 +1,151 @@
-//! torchvision
+//! The way back: a file that PyTorch loads into a plain ResNet, for people who train here and deploy there.
+//!
+//! By the extension of the output: `.pth` or `.pt`, the zip archive of `torch.save` (a pickle that names the
+//! tensors, one stored entry for each one's bytes), or `.safetensors`. Names are torchvision's, convolutions
+//! `[K, C, R, S]`. Centers and momenta stay behind; `num_batches_tracked`, which plain averages do without, is
+//! filled in by PyTorch itself.
+
+use crate::engine::swap_inner;
+use crate::{Error, Result};
+use bcreid::config::Wiring;
+use bcreid::weights::{NetworkFile, TensorOut, Values, write_atomically, write_tensors};
+use std::io::{Cursor, Write};
+use std::path::Path;
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+/// Where PyTorch wants the bytes of a tensor to start.
+const ALIGNMENT: u16 = 64;
+
+/// The containers that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// `torch.save`'s zip archive.
+    Torch,
+    /// safetensors.
+    Safetensors,
+}
+
+impl Container {
+    /// By the extension of the file to be written.
+    ///
+    /// # Errors
+    /// Another extension.
+    pub fn of(out: &Path) -> Result<Self> {
+        match out.extension().and_then(|e| e.to_str()) {
+            Some("pth" | "pt") => Ok(Container::Torch),
+            Some("safetensors") => Ok(Container::Safetensors),
+            _ => Err(Error::weights(out, "name the output .pth (PyTorch's archive) or .safetensors")),
+        }
+    }
+}
+
+/// Writes a network of `bcreid` for torchvision, whole or not at all; gives the names of the tensors that stay
+/// behind.
+///
+/// # Errors
+/// A network in Caffe's wiring, which torchvision's ResNet does not have; what the disk says.
+pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
+    let file = network.tensors();
+    if network.config().model.wiring == Wiring::Caffe {
+        return Err(file.fault(
+            "is in Caffe's wiring (stride on the first 1x1, pool1 without padding), which torchvision's ResNet does \
+             not have: the same weights would give other features there; train from torchvision's weights to deploy \
+             in it",
+        ));
+    }
+    let (mut tensors, mut behind) = (Vec::new(), Vec::new());
+    for name in file.names() {
+        if !is_deployed(name) {
+            behind.push(name.to_string());
+            continue;
+        }
+        let view = file.tensor(name)?;
+        let values = view.f32()?;
+        tensors.push(match *view.shape() {
+            [k, r, s, c] => TensorOut::f32(name, &[k, c, r, s], swap_inner(&values, k, r * s, c)),
+            _ => TensorOut::f32(name, view.shape(), values),
+        });
+    }
+    match Container::of(out)? {
+        Container::Safetensors => {
+            write_tensors(out, &tensors, &[("format".to_string(), "pt".to_string())].into())?;
+        }
+        Container::Torch => {
+            let archive = archive(&tensors).map_err(|e| Error::weights(out, e.to_string()))?;
+            write_atomically(out, |writer| writer.write_all(&archive))?;
+        }
+    }
+    Ok(behind)
+}
+
+/// Whether a tensor is part of the network that answers, and not of its training.
+fn is_deployed(name: &str) -> bool {
+    name != bcreid::model::head::CENTERS && !name.starts_with("momentum/")
+}
+
+/// The bytes of a `.pth` file.
+fn archive(tensors: &[TensorOut<'_>]) -> zip::result::ZipResult<Vec<u8>> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Stored)
+        .with_alignment(ALIGNMENT)
+        .last_modified_time(zip::DateTime::default());
+    zip.start_file("archive/data.pkl", stored)?;
+    zip.write_all(&pickle(tensors))?;
+    zip.start_file("archive/byteorder", stored)?;
+    zip.write_all(b"little")?;
+    for (key, tensor) in tensors.iter().enumerate() {
+        zip.start_file(format!("archive/data/{key}"), stored)?;
+        zip.write_all(bytemuck::cast_slice(floats(tensor)))?;
+    }
+    zip.start_file("archive/version", stored)?;
+    zip.write_all(b"3\n")?;
+    Ok(zip.finish()?.into_inner())
+}
+
+fn floats<'a>(tensor: &'a TensorOut<'_>) -> &'a [f32] {
+    match &tensor.values {
+        Values::F32(values) => values,
+        Values::I64(_) => unreachable!("weights are written as f32 above"),
+    }
+}
+
+/// An `OrderedDict` of names and tensors in pickle protocol 2 (opcodes: CPython's `Lib/pickletools.py`). Each
+/// tensor is the call `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`,
+/// its storage the persistent id `('storage', torch.FloatStorage, key, 'cpu', elements)`.
+fn pickle(tensors: &[TensorOut<'_>]) -> Vec<u8> {
+    let mut out = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
+    for (key, tensor) in tensors.iter().enumerate() {
+        text(&mut out, &tensor.name);
+        out.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        text(&mut out, "storage");
+        out.extend(b"ctorch\nFloatStorage\n");
+        text(&mut out, &key.to_string());
+        text(&mut out, "cpu");
+        integer(&mut out, floats(tensor).len());
+        out.extend(b"tQ");
+        integer(&mut out, 0);
+        out.push(b'(');
+        tensor.shape.iter().for_each(|&size| integer(&mut out, size));
+        out.extend(b"t(");
+        for dimension in 0..tensor.shape.len() {
+            integer(&mut out, tensor.shape[dimension + 1..].iter().product());
+        }
+        out.extend(b"t\x89ccollections\nOrderedDict\n)RtR");
+    }
+    out.extend(b"u.");
+    out
+}
+
+/// BINUNICODE.
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'X');
+    out.extend((text.len() as u32).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+/// LONG1 of eight bytes, which holds any size.
+fn integer(out: &mut Vec<u8>, value: usize) {
+    out.extend([0x8a, 8]);
+    out.extend((value as i64).to_le_bytes());
+}

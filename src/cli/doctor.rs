@@ -1,0 +1,36 @@
+//! `bcreid doctor`: what this machine offers, what is missing, how to get it.
+
+use crate::Result;
+use crate::device::Device;
+use crate::device::cpu::simd;
+use crate::weights::NetworkFile;
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Say what this machine offers and what is missing; with --weights, what a weight file is.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// A weight file: its network, wiring, input convention and origin.
+    #[arg(long, value_name = "F.safetensors")]
+    weights: Option<PathBuf>,
+}
+
+impl Doctor {
+    pub fn run(self) -> Result<ExitCode> {
+        super::say(format_args!("bcreid {}", env!("CARGO_PKG_VERSION")))?;
+        super::say(format_args!(
+            "cpu: {} threads, {}, {}",
+            rayon::current_num_threads(),
+            std::env::consts::ARCH,
+            if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" }
+        ))?;
+        super::say("cuda: none, this version of bcreid has no CUDA device yet")?;
+        let (_, which) = Device::choose("auto")?;
+        super::say(format_args!("--device auto takes {}", which.trim_start_matches("device: ")))?;
+        if let Some(weights) = &self.weights {
+            super::say(NetworkFile::open(weights)?.describe())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

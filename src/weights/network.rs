@@ -1,0 +1,131 @@
+//! A network's weights together with what their shapes do not show: where its strides and pooling are, and
+//! which colours it wants to see. Both travel in the file's metadata, so that nobody trains on shifted
+//! strides or swapped colours without noticing.
+//!
+//! | metadata | |
+//! |---|---|
+//! | `format` | `bcreid` |
+//! | `convolution_layout` | `KRSC` |
+//! | `config` | settings as TOML: those of the run, or for converted weights `[model]` and `[input]` |
+//! | `source`, `source_sha256`, `licence` | of converted weights: the file they were made from |
+
+use super::{Loaded, TensorFile, load_into, read_tensors};
+use crate::config::{Config, Wiring};
+use crate::model::head::CENTERS;
+use crate::tensor::Params;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The metadata key of the settings.
+const CONFIG: &str = "config";
+
+/// A mapped weight file of this program, its settings read.
+#[derive(Debug)]
+pub struct NetworkFile {
+    file: TensorFile,
+    config: Config,
+}
+
+/// The metadata that every weight file has: the format, and `config` as TOML.
+pub fn metadata(config: String) -> BTreeMap<String, String> {
+    [("format", "bcreid".into()), ("convolution_layout", "KRSC".into()), (CONFIG, config)]
+        .map(|(key, value)| (key.to_string(), value))
+        .into()
+}
+
+/// The settings in a file's metadata, if it has any.
+///
+/// # Errors
+/// If they do not read, with the file's name.
+pub fn settings_of(file: &TensorFile) -> Result<Option<Config>> {
+    let Some(text) = file.metadata().get(CONFIG) else { return Ok(None) };
+    Config::from_toml(text).map(Some).map_err(|e| file.fault(e.to_string()))
+}
+
+impl NetworkFile {
+    /// Maps the file and reads its settings.
+    ///
+    /// # Errors
+    /// A file that is no safetensors file, or not one that `bcreid` or its converter wrote.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = read_tensors(path).map_err(|error| match error {
+            Error::Weights { path, detail } => Error::weights(
+                path,
+                format!("{detail}; files of PyTorch and Caffe go through bcreid-convert first"),
+            ),
+            other => other,
+        })?;
+        match settings_of(&file)? {
+            Some(config) => Ok(NetworkFile { file, config }),
+            None => Err(file.fault(
+                "says nothing of its wiring and its colours, which the shapes do not show; run it through \
+                 bcreid-convert first",
+            )),
+        }
+    }
+
+    /// The tensors.
+    pub fn tensors(&self) -> &TensorFile {
+        &self.file
+    }
+
+    /// The settings the network was made with. Of converted weights only `model` and `input` mean something.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What it is, in a few lines for a person.
+    pub fn describe(&self) -> String {
+        let Config { model, input, .. } = &self.config;
+        let wiring = match model.wiring {
+            Wiring::Torchvision => "torchvision's wiring (stride on the 3x3, pool1 padded)",
+            Wiring::Caffe => "Caffe's wiring (stride on the first 1x1, pool1 with ceil, conv1 with a bias)",
+        };
+        let channels = format!("{:?}", input.channels).to_uppercase();
+        let arch = format!("{:?}", model.arch).to_lowercase();
+        let mut text = format!(
+            "weights: {}\n  network: {arch}, {wiring}\n  input: {channels}, (pixel x {} - {:?}) / {:?}",
+            self.file.path().display(),
+            input.scale,
+            input.mean,
+            input.std
+        );
+        for (key, label) in
+            [("source", "made from"), ("source_sha256", "its SHA-256"), ("licence", "licence")]
+        {
+            if let Some(value) = self.file.metadata().get(key) {
+                text += &format!("\n  {label}: {}", value.escape_debug());
+            }
+        }
+        text
+    }
+
+    /// Starts a network of `config` from these weights: everything but the classifier and the centers must be
+    /// there.
+    ///
+    /// # Errors
+    /// Missing tensors, other shapes, another wiring or input convention than the settings'.
+    pub fn start(&self, config: &Config, params: &mut Params) -> Result<Loaded> {
+        let (own, asked) = (&self.config, config);
+        let convention = |c: &Config| (c.input.channels, c.input.scale, c.input.mean, c.input.std);
+        let differs = if own.model.wiring != asked.model.wiring {
+            format!("model.wiring is {:?} in the file and {:?}", own.model.wiring, asked.model.wiring)
+        } else if convention(own) != convention(asked) {
+            "the input convention (channels, scale, mean, std) is another in the file than".to_string()
+        } else {
+            return load_into(params, &self.file, |name| name.starts_with("fc.") || name == CENTERS);
+        };
+        Err(self.file.fault(format!(
+            "{differs} in the settings; leave it out of the settings, and the file's is taken"
+        )))
+    }
+
+    /// Loads all of a network that only describes images.
+    ///
+    /// # Errors
+    /// As [`load_into`].
+    pub fn load(&self, params: &mut Params) -> Result<Loaded> {
+        load_into(params, &self.file, |_| false)
+    }
+}

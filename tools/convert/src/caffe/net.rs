@@ -1,0 +1,183 @@
+//! NetParameter and its layers, in both of their forms. The field numbers are those of the public
+//! `caffe.proto`.
+
+use super::blob::Blob;
+use super::settings::{BatchNorm, Convolution, InnerProduct, Pooling, decode};
+use super::wire::{Fault, Fields, Value, shown};
+use prost::bytes::Bytes;
+
+/// The most tensors that are believed; a ResNet-152 has about a thousand.
+const MAX_BLOBS: usize = 20_000;
+/// The only layer without weights that says something of a ResNet's shape.
+const POOL1: &str = "pool1";
+
+/// Where a form of the layer message keeps things.
+struct Numbers {
+    name: u32,
+    kind: u32,
+    blobs: u32,
+    convolution: u32,
+    pooling: u32,
+    inner_product: u32,
+    batch_norm: Option<u32>,
+}
+
+/// `V1LayerParameter`, field `layers` (2) of a net.
+const V1: Numbers =
+    Numbers { name: 4, kind: 5, blobs: 6, convolution: 10, pooling: 19, inner_product: 17, batch_norm: None };
+/// `LayerParameter`, field `layer` (100) of a net.
+const V2: Numbers = Numbers {
+    name: 1,
+    kind: 2,
+    blobs: 7,
+    convolution: 106,
+    pooling: 121,
+    inner_product: 117,
+    batch_norm: Some(139),
+};
+
+/// A layer.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    /// Its name, in a ResNet as [`super::names`] knows it.
+    pub name: String,
+    /// Its type, e.g. `Convolution`; empty if the file does not say.
+    pub kind: String,
+    /// Its tensors.
+    pub blobs: Vec<Blob>,
+    /// The settings of a convolution, if the file has them.
+    pub convolution: Option<Convolution>,
+    /// The settings of a pooling layer.
+    pub pooling: Option<Pooling>,
+    /// Whether an inner product keeps its matrix as [in, out].
+    pub transposed: bool,
+    /// A batch norm's epsilon.
+    pub eps: Option<f32>,
+}
+
+/// What a NetParameter says of weights.
+#[derive(Debug, Default)]
+pub struct Net {
+    /// How many layers it has, with weights or without.
+    pub count: usize,
+    /// Those with weights.
+    pub layers: Vec<Layer>,
+    /// The stem's pooling, if there is one.
+    pub pool1: Option<Layer>,
+    /// Whether its layers are V1.
+    pub v1: bool,
+    /// Whether a layer is V0; nothing behind it was read.
+    pub v0: bool,
+}
+
+/// Why a net could not be read.
+pub struct Broken {
+    /// How many layers came before.
+    pub after: usize,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+impl Net {
+    /// Reads a NetParameter, all but the values of its tensors.
+    pub fn parse(bytes: Bytes) -> Result<Net, Broken> {
+        let mut net = Net::default();
+        match net.read(bytes) {
+            Ok(()) => Ok(net),
+            Err(fault) => Err(Broken { after: net.count, fault }),
+        }
+    }
+
+    fn read(&mut self, bytes: Bytes) -> Result<(), Fault> {
+        let mut blobs = 0;
+        for field in Fields::new(bytes) {
+            let (numbers, message) = match field? {
+                (2, Value::Bytes(message)) => {
+                    self.v1 = true;
+                    self.v0 = has_v0(message.clone())?;
+                    (&V1, message)
+                }
+                (100, Value::Bytes(message)) => (&V2, message),
+                _ => continue,
+            };
+            if self.v0 {
+                return Ok(());
+            }
+            let layer = Layer::parse(message, numbers, MAX_BLOBS - blobs)?;
+            self.count += 1;
+            blobs += layer.blobs.len();
+            if !layer.blobs.is_empty() {
+                self.layers.push(layer);
+            } else if layer.name == POOL1 {
+                self.pool1 = Some(layer);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a V1 layer wraps a layer of the form before it.
+fn has_v0(message: Bytes) -> Result<bool, Fault> {
+    for field in Fields::new(message) {
+        if let (1, Value::Bytes(_)) = field? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Layer {
+    fn parse(message: Bytes, numbers: &Numbers, max_blobs: usize) -> Result<Layer, Fault> {
+        let mut layer = Layer::default();
+        layer
+            .read(message, numbers, max_blobs)
+            .map_err(|fault| format!("layer {}: {fault}", shown(&layer.name)))?;
+        Ok(layer)
+    }
+
+    fn read(&mut self, message: Bytes, numbers: &Numbers, max_blobs: usize) -> Result<(), Fault> {
+        for field in Fields::new(message) {
+            let (number, value) = field?;
+            match value {
+                Value::Bytes(text) if number == numbers.name => self.name = utf8(&text)?,
+                Value::Bytes(text) if number == numbers.kind => self.kind = utf8(&text)?,
+                Value::Varint(kind) if number == numbers.kind => self.kind = v1_kind(kind),
+                Value::Bytes(blob) if number == numbers.blobs => {
+                    if self.blobs.len() == max_blobs {
+                        return Err(format!("the net has more than {MAX_BLOBS} tensors"));
+                    }
+                    let at = self.blobs.len();
+                    self.blobs.push(Blob::parse(blob).map_err(|fault| format!("blob {at}: {fault}"))?);
+                }
+                Value::Bytes(message) if number == numbers.convolution => {
+                    self.convolution = Some(decode("convolution_param", message)?);
+                }
+                Value::Bytes(message) if number == numbers.pooling => {
+                    self.pooling = Some(decode("pooling_param", message)?);
+                }
+                Value::Bytes(message) if number == numbers.inner_product => {
+                    self.transposed = decode::<InnerProduct>("inner_product_param", message)?.transpose;
+                }
+                Value::Bytes(message) if Some(number) == numbers.batch_norm => {
+                    self.eps = decode::<BatchNorm>("batch_norm_param", message)?.eps;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn utf8(bytes: &Bytes) -> Result<String, Fault> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| "its name or type is no text".into())
+}
+
+/// The type that a number of `V1LayerParameter.LayerType` stands for.
+fn v1_kind(number: u64) -> String {
+    match number {
+        4 => "Convolution".into(),
+        14 => "InnerProduct".into(),
+        17 => "Pooling".into(),
+        other => format!("V1 type {other}"),
+    }
+}

@@ -1,0 +1,118 @@
+//! Whose ResNet a net is wired as: where it strides, how it pools.
+//!
+//! A weight file of Caffe carries the settings of its layers. They are believed over the rule that Caffe's
+//! files have Caffe's wiring: people train other variants in Caffe.
+
+use super::names::Unit;
+use super::net::Layer;
+use super::settings::Pooling;
+use super::wire::Fault;
+use bcreid::config::Wiring;
+use std::collections::BTreeMap;
+
+/// Finds the wiring that fits every convolution and the stem's pooling; adds to `notes` what is unusual.
+pub fn wiring(
+    convolutions: &BTreeMap<Unit, &Layer>,
+    pool1: Option<&Pooling>,
+    notes: &mut Vec<String>,
+) -> Result<Wiring, Fault> {
+    let mut strides = Vec::new();
+    for (&unit, layer) in convolutions {
+        if let Some(stride) = stride(layer)? {
+            strides.push((unit, layer.name.as_str(), stride));
+        }
+    }
+    if strides.is_empty() {
+        notes.push("the file does not say where the network strides; He's release is assumed".into());
+    }
+    let bottleneck = |stage, block| convolutions.contains_key(&Unit::Branch { stage, block, n: 3 });
+    let misfit = |wiring, last_stride| {
+        let stride_misfit = strides.iter().find_map(|&(unit, name, found)| {
+            let wanted = expected_stride(unit, &bottleneck, wiring, last_stride);
+            (found != wanted).then(|| format!("{name} has stride {found}, not {wanted}"))
+        });
+        stride_misfit.or_else(|| pool1.and_then(|pool| pool_misfit(pool, wiring)))
+    };
+    for wiring in [Wiring::Caffe, Wiring::Torchvision] {
+        for last_stride in [2, 1] {
+            if misfit(wiring, last_stride).is_some() {
+                continue;
+            }
+            if wiring == Wiring::Torchvision {
+                notes.push("by its strides and pooling the network is wired as torchvision's".into());
+            }
+            if last_stride == 1 {
+                notes.push("its last stage has stride 1: use it with model.last_stride = 1".into());
+            }
+            return Ok(wiring);
+        }
+    }
+    let why = |wiring| misfit(wiring, 2).unwrap_or_default();
+    let (caffe, torchvision) = (why(Wiring::Caffe), why(Wiring::Torchvision));
+    Err(format!(
+        "the network is wired neither as He's release ({caffe}) nor as torchvision's ResNet ({torchvision}); \
+         there is no third wiring to load it into"
+    ))
+}
+
+/// A convolution's stride, none if the file does not say; its other settings must be those of a ResNet.
+fn stride(layer: &Layer) -> Result<Option<u64>, Fault> {
+    let (Some(convolution), Some(&kernel)) = (&layer.convolution, layer.blobs[0].shape.last()) else {
+        return Ok(None);
+    };
+    let (name, half) = (&layer.name, kernel as u64 / 2);
+    let [stride, columns] = convolution.stride_hw();
+    if stride != columns {
+        return Err(format!(
+            "{name} strides by {stride} rows and {columns} columns; a ResNet's strides are square"
+        ));
+    }
+    if convolution.pad_hw() != [half; 2] {
+        let pad = convolution.pad_hw();
+        return Err(format!("{name} has pad {pad:?}; a ResNet's {kernel}x{kernel} convolution has {half}"));
+    }
+    let (dilation, group) = (convolution.dilation_hw(), convolution.groups());
+    if dilation != [1; 2] || group != 1 {
+        return Err(format!("{name} has dilation {dilation:?} and {group} group(s); a ResNet has neither"));
+    }
+    Ok(Some(stride))
+}
+
+fn expected_stride(
+    unit: Unit,
+    bottleneck: &impl Fn(u8, u16) -> bool,
+    wiring: Wiring,
+    last_stride: u64,
+) -> u64 {
+    let entry = |stage| match stage {
+        1 => 1,
+        4 => last_stride,
+        _ => 2,
+    };
+    match unit {
+        Unit::Stem => 2,
+        Unit::Shortcut { stage, block: 0 } => entry(stage),
+        Unit::Branch { stage, block: 0, n } => {
+            let strider = if bottleneck(stage, 0) && wiring == Wiring::Torchvision { 2 } else { 1 };
+            if n == strider { entry(stage) } else { 1 }
+        }
+        _ => 1,
+    }
+}
+
+fn pool_misfit(pool: &Pooling, wiring: Wiring) -> Option<String> {
+    let (pad, ceil) = match wiring {
+        Wiring::Caffe => (0, true),
+        Wiring::Torchvision => (1, false),
+    };
+    if !pool.is_max() || pool.kernel_hw() != [3; 2] || pool.stride_hw() != [2; 2] {
+        Some("pool1 is no 3x3 maximum of stride 2".into())
+    } else if pool.pad_hw() != [pad; 2] {
+        Some(format!("pool1 has pad {:?}, not {pad}", pool.pad_hw()))
+    } else if pool.is_ceil() != ceil {
+        let (found, wanted) = if ceil { ("down", "up") } else { ("up", "down") };
+        Some(format!("pool1 rounds its size {found}, not {wanted}"))
+    } else {
+        None
+    }
+}

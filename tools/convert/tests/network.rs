@@ -1,0 +1,184 @@
+//! From named tensors to the engine's file and back.
+
+use bcreid::config::{Arch, Input, Model, Wiring};
+use bcreid::device::Device;
+use bcreid::model::resnet::Spec;
+use bcreid::weights::NetworkFile;
+use bcreid_convert::network::{Network, recognise};
+use bcreid_convert::source::{self, Source, SourceTensor};
+use bcreid_convert::{convention, engine, torchvision};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A network of small width as a PyTorch file would hold it: every value another one, variances above 0.
+fn source(arch: Arch, wiring: Wiring) -> Source {
+    let model = Model { arch, width: Some(2), wiring, ..Model::default() };
+    let inventory = Spec::of(&model).inventory();
+    let mut tensors = BTreeMap::new();
+    let mut next = 1.0f32;
+    for (name, shape) in inventory.params.into_iter().chain(inventory.buffers) {
+        let shape = match *shape.dims() {
+            [k, r, s, c] => vec![k, c, r, s],
+            ref other => other.to_vec(),
+        };
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|i| next + i as f32).collect();
+        next += count as f32;
+        tensors.insert(name, tensor(shape, values));
+    }
+    tensors.insert("fc.weight".into(), tensor(vec![3, 4], vec![0.0; 12]));
+    tensors.insert("bn1.num_batches_tracked".into(), tensor(vec![], vec![7.0]));
+    let input = if wiring == Wiring::Caffe { convention::caffe() } else { Input::default() };
+    Source { format: "made by hand".into(), wiring, input, tensors, notes: Vec::new() }
+}
+
+fn tensor(shape: Vec<usize>, values: Vec<f32>) -> SourceTensor {
+    SourceTensor::new(shape, "f32", move || Ok(values.clone()))
+}
+
+fn found(source: &Source) -> bcreid::Result<Network<'_>> {
+    recognise(source, Path::new("in.pth"), source.wiring, source.input.clone())
+}
+
+#[test]
+fn every_known_network_is_told_by_its_blocks() {
+    for arch in [Arch::Resnet18, Arch::Resnet34, Arch::Resnet50, Arch::Resnet101, Arch::Resnet152, Arch::Slim]
+    {
+        let source = source(arch, Wiring::Torchvision);
+        let network = found(&source).unwrap();
+        assert_eq!((network.config.model.arch, network.config.model.width), (arch, Some(2)));
+        assert_eq!(network.left_out, ["bn1.num_batches_tracked", "fc.weight"]);
+        assert!(network.places.iter().all(|place| place.source.is_some()));
+    }
+}
+
+fn refuse(source: &Source, words: &[&str]) {
+    let error = found(source).unwrap_err().to_string();
+    for word in ["in.pth"].iter().chain(words) {
+        assert!(error.contains(word), "{error:?} lacks {word:?}");
+    }
+    assert!(!error.contains('\n'), "{error}");
+}
+
+#[test]
+fn what_is_missing_misshapen_or_too_much_is_named_with_its_shapes() {
+    let fresh = || source(Arch::Resnet50, Wiring::Torchvision);
+    let mut cut = fresh();
+    cut.tensors.remove("layer3.5.bn2.running_var");
+    refuse(&cut, &["ResNet-50", "layer3.5.bn2.running_var [8] is missing", "1 missing"]);
+    let mut cut = fresh();
+    cut.tensors.retain(|name, _| !name.starts_with("layer3.5."));
+    refuse(&cut, &["ResNet-50", "layer3.5.conv1.weight [8, 32, 1, 1] is missing", "15 missing"]);
+    let mut other = fresh();
+    other.tensors.insert("layer2.0.conv1.weight".into(), tensor(vec![4, 8, 3, 3], vec![0.0; 288]));
+    refuse(&other, &["[4, 8, 3, 3] in the file and [4, 8, 1, 1] in the network", "1 of another shape"]);
+    let mut more = fresh();
+    more.tensors.insert("layer1.0.se.fc1.weight".into(), tensor(vec![1], vec![0.0]));
+    refuse(&more, &["layer1.0.se.fc1.weight [1] is not part of it", "1 too many"]);
+    let mut three = fresh();
+    three.tensors.retain(|name, _| !name.starts_with("layer4."));
+    refuse(&three, &["no layer4.0", "ResNet-18, 34, 50, 101 and 152"]);
+    let mut none = fresh();
+    none.tensors.remove("conv1.weight");
+    refuse(&none, &["no conv1.weight", "--list"]);
+    let mut scalar = fresh();
+    scalar.tensors.insert("conv1.weight".into(), tensor(vec![], vec![1.0]));
+    refuse(&scalar, &["conv1.weight"]);
+}
+
+#[test]
+fn a_head_of_another_kind_is_left_out() {
+    let mut source = source(Arch::Resnet18, Wiring::Torchvision);
+    source.tensors.insert("classifier.add_block.0.weight".into(), tensor(vec![2], vec![0.0; 2]));
+    assert!(found(&source).unwrap().left_out.contains(&"classifier.add_block.0.weight"));
+}
+
+/// A folder with a file that stands for the input, whose bytes are named in the output's metadata.
+fn folder() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("in.pth"), folder.path().join("out.safetensors"));
+    std::fs::write(&input, "abc").unwrap();
+    (folder, input, out)
+}
+
+#[test]
+fn the_engines_file_holds_the_values_in_its_layout_with_their_origin() {
+    let (_folder, input, out) = folder();
+    let source = source(Arch::Slim, Wiring::Caffe);
+    engine::write(&found(&source).unwrap(), &input, Some("MIT"), &out).unwrap();
+    let file = NetworkFile::open(&out).unwrap();
+    let values = file.tensors().tensor("conv1.weight").unwrap();
+    assert_eq!(values.shape(), [2, 7, 7, 3]);
+    let theirs = source.tensors["conv1.weight"].values().unwrap();
+    let ours = values.f32().unwrap();
+    for (k, c, r, s) in [(0, 0, 0, 0), (1, 2, 3, 4), (0, 1, 6, 0), (1, 0, 0, 6)] {
+        assert_eq!(ours[((k * 7 + r) * 7 + s) * 3 + c], theirs[((k * 3 + c) * 7 + r) * 7 + s]);
+    }
+    let text = file.describe();
+    // The SHA-256 of "abc" is the first example of FIPS 180-2.
+    let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for word in ["slim", "Caffe", "BGR", "103.06", "in.pth", sha, "MIT"] {
+        assert!(text.contains(word), "{text} lacks {word}");
+    }
+    let (_, mut params) = bcreid::model::Model::new(file.config(), 5, &Device::cpu());
+    let loaded = file.start(file.config(), &mut params).unwrap();
+    assert_eq!(loaded.kept, ["fc.weight", "fc.bias", "centers"]);
+
+    let mut torchvision = file.config().clone();
+    torchvision.model.wiring = Wiring::Torchvision;
+    let error = file.start(&torchvision, &mut params).unwrap_err().to_string();
+    assert!(error.contains("model.wiring is Caffe in the file and Torchvision in the settings"), "{error}");
+    let mut rgb = file.config().clone();
+    rgb.input = Input::default();
+    let error = file.start(&rgb, &mut params).unwrap_err().to_string();
+    assert!(error.contains("input convention"), "{error}");
+}
+
+#[test]
+fn there_and_back_is_bit_exact() {
+    for (arch, name) in [(Arch::Resnet18, "back.safetensors"), (Arch::Slim, "back.pth")] {
+        let (folder, input, out) = folder();
+        let source = source(arch, Wiring::Torchvision);
+        engine::write(&found(&source).unwrap(), &input, None, &out).unwrap();
+        let back = folder.path().join(name);
+        assert!(torchvision::write(&NetworkFile::open(&out).unwrap(), &back).unwrap().is_empty());
+        let returned = source::open(&back).unwrap();
+        let network = found(&source).unwrap();
+        assert_eq!(returned.tensors.len(), network.places.len());
+        for (name, tensor) in &returned.tensors {
+            assert_eq!(tensor.shape, source.tensors[name].shape, "{name}");
+            assert_eq!(tensor.values().unwrap(), source.tensors[name].values().unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn caffes_wiring_has_no_way_to_torchvision_and_its_larger_networks_no_bias() {
+    let (folder, input, out) = folder();
+    let mut source = source(Arch::Resnet101, Wiring::Caffe);
+    source.tensors.remove("conv1.bias");
+    engine::write(&found(&source).unwrap(), &input, None, &out).unwrap();
+    let file = NetworkFile::open(&out).unwrap();
+    assert_eq!(*file.tensors().tensor("conv1.bias").unwrap().f32().unwrap(), [0.0; 2]);
+    let back = folder.path().join("back.pth");
+    let error = torchvision::write(&file, &back).unwrap_err().to_string();
+    assert!(error.contains("Caffe's wiring"), "{error}");
+    assert!(!back.exists());
+}
+
+#[test]
+fn spoilt_values_and_senseless_conventions_write_nothing() {
+    let (_folder, input, out) = folder();
+    for (name, value) in [("bn1.weight", f32::NAN), ("layer1.0.bn1.running_var", -1.0)] {
+        let mut source = source(Arch::Resnet18, Wiring::Torchvision);
+        source.tensors.insert(name.into(), tensor(vec![2], vec![1.0, value]));
+        let error = engine::write(&found(&source).unwrap(), &input, None, &out).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}[1] is {value}")), "{error}");
+    }
+    let source = source(Arch::Resnet18, Wiring::Torchvision);
+    let senseless = Input { std: [0.0; 3], ..Input::default() };
+    let network = recognise(&source, Path::new("in.pth"), Wiring::Torchvision, senseless).unwrap();
+    let error = engine::write(&network, &input, None, &out).unwrap_err().to_string();
+    assert!(error.contains("input.std"), "{error}");
+    assert!(!out.exists());
+}
