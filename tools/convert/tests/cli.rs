@@ -1,0 +1,120 @@
+//! The program, as a person types it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn convert(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bcreid-convert")).args(arguments).output().unwrap()
+}
+
+fn succeed(arguments: &[&str]) -> String {
+    let output = convert(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one line of a refusal, which says each of `words`.
+fn refuse(arguments: &[&str], words: &[&str]) {
+    let output = convert(arguments);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{arguments:?} went through");
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::read_dir(self.0.path()).unwrap().next().is_none()
+    }
+}
+
+#[test]
+fn a_caffe_model_becomes_weights_that_say_what_they_are() {
+    let folder = Folder::new();
+    let (model, mean) = (golden("caffe.caffemodel"), golden("mean.binaryproto"));
+    let (model, mean, out) = (model.to_str().unwrap(), mean.to_str().unwrap(), folder.at("out.safetensors"));
+    let said = succeed(&[model, "--out", &out, "--mean", mean, "--licence", "MIT"]);
+    for word in
+        ["Caffe model", "mapped: 266 tensors of ResNet-50", "left out: ", "Caffe's wiring", "BGR", "MIT"]
+    {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    let file = bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap();
+    assert_eq!(file.config().input.mean, bcreid_convert::caffe::mean(Path::new(mean)).unwrap());
+}
+
+#[test]
+fn a_list_shows_names_types_shapes_and_sums_and_writes_nothing() {
+    let said = succeed(&[golden("pytorch/zip-nested.pth").to_str().unwrap(), "--list"]);
+    for word in ["bn1.running_mean", "f64", "[4, 3, 3, 3]", "70001.0000000", "9 tensors"] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn options_say_what_the_file_cannot() {
+    let folder = Folder::new();
+    let model = golden("resnet50_width4.safetensors");
+    let (model, out) = (model.to_str().unwrap(), folder.at("out.safetensors"));
+    let colours = ["--channels", "bgr", "--scale", "1", "--mean", "104,117,124", "--std", "1,1,1"];
+    let all = [&[model, "--out", &out, "--wiring", "caffe"], colours.as_slice()].concat();
+    assert!(succeed(&all).contains("absent in the file, set to 0: conv1.bias"));
+    let file = bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap();
+    let (model, input) = (&file.config().model, &file.config().input);
+    assert_eq!((model.wiring, model.width), (bcreid::config::Wiring::Caffe, Some(4)));
+    assert_eq!((input.channels, input.scale), (bcreid::config::Channels::Bgr, 1.0));
+    assert_eq!((input.mean, input.std), ([104.0, 117.0, 124.0], [1.0; 3]));
+}
+
+#[test]
+fn wrong_inputs_are_one_line_and_leave_nothing_behind() {
+    let folder = Folder::new();
+    let out = folder.at("out.safetensors");
+    let model = golden("resnet50_width4.safetensors");
+    let model = model.to_str().unwrap();
+    let page = Folder::new();
+    let html = page.at("resnet50.caffemodel");
+    std::fs::write(&html, "\n<!DOCTYPE html><html><title>Sign in</title>").unwrap();
+    let empty = page.at("empty.pth");
+    std::fs::write(&empty, "").unwrap();
+
+    refuse(&[&html, "--out", &out], &["resnet50.caffemodel", "web page", "download the file itself"]);
+    refuse(&[&empty, "--out", &out], &["empty.pth", "is empty"]);
+    refuse(&[&page.at("none.pth"), "--out", &out], &["none.pth", "No such file"]);
+    refuse(&[page.0.path().to_str().unwrap(), "--out", &out], &["folder"]);
+    refuse(&[model, "--out", &folder.at("out.pth")], &["out.pth", ".safetensors"]);
+    refuse(&[model, "--out", &folder.at("no/out.safetensors")], &["its folder does not exist"]);
+    refuse(&[model, "--out", &out, "--mean", "1,2"], &["--mean 1,2", "three numbers"]);
+    refuse(&[model, "--out", &out, "--mean", "1,2,x"], &["--mean 1,2,x", "three numbers"]);
+    refuse(&[model, "--out", &out, "--scale", "0"], &["input.scale"]);
+    refuse(&[model, "--out", &out, "--to", "torchvision"], &["resnet50_width4", "bcreid-convert first"]);
+    refuse(&[golden("pytorch/zip.pth").to_str().unwrap(), "--out", &out], &["zip.pth", "layer2.0"]);
+    assert!(folder.is_empty());
+
+    let own = page.at("own.safetensors");
+    std::fs::copy(model, &own).unwrap();
+    refuse(&[&own, "--out", &own], &["is the input itself"]);
+    assert_eq!(std::fs::read(&own).unwrap(), std::fs::read(model).unwrap());
+    succeed(&[model, "--out", &out]);
+    refuse(
+        &[&out, "--out", &folder.at("again.safetensors")],
+        &["already one of bcreid's", "--to torchvision"],
+    );
+    refuse(&[&out, "--to", "torchvision", "--out", &folder.at("out.bin")], &[".pth"]);
+}
