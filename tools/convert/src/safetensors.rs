@@ -36,6 +36,7 @@ pub fn open(path: &Path) -> Result<Source> {
     Ok(Source {
         format: "safetensors".into(),
         wiring: Wiring::Torchvision,
+        last_stride: 2,
         input: Input::default(),
         tensors,
         notes: Vec::new(),

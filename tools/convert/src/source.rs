@@ -14,6 +14,8 @@ pub struct Source {
     pub format: String,
     /// How the network is wired unless somebody says otherwise.
     pub wiring: Wiring,
+    /// The stride of its last stage, 1 or 2, where the file says it; else 2.
+    pub last_stride: usize,
     /// Which pixels it wants unless somebody says otherwise: a matter of who trained it, not of its wiring.
     pub input: Input,
     /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the

@@ -290,7 +290,14 @@ impl Tensors {
             self.notes.push(format!("the bias of {first}{more} is folded into the batch norm's mean"));
         }
         let (wiring, input) = (self.wiring, convention::caffe());
-        Source { format: format.into(), wiring, input, tensors: self.tensors, notes: self.notes }
+        Source {
+            format: format.into(),
+            wiring,
+            last_stride: 2,
+            input,
+            tensors: self.tensors,
+            notes: self.notes,
+        }
     }
 }
 
