@@ -94,7 +94,14 @@ pub fn open(path: &Path) -> Result<Source> {
     let tensors = nesting::strip(tensors, &mut notes);
     check_bulk(path, &tensors, length)?;
     let tensors = tensors.into_iter().map(|(name, tensor)| (name, lazy(path, tensor))).collect();
-    Ok(Source { format: format.into(), wiring: Wiring::Torchvision, input: Input::default(), tensors, notes })
+    Ok(Source {
+        format: format.into(),
+        wiring: Wiring::Torchvision,
+        last_stride: 2,
+        input: Input::default(),
+        tensors,
+        notes,
+    })
 }
 
 /// A tensor may repeat its storage's elements (stride 0), as often as it likes: only a bound on what all of

@@ -29,7 +29,7 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
     tensors.insert("fc.weight".into(), tensor(vec![3, 4], vec![0.0; 12]));
     tensors.insert("bn1.num_batches_tracked".into(), tensor(vec![], vec![7.0]));
     let input = if wiring == Wiring::Caffe { convention::caffe() } else { Input::default() };
-    Source { format: "made by hand".into(), wiring, input, tensors, notes: Vec::new() }
+    Source { format: "made by hand".into(), wiring, last_stride: 2, input, tensors, notes: Vec::new() }
 }
 
 fn tensor(shape: Vec<usize>, values: Vec<f32>) -> SourceTensor {
