@@ -118,14 +118,23 @@ impl Config {
             "data.workers",
             "data.cache_mib",
         ];
+        let entries = Self::entries();
+        let keys: Vec<&str> =
+            entries.iter().map(|e| e.key.as_str()).filter(|key| !FREE.contains(key)).collect();
+        let (key, own, theirs) = self.difference_in(other, &keys)?;
+        Some(format!("{key} is {own} here and {theirs} there"))
+    }
+
+    /// The first of `keys` in which `other` differs, with this one's value and the other's.
+    pub fn difference_in(&self, other: &Self, keys: &[&str]) -> Option<(String, String, String)> {
         let tables = [self.table(), other.table()];
         let value = |table: &toml::Table, key: &str| -> String {
             let (section, name) = key.split_once('.').expect("every key has a section");
             table.get(section).and_then(|t| t.get(name)).map_or("absent".into(), |v| v.to_string())
         };
-        Self::entries().into_iter().filter(|e| !FREE.contains(&e.key.as_str())).find_map(|entry| {
-            let [own, theirs] = [&tables[0], &tables[1]].map(|t| value(t, &entry.key));
-            (own != theirs).then(|| format!("{} is {own} here and {theirs} there", entry.key))
+        keys.iter().find_map(|key| {
+            let [own, theirs] = [&tables[0], &tables[1]].map(|t| value(t, key));
+            (own != theirs).then(|| (key.to_string(), own, theirs))
         })
     }
 

@@ -87,7 +87,7 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
             }
         }
     }
-    let first = first.or_else(|| Some(format!("{} has no place in the model", strays.first()?)));
+    let first = first.or_else(|| Some(format!("{:?} has no place in the model", strays.first()?)));
     if let Some(first) = first {
         let strays = strays.len();
         return Err(file.fault(format!(

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// The metadata keys of where converted weights come from.
+pub const ORIGIN: [&str; 3] = ["source", "source_sha256", "licence"];
 /// The metadata key of the settings.
 const CONFIG: &str = "config";
 
@@ -84,16 +86,16 @@ impl NetworkFile {
         };
         let channels = format!("{:?}", input.channels).to_uppercase();
         let arch = format!("{:?}", model.arch).to_lowercase();
+        let width = model.width.map_or(String::new(), |width| format!(" of width {width}"));
+        let last = if model.last_stride == 1 { ", last stage at stride 1" } else { "" };
         let mut text = format!(
-            "weights: {}\n  network: {arch}, {wiring}\n  input: {channels}, (pixel x {} - {:?}) / {:?}",
+            "weights: {}\n  network: {arch}{width}, {wiring}{last}\n  input: {channels}, (pixel x {} - {:?}) / {:?}",
             self.file.path().display(),
             input.scale,
             input.mean,
             input.std
         );
-        for (key, label) in
-            [("source", "made from"), ("source_sha256", "its SHA-256"), ("licence", "licence")]
-        {
+        for (key, label) in ORIGIN.into_iter().zip(["made from", "its SHA-256", "licence"]) {
             if let Some(value) = self.file.metadata().get(key) {
                 text += &format!("\n  {label}: {}", value.escape_debug());
             }
@@ -108,17 +110,17 @@ impl NetworkFile {
     /// Missing tensors, other shapes, another wiring or input convention than the settings'.
     pub fn start(&self, config: &Config, params: &mut Params) -> Result<Loaded> {
         let (own, asked) = (&self.config, config);
-        let convention = |c: &Config| (c.input.channels, c.input.scale, c.input.mean, c.input.std);
-        let differs = if own.model.wiring != asked.model.wiring {
-            format!("model.wiring is {:?} in the file and {:?}", own.model.wiring, asked.model.wiring)
-        } else if convention(own) != convention(asked) {
-            "the input convention (channels, scale, mean, std) is another in the file than".to_string()
-        } else {
-            return load_into(params, &self.file, |name| name.starts_with("fc.") || name == CENTERS);
-        };
-        Err(self.file.fault(format!(
-            "{differs} in the settings; leave it out of the settings, and the file's is taken"
-        )))
+        // The last stage's stride is left to the settings: to train on a finer map than the weights had is a
+        // common choice.
+        const MUST_AGREE: [&str; 5] =
+            ["model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
+        match own.difference_in(asked, &MUST_AGREE) {
+            None => load_into(params, &self.file, |name| name.starts_with("fc.") || name == CENTERS),
+            Some((key, theirs, asked)) => Err(self.file.fault(format!(
+                "{key} is {theirs} in the file and {asked} in the settings; leave it out of the settings, and the \
+                 file's is taken"
+            ))),
+        }
     }
 
     /// Loads all of a network that only describes images.

@@ -56,10 +56,11 @@ pub struct TensorView<'a> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is not a whole safetensors file.
 pub fn read_tensors(path: &Path) -> Result<TensorFile> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    if !file.metadata().map_err(Error::io(path))?.is_file() {
+    // Before it is opened: a pipe that nobody writes to would be waited for.
+    if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
         return Err(Error::weights(path, "is a folder or a pipe; give a safetensors file"));
     }
+    let file = File::open(path).map_err(Error::io(path))?;
     // SAFETY: the mapping is read-only, nothing but this value hands out slices of it, and this crate never
     // writes a file in place: it puts a new one in its stead, which leaves the mapped one whole. What cannot
     // be ruled out from here is another program that changes the file in place meanwhile. If it cuts the

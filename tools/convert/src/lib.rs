@@ -13,7 +13,9 @@
 
 pub mod caffe;
 pub mod convention;
+mod element;
 pub mod engine;
+mod nesting;
 pub mod network;
 pub mod safetensors;
 pub mod source;

@@ -2,8 +2,8 @@
 
 use bcreid::config::{Channels, Input, Wiring};
 use bcreid::weights::NetworkFile;
-use bcreid_convert::network::{Network, name_of};
-use bcreid_convert::source::{self, Source};
+use bcreid_convert::network::{Network, Unseen, name_of};
+use bcreid_convert::source::{self, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
@@ -26,7 +26,7 @@ struct Arguments {
     #[arg(long, value_name = "OUT", required_unless_present = "list")]
     out: Option<PathBuf>,
     /// Show what IN holds and write nothing.
-    #[arg(long, conflicts_with_all = ["out", "to"])]
+    #[arg(long, conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence"])]
     list: bool,
     /// What OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
     #[arg(long, value_enum, default_value = "bcreid")]
@@ -34,13 +34,16 @@ struct Arguments {
     /// Where the network strides and pools: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
     #[arg(long, value_name = "WIRING")]
     wiring: Option<WiringName>,
+    /// Stride of the network's last stage, 1 or 2 (default: what the file says, else 2).
+    #[arg(long, value_name = "STRIDE", value_parser = clap::value_parser!(u8).range(1..=2))]
+    last_stride: Option<u8>,
     /// Order of the input's channels.
     #[arg(long, value_name = "ORDER")]
     channels: Option<ChannelsName>,
     /// What a pixel of 0 to 255 is multiplied with first.
     #[arg(long, value_name = "FACTOR")]
     scale: Option<f32>,
-    /// Subtracted from each channel then, in their order: three numbers, or a Caffe .binaryproto mean image.
+    /// Subtracted from each channel then: three numbers in the channels' order, or a Caffe .binaryproto mean image.
     #[arg(long, value_name = "A,B,C|FILE", allow_hyphen_values = true)]
     mean: Option<String>,
     /// Divides each channel at last, in their order.
@@ -86,6 +89,11 @@ impl Arguments {
         if !folder.is_dir() {
             return Err(Error::weights(out, "its folder does not exist; make it first"));
         }
+        if self.to == Target::Torchvision && self.says_what_shapes_do_not() {
+            return Err(Error::Data(
+                "--to torchvision takes wiring, input convention and licence from the file; leave those options out".into(),
+            ));
+        }
         if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
             && from == to
         {
@@ -102,39 +110,39 @@ impl Arguments {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(["tensor", "type", "shape", "sum"]);
-        let mut count = 0;
         for (name, tensor) in &source.tensors {
-            let values = tensor.values()?;
-            count += values.len();
-            let sum: f64 = values.iter().map(|v| f64::from(*v)).sum();
+            let sum = match tensor.dtype {
+                UNREAD => "not read".to_string(),
+                _ => format!("{:.7}", tensor.values()?.iter().map(|v| f64::from(*v)).sum::<f64>()),
+            };
             table.add_row([
                 name.escape_debug().to_string(),
                 tensor.dtype.to_string(),
                 format!("{:?}", tensor.shape),
-                format!("{sum:.7}"),
+                sum,
             ]);
         }
         if let Some(sums) = table.column_mut(3) {
             sums.set_cell_alignment(CellAlignment::Right);
         }
         say(&table)?;
-        self.announce(&source, count)
+        self.announce(&source)
     }
 
     fn import(&self, out: &Path) -> Result<()> {
         if out.extension().is_none_or(|e| e != "safetensors") {
             return Err(Error::weights(out, "bcreid loads .safetensors; name the output so"));
         }
+        if NetworkFile::open(&self.input).is_ok() {
+            return Err(Error::weights(
+                &self.input,
+                "is already one of bcreid's; to go back, add --to torchvision",
+            ));
+        }
         let source = source::open(&self.input)?;
-        let wiring = match self.wiring {
-            Some(WiringName::Torchvision) => Wiring::Torchvision,
-            Some(WiringName::Caffe) => Wiring::Caffe,
-            None => source.wiring,
-        };
-        let network = network::recognise(&source, &self.input, wiring, self.convention(&source)?)?;
+        let network = network::recognise(&source, &self.input, self.unseen(&source)?)?;
         engine::write(&network, &self.input, self.licence.as_deref(), out)?;
-        let count = network.places.iter().map(|p| p.shape.iter().product::<usize>()).sum();
-        self.announce(&source, count)?;
+        self.announce(&source)?;
         report(&network)?;
         say(NetworkFile::open(out)?.describe())
     }
@@ -155,9 +163,18 @@ impl Arguments {
         say(format_args!("written: {}", out.display()))
     }
 
-    /// The input convention that goes with the file, less what a person said otherwise.
-    fn convention(&self, source: &Source) -> Result<Input> {
-        let mut input = source.input.clone();
+    fn says_what_shapes_do_not(&self) -> bool {
+        let network = self.wiring.is_some() || self.last_stride.is_some() || self.licence.is_some();
+        network
+            || self.channels.is_some()
+            || self.scale.is_some()
+            || self.mean.is_some()
+            || self.std.is_some()
+    }
+
+    /// What goes with the file, less what a person said otherwise.
+    fn unseen(&self, source: &Source) -> Result<Unseen> {
+        let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
         if let Some(channels) = self.channels {
             input.channels = match channels {
                 ChannelsName::Rgb => Channels::Rgb,
@@ -169,22 +186,47 @@ impl Arguments {
         if let Some(mean) = &self.mean {
             input.mean = match triple(mean) {
                 Ok(mean) => mean,
-                Err(_) if Path::new(mean).exists() => caffe::mean(Path::new(mean))?,
+                Err(_) if Path::new(mean).exists() => mean_of_image(Path::new(mean), &input)?,
                 Err(why) => {
-                    return Err(Error::Config(format!(
-                        "--mean {mean}: {why}, nor is there a file of that name"
-                    )));
+                    return Err(Error::Data(format!("--mean: {why}, nor is there a file of that name")));
                 }
             };
         }
-        Ok(input)
+        Ok(Unseen {
+            wiring: match self.wiring {
+                Some(WiringName::Torchvision) => Wiring::Torchvision,
+                Some(WiringName::Caffe) => Wiring::Caffe,
+                None => wiring,
+            },
+            last_stride: self.last_stride.map_or(last_stride, usize::from),
+            input,
+        })
     }
 
-    fn announce(&self, source: &Source, values: usize) -> Result<()> {
+    fn announce(&self, source: &Source) -> Result<()> {
+        let values: usize = source.tensors.values().map(|t| t.shape.iter().product::<usize>()).sum();
         let (path, format, tensors) = (self.input.display(), &source.format, source.tensors.len());
         say(format_args!("{path}: {format}, {tensors} tensors, {values} values"))?;
         source.notes.iter().try_for_each(|note| say(format_args!("  {note}")))
     }
+}
+
+/// A mean image's channels in the input's order. The image is in grey levels, blue first.
+fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
+    if input.scale != 1.0 {
+        let scale = input.scale;
+        return Err(Error::weights(
+            path,
+            format!(
+                "a mean image is in grey levels of 0 to 255, and pixels are scaled by {scale}; add --scale 1"
+            ),
+        ));
+    }
+    let [blue, green, red] = caffe::mean(path)?;
+    Ok(match input.channels {
+        Channels::Bgr => [blue, green, red],
+        Channels::Rgb => [red, green, blue],
+    })
 }
 
 /// What became of the file's tensors.

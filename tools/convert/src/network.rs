@@ -33,12 +33,30 @@ pub struct Place<'a> {
 const KNOWN: [Arch; 6] =
     [Arch::Resnet18, Arch::Resnet34, Arch::Resnet50, Arch::Resnet101, Arch::Resnet152, Arch::Slim];
 
-/// Finds the network in `source`, read from `path`; `wiring` and `input` say what shapes do not.
+/// What the shapes do not show.
+#[derive(Clone, Debug)]
+pub struct Unseen {
+    /// Where the network strides and pools.
+    pub wiring: Wiring,
+    /// The stride of its last stage, 1 or 2.
+    pub last_stride: usize,
+    /// Which pixels it wants.
+    pub input: Input,
+}
+
+impl Unseen {
+    /// What the file says, or its container's custom.
+    pub fn of(source: &Source) -> Self {
+        Unseen { wiring: source.wiring, last_stride: source.last_stride, input: source.input.clone() }
+    }
+}
+
+/// Finds the network in `source`, read from `path`.
 ///
 /// # Errors
 /// No ResNet of a known kind; a tensor that is missing or has another shape, the first by name with both
 /// shapes, and how many there are; tensors inside the network that such a one does not have.
-pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Input) -> Result<Network<'a>> {
+pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<Network<'a>> {
     let fault = |what: String| Error::weights(path, what);
     let Some(stem) = source.tensors.get("conv1.weight") else {
         let some: Vec<&str> = source.tensors.keys().take(6).map(String::as_str).collect();
@@ -64,7 +82,9 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Inp
     let bottleneck = source.tensors.contains_key("layer1.0.conv3.weight");
     let arch = nearest(bottleneck, depths);
     let preset = Spec::of(&Model { arch, ..Model::default() });
-    let model = Model { arch, width: (preset.width != width).then_some(width), wiring, ..Model::default() };
+    let Unseen { wiring, last_stride, input } = unseen;
+    let width = (preset.width != width).then_some(width);
+    let model = Model { arch, width, wiring, last_stride, ..Model::default() };
     let config = Config { model, input, ..Config::default() };
 
     let inventory = Spec::of(&config.model).inventory();
@@ -78,6 +98,12 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Inp
         };
         let found = source.tensors.get(&name);
         match found {
+            Some(found) if !["f64", "f32", "f16", "bf16"].contains(&found.dtype) => {
+                misshapen += 1;
+                first.get_or_insert_with(|| {
+                    format!("{name} is of {}, quantised or spoilt, where weights are floats", found.dtype)
+                });
+            }
             Some(found) if found.shape != expected => {
                 misshapen += 1;
                 first.get_or_insert_with(|| {
@@ -97,13 +123,13 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, wiring: Wiring, input: Inp
     let (strays, left_out): (Vec<&str>, Vec<&str>) = others.partition(|name| is_inside(name));
     let first = first.or_else(|| {
         let stray = strays.first()?;
-        Some(format!("{stray} {:?} is not part of it", source.tensors[*stray].shape))
+        Some(format!("{stray:?} {:?} is not part of it", source.tensors[*stray].shape))
     });
     match first {
         None => Ok(Network { config, places, left_out }),
         Some(first) => Err(fault(format!(
-            "is not {}, the nearest known network: {first} (in all {missing} missing, {misshapen} of another shape, \
-             {} too many)",
+            "is not {}, the nearest known network: {first} (in all {missing} missing, {misshapen} of another shape \
+             or type, {} too many)",
             name_of(arch),
             strays.len()
         ))),

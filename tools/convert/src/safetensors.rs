@@ -1,10 +1,13 @@
 //! safetensors with torchvision's or timm's names (they are the same for a plain ResNet).
 
-use crate::source::{Source, SourceTensor};
-use crate::{Error, Result};
+use crate::Result;
+use crate::element::Element;
+use crate::nesting;
+use crate::source::{Source, SourceTensor, UNREAD};
 use bcreid::config::{Input, Wiring};
-use bcreid::weights::{TensorFile, read_tensors};
+use bcreid::weights::read_tensors;
 use safetensors::Dtype;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -17,52 +20,49 @@ pub fn recognise(head: &[u8]) -> bool {
 /// Opens a safetensors file.
 ///
 /// # Errors
-/// As [`read_tensors`]; an element type that no weights have.
+/// As [`read_tensors`].
 pub fn open(path: &Path) -> Result<Source> {
     let file = Rc::new(read_tensors(path)?);
-    if file.metadata().get("format").is_some_and(|format| format == "bcreid") {
-        return Err(Error::weights(path, "is already one of bcreid's; to go back, add --to torchvision"));
+    let mut tensors = BTreeMap::new();
+    for name in file.names() {
+        let view = file.tensor(name)?;
+        let element = element(view.dtype());
+        let (shared, key) = (Rc::clone(&file), name.to_string());
+        let read = move || {
+            let view = shared.tensor(&key)?;
+            let unread = || {
+                let detail = format!("{key:?} is {:?}; weights are f16, bf16, f32 or f64", view.dtype());
+                shared.fault(detail)
+            };
+            Ok(element.ok_or_else(unread)?.decode(view.bytes()))
+        };
+        let dtype = element.map_or(UNREAD, Element::name);
+        tensors.insert(name.to_string(), SourceTensor::new(view.shape().to_vec(), dtype, read));
     }
-    let tensors = file
-        .names()
-        .map(|name| {
-            let view = file.tensor(name)?;
-            let (shape, dtype) = (view.shape().to_vec(), name_of(view.dtype()));
-            let (file, key) = (Rc::clone(&file), name.to_string());
-            let tensor = SourceTensor::new(shape, dtype, move || values(&file, &key));
-            Ok((name.strip_prefix("module.").unwrap_or(name).to_string(), tensor))
-        })
-        .collect::<Result<_>>()?;
+    let mut notes = Vec::new();
+    let tensors = nesting::strip(tensors, &mut notes);
     Ok(Source {
         format: "safetensors".into(),
         wiring: Wiring::Torchvision,
         last_stride: 2,
         input: Input::default(),
         tensors,
-        notes: Vec::new(),
+        notes,
     })
 }
 
-fn name_of(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F64 => "f64",
-        Dtype::F32 => "f32",
-        Dtype::F16 => "f16",
-        Dtype::BF16 => "bf16",
-        Dtype::I64 => "i64",
-        _ => "other",
-    }
-}
-
-fn values(file: &TensorFile, name: &str) -> Result<Vec<f32>> {
-    let view = file.tensor(name)?;
-    let bytes = view.bytes();
-    Ok(match view.dtype() {
-        Dtype::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-        Dtype::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::BF16 => bytes.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect(),
-        other => return Err(file.fault(format!("{name} is {other:?}; weights are f16, bf16, f32 or f64"))),
+fn element(dtype: Dtype) -> Option<Element> {
+    Some(match dtype {
+        Dtype::F64 => Element::F64,
+        Dtype::F32 => Element::F32,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::BF16,
+        Dtype::I64 => Element::I64,
+        Dtype::I32 => Element::I32,
+        Dtype::I16 => Element::I16,
+        Dtype::I8 => Element::I8,
+        Dtype::U8 => Element::U8,
+        Dtype::BOOL => Element::Bool,
+        _ => return None,
     })
 }

@@ -19,17 +19,20 @@ pub struct Source {
     /// Which pixels it wants unless somebody says otherwise: a matter of who trained it, not of its wiring.
     pub input: Input,
     /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
-    /// file's own without `module.`; shapes are PyTorch's, convolutions `[K, C, R, S]`.
+    /// file's own without what wrappers put in front; shapes are PyTorch's, convolutions `[K, C, R, S]`.
     pub tensors: BTreeMap<String, SourceTensor>,
     /// What a person should know about how the file was read.
     pub notes: Vec<String>,
 }
 
+/// What stands for an element type that is not read.
+pub const UNREAD: &str = "?";
+
 /// One tensor, its values not yet read.
 pub struct SourceTensor {
     /// Its sizes, slowest first; none for a scalar.
     pub shape: Vec<usize>,
-    /// The element type in the file, e.g. `f16`.
+    /// The element type in the file, e.g. `f16`, or [`UNREAD`].
     pub dtype: &'static str,
     /// Reads the values in row-major order as f32 (rounded from f64; integers converted).
     read: Box<dyn Fn() -> Result<Vec<f32>>>,
@@ -65,10 +68,11 @@ impl std::fmt::Debug for SourceTensor {
 /// # Errors
 /// A file of no known container, or a broken one; the error names the file and the mend.
 pub fn open(path: &Path) -> Result<Source> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    if !file.metadata().map_err(Error::io(path))?.is_file() {
+    // Before it is opened: a pipe that nobody writes to would be waited for.
+    if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
         return Err(Error::weights(path, "is a folder or a pipe; give a weight file"));
     }
+    let mut file = File::open(path).map_err(Error::io(path))?;
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head).map_err(Error::io(path))?;
     if head.is_empty() {

@@ -8,7 +8,9 @@
 use crate::engine::swap_inner;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
+use bcreid::weights::network::ORIGIN;
 use bcreid::weights::{NetworkFile, TensorOut, Values, write_atomically, write_tensors};
+use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::Path;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -68,7 +70,10 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
     }
     match Container::of(out)? {
         Container::Safetensors => {
-            write_tensors(out, &tensors, &[("format".to_string(), "pt".to_string())].into())?;
+            let mut metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+            let origin = file.metadata().iter().filter(|(key, _)| ORIGIN.contains(&key.as_str()));
+            metadata.extend(origin.map(|(key, value)| (key.clone(), value.clone())));
+            write_tensors(out, &tensors, &metadata)?;
         }
         Container::Torch => {
             let archive = archive(&tensors).map_err(|e| Error::weights(out, e.to_string()))?;

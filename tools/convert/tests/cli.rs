@@ -73,13 +73,61 @@ fn options_say_what_the_file_cannot() {
     let model = golden("resnet50_width4.safetensors");
     let (model, out) = (model.to_str().unwrap(), folder.at("out.safetensors"));
     let colours = ["--channels", "bgr", "--scale", "1", "--mean", "104,117,124", "--std", "1,1,1"];
-    let all = [&[model, "--out", &out, "--wiring", "caffe"], colours.as_slice()].concat();
+    let network = ["--wiring", "caffe", "--last-stride", "1"];
+    let all = [[model, "--out", &out].as_slice(), &network, &colours].concat();
     assert!(succeed(&all).contains("absent in the file, set to 0: conv1.bias"));
     let file = bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap();
     let (model, input) = (&file.config().model, &file.config().input);
     assert_eq!((model.wiring, model.width), (bcreid::config::Wiring::Caffe, Some(4)));
+    assert_eq!(model.last_stride, 1);
     assert_eq!((input.channels, input.scale), (bcreid::config::Channels::Bgr, 1.0));
     assert_eq!((input.mean, input.std), ([104.0, 117.0, 124.0], [1.0; 3]));
+}
+
+#[test]
+fn a_mean_image_follows_the_order_of_the_channels() {
+    let folder = Folder::new();
+    let (model, mean) = (golden("resnet50_width4.safetensors"), golden("mean.binaryproto"));
+    let (model, mean, out) = (model.to_str().unwrap(), mean.to_str().unwrap(), folder.at("out.safetensors"));
+    succeed(&[model, "--out", &out, "--scale", "1", "--mean", mean]);
+    let [blue, green, red] = bcreid_convert::caffe::mean(Path::new(mean)).unwrap();
+    let file = bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap();
+    assert_eq!(file.config().input.mean, [red, green, blue]);
+}
+
+/// Two networks under one roof, told apart by a prefix: neither may pass for the other.
+#[test]
+fn two_networks_in_one_file_are_not_mixed() {
+    let folder = Folder::new();
+    let whole = bcreid::weights::read_tensors(&golden("resnet50_width4.safetensors")).unwrap();
+    let mut tensors = Vec::new();
+    for name in whole.names().filter(|name| !name.ends_with("num_batches_tracked")) {
+        let view = whole.tensor(name).unwrap();
+        let values = view.f32().unwrap();
+        let other: Vec<f32> = values.iter().map(|v| v + 1.0).collect();
+        tensors.push(bcreid::weights::TensorOut::f32(name, view.shape(), values));
+        tensors.push(bcreid::weights::TensorOut::f32(format!("module.{name}"), view.shape(), other));
+    }
+    let path = folder.at("both.safetensors");
+    bcreid::weights::write_tensors(Path::new(&path), &tensors, &Default::default()).unwrap();
+    let out = folder.at("out.safetensors");
+    succeed(&[&path, "--out", &out]);
+    let ours = bcreid::weights::read_tensors(Path::new(&out)).unwrap();
+    let (ours, theirs) = (ours.tensor("bn1.weight").unwrap(), whole.tensor("bn1.weight").unwrap());
+    assert_eq!(ours.f32().unwrap(), theirs.f32().unwrap());
+
+    tensors.retain(|tensor| tensor.name.starts_with("module."));
+    bcreid::weights::write_tensors(Path::new(&path), &tensors, &Default::default()).unwrap();
+    assert!(succeed(&[&path, "--out", &out]).contains("took \"module.\" off the names"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = Folder::new();
+    let pipe = folder.at("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refuse(&[&pipe, "--list"], &["pipe: is a folder or a pipe"]);
 }
 
 #[test]
@@ -100,9 +148,12 @@ fn wrong_inputs_are_one_line_and_leave_nothing_behind() {
     refuse(&[page.0.path().to_str().unwrap(), "--out", &out], &["folder"]);
     refuse(&[model, "--out", &folder.at("out.pth")], &["out.pth", ".safetensors"]);
     refuse(&[model, "--out", &folder.at("no/out.safetensors")], &["its folder does not exist"]);
-    refuse(&[model, "--out", &out, "--mean", "1,2"], &["--mean 1,2", "three numbers"]);
-    refuse(&[model, "--out", &out, "--mean", "1,2,x"], &["--mean 1,2,x", "three numbers"]);
+    refuse(&[model, "--out", &out, "--mean", "1,2"], &["--mean: \"1,2\" is not three numbers"]);
+    refuse(&[model, "--out", &out, "--mean", "1,2,x"], &["--mean: \"1,2,x\" is not three numbers"]);
     refuse(&[model, "--out", &out, "--scale", "0"], &["input.scale"]);
+    let mean = golden("mean.binaryproto");
+    refuse(&[model, "--out", &out, "--mean", mean.to_str().unwrap()], &["mean.binaryproto", "--scale 1"]);
+    refuse(&[model, "--out", &out, "--to", "torchvision", "--wiring", "caffe"], &["leave those options out"]);
     refuse(&[model, "--out", &out, "--to", "torchvision"], &["resnet50_width4", "bcreid-convert first"]);
     refuse(&[golden("pytorch/zip.pth").to_str().unwrap(), "--out", &out], &["zip.pth", "layer2.0"]);
     assert!(folder.is_empty());

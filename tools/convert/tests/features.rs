@@ -25,7 +25,7 @@ fn strays(weights: &str, golden: &str) -> [f32; 2] {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (here(weights), folder.path().join("out.safetensors"));
     let found = source::open(&input).unwrap();
-    let network = network::recognise(&found, &input, found.wiring, found.input.clone()).unwrap();
+    let network = network::recognise(&found, &input, network::Unseen::of(&found)).unwrap();
     engine::write(&network, &input, None, &out).unwrap();
 
     let file = NetworkFile::open(&out).unwrap();

@@ -4,7 +4,7 @@ use bcreid::config::{Arch, Input, Model, Wiring};
 use bcreid::device::Device;
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
-use bcreid_convert::network::{Network, recognise};
+use bcreid_convert::network::{Network, Unseen, recognise};
 use bcreid_convert::source::{self, Source, SourceTensor};
 use bcreid_convert::{convention, engine, torchvision};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ fn tensor(shape: Vec<usize>, values: Vec<f32>) -> SourceTensor {
 }
 
 fn found(source: &Source) -> bcreid::Result<Network<'_>> {
-    recognise(source, Path::new("in.pth"), source.wiring, source.input.clone())
+    recognise(source, Path::new("in.pth"), Unseen::of(source))
 }
 
 #[test]
@@ -81,6 +81,13 @@ fn what_is_missing_misshapen_or_too_much_is_named_with_its_shapes() {
     let mut none = fresh();
     none.tensors.remove("conv1.weight");
     refuse(&none, &["no conv1.weight", "--list"]);
+    let mut odd = fresh();
+    odd.tensors.insert("layer1.0.\nfoo\x1b[31m".into(), tensor(vec![1], vec![0.0]));
+    refuse(&odd, &["\"layer1.0.\\nfoo\\u{1b}[31m\" [1] is not part of it"]);
+    let mut quantised = fresh();
+    let bytes = SourceTensor::new(vec![8, 2, 1, 1], "i8", || Ok(vec![1.0; 16]));
+    quantised.tensors.insert("layer1.0.conv3.weight".into(), bytes);
+    refuse(&quantised, &["layer1.0.conv3.weight is of i8", "floats"]);
     let mut scalar = fresh();
     scalar.tensors.insert("conv1.weight".into(), tensor(vec![], vec![1.0]));
     refuse(&scalar, &["conv1.weight"]);
@@ -127,11 +134,14 @@ fn the_engines_file_holds_the_values_in_its_layout_with_their_origin() {
     let mut torchvision = file.config().clone();
     torchvision.model.wiring = Wiring::Torchvision;
     let error = file.start(&torchvision, &mut params).unwrap_err().to_string();
-    assert!(error.contains("model.wiring is Caffe in the file and Torchvision in the settings"), "{error}");
+    assert!(
+        error.contains("model.wiring is \"caffe\" in the file and \"torchvision\" in the settings"),
+        "{error}"
+    );
     let mut rgb = file.config().clone();
     rgb.input = Input::default();
     let error = file.start(&rgb, &mut params).unwrap_err().to_string();
-    assert!(error.contains("input convention"), "{error}");
+    assert!(error.contains("input.channels is \"bgr\" in the file and \"rgb\" in the settings"), "{error}");
 }
 
 #[test]
@@ -177,7 +187,8 @@ fn spoilt_values_and_senseless_conventions_write_nothing() {
     }
     let source = source(Arch::Resnet18, Wiring::Torchvision);
     let senseless = Input { std: [0.0; 3], ..Input::default() };
-    let network = recognise(&source, Path::new("in.pth"), Wiring::Torchvision, senseless).unwrap();
+    let unseen = Unseen { input: senseless, ..Unseen::of(&source) };
+    let network = recognise(&source, Path::new("in.pth"), unseen).unwrap();
     let error = engine::write(&network, &input, None, &out).unwrap_err().to_string();
     assert!(error.contains("input.std"), "{error}");
     assert!(!out.exists());

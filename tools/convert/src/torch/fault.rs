@@ -1,0 +1,40 @@
+//! What can be wrong with a checkpoint, for people.
+
+use super::one_line;
+use super::pickle::Fault;
+use crate::Error;
+use std::path::Path;
+
+/// The mend for a file whose bytes are wrong.
+pub const AGAIN: &str = "download or copy it again";
+
+/// A fault of the pickle called `what`, in words.
+pub fn refusal(path: &Path, what: &str, fault: Fault) -> Error {
+    match fault {
+        Fault::Io(e) => Error::io(path)(e),
+        Fault::End => Error::weights(path, format!("is cut short: it ends inside its {what}; {AGAIN}")),
+        Fault::Broken(why) => {
+            Error::weights(path, format!("its {what} is broken: {}; {AGAIN}", one_line(&why)))
+        }
+        Fault::Large(how) => Error::weights(
+            path,
+            format!("its {what} {how} than that of any network; save model.state_dict() alone"),
+        ),
+        Fault::Forbidden(name) => Error::weights(
+            path,
+            format!(
+                "its pickle asks for {}, which no weights need; nothing was executed; save model.state_dict() alone, \
+                 or distrust the file",
+                one_line(&name)
+            ),
+        ),
+    }
+}
+
+/// The error about a file that has fewer bytes than it should.
+pub fn cut_short(path: &Path, length: u64, needed: u64, at_least: &str) -> Error {
+    Error::weights(
+        path,
+        format!("is cut short: {length} bytes long, and should have {at_least}{needed}; {AGAIN}"),
+    )
+}
