@@ -74,7 +74,7 @@ fn what_is_missing_misshapen_or_too_much_is_named_with_its_shapes() {
     refuse(&other, &["[4, 8, 3, 3] in the file and [4, 8, 1, 1] in the network", "1 of another shape"]);
     let mut more = fresh();
     more.tensors.insert("layer1.0.se.fc1.weight".into(), tensor(vec![1], vec![0.0]));
-    refuse(&more, &["layer1.0.se.fc1.weight [1] is not part of it", "1 too many"]);
+    refuse(&more, &["\"layer1.0.se.fc1.weight\" [1] is not part of it", "1 too many"]);
     let mut three = fresh();
     three.tensors.retain(|name, _| !name.starts_with("layer4."));
     refuse(&three, &["no layer4.0", "ResNet-18, 34, 50, 101 and 152"]);

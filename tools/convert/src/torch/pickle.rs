@@ -64,6 +64,11 @@ impl Value {
         }
     }
 
+    /// Whether it is a text of more than `length` bytes.
+    pub fn is_text_beyond(&self, length: usize) -> bool {
+        matches!(self, Value::Text(text) if text.len() > length)
+    }
+
     /// A size, stride, offset or count.
     pub fn natural(&self) -> Option<u64> {
         match self {

@@ -18,6 +18,8 @@ use std::rc::Rc;
 /// How deep a checkpoint's dictionaries may nest, and how many values they may have.
 const DEPTH: usize = 16;
 const VALUES: usize = 200_000;
+/// How long a name may be: a long one in many places would take time.
+const NAME: usize = 1000;
 
 /// What a persistent id stands for.
 #[derive(Clone, Debug)]
@@ -118,7 +120,8 @@ impl Tree<'_> {
         match &pile.kind {
             Kind::Sequence => Ok(Node::Other),
             Kind::Dict => {
-                let named = pickle.entries(value).filter_map(|(key, value)| Some((key.key()?, value)));
+                let named = pickle.entries(value).filter(|(key, _)| !key.is_text_beyond(NAME));
+                let named = named.filter_map(|(key, value)| Some((key.key()?, value)));
                 let nodes = named.map(|(key, value)| Ok((key, self.node(value, depth + 1)?)));
                 nodes.collect::<Result<_>>().map(Node::Dict)
             }

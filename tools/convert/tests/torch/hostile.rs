@@ -173,7 +173,7 @@ fn zip_archives() {
             .starts_with("is a TorchScript program")
     );
     let no_storage = forge::stored(&[("a/data.pkl", &weights(tensor("0", 8, 0, &[8], &[1])))]);
-    assert!(refusal(&no_storage).contains("not found in archive"), "{}", refusal(&no_storage));
+    assert!(refusal(&no_storage).contains("storage \"0\" is not in the archive"), "{}", refusal(&no_storage));
     assert!(refusal(b"<!DOCTYPE html><html>").starts_with("is a web page"));
     check_peak();
 }
@@ -186,18 +186,18 @@ fn tensors_that_do_not_fit_their_storage() {
     let values = overlapping.tensors["conv1.weight"].values().unwrap();
     assert_eq!(values, [1.0, 2.0, 3.0, 3.0, 4.0, 5.0, 5.0, 6.0, 7.0]);
     for (tensor, words) in [
-        (tensor("0", 8, 0, &[8], &[-1]), "stride must be non-negative"),
-        (tensor("0", 8, -1, &[8], &[1]), "storage offset must be non-negative"),
-        (tensor("0", 8, 0, &[-8], &[1]), "shape must be non-negative"),
-        (tensor("0", 8, i64::MAX, &[8], &[1]), "needs"),
-        (tensor("0", 8, i64::MAX, &[8], &[i64::MAX]), "overflows"),
-        (tensor("0", 8, 0, &[i64::MAX, i64::MAX], &[0, 0]), "overflows"),
-        (tensor("0", 8, 0, &[1 << 40], &[1]), "needs"),
-        (tensor("0", 8, 0, &[1 << 40], &[0]), "limit"),
+        (tensor("0", 8, 0, &[8], &[-1]), "negative or no number"),
+        (tensor("0", 8, -1, &[8], &[1]), "negative or no number"),
+        (tensor("0", 8, 0, &[-8], &[1]), "negative or no number"),
+        (tensor("0", 8, i64::MAX, &[8], &[1]), "reaches beyond its storage of 8 elements"),
+        (tensor("0", 8, i64::MAX, &[8], &[i64::MAX]), "reaches beyond"),
+        (tensor("0", 8, 0, &[i64::MAX, i64::MAX], &[0, 0]), "reaches beyond"),
+        (tensor("0", 8, 0, &[1 << 40], &[1]), "reaches beyond"),
+        (tensor("0", 8, 0, &[1 << 40], &[0]), "they repeat elements"),
         (tensor("0", 8, 0, &[1 << 20], &[0]), "they repeat elements"),
-        (tensor("0", 1 << 40, 0, &[1 << 40], &[1]), "limit"),
-        (tensor("0", 1 << 8, 0, &[1 << 8], &[1]), "only 8 are available"),
-        (tensor("0", 8, 0, &[8], &[]), "rank"),
+        (tensor("0", 1 << 40, 0, &[1 << 40], &[1]), "has only 32 bytes"),
+        (tensor("0", 1 << 8, 0, &[1 << 8], &[1]), "of 256 elements has only 32 bytes"),
+        (tensor("0", 8, 0, &[8], &[]), "reaches beyond"),
         (text("no tensor"), "holds no tensors"),
     ] {
         let error = refusal(&zip(tensor));
@@ -248,13 +248,26 @@ fn pickles_that_would_take_all_memory() {
             .concat();
     let liar = b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7f".to_vec();
     let long = b"\x8b\xff\xff\xff\x7f".to_vec();
-    let (deep, too_long) = ("nesting exceeds 1000 levels", "is longer than that of any network");
+    // A name and a list of sizes that are long and in many places.
+    let name =
+        [text(&"n".repeat(4 << 20)), b"q\x000}(".to_vec(), b"h\x00N".repeat(100_000), b"u".to_vec()].concat();
+    let sizes = [
+        b"(".to_vec(),
+        b"K\x01".repeat(100_000),
+        b"tq\x000](".to_vec(),
+        b"h\x00".repeat(100_000),
+        b"e".to_vec(),
+    ];
+    let sizes = sizes.concat();
+    let too_long = "is longer than that of any network";
     let (no_dict, too_many) = ("holds no dictionary of tensors", "takes more steps than that of any network");
     for (body, words, in_tar) in [
-        (lists, deep, no_dict),
-        (tuples, deep, no_dict),
-        (dicts, deep, "nests more values than any network"),
-        (bomb, "memo bomb", no_dict),
+        (lists, no_dict, no_dict),
+        (tuples, no_dict, no_dict),
+        (dicts, "nests more values than any network", "nests more values than any network"),
+        (bomb, no_dict, no_dict),
+        (name, "holds no tensors", "holds no tensors"),
+        (sizes, no_dict, no_dict),
         (shared, too_long, too_long),
         (liar, too_long, too_long),
         (long, too_long, too_long),
@@ -284,8 +297,50 @@ fn pickles_that_would_take_all_memory() {
     header.set_cksum();
     let error = refusal(&[header.as_bytes(), &[0; 1024][..]].concat());
     assert!(error.starts_with("its tar member \"sys_info\" is no plain file"), "{error}");
+    // A tensor of more dimensions than PyTorch has, many times over.
+    let many = vec![1; 100_000];
+    let deep = forge::zip(&weights(tensor("0", 8, 0, &many, &many)));
+    assert!(refusal(&deep).contains("claims 100000 dimensions"), "{}", refusal(&deep));
     // The same storage a thousand times over is more than the file can mean.
     let many = (0..2000).map(|i| (format!("w.{i}"), tensor("0", 8, 0, &[8, 100], &[1, 0])));
     assert!(refusal(&forge::zip(&pickled(&dict(many)))).contains("they repeat elements"));
     check_peak();
+}
+
+/// A dictionary's attributes are not its items: Python keeps them apart, and so must we.
+#[test]
+fn attributes_of_a_dictionary_are_no_weights() {
+    let other = dict([("conv1.weight".to_string(), tensor("1", 8, 0, &[4], &[2]))]);
+    let body = [
+        b"ccollections\nOrderedDict\n)R(".to_vec(),
+        text("conv1.weight"),
+        tensor("0", 8, 0, &[8], &[1]),
+        b"u".to_vec(),
+        other,
+        b"b".to_vec(),
+    ];
+    let source = open_bytes(&forge::zip(&pickled(&body.concat()))).unwrap();
+    assert_eq!(source.tensors["conv1.weight"].shape, [8]);
+}
+
+/// One dictionary under two names is the same both times.
+#[test]
+fn a_dictionary_may_be_in_two_places() {
+    let state = dict([("conv1.weight".to_string(), tensor("0", 8, 0, &[8], &[1]))]);
+    let body =
+        [b"}(".to_vec(), text("epoch"), state, b"q\x05".to_vec(), text("state_dict"), b"h\x05u".to_vec()];
+    let source = open_bytes(&forge::zip(&pickled(&body.concat()))).unwrap();
+    assert!(source.notes[0].contains("\"state_dict\""), "{:?}", source.notes);
+    assert_eq!(source.tensors.len(), 1);
+}
+
+/// A byte of a storage is another one than was saved.
+#[test]
+fn checksums_are_checked() {
+    let mut spoilt = forge::zip(&weights(tensor("0", 8, 0, &[8], &[1])));
+    let seven = 7f32.to_le_bytes();
+    let at = spoilt.windows(4).position(|window| window == seven).unwrap();
+    spoilt[at] ^= 1;
+    let error = open_bytes(&spoilt).unwrap().tensors["conv1.weight"].values().unwrap_err().to_string();
+    assert!(error.contains("checksum"), "{error}");
 }
