@@ -58,7 +58,7 @@ fn without_wires_types_and_names_tell_a_trunk_from_a_head() {
         refused(&vector(name, "", &[]), &[name, "of unknown type", MEND]);
         refused(&vector(name, "InnerProduct", &[]), &[name, "InnerProduct", MEND]);
     }
-    for name in ["loss1_ip", "fc7", "res6", "resize", "classifier"] {
+    for name in ["loss1_ip", "fc7_new", "res6", "resize", "classifier"] {
         for kind in ["", "InnerProduct", "Embed"] {
             open(&vector(name, kind, &[])).unwrap();
         }
