@@ -5,14 +5,17 @@
 //! 1. `wire`: protobuf's fields, walked over the mapped file.
 //! 2. `blob`, `settings`, `net`: tensors and layers, checked and left where they are.
 //! 3. `names`: where a layer of He's release belongs in torchvision's ResNet.
-//! 4. `wiring`: whether the settings in the file agree with that.
-//! 5. `resnet`: the layers as torchvision's tensors.
+//! 4. `trunk`: whether a layer without such a place may be left out.
+//! 5. `wiring`, `pixels`: what the settings in the file say of strides, pooling and images.
+//! 6. `resnet`: the layers as torchvision's tensors.
 
 mod blob;
 mod names;
 mod net;
+mod pixels;
 mod resnet;
 mod settings;
+mod trunk;
 mod wire;
 mod wiring;
 
@@ -27,11 +30,16 @@ use std::path::Path;
 
 /// Opens a Caffe model of a ResNet with the layer names of He's release.
 ///
-/// It is the last reader to be asked: what it cannot read, nobody can.
+/// It is the last reader to be asked: what it cannot read, nobody can. Wiring and last stride are those of the
+/// strides and pooling in the file, else He's. The input convention is He's, less what a data layer in the file
+/// states of mean and scale. Layers of a head are left out; a layer with weights that the features would pass
+/// through, and that a ResNet has not, is an error. The wires of the file tell them apart, or else types and
+/// names: without wires an inner product such as `loss1_ip` is a head's, while a convolution, batch norm, scale,
+/// bias or PReLU is not, nor is a name that begins with `conv1`, `res2` to `res5`, `bn` or `scale`.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is no Caffe model, a broken one, or
-/// one that is wired as neither of the two ResNets.
+/// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is no Caffe model, a broken one, one
+/// with other layers in its trunk than He's release, or one that is wired as neither of the two ResNets.
 pub fn open(path: &Path) -> Result<Source> {
     let bytes = map(path)?;
     if let Some(what) = mistaken_for(&bytes) {

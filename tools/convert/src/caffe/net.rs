@@ -2,20 +2,27 @@
 //! `caffe.proto`.
 
 use super::blob::Blob;
-use super::settings::{BatchNorm, Convolution, InnerProduct, Pooling, decode};
+use super::settings::{BatchNorm, Convolution, InnerProduct, Pooling, Transformation, decode};
 use super::wire::{Fault, Fields, Value, shown};
 use prost::bytes::Bytes;
 
 /// The most tensors that are believed; a ResNet-152 has about a thousand.
 const MAX_BLOBS: usize = 20_000;
+/// The most wires that are believed; a ResNet-152 has about two thousand.
+const MAX_WIRES: usize = 20_000;
 /// The only layer without weights that says something of a ResNet's shape.
 const POOL1: &str = "pool1";
+/// The layer that the features come from.
+const POOL5: &str = "pool5";
 
 /// Where a form of the layer message keeps things.
 struct Numbers {
     name: u32,
     kind: u32,
+    bottom: u32,
+    top: u32,
     blobs: u32,
+    transformation: u32,
     convolution: u32,
     pooling: u32,
     inner_product: u32,
@@ -23,13 +30,26 @@ struct Numbers {
 }
 
 /// `V1LayerParameter`, field `layers` (2) of a net.
-const V1: Numbers =
-    Numbers { name: 4, kind: 5, blobs: 6, convolution: 10, pooling: 19, inner_product: 17, batch_norm: None };
+const V1: Numbers = Numbers {
+    name: 4,
+    kind: 5,
+    bottom: 2,
+    top: 3,
+    blobs: 6,
+    transformation: 36,
+    convolution: 10,
+    pooling: 19,
+    inner_product: 17,
+    batch_norm: None,
+};
 /// `LayerParameter`, field `layer` (100) of a net.
 const V2: Numbers = Numbers {
     name: 1,
     kind: 2,
+    bottom: 3,
+    top: 4,
     blobs: 7,
+    transformation: 100,
     convolution: 106,
     pooling: 121,
     inner_product: 117,
@@ -39,6 +59,8 @@ const V2: Numbers = Numbers {
 /// A layer.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
+    /// Its place in the order of the file, from 0.
+    pub number: usize,
     /// Its name, in a ResNet as [`super::names`] knows it.
     pub name: String,
     /// Its type, e.g. `Convolution`; empty if the file does not say.
@@ -53,6 +75,26 @@ pub struct Layer {
     pub transposed: bool,
     /// A batch norm's epsilon.
     pub eps: Option<f32>,
+    /// What a data layer does to its images.
+    transformation: Option<Transformation>,
+    wires: Wires,
+}
+
+/// The names of the blobs that a layer reads and writes: slices of the mapped file.
+#[derive(Clone, Debug, Default)]
+pub struct Wires {
+    /// The layer's [`Layer::number`].
+    pub layer: usize,
+    /// What it reads.
+    pub bottoms: Vec<Bytes>,
+    /// What it writes.
+    pub tops: Vec<Bytes>,
+}
+
+impl Wires {
+    fn count(&self) -> usize {
+        self.bottoms.len() + self.tops.len()
+    }
 }
 
 /// What a NetParameter says of weights.
@@ -64,6 +106,14 @@ pub struct Net {
     pub layers: Vec<Layer>,
     /// The stem's pooling, if there is one.
     pub pool1: Option<Layer>,
+    /// The number of the layer that gives the features, if there is one.
+    pub pool5: Option<usize>,
+    /// The wires of all layers that have any, with weights or without, in the file's order.
+    pub wires: Vec<Wires>,
+    /// The first data layer that states its pixels: its name, and what it states.
+    pub pixels: Option<(String, Transformation)>,
+    /// A data layer that states other pixels than the first.
+    pub other_pixels: Option<String>,
     /// Whether its layers are V1.
     pub v1: bool,
     /// Whether a layer is V0; nothing behind it was read.
@@ -89,7 +139,7 @@ impl Net {
     }
 
     fn read(&mut self, bytes: Bytes) -> Result<(), Fault> {
-        let mut blobs = 0;
+        let (mut blobs, mut wires) = (0, 0);
         for field in Fields::new(bytes) {
             let (numbers, message) = match field? {
                 (2, Value::Bytes(message)) => {
@@ -103,9 +153,19 @@ impl Net {
             if self.v0 {
                 return Ok(());
             }
-            let layer = Layer::parse(message, numbers, MAX_BLOBS - blobs)?;
+            let mut layer = Layer::parse(self.count, message, numbers, MAX_BLOBS - blobs, MAX_WIRES - wires)?;
             self.count += 1;
             blobs += layer.blobs.len();
+            if layer.wires.count() > 0 {
+                wires += layer.wires.count();
+                self.wires.push(Wires { layer: layer.number, ..std::mem::take(&mut layer.wires) });
+            }
+            if let Some(stated) = layer.transformation.take_if(|stated| stated.states_pixels()) {
+                self.take_pixels(&layer.name, stated);
+            }
+            if layer.name == POOL5 {
+                self.pool5 = Some(layer.number);
+            }
             if !layer.blobs.is_empty() {
                 self.layers.push(layer);
             } else if layer.name == POOL1 {
@@ -113,6 +173,16 @@ impl Net {
             }
         }
         Ok(())
+    }
+
+    fn take_pixels(&mut self, name: &str, stated: Transformation) {
+        match &self.pixels {
+            None => self.pixels = Some((name.into(), stated)),
+            Some((_, first)) if *first != stated => {
+                self.other_pixels.get_or_insert_with(|| name.into());
+            }
+            Some(_) => {}
+        }
     }
 }
 
@@ -127,21 +197,43 @@ fn has_v0(message: Bytes) -> Result<bool, Fault> {
 }
 
 impl Layer {
-    fn parse(message: Bytes, numbers: &Numbers, max_blobs: usize) -> Result<Layer, Fault> {
-        let mut layer = Layer::default();
+    fn parse(
+        number: usize,
+        message: Bytes,
+        numbers: &Numbers,
+        max_blobs: usize,
+        max_wires: usize,
+    ) -> Result<Layer, Fault> {
+        let mut layer = Layer { number, ..Layer::default() };
         layer
-            .read(message, numbers, max_blobs)
+            .read(message, numbers, max_blobs, max_wires)
             .map_err(|fault| format!("layer {}: {fault}", shown(&layer.name)))?;
         Ok(layer)
     }
 
-    fn read(&mut self, message: Bytes, numbers: &Numbers, max_blobs: usize) -> Result<(), Fault> {
+    fn read(
+        &mut self,
+        message: Bytes,
+        numbers: &Numbers,
+        max_blobs: usize,
+        max_wires: usize,
+    ) -> Result<(), Fault> {
         for field in Fields::new(message) {
             let (number, value) = field?;
             match value {
                 Value::Bytes(text) if number == numbers.name => self.name = utf8(&text)?,
                 Value::Bytes(text) if number == numbers.kind => self.kind = utf8(&text)?,
                 Value::Varint(kind) if number == numbers.kind => self.kind = v1_kind(kind),
+                Value::Bytes(blob) if number == numbers.bottom || number == numbers.top => {
+                    if self.wires.count() == max_wires {
+                        return Err(format!("the net has more than {MAX_WIRES} wires"));
+                    }
+                    let reads = number == numbers.bottom;
+                    if reads { &mut self.wires.bottoms } else { &mut self.wires.tops }.push(blob);
+                }
+                Value::Bytes(message) if number == numbers.transformation => {
+                    self.transformation = Some(Transformation::parse(message)?);
+                }
                 Value::Bytes(blob) if number == numbers.blobs => {
                     if self.blobs.len() == max_blobs {
                         return Err(format!("the net has more than {MAX_BLOBS} tensors"));
@@ -178,6 +270,7 @@ fn v1_kind(number: u64) -> String {
         4 => "Convolution".into(),
         14 => "InnerProduct".into(),
         17 => "Pooling".into(),
+        39 => "Deconvolution".into(),
         other => format!("V1 type {other}"),
     }
 }

@@ -12,11 +12,13 @@
 use super::blob::Blob;
 use super::names::{Place, Role, Unit, place};
 use super::net::{Layer, Net};
+use super::pixels;
+use super::trunk::refuse_strays;
 use super::wire::{Fault, shown};
 use super::wiring::wiring;
 use crate::source::{Source, SourceTensor};
-use crate::{Error, Result, convention};
-use bcreid::config::Wiring;
+use crate::{Error, Result};
+use bcreid::config::{Input, Wiring};
 use bcreid::ops::batchnorm::EPS;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,12 +34,15 @@ struct Units<'a> {
     others: Vec<&'a Layer>,
 }
 
-/// The net's tensors under torchvision's names. Layers that a ResNet has not keep their own.
+/// The net's tensors under torchvision's names. Layers behind the trunk that a ResNet has not keep their own.
 pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
     let units = sort(net)?;
+    let placed = units.convolutions.values().chain(units.batch_norms.values()).chain(units.scales.values());
+    refuse_strays(net, placed.copied(), &units.others)?;
     let mut notes = Vec::new();
     let pool1 = net.pool1.as_ref().and_then(|layer| layer.pooling.as_ref());
-    let wiring = wiring(&units.convolutions, pool1, &mut notes)?;
+    let (wiring, last_stride) = wiring(&units.convolutions, pool1, &mut notes)?;
+    let input = pixels::input(net, &mut notes);
     let mut out = Tensors { path: path.into(), wiring, tensors: BTreeMap::new(), folded: Vec::new(), notes };
     for (unit, layer) in &units.convolutions {
         out.convolution(*unit, layer)?;
@@ -52,7 +57,8 @@ pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
     for layer in &units.others {
         out.other(layer)?;
     }
-    Ok(out.into_source(if net.v1 { "Caffe model with V1 layers" } else { "Caffe model" }))
+    let format = if net.v1 { "Caffe model with V1 layers" } else { "Caffe model" };
+    Ok(out.into_source(format, last_stride, input))
 }
 
 /// Puts every layer in its place.
@@ -92,6 +98,16 @@ fn expect_kind(layer: &Layer, kind: &str) -> std::result::Result<(), Fault> {
 fn complete(units: &Units<'_>) -> std::result::Result<(), Fault> {
     if let Some((_, scale)) = units.scales.iter().find(|(unit, _)| !units.batch_norms.contains_key(unit)) {
         return Err(format!("{} has no batch norm that it scales; is the model complete?", scale.name));
+    }
+    let unscaled = units.batch_norms.iter().find(|(unit, _)| !units.scales.contains_key(unit));
+    let stray = units.others.iter().find(|layer| layer.kind == Role::Scale.kind());
+    if let (Some((_, batch_norm)), Some(stray)) = (unscaled, stray) {
+        return Err(format!(
+            "{} has no Scale layer, and {} is one without a place: name it as He's release does, or take it out \
+             if it belongs to a head",
+            batch_norm.name,
+            shown(&stray.name)
+        ));
     }
     let biased = |(unit, layer): &(&Unit, &&Layer)| {
         layer.blobs.len() > 1 && **unit != Unit::Stem && !units.batch_norms.contains_key(unit)
@@ -284,16 +300,15 @@ impl Tensors {
         Ok(())
     }
 
-    fn into_source(mut self, format: &str) -> Source {
+    fn into_source(mut self, format: &str, last_stride: usize, input: Input) -> Source {
         if let [first, rest @ ..] = &self.folded[..] {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             self.notes.push(format!("the bias of {first}{more} is folded into the batch norm's mean"));
         }
-        let (wiring, input) = (self.wiring, convention::caffe());
         Source {
             format: format.into(),
-            wiring,
-            last_stride: 2,
+            wiring: self.wiring,
+            last_stride,
             input,
             tensors: self.tensors,
             notes: self.notes,

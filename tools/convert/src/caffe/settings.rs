@@ -3,6 +3,7 @@
 
 use super::wire::Fault;
 use prost::bytes::Bytes;
+use std::borrow::Cow;
 
 /// The longest message of settings that is believed; Caffe's are below a hundred bytes.
 const MAX_SETTINGS: usize = 1024;
@@ -135,4 +136,60 @@ pub struct BatchNorm {
     /// What is added to the variance; 1e-5 unless the file says so.
     #[prost(float, optional, tag = "3")]
     pub eps: Option<f32>,
+}
+
+/// TransformationParameter: what a data layer does to its images.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Transformation {
+    #[prost(float, optional, tag = "1")]
+    scale: Option<f32>,
+    /// Bytes, for a path need not be UTF-8.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    mean_file: Option<Vec<u8>>,
+    #[prost(float, repeated, tag = "5")]
+    mean_value: Vec<f32>,
+}
+
+impl Transformation {
+    /// Reads the message and checks that its numbers can be the engine's.
+    pub fn parse(bytes: Bytes) -> Result<Self, Fault> {
+        let this: Self = decode("transform_param", bytes)?;
+        let (scale, means) = (this.factor(), &this.mean_value);
+        let what = if !(scale.is_finite() && scale > 0.0 && (1.0 / scale).is_finite()) {
+            format!("has scale {scale}; a positive number is needed")
+        } else if !matches!(means.len(), 0 | 1 | 3) {
+            format!("has {} mean values; 1 or 3 are needed", means.len())
+        } else if means.iter().any(|mean| !mean.is_finite()) {
+            "has mean values that are not finite".into()
+        } else if !means.is_empty() && this.mean_file.is_some() {
+            "has both mean_file and mean_value; Caffe allows one of them".into()
+        } else {
+            return Ok(this);
+        };
+        Err(format!("its transform_param {what}"))
+    }
+
+    /// Whether it says anything of a pixel's value.
+    pub fn states_pixels(&self) -> bool {
+        self.scale.is_some() || self.mean_file.is_some() || !self.mean_value.is_empty()
+    }
+
+    /// What pixels are multiplied with when the mean is subtracted.
+    pub fn factor(&self) -> f32 {
+        self.scale.unwrap_or(1.0)
+    }
+
+    /// The name of a mean image.
+    pub fn mean_image(&self) -> Option<Cow<'_, str>> {
+        self.mean_file.as_deref().map(String::from_utf8_lossy)
+    }
+
+    /// What is subtracted from each channel, 0 unless stated; in the order of the file's channels.
+    pub fn means(&self) -> [f32; 3] {
+        match self.mean_value[..] {
+            [blue, green, red] => [blue, green, red],
+            [all] => [all; 3],
+            _ => [0.0; 3],
+        }
+    }
 }

@@ -10,12 +10,13 @@ use super::wire::Fault;
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;
 
-/// Finds the wiring that fits every convolution and the stem's pooling; adds to `notes` what is unusual.
+/// Finds the wiring, and the stride of the last stage (1 or 2), that fit every convolution and the stem's
+/// pooling; adds to `notes` what is unusual.
 pub fn wiring(
     convolutions: &BTreeMap<Unit, &Layer>,
     pool1: Option<&Pooling>,
     notes: &mut Vec<String>,
-) -> Result<Wiring, Fault> {
+) -> Result<(Wiring, usize), Fault> {
     let mut strides = Vec::new();
     for (&unit, layer) in convolutions {
         if let Some(stride) = stride(layer)? {
@@ -28,7 +29,7 @@ pub fn wiring(
     let bottleneck = |stage, block| convolutions.contains_key(&Unit::Branch { stage, block, n: 3 });
     let misfit = |wiring, last_stride| {
         let stride_misfit = strides.iter().find_map(|&(unit, name, found)| {
-            let wanted = expected_stride(unit, &bottleneck, wiring, last_stride);
+            let wanted = expected_stride(unit, &bottleneck, wiring, last_stride as u64);
             (found != wanted).then(|| format!("{name} has stride {found}, not {wanted}"))
         });
         stride_misfit.or_else(|| pool1.and_then(|pool| pool_misfit(pool, wiring)))
@@ -42,9 +43,9 @@ pub fn wiring(
                 notes.push("by its strides and pooling the network is wired as torchvision's".into());
             }
             if last_stride == 1 {
-                notes.push("its last stage has stride 1: use it with model.last_stride = 1".into());
+                notes.push("by its strides the last stage has stride 1 (model.last_stride = 1)".into());
             }
-            return Ok(wiring);
+            return Ok((wiring, last_stride));
         }
     }
     let why = |wiring| misfit(wiring, 2).unwrap_or_default();

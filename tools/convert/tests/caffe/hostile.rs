@@ -97,11 +97,9 @@ fn blobs_hold_what_their_dims_say() {
 #[test]
 fn nesting_is_not_followed() {
     refused(&[0x0b; 1 << 20], &["field 1 is a group"]);
-    let mut nested = Vec::new();
-    for _ in 0..1000 {
-        nested = data(100, nested);
-    }
-    refused(&nested, &["no weights"]);
+    let nested = |number| (0..1000).fold(Vec::new(), |nested, _| data(number, nested));
+    refused(&data(100, nested(99)), &["no weights"]);
+    refused(&nested(100), &["its transform_param takes"]);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 mod hostile;
 mod memory;
+mod pixels;
 mod proto;
 mod release;
+mod trunk;
 mod variants;
 
 use bcreid_convert::caffe;

@@ -14,6 +14,10 @@ pub fn integer(number: u64, value: i64) -> Vec<u8> {
     [varint(number << 3), varint(value as u64)].concat()
 }
 
+pub fn real(number: u64, value: f32) -> Vec<u8> {
+    [varint(number << 3 | 5), value.to_le_bytes().to_vec()].concat()
+}
+
 pub fn data(number: u64, value: impl AsRef<[u8]>) -> Vec<u8> {
     let value = value.as_ref();
     [varint(number << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
@@ -39,6 +43,11 @@ pub fn ramp(dims: &[i64]) -> Vec<u8> {
 pub fn layer(name: &str, kind: &str, blobs: &[Vec<u8>], settings: &[u8]) -> Vec<u8> {
     let blobs = blobs.iter().flat_map(|blob| data(7, blob));
     data(100, [data(1, name), data(2, kind), blobs.collect(), settings.to_vec()].concat())
+}
+
+/// The bottom and the top of a layer, to be put among its settings.
+pub fn wires(bottom: &str, top: &str) -> Vec<u8> {
+    [data(3, bottom), data(4, top)].concat()
 }
 
 pub fn convolution(name: &str, dims: [i64; 4], stride: i64, pad: i64) -> Vec<u8> {

@@ -22,13 +22,15 @@ fn bottlenecks(strider: &str, last_stride: i64) -> Vec<u8> {
 #[test]
 fn strides_and_pooling_decide_the_wiring() {
     let caffe = open(&[bottlenecks("2a", 2), pool1(0, 0)].concat()).unwrap();
-    assert_eq!((caffe.wiring, caffe.notes.len()), (Wiring::Caffe, 0));
+    assert_eq!((caffe.wiring, caffe.last_stride, caffe.notes.len()), (Wiring::Caffe, 2, 0));
     let torchvision = open(&[bottlenecks("2b", 2), pool1(1, 1)].concat()).unwrap();
-    assert_eq!(torchvision.wiring, Wiring::Torchvision);
+    assert_eq!((torchvision.wiring, torchvision.last_stride), (Wiring::Torchvision, 2));
     assert!(torchvision.notes[0].contains("wired as torchvision's"), "{:?}", torchvision.notes);
     let flat = open(&[bottlenecks("2a", 1), pool1(0, 0)].concat()).unwrap();
-    assert_eq!(flat.wiring, Wiring::Caffe);
+    assert_eq!((flat.wiring, flat.last_stride), (Wiring::Caffe, 1));
     assert!(flat.notes[0].contains("model.last_stride = 1"), "{:?}", flat.notes);
+    let flat = open(&[bottlenecks("2b", 1), pool1(1, 1)].concat()).unwrap();
+    assert_eq!((flat.wiring, flat.last_stride), (Wiring::Torchvision, 1));
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn convolutions_that_no_resnet_has_are_refused() {
 #[test]
 fn without_settings_the_release_is_assumed_and_said_so() {
     let source = open(&layer("conv1", "", &[ramp(&[2, 3, 7, 7])], &[])).unwrap();
-    assert_eq!(source.wiring, Wiring::Caffe);
+    assert_eq!((source.wiring, source.last_stride), (Wiring::Caffe, 2));
     assert!(source.notes[0].contains("He's release is assumed"), "{:?}", source.notes);
     assert!(!source.tensors.contains_key("conv1.bias"));
 }

@@ -1,0 +1,73 @@
+//! Whether a layer that He's release has not would change what comes out of pool5.
+//!
+//! A head's layers are left out; a layer that the features pass through must not be, whatever it is. Which it
+//! is, the wires of the file say best: the names of the blobs that each layer reads and writes. They are
+//! believed if pool5 is computed from every layer that has a place in the ResNet; then a layer belongs to the
+//! trunk if pool5 is computed from it as well. So a head may have a `bn_fc7`, or branch off before pool5.
+//!
+//! Files without wires, without a layer called pool5, or with a layer outside all wires leave names and types.
+//! By those a layer belongs to the trunk if its type is one that a trunk is made of (a convolution, a batch
+//! norm, a scale, a bias, a PReLU), or if its name begins as the release's do (`conv1`, `res2` to `res5`,
+//! `bn`, `scale`). What is left out then are inner products, such as `loss1_ip`, and unknown types.
+
+use super::net::{Layer, Net, Wires};
+use super::wire::{Fault, shown};
+use prost::bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// Refuses the first of `others`, the layers with weights and without a place, that belongs to the trunk;
+/// `placed` are the layers of the ResNet.
+pub fn refuse_strays<'a>(
+    net: &Net,
+    mut placed: impl Iterator<Item = &'a Layer>,
+    others: &[&Layer],
+) -> Result<(), Fault> {
+    let feeding = feeding_pool5(net).filter(|feeding| placed.all(|layer| feeding.contains(&layer.number)));
+    let wired: BTreeSet<usize> = net.wires.iter().map(|wires| wires.layer).collect();
+    let inside = |layer: &&&Layer| match &feeding {
+        Some(feeding) if wired.contains(&layer.number) => feeding.contains(&layer.number),
+        _ => looks_inside(layer),
+    };
+    match others.iter().find(inside) {
+        None => Ok(()),
+        Some(layer) => Err(format!(
+            "layer {} of {} has weights that would change the features and no place in a ResNet: by its layer \
+             names this is not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, \
+             res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), or take this one out if it belongs to a head",
+            shown(&layer.name),
+            if layer.kind.is_empty() {
+                "unknown type".into()
+            } else {
+                format!("type {}", shown(&layer.kind))
+            },
+        )),
+    }
+}
+
+/// The numbers of the layers that pool5 is computed from; none if there is no pool5.
+///
+/// A layer reads what layers before it have written, so one walk from pool5 backwards finds them all. A layer
+/// that works in place writes the blob it reads, and the walk goes on to the layers that wrote it before.
+fn feeding_pool5(net: &Net) -> Option<BTreeSet<usize>> {
+    let pool5 = net.pool5?;
+    let at = net.wires.iter().position(|wires| wires.layer == pool5)?;
+    let mut read: BTreeSet<&Bytes> = net.wires[at].bottoms.iter().collect();
+    let mut feeding = BTreeSet::new();
+    for Wires { layer, bottoms, tops } in net.wires[..at].iter().rev() {
+        if tops.iter().any(|top| read.contains(top)) {
+            feeding.insert(*layer);
+            read.extend(bottoms);
+        }
+    }
+    Some(feeding)
+}
+
+/// Whether name or type are those of a trunk's layers.
+fn looks_inside(layer: &Layer) -> bool {
+    const TYPES: [&str; 4] = ["BN", "Scale", "Bias", "PReLU"];
+    const NAMES: [&str; 7] = ["conv1", "res2", "res3", "res4", "res5", "bn", "scale"];
+    let kind = layer.kind.to_ascii_lowercase();
+    TYPES.contains(&layer.kind.as_str())
+        || ["conv", "batchnorm"].iter().any(|part| kind.contains(part))
+        || NAMES.iter().any(|name| layer.name.starts_with(name))
+}
