@@ -200,9 +200,9 @@ void Block::fiber_main() {
     __builtin_unreachable();
 }
 
-void Block::fail(softcuda_fault_kind fault, const std::string& what, const std::string& where) {
+void Block::fail_for(uint32_t thread, softcuda_fault_kind fault, const std::string& what, const std::string& where) {
     current = nullptr;
-    record(fault, what + " [thread " + thread_name(clock_.thread) + "]", where);
+    record(fault, "thread " + thread_name(thread) + ": " + what, where);
     give_way();
     __builtin_unreachable();
 }
@@ -328,7 +328,7 @@ unsigned long long Block::shuffled(const Thread& thread, uint32_t first) {
         default: source = (own ^ argument) >= segment + width ? own : own ^ argument;
     }
     if (source < 0 || source >= 32 || !(thread.mask >> source & 1))
-        fail(SOFTCUDA_INACTIVE_LANE, std::string(op_name(thread.op)) + ": lane " + std::to_string(own) + " reads lane " +
+        fail_for(first + static_cast<uint32_t>(own), SOFTCUDA_INACTIVE_LANE, std::string(op_name(thread.op)) + ": lane " + std::to_string(own) + " reads lane " +
              std::to_string(source) + ", which the mask " + hex(thread.mask) +
              " does not name; its value is undefined, read only lanes of the mask", at(thread.site));
     return threads_[first + static_cast<uint32_t>(source)].bits;
@@ -463,7 +463,7 @@ void Block::conflict(Verdict verdict, Access access, const Region& region, std::
                               region.name + "`";
     if (verdict.conflict == Conflict::Unwritten)
         fail(SOFTCUDA_UNWRITTEN, what + " of " + std::to_string(bytes) + " bytes at " + place +
-             ", which nobody has written; write it first" + (region.shared ? " (shared memory starts afresh in each block)" : ""),
+             ", which nobody has written yet; write it first" + (region.shared ? ", or wait with __syncthreads for the thread that does" : ""),
              source_line(pc));
     const bool wrote = verdict.conflict == Conflict::WriteInBlock || verdict.conflict == Conflict::WriteInOtherBlock;
     const bool inside = verdict.conflict == Conflict::WriteInBlock || verdict.conflict == Conflict::ReadInBlock;

@@ -41,7 +41,11 @@ public:
                                     Site site);
     template <Access access> void touch(uintptr_t address, std::size_t bytes, const void* pc);
     // Ends the launch: the running fiber is never continued.
-    [[noreturn]] void fail(softcuda_fault_kind kind, const std::string& what, const std::string& where = "");
+    [[noreturn]] void fail(softcuda_fault_kind kind, const std::string& what, const std::string& where = "") {
+        fail_for(clock_.thread, kind, what, where);
+    }
+    // The same when another thread than the running one is to blame.
+    [[noreturn]] void fail_for(uint32_t thread, softcuda_fault_kind kind, const std::string& what, const std::string& where);
 
     std::string thread_name(uint32_t thread) const;
 
