@@ -68,7 +68,7 @@ bool Block::run_grid(softcuda_device& device, const Kernel& kernel, dim3 grid, d
     launch_++;
 
     if (!stacks_.reserve(thread_count_)) {
-        record(SOFTCUDA_LAUNCH, "no address space for the stacks of " + std::to_string(thread_count_) + " threads", "");
+        record(SOFTCUDA_LAUNCH, ": no address space for the stacks of " + std::to_string(thread_count_) + " threads", "");
         return false;
     }
     if (!prepare_shared(dynamic_bytes, options.shared_limit)) return false;
@@ -145,7 +145,7 @@ void Block::run_block() {
     }
     for (uint32_t i = 0; i < thread_count_; i++) {
         threads_[i].state = Thread::State::Ready;
-        prepare(threads_[i].fiber, stacks_.stack(i), Stacks::stack_bytes, &Block::fiber_main);
+        prepare(threads_[i].fiber, stacks_.stack(i), Stacks::stack_bytes - Stacks::colour(i), &Block::fiber_main);
     }
     while (done_ < thread_count_) {
         if (ready_.empty()) {
@@ -202,14 +202,14 @@ void Block::fiber_main() {
 
 void Block::fail_for(uint32_t thread, softcuda_fault_kind fault, const std::string& what, const std::string& where) {
     current = nullptr;
-    record(fault, "thread " + thread_name(thread) + ": " + what, where);
+    record(fault, ", thread " + thread_name(thread) + ": " + what, where);
     give_way();
     __builtin_unreachable();
 }
 
 void Block::record(softcuda_fault_kind fault, const std::string& what, const std::string& where) {
     kind = fault;
-    message = "kernel " + kernel_->name + ", block " + triple(block_index.x, block_index.y, block_index.z) + ": " + what;
+    message = "kernel " + kernel_->name + ", block " + triple(block_index.x, block_index.y, block_index.z) + what;
     if (!where.empty()) message += ", at " + where;
 }
 
@@ -228,7 +228,7 @@ void Block::pass_barrier() {
         const Site a = threads_[0].site, b = threads_[i].site;
         if (a.line == b.line && std::strcmp(a.file, b.file) == 0) continue;
         record(SOFTCUDA_BARRIER,
-               "different barriers: thread " + thread_name(0) + " waits at the __syncthreads of " + at(a) + ", thread " +
+               ": different barriers: thread " + thread_name(0) + " waits at the __syncthreads of " + at(a) + ", thread " +
                    thread_name(i) + " at that of " + at(b) + "; move the barrier out of the branch", "");
         return;
     }
@@ -346,7 +346,7 @@ void Block::explain_deadlock() {
             if (missing.state == Thread::State::Warp && missing.op == thread.op && missing.mask == thread.mask &&
                 missing.bytes == thread.bytes) continue;
             record(SOFTCUDA_WARP_MASK,
-                   std::string(op_name(thread.op)) + " with mask " + hex(thread.mask) + " of thread " + thread_name(i) +
+                   std::string(": ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of thread " + thread_name(i) +
                        " names lane " + std::to_string(other % lanes_per_warp) + ", thread " + thread_name(other) +
                        ", which does not take part: it " + waiting_for(other) +
                        "; call it outside of the branch or name only the lanes that get there", at(thread.site));
@@ -357,7 +357,7 @@ void Block::explain_deadlock() {
     for (uint32_t i = 0; i < thread_count_; i++)
         (threads_[i].state == Thread::State::Barrier ? there : elsewhere).push_back(i);
     record(SOFTCUDA_BARRIER,
-           "__syncthreads reached by only " + std::to_string(there.size()) + " of " + std::to_string(thread_count_) +
+           ": __syncthreads reached by only " + std::to_string(there.size()) + " of " + std::to_string(thread_count_) +
                " threads: thread " + list(there) + " waits, thread " + list(elsewhere) + " " +
                waiting_for(elsewhere.front()) + "; move the barrier out of the branch, and let no thread return before it",
            at(threads_[there.front()].site));

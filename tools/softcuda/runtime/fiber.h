@@ -39,6 +39,8 @@ public:
     // Makes room for `count` stacks; false when the system has no address space left.
     bool reserve(std::size_t count);
     char* stack(std::size_t index) const { return base_ + index * stride_ + guard_; }
+    // How much of a stack's top is left unused, so that the frames of all fibers do not fall into the same cache lines.
+    static std::size_t colour(std::size_t index) { return index * 704 % 4096; }
     uintptr_t begin() const { return reinterpret_cast<uintptr_t>(base_); }
     std::size_t bytes() const { return count_ * stride_; }
 

@@ -40,6 +40,7 @@ pub struct Build {
     includes: Vec<PathBuf>,
     defines: Vec<String>,
     optimisation: String,
+    compiler: Option<String>,
 }
 
 impl Build {
@@ -54,6 +55,7 @@ impl Build {
             includes: Vec::new(),
             defines: Vec::new(),
             optimisation: env::var("SOFTCUDA_OPT").unwrap_or_else(|_| "-O1".into()),
+            compiler: env::var("CXX").ok().filter(|program| !program.is_empty()),
         }
     }
 
@@ -75,6 +77,12 @@ impl Build {
         self
     }
 
+    /// Chooses the C++ compiler, which else is the one that `CXX` names, or the first found of c++, g++ and clang++.
+    pub fn compiler(mut self, program: impl Into<String>) -> Build {
+        self.compiler = Some(program.into());
+        self
+    }
+
     /// Builds what is not built yet and opens it.
     ///
     /// # Errors
@@ -92,7 +100,7 @@ impl Build {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _held = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
 
-        let compiler = Compiler::find()?;
+        let compiler = Compiler::find(self.compiler.as_deref())?;
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let runtime_hash =
             fingerprint(&[&home.join("include"), &home.join("runtime")], &[&compiler.version])?;
@@ -119,7 +127,7 @@ impl Build {
                 ])
             })?;
         }
-        self.install(&library, |to| self.link(&compiler, home, &runtime, to))?;
+        self.install(&library, |to| self.make_library(&compiler, home, &runtime, to))?;
         Ok(library)
     }
 
@@ -137,9 +145,28 @@ impl Build {
         fs::rename(&temporary, path).map_err(|error| at(path, error))
     }
 
-    fn link(&self, compiler: &Compiler, home: &Path, runtime: &Path, to: &Path) -> Result<(), BuildError> {
+    fn make_library(
+        &self,
+        compiler: &Compiler,
+        home: &Path,
+        runtime: &Path,
+        to: &Path,
+    ) -> Result<(), BuildError> {
         let work = to.with_extension("parts");
         fs::create_dir_all(&work).map_err(|error| at(&work, error))?;
+        let made = self.link(compiler, home, runtime, &work, to);
+        fs::remove_dir_all(&work).map_err(|error| at(&work, error))?;
+        made
+    }
+
+    fn link(
+        &self,
+        compiler: &Compiler,
+        home: &Path,
+        runtime: &Path,
+        work: &Path,
+        to: &Path,
+    ) -> Result<(), BuildError> {
         let mut objects = Vec::new();
         let mut dynamic = BTreeSet::new();
         for (i, file) in self.files.iter().enumerate() {
@@ -163,8 +190,7 @@ impl Build {
             &[text(to)],
             &objects,
             &[text(&assembly), text(runtime)],
-        ])?;
-        fs::remove_dir_all(&work).map_err(|error| at(&work, error))
+        ])
     }
 
     fn kernel_flags(&self, compiler: &Compiler, home: &Path) -> Vec<String> {
@@ -205,10 +231,8 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn find() -> Result<Compiler, BuildError> {
-        let chosen = env::var("CXX").ok().filter(|program| !program.is_empty());
-        let candidates: Vec<&str> =
-            chosen.as_deref().map_or_else(|| vec!["c++", "g++", "clang++"], |one| vec![one]);
+    fn find(chosen: Option<&str>) -> Result<Compiler, BuildError> {
+        let candidates: Vec<&str> = chosen.map_or_else(|| vec!["c++", "g++", "clang++"], |one| vec![one]);
         for program in &candidates {
             if let Ok(output) = Command::new(program).arg("--version").output()
                 && output.status.success()

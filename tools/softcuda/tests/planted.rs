@@ -58,7 +58,7 @@ fn a_removed_barrier_is_a_race() {
     let fault = caught(&device, "second_barrier_removed", launch, args![&x, &y], FaultKind::Race);
     tells(
         &fault,
-        &["races with the", "no __syncthreads", "shared array `tile`", "thread (", "block (0, 0, 0)"],
+        &["races with the", "no __syncthreads", "shared array `tile`", "block (0, 0, 0), thread ("],
     );
     device.launch("second_barrier_kept", &launch, args![&x, &y]).unwrap();
 }
@@ -74,7 +74,7 @@ fn an_index_off_by_one_is_out_of_bounds() {
         &fault,
         &["read of 4 bytes at byte 400 of buffer `x`, which has 400 bytes", &line_of("y[i] = x[i + 1]")],
     );
-    tells(&fault, &["block (3, 0, 0)", "thread (3, 0, 0)"]);
+    tells(&fault, &["kernel index_off_by_one, block (3, 0, 0), thread (3, 0, 0): "]);
     device.launch("index_right", &launch, args![&x, &y, 100i32]).unwrap();
 
     let before = args![x.at(usize::MAX), &y, 100i32];
@@ -132,15 +132,10 @@ fn a_wrong_mask_is_told() {
     let fault = caught(&device, "reads_inactive_lane", launch, args![&x, &y], FaultKind::InactiveLane);
     tells(&fault, &["reads lane", "0x0000ffff"]);
     // A block of 48 threads has half a warp that a full mask must not name.
-    let long = device.upload("x", &[1.0f32; 48]).unwrap();
-    let out = device.unwritten::<f32>("y", 48).unwrap();
-    let fault = caught(
-        &device,
-        "warp_with_shuffle",
-        Launch::new(1, 48).keep_order(),
-        args![&long, &out],
-        FaultKind::WarpMask,
-    );
+    let y = device.unwritten::<u32>("y", 384).unwrap();
+    let wide = device.unwritten::<i64>("wide", 48).unwrap();
+    let launch = Launch::new(1, 48).keep_order();
+    let fault = caught(&device, "warp_values", launch, args![&y, &wide], FaultKind::WarpMask);
     tells(&fault, &["which has only 16 threads"]);
 }
 
