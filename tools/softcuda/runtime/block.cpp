@@ -30,6 +30,11 @@ std::string triple(unsigned x, unsigned y, unsigned z) {
     return "(" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + ")";
 }
 
+// Whether both threads wait in one and the same warp operation, `a` being in one.
+bool together(const Thread& a, const Thread& b) {
+    return b.state == Thread::State::Warp && b.op == a.op && b.mask == a.mask && b.bytes == a.bytes;
+}
+
 }
 
 Block* running() { return current; }
@@ -152,8 +157,10 @@ void Block::run_block() {
             explain_deadlock();
             return;
         }
-        resume(pick());
+        const uint32_t thread = pick();
+        resume(thread);
         if (kind != SOFTCUDA_OK) return;
+        if (threads_[thread].state == Thread::State::Warp) arrive_in_warp(thread);
         if (at_barrier_ == thread_count_) pass_barrier();
         if (kind != SOFTCUDA_OK) return;
     }
@@ -200,11 +207,15 @@ void Block::fiber_main() {
     __builtin_unreachable();
 }
 
-void Block::fail_for(uint32_t thread, softcuda_fault_kind fault, const std::string& what, const std::string& where) {
+void Block::fail(softcuda_fault_kind fault, const std::string& what, const std::string& where) {
     current = nullptr;
-    record(fault, ", thread " + thread_name(thread) + ": " + what, where);
+    record_for(clock_.thread, fault, what, where);
     give_way();
     __builtin_unreachable();
+}
+
+void Block::record_for(uint32_t thread, softcuda_fault_kind fault, const std::string& what, const std::string& where) {
+    record(fault, ", thread " + thread_name(thread) + ": " + what, where);
 }
 
 void Block::record(softcuda_fault_kind fault, const std::string& what, const std::string& where) {
@@ -243,22 +254,9 @@ void Block::pass_barrier() {
 
 // ---- warp operations ----
 
+// The fiber only leaves its request; the scheduler answers it.
 unsigned long long Block::wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width, int bytes,
                                        Site site) {
-    const uint32_t warp = clock_.warp, first = warp * lanes_per_warp;
-    const uint32_t lanes = std::min(lanes_per_warp, thread_count_ - first);
-    const unsigned existing = lanes == 32 ? ~0u : (1u << lanes) - 1;
-    if (!(mask >> clock_.lane & 1))
-        fail(SOFTCUDA_WARP_MASK, std::string(op_name(op)) + " with mask " + hex(mask) + " omits its caller, lane " +
-             std::to_string(clock_.lane) + "; name every lane that makes the call", at(site));
-    if (mask & ~existing)
-        fail(SOFTCUDA_WARP_MASK, std::string(op_name(op)) + " with mask " + hex(mask) + " names lane " +
-             std::to_string(__builtin_ctz(mask & ~existing)) + " of warp " + std::to_string(warp) +
-             ", which has only " + std::to_string(lanes) + " threads; launch whole warps or name fewer lanes", at(site));
-    if (width < 1 || width > 32 || (width & (width - 1)))
-        fail(SOFTCUDA_WARP_MASK, std::string(op_name(op)) + " with width " + std::to_string(width) +
-             "; the width is a power of two up to 32", at(site));
-
     Thread& thread = threads_[clock_.thread];
     thread.op = op;
     thread.mask = mask;
@@ -268,34 +266,53 @@ unsigned long long Block::wait_in_warp(WarpOp op, unsigned mask, unsigned long l
     thread.bytes = bytes;
     thread.site = site;
     thread.state = Thread::State::Warp;
-    if (pass_warp(warp, mask)) report_->warp_operations++;
     give_way();
     return thread.bits;
 }
 
-// Completes the warp operation of the running thread if it is the last of its mask to arrive.
-bool Block::pass_warp(uint32_t warp, unsigned mask) {
+void Block::arrive_in_warp(uint32_t number) {
+    const Thread& own = threads_[number];
+    const uint32_t warp = number / lanes_per_warp, first = warp * lanes_per_warp, lane = number - first;
+    const uint32_t count = std::min(lanes_per_warp, thread_count_ - first);
+    const unsigned existing = count == 32 ? ~0u : (1u << count) - 1;
+    const auto wrong = [&](const std::string& what) {
+        record_for(number, SOFTCUDA_WARP_MASK, op_name(own.op) + what, at(own.site));
+    };
+    if (!(own.mask >> lane & 1))
+        return wrong(" with mask " + hex(own.mask) + " omits its caller, lane " + std::to_string(lane) +
+                     "; name every lane that makes the call");
+    if (own.mask & ~existing)
+        return wrong(" with mask " + hex(own.mask) + " names lane " + std::to_string(__builtin_ctz(own.mask & ~existing)) +
+                     " of warp " + std::to_string(warp) + ", which has only " + std::to_string(count) +
+                     " threads; launch whole warps or name fewer lanes");
+    if (own.width < 1 || own.width > 32 || (own.width & (own.width - 1)))
+        return wrong(" with width " + std::to_string(own.width) + "; the width is a power of two up to 32");
+    for (unsigned rest = own.mask; rest; rest &= rest - 1)
+        if (!together(own, threads_[first + static_cast<uint32_t>(__builtin_ctz(rest))])) return;
+    report_->warp_operations++;
+    pass_warp(warp, own);
+}
+
+// Answers the operation of all lanes of a mask, of which `last` came last.
+void Block::pass_warp(uint32_t warp, const Thread& last) {
     Thread* lanes = &threads_[warp * lanes_per_warp];
-    const Thread& own = threads_[clock_.thread];
-    for (unsigned rest = mask; rest; rest &= rest - 1) {
-        const Thread& other = lanes[__builtin_ctz(rest)];
-        if (other.state != Thread::State::Warp || other.op != own.op || other.mask != mask || other.bytes != own.bytes) return false;
-    }
+    const WarpOp op = last.op;
+    const unsigned mask = last.mask;
     unsigned long long results[lanes_per_warp] = {};
     unsigned ballot = 0;
     for (unsigned rest = mask; rest; rest &= rest - 1)
         if (lanes[__builtin_ctz(rest)].bits) ballot |= rest & -rest;
     for (unsigned rest = mask; rest; rest &= rest - 1) {
         const unsigned lane = static_cast<unsigned>(__builtin_ctz(rest));
-        switch (own.op) {
+        switch (op) {
             case WarpOp::Sync: break;
             case WarpOp::Ballot: results[lane] = ballot; break;
             case WarpOp::Any: results[lane] = ballot != 0; break;
             case WarpOp::All: results[lane] = ballot == mask; break;
-            default: results[lane] = shuffled(lanes[lane], warp * lanes_per_warp);
+            default: results[lane] = shuffled(warp * lanes_per_warp + lane);
         }
     }
-    if (own.op == WarpOp::Sync) {
+    if (op == WarpOp::Sync) {
         Warp& clocks = warps_[warp];
         clocks.stamp++;
         uint32_t joined[lanes_per_warp] = {};
@@ -312,12 +329,13 @@ bool Block::pass_warp(uint32_t warp, unsigned mask) {
         lanes[lane].state = Thread::State::Ready;
         ready_.push_back(warp * lanes_per_warp + static_cast<uint32_t>(lane));
     }
-    return true;
 }
 
 // The value that a shuffle gives to `thread`, as in the programming guide, "Warp Shuffle Functions".
-unsigned long long Block::shuffled(const Thread& thread, uint32_t first) {
-    const auto own = static_cast<int>(static_cast<uint32_t>(&thread - threads_.data()) - first);
+unsigned long long Block::shuffled(uint32_t number) {
+    const Thread& thread = threads_[number];
+    const uint32_t first = number / lanes_per_warp * lanes_per_warp;
+    const auto own = static_cast<int>(number - first);
     const int width = thread.width, segment = own & ~(width - 1);
     const auto argument = static_cast<int>(thread.lane_argument);
     int source = own;
@@ -327,10 +345,13 @@ unsigned long long Block::shuffled(const Thread& thread, uint32_t first) {
         case WarpOp::ShuffleDown: source = argument < 0 || argument >= segment + width - own ? own : own + argument; break;
         default: source = (own ^ argument) >= segment + width ? own : own ^ argument;
     }
-    if (source < 0 || source >= 32 || !(thread.mask >> source & 1))
-        fail_for(first + static_cast<uint32_t>(own), SOFTCUDA_INACTIVE_LANE, std::string(op_name(thread.op)) + ": lane " + std::to_string(own) + " reads lane " +
-             std::to_string(source) + ", which the mask " + hex(thread.mask) +
-             " does not name; its value is undefined, read only lanes of the mask", at(thread.site));
+    if (source < 0 || source >= 32 || !(thread.mask >> source & 1)) {
+        record_for(number, SOFTCUDA_INACTIVE_LANE,
+                   std::string(op_name(thread.op)) + ": lane " + std::to_string(own) + " reads lane " + std::to_string(source) +
+                       ", which the mask " + hex(thread.mask) + " does not name; its value is undefined, read only lanes of the mask",
+                   at(thread.site));
+        return 0;
+    }
     return threads_[first + static_cast<uint32_t>(source)].bits;
 }
 
@@ -343,8 +364,7 @@ void Block::explain_deadlock() {
         for (unsigned rest = thread.mask; rest; rest &= rest - 1) {
             const uint32_t other = i / lanes_per_warp * lanes_per_warp + static_cast<uint32_t>(__builtin_ctz(rest));
             const Thread& missing = threads_[other];
-            if (missing.state == Thread::State::Warp && missing.op == thread.op && missing.mask == thread.mask &&
-                missing.bytes == thread.bytes) continue;
+            if (together(thread, missing)) continue;
             record(SOFTCUDA_WARP_MASK,
                    std::string(": ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of thread " + thread_name(i) +
                        " names lane " + std::to_string(other % lanes_per_warp) + ", thread " + thread_name(other) +

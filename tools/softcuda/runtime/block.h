@@ -41,11 +41,7 @@ public:
                                     Site site);
     template <Access access> void touch(uintptr_t address, std::size_t bytes, const void* pc);
     // Ends the launch: the running fiber is never continued.
-    [[noreturn]] void fail(softcuda_fault_kind kind, const std::string& what, const std::string& where = "") {
-        fail_for(clock_.thread, kind, what, where);
-    }
-    // The same when another thread than the running one is to blame.
-    [[noreturn]] void fail_for(uint32_t thread, softcuda_fault_kind kind, const std::string& what, const std::string& where);
+    [[noreturn]] void fail(softcuda_fault_kind kind, const std::string& what, const std::string& where = "");
 
     std::string thread_name(uint32_t thread) const;
 
@@ -63,10 +59,12 @@ private:
     std::size_t random_below(std::size_t limit);
     void give_way();
     void pass_barrier();
-    bool pass_warp(uint32_t warp, unsigned mask);
-    unsigned long long shuffled(const Thread& thread, uint32_t first_lane_thread);
+    void arrive_in_warp(uint32_t thread);
+    void pass_warp(uint32_t warp, const Thread& last);
+    unsigned long long shuffled(uint32_t thread);
     void explain_deadlock();
     void record(softcuda_fault_kind kind, const std::string& what, const std::string& where);
+    void record_for(uint32_t thread, softcuda_fault_kind kind, const std::string& what, const std::string& where);
     std::string waiting_for(uint32_t thread) const;
     std::string list(const std::vector<uint32_t>& threads) const;
     std::string block_of_interval(uint32_t interval) const;
