@@ -41,6 +41,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         barriers += device.launch("block_sum", &launch.seed(seed), args![&x, &sum, 1024i32])?.barriers;
     }
     let switches = barriers as f64 * 1024.0;
-    println!("block_sum of 1024 threads: {:.2} million waits at a barrier/s", switches / start.elapsed().as_secs_f64() / 1e6);
+    println!(
+        "block_sum of 1024 threads: {:.2} million waits at a barrier/s",
+        switches / start.elapsed().as_secs_f64() / 1e6
+    );
     Ok(())
 }

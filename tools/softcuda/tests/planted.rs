@@ -92,8 +92,13 @@ fn shared_and_local_arrays_have_bounds() {
     let x = device.upload("x", &common::noise(32, 1.0)).unwrap();
     let y = device.unwritten::<f32>("y", 32).unwrap();
     let launch = Launch::new(1, 32);
-    let fault = caught(&device, "static_array_too_short", launch, args![&x, &y], FaultKind::OutOfBounds);
+    let fault =
+        caught(&device, "static_array_too_short", launch, args![&x, &y, 0i32], FaultKind::OutOfBounds);
     tells(&fault, &["write of 4 bytes at byte 124 of shared array `tile`, which has 124 bytes"]);
+    // A step far past the end still belongs to no other array.
+    let fault =
+        caught(&device, "static_array_too_short", launch, args![&x, &y, 60i32], FaultKind::OutOfBounds);
+    tells(&fault, &["of shared array `tile`"]);
     let short = launch.shared(31 * 4);
     let fault = caught(&device, "dynamic_array", short, args![&x, &y], FaultKind::OutOfBounds);
     tells(&fault, &["dynamic shared memory", "124 bytes"]);
@@ -244,6 +249,46 @@ fn lanes_are_not_in_step_by_themselves() {
 }
 
 #[test]
+fn a_write_after_a_read_is_a_race_unless_they_are_ordered() {
+    let device = device();
+    let y = device.unwritten::<f32>("y", 96).unwrap();
+    // A reader and a writer in different warps; two readers of which one is the writer, or in the writer's warp.
+    for (reader, other, writer) in [(0, 0, 40), (40, 40, 0), (0, 40, 0), (40, 0, 0), (1, 40, 0), (41, 64, 40)]
+    {
+        for seed in 0..16 {
+            let launch = Launch::new(1, 96).seed(seed);
+            let fault =
+                device.launch("readers_and_writer", &launch, args![&y, reader, other, writer]).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Race, "{reader} {other} {writer} {fault}");
+            tells(&fault, &["shared array `place`"]);
+        }
+    }
+    // All in one warp, with a __syncwarp between.
+    for seed in 0..16 {
+        let launch = Launch::new(1, 96).seed(seed);
+        device.launch("readers_and_writer", &launch, args![&y, 3i32, 4i32, 5i32]).unwrap();
+    }
+    // In ascending order thread 0 reads before thread 1 writes, and no __syncwarp is between.
+    let x = device.upload("x", &[1.0f32; 64]).unwrap();
+    let launch = Launch::new(1, 64).keep_order();
+    let fault = device.launch("reads_then_neighbour_writes", &launch, args![&x, &y]).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Race, "{fault}");
+    tells(&fault, &["write at byte 0 of shared array `tile` races with the read by thread (0, 0, 0)"]);
+}
+
+#[test]
+fn order_is_handed_on_from_lane_to_lane() {
+    let device = device();
+    let y = device.unwritten::<f32>("y", 1).unwrap();
+    for seed in 0..16 {
+        let launch = Launch::new(1, 32).seed(seed);
+        device.launch("relay", &launch, args![&y, 1i32]).unwrap();
+        let fault = device.launch("relay", &launch, args![&y, 2i32]).unwrap_err();
+        assert!(matches!(fault.kind, FaultKind::Race | FaultKind::Unwritten), "{fault}");
+    }
+}
+
+#[test]
 fn races_in_global_memory_are_told() {
     let device = device();
     let y = device.unwritten::<f32>("y", 64).unwrap();
@@ -299,6 +344,11 @@ fn copies_of_every_kind_are_seen() {
     let y = device.unwritten::<f32>("y", 36).unwrap();
     device.launch("copies_rows", &Launch::new(1, 3), args![&x, &y]).unwrap();
     assert_eq!(y.read().unwrap(), [7f32; 36]);
+    // A narrow access later does not forget what wide ones wrote.
+    let bytes = device.unwritten::<u8>("bytes", 144).unwrap();
+    device.launch("copies_bytes", &launch, args![&y, &bytes, 143i32]).unwrap();
+    assert_eq!(y.read().unwrap(), [7f32; 36]);
+    assert_eq!(bytes.read().unwrap_err().kind, FaultKind::Unwritten);
     caught(&device, "copies_rows", Launch::new(1, 4), args![&x, &y], FaultKind::OutOfBounds);
 }
 

@@ -38,12 +38,12 @@ __global__ void index_right(const float* x, float* y, int n) {
 }
 
 // Shared memory, static and dynamic: the same.
-__global__ void static_array_too_short(const float* x, float* y) {
+__global__ void static_array_too_short(const float* x, float* y, int offset) {
     __shared__ float tile[31];
     __shared__ float neighbour[32];
     float* p = tile;
     neighbour[threadIdx.x] = 0.0f;
-    p[threadIdx.x] = x[threadIdx.x];
+    p[threadIdx.x + offset] = x[threadIdx.x];
     __syncthreads();
     y[threadIdx.x] = p[threadIdx.x ^ 1] + neighbour[threadIdx.x];
 }
@@ -163,6 +163,34 @@ __global__ void half_warps_with_sync(const float* x, float* y) {
     }
 }
 
+// Two readers and a writer of one place; in a warp of their own the second reader and the writer are ordered.
+__global__ void readers_and_writer(float* y, int reader, int other_reader, int writer) {
+    __shared__ float place;
+    if (threadIdx.x == 0) place = 1.0f;
+    __syncthreads();
+    if (threadIdx.x == reader || threadIdx.x == other_reader) y[threadIdx.x] = place;
+    __syncwarp();
+    if (threadIdx.x == writer) place = 2.0f;
+}
+__global__ void reads_then_neighbour_writes(const float* x, float* y) {
+    __shared__ float tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    if (threadIdx.x == 0) y[0] = tile[0];
+    if (threadIdx.x == 1) tile[0] = 2.0f;
+}
+// Lane 0 tells lane 1, which tells lane 2, which reads what lane 0 wrote: ordered by way of lane 1, unless the last
+// step names other lanes.
+__global__ void relay(float* y, int last_pair) {
+    __shared__ float place;
+    unsigned lane = threadIdx.x;
+    if (lane == 0) place = 1.0f;
+    if (lane < 2) __syncwarp(0x3u);
+    if (last_pair == 1 && (lane == 1 || lane == 2)) __syncwarp(0x6u);
+    if (last_pair == 2 && (lane == 2 || lane == 3)) __syncwarp(0xcu);
+    if (lane == 2) y[0] = place;
+}
+
 // Two threads of one block, and two blocks, write one place.
 __global__ void all_write_one(float* y) { y[0] = static_cast<float>(threadIdx.x); }
 __global__ void blocks_write_one(float* y) {
@@ -255,6 +283,7 @@ SOFTCUDA_KERNELS(barrier_removed, barrier_kept, second_barrier_removed, second_b
                  static_array_too_short, dynamic_array, local_array_overrun, mask_names_too_many, mask_names_right_lanes,
                  mask_omits_caller, reads_inactive_lane, leaves_one_out, leaves_none_out, one_side, both_sides)
 SOFTCUDA_KERNELS(barrier_in_branch, barrier_after_return, two_barriers_for_one, barrier_in_uniform_branch, copy4, sum4,
-                 warp_without_sync, warp_with_shuffle, warp_with_sync, warps_with_syncwarp, half_warps_with_sync)
+                 warp_without_sync, warp_with_shuffle, warp_with_sync, warps_with_syncwarp, half_warps_with_sync, readers_and_writer,
+                 reads_then_neighbour_writes, relay)
 SOFTCUDA_KERNELS(all_write_one, blocks_write_one, blocks_read_each_other, neighbours, reads_unwritten_shared, sum_by_arrival,
                  divides, copies_bytes, copies_rows, rounds_to_bf16, intrinsics, warp_values, too_much_shared)
