@@ -106,7 +106,14 @@ impl Build {
             fingerprint(&[&home.join("include"), &home.join("runtime")], &[&compiler.version])?;
         let mut sources: BTreeSet<&Path> = self.includes.iter().map(PathBuf::as_path).collect();
         sources.extend(self.files.iter().filter_map(|file| file.parent()));
-        let settings = format!("{:?} {:?} {}", self.files, self.defines, self.optimisation);
+        // This very file decides on the flags and the red zones.
+        let settings = format!(
+            "{:?} {:?} {} {}",
+            self.files,
+            self.defines,
+            self.optimisation,
+            include_str!("compile.rs")
+        );
         let hash = fingerprint(
             &sources.into_iter().collect::<Vec<_>>(),
             &[&settings, &format!("{runtime_hash:x}")],
