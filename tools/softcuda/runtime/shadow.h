@@ -78,7 +78,7 @@ enum class Conflict { None, Unwritten, WriteInBlock, ReadInBlock, WriteInOtherBl
 struct Verdict {
     Conflict conflict = Conflict::None;
     uint32_t other = 0;     // the other thread's number in its block
-    uint32_t interval = 0;  // when it happened
+    uint32_t interval = 0;  // when it happened, 0 if that was overwritten since
 };
 
 // Checks one access of a cell against what the cell remembers, and remembers it.
@@ -123,7 +123,7 @@ inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
 
     if (cell.read_interval >= first) {
         if (cell.read_interval < t.block_first || cell.other_blocks_read)
-            return {Conflict::ReadInOtherBlock, nobody, cell.read_interval};
+            return {Conflict::ReadInOtherBlock, nobody, cell.read_interval < t.block_first ? cell.read_interval : 0};
         if (cell.read_interval == t.now) {
             if (cell.other_reader != nobody && cell.other_reader != t.thread)
                 return {Conflict::ReadInBlock, cell.other_reader, t.now};

@@ -249,7 +249,7 @@ impl Compiler {
             }
         }
         Err(BuildError(format!(
-            "no C++ compiler: tried {}. The host build of the kernels needs g++ 11 or clang++ 14 or newer (Debian, Ubuntu: \
+            "no C++ compiler: tried {}. The host build of the kernels needs one that knows C++20, such as g++ 12 (Debian, Ubuntu: \
              `apt install g++`); CXX names another one",
             candidates.join(", ")
         )))

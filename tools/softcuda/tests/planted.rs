@@ -300,6 +300,14 @@ fn races_in_global_memory_are_told() {
     caught(&device, "blocks_read_each_other", Launch::new(8, 32), args![&zeros], FaultKind::Race);
     device.launch("blocks_read_each_other", &Launch::new(1, 32), args![&zeros]).unwrap();
 
+    let fault = caught(&device, "blocks_read_one", Launch::new(4, 32), args![&zeros, 3i32], FaultKind::Race);
+    tells(&fault, &["nothing orders two blocks"]);
+    let launch = Launch::new(4, 32).keep_order();
+    let fault = device.launch("blocks_read_one", &launch, args![&zeros, 3i32]).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Race, "{fault}");
+    tells(&fault, &["with the read by another block"]);
+    device.launch("blocks_read_one", &launch, args![&zeros, 4i32]).unwrap();
+
     let halves = device.unwritten::<u16>("halves", 33).unwrap();
     device.launch("neighbours", &Launch::new(1, 33), args![&halves]).unwrap();
     assert_eq!(halves.read().unwrap()[32], 32);

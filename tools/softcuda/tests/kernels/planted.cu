@@ -202,6 +202,12 @@ __global__ void blocks_read_each_other(float* y) {
         y[blockIdx.x + gridDim.x] = y[(blockIdx.x + 1) % gridDim.x];
     }
 }
+// All blocks read one place; the last writes it after its own read.
+__global__ void blocks_read_one(float* y, int writes) {
+    if (threadIdx.x != 0) return;
+    float v = y[0];
+    if (blockIdx.x == writes) y[0] = v + 1.0f;
+}
 // Neighbouring halves of a word belong to different threads: no race.
 __global__ void neighbours(unsigned short* y) { y[threadIdx.x] = static_cast<unsigned short>(threadIdx.x); }
 
@@ -285,5 +291,5 @@ SOFTCUDA_KERNELS(barrier_removed, barrier_kept, second_barrier_removed, second_b
 SOFTCUDA_KERNELS(barrier_in_branch, barrier_after_return, two_barriers_for_one, barrier_in_uniform_branch, copy4, sum4,
                  warp_without_sync, warp_with_shuffle, warp_with_sync, warps_with_syncwarp, half_warps_with_sync, readers_and_writer,
                  reads_then_neighbour_writes, relay)
-SOFTCUDA_KERNELS(all_write_one, blocks_write_one, blocks_read_each_other, neighbours, reads_unwritten_shared, sum_by_arrival,
+SOFTCUDA_KERNELS(all_write_one, blocks_write_one, blocks_read_each_other, blocks_read_one, neighbours, reads_unwritten_shared, sum_by_arrival,
                  divides, copies_bytes, copies_rows, rounds_to_bf16, intrinsics, warp_values, too_much_shared)
