@@ -1,0 +1,51 @@
+// A device: its memory, and what went wrong last.
+//
+// All buffers come from one reserved stretch of addresses that is never reused: a pointer into a freed buffer or beside
+// one is known for what it is. Each buffer has an untouchable page before and behind it.
+#pragma once
+
+#include "shadow.h"
+
+#include <deque>
+#include <memory>
+#include <string>
+
+namespace softcuda {
+
+class Memory {
+public:
+    static constexpr std::size_t page = 4096;
+    static constexpr std::size_t reserved = std::size_t(64) << 30;
+
+    Memory();
+    ~Memory();
+    Memory(const Memory&) = delete;
+
+    bool usable() const { return base_ != 0; }
+    bool contains(uintptr_t address) const { return address - base_ < reserved; }
+    Region* allocate(std::size_t bytes, const char* name);
+    void release(Region& region);
+    // The buffer that an address of the stretch belongs to, or lies beside; null in the part never given out.
+    Region* find(uintptr_t address) { return by_number(numbers_[(address - base_) / page]); }
+    void forget_times();
+
+private:
+    struct Buffer {
+        Region region;
+        std::string name;
+    };
+    Region* by_number(uint32_t number) { return number ? &buffers_[number - 1].region : nullptr; }
+
+    uintptr_t base_ = 0;
+    std::size_t used_ = 0;
+    uint32_t* numbers_ = nullptr;  // for each page, 1 + the number of its buffer
+    std::deque<Buffer> buffers_;
+};
+
+}
+
+struct softcuda_device {
+    softcuda::Memory memory;
+    std::string message;
+    uint32_t last_interval = 0;  // that its buffers may remember
+};

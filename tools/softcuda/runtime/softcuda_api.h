@@ -1,0 +1,66 @@
+/* The C interface of a kernel library: device memory, launches, faults.
+ *
+ * A launch takes its arguments as cuLaunchKernel does: an array of pointers, one to each argument. Functions that can
+ * fail return 0 or a `softcuda_fault_kind`; `softcuda_message` then says what happened, where, and what to do.
+ * A device belongs to one host thread at a time; different devices may be used by different threads at once. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum softcuda_fault_kind {
+    SOFTCUDA_OK = 0,
+    SOFTCUDA_LAUNCH = 1,        /* unknown kernel, wrong arguments, impossible shape of grid or block, out of memory */
+    SOFTCUDA_BARRIER = 2,       /* __syncthreads not reached by all threads, or different ones */
+    SOFTCUDA_WARP_MASK = 3,     /* a mask omits its caller or names threads that do not take part */
+    SOFTCUDA_INACTIVE_LANE = 4, /* a shuffle reads a lane that its mask does not name */
+    SOFTCUDA_RACE = 5,
+    SOFTCUDA_OUT_OF_BOUNDS = 6,
+    SOFTCUDA_MISALIGNED = 7,
+    SOFTCUDA_USE_AFTER_FREE = 8,
+    SOFTCUDA_UNWRITTEN = 9,     /* a read, by a kernel or by the host, of memory that nobody wrote */
+    SOFTCUDA_ARITHMETIC = 10    /* an integer division by zero */
+};
+
+typedef struct softcuda_device softcuda_device;
+
+typedef struct { uint32_t x, y, z; } softcuda_dim3;
+
+typedef struct {
+    uint64_t seed;         /* of the order in which blocks and threads run */
+    uint32_t shared_limit; /* bytes of shared memory a block may use, at most 227 KiB */
+    uint32_t keep_order;   /* not 0: blocks and threads run in ascending order, for stepping through in a debugger */
+} softcuda_options;
+
+typedef struct {
+    uint64_t blocks, threads;
+    uint64_t barriers, warp_operations;               /* passed by a block, by a warp */
+    uint64_t global_bytes_read, global_bytes_written; /* as the kernel asked for them, before any cache */
+    uint64_t shared_bytes;                            /* static and dynamic shared memory used by a block */
+} softcuda_report;
+
+softcuda_device* softcuda_open(void);
+void softcuda_close(softcuda_device* device);
+const char* softcuda_message(const softcuda_device* device);
+
+int softcuda_alloc(softcuda_device* device, size_t bytes, const char* name, void** address);
+int softcuda_free(softcuda_device* device, void* address);
+int softcuda_upload(softcuda_device* device, void* to, const void* from, size_t bytes);
+int softcuda_download(softcuda_device* device, void* to, const void* from, size_t bytes);
+int softcuda_fill(softcuda_device* device, void* to, unsigned char value, size_t bytes);
+
+/* Kernel number `index` in the order of registration, or null behind the last one. */
+const char* softcuda_kernel_name(size_t index);
+/* One letter a parameter and its size in bytes, such as "p8p8i4f4": pointer, integer, float, structure. Null: no such kernel. */
+const char* softcuda_kernel_parameters(const char* kernel);
+
+int softcuda_launch(softcuda_device* device, const char* kernel, softcuda_dim3 grid, softcuda_dim3 block,
+                    size_t dynamic_shared_bytes, void** args, const softcuda_options* options, softcuda_report* report);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,354 @@
+//! From `.cu` files to a shared library, with the system's C++ compiler.
+//!
+//! A kernel file is compiled to assembly with the instrumentation that reports every access, each `__shared__` array
+//! gets a red zone behind it there, and then it is assembled and linked with the runtime. All `extern __shared__`
+//! arrays become names of one place, as on a GPU. The result is kept under a name that hashes everything it was made
+//! from, so that a second build is a look at the files.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{env, error, fmt, fs, io};
+
+use crate::library::Library;
+
+/// What dynamic shared memory can hold at most: 227 KiB, the limit of compute capability 9.0.
+const DYNAMIC_SHARED_BYTES: usize = 227 << 10;
+/// Bytes behind each shared array that belong to nothing.
+const RED_ZONE: usize = 256;
+
+/// Why the kernels could not be built; the compiler's own message comes first.
+#[derive(Debug)]
+pub struct BuildError(String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl error::Error for BuildError {}
+
+/// Compiles `.cu` files into a library of kernels; for build scripts and for tests.
+pub struct Build {
+    out_dir: PathBuf,
+    files: Vec<PathBuf>,
+    includes: Vec<PathBuf>,
+    defines: Vec<String>,
+    optimisation: String,
+    compiler: Option<String>,
+}
+
+impl Build {
+    /// A build that keeps its results in `out_dir`: a build script's `OUT_DIR`, a test's `CARGO_TARGET_TMPDIR`.
+    ///
+    /// Kernels are compiled with `-O1`; the environment variable `SOFTCUDA_OPT` (such as `-O0`, for a debugger)
+    /// overrides it.
+    pub fn new(out_dir: impl Into<PathBuf>) -> Build {
+        Build {
+            out_dir: out_dir.into(),
+            files: Vec::new(),
+            includes: Vec::new(),
+            defines: Vec::new(),
+            optimisation: env::var("SOFTCUDA_OPT").unwrap_or_else(|_| "-O1".into()),
+            compiler: env::var("CXX").ok().filter(|program| !program.is_empty()),
+        }
+    }
+
+    /// Adds a `.cu` file.
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Build {
+        self.files.push(path.into());
+        self
+    }
+
+    /// Adds a folder to look for headers in. A file's own folder needs no mention.
+    pub fn include(mut self, folder: impl Into<PathBuf>) -> Build {
+        self.includes.push(folder.into());
+        self
+    }
+
+    /// Defines a preprocessor symbol, as `NAME` or `NAME=VALUE`.
+    pub fn define(mut self, symbol: impl Into<String>) -> Build {
+        self.defines.push(symbol.into());
+        self
+    }
+
+    /// Chooses the C++ compiler, which else is the one that `CXX` names, or the first found of c++, g++ and clang++.
+    pub fn compiler(mut self, program: impl Into<String>) -> Build {
+        self.compiler = Some(program.into());
+        self
+    }
+
+    /// Builds what is not built yet and opens it.
+    ///
+    /// # Errors
+    /// As [`Build::compile`]; also if the finished library cannot be opened.
+    pub fn library(&self) -> Result<Library, BuildError> {
+        Library::open(self.compile()?).map_err(|fault| BuildError(fault.message))
+    }
+
+    /// Builds what is not built yet and returns the path of the shared library.
+    ///
+    /// # Errors
+    /// No C++ compiler, a file that cannot be read or written, a message of the compiler.
+    pub fn compile(&self) -> Result<PathBuf, BuildError> {
+        // Two threads of a test program that ask for one library should not both compile it.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _held = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+
+        let compiler = Compiler::find(self.compiler.as_deref())?;
+        let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let runtime_hash =
+            fingerprint(&[&home.join("include"), &home.join("runtime")], &[&compiler.version])?;
+        let mut sources: BTreeSet<&Path> = self.includes.iter().map(PathBuf::as_path).collect();
+        sources.extend(self.files.iter().filter_map(|file| file.parent()));
+        // This very file decides on the flags and the red zones.
+        let settings = format!(
+            "{:?} {:?} {} {}",
+            self.files,
+            self.defines,
+            self.optimisation,
+            include_str!("compile.rs")
+        );
+        let hash = fingerprint(
+            &sources.into_iter().collect::<Vec<_>>(),
+            &[&settings, &format!("{runtime_hash:x}")],
+        )?;
+
+        let library = self.out_dir.join(format!("kernels-{hash:016x}.so"));
+        if library.exists() {
+            return Ok(library);
+        }
+        fs::create_dir_all(&self.out_dir).map_err(|error| at(&self.out_dir, error))?;
+        let runtime = self.out_dir.join(format!("softcuda-{runtime_hash:016x}.o"));
+        if !runtime.exists() {
+            self.install(&runtime, |to| {
+                compiler.run(&[
+                    &["-std=c++20", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-I"].map(String::from)[..],
+                    &[text(&home.join("include")), "-c".into(), text(&home.join("runtime/runtime.cpp"))],
+                    &["-o".into(), text(to)],
+                ])
+            })?;
+        }
+        self.install(&library, |to| self.make_library(&compiler, home, &runtime, to))?;
+        Ok(library)
+    }
+
+    /// Makes a file under a temporary name and renames it, so that nobody ever sees half of it.
+    fn install(
+        &self,
+        path: &Path,
+        make: impl FnOnce(&Path) -> Result<(), BuildError>,
+    ) -> Result<(), BuildError> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        let temporary = self.out_dir.join(format!("making-{}-{number}.{extension}", std::process::id()));
+        make(&temporary)?;
+        fs::rename(&temporary, path).map_err(|error| at(path, error))
+    }
+
+    fn make_library(
+        &self,
+        compiler: &Compiler,
+        home: &Path,
+        runtime: &Path,
+        to: &Path,
+    ) -> Result<(), BuildError> {
+        let work = to.with_extension("parts");
+        fs::create_dir_all(&work).map_err(|error| at(&work, error))?;
+        let made = self.link(compiler, home, runtime, &work, to);
+        fs::remove_dir_all(&work).map_err(|error| at(&work, error))?;
+        made
+    }
+
+    fn link(
+        &self,
+        compiler: &Compiler,
+        home: &Path,
+        runtime: &Path,
+        work: &Path,
+        to: &Path,
+    ) -> Result<(), BuildError> {
+        let mut objects = Vec::new();
+        let mut dynamic = BTreeSet::new();
+        for (i, file) in self.files.iter().enumerate() {
+            let assembly = work.join(format!("{i}.s"));
+            let object = work.join(format!("{i}.o"));
+            compiler.run(&[
+                &self.kernel_flags(compiler, home),
+                &["-S".into(), text(file), "-o".into(), text(&assembly)],
+            ])?;
+            let code = fs::read_to_string(&assembly).map_err(|error| at(&assembly, error))?;
+            fs::write(&assembly, with_red_zones(&code)).map_err(|error| at(&assembly, error))?;
+            compiler.run(&[&["-c".into(), text(&assembly), "-o".into(), text(&object)]])?;
+            dynamic.extend(undefined_thread_locals(&object)?);
+            objects.push(text(&object));
+        }
+        dynamic.insert("softcuda_dynamic_shared".into());
+        let assembly = work.join("dynamic.s");
+        fs::write(&assembly, dynamic_shared(&dynamic)).map_err(|error| at(&assembly, error))?;
+        compiler.run(&[
+            &["-shared", "-pthread", "-Wl,-z,defs", "-o"].map(String::from)[..],
+            &[text(to)],
+            &objects,
+            &[text(&assembly), text(runtime)],
+        ])
+    }
+
+    fn kernel_flags(&self, compiler: &Compiler, home: &Path) -> Vec<String> {
+        let mut flags: Vec<String> = [
+            "-x",
+            "c++",
+            "-std=c++20",
+            &self.optimisation,
+            "-g3",
+            "-fPIC",
+            "-fvisibility=hidden",
+            // nvcc has no exceptions, lets pointers of any type see any memory, and does not assume that a
+            // multiplication and an addition are never fused; the host must not fuse on its own.
+            "-fno-exceptions",
+            "-fno-strict-aliasing",
+            "-ffp-contract=off",
+            "-fsanitize=thread,alignment,bounds,integer-divide-by-zero",
+            "-fno-sanitize-recover=all",
+            "-include",
+            "softcuda.h",
+        ]
+        .map(String::from)
+        .into();
+        if compiler.is_gcc() {
+            // g++ calls an initialiser before each use of an `extern thread_local`; clang++ understands `constinit`.
+            flags.push("-fno-extern-tls-init".into());
+        }
+        flags.push(format!("-I{}", home.join("include").display()));
+        flags.extend(self.includes.iter().map(|folder| format!("-I{}", folder.display())));
+        flags.extend(self.defines.iter().map(|symbol| format!("-D{symbol}")));
+        flags
+    }
+}
+
+struct Compiler {
+    program: String,
+    version: String,
+}
+
+impl Compiler {
+    fn find(chosen: Option<&str>) -> Result<Compiler, BuildError> {
+        let candidates: Vec<&str> = chosen.map_or_else(|| vec!["c++", "g++", "clang++"], |one| vec![one]);
+        for program in &candidates {
+            if let Ok(output) = Command::new(program).arg("--version").output()
+                && output.status.success()
+            {
+                let version = String::from_utf8_lossy(&output.stdout).into_owned();
+                return Ok(Compiler { program: (*program).into(), version });
+            }
+        }
+        Err(BuildError(format!(
+            "no C++ compiler: tried {}. The host build of the kernels needs one that knows C++20, such as g++ 12 (Debian, Ubuntu: \
+             `apt install g++`); CXX names another one",
+            candidates.join(", ")
+        )))
+    }
+
+    fn is_gcc(&self) -> bool {
+        self.version.contains("Free Software Foundation")
+    }
+
+    fn run(&self, arguments: &[&[String]]) -> Result<(), BuildError> {
+        let output = Command::new(&self.program)
+            .args(arguments.iter().copied().flatten())
+            .output()
+            .map_err(|error| BuildError(format!("{}: {error}", self.program)))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let mut message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let command: Vec<&str> = arguments.iter().copied().flatten().map(String::as_str).collect();
+        let _ = write!(message, "from: {} {}", self.program, command.join(" "));
+        Err(BuildError(message))
+    }
+}
+
+/// Lengthens every thread-local variable by a red zone: in assembly each is `.zero N` in a section named `.tbss*`.
+/// The symbol's size stays.
+fn with_red_zones(assembly: &str) -> String {
+    let mut inside = false;
+    let mut result = String::with_capacity(assembly.len() + assembly.len() / 64);
+    for line in assembly.lines() {
+        let word = line.trim_start();
+        if word.starts_with(".section") {
+            inside = word.contains(".tbss");
+        } else if [".text", ".data", ".bss", ".previous", ".popsection"]
+            .iter()
+            .any(|other| word.starts_with(other))
+        {
+            inside = false;
+        }
+        result.push_str(line);
+        result.push('\n');
+        if inside && (word.starts_with(".zero") || word.starts_with(".skip")) {
+            let _ = writeln!(result, "\t.zero {RED_ZONE}");
+        }
+    }
+    result
+}
+
+/// The names of `extern __shared__` arrays: thread-local variables that an object uses and does not define.
+fn undefined_thread_locals(object: &Path) -> Result<Vec<String>, BuildError> {
+    let output = Command::new("readelf").args(["-s", "-W"]).arg(object).env("LC_ALL", "C").output().map_err(
+        |error| BuildError(format!("readelf, of the binutils that come with a compiler: {error}")),
+    )?;
+    let table = String::from_utf8_lossy(&output.stdout);
+    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    Ok(columns.filter(|c| c.len() == 8 && c[3] == "TLS" && c[6] == "UND").map(|c| c[7].to_string()).collect())
+}
+
+/// One place for all dynamic shared memory, under each of its names.
+fn dynamic_shared(names: &BTreeSet<String>) -> String {
+    let mut assembly = format!("\t.section .tbss,\"awT\",%nobits\n\t.zero {RED_ZONE}\n\t.balign 256\n");
+    for name in names {
+        let _ = writeln!(assembly, "\t.globl {name}\n\t.hidden {name}\n\t.type {name}, %object\n{name}:");
+    }
+    let _ = writeln!(assembly, "\t.size softcuda_dynamic_shared, {DYNAMIC_SHARED_BYTES}");
+    let _ = writeln!(assembly, "\t.zero {}", DYNAMIC_SHARED_BYTES + RED_ZONE);
+    assembly.push_str("\t.section .note.GNU-stack,\"\",%progbits\n");
+    assembly
+}
+
+/// A number that changes when a source file in one of the folders does.
+fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, BuildError> {
+    let mut hasher = DefaultHasher::new();
+    settings.hash(&mut hasher);
+    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| folder.to_path_buf()).collect();
+    let mut files = BTreeSet::new();
+    while let Some(folder) = waiting.pop() {
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        for entry in fs::read_dir(here).map_err(|error| at(here, error))? {
+            let path = entry.map_err(|error| at(here, error))?.path();
+            let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if ["cu", "cuh", "h", "hpp", "cpp"].contains(&extension.as_str()) {
+                files.insert(path);
+            }
+        }
+    }
+    for file in files {
+        file.hash(&mut hasher);
+        fs::read(&file).map_err(|error| at(&file, error))?.hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn at(path: &Path, error: io::Error) -> BuildError {
+    BuildError(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,76 @@
+//! The C interface of a kernel library, `runtime/softcuda_api.h`, as found by name in the opened library.
+
+use std::ffi::{c_char, c_int, c_uchar, c_void};
+
+/// `softcuda_dim3`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawDim3 {
+    pub x: u32,
+    pub y: u32,
+    pub z: u32,
+}
+
+/// `softcuda_options`.
+#[repr(C)]
+pub struct RawOptions {
+    pub seed: u64,
+    pub shared_limit: u32,
+    pub keep_order: u32,
+}
+
+/// `softcuda_report`.
+#[repr(C)]
+#[derive(Default)]
+pub struct RawReport {
+    pub blocks: u64,
+    pub threads: u64,
+    pub barriers: u64,
+    pub warp_operations: u64,
+    pub global_bytes_read: u64,
+    pub global_bytes_written: u64,
+    pub shared_bytes: u64,
+}
+
+/// `softcuda_device`, only ever behind a pointer.
+#[repr(C)]
+pub struct RawDevice {
+    _opaque: [u8; 0],
+}
+
+pub type Open = unsafe extern "C" fn() -> *mut RawDevice;
+pub type Close = unsafe extern "C" fn(*mut RawDevice);
+pub type Message = unsafe extern "C" fn(*const RawDevice) -> *const c_char;
+pub type Alloc = unsafe extern "C" fn(*mut RawDevice, usize, *const c_char, *mut *mut c_void) -> c_int;
+pub type Free = unsafe extern "C" fn(*mut RawDevice, *mut c_void) -> c_int;
+pub type Upload = unsafe extern "C" fn(*mut RawDevice, *mut c_void, *const c_void, usize) -> c_int;
+pub type Download = unsafe extern "C" fn(*mut RawDevice, *mut c_void, *const c_void, usize) -> c_int;
+pub type Fill = unsafe extern "C" fn(*mut RawDevice, *mut c_void, c_uchar, usize) -> c_int;
+pub type KernelName = unsafe extern "C" fn(usize) -> *const c_char;
+pub type KernelParameters = unsafe extern "C" fn(*const c_char) -> *const c_char;
+pub type LaunchKernel = unsafe extern "C" fn(
+    *mut RawDevice,
+    *const c_char,
+    RawDim3,
+    RawDim3,
+    usize,
+    *mut *mut c_void,
+    *const RawOptions,
+    *mut RawReport,
+) -> c_int;
+
+/// The functions of one opened library, which stays open for as long as the process runs.
+#[derive(Clone, Copy)]
+pub struct Functions {
+    pub open: Open,
+    pub close: Close,
+    pub message: Message,
+    pub alloc: Alloc,
+    pub free: Free,
+    pub upload: Upload,
+    pub download: Download,
+    pub fill: Fill,
+    pub kernel_name: KernelName,
+    pub kernel_parameters: KernelParameters,
+    pub launch: LaunchKernel,
+}

@@ -1,0 +1,32 @@
+//! Runs CUDA kernels on the host and checks every access they make.
+//!
+//! The `.cu` files are compiled unchanged by the system's C++ compiler against the headers in `include/`; every thread
+//! of a block becomes a fiber, and the compiler's own instrumentation reports each load and store to the runtime in
+//! `runtime/`. A kernel that would go wrong on a GPU, or might on another day, ends with a [`Fault`] that names the
+//! kernel, the block, the thread, the place and the source line.
+//!
+//! In reading order: [`Build`] makes a library of kernels, [`Library`] opens it, [`Device`] owns memory and launches,
+//! [`Fault`] is what can be wrong. The README beside this crate says what is detected and what is not.
+//!
+//! ```no_run
+//! use softcuda::{Build, Device, Launch, args};
+//!
+//! let library = Build::new("target/kernels").file("cuda/softmax.cu").library()?;
+//! let device = Device::new(&library)?;
+//! let x = device.upload("x", &[1.0f32, 2.0, 3.0])?;
+//! let y = device.unwritten::<f32>("y", 3)?;
+//! device.launch("softmax", &Launch::new(1, 128).seed(7), args![&x, &y, 3i32])?;
+//! let y = y.read()?; // a Fault if the kernel left an element out
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod compile;
+mod device;
+mod fault;
+mod ffi;
+mod library;
+
+pub use compile::{Build, BuildError};
+pub use device::{Arg, Buffer, Device, Dim3, Element, Launch, Report};
+pub use fault::{Fault, FaultKind};
+pub use library::Library;
