@@ -209,7 +209,7 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     larger.extend(["layer4.2.conv1.weight", "layer4.2.bn1.weight"].iter().map(extra));
     let larger = read_tensors(&write(folder.path(), &larger, &[])).unwrap();
     let error = load_into(&mut same, &larger, |_| true).unwrap_err().to_string();
-    assert!(error.contains("layer4.2.bn1.weight has no place in the model (in all 0 missing"), "{error}");
+    assert!(error.contains("\"layer4.2.bn1.weight\" has no place in the model (in all 0 missing"), "{error}");
     assert!(error.contains("2 without a place") && error.contains("belong to another model"), "{error}");
 
     let spoilt = write(folder.path(), &[TensorOut::f32("conv1.weight", &[2, 3], vec![f32::NAN; 6])], &[]);
