@@ -51,6 +51,9 @@ impl NetworkFile {
     /// # Errors
     /// A file that is no safetensors file, or not one that `bcreid` or its converter wrote.
     pub fn open(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            return Err(Error::weights(path, "is a folder; give the weights.safetensors in it"));
+        }
         let file = read_tensors(path).map_err(|error| match error {
             Error::Weights { path, detail } => Error::weights(
                 path,
@@ -112,8 +115,8 @@ impl NetworkFile {
         let (own, asked) = (&self.config, config);
         // The last stage's stride is left to the settings: to train on a finer map than the weights had is a
         // common choice.
-        const MUST_AGREE: [&str; 5] =
-            ["model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
+        const MUST_AGREE: [&str; 6] =
+            ["model.arch", "model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
         match own.difference_in(asked, &MUST_AGREE) {
             None => load_into(params, &self.file, |name| name.starts_with("fc.") || name == CENTERS),
             Some((key, theirs, asked)) => Err(self.file.fault(format!(
