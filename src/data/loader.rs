@@ -172,11 +172,6 @@ impl Loader {
         images.iter().for_each(|image| whole.combine(image));
         whole.finalize()
     }
-
-    /// The decoded training set.
-    pub fn cache(&self) -> &ImageCache {
-        &self.shared.cache
-    }
 }
 
 impl Shared {

@@ -103,9 +103,10 @@ pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
                 let [mean, square] = merged;
                 let (s, q) = (f64::from(s), f64::from(q));
                 let delta = f64::from(centre) + s / n - *mean;
-                let own = q - s * s / n;
                 // Rounding may go below zero; NaN must stay NaN.
-                *square += if own < 0.0 { 0.0 } else { own } + delta * delta * before * share;
+                let own = q - s * s / n;
+                let own = if own < 0.0 { 0.0 } else { own };
+                *square += own + delta * delta * before * share;
                 *mean += delta * share;
             }
         }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::fault::Fault;
-use crate::ffi::{Functions, RawDevice, RawDim3, RawOptions, RawReport};
+use crate::ffi::{Functions, RawDevice, RawDim3, RawOptions};
 use crate::library::Library;
 
 /// A simulated GPU: it owns buffers and launches the kernels of one library.
@@ -112,7 +112,9 @@ impl Launch {
 }
 
 /// What a launch did. Bytes are counted as the kernel asked for them, before any cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// (`softcuda_report` of `runtime/softcuda_api.h`, field by field.)
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub blocks: u64,
     pub threads: u64,
@@ -332,7 +334,7 @@ impl Device {
             shared_limit: launch.shared_limit,
             keep_order: u32::from(launch.keep_order),
         };
-        let mut report = RawReport::default();
+        let mut report = Report::default();
         // SAFETY: number, kinds and sizes of the arguments agree with the kernel's parameters (checked above; without
         // a kernel of this name none is read), each pointer leads to eight bytes that live through the call, and
         // the kernel's own accesses are checked one by one.
@@ -349,15 +351,7 @@ impl Device {
             )
         };
         self.raw.check(code)?;
-        Ok(Report {
-            blocks: report.blocks,
-            threads: report.threads,
-            barriers: report.barriers,
-            warp_operations: report.warp_operations,
-            global_bytes_read: report.global_bytes_read,
-            global_bytes_written: report.global_bytes_written,
-            shared_bytes: report.shared_bytes,
-        })
+        Ok(report)
     }
 }
 

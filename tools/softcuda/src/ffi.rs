@@ -1,5 +1,6 @@
 //! The C interface of a kernel library, `runtime/softcuda_api.h`, as found by name in the opened library.
 
+use crate::device::Report;
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 
 /// `softcuda_dim3`.
@@ -17,19 +18,6 @@ pub struct RawOptions {
     pub seed: u64,
     pub shared_limit: u32,
     pub keep_order: u32,
-}
-
-/// `softcuda_report`.
-#[repr(C)]
-#[derive(Default)]
-pub struct RawReport {
-    pub blocks: u64,
-    pub threads: u64,
-    pub barriers: u64,
-    pub warp_operations: u64,
-    pub global_bytes_read: u64,
-    pub global_bytes_written: u64,
-    pub shared_bytes: u64,
 }
 
 /// `softcuda_device`, only ever behind a pointer.
@@ -56,7 +44,7 @@ pub type LaunchKernel = unsafe extern "C" fn(
     usize,
     *mut *mut c_void,
     *const RawOptions,
-    *mut RawReport,
+    *mut Report,
 ) -> c_int;
 
 /// The functions of one opened library, which stays open for as long as the process runs.

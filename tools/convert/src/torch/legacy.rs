@@ -66,12 +66,12 @@ fn storages(
             return Err(broken("it lists a storage that its pickle does not declare, or twice".into()));
         };
         let bytes = elements.checked_mul(element.size() as u64);
-        let (Some(first), Some(bytes)) = (end.checked_add(8), bytes) else {
+        let span = end.checked_add(8).and_then(|start| Some((start, start.checked_add(bytes?)?)));
+        let Some((start, behind)) = span else {
             return Err(broken("its pickle declares storages of no possible size".into()));
         };
-        let beyond = || broken("its pickle declares storages of no possible size".into());
-        end = first.checked_add(bytes).ok_or_else(beyond)?;
-        storages.insert(key, Storage { element, start: first, elements, crc: None });
+        storages.insert(key, Storage { element, start, elements, crc: None });
+        end = behind;
     }
     if end > length {
         return Err(cut_short(path, length, end, ""));

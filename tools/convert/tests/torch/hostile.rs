@@ -152,7 +152,11 @@ fn zip_archives() {
         );
         let mut outside = good.clone();
         patch(&mut outside, name, 42, None, &GIB);
-        println!("{}", refusal(&outside));
+        assert!(
+            refusal(&outside).contains(&format!("{name:?} is not where it should be")),
+            "{}",
+            refusal(&outside)
+        );
         let mut locked = good.clone();
         patch(&mut locked, name, 8, Some(6), &1u16.to_le_bytes());
         assert!(refusal(&locked).contains(&format!("{name:?} is encrypted")), "{}", refusal(&locked));
