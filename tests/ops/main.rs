@@ -9,6 +9,7 @@ mod conv2d;
 mod dropout;
 mod global_avg_pool;
 mod golden;
+mod gpu;
 mod gradient_check;
 mod l2_normalize;
 mod linear;

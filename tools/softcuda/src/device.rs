@@ -68,12 +68,12 @@ impl From<(u32, u32, u32)> for Dim3 {
 /// The configuration of a launch.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch {
-    grid: Dim3,
-    block: Dim3,
-    dynamic_shared_bytes: usize,
-    shared_limit: u32,
-    seed: u64,
-    keep_order: bool,
+    pub grid: Dim3,
+    pub block: Dim3,
+    pub dynamic_shared_bytes: usize,
+    pub shared_limit: u32,
+    pub seed: u64,
+    pub keep_order: bool,
 }
 
 impl Launch {

@@ -1,0 +1,119 @@
+// What all kernels share: types, reductions in a fixed order, and loads of 16 bytes.
+//
+// Rules of the house, each checked by the host build (tools/softcuda) where it can be:
+// - Every buffer begins at a multiple of 16 bytes; sizes are arbitrary.
+// - A block has a multiple of 32 threads, at most 1,024, unless the kernel names its block.
+// - No floating-point atomics: every sum has one order, so that two runs agree bit for bit.
+// - What changes from step to step (rates, the step's number) is read through a pointer, so that a captured graph can
+//   be replayed.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef __SOFTCUDA__
+#define SOFTCUDA_KERNELS(...)  // only the host build needs to be told the kernels' names
+#endif
+
+using bf16 = __nv_bfloat16;
+
+constexpr unsigned ALL_LANES = 0xffffffffu;
+constexpr int LANES = 32;
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+__device__ __forceinline__ float to_float(bf16 x) { return __bfloat162float(x); }
+
+template <class T> __device__ __forceinline__ T from_float(float x);
+template <> __device__ __forceinline__ float from_float<float>(float x) { return x; }
+template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) { return __float2bfloat16(x); }
+
+// The number of this thread in the grid, and how many there are: a grid-stride loop takes any grid to any size.
+__device__ __forceinline__ size_t thread_of_grid() { return static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ size_t threads_of_grid() { return static_cast<size_t>(gridDim.x) * blockDim.x; }
+
+// ---- Reductions. -----------------------------------------------------------------------------------------------------
+//
+// A butterfly of shuffles gives every lane the same bits: at each distance two lanes combine the same two values, and
+// the operations below commute.
+
+struct Sum {
+    template <class T> __device__ __forceinline__ T operator()(T a, T b) const { return a + b; }
+};
+// Of a NaN and a number the number, as fmaxf and fminf have it.
+struct Max {
+    __device__ __forceinline__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+struct Min {
+    __device__ __forceinline__ float operator()(float a, float b) const { return fminf(a, b); }
+};
+
+template <class T> __device__ __forceinline__ T shuffle_xor(T value, int lanes) {
+    return __shfl_xor_sync(ALL_LANES, value, lanes);
+}
+
+// All lanes of a warp get the reduction of their values. `T` is a number, or a structure with a `shuffle_xor`.
+template <class Op, class T> __device__ __forceinline__ T warp_reduce(T value, Op op = Op()) {
+#pragma unroll
+    for (int lanes = LANES / 2; lanes > 0; lanes /= 2) value = op(value, shuffle_xor(value, lanes));
+    return value;
+}
+
+// All threads of a block get the reduction of their values. `identity` op x is x. `scratch` is shared memory for 32
+// values, which must hold nothing that is still wanted.
+template <class Op, class T>
+__device__ __forceinline__ T block_reduce(T value, T identity, T* scratch, Op op = Op()) {
+    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, warps = blockDim.x / LANES;
+    value = warp_reduce(value, op);
+    __syncthreads();  // a reduction before this one may still be read
+    if (lane == 0) scratch[warp] = value;
+    __syncthreads();
+    return warp_reduce(lane < warps ? scratch[lane] : identity, op);
+}
+
+// ---- Memory in packs of 16 bytes, the widest a thread can load at once. -----------------------------------------------
+
+template <class T, int N> struct alignas(sizeof(T) * N) Pack {
+    T at[N];
+};
+
+template <int N> struct Width {
+    static constexpr int value = N;
+};
+
+// How many elements fit into 16 bytes.
+template <class T> constexpr int PACK = 16 / sizeof(T);
+
+template <int N, class T> __device__ __forceinline__ Pack<T, N> load(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <int N, class T> __device__ __forceinline__ void store(T* to, const Pack<T, N>& pack) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
+// Writes `value` or adds it to what lies there: the first writer of a gradient overwrites, later ones add.
+template <class T> __device__ __forceinline__ T merged(T old, float value, bool accumulate) {
+    return from_float<T>(accumulate ? to_float(old) + value : value);
+}
+
+// All threads of the grid share the elements 0..n: calls f(first, Width<N>) for packs of N elements of T, then
+// f(i, Width<1>) for the rest. The packs begin at multiples of N, so they are aligned in every buffer of elements no
+// wider than T.
+template <class T, class F> __device__ __forceinline__ void for_each_of_grid(size_t n, F f) {
+    constexpr int N = PACK<T>;
+    const size_t packs = n / N, stride = threads_of_grid();
+    for (size_t pack = thread_of_grid(); pack < packs; pack += stride) f(pack * N, Width<N>());
+    for (size_t i = packs * N + thread_of_grid(); i < n; i += stride) f(i, Width<1>());
+}
+
+// The threads of a block share the elements 0..n of a row that begins anywhere: f(i, Width<1>) up to the first multiple
+// of 16 bytes, then packs, then the rest singly. Rows of other buffers of T at the same offset are aligned alike.
+template <class T, class F> __device__ __forceinline__ void for_each_of_row(const T* row, int n, F f) {
+    constexpr int N = PACK<T>;
+    const int misaligned = reinterpret_cast<uintptr_t>(row) % 16 / sizeof(T);
+    const int head = min(n, (N - misaligned) % N);
+    const int tail = head + (n - head) / N * N;
+    if (static_cast<int>(threadIdx.x) < head) f(threadIdx.x, Width<1>());
+    for (int i = head + threadIdx.x * N; i < tail; i += blockDim.x * N) f(i, Width<N>());
+    if (static_cast<int>(threadIdx.x) < n - tail) f(tail + threadIdx.x, Width<1>());
+}

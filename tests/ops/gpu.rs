@@ -1,0 +1,158 @@
+//! Where the kernels of `cuda/` run in tests: always on the host build (`tools/softcuda`), which checks every
+//! access, and also on a CUDA device where there is one. The same test body serves both.
+//!
+//! A body is a function `fn(&Gpu) -> Outcome`. [`run`] gives it to the host build several times, each with another order
+//! of threads and blocks, and asks for the same bits from each: whatever [`Gpu::read`] returned may not depend on
+//! the order. A body returns errors instead of panicking, so that [`planted`] can see it fail.
+
+mod compare;
+mod cuda;
+
+pub use compare::{Float, close, equal};
+
+use softcuda::{Arg, Build, Element, Launch, Report};
+use std::cell::RefCell;
+use std::error::Error;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+/// What a test body returns: what went wrong, in one line.
+pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// A place where the kernels of one `.cu` file can be launched.
+pub struct Gpu {
+    backend: Backend,
+    seed: u64,
+    /// The bits of everything that was read, in order.
+    seen: RefCell<DefaultHasher>,
+}
+
+enum Backend {
+    Host(softcuda::Device),
+    Cuda(cuda::Device),
+}
+
+/// Memory of a [`Gpu`].
+pub enum Buffer<T: Element> {
+    Host(softcuda::Buffer<T>),
+    Cuda(cuda::Buffer<T>),
+}
+
+impl<T: Element> Buffer<T> {
+    /// The argument that points at element `offset`.
+    pub fn at(&self, offset: usize) -> Arg {
+        match self {
+            Buffer::Host(buffer) => buffer.at(offset),
+            Buffer::Cuda(buffer) => buffer.at(offset),
+        }
+    }
+}
+
+impl<T: Element> From<&Buffer<T>> for Arg {
+    fn from(buffer: &Buffer<T>) -> Arg {
+        buffer.at(0)
+    }
+}
+
+impl Gpu {
+    fn new(backend: Backend, seed: u64) -> Self {
+        Gpu { backend, seed, seen: RefCell::default() }
+    }
+
+    /// A buffer with the elements of `host`. `name` is what faults call it.
+    pub fn upload<T: Element>(&self, name: &str, host: &[T]) -> Outcome<Buffer<T>> {
+        Ok(match &self.backend {
+            Backend::Host(device) => Buffer::Host(device.upload(name, host)?),
+            Backend::Cuda(device) => Buffer::Cuda(device.upload(host)?),
+        })
+    }
+
+    /// `host` rounded to `F`.
+    pub fn upload_as<F: Float>(&self, name: &str, host: &[f32]) -> Outcome<Buffer<F>> {
+        self.upload(name, &F::rounded(host))
+    }
+
+    /// A buffer that a kernel must fill: an element left out is an error of [`Gpu::read`] on the host and NaN on a
+    /// device.
+    pub fn unwritten<T: Element>(&self, name: &str, len: usize) -> Outcome<Buffer<T>> {
+        Ok(match &self.backend {
+            Backend::Host(device) => Buffer::Host(device.unwritten(name, len)?),
+            Backend::Cuda(device) => Buffer::Cuda(device.unwritten(len)?),
+        })
+    }
+
+    /// Runs a kernel to its end.
+    pub fn launch(&self, kernel: &str, launch: Launch, args: &[Arg]) -> Outcome<Option<Report>> {
+        match &self.backend {
+            Backend::Host(device) => Ok(Some(device.launch(kernel, &launch.seed(self.seed), args)?)),
+            Backend::Cuda(device) => device.launch(kernel, &launch, args).map(|()| None),
+        }
+    }
+
+    /// The elements of a buffer, all of them written.
+    pub fn read<T: Element + bytemuck::NoUninit>(&self, buffer: &Buffer<T>) -> Outcome<Vec<T>> {
+        let host = match buffer {
+            Buffer::Host(buffer) => buffer.read()?,
+            Buffer::Cuda(buffer) => buffer.read()?,
+        };
+        bytemuck::cast_slice::<T, u8>(&host).hash(&mut *self.seen.borrow_mut());
+        Ok(host)
+    }
+
+    /// As [`Gpu::read`], each element as f32.
+    pub fn read_f32<F: Float>(&self, buffer: &Buffer<F>) -> Outcome<Vec<f32>> {
+        Ok(self.read(buffer)?.into_iter().map(F::to_f32).collect())
+    }
+}
+
+/// Runs `body` wherever the kernels of `cuda/STEM.cu` can run.
+///
+/// # Panics
+/// With the body's error, or if its results depend on the order of threads.
+#[track_caller]
+pub fn run(stem: &str, body: impl Fn(&Gpu) -> Outcome) {
+    on_host(&source(stem), &body).unwrap_or_else(|error| panic!("{stem}.cu on the host build: {error}"));
+    match cuda::Device::first(None) {
+        Ok(device) => body(&Gpu::new(Backend::Cuda(device), 0))
+            .unwrap_or_else(|error| panic!("{stem}.cu on the CUDA device: {error}")),
+        Err(why) => println!("{stem}.cu ran on the host build only: {why}"),
+    }
+}
+
+/// Runs `body` on the host build of a copy of `cuda/STEM.cu` in which `right` is replaced by `wrong`, and returns the
+/// error that it must end with: a test that cannot fail shows nothing.
+///
+/// # Panics
+/// If `right` is not in the file exactly once, or nobody notices.
+#[track_caller]
+pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outcome) -> String {
+    let file = source(stem);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches(right).count(), 1, "{right:?} in {}", file.display());
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let copy = folder.path().join(format!("{stem}.cu"));
+    std::fs::write(&copy, text.replace(right, wrong)).unwrap();
+    match on_host(&copy, &body) {
+        Ok(()) => panic!("nobody notices {wrong:?} instead of {right:?} in {stem}.cu"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn source(stem: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda").join(stem).with_extension("cu")
+}
+
+fn on_host(file: &Path, body: &dyn Fn(&Gpu) -> Outcome) -> Outcome {
+    let headers = source("").with_file_name("");
+    let library = Build::new(env!("CARGO_TARGET_TMPDIR")).file(file).include(headers).library()?;
+    let mut first = None;
+    for seed in 0..3 {
+        let gpu = Gpu::new(Backend::Host(softcuda::Device::new(&library)?), seed);
+        body(&gpu)?;
+        let seen = gpu.seen.into_inner().finish();
+        if *first.get_or_insert(seen) != seen {
+            return Err("the result depends on the order of the threads".into());
+        }
+    }
+    Ok(())
+}
