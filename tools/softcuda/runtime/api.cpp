@@ -102,6 +102,21 @@ __attribute__((visibility("default"))) int softcuda_download(softcuda_device* de
     return SOFTCUDA_OK;
 }
 
+__attribute__((visibility("default"))) int softcuda_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what) {
+    int kind = SOFTCUDA_OK;
+    Region* region = region_for_copy(device, at, bytes, what, kind);
+    if (!region) return kind;
+    const size_t offset = reinterpret_cast<uintptr_t>(at) - region->begin;
+    if (write) {
+        region->mark_written(offset, bytes);
+        return SOFTCUDA_OK;
+    }
+    const size_t hole = region->first_unwritten(offset, bytes);
+    if (hole < offset + bytes)
+        return fail(device, SOFTCUDA_UNWRITTEN, std::string(what) + ": byte " + std::to_string(hole) + " of buffer `" + region->name + "` was never written");
+    return SOFTCUDA_OK;
+}
+
 __attribute__((visibility("default"))) const char* softcuda_kernel_name(size_t index) {
     return index < kernels().size() ? kernels()[index].name.c_str() : nullptr;
 }

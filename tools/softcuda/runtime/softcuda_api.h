@@ -52,6 +52,9 @@ int softcuda_free(softcuda_device* device, void* address);
 int softcuda_upload(softcuda_device* device, void* to, const void* from, size_t bytes);
 int softcuda_download(softcuda_device* device, void* to, const void* from, size_t bytes);
 int softcuda_fill(softcuda_device* device, void* to, unsigned char value, size_t bytes);
+/* For host code that works on device memory in place: whether it may read these bytes (they lie in one buffer and are
+ * written), or, with `write`, may overwrite them, which marks them as written. */
+int softcuda_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what);
 
 /* Kernel number `index` in the order of registration, or null behind the last one. */
 const char* softcuda_kernel_name(size_t index);

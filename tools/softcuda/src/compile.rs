@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::{env, error, fmt, fs, io};
 
 use crate::library::Library;
@@ -23,7 +23,7 @@ const RED_ZONE: usize = 256;
 
 /// Why the kernels could not be built; the compiler's own message comes first.
 #[derive(Debug)]
-pub struct BuildError(String);
+pub struct BuildError(pub(crate) String);
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -35,12 +35,18 @@ impl error::Error for BuildError {}
 
 /// Compiles `.cu` files into a library of kernels; for build scripts and for tests.
 pub struct Build {
-    out_dir: PathBuf,
+    pub(crate) out_dir: PathBuf,
     files: Vec<PathBuf>,
     includes: Vec<PathBuf>,
     defines: Vec<String>,
     optimisation: String,
-    compiler: Option<String>,
+    pub(crate) compiler: Option<String>,
+}
+
+/// Two threads of a test program that ask for one library should not both compile it.
+pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Build {
@@ -96,10 +102,7 @@ impl Build {
     /// # Errors
     /// No C++ compiler, a file that cannot be read or written, a message of the compiler.
     pub fn compile(&self) -> Result<PathBuf, BuildError> {
-        // Two threads of a test program that ask for one library should not both compile it.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _held = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-
+        let _held = one_at_a_time();
         let compiler = Compiler::find(self.compiler.as_deref())?;
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let runtime_hash =
@@ -126,7 +129,7 @@ impl Build {
         fs::create_dir_all(&self.out_dir).map_err(|error| at(&self.out_dir, error))?;
         let runtime = self.out_dir.join(format!("softcuda-{runtime_hash:016x}.o"));
         if !runtime.exists() {
-            self.install(&runtime, |to| {
+            install(&self.out_dir, &runtime, |to| {
                 compiler.run(&[
                     &["-std=c++20", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-I"].map(String::from)[..],
                     &[text(&home.join("include")), "-c".into(), text(&home.join("runtime/runtime.cpp"))],
@@ -134,22 +137,8 @@ impl Build {
                 ])
             })?;
         }
-        self.install(&library, |to| self.make_library(&compiler, home, &runtime, to))?;
+        install(&self.out_dir, &library, |to| self.make_library(&compiler, home, &runtime, to))?;
         Ok(library)
-    }
-
-    /// Makes a file under a temporary name and renames it, so that nobody ever sees half of it.
-    fn install(
-        &self,
-        path: &Path,
-        make: impl FnOnce(&Path) -> Result<(), BuildError>,
-    ) -> Result<(), BuildError> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let extension = path.extension().unwrap_or_default().to_string_lossy();
-        let temporary = self.out_dir.join(format!("making-{}-{number}.{extension}", std::process::id()));
-        make(&temporary)?;
-        fs::rename(&temporary, path).map_err(|error| at(path, error))
     }
 
     fn make_library(
@@ -232,13 +221,27 @@ impl Build {
     }
 }
 
-struct Compiler {
+/// Makes a file under a temporary name in `folder` and renames it, so that nobody ever sees half of it.
+pub(crate) fn install(
+    folder: &Path,
+    path: &Path,
+    make: impl FnOnce(&Path) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let temporary = folder.join(format!("making-{}-{number}.{extension}", std::process::id()));
+    make(&temporary)?;
+    fs::rename(&temporary, path).map_err(|error| at(path, error))
+}
+
+pub(crate) struct Compiler {
     program: String,
-    version: String,
+    pub(crate) version: String,
 }
 
 impl Compiler {
-    fn find(chosen: Option<&str>) -> Result<Compiler, BuildError> {
+    pub(crate) fn find(chosen: Option<&str>) -> Result<Compiler, BuildError> {
         let candidates: Vec<&str> = chosen.map_or_else(|| vec!["c++", "g++", "clang++"], |one| vec![one]);
         for program in &candidates {
             if let Ok(output) = Command::new(program).arg("--version").output()
@@ -259,7 +262,7 @@ impl Compiler {
         self.version.contains("Free Software Foundation")
     }
 
-    fn run(&self, arguments: &[&[String]]) -> Result<(), BuildError> {
+    pub(crate) fn run(&self, arguments: &[&[String]]) -> Result<(), BuildError> {
         let output = Command::new(&self.program)
             .args(arguments.iter().copied().flatten())
             .output()
@@ -321,7 +324,7 @@ fn dynamic_shared(names: &BTreeSet<String>) -> String {
 }
 
 /// A number that changes when a source file in one of the folders does.
-fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, BuildError> {
+pub(crate) fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, BuildError> {
     let mut hasher = DefaultHasher::new();
     settings.hash(&mut hasher);
     let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| folder.to_path_buf()).collect();
@@ -345,10 +348,10 @@ fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, BuildError> 
     Ok(hasher.finish())
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn at(path: &Path, error: io::Error) -> BuildError {
+pub(crate) fn at(path: &Path, error: io::Error) -> BuildError {
     BuildError(format!("{}: {error}", path.display()))
 }

@@ -25,8 +25,10 @@ mod device;
 mod fault;
 mod ffi;
 mod library;
+mod standin;
 
 pub use compile::{Build, BuildError};
 pub use device::{Arg, Buffer, Device, Dim3, Element, Launch, Report};
 pub use fault::{Fault, FaultKind};
 pub use library::Library;
+pub use standin::StandIns;

@@ -1,0 +1,104 @@
+// Modules, their kernels, and launches.
+#include "driver.h"
+
+#include <cstring>
+
+using namespace standin;
+
+namespace {
+
+struct Function {
+    std::string name;
+    std::vector<size_t> sizes;  // of its parameters, in bytes
+    uint32_t shared_limit = 48 << 10;
+};
+
+struct Module {
+    std::map<std::string, std::unique_ptr<Function>> functions;
+};
+
+// "p8i4" to 8, 4.
+std::vector<size_t> sizes_of(const char* description) {
+    std::vector<size_t> sizes;
+    for (const char* at = description; *at; ++at) {
+        if (*at < '0' || *at > '9') {
+            sizes.push_back(0);
+        } else {
+            sizes.back() = sizes.back() * 10 + static_cast<size_t>(*at - '0');
+        }
+    }
+    return sizes;
+}
+
+}
+
+// Whatever the image is, the kernels are those of SOFTCUDA_KERNELS; it only has to be a fatbin.
+STANDIN_API Result cuModuleLoadData(Module** module, const void* image) {
+    Call call;
+    if (const Result result = call.ready()) return result;
+    if (refused_by_capture("cuModuleLoadData")) return STREAM_CAPTURE_UNSUPPORTED;
+    uint32_t magic = 0;
+    std::memcpy(&magic, image, sizeof(magic));
+    if (magic != 0xBA55ED50u) return INVALID_IMAGE;
+    *module = new Module;
+    return SUCCESS;
+}
+
+STANDIN_API Result cuModuleUnload(Module* module) {
+    Call call;
+    const Result drained = drain_all();
+    delete module;
+    return drained;
+}
+
+STANDIN_API Result cuModuleGetFunction(Function** function, Module* module, const char* name) {
+    Call call;
+    if (const Result result = call.ready()) return result;
+    const char* description = call.d.kernels.kernel_parameters(name);
+    if (!description) return NOT_FOUND;
+    auto& known = module->functions[name];
+    if (!known) known.reset(new Function{name, sizes_of(description)});
+    *function = known.get();
+    return SUCCESS;
+}
+
+STANDIN_API Result cuFuncSetAttribute(Function* function, int attribute, int value) {
+    Call call;
+    constexpr int max_dynamic_shared_bytes = 8;
+    if (attribute != max_dynamic_shared_bytes) {
+        say("cuFuncSetAttribute: attribute " + std::to_string(attribute) + " is not supported");
+        return NOT_SUPPORTED;
+    }
+    if (value < 0 || value > 227 << 10) return INVALID_VALUE;
+    function->shared_limit = static_cast<uint32_t>(value);
+    return SUCCESS;
+}
+
+// Arguments are copied now, as the driver does: a captured launch keeps these.
+STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                                  unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream,
+                                  void** arguments, void** extra) {
+    Call call;
+    if (const Result result = call.ready()) return result;
+    if (extra) return NOT_SUPPORTED;
+    const uint64_t threads = uint64_t(block_x) * block_y * block_z;
+    if (!grid_x || !grid_y || !grid_z || !threads || threads > 1024 || shared_bytes > function->shared_limit) {
+        say("kernel " + function->name + ": a launch of " + std::to_string(grid_x) + " x " + std::to_string(grid_y) + " x " +
+            std::to_string(grid_z) + " blocks of " + std::to_string(threads) + " threads with " +
+            std::to_string(shared_bytes) + " bytes of shared memory is impossible");
+        return INVALID_VALUE;
+    }
+    auto values = std::make_shared<std::vector<std::vector<char>>>();
+    for (size_t i = 0; i < function->sizes.size(); i++) {
+        const auto* from = static_cast<const char*>(arguments[i]);
+        values->emplace_back(from, from + function->sizes[i]);
+    }
+    const softcuda_dim3 grid{grid_x, grid_y, grid_z}, block{block_x, block_y, block_z};
+    return enqueue(stream, [=, name = function->name, limit = function->shared_limit](softcuda_device* device) {
+        Driver& d = driver();
+        std::vector<void*> pointers;
+        for (auto& value : *values) pointers.push_back(value.data());
+        const softcuda_options options{d.seed + ++d.launches, limit, 0};
+        return d.kernels.launch(device, name.c_str(), grid, block, shared_bytes, pointers.data(), &options, nullptr);
+    });
+}

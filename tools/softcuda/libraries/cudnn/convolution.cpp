@@ -1,0 +1,217 @@
+// Convolution: forward, gradient of the data, gradient of the filters. Descriptors are honoured to the letter, and what
+// cuDNN refuses is refused: shapes that do not fit together, a workspace that is too small, 16-bit data that is not
+// packed NHWC with channels in multiples of 8, misaligned pointers.
+#include "descriptors.h"
+
+#include <algorithm>
+#include <vector>
+
+using namespace cudnn;
+using standin::get;
+using standin::may_read;
+using standin::may_write;
+using standin::put;
+using standin::Type;
+
+namespace {
+
+enum class Direction { Forward, Data, Filter };
+
+Status refuse(Status status, const std::string& what) {
+    softcuda_say(("cuDNN convolution: " + what).c_str());
+    return status;
+}
+
+std::string sizes(const Array& a) {
+    return std::to_string(a.size[0]) + " x " + std::to_string(a.size[1]) + " x " + std::to_string(a.size[2]) + " x " +
+           std::to_string(a.size[3]);
+}
+
+struct Problem {
+    Array x, w, y;
+    Convolution how;
+
+    int output(int i) const {
+        const int reach = how.dilation[i] * (w.size[2 + i] - 1) + 1;
+        return (x.size[2 + i] + 2 * how.pad[i] - reach) / how.stride[i] + 1;
+    }
+
+    Status check() const {
+        if (!x.is_set || !w.is_set || !y.is_set || !how.is_set) return refuse(BAD_PARAM, "a descriptor is not set");
+        if (x.type != w.type || x.type != y.type) return refuse(NOT_SUPPORTED, "x, w and y are not of one type");
+        const int want[4] = {x.size[0], w.size[0], output(0), output(1)};
+        if (w.size[1] != x.size[1] || !std::equal(want, want + 4, y.size))
+            return refuse(SHAPE_MISMATCH, "x " + sizes(x) + " and w " + sizes(w) + " do not give y " + sizes(y) + " (N, C, H, W)");
+        if (x.type == Type::F32) return OK;
+        if (!x.is_packed_nhwc() || !w.is_packed_nhwc() || !y.is_packed_nhwc())
+            return refuse(UNSUPPORTED_LAYOUT, "16-bit arrays must be packed NHWC");
+        if (x.size[1] % 8 || y.size[1] % 8) return refuse(NOT_SUPPORTED, "16-bit channels must be multiples of 8");
+        return OK;
+    }
+
+    // What an algorithm asks for; 0 for the first of each kind.
+    size_t workspace(int algorithm) const { return algorithm == 0 ? 0 : 4 * static_cast<size_t>(w.span()) + 4096; }
+
+    // For each element of y and each tap that falls into the image: f(index of x, of w, of y), a run of channels C.
+    template <class F> void each_tap(F f) const {
+        for (int n = 0; n < y.size[0]; n++)
+            for (int p = 0; p < y.size[2]; p++)
+                for (int q = 0; q < y.size[3]; q++)
+                    for (int r = 0; r < w.size[2]; r++)
+                        for (int s = 0; s < w.size[3]; s++) {
+                            const int h = p * how.stride[0] + r * how.dilation[0] - how.pad[0];
+                            const int v = q * how.stride[1] + s * how.dilation[1] - how.pad[1];
+                            if (h < 0 || h >= x.size[2] || v < 0 || v >= x.size[3]) continue;
+                            f(n, p, q, r, s, h, v);
+                        }
+    }
+};
+
+// An array as f32, in the order N, H, W, C, whatever its strides.
+std::vector<float> dense(const Array& a, const void* data) {
+    std::vector<float> values(static_cast<size_t>(a.size[0]) * a.size[1] * a.size[2] * a.size[3]);
+    size_t i = 0;
+    for (int n = 0; n < a.size[0]; n++)
+        for (int h = 0; h < a.size[2]; h++)
+            for (int w = 0; w < a.size[3]; w++)
+                for (int c = 0; c < a.size[1]; c++) values[i++] = get(a.type, data, a.at(n, c, h, w));
+    return values;
+}
+
+int write(softcuda_device* device, const Array& a, void* data, const std::vector<float>& values, float alpha, float beta,
+          const char* what) {
+    if (beta != 0.0f)
+        if (const int fault = may_read(device, data, a.type, a.span(), what)) return fault;
+    if (const int fault = may_write(device, data, a.type, a.span(), what)) return fault;
+    size_t i = 0;
+    for (int n = 0; n < a.size[0]; n++)
+        for (int h = 0; h < a.size[2]; h++)
+            for (int w = 0; w < a.size[3]; w++)
+                for (int c = 0; c < a.size[1]; c++) {
+                    const size_t at = a.at(n, c, h, w);
+                    const float old = beta != 0.0f ? beta * get(a.type, data, at) : 0.0f;
+                    put(a.type, data, at, alpha * values[i++] + old);
+                }
+    return 0;
+}
+
+Status run(Handle* handle, Direction direction, const Problem& problem, int algorithm, float alpha, float beta, const void* first,
+           const void* second, void* result, const void* workspace, size_t workspace_bytes) {
+    if (const Status status = problem.check()) return status;
+    if (const size_t need = problem.workspace(algorithm); workspace_bytes < need || (need && !workspace))
+        return refuse(SIZE_INSUFFICIENT, "the workspace of " + std::to_string(workspace_bytes) + " bytes is less than the " +
+                                             std::to_string(need) + " that the algorithm needs");
+    for (const void* pointer : {first, second, static_cast<const void*>(result)})
+        if (reinterpret_cast<uintptr_t>(pointer) % (problem.x.type == Type::BF16 ? 16 : 4))
+            return refuse(MISALIGNED, "an array does not begin at a multiple of 16 bytes");
+    standin::Work work = [=](softcuda_device* device) {
+        const Array &x = problem.x, &w = problem.w, &y = problem.y;
+        const Array& a = direction == Direction::Data ? w : x;
+        const Array& b = direction == Direction::Forward ? w : y;
+        if (const int fault = may_read(device, first, a.type, a.span(), "cuDNN convolution: first input")) return fault;
+        if (const int fault = may_read(device, second, b.type, b.span(), "cuDNN convolution: second input")) return fault;
+        if (problem.workspace(algorithm))
+            if (const int fault = may_write(device, workspace, Type::F32, problem.workspace(algorithm) / 4, "cuDNN workspace"))
+                return fault;
+        const std::vector<float> left = dense(a, first), right = dense(b, second);
+        const int C = x.size[1], K = w.size[0], H = x.size[2], W = x.size[3], P = y.size[2], Q = y.size[3], R = w.size[2], S = w.size[3];
+        const Array& to = direction == Direction::Forward ? y : direction == Direction::Data ? x : w;
+        std::vector<float> sums(static_cast<size_t>(to.size[0]) * to.size[1] * to.size[2] * to.size[3]);
+        problem.each_tap([&](int n, int p, int q, int r, int s, int h, int v) {
+            const size_t at_x = ((static_cast<size_t>(n) * H + h) * W + v) * C;
+            const size_t at_y = ((static_cast<size_t>(n) * P + p) * Q + q) * K;
+            for (int k = 0; k < K; k++) {
+                const size_t at_w = ((static_cast<size_t>(k) * R + r) * S + s) * C;
+                if (direction == Direction::Forward) {
+                    float sum = 0.0f;
+                    for (int c = 0; c < C; c++) sum += left[at_x + c] * right[at_w + c];
+                    sums[at_y + k] += sum;
+                } else if (direction == Direction::Data) {
+                    const float dy = right[at_y + k];
+                    for (int c = 0; c < C; c++) sums[at_x + c] += dy * left[at_w + c];
+                } else {
+                    const float dy = right[at_y + k];
+                    for (int c = 0; c < C; c++) sums[at_w + c] += dy * left[at_x + c];
+                }
+            }
+        });
+        return write(device, to, result, sums, alpha, beta, "cuDNN convolution: result");
+    };
+    return softcuda_enqueue(handle->stream, &work) ? EXECUTION_FAILED : OK;
+}
+
+float number(const void* value) { return *static_cast<const float*>(value); }
+
+// cudnnConvolution{Fwd,BwdData,BwdFilter}AlgoPerf_t, which are alike.
+struct Performance {
+    int algorithm, status;
+    float time;
+    size_t memory;
+    int determinism, math;
+    int reserved[3];
+};
+
+// Algorithm 1 is deterministic, 0 in both gradients is not (cuDNN's manual), and comes first here so that it is not taken
+// unread.
+Status list(const Problem& problem, Direction direction, int requested, int* returned, Performance* results) {
+    if (const Status status = problem.check()) return status;
+    *returned = std::min(requested, 2);
+    for (int i = 0; i < *returned; i++) {
+        const bool deterministic = i == 1 || direction == Direction::Forward;
+        results[i] = {i, OK, 1.0f + static_cast<float>(i), problem.workspace(i), deterministic, problem.how.math, {}};
+    }
+    return OK;
+}
+
+}
+
+STANDIN_API Status cudnnGetConvolutionForwardAlgorithm_v7(Handle*, const Array* x, const Array* w, const Convolution* how, const Array* y,
+                                                          int requested, int* returned, Performance* results) {
+    return list({*x, *w, *y, *how}, Direction::Forward, requested, returned, results);
+}
+STANDIN_API Status cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle*, const Array* w, const Array* dy, const Convolution* how,
+                                                               const Array* dx, int requested, int* returned, Performance* results) {
+    return list({*dx, *w, *dy, *how}, Direction::Data, requested, returned, results);
+}
+STANDIN_API Status cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle*, const Array* x, const Array* dy, const Convolution* how,
+                                                                 const Array* dw, int requested, int* returned, Performance* results) {
+    return list({*x, *dw, *dy, *how}, Direction::Filter, requested, returned, results);
+}
+
+STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array* x, const Array* w, const Convolution* how,
+                                                           const Array* y, int algorithm, size_t* bytes) {
+    const Problem problem{*x, *w, *y, *how};
+    *bytes = problem.workspace(algorithm);
+    return problem.check();
+}
+STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const Array* w, const Array* dy, const Convolution* how,
+                                                                const Array* dx, int algorithm, size_t* bytes) {
+    const Problem problem{*dx, *w, *dy, *how};
+    *bytes = problem.workspace(algorithm);
+    return problem.check();
+}
+STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const Array* x, const Array* dy, const Convolution* how,
+                                                                  const Array* dw, int algorithm, size_t* bytes) {
+    const Problem problem{*x, *dw, *dy, *how};
+    *bytes = problem.workspace(algorithm);
+    return problem.check();
+}
+
+STANDIN_API Status cudnnConvolutionForward(Handle* handle, const void* alpha, const Array* x_is, const void* x, const Array* w_is,
+                                           const void* w, const Convolution* how, int algorithm, const void* workspace,
+                                           size_t workspace_bytes, const void* beta, const Array* y_is, void* y) {
+    return run(handle, Direction::Forward, {*x_is, *w_is, *y_is, *how}, algorithm, number(alpha), number(beta), x, w, y, workspace,
+               workspace_bytes);
+}
+STANDIN_API Status cudnnConvolutionBackwardData(Handle* handle, const void* alpha, const Array* w_is, const void* w, const Array* dy_is,
+                                                const void* dy, const Convolution* how, int algorithm, const void* workspace,
+                                                size_t workspace_bytes, const void* beta, const Array* dx_is, void* dx) {
+    return run(handle, Direction::Data, {*dx_is, *w_is, *dy_is, *how}, algorithm, number(alpha), number(beta), w, dy, dx, workspace,
+               workspace_bytes);
+}
+STANDIN_API Status cudnnConvolutionBackwardFilter(Handle* handle, const void* alpha, const Array* x_is, const void* x, const Array* dy_is,
+                                                  const void* dy, const Convolution* how, int algorithm, const void* workspace,
+                                                  size_t workspace_bytes, const void* beta, const Array* dw_is, void* dw) {
+    return run(handle, Direction::Filter, {*x_is, *dw_is, *dy_is, *how}, algorithm, number(alpha), number(beta), x, dy, dw, workspace,
+               workspace_bytes);
+}

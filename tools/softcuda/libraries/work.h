@@ -1,0 +1,23 @@
+// What the stand-in libraries share: pieces of work, and the way into the streams of the stand-in driver.
+#pragma once
+
+#include "softcuda_api.h"
+
+#include <functional>
+#include <string>
+
+#define STANDIN_API extern "C" __attribute__((visibility("default")))
+
+namespace standin {
+
+// A piece of work: returns SOFTCUDA_OK or the kind of a fault, whose message the device holds.
+using Work = std::function<int(softcuda_device*)>;
+
+}
+
+// Puts work into a stream (or the graph that it is recording); not 0 if that cannot be. Takes the work's content.
+STANDIN_API int softcuda_enqueue(void* stream, standin::Work* work);
+// Says on standard error why a call is refused.
+STANDIN_API void softcuda_say(const char* text);
+// `softcuda_check` of the kernel library.
+STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what);

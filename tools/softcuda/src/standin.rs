@@ -1,0 +1,97 @@
+//! Stand-ins for the CUDA libraries: `libcuda.so.1`, `libcudnn.so.9` and `libcublas.so.13`, made from `libraries/`.
+//!
+//! With them on the library path a program that loads CUDA at run time runs unchanged on a machine without a GPU.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::compile::{Build, BuildError, Compiler, at, fingerprint, install, one_at_a_time, text};
+
+/// The folder with the stand-in libraries, and the kernels they launch.
+#[derive(Clone, Debug)]
+pub struct StandIns {
+    folder: PathBuf,
+    kernels: PathBuf,
+}
+
+/// Source folder, file name, and the names under which it is also found. cuBLAS has one interface here in both versions.
+const LIBRARIES: [(&str, &str, &[&str]); 3] = [
+    ("cuda", "libcuda.so.1", &["libcuda.so"]),
+    ("cudnn", "libcudnn.so.9", &["libcudnn.so"]),
+    ("cublas", "libcublas.so.13", &["libcublas.so", "libcublas.so.12"]),
+];
+
+impl StandIns {
+    /// What a program's environment needs to find the libraries: variables and their values. `SOFTCUDA_SEED` (the order of
+    /// threads) and `SOFTCUDA_MEMORY` (the device's bytes, 16 GiB if not set) may be added.
+    pub fn environment(&self) -> [(&'static str, OsString); 2] {
+        let mut folders = self.folder.clone().into_os_string();
+        if let Some(others) = env::var_os("LD_LIBRARY_PATH").filter(|others| !others.is_empty()) {
+            folders.push(":");
+            folders.push(others);
+        }
+        [("LD_LIBRARY_PATH", folders), ("SOFTCUDA_KERNELS", self.kernels.clone().into_os_string())]
+    }
+
+    /// The folder that holds the libraries.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Build {
+    /// Builds what is not built yet of the kernels and of the libraries that launch them.
+    ///
+    /// # Errors
+    /// As [`Build::compile`].
+    pub fn stand_ins(&self) -> Result<StandIns, BuildError> {
+        let kernels = fs::canonicalize(self.compile()?).map_err(|error| at(&self.out_dir, error))?;
+        let _held = one_at_a_time();
+        let compiler = Compiler::find(self.compiler.as_deref())?;
+        let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (sources, runtime) = (home.join("libraries"), home.join("runtime"));
+        let hash = fingerprint(&[&sources, &runtime], &[&compiler.version, include_str!("standin.rs")])?;
+        let folder = self.out_dir.join(format!("libraries-{hash:016x}"));
+        fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
+        let folder = fs::canonicalize(&folder).map_err(|error| at(&folder, error))?;
+        let driver = folder.join(LIBRARIES[0].1);
+        for (name, file, others) in LIBRARIES {
+            let library = folder.join(file);
+            if library.exists() {
+                continue;
+            }
+            let mut arguments: Vec<String> =
+                ["-std=c++20", "-O3", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]
+                    .map(String::from)
+                    .into();
+            arguments.push(format!("-I{}", text(&runtime)));
+            arguments.push(format!("-Wl,-soname,{file}"));
+            arguments.extend(source_files(&sources.join(name))?);
+            if library != driver {
+                arguments.push(text(&driver));
+            }
+            for other in others {
+                let link = folder.join(other);
+                let _ = fs::remove_file(&link);
+                symlink(file, &link).map_err(|error| at(&link, error))?;
+            }
+            install(&folder, &library, |to| compiler.run(&[&arguments, &["-o".into(), text(to)]]))?;
+        }
+        Ok(StandIns { folder, kernels })
+    }
+}
+
+fn source_files(folder: &Path) -> Result<Vec<String>, BuildError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| at(folder, error))? {
+        let path = entry.map_err(|error| at(folder, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "cpp") {
+            files.push(text(&path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
