@@ -1,0 +1,349 @@
+// Batch normalisation with the tail of a residual block: the kernels of src/ops/batchnorm.rs.
+//
+//   y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual),  residual and relu optional
+//
+// x is [rows, C]: all dimensions but the last are one. A thread keeps to 16 bytes of channels and walks down rows, so that
+// what belongs to its channels stays in registers; a block is (x threads of channels) x (y threads of rows), its size
+// free up to 256 threads, x * y a multiple of 32. Sums over rows run in chunks of rows, one chunk a block, and a small
+// kernel puts the chunks together in a fixed order, in f64 (there are few of them).
+//
+// Bytes, with e bytes an element: statistics e R C; forward 2 e R C (3 with a residual); sums of the backward pass
+// 2 e R C (3 with the output's mask, 4 where dy is masked in place), its last pass 3 e R C. Each is bound by memory.
+//
+// `table` [5, C] is the normalisation as the loops use it: mean, low, 1 / std, scale, shift with y = (x - mean) scale + shift.
+// The mean of a batch is rarely an f32; what rounding took from it is `low`, which is part of `shift`.
+#include "common.cuh"
+
+namespace batchnorm {
+
+constexpr float EPS = 1e-5f;
+constexpr int MAX_THREADS = 256;
+// Which elements of dy get through the rectifier: all; where the saved output is positive or NaN; where the output,
+// computed again from x, is.
+enum Mask : int { OFF = 0, OUTPUT = 1, RECOMPUTED = 2 };
+
+__device__ __forceinline__ float rectified(float v) { return v < 0.0f ? 0.0f : v; }
+__device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 0.0f : dy; }
+
+// The channels of this thread, and the rows it walks.
+template <int N> struct Walk {
+    int channel;
+    size_t row, end, step;
+    bool inside;
+
+    // The rows of a chunk.
+    __device__ __forceinline__ Walk(size_t rows, int c, int rows_a_chunk)
+        : channel((blockIdx.x * blockDim.x + threadIdx.x) * N),
+          row(static_cast<size_t>(blockIdx.y) * rows_a_chunk + threadIdx.y),
+          end(min(rows, static_cast<size_t>(blockIdx.y + 1) * rows_a_chunk)), step(blockDim.y), inside(channel < c) {}
+    // All rows, together with the blocks above and below.
+    __device__ __forceinline__ Walk(size_t rows, int c)
+        : channel((blockIdx.x * blockDim.x + threadIdx.x) * N),
+          row(static_cast<size_t>(blockIdx.y) * blockDim.y + threadIdx.y), end(rows),
+          step(static_cast<size_t>(gridDim.y) * blockDim.y), inside(channel < c) {}
+
+    template <class F> __device__ __forceinline__ void each(int c, F f) const {
+        if (!inside) return;
+        for (size_t at = row; at < end; at += step) f(at * c + channel);
+    }
+};
+
+// The first thread of each column gets the sum over the column's threads, from top to bottom.
+template <int N> __device__ __forceinline__ void sum_columns(float (&own)[N], float* scratch) {
+    const int width = blockDim.x * N;
+    __syncthreads();
+    for (int k = 0; k < N; ++k) scratch[threadIdx.y * width + threadIdx.x * N + k] = own[k];
+    __syncthreads();
+    if (threadIdx.y > 0) return;
+    for (int k = 0; k < N; ++k) {
+        float sum = 0.0f;
+        for (int y = 0; y < blockDim.y; ++y) sum += scratch[y * width + threadIdx.x * N + k];
+        own[k] = sum;
+    }
+}
+
+// Per chunk and channel: the chunk's first value as a pivot, then the sums of x - pivot and of its square.
+template <class T, int N>
+__device__ __forceinline__ void moments(const T* __restrict__ x, float* __restrict__ chunks, size_t rows, int c, int rows_a_chunk) {
+    __shared__ float scratch[MAX_THREADS * N];
+    const Walk<N> walk(rows, c, rows_a_chunk);
+    float pivot[N] = {}, sum[N] = {}, square[N] = {};
+    if (walk.inside) {
+        const auto first = load<N>(x + (walk.row - threadIdx.y) * c + walk.channel);
+        for (int k = 0; k < N; ++k) pivot[k] = to_float(first.at[k]);
+    }
+    walk.each(c, [&](size_t at) {
+        const auto pack = load<N>(x + at);
+        for (int k = 0; k < N; ++k) {
+            const float distance = to_float(pack.at[k]) - pivot[k];
+            sum[k] += distance;
+            square[k] += distance * distance;
+        }
+    });
+    sum_columns(sum, scratch);
+    sum_columns(square, scratch);
+    if (!walk.inside || threadIdx.y > 0) return;
+    float* out = chunks + static_cast<size_t>(blockIdx.y) * 3 * c + walk.channel;
+    for (int k = 0; k < N; ++k) {
+        out[k] = pivot[k];
+        out[c + k] = sum[k];
+        out[2 * c + k] = square[k];
+    }
+}
+
+// The sum of a value over the threads of a column, for all of them.
+__device__ __forceinline__ double column_sum(double value, double* scratch) {
+    __syncthreads();
+    scratch[threadIdx.y * blockDim.x + threadIdx.x] = value;
+    __syncthreads();
+    double sum = 0.0;
+    for (int y = 0; y < blockDim.y; ++y) sum += scratch[y * blockDim.x + threadIdx.x];
+    return sum;
+}
+
+__device__ __forceinline__ void fill(float* table, int c, int i, double mean, double var, float gamma, float beta) {
+    const double inv_std = 1.0 / sqrt(var + static_cast<double>(EPS));
+    const double scale = static_cast<double>(gamma) * inv_std;
+    const double low = mean - static_cast<double>(static_cast<float>(mean));
+    table[i] = static_cast<float>(mean);
+    table[c + i] = static_cast<float>(low);
+    table[2 * c + i] = static_cast<float>(inv_std);
+    table[3 * c + i] = static_cast<float>(scale);
+    table[4 * c + i] = static_cast<float>(static_cast<double>(beta) - low * scale);
+}
+
+__device__ __forceinline__ float blend(float running, double batch, float momentum) {
+    const double m = static_cast<double>(momentum);
+    return static_cast<float>((1.0 - m) * static_cast<double>(running) + m * batch);
+}
+
+// N channels of rows of the table.
+template <int N> struct Affine {
+    float mean[N], scale[N], shift[N];
+
+    __device__ __forceinline__ Affine(const float* table, int c, int channel, bool inside) {
+        for (int k = 0; k < N; ++k) {
+            mean[k] = inside ? table[channel + k] : 0.0f;
+            scale[k] = inside ? table[3 * c + channel + k] : 0.0f;
+            shift[k] = inside ? table[4 * c + channel + k] : 0.0f;
+        }
+    }
+    __device__ __forceinline__ float operator()(float x, int k) const { return (x - mean[k]) * scale[k] + shift[k]; }
+};
+
+template <class T, int N>
+__device__ __forceinline__ void forward(const T* x, const float* table, const T* residual, T* y, int relu, size_t rows, int c) {
+    const Walk<N> walk(rows, c);
+    const Affine<N> affine(table, c, walk.channel, walk.inside);
+    walk.each(c, [&](size_t at) {
+        auto pack = load<N>(x + at);
+        Pack<T, N> other;
+        if (residual) other = load<N>(residual + at);
+        for (int k = 0; k < N; ++k) {
+            float value = affine(to_float(pack.at[k]), k);
+            if (residual) value += to_float(other.at[k]);
+            pack.at[k] = from_float<T>(relu ? rectified(value) : value);
+        }
+        store<N>(y + at, pack);
+    });
+}
+
+// The masked gradient of one pack.
+template <class T, int N>
+__device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, const Pack<T, N>& x, const T* y, size_t at, Mask mask,
+                                       const Affine<N>& affine) {
+    for (int k = 0; k < N; ++k) g[k] = to_float(dy.at[k]);
+    if (mask == OUTPUT) {
+        const auto output = load<N>(y + at);
+        for (int k = 0; k < N; ++k) g[k] = passed(g[k], to_float(output.at[k]));
+    } else if (mask == RECOMPUTED) {
+        for (int k = 0; k < N; ++k) g[k] = passed(g[k], affine(to_float(x.at[k]), k));
+    }
+}
+
+// Per chunk and channel: the sums of g and of g (x - mean). With `settle` dy is masked where it lies.
+template <class T, int N>
+__device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks, Mask mask,
+                                              int settle, size_t rows, int c, int rows_a_chunk) {
+    __shared__ float scratch[MAX_THREADS * N];
+    const Walk<N> walk(rows, c, rows_a_chunk);
+    const Affine<N> affine(table, c, walk.channel, walk.inside);
+    float dbeta[N] = {}, dgamma[N] = {};
+    walk.each(c, [&](size_t at) {
+        auto pack = load<N>(dy + at);
+        const auto input = load<N>(x + at);
+        float g[N];
+        masked(g, pack, input, y, at, mask, affine);
+        for (int k = 0; k < N; ++k) {
+            dbeta[k] += g[k];
+            dgamma[k] += g[k] * (to_float(input.at[k]) - affine.mean[k]);
+            pack.at[k] = from_float<T>(g[k]);
+        }
+        if (settle) store<N>(dy + at, pack);
+    });
+    sum_columns(dbeta, scratch);
+    sum_columns(dgamma, scratch);
+    if (!walk.inside || threadIdx.y > 0) return;
+    float* out = chunks + static_cast<size_t>(blockIdx.y) * 2 * c + walk.channel;
+    for (int k = 0; k < N; ++k) {
+        out[k] = dbeta[k];
+        out[c + k] = dgamma[k];
+    }
+}
+
+// dx = scale g + (x - mean) slope + offset, the last two terms only with a correction [2, C]; else x may be null.
+template <class T, int N>
+__device__ __forceinline__ void backward_input(const T* dy, const T* x, const T* y, const float* table, const float* correction,
+                                               T* dx, Mask mask, size_t rows, int c) {
+    const Walk<N> walk(rows, c);
+    const Affine<N> affine(table, c, walk.channel, walk.inside);
+    float slope[N] = {}, offset[N] = {};
+    if (correction && walk.inside) {
+        for (int k = 0; k < N; ++k) {
+            slope[k] = correction[walk.channel + k];
+            offset[k] = correction[c + walk.channel + k];
+        }
+    }
+    walk.each(c, [&](size_t at) {
+        auto pack = load<N>(dy + at);
+        Pack<T, N> input;
+        if (x) {
+            input = load<N>(x + at);
+        } else {
+            for (int k = 0; k < N; ++k) input.at[k] = from_float<T>(0.0f);
+        }
+        float g[N];
+        masked(g, pack, input, y, at, mask, affine);
+        for (int k = 0; k < N; ++k) {
+            float value = affine.scale[k] * g[k];
+            if (correction) value += (to_float(input.at[k]) - affine.mean[k]) * slope[k] + offset[k];
+            pack.at[k] = from_float<T>(value);
+        }
+        store<N>(dx + at, pack);
+    });
+}
+
+}
+
+// Calls a template with packs of 16 bytes where the channels come in such, else with single elements.
+#define BATCHNORM_BY_WIDTH(T, function, ...) \
+    if (c % PACK<T> == 0) { \
+        batchnorm::function<T, PACK<T>>(__VA_ARGS__); \
+    } else { \
+        batchnorm::function<T, 1>(__VA_ARGS__); \
+    }
+
+// chunks [ceil(rows / rows_a_chunk), 3, C]. Grid: (blocks of channels) x (chunks); W below is the width of a thread, 16
+// bytes of elements if that divides C, else one, and a block of x threads covers x W channels.
+extern "C" __global__ void batchnorm_moments_f32(const float* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
+    BATCHNORM_BY_WIDTH(float, moments, x, chunks, rows, c, rows_a_chunk)
+}
+extern "C" __global__ void batchnorm_moments_bf16(const bf16* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
+    BATCHNORM_BY_WIDTH(bf16, moments, x, chunks, rows, c, rows_a_chunk)
+}
+
+// Puts the chunks together: mean and variance of the batch become `table` [5, C] and move the running ones [C], with the
+// unbiased variance. Grid: (blocks of channels), a thread a channel; the threads of a column share the chunks.
+extern "C" __global__ void batchnorm_statistics(const float* chunks, const float* gamma, const float* beta, float* running_mean,
+                                                float* running_var, float* table, float momentum, size_t rows, int c,
+                                                int rows_a_chunk) {
+    __shared__ double scratch[batchnorm::MAX_THREADS];
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    const int count = static_cast<int>((rows + rows_a_chunk - 1) / rows_a_chunk);
+    const bool inside = i < c;
+    // A chunk's mean is pivot + sum / n, its squared deviation square - sum^2 / n (Chan, Golub, LeVeque 1983).
+    auto size = [&](int chunk) {
+        return static_cast<double>(min(static_cast<size_t>(rows_a_chunk), rows - static_cast<size_t>(chunk) * rows_a_chunk));
+    };
+    auto value = [&](int chunk, int what) {
+        return static_cast<double>(chunks[(static_cast<size_t>(chunk) * 3 + what) * c + i]);
+    };
+    double sum = 0.0;
+    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y)
+        sum += size(chunk) * value(chunk, 0) + value(chunk, 1);
+    const double mean = batchnorm::column_sum(sum, scratch) / static_cast<double>(rows);
+    double square = 0.0;
+    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y) {
+        const double n = size(chunk), s = value(chunk, 1);
+        const double own = value(chunk, 2) - s * s / n, distance = value(chunk, 0) + s / n - mean;
+        // Rounding may go below zero; NaN must stay NaN.
+        square += (own < 0.0 ? 0.0 : own) + n * distance * distance;
+    }
+    const double deviation = batchnorm::column_sum(square, scratch);
+    if (!inside || threadIdx.y > 0) return;
+    const double n = static_cast<double>(rows);
+    batchnorm::fill(table, c, i, mean, deviation / n, gamma[i], beta[i]);
+    running_mean[i] = batchnorm::blend(running_mean[i], mean, momentum);
+    running_var[i] = batchnorm::blend(running_var[i], deviation / (n - 1.0), momentum);
+}
+
+// `table` of running statistics, as they are. Grid: any, of one-dimensional blocks.
+extern "C" __global__ void batchnorm_frozen(const float* mean, const float* var, const float* gamma, const float* beta, float* table,
+                                            int c) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < c; i += gridDim.x * blockDim.x)
+        batchnorm::fill(table, c, i, static_cast<double>(mean[i]), static_cast<double>(var[i]), gamma[i], beta[i]);
+}
+
+// y may be x; `residual` may be null. Grid: (blocks of channels) x (any number of blocks of rows).
+extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* residual, float* y, int relu,
+                                                 size_t rows, int c) {
+    BATCHNORM_BY_WIDTH(float, forward, x, table, residual, y, relu, rows, c)
+}
+extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* residual, bf16* y, int relu,
+                                                  size_t rows, int c) {
+    BATCHNORM_BY_WIDTH(bf16, forward, x, table, residual, y, relu, rows, c)
+}
+
+// chunks [ceil(rows / rows_a_chunk), 2, C]; `y` is read only with the mask OUTPUT. Grid: as batchnorm_moments.
+extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* y, const float* table, float* chunks,
+                                                       int mask, int settle, size_t rows, int c, int rows_a_chunk) {
+    BATCHNORM_BY_WIDTH(float, backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
+}
+extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* y, const float* table, float* chunks,
+                                                        int mask, int settle, size_t rows, int c, int rows_a_chunk) {
+    BATCHNORM_BY_WIDTH(bf16, backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
+}
+
+// dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics add to
+// dx, left out if null. Grid: as batchnorm_statistics.
+extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table, float* dgamma, int add_dgamma,
+                                                         float* dbeta, int add_dbeta, float* correction, size_t rows, int c,
+                                                         int count) {
+    __shared__ double scratch[batchnorm::MAX_THREADS];
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    const bool inside = i < c;
+    double g = 0.0, g_distance = 0.0;
+    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y) {
+        g += static_cast<double>(chunks[static_cast<size_t>(chunk) * 2 * c + i]);
+        g_distance += static_cast<double>(chunks[(static_cast<size_t>(chunk) * 2 + 1) * c + i]);
+    }
+    const double sum = batchnorm::column_sum(g, scratch), sum_distance = batchnorm::column_sum(g_distance, scratch);
+    if (!inside || threadIdx.y > 0) return;
+    const double low = table[c + i], inv_std = table[2 * c + i], scale = table[3 * c + i];
+    // So far the second sum is of g (x - mean) with the mean as rounded.
+    const double gamma_gradient = (sum_distance - low * sum) * inv_std;
+    if (dgamma) dgamma[i] = merged(add_dgamma ? dgamma[i] : 0.0f, static_cast<float>(gamma_gradient), add_dgamma);
+    if (dbeta) dbeta[i] = merged(add_dbeta ? dbeta[i] : 0.0f, static_cast<float>(sum), add_dbeta);
+    if (correction) {
+        const double by = -scale / static_cast<double>(rows), slope = by * gamma_gradient * inv_std;
+        correction[i] = static_cast<float>(slope);
+        correction[c + i] = static_cast<float>(by * sum - slope * low);
+    }
+}
+
+// dx may be x or dy. Without a correction (statistics that are constants) x is only read for the mask RECOMPUTED, and may
+// be null otherwise. Grid: as batchnorm_forward.
+extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* x, const float* y, const float* table,
+                                                        const float* correction, float* dx, int mask, size_t rows, int c) {
+    BATCHNORM_BY_WIDTH(float, backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
+}
+extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* x, const bf16* y, const float* table,
+                                                         const float* correction, bf16* dx, int mask, size_t rows, int c) {
+    BATCHNORM_BY_WIDTH(bf16, backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
+}
+
+#undef BATCHNORM_BY_WIDTH
+
+SOFTCUDA_KERNELS(batchnorm_moments_f32, batchnorm_moments_bf16, batchnorm_statistics, batchnorm_frozen, batchnorm_forward_f32,
+                 batchnorm_forward_bf16, batchnorm_backward_sums_f32, batchnorm_backward_sums_bf16,
+                 batchnorm_backward_parameters, batchnorm_backward_input_f32, batchnorm_backward_input_bf16)
