@@ -91,6 +91,30 @@ template <int N, class T> __device__ __forceinline__ void store(T* to, const Pac
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
+// N elements read or written as floats, at most 16 bytes at a time: 8 elements are one access of bf16 and two
+// of f32, so that buffers of both types can be walked together.
+template <int N, class T> __device__ __forceinline__ Pack<float, N> load_floats(const T* from) {
+    constexpr int STEP = N < PACK<T> ? N : PACK<T>;
+    Pack<float, N> floats;
+#pragma unroll
+    for (int first = 0; first < N; first += STEP) {
+        const auto pack = load<STEP>(from + first);
+#pragma unroll
+        for (int k = 0; k < STEP; ++k) floats.at[first + k] = to_float(pack.at[k]);
+    }
+    return floats;
+}
+template <int N, class T> __device__ __forceinline__ void store_floats(T* to, const Pack<float, N>& floats) {
+    constexpr int STEP = N < PACK<T> ? N : PACK<T>;
+#pragma unroll
+    for (int first = 0; first < N; first += STEP) {
+        Pack<T, STEP> pack;
+#pragma unroll
+        for (int k = 0; k < STEP; ++k) pack.at[k] = from_float<T>(floats.at[first + k]);
+        store<STEP>(to + first, pack);
+    }
+}
+
 // Writes `value` or adds it to what lies there: the first writer of a gradient overwrites, later ones add.
 template <class T> __device__ __forceinline__ T merged(T old, float value, bool accumulate) {
     return from_float<T>(accumulate ? to_float(old) + value : value);

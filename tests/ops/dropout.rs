@@ -1,3 +1,5 @@
+mod kernel;
+
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::device::Device;

@@ -4,6 +4,7 @@
 mod add;
 mod batch_contrastive;
 mod batchnorm;
+mod cast;
 mod center_step;
 mod conv2d;
 mod dropout;

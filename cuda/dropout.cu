@@ -1,0 +1,60 @@
+// Dropout: the kernels of src/ops/dropout.rs. The mask is never stored: a counter-based generator draws it again.
+//
+// Four neighbouring elements of a row share one block of Philox words, so a thread takes four elements. Rows
+// whose length is no multiple of 4 end inside a block and begin unaligned; their elements go one by one.
+//
+// Bytes: m d (s + t), with s and t the bytes of an element of x and y.
+// Operations of an element: a fourth of a block of words, which is 20 products of 64 bits and 40 exclusive ors.
+#include "common.cuh"
+#include "philox.cuh"
+
+namespace dropout {
+
+template <class In, class Out>
+__device__ __forceinline__ void apply(const In* x, Out* y, int d, uint64_t seed, const int* step, float ratio,
+                                      float scale) {
+    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, Purpose::Dropout};
+    // A dropped infinity is 0 and not NaN, so this selects instead of multiplying by 0.
+    const auto masked = [=](float value, uint32_t word) { return unit(word) >= ratio ? value * scale : 0.0f; };
+    const size_t row = static_cast<size_t>(blockIdx.x) * d;
+    for (int first = 4 * (blockIdx.y * blockDim.x + threadIdx.x); first < d; first += 4 * gridDim.y * blockDim.x) {
+        const uint4 block = stream.block(first / 4);
+        const uint32_t words[4] = {block.x, block.y, block.z, block.w};
+        if (d % 4 == 0) {
+            auto pack = load_floats<4>(x + row + first);
+            for (int k = 0; k < 4; ++k) pack.at[k] = masked(pack.at[k], words[k]);
+            store_floats(y + row + first, pack);
+        } else {
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+                const size_t i = row + first + k;
+                if (first + k < d) y[i] = from_float<Out>(masked(to_float(x[i]), words[k]));
+            }
+        }
+    }
+}
+
+}
+
+// y [m, d] = x * scale where the draw of an element is at least `ratio`, else 0; scale = 1 / (1 - ratio). The
+// derivative is the mask itself, so the backward pass is the same kernel with dy as x and dx as y. `y` may be `x`
+// where the types agree. `step` points at the number of the step. Grid: (m, any): the blocks of one row share
+// it; a small batch wants several, of which the first d / (4 threads) have work.
+extern "C" __global__ void dropout_f32_f32(const float* x, float* y, int d, uint64_t seed, const int* step,
+                                           float ratio, float scale) {
+    dropout::apply(x, y, d, seed, step, ratio, scale);
+}
+extern "C" __global__ void dropout_f32_bf16(const float* x, bf16* y, int d, uint64_t seed, const int* step,
+                                            float ratio, float scale) {
+    dropout::apply(x, y, d, seed, step, ratio, scale);
+}
+extern "C" __global__ void dropout_bf16_f32(const bf16* x, float* y, int d, uint64_t seed, const int* step,
+                                            float ratio, float scale) {
+    dropout::apply(x, y, d, seed, step, ratio, scale);
+}
+extern "C" __global__ void dropout_bf16_bf16(const bf16* x, bf16* y, int d, uint64_t seed, const int* step,
+                                             float ratio, float scale) {
+    dropout::apply(x, y, d, seed, step, ratio, scale);
+}
+
+SOFTCUDA_KERNELS(dropout_f32_f32, dropout_f32_bf16, dropout_bf16_f32, dropout_bf16_bf16)

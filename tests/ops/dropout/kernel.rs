@@ -1,0 +1,108 @@
+use super::both;
+use crate::gpu::{self, Float, Gpu, Outcome, equal};
+use crate::gradient_check::noise;
+use bcreid::tensor::philox::{Philox, Purpose};
+use softcuda::{Arg, Launch, args};
+
+struct Case {
+    d: usize,
+    seed: u64,
+    step: i32,
+    ratio: f32,
+}
+
+impl Case {
+    fn launch(&self, gpu: &Gpu, kernel: &str, launch: Launch, [x, y]: [Arg; 2]) -> Outcome {
+        let step = gpu.upload("step", &[self.step])?;
+        let scale = 1.0 / (1.0 - self.ratio);
+        gpu.launch(kernel, launch, args![x, y, self.d as i32, self.seed, &step, self.ratio, scale])?;
+        Ok(())
+    }
+
+    /// One multiplication and one rounding an element: the bits of the CPU.
+    fn check<In: Float, Out: Float>(&self, gpu: &Gpu, x: &[f32], launch: Launch) -> Outcome {
+        let kernel = format!("dropout_{}_{}", In::NAME, Out::NAME);
+        // y and dx of the same values: the derivative is the mask.
+        let kept = In::kept(x);
+        let (want, gradient) = both(self.seed, self.step as u64, &kept, &kept, self.d, self.ratio);
+        equal("the CPU's dx", &gradient, &want)?;
+        let want = Out::kept(&want);
+
+        let (x, y) = (gpu.upload_as::<In>("x", x)?, gpu.unwritten::<Out>("y", x.len())?);
+        self.launch(gpu, &kernel, launch, [(&x).into(), (&y).into()])?;
+        equal(&kernel, &gpu.read_f32(&y)?, &want)?;
+        if In::NAME == Out::NAME {
+            self.launch(gpu, &kernel, launch, [(&x).into(), (&x).into()])?;
+            equal("y in place of x", &gpu.read_f32(&x)?, &want)?;
+        }
+        Ok(())
+    }
+}
+
+fn every_case<In: Float, Out: Float>(gpu: &Gpu) -> Outcome {
+    for (m, d, grid, block) in [
+        (1, 1, 1, 32),
+        (5, 2, 1, 64),
+        (3, 3, 2, 32),
+        (7, 4, 1, 32),
+        (4, 37, 1, 32),
+        (16, 751, 1, 128),
+        (2, 4095, 3, 96),
+        (2, 4096, 4, 256),
+        (3, 2048, 1, 1024),
+        (1024, 6, 1, 32),
+    ] {
+        for (step, ratio) in [(0, 0.5), (70_001, 0.9), (i32::MAX, 0.0)] {
+            let case = Case { d, seed: 0x0123_4567_89AB_CDEF + d as u64, step, ratio };
+            case.check::<In, Out>(gpu, &noise(1, m * d), Launch::new((m as u32, grid), block))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn f32_to_f32() {
+    gpu::run("dropout", every_case::<f32, f32>);
+}
+
+#[test]
+fn f32_to_bf16() {
+    gpu::run("dropout", every_case::<f32, u16>);
+}
+
+#[test]
+fn bf16_to_f32() {
+    gpu::run("dropout", every_case::<u16, f32>);
+}
+
+#[test]
+fn bf16_to_bf16() {
+    gpu::run("dropout", every_case::<u16, u16>);
+}
+
+/// A draw that equals the ratio keeps its element.
+#[test]
+fn a_draw_of_the_ratio_itself() {
+    gpu::run("dropout", |gpu| {
+        let (seed, step) = (5, 7);
+        for (d, j) in [(36, 17), (35, 34)] {
+            let ratio = Philox::new(seed, step as u64, 1, Purpose::Dropout).uniform(j);
+            Case { d, seed, step, ratio }.check::<f32, f32>(gpu, &noise(1, 2 * d), Launch::new(2, 32))?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_dropped_infinity_is_zero_and_nan_stays() {
+    gpu::run("dropout", |gpu| {
+        for d in [64, 63] {
+            let case = Case { d, seed: 1, step: 0, ratio: 0.5 };
+            let extremes = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, 1e-40, 0.0];
+            let x: Vec<f32> = extremes.into_iter().cycle().take(3 * d).collect();
+            case.check::<f32, f32>(gpu, &x, Launch::new(3, 32))?;
+            case.check::<u16, u16>(gpu, &x, Launch::new(3, 32))?;
+        }
+        Ok(())
+    });
+}
