@@ -11,7 +11,7 @@
 //! 5. [`model`]: ResNet and the two-branch head, a list of calls into [`ops`].
 //! 6. [`ops`]: one file an operation: maths, forward, backward, the CPU's loops.
 //! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
-//! 8. [`device`]: where buffers live and who multiplies matrices.
+//! 8. [`device`]: where buffers live, who multiplies matrices, and the CUDA kernels on board.
 //! 9. [`eval`]: features, distances, CMC and mAP.
 //! 10. [`weights`]: what lies on disk, written whole or not at all.
 //!

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::simd;
+use crate::device::cuda::fatbin;
 use crate::weights::NetworkFile;
 use clap::Args;
 use std::path::PathBuf;
@@ -26,6 +27,10 @@ impl Doctor {
             if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" }
         ))?;
         super::say("cuda: none, this version of bcreid has no CUDA device yet")?;
+        match fatbin::embedded() {
+            Ok(kernels) => super::say(format_args!("cuda kernels: {kernels}"))?,
+            Err(why) => super::say(format_args!("cuda kernels: {why}"))?,
+        }
         let (_, which) = Device::choose("auto")?;
         super::say(format_args!("--device auto takes {}", which.trim_start_matches("device: ")))?;
         if let Some(weights) = &self.weights {

@@ -5,6 +5,7 @@
 //! `mod` there.
 
 pub mod cpu;
+pub mod cuda;
 
 use crate::{Error, Result};
 use std::sync::Arc;

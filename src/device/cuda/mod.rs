@@ -1,0 +1,3 @@
+//! The CUDA device. So far its kernels only: what runs them is not written yet.
+
+pub mod fatbin;
