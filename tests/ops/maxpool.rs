@@ -1,3 +1,5 @@
+mod kernel;
+
 use crate::golden;
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::device::Device;
