@@ -71,6 +71,19 @@ __device__ __forceinline__ T block_reduce(T value, T identity, T* scratch, Op op
     return warp_reduce(lane < warps ? scratch[lane] : identity, op);
 }
 
+// All lanes of a warp call f(j, value(j)) for those j of 0..n whose value is not 0, in ascending order. `value` is
+// called by one lane for each j. For blocks of one dimension.
+template <class Value, class F> __device__ __forceinline__ void for_each_nonzero(int n, Value value, F f) {
+    const int lane = threadIdx.x % LANES;
+    for (int first = 0; first < n; first += LANES) {
+        const float own = first + lane < n ? value(first + lane) : 0.0f;
+        for (unsigned left = __ballot_sync(ALL_LANES, own != 0.0f); left != 0; left &= left - 1) {
+            const int next = __ffs(left) - 1;
+            f(first + next, __shfl_sync(ALL_LANES, own, next));
+        }
+    }
+}
+
 // ---- Memory in packs of 16 bytes, the widest a thread can load at once. -----------------------------------------------
 
 template <class T, int N> struct alignas(sizeof(T) * N) Pack {

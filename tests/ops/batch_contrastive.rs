@@ -2,6 +2,8 @@
 //! their own. With the partners held constant its derivative is the paper's (8), with the partners moving
 //! along it is the exact one; finite differences of it check each gradient against its own function.
 
+pub mod kernel;
+
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::Result;

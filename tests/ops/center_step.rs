@@ -1,3 +1,5 @@
+mod kernel;
+
 use crate::golden::{self, assert_close};
 use crate::gradient_check::noise;
 use bcreid::Result;

@@ -119,20 +119,27 @@ pub fn run(stem: &str, body: impl Fn(&Gpu) -> Outcome) {
     }
 }
 
-/// Runs `body` on the host build of a copy of `cuda/STEM.cu` in which `right` is replaced by `wrong`, and returns the
-/// error that it must end with: a test that cannot fail shows nothing.
+/// Runs `body` on the host build of a copy of `cuda/STEM.cu` and the headers in which `right`, in whichever of them it
+/// is, is replaced by `wrong`, and returns the error that it must end with: a test that cannot fail shows nothing.
 ///
 /// # Panics
-/// If `right` is not in the file exactly once, or nobody notices.
+/// If `right` is not there exactly once, or nobody notices.
 #[track_caller]
 pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outcome) -> String {
-    let file = source(stem);
-    let text = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(text.matches(right).count(), 1, "{right:?} in {}", file.display());
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let copy = folder.path().join(format!("{stem}.cu"));
-    std::fs::write(&copy, text.replace(right, wrong)).unwrap();
-    match on_host(&copy, &body) {
+    let mut name = DefaultHasher::new();
+    (stem, right, wrong).hash(&mut name);
+    // A folder that stays, so that the next run finds its library built.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("planted-{:016x}", name.finish()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let headers = ["common.cuh", "philox.cuh"].map(|header| source(stem).with_file_name(header));
+    let mut found = 0;
+    for file in headers.into_iter().chain([source(stem)]) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        found += text.matches(right).count();
+        std::fs::write(folder.join(file.file_name().unwrap()), text.replace(right, wrong)).unwrap();
+    }
+    assert_eq!(found, 1, "{right:?} in {stem}.cu and the headers");
+    match on_host(&folder.join(stem).with_extension("cu"), &body) {
         Ok(()) => panic!("nobody notices {wrong:?} instead of {right:?} in {stem}.cu"),
         Err(error) => error.to_string(),
     }

@@ -68,7 +68,7 @@ impl Case {
     }
 }
 
-fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
+pub fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
     for (m, n, block) in [
         (1, 1, 32),
         (3, 1, 64),

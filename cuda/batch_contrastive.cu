@@ -1,0 +1,290 @@
+// The batch-contrastive loss: the kernels of src/ops/batch_contrastive.rs, equations (3), (4), (7), (8) of the paper.
+//
+// Four launches: distances of all pairs, what each image adds to the terms, their sums, and later the gradient.
+// Features are f32, as the pooling and the normalisation before it leave them; there is no bf16 version.
+//
+// Distances are sums of squared differences, never ||a||^2 + ||b||^2 - 2 a.b, whose rounding drowns near duplicates. A
+// block makes 16 x 16 of them, from pieces of 64 features of 16 + 16 images that pass through shared memory, for a part
+// of the features: a batch of 16 is one tile of pairs and would leave all but one multiprocessor idle. How many parts
+// (`splits`) is the host's choice, from m and D alone, so that the bits do not depend on the chip:
+//
+//   splits = min(ceil(D / 64), ceil(512 / tiles)), tiles = T (T + 1) / 2, T = ceil(m / 16).
+//
+// The partial sums then take at most 1 MiB more than the 4 m^2 bytes of one part.
+//
+// Distances: m^2 D operations (half the pairs, a subtraction and a multiply-add each); bytes 64 D T (T + 1) from the
+// L2, and 4 splits m^2 written. For 4 features a warp does 8 operations (2 cycles of a multiprocessor of 128 lanes)
+// and asks shared memory for at least 3 lines of 128 bytes (3 cycles): that is the limit of a large batch. More pairs a
+// thread would lift it, and leave most threads without any in a batch of 16, which is bound by its launches.
+// Rows: bytes 4 splits m^2 + 8 m D. Backward: bytes 4 m D (3 + p) when the gradient is written, with p the partners
+// that have a weight: those of an image's identity and one to a few hardest negatives. In a batch of one identity p is
+// m; m x_i less the sum over all would be cheaper, and lose the digits of near duplicates in f32.
+#include "common.cuh"
+
+namespace batch_contrastive {
+
+constexpr int TILE = 16, CHUNK = 64, THREADS = TILE * TILE;
+static_assert(THREADS == TILE * CHUNK / 4, "one pack a thread and piece");
+
+// CHUNK features of TILE images. With the 4 columns behind, packs of 8 images beside each other lie in different banks.
+struct Piece {
+    alignas(16) float at[TILE][CHUNK + 4];
+};
+
+// This thread's 4 features, from `from` on, of its image of the tile; 0 outside of the matrix.
+__device__ __forceinline__ Pack<float, 4> fetch(const float* __restrict__ x, int first, int from, int m, int d) {
+    const int image = first + threadIdx.x / (CHUNK / 4), feature = from + threadIdx.x % (CHUNK / 4) * 4;
+    Pack<float, 4> pack = {};
+    if (image >= m) return pack;
+    const float* at = x + static_cast<size_t>(image) * d + feature;
+    if (d % 4 == 0) {
+        if (feature < d) pack = load<4>(at);
+    } else {
+        for (int k = 0; k < 4; ++k) {
+            if (feature + k < d) pack.at[k] = at[k];
+        }
+    }
+    return pack;
+}
+
+__device__ __forceinline__ void put(Piece& piece, const Pack<float, 4>& pack) {
+    store<4>(&piece.at[threadIdx.x / (CHUNK / 4)][threadIdx.x % (CHUNK / 4) * 4], pack);
+}
+
+// One tile of distances over one part of the features; see the kernel.
+__device__ __forceinline__ void tile(const float* __restrict__ x, float* __restrict__ partial, int m, int d) {
+    __shared__ Piece row_piece, column_piece;
+    // Tiles on a circle: each meets itself and the half that follows, so that every two meet once. Of an even number,
+    // opposite ones would meet twice.
+    const int tiles = gridDim.y, row_tile = blockIdx.y, column_tile = (row_tile + blockIdx.x) % tiles;
+    if (2 * static_cast<int>(blockIdx.x) == tiles && column_tile < row_tile) return;
+    const int row = threadIdx.x / TILE, column = threadIdx.x % TILE;
+    const int chunks = (d + CHUNK - 1) / CHUNK;
+    const int begin = blockIdx.z * chunks / gridDim.z, end = (blockIdx.z + 1) * chunks / gridDim.z;
+    Pack<float, 4> row_next = fetch(x, row_tile * TILE, begin * CHUNK, m, d);
+    Pack<float, 4> column_next = fetch(x, column_tile * TILE, begin * CHUNK, m, d);
+    float distance = 0.0f;
+    for (int chunk = begin; chunk < end; ++chunk) {
+        __syncthreads();  // the pieces before these are read to their end
+        put(row_piece, row_next);
+        put(column_piece, column_next);
+        __syncthreads();  // all of both pieces is there
+        if (chunk + 1 < end) {
+            row_next = fetch(x, row_tile * TILE, (chunk + 1) * CHUNK, m, d);
+            column_next = fetch(x, column_tile * TILE, (chunk + 1) * CHUNK, m, d);
+        }
+        // A sum for each piece and each place of a pack: long sums of small terms lose digits.
+        Pack<float, 4> sums = {};
+#pragma unroll
+        for (int k = 0; k < CHUNK; k += 4) {
+            const auto a = load<4>(&row_piece.at[row][k]), b = load<4>(&column_piece.at[column][k]);
+            for (int l = 0; l < 4; ++l) {
+                const float difference = a.at[l] - b.at[l];
+                sums.at[l] += difference * difference;
+            }
+        }
+        distance += (sums.at[0] + sums.at[1]) + (sums.at[2] + sums.at[3]);
+    }
+    const size_t i = row_tile * TILE + row, j = column_tile * TILE + column;
+    if (i >= m || j >= m) return;
+    float* matrix = partial + static_cast<size_t>(blockIdx.z) * m * m;
+    matrix[i * m + j] = distance;
+    // In a tile with itself another thread has the other side of the pair, and the same bits.
+    if (column_tile != row_tile) matrix[j * m + i] = distance;
+}
+
+// The terms in the order of `Term` in the Rust file. Of one image: half of its positive sum, its hinge and center term,
+// how many positives it has, the sums of the distances to those and to its negatives, the least squared one of these.
+struct Terms {
+    float positive, hinge, center, positive_pairs, intra, inter, nearest;
+};
+
+// Sums on the way to `Terms`.
+struct Partial {
+    float positive, hinge, center, intra, inter, nearest;
+    int positives;
+    int hardest;  // who is nearest, or -1
+};
+
+__device__ __forceinline__ Partial nobody() { return {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, INFINITY, 0, -1}; }
+
+__device__ __forceinline__ Partial shuffle_xor(Partial p, int lanes) {
+    using ::shuffle_xor;
+    return {shuffle_xor(p.positive, lanes),  shuffle_xor(p.hinge, lanes), shuffle_xor(p.center, lanes),
+            shuffle_xor(p.intra, lanes),     shuffle_xor(p.inter, lanes), shuffle_xor(p.nearest, lanes),
+            shuffle_xor(p.positives, lanes), shuffle_xor(p.hardest, lanes)};
+}
+
+struct Merge {
+    __device__ __forceinline__ Partial operator()(Partial a, Partial b) const {
+        const bool takes_b = b.nearest < a.nearest || (b.nearest == a.nearest && b.hardest < a.hardest);
+        return {a.positive + b.positive,
+                a.hinge + b.hinge,
+                a.center + b.center,
+                a.intra + b.intra,
+                a.inter + b.inter,
+                takes_b ? b.nearest : a.nearest,
+                a.positives + b.positives,
+                takes_b ? b.hardest : a.hardest};
+    }
+};
+
+// This lane's share of ||a - b||^2, in packs of N.
+template <int N>
+__device__ __forceinline__ float squared_distance(const float* __restrict__ a, const float* __restrict__ b, int d) {
+    Pack<float, N> sums = {};
+#pragma unroll 4
+    for (int k = threadIdx.x % LANES * N; k < d; k += LANES * N) {
+        const auto a_pack = load<N>(a + k), b_pack = load<N>(b + k);
+        for (int l = 0; l < N; ++l) {
+            const float difference = a_pack.at[l] - b_pack.at[l];
+            sums.at[l] += difference * difference;
+        }
+    }
+    float sum = 0.0f;
+    for (const float part : sums.at) sum += part;
+    return sum;
+}
+
+// dx of one image in packs of N; see the kernel.
+template <int N>
+__device__ __forceinline__ void backward(const float* __restrict__ x, const int* __restrict__ labels,
+                                         const float* __restrict__ centers, const int* __restrict__ hardest,
+                                         float scale, float* __restrict__ dx, bool exact, bool accumulate, int m,
+                                         int d, int classes) {
+    const int i = blockIdx.x, label = labels[i], negative = hardest[i];
+    const bool is_class = 0 <= label && label < classes;
+    // How often x_i - x_j enters: a positive pair from one of its sides or both, a hinge once, against the sign.
+    const auto weight = [&](int j) {
+        float times = 0.0f;
+        if (j != i && labels[j] == label) times += exact ? 2.0f : 1.0f;
+        if (j == negative) times -= 1.0f;
+        if (exact && hardest[j] == i) times -= 1.0f;
+        return times;
+    };
+    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
+    // The bounds are those of a whole warp, whose lanes find the partners together.
+    for (int first = (blockIdx.y * blockDim.x + warp * LANES) * N; first < d; first += gridDim.y * blockDim.x * N) {
+        const int k = first + lane * N;
+        const bool inside = k < d;
+        Pack<float, N> own = {}, total = {};
+        if (inside) {
+            own = load<N>(x + static_cast<size_t>(i) * d + k);
+            Pack<float, N> center;
+            for (float& value : center.at) value = NAN;
+            if (is_class) center = load<N>(centers + static_cast<size_t>(label) * d + k);
+            for (int l = 0; l < N; ++l) total.at[l] = own.at[l] - center.at[l];
+        }
+        for_each_nonzero(m, weight, [&](int j, float times) {
+            if (!inside) return;
+            const auto other = load<N>(x + static_cast<size_t>(j) * d + k);
+            for (int l = 0; l < N; ++l) total.at[l] += times * (own.at[l] - other.at[l]);
+        });
+        if (inside) {
+            float* to = dx + static_cast<size_t>(i) * d + k;
+            Pack<float, N> old = {};
+            if (accumulate) old = load<N>(to);
+            for (int l = 0; l < N; ++l) total.at[l] = merged(old.at[l], scale * total.at[l], accumulate);
+            store<N>(to, total);
+        }
+    }
+}
+
+}
+
+// partial [splits, m, m]: for each part of the features the sums of squared differences of x [m, d], each part a
+// symmetric matrix with a diagonal of 0. Grid: (T / 2 + 1, T, splits) with T = ceil(m / 16). Block: 256.
+extern "C" __global__ void __launch_bounds__(batch_contrastive::THREADS)
+    batch_contrastive_distances(const float* __restrict__ x, float* __restrict__ partial, int m, int d) {
+    batch_contrastive::tile(x, partial, m, d);
+}
+
+// rows [m, 7], what each image adds to the terms; hardest [m], h(i) where the hinge of image i is active, else -1. Of
+// partial [splits, m, m], x [m, d], labels [m] and centers [classes, d]. A warp an image. A label that is no class
+// reads no center and gives NaN. Grid: a warp or more for each image.
+extern "C" __global__ void batch_contrastive_rows(const float* __restrict__ partial, const float* __restrict__ x,
+                                                  const int* __restrict__ labels, const float* __restrict__ centers,
+                                                  float tau, batch_contrastive::Terms* __restrict__ rows,
+                                                  int* __restrict__ hardest, int splits, int m, int d, int classes) {
+    using namespace batch_contrastive;
+    const size_t i = thread_of_grid() / LANES;
+    if (i >= m) return;
+    const int lane = threadIdx.x % LANES, label = labels[i];
+    Partial own = nobody();
+    for (int j = lane; j < m; j += LANES) {
+        float distance = 0.0f;
+#pragma unroll 8
+        for (size_t split = 0; split < splits; ++split) distance += partial[(split * m + i) * m + j];
+        if (labels[j] != label) {
+            own.inter += sqrtf(distance);
+            if (distance < own.nearest) {
+                own.nearest = distance;
+                own.hardest = j;
+            }
+        } else if (j != i) {
+            own.positive += distance;
+            own.intra += sqrtf(distance);
+            own.positives += 1;
+        }
+    }
+    own.center = NAN;
+    if (0 <= label && label < classes) {
+        const float *image = x + i * d, *center = centers + static_cast<size_t>(label) * d;
+        own.center = d % 4 == 0 ? squared_distance<4>(image, center, d) : squared_distance<1>(image, center, d);
+    }
+    const Partial row = warp_reduce<Merge>(own);
+    if (lane != 0) return;
+    const bool active = row.nearest < tau;
+    hardest[i] = active ? row.hardest : -1;
+    rows[i] = {0.5f * row.positive,
+               active ? 0.5f * (tau - row.nearest) : 0.0f,
+               0.5f * row.center,
+               static_cast<float>(row.positives),
+               row.intra,
+               row.inter,
+               row.nearest};
+}
+
+// terms [7] and loss [1] of rows [m, 7]; NaN where there is no pair to speak of. Grid: one block.
+extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Terms* __restrict__ rows,
+                                                   batch_contrastive::Terms* __restrict__ terms,
+                                                   float* __restrict__ loss, int m) {
+    using namespace batch_contrastive;
+    __shared__ Partial scratch[LANES];
+    Partial own = nobody();
+    for (int i = threadIdx.x; i < m; i += blockDim.x) {
+        const Terms row = rows[i];
+        own = Merge()(own, {row.positive, row.hinge, row.center, row.intra, row.inter, row.nearest,
+                            static_cast<int>(row.positive_pairs), -1});
+    }
+    const Partial sum = block_reduce<Merge>(own, nobody(), scratch);
+    if (threadIdx.x != 0) return;
+    // The rows have each pair twice. 0 / 0 is the NaN that stands for "none".
+    const int pairs = sum.positives / 2, others = m * (m - 1) / 2 - pairs;
+    *terms = {sum.positive,
+              sum.hinge,
+              sum.center,
+              static_cast<float>(pairs),
+              0.5f * sum.intra / static_cast<float>(pairs),
+              0.5f * sum.inter / static_cast<float>(others),
+              others > 0 ? sqrtf(sum.nearest) : NAN};
+    *loss = sum.positive + sum.hinge + sum.center;
+}
+
+// dx [m, d], written or added to: dy [1] times the paper's (8), or the exact derivative if `exact` is not 0. A label
+// that is no class reads no center and gives NaN. Grid: (m, slices) blocks; a thread has 4 features at a time, or one
+// when d is no multiple of 4, so that ceil(d / (4 block)) or ceil(d / block) slices are enough.
+extern "C" __global__ void batch_contrastive_backward(const float* __restrict__ x, const int* __restrict__ labels,
+                                                      const float* __restrict__ centers,
+                                                      const int* __restrict__ hardest, const float* __restrict__ dy,
+                                                      float* __restrict__ dx, int exact, int accumulate, int m, int d,
+                                                      int classes) {
+    if (d % 4 == 0) {
+        batch_contrastive::backward<4>(x, labels, centers, hardest, *dy, dx, exact, accumulate, m, d, classes);
+    } else {
+        batch_contrastive::backward<1>(x, labels, centers, hardest, *dy, dx, exact, accumulate, m, d, classes);
+    }
+}
+
+SOFTCUDA_KERNELS(batch_contrastive_distances, batch_contrastive_rows, batch_contrastive_terms,
+                 batch_contrastive_backward)

@@ -1,0 +1,311 @@
+//! The kernels against the CPU's operation, whose sums are in f64, and against the f64 reference of the parent.
+
+use super::{BOTH, Case, MIXED};
+use crate::gpu::{self, Gpu, Outcome, close, equal};
+use bcreid::ops::batch_contrastive::{Gradient, Term};
+use softcuda::{Launch, args};
+
+const DY: f32 = -2.5;
+
+/// One part of a sum in f32 has 16 terms, then 64 parts are added: 80 roundings at the very worst, which mostly cancel.
+const TOLERANCE: f64 = 2e-6;
+
+/// A batch and what must come out of it.
+struct Batch {
+    case: Case,
+    distances: Vec<f64>,
+    hardest: Vec<i32>,
+    loss: f64,
+    /// The CPU's loss, terms and dx in the order of [`BOTH`].
+    cpu: [super::Outcome; 2],
+}
+
+/// What the forward kernels leave: loss, terms, and for the backward pass the hardest negatives.
+struct Forward {
+    loss: Vec<f32>,
+    terms: Vec<f32>,
+    hardest: Vec<i32>,
+}
+
+impl Batch {
+    fn of(case: Case) -> Self {
+        let (x, m, d) = (case.x64(), case.m(), case.d);
+        let squared = |i: usize, j: usize| (0..d).map(|k| (x[i * d + k] - x[j * d + k]).powi(2)).sum::<f64>();
+        let distances: Vec<f64> = (0..m * m).map(|pair| squared(pair / m, pair % m)).collect();
+        let hardest = (0..m).map(|i| {
+            let negatives = (0..m).filter(|&j| case.labels[j] != case.labels[i]);
+            // min_by keeps the first of equals.
+            let nearest = negatives.min_by(|&j, &k| distances[i * m + j].total_cmp(&distances[i * m + k]));
+            nearest.filter(|j| distances[i * m + j] < f64::from(case.tau)).map_or(-1, |j| j as i32)
+        });
+        let hardest = hardest.collect();
+        let loss = case.loss(&x, &x);
+        Batch { distances, hardest, loss, cpu: BOTH.map(|gradient| case.run(gradient)), case }
+    }
+
+    fn check(&self, gpu: &Gpu, block: u32) -> Outcome {
+        self.check_split(gpu, block, splits(self.case.m(), self.case.d))
+    }
+
+    fn check_split(&self, gpu: &Gpu, block: u32, splits: usize) -> Outcome {
+        let m = self.case.m();
+        let (partial, forward) = self.case.forward(gpu, block, splits)?;
+        let mut distances = vec![0.0; m * m];
+        for part in partial.chunks(m * m) {
+            distances.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
+        close("distances", &distances, &self.distances, TOLERANCE, 0.0)?;
+        if let Some(i) = (0..m).find(|&i| forward.hardest[i] != self.hardest[i]) {
+            let (ours, want) = (forward.hardest[i], self.hardest[i]);
+            return Err(format!("hardest[{i}] is {ours}, expected {want}").into());
+        }
+        // The hinges are differences of numbers up to tau.
+        let margins = f64::from(self.case.tau) * m as f64 / 2.0;
+        close("loss", &forward.loss, &[self.loss], TOLERANCE, margins)?;
+        let cpu = &self.cpu[0];
+        close("loss", &forward.loss, &[f64::from(cpu.loss)], TOLERANCE, margins)?;
+        for (term, &want) in cpu.terms.iter().enumerate() {
+            let floor = if term == Term::Hinge as usize { margins } else { 0.0 };
+            close(&format!("term {term}"), &forward.terms[term..=term], &[want.into()], TOLERANCE, floor)?;
+        }
+        for (gradient, cpu) in BOTH.into_iter().zip(&self.cpu) {
+            let dx = self.case.backward(gpu, &forward.hardest, gradient, block)?;
+            let what = format!("{gradient:?} dx");
+            // A sum of m differences is about as wrong everywhere as where it is largest.
+            let want: Vec<f64> = cpu.dx.iter().map(|&v| f64::from(DY) * f64::from(v)).collect();
+            let largest = want.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
+            close(&what, &dx, &want, TOLERANCE, largest)?;
+            // Where they cost little, finite differences too.
+            if dx.len() <= 400 {
+                let numeric = self.case.numeric_gradient(gradient);
+                let want: Vec<f64> = numeric.iter().map(|&v| f64::from(DY) * f64::from(v)).collect();
+                close(&what, &dx, &want, 1e-5, largest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In how many parts the features are summed: the rule of `cuda/batch_contrastive.cu`.
+fn splits(m: usize, d: usize) -> usize {
+    let across = m.div_ceil(16);
+    d.div_ceil(64).min(512usize.div_ceil(across * (across + 1) / 2))
+}
+
+impl Case {
+    fn m(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn classes(&self) -> i32 {
+        (self.centers.len() / self.d) as i32
+    }
+
+    /// The partial distances `[splits, m, m]`, and what is made of them.
+    fn forward(&self, gpu: &Gpu, block: u32, splits: usize) -> Outcome<(Vec<f32>, Forward)> {
+        let (m, d) = (self.m(), self.d);
+        let x = gpu.upload("x", &self.x)?;
+        let labels = gpu.upload("labels", &self.labels)?;
+        let centers = gpu.upload("centers", &self.centers)?;
+        let partial = gpu.unwritten::<f32>("partial", splits * m * m)?;
+        let rows = gpu.unwritten::<f32>("rows", Term::COUNT * m)?;
+        let hardest = gpu.unwritten::<i32>("hardest", m)?;
+        let terms = gpu.unwritten::<f32>("terms", Term::COUNT)?;
+        let loss = gpu.unwritten::<f32>("loss", 1)?;
+        let across = m.div_ceil(16) as u32;
+        let tiles = Launch::new((across / 2 + 1, across, splits as u32), 256);
+        gpu.launch("batch_contrastive_distances", tiles, args![&x, &partial, m as i32, d as i32])?;
+        let warps = Launch::new((m as u32).div_ceil(block / 32), block);
+        let sizes = [splits as i32, m as i32, d as i32, self.classes()];
+        gpu.launch(
+            "batch_contrastive_rows",
+            warps,
+            args![
+                &partial, &x, &labels, &centers, self.tau, &rows, &hardest, sizes[0], sizes[1], sizes[2],
+                sizes[3]
+            ],
+        )?;
+        gpu.launch("batch_contrastive_terms", Launch::new(1, block), args![&rows, &terms, &loss, m as i32])?;
+        let forward =
+            Forward { loss: gpu.read(&loss)?, terms: gpu.read(&terms)?, hardest: gpu.read(&hardest)? };
+        Ok((gpu.read(&partial)?, forward))
+    }
+
+    /// dx, written once, and checked to be doubled when it is then added to itself.
+    fn backward(&self, gpu: &Gpu, hardest: &[i32], gradient: Gradient, block: u32) -> Outcome<Vec<f32>> {
+        let (m, d) = (self.m(), self.d);
+        let x = gpu.upload("x", &self.x)?;
+        let labels = gpu.upload("labels", &self.labels)?;
+        let centers = gpu.upload("centers", &self.centers)?;
+        let hardest = gpu.upload("hardest", hardest)?;
+        let dy = gpu.upload("dy", &[DY])?;
+        let dx = gpu.unwritten::<f32>("dx", m * d)?;
+        // Three slices of a wide row, each with several rounds.
+        let slices = (d as u32).div_ceil(block).min(3);
+        let exact = i32::from(gradient == Gradient::Exact);
+        let launch = |accumulate: i32| {
+            gpu.launch(
+                "batch_contrastive_backward",
+                Launch::new((m as u32, slices), block),
+                args![
+                    &x,
+                    &labels,
+                    &centers,
+                    &hardest,
+                    &dy,
+                    &dx,
+                    exact,
+                    accumulate,
+                    m as i32,
+                    d as i32,
+                    self.classes()
+                ],
+            )
+        };
+        launch(0)?;
+        let written = gpu.read(&dx)?;
+        launch(1)?;
+        let doubled: Vec<f32> = written.iter().map(|v| 2.0 * v).collect();
+        equal("dx added to itself", &gpu.read(&dx)?, &doubled)?;
+        Ok(written)
+    }
+}
+
+/// `each` images of every identity, one identity after the other.
+fn identities(m: usize, each: usize) -> Vec<i32> {
+    (0..m).map(|i| (i / each) as i32).collect()
+}
+
+/// Batches of one tile of pairs and of several, an odd and an even number of them, each with an active hinge for all,
+/// for some and for none.
+pub fn small_batches(gpu: &Gpu) -> Outcome {
+    for (labels, d, block) in [
+        (MIXED.to_vec(), 5, 32),
+        (MIXED.to_vec(), 16, 64),
+        (MIXED.to_vec(), 1, 1024),
+        (identities(20, 3), 3, 96),
+        (identities(16, 4), 64, 128),
+        (identities(33, 4), 65, 256),
+        (identities(49, 2), 68, 64),
+    ] {
+        for (spread, tau) in [(0.8, 0.5), (0.01, 1.0), (2.0, 1e-3)] {
+            Batch::of(Case::noise(&labels, d, spread, tau)).check(gpu, block)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn batches_of_several_tiles() {
+    gpu::run("batch_contrastive", small_batches);
+}
+
+#[test]
+fn wide_features() {
+    let cases = [(16, 4, 2048, 128), (5, 2, 4095, 96), (18, 2, 4096, 256)];
+    let batches =
+        cases.map(|(m, each, d, block)| (Batch::of(Case::noise(&identities(m, each), d, 0.8, 0.4)), block));
+    gpu::run("batch_contrastive", |gpu| {
+        batches.iter().try_for_each(|(batch, block)| batch.check(gpu, *block))
+    });
+}
+
+#[test]
+fn a_batch_of_1024() {
+    let batch = Batch::of(Case::noise(&identities(1024, 4), 3, 0.8, 0.01));
+    gpu::run("batch_contrastive", |gpu| batch.check(gpu, 256));
+}
+
+/// Every number of parts gives the distances: one, some of unequal length, all, and more than there is to share out.
+#[test]
+fn any_number_of_splits() {
+    let batch = Batch::of(Case::noise(&identities(18, 3), 300, 0.8, 0.5));
+    gpu::run("batch_contrastive", |gpu| {
+        [1, 2, 3, 5, 8].into_iter().try_for_each(|splits| batch.check_split(gpu, 64, splits))
+    });
+}
+
+#[test]
+fn one_identity_one_image_and_no_positive_pair() {
+    gpu::run("batch_contrastive", |gpu| {
+        Batch::of(Case::noise(&[2; 19], 7, 1.0, 10.0)).check(gpu, 32)?;
+        Batch::of(Case::noise(&[1], 7, 1.0, 1.0)).check(gpu, 64)?;
+        Batch::of(Case::noise(&[0, 1, 2, 3], 8, 1.0, 1.0)).check(gpu, 128)
+    });
+}
+
+/// Numbers that f32 sums exactly, so that two distances are equal or equal to tau to the last bit.
+#[test]
+fn ties_and_margins() {
+    let case = |x: &[f32], labels: &[i32], d: usize, tau: f32| {
+        let centers = vec![0.25; d * (1 + *labels.iter().max().unwrap() as usize)];
+        Batch::of(Case { x: x.to_vec(), labels: labels.to_vec(), centers, d, tau })
+    };
+    // 41 images in the corners of a square: the nearest of another identity is one of many, in all lanes.
+    let corners: Vec<f32> = (0..82).map(|i| if (i * i / 3) % 2 == 0 { 0.0 } else { 0.5 }).collect();
+    let fifths: Vec<i32> = (0..41).map(|i| i % 5).collect();
+    let batches = [
+        // Images 1 and 2 are equally far from image 0; image 2 between images 0 and 1.
+        case(&[0.0, 0.0, 0.5, 0.0, 0.0, 0.5], &[0, 1, 1], 2, 1.0),
+        case(&[0.5, 0.0, 0.0, 0.5, 0.0, 0.0], &[1, 1, 0], 2, 1.0),
+        case(&corners, &fifths, 2, 0.3),
+        // At tau, just above it, and tau 0.
+        case(&[0.0, 0.5], &[0, 1], 1, 0.25),
+        case(&[0.0, 0.5], &[0, 1], 1, 0.250_001),
+        case(&corners, &fifths, 2, 0.0),
+        // Zero vectors and equal ones.
+        case(&[0.0; 8], &[0, 0, 1, 1], 2, 1.0),
+        case(&[0.5; 16], &[0, 0, 1, 1], 4, 1.0),
+    ];
+    assert_eq!(batches[2].hardest[40], 0, "a tie with image 0 is what is meant");
+    assert_eq!((batches[3].hardest[0], batches[4].hardest[0]), (-1, 1));
+    gpu::run("batch_contrastive", |gpu| batches.iter().try_for_each(|batch| batch.check(gpu, 64)));
+}
+
+/// The product form would return noise of about 1e-7 for squared distances of 1e-9 and less.
+#[test]
+fn near_duplicates_keep_their_distance() {
+    let d = 2048;
+    let mut case = Case::noise(&[0, 0, 1], d, 0.5, 1.0);
+    case.centers = case.x[..2 * d].to_vec();
+    for image in 1..3 {
+        for k in (0..d).step_by(2) {
+            case.x[image * d + k] = f32::from_bits(case.x[k].to_bits() + 20 * image as u32);
+        }
+        for k in (1..d).step_by(2) {
+            case.x[image * d + k] = case.x[k];
+        }
+    }
+    let near = Batch::of(case);
+    assert!(near.distances[1] > 0.0 && near.distances[1] < 1e-9, "{}", near.distances[1]);
+    let mut case = Case::noise(&identities(16, 4), 512, 0.0, 1.0);
+    let apart = Case::noise(&case.labels, 512, 1e-4, 1.0);
+    case.x.clone_from(&apart.x);
+    let close = Batch::of(case);
+    gpu::run("batch_contrastive", |gpu| {
+        near.check(gpu, 64)?;
+        close.check(gpu, 64)
+    });
+}
+
+#[test]
+fn a_nan_feature_and_a_label_that_is_no_class_show_in_the_loss() {
+    gpu::run("batch_contrastive", |gpu| {
+        for (labels, nan) in
+            [([0, 1, 2], Some(5)), ([0, 1, 0], Some(5)), ([0, -1, 2], None), ([0, 3, 2], None)]
+        {
+            let mut case = Case::noise(&[0, 1, 2], 4, 1.0, 1.0);
+            case.labels = labels.to_vec();
+            nan.into_iter().for_each(|k: usize| case.x[k] = f32::NAN);
+            let (_, forward) = case.forward(gpu, 32, 1)?;
+            let dx = case.backward(gpu, &[-1; 3], Gradient::Paper, 32)?;
+            if !forward.loss[0].is_nan()
+                || !dx[5].is_nan()
+                || dx[8..].iter().any(|v| v.is_nan()) != (labels[2] == 0)
+            {
+                return Err(format!("labels {labels:?}: loss {:?}, dx {dx:?}", forward.loss).into());
+            }
+        }
+        Ok(())
+    });
+}
