@@ -2,11 +2,13 @@
 //! named by its stem.
 
 mod add;
+mod assemble;
 mod batch_contrastive;
 mod batchnorm;
 mod cast;
 mod center_step;
 mod conv2d;
+mod distance;
 mod dropout;
 mod global_avg_pool;
 mod golden;

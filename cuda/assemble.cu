@@ -1,0 +1,168 @@
+// A training batch put together on the device, from a data set of bytes that stays there: the numbers of
+// src/data/sampler.rs (which images), src/data/augment.rs (what chance does to each) and src/data/input.rs (what bytes
+// become), bit for bit.
+//
+// A batch is a function of (seed, step), and the step is read through a pointer: a captured graph can be replayed.
+//
+// Bytes: assemble_pixels reads 3 H W and writes b C H W an image, with b the bytes of an element; the table of values
+// costs every block 3 KiB more, from the L2. The samplers move next to nothing: their time is that of a launch.
+#include "common.cuh"
+#include "philox.cuh"
+
+namespace assemble {
+
+// The m distinct numbers of 0..n that `Philox::distinct` draws, by Floyd's algorithm: draw i is of 0..=first + i, and
+// where its number is already taken it takes its last one, first + i.
+//
+// That reads like a loop, but what is taken can be told afterwards: a number that an earlier draw drew is, because that
+// draw took it if nobody had before. Any other can only be the last number of an earlier draw, which took it if its own
+// was taken; and so on back, over few draws.
+__device__ __forceinline__ void sample(int* chosen, int m, int n, uint64_t seed, int step) {
+    extern __shared__ int drawn[];
+    int* const repeated = drawn + m;
+    const Philox draws = {seed, static_cast<uint32_t>(step), 0, Purpose::Sampler};
+    const int first = n - m;
+    for (int block = threadIdx.x; block * 4 < m; block += blockDim.x) {
+        const uint4 block_words = draws.block(block);
+        const uint32_t words[4] = {block_words.x, block_words.y, block_words.z, block_words.w};
+        for (int k = 0; k < 4; ++k) {
+            const int i = block * 4 + k;
+            if (i < m) drawn[i] = below(words[k], first + i + 1);
+        }
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < m; i += blockDim.x) {
+        bool seen = false;
+        for (int j = 0; j < i; ++j) seen |= drawn[j] == drawn[i];
+        repeated[i] = seen;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < m; i += blockDim.x) {
+        int draw = i, before = drawn[i] - first;
+        while (!repeated[draw] && 0 <= before && before < draw) {
+            draw = before;
+            before = drawn[draw] - first;
+        }
+        chosen[i] = repeated[draw] ? first + i : drawn[i];
+    }
+}
+
+// What is seen of an image (`View` in src/data/augment.rs), and which it is; -1 for none.
+struct View {
+    int image, flip, top, left;
+};
+
+// The view of the image at place `slot` of the batch.
+__device__ __forceinline__ View view(int image, int flip, int pad, uint64_t seed, int step, int slot) {
+    const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), Purpose::Augment};
+    const uint4 words = draws.block(0);
+    const int places = 2 * pad + 1;
+    return {image, flip && below(words.x, 2) == 1, static_cast<int>(below(words.y, places)) - pad,
+            static_cast<int>(below(words.z, places)) - pad};
+}
+
+// The data set on the device: RGB bytes [n, height, width, 3] and classes [n].
+struct Images {
+    const uint8_t* bytes;
+    const int* classes;
+    int n, height, width;
+};
+
+// What becomes of an image: `Augment` and `ImageInput` in numbers. The table of values is [3, 256], by output channel.
+struct Making {
+    const float* table;
+    int flip, pad, edge, bgr;
+    uint64_t seed;
+    int step;
+};
+
+// The C values of one pixel, in the widest stores that its address allows.
+template <int C, class T> __device__ __forceinline__ void store_pixel(T* to, const T (&values)[C]) {
+    constexpr int N = C == 3 ? 1 : C < PACK<T> ? C : PACK<T>;
+    for (int k = 0; k < C; k += N) {
+        Pack<T, N> part;
+        for (int l = 0; l < N; ++l) part.at[l] = values[k + l];
+        store<N>(to + k, part);
+    }
+}
+
+// This block's pixels of its image [height, width, C]; channels above 3 are 0.
+template <int C, class T>
+__device__ __forceinline__ void fill(const Images& images, const Making& making, View seen, const float* table,
+                                     T* out) {
+    const int height = images.height, width = images.width;
+    const bool known = seen.image >= 0;
+    const uint8_t* image = images.bytes + static_cast<size_t>(known ? seen.image : 0) * height * width * 3;
+    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < height * width; i += gridDim.y * blockDim.x) {
+        const int y = i / width + seen.top, x = i % width + seen.left;
+        const int row = min(max(y, 0), height - 1), column = min(max(x, 0), width - 1);
+        const bool shown = making.edge || (row == y && column == x);
+        const uint8_t* pixel = image + (row * width + (seen.flip ? width - 1 - column : column)) * 3;
+        T values[C] = {};
+        for (int c = 0; c < 3; ++c) {
+            const int byte = known && shown ? pixel[making.bgr ? 2 - c : c] : 0;  // black is not 0 but its value
+            values[c] = from_float<T>(known ? table[c * 256 + byte] : NAN);
+        }
+        store_pixel<C>(out + static_cast<size_t>(i) * C, values);
+    }
+}
+
+// pixels [m, height, width, channels] and labels [m] of the chosen images [m].
+template <class T>
+__device__ __forceinline__ void pixels(const Images& images, const Making& making, const int* chosen, T* out,
+                                       int* labels, int channels) {
+    __shared__ float table[3 * 256];
+    __shared__ View shared_view;
+    const size_t slot = blockIdx.x;
+    if (threadIdx.x == 0) {
+        const int number = chosen[slot];
+        const int image = 0 <= number && number < images.n ? number : -1;
+        shared_view = view(image, making.flip, making.pad, making.seed, making.step, slot);
+        if (blockIdx.y == 0) labels[slot] = image < 0 ? -1 : images.classes[image];
+    }
+    for (int i = threadIdx.x; i < 3 * 256; i += blockDim.x) table[i] = making.table[i];
+    __syncthreads();
+    out += slot * images.height * images.width * channels;
+    if (channels == 8) {
+        fill<8>(images, making, shared_view, table, out);
+    } else if (channels == 4) {
+        fill<4>(images, making, shared_view, table, out);
+    } else {
+        fill<3>(images, making, shared_view, table, out);
+    }
+}
+
+}
+
+// chosen [m], of the sampler `Random`: m distinct numbers of 0..n, with m at most n. Grid: one block, with 8 m bytes of
+// dynamic shared memory.
+extern "C" __global__ void assemble_sample(int* chosen, int m, int n, uint64_t seed, const int* step) {
+    assemble::sample(chosen, m, n, seed, *step);
+}
+
+// chosen [m], of the other samplers: the turn of this step in the epoch's order [turns, m], which the host sends ahead
+// of each epoch. Grid: m threads or fewer.
+extern "C" __global__ void assemble_turn(const int* order, int* chosen, int m, int turns, const int* step) {
+    const size_t turn = static_cast<uint32_t>(*step) % static_cast<uint32_t>(turns);
+    for (size_t i = thread_of_grid(); i < m; i += threads_of_grid()) chosen[i] = order[turn * m + i];
+}
+
+// pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m]. A chosen number outside of 0..n reads
+// nothing: NaN pixels and the label -1. Grid: (m, any), best so that a thread has about 4 pixels: fewer do not pay for
+// the table, more leave a small batch too few threads.
+extern "C" __global__ void assemble_pixels_f32(const uint8_t* __restrict__ bytes, const int* __restrict__ classes,
+                                               const int* __restrict__ chosen, const float* __restrict__ table,
+                                               float* pixels, int* labels, int n, int height, int width, int channels,
+                                               int flip, int pad, int edge, int bgr, uint64_t seed, const int* step) {
+    assemble::pixels({bytes, classes, n, height, width}, {table, flip, pad, edge, bgr, seed, *step}, chosen, pixels,
+                     labels, channels);
+}
+extern "C" __global__ void assemble_pixels_bf16(const uint8_t* __restrict__ bytes, const int* __restrict__ classes,
+                                                const int* __restrict__ chosen, const float* __restrict__ table,
+                                                bf16* pixels, int* labels, int n, int height, int width, int channels,
+                                                int flip, int pad, int edge, int bgr, uint64_t seed, const int* step) {
+    assemble::pixels({bytes, classes, n, height, width}, {table, flip, pad, edge, bgr, seed, *step}, chosen, pixels,
+                     labels, channels);
+}
+
+SOFTCUDA_KERNELS(assemble_sample, assemble_turn, assemble_pixels_f32, assemble_pixels_bf16)

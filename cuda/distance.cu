@@ -1,0 +1,128 @@
+// Squared Euclidean distances of queries to a part of the gallery: the kernels of src/eval/distance.rs.
+//
+// ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, clamped at 0 where rounding leaves less. Equal gallery rows come out at
+// exactly equal distances, or ties would be ranked by rounding: every product and every length is summed in an order
+// that depends on the number of features alone, never on where a row stands.
+//
+// distance_tile is a matrix product: a block of 256 threads makes 64 x 64 distances, 4 x 4 a thread, from pieces of 16
+// features of both sides that pass through shared memory. While one piece is multiplied the next is on its way to
+// registers, and two buffers in turn need one barrier a piece.
+//
+// Operations: 2 Q G D. Bytes: 4 (Q + G) D + 4 Q G, and Q G D / 8 from the L2, because each row is read once for every
+// 64 of the other side. For each feature a warp does 16 multiply-adds (4 cycles of a multiprocessor of 128 lanes) and
+// asks shared memory for 3 lines of 128 bytes (3 cycles): the multiply-adds are the limit, if not by far.
+#include "common.cuh"
+
+namespace distance {
+
+constexpr int TILE = 64, EACH = 4, CHUNK = 16, THREADS = 256;
+static_assert(THREADS == TILE / EACH * (TILE / EACH) && THREADS == TILE * CHUNK / 4, "one pack a thread and piece");
+
+// CHUNK features of TILE rows, transposed, so that a thread's EACH rows lie beside each other. With the 4 columns
+// behind only two writers of a warp share a bank, not four.
+struct Piece {
+    alignas(16) float at[CHUNK][TILE + 4];
+};
+
+// This thread's 4 features, from `from` on, of its row of the tile; 0 outside of the matrix.
+__device__ __forceinline__ Pack<float, 4> fetch(const float* __restrict__ rows, int count, int first, int from, int d) {
+    const int row = first + threadIdx.x / 4, feature = from + threadIdx.x % 4 * 4;
+    Pack<float, 4> pack = {};
+    if (row >= count) return pack;
+    const float* at = rows + static_cast<size_t>(row) * d + feature;
+    if (d % 4 == 0) {
+        if (feature < d) pack = load<4>(at);
+    } else {
+        for (int k = 0; k < 4; ++k) {
+            if (feature + k < d) pack.at[k] = at[k];
+        }
+    }
+    return pack;
+}
+
+__device__ __forceinline__ void put(Piece& piece, const Pack<float, 4>& pack) {
+    for (int k = 0; k < 4; ++k) piece.at[threadIdx.x % 4 * 4 + k][threadIdx.x / 4] = pack.at[k];
+}
+
+// One tile of distances; see the kernel.
+__device__ __forceinline__ void tile(const float* __restrict__ q, const float* __restrict__ g,
+                                     const float* __restrict__ q_squared, const float* __restrict__ g_squared,
+                                     float* __restrict__ distances, int queries, int galleries, int d, size_t stride) {
+    __shared__ Piece q_pieces[2], g_pieces[2];
+    const int first_query = blockIdx.y * TILE, first_gallery = blockIdx.x * TILE;
+    const int row = threadIdx.x / (TILE / EACH) * EACH, column = threadIdx.x % (TILE / EACH) * EACH;
+    float product[EACH][EACH] = {};
+    Pack<float, 4> q_next = fetch(q, queries, first_query, 0, d), g_next = fetch(g, galleries, first_gallery, 0, d);
+    for (int from = 0; from < d; from += CHUNK) {
+        // The buffers of the piece before the last: the last one's barrier says that nobody reads them any more.
+        Piece& q_piece = q_pieces[from / CHUNK % 2];
+        Piece& g_piece = g_pieces[from / CHUNK % 2];
+        put(q_piece, q_next);
+        put(g_piece, g_next);
+        __syncthreads();
+        if (from + CHUNK < d) {
+            q_next = fetch(q, queries, first_query, from + CHUNK, d);
+            g_next = fetch(g, galleries, first_gallery, from + CHUNK, d);
+        }
+#pragma unroll
+        for (int k = 0; k < CHUNK; ++k) {
+            const auto a = load<EACH>(&q_piece.at[k][row]), b = load<EACH>(&g_piece.at[k][column]);
+            for (int i = 0; i < EACH; ++i) {
+                for (int j = 0; j < EACH; ++j) product[i][j] = fmaf(a.at[i], b.at[j], product[i][j]);
+            }
+        }
+    }
+    const int gallery = first_gallery + column;
+    for (int i = 0; i < EACH; ++i) {
+        const int query = first_query + row + i;
+        if (query >= queries) return;
+        Pack<float, EACH> pack;
+        for (int j = 0; j < EACH; ++j) {
+            const float g2 = g_squared[min(gallery + j, galleries - 1)];
+            const float squared = q_squared[query] + g2 - 2.0f * product[i][j];
+            pack.at[j] = squared < 0.0f ? 0.0f : squared;  // NaN stays
+        }
+        float* to = distances + query * stride + gallery;
+        if (gallery + EACH <= galleries && reinterpret_cast<uintptr_t>(to) % sizeof(pack) == 0) {
+            store<EACH>(to, pack);
+        } else {
+            for (int j = 0; j < EACH; ++j) {
+                if (gallery + j < galleries) to[j] = pack.at[j];
+            }
+        }
+    }
+}
+
+}
+
+// squared [rows]: the squared lengths of x [rows, d]. A warp a row. Grid: a warp or more for each row.
+extern "C" __global__ void distance_squared_lengths(const float* __restrict__ x, float* __restrict__ squared, int rows,
+                                                    int d) {
+    const int lane = threadIdx.x % LANES;
+    const size_t row = thread_of_grid() / LANES;
+    if (row >= rows) return;
+    float own = 0.0f;
+    if (d % 4 == 0) {
+#pragma unroll 4
+        for (int i = lane * 4; i < d; i += LANES * 4) {
+            const auto pack = load<4>(x + row * d + i);
+            for (const float value : pack.at) own = fmaf(value, value, own);
+        }
+    } else {
+#pragma unroll 4
+        for (int i = lane; i < d; i += LANES) own = fmaf(x[row * d + i], x[row * d + i], own);
+    }
+    own = warp_reduce<Sum>(own);
+    if (lane == 0) squared[row] = own;
+}
+
+// distances [queries, galleries], rows `stride` elements apart, between q [queries, d] and g [galleries, d] with their
+// squared lengths; NaN where a feature is NaN. Grid: (galleries / 64, queries / 64) blocks, rounded up. Block: 256.
+extern "C" __global__ void __launch_bounds__(distance::THREADS)
+    distance_tile(const float* __restrict__ q, const float* __restrict__ g, const float* __restrict__ q_squared,
+                  const float* __restrict__ g_squared, float* __restrict__ distances, int queries, int galleries, int d,
+                  size_t stride) {
+    distance::tile(q, g, q_squared, g_squared, distances, queries, galleries, d, stride);
+}
+
+SOFTCUDA_KERNELS(distance_squared_lengths, distance_tile)

@@ -1,0 +1,187 @@
+//! The tiles of squared distances that rank a gallery. (The CPU's way is tested with the evaluation.)
+
+use crate::gpu::{self, Gpu, Outcome, close};
+use crate::gradient_check::noise;
+use softcuda::{Launch, args};
+
+/// What stands between and behind the rows of a tile, to see that nobody writes there.
+const UNTOUCHED: f32 = -7.0;
+
+struct Case {
+    q: Vec<f32>,
+    g: Vec<f32>,
+    d: usize,
+    /// Distances in front of a row of the tile, and behind.
+    around: [usize; 2],
+    /// Threads of a block of `distance_squared_lengths`.
+    block: u32,
+}
+
+impl Case {
+    fn new(q: Vec<f32>, g: Vec<f32>, d: usize) -> Self {
+        Case { q, g, d, around: [0, 0], block: 64 }
+    }
+
+    fn sizes(&self) -> (usize, usize) {
+        (self.q.len() / self.d, self.g.len() / self.d)
+    }
+
+    /// Squared lengths of the gallery's rows, and all distances, row by row.
+    fn run(&self, gpu: &Gpu) -> Outcome<(Vec<f32>, Vec<f32>)> {
+        let ((queries, galleries), d) = (self.sizes(), self.d as i32);
+        let [before, behind] = self.around;
+        let stride = before + galleries + behind;
+        let (q, g) = (gpu.upload("q", &self.q)?, gpu.upload("g", &self.g)?);
+        let q_squared = gpu.unwritten::<f32>("q_squared", queries)?;
+        let g_squared = gpu.unwritten::<f32>("g_squared", galleries)?;
+        for (x, squared, rows) in [(&q, &q_squared, queries), (&g, &g_squared, galleries)] {
+            let launch = Launch::new(rows.div_ceil(self.block as usize / 32) as u32, self.block);
+            gpu.launch("distance_squared_lengths", launch, args![x, squared, rows as i32, d])?;
+        }
+        let tile = gpu.upload("distances", &vec![UNTOUCHED; queries * stride])?;
+        let launch = Launch::new((galleries.div_ceil(64) as u32, queries.div_ceil(64) as u32), 256);
+        let arguments = args![
+            &q,
+            &g,
+            &q_squared,
+            &g_squared,
+            tile.at(before),
+            queries as i32,
+            galleries as i32,
+            d,
+            stride as u64
+        ];
+        gpu.launch("distance_tile", launch, arguments)?;
+        let mut distances = Vec::new();
+        for row in gpu.read(&tile)?.chunks(stride) {
+            if row[..before].iter().chain(&row[before + galleries..]).any(|&v| v != UNTOUCHED) {
+                return Err("something is written beside the tile".into());
+            }
+            distances.extend(&row[before..before + galleries]);
+        }
+        Ok((gpu.read(&g_squared)?, distances))
+    }
+
+    fn check(&self, gpu: &Gpu) -> Outcome {
+        let (lengths, distances) = self.run(gpu)?;
+        let f64s = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let (q, g) = (f64s(&self.q), f64s(&self.g));
+        let squared = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>();
+        let want_lengths: Vec<f64> = g.chunks(self.d).map(squared).collect();
+        let longest = q.chunks(self.d).chain(g.chunks(self.d)).map(squared).fold(f64::MIN_POSITIVE, f64::max);
+        let mut want = Vec::new();
+        for q in q.chunks(self.d) {
+            want.extend(g.chunks(self.d).map(|g| q.iter().zip(g).map(|(q, g)| (q - g).powi(2)).sum::<f64>()));
+        }
+        // A product adds d terms one after another, each time rounding by half a unit of the sum so far at most, and
+        // errors of either sign add up like their root. What is lost is relative to the squared lengths, not to the
+        // distance: that is the price of the product form where q and g nearly agree.
+        let tolerance = 6e-8 * (4.0 + 2.0 * (self.d as f64).sqrt());
+        close("squared lengths", &lengths, &want_lengths, tolerance, f64::MIN_POSITIVE)?;
+        close("distances", &distances, &want, tolerance, 2.0 * longest)?;
+        match distances.iter().find(|&&squared| squared < 0.0) {
+            Some(negative) => Err(format!("a squared distance of {negative}").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn every_case(gpu: &Gpu) -> Outcome {
+    for (queries, galleries, d, around, block) in [
+        // One of everything; whole tiles and pieces; one more and one less; rows that packs do not fit.
+        (1, 1, 1, [0, 0], 32),
+        (64, 64, 32, [0, 0], 64),
+        (63, 65, 15, [0, 0], 96),
+        (65, 129, 17, [1, 2], 128),
+        (3, 70, 18, [2, 0], 32),
+        (66, 7, 100, [4, 5], 256),
+        // A tile inside of longer rows, which packs fit and do not fit.
+        (5, 68, 20, [4, 8], 64),
+        (5, 68, 20, [3, 1], 64),
+        // Many features, many rows.
+        (3, 61, 4095, [0, 0], 1024),
+        (2, 64, 4096, [0, 1], 32),
+        (1024, 3, 2, [0, 0], 64),
+        (2, 1024, 5, [0, 0], 512),
+    ] {
+        // Features are not negative, and of length 1.
+        let features = |seed, rows: usize| -> Vec<f32> {
+            let of_length_one = |row: &[f32]| {
+                let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+                row.iter().map(|v| v.abs() / length).collect::<Vec<_>>()
+            };
+            noise(seed, rows * d).chunks(d).flat_map(of_length_one).collect()
+        };
+        Case { q: features(1, queries), g: features(2, galleries), d, around, block }.check(gpu)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn distances() {
+    gpu::run("distance", every_case);
+}
+
+/// Queries that are in the gallery, or nearly: rounding would leave about every second distance below 0.
+fn near_duplicates(gpu: &Gpu) -> Outcome {
+    for d in [5, 64, 2048] {
+        let q = noise(3, 9 * d);
+        let near: Vec<f32> = q.iter().zip(noise(4, 9 * d)).map(|(q, v)| q + 1e-4 * v).collect();
+        Case::new(q.clone(), [q, near].concat(), d).check(gpu)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn nearly_equal_rows() {
+    gpu::run("distance", near_duplicates);
+}
+
+/// Five rows again and again, over several tiles: bit for bit the same wherever they stand.
+fn equal_rows(gpu: &Gpu) -> Outcome {
+    for (d, around) in [(48, [0, 0]), (53, [1, 0]), (1027, [0, 2])] {
+        let rows = noise(5, 5 * d);
+        let g: Vec<f32> = rows.iter().copied().cycle().take(150 * d).collect();
+        let case = Case { around, ..Case::new(noise(6, 3 * d), g, d) };
+        let (lengths, distances) = case.run(gpu)?;
+        for (what, row) in [("length", lengths.as_slice())]
+            .into_iter()
+            .chain(distances.chunks(150).map(|row| ("distance", row)))
+        {
+            if let Some(i) = (0..150).find(|&i| row[i].to_bits() != row[i % 5].to_bits()) {
+                return Err(format!("{what} {i} is {}, that of its twin {}", row[i], row[i % 5]).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn equal_gallery_rows_are_equally_far() {
+    gpu::run("distance", equal_rows);
+}
+
+/// Zero vectors are as far from each other as they are, NaN shows wherever its row takes part, and lengths of very
+/// different size keep their own digits.
+fn extremes(gpu: &Gpu) -> Outcome {
+    let d = 18;
+    let row = noise(7, d);
+    let zero = vec![0.0; d];
+    let huge: Vec<f32> = row.iter().map(|v| v * 1e8).collect();
+    let mut nan = row.clone();
+    nan[17] = f32::NAN;
+    let q = [zero.clone(), nan.clone(), row.clone()].concat();
+    let (lengths, distances) = Case::new(q, [zero, row.clone(), nan, huge.clone()].concat(), d).run(gpu)?;
+    let squared = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
+    let (n, one, other) = (f64::NAN, squared(&row), squared(&huge));
+    let between = row.iter().zip(&huge).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>();
+    close("squared lengths", &lengths, &[0.0, one, n, other], 1e-6, 0.0)?;
+    close("from zero", &distances[..4], &[0.0, one, n, other], 1e-6, 0.0)?;
+    close("from NaN", &distances[4..8], &[n; 4], 0.0, 0.0)?;
+    close("from a row", &distances[8..], &[one, 0.0, n, between], 1e-6, one)
+}
+
+#[test]
+fn zero_nan_and_huge_rows() {
+    gpu::run("distance", extremes);
+}
