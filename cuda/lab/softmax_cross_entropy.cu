@@ -38,11 +38,11 @@ __device__ __forceinline__ void finish(const float* row, int label, float max, f
 //   warp        0
 //   operations  m n maxima, m n expf, 2 m n additions
 //   memory      8 m n + 20 m: two passes, and a buffer larger than the L2 cache comes from memory in each
-//   time        max(memory / B, 2 m n / Q, L (n / 16 + n / 8))
-//   predicted   514 us at 16384 x 4096, 18.3 us at 16 x 751
+//   time        max(memory / B, 2 m n / Q, L (n / 16 + n / 8) + S n / 4)
+//   predicted   514 us at 16384 x 4096, 21.1 us at 16 x 751
 //
-// In `time`: each element is a line of its own, twice; nvcc keeps 16 loads on their way in the first loop, which wait for
-// two sectors, and 4 in the second, which wait for one every other time.
+// In `time`: each element is a line of its own, twice. nvcc keeps 16 loads on their way in the first loop, which wait for
+// two sectors, and 4 in the second, which wait for a sector and for L1 in turns.
 //
 // The next version gives a row to many threads, and neighbouring elements to neighbouring threads.
 extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const int* labels, float* losses,

@@ -13,21 +13,37 @@ pub struct Lesson {
     pub reference: fn(&Size) -> Vec<Vec<f64>>,
 }
 
-pub const LESSONS: [Lesson; 1] = [Lesson {
-    stem: "lab/softmax_cross_entropy",
-    slot: |name, &Size { m, n, .. }| {
-        Some(match name {
-            "logits" => Slot::noise(m * n),
-            "labels" => Slot::labels(m, n),
-            "losses" => Slot::Output(m),
-            "partition" => Slot::Output(2 * m),
-            "m" => Slot::value(m as i32),
-            "n" => Slot::value(n as i32),
-            _ => return None,
-        })
+pub const LESSONS: [Lesson; 2] = [
+    Lesson {
+        stem: "lab/softmax_cross_entropy",
+        slot: |name, &Size { m, n, .. }| {
+            Some(match name {
+                "logits" => Slot::noise(m * n),
+                "labels" => Slot::labels(m, n),
+                "losses" => Slot::Output(m),
+                "partition" => Slot::Output(2 * m),
+                "m" => Slot::value(m as i32),
+                "n" => Slot::value(n as i32),
+                _ => return None,
+            })
+        },
+        reference: softmax_cross_entropy,
     },
-    reference: softmax_cross_entropy,
-}];
+    Lesson {
+        stem: "lab/l2_normalize",
+        slot: |name, &Size { m, n, .. }| {
+            Some(match name {
+                "x" => Slot::noise(m * n),
+                "y" => Slot::Output(m * n),
+                "norms" => Slot::Output(m),
+                "m" => Slot::value(m as i32),
+                "n" => Slot::value(n as i32),
+                _ => return None,
+            })
+        },
+        reference: l2_normalize,
+    },
+];
 
 impl Lesson {
     /// The versions that the file describes, the one in use last.
@@ -63,4 +79,11 @@ fn softmax_cross_entropy(size: &Size) -> Vec<Vec<f64>> {
         partition.extend([max, log_sum]);
     }
     vec![losses, partition]
+}
+
+fn l2_normalize(size: &Size) -> Vec<Vec<f64>> {
+    let rows = rows(size);
+    let norms: Vec<f64> = rows.iter().map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
+    let scaled = |(row, norm): (&Vec<f64>, &f64)| row.iter().map(|x| x / norm.max(1e-12)).collect::<Vec<_>>();
+    vec![rows.iter().zip(&norms).flat_map(scaled).collect(), norms]
 }
