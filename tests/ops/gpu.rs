@@ -6,7 +6,7 @@
 //! the order. A body returns errors instead of panicking, so that [`planted`] can see it fail.
 
 mod compare;
-mod cuda;
+pub mod cuda;
 
 pub use compare::{Float, close, equal};
 
@@ -57,6 +57,25 @@ impl<T: Element> From<&Buffer<T>> for Arg {
 impl Gpu {
     fn new(backend: Backend, seed: u64) -> Self {
         Gpu { backend, seed, seen: RefCell::default() }
+    }
+
+    /// The host build of `cuda/STEM.cu`.
+    pub fn host(stem: &str) -> Outcome<Gpu> {
+        Ok(Gpu::new(Backend::Host(softcuda::Device::new(&library(&source(stem))?)?), 0))
+    }
+
+    /// The first CUDA device, with the machine code of `cuda/STEM.cu`; else why there is none.
+    pub fn device(stem: &str) -> Result<Gpu, String> {
+        let device = cuda::Device::first(fatbin(stem)?.as_deref())?;
+        Ok(Gpu::new(Backend::Cuda(device), 0))
+    }
+
+    /// The CUDA device behind this, to be timed.
+    pub fn cuda(&self) -> Option<&cuda::Device> {
+        match &self.backend {
+            Backend::Cuda(device) => Some(device),
+            Backend::Host(_) => None,
+        }
     }
 
     /// A buffer with the elements of `host`. `name` is what faults call it.
@@ -112,9 +131,12 @@ impl Gpu {
 #[track_caller]
 pub fn run(stem: &str, body: impl Fn(&Gpu) -> Outcome) {
     on_host(&source(stem), &body).unwrap_or_else(|error| panic!("{stem}.cu on the host build: {error}"));
-    match cuda::Device::first(None) {
-        Ok(device) => body(&Gpu::new(Backend::Cuda(device), 0))
-            .unwrap_or_else(|error| panic!("{stem}.cu on the CUDA device: {error}")),
+    match Gpu::device(stem) {
+        Ok(gpu) => {
+            body(&gpu).unwrap_or_else(|error| panic!("{stem}.cu on the CUDA device: {error}"));
+            let name = gpu.cuda().and_then(|device| device.name().ok());
+            println!("{stem}.cu ran on the host build and on {}", name.as_deref().unwrap_or("a CUDA device"));
+        }
         Err(why) => println!("{stem}.cu ran on the host build only: {why}"),
     }
 }
@@ -145,13 +167,28 @@ pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outc
     }
 }
 
-fn source(stem: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda").join(stem).with_extension("cu")
+/// `cuda/STEM.cu`.
+pub fn source(stem: &str) -> PathBuf {
+    folder().join(stem).with_extension("cu")
+}
+
+/// `cuda`.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda")
+}
+
+fn library(file: &Path) -> Outcome<softcuda::Library> {
+    Ok(Build::new(env!("CARGO_TARGET_TMPDIR")).file(file).include(folder()).library()?)
+}
+
+/// The machine code of a `.cu` file, if there was a compiler for it.
+fn fatbin(stem: &str) -> Result<Option<Vec<u8>>, String> {
+    let path = if stem.starts_with("lab/") { option_env!("BCREID_LAB_FATBIN") } else { None };
+    path.map(|path| std::fs::read(path).map_err(|error| format!("{path}: {error}"))).transpose()
 }
 
 fn on_host(file: &Path, body: &dyn Fn(&Gpu) -> Outcome) -> Outcome {
-    let headers = source("").with_file_name("");
-    let library = Build::new(env!("CARGO_TARGET_TMPDIR")).file(file).include(headers).library()?;
+    let library = library(file)?;
     let mut first = None;
     for seed in 0..3 {
         let gpu = Gpu::new(Backend::Host(softcuda::Device::new(&library)?), seed);

@@ -15,6 +15,7 @@ mod golden;
 mod gpu;
 mod gradient_check;
 mod l2_normalize;
+mod lab;
 mod linear;
 mod maxpool;
 mod relu;

@@ -47,7 +47,14 @@ impl Device {
         Ok(buffer)
     }
 
+    /// Runs a kernel to its end.
     pub fn launch(&self, kernel: &str, launch: &Launch, args: &[Arg]) -> Outcome {
+        self.enqueue(kernel, launch, args, std::ptr::null_mut())?;
+        self.context.synchronize().map_err(|error| format!("kernel {kernel}: {error}").into())
+    }
+
+    /// Puts a kernel into a stream and does not wait for it.
+    pub fn enqueue(&self, kernel: &str, launch: &Launch, args: &[Arg], stream: sys::CUstream) -> Outcome {
         self.context.bind_to_thread()?;
         let mut values: Vec<u64> = args
             .iter()
@@ -76,10 +83,15 @@ impl Device {
                     sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
                 result::function::set_function_attribute(function, attribute, shared as i32)?;
             }
-            let (grid, block, stream) = (shape(launch.grid), shape(launch.block), std::ptr::null_mut());
+            let (grid, block) = (shape(launch.grid), shape(launch.block));
             result::launch_kernel(function, grid, block, shared, stream, &mut pointers)?;
         }
-        self.context.synchronize().map_err(|error| format!("kernel {kernel}: {error}").into())
+        Ok(())
+    }
+
+    /// What the driver calls the device.
+    pub fn name(&self) -> Outcome<String> {
+        Ok(self.context.name()?)
     }
 }
 

@@ -1,0 +1,112 @@
+//! Kernels over the rows of a matrix.
+
+use super::super::slots::{Float, Slot};
+use super::{BLOCK, Entry, GIB, Of};
+use softcuda::Launch;
+
+/// A block a row.
+fn rows(m: usize, _: usize) -> Launch {
+    Launch::new(m as u32, BLOCK as u32)
+}
+
+pub fn dropout() -> Vec<Entry> {
+    const WIDE: usize = 2048;
+    let entry = |from: Float, to: Float| {
+        let bytes = from.bytes() + to.bytes();
+        let launch = |m: usize, n: usize| Launch::new((m as u32, n.div_ceil(4 * BLOCK) as u32), BLOCK as u32);
+        Entry {
+            stem: "dropout",
+            kernel: format!("dropout_{}_{}", from.name(), to.name()),
+            arguments: Box::new(move |m, n| {
+                let (x, y, step) = (from.noise(m * n), to.output(m * n), Slot::I32(vec![7]));
+                let (seed, ratio, scale) = (Slot::value(1u64), Slot::value(0.9f32), Slot::value(10.0f32));
+                vec![x, y, Slot::value(n as i32), seed, step, ratio, scale]
+            }),
+            launch: Box::new(launch),
+            bytes: Box::new(move |m, n| bytes * m * n),
+            cached: Box::new(move |m, n| launch(m, n).grid.y as usize * 4 * BLOCK * m), // the step's number
+            large: (GIB / (bytes * WIDE), WIDE),
+            batch: (16, WIDE),
+        }
+    };
+    let from_each = |from| Float::BOTH.map(|to| entry(from, to));
+    Float::BOTH.into_iter().flat_map(from_each).collect()
+}
+
+pub fn l2_normalize() -> Vec<Entry> {
+    const WIDE: usize = 2048;
+    let entry = |direction: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {
+        stem: "l2_normalize",
+        kernel: format!("l2_normalize_{direction}_f32"),
+        arguments,
+        launch: Box::new(rows),
+        large: (GIB / bytes(1, WIDE), WIDE),
+        batch: (16, WIDE),
+        bytes,
+        cached,
+    };
+    vec![
+        entry(
+            "forward",
+            Box::new(|m, n| {
+                vec![Slot::noise(m * n), Slot::Output(m * n), Slot::Output(m), Slot::value(n as i32)]
+            }),
+            Box::new(|m, n| 8 * m * n + 4 * m),
+            Box::new(|m, n| 4 * m * n), // the second pass
+        ),
+        entry(
+            "backward",
+            Box::new(|m, n| {
+                let (y, norms, dy, dx) =
+                    (Slot::noise(m * n), Slot::F32(vec![1.5; m]), Slot::noise(m * n), Slot::Output(m * n));
+                vec![y, norms, dy, dx, Slot::value(n as i32)]
+            }),
+            Box::new(|m, n| 12 * m * n + 4 * m),
+            Box::new(|m, n| 8 * m * n + 4 * (BLOCK - 1) * m), // the second pass, and a norm for every thread
+        ),
+    ]
+}
+
+pub fn softmax_cross_entropy() -> Vec<Entry> {
+    const WIDE: usize = 4096;
+    let entry =
+        |direction: &str, float: Float, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| {
+            Entry {
+                stem: "softmax_cross_entropy",
+                kernel: format!("softmax_cross_entropy_{direction}_{}", float.name()),
+                arguments,
+                launch: Box::new(rows),
+                large: (GIB / bytes(1, WIDE), WIDE),
+                batch: (16, 751),
+                bytes,
+                cached,
+            }
+        };
+    let of_type = |float: Float| {
+        let size = float.bytes();
+        let forward = entry(
+            "forward",
+            float,
+            Box::new(move |m, n| {
+                let (losses, partition) = (Slot::Output(m), Slot::Output(2 * m));
+                vec![float.noise(m * n), Slot::labels(m, n), losses, partition, Slot::value(n as i32)]
+            }),
+            Box::new(move |m, n| size * m * n + 16 * m),
+            Box::new(move |m, _| size * m), // the label's logit
+        );
+        let backward = entry(
+            "backward",
+            float,
+            Box::new(move |m, n| {
+                let (partition, dy) = (Slot::noise(2 * m), Slot::noise(1));
+                let dlogits = float.output(m * n);
+                vec![float.noise(m * n), Slot::labels(m, n), partition, dy, dlogits, Slot::value(n as i32)]
+            }),
+            Box::new(move |m, n| 2 * size * m * n + 12 * m),
+            // Label, partition and dy go to every thread; dy is too small to count as bytes of memory.
+            Box::new(|m, _| 16 * BLOCK * m - 12 * m),
+        );
+        [forward, backward]
+    };
+    Float::BOTH.into_iter().flat_map(of_type).collect()
+}
