@@ -10,7 +10,9 @@ pub mod cuda;
 
 pub use compare::{Float, close, equal};
 
+use bcreid::device::cuda::fatbin;
 use softcuda::{Arg, Build, Element, Launch, Report};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -66,7 +68,7 @@ impl Gpu {
 
     /// The first CUDA device, with the machine code of `cuda/STEM.cu`; else why there is none.
     pub fn device(stem: &str) -> Result<Gpu, String> {
-        let device = cuda::Device::first(fatbin(stem)?.as_deref())?;
+        let device = cuda::Device::first(machine_code(stem)?.as_deref())?;
         Ok(Gpu::new(Backend::Cuda(device), 0))
     }
 
@@ -181,10 +183,13 @@ fn library(file: &Path) -> Outcome<softcuda::Library> {
     Ok(Build::new(env!("CARGO_TARGET_TMPDIR")).file(file).include(folder()).library()?)
 }
 
-/// The machine code of a `.cu` file, if there was a compiler for it.
-fn fatbin(stem: &str) -> Result<Option<Vec<u8>>, String> {
-    let path = if stem.starts_with("lab/") { option_env!("BCREID_LAB_FATBIN") } else { None };
-    path.map(|path| std::fs::read(path).map_err(|error| format!("{path}: {error}"))).transpose()
+/// The machine code of a `.cu` file, if there was a compiler for it. That of the lab is not embedded.
+fn machine_code(stem: &str) -> Result<Option<Cow<'static, [u8]>>, String> {
+    if !stem.starts_with("lab/") {
+        return Ok(fatbin::embedded().ok().map(|kernels| kernels.bytes.into()));
+    }
+    let read = |path| std::fs::read(path).map(Cow::from).map_err(|error| format!("{path}: {error}"));
+    option_env!("BCREID_LAB_FATBIN").map(read).transpose()
 }
 
 fn on_host(file: &Path, body: &dyn Fn(&Gpu) -> Outcome) -> Outcome {

@@ -18,6 +18,7 @@ mod l2_normalize;
 mod lab;
 mod linear;
 mod maxpool;
+mod planted;
 mod relu;
 mod sgd;
 mod softmax_cross_entropy;
