@@ -151,6 +151,6 @@ extern "C" __global__ void batch_contrastive_v3_tiles(const float* __restrict__ 
 //   operations  m m n / 2 subtractions and multiply-adds
 //   memory      4 m n + 4 s m m
 //   time        max(memory / B, 4 (T + 1) m n / G, 3 T (T + 1) n / Q, m m n / I, L + ceil(n / (64 s)) (4 S + 50688 / Q))
-//   predicted   99.1 us at 1024 x 2048, 0.38 us at 16 x 2048
+//   predicted   99.1 us at 1024 x 2048, 0.384 us at 16 x 2048
 
 SOFTCUDA_KERNELS(batch_contrastive_v1_thread_a_pair, batch_contrastive_v2_warp_a_pair, batch_contrastive_v3_tiles)

@@ -4,7 +4,7 @@ use super::super::gpu::{self, Gpu, Outcome, close};
 use super::claims::{Prediction, Size, Version};
 use super::lessons::{LESSONS, Lesson};
 use super::slots::Staged;
-use super::table::{ELSEWHERE, entries};
+use super::table::{ELSEWHERE, MISSING, entries};
 
 /// Runs a version at a size; on the host build its counts must be those that it claims.
 fn check(gpu: &Gpu, lesson: &Lesson, version: &Version, size: Size) -> Outcome {
@@ -33,12 +33,12 @@ fn check(gpu: &Gpu, lesson: &Lesson, version: &Version, size: Size) -> Outcome {
     Ok(())
 }
 
-/// Every version at odd sizes. A block with more than one dimension is the version's own.
+/// Every version at odd sizes.
 fn every_version(lesson: &Lesson, sizes: &[(usize, usize, u32)]) -> impl Fn(&Gpu) -> Outcome {
     move |gpu| {
         for version in lesson.versions()? {
             for &(m, n, threads) in sizes {
-                let block = if version.block[1] > 1 { version.block } else { [threads, 1, 1] };
+                let block = if version.insists { version.block } else { [threads, 1, 1] };
                 check(gpu, lesson, &version, Size { m, n, block })?;
             }
         }
@@ -60,6 +60,16 @@ fn softmax_cross_entropy() {
 fn l2_normalize() {
     let lesson = &LESSONS[1];
     gpu::run(lesson.stem, every_version(lesson, &ROWS));
+}
+
+/// One image, an edge of a tile, several tiles of an odd and an even number, several parts of unequal length.
+const PAIRS: [(usize, usize, u32); 6] =
+    [(1, 1, 32), (3, 5, 64), (16, 64, 256), (17, 65, 128), (33, 200, 32), (50, 751, 96)];
+
+#[test]
+fn batch_contrastive() {
+    let lesson = &LESSONS[2];
+    gpu::run(lesson.stem, every_version(lesson, &PAIRS));
 }
 
 #[test]
@@ -99,6 +109,7 @@ fn the_table_has_every_kernel_in_use() {
         .iter()
         .map(|entry| entry.kernel.clone())
         .chain(ELSEWHERE.map(|(kernel, _)| kernel.into()))
+        .chain(MISSING.map(String::from))
         .collect();
     let mut found = Vec::new();
     for file in std::fs::read_dir(gpu::folder()).unwrap() {

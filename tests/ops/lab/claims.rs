@@ -16,6 +16,10 @@ pub struct Version {
     /// Names of buffers and sizes, in the kernel's order.
     pub arguments: Vec<String>,
     pub block: [u32; 3],
+    /// Whether the block is the version's own, written with all its dimensions, and not any number of threads.
+    pub insists: bool,
+    /// Names that the other formulas use, besides those of the size.
+    names: Vec<(String, Formula)>,
     grid: Vec<Formula>,
     read: Formula,
     written: Formula,
@@ -65,8 +69,18 @@ impl Version {
     }
 
     fn read(call: &str, claims: &[(&str, &str)]) -> Result<Version, String> {
-        const KEYS: [&str; 9] =
-            ["grid", "block", "read", "written", "barriers", "warp", "operations", "memory", "predicted"];
+        const KEYS: [&str; 10] = [
+            "where",
+            "grid",
+            "block",
+            "read",
+            "written",
+            "barriers",
+            "warp",
+            "operations",
+            "memory",
+            "predicted",
+        ];
         if let Some((key, _)) = claims.iter().find(|(key, _)| !KEYS.contains(key) && *key != "time") {
             return Err(format!("there is no claim called {key}"));
         }
@@ -89,6 +103,8 @@ impl Version {
             kernel: kernel.into(),
             arguments: arguments.split(", ").map(String::from).collect(),
             block,
+            insists: text("block")?.contains(" x "),
+            names: text("where").map_or(Ok(Vec::new()), definitions)?,
             grid: text("grid")?.split(" x ").map(Formula::parse).collect::<Result<_, _>>()?,
             read: formula("read")?,
             written: formula("written")?,
@@ -104,15 +120,24 @@ impl Version {
     pub fn launch(&self, size: Size) -> Result<Launch, String> {
         let mut grid = [1; 3];
         for (blocks, formula) in grid.iter_mut().zip(&self.grid) {
-            *blocks = formula.at(&|name| size.value(name))? as u32;
+            *blocks = formula.at(&|name| self.value(size, name))? as u32;
         }
         let dim = |[x, y, z]: [u32; 3]| Dim3 { x, y, z };
         Ok(Launch::new(dim(grid), dim(size.block)))
     }
 
+    /// The value of a name of the size or of the version's own.
+    fn value(&self, size: Size, name: &str) -> Option<f64> {
+        let own = || {
+            let (_, formula) = self.names.iter().find(|(own, _)| own == name)?;
+            formula.at(&|other| self.value(size, other)).ok()
+        };
+        size.value(name).or_else(own)
+    }
+
     /// What the host build is to count. Blocks, threads and shared memory are not claimed; they stay 0.
     pub fn report(&self, size: Size) -> Result<Report, String> {
-        let count = |formula: &Formula| formula.at(&|name| size.value(name)).map(|value| value as u64);
+        let count = |formula: &Formula| formula.at(&|name| self.value(size, name)).map(|value| value as u64);
         Ok(Report {
             barriers: count(&self.barriers)?,
             warp_operations: count(&self.warp)?,
@@ -124,7 +149,7 @@ impl Version {
 
     /// Bytes between the chip and its memory.
     pub fn memory(&self, size: Size) -> Result<f64, String> {
-        self.memory.at(&|name| size.value(name))
+        self.memory.at(&|name| self.value(size, name))
     }
 
     /// The predicted seconds, without the launch; on another chip than the text's with its bandwidth, in bytes/s.
@@ -134,7 +159,7 @@ impl Version {
             "memory" => Some(memory),
             "B" if bandwidth.is_some() => bandwidth,
             "L" if memory <= L2_BYTES => symbol("H"),
-            _ => size.value(name).or_else(|| symbol(name)),
+            _ => self.value(size, name).or_else(|| symbol(name)),
         })
     }
 }
@@ -150,6 +175,15 @@ impl Size {
             _ => return None,
         })
     }
+}
+
+/// Such as `T = ceil(m / 16); s = 2 T`.
+fn definitions(text: &str) -> Result<Vec<(String, Formula)>, String> {
+    let define = |definition: &str| {
+        let (name, formula) = definition.split_once('=').ok_or(format!("{definition:?} defines nothing"))?;
+        Ok((name.trim().to_string(), Formula::parse(formula)?))
+    };
+    text.split(';').map(define).collect()
 }
 
 impl Prediction {

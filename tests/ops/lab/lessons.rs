@@ -13,7 +13,7 @@ pub struct Lesson {
     pub reference: fn(&Size) -> Vec<Vec<f64>>,
 }
 
-pub const LESSONS: [Lesson; 2] = [
+pub const LESSONS: [Lesson; 3] = [
     Lesson {
         stem: "lab/softmax_cross_entropy",
         slot: |name, &Size { m, n, .. }| {
@@ -42,6 +42,22 @@ pub const LESSONS: [Lesson; 2] = [
             })
         },
         reference: l2_normalize,
+    },
+    Lesson {
+        stem: "lab/batch_contrastive",
+        slot: |name, &Size { m, n, .. }| {
+            let tiles = m.div_ceil(16);
+            let parts = n.div_ceil(64).min(1024usize.div_ceil(tiles * (tiles + 1)));
+            Some(match name {
+                "x" => Slot::noise(m * n),
+                "distances" => Slot::Output(m * m),
+                "partial" => Slot::Output(parts * m * m),
+                "m" => Slot::value(m as i32),
+                "n" => Slot::value(n as i32),
+                _ => return None,
+            })
+        },
+        reference: pair_distances,
     },
 ];
 
@@ -86,4 +102,10 @@ fn l2_normalize(size: &Size) -> Vec<Vec<f64>> {
     let norms: Vec<f64> = rows.iter().map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
     let scaled = |(row, norm): (&Vec<f64>, &f64)| row.iter().map(|x| x / norm.max(1e-12)).collect::<Vec<_>>();
     vec![rows.iter().zip(&norms).flat_map(scaled).collect(), norms]
+}
+
+fn pair_distances(size: &Size) -> Vec<Vec<f64>> {
+    let rows = rows(size);
+    let distance = |a: &Vec<f64>, b: &Vec<f64>| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    vec![rows.iter().flat_map(|a| rows.iter().map(|b| distance(a, b)).collect::<Vec<_>>()).collect()]
 }
