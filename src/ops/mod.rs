@@ -1,7 +1,8 @@
 //! The operations, one file each: maths and contract, forward, saved values and backward, the CPU's loops.
 //!
-//! The same stem names an operation in all its places: `src/ops/relu.rs`, `tests/ops/relu.rs`, and
-//! `cuda/relu.cu` once there is one.
+//! The same stem names an operation in all its places: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`.
+//! (The kernels run in tests; no operation launches them yet. Convolution and the fully connected layer have none:
+//! those are for cuDNN and cuBLAS.)
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
 //! `[N, H, W, C]`, features `[N, C]`, all f32.
