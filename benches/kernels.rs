@@ -1,5 +1,5 @@
-//! How fast the CUDA kernels are: the versions of `cuda/lab` beside their predictions, and every kernel that memory limits
-//! beside a plain copy.
+//! How fast the CUDA kernels are: the versions of `cuda/lab` beside their predictions, and every kernel that memory
+//! limits beside a plain copy.
 //!
 //! `cargo bench --bench kernels [-- lab | table]`. Without a GPU it says so, and prints what the host build counts
 //! for the versions of the lab.

@@ -1,9 +1,9 @@
 // L2 normalisation, forward: the way from a naive kernel to the one in use.
 //
-// Each version takes x [m, n] and writes y [m, n], each row divided by its length, and norms [m], the lengths; a length
-// below 1e-12 divides as 1e-12. The indented lines are claims; README.md beside this file says how to read them, and a test
-// evaluates them. softmax_cross_entropy.cu has the same way with more explanation; new here are the third version and
-// an output as large as the input.
+// Each version takes x [m, n] and writes y [m, n], each row divided by its length, and norms [m], the lengths; a
+// length below 1e-12 divides as 1e-12. The indented lines are claims; README.md beside this file says how to read
+// them, and a test evaluates them. softmax_cross_entropy.cu has the same way with more explanation; new here are
+// the third version and an output as large as the input.
 //
 // The last version is not repeated but included: ../l2_normalize.cu, the kernel in use.
 #include "../l2_normalize.cu"
@@ -15,10 +15,11 @@ __device__ __forceinline__ float scale(float norm) { return 1.0f / fmaxf(norm, l
 
 }
 
-// ---- 1. A thread a row. ----------------------------------------------------------------------------------------------
+// ---- 1. A thread a row. ---------------------------------------------------------------------------------------------
 //
-// Each of the 32 addresses of a warp lies in a line of its own, for loads and for stores: 4 of the 32 bytes of a sector
-// are meant each time. The sectors that are written meet in the L2 cache, which puts eight partial writes together.
+// Each of the 32 addresses of a warp lies in a line of its own, for loads and for stores: 4 of the 32 bytes of a
+// sector are meant each time. The sectors that are written meet in the L2 cache, which puts eight partial writes
+// together.
 //
 //   kernel      l2_normalize_v1_thread_a_row(x, y, norms, m, n)
 //   grid        ceil(m / b)
@@ -32,9 +33,9 @@ __device__ __forceinline__ float scale(float norm) { return 1.0f / fmaxf(norm, l
 //   time        max(memory / B, 3 m n / Q, L (n / 16 + n / 8) + 7 S n / 4)
 //   predicted   771 us at 32768 x 2048, 104 us at 16 x 2048
 //
-// In `time`: each element is a line of its own, three times. The first loop has 16 loads on their way, which wait for two
-// sectors. The second has one, because y may be x: nvcc must not load an element before the one in front of it is
-// stored. One in eight waits for a sector, the others for L1.
+// In `time`: each element is a line of its own, three times. The first loop has 16 loads on their way, which wait
+// for two sectors. The second has one, because y may be x: nvcc must not load an element before the one in front
+// of it is stored. One in eight waits for a sector, the others for L1.
 //
 // The next version gives a row to a block.
 extern "C" __global__ void l2_normalize_v1_thread_a_row(const float* x, float* y, float* norms, int m, int n) {
@@ -48,10 +49,10 @@ extern "C" __global__ void l2_normalize_v1_thread_a_row(const float* x, float* y
     norms[i] = norm;
 }
 
-// ---- 2. A block a row, a tree in shared memory. ----------------------------------------------------------------------
+// ---- 2. A block a row, a tree in shared memory. ---------------------------------------------------------------------
 //
-// Neighbouring threads take neighbouring elements. The second pass finds the row in L1, so that each byte crosses the
-// memory's pins once. Nine barriers of 256 threads lie between the two passes, and nobody writes meanwhile.
+// Neighbouring threads take neighbouring elements. The second pass finds the row in L1, so that each byte crosses
+// the memory's pins once. Nine barriers of 256 threads lie between the two passes, and nobody writes meanwhile.
 //
 //   kernel      l2_normalize_v2_tree(x, y, norms, n)
 //   grid        m
@@ -65,8 +66,8 @@ extern "C" __global__ void l2_normalize_v1_thread_a_row(const float* x, float* y
 //   time        max(memory / B, ceil(m b / R) ((L + 2 S) ceil(n / b) + 3 S (log2(b) + 1)))
 //   predicted   160 us at 32768 x 2048, 1.69 us at 16 x 2048
 //
-// In `time`: a thread has one load on its way; a step of the tree waits, loads and stores. With many rows memory is the
-// limit already, though not by far: the chain would take 149 us.
+// In `time`: a thread has one load on its way; a step of the tree waits, loads and stores. With many rows memory
+// is the limit already, though not by far: the chain would take 149 us.
 //
 // The next version has no barrier.
 extern "C" __global__ void l2_normalize_v2_tree(const float* x, float* y, float* norms, int n) {
@@ -85,12 +86,12 @@ extern "C" __global__ void l2_normalize_v2_tree(const float* x, float* y, float*
     if (threadIdx.x == 0) norms[blockIdx.x] = norm;
 }
 
-// ---- 3. A warp a row. ------------------------------------------------------------------------------------------------
+// ---- 3. A warp a row. -----------------------------------------------------------------------------------------------
 //
-// Five shuffles replace the tree, its barriers and its shared memory; the eight warps of a block have nothing to do with
-// each other. That is the leanest way when there are many rows. But there are 16: then 16 warps have the chip of 132
-// multiprocessors for themselves, and each goes around its loops 64 times. Latency, which rows by the thousand hide
-// behind each other, is all there is.
+// Five shuffles replace the tree, its barriers and its shared memory; the eight warps of a block have nothing to
+// do with each other. That is the leanest way when there are many rows. But there are 16: then 16 warps have the
+// chip of 132 multiprocessors for themselves, and each goes around its loops 64 times. Latency, which rows by the
+// thousand hide behind each other, is all there is.
 //
 //   kernel      l2_normalize_v3_warp_a_row(x, y, norms, m, n)
 //   grid        ceil(m / w)
@@ -104,8 +105,8 @@ extern "C" __global__ void l2_normalize_v2_tree(const float* x, float* y, float*
 //   time        max(memory / B, ceil(32 m / R) (L ceil(n / 512) + 2 S ceil(n / 32) + 5 S))
 //   predicted   160 us at 32768 x 2048, 2.52 us at 16 x 2048
 //
-// In `time`: the stride of the first loop is a constant, so nvcc unrolls it and 16 loads are on their way; in the second
-// it is one, as in version 1.
+// In `time`: the stride of the first loop is a constant, so nvcc unrolls it and 16 loads are on their way; in the
+// second it is one, as in version 1.
 //
 // The next version takes a block for a row again, but with shuffles and 16 bytes at once.
 extern "C" __global__ void l2_normalize_v3_warp_a_row(const float* x, float* y, float* norms, int m, int n) {
@@ -119,27 +120,28 @@ extern "C" __global__ void l2_normalize_v3_warp_a_row(const float* x, float* y, 
     if (lane == 0) norms[i] = norm;
 }
 
-// ---- 4. In use: a block a row, shuffles, 16 bytes at once. -----------------------------------------------------------
+// ---- 4. In use: a block a row, shuffles, 16 bytes at once. ----------------------------------------------------------
 //
-// A row of 2,048 floats is two loads of each of 256 threads. With many rows this wins nothing over version 3, since
-// memory is the limit of both; with the 16 rows of a training step it takes a fifth of the time, and then the launch
-// takes longer than the kernel.
+// A row of 2,048 floats is two loads of each of 256 threads. With many rows this wins nothing over version 3,
+// since memory is the limit of both; with the 16 rows of a training step it takes a fifth of the time, and then
+// the launch takes longer than the kernel.
 //
-// An infinite sum of squares, which an f32 holds from a length of 1.8e19 on, shows as a row of NaN here and not in the
-// versions above.
+// An infinite sum of squares, which an f32 holds from a length of 1.8e19 on, shows as a row of NaN here and not
+// in the versions above.
 //
 //   kernel      l2_normalize_forward_f32(x, y, norms, n)
 //   grid        m
 //   block       256
+//   where       u = ceil(n / 4) - floor(n / 4): 1 where rows begin anywhere, else 0
 //   read        8 m n
 //   written     4 m n + 4 m
 //   barriers    2 m
 //   warp        10 m w
 //   operations  2 m n multiplications, m n additions, 10 additions a thread after the shuffles
 //   memory      8 m n + 4 m
-//   time        max(memory / B, ceil(m b / R) ((L + 2 S) (ceil(n / (4 b)) + 2 (ceil(n / 4) - floor(n / 4))) + 14 S))
+//   time        max(memory / B, ceil(m b / R) ((L + 2 S) (ceil(n / (4 b)) + 2 u) + 14 S))
 //   predicted   160 us at 32768 x 2048, 0.53 us at 16 x 2048
 //
-// In `time`: 10 shuffles, 2 barriers, 2 accesses of shared memory; rows that begin anywhere take two more round trips.
+// In `time`: 10 shuffles, 2 barriers, 2 accesses of shared memory.
 
 SOFTCUDA_KERNELS(l2_normalize_v1_thread_a_row, l2_normalize_v2_tree, l2_normalize_v3_warp_a_row)

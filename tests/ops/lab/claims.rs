@@ -69,19 +69,20 @@ impl Version {
     }
 
     fn read(call: &str, claims: &[(&str, &str)]) -> Result<Version, String> {
-        const KEYS: [&str; 10] = [
-            "where",
+        const KEYS: [&str; 11] = [
             "grid",
             "block",
+            "where",
             "read",
             "written",
             "barriers",
             "warp",
             "operations",
             "memory",
+            "time",
             "predicted",
         ];
-        if let Some((key, _)) = claims.iter().find(|(key, _)| !KEYS.contains(key) && *key != "time") {
+        if let Some((key, _)) = claims.iter().find(|(key, _)| !KEYS.contains(key)) {
             return Err(format!("there is no claim called {key}"));
         }
         let text = |key: &str| match claims.iter().find(|(other, _)| *other == key) {
@@ -128,11 +129,7 @@ impl Version {
 
     /// The value of a name of the size or of the version's own.
     fn value(&self, size: Size, name: &str) -> Option<f64> {
-        let own = || {
-            let (_, formula) = self.names.iter().find(|(own, _)| own == name)?;
-            formula.at(&|other| self.value(size, other)).ok()
-        };
-        size.value(name).or_else(own)
+        value_of(name, size, &self.names)
     }
 
     /// What the host build is to count. Blocks, threads and shared memory are not claimed; they stay 0.
@@ -175,6 +172,15 @@ impl Size {
             _ => return None,
         })
     }
+}
+
+/// The value of a name of the size or of `names`, each of which sees only those in front of it: none by itself.
+fn value_of(name: &str, size: Size, names: &[(String, Formula)]) -> Option<f64> {
+    let own = || {
+        let at = names.iter().position(|(own, _)| own == name)?;
+        names[at].1.at(&|other| value_of(other, size, &names[..at])).ok()
+    };
+    size.value(name).or_else(own)
 }
 
 /// Such as `T = ceil(m / 16); s = 2 T`.
@@ -232,4 +238,13 @@ fn claims_that_cannot_be_checked_are_refused() {
         let error = Version::all(&text.replace(right, wrong)).unwrap_err();
         assert!(error.contains(why), "{error}");
     }
+    let named = |definitions: &str| {
+        let text = text.replace("//   read  4 m: why", &format!("//   where  {definitions}\n//   read  t m"));
+        Version::all(&text)
+            .and_then(|versions| versions[0].report(size))
+            .map(|report| report.global_bytes_read)
+    };
+    assert_eq!(named("s = m + 1; t = s s"), Ok(18));
+    assert_eq!(named("t = s; s = t"), Err("t stands for nothing".into()));
+    assert_eq!(named("t + 1"), Err("f(x, n): \"t + 1\" defines nothing".into()));
 }

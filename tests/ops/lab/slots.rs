@@ -10,10 +10,13 @@ pub enum Slot {
     F32(Vec<f32>),
     Bf16(Vec<u16>),
     I32(Vec<i32>),
+    U8(Vec<u8>),
     /// This many f32 that the kernel writes.
     Output(usize),
     /// As [`Slot::Output`], of bf16.
     Output16(usize),
+    /// As [`Slot::Output`], of bytes.
+    Output8(usize),
     /// A number, and not a buffer.
     Value(Arg),
 }
@@ -100,6 +103,8 @@ impl Staged {
                 Slot::F32(values) => staged.keep(gpu.upload(&name, values)?),
                 Slot::Bf16(values) => staged.keep(gpu.upload(&name, values)?),
                 Slot::I32(values) => staged.keep(gpu.upload(&name, values)?),
+                Slot::U8(values) => staged.keep(gpu.upload(&name, values)?),
+                Slot::Output8(len) => staged.keep(gpu.unwritten::<u8>(&name, *len)?),
                 Slot::Output16(len) => staged.keep(gpu.unwritten::<u16>(&name, *len)?),
                 Slot::Output(len) => {
                     staged.outputs.push(gpu.unwritten(&name, *len)?);

@@ -110,3 +110,19 @@ pub fn softmax_cross_entropy() -> Vec<Entry> {
     };
     Float::BOTH.into_iter().flat_map(of_type).collect()
 }
+
+pub fn distance() -> Vec<Entry> {
+    const WIDE: usize = 2048;
+    vec![Entry {
+        stem: "distance",
+        kernel: "distance_squared_lengths".into(),
+        arguments: Box::new(|m, n| {
+            vec![Slot::noise(m * n), Slot::Output(m), Slot::value(m as i32), Slot::value(n as i32)]
+        }),
+        launch: Box::new(|m, _| Launch::new((32 * m).div_ceil(BLOCK) as u32, BLOCK as u32)),
+        bytes: Box::new(|m, n| 4 * m * n + 4 * m),
+        cached: Box::new(|_, _| 0),
+        large: (GIB / (4 * WIDE), WIDE),
+        batch: (16, WIDE),
+    }]
+}
