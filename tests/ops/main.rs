@@ -14,6 +14,7 @@ mod gradient_check;
 mod l2_normalize;
 mod linear;
 mod maxpool;
+mod planted;
 mod relu;
 mod sgd;
 mod softmax_cross_entropy;

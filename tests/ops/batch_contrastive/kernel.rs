@@ -1,4 +1,5 @@
-//! The kernels against the CPU's operation, whose sums are in f64, and against the f64 reference of the parent.
+//! The kernels against the f64 reference of the parent and against the CPU's operation, whose sums are in f64 and whose
+//! gradients the parent checks by finite differences.
 
 use super::{BOTH, Case, MIXED};
 use crate::gpu::{self, Gpu, Outcome, close, equal};
@@ -75,12 +76,6 @@ impl Batch {
             let want: Vec<f64> = cpu.dx.iter().map(|&v| f64::from(DY) * f64::from(v)).collect();
             let largest = want.iter().fold(0.0, |max: f64, v| max.max(v.abs()));
             close(&what, &dx, &want, TOLERANCE, largest)?;
-            // Where they cost little, finite differences too.
-            if dx.len() <= 400 {
-                let numeric = self.case.numeric_gradient(gradient);
-                let want: Vec<f64> = numeric.iter().map(|&v| f64::from(DY) * f64::from(v)).collect();
-                close(&what, &dx, &want, 1e-5, largest)?;
-            }
         }
         Ok(())
     }
@@ -189,7 +184,9 @@ pub fn small_batches(gpu: &Gpu) -> Outcome {
         (identities(49, 2), 68, 64),
     ] {
         for (spread, tau) in [(0.8, 0.5), (0.01, 1.0), (2.0, 1e-3)] {
-            Batch::of(Case::noise(&labels, d, spread, tau)).check(gpu, block)?;
+            Batch::of(Case::noise(&labels, d, spread, tau)).check(gpu, block).map_err(|error| {
+                format!("{} images of {d} features, spread {spread}, tau {tau}: {error}", labels.len())
+            })?;
         }
     }
     Ok(())
@@ -257,7 +254,7 @@ fn ties_and_margins() {
         case(&[0.0; 8], &[0, 0, 1, 1], 2, 1.0),
         case(&[0.5; 16], &[0, 0, 1, 1], 4, 1.0),
     ];
-    assert_eq!(batches[2].hardest[40], 0, "a tie with image 0 is what is meant");
+    assert_eq!(batches[2].hardest[40], 1, "of many that are equally far the first");
     assert_eq!((batches[3].hardest[0], batches[4].hardest[0]), (-1, 1));
     gpu::run("batch_contrastive", |gpu| batches.iter().try_for_each(|batch| batch.check(gpu, 64)));
 }
@@ -292,7 +289,7 @@ fn near_duplicates_keep_their_distance() {
 fn a_nan_feature_and_a_label_that_is_no_class_show_in_the_loss() {
     gpu::run("batch_contrastive", |gpu| {
         for (labels, nan) in
-            [([0, 1, 2], Some(5)), ([0, 1, 0], Some(5)), ([0, -1, 2], None), ([0, 3, 2], None)]
+            [([0, 1, 2], Some(5)), ([0, 1, 1], Some(5)), ([0, -1, 2], None), ([0, 3, 2], None)]
         {
             let mut case = Case::noise(&[0, 1, 2], 4, 1.0, 1.0);
             case.labels = labels.to_vec();
@@ -301,7 +298,8 @@ fn a_nan_feature_and_a_label_that_is_no_class_show_in_the_loss() {
             let dx = case.backward(gpu, &[-1; 3], Gradient::Paper, 32)?;
             if !forward.loss[0].is_nan()
                 || !dx[5].is_nan()
-                || dx[8..].iter().any(|v| v.is_nan()) != (labels[2] == 0)
+                || dx[..4].iter().any(|v| v.is_nan())
+                || dx[8..].iter().any(|v| v.is_nan()) != (labels[2] == labels[1])
             {
                 return Err(format!("labels {labels:?}: loss {:?}, dx {dx:?}", forward.loss).into());
             }

@@ -9,18 +9,14 @@ fn check(gpu: &Gpu, labels: &[i32], classes: usize, d: usize, rate: f32, block: 
     let x = noise(1, m * d);
     let before = noise(2, classes * d);
     let centers = gpu.upload("centers", &before)?;
-    let arguments = args![
-        &centers,
-        &gpu.upload("x", &x)?,
-        &gpu.upload("labels", labels)?,
-        &gpu.upload("rate", &[rate])?,
-        m as i32,
-        d as i32,
-        classes as i32
-    ];
+    let (x_there, labels_there) = (gpu.upload("x", &x)?, gpu.upload("labels", labels)?);
+    let rate_there = gpu.upload("rate", &[rate])?;
     // Three slices of a wide row, each with several rounds.
     let slices = (d as u32).div_ceil(block).min(3);
-    gpu.launch("center_step_f32", Launch::new((m as u32, slices), block), arguments)?;
+    let launch = Launch::new((m as u32, slices), block);
+    let sizes = [m as i32, d as i32, classes as i32];
+    let arguments = args![&centers, &x_there, &labels_there, &rate_there, sizes[0], sizes[1], sizes[2]];
+    gpu.launch("center_step_f32", launch, arguments)?;
 
     // The CPU refuses labels that are no class; the kernel leaves them out.
     let valid = |&i: &usize| (0..classes as i32).contains(&labels[i]);

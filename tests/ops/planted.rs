@@ -1,0 +1,55 @@
+//! Errors planted in the real sources, each a kind that a kernel's author makes, and how the tests of the kernels see it.
+//! The same tests pass on the sources as they are.
+
+use crate::gpu::{Gpu, Outcome, planted};
+use crate::{batch_contrastive, softmax_cross_entropy};
+
+/// The message of a planted error holds all of `words`.
+#[track_caller]
+fn seen(stem: &str, right: &str, wrong: &str, body: fn(&Gpu) -> Outcome, words: &[&str]) {
+    let message = planted(stem, right, wrong, body);
+    assert!(words.iter().all(|word| message.contains(word)), "{wrong:?} instead of {right:?}: {message}");
+}
+
+/// A piece of features is multiplied before all of it is there.
+#[test]
+fn a_removed_barrier() {
+    let (right, wrong) = ("__syncthreads();  // all of both pieces is there", "");
+    let words = ["batch_contrastive_distances", "shared array", "_piece", "wait with __syncthreads"];
+    seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
+}
+
+/// A thread reads the element behind its own, which at the end of the buffer is nobody's.
+#[test]
+fn an_index_off_by_one() {
+    let (right, wrong) =
+        ("load<decltype(width)::value>(row + i)", "load<decltype(width)::value>(row + i + 1)");
+    let words = ["softmax_cross_entropy_forward_f32", "buffer `logits`", "check the index", "common.cuh:"];
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
+}
+
+/// The mask of a shuffle names half of the warp, but all of it takes part.
+#[test]
+fn a_shuffle_with_a_wrong_mask() {
+    let (right, wrong) =
+        ("__shfl_xor_sync(ALL_LANES, value, lanes)", "__shfl_xor_sync(0xffffu, value, lanes)");
+    let words = ["mask 0x0000ffff", "softmax_cross_entropy_forward_f32", "common.cuh:"];
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
+}
+
+/// The last pack of a row of the gradient stays as it was.
+#[test]
+fn an_unwritten_element() {
+    let (right, wrong) =
+        ("store<N>(dlogits + start + i, pack)", "if (i + N < n) store<N>(dlogits + start + i, pack)");
+    let words = ["`dlogits`", "never written"];
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
+}
+
+/// x_i is both sides of its positive pairs, so in the exact gradient each counts twice. No access is wrong here: only the
+/// comparison with the reference can tell.
+#[test]
+fn a_gradient_that_forgets_the_second_side_of_a_pair() {
+    let (right, wrong) = ("times += exact ? 2.0f : 1.0f", "times += 1.0f");
+    seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &["dx", "expected"]);
+}
