@@ -75,8 +75,9 @@ __device__ __forceinline__ void tile(const float* __restrict__ x, float* __restr
         }
         // A sum for each piece and each place of a pack: long sums of small terms lose digits.
         Pack<float, 4> sums = {};
-#pragma unroll
-        for (int k = 0; k < CHUNK; k += 4) {
+        const int width = min(CHUNK, d - chunk * CHUNK);
+#pragma unroll 4
+        for (int k = 0; k < width; k += 4) {
             const auto a = load<4>(&row_piece.at[row][k]), b = load<4>(&column_piece.at[column][k]);
             for (int l = 0; l < 4; ++l) {
                 const float difference = a.at[l] - b.at[l];

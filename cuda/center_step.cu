@@ -48,9 +48,9 @@ extern "C" __global__ void center_step_f32(float* __restrict__ centers, const fl
                                            int classes) {
     const int i = blockIdx.x, label = labels[i];
     if (label < 0 || label >= classes) return;
-    bool first = true;
-    for_each_nonzero(i, [&](int j) { return labels[j] == label ? 1.0f : 0.0f; }, [&](int, float) { first = false; });
-    if (!first) return;
+    for (int before = threadIdx.x % LANES; before - before % LANES < i; before += LANES) {
+        if (__any_sync(ALL_LANES, before < i && labels[before] == label)) return;
+    }
     if (d % 4 == 0) {
         center_step::step<4>(centers, x, labels, *rate, label, m, d);
     } else {

@@ -197,6 +197,23 @@ fn batches_of_several_tiles() {
     gpu::run("batch_contrastive", small_batches);
 }
 
+/// By finite differences, in noise that keeps away from the kinks of the loss.
+#[test]
+fn each_gradient_is_that_of_its_own_function() {
+    gpu::run("batch_contrastive", |gpu| {
+        for (d, spread, tau) in [(5, 0.8, 0.5), (16, 2.0, 1e-3)] {
+            let case = Case::noise(&MIXED, d, spread, tau);
+            let (_, forward) = case.forward(gpu, 64, 1)?;
+            for gradient in BOTH {
+                let dx = case.backward(gpu, &forward.hardest, gradient, 64)?;
+                let want = case.numeric_gradient(gradient).into_iter().map(|v| f64::from(DY) * f64::from(v));
+                close(&format!("{gradient:?} dx"), &dx, &want.collect::<Vec<_>>(), TOLERANCE, 1.0)?;
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn wide_features() {
     let cases = [(16, 4, 2048, 128), (5, 2, 4095, 96), (18, 2, 4096, 256)];
@@ -210,7 +227,7 @@ fn wide_features() {
 #[test]
 fn a_batch_of_1024() {
     let batch = Batch::of(Case::noise(&identities(1024, 4), 3, 0.8, 0.01));
-    gpu::run("batch_contrastive", |gpu| batch.check(gpu, 256));
+    gpu::run("batch_contrastive", |gpu| batch.check(gpu, 32));
 }
 
 /// Every number of parts gives the distances: one, some of unequal length, all, and more than there is to share out.
@@ -238,9 +255,9 @@ fn ties_and_margins() {
         let centers = vec![0.25; d * (1 + *labels.iter().max().unwrap() as usize)];
         Batch::of(Case { x: x.to_vec(), labels: labels.to_vec(), centers, d, tau })
     };
-    // 41 images in the corners of a square: the nearest of another identity is one of many, in all lanes.
-    let corners: Vec<f32> = (0..82).map(|i| if (i * i / 3) % 2 == 0 { 0.0 } else { 0.5 }).collect();
-    let fifths: Vec<i32> = (0..41).map(|i| i % 5).collect();
+    // 100 images in the corners of a square: the nearest of another identity is one of many, in its own lane and others.
+    let corners: Vec<f32> = (0..200).map(|i| if (i * i / 3) % 2 == 0 { 0.0 } else { 0.5 }).collect();
+    let fifths: Vec<i32> = (0..100).map(|i| i % 5).collect();
     let batches = [
         // Images 1 and 2 are equally far from image 0; image 2 between images 0 and 1.
         case(&[0.0, 0.0, 0.5, 0.0, 0.0, 0.5], &[0, 1, 1], 2, 1.0),
@@ -254,7 +271,11 @@ fn ties_and_margins() {
         case(&[0.0; 8], &[0, 0, 1, 1], 2, 1.0),
         case(&[0.5; 16], &[0, 0, 1, 1], 4, 1.0),
     ];
-    assert_eq!(batches[2].hardest[40], 1, "of many that are equally far the first");
+    let in_one_lane = |i: usize| {
+        let (first, row) = (batches[2].hardest[i] as usize, &batches[2].distances[100 * i..]);
+        (first + 32..100).step_by(32).any(|j| row[j] == row[first] && fifths[j] != fifths[i])
+    };
+    assert!((0..100).any(in_one_lane), "ties in one lane are what is meant");
     assert_eq!((batches[3].hardest[0], batches[4].hardest[0]), (-1, 1));
     gpu::run("batch_contrastive", |gpu| batches.iter().try_for_each(|batch| batch.check(gpu, 64)));
 }
