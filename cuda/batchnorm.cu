@@ -2,16 +2,16 @@
 //
 //   y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual),  residual and relu optional
 //
-// x is [rows, C]: all dimensions but the last are one. A thread keeps to 16 bytes of channels and walks down rows, so that
-// what belongs to its channels stays in registers; a block is (x threads of channels) x (y threads of rows), its size
-// free up to 256 threads, x * y a multiple of 32. Sums over rows run in chunks of rows, one chunk a block, and a small
-// kernel puts the chunks together in a fixed order, in f64 (there are few of them).
+// x is [rows, C]: all dimensions but the last are one. A thread keeps to 16 bytes of channels and walks down rows,
+// so that what belongs to its channels stays in registers; a block is (x threads of channels) x (y threads of
+// rows), its size free up to 256 threads, x * y a multiple of 32. Sums over rows run in chunks of rows, one chunk
+// a block, and a small kernel puts the chunks together in a fixed order, in f64 (there are few of them).
 //
 // Bytes, with e bytes an element: statistics e R C; forward 2 e R C (3 with a residual); sums of the backward pass
 // 2 e R C (3 with the output's mask, 4 where dy is masked in place), its last pass 3 e R C. Each is bound by memory.
 //
-// `table` [5, C] is the normalisation as the loops use it: mean, low, 1 / std, scale, shift with y = (x - mean) scale + shift.
-// The mean of a batch is rarely an f32; what rounding took from it is `low`, which is part of `shift`.
+// `table` [5, C] is the normalisation as the loops use it: mean, low, 1 / std, scale, shift with y = (x - mean)
+// scale + shift. The mean of a batch is rarely an f32; what rounding took from it is `low`, which is part of `shift`.
 #include "common.cuh"
 
 namespace batchnorm {
@@ -242,8 +242,8 @@ extern "C" __global__ void batchnorm_moments_bf16(const bf16* x, float* chunks, 
     BATCHNORM_BY_WIDTH(bf16, moments, x, chunks, rows, c, rows_a_chunk)
 }
 
-// Puts the chunks together: mean and variance of the batch become `table` [5, C] and move the running ones [C], with the
-// unbiased variance. Grid: (blocks of channels), a thread a channel; the threads of a column share the chunks.
+// Puts the chunks together: mean and variance of the batch become `table` [5, C] and move the running ones [C],
+// with the unbiased variance. Grid: (blocks of channels), a thread a channel; the threads of a column share the chunks.
 extern "C" __global__ void batchnorm_statistics(const float* chunks, const float* gamma, const float* beta, float* running_mean,
                                                 float* running_var, float* table, float momentum, size_t rows, int c,
                                                 int rows_a_chunk) {
@@ -304,8 +304,8 @@ extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x,
     BATCHNORM_BY_WIDTH(bf16, backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
 }
 
-// dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics add to
-// dx, left out if null. Grid: as batchnorm_statistics.
+// dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics
+// add to dx, left out if null. Grid: as batchnorm_statistics.
 extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table, float* dgamma, int add_dgamma,
                                                          float* dbeta, int add_dbeta, float* correction, size_t rows, int c,
                                                          int count) {
@@ -331,8 +331,8 @@ extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, co
     }
 }
 
-// dx may be x or dy. Without a correction (statistics that are constants) x is only read for the mask RECOMPUTED, and may
-// be null otherwise. Grid: as batchnorm_forward.
+// dx may be x or dy. Without a correction (statistics that are constants) x is only read for the mask RECOMPUTED,
+// and may be null otherwise. Grid: as batchnorm_forward.
 extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* x, const float* y, const float* table,
                                                         const float* correction, float* dx, int mask, size_t rows, int c) {
     BATCHNORM_BY_WIDTH(float, backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)

@@ -1,8 +1,8 @@
 //! Where the kernels of `cuda/` run in tests: always on the host build (`tools/softcuda`), which checks every
 //! access, and also on a CUDA device where there is one. The same test body serves both.
 //!
-//! A body is a function `fn(&Gpu) -> Outcome`. [`run`] gives it to the host build several times, each with another order
-//! of threads and blocks, and asks for the same bits from each: whatever [`Gpu::read`] returned may not depend on
+//! A body is a function `fn(&Gpu) -> Outcome`. [`run`] gives it to the host build several times, each with another
+//! order of threads and blocks, and asks for the same bits from each: whatever [`Gpu::read`] returned may not depend on
 //! the order. A body returns errors instead of panicking, so that [`planted`] can see it fail.
 
 mod compare;

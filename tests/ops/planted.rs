@@ -1,5 +1,5 @@
-//! Errors planted in the real sources, each a kind that a kernel's author makes, and how the tests of the kernels see it.
-//! The same tests pass on the sources as they are.
+//! Errors planted in the real sources, each a kind that a kernel's author makes, and how the tests of the kernels
+//! see it. The same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{batch_contrastive, softmax_cross_entropy};
@@ -46,8 +46,8 @@ fn an_unwritten_element() {
     seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
 }
 
-/// x_i is both sides of its positive pairs, so in the exact gradient each counts twice. No access is wrong here: only the
-/// comparison with the reference can tell.
+/// x_i is both sides of its positive pairs, so in the exact gradient each counts twice. No access is wrong here:
+/// only the comparison with the reference can tell.
 #[test]
 fn a_gradient_that_forgets_the_second_side_of_a_pair() {
     let (right, wrong) = ("times += exact ? 2.0f : 1.0f", "times += 1.0f");

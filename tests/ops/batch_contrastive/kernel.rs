@@ -255,7 +255,8 @@ fn ties_and_margins() {
         let centers = vec![0.25; d * (1 + *labels.iter().max().unwrap() as usize)];
         Batch::of(Case { x: x.to_vec(), labels: labels.to_vec(), centers, d, tau })
     };
-    // 100 images in the corners of a square: the nearest of another identity is one of many, in its own lane and others.
+    // 100 images in the corners of a square: the nearest of another identity is one of many, in its own lane and
+    // others.
     let corners: Vec<f32> = (0..200).map(|i| if (i * i / 3) % 2 == 0 { 0.0 } else { 0.5 }).collect();
     let fifths: Vec<i32> = (0..100).map(|i| i % 5).collect();
     let batches = [
