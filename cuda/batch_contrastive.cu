@@ -33,18 +33,7 @@ struct Piece {
 
 // This thread's 4 features, from `from` on, of its image of the tile; 0 outside of the matrix.
 __device__ __forceinline__ Pack<float, 4> fetch(const float* __restrict__ x, int first, int from, int m, int d) {
-    const int image = first + threadIdx.x / (CHUNK / 4), feature = from + threadIdx.x % (CHUNK / 4) * 4;
-    Pack<float, 4> pack = {};
-    if (image >= m) return pack;
-    const float* at = x + static_cast<size_t>(image) * d + feature;
-    if (d % 4 == 0) {
-        if (feature < d) pack = load<4>(at);
-    } else {
-        for (int k = 0; k < 4; ++k) {
-            if (feature + k < d) pack.at[k] = at[k];
-        }
-    }
-    return pack;
+    return load_or_zero(x, first + threadIdx.x / (CHUNK / 4), from + threadIdx.x % (CHUNK / 4) * 4, m, d);
 }
 
 __device__ __forceinline__ void put(Piece& piece, const Pack<float, 4>& pack) {

@@ -128,6 +128,22 @@ template <int N, class T> __device__ __forceinline__ void store_floats(T* to, co
     }
 }
 
+// Four neighbours of a row of x [rows, columns], from `column` on, which is a multiple of 4; 0 outside of the matrix.
+__device__ __forceinline__ Pack<float, 4> load_or_zero(const float* __restrict__ x, int row, int column, int rows,
+                                                       int columns) {
+    Pack<float, 4> pack = {};
+    if (row >= rows) return pack;
+    const float* at = x + static_cast<size_t>(row) * columns + column;
+    if (columns % 4 == 0) {
+        if (column < columns) pack = load<4>(at);
+    } else {
+        for (int k = 0; k < 4; ++k) {
+            if (column + k < columns) pack.at[k] = at[k];
+        }
+    }
+    return pack;
+}
+
 // Writes `value` or adds it to what lies there: the first writer of a gradient overwrites, later ones add.
 template <class T> __device__ __forceinline__ T merged(T old, float value, bool accumulate) {
     return from_float<T>(accumulate ? to_float(old) + value : value);

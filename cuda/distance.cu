@@ -26,18 +26,7 @@ struct Piece {
 
 // This thread's 4 features, from `from` on, of its row of the tile; 0 outside of the matrix.
 __device__ __forceinline__ Pack<float, 4> fetch(const float* __restrict__ rows, int count, int first, int from, int d) {
-    const int row = first + threadIdx.x / 4, feature = from + threadIdx.x % 4 * 4;
-    Pack<float, 4> pack = {};
-    if (row >= count) return pack;
-    const float* at = rows + static_cast<size_t>(row) * d + feature;
-    if (d % 4 == 0) {
-        if (feature < d) pack = load<4>(at);
-    } else {
-        for (int k = 0; k < 4; ++k) {
-            if (feature + k < d) pack.at[k] = at[k];
-        }
-    }
-    return pack;
+    return load_or_zero(rows, first + threadIdx.x / 4, from + threadIdx.x % 4 * 4, count, d);
 }
 
 __device__ __forceinline__ void put(Piece& piece, const Pack<float, 4>& pack) {

@@ -1,4 +1,5 @@
-// Softmax and cross entropy in one: the kernels of src/ops/softmax_cross_entropy.rs, equations (1) and (2) of the paper.
+// Softmax and cross entropy in one: the kernels of src/ops/softmax_cross_entropy.rs, equations (1) and (2) of the
+// paper.
 //
 // One block a row. The forward pass reads the logits once: each thread keeps the largest logit so far and the sum of
 // exponentials relative to it, and rescales the sum when the largest changes. What is saved for the backward pass is

@@ -163,7 +163,10 @@ pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outc
         std::fs::write(folder.join(file.file_name().unwrap()), text.replace(right, wrong)).unwrap();
     }
     assert_eq!(found, 1, "{right:?} in {stem}.cu and the headers");
-    match on_host(&folder.join(stem).with_extension("cu"), &body) {
+    let file = folder.join(stem).with_extension("cu");
+    // An error that the compiler sees is not the one that was meant.
+    library(&file).unwrap_or_else(|error| panic!("{wrong:?} instead of {right:?} in {stem}.cu: {error}"));
+    match on_host(&file, &body) {
         Ok(()) => panic!("nobody notices {wrong:?} instead of {right:?} in {stem}.cu"),
         Err(error) => error.to_string(),
     }
