@@ -2,22 +2,18 @@
 //
 //   y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual),  residual and relu optional
 //
-// x is [rows, C]: all dimensions but the last are one. A thread keeps to 16 bytes of channels and walks down rows,
-// so that what belongs to its channels stays in registers; a block is (x threads of channels) x (y threads of
-// rows), its size free up to 256 threads, x * y a multiple of 32. Sums over rows run in chunks of rows, one chunk
-// a block, and a small kernel puts the chunks together in a fixed order, in f64 (there are few of them).
+// x is [rows, C]: all dimensions but the last are one. columns.cuh has the blocks, and how they sum over rows.
 //
 // Bytes, with e bytes an element: statistics e R C; forward 2 e R C (3 with a residual); sums of the backward pass
 // 2 e R C (3 with the output's mask, 4 where dy is masked in place), its last pass 3 e R C. Each is bound by memory.
 //
 // `table` [5, C] is the normalisation as the loops use it: mean, low, 1 / std, scale, shift with y = (x - mean)
 // scale + shift. The mean of a batch is rarely an f32; what rounding took from it is `low`, which is part of `shift`.
-#include "common.cuh"
+#include "columns.cuh"
 
 namespace batchnorm {
 
 constexpr float EPS = 1e-5f;
-constexpr int MAX_THREADS = 256;
 // Which elements of dy get through the rectifier: all; where the saved output is positive or NaN; where the output,
 // computed again from x, is.
 enum Mask : int { OFF = 0, OUTPUT = 1, RECOMPUTED = 2 };
@@ -25,47 +21,10 @@ enum Mask : int { OFF = 0, OUTPUT = 1, RECOMPUTED = 2 };
 __device__ __forceinline__ float rectified(float v) { return v < 0.0f ? 0.0f : v; }
 __device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 0.0f : dy; }
 
-// The channels of this thread, and the rows it walks.
-template <int N> struct Walk {
-    int channel;
-    size_t row, end, step;
-    bool inside;
-
-    // The rows of a chunk.
-    __device__ __forceinline__ Walk(size_t rows, int c, int rows_a_chunk)
-        : channel((blockIdx.x * blockDim.x + threadIdx.x) * N),
-          row(static_cast<size_t>(blockIdx.y) * rows_a_chunk + threadIdx.y),
-          end(min(rows, static_cast<size_t>(blockIdx.y + 1) * rows_a_chunk)), step(blockDim.y), inside(channel < c) {}
-    // All rows, together with the blocks above and below.
-    __device__ __forceinline__ Walk(size_t rows, int c)
-        : channel((blockIdx.x * blockDim.x + threadIdx.x) * N),
-          row(static_cast<size_t>(blockIdx.y) * blockDim.y + threadIdx.y), end(rows),
-          step(static_cast<size_t>(gridDim.y) * blockDim.y), inside(channel < c) {}
-
-    template <class F> __device__ __forceinline__ void each(int c, F f) const {
-        if (!inside) return;
-        for (size_t at = row; at < end; at += step) f(at * c + channel);
-    }
-};
-
-// The first thread of each column gets the sum over the column's threads, from top to bottom.
-template <int N> __device__ __forceinline__ void sum_columns(float (&own)[N], float* scratch) {
-    const int width = blockDim.x * N;
-    __syncthreads();
-    for (int k = 0; k < N; ++k) scratch[threadIdx.y * width + threadIdx.x * N + k] = own[k];
-    __syncthreads();
-    if (threadIdx.y > 0) return;
-    for (int k = 0; k < N; ++k) {
-        float sum = 0.0f;
-        for (int y = 0; y < blockDim.y; ++y) sum += scratch[y * width + threadIdx.x * N + k];
-        own[k] = sum;
-    }
-}
-
 // Per chunk and channel: the chunk's first value as a pivot, then the sums of x - pivot and of its square.
 template <class T, int N>
 __device__ __forceinline__ void moments(const T* __restrict__ x, float* __restrict__ chunks, size_t rows, int c, int rows_a_chunk) {
-    __shared__ float scratch[MAX_THREADS * N];
+    __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
     float pivot[N] = {}, sum[N] = {}, square[N] = {};
     if (walk.inside) {
@@ -89,16 +48,6 @@ __device__ __forceinline__ void moments(const T* __restrict__ x, float* __restri
         out[c + k] = sum[k];
         out[2 * c + k] = square[k];
     }
-}
-
-// The sum of a value over the threads of a column, for all of them.
-__device__ __forceinline__ double column_sum(double value, double* scratch) {
-    __syncthreads();
-    scratch[threadIdx.y * blockDim.x + threadIdx.x] = value;
-    __syncthreads();
-    double sum = 0.0;
-    for (int y = 0; y < blockDim.y; ++y) sum += scratch[y * blockDim.x + threadIdx.x];
-    return sum;
 }
 
 __device__ __forceinline__ void fill(float* table, int c, int i, double mean, double var, float gamma, float beta) {
@@ -165,7 +114,7 @@ __device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, cons
 template <class T, int N>
 __device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks, Mask mask,
                                               int settle, size_t rows, int c, int rows_a_chunk) {
-    __shared__ float scratch[MAX_THREADS * N];
+    __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
     float dbeta[N] = {}, dgamma[N] = {};
@@ -225,21 +174,13 @@ __device__ __forceinline__ void backward_input(const T* dy, const T* x, const T*
 
 }
 
-// Calls a template with packs of 16 bytes where the channels come in such, else with single elements.
-#define BATCHNORM_BY_WIDTH(T, function, ...) \
-    if (c % PACK<T> == 0) { \
-        batchnorm::function<T, PACK<T>>(__VA_ARGS__); \
-    } else { \
-        batchnorm::function<T, 1>(__VA_ARGS__); \
-    }
-
 // chunks [ceil(rows / rows_a_chunk), 3, C]. Grid: (blocks of channels) x (chunks); W below is the width of a thread, 16
 // bytes of elements if that divides C, else one, and a block of x threads covers x W channels.
 extern "C" __global__ void batchnorm_moments_f32(const float* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
-    BATCHNORM_BY_WIDTH(float, moments, x, chunks, rows, c, rows_a_chunk)
+    BY_WIDTH(float, batchnorm::moments, x, chunks, rows, c, rows_a_chunk)
 }
 extern "C" __global__ void batchnorm_moments_bf16(const bf16* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
-    BATCHNORM_BY_WIDTH(bf16, moments, x, chunks, rows, c, rows_a_chunk)
+    BY_WIDTH(bf16, batchnorm::moments, x, chunks, rows, c, rows_a_chunk)
 }
 
 // Puts the chunks together: mean and variance of the batch become `table` [5, C] and move the running ones [C],
@@ -247,7 +188,7 @@ extern "C" __global__ void batchnorm_moments_bf16(const bf16* x, float* chunks, 
 extern "C" __global__ void batchnorm_statistics(const float* chunks, const float* gamma, const float* beta, float* running_mean,
                                                 float* running_var, float* table, float momentum, size_t rows, int c,
                                                 int rows_a_chunk) {
-    __shared__ double scratch[batchnorm::MAX_THREADS];
+    __shared__ double scratch[MAX_COLUMN_THREADS];
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     const int count = static_cast<int>((rows + rows_a_chunk - 1) / rows_a_chunk);
     const bool inside = i < c;
@@ -261,7 +202,7 @@ extern "C" __global__ void batchnorm_statistics(const float* chunks, const float
     double sum = 0.0;
     for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y)
         sum += size(chunk) * value(chunk, 0) + value(chunk, 1);
-    const double mean = batchnorm::column_sum(sum, scratch) / static_cast<double>(rows);
+    const double mean = column_sum(sum, scratch) / static_cast<double>(rows);
     double square = 0.0;
     for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y) {
         const double n = size(chunk), s = value(chunk, 1);
@@ -269,7 +210,7 @@ extern "C" __global__ void batchnorm_statistics(const float* chunks, const float
         // Rounding may go below zero; NaN must stay NaN.
         square += (own < 0.0 ? 0.0 : own) + n * distance * distance;
     }
-    const double deviation = batchnorm::column_sum(square, scratch);
+    const double deviation = column_sum(square, scratch);
     if (!inside || threadIdx.y > 0) return;
     const double n = static_cast<double>(rows);
     batchnorm::fill(table, c, i, mean, deviation / n, gamma[i], beta[i]);
@@ -287,21 +228,21 @@ extern "C" __global__ void batchnorm_frozen(const float* mean, const float* var,
 // y may be x; `residual` may be null. Grid: (blocks of channels) x (any number of blocks of rows).
 extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* residual, float* y, int relu,
                                                  size_t rows, int c) {
-    BATCHNORM_BY_WIDTH(float, forward, x, table, residual, y, relu, rows, c)
+    BY_WIDTH(float, batchnorm::forward, x, table, residual, y, relu, rows, c)
 }
 extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* residual, bf16* y, int relu,
                                                   size_t rows, int c) {
-    BATCHNORM_BY_WIDTH(bf16, forward, x, table, residual, y, relu, rows, c)
+    BY_WIDTH(bf16, batchnorm::forward, x, table, residual, y, relu, rows, c)
 }
 
 // chunks [ceil(rows / rows_a_chunk), 2, C]; `y` is read only with the mask OUTPUT. Grid: as batchnorm_moments.
 extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* y, const float* table, float* chunks,
                                                        int mask, int settle, size_t rows, int c, int rows_a_chunk) {
-    BATCHNORM_BY_WIDTH(float, backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
+    BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
 }
 extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* y, const float* table, float* chunks,
                                                         int mask, int settle, size_t rows, int c, int rows_a_chunk) {
-    BATCHNORM_BY_WIDTH(bf16, backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
+    BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
 }
 
 // dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics
@@ -309,7 +250,7 @@ extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x,
 extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table, float* dgamma, int add_dgamma,
                                                          float* dbeta, int add_dbeta, float* correction, size_t rows, int c,
                                                          int count) {
-    __shared__ double scratch[batchnorm::MAX_THREADS];
+    __shared__ double scratch[MAX_COLUMN_THREADS];
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     const bool inside = i < c;
     double g = 0.0, g_distance = 0.0;
@@ -317,7 +258,7 @@ extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, co
         g += static_cast<double>(chunks[static_cast<size_t>(chunk) * 2 * c + i]);
         g_distance += static_cast<double>(chunks[(static_cast<size_t>(chunk) * 2 + 1) * c + i]);
     }
-    const double sum = batchnorm::column_sum(g, scratch), sum_distance = batchnorm::column_sum(g_distance, scratch);
+    const double sum = column_sum(g, scratch), sum_distance = column_sum(g_distance, scratch);
     if (!inside || threadIdx.y > 0) return;
     const double low = table[c + i], inv_std = table[2 * c + i], scale = table[3 * c + i];
     // So far the second sum is of g (x - mean) with the mean as rounded.
@@ -335,14 +276,12 @@ extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, co
 // and may be null otherwise. Grid: as batchnorm_forward.
 extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* x, const float* y, const float* table,
                                                         const float* correction, float* dx, int mask, size_t rows, int c) {
-    BATCHNORM_BY_WIDTH(float, backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
+    BY_WIDTH(float, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
 }
 extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* x, const bf16* y, const float* table,
                                                          const float* correction, bf16* dx, int mask, size_t rows, int c) {
-    BATCHNORM_BY_WIDTH(bf16, backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
+    BY_WIDTH(bf16, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
 }
-
-#undef BATCHNORM_BY_WIDTH
 
 SOFTCUDA_KERNELS(batchnorm_moments_f32, batchnorm_moments_bf16, batchnorm_statistics, batchnorm_frozen, batchnorm_forward_f32,
                  batchnorm_forward_bf16, batchnorm_backward_sums_f32, batchnorm_backward_sums_bf16,
