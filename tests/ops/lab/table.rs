@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 12] = [
+pub const ELSEWHERE: [(&str, &str); 13] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "batch_contrastive_distances",
@@ -41,6 +41,7 @@ pub const ELSEWHERE: [(&str, &str); 12] = [
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
+    ("bias_gradient", ONE_ROW),
     ("assemble_sample", ONE_BLOCK),
     ("assemble_turn", ONE_BLOCK),
     ("distance_tile", "bound by its arithmetic"),
@@ -56,11 +57,13 @@ pub fn entries() -> Vec<Entry> {
         flat::relu(),
         flat::add(),
         flat::sgd(),
+        rows::pad(),
         rows::dropout(),
         rows::l2_normalize(),
         rows::softmax_cross_entropy(),
         rows::distance(),
         channels::batchnorm(),
+        channels::bias(),
         channels::global_avg_pool(),
         images::maxpool(),
         images::assemble(),

@@ -24,17 +24,26 @@ pub fn batchnorm() -> Vec<Entry> {
     Float::BOTH.into_iter().flat_map(batchnorm_of).collect()
 }
 
+/// Blocks of rows: the chunks of a sum over them.
+fn chunks(m: usize) -> usize {
+    m.div_ceil(CHUNK)
+}
+
+/// A block for each chunk and the channels that it has threads for.
+fn by_chunks(float: Float) -> Of<Launch> {
+    Box::new(move |m, n| {
+        let columns = n.div_ceil(width(float, n) * ACROSS);
+        Launch::new((columns as u32, chunks(m) as u32), (ACROSS as u32, DOWN as u32))
+    })
+}
+
 fn batchnorm_of(float: Float) -> [Entry; 4] {
     let size = float.bytes();
-    let chunks = |m: usize| m.div_ceil(CHUNK);
     let entry = |pass: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {
         stem: "batchnorm",
         kernel: format!("batchnorm_{pass}_{}", float.name()),
         arguments,
-        launch: Box::new(move |m, n| {
-            let columns = n.div_ceil(width(float, n) * ACROSS);
-            Launch::new((columns as u32, chunks(m) as u32), (ACROSS as u32, DOWN as u32))
-        }),
+        launch: by_chunks(float),
         large: (GIB / bytes(CHUNK, WIDE) * CHUNK, WIDE),
         batch: (16 * POSITIONS, WIDE),
         bytes,
@@ -94,6 +103,45 @@ fn batchnorm_of(float: Float) -> [Entry; 4] {
             }),
             Box::new(move |m, n| 3 * size * m * n + 20 * n),
             Box::new(move |m, n| again(m, 20 * n)),
+        ),
+    ]
+}
+
+pub fn bias() -> Vec<Entry> {
+    Float::BOTH.into_iter().flat_map(bias_of).collect()
+}
+
+fn bias_of(float: Float) -> [Entry; 2] {
+    let size = float.bytes();
+    let entry = |pass: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {
+        stem: "bias",
+        kernel: format!("bias_{pass}_{}", float.name()),
+        arguments,
+        launch: by_chunks(float),
+        large: (GIB / bytes(CHUNK, WIDE) * CHUNK, WIDE),
+        // What the first convolution of a ResNet makes of half a batch: of all of it the L2 would not hold f32.
+        batch: (8 * 128 * 64, 64),
+        bytes,
+        cached,
+    };
+    let sizes = |m: usize, n: usize| [Slot::value(m as u64), Slot::value(n as i32)];
+    [
+        entry(
+            "forward",
+            Box::new(move |m, n| {
+                [float.noise(m * n), Slot::noise(n)].into_iter().chain(sizes(m, n)).collect()
+            }),
+            Box::new(move |m, n| 2 * size * m * n + 4 * n),
+            Box::new(|m, n| (chunks(m) * DOWN - 1) * 4 * n), // the bias, for each thread of a column
+        ),
+        entry(
+            "gradient_sums",
+            Box::new(move |m, n| {
+                let buffers = [float.noise(m * n), Slot::Output(chunks(m) * n)];
+                buffers.into_iter().chain(sizes(m, n)).chain([Slot::value(CHUNK as i32)]).collect()
+            }),
+            Box::new(move |m, n| size * m * n + 4 * chunks(m) * n),
+            Box::new(|_, _| 0),
         ),
     ]
 }

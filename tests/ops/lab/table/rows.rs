@@ -33,6 +33,53 @@ pub fn dropout() -> Vec<Entry> {
     Float::BOTH.into_iter().flat_map(from_each).collect()
 }
 
+/// m rows of n channels on one side, and on the other of the next multiple of 8.
+pub fn pad() -> Vec<Entry> {
+    Float::BOTH.into_iter().flat_map(pad_of).collect()
+}
+
+fn pad_of(float: Float) -> [Entry; 2] {
+    let (size, padded) = (float.bytes(), |n: usize| n.next_multiple_of(8));
+    // A thread for each 16 bytes written.
+    let by = |written: usize| Launch::new(written.div_ceil(16 * BLOCK) as u32, BLOCK as u32);
+    let sizes = |sizes: [usize; 2]| sizes.map(|size| Slot::value(size as i32));
+    let entry = |kernel, arguments, launch, bytes: Of<usize>, batch: (usize, usize)| Entry {
+        stem: "pad",
+        kernel,
+        arguments,
+        launch,
+        large: (GIB / bytes(1, batch.1), batch.1),
+        batch,
+        bytes,
+        cached: Box::new(|_, _| 0),
+    };
+    [
+        entry(
+            format!("pad_channels_{}_bf16", float.name()),
+            Box::new(move |m, n| {
+                let buffers = [float.noise(m * n), Slot::Output16(m * padded(n)), Slot::value(m as u64)];
+                buffers.into_iter().chain(sizes([n, padded(n)])).collect()
+            }),
+            Box::new(move |m, n| by(2 * m * padded(n))),
+            Box::new(move |m, n| m * (size * n + 2 * padded(n))),
+            // The pixels of a batch.
+            (16 * 256 * 128, 3),
+        ),
+        entry(
+            format!("crop_channels_bf16_{}", float.name()),
+            Box::new(move |m, n| {
+                let buffers = [Float::Bf16.noise(m * padded(n)), float.output(m * n)];
+                let (accumulate, rows) = (Slot::value(0i32), Slot::value(m as u64));
+                buffers.into_iter().chain([accumulate, rows]).chain(sizes([padded(n), n])).collect()
+            }),
+            Box::new(move |m, n| by(size * m * n)),
+            Box::new(move |m, n| m * n * (2 + size)),
+            // Of few channels memory would move more than is asked for, as its sectors are 32 bytes: scores of classes.
+            (16, 751),
+        ),
+    ]
+}
+
 pub fn l2_normalize() -> Vec<Entry> {
     const WIDE: usize = 2048;
     let entry = |direction: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {

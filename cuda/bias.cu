@@ -1,0 +1,74 @@
+// The bias of a convolution or a fully connected layer, one number a channel: part of src/ops/conv2d.rs and
+// src/ops/linear.rs, whose products come from NVIDIA's libraries.
+//
+//   y[r, c] += b[c];   db[c] = sum over r of dy[r, c]
+//
+// y is [rows, C]: all dimensions but the last are one, from the 16 rows of a classifier to the 131,072 of a first
+// convolution. columns.cuh has the blocks, and how they sum over rows. Parameters and their gradients are f32.
+//
+// Bytes, with e bytes an element: forward 2 e R C; backward e R C. Both are bound by memory.
+#include "columns.cuh"
+
+namespace bias {
+
+template <class T, int N> __device__ __forceinline__ void forward(T* y, const float* __restrict__ b, size_t rows, int c) {
+    const Walk<N> walk(rows, c);
+    float own[N] = {};
+    if (walk.inside) {
+        for (int k = 0; k < N; ++k) own[k] = b[walk.channel + k];
+    }
+    walk.each(c, [&](size_t at) {
+        auto pack = load<N>(y + at);
+        for (int k = 0; k < N; ++k) pack.at[k] = from_float<T>(to_float(pack.at[k]) + own[k]);
+        store<N>(y + at, pack);
+    });
+}
+
+// Per chunk and channel: the sum of dy.
+template <class T, int N>
+__device__ __forceinline__ void gradient_sums(const T* __restrict__ dy, float* __restrict__ chunks, size_t rows, int c,
+                                              int rows_a_chunk) {
+    __shared__ float scratch[MAX_COLUMN_THREADS * N];
+    const Walk<N> walk(rows, c, rows_a_chunk);
+    float sum[N] = {};
+    walk.each(c, [&](size_t at) {
+        const auto pack = load<N>(dy + at);
+        for (int k = 0; k < N; ++k) sum[k] += to_float(pack.at[k]);
+    });
+    sum_columns(sum, scratch);
+    if (!walk.inside || threadIdx.y > 0) return;
+    for (int k = 0; k < N; ++k) chunks[static_cast<size_t>(blockIdx.y) * c + walk.channel + k] = sum[k];
+}
+
+}
+
+// y [rows, C] += b [C]; bf16 sums in f32 and rounds once. Grid: (blocks of channels) x (any number of blocks of rows).
+extern "C" __global__ void bias_forward_f32(float* y, const float* b, size_t rows, int c) {
+    BY_WIDTH(float, bias::forward, y, b, rows, c)
+}
+extern "C" __global__ void bias_forward_bf16(bf16* y, const float* b, size_t rows, int c) {
+    BY_WIDTH(bf16, bias::forward, y, b, rows, c)
+}
+
+// chunks [ceil(rows / rows_a_chunk), C] of dy [rows, C]. Grid: (blocks of channels) x (chunks).
+extern "C" __global__ void bias_gradient_sums_f32(const float* dy, float* chunks, size_t rows, int c, int rows_a_chunk) {
+    BY_WIDTH(float, bias::gradient_sums, dy, chunks, rows, c, rows_a_chunk)
+}
+extern "C" __global__ void bias_gradient_sums_bf16(const bf16* dy, float* chunks, size_t rows, int c, int rows_a_chunk) {
+    BY_WIDTH(bf16, bias::gradient_sums, dy, chunks, rows, c, rows_a_chunk)
+}
+
+// db [C], or what is added to it: the sums of chunks [count, C]. Grid: (blocks of channels), a thread a channel; the
+// threads of a column share the chunks.
+extern "C" __global__ void bias_gradient(const float* chunks, float* db, int accumulate, int c, int count) {
+    __shared__ double scratch[MAX_COLUMN_THREADS];
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    const bool inside = i < c;
+    double own = 0.0;
+    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y)
+        own += static_cast<double>(chunks[static_cast<size_t>(chunk) * c + i]);
+    const double sum = column_sum(own, scratch);
+    if (inside && threadIdx.y == 0) db[i] = merged(accumulate ? db[i] : 0.0f, static_cast<float>(sum), accumulate);
+}
+
+SOFTCUDA_KERNELS(bias_forward_f32, bias_forward_bf16, bias_gradient_sums_f32, bias_gradient_sums_bf16, bias_gradient)
