@@ -47,6 +47,9 @@ __device__ __forceinline__ void sample(int* chosen, int m, int n, uint64_t seed,
     }
 }
 
+// Whether images are mirrored: never; each with probability 1/2; all, for the features of mirror images.
+enum Flip : int { NEVER = 0, BY_CHANCE = 1, ALWAYS = 2 };
+
 // What is seen of an image (`View` in src/data/augment.rs), and which it is; -1 for none.
 struct View {
     int image, flip, top, left;
@@ -57,7 +60,8 @@ __device__ __forceinline__ View view(int image, int flip, int pad, uint64_t seed
     const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), Purpose::Augment};
     const uint4 words = draws.block(0);
     const int places = 2 * pad + 1;
-    return {image, flip && below(words.x, 2) == 1, static_cast<int>(below(words.y, places)) - pad,
+    const bool mirrored = flip == ALWAYS || (flip == BY_CHANCE && below(words.x, 2) == 1);
+    return {image, mirrored, static_cast<int>(below(words.y, places)) - pad,
             static_cast<int>(below(words.z, places)) - pad};
 }
 
@@ -147,9 +151,9 @@ extern "C" __global__ void assemble_turn(const int* order, int* chosen, int m, i
     for (size_t i = thread_of_grid(); i < m; i += threads_of_grid()) chosen[i] = order[turn * m + i];
 }
 
-// pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m]. A chosen number outside of 0..n reads
-// nothing: NaN pixels and the label -1. Grid: (m, any), best so that a thread has about 4 pixels: fewer do not pay for
-// the table, more leave a small batch too few threads.
+// pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m]; `flip` is an assemble::Flip. A chosen
+// number outside of 0..n reads nothing: NaN pixels and the label -1. Grid: (m, any), best so that a thread has about 4
+// pixels: fewer do not pay for the table, more leave a small batch too few threads.
 extern "C" __global__ void assemble_pixels_f32(const uint8_t* __restrict__ bytes, const int* __restrict__ classes,
                                                const int* __restrict__ chosen, const float* __restrict__ table,
                                                float* pixels, int* labels, int n, int height, int width, int channels,

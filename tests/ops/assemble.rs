@@ -86,9 +86,14 @@ fn table(input: &ImageInput) -> Vec<f32> {
     (0..3).flat_map(|c| values[c..].iter().step_by(3).copied().collect::<Vec<_>>()).collect()
 }
 
+/// Whether images are mirrored: `assemble::Flip`. By chance is 1, as the augmentation's `true`.
+const ALWAYS: i32 = 2;
+
 struct Case {
     input: ImageInput,
     augment: Augment,
+    /// All images are mirrored, whatever the augmentation says.
+    mirrored: bool,
     /// Images of the data set.
     n: usize,
     chosen: Vec<i32>,
@@ -119,6 +124,7 @@ impl Case {
             let mut values = vec![f32::NAN; len];
             if (0..self.n as i32).contains(&image) {
                 let view = self.augment.view(SEED, self.step as u64, slot);
+                let view = View { flip: view.flip || self.mirrored, ..view };
                 normaliser.write(&bytes[image as usize * len..][..len], view, &mut values);
                 labels.push(classes[image as usize]);
             } else {
@@ -150,7 +156,7 @@ impl Case {
             self.input.height as i32,
             self.input.width as i32,
             self.channels as i32,
-            i32::from(self.augment.flip),
+            if self.mirrored { ALWAYS } else { i32::from(self.augment.flip) },
             self.augment.pad as i32,
             i32::from(self.augment.pad_mode == PadMode::Edge),
             i32::from(self.input.channels == Channels::Bgr),
@@ -177,18 +183,21 @@ fn caffe(height: usize, width: usize) -> ImageInput {
 
 fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
     let augments = [
-        Augment::default(),
-        Augment { flip: true, ..Augment::default() },
-        Augment { flip: true, pad: 2, pad_mode: PadMode::Zero },
-        Augment { flip: false, pad: 6, pad_mode: PadMode::Zero },
-        Augment { flip: true, pad: 6, pad_mode: PadMode::Edge },
+        (Augment::default(), false),
+        (Augment::default(), true),
+        (Augment { flip: true, ..Augment::default() }, false),
+        (Augment { flip: true, pad: 2, pad_mode: PadMode::Zero }, false),
+        (Augment { flip: true, pad: 2, pad_mode: PadMode::Zero }, true),
+        (Augment { flip: false, pad: 6, pad_mode: PadMode::Zero }, false),
+        (Augment { flip: true, pad: 6, pad_mode: PadMode::Edge }, false),
     ];
     for channels in [3, 4, 8] {
-        for (step, augment) in augments.into_iter().enumerate() {
+        for (step, (augment, mirrored)) in augments.into_iter().enumerate() {
             for input in [ImageInput::imagenet(11, 7), caffe(7, 9)] {
                 let chosen = vec![4, 0, 2, 2, 1, 3, 0, 4, 1];
                 let (step, blocks, block) = (step as i32 * 977, 2, 32);
-                Case { input, augment, n: 5, chosen, channels, step, blocks, block }.check::<F>(gpu)?;
+                Case { input, augment, mirrored, n: 5, chosen, channels, step, blocks, block }
+                    .check::<F>(gpu)?;
             }
         }
     }
@@ -201,7 +210,8 @@ fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
     ] {
         let chosen = (0..m).map(|slot| slot * 31 % n).collect();
         let n = n as usize;
-        Case { input, augment, n, chosen, channels, step: 3, blocks, block }.check::<F>(gpu)?;
+        Case { input, augment, mirrored: false, n, chosen, channels, step: 3, blocks, block }
+            .check::<F>(gpu)?;
     }
     Ok(())
 }
@@ -225,7 +235,8 @@ fn images_that_are_not_there_are_nan() {
 fn strangers(gpu: &Gpu) -> Outcome {
     let chosen = vec![1, -1, 0, 2, i32::MAX, i32::MIN, 1];
     let (input, augment) = (ImageInput::imagenet(5, 3), Augment { flip: true, ..Augment::default() });
-    let case = Case { input, augment, n: 2, chosen, channels: 4, step: 8, blocks: 1, block: 32 };
+    let case =
+        Case { input, augment, mirrored: false, n: 2, chosen, channels: 4, step: 8, blocks: 1, block: 32 };
     case.check::<f32>(gpu)?;
     case.check::<u16>(gpu)
 }
