@@ -3,6 +3,7 @@
 
 #include "softcuda_api.h"
 
+#include <cstdlib>
 #include <functional>
 #include <string>
 
@@ -12,6 +13,11 @@ namespace standin {
 
 // A piece of work: returns SOFTCUDA_OK or the kind of a fault, whose message the device holds.
 using Work = std::function<int(softcuda_device*)>;
+
+inline uint64_t number_from_environment(const char* name, uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text && *text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
 
 }
 

@@ -50,6 +50,17 @@ std::vector<float> rows_of(const Matrix& m, bool transposed) {
 
 }
 
+STANDIN_API const char* cublasGetStatusString(Status status) {
+    switch (status) {
+        case OK: return "CUBLAS_STATUS_SUCCESS";
+        case NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
+        case INVALID: return "CUBLAS_STATUS_INVALID_VALUE";
+        case FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
+        case UNSUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
+    }
+    return "unknown error";
+}
+
 STANDIN_API Status cublasCreate_v2(Handle** handle) {
     *handle = new Handle;
     return OK;
@@ -61,7 +72,7 @@ STANDIN_API Status cublasDestroy_v2(Handle* handle) {
 }
 
 STANDIN_API Status cublasGetVersion_v2(Handle*, int* version) {
-    *version = 130000;
+    *version = static_cast<int>(number_from_environment("SOFTCUDA_CUBLAS_VERSION", 130000));
     return OK;
 }
 

@@ -85,7 +85,10 @@ struct Driver {
     Stream null_stream;
     std::vector<std::unique_ptr<Stream>> streams;
     std::map<uintptr_t, size_t> allocations, pinned;
+    int device_count = 1;                // or none
     size_t memory = 0, memory_used = 0;  // bytes
+    uint64_t allocs = 0;                 // calls so far
+    uint64_t failing_alloc = 0;          // the first call that finds no memory, whatever there is; 0 for none
     Result sticky = SUCCESS;             // an error of work that ran; every later call reports it
     uint64_t launches = 0;               // seeds the order of threads, together with SOFTCUDA_SEED
     uint64_t seed = 0;

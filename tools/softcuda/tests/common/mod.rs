@@ -1,6 +1,8 @@
 //! What the tests share: the libraries of test kernels and made-up numbers.
 #![allow(dead_code)] // each test program uses its part
 
+pub mod stand_ins;
+
 use softcuda::{Build, Device};
 
 pub fn device(file: &str) -> Device {
