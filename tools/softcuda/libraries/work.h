@@ -26,4 +26,5 @@ STANDIN_API int softcuda_enqueue(void* stream, standin::Work* work);
 // Says on standard error why a call is refused.
 STANDIN_API void softcuda_say(const char* text);
 // `softcuda_check` of the kernel library.
-STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what);
+STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use,
+                                      const char* what);

@@ -60,8 +60,8 @@ thread_local void* current = nullptr;
 
 void softcuda_say(const char* text) { say(text); }
 
-int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what) {
-    return driver().kernels.check(device, at, bytes, write, what);
+int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use, const char* what) {
+    return driver().kernels.check(device, at, bytes, use, what);
 }
 
 STANDIN_API Result cuInit(unsigned flags) {
