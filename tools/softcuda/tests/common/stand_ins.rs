@@ -8,6 +8,30 @@ use cudarc::driver::result::{self, stream};
 use cudarc::driver::sys::{self, CUstreamCaptureMode};
 use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DriverError};
 
+/// A library found at run time by its file's name, with these functions. A `u64` stands for a device address.
+macro_rules! library {
+    ($library:ident in $file:literal: $(fn $function:ident($($argument:ty),*) -> $result:ty;)*) => {
+        #[allow(non_snake_case)]
+        struct $library {
+            $($function: unsafe extern "C" fn($($argument),*) -> $result,)*
+            _opened: libloading::Library,
+        }
+
+        impl $library {
+            #[allow(non_snake_case)]
+            fn load() -> Self {
+                // SAFETY: the stand-in does nothing when it is loaded, and its functions have these types.
+                unsafe {
+                    let opened = libloading::Library::new($file).unwrap();
+                    $(let $function = *opened.get(stringify!($function)).unwrap();)*
+                    Self { $($function,)* _opened: opened }
+                }
+            }
+        }
+    };
+}
+pub(crate) use library;
+
 pub const MIB: u64 = 1 << 20;
 
 /// The process that a test runs in.
@@ -51,7 +75,7 @@ impl Process {
         let stand_ins =
             self.without.map_or_else(|| Ok(stand_ins.clone()), |library| stand_ins.without(library)).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
-            .args([self.test, "--exact", "--nocapture"])
+            .args([self.test, "--exact", "--include-ignored", "--nocapture"])
             .envs(stand_ins.environment())
             .envs(self.variables)
             .output()
@@ -59,6 +83,7 @@ impl Process {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && told.contains("1 passed"), "{told}{said}");
+        print!("{told}");
         for text in self.says {
             assert!(said.contains(text), "not said: {text}\n{said}");
         }
