@@ -2,7 +2,8 @@
 //
 // It keeps to the driver's rules where a program could break them unnoticed: work in a stream runs as late as it may, when
 // somebody waits for it, so that a missing wait reads old bytes; an error of a kernel shows in a later call and stays;
-// what a capture forbids is refused and spoils the capture. Everything runs on the calling thread.
+// what a capture forbids is refused and spoils the capture. Everything runs while a call lasts, and on its thread, but for
+// large products, which the other libraries share among threads.
 //
 // The kernels come from the library that the environment variable SOFTCUDA_KERNELS names: loading any module gives
 // these. The other stand-in libraries put their work into the same streams by way of `enqueue`.
