@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use common::numbers::Type;
 use common::stand_ins::{
-    Process, alloc, captured, download, free, library, open_stream, upload, uploaded, wait,
+    Process, alloc, captured, download, enqueue_download, free, library, open_stream, upload, uploaded, wait,
 };
 use cudarc::driver::CudaStream;
 use cudarc::driver::sys::CUresult;
@@ -195,6 +195,23 @@ fn products_agree_with_f64() {
     });
 }
 
+#[test]
+fn gaps_between_columns_are_left_alone() {
+    Process::of("gaps_between_columns_are_left_alone").says("download: byte 8 of buffer").run(|| {
+        let cublas = Cublas::open();
+        let [a, b, c] = [alloc(24), alloc(24), alloc(24)];
+        for column in [a, b, a + 12, b + 12] {
+            upload(&cublas.stream, column, &[1.0f32, 2.0]);
+        }
+        let gemm = Gemm { m: 2, n: 2, k: 2, ld: [3; 3], a, b, c, ..SMALL };
+        assert_eq!(cublas.multiply(&gemm), SUCCESS);
+        assert_eq!(download::<f32>(&cublas.stream, c + 12, 2), [3.0, 6.0]);
+        let mut all = [0.0f32; 6];
+        enqueue_download(&cublas.stream, &mut all, c);
+        assert_eq!(wait(&cublas.stream).unwrap_err().0, CUresult::CUDA_ERROR_LAUNCH_FAILED);
+    });
+}
+
 /// Large enough to be shared among threads.
 #[test]
 fn a_product_has_the_same_bits_each_time() {
@@ -275,7 +292,7 @@ fn a_freed_matrix_is_told() {
 
 #[test]
 fn a_short_result_is_told() {
-    Process::of("a_short_result_is_told").says("cublasGemmEx: C: 20 bytes at byte 380").run(|| {
+    Process::of("a_short_result_is_told").says("cublasGemmEx: C: 380 bytes at byte 20").run(|| {
         let cublas = Cublas::open();
         let gemm = SMALL.on(&cublas.stream);
         fails(&cublas, &Gemm { c: gemm.c + 20, ..gemm });

@@ -32,7 +32,17 @@ struct Matrix {
     Type type;
     int rows, columns, ld;
     size_t at(int row, int column) const { return static_cast<size_t>(column) * ld + row; }
-    size_t span() const { return rows && columns ? at(rows - 1, columns - 1) + 1 : 0; }
+
+    // What lies between the columns is none of the product's business.
+    int may_be(softcuda_use use, softcuda_device* device, const char* what) const {
+        const bool at_once = ld == rows;
+        const size_t bytes = bytes_of(type) * static_cast<size_t>(rows) * static_cast<size_t>(at_once ? columns : 1);
+        for (int j = 0; bytes && j < (at_once ? 1 : columns); j++) {
+            const void* column = static_cast<const char*>(data) + at(0, j) * bytes_of(type);
+            if (const int fault = softcuda_device_check(device, column, bytes, use, what)) return fault;
+        }
+        return SOFTCUDA_OK;
+    }
 };
 
 // The columns of a matrix as f32, one behind the other.
@@ -122,21 +132,19 @@ STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b
     const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
     Work work = [=, workspace = handle->workspace, workspace_bytes = handle->workspace_bytes](softcuda_device* device) {
         if (const int fault = work_in(device, workspace, workspace_bytes, "cublasGemmEx: workspace")) return fault;
-        if (const int fault = may_read(device, A.data, A.type, A.span(), "cublasGemmEx: A")) return fault;
-        if (const int fault = may_read(device, B.data, B.type, B.span(), "cublasGemmEx: B")) return fault;
+        if (const int fault = A.may_be(SOFTCUDA_READ, device, "cublasGemmEx: A")) return fault;
+        if (const int fault = B.may_be(SOFTCUDA_READ, device, "cublasGemmEx: B")) return fault;
         if (keep != 0.0f)
-            if (const int fault = may_read(device, C.data, C.type, C.span(), "cublasGemmEx: C with beta")) return fault;
+            if (const int fault = C.may_be(SOFTCUDA_READ, device, "cublasGemmEx: C with beta")) return fault;
+        if (const int fault = C.may_be(SOFTCUDA_WRITE, device, "cublasGemmEx: C")) return fault;
         const std::vector<float> left = dense(A), right = dense(B);
         std::vector<float> sums(static_cast<size_t>(m) * n);
         multiply(n, m, k, turned(B, right, transpose_b), turned(A, left, transpose_a), sums.data());
-        for (int j = 0; j < n; j++) {
-            const void* column = static_cast<const char*>(c) + C.at(0, j) * bytes_of(tc);
-            if (const int fault = may_write(device, column, tc, static_cast<size_t>(m), "cublasGemmEx: C")) return fault;
+        for (int j = 0; j < n; j++)
             for (int i = 0; i < m; i++) {
                 const float old = keep != 0.0f ? keep * get(tc, c, C.at(i, j)) : 0.0f;
                 put(tc, c, C.at(i, j), scale * sums[static_cast<size_t>(j) * m + i] + old);
             }
-        }
         return 0;
     };
     return softcuda_enqueue(handle->stream, &work) ? FAILED : OK;
