@@ -3,6 +3,7 @@
 
 #include "work.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -34,10 +35,18 @@ inline void put(Type type, void* data, size_t i, float value) {
 
 // Whether a library's function may read, or overwrite, `elements` of a device array; the device holds the reason if not.
 inline int may_read(softcuda_device* device, const void* data, Type type, size_t elements, const char* what) {
-    return softcuda_device_check(device, data, elements * bytes_of(type), 0, what);
+    return softcuda_device_check(device, data, elements * bytes_of(type), SOFTCUDA_READ, what);
 }
 inline int may_write(softcuda_device* device, const void* data, Type type, size_t elements, const char* what) {
-    return softcuda_device_check(device, data, elements * bytes_of(type), 1, what);
+    return softcuda_device_check(device, data, elements * bytes_of(type), SOFTCUDA_WRITE, what);
+}
+
+// Uses a workspace, as far as it can be seen: afterwards its beginning holds NaNs.
+inline int work_in(softcuda_device* device, void* workspace, size_t bytes, const char* what) {
+    if (!bytes) return SOFTCUDA_OK;
+    if (const int fault = softcuda_device_check(device, workspace, bytes, SOFTCUDA_SCRATCH, what)) return fault;
+    std::memset(workspace, 0xff, std::min(bytes, size_t(64) << 10));
+    return SOFTCUDA_OK;
 }
 
 }

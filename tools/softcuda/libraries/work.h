@@ -3,6 +3,7 @@
 
 #include "softcuda_api.h"
 
+#include <cstdlib>
 #include <functional>
 #include <string>
 
@@ -13,6 +14,11 @@ namespace standin {
 // A piece of work: returns SOFTCUDA_OK or the kind of a fault, whose message the device holds.
 using Work = std::function<int(softcuda_device*)>;
 
+inline uint64_t number_from_environment(const char* name, uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text && *text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
 }
 
 // Puts work into a stream (or the graph that it is recording); not 0 if that cannot be. Takes the work's content.
@@ -20,4 +26,5 @@ STANDIN_API int softcuda_enqueue(void* stream, standin::Work* work);
 // Says on standard error why a call is refused.
 STANDIN_API void softcuda_say(const char* text);
 // `softcuda_check` of the kernel library.
-STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what);
+STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use,
+                                      const char* what);

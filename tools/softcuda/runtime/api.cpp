@@ -102,15 +102,13 @@ __attribute__((visibility("default"))) int softcuda_download(softcuda_device* de
     return SOFTCUDA_OK;
 }
 
-__attribute__((visibility("default"))) int softcuda_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what) {
+__attribute__((visibility("default"))) int softcuda_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use, const char* what) {
     int kind = SOFTCUDA_OK;
     Region* region = region_for_copy(device, at, bytes, what, kind);
     if (!region) return kind;
     const size_t offset = reinterpret_cast<uintptr_t>(at) - region->begin;
-    if (write) {
-        region->mark_written(offset, bytes);
-        return SOFTCUDA_OK;
-    }
+    if (use == SOFTCUDA_WRITE) region->mark_written(offset, bytes);
+    if (use != SOFTCUDA_READ) return SOFTCUDA_OK;
     const size_t hole = region->first_unwritten(offset, bytes);
     if (hole < offset + bytes)
         return fail(device, SOFTCUDA_UNWRITTEN, std::string(what) + ": byte " + std::to_string(hole) + " of buffer `" + region->name + "` was never written");

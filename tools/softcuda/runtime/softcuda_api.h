@@ -53,8 +53,10 @@ int softcuda_upload(softcuda_device* device, void* to, const void* from, size_t 
 int softcuda_download(softcuda_device* device, void* to, const void* from, size_t bytes);
 int softcuda_fill(softcuda_device* device, void* to, unsigned char value, size_t bytes);
 /* For host code that works on device memory in place: whether it may read these bytes (they lie in one buffer and are
- * written), or, with `write`, may overwrite them, which marks them as written. */
-int softcuda_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what);
+ * written), may overwrite them, which marks them as written, or may use them as scratch memory, whose content nobody
+ * may rely on. */
+enum softcuda_use { SOFTCUDA_READ = 0, SOFTCUDA_WRITE = 1, SOFTCUDA_SCRATCH = 2 };
+int softcuda_check(softcuda_device* device, const void* at, size_t bytes, enum softcuda_use use, const char* what);
 
 /* Kernel number `index` in the order of registration, or null behind the last one. */
 const char* softcuda_kernel_name(size_t index);

@@ -5,6 +5,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -25,8 +26,8 @@ const LIBRARIES: [(&str, &str, &[&str]); 3] = [
 ];
 
 impl StandIns {
-    /// What a program's environment needs to find the libraries: variables and their values. `SOFTCUDA_SEED` (the order of
-    /// threads) and `SOFTCUDA_MEMORY` (the device's bytes, 16 GiB if not set) may be added.
+    /// What a program's environment needs to find the libraries: variables and their values. Others, which the README
+    /// lists, may be added to say what machine it is.
     pub fn environment(&self) -> [(&'static str, OsString); 2] {
         let mut folders = self.folder.clone().into_os_string();
         if let Some(others) = env::var_os("LD_LIBRARY_PATH").filter(|others| !others.is_empty()) {
@@ -39,6 +40,31 @@ impl StandIns {
     /// The folder that holds the libraries.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The same without `library` ("cuda", "cudnn" or "cublas"), as on a machine where it is not installed.
+    ///
+    /// # Errors
+    /// No stand-in of this name, or a folder that cannot be written.
+    pub fn without(&self, library: &str) -> Result<StandIns, BuildError> {
+        if !LIBRARIES.iter().any(|(name, ..)| *name == library) {
+            return Err(BuildError(format!("no stand-in is called {library}")));
+        }
+        let mut folder = self.folder.clone().into_os_string();
+        folder.push(format!("-without-{library}"));
+        let folder = PathBuf::from(folder);
+        fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
+        for (_, file, others) in LIBRARIES.iter().filter(|(name, ..)| *name != library) {
+            for name in [file].into_iter().chain(*others) {
+                let link = folder.join(name);
+                match symlink(self.folder.join(file), &link) {
+                    // The folder's name tells what it holds, so an older link is the same.
+                    Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(at(&link, error)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(StandIns { folder, kernels: self.kernels.clone() })
     }
 }
 
@@ -64,7 +90,8 @@ impl Build {
                 continue;
             }
             let mut arguments: Vec<String> =
-                ["-std=c++20", "-O3", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]
+                // A fused multiplication would give other bits where the processor has one.
+                ["-std=c++20", "-O3", "-ffp-contract=off", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]
                     .map(String::from)
                     .into();
             arguments.push(format!("-I{}", text(&runtime)));

@@ -1,46 +1,22 @@
-//! The stand-in libraries, driven by cudarc as a program would: what works, and what they refuse.
-//!
-//! A library path counts when a process starts, so every test runs itself again in a process of its own, with the
-//! stand-ins in its environment.
+//! The stand-in driver, driven by cudarc as a program would: what works, and what it refuses.
 
-use cudarc::driver::result::{self, module, stream};
-use cudarc::driver::sys::{self, CUresult, CUstreamCaptureMode};
-use cudarc::driver::{CudaContext, CudaStream, DriverError};
+mod common;
+
 use std::ffi::{CString, c_void};
-use std::process::Command;
+use std::ptr;
 use std::sync::Arc;
 
-/// Runs the test named `name` in a process with the stand-ins; `body` is what happens there. The stand-ins must say
-/// something with `expected` in it on that process's standard error.
-fn with_stand_ins(name: &str, memory: u64, expected: &str, body: fn()) {
-    if std::env::var_os("SOFTCUDA_KERNELS").is_some() {
-        return body();
-    }
-    let kernels = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels/softmax.cu");
-    let build = softcuda::Build::new(env!("CARGO_TARGET_TMPDIR")).file(kernels);
-    let stand_ins = build.stand_ins().unwrap_or_else(|error| panic!("{error}"));
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
-        .envs(stand_ins.environment())
-        .env("SOFTCUDA_MEMORY", memory.to_string())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
-    assert!(said.contains(expected), "{said}");
-}
+use common::stand_ins::{
+    MIB, Process, alloc, captured, download, enqueue_download, free, open_stream, upload, uploaded, wait,
+};
+use cudarc::driver::result::{self, device, module};
+use cudarc::driver::sys::{self, CUresult, CUstreamCaptureMode};
+use cudarc::driver::{CudaStream, DriverError};
 
-const MIB: u64 = 1 << 20;
 const FATBIN: [u32; 4] = [0xBA55_ED50, 0, 0, 0];
 
 fn open() -> (Arc<CudaStream>, Softmax) {
-    let context = CudaContext::new(0).unwrap();
-    (context.new_stream().unwrap(), Softmax::load())
-}
-
-fn alloc(bytes: usize) -> u64 {
-    // SAFETY: nobody reads the memory before it is written; the stand-in would say so.
-    unsafe { result::malloc_sync(bytes) }.unwrap()
+    (open_stream(), Softmax::load())
 }
 
 /// The kernel `softmax`, whose rows have 4 columns here.
@@ -58,58 +34,51 @@ impl Softmax {
     /// Enqueues y = softmax(x) of two rows.
     fn launch(&self, stream: &CudaStream, x: u64, y: u64) {
         let (mut x, mut y, mut columns) = (x, y, 4i32);
-        let mut arguments: [*mut c_void; 3] =
-            [(&raw mut x).cast(), (&raw mut y).cast(), (&raw mut columns).cast()];
-        // SAFETY: the arguments are those of the kernel; its accesses are checked.
-        unsafe {
-            result::launch_kernel(self.0, (2, 1, 1), (32, 1, 1), 0, stream.cu_stream(), &mut arguments)
-        }
-        .unwrap();
+        self.launch_with(stream, &mut [(&raw mut x).cast(), (&raw mut y).cast(), (&raw mut columns).cast()])
+            .unwrap();
+    }
+
+    fn launch_with(&self, stream: &CudaStream, arguments: &mut [*mut c_void]) -> Result<(), DriverError> {
+        // SAFETY: as many arguments as the kernel has, or a null pointer behind them; its accesses are checked.
+        unsafe { result::launch_kernel(self.0, (2, 1, 1), (32, 1, 1), 0, stream.cu_stream(), arguments) }
     }
 }
 
-fn upload(stream: &CudaStream, to: u64, values: &[f32]) {
-    // SAFETY: the stand-in checks the range, and copies pageable memory before it returns.
-    unsafe { result::memcpy_htod_async(to, values, stream.cu_stream()) }.unwrap();
-}
-
-fn enqueue_download(stream: &CudaStream, values: &mut [f32], from: u64) {
-    // SAFETY: `values` lives until the stream is waited for, below.
-    unsafe { result::memcpy_dtoh_async(values, from, stream.cu_stream()) }.unwrap();
-}
-
-fn wait(stream: &CudaStream) -> Result<(), DriverError> {
-    // SAFETY: the stream is open.
-    unsafe { stream::synchronize(stream.cu_stream()) }
+/// Page-locked host memory; it stays until the process ends.
+fn pinned(values: &[f32]) -> &'static mut [f32] {
+    // SAFETY: the memory is as long as the values, which are written before it is seen as a slice.
+    unsafe {
+        let memory = result::malloc_host(size_of_val(values), 0).unwrap().cast::<f32>();
+        ptr::copy_nonoverlapping(values.as_ptr(), memory, values.len());
+        std::slice::from_raw_parts_mut(memory, values.len())
+    }
 }
 
 const EVEN: [f32; 8] = [0.25; 8];
 
 #[test]
 fn work_runs_when_somebody_waits() {
-    with_stand_ins("work_runs_when_somebody_waits", 64 * MIB, "", || {
+    Process::of("work_runs_when_somebody_waits").run(|| {
         let (stream, softmax) = open();
-        let (x, y) = (alloc(32), alloc(32));
-        upload(&stream, x, &[7.0; 8]);
+        let (x, y) = (uploaded(&stream, &[7.0f32; 8]), alloc(32));
         softmax.launch(&stream, x, y);
-        let mut host = [0.0; 8];
-        enqueue_download(&stream, &mut host, y);
-        assert_eq!(host, [0.0; 8], "a read-back without a wait sees old bytes");
+        let (mut pageable, pinned) = ([0.0; 8], pinned(&[0.0; 8]));
+        enqueue_download(&stream, &mut pageable, y);
+        enqueue_download(&stream, pinned, y);
+        assert_eq!(pageable, [0.0; 8], "a read-back without a wait sees old bytes");
+        assert_eq!(pinned, [0.0; 8], "of pinned memory too");
         wait(&stream).unwrap();
-        assert_eq!(host, EVEN);
+        assert_eq!(pageable, EVEN);
+        assert_eq!(pinned, EVEN);
     });
 }
 
 #[test]
 fn a_synchronous_copy_does_not_wait_for_a_non_blocking_stream() {
-    with_stand_ins(
-        "a_synchronous_copy_does_not_wait_for_a_non_blocking_stream",
-        64 * MIB,
-        "was never written",
+    Process::of("a_synchronous_copy_does_not_wait_for_a_non_blocking_stream").says("was never written").run(
         || {
             let (stream, softmax) = open();
-            let (x, y) = (alloc(32), alloc(32));
-            upload(&stream, x, &[7.0; 8]);
+            let (x, y) = (uploaded(&stream, &[7.0f32; 8]), alloc(32));
             softmax.launch(&stream, x, y);
             let mut host = [0.0f32; 8];
             // SAFETY: the stand-in checks the range.
@@ -121,10 +90,9 @@ fn a_synchronous_copy_does_not_wait_for_a_non_blocking_stream() {
 
 #[test]
 fn a_kernels_fault_shows_later_and_stays() {
-    with_stand_ins("a_kernels_fault_shows_later_and_stays", 64 * MIB, "kernel softmax", || {
+    Process::of("a_kernels_fault_shows_later_and_stays").says("kernel softmax").run(|| {
         let (stream, softmax) = open();
-        let (x, y) = (alloc(32), alloc(16));
-        upload(&stream, x, &[7.0; 8]);
+        let (x, y) = (uploaded(&stream, &[7.0f32; 8]), alloc(16));
         softmax.launch(&stream, x, y);
         assert_eq!(wait(&stream).unwrap_err().0, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
         assert_eq!(wait(&stream).unwrap_err().0, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
@@ -132,14 +100,26 @@ fn a_kernels_fault_shows_later_and_stays() {
 }
 
 #[test]
+fn a_launch_with_too_few_arguments_is_refused() {
+    Process::of("a_launch_with_too_few_arguments_is_refused")
+        .says("kernel softmax: 2 arguments are given, it has 3 parameters")
+        .run(|| {
+            let (stream, softmax) = open();
+            let (mut x, mut y) = (alloc(32), alloc(32));
+            let error = softmax
+                .launch_with(&stream, &mut [(&raw mut x).cast(), (&raw mut y).cast(), ptr::null_mut()])
+                .unwrap_err();
+            assert_eq!(error.0, CUresult::CUDA_ERROR_INVALID_VALUE);
+        });
+}
+
+#[test]
 fn a_capture_records_and_replays() {
-    with_stand_ins("a_capture_records_and_replays", 64 * MIB, "", || {
+    Process::of("a_capture_records_and_replays").run(|| {
         let (stream, softmax) = open();
         let (x, y) = (alloc(32), alloc(32));
-        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
-        softmax.launch(&stream, x, y);
-        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).unwrap().unwrap();
-        let mut host = [0.0; 8];
+        let graph = captured(&stream, || softmax.launch(&stream, x, y));
+        let mut host = [0.0f32; 8];
         for values in [[1.0; 8], [0.0, f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY, 1.0, 1.0, 1.0, 1.0]] {
             upload(&stream, x, &values);
             graph.launch().unwrap();
@@ -151,9 +131,25 @@ fn a_capture_records_and_replays() {
 }
 
 #[test]
+fn a_replay_reads_pinned_memory_anew() {
+    Process::of("a_replay_reads_pinned_memory_anew").run(|| {
+        let (stream, x, host) = (open_stream(), alloc(32), pinned(&[1.0; 8]));
+        let graph = captured(&stream, || upload(&stream, x, host));
+        for value in [2.0, 3.0] {
+            host.fill(value);
+            graph.launch().unwrap();
+            assert_eq!(download::<f32>(&stream, x, 8), [value; 8]);
+        }
+        graph.launch().unwrap();
+        host.fill(4.0);
+        assert_eq!(download::<f32>(&stream, x, 8), [4.0; 8], "not before the stream gets there");
+    });
+}
+
+#[test]
 fn a_capture_refuses_what_would_wait_or_allocate() {
-    with_stand_ins("a_capture_refuses_what_would_wait_or_allocate", 64 * MIB, "", || {
-        let (stream, _) = open();
+    Process::of("a_capture_refuses_what_would_wait_or_allocate").run(|| {
+        let stream = open_stream();
         let begin =
             || stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
         let end = || stream.end_capture(sys::CUgraphInstantiate_flags(0)).err().map(|error| error.0);
@@ -172,30 +168,88 @@ fn a_capture_refuses_what_would_wait_or_allocate() {
 
 #[test]
 fn a_replay_finds_a_buffer_that_was_freed() {
-    with_stand_ins("a_replay_finds_a_buffer_that_was_freed", 64 * MIB, "freed", || {
+    Process::of("a_replay_finds_a_buffer_that_was_freed").says("freed").run(|| {
         let (stream, softmax) = open();
-        let (x, y) = (alloc(32), alloc(32));
-        upload(&stream, x, &[1.0; 8]);
-        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
-        softmax.launch(&stream, x, y);
-        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).unwrap().unwrap();
-        // SAFETY: the address is one of malloc_sync. That the graph still uses it is what is tried here.
-        unsafe { result::free_sync(y) }.unwrap();
+        let (x, y) = (uploaded(&stream, &[1.0f32; 8]), alloc(32));
+        let graph = captured(&stream, || softmax.launch(&stream, x, y));
+        free(y);
         graph.launch().unwrap();
         assert_eq!(wait(&stream).unwrap_err().0, CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
     });
 }
 
 #[test]
-fn memory_ends() {
-    with_stand_ins("memory_ends", MIB, "", || {
-        let _open = open();
-        let first = alloc(MIB as usize - 16);
-        // SAFETY: refused, then freed and given again.
+fn events_measure_by_either_name() {
+    Process::of("events_measure_by_either_name").run(|| {
+        type Elapsed = unsafe extern "C" fn(*mut f32, sys::CUevent, sys::CUevent) -> CUresult;
+        let stream = open_stream();
+        let flags = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        let (begin, end) = (stream.record_event(flags).unwrap(), stream.record_event(flags).unwrap());
+        wait(&stream).unwrap();
+        // SAFETY: both names have this signature, and the events were recorded.
         unsafe {
-            assert_eq!(result::malloc_sync(17).unwrap_err().0, CUresult::CUDA_ERROR_OUT_OF_MEMORY);
-            result::free_sync(first).unwrap();
+            let driver = libloading::Library::new("libcuda.so.1").unwrap();
+            for name in ["cuEventElapsedTime", "cuEventElapsedTime_v2"] {
+                let elapsed = driver.get::<Elapsed>(name).unwrap();
+                let mut milliseconds = -1.0;
+                elapsed(&raw mut milliseconds, begin.cu_event(), end.cu_event()).result().unwrap();
+                assert!(milliseconds >= 0.0, "{name}: {milliseconds}");
+            }
         }
+    });
+}
+
+fn try_alloc(bytes: usize) -> Option<CUresult> {
+    // SAFETY: nobody reads the memory.
+    unsafe { result::malloc_sync(bytes) }.err().map(|error| error.0)
+}
+
+#[test]
+fn memory_ends() {
+    Process::of("memory_ends").set("SOFTCUDA_MEMORY", MIB).run(|| {
+        let _stream = open_stream();
+        let first = alloc(MIB as usize - 16);
+        assert_eq!(try_alloc(17), Some(CUresult::CUDA_ERROR_OUT_OF_MEMORY));
+        free(first);
         alloc(MIB as usize);
+    });
+}
+
+#[test]
+fn memory_ends_at_a_chosen_allocation() {
+    Process::of("memory_ends_at_a_chosen_allocation").set("SOFTCUDA_FAIL_ALLOC_AFTER", 3).run(|| {
+        let _stream = open_stream();
+        let allocations: Vec<_> = (0..4).map(|_| try_alloc(16)).collect();
+        let full = Some(CUresult::CUDA_ERROR_OUT_OF_MEMORY);
+        assert_eq!(allocations, [None, None, full, full]);
+    });
+}
+
+#[test]
+fn a_machine_may_have_no_device() {
+    Process::of("a_machine_may_have_no_device").set("SOFTCUDA_DEVICES", 0).run(|| {
+        result::init().unwrap();
+        assert_eq!(device::get_count().unwrap(), 0);
+        assert_eq!(device::get(0).unwrap_err().0, CUresult::CUDA_ERROR_INVALID_DEVICE);
+    });
+}
+
+#[test]
+fn the_driver_may_be_old() {
+    Process::of("the_driver_may_be_old").set("SOFTCUDA_DRIVER_VERSION", 12040).run(|| {
+        let mut version = 0;
+        // SAFETY: a place for the version.
+        unsafe { sys::cuDriverGetVersion(&raw mut version) }.result().unwrap();
+        assert_eq!(version, 12040);
+    });
+}
+
+#[test]
+fn a_library_may_be_missing() {
+    Process::of("a_library_may_be_missing").without("cudnn").run(|| {
+        // SAFETY: the stand-ins do nothing when they are loaded.
+        let found = ["libcuda.so.1", "libcudnn.so.9", "libcublas.so.13", "libcublas.so.12"]
+            .map(|file| unsafe { libloading::Library::new(file) }.is_ok());
+        assert_eq!(found, [true, false, true, true]);
     });
 }

@@ -1,8 +1,6 @@
 // A stand-in for cuBLAS: matrix products of f32 and bf16 with f32 sums, in the stream of their handle.
 #include "../number.h"
-
-#include <algorithm>
-#include <vector>
+#include "../product.h"
 
 using namespace standin;
 
@@ -33,21 +31,45 @@ struct Matrix {
     const void* data;
     Type type;
     int rows, columns, ld;
-    size_t span() const { return rows && columns ? static_cast<size_t>(columns - 1) * ld + rows : 0; }
+    size_t at(int row, int column) const { return static_cast<size_t>(column) * ld + row; }
+
+    // What lies between the columns is none of the product's business.
+    int may_be(softcuda_use use, softcuda_device* device, const char* what) const {
+        const bool at_once = ld == rows;
+        const size_t bytes = bytes_of(type) * static_cast<size_t>(rows) * static_cast<size_t>(at_once ? columns : 1);
+        for (int j = 0; bytes && j < (at_once ? 1 : columns); j++) {
+            const void* column = static_cast<const char*>(data) + at(0, j) * bytes_of(type);
+            if (const int fault = softcuda_device_check(device, column, bytes, use, what)) return fault;
+        }
+        return SOFTCUDA_OK;
+    }
 };
 
-// op(matrix) as rows of f32, one behind the other.
-std::vector<float> rows_of(const Matrix& m, bool transposed) {
-    const int rows = transposed ? m.columns : m.rows, columns = transposed ? m.rows : m.columns;
-    std::vector<float> result(static_cast<size_t>(rows) * columns);
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) {
-            const size_t at = transposed ? static_cast<size_t>(i) * m.ld + j : static_cast<size_t>(j) * m.ld + i;
-            result[static_cast<size_t>(i) * columns + j] = get(m.type, m.data, at);
-        }
-    return result;
+// The columns of a matrix as f32, one behind the other.
+std::vector<float> dense(const Matrix& m) {
+    std::vector<float> values;
+    values.reserve(static_cast<size_t>(m.rows) * m.columns);
+    for (int j = 0; j < m.columns; j++)
+        for (int i = 0; i < m.rows; i++) values.push_back(get(m.type, m.data, m.at(i, j)));
+    return values;
 }
 
+// The transposed of op(matrix), which in this order of elements is a matrix of rows.
+View turned(const Matrix& m, const std::vector<float>& values, bool transposed) {
+    return transposed ? View{values.data(), 1, m.rows} : View{values.data(), m.rows, 1};
+}
+
+}
+
+STANDIN_API const char* cublasGetStatusString(Status status) {
+    switch (status) {
+        case OK: return "CUBLAS_STATUS_SUCCESS";
+        case NOT_INITIALIZED: return "CUBLAS_STATUS_NOT_INITIALIZED";
+        case INVALID: return "CUBLAS_STATUS_INVALID_VALUE";
+        case FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
+        case UNSUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
+    }
+    return "unknown error";
 }
 
 STANDIN_API Status cublasCreate_v2(Handle** handle) {
@@ -61,7 +83,7 @@ STANDIN_API Status cublasDestroy_v2(Handle* handle) {
 }
 
 STANDIN_API Status cublasGetVersion_v2(Handle*, int* version) {
-    *version = 130000;
+    *version = static_cast<int>(number_from_environment("SOFTCUDA_CUBLAS_VERSION", 130000));
     return OK;
 }
 
@@ -101,31 +123,28 @@ STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b
     const Matrix C{c, tc, m, n, ldc};
     if (m < 0 || n < 0 || k < 0) return refuse("a negative size");
     for (const auto& [matrix, name] : {std::pair(&A, "A"), std::pair(&B, "B"), std::pair(&C, "C")})
-        if (matrix->ld < std::max(1, matrix->rows))
+        if (matrix->ld < std::max(1, matrix->rows)) {
             return refuse("the leading dimension " + std::to_string(matrix->ld) + " of " + name + " is less than its " +
                           std::to_string(matrix->rows) + " rows");
-    const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
-    Work work = [=](softcuda_device* device) {
-        if (const int fault = may_read(device, A.data, A.type, A.span(), "cublasGemmEx: A")) return fault;
-        if (const int fault = may_read(device, B.data, B.type, B.span(), "cublasGemmEx: B")) return fault;
-        if (keep != 0.0f)
-            if (const int fault = may_read(device, C.data, C.type, C.span(), "cublasGemmEx: C with beta")) return fault;
-        const std::vector<float> rows = rows_of(A, transpose_a), columns = rows_of(B, transpose_b);
-        std::vector<float> sums(static_cast<size_t>(n));
-        for (int i = 0; i < m; i++) {
-            std::fill(sums.begin(), sums.end(), 0.0f);
-            for (int l = 0; l < k; l++) {
-                const float factor = rows[static_cast<size_t>(i) * k + l];
-                const float* row = &columns[static_cast<size_t>(l) * n];
-                for (int j = 0; j < n; j++) sums[j] += factor * row[j];
-            }
-            for (int j = 0; j < n; j++) {
-                const size_t at = static_cast<size_t>(j) * ldc + i;
-                if (const int fault = may_write(device, static_cast<const char*>(c) + at * bytes_of(tc), tc, 1, "cublasGemmEx: C"))
-                    return fault;
-                put(tc, c, at, scale * sums[j] + (keep != 0.0f ? keep * get(tc, c, at) : 0.0f));
-            }
+        } else if (reinterpret_cast<uintptr_t>(matrix->data) % bytes_of(matrix->type)) {
+            return refuse(std::string(name) + " is not aligned to its elements");
         }
+    const float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
+    Work work = [=, workspace = handle->workspace, workspace_bytes = handle->workspace_bytes](softcuda_device* device) {
+        if (const int fault = work_in(device, workspace, workspace_bytes, "cublasGemmEx: workspace")) return fault;
+        if (const int fault = A.may_be(SOFTCUDA_READ, device, "cublasGemmEx: A")) return fault;
+        if (const int fault = B.may_be(SOFTCUDA_READ, device, "cublasGemmEx: B")) return fault;
+        if (keep != 0.0f)
+            if (const int fault = C.may_be(SOFTCUDA_READ, device, "cublasGemmEx: C with beta")) return fault;
+        if (const int fault = C.may_be(SOFTCUDA_WRITE, device, "cublasGemmEx: C")) return fault;
+        const std::vector<float> left = dense(A), right = dense(B);
+        std::vector<float> sums(static_cast<size_t>(m) * n);
+        multiply(n, m, k, turned(B, right, transpose_b), turned(A, left, transpose_a), sums.data());
+        for (int j = 0; j < n; j++)
+            for (int i = 0; i < m; i++) {
+                const float old = keep != 0.0f ? keep * get(tc, c, C.at(i, j)) : 0.0f;
+                put(tc, c, C.at(i, j), scale * sums[static_cast<size_t>(j) * m + i] + old);
+            }
         return 0;
     };
     return softcuda_enqueue(handle->stream, &work) ? FAILED : OK;

@@ -25,11 +25,6 @@ template <class F> bool find(void* library, const char* name, F& function) {
     return function != nullptr;
 }
 
-uint64_t number_from_environment(const char* name, uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text && *text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
 Result open_kernels(Driver& d) {
     const char* path = std::getenv("SOFTCUDA_KERNELS");
     if (!path) {
@@ -65,8 +60,8 @@ thread_local void* current = nullptr;
 
 void softcuda_say(const char* text) { say(text); }
 
-int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, int write, const char* what) {
-    return driver().kernels.check(device, at, bytes, write, what);
+int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use, const char* what) {
+    return driver().kernels.check(device, at, bytes, use, what);
 }
 
 STANDIN_API Result cuInit(unsigned flags) {
@@ -75,25 +70,27 @@ STANDIN_API Result cuInit(unsigned flags) {
     if (call.d.device) return SUCCESS;
     call.d.memory = number_from_environment("SOFTCUDA_MEMORY", size_t(16) << 30);
     call.d.seed = number_from_environment("SOFTCUDA_SEED", 0);
+    call.d.failing_alloc = number_from_environment("SOFTCUDA_FAIL_ALLOC_AFTER", 0);
+    call.d.device_count = number_from_environment("SOFTCUDA_DEVICES", 1) ? 1 : 0;
     return open_kernels(call.d);
 }
 
 STANDIN_API Result cuDriverGetVersion(int* version) {
-    *version = 13000;
+    *version = static_cast<int>(number_from_environment("SOFTCUDA_DRIVER_VERSION", 13000));
     return SUCCESS;
 }
 
 STANDIN_API Result cuDeviceGetCount(int* count) {
     Call call;
-    *count = 1;
+    *count = call.d.device_count;
     return call.d.device ? SUCCESS : NOT_INITIALIZED;
 }
 
 STANDIN_API Result cuDeviceGet(int* device, int ordinal) {
     Call call;
     if (!call.d.device) return NOT_INITIALIZED;
-    if (ordinal != 0) return INVALID_DEVICE;
-    *device = 0;
+    if (ordinal < 0 || ordinal >= call.d.device_count) return INVALID_DEVICE;
+    *device = ordinal;
     return SUCCESS;
 }
 

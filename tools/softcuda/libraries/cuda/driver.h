@@ -2,7 +2,8 @@
 //
 // It keeps to the driver's rules where a program could break them unnoticed: work in a stream runs as late as it may, when
 // somebody waits for it, so that a missing wait reads old bytes; an error of a kernel shows in a later call and stays;
-// what a capture forbids is refused and spoils the capture. Everything runs on the calling thread.
+// what a capture forbids is refused and spoils the capture. Everything runs while a call lasts, and on its thread, but for
+// large products, which the other libraries share among threads.
 //
 // The kernels come from the library that the environment variable SOFTCUDA_KERNELS names: loading any module gives
 // these. The other stand-in libraries put their work into the same streams by way of `enqueue`.
@@ -85,7 +86,10 @@ struct Driver {
     Stream null_stream;
     std::vector<std::unique_ptr<Stream>> streams;
     std::map<uintptr_t, size_t> allocations, pinned;
+    int device_count = 1;                // or none
     size_t memory = 0, memory_used = 0;  // bytes
+    uint64_t allocs = 0;                 // calls so far
+    uint64_t failing_alloc = 0;          // the first call that finds no memory, whatever there is; 0 for none
     Result sticky = SUCCESS;             // an error of work that ran; every later call reports it
     uint64_t launches = 0;               // seeds the order of threads, together with SOFTCUDA_SEED
     uint64_t seed = 0;

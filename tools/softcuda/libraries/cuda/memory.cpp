@@ -45,6 +45,7 @@ STANDIN_API Result cuMemAlloc_v2(uint64_t* address, size_t bytes) {
     if (const Result result = call.ready()) return result;
     if (bytes == 0) return INVALID_VALUE;
     if (refused_by_capture("cuMemAlloc")) return STREAM_CAPTURE_UNSUPPORTED;
+    if (++call.d.allocs >= call.d.failing_alloc && call.d.failing_alloc) return OUT_OF_MEMORY;
     if (bytes > call.d.memory - call.d.memory_used) return OUT_OF_MEMORY;
     void* memory = nullptr;
     const std::string name = "allocation " + std::to_string(call.d.allocations.size() + 1);

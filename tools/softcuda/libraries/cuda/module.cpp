@@ -90,7 +90,12 @@ STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned 
     }
     auto values = std::make_shared<std::vector<std::vector<char>>>();
     for (size_t i = 0; i < function->sizes.size(); i++) {
-        const auto* from = static_cast<const char*>(arguments[i]);
+        const auto* from = arguments ? static_cast<const char*>(arguments[i]) : nullptr;
+        if (!from) {
+            say("kernel " + function->name + ": " + std::to_string(i) + " arguments are given, it has " +
+                std::to_string(function->sizes.size()) + " parameters");
+            return INVALID_VALUE;
+        }
         values->emplace_back(from, from + function->sizes[i]);
     }
     const softcuda_dim3 grid{grid_x, grid_y, grid_z}, block{block_x, block_y, block_z};

@@ -179,6 +179,11 @@ STANDIN_API Result cuEventElapsedTime_v2(float* milliseconds, const Event* begin
     return SUCCESS;
 }
 
+// The name by which programs that were built before CUDA 12.8 know it.
+STANDIN_API Result cuEventElapsedTime(float* milliseconds, const Event* begin, const Event* end) {
+    return cuEventElapsedTime_v2(milliseconds, begin, end);
+}
+
 STANDIN_API Result cuStreamWaitEvent(void* handle, Event* event, unsigned) {
     Call call;
     if (const Result result = call.ready()) return result;

@@ -1,17 +1,20 @@
 // Convolution: forward, gradient of the data, gradient of the filters. Descriptors are honoured to the letter, and what
 // cuDNN refuses is refused: shapes that do not fit together, a workspace that is too small, 16-bit data that is not
 // packed NHWC with channels in multiples of 8, misaligned pointers.
+#include "../product.h"
 #include "descriptors.h"
 
-#include <algorithm>
-#include <vector>
+#include <atomic>
 
 using namespace cudnn;
 using standin::get;
 using standin::may_read;
 using standin::may_write;
+using standin::multiply;
 using standin::put;
 using standin::Type;
+using standin::View;
+using standin::work_in;
 
 namespace {
 
@@ -36,12 +39,17 @@ struct Problem {
         return (x.size[2 + i] + 2 * how.pad[i] - reach) / how.stride[i] + 1;
     }
 
-    Status check() const {
+    Status check(int algorithm) const {
+        if (algorithm != 0 && algorithm != 1)
+            return refuse(NOT_SUPPORTED, "algorithm " + std::to_string(algorithm) + " is none of those that were listed");
         if (!x.is_set || !w.is_set || !y.is_set || !how.is_set) return refuse(BAD_PARAM, "a descriptor is not set");
         if (x.type != w.type || x.type != y.type) return refuse(NOT_SUPPORTED, "x, w and y are not of one type");
         const int want[4] = {x.size[0], w.size[0], output(0), output(1)};
         if (w.size[1] != x.size[1] || !std::equal(want, want + 4, y.size))
             return refuse(SHAPE_MISMATCH, "x " + sizes(x) + " and w " + sizes(w) + " do not give y " + sizes(y) + " (N, C, H, W)");
+        for (const auto& [array, name] : {std::pair(&x, "x"), std::pair(&w, "w"), std::pair(&y, "y")})
+            if (!array->is_injective())
+                return refuse(UNSUPPORTED_LAYOUT, std::string("elements of ") + name + " overlap: its strides are wrong");
         if (x.type == Type::F32) return OK;
         if (!x.is_packed_nhwc() || !w.is_packed_nhwc() || !y.is_packed_nhwc())
             return refuse(UNSUPPORTED_LAYOUT, "16-bit arrays must be packed NHWC");
@@ -52,24 +60,30 @@ struct Problem {
     // What an algorithm asks for; 0 for the first of each kind.
     size_t workspace(int algorithm) const { return algorithm == 0 ? 0 : 4 * static_cast<size_t>(w.span()) + 4096; }
 
-    // For each element of y and each tap that falls into the image: f(index of x, of w, of y), a run of channels C.
-    template <class F> void each_tap(F f) const {
-        for (int n = 0; n < y.size[0]; n++)
+    // The rows of a matrix that has a row for each pixel of y, in which the pixels of x lie that the filters see there.
+    int patches() const { return y.size[0] * y.size[2] * y.size[3]; }
+    int patch() const { return w.size[2] * w.size[3] * w.size[1]; }
+
+    // Calls f(begin in the patches, begin in x) for each run of channels that lies inside of the image.
+    template <class F> void each_run(F f) const {
+        const auto [N, C, H, W] = x.size;
+        size_t to = 0;
+        for (int n = 0; n < N; n++)
             for (int p = 0; p < y.size[2]; p++)
                 for (int q = 0; q < y.size[3]; q++)
                     for (int r = 0; r < w.size[2]; r++)
-                        for (int s = 0; s < w.size[3]; s++) {
+                        for (int s = 0; s < w.size[3]; s++, to += static_cast<size_t>(C)) {
                             const int h = p * how.stride[0] + r * how.dilation[0] - how.pad[0];
                             const int v = q * how.stride[1] + s * how.dilation[1] - how.pad[1];
-                            if (h < 0 || h >= x.size[2] || v < 0 || v >= x.size[3]) continue;
-                            f(n, p, q, r, s, h, v);
+                            if (h < 0 || h >= H || v < 0 || v >= W) continue;
+                            f(to, ((static_cast<size_t>(n) * H + h) * W + v) * C);
                         }
     }
 };
 
 // An array as f32, in the order N, H, W, C, whatever its strides.
 std::vector<float> dense(const Array& a, const void* data) {
-    std::vector<float> values(static_cast<size_t>(a.size[0]) * a.size[1] * a.size[2] * a.size[3]);
+    std::vector<float> values(a.count());
     size_t i = 0;
     for (int n = 0; n < a.size[0]; n++)
         for (int h = 0; h < a.size[2]; h++)
@@ -95,46 +109,60 @@ int write(softcuda_device* device, const Array& a, void* data, const std::vector
     return 0;
 }
 
+// The convolution as one product of matrices; `left` and `right` are the inputs in the order of cuDNN's arguments, and
+// `backwards` turns the order of the sums round.
+std::vector<float> convolve(const Problem& problem, Direction direction, const std::vector<float>& left,
+                            const std::vector<float>& right, bool backwards) {
+    const int patches = problem.patches(), patch = problem.patch(), K = problem.w.size[0];
+    const auto C = static_cast<size_t>(problem.x.size[1]);
+    const auto product = [&](int m, int n, int k, View a, View b) {
+        if (backwards) {
+            a = {&a.at(0, k - 1), a.row_step, -a.column_step};
+            b = {&b.at(k - 1, 0), -b.row_step, b.column_step};
+        }
+        std::vector<float> c(static_cast<size_t>(m) * n);
+        multiply(m, n, k, a, b, c.data());
+        return c;
+    };
+    if (direction == Direction::Data) {
+        const std::vector<float> parts = product(patches, patch, K, {right.data(), K, 1}, {left.data(), patch, 1});
+        std::vector<float> dx(problem.x.count());
+        problem.each_run([&](size_t from, size_t to) {
+            for (size_t c = 0; c < C; c++) dx[to + c] += parts[from + c];
+        });
+        return dx;
+    }
+    std::vector<float> seen(static_cast<size_t>(patches) * patch);
+    problem.each_run([&](size_t to, size_t from) { std::copy_n(&left[from], C, &seen[to]); });
+    return direction == Direction::Forward ? product(patches, K, patch, {seen.data(), patch, 1}, {right.data(), 1, patch})
+                                           : product(K, patch, patches, {right.data(), 1, K}, {seen.data(), patch, 1});
+}
+
+bool is_deterministic(Direction direction, int algorithm) { return algorithm == 1 || direction == Direction::Forward; }
+
 Status run(Handle* handle, Direction direction, const Problem& problem, int algorithm, float alpha, float beta, const void* first,
-           const void* second, void* result, const void* workspace, size_t workspace_bytes) {
-    if (const Status status = problem.check()) return status;
-    if (const size_t need = problem.workspace(algorithm); workspace_bytes < need || (need && !workspace))
-        return refuse(SIZE_INSUFFICIENT, "the workspace of " + std::to_string(workspace_bytes) + " bytes is less than the " +
-                                             std::to_string(need) + " that the algorithm needs");
+           const void* second, void* result, void* workspace, size_t workspace_bytes) {
+    if (!handle) return NOT_INITIALIZED;
+    if (const Status status = problem.check(algorithm)) return status;
+    const size_t need = problem.workspace(algorithm);
+    if (workspace_bytes < need || (need && !workspace))
+        return refuse(SIZE_INSUFFICIENT, "the workspace of " + std::to_string(workspace ? workspace_bytes : 0) +
+                                             " bytes is less than the " + std::to_string(need) + " that the algorithm needs");
+    const unsigned alignment = problem.x.type == Type::BF16 ? 16 : 4;
     for (const void* pointer : {first, second, static_cast<const void*>(result)})
-        if (reinterpret_cast<uintptr_t>(pointer) % (problem.x.type == Type::BF16 ? 16 : 4))
-            return refuse(MISALIGNED, "an array does not begin at a multiple of 16 bytes");
+        if (reinterpret_cast<uintptr_t>(pointer) % alignment)
+            return refuse(MISALIGNED, "an array does not begin at a multiple of " + std::to_string(alignment) + " bytes");
     standin::Work work = [=](softcuda_device* device) {
-        const Array &x = problem.x, &w = problem.w, &y = problem.y;
+        const auto& [x, w, y, how] = problem;
         const Array& a = direction == Direction::Data ? w : x;
         const Array& b = direction == Direction::Forward ? w : y;
+        const Array& to = direction == Direction::Forward ? y : direction == Direction::Data ? x : w;
+        if (const int fault = work_in(device, workspace, need, "cuDNN convolution: workspace")) return fault;
         if (const int fault = may_read(device, first, a.type, a.span(), "cuDNN convolution: first input")) return fault;
         if (const int fault = may_read(device, second, b.type, b.span(), "cuDNN convolution: second input")) return fault;
-        if (problem.workspace(algorithm))
-            if (const int fault = may_write(device, workspace, Type::F32, problem.workspace(algorithm) / 4, "cuDNN workspace"))
-                return fault;
-        const std::vector<float> left = dense(a, first), right = dense(b, second);
-        const int C = x.size[1], K = w.size[0], H = x.size[2], W = x.size[3], P = y.size[2], Q = y.size[3], R = w.size[2], S = w.size[3];
-        const Array& to = direction == Direction::Forward ? y : direction == Direction::Data ? x : w;
-        std::vector<float> sums(static_cast<size_t>(to.size[0]) * to.size[1] * to.size[2] * to.size[3]);
-        problem.each_tap([&](int n, int p, int q, int r, int s, int h, int v) {
-            const size_t at_x = ((static_cast<size_t>(n) * H + h) * W + v) * C;
-            const size_t at_y = ((static_cast<size_t>(n) * P + p) * Q + q) * K;
-            for (int k = 0; k < K; k++) {
-                const size_t at_w = ((static_cast<size_t>(k) * R + r) * S + s) * C;
-                if (direction == Direction::Forward) {
-                    float sum = 0.0f;
-                    for (int c = 0; c < C; c++) sum += left[at_x + c] * right[at_w + c];
-                    sums[at_y + k] += sum;
-                } else if (direction == Direction::Data) {
-                    const float dy = right[at_y + k];
-                    for (int c = 0; c < C; c++) sums[at_x + c] += dy * left[at_w + c];
-                } else {
-                    const float dy = right[at_y + k];
-                    for (int c = 0; c < C; c++) sums[at_w + c] += dy * left[at_x + c];
-                }
-            }
-        });
+        static std::atomic<unsigned> runs = 0;
+        const bool backwards = !is_deterministic(direction, algorithm) && runs++ % 2;
+        const std::vector<float> sums = convolve(problem, direction, dense(a, first), dense(b, second), backwards);
         return write(device, to, result, sums, alpha, beta, "cuDNN convolution: result");
     };
     return softcuda_enqueue(handle->stream, &work) ? EXECUTION_FAILED : OK;
@@ -151,13 +179,13 @@ struct Performance {
     int reserved[3];
 };
 
-// Algorithm 1 is deterministic, 0 in both gradients is not (cuDNN's manual), and comes first here so that it is not taken
-// unread.
+// Algorithm 1 is deterministic, 0 in both gradients is not (cuDNN's manual): it turns round the order of its sums from run
+// to run, and comes first here so that it is not taken unread.
 Status list(const Problem& problem, Direction direction, int requested, int* returned, Performance* results) {
-    if (const Status status = problem.check()) return status;
+    if (const Status status = problem.check(0)) return status;
     *returned = std::min(requested, 2);
     for (int i = 0; i < *returned; i++) {
-        const bool deterministic = i == 1 || direction == Direction::Forward;
+        const bool deterministic = is_deterministic(direction, i);
         results[i] = {i, OK, 1.0f + static_cast<float>(i), problem.workspace(i), deterministic, problem.how.math, {}};
     }
     return OK;
@@ -182,35 +210,35 @@ STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array*
                                                            const Array* y, int algorithm, size_t* bytes) {
     const Problem problem{*x, *w, *y, *how};
     *bytes = problem.workspace(algorithm);
-    return problem.check();
+    return problem.check(algorithm);
 }
 STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const Array* w, const Array* dy, const Convolution* how,
                                                                 const Array* dx, int algorithm, size_t* bytes) {
     const Problem problem{*dx, *w, *dy, *how};
     *bytes = problem.workspace(algorithm);
-    return problem.check();
+    return problem.check(algorithm);
 }
 STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const Array* x, const Array* dy, const Convolution* how,
                                                                   const Array* dw, int algorithm, size_t* bytes) {
     const Problem problem{*x, *dw, *dy, *how};
     *bytes = problem.workspace(algorithm);
-    return problem.check();
+    return problem.check(algorithm);
 }
 
 STANDIN_API Status cudnnConvolutionForward(Handle* handle, const void* alpha, const Array* x_is, const void* x, const Array* w_is,
-                                           const void* w, const Convolution* how, int algorithm, const void* workspace,
+                                           const void* w, const Convolution* how, int algorithm, void* workspace,
                                            size_t workspace_bytes, const void* beta, const Array* y_is, void* y) {
     return run(handle, Direction::Forward, {*x_is, *w_is, *y_is, *how}, algorithm, number(alpha), number(beta), x, w, y, workspace,
                workspace_bytes);
 }
 STANDIN_API Status cudnnConvolutionBackwardData(Handle* handle, const void* alpha, const Array* w_is, const void* w, const Array* dy_is,
-                                                const void* dy, const Convolution* how, int algorithm, const void* workspace,
+                                                const void* dy, const Convolution* how, int algorithm, void* workspace,
                                                 size_t workspace_bytes, const void* beta, const Array* dx_is, void* dx) {
     return run(handle, Direction::Data, {*dx_is, *w_is, *dy_is, *how}, algorithm, number(alpha), number(beta), w, dy, dx, workspace,
                workspace_bytes);
 }
 STANDIN_API Status cudnnConvolutionBackwardFilter(Handle* handle, const void* alpha, const Array* x_is, const void* x, const Array* dy_is,
-                                                  const void* dy, const Convolution* how, int algorithm, const void* workspace,
+                                                  const void* dy, const Convolution* how, int algorithm, void* workspace,
                                                   size_t workspace_bytes, const void* beta, const Array* dw_is, void* dw) {
     return run(handle, Direction::Filter, {*x_is, *dw_is, *dy_is, *how}, algorithm, number(alpha), number(beta), x, dy, dw, workspace,
                workspace_bytes);

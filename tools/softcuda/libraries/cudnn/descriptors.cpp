@@ -34,10 +34,12 @@ template <class T> Status destroy(T* made) {
 
 }
 
-STANDIN_API size_t cudnnGetVersion() { return 91000; }
+STANDIN_API size_t cudnnGetVersion() { return standin::number_from_environment("SOFTCUDA_CUDNN_VERSION", 91000); }
+
 STANDIN_API const char* cudnnGetErrorString(Status status) {
     switch (status) {
         case OK: return "CUDNN_STATUS_SUCCESS";
+        case NOT_INITIALIZED: return "CUDNN_STATUS_NOT_INITIALIZED";
         case BAD_PARAM: return "CUDNN_STATUS_BAD_PARAM";
         case MISALIGNED: return "CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER";
         case SIZE_INSUFFICIENT: return "CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT";

@@ -3,11 +3,15 @@
 
 #include "../number.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace cudnn {
 
 // The values of cuDNN 9's cudnnStatus_t that are in use here.
 enum Status : int {
     OK = 0,
+    NOT_INITIALIZED = 1001,
     BAD_PARAM = 2000,
     MISALIGNED = 2003,
     SIZE_INSUFFICIENT = 2006,
@@ -31,6 +35,19 @@ struct Array {
     size_t at(int n, int c, int h, int w) const {
         return static_cast<size_t>(n) * stride[0] + static_cast<size_t>(c) * stride[1] + static_cast<size_t>(h) * stride[2] +
                static_cast<size_t>(w) * stride[3];
+    }
+    size_t count() const { return static_cast<size_t>(size[0]) * size[1] * size[2] * size[3]; }
+    // Whether no two elements have one place.
+    bool is_injective() const {
+        std::pair<int, int> sides[4];
+        for (int i = 0; i < 4; i++) sides[i] = {stride[i], size[i]};
+        std::sort(sides, sides + 4);
+        int64_t reach = 0;  // from the first to the last element of the sides so far
+        for (const auto& [step, count] : sides) {
+            if (count > 1 && step <= reach) return false;
+            reach += static_cast<int64_t>(step) * (count - 1);
+        }
+        return true;
     }
     // From the first to behind the last element.
     size_t span() const { return at(size[0] - 1, size[1] - 1, size[2] - 1, size[3] - 1) + 1; }

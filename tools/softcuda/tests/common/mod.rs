@@ -1,5 +1,8 @@
 //! What the tests share: the libraries of test kernels and made-up numbers.
-#![allow(dead_code)] // each test program uses its part
+#![allow(dead_code, unused_imports, unused_macros)] // each test program uses its part
+
+pub mod numbers;
+pub mod stand_ins;
 
 use softcuda::{Build, Device};
 
