@@ -144,7 +144,10 @@ fn a_plan_is_made_once() {
         assert_eq!(first.problem(), &SQUARE);
         drop(cudnn);
         // A plan that somebody still holds keeps its descriptors.
-        assert!(first.workspace(Direction::FilterGradient).unwrap() > 0);
+        // The stand-in's algorithm 0 of both gradients is not deterministic, the other one needs a workspace.
+        for direction in [Direction::InputGradient, Direction::FilterGradient] {
+            assert!(first.workspace(direction).unwrap() > 0);
+        }
     });
 }
 

@@ -48,7 +48,7 @@ fn a_missing_library_is_told_with_places_and_mend() {
     assert_eq!(fault.brief(), "cuDNN: not found (libcudnn.so.9)");
     let told = Error::from(fault).to_string();
     assert!(told.contains("on the loader's path and in /usr/local/cuda/lib64"), "{told}");
-    assert!(told.ends_with("; pip install nvidia-cudnn-cu13"), "{told}");
+    assert!(told.ends_with("; to get it: pip install nvidia-cudnn-cu13"), "{told}");
     assert!(probe.to_string().contains(&told), "{probe}");
     assert_eq!(probe.fault().map(ToString::to_string), Some(told));
 }

@@ -9,7 +9,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
-/// The bytes of workspace that NVIDIA's manual recommends for its largest chips (Hopper and later), enough for all.
+/// The bytes of workspace that cuBLAS's manual recommends for Hopper; older chips are content with less.
 pub const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// `cublasHandle_t`.
@@ -61,7 +61,7 @@ const GEMM_DEFAULT: c_int = -1;
 #[derive(Debug)]
 pub struct Cublas {
     api: Api,
-    /// NVIDIA's manual advises against one handle in several threads, for all that it could change meanwhile.
+    /// cuBLAS's manual allows one handle in several threads and advises against it; one at a time is safe either way.
     handle: Mutex<Handle>,
 }
 
@@ -94,7 +94,9 @@ impl Cublas {
         let mut handle: Handle = ptr::null_mut();
         // SAFETY: a place for the handle.
         let status = unsafe { (api.cublasCreate_v2)(&raw mut handle) };
-        check(status, || format!("cublasCreate of {library}"))?;
+        check(status, || {
+            format!("cublasCreate of {library} (a driver too old for it? bcreid doctor shows both)")
+        })?;
         let cublas = Cublas { api, handle: Mutex::new(handle) };
         // In this order: a new stream brings back cuBLAS's own workspace.
         // SAFETY: the handle was made above, the caller answers for the stream.

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most bytes of workspace that a convolution may ask for. The largest of a ResNet-50 at batch 16 stay far below.
+/// The most bytes of workspace that a convolution may ask for.
 pub const WORKSPACE_LIMIT: usize = 256 << 20;
 
 /// cuDNN, at work in one stream.
@@ -76,7 +76,9 @@ impl Cudnn {
         let mut handle: Handle = ptr::null_mut();
         // SAFETY: a place for the handle.
         let status = unsafe { (api.cudnnCreate)(&raw mut handle) };
-        api.check(status, || format!("cudnnCreate of {library}"))?;
+        api.check(status, || {
+            format!("cudnnCreate of {library} (a driver too old for it? bcreid doctor shows both)")
+        })?;
         let cudnn = Cudnn { api, handle: Mutex::new(handle), plans: Mutex::default() };
         // SAFETY: the handle was made above, the caller answers for the stream.
         let status = unsafe { (cudnn.api.cudnnSetStream)(handle, stream) };
@@ -192,7 +194,7 @@ impl Cudnn {
         let api = &self.api;
         let [a, b] = operands.map(|address| address as *const c_void);
         let (space, to) = (workspace as *mut c_void, result as *mut c_void);
-        let (one, beta) = (1.0f32, beta);
+        let one = 1.0f32;
         let (alpha, beta) = ((&raw const one).cast(), (&raw const beta).cast());
         let (x, y, w, how) = (plan.x, plan.y, plan.w, plan.convolution);
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);

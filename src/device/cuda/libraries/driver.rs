@@ -58,3 +58,40 @@ pub(super) fn devices(driver: &Library) -> std::result::Result<Vec<String>, Faul
     };
     Ok((0..number).map(named).collect())
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::device::cuda::libraries::{Place, Version};
+
+    /// A driver for a version of CUDA, without a function of a driver.
+    fn driver(version: Option<Version>) -> Library {
+        let handle = Box::leak(Box::new(libloading::os::unix::Library::this().into()));
+        Library { name: DRIVER.name, place: Place::Loader("libcuda.so.1"), handle, version }
+    }
+
+    #[test]
+    fn a_driver_runs_kernels_of_its_major_version_and_older() {
+        let twelve = driver(Some(Version(12, 4, 0)));
+        for nvcc in [None, Some("12.9.86"), Some("12.0"), Some("11.8")] {
+            assert!(new_enough(&twelve, nvcc).is_ok(), "{nvcc:?}");
+        }
+        assert!(
+            new_enough(&driver(None), Some("13.0.88")).is_ok(),
+            "a driver that tells no version is tried"
+        );
+        let fault = new_enough(&twelve, Some("13.0.88")).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "driver: for CUDA 12.4, libcuda.so.1 as the loader finds it: too old, the kernels of this program were \
+             compiled by CUDA 13; install an NVIDIA driver for CUDA 13, 580 or newer, or build with an older nvcc"
+        );
+    }
+
+    #[test]
+    fn a_driver_without_functions_is_a_fault() {
+        let fault = devices(&driver(None)).unwrap_err().to_string();
+        assert!(fault.contains("no function cuInit") && fault.contains("install"), "{fault}");
+    }
+}

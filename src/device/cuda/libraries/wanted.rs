@@ -30,7 +30,7 @@ pub(super) static DRIVER: Wanted = Wanted {
     parts: &[],
     wheel_folders: &[],
     version: driver_version,
-    mend: "install the NVIDIA driver, 580 or newer (in a container: start it with the GPUs, as by `docker run --gpus all`)",
+    mend: "install the NVIDIA driver, 580 or newer (a container must be started with the GPUs: docker run --gpus all)",
 };
 #[cfg(not(windows))]
 pub(super) static CUBLAS: Wanted = Wanted {
@@ -41,7 +41,7 @@ pub(super) static CUBLAS: Wanted = Wanted {
     parts: &[],
     wheel_folders: &["nvidia/cu13/lib", "nvidia/cublas/lib"],
     version: cublas_version,
-    mend: "pip install nvidia-cublas",
+    mend: "to get it: pip install nvidia-cublas",
 };
 #[cfg(not(windows))]
 pub(super) static CUDNN: Wanted = Wanted {
@@ -52,7 +52,7 @@ pub(super) static CUDNN: Wanted = Wanted {
     parts: &[],
     wheel_folders: &["nvidia/cudnn/lib"],
     version: cudnn_version,
-    mend: "pip install nvidia-cudnn-cu13",
+    mend: "to get it: pip install nvidia-cudnn-cu13",
 };
 
 #[cfg(windows)]
@@ -75,7 +75,7 @@ pub(super) static CUBLAS: Wanted = Wanted {
     parts: &["cublasLt64_13.dll", "cublasLt64_12.dll"],
     wheel_folders: &["nvidia/cu13/bin/x86_64", "nvidia/cublas/bin"],
     version: cublas_version,
-    mend: "pip install nvidia-cublas",
+    mend: "to get it: pip install nvidia-cublas",
 };
 #[cfg(windows)]
 pub(super) static CUDNN: Wanted = Wanted {
@@ -95,7 +95,7 @@ pub(super) static CUDNN: Wanted = Wanted {
     ],
     wheel_folders: &["nvidia/cudnn/bin"],
     version: cudnn_version,
-    mend: "pip install nvidia-cudnn-cu13",
+    mend: "to get it: pip install nvidia-cudnn-cu13",
 };
 
 fn driver_version(library: &Library) -> Option<Version> {
