@@ -9,8 +9,8 @@ use std::sync::Arc;
 /// The test that a process was started for.
 const INNER: &str = "BCREID_TEST_INNER";
 
-/// Runs the test `name` again in a process with the stand-ins, and `body` in that process. A library path counts only
-/// when a process starts.
+/// Runs the test `name` again in a process with the stand-ins, and `body` in that process. A library path
+/// counts only when a process starts.
 pub fn with_stand_ins(name: &str, body: fn()) {
     if is_inner() {
         return body();
@@ -28,7 +28,8 @@ pub fn build() -> softcuda::StandIns {
     build.stand_ins().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Runs a test in a process of its own, with `environment` and without the variables that could lead to other libraries.
+/// Runs a test in a process of its own, with `environment` and without the variables that could lead to other
+/// libraries.
 pub fn passes_again(name: &str, environment: Vec<(&'static str, OsString)>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture"]);

@@ -1,7 +1,8 @@
 //! Matrix products by cuBLAS.
 //!
-//! cuBLAS computes the same bits in each run if all products of a handle go through one stream with one workspace, and it
-//! allocates nothing while a graph is captured if that workspace is given to it; so both are fixed when it is opened.
+//! cuBLAS computes the same bits in each run if all products of a handle go through one stream with one
+//! workspace, and it allocates nothing while a graph is captured if that workspace is given to it; so both
+//! are fixed when it is opened.
 
 use super::libraries::{Library, function_table};
 use crate::{Error, Result};
@@ -14,8 +15,8 @@ pub const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// `cublasHandle_t`.
 type Handle = *mut c_void;
-/// Handle, both transpositions; m, n, k; alpha; A, its type and leading dimension; B likewise; beta; C likewise; compute
-/// type, algorithm.
+/// Handle, both transpositions; m, n, k; alpha; A, its type and leading dimension; B likewise; beta; C
+/// likewise; compute type, algorithm.
 type GemmEx = unsafe extern "C" fn(
     Handle,
     c_int,
@@ -61,11 +62,13 @@ const GEMM_DEFAULT: c_int = -1;
 #[derive(Debug)]
 pub struct Cublas {
     api: Api,
-    /// cuBLAS's manual allows one handle in several threads and advises against it; one at a time is safe either way.
+    /// cuBLAS's manual allows one handle in several threads and advises against it; one at a time is safe
+    /// either way.
     handle: Mutex<Handle>,
 }
 
-// SAFETY: the handle is reached under its mutex alone, and any thread may use it then; the rest is function pointers.
+// SAFETY: the handle is reached under its mutex alone, and any thread may use it then; the rest is function
+// pointers.
 unsafe impl Send for Cublas {}
 // SAFETY: as for Send.
 unsafe impl Sync for Cublas {}
@@ -80,15 +83,16 @@ pub struct Operand {
 }
 
 impl Cublas {
-    /// cuBLAS for the device of the current context, working in `stream` with a workspace of `bytes` bytes, of which
-    /// [`WORKSPACE_BYTES`] are enough.
+    /// cuBLAS for the device of the current context, working in `stream` with a workspace of `bytes` bytes,
+    /// of which [`WORKSPACE_BYTES`] are enough.
     ///
     /// # Errors
-    /// The library lacks a function, or refuses the device or the workspace (which begins at a multiple of 256 bytes).
+    /// The library lacks a function, or refuses the device or the workspace (which begins at a multiple of
+    /// 256 bytes).
     ///
     /// # Safety
-    /// `stream` is a `CUstream` of the current context, `workspace` device memory of that size; both outlive the result,
-    /// and nobody else writes the workspace.
+    /// `stream` is a `CUstream` of the current context, `workspace` device memory of that size; both outlive
+    /// the result, and nobody else writes the workspace.
     pub unsafe fn open(library: &Library, stream: *mut c_void, workspace: u64, bytes: usize) -> Result<Self> {
         let api = Api::of(library)?;
         let mut handle: Handle = ptr::null_mut();
@@ -108,15 +112,16 @@ impl Cublas {
         Ok(cublas)
     }
 
-    /// Enqueues `c = a b + beta c` in row-major f32: a `[m, k]`, b `[k, n]`, c `[m, n]`. With `tf32` cuBLAS may round
-    /// the factors to TF32's 10 bits of mantissa, for the tensor cores.
+    /// Enqueues `c = a b + beta c` in row-major f32: a `[m, k]`, b `[k, n]`, c `[m, n]`. With `tf32` cuBLAS
+    /// may round the factors to TF32's 10 bits of mantissa, for the tensor cores.
     ///
     /// # Errors
     /// A size of 2^31 or more, or whatever cuBLAS refuses.
     ///
     /// # Safety
-    /// The addresses are device arrays of these sizes, c apart from both others; they live until the stream has done the
-    /// work, and nothing outside of the stream uses them meanwhile. The context of [`Cublas::open`] is current.
+    /// The addresses are device arrays of these sizes, c apart from both others; they live until the stream
+    /// has done the work, and nothing outside of the stream uses them meanwhile. The context of
+    /// [`Cublas::open`] is current.
     #[expect(clippy::too_many_arguments, reason = "a matrix product in the words of BLAS")]
     pub unsafe fn gemm(
         &self,
@@ -138,14 +143,14 @@ impl Cublas {
         if m == 0 || n == 0 {
             return Ok(());
         }
-        // cuBLAS is column-major, and sees the transpose of what lies row-major: so it is asked for c' = b' a'.
+        // cuBLAS is column-major, and sees the transpose of what lies row-major: it is asked for c' = b' a'.
         let row_of_b = if b.transposed { depth } else { columns }.max(1);
         let row_of_a = if a.transposed { rows } else { depth }.max(1);
         let compute = if tf32 { COMPUTE_32F_FAST_TF32 } else { COMPUTE_32F };
         let one = 1.0f32;
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the caller answers for the arrays; the factors are read before the call returns (host pointers are
-        // cuBLAS's default), and are f32 as the compute type asks.
+        // SAFETY: the caller answers for the arrays; the factors are read before the call returns (host
+        // pointers are cuBLAS's default), and are f32 as the compute type asks.
         let status = unsafe {
             (self.api.cublasGemmEx)(
                 *handle,

@@ -1,8 +1,8 @@
 //! Convolutions by cuDNN: forward, gradient of the input, gradient of the filters.
 //!
-//! These are the functions of cuDNN's older interface, deprecated since version 9 and exported by all of its releases.
-//! An algorithm is taken from cuDNN's heuristics and not by timing, so that one machine computes the same bits in each
-//! run, and only if cuDNN calls it deterministic.
+//! These are the functions of cuDNN's older interface, deprecated since version 9 and still exported by 9.28.
+//! An algorithm is taken from cuDNN's heuristics and not by timing, so that one machine computes the same bits
+//! in each run, and only if cuDNN calls it deterministic.
 
 mod api;
 mod problem;
@@ -30,8 +30,8 @@ pub struct Cudnn {
     plans: Mutex<HashMap<Problem, Arc<Plan>>>,
 }
 
-// SAFETY: the handle is reached under its mutex alone, and cuDNN's manual lets any thread use it then. All else is
-// function pointers and plans, which are Send and Sync themselves.
+// SAFETY: the handle is reached under its mutex alone, and cuDNN's manual lets any thread use it then. All
+// else is function pointers and plans, which are Send and Sync themselves.
 unsafe impl Send for Cudnn {}
 // SAFETY: as for Send.
 unsafe impl Sync for Cudnn {}
@@ -50,8 +50,8 @@ pub struct Plan {
     choices: [std::result::Result<Choice, String>; 3],
 }
 
-// SAFETY: descriptors are host memory that belongs to the plan, is written only while the plan is made, and is read
-// by cuDNN afterwards; nothing in it is bound to a thread.
+// SAFETY: descriptors are host memory that belongs to the plan, is written only while the plan is made, and
+// is read by cuDNN afterwards; nothing in it is bound to a thread.
 unsafe impl Send for Plan {}
 // SAFETY: as for Send.
 unsafe impl Sync for Plan {}
@@ -97,7 +97,8 @@ impl Cudnn {
     /// The context of [`Cudnn::open`] is to be current, as in every call that reaches cuDNN.
     ///
     /// # Errors
-    /// Sizes that do not fit together or exceed cuDNN's 31 bits; bf16 with channels that are no multiples of 8.
+    /// Sizes that do not fit together or exceed cuDNN's 31 bits; bf16 with channels that are no multiples of
+    /// 8.
     pub fn plan(&self, problem: &Problem) -> Result<Arc<Plan>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(problem) {
@@ -123,8 +124,8 @@ impl Cudnn {
         };
         let element = problem.element.code();
         let [n, h, w, c, k, r, s, p, q, stride, pad] = sizes;
-        // SAFETY: each descriptor is made by cuDNN before it is set; it belongs to the plan, which destroys it also
-        // when a later call fails.
+        // SAFETY: each descriptor is made by cuDNN before it is set; it belongs to the plan, which destroys
+        // it also when a later call fails.
         unsafe {
             for (name, create, made) in [
                 ("cudnnCreateTensorDescriptor", api.cudnnCreateTensorDescriptor, &mut plan.x),
@@ -169,12 +170,13 @@ impl Cudnn {
     /// [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w `[k, r, s, c]`, y `[n, p, q, k]`.
     ///
     /// # Errors
-    /// No algorithm for this direction, a workspace of address 0 where one is needed, or whatever cuDNN refuses.
+    /// No algorithm for this direction, a workspace of address 0 where one is needed, or whatever cuDNN
+    /// refuses.
     ///
     /// # Safety
     /// The plan is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and element,
-    /// `workspace` one of [`Plan::workspace`] bytes; they live until the stream has done the work, and nothing outside of the
-    /// stream uses them meanwhile. The context of [`Cudnn::open`] is current.
+    /// `workspace` one of [`Plan::workspace`] bytes; they live until the stream has done the work, and
+    /// nothing outside of the stream uses them meanwhile. The context of [`Cudnn::open`] is current.
     pub unsafe fn run(
         &self,
         plan: &Plan,
@@ -188,7 +190,8 @@ impl Cudnn {
         if bytes > 0 && workspace == 0 {
             let problem = plan.problem;
             return Err(Error::Device(format!(
-                "cuDNN: {direction} of the {problem} got no workspace and needs one of {bytes} bytes; allocate what Plan::workspace says"
+                "cuDNN: {direction} of the {problem} got no workspace and needs one of {bytes} bytes; \
+                 allocate what Plan::workspace says"
             )));
         }
         let api = &self.api;
@@ -198,8 +201,8 @@ impl Cudnn {
         let (alpha, beta) = ((&raw const one).cast(), (&raw const beta).cast());
         let (x, y, w, how) = (plan.x, plan.y, plan.w, plan.convolution);
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the caller answers for the arrays; descriptors and algorithm are those that cuDNN was asked about. The
-        // factors are read before the call returns (host pointers, f32 for both elements).
+        // SAFETY: the caller answers for the arrays; descriptors and algorithm are those that cuDNN was asked
+        // about. The factors are read before the call returns (host pointers, f32 for both elements).
         let status = unsafe {
             match direction {
                 Direction::Forward => (api.cudnnConvolutionForward)(

@@ -1,8 +1,9 @@
 //! The CUDA libraries that the program opens when it runs: the driver, cuDNN and cuBLAS.
 //!
-//! None of them is linked, so one program serves machines with and without CUDA. They are opened here and not by
-//! `cudarc`, whose loading of cuDNN and cuBLAS panics when a file is missing, looks in no folder of its own, and whose
-//! bindings read statuses into Rust enums, in which a newer library's value is undefined behaviour.
+//! None of them is linked, so one program serves machines with and without CUDA. They are opened here and not
+//! by `cudarc`, whose loading of cuDNN and cuBLAS panics when a file is missing, looks in no folder of its
+//! own, and whose bindings read statuses into Rust enums, in which a newer library's value is undefined
+//! behaviour.
 
 mod driver;
 mod search;
@@ -37,8 +38,8 @@ enum Place {
     File(PathBuf),
 }
 
-/// An open library. It stays open until the process ends: its functions are called through pointers, and its own
-/// threads and exit handlers run its code.
+/// An open library. It stays open until the process ends: its functions are called through pointers, and its
+/// own threads and exit handlers run its code.
 #[derive(Clone, Debug)]
 pub struct Library {
     name: &'static str,
@@ -54,8 +55,8 @@ impl Library {
         Library { version: (wanted.version)(&library), ..library }
     }
 
-    /// What the library says of itself, if it can be asked without a device. Of the driver it is the CUDA version up to
-    /// which it runs programs.
+    /// What the library says of itself, if it can be asked without a device. Of the driver it is the CUDA
+    /// version up to which it runs programs.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
@@ -218,8 +219,8 @@ impl fmt::Display for Probe {
     }
 }
 
-/// A table of functions of one library, found by their names when it is made: `Table::of(&library)`. Each type is a
-/// `unsafe extern "C" fn` of the library's manual, with integers in place of its enums.
+/// A table of functions of one library, found by their names when it is made: `Table::of(&library)`. Each
+/// type is a `unsafe extern "C" fn` of the library's manual, with integers in place of its enums.
 macro_rules! function_table {
     ($table:ident { $($name:ident: $function:ty,)* }) => {
         #[expect(non_snake_case, reason = "the fields are called as the library calls its functions")]
@@ -228,7 +229,8 @@ macro_rules! function_table {
 
         impl $table {
             pub(super) fn of(library: &$crate::device::cuda::libraries::Library) -> $crate::Result<Self> {
-                // SAFETY: the types above are those of the library's manual; an enum of C is passed as its integer.
+                // SAFETY: the types above are those of the library's manual; an enum of C is passed as its
+                // integer.
                 Ok(unsafe { $table { $($name: library.function::<$function>(stringify!($name))?,)* } })
             }
         }

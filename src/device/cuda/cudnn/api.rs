@@ -1,4 +1,5 @@
-//! The functions of cuDNN 9 that are called, and the values of its enums, from `cudnn_graph.h`, `cudnn_ops.h` and `cudnn_cnn.h`.
+//! The functions of cuDNN 9 that are called, and the values of its enums, from `cudnn_graph.h`, `cudnn_ops.h`
+//! and `cudnn_cnn.h`.
 
 use crate::device::cuda::libraries::function_table;
 use std::ffi::{c_char, c_int, c_void};
@@ -82,7 +83,8 @@ type SetFilter = unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_
 /// Descriptor; padding, stride and dilation, each down and across; mode, element of the sums.
 type SetConvolution =
     unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Handle, the descriptors of both operands, of the convolution and of the result; room, number and place of the offers.
+/// Handle, the descriptors of both operands, of the convolution and of the result; room, number and place of
+/// the offers.
 type AskAlgorithms = unsafe extern "C" fn(
     Handle,
     Descriptor,
@@ -96,8 +98,8 @@ type AskAlgorithms = unsafe extern "C" fn(
 /// Handle, descriptors as above, algorithm; the bytes.
 type AskWorkspace =
     unsafe extern "C" fn(Handle, Descriptor, Descriptor, Descriptor, Descriptor, c_int, *mut usize) -> c_int;
-/// Handle, alpha, both operands, the convolution's descriptor, algorithm, workspace and its bytes, beta, result; each
-/// array behind its descriptor.
+/// Handle, alpha, both operands, the convolution's descriptor, algorithm, workspace and its bytes, beta,
+/// result; each array behind its descriptor.
 type Convolve = unsafe extern "C" fn(
     Handle,
     *const c_void,

@@ -37,7 +37,8 @@ pub struct Problem {
     pub pad: usize,
     /// Of input, filters and output.
     pub element: Element,
-    /// Whether f32 may be rounded to TF32's 10 bits of mantissa before a product, for the tensor cores. Without effect on bf16.
+    /// Whether f32 may be rounded to TF32's 10 bits of mantissa before a product, for the tensor cores.
+    /// Without effect on bf16.
     pub tf32: bool,
 }
 

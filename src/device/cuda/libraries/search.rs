@@ -1,7 +1,8 @@
 //! Where a CUDA library may lie, and opening it there.
 //!
-//! The order: the loader's own way, the CUDA toolkit, conda, then the folders into which Python wheels unpack. A file
-//! that is there and cannot be opened does not end the search; it is remembered, and told when nothing else is found.
+//! The order: the loader's own way, the CUDA toolkit, conda, then the folders into which Python wheels
+//! unpack. A file that is there and cannot be opened does not end the search; it is remembered, and told when
+//! nothing else is found.
 
 use super::{Library, Place, Wanted};
 use std::env;
@@ -29,8 +30,8 @@ pub(super) struct NotFound {
 }
 
 impl Search {
-    /// The folders of this process's environment: `CUDA_HOME`, `CUDA_PATH`, `CONDA_PREFIX`, `VIRTUAL_ENV`, `PYTHONPATH`,
-    /// the person's own and the system's Python.
+    /// The folders of this process's environment: `CUDA_HOME`, `CUDA_PATH`, `CONDA_PREFIX`, `VIRTUAL_ENV`,
+    /// `PYTHONPATH`, the person's own and the system's Python.
     pub fn from_environment() -> Self {
         Search::new(|name| env::var_os(name).filter(|value| !value.is_empty()), Path::new("/"))
     }
@@ -103,9 +104,9 @@ impl Search {
 
 /// Opens `file`, and before it what it needs of its own folder.
 ///
-/// On Linux each part finds the others beside it ($ORIGIN stands in all of NVIDIA's files), so that nothing is opened
-/// there but the part without which the library would end the process (see [`Wanted::heart`]). Windows looks for parts
-/// in the program's folders only, unless they are open already.
+/// On Linux each part finds the others beside it ($ORIGIN stands in all of NVIDIA's files), so that nothing
+/// is opened there but the part without which the library would end the process (see [`Wanted::heart`]).
+/// Windows looks for parts in the program's folders only, unless they are open already.
 fn open_whole(wanted: &Wanted, folder: Option<&Path>, file: &str) -> Result<libloading::Library, String> {
     let at = |file: &str| folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file));
     let heart = wanted.heart.map(|heart| open(at(heart).as_os_str())).transpose();
@@ -124,8 +125,8 @@ fn open_whole(wanted: &Wanted, folder: Option<&Path>, file: &str) -> Result<libl
 }
 
 fn open(file: &OsStr) -> Result<libloading::Library, String> {
-    // SAFETY: opening runs the initialisers of a library that the person, or the system's owner, installed under the name
-    // of NVIDIA's. NVIDIA's own expect nothing of their caller.
+    // SAFETY: opening runs the initialisers of a library that the person, or the system's owner, installed
+    // under the name of NVIDIA's. NVIDIA's own expect nothing of their caller.
     unsafe { libloading::Library::new(file) }.map_err(|error| reason(&error))
 }
 
@@ -134,8 +135,8 @@ fn reason(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Whether the loader found no file of this name, in contrast to one that it could not open. Its words are known for
-/// Linux alone; elsewhere a refusal counts as absence.
+/// Whether the loader found no file of this name, in contrast to one that it could not open. Its words are
+/// known for Linux alone; elsewhere a refusal counts as absence.
 fn is_absence(reason: &str, file: &str) -> bool {
     !cfg!(target_os = "linux")
         || reason.starts_with(&format!("{file}: cannot open shared object file: No such file"))

@@ -30,7 +30,8 @@ pub(super) static DRIVER: Wanted = Wanted {
     parts: &[],
     wheel_folders: &[],
     version: driver_version,
-    mend: "install the NVIDIA driver, 580 or newer (a container must be started with the GPUs: docker run --gpus all)",
+    mend: "install the NVIDIA driver, 580 or newer (a container must be started with the GPUs: \
+           docker run --gpus all)",
 };
 #[cfg(not(windows))]
 pub(super) static CUBLAS: Wanted = Wanted {
