@@ -21,7 +21,7 @@ pub struct StandIns {
 /// Source folder, file name, and the names under which it is also found. cuBLAS has one interface here in both versions.
 const LIBRARIES: [(&str, &str, &[&str]); 3] = [
     ("cuda", "libcuda.so.1", &["libcuda.so"]),
-    ("cudnn", "libcudnn.so.9", &["libcudnn.so"]),
+    ("cudnn", "libcudnn.so.9", &["libcudnn.so", "libcudnn_graph.so.9"]),
     ("cublas", "libcublas.so.13", &["libcublas.so", "libcublas.so.12"]),
 ];
 

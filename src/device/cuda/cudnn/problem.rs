@@ -1,0 +1,152 @@
+//! A convolution as a question to cuDNN: its sizes, its element, its directions.
+
+use super::api;
+use crate::{Error, Result};
+use std::ffi::c_int;
+use std::fmt;
+
+/// What tensors and filters hold. Sums are always f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// 32 bits.
+    F32,
+    /// 16 bits, the upper half of an f32.
+    Bf16,
+}
+
+/// A square-strided, square-padded convolution of `[n, h, w, c]` by `[k, r, s, c]` to `[n, p, q, k]`, packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Problem {
+    /// Images.
+    pub n: usize,
+    /// Height of the input.
+    pub h: usize,
+    /// Width of the input.
+    pub w: usize,
+    /// Channels of the input.
+    pub c: usize,
+    /// Filters: channels of the output.
+    pub k: usize,
+    /// Height of a filter.
+    pub r: usize,
+    /// Width of a filter.
+    pub s: usize,
+    /// Distance of two taps' positions, down and across.
+    pub stride: usize,
+    /// Zeros around the input, on each side.
+    pub pad: usize,
+    /// Of input, filters and output.
+    pub element: Element,
+    /// Whether f32 may be rounded to TF32's 10 bits of mantissa before a product, for the tensor cores.
+    /// Without effect on bf16.
+    pub tf32: bool,
+}
+
+/// What is computed of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// fprop: y of x and w.
+    Forward,
+    /// dgrad: dx of w and dy.
+    InputGradient,
+    /// wgrad: dw of x and dy.
+    FilterGradient,
+}
+
+impl Element {
+    pub(super) fn code(self) -> c_int {
+        match self {
+            Element::F32 => api::FLOAT,
+            Element::Bf16 => api::BFLOAT16,
+        }
+    }
+}
+
+impl Direction {
+    /// In the order of their numbers.
+    pub(super) const ALL: [Direction; 3] =
+        [Direction::Forward, Direction::InputGradient, Direction::FilterGradient];
+
+    /// Algorithms that cuDNN's manual calls not deterministic, whatever a list says.
+    pub(super) fn avoids(self, algorithm: c_int) -> bool {
+        match self {
+            Direction::Forward => false,
+            Direction::InputGradient => algorithm == 0,
+            Direction::FilterGradient => algorithm == 0 || algorithm == 3,
+        }
+    }
+}
+
+impl Problem {
+    /// The output's height p and width q, if the filter fits into the padded input.
+    pub fn output(&self) -> Option<(usize, usize)> {
+        let along = |size: usize, taps: usize| {
+            let room = size.checked_add(self.pad.checked_mul(2)?)?.checked_sub(taps)?;
+            room.checked_div(self.stride)?.checked_add(1)
+        };
+        Some((along(self.h, self.r)?, along(self.w, self.s)?))
+    }
+
+    /// The numbers n, h, w, c, k, r, s, p, q, stride, pad as cuDNN takes them.
+    pub(super) fn check(&self) -> Result<[c_int; 11]> {
+        let Problem { n, h, w, c, k, r, s, stride, pad, element, .. } = *self;
+        let refuse = |why: &str| Err(Error::Device(format!("cuDNN: {self}: {why}")));
+        if [n, h, w, c, k, r, s, stride].contains(&0) {
+            return refuse("a size or the stride is 0");
+        }
+        let Some((p, q)) = self.output() else {
+            return refuse("the filter is larger than the padded input");
+        };
+        if element == Element::Bf16 && (c % 8 != 0 || k % 8 != 0) {
+            return refuse(
+                "cuDNN takes bf16 with channels c and k in multiples of 8 only; pad them with zeros",
+            );
+        }
+        let sizes = [n, h, w, c, k, r, s, p, q, stride, pad];
+        let fits = |factors: [usize; 4]| {
+            let product = factors.into_iter().try_fold(1usize, usize::checked_mul);
+            product.is_some_and(|product| c_int::try_from(product).is_ok())
+        };
+        if !fits([n, h, w, c])
+            || !fits([k, r, s, c])
+            || !fits([n, p, q, k])
+            || !fits([stride, pad.max(1), 1, 1])
+        {
+            return refuse("cuDNN takes no tensor of 2^31 elements or more; use a smaller batch");
+        }
+        Ok(sizes.map(|size| size as c_int))
+    }
+
+    pub(super) fn math(&self) -> c_int {
+        match (self.element, self.tf32) {
+            (Element::Bf16, _) => api::TENSOR_OP_MATH,
+            (Element::F32, true) => api::DEFAULT_MATH,
+            (Element::F32, false) => api::FMA_MATH,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problem { n, h, w, c, k, r, s, stride, pad, element, tf32 } = *self;
+        let element = match (element, tf32) {
+            (Element::Bf16, _) => "bf16",
+            (Element::F32, true) => "f32 (tf32)",
+            (Element::F32, false) => "f32",
+        };
+        write!(
+            f,
+            "{element} convolution of [{n}, {h}, {w}, {c}] by [{k}, {r}, {s}, {c}], stride {stride}, pad {pad}"
+        )
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Direction::Forward => "the forward pass",
+            Direction::InputGradient => "the input's gradient",
+            Direction::FilterGradient => "the filters' gradient",
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! What the driver says of itself and of its devices.
+
+use super::wanted::DRIVER;
+use super::{Fault, Library};
+use std::ffi::{CStr, c_char, c_int, c_uint};
+
+/// A driver runs programs of its own major version of CUDA and of older ones.
+pub(super) fn new_enough(driver: &Library, nvcc: Option<&str>) -> std::result::Result<(), Fault> {
+    let major = nvcc.and_then(|nvcc| nvcc.split('.').next()).and_then(|major| major.parse::<u32>().ok());
+    let (Some(major), Some(version)) = (major, driver.version) else { return Ok(()) };
+    if version.0 >= major {
+        return Ok(());
+    }
+    let what = format!("{driver}: too old, the kernels of this program were compiled by CUDA {major}");
+    // The first drivers of CUDA 12 and 13 (NVIDIA's table of driver versions).
+    let branch = match major {
+        12 => ", 525 or newer",
+        13 => ", 580 or newer",
+        _ => "",
+    };
+    let mend = format!("install an NVIDIA driver for CUDA {major}{branch}, or build with an older nvcc");
+    Err(Fault { what, folders: Vec::new(), mend })
+}
+
+/// The names of all devices. Asks the driver anew each time, but initialises it once.
+pub(super) fn devices(driver: &Library) -> std::result::Result<Vec<String>, Fault> {
+    let fault = |what: String, mend: &str| Fault { what, folders: Vec::new(), mend: mend.to_string() };
+    let mend = "see whether nvidia-smi lists a GPU, and whether CUDA_VISIBLE_DEVICES hides it";
+    let ask = |function: &str, status: c_int| match status {
+        0 => Ok(()),
+        100 => Err(fault("driver: it sees no device (CUDA_ERROR_NO_DEVICE)".into(), mend)),
+        other => Err(fault(format!("driver: {function} failed with status {other}"), mend)),
+    };
+    // SAFETY: the types are those of the driver's manual.
+    let functions = unsafe {
+        driver.function::<unsafe extern "C" fn(c_uint) -> c_int>("cuInit").and_then(|init| {
+            let count = driver.function::<unsafe extern "C" fn(*mut c_int) -> c_int>("cuDeviceGetCount")?;
+            type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
+            Ok((init, count, driver.function::<Name>("cuDeviceGetName")?))
+        })
+    };
+    let (init, count, name) = functions.map_err(|error| fault(error.to_string(), DRIVER.mend))?;
+    let mut number = 0;
+    // SAFETY: `number` is a place for the one value that is written.
+    unsafe {
+        ask("cuInit", init(0))?;
+        ask("cuDeviceGetCount", count(&raw mut number))?;
+    }
+    if number == 0 {
+        return Err(fault("driver: it sees no device".into(), mend));
+    }
+    let named = |device: c_int| {
+        let mut text = [0u8; 256];
+        // SAFETY: the driver writes at most as many bytes as it is told, and the last one stays 0.
+        let status = unsafe { name(text.as_mut_ptr().cast(), 255, device) };
+        let text = CStr::from_bytes_until_nul(&text).ok().filter(|_| status == 0);
+        text.map_or_else(|| "no name".into(), |text| text.to_string_lossy().into_owned())
+    };
+    Ok((0..number).map(named).collect())
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::device::cuda::libraries::{Place, Version};
+
+    /// A driver for a version of CUDA, without a function of a driver.
+    fn driver(version: Option<Version>) -> Library {
+        let handle = Box::leak(Box::new(libloading::os::unix::Library::this().into()));
+        Library { name: DRIVER.name, place: Place::Loader("libcuda.so.1"), handle, version }
+    }
+
+    #[test]
+    fn a_driver_runs_kernels_of_its_major_version_and_older() {
+        let twelve = driver(Some(Version(12, 4, 0)));
+        for nvcc in [None, Some("12.9.86"), Some("12.0"), Some("11.8")] {
+            assert!(new_enough(&twelve, nvcc).is_ok(), "{nvcc:?}");
+        }
+        assert!(
+            new_enough(&driver(None), Some("13.0.88")).is_ok(),
+            "a driver that tells no version is tried"
+        );
+        let fault = new_enough(&twelve, Some("13.0.88")).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "driver: for CUDA 12.4, libcuda.so.1 as the loader finds it: too old, the kernels of this program were \
+             compiled by CUDA 13; install an NVIDIA driver for CUDA 13, 580 or newer, or build with an older nvcc"
+        );
+    }
+
+    #[test]
+    fn a_driver_without_functions_is_a_fault() {
+        let fault = devices(&driver(None)).unwrap_err().to_string();
+        assert!(fault.contains("no function cuInit") && fault.contains("install"), "{fault}");
+    }
+}
