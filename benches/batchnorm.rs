@@ -7,7 +7,7 @@
 use bcreid::device::Device;
 use bcreid::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
 use bcreid::tensor::philox::{Philox, Purpose};
-use bcreid::tensor::{Params, Register, StepValues, Tape, Tensor};
+use bcreid::tensor::{BufferId, Inventory, ParamId, Params, StepValues, Tape, Tensor};
 use rayon::prelude::*;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -57,28 +57,37 @@ impl Drop for Torch {
     }
 }
 
-/// Milliseconds of forward and backward; all buffers come from the pool, as in training.
-fn step(params: &mut Params, inputs: &[Tensor; 3]) -> [f64; 2] {
-    let device = params.device().clone();
-    let channels = inputs[0].shape().last();
-    if params.params().is_empty() {
-        let gamma = params.add("gamma", [channels]);
-        params.get_mut(gamma).value = Tensor::full(&device, [channels], 0.7);
-        params.add("beta", [channels]);
-        params.add_buffer("mean", [channels], 0.0);
-        params.add_buffer("var", [channels], 1.0);
-    }
-    // The same places as above, in parameters of their own.
-    let mut twin = Params::new(&device);
-    let [gamma, beta] = ["gamma", "beta"].map(|name| twin.add(name, [1]));
-    let [mean, var] = ["mean", "var"].map(|name| twin.add_buffer(name, [1], 0.0));
+/// A layer's parameters and running statistics.
+struct Layer {
+    params: Params,
+    gamma: ParamId,
+    beta: ParamId,
+    mean: BufferId,
+    var: BufferId,
+}
 
-    let mut tape = Tape::new(params, &StepValues::new(&device, 0));
+impl Layer {
+    fn new(device: &Device, channels: usize) -> Self {
+        let mut inventory = Inventory::default();
+        let (gamma, beta) = (inventory.add("gamma", [channels]), inventory.add("beta", [channels]));
+        let mean = inventory.add_buffer("mean", [channels], 0.0);
+        let var = inventory.add_buffer("var", [channels], 1.0);
+        let mut params = Params::new(device, &inventory).expect("the CPU has memory");
+        params.get_mut(gamma).value.f32_mut().fill(0.7);
+        Layer { params, gamma, beta, mean, var }
+    }
+}
+
+/// Milliseconds of forward and backward; all buffers come from the pool, as in training.
+fn step(layer: &mut Layer, inputs: &[Tensor; 3]) -> [f64; 2] {
+    let Layer { params, gamma, beta, mean, var } = layer;
+    let device = params.device().clone();
+    let mut tape = Tape::new(params, &StepValues::new(&device, 0).unwrap());
     // Only the tape holds x, as in a network.
-    let x = tape.leaf(inputs[0].duplicate(&device));
+    let x = tape.leaf(inputs[0].duplicate(&device).unwrap());
     let residual = tape.leaf(inputs[1].clone());
-    let seed = inputs[2].duplicate(&device);
-    let bn = BatchNorm { gamma: tape.param(gamma), beta: tape.param(beta), mean, var };
+    let seed = inputs[2].duplicate(&device).unwrap();
+    let bn = BatchNorm { gamma: tape.param(*gamma), beta: tape.param(*beta), mean: *mean, var: *var };
     let tail = Tail { residual: Some(residual), relu: true };
     let start = Instant::now();
     let y = batchnorm(&mut tape, x, bn, Statistics::Batch { momentum: 0.1 }, tail).expect("forward");
@@ -101,18 +110,18 @@ fn main() {
     println!("{} threads, best of {ROUNDS}, milliseconds", rayon::current_num_threads());
     for sizes in CASES {
         let device = Device::cpu();
-        let mut params = Params::new(&device);
+        let mut layer = Layer::new(&device, sizes[sizes.len() - 1]);
         let len: usize = sizes.iter().product();
         let inputs = [1, 2, 3].map(|seed| {
             let stream = Philox::new(seed, 0, 0, Purpose::Test);
             let values: Vec<f32> = (0..len as u32).map(|i| stream.uniform(i) - 0.5).collect();
-            Tensor::from_f32(&device, sizes, &values)
+            Tensor::from_f32(&device, sizes, &values).unwrap()
         });
-        let mut target = Tensor::zeros(&device, sizes);
+        let mut target = Tensor::zeros(&device, sizes).unwrap();
         let (mut ours, mut theirs, mut plain) = ([f64::MAX; 2], [f64::MAX; 2], f64::MAX);
         for _ in 0..ROUNDS {
             let best = |best: &mut [f64; 2], new: [f64; 2]| *best = [0, 1].map(|i| best[i].min(new[i]));
-            best(&mut ours, step(&mut params, &inputs));
+            best(&mut ours, step(&mut layer, &inputs));
             plain = plain.min(copy(&inputs[0], &mut target));
             match torch.as_mut().map(|torch| torch.step(sizes)) {
                 Some(Some(times)) => best(&mut theirs, times),

@@ -45,20 +45,20 @@ const SHAPES: [([usize; 6], usize); 23] = [
 fn time(device: &Device, [h, w, c, k, r, stride]: [usize; 6]) -> [f64; 3] {
     let conv = Conv { stride, pad: r / 2 };
     let values = |n: usize| (0..n).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<_>>();
-    let x = Tensor::from_f32(device, [BATCH, h, w, c], &values(BATCH * h * w * c));
-    let filters = Tensor::from_f32(device, [k, r, r, c], &values(k * r * r * c));
+    let x = Tensor::from_f32(device, [BATCH, h, w, c], &values(BATCH * h * w * c)).unwrap();
+    let filters = Tensor::from_f32(device, [k, r, r, c], &values(k * r * r * c)).unwrap();
     let mut best = [f64::INFINITY; 3];
-    let mut params = Params::new(device);
+    let mut params = Params::none(device);
     for _ in 0..TIMES {
         let mut note = |i: usize, start: Instant| best[i] = best[i].min(start.elapsed().as_secs_f64() * 1e3);
-        let mut tape = Tape::no_grad(&mut params);
+        let mut tape = Tape::no_grad(&mut params).unwrap();
         let (a, b) = (tape.constant(x.clone()), tape.constant(filters.clone()));
         let start = Instant::now();
         let y = conv2d(&mut tape, a, b, None, conv).expect("fprop");
         note(0, start);
         let dy = y.value;
         for (i, of_input) in [(1, true), (2, false)] {
-            let mut tape = Tape::new(&mut params, &StepValues::new(device, 0));
+            let mut tape = Tape::new(&mut params, &StepValues::new(device, 0).unwrap());
             let (a, b) = if of_input {
                 (tape.leaf(x.clone()), tape.constant(filters.clone()))
             } else {

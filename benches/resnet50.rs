@@ -31,16 +31,16 @@ struct Bench {
 impl Bench {
     fn new(config: Config) -> Self {
         let device = Device::cpu();
-        let (model, params) = Model::new(&config, CLASSES, &device);
+        let (model, params) = Model::new(&config, CLASSES, &device).unwrap();
         let shape = [config.solver.batch, config.input.height, config.input.width, 3];
         let stream = Philox::new(0, 0, 0, Purpose::Test);
         let noise: Vec<f32> =
             (0..shape.iter().product::<usize>()).map(|i| 2.0 * stream.uniform(i as u32) - 1.0).collect();
         let labels: Vec<i32> = (0..shape[0] as i32).map(|i| i * 40).collect();
         Bench {
-            values: StepValues::new(&device, 0),
-            pixels: Tensor::from_f32(&device, shape, &noise),
-            labels: Tensor::from_i32(&device, [shape[0]], &labels),
+            values: StepValues::new(&device, 0).unwrap(),
+            pixels: Tensor::from_f32(&device, shape, &noise).unwrap(),
+            labels: Tensor::from_i32(&device, [shape[0]], &labels).unwrap(),
             device,
             config,
             model,
@@ -51,10 +51,10 @@ impl Bench {
 
     /// Seconds of one training step.
     fn train(&mut self) -> f64 {
-        self.values.set(self.number, 1e-4, 1.0, 0.5);
+        self.values.set(self.number, 1e-4, 1.0, 0.5).unwrap();
         let batch = Batch {
             step: self.number,
-            pixels: self.pixels.duplicate(&self.device),
+            pixels: self.pixels.duplicate(&self.device).unwrap(),
             labels: self.labels.clone(),
             images: Vec::new(),
         };
@@ -62,7 +62,7 @@ impl Bench {
         let start = Instant::now();
         let measured =
             step(&self.model, &mut self.params, &self.values, batch, &self.config).expect("a training step");
-        let loss = measured.softmax.to_host_f32()[0];
+        let loss = measured.softmax.to_host_f32().unwrap()[0];
         let seconds = start.elapsed().as_secs_f64();
         assert!(loss.is_finite());
         seconds
@@ -71,10 +71,10 @@ impl Bench {
     /// Seconds of one forward pass to pool5.
     fn infer(&mut self) -> f64 {
         let start = Instant::now();
-        let mut tape = Tape::no_grad(&mut self.params);
+        let mut tape = Tape::no_grad(&mut self.params).unwrap();
         let pixels = tape.constant(self.pixels.clone());
         let pool5 = self.model.backbone.forward(&mut tape, pixels, Statistics::Frozen).expect("inference");
-        let feature = pool5.value.to_host_f32()[0];
+        let feature = pool5.value.to_host_f32().unwrap()[0];
         let seconds = start.elapsed().as_secs_f64();
         assert!(feature.is_finite());
         seconds

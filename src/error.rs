@@ -52,15 +52,31 @@ pub enum Error {
     /// Training left the numbers: NaN or infinity in a loss.
     #[error("{0}")]
     Diverged(String),
-    /// The device asked for is not there.
+    /// The device asked for is not there, or has failed.
     #[error("{0}")]
     Device(String),
+    /// The device's memory is full.
+    #[error("the GPU's memory is full: no room for {tensor}; {detail}")]
+    OutOfMemory {
+        /// What there is no room for.
+        tensor: String,
+        /// The sizes, and what to do.
+        detail: String,
+    },
 }
 
 impl Error {
     /// An operation's complaint about shapes.
     pub fn shape(op: &'static str, detail: impl Into<String>) -> Self {
         Error::Shape { op, detail: detail.into() }
+    }
+
+    /// Names the tensor that there is no room for; other errors stay as they are.
+    pub fn about_tensor(self, name: impl Into<String>) -> Self {
+        match self {
+            Error::OutOfMemory { detail, .. } => Error::OutOfMemory { tensor: name.into(), detail },
+            other => other,
+        }
     }
 
     /// An input/output error with the path it belongs to; use as `.map_err(Error::io(path))`.

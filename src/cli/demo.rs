@@ -1,10 +1,10 @@
 //! `bcreid demo`.
 
+use super::compute::Compute;
 use super::stop;
 use super::synth::Size;
 use crate::Result;
 use crate::demo;
-use crate::device::Device;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,9 +16,8 @@ pub struct Demo {
     /// The folder for the data set, both runs and the result; it must not exist or be empty.
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
-    /// auto, cpu, cuda or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
     /// One setting on top of the demo's, e.g. solver.iterations=2000; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -28,7 +27,7 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
-        let (device, which) = Device::choose(&self.device)?;
+        let (device, which) = self.compute.choose()?;
         let config = demo::config(&self.settings)?;
         super::say(which)?;
         let stop = stop::on_interrupt("stopping after this part")?;

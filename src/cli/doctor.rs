@@ -1,9 +1,9 @@
 //! `bcreid doctor`: what this machine offers, what is missing, how to get it.
 
 use crate::Result;
-use crate::device::Device;
 use crate::device::cpu::simd;
-use crate::device::cuda::fatbin;
+use crate::device::cuda::{fatbin, libraries};
+use crate::device::{Device, Precision};
 use crate::weights::NetworkFile;
 use clap::Args;
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ impl Doctor {
             std::env::consts::ARCH,
             if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" }
         ))?;
-        super::say("cuda: none, this version of bcreid has no CUDA device yet")?;
+        super::say(libraries::probe())?;
         match fatbin::embedded() {
             Ok(kernels) => super::say(format_args!("cuda kernels: {kernels}"))?,
             Err(why) => super::say(format_args!("cuda kernels: {why}"))?,
         }
-        let (_, which) = Device::choose("auto")?;
+        let (_, which) = Device::choose("auto", Precision::F32)?;
         super::say(format_args!("--device auto takes {}", which.trim_start_matches("device: ")))?;
         if let Some(weights) = &self.weights {
             super::say(NetworkFile::open(weights)?.describe())?;

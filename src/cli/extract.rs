@@ -1,8 +1,8 @@
 //! `bcreid extract`.
 
+use super::compute::Compute;
 use crate::Result;
 use crate::data::folder::Folder;
-use crate::device::Device;
 use crate::eval::extract::Extractor;
 use clap::Args;
 use std::path::PathBuf;
@@ -33,15 +33,14 @@ pub struct How {
     /// Images in a forward pass; changes memory and speed, not the result's meaning.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
-    /// auto, cpu, cuda or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: String,
+    #[command(flatten)]
+    pub compute: Compute,
 }
 
 impl How {
     /// The network in `weights`, ready on the device asked for.
     pub fn extractor(&self, weights: &std::path::Path) -> Result<Extractor> {
-        let (device, which) = Device::choose(&self.device)?;
+        let (device, which) = self.compute.choose()?;
         let extractor = Extractor::load(weights, &device)?.with_batch(self.batch)?.with_flip(self.flip);
         eprintln!("{which}");
         Ok(extractor)

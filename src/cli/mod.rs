@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each its arguments and then one call into the library.
 
+mod compute;
 mod config;
 mod demo;
 mod doctor;

@@ -1,10 +1,11 @@
 //! `bcreid train`.
 
+use super::compute::Compute;
 use super::stop;
 use crate::Result;
 use crate::config::Config;
 use crate::data::Dataset;
-use crate::device::Device;
+use crate::device::Precision;
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
@@ -37,14 +38,16 @@ pub struct Train {
     /// Continue the run in --out from its newest checkpoint, with its own settings, as if never stopped.
     #[arg(long)]
     resume: bool,
-    /// auto, cpu, cuda or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
+    /// On CUDA run every step plainly instead of recording one and replaying it: slower, and the same bits.
+    #[arg(long)]
+    no_graph: bool,
 }
 
 impl Train {
     pub fn run(self) -> Result<ExitCode> {
-        let (device, which) = Device::choose(&self.device)?;
+        let (device, which) = self.compute.choose()?;
         let dataset = Dataset::open(&self.data)?;
         dataset.require_train()?;
         eprintln!("{which}");
@@ -71,7 +74,7 @@ impl Train {
         };
         bar.finish_and_clear();
         let stop = stop::on_interrupt("finishing this step and saving")?;
-        match trainer.run(&run, &stop, "train")? {
+        match trainer.with_recording(!self.no_graph).run(&run, &stop, "train")? {
             Outcome::Finished(weights) => {
                 super::say(format_args!(
                     "trained {} iterations: {}",
@@ -81,9 +84,13 @@ impl Train {
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {
+                let precision = match self.compute.precision {
+                    Precision::F32 => String::new(),
+                    other => format!(" --precision {other}"),
+                };
                 super::say(format_args!(
                     "stopped after {step} of {} iterations, all saved; go on with: bcreid train --data {} --out {} \
-                     --resume",
+                     --resume{precision}",
                     config.solver.iterations,
                     self.data.display(),
                     self.out.display()

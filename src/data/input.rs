@@ -102,6 +102,11 @@ impl Normaliser {
         }
     }
 
+    /// f32 `[3, 256]`: what each byte becomes, by output channel.
+    pub(super) fn values(&self) -> &[f32] {
+        self.values.as_flattened()
+    }
+
     /// Writes one image `[height, width, 3]` of RGB bytes as the normalised values of what `view` sees of it.
     ///
     /// # Panics

@@ -4,14 +4,14 @@
 //! [`Augment`] draws their views, and one loop flips, shifts, normalises and writes them. So a loader started
 //! at step s gives exactly what one started at 0 gives there.
 
-use super::ahead::Ahead;
 use super::augment::Augment;
 use super::cache::{CacheOptions, ImageCache};
 use super::input::{ImageInput, Normaliser};
 use super::sampler::{Sampler, SamplerKind};
+use super::source::Source;
 use super::{BadImages, Classes, Sample};
 use crate::device::Device;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, StepValues, Tensor};
 use crate::{Error, Result};
 use crc32fast::Hasher;
 use rayon::prelude::*;
@@ -69,26 +69,29 @@ pub struct Batch {
     pub pixels: Tensor,
     /// i32 `[m]`: classes.
     pub labels: Tensor,
-    /// Which training images they are: indices into the samples the loader was given.
+    /// Which training images they are: indices into the samples the loader was given. Empty where a GPU drew them.
     pub images: Vec<usize>,
 }
 
 /// An endless sequence of training batches.
 pub struct Loader {
-    ahead: Ahead<Batch>,
+    source: Source,
+    /// The step whose batch is prepared next.
+    next: u64,
     steps_per_epoch: u64,
     skipped: Vec<(usize, Error)>,
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    cache: ImageCache,
-    labels: Vec<i32>,
+/// What all threads that make batches read.
+pub(super) struct Shared {
+    pub cache: ImageCache,
+    /// The class of each sample.
+    pub labels: Vec<i32>,
     /// The samples that can be read; the sampler knows them by their place here.
-    usable: Vec<usize>,
+    pub usable: Vec<usize>,
+    pub options: LoaderOptions,
     normaliser: Normaliser,
-    options: LoaderOptions,
-    device: Device,
 }
 
 impl Loader {
@@ -123,25 +126,31 @@ impl Loader {
         require_two_identities(&usable_labels, classes, &skipped)?;
         let sampler = Sampler::new(options.sampler, &usable_labels, options.seed)?;
         let steps_per_epoch = sampler.steps_per_epoch();
-        let (threads, ahead) = (options.threads, options.ahead);
         let normaliser = Normaliser::new(&options.input);
-        let shared = Shared { cache, labels, usable, normaliser, options, device: device.clone() };
-        let shared = Arc::new(shared);
-        let ahead = Ahead::start(threads, ahead, || {
-            let (shared, mut sampler) = (shared.clone(), sampler.clone());
-            move |i| Some(shared.batch(&mut sampler, shared.options.first_step + i))
-        })?;
-        Ok(Loader { ahead, steps_per_epoch, skipped, shared })
+        let next = options.first_step;
+        let shared = Arc::new(Shared { cache, labels, usable, normaliser, options });
+        let source = Source::new(&shared, &sampler, device)?;
+        Ok(Loader { source, next, steps_per_epoch, skipped, shared })
     }
 
-    /// The next step's batch.
+    /// Does what the host has to do for the next step's batch: waits for the threads that make it, or sends a GPU what
+    /// it lacks.
     ///
     /// # Errors
-    /// A loader thread died.
-    #[allow(clippy::should_implement_trait)]
-    pub fn next(&mut self) -> Result<Batch> {
-        let batch = self.ahead.take()?;
-        batch.ok_or_else(|| Error::Data("the loader has stopped after an error".into()))
+    /// A loader thread died; what the device reports.
+    pub fn prepare(&mut self) -> Result<()> {
+        self.source.prepare(self.next)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The batch prepared last. What a GPU does for it is work of its stream and reads the step's number from `values`,
+    /// so that it can be recorded once and replayed.
+    ///
+    /// # Errors
+    /// If none was prepared; what the device reports.
+    pub fn batch(&mut self, values: &StepValues) -> Result<Batch> {
+        self.source.batch(self.next.saturating_sub(1), values)
     }
 
     /// Steps until every image (or identity) has had its turn.
@@ -175,20 +184,26 @@ impl Loader {
 }
 
 impl Shared {
-    fn batch(&self, sampler: &mut Sampler, step: u64) -> Batch {
+    /// Copies all images that can be read one behind the other to `to`, U8 on a GPU.
+    pub fn upload_all(&self, to: &mut Tensor) -> Result<()> {
+        to.send_rows(self.usable.iter().map(|&i| self.cache.image(i)))
+    }
+
+    /// A batch for the CPU.
+    pub fn batch(&self, sampler: &mut Sampler, step: u64, device: &Device) -> Result<Batch> {
         let chosen = sampler.batch(step);
         let images: Vec<usize> = chosen.into_iter().map(|i| self.usable[i]).collect();
         let input = &self.options.input;
         let shape = [images.len(), input.height, input.width, 3];
-        let mut pixels = Tensor::empty(&self.device, shape, DType::F32);
+        let mut pixels = Tensor::empty(device, shape, DType::F32)?;
         let rows = pixels.f32_mut().chunks_exact_mut(input.len());
         for (slot, (&image, out)) in images.iter().zip(rows).enumerate() {
             let view = self.options.augment.view(self.options.seed, step, slot);
             self.normaliser.write(self.cache.image(image), view, out);
         }
         let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
-        let labels = Tensor::from_i32(&self.device, [labels.len()], &labels);
-        Batch { step, pixels, labels, images }
+        let labels = Tensor::from_i32(device, [labels.len()], &labels)?;
+        Ok(Batch { step, pixels, labels, images })
     }
 }
 

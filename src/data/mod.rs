@@ -10,10 +10,11 @@
 //! 3. [`sampler`] says which images a step takes, [`augment`] what is drawn for each, [`input`] turns bytes
 //!    into the numbers the network wants. All three are pure functions of (seed, step): there is no state
 //!    to save, and a resumed run goes on with the batch it would have had.
-//! 4. [`loader`] puts training batches together ahead of the step, on threads of its own; [`stream`] does it
-//!    for a list of images taken once and in order.
+//! 4. [`loader`] puts training batches together ahead of the step, on threads of its own, or has a GPU do it inside
+//!    of the step; [`stream`] does it for a list of images taken once and in order.
 
 mod ahead;
+mod assemble;
 pub mod augment;
 pub mod cache;
 mod classes;
@@ -28,6 +29,7 @@ pub mod market1501;
 mod name;
 pub mod resize;
 pub mod sampler;
+mod source;
 pub mod stream;
 pub mod synth;
 

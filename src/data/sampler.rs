@@ -124,6 +124,14 @@ impl Sampler {
         }) as u64
     }
 
+    /// Images of a batch.
+    pub fn batch_size(&self) -> usize {
+        match self.kind {
+            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
+            SamplerKind::Pk { identities, images } => identities * images,
+        }
+    }
+
     /// The images of a step's batch, in their order. (`&mut` only to remember an epoch's order.)
     pub fn batch(&mut self, step: u64) -> Vec<usize> {
         let epoch = step / self.steps_per_epoch();

@@ -4,6 +4,7 @@
 //! that a gallery of any size fits.
 
 use super::ahead::Ahead;
+use super::assemble::{Assembler, Views};
 use super::augment::View;
 use super::decode;
 use super::input::{ImageInput, Normaliser};
@@ -51,7 +52,7 @@ impl StreamOptions {
 pub struct ImageBatch {
     /// Which they are; in order, with gaps where images were skipped. Never empty.
     pub images: Vec<usize>,
-    /// f32 `[m, H, W, 3]`, normalised.
+    /// `[m, H, W, 3]`, normalised, in the type of activations.
     pub pixels: Tensor,
     /// The same images mirrored left and right, if asked for.
     pub mirrored: Option<Tensor>,
@@ -60,14 +61,27 @@ pub struct ImageBatch {
 /// The batches of a list of images, in order.
 pub struct ImageStream {
     ahead: Ahead<Made>,
+    device: Device,
+    /// Makes the pixels, on a GPU.
+    assembler: Option<Assembler>,
+    is_mirrored: bool,
     bad_images: BadImages,
     skipped: Vec<(usize, Error)>,
     failed: bool,
 }
 
 struct Made {
-    batch: Option<ImageBatch>,
+    /// Which images of the list could be read.
+    images: Vec<usize>,
+    pixels: Pixels,
     bad: Vec<(usize, Error)>,
+}
+
+enum Pixels {
+    /// On the CPU: as the network wants them, and mirrored if asked for.
+    Finished(Result<(Tensor, Option<Tensor>)>),
+    /// For a GPU: `[m, H, W, 3]` RGB.
+    Bytes(Vec<u8>),
 }
 
 impl ImageStream {
@@ -83,13 +97,35 @@ impl ImageStream {
         let bad_images = options.bad_images;
         let (threads, ahead) = (options.threads, options.ahead);
         let normaliser = Normaliser::new(&options.input);
+        let assembler = match device {
+            Device::Cpu(_) => None,
+            Device::Cuda(gpu) => Some(Assembler::new(gpu, &options.input)?),
+        };
+        let is_mirrored = options.mirrored;
         let shared = Arc::new(Shared { paths, options, normaliser, device: device.clone() });
         let ahead = Ahead::start(threads, ahead, || {
             let shared = shared.clone();
             let mut resizer = Resizer::default();
             move |i| shared.make(i as usize, &mut resizer)
         })?;
-        Ok(ImageStream { ahead, bad_images, skipped: Vec::new(), failed: false })
+        let (device, skipped) = (device.clone(), Vec::new());
+        Ok(ImageStream { ahead, device, assembler, is_mirrored, bad_images, skipped, failed: false })
+    }
+
+    fn finish(&self, images: Vec<usize>, pixels: Pixels) -> Result<ImageBatch> {
+        let (pixels, mirrored) = match (pixels, &self.assembler) {
+            (Pixels::Finished(pixels), _) => pixels?,
+            (Pixels::Bytes(bytes), Some(assembler)) => {
+                let set = assembler.images_of(&bytes, images.len())?;
+                let all: Vec<i32> = (0..images.len() as i32).collect();
+                let mut chosen = Tensor::empty(&self.device, [all.len()], DType::I32)?;
+                chosen.send(bytemuck::cast_slice(&all))?;
+                let pixels = |views| assembler.assemble(&set, &chosen, views).map(|(pixels, _)| pixels);
+                (pixels(Views::Plain)?, self.is_mirrored.then(|| pixels(Views::Mirrored)).transpose()?)
+            }
+            (Pixels::Bytes(_), None) => unreachable!("bytes are made for a GPU only"),
+        };
+        Ok(ImageBatch { images, pixels, mirrored })
     }
 
     /// The unreadable images so far, and what is wrong with them.
@@ -118,8 +154,10 @@ impl Iterator for ImageStream {
                 return Some(Err(error));
             }
             self.skipped.extend(bad);
-            if let Some(batch) = made.batch {
-                return Some(Ok(batch));
+            if !made.images.is_empty() {
+                let finished = self.finish(made.images, made.pixels);
+                self.failed = finished.is_err();
+                return Some(finished);
             }
         }
         None
@@ -155,21 +193,21 @@ impl Shared {
                 Err(error) => bad.push((image, error)),
             }
         }
-        if images.is_empty() {
-            return Some(Made { batch: None, bad });
+        if let Device::Cuda(_) = self.device {
+            return Some(Made { images, pixels: Pixels::Bytes(bytes), bad });
         }
-        let tensor = |view: View| {
+        let tensor = |view: View| -> Result<Tensor> {
             let shape = [images.len(), input.height, input.width, 3];
-            let mut pixels = Tensor::empty(&self.device, shape, DType::F32);
+            let mut pixels = Tensor::empty(&self.device, shape, DType::F32)?;
             let rows = pixels.f32_mut().chunks_exact_mut(input.len());
             bytes
                 .chunks_exact(input.len())
                 .zip(rows)
                 .for_each(|(b, out)| self.normaliser.write(b, view, out));
-            pixels
+            Ok(pixels)
         };
-        let pixels = tensor(View::PLAIN);
-        let mirrored = mirrored.then(|| tensor(View::MIRRORED));
-        Some(Made { batch: Some(ImageBatch { images, pixels, mirrored }), bad })
+        let both = || Ok((tensor(View::PLAIN)?, mirrored.then(|| tensor(View::MIRRORED)).transpose()?));
+        let pixels = Pixels::Finished(both());
+        Some(Made { images, pixels, bad })
     }
 }

@@ -1,13 +1,15 @@
 //! Where tensors live. The CPU is the embedded default: nothing to install, on any machine.
 //!
 //! A [`Device`] hands out buffers and knows their home; the arithmetic of an operation is in the
-//! operation's own file, one `mod` a device. A further device is a further variant here and a further
-//! `mod` there.
+//! operation's own file, one `mod` a device.
 
 pub mod cpu;
 pub mod cuda;
 
+use crate::tensor::DType;
 use crate::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// A handle to the machine a tensor lives on; cloning it is cheap.
@@ -15,6 +17,52 @@ use std::sync::Arc;
 pub enum Device {
     /// Host memory and the threads of the rayon pool.
     Cpu(Arc<cpu::CpuDevice>),
+    /// A CUDA GPU.
+    Cuda(Arc<cuda::CudaDevice>),
+}
+
+/// What convolutions and matrix products are computed in. Statistics, losses and the weights that the solver moves are
+/// f32 in all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32, products too.
+    #[default]
+    F32,
+    /// f32 in memory; the factors of products are rounded to 10 bits of mantissa by tensor cores.
+    Tf32,
+    /// Activations, their gradients and a copy of the filters in bfloat16; sums of products in f32.
+    Bf16,
+}
+
+impl Precision {
+    /// The type that activations have in memory.
+    pub fn activations(self) -> DType {
+        match self {
+            Precision::F32 | Precision::Tf32 => DType::F32,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        [Precision::F32, Precision::Tf32, Precision::Bf16]
+            .into_iter()
+            .find(|precision| precision.to_string() == text)
+            .ok_or_else(|| "choose f32, tf32 or bf16".into())
+    }
 }
 
 impl Device {
@@ -27,25 +75,57 @@ impl Device {
     /// and why.
     ///
     /// # Errors
-    /// `cuda` is never replaced silently: while this version has no CUDA device, asking for it is an error.
-    pub fn choose(wish: &str) -> Result<(Self, String)> {
-        let threads = rayon::current_num_threads();
-        match wish {
-            "cpu" => Ok((Device::cpu(), format!("device: cpu, {threads} threads"))),
-            "auto" => Ok((
-                Device::cpu(),
-                format!("device: cpu, {threads} threads (this version of bcreid has no CUDA device yet)"),
-            )),
-            cuda if cuda == "cuda"
-                || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<usize>().is_ok()) =>
-            {
-                Err(Error::Device(format!(
-                    "--device {cuda}: this version of bcreid has no CUDA device yet; use --device cpu"
-                )))
+    /// `cuda` is never replaced silently: what is missing, and how to get it. A precision that only a GPU has.
+    pub fn choose(wish: &str, precision: Precision) -> Result<(Self, String)> {
+        let ordinal = match wish {
+            "auto" => 0,
+            "cpu" => return Device::choose_cpu(precision, "asked for"),
+            "cuda" => 0,
+            other => {
+                let number = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+                number.ok_or_else(|| {
+                    Error::Device(format!(
+                        "--device {other}: unknown device; choose auto, cpu, cuda or cuda:N"
+                    ))
+                })?
             }
-            other => Err(Error::Device(format!(
-                "--device {other}: unknown device; choose auto, cpu, cuda or cuda:N"
-            ))),
+        };
+        match cuda::CudaDevice::open(ordinal, precision) {
+            Ok(gpu) => {
+                let which = format!("device: cuda:{ordinal}, {}, {precision}", gpu.name());
+                Ok((Device::Cuda(gpu), which))
+            }
+            Err(why) if wish == "auto" => Device::choose_cpu(precision, &format!("no CUDA: {}", brief(&why))),
+            Err(why) => Err(Error::Device(format!("--device {wish}: {why}"))),
         }
     }
+
+    fn choose_cpu(precision: Precision, why: &str) -> Result<(Self, String)> {
+        if precision != Precision::F32 {
+            return Err(Error::Device(format!(
+                "--precision {precision} needs a CUDA device ({why}); bcreid doctor says what is missing"
+            )));
+        }
+        let threads = rayon::current_num_threads();
+        Ok((Device::cpu(), format!("device: cpu, {threads} threads ({why})")))
+    }
+
+    /// What convolutions and matrix products are computed in.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Device::Cpu(_) => Precision::F32,
+            Device::Cuda(gpu) => gpu.precision(),
+        }
+    }
+
+    /// The type that activations have in memory.
+    pub fn activations(&self) -> DType {
+        self.precision().activations()
+    }
+}
+
+/// The first clause of a reason: enough for the line of a device that was not asked for.
+fn brief(why: &Error) -> String {
+    let text = why.to_string();
+    text.split([';', '\n']).next().unwrap_or_default().to_string()
 }

@@ -34,7 +34,7 @@ impl Extractor {
         let path = weight_file(weights)?;
         let file = NetworkFile::open(&path)?;
         let config = file.config().clone();
-        let (model, mut params) = Model::new(&config, 0, device);
+        let (model, mut params) = Model::new(&config, 0, device)?;
         file.load(&mut params)?;
         Ok(Extractor { model, params, config, device: device.clone(), batch: 32, flip: false })
     }
@@ -70,7 +70,7 @@ impl Extractor {
         let mut features = Vec::with_capacity(samples.len() * dim);
         for batch in ImageStream::new(paths, options, &self.device)? {
             let batch = batch?;
-            features.extend(self.forward(batch.pixels, batch.mirrored)?.to_host_f32());
+            features.extend(self.forward(batch.pixels, batch.mirrored)?.to_host_f32()?);
             progress(features.len() / dim, samples.len());
         }
         Features::new(
@@ -99,7 +99,7 @@ impl Extractor {
 
     /// Pixels `[m, H, W, 3]`, and the mirrored ones if wanted, to normalised features `[m, D]`.
     fn forward(&mut self, pixels: Tensor, mirrored: Option<Tensor>) -> Result<Tensor> {
-        let mut tape = Tape::no_grad(&mut self.params);
+        let mut tape = Tape::no_grad(&mut self.params)?;
         let pixels = tape.constant(pixels);
         let mut pool5 = self.model.backbone.forward(&mut tape, pixels, Statistics::Frozen)?;
         if let Some(mirrored) = mirrored {

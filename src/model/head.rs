@@ -10,7 +10,7 @@ use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
-use crate::tensor::{BufferId, ParamId, Params, Register, Tape, Tensor, Var};
+use crate::tensor::{BufferId, Inventory, ParamId, Tape, Tensor, Var};
 
 /// Name of the class centers in weight files.
 pub const CENTERS: &str = "centers";
@@ -37,12 +37,10 @@ pub struct Losses {
 impl Head {
     /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, as those of
     /// Wen et al. 2016 do.
-    pub fn new(features: usize, classes: usize, rate: f32, params: &mut Params) -> Self {
-        let weight = params.add("fc.weight", [classes, features]);
-        let bias = params.add("fc.bias", [classes]);
-        params.get_mut(weight).lr_mult = rate;
-        params.get_mut(bias).lr_mult = rate;
-        let centers = params.add_buffer(CENTERS, [classes, features], 0.0);
+    pub fn new(features: usize, classes: usize, rate: f32, inventory: &mut Inventory) -> Self {
+        let weight = inventory.add_with_rate("fc.weight", [classes, features], rate);
+        let bias = inventory.add_with_rate("fc.bias", [classes], rate);
+        let centers = inventory.add_buffer(CENTERS, [classes, features], 0.0);
         Head { weight, bias, centers }
     }
 

@@ -1,5 +1,6 @@
 //! Initial weights, from the run's seed and nothing else.
 
+use crate::Result;
 use crate::tensor::philox::{Philox, Purpose};
 use crate::tensor::{Param, Params};
 use rayon::prelude::*;
@@ -8,17 +9,17 @@ use rayon::prelude::*;
 const CLASSIFIER_STD: f32 = 0.001;
 
 /// Gives every parameter its initial value; parameter number p draws from Philox(seed, 0, p, Init).
-pub fn initialise(params: &mut Params, seed: u64) {
+pub fn initialise(params: &mut Params, seed: u64) -> Result<()> {
     for (number, param) in params.params_mut().iter_mut().enumerate() {
         let stream = Philox::new(seed, 0, number as u64, Purpose::Init);
-        match kind(param) {
-            Kind::Normal(std) => {
-                let values = param.value.f32_mut();
-                values.par_iter_mut().enumerate().for_each(|(i, v)| *v = std * stream.normal(i as u32));
-            }
-            Kind::Constant(value) => param.value.f32_mut().fill(value),
-        }
+        let n = param.value.shape().len();
+        let values = match kind(param) {
+            Kind::Normal(std) => (0..n).into_par_iter().map(|i| std * stream.normal(i as u32)).collect(),
+            Kind::Constant(value) => vec![value; n],
+        };
+        param.load(&values)?;
     }
+    Ok(())
 }
 
 enum Kind {

@@ -7,9 +7,10 @@ pub mod head;
 mod init;
 pub mod resnet;
 
+use crate::Result;
 use crate::config::Config;
 use crate::device::Device;
-use crate::tensor::Params;
+use crate::tensor::{Inventory, Params};
 use head::Head;
 use resnet::{ResNet, Spec};
 
@@ -27,14 +28,18 @@ impl Model {
     /// convolutions by He et al. 2015 (normal, fan-out), batch-norm scales 1, the classifier normal with
     /// deviation 0.001, all else 0. Without classes it only describes images, and its parameters wait at 0 for
     /// trained ones.
-    pub fn new(config: &Config, classes: usize, device: &Device) -> (Self, Params) {
-        let mut params = Params::new(device);
-        let backbone = ResNet::new(&Spec::of(&config.model), &mut params);
+    ///
+    /// # Errors
+    /// If the device lacks the memory.
+    pub fn new(config: &Config, classes: usize, device: &Device) -> Result<(Self, Params)> {
+        let mut inventory = Inventory::default();
+        let backbone = ResNet::new(&Spec::of(&config.model), &mut inventory);
         let head = (classes > 0)
-            .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut params));
+            .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut inventory));
+        let mut params = Params::new(device, &inventory)?;
         if head.is_some() {
-            init::initialise(&mut params, config.run.seed);
+            init::initialise(&mut params, config.run.seed)?;
         }
-        (Model { backbone, head }, params)
+        Ok((Model { backbone, head }, params))
     }
 }

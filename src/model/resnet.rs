@@ -14,7 +14,7 @@ use crate::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
 use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
 use crate::ops::maxpool::{MaxPool, maxpool};
-use crate::tensor::{BufferId, Inventory, ParamId, Register, Tape, Var};
+use crate::tensor::{BufferId, Inventory, ParamId, Tape, Var};
 
 /// What distinguishes one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,21 +87,21 @@ struct Layer<'a> {
 }
 
 impl ConvBn {
-    fn new(layer: &Layer<'_>, params: &mut impl Register) -> Self {
+    fn new(layer: &Layer<'_>, inventory: &mut Inventory) -> Self {
         let Layer { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
         ConvBn {
-            weight: params.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
-            bias: bias.then(|| params.add(format!("{conv_name}.bias"), [k])),
+            weight: inventory.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
+            bias: bias.then(|| inventory.add(format!("{conv_name}.bias"), [k])),
             conv: Conv { stride, pad: kernel / 2 },
-            gamma: params.add(format!("{bn_name}.weight"), [k]),
-            beta: params.add(format!("{bn_name}.bias"), [k]),
-            mean: params.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
-            var: params.add_buffer(format!("{bn_name}.running_var"), [k], 1.0),
+            gamma: inventory.add(format!("{bn_name}.weight"), [k]),
+            beta: inventory.add(format!("{bn_name}.bias"), [k]),
+            mean: inventory.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
+            var: inventory.add_buffer(format!("{bn_name}.running_var"), [k], 1.0),
         }
     }
 
     fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics, tail: Tail) -> Result<Var> {
-        let weight = tape.param(self.weight);
+        let weight = tape.weight(self.weight);
         let bias = self.bias.map(|bias| tape.param(bias));
         let y = conv2d(tape, x, weight, bias, self.conv)?;
         let bn = BatchNorm {
@@ -128,7 +128,7 @@ impl Block {
         c: usize,
         inner: usize,
         stride: usize,
-        params: &mut impl Register,
+        inventory: &mut Inventory,
     ) -> Self {
         let k = inner * spec.expansion();
         let (first, second) = match spec.wiring {
@@ -146,13 +146,13 @@ impl Block {
             .zip(1..)
             .map(|((channels, kernel, stride), n)| {
                 let (conv_name, bn_name) = (&format!("{name}.conv{n}"), &format!("{name}.bn{n}"));
-                ConvBn::new(&Layer { conv_name, bn_name, channels, kernel, stride, bias: false }, params)
+                ConvBn::new(&Layer { conv_name, bn_name, channels, kernel, stride, bias: false }, inventory)
             })
             .collect();
         let downsample = (stride != 1 || c != k).then(|| {
             let (conv_name, bn_name) = (&format!("{name}.downsample.0"), &format!("{name}.downsample.1"));
             let layer = Layer { conv_name, bn_name, channels: (c, k), kernel: 1, stride, bias: false };
-            ConvBn::new(&layer, params)
+            ConvBn::new(&layer, inventory)
         });
         Block { convs, downsample }
     }
@@ -181,8 +181,8 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Adds all parameters and buffers to `params`, named as torchvision names them.
-    pub fn new(spec: &Spec, params: &mut impl Register) -> Self {
+    /// Adds all parameters and buffers to `inventory`, named as torchvision names them.
+    pub fn new(spec: &Spec, inventory: &mut Inventory) -> Self {
         let caffe = spec.wiring == Wiring::Caffe;
         let stem = Layer {
             conv_name: "conv1",
@@ -192,7 +192,7 @@ impl ResNet {
             stride: 2,
             bias: caffe,
         };
-        let stem = ConvBn::new(&stem, params);
+        let stem = ConvBn::new(&stem, inventory);
         let pool1 = if caffe { MaxPool::CAFFE } else { MaxPool::TORCHVISION };
         let mut blocks = Vec::new();
         let mut channels = spec.width;
@@ -205,7 +205,7 @@ impl ResNet {
                     _ => 1,
                 };
                 let name = format!("layer{}.{block}", stage + 1);
-                blocks.push(Block::new(&name, spec, channels, inner, stride, params));
+                blocks.push(Block::new(&name, spec, channels, inner, stride, inventory));
                 channels = inner * spec.expansion();
             }
         }

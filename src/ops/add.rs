@@ -3,7 +3,7 @@
 //! y = a + b; da = dy and db = dy. Both inputs get the whole gradient: the second is given the buffer, the
 //! first a copy (or a sum, when it has another user: the fan-out of the residual).
 
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::tensor::{Backward, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
 
 /// a + b, element by element; any shape.
@@ -11,11 +11,15 @@ use crate::{Error, Result};
 /// # Errors
 /// If the shapes differ.
 pub fn add(tape: &mut Tape<'_>, a: Var, b: Var) -> Result<Var> {
-    if a.shape() != b.shape() {
-        return Err(Error::shape("add", format!("{} and {} differ", a.shape(), b.shape())));
+    let kind = |v: &Var| (v.shape(), v.value.dtype());
+    if kind(&a) != kind(&b) {
+        return Err(Error::shape("add", format!("{:?} and {:?} differ", kind(&a), kind(&b))));
     }
-    let mut y = Tensor::empty(&tape.device(), a.shape(), DType::F32);
-    cpu::forward(&a.value, &b.value, &mut y);
+    let mut y = Tensor::empty(&tape.device(), a.shape(), a.value.dtype())?;
+    match a.value.gpu() {
+        None => cpu::forward(&a.value, &b.value, &mut y),
+        Some(gpu) => cuda::forward(gpu, &a.value, &b.value, &mut y)?,
+    }
     Ok(tape.record(y, &[a.handle(), b.handle()], |_| Saved))
 }
 
@@ -27,10 +31,7 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        sinks.add(0, |da, write| {
-            write.store_tensor(da, &dy);
-            Ok(())
-        })?;
+        sinks.add(0, |da, write| write.store_tensor(da, &dy))?;
         sinks.give(1, dy)
     }
 }
@@ -47,5 +48,26 @@ mod cpu {
         y.f32_mut().par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
             y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b);
         });
+    }
+}
+
+pub(crate) mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, kernel};
+    use crate::tensor::Tensor;
+
+    pub fn forward(gpu: &CudaDevice, a: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {
+        launch(gpu, a, [a.into(), b.into(), y.into()])
+    }
+
+    /// to += from, for a gradient that comes to one already there.
+    pub fn add_to(gpu: &CudaDevice, to: &mut Tensor, from: &Tensor) -> Result<()> {
+        let sum = Arg::from(to);
+        launch(gpu, from, [sum, from.into(), sum])
+    }
+
+    fn launch(gpu: &CudaDevice, like: &Tensor, [a, b, y]: [Arg; 3]) -> Result<()> {
+        let (dtype, n) = (like.dtype(), like.shape().len());
+        gpu.launch(kernel!("add_forward", dtype), gpu.flat(n, 16 / dtype.bytes()), &[a, b, y, Arg::Size(n)])
     }
 }

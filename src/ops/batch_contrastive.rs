@@ -89,7 +89,8 @@ pub struct BatchContrastive {
 /// The tape holds on to `centers` until it has been walked; they are moved after that.
 ///
 /// # Errors
-/// If the shapes do not fit together, a label is no class, or `tau` is negative or not finite.
+/// If the shapes do not fit together, `tau` is negative or not finite, or, on the CPU, a label is no class. (On a GPU,
+/// where looking would be waiting, the loss is then NaN.)
 pub fn batch_contrastive(
     tape: &mut Tape<'_>,
     x: Var,
@@ -111,13 +112,18 @@ pub fn batch_contrastive(
         return Err(Error::shape(OP, format!("tau {tau} is not a finite number of at least 0")));
     }
     let device = tape.device();
-    let mut hardest = Tensor::empty(&device, [m], DType::I32);
-    let mut terms = Tensor::empty(&device, [Term::COUNT], DType::F32);
-    let mut loss = Tensor::empty(&device, [1], DType::F32);
-    let mut distances = Tensor::empty(&device, [m, m], DType::F32);
+    let mut hardest = Tensor::empty(&device, [m], DType::I32)?;
+    let mut terms = Tensor::empty(&device, [Term::COUNT], DType::F32)?;
+    let mut loss = Tensor::empty(&device, [1], DType::F32)?;
     let batch = Batch { x: &x.value, labels, centers };
-    cpu::distances(&batch, &mut distances)?;
-    cpu::forward(&batch, &distances, tau, &mut hardest, &mut terms, &mut loss);
+    match x.value.gpu() {
+        None => {
+            let mut distances = Tensor::empty(&device, [m, m], DType::F32)?;
+            cpu::distances(&batch, &mut distances)?;
+            cpu::forward(&batch, &distances, tau, &mut hardest, &mut terms, &mut loss);
+        }
+        Some(gpu) => cuda::forward(gpu, &batch, tau, &mut hardest, &mut terms, &mut loss)?,
+    }
     let input = x.handle();
     let (labels, centers) = (labels.clone(), centers.clone());
     let loss = tape.record(loss, &[input], |_| Saved { x: x.value, labels, centers, hardest, gradient });
@@ -149,9 +155,12 @@ impl Backward for Saved {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         let batch = Batch { x: &self.x, labels: &self.labels, centers: &self.centers };
-        sinks.add(0, |dx, write| {
-            cpu::backward(&batch, &self.hardest, self.gradient, &dy, dx, write);
-            Ok(())
+        sinks.add(0, |dx, write| match dy.gpu() {
+            None => {
+                cpu::backward(&batch, &self.hardest, self.gradient, &dy, dx, write);
+                Ok(())
+            }
+            Some(gpu) => cuda::backward(gpu, &batch, &self.hardest, self.gradient, &dy, dx, write),
         })
     }
 }
@@ -364,5 +373,74 @@ mod cpu {
             let (count, sum) = &self.sums[self.of_image[i]];
             (*count, sum)
         }
+    }
+}
+
+mod cuda {
+    use super::{Batch, Gradient, Term};
+    use crate::Result;
+    use crate::device::Device;
+    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::ops::center_step::cuda::over_features;
+    use crate::tensor::{DType, Tensor, Write};
+    use std::sync::Arc;
+
+    /// Images and features of a tile of distances, and the parts of the features to aim for.
+    const TILE: usize = 16;
+    const CHUNK: usize = 64;
+    const BLOCKS: usize = 512;
+
+    impl Batch<'_> {
+        /// Images, features, classes.
+        fn sizes(&self) -> [usize; 3] {
+            [self.labels.shape().len(), self.x.shape().last(), self.centers.shape().dims()[0]]
+        }
+    }
+
+    /// Fills the active hardest negatives, the terms and the loss: three launches.
+    pub fn forward(
+        gpu: &Arc<CudaDevice>,
+        batch: &Batch<'_>,
+        tau: f32,
+        hardest: &mut Tensor,
+        terms: &mut Tensor,
+        loss: &mut Tensor,
+    ) -> Result<()> {
+        let [m, d, classes] = batch.sizes();
+        let device = Device::Cuda(gpu.clone());
+        let tiles = m.div_ceil(TILE);
+        // From m and D alone: parts decide in which order numbers are added.
+        let splits = d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2));
+        let mut partial = Tensor::empty(&device, [splits, m, m], DType::F32)?;
+        let args = [batch.x.into(), (&mut partial).into(), Arg::Int(m), Arg::Int(d)];
+        gpu.launch("batch_contrastive_distances", Grid::tiles([tiles / 2 + 1, tiles, splits]), &args)?;
+
+        let mut rows = Tensor::empty(&device, [m, Term::COUNT], DType::F32)?;
+        let tensors = [&partial, batch.x, batch.labels, batch.centers].map(Arg::from);
+        let results = [Arg::Float(tau), (&mut rows).into(), hardest.into()];
+        let sizes = [splits, m, d, classes].map(Arg::Int);
+        let args = [&tensors[..], &results, &sizes].concat();
+        // A warp an image.
+        gpu.launch("batch_contrastive_rows", Grid::blocks(m.div_ceil(8)), &args)?;
+
+        let args = [(&rows).into(), terms.into(), loss.into(), Arg::Int(m)];
+        gpu.launch("batch_contrastive_terms", Grid::blocks(1), &args)
+    }
+
+    /// Writes or adds dx.
+    pub fn backward(
+        gpu: &CudaDevice,
+        batch: &Batch<'_>,
+        hardest: &Tensor,
+        gradient: Gradient,
+        dy: &Tensor,
+        dx: &mut Tensor,
+        write: Write,
+    ) -> Result<()> {
+        let [m, d, classes] = batch.sizes();
+        let tensors = [batch.x, batch.labels, batch.centers, hardest, dy].map(Arg::from);
+        let how = [dx.into(), Arg::flag(gradient == Gradient::Exact), write.flag()];
+        let args = [&tensors[..], &how, &[m, d, classes].map(Arg::Int)].concat();
+        gpu.launch("batch_contrastive_backward", over_features(m, d), &args)
     }
 }

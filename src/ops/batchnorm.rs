@@ -15,9 +15,11 @@
 //!
 //! The rectifier treats NaN as [`crate::ops::relu`] does: it stays, and lets its gradient through.
 
+mod cpu;
+mod cuda;
 mod moments;
 
-use crate::tensor::{Backward, BufferId, DType, Sinks, Tape, Tensor, Var};
+use crate::tensor::{Backward, BufferId, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
 
 /// Added to the variance, as Caffe's ResNet and torchvision do.
@@ -91,27 +93,26 @@ pub fn batchnorm(
             ),
         ));
     }
-    let moments = match momentum {
-        Some(momentum) => {
-            let moments = moments::moments(&tape.device(), x.f32(), x.shape().last());
-            moments.move_mean(tape.buffer_mut(bn.mean).f32_mut(), momentum);
-            moments.move_var(tape.buffer_mut(bn.var).f32_mut(), momentum);
-            moments
-        }
-        None => moments::Moments::running(tape.buffer(bn.mean).f32(), tape.buffer(bn.var).f32()),
+    let affine = match x.gpu().cloned() {
+        None => cpu::affine(tape, &x, &bn, momentum)?,
+        Some(gpu) => cuda::affine(&gpu, tape, &x, &bn, momentum)?,
     };
-    let mut affine = Tensor::empty(&tape.device(), [cpu::Affine::ROWS, x.shape().last()], DType::F32);
-    cpu::Affine::fill(affine.f32_mut(), &moments, bn.gamma.value.f32(), bn.beta.value.f32());
 
     let [wants_x, wants_gamma, wants_beta] = [0, 1, 2].map(|i| tape.wants(inputs[i]));
     let keeps_x = wants_gamma || wants_beta || (momentum.is_some() && wants_x);
-    let residual = tail.residual.as_ref().map(|r| r.value.f32());
+    let residual = tail.residual.map(|r| r.value);
     let (y, x) = if !keeps_x && x.is_unique() {
-        cpu::forward(x.f32_mut(), None, affine.f32(), residual, tail.relu);
+        match x.gpu().cloned() {
+            None => cpu::forward(&mut x, None, &affine, residual.as_ref(), tail.relu),
+            Some(gpu) => cuda::forward(&gpu, &mut x, None, &affine, residual.as_ref(), tail.relu)?,
+        }
         (x, None)
     } else {
-        let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32);
-        cpu::forward(y.f32_mut(), Some(x.f32()), affine.f32(), residual, tail.relu);
+        let mut y = Tensor::empty(&tape.device(), x.shape(), x.dtype())?;
+        match x.gpu() {
+            None => cpu::forward(&mut y, Some(&x), &affine, residual.as_ref(), tail.relu),
+            Some(gpu) => cuda::forward(gpu, &mut y, Some(&x), &affine, residual.as_ref(), tail.relu)?,
+        }
         (y, keeps_x.then_some(x))
     };
     let has_residual = residual.is_some();
@@ -148,7 +149,7 @@ fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, tail: &Tail) -> Result<()> {
         }
     }
     match &tail.residual {
-        Some(r) if r.shape() != x.shape() => Err(Error::shape(
+        Some(r) if (r.shape(), r.value.dtype()) != (x.shape(), x.value.dtype()) => Err(Error::shape(
             "batchnorm",
             format!("the residual is {}; it must have the shape of x, {}", r.shape(), x.shape()),
         )),
@@ -166,6 +167,7 @@ struct Saved {
     x: Option<Tensor>,
     /// The output, if the rectifier's mask does not follow from x alone.
     y: Option<Tensor>,
+    /// f32 `[5, C]`: the normalisation as the loops use it ([`cpu::Affine`]).
     affine: Tensor,
     batch: bool,
     relu: bool,
@@ -177,311 +179,10 @@ impl Backward for Saved {
         "batchnorm"
     }
 
-    fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        use cpu::Mask;
-        let Saved { x, y, affine, batch, relu, residual } = *self;
-        let affine = affine.f32();
-        let give_residual = residual && sinks.wants(RESIDUAL);
-        let mut mask = match &y {
-            Some(y) => Mask::Output(y.f32()),
-            None if relu => Mask::Recomputed,
-            None => Mask::Off,
-        };
-        let mut correction = None;
-        if let Some(x) = &x {
-            // The second pass can find the mask again from x, and a write here would cost more than that. It
-            // cannot from y without reading it, nor without x.
-            let settle = !batch || y.is_some();
-            let sums = cpu::sums(sinks.device(), dy.f32_mut(), x.f32(), affine, mask, settle);
-            if settle {
-                mask = Mask::Off;
-            }
-            sinks.add(GAMMA, |to, write| {
-                write.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
-                Ok(())
-            })?;
-            sinks.add(BETA, |to, write| {
-                write.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
-                Ok(())
-            })?;
-            correction = batch.then(|| cpu::correction(affine, &sums, dy.shape().len() / sums.len()));
-        } else if give_residual {
-            cpu::settle(dy.f32_mut(), mask);
-            mask = Mask::Off;
-        }
-
-        if let (true, Some(mut x), Some(correction)) = (sinks.wants(X), x, correction) {
-            if x.is_unique() {
-                cpu::batch_dx(x.f32_mut(), None, dy.f32(), affine, &correction, mask);
-                sinks.give(X, x)?;
-            } else {
-                let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32);
-                cpu::batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, &correction, mask);
-                sinks.give(X, dx)?;
-            }
-        } else if sinks.wants(X) && give_residual {
-            let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32);
-            cpu::frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, mask);
-            sinks.give(X, dx)?;
-        } else if sinks.wants(X) {
-            cpu::frozen_dx(dy.f32_mut(), None, affine, mask);
-            return sinks.give(X, dy);
-        }
-        if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
-    }
-}
-
-mod cpu {
-    use super::EPS;
-    use super::moments::{COMBINE, Moments, sum_chunk_rows};
-    use crate::device::Device;
-    use crate::device::cpu::{Addends, lanes, sum_rows};
-    use crate::tensor::{DType, Tensor};
-    use rayon::prelude::*;
-
-    /// Elements of the rows a thread takes at a time: 64 KiB.
-    const CHUNK: usize = 16 * 1024;
-    /// The normalisation as the loops use it: y = (x - mean) scale + shift.
-    ///
-    /// The mean of a batch is rarely an f32. What rounding took from it is kept as `low` and is part of
-    /// `shift`, so that a mean far larger than the deviation costs no digits.
-    #[derive(Clone, Copy)]
-    pub struct Affine<'a> {
-        mean: &'a [f32],
-        low: &'a [f32],
-        inv_std: &'a [f32],
-        scale: &'a [f32],
-        shift: &'a [f32],
-    }
-
-    impl<'a> Affine<'a> {
-        pub const ROWS: usize = 5;
-
-        pub fn fill(table: &mut [f32], moments: &Moments, gamma: &[f32], beta: &[f32]) {
-            let c = gamma.len();
-            for (i, [mean, var]) in moments.mean_var.iter().enumerate() {
-                let inv_std = 1.0 / (var + f64::from(EPS)).sqrt();
-                let scale = f64::from(gamma[i]) * inv_std;
-                let low = mean - f64::from(*mean as f32);
-                let column = [*mean, low, inv_std, scale, f64::from(beta[i]) - low * scale];
-                column.iter().enumerate().for_each(|(row, &value)| table[row * c + i] = value as f32);
-            }
-        }
-
-        fn of(table: &'a [f32]) -> Self {
-            let c = table.len() / Self::ROWS;
-            let row = |i: usize| &table[i * c..(i + 1) * c];
-            Affine { mean: row(0), low: row(1), inv_std: row(2), scale: row(3), shift: row(4) }
-        }
-    }
-
-    /// Which elements of dy get through the rectifier.
-    #[derive(Clone, Copy)]
-    pub enum Mask<'a> {
-        /// All: there is none, or dy is already masked.
-        Off,
-        /// Where this output is positive or NaN.
-        Output(&'a [f32]),
-        /// Where the output, computed again from x, is positive or NaN.
-        Recomputed,
-    }
-
-    /// max(v, 0), and NaN where v is.
-    fn rectified(v: f32) -> f32 {
-        if v < 0.0 { 0.0 } else { v }
-    }
-
-    /// dy if the rectifier was open where its output was `y`, else 0; without a branch, which a random sign
-    /// would make guess wrong every other time. Whether `y` was rectified already makes no difference.
-    fn pass(dy: f32, y: f32) -> f32 {
-        f32::from_bits(dy.to_bits() & !u32::from(y <= 0.0).wrapping_neg())
-    }
-
-    /// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
-    fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-        let chunk = (CHUNK / c).max(1) * c;
-        out.par_chunks_mut(chunk).enumerate().for_each(|(i, rows)| {
-            for (row, out) in rows.chunks_exact_mut(c).enumerate() {
-                let at = i * chunk + row * c;
-                if let Some(from) = from {
-                    out.copy_from_slice(&from[at..at + c]);
-                }
-                f(at, out);
-            }
-        });
-    }
-
-    /// Normalises `y`, which holds x or is filled from `x`.
-    pub fn forward(y: &mut [f32], x: Option<&[f32]>, affine: &[f32], residual: Option<&[f32]>, relu: bool) {
-        fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
-            let channels = k.mean.iter().zip(k.scale).zip(k.shift);
-            for ((y, &r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
-                *y = finish((*y - mean) * scale + shift, r);
-            }
-        }
-        let k = Affine::of(affine);
-        let c = k.mean.len();
-        match (residual, relu) {
-            // The unread fourth stream is a row that lies in the first-level cache anyway.
-            (None, false) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v)),
-            (None, true) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| rectified(v))),
-            (Some(r), false) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| v + r)),
-            (Some(r), true) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| rectified(v + r))),
-        }
-    }
-
-    /// The parameters' gradients of one channel.
-    #[derive(Clone, Copy, Default)]
-    pub struct ChannelSums {
-        pub dbeta: f64,
-        pub dgamma: f64,
-    }
-
-    /// The masked gradient g and g (x - mean).
-    struct Masked<'a> {
-        dy: &'a mut [f32],
-        x: &'a [f32],
-        affine: Affine<'a>,
-        mask: Mask<'a>,
-        settle: bool,
-    }
-
-    impl Addends<2> for Masked<'_> {
-        #[inline(always)]
-        fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
-            let (x, mean) = (lanes::<L>(self.x, at), lanes::<L>(self.affine.mean, c));
-            let distance: [f32; L] = std::array::from_fn(|l| x[l] - mean[l]);
-            let dy = lanes::<L>(self.dy, at);
-            let g: [f32; L] = match self.mask {
-                Mask::Off => *dy,
-                Mask::Output(y) => {
-                    let y = lanes::<L>(y, at);
-                    std::array::from_fn(|l| pass(dy[l], y[l]))
-                }
-                Mask::Recomputed => {
-                    let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
-                    std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l]))
-                }
-            };
-            if self.settle {
-                self.dy[at..at + L].copy_from_slice(&g);
-            }
-            [g, std::array::from_fn(|l| g[l] * distance[l])]
-        }
-    }
-
-    /// dbeta and dgamma of every channel. With `settle`, dy is masked where it lies.
-    pub fn sums(
-        device: &Device,
-        dy: &mut [f32],
-        x: &[f32],
-        affine: &[f32],
-        mask: Mask<'_>,
-        settle: bool,
-    ) -> Vec<ChannelSums> {
-        let affine = Affine::of(affine);
-        let c = affine.mean.len();
-        let step = sum_chunk_rows(c) * c;
-        let mut sums = Tensor::empty(device, [dy.len().div_ceil(step), 2, c], DType::F32);
-        let chunks = sums.f32_mut().par_chunks_mut(2 * c).zip(dy.par_chunks_mut(step)).enumerate();
-        chunks.for_each(|(chunk, (sums, dy))| {
-            let range = chunk * step..chunk * step + dy.len();
-            let mask = match mask {
-                Mask::Output(y) => Mask::Output(&y[range.clone()]),
-                other => other,
-            };
-            let rows = dy.len() / c;
-            sum_rows(&mut Masked { dy, x: &x[range], affine, mask, settle }, rows, sums);
-        });
-        let sums = sums.f32();
-        let mut channels = vec![ChannelSums::default(); c];
-        channels.par_chunks_mut(COMBINE).enumerate().for_each(|(block, channels)| {
-            let at = block * COMBINE;
-            let width = channels.len();
-            for sums in sums.chunks_exact(2 * c) {
-                let pairs = sums[at..][..width].iter().zip(&sums[c + at..][..width]);
-                for (channel, (&g, &g_distance)) in channels.iter_mut().zip(pairs) {
-                    channel.dbeta += f64::from(g);
-                    channel.dgamma += f64::from(g_distance);
-                }
-            }
-            // So far dgamma is the sum of g (x - mean), with the mean as rounded.
-            for (i, channel) in channels.iter_mut().enumerate() {
-                let (low, inv_std) = (f64::from(affine.low[at + i]), f64::from(affine.inv_std[at + i]));
-                channel.dgamma = (channel.dgamma - low * channel.dbeta) * inv_std;
-            }
-        });
-        channels
-    }
-
-    /// What batch statistics add to dx = scale g: (x - mean) slope + offset, `[C]` each.
-    pub struct Correction {
-        slope: Vec<f32>,
-        offset: Vec<f32>,
-    }
-
-    pub fn correction(affine: &[f32], sums: &[ChannelSums], rows: usize) -> Correction {
-        let k = Affine::of(affine);
-        let (slope, offset) = (0..sums.len())
-            .map(|i| {
-                let by = -f64::from(k.scale[i]) / rows as f64;
-                let slope = by * sums[i].dgamma * f64::from(k.inv_std[i]);
-                (slope as f32, (by * sums[i].dbeta - slope * f64::from(k.low[i])) as f32)
-            })
-            .unzip();
-        Correction { slope, offset }
-    }
-
-    /// Turns x into dx where it lies; `dx` holds x or is filled from `x`. The mask is off or recomputed.
-    pub fn batch_dx(
-        dx: &mut [f32],
-        x: Option<&[f32]>,
-        dy: &[f32],
-        affine: &[f32],
-        correction: &Correction,
-        mask: Mask<'_>,
-    ) {
-        let k = Affine::of(affine);
-        let c = k.mean.len();
-        let (slope, offset) = (&correction.slope[..c], &correction.offset[..c]);
-        let recomputed = matches!(mask, Mask::Recomputed);
-        for_rows(dx, x, c, |at, row| {
-            let (row, dy) = (&mut row[..c], &dy[at..at + c]);
-            let (mean, scale, shift) = (&k.mean[..c], &k.scale[..c], &k.shift[..c]);
-            let linear = |i: usize, x: f32, g: f32| scale[i] * g + ((x - mean[i]) * slope[i] + offset[i]);
-            if recomputed {
-                for i in 0..c {
-                    let y = (row[i] - mean[i]) * scale[i] + shift[i];
-                    row[i] = linear(i, row[i], pass(dy[i], y));
-                }
-            } else {
-                for i in 0..c {
-                    row[i] = linear(i, row[i], dy[i]);
-                }
-            }
-        });
-    }
-
-    /// Turns dy into dx = scale g where it lies; `dx` holds dy or is filled from `dy`. The mask is off or the
-    /// output's.
-    pub fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
-        let scale = Affine::of(affine).scale;
-        let c = scale.len();
-        match mask {
-            Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
-                let pairs = y[at..at + c].iter().zip(scale);
-                row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y));
-            }),
-            _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
-        }
-    }
-
-    /// Masks dy where it lies, by an output.
-    pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
-        if let Mask::Output(y) = mask {
-            dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-                dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
-            });
+    fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        match dy.gpu().cloned() {
+            None => cpu::backward(*self, dy, sinks),
+            Some(gpu) => cuda::backward(&gpu, *self, dy, sinks),
         }
     }
 }

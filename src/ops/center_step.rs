@@ -16,7 +16,8 @@ const OP: &str = "center_step";
 /// `[m, D]` (the normalised ones, which the loss compares with them). `rate` is f32 `[1]`.
 ///
 /// # Errors
-/// If the shapes do not fit together or a label is no class.
+/// If the shapes do not fit together, or, on the CPU, a label is no class. (A GPU leaves such an image out: looking
+/// would be waiting.)
 pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Tensor) -> Result<()> {
     let [_, d] = check::matrix(OP, "centers", centers)?;
     let [m, width] = check::matrix(OP, "x", x)?;
@@ -28,7 +29,10 @@ pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Ten
     }
     check::labels(OP, labels, m)?;
     check::scalar(OP, "rate", rate)?;
-    cpu::step(centers, x, labels, rate)
+    match x.gpu() {
+        None => cpu::step(centers, x, labels, rate),
+        Some(gpu) => cuda::step(gpu, centers, x, labels, rate),
+    }
 }
 
 mod cpu {
@@ -58,5 +62,31 @@ mod cpu {
             center.iter_mut().zip(delta).for_each(|(c, delta)| *c = (f64::from(*c) - factor * delta) as f32);
         });
         Ok(())
+    }
+}
+
+pub(super) mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::tensor::Tensor;
+
+    pub fn step(
+        gpu: &CudaDevice,
+        centers: &mut Tensor,
+        x: &Tensor,
+        labels: &Tensor,
+        rate: &Tensor,
+    ) -> Result<()> {
+        let ([m, d], classes) = ([x.shape().dims()[0], x.shape().last()], centers.shape().dims()[0]);
+        let tensors = [centers.into(), x.into(), labels.into(), rate.into()];
+        let args = [&tensors[..], &[m, d, classes].map(Arg::Int)].concat();
+        gpu.launch("center_step_f32", over_features(m, d), &args)
+    }
+
+    /// A block for each image and each slice of its features. Small blocks: a batch is only 16 images.
+    pub fn over_features(m: usize, d: usize) -> Grid {
+        const THREADS: u32 = 64;
+        let each = if d.is_multiple_of(4) { 4 } else { 1 };
+        Grid::tiles([m, d.div_ceil(THREADS as usize * each), 1]).of([THREADS, 1, 1])
     }
 }

@@ -12,12 +12,14 @@
 //! loop (`gather`), wgrad another (`filter_gradient`), and 3 x 3 filters at stride 1 take a third way that
 //! multiplies less (`winograd`). None unfolds the image in memory.
 
+mod cuda;
 mod filter_gradient;
 mod gather;
 mod transforms;
 mod winograd;
 
-use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};
+use crate::ops::bias;
+use crate::tensor::{Backward, Shape, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
 
 /// How the filter moves over the image; the same in both directions.
@@ -102,23 +104,23 @@ impl Geometry {
 pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv) -> Result<Var> {
     let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
     let device = tape.device();
-    let mut y = Tensor::empty(&device, geometry.y_shape(), DType::F32);
+    let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
     let geometry = geometry.in_one_row();
-    cpu::forward(
-        &device,
-        &geometry,
-        x.value.f32(),
-        w.value.f32(),
-        bias.as_ref().map(|b| b.value.f32()),
-        y.f32_mut(),
-    );
+    let b = bias.as_ref().map(|b| &b.value);
+    let x_value = match x.value.gpu() {
+        None => {
+            cpu::forward(&device, &geometry, &x.value, &w.value, b, &mut y);
+            x.value.clone()
+        }
+        Some(gpu) => cuda::forward(gpu, &geometry, &x.value, &w.value, b, &mut y)?,
+    };
     let mut inputs = vec![x.handle(), w.handle()];
     inputs.extend(bias.as_ref().map(Var::handle));
     // The filters are needed for dgrad, the input for wgrad.
     let (keep_w, keep_x) = (tape.wants(inputs[0]), tape.wants(inputs[1]));
     let saved = Saved {
         geometry,
-        x: keep_x.then_some(x.value),
+        x: keep_x.then_some(x_value),
         w: keep_w.then_some(w.value),
         has_bias: bias.is_some(),
     };
@@ -141,22 +143,31 @@ impl Backward for Saved {
         let Saved { geometry, x, w, has_bias } = *self;
         let device = sinks.device().clone();
         if has_bias {
-            sinks.add(2, |db, write| {
-                cpu::bias_gradient(dy.f32(), db.f32_mut(), write);
-                Ok(())
+            sinks.add(2, |db, write| match dy.gpu() {
+                None => {
+                    cpu::bias_gradient(&dy, db, write);
+                    Ok(())
+                }
+                Some(gpu) => bias::gradient(gpu, &dy, db, write),
             })?;
         }
         if let Some(x) = x {
-            sinks.add(1, |dw, write| {
-                cpu::filter_gradient(&device, &geometry, x.f32(), dy.f32(), dw.f32_mut(), write);
-                Ok(())
+            sinks.add(1, |dw, write| match dy.gpu() {
+                None => {
+                    cpu::filter_gradient(&device, &geometry, &x, &dy, dw, write);
+                    Ok(())
+                }
+                Some(gpu) => cuda::filter_gradient(gpu, &geometry, &x, &dy, dw, write),
             })?;
             // The input goes before dgrad asks for a buffer of its size.
         }
         if let Some(w) = w {
-            sinks.add(0, |dx, write| {
-                cpu::input_gradient(&device, &geometry, dy.f32(), w.f32(), dx.f32_mut(), write);
-                Ok(())
+            sinks.add(0, |dx, write| match dy.gpu() {
+                None => {
+                    cpu::input_gradient(&device, &geometry, &dy, &w, dx, write);
+                    Ok(())
+                }
+                Some(gpu) => cuda::input_gradient(gpu, &geometry, &dy, &w, dx, write),
             })?;
         }
         Ok(())
@@ -166,10 +177,18 @@ impl Backward for Saved {
 mod cpu {
     use super::{Geometry, filter_gradient, gather, winograd};
     use crate::device::Device;
-    use crate::tensor::Write;
+    use crate::tensor::{Tensor, Write};
     use rayon::prelude::*;
 
-    pub fn forward(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    pub fn forward(
+        device: &Device,
+        g: &Geometry,
+        x: &Tensor,
+        w: &Tensor,
+        bias: Option<&Tensor>,
+        y: &mut Tensor,
+    ) {
+        let (x, w, bias, y) = (x.f32(), w.f32(), bias.map(Tensor::f32), y.f32_mut());
         if winograd::suits(g) {
             winograd::fprop(device, g, x, w, bias, y);
         } else {
@@ -180,11 +199,12 @@ mod cpu {
     pub fn input_gradient(
         device: &Device,
         g: &Geometry,
-        dy: &[f32],
-        w: &[f32],
-        dx: &mut [f32],
+        dy: &Tensor,
+        w: &Tensor,
+        dx: &mut Tensor,
         write: Write,
     ) {
+        let (dy, w, dx) = (dy.f32(), w.f32(), dx.f32_mut());
         if winograd::suits(g) {
             winograd::dgrad(device, g, dy, w, dx, write);
         } else {
@@ -195,11 +215,12 @@ mod cpu {
     pub fn filter_gradient(
         device: &Device,
         g: &Geometry,
-        x: &[f32],
-        dy: &[f32],
-        dw: &mut [f32],
+        x: &Tensor,
+        dy: &Tensor,
+        dw: &mut Tensor,
         write: Write,
     ) {
+        let (x, dy, dw) = (x.f32(), dy.f32(), dw.f32_mut());
         if winograd::suits(g) {
             winograd::wgrad(device, g, x, dy, dw, write);
         } else {
@@ -210,7 +231,8 @@ mod cpu {
     /// Pixels a task sums before the sums of all tasks are added in order.
     const PIXELS: usize = 1024;
 
-    pub fn bias_gradient(dy: &[f32], db: &mut [f32], write: Write) {
+    pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, write: Write) {
+        let (dy, db) = (dy.f32(), db.f32_mut());
         let k = db.len();
         let parts: Vec<Vec<f32>> = dy
             .par_chunks(PIXELS * k)

@@ -26,8 +26,11 @@ pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
         return Ok(x);
     }
     let mask = Mask { seed: tape.values().seed, step: tape.values().step.clone(), ratio };
-    let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32);
-    cpu::forward(&mask, &x.value, &mut y);
+    let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32)?;
+    match x.value.gpu() {
+        None => cpu::forward(&mask, &x.value, &mut y),
+        Some(gpu) => cuda::forward(gpu, &mask, &x.value, &mut y)?,
+    }
     Ok(tape.record(y, &[x.handle()], |_| mask))
 }
 
@@ -44,7 +47,10 @@ impl Backward for Mask {
     }
 
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        cpu::backward(&self, &mut dy);
+        match dy.gpu().cloned() {
+            None => cpu::backward(&self, &mut dy),
+            Some(gpu) => cuda::backward(&gpu, &self, &mut dy)?,
+        }
         sinks.give(0, dy)
     }
 }
@@ -79,5 +85,29 @@ mod cpu {
                 }
             }
         });
+    }
+}
+
+mod cuda {
+    use super::Mask;
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::tensor::{Shape, Tensor};
+
+    pub fn forward(gpu: &CudaDevice, mask: &Mask, x: &Tensor, y: &mut Tensor) -> Result<()> {
+        apply(gpu, mask, x.shape(), x.into(), y.into())
+    }
+
+    /// Turns dy into dx where it lies: the derivative is the mask itself.
+    pub fn backward(gpu: &CudaDevice, mask: &Mask, dy: &mut Tensor) -> Result<()> {
+        let (shape, dy) = (dy.shape(), Arg::from(dy));
+        apply(gpu, mask, shape, dy, dy)
+    }
+
+    fn apply(gpu: &CudaDevice, mask: &Mask, shape: Shape, x: Arg, y: Arg) -> Result<()> {
+        let (m, d) = (shape.dims()[0], shape.last());
+        let (ratio, scale) = (Arg::Float(mask.ratio), Arg::Float(1.0 / (1.0 - mask.ratio)));
+        let args = [x, y, Arg::Int(d), Arg::Word(mask.seed), Arg::from(&mask.step), ratio, scale];
+        gpu.launch("dropout_f32_f32", Grid::tiles([m, d.div_ceil(1024), 1]), &args)
     }
 }

@@ -1,6 +1,7 @@
 //! Mean over an image's positions: the last feature map becomes the feature vector (pool5).
 //!
-//! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved.
+//! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved. The features are f32
+//! whatever the activations are.
 
 use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
@@ -19,8 +20,11 @@ pub fn global_avg_pool(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
             ));
         }
     };
-    let mut y = Tensor::empty(&tape.device(), output, DType::F32);
-    cpu::forward(&x.value, &mut y);
+    let mut y = Tensor::empty(&tape.device(), output, DType::F32)?;
+    match x.value.gpu() {
+        None => cpu::forward(&x.value, &mut y),
+        Some(gpu) => cuda::forward(gpu, &x.value, &mut y)?,
+    }
     Ok(tape.record(y, &[x.handle()], |_| Saved))
 }
 
@@ -32,9 +36,12 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        sinks.add(0, |dx, write| {
-            cpu::backward(&dy, dx, write);
-            Ok(())
+        sinks.add(0, |dx, write| match dy.gpu() {
+            None => {
+                cpu::backward(&dy, dx, write);
+                Ok(())
+            }
+            Some(gpu) => cuda::backward(gpu, &dy, dx, write),
         })
     }
 }
@@ -76,5 +83,37 @@ mod cpu {
                 write.store(dx, dy.iter().map(|dy| dy * share));
             }
         });
+    }
+}
+
+mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, Grid, kernel};
+    use crate::tensor::{DType, Shape, Tensor, Write};
+
+    /// Images, positions of an image and channels of `[N, H, W, C]`.
+    fn sizes(images: Shape) -> [usize; 3] {
+        let dims = images.dims();
+        [dims[0], dims[1] * dims[2], images.last()]
+    }
+
+    /// Channels a thread takes at once.
+    fn width(dtype: DType, c: usize) -> usize {
+        let pack = 16 / dtype.bytes();
+        if c.is_multiple_of(pack) { pack } else { 1 }
+    }
+
+    pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor) -> Result<()> {
+        let ([n, positions, c], dtype) = (sizes(x.shape()), x.dtype());
+        let grid = Grid::tiles([n, c.div_ceil(32 * width(dtype, c)), 1]);
+        let args = [x.into(), y.into(), Arg::Int(positions), Arg::Int(c)];
+        gpu.launch(kernel!("global_avg_pool_forward", dtype), grid, &args)
+    }
+
+    pub fn backward(gpu: &CudaDevice, dy: &Tensor, dx: &mut Tensor, write: Write) -> Result<()> {
+        let ([n, positions, c], dtype) = (sizes(dx.shape()), dx.dtype());
+        let grid = Grid::tiles([n, positions.min(65_535), 1]);
+        let args = [dy.into(), dx.into(), write.flag(), Arg::Int(positions), Arg::Int(c)];
+        gpu.launch(kernel!("global_avg_pool_backward", dtype), grid, &args)
     }
 }

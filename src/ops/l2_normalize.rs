@@ -18,9 +18,12 @@ const EPSILON: f64 = 1e-12;
 pub fn l2_normalize(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let [m, d] = check::matrix("l2_normalize", "x", &x.value)?;
     let device = tape.device();
-    let mut y = Tensor::empty(&device, [m, d], DType::F32);
-    let mut norms = Tensor::empty(&device, [m], DType::F32);
-    cpu::forward(&x.value, &mut y, &mut norms);
+    let mut y = Tensor::empty(&device, [m, d], DType::F32)?;
+    let mut norms = Tensor::empty(&device, [m], DType::F32)?;
+    match x.value.gpu() {
+        None => cpu::forward(&x.value, &mut y, &mut norms),
+        Some(gpu) => cuda::forward(gpu, &x.value, &mut y, &mut norms)?,
+    }
     Ok(tape.record(y, &[x.handle()], |y| Saved { y, norms }))
 }
 
@@ -36,7 +39,10 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        cpu::backward(&self.y, &self.norms, &mut dy);
+        match self.y.gpu() {
+            None => cpu::backward(&self.y, &self.norms, &mut dy),
+            Some(gpu) => cuda::backward(gpu, &self.y, &self.norms, &mut dy)?,
+        }
         sinks.give(0, dy)
     }
 }
@@ -73,5 +79,25 @@ mod cpu {
                 .zip(y)
                 .for_each(|(dy, &y)| *dy = ((f64::from(*dy) - radial * f64::from(y)) * scale) as f32);
         });
+    }
+}
+
+mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::tensor::Tensor;
+
+    pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor, norms: &mut Tensor) -> Result<()> {
+        let (m, d) = (x.shape().dims()[0], x.shape().last());
+        let args = [x.into(), y.into(), norms.into(), Arg::Int(d)];
+        gpu.launch("l2_normalize_forward_f32", Grid::blocks(m), &args)
+    }
+
+    /// Turns dy into dx where it lies.
+    pub fn backward(gpu: &CudaDevice, y: &Tensor, norms: &Tensor, dy: &mut Tensor) -> Result<()> {
+        let (m, d) = (y.shape().dims()[0], y.shape().last());
+        let dy = Arg::from(dy);
+        let args = [y.into(), norms.into(), dy, dy, Arg::Int(d)];
+        gpu.launch("l2_normalize_backward_f32", Grid::blocks(m), &args)
     }
 }

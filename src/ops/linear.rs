@@ -2,6 +2,7 @@
 //!
 //! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write or add into their sinks themselves.
 
+use crate::ops::bias;
 use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
 use crate::{Error, Result};
 
@@ -24,8 +25,11 @@ pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: Var) -> Result<Var> {
             ));
         }
     };
-    let mut y = Tensor::empty(&tape.device(), sizes, DType::F32);
-    cpu::forward(&x.value, &w.value, &bias.value, &mut y);
+    let mut y = Tensor::empty(&tape.device(), sizes, DType::F32)?;
+    match x.value.gpu() {
+        None => cpu::forward(&x.value, &w.value, &bias.value, &mut y),
+        Some(gpu) => cuda::forward(gpu, &x.value, &w.value, &bias.value, &mut y)?,
+    }
     let inputs = [x.handle(), w.handle(), bias.handle()];
     let [wants_x, wants_w] = [0, 1].map(|i| tape.wants(inputs[i]));
     Ok(tape.record(y, &inputs, |_| Saved { x: wants_w.then_some(x.value), w: wants_x.then_some(w.value) }))
@@ -45,20 +49,29 @@ impl Backward for Saved {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         if let Some(w) = &self.w {
-            sinks.add(0, |dx, write| {
-                cpu::input_gradient(&dy, w, dx, write);
-                Ok(())
+            sinks.add(0, |dx, write| match dy.gpu() {
+                None => {
+                    cpu::input_gradient(&dy, w, dx, write);
+                    Ok(())
+                }
+                Some(gpu) => cuda::input_gradient(gpu, &dy, w, dx, write),
             })?;
         }
         if let Some(x) = &self.x {
-            sinks.add(1, |dw, write| {
-                cpu::weight_gradient(&dy, x, dw, write);
-                Ok(())
+            sinks.add(1, |dw, write| match dy.gpu() {
+                None => {
+                    cpu::weight_gradient(&dy, x, dw, write);
+                    Ok(())
+                }
+                Some(gpu) => cuda::weight_gradient(gpu, &dy, x, dw, write),
             })?;
         }
-        sinks.add(2, |db, write| {
-            cpu::bias_gradient(&dy, db, write);
-            Ok(())
+        sinks.add(2, |db, write| match dy.gpu() {
+            None => {
+                cpu::bias_gradient(&dy, db, write);
+                Ok(())
+            }
+            Some(gpu) => bias::gradient(gpu, &dy, db, write),
         })
     }
 }
@@ -116,5 +129,37 @@ mod cpu {
             }
             write.store(db, sums.iter().map(|&s| s as f32));
         });
+    }
+}
+
+mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{CudaDevice, Factor};
+    use crate::ops::bias;
+    use crate::tensor::{Tensor, Write};
+
+    pub fn forward(gpu: &CudaDevice, x: &Tensor, w: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {
+        gpu.multiply(Factor::plain(x), Factor::transposed(w), y, Write::Overwrite)?;
+        bias::forward(gpu, b, y)
+    }
+
+    pub fn input_gradient(
+        gpu: &CudaDevice,
+        dy: &Tensor,
+        w: &Tensor,
+        dx: &mut Tensor,
+        write: Write,
+    ) -> Result<()> {
+        gpu.multiply(Factor::plain(dy), Factor::plain(w), dx, write)
+    }
+
+    pub fn weight_gradient(
+        gpu: &CudaDevice,
+        dy: &Tensor,
+        x: &Tensor,
+        dw: &mut Tensor,
+        write: Write,
+    ) -> Result<()> {
+        gpu.multiply(Factor::transposed(dy), Factor::plain(x), dw, write)
     }
 }

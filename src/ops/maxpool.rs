@@ -70,15 +70,20 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
             format!("x is {}; it must be [N, H, W, C] and hold a window of {kernel}, pad {pad}", x.shape()),
         ));
     };
-    let mut y = Tensor::empty(&tape.device(), output, DType::F32);
+    let mut y = Tensor::empty(&tape.device(), output, x.value.dtype())?;
     let images = Images::new(pool, x.shape(), y.shape());
     if !tape.wants(x.handle()) {
-        cpu::forward(&images, &x.value, &mut y);
+        match x.value.gpu() {
+            None => cpu::forward(&images, &x.value, &mut y),
+            Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, None)?,
+        }
         return Ok(tape.constant(y));
     }
-    // Bytes, kept in words because tensors have no byte type.
-    let mut places = Tensor::empty(&tape.device(), [y.shape().len().div_ceil(4)], DType::I32);
-    cpu::forward_saving(&images, &x.value, &mut y, &mut places);
+    let mut places = Tensor::empty(&tape.device(), y.shape(), DType::U8)?;
+    match x.value.gpu() {
+        None => cpu::forward_saving(&images, &x.value, &mut y, &mut places),
+        Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, Some(&mut places))?,
+    }
     Ok(tape.record(y, &[x.handle()], |_| Saved { images, places }))
 }
 
@@ -125,9 +130,12 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        sinks.add(0, |dx, write| {
-            cpu::backward(&self.images, &dy, &self.places, dx, write);
-            Ok(())
+        sinks.add(0, |dx, write| match dy.gpu() {
+            None => {
+                cpu::backward(&self.images, &dy, &self.places, dx, write);
+                Ok(())
+            }
+            Some(gpu) => cuda::backward(gpu, &self.images, &dy, &self.places, dx, write),
         })
     }
 }
@@ -149,7 +157,7 @@ mod cpu {
     /// Also writes where in its window each maximum lay.
     pub fn forward_saving(images: &Images, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
         let ([oh, ow], x) = (images.output, x.f32());
-        let places: &mut [u8] = bytemuck::cast_slice_mut(places.i32_mut());
+        let places = places.u8_mut();
         let rows = y.f32_mut().par_chunks_mut(ow * images.c).zip(places.par_chunks_mut(ow * images.c));
         rows.enumerate().for_each(|(row, (y, places))| {
             forward_row::<true>(images, image(images, x, row / oh), row % oh, y, places);
@@ -217,7 +225,7 @@ mod cpu {
 
     pub fn backward(images: &Images, dy: &Tensor, places: &Tensor, dx: &mut Tensor, write: Write) {
         let (c, [h, w], [oh, ow]) = (images.c, images.input, images.output);
-        let (dy, places): (_, &[u8]) = (dy.f32(), bytemuck::cast_slice(places.i32()));
+        let (dy, places): (_, &[u8]) = (dy.f32(), places.u8());
         dx.f32_mut().par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
             let output = row / h * oh * ow * c..(row / h + 1) * oh * ow * c;
             let (dy, places) = (&dy[output.clone()], &places[output]);
@@ -259,5 +267,47 @@ mod cpu {
             write.store(&mut dx[c..c + L], sum);
         }
         end
+    }
+}
+
+mod cuda {
+    use super::{Images, MaxPool};
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, Grid, kernel};
+    use crate::tensor::{Tensor, Write};
+
+    impl Images {
+        /// The sizes as the kernels take them.
+        fn args(&self) -> [Arg; 8] {
+            let MaxPool { kernel, stride, pad, .. } = self.pool;
+            let ([h, w], [oh, ow]) = (self.input, self.output);
+            [h, w, self.c, oh, ow, kernel, stride, pad].map(Arg::Int)
+        }
+    }
+
+    pub fn forward(
+        gpu: &CudaDevice,
+        images: &Images,
+        x: &Tensor,
+        y: &mut Tensor,
+        places: Option<&mut Tensor>,
+    ) -> Result<()> {
+        let grid = Grid::blocks(y.shape().dims()[0] * images.output[0]);
+        let tensors = [x.into(), y.into(), places.map_or(Arg::NULL, Arg::from)];
+        gpu.launch(kernel!("maxpool_forward", x.dtype()), grid, &[&tensors[..], &images.args()].concat())
+    }
+
+    pub fn backward(
+        gpu: &CudaDevice,
+        images: &Images,
+        dy: &Tensor,
+        places: &Tensor,
+        dx: &mut Tensor,
+        write: Write,
+    ) -> Result<()> {
+        let (dtype, rows) = (dx.dtype(), dx.shape().dims()[0] * images.input[0]);
+        let tensors = [dy.into(), places.into(), dx.into(), write.flag()];
+        let args = [&tensors[..], &images.args()].concat();
+        gpu.launch(kernel!("maxpool_backward", dtype), Grid::blocks(rows), &args)
     }
 }

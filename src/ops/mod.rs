@@ -15,6 +15,7 @@
 pub mod add;
 pub mod batch_contrastive;
 pub mod batchnorm;
+pub(crate) mod bias;
 pub mod center_step;
 mod check;
 pub mod conv2d;

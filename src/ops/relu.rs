@@ -7,21 +7,27 @@
 //! network from the loss.
 
 use crate::Result;
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::tensor::{Backward, Sinks, Tape, Tensor, Var};
 
 /// max(x, 0), element by element, and NaN where x is; any shape.
 ///
 /// # Errors
-/// None on the CPU.
+/// What the device reports.
 pub fn relu(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let input = x.handle();
     let mut x = x.value;
     let y = if x.is_unique() {
-        cpu::forward_in_place(&mut x);
+        match x.gpu().cloned() {
+            None => cpu::forward_in_place(&mut x),
+            Some(gpu) => cuda::forward_in_place(&gpu, &mut x)?,
+        }
         x
     } else {
-        let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32);
-        cpu::forward(&x, &mut y);
+        let mut y = Tensor::empty(&tape.device(), x.shape(), x.dtype())?;
+        match x.gpu() {
+            None => cpu::forward(&x, &mut y),
+            Some(gpu) => cuda::forward(gpu, &x, &mut y)?,
+        }
         y
     };
     Ok(tape.record(y, &[input], |y| Saved { y }))
@@ -37,7 +43,10 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        cpu::backward(&self.y, &mut dy);
+        match self.y.gpu() {
+            None => cpu::backward(&self.y, &mut dy),
+            Some(gpu) => cuda::backward(gpu, &self.y, &mut dy)?,
+        }
         sinks.give(0, dy)
     }
 }
@@ -70,5 +79,31 @@ mod cpu {
         dy.f32_mut().par_chunks_mut(CHUNK).zip(y.f32().par_chunks(CHUNK)).for_each(|(dy, y)| {
             dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y <= 0.0 { 0.0 } else { *dy });
         });
+    }
+}
+
+pub(super) mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, kernel};
+    use crate::tensor::Tensor;
+
+    pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor) -> Result<()> {
+        let (dtype, n) = (x.dtype(), x.shape().len());
+        let args = [x.into(), y.into(), Arg::Size(n)];
+        gpu.launch(kernel!("relu_forward", dtype), gpu.flat(n, 16 / dtype.bytes()), &args)
+    }
+
+    pub fn forward_in_place(gpu: &CudaDevice, x: &mut Tensor) -> Result<()> {
+        let (dtype, n) = (x.dtype(), x.shape().len());
+        let x = Arg::from(x);
+        gpu.launch(kernel!("relu_forward", dtype), gpu.flat(n, 16 / dtype.bytes()), &[x, x, Arg::Size(n)])
+    }
+
+    /// Turns dy into dx where it lies.
+    pub fn backward(gpu: &CudaDevice, y: &Tensor, dy: &mut Tensor) -> Result<()> {
+        let (dtype, n) = (y.dtype(), y.shape().len());
+        let dy = Arg::from(dy);
+        let args = [y.into(), dy, dy, Arg::Size(n)];
+        gpu.launch(kernel!("relu_backward", dtype), gpu.flat(n, 16 / dtype.bytes()), &args)
     }
 }

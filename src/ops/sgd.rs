@@ -47,7 +47,7 @@ pub struct Sgd {
 /// If `rate` is not one number, or a constant of `solver` lies outside its range.
 ///
 /// # Panics
-/// If a tape still holds a parameter's value.
+/// If a tape still holds a parameter's value, on the CPU.
 pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
     check::scalar(OP, "rate", rate)?;
     if !(0.0..1.0).contains(&solver.momentum) {
@@ -56,8 +56,13 @@ pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
     if !(0.0..f32::INFINITY).contains(&solver.weight_decay) {
         return Err(Error::shape(OP, format!("weight decay {} is not at least 0", solver.weight_decay)));
     }
-    cpu::step(params.params_mut(), rate, solver);
-    Ok(())
+    match (params.with_arenas(), rate.gpu()) {
+        ((params, Some(arenas)), Some(gpu)) => cuda::step(gpu, params, arenas, rate, solver),
+        ((params, _), _) => {
+            cpu::step(params, rate, solver);
+            Ok(())
+        }
+    }
 }
 
 mod cpu {
@@ -96,5 +101,40 @@ mod cpu {
             *v = momentum * *v + rate * (g + decay * *w);
             *w -= *v;
         }
+    }
+}
+
+mod cuda {
+    use super::{Convention, Sgd};
+    use crate::Result;
+    use crate::device::Device;
+    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::tensor::{Arenas, DType, Param, Tensor};
+    use std::sync::Arc;
+
+    /// One launch a group of parameters, a block for each piece of them.
+    pub fn step(
+        gpu: &Arc<CudaDevice>,
+        params: &[Param],
+        arenas: &mut Arenas,
+        rate: &Tensor,
+        solver: Sgd,
+    ) -> Result<()> {
+        for group in &mut arenas.groups {
+            group.update_pieces(&Device::Cuda(gpu.clone()), params, solver.weight_decay)?;
+            let Some((table, pieces)) = group.pieces() else { continue };
+            let kernel = match (solver.convention, group.grads.dtype()) {
+                (Convention::PyTorch, DType::BF16) => "sgd_pytorch_bf16",
+                (Convention::PyTorch, _) => "sgd_pytorch_f32",
+                (Convention::Caffe, DType::BF16) => "sgd_caffe_bf16",
+                (Convention::Caffe, _) => "sgd_caffe_f32",
+            };
+            // Parameters are parts of these arrays; nothing reads them between the backward pass and the next step.
+            let copy = group.copy.as_ref().map_or(Arg::NULL, Arg::shared);
+            let [values, grads, momenta] = [&group.values, &group.grads, &group.momenta].map(Arg::shared);
+            let args = [table.into(), values, grads, momenta, copy, rate.into(), Arg::Float(solver.momentum)];
+            gpu.launch(kernel, Grid::blocks(pieces), &args)?;
+        }
+        Ok(())
     }
 }

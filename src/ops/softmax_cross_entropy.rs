@@ -6,7 +6,7 @@
 //!
 //! so no exponential overflows and the sum is at least 1. dz_ij = (softmax(z_i)\[j\] - \[j = y_i\]) dL / m.
 //!
-//! The probabilities are saved and not the logits: the forward pass has all the exponentials in its hands
+//! On the CPU the probabilities are saved and not the logits: the forward pass has all the exponentials in its hands
 //! anyway, the backward pass then is a subtraction in the buffer where they lie, and the logits' buffer can
 //! go back to the pool.
 
@@ -19,37 +19,67 @@ const OP: &str = "softmax_cross_entropy";
 /// The softmax loss `[1]` of logits `[m, n]` for labels i32 `[m]`, each in 0..n.
 ///
 /// # Errors
-/// If the shapes do not fit together or a label is no class.
+/// If the shapes do not fit together, or, on the CPU, a label is no class. (On a GPU, where looking would be waiting, the
+/// loss is then NaN.)
 pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) -> Result<Var> {
     let [m, _] = check::matrix(OP, "logits", &logits.value)?;
     check::labels(OP, labels, m)?;
     let input = logits.handle();
     let device = tape.device();
-    let mut probabilities = tape.wants(input).then(|| Tensor::empty(&device, logits.shape(), DType::F32));
-    let mut loss = Tensor::empty(&device, [1], DType::F32);
-    cpu::forward(&logits.value, labels, probabilities.as_mut(), &mut loss)?;
-    Ok(match probabilities {
-        Some(probabilities) => {
-            tape.record(loss, &[input], |_| Saved { probabilities, labels: labels.clone() })
+    let mut loss = Tensor::empty(&device, [1], DType::F32)?;
+    let saved = match logits.value.gpu().cloned() {
+        None => {
+            let wanted = tape.wants(input);
+            let empty = || Tensor::empty(&device, logits.shape(), DType::F32);
+            let mut probabilities = wanted.then(empty).transpose()?;
+            cpu::forward(&logits.value, labels, probabilities.as_mut(), &mut loss)?;
+            probabilities.map(Saved::Probabilities)
         }
+        Some(gpu) => {
+            let mut partition = Tensor::empty(&device, [m, 2], DType::F32)?;
+            cuda::forward(&gpu, &logits.value, labels, &mut partition, &mut loss)?;
+            Some(Saved::Logits { logits: logits.value, partition })
+        }
+    };
+    Ok(match saved {
+        Some(saved) => tape.record(loss, &[input], |_| Step { saved, labels: labels.clone() }),
         None => tape.constant(loss),
     })
 }
 
-struct Saved {
-    probabilities: Tensor,
+struct Step {
+    saved: Saved,
     labels: Tensor,
 }
 
-impl Backward for Saved {
+enum Saved {
+    /// The CPU's.
+    Probabilities(Tensor),
+    /// A GPU's: it reads the logits again, which costs less than writing the probabilities in the forward pass and no
+    /// memory. `partition` `[m, 2]` holds the M and the logarithm of each row.
+    Logits { logits: Tensor, partition: Tensor },
+}
+
+impl Backward for Step {
     fn op(&self) -> &'static str {
         OP
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let Saved { mut probabilities, labels } = *self;
-        cpu::backward(&mut probabilities, &labels, &dy);
-        sinks.give(0, probabilities)
+        let Step { saved, labels } = *self;
+        match saved {
+            Saved::Probabilities(mut probabilities) => {
+                cpu::backward(&mut probabilities, &labels, &dy);
+                sinks.give(0, probabilities)
+            }
+            Saved::Logits { mut logits, partition } => {
+                if !logits.is_unique() {
+                    logits = logits.duplicate(sinks.device())?;
+                }
+                cuda::backward(&mut logits, &labels, &partition, &dy)?;
+                sinks.give(0, logits)
+            }
+        }
     }
 }
 
@@ -116,5 +146,37 @@ mod cpu {
             row[label as usize] -= 1.0;
             row.iter_mut().for_each(|p| *p *= scale);
         });
+    }
+}
+
+mod cuda {
+    use crate::Result;
+    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::tensor::{DType, Tensor};
+    use std::sync::Arc;
+
+    /// Fills `partition` and `loss`.
+    pub fn forward(
+        gpu: &Arc<CudaDevice>,
+        logits: &Tensor,
+        labels: &Tensor,
+        partition: &mut Tensor,
+        loss: &mut Tensor,
+    ) -> Result<()> {
+        let (m, n) = (logits.shape().dims()[0], logits.shape().last());
+        let mut losses = Tensor::empty(&crate::device::Device::Cuda(gpu.clone()), [m], DType::F32)?;
+        let args = [logits.into(), labels.into(), (&mut losses).into(), partition.into(), Arg::Int(n)];
+        gpu.launch("softmax_cross_entropy_forward_f32", Grid::blocks(m), &args)?;
+        let args = [(&losses).into(), loss.into(), Arg::Int(m)];
+        gpu.launch("softmax_cross_entropy_mean", Grid::blocks(1), &args)
+    }
+
+    /// Turns the logits into dz where they lie.
+    pub fn backward(logits: &mut Tensor, labels: &Tensor, partition: &Tensor, dy: &Tensor) -> Result<()> {
+        let Some(gpu) = dy.gpu() else { return Ok(()) };
+        let (m, n) = (logits.shape().dims()[0], logits.shape().last());
+        let logits = Arg::from(logits);
+        let args = [logits, labels.into(), partition.into(), dy.into(), logits, Arg::Int(n)];
+        gpu.launch("softmax_cross_entropy_backward_f32", Grid::blocks(m), &args)
     }
 }

@@ -1,21 +1,28 @@
 //! What operations work on: [`Tensor`] (shape, dtype, buffer), the [`Tape`] that remembers a step, the
 //! [`Params`] that outlive it, and counter-based random numbers ([`philox`]).
 
+mod arena;
 mod params;
 pub mod philox;
+mod readback;
 mod shape;
 mod sink;
 mod step_values;
 mod tape;
 
-pub use params::{Buffer, BufferId, Inventory, Param, ParamId, Params, Register};
+pub(crate) use arena::Arenas;
+pub use params::{Buffer, BufferId, BufferSpec, Inventory, Param, ParamId, ParamSpec, Params};
+pub use readback::Readback;
 pub use shape::{DType, Shape};
 pub use sink::{Sinks, Write};
 pub use step_values::StepValues;
 pub use tape::{Backward, Gradients, Handle, Tape, Var};
 
+use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::CpuBuffer;
+use crate::device::cuda::{self, CudaBuffer, CudaDevice};
+use bytemuck::Pod;
 use std::sync::Arc;
 
 /// A dense array on a device: shape, element type and a shared buffer.
@@ -32,48 +39,119 @@ pub struct Tensor {
 #[derive(Clone, Debug)]
 enum Storage {
     Cpu(Arc<CpuBuffer>),
+    Cuda(Arc<CudaBuffer>),
 }
 
 impl Tensor {
     /// A tensor whose elements hold anything (what the buffer's last owner left).
-    pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Self {
+    ///
+    /// # Errors
+    /// If the device lacks the memory: a message that names the tensor by the file that asked for it.
+    #[track_caller]
+    pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
+        let bytes = shape.len() * dtype.bytes();
         let storage = match device {
-            Device::Cpu(cpu) => Storage::Cpu(Arc::new(cpu.allocate(shape.len() * dtype.bytes()))),
+            Device::Cpu(cpu) => Storage::Cpu(Arc::new(cpu.allocate(bytes))),
+            Device::Cuda(gpu) => {
+                let purpose = cuda::Purpose::of_caller(shape, dtype);
+                Storage::Cuda(Arc::new(gpu.allocate(bytes, &purpose)?))
+            }
         };
+        Ok(Tensor { shape, dtype, storage })
+    }
+
+    /// f32 that hold anything, for a loop of the CPU to work in.
+    ///
+    /// # Panics
+    /// On another device.
+    pub(crate) fn scratch(device: &Device, shape: impl Into<Shape>) -> Self {
+        let Device::Cpu(cpu) = device else { panic!("a loop of the CPU runs for another device") };
+        let (shape, dtype) = (shape.into(), DType::F32);
+        let storage = Storage::Cpu(Arc::new(cpu.allocate(shape.len() * dtype.bytes())));
         Tensor { shape, dtype, storage }
     }
 
+    /// A tensor of any type whose bytes are all 0.
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    #[track_caller]
+    pub fn cleared(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
+        let mut t = Self::empty(device, shape, dtype)?;
+        t.clear()?;
+        Ok(t)
+    }
+
     /// A tensor of f32 zeros.
-    pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Self {
-        Self::full(device, shape, 0.0)
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    #[track_caller]
+    pub fn zeros(device: &Device, shape: impl Into<Shape>) -> Result<Self> {
+        Self::cleared(device, shape, DType::F32)
     }
 
     /// A tensor of f32, every element `value`.
-    pub fn full(device: &Device, shape: impl Into<Shape>, value: f32) -> Self {
-        let mut t = Self::empty(device, shape, DType::F32);
-        t.f32_mut().fill(value);
-        t
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    #[track_caller]
+    pub fn full(device: &Device, shape: impl Into<Shape>, value: f32) -> Result<Self> {
+        let mut t = Self::empty(device, shape, DType::F32)?;
+        match &mut t.storage {
+            Storage::Cpu(_) => t.f32_mut().fill(value),
+            Storage::Cuda(buffer) => buffer.fill(value.to_bits())?,
+        }
+        Ok(t)
     }
 
     /// A tensor of f32 copied from host memory.
     ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    ///
     /// # Panics
     /// If `values` does not have as many elements as `shape`.
-    pub fn from_f32(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Self {
-        let mut t = Self::empty(device, shape, DType::F32);
-        t.f32_mut().copy_from_slice(values);
-        t
+    #[track_caller]
+    pub fn from_f32(device: &Device, shape: impl Into<Shape>, values: &[f32]) -> Result<Self> {
+        Self::from_host(device, shape, DType::F32, values)
     }
 
     /// A tensor of i32 copied from host memory (labels, indices).
     ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    ///
     /// # Panics
     /// If `values` does not have as many elements as `shape`.
-    pub fn from_i32(device: &Device, shape: impl Into<Shape>, values: &[i32]) -> Self {
-        let mut t = Self::empty(device, shape, DType::I32);
-        t.i32_mut().copy_from_slice(values);
-        t
+    #[track_caller]
+    pub fn from_i32(device: &Device, shape: impl Into<Shape>, values: &[i32]) -> Result<Self> {
+        Self::from_host(device, shape, DType::I32, values)
+    }
+
+    /// A tensor of bytes copied from host memory.
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    ///
+    /// # Panics
+    /// If `values` does not have as many elements as `shape`.
+    #[track_caller]
+    pub fn from_u8(device: &Device, shape: impl Into<Shape>, values: &[u8]) -> Result<Self> {
+        Self::from_host(device, shape, DType::U8, values)
+    }
+
+    #[track_caller]
+    fn from_host<T: Pod>(
+        device: &Device,
+        shape: impl Into<Shape>,
+        dtype: DType,
+        values: &[T],
+    ) -> Result<Self> {
+        let mut t = Self::empty(device, shape, dtype)?;
+        t.copy_from_host(values)?;
+        Ok(t)
     }
 
     /// Its shape.
@@ -101,77 +179,296 @@ impl Tensor {
     pub fn is_unique(&mut self) -> bool {
         match &mut self.storage {
             Storage::Cpu(buffer) => Arc::get_mut(buffer).is_some(),
+            Storage::Cuda(buffer) => Arc::get_mut(buffer).is_some(),
         }
     }
 
     /// The elements, for the CPU's loops.
     ///
     /// # Panics
-    /// If the tensor holds another dtype.
+    /// If the tensor holds another dtype, or lives elsewhere.
     pub fn f32(&self) -> &[f32] {
-        assert_eq!(self.dtype, DType::F32);
-        bytemuck::cast_slice(self.cpu_bytes())
+        self.elements(DType::F32)
     }
 
     /// The elements, for the CPU's loops to write.
     ///
     /// # Panics
-    /// If the tensor holds another dtype, or somebody else holds its buffer too.
+    /// If the tensor holds another dtype, lives elsewhere, or somebody else holds its buffer too.
     pub fn f32_mut(&mut self) -> &mut [f32] {
-        assert_eq!(self.dtype, DType::F32);
-        bytemuck::cast_slice_mut(self.cpu_bytes_mut())
+        self.elements_mut(DType::F32)
     }
 
     /// The elements, for the CPU's loops.
     ///
     /// # Panics
-    /// If the tensor holds another dtype.
+    /// As [`Tensor::f32`].
     pub fn i32(&self) -> &[i32] {
-        assert_eq!(self.dtype, DType::I32);
-        bytemuck::cast_slice(self.cpu_bytes())
+        self.elements(DType::I32)
     }
 
     /// The elements, for the CPU's loops to write.
     ///
     /// # Panics
-    /// If the tensor holds another dtype, or somebody else holds its buffer too.
+    /// As [`Tensor::f32_mut`].
     pub fn i32_mut(&mut self) -> &mut [i32] {
-        assert_eq!(self.dtype, DType::I32);
-        bytemuck::cast_slice_mut(self.cpu_bytes_mut())
+        self.elements_mut(DType::I32)
+    }
+
+    /// The elements, for the CPU's loops.
+    ///
+    /// # Panics
+    /// As [`Tensor::f32`].
+    pub fn u8(&self) -> &[u8] {
+        self.elements(DType::U8)
+    }
+
+    /// The elements, for the CPU's loops to write.
+    ///
+    /// # Panics
+    /// As [`Tensor::f32_mut`].
+    pub fn u8_mut(&mut self) -> &mut [u8] {
+        self.elements_mut(DType::U8)
+    }
+
+    /// Waits for the device and copies the elements to the host; those of bf16 are widened.
+    ///
+    /// # Errors
+    /// What the device reports, of this or of earlier work.
+    ///
+    /// # Panics
+    /// If the tensor holds whole numbers.
+    pub fn to_host_f32(&self) -> Result<Vec<f32>> {
+        match (&self.storage, self.dtype) {
+            (Storage::Cpu(_), _) => Ok(self.f32().to_vec()),
+            (Storage::Cuda(buffer), DType::BF16) => {
+                let bits: Vec<u16> = buffer.download(self.shape.len())?;
+                Ok(bits.into_iter().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect())
+            }
+            (Storage::Cuda(buffer), dtype) => {
+                assert_eq!(dtype, DType::F32);
+                buffer.download(self.shape.len())
+            }
+        }
     }
 
     /// Waits for the device and copies the elements to the host.
-    pub fn to_host_f32(&self) -> Vec<f32> {
-        self.f32().to_vec()
-    }
-
-    /// Overwrites the elements from host memory.
+    ///
+    /// # Errors
+    /// What the device reports, of this or of earlier work.
     ///
     /// # Panics
-    /// If `values` has another length, or the buffer is shared.
-    pub fn copy_from_host_f32(&mut self, values: &[f32]) {
-        self.f32_mut().copy_from_slice(values);
+    /// If the tensor holds another dtype.
+    pub fn to_host_i32(&self) -> Result<Vec<i32>> {
+        assert_eq!(self.dtype, DType::I32);
+        match &self.storage {
+            Storage::Cpu(_) => Ok(self.i32().to_vec()),
+            Storage::Cuda(buffer) => buffer.download(self.shape.len()),
+        }
+    }
+
+    /// Overwrites the elements from host memory; waits for the device.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If `values` has another length, the tensor holds another dtype, or the buffer is shared.
+    pub fn copy_from_host_f32(&mut self, values: &[f32]) -> Result<()> {
+        assert_eq!(self.dtype, DType::F32);
+        self.copy_from_host(values)
+    }
+
+    fn copy_from_host<T: Pod>(&mut self, values: &[T]) -> Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        assert_eq!(bytes.len(), self.bytes(), "elements for a tensor {}", self.shape);
+        match &mut self.storage {
+            Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
+            Storage::Cuda(buffer) => unique(buffer).upload(bytes)?,
+        }
+        Ok(())
+    }
+
+    /// Overwrites the elements by `bytes` without waiting for the device: they are copied to where the device finds
+    /// them when it gets there.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If `bytes` has another length, or the buffer is shared and the device is the CPU. (On a GPU the new elements
+    /// come after all work so far, whoever holds a handle.)
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        assert_eq!(bytes.len(), self.bytes(), "bytes for a tensor {}", self.shape);
+        match &mut self.storage {
+            Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
+            Storage::Cuda(buffer) => buffer.send_at(0, bytes)?,
+        }
+        Ok(())
+    }
+
+    /// Overwrites the elements by the bytes of `rows`, one behind the other, as [`Tensor::send`] does: a large tensor goes
+    /// in pieces.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If the rows have more or fewer bytes in all, or the tensor lives on the CPU.
+    pub(crate) fn send_rows<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        /// Bytes of a piece.
+        const PIECE: usize = 4 << 20;
+        let (mut at, mut piece) = (0, Vec::with_capacity(PIECE));
+        for row in rows {
+            piece.extend_from_slice(row);
+            if piece.len() >= PIECE {
+                self.cuda().send_at(at, &piece)?;
+                at += piece.len();
+                piece.clear();
+            }
+        }
+        if !piece.is_empty() {
+            self.cuda().send_at(at, &piece)?;
+        }
+        assert_eq!(at + piece.len(), self.bytes(), "rows for a tensor {}", self.shape);
+        Ok(())
+    }
+
+    /// Sets every byte to 0.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If the buffer is shared.
+    pub fn clear(&mut self) -> Result<()> {
+        let bytes = self.bytes();
+        match &mut self.storage {
+            Storage::Cpu(_) => self.cpu_bytes_mut().fill(0),
+            Storage::Cuda(buffer) => unique(buffer).clear(bytes)?,
+        }
+        Ok(())
     }
 
     /// An independent copy on the same device.
-    pub fn duplicate(&self, device: &Device) -> Self {
-        let mut copy = Self::empty(device, self.shape, self.dtype);
-        copy.cpu_bytes_mut().copy_from_slice(self.cpu_bytes());
-        copy
+    ///
+    /// # Errors
+    /// As [`Tensor::empty`].
+    #[track_caller]
+    pub fn duplicate(&self, device: &Device) -> Result<Self> {
+        let mut copy = Self::empty(device, self.shape, self.dtype)?;
+        copy.copy_from(self)?;
+        Ok(copy)
+    }
+
+    /// Overwrites the elements by those of a tensor of as many, of one type, on the same device.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If type, size or device differ, or this buffer is shared.
+    pub fn copy_from(&mut self, from: &Tensor) -> Result<()> {
+        assert_eq!((self.dtype, self.shape.len()), (from.dtype, from.shape.len()), "a copy of another kind");
+        let bytes = self.bytes();
+        match (&mut self.storage, &from.storage) {
+            (Storage::Cuda(to), Storage::Cuda(from)) => unique(to).copy_from(from, bytes)?,
+            _ => self.cpu_bytes_mut().copy_from_slice(from.cpu_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Overwrites the elements by those of a tensor of as many in another type: f32 to bf16 is rounded to nearest,
+    /// bf16 to f32 is exact.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// On the CPU, which knows one type of numbers only.
+    pub fn convert_from(&mut self, from: &Tensor) -> Result<()> {
+        assert_eq!(self.shape.len(), from.shape.len(), "a conversion of another size");
+        match from.gpu() {
+            Some(gpu) => gpu.convert(from, self),
+            None => panic!("the CPU has one type of numbers only"),
+        }
+    }
+
+    /// The part that begins at byte `begin`, as a tensor of its own, which shares this one's memory but not its handle:
+    /// whoever makes parts says who writes them.
+    ///
+    /// # Panics
+    /// If it reaches past the end, begins at no multiple of 16 bytes, or lives on the CPU.
+    pub(crate) fn part(&self, begin: usize, shape: impl Into<Shape>, dtype: DType) -> Self {
+        let shape = shape.into();
+        let bytes = shape.len() * dtype.bytes();
+        assert!(begin + bytes <= self.bytes(), "a part past the end of a tensor {}", self.shape);
+        let storage = Storage::Cuda(Arc::new(CudaBuffer::part(self.cuda(), begin, bytes)));
+        Tensor { shape, dtype, storage }
+    }
+
+    /// The GPU it lives on; none if that is the CPU.
+    pub fn gpu(&self) -> Option<&Arc<CudaDevice>> {
+        match &self.storage {
+            Storage::Cpu(_) => None,
+            Storage::Cuda(buffer) => Some(buffer.device()),
+        }
+    }
+
+    /// The memory, for kernels to read.
+    ///
+    /// # Panics
+    /// If it lives on the CPU.
+    pub(crate) fn cuda(&self) -> &Arc<CudaBuffer> {
+        match &self.storage {
+            Storage::Cuda(buffer) => buffer,
+            Storage::Cpu(_) => panic!("a tensor of the CPU is given to a kernel"),
+        }
+    }
+
+    /// Asserts that nobody else holds the memory, for kernels to write it.
+    ///
+    /// # Panics
+    /// If somebody does, or it lives on the CPU.
+    pub(crate) fn cuda_mut(&mut self) -> &CudaBuffer {
+        match &mut self.storage {
+            Storage::Cuda(buffer) => unique(buffer),
+            Storage::Cpu(_) => panic!("a tensor of the CPU is given to a kernel"),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.shape.len() * self.dtype.bytes()
+    }
+
+    fn elements<T: Pod>(&self, dtype: DType) -> &[T] {
+        assert_eq!(self.dtype, dtype);
+        bytemuck::cast_slice(self.cpu_bytes())
+    }
+
+    fn elements_mut<T: Pod>(&mut self, dtype: DType) -> &mut [T] {
+        assert_eq!(self.dtype, dtype);
+        bytemuck::cast_slice_mut(self.cpu_bytes_mut())
     }
 
     fn cpu_bytes(&self) -> &[u8] {
         match &self.storage {
-            Storage::Cpu(buffer) => &buffer.bytes()[..self.shape.len() * self.dtype.bytes()],
+            Storage::Cpu(buffer) => &buffer.bytes()[..self.bytes()],
+            Storage::Cuda(_) => panic!("a tensor of the GPU is given to a loop of the CPU"),
         }
     }
 
     fn cpu_bytes_mut(&mut self) -> &mut [u8] {
-        let bytes = self.shape.len() * self.dtype.bytes();
+        let bytes = self.bytes();
         match &mut self.storage {
-            Storage::Cpu(buffer) => &mut Arc::get_mut(buffer)
-                .expect("a tensor that others read is not written")
-                .bytes_mut()[..bytes],
+            Storage::Cpu(buffer) => &mut unique(buffer).bytes_mut()[..bytes],
+            Storage::Cuda(_) => panic!("a tensor of the GPU is given to a loop of the CPU"),
         }
     }
+}
+
+/// A buffer that is about to be written.
+#[track_caller]
+fn unique<B>(buffer: &mut Arc<B>) -> &mut B {
+    Arc::get_mut(buffer).expect("a tensor that others read is not written")
 }

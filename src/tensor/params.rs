@@ -1,6 +1,8 @@
 //! What outlives a step: parameters (learned by gradient) and buffers (learned otherwise or constant).
 
+use super::arena::Arenas;
 use super::{Shape, Tensor};
+use crate::Result;
 use crate::device::Device;
 
 /// A learned tensor with its gradient and momentum.
@@ -8,16 +10,41 @@ use crate::device::Device;
 pub struct Param {
     /// Its name, the key in weight files: `layer1.0.conv1.weight`.
     pub name: String,
-    /// The weights.
+    /// The weights, f32. Whoever changes them from the host does it by [`Param::load`].
     pub value: Tensor,
-    /// The gradient of the last backward pass.
+    /// The weights as products of 16 bits take them, where the device computes in such. [`crate::ops::sgd`] keeps
+    /// the two alike.
+    pub copy: Option<Tensor>,
+    /// The gradient of the last backward pass, of the type of [`Param::weight`].
     pub grad: Tensor,
-    /// The solver's velocity.
+    /// The solver's velocity, f32.
     pub momentum: Tensor,
     /// Multiplies the learning rate; 0 keeps the parameter as it is.
     pub lr_mult: f32,
     /// Multiplies the weight decay.
     pub decay_mult: f32,
+}
+
+impl Param {
+    /// The weights in the type the device multiplies them in.
+    pub fn weight(&self) -> &Tensor {
+        self.copy.as_ref().unwrap_or(&self.value)
+    }
+
+    /// Overwrites the weights, and their copy, from host memory.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If `values` has another length, or a tape still holds the weights.
+    pub fn load(&mut self, values: &[f32]) -> Result<()> {
+        self.value.copy_from_host_f32(values)?;
+        match &mut self.copy {
+            Some(copy) => copy.convert_from(&self.value),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A named tensor without gradient: running statistics, class centers.
@@ -37,34 +64,67 @@ pub struct ParamId(pub(super) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId(usize);
 
-/// What a network announces its parameters and buffers to: [`Params`], which makes them, or an
-/// [`Inventory`], which only writes them down.
-pub trait Register {
-    /// A parameter of zeros with both multipliers 1.
-    fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId;
-
-    /// A buffer, every element `value`.
-    fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId;
+/// A parameter to be made; it starts at 0.
+#[derive(Clone, Debug)]
+pub struct ParamSpec {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Multiplies the learning rate; 0 keeps the parameter as it is.
+    pub lr_mult: f32,
 }
 
-/// Names and shapes of a model's parameters and buffers, without memory for any of them.
+/// A buffer to be made.
+#[derive(Clone, Debug)]
+pub struct BufferSpec {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// What every element starts at.
+    pub value: f32,
+}
+
+/// What a network announces its parameters and buffers to: names and shapes, without memory for any of them.
 #[derive(Clone, Debug, Default)]
 pub struct Inventory {
-    /// The parameters, in the order they were added.
-    pub params: Vec<(String, Shape)>,
-    /// The buffers, likewise.
-    pub buffers: Vec<(String, Shape)>,
+    params: Vec<ParamSpec>,
+    buffers: Vec<BufferSpec>,
 }
 
-impl Register for Inventory {
-    fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
-        self.params.push((name.into(), shape.into()));
+impl Inventory {
+    /// A parameter with both multipliers 1.
+    pub fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
+        self.add_with_rate(name, shape, 1.0)
+    }
+
+    /// A parameter whose learning rate is multiplied by `lr_mult`.
+    pub fn add_with_rate(
+        &mut self,
+        name: impl Into<String>,
+        shape: impl Into<Shape>,
+        lr_mult: f32,
+    ) -> ParamId {
+        self.params.push(ParamSpec { name: name.into(), shape: shape.into(), lr_mult });
         ParamId(self.params.len() - 1)
     }
 
-    fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, _: f32) -> BufferId {
-        self.buffers.push((name.into(), shape.into()));
+    /// A buffer, every element `value`.
+    pub fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId {
+        self.buffers.push(BufferSpec { name: name.into(), shape: shape.into(), value });
         BufferId(self.buffers.len() - 1)
+    }
+
+    /// The parameters, in the order they were added.
+    pub fn params(&self) -> &[ParamSpec] {
+        &self.params
+    }
+
+    /// Names and shapes: the parameters, then the buffers, in the order they were added.
+    pub fn shapes(&self) -> impl Iterator<Item = (&str, Shape)> {
+        let params = self.params.iter().map(|p| (p.name.as_str(), p.shape));
+        params.chain(self.buffers.iter().map(|b| (b.name.as_str(), b.shape)))
     }
 }
 
@@ -74,32 +134,47 @@ pub struct Params {
     device: Device,
     params: Vec<Param>,
     buffers: Vec<Buffer>,
-}
-
-impl Register for Params {
-    fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
-        let shape = shape.into();
-        self.params.push(Param {
-            name: name.into(),
-            value: Tensor::zeros(&self.device, shape),
-            grad: Tensor::zeros(&self.device, shape),
-            momentum: Tensor::zeros(&self.device, shape),
-            lr_mult: 1.0,
-            decay_mult: 1.0,
-        });
-        ParamId(self.params.len() - 1)
-    }
-
-    fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId {
-        self.buffers.push(Buffer { name: name.into(), value: Tensor::full(&self.device, shape, value) });
-        BufferId(self.buffers.len() - 1)
-    }
+    arenas: Option<Arenas>,
 }
 
 impl Params {
-    /// None yet.
-    pub fn new(device: &Device) -> Self {
-        Params { device: device.clone(), params: Vec::new(), buffers: Vec::new() }
+    /// Parameters of zeros, and buffers of their values.
+    ///
+    /// # Errors
+    /// If the device lacks the memory.
+    pub fn new(device: &Device, inventory: &Inventory) -> Result<Self> {
+        let (params, arenas) = match device {
+            Device::Cpu(_) => {
+                let separate = |spec: &ParamSpec| {
+                    Ok(Param {
+                        name: spec.name.clone(),
+                        value: Tensor::zeros(device, spec.shape)?,
+                        copy: None,
+                        grad: Tensor::zeros(device, spec.shape)?,
+                        momentum: Tensor::zeros(device, spec.shape)?,
+                        lr_mult: spec.lr_mult,
+                        decay_mult: 1.0,
+                    })
+                };
+                (inventory.params.iter().map(separate).collect::<Result<_>>()?, None)
+            }
+            Device::Cuda(gpu) => {
+                let (params, arenas) = Arenas::new(gpu, &inventory.params)?;
+                (params, Some(arenas))
+            }
+        };
+        let buffer = |spec: &BufferSpec| {
+            let value =
+                Tensor::full(device, spec.shape, spec.value).map_err(|e| e.about_tensor(&spec.name))?;
+            Ok(Buffer { name: spec.name.clone(), value })
+        };
+        let buffers = inventory.buffers.iter().map(buffer).collect::<Result<_>>()?;
+        Ok(Params { device: device.clone(), params, buffers, arenas })
+    }
+
+    /// No parameters and no buffers, for operations without any.
+    pub fn none(device: &Device) -> Self {
+        Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), arenas: None }
     }
 
     /// Where they live.
@@ -145,5 +220,10 @@ impl Params {
     /// All buffers, to be changed.
     pub fn buffers_mut(&mut self) -> &mut [Buffer] {
         &mut self.buffers
+    }
+
+    /// The parameters, and the arrays they lie in one behind the other, where the device keeps them so.
+    pub(crate) fn with_arenas(&mut self) -> (&mut [Param], Option<&mut Arenas>) {
+        (&mut self.params, self.arenas.as_mut())
     }
 }

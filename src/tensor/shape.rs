@@ -80,6 +80,8 @@ pub enum DType {
     BF16,
     /// 32-bit integers: labels and indices.
     I32,
+    /// Bytes: images, and places in small windows.
+    U8,
 }
 
 impl DType {
@@ -88,6 +90,7 @@ impl DType {
         match self {
             DType::F32 | DType::I32 => 4,
             DType::BF16 => 2,
+            DType::U8 => 1,
         }
     }
 }

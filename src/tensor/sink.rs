@@ -4,9 +4,11 @@
 //! talking to and says so. (Overwriting where one must add loses the gradient of residual fan-out; adding
 //! where one may overwrite costs a pass over memory for clearing.)
 
-use super::{Params, Tensor};
+use super::{DType, Params, Shape, Tensor};
 use crate::Result;
 use crate::device::Device;
+use crate::device::cuda::Arg;
+use crate::ops::add;
 use rayon::prelude::*;
 
 /// Whether the gradient buffer already holds something to add to.
@@ -27,6 +29,11 @@ impl Write {
         }
     }
 
+    /// The flag `accumulate` of a kernel.
+    pub(crate) fn flag(self) -> Arg {
+        Arg::flag(self == Write::Accumulate)
+    }
+
     /// Writes or adds `values`, element by element.
     pub fn store(self, to: &mut [f32], values: impl IntoIterator<Item = f32>) {
         match self {
@@ -35,14 +42,24 @@ impl Write {
         }
     }
 
-    /// Writes or adds a whole f32 tensor of as many elements.
-    pub fn store_tensor(self, to: &mut Tensor, from: &Tensor) {
+    /// Writes or adds a whole tensor of as many elements of the same type.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn store_tensor(self, to: &mut Tensor, from: &Tensor) -> Result<()> {
         /// Elements a thread takes at a time: 64 KiB.
         const CHUNK: usize = 16 * 1024;
-        to.f32_mut()
-            .par_chunks_mut(CHUNK)
-            .zip(from.f32().par_chunks(CHUNK))
-            .for_each(|(to, from)| self.store(to, from.iter().copied()));
+        match (self, from.gpu()) {
+            (Write::Overwrite, Some(_)) => to.copy_from(from),
+            (Write::Accumulate, Some(gpu)) => add::cuda::add_to(gpu, to, from),
+            (_, None) => {
+                to.f32_mut()
+                    .par_chunks_mut(CHUNK)
+                    .zip(from.f32().par_chunks(CHUNK))
+                    .for_each(|(to, from)| self.store(to, from.iter().copied()));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -57,10 +74,18 @@ pub(super) enum Target {
     Param(usize),
 }
 
+/// Where the gradient of one input goes, and its shape and type, which are the input's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub target: Target,
+    pub shape: Shape,
+    pub dtype: DType,
+}
+
 /// The gradient buffers of one operation's inputs, in the order the operation recorded them.
 pub struct Sinks<'a> {
     pub(super) device: Device,
-    pub(super) targets: &'a [(Target, super::Shape)],
+    pub(super) inputs: &'a [Wanted],
     pub(super) grads: &'a mut [Option<Tensor>],
     pub(super) params: &'a mut Params,
     pub(super) written: &'a mut [bool],
@@ -74,7 +99,7 @@ impl Sinks<'_> {
 
     /// Whether input `input` wants a gradient at all; the work for one that does not can be left out.
     pub fn wants(&self, input: usize) -> bool {
-        !matches!(self.targets[input].0, Target::None)
+        !matches!(self.inputs[input].target, Target::None)
     }
 
     /// Lets `fill` write or add the gradient of input `input`; not called when nobody wants it.
@@ -82,13 +107,13 @@ impl Sinks<'_> {
     /// # Errors
     /// Whatever `fill` returns.
     pub fn add(&mut self, input: usize, fill: impl FnOnce(&mut Tensor, Write) -> Result<()>) -> Result<()> {
-        let (target, shape) = self.targets[input];
+        let Wanted { target, shape, dtype } = self.inputs[input];
         match target {
             Target::None => Ok(()),
             Target::Var(id) => match &mut self.grads[id] {
                 Some(grad) => fill(grad, Write::Accumulate),
                 none => {
-                    let mut grad = Tensor::empty(&self.device, shape, super::DType::F32);
+                    let mut grad = Tensor::empty(&self.device, shape, dtype)?;
                     fill(&mut grad, Write::Overwrite)?;
                     *none = Some(grad);
                     Ok(())
@@ -106,17 +131,14 @@ impl Sinks<'_> {
     /// buffer away instead of copying it.
     ///
     /// # Errors
-    /// None today; devices may fail.
+    /// What the device reports.
     pub fn give(&mut self, input: usize, grad: Tensor) -> Result<()> {
-        if let (Target::Var(id), shape) = self.targets[input]
+        if let Wanted { target: Target::Var(id), shape, .. } = self.inputs[input]
             && self.grads[id].is_none()
         {
             self.grads[id] = Some(grad.reshape(shape));
             return Ok(());
         }
-        self.add(input, |to, write| {
-            write.store_tensor(to, &grad);
-            Ok(())
-        })
+        self.add(input, |to, write| write.store_tensor(to, &grad))
     }
 }

@@ -1,7 +1,7 @@
 //! The tape: a step's operations in the order they ran, walked once backwards.
 
-use super::sink::Target;
-use super::{BufferId, ParamId, Params, Shape, Sinks, StepValues, Tensor};
+use super::sink::{Target, Wanted};
+use super::{BufferId, DType, ParamId, Params, Shape, Sinks, StepValues, Tensor};
 use crate::Result;
 use crate::device::Device;
 
@@ -19,6 +19,7 @@ pub struct Var {
 pub struct Handle {
     id: usize,
     shape: Shape,
+    dtype: DType,
 }
 
 impl Var {
@@ -29,7 +30,7 @@ impl Var {
 
     /// The variable without its value, so that the value can be moved out and worked on in place.
     pub fn handle(&self) -> Handle {
-        Handle { id: self.id, shape: self.shape() }
+        Handle { id: self.id, shape: self.shape(), dtype: self.value.dtype() }
     }
 }
 
@@ -49,7 +50,7 @@ pub trait Backward: Send {
 
 struct Node {
     output: usize,
-    inputs: Vec<(Target, Shape)>,
+    inputs: Vec<Wanted>,
     backward: Box<dyn Backward>,
 }
 
@@ -81,9 +82,12 @@ impl<'p> Tape<'p> {
     }
 
     /// A tape that keeps nothing: for inference. Dropout is off on it.
-    pub fn no_grad(params: &'p mut Params) -> Self {
-        let values = StepValues::new(params.device(), 0);
-        Tape { params, values, recording: false, nodes: Vec::new(), targets: Vec::new() }
+    ///
+    /// # Errors
+    /// If the device lacks the memory.
+    pub fn no_grad(params: &'p mut Params) -> Result<Self> {
+        let values = StepValues::new(params.device(), 0)?;
+        Ok(Tape { params, values, recording: false, nodes: Vec::new(), targets: Vec::new() })
     }
 
     /// Whether operations are recorded (training), or not (inference).
@@ -119,10 +123,19 @@ impl<'p> Tape<'p> {
 
     /// A parameter: its gradient goes to its own buffer. One whose rate multiplier is 0 gets none.
     pub fn param(&mut self, id: ParamId) -> Var {
-        let param = self.params.get(id);
-        let target = if param.lr_mult == 0.0 { Target::None } else { Target::Param(id.0) };
-        let value = param.value.clone();
-        self.var(value, target)
+        let value = self.params.get(id).value.clone();
+        self.var(value, self.gradient_of(id))
+    }
+
+    /// A parameter in the type the device multiplies it in, which is also that of its gradient: the filters of a
+    /// convolution.
+    pub fn weight(&mut self, id: ParamId) -> Var {
+        let value = self.params.get(id).weight().clone();
+        self.var(value, self.gradient_of(id))
+    }
+
+    fn gradient_of(&self, id: ParamId) -> Target {
+        if self.params.get(id).lr_mult == 0.0 { Target::None } else { Target::Param(id.0) }
     }
 
     /// A buffer's content, to be read.
@@ -148,8 +161,9 @@ impl<'p> Tape<'p> {
         inputs: &[Handle],
         save: impl FnOnce(Tensor) -> B,
     ) -> Var {
-        let inputs: Vec<_> = inputs.iter().map(|v| (self.targets[v.id], v.shape)).collect();
-        if inputs.iter().all(|(target, _)| matches!(target, Target::None)) {
+        let wanted = |v: &Handle| Wanted { target: self.targets[v.id], shape: v.shape, dtype: v.dtype };
+        let inputs: Vec<Wanted> = inputs.iter().map(wanted).collect();
+        if inputs.iter().all(|input| matches!(input.target, Target::None)) {
             return self.constant(output);
         }
         let backward = Box::new(save(output.clone()));
@@ -169,10 +183,10 @@ impl<'p> Tape<'p> {
         let mut written = vec![false; params.params().len()];
         let device = params.device().clone();
         for (var, seed) in seeds {
-            let inputs = [(targets[var.id], var.shape())];
+            let wanted = Wanted { target: targets[var.id], shape: var.shape(), dtype: var.value.dtype() };
             Sinks {
                 device: device.clone(),
-                targets: &inputs,
+                inputs: &[wanted],
                 grads: &mut grads,
                 params,
                 written: &mut written,
@@ -184,7 +198,7 @@ impl<'p> Tape<'p> {
             let Some(dy) = grads[node.output].take() else { continue };
             let mut sinks = Sinks {
                 device: device.clone(),
-                targets: &node.inputs,
+                inputs: &node.inputs,
                 grads: &mut grads,
                 params,
                 written: &mut written,
@@ -193,7 +207,7 @@ impl<'p> Tape<'p> {
         }
         for (param, written) in params.params_mut().iter_mut().zip(written) {
             if !written {
-                param.grad.f32_mut().fill(0.0);
+                param.grad.clear()?;
             }
         }
         Ok(Gradients(grads))

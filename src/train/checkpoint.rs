@@ -7,14 +7,17 @@
 
 use crate::config::Config;
 use crate::data::{Classes, Loader};
+use crate::device::{Device, Precision};
 use crate::tensor::Params;
-use crate::weights::{self, TensorFile, TensorOut, network};
+use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const MOMENTUM: &str = "momentum/";
+/// The metadata key of the precision.
+const PRECISION: &str = "precision";
 
 /// What a checkpoint belongs to, and where its numbers come from.
 #[derive(Clone, Debug)]
@@ -23,15 +26,18 @@ pub struct Identity {
     classes: Vec<i64>,
     /// CRC-32 of all training images as the network sees them, with their identities.
     images_crc32: u32,
+    /// What products are computed in: going on in another would not be the same run.
+    precision: Precision,
 }
 
 impl Identity {
-    /// Of a run with these settings on the images of `loader`.
-    pub fn new(config: &Config, classes: &Classes, loader: &Loader) -> Self {
+    /// Of a run with these settings on the images of `loader`, computed on `device`.
+    pub fn new(config: &Config, classes: &Classes, loader: &Loader, device: &Device) -> Self {
         Identity {
             config: config.clone(),
             classes: classes.pids().to_vec(),
             images_crc32: loader.fingerprint(),
+            precision: device.precision(),
         }
     }
 
@@ -42,6 +48,7 @@ impl Identity {
             entry("classes", serde_json::json!(self.classes).to_string()),
             entry("seed", self.config.run.seed.to_string()),
             entry("images_crc32", format!("{:08x}", self.images_crc32)),
+            entry(PRECISION, self.precision.to_string()),
         ]);
         metadata
     }
@@ -50,6 +57,15 @@ impl Identity {
     fn check(&self, file: &TensorFile) -> Result<()> {
         for (key, own) in self.metadata() {
             let theirs = file.metadata().get(&key);
+            if key == PRECISION {
+                // Checkpoints older than the choice were of f32.
+                let theirs = theirs.map_or("f32", String::as_str);
+                if theirs != own {
+                    return Err(file
+                        .fault(format!("was made with --precision {theirs}, not {own}; resume with that")));
+                }
+                continue;
+            }
             if key != "config" && theirs != Some(&own) {
                 let short = |text: &str| text.chars().take(40).collect::<String>();
                 return Err(file.fault(format!(
@@ -89,12 +105,11 @@ impl Checkpoint {
     /// A weight that is not finite (nothing is written, so the last checkpoint stays the last good one); what
     /// the file system says, a full disk for example (the earlier checkpoints survive).
     pub fn save(&self, done: u64, params: &Params) -> Result<()> {
-        require_finite(params)?;
-        let mut tensors = weights::model_tensors(params);
-        tensors.extend(params.params().iter().map(|p| {
-            let shape = p.momentum.shape();
-            TensorOut::f32(format!("{MOMENTUM}{}", p.name), shape.dims(), p.momentum.f32())
-        }));
+        let mut tensors = weights::model_tensors(params)?;
+        require_finite(&tensors)?;
+        for param in params.params() {
+            tensors.push(TensorOut::of(format!("{MOMENTUM}{}", param.name), &param.momentum)?);
+        }
         let mut metadata = self.identity.metadata();
         metadata.insert("step".into(), done.to_string());
         metadata.insert("epoch".into(), (done / self.steps_per_epoch).to_string());
@@ -116,8 +131,9 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::save`].
     pub fn write_weights(&self, path: &Path, params: &Params) -> Result<()> {
-        require_finite(params)?;
-        weights::write_tensors(path, &weights::model_tensors(params), &self.identity.metadata())
+        let tensors = weights::model_tensors(params)?;
+        require_finite(&tensors)?;
+        weights::write_tensors(path, &tensors, &self.identity.metadata())
     }
 
     /// Adds to an error which checkpoint is good, and how to go on from it.
@@ -173,7 +189,7 @@ pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Resul
             let detail = format!("{name} is {:?}, not {}", view.shape(), param.momentum.shape());
             return Err(damaged(file.fault(detail)));
         }
-        param.momentum.copy_from_host_f32(&view.f32().map_err(damaged)?);
+        param.momentum.copy_from_host_f32(&view.f32().map_err(damaged)?)?;
     }
     Ok(())
 }
@@ -186,11 +202,13 @@ pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(list(folder)?.pop().map(|(_, path)| path))
 }
 
-fn require_finite(params: &Params) -> Result<()> {
-    let tensors = params.params().iter().map(|p| (&p.name, &p.value));
-    let mut tensors = tensors.chain(params.buffers().iter().map(|b| (&b.name, &b.value)));
-    match tensors.find(|(_, value)| !value.f32().iter().all(|v| v.is_finite())) {
-        Some((name, _)) => Err(Error::Diverged(format!("{name} is no longer finite"))),
+fn require_finite(tensors: &[TensorOut<'_>]) -> Result<()> {
+    let is_finite = |tensor: &TensorOut<'_>| match &tensor.values {
+        Values::F32(values) => values.iter().all(|v| v.is_finite()),
+        Values::I64(_) => true,
+    };
+    match tensors.iter().find(|tensor| !is_finite(tensor)) {
+        Some(tensor) => Err(Error::Diverged(format!("{} is no longer finite", tensor.name))),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Training: [`step`] is one iteration, [`solver`] the loop around it; [`schedule`] says what changes from
+//! Training: [`step`] is one iteration, [`stepper`] runs or replays it, [`solver`] is the loop around it; [`schedule`] says what changes from
 //! step to step, [`checkpoint`] what survives a crash, [`metrics`] what is written down, [`collapse`] what
 //! goes wrong quietly.
 
@@ -10,5 +10,6 @@ pub mod run_folder;
 pub mod schedule;
 pub mod solver;
 pub mod step;
+pub mod stepper;
 
 pub use solver::{Outcome, Start, Trainer};

@@ -6,7 +6,8 @@ use super::metrics::{Line, Log};
 use super::progress::Progress;
 use super::run_folder::RunFolder;
 use super::schedule::{self, Scheduled};
-use super::step::{Measured, step};
+use super::step::step;
+use super::stepper::{Sent, Stepper};
 use crate::config::{self, Config};
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
@@ -14,6 +15,7 @@ use crate::model::Model;
 use crate::tensor::{Params, StepValues};
 use crate::weights::{NetworkFile, write_atomically};
 use crate::{Error, Result};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,6 +51,7 @@ pub struct Trainer {
     first: u64,
     /// Images that were left out, and why.
     skipped: Vec<String>,
+    may_record: bool,
 }
 
 impl Trainer {
@@ -65,7 +68,7 @@ impl Trainer {
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
         let classes = Classes::new(&dataset.train)?;
-        let (model, mut params) = Model::new(config, classes.len(), device);
+        let (model, mut params) = Model::new(config, classes.len(), device)?;
         let first = match start {
             Start::Random => 0,
             Start::Weights(file) => {
@@ -76,7 +79,7 @@ impl Trainer {
         };
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
-        let identity = Identity::new(config, &classes, &loader);
+        let identity = Identity::new(config, &classes, &loader, device);
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params)?;
         }
@@ -86,7 +89,13 @@ impl Trainer {
             .map(|(image, why)| format!("{}: {why}", dataset.train[*image].path.display()))
             .collect();
         let config = config.clone();
-        Ok(Trainer { config, device: device.clone(), model, params, loader, identity, first, skipped })
+        let device = device.clone();
+        Ok(Trainer { config, device, model, params, loader, identity, first, skipped, may_record: true })
+    }
+
+    /// Whether a GPU may record a step and replay it, which changes no bit of the result. It does by default.
+    pub fn with_recording(self, may_record: bool) -> Self {
+        Trainer { may_record, ..self }
     }
 
     /// Trains until all iterations are done or `stop` is set, writing into `run`. `label` names the run on
@@ -95,10 +104,16 @@ impl Trainer {
     /// # Errors
     /// A loss that is not finite, a disk that is full; the last good checkpoint survives and is named.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, label: &str) -> Result<Outcome> {
-        let Trainer { config, device, model, mut params, mut loader, identity, first, skipped } = self;
-        let mut values = StepValues::new(&device, config.run.seed);
+        let Trainer { config, device, model, mut params, mut loader, identity, first, skipped, may_record } =
+            self;
+        let mut values = StepValues::new(&device, config.run.seed)?;
+        let mut stepper = Stepper::new(&device, may_record);
         let mut recorder = Recorder {
-            pending: Vec::new(),
+            pending: VecDeque::new(),
+            running: match device {
+                Device::Cpu(_) => 0,
+                Device::Cuda(_) => RUNNING,
+            },
             log: Log::continue_at(&run.metrics(), first)?,
             progress: Progress::new(label, first, config.solver.iterations, config.solver.batch),
             watch: Watch::new(config.loss.tau),
@@ -124,18 +139,24 @@ impl Trainer {
 
         for number in first..config.solver.iterations {
             let scheduled = schedule::at(&config, number);
-            values.set(number, scheduled.rate, scheduled.lambda, scheduled.center_rate);
-            let batch = loader.next()?;
-            let measured = step(&model, &mut params, &values, batch, &config)?;
-            recorder.pending.push((number, scheduled, measured));
+            let ran = loader.prepare().and_then(|()| {
+                values.set(number, scheduled.rate, scheduled.lambda, scheduled.center_rate)?;
+                stepper.run(|| {
+                    let batch = loader.batch(&values)?;
+                    step(&model, &mut params, &values, batch, &config)
+                })
+            });
+            let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
+            recorder.pending.push_back((number, scheduled, sent));
 
             let done = number + 1;
             let last = done == config.solver.iterations;
             let stopping = stop.load(Ordering::Relaxed);
             let save = last || stopping || done % config.run.checkpoint_every == 0;
             recorder.progress.advance(done);
-            if save || done % config.run.log_every == 0 {
-                recorder.read_back().map_err(|e| checkpoint.name_last_good(e))?;
+            if save || done % config.run.log_every == 0 || recorder.pending.len() >= MOST_PENDING {
+                let running = if save { 0 } else { recorder.running };
+                recorder.read_back(running).map_err(|e| checkpoint.name_last_good(e))?;
             }
             if save {
                 let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params));
@@ -181,21 +202,30 @@ fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
     }
 }
 
-/// Keeps what steps measured on the device until it is time to wait for it.
+/// Steps that a GPU may be busy with while those before them are written down: waiting for the newest would leave it
+/// without work.
+const RUNNING: usize = 2;
+/// Steps whose values may be on their way at a time; more than the host runs ahead of a GPU.
+const MOST_PENDING: usize = 256;
+
+/// Keeps what steps measured until it is time to wait for it.
 struct Recorder {
-    pending: Vec<(u64, Scheduled, Measured)>,
+    pending: VecDeque<(u64, Scheduled, Sent)>,
+    /// Steps that are not waited for while the run goes on.
+    running: usize,
     log: Log,
     progress: Progress,
     watch: Watch,
 }
 
 impl Recorder {
-    /// Waits for the device, writes down all pending steps and shows the newest.
-    fn read_back(&mut self) -> Result<()> {
+    /// Waits for all pending steps but the last `running`, writes them down and shows the newest.
+    fn read_back(&mut self, running: usize) -> Result<()> {
         let mut newest = None;
-        for (number, scheduled, measured) in self.pending.drain(..) {
-            let terms = measured.terms.to_host_f32();
-            let line = Line::new(number, scheduled, measured.softmax.to_host_f32()[0], &terms);
+        let finished = self.pending.len().saturating_sub(running);
+        for (number, scheduled, sent) in self.pending.drain(..finished) {
+            let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
+            let line = Line::new(number, scheduled, softmax[0], &terms);
             self.log.write(&line)?;
             if let Some((loss, value)) = line.not_finite() {
                 self.log.flush()?;

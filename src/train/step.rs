@@ -47,10 +47,10 @@ pub fn step(
     let terms = losses.batch_contrastive.terms;
 
     // Line 4: the gradient; each loss enters with its weight.
-    let one = Tensor::full(&tape.device(), [1], 1.0);
+    let one = Tensor::full(&tape.device(), [1], 1.0)?;
     let mut seeds = vec![(losses.softmax, one)];
     if config.loss.lambda != 0.0 {
-        let lambda = values.lambda.duplicate(&tape.device());
+        let lambda = values.lambda.duplicate(&tape.device())?;
         seeds.push((losses.batch_contrastive.loss, lambda));
     }
     tape.backward(seeds)?;

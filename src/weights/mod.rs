@@ -29,13 +29,16 @@ pub struct Loaded {
 }
 
 /// All parameters, then all buffers of a model, ready for [`write_tensors`].
-pub fn model_tensors(params: &Params) -> Vec<TensorOut<'_>> {
+///
+/// # Errors
+/// What the device reports, of copying them to the host.
+pub fn model_tensors(params: &Params) -> Result<Vec<TensorOut<'_>>> {
     let params_then_buffers = params
         .params()
         .iter()
         .map(|p| (&p.name, &p.value))
         .chain(params.buffers().iter().map(|b| (&b.name, &b.value)));
-    params_then_buffers.map(|(name, value)| TensorOut::f32(name, value.shape().dims(), value.f32())).collect()
+    params_then_buffers.map(|(name, value)| TensorOut::of(name, value)).collect()
 }
 
 /// Copies a file's tensors into the parameters and buffers of the same names. All are checked before the
@@ -98,10 +101,10 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     let learned = params.params().len();
     let buffers = values.split_off(learned);
     for (param, values) in params.params_mut().iter_mut().zip(values) {
-        values.iter().for_each(|v| param.value.copy_from_host_f32(v));
+        values.iter().try_for_each(|v| param.load(v))?;
     }
     for (buffer, values) in params.buffers_mut().iter_mut().zip(buffers) {
-        values.iter().for_each(|v| buffer.value.copy_from_host_f32(v));
+        values.iter().try_for_each(|v| buffer.value.copy_from_host_f32(v))?;
     }
     Ok(report)
 }

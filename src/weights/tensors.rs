@@ -8,6 +8,7 @@
 //! map: its order, and with it the bytes of a checkpoint, would differ from run to run.
 
 use super::write_atomically;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use memmap2::Mmap;
 use safetensors::Dtype;
@@ -219,6 +220,18 @@ impl<'a> TensorOut<'a> {
     /// A tensor of f32.
     pub fn f32(name: impl Into<String>, shape: &[usize], values: impl Into<Cow<'a, [f32]>>) -> Self {
         TensorOut { name: name.into(), shape: shape.to_vec(), values: Values::F32(values.into()) }
+    }
+
+    /// A tensor of f32 as it lies in the CPU's memory, or copied from a GPU's.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn of(name: impl Into<String>, tensor: &'a Tensor) -> Result<Self> {
+        let values = match tensor.gpu() {
+            None => Cow::Borrowed(tensor.f32()),
+            Some(_) => Cow::Owned(tensor.to_host_f32()?),
+        };
+        Ok(TensorOut::f32(name, tensor.shape().dims(), values))
     }
 
     /// A tensor of i64.

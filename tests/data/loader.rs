@@ -1,9 +1,11 @@
 use crate::made::{assert_error, pixels, plain_input, png, samples};
 use bcreid::data::augment::View;
 use bcreid::data::{
-    Augment, BadImages, CacheOptions, Classes, Loader, LoaderOptions, PadMode, Sample, Sampler, SamplerKind,
+    Augment, BadImages, Batch, CacheOptions, Classes, Loader, LoaderOptions, PadMode, Sample, Sampler,
+    SamplerKind,
 };
 use bcreid::device::Device;
+use bcreid::tensor::StepValues;
 
 fn options(sampler: SamplerKind) -> LoaderOptions {
     LoaderOptions {
@@ -18,6 +20,12 @@ fn loader(samples: &[Sample], options: LoaderOptions) -> bcreid::Result<Loader> 
 }
 
 /// Pixel by pixel from the definition: the sampler's image, mirrored, padded, cropped.
+/// The next step's batch.
+fn next(loader: &mut Loader) -> Batch {
+    loader.prepare().unwrap();
+    loader.batch(&StepValues::new(&Device::cpu(), 0).unwrap()).unwrap()
+}
+
 #[test]
 fn batches_are_what_sampler_and_augmentation_say() {
     let (_folder, samples) = samples(4, 6);
@@ -27,7 +35,7 @@ fn batches_are_what_sampler_and_augmentation_say() {
     let labels: Vec<i32> = (0..24).map(|i| i / 6).collect();
     let mut sampler = Sampler::new(options.sampler, &labels, 11).unwrap();
     for step in 0..9 {
-        let batch = loader.next().unwrap();
+        let batch = next(&mut loader);
         let images = sampler.batch(step);
         assert_eq!((batch.step, &batch.images), (step, &images));
         assert_eq!(batch.labels.i32(), images.iter().map(|&i| labels[i]).collect::<Vec<_>>());
@@ -56,13 +64,13 @@ fn a_batch_is_a_function_of_the_step_alone() {
         SamplerKind::Pk { identities: 2, images: 4 },
     ] {
         let mut walked = loader(&samples, options(sampler)).unwrap();
-        let walked: Vec<_> = (0..20).map(|_| walked.next().unwrap()).collect();
+        let walked: Vec<_> = (0..20).map(|_| next(&mut walked)).collect();
         for (first_step, threads, limit_mib) in [(0, 3, 0), (7, 1, 2048), (13, 2, 0)] {
             let cache = CacheOptions { limit_mib, folder: None };
             let options = LoaderOptions { first_step, threads, cache, ahead: 2, ..options(sampler) };
             let mut resumed = loader(&samples, options).unwrap();
             for walked in &walked[first_step as usize..] {
-                let batch = resumed.next().unwrap();
+                let batch = next(&mut resumed);
                 assert_eq!((batch.step, &batch.images), (walked.step, &walked.images));
                 assert_eq!(batch.labels.i32(), walked.labels.i32());
                 let bits =
@@ -78,7 +86,7 @@ fn classes_are_sorted_identities() {
     let (_folder, mut samples) = samples(3, 2);
     samples.reverse();
     let mut loader = loader(&samples, options(SamplerKind::Random { batch: 6 })).unwrap();
-    let batch = loader.next().unwrap();
+    let batch = next(&mut loader);
     for (&image, &label) in batch.images.iter().zip(batch.labels.i32()) {
         assert_eq!(samples[image].pid, 2 * i64::from(label) + 1);
     }
@@ -96,7 +104,7 @@ fn unreadable_images_stop_training_before_it_starts_or_are_left_out() {
     let skip = LoaderOptions { bad_images: BadImages::Skip, ..options(SamplerKind::Random { batch: 10 }) };
     let mut skipping = loader(&samples, skip.clone()).unwrap();
     assert_eq!(skipping.skipped().iter().map(|(i, _)| *i).collect::<Vec<_>>(), [2, 9]);
-    let batch = skipping.next().unwrap();
+    let batch = next(&mut skipping);
     let mut images = batch.images.clone();
     images.sort_unstable();
     assert_eq!(images, [0, 1, 3, 4, 5, 6, 7, 8, 10, 11]);
@@ -115,8 +123,8 @@ fn skipping_leaves_two_identities_or_says_why_not() {
     let spoil = |i: usize| std::fs::write(&samples[i].path, b"bad").unwrap();
     (0..2).for_each(spoil);
     let mut two_left = loader(&samples, skip.clone()).unwrap();
-    let mut labels = two_left.next().unwrap().labels.i32().to_vec();
-    labels.extend(two_left.next().unwrap().labels.i32());
+    let mut labels = next(&mut two_left).labels.i32().to_vec();
+    labels.extend(next(&mut two_left).labels.i32());
     labels.sort_unstable();
     assert_eq!(labels, [1, 1, 2, 2]);
     (2..4).for_each(spoil);

@@ -5,6 +5,7 @@ use bcreid::data::{
     BadImages, Classes, Dataset, ImageInput, ImageStream, Loader, LoaderOptions, SamplerKind, StreamOptions,
 };
 use bcreid::device::Device;
+use bcreid::tensor::StepValues;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,7 +42,8 @@ fn the_whole_way_from_an_archive_to_batches() {
     let device = Device::cpu();
     let options = LoaderOptions::new(input.clone(), sampler);
     let mut loader = Loader::new(&data.train, &classes, options, &device, &|_, _| {}).unwrap();
-    let batch = loader.next().unwrap();
+    loader.prepare().unwrap();
+    let batch = loader.batch(&StepValues::new(&device, 0).unwrap()).unwrap();
     assert_eq!(batch.pixels.shape().dims(), [32, 32, 32, 3]);
     for four in batch.labels.i32().chunks(4) {
         assert!(four.iter().all(|label| *label == four[0]));

@@ -1,7 +1,7 @@
 //! Feature and weight files: round trips, wrong content, and bytes nobody meant.
 
 use bcreid::device::Device;
-use bcreid::tensor::{Params, Register};
+use bcreid::tensor::{Inventory, Params};
 use bcreid::weights::{Features, TensorOut, load_into, model_tensors, read_tensors, write_tensors};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -149,11 +149,16 @@ fn unaligned_tensors_are_read() {
     }
 }
 
+fn inventory(classes: usize) -> Inventory {
+    let mut inventory = Inventory::default();
+    inventory.add("conv1.weight", [2, 3]);
+    inventory.add("fc.weight", [classes, 2]);
+    inventory.add_buffer("bn1.running_mean", [2], 1.0);
+    inventory
+}
+
 fn model(classes: usize) -> Params {
-    let mut params = Params::new(&Device::cpu());
-    params.add("conv1.weight", [2, 3]);
-    params.add("fc.weight", [classes, 2]);
-    params.add_buffer("bn1.running_mean", [2], 1.0);
+    let mut params = Params::new(&Device::cpu(), &inventory(classes)).unwrap();
     for (i, param) in params.params_mut().iter_mut().enumerate() {
         param.value.f32_mut().iter_mut().enumerate().for_each(|(j, v)| *v = (10 * i + j) as f32);
     }
@@ -161,8 +166,8 @@ fn model(classes: usize) -> Params {
 }
 
 fn values(params: &Params) -> Vec<Vec<f32>> {
-    let learned = params.params().iter().map(|p| p.value.to_host_f32());
-    learned.chain(params.buffers().iter().map(|b| b.value.to_host_f32())).collect()
+    let learned = params.params().iter().map(|p| p.value.to_host_f32().unwrap());
+    learned.chain(params.buffers().iter().map(|b| b.value.to_host_f32().unwrap())).collect()
 }
 
 #[test]
@@ -172,7 +177,7 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     let metadata = BTreeMap::from([("wiring".to_string(), "v1.5".to_string())]);
     let mut stored = model(4);
     stored.buffers_mut()[0].value.f32_mut().fill(-3.0);
-    let mut tensors = model_tensors(&stored);
+    let mut tensors = model_tensors(&stored).unwrap();
     tensors.push(TensorOut::i64("num_batches_tracked", &[], vec![9]));
     write_tensors(&path, &tensors, &metadata).unwrap();
     let file = read_tensors(&path).unwrap();
@@ -185,8 +190,9 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     assert_eq!(loaded.unused, ["num_batches_tracked"]);
     assert_eq!(values(&same), values(&stored));
 
-    let mut wider = model(5);
-    wider.add_buffer("centers", [5, 2], 0.0);
+    let mut with_centers = inventory(5);
+    with_centers.add_buffer("centers", [5, 2], 0.0);
+    let mut wider = Params::new(&Device::cpu(), &with_centers).unwrap();
     let before = values(&wider);
     let error = load_into(&mut wider, &file, |name| name == "centers").unwrap_err().to_string();
     assert!(error.contains("fc.weight is [4, 2] in the file and [5, 2] in the model"), "{error}");
@@ -201,7 +207,7 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     assert_eq!(values(&wider)[2], [-3.0, -3.0]);
 
     // A larger network's weights hold all that a smaller one asks for.
-    let mut larger = model_tensors(&stored);
+    let mut larger = model_tensors(&stored).unwrap();
     let extra = |name: &&str| TensorOut::f32(*name, &[1], vec![0.0]);
     larger.extend(["fc.bias", "centers", "momentum/conv2.weight"].iter().map(extra));
     let fitting = read_tensors(&write(folder.path(), &larger, &[])).unwrap();

@@ -54,20 +54,25 @@ impl Case {
     /// The tensors of the case, and the operation on `x`.
     fn apply(&self, tape: &mut Tape<'_>, x: Var, gradient: Gradient) -> Result<BatchContrastive> {
         let device = tape.device();
-        let labels = Tensor::from_i32(&device, [self.labels.len()], &self.labels);
-        let centers = Tensor::from_f32(&device, [self.centers.len() / self.d, self.d], &self.centers);
+        let labels = Tensor::from_i32(&device, [self.labels.len()], &self.labels).unwrap();
+        let centers =
+            Tensor::from_f32(&device, [self.centers.len() / self.d, self.d], &self.centers).unwrap();
         batch_contrastive(tape, x, &labels, &centers, gradient, self.tau)
     }
 
     fn run(&self, gradient: Gradient) -> Outcome {
         let device = Device::cpu();
-        let mut params = Params::new(&device);
-        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-        let x = tape.leaf(Tensor::from_f32(&device, [self.labels.len(), self.d], &self.x));
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+        let x = tape.leaf(Tensor::from_f32(&device, [self.labels.len(), self.d], &self.x).unwrap());
         let BatchContrastive { loss, terms } = self.apply(&mut tape, x.clone(), gradient).unwrap();
         let value = loss.value.f32()[0];
-        let mut grads = tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0))]).unwrap();
-        Outcome { loss: value, terms: terms.to_host_f32(), dx: grads.take(&x).unwrap().to_host_f32() }
+        let mut grads = tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0).unwrap())]).unwrap();
+        Outcome {
+            loss: value,
+            terms: terms.to_host_f32().unwrap(),
+            dx: grads.take(&x).unwrap().to_host_f32().unwrap(),
+        }
     }
 
     fn x64(&self) -> Vec<f64> {
@@ -188,15 +193,17 @@ fn both_gradients_scale_with_dy_and_add_to_what_is_there() {
     let device = Device::cpu();
     let case = Case::noise(&MIXED, 6, 1.5, 0.5);
     for gradient in BOTH {
-        let mut params = Params::new(&device);
-        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-        let x = tape.leaf(Tensor::from_f32(&device, [9, 6], &case.x));
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+        let x = tape.leaf(Tensor::from_f32(&device, [9, 6], &case.x).unwrap());
         let loss = case.apply(&mut tape, x.clone(), gradient).unwrap().loss;
-        let zero = tape.constant(Tensor::zeros(&device, [9, 6]));
+        let zero = tape.constant(Tensor::zeros(&device, [9, 6]).unwrap());
         let copy = add(&mut tape, zero, x.clone()).unwrap();
-        let seeds =
-            vec![(loss, Tensor::full(&device, [1], -2.5)), (copy, Tensor::full(&device, [9, 6], 100.0))];
-        let dx = tape.backward(seeds).unwrap().take(&x).unwrap().to_host_f32();
+        let seeds = vec![
+            (loss, Tensor::full(&device, [1], -2.5).unwrap()),
+            (copy, Tensor::full(&device, [9, 6], 100.0).unwrap()),
+        ];
+        let dx = tape.backward(seeds).unwrap().take(&x).unwrap().to_host_f32().unwrap();
         let expected: Vec<f32> = case.run(gradient).dx.iter().map(|v| 100.0 - 2.5 * v).collect();
         assert_close("dx", &dx, &expected, 1e-6);
     }
@@ -344,11 +351,11 @@ fn a_nan_feature_shows_in_the_loss() {
 fn wrong_inputs_are_refused() {
     let device = Device::cpu();
     let refuse = |x: [usize; 2], labels: &[i32], centers: [usize; 2], tau: f32, words: &[&str]| {
-        let mut params = Params::new(&device);
-        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-        let x = tape.leaf(Tensor::zeros(&device, x));
-        let labels = Tensor::from_i32(&device, [labels.len()], labels);
-        let centers = Tensor::zeros(&device, centers);
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+        let x = tape.leaf(Tensor::zeros(&device, x).unwrap());
+        let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
+        let centers = Tensor::zeros(&device, centers).unwrap();
         let error =
             batch_contrastive(&mut tape, x, &labels, &centers, Gradient::Paper, tau).unwrap_err().to_string();
         assert!(error.starts_with("batch_contrastive: "), "{error}");

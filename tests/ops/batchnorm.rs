@@ -6,7 +6,7 @@ use bcreid::Result;
 use bcreid::device::Device;
 use bcreid::ops::batchnorm::{BatchNorm, EPS, Statistics, Tail, batchnorm};
 use bcreid::ops::{add::add, relu::relu};
-use bcreid::tensor::{BufferId, ParamId, Params, Register, Shape, StepValues, Tape, Tensor, Var};
+use bcreid::tensor::{BufferId, Inventory, ParamId, Params, Shape, StepValues, Tape, Tensor, Var};
 
 const BATCH: Statistics = Statistics::Batch { momentum: 0.1 };
 
@@ -21,14 +21,15 @@ struct Layer {
 
 impl Layer {
     fn new(gamma: &[f32], beta: &[f32], mean: &[f32], var: &[f32]) -> Self {
-        let mut params = Params::new(&Device::cpu());
+        let mut inventory = Inventory::default();
         let c = gamma.len();
-        let ids = (params.add("gamma", [c]), params.add("beta", [c]));
-        let buffers = (params.add_buffer("mean", [c], 0.0), params.add_buffer("var", [c], 0.0));
-        params.get_mut(ids.0).value.copy_from_host_f32(gamma);
-        params.get_mut(ids.1).value.copy_from_host_f32(beta);
-        params.buffer_mut(buffers.0).copy_from_host_f32(mean);
-        params.buffer_mut(buffers.1).copy_from_host_f32(var);
+        let ids = (inventory.add("gamma", [c]), inventory.add("beta", [c]));
+        let buffers = (inventory.add_buffer("mean", [c], 0.0), inventory.add_buffer("var", [c], 0.0));
+        let mut params = Params::new(&Device::cpu(), &inventory).unwrap();
+        params.get_mut(ids.0).value.copy_from_host_f32(gamma).unwrap();
+        params.get_mut(ids.1).value.copy_from_host_f32(beta).unwrap();
+        params.buffer_mut(buffers.0).copy_from_host_f32(mean).unwrap();
+        params.buffer_mut(buffers.1).copy_from_host_f32(var).unwrap();
         Layer { params, gamma: ids.0, beta: ids.1, mean: buffers.0, var: buffers.1 }
     }
 
@@ -39,7 +40,10 @@ impl Layer {
     }
 
     fn running(&self) -> [Vec<f32>; 2] {
-        [self.params.buffer(self.mean).to_host_f32(), self.params.buffer(self.var).to_host_f32()]
+        [
+            self.params.buffer(self.mean).to_host_f32().unwrap(),
+            self.params.buffer(self.var).to_host_f32().unwrap(),
+        ]
     }
 }
 
@@ -66,10 +70,10 @@ fn step(
 ) -> Step {
     let shape = shape.into();
     let device = layer.params.device().clone();
-    let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0));
+    let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0).unwrap());
     // The tape's user keeps no value, so that the operation may reuse buffers as in training.
-    let x = tape.leaf(Tensor::from_f32(&device, shape, x));
-    let residual = residual.map(|r| tape.leaf(Tensor::from_f32(&device, shape, r)));
+    let x = tape.leaf(Tensor::from_f32(&device, shape, x).unwrap());
+    let residual = residual.map(|r| tape.leaf(Tensor::from_f32(&device, shape, r).unwrap()));
     let keys = [Some(&x), residual.as_ref()].map(|v| v.map(|v| empty_like(v, &device)));
     let bn = BatchNorm {
         gamma: tape.param(layer.gamma),
@@ -78,16 +82,16 @@ fn step(
         var: layer.var,
     };
     let y = f(&mut tape, x, bn, residual).unwrap();
-    let seed = Tensor::from_f32(&device, shape, dy);
-    let values = y.value.to_host_f32();
+    let seed = Tensor::from_f32(&device, shape, dy).unwrap();
+    let values = y.value.to_host_f32().unwrap();
     let mut grads = tape.backward(vec![(y, seed)]).unwrap();
-    let [dx, dresidual] = keys.map(|key| key.map(|key| grads.take(&key).unwrap().to_host_f32()));
+    let [dx, dresidual] = keys.map(|key| key.map(|key| grads.take(&key).unwrap().to_host_f32().unwrap()));
     Step {
         y: values,
         dx: dx.unwrap(),
         dresidual,
-        dgamma: layer.params.get(layer.gamma).grad.to_host_f32(),
-        dbeta: layer.params.get(layer.beta).grad.to_host_f32(),
+        dgamma: layer.params.get(layer.gamma).grad.to_host_f32().unwrap(),
+        dbeta: layer.params.get(layer.beta).grad.to_host_f32().unwrap(),
         running: layer.running(),
     }
 }
@@ -95,7 +99,7 @@ fn step(
 /// The same variable with another value, to ask for its gradient later without holding its buffer.
 fn empty_like(var: &Var, device: &Device) -> Var {
     let mut key = var.clone();
-    key.value = Tensor::zeros(device, [1]);
+    key.value = Tensor::zeros(device, [1]).unwrap();
     key
 }
 
@@ -146,8 +150,8 @@ fn gradient() {
         ..Check::default()
     };
     // An id is a place in the order of addition: these fit the parameters that the checker makes.
-    let mut twin = Params::new(&Device::cpu());
-    let (mean, var) = (twin.add_buffer("mean", [3], 0.0), twin.add_buffer("var", [3], 0.0));
+    let mut inventory = Inventory::default();
+    let (mean, var) = (inventory.add_buffer("mean", [3], 0.0), inventory.add_buffer("var", [3], 0.0));
     // Far from 0 either way, so that no step crosses the rectifier's kink.
     let residual = noise(4, 36).iter().map(|v| v + 4.0_f32.copysign(*v)).collect();
     let inputs = [
@@ -272,11 +276,11 @@ fn inference_is_frozen_and_in_place() {
             let mut layer = Layer::noisy(3);
             let device = layer.params.device().clone();
             let before = layer.running();
-            let mut tape = Tape::no_grad(&mut layer.params);
-            let input = tape.constant(Tensor::from_f32(&device, shape, &x));
+            let mut tape = Tape::no_grad(&mut layer.params).unwrap();
+            let input = tape.constant(Tensor::from_f32(&device, shape, &x).unwrap());
             let keeper = shared.then(|| input.clone());
             let place = input.value.f32().as_ptr();
-            let residual = residual.map(|r| tape.constant(Tensor::from_f32(&device, shape, r)));
+            let residual = residual.map(|r| tape.constant(Tensor::from_f32(&device, shape, r).unwrap()));
             let bn = BatchNorm {
                 gamma: tape.param(layer.gamma),
                 beta: tape.param(layer.beta),
@@ -410,8 +414,8 @@ fn wrong_shapes_are_refused() {
         let mut layer = Layer::noisy(channels);
         let device = layer.params.device().clone();
         let before = layer.running();
-        let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0));
-        let zeros = |shape: &[usize]| Tensor::zeros(&device, Shape::try_from(shape).unwrap());
+        let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0).unwrap());
+        let zeros = |shape: &[usize]| Tensor::zeros(&device, Shape::try_from(shape).unwrap()).unwrap();
         let x = tape.leaf(zeros(x));
         let residual = residual.map(|r| tape.leaf(zeros(r)));
         let bn = BatchNorm {

@@ -9,11 +9,11 @@ use bcreid::tensor::Tensor;
 
 fn step(centers: &[f32], x: &[f32], labels: &[i32], d: usize, rate: f32) -> Result<Vec<f32>> {
     let device = Device::cpu();
-    let mut c = Tensor::from_f32(&device, [centers.len() / d, d], centers);
-    let x = Tensor::from_f32(&device, [x.len() / d, d], x);
-    let labels = Tensor::from_i32(&device, [labels.len()], labels);
-    center_step(&mut c, &x, &labels, &Tensor::full(&device, [1], rate))?;
-    Ok(c.to_host_f32())
+    let mut c = Tensor::from_f32(&device, [centers.len() / d, d], centers).unwrap();
+    let x = Tensor::from_f32(&device, [x.len() / d, d], x).unwrap();
+    let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
+    center_step(&mut c, &x, &labels, &Tensor::full(&device, [1], rate).unwrap())?;
+    Ok(c.to_host_f32().unwrap())
 }
 
 #[test]
@@ -69,12 +69,15 @@ fn wrong_inputs_are_refused() {
     let error = step(&[0.0; 10], &[0.0; 10], &[0, 2], 5, 0.5).unwrap_err().to_string();
     assert!(error.starts_with("center_step: label 2 of image 1"), "{error}");
     let device = Device::cpu();
-    let mut centers = Tensor::zeros(&device, [3, 5]);
-    let (x, labels) = (Tensor::zeros(&device, [2, 4]), Tensor::from_i32(&device, [2], &[0, 1]));
-    let rate = Tensor::zeros(&device, [1]);
+    let mut centers = Tensor::zeros(&device, [3, 5]).unwrap();
+    let (x, labels) =
+        (Tensor::zeros(&device, [2, 4]).unwrap(), Tensor::from_i32(&device, [2], &[0, 1]).unwrap());
+    let rate = Tensor::zeros(&device, [1]).unwrap();
     let error = center_step(&mut centers, &x, &labels, &rate).unwrap_err().to_string();
     assert!(error.contains("[2, 4]") && error.contains("[3, 5]"), "{error}");
-    let x = Tensor::zeros(&device, [2, 5]);
-    let error = center_step(&mut centers, &x, &labels, &Tensor::zeros(&device, [2])).unwrap_err().to_string();
+    let x = Tensor::zeros(&device, [2, 5]).unwrap();
+    let error = center_step(&mut centers, &x, &labels, &Tensor::zeros(&device, [2]).unwrap())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("rate") && error.contains("[2]"), "{error}");
 }

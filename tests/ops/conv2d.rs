@@ -19,23 +19,23 @@ type Array<'a> = (&'a [usize], &'a [f32]);
 fn convolve(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], shares: &[f32], conv: Conv) -> Outcome {
     let device = Device::cpu();
     // Free buffers full of NaN show what nobody has written.
-    drop([x.1.len(), w.1.len(), dy.len()].map(|n| Tensor::full(&device, [n], f32::NAN)));
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+    drop([x.1.len(), w.1.len(), dy.len()].map(|n| Tensor::full(&device, [n], f32::NAN).unwrap()));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
     let mut leaf = |(shape, values): Array<'_>| {
-        tape.leaf(Tensor::from_f32(&device, Shape::try_from(shape).unwrap(), values))
+        tape.leaf(Tensor::from_f32(&device, Shape::try_from(shape).unwrap(), values).unwrap())
     };
     let (x, w, b) = (leaf(x), leaf(w), leaf((&[bias.len()], bias)));
     let mut values = Vec::new();
     let mut seeds = Vec::new();
     for share in shares {
         let y = conv2d(&mut tape, x.clone(), w.clone(), Some(b.clone()), conv).unwrap();
-        values = y.value.to_host_f32();
+        values = y.value.to_host_f32().unwrap();
         let part: Vec<f32> = dy.iter().map(|dy| dy * share).collect();
-        seeds.push((y.clone(), Tensor::from_f32(&device, y.shape(), &part)));
+        seeds.push((y.clone(), Tensor::from_f32(&device, y.shape(), &part).unwrap()));
     }
     let mut grads = tape.backward(seeds).unwrap();
-    let mut take = |var| grads.take(var).unwrap().to_host_f32();
+    let mut take = |var| grads.take(var).unwrap().to_host_f32().unwrap();
     Outcome { dx: take(&x), dw: take(&w), db: take(&b), y: values }
 }
 
@@ -212,17 +212,17 @@ fn what_nobody_wants_is_left_out() {
     let device = Device::cpu();
     let [x, w] = [Shape::from([1, 4, 5, 3]), Shape::from([2, 3, 3, 3])];
     let run = |x_wanted: bool, w_wanted: bool| {
-        let mut params = Params::new(&device);
-        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
         let mut var = |shape: Shape, wanted: bool| {
-            let value = Tensor::from_f32(&device, shape, &noise(5, shape.len()));
+            let value = Tensor::from_f32(&device, shape, &noise(5, shape.len())).unwrap();
             if wanted { tape.leaf(value) } else { tape.constant(value) }
         };
         let (x, w) = (var(x, x_wanted), var(w, w_wanted));
         let y = conv2d(&mut tape, x.clone(), w.clone(), None, Conv { stride: 1, pad: 1 }).unwrap();
-        let dy = Tensor::full(&device, y.shape(), 1.0);
+        let dy = Tensor::full(&device, y.shape(), 1.0).unwrap();
         let mut grads = tape.backward(vec![(y, dy)]).unwrap();
-        (grads.take(&x).map(|t| t.to_host_f32()), grads.take(&w).map(|t| t.to_host_f32()))
+        (grads.take(&x).map(|t| t.to_host_f32().unwrap()), grads.take(&w).map(|t| t.to_host_f32().unwrap()))
     };
     let (dx, dw) = run(true, true);
     assert!(dx.is_some() && dw.is_some());
@@ -233,12 +233,13 @@ fn what_nobody_wants_is_left_out() {
 #[test]
 fn misfits_are_refused() {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::no_grad(&mut params);
+    let mut params = Params::none(&device);
+    let mut tape = Tape::no_grad(&mut params).unwrap();
     let mut refused =
         |x: &[usize], w: &[usize], bias: Option<usize>, stride: usize, pad: usize, words: &[&str]| {
-            let mut var =
-                |shape: &[usize]| tape.constant(Tensor::zeros(&device, Shape::try_from(shape).unwrap()));
+            let mut var = |shape: &[usize]| {
+                tape.constant(Tensor::zeros(&device, Shape::try_from(shape).unwrap()).unwrap())
+            };
             let (x, w, bias) = (var(x), var(w), bias.map(|k| var(&[k])));
             let error = conv2d(&mut tape, x, w, bias, Conv { stride, pad }).unwrap_err().to_string();
             assert!(words.iter().all(|word| error.contains(word)), "{error}");

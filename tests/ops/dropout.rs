@@ -10,16 +10,16 @@ use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 /// y and dx of one dropout.
 fn both(seed: u64, step: u64, x: &[f32], dy: &[f32], d: usize, ratio: f32) -> (Vec<f32>, Vec<f32>) {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut values = StepValues::new(&device, seed);
-    values.set(step, 0.0, 0.0, 0.0);
+    let mut params = Params::none(&device);
+    let mut values = StepValues::new(&device, seed).unwrap();
+    values.set(step, 0.0, 0.0, 0.0).unwrap();
     let mut tape = Tape::new(&mut params, &values);
     let shape = [x.len() / d, d];
-    let x = tape.leaf(Tensor::from_f32(&device, shape, x));
+    let x = tape.leaf(Tensor::from_f32(&device, shape, x).unwrap());
     let y = dropout(&mut tape, x.clone(), ratio).unwrap();
-    let out = y.value.to_host_f32();
-    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, shape, dy))]).unwrap();
-    (out, grads.take(&x).unwrap().to_host_f32())
+    let out = y.value.to_host_f32().unwrap();
+    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, shape, dy).unwrap())]).unwrap();
+    (out, grads.take(&x).unwrap().to_host_f32().unwrap())
 }
 
 /// The factors that multiply a matrix of m rows.
@@ -107,9 +107,9 @@ fn a_dropped_infinity_is_zero() {
 fn identity_in_inference_and_at_ratio_zero() {
     let device = Device::cpu();
     let values = noise(1, 60);
-    let mut params = Params::new(&device);
-    let mut tape = Tape::no_grad(&mut params);
-    let x = tape.constant(Tensor::from_f32(&device, [3, 20], &values));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::no_grad(&mut params).unwrap();
+    let x = tape.constant(Tensor::from_f32(&device, [3, 20], &values).unwrap());
     assert_eq!(dropout(&mut tape, x, 0.9).unwrap().value.f32(), values);
     let (y, dx) = both(1, 0, &values, &values, 20, 0.0);
     assert_eq!((&y, &dx), (&values, &values));
@@ -118,14 +118,14 @@ fn identity_in_inference_and_at_ratio_zero() {
 #[test]
 fn wrong_ratios_and_shapes_are_refused() {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::zeros(&device, [2, 3]));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let x = tape.leaf(Tensor::zeros(&device, [2, 3]).unwrap());
     for ratio in [-0.1, 1.0, f32::NAN] {
         let error = dropout(&mut tape, x.clone(), ratio).unwrap_err().to_string();
         assert!(error.starts_with("dropout: ratio"), "{error}");
     }
-    let x = tape.leaf(Tensor::zeros(&device, [2, 3, 1, 1]));
+    let x = tape.leaf(Tensor::zeros(&device, [2, 3, 1, 1]).unwrap());
     let error = dropout(&mut tape, x, 0.5).unwrap_err().to_string();
     assert!(error.contains("dropout") && error.contains("[2, 3, 1, 1]"), "{error}");
 }

@@ -11,7 +11,7 @@ use bcreid::Result;
 use bcreid::device::Device;
 use bcreid::ops::add::add;
 use bcreid::tensor::philox::{Philox, Purpose};
-use bcreid::tensor::{Params, Register, Shape, StepValues, Tape, Tensor, Var};
+use bcreid::tensor::{Inventory, Params, Shape, StepValues, Tape, Tensor, Var};
 
 /// Random values in [-1, 1), always the same for the same `seed`.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {
@@ -55,10 +55,12 @@ impl Default for Check {
 impl Check {
     /// Parameters with the buffers asked for.
     pub fn params(&self, device: &Device) -> Params {
-        let mut params = Params::new(device);
-        for values in &self.buffers {
-            let id = params.add_buffer("buffer", [values.len()], 0.0);
-            params.buffer_mut(id).copy_from_host_f32(values);
+        let mut inventory = Inventory::default();
+        let add = |values: &Vec<f32>| inventory.add_buffer("buffer", [values.len()], 0.0);
+        let ids: Vec<_> = self.buffers.iter().map(add).collect();
+        let mut params = Params::new(device, &inventory).unwrap();
+        for (id, values) in ids.into_iter().zip(&self.buffers) {
+            params.buffer_mut(id).copy_from_host_f32(values).unwrap();
         }
         params
     }
@@ -69,14 +71,14 @@ impl Check {
         let device = Device::cpu();
         let output = |values: &[Vec<f32>]| -> Vec<f32> {
             let mut params = self.params(&device);
-            let step = StepValues::new(&device, 1);
+            let step = StepValues::new(&device, 1).unwrap();
             let mut tape = Tape::new(&mut params, &step);
             let vars: Vec<Var> = inputs
                 .iter()
                 .zip(values)
-                .map(|(i, v)| tape.leaf(Tensor::from_f32(&device, i.shape, v)))
+                .map(|(i, v)| tape.leaf(Tensor::from_f32(&device, i.shape, v).unwrap()))
                 .collect();
-            op(&mut tape, &vars).expect("forward").value.to_host_f32()
+            op(&mut tape, &vars).expect("forward").value.to_host_f32().unwrap()
         };
         let values: Vec<Vec<f32>> = inputs.iter().map(|i| i.values.clone()).collect();
         let weights = noise(99, output(&values).len());
@@ -118,20 +120,20 @@ impl Check {
     ) -> Vec<Vec<f32>> {
         poison(device, inputs);
         let mut params = self.params(device);
-        let step = StepValues::new(device, 1);
+        let step = StepValues::new(device, 1).unwrap();
         let mut tape = Tape::new(&mut params, &step);
         let vars: Vec<Var> =
-            inputs.iter().map(|i| tape.leaf(Tensor::from_f32(device, i.shape, &i.values))).collect();
+            inputs.iter().map(|i| tape.leaf(Tensor::from_f32(device, i.shape, &i.values).unwrap())).collect();
         let y = op(&mut tape, &vars).expect("forward");
-        let seed = Tensor::from_f32(device, y.shape(), weights);
+        let seed = Tensor::from_f32(device, y.shape(), weights).unwrap();
         let mut seeds = vec![(y, seed)];
         let fill: Vec<Vec<f32>> =
             inputs.iter().enumerate().map(|(i, x)| noise(7 + i as u64, x.values.len())).collect();
         if accumulate {
             for ((input, var), fill) in inputs.iter().zip(&vars).zip(&fill) {
-                let zero = tape.constant(Tensor::zeros(device, input.shape));
+                let zero = tape.constant(Tensor::zeros(device, input.shape).unwrap());
                 let sum = add(&mut tape, zero, var.clone()).expect("add");
-                seeds.push((sum, Tensor::from_f32(device, input.shape, fill)));
+                seeds.push((sum, Tensor::from_f32(device, input.shape, fill).unwrap()));
             }
         }
         let mut grads = tape.backward(seeds).expect("backward");
@@ -139,7 +141,9 @@ impl Check {
             .zip(&fill)
             .zip(inputs)
             .map(|((var, fill), input)| {
-                let grad = grads.take(var).map_or_else(|| vec![0.0; input.values.len()], |g| g.to_host_f32());
+                let grad = grads
+                    .take(var)
+                    .map_or_else(|| vec![0.0; input.values.len()], |g| g.to_host_f32().unwrap());
                 grad.iter().zip(fill).map(|(g, f)| if accumulate { g - f } else { *g }).collect()
             })
             .collect()
@@ -148,7 +152,9 @@ impl Check {
 
 /// Leaves NaN in the device's free buffers, so that an element nobody writes shows.
 fn poison(device: &Device, inputs: &[Input]) {
-    let blocks: Vec<Tensor> =
-        inputs.iter().flat_map(|i| (0..8).map(|_| Tensor::full(device, i.shape, f32::NAN))).collect();
+    let blocks: Vec<Tensor> = inputs
+        .iter()
+        .flat_map(|i| (0..8).map(|_| Tensor::full(device, i.shape, f32::NAN).unwrap()))
+        .collect();
     drop(blocks);
 }

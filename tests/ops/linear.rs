@@ -13,15 +13,15 @@ fn gradient() {
 /// y, dx, dw and dbias of one step.
 fn step([m, c, k]: [usize; 3], [x, w, bias, dy]: [&[f32]; 4]) -> [Vec<f32>; 4] {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::from_f32(&device, [m, c], x));
-    let w = tape.leaf(Tensor::from_f32(&device, [k, c], w));
-    let bias = tape.leaf(Tensor::from_f32(&device, [k], bias));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let x = tape.leaf(Tensor::from_f32(&device, [m, c], x).unwrap());
+    let w = tape.leaf(Tensor::from_f32(&device, [k, c], w).unwrap());
+    let bias = tape.leaf(Tensor::from_f32(&device, [k], bias).unwrap());
     let y = linear(&mut tape, x.clone(), w.clone(), bias.clone()).unwrap();
-    let values = y.value.to_host_f32();
-    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [m, k], dy))]).unwrap();
-    let [dx, dw, dbias] = [x, w, bias].map(|v| grads.take(&v).unwrap().to_host_f32());
+    let values = y.value.to_host_f32().unwrap();
+    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [m, k], dy).unwrap())]).unwrap();
+    let [dx, dw, dbias] = [x, w, bias].map(|v| grads.take(&v).unwrap().to_host_f32().unwrap());
     [values, dx, dw, dbias]
 }
 
@@ -49,11 +49,11 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn wrong_shapes_are_refused() {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::no_grad(&mut params);
+    let mut params = Params::none(&device);
+    let mut tape = Tape::no_grad(&mut params).unwrap();
     for [x, w, b] in [[[2, 3], [5, 4], [5, 1]], [[2, 3], [5, 3], [4, 1]]] {
-        let [x, w] = [x, w].map(|shape| tape.constant(Tensor::zeros(&device, shape)));
-        let bias = tape.constant(Tensor::zeros(&device, [b[0]]));
+        let [x, w] = [x, w].map(|shape| tape.constant(Tensor::zeros(&device, shape).unwrap()));
+        let bias = tape.constant(Tensor::zeros(&device, [b[0]]).unwrap());
         let error = linear(&mut tape, x, w, bias).unwrap_err().to_string();
         assert!(error.contains("linear") && error.contains("[2, 3]") && error.contains("[K, C]"), "{error}");
     }

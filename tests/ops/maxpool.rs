@@ -15,13 +15,14 @@ fn step(
     pool: MaxPool,
 ) -> (Shape, Vec<f32>, Vec<f32>) {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::from_f32(&device, shape, x));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let x = tape.leaf(Tensor::from_f32(&device, shape, x).unwrap());
     let y = maxpool(&mut tape, x.clone(), pool).unwrap();
-    let (sizes, values) = (y.shape(), y.value.to_host_f32());
-    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, sizes, &dy(sizes.len())))]).unwrap();
-    (sizes, values, grads.take(&x).unwrap().to_host_f32())
+    let (sizes, values) = (y.shape(), y.value.to_host_f32().unwrap());
+    let mut grads =
+        tape.backward(vec![(y, Tensor::from_f32(&device, sizes, &dy(sizes.len())).unwrap())]).unwrap();
+    (sizes, values, grads.take(&x).unwrap().to_host_f32().unwrap())
 }
 
 /// Different values with a gap wider than the finite-difference step.
@@ -80,17 +81,17 @@ fn one_value_in_every_mode_and_pool_of_threads() {
     });
     assert_eq!(one, three);
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::no_grad(&mut params);
-    let x = tape.constant(Tensor::from_f32(&device, shape, &x));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::no_grad(&mut params).unwrap();
+    let x = tape.constant(Tensor::from_f32(&device, shape, &x).unwrap());
     assert_eq!(maxpool(&mut tape, x, MaxPool::TORCHVISION).unwrap().value.f32(), one.1);
 }
 
 #[test]
 fn wrong_windows_and_shapes_are_refused() {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::no_grad(&mut params);
+    let mut params = Params::none(&device);
+    let mut tape = Tape::no_grad(&mut params).unwrap();
     let caffe = MaxPool::CAFFE;
     let cases = [
         (vec![2, 8, 8, 3], MaxPool { kernel: 0, ..caffe }, "kernel 0"),
@@ -102,7 +103,7 @@ fn wrong_windows_and_shapes_are_refused() {
         (vec![8, 8, 3], caffe, "[8, 8, 3]"),
     ];
     for (shape, pool, words) in cases {
-        let x = tape.constant(Tensor::zeros(&device, Shape::try_from(shape.as_slice()).unwrap()));
+        let x = tape.constant(Tensor::zeros(&device, Shape::try_from(shape.as_slice()).unwrap()).unwrap());
         let error = maxpool(&mut tape, x, pool).unwrap_err().to_string();
         assert!(error.contains("maxpool") && error.contains(words), "{error}");
     }

@@ -19,13 +19,13 @@ fn gradient() {
 #[test]
 fn the_derivative_at_zero_is_zero() {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::from_f32(&device, [3], &[-1.0, 0.0, 2.0]));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let x = tape.leaf(Tensor::from_f32(&device, [3], &[-1.0, 0.0, 2.0]).unwrap());
     let y = relu(&mut tape, x.clone()).unwrap();
-    assert_eq!(y.value.to_host_f32(), [0.0, 0.0, 2.0]);
-    let mut grads = tape.backward(vec![(y, Tensor::full(&device, [3], 5.0))]).unwrap();
-    assert_eq!(grads.take(&x).unwrap().to_host_f32(), [0.0, 0.0, 5.0]);
+    assert_eq!(y.value.to_host_f32().unwrap(), [0.0, 0.0, 2.0]);
+    let mut grads = tape.backward(vec![(y, Tensor::full(&device, [3], 5.0).unwrap())]).unwrap();
+    assert_eq!(grads.take(&x).unwrap().to_host_f32().unwrap(), [0.0, 0.0, 5.0]);
 }
 
 /// NaN is no negative number: it shows in the output and lets its gradient through, in place or not, in whole
@@ -38,18 +38,18 @@ fn nan_is_not_hidden() {
         values[at] = f32::NAN;
     }
     for in_place in [true, false] {
-        let mut params = Params::new(&device);
-        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-        let x = tape.leaf(Tensor::from_f32(&device, [37], &values));
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+        let x = tape.leaf(Tensor::from_f32(&device, [37], &values).unwrap());
         let mut key = x.clone();
         if in_place {
-            key.value = Tensor::zeros(&device, [1]);
+            key.value = Tensor::zeros(&device, [1]).unwrap();
         }
         let y = relu(&mut tape, x).unwrap();
         for (y, x) in y.value.f32().iter().zip(&values) {
             assert!(if x.is_nan() { y.is_nan() } else { *y == x.max(0.0) }, "relu({x}) = {y}");
         }
-        let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [37], &dy))]).unwrap();
+        let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [37], &dy).unwrap())]).unwrap();
         let dx = grads.take(&key).unwrap();
         for ((dx, dy), x) in dx.f32().iter().zip(&dy).zip(&values) {
             assert_eq!(*dx, if x.is_nan() || *x > 0.0 { *dy } else { 0.0 }, "x {x}");
@@ -61,12 +61,12 @@ fn nan_is_not_hidden() {
 fn golden_values() {
     let golden = golden::read("relu");
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::from_f32(&device, [3, 5, 4, 7], &golden["x"].values));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let x = tape.leaf(Tensor::from_f32(&device, [3, 5, 4, 7], &golden["x"].values).unwrap());
     let y = relu(&mut tape, x.clone()).unwrap();
     assert_eq!(y.value.f32(), golden["y"].values);
-    let dy = Tensor::from_f32(&device, [3, 5, 4, 7], &golden["dy"].values);
+    let dy = Tensor::from_f32(&device, [3, 5, 4, 7], &golden["dy"].values).unwrap();
     let mut grads = tape.backward(vec![(y, dy)]).unwrap();
     assert_eq!(grads.take(&x).unwrap().f32(), golden["dx"].values);
 }

@@ -4,7 +4,7 @@ use crate::golden::{self, Golden, assert_close};
 use crate::gradient_check::noise;
 use bcreid::device::Device;
 use bcreid::ops::sgd::{Convention, Sgd, sgd};
-use bcreid::tensor::{ParamId, Params, Register, Tensor};
+use bcreid::tensor::{Inventory, ParamId, Params, Tensor};
 use std::collections::HashMap;
 
 const RATES: [f32; 6] = [0.1, 0.1, 0.1, 0.01, 0.01, 0.01];
@@ -18,15 +18,15 @@ fn golden_params(
     device: &Device,
     golden: &HashMap<String, Golden>,
 ) -> (Params, [(&'static str, ParamId); 2]) {
-    let mut params = Params::new(device);
-    let ids = [("weight", 1.0, 1.0), ("bias", 2.0, 0.0)].map(|(name, lr_mult, decay_mult)| {
-        let start = &golden[&format!("start.{name}")].values;
-        let id = params.add(name, [start.len()]);
+    let start = |name: &str| &golden[&format!("start.{name}")].values;
+    let mut inventory = Inventory::default();
+    let ids = ["weight", "bias"].map(|name| (name, inventory.add(name, [start(name).len()])));
+    let mut params = Params::new(device, &inventory).unwrap();
+    for ((name, id), (lr_mult, decay_mult)) in ids.into_iter().zip([(1.0, 1.0), (2.0, 0.0)]) {
         let param = params.get_mut(id);
-        param.value.copy_from_host_f32(start);
+        param.value.copy_from_host_f32(start(name)).unwrap();
         (param.lr_mult, param.decay_mult) = (lr_mult, decay_mult);
-        (name, id)
-    });
+    }
     (params, ids)
 }
 
@@ -40,9 +40,9 @@ fn golden_values() {
             let row = |key: String, n: usize| golden[&key].values[step * n..][..n].to_vec();
             for (name, id) in ids {
                 let grad = &mut params.get_mut(id).grad;
-                grad.copy_from_host_f32(&row(format!("grads.{name}"), grad.shape().len()));
+                grad.copy_from_host_f32(&row(format!("grads.{name}"), grad.shape().len())).unwrap();
             }
-            sgd(&mut params, &Tensor::full(&device, [1], rate), solver(convention)).unwrap();
+            sgd(&mut params, &Tensor::full(&device, [1], rate).unwrap(), solver(convention)).unwrap();
             for (name, id) in ids {
                 let value = params.get(id).value.f32();
                 let expected = row(format!("{prefix}.{name}"), value.len());
@@ -52,15 +52,21 @@ fn golden_values() {
     }
 }
 
+/// A parameter of `n` zeros.
+fn one_param(device: &Device, n: usize) -> (Params, ParamId) {
+    let mut inventory = Inventory::default();
+    let id = inventory.add("w", [n]);
+    (Params::new(device, &inventory).unwrap(), id)
+}
+
 /// The weight after each of six steps with gradient 1 from weight 0, without decay.
 fn path(convention: Convention, rates: [f32; 6]) -> [f32; 6] {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let w = params.add("w", [1]);
+    let (mut params, w) = one_param(&device, 1);
     params.get_mut(w).grad.f32_mut().fill(1.0);
     rates.map(|rate| {
         let solver = Sgd { momentum: 0.9, weight_decay: 0.0, convention };
-        sgd(&mut params, &Tensor::full(&device, [1], rate), solver).unwrap();
+        sgd(&mut params, &Tensor::full(&device, [1], rate).unwrap(), solver).unwrap();
         params.get(w).value.f32()[0]
     })
 }
@@ -81,14 +87,13 @@ fn the_conventions_differ_when_the_rate_drops() {
 fn a_frozen_parameter_keeps_value_and_momentum() {
     let device = Device::cpu();
     for convention in [Convention::PyTorch, Convention::Caffe] {
-        let mut params = Params::new(&device);
-        let id = params.add("frozen", [7]);
+        let (mut params, id) = one_param(&device, 7);
         let param = params.get_mut(id);
         param.lr_mult = 0.0;
         for (seed, t) in [&mut param.value, &mut param.grad, &mut param.momentum].into_iter().enumerate() {
-            t.copy_from_host_f32(&noise(seed as u64, 7));
+            t.copy_from_host_f32(&noise(seed as u64, 7)).unwrap();
         }
-        sgd(&mut params, &Tensor::full(&device, [1], 0.1), solver(convention)).unwrap();
+        sgd(&mut params, &Tensor::full(&device, [1], 0.1).unwrap(), solver(convention)).unwrap();
         let param = params.get(id);
         assert_eq!((param.value.f32(), param.momentum.f32()), (&noise(0, 7)[..], &noise(2, 7)[..]));
     }
@@ -99,13 +104,12 @@ fn a_frozen_parameter_keeps_value_and_momentum() {
 fn every_element_of_a_large_parameter_moves() {
     let device = Device::cpu();
     let n = 40_009;
-    let mut params = Params::new(&device);
-    let id = params.add("large", [n]);
+    let (mut params, id) = one_param(&device, n);
     let param = params.get_mut(id);
-    param.value.copy_from_host_f32(&noise(1, n));
-    param.grad.copy_from_host_f32(&noise(2, n));
-    param.momentum.copy_from_host_f32(&noise(3, n));
-    sgd(&mut params, &Tensor::full(&device, [1], 0.1), solver(Convention::PyTorch)).unwrap();
+    param.value.copy_from_host_f32(&noise(1, n)).unwrap();
+    param.grad.copy_from_host_f32(&noise(2, n)).unwrap();
+    param.momentum.copy_from_host_f32(&noise(3, n)).unwrap();
+    sgd(&mut params, &Tensor::full(&device, [1], 0.1).unwrap(), solver(Convention::PyTorch)).unwrap();
     let expected: Vec<f32> = noise(1, n)
         .iter()
         .zip(noise(2, n))
@@ -119,8 +123,8 @@ fn every_element_of_a_large_parameter_moves() {
 #[test]
 fn wrong_constants_are_refused() {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let rate = Tensor::zeros(&device, [1]);
+    let mut params = Params::none(&device);
+    let rate = Tensor::zeros(&device, [1]).unwrap();
     let good = solver(Convention::PyTorch);
     for (solver, word) in [
         (Sgd { momentum: 1.0, ..good }, "momentum 1"),
@@ -130,6 +134,6 @@ fn wrong_constants_are_refused() {
         let error = sgd(&mut params, &rate, solver).unwrap_err().to_string();
         assert!(error.starts_with("sgd: ") && error.contains(word), "{error}");
     }
-    let error = sgd(&mut params, &Tensor::zeros(&device, [2, 1]), good).unwrap_err().to_string();
+    let error = sgd(&mut params, &Tensor::zeros(&device, [2, 1]).unwrap(), good).unwrap_err().to_string();
     assert!(error.contains("rate") && error.contains("[2, 1]"), "{error}");
 }

@@ -10,14 +10,14 @@ use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 /// The loss, and the gradient of `dy` times the loss.
 fn both(shape: [usize; 2], logits: &[f32], labels: &[i32], dy: f32) -> Result<(f32, Vec<f32>)> {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let z = tape.leaf(Tensor::from_f32(&device, shape, logits));
-    let labels = Tensor::from_i32(&device, [labels.len()], labels);
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let z = tape.leaf(Tensor::from_f32(&device, shape, logits).unwrap());
+    let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
     let loss = softmax_cross_entropy(&mut tape, z.clone(), &labels)?;
     let value = loss.value.f32()[0];
-    let mut grads = tape.backward(vec![(loss, Tensor::from_f32(&device, [1], &[dy]))])?;
-    Ok((value, grads.take(&z).unwrap().to_host_f32()))
+    let mut grads = tape.backward(vec![(loss, Tensor::from_f32(&device, [1], &[dy]).unwrap())])?;
+    Ok((value, grads.take(&z).unwrap().to_host_f32().unwrap()))
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn gradient() {
     let peaked = noise(2, 35).iter().map(|v| 30.0 * v.powi(3)).collect();
     for values in [flat, noise(3, 35), peaked] {
         Check::default().run(&[Input::new([5, 7], values)], |t, v| {
-            let labels = Tensor::from_i32(&t.device(), [5], &labels);
+            let labels = Tensor::from_i32(&t.device(), [5], &labels).unwrap();
             softmax_cross_entropy(t, v[0].clone(), &labels)
         });
     }
@@ -68,10 +68,10 @@ fn one_class_costs_nothing() {
 fn the_loss_is_the_same_in_inference() {
     let device = Device::cpu();
     let logits = noise(4, 12);
-    let mut params = Params::new(&device);
-    let mut tape = Tape::no_grad(&mut params);
-    let z = tape.constant(Tensor::from_f32(&device, [3, 4], &logits));
-    let labels = Tensor::from_i32(&device, [3], &[0, 3, 1]);
+    let mut params = Params::none(&device);
+    let mut tape = Tape::no_grad(&mut params).unwrap();
+    let z = tape.constant(Tensor::from_f32(&device, [3, 4], &logits).unwrap());
+    let labels = Tensor::from_i32(&device, [3], &[0, 3, 1]).unwrap();
     let loss = softmax_cross_entropy(&mut tape, z, &labels).unwrap().value.f32()[0];
     assert_eq!(loss, both([3, 4], &logits, &[0, 3, 1], 1.0).unwrap().0);
 }

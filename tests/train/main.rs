@@ -67,26 +67,26 @@ fn batch(device: &Device, number: u64) -> Batch {
     let labels: Vec<i32> = labels.into_iter().map(|label| label as i32).collect();
     Batch {
         step: number,
-        pixels: Tensor::from_f32(device, [BATCH, HEIGHT, WIDTH, 3], &pixels),
-        labels: Tensor::from_i32(device, [BATCH], &labels),
+        pixels: Tensor::from_f32(device, [BATCH, HEIGHT, WIDTH, 3], &pixels).unwrap(),
+        labels: Tensor::from_i32(device, [BATCH], &labels).unwrap(),
         images: Vec::new(),
     }
 }
 
 fn losses_equal_pytorchs(name: &str, config: &Config, rate: f32, lambda: f32) {
     let device = Device::cpu();
-    let (model, mut params) = Model::new(config, CLASSES, &device);
-    let mut values = StepValues::new(&device, SEED);
+    let (model, mut params) = Model::new(config, CLASSES, &device).unwrap();
+    let mut values = StepValues::new(&device, SEED).unwrap();
     let (softmax, contrastive) = (golden(&format!("{name}.softmax")), golden(&format!("{name}.contrastive")));
     for number in 0..STEPS {
-        values.set(number, rate, lambda, 0.5);
+        values.set(number, rate, lambda, 0.5).unwrap();
         let measured = step(&model, &mut params, &values, batch(&device, number), config).unwrap();
-        let terms = measured.terms.to_host_f32();
+        let terms = measured.terms.to_host_f32().unwrap();
         let ours =
             terms[Term::Positive as usize] + terms[Term::Hinge as usize] + terms[Term::Center as usize];
         let at = number as usize;
         for (what, ours, golden) in [
-            ("softmax", measured.softmax.to_host_f32()[0], softmax[at]),
+            ("softmax", measured.softmax.to_host_f32().unwrap()[0], softmax[at]),
             ("batch-contrastive", ours, contrastive[at]),
         ] {
             let relative = (ours - golden).abs() / golden.abs();

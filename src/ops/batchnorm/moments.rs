@@ -2,7 +2,7 @@
 
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 
 /// Elements of the rows whose sums are kept together: 128 KiB, so that they stay in a small L2. No smaller,
@@ -81,7 +81,7 @@ impl Addends<2> for Distances<'_> {
 pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
     let rows = x.len() / c;
     let step = sum_chunk_rows(c);
-    let mut sums = Tensor::empty(device, [rows.div_ceil(step), 3, c], DType::F32);
+    let mut sums = Tensor::scratch(device, [rows.div_ceil(step), 3, c]);
     sums.f32_mut().par_chunks_mut(3 * c).zip(x.par_chunks(step * c)).for_each(|(sums, x)| {
         let rows = x.len() / c;
         let (centre, sums) = sums.split_at_mut(c);

@@ -9,7 +9,7 @@ use super::Geometry;
 use super::gather::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
-use crate::tensor::{DType, Tensor, Write};
+use crate::tensor::{Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -94,7 +94,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let g = &if merge { with_rows_as_taps(g) } else { *g };
     let grid = Grid::new(g);
     let (parts, chunks, groups) = (grid.parts(), grid.chunks(), grid.groups());
-    let mut sums = Tensor::empty(device, [parts * chunks * groups, grid.task()], DType::F32);
+    let mut sums = Tensor::scratch(device, [parts * chunks * groups, grid.task()]);
     sums.f32_mut().par_chunks_mut(grid.task()).enumerate().for_each(|(i, sums)| {
         let (part, chunk, group) = (i / groups / chunks, i / groups % chunks, i % groups);
         let pixels = part * grid.part..((part + 1) * grid.part).min(grid.pixels);
@@ -129,7 +129,7 @@ struct Share {
 fn task(device: &Device, g: &Geometry, x: Input<'_>, dy: &[f32], share: &Share, sums: &mut [&mut [f32]]) {
     let Share { pixels, rows, panels } = share;
     let height = rows.len().next_multiple_of(ROWS);
-    let mut scratch = Tensor::empty(device, [BLOCK * (height + COLS)], DType::F32);
+    let mut scratch = Tensor::scratch(device, [BLOCK * (height + COLS)]);
     let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
     for first in pixels.clone().step_by(BLOCK) {
         let block = first..pixels.end.min(first + BLOCK);

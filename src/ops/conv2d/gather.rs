@@ -15,7 +15,7 @@
 use super::Geometry;
 use crate::device::Device;
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Rows, Start, tile};
-use crate::tensor::{DType, Tensor, Write};
+use crate::tensor::{Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -146,7 +146,7 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
 pub fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
     let [height, width] = g.input;
     let (padded, row) = ([height + 2 * g.pad, width + 2 * g.pad], (width + 2 * g.pad) * g.c);
-    let mut to = Tensor::empty(device, [g.n, padded[0], padded[1], g.c], DType::F32);
+    let mut to = Tensor::scratch(device, [g.n, padded[0], padded[1], g.c]);
     to.f32_mut().par_chunks_mut(row).enumerate().for_each(|(i, to)| {
         let (n, h) = (i / padded[0], i % padded[0]);
         if h < g.pad || h >= height + g.pad {
@@ -197,7 +197,7 @@ impl Gather<'_> {
             self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
         let size = self.stretch * COLS;
         let panels = self.columns.div_ceil(COLS);
-        let mut packed = Tensor::empty(device, [panels, taps.len(), size], DType::F32);
+        let mut packed = Tensor::scratch(device, [panels, taps.len(), size]);
         let Filters { values, column, tap, depth } = *filters;
         packed.f32_mut().par_chunks_mut(size).enumerate().with_min_len((8192 / size).max(1)).for_each(
             |(i, to)| {

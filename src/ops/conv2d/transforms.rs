@@ -8,7 +8,7 @@ use super::Geometry;
 use crate::device::Device;
 use crate::device::cpu::simd::{LANES, Lanes, vectorized};
 use crate::device::cpu::tile::COLS;
-use crate::tensor::{DType, Tensor, Write};
+use crate::tensor::{Tensor, Write};
 use rayon::prelude::*;
 
 /// Values of a transformed tile of 4 x 4.
@@ -106,7 +106,7 @@ fn filter(g: [Lanes; 9]) -> Spots {
 pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let (c, k) = (g.c, g.k);
     let panels = k.div_ceil(COLS);
-    let mut packed = Tensor::empty(device, [panels, SPOTS, c * COLS], DType::F32);
+    let mut packed = Tensor::scratch(device, [panels, SPOTS, c * COLS]);
     packed.f32_mut().par_chunks_mut(SPOTS * c * COLS).enumerate().for_each(|(panel, to)| {
         vectorized(
             #[inline(always)]
@@ -145,7 +145,7 @@ pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
 pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let (c, k) = (g.c, g.k);
     let panels = c.div_ceil(COLS);
-    let mut packed = Tensor::empty(device, [panels, SPOTS, k * COLS], DType::F32);
+    let mut packed = Tensor::scratch(device, [panels, SPOTS, k * COLS]);
     packed.f32_mut().par_chunks_mut(SPOTS * k * COLS).enumerate().for_each(|(panel, to)| {
         vectorized(
             #[inline(always)]

@@ -18,7 +18,7 @@ use super::transforms::{self, Place, SPOTS, Sums};
 use crate::device::Device;
 use crate::device::cpu::simd::{LANES, vectorized};
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
-use crate::tensor::{DType, Tensor, Write};
+use crate::tensor::{Tensor, Write};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -144,7 +144,7 @@ impl<'a> Plan<'a> {
     ) {
         let count = tiles.len().next_multiple_of(ROWS);
         let (row_in, row_out) = (spread(self.channels), spread(self.columns));
-        let mut scratch = Tensor::empty(device, [SPOTS * count * (row_in + row_out)], DType::F32);
+        let mut scratch = Tensor::scratch(device, [SPOTS * count * (row_in + row_out)]);
         let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * count * row_in);
         for (t, &at) in tiles.iter().enumerate() {
             let window = self.window(at, 0..self.channels);
@@ -219,7 +219,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     // Sums of a task: [spot, panel, k, 16].
     let of_panel = g.k.next_multiple_of(ROWS) * COLS;
     let of_task = SPOTS * group * of_panel;
-    let mut sums = Tensor::empty(device, [parts * groups, of_task], DType::F32);
+    let mut sums = Tensor::scratch(device, [parts * groups, of_task]);
     sums.f32_mut().par_chunks_mut(of_task).enumerate().for_each(|(i, sums)| {
         let tiles = i / groups * part..((i / groups + 1) * part).min(tiles);
         let channels = i % groups * group * COLS..((i % groups + 1) * group * COLS).min(g.c);
@@ -250,7 +250,7 @@ impl Plan<'_> {
         let panels = channels.len().div_ceil(COLS);
         let of_panel = self.columns.next_multiple_of(ROWS) * COLS;
         let group = sums.len() / SPOTS / of_panel;
-        let mut scratch = Tensor::empty(device, [SPOTS * BLOCK * (panels * COLS + row)], DType::F32);
+        let mut scratch = Tensor::scratch(device, [SPOTS * BLOCK * (panels * COLS + row)]);
         let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * BLOCK * panels * COLS);
         let zeros = vec![0.0; self.columns];
         for first in tiles.clone().step_by(BLOCK) {

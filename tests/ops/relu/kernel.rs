@@ -8,13 +8,13 @@ use softcuda::{Launch, args};
 /// y and dx of the CPU.
 fn reference(x: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let device = Device::cpu();
-    let mut params = Params::new(&device);
-    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0));
-    let x = tape.leaf(Tensor::from_f32(&device, [x.len()], x));
+    let mut params = Params::none(&device);
+    let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+    let x = tape.leaf(Tensor::from_f32(&device, [x.len()], x).unwrap());
     let y = relu(&mut tape, x.clone()).unwrap();
-    let out = y.value.to_host_f32();
-    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [dy.len()], dy))]).unwrap();
-    (out, grads.take(&x).unwrap().to_host_f32())
+    let out = y.value.to_host_f32().unwrap();
+    let mut grads = tape.backward(vec![(y, Tensor::from_f32(&device, [dy.len()], dy).unwrap())]).unwrap();
+    (out, grads.take(&x).unwrap().to_host_f32().unwrap())
 }
 
 fn check<F: Float>(gpu: &Gpu, x: &[f32], dy: &[f32], launch: Launch) -> Outcome {

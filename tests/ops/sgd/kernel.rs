@@ -3,7 +3,7 @@ use crate::gpu::{self, Float, Gpu, Outcome, close, equal};
 use crate::gradient_check::noise;
 use bcreid::device::Device;
 use bcreid::ops::sgd::{Convention, sgd};
-use bcreid::tensor::{Param, ParamId, Params, Register, Tensor};
+use bcreid::tensor::{Inventory, Param, ParamId, Params, Tensor};
 use half::bf16;
 use softcuda::{Arg, Launch, args};
 
@@ -21,10 +21,7 @@ struct Segment {
 
 /// Parameters of one and of many pieces, odd sizes and multiples of 8, one that is frozen.
 fn params(device: &Device) -> (Params, Vec<Segment>) {
-    let mut params = Params::new(device);
-    let mut segments = Vec::new();
-    let mut offset = 0;
-    for (n, lr_mult, decay_mult) in [
+    const SIZES: [(usize, f32, f32); 8] = [
         (1, 1.0, 1.0),
         (7, 2.0, 0.0),
         (8, 0.1, 1.0),
@@ -33,10 +30,15 @@ fn params(device: &Device) -> (Params, Vec<Segment>) {
         (4097, 1.0, 1.0),
         (9001, 10.0, 0.0),
         (33, 1.0, 1.0),
-    ] {
-        let id = params.add("segment", [n]);
+    ];
+    let mut inventory = Inventory::default();
+    let ids = SIZES.map(|(n, ..)| inventory.add("segment", [n]));
+    let mut params = Params::new(device, &inventory).unwrap();
+    let mut segments = Vec::new();
+    let mut offset = 0;
+    for (id, (n, lr_mult, decay_mult)) in ids.into_iter().zip(SIZES) {
         let param = params.get_mut(id);
-        param.value.copy_from_host_f32(&noise(offset as u64, n));
+        param.value.copy_from_host_f32(&noise(offset as u64, n)).unwrap();
         (param.lr_mult, param.decay_mult) = (lr_mult, decay_mult);
         segments.push(Segment { id, offset });
         offset = (offset + n).next_multiple_of(8);
@@ -94,10 +96,10 @@ fn steps<F: Float>(gpu: &Gpu, convention: Convention, has_copy: bool, block: u32
         for segment in &segments {
             let grad = &mut params.get_mut(segment.id).grad;
             let seed = (step * start.len() + segment.offset) as u64;
-            grad.copy_from_host_f32(&F::kept(&noise(seed, grad.shape().len())));
+            grad.copy_from_host_f32(&F::kept(&noise(seed, grad.shape().len()))).unwrap();
         }
         let gradients = arena(&params, &segments, |param| &param.grad);
-        sgd(&mut params, &Tensor::full(&device, [1], rate), solver)?;
+        sgd(&mut params, &Tensor::full(&device, [1], rate).unwrap(), solver)?;
 
         let (gradients, rate) = (gpu.upload_as::<F>("gradients", &gradients)?, gpu.upload("rate", &[rate])?);
         let copy = if has_copy { Arg::from(&copy) } else { Arg::Pointer(0) };

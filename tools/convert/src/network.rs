@@ -90,13 +90,13 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     let inventory = Spec::of(&config.model).inventory();
     let mut places = Vec::new();
     let (mut missing, mut misshapen, mut first) = (0, 0, None);
-    for (name, shape) in inventory.params.into_iter().chain(inventory.buffers) {
+    for (name, shape) in inventory.shapes() {
         let shape = shape.dims().to_vec();
         let expected = match shape[..] {
             [k, r, s, c] => vec![k, c, r, s],
             _ => shape.clone(),
         };
-        let found = source.tensors.get(&name);
+        let found = source.tensors.get(name);
         match found {
             Some(found) if !["f64", "f32", "f16", "bf16"].contains(&found.dtype) => {
                 misshapen += 1;
@@ -116,7 +116,7 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
             }
             _ => {}
         }
-        places.push(Place { name, shape, source: found });
+        places.push(Place { name: name.into(), shape, source: found });
     }
     let wanted: BTreeSet<&str> = places.iter().map(|place| place.name.as_str()).collect();
     let others = source.tensors.keys().map(String::as_str).filter(|name| !wanted.contains(name));

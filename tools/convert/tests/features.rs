@@ -32,24 +32,24 @@ fn strays(weights: &str, golden: &str) -> [f32; 2] {
     let size = ["input.height=128".to_string(), "input.width=64".to_string()];
     let config = Config::resolve_for(Some(file.config()), None, &size).unwrap();
     let device = Device::cpu();
-    let (model, mut params) = Model::new(&config, 0, &device);
+    let (model, mut params) = Model::new(&config, 0, &device).unwrap();
     file.load(&mut params).unwrap();
 
     let golden = read_tensors(&here(golden)).unwrap();
     let theirs = golden.tensor("features").unwrap().f32().unwrap();
     let pixels = golden.tensor("pixels").unwrap();
     let pillow = normalised(pixels.bytes(), &config);
-    let pillow = Tensor::from_f32(&device, [8, 128, 64, 3], &pillow);
+    let pillow = Tensor::from_f32(&device, [8, 128, 64, 3], &pillow).unwrap();
     let mut images: Vec<PathBuf> =
         std::fs::read_dir(here("images")).unwrap().map(|entry| entry.unwrap().path()).collect();
     images.sort();
     let options = StreamOptions { batch: 8, ..StreamOptions::new(config.image_input()) };
     let decoded = ImageStream::new(images, options, &device).unwrap().next().unwrap().unwrap();
     [pillow, decoded.pixels].map(|pixels| {
-        let mut tape = Tape::no_grad(&mut params);
+        let mut tape = Tape::no_grad(&mut params).unwrap();
         let pixels = tape.constant(pixels);
         let ours = model.backbone.forward(&mut tape, pixels, Statistics::Frozen).unwrap();
-        let ours = ours.value.to_host_f32();
+        let ours = ours.value.to_host_f32().unwrap();
         assert_eq!(ours.len(), theirs.len());
         let largest = theirs.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
         let stray = ours.iter().zip(theirs.iter()).map(|(a, b)| (a - b).abs());

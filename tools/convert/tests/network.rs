@@ -16,7 +16,7 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
     let inventory = Spec::of(&model).inventory();
     let mut tensors = BTreeMap::new();
     let mut next = 1.0f32;
-    for (name, shape) in inventory.params.into_iter().chain(inventory.buffers) {
+    for (name, shape) in inventory.shapes() {
         let shape = match *shape.dims() {
             [k, r, s, c] => vec![k, c, r, s],
             ref other => other.to_vec(),
@@ -24,7 +24,7 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
         let count: usize = shape.iter().product();
         let values: Vec<f32> = (0..count).map(|i| next + i as f32).collect();
         next += count as f32;
-        tensors.insert(name, tensor(shape, values));
+        tensors.insert(name.into(), tensor(shape, values));
     }
     tensors.insert("fc.weight".into(), tensor(vec![3, 4], vec![0.0; 12]));
     tensors.insert("bn1.num_batches_tracked".into(), tensor(vec![], vec![7.0]));
@@ -127,7 +127,7 @@ fn the_engines_file_holds_the_values_in_its_layout_with_their_origin() {
     for word in ["slim", "Caffe", "BGR", "103.06", "in.pth", sha, "MIT"] {
         assert!(text.contains(word), "{text} lacks {word}");
     }
-    let (_, mut params) = bcreid::model::Model::new(file.config(), 5, &Device::cpu());
+    let (_, mut params) = bcreid::model::Model::new(file.config(), 5, &Device::cpu()).unwrap();
     let loaded = file.start(file.config(), &mut params).unwrap();
     assert_eq!(loaded.kept, ["fc.weight", "fc.bias", "centers"]);
 

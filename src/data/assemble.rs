@@ -1,0 +1,140 @@
+//! Pixels put together on a GPU, from images whose bytes are there: `cuda/assemble.cu`, which computes what
+//! [`super::sampler`], [`super::augment`] and [`super::input`] do, bit for bit.
+
+use super::augment::{Augment, PadMode};
+use super::input::{Channels, ImageInput, Normaliser};
+use crate::Result;
+use crate::device::Device;
+use crate::device::cuda::{Arg, CudaDevice, Grid};
+use crate::tensor::{DType, Tensor};
+use std::sync::Arc;
+
+/// Images on the device, as they were decoded.
+#[derive(Debug)]
+pub struct DeviceImages {
+    /// U8 `[n, H, W, 3]`, RGB.
+    pub bytes: Tensor,
+    /// i32 `[n]`.
+    pub classes: Tensor,
+}
+
+/// What is seen of the images.
+#[derive(Clone, Copy, Debug)]
+pub enum Views<'a> {
+    /// All of them as they are.
+    Plain,
+    /// All of them mirrored left and right.
+    Mirrored,
+    /// What chance makes of each in the step whose number is on the device.
+    Augmented {
+        /// The kinds of chance.
+        augment: Augment,
+        /// The run's seed.
+        seed: u64,
+        /// i32 `[1]`.
+        step: &'a Tensor,
+    },
+}
+
+/// Turns bytes into the values a network wants.
+#[derive(Debug)]
+pub struct Assembler {
+    gpu: Arc<CudaDevice>,
+    input: ImageInput,
+    /// f32 `[3, 256]`: what each byte becomes, by output channel.
+    table: Tensor,
+    /// i32 `[1]`: what stands for the step's number where chance has no part.
+    no_step: Tensor,
+}
+
+impl Assembler {
+    /// For a network's input.
+    ///
+    /// # Errors
+    /// If the device lacks the memory.
+    pub fn new(gpu: &Arc<CudaDevice>, input: &ImageInput) -> Result<Self> {
+        let device = Device::Cuda(gpu.clone());
+        let table = Tensor::from_f32(&device, [3, 256], Normaliser::new(input).values())?;
+        let no_step = Tensor::cleared(&device, [1], DType::I32)?;
+        Ok(Assembler { gpu: gpu.clone(), input: input.clone(), table, no_step })
+    }
+
+    /// Sends the bytes of `m` images `[m, H, W, 3]`, without classes, behind all work so far.
+    ///
+    /// # Errors
+    /// If the device lacks the memory; what it reports.
+    pub fn images_of(&self, bytes: &[u8], m: usize) -> Result<DeviceImages> {
+        let device = Device::Cuda(self.gpu.clone());
+        let shape = [m, self.input.height, self.input.width, 3];
+        let mut images = Tensor::empty(&device, shape, DType::U8)?;
+        images.send(bytes)?;
+        Ok(DeviceImages { bytes: images, classes: Tensor::cleared(&device, [m], DType::I32)? })
+    }
+
+    /// The pixels `[m, H, W, 3]`, in the type of activations, and the labels i32 `[m]` of the `chosen` images, i32 `[m]`.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn assemble(
+        &self,
+        images: &DeviceImages,
+        chosen: &Tensor,
+        views: Views<'_>,
+    ) -> Result<(Tensor, Tensor)> {
+        let ImageInput { height, width, channels, .. } = self.input;
+        let m = chosen.shape().len();
+        let device = Device::Cuda(self.gpu.clone());
+        let mut pixels = Tensor::empty(&device, [m, height, width, 3], device.activations())?;
+        let mut labels = Tensor::empty(&device, [m], DType::I32)?;
+        /// `flip` of the kernel.
+        const BY_CHANCE: usize = 1;
+        const ALWAYS: usize = 2;
+        let (augment, flip, seed, step) = match views {
+            Views::Plain => (Augment::default(), 0, 0, &self.no_step),
+            Views::Mirrored => (Augment::default(), ALWAYS, 0, &self.no_step),
+            Views::Augmented { augment, seed, step } => {
+                (augment, if augment.flip { BY_CHANCE } else { 0 }, seed, step)
+            }
+        };
+        let kernel = match pixels.dtype() {
+            DType::BF16 => "assemble_pixels_bf16",
+            _ => "assemble_pixels_f32",
+        };
+        let tensors = [&images.bytes, &images.classes, chosen, &self.table].map(Arg::from);
+        let results = [(&mut pixels).into(), (&mut labels).into()];
+        let sizes = [images.classes.shape().len(), height, width, 3].map(Arg::Int);
+        let how = [
+            Arg::Int(flip),
+            Arg::Int(augment.pad),
+            Arg::flag(augment.pad_mode == PadMode::Edge),
+            Arg::flag(channels == Channels::Bgr),
+            Arg::Word(seed),
+            step.into(),
+        ];
+        let args = [&tensors[..], &results, &sizes, &how].concat();
+        self.gpu.launch(kernel, Grid::tiles([m, (height * width).div_ceil(1024), 1]), &args)?;
+        Ok((pixels, labels))
+    }
+
+    /// Draws the images of a step as [`super::SamplerKind::Random`] does: `chosen` i32 `[m]` of `n`.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn sample(&self, chosen: &mut Tensor, n: usize, seed: u64, step: &Tensor) -> Result<()> {
+        let m = chosen.shape().len();
+        let threads = m.next_multiple_of(32).min(1024) as u32;
+        let grid = Grid { shared: 8 * m, ..Grid::blocks(1).of([threads, 1, 1]) };
+        let args = [chosen.into(), Arg::Int(m), Arg::Int(n), Arg::Word(seed), step.into()];
+        self.gpu.launch("assemble_sample", grid, &args)
+    }
+
+    /// Takes the images of a step's turn in an epoch: `chosen` i32 `[m]` of `order` i32 `[turns, m]`.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn take_turn(&self, chosen: &mut Tensor, order: &Tensor, step: &Tensor) -> Result<()> {
+        let (m, turns) = (chosen.shape().len(), order.shape().dims()[0]);
+        let args = [order.into(), chosen.into(), Arg::Int(m), Arg::Int(turns), step.into()];
+        self.gpu.launch("assemble_turn", Grid::blocks(m.div_ceil(256)), &args)
+    }
+}

@@ -1,0 +1,174 @@
+//! Where a training batch is put together: ahead of the step by threads of the host, or inside of the step by a GPU.
+//!
+//! A GPU keeps the decoded training set if there is room for it, and a step asks the host for nothing. Otherwise threads
+//! gather the bytes of each batch, which cross in pinned memory while the step before is computed, and the GPU does the
+//! rest. Either way the pixels are those that the host would make.
+
+use super::ahead::Ahead;
+use super::assemble::{Assembler, DeviceImages, Views};
+use super::loader::{Batch, Shared};
+use super::sampler::{Sampler, SamplerKind};
+use crate::device::Device;
+use crate::device::cuda::CudaDevice;
+use crate::tensor::{DType, StepValues, Tensor};
+use crate::{Error, Result};
+use std::sync::Arc;
+
+/// Puts batches together.
+pub(super) enum Source {
+    Host { ahead: Ahead<Result<Batch>>, ready: Option<Batch> },
+    Gpu(Box<GpuSource>),
+}
+
+/// A GPU's.
+pub(super) struct GpuSource {
+    images: DeviceImages,
+    /// i32 `[m]`: which of them the step takes.
+    chosen: Tensor,
+    choice: Choice,
+    assembler: Assembler,
+    shared: Arc<Shared>,
+}
+
+/// Who says which images a step takes.
+enum Choice {
+    /// The device draws them.
+    Random,
+    /// The device takes its turn of an order that the host sends ahead of each epoch.
+    Turns { sampler: Sampler, order: Tensor, epoch: Option<u64> },
+    /// The images are those of the batch and nothing else; the host sends them.
+    Sent(Ahead<Gathered>),
+}
+
+/// A batch on its way to a GPU that has no room for the training set.
+struct Gathered {
+    bytes: Vec<u8>,
+    labels: Vec<i32>,
+}
+
+impl Source {
+    /// The source of batches that suits the device.
+    pub fn new(shared: &Arc<Shared>, sampler: &Sampler, device: &Device) -> Result<Self> {
+        let options = &shared.options;
+        match device {
+            Device::Cpu(_) => {
+                let ahead = Ahead::start(options.threads, options.ahead, || {
+                    let (shared, mut sampler, device) = (shared.clone(), sampler.clone(), device.clone());
+                    move |i| Some(shared.batch(&mut sampler, shared.options.first_step + i, &device))
+                })?;
+                Ok(Source::Host { ahead, ready: None })
+            }
+            Device::Cuda(gpu) => Ok(Source::Gpu(Box::new(GpuSource::new(shared, sampler, gpu)?))),
+        }
+    }
+
+    /// Does what the host has to do for the batch of `step`; to be called for each step in turn, outside of it.
+    pub fn prepare(&mut self, step: u64) -> Result<()> {
+        match self {
+            Source::Host { ahead, ready } => {
+                *ready = Some(taken(ahead)??);
+                Ok(())
+            }
+            Source::Gpu(source) => source.prepare(step),
+        }
+    }
+
+    /// The batch that was made ready.
+    pub fn batch(&mut self, step: u64, values: &StepValues) -> Result<Batch> {
+        match self {
+            Source::Host { ready, .. } => {
+                ready.take().ok_or_else(|| Error::Data("a batch was asked for that was not prepared".into()))
+            }
+            Source::Gpu(source) => source.batch(step, values),
+        }
+    }
+}
+
+fn taken<T: Send + 'static>(ahead: &mut Ahead<T>) -> Result<T> {
+    ahead.take()?.ok_or_else(|| Error::Data("the loader has stopped after an error".into()))
+}
+
+impl GpuSource {
+    fn new(shared: &Arc<Shared>, sampler: &Sampler, gpu: &Arc<CudaDevice>) -> Result<Self> {
+        let device = Device::Cuda(gpu.clone());
+        let options = &shared.options;
+        let (m, turns) = (sampler.batch_size(), sampler.steps_per_epoch() as usize);
+        let input = &options.input;
+        let shape = |n: usize| [n, input.height, input.width, 3];
+        let n = shared.usable.len();
+        // The other half is for the network.
+        let is_resident = n * input.len() <= gpu.free_memory()? / 2;
+        let mut chosen = Tensor::cleared(&device, [m], DType::I32)?;
+        let (images, choice) = if is_resident {
+            let mut bytes = Tensor::empty(&device, shape(n), DType::U8)?;
+            shared.upload_all(&mut bytes)?;
+            let classes: Vec<i32> = shared.usable.iter().map(|&i| shared.labels[i]).collect();
+            let classes = Tensor::from_i32(&device, [n], &classes)?;
+            let choice = match options.sampler {
+                SamplerKind::Random { .. } => Choice::Random,
+                SamplerKind::Epochs { .. } | SamplerKind::Pk { .. } => {
+                    let order = Tensor::cleared(&device, [turns, m], DType::I32)?;
+                    Choice::Turns { sampler: sampler.clone(), order, epoch: None }
+                }
+            };
+            (DeviceImages { bytes, classes }, choice)
+        } else {
+            let bytes = Tensor::empty(&device, shape(m), DType::U8)?;
+            let classes = Tensor::cleared(&device, [m], DType::I32)?;
+            let all: Vec<i32> = (0..m as i32).collect();
+            chosen = Tensor::from_i32(&device, [m], &all)?;
+            let ahead = Ahead::start(options.threads, options.ahead, || {
+                let (shared, mut sampler) = (shared.clone(), sampler.clone());
+                move |i| Some(gather(&shared, &mut sampler, shared.options.first_step + i))
+            })?;
+            (DeviceImages { bytes, classes }, Choice::Sent(ahead))
+        };
+        let assembler = Assembler::new(gpu, input)?;
+        Ok(GpuSource { images, chosen, choice, assembler, shared: shared.clone() })
+    }
+
+    fn prepare(&mut self, step: u64) -> Result<()> {
+        match &mut self.choice {
+            Choice::Random => Ok(()),
+            Choice::Turns { sampler, order, epoch } => {
+                let turns = sampler.steps_per_epoch();
+                let now = step / turns;
+                if *epoch != Some(now) {
+                    let images = (now * turns..(now + 1) * turns).flat_map(|step| sampler.batch(step));
+                    let images: Vec<i32> = images.map(|image| image as i32).collect();
+                    order.send(bytemuck::cast_slice(&images))?;
+                    *epoch = Some(now);
+                }
+                Ok(())
+            }
+            Choice::Sent(ahead) => {
+                let Gathered { bytes, labels } = taken(ahead)?;
+                self.images.bytes.send(&bytes)?;
+                self.images.classes.send(bytemuck::cast_slice(&labels))
+            }
+        }
+    }
+
+    fn batch(&mut self, step: u64, values: &StepValues) -> Result<Batch> {
+        let options = &self.shared.options;
+        let seed = options.seed;
+        match &self.choice {
+            Choice::Random => {
+                let n = self.shared.usable.len();
+                self.assembler.sample(&mut self.chosen, n, seed, &values.step)?;
+            }
+            Choice::Turns { order, .. } => self.assembler.take_turn(&mut self.chosen, order, &values.step)?,
+            Choice::Sent(_) => {}
+        }
+        let views = Views::Augmented { augment: options.augment, seed, step: &values.step };
+        let (pixels, labels) = self.assembler.assemble(&self.images, &self.chosen, views)?;
+        Ok(Batch { step, pixels, labels, images: Vec::new() })
+    }
+}
+
+fn gather(shared: &Shared, sampler: &mut Sampler, step: u64) -> Gathered {
+    let images: Vec<usize> = sampler.batch(step).into_iter().map(|i| shared.usable[i]).collect();
+    let bytes = images.iter().flat_map(|&i| shared.cache.image(i)).copied().collect();
+    let labels = images.iter().map(|&i| shared.labels[i]).collect();
+    Gathered { bytes, labels }
+}

@@ -1,0 +1,326 @@
+//! The CPU's loops.
+
+use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
+use super::{BETA, BatchNorm, EPS, GAMMA, RESIDUAL, Saved, X};
+use crate::Result;
+use crate::device::Device;
+use crate::device::cpu::{Addends, lanes, sum_rows};
+use crate::tensor::{DType, Sinks, Tape, Tensor};
+use rayon::prelude::*;
+
+/// Elements of the rows a thread takes at a time: 64 KiB.
+const CHUNK: usize = 16 * 1024;
+
+/// The normalisation of `x` by its own statistics, which also move the running ones, or by those.
+pub fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>) -> Result<Tensor> {
+    let moments = match momentum {
+        Some(momentum) => {
+            let moments = moments(&tape.device(), x.f32(), x.shape().last());
+            moments.move_mean(tape.buffer_mut(bn.mean).f32_mut(), momentum);
+            moments.move_var(tape.buffer_mut(bn.var).f32_mut(), momentum);
+            moments
+        }
+        None => Moments::running(tape.buffer(bn.mean).f32(), tape.buffer(bn.var).f32()),
+    };
+    let mut affine = Tensor::empty(&tape.device(), [Affine::ROWS, x.shape().last()], DType::F32)?;
+    Affine::fill(affine.f32_mut(), &moments, bn.gamma.value.f32(), bn.beta.value.f32());
+    Ok(affine)
+}
+
+/// Adds the gradients of the inputs to `sinks`.
+pub fn backward(saved: Saved, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+    let Saved { x, y, affine, batch, relu, residual } = saved;
+    let affine = affine.f32();
+    let give_residual = residual && sinks.wants(RESIDUAL);
+    let mut mask = match &y {
+        Some(y) => Mask::Output(y.f32()),
+        None if relu => Mask::Recomputed,
+        None => Mask::Off,
+    };
+    let mut correction = None;
+    if let Some(x) = &x {
+        // The second pass can find the mask again from x, and a write here would cost more than that. It
+        // cannot from y without reading it, nor without x.
+        let settle = !batch || y.is_some();
+        let sums = sums(sinks.device(), dy.f32_mut(), x.f32(), affine, mask, settle);
+        if settle {
+            mask = Mask::Off;
+        }
+        sinks.add(GAMMA, |to, write| {
+            write.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
+            Ok(())
+        })?;
+        sinks.add(BETA, |to, write| {
+            write.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
+            Ok(())
+        })?;
+        correction = batch.then(|| correct(affine, &sums, dy.shape().len() / sums.len()));
+    } else if give_residual {
+        settle(dy.f32_mut(), mask);
+        mask = Mask::Off;
+    }
+
+    if let (true, Some(mut x), Some(correction)) = (sinks.wants(X), x, correction) {
+        if x.is_unique() {
+            batch_dx(x.f32_mut(), None, dy.f32(), affine, &correction, mask);
+            sinks.give(X, x)?;
+        } else {
+            let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32)?;
+            batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, &correction, mask);
+            sinks.give(X, dx)?;
+        }
+    } else if sinks.wants(X) && give_residual {
+        let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32)?;
+        frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, mask);
+        sinks.give(X, dx)?;
+    } else if sinks.wants(X) {
+        frozen_dx(dy.f32_mut(), None, affine, mask);
+        return sinks.give(X, dy);
+    }
+    if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
+}
+
+/// The normalisation as the loops use it: y = (x - mean) scale + shift.
+///
+/// The mean of a batch is rarely an f32. What rounding took from it is kept as `low` and is part of
+/// `shift`, so that a mean far larger than the deviation costs no digits.
+#[derive(Clone, Copy)]
+pub struct Affine<'a> {
+    mean: &'a [f32],
+    low: &'a [f32],
+    inv_std: &'a [f32],
+    scale: &'a [f32],
+    shift: &'a [f32],
+}
+
+impl<'a> Affine<'a> {
+    pub const ROWS: usize = 5;
+
+    pub fn fill(table: &mut [f32], moments: &Moments, gamma: &[f32], beta: &[f32]) {
+        let c = gamma.len();
+        for (i, [mean, var]) in moments.mean_var.iter().enumerate() {
+            let inv_std = 1.0 / (var + f64::from(EPS)).sqrt();
+            let scale = f64::from(gamma[i]) * inv_std;
+            let low = mean - f64::from(*mean as f32);
+            let column = [*mean, low, inv_std, scale, f64::from(beta[i]) - low * scale];
+            column.iter().enumerate().for_each(|(row, &value)| table[row * c + i] = value as f32);
+        }
+    }
+
+    fn of(table: &'a [f32]) -> Self {
+        let c = table.len() / Self::ROWS;
+        let row = |i: usize| &table[i * c..(i + 1) * c];
+        Affine { mean: row(0), low: row(1), inv_std: row(2), scale: row(3), shift: row(4) }
+    }
+}
+
+/// Which elements of dy get through the rectifier.
+#[derive(Clone, Copy)]
+pub enum Mask<'a> {
+    /// All: there is none, or dy is already masked.
+    Off,
+    /// Where this output is positive or NaN.
+    Output(&'a [f32]),
+    /// Where the output, computed again from x, is positive or NaN.
+    Recomputed,
+}
+
+/// max(v, 0), and NaN where v is.
+fn rectified(v: f32) -> f32 {
+    if v < 0.0 { 0.0 } else { v }
+}
+
+/// dy if the rectifier was open where its output was `y`, else 0; without a branch, which a random sign
+/// would make guess wrong every other time. Whether `y` was rectified already makes no difference.
+fn pass(dy: f32, y: f32) -> f32 {
+    f32::from_bits(dy.to_bits() & !u32::from(y <= 0.0).wrapping_neg())
+}
+
+/// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
+fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    let chunk = (CHUNK / c).max(1) * c;
+    out.par_chunks_mut(chunk).enumerate().for_each(|(i, rows)| {
+        for (row, out) in rows.chunks_exact_mut(c).enumerate() {
+            let at = i * chunk + row * c;
+            if let Some(from) = from {
+                out.copy_from_slice(&from[at..at + c]);
+            }
+            f(at, out);
+        }
+    });
+}
+
+/// Normalises `y`, which holds x or is filled from `x`.
+pub fn forward(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Option<&Tensor>, relu: bool) {
+    fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
+        let channels = k.mean.iter().zip(k.scale).zip(k.shift);
+        for ((y, &r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
+            *y = finish((*y - mean) * scale + shift, r);
+        }
+    }
+    let k = Affine::of(affine.f32());
+    let c = k.mean.len();
+    let (y, x, residual) = (y.f32_mut(), x.map(Tensor::f32), residual.map(Tensor::f32));
+    match (residual, relu) {
+        // The unread fourth stream is a row that lies in the first-level cache anyway.
+        (None, false) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v)),
+        (None, true) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| rectified(v))),
+        (Some(r), false) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| v + r)),
+        (Some(r), true) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| rectified(v + r))),
+    }
+}
+
+/// The parameters' gradients of one channel.
+#[derive(Clone, Copy, Default)]
+pub struct ChannelSums {
+    pub dbeta: f64,
+    pub dgamma: f64,
+}
+
+/// The masked gradient g and g (x - mean).
+struct Masked<'a> {
+    dy: &'a mut [f32],
+    x: &'a [f32],
+    affine: Affine<'a>,
+    mask: Mask<'a>,
+    settle: bool,
+}
+
+impl Addends<2> for Masked<'_> {
+    #[inline(always)]
+    fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
+        let (x, mean) = (lanes::<L>(self.x, at), lanes::<L>(self.affine.mean, c));
+        let distance: [f32; L] = std::array::from_fn(|l| x[l] - mean[l]);
+        let dy = lanes::<L>(self.dy, at);
+        let g: [f32; L] = match self.mask {
+            Mask::Off => *dy,
+            Mask::Output(y) => {
+                let y = lanes::<L>(y, at);
+                std::array::from_fn(|l| pass(dy[l], y[l]))
+            }
+            Mask::Recomputed => {
+                let (scale, shift) = (lanes::<L>(self.affine.scale, c), lanes::<L>(self.affine.shift, c));
+                std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l]))
+            }
+        };
+        if self.settle {
+            self.dy[at..at + L].copy_from_slice(&g);
+        }
+        [g, std::array::from_fn(|l| g[l] * distance[l])]
+    }
+}
+
+/// dbeta and dgamma of every channel. With `settle`, dy is masked where it lies.
+pub fn sums(
+    device: &Device,
+    dy: &mut [f32],
+    x: &[f32],
+    affine: &[f32],
+    mask: Mask<'_>,
+    settle: bool,
+) -> Vec<ChannelSums> {
+    let affine = Affine::of(affine);
+    let c = affine.mean.len();
+    let step = sum_chunk_rows(c) * c;
+    let mut sums = Tensor::scratch(device, [dy.len().div_ceil(step), 2, c]);
+    let chunks = sums.f32_mut().par_chunks_mut(2 * c).zip(dy.par_chunks_mut(step)).enumerate();
+    chunks.for_each(|(chunk, (sums, dy))| {
+        let range = chunk * step..chunk * step + dy.len();
+        let mask = match mask {
+            Mask::Output(y) => Mask::Output(&y[range.clone()]),
+            other => other,
+        };
+        let rows = dy.len() / c;
+        sum_rows(&mut Masked { dy, x: &x[range], affine, mask, settle }, rows, sums);
+    });
+    let sums = sums.f32();
+    let mut channels = vec![ChannelSums::default(); c];
+    channels.par_chunks_mut(COMBINE).enumerate().for_each(|(block, channels)| {
+        let at = block * COMBINE;
+        let width = channels.len();
+        for sums in sums.chunks_exact(2 * c) {
+            let pairs = sums[at..][..width].iter().zip(&sums[c + at..][..width]);
+            for (channel, (&g, &g_distance)) in channels.iter_mut().zip(pairs) {
+                channel.dbeta += f64::from(g);
+                channel.dgamma += f64::from(g_distance);
+            }
+        }
+        // So far dgamma is the sum of g (x - mean), with the mean as rounded.
+        for (i, channel) in channels.iter_mut().enumerate() {
+            let (low, inv_std) = (f64::from(affine.low[at + i]), f64::from(affine.inv_std[at + i]));
+            channel.dgamma = (channel.dgamma - low * channel.dbeta) * inv_std;
+        }
+    });
+    channels
+}
+
+/// What batch statistics add to dx = scale g: (x - mean) slope + offset, `[C]` each.
+pub struct Correction {
+    slope: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+fn correct(affine: &[f32], sums: &[ChannelSums], rows: usize) -> Correction {
+    let k = Affine::of(affine);
+    let (slope, offset) = (0..sums.len())
+        .map(|i| {
+            let by = -f64::from(k.scale[i]) / rows as f64;
+            let slope = by * sums[i].dgamma * f64::from(k.inv_std[i]);
+            (slope as f32, (by * sums[i].dbeta - slope * f64::from(k.low[i])) as f32)
+        })
+        .unzip();
+    Correction { slope, offset }
+}
+
+/// Turns x into dx where it lies; `dx` holds x or is filled from `x`. The mask is off or recomputed.
+pub fn batch_dx(
+    dx: &mut [f32],
+    x: Option<&[f32]>,
+    dy: &[f32],
+    affine: &[f32],
+    correction: &Correction,
+    mask: Mask<'_>,
+) {
+    let k = Affine::of(affine);
+    let c = k.mean.len();
+    let (slope, offset) = (&correction.slope[..c], &correction.offset[..c]);
+    let recomputed = matches!(mask, Mask::Recomputed);
+    for_rows(dx, x, c, |at, row| {
+        let (row, dy) = (&mut row[..c], &dy[at..at + c]);
+        let (mean, scale, shift) = (&k.mean[..c], &k.scale[..c], &k.shift[..c]);
+        let linear = |i: usize, x: f32, g: f32| scale[i] * g + ((x - mean[i]) * slope[i] + offset[i]);
+        if recomputed {
+            for i in 0..c {
+                let y = (row[i] - mean[i]) * scale[i] + shift[i];
+                row[i] = linear(i, row[i], pass(dy[i], y));
+            }
+        } else {
+            for i in 0..c {
+                row[i] = linear(i, row[i], dy[i]);
+            }
+        }
+    });
+}
+
+/// Turns dy into dx = scale g where it lies; `dx` holds dy or is filled from `dy`. The mask is off or the
+/// output's.
+pub fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
+    let scale = Affine::of(affine).scale;
+    let c = scale.len();
+    match mask {
+        Mask::Output(y) => for_rows(dx, dy, c, |at, row| {
+            let pairs = y[at..at + c].iter().zip(scale);
+            row.iter_mut().zip(pairs).for_each(|(g, (&y, k))| *g = pass(*g * k, y));
+        }),
+        _ => for_rows(dx, dy, c, |_, row| row.iter_mut().zip(scale).for_each(|(g, k)| *g *= k)),
+    }
+}
+
+/// Masks dy where it lies, by an output.
+pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
+    if let Mask::Output(y) = mask {
+        dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
+            dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! Runs steps one after the other: plainly, or on a GPU recorded once and replayed.
+//!
+//! The first steps run plainly, which makes ready what a recording cannot: cuDNN's choices, tables, memory. As soon as a
+//! step has found all the memory it wanted, the next one is recorded; its kernels and their numbers are those of a plain
+//! step, so the results are the same bits.
+
+use super::step::Measured;
+use crate::Result;
+use crate::device::Device;
+use crate::device::cuda::Graph;
+use crate::tensor::Readback;
+
+/// What a step measured, on its way to the host.
+pub struct Sent {
+    /// L_s.
+    pub softmax: Readback,
+    /// The terms of the batch-contrastive loss.
+    pub terms: Readback,
+}
+
+impl Measured {
+    /// Asks for the values without waiting.
+    ///
+    /// # Errors
+    /// What the device reports.
+    pub fn send(&self) -> Result<Sent> {
+        Ok(Sent { softmax: self.softmax.read_back()?, terms: self.terms.read_back()? })
+    }
+}
+
+/// Runs the steps of one run.
+pub struct Stepper {
+    device: Device,
+    may_record: bool,
+    /// Whether the last step found all the memory it wanted.
+    is_settled: bool,
+    recorded: Option<(Graph, Measured)>,
+}
+
+impl Stepper {
+    /// For steps on `device`; on a GPU they are recorded if `may_record`.
+    pub fn new(device: &Device, may_record: bool) -> Self {
+        Stepper { device: device.clone(), may_record, is_settled: false, recorded: None }
+    }
+
+    /// Runs a step, which is the same function each time: what changes from one to the next lies in device memory. A
+    /// recorded one is not called again.
+    ///
+    /// # Errors
+    /// What the step or the device reports.
+    pub fn run(&mut self, step: impl FnOnce() -> Result<Measured>) -> Result<Sent> {
+        let Device::Cuda(gpu) = &self.device else { return step()?.send() };
+        if let Some((graph, measured)) = &mut self.recorded {
+            graph.replay()?;
+            return measured.send();
+        }
+        let _region = gpu.enter_step();
+        if self.may_record && self.is_settled {
+            let (mut graph, measured) = gpu.record(step)?;
+            graph.replay()?;
+            let (_, measured) = self.recorded.insert((graph, measured));
+            return measured.send();
+        }
+        let before = gpu.memory_growth();
+        let sent = step()?.send();
+        self.is_settled = gpu.memory_growth() == before;
+        sent
+    }
+
+    /// How many pieces of work a replay of the recorded step is made of; none while nothing is recorded.
+    pub fn nodes(&self) -> Option<usize> {
+        self.recorded.as_ref().map(|(graph, _)| graph.nodes())
+    }
+}
