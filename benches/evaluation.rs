@@ -4,6 +4,7 @@
 //! of the whole evaluation. With `--save DIR` it writes the features for `benches/evaluation_torch.py`, to be
 //! timed on the same numbers.
 
+use bcreid::device::Device;
 use bcreid::eval::distance::{Block, Distances};
 use bcreid::eval::{Protocol, evaluate};
 use bcreid::tensor::philox::{Philox, Purpose};
@@ -49,12 +50,13 @@ fn main() {
     println!("{queries} x {images} x {dim}, {} threads", rayon::current_num_threads());
     for _ in 0..rounds {
         let start = Instant::now();
-        let distances = Distances::new(query.features(), gallery.features(), dim);
+        let distances = Distances::new(query.features(), gallery.features(), dim, &Device::cpu())
+            .expect("the CPU has memory");
         let mut block = Block::default();
-        (0..distances.blocks()).for_each(|index| distances.compute(index, &mut block));
+        (0..distances.blocks()).for_each(|index| distances.compute(index, &mut block).expect("computed"));
         let distance_time = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let report = evaluate(&query, &gallery, &Protocol::default()).expect("evaluated");
+        let report = evaluate(&query, &gallery, &Protocol::default(), &Device::cpu()).expect("evaluated");
         let whole = start.elapsed().as_secs_f64();
         println!(
             "distances alone {distance_time:.2} s, whole evaluation {whole:.2} s (mAP {:.6})",

@@ -68,7 +68,7 @@ pub fn run(
     eprintln!("data set: {} ({summary})", data.display());
     let dataset = Dataset::open(&data)?;
 
-    let mut rows = vec![Row { name: "colour histogram".into(), report: colours_alone(&dataset)? }];
+    let mut rows = vec![Row { name: "colour histogram".into(), report: colours_alone(&dataset, device)? }];
     for (name, label, lambda) in
         [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)]
     {
@@ -83,7 +83,7 @@ pub fn run(
         let (query, gallery) = Extractor::load(&weights, device)?.extract_test(&dataset, |_, _| ())?;
         query.write(&run.path().join("query.safetensors"))?;
         gallery.write(&run.path().join("gallery.safetensors"))?;
-        let report = eval::evaluate(&query, &gallery, &Protocol::default())?;
+        let report = eval::evaluate(&query, &gallery, &Protocol::default(), device)?;
         rows.push(Row { name: label.into(), report });
     }
     let comparison = Comparison { rows };
@@ -94,7 +94,7 @@ pub fn run(
 }
 
 /// How far the colours of the images alone go: what a network must beat to have learned anything else.
-fn colours_alone(dataset: &Dataset) -> Result<Report> {
+fn colours_alone(dataset: &Dataset, device: &Device) -> Result<Report> {
     let features = |samples: &[Sample]| -> Result<Features> {
         let histograms: Vec<Vec<f32>> = samples
             .par_iter()
@@ -109,7 +109,7 @@ fn colours_alone(dataset: &Dataset) -> Result<Report> {
             samples.iter().map(|s| s.path.display().to_string()).collect(),
         )
     };
-    eval::evaluate(&features(&dataset.query)?, &features(&dataset.gallery)?, &Protocol::default())
+    eval::evaluate(&features(&dataset.query)?, &features(&dataset.gallery)?, &Protocol::default(), device)
 }
 
 /// A table in percent.

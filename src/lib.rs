@@ -9,9 +9,9 @@
 //! 3. [`data`]: image files become batches of normalised NHWC pixels.
 //! 4. [`train`]: the step, the solver's loop around it, checkpoints and the log.
 //! 5. [`model`]: ResNet and the two-branch head, a list of calls into [`ops`].
-//! 6. [`ops`]: one file an operation: maths, forward, backward, the CPU's loops.
+//! 6. [`ops`]: one file an operation: maths, forward, backward, the CPU's loops and the launches on a GPU.
 //! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
-//! 8. [`device`]: where buffers live, who multiplies matrices, and the CUDA kernels on board.
+//! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
 //! 9. [`eval`]: features, distances, CMC and mAP.
 //! 10. [`weights`]: what lies on disk, written whole or not at all.
 //!
@@ -22,6 +22,9 @@
 //! needs. The two losses end on the same tape. [`tensor::Tape::backward`] walks it once from the end and
 //! hands every operation a gradient *sink* for each of its inputs: the first writer overwrites, later
 //! writers add. [`ops::center_step`] then moves the class centers and [`ops::sgd`] the weights.
+//!
+//! On a GPU the same function runs once or twice, is recorded ([`train::stepper`]) and from then on replayed: what
+//! changes from step to step ([`tensor::StepValues`]) lies in the GPU's memory, and nothing in a step waits for the host.
 #![warn(missing_docs)]
 
 pub mod cli;

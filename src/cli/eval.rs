@@ -40,11 +40,13 @@ pub struct Eval {
 impl Eval {
     pub fn run(self) -> Result<ExitCode> {
         self.json.as_deref().map_or(Ok(()), super::require_parent)?;
+        let (device, which) = self.how.compute.choose()?;
+        eprintln!("{which}");
         let (query, gallery) = match (&self.run, &self.data, &self.query, &self.gallery) {
             (Some(run), Some(data), ..) => {
                 let dataset = Dataset::open(data)?;
                 dataset.require_test()?;
-                let mut extractor = self.how.extractor(run)?;
+                let mut extractor = self.how.extractor(run, &device)?;
                 let bar = super::bar("extracting");
                 let pair =
                     extractor.extract_test(&dataset, |done, total| super::advance(&bar, done, total))?;
@@ -60,7 +62,8 @@ impl Eval {
             }
         };
         let unmatched = if self.count_unmatched { Unmatched::Missed } else { Unmatched::Dropped };
-        let report = eval::evaluate(&query, &gallery, &Protocol { normalise: self.normalise, unmatched })?;
+        let protocol = Protocol { normalise: self.normalise, unmatched };
+        let report = eval::evaluate(&query, &gallery, &protocol, &device)?;
         if let Some(json) = &self.json {
             report.write_json(json)?;
         }

@@ -3,6 +3,7 @@
 use super::compute::Compute;
 use crate::Result;
 use crate::data::folder::Folder;
+use crate::device::Device;
 use crate::eval::extract::Extractor;
 use clap::Args;
 use std::path::PathBuf;
@@ -38,12 +39,9 @@ pub struct How {
 }
 
 impl How {
-    /// The network in `weights`, ready on the device asked for.
-    pub fn extractor(&self, weights: &std::path::Path) -> Result<Extractor> {
-        let (device, which) = self.compute.choose()?;
-        let extractor = Extractor::load(weights, &device)?.with_batch(self.batch)?.with_flip(self.flip);
-        eprintln!("{which}");
-        Ok(extractor)
+    /// The network in `weights`, ready on `device`.
+    pub fn extractor(&self, weights: &std::path::Path, device: &Device) -> Result<Extractor> {
+        Ok(Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip))
     }
 }
 
@@ -54,7 +52,9 @@ impl Extract {
         for note in &folder.notes {
             eprintln!("{note}");
         }
-        let mut extractor = self.how.extractor(&self.weights)?;
+        let (device, which) = self.how.compute.choose()?;
+        let mut extractor = self.how.extractor(&self.weights, &device)?;
+        eprintln!("{which}");
         let bar = super::bar("extracting");
         let features = extractor.extract(&folder.samples, |done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();

@@ -36,7 +36,10 @@ impl Query {
         }
         let gallery = Features::read(&self.gallery)?;
         let sample = Sample { path: self.image, pid: -1, camid: None };
-        let feature = self.how.extractor(&self.run)?.extract(&[sample], |_, _| ())?;
+        let (device, which) = self.how.compute.choose()?;
+        let mut extractor = self.how.extractor(&self.run, &device)?;
+        eprintln!("{which}");
+        let feature = extractor.extract(&[sample], |_, _| ())?;
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["rank", "distance", "pid", "camera", "image"]);

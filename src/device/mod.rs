@@ -96,7 +96,9 @@ impl Device {
                 Ok((Device::Cuda(gpu), which))
             }
             Err(why) if wish == "auto" => Device::choose_cpu(precision, &format!("no CUDA: {}", brief(&why))),
-            Err(why) => Err(Error::Device(format!("--device {wish}: {why}"))),
+            Err(why) => Err(Error::Device(format!(
+                "--device {wish}: {why}; bcreid doctor lists all that is needed, --device cpu needs none of it"
+            ))),
         }
     }
 

@@ -25,6 +25,7 @@ pub mod report;
 pub use query::{Hit, top_k};
 pub use report::Report;
 
+use crate::device::Device;
 use crate::weights::Features;
 use crate::{Error, Result};
 use std::collections::HashSet;
@@ -50,13 +51,18 @@ pub struct Protocol {
     pub unmatched: Unmatched,
 }
 
-/// Ranks the gallery for every query and sums up.
+/// Ranks the gallery for every query, with distances computed on `device`, and sums up.
 ///
 /// # Errors
 /// [`Error::Data`] if the features differ in their number of values, or if no query has a match, with the
-/// likely reason.
-pub fn evaluate(query: &Features, gallery: &Features, protocol: &Protocol) -> Result<Report> {
-    let scores = ranking::score_queries(query, gallery, protocol.normalise)?;
+/// likely reason; what the device reports.
+pub fn evaluate(
+    query: &Features,
+    gallery: &Features,
+    protocol: &Protocol,
+    device: &Device,
+) -> Result<Report> {
+    let scores = ranking::score_queries(query, gallery, protocol.normalise, device)?;
     if scores.iter().flatten().next().is_none() {
         return Err(Error::Data(why_no_match(query, gallery)));
     }

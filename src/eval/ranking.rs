@@ -7,6 +7,7 @@
 
 use super::distance::{Block, Distances, Row};
 use super::metrics::Score;
+use crate::device::Device;
 use crate::weights::{Features, normalise_rows};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -19,8 +20,13 @@ const SORT_FROM: usize = 100;
 /// The score of every query, in order; `None` for a query without a match, and for junk (pid -1).
 ///
 /// # Errors
-/// [`Error::Data`] if query and gallery features differ in their number of values.
-pub fn score_queries(query: &Features, gallery: &Features, normalise: bool) -> Result<Vec<Option<Score>>> {
+/// [`Error::Data`] if query and gallery features differ in their number of values; what the device reports.
+pub fn score_queries(
+    query: &Features,
+    gallery: &Features,
+    normalise: bool,
+    device: &Device,
+) -> Result<Vec<Option<Score>>> {
     if query.dim() != gallery.dim() {
         return Err(Error::Data(format!(
             "query features have {} values and gallery features {}; both must come from one network",
@@ -38,10 +44,10 @@ pub fn score_queries(query: &Features, gallery: &Features, normalise: bool) -> R
         images_of.entry(gallery.pids()[index]).or_default().push(image);
     }
 
-    let distances = Distances::new(&people.features, &images.features, query.dim());
+    let distances = Distances::new(&people.features, &images.features, query.dim(), device)?;
     let mut block = Block::default();
     for index in 0..distances.blocks() {
-        distances.compute(index, &mut block);
+        distances.compute(index, &mut block)?;
         let scored: Vec<Option<Score>> = block
             .queries()
             .into_par_iter()

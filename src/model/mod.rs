@@ -7,10 +7,10 @@ pub mod head;
 mod init;
 pub mod resnet;
 
-use crate::Result;
 use crate::config::Config;
 use crate::device::Device;
-use crate::tensor::{Inventory, Params};
+use crate::tensor::{DType, Inventory, Params};
+use crate::{Error, Result};
 use head::Head;
 use resnet::{ResNet, Spec};
 
@@ -30,8 +30,15 @@ impl Model {
     /// trained ones.
     ///
     /// # Errors
-    /// If the device lacks the memory.
+    /// A width that products of 16 bits do not take; if the device lacks the memory.
     pub fn new(config: &Config, classes: usize, device: &Device) -> Result<(Self, Params)> {
+        let width = Spec::of(&config.model).width;
+        if device.activations() == DType::BF16 && !width.is_multiple_of(8) {
+            return Err(Error::Config(format!(
+                "--precision bf16 needs a model.width that is a multiple of 8, not {width}: cuDNN's products of 16 bits \
+                 take channels in eights"
+            )));
+        }
         let mut inventory = Inventory::default();
         let backbone = ResNet::new(&Spec::of(&config.model), &mut inventory);
         let head = (classes > 0)

@@ -1,16 +1,15 @@
 //! The operations, one file each: maths and contract, forward, saved values and backward, the CPU's loops.
 //!
-//! The same stem names an operation in all its places: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`.
-//! (The kernels run in tests; no operation launches them yet. Convolution and the fully connected layer have none:
-//! those are for cuDNN and cuBLAS.)
+//! The same stem names an operation in all its places: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`. (Convolution
+//! and the fully connected layer have no kernels of ours: those are for cuDNN and cuBLAS.)
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
-//! `[N, H, W, C]`, features `[N, C]`, all f32.
+//! `[N, H, W, C]`, features `[N, C]`; all are f32, or on a GPU that computes in bf16 activations are bf16 up to the pooling
+//! that makes features of them.
 //!
-//! The outer function checks shapes and types, allocates and records, and reads no element: a device that runs
-//! behind the host must not be waited for inside a step. Whatever touches contents is in `mod cpu`, whose
-//! functions take tensors; a further device is a further `mod` with the same functions. (`conv2d` and
-//! `batchnorm` still unpack their tensors outside of it.)
+//! The outer function checks shapes and types, allocates and records, and reads no element: a GPU runs behind the host and
+//! must not be waited for inside a step. Whatever touches contents is in `mod cpu` or `mod cuda`, whose functions take
+//! tensors; which of them runs is decided by where the input lives ([`crate::tensor::Tensor::gpu`]).
 
 pub mod add;
 pub mod batch_contrastive;

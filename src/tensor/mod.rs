@@ -4,19 +4,19 @@
 mod arena;
 mod params;
 pub mod philox;
-mod readback;
 mod shape;
 mod sink;
 mod step_values;
 mod tape;
+mod transfer;
 
 pub(crate) use arena::Arenas;
 pub use params::{Buffer, BufferId, BufferSpec, Inventory, Param, ParamId, ParamSpec, Params};
-pub use readback::Readback;
 pub use shape::{DType, Shape};
 pub use sink::{Sinks, Write};
 pub use step_values::StepValues;
 pub use tape::{Backward, Gradients, Handle, Tape, Var};
+pub use transfer::Readback;
 
 use crate::Result;
 use crate::device::Device;
@@ -231,109 +231,6 @@ impl Tensor {
         self.elements_mut(DType::U8)
     }
 
-    /// Waits for the device and copies the elements to the host; those of bf16 are widened.
-    ///
-    /// # Errors
-    /// What the device reports, of this or of earlier work.
-    ///
-    /// # Panics
-    /// If the tensor holds whole numbers.
-    pub fn to_host_f32(&self) -> Result<Vec<f32>> {
-        match (&self.storage, self.dtype) {
-            (Storage::Cpu(_), _) => Ok(self.f32().to_vec()),
-            (Storage::Cuda(buffer), DType::BF16) => {
-                let bits: Vec<u16> = buffer.download(self.shape.len())?;
-                Ok(bits.into_iter().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect())
-            }
-            (Storage::Cuda(buffer), dtype) => {
-                assert_eq!(dtype, DType::F32);
-                buffer.download(self.shape.len())
-            }
-        }
-    }
-
-    /// Waits for the device and copies the elements to the host.
-    ///
-    /// # Errors
-    /// What the device reports, of this or of earlier work.
-    ///
-    /// # Panics
-    /// If the tensor holds another dtype.
-    pub fn to_host_i32(&self) -> Result<Vec<i32>> {
-        assert_eq!(self.dtype, DType::I32);
-        match &self.storage {
-            Storage::Cpu(_) => Ok(self.i32().to_vec()),
-            Storage::Cuda(buffer) => buffer.download(self.shape.len()),
-        }
-    }
-
-    /// Overwrites the elements from host memory; waits for the device.
-    ///
-    /// # Errors
-    /// What the device reports.
-    ///
-    /// # Panics
-    /// If `values` has another length, the tensor holds another dtype, or the buffer is shared.
-    pub fn copy_from_host_f32(&mut self, values: &[f32]) -> Result<()> {
-        assert_eq!(self.dtype, DType::F32);
-        self.copy_from_host(values)
-    }
-
-    fn copy_from_host<T: Pod>(&mut self, values: &[T]) -> Result<()> {
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        assert_eq!(bytes.len(), self.bytes(), "elements for a tensor {}", self.shape);
-        match &mut self.storage {
-            Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
-            Storage::Cuda(buffer) => unique(buffer).upload(bytes)?,
-        }
-        Ok(())
-    }
-
-    /// Overwrites the elements by `bytes` without waiting for the device: they are copied to where the device finds
-    /// them when it gets there.
-    ///
-    /// # Errors
-    /// What the device reports.
-    ///
-    /// # Panics
-    /// If `bytes` has another length, or the buffer is shared and the device is the CPU. (On a GPU the new elements
-    /// come after all work so far, whoever holds a handle.)
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        assert_eq!(bytes.len(), self.bytes(), "bytes for a tensor {}", self.shape);
-        match &mut self.storage {
-            Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
-            Storage::Cuda(buffer) => buffer.send_at(0, bytes)?,
-        }
-        Ok(())
-    }
-
-    /// Overwrites the elements by the bytes of `rows`, one behind the other, as [`Tensor::send`] does: a large tensor goes
-    /// in pieces.
-    ///
-    /// # Errors
-    /// What the device reports.
-    ///
-    /// # Panics
-    /// If the rows have more or fewer bytes in all, or the tensor lives on the CPU.
-    pub(crate) fn send_rows<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-        /// Bytes of a piece.
-        const PIECE: usize = 4 << 20;
-        let (mut at, mut piece) = (0, Vec::with_capacity(PIECE));
-        for row in rows {
-            piece.extend_from_slice(row);
-            if piece.len() >= PIECE {
-                self.cuda().send_at(at, &piece)?;
-                at += piece.len();
-                piece.clear();
-            }
-        }
-        if !piece.is_empty() {
-            self.cuda().send_at(at, &piece)?;
-        }
-        assert_eq!(at + piece.len(), self.bytes(), "rows for a tensor {}", self.shape);
-        Ok(())
-    }
-
     /// Sets every byte to 0.
     ///
     /// # Errors
@@ -424,6 +321,15 @@ impl Tensor {
             Storage::Cuda(buffer) => buffer,
             Storage::Cpu(_) => panic!("a tensor of the CPU is given to a kernel"),
         }
+    }
+
+    /// Element `at` and those behind it, for kernels to read.
+    ///
+    /// # Panics
+    /// If there are not that many, or it lives on the CPU.
+    pub(crate) fn address_of(&self, at: usize) -> cuda::Arg {
+        assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
+        cuda::Arg::Address(self.cuda().address() + (at * self.dtype.bytes()) as u64)
     }
 
     /// Asserts that nobody else holds the memory, for kernels to write it.

@@ -147,8 +147,13 @@ fn devices_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("demo");
     let demo = |device: &str| fail(bcreid().args(["demo", "--device", device, "--out"]).arg(&out));
-    let error = demo("cuda");
-    assert!(error.contains("cuda") && error.contains("--device cpu"), "{error}");
+    // On a machine without CUDA for another reason than on one with a few devices.
+    let error = demo("cuda:99");
+    assert!(error.contains("--device cuda:99: ") && error.contains("--device cpu"), "{error}");
+    let error = fail(bcreid().args(["demo", "--device", "cpu", "--precision", "bf16", "--out"]).arg(&out));
+    assert!(error.contains("--precision bf16 needs a CUDA device"), "{error}");
+    let error = fail(bcreid().args(["demo", "--precision", "fp8", "--out"]).arg(&out));
+    assert!(error.contains("f32, tf32 or bf16"), "{error}");
     assert!(demo("tpu").contains("tpu"));
     assert!(fail(bcreid().args(["config"]).args(["--set", "x"])).contains("section.key=value"));
     let mut threads = std::process::Command::new(env!("CARGO_BIN_EXE_bcreid"));

@@ -1,16 +1,17 @@
 //! Rankings small enough to be worked out on paper.
 
 use crate::line;
+use bcreid::device::Device;
 use bcreid::eval::{Protocol, Report, Unmatched, evaluate, top_k};
 use bcreid::weights::Features;
 
 fn run(query: &Features, gallery: &Features) -> Report {
-    evaluate(query, gallery, &Protocol::default()).unwrap()
+    evaluate(query, gallery, &Protocol::default(), &Device::cpu()).unwrap()
 }
 
 /// What `evaluate` says when it cannot.
 fn refusal(query: &Features, gallery: &Features) -> String {
-    evaluate(query, gallery, &Protocol::default()).unwrap_err().to_string()
+    evaluate(query, gallery, &Protocol::default(), &Device::cpu()).unwrap_err().to_string()
 }
 
 #[track_caller]
@@ -88,7 +89,7 @@ fn a_query_without_a_match_is_left_out_or_a_miss() {
     assert!(report.to_string().contains("without a match in the gallery: 1; they were left out"));
     assert!(report.to_string().contains("Junk queries (pid -1): 1"));
     let missed = Protocol { unmatched: Unmatched::Missed, ..Protocol::default() };
-    let report = evaluate(&query, &gallery, &missed).unwrap();
+    let report = evaluate(&query, &gallery, &missed, &Device::cpu()).unwrap();
     assert_eq!((report.queries, report.valid_queries, report.averaged_queries), (3, 1, 2));
     assert_eq!((report.rank1, report.map_market, report.map_sum, report.minp), (0.5, 0.5, 0.5, 1.0));
     assert_eq!(report.cmc, [0.5, 0.5]);
@@ -118,7 +119,7 @@ fn normalising_compares_directions() {
     assert_eq!(report.rank1, 0.0);
     assert!(report.distance.contains("lengths from 1.000 to 9.000"), "{}", report.distance);
     let normalise = Protocol { normalise: true, ..Protocol::default() };
-    assert_eq!(evaluate(&query, &gallery, &normalise).unwrap().rank1, 1.0);
+    assert_eq!(evaluate(&query, &gallery, &normalise, &Device::cpu()).unwrap().rank1, 1.0);
     assert!(run(&query.normalised(), &gallery.normalised()).distance.contains("unit length"));
 }
 

@@ -6,6 +6,7 @@
 //! The upstream ranks by inner product. Its features have unit length, for which that is the same order as
 //! Euclidean distance, so features as they are and normalised features both give the published score.
 
+use bcreid::device::Device;
 use bcreid::eval::{Protocol, evaluate};
 use bcreid::weights::Features;
 use std::path::PathBuf;
@@ -24,7 +25,9 @@ fn the_published_score_is_reproduced() {
     let read = |part: &str| Features::read(&folder.join(part)).unwrap();
     let (query, gallery) = (read("query.safetensors"), read("gallery.safetensors"));
     for normalise in [false, true] {
-        let report = evaluate(&query, &gallery, &Protocol { normalise, ..Protocol::default() }).unwrap();
+        let report =
+            evaluate(&query, &gallery, &Protocol { normalise, ..Protocol::default() }, &Device::cpu())
+                .unwrap();
         assert_eq!((report.rank1, report.rank5, report.rank10), (0.14, 0.36, 0.48));
         assert_eq!(format!("{:.6}", report.map_market), "0.178000");
         assert_eq!(format!("{:.6}", report.map_sum), "0.217137");

@@ -1,6 +1,7 @@
 //! A plain evaluator, written from the protocol: every query's distances in f64, a full stable sort, and
 //! the definitions in words. Ours must agree with it on any data.
 
+use bcreid::device::Device;
 use bcreid::eval::{Protocol, Unmatched, evaluate};
 use bcreid::tensor::philox::{Philox, Purpose};
 use bcreid::weights::Features;
@@ -53,7 +54,7 @@ fn plain(query: &Features, gallery: &Features) -> Option<Figures> {
 
 #[track_caller]
 fn assert_agrees(query: &Features, gallery: &Features) {
-    let ours = evaluate(query, gallery, &Protocol::default());
+    let ours = evaluate(query, gallery, &Protocol::default(), &Device::cpu());
     let Some((cmc, market, sum, minp, valid)) = plain(query, gallery) else {
         assert!(ours.is_err());
         return;
@@ -69,7 +70,7 @@ fn assert_agrees(query: &Features, gallery: &Features) {
     assert!(ours.map_sum >= ours.map_market - 1e-12);
     let junk = query.pids().iter().filter(|&&p| p == -1).count();
     let missed = Protocol { unmatched: Unmatched::Missed, ..Protocol::default() };
-    let missed = evaluate(query, gallery, &missed).unwrap();
+    let missed = evaluate(query, gallery, &missed, &Device::cpu()).unwrap();
     let counted = (query.len() - junk) as f64;
     assert!(near(missed.map_market * counted, market * valid as f64));
     assert!(near(missed.rank1 * counted, cmc[0] * valid as f64));
@@ -138,11 +139,16 @@ fn threads_do_not_change_the_figures() {
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let report = evaluate(&query, &gallery, &Protocol::default()).unwrap();
-            let distances =
-                bcreid::eval::distance::Distances::new(query.features(), gallery.features(), query.dim());
+            let report = evaluate(&query, &gallery, &Protocol::default(), &Device::cpu()).unwrap();
+            let distances = bcreid::eval::distance::Distances::new(
+                query.features(),
+                gallery.features(),
+                query.dim(),
+                &Device::cpu(),
+            )
+            .unwrap();
             let mut block = Default::default();
-            distances.compute(1, &mut block);
+            distances.compute(1, &mut block).unwrap();
             let bits: Vec<u32> = block.row(3).pieces().flatten().map(|d| d.to_bits()).collect();
             assert_eq!(bits.len(), 900);
             (report, bits)

@@ -2,7 +2,7 @@
 //! `docs/kernels.md`, "Launched".
 
 use super::{Arg, CudaDevice, Grid};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 
 /// Threads of a block.
 const THREADS: usize = 256;
@@ -37,10 +37,14 @@ impl Columns {
     /// Of a tensor `[.., C]`.
     pub fn of(t: &Tensor) -> Self {
         let c = t.shape().last();
-        let pack = 16 / t.dtype().bytes();
+        Columns::new(t.shape().len() / c, c, t.dtype())
+    }
+
+    fn new(rows: usize, c: usize, dtype: DType) -> Self {
+        let pack = 16 / dtype.bytes();
         let packs = if c.is_multiple_of(pack) { c / pack } else { c };
         let x = packs.next_power_of_two().min(32);
-        Columns { rows: t.shape().len() / c, c, x, y: THREADS / x, across: packs.div_ceil(x) }
+        Columns { rows, c, x, y: THREADS / x, across: packs.div_ceil(x) }
     }
 
     /// The number of rows as an argument.
@@ -86,5 +90,36 @@ impl Chunks {
     /// The number of chunks as an argument.
     pub fn count(&self) -> Arg {
         Arg::Int(self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Layers of a ResNet-50 at a batch of 16, and the classifier: about as many blocks in each, and no chunk smaller
+    /// than four rows a thread.
+    #[test]
+    fn chunks_fill_a_large_chip_and_depend_on_the_sizes_alone() {
+        for (rows, c, count, rows_a_chunk, across) in [
+            (131_072, 64, 512, 256, 1),
+            (32_768, 256, 512, 64, 1),
+            (512, 2048, 16, 32, 8),
+            (16, 751, 1, 32, 24),
+            (1, 3, 1, 256, 1),
+        ] {
+            let columns = Columns::new(rows, c, DType::BF16);
+            let chunks = columns.chunks(Columns::BLOCKS);
+            assert_eq!((chunks.count, chunks.rows), (count, rows_a_chunk), "[{rows}, {c}]");
+            assert_eq!(chunks.grid.blocks, [across, count, 1], "[{rows}, {c}]");
+        }
+    }
+
+    #[test]
+    fn channels_that_are_no_packs_go_one_by_one() {
+        let threads = |c, dtype| Columns::new(1000, c, dtype).grid(1).threads;
+        assert_eq!(threads(8, DType::F32), [2, 128, 1]);
+        assert_eq!(threads(7, DType::F32), [8, 32, 1]);
+        assert_eq!(threads(1, DType::BF16), [1, 256, 1]);
     }
 }

@@ -30,6 +30,9 @@ struct Piece {
 
 // SAFETY: memory and event may be used from any thread that has the context (CUDA driver API).
 unsafe impl Send for Piece {}
+// SAFETY: behind a shared reference only the event is asked, which the driver locks; the memory is written and read by
+// whoever owns the piece.
+unsafe impl Sync for Piece {}
 
 impl Piece {
     fn new(bytes: usize) -> Result<Self> {
