@@ -15,9 +15,10 @@ use crate::{Error, Result};
 use std::sync::Arc;
 
 /// Puts batches together.
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub(super) enum Source {
     Host { ahead: Ahead<Result<Batch>>, ready: Option<Batch> },
-    Gpu(Box<GpuSource>),
+    Gpu(GpuSource),
 }
 
 /// A GPU's.
@@ -58,7 +59,7 @@ impl Source {
                 })?;
                 Ok(Source::Host { ahead, ready: None })
             }
-            Device::Cuda(gpu) => Ok(Source::Gpu(Box::new(GpuSource::new(shared, sampler, gpu)?))),
+            Device::Cuda(gpu) => Ok(Source::Gpu(GpuSource::new(shared, sampler, gpu)?)),
         }
     }
 

@@ -5,14 +5,14 @@
 //! [`Incoming::wait`]). In reading order:
 //!
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] is what the build embedded.
-//! 2. [`memory`] keeps freed memory for the next asker; [`buffer`] is a piece of it; [`staging`] is host memory on the
+//! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
 //!    way to the device and back.
-//! 3. [`launch`] starts a kernel by its name; [`cudnn`] convolves, [`cublas`] multiplies matrices.
-//! 4. [`graph`] records a whole step and replays it.
+//! 3. `launch` starts a kernel by its name; [`cudnn`] convolves, [`cublas`] multiplies matrices.
+//! 4. `graph` records a whole step and replays it.
 //!
 //! Safety: no kernel and no library function can reach host memory through a device address, so a wrong size or shape
 //! spoils numbers or ends in an error of the driver, but never memory that Rust owns. That is why launching is a safe
-//! function although its arguments are not typed. What the host and the device share is in [`staging`] alone.
+//! function although its arguments are not typed. What the host and the device share is in `staging` alone.
 
 mod buffer;
 mod columns;
