@@ -14,6 +14,7 @@
 //! 8. [`device`]: where buffers live, who multiplies matrices, and the CUDA kernels on board.
 //! 9. [`eval`]: features, distances, CMC and mAP.
 //! 10. [`weights`]: what lies on disk, written whole or not at all.
+//! 11. [`bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -24,6 +25,7 @@
 //! writers add. [`ops::center_step`] then moves the class centers and [`ops::sgd`] the weights.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data;
