@@ -81,11 +81,9 @@ impl Bench {
     }
 }
 
-/// Peak resident memory of this process, MiB; 0 where the system does not tell.
+/// Peak memory of this process, MiB; 0 where the system does not tell.
 fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).map_or(0.0, |kib| kib / 1024.0)
+    bcreid::bench::peak_of_process().map_or(0.0, |bytes| bytes as f64 / f64::from(1 << 20))
 }
 
 fn main() {

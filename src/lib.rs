@@ -14,6 +14,7 @@
 //! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
 //! 9. [`eval`]: features, distances, CMC and mAP.
 //! 10. [`weights`]: what lies on disk, written whole or not at all.
+//! 11. [`bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -27,6 +28,7 @@
 //! changes from step to step ([`tensor::StepValues`]) lies in the GPU's memory, and nothing in a step waits for the host.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data;

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each its arguments and then one call into the library.
 
+mod bench;
 mod compute;
 mod config;
 mod demo;
@@ -38,6 +39,7 @@ enum Command {
     Eval(eval::Eval),
     Query(query::Query),
     Config(config::Config),
+    Bench(bench::Bench),
     Doctor(doctor::Doctor),
 }
 
@@ -72,6 +74,7 @@ impl Command {
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
             Command::Config(config) => config.run(),
+            Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
         }
     }

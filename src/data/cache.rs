@@ -127,6 +127,11 @@ impl ImageCache {
         Ok((ImageCache { image_bytes, pixels }, bad))
     }
 
+    /// Images that are there already: `pixels` holds them one behind the other, `image_bytes` each.
+    pub fn of(pixels: Vec<u8>, image_bytes: usize) -> Self {
+        ImageCache { image_bytes, pixels: Pixels::Memory(pixels) }
+    }
+
     /// Image `i`: `height * width * 3` RGB bytes.
     ///
     /// # Panics

@@ -58,6 +58,11 @@ impl LoaderOptions {
             bad_images: BadImages::Refuse,
         }
     }
+
+    fn check(&self) -> Result<()> {
+        self.input.check()?;
+        self.augment.check(&self.input)
+    }
 }
 
 /// What one step trains on.
@@ -109,8 +114,7 @@ impl Loader {
         device: &Device,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
-        options.input.check()?;
-        options.augment.check(&options.input)?;
+        options.check()?;
         let labels = samples.iter().map(|s| label(s, classes)).collect::<Result<Vec<i32>>>()?;
         // Before the images are decoded, which takes seconds.
         Sampler::new(options.sampler, &labels, options.seed)?;
@@ -124,13 +128,34 @@ impl Loader {
         usable.retain(|i| skipped.binary_search_by_key(i, |(bad, _)| *bad).is_err());
         let usable_labels: Vec<i32> = usable.iter().map(|&i| labels[i]).collect();
         require_two_identities(&usable_labels, classes, &skipped)?;
-        let sampler = Sampler::new(options.sampler, &usable_labels, options.seed)?;
-        let steps_per_epoch = sampler.steps_per_epoch();
         let normaliser = Normaliser::new(&options.input);
-        let next = options.first_step;
-        let shared = Arc::new(Shared { cache, labels, usable, normaliser, options });
+        let shared = Shared { cache, labels, usable, normaliser, options };
+        Ok(Loader { skipped, ..Loader::start(shared, device)? })
+    }
+
+    /// As [`Loader::new`], of images that are decoded already: image i is of class `labels[i]`.
+    ///
+    /// # Errors
+    /// Options that do not fit together or not the training set.
+    pub fn over(
+        cache: ImageCache,
+        labels: Vec<i32>,
+        options: LoaderOptions,
+        device: &Device,
+    ) -> Result<Self> {
+        options.check()?;
+        let usable = (0..labels.len()).collect();
+        let normaliser = Normaliser::new(&options.input);
+        Loader::start(Shared { cache, labels, usable, normaliser, options }, device)
+    }
+
+    fn start(shared: Shared, device: &Device) -> Result<Self> {
+        let labels: Vec<i32> = shared.usable.iter().map(|&i| shared.labels[i]).collect();
+        let sampler = Sampler::new(shared.options.sampler, &labels, shared.options.seed)?;
+        let (next, steps_per_epoch) = (shared.options.first_step, sampler.steps_per_epoch());
+        let shared = Arc::new(shared);
         let source = Source::new(&shared, &sampler, device)?;
-        Ok(Loader { source, next, steps_per_epoch, skipped, shared })
+        Ok(Loader { source, next, steps_per_epoch, skipped: Vec::new(), shared })
     }
 
     /// Does what the host has to do for the next step's batch: waits for the threads that make it, or sends a GPU what

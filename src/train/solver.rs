@@ -177,7 +177,8 @@ impl Trainer {
     }
 }
 
-fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
+/// How a run's batches are made from its training set.
+pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
     let data = &config.data;
     LoaderOptions {
         input: config.image_input(),

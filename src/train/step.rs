@@ -18,6 +18,19 @@ pub struct Measured {
     pub terms: Tensor,
 }
 
+/// The parts of a step, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The network and both losses.
+    Forward,
+    /// The gradient.
+    Backward,
+    /// The class centers.
+    Centers,
+    /// The weights.
+    Weights,
+}
+
 /// Forward, backward, center step, weight step. `values` holds the step's number, rates and lambda.
 ///
 /// # Errors
@@ -28,6 +41,21 @@ pub fn step(
     values: &StepValues,
     batch: Batch,
     config: &Config,
+) -> Result<Measured> {
+    watched_step(model, params, values, batch, config, &mut |_| Ok(()))
+}
+
+/// As [`step`]; `done` is told of each part when all of its work has been asked for.
+///
+/// # Errors
+/// As [`step`], and what `done` returns.
+pub fn watched_step(
+    model: &Model,
+    params: &mut Params,
+    values: &StepValues,
+    batch: Batch,
+    config: &Config,
+    done: &mut dyn FnMut(Part) -> Result<()>,
 ) -> Result<Measured> {
     let Some(head) = model.head else {
         return Err(Error::Run("a model without classes cannot be trained".into()));
@@ -45,6 +73,7 @@ pub fn step(
     let losses = head.losses(&mut tape, pool5, &labels, config.model.dropout, &config.loss)?;
     let softmax = losses.softmax.value.clone();
     let terms = losses.batch_contrastive.terms;
+    done(Part::Forward)?;
 
     // Line 4: the gradient; each loss enters with its weight.
     let one = Tensor::full(&tape.device(), [1], 1.0)?;
@@ -54,12 +83,15 @@ pub fn step(
         seeds.push((losses.batch_contrastive.loss, lambda));
     }
     tape.backward(seeds)?;
+    done(Part::Backward)?;
 
     // Line 5: the centers of the classes in the batch.
     center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, &values.center_rate)?;
+    done(Part::Centers)?;
 
     // Line 6: the weights.
     let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
     sgd(params, &values.rate, Sgd { momentum, weight_decay, convention })?;
+    done(Part::Weights)?;
     Ok(Measured { softmax, terms })
 }

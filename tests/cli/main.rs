@@ -1,6 +1,7 @@
 //! The program as a person runs it: whole pipelines, stops and crashes, wrong input.
 
 mod bad_input;
+mod bench;
 mod doctor;
 mod pipeline;
 mod resume;

@@ -8,7 +8,7 @@
 //! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
 //!    way to the device and back.
 //! 3. `launch` starts a kernel by its name; [`cudnn`] convolves, [`cublas`] multiplies matrices.
-//! 4. `graph` records a whole step and replays it.
+//! 4. `graph` records a whole step and replays it; `event` tells how long the GPU took for it.
 //!
 //! Safety: no kernel and no library function can reach host memory through a device address, so a wrong size or shape
 //! spoils numbers or ends in an error of the driver, but never memory that Rust owns. That is why launching is a safe
@@ -19,6 +19,7 @@ mod columns;
 mod convolve;
 pub mod cublas;
 pub mod cudnn;
+mod event;
 pub mod fatbin;
 mod graph;
 mod launch;
@@ -31,9 +32,11 @@ mod staging;
 pub use buffer::CudaBuffer;
 pub use columns::{Chunks, Columns};
 pub use convolve::Convolution;
+pub use event::Event;
 pub use graph::Graph;
 pub(crate) use launch::kernel;
 pub use launch::{Arg, Grid};
+pub(crate) use memory::Bytes;
 pub use memory::{Purpose, Usage};
 pub use multiply::Factor;
 pub use staging::Incoming;

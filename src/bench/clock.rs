@@ -1,0 +1,39 @@
+//! Points of time between pieces of work, where the work is done: in a GPU's stream, or on the CPU.
+
+use crate::Result;
+use crate::device::Device;
+use crate::device::cuda::Event;
+use std::time::Instant;
+
+/// A point of time.
+pub(super) enum Mark {
+    /// Of the host, which does the work.
+    Host(Instant),
+    /// Of a GPU, which does it later.
+    Gpu(Event),
+}
+
+impl Mark {
+    /// The end of all work so far.
+    pub fn here(device: &Device) -> Result<Self> {
+        Ok(match device {
+            Device::Cpu(_) => Mark::Host(Instant::now()),
+            Device::Cuda(gpu) => Mark::Gpu(gpu.mark()?),
+        })
+    }
+
+    /// Seconds since an earlier mark of the same device; waits until the work before this one is done.
+    fn since(&self, earlier: &Mark) -> Result<f64> {
+        match (self, earlier) {
+            (Mark::Host(end), Mark::Host(begin)) => Ok(end.duration_since(*begin).as_secs_f64()),
+            (Mark::Gpu(end), Mark::Gpu(begin)) => end.seconds_since(begin),
+            _ => unreachable!("the marks of a run are of one device"),
+        }
+    }
+}
+
+/// Seconds from each mark to the next.
+pub(super) fn between<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> Result<Vec<f64>> {
+    let marks: Vec<&Mark> = marks.into_iter().collect();
+    marks.windows(2).map(|pair| pair[1].since(pair[0])).collect()
+}

@@ -1,0 +1,181 @@
+//! What was found, for programs (JSON) and for people (tables).
+
+use crate::config::Config;
+use crate::device::cuda::Bytes;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use std::fmt;
+
+/// How long steps took.
+#[derive(Clone, Debug, Serialize)]
+pub struct Times {
+    /// Milliseconds of the median step.
+    pub median_ms: f64,
+    /// Milliseconds of the fastest step.
+    pub fastest_ms: f64,
+    /// Images a second at the median.
+    pub images_per_second: f64,
+    /// What the device is asked for in a step: kernels and library functions of a plain one, nodes of a recorded one. A CPU
+    /// is asked for nothing.
+    pub launches: Option<u64>,
+}
+
+impl Times {
+    /// Of steps that took so many seconds; there is at least one.
+    pub(super) fn new(mut seconds: Vec<f64>, batch: usize, launches: Option<u64>) -> Self {
+        let median = median(&mut seconds);
+        Times {
+            median_ms: 1e3 * median,
+            fastest_ms: 1e3 * seconds[0],
+            images_per_second: batch as f64 / median,
+            launches,
+        }
+    }
+}
+
+/// The median; sorts.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// Milliseconds of the parts of a plain step, each the median of its own.
+#[derive(Clone, Debug, Serialize)]
+pub struct Parts {
+    /// Putting the batch together; on the CPU, whose loader has threads of its own, waiting for it.
+    pub assemble_ms: f64,
+    /// The network and both losses.
+    pub forward_ms: f64,
+    /// The gradient.
+    pub backward_ms: f64,
+    /// The class centers.
+    pub center_step_ms: f64,
+    /// The weights.
+    pub sgd_ms: f64,
+}
+
+impl Parts {
+    /// Of steps that took so many seconds for each part.
+    pub(super) fn new(steps: &[Vec<f64>]) -> Self {
+        let part = |i: usize| 1e3 * median(&mut steps.iter().map(|parts| parts[i]).collect::<Vec<_>>());
+        Parts {
+            assemble_ms: part(0),
+            forward_ms: part(1),
+            backward_ms: part(2),
+            center_step_ms: part(3),
+            sgd_ms: part(4),
+        }
+    }
+
+    fn named(&self) -> [(&'static str, f64); 5] {
+        [
+            ("assemble", self.assemble_ms),
+            ("forward", self.forward_ms),
+            ("backward", self.backward_ms),
+            ("center step", self.center_step_ms),
+            ("SGD", self.sgd_ms),
+        ]
+    }
+}
+
+/// All figures, and what they are of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The program's.
+    pub version: &'static str,
+    /// `cpu`, or the GPU's name.
+    pub device: String,
+    /// What convolutions and products are computed in.
+    pub precision: String,
+    /// Threads that compute, of a CPU.
+    pub threads: Option<usize>,
+    /// Identities.
+    pub classes: usize,
+    /// Steps that were timed, of each kind.
+    pub steps: usize,
+    /// Steps run one kernel after the other.
+    pub plain: Times,
+    /// Of those.
+    pub parts: Parts,
+    /// Steps recorded once and replayed, on a GPU.
+    pub graph: Option<Times>,
+    /// Bytes in use at most: the program's buffers on a GPU, the whole process on the CPU; none where the system does not
+    /// tell.
+    pub peak_bytes: Option<usize>,
+    /// Bytes asked of the GPU's driver, in use or kept for the next asker.
+    pub held_bytes: Option<usize>,
+    /// The softmax loss of the last step, which shows that something was computed.
+    pub softmax_loss: f32,
+    /// All settings.
+    pub config: Config,
+}
+
+/// A table of steps and one of their parts.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { solver, input, .. } = &self.config;
+        let device = match self.threads {
+            Some(threads) => format!("the CPU, {threads} threads (what counts are times of a GPU)"),
+            None => self.device.clone(),
+        };
+        writeln!(
+            f,
+            "Training steps on {device}, {}: {} x {}, batch {}, {} classes; median of {}",
+            self.precision, input.height, input.width, solver.batch, self.classes, self.steps
+        )?;
+        let mut table = ruled(&["", "ms a step", "fastest", "images/s", "launches"]);
+        for (name, times) in [("plain", Some(&self.plain)), ("graph", self.graph.as_ref())] {
+            let Some(times) = times else { continue };
+            table.add_row([
+                name.to_string(),
+                format!("{:.3}", times.median_ms),
+                format!("{:.3}", times.fastest_ms),
+                format!("{:.0}", times.images_per_second),
+                times.launches.map_or(String::new(), |n| n.to_string()),
+            ]);
+        }
+        writeln!(f, "{}", aligned(table))?;
+        let mut table = ruled(&["part of a plain step", "ms", "%"]);
+        for (name, ms) in self.parts.named() {
+            table.add_row([
+                name.to_string(),
+                format!("{ms:.3}"),
+                format!("{:.1}", 100.0 * ms / self.plain.median_ms),
+            ]);
+        }
+        write!(f, "{}", aligned(table))?;
+        if let Some(peak) = self.peak_bytes {
+            write!(f, "\nPeak memory: {}", Bytes(peak))?;
+        }
+        if let Some(held) = self.held_bytes {
+            write!(f, " in use, {} held", Bytes(held))?;
+        }
+        Ok(())
+    }
+}
+
+fn ruled(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(header);
+    table
+}
+
+fn aligned(mut table: Table) -> Table {
+    table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two_middle_ones() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), 2.5);
+        let times = Times::new(vec![0.5, 0.25, 1.0], 16, None);
+        assert_eq!((times.median_ms, times.fastest_ms, times.images_per_second), (500.0, 250.0, 32.0));
+    }
+}

@@ -1,0 +1,79 @@
+//! `bcreid bench`.
+
+use super::compute::Compute;
+use crate::bench::{self, Plan};
+use crate::config::Config;
+use crate::weights::write_atomically;
+use crate::{Error, Result};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Steps of each kind where nobody says how many.
+const STEPS_OF_CPU: usize = 5;
+const STEPS_OF_GPU: usize = 100;
+
+/// Time training steps of a network on made-up images.
+///
+/// Without --config the network and the batch are the paper's: ResNet-50, 256 x 128, batch 16, 751 identities.
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(flatten)]
+    compute: Compute,
+    /// Settings in a TOML file.
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// One setting, on top of the file, e.g. solver.batch=64; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Identities; 751 are Market-1501's.
+    #[arg(long, value_name = "N", default_value_t = 751)]
+    classes: usize,
+    /// Steps to time of each kind, after a warm-up (default: 100 on CUDA, 5 on the CPU).
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// All figures as JSON: in FILE, or on standard output instead of the table.
+    #[arg(long, value_name = "FILE")]
+    json: Option<Option<PathBuf>>,
+    /// On CUDA time plain steps only, not recorded ones too.
+    #[arg(long)]
+    no_graph: bool,
+}
+
+impl Bench {
+    pub fn run(self) -> Result<ExitCode> {
+        let file = self.json.as_ref().and_then(Option::as_deref);
+        file.map_or(Ok(()), super::require_parent)?;
+        in_range("--classes", self.classes, 2, 1_000_000)?;
+        self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
+        let config = Config::resolve(self.config.as_deref(), &self.settings)?;
+        let (device, which) = self.compute.choose()?;
+        eprintln!("{which}");
+        let usual = if matches!(device, crate::device::Device::Cpu(_)) { STEPS_OF_CPU } else { STEPS_OF_GPU };
+        let steps = self.steps.unwrap_or(usual);
+        let plan = Plan { config, classes: self.classes, steps, may_record: !self.no_graph };
+        let bar = super::bar("timing");
+        let report = bench::run(&plan, &device, &|done, total| super::advance(&bar, done, total))?;
+        bar.finish_and_clear();
+        let json = serde_json::to_string_pretty(&report).map_err(|e| {
+            let name = file.unwrap_or(Path::new("standard output"));
+            Error::io(name)(e.into())
+        })?;
+        match &self.json {
+            Some(None) => super::say(json)?,
+            Some(Some(file)) => {
+                write_atomically(file, |writer| writeln!(writer, "{json}"))?;
+                super::say(report)?;
+            }
+            None => super::say(report)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn in_range(name: &str, value: usize, least: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Run(format!("{name} {value}: give {least} to {most}")))
+}
