@@ -24,7 +24,7 @@
 //! hands every operation a gradient *sink* for each of its inputs: the first writer overwrites, later
 //! writers add. [`ops::center_step`] then moves the class centers and [`ops::sgd`] the weights.
 //!
-//! On a GPU the same function runs once or twice, is recorded ([`train::stepper`]) and from then on replayed: what
+//! On a GPU the same function runs a few times, until it finds all memory in the pool, is recorded ([`train::stepper`]) and from then on replayed: what
 //! changes from step to step ([`tensor::StepValues`]) lies in the GPU's memory, and nothing in a step waits for the host.
 #![warn(missing_docs)]
 

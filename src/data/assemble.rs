@@ -5,7 +5,7 @@ use super::augment::{Augment, PadMode};
 use super::input::{Channels, ImageInput, Normaliser};
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, CudaDevice, Grid};
+use crate::device::cuda::{Arg, CudaDevice, Grid, kernel};
 use crate::tensor::{DType, Tensor};
 use std::sync::Arc;
 
@@ -96,10 +96,7 @@ impl Assembler {
                 (augment, if augment.flip { BY_CHANCE } else { 0 }, seed, step)
             }
         };
-        let kernel = match pixels.dtype() {
-            DType::BF16 => "assemble_pixels_bf16",
-            _ => "assemble_pixels_f32",
-        };
+        let kernel = kernel!("assemble_pixels", pixels.dtype());
         let tensors = [&images.bytes, &images.classes, chosen, &self.table].map(Arg::from);
         let results = [(&mut pixels).into(), (&mut labels).into()];
         let sizes = [images.classes.shape().len(), height, width, 3].map(Arg::Int);

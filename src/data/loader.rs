@@ -1,4 +1,4 @@
-//! Training batches, put together ahead of the step.
+//! Training batches, put together ahead of the step, or inside of it by a GPU (`source`).
 //!
 //! A batch is a pure function of (training set, options, step): the [`Sampler`] picks the images,
 //! [`Augment`] draws their views, and one loop flips, shifts, normalises and writes them. So a loader started
@@ -70,7 +70,7 @@ impl LoaderOptions {
 pub struct Batch {
     /// The step.
     pub step: u64,
-    /// f32 `[m, H, W, 3]`, normalised.
+    /// `[m, H, W, 3]`, normalised, in the type of activations.
     pub pixels: Tensor,
     /// i32 `[m]`: classes.
     pub labels: Tensor,

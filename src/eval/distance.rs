@@ -43,7 +43,7 @@ pub struct Distances<'a> {
     cols: usize,
 }
 
-/// The distances of one block of queries to the whole gallery; its memory is used again for the next one.
+/// The distances of one block of queries to the whole gallery; on the CPU its memory is used again for the next one.
 #[derive(Default)]
 pub struct Block {
     /// The block that a GPU is computing, and its distances on their way.

@@ -7,7 +7,7 @@ use crate::model::Model;
 use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
-use crate::tensor::{Params, Tape, Tensor};
+use crate::tensor::{Params, Readback, Tape, Tensor};
 use crate::train::checkpoint;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result};
@@ -68,11 +68,21 @@ impl Extractor {
         };
         let paths = samples.iter().map(|s| s.path.clone()).collect();
         let mut features = Vec::with_capacity(samples.len() * dim);
+        // A GPU describes one batch while the next is sent to it.
+        let mut coming: Option<Readback> = None;
+        let mut keep = |coming: Option<Readback>| -> Result<()> {
+            if let Some(coming) = coming {
+                features.extend(coming.wait()?);
+                progress(features.len() / dim, samples.len());
+            }
+            Ok(())
+        };
         for batch in ImageStream::new(paths, options, &self.device)? {
             let batch = batch?;
-            features.extend(self.forward(batch.pixels, batch.mirrored)?.to_host_f32()?);
-            progress(features.len() / dim, samples.len());
+            let described = self.forward(batch.pixels, batch.mirrored)?.read_back()?;
+            keep(coming.replace(described))?;
         }
+        keep(coming)?;
         Features::new(
             features,
             dim,

@@ -105,7 +105,8 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
-    let geometry = geometry.in_one_row();
+    // For the CPU's loops; cuDNN knows a 1 x 1 filter when it sees one, and some of its engines bound the width.
+    let geometry = if x.value.gpu().is_none() { geometry.in_one_row() } else { geometry };
     let b = bias.as_ref().map(|b| &b.value);
     let x_value = match x.value.gpu() {
         None => {

@@ -1,7 +1,7 @@
 //! The operations, one file each: maths and contract, forward, saved values and backward, the CPU's loops.
 //!
-//! The same stem names an operation in all its places: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`. (Convolution
-//! and the fully connected layer have no kernels of ours: those are for cuDNN and cuBLAS.)
+//! The same stem names an operation in all its places: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`. (The
+//! products of convolution and the fully connected layer are cuDNN's and cuBLAS's; ours are `bias.cu` and `pad.cu`.)
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
 //! `[N, H, W, C]`, features `[N, C]`; all are f32, or on a GPU that computes in bf16 activations are bf16 up to the pooling

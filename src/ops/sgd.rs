@@ -56,8 +56,9 @@ pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
     if !(0.0..f32::INFINITY).contains(&solver.weight_decay) {
         return Err(Error::shape(OP, format!("weight decay {} is not at least 0", solver.weight_decay)));
     }
+    params.make_ready(solver.weight_decay)?;
     match (params.with_arenas(), rate.gpu()) {
-        ((params, Some(arenas)), Some(gpu)) => cuda::step(gpu, params, arenas, rate, solver),
+        ((_, Some(arenas)), Some(gpu)) => cuda::step(gpu, arenas, rate, solver),
         ((params, _), _) => {
             cpu::step(params, rate, solver);
             Ok(())
@@ -107,21 +108,12 @@ mod cpu {
 mod cuda {
     use super::{Convention, Sgd};
     use crate::Result;
-    use crate::device::Device;
     use crate::device::cuda::{Arg, CudaDevice, Grid};
-    use crate::tensor::{Arenas, DType, Param, Tensor};
-    use std::sync::Arc;
+    use crate::tensor::{Arenas, DType, Tensor};
 
     /// One launch a group of parameters, a block for each piece of them.
-    pub fn step(
-        gpu: &Arc<CudaDevice>,
-        params: &[Param],
-        arenas: &mut Arenas,
-        rate: &Tensor,
-        solver: Sgd,
-    ) -> Result<()> {
-        for group in &mut arenas.groups {
-            group.update_pieces(&Device::Cuda(gpu.clone()), params, solver.weight_decay)?;
+    pub fn step(gpu: &CudaDevice, arenas: &Arenas, rate: &Tensor, solver: Sgd) -> Result<()> {
+        for group in &arenas.groups {
             let Some((table, pieces)) = group.pieces() else { continue };
             let kernel = match (solver.convention, group.grads.dtype()) {
                 (Convention::PyTorch, DType::BF16) => "sgd_pytorch_bf16",

@@ -11,8 +11,10 @@
 //! go back to the pool.
 
 use crate::Result;
+use crate::device::cuda::CudaDevice;
 use crate::ops::check;
 use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use std::sync::Arc;
 
 const OP: &str = "softmax_cross_entropy";
 
@@ -38,7 +40,7 @@ pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) 
         Some(gpu) => {
             let mut partition = Tensor::empty(&device, [m, 2], DType::F32)?;
             cuda::forward(&gpu, &logits.value, labels, &mut partition, &mut loss)?;
-            Some(Saved::Logits { logits: logits.value, partition })
+            Some(Saved::Logits { gpu, logits: logits.value, partition })
         }
     };
     Ok(match saved {
@@ -57,7 +59,7 @@ enum Saved {
     Probabilities(Tensor),
     /// A GPU's: it reads the logits again, which costs less than writing the probabilities in the forward pass and no
     /// memory. `partition` `[m, 2]` holds the M and the logarithm of each row.
-    Logits { logits: Tensor, partition: Tensor },
+    Logits { gpu: Arc<CudaDevice>, logits: Tensor, partition: Tensor },
 }
 
 impl Backward for Step {
@@ -72,11 +74,11 @@ impl Backward for Step {
                 cpu::backward(&mut probabilities, &labels, &dy);
                 sinks.give(0, probabilities)
             }
-            Saved::Logits { mut logits, partition } => {
+            Saved::Logits { gpu, mut logits, partition } => {
                 if !logits.is_unique() {
                     logits = logits.duplicate(sinks.device())?;
                 }
-                cuda::backward(&mut logits, &labels, &partition, &dy)?;
+                cuda::backward(&gpu, &mut logits, &labels, &partition, &dy)?;
                 sinks.give(0, logits)
             }
         }
@@ -172,8 +174,13 @@ mod cuda {
     }
 
     /// Turns the logits into dz where they lie.
-    pub fn backward(logits: &mut Tensor, labels: &Tensor, partition: &Tensor, dy: &Tensor) -> Result<()> {
-        let Some(gpu) = dy.gpu() else { return Ok(()) };
+    pub fn backward(
+        gpu: &CudaDevice,
+        logits: &mut Tensor,
+        labels: &Tensor,
+        partition: &Tensor,
+        dy: &Tensor,
+    ) -> Result<()> {
         let (m, n) = (logits.shape().dims()[0], logits.shape().last());
         let logits = Arg::from(logits);
         let args = [logits, labels.into(), partition.into(), dy.into(), logits, Arg::Int(n)];

@@ -222,8 +222,19 @@ impl Params {
         &mut self.buffers
     }
 
+    /// Makes ready what a step needs and keeps, so that no step has to: the table of a GPU's solver. To be called after
+    /// the last change of a multiplier.
+    ///
+    /// # Errors
+    /// If the device lacks the memory.
+    pub fn make_ready(&mut self, weight_decay: f32) -> Result<()> {
+        let Params { device, params, arenas, .. } = self;
+        let groups = arenas.iter_mut().flat_map(|arenas| &mut arenas.groups);
+        groups.into_iter().try_for_each(|group| group.update_pieces(device, params, weight_decay))
+    }
+
     /// The parameters, and the arrays they lie in one behind the other, where the device keeps them so.
-    pub(crate) fn with_arenas(&mut self) -> (&mut [Param], Option<&mut Arenas>) {
-        (&mut self.params, self.arenas.as_mut())
+    pub(crate) fn with_arenas(&mut self) -> (&mut [Param], Option<&Arenas>) {
+        (&mut self.params, self.arenas.as_ref())
     }
 }

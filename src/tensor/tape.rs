@@ -173,7 +173,7 @@ impl<'p> Tape<'p> {
     }
 
     /// Walks the tape from the end, with the gradients of its last values as `seeds`. Fills the gradient
-    /// buffer of every parameter (with zeros where the losses do not depend on it) and returns the leaves'.
+    /// buffer of every parameter that learns (with zeros where the losses do not depend on it) and returns the leaves'.
     ///
     /// # Errors
     /// The first error of an operation.
@@ -206,7 +206,7 @@ impl<'p> Tape<'p> {
             node.backward.backward(dy, &mut sinks)?;
         }
         for (param, written) in params.params_mut().iter_mut().zip(written) {
-            if !written {
+            if !written && param.lr_mult != 0.0 {
                 param.grad.clear()?;
             }
         }

@@ -107,6 +107,7 @@ impl Trainer {
         let Trainer { config, device, model, mut params, mut loader, identity, first, skipped, may_record } =
             self;
         let mut values = StepValues::new(&device, config.run.seed)?;
+        params.make_ready(config.solver.weight_decay)?;
         let mut stepper = Stepper::new(&device, may_record);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
@@ -147,6 +148,9 @@ impl Trainer {
                 })
             });
             let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
+            if let Some(refusal) = stepper.take_refusal() {
+                recorder.progress.say(&refusal);
+            }
             recorder.pending.push_back((number, scheduled, sent));
 
             let done = number + 1;

@@ -35,36 +35,50 @@ pub struct Stepper {
     /// Whether the last step found all the memory it wanted.
     is_settled: bool,
     recorded: Option<(Graph, Measured)>,
+    /// Why steps are not recorded although they may be.
+    refusal: Option<String>,
 }
 
 impl Stepper {
     /// For steps on `device`; on a GPU they are recorded if `may_record`.
     pub fn new(device: &Device, may_record: bool) -> Self {
-        Stepper { device: device.clone(), may_record, is_settled: false, recorded: None }
+        Stepper { device: device.clone(), may_record, is_settled: false, recorded: None, refusal: None }
     }
 
     /// Runs a step, which is the same function each time: what changes from one to the next lies in device memory. A
-    /// recorded one is not called again.
+    /// recorded one is not called again. One that cannot be recorded is called again, to run plainly, as all that follow.
     ///
     /// # Errors
     /// What the step or the device reports.
-    pub fn run(&mut self, step: impl FnOnce() -> Result<Measured>) -> Result<Sent> {
+    pub fn run(&mut self, mut step: impl FnMut() -> Result<Measured>) -> Result<Sent> {
         let Device::Cuda(gpu) = &self.device else { return step()?.send() };
         if let Some((graph, measured)) = &mut self.recorded {
             graph.replay()?;
             return measured.send();
         }
-        let _region = gpu.enter_step();
+        let _region = gpu.enter_step()?;
         if self.may_record && self.is_settled {
-            let (mut graph, measured) = gpu.record(step)?;
-            graph.replay()?;
-            let (_, measured) = self.recorded.insert((graph, measured));
-            return measured.send();
+            match gpu.record(&mut step) {
+                Ok((mut graph, measured)) => {
+                    graph.replay()?;
+                    let (_, measured) = self.recorded.insert((graph, measured));
+                    return measured.send();
+                }
+                Err(error) => {
+                    self.may_record = false;
+                    self.refusal = Some(format!("steps run plainly, for none could be recorded: {error}"));
+                }
+            }
         }
         let before = gpu.memory_growth();
         let sent = step()?.send();
         self.is_settled = gpu.memory_growth() == before;
         sent
+    }
+
+    /// Once, why steps run plainly although they might be recorded.
+    pub fn take_refusal(&mut self) -> Option<String> {
+        self.refusal.take()
     }
 
     /// How many pieces of work a replay of the recorded step is made of; none while nothing is recorded.

@@ -39,10 +39,8 @@ impl CudaBuffer {
     /// # Panics
     /// If they are not inside of it.
     pub fn part(whole: &Arc<CudaBuffer>, begin: usize, bytes: usize) -> Self {
-        assert!(
-            begin.is_multiple_of(16) && begin + bytes <= whole.bytes,
-            "a part of a buffer lies outside of it"
-        );
+        let is_inside = begin.checked_add(bytes).is_some_and(|end| end <= whole.bytes);
+        assert!(begin.is_multiple_of(16) && is_inside, "a part of a buffer lies outside of it");
         let address = whole.address + begin as u64;
         CudaBuffer { memory: Memory::Part(whole.clone()), address, bytes }
     }
@@ -75,10 +73,11 @@ impl CudaBuffer {
     /// What the driver says, of this or of earlier work.
     pub fn upload(&self, bytes: &[u8]) -> Result<()> {
         self.check(bytes.len())?;
-        // SAFETY: the buffer has room for the bytes, and they outlive the copy, which is waited for.
-        unsafe { result::memcpy_htod_async(self.address, bytes, self.stream()) }
-            .map_err(fault("copying to the GPU"))?;
-        self.device().synchronize()
+        // SAFETY: the buffer has room for the bytes, and they outlive the copy, which is waited for in any case.
+        let copied = unsafe { result::memcpy_htod_async(self.address, bytes, self.stream()) }
+            .map_err(fault("copying to the GPU"));
+        let waited = self.device().synchronize();
+        copied.and(waited)
     }
 
     /// Waits for all work and copies `n` elements to the host.
@@ -86,7 +85,7 @@ impl CudaBuffer {
     /// # Errors
     /// What the driver says, of this or of earlier work.
     pub fn download<T: Pod>(&self, n: usize) -> Result<Vec<T>> {
-        self.check(n * size_of::<T>())?;
+        self.check(n.saturating_mul(size_of::<T>()))?;
         let mut host = vec![T::zeroed(); n];
         // SAFETY: the buffer holds as many bytes, and `host` is not looked at before the copy has been waited for, also
         // where that fails: an error leaves it behind.
@@ -102,11 +101,11 @@ impl CudaBuffer {
     /// # Errors
     /// What the driver says.
     pub fn send_at(&self, at: usize, bytes: &[u8]) -> Result<()> {
-        self.check(at + bytes.len())?;
+        self.check(at.saturating_add(bytes.len()))?;
         self.device().send(self.address + at as u64, bytes)
     }
 
-    /// Starts to copy the first `n` elements to the host, behind all work so far, without waiting.
+    /// Starts to copy the first `bytes` bytes to the host, behind all work so far, without waiting.
     ///
     /// # Errors
     /// What the driver says.

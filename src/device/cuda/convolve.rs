@@ -21,7 +21,7 @@ impl CudaDevice {
     ///
     /// # Panics
     /// If a shape has other than four dimensions.
-    pub fn convolution(
+    pub(crate) fn convolution(
         &self,
         x: [usize; 4],
         w: [usize; 4],
@@ -88,19 +88,23 @@ impl Convolution {
         write: Write,
     ) -> Result<()> {
         self.check(direction, operands, result);
-        let bytes = self.plan.workspace(direction)?;
-        // Handed on as soon as the work is enqueued: whoever gets it next comes later in the stream.
-        let workspace = match bytes {
-            0 => None,
-            _ => Some(gpu.allocate(bytes, &Purpose::of("the workspace of a convolution"))?),
-        };
         gpu.bind()?;
-        let address = workspace.as_ref().map_or(0, |space| space.address());
-        let [a, b] = operands.map(|tensor| tensor.cuda().address());
+        let operands = operands.map(|tensor| tensor.cuda().address());
         let to = result.cuda_mut().address();
-        // SAFETY: the tensors are of the problem's sizes and type, checked above; the workspace has the bytes the plan asks
-        // for; memory is handed on in the order of the stream only.
-        unsafe { gpu.cudnn.run(&self.plan, direction, [a, b], to, write.beta(), address) }?;
+        loop {
+            let bytes = self.plan.workspace(direction)?;
+            // Handed on as soon as the work is enqueued: whoever gets it next comes later in the stream.
+            let workspace = match bytes {
+                0 => None,
+                _ => Some(gpu.allocate(bytes, &Purpose::of("the workspace of a convolution"))?),
+            };
+            let address = workspace.as_ref().map_or(0, |space| space.address());
+            // SAFETY: the tensors are of the problem's sizes and type, checked above; the workspace has the bytes that the
+            // plan asks for; memory is handed on in the order of the stream only.
+            if unsafe { gpu.cudnn.run(&self.plan, direction, operands, to, write.beta(), address) }? {
+                break;
+            }
+        }
         gpu.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -16,9 +16,10 @@ use std::collections::HashMap;
 use std::ffi::{CStr, c_int, c_void};
 use std::fmt::Write as _;
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most bytes of workspace that a convolution may ask for.
+/// The most bytes of workspace that an algorithm may ask for where another asks for less.
 pub const WORKSPACE_LIMIT: usize = 256 << 20;
 
 /// cuDNN, at work in one stream.
@@ -47,7 +48,9 @@ pub struct Plan {
     w: Descriptor,
     convolution: Descriptor,
     /// In the order of [`Direction`]; else why there is none, which matters only to who asks for it.
-    choices: [std::result::Result<Choice, String>; 3],
+    choices: [std::result::Result<Vec<Choice>, String>; 3],
+    /// Which of the choices is in use: the first that cuDNN has not refused when it came to it.
+    current: [AtomicUsize; 3],
 }
 
 // SAFETY: descriptors are host memory that belongs to the plan, is written only while the plan is made, and
@@ -121,6 +124,7 @@ impl Cudnn {
             w: ptr::null_mut(),
             convolution: ptr::null_mut(),
             choices: [untried(), untried(), untried()],
+            current: Default::default(),
         };
         let element = problem.element.code();
         let [n, h, w, c, k, r, s, p, q, stride, pad] = sizes;
@@ -169,6 +173,9 @@ impl Cudnn {
     /// [`Direction::Forward`] with the result y, (w, dy) of [`Direction::InputGradient`] with dx, (x, dy) of
     /// [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w `[k, r, s, c]`, y `[n, p, q, k]`.
     ///
+    /// Returns whether cuDNN took it: its offers are only promises, and where it does not keep one the plan goes on
+    /// to the next, which may want another workspace.
+    ///
     /// # Errors
     /// No algorithm for this direction, a workspace of address 0 where one is needed, or whatever cuDNN
     /// refuses.
@@ -185,7 +192,7 @@ impl Cudnn {
         result: u64,
         beta: f32,
         workspace: u64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Choice { algorithm, workspace: bytes } = plan.choice(direction)?;
         if bytes > 0 && workspace == 0 {
             let problem = plan.problem;
@@ -216,7 +223,11 @@ impl Cudnn {
                 ),
             }
         };
-        api.check(status, || format!("{direction} of the {} by algorithm {algorithm}", plan.problem))
+        if api::NOT_SUPPORTED.contains(&status) && plan.go_on(direction) {
+            return Ok(false);
+        }
+        api.check(status, || format!("{direction} of the {} by algorithm {algorithm}", plan.problem))?;
+        Ok(true)
     }
 }
 
@@ -229,10 +240,10 @@ impl Drop for Cudnn {
 }
 
 impl Plan {
-    /// The bytes that [`Cudnn::run`] needs as workspace, at most [`WORKSPACE_LIMIT`]; it may be 0.
+    /// The bytes that [`Cudnn::run`] needs as workspace, at most [`WORKSPACE_LIMIT`] if there is a way; it may be 0.
     ///
     /// # Errors
-    /// cuDNN has no deterministic algorithm for this direction within the limit.
+    /// cuDNN has no deterministic algorithm for this direction.
     pub fn workspace(&self, direction: Direction) -> Result<usize> {
         Ok(self.choice(direction)?.workspace)
     }
@@ -243,16 +254,30 @@ impl Plan {
     }
 
     fn choice(&self, direction: Direction) -> Result<Choice> {
-        let choice = &self.choices[direction as usize];
-        choice.as_ref().copied().map_err(|why| {
+        let current = self.current[direction as usize].load(Ordering::Relaxed);
+        let choices = self.choices[direction as usize].as_ref();
+        // Never past the last one: `go_on` does not go there.
+        choices.map(|choices| choices[current]).map_err(|why| {
             Error::Device(format!("cuDNN: no algorithm for {direction} of the {}: {why}", self.problem))
         })
     }
 
-    /// The first of cuDNN's offers that is deterministic and content with [`WORKSPACE_LIMIT`].
-    fn choose(&self, handle: Handle, direction: Direction) -> std::result::Result<Choice, String> {
+    /// Leaves the current choice for the next, if there is one.
+    fn go_on(&self, direction: Direction) -> bool {
+        let current = &self.current[direction as usize];
+        let next = current.load(Ordering::Relaxed) + 1;
+        let is_there = self.choices[direction as usize].as_ref().is_ok_and(|choices| next < choices.len());
+        if is_there {
+            current.store(next, Ordering::Relaxed);
+        }
+        is_there
+    }
+
+    /// Those of cuDNN's offers that are deterministic, in its order; behind them those that want more than
+    /// [`WORKSPACE_LIMIT`], the most modest first. At least one.
+    fn choose(&self, handle: Handle, direction: Direction) -> std::result::Result<Vec<Choice>, String> {
         let offers = self.offers(handle, direction).map_err(|error| error.to_string())?;
-        let mut told = String::new();
+        let (mut choices, mut greedy, mut told) = (Vec::new(), Vec::new(), String::new());
         for offer in &offers {
             let algorithm = offer.algorithm;
             let refusal = if offer.status != api::SUCCESS {
@@ -261,16 +286,20 @@ impl Plan {
                 "not deterministic".into()
             } else {
                 match self.workspace_of(handle, direction, algorithm) {
-                    Ok(workspace) if workspace <= WORKSPACE_LIMIT => {
-                        return Ok(Choice { algorithm, workspace });
-                    }
                     Ok(workspace) => {
-                        format!("{workspace} bytes of workspace are more than {WORKSPACE_LIMIT}")
+                        let list = if workspace <= WORKSPACE_LIMIT { &mut choices } else { &mut greedy };
+                        list.push(Choice { algorithm, workspace });
+                        continue;
                     }
                     Err(error) => error.to_string(),
                 }
             };
             let _ = write!(told, "{}{algorithm}: {refusal}", if told.is_empty() { "" } else { ", " });
+        }
+        greedy.sort_by_key(|choice| choice.workspace);
+        choices.append(&mut greedy);
+        if !choices.is_empty() {
+            return Ok(choices);
         }
         let told = if told.is_empty() { "none" } else { &told };
         Err(format!("cuDNN offered {told}; use another cuDNN 9, or --device cpu"))

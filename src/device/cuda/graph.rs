@@ -40,6 +40,7 @@ impl CudaDevice {
         self.launches.store(launches, Ordering::Relaxed);
         let done = match done {
             Ok(done) => done,
+            // What the driver then says of the whole is the consequence, this the cause.
             Err(error) => {
                 if let Ok(graph) = graph {
                     destroy(graph);

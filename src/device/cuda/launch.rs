@@ -166,7 +166,7 @@ impl CudaDevice {
     ///
     /// # Errors
     /// A size that no `int` holds; what the driver says.
-    pub fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
+    pub(crate) fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
         self.bind()?;
         let function = self.kernels.find(kernel, grid.shared)?;
         let mut values = Vec::with_capacity(args.len());
@@ -188,13 +188,13 @@ impl CudaDevice {
         }
         let blocks = (x as u32, y as u32, z as u32);
         let [tx, ty, tz] = grid.threads;
-        // Behind the last argument a null pointer: the driver reads as many as the kernel has parameters, and a missing
-        // one is seen for what it is.
+        // Behind the last argument a null pointer, by which softcuda sees a missing one.
         let mut pointers: Vec<*mut c_void> =
             values.iter_mut().map(|v| std::ptr::from_mut(v).cast()).collect();
         pointers.push(std::ptr::null_mut());
-        // SAFETY: each pointer leads to eight bytes, as long as any parameter of our kernels, that live until the driver
-        // has copied them. A wrong address cannot lead out of device memory.
+        // SAFETY: there is a pointer for each parameter, to eight bytes, as long as any parameter of our kernels, that live
+        // until the driver has copied them. That number, order and sizes are the kernel's, and that it stays within its
+        // buffers, is what the tests with softcuda check for every launch of this crate.
         unsafe {
             result::launch_kernel(
                 function.0,
@@ -212,7 +212,7 @@ impl CudaDevice {
 
     /// The grid of a kernel whose threads stride over `n` elements, `each` at a time. Each element is on its own, so the
     /// number of blocks does not show in the result and may follow the chip.
-    pub fn flat(&self, n: usize, each: usize) -> Grid {
+    pub(crate) fn flat(&self, n: usize, each: usize) -> Grid {
         let most = (self.multiprocessors() * BLOCKS_EACH) as usize;
         Grid::blocks(n.div_ceil(each * THREADS as usize).clamp(1, most))
     }

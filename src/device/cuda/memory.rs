@@ -4,7 +4,8 @@
 //! time. Since all work is in one stream, memory may be handed on as soon as its last user has been enqueued.
 //!
 //! There are two regions. What is allocated inside of a step comes from the step's own, so that a recorded step,
-//! which has its addresses built in, never finds there what somebody else keeps between two steps.
+//! which has its addresses built in, never finds there what somebody else keeps between two steps. That holds for one
+//! run at a time on a device: while a recorded step lives, no other run may begin one ([`CudaDevice::enter_step`]).
 
 use super::CudaDevice;
 use crate::tensor::{DType, Shape};
@@ -25,25 +26,40 @@ const LARGE_GRAIN: usize = 2 << 20;
 
 /// What a buffer is for, to be named when there is no room for it.
 #[derive(Clone, Debug)]
-pub struct Purpose(String);
+pub enum Purpose {
+    /// A tensor, and where in the sources it is asked for.
+    Tensor(&'static Location<'static>, Shape, DType),
+    /// Memory that is no tensor.
+    Other(&'static str),
+}
 
 impl Purpose {
     /// The tensor that the calling file asks for; an operation's file is called like the operation.
     #[track_caller]
     pub fn of_caller(shape: Shape, dtype: DType) -> Self {
-        let file = Path::new(Location::caller().file());
+        Purpose::Tensor(Location::caller(), shape, dtype)
+    }
+
+    /// Memory that is no tensor.
+    pub(super) fn of(what: &'static str) -> Self {
+        Purpose::Other(what)
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, shape, dtype) = match self {
+            Purpose::Tensor(place, shape, dtype) => (place, shape, dtype),
+            Purpose::Other(what) => return f.write_str(what),
+        };
+        let file = Path::new(place.file());
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = match stem(file) {
             // src/ops/conv2d/cuda.rs
             Some(name) if ["cuda", "mod"].contains(&name.as_str()) => file.parent().and_then(stem),
             other => other,
         };
-        Purpose(format!("{dtype:?} {shape} of {}", name.unwrap_or_default()))
-    }
-
-    /// Memory that is no tensor.
-    pub(super) fn of(what: &str) -> Self {
-        Purpose(what.into())
+        write!(f, "{dtype:?} {shape} of {}", name.unwrap_or_default())
     }
 }
 
@@ -145,13 +161,15 @@ impl State {
     }
 
     /// Gives back to the driver what nobody uses.
+    ///
+    /// To be called when the stream has been waited for.
     fn release(&mut self) {
         let kept = usize::from(self.graphs > 0);
         for free in &mut self.free[..2 - kept] {
             for (bytes, addresses) in std::mem::take(free) {
                 for address in addresses {
-                    // SAFETY: the address came from the driver and is in no buffer; the driver waits for the work that
-                    // still uses it. An error here is one of earlier work, which the next call reports again.
+                    // SAFETY: the address came from the driver and is in no buffer, and the work that used it is done. An
+                    // error here is one of earlier work, which the next call reports again.
                     let _ = unsafe { result::free_sync(address) };
                     self.usage.held -= bytes;
                 }
@@ -192,13 +210,14 @@ impl CudaDevice {
                     return Err(Error::Device(format!(
                         "{}: a recorded step asks for memory that the steps before it did not; this is a bug of bcreid, \
                          --no-graph goes around it",
-                        purpose.0
+                        purpose
                     )));
                 }
                 self.bind()?;
                 // SAFETY: nothing is assumed of what the memory holds.
                 let mut address = unsafe { result::malloc_sync(size) };
                 if is_out_of_memory(&address) {
+                    self.synchronize()?;
                     state.release();
                     // SAFETY: as above.
                     address = unsafe { result::malloc_sync(size) };
@@ -225,7 +244,7 @@ impl CudaDevice {
             _ => ", take --precision bf16",
         };
         Error::OutOfMemory {
-            tensor: purpose.0.clone(),
+            tensor: purpose.to_string(),
             detail: format!(
                 "it takes {}, this program uses {} (at most {} so far){others}; lower solver.batch (--batch where \
                  features are extracted) or input.height and input.width{narrower}, or end other programs on the GPU",
@@ -256,9 +275,18 @@ impl CudaDevice {
     }
 
     /// Until the result is dropped memory comes from the step's region.
-    pub(crate) fn enter_step(&self) -> StepRegion<'_> {
-        self.pool.lock().region = Region::Step;
-        StepRegion(&self.pool)
+    ///
+    /// # Errors
+    /// If a recorded step of another run lives on this device: the two would overwrite each other's memory.
+    pub(crate) fn enter_step(&self) -> Result<StepRegion<'_>> {
+        let mut state = self.pool.lock();
+        if state.graphs > 0 {
+            return Err(Error::Device(
+                "another run on this device object has recorded its step; end it first, or open the device anew".into(),
+            ));
+        }
+        state.region = Region::Step;
+        Ok(StepRegion(&self.pool))
     }
 
     /// Until the result is dropped the pool does not grow.
@@ -323,7 +351,7 @@ mod tests {
     #[test]
     fn a_tensor_is_named_by_who_asks_for_it() {
         let purpose = Purpose::of_caller(Shape::from([2, 3]), DType::F32);
-        assert_eq!(purpose.0, "F32 [2, 3] of memory");
+        assert_eq!(purpose.to_string(), "F32 [2, 3] of memory");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The CUDA device: one context, one stream, and everything a step needs in it.
 //!
 //! All work goes into one non-blocking stream in the order it is asked for, so that a buffer may be handed on as soon
-//! as its last user has been enqueued, and nothing waits for the host but what says so ([`CudaBuffer::download`],
-//! [`Incoming::wait`]). In reading order:
+//! as its last user has been enqueued, and the host waits for nothing but where it says so ([`CudaBuffer::upload`],
+//! [`CudaBuffer::download`], [`Incoming::wait`], [`CudaDevice::synchronize`]). In reading order:
 //!
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] is what the build embedded.
 //! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
@@ -10,9 +10,9 @@
 //! 3. `launch` starts a kernel by its name; [`cudnn`] convolves, [`cublas`] multiplies matrices.
 //! 4. `graph` records a whole step and replays it; `event` tells how long the GPU took for it.
 //!
-//! Safety: no kernel and no library function can reach host memory through a device address, so a wrong size or shape
-//! spoils numbers or ends in an error of the driver, but never memory that Rust owns. That is why launching is a safe
-//! function although its arguments are not typed. What the host and the device share is in `staging` alone.
+//! Safety: a kernel or a library function gets addresses of buffers, which are [`crate::tensor::Tensor`]s, and stays within
+//! their sizes, as the tests with softcuda see for every access; whoever launches answers for it, and only this crate can.
+//! What the host and the device share is in `staging` alone.
 
 mod buffer;
 mod columns;
@@ -30,15 +30,15 @@ mod open;
 mod staging;
 
 pub use buffer::CudaBuffer;
-pub use columns::{Chunks, Columns};
-pub use convolve::Convolution;
+pub(crate) use columns::Columns;
+pub(crate) use convolve::Convolution;
 pub use event::Event;
 pub use graph::Graph;
 pub(crate) use launch::kernel;
-pub use launch::{Arg, Grid};
+pub(crate) use launch::{Arg, Grid};
 pub(crate) use memory::Bytes;
 pub use memory::{Purpose, Usage};
-pub use multiply::Factor;
+pub(crate) use multiply::Factor;
 pub use staging::Incoming;
 
 use super::Precision;

@@ -48,7 +48,7 @@ impl CudaDevice {
     ///
     /// # Panics
     /// If the sizes do not fit together.
-    pub fn multiply(&self, a: Factor<'_>, b: Factor<'_>, c: &mut Tensor, write: Write) -> Result<()> {
+    pub(crate) fn multiply(&self, a: Factor<'_>, b: Factor<'_>, c: &mut Tensor, write: Write) -> Result<()> {
         let ([m, k], [depth, n]) = (a.sizes(), b.sizes());
         assert!(k == depth && c.shape().matrix() == Some([m, n]), "matrix sizes do not fit together");
         let tf32 = self.precision() != Precision::F32;

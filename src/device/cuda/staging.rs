@@ -11,7 +11,7 @@ use cudarc::driver::{result, sys};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Pieces of one size that may be on their way to the device: what bounds how far the host runs ahead of it.
 const SMALL_PIECES: usize = 64;
@@ -156,7 +156,11 @@ impl Incoming {
     pub fn wait<T: Pod>(mut self) -> Result<Vec<T>> {
         self.device.bind()?;
         let Some(piece) = self.piece.take() else { return Ok(Vec::new()) };
-        piece.wait()?;
+        if let Err(error) = piece.wait() {
+            // The copy may yet come: the memory must stay.
+            std::mem::forget(piece);
+            return Err(error);
+        }
         // SAFETY: the copy has been waited for and has written that many bytes, which are never uninitialised.
         let bytes = unsafe { std::slice::from_raw_parts(piece.host.as_ptr(), self.bytes) };
         let values = bytemuck::pod_collect_to_vec(bytes);
@@ -165,9 +169,8 @@ impl Incoming {
     }
 
     fn put_back(&self, piece: Piece) {
-        if let Ok(mut free) = self.device.downloads.0.lock() {
-            free.entry(piece.bytes).or_default().push(piece);
-        }
+        let mut free = self.device.downloads.0.lock().unwrap_or_else(PoisonError::into_inner);
+        free.entry(piece.bytes).or_default().push(piece);
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Geometry;
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, Convolution, CudaDevice, kernel};
+use crate::device::cuda::{Arg, Convolution, CudaDevice};
 use crate::ops::bias;
 use crate::tensor::{DType, Tensor, Write};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn cropped(
     let mut whole = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], dtype)?;
     fill(&mut whole, Write::Overwrite)?;
     let args = [(&whole).into(), to.into(), write.flag(), Arg::Size(rows), Arg::Int(wide), Arg::Int(c)];
-    gpu.launch(kernel!("crop_channels_bf16", dtype), gpu.flat(rows * c, 16 / dtype.bytes()), &args)
+    gpu.launch("crop_channels_bf16_bf16", gpu.flat(rows * c, 16 / dtype.bytes()), &args)
 }
 
 /// Fills `y`, and returns the input as the gradient of the filters takes it.

@@ -11,6 +11,8 @@ pub type Descriptor = *mut c_void;
 
 /// `CUDNN_STATUS_SUCCESS`.
 pub const SUCCESS: c_int = 0;
+/// `CUDNN_STATUS_NOT_SUPPORTED` and what is said in more detail with it.
+pub const NOT_SUPPORTED: std::ops::Range<c_int> = 3000..4000;
 /// `CUDNN_TENSOR_NHWC`; of a filter it means `[k, r, s, c]`.
 pub const NHWC: c_int = 1;
 /// `CUDNN_DATA_FLOAT`.
