@@ -1,0 +1,118 @@
+//! Training on a CUDA device and on the CPU: the same images, masks and initial weights, so the same losses.
+
+use crate::support::{On, Run, apart, bcreid, f32, stand_ins, succeed};
+
+/// Between two devices in f32: sums in another order, over the steps of a run.
+const F32: f64 = 1e-4;
+/// bf16 has 8 bits of mantissa, 4e-3 a number; a loss is a mean over many of them, but the hinge is a difference of nearly
+/// equal ones, of few pairs.
+const BF16: f64 = 0.1;
+/// The losses that are no such difference: all but the hinge.
+const BF16_SMOOTH: f64 = 1e-2;
+
+/// Runs with these settings on both devices, and compares losses and weights.
+#[track_caller]
+fn devices_agree(settings: &[&str]) {
+    let Some(stand_ins) = stand_ins() else { return };
+    let (cpu, gpu) = (On::Cpu.trained(settings), f32(stand_ins).trained(settings));
+    let losses = apart(&gpu.losses(), &cpu.losses());
+    assert!(losses < F32, "losses are {losses:.1e} apart");
+    assert_weights_alike(&gpu, &cpu, F32);
+}
+
+/// |ours - theirs| <= share |theirs|, in Euclidean length, of each tensor.
+#[track_caller]
+fn assert_weights_alike(ours: &Run, theirs: &Run, share: f64) {
+    let (ours, theirs) = (ours.weights(), theirs.weights());
+    assert_eq!(ours.len(), theirs.len());
+    for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+        let length = |values: &mut dyn Iterator<Item = f32>| {
+            values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+        };
+        let off = length(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
+        let size = length(&mut theirs.iter().copied());
+        assert!(off <= share * size, "{name}: {off:.1e} of {size:.1e}");
+    }
+}
+
+#[test]
+fn twenty_steps() {
+    devices_agree(&["solver.iterations=20"]);
+}
+
+#[test]
+fn twenty_steps_in_bf16() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let settings = &["solver.iterations=20"];
+    let cpu = On::Cpu.trained(settings).losses();
+    let gpu = On::Gpu(stand_ins, "bf16").trained(settings).losses();
+    let all = apart(&gpu, &cpu);
+    let smooth = |losses: &[[f64; 5]]| -> Vec<_> {
+        losses
+            .iter()
+            .map(|&[loss, softmax, positive, _, center]| [loss, softmax, positive, 0.0, center])
+            .collect()
+    };
+    let smooth = apart(&smooth(&gpu), &smooth(&cpu));
+    // Nearer than bf16 can come would be f32 under another name.
+    assert!((1e-6..BF16_SMOOTH).contains(&smooth) && all < BF16, "{smooth:.1e}, with the hinge {all:.1e}");
+}
+
+/// The stand-in does not round the factors of products, as a GPU does: the same bits as f32.
+#[test]
+fn tf32_runs() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let (f32, tf32) = (f32(stand_ins).trained(&[]), On::Gpu(stand_ins, "tf32").trained(&[]));
+    assert!(f32.bytes("weights.safetensors") == tf32.bytes("weights.safetensors"));
+}
+
+/// Three epochs and a bit.
+#[test]
+fn each_image_once_an_epoch() {
+    devices_agree(&["data.sampler=epochs", "solver.batch=6", "solver.iterations=10"]);
+}
+
+#[test]
+fn identities_with_images_each() {
+    devices_agree(&["data.sampler=pk", "data.pk_images=2"]);
+}
+
+#[test]
+fn exact_gradient() {
+    devices_agree(&["loss.gradient=exact"]);
+}
+
+#[test]
+fn frozen_statistics() {
+    devices_agree(&["solver.batchnorm=frozen"]);
+}
+
+/// Its first convolution has a bias, and it pools in another way.
+#[test]
+fn caffe_wiring() {
+    devices_agree(&["model.wiring=caffe", "input.channels=bgr", "solver.convention=caffe"]);
+}
+
+#[test]
+fn softmax_alone() {
+    devices_agree(&["loss.lambda=0", "data.pad_mode=edge"]);
+}
+
+#[test]
+fn a_broken_image_is_left_out() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    let sizes = ["--train-ids", "6", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
+    succeed(bcreid().arg("synth").arg("--out").arg(&set).args(sizes));
+    let mut images = std::fs::read_dir(set.join("bounding_box_train")).unwrap();
+    let broken = images.next().unwrap().unwrap().path();
+    std::fs::write(&broken, b"\xff\xd8\xff\xe0 no JPEG").unwrap();
+    let settings = &["data.bad_images=skip"];
+    let runs = [On::Cpu, f32(stand_ins)].map(|on| Run::of(|out| on.train(&set, out, settings)));
+    let [cpu, gpu] = &runs;
+    let losses = apart(&gpu.losses(), &cpu.losses());
+    assert!(losses < F32, "losses are {losses:.1e} apart");
+    let skipped = String::from_utf8(gpu.bytes("skipped.txt")).unwrap();
+    assert!(skipped.contains(broken.file_name().unwrap().to_str().unwrap()), "{skipped}");
+}
