@@ -6,5 +6,8 @@
 //! `BCREID_REQUIRE_KERNELS=1`, as in `.ci/run`, they fail instead.
 
 mod bits;
+mod errors;
+mod evaluation;
+mod planted;
 mod runs;
 mod support;

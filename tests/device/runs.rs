@@ -1,14 +1,12 @@
 //! Training on a CUDA device and on the CPU: the same images, masks and initial weights, so the same losses.
 
-use crate::support::{On, Run, apart, bcreid, f32, stand_ins, succeed};
+use crate::support::{On, Run, apart, drawn, f32, stand_ins};
 
 /// Between two devices in f32: sums in another order, over the steps of a run.
 const F32: f64 = 1e-4;
-/// bf16 has 8 bits of mantissa, 4e-3 a number; a loss is a mean over many of them, but the hinge is a difference of nearly
-/// equal ones, of few pairs.
-const BF16: f64 = 0.1;
-/// The losses that are no such difference: all but the hinge.
-const BF16_SMOOTH: f64 = 1e-2;
+/// Between bf16 and f32: 4e-3 a rounding, of features that lie on a sphere of radius 1. The hinge is what the margin, 1,
+/// leaves of a distance, so that its error is to be seen beside the margin and not beside what is left.
+const BF16: f64 = 3e-2;
 
 /// Runs with these settings on both devices, and compares losses and weights.
 #[track_caller]
@@ -17,12 +15,13 @@ fn devices_agree(settings: &[&str]) {
     let (cpu, gpu) = (On::Cpu.trained(settings), f32(stand_ins).trained(settings));
     let losses = apart(&gpu.losses(), &cpu.losses());
     assert!(losses < F32, "losses are {losses:.1e} apart");
-    assert_weights_alike(&gpu, &cpu, F32);
+    assert_weights_alike(&gpu, &cpu);
 }
 
-/// |ours - theirs| <= share |theirs|, in Euclidean length, of each tensor.
+/// |ours - theirs| <= share |theirs|, in Euclidean length, of each tensor. A bias began at 0 and is nothing but a sum of small
+/// gradients of either sign.
 #[track_caller]
-fn assert_weights_alike(ours: &Run, theirs: &Run, share: f64) {
+fn assert_weights_alike(ours: &Run, theirs: &Run) {
     let (ours, theirs) = (ours.weights(), theirs.weights());
     assert_eq!(ours.len(), theirs.len());
     for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
@@ -31,6 +30,7 @@ fn assert_weights_alike(ours: &Run, theirs: &Run, share: f64) {
         };
         let off = length(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
         let size = length(&mut theirs.iter().copied());
+        let share = if name.ends_with("bias") { 2e-2 } else { F32 };
         assert!(off <= share * size, "{name}: {off:.1e} of {size:.1e}");
     }
 }
@@ -46,16 +46,11 @@ fn twenty_steps_in_bf16() {
     let settings = &["solver.iterations=20"];
     let cpu = On::Cpu.trained(settings).losses();
     let gpu = On::Gpu(stand_ins, "bf16").trained(settings).losses();
-    let all = apart(&gpu, &cpu);
-    let smooth = |losses: &[[f64; 5]]| -> Vec<_> {
-        losses
-            .iter()
-            .map(|&[loss, softmax, positive, _, center]| [loss, softmax, positive, 0.0, center])
-            .collect()
-    };
-    let smooth = apart(&smooth(&gpu), &smooth(&cpu));
+    let pairs = gpu.iter().flatten().zip(cpu.iter().flatten());
+    let off = pairs.map(|(a, b)| (a - b).abs() / b.max(1.0)).fold(0.0, f64::max);
+    assert_eq!(gpu.len(), cpu.len());
     // Nearer than bf16 can come would be f32 under another name.
-    assert!((1e-6..BF16_SMOOTH).contains(&smooth) && all < BF16, "{smooth:.1e}, with the hinge {all:.1e}");
+    assert!((1e-5..BF16).contains(&off), "losses are {off:.1e} apart");
 }
 
 /// The stand-in does not round the factors of products, as a GPU does: the same bits as f32.
@@ -63,13 +58,13 @@ fn twenty_steps_in_bf16() {
 fn tf32_runs() {
     let Some(stand_ins) = stand_ins() else { return };
     let (f32, tf32) = (f32(stand_ins).trained(&[]), On::Gpu(stand_ins, "tf32").trained(&[]));
-    assert!(f32.bytes("weights.safetensors") == tf32.bytes("weights.safetensors"));
+    assert!(f32.weights() == tf32.weights() && f32.losses() == tf32.losses());
 }
 
-/// Three epochs and a bit.
+/// An epoch of three steps, and the next one's first.
 #[test]
 fn each_image_once_an_epoch() {
-    devices_agree(&["data.sampler=epochs", "solver.batch=6", "solver.iterations=10"]);
+    devices_agree(&["data.sampler=epochs", "solver.batch=43", "solver.iterations=4"]);
 }
 
 #[test]
@@ -103,8 +98,7 @@ fn a_broken_image_is_left_out() {
     let Some(stand_ins) = stand_ins() else { return };
     let folder = tempfile::tempdir().unwrap();
     let set = folder.path().join("set");
-    let sizes = ["--train-ids", "6", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
-    succeed(bcreid().arg("synth").arg("--out").arg(&set).args(sizes));
+    drawn(&set, 8);
     let mut images = std::fs::read_dir(set.join("bounding_box_train")).unwrap();
     let broken = images.next().unwrap().unwrap().path();
     std::fs::write(&broken, b"\xff\xd8\xff\xe0 no JPEG").unwrap();

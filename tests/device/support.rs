@@ -18,7 +18,7 @@ pub const SMALL: &[&str] = &[
     "input.width=32",
     "loss.lambda=0.1",
     "solver.batch=8",
-    "solver.iterations=8",
+    "solver.iterations=6",
     "solver.rate=3e-5",
     "data.crop=true",
     "data.pad=4",
@@ -157,11 +157,18 @@ pub fn data() -> &'static Path {
     let (_, path) = DATA.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("set");
-        let sizes = ["--train-ids", "6", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
-        succeed(bcreid().arg("synth").arg("--out").arg(&path).args(sizes));
+        drawn(&path, 8);
         (folder, path)
     });
     path
+}
+
+/// Draws a data set with so many persons to train on.
+pub fn drawn(at: &Path, persons: usize) {
+    let rest = ["--test-ids", "6", "--distractors", "8", "--junk", "4"];
+    succeed(
+        bcreid().arg("synth").arg("--out").arg(at).args(["--train-ids", &persons.to_string()]).args(rest),
+    );
 }
 
 /// Runs to success and returns what it printed.

@@ -53,6 +53,8 @@ STANDIN_API Result cuMemAlloc_v2(uint64_t* address, size_t bytes) {
     *address = reinterpret_cast<uint64_t>(memory);
     call.d.allocations[*address] = bytes;
     call.d.memory_used += bytes;
+    constexpr uint64_t early = 100;  // of a training step, in a small network
+    if (call.d.allocs == early && is_planted("freed-early")) call.d.kernels.free(call.d.device, memory);
     return SUCCESS;
 }
 
