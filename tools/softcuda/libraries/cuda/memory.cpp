@@ -86,6 +86,7 @@ STANDIN_API Result cuMemHostAlloc(void** host, size_t bytes, unsigned) {
     if (const Result result = call.ready()) return result;
     *host = std::malloc(bytes ? bytes : 1);
     if (!*host) return OUT_OF_MEMORY;
+    std::memset(*host, 0xff, bytes);  // NaN, so that whoever does not wait for a copy into it notices
     call.d.pinned[reinterpret_cast<uintptr_t>(*host)] = bytes;
     return SUCCESS;
 }
