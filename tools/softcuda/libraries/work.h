@@ -4,6 +4,7 @@
 #include "softcuda_api.h"
 
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <string>
 
@@ -17,6 +18,12 @@ using Work = std::function<int(softcuda_device*)>;
 inline uint64_t number_from_environment(const char* name, uint64_t otherwise) {
     const char* text = std::getenv(name);
     return text && *text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+// Whether the program is to be treated as if it had made the error of this name.
+inline bool is_planted(const char* error) {
+    const char* planted = std::getenv("SOFTCUDA_PLANT");
+    return planted && std::strcmp(planted, error) == 0;
 }
 
 }

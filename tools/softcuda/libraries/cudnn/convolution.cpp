@@ -8,6 +8,7 @@
 
 using namespace cudnn;
 using standin::get;
+using standin::is_planted;
 using standin::may_read;
 using standin::may_write;
 using standin::multiply;
@@ -140,9 +141,12 @@ std::vector<float> convolve(const Problem& problem, Direction direction, const s
 
 bool is_deterministic(Direction direction, int algorithm) { return algorithm == 1 || direction == Direction::Forward; }
 
-Status run(Handle* handle, Direction direction, const Problem& problem, int algorithm, float alpha, float beta, const void* first,
+Status run(Handle* handle, Direction direction, Problem problem, int algorithm, float alpha, float beta, const void* first,
            const void* second, void* result, void* workspace, size_t workspace_bytes) {
     if (!handle) return NOT_INITIALIZED;
+    if (is_planted("swapped-stride")) std::swap(problem.y.stride[2], problem.y.stride[3]);
+    if (is_planted("lost-accumulate")) beta = 0.0f;
+    if (is_planted("small-workspace")) workspace_bytes /= 2;
     if (const Status status = problem.check(algorithm)) return status;
     const size_t need = problem.workspace(algorithm);
     if (workspace_bytes < need || (need && !workspace))

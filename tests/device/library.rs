@@ -1,0 +1,165 @@
+//! The device as the library's callers see it: memory, tensors, recordings. A library path counts only when a process starts,
+//! so each test runs itself again in one that has the stand-ins.
+
+use crate::support::stand_ins;
+use bcreid::Result;
+use bcreid::device::cuda::{CudaBuffer, CudaDevice, Purpose};
+use bcreid::device::{Device, Precision};
+use bcreid::tensor::{DType, Shape, Tensor};
+use bcreid::train::step::Measured;
+use bcreid::train::stepper::Stepper;
+use half::bf16;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The test that a process was started for.
+const INNER: &str = "BCREID_TEST_INNER";
+
+/// Runs the test `name` of this file again, and `body` there.
+fn on_stand_ins(name: &str, body: fn(&Device, &Arc<CudaDevice>)) {
+    if std::env::var_os(INNER).is_some() {
+        let gpu = CudaDevice::open(0, Precision::F32).unwrap();
+        return body(&Device::Cuda(gpu.clone()), &gpu);
+    }
+    let Some(stand_ins) = stand_ins() else { return };
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([&format!("library::{name}"), "--exact", "--nocapture"]).env(INNER, name);
+    let output = command.envs(stand_ins.environment()).output().unwrap();
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    // A name that no test has would succeed as well.
+    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
+}
+
+#[test]
+fn what_is_dropped_is_used_again() {
+    on_stand_ins("what_is_dropped_is_used_again", |device, gpu| {
+        let before = gpu.usage();
+        let a = Tensor::zeros(device, [1000]).unwrap();
+        let with_a = gpu.usage();
+        // 4000 bytes in grains of 512.
+        assert_eq!((with_a.current, with_a.held), (before.current + 4096, before.held + 4096));
+        drop(a);
+        let b = Tensor::zeros(device, [900]).unwrap();
+        assert_eq!(gpu.usage(), with_a, "a little less fits where the first one was");
+        let c = Tensor::zeros(device, [1000]).unwrap();
+        assert_eq!(gpu.usage().held, with_a.held + 4096);
+        drop((b, c));
+        let small = Tensor::zeros(device, [100]).unwrap();
+        let now = gpu.usage();
+        assert_eq!(now.held, with_a.held + 4096 + 512, "much less does not take a large block");
+        assert_eq!((now.current, now.peak), (before.current + 512, before.current + 8192));
+        drop(small);
+    });
+}
+
+#[test]
+fn a_step_has_memory_of_its_own() {
+    on_stand_ins("a_step_has_memory_of_its_own", |device, gpu| {
+        drop(Tensor::zeros(device, [1000]).unwrap());
+        let outside = gpu.usage().held;
+        let mut stepper = Stepper::new(device, false);
+        let mut step = || {
+            let sent = stepper.run(|| {
+                drop(Tensor::zeros(device, [1000])?);
+                Ok(Measured { softmax: Tensor::full(device, [1], 1.0)?, terms: Tensor::zeros(device, [7])? })
+            });
+            assert_eq!(sent.unwrap().softmax.wait().unwrap(), [1.0]);
+        };
+        step();
+        let inside = gpu.usage().held;
+        assert_eq!(inside, outside + 4096 + 2 * 512, "the block that is free outside is not a step's");
+        step();
+        assert_eq!(gpu.usage().held, inside, "the second step finds what the first one left");
+        let [_a, _b] = [(); 2].map(|()| Tensor::zeros(device, [1000]).unwrap());
+        assert_eq!(gpu.usage().held, inside + 4096, "what a step left is not for others");
+    });
+}
+
+#[test]
+fn elements_there_and_back() {
+    on_stand_ins("elements_there_and_back", |device, _| {
+        let values: Vec<f32> = (0..1001).map(|i| (i as f32 - 500.0) * 0.37).collect();
+        let mut tensor = Tensor::from_f32(device, [7, 11, 13], &values).unwrap();
+        let copy = tensor.duplicate(device).unwrap();
+        tensor.clear().unwrap();
+        assert_eq!(tensor.to_host_f32().unwrap(), vec![0.0; 1001]);
+        assert_eq!(copy.to_host_f32().unwrap(), values, "a copy is no second name");
+        assert_eq!(Tensor::from_i32(device, [3], &[-1, 0, 7]).unwrap().to_host_i32().unwrap(), [-1, 0, 7]);
+
+        let mut narrow = Tensor::empty(device, [1001], DType::BF16).unwrap();
+        narrow.convert_from(&copy).unwrap();
+        let rounded: Vec<f32> = values.iter().map(|&value| bf16::from_f32(value).to_f32()).collect();
+        assert_eq!(narrow.to_host_f32().unwrap(), rounded);
+        tensor.convert_from(&narrow).unwrap();
+        assert_eq!(tensor.to_host_f32().unwrap(), rounded, "back it is exact");
+    });
+}
+
+#[test]
+fn misuse_is_a_panic() {
+    on_stand_ins("misuse_is_a_panic", |device, gpu| {
+        let purpose = Purpose::of_caller(Shape::from([16]), DType::F32);
+        let whole = Arc::new(gpu.allocate(64, &purpose).unwrap());
+        let part = CudaBuffer::part(&whole, 16, 48);
+        assert_eq!(part.address(), whole.address() + 16);
+        let panics = |work: &mut dyn FnMut()| catch_unwind(AssertUnwindSafe(work)).is_err();
+        assert!(panics(&mut || drop(CudaBuffer::part(&whole, 8, 16))), "kernels read 16 bytes at once");
+        assert!(panics(&mut || drop(CudaBuffer::part(&whole, 32, 48))), "past the end");
+        let _ = part.clear(48);
+        assert!(panics(&mut || drop(part.clear(49))), "past the end of a part");
+        let mut tensor = Tensor::zeros(device, [4]).unwrap();
+        let other = tensor.clone();
+        assert!(panics(&mut || drop(tensor.clear())), "somebody else reads it");
+        assert!(
+            panics(&mut || {
+                let _ = other.f32();
+            }),
+            "a loop of the CPU"
+        );
+        assert!(panics(&mut || drop(tensor.copy_from_host_f32(&[0.0; 3]))), "another length");
+    });
+}
+
+#[test]
+fn what_is_read_back_is_what_was_there() {
+    on_stand_ins("what_is_read_back_is_what_was_there", |device, _| {
+        let mut tensor = Tensor::full(device, [100], 1.0).unwrap();
+        let two = Tensor::full(device, [100], 2.0).unwrap();
+        let first = tensor.read_back().unwrap();
+        tensor.copy_from(&two).unwrap();
+        let second = tensor.read_back().unwrap();
+        drop(tensor);
+        let _taker = Tensor::full(device, [100], 3.0).unwrap();
+        assert_eq!(second.wait().unwrap(), [2.0; 100]);
+        assert_eq!(first.wait().unwrap(), [1.0; 100]);
+    });
+}
+
+/// Also after what a recording refuses.
+#[test]
+fn a_recording_is_replayed() {
+    on_stand_ins("a_recording_is_replayed", |device, gpu| {
+        let mut from = Tensor::full(device, [100], 1.0).unwrap();
+        let mut to = Tensor::zeros(device, [100]).unwrap();
+
+        let new_memory = gpu.record(|| Tensor::zeros(device, [1 << 20]));
+        assert!(error(new_memory).contains("asks for memory that the steps before it did not"));
+        let wait = gpu.record(|| to.to_host_f32());
+        assert!(error(wait).contains("capturing"));
+        assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "the stream works on");
+
+        let (mut graph, ()) = gpu.record(|| to.copy_from(&from)).unwrap();
+        assert_eq!(graph.nodes(), 1);
+        assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "recorded and not done");
+        for value in [1.0, 2.0] {
+            from.copy_from_host_f32(&[value; 100]).unwrap();
+            graph.replay().unwrap();
+            assert_eq!(to.to_host_f32().unwrap(), [value; 100]);
+        }
+    });
+}
+
+fn error<T>(result: Result<T>) -> String {
+    result.err().expect("an error").to_string()
+}

@@ -1,0 +1,115 @@
+//! Training on a CUDA device and on the CPU: the same images, masks and initial weights, so the same losses.
+
+use crate::support::{On, Run, apart, drawn, f32, stand_ins};
+
+/// Between two devices in f32: sums in another order, over the steps of a run.
+const F32: f64 = 1e-4;
+/// Between bf16 and f32: 4e-3 a rounding, of features that lie on a sphere of radius 1. The hinge is what the margin, 1,
+/// leaves of a distance, so that its error is to be seen beside the margin and not beside what is left.
+const BF16: f64 = 3e-2;
+
+/// Runs with these settings on both devices, and compares losses and weights.
+#[track_caller]
+fn devices_agree(settings: &[&str]) {
+    let Some(stand_ins) = stand_ins() else { return };
+    let (cpu, gpu) = (On::Cpu.trained(settings), f32(stand_ins).trained(settings));
+    let losses = apart(&gpu.losses(), &cpu.losses());
+    assert!(losses < F32, "losses are {losses:.1e} apart");
+    assert_weights_alike(&gpu, &cpu);
+}
+
+/// |ours - theirs| <= share |theirs|, in Euclidean length, of each tensor. A bias began at 0 and is nothing but a sum of small
+/// gradients of either sign.
+#[track_caller]
+fn assert_weights_alike(ours: &Run, theirs: &Run) {
+    let (ours, theirs) = (ours.weights(), theirs.weights());
+    assert_eq!(ours.len(), theirs.len());
+    for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+        let length = |values: &mut dyn Iterator<Item = f32>| {
+            values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+        };
+        let off = length(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
+        let size = length(&mut theirs.iter().copied());
+        let share = if name.ends_with("bias") { 2e-2 } else { F32 };
+        assert!(off <= share * size, "{name}: {off:.1e} of {size:.1e}");
+    }
+}
+
+#[test]
+fn twenty_steps() {
+    devices_agree(&["solver.iterations=20"]);
+}
+
+#[test]
+fn twenty_steps_in_bf16() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let settings = &["solver.iterations=20"];
+    let cpu = On::Cpu.trained(settings).losses();
+    let gpu = On::Gpu(stand_ins, "bf16").trained(settings).losses();
+    let pairs = gpu.iter().flatten().zip(cpu.iter().flatten());
+    let off = pairs.map(|(a, b)| (a - b).abs() / b.max(1.0)).fold(0.0, f64::max);
+    assert_eq!(gpu.len(), cpu.len());
+    // Nearer than bf16 can come would be f32 under another name.
+    assert!((1e-5..BF16).contains(&off), "losses are {off:.1e} apart");
+}
+
+/// The stand-in does not round the factors of products, as a GPU does: the same bits as f32.
+#[test]
+fn tf32_runs() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let (f32, tf32) = (f32(stand_ins).trained(&[]), On::Gpu(stand_ins, "tf32").trained(&[]));
+    assert!(f32.weights() == tf32.weights() && f32.losses() == tf32.losses());
+}
+
+/// An epoch of three steps, and the next one's first.
+#[test]
+fn each_image_once_an_epoch() {
+    devices_agree(&["data.sampler=epochs", "solver.batch=43", "solver.iterations=4"]);
+}
+
+#[test]
+fn identities_with_images_each() {
+    devices_agree(&["data.sampler=pk", "data.pk_images=2"]);
+}
+
+#[test]
+fn exact_gradient() {
+    devices_agree(&["loss.gradient=exact"]);
+}
+
+#[test]
+fn frozen_statistics() {
+    devices_agree(&["solver.batchnorm=frozen"]);
+}
+
+/// It pools in another way, and its first convolution has a bias, which has a gradient only where batch normalisation does not
+/// take every channel's mean away.
+#[test]
+fn caffe_wiring() {
+    let settings =
+        ["model.wiring=caffe", "input.channels=bgr", "solver.convention=caffe", "solver.batchnorm=frozen"];
+    devices_agree(&settings);
+}
+
+#[test]
+fn softmax_alone() {
+    devices_agree(&["loss.lambda=0", "data.pad_mode=edge"]);
+}
+
+#[test]
+fn a_broken_image_is_left_out() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    drawn(&set, 8);
+    let mut images = std::fs::read_dir(set.join("bounding_box_train")).unwrap();
+    let broken = images.next().unwrap().unwrap().path();
+    std::fs::write(&broken, b"\xff\xd8\xff\xe0 no JPEG").unwrap();
+    let settings = &["data.bad_images=skip"];
+    let runs = [On::Cpu, f32(stand_ins)].map(|on| Run::of(|out| on.train(&set, out, settings)));
+    let [cpu, gpu] = &runs;
+    let losses = apart(&gpu.losses(), &cpu.losses());
+    assert!(losses < F32, "losses are {losses:.1e} apart");
+    let skipped = String::from_utf8(gpu.bytes("skipped.txt")).unwrap();
+    assert!(skipped.contains(broken.file_name().unwrap().to_str().unwrap()), "{skipped}");
+}

@@ -1,0 +1,196 @@
+//! A small data set, the program on either device, and what a run leaves.
+
+use softcuda::{Build, StandIns};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Settings under which a step takes a third of a second on the stand-ins. At this rate a rounding error of the first step
+/// is still one in the last.
+pub const SMALL: &[&str] = &[
+    "model.arch=slim",
+    "model.width=8",
+    "model.depths=[1, 1, 1, 1]",
+    "model.dropout=0.5",
+    "input.height=64",
+    "input.width=32",
+    "loss.lambda=0.1",
+    "solver.batch=8",
+    "solver.iterations=6",
+    "solver.rate=3e-5",
+    "data.crop=true",
+    "data.pad=4",
+    "run.log_every=1",
+];
+
+/// The stand-ins with all of this program's kernels, built once; for a build without kernels none, and a note, written past
+/// the test's capture, which would hide it.
+pub fn stand_ins() -> Option<&'static StandIns> {
+    static BUILT: OnceLock<StandIns> = OnceLock::new();
+    if let Err(why) = bcreid::device::cuda::fatbin::embedded() {
+        let required = std::env::var_os("BCREID_REQUIRE_KERNELS").is_some_and(|value| value == "1");
+        assert!(!required, "BCREID_REQUIRE_KERNELS=1, but kernels: {why}");
+        std::io::stderr().write_all(format!("skipped, kernels: {why}\n").as_bytes()).unwrap();
+        return None;
+    }
+    Some(BUILT.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut kernels: Vec<PathBuf> =
+            files.filter(|file| file.extension().is_some_and(|e| e == "cu")).collect();
+        kernels.sort();
+        let build = kernels.into_iter().fold(Build::new(env!("CARGO_TARGET_TMPDIR")), Build::file);
+        build.stand_ins().unwrap_or_else(|error| panic!("{error}"))
+    }))
+}
+
+/// The program, on one thread: the tests run side by side. `--device` is to be said.
+pub fn bcreid() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid"));
+    command.args(["--threads", "1"]);
+    command
+}
+
+/// Where a command computes, and in what.
+#[derive(Clone, Copy)]
+pub enum On {
+    Cpu,
+    /// With this precision.
+    Gpu(&'static StandIns, &'static str),
+}
+
+pub fn f32(stand_ins: &'static StandIns) -> On {
+    On::Gpu(stand_ins, "f32")
+}
+
+impl On {
+    /// A subcommand there.
+    pub fn bcreid(self, subcommand: &str) -> Command {
+        let mut command = bcreid();
+        command.arg(subcommand);
+        match self {
+            On::Cpu => command.args(["--device", "cpu"]),
+            On::Gpu(stand_ins, precision) => {
+                command.envs(stand_ins.environment()).args(["--device", "cuda", "--precision", precision])
+            }
+        };
+        command
+    }
+
+    /// `bcreid train` on the data set, with the small settings and `more` on top.
+    pub fn train(self, data: &Path, out: &Path, more: &[&str]) -> Command {
+        let mut command = self.bcreid("train");
+        command.arg("--data").arg(data).arg("--out").arg(out);
+        for setting in SMALL.iter().chain(more) {
+            command.args(["--set", setting]);
+        }
+        command
+    }
+
+    pub fn resume(self, data: &Path, out: &Path) -> Command {
+        let mut command = self.bcreid("train");
+        command.arg("--data").arg(data).arg("--out").arg(out).arg("--resume");
+        command
+    }
+
+    /// A finished run.
+    #[track_caller]
+    pub fn trained(self, more: &[&str]) -> Run {
+        Run::of(|out| self.train(data(), out, more))
+    }
+}
+
+/// A run's folder, which goes with it.
+pub struct Run(TempDir);
+
+impl Run {
+    #[track_caller]
+    pub fn of(command: impl FnOnce(&Path) -> Command) -> Self {
+        let run = Run(tempfile::tempdir().unwrap());
+        succeed(&mut command(&run.path()));
+        run
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("run")
+    }
+
+    pub fn bytes(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.path().join(file)).unwrap()
+    }
+
+    pub fn losses(&self) -> Vec<[f64; 5]> {
+        losses(&self.path())
+    }
+
+    /// Weights and statistics: name and elements.
+    pub fn weights(&self) -> Vec<(String, Vec<f32>)> {
+        let file = bcreid::weights::read_tensors(&self.path().join("weights.safetensors")).unwrap();
+        let tensor = |name: &str| (name.to_string(), file.tensor(name).unwrap().f32().unwrap().into_owned());
+        file.names().map(tensor).collect()
+    }
+}
+
+/// The losses that `metrics.jsonl` names, of each step.
+pub fn losses(run: &Path) -> Vec<[f64; 5]> {
+    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    let step = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        ["loss", "softmax", "positive", "hinge", "center"].map(|name| line[name].as_f64().unwrap())
+    };
+    lines.lines().map(step).collect()
+}
+
+/// The largest relative difference of two runs' losses.
+#[track_caller]
+pub fn apart(ours: &[[f64; 5]], theirs: &[[f64; 5]]) -> f64 {
+    assert!(!ours.is_empty() && ours.len() == theirs.len(), "{} steps and {}", ours.len(), theirs.len());
+    let pairs = ours.iter().flatten().zip(theirs.iter().flatten());
+    pairs.map(|(a, b)| if a == b { 0.0 } else { (a - b).abs() / b.abs() }).fold(0.0, f64::max)
+}
+
+/// A small made-up data set, drawn once for all tests; nobody writes into it.
+pub fn data() -> &'static Path {
+    static DATA: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = DATA.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("set");
+        drawn(&path, 8);
+        (folder, path)
+    });
+    path
+}
+
+/// Draws a data set with so many persons to train on.
+pub fn drawn(at: &Path, persons: usize) {
+    let rest = ["--test-ids", "6", "--distractors", "8", "--junk", "4"];
+    succeed(
+        bcreid().arg("synth").arg("--out").arg(at).args(["--train-ids", &persons.to_string()]).args(rest),
+    );
+}
+
+/// Runs to success and returns what it printed.
+#[track_caller]
+pub fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs to an error and returns the one line that says it.
+#[track_caller]
+pub fn fail(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{command:?}\n{text}");
+    let error = text.lines().rfind(|line| line.starts_with("bcreid: "));
+    let error = error.unwrap_or_else(|| panic!("no error line in:\n{text}"));
+    assert_eq!(text.lines().last(), Some(error), "the error is more than one line:\n{text}");
+    error.to_string()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
