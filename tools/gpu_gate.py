@@ -1,6 +1,6 @@
 """What a GPU must show before bcreid is said to run on one; docs/gpu.md says what is checked and why.
 
-bundle [DIR]         build, and pack what the checks need into DIR (default target/gpu-gate), for a machine without cargo
+bundle [DIR]         build, and pack what the checks need into DIR (default target/gpu-gate)
 run BUNDLE OUT.json  run all checks and write the evidence; the exit status is 1 if one failed
 table FILE.json...   evidence as a table in Markdown
 
@@ -81,6 +81,8 @@ def bundle(folder):
 
 
 def run(options):
+    if not (options.bundle / "bundle.json").is_file():
+        sys.exit(f"gpu_gate: {options.bundle} is no bundle; gpu-gate.sh bundle makes one")
     gate = checks.Gate(options.bundle.resolve(), options)
     environment = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -143,7 +145,8 @@ def main():
     command.add_argument("bundle", type=pathlib.Path)
     command.add_argument("evidence", type=pathlib.Path)
     command.add_argument("--only", nargs="+", metavar="CHECK", help="checks whose names begin so")
-    command.add_argument("--wheels", action="store_true", help="put the CUDA libraries of Python wheels on LD_LIBRARY_PATH")
+    wheels = "put the CUDA libraries of Python wheels on LD_LIBRARY_PATH"
+    command.add_argument("--wheels", action="store_true", help=wheels)
     command.add_argument("--small", action="store_true", help="a rehearsal in minutes, for stand-ins of the libraries")
     command = commands.add_parser("table")
     command.add_argument("files", nargs="*", type=pathlib.Path)

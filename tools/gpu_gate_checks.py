@@ -65,7 +65,8 @@ class Gate:
         self.bare = dict(os.environ)
         self.environment = dict(os.environ)
         if options.wheels:
-            self.environment["LD_LIBRARY_PATH"] = ":".join([*wheels(), *filter(None, [self.bare.get("LD_LIBRARY_PATH")])])
+            folders = [*wheels(), *filter(None, [self.bare.get("LD_LIBRARY_PATH")])]
+            self.environment["LD_LIBRARY_PATH"] = ":".join(folders)
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-"))
         self.runs = {}
 
@@ -79,7 +80,8 @@ class Gate:
             device, driver = "unknown", None
         doctor = subprocess.run([self.bundle / "bin/bcreid", "doctor"], stdout=subprocess.PIPE, text=True).stdout
         takes = re.search(r"--device auto takes cuda:0, (.+), \w+$", doctor, re.MULTILINE)
-        return {"device": takes[1] if takes else device, "driver": driver, "python": sys.version.split()[0], "doctor": doctor}
+        device = takes[1] if takes else device
+        return {"device": device, "driver": driver, "python": sys.version.split()[0], "doctor": doctor}
 
     def checks(self):
         """Names and checks, what others build on first."""
@@ -157,7 +159,8 @@ class Gate:
         require(ignored == "0" and passed != "0", f"{passed} ran, {ignored} are ignored")
         on_device = len(re.findall(r"ran on the host build and on ", said))
         require(name != "ops" or on_device, "no kernel ran on the device")
-        return f"{passed} passed, {on_device} of their bodies on the device", {"passed": int(passed), "on_device": on_device}
+        figures = {"passed": int(passed), "on_device": on_device}
+        return f"{passed} passed, {on_device} of their bodies on the device", figures
 
     def settings(self, **more):
         chosen = {**NETWORK, **(SMALL if self.small else {}), **{key.replace("__", "."): more[key] for key in more}}
@@ -235,7 +238,8 @@ class Gate:
         sanitizer = shutil.which("compute-sanitizer", path=path)
         if not sanitizer:
             raise NotRun("no compute-sanitizer on PATH or under CUDA_HOME")
-        command = self.train_command(self.work / tool, "cuda", "f32", **{key.replace(".", "__"): SMALL[key] for key in SMALL})
+        tiny = {key.replace(".", "__"): value for key, value in SMALL.items()}
+        command = self.train_command(self.work / tool, "cuda", "f32", **tiny)
         checked = [sanitizer, "--tool", tool, "--error-exitcode", 9, self.bundle / "bin/bcreid", *command]
         status, out, error = self.call(*checked, timeout=3600)
         summary = [line for line in (out + error).splitlines() if "SUMMARY" in line]
