@@ -1,8 +1,8 @@
 //! How long training steps take: `bcreid bench`.
 //!
-//! The steps are those of a run, one behind the other as the solver asks for them, and fed by its loader; only the images
-//! are made up and the learning rate is too small to change anything. Each kind of step, plain or recorded, is timed
-//! after a warm-up.
+//! The steps are those of a run, one behind the other as the solver asks for them, and fed by its loader; only the
+//! images are made up and the learning rate is too small to change anything. Each kind of step, plain or recorded, is
+//! timed after a warm-up.
 
 mod clock;
 mod report;
@@ -158,7 +158,7 @@ impl Bench {
         while stepper.nodes().is_none() || warm < self.warm_up() {
             if warm == RECORDED_BY {
                 return Err(Error::Device(format!(
-                    "none of {warm} steps could be recorded, each asked for more memory; --no-graph times plain ones only"
+                    "none of {warm} steps could be recorded: each asked for more memory; --no-graph times plain ones"
                 )));
             }
             self.step(&mut stepper)?;

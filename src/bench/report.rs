@@ -15,8 +15,8 @@ pub struct Times {
     pub fastest_ms: f64,
     /// Images a second at the median.
     pub images_per_second: f64,
-    /// What the device is asked for in a step: kernels and library functions of a plain one, nodes of a recorded one. A CPU
-    /// is asked for nothing.
+    /// What the device is asked for in a step: kernels and library functions of a plain one, nodes of a recorded one.
+    /// A CPU is asked for nothing.
     pub launches: Option<u64>,
 }
 
@@ -100,8 +100,8 @@ pub struct Report {
     pub parts: Parts,
     /// Steps recorded once and replayed, on a GPU.
     pub graph: Option<Times>,
-    /// Bytes in use at most: the program's buffers on a GPU, the whole process on the CPU; none where the system does not
-    /// tell.
+    /// Bytes in use at most: the program's buffers on a GPU, the whole process on the CPU; none where the system does
+    /// not tell.
     pub peak_bytes: Option<usize>,
     /// Bytes asked of the GPU's driver, in use or kept for the next asker.
     pub held_bytes: Option<usize>,

@@ -1,0 +1,295 @@
+"""The checks of gpu_gate.py, each a function that returns (what was seen, figures) or raises."""
+
+import filecmp
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import site
+import subprocess
+import sys
+import tempfile
+import time
+
+PRECISIONS = ["f32", "tf32", "bf16"]
+# The largest difference of a loss from the CPU's within a short run: relative to itself in f32, to the step's largest
+# loss in narrower types, where a small one is the difference of rounded numbers.
+BANDS = {"f32": 1e-4, "tf32": 1e-2, "bf16": 2e-2}
+NETWORK = {
+    "model.arch": "slim", "model.dropout": 0.5, "input.height": 128, "input.width": 64, "loss.lambda": 0.1,
+    "solver.batch": 16, "solver.iterations": 20, "solver.rate": 1e-4, "data.crop": "true", "data.pad": 4,
+    "run.log_every": 1,
+}
+SMALL = {
+    "model.width": 8, "model.depths": "[1, 1, 1, 1]", "input.height": 64, "input.width": 32, "solver.batch": 8,
+    "solver.iterations": 6,
+}
+# Steps of a run that is long enough to be interrupted.
+LONG = {True: 24, False: 5000}
+
+
+class Failed(Exception):
+    """What is wrong."""
+
+
+class NotRun(Exception):
+    """What is missing."""
+
+
+def outcome(name, check):
+    """Runs a check: what the evidence says of it."""
+    begin = time.monotonic()
+    try:
+        word, (detail, figures) = "passed", check()
+    except Failed as error:
+        word, detail, figures = "failed", str(error), {}
+    except NotRun as error:
+        word, detail, figures = "not run", str(error), {}
+    except Exception as error:  # The others shall run all the same.
+        word, detail, figures = "failed", f"{type(error).__name__}: {error}", {}
+    seconds = round(time.monotonic() - begin, 2)
+    return {"name": name, "outcome": word, "seconds": seconds, "detail": detail, "figures": figures}
+
+
+def require(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+class Gate:
+    def __init__(self, bundle, options):
+        self.bundle, self.small = bundle, options.small
+        self.about = json.loads((bundle / "bundle.json").read_text())
+        self.bare = dict(os.environ)
+        self.environment = dict(os.environ)
+        if options.wheels:
+            folders = [*wheels(), *filter(None, [self.bare.get("LD_LIBRARY_PATH")])]
+            self.environment["LD_LIBRARY_PATH"] = ":".join(folders)
+        self.work = pathlib.Path(tempfile.mkdtemp(prefix="gpu-gate-"))
+        self.runs = {}
+
+    def machine(self):
+        """Device, driver and versions, as far as they can be told."""
+        asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        try:
+            told = subprocess.run(asked, stdout=subprocess.PIPE, text=True, timeout=60).stdout.splitlines()[0]
+            device, driver = told.rsplit(", ", 1)
+        except (OSError, IndexError, ValueError, subprocess.TimeoutExpired):
+            device, driver = "unknown", None
+        doctor = subprocess.run([self.bundle / "bin/bcreid", "doctor"], stdout=subprocess.PIPE, text=True).stdout
+        takes = re.search(r"--device auto takes cuda:0, (.+), \w+$", doctor, re.MULTILINE)
+        device = takes[1] if takes else device
+        return {"device": device, "driver": driver, "python": sys.version.split()[0], "doctor": doctor}
+
+    def checks(self):
+        """Names and checks, what others build on first."""
+        yield "places", self.places
+        yield "doctor", self.doctor
+        for test in self.about["tests"]:
+            yield f"test {test}", lambda test=test: self.test(test)
+        for precision in PRECISIONS:
+            yield f"parity {precision}", lambda precision=precision: self.parity(precision)
+        for precision in PRECISIONS:
+            yield f"two runs {precision}", lambda precision=precision: self.twice(precision, "again")
+            yield f"graph {precision}", lambda precision=precision: self.twice(precision, "plain", "--no-graph")
+            yield f"resume {precision}", lambda precision=precision: self.resume(precision)
+        yield "demo", self.demo
+        for tool in ["memcheck", "racecheck", "initcheck"]:
+            yield f"sanitizer {tool}", lambda tool=tool: self.sanitizer(tool)
+        for precision in PRECISIONS:
+            yield f"bench {precision}", lambda precision=precision: self.bench(precision)
+        yield "torch", self.torch
+        yield "kernels", self.kernels
+
+    def call(self, *command, environment=None, timeout=1800):
+        """Exit status, standard output and standard error."""
+        command = list(map(str, command))
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+            env=environment or self.environment, timeout=timeout, cwd=self.work,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def bcreid(self, *arguments, **options):
+        status, out, error = self.call(self.bundle / "bin/bcreid", *arguments, **options)
+        require(status == 0, f"bcreid {arguments[0]}: status {status}: {last_line(error)}")
+        return out
+
+    def clean_up(self):
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def places(self):
+        """The executables know the folder they were built in: it must lead to the bundle's files."""
+        for place, inside in self.about["places"].items():
+            place, inside = pathlib.Path(place), self.bundle / inside
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.symlink_to(inside)
+            golden = "tests/golden/train.safetensors"
+            same = not inside.is_dir() or filecmp.cmp(place / golden, inside / golden, shallow=False)
+            require(same, f"{place} is there and holds other files than the bundle")
+        pathlib.Path(self.about["scratch"]).mkdir(parents=True, exist_ok=True)
+        return f"{len(self.about['places'])} places lead to the bundle's files", {}
+
+    def doctor(self):
+        """With the environment as it is: the program finds the libraries by itself."""
+        out = self.bcreid("doctor", environment=self.bare)
+        takes = re.search(r"--device auto takes (cuda:.+)", out)
+        require(takes, f"the device is not taken: {last_line(out)}")
+        return takes[1], {}
+
+    def test(self, name):
+        if not shutil.which(os.environ.get("CXX", "g++")):
+            raise NotRun("no g++: the tests compare the device with the host build of the kernels")
+        wishes = {"ops": ["relu"], "cuda_libraries": ["product"]}.get(name, []) if self.small else []
+        if name == "cuda_libraries" and not self.small:
+            # The others are about the stand-ins.
+            wishes = ["convolution", "product"]
+        environment = {**self.environment, "BCREID_TEST_GPU": "1", "BCREID_REQUIRE_KERNELS": "1"}
+        command = [self.bundle / "bin" / name, "--show-output", *wishes]
+        status, out, error = self.call(*command, environment=environment, timeout=3600)
+        said = out + error
+        failed = re.findall(r"^test (\S+) \.\.\. FAILED$", said, re.MULTILINE)
+        require(status == 0, f"failed: {', '.join(failed) or last_line(said)}")
+        left_out = re.findall(r"^.*\bran on the host build only: .*$|^.*\bskipped[,:] .*$", said, re.MULTILINE)
+        require(not left_out, f"{len(left_out)} did not run on the device: {left_out[:1]}")
+        passed, ignored = re.search(r"(\d+) passed; \d+ failed; (\d+) ignored", said).groups()
+        require(ignored == "0" and passed != "0", f"{passed} ran, {ignored} are ignored")
+        on_device = len(re.findall(r"ran on the host build and on ", said))
+        require(name != "ops" or on_device, "no kernel ran on the device")
+        figures = {"passed": int(passed), "on_device": on_device}
+        return f"{passed} passed, {on_device} of their bodies on the device", figures
+
+    def settings(self, **more):
+        chosen = {**NETWORK, **(SMALL if self.small else {}), **{key.replace("__", "."): more[key] for key in more}}
+        return [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
+
+    def data(self):
+        folder = self.work / "data"
+        if not folder.exists():
+            sizes = ["--train-ids", 12, "--test-ids", 6, "--cameras", 3, "--images-per-camera", 2]
+            self.bcreid("synth", "--out", folder, *sizes)
+        return folder
+
+    def train_command(self, out, device, precision, *more, **settings):
+        where = ["--device", device, "--precision", precision]
+        return ["train", "--data", self.data(), "--out", out, *where, *more, *self.settings(**settings)]
+
+    def trained(self, name, device, precision, *more, **settings):
+        """The folder of a run, trained where it is not there already."""
+        if name not in self.runs:
+            out = self.work / name.replace(" ", "-")
+            self.bcreid(*self.train_command(out, device, precision, *more, **settings))
+            self.runs[name] = out
+        return self.runs[name]
+
+    def parity(self, precision):
+        cpu = losses(self.trained("cpu", "cpu", "f32"))
+        gpu = losses(self.trained(f"gpu {precision}", "cuda", precision))
+        require(len(cpu) == len(gpu) > 0, f"{len(cpu)} steps and {len(gpu)}")
+        scale = lambda of, step: of if precision == "f32" else max(map(abs, step))
+        pairs = [(a, b, scale(abs(a), step)) for step, theirs in zip(cpu, gpu) for a, b in zip(step, theirs)]
+        apart = max(abs(a - b) / max(of, 1e-6) for a, b, of in pairs)
+        figures = {"largest_relative_difference": apart, "band": BANDS[precision], "steps": {}}
+        require(apart <= BANDS[precision], f"the losses of {len(cpu)} steps differ by {apart:.2e}")
+        return f"{len(cpu)} steps differ by {apart:.2e} at most, {BANDS[precision]:.0e} allowed", figures
+
+    def twice(self, precision, how, *more):
+        first = self.trained(f"gpu {precision}", "cuda", precision)
+        second = self.trained(f"gpu {precision} {how}", "cuda", precision, *more)
+        return same_bits(first, second)
+
+    def resume(self, precision):
+        long = {"solver__iterations": LONG[self.small]}
+        calm = self.trained(f"long {precision}", "cuda", precision, **long)
+        broken = self.work / f"interrupted-{precision}"
+        command = [self.bundle / "bin/bcreid", *self.train_command(broken, "cuda", precision, **long)]
+        process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=self.environment, cwd=self.work,
+        )
+        metrics = broken / "metrics.jsonl"
+        while process.poll() is None and not (metrics.exists() and metrics.read_bytes().count(b"\n") >= 5):
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=600)
+        require(process.returncode == 130, f"status {process.returncode} when interrupted: {last_line(error)}")
+        done = metrics.read_bytes().count(b"\n")
+        where = ["--device", "cuda", "--precision", precision]
+        self.bcreid("train", "--data", self.data(), "--out", broken, "--resume", *where)
+        seen, figures = same_bits(calm, broken)
+        return f"interrupted after {done} of {LONG[self.small]} steps; {seen}", figures
+
+    def demo(self):
+        out = self.work / "demo"
+        smaller = ["--train-ids", 12, "--test-ids", 6, *self.settings(solver__rate_drops="[3]")] if self.small else []
+        self.bcreid("demo", "--out", out, "--device", "cuda", *smaller)
+        rows = json.loads((out / "result.json").read_text())["rows"]
+        figures = {row["name"]: {key: row["report"][key] for key in ("rank1", "map_market")} for row in rows}
+        colours, *trained = [row["report"]["rank1"] for row in rows]
+        require(self.small or min(trained) > colours, f"no better than colours alone: {figures}")
+        return f"rank-1 of {', '.join(f'{100 * rank1:.1f}' for rank1 in [colours, *trained])} percent", figures
+
+    def sanitizer(self, tool):
+        folders = [pathlib.Path(home) / "bin" for home in [os.environ.get("CUDA_HOME"), "/usr/local/cuda"] if home]
+        path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, folders)])
+        sanitizer = shutil.which("compute-sanitizer", path=path)
+        if not sanitizer:
+            raise NotRun("no compute-sanitizer on PATH or under CUDA_HOME")
+        tiny = {key.replace(".", "__"): value for key, value in SMALL.items()}
+        command = self.train_command(self.work / tool, "cuda", "f32", **tiny)
+        checked = [sanitizer, "--tool", tool, "--error-exitcode", 9, self.bundle / "bin/bcreid", *command]
+        status, out, error = self.call(*checked, timeout=3600)
+        summary = [line for line in (out + error).splitlines() if "SUMMARY" in line]
+        require(status == 0, f"status {status}: {summary or last_line(out + error)}")
+        return (summary or ["no complaint"])[-1].strip("= "), {}
+
+    def bench(self, precision):
+        size = ["--steps", 2, "--classes", 10, *self.settings()] if self.small else []
+        report = json.loads(self.bcreid("bench", "--json", "--device", "cuda", "--precision", precision, *size))
+        steps = {f"{precision} {kind}": report[kind] for kind in ("plain", "graph")}
+        seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in steps.items())
+        return seen, {"steps": steps, "parts": report["parts"], "peak_bytes": report["peak_bytes"]}
+
+    def torch(self):
+        if self.call(sys.executable, "-c", "import torch", environment=self.bare)[0]:
+            raise NotRun("no torch")
+        size = ["--small"] if self.small else []
+        script = self.bundle / "repo/benches/train_step_torch.py"
+        status, out, error = self.call(sys.executable, script, *size, environment=self.bare)
+        require(status == 0, last_line(error))
+        report = json.loads(out.splitlines()[-1])
+        steps = {f"PyTorch {name}": times for name, times in report["steps"].items()}
+        seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in report["steps"].items())
+        require(not report["failed"], f"{report['failed']}; {seen}")
+        return f"{report['torch']} on {report['device']}: {seen}", {**report, "steps": steps}
+
+    def kernels(self):
+        if self.small:
+            raise NotRun("a rehearsal has no bandwidths")
+        status, out, error = self.call(self.bundle / "bin/kernels")
+        require(status == 0 and "Nothing to measure" not in out, last_line(error or out))
+        return out.splitlines()[0], {"table": out.splitlines()}
+
+
+def wheels():
+    """Folders of the CUDA libraries that pip installs."""
+    folders = [*site.getsitepackages(), site.getusersitepackages()]
+    return [str(library) for folder in folders for library in sorted(pathlib.Path(folder).glob("nvidia/*/lib"))]
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["nothing was said"])[-1][:400]
+
+
+def losses(run):
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [[line[key] for key in ("softmax", "positive", "hinge", "center")] for line in lines]
+
+
+def same_bits(first, second):
+    for file in ["metrics.jsonl", "weights.safetensors"]:
+        require(filecmp.cmp(first / file, second / file, shallow=False), f"{file} differs")
+    return "metrics and weights have the same bits", {}
