@@ -2,14 +2,13 @@
 
 use crate::support::{On, Run, bcreid, data, f32, stand_ins, succeed};
 use bcreid::weights::Features;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// Weights that are far enough from random ones to have statistics of their own.
-fn run() -> &'static Path {
+fn run() -> PathBuf {
     static RUN: OnceLock<Run> = OnceLock::new();
-    RUN.get_or_init(|| On::Cpu.trained(&["solver.iterations=40"]));
-    Box::leak(RUN.get().unwrap().path().into_boxed_path())
+    RUN.get_or_init(|| On::Cpu.trained(&["solver.iterations=40"])).path()
 }
 
 /// The features of the query images.
