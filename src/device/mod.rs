@@ -105,7 +105,8 @@ impl Device {
     fn choose_cpu(precision: Precision, why: &str) -> Result<(Self, String)> {
         if precision != Precision::F32 {
             return Err(Error::Device(format!(
-                "--precision {precision} needs a CUDA device ({why}); bcreid doctor says what is missing"
+                "--precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor says what a CUDA \
+                 device needs"
             )));
         }
         let threads = rayon::current_num_threads();

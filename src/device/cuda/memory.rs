@@ -71,7 +71,13 @@ impl Reserve {
     /// Of the context of this thread.
     pub fn new(bytes: usize) -> Result<Self> {
         // SAFETY: nothing is assumed of what the memory holds.
-        unsafe { result::malloc_sync(bytes) }.map(Reserve).map_err(super::fault("asking for GPU memory"))
+        let address = unsafe { result::malloc_sync(bytes) };
+        if is_out_of_memory(&address) {
+            let tensor = "the workspace of cuBLAS".into();
+            let detail = format!("it takes {}; end other programs on the GPU", Bytes(bytes));
+            return Err(Error::OutOfMemory { tensor, detail });
+        }
+        address.map(Reserve).map_err(super::fault("asking for GPU memory"))
     }
 
     pub fn address(&self) -> u64 {

@@ -152,6 +152,13 @@ fn fault(doing: &str) -> impl FnOnce(DriverError) -> Error {
             text.map_or("unknown error".into(), |t| t.to_string_lossy().into_owned())
         };
         let (name, words) = (text(error.error_name()), text(error.error_string()));
-        Error::Device(format!("{doing}: {words} ({name})"))
+        use sys::CUresult::{
+            CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS,
+        };
+        let kernels_own =
+            [CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS];
+        let whose =
+            if kernels_own.contains(&error.0) { "; that is a bug of bcreid, please report it" } else { "" };
+        Error::Device(format!("{doing}: {words} ({name}){whose}"))
     }
 }
