@@ -14,7 +14,7 @@
 //! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
 //! 9. [`eval`]: features, distances, CMC and mAP.
 //! 10. [`weights`]: what lies on disk, written whole or not at all.
-//! 11. [`bench`]: how long all this takes.
+//! 11. [`mod@bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
