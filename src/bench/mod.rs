@@ -115,7 +115,8 @@ impl Bench {
                 "{classes} classes and {steps} steps: training needs 2 classes at least, and timing a step"
             )));
         }
-        let (model, params) = Model::new(config, *classes, device)?;
+        let (model, mut params) = Model::new(config, *classes, device)?;
+        params.make_ready(config.solver.weight_decay)?;
         let (cache, labels) = made_up(config, *classes);
         Ok(Bench {
             config: config.clone(),
@@ -162,6 +163,9 @@ impl Bench {
                 )));
             }
             self.step(&mut stepper)?;
+            if let Some(refusal) = stepper.take_refusal() {
+                return Err(Error::Device(format!("{refusal}; --no-graph times plain ones")));
+            }
             warm += 1;
         }
         let mut marks = vec![Mark::here(&self.device)?];
