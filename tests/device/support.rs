@@ -73,7 +73,12 @@ impl On {
         match self {
             On::Cpu => command.args(["--device", "cpu"]),
             On::Gpu(stand_ins, precision) => {
-                command.envs(stand_ins.environment()).args(["--device", "cuda", "--precision", precision])
+                // With BCREID_TEST_GPU=1 on the machine's own GPU: for the tests of runs, bits and evaluation, which know
+                // nothing of the stand-ins.
+                if std::env::var_os("BCREID_TEST_GPU").is_none_or(|value| value != "1") {
+                    command.envs(stand_ins.environment());
+                }
+                command.args(["--device", "cuda", "--precision", precision])
             }
         };
         command
