@@ -1,8 +1,8 @@
 //! Where a training batch is put together: ahead of the step by threads of the host, or inside of the step by a GPU.
 //!
 //! A GPU keeps the decoded training set if there is room for it, and a step asks the host for nothing. Otherwise threads
-//! gather the bytes of each batch, which cross in pinned memory while the step before is computed, and the GPU does the
-//! rest. Either way the pixels are those that the host would make.
+//! gather the bytes of each batch while the step before is computed, they cross in pinned memory between the two steps, and
+//! the GPU does the rest. Either way the pixels are those that the host would make.
 
 use super::ahead::Ahead;
 use super::assemble::{Assembler, DeviceImages, Views};
