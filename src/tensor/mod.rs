@@ -11,7 +11,8 @@ mod tape;
 mod transfer;
 
 pub(crate) use arena::Arenas;
-pub use params::{Buffer, BufferId, BufferSpec, Inventory, Param, ParamId, ParamSpec, Params};
+use params::ParamSpec;
+pub use params::{Buffer, BufferId, Inventory, Param, ParamId, Params};
 pub use shape::{DType, Shape};
 pub use sink::{Sinks, Write};
 pub use step_values::StepValues;
@@ -128,18 +129,6 @@ impl Tensor {
     #[track_caller]
     pub fn from_i32(device: &Device, shape: impl Into<Shape>, values: &[i32]) -> Result<Self> {
         Self::from_host(device, shape, DType::I32, values)
-    }
-
-    /// A tensor of bytes copied from host memory.
-    ///
-    /// # Errors
-    /// As [`Tensor::empty`].
-    ///
-    /// # Panics
-    /// If `values` does not have as many elements as `shape`.
-    #[track_caller]
-    pub fn from_u8(device: &Device, shape: impl Into<Shape>, values: &[u8]) -> Result<Self> {
-        Self::from_host(device, shape, DType::U8, values)
     }
 
     #[track_caller]

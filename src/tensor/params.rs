@@ -66,24 +66,19 @@ pub struct BufferId(usize);
 
 /// A parameter to be made; it starts at 0.
 #[derive(Clone, Debug)]
-pub struct ParamSpec {
-    /// Its name.
+pub(super) struct ParamSpec {
     pub name: String,
-    /// Its shape.
     pub shape: Shape,
-    /// Multiplies the learning rate; 0 keeps the parameter as it is.
     pub lr_mult: f32,
 }
 
 /// A buffer to be made.
 #[derive(Clone, Debug)]
-pub struct BufferSpec {
-    /// Its name.
-    pub name: String,
-    /// Its shape.
-    pub shape: Shape,
+struct BufferSpec {
+    name: String,
+    shape: Shape,
     /// What every element starts at.
-    pub value: f32,
+    value: f32,
 }
 
 /// What a network announces its parameters and buffers to: names and shapes, without memory for any of them.
@@ -114,11 +109,6 @@ impl Inventory {
     pub fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId {
         self.buffers.push(BufferSpec { name: name.into(), shape: shape.into(), value });
         BufferId(self.buffers.len() - 1)
-    }
-
-    /// The parameters, in the order they were added.
-    pub fn params(&self) -> &[ParamSpec] {
-        &self.params
     }
 
     /// Names and shapes: the parameters, then the buffers, in the order they were added.

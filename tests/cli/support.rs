@@ -1,9 +1,13 @@
 //! A folder to work in, a small data set, and the program.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
+
+#[path = "../common/command.rs"]
+mod command;
+pub use command::{fail, stderr, succeed};
 
 /// Settings under which a step takes milliseconds.
 pub const TINY: &[&str] = &[
@@ -61,29 +65,4 @@ pub fn train(data: &Path, out: &Path, more: &[&str]) -> Command {
         command.args(["--set", setting]);
     }
     command
-}
-
-/// Runs to success and returns what it printed.
-#[track_caller]
-pub fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}\n{}", stderr(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs to an error and returns its last line, having checked that it is one line and no panic.
-#[track_caller]
-pub fn fail(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let text = stderr(&output);
-    assert!(!output.status.success(), "{command:?} succeeded");
-    assert!(!text.contains("panicked"), "{text}");
-    let error = text.lines().rfind(|l| l.starts_with("bcreid: "));
-    let error = error.unwrap_or_else(|| panic!("no error line in:\n{text}"));
-    assert_eq!(text.lines().last(), Some(error), "the error is more than one line:\n{text}");
-    error.to_string()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }

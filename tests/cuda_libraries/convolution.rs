@@ -118,7 +118,9 @@ fn all_directions_agree_with_f64() {
                     let old = if beta == 0.0 { vec![f32::NAN; before.len()] } else { before.clone() };
                     let result = of(&old);
                     // SAFETY: the arrays have the problem's sizes and are never freed.
-                    unsafe { cudnn.run(&plan, direction, operands, result, beta, workspace) }.unwrap();
+                    let taken =
+                        unsafe { cudnn.run(&plan, direction, operands, result, beta, workspace) }.unwrap();
+                    assert!(taken, "{direction} of the {problem}");
                     let mut expected = reference(&problem, direction, &x, &w, &y);
                     if beta == 1.0 {
                         expected.iter_mut().zip(before).for_each(|(sum, &old)| *sum += f64::from(old));
@@ -137,7 +139,7 @@ fn a_plan_is_made_once() {
     with_stand_ins("convolution::a_plan_is_made_once", || {
         let gpu = Gpu::open();
         let cudnn = open(&gpu);
-        assert!((90_000..100_000).contains(&cudnn.version()));
+        assert_eq!(probe().cudnn.as_ref().unwrap().version().map(|version| version.0), Some(9));
         let first = cudnn.plan(&SQUARE).unwrap();
         assert!(Arc::ptr_eq(&first, &cudnn.plan(&SQUARE).unwrap()));
         assert!(!Arc::ptr_eq(&first, &cudnn.plan(&Problem { stride: 2, ..SQUARE }).unwrap()));

@@ -8,6 +8,7 @@
 mod bits;
 mod errors;
 mod evaluation;
+mod fallbacks;
 mod library;
 mod planted;
 mod runs;

@@ -3,9 +3,13 @@
 use softcuda::{Build, StandIns};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 use tempfile::TempDir;
+
+#[path = "../common/command.rs"]
+mod command;
+pub use command::{fail, stderr, succeed};
 
 /// Settings under which a step takes a third of a second on the stand-ins. At this rate a rounding error of the first step
 /// is still one in the last.
@@ -174,28 +178,4 @@ pub fn drawn(at: &Path, persons: usize) {
     succeed(
         bcreid().arg("synth").arg("--out").arg(at).args(["--train-ids", &persons.to_string()]).args(rest),
     );
-}
-
-/// Runs to success and returns what it printed.
-#[track_caller]
-pub fn succeed(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}\n{}", stderr(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs to an error and returns the one line that says it.
-#[track_caller]
-pub fn fail(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{command:?}\n{text}");
-    let error = text.lines().rfind(|line| line.starts_with("bcreid: "));
-    let error = error.unwrap_or_else(|| panic!("no error line in:\n{text}"));
-    assert_eq!(text.lines().last(), Some(error), "the error is more than one line:\n{text}");
-    error.to_string()
-}
-
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -89,12 +89,6 @@ impl Cudnn {
         Ok(cudnn)
     }
 
-    /// cuDNN's version: 10,000 times major plus 100 times minor plus patch.
-    pub fn version(&self) -> usize {
-        // SAFETY: the function takes nothing and may always be called.
-        unsafe { (self.api.cudnnGetVersion)() }
-    }
-
     /// How `problem` is computed; made at the first call with it, kept after.
     ///
     /// The context of [`Cudnn::open`] is to be current, as in every call that reaches cuDNN.

@@ -47,7 +47,6 @@ pub struct Offer {
 
 function_table! {
     Api {
-        cudnnGetVersion: unsafe extern "C" fn() -> usize,
         cudnnGetErrorString: unsafe extern "C" fn(c_int) -> *const c_char,
         cudnnCreate: Create,
         cudnnDestroy: Destroy,

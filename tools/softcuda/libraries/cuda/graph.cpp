@@ -43,7 +43,7 @@ STANDIN_API Result cuStreamEndCapture(void* handle, Graph** graph) {
     if (!stream) return INVALID_HANDLE;
     if (!stream->capture) return STREAM_CAPTURE_ILLEGAL;
     std::unique_ptr<Graph> captured = std::move(stream->capture);
-    if (stream->capture_spoiled) return STREAM_CAPTURE_INVALIDATED;
+    if (stream->capture_spoiled || is_planted("refused-capture")) return STREAM_CAPTURE_INVALIDATED;
     *graph = captured.release();
     return SUCCESS;
 }

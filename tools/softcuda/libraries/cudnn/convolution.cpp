@@ -147,6 +147,8 @@ Status run(Handle* handle, Direction direction, Problem problem, int algorithm, 
     if (is_planted("swapped-stride")) std::swap(problem.y.stride[2], problem.y.stride[3]);
     if (is_planted("lost-accumulate")) beta = 0.0f;
     if (is_planted("small-workspace")) workspace_bytes /= 2;
+    if (is_planted("broken-promise") && direction == Direction::Forward && algorithm == 0)
+        return refuse(NOT_SUPPORTED, "algorithm 0 is offered and not done");
     if (const Status status = problem.check(algorithm)) return status;
     const size_t need = problem.workspace(algorithm);
     if (workspace_bytes < need || (need && !workspace))

@@ -1,0 +1,28 @@
+//! The program run as a person runs it: to success, or to the one line that says what is wrong.
+
+use std::process::{Command, Output};
+
+/// Runs to success and returns what it printed.
+#[track_caller]
+pub fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}\n{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs to an error and returns its last line, having checked that it is one line and no panic.
+#[track_caller]
+pub fn fail(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{command:?}\n{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    let error = text.lines().rfind(|line| line.starts_with("bcreid: "));
+    let error = error.unwrap_or_else(|| panic!("no error line in:\n{text}"));
+    assert_eq!(text.lines().last(), Some(error), "the error is more than one line:\n{text}");
+    error.to_string()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
