@@ -7,6 +7,7 @@ use crate::data::{Dataset, Sample, decode};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::histogram::histogram;
+use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
@@ -81,9 +82,9 @@ pub fn run(
         let run = RunFolder::create(&out.join(name), &config)?;
         let Outcome::Finished(weights) = trainer.run(&run, stop, name)? else { return Ok(None) };
         let (query, gallery) = Extractor::load(&weights, device)?.extract_test(&dataset, |_, _| ())?;
-        query.write(&run.path().join("query.safetensors"))?;
-        gallery.write(&run.path().join("gallery.safetensors"))?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), device)?;
+        let kept = Kept { name: kept::name_of(&data), query, gallery, report: report.clone() };
+        kept.write(run.path())?;
         rows.push(Row { name: label.into(), report });
     }
     let comparison = Comparison { rows };

@@ -2,6 +2,7 @@
 
 use super::extract::How;
 use crate::data::Dataset;
+use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Unmatched};
 use crate::weights::Features;
 use crate::{Error, Result};
@@ -66,6 +67,10 @@ impl Eval {
         let report = eval::evaluate(&query, &gallery, &protocol, &device)?;
         if let Some(json) = &self.json {
             report.write_json(json)?;
+        }
+        if let (Some(run), Some(data)) = (self.run.filter(|run| run.is_dir()), &self.data) {
+            let kept = Kept { name: kept::name_of(data), query, gallery, report: report.clone() };
+            eprintln!("kept for reports: {}", kept.write(&run)?.display());
         }
         super::say(report)?;
         Ok(ExitCode::SUCCESS)

@@ -9,7 +9,7 @@ use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::tensor::{Params, Readback, Tape, Tensor};
 use crate::train::checkpoint;
-use crate::weights::{Features, NetworkFile};
+use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,9 @@ pub struct Extractor {
     device: Device,
     batch: usize,
     flip: bool,
+    fingerprint: String,
+    /// What a person should know about the weights.
+    note: Option<String>,
 }
 
 impl Extractor {
@@ -31,12 +34,23 @@ impl Extractor {
     /// # Errors
     /// A file that is none of ours, or lacks a tensor.
     pub fn load(weights: &Path, device: &Device) -> Result<Self> {
-        let path = weight_file(weights)?;
+        let (path, note) = weight_file(weights)?;
         let file = NetworkFile::open(&path)?;
         let config = file.config().clone();
         let (model, mut params) = Model::new(&config, 0, device)?;
         file.load(&mut params)?;
-        Ok(Extractor { model, params, config, device: device.clone(), batch: 32, flip: false })
+        let (fingerprint, device) = (file.fingerprint(), device.clone());
+        Ok(Extractor { model, params, config, device, batch: 32, flip: false, fingerprint, note })
+    }
+
+    /// What a person should know about the weights: that their training is not finished.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// What is said of the features' origin.
+    pub fn origin(&self) -> Origin {
+        Origin { network: Some(self.fingerprint.clone()), mirrored: Some(self.flip) }
     }
 
     /// How many images go through the network at once.
@@ -83,13 +97,14 @@ impl Extractor {
             keep(coming.replace(described))?;
         }
         keep(coming)?;
-        Features::new(
+        let features = Features::new(
             features,
             dim,
             samples.iter().map(|s| s.pid).collect(),
             samples.iter().map(|s| s.camid.unwrap_or(-1)).collect(),
             samples.iter().map(|s| s.path.display().to_string()).collect(),
-        )
+        )?;
+        Ok(features.with_origin(self.origin()))
     }
 
     /// The features of a data set's query and gallery.
@@ -121,20 +136,25 @@ impl Extractor {
     }
 }
 
-/// The weight file meant by a run's folder or by the file itself.
-fn weight_file(path: &Path) -> Result<PathBuf> {
+/// The weight file meant by a run's folder or by the file itself, and what should be said about it.
+fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
     if !path.is_dir() {
-        return Ok(path.to_path_buf());
+        return Ok((path.to_path_buf(), None));
     }
     let result = path.join("weights.safetensors");
     if result.is_file() {
-        return Ok(result);
+        return Ok((result, None));
     }
-    let newest = checkpoint::newest(&path.join("checkpoints")).ok().flatten();
-    newest.ok_or_else(|| {
-        Error::Run(format!(
+    let Some(newest) = checkpoint::newest(&path.join("checkpoints")).ok().flatten() else {
+        return Err(Error::Run(format!(
             "{}: no weights and no checkpoint in this run folder yet; train it first",
             path.display()
-        ))
-    })
+        )));
+    };
+    let note = format!(
+        "{}: this run is not finished; its newest checkpoint is taken: {}",
+        path.display(),
+        newest.file_name().unwrap_or_default().to_string_lossy()
+    );
+    Ok((newest, Some(note)))
 }

@@ -17,6 +17,7 @@
 pub mod distance;
 pub mod extract;
 pub mod histogram;
+pub mod kept;
 pub mod metrics;
 pub mod query;
 pub mod ranking;

@@ -3,27 +3,75 @@
 //! A safetensors file with `features` f32 [N, D], `pids` i64 [N] and `camids` i64 [N]; the images' paths, if
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
 //! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row:
-//! the cameras are not known.
+//! the cameras are not known. Images of nobody may lack their camera where others have one. The metadata may
+//! say which network made the features (`network`) and whether the mirrored image's was added (`mirrored`).
 
-use super::{TensorOut, read_tensors, write_tensors};
+use super::{TensorFile, TensorOut, read_tensors, write_tensors};
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+/// The tensor of the features.
+const FEATURES: &str = "features";
 /// The metadata key of the list of paths.
 const PATHS: &str = "paths";
+/// The metadata keys of [`Origin`].
+const NETWORK: &str = "network";
+const MIRRORED: &str = "mirrored";
 /// The largest squared length of a row: squared distances between such rows stay finite in f32.
 const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
 /// Features with their identities and cameras; always consistent, always finite.
+///
+/// Those of a file stay in the file, which is mapped: a gallery may be larger than the memory, as long as it is
+/// gone through in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    features: Vec<f32>,
+    values: Values,
     dim: usize,
     pids: Vec<i64>,
     camids: Vec<i64>,
     paths: Vec<String>,
+    origin: Origin,
+}
+
+/// Where the rows lie.
+#[derive(Clone, Debug)]
+enum Values {
+    /// In memory.
+    Owned(Vec<f32>),
+    /// In a mapped file, aligned.
+    Mapped(Arc<TensorFile>),
+}
+
+impl Values {
+    fn as_slice(&self) -> &[f32] {
+        match self {
+            Values::Owned(values) => values,
+            Values::Mapped(file) => {
+                let bytes = file.get(FEATURES).expect("was there when it was read").bytes();
+                bytemuck::cast_slice(bytes)
+            }
+        }
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+/// Which network made the features and how, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The network, by [`super::NetworkFile::fingerprint`].
+    pub network: Option<String>,
+    /// Whether the feature of the mirrored image was added.
+    pub mirrored: Option<bool>,
 }
 
 impl Features {
@@ -40,20 +88,26 @@ impl Features {
         camids: Vec<i64>,
         paths: Vec<String>,
     ) -> Result<Self> {
-        let features = Features { features, dim, pids, camids, paths };
+        let features =
+            Features { values: Values::Owned(features), dim, pids, camids, paths, origin: Origin::default() };
         match features.fault() {
             Some(fault) => Err(Error::Data(format!("features: {fault}"))),
             None => Ok(features),
         }
     }
 
-    /// Reads a feature file.
+    /// The same features with a word on where they come from.
+    pub fn with_origin(self, origin: Origin) -> Self {
+        Features { origin, ..self }
+    }
+
+    /// Reads a feature file. Its values are looked at once, to see that all are finite, and stay in the file.
     ///
     /// # Errors
     /// Those of [`Features::new`] and [`read_tensors`], with the file's name.
     pub fn read(path: &Path) -> Result<Self> {
         let file = read_tensors(path)?;
-        let matrix = file.tensor("features")?;
+        let matrix = file.tensor(FEATURES)?;
         let &[rows, dim] = matrix.shape() else {
             return Err(file.fault(format!("features has shape {:?}; [N, D] is needed", matrix.shape())));
         };
@@ -71,7 +125,14 @@ impl Features {
             Some(paths) => serde_json::from_str(paths)
                 .map_err(|_| file.fault(format!("metadata {PATHS:?} is not a JSON list of strings")))?,
         };
-        let features = Features { features: matrix.f32()?.into_owned(), dim, pids, camids, paths };
+        let origin = Origin::of(&file)?;
+        let unaligned = match matrix.f32()? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(values) => Some(values),
+        };
+        let file = Arc::new(file);
+        let values = unaligned.map_or_else(|| Values::Mapped(file.clone()), Values::Owned);
+        let features = Features { values, dim, pids, camids, paths, origin };
         match features.fault() {
             Some(fault) => Err(file.fault(fault)),
             None => Ok(features),
@@ -85,11 +146,11 @@ impl Features {
     pub fn write(&self, path: &Path) -> Result<()> {
         let n = self.len();
         let tensors = [
-            TensorOut::f32("features", &[n, self.dim], &self.features),
+            TensorOut::f32(FEATURES, &[n, self.dim], self.features()),
             TensorOut::i64("pids", &[n], &self.pids),
             TensorOut::i64("camids", &[n], &self.camids),
         ];
-        let mut metadata = BTreeMap::new();
+        let mut metadata = self.origin.metadata();
         if !self.paths.is_empty() {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
         }
@@ -109,7 +170,7 @@ impl Features {
 
     /// All rows, one behind the other.
     pub fn features(&self) -> &[f32] {
-        &self.features
+        self.values.as_slice()
     }
 
     /// One image's feature.
@@ -117,7 +178,7 @@ impl Features {
     /// # Panics
     /// If there are not that many images.
     pub fn row(&self, index: usize) -> &[f32] {
-        &self.features[index * self.dim..][..self.dim]
+        &self.features()[index * self.dim..][..self.dim]
     }
 
     /// The identities; -1 is junk.
@@ -125,7 +186,7 @@ impl Features {
         &self.pids
     }
 
-    /// The cameras; -1, in every row or in none, is unknown.
+    /// The cameras; -1 is unknown: in every row, or for images of nobody (pid 0 or -1).
     pub fn camids(&self) -> &[i64] {
         &self.camids
     }
@@ -135,20 +196,39 @@ impl Features {
         &self.paths
     }
 
+    /// Which network made them and how.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Whether the cameras are known.
     pub fn has_cameras(&self) -> bool {
-        self.camids[0] != -1
+        self.camids.iter().any(|&camid| camid != -1)
+    }
+
+    /// The same images with other features, such as normalised ones; what is known of them stays.
+    ///
+    /// # Errors
+    /// As [`Features::new`].
+    pub fn with_values(&self, values: Vec<f32>, dim: usize) -> Result<Self> {
+        let (pids, camids, paths) = (self.pids.clone(), self.camids.clone(), self.paths.clone());
+        Ok(Features::new(values, dim, pids, camids, paths)?.with_origin(self.origin.clone()))
     }
 
     /// The smallest and the largest Euclidean length of a row.
     pub fn lengths(&self) -> (f64, f64) {
-        let lengths = self.features.par_chunks(self.dim).map(|row| squared_length(row).sqrt());
+        let lengths = self.features().par_chunks(self.dim).map(|row| squared_length(row).sqrt());
         lengths.map(|l| (l, l)).reduce(|| (f64::INFINITY, 0.0), |a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
     /// The same features, each divided by its Euclidean length; a row of zeros stays one.
     pub fn normalised(mut self) -> Self {
-        normalise_rows(&mut self.features, self.dim);
+        if let Values::Mapped(_) = &self.values {
+            self.values = Values::Owned(self.features().to_vec());
+        }
+        if let Values::Owned(values) = &mut self.values {
+            normalise_rows(values, self.dim);
+        }
         self
     }
 
@@ -158,8 +238,8 @@ impl Features {
         if n == 0 || dim == 0 {
             return Some(format!("{n} images with {dim} values each; there must be at least one of both"));
         }
-        if n.checked_mul(dim) != Some(self.features.len()) || self.camids.len() != n {
-            let (values, camids) = (self.features.len(), self.camids.len());
+        if n.checked_mul(dim) != Some(self.features().len()) || self.camids.len() != n {
+            let (values, camids) = (self.features().len(), self.camids.len());
             return Some(format!("{n} pids and {camids} camids, but {values} values in rows of {dim}"));
         }
         if !self.paths.is_empty() && self.paths.len() != n {
@@ -174,11 +254,16 @@ impl Features {
                 self.camids[i]
             ));
         }
-        let known = self.camids.iter().filter(|&&c| c != -1).count();
-        if known != 0 && known != n {
-            return Some(format!("{known} of {n} camids are known; give all of them, or -1 for every image"));
+        // An image of nobody is never dropped for its camera, so that it need not have one.
+        let persons = || self.pids.iter().zip(&self.camids).filter(|&(&pid, _)| pid > 0);
+        let unknown = persons().filter(|&(_, &camid)| camid == -1).count();
+        if unknown > 0 && self.has_cameras() {
+            return Some(format!(
+                "the camids of {unknown} of {} images of persons are unknown; give all of them, or -1 for every image",
+                persons().count()
+            ));
         }
-        let rows = self.features.par_chunks(dim).enumerate();
+        let rows = self.features().par_chunks(dim).enumerate();
         rows.find_map_first(|(i, row)| {
             // Sums to NaN or infinity if any value is one.
             let length = squared_length(row);
@@ -193,6 +278,27 @@ impl Features {
                 }
             })
         })
+    }
+}
+
+impl Origin {
+    fn of(file: &TensorFile) -> Result<Self> {
+        let mirrored = match file.metadata().get(MIRRORED).map(String::as_str) {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(other) => {
+                return Err(
+                    file.fault(format!("metadata {MIRRORED:?} is {other:?}; true or false is needed"))
+                );
+            }
+        };
+        Ok(Origin { network: file.metadata().get(NETWORK).cloned(), mirrored })
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let network = self.network.iter().map(|network| (NETWORK.to_string(), network.clone()));
+        network.chain(self.mirrored.map(|mirrored| (MIRRORED.to_string(), mirrored.to_string()))).collect()
     }
 }
 

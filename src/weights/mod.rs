@@ -7,7 +7,7 @@ pub mod network;
 mod tensors;
 
 pub use atomic::{remove_leftovers, write_atomically};
-pub use features::{Features, normalise_rows};
+pub use features::{Features, Origin, normalise_rows};
 pub use network::NetworkFile;
 pub use tensors::{TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors};
 

@@ -14,6 +14,7 @@ use crate::config::{Config, Wiring};
 use crate::model::head::CENTERS;
 use crate::tensor::Params;
 use crate::{Error, Result};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -78,6 +79,20 @@ impl NetworkFile {
     /// The settings the network was made with. Of converted weights only `model` and `input` mean something.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Which network this is: SHA-256 of all that a feature depends on, in hexadecimal. Copies and conversions of
+    /// one network have one fingerprint; its classifier, its centers and the state of its training do not count.
+    pub fn fingerprint(&self) -> String {
+        let mut sha = Sha256::new();
+        let input = &self.config.input;
+        sha.update(format!("{}{} x {}\n", self.config.network_toml(), input.height, input.width));
+        for name in self.file.names().filter(|name| !super::may_be_unused(name)) {
+            let tensor = self.file.get(name).expect("it is one of the names");
+            sha.update(name);
+            sha.update(tensor.bytes());
+        }
+        sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// What it is, in a few lines for a person.

@@ -66,7 +66,7 @@ fn wrong_features_are_refused_by_name() {
         (&[], &[2, 0], good.2, good.3, "", "2 images with 0 values"),
         (good.0, good.1, &[5, -2], good.3, "", "pids[1] is -2"),
         (good.0, good.1, good.2, &[1, -9], "", "camids[1] is -9"),
-        (good.0, good.1, good.2, &[1, -1], "", "1 of 2 camids are known"),
+        (good.0, good.1, good.2, &[1, -1], "", "camids of 1 of 2 images of persons are unknown"),
         (good.0, good.1, good.2, good.3, "[\"x.jpg\"]", "2 images, but 1 paths"),
         (good.0, good.1, good.2, good.3, "[1, 2]", "not a JSON list of strings"),
         (good.0, good.1, good.2, good.3, "{", "not a JSON list of strings"),
