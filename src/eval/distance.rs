@@ -24,7 +24,7 @@ const MIN_ROWS: usize = 16;
 /// Distances of a block that a usual gallery stays below.
 const BLOCK: usize = 16 << 20;
 /// Gallery images of a tile, the piece of work of one thread.
-const TILE: usize = 256;
+pub const TILE: usize = 256;
 
 /// Who computes.
 enum Home<'a> {
@@ -49,6 +49,7 @@ pub struct Block {
     /// The block that a GPU is computing, and its distances on their way.
     coming: Option<(usize, Readback)>,
     queries: Range<usize>,
+    new: Range<usize>,
     /// [tiles, rows, cols]
     distances: Vec<f32>,
     rows: usize,
@@ -91,6 +92,12 @@ impl<'a> Distances<'a> {
         Ok(Distances { home, queries, gallery: images, rows, cols })
     }
 
+    /// With blocks of `rows` queries (fewer if there are fewer), so that distances to several parts of a gallery
+    /// come out of products of one size.
+    pub fn with_rows(self, rows: usize) -> Self {
+        Distances { rows: rows.clamp(1, self.queries), ..self }
+    }
+
     /// How many blocks there are.
     pub fn blocks(&self) -> usize {
         self.queries.div_ceil(self.rows)
@@ -130,7 +137,8 @@ impl<'a> Distances<'a> {
             }
         }
         let (rows, cols, gallery) = (self.rows, self.cols, self.gallery);
-        *block = Block { coming, queries: first..first + rows, distances, rows, cols, gallery };
+        let new = index * rows..first + rows;
+        *block = Block { coming, queries: first..first + rows, new, distances, rows, cols, gallery };
         Ok(())
     }
 }
@@ -139,6 +147,11 @@ impl Block {
     /// Which queries; the last block may hold some of the block before again.
     pub fn queries(&self) -> Range<usize> {
         self.queries.clone()
+    }
+
+    /// Those that no block before held.
+    pub fn new_queries(&self) -> Range<usize> {
+        self.new.clone()
     }
 
     /// The distances of the block's `row`-th query.
