@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod query;
 pub mod ranking;
 pub mod report;
+pub mod rerank;
 
 pub use query::{Hit, top_k};
 pub use report::Report;

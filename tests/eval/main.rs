@@ -5,6 +5,7 @@ mod files;
 mod hand;
 mod published;
 mod reference;
+mod rerank;
 
 use bcreid::weights::Features;
 
