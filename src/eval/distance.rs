@@ -162,6 +162,16 @@ impl Block {
         assert!(row < self.rows);
         Row { block: self, row }
     }
+
+    /// Puts other distances in the place of these: those of the same queries to the whole gallery, row by row.
+    ///
+    /// # Panics
+    /// If it is another number of them.
+    pub(super) fn replace(&mut self, distances: Vec<f32>) {
+        assert_eq!(distances.len(), self.rows * self.gallery);
+        // One tile, as wide as the gallery.
+        (self.distances, self.cols) = (distances, self.gallery);
+    }
 }
 
 /// The squared distances of one query to the gallery, in the gallery's order.

@@ -6,6 +6,7 @@ mod hand;
 mod protocols;
 mod published;
 mod reference;
+mod rerank;
 
 use bcreid::weights::Features;
 
