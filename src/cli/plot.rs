@@ -53,7 +53,7 @@ impl Plot {
             What::Curves => charts::curves::figure(&runs),
             What::Cmc => {
                 let all = evaluations::require_all(&runs)?;
-                charts::cmc::figure(&runs, &Evaluated::by_set(&all))
+                charts::cmc::figure(&runs, &Evaluated::by_set(&all.iter().collect::<Vec<_>>()))
             }
             What::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
             What::Roc => self.of_pairs(&runs, charts::pairs::roc)?,

@@ -17,7 +17,7 @@ pub const UNIT: f64 = 10.0;
 /// The font of all drawings; PNG files are made with the first.
 pub const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
 /// The mean width of a letter in it, in parts of the font's size.
-const LETTER: f64 = 0.6;
+const LETTER: f64 = 0.57;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 /// A panel's size in pixels.
 pub const PANEL: [f64; 2] = [400.0, 270.0];
 /// From a panel's edges to the rectangle of its data: left, top, right, bottom. A panel with a heading is `HEADING` higher.
-pub const INSET: [f64; 4] = [52.0, 10.0, 12.0, 42.0];
+pub const INSET: [f64; 4] = [52.0, 8.0, 20.0, 38.0];
 const HEADING: f64 = 20.0;
 /// Around and between the panels of a sheet.
 const MARGIN: f64 = 20.0;
@@ -192,8 +192,8 @@ where
         .bold_line_style(pen(Colour::Grid, 1.0, 1.0))
         .axis_style(pen(Colour::Muted, 1.0, 1.0))
         .set_all_tick_mark_size(units(3.0))
-        .x_labels(6)
-        .y_labels(6)
+        .x_labels(8)
+        .y_labels(7)
         .x_label_style(tick.clone())
         .y_label_style(tick.clone())
         .x_label_formatter(&|v| number(*v, &panel.x))

@@ -1,18 +1,25 @@
 //! Looking at results: figures of runs, and one page that compares them.
 //!
-//! From the numbers to the page: [`run`] reads what training wrote, [`charts`] makes figures of it ([`figure`]),
-//! and [`draw`] makes SVG of them, which [`png`] can render.
+//! From the numbers to the page: [`run`] reads what training wrote and [`evaluations`] what evaluations kept; [`charts`]
+//! makes figures of it ([`figure`]), [`draw`] makes SVG of them, which [`png`] can render. [`page`] puts all of it on
+//! one page, with ranked lists and thresholds.
 
 pub mod canvas;
 pub mod charts;
 pub mod draw;
 pub mod evaluations;
 pub mod figure;
+mod measured;
+pub mod page;
 pub mod palette;
 pub mod png;
+mod ranked;
 pub mod run;
 pub mod steps;
 pub mod thin;
+mod thresholds;
+mod thumbnail;
+mod views;
 
 use crate::weights::write_atomically;
 use crate::{Error, Result};

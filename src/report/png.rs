@@ -1,6 +1,7 @@
 //! A drawing as PNG: its SVG, rendered with a font that this program brings along.
 
 use crate::{Error, Result};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 use std::io::Cursor;
@@ -43,6 +44,7 @@ pub fn render(svg: &str) -> Result<Vec<u8>> {
     let picture = image::RgbaImage::from_raw(width, height, rgba).expect("four bytes a pixel");
     let picture = image::DynamicImage::ImageRgba8(picture).into_rgb8();
     let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, image::ImageFormat::Png).map_err(|e| failed(e.to_string()))?;
+    let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::Adaptive);
+    picture.write_with_encoder(encoder).map_err(|e| failed(e.to_string()))?;
     Ok(png.into_inner())
 }

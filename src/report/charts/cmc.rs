@@ -17,9 +17,9 @@ pub struct Evaluated<'a> {
 
 impl<'a> Evaluated<'a> {
     /// Evaluations, which are in the order of their data sets, gathered by it.
-    pub fn by_set(all: &'a [Evaluation]) -> Vec<Self> {
+    pub fn by_set(all: &[&'a Evaluation]) -> Vec<Self> {
         let of_one_set = all.chunk_by(|a, b| a.kept.name == b.kept.name);
-        let gather = |of: &'a [Evaluation]| Evaluated {
+        let gather = |of: &[&'a Evaluation]| Evaluated {
             name: &of[0].kept.name,
             reports: of.iter().map(|evaluation| (evaluation.run, &evaluation.kept.report)).collect(),
         };

@@ -27,12 +27,16 @@ const CURVES: [Curve; 7] = [
     ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear),
 ];
 
-/// Seven panels, each with a line for every run.
+/// A panel for each curve with a line for every run. Of lambda, which most runs leave alone, only if it changes in one of
+/// them; else the caption says what it is.
 pub fn figure(runs: &[Run]) -> Figure {
     let longest = runs.iter().map(|run| run.steps.len()).max().unwrap_or(1);
     let window = (longest / 100) | 1;
     let last = runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step + 1).max().unwrap_or(1);
-    let panels = CURVES.map(|(title, value, noisy, scale)| {
+    let constant: Vec<Option<f32>> = runs.iter().map(constant_lambda).collect();
+    let all_constant = constant.iter().all(Option::is_some);
+    let drawn = CURVES.iter().take(if all_constant { CURVES.len() - 1 } else { CURVES.len() });
+    let panels = drawn.map(|&(title, value, noisy, scale)| {
         let points: Vec<Vec<(f64, f64)>> = runs
             .iter()
             .map(|run| run.points(value))
@@ -66,17 +70,32 @@ pub fn figure(runs: &[Run]) -> Figure {
     } else {
         String::new()
     };
+    let lambdas = if all_constant {
+        let each = runs
+            .iter()
+            .zip(constant.iter().flatten())
+            .map(|(run, lambda)| format!("{lambda} ({})", run.name));
+        format!(" \u{3bb} was the same in all steps: {}.", each.collect::<Vec<_>>().join(", "))
+    } else {
+        String::new()
+    };
     Figure {
         title: "Losses and rates during training".into(),
         caption: format!(
             "{means}Batch and center losses are sums over the batch, the softmax loss is its mean; numbers in brackets are \
-             the paper's equations. Where \u{3bb} is 0 they are measured and not trained on. The learning rate's axis is \
-             logarithmic."
+             the paper's equations. Where \u{3bb}, the weight of the batch-contrastive loss, is 0 they are measured and not \
+             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the others."
         ),
         legend: legend_of_runs(runs),
-        panels: panels.into(),
-        columns: 3,
+        panels: panels.collect(),
+        columns: if all_constant { 3 } else { 4 },
     }
+}
+
+/// Lambda, if it is the same in all of a run's steps.
+fn constant_lambda(run: &Run) -> Option<f32> {
+    let first = run.steps.first()?.lambda?;
+    run.steps.iter().all(|step| step.lambda == Some(first)).then_some(first)
 }
 
 /// A line of steps without the points on its level stretches.

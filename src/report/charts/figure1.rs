@@ -87,8 +87,7 @@ fn caption(runs: &[Run], drawn: &[(usize, Vec<Step>)]) -> String {
     });
     let counts: Vec<String> = counts.collect();
     format!(
-        "Euclidean distances between the normalised features of a batch, one dot a step; after figure 1 of the paper. Where \
-         blue lies under orange, every pair of one identity is on average nearer than the nearest two identities. {}",
+        "Euclidean distances between the normalised features of a batch, one dot a step; after figure 1 of the paper. Where blue lies under orange, images of one identity are on average nearer than the two nearest identities. {}",
         counts.join(" ")
     )
 }

@@ -8,7 +8,7 @@ use super::legend_of_runs;
 use crate::eval::pairs::Pairs;
 
 /// Bars of a histogram, about.
-const BARS: usize = 100;
+const BARS: usize = 70;
 /// Points of an ROC curve, at most.
 const POINTS: usize = 400;
 /// The smallest false-accept rate of the axis.
@@ -52,12 +52,10 @@ pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     let panels = counted.iter().map(panel).collect();
     Figure {
         title: "Distances of pairs".into(),
-        caption: format!(
-            "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own number; {} bars \
-             across. Left out as in the ranking: junk, and the query's person under the query's own camera. The less the two \
-             overlap, the better one threshold tells persons apart.",
-            BARS
-        ),
+        caption: "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own \
+                  number. Left out as in the ranking: junk, and the query's person under the query's own camera. The \
+                  less the two overlap, the better one threshold tells persons apart."
+            .into(),
         legend: [("same identity", Colour::Intra), ("different identities", Colour::Inter)]
             .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Area })
             .to_vec(),
@@ -94,11 +92,26 @@ pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
         title: "ROC of a threshold on the distance".into(),
         caption: format!(
             "For every threshold the share of pairs of different identities that it accepts (across, logarithmic) and the \
-             share of pairs of one identity (upwards), down to {LEAST_FAR:e} or one pair."
+             share of pairs of one identity (upwards), down to {LEAST_FAR:e} or one pair. {}",
+            counted.iter().map(|of| areas(runs, of, names.len() > 1)).collect::<Vec<_>>().join(" ")
         ),
         legend: legend_of_runs(runs),
         panels: names.iter().map(panel).collect(),
         columns: 2,
+    }
+}
+
+/// Area and equal error rate in words.
+fn areas(runs: &[Run], of: &Counted<'_>, several_sets: bool) -> String {
+    let on = if several_sets { format!(" on {}", of.name) } else { String::new() };
+    match (of.pairs.auc(), of.pairs.eer()) {
+        (Some(auc), Some(eer)) => format!(
+            "{}{on}: area under the curve {:.4}, equal error rate {:.2} %.",
+            runs[of.run].name,
+            auc.value,
+            100.0 * eer.rate
+        ),
+        _ => format!("{}{on}: one of the two kinds of pairs is missing.", runs[of.run].name),
     }
 }
 
