@@ -327,6 +327,20 @@ mod tests {
         assert_eq!([1e-5, 0.01, 1.0].map(|v| number(v, &rates)), ["1e-5", "0.01", "1"]);
     }
 
+    /// Whatever a file may hold, an axis ends.
+    #[test]
+    fn extreme_axes_are_drawn() {
+        for to in [1e-45, 1e-12, 1.0, 1e19, 5e38] {
+            let points = vec![(0.0, 0.0), (to, to), (2.0 * to, -to)];
+            let series = vec![Series { colour: Colour::Run(0), mark: Mark::Line, points }];
+            for y in [Axis::up_to("", to), Axis::decades("", [to, 1e-45, 3.4e38].into_iter())] {
+                let one = Panel { title: String::new(), x: Axis::up_to("", to), y, series: series.clone() };
+                let svg = panel(&one, "").unwrap();
+                assert!(svg.len() < 20_000 && !svg.contains("NaN"), "{to}: {svg}");
+            }
+        }
+    }
+
     #[test]
     fn lines_break_between_words() {
         assert_eq!(wrap("one two three", 10.0 * 0.6 * 10.0, 10.0), ["one two", "three"]);

@@ -4,6 +4,9 @@ use super::run::Run;
 use crate::eval::kept::{self, Kept};
 use crate::{Error, Result};
 
+/// Evaluations compared at a time, at most.
+const MOST: usize = 64;
+
 /// A kept evaluation and whose it is.
 #[derive(Debug)]
 pub struct Evaluation {
@@ -16,11 +19,17 @@ pub struct Evaluation {
 /// All evaluations of all runs: data set by data set in the order of their names, in each the runs in their order.
 ///
 /// # Errors
-/// Files of an evaluation that are not what they should be.
+/// Files of an evaluation that are not what they should be; more than 64 evaluations.
 pub fn read_all(runs: &[Run]) -> Result<Vec<Evaluation>> {
     let mut all = Vec::new();
     for (run, of) in runs.iter().enumerate() {
         all.extend(kept::read_all(&of.folder)?.into_iter().map(|kept| Evaluation { run, kept }));
+    }
+    if all.len() > MOST {
+        return Err(Error::Run(format!(
+            "{} evaluations are kept by these runs, and at most {MOST} are compared at a time; give fewer runs",
+            all.len()
+        )));
     }
     all.sort_by(|a, b| a.kept.name.cmp(&b.kept.name).then(a.run.cmp(&b.run)));
     Ok(all)

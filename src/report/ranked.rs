@@ -18,8 +18,6 @@ pub const SHOWN: usize = 10;
 #[derive(Debug)]
 pub struct GroupView {
     pub title: String,
-    /// Whether the title says more than the section's.
-    pub titled: bool,
     pub kinds: Vec<KindView>,
 }
 
@@ -85,7 +83,7 @@ pub fn views(
         Err(_) => 0,
     });
     let bytes = bytes.sum();
-    let views = picked.iter().map(|picked| picked.view(runs, groups.len() > 1, seed, thumbnails)).collect();
+    let views = picked.iter().map(|picked| picked.view(runs, seed, thumbnails)).collect();
     Ok((views, bytes))
 }
 
@@ -129,7 +127,7 @@ impl Picked<'_> {
         queries.chain(found)
     }
 
-    fn view(&self, runs: &[Run], several: bool, seed: u64, thumbnails: &Thumbnails) -> GroupView {
+    fn view(&self, runs: &[Run], seed: u64, thumbnails: &Thumbnails) -> GroupView {
         let Chosen { best, worst, random } = &self.chosen;
         let mean = if self.group.len() > 1 { ", mean over the runs" } else { "" };
         let kinds = [
@@ -140,7 +138,6 @@ impl Picked<'_> {
         let names: Vec<&str> = self.group.iter().map(|of| runs[of.evaluation.run].name.as_str()).collect();
         GroupView {
             title: format!("{} ({})", self.group[0].evaluation.kept.name, names.join(", ")),
-            titled: several,
             kinds: kinds
                 .into_iter()
                 .map(|(title, from, count)| KindView {

@@ -74,7 +74,7 @@ pub struct RunView {
 impl RunView {
     pub fn new(index: usize, run: &Run) -> Self {
         let setting = |key: &str| run.settings.get(key).unwrap_or("?").trim_matches('"').to_string();
-        let done = run.steps.last().map_or(0, |step| step.step + 1);
+        let done = run.steps.last().map_or(0, |step| step.step.saturating_add(1));
         let steps = match run.planned() {
             Some(planned) if planned != done => format!("{done} of {planned}"),
             _ => done.to_string(),
@@ -121,7 +121,9 @@ pub struct Note {
     pub text: String,
 }
 
-const METRICS: [(&str, fn(&Report) -> f64); 7] = [
+/// A column of the table: its name and its value, a share.
+type Metric = (&'static str, fn(&Report) -> f64);
+const METRICS: [Metric; 7] = [
     ("rank-1", |r| r.rank1),
     ("rank-5", |r| r.rank5),
     ("rank-10", |r| r.rank10),

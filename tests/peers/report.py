@@ -4,7 +4,7 @@ the keyboard, and fits a telephone.
     pip install playwright
     python tests/peers/report.py FILE.html --chromium /usr/bin/chromium --screenshot OUT.png [--width 1280] [--dark]
 
-The page must be of at least one evaluated run. One line a check; the exit status is 0 if all hold.
+The page must be of at least one evaluated run, or --unevaluated says that none is. One line a check; the exit status is 0 if all hold.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 from playwright.sync_api import sync_playwright
 
 SECTIONS = ["runs", "results", "training", "figure1", "cmc", "pairs", "lists", "settings"]
+UNEVALUATED = ["runs", "results", "training", "figure1", "settings"]
 
 
 class Checks:
@@ -48,12 +49,28 @@ def number(text):
     return float(text.replace("%", "").replace(",", "").split(" of ")[0])
 
 
-def content(page, check):
+def content(page, check, evaluated):
     check("one heading of the page, and it names a run", page.locator("h1").count() == 1
           and page.locator("h1").inner_text().strip() != "")
-    for section in SECTIONS:
+    for section in SECTIONS if evaluated else UNEVALUATED:
         found = page.locator(f"section#{section}")
         check(f"section {section} with a heading", found.count() == 1 and found.locator("h2").first.is_visible())
+    charts = page.locator("svg.chart")
+    labelled = page.get_by_role("img").and_(charts).count()
+    check("charts are drawn and labelled", charts.count() >= (10 if evaluated else 7) and labelled == charts.count(),
+          (charts.count(), labelled))
+    drawn = charts.evaluate_all("all => all.map(svg => svg.getBBox().width * svg.getBBox().height)")
+    check("no chart is empty", all(area > 1e4 for area in drawn), drawn)
+    check("elements have different ids", page.evaluate(
+        "() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return new Set(ids).size === ids.length }"))
+    check("links lead somewhere", page.evaluate(
+        "() => [...document.querySelectorAll('a')].every(a => document.querySelector(a.getAttribute('href')))"))
+    levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => Number(h.tagName[1]))")
+    check("headings leave out no level", all(b <= a + 1 for a, b in zip(levels, levels[1:])), levels)
+    if not evaluated:
+        hint = page.locator("#unevaluated").inner_text()
+        check("the page says how to evaluate", "bcreid eval --run" in hint and "--data DIR" in hint, hint)
+        return
     values = [number(v) for v in page.locator("table.metrics tbody td").all_inner_texts()]
     check("metrics are percentages", values and len(values) % 7 == 0 and all(0 <= v <= 100 for v in values), values)
     rows = page.locator("table.metrics").first.locator("tbody tr").count()
@@ -62,12 +79,6 @@ def content(page, check):
     notes = page.locator("#results .notes").first.inner_text()
     words = ["AP:", "Distance:", "Queries:", "Feature:", "Cameras:"]
     check("tables say what they mean", all(word in notes for word in words), notes)
-    charts = page.locator("svg.chart")
-    labelled = page.get_by_role("img").and_(charts).count()
-    check("charts are drawn and labelled", charts.count() >= 11 and labelled == charts.count(),
-          (charts.count(), labelled))
-    drawn = charts.evaluate_all("all => all.map(svg => svg.getBBox().width * svg.getBBox().height)")
-    check("no chart is empty", all(area > 1e4 for area in drawn), drawn)
     images = page.locator(".query img")
     loaded = images.evaluate_all("all => all.filter(i => i.complete && i.naturalWidth > 0).length")
     unread = page.locator(".query .unread").count()
@@ -78,10 +89,6 @@ def content(page, check):
                                                              for m in marks))
     strips = page.locator(".strip").evaluate_all("all => all.map(s => s.children.length)")
     check("lists have images", strips and all(0 < n <= 10 for n in strips), strips)
-    check("elements have different ids", page.evaluate(
-        "() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return new Set(ids).size === ids.length }"))
-    check("links lead somewhere", page.evaluate(
-        "() => [...document.querySelectorAll('a')].every(a => document.querySelector(a.getAttribute('href')))"))
 
 
 def keyboard(page, check):
@@ -154,6 +161,7 @@ def main():
     arguments.add_argument("--screenshot", type=pathlib.Path)
     arguments.add_argument("--width", type=int, default=1280)
     arguments.add_argument("--dark", action="store_true")
+    arguments.add_argument("--unevaluated", action="store_true", help="the page is of runs that keep no evaluation")
     asked = arguments.parse_args()
     url = asked.file.resolve().as_uri()
     check, said = Checks(), []
@@ -161,13 +169,15 @@ def main():
         browser = playwright.chromium.launch(executable_path=asked.chromium,
                                              args=["--no-sandbox", "--headless", "--disable-gpu"])
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900})
-        content(page, check)
-        keyboard(page, check)
+        content(page, check, not asked.unevaluated)
+        if not asked.unevaluated:
+            keyboard(page, check)
         page = open_page(browser, url, said, viewport={"width": 360, "height": 740})
         narrow(page, check)
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900}, java_script_enabled=False)
-        check("without scripts the control that needs them is not shown", not page.locator("#threshold").is_visible()
-              and page.locator("#far-table").is_visible())
+        if not asked.unevaluated:
+            check("without scripts the control that needs them is not shown", not page.locator("#threshold").is_visible()
+                  and page.locator("#far-table").is_visible())
         check("no request, no message, no error", not said, said[:5])
         if asked.screenshot:
             scheme = "dark" if asked.dark else "light"

@@ -31,7 +31,7 @@ fn folders_that_are_no_runs() {
     let many: Vec<PathBuf> = (0..9).map(|i| train(&at(&format!("run{i}")), 1.0, 2)).collect();
     refused(&many, &["9 runs", "at most 8"]);
     std::fs::write(run.join("config.toml"), "a = = b\n").unwrap();
-    refused(&[run.clone()], &["config.toml", "not TOML"]);
+    refused(std::slice::from_ref(&run), &["config.toml", "not TOML"]);
     std::fs::write(run.join("config.toml"), [0xff, 0xfe, 0x00]).unwrap();
     refused(&[run], &["config.toml"]);
 }
@@ -42,11 +42,11 @@ fn metrics_that_are_missing_empty_or_not_metrics() {
     let run = train(&folder.path().join("run"), 1.0, 5);
     let metrics = run.join("metrics.jsonl");
     std::fs::write(&metrics, "{\"step\":0}\nrubbish\n").unwrap();
-    refused(&[run.clone()], &["metrics.jsonl", "line 2"]);
+    refused(std::slice::from_ref(&run), &["metrics.jsonl", "line 2"]);
     std::fs::write(&metrics, "").unwrap();
-    refused(&[run.clone()], &["metrics.jsonl", "no step in it yet"]);
+    refused(std::slice::from_ref(&run), &["metrics.jsonl", "no step in it yet"]);
     std::fs::remove_file(&metrics).unwrap();
-    refused(&[run.clone()], &["metrics.jsonl", "bcreid train"]);
+    refused(std::slice::from_ref(&run), &["metrics.jsonl", "bcreid train"]);
     std::fs::create_dir(&metrics).unwrap();
     refused(&[run], &["metrics.jsonl"]);
 }

@@ -60,7 +60,7 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
     let folder = tempfile::tempdir().unwrap();
     let run = train(&folder.path().join("full"), 1.0, 40);
     let kept = evaluate_run(&run, "made-up", 0.5, &folder.path().join("images"));
-    let html = page(&[run.clone()], &options(), &cpu()).unwrap();
+    let html = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap();
     let table = between(&html, "<table class=\"metrics\">", "</table>");
     for value in
         [kept.report.rank1, kept.report.rank20, kept.report.map_market, kept.report.map_sum, kept.report.minp]
@@ -171,7 +171,7 @@ fn images_that_have_moved_or_are_gone() {
     let run = train(&folder.path().join("run"), 1.0, 30);
     evaluate_run(&run, "made-up", 0.5, &folder.path().join("old/gallery"));
     std::fs::rename(folder.path().join("old"), folder.path().join("new")).unwrap();
-    let gone = page(&[run.clone()], &options(), &cpu()).unwrap();
+    let gone = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap();
     assert_eq!(gone.matches("class=\"unread\"").count(), 6 * 11);
     assert!(gone.contains("image cannot be read"));
     let moved = Options { images: Some(folder.path().join("new")), ..options() };

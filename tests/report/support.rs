@@ -68,7 +68,7 @@ pub fn features(pids: &[i64], seed: u64, noise: f32, paths: Vec<String>) -> Feat
         values.extend(vector);
     }
     // Not in step with the pids.
-    let camids = (0..pids.len() as i64).map(|row| 1 + (row + row / 4) % 3).collect();
+    let camids = (0..pids.len() as i64).map(|row| 1 + (row + row / 7) % 3).collect();
     Features::new(values, DIM, pids.to_vec(), camids, paths).unwrap()
 }
 

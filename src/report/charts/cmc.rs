@@ -7,6 +7,9 @@ use super::super::run::Run;
 use super::legend_of_runs;
 use crate::eval::Report;
 
+/// Ranks drawn, at most.
+const RANKS: usize = 100;
+
 /// The figures of one data set: the run's number, and what was found.
 pub struct Evaluated<'a> {
     /// The data set's name.
@@ -30,11 +33,12 @@ impl<'a> Evaluated<'a> {
 /// One panel a data set.
 pub fn figure(runs: &[Run], sets: &[Evaluated<'_>]) -> Figure {
     let panel = |set: &Evaluated<'_>| {
-        let percent = |(i, share): (usize, &f64)| ((i + 1) as f64, 100.0 * share);
+        // A file may say anything; shares of more ranks than are ever written are no curve of ours.
+        let percent = |(i, share): (usize, &f64)| ((i + 1) as f64, 100.0 * share.clamp(0.0, 1.0));
         let series = |(run, report): &(usize, &Report)| Series {
             colour: Colour::Run(*run),
             mark: Mark::Line,
-            points: report.cmc.iter().enumerate().map(percent).collect(),
+            points: report.cmc.iter().take(RANKS).enumerate().map(percent).collect(),
         };
         let series: Vec<Series> = set.reports.iter().map(series).collect();
         let least = series.iter().flat_map(|s| s.points.first()).map(|p| p.1).fold(100.0, f64::min);

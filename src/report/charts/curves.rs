@@ -32,7 +32,8 @@ const CURVES: [Curve; 7] = [
 pub fn figure(runs: &[Run]) -> Figure {
     let longest = runs.iter().map(|run| run.steps.len()).max().unwrap_or(1);
     let window = (longest / 100) | 1;
-    let last = runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step + 1).max().unwrap_or(1);
+    let last =
+        runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
     let constant: Vec<Option<f32>> = runs.iter().map(constant_lambda).collect();
     let all_constant = constant.iter().all(Option::is_some);
     let drawn = CURVES.iter().take(if all_constant { CURVES.len() - 1 } else { CURVES.len() });

@@ -34,7 +34,8 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
     }
     let distances = drawn.iter().flat_map(|(_, steps)| steps).flat_map(|s| [s.intra, s.inter, s.inter_min]);
     let largest = distances.flatten().fold(0.0f32, f32::max);
-    let last = runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step + 1).max().unwrap_or(1);
+    let last =
+        runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
     let panels = runs.iter().zip(&drawn).enumerate().map(|(index, (run, (_, steps)))| {
         let series = |colour, value: fn(&Step) -> Option<f32>| Series {
             colour,
