@@ -11,7 +11,7 @@ import argparse
 import pathlib
 import sys
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 SECTIONS = ["runs", "results", "training", "figure1", "cmc", "pairs", "lists", "settings"]
 UNEVALUATED = ["runs", "results", "training", "figure1", "settings"]
@@ -30,6 +30,8 @@ class Checks:
 
 def open_page(browser, url, said, **options):
     context = browser.new_context(**options)
+    # Everything is in the file; what is not there at once never comes.
+    context.set_default_timeout(5000)
     page = context.new_page()
     page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: said.append(f"page error: {error}"))
@@ -171,7 +173,10 @@ def main():
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900})
         content(page, check, not asked.unevaluated)
         if not asked.unevaluated:
-            keyboard(page, check)
+            try:
+                keyboard(page, check)
+            except Error as error:
+                check("the controls are there", False, str(error).splitlines()[0])
         page = open_page(browser, url, said, viewport={"width": 360, "height": 740})
         narrow(page, check)
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900}, java_script_enabled=False)
