@@ -36,6 +36,17 @@ fn verdicts_and_ranks_by_hand() {
 }
 
 #[test]
+fn equal_distances_stay_in_the_order_of_the_gallery() {
+    let query = line(&[0.0], &[1], &[1]);
+    let places: Vec<f32> = (0..500).map(|i| if i % 2 == 0 { 1.0 } else { 2.0 }).collect();
+    let gallery = line(&places, &[2; 500], &[2; 500]);
+    let lists = ranked_lists(&query, &gallery, &[0], 300, &Protocol::default(), &cpu()).unwrap();
+    let shown: Vec<usize> = lists[0].entries.iter().map(|e| e.index).collect();
+    let expected: Vec<usize> = (0..500).step_by(2).chain((1..100).step_by(2)).collect();
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn many_queries_at_once_are_as_one_alone() {
     let pids: Vec<i64> = (0..300).map(|i| 1 + i % 30).collect();
     let query = features(&pids, 1, 0.5, Vec::new());
