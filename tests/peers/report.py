@@ -187,7 +187,7 @@ def main():
         if asked.screenshot:
             scheme = "dark" if asked.dark else "light"
             page = open_page(browser, url, said, viewport={"width": asked.width, "height": 900}, color_scheme=scheme)
-            page.screenshot(path=asked.screenshot, full_page=True)
+            page.screenshot(path=asked.screenshot, full_page=True, timeout=60000)
         browser.close()
     print(f"{check.failed} failed" if check.failed else "all hold")
     return 1 if check.failed else 0
