@@ -2,7 +2,7 @@
 
 use super::canvas::{Canvas, FONT, UNIT, escape, text_width};
 use super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
-use super::palette::{Colour, hex};
+use super::palette::Colour;
 use crate::{Error, Result};
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
@@ -305,11 +305,6 @@ fn plain(value: f64) -> String {
     let digits = format!("{value:.6}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
     if digits == "-0" { "0".into() } else { digits.into() }
-}
-
-/// `#rrggbb` of a colour on paper.
-pub fn paper_hex(colour: Colour) -> String {
-    hex(colour.rgb())
 }
 
 #[cfg(test)]
