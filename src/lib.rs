@@ -13,8 +13,9 @@
 //! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
 //! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
 //! 9. [`eval`]: features, distances, CMC and mAP.
-//! 10. [`weights`]: what lies on disk, written whole or not at all.
-//! 11. [`mod@bench`]: how long all this takes.
+//! 10. [`report`]: figures of runs, and one page that compares them.
+//! 11. [`weights`]: what lies on disk, written whole or not at all.
+//! 12. [`mod@bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -38,6 +39,7 @@ pub mod error;
 pub mod eval;
 pub mod model;
 pub mod ops;
+pub mod report;
 pub mod tensor;
 pub mod train;
 pub mod weights;

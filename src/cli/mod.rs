@@ -7,7 +7,9 @@ mod demo;
 mod doctor;
 mod eval;
 mod extract;
+mod plot;
 mod query;
+mod report;
 mod stop;
 mod synth;
 mod train;
@@ -38,6 +40,8 @@ enum Command {
     Extract(extract::Extract),
     Eval(eval::Eval),
     Query(query::Query),
+    Plot(plot::Plot),
+    Report(report::Report),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -73,6 +77,8 @@ impl Command {
             Command::Extract(extract) => extract.run(),
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
+            Command::Plot(plot) => plot.run(),
+            Command::Report(report) => report.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),

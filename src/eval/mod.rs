@@ -21,8 +21,10 @@ pub mod distance;
 pub mod extract;
 pub mod histogram;
 pub mod kept;
+pub mod lists;
 pub mod metrics;
 pub mod multi_query;
+pub mod pairs;
 pub mod query;
 pub mod ranking;
 pub mod report;
@@ -61,6 +63,18 @@ pub struct Protocol {
     pub ignore_cameras: bool,
     /// Rank by distances that each image's neighbours have corrected.
     pub rerank: Option<Rerank>,
+}
+
+impl Protocol {
+    /// Whether images are dropped for their camera at all.
+    pub fn counts_cameras(&self, query: &Features, gallery: &Features) -> bool {
+        !self.ignore_cameras && query.has_cameras() && gallery.has_cameras()
+    }
+}
+
+/// Whether two images are known to be of one camera.
+fn same_camera(a: i64, b: i64) -> bool {
+    a == b && a != -1
 }
 
 /// Ranks the gallery for every query, with distances computed on `device`, and sums up.

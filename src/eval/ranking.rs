@@ -10,10 +10,10 @@
 
 mod stream;
 
-use super::Protocol;
 use super::distance::{Block, Distances, Row};
 use super::metrics::Score;
 use super::rerank::Reranked;
+use super::{Protocol, Rerank, same_camera};
 use crate::Result;
 use crate::device::Device;
 use crate::weights::{Features, normalise_rows};
@@ -46,15 +46,11 @@ pub fn score_queries(
     if people.indices.is_empty() || images == 0 {
         return Ok(scores);
     }
-    if let Some(settings) = &protocol.rerank {
-        let images = Kept::new(gallery, 0..gallery.len(), protocol.normalise);
-        let reranked = Reranked::new(&people.features, &images.features, query.dim(), settings, device)?;
-        rank_reranked(&reranked, &images, &mut standings)?;
-    } else if gallery.len().saturating_mul(gallery.dim()) <= WHOLE {
-        let images = Kept::new(gallery, 0..gallery.len(), protocol.normalise);
-        rank_whole(&people, &images, query.dim(), device, &mut standings)?;
-    } else {
+    if gallery.len().saturating_mul(gallery.dim()) > WHOLE && protocol.rerank.is_none() {
         stream::rank(&people, gallery, protocol.normalise, device, stream::PART, &mut standings)?;
+    } else {
+        let images = Kept::new(gallery, 0..gallery.len(), protocol.normalise);
+        rank_whole(&people, &images, query.dim(), protocol.rerank.as_ref(), device, &mut standings)?;
     }
     for (&person, standing) in people.indices.iter().zip(&standings) {
         scores[person] = Score::from_ranks(&standing.ranks());
@@ -67,46 +63,41 @@ fn rank_whole(
     people: &Kept<'_>,
     images: &Kept<'_>,
     dim: usize,
+    rerank: Option<&Rerank>,
     device: &Device,
     standings: &mut [Standing],
 ) -> Result<()> {
-    let distances = Distances::new(&people.features, &images.features, dim, device)?;
-    for_each_query(&distances, standings, |standing, row| {
+    let take = |standing: &mut Standing, row: Row<'_>| {
         standing.place(images, |image| row.at(image));
         standing.count(images, row.pieces());
-    })
+    };
+    match rerank {
+        None => {
+            let distances = Distances::new(&people.features, &images.features, dim, device)?;
+            let compute = |index, block: &mut Block| distances.compute(index, block);
+            for_each_query(distances.blocks(), compute, standings, take)
+        }
+        Some(settings) => {
+            let reranked = Reranked::new(&people.features, &images.features, dim, settings, device)?;
+            let compute = |index, block: &mut Block| reranked.compute(index, block);
+            for_each_query(reranked.blocks(), compute, standings, take)
+        }
+    }
 }
 
-/// Hands each query's distances to `take`, once.
+/// Has all blocks of distances computed, and hands each query's to `take`, once.
 fn for_each_query(
-    distances: &Distances<'_>,
+    blocks: usize,
+    compute: impl Fn(usize, &mut Block) -> Result<()>,
     standings: &mut [Standing],
     take: impl Fn(&mut Standing, Row<'_>) + Sync,
 ) -> Result<()> {
     let mut block = Block::default();
-    for index in 0..distances.blocks() {
-        distances.compute(index, &mut block)?;
+    for index in 0..blocks {
+        compute(index, &mut block)?;
         let queries = block.new_queries();
         standings[queries.clone()].par_iter_mut().zip(queries).for_each(|(standing, person)| {
             take(standing, block.row(person - block.queries().start));
-        });
-    }
-    Ok(())
-}
-
-/// Queries whose re-ranked distances are in memory at a time.
-const RERANKED_ROWS: usize = 64;
-
-/// Ranks by re-ranked distances.
-fn rank_reranked(reranked: &Reranked<'_>, images: &Kept<'_>, standings: &mut [Standing]) -> Result<()> {
-    let gallery = images.indices.len();
-    let mut rows = Vec::new();
-    for first in (0..standings.len()).step_by(RERANKED_ROWS) {
-        let queries = first..(first + RERANKED_ROWS).min(standings.len());
-        reranked.rows(queries.clone(), &mut rows)?;
-        standings[queries].par_iter_mut().zip(rows.par_chunks(gallery)).for_each(|(standing, row)| {
-            standing.place(images, |image| row[image]);
-            standing.count(images, std::iter::once(row));
         });
     }
     Ok(())
@@ -162,7 +153,7 @@ struct Standing(Vec<Known>);
 
 /// For every query (rows `people` of `query`) the gallery images that show its person.
 fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &Protocol) -> Vec<Standing> {
-    let cameras = !protocol.ignore_cameras && query.has_cameras() && gallery.has_cameras();
+    let cameras = protocol.counts_cameras(query, gallery);
     let mut images_of: HashMap<i64, Vec<usize>> = HashMap::new();
     for &person in people {
         images_of.entry(query.pids()[person]).or_default();
@@ -177,7 +168,7 @@ fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &
         let known = images_of[&query.pids()[person]].iter().map(|&index| Known {
             distance: 0.0,
             index,
-            matches: !(cameras && camid != -1 && gallery.camids()[index] == camid),
+            matches: !(cameras && same_camera(gallery.camids()[index], camid)),
             before: 0,
         });
         Standing(known.collect())

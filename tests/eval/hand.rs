@@ -75,7 +75,10 @@ fn without_cameras_nothing_is_dropped_for_its_camera() {
     {
         let report = run(&query, gallery);
         assert_near(report.map_sum, (1.0 + 2.0 / 3.0) / 2.0);
-        assert!(report.notes.iter().any(|n| n.contains("Cameras: unknown") && n.contains(which)), "{report:?}");
+        assert!(
+            report.notes.iter().any(|n| n.contains("Cameras: unknown") && n.contains(which)),
+            "{report:?}"
+        );
     }
 }
 

@@ -11,7 +11,7 @@
 use super::{Kept, Standing, for_each_query};
 use crate::Result;
 use crate::device::Device;
-use crate::eval::distance::{Distances, TILE};
+use crate::eval::distance::{Block, Distances, TILE};
 use crate::weights::Features;
 use std::borrow::Cow;
 
@@ -37,7 +37,8 @@ pub(super) fn rank(
         let mut part = Kept::rows(gallery, rows.to_vec(), normalise);
         fill_up(&mut part.features, dim);
         let distances = Distances::new(&people.features, &part.features, dim, device)?.with_rows(ROWS);
-        for_each_query(&distances, standings, |standing, row| {
+        let compute = |index, block: &mut Block| distances.compute(index, block);
+        for_each_query(distances.blocks(), compute, standings, |standing, row| {
             standing.place(&part, |image| row.at(image));
         })?;
     }
@@ -48,7 +49,8 @@ pub(super) fn rank(
         }
         fill_up(&mut part.features, dim);
         let distances = Distances::new(&people.features, &part.features, dim, device)?.with_rows(ROWS);
-        for_each_query(&distances, standings, |standing, row| {
+        let compute = |index, block: &mut Block| distances.compute(index, block);
+        for_each_query(distances.blocks(), compute, standings, |standing, row| {
             let mut left = part.indices.len();
             let pieces = row.pieces().map(|piece| {
                 let piece = &piece[..piece.len().min(left)];
@@ -99,7 +101,7 @@ mod tests {
             prop_assume!(!people.indices.is_empty() && !images.indices.is_empty());
             let mut whole = standings(&query, &people.indices, &gallery, &Protocol::default());
             let mut parts = whole.clone();
-            rank_whole(&people, &images, 3, &Device::cpu(), &mut whole).unwrap();
+            rank_whole(&people, &images, 3, None, &Device::cpu(), &mut whole).unwrap();
             rank(&people, &gallery, normalise, &Device::cpu(), 1, &mut parts).unwrap();
             for (whole, parts) in whole.iter().zip(&parts) {
                 prop_assert_eq!(whole.ranks(), parts.ranks());
