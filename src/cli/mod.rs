@@ -11,6 +11,7 @@ mod plot;
 mod query;
 mod report;
 mod stop;
+mod study;
 mod synth;
 mod train;
 
@@ -42,6 +43,8 @@ enum Command {
     Query(query::Query),
     Plot(plot::Plot),
     Report(report::Report),
+    Reproduce(study::Reproduce),
+    Sweep(study::Sweep),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -79,6 +82,8 @@ impl Command {
             Command::Query(query) => query.run(),
             Command::Plot(plot) => plot.run(),
             Command::Report(report) => report.run(),
+            Command::Reproduce(reproduce) => reproduce.run(),
+            Command::Sweep(sweep) => sweep.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
