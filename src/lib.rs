@@ -14,7 +14,8 @@
 //! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
 //! 9. [`eval`]: features, distances, CMC and mAP.
 //! 10. [`weights`]: what lies on disk, written whole or not at all.
-//! 11. [`mod@bench`]: how long all this takes.
+//! 11. [`export`]: what other programs read.
+//! 12. [`mod@bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -36,6 +37,7 @@ pub mod demo;
 pub mod device;
 pub mod error;
 pub mod eval;
+pub mod export;
 pub mod model;
 pub mod ops;
 pub mod tensor;

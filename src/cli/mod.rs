@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod doctor;
 mod eval;
+mod export;
 mod extract;
 mod query;
 mod stop;
@@ -38,6 +39,7 @@ enum Command {
     Extract(extract::Extract),
     Eval(eval::Eval),
     Query(query::Query),
+    Export(export::Export),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -73,6 +75,7 @@ impl Command {
             Command::Extract(extract) => extract.run(),
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
+            Command::Export(export) => export.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
@@ -95,6 +98,14 @@ fn require_parent(file: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::Data(format!("{}: its folder does not exist; make it first", file.display())))
+}
+
+/// Checks that a file to be written is not there yet, unless it may be overwritten.
+fn require_new(file: &Path, force: bool) -> Result<()> {
+    if force || !file.exists() {
+        return Ok(());
+    }
+    Err(Error::Data(format!("{} exists; give another --out, or --force to overwrite it", file.display())))
 }
 
 /// A progress bar for work whose length is told by the first call of [`advance`].

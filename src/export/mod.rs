@@ -1,0 +1,3 @@
+//! What other programs read: networks as ONNX ([`onnx`]).
+
+pub mod onnx;
