@@ -8,11 +8,14 @@ mod doctor;
 mod eval;
 mod export;
 mod extract;
+mod features;
 mod query;
 mod stop;
 mod synth;
 mod train;
 
+use crate::export::features::Format;
+use crate::weights::Features;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,6 +40,7 @@ enum Command {
     Synth(synth::Synth),
     Train(train::Train),
     Extract(extract::Extract),
+    Features(features::Features),
     Eval(eval::Eval),
     Query(query::Query),
     Export(export::Export),
@@ -73,6 +77,7 @@ impl Command {
             Command::Synth(synth) => synth.run(),
             Command::Train(train) => train.run(),
             Command::Extract(extract) => extract.run(),
+            Command::Features(features) => features.run(),
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
             Command::Export(export) => export.run(),
@@ -106,6 +111,20 @@ fn require_new(file: &Path, force: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::Data(format!("{} exists; give another --out, or --force to overwrite it", file.display())))
+}
+
+/// Checks, before the work, that features can be written to `out`: a known ending, a folder, nothing in the way.
+fn require_room_for_features(out: &Path, force: bool) -> Result<()> {
+    let files = Format::of(out)?.files(out);
+    require_parent(out)?;
+    files.iter().try_for_each(|file| require_new(file, force))
+}
+
+/// Says what has been written.
+fn say_features(features: &Features, out: &Path) -> Result<()> {
+    let files: Vec<String> =
+        Format::of(out)?.files(out).iter().map(|file| file.display().to_string()).collect();
+    say(format_args!("{}: {} features of {} values", files.join(", "), features.len(), features.dim()))
 }
 
 /// A progress bar for work whose length is told by the first call of [`advance`].

@@ -1,3 +1,4 @@
-//! What other programs read: networks as ONNX ([`onnx`]).
+//! What other programs read: networks as ONNX ([`onnx`]), features as tables ([`mod@features`]).
 
+pub mod features;
 pub mod onnx;

@@ -2,6 +2,7 @@
 
 #[path = "../common/command.rs"]
 mod command;
+mod features;
 #[path = "../common/network.rs"]
 mod network;
 mod onnx;
