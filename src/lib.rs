@@ -13,9 +13,10 @@
 //! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
 //! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
 //! 9. [`eval`]: features, distances, CMC and mAP.
-//! 10. [`weights`]: what lies on disk, written whole or not at all.
-//! 11. [`export`]: what other programs read.
-//! 12. [`mod@bench`]: how long all this takes.
+//! 10. [`report`]: figures of runs, and one page that compares them.
+//! 11. [`weights`]: what lies on disk, written whole or not at all.
+//! 12. [`export`]: what other programs read.
+//! 13. [`mod@bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -40,6 +41,7 @@ pub mod eval;
 pub mod export;
 pub mod model;
 pub mod ops;
+pub mod report;
 pub mod tensor;
 pub mod train;
 pub mod weights;

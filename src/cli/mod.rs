@@ -9,7 +9,9 @@ mod eval;
 mod export;
 mod extract;
 mod features;
+mod plot;
 mod query;
+mod report;
 mod stop;
 mod synth;
 mod train;
@@ -44,6 +46,8 @@ enum Command {
     Eval(eval::Eval),
     Query(query::Query),
     Export(export::Export),
+    Plot(plot::Plot),
+    Report(report::Report),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -81,6 +85,8 @@ impl Command {
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
             Command::Export(export) => export.run(),
+            Command::Plot(plot) => plot.run(),
+            Command::Report(report) => report.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),

@@ -20,6 +20,8 @@ pub enum Purpose {
     Synth = 5,
     /// Tests.
     Test = 6,
+    /// Which queries a report shows.
+    Report = 7,
 }
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

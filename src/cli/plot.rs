@@ -1,0 +1,78 @@
+//! `bcreid plot`.
+
+use super::compute::Compute;
+use crate::Result;
+use crate::eval::Protocol;
+use crate::eval::pairs::Pairs;
+use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
+use crate::report::evaluations::{self, Evaluation};
+use crate::report::figure::Figure;
+use crate::report::run::{self, Run};
+use crate::report::{self, Format};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Draw a figure of one or several runs, as SVG or PNG.
+#[derive(Debug, Args)]
+pub struct Plot {
+    /// What to draw.
+    #[arg(value_enum, value_name = "FIGURE")]
+    what: What,
+    /// The runs' folders; for figure1 the baseline first.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// The file; its name ends in .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// Distances within a batch during training, the paper's figure 1.
+    Figure1,
+    /// Losses, learning rate and lambda.
+    Curves,
+    /// How often a match is among the first k images; of evaluated runs.
+    Cmc,
+    /// Distances of pairs of one and of two identities; of evaluated runs.
+    Distances,
+    /// What a threshold on the distance accepts; of evaluated runs.
+    Roc,
+}
+
+impl Plot {
+    pub fn run(self) -> Result<ExitCode> {
+        Format::of(&self.out)?;
+        super::require_parent(&self.out)?;
+        let runs = run::read_all(&self.runs)?;
+        let figure = match self.what {
+            What::Figure1 => charts::figure1::figure(&runs)?,
+            What::Curves => charts::curves::figure(&runs),
+            What::Cmc => {
+                let all = evaluations::require_all(&runs)?;
+                charts::cmc::figure(&runs, &Evaluated::by_set(&all.iter().collect::<Vec<_>>()))
+            }
+            What::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
+            What::Roc => self.of_pairs(&runs, charts::pairs::roc)?,
+        };
+        let bytes = report::write_figure(&figure, &self.out)?;
+        super::say(format_args!("{}: {}", self.out.display(), report::size(bytes)))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn of_pairs(&self, runs: &[Run], draw: fn(&[Run], &[Counted<'_>]) -> Figure) -> Result<Figure> {
+        let all = evaluations::require_all(runs)?;
+        let (device, which) = self.compute.choose()?;
+        eprintln!("{which}");
+        let count =
+            |of: &Evaluation| Pairs::count(&of.kept.query, &of.kept.gallery, &Protocol::default(), &device);
+        let pairs: Vec<Pairs> = all.iter().map(count).collect::<Result<_>>()?;
+        let counted = all.iter().zip(&pairs);
+        let counted: Vec<Counted<'_>> =
+            counted.map(|(of, pairs)| Counted { name: &of.kept.name, run: of.run, pairs }).collect();
+        Ok(draw(runs, &counted))
+    }
+}

@@ -1,0 +1,53 @@
+//! `bcreid report`.
+
+use super::compute::Compute;
+use crate::report::page::{self, Options};
+use crate::weights::write_atomically;
+use crate::{Error, Result, report};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+/// Compare runs on one page: results, curves, thresholds, ranked lists, settings.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The runs' folders. Evaluate them first: bcreid eval --run RUN --data DIR.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// The page: one file that loads nothing.
+    #[arg(long, value_name = "FILE.html")]
+    out: PathBuf,
+    /// Queries shown of each kind (default: 8, or as many as keep the page below 5 MB).
+    #[arg(long, value_name = "N")]
+    queries: Option<usize>,
+    /// Which queries are taken at random.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    seed: u64,
+    /// Where to look for images that have moved since the evaluation: the data set's folder.
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    #[command(flatten)]
+    compute: Compute,
+}
+
+impl Report {
+    pub fn run(self) -> Result<ExitCode> {
+        let extension = self.out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        if !matches!(extension.as_deref(), Some("html" | "htm")) {
+            return Err(Error::Run(format!("{}: a report is written as .html", self.out.display())));
+        }
+        super::require_parent(&self.out)?;
+        if let Some(folder) = self.images.as_deref().filter(|folder| !folder.is_dir()) {
+            return Err(Error::Data(format!("--images {}: not a folder", folder.display())));
+        }
+        let (device, which) = self.compute.choose()?;
+        eprintln!("{which}");
+        let Report { queries, seed, images, .. } = self;
+        let page =
+            page::page(&self.runs, &Options { queries, seed, images, made: SystemTime::now() }, &device)?;
+        write_atomically(&self.out, |writer| writer.write_all(page.as_bytes()))?;
+        super::say(format_args!("{}: {}", self.out.display(), report::size(page.len())))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

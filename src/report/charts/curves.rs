@@ -1,0 +1,124 @@
+//! Losses, learning rate and the weight of the batch-contrastive loss against the iteration, several runs in one panel.
+//!
+//! A clear line is the running mean over a hundredth of the longest run's steps; the pale line behind it spans
+//! the smallest and largest value of each stretch, so that no spike is hidden.
+
+use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
+use super::super::palette::Colour;
+use super::super::run::Run;
+use super::super::steps::Step;
+use super::super::thin;
+use super::legend_of_runs;
+
+/// Points of a mean's line, at most.
+const MEANS: usize = 400;
+/// Stretches of which the pale line shows both ends, at most.
+const STRETCHES: usize = 200;
+
+/// What is drawn: heading, the value, whether it is measured with noise, and its axis.
+type Curve = (&'static str, fn(&Step) -> Option<f32>, bool, Scale);
+const CURVES: [Curve; 7] = [
+    ("Total loss (9)", |s| s.loss, true, Scale::Linear),
+    ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear),
+    ("Batch loss (3): pairs of one identity", |s| s.positive, true, Scale::Linear),
+    ("Batch loss (3): hinge", |s| s.hinge, true, Scale::Linear),
+    ("Center loss (4)", |s| s.center, true, Scale::Linear),
+    ("Learning rate", |s| s.rate, false, Scale::Log),
+    ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear),
+];
+
+/// A panel for each curve with a line for every run. Of lambda, which most runs leave alone, only if it changes in one of
+/// them; else the caption says what it is.
+pub fn figure(runs: &[Run]) -> Figure {
+    let longest = runs.iter().map(|run| run.steps.len()).max().unwrap_or(1);
+    let window = (longest / 100) | 1;
+    let last =
+        runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
+    let constant: Vec<Option<f32>> = runs.iter().map(constant_lambda).collect();
+    let all_constant = constant.iter().all(Option::is_some);
+    let drawn = CURVES.iter().take(if all_constant { CURVES.len() - 1 } else { CURVES.len() });
+    let panels = drawn.map(|&(title, value, noisy, scale)| {
+        let points: Vec<Vec<(f64, f64)>> = runs
+            .iter()
+            .map(|run| run.points(value))
+            .map(|points| points.into_iter().filter(|p| scale == Scale::Linear || p.1 > 0.0).collect())
+            .collect();
+        let values = points.iter().flatten().map(|p| p.1);
+        let y = match scale {
+            Scale::Linear => Axis::up_to("", values.fold(0.0, f64::max)),
+            Scale::Log => Axis::decades("", values),
+        };
+        let mut series = Vec::new();
+        for (mark, of) in [(Mark::Faint, noisy && window > 1), (Mark::Line, true)] {
+            series.extend(points.iter().enumerate().filter(|_| of).map(|(run, points)| Series {
+                colour: Colour::Run(run),
+                mark,
+                points: match mark {
+                    Mark::Faint => thin::extremes(points, STRETCHES),
+                    _ if noisy => thin::every_and_last(&thin::running_mean(points, window), MEANS),
+                    _ => corners(points),
+                },
+            }));
+        }
+        Panel { title: title.into(), x: Axis::up_to("iteration", last as f64), y, series }
+    });
+    let means = if window > 1 {
+        format!(
+            "Losses: the clear line is the running mean over {window} steps (fewer at the ends); the pale line spans the \
+             smallest and largest value of every {} steps or fewer. ",
+            thin::stride(longest, STRETCHES)
+        )
+    } else {
+        String::new()
+    };
+    let lambdas = if all_constant {
+        let each = runs
+            .iter()
+            .zip(constant.iter().flatten())
+            .map(|(run, lambda)| format!("{lambda} ({})", run.name));
+        format!(" \u{3bb} was the same in all steps: {}.", each.collect::<Vec<_>>().join(", "))
+    } else {
+        String::new()
+    };
+    Figure {
+        title: "Losses and rates during training".into(),
+        caption: format!(
+            "{means}Batch and center losses are sums over the batch, the softmax loss is its mean; numbers in brackets are \
+             the paper's equations. Where \u{3bb}, the weight of the batch-contrastive loss, is 0 they are measured and not \
+             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the others."
+        ),
+        legend: legend_of_runs(runs),
+        panels: panels.collect(),
+        columns: if all_constant { 3 } else { 4 },
+    }
+}
+
+/// Lambda, if it is the same in all of a run's steps.
+fn constant_lambda(run: &Run) -> Option<f32> {
+    let first = run.steps.first()?.lambda?;
+    run.steps.iter().all(|step| step.lambda == Some(first)).then_some(first)
+}
+
+/// A line of steps without the points on its level stretches.
+fn corners(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let inner = |i: usize| i > 0 && i + 1 < points.len();
+    let level = |i: usize| points[i - 1].1 == points[i].1 && points[i].1 == points[i + 1].1;
+    let kept: Vec<_> = (0..points.len()).filter(|&i| !(inner(i) && level(i))).map(|i| points[i]).collect();
+    // A ramp has a corner at every step.
+    thin::every_and_last(&kept, MEANS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_keeps_its_corners() {
+        let points: Vec<(f64, f64)> =
+            (0..100).map(|i| (f64::from(i), if i < 60 { 1.0 } else { 0.1 })).collect();
+        assert_eq!(corners(&points), [(0.0, 1.0), (59.0, 1.0), (60.0, 0.1), (99.0, 0.1)]);
+        assert_eq!(corners(&points[..1]), [(0.0, 1.0)]);
+        let ramp: Vec<(f64, f64)> = (0..5000).map(|i| (f64::from(i), f64::from(i))).collect();
+        assert!(corners(&ramp).len() <= MEANS + 1 && corners(&ramp).last() == ramp.last());
+    }
+}

@@ -1,0 +1,94 @@
+//! Figure 1 of the paper: how far features lie apart while a network is trained without and with the
+//! batch-contrastive loss.
+//!
+//! For each step whose batch holds a pair of one identity (section 1 of the paper: of other batches there is no
+//! intra-class distance), three dots: the mean distance of such pairs (blue), the mean distance of pairs of
+//! different identities (green) and the smallest of these (orange). Distances are un-squared, between normalised
+//! features: 0 to 2, and at most 1.41 where no value of a feature is negative.
+//!
+//! Of more than 600 such steps every k-th is drawn, from the first on, with the smallest k that leaves at most
+//! 600: chosen by their number, not by what they show.
+
+use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
+use super::super::palette::Colour;
+use super::super::run::Run;
+use super::super::steps::Step;
+use super::super::thin;
+use crate::{Error, Result};
+
+/// Steps drawn in a panel, at most.
+pub const MOST: usize = 600;
+
+/// One panel a run, all on the same axes.
+///
+/// # Errors
+/// If no batch of any run had a pair of one identity.
+pub fn figure(runs: &[Run]) -> Result<Figure> {
+    let drawn: Vec<(usize, Vec<Step>)> = runs.iter().map(chosen).collect();
+    if drawn.iter().all(|(pairs, _)| *pairs == 0) {
+        return Err(Error::Run(format!(
+            "{}: no batch had a pair of one identity, so there are no intra-class distances to draw; larger batches or \
+             data.sampler=pk have such pairs",
+            runs.first().map_or(String::new(), |run| run.folder.display().to_string())
+        )));
+    }
+    let distances = drawn.iter().flat_map(|(_, steps)| steps).flat_map(|s| [s.intra, s.inter, s.inter_min]);
+    let largest = distances.flatten().fold(0.0f32, f32::max);
+    let last =
+        runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
+    let panels = runs.iter().zip(&drawn).enumerate().map(|(index, (run, (_, steps)))| {
+        let series = |colour, value: fn(&Step) -> Option<f32>| Series {
+            colour,
+            mark: Mark::Dots,
+            points: steps.iter().filter_map(|s| Some((s.step as f64, f64::from(value(s)?)))).collect(),
+        };
+        let letter = (b'a' + index as u8) as char;
+        let title = format!("{}: {}", run.name, run.losses());
+        Panel {
+            title: if runs.len() > 1 { format!("({letter}) {title}") } else { title },
+            x: Axis::up_to("iteration", last as f64),
+            y: Axis::up_to("distance", f64::from(largest)),
+            series: vec![
+                series(Colour::Inter, |s| s.inter),
+                series(Colour::InterMin, |s| s.inter_min),
+                series(Colour::Intra, |s| s.intra),
+            ],
+        }
+    });
+    Ok(Figure {
+        title: "Distances between features of a batch during training".into(),
+        caption: caption(runs, &drawn),
+        legend: [
+            ("intra-class (mean)", Colour::Intra),
+            ("inter-class (mean)", Colour::Inter),
+            ("inter-class (minimum)", Colour::InterMin),
+        ]
+        .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Dots })
+        .to_vec(),
+        panels: panels.collect(),
+        columns: 2,
+    })
+}
+
+/// How many steps have a pair of one identity, and those of them that are drawn.
+fn chosen(run: &Run) -> (usize, Vec<Step>) {
+    let with_pair: Vec<Step> = run.steps.iter().copied().filter(|step| step.intra.is_some()).collect();
+    (with_pair.len(), thin::every(&with_pair, MOST))
+}
+
+fn caption(runs: &[Run], drawn: &[(usize, Vec<Step>)]) -> String {
+    let counts = runs.iter().zip(drawn).map(|(run, (pairs, _))| {
+        let of = format!("{pairs} of {} steps have a pair of one identity", run.steps.len());
+        let which = match thin::stride(*pairs, MOST) {
+            _ if *pairs == 0 => ", so there is nothing to draw".to_string(),
+            1 => ", and all of them are drawn".to_string(),
+            n => format!(", and of these one in {n} is drawn, from the first on"),
+        };
+        if runs.len() > 1 { format!("{}: {of}{which}.", run.name) } else { format!("{of}{which}.") }
+    });
+    let counts: Vec<String> = counts.collect();
+    format!(
+        "Euclidean distances between the normalised features of a batch, one dot a step; after figure 1 of the paper. Where blue lies under orange, images of one identity are on average nearer than the two nearest identities. {}",
+        counts.join(" ")
+    )
+}

@@ -1,0 +1,20 @@
+//! The figures, one file each: from a run's numbers to a [`super::figure::Figure`].
+
+pub mod cmc;
+pub mod curves;
+pub mod figure1;
+pub mod pairs;
+
+use super::figure::{Key, Mark};
+use super::palette::Colour;
+use super::run::Run;
+
+/// A legend with a line of its own colour for each run.
+fn legend_of_runs(runs: &[Run]) -> Vec<Key> {
+    let key = |(index, run): (usize, &Run)| Key {
+        name: run.name.clone(),
+        colour: Colour::Run(index),
+        mark: Mark::Line,
+    };
+    runs.iter().enumerate().map(key).collect()
+}

@@ -1,0 +1,184 @@
+//! Distances of pairs of one identity and of two as histograms, and the ROC curve of a threshold on the distance.
+
+use super::super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
+use super::super::palette::Colour;
+use super::super::run::Run;
+use super::super::thin;
+use super::legend_of_runs;
+use crate::eval::pairs::Pairs;
+
+/// Bars of a histogram, about.
+const BARS: usize = 70;
+/// Points of an ROC curve, at most.
+const POINTS: usize = 400;
+/// The smallest false-accept rate of the axis.
+const LEAST_FAR: f64 = 1e-5;
+
+/// The pairs of one evaluation.
+pub struct Counted<'a> {
+    /// The data set's name.
+    pub name: &'a str,
+    /// Which run, by its place.
+    pub run: usize,
+    /// Its pairs.
+    pub pairs: &'a Pairs,
+}
+
+/// A panel an evaluation, all with the same axis of distances.
+pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
+    let ends = counted
+        .iter()
+        .map(|of| end(of.pairs))
+        .fold((f64::INFINITY, 0.0f64), |(low, high), (l, h)| (low.min(l), high.max(h)));
+    let (from, to) = if ends.0 < ends.1 { ends } else { (0.0, 1.0) };
+    let several_sets = counted.iter().any(|of| of.name != counted[0].name);
+    let panel = |of: &Counted<'_>| {
+        let run = &runs[of.run].name;
+        let bars = [(Colour::Inter, of.pairs.different()), (Colour::Intra, of.pairs.same())].map(
+            |(colour, counts)| Series {
+                colour,
+                mark: Mark::Area,
+                points: bars(of.pairs.bin_width(), counts, from, to),
+            },
+        );
+        let highest = bars.iter().flat_map(|s| &s.points).map(|p| p.1).fold(0.0, f64::max);
+        Panel {
+            title: if several_sets { format!("{run} on {}", of.name) } else { run.clone() },
+            x: Axis::between("distance", from, to),
+            y: Axis::up_to("share of the pairs [%]", highest),
+            series: bars.into(),
+        }
+    };
+    let panels = counted.iter().map(panel).collect();
+    Figure {
+        title: "Distances of pairs".into(),
+        caption: "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own \
+                  number. Left out as in the ranking: junk, and the query's person under the query's own camera. The \
+                  less the two overlap, the better one threshold tells persons apart."
+            .into(),
+        legend: [("same identity", Colour::Intra), ("different identities", Colour::Inter)]
+            .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Area })
+            .to_vec(),
+        panels,
+        columns: 2,
+    }
+}
+
+/// ROC curves: a panel a data set, a line a run.
+pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
+    let mut names: Vec<&str> = Vec::new();
+    counted.iter().for_each(|of| {
+        if !names.contains(&of.name) {
+            names.push(of.name);
+        }
+    });
+    let panel = |name: &&str| {
+        let of_set = counted.iter().filter(|of| of.name == *name);
+        let series = of_set.map(|of| Series {
+            colour: Colour::Run(of.run),
+            mark: Mark::Line,
+            points: curve(of.pairs),
+        });
+        let series: Vec<Series> = series.collect();
+        let least = series.iter().filter_map(|s| s.points.first()).map(|p| p.0).fold(0.1, f64::min);
+        Panel {
+            title: (*name).to_string(),
+            x: Axis { scale: Scale::Log, ..Axis::decades("false-accept rate", [least, 1.0].into_iter()) },
+            y: Axis::between("true-accept rate [%]", 0.0, 100.0),
+            series,
+        }
+    };
+    Figure {
+        title: "ROC of a threshold on the distance".into(),
+        caption: format!(
+            "For every threshold the share of pairs of different identities that it accepts (across, logarithmic) and the \
+             share of pairs of one identity (upwards), down to {LEAST_FAR:e} or one pair. {}",
+            counted.iter().map(|of| areas(runs, of, names.len() > 1)).collect::<Vec<_>>().join(" ")
+        ),
+        legend: legend_of_runs(runs),
+        panels: names.iter().map(panel).collect(),
+        columns: 2,
+    }
+}
+
+/// Area and equal error rate in words.
+fn areas(runs: &[Run], of: &Counted<'_>, several_sets: bool) -> String {
+    let on = if several_sets { format!(" on {}", of.name) } else { String::new() };
+    match (of.pairs.auc(), of.pairs.eer()) {
+        (Some(auc), Some(eer)) => format!(
+            "{}{on}: area under the curve {:.4}, equal error rate {:.2} %.",
+            runs[of.run].name,
+            auc.value,
+            100.0 * eer.rate
+        ),
+        _ => format!("{}{on}: one of the two kinds of pairs is missing.", runs[of.run].name),
+    }
+}
+
+/// The distances between which nearly all pairs lie, in whole twentieths.
+fn end(pairs: &Pairs) -> (f64, f64) {
+    let both = pairs.same().iter().zip(pairs.different()).map(|(s, d)| s + d);
+    let occupied: Vec<usize> = both.enumerate().filter(|(_, n)| *n > 0).map(|(bin, _)| bin).collect();
+    match (occupied.first(), occupied.last()) {
+        (Some(first), Some(last)) => {
+            let span = pairs.bin_width() * pairs.same().len() as f64;
+            let step = span / 20.0;
+            let edge = |bin: usize| bin as f64 * pairs.bin_width();
+            ((edge(*first) / step).floor() * step, (edge(last + 1) / step).ceil() * step)
+        }
+        _ => (0.0, 1.0),
+    }
+}
+
+/// A step line of the share of `counts` in each of about [`BARS`] equal bars, in percent.
+fn bars(width: f64, counts: &[u64], from: f64, to: f64) -> Vec<(f64, f64)> {
+    let all: u64 = counts.iter().sum();
+    if all == 0 {
+        return Vec::new();
+    }
+    // Whole bins, so that no bar has a bin more than its neighbours.
+    let per_bar = (((to - from) / BARS as f64 / width).round() as usize).max(1);
+    let first = (from / width).round() as usize;
+    let mut line = Vec::new();
+    for start in (first..counts.len()).step_by(per_bar) {
+        let (left, right) = (start as f64 * width, (start + per_bar) as f64 * width);
+        if left >= to {
+            break;
+        }
+        let inside: u64 = counts[start..(start + per_bar).min(counts.len())].iter().sum();
+        let share = 100.0 * inside as f64 / all as f64;
+        line.extend([(left, share), (right.min(to), share)]);
+    }
+    line
+}
+
+/// (false-accept rate, true-accept rate in percent) where the former is above the axis's end.
+fn curve(pairs: &Pairs) -> Vec<(f64, f64)> {
+    let points = pairs.roc().unwrap_or_default();
+    let least = (1.0 / pairs.different_pairs().max(1) as f64).max(LEAST_FAR);
+    let mut line: Vec<(f64, f64)> = Vec::new();
+    for point in points.iter().filter(|point| point.far >= least) {
+        let at = (point.far, 100.0 * point.tar);
+        if line.last() != Some(&at) {
+            line.push(at);
+        }
+    }
+    // Evenly along the logarithmic axis, not along the thresholds.
+    let cell =
+        |far: f64| ((far.log10() - least.log10()) / -least.log10().min(-1e-9) * POINTS as f64) as usize;
+    let mut thinned: Vec<(f64, f64)> = Vec::new();
+    let mut last = None;
+    for at in line {
+        if last != Some(cell(at.0)) {
+            last = Some(cell(at.0));
+            thinned.push(at);
+        }
+    }
+    if let Some(end) = points.last() {
+        let end = (end.far, 100.0 * end.tar);
+        if thinned.last() != Some(&end) {
+            thinned.push(end);
+        }
+    }
+    thin::every_and_last(&thinned, POINTS)
+}

@@ -1,0 +1,151 @@
+//! What a drawing says, apart from how it is drawn: panels with axes and series, a legend, a caption.
+
+use super::palette::Colour;
+
+/// A drawing of one or several panels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Its heading.
+    pub title: String,
+    /// What one must know to read it, in whole sentences.
+    pub caption: String,
+    /// The meaning of the colours.
+    pub legend: Vec<Key>,
+    /// The panels, row by row.
+    pub panels: Vec<Panel>,
+    /// Panels beside each other on a sheet.
+    pub columns: usize,
+}
+
+/// A line of the legend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What it stands for.
+    pub name: String,
+    /// Its colour.
+    pub colour: Colour,
+    /// How it is drawn.
+    pub mark: Mark,
+}
+
+/// One pair of axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panel {
+    /// Its heading.
+    pub title: String,
+    /// The axis across.
+    pub x: Axis,
+    /// The axis upwards.
+    pub y: Axis,
+    /// What is drawn, the first at the back.
+    pub series: Vec<Series>,
+}
+
+/// An axis; `from` lies below `to`, and above 0 where the scale is logarithmic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// What it measures, with the unit.
+    pub label: String,
+    /// Its lower end.
+    pub from: f64,
+    /// Its upper end.
+    pub to: f64,
+    /// How values are spread.
+    pub scale: Scale,
+}
+
+/// How an axis spreads its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Evenly.
+    Linear,
+    /// By their logarithm.
+    Log,
+}
+
+/// Points of one meaning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its colour.
+    pub colour: Colour,
+    /// How it is drawn.
+    pub mark: Mark,
+    /// (x, y).
+    pub points: Vec<(f64, f64)>,
+}
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// A dot each.
+    Dots,
+    /// A line through the points.
+    Line,
+    /// A thin, pale line: what a clear one summarises.
+    Faint,
+    /// The area between the points and the axis.
+    Area,
+}
+
+impl Axis {
+    /// An axis from 0 to a round number not below `largest`.
+    pub fn up_to(label: impl Into<String>, largest: f64) -> Self {
+        Axis { label: label.into(), from: 0.0, to: round_up(largest), scale: Scale::Linear }
+    }
+
+    /// An axis between exactly these values.
+    pub fn between(label: impl Into<String>, from: f64, to: f64) -> Self {
+        Axis { label: label.into(), from, to, scale: Scale::Linear }
+    }
+
+    /// A logarithmic axis of whole powers of ten around the values above 0.
+    pub fn decades(label: impl Into<String>, values: impl Iterator<Item = f64>) -> Self {
+        let positive = values.filter(|v| *v > 0.0 && v.is_finite());
+        let (low, high) = positive.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
+        // Tolerant of what a number loses on its way through f32.
+        let (from, to) = match low.is_finite() {
+            true => ((low.log10() + 1e-6).floor(), (high.log10() - 1e-6).ceil()),
+            false => (-1.0, 0.0),
+        };
+        let to = if to > from { to } else { from + 1.0 };
+        Axis { label: label.into(), from: 10f64.powf(from), to: 10f64.powf(to), scale: Scale::Log }
+    }
+}
+
+impl Panel {
+    /// Whether there is nothing to see in it.
+    pub fn is_empty(&self) -> bool {
+        self.series.iter().all(|series| series.points.is_empty())
+    }
+}
+
+/// The smallest of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is not below `value`; 1 for what is not
+/// above 0.
+fn round_up(value: f64) -> f64 {
+    if !value.is_finite() || value <= 0.0 {
+        return 1.0;
+    }
+    let power = 10f64.powf(value.log10().floor());
+    let steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let found = steps.iter().map(|step| step * power).find(|round| *round >= value * (1.0 - 1e-9));
+    found.unwrap_or(10.0 * power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_end_at_round_numbers() {
+        for (value, round) in [(0.0, 1.0), (0.97, 1.0), (1.0, 1.0), (1.3, 1.5), (17.2, 20.0), (0.0031, 0.004)]
+        {
+            assert!((round_up(value) - round).abs() < 1e-12, "{value}");
+        }
+        assert_eq!(round_up(f64::NAN), 1.0);
+        let rates = Axis::decades("rate", [f64::from(0.01f32), f64::from(1e-4f32)].into_iter());
+        assert!((rates.from - 1e-4).abs() < 1e-9 && (rates.to - 1e-2).abs() < 1e-9, "{rates:?}");
+        let one = Axis::decades("rate", [0.03].into_iter());
+        assert!(one.from < 0.03 && one.to > 0.03);
+        assert!(Axis::decades("rate", std::iter::empty()).from > 0.0);
+    }
+}

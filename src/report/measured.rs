@@ -1,0 +1,65 @@
+//! What a page needs of each evaluation, worked out from its features: the score of every query, the distances of all
+//! pairs, and which evaluations asked the same queries.
+
+use super::evaluations::Evaluation;
+use crate::Result;
+use crate::device::Device;
+use crate::eval::Protocol;
+use crate::eval::metrics::Score;
+use crate::eval::pairs::Pairs;
+use crate::eval::ranking::score_queries;
+
+/// An evaluation and what its features say.
+#[derive(Debug)]
+pub struct Measured {
+    /// The evaluation.
+    pub evaluation: Evaluation,
+    /// Every query's score by plain Euclidean distances; none for queries without a match.
+    pub scores: Vec<Option<Score>>,
+    /// The distances of all pairs.
+    pub pairs: Pairs,
+}
+
+/// How a page compares features: as they are kept, which is as they were extracted, of unit length.
+pub const PROTOCOL: Protocol = Protocol { normalise: false, unmatched: crate::eval::Unmatched::Dropped };
+
+impl Measured {
+    /// Ranks and counts.
+    ///
+    /// # Errors
+    /// What the device reports; query and gallery features that do not fit together.
+    pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
+        let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
+        let scores = score_queries(query, gallery, PROTOCOL.normalise, device)?;
+        let pairs = Pairs::count(query, gallery, &PROTOCOL, device)?;
+        Ok(Measured { evaluation, scores, pairs })
+    }
+
+    /// mAP (trapezoid) by plain Euclidean distances over the queries with a match; the kept figures may have been computed
+    /// otherwise.
+    pub fn mean_ap(&self) -> f64 {
+        let aps: Vec<f64> = self.scores.iter().flatten().map(|score| score.ap_market).collect();
+        aps.iter().sum::<f64>() / aps.len().max(1) as f64
+    }
+
+    /// Whether both asked the same queries, image by image.
+    fn asks_as(&self, other: &Self) -> bool {
+        let (a, b) = (&self.evaluation.kept, &other.evaluation.kept);
+        a.name == b.name
+            && a.query.pids() == b.query.pids()
+            && a.query.camids() == b.query.camids()
+            && a.query.paths() == b.query.paths()
+    }
+}
+
+/// Evaluations gathered by the queries they asked, in the order of each group's first.
+pub fn by_queries(all: &[Measured]) -> Vec<Vec<&Measured>> {
+    let mut groups: Vec<Vec<&Measured>> = Vec::new();
+    for measured in all {
+        match groups.iter_mut().find(|group| group[0].asks_as(measured)) {
+            Some(group) => group.push(measured),
+            None => groups.push(vec![measured]),
+        }
+    }
+    groups
+}

@@ -1,0 +1,249 @@
+//! The page that compares runs: one file that loads nothing.
+//!
+//! Its policy forbids every load and every script and style but its own two, by their hashes, so that a name which slips
+//! through the template's escaping could still do nothing.
+
+use super::charts::cmc::Evaluated;
+use super::charts::pairs::Counted;
+use super::charts::{self, cmc, curves};
+use super::evaluations;
+use super::measured::{Measured, by_queries};
+use super::palette;
+use super::ranked::{self, GroupView, SHOWN};
+use super::run::{self, Run};
+use super::thresholds::PairsView;
+use super::thumbnail::Thumbnails;
+use super::views::{FigureView, RunView, SetView, SettingView, settings};
+use crate::device::Device;
+use crate::{Error, Result};
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const CSS: &str = include_str!("page.css");
+const DARK: &str = include_str!("page_dark.css");
+const JS: &str = include_str!("page.js");
+/// Queries of each kind that a page shows if it is not told and they fit.
+const QUERIES: usize = 8;
+/// The most that can be asked for.
+const MOST_QUERIES: usize = 200;
+/// Bytes of thumbnails up to which queries are shown unasked; the rest of a page has up to a million.
+const THUMBNAILS: usize = 3_900_000;
+
+/// What a page shows.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Queries of each kind; none: as many as fit into 5 MB, at most 8.
+    pub queries: Option<usize>,
+    /// Which queries are taken at random.
+    pub seed: u64,
+    /// Where images are looked for that are not where their path says.
+    pub images: Option<PathBuf>,
+    /// The time that the page says it was made.
+    pub made: SystemTime,
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page {
+    policy: String,
+    css: String,
+    js: &'static str,
+    version: &'static str,
+    title: String,
+    made: String,
+    made_iso: String,
+    runs: Vec<RunView>,
+    sets: Vec<SetView>,
+    unevaluated: Vec<String>,
+    curves: FigureView,
+    figure1: std::result::Result<FigureView, String>,
+    cmc: Option<FigureView>,
+    pairs: Option<PairsView>,
+    shown: usize,
+    lists: Vec<GroupView>,
+    list_notes: Vec<String>,
+    differing: Vec<SettingView>,
+    settings: Vec<SettingView>,
+}
+
+/// The page about the runs in `folders`, as HTML. Distances are computed on `device`.
+///
+/// # Errors
+/// A folder that is no run's, or a run without a step yet; damaged evaluations; more queries than a page shows; what the
+/// device reports. An image that cannot be read is no error: the page says so in its place.
+pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<String> {
+    if let Some(n) = options.queries.filter(|n| !(1..=MOST_QUERIES).contains(n)) {
+        return Err(Error::Run(format!("--queries {n}: give 1 to {MOST_QUERIES}")));
+    }
+    let runs = run::read_all(folders)?;
+    let kept = evaluations::read_all(&runs)?;
+    let measured = kept.into_iter().map(|one| Measured::new(one, device)).collect::<Result<Vec<_>>>()?;
+    let (lists, list_notes) = ranked_lists(&runs, &measured, options, device)?;
+
+    let counted: Vec<Counted<'_>> = measured
+        .iter()
+        .map(|of| Counted { name: &of.evaluation.kept.name, run: of.evaluation.run, pairs: &of.pairs })
+        .collect();
+    let evaluations: Vec<_> = measured.iter().map(|of| &of.evaluation).collect();
+    let sets = Evaluated::by_set(&evaluations);
+    let has_evaluation = |run: usize| measured.iter().any(|of| of.evaluation.run == run);
+    let all_settings: Vec<_> = runs.iter().map(|run| &run.settings).collect();
+    let settings_of_all = settings(&all_settings);
+    let differing = settings(&all_settings).into_iter().filter(SettingView::differs).collect();
+    let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
+    let css = format!(
+        "\n{CSS}{}@media screen and (prefers-color-scheme: dark) {{\n{DARK}{}}}\n",
+        palette::light_rules(),
+        palette::dark_rules()
+    );
+    let figure1 = match charts::figure1::figure(&runs) {
+        Ok(figure) => Ok(FigureView::new(&figure)?),
+        Err(why) => Err(why.to_string()),
+    };
+    let (made, made_iso) = date(options.made);
+    let page = Page {
+        policy: policy(&css),
+        css,
+        js: JS,
+        version: env!("CARGO_PKG_VERSION"),
+        title: format!("bcreid report: {}", names.join(", ")),
+        made,
+        made_iso,
+        runs: runs.iter().enumerate().map(|(index, run)| RunView::new(index, run)).collect(),
+        sets: sets.iter().map(|set| SetView::new(&runs, set, &features(&measured, set.name))).collect(),
+        unevaluated: (0..runs.len())
+            .filter(|run| !has_evaluation(*run))
+            .map(|run| evaluations::command(&runs[run]))
+            .collect(),
+        curves: FigureView::new(&curves::figure(&runs))?,
+        figure1,
+        cmc: if sets.is_empty() { None } else { Some(FigureView::new(&cmc::figure(&runs, &sets))?) },
+        pairs: if counted.is_empty() { None } else { Some(PairsView::new(&runs, &counted)?) },
+        shown: SHOWN,
+        lists,
+        list_notes,
+        differing,
+        settings: settings_of_all,
+    };
+    page.render().map_err(|e| Error::Run(format!("the page cannot be put together: {e}")))
+}
+
+/// The lists, and what must be said about them.
+fn ranked_lists(
+    runs: &[Run],
+    measured: &[Measured],
+    options: &Options,
+    device: &Device,
+) -> Result<(Vec<GroupView>, Vec<String>)> {
+    let groups = by_queries(measured);
+    let mut thumbnails = Thumbnails::new(options.images.clone());
+    let mut n = options.queries.unwrap_or(QUERIES);
+    let lists = loop {
+        let (lists, bytes) = ranked::views(runs, &groups, n, options.seed, &mut thumbnails, device)?;
+        if options.queries.is_some() || bytes <= THUMBNAILS || n == 1 {
+            break lists;
+        }
+        // Bytes grow with the number of queries, or nearly so.
+        n = (n * THUMBNAILS / bytes).clamp(1, n - 1);
+    };
+    let mut notes = vec![format!(
+        "At most {n} queries of each kind, chosen by average precision (trapezoid). Lists and average precisions here are \
+         by plain Euclidean distance, one image a query.{}",
+        if options.queries.is_none() { " --queries N shows more or fewer." } else { "" }
+    )];
+    for of in measured {
+        let report = &of.evaluation.kept.report;
+        let answered = of.scores.iter().flatten().count();
+        // Queries without a match may count as misses.
+        let own = of.mean_ap() * answered as f64 / report.averaged_queries.max(answered).max(1) as f64;
+        if (own - report.map_market).abs() > 5e-5 {
+            notes.push(format!(
+                "{} on {}: the table's mAP of {:.2} % was found in another way than these lists; theirs is {:.2} %.",
+                runs[of.evaluation.run].name,
+                of.evaluation.kept.name,
+                100.0 * report.map_market,
+                100.0 * own
+            ));
+        }
+    }
+    Ok((lists, notes))
+}
+
+/// What the features of a set are, by run.
+fn features(measured: &[Measured], set: &str) -> Vec<(usize, String)> {
+    let of_set = measured.iter().filter(|of| of.evaluation.kept.name == set);
+    let say = |of: &Measured| {
+        let query = &of.evaluation.kept.query;
+        let mirrored = match query.origin().mirrored {
+            Some(true) => "that of the mirrored image added",
+            Some(false) => "without the mirrored image",
+            None => "with or without the mirrored image: unknown",
+        };
+        (of.evaluation.run, format!("Feature: {} values, {mirrored}.", query.dim()))
+    };
+    of_set.map(say).collect()
+}
+
+/// Nothing may be loaded, and of scripts and styles only the page's own may run.
+fn policy(css: &str) -> String {
+    let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text.as_bytes())));
+    format!(
+        "default-src 'none'; img-src data:; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
+        hash(css),
+        hash(JS)
+    )
+}
+
+/// A time in UTC for people and for programs.
+fn date(time: SystemTime) -> (String, String) {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute) = (rest / 3600, rest % 3600 / 60);
+    (
+        format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC"),
+        format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}Z"),
+    )
+}
+
+/// Year, month and day of a number of days since 1970-01-01 in the Gregorian calendar.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    // Four hundred years always have as many days.
+    let mut year = 1970 + 400 * (days / 146_097);
+    days %= 146_097;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds)).0;
+        assert_eq!(at(0), "1970-01-01 00:00 UTC");
+        assert_eq!(at(951_782_399), "2000-02-28 23:59 UTC");
+        assert_eq!(at(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(at(1_735_689_599), "2024-12-31 23:59 UTC");
+        assert_eq!(at(4_107_542_400), "2100-03-01 00:00 UTC");
+        assert_eq!(date(UNIX_EPOCH + Duration::from_secs(1_732_000_000)).1, "2024-11-19T07:06Z");
+    }
+}

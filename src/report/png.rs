@@ -1,0 +1,50 @@
+//! A drawing as PNG: its SVG, rendered with a font that this program brings along.
+
+use crate::{Error, Result};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
+use std::io::Cursor;
+use std::sync::Arc;
+
+/// Pixels of the picture in one of the drawing.
+pub const SCALE: f32 = 2.0;
+/// No side is longer.
+const MAX_SIDE: f32 = 16_384.0;
+
+/// Renders an SVG drawing at twice its size; returns the PNG file's bytes.
+///
+/// # Errors
+/// If it is no SVG, or a side would be longer than 16,384 pixels.
+pub fn render(svg: &str) -> Result<Vec<u8>> {
+    let failed = |why: String| Error::Run(format!("the figure cannot be rendered as PNG: {why}"));
+    let mut options = Options::default();
+    let fonts = Arc::make_mut(&mut options.fontdb);
+    fonts.load_font_data(dejavu::sans::regular().to_vec());
+    fonts.set_sans_serif_family("DejaVu Sans");
+    let tree = Tree::from_str(svg, &options).map_err(|e| failed(e.to_string()))?;
+    let size = tree.size();
+    let [width, height] = [size.width() * SCALE, size.height() * SCALE].map(f32::ceil);
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(failed(format!("{width} x {height} pixels; take --out FILE.svg, or fewer runs")));
+    }
+    let (width, height) = (width as u32, height as u32);
+    let mut picture =
+        Pixmap::new(width, height).ok_or_else(|| failed(format!("{width} x {height} pixels")))?;
+    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
+    let rgba: Vec<u8> = picture
+        .pixels()
+        .iter()
+        .flat_map(|pixel| {
+            let plain = pixel.demultiply();
+            [plain.red(), plain.green(), plain.blue(), plain.alpha()]
+        })
+        .collect();
+    // Drawings have a ground; three channels are a third smaller than four.
+    let picture = image::RgbaImage::from_raw(width, height, rgba).expect("four bytes a pixel");
+    let picture = image::DynamicImage::ImageRgba8(picture).into_rgb8();
+    let mut png = Cursor::new(Vec::new());
+    let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::Adaptive);
+    picture.write_with_encoder(encoder).map_err(|e| failed(e.to_string()))?;
+    Ok(png.into_inner())
+}

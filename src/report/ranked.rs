@@ -1,0 +1,203 @@
+//! The ranked lists of the page: queries worth a look, each with the nearest images that every run found for it.
+
+use super::measured::{Measured, PROTOCOL};
+use super::palette::Colour;
+use super::run::Run;
+use super::thumbnail::{Made, Thumbnails};
+use super::views::class_of;
+use crate::Result;
+use crate::device::Device;
+use crate::eval::lists::{self, Chosen, Entry, RankedList, Verdict};
+use crate::eval::metrics::Score;
+use crate::weights::Features;
+
+/// Images of a list.
+pub const SHOWN: usize = 10;
+
+/// Queries of one list of queries, shared by the runs that asked them.
+#[derive(Debug)]
+pub struct GroupView {
+    pub title: String,
+    pub kinds: Vec<KindView>,
+}
+
+#[derive(Debug)]
+pub struct KindView {
+    pub title: String,
+    pub queries: Vec<QueryView>,
+}
+
+#[derive(Debug)]
+pub struct QueryView {
+    pub pid: String,
+    pub camera: String,
+    pub path: String,
+    pub image: Made,
+    pub strips: Vec<StripView>,
+}
+
+/// What one run found.
+#[derive(Debug)]
+pub struct StripView {
+    pub key: &'static str,
+    pub run: String,
+    pub score: String,
+    pub entries: Vec<EntryView>,
+}
+
+#[derive(Debug)]
+pub struct EntryView {
+    pub class: &'static str,
+    pub mark: &'static str,
+    pub rank: String,
+    pub pid: String,
+    pub camera: String,
+    pub distance: String,
+    pub image: Made,
+}
+
+/// What is shown of one group: the queries, and for each run the lists of all of them.
+struct Picked<'a> {
+    group: &'a [&'a Measured],
+    chosen: Chosen,
+    /// By run; in each the best, then the worst, then the random queries.
+    lists: Vec<Vec<RankedList>>,
+}
+
+/// `n` queries of each kind for every group, thumbnails included; and how many bytes all thumbnails take in the page.
+///
+/// # Errors
+/// What the device reports.
+pub fn views(
+    runs: &[Run],
+    groups: &[Vec<&Measured>],
+    n: usize,
+    seed: u64,
+    thumbnails: &mut Thumbnails,
+    device: &Device,
+) -> Result<(Vec<GroupView>, usize)> {
+    let picked = groups.iter().map(|group| pick(group, n, seed, device)).collect::<Result<Vec<_>>>()?;
+    thumbnails.make(picked.iter().flat_map(Picked::paths));
+    let bytes = picked.iter().flat_map(Picked::paths).map(|path| match thumbnails.get(Some(path)) {
+        Ok(thumbnail) => thumbnail.uri.len(),
+        Err(_) => 0,
+    });
+    let bytes = bytes.sum();
+    let views = picked.iter().map(|picked| picked.view(runs, seed, thumbnails)).collect();
+    Ok((views, bytes))
+}
+
+fn pick<'a>(group: &'a [&'a Measured], n: usize, seed: u64, device: &Device) -> Result<Picked<'a>> {
+    let queries = group[0].scores.len();
+    let mean = |query: usize| {
+        let aps: Vec<f64> = group.iter().filter_map(|of| Some(of.scores[query]?.ap_market)).collect();
+        (!aps.is_empty()).then(|| aps.iter().sum::<f64>() / aps.len() as f64)
+    };
+    let scores: Vec<Option<f64>> = (0..queries).map(mean).collect();
+    let chosen = lists::choose(&scores, n, seed);
+    let all = [&chosen.best[..], &chosen.worst, &chosen.random].concat();
+    let lists = |of: &&Measured| {
+        let kept = &of.evaluation.kept;
+        lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &PROTOCOL, device)
+    };
+    let lists = group.iter().map(lists).collect::<Result<_>>()?;
+    Ok(Picked { group, chosen, lists })
+}
+
+fn path(features: &Features, row: usize) -> Option<&str> {
+    features.paths().get(row).map(String::as_str)
+}
+
+fn camera(features: &Features, row: usize) -> String {
+    match features.camids()[row] {
+        -1 => "?".into(),
+        camid => camid.to_string(),
+    }
+}
+
+impl Picked<'_> {
+    /// The path of every image shown, as often as it is shown.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let queries =
+            self.lists[0].iter().filter_map(|list| path(&self.group[0].evaluation.kept.query, list.query));
+        let found = self.group.iter().zip(&self.lists).flat_map(|(of, lists)| {
+            let gallery = &of.evaluation.kept.gallery;
+            lists.iter().flat_map(|list| &list.entries).filter_map(|entry| path(gallery, entry.index))
+        });
+        queries.chain(found)
+    }
+
+    fn view(&self, runs: &[Run], seed: u64, thumbnails: &Thumbnails) -> GroupView {
+        let Chosen { best, worst, random } = &self.chosen;
+        let mean = if self.group.len() > 1 { ", mean over the runs" } else { "" };
+        let kinds = [
+            (format!("Best answered (highest average precision{mean})"), 0, best.len()),
+            (format!("Worst answered (lowest average precision{mean})"), best.len(), worst.len()),
+            (format!("At random (seed {seed})"), best.len() + worst.len(), random.len()),
+        ];
+        let names: Vec<&str> = self.group.iter().map(|of| runs[of.evaluation.run].name.as_str()).collect();
+        GroupView {
+            title: format!("{} ({})", self.group[0].evaluation.kept.name, names.join(", ")),
+            kinds: kinds
+                .into_iter()
+                .map(|(title, from, count)| KindView {
+                    title,
+                    queries: (from..from + count).map(|place| self.query(runs, place, thumbnails)).collect(),
+                })
+                .collect(),
+        }
+    }
+
+    fn query(&self, runs: &[Run], place: usize, thumbnails: &Thumbnails) -> QueryView {
+        let features = &self.group[0].evaluation.kept.query;
+        let query = self.lists[0][place].query;
+        let strip = |(of, lists): (&&Measured, &Vec<RankedList>)| {
+            let gallery = &of.evaluation.kept.gallery;
+            StripView {
+                key: class_of(Colour::Run(of.evaluation.run)),
+                run: runs[of.evaluation.run].name.clone(),
+                score: score(of.scores[query]),
+                entries: lists[place].entries.iter().map(|entry| view(entry, gallery, thumbnails)).collect(),
+            }
+        };
+        QueryView {
+            pid: features.pids()[query].to_string(),
+            camera: camera(features, query),
+            path: path(features, query).unwrap_or_default().to_string(),
+            image: thumbnails.get(path(features, query)),
+            strips: self.group.iter().zip(&self.lists).map(strip).collect(),
+        }
+    }
+}
+
+fn score(score: Option<Score>) -> String {
+    match score {
+        None => "no match in the gallery".into(),
+        Some(score) => format!(
+            "AP {:.1} %, first match at rank {}, {} match{} in the gallery",
+            100.0 * score.ap_market,
+            score.first_rank,
+            score.matches,
+            if score.matches == 1 { "" } else { "es" }
+        ),
+    }
+}
+
+fn view(entry: &Entry, gallery: &Features, thumbnails: &Thumbnails) -> EntryView {
+    let (class, mark) = match entry.verdict {
+        Verdict::Correct => ("correct", "✓ correct"),
+        Verdict::Wrong => ("wrong", "✗ wrong"),
+        Verdict::OwnCamera => ("dropped", "– own cam."),
+        Verdict::Junk => ("dropped", "– junk"),
+    };
+    let pid = gallery.pids()[entry.index];
+    EntryView {
+        class,
+        mark,
+        rank: entry.rank.map_or(String::new(), |rank| rank.to_string()),
+        pid: if pid == 0 { "0 (distr.)".into() } else { pid.to_string() },
+        camera: camera(gallery, entry.index),
+        distance: format!("{:.3}", entry.distance),
+        image: thumbnails.get(path(gallery, entry.index)),
+    }
+}

@@ -1,0 +1,238 @@
+//! What the template of the page shows: plain values, already put into words. Everything but what is marked as markup is
+//! escaped by the template.
+
+use super::charts::cmc::Evaluated;
+use super::draw;
+use super::figure::Figure;
+use super::palette::{self, Colour};
+use super::run::{Run, Settings};
+use crate::Result;
+use crate::config::Config;
+use crate::eval::Report;
+
+/// A figure as the page shows it.
+#[derive(Debug)]
+pub struct FigureView {
+    pub legend: Vec<KeyView>,
+    pub panels: Vec<PanelView>,
+    pub caption: String,
+}
+
+#[derive(Debug)]
+pub struct KeyView {
+    pub colour: &'static str,
+    /// Markup.
+    pub swatch: &'static str,
+    pub name: String,
+}
+
+#[derive(Debug)]
+pub struct PanelView {
+    pub title: String,
+    /// Markup.
+    pub svg: String,
+}
+
+impl FigureView {
+    pub fn new(figure: &Figure) -> Result<Self> {
+        let key = |key: &super::figure::Key| KeyView {
+            colour: class_of(key.colour),
+            swatch: draw::swatch(key.mark),
+            name: key.name.clone(),
+        };
+        let panel = |panel: &super::figure::Panel| {
+            let label =
+                format!("{}: {}. {} against {}.", figure.title, panel.title, panel.y.label, panel.x.label);
+            Ok(PanelView { title: panel.title.clone(), svg: draw::panel(panel, &label)? })
+        };
+        Ok(FigureView {
+            legend: figure.legend.iter().map(key).collect(),
+            panels: figure.panels.iter().map(panel).collect::<Result<_>>()?,
+            caption: figure.caption.clone(),
+        })
+    }
+}
+
+/// The end of the class names that belong to a colour.
+pub fn class_of(colour: Colour) -> &'static str {
+    palette::ALL.iter().find(|(own, ..)| *own == colour).map_or("ink", |found| found.1)
+}
+
+/// A line of the table of runs.
+#[derive(Debug)]
+pub struct RunView {
+    pub name: String,
+    pub key: &'static str,
+    pub folder: String,
+    pub losses: String,
+    pub steps: String,
+    pub network: String,
+    pub input: String,
+    pub batch: String,
+}
+
+impl RunView {
+    pub fn new(index: usize, run: &Run) -> Self {
+        let setting = |key: &str| run.settings.get(key).unwrap_or("?").trim_matches('"').to_string();
+        let done = run.steps.last().map_or(0, |step| step.step.saturating_add(1));
+        let steps = match run.planned() {
+            Some(planned) if planned != done => format!("{done} of {planned}"),
+            _ => done.to_string(),
+        };
+        RunView {
+            name: run.name.clone(),
+            key: class_of(Colour::Run(index)),
+            folder: run.folder.display().to_string(),
+            losses: run.losses(),
+            steps,
+            network: setting("model.arch"),
+            input: format!("{} x {}", setting("input.height"), setting("input.width")),
+            batch: setting("solver.batch"),
+        }
+    }
+}
+
+/// The table of one data set.
+#[derive(Debug)]
+pub struct SetView {
+    pub name: String,
+    pub columns: Vec<&'static str>,
+    pub rows: Vec<MetricsRow>,
+    pub notes: Vec<Note>,
+}
+
+#[derive(Debug)]
+pub struct MetricsRow {
+    pub key: &'static str,
+    pub name: String,
+    pub values: Vec<Value>,
+}
+
+#[derive(Debug)]
+pub struct Value {
+    pub text: String,
+    pub best: bool,
+}
+
+/// A remark; `whose` is empty where it is everybody's.
+#[derive(Debug)]
+pub struct Note {
+    pub whose: String,
+    pub text: String,
+}
+
+/// A column of the table: its name and its value, a share.
+type Metric = (&'static str, fn(&Report) -> f64);
+const METRICS: [Metric; 7] = [
+    ("rank-1", |r| r.rank1),
+    ("rank-5", |r| r.rank5),
+    ("rank-10", |r| r.rank10),
+    ("rank-20", |r| r.rank20),
+    ("mAP", |r| r.map_market),
+    ("mAP (sum)", |r| r.map_sum),
+    ("mINP", |r| r.minp),
+];
+
+impl SetView {
+    pub fn new(runs: &[Run], set: &Evaluated<'_>, features: &[(usize, String)]) -> Self {
+        let texts = METRICS.map(|(_, value)| -> Vec<String> {
+            set.reports.iter().map(|(_, report)| format!("{:.2}", 100.0 * value(report))).collect()
+        });
+        let row = |(place, (run, _)): (usize, &(usize, &Report))| MetricsRow {
+            key: class_of(Colour::Run(*run)),
+            name: runs[*run].name.clone(),
+            values: METRICS
+                .iter()
+                .zip(&texts)
+                .map(|((_, value), texts)| {
+                    let best = set.reports.iter().map(|(_, report)| value(report)).fold(f64::MIN, f64::max);
+                    // Equal to what is shown, so that equal numbers look equal.
+                    let best = format!("{:.2}", 100.0 * best);
+                    Value { text: texts[place].clone(), best: set.reports.len() > 1 && texts[place] == best }
+                })
+                .collect(),
+        };
+        let counts = |report: &Report| {
+            format!(
+                "Queries: {} given, {} with a valid match, {} averaged over; gallery: {} images.",
+                report.queries, report.valid_queries, report.averaged_queries, report.gallery
+            )
+        };
+        let mut said: Vec<(usize, String)> = Vec::new();
+        for (run, report) in &set.reports {
+            said.push((*run, counts(report)));
+            said.push((*run, format!("Distance: {}.", report.distance)));
+            said.extend(features.iter().filter(|(of, _)| of == run).cloned());
+            said.extend(report.notes.iter().map(|note| (*run, note.clone())));
+        }
+        let of_all = set.reports.len();
+        SetView {
+            name: set.name.to_string(),
+            columns: METRICS.iter().map(|(name, _)| *name).collect(),
+            rows: set.reports.iter().enumerate().map(row).collect(),
+            notes: gathered(runs, said, of_all),
+        }
+    }
+}
+
+/// Equal remarks once, with the names of those they are about unless that is everybody.
+fn gathered(runs: &[Run], said: Vec<(usize, String)>, everybody: usize) -> Vec<Note> {
+    let mut notes: Vec<(Vec<usize>, String)> = Vec::new();
+    for (run, text) in said {
+        match notes.iter_mut().find(|(_, own)| *own == text) {
+            Some((who, _)) => who.push(run),
+            None => notes.push((vec![run], text)),
+        }
+    }
+    let name = |run: &usize| runs[*run].name.as_str();
+    let note = |(who, text): (Vec<usize>, String)| Note {
+        whose: if who.len() == everybody {
+            String::new()
+        } else {
+            who.iter().map(name).collect::<Vec<_>>().join(", ")
+        },
+        text,
+    };
+    notes.into_iter().map(note).collect()
+}
+
+/// A setting with its value in every run.
+#[derive(Debug)]
+pub struct SettingView {
+    pub key: String,
+    pub values: Vec<String>,
+    pub meaning: String,
+}
+
+/// All settings of all runs, those that this program knows first and in its order.
+pub fn settings(all: &[&Settings]) -> Vec<SettingView> {
+    let known = Config::entries();
+    let mut keys: Vec<(&str, String)> = known
+        .iter()
+        .map(|entry| {
+            // A unit of 1 is a pure number.
+            let unit = if entry.unit == "1" { String::new() } else { format!(" [{}]", entry.unit) };
+            (entry.key.as_str(), format!("{}{unit}", entry.text))
+        })
+        .filter(|(key, _)| all.iter().any(|own| own.get(key).is_some()))
+        .collect();
+    for key in all.iter().flat_map(|own| own.keys()) {
+        if !keys.iter().any(|(known, _)| *known == key) {
+            keys.push((key, "not known to this version".into()));
+        }
+    }
+    let value = |own: &&Settings, key: &str| own.get(key).unwrap_or("not set").to_string();
+    keys.into_iter()
+        .map(|(key, meaning)| SettingView {
+            key: key.to_string(),
+            values: all.iter().map(|own| value(own, key)).collect(),
+            meaning,
+        })
+        .collect()
+}
+
+impl SettingView {
+    pub fn differs(&self) -> bool {
+        self.values.iter().any(|value| value != &self.values[0])
+    }
+}
