@@ -14,6 +14,7 @@ mod query;
 mod report;
 mod stop;
 mod synth;
+mod tensorboard;
 mod train;
 
 use crate::export::features::Format;
@@ -48,6 +49,7 @@ enum Command {
     Export(export::Export),
     Plot(plot::Plot),
     Report(report::Report),
+    Tensorboard(tensorboard::Tensorboard),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -87,6 +89,7 @@ impl Command {
             Command::Export(export) => export.run(),
             Command::Plot(plot) => plot.run(),
             Command::Report(report) => report.run(),
+            Command::Tensorboard(tensorboard) => tensorboard.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),

@@ -6,6 +6,7 @@ mod features;
 #[path = "../common/network.rs"]
 mod network;
 mod onnx;
+mod tensorboard;
 
 use std::process::Command;
 
