@@ -1,31 +1,61 @@
 //! `bcreid eval`.
 
 use super::extract::How;
-use crate::data::Dataset;
+use crate::data::{Dataset, folder};
+use crate::device::Device;
+use crate::eval::extract::Extractor;
 use crate::eval::kept::{self, Kept};
-use crate::eval::{self, Protocol, Unmatched};
-use crate::weights::Features;
+use crate::eval::multi_query::{self, Pool};
+use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
+use crate::weights::{Features, write_atomically};
 use crate::{Error, Result};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Evaluate a run on a data set, or two feature files: CMC, both mAPs, mINP.
+/// Evaluate a run on data sets, or feature files: CMC, both mAPs, mINP.
 #[derive(Debug, Args)]
 pub struct Eval {
     /// A run's folder, or a weight file; goes with --data.
     #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["query", "gallery"])]
     run: Option<PathBuf>,
-    /// The data set whose query and gallery images are compared.
-    #[arg(long, value_name = "DIR", requires = "run")]
-    data: Option<PathBuf>,
+    /// The data set whose query and gallery images are compared; several are evaluated in one table.
+    #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
+    data: Vec<PathBuf>,
     /// Features of the query images; goes with --gallery.
     #[arg(long, value_name = "Q.safetensors", requires = "gallery")]
     query: Option<PathBuf>,
-    /// Features of the gallery images.
-    #[arg(long, value_name = "G.safetensors", requires = "query")]
-    gallery: Option<PathBuf>,
-    /// Write the result as JSON too.
+    /// Features of the gallery images. Several files are one gallery, put together in memory; a single one may be
+    /// larger than the memory.
+    #[arg(long, value_name = "G.safetensors", requires = "query", num_args = 1..)]
+    gallery: Vec<PathBuf>,
+    /// Folders of images of nobody that is looked for, added to the gallery as distractors (pid 0) whatever their
+    /// names say, for example Market-1501's 500,000.
+    #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
+    distractors: Vec<PathBuf>,
+    /// Let all boxes of a query's person and camera look for the person together: the mean or the maximum of
+    /// their features. They are in the data set's gt_bbox, or in --gt-bbox.
+    #[arg(long, value_name = "POOL", value_enum)]
+    multi_query: Option<Pool>,
+    /// Features of the boxes for --multi-query; goes with --query.
+    #[arg(long, value_name = "B.safetensors", requires_all = ["multi_query", "query"])]
+    gt_bbox: Option<PathBuf>,
+    /// Correct the distances by each image's k-reciprocal neighbours (Zhong et al. 2017).
+    #[arg(long)]
+    rerank: bool,
+    /// How many neighbours re-ranking looks at.
+    #[arg(long, value_name = "N", requires = "rerank", default_value_t = Rerank::default().k1)]
+    k1: usize,
+    /// How many neighbours' sets it averages.
+    #[arg(long, value_name = "N", requires = "rerank", default_value_t = Rerank::default().k2)]
+    k2: usize,
+    /// The share of the uncorrected distance, from 0 to 1.
+    #[arg(long, value_name = "SHARE", requires = "rerank", default_value_t = Rerank::default().lambda)]
+    lambda: f64,
+    /// Drop no image for its camera, for data whose camera numbers mean nothing.
+    #[arg(long)]
+    ignore_cameras: bool,
+    /// Write the result as JSON too; of several data sets a list, each with its name.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Divide each feature by its length first (what this program extracts is normalised already).
@@ -38,41 +68,158 @@ pub struct Eval {
     how: How,
 }
 
+/// What is compared.
+struct Test {
+    name: String,
+    query: Features,
+    /// The images that ask together with the queries.
+    boxes: Option<Features>,
+    gallery: Features,
+}
+
 impl Eval {
     pub fn run(self) -> Result<ExitCode> {
         self.json.as_deref().map_or(Ok(()), super::require_parent)?;
+        let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
         eprintln!("{which}");
-        let (query, gallery) = match (&self.run, &self.data, &self.query, &self.gallery) {
-            (Some(run), Some(data), ..) => {
-                let dataset = Dataset::open(data)?;
-                dataset.require_test()?;
+        let mut rows = Vec::new();
+        match (&self.run, &self.query) {
+            (Some(run), _) => {
+                let datasets = self.data.iter().map(|data| self.dataset(data)).collect::<Result<Vec<_>>>()?;
                 let mut extractor = self.how.extractor(run, &device)?;
-                let bar = super::bar("extracting");
-                let pair =
-                    extractor.extract_test(&dataset, |done, total| super::advance(&bar, done, total))?;
-                bar.finish_and_clear();
-                pair
+                let distractors = self.distractors(&mut extractor)?;
+                for dataset in &datasets {
+                    let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
+                    let report = self.evaluate(&test, &protocol, &device)?;
+                    let Test { name, query, gallery, .. } = test;
+                    rows.push((name.clone(), report.clone()));
+                    if run.is_dir() {
+                        let kept = Kept { name, query, gallery, report };
+                        eprintln!("kept for reports: {}", kept.write(run)?.display());
+                    }
+                }
             }
-            (_, _, Some(query), Some(gallery)) => (Features::read(query)?, Features::read(gallery)?),
-            _ => {
+            (None, Some(query)) => {
+                let test = self.read(query)?;
+                rows.push((test.name.clone(), self.evaluate(&test, &protocol, &device)?));
+            }
+            (None, None) => {
                 return Err(Error::Data(
                     "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors"
                         .into(),
                 ));
             }
-        };
-        let unmatched = if self.count_unmatched { Unmatched::Missed } else { Unmatched::Dropped };
-        let protocol = Protocol { normalise: self.normalise, unmatched };
-        let report = eval::evaluate(&query, &gallery, &protocol, &device)?;
+        }
         if let Some(json) = &self.json {
-            report.write_json(json)?;
+            write_json(json, &rows)?;
         }
-        if let (Some(run), Some(data)) = (self.run.filter(|run| run.is_dir()), &self.data) {
-            let kept = Kept { name: kept::name_of(data), query, gallery, report: report.clone() };
-            eprintln!("kept for reports: {}", kept.write(&run)?.display());
-        }
-        super::say(report)?;
+        super::say(Table(&rows))?;
         Ok(ExitCode::SUCCESS)
     }
+
+    fn protocol(&self) -> Result<Protocol> {
+        let rerank = Rerank { k1: self.k1, k2: self.k2, lambda: self.lambda };
+        let rerank = self.rerank.then_some(rerank);
+        rerank.as_ref().map_or(Ok(()), Rerank::check)?;
+        let unmatched = if self.count_unmatched { Unmatched::Missed } else { Unmatched::Dropped };
+        let Eval { normalise, ignore_cameras, .. } = *self;
+        Ok(Protocol { normalise, unmatched, ignore_cameras, rerank })
+    }
+
+    /// Opens a data set and checks that all parts that are needed are there.
+    fn dataset(&self, data: &Path) -> Result<Dataset> {
+        let dataset = Dataset::open(data)?;
+        dataset.require_test()?;
+        if self.multi_query.is_some() {
+            dataset.boxes()?;
+        }
+        if !self.distractors.is_empty() && dataset.query.iter().any(|sample| sample.pid == 0) {
+            return Err(Error::Data(format!(
+                "{}: a query has pid 0, the number of distractors; number persons from 1 to add distractors",
+                data.display()
+            )));
+        }
+        Ok(dataset)
+    }
+
+    /// The features of all folders of distractors, if there are any.
+    fn distractors(&self, extractor: &mut Extractor) -> Result<Option<Features>> {
+        let mut samples = Vec::new();
+        for path in &self.distractors {
+            let folder = folder::Folder::open(path)?;
+            folder.notes.iter().for_each(|note| eprintln!("{note}"));
+            samples.extend(folder.samples);
+        }
+        if samples.is_empty() {
+            return Ok(None);
+        }
+        for sample in &mut samples {
+            (sample.pid, sample.camid) = (0, None);
+        }
+        let bar = super::bar("extracting distractors");
+        let features = extractor.extract(&samples, |done, total| super::advance(&bar, done, total))?;
+        bar.finish_and_clear();
+        Ok(Some(features))
+    }
+
+    fn extract(
+        &self,
+        extractor: &mut Extractor,
+        dataset: &Dataset,
+        distractors: Option<&Features>,
+    ) -> Result<Test> {
+        let bar = super::bar("extracting");
+        let advance = |done, total| super::advance(&bar, done, total);
+        let (query, mut gallery) = extractor.extract_test(dataset, advance)?;
+        let boxes = match self.multi_query {
+            None => None,
+            Some(_) => Some(extractor.extract(&dataset.boxes()?, advance)?),
+        };
+        bar.finish_and_clear();
+        if let Some(distractors) = distractors {
+            gallery = Features::concat(&[gallery, distractors.clone()])?;
+        }
+        Ok(Test { name: kept::name_of(&dataset.root), query, boxes, gallery })
+    }
+
+    fn read(&self, query: &Path) -> Result<Test> {
+        let mut parts = self.gallery.iter().map(|path| Features::read(path)).collect::<Result<Vec<_>>>()?;
+        let gallery = match parts.len() {
+            1 => parts.remove(0),
+            _ => Features::concat(&parts)?,
+        };
+        if self.multi_query.is_some() && self.gt_bbox.is_none() {
+            return Err(Error::Data("--multi-query with --query needs --gt-bbox B.safetensors".into()));
+        }
+        let boxes = self.gt_bbox.as_deref().map(Features::read).transpose()?;
+        let name = query.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Test { name, query: Features::read(query)?, boxes, gallery })
+    }
+
+    fn evaluate(&self, test: &Test, protocol: &Protocol, device: &Device) -> Result<Report> {
+        match (self.multi_query, &test.boxes) {
+            (Some(pool), Some(boxes)) => {
+                let query = multi_query::pool(&test.query, boxes, pool)?;
+                eval::evaluate(&query, &test.gallery, protocol, device)
+            }
+            _ => eval::evaluate(&test.query, &test.gallery, protocol, device),
+        }
+    }
+}
+
+/// One report, or a list of them with their names.
+fn write_json(path: &Path, rows: &[(String, Report)]) -> Result<()> {
+    if let [(_, report)] = rows {
+        return report.write_json(path);
+    }
+    #[derive(serde::Serialize)]
+    struct Row<'a> {
+        data: &'a str,
+        #[serde(flatten)]
+        report: &'a Report,
+    }
+    let rows: Vec<Row<'_>> = rows.iter().map(|(data, report)| Row { data, report }).collect();
+    let json = serde_json::to_string_pretty(&rows).map_err(|e| Error::io(path)(e.into()))?;
+    write_atomically(path, |writer| writer.write_all((json + "\n").as_bytes()))
 }

@@ -2,31 +2,45 @@
 
 use super::extract::How;
 use crate::data::Sample;
-use crate::eval::top_k;
-use crate::weights::Features;
+use crate::eval::{Hit, top_k};
+use crate::weights::{Features, write_atomically};
 use crate::{Error, Result};
 use clap::Args;
 use comfy_table::{Table, presets};
+use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Rank a gallery for one image.
+/// Rank a gallery for images.
 #[derive(Debug, Args)]
 pub struct Query {
-    /// A run's folder, or a weight file: the one that made the gallery's features.
-    #[arg(long, value_name = "RUN")]
-    run: PathBuf,
-    /// The image to look for.
-    #[arg(long, value_name = "FILE")]
-    image: PathBuf,
-    /// Features of the gallery, from bcreid extract.
+    /// A run's folder, or a weight file: the one that made the gallery's features; goes with --image.
+    #[arg(long, value_name = "RUN", requires = "image")]
+    run: Option<PathBuf>,
+    /// The image to look for; several give a table each.
+    #[arg(long, value_name = "FILE", requires = "run", num_args = 1..)]
+    image: Vec<PathBuf>,
+    /// Features to look for instead of images.
+    #[arg(long, value_name = "Q.safetensors", conflicts_with = "image")]
+    features: Option<PathBuf>,
+    /// Features of the gallery, from bcreid extract; they may be larger than the memory.
     #[arg(long, value_name = "G.safetensors")]
     gallery: PathBuf,
     /// How many of the nearest images to show.
     #[arg(long, value_name = "K", default_value_t = 10)]
     top: usize,
+    /// Write what was found as JSON too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(flatten)]
     how: How,
+}
+
+/// What was found for one query.
+#[derive(Serialize)]
+struct Found {
+    query: String,
+    hits: Vec<Hit>,
 }
 
 impl Query {
@@ -34,23 +48,55 @@ impl Query {
         if self.top == 0 {
             return Err(Error::Data("--top 0: give at least 1".into()));
         }
+        self.json.as_deref().map_or(Ok(()), super::require_parent)?;
         let gallery = Features::read(&self.gallery)?;
-        let sample = Sample { path: self.image, pid: -1, camid: None };
-        let (device, which) = self.how.compute.choose()?;
-        let mut extractor = self.how.extractor(&self.run, &device)?;
-        eprintln!("{which}");
-        let feature = extractor.extract(&[sample], |_, _| ())?;
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["rank", "distance", "pid", "camera", "image"]);
-        for hit in top_k(feature.row(0), &gallery, self.top)? {
-            let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };
-            let path = hit.path.unwrap_or_else(|| format!("row {}", hit.index));
-            let distance = format!("{:.4}", hit.distance);
-            table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, path]);
+        let query = self.query()?;
+        let names =
+            (0..query.len()).map(|i| query.paths().get(i).cloned().unwrap_or_else(|| format!("row {i}")));
+        let hits = top_k(&query, &gallery, self.top)?;
+        let found: Vec<Found> = names.zip(hits).map(|(query, hits)| Found { query, hits }).collect();
+        if let Some(path) = &self.json {
+            let json = serde_json::to_string_pretty(&found).map_err(|e| Error::io(path)(e.into()))?;
+            write_atomically(path, |writer| writer.write_all((json + "\n").as_bytes()))?;
         }
-        super::say(table)?;
-        super::say("Euclidean distance of unit vectors: 0 is the same feature, 1.41 unrelated ones.")?;
+        for Found { query, hits } in &found {
+            if found.len() > 1 {
+                super::say(query)?;
+            }
+            super::say(table(hits))?;
+        }
+        super::say("Euclidean distance; of unit vectors 0 is the same feature, 1.41 unrelated ones.")?;
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The features to look for.
+    fn query(&self) -> Result<Features> {
+        match (&self.features, &self.run) {
+            (Some(features), _) => Features::read(features),
+            (None, Some(run)) => {
+                let sample = |path: &PathBuf| Sample { path: path.clone(), pid: -1, camid: None };
+                let samples: Vec<Sample> = self.image.iter().map(sample).collect();
+                let (device, which) = self.how.compute.choose()?;
+                let mut extractor = self.how.extractor(run, &device)?;
+                eprintln!("{which}");
+                extractor.extract(&samples, |_, _| ())
+            }
+            (None, None) => {
+                Err(Error::Data("query needs --run RUN --image FILE, or --features Q.safetensors".into()))
+            }
+        }
+    }
+}
+
+fn table(hits: &[Hit]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["rank", "distance", "pid", "camera", "image"]);
+    for hit in hits {
+        let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };
+        let path = hit.path.clone().unwrap_or_else(|| format!("row {}", hit.index));
+        let distance = format!("{:.4}", hit.distance);
+        table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, path]);
+    }
+    table
 }

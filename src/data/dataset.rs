@@ -81,6 +81,35 @@ impl Dataset {
         self.require(&self.gallery, 2)
     }
 
+    /// The boxes of the queries' persons under their cameras, for multi-query: `gt_bbox`, or `gt_bbox.csv` beside the
+    /// other lists.
+    ///
+    /// # Errors
+    /// If there are none; as [`Dataset::open`].
+    pub fn boxes(&self) -> Result<Vec<Sample>> {
+        if self.name == "list" {
+            let file = self.root.join(format!("{}.csv", market1501::BOXES));
+            return match file.is_file() {
+                true => list::read(&file),
+                false => Err(self.no_boxes(&format!("{}.csv", market1501::BOXES))),
+            };
+        }
+        let folder = self.root.join(market1501::BOXES);
+        if !folder.is_dir() {
+            return Err(self.no_boxes(market1501::BOXES));
+        }
+        let mut names = None;
+        folder::list(&folder, false)?.images.into_iter().map(|path| sample(path, &mut names)).collect()
+    }
+
+    fn no_boxes(&self, missing: &str) -> Error {
+        Error::Data(format!(
+            "{}: there is no {missing} in it, and multi-query needs the other boxes of the queries' persons (Market-1501 \
+             has them)",
+            self.root.display()
+        ))
+    }
+
     fn require(&self, part: &[Sample], which: usize) -> Result<()> {
         if part.is_empty() {
             let missing = if self.name == "list" { LISTS[which] } else { PARTS[which] };

@@ -12,6 +12,8 @@ pub const TRAIN: &str = "bounding_box_train";
 pub const QUERY: &str = "query";
 /// The folder of gallery images.
 pub const GALLERY: &str = "bounding_box_test";
+/// The folder of all boxes of the queries' persons under the queries' cameras; not every data set has it.
+pub const BOXES: &str = "gt_bbox";
 
 /// How a name looks, for error messages.
 pub const EXAMPLE: &str = "0002_c1s1_000451_03.jpg";

@@ -24,7 +24,7 @@ const MIN_ROWS: usize = 16;
 /// Distances of a block that a usual gallery stays below.
 const BLOCK: usize = 16 << 20;
 /// Gallery images of a tile, the piece of work of one thread.
-const TILE: usize = 256;
+pub const TILE: usize = 256;
 
 /// Who computes.
 enum Home<'a> {
@@ -49,6 +49,7 @@ pub struct Block {
     /// The block that a GPU is computing, and its distances on their way.
     coming: Option<(usize, Readback)>,
     queries: Range<usize>,
+    new: Range<usize>,
     /// [tiles, rows, cols]
     distances: Vec<f32>,
     rows: usize,
@@ -91,6 +92,12 @@ impl<'a> Distances<'a> {
         Ok(Distances { home, queries, gallery: images, rows, cols })
     }
 
+    /// With blocks of `rows` queries (fewer if there are fewer), so that distances to several parts of a gallery
+    /// come out of products of one size.
+    pub fn with_rows(self, rows: usize) -> Self {
+        Distances { rows: rows.clamp(1, self.queries), ..self }
+    }
+
     /// How many blocks there are.
     pub fn blocks(&self) -> usize {
         self.queries.div_ceil(self.rows)
@@ -130,7 +137,8 @@ impl<'a> Distances<'a> {
             }
         }
         let (rows, cols, gallery) = (self.rows, self.cols, self.gallery);
-        *block = Block { coming, queries: first..first + rows, distances, rows, cols, gallery };
+        let new = index * rows..first + rows;
+        *block = Block { coming, queries: first..first + rows, new, distances, rows, cols, gallery };
         Ok(())
     }
 }
@@ -141,6 +149,11 @@ impl Block {
         self.queries.clone()
     }
 
+    /// Those that no block before held.
+    pub fn new_queries(&self) -> Range<usize> {
+        self.new.clone()
+    }
+
     /// The distances of the block's `row`-th query.
     ///
     /// # Panics
@@ -148,6 +161,16 @@ impl Block {
     pub fn row(&self, row: usize) -> Row<'_> {
         assert!(row < self.rows);
         Row { block: self, row }
+    }
+
+    /// Puts other distances in the place of these: those of the same queries to the whole gallery, row by row.
+    ///
+    /// # Panics
+    /// If it is another number of them.
+    pub(super) fn replace(&mut self, distances: Vec<f32>) {
+        assert_eq!(distances.len(), self.rows * self.gallery);
+        // One tile, as wide as the gallery.
+        (self.distances, self.cols) = (distances, self.gallery);
     }
 }
 

@@ -50,7 +50,7 @@ impl Extractor {
 
     /// What is said of the features' origin.
     pub fn origin(&self) -> Origin {
-        Origin { network: Some(self.fingerprint.clone()), mirrored: Some(self.flip) }
+        Origin { network: Some(self.fingerprint.clone()), mirrored: Some(self.flip), pooled: None }
     }
 
     /// How many images go through the network at once.

@@ -4,12 +4,12 @@
 //! Nothing is left out of a list: what the protocol drops stands in its place and says so ([`Verdict`]), because a look at
 //! a ranking is a look at the data too.
 
-use super::Protocol;
 use super::distance::{Block, Distances};
+use super::{Protocol, same_camera};
+use crate::Result;
 use crate::device::Device;
 use crate::tensor::philox::{Philox, Purpose};
 use crate::weights::{Features, normalise_rows};
-use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -60,7 +60,7 @@ pub struct RankedList {
 /// the other way round than in its ranks.
 ///
 /// # Errors
-/// [`Error::Data`] if query and gallery features differ in their number of values; what the device reports.
+/// As [`Features::require_comparable`]; what the device reports.
 ///
 /// # Panics
 /// If there is no such query.
@@ -72,13 +72,8 @@ pub fn ranked_lists(
     protocol: &Protocol,
     device: &Device,
 ) -> Result<Vec<RankedList>> {
+    query.require_comparable(gallery)?;
     let dim = query.dim();
-    if dim != gallery.dim() {
-        return Err(Error::Data(format!(
-            "query features have {dim} values and gallery features {}; both must come from one network",
-            gallery.dim()
-        )));
-    }
     if queries.is_empty() {
         return Ok(Vec::new());
     }
@@ -88,23 +83,30 @@ pub fn ranked_lists(
         normalise_rows(&mut rows, dim);
         normalise_rows(images.to_mut(), dim);
     }
+    let cameras = protocol.counts_cameras(query, gallery);
     let distances = Distances::new(&rows, &images, dim, device)?;
     let mut block = Block::default();
     let mut lists = Vec::with_capacity(queries.len());
     for index in 0..distances.blocks() {
         distances.compute(index, &mut block)?;
-        // The last block may hold some queries of the one before again.
         let first = block.queries().start;
-        let ranked = (lists.len()..block.queries().end).into_par_iter().map(|place| {
+        let ranked = block.new_queries().into_par_iter().map(|place| {
             let squared: Vec<f32> = block.row(place - first).pieces().flatten().copied().collect();
-            ranked(query, gallery, queries[place], &squared, k)
+            ranked(query, gallery, queries[place], &squared, k, cameras)
         });
         lists.extend(ranked.collect::<Vec<_>>());
     }
     Ok(lists)
 }
 
-fn ranked(query: &Features, gallery: &Features, person: usize, squared: &[f32], k: usize) -> RankedList {
+fn ranked(
+    query: &Features,
+    gallery: &Features,
+    person: usize,
+    squared: &[f32],
+    k: usize,
+    cameras: bool,
+) -> RankedList {
     let nearer = |&a: &usize, &b: &usize| squared[a].total_cmp(&squared[b]).then(a.cmp(&b));
     let mut order: Vec<usize> = (0..squared.len()).collect();
     if k < order.len() {
@@ -114,7 +116,7 @@ fn ranked(query: &Features, gallery: &Features, person: usize, squared: &[f32], 
     order.sort_unstable_by(nearer);
     let mut counted = 0;
     let entry = |index: usize| {
-        let verdict = verdict(query, person, gallery, index);
+        let verdict = verdict(query, person, gallery, index, cameras);
         counted += usize::from(verdict.counts());
         let rank = verdict.counts().then_some(counted);
         Entry { index, distance: f64::from(squared[index]).sqrt(), verdict, rank }
@@ -123,17 +125,14 @@ fn ranked(query: &Features, gallery: &Features, person: usize, squared: &[f32], 
 }
 
 /// What a gallery image is to a query, by the rules of [`super`].
-///
-/// # Panics
-/// If there is no such query or image.
-pub fn verdict(query: &Features, person: usize, gallery: &Features, image: usize) -> Verdict {
+/// `cameras` says whether images are dropped for their camera.
+fn verdict(query: &Features, person: usize, gallery: &Features, image: usize, cameras: bool) -> Verdict {
     let (pid, own) = (gallery.pids()[image], query.pids()[person]);
-    let cameras = query.has_cameras() && gallery.has_cameras();
     if pid == -1 {
         Verdict::Junk
     } else if pid != own {
         Verdict::Wrong
-    } else if cameras && gallery.camids()[image] == query.camids()[person] {
+    } else if cameras && same_camera(gallery.camids()[image], query.camids()[person]) {
         Verdict::OwnCamera
     } else {
         Verdict::Correct

@@ -1,14 +1,17 @@
 //! Evaluation: how well features find the same person under another camera.
 //!
-//! The single-query protocol of Market-1501 (Zheng et al., 2015). For each query the gallery is ranked by
-//! Euclidean distance ([`distance`]), images that say nothing are dropped ([`ranking`]), and the ranks of
-//! the matches become CMC, two average precisions and mINP ([`metrics`]), gathered in a [`Report`].
+//! The protocol of Market-1501 (Zheng et al., 2015). For each query the gallery is ranked by Euclidean distance
+//! ([`distance`]), images that say nothing are dropped ([`ranking`]), and the ranks of the matches become CMC, two
+//! average precisions and mINP ([`metrics`]), gathered in a [`Report`]; reports of several data sets stand in a
+//! [`Table`]. Several images may ask together ([`multi_query`]), and neighbourhoods may correct the distances
+//! ([`rerank`]).
 //!
 //! What is compared is decided as follows:
 //! - A gallery image of the query's person under the query's own camera is dropped, and so is junk (pid -1).
 //!   Other people under the same camera stay. Distractors (pid 0) stay: no query is of that person, so
 //!   they are wrong answers.
-//! - Where the query's or the gallery's cameras are unknown (camid -1) nothing is dropped for its camera.
+//! - Where the query's or the gallery's cameras are unknown (camid -1), or to be ignored, nothing is dropped for its
+//!   camera.
 //! - A junk query has no identity to find and is left out of everything but the count. A query with pid 0 is
 //!   a person like any other, because lists that count people from 0 exist; a note says so.
 //! - A query without any match left cannot be answered by any features. [`Unmatched`] says what is done.
@@ -20,13 +23,18 @@ pub mod histogram;
 pub mod kept;
 pub mod lists;
 pub mod metrics;
+pub mod multi_query;
 pub mod pairs;
 pub mod query;
 pub mod ranking;
 pub mod report;
+pub mod rerank;
+pub mod table;
 
 pub use query::{Hit, top_k};
 pub use report::Report;
+pub use rerank::Rerank;
+pub use table::Table;
 
 use crate::device::Device;
 use crate::weights::Features;
@@ -43,15 +51,30 @@ pub enum Unmatched {
     Missed,
 }
 
-/// The choices an evaluation leaves open. On the official data sets none but `normalise` matters, and that
-/// only for features that do not have unit length yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The choices an evaluation leaves open.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Protocol {
     /// Divide each feature by its Euclidean length first, as the paper does (section 3.2). Otherwise features
     /// are compared as they are; what `bcreid extract` writes is normalised already.
     pub normalise: bool,
-    /// What a query without a match counts for.
+    /// What a query without a match counts for. The official data sets have none.
     pub unmatched: Unmatched,
+    /// Drop no image for its camera, as if cameras were unknown.
+    pub ignore_cameras: bool,
+    /// Rank by distances that each image's neighbours have corrected.
+    pub rerank: Option<Rerank>,
+}
+
+impl Protocol {
+    /// Whether images are dropped for their camera at all.
+    pub fn counts_cameras(&self, query: &Features, gallery: &Features) -> bool {
+        !self.ignore_cameras && query.has_cameras() && gallery.has_cameras()
+    }
+}
+
+/// Whether two images are known to be of one camera.
+fn same_camera(a: i64, b: i64) -> bool {
+    a == b && a != -1
 }
 
 /// Ranks the gallery for every query, with distances computed on `device`, and sums up.
@@ -65,7 +88,7 @@ pub fn evaluate(
     protocol: &Protocol,
     device: &Device,
 ) -> Result<Report> {
-    let scores = ranking::score_queries(query, gallery, protocol.normalise, device)?;
+    let scores = ranking::score_queries(query, gallery, protocol, device)?;
     if scores.iter().flatten().next().is_none() {
         return Err(Error::Data(why_no_match(query, gallery)));
     }

@@ -11,11 +11,11 @@
 //! not**: between two edges nothing is known, so a threshold for a false-accept rate can be one bin too small, and area
 //! and equal error rate come with the bounds that the bins allow.
 
-use super::Protocol;
 use super::distance::{Block, Distances};
+use super::{Protocol, same_camera};
+use crate::Result;
 use crate::device::Device;
 use crate::weights::{Features, normalise_rows};
-use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -69,15 +69,10 @@ impl Pairs {
     /// Counts the pairs of `query` and `gallery`, with distances computed on `device`.
     ///
     /// # Errors
-    /// [`Error::Data`] if query and gallery features differ in their number of values; what the device reports.
+    /// As [`Features::require_comparable`]; what the device reports.
     pub fn count(query: &Features, gallery: &Features, protocol: &Protocol, device: &Device) -> Result<Self> {
+        query.require_comparable(gallery)?;
         let dim = query.dim();
-        if dim != gallery.dim() {
-            return Err(Error::Data(format!(
-                "query features have {dim} values and gallery features {}; both must come from one network",
-                gallery.dim()
-            )));
-        }
         let values = |of: &Features| -> Vec<f32> {
             let mut values = of.features().to_vec();
             normalise_rows(&mut values, dim);
@@ -91,17 +86,16 @@ impl Pairs {
             (Cow::Borrowed(query.features()), Cow::Borrowed(gallery.features()), span)
         };
         let span = if span > 0.0 { span } else { 1.0 };
-        let rules = Rules::new(query, gallery);
+        let rules = Rules::new(query, gallery, protocol);
         let scale = (BINS as f64 / span) as f32;
         let distances = Distances::new(&rows, &images, dim, device)?;
         let mut pairs = Pairs::empty(span / BINS as f64);
         let mut block = Block::default();
-        let mut next = 0;
         for index in 0..distances.blocks() {
             distances.compute(index, &mut block)?;
-            // The last block may hold some queries of the one before again.
             let first = block.queries().start;
-            let counted = (next..block.queries().end)
+            let counted = block
+                .new_queries()
                 .into_par_iter()
                 .fold(
                     || Pairs::empty(pairs.width),
@@ -112,7 +106,6 @@ impl Pairs {
                 )
                 .reduce(|| Pairs::empty(pairs.width), Pairs::plus);
             pairs = pairs.plus(counted);
-            next = block.queries().end;
         }
         Ok(pairs)
     }
@@ -155,7 +148,7 @@ impl Pairs {
         for &(image, camera) in rules.images_of.get(&pid).into_iter().flatten() {
             let bin = bin(row.at(image));
             self.different[bin] -= 1;
-            self.same[bin] += u64::from(!(rules.cameras && camera == camid));
+            self.same[bin] += u64::from(!(rules.cameras && same_camera(camera, camid)));
         }
     }
 
@@ -256,7 +249,7 @@ struct Rules {
 }
 
 impl Rules {
-    fn new(query: &Features, gallery: &Features) -> Self {
+    fn new(query: &Features, gallery: &Features, protocol: &Protocol) -> Self {
         let mut images_of: HashMap<i64, Vec<(usize, i64)>> = HashMap::new();
         let mut junk = Vec::new();
         for (image, (&pid, &camera)) in gallery.pids().iter().zip(gallery.camids()).enumerate() {
@@ -265,6 +258,6 @@ impl Rules {
                 pid => images_of.entry(pid).or_default().push((image, camera)),
             }
         }
-        Rules { cameras: query.has_cameras() && gallery.has_cameras(), junk, images_of }
+        Rules { cameras: protocol.counts_cameras(query, gallery), junk, images_of }
     }
 }

@@ -1,12 +1,10 @@
-//! What an evaluation found, for programs (JSON) and for people (a table).
+//! What an evaluation found, with all that a reader must know to compare it with other results.
 
 use super::metrics::{self, Score};
-use super::{Protocol, Unmatched};
+use super::{Protocol, Rerank, Unmatched};
 use crate::weights::{Features, write_atomically};
 use crate::{Error, Result};
-use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::Path;
 
 /// The longest CMC curve, in ranks.
@@ -41,7 +39,11 @@ pub struct Report {
     pub gallery: usize,
     /// CMC at ranks 1, 2, ..., up to 50 or the number of gallery images.
     pub cmc: Vec<f64>,
-    /// How images were compared.
+    /// What asked: one image, or several together.
+    pub query: String,
+    /// What was compared.
+    pub feature: String,
+    /// How it was compared.
     pub distance: String,
     /// What a reader must know to compare these figures with others.
     pub notes: Vec<String>,
@@ -78,7 +80,12 @@ impl Report {
             averaged_queries: averaged,
             gallery: gallery.len(),
             cmc,
-            distance: distance(query, gallery, protocol.normalise),
+            query: match &query.origin().pooled {
+                None => "single query".into(),
+                Some(pooled) => format!("multi-query, {pooled}"),
+            },
+            feature: feature(query, gallery),
+            distance: distance(query, gallery, protocol),
             notes: notes(query, gallery, protocol, valid, junk_queries, junk_images),
         }
     }
@@ -94,20 +101,39 @@ impl Report {
     }
 }
 
-/// How images were compared.
-fn distance(query: &Features, gallery: &Features, normalise: bool) -> String {
-    if normalise {
-        return "Euclidean, each feature divided by its length first".into();
-    }
-    let ((q_min, q_max), (g_min, g_max)) = (query.lengths(), gallery.lengths());
-    let (min, max) = (q_min.min(g_min), q_max.max(g_max));
-    if min >= 1.0 - UNIT_TOLERANCE && max <= 1.0 + UNIT_TOLERANCE {
-        "Euclidean; the features have unit length".into()
+/// What was compared.
+fn feature(query: &Features, gallery: &Features) -> String {
+    let mirrored = match (query.origin().mirrored, gallery.origin().mirrored) {
+        (Some(true), Some(true)) => "pool5 of the image and of its mirror image added",
+        (Some(false), Some(false)) => "pool5 of the image alone (the mirror image's is not added)",
+        _ => "the files do not say of what, nor whether the mirror image's is added",
+    };
+    format!("{} values, {mirrored}", query.dim())
+}
+
+/// How it was compared.
+fn distance(query: &Features, gallery: &Features, protocol: &Protocol) -> String {
+    let plain = if protocol.normalise {
+        "Euclidean, each feature divided by its length first".to_string()
     } else {
-        format!(
-            "Euclidean; the features are taken as they are, with lengths from {min:.3} to {max:.3} (the paper \
-             normalises them to 1)"
-        )
+        let ((q_min, q_max), (g_min, g_max)) = (query.lengths(), gallery.lengths());
+        let (min, max) = (q_min.min(g_min), q_max.max(g_max));
+        if min >= 1.0 - UNIT_TOLERANCE && max <= 1.0 + UNIT_TOLERANCE {
+            "Euclidean; the features have unit length".into()
+        } else {
+            format!(
+                "Euclidean; the features are taken as they are, with lengths from {min:.3} to {max:.3} (the paper \
+                 normalises them to 1)"
+            )
+        }
+    };
+    match protocol.rerank {
+        None => plain,
+        Some(Rerank { k1, k2, lambda }) => {
+            format!(
+                "re-ranked by k-reciprocal neighbours (k1 {k1}, k2 {k2}, lambda {lambda}); before that {plain}"
+            )
+        }
     }
 }
 
@@ -125,6 +151,7 @@ fn notes(
             .to_string(),
     ];
     notes.push(match (query.has_cameras(), gallery.has_cameras()) {
+        _ if protocol.ignore_cameras => "Cameras: ignored, so no image is dropped for its camera.".into(),
         (true, true) => "Cameras: a query's person under the query's own camera is dropped.".into(),
         (false, false) => "Cameras: unknown, so no image is dropped for its camera.".to_string(),
         (known, _) => {
@@ -151,44 +178,15 @@ fn notes(
         notes.push(format!("Junk queries (pid -1): {junk_queries}, left out."));
     }
     let unmatched = query.len() - junk_queries - valid;
-    if unmatched > 0 {
-        let done = match protocol.unmatched {
-            Unmatched::Dropped => {
-                "were left out of all averages (torchreid does so; Market-1501's evaluator counts them as misses)"
-            }
-            Unmatched::Missed => {
-                "count as misses in CMC and mAP (Market-1501's evaluator does so; torchreid leaves them out)"
-            }
-        };
-        notes.push(format!("Queries without a match in the gallery: {unmatched}; they {done}."));
-    }
+    let done = match protocol.unmatched {
+        _ if unmatched == 0 => "",
+        Unmatched::Dropped => {
+            "; they were left out of all averages (torchreid does so; Market-1501's evaluator counts them as misses)"
+        }
+        Unmatched::Missed => {
+            "; they count as misses in CMC and mAP (Market-1501's evaluator does so; torchreid leaves them out)"
+        }
+    };
+    notes.push(format!("Queries without a match in the gallery: {unmatched}{done}."));
     notes
-}
-
-/// Percentages in a table, and under it what they mean.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = [
-            ("rank-1", self.rank1),
-            ("rank-5", self.rank5),
-            ("rank-10", self.rank10),
-            ("rank-20", self.rank20),
-            ("mAP", self.map_market),
-            ("mAP (sum)", self.map_sum),
-            ("mINP", self.minp),
-        ];
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(columns.map(|(name, _)| name));
-        table.add_row(columns.map(|(_, share)| format!("{:.2}", 100.0 * share)));
-        table.column_iter_mut().for_each(|c| c.set_cell_alignment(CellAlignment::Right));
-        writeln!(f, "{table}")?;
-        writeln!(
-            f,
-            "Percent. {} queries, {} of them with a match, {} averaged over; {} gallery images.",
-            self.queries, self.valid_queries, self.averaged_queries, self.gallery
-        )?;
-        writeln!(f, "Distance: {}.", self.distance)?;
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
-    }
 }

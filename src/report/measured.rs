@@ -21,7 +21,12 @@ pub struct Measured {
 }
 
 /// How a page compares features: as they are kept, which is as they were extracted, of unit length.
-pub const PROTOCOL: Protocol = Protocol { normalise: false, unmatched: crate::eval::Unmatched::Dropped };
+pub const PROTOCOL: Protocol = Protocol {
+    normalise: false,
+    unmatched: crate::eval::Unmatched::Dropped,
+    ignore_cameras: false,
+    rerank: None,
+};
 
 impl Measured {
     /// Ranks and counts.
@@ -30,7 +35,7 @@ impl Measured {
     /// What the device reports; query and gallery features that do not fit together.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
         let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
-        let scores = score_queries(query, gallery, PROTOCOL.normalise, device)?;
+        let scores = score_queries(query, gallery, &PROTOCOL, device)?;
         let pairs = Pairs::count(query, gallery, &PROTOCOL, device)?;
         Ok(Measured { evaluation, scores, pairs })
     }

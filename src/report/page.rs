@@ -176,15 +176,7 @@ fn ranked_lists(
 /// What the features of a set are, by run.
 fn features(measured: &[Measured], set: &str) -> Vec<(usize, String)> {
     let of_set = measured.iter().filter(|of| of.evaluation.kept.name == set);
-    let say = |of: &Measured| {
-        let query = &of.evaluation.kept.query;
-        let mirrored = match query.origin().mirrored {
-            Some(true) => "that of the mirrored image added",
-            Some(false) => "without the mirrored image",
-            None => "with or without the mirrored image: unknown",
-        };
-        (of.evaluation.run, format!("Feature: {} values, {mirrored}.", query.dim()))
-    };
+    let say = |of: &Measured| (of.evaluation.run, format!("Feature: {}.", of.evaluation.kept.report.feature));
     of_set.map(say).collect()
 }
 

@@ -21,6 +21,7 @@ const PATHS: &str = "paths";
 /// The metadata keys of [`Origin`].
 const NETWORK: &str = "network";
 const MIRRORED: &str = "mirrored";
+const POOLED: &str = "pooled";
 /// The largest squared length of a row: squared distances between such rows stay finite in f32.
 const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
@@ -72,6 +73,8 @@ pub struct Origin {
     pub network: Option<String>,
     /// Whether the feature of the mirrored image was added.
     pub mirrored: Option<bool>,
+    /// How each feature was pooled of those of several images, if it was.
+    pub pooled: Option<String>,
 }
 
 impl Features {
@@ -99,6 +102,54 @@ impl Features {
     /// The same features with a word on where they come from.
     pub fn with_origin(self, origin: Origin) -> Self {
         Features { origin, ..self }
+    }
+
+    /// All rows of several lists, in their order, in memory. What their origins do not agree on is not known.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there are none, if they differ in their number of values or come from different
+    /// networks, or if only some of the persons have cameras.
+    pub fn concat(parts: &[Features]) -> Result<Self> {
+        let [first, others @ ..] = parts else {
+            return Err(Error::Data("there are no features to put together".into()));
+        };
+        others.iter().try_for_each(|part| first.require_comparable(part))?;
+        let all = |list: fn(&Features) -> &[i64]| parts.iter().flat_map(list).copied().collect();
+        let rows: usize = parts.iter().map(Features::len).sum();
+        let mut values = Vec::with_capacity(rows * first.dim);
+        parts.iter().for_each(|part| values.extend_from_slice(part.features()));
+        let paths = match parts.iter().all(|part| !part.paths.is_empty()) {
+            true => parts.iter().flat_map(|part| part.paths.clone()).collect(),
+            false => Vec::new(),
+        };
+        let agreed = |part: &Features| part.origin == first.origin;
+        let origin = if others.iter().all(agreed) { first.origin.clone() } else { Origin::default() };
+        Ok(Features::new(values, first.dim, all(Features::pids), all(Features::camids), paths)?
+            .with_origin(origin))
+    }
+
+    /// Succeeds if distances to the rows of `other` mean something.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if they have another number of values, or are known to come from another network or to
+    /// have been made in another way.
+    pub fn require_comparable(&self, other: &Features) -> Result<()> {
+        let (own, others) = (&self.origin, &other.origin);
+        let fault = if self.dim != other.dim {
+            format!("some features have {} values and others {}", self.dim, other.dim)
+        } else if let (Some(own), Some(others)) = (&own.network, &others.network)
+            && own != others
+        {
+            let short = |network: &str| network.chars().take(12).collect::<String>();
+            format!("the features come from two networks ({} and {})", short(own), short(others))
+        } else if let (Some(own), Some(others)) = (own.mirrored, others.mirrored)
+            && own != others
+        {
+            "the mirrored image's feature was added to some of the features and not to others".to_string()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Data(format!("{fault}, and distances between them mean nothing; extract both in one way")))
     }
 
     /// Reads a feature file. Its values are looked at once, to see that all are finite, and stay in the file.
@@ -293,12 +344,17 @@ impl Origin {
                 );
             }
         };
-        Ok(Origin { network: file.metadata().get(NETWORK).cloned(), mirrored })
+        let text = |key: &str| file.metadata().get(key).cloned();
+        Ok(Origin { network: text(NETWORK), mirrored, pooled: text(POOLED) })
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {
-        let network = self.network.iter().map(|network| (NETWORK.to_string(), network.clone()));
-        network.chain(self.mirrored.map(|mirrored| (MIRRORED.to_string(), mirrored.to_string()))).collect()
+        let known = [
+            (NETWORK, self.network.clone()),
+            (MIRRORED, self.mirrored.map(|mirrored| mirrored.to_string())),
+            (POOLED, self.pooled.clone()),
+        ];
+        known.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
     }
 }
 

@@ -3,8 +3,10 @@
 
 mod files;
 mod hand;
+mod protocols;
 mod published;
 mod reference;
+mod rerank;
 
 use bcreid::weights::Features;
 

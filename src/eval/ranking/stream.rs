@@ -1,0 +1,111 @@
+//! Ranks against a gallery of which only a part is in memory at a time.
+//!
+//! Two passes: the images of the queries' own persons first, for the distances of the matches; then the gallery
+//! from end to end, in parts, for how many images come before each of them. What stays in memory between parts
+//! is a few numbers a match.
+//!
+//! A match must come out at the same distance in both passes, bit for bit, or it would come before itself. So all
+//! products of both have the same sizes ([`crate::eval::distance`]): a part that is smaller than a tile is filled
+//! up with rows of zeros, which are not looked at.
+
+use super::{Kept, Standing, for_each_query};
+use crate::Result;
+use crate::device::Device;
+use crate::eval::distance::{Block, Distances, TILE};
+use crate::weights::Features;
+use std::borrow::Cow;
+
+/// Values of a part's features: 256 MiB.
+pub(super) const PART: usize = 1 << 26;
+/// Queries of a block, in both passes.
+const ROWS: usize = 256;
+
+/// Ranks `gallery` for all of `people`, `part` values of it at a time.
+pub(super) fn rank(
+    people: &Kept<'_>,
+    gallery: &Features,
+    normalise: bool,
+    device: &Device,
+    part: usize,
+    standings: &mut [Standing],
+) -> Result<()> {
+    let (dim, images) = (gallery.dim(), (part / gallery.dim()).max(TILE));
+    let mut own: Vec<usize> = standings.iter().flat_map(|s| s.0.iter().map(|known| known.index)).collect();
+    own.sort_unstable();
+    own.dedup();
+    for rows in own.chunks(images) {
+        let mut part = Kept::rows(gallery, rows.to_vec(), normalise);
+        fill_up(&mut part.features, dim);
+        let distances = Distances::new(&people.features, &part.features, dim, device)?.with_rows(ROWS);
+        let compute = |index, block: &mut Block| distances.compute(index, block);
+        for_each_query(distances.blocks(), compute, standings, |standing, row| {
+            standing.place(&part, |image| row.at(image));
+        })?;
+    }
+    for first in (0..gallery.len()).step_by(images) {
+        let mut part = Kept::new(gallery, first..(first + images).min(gallery.len()), normalise);
+        if part.indices.is_empty() {
+            continue;
+        }
+        fill_up(&mut part.features, dim);
+        let distances = Distances::new(&people.features, &part.features, dim, device)?.with_rows(ROWS);
+        let compute = |index, block: &mut Block| distances.compute(index, block);
+        for_each_query(distances.blocks(), compute, standings, |standing, row| {
+            let mut left = part.indices.len();
+            let pieces = row.pieces().map(|piece| {
+                let piece = &piece[..piece.len().min(left)];
+                left -= piece.len();
+                piece
+            });
+            standing.count(&part, pieces);
+        })?;
+    }
+    Ok(())
+}
+
+/// Adds rows of zeros to a part that is smaller than a tile.
+fn fill_up(features: &mut Cow<'_, [f32]>, dim: usize) {
+    if features.len() < TILE * dim {
+        features.to_mut().resize(TILE * dim, 0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::Protocol;
+    use crate::eval::ranking::{rank_whole, standings};
+    use proptest::prelude::*;
+
+    fn features(rows: &[(u8, i64, i64)]) -> Features {
+        let value = |code: u8| [code % 3, code / 3 % 3, code / 9 % 3].map(f32::from);
+        let values = rows.iter().flat_map(|r| value(r.0)).collect();
+        let (pids, camids) = rows.iter().map(|r| (r.1, r.2)).unzip();
+        Features::new(values, 3, pids, camids, Vec::new()).unwrap()
+    }
+
+    /// Few places and few persons, so that distances are tied across parts and some persons have more images than
+    /// are counted one by one.
+    fn rows(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(u8, i64, i64)>> {
+        prop::collection::vec((0u8..27, prop_oneof![Just(-1i64), 0i64..4, 0i64..40], 0i64..3), count)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn parts_rank_like_the_whole(query in rows(1..300), gallery in rows(1..900), normalise: bool) {
+            let (query, gallery) = (features(&query), features(&gallery));
+            let people = Kept::new(&query, 0..query.len(), normalise);
+            let images = Kept::new(&gallery, 0..gallery.len(), normalise);
+            prop_assume!(!people.indices.is_empty() && !images.indices.is_empty());
+            let mut whole = standings(&query, &people.indices, &gallery, &Protocol::default());
+            let mut parts = whole.clone();
+            rank_whole(&people, &images, 3, None, &Device::cpu(), &mut whole).unwrap();
+            rank(&people, &gallery, normalise, &Device::cpu(), 1, &mut parts).unwrap();
+            for (whole, parts) in whole.iter().zip(&parts) {
+                prop_assert_eq!(whole.ranks(), parts.ranks());
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! k-reciprocal re-ranking: Zhong, Zheng, Cao, Li, "Re-ranking Person Re-identification with k-reciprocal
+//! Encoding" (CVPR 2017).
+//!
+//! Two images that stand in each other's lists of nearest images show the same person more often than two
+//! where only one finds the other. Each of the N images, query and gallery together, is therefore described by
+//! a vector of N weights that are not zero for its reciprocal neighbours only ([`encoding`]). The Jaccard
+//! distance of two such vectors, mixed with the original distance, ranks the gallery again:
+//!
+//! final = (1 - lambda) * jaccard + lambda * original.
+//!
+//! Original distances here and in the weights are **squared** Euclidean distances, each divided by the largest
+//! one from its image to any of the N. The authors' Python takes Euclidean distances and squares them itself;
+//! torchreid hands it squared ones, so that distances there are squared twice and its figures differ.
+//!
+//! Usual programs hold several N x N matrices. Here the distances come a block at a time, once to find the
+//! nearest images of every image ([`Neighbours`]) and once more, of the queries only, to be mixed with the
+//! Jaccard distances; what is kept is a short list and a sparse vector of each image.
+//!
+//! Equal distances are put in the order of the images, queries first. Equal gallery images get exactly equal
+//! final distances, unless a list of nearest images ends among them. Nothing depends on the number of threads.
+
+mod encoding;
+mod jaccard;
+mod neighbours;
+mod samples;
+
+pub use neighbours::Neighbours;
+
+use super::distance::{Block, Distances};
+use crate::device::Device;
+use crate::{Error, Result};
+use encoding::Encoding;
+use jaccard::InvertedIndex;
+use rayon::prelude::*;
+use samples::Samples;
+
+/// Longer lists of neighbours would come near to the matrices that they replace.
+const MAX_NEIGHBOURS: usize = 1000;
+
+/// The method's three settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rerank {
+    /// How many nearest images, beside itself, an image's reciprocal neighbours are sought among.
+    pub k1: usize,
+    /// How many nearest images, itself included, an image's weights are averaged over; 1: they stay as they are.
+    pub k2: usize,
+    /// The share of the original distance in the final one, from 0 to 1.
+    pub lambda: f64,
+}
+
+impl Default for Rerank {
+    /// The paper's settings for Market-1501.
+    fn default() -> Self {
+        Rerank { k1: 20, k2: 6, lambda: 0.3 }
+    }
+}
+
+impl Rerank {
+    /// # Errors
+    /// [`Error::Config`] with the first setting that makes no sense.
+    pub fn check(&self) -> Result<()> {
+        for (name, value) in [("k1", self.k1), ("k2", self.k2)] {
+            if !(1..=MAX_NEIGHBOURS).contains(&value) {
+                return Err(Error::Config(format!(
+                    "re-ranking: {name} is {value}; it counts neighbours and must be from 1 to {MAX_NEIGHBOURS}"
+                )));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.lambda) {
+            return Err(Error::Config(format!(
+                "re-ranking: lambda is {}; it is the original distance's share and must be from 0 to 1",
+                self.lambda
+            )));
+        }
+        Ok(())
+    }
+
+    /// How many nearest images, itself included, must be known of each image.
+    pub fn neighbours(&self) -> usize {
+        (self.k1 + 1).max(self.k2)
+    }
+}
+
+/// The final distances between all queries and the whole gallery, to be computed a block of queries at a time.
+pub struct Reranked<'a> {
+    lambda: f64,
+    original: Distances<'a>,
+    /// Of each query, its largest squared distance to anything.
+    farthest: Vec<f32>,
+    /// The queries' weights.
+    queries: Encoding,
+    /// The gallery's.
+    gallery: InvertedIndex,
+}
+
+impl<'a> Reranked<'a> {
+    /// Does all the work with neighbours for the rows of `query` [Q, dim] and `gallery` [G, dim], neither empty,
+    /// all finite.
+    ///
+    /// # Errors
+    /// What [`Rerank::check`] says, values so large that their squared distances are not finite, and what the
+    /// device reports.
+    ///
+    /// # Panics
+    /// If one is empty or not made of rows of `dim` values.
+    pub fn new(
+        query: &'a [f32],
+        gallery: &'a [f32],
+        dim: usize,
+        settings: &Rerank,
+        device: &Device,
+    ) -> Result<Self> {
+        settings.check()?;
+        let neighbours = Neighbours::find(query, gallery, dim, settings.neighbours(), device)?;
+        Reranked::from_neighbours(query, gallery, dim, settings, &neighbours, device)
+    }
+
+    /// The same with neighbours found before, for whoever tries several settings. They must be of the same
+    /// features, and at least [`Rerank::neighbours`] of each image.
+    ///
+    /// # Errors
+    /// Those of [`Reranked::new`].
+    ///
+    /// # Panics
+    /// If the neighbours are of another number of images or too few.
+    pub fn from_neighbours(
+        query: &'a [f32],
+        gallery: &'a [f32],
+        dim: usize,
+        settings: &Rerank,
+        neighbours: &Neighbours,
+        device: &Device,
+    ) -> Result<Self> {
+        settings.check()?;
+        let samples = Samples::new(query, gallery, dim);
+        let needed = settings.neighbours().min(samples.len());
+        assert!(neighbours.len() == samples.len() && neighbours.kept() >= needed, "neighbours of others");
+        let mut queries = Encoding::new(&samples, neighbours, settings);
+        let gallery_weights = queries.split_off(samples.queries());
+        Ok(Reranked {
+            lambda: settings.lambda,
+            original: Distances::new(query, gallery, dim, device)?,
+            farthest: (0..samples.queries()).map(|i| neighbours.farthest(i)).collect(),
+            queries,
+            gallery: InvertedIndex::new(&gallery_weights, samples.len()),
+        })
+    }
+
+    /// How many blocks there are; they are those of [`Distances`].
+    pub fn blocks(&self) -> usize {
+        self.original.blocks()
+    }
+
+    /// Computes block `index`; its rows hold final distances, between 0 and 1.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If there are not that many blocks.
+    pub fn compute(&self, index: usize, block: &mut Block) -> Result<()> {
+        self.original.compute(index, block)?;
+        let (first, images) = (block.queries().start, self.gallery.images());
+        let mut last = vec![0.0; block.queries().len() * images];
+        last.par_chunks_exact_mut(images).enumerate().for_each_init(Vec::new, |overlaps, (row, last)| {
+            let query = first + row;
+            self.gallery.overlaps(self.queries.row(query), overlaps);
+            let farthest = f64::from(self.farthest[query]);
+            let original = block.row(row).pieces().flatten().map(|&d| share(f64::from(d), farthest));
+            for ((last, &overlap), original) in last.iter_mut().zip(&*overlaps).zip(original) {
+                let mixed = (1.0 - self.lambda) * jaccard::distance(overlap) + self.lambda * original;
+                *last = mixed as f32;
+            }
+        });
+        block.replace(last);
+        Ok(())
+    }
+}
+
+/// A squared distance as a part of the largest one; where all images are the same, 0.
+fn share(distance: f64, farthest: f64) -> f64 {
+    if farthest > 0.0 { distance / farthest } else { 0.0 }
+}

@@ -1,0 +1,292 @@
+//! The nearest images of every image, among all N, from blocks of the N x N distances.
+//!
+//! The matrix is symmetric. It is cut into bands of rows, and of each band only what lies right of the
+//! diagonal is computed (4.5 eighths of the whole): such a distance is offered to its row and to its column.
+//!
+//! An image keeps the nearest ones it was offered and a limit, the distance of the last of these. Nearly all
+//! distances lie above the limit and cost a comparison. Which ones are kept does not depend on the order in
+//! which they come, because of two equal distances the one to the earlier image is the smaller.
+//!
+//! Blocks are products, whose rounding can exchange neighbours that are nearly as near, and on a GPU
+//! otherwise than on the CPU. So a few more are kept, put in the order of distances summed directly in f64,
+//! and dropped then.
+
+use super::samples::Samples;
+use crate::device::Device;
+use crate::device::cpu::simd::vectorized;
+use crate::eval::distance::{Block, Distances};
+use crate::{Error, Result};
+use rayon::prelude::*;
+
+/// Bands that the rows are cut into.
+const BANDS: usize = 8;
+/// Bands are made of so many rows, and none is smaller: products of one size round in one way ([`Distances`]).
+const BAND_UNIT: usize = 256;
+/// Neighbours kept until the exact distances are known.
+const SPARE: usize = 8;
+/// Distances that are compared with their limits before any is looked at.
+const STRIP: usize = 32;
+/// Columns of a thread's piece of work.
+const COLUMNS: usize = 256;
+
+/// The nearest images of every image, itself among them, in ascending order of their distance.
+pub struct Neighbours {
+    /// [N, kept]
+    indices: Vec<u32>,
+    /// Squared; [N, kept]
+    distances: Vec<f64>,
+    kept: usize,
+    /// Squared; [N]
+    farthest: Vec<f32>,
+}
+
+impl Neighbours {
+    /// Finds the `count` nearest images (all, if there are fewer) of each row of `query` [Q, dim] and `gallery`
+    /// [G, dim] among all of them. An image's index is its row in the query, or Q more than its row in the
+    /// gallery. Features must be finite.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if squared distances between the rows are not finite in f32, or if there are more rows
+    /// than 32 bits count; what the device reports.
+    ///
+    /// # Panics
+    /// If `count` is 0, or if a side is empty or not made of rows of `dim` values.
+    pub fn find(query: &[f32], gallery: &[f32], dim: usize, count: usize, device: &Device) -> Result<Self> {
+        assert!(count > 0);
+        let samples = Samples::new(query, gallery, dim);
+        let n = samples.len();
+        if u32::try_from(n).is_err() {
+            return Err(Error::Data(format!("re-ranking: {n} images are more than 32 bits count")));
+        }
+        let kept = count.min(n);
+        let mut nearest = vec![Nearest::new((kept + SPARE).min(n)); n];
+        let bands = samples.sides().into_iter().flat_map(|(start, side)| bands(start, side, dim, n));
+        for (start, band) in bands {
+            // What lies right of the diagonal: the rest of the band's own side, and the gallery behind the query.
+            for (side_start, side) in samples.sides() {
+                let skipped = start.saturating_sub(side_start) * dim;
+                if skipped < side.len() {
+                    offer_products(
+                        &mut nearest,
+                        (start, band),
+                        (start.max(side_start), &side[skipped..]),
+                        dim,
+                        device,
+                    )?;
+                }
+            }
+        }
+        if nearest.iter().any(|n| !n.farthest().is_finite()) {
+            return Err(Error::Data(
+                "re-ranking: the features are so large that their squared distances are not finite; normalise \
+                 them"
+                .into(),
+            ));
+        }
+        let farthest = nearest.iter().map(Nearest::farthest).collect();
+        let (mut indices, mut distances) = (vec![0; n * kept], vec![0.0; n * kept]);
+        let lists = indices.par_chunks_exact_mut(kept).zip(distances.par_chunks_exact_mut(kept));
+        nearest.into_par_iter().zip(lists).enumerate().for_each(|(i, (nearest, (indices, distances)))| {
+            let exact = |j: u32| (samples.squared_distance(i, j as usize), j);
+            let mut list: Vec<(f64, u32)> = nearest.finish().map(exact).collect();
+            list.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            for ((index, distance), near) in indices.iter_mut().zip(distances).zip(list) {
+                (*distance, *index) = near;
+            }
+        });
+        Ok(Neighbours { indices, distances, kept, farthest })
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.farthest.len()
+    }
+
+    /// Never: neither side is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many neighbours are known of each image.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// The nearest `count` images of image `index`, or as many as are known.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn nearest(&self, index: usize, count: usize) -> &[u32] {
+        &self.indices[index * self.kept..][..count.min(self.kept)]
+    }
+
+    /// The squared distance from image `from` to image `to`, if that is among its neighbours.
+    ///
+    /// # Panics
+    /// If there is no image `from`.
+    pub fn squared_distance(&self, from: usize, to: u32) -> Option<f64> {
+        let place = self.nearest(from, self.kept).iter().position(|&j| j == to)?;
+        Some(self.distances[from * self.kept + place])
+    }
+
+    /// The squared distance from image `index` to the image that is farthest from it.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn farthest(&self, index: usize) -> f32 {
+        self.farthest[index]
+    }
+}
+
+/// Where each band of a side that starts at image `start` begins, and its rows.
+fn bands(start: usize, side: &[f32], dim: usize, n: usize) -> impl Iterator<Item = (usize, &[f32])> {
+    let rows = side.len() / dim;
+    let band = n.div_ceil(BANDS).next_multiple_of(BAND_UNIT);
+    // The rest is a band of its own only if it is large enough.
+    let count = ((rows + band - BAND_UNIT) / band).max(1);
+    (0..count).map(move |i| {
+        let end = if i + 1 == count { rows } else { (i + 1) * band };
+        (start + i * band, &side[i * band * dim..end * dim])
+    })
+}
+
+/// Offers the distances between a band and rows that begin with the band or lie behind it, both with the index
+/// of their first image: all to the images of the band, and to those behind it.
+fn offer_products(
+    nearest: &mut [Nearest],
+    (band_start, band): (usize, &[f32]),
+    (start, rows): (usize, &[f32]),
+    dim: usize,
+    device: &Device,
+) -> Result<()> {
+    let (count, band_count) = (rows.len() / dim, band.len() / dim);
+    let own = if start == band_start { band_count } else { 0 };
+    let distances = Distances::new(band, rows, dim, device)?;
+    let (mut block, mut dense, mut done) = (Block::default(), Vec::new(), 0);
+    for index in 0..distances.blocks() {
+        distances.compute(index, &mut block)?;
+        let (first, fresh) = (block.queries().start, done..block.queries().end);
+        done = fresh.end;
+        dense.resize(fresh.len() * count, 0.0);
+        let of_rows = nearest[band_start..][fresh.clone()].par_iter_mut();
+        of_rows.zip(dense.par_chunks_exact_mut(count)).zip(fresh.clone()).for_each(
+            |((nearest, dense), row)| {
+                let mut at = 0;
+                for piece in block.row(row - first).pieces() {
+                    dense[at..at + piece.len()].copy_from_slice(piece);
+                    at += piece.len();
+                }
+                nearest.offer_row(start, dense);
+            },
+        );
+        let of_columns = nearest[start + own..][..count - own].par_chunks_mut(COLUMNS);
+        of_columns.enumerate().for_each(|(i, nearest)| {
+            let columns = own + i * COLUMNS..own + i * COLUMNS + nearest.len();
+            let rows = dense.chunks_exact(count).map(|row| &row[columns.clone()]);
+            offer_columns(nearest, (band_start + fresh.start..).zip(rows));
+        });
+    }
+    Ok(())
+}
+
+/// Offers each of the images of `rows` to all of `nearest`, at most [`COLUMNS`], from each of which it has the
+/// distance that stands in its row.
+fn offer_columns<'a>(nearest: &mut [Nearest], rows: impl Iterator<Item = (usize, &'a [f32])>) {
+    let (mut limits, mut farthest) = ([0; COLUMNS], [0; COLUMNS]);
+    for ((limit, farthest), nearest) in limits.iter_mut().zip(&mut farthest).zip(&*nearest) {
+        (*limit, *farthest) = (nearest.limit, nearest.farthest);
+    }
+    for (index, row) in rows {
+        for (i, strip) in row.chunks(STRIP).enumerate() {
+            let columns = i * STRIP..i * STRIP + strip.len();
+            let (limits, farthest) = (&mut limits[columns.clone()], &mut farthest[columns.clone()]);
+            let any = vectorized(
+                #[inline(always)]
+                || {
+                    let mut any = false;
+                    for ((d, limit), farthest) in strip.iter().zip(&*limits).zip(farthest) {
+                        *farthest = d.to_bits().max(*farthest);
+                        any |= d.to_bits() <= *limit;
+                    }
+                    any
+                },
+            );
+            if any {
+                for ((nearest, limit), d) in nearest[columns].iter_mut().zip(limits).zip(strip) {
+                    nearest.offer(index, d.to_bits());
+                    *limit = nearest.limit;
+                }
+            }
+        }
+    }
+    nearest.iter_mut().zip(farthest).for_each(|(nearest, farthest)| nearest.farthest = farthest);
+}
+
+/// The nearest images offered to one image so far.
+///
+/// The bits of floats that are not negative are ordered like the floats: a key is a distance's bits and, below
+/// them, an index.
+#[derive(Clone)]
+struct Nearest {
+    keys: Vec<u64>,
+    keep: usize,
+    /// The bits of a distance that at least `keep` keys are not above.
+    limit: u32,
+    /// The bits of the largest distance offered.
+    farthest: u32,
+}
+
+impl Nearest {
+    fn new(keep: usize) -> Self {
+        Nearest { keys: Vec::new(), keep, limit: u32::MAX, farthest: 0 }
+    }
+
+    /// Images from `first` on, with their distances.
+    fn offer_row(&mut self, first: usize, distances: &[f32]) {
+        for (i, strip) in distances.chunks(STRIP).enumerate() {
+            let (limit, mut farthest, mut any) = (self.limit, self.farthest, false);
+            vectorized(
+                #[inline(always)]
+                || {
+                    for d in strip {
+                        farthest = farthest.max(d.to_bits());
+                        any |= d.to_bits() <= limit;
+                    }
+                },
+            );
+            self.farthest = farthest;
+            if any {
+                let indexed = strip.iter().enumerate();
+                indexed.for_each(|(j, d)| self.offer(first + i * STRIP + j, d.to_bits()));
+            }
+        }
+    }
+
+    fn offer(&mut self, index: usize, distance: u32) {
+        if distance > self.limit {
+            return;
+        }
+        self.keys.push(u64::from(distance) << 32 | index as u64);
+        if self.keys.len() >= 2 * self.keep {
+            self.drop_surplus();
+        }
+    }
+
+    fn drop_surplus(&mut self) {
+        if self.keys.len() > self.keep {
+            let (_, last, _) = self.keys.select_nth_unstable(self.keep - 1);
+            self.limit = (*last >> 32) as u32;
+            self.keys.truncate(self.keep);
+        }
+    }
+
+    fn farthest(&self) -> f32 {
+        f32::from_bits(self.farthest)
+    }
+
+    /// The indices of what is kept.
+    fn finish(mut self) -> impl Iterator<Item = u32> {
+        self.drop_surplus();
+        self.keys.into_iter().map(|key| key as u32)
+    }
+}

@@ -1,0 +1,54 @@
+//! Results of one or several evaluations in a table, and under it what they mean.
+
+use super::Report;
+use comfy_table::{CellAlignment, presets};
+use std::fmt;
+
+/// Reports with the names of what they are about.
+#[derive(Clone, Debug)]
+pub struct Table<'a>(pub &'a [(String, Report)]);
+
+/// Percentages; what holds for all rows is said once.
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Table(rows) = self;
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["", "rank-1", "rank-5", "rank-10", "rank-20", "mAP", "mAP (sum)", "mINP"]);
+        for (name, r) in *rows {
+            let shares = [r.rank1, r.rank5, r.rank10, r.rank20, r.map_market, r.map_sum, r.minp];
+            let shares = shares.map(|share| format!("{:.2}", 100.0 * share));
+            table.add_row(std::iter::once(name.clone()).chain(shares));
+        }
+        table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
+        writeln!(f, "{table}")?;
+        let lines: Vec<Vec<String>> = rows.iter().map(|(_, report)| lines(report)).collect();
+        writeln!(f, "Percent.")?;
+        for line in lines.first().into_iter().flatten().filter(|line| lines.iter().all(|l| l.contains(line)))
+        {
+            writeln!(f, "{line}")?;
+        }
+        for ((name, _), own) in rows.iter().zip(&lines) {
+            for line in own.iter().filter(|line| !lines.iter().all(|l| l.contains(line))) {
+                writeln!(f, "{name}: {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What must be known of a result.
+fn lines(report: &Report) -> Vec<String> {
+    let counts = format!(
+        "Images: {} queries, {} of them with a match, {} averaged over; {} in the gallery.",
+        report.queries, report.valid_queries, report.averaged_queries, report.gallery
+    );
+    let mut lines = vec![counts];
+    lines.extend([
+        format!("Query: {}.", report.query),
+        format!("Feature: {}.", report.feature),
+        format!("Distance: {}.", report.distance),
+    ]);
+    lines.extend(report.notes.iter().cloned());
+    lines
+}
