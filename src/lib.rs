@@ -16,7 +16,8 @@
 //! 10. [`report`]: figures of runs, and one page that compares them.
 //! 11. [`study`]: several runs that answer one question: the paper's tables, the choice of lambda.
 //! 12. [`weights`]: what lies on disk, written whole or not at all.
-//! 13. [`mod@bench`]: how long all this takes.
+//! 13. [`export`]: what other programs read.
+//! 14. [`mod@bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -38,6 +39,7 @@ pub mod demo;
 pub mod device;
 pub mod error;
 pub mod eval;
+pub mod export;
 pub mod model;
 pub mod ops;
 pub mod report;

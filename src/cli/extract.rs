@@ -5,6 +5,7 @@ use crate::Result;
 use crate::data::folder::Folder;
 use crate::device::Device;
 use crate::eval::extract::Extractor;
+use crate::export::features;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,9 +19,13 @@ pub struct Extract {
     /// The folder of images. Identity and camera are read from file names that have them.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// The feature file to write: features, pids, camids, and the paths in its metadata.
-    #[arg(long, value_name = "F.safetensors")]
+    /// The file to write, by its ending: .safetensors for this program, .npy with a .csv of path,pid,camid beside
+    /// it, or .arrow.
+    #[arg(long, value_name = "F.safetensors|F.npy|F.arrow")]
     out: PathBuf,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     how: How,
 }
@@ -47,7 +52,7 @@ impl How {
 
 impl Extract {
     pub fn run(self) -> Result<ExitCode> {
-        super::require_parent(&self.out)?;
+        super::require_room_for_features(&self.out, self.force)?;
         let folder = Folder::open(&self.images)?;
         for note in &folder.notes {
             eprintln!("{note}");
@@ -58,13 +63,8 @@ impl Extract {
         let bar = super::bar("extracting");
         let features = extractor.extract(&folder.samples, |done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();
-        features.write(&self.out)?;
-        super::say(format_args!(
-            "{}: {} features of {} values",
-            self.out.display(),
-            features.len(),
-            features.dim()
-        ))?;
+        features::write(&features, &self.out)?;
+        super::say_features(&features, &self.out)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,15 +6,20 @@ mod config;
 mod demo;
 mod doctor;
 mod eval;
+mod export;
 mod extract;
+mod features;
 mod plot;
 mod query;
 mod report;
 mod stop;
 mod study;
 mod synth;
+mod tensorboard;
 mod train;
 
+use crate::export::features::Format;
+use crate::weights::Features;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,12 +44,15 @@ enum Command {
     Synth(synth::Synth),
     Train(train::Train),
     Extract(extract::Extract),
+    Features(features::Features),
     Eval(eval::Eval),
     Query(query::Query),
+    Export(export::Export),
     Plot(plot::Plot),
     Report(report::Report),
     Reproduce(study::Reproduce),
     Sweep(study::Sweep),
+    Tensorboard(tensorboard::Tensorboard),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -78,12 +86,15 @@ impl Command {
             Command::Synth(synth) => synth.run(),
             Command::Train(train) => train.run(),
             Command::Extract(extract) => extract.run(),
+            Command::Features(features) => features.run(),
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
+            Command::Export(export) => export.run(),
             Command::Plot(plot) => plot.run(),
             Command::Report(report) => report.run(),
             Command::Reproduce(reproduce) => reproduce.run(),
             Command::Sweep(sweep) => sweep.run(),
+            Command::Tensorboard(tensorboard) => tensorboard.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
@@ -106,6 +117,28 @@ fn require_parent(file: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::Data(format!("{}: its folder does not exist; make it first", file.display())))
+}
+
+/// Checks that a file to be written is not there yet, unless it may be overwritten.
+fn require_new(file: &Path, force: bool) -> Result<()> {
+    if force || !file.exists() {
+        return Ok(());
+    }
+    Err(Error::Data(format!("{} exists; give another --out, or --force to overwrite it", file.display())))
+}
+
+/// Checks, before the work, that features can be written to `out`: a known ending, a folder, nothing in the way.
+fn require_room_for_features(out: &Path, force: bool) -> Result<()> {
+    let files = Format::of(out)?.files(out);
+    require_parent(out)?;
+    files.iter().try_for_each(|file| require_new(file, force))
+}
+
+/// Says what has been written.
+fn say_features(features: &Features, out: &Path) -> Result<()> {
+    let files: Vec<String> =
+        Format::of(out)?.files(out).iter().map(|file| file.display().to_string()).collect();
+    say(format_args!("{}: {} features of {} values", files.join(", "), features.len(), features.dim()))
 }
 
 /// A progress bar for work whose length is told by the first call of [`advance`].

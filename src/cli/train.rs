@@ -38,6 +38,9 @@ pub struct Train {
     /// Continue the run in --out from its newest checkpoint, with its own settings, as if never stopped.
     #[arg(long)]
     resume: bool,
+    /// Write the curves for TensorBoard too, as they come: tensorboard --logdir RUN.
+    #[arg(long)]
+    tensorboard: bool,
     #[command(flatten)]
     compute: Compute,
     /// On CUDA run every step plainly instead of recording one and replaying it: slower, and the same bits.
@@ -74,7 +77,10 @@ impl Train {
         };
         bar.finish_and_clear();
         let stop = stop::on_interrupt("finishing this step and saving")?;
-        match trainer.with_recording(!self.no_graph).run(&run, &stop, "train")? {
+        // A run that has curves for TensorBoard goes on with them.
+        let tensorboard = self.tensorboard || run.tensorboard().is_dir();
+        let trainer = trainer.with_recording(!self.no_graph).with_tensorboard(tensorboard);
+        match trainer.run(&run, &stop, "train")? {
             Outcome::Finished(weights) => {
                 super::say(format_args!(
                     "trained {} iterations: {}",

@@ -66,7 +66,7 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
 }
 
 /// The reader's complaint on one line, with its place.
-fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
+pub(crate) fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
     let line = line(text, error.position());
     let what = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "not valid UTF-8; save the list as UTF-8".to_string(),
@@ -80,7 +80,7 @@ fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
 
 /// The line a record stands on. The reader's own count is of where the last record ended: blank lines in
 /// between would be missing.
-fn line(text: &[u8], position: Option<&csv::Position>) -> usize {
+pub(crate) fn line(text: &[u8], position: Option<&csv::Position>) -> usize {
     let start = position.map_or(0, |p| p.byte() as usize).min(text.len());
     let blank = text[start..].iter().take_while(|b| b"\r\n".contains(b)).count();
     1 + text[..start + blank].iter().filter(|&&b| b == b'\n').count()

@@ -137,7 +137,10 @@ impl Extractor {
 }
 
 /// The weight file meant by a run's folder or by the file itself, and what should be said about it.
-fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
+///
+/// # Errors
+/// A run folder without weights or checkpoint.
+pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
     if !path.is_dir() {
         return Ok((path.to_path_buf(), None));
     }

@@ -66,14 +66,14 @@ impl Spec {
 
 /// A convolution and the batch normalisation behind it.
 #[derive(Clone, Copy, Debug)]
-struct ConvBn {
-    weight: ParamId,
-    bias: Option<ParamId>,
-    conv: Conv,
-    gamma: ParamId,
-    beta: ParamId,
-    mean: BufferId,
-    var: BufferId,
+pub(crate) struct ConvBn {
+    pub weight: ParamId,
+    pub bias: Option<ParamId>,
+    pub conv: Conv,
+    pub gamma: ParamId,
+    pub beta: ParamId,
+    pub mean: BufferId,
+    pub var: BufferId,
 }
 
 /// Names and shape of one convolution with its batch normalisation.
@@ -116,9 +116,9 @@ impl ConvBn {
 
 /// A residual block: convolutions, and a projection of the input where its shape changes.
 #[derive(Clone, Debug)]
-struct Block {
-    convs: Vec<ConvBn>,
-    downsample: Option<ConvBn>,
+pub(crate) struct Block {
+    pub convs: Vec<ConvBn>,
+    pub downsample: Option<ConvBn>,
 }
 
 impl Block {
@@ -174,9 +174,9 @@ impl Block {
 /// conv1 to pool5.
 #[derive(Clone, Debug)]
 pub struct ResNet {
-    stem: ConvBn,
-    pool1: MaxPool,
-    blocks: Vec<Block>,
+    pub(crate) stem: ConvBn,
+    pub(crate) pool1: MaxPool,
+    pub(crate) blocks: Vec<Block>,
     features: usize,
 }
 

@@ -9,7 +9,7 @@ use crate::ops::check;
 use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
 
 /// The smallest divisor, `F.normalize`'s default.
-const EPSILON: f64 = 1e-12;
+pub const EPSILON: f64 = 1e-12;
 
 /// Each row of `x` `[m, D]` divided by its Euclidean length.
 ///

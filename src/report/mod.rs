@@ -9,7 +9,7 @@ pub mod charts;
 pub mod draw;
 pub mod evaluations;
 pub mod figure;
-mod measured;
+pub(crate) mod measured;
 pub mod page;
 pub mod palette;
 pub mod png;

@@ -131,7 +131,7 @@ impl Settings {
 }
 
 /// For each folder the shortest end of its path that no other has; the whole path where there is none.
-fn names(folders: &[PathBuf]) -> Vec<String> {
+pub fn names(folders: &[PathBuf]) -> Vec<String> {
     let parts = |folder: &PathBuf| -> Vec<String> {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let named = whole.components().filter(|c| matches!(c, Component::Normal(_)));

@@ -1,5 +1,6 @@
 //! What a run wrote down of its steps: `metrics.jsonl`, read with care.
 
+use crate::train::metrics::Line;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::fs::File;
@@ -11,7 +12,7 @@ const MAX_LINE: u64 = 4096;
 /// More steps are not read: they take 100 bytes each.
 const MAX_STEPS: usize = 4_000_000;
 
-/// One step, as [`crate::train::metrics::Line`] wrote it. A value is absent where the batch had no such pair,
+/// One step, as [`Line`] wrote it. A value is absent where the batch had no such pair,
 /// and where it was NaN or infinite (the last step of a run that diverged).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -38,6 +39,29 @@ pub struct Step {
     pub inter: Option<f32>,
     /// Smallest distance between images of different identities.
     pub inter_min: Option<f32>,
+}
+
+impl From<&Line> for Step {
+    fn from(line: &Line) -> Self {
+        let Line { step, loss, softmax, positive, hinge, center, rate, lambda, intra, inter, inter_min } =
+            *line;
+        let [loss, softmax, positive, hinge, center, rate, lambda] =
+            [loss, softmax, positive, hinge, center, rate, lambda].map(Some);
+        let mut step =
+            Step { step, loss, softmax, positive, hinge, center, rate, lambda, intra, inter, inter_min };
+        step.keep_finite();
+        step
+    }
+}
+
+impl Step {
+    /// What is NaN or infinite becomes absent.
+    fn keep_finite(&mut self) {
+        let Step { loss, softmax, positive, hinge, center, rate, lambda, intra, inter, inter_min, .. } = self;
+        for value in [loss, softmax, positive, hinge, center, rate, lambda, intra, inter, inter_min] {
+            *value = value.filter(|v| v.is_finite());
+        }
+    }
 }
 
 /// Reads the steps of a run, in ascending order and at least one. A last line that is not finished yet (the run
@@ -100,12 +124,8 @@ fn parse(line: &[u8]) -> Option<Step> {
     }
     serde_json::from_slice::<Numbered>(line).ok()?;
     let mut step: Step = serde_json::from_slice(line).ok()?;
-    let Step { loss, softmax, positive, hinge, center, rate, lambda, intra, inter, inter_min, .. } =
-        &mut step;
-    for value in [loss, softmax, positive, hinge, center, rate, lambda, intra, inter, inter_min] {
-        // A number beyond f32 becomes infinite.
-        *value = value.filter(|v| v.is_finite());
-    }
+    // A number beyond f32 becomes infinite.
+    step.keep_finite();
     Some(step)
 }
 

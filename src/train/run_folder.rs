@@ -5,6 +5,7 @@
 //! RUN/metrics.jsonl        one line a step
 //! RUN/checkpoints/         step_000001000.safetensors, ...
 //! RUN/weights.safetensors  the result: weights, running statistics and centers
+//! RUN/tensorboard/         curves for TensorBoard, if they were asked for
 //! RUN/skipped.txt          images left out, and why (only if there are any)
 //! RUN/lock                 held while a process trains here
 //! ```
@@ -46,10 +47,17 @@ impl RunFolder {
         // A process killed while it wrote has left its temporary file; the lock says that nobody writes now.
         remove_leftovers(folder.path())?;
         remove_leftovers(&folder.checkpoints())?;
+        if folder.tensorboard().is_dir() {
+            remove_leftovers(&folder.tensorboard())?;
+        }
         Ok((folder, config))
     }
 
-    fn lock(path: &Path) -> Result<Self> {
+    /// Takes hold of a run's folder to write into it, whatever is there.
+    ///
+    /// # Errors
+    /// If another process trains in it, or there is no such folder.
+    pub fn lock(path: &Path) -> Result<Self> {
         let file = path.join("lock");
         let lock = File::create(&file).map_err(Error::io(&file))?;
         match lock.try_lock() {
@@ -80,6 +88,11 @@ impl RunFolder {
     /// The checkpoints' folder.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// Event files.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
     }
 
     /// The result.

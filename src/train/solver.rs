@@ -11,6 +11,7 @@ use super::stepper::{Sent, Stepper};
 use crate::config::{self, Config};
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
+use crate::export::tensorboard::Live;
 use crate::model::Model;
 use crate::tensor::{Params, StepValues};
 use crate::weights::{NetworkFile, write_atomically};
@@ -52,6 +53,7 @@ pub struct Trainer {
     /// Images that were left out, and why.
     skipped: Vec<String>,
     may_record: bool,
+    tensorboard: bool,
 }
 
 impl Trainer {
@@ -90,12 +92,29 @@ impl Trainer {
             .collect();
         let config = config.clone();
         let device = device.clone();
-        Ok(Trainer { config, device, model, params, loader, identity, first, skipped, may_record: true })
+        let (may_record, tensorboard) = (true, false);
+        Ok(Trainer {
+            config,
+            device,
+            model,
+            params,
+            loader,
+            identity,
+            first,
+            skipped,
+            may_record,
+            tensorboard,
+        })
     }
 
     /// Whether a GPU may record a step and replay it, which changes no bit of the result. It does by default.
     pub fn with_recording(self, may_record: bool) -> Self {
         Trainer { may_record, ..self }
+    }
+
+    /// Whether the run's curves go to TensorBoard too, as they come. They do not by default.
+    pub fn with_tensorboard(self, tensorboard: bool) -> Self {
+        Trainer { tensorboard, ..self }
     }
 
     /// Trains until all iterations are done or `stop` is set, writing into `run`. `label` names the run on
@@ -104,18 +123,33 @@ impl Trainer {
     /// # Errors
     /// A loss that is not finite, a disk that is full; the last good checkpoint survives and is named.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, label: &str) -> Result<Outcome> {
-        let Trainer { config, device, model, mut params, mut loader, identity, first, skipped, may_record } =
-            self;
+        let Trainer {
+            config,
+            device,
+            model,
+            mut params,
+            mut loader,
+            identity,
+            first,
+            skipped,
+            may_record,
+            tensorboard,
+        } = self;
         let mut values = StepValues::new(&device, config.run.seed)?;
         params.make_ready(config.solver.weight_decay)?;
         let mut stepper = Stepper::new(&device, may_record);
+        let events = || Live::continue_at(&run.tensorboard(), &run.metrics(), first);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
             running: match device {
                 Device::Cpu(_) => 0,
                 Device::Cuda(_) => RUNNING,
             },
-            log: Log::continue_at(&run.metrics(), first)?,
+            records: Records {
+                // Before the log, whose age it takes for that of the steps so far.
+                events: tensorboard.then(events).transpose()?,
+                log: Log::continue_at(&run.metrics(), first)?,
+            },
             progress: Progress::new(label, first, config.solver.iterations, config.solver.batch),
             watch: Watch::new(config.loss.tau),
         };
@@ -163,7 +197,7 @@ impl Trainer {
                 recorder.read_back(running).map_err(|e| checkpoint.name_last_good(e))?;
             }
             if save {
-                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params));
+                let saved = recorder.records.log.sync().and_then(|()| checkpoint.save(done, &params));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
                 if let Err(error) = checkpoint.prune() {
                     recorder.progress.say(&format!("an old checkpoint stays: {error}"));
@@ -218,7 +252,7 @@ struct Recorder {
     pending: VecDeque<(u64, Scheduled, Sent)>,
     /// Steps that are not waited for while the run goes on.
     running: usize,
-    log: Log,
+    records: Records,
     progress: Progress,
     watch: Watch,
 }
@@ -231,9 +265,9 @@ impl Recorder {
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
             let line = Line::new(number, scheduled, softmax[0], &terms);
-            self.log.write(&line)?;
+            self.records.write(&line)?;
             if let Some((loss, value)) = line.not_finite() {
-                self.log.flush()?;
+                self.records.flush()?;
                 return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
             }
             if line.lambda > 0.0
@@ -246,6 +280,25 @@ impl Recorder {
         if let Some(line) = newest {
             self.progress.show(&line);
         }
-        self.log.flush()
+        self.records.flush()
+    }
+}
+
+/// Where steps are written down.
+struct Records {
+    log: Log,
+    /// For TensorBoard, if it was asked for.
+    events: Option<Live>,
+}
+
+impl Records {
+    fn write(&mut self, line: &Line) -> Result<()> {
+        self.log.write(line)?;
+        self.events.as_mut().map_or(Ok(()), |events| events.write(line))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.log.flush()?;
+        self.events.as_mut().map_or(Ok(()), Live::flush)
     }
 }

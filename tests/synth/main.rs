@@ -79,7 +79,7 @@ fn the_layout_is_market_1501s() {
     assert_eq!((summary.train, summary.query, summary.gallery), (train.len(), query.len(), gallery.len()));
     assert_eq!(
         files.len(),
-        summary.images() + 1,
+        summary.images() + summary.query + boxes_of_gallery + 1,
         "all pictures have names of their own, and there is a README"
     );
     assert!(String::from_utf8(files["README.txt"].clone()).unwrap().contains(&summary.to_string()));

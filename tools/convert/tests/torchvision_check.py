@@ -65,7 +65,7 @@ def features(network, paths):
 
 def compare(label, weights, network, images, folder):
     found = folder / "features.safetensors"
-    run(BCREID, "extract", "--weights", weights, "--images", images, "--out", found)
+    run(BCREID, "extract", "--weights", weights, "--images", images, "--out", found, "--force")
     ours, theirs = load_file(found)["features"], features(network, sorted(images.iterdir()))
     worst = (np.abs(ours - theirs).max(1) / np.abs(theirs).max(1)).max()
     print(f"{label}: features differ by at most {worst:.1e} of the largest")

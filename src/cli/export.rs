@@ -1,0 +1,76 @@
+//! `bcreid export`.
+
+use crate::eval::extract::weight_file;
+use crate::export::onnx::{self, Options, Pixels};
+use crate::weights::NetworkFile;
+use crate::{Error, Result};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Export the network as ONNX: from images to normalised features.
+///
+/// Input normalisation, batch normalisation and the L2 normalisation of the features are in the graph.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A run's folder, or a weight file.
+    #[arg(long, value_name = "RUN|F.safetensors")]
+    weights: PathBuf,
+    /// The file to write.
+    #[arg(long, value_name = "F.onnx")]
+    out: PathBuf,
+    /// What the graph takes, always RGB of the network's size.
+    #[arg(long, value_enum, default_value = "bytes")]
+    input: InputName,
+    /// Add the feature of the mirrored image before normalising, as extract --flip does.
+    #[arg(long)]
+    flip: bool,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum InputName {
+    /// uint8 [N, H, W, 3], 0 to 255.
+    Bytes,
+    /// float32 [N, 3, H, W], 0 to 1, as torchvision's ToTensor makes them.
+    Floats,
+}
+
+impl Export {
+    pub fn run(self) -> Result<ExitCode> {
+        super::require_parent(&self.out)?;
+        if self.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("onnx")) {
+            let out = self.out.display();
+            return Err(Error::Data(format!("--out {out}: the network is written as ONNX; call it F.onnx")));
+        }
+        super::require_new(&self.out, self.force)?;
+        let (path, note) = weight_file(&self.weights)?;
+        if let Some(note) = note {
+            eprintln!("{note}");
+        }
+        let file = NetworkFile::open(&path)?;
+        let pixels = match self.input {
+            InputName::Bytes => Pixels::Bytes,
+            InputName::Floats => Pixels::Floats,
+        };
+        let model = onnx::model(&file, Options { pixels, flip: self.flip })?;
+        let bytes = onnx::write(&model, &self.out)?;
+        let fact = |key: &str| {
+            let found = model.metadata_props.iter().find(|fact| fact.key == key);
+            found.map_or(String::new(), |fact| fact.value.clone())
+        };
+        super::say(format_args!(
+            "{}: {:.1} MB\n  {}: {}, RGB, {}; normalised in the graph\n  {}: {}, L2-normalised",
+            self.out.display(),
+            bytes as f64 / 1e6,
+            onnx::INPUT,
+            fact("input"),
+            fact("input_range"),
+            onnx::OUTPUT,
+            fact("output"),
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

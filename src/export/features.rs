@@ -1,0 +1,97 @@
+//! Features in the formats of other programs, and from them.
+//!
+//! | ending | what | read |
+//! |---|---|---|
+//! | `.safetensors` | this program's own ([`Features`]) | yes |
+//! | `.npy` | NumPy's array f32 `[N, D]`, and beside it `.csv` with the rows' path, pid and camid | yes |
+//! | `.arrow` | an Arrow IPC file with one row an image, for pandas, Polars, DuckDB | no |
+//!
+//! All hold the same rows in the same order. Which network made the features stays known in `.safetensors` and
+//! `.arrow` only.
+
+mod arrow;
+mod npy;
+mod rows;
+
+use crate::weights::Features;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// A format of feature files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// This program's own.
+    Safetensors,
+    /// An array of NumPy's, and a list of the rows beside it.
+    Npy,
+    /// A table of Arrow's.
+    Arrow,
+}
+
+impl Format {
+    /// The format that a file's name asks for, by its ending.
+    ///
+    /// # Errors
+    /// Any other ending; the three are named.
+    pub fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        match extension.to_ascii_lowercase().as_str() {
+            "safetensors" => Ok(Format::Safetensors),
+            "npy" => Ok(Format::Npy),
+            "arrow" => Ok(Format::Arrow),
+            _ => Err(Error::Data(format!(
+                "{}: a file of features ends in .safetensors, .npy (a .csv goes beside it) or .arrow",
+                path.display()
+            ))),
+        }
+    }
+
+    /// All files that features at `path` consist of.
+    pub fn files(self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            Format::Safetensors | Format::Arrow => vec![path.to_path_buf()],
+            Format::Npy => vec![path.to_path_buf(), path.with_extension("csv")],
+        }
+    }
+}
+
+/// Writes features in the format that the ending of `path` asks for, each file whole or not at all.
+///
+/// # Errors
+/// Another ending; what the file system says.
+pub fn write(features: &Features, path: &Path) -> Result<()> {
+    match Format::of(path)? {
+        Format::Safetensors => features.write(path),
+        Format::Npy => {
+            rows::write(features, &path.with_extension("csv"))?;
+            npy::write(features, path)
+        }
+        Format::Arrow => arrow::write(features, path),
+    }
+}
+
+/// Reads features in the format that the ending of `path` says.
+///
+/// # Errors
+/// Another ending, or that of a format which is only written; files that are not what they should be.
+pub fn read(path: &Path) -> Result<Features> {
+    match Format::of(path)? {
+        Format::Safetensors => Features::read(path),
+        Format::Npy => {
+            let matrix = npy::read(path)?;
+            let list = rows::read(&path.with_extension("csv"))?;
+            if list.pids.len() != matrix.rows {
+                return Err(Error::weights(
+                    path,
+                    format!("{} rows, but the .csv beside it lists {}", matrix.rows, list.pids.len()),
+                ));
+            }
+            Features::new(matrix.values, matrix.dim, list.pids, list.camids, list.paths)
+                .map_err(|e| Error::weights(path, e.to_string()))
+        }
+        Format::Arrow => Err(Error::weights(
+            path,
+            "Arrow files are only written; give the .safetensors, or a .npy with its .csv",
+        )),
+    }
+}

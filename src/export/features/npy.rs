@@ -1,0 +1,265 @@
+//! NumPy's array files (`.npy`), as far as a matrix needs them.
+//!
+//! Six bytes of magic, a version, the length of a header, and the header: a Python dictionary of `descr` (the elements'
+//! type), `fortran_order` and `shape`, padded so that the elements start at a multiple of 64 bytes. Source: the
+//! module documentation of `numpy.lib.format`.
+
+use crate::weights::{Features, write_atomically};
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// What elements are aligned to in the file.
+const ALIGNMENT: usize = 64;
+/// The longest header of version 1, in bytes; a matrix needs about a hundred.
+const MAX_HEADER: usize = u16::MAX as usize;
+/// Elements that are converted at a time.
+const CHUNK: usize = 8192;
+
+/// An array of two dimensions in C order.
+#[derive(Debug)]
+pub struct Matrix {
+    /// How many rows.
+    pub rows: usize,
+    /// Values a row.
+    pub dim: usize,
+    /// All rows, one behind the other.
+    pub values: Vec<f32>,
+}
+
+/// Writes f32 `[N, D]` in C order, version 1.0.
+pub fn write(features: &Features, path: &Path) -> Result<()> {
+    let (rows, dim) = (features.len(), features.dim());
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
+    let before = MAGIC.len() + 4;
+    // The header ends in a newline.
+    let padded = (before + header.len() + 1).next_multiple_of(ALIGNMENT) - before;
+    header.extend(std::iter::repeat_n(' ', padded - header.len() - 1));
+    header.push('\n');
+    write_atomically(path, |writer| {
+        writer.write_all(MAGIC)?;
+        writer.write_all(&[1, 0])?;
+        writer.write_all(&(header.len() as u16).to_le_bytes())?;
+        writer.write_all(header.as_bytes())?;
+        writer.write_all(bytemuck::cast_slice(features.features()))
+    })
+}
+
+/// Reads a matrix of f32 or f64, which is rounded to f32. No more is allocated than the file is long.
+pub fn read(path: &Path) -> Result<Matrix> {
+    let fault = |what: String| Error::weights(path, what);
+    // Before it is opened: a pipe that nobody writes to would be waited for.
+    let meta = std::fs::metadata(path).map_err(Error::io(path))?;
+    if !meta.is_file() {
+        return Err(fault("is a folder or a pipe; give a .npy file".into()));
+    }
+    let mut reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let mut left = meta.len();
+    let header = read_header(&mut reader, &mut left).map_err(fault)?;
+    let Header { wide, rows, dim } = header;
+    let width: usize = if wide { 8 } else { 4 };
+    let values = rows.checked_mul(dim);
+    let bytes = values.and_then(|values| values.checked_mul(width)).map(|bytes| bytes as u64);
+    let (Some(values), true) = (values, bytes == Some(left)) else {
+        return Err(fault(format!(
+            "a matrix of {rows} x {dim} is announced, and {left} bytes follow; a file that was cut short?"
+        )));
+    };
+    let mut matrix = Matrix { rows, dim, values: vec![0.0; values] };
+    if wide {
+        let mut doubles = [0.0f64; CHUNK];
+        for values in matrix.values.chunks_mut(CHUNK) {
+            let doubles = &mut doubles[..values.len()];
+            reader.read_exact(bytemuck::cast_slice_mut(doubles)).map_err(Error::io(path))?;
+            values.iter_mut().zip(doubles).for_each(|(value, double)| *value = *double as f32);
+        }
+    } else {
+        reader.read_exact(bytemuck::cast_slice_mut(&mut matrix.values)).map_err(Error::io(path))?;
+    }
+    Ok(matrix)
+}
+
+/// What a header says of a matrix.
+#[derive(Debug, PartialEq)]
+struct Header {
+    /// f64 instead of f32.
+    wide: bool,
+    rows: usize,
+    dim: usize,
+}
+
+/// Reads everything in front of the elements, and takes it off the bytes that are `left`.
+fn read_header(reader: &mut impl Read, left: &mut u64) -> std::result::Result<Header, String> {
+    let mut take = |count: usize| -> std::result::Result<Vec<u8>, String> {
+        let mut bytes = vec![0; count];
+        reader
+            .read_exact(&mut bytes)
+            .map_err(|_| "not a .npy file: it ends within its header".to_string())?;
+        *left = left.saturating_sub(count as u64);
+        Ok(bytes)
+    };
+    if take(MAGIC.len())? != MAGIC {
+        return Err("not a .npy file (its first bytes are others)".into());
+    }
+    let version = take(2)?;
+    let length = match version[0] {
+        1 => take(2)?.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte)),
+        2 | 3 => take(4)?.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte)),
+        other => return Err(format!("version {other}.{} of the .npy format is not known", version[1])),
+    };
+    if length > MAX_HEADER {
+        return Err(format!("its header of {length} bytes is not that of a plain matrix"));
+    }
+    let header = String::from_utf8(take(length)?).map_err(|_| "its header is not text".to_string())?;
+    Fields::read(&header)?.matrix()
+}
+
+/// The entries of a header.
+#[derive(Default)]
+struct Fields<'a> {
+    descr: Option<&'a str>,
+    fortran: Option<bool>,
+    shape: Option<Vec<usize>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the dictionary.
+    fn read(header: &'a str) -> std::result::Result<Self, String> {
+        let mut fields = Fields::default();
+        let mut text = Text(header);
+        let entries = |fields: &mut Self, text: &mut Text<'a>| -> Option<()> {
+            text.expect("{")?;
+            while text.expect("}").is_none() {
+                let key = text.quoted()?;
+                text.expect(":")?;
+                match key {
+                    "descr" => fields.descr.replace(text.quoted()?).is_none(),
+                    "fortran_order" => fields.fortran.replace(text.boolean()?).is_none(),
+                    "shape" => fields.shape.replace(text.tuple()?).is_none(),
+                    _ => false,
+                }
+                .then_some(())?;
+                // After the last entry it may be left out.
+                if text.expect(",").is_none() {
+                    text.expect("}")?;
+                    break;
+                }
+            }
+            text.0.trim().is_empty().then_some(())
+        };
+        match entries(&mut fields, &mut text) {
+            Some(()) => Ok(fields),
+            None => Err("its header is not that of a plain array; one of f32 or f64 [N, D] is needed".into()),
+        }
+    }
+
+    /// What they say, if it is a matrix that can be read.
+    fn matrix(self) -> std::result::Result<Header, String> {
+        let (Some(descr), Some(fortran), Some(shape)) = (self.descr, self.fortran, self.shape) else {
+            return Err("its header lacks descr, fortran_order or shape".into());
+        };
+        let wide = match descr {
+            "<f4" => false,
+            "<f8" => true,
+            other => {
+                return Err(format!(
+                    "its elements are {:?}; '<f4' or '<f8' is needed: save array.astype('<f4')",
+                    other.chars().take(40).collect::<String>()
+                ));
+            }
+        };
+        if fortran {
+            return Err("is in Fortran's order; save numpy.ascontiguousarray(array)".into());
+        }
+        match shape[..] {
+            [rows, dim] => Ok(Header { wide, rows, dim }),
+            _ => Err(format!("an array of {} dimensions; [N, D] is needed", shape.len())),
+        }
+    }
+}
+
+/// What is left of a header.
+struct Text<'a>(&'a str);
+
+impl<'a> Text<'a> {
+    /// Takes `word`, after blanks, if it comes next.
+    fn expect(&mut self, word: &str) -> Option<()> {
+        self.0 = self.0.trim_start().strip_prefix(word)?;
+        Some(())
+    }
+
+    /// A string in quotes of either kind; none of ours holds an escape.
+    fn quoted(&mut self) -> Option<&'a str> {
+        let quote = if self.expect("'").is_some() { '\'' } else { self.expect("\"").map(|()| '"')? };
+        let (inside, rest) = self.0.split_once(quote)?;
+        self.0 = rest;
+        (!inside.contains('\\')).then_some(inside)
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        match self.expect("True") {
+            Some(()) => Some(true),
+            None => self.expect("False").map(|()| false),
+        }
+    }
+
+    /// Sizes in parentheses; a list of more than 32, NumPy's own limit until 2.0, is nobody's array.
+    fn tuple(&mut self) -> Option<Vec<usize>> {
+        self.expect("(")?;
+        let (inside, rest) = self.0.split_once(')')?;
+        self.0 = rest;
+        let inside = inside.trim();
+        let inside = inside.strip_suffix(',').unwrap_or(inside);
+        if inside.is_empty() {
+            return Some(Vec::new());
+        }
+        let sizes: Option<Vec<usize>> = inside.split(',').map(|size| size.trim().parse().ok()).collect();
+        sizes.filter(|sizes| sizes.len() <= 32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(text: &str) -> std::result::Result<Header, String> {
+        Fields::read(text)?.matrix()
+    }
+
+    #[test]
+    fn headers_of_a_matrix_in_any_order_and_with_blanks() {
+        let expected = Header { wide: false, rows: 3, dim: 4 };
+        for text in [
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }      \n",
+            "{\"shape\":(3,4),\"fortran_order\":False,\"descr\":\"<f4\"}",
+            "{ 'descr' : '<f4' , 'shape' : ( 3 , 4 , ) , 'fortran_order' : False }",
+        ] {
+            assert_eq!(header(text).unwrap(), expected, "{text}");
+        }
+        let wide = header("{'descr': '<f8', 'fortran_order': False, 'shape': (3, 4)}").unwrap();
+        assert!(wide.wide);
+    }
+
+    #[test]
+    fn other_headers_are_refused() {
+        for (text, word) in [
+            ("", "plain array"),
+            ("{'descr': '<f4'", "plain array"),
+            ("{'descr': '<f4', 'descr': '<f4'}", "plain array"),
+            ("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}", "plain array"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (3, -4)}", "plain array"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 4)}", "plain array"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4)} more", "plain array"),
+            ("{'descr': '<f4', 'fortran_order': False}", "lacks"),
+            ("{'descr': '>f4', 'fortran_order': False, 'shape': (3, 4)}", "'<f4' or '<f8'"),
+            ("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4)}", "Fortran"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "1 dimensions"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': ()}", "0 dimensions"),
+        ] {
+            let error = header(text).unwrap_err();
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+}

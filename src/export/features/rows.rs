@@ -1,0 +1,82 @@
+//! The list beside a `.npy`: `path,pid,camid`, one line a row, in the rows' order.
+//!
+//! A path or camid that is not known is empty. `camid` and `path` may be left out when a list is read, and the columns may
+//! stand in any order beside others.
+
+use crate::data::list::{fault, line};
+use crate::weights::{Features, write_atomically};
+use crate::{Error, Result};
+use std::io;
+use std::path::Path;
+
+/// What is known of each row.
+#[derive(Debug)]
+pub struct Rows {
+    /// -1 is junk.
+    pub pids: Vec<i64>,
+    /// -1 is unknown.
+    pub camids: Vec<i64>,
+    /// Empty if no row has one.
+    pub paths: Vec<String>,
+}
+
+/// Writes the list.
+pub fn write(features: &Features, file: &Path) -> Result<()> {
+    write_atomically(file, |writer| {
+        let mut writer = csv::Writer::from_writer(writer);
+        writer.write_record(["path", "pid", "camid"])?;
+        for (row, (pid, &camid)) in features.pids().iter().zip(features.camids()).enumerate() {
+            let path = features.paths().get(row).map_or("", String::as_str);
+            let camid = if camid == -1 { String::new() } else { camid.to_string() };
+            writer.write_record([path, &pid.to_string(), &camid])?;
+        }
+        writer.flush()
+    })
+}
+
+/// Reads a list.
+pub fn read(file: &Path) -> Result<Rows> {
+    match std::fs::metadata(file) {
+        Ok(meta) if meta.is_file() => {}
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(file)(e)),
+        _ => {
+            return Err(Error::Data(format!(
+                "{}: no such list; who is on the rows of a .npy stands in a .csv of its name beside it: path,pid,camid",
+                file.display()
+            )));
+        }
+    }
+    let text = std::fs::read(file).map_err(Error::io(file))?;
+    // Spreadsheets put a byte order mark first.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);
+    let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
+    let column = |name: &str| header.iter().position(|field| field == name);
+    let Some(pid) = column("pid") else {
+        return Err(Error::Data(format!(
+            "{} line 1: the header must be path,pid,camid (path and camid may be left out); found {:?}",
+            file.display(),
+            header.iter().collect::<Vec<_>>().join(",")
+        )));
+    };
+    let (path, camid) = (column("path"), column("camid"));
+    let mut rows = Rows { pids: Vec::new(), camids: Vec::new(), paths: Vec::new() };
+    for record in reader.records() {
+        let record = record.map_err(|e| fault(file, text, &e))?;
+        let number = |column: usize, name: &str| {
+            record[column].trim().parse::<i64>().map_err(|_| {
+                let line = line(text, record.position());
+                let found = &record[column];
+                Error::Data(format!("{} line {line}: {name} {found:?} is not a whole number", file.display()))
+            })
+        };
+        rows.pids.push(number(pid, "pid")?);
+        let camid = camid.filter(|&c| !record[c].trim().is_empty());
+        rows.camids.push(camid.map_or(Ok(-1), |c| number(c, "camid"))?);
+        rows.paths.push(path.map_or(String::new(), |c| record[c].to_string()));
+    }
+    if rows.paths.iter().all(String::is_empty) {
+        rows.paths.clear();
+    }
+    Ok(rows)
+}

@@ -1,0 +1,182 @@
+//! A network as an ONNX file, for those who deploy it elsewhere: conv1 to pool5 and the L2 normalisation.
+//!
+//! The input convention is inside the graph, so that it takes images as they come from a decoder, and the features
+//! come out normalised: nothing is left to be done twice or forgotten. Batch normalisation is folded into the
+//! convolutions (`fold`). What a person must know stands in the descriptions of input and output, and for programs
+//! in the file's metadata.
+//!
+//! Operators are those of opset 13 and the file is of IR version 7 (ONNX 1.8, 2020), which every runtime since reads.
+
+mod fold;
+mod graph;
+mod network;
+pub mod proto;
+
+use crate::config::{Config, Wiring};
+use crate::data::ImageInput;
+use crate::device::Device;
+use crate::model::Model;
+use crate::weights::network::ORIGIN;
+use crate::weights::{NetworkFile, write_atomically};
+use crate::{Error, Result};
+use prost::Message;
+use proto::{
+    DimensionProto, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+use std::path::Path;
+
+/// The name of the graph's input.
+pub const INPUT: &str = "images";
+/// The name of the graph's output.
+pub const OUTPUT: &str = "features";
+/// The version of the operators.
+const OPSET: i64 = 13;
+/// The version of the file format that goes with it.
+const IR_VERSION: i64 = 7;
+/// Protobuf's limit: readers count bytes in 31 bits.
+const MAX_BYTES: usize = i32::MAX as usize;
+
+/// What the graph takes as images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// uint8 `[N, H, W, 3]`, RGB, as decoders give them.
+    Bytes,
+    /// float32 `[N, 3, H, W]`, RGB in [0, 1], as torchvision's `ToTensor` gives them.
+    Floats,
+}
+
+/// How a network is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// What it takes.
+    pub pixels: Pixels,
+    /// Whether the mirrored image's pool5 is added before normalising.
+    pub flip: bool,
+}
+
+/// The network of a weight file as an ONNX model. The same file and options give the same model.
+///
+/// # Errors
+/// Those of [`NetworkFile::load`]; weights that are not finite once batch normalisation is folded in.
+pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
+    let config = file.config();
+    let (model, mut params) = Model::new(config, 0, &Device::cpu())?;
+    file.load(&mut params)?;
+    let input = config.image_input();
+    let graph = network::build(&model.backbone, &params, &input, options)
+        .map_err(|what| file.tensors().fault(what))?;
+    drop(params);
+
+    let features = model.backbone.features();
+    let facts = facts(file, &input, options, features);
+    let graph = GraphProto {
+        node: graph.nodes,
+        name: "bcreid".into(),
+        initializer: graph.constants,
+        doc_string: String::new(),
+        input: vec![image_value(&input, options.pixels)],
+        output: vec![feature_value(features, options.flip)],
+    };
+    Ok(ModelProto {
+        ir_version: Some(IR_VERSION),
+        producer_name: "bcreid".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        model_version: Some(1),
+        doc_string: format!(
+            "Describes images of persons; the nearer two features, the likelier it is one person.\n{}",
+            file.describe()
+        ),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
+        metadata_props: facts
+            .into_iter()
+            .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
+            .collect(),
+    })
+}
+
+/// Writes a model, whole or not at all; returns the file's size in bytes.
+///
+/// # Errors
+/// A model beyond Protobuf's 2 GiB; what the file system says.
+pub fn write(model: &ModelProto, out: &Path) -> Result<usize> {
+    let bytes = model.encoded_len();
+    if bytes > MAX_BYTES {
+        return Err(Error::Data(format!(
+            "{}: the network takes {bytes} bytes, and an ONNX file holds no more than {MAX_BYTES}",
+            out.display()
+        )));
+    }
+    write_atomically(out, |writer| writer.write_all(&model.encode_to_vec()))?;
+    Ok(bytes)
+}
+
+fn image_value(input: &ImageInput, pixels: Pixels) -> ValueInfoProto {
+    let (h, w) = (input.height, input.width);
+    let (elements, dims, range) = match pixels {
+        Pixels::Bytes => (TensorProto::UINT8, [h, w, 3], "values 0 to 255"),
+        Pixels::Floats => (TensorProto::FLOAT, [3, h, w], "values 0 to 1"),
+    };
+    let doc_string = format!(
+        "RGB images, {range}, {h} high and {w} wide; resize the crop of a person to that, without keeping its aspect \
+         (bilinear with antialiasing, as Pillow's). Do not subtract a mean: the graph does."
+    );
+    ValueInfoProto { name: INPUT.into(), r#type: Some(batch_of(elements, &dims)), doc_string }
+}
+
+fn feature_value(features: usize, flip: bool) -> ValueInfoProto {
+    let flip = if flip { ", those of the image and of its mirror image added" } else { "" };
+    let doc_string = format!(
+        "pool5 features{flip}, L2-normalised: compare them by Euclidean distance or by their product, and do not \
+         normalise them again."
+    );
+    let r#type = Some(batch_of(TensorProto::FLOAT, &[features]));
+    ValueInfoProto { name: OUTPUT.into(), r#type, doc_string }
+}
+
+/// A tensor whose first dimension is the number of images.
+fn batch_of(elem_type: i32, dims: &[usize]) -> TypeProto {
+    let images = DimensionProto { dim_value: None, dim_param: Some("N".into()) };
+    let known = dims.iter().map(|&dim| DimensionProto { dim_value: Some(dim as i64), dim_param: None });
+    let shape = TensorShapeProto { dim: std::iter::once(images).chain(known).collect() };
+    TypeProto { tensor_type: Some(TensorTypeProto { elem_type, shape: Some(shape) }) }
+}
+
+/// The file's metadata, for programs that read it.
+fn facts(
+    file: &NetworkFile,
+    input: &ImageInput,
+    options: Options,
+    features: usize,
+) -> Vec<(&'static str, String)> {
+    let Config { model, .. } = file.config();
+    let (h, w) = (input.height, input.width);
+    let (layout, range) = match options.pixels {
+        Pixels::Bytes => (format!("uint8 [N, {h}, {w}, 3]"), "0 to 255"),
+        Pixels::Floats => (format!("float32 [N, 3, {h}, {w}]"), "0 to 1"),
+    };
+    let wiring = match model.wiring {
+        Wiring::Torchvision => "torchvision",
+        Wiring::Caffe => "caffe",
+    };
+    let mut facts = vec![
+        ("input", layout),
+        ("input_channels", "RGB".into()),
+        ("input_range", range.into()),
+        ("input_normalisation", "inside the graph".into()),
+        ("input_resize", "bilinear with antialiasing, aspect not kept".into()),
+        ("output", format!("float32 [N, {features}]")),
+        ("output_l2_normalised", "true".into()),
+        ("mirrored_image_added", options.flip.to_string()),
+        ("arch", format!("{:?}", model.arch).to_lowercase()),
+        ("wiring", wiring.into()),
+        ("batchnorm", "folded into the convolutions".into()),
+        ("network_sha256", file.fingerprint()),
+        ("config", file.config().network_toml()),
+    ];
+    for key in ORIGIN {
+        facts.extend(file.tensors().metadata().get(key).map(|value| (key, value.clone())));
+    }
+    facts
+}

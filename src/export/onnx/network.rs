@@ -1,0 +1,138 @@
+//! The network's operations: from images to normalised features.
+
+use super::fold::Folded;
+use super::graph::{Builder, int, ints};
+use super::proto::TensorProto;
+use super::{INPUT, OUTPUT, Options, Pixels};
+use crate::data::{Channels, ImageInput};
+use crate::model::resnet::{ConvBn, ResNet};
+use crate::ops::l2_normalize::EPSILON;
+use crate::ops::maxpool::MaxPool;
+use crate::tensor::Params;
+
+/// All operations and constants of the extractor.
+///
+/// # Errors
+/// Weights that are not finite once folded.
+pub fn build(
+    backbone: &ResNet,
+    params: &Params,
+    input: &ImageInput,
+    options: Options,
+) -> Result<Builder, String> {
+    let mut graph = Builder::default();
+    let mut images = pixels(&mut graph, input, options.pixels);
+    if options.flip {
+        images = with_mirrored(&mut graph, &images, input.width);
+    }
+    let bgr = input.channels == Channels::Bgr;
+    let stem = conv(&mut graph, &images, &backbone.stem, params, bgr)?;
+    let stem = relu(&mut graph, &stem);
+    let mut x = pool1(&mut graph, &stem, backbone.pool1);
+    for block in &backbone.blocks {
+        let (last, inner) = block.convs.split_last().expect("a block has convolutions");
+        let shortcut = match &block.downsample {
+            Some(projection) => conv(&mut graph, &x, projection, params, false)?,
+            None => x.clone(),
+        };
+        for layer in inner {
+            let y = conv(&mut graph, &x, layer, params, false)?;
+            x = relu(&mut graph, &y);
+        }
+        let y = conv(&mut graph, &x, last, params, false)?;
+        let sum = graph.node("Add", format!("{y}.add"), &[&y, &shortcut], Vec::new());
+        x = relu(&mut graph, &sum);
+    }
+    let pooled = graph.node("GlobalAveragePool", "pool5.map", &[&x], Vec::new());
+    let mut pool5 = graph.node("Flatten", "pool5", &[&pooled], vec![int("axis", 1)]);
+    if options.flip {
+        pool5 = sum_of_both(&mut graph, &pool5, backbone.features());
+    }
+    l2_normalise(&mut graph, &pool5);
+    Ok(graph)
+}
+
+/// The input as float `[N, 3, H, W]`, normalised. (v scale - mean) / std is computed as (v - mean / scale) (scale /
+/// std), which rounds less: of Caffe's convention not at all.
+fn pixels(graph: &mut Builder, input: &ImageInput, pixels: Pixels) -> String {
+    let (name, unit) = match pixels {
+        Pixels::Bytes => {
+            let cast = vec![int("to", i64::from(TensorProto::FLOAT))];
+            let floats = graph.node("Cast", "images.float", &[INPUT], cast);
+            (graph.node("Transpose", "images.nchw", &[&floats], vec![ints("perm", &[0, 3, 1, 2])]), 1.0)
+        }
+        Pixels::Floats => (INPUT.to_string(), 255.0),
+    };
+    let scale = f64::from(input.scale) * unit;
+    // In the order of the graph's input, which is always RGB.
+    let by_channel = |value: &dyn Fn(usize) -> f64| match input.channels {
+        Channels::Rgb => [0, 1, 2].map(|c| value(c) as f32),
+        Channels::Bgr => [2, 1, 0].map(|c| value(c) as f32),
+    };
+    let mean = by_channel(&|c| f64::from(input.mean[c]) / scale);
+    let gain = by_channel(&|c| scale / f64::from(input.std[c]));
+    let mean = graph.f32("images.mean", &[1, 3, 1, 1], &mean);
+    let gain = graph.f32("images.gain", &[1, 3, 1, 1], &gain);
+    let centred = graph.node("Sub", "images.centred", &[&name, &mean], Vec::new());
+    graph.node("Mul", "images.normalised", &[&centred, &gain], Vec::new())
+}
+
+/// The images, then the same images mirrored: one batch of 2N, so that the network is in the graph once.
+fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
+    let columns: Vec<i64> = (0..width as i64).rev().collect();
+    let columns = graph.i64("images.columns", &columns);
+    let mirrored = graph.node("Gather", "images.mirrored", &[name, &columns], vec![int("axis", 3)]);
+    graph.node("Concat", "images.both", &[name, &mirrored], vec![int("axis", 0)])
+}
+
+/// `[2N, D]` to `[N, D]`: each image's feature and its mirrored one's added.
+fn sum_of_both(graph: &mut Builder, pool5: &str, features: usize) -> String {
+    let shape = graph.i64("pool5.shape", &[2, -1, features as i64]);
+    let both = graph.node("Reshape", "pool5.both", &[pool5, &shape], Vec::new());
+    let axes = graph.i64("pool5.axes", &[0]);
+    graph.node("ReduceSum", "pool5.sum", &[&both, &axes], vec![int("keepdims", 0)])
+}
+
+/// Rows divided by max(length, epsilon), as [`crate::ops::l2_normalize`]: a row of zeros stays one.
+fn l2_normalise(graph: &mut Builder, pool5: &str) {
+    let rows = vec![ints("axes", &[1]), int("keepdims", 1)];
+    let length = graph.node("ReduceL2", "features.length", &[pool5], rows);
+    let epsilon = graph.f32("features.epsilon", &[], &[EPSILON as f32]);
+    let divisor = graph.node("Max", "features.divisor", &[&length, &epsilon], Vec::new());
+    graph.node("Div", OUTPUT, &[pool5, &divisor], Vec::new());
+}
+
+/// A convolution with its batch normalisation inside.
+fn conv(
+    graph: &mut Builder,
+    x: &str,
+    layer: &ConvBn,
+    params: &Params,
+    reversed: bool,
+) -> Result<String, String> {
+    let Folded { name, shape, weight, bias } = Folded::new(layer, params, reversed)?;
+    let [k, _, r, s] = shape;
+    let weight = graph.f32(format!("{name}.weight"), &shape, &weight);
+    let bias = graph.f32(format!("{name}.bias"), &[k], &bias);
+    let attributes = vec![
+        ints("kernel_shape", &[r, s]),
+        ints("strides", &[layer.conv.stride; 2]),
+        ints("pads", &[layer.conv.pad; 4]),
+    ];
+    Ok(graph.node("Conv", name, &[x, &weight, &bias], attributes))
+}
+
+fn relu(graph: &mut Builder, x: &str) -> String {
+    graph.node("Relu", format!("{x}.relu"), &[x], Vec::new())
+}
+
+/// ONNX's `ceil_mode` counts windows as [`crate::ops::maxpool`] does: a last one may reach past the border.
+fn pool1(graph: &mut Builder, x: &str, pool: MaxPool) -> String {
+    let attributes = vec![
+        ints("kernel_shape", &[pool.kernel; 2]),
+        ints("strides", &[pool.stride; 2]),
+        ints("pads", &[pool.pad; 4]),
+        int("ceil_mode", i64::from(pool.ceil)),
+    ];
+    graph.node("MaxPool", "pool1", &[x], attributes)
+}

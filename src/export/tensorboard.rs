@@ -1,0 +1,125 @@
+//! Runs for TensorBoard: event files with the curves of `metrics.jsonl`, and what evaluations found.
+//!
+//! | tag | |
+//! |---|---|
+//! | `loss/total`, `loss/softmax`, `loss/positive`, `loss/hinge`, `loss/center` | equations (9), (2), (3), (3), (4) |
+//! | `schedule/rate`, `schedule/lambda` | learning rate, weight of the batch-contrastive loss |
+//! | `distance/intra`, `distance/inter`, `distance/inter_min` | within a batch, the paper's figure 1 |
+//! | `pairs/NAME/same`, `pairs/NAME/different` | distances of pairs in the evaluation NAME ([`evaluation`]) |
+//! | `lists/NAME/...` | its ranked lists |
+//!
+//! `metrics.jsonl` knows steps, not times. An event made of it bears the time at which that file was last written; one
+//! written while training bears its own. A run's folder of events holds one file of ours: writing again replaces it, and
+//! what others put beside it stays.
+
+pub mod evaluation;
+mod histogram;
+mod live;
+pub mod proto;
+mod strip;
+mod writer;
+
+pub use histogram::Histogram;
+pub use live::Live;
+pub use writer::EventWriter;
+
+use crate::report::steps::Step;
+use crate::weights::write_atomically;
+use crate::{Error, Result};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What TensorBoard knows an event file by; seconds since 1970 follow.
+const PREFIX: &str = "events.out.tfevents.";
+/// Whose it is, where others put the name of the machine.
+const SUFFIX: &str = ".bcreid";
+
+type Value = fn(&Step) -> Option<f32>;
+
+/// Each number of a step under its tag.
+const SCALARS: [(&str, Value); 10] = [
+    ("loss/total", |step| step.loss),
+    ("loss/softmax", |step| step.softmax),
+    ("loss/positive", |step| step.positive),
+    ("loss/hinge", |step| step.hinge),
+    ("loss/center", |step| step.center),
+    ("schedule/rate", |step| step.rate),
+    ("schedule/lambda", |step| step.lambda),
+    ("distance/intra", |step| step.intra),
+    ("distance/inter", |step| step.inter),
+    ("distance/inter_min", |step| step.inter_min),
+];
+
+/// Writes one step's numbers; those that are absent are left out.
+///
+/// # Errors
+/// What writing reports.
+pub fn write_step<W: Write>(writer: &mut EventWriter<W>, wall_time: f64, step: &Step) -> io::Result<()> {
+    let values = SCALARS.iter().filter_map(|(tag, value)| Some((*tag, value(step)?)));
+    writer.scalars(wall_time, step.step, values)
+}
+
+/// Writes an event file into `folder`, which is made if need be, whole or not at all; then removes those that an earlier
+/// call left there. Its name says `time`, and so do its first events.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_events(
+    folder: &Path,
+    time: SystemTime,
+    fill: impl FnOnce(&mut EventWriter<&mut dyn Write>) -> io::Result<()>,
+) -> Result<PathBuf> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let seconds = seconds(time);
+    let file = folder.join(format!("{PREFIX}{:010}{SUFFIX}", seconds as u64));
+    write_atomically(&file, |out| fill(&mut EventWriter::new(out, seconds)?))?;
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path != file && is_ours(&path) {
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(file)
+}
+
+/// When a file was last written.
+///
+/// # Errors
+/// What the file system says.
+pub fn modified(file: &Path) -> Result<SystemTime> {
+    fs::metadata(file).and_then(|meta| meta.modified()).map_err(Error::io(file))
+}
+
+/// Seconds since 1970, as events count time.
+pub fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Whether a file's name is one that [`write_events`] gives.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let seconds = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+    seconds.is_some_and(|seconds| seconds.len() >= 10 && seconds.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_files_are_replaced() {
+        let ours = |name: &str| is_ours(Path::new(name));
+        assert!(ours("run/events.out.tfevents.1700000000.bcreid"));
+        for name in [
+            "events.out.tfevents.1700000000.host.123.0",
+            "events.out.tfevents.1700000000.bcreid.v2",
+            "events.out.tfevents..bcreid",
+            "events.out.tfevents.17000x0000.bcreid",
+            "1700000000.bcreid",
+        ] {
+            assert!(!ours(name), "{name}");
+        }
+    }
+}

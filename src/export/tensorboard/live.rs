@@ -1,0 +1,55 @@
+//! A run's curves for TensorBoard while it trains.
+
+use super::{EventWriter, modified, seconds, write_events, write_step};
+use crate::report::steps::{self, Step};
+use crate::train::metrics::Line;
+use crate::{Error, Result};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Appends steps to an event file; handed over by [`Live::flush`].
+#[derive(Debug)]
+pub struct Live {
+    path: PathBuf,
+    writer: EventWriter<BufWriter<File>>,
+}
+
+impl Live {
+    /// Begins a new file in `folder` in the place of an earlier one, to go on at `step`: the steps before are taken from
+    /// the run's `metrics`, whether TensorBoard was asked for then or not. A resumed run thus leaves the same curves as
+    /// an undisturbed one. To be called before anything is written to `metrics`, whose age is the time of those steps.
+    ///
+    /// # Errors
+    /// What the file system says; metrics that are not a run's.
+    pub fn continue_at(folder: &Path, metrics: &Path, step: u64) -> Result<Self> {
+        let (earlier, time) = match step {
+            0 => (Vec::new(), 0.0),
+            _ => (steps::read(metrics)?, seconds(modified(metrics)?)),
+        };
+        let path = write_events(folder, SystemTime::now(), |writer| {
+            let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
+            earlier.try_for_each(|step| write_step(writer, time, step))
+        })?;
+        let file = File::options().append(true).open(&path).map_err(Error::io(&path))?;
+        Ok(Live { path, writer: EventWriter::append(BufWriter::new(file)) })
+    }
+
+    /// Adds a step.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&mut self, line: &Line) -> Result<()> {
+        let now = seconds(SystemTime::now());
+        write_step(&mut self.writer, now, &Step::from(line)).map_err(Error::io(&self.path))
+    }
+
+    /// Hands all steps to the operating system.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn flush(&mut self) -> Result<()> {
+        self.writer.flush().map_err(Error::io(&self.path))
+    }
+}

@@ -1,0 +1,143 @@
+//! Event files: records of [`Event`] messages.
+//!
+//! A record is the length of the message (u64), a checksum of the length, the message, a checksum of the message. The
+//! checksums are CRC-32C, turned and shifted, so that a checksum of data that holds checksums is a good one too. Source:
+//! TensorFlow's `record_writer.cc` and `crc32c.h`.
+
+use super::histogram::Histogram;
+use super::proto::{Content, Event, Image, SessionLog, Summary, Value, What};
+use prost::Message;
+use std::io::{self, Write};
+
+/// The first event says how the others are to be understood.
+const FILE_VERSION: &str = "brain.Event:2";
+
+/// Writes events; give it a buffered writer.
+#[derive(Debug)]
+pub struct EventWriter<W: Write> {
+    out: W,
+    /// The record being made.
+    record: Vec<u8>,
+}
+
+impl<W: Write> EventWriter<W> {
+    /// Begins a file, which takes the place of all that a reader has seen of its folder.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn new(out: W, wall_time: f64) -> io::Result<Self> {
+        let mut writer = EventWriter::append(out);
+        let version = What::FileVersion(FILE_VERSION.into());
+        let start = What::SessionLog(SessionLog { status: SessionLog::START });
+        for what in [version, start] {
+            writer.event(&Event { wall_time, step: 0, what: Some(what) })?;
+        }
+        Ok(writer)
+    }
+
+    /// Goes on with a file that has been begun.
+    pub fn append(out: W) -> Self {
+        EventWriter { out, record: Vec::new() }
+    }
+
+    /// Numbers of one step, each with its tag.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn scalars<'a>(
+        &mut self,
+        wall_time: f64,
+        step: u64,
+        values: impl IntoIterator<Item = (&'a str, f32)>,
+    ) -> io::Result<()> {
+        let values = values.into_iter().map(|(tag, value)| (tag, Content::SimpleValue(value)));
+        self.summary(wall_time, step, values)
+    }
+
+    /// A distribution.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn histogram(
+        &mut self,
+        wall_time: f64,
+        step: u64,
+        tag: &str,
+        histogram: &Histogram,
+    ) -> io::Result<()> {
+        self.summary(wall_time, step, [(tag, Content::Histo(histogram.proto.clone()))])
+    }
+
+    /// A picture: the bytes of a PNG file of RGB, and its size in pixels.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn image(
+        &mut self,
+        wall_time: f64,
+        step: u64,
+        tag: &str,
+        png: &[u8],
+        [width, height]: [u32; 2],
+    ) -> io::Result<()> {
+        let size = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+        let image = Image {
+            height: size(height),
+            width: size(width),
+            colorspace: Image::RGB,
+            encoded_image_string: png.to_vec(),
+        };
+        self.summary(wall_time, step, [(tag, Content::Image(image))])
+    }
+
+    fn summary<'a>(
+        &mut self,
+        wall_time: f64,
+        step: u64,
+        values: impl IntoIterator<Item = (&'a str, Content)>,
+    ) -> io::Result<()> {
+        let value =
+            values.into_iter().map(|(tag, content)| Value { tag: tag.into(), content: Some(content) });
+        let summary = Summary { value: value.collect() };
+        let step = i64::try_from(step).unwrap_or(i64::MAX);
+        self.event(&Event { wall_time, step, what: Some(What::Summary(summary)) })
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let length = (event.encoded_len() as u64).to_le_bytes();
+        self.record.clear();
+        self.record.extend_from_slice(&length);
+        self.record.extend_from_slice(&masked(&length));
+        event.encode(&mut self.record).expect("a vector grows");
+        let checksum = masked(&self.record[12..]);
+        self.record.extend_from_slice(&checksum);
+        self.out.write_all(&self.record)
+    }
+
+    /// Hands everything to the operating system.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The checksum of `bytes` as it stands in the file.
+fn masked(bytes: &[u8]) -> [u8; 4] {
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that TensorBoard's own `RecordWriter` makes of this message.
+    #[test]
+    fn the_first_record() {
+        let mut out = Vec::new();
+        EventWriter::new(&mut out, 1.0).unwrap();
+        let record = b"\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22\x09\0\0\0\0\0\0\xf0\x3f\x1a\x0dbrain.Event:2\x86\xbf\x57\x7a";
+        assert_eq!(out[..record.len()], *record);
+    }
+}
