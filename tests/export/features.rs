@@ -16,7 +16,7 @@ fn sample() -> Features {
     let paths = ["a/0001_c1.jpg", "b, \"quoted\"\n\u{e9}.png", " blanks .png"].map(String::from);
     let values = vec![1.0, -2.0, 0.5, 0.0, 1e-30, f32::MIN_POSITIVE, 3.0, -0.0, 0.1];
     let features = Features::new(values, 3, vec![1, -1, 7], vec![0, -1, 3], paths.into()).unwrap();
-    features.with_origin(Origin { network: Some("abc".into()), mirrored: Some(true) })
+    features.with_origin(Origin { network: Some("abc".into()), mirrored: Some(true), pooled: None })
 }
 
 /// Without what only this program's own files keep.
