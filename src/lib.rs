@@ -12,11 +12,12 @@
 //! 6. [`ops`]: one file an operation: maths, forward, backward, the CPU's loops and the launches on a GPU.
 //! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
 //! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
-//! 9. [`eval`]: features, distances, CMC and mAP.
+//! 9. [`eval`]: features, distances, CMC and mAP, re-ranking.
 //! 10. [`report`]: figures of runs, and one page that compares them.
-//! 11. [`weights`]: what lies on disk, written whole or not at all.
-//! 12. [`export`]: what other programs read.
-//! 13. [`mod@bench`]: how long all this takes.
+//! 11. [`study`]: several runs that answer one question: the paper's tables, the choice of lambda.
+//! 12. [`weights`]: what lies on disk, written whole or not at all.
+//! 13. [`export`]: what other programs read.
+//! 14. [`mod@bench`]: how long all this takes.
 //!
 //! # The life of one step
 //!
@@ -42,6 +43,7 @@ pub mod export;
 pub mod model;
 pub mod ops;
 pub mod report;
+pub mod study;
 pub mod tensor;
 pub mod train;
 pub mod weights;

@@ -13,6 +13,7 @@ mod plot;
 mod query;
 mod report;
 mod stop;
+mod study;
 mod synth;
 mod tensorboard;
 mod train;
@@ -49,6 +50,8 @@ enum Command {
     Export(export::Export),
     Plot(plot::Plot),
     Report(report::Report),
+    Reproduce(study::Reproduce),
+    Sweep(study::Sweep),
     Tensorboard(tensorboard::Tensorboard),
     Config(config::Config),
     Bench(bench::Bench),
@@ -89,6 +92,8 @@ impl Command {
             Command::Export(export) => export.run(),
             Command::Plot(plot) => plot.run(),
             Command::Report(report) => report.run(),
+            Command::Reproduce(reproduce) => reproduce.run(),
+            Command::Sweep(sweep) => sweep.run(),
             Command::Tensorboard(tensorboard) => tensorboard.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),

@@ -51,6 +51,15 @@ impl Kept {
         Ok(folder)
     }
 
+    /// Reads a run's evaluation of this name, if it is there and whole.
+    ///
+    /// # Errors
+    /// As [`Kept::read`].
+    pub fn read_whole(run: &Path, name: &str) -> Result<Option<Self>> {
+        let folder = run.join(FOLDER).join(name);
+        if folder.join(RESULT).is_file() { Kept::read(&folder).map(Some) } else { Ok(None) }
+    }
+
     /// Reads one evaluation's folder.
     ///
     /// # Errors

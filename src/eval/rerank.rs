@@ -28,6 +28,7 @@ pub use neighbours::Neighbours;
 
 use super::distance::{Block, Distances};
 use crate::device::Device;
+use crate::device::cpu::simd::vectorized;
 use crate::{Error, Result};
 use encoding::Encoding;
 use jaccard::InvertedIndex;
@@ -151,7 +152,7 @@ impl<'a> Reranked<'a> {
         self.original.blocks()
     }
 
-    /// Computes block `index`; its rows hold final distances, between 0 and 1.
+    /// Computes block `index`; its rows hold final distances, from 0 to 1 but for rounding.
     ///
     /// # Errors
     /// What the device reports.
@@ -165,16 +166,29 @@ impl<'a> Reranked<'a> {
         last.par_chunks_exact_mut(images).enumerate().for_each_init(Vec::new, |overlaps, (row, last)| {
             let query = first + row;
             self.gallery.overlaps(self.queries.row(query), overlaps);
-            let farthest = f64::from(self.farthest[query]);
-            let original = block.row(row).pieces().flatten().map(|&d| share(f64::from(d), farthest));
-            for ((last, &overlap), original) in last.iter_mut().zip(&*overlaps).zip(original) {
-                let mixed = (1.0 - self.lambda) * jaccard::distance(overlap) + self.lambda * original;
-                *last = mixed as f32;
+            let factors = [1.0 - self.lambda, self.lambda * share(1.0, f64::from(self.farthest[query]))];
+            let mut at = 0;
+            for piece in block.row(row).pieces() {
+                let part = at..at + piece.len();
+                at = part.end;
+                mix(&mut last[part.clone()], &overlaps[part], piece, factors);
             }
         });
         block.replace(last);
         Ok(())
     }
+}
+
+/// Jaccard distances and squared distances, each times its factor, added up.
+fn mix(last: &mut [f32], overlaps: &[f64], squared: &[f32], [jaccard, original]: [f64; 2]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((last, &overlap), &squared) in last.iter_mut().zip(overlaps).zip(squared) {
+                *last = (jaccard * jaccard::distance(overlap) + original * f64::from(squared)) as f32;
+            }
+        },
+    );
 }
 
 /// A squared distance as a part of the largest one; where all images are the same, 0.

@@ -22,6 +22,8 @@ pub enum Purpose {
     Test = 6,
     /// Which queries a report shows.
     Report = 7,
+    /// Which persons and images a sweep holds out.
+    Validation = 8,
 }
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod doctor;
+mod evaluation;
 mod pipeline;
 mod resume;
+mod studies;
 mod support;

@@ -3,6 +3,7 @@
 
 mod files;
 mod hand;
+mod page;
 mod protocols;
 mod published;
 mod reference;

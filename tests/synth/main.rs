@@ -77,9 +77,15 @@ fn the_layout_is_market_1501s() {
     let (train, query) = (labels(&files, "bounding_box_train"), labels(&files, "query"));
     let gallery = labels(&files, "bounding_box_test");
     assert_eq!((summary.train, summary.query, summary.gallery), (train.len(), query.len(), gallery.len()));
+    let mut boxes = labels(&files, "gt_bbox");
+    let mut asked = [&query[..], &gallery].concat();
+    asked.retain(|label| label.0 > 0);
+    boxes.sort_unstable();
+    asked.sort_unstable();
+    assert_eq!(boxes, asked, "all boxes of the queries' persons, for multi-query");
     assert_eq!(
         files.len(),
-        summary.images() + 1,
+        summary.images() + boxes.len() + 1,
         "all pictures have names of their own, and there is a README"
     );
     assert!(String::from_utf8(files["README.txt"].clone()).unwrap().contains(&summary.to_string()));

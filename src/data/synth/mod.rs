@@ -26,7 +26,7 @@ mod scene;
 mod things;
 
 use crate::{Error, Result};
-use plan::{FOLDERS, Part, Subject, Task};
+use plan::{BOXES, FOLDERS, Part, Subject, Task};
 use rayon::prelude::*;
 use std::fmt;
 use std::fs;
@@ -122,7 +122,7 @@ impl Synth {
             .map_err(Error::io(&parent))?;
         // A folder inside, because the temporary one itself may be read by its owner only.
         let draft = workshop.path().join(name);
-        for folder in FOLDERS {
+        for folder in FOLDERS.into_iter().chain([BOXES]) {
             let folder = draft.join(folder);
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         }
@@ -131,7 +131,11 @@ impl Synth {
         tasks.par_iter().try_for_each(|task| -> Result<()> {
             let bytes = picture::jpeg(self.seed, task, self.width, self.height)?;
             let file = draft.join(FOLDERS[task.part as usize]).join(&task.name);
-            fs::write(&file, bytes).map_err(Error::io(&file))?;
+            fs::write(&file, &bytes).map_err(Error::io(&file))?;
+            if task.is_box_of_a_query() {
+                let file = draft.join(BOXES).join(&task.name);
+                fs::write(&file, bytes).map_err(Error::io(&file))?;
+            }
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, tasks.len());
             Ok(())
         })?;
@@ -176,6 +180,7 @@ impl Synth {
              bounding_box_train  pictures to train on\n\
              query               one picture of each test identity and camera\n\
              bounding_box_test   the gallery: test identities, distractors without a person (0000), junk boxes (-1)\n\
+             gt_bbox             all pictures of the test identities once more, for multi-query\n\
              \n\
              0002_c1s1_000451_03.jpg is identity 2, camera 1, sequence 1, frame 451, box 3.\n\
              The same seed and numbers give the same files. Use them as you like.\n",

@@ -5,6 +5,8 @@ use super::draws::{Draws, Of};
 
 /// The folders of the layout.
 pub const FOLDERS: [&str; 3] = ["bounding_box_train", "query", "bounding_box_test"];
+/// The folder of all boxes of the queries' persons under their cameras.
+pub const BOXES: &str = "gt_bbox";
 
 /// The part of the set a picture belongs to, as an index into [`FOLDERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,13 @@ pub struct Task {
     pub subject: Subject,
     /// Camera, counted from 0.
     pub camera: usize,
+}
+
+impl Task {
+    /// Whether it shows a test identity, of whom every camera that sees it has a query.
+    pub fn is_box_of_a_query(&self) -> bool {
+        matches!(self.subject, Subject::Person { .. }) && matches!(self.part, Part::Query | Part::Gallery)
+    }
 }
 
 /// Share of an identity's cameras, beyond the first two, that never see it.

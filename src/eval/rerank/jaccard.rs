@@ -54,6 +54,7 @@ impl InvertedIndex {
 }
 
 /// 1 less the sum of minima by the sum of maxima; rounding does not take it below 0.
+#[inline(always)]
 pub fn distance(overlap: f64) -> f64 {
     (1.0 - overlap / (2.0 - overlap)).max(0.0)
 }

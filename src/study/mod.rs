@@ -1,0 +1,159 @@
+//! Studies: several recipes, each trained with several seeds and evaluated, summed up in one table.
+//!
+//! [`reproduce`] is the paper's comparison of its loss with the baseline, [`sweep`] its choice of lambda.
+//!
+//! ```text
+//! OUT/RECIPE/seed-0/   a run's folder, with its evaluation
+//! OUT/result.json      all figures
+//! OUT/table.md         the table
+//! ```
+//!
+//! A study that was stopped goes on where it was: runs that are finished and evaluated are only read.
+
+pub mod published;
+pub mod reproduce;
+mod summary;
+pub mod sweep;
+
+pub use summary::{Figure, Summary};
+
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::device::Device;
+use crate::eval::extract::Extractor;
+use crate::eval::kept::Kept;
+use crate::eval::{self, Protocol, Report};
+use crate::train::run_folder::{self, RunFolder};
+use crate::train::{Outcome, Start, Trainer};
+use crate::weights::{NetworkFile, write_atomically};
+use crate::{Error, Result};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Seeds of a recipe, at most.
+pub const MOST_RUNS: usize = 100;
+
+/// Settings with a name; the seed counts up from theirs.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// The name of its folder.
+    pub name: String,
+    /// The settings of its first run.
+    pub config: Config,
+}
+
+/// What one recipe achieved.
+#[derive(Clone, Debug, Serialize)]
+pub struct Achieved {
+    /// The recipe's name.
+    pub name: String,
+    /// The figures of each run, by seed.
+    pub reports: Vec<Report>,
+}
+
+/// Where and on what the runs of a study are made.
+#[derive(Clone, Copy)]
+pub struct Study<'a> {
+    /// Its folder.
+    pub out: &'a Path,
+    /// What is trained and evaluated on.
+    pub dataset: &'a Dataset,
+    /// The name under which runs keep their evaluations.
+    pub name: &'a str,
+    /// The weights to start from, if not from random ones.
+    pub weights: Option<&'a NetworkFile>,
+    /// How many seeds.
+    pub runs: usize,
+    /// Where it is computed.
+    pub device: &'a Device,
+    /// Set by whoever wants it to stop; it ends after the step that is running.
+    pub stop: &'a AtomicBool,
+}
+
+impl Study<'_> {
+    /// Trains and evaluates all recipes, a seed of each in turn; none if it was stopped. `say` hears of every run.
+    ///
+    /// # Errors
+    /// A folder with runs of other settings, and whatever training and evaluation report.
+    pub fn run(&self, recipes: &[Recipe], say: &dyn Fn(&str)) -> Result<Option<Vec<Achieved>>> {
+        if !(1..=MOST_RUNS).contains(&self.runs) {
+            return Err(Error::Config(format!(
+                "--runs {}: give 1 to {MOST_RUNS} runs of each recipe",
+                self.runs
+            )));
+        }
+        self.dataset.require_train()?;
+        self.dataset.require_test()?;
+        let mut results: Vec<Achieved> =
+            recipes.iter().map(|r| Achieved { name: r.name.clone(), reports: Vec::new() }).collect();
+        for number in 0..self.runs {
+            for (recipe, result) in recipes.iter().zip(&mut results) {
+                let mut config = recipe.config.clone();
+                config.run.seed += number as u64;
+                let (folder, label) = self.run_of(recipe, config.run.seed);
+                let Some(report) = self.one(&folder, &label, &config)? else { return Ok(None) };
+                say(&format!(
+                    "{label}: rank-1 {:.2}, mAP {:.2}",
+                    100.0 * report.rank1,
+                    100.0 * report.map_market
+                ));
+                result.reports.push(report);
+            }
+        }
+        Ok(Some(results))
+    }
+
+    /// The folder of a recipe's run, and its name on the screen.
+    pub fn run_of(&self, recipe: &Recipe, seed: u64) -> (PathBuf, String) {
+        (self.out.join(&recipe.name).join(format!("seed-{seed}")), format!("{}, seed {seed}", recipe.name))
+    }
+
+    /// Makes one run, or what is left of it to be made.
+    fn one(&self, folder: &Path, label: &str, config: &Config) -> Result<Option<Report>> {
+        let name = self.name.to_string();
+        let begun = folder.join("config.toml").is_file();
+        if begun && run_folder::read_config(folder)? != *config {
+            return Err(Error::Run(format!(
+                "{}: this run has other settings; give the study another --out, or the settings it began with",
+                folder.display()
+            )));
+        }
+        if let Some(kept) = Kept::read_whole(folder, &name)? {
+            return Ok(Some(kept.report));
+        }
+        if !folder.join("weights.safetensors").is_file() {
+            if self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)? {
+                return Ok(None);
+            }
+        }
+        let mut extractor = Extractor::load(folder, self.device)?;
+        let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;
+        let report = eval::evaluate(&query, &gallery, &Protocol::default(), self.device)?;
+        Kept { name, query, gallery, report: report.clone() }.write(folder)?;
+        Ok(Some(report))
+    }
+
+    /// Trains to the end; false if it was stopped, with all saved.
+    fn train(&self, folder: &Path, label: &str, config: &Config, begun: bool) -> Result<bool> {
+        let nothing = |_, _| ();
+        let outcome = if begun {
+            let (run, config) = RunFolder::open(folder)?;
+            let start = Start::Resume(&run);
+            Trainer::new(&config, self.dataset, start, self.device, &nothing)?.run(&run, self.stop, label)?
+        } else {
+            let start = self.weights.map_or(Start::Random, Start::Weights);
+            let trainer = Trainer::new(config, self.dataset, start, self.device, &nothing)?;
+            trainer.run(&RunFolder::create(folder, config)?, self.stop, label)?
+        };
+        Ok(matches!(outcome, Outcome::Finished(_)))
+    }
+
+    /// Writes `OUT/result.json` and `OUT/table.md`.
+    fn write(&self, result: &impl Serialize, table: &str) -> Result<()> {
+        let path = self.out.join("result.json");
+        let json = serde_json::to_string_pretty(result).map_err(|e| Error::io(&path)(e.into()))?;
+        write_atomically(&path, |w| w.write_all((json + "\n").as_bytes()))?;
+        write_atomically(&self.out.join("table.md"), |w| w.write_all(table.as_bytes()))
+    }
+}

@@ -1,0 +1,173 @@
+//! The paper's comparison: the softmax loss alone and with the batch-contrastive loss, several seeds each, beside
+//! what the paper states.
+
+use super::published::{Benchmark, Published};
+use super::{Achieved, Figure, Recipe, Study, Summary};
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::{Error, Result};
+use comfy_table::{CellAlignment, Table, TableStyle, presets};
+use serde::Serialize;
+use std::fmt;
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reproduction {
+    /// The data set's folder.
+    pub data: String,
+    /// Runs of each recipe.
+    pub runs: usize,
+    /// Baseline and full loss.
+    pub recipes: Vec<Achieved>,
+    /// Their means and deviations.
+    pub summaries: Vec<Summary>,
+    /// Whether the data set is the paper's, so that its figures may stand beside ours.
+    pub comparable: bool,
+    #[serde(skip)]
+    benchmark: Benchmark,
+}
+
+/// Baseline and full loss, which differ in lambda alone.
+///
+/// # Errors
+/// Settings without the batch-contrastive loss: there would be nothing to compare.
+pub fn recipes(config: &Config) -> Result<[Recipe; 2]> {
+    if config.loss.lambda == 0.0 {
+        return Err(Error::Config(
+            "the full loss is compared with lambda 0; give a loss.lambda above 0".into(),
+        ));
+    }
+    let mut baseline = config.clone();
+    baseline.loss.lambda = 0.0;
+    Ok([
+        Recipe { name: "baseline".into(), config: baseline },
+        Recipe { name: "full".into(), config: config.clone() },
+    ])
+}
+
+/// Whether `dataset` is the one whose results were published, by its names and numbers of images; else what is
+/// different.
+pub fn is_published(dataset: &Dataset, benchmark: &Benchmark) -> std::result::Result<(), String> {
+    let found = [&dataset.train, &dataset.query, &dataset.gallery].map(Vec::len);
+    if dataset.name == benchmark.id && found == benchmark.images {
+        return Ok(());
+    }
+    let [train, query, gallery] = found;
+    let [their_train, their_query, their_gallery] = benchmark.images;
+    Err(format!(
+        "{}: not {} ({train}, {query} and {gallery} images to train on, to ask and in the gallery, not {their_train}, \
+         {their_query} and {their_gallery}), so the paper's figures are left out",
+        dataset.root.display(),
+        benchmark.name
+    ))
+}
+
+/// Runs the comparison and writes it into the study's folder; none if it was stopped.
+///
+/// # Errors
+/// As [`recipes`] and [`Study::run`].
+pub fn run(
+    study: &Study<'_>,
+    config: &Config,
+    benchmark: &Benchmark,
+    say: &dyn Fn(&str),
+) -> Result<Option<Reproduction>> {
+    let Some(recipes) = study.run(&recipes(config)?, say)? else { return Ok(None) };
+    let reproduction = Reproduction {
+        data: study.dataset.root.display().to_string(),
+        runs: study.runs,
+        summaries: recipes.iter().map(|r| Summary::of(&r.reports)).collect(),
+        recipes,
+        comparable: is_published(study.dataset, benchmark).is_ok(),
+        benchmark: *benchmark,
+    };
+    study.write(
+        &reproduction,
+        &format!("{}\n{}", reproduction.table(presets::ASCII_MARKDOWN), reproduction.notes()),
+    )?;
+    Ok(Some(reproduction))
+}
+
+impl Reproduction {
+    fn table(&self, style: TableStyle) -> Table {
+        let mut table = Table::new();
+        table.load_style(style);
+        table.set_header(["", "rank-1", "rank-5", "rank-10", "mAP"]);
+        if self.comparable {
+            for row in self.benchmark.others {
+                table.add_row(published(&format!("{} [quoted]", row.method), row));
+            }
+        }
+        let names = ["baseline", "batch-contrastive"];
+        let papers = [&self.benchmark.baseline, &self.benchmark.full];
+        for ((summary, name), paper) in self.summaries.iter().zip(names).zip(papers) {
+            if self.comparable {
+                table.add_row(published(&format!("{} [quoted]", paper.method), paper));
+            }
+            let Summary { rank1, rank5, rank10, map_market, .. } = summary;
+            let figures = [rank1, rank5, rank10, map_market].map(Figure::to_string);
+            table.add_row(std::iter::once(format!("{name}, here")).chain(figures));
+        }
+        table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
+        table
+    }
+
+    /// What must be known to read the table.
+    fn notes(&self) -> String {
+        let mut notes = vec![match self.runs {
+            1 => "Percent; one run each, so nothing is known of the spread between seeds.".to_string(),
+            n => format!(
+                "Percent; mean ± sample standard deviation of {n} runs each, which differ in their seed."
+            ),
+        }];
+        if self.comparable {
+            notes.push(format!(
+                "[quoted]: as stated in table {} of Zhang & Xu (2018), not measured here; - is not stated.",
+                self.benchmark.table
+            ));
+        }
+        let [baseline, full] = [0, 1].map(|i| &self.summaries[i]);
+        notes.push(format!(
+            "{}; {}.",
+            difference("rank-1", &baseline.rank1, &full.rank1, self.runs),
+            difference("mAP", &baseline.map_market, &full.map_market, self.runs)
+        ));
+        if let Some(report) = self.recipes.first().and_then(|recipe| recipe.reports.first()) {
+            notes.extend([
+                format!(
+                    "Query: {}. Feature: {}. Distance: {}.",
+                    report.query, report.feature, report.distance
+                ),
+                report.notes.join(" "),
+            ]);
+        }
+        notes.join("\n")
+    }
+}
+
+fn published(name: &str, row: &Published) -> Vec<String> {
+    let figures = row.figures.iter().map(|f| f.map_or("-".into(), |figure| format!("{figure:.2}")));
+    std::iter::once(name.to_string()).chain(figures).collect()
+}
+
+/// What the loss changes, and whether seeds alone could have done it.
+fn difference(what: &str, baseline: &Figure, full: &Figure, runs: usize) -> String {
+    let gain = full.mean - baseline.mean;
+    let mut text = format!("The batch-contrastive loss changes {what} by {:+.2}", 100.0 * gain);
+    if let (Some(a), Some(b)) = (baseline.deviation, full.deviation) {
+        // The standard error of a difference of two means.
+        let error = ((a * a + b * b) / runs as f64).sqrt();
+        text += &format!(" (standard error {:.2})", 100.0 * error);
+        if gain.abs() < 2.0 * error {
+            text += ", which seeds alone can do";
+        }
+    }
+    text
+}
+
+impl fmt::Display for Reproduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.table(presets::UTF8_HORIZONTAL_ONLY))?;
+        write!(f, "{}", self.notes())
+    }
+}

@@ -1,0 +1,176 @@
+//! `bcreid eval` and `bcreid query` beyond one run on one data set.
+
+use crate::support::{bcreid, data, fail, succeed, train};
+use bcreid::weights::Features;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// A run to evaluate, made once.
+fn run() -> &'static Path {
+    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        succeed(&mut train(data(), &path, &[]));
+        (folder, path)
+    });
+    path
+}
+
+fn eval(more: &[&str]) -> std::process::Command {
+    let mut command = bcreid();
+    command.args(["eval", "--run"]).arg(run()).arg("--data").arg(data()).args(more);
+    command
+}
+
+#[test]
+fn protocols_and_several_data_sets() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("result.json");
+    let text = succeed(&mut eval(&["--multi-query", "mean", "--rerank", "--k1", "5", "--k2", "2"]));
+    assert!(text.contains("Query: multi-query, mean of all boxes"), "{text}");
+    assert!(text.contains("re-ranked by k-reciprocal neighbours (k1 5, k2 2, lambda 0.3)"), "{text}");
+
+    // The test part of another set, and distractors for both.
+    let other = folder.path().join("other");
+    let sizes = ["--train-ids", "1", "--test-ids", "3", "--seed", "5", "--cameras", "2"];
+    succeed(bcreid().arg("synth").arg("--out").arg(&other).args(sizes));
+    let distractors = other.join("bounding_box_train");
+    let text = succeed(eval(&[]).arg(&other).arg("--distractors").arg(&distractors).arg("--json").arg(&json));
+    assert!(text.contains("\n set ") && text.contains("\n other "), "{text}");
+    let rows: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!((&rows[0]["data"], &rows[1]["data"]), (&"set".into(), &"other".into()));
+    let added = std::fs::read_dir(&distractors).unwrap().count() as u64;
+    let own = std::fs::read_dir(data().join("bounding_box_test")).unwrap().count() as u64;
+    assert_eq!(rows[0]["gallery"].as_u64(), Some(own + added));
+    let kept = run().join("evaluations/set/gallery.safetensors");
+    let pids = Features::read(&kept).unwrap().pids()[own as usize..].to_vec();
+    assert!(pids.iter().all(|&pid| pid == 0), "{pids:?}");
+
+    assert!(fail(&mut eval(&["--rerank", "--k1", "0"])).contains("k1"));
+    std::fs::remove_dir_all(other.join("gt_bbox")).unwrap();
+    let error =
+        fail(bcreid().args(["eval", "--multi-query", "max", "--run"]).arg(run()).arg("--data").arg(&other));
+    assert!(error.contains("no gt_bbox"), "{error}");
+}
+
+#[test]
+fn features_of_another_network_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("run");
+    succeed(&mut train(data(), &other, &["run.seed=9"]));
+    let gallery = folder.path().join("gallery.safetensors");
+    succeed(
+        bcreid()
+            .args(["extract", "--weights"])
+            .arg(&other)
+            .arg("--images")
+            .arg(data().join("query"))
+            .arg("--out")
+            .arg(&gallery),
+    );
+    let image = std::fs::read_dir(data().join("query")).unwrap().next().unwrap().unwrap().path();
+    let query = |run: &Path, json: &Path| {
+        let mut command = bcreid();
+        command.args(["query", "--run"]).arg(run).arg("--image").arg(&image).arg("--gallery").arg(&gallery);
+        command.arg("--json").arg(json);
+        command
+    };
+    let json = folder.path().join("hits.json");
+    assert!(fail(&mut query(run(), &json)).contains("two networks"));
+    succeed(&mut query(&other, &json));
+    let found: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(found[0]["hits"][0]["path"].as_str(), image.to_str());
+    assert!(found[0]["hits"][0]["distance"].as_f64().unwrap() < 1e-3);
+    // Features instead of an image: every row finds itself.
+    let mut by_features = bcreid();
+    by_features.args(["query", "--top", "1", "--features"]).arg(&gallery).arg("--gallery").arg(&gallery);
+    succeed(by_features.arg("--json").arg(&json));
+    let found: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    for found in found.as_array().unwrap() {
+        assert_eq!(found["query"], found["hits"][0]["path"]);
+    }
+}
+
+/// A gallery of 2 GiB, most of it a hole in the file, ranked and searched by a process that may not have 400 MB.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_gallery_larger_than_the_memory() {
+    use std::io::Write;
+    const ROWS: usize = 262_144;
+    const DIM: usize = 2048;
+    let folder = tempfile::tempdir().unwrap();
+    let (query, gallery) =
+        (folder.path().join("query.safetensors"), folder.path().join("gallery.safetensors"));
+    let unit = |at: usize| (0..DIM).map(|i| if i == at { 1.0 } else { 0.0 }).collect::<Vec<f32>>();
+    let features = [unit(3), unit(5)].concat();
+    Features::new(features, DIM, vec![1, 2], vec![1, 1], Vec::new()).unwrap().write(&query).unwrap();
+
+    // Identities and cameras first, then the features: the file's own order does not matter.
+    let (ids, values) = (8 * ROWS, 4 * ROWS * DIM);
+    let header = serde_json::json!({
+        "pids": { "dtype": "I64", "shape": [ROWS], "data_offsets": [0, ids] },
+        "camids": { "dtype": "I64", "shape": [ROWS], "data_offsets": [ids, 2 * ids] },
+        "features": { "dtype": "F32", "shape": [ROWS, DIM], "data_offsets": [2 * ids, 2 * ids + values] },
+    });
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let start = 8 + header.len() + 2 * ids;
+    let mut file = std::fs::File::create(&gallery).unwrap();
+    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(&header).unwrap();
+    // The first person's match is the last row, the second's the row before; all others are distractors.
+    let pid = |row: usize| if row < ROWS - 2 { 0i64 } else { (ROWS - row) as i64 };
+    file.write_all(&(0..ROWS).flat_map(|row| pid(row).to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    file.write_all(&2i64.to_le_bytes().repeat(ROWS)).unwrap();
+    file.set_len((start + values) as u64).unwrap();
+    let put = |row: usize, value: &[f32]| {
+        use std::os::unix::fs::FileExt;
+        let bytes: Vec<u8> = value.iter().flat_map(|v| v.to_le_bytes()).collect();
+        file.write_all_at(&bytes, (start + 4 * row * DIM) as u64).unwrap();
+    };
+    // Nearest to the first query: its match. Nearest to the second: a distractor at distance 0, then its match.
+    put(ROWS - 1, &unit(3));
+    put(ROWS - 2, &unit(5).iter().map(|v| 0.5 * v).collect::<Vec<_>>());
+    put(70_000, &unit(5));
+
+    let bounded = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = std::process::Command::new("sh");
+        // Private memory that can be written to; a mapped file is none.
+        command.args([
+            "-c",
+            "ulimit -d 400000; exec \"$0\" --threads 2 \"$@\"",
+            env!("CARGO_BIN_EXE_bcreid"),
+        ]);
+        command.args(arguments);
+        succeed(&mut command)
+    };
+    let json = folder.path().join("result.json");
+    let json = json.as_os_str();
+    let (query, gallery) = (query.as_os_str(), gallery.as_os_str());
+    bounded(&[
+        "eval".as_ref(),
+        "--query".as_ref(),
+        query,
+        "--gallery".as_ref(),
+        gallery,
+        "--json".as_ref(),
+        json,
+    ]);
+    let result: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!((result["rank1"].as_f64(), result["rank5"].as_f64()), (Some(0.5), Some(1.0)));
+    assert_eq!(result["map_sum"].as_f64(), Some(0.75));
+    bounded(&[
+        "query".as_ref(),
+        "--features".as_ref(),
+        query,
+        "--gallery".as_ref(),
+        gallery,
+        "--json".as_ref(),
+        json,
+    ]);
+    let found: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let nearest = |query: usize| found[query]["hits"][0]["index"].as_u64();
+    assert_eq!((nearest(0), nearest(1)), (Some(ROWS as u64 - 1), Some(70_000)));
+}
