@@ -9,8 +9,8 @@
 //! | `lists/NAME/...` | its ranked lists |
 //!
 //! `metrics.jsonl` knows steps, not times. An event made of it bears the time at which that file was last written; one
-//! written while training bears its own. A run's folder of events holds one file of ours: writing again replaces it, and
-//! what others put beside it stays.
+//! written while training bears its own. In a folder of events one file of ours holds all there is: writing again takes
+//! its place, and what others put beside it stays.
 
 pub mod evaluation;
 mod histogram;
@@ -61,8 +61,9 @@ pub fn write_step<W: Write>(writer: &mut EventWriter<W>, wall_time: f64, step: &
     writer.scalars(wall_time, step.step, values)
 }
 
-/// Writes an event file into `folder`, which is made if need be, whole or not at all; then removes those that an earlier
-/// call left there. Its name says `time`, and so do its first events.
+/// Writes an event file into `folder`, which is made if need be, whole or not at all; its name says `time`. What an
+/// earlier call left there is emptied, and what was empty already is removed: a TensorBoard that has a file open goes on
+/// to the next one when it finds no more in it, but not when the file is gone.
 ///
 /// # Errors
 /// What the file system says.
@@ -75,13 +76,22 @@ pub fn write_events(
     let seconds = seconds(time);
     let file = folder.join(format!("{PREFIX}{:010}{SUFFIX}", seconds as u64));
     write_atomically(&file, |out| fill(&mut EventWriter::new(out, seconds)?))?;
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        if path != file && is_ours(&path) {
-            fs::remove_file(&path).map_err(Error::io(&path))?;
-        }
+    for (_, path) in ours(folder)?.into_iter().filter(|(_, path)| *path != file) {
+        let empty = fs::metadata(&path).map_err(Error::io(&path))?.len() == 0;
+        let done = if empty { fs::remove_file(&path) } else { fs::File::create(&path).map(drop) };
+        done.map_err(Error::io(&path))?;
     }
     Ok(file)
+}
+
+/// The files that [`write_events`] left in a folder, by the seconds in their names.
+fn ours(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        found.extend(seconds_of(&path).map(|seconds| (seconds, path)));
+    }
+    Ok(found)
 }
 
 /// When a file was last written.
@@ -97,11 +107,12 @@ pub fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Whether a file's name is one that [`write_events`] gives.
-fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let seconds = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
-    seconds.is_some_and(|seconds| seconds.len() >= 10 && seconds.bytes().all(|byte| byte.is_ascii_digit()))
+/// The seconds in a name that [`write_events`] gives.
+fn seconds_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_str()?;
+    let seconds = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let plain = seconds.len() >= 10 && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| seconds.parse().ok())?
 }
 
 #[cfg(test)]
@@ -110,8 +121,8 @@ mod tests {
 
     #[test]
     fn only_our_own_files_are_replaced() {
-        let ours = |name: &str| is_ours(Path::new(name));
-        assert!(ours("run/events.out.tfevents.1700000000.bcreid"));
+        let ours = |name: &str| seconds_of(Path::new(name));
+        assert_eq!(ours("run/events.out.tfevents.1700000000.bcreid"), Some(1_700_000_000));
         for name in [
             "events.out.tfevents.1700000000.host.123.0",
             "events.out.tfevents.1700000000.bcreid.v2",
@@ -119,7 +130,7 @@ mod tests {
             "events.out.tfevents.17000x0000.bcreid",
             "1700000000.bcreid",
         ] {
-            assert!(!ours(name), "{name}");
+            assert_eq!(ours(name), None, "{name}");
         }
     }
 }

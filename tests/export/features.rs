@@ -16,7 +16,11 @@ fn sample() -> Features {
     let paths = ["a/0001_c1.jpg", "b, \"quoted\"\n\u{e9}.png", " blanks .png"].map(String::from);
     let values = vec![1.0, -2.0, 0.5, 0.0, 1e-30, f32::MIN_POSITIVE, 3.0, -0.0, 0.1];
     let features = Features::new(values, 3, vec![1, -1, 7], vec![0, -1, 3], paths.into()).unwrap();
-    features.with_origin(Origin { network: Some("abc".into()), mirrored: Some(true), pooled: None })
+    features.with_origin(Origin {
+        network: Some("abc".into()),
+        mirrored: Some(true),
+        pooled: Some("mean".into()),
+    })
 }
 
 /// Without what only this program's own files keep.
@@ -94,7 +98,8 @@ fn arrow_holds_every_row_with_nulls_for_what_is_unknown() {
     assert_eq!(fs::read(&path).unwrap(), first, "the same features give the same bytes");
     let (batches, metadata) = table(&path);
     let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
-    assert_eq!((metadata["network"].as_str(), metadata["mirrored"].as_str()), ("abc", "true"));
+    let known = ["network", "mirrored", "pooled"].map(|key| metadata[key].as_str());
+    assert_eq!(known, ["abc", "true", "mean"]);
     let names: Vec<String> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["path", "pid", "camid", "feature"]);
     let paths: Vec<Option<&str>> = batch["path"].as_string::<i32>().iter().collect();

@@ -8,16 +8,22 @@
 #[allow(dead_code)]
 #[path = "../common/command.rs"]
 mod command;
+mod features;
 #[path = "../common/network.rs"]
 mod network;
 mod onnx;
+mod report;
+mod rerank;
+mod tensorboard;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-const FETCHED: &str = "tools/peers/venv/bin/python";
+/// What the script makes; its last act is to leave the stamp.
+const FETCHED: &str = "tools/peers/venv";
+const STAMP: &str = "requirements.sha256";
 
 /// The interpreter, or a note that there is none; written past the test's capture, which would hide it.
 fn python() -> Option<OsString> {
@@ -25,13 +31,17 @@ fn python() -> Option<OsString> {
         return Some(python);
     }
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(FETCHED);
-    if fetched.exists() {
-        return Some(fetched.into());
+    if fetched.join(STAMP).exists() {
+        return Some(fetched.join("bin/python").into());
     }
     let required = std::env::var_os("BCREID_REQUIRE_PEERS").is_some_and(|value| value == "1");
     assert!(!required, "BCREID_REQUIRE_PEERS=1, but there is no {FETCHED}; run tools/get-peers.sh");
-    std::io::stderr().write_all(b"skipped: no Python with peers (tools/get-peers.sh)\n").unwrap();
+    skip("no Python with peers (tools/get-peers.sh)");
     None
+}
+
+fn skip(why: &str) {
+    std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
 }
 
 /// Runs one of the scripts beside this file and shows what it said.
@@ -39,6 +49,32 @@ fn python() -> Option<OsString> {
 fn check(python: &OsStr, script: &str, arguments: &[impl AsRef<OsStr>]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
     print!("{}", command::succeed(Command::new(python).arg(script).args(arguments)));
+}
+
+/// Settings of a network that learns something within 40 steps of milliseconds.
+const SLIM: &[&str] = &[
+    "model.arch=slim",
+    "model.width=8",
+    "model.dropout=0.5",
+    "input.height=64",
+    "input.width=32",
+    "solver.batch=8",
+    "solver.iterations=40",
+    "solver.rate_drops=[]",
+];
+
+/// A small set in `folder/set` and a run on it in `folder/run`, trained with `more` and evaluated.
+fn evaluated_run(folder: &Path, more: &[&str]) {
+    let (set, run) = (folder.join("set"), folder.join("run"));
+    let sizes = ["--train-ids", "6", "--test-ids", "6", "--cameras", "2", "--images-per-camera", "2"];
+    command::succeed(bcreid().arg("synth").arg("--out").arg(&set).args(sizes));
+    let mut train = bcreid();
+    train.args(["train", "--data"]).arg(&set).arg("--out").arg(&run).args(more);
+    SLIM.iter().for_each(|setting| {
+        train.args(["--set", setting]);
+    });
+    command::succeed(&mut train);
+    command::succeed(bcreid().args(["eval", "--run"]).arg(&run).arg("--data").arg(&set));
 }
 
 /// The program, on one thread: the tests run side by side.

@@ -75,6 +75,7 @@ fn origin(features: &Features) -> HashMap<String, String> {
         ("format", Some("bcreid".to_string())),
         ("network", origin.network.clone()),
         ("mirrored", origin.mirrored.map(|mirrored| mirrored.to_string())),
+        ("pooled", origin.pooled.clone()),
     ];
     known.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
 }

@@ -1,13 +1,13 @@
 //! A run's curves for TensorBoard while it trains.
 
-use super::{EventWriter, modified, seconds, write_events, write_step};
+use super::{EventWriter, modified, ours, seconds, write_events, write_step};
 use crate::report::steps::{self, Step};
 use crate::train::metrics::Line;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Appends steps to an event file; handed over by [`Live::flush`].
 #[derive(Debug)]
@@ -28,7 +28,11 @@ impl Live {
             0 => (Vec::new(), 0.0),
             _ => (steps::read(metrics)?, seconds(modified(metrics)?)),
         };
-        let path = write_events(folder, SystemTime::now(), |writer| {
+        // A later name than any there is: readers go on to the next name.
+        let others = if folder.is_dir() { ours(folder)? } else { Vec::new() };
+        let next = others.iter().map(|(seconds, _)| seconds.saturating_add(1)).max().unwrap_or(0);
+        let next = UNIX_EPOCH.checked_add(Duration::from_secs(next)).unwrap_or(UNIX_EPOCH);
+        let path = write_events(folder, SystemTime::now().max(next), |writer| {
             let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
             earlier.try_for_each(|step| write_step(writer, time, step))
         })?;

@@ -1,0 +1,103 @@
+"""What TensorBoard makes of a run: tensorboard_check.py RUN BCREID
+
+RUN was trained with --tensorboard and evaluated. Its curves must be the numbers of metrics.jsonl, also after `bcreid
+tensorboard` has written them anew under the eyes of a reader, and TensorBoard's own server must list them."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+TAGS = {
+    "loss/total": "loss",
+    "loss/softmax": "softmax",
+    "loss/positive": "positive",
+    "loss/hinge": "hinge",
+    "loss/center": "center",
+    "schedule/rate": "rate",
+    "schedule/lambda": "lambda",
+    "distance/intra": "intra",
+    "distance/inter": "inter",
+    "distance/inter_min": "inter_min",
+}
+
+
+def check_curves(events, lines):
+    """Every number of metrics.jsonl once, bit for bit as float32."""
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == set(TAGS), events.Tags()
+    for tag, key in TAGS.items():
+        wanted = [(line["step"], np.float32(line[key])) for line in lines if line[key] is not None]
+        found = [(event.step, np.float32(event.value)) for event in events.Scalars(tag)]
+        assert wanted and found == wanted, f"{tag}: {found[:3]} ... instead of {wanted[:3]} ..."
+    print(f"{len(TAGS)} curves of {len(lines)} steps are those of metrics.jsonl")
+
+
+def check_evaluation(events):
+    for kind in ("same", "different"):
+        (event,) = events.Histograms(f"pairs/set/{kind}")
+        histogram = event.histogram_value
+        counts, limits = np.array(histogram.bucket), np.array(histogram.bucket_limit)
+        assert counts.sum() == histogram.num > 0 and (np.diff(limits) > 0).all()
+        assert 0 <= histogram.min < histogram.sum / histogram.num < histogram.max <= 2, histogram
+    images = [tag for tag in events.Tags()["images"] if tag.startswith("lists/set/")]
+    assert {tag.split("/")[2] for tag in images} == {"best", "worst", "random"}, images
+    for tag in images:
+        (event,) = events.Images(tag)
+        with Image.open(io.BytesIO(event.encoded_image_string)) as image:
+            assert image.format == "PNG" and image.size == (event.width, event.height), tag
+            assert np.asarray(image).std() > 10, f"{tag} shows nothing"
+    print(f"distances of pairs, and {len(images)} ranked lists")
+
+
+def check_server(run):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run), "--host", "127.0.0.1"]
+    with subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE, text=True) as server:
+        try:
+            for _ in range(600):
+                assert server.poll() is None, server.stderr.read()
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/plugin/scalars/tags") as page:
+                        tags = json.load(page)
+                except (urllib.error.URLError, ConnectionError):
+                    tags = {}
+                if tags:
+                    break
+                time.sleep(0.1)
+        finally:
+            server.terminate()
+            server.stderr.close()
+    assert list(tags) == ["tensorboard"] and set(tags["tensorboard"]) == set(TAGS), tags
+    print(f"the server lists {len(tags['tensorboard'])} curves")
+
+
+def main(run, program):
+    run = Path(run)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    keep_all = {"scalars": 0, "images": 0, "histograms": 0}
+    events = EventAccumulator(str(run / "tensorboard"), size_guidance=keep_all)
+    check_curves(events, lines)
+
+    # A later name than that of the file that was written while training.
+    later = time.time() + 60
+    os.utime(run / "metrics.jsonl", (later, later))
+    subprocess.run([program, "tensorboard", str(run)], check=True, capture_output=True)
+    check_curves(events, lines)
+    check_evaluation(events)
+    check_server(run)
+
+
+main(*sys.argv[1:])
