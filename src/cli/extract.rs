@@ -1,13 +1,14 @@
 //! `bcreid extract`.
 
 use super::compute::Compute;
-use crate::Result;
 use crate::data::folder::Folder;
 use crate::device::Device;
 use crate::eval::extract::Extractor;
-use crate::export::features;
+use crate::export::features::{self, Format};
+use crate::weights::Features;
+use crate::{Error, Result};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Extract the normalised features of all images in a folder.
@@ -46,7 +47,11 @@ pub struct How {
 impl How {
     /// The network in `weights`, ready on `device`.
     pub fn extractor(&self, weights: &std::path::Path, device: &Device) -> Result<Extractor> {
-        Ok(Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip))
+        let extractor = Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip);
+        if let Some(note) = extractor.note() {
+            eprintln!("{note}");
+        }
+        Ok(extractor)
     }
 }
 
@@ -61,9 +66,18 @@ impl Extract {
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         eprintln!("{which}");
         let bar = super::bar("extracting");
-        let features = extractor.extract(&folder.samples, |done, total| super::advance(&bar, done, total))?;
+        // Into a file first, whatever the format: features may be larger than the memory, and reading checks them.
+        let parent = self.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let draft =
+            tempfile::Builder::new().prefix(".bcreid-").tempdir_in(parent).map_err(Error::io(parent))?;
+        let file = draft.path().join("features.safetensors");
+        extractor.extract_to(&file, &folder.samples, |done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();
-        features::write(&features, &self.out)?;
+        let features = Features::read(&file)?;
+        match Format::of(&self.out)? {
+            Format::Safetensors => std::fs::rename(&file, &self.out).map_err(Error::io(&self.out))?,
+            _ => features::write(&features, &self.out)?,
+        }
         super::say_features(&features, &self.out)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -12,8 +12,10 @@ mod features;
 mod plot;
 mod query;
 mod report;
+mod reproduce;
 mod stop;
 mod study;
+mod sweep;
 mod synth;
 mod tensorboard;
 mod train;
@@ -50,8 +52,8 @@ enum Command {
     Export(export::Export),
     Plot(plot::Plot),
     Report(report::Report),
-    Reproduce(study::Reproduce),
-    Sweep(study::Sweep),
+    Reproduce(reproduce::Reproduce),
+    Sweep(sweep::Sweep),
     Tensorboard(tensorboard::Tensorboard),
     Config(config::Config),
     Bench(bench::Bench),

@@ -9,7 +9,7 @@ use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::tensor::{Params, Readback, Tape, Tensor};
 use crate::train::checkpoint;
-use crate::weights::{Features, NetworkFile, Origin};
+use crate::weights::{About, Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -75,36 +75,57 @@ impl Extractor {
     /// No samples; an image that cannot be read, by name.
     pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
         let dim = self.model.backbone.features();
+        let mut features = Vec::with_capacity(samples.len() * dim);
+        self.describe(samples, |rows| {
+            features.extend_from_slice(rows);
+            progress(features.len() / dim, samples.len());
+            Ok(())
+        })?;
+        let Lists { pids, camids, paths } = Lists::of(samples);
+        Ok(Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin()))
+    }
+
+    /// Writes the features of `samples` into a file as they come, so that they need not fit into the memory.
+    ///
+    /// # Errors
+    /// As [`Extractor::extract`]; a disk that is full, and then there is no file.
+    pub fn extract_to(
+        &mut self,
+        path: &Path,
+        samples: &[Sample],
+        progress: impl Fn(usize, usize),
+    ) -> Result<()> {
+        let (origin, dim) = (self.origin(), self.model.backbone.features());
+        let Lists { pids, camids, paths } = Lists::of(samples);
+        let about = About { pids: &pids, camids: &camids, paths: &paths, origin: &origin };
+        about.write(path, dim, |write| {
+            let mut done = 0;
+            self.describe(samples, |rows| {
+                write(rows).map_err(Error::io(path))?;
+                done += rows.len() / dim;
+                progress(done, samples.len());
+                Ok(())
+            })
+        })
+    }
+
+    /// Hands the features of `samples` to `take` in their order, a batch at a time.
+    fn describe(&mut self, samples: &[Sample], mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let options = StreamOptions {
             batch: self.batch,
             mirrored: self.flip,
             ..StreamOptions::new(self.config.image_input())
         };
         let paths = samples.iter().map(|s| s.path.clone()).collect();
-        let mut features = Vec::with_capacity(samples.len() * dim);
         // A GPU describes one batch while the next is sent to it.
         let mut coming: Option<Readback> = None;
-        let mut keep = |coming: Option<Readback>| -> Result<()> {
-            if let Some(coming) = coming {
-                features.extend(coming.wait()?);
-                progress(features.len() / dim, samples.len());
-            }
-            Ok(())
-        };
+        let mut keep = |coming: Option<Readback>| coming.map_or(Ok(()), |coming| take(&coming.wait()?));
         for batch in ImageStream::new(paths, options, &self.device)? {
             let batch = batch?;
             let described = self.forward(batch.pixels, batch.mirrored)?.read_back()?;
             keep(coming.replace(described))?;
         }
-        keep(coming)?;
-        let features = Features::new(
-            features,
-            dim,
-            samples.iter().map(|s| s.pid).collect(),
-            samples.iter().map(|s| s.camid.unwrap_or(-1)).collect(),
-            samples.iter().map(|s| s.path.display().to_string()).collect(),
-        )?;
-        Ok(features.with_origin(self.origin()))
+        keep(coming)
     }
 
     /// The features of a data set's query and gallery.
@@ -133,6 +154,23 @@ impl Extractor {
             pool5 = add(&mut tape, pool5, other)?;
         }
         Ok(l2_normalize(&mut tape, pool5)?.value)
+    }
+}
+
+/// What is known of images beside their features.
+struct Lists {
+    pids: Vec<i64>,
+    camids: Vec<i64>,
+    paths: Vec<String>,
+}
+
+impl Lists {
+    fn of(samples: &[Sample]) -> Self {
+        Lists {
+            pids: samples.iter().map(|s| s.pid).collect(),
+            camids: samples.iter().map(|s| s.camid.unwrap_or(-1)).collect(),
+            paths: samples.iter().map(|s| s.path.display().to_string()).collect(),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use std::ops::Range;
 
 /// From this many images of the query's person on, looking for an image's place among them is cheaper than
 /// counting for each of them.
-const SEARCH_FROM: usize = 48;
+const SEARCH_FROM: usize = 128;
 /// Values of a gallery's features (1 GiB) from which on it is read in parts.
 const WHOLE: usize = 1 << 28;
 

@@ -6,7 +6,7 @@
 //! the cameras are not known. Images of nobody may lack their camera where others have one. The metadata may
 //! say which network made the features (`network`) and whether the mirrored image's was added (`mirrored`).
 
-use super::{TensorFile, TensorOut, read_tensors, write_tensors};
+use super::{TensorFile, TensorOut, read_tensors, write_tensors_and_rows};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -193,19 +193,11 @@ impl Features {
     /// Writes a feature file, whole or not at all.
     ///
     /// # Errors
-    /// Those of [`write_tensors`].
+    /// Those of [`super::write_tensors`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let n = self.len();
-        let tensors = [
-            TensorOut::f32(FEATURES, &[n, self.dim], self.features()),
-            TensorOut::i64("pids", &[n], &self.pids),
-            TensorOut::i64("camids", &[n], &self.camids),
-        ];
-        let mut metadata = self.origin.metadata();
-        if !self.paths.is_empty() {
-            metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
-        }
-        write_tensors(path, &tensors, &metadata)
+        let about =
+            About { pids: &self.pids, camids: &self.camids, paths: &self.paths, origin: &self.origin };
+        about.write(path, self.dim, |write| write(self.features()).map_err(Error::io(path)))
     }
 
     /// How many images; at least one.
@@ -329,6 +321,44 @@ impl Features {
                 }
             })
         })
+    }
+}
+
+/// All that a feature file says of its images but the features.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Their identities.
+    pub pids: &'a [i64],
+    /// Their cameras.
+    pub camids: &'a [i64],
+    /// Their paths, or none.
+    pub paths: &'a [String],
+    /// The features' origin.
+    pub origin: &'a Origin,
+}
+
+impl About<'_> {
+    /// Writes a feature file of rows of `dim` values that need not all be in memory: `rows` hands them over in order,
+    /// any number at a time. What is written is not checked; [`Features::read`] does that.
+    ///
+    /// # Errors
+    /// Those of [`super::write_tensors`], and what `rows` returns.
+    ///
+    /// # Panics
+    /// If `rows` hands over another number of values.
+    pub fn write(
+        &self,
+        path: &Path,
+        dim: usize,
+        rows: impl FnOnce(&mut dyn FnMut(&[f32]) -> std::io::Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        let n = self.pids.len();
+        let lists = [TensorOut::i64("pids", &[n], self.pids), TensorOut::i64("camids", &[n], self.camids)];
+        let mut metadata = self.origin.metadata();
+        if !self.paths.is_empty() {
+            metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
+        }
+        write_tensors_and_rows(path, &lists, (FEATURES, &[n, dim]), &metadata, rows)
     }
 }
 

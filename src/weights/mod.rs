@@ -7,9 +7,11 @@ pub mod network;
 mod tensors;
 
 pub use atomic::{remove_leftovers, write_atomically};
-pub use features::{Features, Origin, normalise_rows};
+pub use features::{About, Features, Origin, normalise_rows};
 pub use network::NetworkFile;
-pub use tensors::{TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors};
+pub use tensors::{
+    TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors, write_tensors_and_rows,
+};
 
 use crate::Result;
 use crate::tensor::{Params, Shape};

@@ -270,29 +270,79 @@ pub fn write_tensors(
     // Wide elements first, so that every tensor is aligned in the file.
     let mut tensors: Vec<&TensorOut<'_>> = tensors.iter().collect();
     tensors.sort_by_key(|t| std::cmp::Reverse(t.dtype().1));
+    for tensor in &tensors {
+        let elements: usize = tensor.shape.iter().product();
+        let bytes = tensor.bytes().len();
+        assert_eq!(elements * tensor.dtype().1, bytes, "{}: elements of {:?}", tensor.name, tensor.shape);
+    }
+    let entries = tensors.iter().map(|t| (t.name.as_str(), t.dtype(), &t.shape[..]));
+    let header = header(path, entries, metadata)?;
+    write_atomically(path, |writer| {
+        writer.write_all(&header)?;
+        tensors.iter().try_for_each(|tensor| writer.write_all(tensor.bytes()))
+    })
+}
 
+/// Writes a safetensors file whose last tensor, f32 of this name and shape, is not in memory: `rows` hands it over
+/// piece by piece. The `tensors` before it have wider elements.
+///
+/// # Errors
+/// Those of [`write_tensors`], and what `rows` returns.
+///
+/// # Panics
+/// As [`write_tensors`], and if `rows` hands over another number of values.
+pub fn write_tensors_and_rows(
+    path: &Path,
+    tensors: &[TensorOut<'_>],
+    (name, shape): (&str, &[usize]),
+    metadata: &BTreeMap<String, String>,
+    rows: impl FnOnce(&mut dyn FnMut(&[f32]) -> std::io::Result<()>) -> Result<()>,
+) -> Result<()> {
+    let entries = tensors.iter().map(|t| (t.name.as_str(), t.dtype(), &t.shape[..]));
+    let header = header(path, entries.chain([(name, ("F32", 4), shape)]), metadata)?;
+    // An error of `rows` is the caller's; the writer only has to know that there was one.
+    let mut failed = None;
+    let written = write_atomically(path, |writer| {
+        writer.write_all(&header)?;
+        tensors.iter().try_for_each(|tensor| writer.write_all(tensor.bytes()))?;
+        let mut values = 0;
+        let result = rows(&mut |piece| {
+            values += piece.len();
+            writer.write_all(bytemuck::cast_slice(piece))
+        });
+        if let Err(error) = result {
+            failed = Some(error);
+            return Err(std::io::ErrorKind::Other.into());
+        }
+        assert_eq!(values, shape.iter().product::<usize>(), "{name}: values of {shape:?}");
+        Ok(())
+    });
+    failed.map_or(written, Err)
+}
+
+/// The length and the JSON of a file's header; tensors lie in the order of `entries`: name, dtype and its bytes, shape.
+fn header<'a>(
+    path: &Path,
+    entries: impl Iterator<Item = (&'a str, (&'static str, usize), &'a [usize])>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert(METADATA.into(), json!(metadata));
     }
     let mut end = 0;
-    for tensor in &tensors {
-        let (dtype, width) = tensor.dtype();
+    for (name, (dtype, width), shape) in entries {
         let start = end;
-        end += tensor.bytes().len();
-        let elements: usize = tensor.shape.iter().product();
-        assert_eq!(elements * width, end - start, "{}: elements of {:?}", tensor.name, tensor.shape);
-        let entry = json!({ "dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end] });
-        assert!(header.insert(tensor.name.clone(), entry).is_none(), "{} occurs twice", tensor.name);
+        end += width * shape.iter().product::<usize>();
+        let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
+        assert!(header.insert(name.to_string(), entry).is_none(), "{name} occurs twice");
     }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(LENGTH), b' ');
-    if header.len() > MAX_HEADER {
+    let mut json = Value::Object(header).to_string().into_bytes();
+    json.resize(json.len().next_multiple_of(LENGTH), b' ');
+    if json.len() > MAX_HEADER {
         return Err(Error::weights(path, "the paths or other metadata take more than the format's 100 MB"));
     }
-    write_atomically(path, |writer| {
-        writer.write_all(&(header.len() as u64).to_le_bytes())?;
-        writer.write_all(&header)?;
-        tensors.iter().try_for_each(|tensor| writer.write_all(tensor.bytes()))
-    })
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    Ok(bytes)
 }

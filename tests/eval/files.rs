@@ -1,8 +1,9 @@
 //! Feature and weight files: round trips, wrong content, and bytes nobody meant.
 
+use bcreid::Error;
 use bcreid::device::Device;
 use bcreid::tensor::{Inventory, Params};
-use bcreid::weights::{Features, TensorOut, load_into, model_tensors, read_tensors, write_tensors};
+use bcreid::weights::{About, Features, TensorOut, load_into, model_tensors, read_tensors, write_tensors};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,33 @@ fn features_come_back_as_they_were() {
     let without_paths = write(folder.path(), &tensors(&[1.0, 2.0], &[2, 1], &[5, 6], &[-1, -1]), &[]);
     let read = Features::read(&without_paths).unwrap();
     assert!(read.paths().is_empty() && !read.has_cameras());
+}
+
+/// Rows that come piece by piece give the same file, and an error on the way none.
+#[test]
+fn features_need_not_be_in_memory_to_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+    let features = sample();
+    features.write(&whole).unwrap();
+    let about = About {
+        pids: features.pids(),
+        camids: features.camids(),
+        paths: features.paths(),
+        origin: features.origin(),
+    };
+    let rows = |write: &mut dyn FnMut(&[f32]) -> std::io::Result<()>| {
+        features.features().chunks(4).try_for_each(write).map_err(Error::io("pieces"))
+    };
+    about.write(&pieces, features.dim(), rows).unwrap();
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&pieces).unwrap());
+    std::fs::remove_file(&pieces).unwrap();
+    let refused = about.write(&pieces, features.dim(), |write| {
+        write(features.row(0)).map_err(Error::io("pieces"))?;
+        Err(Error::Data("an image is broken".into()))
+    });
+    assert_eq!(refused.unwrap_err().to_string(), "an image is broken");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 /// Features, their shape, pids, camids, the list of paths, and what the error must say.

@@ -8,6 +8,7 @@
 #[allow(dead_code)]
 #[path = "../common/command.rs"]
 mod command;
+mod evaluators;
 mod features;
 #[path = "../common/network.rs"]
 mod network;

@@ -5,18 +5,23 @@ use crate::{bcreid, check, evaluated_run, python, skip};
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The browser: `BCREID_CHROMIUM`, or Debian's.
+/// The browser, `BCREID_CHROMIUM` or Debian's, or a note that there is none; with `BCREID_REQUIRE_CHROMIUM=1` that
+/// fails.
 fn chromium() -> Option<OsString> {
     let named = std::env::var_os("BCREID_CHROMIUM").filter(|browser| !browser.is_empty());
-    named.or_else(|| Path::new("/usr/bin/chromium").exists().then(|| "/usr/bin/chromium".into()))
+    let found = named.or_else(|| Path::new("/usr/bin/chromium").exists().then(|| "/usr/bin/chromium".into()));
+    if found.is_none() {
+        let required = std::env::var_os("BCREID_REQUIRE_CHROMIUM").is_some_and(|value| value == "1");
+        assert!(!required, "BCREID_REQUIRE_CHROMIUM=1, but there is no Chromium");
+        skip("no Chromium (/usr/bin/chromium, or BCREID_CHROMIUM names one)");
+    }
+    found
 }
 
 #[test]
 fn a_page_of_an_evaluated_run() {
     let Some(python) = python() else { return };
-    let Some(chromium) = chromium() else {
-        return skip("no Chromium (/usr/bin/chromium, or BCREID_CHROMIUM names one)");
-    };
+    let Some(chromium) = chromium() else { return };
     let folder = tempfile::tempdir().unwrap();
     evaluated_run(folder.path(), &[]);
     let page = folder.path().join("page.html");
