@@ -101,7 +101,7 @@ fn made_up_run(run: &Path, steps: u64) {
         center: 0.0,
         rate: 0.01,
         lambda: 1.0,
-        intra: (step % 3 > 0).then_some(0.3),
+        intra: (!step.is_multiple_of(3)).then_some(0.3),
         inter: Some(0.7),
         inter_min: None,
     };

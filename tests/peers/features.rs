@@ -16,7 +16,7 @@ pub fn made_up(rows: usize, dim: usize, seed: u64) -> Features {
         let own = Philox::new(seed, 0, row as u64, Purpose::Init);
         values.extend((0..dim as u32).map(|i| person.normal(i) + 0.7 * own.normal(i)));
     }
-    let pid = |row: usize| if row % 23 == 0 { 0 } else { (row % 23) as i64 };
+    let pid = |row: usize| if row.is_multiple_of(23) { 0 } else { (row % 23) as i64 };
     let camid = |row: usize| if row.is_multiple_of(23) { -1 } else { (row % 5) as i64 };
     let path = |row: usize| format!("gall\u{e9}ry/{row:05}, \"{}\".jpg", row % 7);
     let features = Features::new(
