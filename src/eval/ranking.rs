@@ -6,7 +6,7 @@
 //! 15,913 distances. Only for a query with very many matches each image looks for its place among them.
 //!
 //! Counting can be done a part of the gallery at a time, once the distances of the matches are known: so a
-//! gallery that is larger than the memory is read once from end to end ([`stream`]).
+//! gallery that is larger than the memory is read once from end to end (`ranking/stream.rs`).
 
 mod stream;
 

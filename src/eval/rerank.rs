@@ -3,7 +3,7 @@
 //!
 //! Two images that stand in each other's lists of nearest images show the same person more often than two
 //! where only one finds the other. Each of the N images, query and gallery together, is therefore described by
-//! a vector of N weights that are not zero for its reciprocal neighbours only ([`encoding`]). The Jaccard
+//! a vector of N weights that are not zero for its reciprocal neighbours only (`rerank/encoding.rs`). The Jaccard
 //! distance of two such vectors, mixed with the original distance, ranks the gallery again:
 //!
 //! final = (1 - lambda) * jaccard + lambda * original.

@@ -122,10 +122,9 @@ impl Study<'_> {
         if let Some(kept) = Kept::read_whole(folder, &name)? {
             return Ok(Some(kept.report));
         }
-        if !folder.join("weights.safetensors").is_file() {
-            if self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)? {
-                return Ok(None);
-            }
+        let trained = folder.join("weights.safetensors").is_file();
+        if !trained && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)?) {
+            return Ok(None);
         }
         let mut extractor = Extractor::load(folder, self.device)?;
         let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;

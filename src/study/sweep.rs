@@ -154,18 +154,18 @@ impl Sweep {
 
     /// One panel a hyper-parameter.
     fn drawing(&self) -> Drawing {
-        let measures: [(&str, fn(&Summary) -> super::Figure); 2] =
-            [("rank-1", |s| s.rank1), ("mAP (trapezoid)", |s| s.map_market)];
+        const MEASURES: [&str; 2] = ["rank-1", "mAP (trapezoid)"];
+        let measured = |summary: &Summary| [summary.rank1, summary.map_market];
         let panel = |swept: &Swept| {
             let points: Vec<&Point> = self.points.iter().filter(|point| point.key == swept.key).collect();
             let numbers = points.iter().map(|point| point.value.parse().unwrap_or(0.0));
             let Places { x, axis } = Places::of(swept.key, &numbers.collect::<Vec<f64>>());
             let mut series = Vec::new();
-            for (run, (_, measure)) in measures.iter().enumerate() {
+            for run in 0..MEASURES.len() {
                 let colour = Colour::Run(run);
                 let mut line: Vec<(f64, f64)> = Vec::new();
                 for (&x, point) in x.iter().zip(&points) {
-                    let figure = measure(&point.summary);
+                    let figure = measured(&point.summary)[run];
                     line.push((x, 100.0 * figure.mean));
                     if let Some(d) = figure.deviation {
                         let ends = [figure.mean - d, figure.mean + d];
@@ -179,7 +179,7 @@ impl Sweep {
             }
             Panel { title: swept.key.to_string(), x: axis, y: Axis::between("[%]", 0.0, 100.0), series }
         };
-        let key = |(run, (name, _)): (usize, &(&str, _))| Key {
+        let key = |(run, name): (usize, &&str)| Key {
             name: name.to_string(),
             colour: Colour::Run(run),
             mark: Mark::Line,
@@ -191,7 +191,7 @@ impl Sweep {
                  number, stands at the left end.",
                 self.notes()
             ),
-            legend: measures.iter().enumerate().map(key).collect(),
+            legend: MEASURES.iter().enumerate().map(key).collect(),
             panels: self.swept.iter().map(panel).collect(),
             columns: self.swept.len().clamp(1, 3),
         }

@@ -65,7 +65,7 @@ fn a_stopped_comparison_goes_on() {
     let whole = succeed(&mut reproduce());
     let run = out.join("full/seed-0");
     for file in
-        ["weights.safetensors", "evaluations/set/result.json", "checkpoints/step_000000012.safetensors"]
+        ["weights.safetensors", "evaluations/set/result.json", "checkpoints/step_0000000012.safetensors"]
     {
         std::fs::remove_file(run.join(file)).unwrap();
     }
