@@ -128,7 +128,7 @@ impl Reproduction {
         }
         let [baseline, full] = [0, 1].map(|i| &self.summaries[i]);
         notes.push(format!(
-            "{}; {}.",
+            "The batch-contrastive loss changes {} and {}.",
             difference("rank-1", &baseline.rank1, &full.rank1, self.runs),
             difference("mAP", &baseline.map_market, &full.map_market, self.runs)
         ));
@@ -153,14 +153,12 @@ fn published(name: &str, row: &Published) -> Vec<String> {
 /// What the loss changes, and whether seeds alone could have done it.
 fn difference(what: &str, baseline: &Figure, full: &Figure, runs: usize) -> String {
     let gain = full.mean - baseline.mean;
-    let mut text = format!("The batch-contrastive loss changes {what} by {:+.2}", 100.0 * gain);
+    let mut text = format!("{what} by {:+.2}", 100.0 * gain);
     if let (Some(a), Some(b)) = (baseline.deviation, full.deviation) {
         // The standard error of a difference of two means.
         let error = ((a * a + b * b) / runs as f64).sqrt();
-        text += &format!(" (standard error {:.2})", 100.0 * error);
-        if gain.abs() < 2.0 * error {
-            text += ", which seeds alone can do";
-        }
+        let alone = if gain.abs() < 2.0 * error { ", which seeds alone can do" } else { "" };
+        text += &format!(" (standard error {:.2}{alone})", 100.0 * error);
     }
     text
 }
