@@ -96,7 +96,11 @@ impl Eval {
                     rows.push((name.clone(), report.clone()));
                     if run.is_dir() {
                         let kept = Kept { name, query, gallery, report };
-                        eprintln!("kept for reports: {}", kept.write(run)?.display());
+                        // The figures are wanted also where the run's folder cannot be written to.
+                        match kept.write(run) {
+                            Ok(folder) => eprintln!("kept for reports: {}", folder.display()),
+                            Err(error) => eprintln!("not kept for reports: {error}"),
+                        }
                     }
                 }
             }
