@@ -6,11 +6,14 @@
 //! the cameras are not known. Images of nobody may lack their camera where others have one. The metadata may
 //! say which network made the features (`network`) and whether the mirrored image's was added (`mirrored`).
 
+mod origin;
+
+pub use origin::Origin;
+
 use super::{TensorFile, TensorOut, read_tensors, write_tensors_and_rows};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,10 +21,6 @@ use std::sync::Arc;
 const FEATURES: &str = "features";
 /// The metadata key of the list of paths.
 const PATHS: &str = "paths";
-/// The metadata keys of [`Origin`].
-const NETWORK: &str = "network";
-const MIRRORED: &str = "mirrored";
-const POOLED: &str = "pooled";
 /// The largest squared length of a row: squared distances between such rows stay finite in f32.
 const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
@@ -64,17 +63,6 @@ impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
     }
-}
-
-/// Which network made the features and how, as far as it is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// The network, by [`super::NetworkFile::fingerprint`].
-    pub network: Option<String>,
-    /// Whether the feature of the mirrored image was added.
-    pub mirrored: Option<bool>,
-    /// How each feature was pooled of those of several images, if it was.
-    pub pooled: Option<String>,
 }
 
 impl Features {
@@ -359,32 +347,6 @@ impl About<'_> {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
         }
         write_tensors_and_rows(path, &lists, (FEATURES, &[n, dim]), &metadata, rows)
-    }
-}
-
-impl Origin {
-    fn of(file: &TensorFile) -> Result<Self> {
-        let mirrored = match file.metadata().get(MIRRORED).map(String::as_str) {
-            None => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(other) => {
-                return Err(
-                    file.fault(format!("metadata {MIRRORED:?} is {other:?}; true or false is needed"))
-                );
-            }
-        };
-        let text = |key: &str| file.metadata().get(key).cloned();
-        Ok(Origin { network: text(NETWORK), mirrored, pooled: text(POOLED) })
-    }
-
-    fn metadata(&self) -> BTreeMap<String, String> {
-        let known = [
-            (NETWORK, self.network.clone()),
-            (MIRRORED, self.mirrored.map(|mirrored| mirrored.to_string())),
-            (POOLED, self.pooled.clone()),
-        ];
-        known.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
     }
 }
 
