@@ -187,9 +187,9 @@ impl Sweep {
         Drawing {
             title: "Choice of hyper-parameters".into(),
             caption: format!(
-                "{} Upright lines reach a standard deviation to both sides. On a logarithmic axis 0, and what is no \
-                 number, stands at the left end.",
-                self.notes()
+                "{}{} On a logarithmic axis 0, and what is no number, stands at the left end.",
+                self.notes(),
+                if self.runs > 1 { " Upright lines reach a standard deviation to both sides." } else { "" }
             ),
             legend: MEASURES.iter().enumerate().map(key).collect(),
             panels: self.swept.iter().map(panel).collect(),
