@@ -95,6 +95,7 @@ impl Eval {
                     let Test { name, query, gallery, .. } = test;
                     rows.push((name.clone(), report.clone()));
                     if run.is_dir() {
+                        let name = name + &self.variant();
                         let kept = Kept { name, query, gallery, report };
                         // The figures are wanted also where the run's folder cannot be written to.
                         match kept.write(run) {
@@ -129,6 +130,20 @@ impl Eval {
         let unmatched = if self.count_unmatched { Unmatched::Missed } else { Unmatched::Dropped };
         let Eval { normalise, ignore_cameras, .. } = *self;
         Ok(Protocol { normalise, unmatched, ignore_cameras, rerank })
+    }
+
+    /// What is asked beyond the plain protocol, as part of the name under which an evaluation is kept: one of another
+    /// kind must not take the place of the plain one.
+    fn variant(&self) -> String {
+        let parts = [
+            self.how.flip.then(|| "flip".to_string()),
+            self.multi_query.map(|pool| format!("multi-query-{pool}")),
+            self.rerank.then(|| format!("rerank-{}-{}-{}", self.k1, self.k2, self.lambda)),
+            (!self.distractors.is_empty()).then(|| "distractors".to_string()),
+            self.ignore_cameras.then(|| "ignore-cameras".to_string()),
+            self.count_unmatched.then(|| "count-unmatched".to_string()),
+        ];
+        parts.into_iter().flatten().map(|part| format!("+{part}")).collect()
     }
 
     /// Opens a data set and checks that all parts that are needed are there.

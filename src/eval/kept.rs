@@ -6,7 +6,7 @@
 //! RUN/evaluations/NAME/result.json          the figures
 //! ```
 //!
-//! NAME is that of the data set's folder. A later evaluation of the same name takes the place of the earlier one.
+//! NAME is that of the data set's folder, with what was asked beyond the plain protocol behind it. A later evaluation of the same name takes the place of the earlier one.
 
 use super::Report;
 use crate::weights::Features;
@@ -25,7 +25,7 @@ const LONGEST_RESULT: u64 = 1 << 20;
 /// One kept evaluation.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// The name of the data set's folder.
+    /// The name of the data set's folder, and what was asked beyond the plain protocol.
     pub name: String,
     /// Features of the queries, one an image; whatever pooled them belongs to the figures.
     pub query: Features,

@@ -32,6 +32,11 @@ fn protocols_and_several_data_sets() {
     assert!(text.contains("Query: multi-query, mean of all boxes"), "{text}");
     assert!(text.contains("re-ranked by k-reciprocal neighbours (k1 5, k2 2, lambda 0.3)"), "{text}");
 
+    // It does not take the place of a plain evaluation.
+    succeed(&mut eval(&[]));
+    let kept = |name: &str| run().join("evaluations").join(name).join("result.json").is_file();
+    assert!(kept("set") && kept("set+multi-query-mean+rerank-5-2-0.3"));
+
     // The test part of another set, and distractors for both.
     let other = folder.path().join("other");
     let sizes = ["--train-ids", "1", "--test-ids", "3", "--seed", "5", "--cameras", "2"];
@@ -44,7 +49,7 @@ fn protocols_and_several_data_sets() {
     let added = std::fs::read_dir(&distractors).unwrap().count() as u64;
     let own = std::fs::read_dir(data().join("bounding_box_test")).unwrap().count() as u64;
     assert_eq!(rows[0]["gallery"].as_u64(), Some(own + added));
-    let kept = run().join("evaluations/set/gallery.safetensors");
+    let kept = run().join("evaluations/set+distractors/gallery.safetensors");
     let pids = Features::read(&kept).unwrap().pids()[own as usize..].to_vec();
     assert!(pids.iter().all(|&pid| pid == 0), "{pids:?}");
 
