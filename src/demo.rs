@@ -11,7 +11,7 @@ use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
-use crate::weights::{Features, write_atomically};
+use crate::weights::{Features, write_json};
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use rayon::prelude::*;
@@ -88,9 +88,7 @@ pub fn run(
         rows.push(Row { name: label.into(), report });
     }
     let comparison = Comparison { rows };
-    let path = out.join("result.json");
-    let json = serde_json::to_string_pretty(&comparison).map_err(|e| Error::io(&path)(e.into()))?;
-    write_atomically(&path, |w| w.write_all(json.as_bytes()))?;
+    write_json(&out.join("result.json"), &comparison)?;
     Ok(Some(comparison))
 }
 

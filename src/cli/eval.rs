@@ -7,9 +7,10 @@ use crate::eval::extract::Extractor;
 use crate::eval::kept::{self, Kept};
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::weights::{Features, write_atomically};
+use crate::weights::{Features, write_json};
 use crate::{Error, Result};
 use clap::Args;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -84,43 +85,75 @@ impl Eval {
         let (device, which) = self.how.compute.choose()?;
         eprintln!("{which}");
         let mut rows = Vec::new();
-        match (&self.run, &self.query) {
-            (Some(run), _) => {
-                let datasets = self.data.iter().map(|data| self.dataset(data)).collect::<Result<Vec<_>>>()?;
-                let mut extractor = self.how.extractor(run, &device)?;
-                let distractors = self.distractors(&mut extractor)?;
-                for dataset in &datasets {
-                    let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
-                    let report = self.evaluate(&test, &protocol, &device)?;
-                    let Test { name, query, gallery, .. } = test;
-                    rows.push((name.clone(), report.clone()));
-                    if run.is_dir() {
-                        let name = name + &self.variant();
-                        let kept = Kept { name, query, gallery, report };
-                        // The figures are wanted also where the run's folder cannot be written to.
-                        match kept.write(run) {
-                            Ok(folder) => eprintln!("kept for reports: {}", folder.display()),
-                            Err(error) => eprintln!("not kept for reports: {error}"),
-                        }
-                    }
+        let done = match (&self.run, &self.query) {
+            (Some(run), _) => self.of_run(run, &protocol, &device, &mut rows),
+            (None, Some(query)) => self.of_features(query, &protocol, &device, &mut rows),
+            (None, None) => Err(Error::Data(
+                "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors".into(),
+            )),
+        };
+        if done.is_ok()
+            && let Some(json) = &self.json
+        {
+            write_rows(json, &rows)?;
+        }
+        // What the data sets before a broken one gave is not lost.
+        if !rows.is_empty() {
+            super::say(Table(&rows))?;
+        }
+        done.map(|()| ExitCode::SUCCESS)
+    }
+
+    /// Evaluates a run on each data set, keeps that in its folder, and adds it to `rows`.
+    fn of_run(
+        &self,
+        run: &Path,
+        protocol: &Protocol,
+        device: &Device,
+        rows: &mut Vec<(String, Report)>,
+    ) -> Result<()> {
+        let datasets = self.data.iter().map(|data| self.dataset(data)).collect::<Result<Vec<_>>>()?;
+        let mut names = HashSet::new();
+        for dataset in &datasets {
+            let name = kept::name_of(&dataset.root);
+            if !names.insert(name.clone()) {
+                return Err(Error::Data(format!(
+                    "two data sets are in folders called {name}, the name under which a run keeps its evaluations; \
+                     rename one"
+                )));
+            }
+        }
+        let mut extractor = self.how.extractor(run, device)?;
+        let distractors = self.distractors(&mut extractor)?;
+        for dataset in &datasets {
+            let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
+            let report = self.evaluate(&test, protocol, device)?;
+            let Test { name, query, gallery, .. } = test;
+            rows.push((name.clone(), report.clone()));
+            if run.is_dir() {
+                let name = name + &self.variant();
+                // The figures are wanted also where the run's folder cannot be written to.
+                match (Kept { name, query, gallery, report }).write(run) {
+                    Ok(folder) => eprintln!("kept for reports: {}", folder.display()),
+                    Err(error) => eprintln!("not kept for reports: {error}"),
                 }
             }
-            (None, Some(query)) => {
-                let test = self.read(query)?;
-                rows.push((test.name.clone(), self.evaluate(&test, &protocol, &device)?));
-            }
-            (None, None) => {
-                return Err(Error::Data(
-                    "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors"
-                        .into(),
-                ));
-            }
         }
-        if let Some(json) = &self.json {
-            write_json(json, &rows)?;
-        }
-        super::say(Table(&rows))?;
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    /// Evaluates feature files and adds that to `rows`.
+    fn of_features(
+        &self,
+        query: &Path,
+        protocol: &Protocol,
+        device: &Device,
+        rows: &mut Vec<(String, Report)>,
+    ) -> Result<()> {
+        let test = self.read(query)?;
+        let report = self.evaluate(&test, protocol, device)?;
+        rows.push((test.name, report));
+        Ok(())
     }
 
     fn protocol(&self) -> Result<Protocol> {
@@ -228,7 +261,7 @@ impl Eval {
 }
 
 /// One report, or a list of them with their names.
-fn write_json(path: &Path, rows: &[(String, Report)]) -> Result<()> {
+fn write_rows(path: &Path, rows: &[(String, Report)]) -> Result<()> {
     if let [(_, report)] = rows {
         return report.write_json(path);
     }
@@ -239,6 +272,5 @@ fn write_json(path: &Path, rows: &[(String, Report)]) -> Result<()> {
         report: &'a Report,
     }
     let rows: Vec<Row<'_>> = rows.iter().map(|(data, report)| Row { data, report }).collect();
-    let json = serde_json::to_string_pretty(&rows).map_err(|e| Error::io(path)(e.into()))?;
-    write_atomically(path, |writer| writer.write_all((json + "\n").as_bytes()))
+    write_json(path, &rows)
 }

@@ -66,18 +66,22 @@ impl Extract {
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         eprintln!("{which}");
         let bar = super::bar("extracting");
-        // Into a file first, whatever the format: features may be larger than the memory, and reading checks them.
-        let parent = self.out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let draft =
-            tempfile::Builder::new().prefix(".bcreid-").tempdir_in(parent).map_err(Error::io(parent))?;
-        let file = draft.path().join("features.safetensors");
-        extractor.extract_to(&file, &folder.samples, |done, total| super::advance(&bar, done, total))?;
-        bar.finish_and_clear();
-        let features = Features::read(&file)?;
-        match Format::of(&self.out)? {
-            Format::Safetensors => std::fs::rename(&file, &self.out).map_err(Error::io(&self.out))?,
-            _ => features::write(&features, &self.out)?,
-        }
+        let mut extract = |to: &Path| {
+            extractor.extract_to(to, &folder.samples, |done, total| super::advance(&bar, done, total))?;
+            bar.finish_and_clear();
+            Features::read(to)
+        };
+        let features = match Format::of(&self.out)? {
+            Format::Safetensors => extract(&self.out)?,
+            _ => {
+                // Through a file, because features may be larger than the memory.
+                let draft =
+                    tempfile::tempdir_in(super::folder_of(&self.out)).map_err(Error::io(&self.out))?;
+                let features = extract(&draft.path().join("features.safetensors"))?;
+                features::write(&features, &self.out)?;
+                features
+            }
+        };
         super::say_features(&features, &self.out)?;
         Ok(ExitCode::SUCCESS)
     }

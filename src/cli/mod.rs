@@ -112,10 +112,14 @@ fn say(text: impl std::fmt::Display) -> Result<()> {
     }
 }
 
+/// The folder that a file lies in.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Checks that the folder of a file to be written is there, before the work whose result it will hold.
 fn require_parent(file: &Path) -> Result<()> {
-    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.is_dir() {
+    if folder_of(file).is_dir() {
         return Ok(());
     }
     Err(Error::Data(format!("{}: its folder does not exist; make it first", file.display())))

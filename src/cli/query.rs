@@ -3,7 +3,7 @@
 use super::extract::How;
 use crate::data::Sample;
 use crate::eval::{Hit, top_k};
-use crate::weights::{Features, write_atomically};
+use crate::weights::{Features, write_json};
 use crate::{Error, Result};
 use clap::Args;
 use comfy_table::{Table, presets};
@@ -56,8 +56,7 @@ impl Query {
         let hits = top_k(&query, &gallery, self.top)?;
         let found: Vec<Found> = names.zip(hits).map(|(query, hits)| Found { query, hits }).collect();
         if let Some(path) = &self.json {
-            let json = serde_json::to_string_pretty(&found).map_err(|e| Error::io(path)(e.into()))?;
-            write_atomically(path, |writer| writer.write_all((json + "\n").as_bytes()))?;
+            write_json(path, &found)?;
         }
         for Found { query, hits } in &found {
             if found.len() > 1 {

@@ -49,6 +49,7 @@ impl Reproduce {
         let weights = self.common.weights()?;
         let config = self.common.config(weights.as_ref())?;
         eprintln!("{which}");
+        dataset.notes.iter().for_each(|note| eprintln!("{note}"));
         match (reproduce::is_published(&dataset, benchmark), &weights) {
             (Err(note), _) => eprintln!("{note}"),
             (Ok(()), None) => {

@@ -58,6 +58,7 @@ impl Sweep {
         let dataset = Dataset::open(&self.common.data)?;
         let dataset = sweep::hold_out(&dataset, self.validation, config.run.seed)?;
         eprintln!("{which}");
+        dataset.notes.iter().for_each(|note| eprintln!("{note}"));
         let stop = stop::on_interrupt("finishing this step and saving")?;
         let study = Study {
             out: &self.out,

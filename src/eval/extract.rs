@@ -101,7 +101,7 @@ impl Extractor {
         about.write(path, dim, |write| {
             let mut done = 0;
             self.describe(samples, |rows| {
-                write(rows).map_err(Error::io(path))?;
+                write(rows)?;
                 done += rows.len() / dim;
                 progress(done, samples.len());
                 Ok(())

@@ -40,12 +40,11 @@ pub fn score_queries(
 ) -> Result<Vec<Option<Score>>> {
     query.require_comparable(gallery)?;
     let mut scores = vec![None; query.len()];
-    let images = (0..gallery.len()).filter(|&i| gallery.pids()[i] != -1);
     let people = Kept::new(query, 0..query.len(), protocol.normalise);
-    let (mut standings, images) = (standings(query, &people.indices, gallery, protocol), images.count());
-    if people.indices.is_empty() || images == 0 {
+    if people.indices.is_empty() || gallery.pids().iter().all(|&pid| pid == -1) {
         return Ok(scores);
     }
+    let mut standings = standings(query, &people.indices, gallery, protocol);
     if gallery.len().saturating_mul(gallery.dim()) > WHOLE && protocol.rerank.is_none() {
         stream::rank(&people, gallery, protocol.normalise, device, stream::PART, &mut standings)?;
     } else {

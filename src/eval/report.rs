@@ -2,8 +2,8 @@
 
 use super::metrics::{self, Score};
 use super::{Protocol, Rerank, Unmatched};
-use crate::weights::{Features, write_atomically};
-use crate::{Error, Result};
+use crate::Result;
+use crate::weights::{Features, write_json};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -95,9 +95,7 @@ impl Report {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn write_json(&self, path: &Path) -> Result<()> {
-        let mut json = serde_json::to_string_pretty(self).map_err(|e| Error::io(path)(e.into()))?;
-        json.push('\n');
-        write_atomically(path, |writer| writer.write_all(json.as_bytes()))
+        write_json(path, self)
     }
 }
 

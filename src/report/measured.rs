@@ -20,23 +20,16 @@ pub struct Measured {
     pub pairs: Pairs,
 }
 
-/// How a page compares features: as they are kept, which is as they were extracted, of unit length.
-pub const PROTOCOL: Protocol = Protocol {
-    normalise: false,
-    unmatched: crate::eval::Unmatched::Dropped,
-    ignore_cameras: false,
-    rerank: None,
-};
-
 impl Measured {
-    /// Ranks and counts.
+    /// Ranks and counts by the plain protocol: features as they are kept, which is as they were extracted.
     ///
     /// # Errors
     /// What the device reports; query and gallery features that do not fit together.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
         let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
-        let scores = score_queries(query, gallery, &PROTOCOL, device)?;
-        let pairs = Pairs::count(query, gallery, &PROTOCOL, device)?;
+        let protocol = Protocol::default();
+        let scores = score_queries(query, gallery, &protocol, device)?;
+        let pairs = Pairs::count(query, gallery, &protocol, device)?;
         Ok(Measured { evaluation, scores, pairs })
     }
 

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! OUT/RECIPE/seed-0/   a run's folder, with its evaluation
+//! OUT/study.json       what it is about, so that no other study goes on in its place
 //! OUT/result.json      all figures
 //! OUT/table.md         the table
 //! ```
@@ -18,16 +19,16 @@ pub mod sweep;
 pub use summary::{Figure, Summary};
 
 use crate::config::Config;
-use crate::data::Dataset;
+use crate::data::{Dataset, Sample};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::kept::Kept;
 use crate::eval::{self, Protocol, Report};
 use crate::train::run_folder::{self, RunFolder};
 use crate::train::{Outcome, Start, Trainer};
-use crate::weights::{NetworkFile, write_atomically};
+use crate::weights::{NetworkFile, write_atomically, write_json};
 use crate::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -50,6 +51,26 @@ pub struct Achieved {
     pub name: String,
     /// The figures of each run, by seed.
     pub reports: Vec<Report>,
+}
+
+/// What the runs of a study have in common beside their recipes.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct About {
+    /// The images to train on, of the queries and of the gallery, by their names and persons.
+    images: [u32; 3],
+    /// The network that all start from.
+    weights: Option<String>,
+}
+
+/// A checksum of the images' names (without folders, which may move) with their persons and cameras.
+fn crc32_of_names(samples: &[Sample]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    for Sample { path, pid, camid } in samples {
+        crc.update(
+            format!("{} {pid} {camid:?}\n", path.file_name().unwrap_or_default().display()).as_bytes(),
+        );
+    }
+    crc.finalize()
 }
 
 /// Where and on what the runs of a study are made.
@@ -85,6 +106,7 @@ impl Study<'_> {
         }
         self.dataset.require_train()?;
         self.dataset.require_test()?;
+        self.begin_or_go_on()?;
         let mut results: Vec<Achieved> =
             recipes.iter().map(|r| Achieved { name: r.name.clone(), reports: Vec::new() }).collect();
         for number in 0..self.runs {
@@ -92,7 +114,7 @@ impl Study<'_> {
                 let mut config = recipe.config.clone();
                 config.run.seed += number as u64;
                 let (folder, label) = self.run_of(recipe, config.run.seed);
-                let Some(report) = self.one(&folder, &label, &config)? else { return Ok(None) };
+                let Some(report) = self.one(&folder, &label, &config, say)? else { return Ok(None) };
                 say(&format!(
                     "{label}: rank-1 {:.2}, mAP {:.2}",
                     100.0 * report.rank1,
@@ -104,13 +126,36 @@ impl Study<'_> {
         Ok(Some(results))
     }
 
+    /// Notes what the study is about, or checks that a study that is there is about the same: its runs would be taken
+    /// for this one's.
+    fn begin_or_go_on(&self) -> Result<()> {
+        let about = About {
+            images: [&self.dataset.train, &self.dataset.query, &self.dataset.gallery]
+                .map(|samples| crc32_of_names(samples)),
+            weights: self.weights.map(NetworkFile::fingerprint),
+        };
+        let path = self.out.join("study.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) if serde_json::from_str::<About>(&text).is_ok_and(|there| there == about) => Ok(()),
+            Ok(_) => Err(Error::Run(format!(
+                "{}: the study in this folder has other images or starts from other weights; give this one another --out",
+                self.out.display()
+            ))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
+                write_json(&path, &about)
+            }
+            Err(e) => Err(Error::io(&path)(e)),
+        }
+    }
+
     /// The folder of a recipe's run, and its name on the screen.
-    pub fn run_of(&self, recipe: &Recipe, seed: u64) -> (PathBuf, String) {
+    fn run_of(&self, recipe: &Recipe, seed: u64) -> (PathBuf, String) {
         (self.out.join(&recipe.name).join(format!("seed-{seed}")), format!("{}, seed {seed}", recipe.name))
     }
 
     /// Makes one run, or what is left of it to be made.
-    fn one(&self, folder: &Path, label: &str, config: &Config) -> Result<Option<Report>> {
+    fn one(&self, folder: &Path, label: &str, config: &Config, say: &dyn Fn(&str)) -> Result<Option<Report>> {
         let name = self.name.to_string();
         let begun = folder.join("config.toml").is_file();
         if begun && run_folder::read_config(folder)? != *config {
@@ -126,6 +171,7 @@ impl Study<'_> {
         if !trained && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)?) {
             return Ok(None);
         }
+        say(&format!("{label}: evaluating"));
         let mut extractor = Extractor::load(folder, self.device)?;
         let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), self.device)?;
@@ -150,9 +196,7 @@ impl Study<'_> {
 
     /// Writes `OUT/result.json` and `OUT/table.md`.
     fn write(&self, result: &impl Serialize, table: &str) -> Result<()> {
-        let path = self.out.join("result.json");
-        let json = serde_json::to_string_pretty(result).map_err(|e| Error::io(&path)(e.into()))?;
-        write_atomically(&path, |w| w.write_all((json + "\n").as_bytes()))?;
+        write_json(&self.out.join("result.json"), result)?;
         write_atomically(&self.out.join("table.md"), |w| w.write_all(table.as_bytes()))
     }
 }

@@ -92,7 +92,7 @@ pub fn hold_out(dataset: &Dataset, queries: usize, seed: u64) -> Result<Dataset>
     }
     asking.truncate(queries);
     let train = dataset.train.iter().filter(|sample| !held.contains(&sample.pid)).cloned().collect();
-    Ok(Dataset { train, query: asking, gallery: others, notes: Vec::new(), ..dataset.clone() })
+    Ok(Dataset { train, query: asking, gallery: others, ..dataset.clone() })
 }
 
 /// Trains and evaluates every value, and writes the table, the plot and all figures into the study's folder; none if

@@ -39,6 +39,16 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Re
     write().map_err(Error::io(path))
 }
 
+/// Writes a value as indented JSON, whole or not at all.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    let mut json = serde_json::to_string_pretty(value).map_err(|e| Error::io(path)(e.into()))?;
+    json.push('\n');
+    write_atomically(path, |writer| writer.write_all(json.as_bytes()))
+}
+
 fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),

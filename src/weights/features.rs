@@ -185,7 +185,7 @@ impl Features {
     pub fn write(&self, path: &Path) -> Result<()> {
         let about =
             About { pids: &self.pids, camids: &self.camids, paths: &self.paths, origin: &self.origin };
-        about.write(path, self.dim, |write| write(self.features()).map_err(Error::io(path)))
+        about.write(path, self.dim, |write| write(self.features()))
     }
 
     /// How many images; at least one.
@@ -294,22 +294,27 @@ impl Features {
                 persons().count()
             ));
         }
-        let rows = self.features().par_chunks(dim).enumerate();
-        rows.find_map_first(|(i, row)| {
-            // Sums to NaN or infinity if any value is one.
-            let length = squared_length(row);
-            if length <= MAX_SQUARED_LENGTH {
-                return None;
-            }
-            let path = self.paths.get(i).map(|p| format!(" ({p})")).unwrap_or_default();
-            Some(match row.iter().position(|v| !v.is_finite()) {
-                Some(j) => format!("row {i}{path} holds {} at {j}; features must be finite", row[j]),
-                None => {
-                    format!("row {i}{path} is {:.1e} long; squared distances overflow f32", length.sqrt())
-                }
-            })
-        })
+        fault_in_rows(self.features(), dim, 0, &self.paths)
     }
+}
+
+/// The first row that is not finite or too long to be compared; `first` is the place of the first row in the list.
+fn fault_in_rows(rows: &[f32], dim: usize, first: usize, paths: &[String]) -> Option<String> {
+    rows.par_chunks(dim).enumerate().find_map_first(|(i, row)| {
+        // Sums to NaN or infinity if any value is one.
+        let length = squared_length(row);
+        if length <= MAX_SQUARED_LENGTH {
+            return None;
+        }
+        let i = first + i;
+        let path = paths.get(i).map(|p| format!(" ({p})")).unwrap_or_default();
+        Some(match row.iter().position(|v| !v.is_finite()) {
+            Some(j) => format!("row {i}{path} holds {} at {j}; features must be finite", row[j]),
+            None => {
+                format!("row {i}{path} is {:.1e} long; squared distances overflow f32", length.sqrt())
+            }
+        })
+    })
 }
 
 /// All that a feature file says of its images but the features.
@@ -327,18 +332,18 @@ pub struct About<'a> {
 
 impl About<'_> {
     /// Writes a feature file of rows of `dim` values that need not all be in memory: `rows` hands them over in order,
-    /// any number at a time. What is written is not checked; [`Features::read`] does that.
+    /// any number at a time.
     ///
     /// # Errors
-    /// Those of [`super::write_tensors`], and what `rows` returns.
+    /// Those of [`super::write_tensors`]; a row that [`Features::new`] would not take; what `rows` returns.
     ///
     /// # Panics
-    /// If `rows` hands over another number of values.
+    /// If `rows` hands over another number of rows.
     pub fn write(
         &self,
         path: &Path,
         dim: usize,
-        rows: impl FnOnce(&mut dyn FnMut(&[f32]) -> std::io::Result<()>) -> Result<()>,
+        rows: impl FnOnce(&mut dyn FnMut(&[f32]) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
         let n = self.pids.len();
         let lists = [TensorOut::i64("pids", &[n], self.pids), TensorOut::i64("camids", &[n], self.camids)];
@@ -346,7 +351,16 @@ impl About<'_> {
         if !self.paths.is_empty() {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
         }
-        write_tensors_and_rows(path, &lists, (FEATURES, &[n, dim]), &metadata, rows)
+        write_tensors_and_rows(path, &lists, (FEATURES, &[n, dim]), &metadata, |write| {
+            let mut done = 0;
+            rows(&mut |some| {
+                if let Some(fault) = fault_in_rows(some, dim, done, self.paths) {
+                    return Err(Error::Data(format!("features: {fault}")));
+                }
+                done += some.len() / dim;
+                write(some).map_err(Error::io(path))
+            })
+        })
     }
 }
 

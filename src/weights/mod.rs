@@ -6,7 +6,7 @@ mod features;
 pub mod network;
 mod tensors;
 
-pub use atomic::{remove_leftovers, write_atomically};
+pub use atomic::{remove_leftovers, write_atomically, write_json};
 pub use features::{About, Features, Origin, normalise_rows};
 pub use network::NetworkFile;
 pub use tensors::{

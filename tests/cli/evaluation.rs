@@ -54,6 +54,16 @@ fn protocols_and_several_data_sets() {
     assert!(pids.iter().all(|&pid| pid == 0), "{pids:?}");
 
     assert!(fail(&mut eval(&["--rerank", "--k1", "0"])).contains("k1"));
+    assert!(fail(eval(&[]).arg(data())).contains("two data sets are in folders called set"));
+    // A broken image in the second set does not cost the first one's figures.
+    let broken = std::fs::read_dir(other.join("query")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&broken, b"no image").unwrap();
+    let output = eval(&[]).arg(&other).output().unwrap();
+    assert!(
+        !output.status.success()
+            && String::from_utf8_lossy(&output.stderr).contains(broken.to_str().unwrap())
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("rank-1"));
     std::fs::remove_dir_all(other.join("gt_bbox")).unwrap();
     let error =
         fail(bcreid().args(["eval", "--multi-query", "max", "--run"]).arg(run()).arg("--data").arg(&other));

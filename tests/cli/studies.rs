@@ -52,6 +52,9 @@ fn the_paper_s_comparison_on_another_set() {
 
     let error = fail(reproduce("1").args(["--set", "solver.rate=0.5"]));
     assert!(error.contains("other settings"), "{error}");
+    let weights = out.join("full/seed-0/weights.safetensors");
+    let error = fail(reproduce("1").arg("--weights").arg(&weights));
+    assert!(error.contains("other images or starts from other weights"), "{error}");
     assert!(fail(reproduce("1").args(["--set", "loss.lambda=0"])).contains("above 0"));
     assert!(fail(&mut reproduce("0")).contains("1 to 100"));
 }

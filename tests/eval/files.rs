@@ -61,17 +61,17 @@ fn features_need_not_be_in_memory_to_be_written() {
         paths: features.paths(),
         origin: features.origin(),
     };
-    let rows = |write: &mut dyn FnMut(&[f32]) -> std::io::Result<()>| {
-        features.features().chunks(4).try_for_each(write).map_err(Error::io("pieces"))
-    };
-    about.write(&pieces, features.dim(), rows).unwrap();
+    let rows = |values: &[f32]| about.write(&pieces, 3, |write| values.chunks(3).try_for_each(write));
+    rows(features.features()).unwrap();
     assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&pieces).unwrap());
     std::fs::remove_file(&pieces).unwrap();
     let refused = about.write(&pieces, features.dim(), |write| {
-        write(features.row(0)).map_err(Error::io("pieces"))?;
+        write(features.row(0))?;
         Err(Error::Data("an image is broken".into()))
     });
     assert_eq!(refused.unwrap_err().to_string(), "an image is broken");
+    let spoilt = rows(&[1.0, 2.0, 3.0, 4.0, f32::NAN, 6.0]).unwrap_err().to_string();
+    assert!(spoilt.contains("row 1") && spoilt.contains("holds NaN at 1"), "{spoilt}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 

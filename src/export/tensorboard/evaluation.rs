@@ -3,10 +3,11 @@
 use super::{EventWriter, Histogram, strip};
 use crate::Result;
 use crate::device::Device;
+use crate::eval::Protocol;
 use crate::eval::kept::Kept;
 use crate::eval::lists;
 use crate::report::evaluations::Evaluation;
-use crate::report::measured::{Measured, PROTOCOL};
+use crate::report::measured::Measured;
 use std::io::{self, Write};
 
 /// Buckets of a distribution; TensorBoard shows 30.
@@ -46,7 +47,7 @@ impl Found {
         let kinds = [("best", &chosen.best), ("worst", &chosen.worst), ("random", &chosen.random)];
         let mut strips = Vec::new();
         for (kind, queries) in kinds {
-            let lists = lists::ranked_lists(query, gallery, queries, SHOWN, &PROTOCOL, device)?;
+            let lists = lists::ranked_lists(query, gallery, queries, SHOWN, &Protocol::default(), device)?;
             for (place, list) in lists.iter().enumerate() {
                 let strip = strip::draw(query, gallery, list);
                 strips.extend(strip.map(|strip| (format!("{kind}/{}", place + 1), strip)));
