@@ -2,8 +2,11 @@
 
 use crate::line;
 use bcreid::device::Device;
+use bcreid::eval::distance::Block;
 use bcreid::eval::multi_query::{Pool, pool};
-use bcreid::eval::{Protocol, Report, Table, evaluate};
+use bcreid::eval::rerank::Reranked;
+use bcreid::eval::{Protocol, Report, Rerank, Table, evaluate};
+use bcreid::tensor::philox::{Philox, Purpose};
 use bcreid::weights::{Features, Origin};
 
 fn run(query: &Features, gallery: &Features, protocol: &Protocol) -> Report {
@@ -43,6 +46,40 @@ fn the_boxes_of_a_query_ask_together() {
     assert!(refusal(&query, &circle(&[0.0], &[7], &[2])).contains("no box shows"));
     assert!(refusal(&query, &circle(&[0.0], &[7], &[-1])).contains("cameras are not known"));
     assert!(refusal(&query, &line(&[0.0], &[7], &[1])).contains("have 2 values and others 1"));
+}
+
+/// The ranks of an evaluation are those of the re-ranked distances, and not those of the plain ones.
+#[test]
+fn a_reranked_evaluation_ranks_by_reranked_distances() {
+    let draws = Philox::new(3, 0, 0, Purpose::Test);
+    let around = |i: usize| (i % 5) as f32 * 25.0 + 40.0 * draws.uniform(i as u32);
+    let of = |rows: std::ops::Range<usize>, camid: i64| {
+        let angles: Vec<f32> = rows.clone().map(around).collect();
+        let pids: Vec<i64> = rows.map(|i| 1 + (i % 5) as i64).collect();
+        circle(&angles, &pids, &vec![camid; pids.len()])
+    };
+    let (query, gallery) = (of(0..10, 1), of(10..60, 2));
+    let settings = Rerank { k1: 8, k2: 3, lambda: 0.3 };
+    let reranked = Reranked::new(query.features(), gallery.features(), 2, &settings, &Device::cpu()).unwrap();
+    let (mut block, mut sum) = (Block::default(), 0.0);
+    for index in 0..reranked.blocks() {
+        reranked.compute(index, &mut block).unwrap();
+        for person in block.new_queries() {
+            let row: Vec<f32> =
+                block.row(person - block.queries().start).pieces().flatten().copied().collect();
+            let mut order: Vec<usize> = (0..gallery.len()).collect();
+            order.sort_by(|&a, &b| row[a].total_cmp(&row[b]));
+            let matches = order.iter().map(|&i| gallery.pids()[i] == query.pids()[person]);
+            let ranks: Vec<usize> = matches.zip(1..).filter_map(|(is, rank)| is.then_some(rank)).collect();
+            let precisions = ranks.iter().zip(1..).map(|(&rank, found)| f64::from(found) / rank as f64);
+            sum += precisions.sum::<f64>() / ranks.len() as f64;
+        }
+    }
+    let plain = run(&query, &gallery, &Protocol::default());
+    let report = run(&query, &gallery, &Protocol { rerank: Some(settings), ..Protocol::default() });
+    assert!((report.map_sum - sum / 10.0).abs() < 1e-12, "{} {}", report.map_sum, sum / 10.0);
+    assert!((report.map_sum - plain.map_sum).abs() > 1e-3, "{} {}", report.map_sum, plain.map_sum);
+    assert!(report.distance.contains("k1 8, k2 3, lambda 0.3"), "{}", report.distance);
 }
 
 #[test]
