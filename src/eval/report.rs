@@ -93,7 +93,7 @@ impl Report {
     /// Writes the report as JSON, whole or not at all.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`crate::Error::Io`] if the file cannot be written.
     pub fn write_json(&self, path: &Path) -> Result<()> {
         write_json(path, self)
     }
