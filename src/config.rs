@@ -8,6 +8,7 @@ mod settings;
 pub use settings::*;
 
 use crate::data::ImageInput;
+use crate::files::{MIB, read_argument};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -47,7 +48,7 @@ impl Config {
     /// As [`Config::resolve`].
     pub fn resolve_for(weights: Option<&Config>, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         let text = match file {
-            Some(path) => std::fs::read_to_string(path).map_err(Error::io(path))?,
+            Some(path) => read_argument(path, MIB)?,
             None => String::new(),
         };
         let base = weights.map(Config::network_table).unwrap_or_default();

@@ -71,6 +71,12 @@ impl Error {
         Error::Shape { op, detail: detail.into() }
     }
 
+    /// Whether it says that a file is not there.
+    pub fn is_missing_file(&self) -> bool {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Error::Io { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
+    }
+
     /// Names the tensor that there is no room for; other errors stay as they are.
     pub fn about_tensor(self, name: impl Into<String>) -> Self {
         match self {

@@ -15,7 +15,7 @@
 //! 9. [`eval`]: features, distances, CMC and mAP, re-ranking.
 //! 10. [`report`]: figures of runs, and one page that compares them.
 //! 11. [`study`]: several runs that answer one question: the paper's tables, the choice of lambda.
-//! 12. [`weights`]: what lies on disk, written whole or not at all.
+//! 12. [`weights`]: tensors on disk, through [`files`]: read within bounds, written whole or not at all.
 //! 13. [`export`]: what other programs read.
 //! 14. [`mod@bench`]: how long all this takes.
 //!
@@ -27,8 +27,9 @@
 //! hands every operation a gradient *sink* for each of its inputs: the first writer overwrites, later
 //! writers add. [`ops::center_step`] then moves the class centers and [`ops::sgd`] the weights.
 //!
-//! On a GPU the same function runs a few times, until it finds all memory in the pool, is recorded ([`train::stepper`]) and from then on replayed: what
-//! changes from step to step ([`tensor::StepValues`]) lies in the GPU's memory, and nothing in a step waits for the host.
+//! On a GPU the same function runs a few times, until it finds all memory in the pool, is recorded ([`train::stepper`])
+//! and from then on replayed: what changes from step to step ([`tensor::StepValues`]) lies in the GPU's memory, and
+//! nothing in a step waits for the host.
 #![warn(missing_docs)]
 
 pub mod bench;
@@ -40,6 +41,7 @@ pub mod device;
 pub mod error;
 pub mod eval;
 pub mod export;
+pub mod files;
 pub mod model;
 pub mod ops;
 pub mod report;

@@ -3,7 +3,7 @@
 use super::compute::Compute;
 use crate::bench::{self, Plan};
 use crate::config::Config;
-use crate::weights::write_atomically;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,8 @@
 use super::extract::How;
 use crate::data::Sample;
 use crate::eval::{Hit, top_k};
-use crate::weights::{Features, write_json};
+use crate::files::write_json;
+use crate::weights::Features;
 use crate::{Error, Result};
 use clap::Args;
 use comfy_table::{Table, presets};

@@ -1,8 +1,8 @@
 //! `bcreid report`.
 
 use super::compute::Compute;
+use crate::files::write_atomically;
 use crate::report::page::{self, Options};
-use crate::weights::write_atomically;
 use crate::{Error, Result, report};
 use clap::Args;
 use std::path::PathBuf;

@@ -9,13 +9,14 @@
 //! A file that ends too early is an error and never a half-grey picture: the JPEG decoder underneath fills
 //! what is missing, so the end marker is looked for first.
 
+use crate::files::{self, MIB};
 use crate::{Error, Result};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::Path;
 
 /// Files beyond this are not read: no photograph is that large.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+const MAX_FILE: u64 = 256 * MIB;
 /// Pictures beyond this are not decoded: a small file can claim to hold gigabytes.
 const MAX_PIXELS: u64 = 100_000_000;
 /// Pictures with a longer side are not decoded. It is the longest a JPEG can have, and it bounds what resizing
@@ -39,17 +40,7 @@ pub struct Rgb {
 /// [`Error::Image`] or [`Error::Io`] naming the file: not there, not a regular file, empty, neither JPEG nor
 /// PNG, cut short, damaged, with more than 100 million pixels or a side above 65,535.
 pub fn read(path: &Path) -> Result<Rgb> {
-    let meta = std::fs::metadata(path).map_err(Error::io(path))?;
-    let refuse = |detail: &str| Err(Error::image(path, detail));
-    // A pipe would be read for ever.
-    if !meta.is_file() {
-        return refuse(if meta.is_dir() { "a folder, not an image" } else { "not a regular file" });
-    }
-    if meta.len() > MAX_FILE_BYTES {
-        return refuse("larger than 256 MiB: not a photograph");
-    }
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    decode(&bytes).map_err(|detail| Error::image(path, detail))
+    decode(&files::read(path, MAX_FILE)?).map_err(|detail| Error::image(path, detail))
 }
 
 /// Decodes the bytes of a JPEG or PNG file.

@@ -5,8 +5,12 @@
 //! list's order is kept.
 
 use super::Sample;
+use crate::files::{self, MIB};
 use crate::{Error, Result};
 use std::path::Path;
+
+/// Longer lists are not read: this one has millions of images.
+pub(crate) const LARGEST: u64 = 1024 * MIB;
 
 /// Reads one list.
 ///
@@ -15,7 +19,7 @@ use std::path::Path;
 /// is not there, a line with another number of fields, a line without a camid where others have one; a list
 /// without images.
 pub fn read(file: &Path) -> Result<Vec<Sample>> {
-    let text = std::fs::read(file).map_err(Error::io(file))?;
+    let text = files::read(file, LARGEST)?;
     // Spreadsheets put a byte order mark first.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let folder = file.parent().unwrap_or(Path::new(""));

@@ -6,21 +6,20 @@
 //! RUN/evaluations/NAME/result.json          the figures
 //! ```
 //!
-//! NAME is that of the data set's folder, with what was asked beyond the plain protocol behind it. A later evaluation of the same name takes the place of the earlier one.
+//! NAME is that of the data set's folder, with what was asked beyond the plain protocol behind it. A later evaluation of
+//! the same name takes the place of the earlier one.
 
 use super::Report;
+use crate::files::{MIB, read_text};
 use crate::weights::Features;
 use crate::{Error, Result};
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "evaluations";
 const QUERY: &str = "query.safetensors";
 const GALLERY: &str = "gallery.safetensors";
 const RESULT: &str = "result.json";
-/// Bytes of a result, far more than any has.
-const LONGEST_RESULT: u64 = 1 << 20;
 
 /// One kept evaluation.
 #[derive(Clone, Debug)]
@@ -69,7 +68,7 @@ impl Kept {
     /// Files that are missing or not what they should be.
     pub fn read(folder: &Path) -> Result<Self> {
         let result = folder.join(RESULT);
-        let json = read_bounded(&result)?;
+        let json = read_text(&result, MIB)?;
         let report = serde_json::from_str(&json).map_err(|e| {
             Error::Data(format!(
                 "{}: not the figures of an evaluation ({e}); evaluate again",
@@ -83,20 +82,6 @@ impl Kept {
             report,
         })
     }
-}
-
-/// A text file that cannot be longer than the longest of its kind.
-fn read_bounded(path: &Path) -> Result<String> {
-    let file = fs::File::open(path).map_err(Error::io(path))?;
-    let mut text = String::new();
-    file.take(LONGEST_RESULT + 1).read_to_string(&mut text).map_err(Error::io(path))?;
-    if text.len() as u64 > LONGEST_RESULT {
-        return Err(Error::Data(format!(
-            "{}: too long for the figures of an evaluation; evaluate again",
-            path.display()
-        )));
-    }
-    Ok(text)
 }
 
 /// The name under which an evaluation on a data set is kept.

@@ -3,7 +3,8 @@
 use super::metrics::{self, Score};
 use super::{Protocol, Rerank, Unmatched};
 use crate::Result;
-use crate::weights::{Features, write_json};
+use crate::files::write_json;
+use crate::weights::Features;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

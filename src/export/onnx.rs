@@ -15,9 +15,10 @@ pub mod proto;
 use crate::config::{Config, Wiring};
 use crate::data::ImageInput;
 use crate::device::Device;
+use crate::files::write_atomically;
 use crate::model::Model;
+use crate::weights::NetworkFile;
 use crate::weights::network::ORIGIN;
-use crate::weights::{NetworkFile, write_atomically};
 use crate::{Error, Result};
 use prost::Message;
 use proto::{

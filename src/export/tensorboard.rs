@@ -23,8 +23,8 @@ pub use histogram::Histogram;
 pub use live::Live;
 pub use writer::EventWriter;
 
+use crate::files::write_atomically;
 use crate::report::steps::Step;
-use crate::weights::write_atomically;
 use crate::{Error, Result};
 use std::fs;
 use std::io::{self, Write};

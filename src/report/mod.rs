@@ -21,7 +21,7 @@ mod thresholds;
 mod thumbnail;
 mod views;
 
-use crate::weights::write_atomically;
+use crate::files::write_atomically;
 use crate::{Error, Result};
 use figure::Figure;
 use std::path::Path;

@@ -2,13 +2,9 @@
 
 use super::palette::RUNS;
 use super::steps::{self, Step};
+use crate::files::{MIB, read_text};
 use crate::{Error, Result};
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
-
-/// A longer file is no run's settings.
-const MAX_SETTINGS: u64 = 1 << 20;
 
 /// A run, read.
 #[derive(Clone, Debug)]
@@ -84,24 +80,13 @@ impl Settings {
     /// If it is no run's folder, or the file is not TOML.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.toml");
-        let file = File::open(&path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::Run(format!(
+        let text = read_text(&path, MIB).map_err(|e| match e.is_missing_file() {
+            true => Error::Run(format!(
                 "{}: not a run folder (no config.toml in it); give one that bcreid train made",
                 folder.display()
             )),
-            _ => Error::io(&path)(e),
+            false => e,
         })?;
-        if !file.metadata().map_err(Error::io(&path))?.is_file() {
-            return Err(Error::Run(format!("{}: not a regular file", path.display())));
-        }
-        let mut text = String::new();
-        file.take(MAX_SETTINGS + 1).read_to_string(&mut text).map_err(Error::io(&path))?;
-        if text.len() as u64 > MAX_SETTINGS {
-            return Err(Error::Run(format!(
-                "{}: larger than 1 MiB; a run's settings are not",
-                path.display()
-            )));
-        }
         let table: toml::Table = toml::from_str(&text).map_err(|e| {
             let why = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
             Error::Run(format!("{}: not TOML: {why}", path.display()))

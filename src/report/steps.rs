@@ -1,14 +1,12 @@
 //! What a run wrote down of its steps: `metrics.jsonl`, read with care.
 
-use crate::train::metrics::Line;
+use crate::files;
+use crate::train::metrics::{LONGEST_LINE, Line, read_line};
 use crate::{Error, Result};
 use serde::Deserialize;
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::BufReader;
 use std::path::Path;
 
-/// The longest line that is read; the longest that training writes has about 300 bytes.
-const MAX_LINE: u64 = 4096;
 /// More steps are not read: they take 100 bytes each.
 const MAX_STEPS: usize = 4_000_000;
 
@@ -70,27 +68,23 @@ impl Step {
 /// # Errors
 /// No such file, nothing in it, or the first line that training would not have written.
 pub fn read(path: &Path) -> Result<Vec<Step>> {
-    let file = File::open(path).map_err(|e| match e.kind() {
-        ErrorKind::NotFound => Error::Run(format!(
+    let file = files::open(path).map_err(|e| match e.is_missing_file() {
+        true => Error::Run(format!(
             "{}: not there; a run has it from its first step on (bcreid train)",
             path.display()
         )),
-        _ => Error::io(path)(e),
+        false => e,
     })?;
-    if !file.metadata().map_err(Error::io(path))?.is_file() {
-        return Err(Error::Run(format!("{}: not a regular file", path.display())));
-    }
     let fault =
         |number: usize, what: &str| Err(Error::Run(format!("{}: line {number} {what}", path.display())));
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let mut steps: Vec<Step> = Vec::new();
     let mut line = Vec::new();
     loop {
-        line.clear();
-        reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::io(path))?;
+        read_line(&mut reader, &mut line).map_err(Error::io(path))?;
         let number = steps.len() + 1;
         if line.last() != Some(&b'\n') {
-            if line.len() as u64 == MAX_LINE {
+            if line.len() as u64 == LONGEST_LINE {
                 return fault(number, "is longer than any that training writes; is this a run's folder?");
             }
             break;

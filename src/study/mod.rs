@@ -24,9 +24,10 @@ use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::kept::Kept;
 use crate::eval::{self, Protocol, Report};
+use crate::files::{MIB, read_text, write_atomically, write_json};
 use crate::train::run_folder::{self, RunFolder};
 use crate::train::{Outcome, Start, Trainer};
-use crate::weights::{NetworkFile, write_atomically, write_json};
+use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -135,17 +136,17 @@ impl Study<'_> {
             weights: self.weights.map(NetworkFile::fingerprint),
         };
         let path = self.out.join("study.json");
-        match std::fs::read_to_string(&path) {
+        match read_text(&path, MIB) {
             Ok(text) if serde_json::from_str::<About>(&text).is_ok_and(|there| there == about) => Ok(()),
             Ok(_) => Err(Error::Run(format!(
                 "{}: the study in this folder has other images or starts from other weights; give this one another --out",
                 self.out.display()
             ))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if e.is_missing_file() => {
                 std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
                 write_json(&path, &about)
             }
-            Err(e) => Err(Error::io(&path)(e)),
+            Err(e) => Err(e),
         }
     }
 

@@ -5,8 +5,11 @@ use crate::ops::batch_contrastive::Term;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+
+/// Bytes of the longest line that is read; the longest that is written has about 300.
+pub const LONGEST_LINE: u64 = 4096;
 
 /// What is written down of one step. Distances are of the paper's figure 1: un-squared, between normalised
 /// features of the batch; `null` where the batch has no such pair.
@@ -71,6 +74,15 @@ impl Line {
     }
 }
 
+/// Reads a line with its end, up to [`LONGEST_LINE`]. How many bytes it has; none at the end of the file.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    reader.take(LONGEST_LINE).read_until(b'\n', line)
+}
+
 /// Appends lines; flushed by [`Log::flush`].
 #[derive(Debug)]
 pub struct Log {
@@ -94,15 +106,14 @@ impl Log {
             .map_err(Error::io(path))?;
         let mut keep = 0;
         let mut reader = BufReader::new(&file);
-        let mut line = String::new();
-        while reader.read_line(&mut line).map_err(Error::io(path))? > 0 {
-            let belongs = line.ends_with('\n')
-                && serde_json::from_str::<Line>(&line).is_ok_and(|parsed| parsed.step < step);
+        let mut line = Vec::new();
+        while read_line(&mut reader, &mut line).map_err(Error::io(path))? > 0 {
+            let belongs = line.ends_with(b"\n")
+                && serde_json::from_slice::<Line>(&line).is_ok_and(|parsed| parsed.step < step);
             if !belongs {
                 break;
             }
             keep += line.len() as u64;
-            line.clear();
         }
         file.set_len(keep).map_err(Error::io(path))?;
         let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
@@ -115,7 +126,7 @@ impl Log {
     /// What the file system says.
     pub fn write(&mut self, line: &Line) -> Result<()> {
         serde_json::to_writer(&mut self.file, line)
-            .map_err(std::io::Error::from)
+            .map_err(io::Error::from)
             .and_then(|()| self.file.write_all(b"\n"))
             .map_err(Error::io(&self.path))
     }

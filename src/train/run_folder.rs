@@ -11,7 +11,7 @@
 //! ```
 
 use crate::config::Config;
-use crate::weights::{remove_leftovers, write_atomically};
+use crate::files::{MIB, read_text, remove_leftovers, write_atomically};
 use crate::{Error, Result};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -141,12 +141,12 @@ pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
 /// If it is no run folder.
 pub fn read_config(path: &Path) -> Result<Config> {
     let file = path.join("config.toml");
-    let text = fs::read_to_string(&file).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::Run(format!(
+    let text = read_text(&file, MIB).map_err(|e| match e.is_missing_file() {
+        true => Error::Run(format!(
             "{}: not a run folder (no config.toml in it); --resume continues a folder that bcreid train made",
             path.display()
         )),
-        _ => Error::io(&file)(e),
+        false => e,
     })?;
     Config::from_toml(&text)
 }

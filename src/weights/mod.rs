@@ -1,12 +1,10 @@
 //! Weights, features and checkpoints on disk: safetensors in and out, names and shapes checked against the
 //! model, whole files only.
 
-mod atomic;
 mod features;
 pub mod network;
 mod tensors;
 
-pub use atomic::{remove_leftovers, write_atomically, write_json};
 pub use features::{About, Features, Origin, normalise_rows};
 pub use network::NetworkFile;
 pub use tensors::{

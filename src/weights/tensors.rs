@@ -7,7 +7,7 @@
 //! The header is written here rather than by the `safetensors` crate, which keeps the metadata in a hash
 //! map: its order, and with it the bytes of a checkpoint, would differ from run to run.
 
-use super::write_atomically;
+use crate::files::{self, write_atomically};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 use memmap2::Mmap;
@@ -16,7 +16,6 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 #[cfg(target_endian = "big")]
@@ -57,11 +56,7 @@ pub struct TensorView<'a> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is not a whole safetensors file.
 pub fn read_tensors(path: &Path) -> Result<TensorFile> {
-    // Before it is opened: a pipe that nobody writes to would be waited for.
-    if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
-        return Err(Error::weights(path, "is a folder or a pipe; give a safetensors file"));
-    }
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = files::open(path)?;
     // SAFETY: the mapping is read-only, nothing but this value hands out slices of it, and this crate never
     // writes a file in place: it puts a new one in its stead, which leaves the mapped one whole. What cannot
     // be ruled out from here is another program that changes the file in place meanwhile. If it cuts the

@@ -139,7 +139,7 @@ fn what_is_no_file_of_ours_says_so() {
     sample().write(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
     assert!(refused(&whole[..whole.len() - 1]).contains("cut short"));
-    assert!(read_tensors(folder.path()).unwrap_err().to_string().contains("is a folder"));
+    assert!(read_tensors(folder.path()).unwrap_err().to_string().contains("a folder; a file is needed"));
     let absent = folder.path().join("absent");
     assert!(read_tensors(&absent).unwrap_err().to_string().contains("absent"));
     // Sizes whose product or sum would not fit into 64 bits.

@@ -9,7 +9,8 @@
 //!
 //! What is known of the features' origin is in the schema's metadata, under the keys of [`Features`]' own files.
 
-use crate::weights::{Features, write_atomically};
+use crate::files::write_atomically;
+use crate::weights::Features;
 use crate::{Error, Result};
 use arrow_array::{ArrayRef, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow_ipc::writer::FileWriter;

@@ -4,9 +4,9 @@
 //! type), `fortran_order` and `shape`, padded so that the elements start at a multiple of 64 bytes. Source: the
 //! module documentation of `numpy.lib.format`.
 
-use crate::weights::{Features, write_atomically};
+use crate::files::{self, write_atomically};
+use crate::weights::Features;
 use crate::{Error, Result};
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -50,13 +50,9 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
 /// Reads a matrix of f32 or f64, which is rounded to f32. No more is allocated than the file is long.
 pub fn read(path: &Path) -> Result<Matrix> {
     let fault = |what: String| Error::weights(path, what);
-    // Before it is opened: a pipe that nobody writes to would be waited for.
-    let meta = std::fs::metadata(path).map_err(Error::io(path))?;
-    if !meta.is_file() {
-        return Err(fault("is a folder or a pipe; give a .npy file".into()));
-    }
-    let mut reader = BufReader::new(File::open(path).map_err(Error::io(path))?);
-    let mut left = meta.len();
+    let file = files::open(path)?;
+    let mut left = file.metadata().map_err(Error::io(path))?.len();
+    let mut reader = BufReader::new(file);
     let header = read_header(&mut reader, &mut left).map_err(fault)?;
     let Header { wide, rows, dim } = header;
     let width: usize = if wide { 8 } else { 4 };

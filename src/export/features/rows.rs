@@ -1,12 +1,12 @@
 //! The list beside a `.npy`: `path,pid,camid`, one line a row, in the rows' order.
 //!
-//! A path or camid that is not known is empty. `camid` and `path` may be left out when a list is read, and the columns may
-//! stand in any order beside others.
+//! A path or camid that is not known is empty. `camid` and `path` may be left out when a list is read, and the columns
+//! may stand in any order beside others.
 
-use crate::data::list::{fault, line};
-use crate::weights::{Features, write_atomically};
+use crate::data::list::{LARGEST, fault, line};
+use crate::files::{self, write_atomically};
+use crate::weights::Features;
 use crate::{Error, Result};
-use std::io;
 use std::path::Path;
 
 /// What is known of each row.
@@ -36,17 +36,13 @@ pub fn write(features: &Features, file: &Path) -> Result<()> {
 
 /// Reads a list.
 pub fn read(file: &Path) -> Result<Rows> {
-    match std::fs::metadata(file) {
-        Ok(meta) if meta.is_file() => {}
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(file)(e)),
-        _ => {
-            return Err(Error::Data(format!(
-                "{}: no such list; who is on the rows of a .npy stands in a .csv of its name beside it: path,pid,camid",
-                file.display()
-            )));
-        }
-    }
-    let text = std::fs::read(file).map_err(Error::io(file))?;
+    let text = files::read(file, LARGEST).map_err(|e| match e.is_missing_file() {
+        true => Error::Data(format!(
+            "{}: no such list; who is on the rows of a .npy stands in a .csv of its name beside it: path,pid,camid",
+            file.display()
+        )),
+        false => e,
+    })?;
     // Spreadsheets put a byte order mark first.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);

@@ -21,11 +21,11 @@ mod wiring;
 
 use crate::source::Source;
 use crate::{Error, Result};
+use bcreid::files;
 use blob::Blob;
 use memmap2::Mmap;
 use net::Net;
 use prost::bytes::Bytes;
-use std::fs::File;
 use std::path::Path;
 
 /// Opens a Caffe model of a ResNet with the layer names of He's release.
@@ -96,10 +96,7 @@ pub fn mean(path: &Path) -> Result<[f32; 3]> {
 
 /// Maps a file.
 fn map(path: &Path) -> Result<Bytes> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    if !file.metadata().map_err(Error::io(path))?.is_file() {
-        return Err(Error::weights(path, "is a folder or a pipe; give a file"));
-    }
+    let file = files::open(path)?;
     // SAFETY: the mapping is read-only and lives as long as the last slice of it. What cannot be ruled out
     // is another program that changes the file in place meanwhile: overwritten bytes change values under a
     // shared slice, a file that is cut short ends this process with SIGBUS. It is accepted for the reason

@@ -2,8 +2,8 @@
 
 use crate::{Error, Result, caffe, safetensors, torch};
 use bcreid::config::{Input, Wiring};
+use bcreid::files;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -68,11 +68,7 @@ impl std::fmt::Debug for SourceTensor {
 /// # Errors
 /// A file of no known container, or a broken one; the error names the file and the mend.
 pub fn open(path: &Path) -> Result<Source> {
-    // Before it is opened: a pipe that nobody writes to would be waited for.
-    if !std::fs::metadata(path).map_err(Error::io(path))?.is_file() {
-        return Err(Error::weights(path, "is a folder or a pipe; give a weight file"));
-    }
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = files::open(path)?;
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head).map_err(Error::io(path))?;
     if head.is_empty() {

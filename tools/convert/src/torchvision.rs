@@ -8,8 +8,9 @@
 use crate::engine::swap_inner;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
+use bcreid::files::write_atomically;
 use bcreid::weights::network::ORIGIN;
-use bcreid::weights::{NetworkFile, TensorOut, Values, write_atomically, write_tensors};
+use bcreid::weights::{NetworkFile, TensorOut, Values, write_tensors};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::Path;

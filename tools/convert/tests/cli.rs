@@ -127,7 +127,7 @@ fn a_pipe_is_refused_and_not_waited_for() {
     let folder = Folder::new();
     let pipe = folder.at("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    refuse(&[&pipe, "--list"], &["pipe: is a folder or a pipe"]);
+    refuse(&[&pipe, "--list"], &["pipe: a pipe or a device"]);
 }
 
 #[test]

@@ -1,0 +1,7 @@
+//! Files as all of this program treats them: read within bounds, written whole or not at all.
+
+mod read;
+mod write;
+
+pub use read::{MIB, open, read, read_argument, read_text};
+pub use write::{remove_leftovers, write_atomically, write_json};
