@@ -1,22 +1,18 @@
-//! What all targets do with an input.
+//! What the targets do with an input.
 
-use std::io::Write;
+use bcreid::Result;
+use bcreid::weights::Features;
 use std::path::Path;
+use tempfile::TempDir;
 
 /// Tensors of more elements are not read: their size alone would be the find.
 const LARGEST: usize = 1 << 22;
 
 /// Opens the bytes as a weight file and reads its tensors. Errors are what it should end in; a panic, a leak
 /// or much memory is a find.
-pub fn read(bytes: &[u8]) {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
-    let mut file = tempfile::NamedTempFile::new_in(folder).expect("a temporary file");
-    file.write_all(bytes).expect("room for a temporary file");
-    let source = match bcreid_convert::source::open(file.path()) {
-        Ok(source) => source,
-        Err(e) => return assert!(!e.to_string().contains('\n'), "not one line: {e}"),
-    };
+pub fn weights(bytes: &[u8]) {
+    let folder = folder();
+    let Some(source) = good(bcreid_convert::source::open(&put(&folder, "weights", bytes))) else { return };
     for (name, tensor) in &source.tensors {
         let count = tensor.shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
         if count.is_none_or(|count| count > LARGEST) {
@@ -28,11 +24,44 @@ pub fn read(bytes: &[u8]) {
     }
 }
 
-/// Reads the bytes with `magic` put over them at `at`.
-pub fn read_as(bytes: &[u8], at: usize, magic: &[u8]) {
+/// Reads the bytes as weights with `magic` put over them at `at`.
+pub fn weights_as(bytes: &[u8], at: usize, magic: &[u8]) {
     let mut bytes = bytes.to_vec();
     let end = at + magic.len();
     bytes.resize(bytes.len().max(end), 0);
     bytes[at..end].copy_from_slice(magic);
-    read(&bytes);
+    weights(&bytes);
+}
+
+/// What was read as features is consistent and finite, and what is written of it is the same.
+pub fn features(read: Result<Features>) {
+    let Some(features) = good(read) else { return };
+    let rows = features.len();
+    assert_eq!(features.features().len(), rows * features.dim());
+    assert_eq!((features.pids().len(), features.camids().len()), (rows, rows));
+    assert!(features.paths().is_empty() || features.paths().len() == rows);
+    assert!(features.features().iter().all(|value| value.is_finite()));
+    let folder = folder();
+    let again = folder.path().join("again.safetensors");
+    features.write(&again).expect("what was read can be written");
+    assert_eq!(Features::read(&again).expect("what was written can be read"), features);
+}
+
+/// The value, or nothing if the reader refused it, which must be on one line.
+pub fn good<T>(read: Result<T>) -> Option<T> {
+    read.inspect_err(|e| assert!(!e.to_string().contains('\n'), "not one line: {e}")).ok()
+}
+
+/// A folder for the files of one input, in memory where the system has a place for it.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let home = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
+    TempDir::new_in(home).expect("a temporary folder")
+}
+
+/// Writes a file of one input.
+pub fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).expect("room for a temporary file");
+    path
 }

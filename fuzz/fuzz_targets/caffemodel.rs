@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::read(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::weights(bytes));

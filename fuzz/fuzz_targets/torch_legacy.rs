@@ -2,7 +2,7 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::read_as(
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::weights_as(
     bytes,
     0,
     b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
