@@ -38,6 +38,38 @@ pub fn score_queries(
     protocol: &Protocol,
     device: &Device,
 ) -> Result<Vec<Option<Score>>> {
+    let fits = gallery.len().saturating_mul(gallery.dim()) <= WHOLE || protocol.rerank.is_some();
+    let part = if fits { None } else { Some(stream::PART) };
+    score(query, gallery, protocol, device, part)
+}
+
+/// As [`score_queries`], but however small the gallery is, no more than `part` values of its features (and at least
+/// a tile of them, [`super::distance`]) are gone through at a time.
+///
+/// # Errors
+/// As [`score_queries`].
+///
+/// # Panics
+/// If the protocol re-ranks, which takes all of the gallery at once.
+pub fn score_queries_in_parts(
+    query: &Features,
+    gallery: &Features,
+    protocol: &Protocol,
+    device: &Device,
+    part: usize,
+) -> Result<Vec<Option<Score>>> {
+    assert!(protocol.rerank.is_none(), "re-ranking takes all of the gallery at once");
+    score(query, gallery, protocol, device, Some(part))
+}
+
+/// The scores; the gallery whole or in parts of so many values.
+fn score(
+    query: &Features,
+    gallery: &Features,
+    protocol: &Protocol,
+    device: &Device,
+    part: Option<usize>,
+) -> Result<Vec<Option<Score>>> {
     query.require_comparable(gallery)?;
     let mut scores = vec![None; query.len()];
     let people = Kept::new(query, 0..query.len(), protocol.normalise);
@@ -45,8 +77,8 @@ pub fn score_queries(
         return Ok(scores);
     }
     let mut standings = standings(query, &people.indices, gallery, protocol);
-    if gallery.len().saturating_mul(gallery.dim()) > WHOLE && protocol.rerank.is_none() {
-        stream::rank(&people, gallery, protocol.normalise, device, stream::PART, &mut standings)?;
+    if let Some(part) = part {
+        stream::rank(&people, gallery, protocol.normalise, device, part, &mut standings)?;
     } else {
         let images = Kept::new(gallery, 0..gallery.len(), protocol.normalise);
         rank_whole(&people, &images, query.dim(), protocol.rerank.as_ref(), device, &mut standings)?;

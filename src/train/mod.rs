@@ -1,6 +1,6 @@
-//! Training: [`step`] is one iteration, [`stepper`] runs or replays it, [`solver`] is the loop around it; [`schedule`] says what changes from
-//! step to step, [`checkpoint`] what survives a crash, [`metrics`] what is written down, [`collapse`] what
-//! goes wrong quietly.
+//! Training: [`step`] is one iteration, [`stepper`] runs or replays it, [`solver`] is the loop around it; [`schedule`]
+//! says what changes from step to step, [`checkpoint`] what survives a crash, [`metrics`] what is written down,
+//! [`collapse`] what goes wrong quietly.
 
 pub mod checkpoint;
 pub mod collapse;

@@ -1,6 +1,8 @@
 //! Features and what is made of them, on a CUDA device and on the CPU.
 
-use crate::support::{On, Run, bcreid, data, f32, stand_ins, succeed};
+use crate::support::{On, Run, bcreid, data, f32, on_device, stand_ins, succeed};
+use bcreid::eval::Protocol;
+use bcreid::eval::ranking::{score_queries, score_queries_in_parts};
 use bcreid::weights::Features;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -52,8 +54,13 @@ fn features_in_bf16_point_the_same_way() {
 #[test]
 fn eval_and_query_print_the_same() {
     let Some(stand_ins) = stand_ins() else { return };
-    let table = |on: On| succeed(on.bcreid("eval").arg("--run").arg(run()).arg("--data").arg(data()));
-    assert_eq!(table(f32(stand_ins)), table(On::Cpu));
+    for protocol in [&[][..], &["--rerank"], &["--multi-query", "mean", "--normalise"]] {
+        let table = |on: On| {
+            let mut command = on.bcreid("eval");
+            succeed(command.arg("--run").arg(run()).arg("--data").arg(data()).args(protocol))
+        };
+        assert_eq!(table(f32(stand_ins)), table(On::Cpu), "{protocol:?}");
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let gallery = folder.path().join("gallery.safetensors");
@@ -71,6 +78,25 @@ fn eval_and_query_print_the_same() {
     let nearest = ranking(f32(stand_ins));
     assert_eq!(nearest, ranking(On::Cpu));
     assert!(nearest.contains(images[3].file_name().unwrap().to_str().unwrap()), "{nearest}");
+}
+
+/// Galleries above a gigabyte are ranked in parts, and must be ranked as if they were not.
+#[test]
+fn parts_rank_like_the_whole() {
+    on_device("evaluation::parts_rank_like_the_whole", |device, _| {
+        let list = |rows: usize, seed: usize| {
+            // Values in no order that a ranking could follow.
+            let value = |i: usize| ((i * 7919 + seed) % 1009 % 97) as f32 / 97.0;
+            let pids = (0..rows).map(|row| row as i64 * 31 % 23 - 1).collect();
+            let camids = (0..rows).map(|row| row as i64 % 3).collect();
+            Features::new((0..rows * 24).map(value).collect(), 24, pids, camids, Vec::new()).unwrap()
+        };
+        let (query, gallery) = (list(300, 5), list(1000, 11));
+        let protocol = Protocol::default();
+        let whole = score_queries(&query, &gallery, &protocol, device).unwrap();
+        assert!(whole.iter().flatten().count() > 200);
+        assert_eq!(score_queries_in_parts(&query, &gallery, &protocol, device, 1).unwrap(), whole);
+    });
 }
 
 /// All of the pipeline. At the demo's own rate rounding would decide before long; at this one the numbers stay together, up

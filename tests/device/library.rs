@@ -1,39 +1,18 @@
-//! The device as the library's callers see it: memory, tensors, recordings. A library path counts only when a process starts,
-//! so each test runs itself again in one that has the stand-ins.
+//! The device as the library's callers see it: memory, tensors, recordings.
 
-use crate::support::stand_ins;
+use crate::support::on_device;
 use bcreid::Result;
-use bcreid::device::cuda::{CudaBuffer, CudaDevice, Purpose};
-use bcreid::device::{Device, Precision};
+use bcreid::device::cuda::{CudaBuffer, Purpose};
 use bcreid::tensor::{DType, Shape, Tensor};
 use bcreid::train::step::Measured;
 use bcreid::train::stepper::Stepper;
 use half::bf16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::Arc;
-
-/// The test that a process was started for.
-const INNER: &str = "BCREID_TEST_INNER";
-
-/// Runs the test `name` of this file again, and `body` there.
-fn on_stand_ins(name: &str, body: fn(&Device, &Arc<CudaDevice>)) {
-    if std::env::var_os(INNER).is_some() {
-        let gpu = CudaDevice::open(0, Precision::F32).unwrap();
-        return body(&Device::Cuda(gpu.clone()), &gpu);
-    }
-    let Some(stand_ins) = stand_ins() else { return };
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([&format!("library::{name}"), "--exact", "--nocapture"]).env(INNER, name);
-    let output = command.envs(stand_ins.environment()).output().unwrap();
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    // A name that no test has would succeed as well.
-    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
-}
 
 #[test]
 fn what_is_dropped_is_used_again() {
-    on_stand_ins("what_is_dropped_is_used_again", |device, gpu| {
+    on_device("library::what_is_dropped_is_used_again", |device, gpu| {
         let before = gpu.usage();
         let a = Tensor::zeros(device, [1000]).unwrap();
         let with_a = gpu.usage();
@@ -55,7 +34,7 @@ fn what_is_dropped_is_used_again() {
 
 #[test]
 fn a_step_has_memory_of_its_own() {
-    on_stand_ins("a_step_has_memory_of_its_own", |device, gpu| {
+    on_device("library::a_step_has_memory_of_its_own", |device, gpu| {
         drop(Tensor::zeros(device, [1000]).unwrap());
         let outside = gpu.usage().held;
         let mut stepper = Stepper::new(device, false);
@@ -78,7 +57,7 @@ fn a_step_has_memory_of_its_own() {
 
 #[test]
 fn elements_there_and_back() {
-    on_stand_ins("elements_there_and_back", |device, _| {
+    on_device("library::elements_there_and_back", |device, _| {
         let values: Vec<f32> = (0..1001).map(|i| (i as f32 - 500.0) * 0.37).collect();
         let mut tensor = Tensor::from_f32(device, [7, 11, 13], &values).unwrap();
         let copy = tensor.duplicate(device).unwrap();
@@ -98,7 +77,7 @@ fn elements_there_and_back() {
 
 #[test]
 fn misuse_is_a_panic() {
-    on_stand_ins("misuse_is_a_panic", |device, gpu| {
+    on_device("library::misuse_is_a_panic", |device, gpu| {
         let purpose = Purpose::of_caller(Shape::from([16]), DType::F32);
         let whole = Arc::new(gpu.allocate(64, &purpose).unwrap());
         let part = CudaBuffer::part(&whole, 16, 48);
@@ -123,7 +102,7 @@ fn misuse_is_a_panic() {
 
 #[test]
 fn what_is_read_back_is_what_was_there() {
-    on_stand_ins("what_is_read_back_is_what_was_there", |device, _| {
+    on_device("library::what_is_read_back_is_what_was_there", |device, _| {
         let mut tensor = Tensor::full(device, [100], 1.0).unwrap();
         let two = Tensor::full(device, [100], 2.0).unwrap();
         let first = tensor.read_back().unwrap();
@@ -139,7 +118,7 @@ fn what_is_read_back_is_what_was_there() {
 /// Also after what a recording refuses.
 #[test]
 fn a_recording_is_replayed() {
-    on_stand_ins("a_recording_is_replayed", |device, gpu| {
+    on_device("library::a_recording_is_replayed", |device, gpu| {
         let mut from = Tensor::full(device, [100], 1.0).unwrap();
         let mut to = Tensor::zeros(device, [100]).unwrap();
 

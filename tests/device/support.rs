@@ -1,10 +1,13 @@
 //! A small data set, the program on either device, and what a run leaves.
 
+use bcreid::device::cuda::CudaDevice;
+use bcreid::device::{Device, Precision};
 use softcuda::{Build, StandIns};
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
 #[path = "../common/command.rs"]
@@ -69,6 +72,30 @@ pub fn f32(stand_ins: &'static StandIns) -> On {
     On::Gpu(stand_ins, "f32")
 }
 
+/// What commands of the stand-ins' need; nothing with BCREID_TEST_GPU=1, on the machine's own GPU: for the tests of runs,
+/// bits and evaluation, which know nothing of the stand-ins.
+fn environment(stand_ins: &StandIns) -> Vec<(&'static str, OsString)> {
+    let on_gpu = std::env::var_os("BCREID_TEST_GPU").is_some_and(|value| value == "1");
+    if on_gpu { Vec::new() } else { stand_ins.environment().into() }
+}
+
+/// Runs the test `name` again in a process of its own, and `body` there: a library path counts only when a process starts.
+#[track_caller]
+pub fn on_device(name: &str, body: fn(&Device, &Arc<CudaDevice>)) {
+    const INNER: &str = "BCREID_TEST_INNER";
+    if std::env::var_os(INNER).is_some() {
+        let gpu = CudaDevice::open(0, Precision::F32).unwrap();
+        return body(&Device::Cuda(gpu.clone()), &gpu);
+    }
+    let Some(stand_ins) = stand_ins() else { return };
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([name, "--exact", "--nocapture"]).env(INNER, name).envs(environment(stand_ins));
+    let output = command.output().unwrap();
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    // A name that no test has would succeed as well.
+    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
+}
+
 impl On {
     /// A subcommand there.
     pub fn bcreid(self, subcommand: &str) -> Command {
@@ -77,11 +104,7 @@ impl On {
         match self {
             On::Cpu => command.args(["--device", "cpu"]),
             On::Gpu(stand_ins, precision) => {
-                // With BCREID_TEST_GPU=1 on the machine's own GPU: for the tests of runs, bits and evaluation, which know
-                // nothing of the stand-ins.
-                if std::env::var_os("BCREID_TEST_GPU").is_none_or(|value| value != "1") {
-                    command.envs(stand_ins.environment());
-                }
+                command.envs(environment(stand_ins));
                 command.args(["--device", "cuda", "--precision", precision])
             }
         };

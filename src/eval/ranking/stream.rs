@@ -74,7 +74,7 @@ fn fill_up(features: &mut Cow<'_, [f32]>, dim: usize) {
 mod tests {
     use super::*;
     use crate::eval::Protocol;
-    use crate::eval::ranking::{rank_whole, standings};
+    use crate::eval::ranking::{score_queries, score_queries_in_parts};
     use proptest::prelude::*;
 
     fn features(rows: &[(u8, i64, i64)]) -> Features {
@@ -96,16 +96,10 @@ mod tests {
         #[test]
         fn parts_rank_like_the_whole(query in rows(1..300), gallery in rows(1..900), normalise: bool) {
             let (query, gallery) = (features(&query), features(&gallery));
-            let people = Kept::new(&query, 0..query.len(), normalise);
-            let images = Kept::new(&gallery, 0..gallery.len(), normalise);
-            prop_assume!(!people.indices.is_empty() && !images.indices.is_empty());
-            let mut whole = standings(&query, &people.indices, &gallery, &Protocol::default());
-            let mut parts = whole.clone();
-            rank_whole(&people, &images, 3, None, &Device::cpu(), &mut whole).unwrap();
-            rank(&people, &gallery, normalise, &Device::cpu(), 1, &mut parts).unwrap();
-            for (whole, parts) in whole.iter().zip(&parts) {
-                prop_assert_eq!(whole.ranks(), parts.ranks());
-            }
+            let protocol = Protocol { normalise, ..Protocol::default() };
+            let whole = score_queries(&query, &gallery, &protocol, &Device::cpu()).unwrap();
+            let parts = score_queries_in_parts(&query, &gallery, &protocol, &Device::cpu(), 1).unwrap();
+            prop_assert_eq!(whole, parts);
         }
     }
 }
