@@ -8,8 +8,8 @@ mod settings;
 pub use settings::*;
 
 use crate::data::ImageInput;
+use crate::error::{Error, Result, printable};
 use crate::files::{MIB, read_argument};
-use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -234,7 +234,9 @@ impl Config {
                 alone.insert(section.into(), toml::Table::from_iter([(name.into(), value.clone())]).into());
                 Config::deserialize(toml::Value::Table(alone)).map_err(|e| {
                     let unit = keys.iter().find(|k| k.key == key).map_or("", |k| k.unit);
-                    Error::Config(format!("{key} = {value}: {} (wanted: {unit})", one_line(e.message())))
+                    let value = value.to_string();
+                    let (value, what) = (one_line(&value), one_line(e.message()));
+                    Error::Config(format!("{key} = {value}: {what} (wanted: {unit})"))
                 })?;
             }
         }
@@ -309,7 +311,7 @@ fn unknown(key: &str) -> Error {
         .map(|k| k.key.as_str())
         // A bare key (`lambda`) is meant as the one in its section.
         .max_by(|a, b| similarity(key, a).total_cmp(&similarity(key, b)));
-    let nearest = nearest.unwrap_or_default();
+    let (key, nearest) = (one_line(key), nearest.unwrap_or_default());
     Error::Config(format!("there is no key {key}; did you mean {nearest}? (bcreid config lists all keys)"))
 }
 
@@ -320,7 +322,7 @@ fn similarity(wish: &str, key: &str) -> f64 {
 }
 
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -424,6 +426,14 @@ mod tests {
         let difference = base.difference(&other).unwrap();
         assert!(difference.contains("loss.tau is 1.0 here"), "{difference}");
         assert!(base.difference(&set(&["model.width=8"]).unwrap()).unwrap().contains("absent here and 8"));
+    }
+
+    #[test]
+    fn what_others_wrote_stays_on_one_line() {
+        for text in ["[loss]\nlambda = \"a\\nb\\u001b[2J\"", "[\"lo\\n\\u001bss\"]\nx = 1"] {
+            let error = Config::from_toml(text).unwrap_err().to_string();
+            assert!(!error.contains(char::is_control) && error.contains("\\u{1b}"), "{error}");
+        }
     }
 
     #[test]

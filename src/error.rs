@@ -65,7 +65,22 @@ pub enum Error {
     },
 }
 
+/// The text with its control characters escaped: names and texts of others must neither break a line nor reach a
+/// terminal.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+    }
+    shown
+}
+
 impl Error {
+    /// The message as a person sees it: one line, whatever the file names in it hold.
+    pub fn line(&self) -> String {
+        printable(&self.to_string())
+    }
+
     /// An operation's complaint about shapes.
     pub fn shape(op: &'static str, detail: impl Into<String>) -> Self {
         Error::Shape { op, detail: detail.into() }

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("bcreid: {error}");
+            eprintln!("bcreid: {}", error.line());
             ExitCode::FAILURE
         }
     }
