@@ -59,6 +59,10 @@ pub fn decode(bytes: &[u8]) -> std::result::Result<Rgb, String> {
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err("cut short: the JPEG data has no end; copy the file again".into());
     }
+    // The decoder underneath (png 0.18.1) would panic.
+    if format == ImageFormat::Png && !png_palette_is_whole(bytes) {
+        return Err("damaged: the PNG palette is not made of whole colours".into());
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 8);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -98,6 +102,22 @@ fn rgb(image: DynamicImage) -> Vec<u8> {
         DynamicImage::ImageLumaA16(image) => pick::<2, _>(image.as_raw(), upper),
         other => other.to_rgb8().into_raw(),
     }
+}
+
+/// Walks the chunks of a PNG file (its specification, section 5.3): a palette has three bytes a colour.
+fn png_palette_is_whole(bytes: &[u8]) -> bool {
+    const SIGNATURE: usize = 8;
+    /// Length and type before a chunk's data, checksum behind it.
+    const AROUND: usize = 12;
+    let mut rest = bytes.get(SIGNATURE..).unwrap_or_default();
+    while let Some((&[a, b, c, d, ref kind @ ..], _)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if kind == b"PLTE" && !length.is_multiple_of(3) {
+            return false;
+        }
+        rest = rest.get(length.saturating_add(AROUND)..).unwrap_or_default();
+    }
+    true
 }
 
 /// Walks the markers of a JPEG file (ITU-T T.81, annex B) to its end-of-image marker. Segments carry their

@@ -123,6 +123,21 @@ fn gigantic_claims_are_refused() {
     assert!(error.contains("60000 x 60000"), "{error}");
 }
 
+/// Four bytes of palette end the decoder underneath in a panic.
+#[test]
+fn a_png_palette_of_broken_colours_is_damage() {
+    let files = golden_files("palette.png");
+    let mut file = files[0].1.clone();
+    let at = file.windows(4).position(|w| w == b"PLTE").unwrap();
+    let length = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
+    file.drain(at + 4 + 4..at + 4 + length);
+    file[at - 4..at].copy_from_slice(&4u32.to_be_bytes());
+    let crc = crc32(&file[at..at + 8]);
+    file[at + 8..at + 12].copy_from_slice(&crc.to_be_bytes());
+    let error = decode(&file).unwrap_err();
+    assert!(error.contains("palette"), "{error}");
+}
+
 /// The checksum of PNG chunks (its specification, annex D), bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, &byte| {
