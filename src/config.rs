@@ -126,17 +126,34 @@ impl Config {
         Some(format!("{key} is {own} here and {theirs} there"))
     }
 
+    /// The settings that decide a run's numbers, other than its seed, where they are not the defaults, which are the
+    /// paper's: `key = value`.
+    pub fn changes(&self) -> Vec<String> {
+        let entries = Self::entries();
+        let decides =
+            |key: &&str| !key.starts_with("run.") && !["data.workers", "data.cache_mib"].contains(key);
+        let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(decides).collect();
+        let changes = self.differences_in(&Self::default(), &keys);
+        changes.into_iter().map(|(key, own, _)| format!("{key} = {own}")).collect()
+    }
+
     /// The first of `keys` in which `other` differs, with this one's value and the other's.
     pub fn difference_in(&self, other: &Self, keys: &[&str]) -> Option<(String, String, String)> {
+        self.differences_in(other, keys).into_iter().next()
+    }
+
+    /// All of `keys` in which `other` differs, with this one's values and the other's.
+    fn differences_in(&self, other: &Self, keys: &[&str]) -> Vec<(String, String, String)> {
         let tables = [self.table(), other.table()];
         let value = |table: &toml::Table, key: &str| -> String {
             let (section, name) = key.split_once('.').expect("every key has a section");
             table.get(section).and_then(|t| t.get(name)).map_or("absent".into(), |v| v.to_string())
         };
-        keys.iter().find_map(|key| {
+        let difference = |key: &&str| {
             let [own, theirs] = [&tables[0], &tables[1]].map(|t| value(t, key));
             (own != theirs).then(|| (key.to_string(), own, theirs))
-        })
+        };
+        keys.iter().filter_map(difference).collect()
     }
 
     /// Every setting as TOML.
@@ -434,6 +451,14 @@ mod tests {
             let error = Config::from_toml(text).unwrap_err().to_string();
             assert!(!error.contains(char::is_control) && error.contains("\\u{1b}"), "{error}");
         }
+    }
+
+    #[test]
+    fn changes_are_what_is_not_the_papers() {
+        assert!(Config::default().changes().is_empty());
+        let changed =
+            set(&["solver.iterations=9", "run.seed=3", "data.workers=2", "model.arch=slim"]).unwrap();
+        assert_eq!(changed.changes(), ["model.arch = \"slim\"", "solver.iterations = 9"]);
     }
 
     #[test]

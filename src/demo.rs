@@ -13,7 +13,7 @@ use crate::files::write_json;
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::Features;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use comfy_table::{CellAlignment, Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -67,7 +67,7 @@ pub fn run(
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let data = out.join("data");
     let summary = set.write(&data, |_, _| ())?;
-    eprintln!("data set: {} ({summary})", data.display());
+    tell!("data set: {} ({summary})", data.display());
     let dataset = Dataset::open(&data)?;
 
     let mut rows = vec![Row { name: "colour histogram".into(), report: colours_alone(&dataset, device)? }];
@@ -84,8 +84,8 @@ pub fn run(
         let Outcome::Finished(weights) = trainer.run(&run, stop, name)? else { return Ok(None) };
         let (query, gallery) = Extractor::load(&weights, device)?.extract_test(&dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), device)?;
-        let kept = Kept { name: kept::name_of(&data), query, gallery, report: report.clone() };
-        kept.write(run.path())?;
+        let (name, images) = (kept::name_of(&data), vec![kept::whole_path(&data)]);
+        Kept::new(name, images, query, gallery, report.clone()).write(run.path())?;
         rows.push(Row { name: label.into(), report });
     }
     let comparison = Comparison { rows };
@@ -126,11 +126,13 @@ impl fmt::Display for Comparison {
         table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
         writeln!(f, "{table}")?;
         if let Some(Row { report, .. }) = self.rows.first() {
+            writeln!(f, "Percent, on persons never seen in training.")?;
+            // The first row is of colours; what it shares with the others is what is asked and how it is counted.
+            let own = |line: &String| line.starts_with("Feature: ");
             write!(
                 f,
-                "Percent, on persons never seen in training: {} queries, {} gallery images, single query; mAP is the \
-                 trapezoid of the Market-1501 authors.",
-                report.queries, report.gallery
+                "{}",
+                report.lines().into_iter().filter(|line| !own(line)).collect::<Vec<_>>().join("\n")
             )?;
         }
         Ok(())

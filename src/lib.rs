@@ -46,6 +46,7 @@ pub mod model;
 pub mod ops;
 pub mod report;
 pub mod study;
+pub mod tell;
 pub mod tensor;
 pub mod train;
 pub mod weights;

@@ -1,6 +1,6 @@
 //! The command line: one arm a subcommand.
 
-use bcreid::cli;
+use bcreid::{cli, tell};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("bcreid: {}", error.line());
+            tell!("bcreid: {}", error.line());
             ExitCode::FAILURE
         }
     }

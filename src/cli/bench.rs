@@ -4,7 +4,7 @@ use super::compute::Compute;
 use crate::bench::{self, Plan};
 use crate::config::Config;
 use crate::files::write_atomically;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,12 +43,12 @@ pub struct Bench {
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
         let file = self.json.as_ref().and_then(Option::as_deref);
-        file.map_or(Ok(()), super::require_parent)?;
+        file.map_or(Ok(()), super::require_json)?;
         in_range("--classes", self.classes, 2, 1_000_000)?;
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
         let config = Config::resolve(self.config.as_deref(), &self.settings)?;
         let (device, which) = self.compute.choose()?;
-        eprintln!("{which}");
+        tell!("{which}");
         let usual = if matches!(device, crate::device::Device::Cpu(_)) { STEPS_OF_CPU } else { STEPS_OF_GPU };
         let steps = self.steps.unwrap_or(usual);
         let plan = Plan { config, classes: self.classes, steps, may_record: !self.no_graph };

@@ -2,14 +2,14 @@
 
 use super::extract::How;
 use crate::data::{Dataset, folder};
-use crate::device::Device;
+use crate::device::{Device, Precision};
 use crate::eval::extract::Extractor;
 use crate::eval::kept::{self, Kept};
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
 use crate::files::write_json;
 use crate::weights::Features;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use clap::Args;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -45,10 +45,10 @@ pub struct Eval {
     /// Correct the distances by each image's k-reciprocal neighbours (Zhong et al. 2017).
     #[arg(long)]
     rerank: bool,
-    /// How many neighbours re-ranking looks at.
+    /// How many neighbours re-ranking looks at, at most 1000.
     #[arg(long, value_name = "N", requires = "rerank", default_value_t = Rerank::default().k1)]
     k1: usize,
-    /// How many neighbours' sets it averages.
+    /// How many neighbours' sets it averages, at most 1000.
     #[arg(long, value_name = "N", requires = "rerank", default_value_t = Rerank::default().k2)]
     k2: usize,
     /// The share of the uncorrected distance, from 0 to 1.
@@ -73,18 +73,19 @@ pub struct Eval {
 /// What is compared.
 struct Test {
     name: String,
+    /// The folders that the images are of.
+    images: Vec<String>,
+    /// As they ask: of several images together, for --multi-query.
     query: Features,
-    /// The images that ask together with the queries.
-    boxes: Option<Features>,
     gallery: Features,
 }
 
 impl Eval {
     pub fn run(self) -> Result<ExitCode> {
-        self.json.as_deref().map_or(Ok(()), super::require_parent)?;
+        self.json.as_deref().map_or(Ok(()), super::require_json)?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
-        eprintln!("{which}");
+        tell!("{which}");
         let mut rows = Vec::new();
         let done = match (&self.run, &self.query) {
             (Some(run), _) => self.of_run(run, &protocol, &device, &mut rows),
@@ -125,18 +126,18 @@ impl Eval {
             }
         }
         let mut extractor = self.how.extractor(run, device)?;
-        let distractors = self.distractors(&mut extractor)?;
+        let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
-            let report = self.evaluate(&test, protocol, device)?;
-            let Test { name, query, gallery, .. } = test;
+            let Test { name, images, query, gallery } = test;
+            let report = eval::evaluate(&query, &gallery, protocol, device)?;
             rows.push((name.clone(), report.clone()));
             if run.is_dir() {
                 let name = name + &self.variant();
                 // The figures are wanted also where the run's folder cannot be written to.
-                match (Kept { name, query, gallery, report }).write(run) {
-                    Ok(folder) => eprintln!("kept for reports: {}", folder.display()),
-                    Err(error) => eprintln!("not kept for reports: {error}"),
+                match Kept::new(name, images, query, gallery, report).write(run) {
+                    Ok(folder) => tell!("kept for reports: {}", folder.display()),
+                    Err(error) => tell!("not kept for reports: {error}"),
                 }
             }
         }
@@ -152,8 +153,7 @@ impl Eval {
         rows: &mut Vec<(String, Report)>,
     ) -> Result<()> {
         let test = self.read(query)?;
-        let report = self.evaluate(&test, protocol, device)?;
-        rows.push((test.name, report));
+        rows.push((test.name, eval::evaluate(&test.query, &test.gallery, protocol, device)?));
         Ok(())
     }
 
@@ -163,6 +163,13 @@ impl Eval {
         rerank.as_ref().map_or(Ok(()), Rerank::check)?;
         let unmatched = if self.count_unmatched { Unmatched::Missed } else { Unmatched::Dropped };
         let Eval { normalise, ignore_cameras, .. } = *self;
+        if ignore_cameras && self.multi_query.is_some() {
+            return Err(Error::Data(
+                "--ignore-cameras with --multi-query: the boxes that ask together are of the query's camera, and the \
+                 gallery holds some of them, which only their camera tells from matches; leave one of the two out"
+                    .into(),
+            ));
+        }
         Ok(Protocol { normalise, unmatched, ignore_cameras, rerank })
     }
 
@@ -172,10 +179,12 @@ impl Eval {
         let parts = [
             self.how.flip.then(|| "flip".to_string()),
             self.multi_query.map(|pool| format!("multi-query-{pool}")),
-            self.rerank.then(|| format!("rerank-{}-{}-{}", self.k1, self.k2, self.lambda)),
+            self.rerank.then(|| format!("rerank-{}-{}-{:?}", self.k1, self.k2, self.lambda)),
             (!self.distractors.is_empty()).then(|| "distractors".to_string()),
             self.ignore_cameras.then(|| "ignore-cameras".to_string()),
             self.count_unmatched.then(|| "count-unmatched".to_string()),
+            self.normalise.then(|| "normalise".to_string()),
+            (self.how.compute.precision != Precision::F32).then(|| self.how.compute.precision.to_string()),
         ];
         parts.into_iter().flatten().map(|part| format!("+{part}")).collect()
     }
@@ -197,11 +206,20 @@ impl Eval {
     }
 
     /// The features of all folders of distractors, if there are any.
-    fn distractors(&self, extractor: &mut Extractor) -> Result<Option<Features>> {
+    fn distractors(&self, extractor: &mut Extractor, datasets: &[Dataset]) -> Result<Option<Features>> {
+        let images = datasets.iter().flat_map(|set| set.query.iter().chain(&set.gallery));
+        let folders: HashSet<PathBuf> = images.filter_map(|s| Some(s.path.parent()?.to_path_buf())).collect();
+        let images: HashSet<String> = folders.iter().map(|folder| kept::whole_path(folder)).collect();
         let mut samples = Vec::new();
-        for path in &self.distractors {
+        for (place, path) in self.distractors.iter().enumerate() {
+            let whole = kept::whole_path(path);
+            let given = self.distractors[..place].iter().any(|other| kept::whole_path(other) == whole);
+            if given || images.contains(&whole) {
+                let whose = if given { "is given twice" } else { "is part of a data set that is evaluated" };
+                return Err(Error::Data(format!("--distractors {}: the folder {whose}", path.display())));
+            }
             let folder = folder::Folder::open(path)?;
-            folder.notes.iter().for_each(|note| eprintln!("{note}"));
+            folder.notes.iter().for_each(|note| tell!("{note}"));
             samples.extend(folder.samples);
         }
         if samples.is_empty() {
@@ -224,19 +242,21 @@ impl Eval {
     ) -> Result<Test> {
         let bar = super::bar("extracting");
         let advance = |done, total| super::advance(&bar, done, total);
-        let (query, mut gallery) = extractor.extract_test(dataset, advance)?;
-        let boxes = match self.multi_query {
-            None => None,
-            Some(_) => Some(extractor.extract(&dataset.boxes()?, advance)?),
-        };
+        let (mut query, mut gallery) = extractor.extract_test(dataset, advance)?;
+        if let Some(pool) = self.multi_query {
+            query = multi_query::pool(&query, &extractor.extract(&dataset.boxes()?, advance)?, pool)?;
+        }
         bar.finish_and_clear();
         if let Some(distractors) = distractors {
             gallery = Features::concat(&[gallery, distractors.clone()])?;
         }
-        Ok(Test { name: kept::name_of(&dataset.root), query, boxes, gallery })
+        let folders = std::iter::once(&dataset.root).chain(&self.distractors);
+        let images = folders.map(|folder| kept::whole_path(folder)).collect();
+        Ok(Test { name: kept::name_of(&dataset.root), images, query, gallery })
     }
 
-    fn read(&self, query: &Path) -> Result<Test> {
+    fn read(&self, path: &Path) -> Result<Test> {
+        self.how.require_unasked()?;
         let mut parts = self.gallery.iter().map(|path| Features::read(path)).collect::<Result<Vec<_>>>()?;
         let gallery = match parts.len() {
             1 => parts.remove(0),
@@ -245,19 +265,12 @@ impl Eval {
         if self.multi_query.is_some() && self.gt_bbox.is_none() {
             return Err(Error::Data("--multi-query with --query needs --gt-bbox B.safetensors".into()));
         }
-        let boxes = self.gt_bbox.as_deref().map(Features::read).transpose()?;
-        let name = query.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Test { name, query: Features::read(query)?, boxes, gallery })
-    }
-
-    fn evaluate(&self, test: &Test, protocol: &Protocol, device: &Device) -> Result<Report> {
-        match (self.multi_query, &test.boxes) {
-            (Some(pool), Some(boxes)) => {
-                let query = multi_query::pool(&test.query, boxes, pool)?;
-                eval::evaluate(&query, &test.gallery, protocol, device)
-            }
-            _ => eval::evaluate(&test.query, &test.gallery, protocol, device),
+        let mut query = Features::read(path)?;
+        if let (Some(pool), Some(boxes)) = (self.multi_query, &self.gt_bbox) {
+            query = multi_query::pool(&query, &Features::read(boxes)?, pool)?;
         }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Test { name, images: Vec::new(), query, gallery })
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::eval::extract::weight_file;
 use crate::export::onnx::{self, Options, Pixels};
 use crate::weights::NetworkFile;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ impl Export {
         super::require_new(&self.out, self.force)?;
         let (path, note) = weight_file(&self.weights)?;
         if let Some(note) = note {
-            eprintln!("{note}");
+            tell!("{note}");
         }
         let file = NetworkFile::open(&path)?;
         let pixels = match self.input {

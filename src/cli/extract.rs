@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
 use crate::weights::Features;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,11 +45,21 @@ pub struct How {
 }
 
 impl How {
+    /// Succeeds if nothing was asked of an extraction, where features come from files.
+    pub fn require_unasked(&self) -> Result<()> {
+        if self.flip {
+            return Err(Error::Data(
+                "--flip: these features are extracted already; give it to bcreid extract".into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// The network in `weights`, ready on `device`.
     pub fn extractor(&self, weights: &std::path::Path, device: &Device) -> Result<Extractor> {
         let extractor = Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip);
         if let Some(note) = extractor.note() {
-            eprintln!("{note}");
+            tell!("{note}");
         }
         Ok(extractor)
     }
@@ -60,11 +70,11 @@ impl Extract {
         super::require_room_for_features(&self.out, self.force)?;
         let folder = Folder::open(&self.images)?;
         for note in &folder.notes {
-            eprintln!("{note}");
+            tell!("{note}");
         }
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
-        eprintln!("{which}");
+        tell!("{which}");
         let bar = super::bar("extracting");
         let mut extract = |to: &Path| {
             extractor.extract_to(to, &folder.samples, |done, total| super::advance(&bar, done, total))?;

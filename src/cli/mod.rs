@@ -125,6 +125,20 @@ fn require_parent(file: &Path) -> Result<()> {
     Err(Error::Data(format!("{}: its folder does not exist; make it first", file.display())))
 }
 
+/// Checks that a result may be written to `file` as JSON: its folder is there, and what it would take the place of is
+/// called JSON too, not weights or features.
+fn require_json(file: &Path) -> Result<()> {
+    require_parent(file)?;
+    let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if file.is_file() && !is_json {
+        return Err(Error::Data(format!(
+            "--json {}: exists and does not end in .json; give another name, so that nothing else is lost",
+            file.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Checks that a file to be written is not there yet, unless it may be overwritten.
 fn require_new(file: &Path, force: bool) -> Result<()> {
     if force || !file.exists() {

@@ -1,14 +1,13 @@
 //! `bcreid plot`.
 
 use super::compute::Compute;
-use crate::Result;
-use crate::eval::Protocol;
 use crate::eval::pairs::Pairs;
 use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
 use crate::report::evaluations::{self, Evaluation};
 use crate::report::figure::Figure;
 use crate::report::run::{self, Run};
 use crate::report::{self, Format};
+use crate::{Result, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +24,9 @@ pub struct Plot {
     /// The file; its name ends in .svg or .png.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Only the evaluation of this name; may be repeated (default: all that the runs keep).
+    #[arg(long, value_name = "NAME")]
+    evaluation: Vec<String>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -52,7 +54,7 @@ impl Plot {
             What::Figure1 => charts::figure1::figure(&runs)?,
             What::Curves => charts::curves::figure(&runs),
             What::Cmc => {
-                let all = evaluations::require_all(&runs)?;
+                let all = self.evaluations(&runs)?;
                 charts::cmc::figure(&runs, &Evaluated::by_set(&all.iter().collect::<Vec<_>>()))
             }
             What::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
@@ -63,12 +65,23 @@ impl Plot {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The evaluations to draw; says what should be known of them.
+    fn evaluations(&self, runs: &[Run]) -> Result<Vec<Evaluation>> {
+        let all = evaluations::require_all(runs, &self.evaluation)?;
+        for Evaluation { run, kept, note } in &all {
+            note.iter().for_each(|note| tell!("{} on {}: {note}", runs[*run].name, kept.name));
+        }
+        Ok(all)
+    }
+
     fn of_pairs(&self, runs: &[Run], draw: fn(&[Run], &[Counted<'_>]) -> Figure) -> Result<Figure> {
-        let all = evaluations::require_all(runs)?;
+        let all = self.evaluations(runs)?;
         let (device, which) = self.compute.choose()?;
-        eprintln!("{which}");
-        let count =
-            |of: &Evaluation| Pairs::count(&of.kept.query, &of.kept.gallery, &Protocol::default(), &device);
+        tell!("{which}");
+        let count = |of: &Evaluation| {
+            let protocol = of.kept.report.protocol.before_reranking();
+            Pairs::count(&of.kept.query, &of.kept.gallery, &protocol, &device)
+        };
         let pairs: Vec<Pairs> = all.iter().map(count).collect::<Result<_>>()?;
         let counted = all.iter().zip(&pairs);
         let counted: Vec<Counted<'_>> =

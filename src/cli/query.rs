@@ -2,10 +2,11 @@
 
 use super::extract::How;
 use crate::data::Sample;
-use crate::eval::{Hit, top_k};
+use crate::error::printable;
+use crate::eval::{Hit, report, top_k};
 use crate::files::write_json;
 use crate::weights::Features;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use clap::Args;
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -49,7 +50,7 @@ impl Query {
         if self.top == 0 {
             return Err(Error::Data("--top 0: give at least 1".into()));
         }
-        self.json.as_deref().map_or(Ok(()), super::require_parent)?;
+        self.json.as_deref().map_or(Ok(()), super::require_json)?;
         let gallery = Features::read(&self.gallery)?;
         let query = self.query()?;
         let names =
@@ -61,24 +62,36 @@ impl Query {
         }
         for Found { query, hits } in &found {
             if found.len() > 1 {
-                super::say(query)?;
+                super::say(printable(query))?;
             }
             super::say(table(hits))?;
         }
-        super::say("Euclidean distance; of unit vectors 0 is the same feature, 1.41 unrelated ones.")?;
+        super::say(
+            "Euclidean distance: of unit vectors without negative values 0 is the same feature, 1.41 one with nothing in \
+             common. Nothing is dropped, neither junk (pid -1) nor images of the query's own camera.",
+        )?;
+        super::say(format_args!("Feature: {}.", report::feature(&query, &gallery)))?;
+        if query.origin().network.is_none() || gallery.origin().network.is_none() {
+            super::say(
+                "Which network made the features is not known of both files, so nobody checked that it is one.",
+            )?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
     /// The features to look for.
     fn query(&self) -> Result<Features> {
         match (&self.features, &self.run) {
-            (Some(features), _) => Features::read(features),
+            (Some(features), _) => {
+                self.how.require_unasked()?;
+                Features::read(features)
+            }
             (None, Some(run)) => {
                 let sample = |path: &PathBuf| Sample { path: path.clone(), pid: -1, camid: None };
                 let samples: Vec<Sample> = self.image.iter().map(sample).collect();
                 let (device, which) = self.how.compute.choose()?;
                 let mut extractor = self.how.extractor(run, &device)?;
-                eprintln!("{which}");
+                tell!("{which}");
                 extractor.extract(&samples, |_, _| ())
             }
             (None, None) => {
@@ -96,7 +109,7 @@ fn table(hits: &[Hit]) -> Table {
         let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };
         let path = hit.path.clone().unwrap_or_else(|| format!("row {}", hit.index));
         let distance = format!("{:.4}", hit.distance);
-        table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, path]);
+        table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, printable(&path)]);
     }
     table
 }

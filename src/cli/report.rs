@@ -3,7 +3,7 @@
 use super::compute::Compute;
 use crate::files::write_atomically;
 use crate::report::page::{self, Options};
-use crate::{Error, Result, report};
+use crate::{Error, Result, report, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +18,9 @@ pub struct Report {
     /// The page: one file that loads nothing.
     #[arg(long, value_name = "FILE.html")]
     out: PathBuf,
+    /// Only the evaluation of this name; may be repeated (default: all that the runs keep).
+    #[arg(long, value_name = "NAME")]
+    evaluation: Vec<String>,
     /// Queries shown of each kind (default: 8, or as many as keep the page below 5 MB).
     #[arg(long, value_name = "N")]
     queries: Option<usize>,
@@ -42,10 +45,10 @@ impl Report {
             return Err(Error::Data(format!("--images {}: not a folder", folder.display())));
         }
         let (device, which) = self.compute.choose()?;
-        eprintln!("{which}");
-        let Report { queries, seed, images, .. } = self;
-        let page =
-            page::page(&self.runs, &Options { queries, seed, images, made: SystemTime::now() }, &device)?;
+        tell!("{which}");
+        let Report { evaluation: only, queries, seed, images, .. } = self;
+        let options = Options { only, queries, seed, images, made: SystemTime::now() };
+        let page = page::page(&self.runs, &options, &device)?;
         write_atomically(&self.out, |writer| writer.write_all(page.as_bytes()))?;
         super::say(format_args!("{}: {}", self.out.display(), report::size(page.len())))?;
         Ok(ExitCode::SUCCESS)

@@ -2,11 +2,11 @@
 
 use super::stop;
 use super::study::Common;
-use crate::Result;
 use crate::data::Dataset;
 use crate::eval::kept;
 use crate::study::published::{Benchmark, DUKEMTMC, MARKET1501};
 use crate::study::{Study, reproduce};
+use crate::{Result, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,12 +48,12 @@ impl Reproduce {
         let dataset = Dataset::open(&self.common.data)?;
         let weights = self.common.weights()?;
         let config = self.common.config(weights.as_ref())?;
-        eprintln!("{which}");
-        dataset.notes.iter().for_each(|note| eprintln!("{note}"));
+        tell!("{which}");
+        dataset.notes.iter().for_each(|note| tell!("{note}"));
         match (reproduce::is_published(&dataset, benchmark), &weights) {
-            (Err(note), _) => eprintln!("{note}"),
+            (Err(note), _) => tell!("{note}"),
             (Ok(()), None) => {
-                eprintln!("no --weights: the paper starts from ImageNet's, and these runs will not")
+                tell!("no --weights: the paper starts from ImageNet's, and these runs will not")
             }
             (Ok(()), Some(_)) => {}
         }
@@ -67,7 +67,7 @@ impl Reproduce {
             device: &device,
             stop: &stop,
         };
-        match reproduce::run(&study, &config, benchmark, &|line| eprintln!("{line}"))? {
+        match reproduce::run(&study, &config, benchmark, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 super::say(found)?;

@@ -5,7 +5,7 @@ use super::study::Common;
 use crate::data::Dataset;
 use crate::study::sweep::Swept;
 use crate::study::{Study, sweep};
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,8 +57,8 @@ impl Sweep {
         let config = self.common.config(weights.as_ref())?;
         let dataset = Dataset::open(&self.common.data)?;
         let dataset = sweep::hold_out(&dataset, self.validation, config.run.seed)?;
-        eprintln!("{which}");
-        dataset.notes.iter().for_each(|note| eprintln!("{note}"));
+        tell!("{which}");
+        dataset.notes.iter().for_each(|note| tell!("{note}"));
         let stop = stop::on_interrupt("finishing this step and saving")?;
         let study = Study {
             out: &self.out,
@@ -69,7 +69,7 @@ impl Sweep {
             device: &device,
             stop: &stop,
         };
-        match sweep::run(&study, &config, &swept, &|line| eprintln!("{line}"))? {
+        match sweep::run(&study, &config, &swept, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 super::say(found)?;

@@ -1,12 +1,13 @@
 //! `bcreid tensorboard`.
 
 use super::compute::Compute;
-use crate::Result;
 use crate::eval::kept;
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{modified, seconds, write_events, write_step};
+use crate::files::{MIB, read_text, write_atomically};
 use crate::report::{run, steps};
 use crate::train::run_folder::RunFolder;
+use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -29,12 +30,25 @@ pub struct Tensorboard {
 
 impl Tensorboard {
     pub fn run(self) -> Result<ExitCode> {
-        for (run, name) in self.runs.iter().zip(run::names(&self.runs)) {
+        let names = run::names(&self.runs);
+        if let (Some(out), Some(i)) = (&self.out, (1..names.len()).find(|&i| names[..i].contains(&names[i])))
+        {
+            return Err(Error::Run(format!(
+                "{}: two runs would be called {} in it; rename one",
+                out.display(),
+                names[i]
+            )));
+        }
+        for (run, name) in self.runs.iter().zip(names) {
             let metrics = run.join("metrics.jsonl");
             let steps = steps::read(&metrics)?;
             // Inside the run's folder a process that trains may be writing the same file.
             let (folder, _lock) = match &self.out {
-                Some(out) => (out.join(relative(&name)), None),
+                Some(out) => {
+                    let folder = out.join(relative(&name));
+                    claim(&folder, run)?;
+                    (folder, None)
+                }
                 None => {
                     let run = RunFolder::lock(run)?;
                     (run.tensorboard(), Some(run))
@@ -64,13 +78,13 @@ impl Tensorboard {
             return Ok(Vec::new());
         }
         let (device, which) = self.compute.choose()?;
-        eprintln!("{which}");
+        tell!("{which}");
         let mut all = Vec::new();
         for kept in evaluations {
             let name = kept.name.clone();
             let found = Found::new(kept, &device)?;
             if found.lists() == 0 {
-                eprintln!(
+                tell!(
                     "{}: evaluation {name}: its images are not where they were, so that no ranked list is shown",
                     run.display()
                 );
@@ -78,6 +92,24 @@ impl Tensorboard {
             all.push(found);
         }
         Ok(all)
+    }
+}
+
+/// Notes in a folder of --out whose events it holds, or refuses it if they are another run's of the same name.
+fn claim(folder: &Path, run: &Path) -> Result<()> {
+    let (note, run) = (folder.join("run.txt"), kept::whole_path(run));
+    match read_text(&note, MIB) {
+        Ok(text) if text.trim_end() == run => Ok(()),
+        Ok(text) => Err(Error::Run(format!(
+            "{}: holds the events of {}; give another --out, or remove that folder",
+            folder.display(),
+            text.trim_end()
+        ))),
+        Err(e) if e.is_missing_file() => {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+            write_atomically(&note, |writer| writeln!(writer, "{run}"))
+        }
+        Err(e) => Err(e),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::compute::Compute;
 use super::stop;
-use crate::Result;
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::device::Precision;
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
+use crate::{Result, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,9 +53,9 @@ impl Train {
         let (device, which) = self.compute.choose()?;
         let dataset = Dataset::open(&self.data)?;
         dataset.require_train()?;
-        eprintln!("{which}");
+        tell!("{which}");
         for note in &dataset.notes {
-            eprintln!("{note}");
+            tell!("{note}");
         }
         let bar = super::bar("decoding");
         let decoding = |done, total| super::advance(&bar, done, total);
@@ -69,7 +69,7 @@ impl Train {
             let theirs = weights.as_ref().map(NetworkFile::config);
             let config = Config::resolve_for(theirs, self.config.as_deref(), &self.settings)?;
             if let Some(weights) = &weights {
-                eprintln!("{}", weights.describe());
+                tell!("{}", weights.describe());
             }
             let start = weights.as_ref().map_or(Start::Random, Start::Weights);
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! NAME is that of the data set's folder, with what was asked beyond the plain protocol behind it. A later evaluation of
-//! the same name takes the place of the earlier one.
+//! the same images takes the place of the earlier one; one of other images, whose folder has the same name, is called
+//! NAME-2, and so on.
 
 use super::Report;
-use crate::files::{MIB, read_text};
+use crate::files::{MIB, read_text, write_json};
 use crate::weights::Features;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,9 @@ const RESULT: &str = "result.json";
 pub struct Kept {
     /// The name of the data set's folder, and what was asked beyond the plain protocol.
     pub name: String,
-    /// Features of the queries, one an image; whatever pooled them belongs to the figures.
+    /// The folders that the images are of: the data set's, and those of distractors.
+    pub images: Vec<String>,
+    /// Features of the queries, as they asked: of several images together, if they were pooled.
     pub query: Features,
     /// Features of the gallery.
     pub gallery: Features,
@@ -34,23 +38,67 @@ pub struct Kept {
     pub report: Report,
 }
 
+/// What stands in `result.json`.
+#[derive(Serialize, Deserialize)]
+struct Figures<R> {
+    #[serde(flatten)]
+    report: R,
+    #[serde(default)]
+    images: Vec<String>,
+}
+
 impl Kept {
-    /// Writes it into the folder of a run. The figures come last: where they are, all is there.
+    /// Puts it together; paths of images become absolute.
+    pub fn new(
+        name: String,
+        images: Vec<String>,
+        query: Features,
+        gallery: Features,
+        report: Report,
+    ) -> Self {
+        let (query, gallery) = (query.with_absolute_paths(), gallery.with_absolute_paths());
+        Kept { name, images, query, gallery, report }
+    }
+
+    /// Writes it into the folder of a run. An earlier evaluation stays until all of this one lies on the disk. The
+    /// figures come last: where they are, all is there.
     ///
     /// # Errors
     /// What the file system says.
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
-        let folder = run.join(FOLDER).join(&self.name);
+        let all = run.join(FOLDER);
+        let folder = self.place(&all);
         fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let result = folder.join(RESULT);
-        match fs::remove_file(&result) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&result)(e)),
+        let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(&all);
+        let draft = draft.map_err(Error::io(&all))?;
+        self.query.write(&draft.path().join(QUERY))?;
+        self.gallery.write(&draft.path().join(GALLERY))?;
+        let figures = Figures { report: &self.report, images: self.images.clone() };
+        write_json(&draft.path().join(RESULT), &figures)?;
+        match fs::remove_file(folder.join(RESULT)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&folder)(e)),
             _ => {}
         }
-        self.query.write(&folder.join(QUERY))?;
-        self.gallery.write(&folder.join(GALLERY))?;
-        self.report.write_json(&result)?;
+        for file in [QUERY, GALLERY, RESULT] {
+            let place = folder.join(file);
+            fs::rename(draft.path().join(file), &place).map_err(Error::io(&place))?;
+        }
         Ok(folder)
+    }
+
+    /// The folder that is free, or holds an earlier evaluation of the same images.
+    fn place(&self, all: &Path) -> PathBuf {
+        let others = |folder: &Path| match figures(&folder.join(RESULT)) {
+            Ok(there) => !there.images.is_empty() && there.images != self.images,
+            Err(_) => false,
+        };
+        let mut folder = all.join(&self.name);
+        let mut number = 2;
+        while others(&folder) {
+            folder = all.join(format!("{}-{number}", self.name));
+            number += 1;
+        }
+        folder
     }
 
     /// Reads a run's evaluation of this name, if it is there and whole.
@@ -59,7 +107,7 @@ impl Kept {
     /// As [`Kept::read`].
     pub fn read_whole(run: &Path, name: &str) -> Result<Option<Self>> {
         let folder = run.join(FOLDER).join(name);
-        if folder.join(RESULT).is_file() { Kept::read(&folder).map(Some) } else { Ok(None) }
+        if is_there(&folder)? { Kept::read(&folder).map(Some) } else { Ok(None) }
     }
 
     /// Reads one evaluation's folder.
@@ -67,21 +115,43 @@ impl Kept {
     /// # Errors
     /// Files that are missing or not what they should be.
     pub fn read(folder: &Path) -> Result<Self> {
-        let result = folder.join(RESULT);
-        let json = read_text(&result, MIB)?;
-        let report = serde_json::from_str(&json).map_err(|e| {
-            Error::Data(format!(
-                "{}: not the figures of an evaluation ({e}); evaluate again",
-                result.display()
-            ))
-        })?;
+        let Figures { report, images } = figures(&folder.join(RESULT))?;
         Ok(Kept {
+            images,
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             query: Features::read(&folder.join(QUERY))?,
             gallery: Features::read(&folder.join(GALLERY))?,
             report,
         })
     }
+}
+
+/// Whether a folder holds a whole evaluation.
+fn is_there(folder: &Path) -> Result<bool> {
+    let result = folder.join(RESULT);
+    match fs::metadata(&result).map_err(Error::io(&result)) {
+        Ok(_) => Ok(true),
+        Err(e) if e.is_missing_file() => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads figures.
+fn figures(result: &Path) -> Result<Figures<Report>> {
+    let fault = |why: String| {
+        Error::Data(format!("{}: not the figures of an evaluation ({why}); evaluate again", result.display()))
+    };
+    let figures: Figures<Report> =
+        serde_json::from_str(&read_text(result, MIB)?).map_err(|e| fault(e.to_string()))?;
+    match figures.report.impossible() {
+        Some(why) => Err(fault(why)),
+        None => Ok(figures),
+    }
+}
+
+/// A folder of images by its whole path, as [`Kept::images`] has it.
+pub fn whole_path(folder: &Path) -> String {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()).display().to_string()
 }
 
 /// The name under which an evaluation on a data set is kept.
@@ -103,7 +173,12 @@ pub fn read_all(run: &Path) -> Result<Vec<Kept>> {
     };
     let entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(&folder))?;
     let mut folders: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    folders.retain(|path| path.join(RESULT).is_file());
     folders.sort_unstable();
-    folders.iter().map(|folder| Kept::read(folder)).collect()
+    let mut all = Vec::new();
+    for folder in folders {
+        if is_there(&folder)? {
+            all.push(Kept::read(&folder)?);
+        }
+    }
+    Ok(all)
 }

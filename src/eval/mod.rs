@@ -39,20 +39,24 @@ pub use table::Table;
 use crate::device::Device;
 use crate::weights::Features;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// What a query without a match counts for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Unmatched {
     /// Nothing: averages are over the queries that have a match, as torchreid and its descendants do.
     #[default]
     Dropped,
-    /// A miss at every rank with average precision 0, as in the evaluator of the Market-1501 authors.
+    /// A miss at every rank with average precision and inverse negative penalty 0, as in the evaluator of the
+    /// Market-1501 authors.
     Missed,
 }
 
 /// The choices an evaluation leaves open.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Protocol {
     /// Divide each feature by its Euclidean length first, as the paper does (section 3.2). Otherwise features
     /// are compared as they are; what `bcreid extract` writes is normalised already.
@@ -66,6 +70,12 @@ pub struct Protocol {
 }
 
 impl Protocol {
+    /// The same choices for distances as they are before re-ranking: a re-ranked one is between 0 and 1 and depends on
+    /// the whole gallery, so that it is no measure for a pair.
+    pub fn before_reranking(self) -> Self {
+        Protocol { rerank: None, ..self }
+    }
+
     /// Whether images are dropped for their camera at all.
     pub fn counts_cameras(&self, query: &Features, gallery: &Features) -> bool {
         !self.ignore_cameras && query.has_cameras() && gallery.has_cameras()
@@ -102,7 +112,7 @@ fn why_no_match(query: &Features, gallery: &Features) -> String {
     if in_both > 0 {
         return format!(
             "no query can be evaluated: {in_both} of {} find their person in the gallery, but under their own \
-             camera only, and such images do not count; for data without cameras set every camid to -1",
+             camera only, and such images do not count; if the cameras mean nothing, --ignore-cameras counts them",
             query.len()
         );
     }

@@ -28,18 +28,21 @@ pub struct Report {
     pub map_market: f64,
     /// Mean average precision as a finite sum (torchreid and its descendants).
     pub map_sum: f64,
-    /// Mean inverse negative penalty, over the queries with a match.
+    /// Mean inverse negative penalty.
     pub minp: f64,
     /// How many queries were given.
     pub queries: usize,
     /// How many of them have a match in the gallery.
     pub valid_queries: usize,
-    /// How many queries CMC and mAP are averaged over.
+    /// How many queries all of these are averaged over.
     pub averaged_queries: usize,
     /// How many gallery images were given.
     pub gallery: usize,
     /// CMC at ranks 1, 2, ..., up to 50 or the number of gallery images.
     pub cmc: Vec<f64>,
+    /// The choices it was made by.
+    #[serde(default)]
+    pub protocol: Protocol,
     /// What asked: one image, or several together.
     pub query: String,
     /// What was compared.
@@ -75,12 +78,13 @@ impl Report {
             rank20: at(20),
             map_market: sum(|s| s.ap_market) / averaged as f64,
             map_sum: sum(|s| s.ap_sum) / averaged as f64,
-            minp: sum(|s| s.inp) / valid as f64,
+            minp: sum(|s| s.inp) / averaged as f64,
             queries: query.len(),
             valid_queries: valid,
             averaged_queries: averaged,
             gallery: gallery.len(),
             cmc,
+            protocol: *protocol,
             query: match &query.origin().pooled {
                 None => "single query".into(),
                 Some(pooled) => format!("multi-query, {pooled}"),
@@ -88,6 +92,44 @@ impl Report {
             feature: feature(query, gallery),
             distance: distance(query, gallery, protocol),
             notes: notes(query, gallery, protocol, valid, junk_queries, junk_images),
+        }
+    }
+
+    /// What must be known of it to compare it with others, a remark a line.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!(
+                "Images: {} queries, {} of them with a match, {} averaged over; {} in the gallery.",
+                self.queries, self.valid_queries, self.averaged_queries, self.gallery
+            ),
+            format!("Query: {}.", self.query),
+            format!("Feature: {}.", self.feature),
+            format!("Distance: {}.", self.distance),
+        ];
+        lines.extend(self.notes.iter().cloned());
+        lines
+    }
+
+    /// What no evaluation finds: a figure that is no share, or counts that do not go together.
+    pub(super) fn impossible(&self) -> Option<String> {
+        let share = |value: &f64| (0.0..=1.0).contains(value);
+        let Report { rank1, rank5, rank10, rank20, map_market, map_sum, minp, .. } = self;
+        let figures = [
+            ("rank1", rank1),
+            ("rank5", rank5),
+            ("rank10", rank10),
+            ("rank20", rank20),
+            ("map_market", map_market),
+            ("map_sum", map_sum),
+            ("minp", minp),
+        ];
+        let outside = figures.into_iter().find(|(_, value)| !share(value));
+        match outside {
+            Some((name, value)) => Some(format!("{name} is {value}, and a share is from 0 to 1")),
+            None if self.cmc.is_empty() || !self.cmc.iter().all(share) => {
+                Some("its CMC curve is none".into())
+            }
+            None => None,
         }
     }
 
@@ -100,8 +142,8 @@ impl Report {
     }
 }
 
-/// What was compared.
-fn feature(query: &Features, gallery: &Features) -> String {
+/// What is compared, in words.
+pub fn feature(query: &Features, gallery: &Features) -> String {
     let mirrored = match (query.origin().mirrored, gallery.origin().mirrored) {
         (Some(true), Some(true)) => "pool5 of the image and of its mirror image added",
         (Some(false), Some(false)) => "pool5 of the image alone (the mirror image's is not added)",
@@ -160,13 +202,14 @@ fn notes(
     });
     let distractors = gallery.pids().iter().filter(|&&pid| pid == 0).count();
     let zero_queries = query.pids().iter().filter(|&&pid| pid == 0).count();
+    let dropped = if protocol.rerank.is_some() { "dropped before re-ranking" } else { "dropped" };
     notes.push(match (junk_images, distractors, zero_queries) {
         (0, 0, _) => "Gallery: no junk (pid -1) and no distractors (pid 0).".into(),
         (_, _, 0) => format!(
-            "Gallery: {junk_images} junk images (pid -1) dropped, {distractors} distractors (pid 0) kept as \
+            "Gallery: {junk_images} junk images (pid -1) {dropped}, {distractors} distractors (pid 0) kept as \
              negatives."
         ),
-        _ => format!("Gallery: {junk_images} junk images (pid -1) dropped."),
+        _ => format!("Gallery: {junk_images} junk images (pid -1) {dropped}."),
     });
     if zero_queries > 0 {
         notes.push(format!(
@@ -183,7 +226,7 @@ fn notes(
             "; they were left out of all averages (torchreid does so; Market-1501's evaluator counts them as misses)"
         }
         Unmatched::Missed => {
-            "; they count as misses in CMC and mAP (Market-1501's evaluator does so; torchreid leaves them out)"
+            "; they count as misses in all averages (Market-1501's evaluator does so; torchreid leaves them out)"
         }
     };
     notes.push(format!("Queries without a match in the gallery: {unmatched}{done}."));

@@ -34,12 +34,13 @@ use encoding::Encoding;
 use jaccard::InvertedIndex;
 use rayon::prelude::*;
 use samples::Samples;
+use serde::{Deserialize, Serialize};
 
 /// Longer lists of neighbours would come near to the matrices that they replace.
-const MAX_NEIGHBOURS: usize = 1000;
+pub const MAX_NEIGHBOURS: usize = 1000;
 
 /// The method's three settings.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rerank {
     /// How many nearest images, beside itself, an image's reciprocal neighbours are sought among.
     pub k1: usize,

@@ -22,7 +22,7 @@ impl fmt::Display for Table<'_> {
         }
         table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
         writeln!(f, "{table}")?;
-        let lines: Vec<Vec<String>> = rows.iter().map(|(_, report)| lines(report)).collect();
+        let lines: Vec<Vec<String>> = rows.iter().map(|(_, report)| report.lines()).collect();
         writeln!(f, "Percent.")?;
         for line in lines.first().into_iter().flatten().filter(|line| lines.iter().all(|l| l.contains(line)))
         {
@@ -35,20 +35,4 @@ impl fmt::Display for Table<'_> {
         }
         Ok(())
     }
-}
-
-/// What must be known of a result.
-fn lines(report: &Report) -> Vec<String> {
-    let counts = format!(
-        "Images: {} queries, {} of them with a match, {} averaged over; {} in the gallery.",
-        report.queries, report.valid_queries, report.averaged_queries, report.gallery
-    );
-    let mut lines = vec![counts];
-    lines.extend([
-        format!("Query: {}.", report.query),
-        format!("Feature: {}.", report.feature),
-        format!("Distance: {}.", report.distance),
-    ]);
-    lines.extend(report.notes.iter().cloned());
-    lines
 }

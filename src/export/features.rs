@@ -62,10 +62,8 @@ impl Format {
 pub fn write(features: &Features, path: &Path) -> Result<()> {
     match Format::of(path)? {
         Format::Safetensors => features.write(path),
-        Format::Npy => {
-            rows::write(features, &path.with_extension("csv"))?;
-            npy::write(features, path)
-        }
+        // The list comes last, when the array that its rows belong to lies whole beside it.
+        Format::Npy => rows::write(features, &path.with_extension("csv"), || npy::write(features, path)),
         Format::Arrow => arrow::write(features, path),
     }
 }

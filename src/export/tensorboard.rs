@@ -7,6 +7,7 @@
 //! | `distance/intra`, `distance/inter`, `distance/inter_min` | within a batch, the paper's figure 1 |
 //! | `pairs/NAME/same`, `pairs/NAME/different` | distances of pairs in the evaluation NAME ([`evaluation`]) |
 //! | `lists/NAME/...` | its ranked lists |
+//! | `evaluation/NAME/...` | its rank-1, both mAPs and mINP |
 //!
 //! `metrics.jsonl` knows steps, not times. An event made of it bears the time at which that file was last written; one
 //! written while training bears its own. In a folder of events one file of ours holds all there is: writing again takes
@@ -88,7 +89,12 @@ pub fn write_events(
 fn ours(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        // A link would be followed to a file that is not ours.
+        if !entry.file_type().map_err(Error::io(&path))?.is_file() {
+            continue;
+        }
         found.extend(seconds_of(&path).map(|seconds| (seconds, path)));
     }
     Ok(found)

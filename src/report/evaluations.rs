@@ -2,7 +2,9 @@
 
 use super::run::Run;
 use crate::eval::kept::{self, Kept};
+use crate::weights::NetworkFile;
 use crate::{Error, Result};
+use std::collections::BTreeSet;
 
 /// Evaluations compared at a time, at most.
 const MOST: usize = 64;
@@ -14,20 +16,37 @@ pub struct Evaluation {
     pub run: usize,
     /// What it kept.
     pub kept: Kept,
+    /// Where the run has gone on since: what its figures are not of.
+    pub note: Option<String>,
 }
 
-/// All evaluations of all runs: data set by data set in the order of their names, in each the runs in their order.
+/// All evaluations of all runs, or those called one of `only`: data set by data set in the order of their names, in each
+/// the runs in their order.
 ///
 /// # Errors
-/// Files of an evaluation that are not what they should be; more than 64 evaluations.
-pub fn read_all(runs: &[Run]) -> Result<Vec<Evaluation>> {
+/// Files of an evaluation that are not what they should be; a name that none has; more than 64 evaluations.
+pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let mut all = Vec::new();
     for (run, of) in runs.iter().enumerate() {
-        all.extend(kept::read_all(&of.folder)?.into_iter().map(|kept| Evaluation { run, kept }));
+        let evaluations = kept::read_all(&of.folder)?;
+        let network = if evaluations.is_empty() { None } else { network(of) };
+        all.extend(evaluations.into_iter().map(|kept| {
+            let note = note(&kept, network.as_deref());
+            Evaluation { run, kept, note }
+        }));
     }
+    if let Some(unknown) = only.iter().find(|name| all.iter().all(|one| one.kept.name != **name)) {
+        let names: BTreeSet<&str> = all.iter().map(|one| one.kept.name.as_str()).collect();
+        return Err(Error::Run(format!(
+            "--evaluation {unknown}: none of these runs keeps it; there is {}",
+            if names.is_empty() { "none".into() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
+        )));
+    }
+    all.retain(|one| only.is_empty() || only.contains(&one.kept.name));
     if all.len() > MOST {
         return Err(Error::Run(format!(
-            "{} evaluations are kept by these runs, and at most {MOST} are compared at a time; give fewer runs",
+            "{} evaluations are kept by these runs, and at most {MOST} are compared at a time; choose with \
+             --evaluation NAME, or give fewer runs",
             all.len()
         )));
     }
@@ -35,12 +54,27 @@ pub fn read_all(runs: &[Run]) -> Result<Vec<Evaluation>> {
     Ok(all)
 }
 
+/// The network that a run has come to, if its training has ended and its result can be read.
+fn network(run: &Run) -> Option<String> {
+    NetworkFile::open(&run.folder.join("weights.safetensors")).ok().map(|file| file.fingerprint())
+}
+
+/// What must be said where an evaluation is not of the run's result.
+fn note(kept: &Kept, network: Option<&str>) -> Option<String> {
+    let own = kept.query.origin().network.as_deref()?;
+    match network {
+        Some(network) if network == own => None,
+        Some(_) => Some("These figures are of other weights than the run's result; evaluate again.".into()),
+        None => Some("These figures are of a checkpoint; there is no result of this run yet.".into()),
+    }
+}
+
 /// As [`read_all`], but every run must have been evaluated.
 ///
 /// # Errors
 /// As [`read_all`]; a run without an evaluation, and how to get one.
-pub fn require_all(runs: &[Run]) -> Result<Vec<Evaluation>> {
-    let all = read_all(runs)?;
+pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
+    let all = read_all(runs, only)?;
     match runs.iter().enumerate().find(|(run, _)| all.iter().all(|evaluation| evaluation.run != *run)) {
         Some((_, run)) => Err(Error::Run(format!(
             "{}: this run keeps no evaluation; make one with: {}",

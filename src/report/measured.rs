@@ -14,30 +14,39 @@ use crate::eval::ranking::score_queries;
 pub struct Measured {
     /// The evaluation.
     pub evaluation: Evaluation,
-    /// Every query's score by plain Euclidean distances; none for queries without a match.
+    /// Every query's score; none for queries without a match.
     pub scores: Vec<Option<Score>>,
     /// The distances of all pairs.
     pub pairs: Pairs,
 }
 
 impl Measured {
-    /// Ranks and counts by the plain protocol: features as they are kept, which is as they were extracted.
+    /// Ranks and counts by the evaluation's own protocol, but by distances as they are before re-ranking.
     ///
     /// # Errors
     /// What the device reports; query and gallery features that do not fit together.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
         let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
-        let protocol = Protocol::default();
+        let protocol = evaluation.kept.report.protocol.before_reranking();
         let scores = score_queries(query, gallery, &protocol, device)?;
         let pairs = Pairs::count(query, gallery, &protocol, device)?;
         Ok(Measured { evaluation, scores, pairs })
     }
 
-    /// mAP (trapezoid) by plain Euclidean distances over the queries with a match; the kept figures may have been computed
-    /// otherwise.
+    /// What its lists and pairs go by.
+    pub fn protocol(&self) -> Protocol {
+        self.evaluation.kept.report.protocol.before_reranking()
+    }
+
+    /// Whether its figures are of other distances than its lists and pairs.
+    pub fn is_reranked(&self) -> bool {
+        self.evaluation.kept.report.protocol.rerank.is_some()
+    }
+
+    /// mAP (trapezoid) of its lists, over as many queries as the kept figures are.
     pub fn mean_ap(&self) -> f64 {
         let aps: Vec<f64> = self.scores.iter().flatten().map(|score| score.ap_market).collect();
-        aps.iter().sum::<f64>() / aps.len().max(1) as f64
+        aps.iter().sum::<f64>() / self.evaluation.kept.report.averaged_queries.max(aps.len()).max(1) as f64
     }
 
     /// Whether both asked the same queries, image by image.

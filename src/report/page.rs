@@ -20,6 +20,7 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -36,6 +37,8 @@ const THUMBNAILS: usize = 3_900_000;
 /// What a page shows.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The evaluations shown, by name; empty: all.
+    pub only: Vec<String>,
     /// Queries of each kind; none: as many as fit into 5 MB, at most 8.
     pub queries: Option<usize>,
     /// Which queries are taken at random.
@@ -80,7 +83,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
         return Err(Error::Run(format!("--queries {n}: give 1 to {MOST_QUERIES}")));
     }
     let runs = run::read_all(folders)?;
-    let kept = evaluations::read_all(&runs)?;
+    let kept = evaluations::read_all(&runs, &options.only)?;
     let measured = kept.into_iter().map(|one| Measured::new(one, device)).collect::<Result<Vec<_>>>()?;
     let (lists, list_notes) = ranked_lists(&runs, &measured, options, device)?;
 
@@ -88,6 +91,8 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
         .iter()
         .map(|of| Counted { name: &of.evaluation.kept.name, run: of.evaluation.run, pairs: &of.pairs })
         .collect();
+    let reranked = measured.iter().filter(|of| of.is_reranked()).map(|of| of.evaluation.kept.name.as_str());
+    let reranked: BTreeSet<&str> = reranked.collect();
     let evaluations: Vec<_> = measured.iter().map(|of| &of.evaluation).collect();
     let sets = Evaluated::by_set(&evaluations);
     let has_evaluation = |run: usize| measured.iter().any(|of| of.evaluation.run == run);
@@ -114,7 +119,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
         made,
         made_iso,
         runs: runs.iter().enumerate().map(|(index, run)| RunView::new(index, run)).collect(),
-        sets: sets.iter().map(|set| SetView::new(&runs, set, &features(&measured, set.name))).collect(),
+        sets: sets.iter().map(|set| SetView::new(&runs, set)).collect(),
         unevaluated: (0..runs.len())
             .filter(|run| !has_evaluation(*run))
             .map(|run| evaluations::command(&runs[run]))
@@ -122,7 +127,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
         curves: FigureView::new(&curves::figure(&runs))?,
         figure1,
         cmc: if sets.is_empty() { None } else { Some(FigureView::new(&cmc::figure(&runs, &sets))?) },
-        pairs: if counted.is_empty() { None } else { Some(PairsView::new(&runs, &counted)?) },
+        pairs: if counted.is_empty() { None } else { Some(PairsView::new(&runs, &counted, &reranked)?) },
         shown: SHOWN,
         lists,
         list_notes,
@@ -151,33 +156,26 @@ fn ranked_lists(
         n = (n * THUMBNAILS / bytes).clamp(1, n - 1);
     };
     let mut notes = vec![format!(
-        "At most {n} queries of each kind, chosen by average precision (trapezoid). Lists and average precisions here are \
-         by plain Euclidean distance, one image a query.{}",
+        "At most {n} {} of each kind, chosen by average precision (trapezoid).{}",
+        if n == 1 { "query" } else { "queries" },
         if options.queries.is_none() { " --queries N shows more or fewer." } else { "" }
     )];
     for of in measured {
-        let report = &of.evaluation.kept.report;
-        let answered = of.scores.iter().flatten().count();
-        // Queries without a match may count as misses.
-        let own = of.mean_ap() * answered as f64 / report.averaged_queries.max(answered).max(1) as f64;
-        if (own - report.map_market).abs() > 5e-5 {
-            notes.push(format!(
-                "{} on {}: the table's mAP of {:.2} % was found in another way than these lists; theirs is {:.2} %.",
-                runs[of.evaluation.run].name,
-                of.evaluation.kept.name,
-                100.0 * report.map_market,
-                100.0 * own
-            ));
-        }
+        let (own, tables) = (of.mean_ap(), of.evaluation.kept.report.map_market);
+        let why = match of.is_reranked() {
+            true => "re-ranked; its lists are by the distances before that, whose mAP is",
+            false if (own - tables).abs() > 5e-5 => "not what its features give now, which is an mAP of",
+            false => continue,
+        };
+        notes.push(format!(
+            "{} on {}: the table's mAP of {:.2} % is {why} {:.2} %.",
+            runs[of.evaluation.run].name,
+            of.evaluation.kept.name,
+            100.0 * tables,
+            100.0 * own
+        ));
     }
     Ok((lists, notes))
-}
-
-/// What the features of a set are, by run.
-fn features(measured: &[Measured], set: &str) -> Vec<(usize, String)> {
-    let of_set = measured.iter().filter(|of| of.evaluation.kept.name == set);
-    let say = |of: &Measured| (of.evaluation.run, format!("Feature: {}.", of.evaluation.kept.report.feature));
-    of_set.map(say).collect()
 }
 
 /// Nothing may be loaded, and of scripts and styles only the page's own may run.

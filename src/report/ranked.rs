@@ -7,7 +7,6 @@ use super::thumbnail::{Made, Thumbnails};
 use super::views::class_of;
 use crate::Result;
 use crate::device::Device;
-use crate::eval::Protocol;
 use crate::eval::lists::{self, Chosen, Entry, RankedList, Verdict};
 use crate::eval::metrics::Score;
 use crate::weights::Features;
@@ -99,7 +98,7 @@ fn pick<'a>(group: &'a [&'a Measured], n: usize, seed: u64, device: &Device) -> 
     let all = [&chosen.best[..], &chosen.worst, &chosen.random].concat();
     let lists = |of: &&Measured| {
         let kept = &of.evaluation.kept;
-        lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &Protocol::default(), device)
+        lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &of.protocol(), device)
     };
     let lists = group.iter().map(lists).collect::<Result<_>>()?;
     Ok(Picked { group, chosen, lists })

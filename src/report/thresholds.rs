@@ -8,9 +8,10 @@ use super::views::{FigureView, class_of};
 use crate::Result;
 use crate::eval::pairs::{ACCEPTS, Pairs};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// The usual false-accept rates.
-const FARS: [(f64, &str); 4] = [(1e-1, "0.1"), (1e-2, "0.01"), (1e-3, "0.001"), (1e-4, "0.0001")];
+const FARS: [(f64, &str); 4] = [(1e-1, "10 %"), (1e-2, "1 %"), (1e-3, "0.1 %"), (1e-4, "0.01 %")];
 
 /// Everything about pairs.
 #[derive(Debug)]
@@ -53,11 +54,11 @@ struct Bins<'a> {
 }
 
 impl PairsView {
-    /// Of at least one evaluation.
+    /// Of at least one evaluation; `reranked` are the names of those whose figures are of other distances.
     ///
     /// # Errors
     /// As [`FigureView::new`].
-    pub fn new(runs: &[Run], counted: &[Counted<'_>]) -> Result<Self> {
+    pub fn new(runs: &[Run], counted: &[Counted<'_>], reranked: &BTreeSet<&str>) -> Result<Self> {
         let histograms = pairs::histograms(runs, counted);
         let axis = histograms.panels[0].x.clone();
         let supported: Vec<(f64, &str)> =
@@ -75,7 +76,7 @@ impl PairsView {
             several_sets: counted.iter().any(|of| of.name != counted[0].name),
             fars: supported.iter().map(|(_, text)| *text).collect(),
             rows: counted.iter().map(|of| row(runs, of, &supported)).collect(),
-            notes: notes(counted),
+            notes: notes(counted, reranked),
             inset: draw::INSET,
             from: axis.from,
             to: axis.to,
@@ -105,7 +106,7 @@ fn row(runs: &[Run], of: &Counted<'_>, fars: &[(f64, &str)]) -> PairsRow {
     }
 }
 
-fn notes(counted: &[Counted<'_>]) -> Vec<String> {
+fn notes(counted: &[Counted<'_>], reranked: &BTreeSet<&str>) -> Vec<String> {
     let width = counted.iter().map(|of| of.pairs.bin_width()).fold(0.0, f64::max);
     let off_by = counted.iter().filter_map(|of| of.pairs.auc()).map(|area| area.off_by).fold(0.0, f64::max);
     let spread = counted.iter().filter_map(|of| of.pairs.eer()).map(|eer| eer.bounds.1 - eer.bounds.0);
@@ -125,6 +126,12 @@ fn notes(counted: &[Counted<'_>]) -> Vec<String> {
          AUC: the probability that a pair of one identity is nearer than a pair of two."
             .to_string(),
     ];
+    if !reranked.is_empty() {
+        let names = reranked.iter().copied().collect::<Vec<_>>().join(", ");
+        notes.push(format!(
+            "{names}: thresholds are of the distances before re-ranking; a re-ranked distance depends on the whole gallery."
+        ));
+    }
     if counted.iter().any(|of| of.pairs.same_pairs() == 0 || of.pairs.different_pairs() == 0) {
         notes.push("Where one of the two kinds of pairs is missing there is nothing to choose.".into());
     }

@@ -3,12 +3,14 @@
 
 use super::charts::cmc::Evaluated;
 use super::draw;
+use super::evaluations::Evaluation;
 use super::figure::Figure;
 use super::palette::{self, Colour};
 use super::run::{Run, Settings};
 use crate::Result;
 use crate::config::Config;
 use crate::eval::Report;
+use crate::eval::kept::Kept;
 
 /// A figure as the page shows it.
 #[derive(Debug)]
@@ -134,21 +136,21 @@ const METRICS: [Metric; 7] = [
 ];
 
 impl SetView {
-    pub fn new(runs: &[Run], set: &Evaluated<'_>, features: &[(usize, String)]) -> Self {
+    pub fn new(runs: &[Run], set: &Evaluated<'_>) -> Self {
         let texts = METRICS.map(|(_, value)| -> Vec<String> {
-            set.reports.iter().map(|(_, report)| format!("{:.2}", 100.0 * value(report))).collect()
+            set.all.iter().map(|of| format!("{:.2}", 100.0 * value(&of.kept.report))).collect()
         });
-        let row = |(place, (run, _)): (usize, &(usize, &Report))| MetricsRow {
-            key: class_of(Colour::Run(*run)),
-            name: runs[*run].name.clone(),
+        let row = |(place, of): (usize, &&Evaluation)| MetricsRow {
+            key: class_of(Colour::Run(of.run)),
+            name: runs[of.run].name.clone(),
             values: METRICS
                 .iter()
                 .zip(&texts)
                 .map(|((_, value), texts)| {
-                    let best = set.reports.iter().map(|(_, report)| value(report)).fold(f64::MIN, f64::max);
+                    let best = set.all.iter().map(|of| value(&of.kept.report)).fold(f64::MIN, f64::max);
                     // Equal to what is shown, so that equal numbers look equal.
                     let best = format!("{:.2}", 100.0 * best);
-                    Value { text: texts[place].clone(), best: set.reports.len() > 1 && texts[place] == best }
+                    Value { text: texts[place].clone(), best: set.all.len() > 1 && texts[place] == best }
                 })
                 .collect(),
         };
@@ -159,17 +161,23 @@ impl SetView {
             )
         };
         let mut said: Vec<(usize, String)> = Vec::new();
-        for (run, report) in &set.reports {
+        for Evaluation { run, kept: Kept { images, report, .. }, note } in &set.all {
+            let Report { query, feature, distance, .. } = report;
+            said.extend(note.iter().map(|note| (*run, note.clone())));
+            if !images.is_empty() {
+                said.push((*run, format!("Images: {}.", images.join(", "))));
+            }
             said.push((*run, counts(report)));
-            said.push((*run, format!("Distance: {}.", report.distance)));
-            said.extend(features.iter().filter(|(of, _)| of == run).cloned());
+            said.push((*run, format!("Query: {query}.")));
+            said.push((*run, format!("Feature: {feature}.")));
+            said.push((*run, format!("Distance: {distance}.")));
             said.extend(report.notes.iter().map(|note| (*run, note.clone())));
         }
-        let of_all = set.reports.len();
+        let of_all = set.all.len();
         SetView {
             name: set.name.to_string(),
             columns: METRICS.iter().map(|(name, _)| *name).collect(),
-            rows: set.reports.iter().enumerate().map(row).collect(),
+            rows: set.all.iter().enumerate().map(row).collect(),
             notes: gathered(runs, said, of_all),
         }
     }

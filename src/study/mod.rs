@@ -22,12 +22,12 @@ use crate::config::Config;
 use crate::data::{Dataset, Sample};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
-use crate::eval::kept::Kept;
+use crate::eval::kept::{Kept, whole_path};
 use crate::eval::{self, Protocol, Report};
 use crate::files::{MIB, read_text, write_atomically, write_json};
 use crate::train::run_folder::{self, RunFolder};
 use crate::train::{Outcome, Start, Trainer};
-use crate::weights::NetworkFile;
+use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ struct About {
 }
 
 /// A checksum of the images' names (without folders, which may move) with their persons and cameras.
-fn crc32_of_names(samples: &[Sample]) -> u32 {
+fn crc32_of_names(samples: impl Iterator<Item = Sample>) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     for Sample { path, pid, camid } in samples {
         crc.update(
@@ -105,9 +105,18 @@ impl Study<'_> {
                 self.runs
             )));
         }
+        let first = recipes.iter().map(|recipe| recipe.config.run.seed).max().unwrap_or(0);
+        if first > i64::MAX as u64 - self.runs as u64 {
+            return Err(Error::Config(format!(
+                "run.seed={first}: {} runs count up from it, and the largest seed is {}",
+                self.runs,
+                i64::MAX
+            )));
+        }
         self.dataset.require_train()?;
         self.dataset.require_test()?;
         self.begin_or_go_on()?;
+        let _lock = RunFolder::lock(self.out)?;
         let mut results: Vec<Achieved> =
             recipes.iter().map(|r| Achieved { name: r.name.clone(), reports: Vec::new() }).collect();
         for number in 0..self.runs {
@@ -127,12 +136,26 @@ impl Study<'_> {
         Ok(Some(results))
     }
 
+    /// What its runs start from and are trained with, for whoever compares them with the paper's.
+    fn recipe_notes(&self, config: &Config) -> Vec<String> {
+        let start = match self.weights {
+            Some(weights) => format!("the weights {}", weights.tensors().path().display()),
+            None => "random weights, where the paper starts from ImageNet's".into(),
+        };
+        let changes = config.changes();
+        let settings = match changes.is_empty() {
+            true => "Settings: the paper's (section 3.2).".to_string(),
+            false => format!("Settings other than the paper's (section 3.2): {}.", changes.join(", ")),
+        };
+        vec![format!("Start: {start}."), settings]
+    }
+
     /// Notes what the study is about, or checks that a study that is there is about the same: its runs would be taken
     /// for this one's.
     fn begin_or_go_on(&self) -> Result<()> {
         let about = About {
             images: [&self.dataset.train, &self.dataset.query, &self.dataset.gallery]
-                .map(|samples| crc32_of_names(samples)),
+                .map(|samples| crc32_of_names(samples.iter().cloned())),
             weights: self.weights.map(NetworkFile::fingerprint),
         };
         let path = self.out.join("study.json");
@@ -165,10 +188,13 @@ impl Study<'_> {
                 folder.display()
             )));
         }
-        if let Some(kept) = Kept::read_whole(folder, &name)? {
+        let trained = folder.join("weights.safetensors").is_file();
+        if trained
+            && let Some(kept) = Kept::read_whole(folder, &name)?
+            && self.is_own(&kept, folder)?
+        {
             return Ok(Some(kept.report));
         }
-        let trained = folder.join("weights.safetensors").is_file();
         if !trained && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)?) {
             return Ok(None);
         }
@@ -176,8 +202,28 @@ impl Study<'_> {
         let mut extractor = Extractor::load(folder, self.device)?;
         let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), self.device)?;
-        Kept { name, query, gallery, report: report.clone() }.write(folder)?;
+        let images = vec![whole_path(&self.dataset.root)];
+        Kept::new(name, images, query, gallery, report.clone()).write(folder)?;
         Ok(Some(report))
+    }
+
+    /// Whether an evaluation is one that this study would make: of the run's result, of this test part, plain. Another one
+    /// may have its name, if somebody evaluated the run meanwhile.
+    fn is_own(&self, kept: &Kept, run: &Path) -> Result<bool> {
+        let network = NetworkFile::open(&run.join("weights.safetensors"))?.fingerprint();
+        let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
+        let of_dataset = |features: &Features, samples: &[Sample]| {
+            let own = (0..features.len()).map(|row| Sample {
+                path: features.paths().get(row).map(PathBuf::from).unwrap_or_default(),
+                pid: features.pids()[row],
+                camid: Some(features.camids()[row]).filter(|&camid| camid != -1),
+            });
+            crc32_of_names(own) == crc32_of_names(samples.iter().cloned())
+        };
+        Ok(kept.report.protocol == Protocol::default()
+            && [kept.query.origin(), kept.gallery.origin()].into_iter().all(|own| *own == origin)
+            && of_dataset(&kept.query, &self.dataset.query)
+            && of_dataset(&kept.gallery, &self.dataset.gallery))
     }
 
     /// Trains to the end; false if it was stopped, with all saved.

@@ -23,6 +23,8 @@ pub struct Reproduction {
     pub summaries: Vec<Summary>,
     /// Whether the data set is the paper's, so that its figures may stand beside ours.
     pub comparable: bool,
+    /// What the runs start from, and which of their settings are not the paper's.
+    pub recipe: Vec<String>,
     #[serde(skip)]
     benchmark: Benchmark,
 }
@@ -79,6 +81,7 @@ pub fn run(
         summaries: recipes.iter().map(|r| Summary::of(&r.reports)).collect(),
         recipes,
         comparable: is_published(study.dataset, benchmark).is_ok(),
+        recipe: study.recipe_notes(config),
         benchmark: *benchmark,
     };
     study.write(
@@ -132,14 +135,9 @@ impl Reproduction {
             difference("rank-1", &baseline.rank1, &full.rank1, self.runs),
             difference("mAP", &baseline.map_market, &full.map_market, self.runs)
         ));
+        notes.extend(self.recipe.iter().cloned());
         if let Some(report) = self.recipes.first().and_then(|recipe| recipe.reports.first()) {
-            notes.extend([
-                format!(
-                    "Query: {}. Feature: {}. Distance: {}.",
-                    report.query, report.feature, report.distance
-                ),
-                report.notes.join(" "),
-            ]);
+            notes.extend(report.lines());
         }
         notes.join("\n")
     }
@@ -157,8 +155,9 @@ fn difference(what: &str, baseline: &Figure, full: &Figure, runs: usize) -> Stri
     if let (Some(a), Some(b)) = (baseline.deviation, full.deviation) {
         // The standard error of a difference of two means.
         let error = ((a * a + b * b) / runs as f64).sqrt();
-        let alone = if gain.abs() < 2.0 * error { ", which seeds alone can do" } else { "" };
-        text += &format!(" (standard error {:.2}{alone})", 100.0 * error);
+        let alone =
+            if gain.abs() < 2.0 * error { ", and below twice that seeds alone can do it" } else { "" };
+        text += &format!(" (standard error of the difference {:.2}{alone})", 100.0 * error);
     }
     text
 }
@@ -196,7 +195,8 @@ mod tests {
         });
         let recipes: Vec<Achieved> = recipes.collect();
         let summaries = recipes.iter().map(|r| Summary::of(&r.reports)).collect();
-        Reproduction { data: "set".into(), runs: ranks[0].len(), recipes, summaries, comparable, benchmark }
+        let (data, runs, recipe) = ("set".into(), ranks[0].len(), vec!["Start: random weights.".into()]);
+        Reproduction { data, runs, recipes, summaries, comparable, recipe, benchmark }
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
             assert!(figures.iter().all(|figure| row(name).contains(figure)), "{}", row(name));
         }
         assert!(text.contains("as stated in table 1 of Zhang & Xu (2018), not measured here"), "{text}");
-        assert!(text.contains("rank-1 by +50.00 (standard error 50.00, which seeds alone can do)"), "{text}");
+        assert!(text.contains("rank-1 by +50.00 (standard error of the difference 50.00, and below twice that seeds alone can do it)"), "{text}");
         let duke = reproduction(true, DUKEMTMC, [&[2], &[1]]).to_string();
         assert!(duke.contains("ACRN") && duke.contains("58.64") && duke.contains("table 2"), "{duke}");
         assert!(!reproduction(false, DUKEMTMC, [&[2], &[1]]).to_string().contains("quoted"));

@@ -34,6 +34,10 @@ pub struct Sweep {
     pub points: Vec<Point>,
     /// Runs of each.
     pub runs: usize,
+    /// Persons who are trained on and who are held out.
+    pub persons: [usize; 2],
+    /// What the runs start from, and which of their settings are not the paper's.
+    pub recipe: Vec<String>,
 }
 
 /// What one value achieved.
@@ -101,24 +105,42 @@ pub fn hold_out(dataset: &Dataset, queries: usize, seed: u64) -> Result<Dataset>
 /// # Errors
 /// Values that the settings do not take, and as [`Study::run`].
 pub fn run(study: &Study<'_>, config: &Config, swept: &[Swept], say: &dyn Fn(&str)) -> Result<Option<Sweep>> {
-    let mut recipes = Vec::new();
-    let mut values = Vec::new();
+    // A recipe that two settings come to, such as the one that all have in common, is run once.
+    let mut recipes: Vec<Recipe> = Vec::new();
+    let mut values: Vec<(&'static str, &String, usize)> = Vec::new();
     for Swept { key, values: of_key } in swept {
         for value in of_key {
             let config = Config::resolve_text(&config.to_toml(), &[format!("{key}={value}")])?;
-            let short = key.rsplit('.').next().unwrap_or(key);
-            recipes.push(Recipe { name: format!("{short}-{value}"), config });
-            values.push((*key, value.clone()));
+            let recipe = match recipes.iter().position(|known| known.config == config) {
+                Some(recipe) => recipe,
+                None => {
+                    let short = key.rsplit('.').next().unwrap_or(key);
+                    recipes.push(Recipe { name: format!("{short}-{value}"), config });
+                    recipes.len() - 1
+                }
+            };
+            if let Some((_, twin, _)) = values.iter().find(|known| (known.0, known.2) == (*key, recipe)) {
+                return Err(Error::Config(format!("{key}: {twin} and {value} are the same; give it once")));
+            }
+            values.push((key, value, recipe));
         }
     }
     let Some(results) = study.run(&recipes, say)? else { return Ok(None) };
-    let point = |((key, value), achieved): ((&'static str, String), Achieved)| {
-        let summary = Summary::of(&achieved.reports);
-        Point { key, value, summary, achieved }
+    let point = |(key, value, recipe): (&'static str, &String, usize)| {
+        let achieved = results[recipe].clone();
+        Point { key, value: value.clone(), summary: Summary::of(&achieved.reports), achieved }
     };
-    let points = values.into_iter().zip(results).map(point).collect();
-    let sweep = Sweep { swept: swept.to_vec(), points, runs: study.runs };
-    study.write(&sweep, &format!("{}\n{}", sweep.table(presets::ASCII_MARKDOWN), sweep.notes()))?;
+    let persons = [&study.dataset.train, &study.dataset.query]
+        .map(|samples| samples.iter().map(|sample| sample.pid).collect::<BTreeSet<_>>().len());
+    let sweep = Sweep {
+        swept: swept.to_vec(),
+        points: values.into_iter().map(point).collect(),
+        runs: study.runs,
+        persons,
+        recipe: study.recipe_notes(config),
+    };
+    study
+        .write(&sweep, &format!("{}\n{}", sweep.table(presets::ASCII_MARKDOWN), sweep.notes().join("\n")))?;
     for name in ["sweep.svg", "sweep.png"] {
         crate::report::write_figure(&sweep.drawing(), &study.out.join(name))?;
     }
@@ -139,17 +161,25 @@ impl Sweep {
         table
     }
 
-    fn notes(&self) -> String {
+    /// What the figures are of.
+    fn about(&self) -> String {
         let spread = match self.runs {
             1 => "one run each, so nothing is known of the spread between seeds".to_string(),
-            n => format!("mean ± sample standard deviation of {n} runs each"),
+            n => format!("mean ± sample standard deviation of {n} runs each, which differ in their seed"),
         };
-        let images = self
-            .points
-            .first()
-            .and_then(|point| point.achieved.reports.first())
-            .map_or_else(String::new, |r| format!(" {} queries against {} images.", r.queries, r.gallery));
-        format!("Percent; {spread}. Persons of the training part that were not trained on.{images}")
+        let [trained, held] = self.persons;
+        format!(
+            "Percent; {spread}. On {held} persons of the training part that were held out; {trained} were trained on."
+        )
+    }
+
+    /// What must be known to read the table.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![self.about()];
+        notes.extend(self.recipe.iter().cloned());
+        let first = self.points.first().and_then(|point| point.achieved.reports.first());
+        notes.extend(first.into_iter().flat_map(|report| report.lines()));
+        notes
     }
 
     /// One panel a hyper-parameter.
@@ -188,7 +218,7 @@ impl Sweep {
             title: "Choice of hyper-parameters".into(),
             caption: format!(
                 "{}{} On a logarithmic axis 0, and what is no number, stands at the left end.",
-                self.notes(),
+                self.about(),
                 if self.runs > 1 { " Upright lines reach a standard deviation to both sides." } else { "" }
             ),
             legend: MEASURES.iter().enumerate().map(key).collect(),
@@ -224,6 +254,6 @@ impl Places {
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.table(presets::UTF8_HORIZONTAL_ONLY))?;
-        write!(f, "{}", self.notes())
+        write!(f, "{}", self.notes().join("\n"))
     }
 }

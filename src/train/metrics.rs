@@ -1,6 +1,7 @@
 //! `metrics.jsonl`: one line of JSON a step, the source of every curve.
 
 use super::schedule::Scheduled;
+use crate::files;
 use crate::ops::batch_contrastive::Term;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,12 @@ pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<us
     reader.take(LONGEST_LINE).read_until(b'\n', line)
 }
 
+/// A line, as far as its place is concerned: other values may be NaN, which JSON has not.
+#[derive(Deserialize)]
+struct Numbered {
+    step: u64,
+}
+
 /// Appends lines; flushed by [`Log::flush`].
 #[derive(Debug)]
 pub struct Log {
@@ -95,8 +102,12 @@ impl Log {
     /// dropped, so that a resumed run leaves the same file as an undisturbed one.
     ///
     /// # Errors
-    /// What the file system says.
+    /// What the file system says; a line before `step` that training did not write, because what follows it would be
+    /// dropped too.
     pub fn continue_at(path: &Path, step: u64) -> Result<Self> {
+        if path.exists() {
+            files::open(path)?;
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -104,16 +115,24 @@ impl Log {
             .truncate(false)
             .open(path)
             .map_err(Error::io(path))?;
-        let mut keep = 0;
+        let (mut keep, mut number) = (0, 0);
         let mut reader = BufReader::new(&file);
         let mut line = Vec::new();
         while read_line(&mut reader, &mut line).map_err(Error::io(path))? > 0 {
-            let belongs = line.ends_with(b"\n")
-                && serde_json::from_slice::<Line>(&line).is_ok_and(|parsed| parsed.step < step);
-            if !belongs {
-                break;
+            number += 1;
+            let cut_short = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST_LINE;
+            match serde_json::from_slice::<Numbered>(&line) {
+                _ if cut_short => break,
+                Ok(parsed) if parsed.step < step => keep += line.len() as u64,
+                Ok(_) => break,
+                Err(_) => {
+                    return Err(Error::Run(format!(
+                        "{}: line {number} is not a step that training wrote; put the file back as it was, or move it \
+                         away to go on with a new one",
+                        path.display()
+                    )));
+                }
             }
-            keep += line.len() as u64;
         }
         file.set_len(keep).map_err(Error::io(path))?;
         let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
@@ -183,6 +202,12 @@ mod tests {
         std::fs::write(&path, &undisturbed[..undisturbed.len() - 7]).unwrap();
         write(6, 10);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), undisturbed);
+        let damaged = undisturbed.replacen("\"step\":3", "\"stfp\":3", 1);
+        std::fs::write(&path, &damaged).unwrap();
+        let error = Log::continue_at(&path, 6).unwrap_err().to_string();
+        assert!(error.contains("line 4 is not a step"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged, "nothing is lost");
+        std::fs::write(&path, &undisturbed).unwrap();
         assert_eq!(serde_json::from_str::<Line>(undisturbed.lines().nth(3).unwrap()).unwrap(), line(3));
     }
 }

@@ -1,6 +1,7 @@
 //! What a person sees while training: a bar on a terminal, a line now and then in a log file.
 
 use super::metrics::Line;
+use crate::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ impl Progress {
             self.bar.set_message(message);
         } else if self.last_line.elapsed() >= LINE_EVERY || done == self.total {
             self.last_line = Instant::now();
-            eprintln!("{} {done}/{} {message}", self.bar.prefix(), self.total);
+            tell!("{} {done}/{} {message}", self.bar.prefix(), self.total);
         }
     }
 
@@ -69,7 +70,7 @@ impl Progress {
         if self.terminal {
             self.bar.println(message);
         } else {
-            eprintln!("{message}");
+            tell!("{message}");
         }
     }
 

@@ -59,11 +59,13 @@ impl RunFolder {
     /// If another process trains in it, or there is no such folder.
     pub fn lock(path: &Path) -> Result<Self> {
         let file = path.join("lock");
-        let lock = File::create(&file).map_err(Error::io(&file))?;
+        // Never cut off: what is called lock in a stranger's folder may be a link to something else.
+        let lock = File::options().read(true).write(true).create(true).truncate(false).open(&file);
+        let lock = lock.map_err(Error::io(&file))?;
         match lock.try_lock() {
             Ok(()) => Ok(RunFolder { path: path.to_path_buf(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Run(format!(
-                "{}: another process is training in this run folder; wait for it or stop it",
+                "{}: another process is at work in this folder; wait for it or stop it",
                 path.display()
             ))),
             Err(TryLockError::Error(e)) => Err(Error::io(&file)(e)),
@@ -148,5 +150,24 @@ pub fn read_config(path: &Path) -> Result<Config> {
         )),
         false => e,
     })?;
-    Config::from_toml(&text)
+    Config::from_toml(&text).map_err(|e| match e {
+        Error::Config(what) => Error::Config(format!("{what} ({})", file.display())),
+        other => other,
+    })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_a_link_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, precious) = (folder.path().join("run"), folder.path().join("precious"));
+        fs::create_dir(&run).unwrap();
+        fs::write(&precious, "dear").unwrap();
+        std::os::unix::fs::symlink(&precious, run.join("lock")).unwrap();
+        RunFolder::lock(&run).unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "dear");
+    }
 }

@@ -246,6 +246,16 @@ impl Features {
         Ok(Features::new(values, dim, pids, camids, paths)?.with_origin(self.origin.clone()))
     }
 
+    /// The same features with paths that mean the same in whatever folder the program runs.
+    pub fn with_absolute_paths(mut self) -> Self {
+        for path in &mut self.paths {
+            if let Ok(whole) = std::path::absolute(&*path) {
+                *path = whole.display().to_string();
+            }
+        }
+        self
+    }
+
     /// The smallest and the largest Euclidean length of a row.
     pub fn lengths(&self) -> (f64, f64) {
         let lengths = self.features().par_chunks(self.dim).map(|row| squared_length(row).sqrt());

@@ -67,6 +67,9 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile> {
     let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
     let broken = |what: String| Error::weights(path, format!("not a whole safetensors file: {what}"));
 
+    if map.starts_with(b"\x93NUMPY") {
+        return Err(Error::weights(path, "is a NumPy array; bcreid features makes a .safetensors of it"));
+    }
     let length =
         map.first_chunk::<LENGTH>().ok_or_else(|| broken(format!("only {} bytes long", map.len())))?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);

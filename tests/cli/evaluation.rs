@@ -53,6 +53,27 @@ fn protocols_and_several_data_sets() {
     let pids = Features::read(&kept).unwrap().pids()[own as usize..].to_vec();
     assert!(pids.iter().all(|&pid| pid == 0), "{pids:?}");
 
+    // Other distractors, another evaluation; the same ones, the same.
+    let kept = |name: &str| run().join("evaluations").join(name).join("result.json");
+    let more = other.join("bounding_box_test");
+    succeed(eval(&[]).arg("--distractors").arg(&more));
+    assert!(kept("set+distractors-2").is_file());
+    succeed(eval(&[]).arg("--distractors").arg(&distractors));
+    assert!(!kept("set+distractors-3").exists());
+    let images = |name: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(kept(name)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        serde_json::from_value(json["images"].clone()).unwrap()
+    };
+    assert!(images("set+distractors")[1].ends_with("bounding_box_train"), "{:?}", images("set+distractors"));
+    assert!(images("set+distractors-2")[1].ends_with("bounding_box_test"));
+    let error = fail(eval(&[]).arg("--distractors").arg(&distractors).arg(&distractors));
+    assert!(error.contains("given twice"), "{error}");
+    let error = fail(eval(&[]).arg("--distractors").arg(data().join("query")));
+    assert!(error.contains("part of a data set"), "{error}");
+
+    let error = fail(&mut eval(&["--multi-query", "mean", "--ignore-cameras"]));
+    assert!(error.contains("leave one of the two out"), "{error}");
     assert!(fail(&mut eval(&["--rerank", "--k1", "0"])).contains("k1"));
     assert!(fail(eval(&[]).arg(data())).contains("two data sets are in folders called set"));
     // A broken image in the second set does not cost the first one's figures.
@@ -68,6 +89,32 @@ fn protocols_and_several_data_sets() {
     let error =
         fail(bcreid().args(["eval", "--multi-query", "max", "--run"]).arg(run()).arg("--data").arg(&other));
     assert!(error.contains("no gt_bbox"), "{error}");
+}
+
+#[test]
+fn options_that_would_be_ignored_or_lose_a_file_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut extract = bcreid();
+    extract.args(["extract", "--weights"]).arg(run()).arg("--images").arg(data().join("query"));
+    succeed(extract.arg("--out").arg(at("q.safetensors")));
+    let query = |more: &[&str]| {
+        let mut command = bcreid();
+        command.arg("query").arg("--features").arg(at("q.safetensors")).arg("--gallery");
+        command.arg(at("q.safetensors")).args(more);
+        command
+    };
+    let text = succeed(&mut query(&[]));
+    assert!(text.contains("Nothing is dropped") && text.contains("pool5 of the image alone"), "{text}");
+    assert!(fail(&mut query(&["--flip"])).contains("extracted already"));
+    let before = std::fs::read(at("q.safetensors")).unwrap();
+    let error = fail(query(&["--json"]).arg(at("q.safetensors")));
+    assert!(error.contains("does not end in .json"), "{error}");
+    assert_eq!(std::fs::read(at("q.safetensors")).unwrap(), before);
+
+    succeed(bcreid().arg("features").arg(at("q.safetensors")).arg("--out").arg(at("q.npy")));
+    let error = fail(bcreid().arg("eval").arg("--query").arg(at("q.npy")).arg("--gallery").arg(at("q.npy")));
+    assert!(error.contains("bcreid features makes a .safetensors of it"), "{error}");
 }
 
 #[test]

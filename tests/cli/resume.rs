@@ -65,6 +65,34 @@ fn two_runs_agree_bit_for_bit_whatever_the_threads() {
     assert!(one == weights("three", "3"), "three threads differ from one");
 }
 
+/// As `timeout` does, which signals the process and its group.
+#[cfg(unix)]
+#[test]
+fn two_signals_at_once_are_one_wish() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut child = train(data(), &out, &["solver.iterations=5000"]).stderr(Stdio::null()).spawn().unwrap();
+    while lines(&out) < 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let twice = format!("kill -TERM {0}; kill -TERM {0}", child.id());
+    assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
+    child.wait().unwrap();
+    let checkpoint = out.join("checkpoints").join(format!("step_{:010}.safetensors", lines(&out)));
+    assert!(checkpoint.is_file(), "{} is missing", checkpoint.display());
+}
+
+/// What is said on the way is no reason to lose the work.
+#[cfg(target_os = "linux")]
+#[test]
+fn nobody_listens_to_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert!(train(data(), &out, &[]).stderr(full).status().unwrap().success());
+    assert!(out.join("weights.safetensors").is_file());
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {

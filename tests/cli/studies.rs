@@ -57,6 +57,11 @@ fn the_paper_s_comparison_on_another_set() {
     assert!(error.contains("other images or starts from other weights"), "{error}");
     assert!(fail(reproduce("1").args(["--set", "loss.lambda=0"])).contains("above 0"));
     assert!(fail(&mut reproduce("0")).contains("1 to 100"));
+    let error = fail(reproduce("2").args(["--set", "run.seed=9223372036854775807"]));
+    assert!(error.contains("run.seed=9223372036854775807"), "{error}");
+    let lock = std::fs::File::create(out.join("lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(fail(&mut reproduce("2")).contains("another process is at work"));
 }
 
 /// A run that was stopped in the middle is continued, not begun again.
@@ -72,6 +77,8 @@ fn a_stopped_comparison_goes_on() {
     {
         std::fs::remove_file(run.join(file)).unwrap();
     }
+    // Somebody looks at it meanwhile: figures of a checkpoint are not the result's.
+    succeed(bcreid().args(["eval", "--run"]).arg(&run).arg("--data").arg(data()));
     assert_eq!(succeed(&mut reproduce()), whole);
 }
 
@@ -85,7 +92,9 @@ fn a_sweep_holds_persons_out() {
         command
     };
     let text = succeed(&mut sweep(&["--lambda", "0,1", "--center-rate", "tied,0.5"]));
-    for row in ["loss.lambda", "loss.center_rate", "tied", "4 queries against 4 images"] {
+    for row in
+        ["loss.lambda", "loss.center_rate", "tied", "Images: 4 queries", "2 persons of the training part"]
+    {
         assert!(text.contains(row), "{row}\n{text}");
     }
     let svg = std::fs::read_to_string(out.join("sweep.svg")).unwrap();
@@ -97,6 +106,11 @@ fn a_sweep_holds_persons_out() {
         bcreid::weights::NetworkFile::open(&out.join("lambda-1/seed-0/weights.safetensors")).unwrap();
     let classes: Vec<i64> = serde_json::from_str(&weights.tensors().metadata()["classes"]).unwrap();
     assert!(query.pids().iter().all(|pid| !classes.contains(pid)), "{:?} {classes:?}", query.pids());
+
+    // The recipe that both have in common was run once.
+    assert!(out.join("lambda-1").is_dir() && !out.join("center_rate-0.5").exists());
+    assert!(text.contains("random weights") && text.contains("solver.iterations"), "{text}");
+    assert!(fail(&mut sweep(&["--lambda", "1,1.0"])).contains("1 and 1.0 are the same"));
 
     assert!(fail(&mut sweep(&[])).contains("nothing to sweep"));
     assert!(fail(&mut sweep(&["--lambda", "x"])).contains("loss.lambda"));

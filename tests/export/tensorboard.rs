@@ -38,6 +38,7 @@ fn events(mut bytes: &[u8]) -> Vec<Event> {
 #[track_caller]
 fn only_file(folder: &Path) -> PathBuf {
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| !file.ends_with("run.txt"));
     let files: Vec<PathBuf> = files.filter(|file| fs::metadata(file).unwrap().len() > 0).collect();
     let [file] = &files[..] else { panic!("{files:?}") };
     let name = file.file_name().unwrap().to_str().unwrap();
@@ -45,7 +46,7 @@ fn only_file(folder: &Path) -> PathBuf {
     file.clone()
 }
 
-/// Every number of a file: by step, by tag.
+/// Every number of training: by step, by tag.
 type Scalars = BTreeMap<i64, BTreeMap<String, u32>>;
 
 #[track_caller]
@@ -54,7 +55,9 @@ fn scalars(events: &[Event]) -> Scalars {
     for event in events {
         let Some(What::Summary(summary)) = &event.what else { panic!("{event:?}") };
         let values = summary.value.iter().filter_map(|value| match value.content {
-            Some(Content::SimpleValue(number)) => Some((value.tag.clone(), number.to_bits())),
+            Some(Content::SimpleValue(number)) if !value.tag.starts_with("evaluation/") => {
+                Some((value.tag.clone(), number.to_bits()))
+            }
             _ => None,
         });
         let values: BTreeMap<String, u32> = values.collect();
@@ -161,6 +164,11 @@ fn several_runs_in_one_folder_keep_their_names() {
         assert_eq!(scalars(&found).len(), steps, "{name}");
     }
     assert!(!a.join("tensorboard").exists());
+    // Again the same run, but not another one of its name.
+    succeed(tensorboard(&[&c]).arg("--out").arg(at("all")));
+    made_up_run(&at("z/baseline"), 6);
+    let error = fail(tensorboard(&[&at("z/baseline")]).arg("--out").arg(at("all")));
+    assert!(error.contains("holds the events of") && error.contains("a/baseline"), "{error}");
 }
 
 #[test]
@@ -192,7 +200,7 @@ fn what_is_no_run_is_refused() {
     made_up_run(&at("run"), 2);
     let lock = fs::File::create(at("run/lock")).unwrap();
     lock.lock().unwrap();
-    assert!(fail(&mut tensorboard(&[&at("run")])).contains("another process is training"));
+    assert!(fail(&mut tensorboard(&[&at("run")])).contains("another process is at work"));
     succeed(tensorboard(&[&at("run")]).arg("--out").arg(at("elsewhere")));
 }
 

@@ -32,10 +32,13 @@ TAGS = {
 }
 
 
+FIGURES = ("rank1", "map_market", "map_sum", "minp")
+
+
 def check_curves(events, lines):
     """Every number of metrics.jsonl once, bit for bit as float32."""
     events.Reload()
-    assert set(events.Tags()["scalars"]) == set(TAGS), events.Tags()
+    assert set(TAGS) <= set(events.Tags()["scalars"]), events.Tags()
     for tag, key in TAGS.items():
         wanted = [(line["step"], np.float32(line[key])) for line in lines if line[key] is not None]
         found = [(event.step, np.float32(event.value)) for event in events.Scalars(tag)]
@@ -43,7 +46,11 @@ def check_curves(events, lines):
     print(f"{len(TAGS)} curves of {len(lines)} steps are those of metrics.jsonl")
 
 
-def check_evaluation(events):
+def check_evaluation(events, run):
+    figures = json.loads((run / "evaluations/set/result.json").read_text())
+    for figure in FIGURES:
+        (event,) = events.Scalars(f"evaluation/set/{figure}")
+        assert np.float32(event.value) == np.float32(figures[figure]), f"{figure}: {event.value}"
     for kind in ("same", "different"):
         (event,) = events.Histograms(f"pairs/set/{kind}")
         histogram = event.histogram_value
@@ -80,7 +87,8 @@ def check_server(run):
         finally:
             server.terminate()
             server.stderr.close()
-    assert list(tags) == ["tensorboard"] and set(tags["tensorboard"]) == set(TAGS), tags
+    listed = {*TAGS, *(f"evaluation/set/{figure}" for figure in FIGURES)}
+    assert list(tags) == ["tensorboard"] and set(tags["tensorboard"]) == listed, tags
     print(f"the server lists {len(tags['tensorboard'])} curves")
 
 
@@ -96,7 +104,7 @@ def main(run, program):
     os.utime(run / "metrics.jsonl", (later, later))
     subprocess.run([program, "tensorboard", str(run)], check=True, capture_output=True)
     check_curves(events, lines)
-    check_evaluation(events)
+    check_evaluation(events, run)
     check_server(run)
 
 

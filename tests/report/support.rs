@@ -97,7 +97,7 @@ pub fn evaluate_run(run: &Path, set: &str, noise: f32, images: &Path) -> Kept {
     let query = features(&query, 11, noise, query_paths);
     let gallery = features(&gallery, 12, noise, gallery_paths);
     let report = evaluate(&query, &gallery, &Protocol::default(), &cpu()).unwrap();
-    let kept = Kept { name: set.to_string(), query, gallery, report };
+    let kept = Kept::new(set.to_string(), vec![images.display().to_string()], query, gallery, report);
     kept.write(run).unwrap();
     kept
 }

@@ -7,6 +7,7 @@ use crate::data::list::{LARGEST, fault, line};
 use crate::files::{self, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result};
+use std::io;
 use std::path::Path;
 
 /// What is known of each row.
@@ -20,9 +21,10 @@ pub struct Rows {
     pub paths: Vec<String>,
 }
 
-/// Writes the list.
-pub fn write(features: &Features, file: &Path) -> Result<()> {
-    write_atomically(file, |writer| {
+/// Writes the list; `before` is done when all of it is on the disk and before it takes its place.
+pub fn write(features: &Features, file: &Path, before: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut done = Ok(());
+    let written = write_atomically(file, |writer| {
         let mut writer = csv::Writer::from_writer(writer);
         writer.write_record(["path", "pid", "camid"])?;
         for (row, (pid, &camid)) in features.pids().iter().zip(features.camids()).enumerate() {
@@ -30,8 +32,12 @@ pub fn write(features: &Features, file: &Path) -> Result<()> {
             let camid = if camid == -1 { String::new() } else { camid.to_string() };
             writer.write_record([path, &pid.to_string(), &camid])?;
         }
-        writer.flush()
-    })
+        writer.flush()?;
+        done = before();
+        done.as_ref().map_err(|e| io::Error::other(e.to_string()))?;
+        Ok(())
+    });
+    done.and(written)
 }
 
 /// Reads a list.
@@ -75,4 +81,22 @@ pub fn read(file: &Path) -> Result<Rows> {
         rows.paths.clear();
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_whose_array_fails_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f.csv");
+        std::fs::write(&file, "old").unwrap();
+        let features = Features::new(vec![1.0], 1, vec![7], vec![2], Vec::new()).unwrap();
+        let error = write(&features, &file, || Err(Error::Data("no array".into()))).unwrap_err();
+        assert_eq!(error.to_string(), "no array");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+        write(&features, &file, || Ok(())).unwrap();
+        assert_eq!(read(&file).unwrap().pids, [7]);
+    }
 }

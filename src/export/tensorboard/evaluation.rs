@@ -1,9 +1,8 @@
-//! What an evaluation found: distances of pairs as distributions, and ranked lists as pictures.
+//! What an evaluation found: its figures, distances of pairs as distributions, and ranked lists as pictures.
 
 use super::{EventWriter, Histogram, strip};
 use crate::Result;
 use crate::device::Device;
-use crate::eval::Protocol;
 use crate::eval::kept::Kept;
 use crate::eval::lists;
 use crate::report::evaluations::Evaluation;
@@ -24,6 +23,7 @@ const SEED: u64 = 1;
 pub struct Found {
     /// The evaluation's name, part of every tag.
     name: String,
+    figures: [(&'static str, f64); 4],
     same: Histogram,
     different: Histogram,
     strips: Vec<(String, strip::Strip)>,
@@ -36,8 +36,8 @@ impl Found {
     /// # Errors
     /// What the device reports; query and gallery features that do not fit together.
     pub fn new(kept: Kept, device: &Device) -> Result<Self> {
-        let measured = Measured::new(Evaluation { run: 0, kept }, device)?;
-        let Kept { name, query, gallery, .. } = &measured.evaluation.kept;
+        let measured = Measured::new(Evaluation { run: 0, kept, note: None }, device)?;
+        let Kept { name, query, gallery, report, .. } = &measured.evaluation.kept;
         let pairs = &measured.pairs;
         let histogram = |counts: &[u64]| Histogram::from_counts(pairs.bin_width(), counts, BUCKETS);
 
@@ -47,14 +47,21 @@ impl Found {
         let kinds = [("best", &chosen.best), ("worst", &chosen.worst), ("random", &chosen.random)];
         let mut strips = Vec::new();
         for (kind, queries) in kinds {
-            let lists = lists::ranked_lists(query, gallery, queries, SHOWN, &Protocol::default(), device)?;
+            let lists = lists::ranked_lists(query, gallery, queries, SHOWN, &measured.protocol(), device)?;
             for (place, list) in lists.iter().enumerate() {
                 let strip = strip::draw(query, gallery, list);
                 strips.extend(strip.map(|strip| (format!("{kind}/{}", place + 1), strip)));
             }
         }
+        let figures = [
+            ("rank1", report.rank1),
+            ("map_market", report.map_market),
+            ("map_sum", report.map_sum),
+            ("minp", report.minp),
+        ];
         Ok(Found {
             name: name.clone(),
+            figures,
             same: histogram(pairs.same()),
             different: histogram(pairs.different()),
             strips,
@@ -72,6 +79,9 @@ impl Found {
     /// What writing reports.
     pub fn write<W: Write>(&self, writer: &mut EventWriter<W>, wall_time: f64, step: u64) -> io::Result<()> {
         let name = &self.name;
+        let figures =
+            self.figures.map(|(figure, value)| (format!("evaluation/{name}/{figure}"), value as f32));
+        writer.scalars(wall_time, step, figures.iter().map(|(tag, value)| (tag.as_str(), *value)))?;
         for (kind, histogram) in [("same", &self.same), ("different", &self.different)] {
             writer.histogram(wall_time, step, &format!("pairs/{name}/{kind}"), histogram)?;
         }

@@ -5,27 +5,23 @@ use super::super::figure::{Axis, Figure, Mark, Panel, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
 use super::legend_of_runs;
-use crate::eval::Report;
 
 /// Ranks drawn, at most.
 const RANKS: usize = 100;
 
-/// The figures of one data set: the run's number, and what was found.
+/// The evaluations of one data set.
 pub struct Evaluated<'a> {
     /// The data set's name.
     pub name: &'a str,
-    /// Which runs, by their place, and their figures.
-    pub reports: Vec<(usize, &'a Report)>,
+    /// Of which runs.
+    pub all: Vec<&'a Evaluation>,
 }
 
 impl<'a> Evaluated<'a> {
     /// Evaluations, which are in the order of their data sets, gathered by it.
     pub fn by_set(all: &[&'a Evaluation]) -> Vec<Self> {
         let of_one_set = all.chunk_by(|a, b| a.kept.name == b.kept.name);
-        let gather = |of: &[&'a Evaluation]| Evaluated {
-            name: &of[0].kept.name,
-            reports: of.iter().map(|evaluation| (evaluation.run, &evaluation.kept.report)).collect(),
-        };
+        let gather = |of: &[&'a Evaluation]| Evaluated { name: &of[0].kept.name, all: of.to_vec() };
         of_one_set.map(gather).collect()
     }
 }
@@ -35,12 +31,12 @@ pub fn figure(runs: &[Run], sets: &[Evaluated<'_>]) -> Figure {
     let panel = |set: &Evaluated<'_>| {
         // A file may say anything; shares of more ranks than are ever written are no curve of ours.
         let percent = |(i, share): (usize, &f64)| ((i + 1) as f64, 100.0 * share.clamp(0.0, 1.0));
-        let series = |(run, report): &(usize, &Report)| Series {
-            colour: Colour::Run(*run),
+        let series = |of: &&Evaluation| Series {
+            colour: Colour::Run(of.run),
             mark: Mark::Line,
-            points: report.cmc.iter().take(RANKS).enumerate().map(percent).collect(),
+            points: of.kept.report.cmc.iter().take(RANKS).enumerate().map(percent).collect(),
         };
-        let series: Vec<Series> = set.reports.iter().map(series).collect();
+        let series: Vec<Series> = set.all.iter().map(series).collect();
         let least = series.iter().flat_map(|s| s.points.first()).map(|p| p.1).fold(100.0, f64::min);
         let ranks = series.iter().map(|s| s.points.len()).max().unwrap_or(1).max(2);
         Panel {

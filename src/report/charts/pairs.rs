@@ -53,8 +53,9 @@ pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     Figure {
         title: "Distances of pairs".into(),
         caption: "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own \
-                  number. Left out as in the ranking: junk, and the query's person under the query's own camera. The \
-                  less the two overlap, the better one threshold tells persons apart."
+                  number. Left out as in the ranking: junk, and unless cameras are ignored or unknown, the query's person under \
+                  the query's own camera. Of a re-ranked evaluation these are the distances before re-ranking. The less \
+                  the two overlap, the better one threshold tells persons apart."
             .into(),
         legend: [("same identity", Colour::Intra), ("different identities", Colour::Inter)]
             .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Area })

@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     match Arguments::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bcreid-convert: {}", error.line());
+            bcreid::tell!("bcreid-convert: {}", error.line());
             ExitCode::FAILURE
         }
     }
