@@ -85,9 +85,14 @@ impl Extract {
             Format::Safetensors => extract(&self.out)?,
             _ => {
                 // Through a file, because features may be larger than the memory.
-                let draft =
-                    tempfile::tempdir_in(super::folder_of(&self.out)).map_err(Error::io(&self.out))?;
-                let features = extract(&draft.path().join("features.safetensors"))?;
+                let around = super::folder_of(&self.out);
+                let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
+                let draft = draft.map_err(|e| Error::io(&self.out)(e.kind().into()))?;
+                let file = draft.path().join("features.safetensors");
+                let features = extract(&file).map_err(|e| match e {
+                    Error::Io { path, source } if path == file => Error::io(&self.out)(source),
+                    other => other,
+                })?;
                 features::write(&features, &self.out)?;
                 features
             }

@@ -63,7 +63,8 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     // Dropping it without `persist` removes the file.
-    let mut temporary = builder.tempfile_in(&folder)?;
+    // Its own words would name the temporary file, not the one that was asked for.
+    let mut temporary = builder.tempfile_in(&folder).map_err(|e| io::Error::from(e.kind()))?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file_mut());
     fill(&mut writer)?;
     writer.flush()?;

@@ -151,7 +151,7 @@ impl Checkpoint {
                 "the last good checkpoint is {}; mend the cause and go on with --resume",
                 path.display()
             ),
-            (_, None) => "no checkpoint was saved yet; mend the cause and start again".into(),
+            (_, None) => "no checkpoint was saved yet; mend the cause and go on with --resume".into(),
         };
         match error {
             Error::Diverged(what) => Error::Diverged(format!("{what}; {mend}")),

@@ -170,7 +170,7 @@ impl Trainer {
         if first == 0 {
             // Where the run starts from belongs to it: resumed before its first checkpoint, it must not go on
             // from other weights.
-            checkpoint.save(0, &params)?;
+            checkpoint.save(0, &params).map_err(|e| checkpoint.name_last_good(e))?;
         }
 
         for number in first..config.solver.iterations {
