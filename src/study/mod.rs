@@ -29,6 +29,7 @@ use crate::train::run_folder::{self, RunFolder};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
+use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -241,9 +242,10 @@ impl Study<'_> {
         Ok(matches!(outcome, Outcome::Finished(_)))
     }
 
-    /// Writes `OUT/result.json` and `OUT/table.md`.
-    fn write(&self, result: &impl Serialize, table: &str) -> Result<()> {
+    /// Writes `OUT/result.json` and `OUT/table.md`, the table (of Markdown) with its notes as a list.
+    fn write(&self, result: &impl Serialize, table: &Table, notes: &[String]) -> Result<()> {
         write_json(&self.out.join("result.json"), result)?;
-        write_atomically(&self.out.join("table.md"), |w| w.write_all(table.as_bytes()))
+        let page = format!("{table}\n\n- {}\n", notes.join("\n- "));
+        write_atomically(&self.out.join("table.md"), |w| w.write_all(page.as_bytes()))
     }
 }

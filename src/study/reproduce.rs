@@ -84,10 +84,7 @@ pub fn run(
         recipe: study.recipe_notes(config),
         benchmark: *benchmark,
     };
-    study.write(
-        &reproduction,
-        &format!("{}\n{}", reproduction.table(presets::ASCII_MARKDOWN), reproduction.notes()),
-    )?;
+    study.write(&reproduction, &reproduction.table(presets::ASCII_MARKDOWN), &reproduction.notes())?;
     Ok(Some(reproduction))
 }
 
@@ -116,7 +113,7 @@ impl Reproduction {
     }
 
     /// What must be known to read the table.
-    fn notes(&self) -> String {
+    fn notes(&self) -> Vec<String> {
         let mut notes = vec![match self.runs {
             1 => "Percent; one run each, so nothing is known of the spread between seeds.".to_string(),
             n => format!(
@@ -139,7 +136,7 @@ impl Reproduction {
         if let Some(report) = self.recipes.first().and_then(|recipe| recipe.reports.first()) {
             notes.extend(report.lines());
         }
-        notes.join("\n")
+        notes
     }
 }
 
@@ -165,7 +162,7 @@ fn difference(what: &str, baseline: &Figure, full: &Figure, runs: usize) -> Stri
 impl fmt::Display for Reproduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.table(presets::UTF8_HORIZONTAL_ONLY))?;
-        write!(f, "{}", self.notes())
+        write!(f, "{}", self.notes().join("\n"))
     }
 }
 

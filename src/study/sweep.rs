@@ -139,8 +139,7 @@ pub fn run(study: &Study<'_>, config: &Config, swept: &[Swept], say: &dyn Fn(&st
         persons,
         recipe: study.recipe_notes(config),
     };
-    study
-        .write(&sweep, &format!("{}\n{}", sweep.table(presets::ASCII_MARKDOWN), sweep.notes().join("\n")))?;
+    study.write(&sweep, &sweep.table(presets::ASCII_MARKDOWN), &sweep.notes())?;
     for name in ["sweep.svg", "sweep.png"] {
         crate::report::write_figure(&sweep.drawing(), &study.out.join(name))?;
     }
