@@ -151,7 +151,11 @@ fn pen(colour: Colour, opacity: f64, width: f64) -> ShapeStyle {
 }
 
 fn paint(panel: &Panel, area: &Area<'_>, heading: Option<&str>) -> Drawn {
-    let from_to = |axis: &Axis| axis.from..axis.to;
+    let from_to = |axis: &Axis| match axis.scale {
+        Scale::Linear => axis.from..axis.to,
+        // A hair wider: rounding would take the ends, which are powers of ten, for outside, and they would have no tick.
+        Scale::Log => axis.from * (1.0 - 1e-9)..axis.to * (1.0 + 1e-9),
+    };
     let (x, y) = (from_to(&panel.x), from_to(&panel.y));
     match (panel.x.scale, panel.y.scale) {
         (Scale::Linear, Scale::Linear) => paint_on(panel, area, heading, x, y),
@@ -310,6 +314,23 @@ fn plain(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_logarithmic_axis_has_a_tick_at_each_end() {
+        let rates = [1e-3, 1e-2];
+        let panel = Panel {
+            title: "rate".into(),
+            x: Axis::between("step", 0.0, 1.0),
+            y: Axis::decades("", rates.into_iter()),
+            series: vec![Series {
+                colour: Colour::Ink,
+                mark: Mark::Line,
+                points: vec![(0.0, rates[1]), (1.0, rates[0])],
+            }],
+        };
+        let svg = super::panel(&panel, "rate").unwrap();
+        assert!(svg.contains(">0.01<") && svg.contains(">1e-3<"), "{svg}");
+    }
 
     #[test]
     fn ticks_are_short() {
