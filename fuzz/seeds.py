@@ -64,8 +64,9 @@ put("features", "known", features({"paths": paths, "network": "0" * 64, "mirrore
 put("npy", "f32", b"path,pid,camid\na.jpg,7,0\nb.jpg,-1,1\nc.jpg,0,1\n" + npy("<f4", values))
 put("npy", "f64", b"pid\n7\n-1\n0\n" + npy("<f8", struct.pack("<9d", *sum(rows, [])), version=2))
 step = '{"step":%d,"loss":1.5,"softmax":1.0,"positive":0.1,"hinge":0.3,"center":0.1,"rate":0.01,"lambda":1.0,'
-distances = ['"intra":null,"inter":0.5,"inter_min":0.25}\n', '"intra":0.75,"inter":1e300,"inter_min":null}\n']
+distances = ['"intra":null,"inter":0.5,"inter_min":0.25}\n', '"intra":0.75,"inter":1e30,"inter_min":null}\n']
 put("metrics", "steps", "".join(step % i + tail for i, tail in enumerate(distances)).encode())
+put("metrics", "beyond", b'{"step":0,"loss":1e300}\n')
 put("metrics", "unfinished", (step % 3 + distances[0] + step % 4).encode())
 for config in sorted((ROOT / "configs").glob("*.toml")):
     put("config", config.stem, config.read_bytes())

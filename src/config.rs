@@ -126,12 +126,14 @@ impl Config {
         Some(format!("{key} is {own} here and {theirs} there"))
     }
 
-    /// The settings that decide a run's numbers, other than its seed, where they are not the defaults, which are the
-    /// paper's: `key = value`.
-    pub fn changes(&self) -> Vec<String> {
+    /// The settings that decide a run's numbers, other than its seed and those in `except`, where they are not the
+    /// defaults: `key = value`.
+    pub fn changes(&self, except: &[&str]) -> Vec<String> {
         let entries = Self::entries();
-        let decides =
-            |key: &&str| !key.starts_with("run.") && !["data.workers", "data.cache_mib"].contains(key);
+        let decides = |key: &&str| {
+            let plain = ["data.workers", "data.cache_mib"];
+            !key.starts_with("run.") && !plain.contains(key) && !except.contains(key)
+        };
         let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(decides).collect();
         let changes = self.differences_in(&Self::default(), &keys);
         changes.into_iter().map(|(key, own, _)| format!("{key} = {own}")).collect()
@@ -454,11 +456,12 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_what_is_not_the_papers() {
-        assert!(Config::default().changes().is_empty());
+    fn changes_are_what_is_not_the_default() {
+        assert!(Config::default().changes(&[]).is_empty());
         let changed =
             set(&["solver.iterations=9", "run.seed=3", "data.workers=2", "model.arch=slim"]).unwrap();
-        assert_eq!(changed.changes(), ["model.arch = \"slim\"", "solver.iterations = 9"]);
+        assert_eq!(changed.changes(&[]), ["model.arch = \"slim\"", "solver.iterations = 9"]);
+        assert_eq!(changed.changes(&["model.arch"]), ["solver.iterations = 9"]);
     }
 
     #[test]

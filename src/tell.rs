@@ -11,7 +11,7 @@ pub fn tell(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", shown.join("\n"));
 }
 
-/// As `tell!`, through [`tell()`].
+/// As `eprintln!`, through [`tell()`].
 #[macro_export]
 macro_rules! tell {
     ($($text:tt)*) => { $crate::tell::tell(format_args!($($text)*)) };

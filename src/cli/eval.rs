@@ -57,7 +57,8 @@ pub struct Eval {
     /// Drop no image for its camera, for data whose camera numbers mean nothing.
     #[arg(long)]
     ignore_cameras: bool,
-    /// Write the result as JSON too; of several data sets a list, each with its name.
+    /// Write the result as JSON too; of several data sets a list, each with its name. A file that is there is only
+    /// overwritten if it ends in .json.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Divide each feature by its length first (what this program extracts is normalised already).
@@ -207,16 +208,22 @@ impl Eval {
 
     /// The features of all folders of distractors, if there are any.
     fn distractors(&self, extractor: &mut Extractor, datasets: &[Dataset]) -> Result<Option<Features>> {
+        let whole = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
         let images = datasets.iter().flat_map(|set| set.query.iter().chain(&set.gallery));
-        let folders: HashSet<PathBuf> = images.filter_map(|s| Some(s.path.parent()?.to_path_buf())).collect();
-        let images: HashSet<String> = folders.iter().map(|folder| kept::whole_path(folder)).collect();
+        let folders: HashSet<&Path> = images.filter_map(|sample| sample.path.parent()).collect();
+        let folders: Vec<PathBuf> = folders.into_iter().map(whole).collect();
+        let given: Vec<PathBuf> = self.distractors.iter().map(|path| whole(path)).collect();
         let mut samples = Vec::new();
         for (place, path) in self.distractors.iter().enumerate() {
-            let whole = kept::whole_path(path);
-            let given = self.distractors[..place].iter().any(|other| kept::whole_path(other) == whole);
-            if given || images.contains(&whole) {
-                let whose = if given { "is given twice" } else { "is part of a data set that is evaluated" };
-                return Err(Error::Data(format!("--distractors {}: the folder {whose}", path.display())));
+            // Sub-folders belong to a folder.
+            let (own, others) = (&given[place], &given[..place]);
+            let twice = others.iter().any(|other| own.starts_with(other) || other.starts_with(own));
+            if twice || folders.iter().any(|folder| folder.starts_with(own)) {
+                let why = match twice {
+                    true => "its images are given twice",
+                    false => "it holds images of a data set that is evaluated",
+                };
+                return Err(Error::Data(format!("--distractors {}: {why}", path.display())));
             }
             let folder = folder::Folder::open(path)?;
             folder.notes.iter().for_each(|note| tell!("{note}"));

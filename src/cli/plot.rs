@@ -7,7 +7,7 @@ use crate::report::evaluations::{self, Evaluation};
 use crate::report::figure::Figure;
 use crate::report::run::{self, Run};
 use crate::report::{self, Format};
-use crate::{Result, tell};
+use crate::{Error, Result, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +48,9 @@ enum What {
 impl Plot {
     pub fn run(self) -> Result<ExitCode> {
         Format::of(&self.out)?;
+        if !self.evaluation.is_empty() && matches!(self.what, What::Figure1 | What::Curves) {
+            return Err(Error::Run("--evaluation: this figure is of training; leave it out".into()));
+        }
         super::require_parent(&self.out)?;
         let runs = run::read_all(&self.runs)?;
         let figure = match self.what {
@@ -78,10 +81,7 @@ impl Plot {
         let all = self.evaluations(runs)?;
         let (device, which) = self.compute.choose()?;
         tell!("{which}");
-        let count = |of: &Evaluation| {
-            let protocol = of.kept.report.protocol.before_reranking();
-            Pairs::count(&of.kept.query, &of.kept.gallery, &protocol, &device)
-        };
+        let count = |of: &Evaluation| Pairs::count(&of.kept.query, &of.kept.gallery, &of.protocol(), &device);
         let pairs: Vec<Pairs> = all.iter().map(count).collect::<Result<_>>()?;
         let counted = all.iter().zip(&pairs);
         let counted: Vec<Counted<'_>> =

@@ -31,7 +31,7 @@ pub struct Query {
     /// How many of the nearest images to show.
     #[arg(long, value_name = "K", default_value_t = 10)]
     top: usize,
-    /// Write what was found as JSON too.
+    /// Write what was found as JSON too. A file that is there is only overwritten if it ends in .json.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]

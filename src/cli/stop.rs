@@ -1,5 +1,5 @@
-//! Ctrl-C and the termination signal: the first asks for a stop after the current step, a second one ends the
-//! program at once. A hang-up is left alone, so that `nohup` works.
+//! Ctrl-C and the termination signal: the first asks for a stop after the current step, another one, half a second
+//! later or more, ends the program at once. A hang-up is left alone, so that `nohup` works.
 
 use crate::{Error, Result, tell};
 use signal_hook::consts::{SIGINT, SIGTERM};

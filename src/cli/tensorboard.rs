@@ -5,7 +5,7 @@ use crate::eval::kept;
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{modified, seconds, write_events, write_step};
 use crate::files::{MIB, read_text, write_atomically};
-use crate::report::{run, steps};
+use crate::report::{evaluations, run, steps};
 use crate::train::run_folder::RunFolder;
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -34,7 +34,7 @@ impl Tensorboard {
         if let (Some(out), Some(i)) = (&self.out, (1..names.len()).find(|&i| names[..i].contains(&names[i])))
         {
             return Err(Error::Run(format!(
-                "{}: two runs would be called {} in it; rename one",
+                "{}: two runs would be called {} in it; give each once, or rename one",
                 out.display(),
                 names[i]
             )));
@@ -73,16 +73,19 @@ impl Tensorboard {
 
     /// What the evaluations that a run keeps have found.
     fn found(&self, run: &Path) -> Result<Vec<Found>> {
-        let evaluations = kept::read_all(run)?;
+        let evaluations = evaluations::of_run(run, 0, &[])?;
         if evaluations.is_empty() {
             return Ok(Vec::new());
         }
         let (device, which) = self.compute.choose()?;
         tell!("{which}");
         let mut all = Vec::new();
-        for kept in evaluations {
-            let name = kept.name.clone();
-            let found = Found::new(kept, &device)?;
+        for evaluation in evaluations {
+            let name = evaluation.kept.name.clone();
+            if let Some(note) = &evaluation.note {
+                tell!("{}: evaluation {name}: {note}", run.display());
+            }
+            let found = Found::new(evaluation, &device)?;
             if found.lists() == 0 {
                 tell!(
                     "{}: evaluation {name}: its images are not where they were, so that no ranked list is shown",

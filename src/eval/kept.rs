@@ -16,12 +16,15 @@ use crate::weights::Features;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const FOLDER: &str = "evaluations";
 const QUERY: &str = "query.safetensors";
 const GALLERY: &str = "gallery.safetensors";
 const RESULT: &str = "result.json";
+/// The folder, in the evaluation's own, in which the next one is written.
+const DRAFT: &str = ".draft";
 
 /// One kept evaluation.
 #[derive(Clone, Debug)]
@@ -66,23 +69,26 @@ impl Kept {
     /// # Errors
     /// What the file system says.
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
-        let all = run.join(FOLDER);
-        let folder = self.place(&all);
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(&all);
-        let draft = draft.map_err(Error::io(&all))?;
-        self.query.write(&draft.path().join(QUERY))?;
-        self.gallery.write(&draft.path().join(GALLERY))?;
+        let folder = self.place(&run.join(FOLDER));
+        let draft = folder.join(DRAFT);
+        // What a killed process has left.
+        match fs::remove_dir_all(&draft) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
+            _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
+        }
+        self.query.write(&draft.join(QUERY))?;
+        self.gallery.write(&draft.join(GALLERY))?;
         let figures = Figures { report: &self.report, images: self.images.clone() };
-        write_json(&draft.path().join(RESULT), &figures)?;
+        write_json(&draft.join(RESULT), &figures)?;
         match fs::remove_file(folder.join(RESULT)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&folder)(e)),
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&folder)(e)),
             _ => {}
         }
         for file in [QUERY, GALLERY, RESULT] {
             let place = folder.join(file);
-            fs::rename(draft.path().join(file), &place).map_err(Error::io(&place))?;
+            fs::rename(draft.join(file), &place).map_err(Error::io(&place))?;
         }
+        fs::remove_dir(&draft).map_err(Error::io(&draft))?;
         Ok(folder)
     }
 
@@ -92,22 +98,8 @@ impl Kept {
             Ok(there) => !there.images.is_empty() && there.images != self.images,
             Err(_) => false,
         };
-        let mut folder = all.join(&self.name);
-        let mut number = 2;
-        while others(&folder) {
-            folder = all.join(format!("{}-{number}", self.name));
-            number += 1;
-        }
-        folder
-    }
-
-    /// Reads a run's evaluation of this name, if it is there and whole.
-    ///
-    /// # Errors
-    /// As [`Kept::read`].
-    pub fn read_whole(run: &Path, name: &str) -> Result<Option<Self>> {
-        let folder = run.join(FOLDER).join(name);
-        if is_there(&folder)? { Kept::read(&folder).map(Some) } else { Ok(None) }
+        let mut folders = called(&self.name).map(|name| all.join(name));
+        folders.find(|folder| !others(folder)).expect("numbers do not end")
     }
 
     /// Reads one evaluation's folder.
@@ -118,12 +110,32 @@ impl Kept {
         let Figures { report, images } = figures(&folder.join(RESULT))?;
         Ok(Kept {
             images,
-            name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name: name_of_folder(folder),
             query: Features::read(&folder.join(QUERY))?,
             gallery: Features::read(&folder.join(GALLERY))?,
             report,
         })
     }
+}
+
+/// The names that evaluations on folders of one name have: NAME, NAME-2, and so on.
+fn called(name: &str) -> impl Iterator<Item = String> {
+    std::iter::once(name.to_string()).chain((2u64..).map(move |number| format!("{name}-{number}")))
+}
+
+/// A run's whole evaluations on folders of this name.
+///
+/// # Errors
+/// As [`Kept::read`].
+pub fn read_called(run: &Path, name: &str) -> Result<Vec<Kept>> {
+    let mut all = Vec::new();
+    for folder in called(name).map(|name| run.join(FOLDER).join(name)) {
+        if !is_there(&folder)? {
+            break;
+        }
+        all.push(Kept::read(&folder)?);
+    }
+    Ok(all)
 }
 
 /// Whether a folder holds a whole evaluation.
@@ -160,25 +172,98 @@ pub fn name_of(data: &Path) -> String {
     whole.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// All whole evaluations of a run, by name.
+/// The folders of a run's whole evaluations, in the order of their names.
 ///
 /// # Errors
-/// As [`Kept::read`].
-pub fn read_all(run: &Path) -> Result<Vec<Kept>> {
+/// What the file system says.
+pub fn folders(run: &Path) -> Result<Vec<PathBuf>> {
     let folder = run.join(FOLDER);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Error::io(&folder)(e)),
     };
-    let entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(Error::io(&folder))?;
-    let mut folders: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    folders.sort_unstable();
-    let mut all = Vec::new();
-    for folder in folders {
-        if is_there(&folder)? {
-            all.push(Kept::read(&folder)?);
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::io(&folder))?.path();
+        if is_there(&path)? {
+            folders.push(path);
         }
     }
-    Ok(all)
+    folders.sort_unstable();
+    Ok(folders)
+}
+
+/// The name of an evaluation's folder.
+pub fn name_of_folder(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use crate::eval::{Protocol, evaluate};
+
+    fn kept(images: &str, gallery: f32) -> Kept {
+        let line = |place: f32, camid: i64| {
+            Features::new(vec![place], 1, vec![7], vec![camid], vec!["a.jpg".into()]).unwrap()
+        };
+        let (query, gallery) = (line(0.0, 1), line(gallery, 2));
+        let report = evaluate(&query, &gallery, &Protocol::default(), &Device::cpu()).unwrap();
+        Kept::new("set".into(), vec![images.into()], query, gallery, report)
+    }
+
+    fn names(run: &Path) -> Vec<String> {
+        folders(run).unwrap().iter().map(|folder| name_of_folder(folder)).collect()
+    }
+
+    #[test]
+    fn other_images_get_another_name_and_the_same_ones_the_same() {
+        let run = tempfile::tempdir().unwrap();
+        for (images, gallery) in [("/a/set", 1.0), ("/b/set", 2.0), ("/a/set", 3.0)] {
+            kept(images, gallery).write(run.path()).unwrap();
+        }
+        assert_eq!(names(run.path()), ["set", "set-2"]);
+        let all = read_called(run.path(), "set").unwrap();
+        let found: Vec<f32> = all.iter().map(|kept| kept.gallery.features()[0]).collect();
+        assert_eq!(found, [3.0, 2.0]);
+        assert_eq!(all[1].images, ["/b/set"]);
+        assert!(Path::new(&all[0].query.paths()[0]).is_absolute());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_earlier_one_whole() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = kept("/a/set", 1.0).write(run.path()).unwrap();
+        fs::write(folder.join(DRAFT), "in the way").unwrap();
+        assert!(kept("/a/set", 2.0).write(run.path()).is_err());
+        assert_eq!(Kept::read(&folder).unwrap().gallery.features(), [1.0]);
+        fs::remove_file(folder.join(DRAFT)).unwrap();
+        // A draft of a killed process is nothing to anybody.
+        fs::create_dir(folder.join(DRAFT)).unwrap();
+        fs::write(folder.join(DRAFT).join(RESULT), "half").unwrap();
+        assert_eq!(names(run.path()), ["set"]);
+        kept("/a/set", 3.0).write(run.path()).unwrap();
+        assert_eq!(Kept::read(&folder).unwrap().gallery.features(), [3.0]);
+        assert!(!folder.join(DRAFT).exists());
+    }
+
+    #[test]
+    fn impossible_figures_are_refused() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = kept("/a/set", 1.0).write(run.path()).unwrap();
+        let good = fs::read_to_string(folder.join(RESULT)).unwrap();
+        for (from, to, words) in [
+            ("\"rank1\": 1.0", "\"rank1\": 1e308", "rank1 is"),
+            ("\"map_sum\": 1.0", "\"map_sum\": -5.0", "map_sum is -5"),
+            ("\"minp\": 1.0", "\"minp\": null", "not the figures"),
+        ] {
+            let bad = good.replace(from, to);
+            assert_ne!(bad, good);
+            fs::write(folder.join(RESULT), bad).unwrap();
+            let error = Kept::read(&folder).unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains('\n'), "{error}");
+        }
+    }
 }

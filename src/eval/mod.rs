@@ -49,8 +49,8 @@ pub enum Unmatched {
     /// Nothing: averages are over the queries that have a match, as torchreid and its descendants do.
     #[default]
     Dropped,
-    /// A miss at every rank with average precision and inverse negative penalty 0, as in the evaluator of the
-    /// Market-1501 authors.
+    /// A miss at every rank with average precision 0, as in the evaluator of the Market-1501 authors, and inverse
+    /// negative penalty 0, which that one does not know.
     Missed,
 }
 

@@ -110,7 +110,7 @@ impl Report {
         lines
     }
 
-    /// What no evaluation finds: a figure that is no share, or counts that do not go together.
+    /// What no evaluation finds: a figure that is no share.
     pub(super) fn impossible(&self) -> Option<String> {
         let share = |value: &f64| (0.0..=1.0).contains(value);
         let Report { rank1, rank5, rank10, rank20, map_market, map_sum, minp, .. } = self;
@@ -226,7 +226,8 @@ fn notes(
             "; they were left out of all averages (torchreid does so; Market-1501's evaluator counts them as misses)"
         }
         Unmatched::Missed => {
-            "; they count as misses in all averages (Market-1501's evaluator does so; torchreid leaves them out)"
+            "; they count as misses in all averages (in CMC and mAP Market-1501's evaluator does so; torchreid leaves \
+             them out)"
         }
     };
     notes.push(format!("Queries without a match in the gallery: {unmatched}{done}."));

@@ -1,10 +1,12 @@
 //! The evaluations that runs have kept, by run and by data set.
 
 use super::run::Run;
+use crate::eval::Protocol;
 use crate::eval::kept::{self, Kept};
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Evaluations compared at a time, at most.
 const MOST: usize = 64;
@@ -16,33 +18,66 @@ pub struct Evaluation {
     pub run: usize,
     /// What it kept.
     pub kept: Kept,
-    /// Where the run has gone on since: what its figures are not of.
+    /// What must be said if it is not known to be of the run's result.
     pub note: Option<String>,
+}
+
+impl Evaluation {
+    /// What its lists and pairs go by: the evaluation's own protocol, but with distances as they are before re-ranking.
+    pub fn protocol(&self) -> Protocol {
+        self.kept.report.protocol.before_reranking()
+    }
+}
+
+/// The evaluations of a run, or those called one of `only`, by name. `run` is its place among those compared.
+///
+/// # Errors
+/// Files of an evaluation that are not what they should be.
+pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluation>> {
+    let folders = kept::folders(folder)?;
+    let wanted = |of: &&PathBuf| only.is_empty() || only.contains(&kept::name_of_folder(of));
+    let all: Vec<Kept> = folders.iter().filter(wanted).map(|of| Kept::read(of)).collect::<Result<_>>()?;
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    let network = NetworkFile::open(&folder.join("weights.safetensors")).ok().map(|file| file.fingerprint());
+    let evaluation = |kept: Kept| Evaluation { run, note: note(&kept, network.as_deref()), kept };
+    Ok(all.into_iter().map(evaluation).collect())
+}
+
+/// What must be said of an evaluation, if `network` is what its run has come to.
+fn note(kept: &Kept, network: Option<&str>) -> Option<String> {
+    let own = kept.query.origin().network.as_deref()?;
+    match network {
+        Some(network) if network == own => None,
+        Some(_) => Some("These figures are of other weights than the run's result; evaluate again.".into()),
+        None => Some(
+            "The run's result, weights.safetensors, is not there or cannot be read: these figures may be of a checkpoint."
+                .into(),
+        ),
+    }
 }
 
 /// All evaluations of all runs, or those called one of `only`: data set by data set in the order of their names, in each
 /// the runs in their order.
 ///
 /// # Errors
-/// Files of an evaluation that are not what they should be; a name that none has; more than 64 evaluations.
+/// As [`of_run`]; a name that none has; more than 64 evaluations.
 pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let mut all = Vec::new();
     for (run, of) in runs.iter().enumerate() {
-        let evaluations = kept::read_all(&of.folder)?;
-        let network = if evaluations.is_empty() { None } else { network(of) };
-        all.extend(evaluations.into_iter().map(|kept| {
-            let note = note(&kept, network.as_deref());
-            Evaluation { run, kept, note }
-        }));
+        all.extend(of_run(&of.folder, run, only)?);
     }
     if let Some(unknown) = only.iter().find(|name| all.iter().all(|one| one.kept.name != **name)) {
-        let names: BTreeSet<&str> = all.iter().map(|one| one.kept.name.as_str()).collect();
+        let mut names = BTreeSet::new();
+        for run in runs {
+            names.extend(kept::folders(&run.folder)?.iter().map(|folder| kept::name_of_folder(folder)));
+        }
         return Err(Error::Run(format!(
             "--evaluation {unknown}: none of these runs keeps it; there is {}",
-            if names.is_empty() { "none".into() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
+            if names.is_empty() { "none".into() } else { Vec::from_iter(names).join(", ") }
         )));
     }
-    all.retain(|one| only.is_empty() || only.contains(&one.kept.name));
     if all.len() > MOST {
         return Err(Error::Run(format!(
             "{} evaluations are kept by these runs, and at most {MOST} are compared at a time; choose with \
@@ -54,21 +89,6 @@ pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     Ok(all)
 }
 
-/// The network that a run has come to, if its training has ended and its result can be read.
-fn network(run: &Run) -> Option<String> {
-    NetworkFile::open(&run.folder.join("weights.safetensors")).ok().map(|file| file.fingerprint())
-}
-
-/// What must be said where an evaluation is not of the run's result.
-fn note(kept: &Kept, network: Option<&str>) -> Option<String> {
-    let own = kept.query.origin().network.as_deref()?;
-    match network {
-        Some(network) if network == own => None,
-        Some(_) => Some("These figures are of other weights than the run's result; evaluate again.".into()),
-        None => Some("These figures are of a checkpoint; there is no result of this run yet.".into()),
-    }
-}
-
 /// As [`read_all`], but every run must have been evaluated.
 ///
 /// # Errors
@@ -77,8 +97,9 @@ pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let all = read_all(runs, only)?;
     match runs.iter().enumerate().find(|(run, _)| all.iter().all(|evaluation| evaluation.run != *run)) {
         Some((_, run)) => Err(Error::Run(format!(
-            "{}: this run keeps no evaluation; make one with: {}",
+            "{}: this run keeps no evaluation{}; make one with: {}",
             run.folder.display(),
+            if only.is_empty() { String::new() } else { format!(" called {}", only.join(" or ")) },
             command(run)
         ))),
         None => Ok(all),

@@ -4,7 +4,6 @@
 use super::evaluations::Evaluation;
 use crate::Result;
 use crate::device::Device;
-use crate::eval::Protocol;
 use crate::eval::metrics::Score;
 use crate::eval::pairs::Pairs;
 use crate::eval::ranking::score_queries;
@@ -27,15 +26,10 @@ impl Measured {
     /// What the device reports; query and gallery features that do not fit together.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
         let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
-        let protocol = evaluation.kept.report.protocol.before_reranking();
+        let protocol = evaluation.protocol();
         let scores = score_queries(query, gallery, &protocol, device)?;
         let pairs = Pairs::count(query, gallery, &protocol, device)?;
         Ok(Measured { evaluation, scores, pairs })
-    }
-
-    /// What its lists and pairs go by.
-    pub fn protocol(&self) -> Protocol {
-        self.evaluation.kept.report.protocol.before_reranking()
     }
 
     /// Whether its figures are of other distances than its lists and pairs.

@@ -62,6 +62,8 @@ struct Page {
     runs: Vec<RunView>,
     sets: Vec<SetView>,
     unevaluated: Vec<String>,
+    /// Whether only some evaluations were asked for.
+    chosen: bool,
     curves: FigureView,
     figure1: std::result::Result<FigureView, String>,
     cmc: Option<FigureView>,
@@ -124,6 +126,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
             .filter(|run| !has_evaluation(*run))
             .map(|run| evaluations::command(&runs[run]))
             .collect(),
+        chosen: !options.only.is_empty(),
         curves: FigureView::new(&curves::figure(&runs))?,
         figure1,
         cmc: if sets.is_empty() { None } else { Some(FigureView::new(&cmc::figure(&runs, &sets))?) },

@@ -98,7 +98,7 @@ fn pick<'a>(group: &'a [&'a Measured], n: usize, seed: u64, device: &Device) -> 
     let all = [&chosen.best[..], &chosen.worst, &chosen.random].concat();
     let lists = |of: &&Measured| {
         let kept = &of.evaluation.kept;
-        lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &of.protocol(), device)
+        lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &of.evaluation.protocol(), device)
     };
     let lists = group.iter().map(lists).collect::<Result<_>>()?;
     Ok(Picked { group, chosen, lists })

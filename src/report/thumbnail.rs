@@ -67,9 +67,9 @@ fn thumbnail(path: &str, folder: Option<&Path>) -> Result<Thumbnail, String> {
     encode(&picture).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The longest end of the path that exists in `folder`, if one was given; else the path itself.
+/// The path itself if there is something, else the longest end of it that exists in `folder`.
 fn find(path: &Path, folder: Option<&Path>) -> PathBuf {
-    let Some(folder) = folder else { return path.to_path_buf() };
+    let Some(folder) = folder.filter(|_| !path.exists()) else { return path.to_path_buf() };
     let parts: Vec<_> = path.components().filter(|c| matches!(c, std::path::Component::Normal(_))).collect();
     let end = |from: usize| parts[from..].iter().fold(folder.to_path_buf(), |whole, part| whole.join(part));
     let found = (0..parts.len()).map(end).find(|candidate| candidate.is_file());

@@ -100,6 +100,8 @@ pub struct SetView {
     pub name: String,
     pub columns: Vec<&'static str>,
     pub rows: Vec<MetricsRow>,
+    /// Whether the best of each column is bold.
+    pub compared: bool,
     pub notes: Vec<Note>,
 }
 
@@ -140,6 +142,8 @@ impl SetView {
         let texts = METRICS.map(|(_, value)| -> Vec<String> {
             set.all.iter().map(|of| format!("{:.2}", 100.0 * value(&of.kept.report))).collect()
         });
+        // Best is who answers the same questions.
+        let compared = set.all.len() > 1 && set.all.iter().all(|of| of.kept.images == set.all[0].kept.images);
         let row = |(place, of): (usize, &&Evaluation)| MetricsRow {
             key: class_of(Colour::Run(of.run)),
             name: runs[of.run].name.clone(),
@@ -150,33 +154,23 @@ impl SetView {
                     let best = set.all.iter().map(|of| value(&of.kept.report)).fold(f64::MIN, f64::max);
                     // Equal to what is shown, so that equal numbers look equal.
                     let best = format!("{:.2}", 100.0 * best);
-                    Value { text: texts[place].clone(), best: set.all.len() > 1 && texts[place] == best }
+                    Value { text: texts[place].clone(), best: compared && texts[place] == best }
                 })
                 .collect(),
         };
-        let counts = |report: &Report| {
-            format!(
-                "Queries: {} given, {} with a valid match, {} averaged over; gallery: {} images.",
-                report.queries, report.valid_queries, report.averaged_queries, report.gallery
-            )
-        };
         let mut said: Vec<(usize, String)> = Vec::new();
         for Evaluation { run, kept: Kept { images, report, .. }, note } in &set.all {
-            let Report { query, feature, distance, .. } = report;
             said.extend(note.iter().map(|note| (*run, note.clone())));
             if !images.is_empty() {
-                said.push((*run, format!("Images: {}.", images.join(", "))));
+                said.push((*run, format!("Folders: {}.", images.join(", "))));
             }
-            said.push((*run, counts(report)));
-            said.push((*run, format!("Query: {query}.")));
-            said.push((*run, format!("Feature: {feature}.")));
-            said.push((*run, format!("Distance: {distance}.")));
-            said.extend(report.notes.iter().map(|note| (*run, note.clone())));
+            said.extend(report.lines().into_iter().map(|line| (*run, line)));
         }
         let of_all = set.all.len();
         SetView {
             name: set.name.to_string(),
             columns: METRICS.iter().map(|(name, _)| *name).collect(),
+            compared,
             rows: set.all.iter().enumerate().map(row).collect(),
             notes: gathered(runs, said, of_all),
         }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! OUT/RECIPE/seed-0/   a run's folder, with its evaluation
+//! OUT/lock             held while a process works here
 //! OUT/study.json       what it is about, so that no other study goes on in its place
 //! OUT/result.json      all figures
 //! OUT/table.md         the table
@@ -22,11 +23,11 @@ use crate::config::Config;
 use crate::data::{Dataset, Sample};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
-use crate::eval::kept::{Kept, whole_path};
+use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
 use crate::files::{MIB, read_text, write_atomically, write_json};
 use crate::train::run_folder::{self, RunFolder};
-use crate::train::{Outcome, Start, Trainer};
+use crate::train::{Outcome, Start, Trainer, checkpoint};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use comfy_table::Table;
@@ -95,11 +96,12 @@ pub struct Study<'a> {
 }
 
 impl Study<'_> {
-    /// Trains and evaluates all recipes, a seed of each in turn; none if it was stopped. `say` hears of every run.
+    /// Takes hold of the study's folder, in which its runs are made and its result is written.
     ///
     /// # Errors
-    /// A folder with runs of other settings, and whatever training and evaluation report.
-    pub fn run(&self, recipes: &[Recipe], say: &dyn Fn(&str)) -> Result<Option<Vec<Achieved>>> {
+    /// Too many or too large seeds, a data set with a part missing, a folder in which another process or another study
+    /// is at work.
+    fn begin(&self, recipes: &[Recipe]) -> Result<RunFolder> {
         if !(1..=MOST_RUNS).contains(&self.runs) {
             return Err(Error::Config(format!(
                 "--runs {}: give 1 to {MOST_RUNS} runs of each recipe",
@@ -107,7 +109,7 @@ impl Study<'_> {
             )));
         }
         let first = recipes.iter().map(|recipe| recipe.config.run.seed).max().unwrap_or(0);
-        if first > i64::MAX as u64 - self.runs as u64 {
+        if first > i64::MAX as u64 - (self.runs - 1) as u64 {
             return Err(Error::Config(format!(
                 "run.seed={first}: {} runs count up from it, and the largest seed is {}",
                 self.runs,
@@ -116,8 +118,17 @@ impl Study<'_> {
         }
         self.dataset.require_train()?;
         self.dataset.require_test()?;
+        std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
+        let folder = RunFolder::lock(self.out)?;
         self.begin_or_go_on()?;
-        let _lock = RunFolder::lock(self.out)?;
+        Ok(folder)
+    }
+
+    /// Trains and evaluates all recipes, a seed of each in turn; none if it was stopped. `say` hears of every run.
+    ///
+    /// # Errors
+    /// A folder with runs of other settings, and whatever training and evaluation report.
+    fn run(&self, recipes: &[Recipe], say: &dyn Fn(&str)) -> Result<Option<Vec<Achieved>>> {
         let mut results: Vec<Achieved> =
             recipes.iter().map(|r| Achieved { name: r.name.clone(), reports: Vec::new() }).collect();
         for number in 0..self.runs {
@@ -137,16 +148,18 @@ impl Study<'_> {
         Ok(Some(results))
     }
 
-    /// What its runs start from and are trained with, for whoever compares them with the paper's.
-    fn recipe_notes(&self, config: &Config) -> Vec<String> {
+    /// What its runs start from and are trained with, but for the settings that it varies: for whoever compares them
+    /// with the paper's.
+    fn recipe_notes(&self, config: &Config, varied: &[&str]) -> Vec<String> {
         let start = match self.weights {
             Some(weights) => format!("the weights {}", weights.tensors().path().display()),
             None => "random weights, where the paper starts from ImageNet's".into(),
         };
-        let changes = config.changes();
+        let changes = config.changes(varied);
+        let defaults = "the defaults, which are the paper's where it states them (bcreid config)";
         let settings = match changes.is_empty() {
-            true => "Settings: the paper's (section 3.2).".to_string(),
-            false => format!("Settings other than the paper's (section 3.2): {}.", changes.join(", ")),
+            true => format!("Settings: {defaults}."),
+            false => format!("Settings: {defaults}, but {}.", changes.join(", ")),
         };
         vec![format!("Start: {start}."), settings]
     }
@@ -166,10 +179,7 @@ impl Study<'_> {
                 "{}: the study in this folder has other images or starts from other weights; give this one another --out",
                 self.out.display()
             ))),
-            Err(e) if e.is_missing_file() => {
-                std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
-                write_json(&path, &about)
-            }
+            Err(e) if e.is_missing_file() => write_json(&path, &about),
             Err(e) => Err(e),
         }
     }
@@ -182,7 +192,7 @@ impl Study<'_> {
     /// Makes one run, or what is left of it to be made.
     fn one(&self, folder: &Path, label: &str, config: &Config, say: &dyn Fn(&str)) -> Result<Option<Report>> {
         let name = self.name.to_string();
-        let begun = folder.join("config.toml").is_file();
+        let begun = folder.join("config.toml").is_file() && checkpoint::has_one(&folder.join("checkpoints"));
         if begun && run_folder::read_config(folder)? != *config {
             return Err(Error::Run(format!(
                 "{}: this run has other settings; give the study another --out, or the settings it began with",
@@ -190,10 +200,7 @@ impl Study<'_> {
             )));
         }
         let trained = folder.join("weights.safetensors").is_file();
-        if trained
-            && let Some(kept) = Kept::read_whole(folder, &name)?
-            && self.is_own(&kept, folder)?
-        {
+        if trained && let Some(kept) = self.own_evaluation(folder)? {
             return Ok(Some(kept.report));
         }
         if !trained && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)?) {
@@ -203,14 +210,14 @@ impl Study<'_> {
         let mut extractor = Extractor::load(folder, self.device)?;
         let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), self.device)?;
-        let images = vec![whole_path(&self.dataset.root)];
+        let images = vec![kept::whole_path(&self.dataset.root)];
         Kept::new(name, images, query, gallery, report.clone()).write(folder)?;
         Ok(Some(report))
     }
 
-    /// Whether an evaluation is one that this study would make: of the run's result, of this test part, plain. Another one
-    /// may have its name, if somebody evaluated the run meanwhile.
-    fn is_own(&self, kept: &Kept, run: &Path) -> Result<bool> {
+    /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one may
+    /// have its name, if somebody evaluated the run meanwhile.
+    fn own_evaluation(&self, run: &Path) -> Result<Option<Kept>> {
         let network = NetworkFile::open(&run.join("weights.safetensors"))?.fingerprint();
         let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
         let of_dataset = |features: &Features, samples: &[Sample]| {
@@ -221,10 +228,13 @@ impl Study<'_> {
             });
             crc32_of_names(own) == crc32_of_names(samples.iter().cloned())
         };
-        Ok(kept.report.protocol == Protocol::default()
-            && [kept.query.origin(), kept.gallery.origin()].into_iter().all(|own| *own == origin)
-            && of_dataset(&kept.query, &self.dataset.query)
-            && of_dataset(&kept.gallery, &self.dataset.gallery))
+        let is_own = |kept: &Kept| {
+            kept.report.protocol == Protocol::default()
+                && [kept.query.origin(), kept.gallery.origin()].into_iter().all(|own| *own == origin)
+                && of_dataset(&kept.query, &self.dataset.query)
+                && of_dataset(&kept.gallery, &self.dataset.gallery)
+        };
+        Ok(kept::read_called(run, self.name)?.into_iter().find(is_own))
     }
 
     /// Trains to the end; false if it was stopped, with all saved.

@@ -67,21 +67,23 @@ pub fn is_published(dataset: &Dataset, benchmark: &Benchmark) -> std::result::Re
 /// Runs the comparison and writes it into the study's folder; none if it was stopped.
 ///
 /// # Errors
-/// As [`recipes`] and [`Study::run`].
+/// As [`recipes`]; what [`Study`] refuses, and what training and evaluation report.
 pub fn run(
     study: &Study<'_>,
     config: &Config,
     benchmark: &Benchmark,
     say: &dyn Fn(&str),
 ) -> Result<Option<Reproduction>> {
-    let Some(recipes) = study.run(&recipes(config)?, say)? else { return Ok(None) };
+    let recipes = recipes(config)?;
+    let _folder = study.begin(&recipes)?;
+    let Some(recipes) = study.run(&recipes, say)? else { return Ok(None) };
     let reproduction = Reproduction {
         data: study.dataset.root.display().to_string(),
         runs: study.runs,
         summaries: recipes.iter().map(|r| Summary::of(&r.reports)).collect(),
         recipes,
         comparable: is_published(study.dataset, benchmark).is_ok(),
-        recipe: study.recipe_notes(config),
+        recipe: study.recipe_notes(config, &[]),
         benchmark: *benchmark,
     };
     study.write(&reproduction, &reproduction.table(presets::ASCII_MARKDOWN), &reproduction.notes())?;

@@ -103,7 +103,7 @@ pub fn hold_out(dataset: &Dataset, queries: usize, seed: u64) -> Result<Dataset>
 /// it was stopped. The study's data set is one that [`hold_out`] made.
 ///
 /// # Errors
-/// Values that the settings do not take, and as [`Study::run`].
+/// Values that the settings do not take, what [`Study`] refuses, and what training and evaluation report.
 pub fn run(study: &Study<'_>, config: &Config, swept: &[Swept], say: &dyn Fn(&str)) -> Result<Option<Sweep>> {
     // A recipe that two settings come to, such as the one that all have in common, is run once.
     let mut recipes: Vec<Recipe> = Vec::new();
@@ -125,11 +125,13 @@ pub fn run(study: &Study<'_>, config: &Config, swept: &[Swept], say: &dyn Fn(&st
             values.push((key, value, recipe));
         }
     }
+    let _folder = study.begin(&recipes)?;
     let Some(results) = study.run(&recipes, say)? else { return Ok(None) };
     let point = |(key, value, recipe): (&'static str, &String, usize)| {
         let achieved = results[recipe].clone();
         Point { key, value: value.clone(), summary: Summary::of(&achieved.reports), achieved }
     };
+    let keys: Vec<&str> = swept.iter().map(|swept| swept.key).collect();
     let persons = [&study.dataset.train, &study.dataset.query]
         .map(|samples| samples.iter().map(|sample| sample.pid).collect::<BTreeSet<_>>().len());
     let sweep = Sweep {
@@ -137,7 +139,7 @@ pub fn run(study: &Study<'_>, config: &Config, swept: &[Swept], say: &dyn Fn(&st
         points: values.into_iter().map(point).collect(),
         runs: study.runs,
         persons,
-        recipe: study.recipe_notes(config),
+        recipe: study.recipe_notes(config, &keys),
     };
     study.write(&sweep, &sweep.table(presets::ASCII_MARKDOWN), &sweep.notes())?;
     for name in ["sweep.svg", "sweep.png"] {

@@ -151,7 +151,7 @@ impl Checkpoint {
                 "the last good checkpoint is {}; mend the cause and go on with --resume",
                 path.display()
             ),
-            (_, None) => "no checkpoint was saved yet; mend the cause and go on with --resume".into(),
+            (_, None) => "no checkpoint was saved yet; mend the cause and start again".into(),
         };
         match error {
             Error::Diverged(what) => Error::Diverged(format!("{what}; {mend}")),
@@ -168,13 +168,18 @@ pub fn steps_done(folder: &Path) -> Result<u64> {
     Ok(list(folder)?.pop().map_or(0, |(done, _)| done))
 }
 
-/// Restores the newest checkpoint in `folder`, if there is one: a run stopped before its first one starts
-/// anew.
+/// Restores the newest checkpoint in `folder`.
 ///
 /// # Errors
-/// A checkpoint of other data, settings or another model, or one that cannot be read.
+/// No checkpoint: what the run was to start from is not known here; a checkpoint of other data, settings or another
+/// model, or one that cannot be read.
 pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Result<()> {
-    let Some((done, path)) = list(folder)?.pop() else { return Ok(()) };
+    let Some((done, path)) = list(folder)?.pop() else {
+        return Err(Error::Run(format!(
+            "{}: no checkpoint, so this run has not begun; start it again without --resume",
+            folder.display()
+        )));
+    };
     let damaged = |e: Error| Error::Run(format!("{e}; delete it to go on from the one before"));
     let file = weights::read_tensors(&path).map_err(damaged)?;
     identity.check(&file)?;
@@ -192,6 +197,11 @@ pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Resul
         param.momentum.copy_from_host_f32(&view.f32().map_err(damaged)?)?;
     }
     Ok(())
+}
+
+/// Whether there is a checkpoint in `folder`.
+pub fn has_one(folder: &Path) -> bool {
+    list(folder).is_ok_and(|found| !found.is_empty())
 }
 
 /// The newest checkpoint in `folder`, if it has one.

@@ -115,15 +115,19 @@ impl Log {
             .truncate(false)
             .open(path)
             .map_err(Error::io(path))?;
-        let (mut keep, mut number) = (0, 0);
+        let (mut keep, mut number, mut reached) = (0, 0, 0);
         let mut reader = BufReader::new(&file);
         let mut line = Vec::new();
-        while read_line(&mut reader, &mut line).map_err(Error::io(path))? > 0 {
+        // What comes behind is dropped, whatever it is: a power cut may leave anything there.
+        while reached < step && read_line(&mut reader, &mut line).map_err(Error::io(path))? > 0 {
             number += 1;
             let cut_short = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST_LINE;
             match serde_json::from_slice::<Numbered>(&line) {
                 _ if cut_short => break,
-                Ok(parsed) if parsed.step < step => keep += line.len() as u64,
+                Ok(parsed) if parsed.step < step => {
+                    keep += line.len() as u64;
+                    reached = parsed.step + 1;
+                }
                 Ok(_) => break,
                 Err(_) => {
                     return Err(Error::Run(format!(
@@ -207,7 +211,14 @@ mod tests {
         let error = Log::continue_at(&path, 6).unwrap_err().to_string();
         assert!(error.contains("line 4 is not a step"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged, "nothing is lost");
-        std::fs::write(&path, &undisturbed).unwrap();
+        // Damage behind the step is dropped with all that is there.
+        let behind = undisturbed.replacen("\"step\":7", "\"stfp\":7", 1) + &"\0".repeat(5000);
+        std::fs::write(&path, behind).unwrap();
+        write(6, 10);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), undisturbed);
+        std::fs::write(&path, "\0".repeat(5000)).unwrap();
+        write(0, 10);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), undisturbed);
         assert_eq!(serde_json::from_str::<Line>(undisturbed.lines().nth(3).unwrap()).unwrap(), line(3));
     }
 }

@@ -1,6 +1,7 @@
 //! What a person sees while training: a bar on a terminal, a line now and then in a log file.
 
 use super::metrics::Line;
+use crate::error::printable;
 use crate::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -68,7 +69,7 @@ impl Progress {
     /// Says something that must not be lost, without breaking the bar.
     pub fn say(&self, message: &str) {
         if self.terminal {
-            self.bar.println(message);
+            self.bar.println(printable(message));
         } else {
             tell!("{message}");
         }

@@ -119,12 +119,17 @@ pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io(path)(e)),
     };
+    // Without these a file of settings is somebody's own.
+    let of_run = path.join("lock").is_file() && path.join("checkpoints").is_dir();
     for entry in entries {
         let entry = entry.map_err(Error::io(path))?;
         let empty = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+        let without_bytes = || entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
         let vacant = match entry.file_name().to_str() {
             Some("lock") => true,
             Some("checkpoints") => empty(),
+            Some("config.toml" | "skipped.txt" | "tensorboard") => of_run,
+            Some("metrics.jsonl") => of_run && without_bytes(),
             _ => false,
         };
         if !vacant {

@@ -69,8 +69,12 @@ fn protocols_and_several_data_sets() {
     assert!(images("set+distractors-2")[1].ends_with("bounding_box_test"));
     let error = fail(eval(&[]).arg("--distractors").arg(&distractors).arg(&distractors));
     assert!(error.contains("given twice"), "{error}");
-    let error = fail(eval(&[]).arg("--distractors").arg(data().join("query")));
-    assert!(error.contains("part of a data set"), "{error}");
+    for part in ["query", ""] {
+        let error = fail(eval(&[]).arg("--distractors").arg(data().join(part)));
+        assert!(error.contains("holds images of a data set"), "{error}");
+    }
+    let error = fail(eval(&[]).arg("--distractors").arg(&distractors).arg(&other));
+    assert!(error.contains("given twice"), "{error}");
 
     let error = fail(&mut eval(&["--multi-query", "mean", "--ignore-cameras"]));
     assert!(error.contains("leave one of the two out"), "{error}");
@@ -89,6 +93,48 @@ fn protocols_and_several_data_sets() {
     let error =
         fail(bcreid().args(["eval", "--multi-query", "max", "--run"]).arg(run()).arg("--data").arg(&other));
     assert!(error.contains("no gt_bbox"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn reports_of_chosen_evaluations_and_of_another_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let copied = std::process::Command::new("cp").arg("-r").arg(run()).arg(at("run")).status().unwrap();
+    assert!(copied.success());
+    let _ = std::fs::remove_dir_all(at("run/evaluations"));
+    for more in [&[][..], &["--ignore-cameras"]] {
+        succeed(bcreid().args(["eval", "--run"]).arg(at("run")).arg("--data").arg(data()).args(more));
+    }
+    let report = |more: &[&str]| {
+        let mut command = bcreid();
+        command.arg("report").arg(at("run")).arg("--out").arg(at("page.html")).args(more);
+        command
+    };
+    let page = |more: &[&str]| {
+        succeed(&mut report(more));
+        std::fs::read_to_string(at("page.html")).unwrap()
+    };
+    assert!(page(&[]).contains("set+ignore-cameras"));
+    let one = page(&["--evaluation", "set"]);
+    assert!(!one.contains("set+ignore-cameras") && !one.contains("of a checkpoint"));
+    let error = fail(&mut report(&["--evaluation", "sat"]));
+    assert!(error.contains("there is set, set+ignore-cameras"), "{error}");
+
+    let plot = |more: &[&str]| {
+        let mut command = bcreid();
+        command.arg("plot").args(more).arg(at("run")).arg("--out").arg(at("plot.svg"));
+        command
+    };
+    assert!(fail(&mut plot(&["curves", "--evaluation", "set"])).contains("leave it out"));
+    std::fs::remove_file(at("run/weights.safetensors")).unwrap();
+    assert!(page(&[]).contains("these figures may be of a checkpoint"));
+    let output = plot(&["cmc"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("may be of a checkpoint"));
+    // The network of the first checkpoint is not that of the last.
+    let first = std::fs::read_dir(at("run/checkpoints")).unwrap().map(|entry| entry.unwrap().path()).min();
+    std::fs::copy(first.unwrap(), at("run/weights.safetensors")).unwrap();
+    assert!(page(&[]).contains("of other weights than the run&#39;s result"), "{}", page(&[]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `bcreid reproduce` and `bcreid sweep` as a person runs them, on a set that takes seconds.
 
 use crate::support::{TINY, bcreid, data, fail, stderr, succeed};
+use bcreid::weights::{Features, Origin};
 use std::path::Path;
 use std::process::Command;
 
@@ -62,6 +63,47 @@ fn the_paper_s_comparison_on_another_set() {
     let lock = std::fs::File::create(out.join("lock")).unwrap();
     lock.lock().unwrap();
     assert!(fail(&mut reproduce("2")).contains("another process is at work"));
+}
+
+/// An evaluation that is there is taken if it is the study's own, and made again if it is not.
+#[test]
+fn only_its_own_evaluations_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("study");
+    let reproduce = || study(&["reproduce", "market1501", "--runs", "1"], &out);
+    let whole = succeed(&mut reproduce());
+    let kept = out.join("full/seed-0/evaluations/set");
+    let (result, query) = (kept.join("result.json"), kept.join("query.safetensors"));
+    let figures = std::fs::read_to_string(&result).unwrap();
+    let changed = |key: &str, value: serde_json::Value| {
+        let mut json: serde_json::Value = serde_json::from_str(&figures).unwrap();
+        json[key] = value;
+        std::fs::write(&result, json.to_string()).unwrap();
+    };
+    changed("rank1", 0.1234.into());
+    assert!(succeed(&mut reproduce()).contains("12.34"), "it is only read");
+
+    changed("protocol", serde_json::json!({"ignore_cameras": true}));
+    assert_eq!(succeed(&mut reproduce()), whole);
+
+    let features = Features::read(&query).unwrap();
+    let foreign = Origin { network: Some("0".repeat(64)), ..features.origin().clone() };
+    for other in [
+        features.clone().with_origin(foreign),
+        Features::new(
+            features.features().to_vec(),
+            features.dim(),
+            features.pids().iter().map(|pid| pid + 1).collect(),
+            features.camids().to_vec(),
+            features.paths().to_vec(),
+        )
+        .unwrap()
+        .with_origin(features.origin().clone()),
+    ] {
+        changed("rank1", 0.1234.into());
+        other.write(&query).unwrap();
+        assert_eq!(succeed(&mut reproduce()), whole);
+    }
 }
 
 /// A run that was stopped in the middle is continued, not begun again.

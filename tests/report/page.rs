@@ -79,7 +79,7 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
     assert!(!table.contains("<strong>"), "nothing is best where nothing is compared");
     let notes = between(&html, "<ul class=\"notes\">", "</ul>");
     for words in
-        ["trapezoid", "Distance: Euclidean", "12 with a valid match", "5 junk images", "Feature: 8 values"]
+        ["trapezoid", "Distance: Euclidean", "12 of them with a match", "5 junk images", "Feature: 8 values"]
     {
         assert!(notes.contains(words), "{words}: {notes}");
     }

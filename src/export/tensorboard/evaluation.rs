@@ -35,8 +35,8 @@ impl Found {
     ///
     /// # Errors
     /// What the device reports; query and gallery features that do not fit together.
-    pub fn new(kept: Kept, device: &Device) -> Result<Self> {
-        let measured = Measured::new(Evaluation { run: 0, kept, note: None }, device)?;
+    pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
+        let measured = Measured::new(evaluation, device)?;
         let Kept { name, query, gallery, report, .. } = &measured.evaluation.kept;
         let pairs = &measured.pairs;
         let histogram = |counts: &[u64]| Histogram::from_counts(pairs.bin_width(), counts, BUCKETS);
@@ -47,7 +47,8 @@ impl Found {
         let kinds = [("best", &chosen.best), ("worst", &chosen.worst), ("random", &chosen.random)];
         let mut strips = Vec::new();
         for (kind, queries) in kinds {
-            let lists = lists::ranked_lists(query, gallery, queries, SHOWN, &measured.protocol(), device)?;
+            let lists =
+                lists::ranked_lists(query, gallery, queries, SHOWN, &measured.evaluation.protocol(), device)?;
             for (place, list) in lists.iter().enumerate() {
                 let strip = strip::draw(query, gallery, list);
                 strips.extend(strip.map(|strip| (format!("{kind}/{}", place + 1), strip)));
