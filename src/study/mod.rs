@@ -174,11 +174,19 @@ impl Study<'_> {
         };
         let path = self.out.join("study.json");
         match read_text(&path, MIB) {
-            Ok(text) if serde_json::from_str::<About>(&text).is_ok_and(|there| there == about) => Ok(()),
-            Ok(_) => Err(Error::Run(format!(
-                "{}: the study in this folder has other images or starts from other weights; give this one another --out",
-                self.out.display()
-            ))),
+            Ok(text) => match serde_json::from_str::<About>(&text) {
+                Ok(there) if there == about => Ok(()),
+                Ok(_) => Err(Error::Run(format!(
+                    "{}: the study in this folder has other images or starts from other weights; give this one another \
+                     --out",
+                    self.out.display()
+                ))),
+                Err(_) => Err(Error::Run(format!(
+                    "{}: damaged; delete it if the runs beside it are of the same images and weights, else give another \
+                     --out",
+                    path.display()
+                ))),
+            },
             Err(e) if e.is_missing_file() => write_json(&path, &about),
             Err(e) => Err(e),
         }
@@ -218,7 +226,11 @@ impl Study<'_> {
     /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one may
     /// have its name, if somebody evaluated the run meanwhile.
     fn own_evaluation(&self, run: &Path) -> Result<Option<Kept>> {
-        let network = NetworkFile::open(&run.join("weights.safetensors"))?.fingerprint();
+        let network = NetworkFile::open(&run.join("weights.safetensors"))
+            .map_err(|e| {
+                Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
+            })?
+            .fingerprint();
         let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
         let of_dataset = |features: &Features, samples: &[Sample]| {
             let own = (0..features.len()).map(|row| Sample {
@@ -234,7 +246,8 @@ impl Study<'_> {
                 && of_dataset(&kept.query, &self.dataset.query)
                 && of_dataset(&kept.gallery, &self.dataset.gallery)
         };
-        Ok(kept::read_called(run, self.name)?.into_iter().find(is_own))
+        // A damaged one is made again, in its place.
+        Ok(kept::read_called(run, self.name).unwrap_or_default().into_iter().find(is_own))
     }
 
     /// Trains to the end; false if it was stopped, with all saved.

@@ -86,6 +86,14 @@ fn only_its_own_evaluations_are_taken() {
     changed("protocol", serde_json::json!({"ignore_cameras": true}));
     assert_eq!(succeed(&mut reproduce()), whole);
 
+    // Damage is mended, or there is a word on how.
+    std::fs::write(&result, "").unwrap();
+    assert_eq!(succeed(&mut reproduce()), whole);
+    let about = std::fs::read(out.join("study.json")).unwrap();
+    std::fs::write(out.join("study.json"), "").unwrap();
+    assert!(fail(&mut reproduce()).contains("study.json: damaged"));
+    std::fs::write(out.join("study.json"), about).unwrap();
+
     let features = Features::read(&query).unwrap();
     let foreign = Origin { network: Some("0".repeat(64)), ..features.origin().clone() };
     for other in [
