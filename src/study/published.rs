@@ -1,12 +1,12 @@
-//! What the paper's tables 1 and 2 state, single query, in percent; mAP is the trapezoid.
+//! What the paper's tables 1 and 2 state, digit by digit: single query, in percent; mAP is the trapezoid.
 
-/// A row of one of the tables. What it does not state is absent.
+/// A row of one of the tables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Published {
     /// The method, as the paper calls it.
     pub method: &'static str,
-    /// Rank-1, rank-5, rank-10 and mAP.
-    pub figures: [Option<f64>; 4],
+    /// Rank-1, rank-5, rank-10 and mAP, `-` where it does not state it.
+    pub figures: [&'static str; 4],
 }
 
 /// A data set with published results, and how to know it.
@@ -28,12 +28,12 @@ pub struct Benchmark {
     pub full: Published,
 }
 
-const fn all(method: &'static str, rank1: f64, rank5: f64, rank10: f64, map: f64) -> Published {
-    Published { method, figures: [Some(rank1), Some(rank5), Some(rank10), Some(map)] }
+const fn row(method: &'static str, figures: [&'static str; 4]) -> Published {
+    Published { method, figures }
 }
 
-const fn two(method: &'static str, rank1: f64, map: f64) -> Published {
-    Published { method, figures: [Some(rank1), None, None, Some(map)] }
+const fn two(method: &'static str, rank1: &'static str, map: &'static str) -> Published {
+    row(method, [rank1, "-", "-", map])
 }
 
 /// Table 1.
@@ -43,23 +43,17 @@ pub const MARKET1501: Benchmark = Benchmark {
     images: [12_936, 3_368, 19_732],
     table: 1,
     others: &[
-        Published {
-            method: "SpindleNet, Zhao et al. (2017)",
-            figures: [Some(76.90), Some(91.50), Some(94.60), None],
-        },
-        two("GAN, Zheng et al. (2017a)", 78.06, 56.23),
-        two("SVDNet, Sun et al. (2017)", 82.3, 62.1),
-        all("PDC, Su et al. (2017)", 84.14, 92.73, 94.92, 63.41),
-        all("APR, Lin et al. (2017)", 84.29, 93.20, 95.19, 64.67),
-        two("JLML, Li et al. (2017)", 85.1, 65.5),
-        all("Verif + Identif, Zheng et al. (2016b)", 79.51, 90.91, 94.09, 59.87),
-        Published {
-            method: "TriNet, Hermans et al. (2017)",
-            figures: [Some(84.92), Some(94.21), None, Some(69.14)],
-        },
+        row("SpindleNet, Zhao et al. (2017)", ["76.90", "91.50", "94.60", "-"]),
+        two("GAN, Zheng et al. (2017a)", "78.06", "56.23"),
+        two("SVDNet, Sun et al. (2017)", "82.3", "62.1"),
+        row("PDC, Su et al. (2017)", ["84.14", "92.73", "94.92", "63.41"]),
+        row("APR, Lin et al. (2017)", ["84.29", "93.20", "95.19", "64.67"]),
+        two("JLML, Li et al. (2017)", "85.1", "65.5"),
+        row("Verif + Identif, Zheng et al. (2016b)", ["79.51", "90.91", "94.09", "59.87"]),
+        row("TriNet, Hermans et al. (2017)", ["84.92", "94.21", "-", "69.14"]),
     ],
-    baseline: all("baseline, the paper's", 83.34, 93.79, 95.93, 63.20),
-    full: all("batch-contrastive, the paper's", 86.40, 94.45, 96.48, 67.64),
+    baseline: row("baseline, the paper's", ["83.34", "93.79", "95.93", "63.20"]),
+    full: row("batch-contrastive, the paper's", ["86.40", "94.45", "96.48", "67.64"]),
 };
 
 /// Table 2.
@@ -69,13 +63,13 @@ pub const DUKEMTMC: Benchmark = Benchmark {
     images: [16_522, 2_228, 17_661],
     table: 2,
     others: &[
-        two("Verif + Identif, Zheng et al. (2016b)", 68.90, 49.30),
-        two("APR, Lin et al. (2017)", 70.69, 51.88),
-        two("PAN, Zheng et al. (2017b)", 71.59, 51.51),
-        two("ACRN, Schumann and Stiefelhagen (2017)", 72.58, 51.96),
-        two("FMN, Ding et al. (2017)", 74.51, 56.88),
-        two("SVDNet, Sun et al. (2017)", 76.70, 56.80),
+        two("Verif + Identif, Zheng et al. (2016b)", "68.90", "49.30"),
+        two("APR, Lin et al. (2017)", "70.69", "51.88"),
+        two("PAN, Zheng et al. (2017b)", "71.59", "51.51"),
+        two("ACRN, Schumann and Stiefelhagen (2017)", "72.58", "51.96"),
+        two("FMN, Ding et al. (2017)", "74.51", "56.88"),
+        two("SVDNet, Sun et al. (2017)", "76.70", "56.80"),
     ],
-    baseline: two("baseline, the paper's", 73.31, 53.25),
-    full: two("batch-contrastive, the paper's", 78.19, 58.64),
+    baseline: two("baseline, the paper's", "73.31", "53.25"),
+    full: two("batch-contrastive, the paper's", "78.19", "58.64"),
 };

@@ -143,8 +143,7 @@ impl Reproduction {
 }
 
 fn published(name: &str, row: &Published) -> Vec<String> {
-    let figures = row.figures.iter().map(|f| f.map_or("-".into(), |figure| format!("{figure:.2}")));
-    std::iter::once(name.to_string()).chain(figures).collect()
+    std::iter::once(name).chain(row.figures).map(String::from).collect()
 }
 
 /// What the loss changes, and whether seeds alone could have done it.
@@ -206,6 +205,7 @@ mod tests {
         };
         for (name, figures) in [
             ("SpindleNet, Zhao et al. (2017) [quoted]", &["76.90", "91.50", "94.60", "-"][..]),
+            ("SVDNet, Sun et al. (2017) [quoted]", &[" 82.3 ", " - ", " 62.1 "]),
             ("baseline, the paper's [quoted]", &["83.34", "93.79", "95.93", "63.20"]),
             ("batch-contrastive, the paper's [quoted]", &["86.40", "94.45", "96.48", "67.64"]),
             ("baseline, here", &["0.00 ± 0.00", "25.00 ± 0.00"]),
