@@ -4,7 +4,8 @@
 //!
 //! Follow one training step from the command line to the arithmetic and back:
 //!
-//! 1. [`cli`]: one file a subcommand, each its arguments and one call; [`demo`] strings all of them together.
+//! 1. [`cli`]: one file a subcommand, each its arguments and one call; [`demo`] strings all of them together. Results go to
+//!    standard output, what is said beside them through [`mod@tell`].
 //! 2. [`config`]: every hyper-parameter once, with its unit, default and source.
 //! 3. [`data`]: image files become batches of normalised NHWC pixels.
 //! 4. [`train`]: the step, the solver's loop around it, checkpoints and the log.
