@@ -75,6 +75,11 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// As [`printable`] for each line of the text.
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 impl Error {
     /// The message as a person sees it: one line, whatever the file names in it hold.
     pub fn line(&self) -> String {

@@ -20,6 +20,7 @@ mod synth;
 mod tensorboard;
 mod train;
 
+use crate::error::printable_lines;
 use crate::export::features::Format;
 use crate::weights::Features;
 use crate::{Error, Result};
@@ -104,9 +105,10 @@ impl Command {
     }
 }
 
-/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+/// Prints to standard output, with control characters escaped line by line: names of files may hold any. A reader that has
+/// gone away (`| head`) is no error.
 fn say(text: impl std::fmt::Display) -> Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(std::io::stdout(), "{}", printable_lines(&text.to_string())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
         _ => Ok(()),
     }
@@ -129,7 +131,8 @@ fn require_parent(file: &Path) -> Result<()> {
 /// called JSON too, not weights or features.
 fn require_json(file: &Path) -> Result<()> {
     require_parent(file)?;
-    let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let target = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+    let is_json = target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     if file.is_file() && !is_json {
         return Err(Error::Data(format!(
             "--json {}: exists and does not end in .json; give another name, so that nothing else is lost",

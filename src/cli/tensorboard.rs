@@ -102,7 +102,7 @@ impl Tensorboard {
 fn claim(folder: &Path, run: &Path) -> Result<()> {
     let (note, run) = (folder.join("run.txt"), kept::whole_path(run));
     match read_text(&note, MIB) {
-        Ok(text) if text.trim_end() == run => Ok(()),
+        Ok(text) if text.trim_end() == run || text.is_empty() => Ok(()),
         Ok(text) => Err(Error::Run(format!(
             "{}: holds the events of {}; give another --out, or remove that folder",
             folder.display(),

@@ -25,6 +25,8 @@ const GALLERY: &str = "gallery.safetensors";
 const RESULT: &str = "result.json";
 /// The folder, in the evaluation's own, in which the next one is written.
 const DRAFT: &str = ".draft";
+/// Held while an evaluation is written.
+const LOCK: &str = ".lock";
 
 /// One kept evaluation.
 #[derive(Clone, Debug)]
@@ -64,32 +66,44 @@ impl Kept {
     }
 
     /// Writes it into the folder of a run. An earlier evaluation stays until all of this one lies on the disk. The
-    /// figures come last: where they are, all is there.
+    /// figures come last: where they are, all is there. Waits for others who write evaluations of this run.
     ///
     /// # Errors
     /// What the file system says.
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
-        let folder = self.place(&run.join(FOLDER));
-        let draft = folder.join(DRAFT);
-        // What a killed process has left.
-        match fs::remove_dir_all(&draft) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
-            _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
-        }
+        let all = run.join(FOLDER);
+        fs::create_dir_all(&all).map_err(Error::io(&all))?;
+        let file = all.join(LOCK);
+        let lock = fs::File::options().read(true).write(true).create(true).truncate(false).open(&file);
+        lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(Error::io(&file)).and_then(|_held| {
+            let folder = self.place(&all);
+            let draft = folder.join(DRAFT);
+            // What a killed process has left.
+            match fs::remove_dir_all(&draft) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
+                _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
+            }
+            let written = self.write_through(&draft, &folder);
+            let _ = fs::remove_dir_all(&draft);
+            written.map(|()| folder)
+        })
+    }
+
+    /// Writes all files into `draft`, then moves them into `folder`.
+    fn write_through(&self, draft: &Path, folder: &Path) -> Result<()> {
         self.query.write(&draft.join(QUERY))?;
         self.gallery.write(&draft.join(GALLERY))?;
         let figures = Figures { report: &self.report, images: self.images.clone() };
         write_json(&draft.join(RESULT), &figures)?;
         match fs::remove_file(folder.join(RESULT)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&folder)(e)),
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(folder)(e)),
             _ => {}
         }
         for file in [QUERY, GALLERY, RESULT] {
             let place = folder.join(file);
             fs::rename(draft.join(file), &place).map_err(Error::io(&place))?;
         }
-        fs::remove_dir(&draft).map_err(Error::io(&draft))?;
-        Ok(folder)
+        Ok(())
     }
 
     /// The folder that is free, or holds an earlier evaluation of the same images.
@@ -111,8 +125,8 @@ impl Kept {
         Ok(Kept {
             images,
             name: name_of_folder(folder),
-            query: Features::read(&folder.join(QUERY))?,
-            gallery: Features::read(&folder.join(GALLERY))?,
+            query: features(&folder.join(QUERY))?,
+            gallery: features(&folder.join(GALLERY))?,
             report,
         })
     }
@@ -146,6 +160,11 @@ fn is_there(folder: &Path) -> Result<bool> {
         Err(e) if e.is_missing_file() => Ok(false),
         Err(e) => Err(e),
     }
+}
+
+/// Reads features.
+fn features(file: &Path) -> Result<Features> {
+    Features::read(file).map_err(|e| Error::Data(format!("{e}; evaluate again")))
 }
 
 /// Reads figures.

@@ -4,4 +4,4 @@ mod read;
 mod write;
 
 pub use read::{MIB, open, read, read_argument, read_text};
-pub use write::{remove_leftovers, write_atomically, write_json};
+pub use write::{is_temporary_name, remove_leftovers, write_atomically, write_json};

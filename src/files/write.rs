@@ -99,7 +99,8 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_temporary_name(name: &str) -> bool {
+/// Whether a file's name is that of a temporary file that a killed process may have left.
+pub fn is_temporary_name(name: &str) -> bool {
     let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     random.is_some_and(|r| r.len() == RANDOM && r.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

@@ -22,6 +22,7 @@ pub use summary::{Figure, Summary};
 use crate::config::Config;
 use crate::data::{Dataset, Sample};
 use crate::device::Device;
+use crate::error::printable;
 use crate::eval::extract::Extractor;
 use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
@@ -152,7 +153,9 @@ impl Study<'_> {
     /// with the paper's.
     fn recipe_notes(&self, config: &Config, varied: &[&str]) -> Vec<String> {
         let start = match self.weights {
-            Some(weights) => format!("the weights {}", weights.tensors().path().display()),
+            Some(weights) => {
+                format!("the weights {}", printable(&weights.tensors().path().display().to_string()))
+            }
             None => "random weights, where the paper starts from ImageNet's".into(),
         };
         let changes = config.changes(varied);
@@ -200,16 +203,29 @@ impl Study<'_> {
     /// Makes one run, or what is left of it to be made.
     fn one(&self, folder: &Path, label: &str, config: &Config, say: &dyn Fn(&str)) -> Result<Option<Report>> {
         let name = self.name.to_string();
-        let begun = folder.join("config.toml").is_file() && checkpoint::has_one(&folder.join("checkpoints"));
-        if begun && run_folder::read_config(folder)? != *config {
-            return Err(Error::Run(format!(
+        let others = |what: PathBuf| {
+            Error::Run(format!(
                 "{}: this run has other settings; give the study another --out, or the settings it began with",
-                folder.display()
-            )));
+                what.display()
+            ))
+        };
+        let there = folder.join("config.toml").is_file();
+        if there && run_folder::read_config(folder)? != *config {
+            return Err(others(folder.to_path_buf()));
         }
-        let trained = folder.join("weights.safetensors").is_file();
-        if trained && let Some(kept) = self.own_evaluation(folder)? {
-            return Ok(Some(kept.report));
+        let begun = there && checkpoint::has_one(&folder.join("checkpoints"));
+        let result = folder.join("weights.safetensors");
+        let trained = result.is_file();
+        if trained {
+            let network = NetworkFile::open(&result).map_err(|e| {
+                Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
+            })?;
+            if network.config() != config {
+                return Err(others(result));
+            }
+            if let Some(kept) = self.own_evaluation(folder, network.fingerprint()) {
+                return Ok(Some(kept.report));
+            }
         }
         if !trained && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)?) {
             return Ok(None);
@@ -225,12 +241,8 @@ impl Study<'_> {
 
     /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one may
     /// have its name, if somebody evaluated the run meanwhile.
-    fn own_evaluation(&self, run: &Path) -> Result<Option<Kept>> {
-        let network = NetworkFile::open(&run.join("weights.safetensors"))
-            .map_err(|e| {
-                Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
-            })?
-            .fingerprint();
+    fn own_evaluation(&self, run: &Path, network: String) -> Option<Kept> {
+        let images = [kept::whole_path(&self.dataset.root)];
         let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
         let of_dataset = |features: &Features, samples: &[Sample]| {
             let own = (0..features.len()).map(|row| Sample {
@@ -242,12 +254,13 @@ impl Study<'_> {
         };
         let is_own = |kept: &Kept| {
             kept.report.protocol == Protocol::default()
+                && kept.images == images
                 && [kept.query.origin(), kept.gallery.origin()].into_iter().all(|own| *own == origin)
                 && of_dataset(&kept.query, &self.dataset.query)
                 && of_dataset(&kept.gallery, &self.dataset.gallery)
         };
         // A damaged one is made again, in its place.
-        Ok(kept::read_called(run, self.name).unwrap_or_default().into_iter().find(is_own))
+        kept::read_called(run, self.name).unwrap_or_default().into_iter().find(is_own)
     }
 
     /// Trains to the end; false if it was stopped, with all saved.

@@ -176,7 +176,8 @@ pub fn steps_done(folder: &Path) -> Result<u64> {
 pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Result<()> {
     let Some((done, path)) = list(folder)?.pop() else {
         return Err(Error::Run(format!(
-            "{}: no checkpoint, so this run has not begun; start it again without --resume",
+            "{}: no checkpoint to go on from; start the run again without --resume, in another folder if this one is not \
+             taken",
             folder.display()
         )));
     };

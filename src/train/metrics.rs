@@ -3,7 +3,7 @@
 use super::schedule::Scheduled;
 use crate::files;
 use crate::ops::batch_contrastive::Term;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -137,6 +137,12 @@ impl Log {
                     )));
                 }
             }
+        }
+        if reached < step {
+            tell!(
+                "{}: ends at step {reached}, and the run goes on at {step}: its curves will have a gap",
+                path.display()
+            );
         }
         file.set_len(keep).map_err(Error::io(path))?;
         let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;

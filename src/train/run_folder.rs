@@ -11,8 +11,9 @@
 //! ```
 
 use crate::config::Config;
-use crate::files::{MIB, read_text, remove_leftovers, write_atomically};
+use crate::files::{MIB, is_temporary_name, read_text, remove_leftovers, write_atomically};
 use crate::{Error, Result};
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,7 @@ impl RunFolder {
         require_vacant(path, "or --resume to continue it")?;
         fs::create_dir_all(path.join("checkpoints")).map_err(Error::io(path))?;
         let folder = Self::lock(path)?;
+        folder.remove_leftovers()?;
         let toml = config.to_toml();
         write_atomically(&folder.config(), |w| w.write_all(toml.as_bytes()))?;
         Ok(folder)
@@ -44,13 +46,18 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<(Self, Config)> {
         let config = read_config(path)?;
         let folder = Self::lock(path)?;
-        // A process killed while it wrote has left its temporary file; the lock says that nobody writes now.
-        remove_leftovers(folder.path())?;
-        remove_leftovers(&folder.checkpoints())?;
-        if folder.tensorboard().is_dir() {
-            remove_leftovers(&folder.tensorboard())?;
-        }
+        folder.remove_leftovers()?;
         Ok((folder, config))
+    }
+
+    /// Removes what a process that was killed while it wrote has left: the lock says that nobody writes now.
+    fn remove_leftovers(&self) -> Result<()> {
+        remove_leftovers(self.path())?;
+        remove_leftovers(&self.checkpoints())?;
+        if self.tensorboard().is_dir() {
+            remove_leftovers(&self.tensorboard())?;
+        }
+        Ok(())
     }
 
     /// Takes hold of a run's folder to write into it, whatever is there.
@@ -123,13 +130,20 @@ pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
     let of_run = path.join("lock").is_file() && path.join("checkpoints").is_dir();
     for entry in entries {
         let entry = entry.map_err(Error::io(path))?;
-        let empty = || fs::read_dir(entry.path()).is_ok_and(|mut inside| inside.next().is_none());
+        let is_leftover = |name: &OsStr| name.to_str().is_some_and(is_temporary_name);
+        let empty = || {
+            let inside = fs::read_dir(entry.path());
+            inside.is_ok_and(|mut inside| {
+                inside.all(|file| file.is_ok_and(|file| is_leftover(&file.file_name())))
+            })
+        };
         let without_bytes = || entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
         let vacant = match entry.file_name().to_str() {
             Some("lock") => true,
             Some("checkpoints") => empty(),
             Some("config.toml" | "skipped.txt" | "tensorboard") => of_run,
             Some("metrics.jsonl") => of_run && without_bytes(),
+            Some(name) if is_temporary_name(name) => of_run,
             _ => false,
         };
         if !vacant {
@@ -161,10 +175,32 @@ pub fn read_config(path: &Path) -> Result<Config> {
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What is there when a process is killed before its first checkpoint: the same command begins again.
+    #[test]
+    fn a_run_that_has_not_begun_may_be_begun_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        drop(RunFolder::create(&path, &Config::default()).unwrap());
+        for left in [".bcreid-0123456789ab.tmp", "checkpoints/.bcreid-0123456789ab.tmp"] {
+            fs::write(path.join(left), "half").unwrap();
+        }
+        drop(RunFolder::create(&path, &Config::default()).unwrap());
+        assert!(!path.join(".bcreid-0123456789ab.tmp").exists());
+        assert_eq!(fs::read_dir(path.join("checkpoints")).unwrap().count(), 0);
+        fs::write(path.join("checkpoints/step_0000000000.safetensors"), "").unwrap();
+        assert!(RunFolder::create(&path, &Config::default()).unwrap_err().to_string().contains("not empty"));
+        // Settings without a run around them are somebody's own.
+        let own = folder.path().join("own");
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("config.toml"), "").unwrap();
+        assert!(RunFolder::create(&own, &Config::default()).is_err());
+    }
+
+    #[cfg(unix)]
     #[test]
     fn a_lock_that_is_a_link_costs_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -112,6 +112,25 @@ fn only_its_own_evaluations_are_taken() {
         other.write(&query).unwrap();
         assert_eq!(succeed(&mut reproduce()), whole);
     }
+
+    // The same names in another folder may be other pictures.
+    let mut json: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    (json["rank1"], json["images"]) = (0.1234.into(), serde_json::json!(["/elsewhere/set"]));
+    std::fs::write(&result, json.to_string()).unwrap();
+    assert_eq!(succeed(&mut reproduce()), whole);
+
+    // Whoever deletes checkpoints to save space keeps the result, but not for other settings.
+    let run = out.join("full/seed-0");
+    std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    assert_eq!(succeed(&mut reproduce()), whole);
+    assert!(fail(reproduce().args(["--set", "loss.lambda=7"])).contains("other settings"));
+    std::fs::remove_file(run.join("config.toml")).unwrap();
+    assert!(
+        fail(reproduce().args(["--set", "loss.lambda=7"]))
+            .contains("weights.safetensors: this run has other")
+    );
+    std::fs::copy(out.join("baseline/seed-0/weights.safetensors"), run.join("weights.safetensors")).unwrap();
+    assert!(fail(&mut reproduce()).contains("weights.safetensors: this run has other"));
 }
 
 /// A run that was stopped in the middle is continued, not begun again.

@@ -24,9 +24,11 @@ impl Live {
     /// # Errors
     /// What the file system says; metrics that are not a run's.
     pub fn continue_at(folder: &Path, metrics: &Path, step: u64) -> Result<Self> {
-        let (earlier, time) = match step {
-            0 => (Vec::new(), 0.0),
-            _ => (steps::read(metrics)?, seconds(modified(metrics)?)),
+        // Whoever has moved the metrics away goes on without them.
+        let is_there = std::fs::metadata(metrics).is_ok_and(|meta| meta.len() > 0);
+        let (earlier, time) = match step > 0 && is_there {
+            true => (steps::read(metrics)?, seconds(modified(metrics)?)),
+            false => (Vec::new(), 0.0),
         };
         // A later name than any there is: readers go on to the next name.
         let others = if folder.is_dir() { ours(folder)? } else { Vec::new() };
