@@ -4,6 +4,7 @@
 //! RUN/evaluations/NAME/query.safetensors    features of the queries
 //! RUN/evaluations/NAME/gallery.safetensors  features of the gallery, distractors included
 //! RUN/evaluations/NAME/result.json          the figures
+//! RUN/evaluations/.lock                     held while an evaluation is written
 //! ```
 //!
 //! NAME is that of the data set's folder, with what was asked beyond the plain protocol behind it. A later evaluation of
@@ -15,7 +16,7 @@ use crate::files::{MIB, read_text, write_json};
 use crate::weights::Features;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -73,20 +74,18 @@ impl Kept {
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
         let all = run.join(FOLDER);
         fs::create_dir_all(&all).map_err(Error::io(&all))?;
-        let file = all.join(LOCK);
-        let lock = fs::File::options().read(true).write(true).create(true).truncate(false).open(&file);
-        lock.and_then(|lock| lock.lock().map(|()| lock)).map_err(Error::io(&file)).and_then(|_held| {
-            let folder = self.place(&all);
-            let draft = folder.join(DRAFT);
-            // What a killed process has left.
-            match fs::remove_dir_all(&draft) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
-                _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
-            }
-            let written = self.write_through(&draft, &folder);
-            let _ = fs::remove_dir_all(&draft);
-            written.map(|()| folder)
-        })
+        let _held = hold(&all.join(LOCK))?;
+        let folder = self.place(&all);
+        let draft = folder.join(DRAFT);
+        // What a killed process has left.
+        match fs::remove_dir_all(&draft) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
+            _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
+        }
+        let written = self.write_through(&draft, &folder);
+        // In the way of nobody, if it stays.
+        let _ = fs::remove_dir_all(&draft);
+        written.map(|()| folder)
     }
 
     /// Writes all files into `draft`, then moves them into `folder`.
@@ -130,6 +129,14 @@ impl Kept {
             report,
         })
     }
+}
+
+/// Waits until nobody else holds the file.
+fn hold(file: &Path) -> Result<File> {
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(file);
+    let lock = open.map_err(Error::io(file))?;
+    lock.lock().map_err(Error::io(file))?;
+    Ok(lock)
 }
 
 /// The names that evaluations on folders of one name have: NAME, NAME-2, and so on.
