@@ -1,0 +1,57 @@
+//! The ranges of all settings.
+
+use super::{CenterRate, Config, Sampler};
+use crate::{Error, Result};
+
+impl Config {
+    /// Checks every range, naming the key.
+    pub(super) fn check(&self) -> Result<()> {
+        let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
+        let width = m.width.unwrap_or(64);
+        let depths = m.depths.unwrap_or([1; 4]);
+        let center_rate = if let CenterRate::Fixed(rate) = l.center_rate { rate } else { 0.0 };
+        let rules = [
+            ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
+            (depths.iter().all(|d| (1..=64).contains(d)), "model.depths must be four numbers of 1 to 64"),
+            ((1..=2).contains(&m.last_stride), "model.last_stride must be 1 or 2"),
+            ((0.0..1.0).contains(&m.dropout), "model.dropout must be at least 0 and below 1"),
+            (
+                (32..=2048).contains(&i.height) && (32..=2048).contains(&i.width),
+                "input.height and input.width must be 32 to 2048 pixels",
+            ),
+            (i.scale.is_finite() && i.scale > 0.0, "input.scale must be above 0"),
+            (i.std.iter().all(|v| v.is_finite() && *v > 0.0), "input.std must be above 0"),
+            (i.mean.iter().all(|v| v.is_finite()), "input.mean must be finite"),
+            (l.lambda.is_finite() && l.lambda >= 0.0, "loss.lambda must be at least 0"),
+            ((0.0..=4.0).contains(&l.tau), "loss.tau is a squared distance of unit vectors: 0 to 4"),
+            ((0.0..=1.0).contains(&center_rate), "loss.center_rate must be 0 to 1, or \"tied\""),
+            (s.iterations >= 1 && s.iterations <= i32::MAX as u64, "solver.iterations must be 1 to 2^31 - 1"),
+            ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
+            (s.rate.is_finite() && s.rate > 0.0, "solver.rate must be above 0"),
+            (s.rate_drops.is_sorted_by(|a, b| a < b), "solver.rate_drops must grow"),
+            (s.rate_factor > 0.0 && s.rate_factor <= 1.0, "solver.rate_factor must be above 0, at most 1"),
+            (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0"),
+            ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
+            (s.weight_decay.is_finite() && s.weight_decay >= 0.0, "solver.weight_decay must be at least 0"),
+            (
+                s.batchnorm_momentum > 0.0 && s.batchnorm_momentum <= 1.0,
+                "solver.batchnorm_momentum must be above 0, at most 1",
+            ),
+            (d.pad <= 256, "data.pad must be at most 256 pixels"),
+            (!d.crop || d.pad > 0, "data.crop needs data.pad above 0"),
+            (d.pk_images >= 1, "data.pk_images must be at least 1"),
+            (
+                d.sampler != Sampler::Pk || s.batch.is_multiple_of(d.pk_images),
+                "solver.batch must be a multiple of data.pk_images with the pk sampler",
+            ),
+            ((1..=256).contains(&d.workers), "data.workers must be 1 to 256 threads"),
+            (r.checkpoint_every >= 1, "run.checkpoint_every must be at least 1"),
+            (r.checkpoints_kept >= 1, "run.checkpoints_kept must be at least 1"),
+            ((1..=10_000).contains(&r.log_every), "run.log_every must be 1 to 10000"),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(Error::Config((*rule).to_string())),
+            None => Ok(()),
+        }
+    }
+}
