@@ -103,7 +103,7 @@ fn reports_of_chosen_evaluations_and_of_another_result() {
     let copied = std::process::Command::new("cp").arg("-r").arg(run()).arg(at("run")).status().unwrap();
     assert!(copied.success());
     let _ = std::fs::remove_dir_all(at("run/evaluations"));
-    for more in [&[][..], &["--ignore-cameras"]] {
+    for more in [&[][..], &["--ignore-cameras"], &["--multi-query", "mean"]] {
         succeed(bcreid().args(["eval", "--run"]).arg(at("run")).arg("--data").arg(data()).args(more));
     }
     let report = |more: &[&str]| {
@@ -115,11 +115,21 @@ fn reports_of_chosen_evaluations_and_of_another_result() {
         succeed(&mut report(more));
         std::fs::read_to_string(at("page.html")).unwrap()
     };
-    assert!(page(&[]).contains("set+ignore-cameras"));
+    // Pairs are those of each evaluation: its cameras, its pooled queries.
+    let all = page(&[]);
+    let bins = all.split("id=\"pairs-data\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let bins: serde_json::Value = serde_json::from_str(bins).unwrap();
+    let same = |place: usize| -> i64 {
+        bins[place]["same"].as_array().unwrap().iter().map(|count| count.as_i64().unwrap()).sum()
+    };
+    let [plain, without_cameras, pooled] = [0, 1, 2];
+    assert!(all.contains("set+ignore-cameras") && all.contains("set+multi-query-mean"));
+    assert!(same(without_cameras) > same(plain), "{} and {}", same(without_cameras), same(plain));
+    assert!(same(pooled) == same(plain) && bins[pooled] != bins[plain]);
     let one = page(&["--evaluation", "set"]);
     assert!(!one.contains("set+ignore-cameras") && !one.contains("of a checkpoint"));
     let error = fail(&mut report(&["--evaluation", "sat"]));
-    assert!(error.contains("there is set, set+ignore-cameras"), "{error}");
+    assert!(error.contains("there is set, set+ignore-cameras, set+multi-query-mean"), "{error}");
 
     let plot = |more: &[&str]| {
         let mut command = bcreid();
