@@ -12,7 +12,7 @@
 //! NAME-2, and so on.
 
 use super::Report;
-use crate::files::{MIB, read_text, write_json};
+use crate::files::{MIB, open_or_make, read_text, write_json};
 use crate::weights::Features;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -133,8 +133,7 @@ impl Kept {
 
 /// Waits until nobody else holds the file.
 fn hold(file: &Path) -> Result<File> {
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(file);
-    let lock = open.map_err(Error::io(file))?;
+    let lock = open_or_make(file)?;
     lock.lock().map_err(Error::io(file))?;
     Ok(lock)
 }

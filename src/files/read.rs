@@ -22,6 +22,16 @@ pub fn open(path: &Path) -> Result<File> {
     fs::metadata(path).and_then(regular).and_then(|()| File::open(path)).map_err(Error::io(path))
 }
 
+/// Opens a file to go on with or to lock: made if it is not there, and never cut off, because in a stranger's folder it may
+/// be a link to something else.
+///
+/// # Errors
+/// [`Error::Io`]: what the file system says.
+pub fn open_or_make(path: &Path) -> Result<File> {
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    open.map_err(Error::io(path))
+}
+
 /// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors

@@ -108,13 +108,7 @@ impl Log {
         if path.exists() {
             files::open(path)?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::io(path))?;
+        let file = files::open_or_make(path)?;
         let (mut keep, mut number, mut reached) = (0, 0, 0);
         let mut reader = BufReader::new(&file);
         let mut line = Vec::new();

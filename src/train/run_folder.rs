@@ -11,7 +11,7 @@
 //! ```
 
 use crate::config::Config;
-use crate::files::{MIB, is_temporary_name, read_text, remove_leftovers, write_atomically};
+use crate::files::{MIB, is_temporary_name, open_or_make, read_text, remove_leftovers, write_atomically};
 use crate::{Error, Result};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -66,9 +66,7 @@ impl RunFolder {
     /// If another process trains in it, or there is no such folder.
     pub fn lock(path: &Path) -> Result<Self> {
         let file = path.join("lock");
-        // Never cut off: what is called lock in a stranger's folder may be a link to something else.
-        let lock = File::options().read(true).write(true).create(true).truncate(false).open(&file);
-        let lock = lock.map_err(Error::io(&file))?;
+        let lock = open_or_make(&file)?;
         match lock.try_lock() {
             Ok(()) => Ok(RunFolder { path: path.to_path_buf(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Run(format!(
