@@ -8,13 +8,12 @@ use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::histogram::histogram;
 use crate::eval::kept::{self, Kept};
-use crate::eval::{self, Protocol, Report};
+use crate::eval::{self, Protocol, Report, Table};
 use crate::files::write_json;
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
-use comfy_table::{CellAlignment, Table, presets};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
@@ -112,29 +111,11 @@ fn colours_alone(dataset: &Dataset, device: &Device) -> Result<Report> {
     eval::evaluate(&features(&dataset.query)?, &features(&dataset.gallery)?, &Protocol::default(), device)
 }
 
-/// A table in percent.
+/// As `bcreid eval` shows results.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["", "rank-1", "rank-5", "rank-10", "mAP", "mINP"]);
-        for Row { name, report: r } in &self.rows {
-            let values =
-                [r.rank1, r.rank5, r.rank10, r.map_market, r.minp].map(|v| format!("{:.2}", 100.0 * v));
-            table.add_row([name.clone()].into_iter().chain(values));
-        }
-        table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
-        writeln!(f, "{table}")?;
-        if let Some(Row { report, .. }) = self.rows.first() {
-            writeln!(f, "Percent, on persons never seen in training.")?;
-            // The first row is of colours; what it shares with the others is what is asked and how it is counted.
-            let own = |line: &String| line.starts_with("Feature: ");
-            write!(
-                f,
-                "{}",
-                report.lines().into_iter().filter(|line| !own(line)).collect::<Vec<_>>().join("\n")
-            )?;
-        }
-        Ok(())
+        let rows: Vec<(String, Report)> =
+            self.rows.iter().map(|row| (row.name.clone(), row.report.clone())).collect();
+        write!(f, "{}Persons never seen in training.", Table(&rows))
     }
 }

@@ -62,7 +62,7 @@ impl Query {
         }
         for Found { query, hits } in &found {
             if found.len() > 1 {
-                super::say(query)?;
+                super::say(printable(query))?;
             }
             super::say(table(hits))?;
         }

@@ -147,7 +147,7 @@ pub fn feature(query: &Features, gallery: &Features) -> String {
     let mirrored = match (query.origin().mirrored, gallery.origin().mirrored) {
         (Some(true), Some(true)) => "pool5 of the image and of its mirror image added",
         (Some(false), Some(false)) => "pool5 of the image alone (the mirror image's is not added)",
-        _ => "the files do not say of what, nor whether the mirror image's is added",
+        _ => "of what is not known, nor whether the mirror image's is added",
     };
     format!("{} values, {mirrored}", query.dim())
 }

@@ -13,7 +13,7 @@ const RANKS: usize = 100;
 pub struct Evaluated<'a> {
     /// The data set's name.
     pub name: &'a str,
-    /// Of which runs.
+    /// One of each run that was evaluated on it.
     pub all: Vec<&'a Evaluation>,
 }
 
