@@ -128,7 +128,7 @@ impl Config {
 
     /// Kind, wiring and input convention: what weights are worthless without.
     fn network_table(&self) -> toml::Table {
-        const MODEL: &[&str] = &["arch", "width", "depths", "wiring", "last_stride"];
+        const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
         let mut table = self.table();
         table.retain(|section, _| ["model", "input"].contains(&section));
