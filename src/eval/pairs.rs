@@ -11,7 +11,7 @@
 //! not**: between two edges nothing is known, so a threshold for a false-accept rate can be one bin too small, and area
 //! and equal error rate come with the bounds that the bins allow.
 
-use super::distance::{Block, Distances};
+use super::distance::{Block, Distances, Origin};
 use super::{Protocol, same_camera};
 use crate::Result;
 use crate::device::Device;
@@ -78,17 +78,18 @@ impl Pairs {
             normalise_rows(&mut values, dim);
             values
         };
+        let origin = Origin::of(gallery.features(), dim, protocol.normalise);
         let (rows, images, span) = if protocol.normalise {
             (Cow::Owned(values(query)), Cow::Owned(values(gallery)), 2.0)
         } else {
-            // No distance is longer than both vectors together.
-            let span = query.lengths().1 + gallery.lengths().1;
+            // No distance is longer than the ways to the origin and from it.
+            let span = [query, gallery].map(|side| origin.farthest(side.features(), dim)).iter().sum();
             (Cow::Borrowed(query.features()), Cow::Borrowed(gallery.features()), span)
         };
         let span = if span > 0.0 { span } else { 1.0 };
         let rules = Rules::new(query, gallery, protocol);
         let scale = (BINS as f64 / span) as f32;
-        let distances = Distances::new(&rows, &images, dim, device)?;
+        let distances = Distances::measured_from(&origin, &rows, &images, dim, device)?;
         let mut pairs = Pairs::empty(span / BINS as f64);
         let mut block = Block::default();
         for index in 0..distances.blocks() {
