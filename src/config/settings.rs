@@ -1,7 +1,7 @@
 //! The table of settings: six sections, each line with meaning, unit, default and source.
 
 pub use crate::data::{BadImages, Channels, PadMode};
-pub use crate::ops::batch_contrastive::Gradient;
+pub use crate::ops::batch_contrastive::{Gradient, Reduction};
 pub use crate::ops::sgd::Convention;
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,9 @@ section! {
         tau: f32 = 1.0, "squared distance, 0 to 4", "ours (the paper gives none)";
         /// Equation (8), which holds partner samples constant, or the true derivative of (3).
         gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
+        /// Whether (3) and (4) are sums over the batch, as they are written, or means, as Caffe's loss layers are. With
+        /// the mean, lambda counts for 1/m of its weight with the sum, m being `solver.batch`.
+        reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
     }

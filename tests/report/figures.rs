@@ -24,7 +24,7 @@ fn figure_1_draws_steps_with_a_pair_on_one_axis() {
     assert_eq!(figure.panels.len(), 2);
     assert_eq!(figure.panels[0].y, figure.panels[1].y);
     assert_eq!(figure.panels[0].title, "(a) baseline: softmax loss alone");
-    assert_eq!(figure.panels[1].title, "(b) full: with batch-contrastive loss, \u{3bb} = 1");
+    assert_eq!(figure.panels[1].title, "(b) full: with batch-contrastive loss (sum), \u{3bb} = 1");
     for (panel, run) in figure.panels.iter().zip(&runs) {
         for (series, value) in panel.series.iter().zip([
             |s: &bcreid::report::steps::Step| s.inter,
@@ -41,7 +41,7 @@ fn figure_1_draws_steps_with_a_pair_on_one_axis() {
     assert!(figure.caption.contains("baseline: 200 of 300 steps"), "{}", figure.caption);
     assert_eq!(
         figure1::figure(&runs[1..]).unwrap().panels[0].title,
-        "full: with batch-contrastive loss, \u{3bb} = 1"
+        "full: with batch-contrastive loss (sum), \u{3bb} = 1"
     );
 }
 
