@@ -18,7 +18,7 @@ pub struct Common {
     /// Weights to start from (the paper: ImageNet's, through bcreid-convert); without it random ones.
     #[arg(long, value_name = "F.safetensors")]
     weights: Option<PathBuf>,
-    /// Settings in a TOML file; without it the paper's.
+    /// Settings in a TOML file; without it the paper's where it states them.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// One setting, on top of the file; may be repeated. run.seed is the first seed.

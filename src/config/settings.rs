@@ -56,6 +56,8 @@ section! {
         arch: Arch = Arch::Resnet50, "resnet18 | resnet34 | resnet50 | resnet101 | resnet152 | slim", "section 3.2";
         /// Channels of the first stage; absent: the preset's (64, slim 16).
         width: Option<usize> = None, "channels", "He et al. 2016";
+        /// Channels of conv1; absent: those of the first stage.
+        stem: Option<usize> = None, "channels", "He et al. 2016";
         /// Blocks in each of the four stages; absent: the preset's.
         depths: Option<[usize; 4]> = None, "blocks", "He et al. 2016";
         /// Where strides, the first pooling and the first bias are: torchvision's v1.5 or Caffe's v1.

@@ -107,7 +107,7 @@ impl Case {
 
     /// L_b + L_c of the samples `x` among `partners`.
     fn loss(&self, x: &[f64], partners: &[f64]) -> f64 {
-        let (m, d) = (self.labels.len(), self.d);
+        let m = self.labels.len();
         let of_all: f64 = self.loss_of_images(x, partners).sum();
         match self.reduction {
             Reduction::Sum => of_all,
