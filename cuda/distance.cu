@@ -1,10 +1,10 @@
 // Squared Euclidean distances of queries to a part of the gallery: the kernels of src/eval/distance.rs.
 //
-// ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, clamped at 0 where rounding leaves less. The product form rounds in proportion
-// to the lengths: an offset that all rows share is subtracted first (distance_squared_lengths), and what comes out close
-// to 0 is computed again from differences (distance_close). Equal gallery rows come out at exactly equal distances, or
-// ties would be ranked by rounding: every product, every length and every sum of differences is taken in an order that
-// depends on the number of features alone, never on where a row stands.
+// ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, clamped at 0 where rounding leaves less. The product form rounds in
+// proportion to the lengths: an offset that all rows share is subtracted first (distance_squared_lengths), and what
+// comes out close to 0 is computed again from differences (distance_close). Equal gallery rows come out at exactly
+// equal distances, or ties would be ranked by rounding: every product, every length and every sum of differences is
+// taken in an order that depends on the number of features alone, never on where a row stands.
 //
 // distance_tile is a matrix product: a block of 256 threads makes 64 x 64 distances, 4 x 4 a thread, from pieces of 16
 // features of both sides that pass through shared memory. While one piece is multiplied the next is on its way to
@@ -129,8 +129,8 @@ extern "C" __global__ void __launch_bounds__(distance::THREADS)
 }
 
 // Sums ||q - g||^2 from differences wherever distance_tile left less than CLOSE of the squared lengths; such pairs are
-// few. A warp takes 256 distances of a query and sums each close one together. Grid: (galleries / 2048, queries) blocks,
-// rounded up. Block: 256.
+// few. A warp takes 256 distances of a query and sums each close one together. Grid: (galleries / 2048, queries)
+// blocks, rounded up. Block: 256.
 extern "C" __global__ void distance_close(const float* __restrict__ q, const float* __restrict__ g,
                                           const float* __restrict__ q_squared, const float* __restrict__ g_squared,
                                           float* __restrict__ distances, int galleries, int d, size_t stride) {

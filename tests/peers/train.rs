@@ -74,6 +74,7 @@ fn pytorch_makes_the_same_steps() {
     let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
     succeed(bcreid().arg("synth").arg("--out").arg(folder.join("set")).args(sizes));
     agrees(&python, folder, "torchvision", &[]);
+    agrees(&python, folder, "mean", &["loss.reduction=mean", "loss.lambda=1"]);
     agrees(&python, folder, "caffe", &["model.wiring=caffe", "input.channels=bgr", "data.sampler=epochs"]);
     let exact = [
         "loss.gradient=exact",

@@ -254,6 +254,8 @@ def main():
         line = metrics[step - first] if metrics else None
         if line:
             worst = max(worst, compare(losses, line))
+        elif (step + 1) % 100 == 0:
+            print(f"{step + 1} of {first + count} steps, loss {losses['loss']:.4f}", file=sys.stderr)
     if metrics:
         print(f"largest relative difference: {worst:.1e}")
     if options.out:

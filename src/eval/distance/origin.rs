@@ -4,10 +4,10 @@
 //! share an offset, 100 + noise for example, are all long and all near each other. A distance does not change when both
 //! of its ends move, so such an offset is subtracted first.
 //!
-//! The rule: the mean is subtracted where its squared length is more than [`DWARFED`] times the mean squared distance of
-//! the features from it. Both are taken of the gallery, or of [`SAMPLE`] rows spread evenly over a larger one. Else
-//! features are compared as they are, and no bit of their distances depends on the rule. Normalised features of a network
-//! that tells persons apart are far from the limit: the ratio is 3 for values drawn uniformly from 0 to 1.
+//! The rule: the mean is subtracted where its squared length is more than [`DWARFED`] times the mean squared distance
+//! of the features from it. Both are taken of the gallery, or of [`SAMPLE`] rows spread evenly over a larger one. Else
+//! features are compared as they are, and no bit of their distances depends on the rule. Normalised features of a
+//! network that tells persons apart are far from the limit: the ratio is 3 for values drawn uniformly from 0 to 1.
 
 use crate::weights::normalise_rows;
 use rayon::prelude::*;
