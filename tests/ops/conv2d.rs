@@ -263,8 +263,8 @@ fn misfits_are_refused() {
     refused(&[0, 4, 5, 3], &[2, 3, 3, 3], None, 1, 1, &["empty"]);
 }
 
-/// How much larger the rounding errors of transformed tiles are than those of the direct sum, root mean square against
-/// the definition in f64. The same sums are taken both ways: a wider border than tiles are used for leaves the inner
+/// How much larger the rounding errors of transformed tiles are than those of the direct sum, root mean square and
+/// largest, against the definition in f64. The same sums are taken both ways: a wider border than tiles are used for leaves the inner
 /// outputs as they are, and so do gradients of 0 for the others.
 #[test]
 fn transformed_tiles_round_like_the_direct_sum_up_to_a_small_factor() {
@@ -278,6 +278,7 @@ fn transformed_tiles_round_like_the_direct_sum_up_to_a_small_factor() {
         ([2, 8, 4, 512], 512, "noise"),
         ([4, 24, 12, 32], 32, "rectified"),
         ([4, 24, 12, 32], 32, "one sign"),
+        ([2, 16, 8, 64], 64, "uneven"),
     ] {
         let (narrow, wide) = (Conv { stride: 1, pad: 1 }, Conv { stride: 1, pad: 3 });
         let (w, [mut xs, mut ws, bias, mut dy]) = noisy(x, [k, 3, 3], narrow);
@@ -285,6 +286,11 @@ fn transformed_tiles_round_like_the_direct_sum_up_to_a_small_factor() {
             "rectified" => xs.iter_mut().for_each(|v| *v = v.max(0.0)),
             // Sums that nothing cancels in, of nearly equal values, which the transform subtracts from each other.
             "one sign" => [&mut xs, &mut ws, &mut dy].into_iter().flatten().for_each(|v| *v = 1.0 + 0.1 * *v),
+            // One pixel in 7 is a hundred times as large: a transformed tile spreads its rounding over its neighbours.
+            "uneven" => {
+                xs.chunks_mut(7 * x[3])
+                    .for_each(|pixels| pixels[..x[3]].iter_mut().for_each(|v| *v *= 100.0));
+            }
             _ => {}
         }
         let [n, height, width, _] = x;
@@ -305,18 +311,19 @@ fn transformed_tiles_round_like_the_direct_sum_up_to_a_small_factor() {
         let direct = convolve((&x, &xs), (&w, &ws), &bias, &wide_dy, &[1.0], wide);
         let mut direct_y = vec![0.0; tiles.y.len()];
         inner(Box::new(|from, to| direct_y[from] = direct.y[to]));
-        let error = |ours: &[f32], exact: &[f64]| {
-            let squared = |(&a, &b): (&f32, &f64)| (f64::from(a) - b).powi(2);
-            (ours.iter().zip(exact).map(squared).sum::<f64>() / exact.len() as f64).sqrt()
+        let errors = |ours: &[f32], exact: &[f64]| {
+            let squared = ours.iter().zip(exact).map(|(&a, &b)| (f64::from(a) - b).powi(2));
+            [squared.clone().sum::<f64>().sqrt(), squared.fold(0.0, f64::max).sqrt()]
         };
         for (what, tiles, direct, exact) in [
             ("y", &tiles.y, &direct_y, &exact.0),
             ("dx", &tiles.dx, &direct.dx, &exact.1),
             ("dw", &tiles.dw, &direct.dw, &exact.2),
         ] {
-            let ratio = error(tiles, exact) / error(direct, exact);
-            println!("{what} of x {x:?}, {k} filters, {kind}: {ratio:.2} times the direct sum's error");
-            (least, most) = (least.min(ratio), most.max(ratio));
+            let (tiles, direct) = (errors(tiles, exact), errors(direct, exact));
+            let [mean, largest] = [tiles[0] / direct[0], tiles[1] / direct[1]];
+            println!("{what} of x {x:?}, {k} filters, {kind}: {mean:.2} times, largest {largest:.2} times");
+            (least, most) = (least.min(mean).min(largest), most.max(mean).max(largest));
         }
     }
     println!("{least:.2} to {most:.2}");
