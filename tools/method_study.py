@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LAMBDAS = ["0.00390625", "0.015625", "0.0625", "0.25", "1", "4", "16"]
 FEW_LAMBDAS = ["0.0625", "0.25", "1", "4"]
-TAUS = ["0.1", "0.2", "0.5", "0.7", "1.4"]
+TAUS = "0.1,0.2,0.5,0.7,1.4"
 
 # Fine-tuning in the paper's proportions: batch 16, rate 0.01 divided by 10 at 40 % and 80 % of the iterations.
 FINE = ["solver.batch=16", "solver.rate=0.01", "model.dropout=0.5"]
@@ -128,19 +128,22 @@ class Study:
     def sweeps(self, name, start):
         """(folder, settings, swept) of a cell, the most telling first."""
         lambdas = LAMBDAS if start == "pretrained" else FEW_LAMBDAS
+        full, alone = ["loss.tau=0.3"], ["--baseline", "none"]
         sweep = [("lambda-tau1", ["loss.tau=1"], ["--lambda", ",".join(["0", *lambdas])]),
-                 ("lambda-tau03", ["loss.tau=0.3"], ["--lambda", ",".join(["0", *lambdas])])]
-        if start != "random":
-            sweep += [("tau-lambda1", ["loss.lambda=1"], ["--tau", ",".join(TAUS)]),
-                      ("tau-lambda16th", ["loss.lambda=0.0625"], ["--tau", ",".join(TAUS)])]
-        if name == "made-up" and start != "random":
-            full = ["loss.tau=0.3"]
+                 ("lambda-tau03", full, ["--lambda", ",".join(["0", *lambdas])])]
+        if start == "nsfw":
+            sweep += [("ramp100", [*full, "loss.lambda_warmup=100"], ["--lambda", "0.25,1", *alone]),
+                      ("tau-lambda1", ["loss.lambda=1"], ["--tau", "0.1,0.2,0.5", *alone])]
+        if start == "pretrained":
+            sweep += [("tau-lambda1", ["loss.lambda=1"], ["--tau", TAUS, *alone]),
+                      ("tau-lambda16th", ["loss.lambda=0.0625"], ["--tau", TAUS, *alone])]
+        if (name, start) == ("made-up", "pretrained"):
             sweep += [
-                ("gradient-exact", [*full, "loss.gradient=exact"], ["--lambda", "0.0625,0.25,1"]),
-                ("centers", full, ["--center-rate", "0,0.1,1,tied"]),
+                ("gradient-exact", [*full, "loss.gradient=exact"], ["--lambda", "0.0625,0.25,1", *alone]),
+                ("centers", full, ["--center-rate", "0,0.1,1,tied", *alone]),
                 ("dropout09", [*full, "model.dropout=0.9"], ["--lambda", "0,0.0625,1"]),
                 ("pk", [*full, "data.sampler=pk"], ["--lambda", "0,0.0625,1"]),
-                ("pk-tau1", ["loss.tau=1", "data.sampler=pk"], ["--lambda", "0.0625,1"]),
+                ("pk-tau1", ["loss.tau=1", "data.sampler=pk"], ["--lambda", "0.0625,1", *alone]),
                 ("batch64", [*full, "solver.batch=64", "solver.iterations=200", "solver.rate_drops=[80, 160]"],
                  ["--lambda", "0,0.015625,0.0625,0.25,1"]),
             ]
@@ -180,9 +183,12 @@ class Study:
                     continue
                 print(f"\n{name}, {start}: {', '.join(settings)}\n")
                 print("| setting | rank-1 | mAP |\n|---|---|---|")
-                for point in json.loads(result.read_text())["points"]:
-                    figures = [percent(point["summary"][key]) for key in ["rank1", "map_market"]]
-                    print(f"| {point['key']} {shown(point['value'])} | {' | '.join(figures)} |")
+                found = json.loads(result.read_text())
+                summaries = {recipe["name"]: recipe["summary"] for recipe in found["recipes"]}
+                for point in found["points"]:
+                    what = ", ".join(f"{setting['key']} {shown(setting['value'])}" for setting in point["values"])
+                    figures = [percent(summaries[point["recipe"]][key]) for key in ["rank1", "map_market"]]
+                    print(f"| {what} | {' | '.join(figures)} |")
 
 
 def sets(settings):
