@@ -24,6 +24,18 @@ pub fn weights(bytes: &[u8]) {
     }
 }
 
+/// Reads the bytes as the prototxt of a model of one convolution, and as that of a small ResNet.
+pub fn prototxt(bytes: &[u8]) {
+    let folder = folder();
+    let text = put(&folder, "text", bytes);
+    for model in [&b"\xa2\x06\x07\x0a\x05conv1"[..], include_bytes!("seeds/caffemodel/wired")] {
+        let model = put(&folder, "weights", model);
+        let Some(model) = good(bcreid_convert::caffe::Model::open(&model, Some(&text))) else { continue };
+        let _ = model.layers().count();
+        good(model.source());
+    }
+}
+
 /// Reads the bytes as weights with `magic` put over them at `at`.
 pub fn weights_as(bytes: &[u8], at: usize, magic: &[u8]) {
     let mut bytes = bytes.to_vec();

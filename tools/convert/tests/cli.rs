@@ -68,6 +68,71 @@ fn a_list_shows_names_types_shapes_and_sums_and_writes_nothing() {
 }
 
 #[test]
+fn a_caffe_file_is_listed_by_layers_whether_it_can_be_converted_or_not() {
+    let said = succeed(&[golden("caffe.caffemodel").to_str().unwrap(), "--list"]);
+    for word in ["res2a_branch2a", "BatchNorm", "[2, 3, 7, 7], [2]", "can be converted: ResNet-50"] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    let folder = Folder::new();
+    // LayerParameter: name 1, type 2, bottom 3, top 4, blobs 7; BlobProto: data 5, shape 7.
+    let field = |number: u8, value: &[u8]| [&[number << 3 | 2, value.len() as u8], value].concat();
+    let blob = [field(5, &1.0f32.to_le_bytes()), field(7, &field(1, &[1, 1, 1, 1]))].concat();
+    let parts =
+        [field(1, b"strange\n"), field(2, b"LSTM"), field(3, b"words"), field(4, b"state"), field(7, &blob)];
+    let layer = parts.concat();
+    let strange = folder.at("strange.caffemodel");
+    std::fs::write(&strange, [&[0xa2, 0x06, layer.len() as u8], &layer[..]].concat()).unwrap();
+    let said = succeed(&[&strange, "--list"]);
+    for word in
+        ["strange\\n", "LSTM", "words", "state", "[1, 1, 1, 1]", "cannot be converted", "no conv1.weight"]
+    {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    refuse(&[&strange, "--out", &folder.at("out.safetensors")], &["strange.caffemodel", "no conv1.weight"]);
+}
+
+#[test]
+fn a_prototxt_goes_with_a_caffe_model_and_with_nothing_else() {
+    let folder = Folder::new();
+    let (model, other) = (golden("caffe.caffemodel"), golden("resnet50_width4.safetensors"));
+    let (model, other, out) =
+        (model.to_str().unwrap(), other.to_str().unwrap(), folder.at("out.safetensors"));
+    let prototxt = Folder::new();
+    let prototxt = (prototxt.at("deploy.prototxt"), prototxt);
+    std::fs::write(&prototxt.0, "layer { name: \"conv1\" type: \"Pooling\" }").unwrap();
+    let with = |file: &str, words: &[&str]| refuse(&[file, "--prototxt", &prototxt.0, "--out", &out], words);
+    with(other, &["resnet50_width4.safetensors", "is no Caffe model", "leave --prototxt out"]);
+    with(model, &["deploy.prototxt", "layer \"conv1\" of type \"Convolution\" is of type \"Pooling\""]);
+    std::fs::write(&prototxt.0, "layer {\n name: conv1 }").unwrap();
+    with(model, &["deploy.prototxt", "line 2", "a string in quotes"]);
+    refuse(&[model, "--list", "--prototxt", &prototxt.0], &["deploy.prototxt", "line 2"]);
+    std::fs::remove_file(&prototxt.0).unwrap();
+    with(model, &["deploy.prototxt", "No such file"]);
+    refuse(
+        &[other, "--to", "torchvision", "--prototxt", &prototxt.0, "--out", &out],
+        &["leave those options out"],
+    );
+    assert!(folder.is_empty());
+}
+
+#[test]
+fn what_the_file_does_not_say_of_pixels_is_said_to_be_assumed() {
+    let folder = Folder::new();
+    let (model, out) = (golden("caffe.caffemodel"), folder.at("out.safetensors"));
+    let model = model.to_str().unwrap();
+    let said = succeed(&[model, "--out", &out]);
+    assert!(
+        said.contains("assumed, as is the custom of such files: channels BGR, mean [103.06262"),
+        "{said}"
+    );
+    let said = succeed(&[model, "--out", &out, "--mean", "104,117,123"]);
+    assert!(said.contains("such files: channels BGR, scale 1 ("), "{said}");
+    assert!(said.contains("[104.0, 117.0, 123.0]"), "{said}");
+    let said = succeed(&[model, "--out", &out, "--mean", "1,2,3", "--channels", "bgr", "--scale", "1"]);
+    assert!(!said.contains("assumed"), "{said}");
+}
+
+#[test]
 fn options_say_what_the_file_cannot() {
     let folder = Folder::new();
     let model = golden("resnet50_width4.safetensors");

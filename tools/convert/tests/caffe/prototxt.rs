@@ -252,6 +252,27 @@ fn hostile_texts_are_bounded() {
     refused_with(&model, &strides, &["convolution_param takes"]);
 }
 
+/// The fuzzers' seeds are worth something only if they get far.
+#[test]
+fn the_seeds_of_the_fuzzers_are_networks() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds");
+    let read = |name: &str| std::fs::read(seeds.join(name)).unwrap();
+    let (model, text) = (read("caffemodel/wired"), read("prototxt/resnet"));
+    for source in [crate::open(&model).unwrap(), open_with(&model, &text).unwrap()] {
+        let path = std::path::Path::new("wired");
+        let network =
+            bcreid_convert::network::recognise(&source, path, bcreid_convert::network::Unseen::of(&source));
+        assert_eq!(network.unwrap().config.model.width, Some(1));
+    }
+    let older = String::from_utf8(read("prototxt/older")).unwrap();
+    let conv1 = crate::proto::layer("conv1", "", &[crate::proto::ramp(&[64, 3, 7, 7])], &[]);
+    refused_with(
+        &conv1,
+        &older,
+        &["layer \"conv1\" of type \"Convolution\" has no BatchNorm behind it, but layer \"pool5\""],
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,0 +1,5 @@
+//! The text that describes a Caffe network.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bcreid_fuzz::prototxt(bytes));
