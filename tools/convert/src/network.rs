@@ -127,7 +127,10 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     }
     let wanted: BTreeSet<&str> = places.iter().map(|place| place.name.as_str()).collect();
     let others = source.tensors.keys().map(String::as_str).filter(|name| !wanted.contains(name));
-    let (strays, left_out): (Vec<&str>, Vec<&str>) = others.partition(|name| is_inside(name));
+    // A tensor of a head has its layer's name, whatever that is, a slash and a number.
+    let is_of_a_head = |name: &str| source.is_whole && name.contains('/');
+    let (strays, left_out): (Vec<&str>, Vec<&str>) =
+        others.partition(|name| is_inside(name) && !is_of_a_head(name));
     let first = first.or_else(|| {
         let stray = strays.first()?;
         Some(format!("{stray:?} {:?} is not part of it", source.tensors[*stray].shape))

@@ -7,7 +7,7 @@ use super::settings::{
     Transformation, decode,
 };
 use super::v1;
-use super::wire::{Fault, Fields, Value, shown};
+use super::wire::{Fault, Fields, Value, plain, shown};
 use prost::bytes::Bytes;
 
 /// The most layers that are believed, those without a name, a type, wires and tensors aside; a ResNet-152 has about
@@ -244,6 +244,11 @@ impl Layer {
 
     fn says_nothing(&self) -> bool {
         self.name.is_empty() && self.kind.is_empty() && self.wires() == 0 && self.blobs.is_empty()
+    }
+
+    /// Its name for a message.
+    pub fn title(&self) -> String {
+        plain(&self.name)
     }
 
     /// Its type for a message.

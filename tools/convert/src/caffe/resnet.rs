@@ -92,14 +92,14 @@ impl Tensors {
     fn convolution(&mut self, unit: Unit, layer: &Layer) -> std::result::Result<(), Fault> {
         let (weight, bias) = weight_and_bias(layer)?;
         let [_, _, _, _] = weight.shape[..] else {
-            return Err(format!("{} has weights {:?}; a convolution's are 4-d", layer.name, weight.shape));
+            return Err(format!("{} has weights {:?}; a convolution's are 4-d", layer.title(), weight.shape));
         };
         let name = unit.convolution();
         self.add(format!("{name}.weight"), weight.shape.clone(), weight, Ok);
         if let Some(bias) = bias {
             let length = vector(layer, bias, "bias")?;
             if length != weight.shape[0] {
-                let (name, outputs) = (&layer.name, weight.shape[0]);
+                let (name, outputs) = (layer.title(), weight.shape[0]);
                 return Err(format!("{name} has {outputs} outputs and a bias of {length} values"));
             }
             if self.keeps_bias(unit) {
@@ -121,12 +121,12 @@ impl Tensors {
             let found = layer.blobs.len();
             return Err(format!(
                 "{} has {found} blobs; Caffe's BatchNorm has mean, variance and factor",
-                layer.name
+                layer.title()
             ));
         };
         let (channels, variances) = (vector(layer, mean, "mean")?, vector(layer, var, "variance")?);
         if channels != variances {
-            return Err(format!("{} has {channels} means and {variances} variances", layer.name));
+            return Err(format!("{} has {channels} means and {variances} variances", layer.title()));
         }
         let inverse = self.inverse(layer, factor)?;
 
@@ -136,10 +136,10 @@ impl Tensors {
         };
         if let (Some(bias), Some(convolution)) = (&bias, convolution) {
             if bias.count() != channels {
-                let (biases, name) = (bias.count(), &convolution.name);
-                return Err(format!("{name} has {biases} biases and {} {channels} means", layer.name));
+                let (biases, name) = (bias.count(), convolution.title());
+                return Err(format!("{name} has {biases} biases and {} {channels} means", layer.title()));
             }
-            self.folded.push(convolution.name.clone());
+            self.folded.push(convolution.title());
         }
         self.add(format!("{name}.running_mean"), vec![channels], mean, move |mut values| {
             let bias = bias.as_ref().map_or_else(|| Ok(vec![0.0; channels]), Blob::values)?;
@@ -153,7 +153,7 @@ impl Tensors {
         if surplus != 0.0 {
             let eps = layer.eps.unwrap_or_default();
             self.notes
-                .push(format!("{} has epsilon {eps:e}; the variances carry the difference", layer.name));
+                .push(format!("{} has epsilon {eps:e}; the variances carry the difference", layer.title()));
         }
         self.add(format!("{name}.running_var"), vec![channels], var, move |mut values| {
             values.iter_mut().for_each(|var| *var = (f64::from(*var) * inverse + surplus) as f32);
@@ -167,15 +167,15 @@ impl Tensors {
     fn inverse(&mut self, layer: &Layer, factor: &Blob) -> std::result::Result<f64, Fault> {
         let factor = match factor.values()?[..] {
             [factor] => f64::from(factor),
-            _ => return Err(format!("{} has a factor of {} values, not one", layer.name, factor.count())),
+            _ => return Err(format!("{} has a factor of {} values, not one", layer.title(), factor.count())),
         };
         if factor == 0.0 {
-            self.notes.push(format!("{} has factor 0: mean and variance are 0, as in Caffe", layer.name));
+            self.notes.push(format!("{} has factor 0: mean and variance are 0, as in Caffe", layer.title()));
             Ok(0.0)
         } else if factor.is_finite() && factor > 0.0 {
             Ok(1.0 / factor)
         } else {
-            Err(format!("{} has factor {factor}; these weights are spoilt", layer.name))
+            Err(format!("{} has factor {factor}; these weights are spoilt", layer.title()))
         }
     }
 
@@ -189,11 +189,11 @@ impl Tensors {
     ) -> std::result::Result<(), Fault> {
         let blobs = scale.map_or(&[][..], |layer| &layer.blobs[..]);
         if blobs.len() > 2 {
-            let name = scale.map_or("", |layer| &layer.name);
+            let name = scale.map_or(String::new(), |layer| layer.title());
             return Err(format!("{name} has {} blobs; Caffe's Scale has gamma and beta", blobs.len()));
         }
         if scale.is_none() {
-            self.notes.push(format!("{} has no Scale layer: gamma is 1 and beta 0", batch_norm.name));
+            self.notes.push(format!("{} has no Scale layer: gamma is 1 and beta 0", batch_norm.title()));
         }
         for (at, (key, default)) in [("weight", 1.0), ("bias", 0.0)].into_iter().enumerate() {
             let key = format!("{name}.{key}");
@@ -212,10 +212,17 @@ impl Tensors {
         expect_kind(layer, "InnerProduct")?;
         let (weight, bias) = weight_and_bias(layer)?;
         let shape = weight.last_axes(2).ok_or_else(|| {
-            format!("{} has weights {:?}; a classifier's are [classes, features]", layer.name, weight.shape)
+            format!(
+                "{} has weights {:?}; a classifier's are [classes, features]",
+                layer.title(),
+                weight.shape
+            )
         })?;
         if layer.transposed {
-            return Err(format!("{} keeps its matrix transposed; save it without `transpose`", layer.name));
+            return Err(format!(
+                "{} keeps its matrix transposed; save it without `transpose`",
+                layer.title()
+            ));
         }
         self.add("fc.weight".into(), shape.to_vec(), weight, Ok);
         if let Some(bias) = bias {
@@ -252,13 +259,14 @@ fn weight_and_bias(layer: &Layer) -> std::result::Result<(&Blob, Option<&Blob>),
         [weight] => Ok((weight, None)),
         [weight, bias] => Ok((weight, Some(bias))),
         blobs => {
-            Err(format!("{} has {} blobs; weights and perhaps a bias are needed", layer.name, blobs.len()))
+            Err(format!("{} has {} blobs; weights and perhaps a bias are needed", layer.title(), blobs.len()))
         }
     }
 }
 
 /// The length of a blob that must be a vector.
 fn vector(layer: &Layer, blob: &Blob, what: &str) -> std::result::Result<usize, Fault> {
-    blob.vector()
-        .ok_or_else(|| format!("{} has a {what} of shape {:?}; a vector is needed", layer.name, blob.shape))
+    blob.vector().ok_or_else(|| {
+        format!("{} has a {what} of shape {:?}; a vector is needed", layer.title(), blob.shape)
+    })
 }

@@ -95,7 +95,7 @@ impl<'a> Units<'a> {
             };
             expect_kind(layer, role.kind())?;
             if let Some(other) = map.insert(unit, layer) {
-                return Err(format!("{} and {} are the same part of a ResNet", other.name, layer.name));
+                return Err(format!("{} and {} are the same part of a ResNet", other.title(), layer.title()));
             }
         }
         let is_wired = graph.depths().into_iter().max() >= Some(2);
@@ -115,7 +115,10 @@ impl<'a> Units<'a> {
     /// What the batch norms alone do not show to be missing.
     pub fn check_complete(&self) -> Result<(), Fault> {
         if let Some((_, scale)) = self.scales.iter().find(|(unit, _)| !self.batch_norms.contains_key(unit)) {
-            return Err(format!("{} has no batch norm that it scales; is the model complete?", scale.name));
+            return Err(format!(
+                "{} has no batch norm that it scales; is the model complete?",
+                scale.title()
+            ));
         }
         let unscaled = self.batch_norms.iter().find(|(unit, _)| !self.scales.contains_key(unit));
         let stray = self.others.iter().find(|layer| layer.kind == Role::Scale.kind());
@@ -123,7 +126,7 @@ impl<'a> Units<'a> {
             return Err(format!(
                 "{} has no Scale layer, and {} is one without a place: name it as He's release does, or take it out \
                  if it belongs to a head",
-                batch_norm.name,
+                batch_norm.title(),
                 shown(&stray.name)
             ));
         }
@@ -134,7 +137,7 @@ impl<'a> Units<'a> {
             Some((_, layer)) => Err(format!(
                 "{} has a bias and no batch norm: the batch norms of this model were merged into its convolutions; \
                  convert the model as it was before that",
-                layer.name
+                layer.title()
             )),
             None => Ok(()),
         }
@@ -152,5 +155,5 @@ pub fn expect_kind(layer: &Layer, kind: &str) -> Result<(), Fault> {
     if layer.kind.is_empty() || layer.kind == kind {
         return Ok(());
     }
-    Err(format!("layer {} is of type {}; a ResNet's is a {kind}", layer.name, shown(&layer.kind)))
+    Err(format!("layer {} is of type {}; a ResNet's is a {kind}", layer.title(), shown(&layer.kind)))
 }

@@ -76,7 +76,13 @@ impl Iterator for Fields {
     }
 }
 
-/// A name from a file, fit to be shown: quoted, without control characters, not too long.
+/// A name from a file, fit to be shown: without control characters, not too long.
+pub fn plain(name: &str) -> String {
+    let end = name.char_indices().nth(60).map_or(name.len(), |(end, _)| end);
+    format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
+}
+
+/// A name as [`plain`] shows it, in quotes.
 pub fn shown(name: &str) -> String {
     let end = name.char_indices().nth(60).map_or(name.len(), |(end, _)| end);
     format!("{:?}{}", &name[..end], if end < name.len() { "..." } else { "" })

@@ -20,7 +20,7 @@ pub fn wiring(
     let mut strides = Vec::new();
     for (&unit, layer) in convolutions {
         if let Some(stride) = stride(layer)? {
-            strides.push((unit, layer.name.as_str(), stride));
+            strides.push((unit, layer.title(), stride));
         }
     }
     if strides.is_empty() {
@@ -28,7 +28,7 @@ pub fn wiring(
     }
     let bottleneck = |stage, block| convolutions.contains_key(&Unit::Branch { stage, block, n: 3 });
     let misfit = |wiring, last_stride| {
-        let stride_misfit = strides.iter().find_map(|&(unit, name, found)| {
+        let stride_misfit = strides.iter().find_map(|&(unit, ref name, found)| {
             let wanted = expected_stride(unit, &bottleneck, wiring, last_stride as u64);
             (found != wanted).then(|| format!("{name} has stride {found}, not {wanted}"))
         });
@@ -61,7 +61,7 @@ fn stride(layer: &Layer) -> Result<Option<u64>, Fault> {
     let (Some(convolution), Some(&kernel)) = (&layer.convolution, layer.blobs[0].shape.last()) else {
         return Ok(None);
     };
-    let (name, half) = (&layer.name, kernel as u64 / 2);
+    let (name, half) = (layer.title(), kernel as u64 / 2);
     let shape = &layer.blobs[0].shape;
     if let Some(stated) = convolution.contradicts(shape, layer.blobs.len() > 1) {
         let with_bias = if layer.blobs.len() > 1 { " and a bias" } else { "" };

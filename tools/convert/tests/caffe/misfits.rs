@@ -176,6 +176,41 @@ fn wires_that_lead_nowhere_are_named() {
     assert!(open(&none.model()).is_err());
 }
 
+/// Errors and notes are one line of bounded length, whatever the names; `open` sees to the errors.
+#[test]
+fn names_of_any_length_and_letters_are_shown_safely() {
+    let long = |name: &str| format!("{name}\n\u{1b}[31m{}", "x".repeat(5_000));
+    let kind = Kind { biases: true, in_place: false, ..Kind::default() };
+    let misfit = |name: &'static str, change: &dyn Fn(&mut Layer)| {
+        let net = Net::new(kind).with(name, |layer| change(layer)).renamed(long);
+        let error = open(&net.model()).unwrap_err();
+        // A block that strides begins a stage, which is named by its first layer.
+        let named = if error.contains("begins stage") { "s1b1/main1" } else { name };
+        assert!(error.contains(&format!("{named}\\n\\u{{1b}}[31mxxx")) && error.contains("..."), "{error}");
+    };
+    for key in ["stride", "pad", "dilation", "group", "kernel_size", "num_output"] {
+        misfit("s1b1/main2", &|layer| layer.set(key, Setting::Whole(9)));
+    }
+    misfit("s1b1/main2", &|layer| layer.shapes[1] = vec![3]);
+    misfit("s1b1/main2", &|layer| layer.shapes.push(vec![1]));
+    misfit("s1b1/main2", &|layer| layer.shapes[0] = vec![4, 4]);
+    misfit("s1b1/main2", &|layer| layer.shapes.clear());
+    misfit("s1b1/main2/norm", &|layer| layer.shapes.truncate(2));
+    misfit("s1b1/main2/norm", &|layer| layer.shapes[2] = vec![2]);
+    misfit("s1b1/main2/norm", &|layer| layer.shapes[0] = vec![3]);
+    misfit("s1b1/main2/gain", &|layer| layer.shapes.push(vec![4]));
+    misfit("s1b1/main2/gain", &|layer| layer.shapes[1] = vec![2, 2]);
+    misfit("who", &|layer| layer.shapes[0] = vec![2, 2, 2]);
+    misfit("s1b1/sum", &|layer| layer.bottoms[0] = "nowhere".into());
+    let odd = Net::new(Kind { scales: false, ..kind })
+        .with("s1b1/main2/norm", |l| l.set("eps", Setting::Real(1e-3)));
+    let source = open(&odd.renamed(long).model()).unwrap();
+    for note in &source.notes {
+        assert!(!note.contains(char::is_control) && note.len() < 400, "{note:?}");
+    }
+    assert!(source.notes.len() > 4, "{:?}", source.notes);
+}
+
 /// Wires without end: each of many layers reads what all before it wrote, or sums itself up.
 #[test]
 fn large_graphs_take_no_longer_than_they_are_large() {

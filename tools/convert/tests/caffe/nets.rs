@@ -221,6 +221,15 @@ impl Net {
         self
     }
 
+    /// Gives all layers and blobs other names.
+    pub fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        for layer in &mut self.layers {
+            layer.name = rename(&layer.name);
+            layer.bottoms.iter_mut().chain(&mut layer.tops).for_each(|name| *name = rename(name));
+        }
+        self
+    }
+
     /// Puts a layer before the one of that name, or at the end.
     pub fn insert(mut self, before: Option<&str>, layer: Layer) -> Self {
         let at = before.map_or(self.layers.len(), |name| {

@@ -138,6 +138,8 @@ fn heads_branch_off_wherever_they_like() {
     for name in ["early/0", "before the rectifier/0", "behind/0"] {
         assert!(source.tensors.contains_key(name), "{name}");
     }
+    // A head may even be called as a part of torchvision's ResNet is.
+    found(&Net::new(kind).insert(None, head("layer1.0.conv1.weight", "mean")));
     // A head with a convolution and an average of its own lies behind more convolutions than the features.
     let mut far = Layer::new("far mean", "Pooling", &["far"], "far mean");
     far.set("pool", Setting::Word("AVE", 1));
