@@ -136,6 +136,11 @@ __device__ __forceinline__ float squared_distance(const float* __restrict__ a, c
     return sum;
 }
 
+// The factor on the sums over a batch of m images: 1/m for the mean.
+__device__ __forceinline__ float reduction_factor(int mean, int m) {
+    return mean ? 1.0f / static_cast<float>(m) : 1.0f;
+}
+
 // dx of one image in packs of N; see the kernel.
 template <int N>
 __device__ __forceinline__ void backward(const float* __restrict__ x, const int* __restrict__ labels,
@@ -235,10 +240,11 @@ extern "C" __global__ void batch_contrastive_rows(const float* __restrict__ part
                row.nearest};
 }
 
-// terms [7] and loss [1] of rows [m, 7]; NaN where there is no pair to speak of. Grid: one block.
+// terms [7] and loss [1] of rows [m, 7], the losses divided by m if `mean` is not 0; a distance is NaN where there is no
+// such pair. Grid: one block.
 extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Terms* __restrict__ rows,
                                                    batch_contrastive::Terms* __restrict__ terms,
-                                                   float* __restrict__ loss, int m) {
+                                                   float* __restrict__ loss, int mean, int m) {
     using namespace batch_contrastive;
     __shared__ Partial scratch[LANES];
     Partial own = nobody();
@@ -251,28 +257,31 @@ extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Term
     if (threadIdx.x != 0) return;
     // The rows have each pair twice. 0 / 0 is the NaN that stands for "none".
     const int pairs = sum.positives / 2, others = m * (m - 1) / 2 - pairs;
-    *terms = {sum.positive,
-              sum.hinge,
-              sum.center,
+    const float factor = reduction_factor(mean, m);
+    const float positive = factor * sum.positive, hinge = factor * sum.hinge, center = factor * sum.center;
+    *terms = {positive,
+              hinge,
+              center,
               static_cast<float>(pairs),
               0.5f * sum.intra / static_cast<float>(pairs),
               0.5f * sum.inter / static_cast<float>(others),
               others > 0 ? sqrtf(sum.nearest) : NAN};
-    *loss = sum.positive + sum.hinge + sum.center;
+    *loss = positive + hinge + center;
 }
 
-// dx [m, d], written or added to: dy [1] times the paper's (8), or the exact derivative if `exact` is not 0. A label
-// that is no class reads no center and gives NaN. Grid: (m, slices) blocks; a thread has 4 features at a time, or one
+// dx [m, d], written or added to: dy [1] times the paper's (8), or the exact derivative if `exact` is not 0, over m if
+// `mean` is not 0. A label that is no class reads no center and gives NaN. Grid: (m, slices) blocks; a thread has 4 features at a time, or one
 // when d is no multiple of 4, so that ceil(d / (4 block)) or ceil(d / block) slices are enough.
 extern "C" __global__ void batch_contrastive_backward(const float* __restrict__ x, const int* __restrict__ labels,
                                                       const float* __restrict__ centers,
                                                       const int* __restrict__ hardest, const float* __restrict__ dy,
-                                                      float* __restrict__ dx, int exact, int accumulate, int m, int d,
-                                                      int classes) {
+                                                      float* __restrict__ dx, int exact, int mean, int accumulate,
+                                                      int m, int d, int classes) {
+    const float scale = *dy * batch_contrastive::reduction_factor(mean, m);
     if (d % 4 == 0) {
-        batch_contrastive::backward<4>(x, labels, centers, hardest, *dy, dx, exact, accumulate, m, d, classes);
+        batch_contrastive::backward<4>(x, labels, centers, hardest, scale, dx, exact, accumulate, m, d, classes);
     } else {
-        batch_contrastive::backward<1>(x, labels, centers, hardest, *dy, dx, exact, accumulate, m, d, classes);
+        batch_contrastive::backward<1>(x, labels, centers, hardest, scale, dx, exact, accumulate, m, d, classes);
     }
 }
 

@@ -1,10 +1,11 @@
 //! Every hyper-parameter once: its meaning, unit, default and where the default comes from.
 //!
-//! The defaults are the paper's recipe (section 3.2); what the paper does not state is marked "ours". A run
+//! The defaults are the paper's recipe where it states one (section 3.2); what it does not state is marked "ours". A run
 //! reads a TOML file and `--set section.key=value` on top of it; `bcreid config` prints this table.
 
 mod check;
 mod compare;
+mod describe;
 mod settings;
 
 pub use settings::*;
@@ -96,12 +97,14 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings a run folder or checkpoint holds.
+    /// The settings a run folder or checkpoint holds. All of them are written there, so that one which is absent did
+    /// not exist yet: before `loss.reduction` the loss was a sum, whatever the default is today.
     ///
     /// # Errors
     /// As [`Config::resolve`].
     pub fn from_toml(text: &str) -> Result<Self> {
-        Self::resolve_text(text, &[])
+        let before = toml::toml! { loss = { reduction = "sum" } };
+        Self::resolve_over(before, text, &[])
     }
 
     /// The input convention of the network.
@@ -125,7 +128,7 @@ impl Config {
 
     /// Kind, wiring and input convention: what weights are worthless without.
     fn network_table(&self) -> toml::Table {
-        const MODEL: &[&str] = &["arch", "width", "depths", "wiring", "last_stride"];
+        const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
         let mut table = self.table();
         table.retain(|section, _| ["model", "input"].contains(&section));
@@ -363,6 +366,15 @@ mod tests {
             set(&["solver.iterations=9", "run.seed=3", "data.workers=2", "model.arch=slim"]).unwrap();
         assert_eq!(changed.changes(&[]), ["model.arch = \"slim\"", "solver.iterations = 9"]);
         assert_eq!(changed.changes(&["model.arch"]), ["solver.iterations = 9"]);
+    }
+
+    #[test]
+    fn stored_settings_older_than_the_reduction_are_of_sums() {
+        let mean = set(&["loss.reduction=mean"]).unwrap();
+        assert_eq!(Config::from_toml(&mean.to_toml()).unwrap(), mean);
+        let older = mean.to_toml().replace("reduction = \"mean\"\n", "");
+        assert_eq!(Config::from_toml(&older).unwrap().loss.reduction, Reduction::Sum);
+        assert_eq!(Config::from_toml("").unwrap().loss.reduction, Reduction::Sum);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Common {
     /// takes them from --config and --set alone. All other settings are shared.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     start: Vec<String>,
-    /// Settings in a TOML file; without it the paper's.
+    /// Settings in a TOML file; without it the paper's where it states them.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// One setting, on top of the file; may be repeated. run.seed is the first seed.

@@ -3,7 +3,7 @@
 use super::compute::Compute;
 use crate::eval::kept;
 use crate::export::tensorboard::evaluation::Found;
-use crate::export::tensorboard::{modified, seconds, write_events, write_step};
+use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, read_text, write_atomically};
 use crate::report::{evaluations, run, steps};
 use crate::train::run_folder::RunFolder;
@@ -42,6 +42,7 @@ impl Tensorboard {
         for (run, name) in self.runs.iter().zip(names) {
             let metrics = run.join("metrics.jsonl");
             let steps = steps::read(&metrics)?;
+            let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             // Inside the run's folder a process that trains may be writing the same file.
             let (folder, _lock) = match &self.out {
                 Some(out) => {
@@ -58,7 +59,7 @@ impl Tensorboard {
             let (time, last) = (modified(&metrics)?, steps.last().map_or(0, |step| step.step));
             let file = write_events(&folder, time, |writer| {
                 let time = seconds(time);
-                steps.iter().try_for_each(|step| write_step(writer, time, step))?;
+                steps.iter().try_for_each(|step| events.write(writer, time, step))?;
                 found.iter().try_for_each(|evaluation| evaluation.write(writer, time, last))
             })?;
             super::say(format_args!("{}", file.display()))?;

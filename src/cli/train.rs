@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 /// Train a network; Ctrl-C saves and stops.
 ///
-/// Without --config the settings are the paper's: ResNet-50, 256 x 128, batch 16, 50,000 iterations.
+/// Without --config the settings are the paper's where it states them: ResNet-50, 256 x 128, batch 16, 50,000
+/// iterations. bcreid config says which are ours.
 /// `bcreid config` lists them all.
 #[derive(Debug, Args)]
 pub struct Train {
@@ -76,6 +77,7 @@ impl Train {
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };
         bar.finish_and_clear();
+        tell!("loss: {}", config.loss.describe());
         let stop = stop::on_interrupt("finishing this step and saving")?;
         // A run that has curves for TensorBoard goes on with them.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();

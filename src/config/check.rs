@@ -7,11 +7,12 @@ impl Config {
     /// Checks every range, naming the key.
     pub(super) fn check(&self) -> Result<()> {
         let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
-        let width = m.width.unwrap_or(64);
+        let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
         let center_rate = if let CenterRate::Fixed(rate) = l.center_rate { rate } else { 0.0 };
         let rules = [
             ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
+            ((1..=1024).contains(&stem), "model.stem must be 1 to 1024"),
             (depths.iter().all(|d| (1..=64).contains(d)), "model.depths must be four numbers of 1 to 64"),
             ((1..=2).contains(&m.last_stride), "model.last_stride must be 1 or 2"),
             ((0.0..1.0).contains(&m.dropout), "model.dropout must be at least 0 and below 1"),

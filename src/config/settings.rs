@@ -1,7 +1,7 @@
 //! The table of settings: six sections, each line with meaning, unit, default and source.
 
 pub use crate::data::{BadImages, Channels, PadMode};
-pub use crate::ops::batch_contrastive::Gradient;
+pub use crate::ops::batch_contrastive::{Gradient, Reduction};
 pub use crate::ops::sgd::Convention;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,8 @@ section! {
         arch: Arch = Arch::Resnet50, "resnet18 | resnet34 | resnet50 | resnet101 | resnet152 | slim", "section 3.2";
         /// Channels of the first stage; absent: the preset's (64, slim 16).
         width: Option<usize> = None, "channels", "He et al. 2016";
+        /// Channels of conv1; absent: those of the first stage.
+        stem: Option<usize> = None, "channels", "He et al. 2016";
         /// Blocks in each of the four stages; absent: the preset's.
         depths: Option<[usize; 4]> = None, "blocks", "He et al. 2016";
         /// Where strides, the first pooling and the first bias are: torchvision's v1.5 or Caffe's v1.
@@ -96,6 +98,9 @@ section! {
         tau: f32 = 1.0, "squared distance, 0 to 4", "ours (the paper gives none)";
         /// Equation (8), which holds partner samples constant, or the true derivative of (3).
         gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
+        /// Whether (3) and (4) are sums over the batch, as they are written, or means, as Caffe's loss layers are. With
+        /// the mean, lambda counts for 1/m of its weight with the sum, m being `solver.batch`.
+        reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
     }

@@ -25,6 +25,7 @@ pub use live::Live;
 pub use writer::EventWriter;
 
 use crate::files::write_atomically;
+use crate::ops::batch_contrastive::Reduction;
 use crate::report::steps::Step;
 use crate::{Error, Result};
 use std::fs;
@@ -53,13 +54,39 @@ const SCALARS: [(&str, Value); 10] = [
     ("distance/inter_min", |step| step.inter_min),
 ];
 
-/// Writes one step's numbers; those that are absent are left out.
-///
-/// # Errors
-/// What writing reports.
-pub fn write_step<W: Write>(writer: &mut EventWriter<W>, wall_time: f64, step: &Step) -> io::Result<()> {
-    let values = SCALARS.iter().filter_map(|(tag, value)| Some((*tag, value(step)?)));
-    writer.scalars(wall_time, step.step, values)
+/// What TensorBoard shows beside the curves of the batch and center losses: whether they are sums or means.
+const REDUCED: [&str; 3] = ["loss/positive", "loss/hinge", "loss/center"];
+
+/// Writes the numbers of steps; those that are absent are left out. The first step of a file describes the curves.
+#[derive(Debug)]
+pub struct StepEvents {
+    reduction: Reduction,
+    described: bool,
+}
+
+impl StepEvents {
+    /// For a run whose batch-contrastive loss is reduced so.
+    pub fn new(reduction: Reduction) -> Self {
+        StepEvents { reduction, described: false }
+    }
+
+    /// Writes one step.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn write<W: Write>(
+        &mut self,
+        writer: &mut EventWriter<W>,
+        wall_time: f64,
+        step: &Step,
+    ) -> io::Result<()> {
+        let text = format!("The {} over the batch (loss.reduction).", self.reduction.name());
+        let description = |tag: &str| (!self.described && REDUCED.contains(&tag)).then_some(text.as_str());
+        let values = SCALARS.iter().filter_map(|(tag, value)| Some((*tag, value(step)?, description(tag))));
+        writer.described_scalars(wall_time, step.step, values)?;
+        self.described = true;
+        Ok(())
+    }
 }
 
 /// Writes an event file into `folder`, which is made if need be, whole or not at all; its name says `time`. What an

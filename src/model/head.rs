@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::config;
-use crate::ops::batch_contrastive::{BatchContrastive, batch_contrastive};
+use crate::ops::batch_contrastive::{BatchContrastive, Reading, batch_contrastive};
 use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
@@ -35,8 +35,8 @@ pub struct Losses {
 }
 
 impl Head {
-    /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, as those of
-    /// Wen et al. 2016 do.
+    /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, which is
+    /// ours: the paper does not say, and the layer of Wen et al. 2016 leaves it to its filler.
     pub fn new(features: usize, classes: usize, rate: f32, inventory: &mut Inventory) -> Self {
         let weight = inventory.add_with_rate("fc.weight", [classes, features], rate);
         let bias = inventory.add_with_rate("fc.bias", [classes], rate);
@@ -59,7 +59,8 @@ impl Head {
         let x = l2_normalize(tape, pool5.clone())?;
         let normalized = x.value.clone();
         let centers = tape.buffer(self.centers).clone();
-        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, loss.gradient, loss.tau)?;
+        let reading = Reading { gradient: loss.gradient, reduction: loss.reduction, tau: loss.tau };
+        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, reading)?;
         let dropped = dropout(tape, pool5, dropout_ratio)?;
         let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));
         let logits = linear(tape, dropped, weight, bias)?;

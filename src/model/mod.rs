@@ -30,17 +30,19 @@ impl Model {
     /// trained ones.
     ///
     /// # Errors
-    /// A width that products of 16 bits do not take; if the device lacks the memory.
+    /// A width or stem that products of 16 bits do not take; if the device lacks the memory.
     pub fn new(config: &Config, classes: usize, device: &Device) -> Result<(Self, Params)> {
-        let width = Spec::of(&config.model).width;
-        if device.activations() == DType::BF16 && !width.is_multiple_of(8) {
+        let spec = Spec::of(&config.model);
+        let odd =
+            [("width", spec.width), ("stem", spec.stem)].into_iter().find(|(_, n)| !n.is_multiple_of(8));
+        if let (DType::BF16, Some((key, channels))) = (device.activations(), odd) {
             return Err(Error::Config(format!(
-                "--precision bf16 needs a model.width that is a multiple of 8, not {width}: cuDNN's products of 16 bits \
-                 take channels in eights"
+                "--precision bf16 needs a model.{key} that is a multiple of 8, not {channels}: cuDNN's products of 16 \
+                 bits take channels in eights"
             )));
         }
         let mut inventory = Inventory::default();
-        let backbone = ResNet::new(&Spec::of(&config.model), &mut inventory);
+        let backbone = ResNet::new(&spec, &mut inventory);
         let head = (classes > 0)
             .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut inventory));
         let mut params = Params::new(device, &inventory)?;

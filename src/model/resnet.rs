@@ -23,8 +23,10 @@ pub struct Spec {
     pub bottleneck: bool,
     /// Blocks in each stage.
     pub depths: [usize; 4],
-    /// Channels of the first stage.
+    /// Channels inside the blocks of the first stage.
     pub width: usize,
+    /// Channels of conv1.
+    pub stem: usize,
     /// Whose strides, pooling and bias.
     pub wiring: Wiring,
     /// Stride of the last stage, 1 or 2.
@@ -42,10 +44,12 @@ impl Spec {
             Arch::Resnet152 => (true, [3, 8, 36, 3], 64),
             Arch::Slim => (true, [2, 2, 2, 2], 16),
         };
+        let width = model.width.unwrap_or(width);
         Spec {
             bottleneck,
             depths: model.depths.unwrap_or(depths),
-            width: model.width.unwrap_or(width),
+            width,
+            stem: model.stem.unwrap_or(width),
             wiring: model.wiring,
             last_stride: model.last_stride,
         }
@@ -187,7 +191,7 @@ impl ResNet {
         let stem = Layer {
             conv_name: "conv1",
             bn_name: "bn1",
-            channels: (3, spec.width),
+            channels: (3, spec.stem),
             kernel: 7,
             stride: 2,
             bias: caffe,
@@ -195,7 +199,7 @@ impl ResNet {
         let stem = ConvBn::new(&stem, inventory);
         let pool1 = if caffe { MaxPool::CAFFE } else { MaxPool::TORCHVISION };
         let mut blocks = Vec::new();
-        let mut channels = spec.width;
+        let mut channels = spec.stem;
         for (stage, &depth) in spec.depths.iter().enumerate() {
             let inner = spec.width << stage;
             for block in 0..depth {
@@ -228,5 +232,49 @@ impl ResNet {
             x = block.forward(tape, x, statistics)?;
         }
         global_avg_pool(tape, x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Arch, Config, Model};
+
+    fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
+        let inventory = Spec::of(model).inventory();
+        inventory.shapes().map(|(name, shape)| (name.to_string(), shape.dims().to_vec())).collect()
+    }
+
+    fn shape(model: &Model, name: &str) -> Option<Vec<usize>> {
+        shapes(model).into_iter().find(|(known, _)| known == name).map(|(_, shape)| shape)
+    }
+
+    #[test]
+    fn the_stem_has_channels_of_its_own() {
+        let model = Model { arch: Arch::Resnet50, width: Some(4), stem: Some(6), ..Model::default() };
+        assert_eq!(shape(&model, "conv1.weight").unwrap(), [6, 7, 7, 3]);
+        assert_eq!(shape(&model, "bn1.running_var").unwrap(), [6]);
+        assert_eq!(shape(&model, "layer1.0.conv1.weight").unwrap(), [4, 1, 1, 6]);
+        assert_eq!(shape(&model, "layer1.0.downsample.0.weight").unwrap(), [16, 1, 1, 6]);
+        assert_eq!(shape(&model, "layer1.1.conv1.weight").unwrap(), [4, 1, 1, 16]);
+    }
+
+    #[test]
+    fn the_first_block_projects_a_stem_of_another_width() {
+        let basic = |stem| Model { arch: Arch::Resnet18, width: Some(4), stem, ..Model::default() };
+        let projection = "layer1.0.downsample.0.weight";
+        assert_eq!(shape(&basic(None), projection), None);
+        assert_eq!(shape(&basic(Some(4)), projection), None);
+        assert_eq!(shape(&basic(Some(6)), projection).unwrap(), [4, 1, 1, 6]);
+        let wide = Model { arch: Arch::Resnet50, width: Some(4), stem: Some(16), ..Model::default() };
+        assert_eq!(shape(&wide, projection), None);
+    }
+
+    #[test]
+    fn without_a_stem_of_its_own_a_network_is_what_it_was() {
+        let config = Config::default();
+        assert!(!config.network_toml().contains("stem"), "{}", config.network_toml());
+        let same = Model { stem: Some(64), ..Model::default() };
+        assert_eq!(shapes(&config.model), shapes(&same));
     }
 }

@@ -8,8 +8,14 @@
 //! - L_c = 1/2 sum_i ||x_i - c_(y_i)||^2    (4)
 //! - L_b-c = L_b + L_c    (7)
 //!
-//! Sums and not means; every positive pair counts from both of its sides; a batch of one identity has no
-//! hinge.
+//! Every positive pair counts from both of its sides; a batch of one identity has no hinge.
+//!
+//! # Sum or mean
+//!
+//! (3) and (4) are written as sums, while (2), the softmax loss, is a mean over the m images of the batch. The
+//! authors worked in Caffe, whose loss layers divide by the batch: `ContrastiveLossLayer` and the center-loss
+//! layer of Wen et al. (2016) both do. [`Reduction`] chooses: `Sum` is the letter of (3) and (4), `Mean` divides
+//! both, and so their gradient, by m. Lambda under `Mean` is m times lambda under `Sum`.
 //!
 //! # Two gradients
 //!
@@ -49,14 +55,54 @@ pub enum Gradient {
     Exact,
 }
 
+/// Whether (3) and (4) are sums over the images of the batch or means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduction {
+    /// As (3) and (4) are written.
+    Sum,
+    /// Divided by the number of images, as Caffe's loss layers do.
+    Mean,
+}
+
+impl Reduction {
+    /// The factor on the sums over a batch of `m` images: 1 or 1/m.
+    pub fn factor(self, m: usize) -> f64 {
+        match self {
+            Reduction::Sum => 1.0,
+            Reduction::Mean => 1.0 / m as f64,
+        }
+    }
+
+    /// `sum` or `mean`, as in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reduction::Sum => "sum",
+            Reduction::Mean => "mean",
+        }
+    }
+}
+
+/// How the loss is read where the paper leaves a choice.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Which derivative is the gradient.
+    pub gradient: Gradient,
+    /// Sum or mean over the batch.
+    pub reduction: Reduction,
+    /// The margin of the hinge: a squared distance, finite, at least 0.
+    pub tau: f32,
+}
+
 /// Where each number lies in [`BatchContrastive::terms`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
-    /// The positive part of L_b: half the sum of squared distances within identities, each pair twice.
+    /// The positive part of L_b: half the sum of squared distances within identities, each pair twice; over m if
+    /// the reduction is the mean.
     Positive,
-    /// The hinge part of L_b.
+    /// The hinge part of L_b, reduced likewise.
     Hinge,
-    /// L_c.
+    /// L_c, reduced likewise.
     Center,
     /// How many pairs i < j share an identity.
     PositivePairs,
@@ -86,8 +132,7 @@ pub struct BatchContrastive {
     pub terms: Tensor,
 }
 
-/// The loss of normalised features `x` `[m, D]` with labels i32 `[m]` against `centers` `[n, D]`, and the
-/// margin `tau`, a squared distance.
+/// The loss of normalised features `x` `[m, D]` with labels i32 `[m]` against `centers` `[n, D]`.
 ///
 /// The tape holds on to `centers` until it has been walked; they are moved after that.
 ///
@@ -99,9 +144,9 @@ pub fn batch_contrastive(
     x: Var,
     labels: &Tensor,
     centers: &Tensor,
-    gradient: Gradient,
-    tau: f32,
+    reading: Reading,
 ) -> Result<BatchContrastive> {
+    let Reading { gradient, reduction, tau } = reading;
     let [m, d] = check::matrix(OP, "x", &x.value)?;
     let [_, width] = check::matrix(OP, "centers", centers)?;
     if width != d {
@@ -123,13 +168,14 @@ pub fn batch_contrastive(
         None => {
             let mut distances = Tensor::empty(&device, [m, m], DType::F32)?;
             cpu::distances(&batch, &mut distances)?;
-            cpu::forward(&batch, &distances, tau, &mut hardest, &mut terms, &mut loss);
+            cpu::forward(&batch, &distances, reading, &mut hardest, &mut terms, &mut loss);
         }
-        Some(gpu) => cuda::forward(gpu, &batch, tau, &mut hardest, &mut terms, &mut loss)?,
+        Some(gpu) => cuda::forward(gpu, &batch, reading, &mut hardest, &mut terms, &mut loss)?,
     }
     let input = x.handle();
     let (labels, centers) = (labels.clone(), centers.clone());
-    let loss = tape.record(loss, &[input], |_| Saved { x: x.value, labels, centers, hardest, gradient });
+    let loss =
+        tape.record(loss, &[input], |_| Saved { x: x.value, labels, centers, hardest, gradient, reduction });
     Ok(BatchContrastive { loss, terms })
 }
 
@@ -149,6 +195,7 @@ struct Saved {
     /// i32 `[m]`: h(i) where the hinge of image i is active, else -1.
     hardest: Tensor,
     gradient: Gradient,
+    reduction: Reduction,
 }
 
 impl Backward for Saved {
@@ -158,12 +205,13 @@ impl Backward for Saved {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         let batch = Batch { x: &self.x, labels: &self.labels, centers: &self.centers };
+        let derivative = (self.gradient, self.reduction);
         sinks.add(0, |dx, write| match dy.gpu() {
             None => {
-                cpu::backward(&batch, &self.hardest, self.gradient, &dy, dx, write);
+                cpu::backward(&batch, &self.hardest, derivative, &dy, dx, write);
                 Ok(())
             }
-            Some(gpu) => cuda::backward(gpu, &batch, &self.hardest, self.gradient, &dy, dx, write),
+            Some(gpu) => cuda::backward(gpu, &batch, &self.hardest, derivative, &dy, dx, write),
         })
     }
 }

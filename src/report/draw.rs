@@ -114,7 +114,7 @@ pub fn sheet(figure: &Figure) -> Result<String> {
 /// A swatch for a legend in a page; its colour is that of the text around it.
 pub fn swatch(mark: Mark) -> &'static str {
     match mark {
-        Mark::Dots => {
+        Mark::Dots | Mark::Points => {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M3 5h0M8 3h0M13 5h0\" \
              stroke=\"currentColor\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>"
         }
@@ -122,7 +122,7 @@ pub fn swatch(mark: Mark) -> &'static str {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 4h6M10 4h6\" \
              stroke=\"currentColor\" stroke-width=\"2\"/></svg>"
         }
-        Mark::Line | Mark::Faint => {
+        Mark::Line | Mark::Faint | Mark::Bar => {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 4h16\" stroke=\"currentColor\" \
              stroke-width=\"2\"/></svg>"
         }
@@ -247,12 +247,17 @@ where
     for series in &panel.series {
         let Series { colour, mark, points } = series;
         match mark {
-            Mark::Dots => {
-                let style = rgb(*colour).mix(0.75).filled();
-                chart.draw_series(points.iter().map(|&p| Circle::new(p, units(1.4), style)))?;
+            Mark::Dots | Mark::Points => {
+                let (opacity, radius) = if *mark == Mark::Dots { (0.75, 1.4) } else { (1.0, 2.8) };
+                let style = rgb(*colour).mix(opacity).filled();
+                chart.draw_series(points.iter().map(|&p| Circle::new(p, units(radius), style)))?;
             }
-            Mark::Line | Mark::Faint => {
-                let (opacity, width) = if *mark == Mark::Line { (1.0, 1.8) } else { (0.35, 1.0) };
+            Mark::Line | Mark::Faint | Mark::Bar => {
+                let (opacity, width) = match mark {
+                    Mark::Line => (1.0, 1.8),
+                    Mark::Bar => (0.7, 1.2),
+                    _ => (0.35, 1.0),
+                };
                 let style = pen(*colour, opacity, width);
                 chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
             }
@@ -280,13 +285,13 @@ where
 fn draw_sample(area: &Area<'_>, sample: &Series) -> Drawn {
     let (from, to) = (sample.points[0], sample.points[1]);
     match sample.mark {
-        Mark::Dots => {
+        Mark::Dots | Mark::Points => {
             let style = rgb(sample.colour).filled();
             [(3.0, 1.0), (8.0, -1.5), (13.0, 1.0)].iter().try_for_each(|(dx, dy)| {
                 area.draw(&Circle::new(at(from.0 + dx, from.1 + dy), (1.6 * UNIT) as i32, style))
             })
         }
-        Mark::Line | Mark::Faint => {
+        Mark::Line | Mark::Faint | Mark::Bar => {
             let ends = vec![at(from.0, from.1), at(to.0, to.1)];
             area.draw(&PathElement::new(ends, pen(sample.colour, 1.0, 2.0)))
         }

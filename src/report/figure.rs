@@ -87,6 +87,10 @@ pub enum Mark {
     Faint,
     /// The area between the points and the axis.
     Area,
+    /// A disc each, for points that are few.
+    Points,
+    /// A thin line through the points: the deviation of a point.
+    Bar,
     /// A broken line through the points: what others are compared with.
     Dashes,
     /// The pale area inside of the points.

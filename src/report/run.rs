@@ -3,6 +3,7 @@
 use super::palette::RUNS;
 use super::steps::{self, Step};
 use crate::files::{MIB, read_text};
+use crate::ops::batch_contrastive::Reduction;
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
@@ -61,7 +62,10 @@ impl Run {
     pub fn losses(&self) -> String {
         match self.settings.get("loss.lambda").and_then(|v| v.parse::<f64>().ok()) {
             Some(0.0) => "softmax loss alone".into(),
-            Some(lambda) => format!("with batch-contrastive loss, \u{3bb} = {lambda}"),
+            Some(lambda) => {
+                let reduction = self.settings.reduction().name();
+                format!("with batch-contrastive loss ({reduction}), \u{3bb} = {lambda}")
+            }
             None => "losses unknown".into(),
         }
     }
@@ -107,6 +111,14 @@ impl Settings {
     /// A setting's value, `"text"` with its quotes; none where it is not set.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the batch-contrastive loss is a sum or a mean; runs older than the choice have sums.
+    pub fn reduction(&self) -> Reduction {
+        match self.get("loss.reduction") {
+            Some("\"mean\"") => Reduction::Mean,
+            _ => Reduction::Sum,
+        }
     }
 
     /// All keys, in the order of the file.

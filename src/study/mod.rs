@@ -196,7 +196,7 @@ impl Study<'_> {
             ))
         };
         let there = folder.join("config.toml").is_file();
-        if there && run_folder::read_config(folder)? != *config {
+        if there && !vary::is_same_run(&run_folder::read_config(folder)?, config)? {
             return Err(others(folder.to_path_buf()));
         }
         let begun = there && checkpoint::has_one(&folder.join("checkpoints"));
@@ -206,7 +206,7 @@ impl Study<'_> {
             let network = NetworkFile::open(&result).map_err(|e| {
                 Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
             })?;
-            if network.config() != config {
+            if !vary::is_same_run(network.config(), config)? {
                 return Err(others(result));
             }
             if let Some(kept) = self.own_evaluation(folder, network.fingerprint()) {

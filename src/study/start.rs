@@ -259,6 +259,7 @@ mod tests {
             "(source not stated in it; licence not stated in it)",
             "but solver.iterations = 9.",
             "tau 1.0, center rate 0.5, gradient paper.",
+            "Reading of the batch-contrastive loss: reduction ",
         ] {
             assert!(said.contains(words), "{words}\n{said}");
         }

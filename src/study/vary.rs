@@ -257,6 +257,15 @@ pub(super) fn without_loss(config: &Config, base: &Config) -> Result<Config> {
     Config::resolve_text(&config.to_toml(), &settings)
 }
 
+/// Whether a run that is there has these settings, but for those that change nothing because lambda is 0: a baseline
+/// that was run with another reduction is the same one.
+pub(super) fn is_same_run(there: &Config, config: &Config) -> Result<bool> {
+    match there.loss.lambda == 0.0 && config.loss.lambda == 0.0 {
+        true => Ok(without_loss(there, config)? == *config),
+        false => Ok(there == config),
+    }
+}
+
 /// A setting's value as a person writes it; none if there is no such key, or it is absent.
 pub(super) fn value_of(config: &Config, key: &str) -> Option<String> {
     let table: toml::Table = toml::from_str(&config.to_toml()).ok()?;

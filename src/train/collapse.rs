@@ -1,8 +1,11 @@
 //! Watches for collapse: all features nearly equal, whoever the person is.
 //!
-//! The batch-contrastive loss is a sum over the batch where the softmax loss is a mean, so from random
-//! weights it can win by pulling everything into one point. There the hinge sits at m tau / 2, its gradient
-//! (8) is zero because x_i - x_min is, and nothing pushes apart again. Losses look calm while it happens.
+//! Where the batch-contrastive loss outweighs the softmax loss, as its sum over the batch can (see
+//! [`Reduction`]), it may pull all features into one point. There the hinge stands at m tau / 2 (sum) or tau / 2
+//! (mean), its gradient (8) is zero because x_i - x_min is, and nothing pushes apart again. Losses look calm while
+//! it happens.
+
+use crate::ops::batch_contrastive::Reduction;
 
 /// Running mean of the distance between different persons below which features count as collapsed, as a
 /// share of sqrt(tau). Healthy runs of the demo and on Omniglot stayed above 0.38 at tau 1; one at dropout 0.9 and
@@ -17,15 +20,17 @@ const PATIENCE: u64 = 100;
 #[derive(Debug)]
 pub struct Watch {
     threshold: f64,
+    reduction: Reduction,
     mean: f64,
     seen: u64,
     spoken: bool,
 }
 
 impl Watch {
-    /// For margin `tau` (a squared distance).
-    pub fn new(tau: f32) -> Self {
-        Watch { threshold: COLLAPSED * f64::from(tau).sqrt(), mean: 0.0, seen: 0, spoken: false }
+    /// For margin `tau` (a squared distance); distances do not depend on the reduction, the advice does.
+    pub fn new(tau: f32, reduction: Reduction) -> Self {
+        let threshold = COLLAPSED * f64::from(tau).sqrt();
+        Watch { threshold, reduction, mean: 0.0, seen: 0, spoken: false }
     }
 
     /// Takes the mean inter-class distance of one more step (none: the batch had no negative pair); returns
@@ -38,10 +43,14 @@ impl Watch {
             return None;
         }
         self.spoken = true;
+        let weaker = match self.reduction {
+            Reduction::Sum => "--set loss.reduction=mean or a lower loss.lambda",
+            Reduction::Mean => "a lower loss.lambda",
+        };
         Some(format!(
             "step {step}: the features have collapsed (mean distance between different persons {:.3}). Start again \
              from pre-trained --weights, or with --set model.dropout=0.5; if that is not enough, with a lower \
-             solver.rate, --set loss.lambda_warmup=1000 or a lower loss.lambda too",
+             solver.rate, --set loss.lambda_warmup=1000, {weaker} too",
             self.mean
         ))
     }
@@ -53,7 +62,7 @@ mod tests {
 
     #[test]
     fn speaks_once_when_features_collapse_and_not_for_a_dip() {
-        let mut watch = Watch::new(1.0);
+        let mut watch = Watch::new(1.0, Reduction::Sum);
         let mut feed = |inter: f32, steps: u64| {
             (0..steps).filter_map(|step| watch.see(step, Some(inter))).collect::<Vec<_>>()
         };
@@ -61,14 +70,15 @@ mod tests {
         assert!(feed(0.05, 30).is_empty(), "a dip");
         assert!(feed(0.6, 100).is_empty());
         let said = feed(0.06, 300);
-        assert!(said.len() == 1 && said[0].contains("lambda_warmup"), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains("loss.reduction=mean"), "{said:?}");
     }
 
     #[test]
     fn waits_for_its_patience_and_passes_over_batches_without_a_negative_pair() {
-        let mut watch = Watch::new(0.3);
+        let mut watch = Watch::new(0.3, Reduction::Mean);
         assert!((0..2 * PATIENCE).all(|step| watch.see(step, None).is_none()));
         assert!((0..PATIENCE - 1).all(|step| watch.see(step, Some(0.01)).is_none()));
-        assert!(watch.see(PATIENCE, Some(0.01)).is_some());
+        let said = watch.see(PATIENCE, Some(0.01)).unwrap();
+        assert!(said.contains("a lower loss.lambda") && !said.contains("loss.reduction"), "{said}");
     }
 }

@@ -1,6 +1,7 @@
 //! What a person sees while training: a bar on a terminal, a line now and then in a log file.
 
 use super::metrics::Line;
+use crate::config::Config;
 use crate::error::printable;
 use crate::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,6 +17,8 @@ pub struct Progress {
     bar: ProgressBar,
     terminal: bool,
     batch: usize,
+    /// `sum` or `mean`: what the batch and the center loss are.
+    reduction: &'static str,
     total: u64,
     first: u64,
     started: Instant,
@@ -23,8 +26,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For `total` iterations of `batch` images, continuing at `first`. `label` stands in front.
-    pub fn new(label: &str, first: u64, total: u64, batch: usize) -> Self {
+    /// For a run of these settings, continuing at `first`. `label` stands in front.
+    pub fn new(label: &str, first: u64, config: &Config) -> Self {
+        let (total, batch) = (config.solver.iterations, config.solver.batch);
+        let reduction = config.loss.reduction.name();
         let terminal = std::io::stderr().is_terminal();
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
@@ -34,7 +39,7 @@ impl Progress {
         bar.set_prefix(label.to_string());
         bar.set_position(first);
         let now = Instant::now();
-        Progress { bar, terminal, batch, total, first, started: now, last_line: now }
+        Progress { bar, terminal, batch, reduction, total, first, started: now, last_line: now }
     }
 
     /// Moves the bar: `done` steps have been issued.
@@ -49,9 +54,10 @@ impl Progress {
         let pace = (done - self.first) as f64 / seconds;
         let left = Duration::from_secs_f64(((self.total - done) as f64 / pace.max(1e-9)).min(1e9));
         let message = format!(
-            "loss {:.3} (softmax {:.3}, batch {:.3}, center {:.3}), rate {:.1e}, {:.0} images/s, {} left",
+            "loss {:.3} (softmax {:.3}; {}s of batch {:.3}, center {:.3}), rate {:.1e}, {:.0} images/s, {} left",
             line.loss,
             line.softmax,
+            self.reduction,
             line.positive + line.hinge,
             line.center,
             line.rate,

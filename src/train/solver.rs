@@ -139,7 +139,7 @@ impl Trainer {
         let mut values = StepValues::new(&device, config.run.seed)?;
         params.make_ready(config.solver.weight_decay)?;
         let mut stepper = Stepper::new(&device, may_record);
-        let events = || Live::continue_at(&run.tensorboard(), &run.metrics(), first);
+        let events = || Live::continue_at(&run.tensorboard(), &run.metrics(), first, config.loss.reduction);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
             running: match device {
@@ -151,8 +151,8 @@ impl Trainer {
                 events: tensorboard.then(events).transpose()?,
                 log: Log::continue_at(&run.metrics(), first)?,
             },
-            progress: Progress::new(label, first, config.solver.iterations, config.solver.batch),
-            watch: Watch::new(config.loss.tau),
+            progress: Progress::new(label, first, &config),
+            watch: Watch::new(config.loss.tau, config.loss.reduction),
         };
         let checkpoint = Checkpoint {
             folder: run.checkpoints(),

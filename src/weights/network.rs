@@ -105,9 +105,11 @@ impl NetworkFile {
         let channels = format!("{:?}", input.channels).to_uppercase();
         let arch = format!("{:?}", model.arch).to_lowercase();
         let width = model.width.map_or(String::new(), |width| format!(" of width {width}"));
+        let depths = model.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
+        let stem = model.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let last = if model.last_stride == 1 { ", last stage at stride 1" } else { "" };
         let mut text = format!(
-            "weights: {}\n  network: {arch}{width}, {wiring}{last}\n  input: {channels}, (pixel x {} - {:?}) / {:?}",
+            "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - {:?}) / {:?}",
             self.file.path().display(),
             input.scale,
             input.mean,

@@ -115,7 +115,9 @@ fn bf16_needs_a_gpu_and_channels_in_eights() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let error = fail(&mut On::Gpu(stand_ins, "bf16").train(data(), &out, &["model.width=12"]));
-    assert_says(&error, &["bf16", "8", "12"]);
+    assert_says(&error, &["bf16", "model.width", "8", "12"]);
+    let error = fail(&mut On::Gpu(stand_ins, "bf16").train(data(), &out, &["model.stem=12"]));
+    assert_says(&error, &["bf16", "model.stem", "8", "12"]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ const CAFFE: &[&str] = &[
     "input.std=[1, 2, 4]",
 ];
 const BASIC: &[&str] = &["model.arch=resnet18", "model.width=3", "input.height=64", "input.width=32"];
+const STEM: &[&str] =
+    &["model.arch=resnet18", "model.width=3", "model.stem=5", "input.height=64", "input.width=32"];
 
 fn export(weights: &Path, out: &Path, more: &[&str]) -> (String, ModelProto) {
     let said = succeed(bcreid().arg("export").arg("--weights").arg(weights).arg("--out").arg(out).args(more));
@@ -87,9 +89,12 @@ fn attribute<'a>(graph: &'a GraphProto, node: &str, name: &str) -> &'a Attribute
 fn every_wiring_makes_a_graph_that_can_be_computed() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, out) = (folder.path().join("w.safetensors"), folder.path().join("n.onnx"));
-    for (settings, convolutions, features) in
-        [(SLIM, 1 + 8 * 3 + 4, "128"), (CAFFE, 1 + 5 * 3 + 4, "64"), (BASIC, 1 + 8 * 2 + 3, "24")]
-    {
+    for (settings, convolutions, features) in [
+        (SLIM, 1 + 8 * 3 + 4, "128"),
+        (CAFFE, 1 + 5 * 3 + 4, "64"),
+        (BASIC, 1 + 8 * 2 + 3, "24"),
+        (STEM, 1 + 8 * 2 + 4, "24"),
+    ] {
         let config = network::write(settings, &weights);
         for (more, nodes) in [(&["--force"][..], 0), (&["--force", "--flip"], 4)] {
             let (_, model) = export(&weights, &out, more);

@@ -150,6 +150,33 @@ fn the_curves_of_a_run_bit_for_bit_and_once() {
     assert_eq!(scalars(&events(&fs::read(only_file(&run.join("tensorboard"))).unwrap())).len(), 5010);
 }
 
+/// What TensorBoard shows beside curves: tags with their descriptions, by step.
+fn descriptions(events: &[Event]) -> Vec<(i64, String, String)> {
+    let mut all = Vec::new();
+    for event in events {
+        let Some(What::Summary(summary)) = &event.what else { panic!("{event:?}") };
+        all.extend(summary.value.iter().filter_map(|value| {
+            Some((event.step, value.tag.clone(), value.metadata.as_ref()?.summary_description.clone()))
+        }));
+    }
+    all
+}
+
+#[test]
+fn the_first_step_says_whether_losses_are_sums_or_means() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    for (settings, word) in [("", "sum"), ("[loss]\nreduction = \"mean\"\n", "mean")] {
+        made_up_run(&run, 3);
+        fs::write(run.join("config.toml"), settings).unwrap();
+        succeed(&mut tensorboard(&[&run]));
+        let found = descriptions(&events(&fs::read(only_file(&run.join("tensorboard"))).unwrap()));
+        let text = format!("The {word} over the batch (loss.reduction).");
+        let tags = ["loss/positive", "loss/hinge", "loss/center"];
+        assert_eq!(found, tags.map(|tag| (0, tag.to_string(), text.clone())), "{settings}");
+    }
+}
+
 #[test]
 fn several_runs_in_one_folder_keep_their_names() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,10 +9,13 @@ use crate::gradient_check::{Check, Input, noise};
 use bcreid::Result;
 use bcreid::device::Device;
 use bcreid::ops::add::add;
-use bcreid::ops::batch_contrastive::{BatchContrastive, Gradient, Term, batch_contrastive};
+use bcreid::ops::batch_contrastive::{
+    BatchContrastive, Gradient, Reading, Reduction, Term, batch_contrastive,
+};
 use bcreid::tensor::{Params, StepValues, Tape, Tensor, Var};
 
 const BOTH: [Gradient; 2] = [Gradient::Paper, Gradient::Exact];
+const REDUCTIONS: [Reduction; 2] = [Reduction::Sum, Reduction::Mean];
 
 /// One batch.
 #[derive(Clone)]
@@ -22,6 +25,7 @@ struct Case {
     centers: Vec<f32>,
     d: usize,
     tau: f32,
+    reduction: Reduction,
 }
 
 /// What the operation makes of it.
@@ -48,7 +52,7 @@ impl Case {
         let base = 1.0 / (d as f32).sqrt();
         let x = noise(seed, labels.len() * d).iter().map(|v| base + spread * base * v).collect();
         let centers = noise(seed + 1000, classes * d).iter().map(|v| 0.3 * v).collect();
-        Case { x, labels: labels.to_vec(), centers, d, tau }
+        Case { x, labels: labels.to_vec(), centers, d, tau, reduction: Reduction::Sum }
     }
 
     /// The tensors of the case, and the operation on `x`.
@@ -57,7 +61,8 @@ impl Case {
         let labels = Tensor::from_i32(&device, [self.labels.len()], &self.labels).unwrap();
         let centers =
             Tensor::from_f32(&device, [self.centers.len() / self.d, self.d], &self.centers).unwrap();
-        batch_contrastive(tape, x, &labels, &centers, gradient, self.tau)
+        let reading = Reading { gradient, reduction: self.reduction, tau: self.tau };
+        batch_contrastive(tape, x, &labels, &centers, reading)
     }
 
     fn run(&self, gradient: Gradient) -> Outcome {
@@ -95,23 +100,36 @@ impl Case {
             .fold(f64::INFINITY, f64::min)
     }
 
+    /// The same case, reduced otherwise.
+    fn reduced(&self, reduction: Reduction) -> Self {
+        Case { reduction, ..self.clone() }
+    }
+
     /// L_b + L_c of the samples `x` among `partners`.
     fn loss(&self, x: &[f64], partners: &[f64]) -> f64 {
+        let m = self.labels.len();
+        let of_all: f64 = self.loss_of_images(x, partners).sum();
+        match self.reduction {
+            Reduction::Sum => of_all,
+            Reduction::Mean => of_all / m as f64,
+        }
+    }
+
+    /// What each image adds to the sums.
+    fn loss_of_images<'a>(&'a self, x: &'a [f64], partners: &'a [f64]) -> impl Iterator<Item = f64> {
         let (m, d) = (self.labels.len(), self.d);
         let squared = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-        (0..m)
-            .map(|i| {
-                let x = &x[i * d..][..d];
-                let distance = |j: usize| squared(x, &partners[j * d..][..d]);
-                let same = |j: &usize| self.labels[*j] == self.labels[i];
-                let positive: f64 = (0..m).filter(same).map(distance).sum();
-                let nearest = (0..m).filter(|j| !same(j)).map(distance).fold(f64::INFINITY, f64::min);
-                let hinge = (f64::from(self.tau) - nearest).max(0.0);
-                let center: Vec<f64> =
-                    self.centers[self.labels[i] as usize * d..][..d].iter().map(|&c| f64::from(c)).collect();
-                0.5 * (positive + hinge + squared(x, &center))
-            })
-            .sum()
+        (0..m).map(move |i| {
+            let x = &x[i * d..][..d];
+            let distance = |j: usize| squared(x, &partners[j * d..][..d]);
+            let same = |j: &usize| self.labels[*j] == self.labels[i];
+            let positive: f64 = (0..m).filter(same).map(distance).sum();
+            let nearest = (0..m).filter(|j| !same(j)).map(distance).fold(f64::INFINITY, f64::min);
+            let hinge = (f64::from(self.tau) - nearest).max(0.0);
+            let center: Vec<f64> =
+                self.centers[self.labels[i] as usize * d..][..d].iter().map(|&c| f64::from(c)).collect();
+            0.5 * (positive + hinge + squared(x, &center))
+        })
     }
 
     /// Central differences of [`Case::loss`]: exact up to rounding, because it is quadratic between kinks.
@@ -130,12 +148,13 @@ impl Case {
 
     #[track_caller]
     fn check(&self) {
-        for gradient in BOTH {
-            let outcome = self.run(gradient);
-            let x = self.x64();
-            assert_close("loss", &[outcome.loss], &[self.loss(&x, &x) as f32], 1e-6);
-            let what = format!("{gradient:?} gradient");
-            assert_close(&what, &outcome.dx, &self.numeric_gradient(gradient), 1e-5);
+        for (gradient, reduction) in BOTH.into_iter().flat_map(|g| REDUCTIONS.map(|r| (g, r))) {
+            let case = self.reduced(reduction);
+            let outcome = case.run(gradient);
+            let x = case.x64();
+            assert_close("loss", &[outcome.loss], &[case.loss(&x, &x) as f32], 1e-6);
+            let what = format!("{gradient:?} gradient of the {reduction:?}");
+            assert_close(&what, &outcome.dx, &case.numeric_gradient(gradient), 1e-5);
             let sum = outcome.terms[..3].iter().sum::<f32>();
             assert_close("terms", &[sum], &[outcome.loss], 1e-6);
         }
@@ -155,6 +174,7 @@ fn golden_values() {
             centers: get("centers").values.clone(),
             d: get("x").shape[1],
             tau: get("tau").values[0],
+            reduction: Reduction::Sum,
         };
         for (gradient, key) in [(Gradient::Paper, "dx.paper"), (Gradient::Exact, "dx.exact")] {
             let outcome = case.run(gradient);
@@ -182,9 +202,11 @@ fn the_exact_gradient_is_that_of_the_loss() {
         // The first noise that keeps a finite-difference step away from the kinks.
         let case =
             (1..).map(|seed| Case::seeded(seed, &MIXED, 6, spread, tau)).find(|c| c.margin() > 0.03).unwrap();
-        Check { step: 4e-3, ..Check::default() }.run(&[Input::new([9, 6], case.x.clone())], |t, v| {
-            Ok(case.apply(t, v[0].clone(), Gradient::Exact)?.loss)
-        });
+        for case in REDUCTIONS.map(|reduction| case.reduced(reduction)) {
+            Check { step: 4e-3, ..Check::default() }.run(&[Input::new([9, 6], case.x.clone())], |t, v| {
+                Ok(case.apply(t, v[0].clone(), Gradient::Exact)?.loss)
+            });
+        }
     }
 }
 
@@ -209,10 +231,32 @@ fn both_gradients_scale_with_dy_and_add_to_what_is_there() {
     }
 }
 
+/// The mean divides each loss and the gradient by the number of images, and leaves counts and distances alone.
+#[test]
+fn the_mean_is_the_sum_over_the_number_of_images() {
+    // Eight images: dividing by 8 is exact.
+    let case = Case::noise(&MIXED[..8], 6, 1.5, 0.5);
+    for gradient in BOTH {
+        let [sum, mean] = REDUCTIONS.map(|reduction| case.reduced(reduction).run(gradient));
+        assert!(sum.terms[..3].iter().all(|&term| term > 0.0), "every term has something to say");
+        assert_eq!(mean.loss, sum.loss / 8.0);
+        assert_eq!(mean.terms[..3], [0, 1, 2].map(|term| sum.terms[term] / 8.0));
+        assert_eq!(mean.terms[3..], sum.terms[3..]);
+        assert_eq!(mean.dx, sum.dx.iter().map(|v| v / 8.0).collect::<Vec<_>>());
+    }
+}
+
 /// Two images of one identity on their center's axis: every number by hand.
 #[test]
 fn a_positive_pair_counts_from_both_sides() {
-    let case = Case { x: vec![0.0, 3.0], labels: vec![0, 0], centers: vec![1.0], d: 1, tau: 1.0 };
+    let case = Case {
+        x: vec![0.0, 3.0],
+        labels: vec![0, 0],
+        centers: vec![1.0],
+        d: 1,
+        tau: 1.0,
+        reduction: Reduction::Sum,
+    };
     let paper = case.run(Gradient::Paper);
     assert_eq!(paper.loss, 9.0 + 0.5 * (1.0 + 4.0));
     assert_eq!(paper.dx, [-3.0 - 1.0, 3.0 + 2.0]);
@@ -224,7 +268,8 @@ fn a_positive_pair_counts_from_both_sides() {
 #[test]
 fn being_a_hardest_negative_counts_in_the_exact_gradient() {
     let x = vec![0.0, 0.5, 1.25];
-    let case = Case { x: x.clone(), labels: vec![0, 1, 2], centers: x, d: 1, tau: 1.0 };
+    let case =
+        Case { x: x.clone(), labels: vec![0, 1, 2], centers: x, d: 1, tau: 1.0, reduction: Reduction::Sum };
     assert_eq!(case.run(Gradient::Paper).dx, [0.5, -0.5, -0.75]);
     assert_eq!(case.run(Gradient::Exact).dx, [1.0, -0.5 - 0.5 + 0.75, -0.75]);
     case.check();
@@ -234,18 +279,33 @@ fn being_a_hardest_negative_counts_in_the_exact_gradient() {
 fn ties_go_to_the_lowest_index() {
     // Images 1 and 2 are equally far from image 0, in different directions, and out of each other's way.
     let x = vec![0.0, 0.0, 0.5, 0.0, 0.0, 0.5];
-    let case = Case { x: x.clone(), labels: vec![0, 1, 1], centers: vec![0.0; 4], d: 2, tau: 1.0 };
+    let case = Case {
+        x: x.clone(),
+        labels: vec![0, 1, 1],
+        centers: vec![0.0; 4],
+        d: 2,
+        tau: 1.0,
+        reduction: Reduction::Sum,
+    };
     let outcome = case.run(Gradient::Paper);
     assert_eq!(outcome.dx[..2], [0.5, 0.0], "towards image 2 would be [0, 0.5]");
     // As the later image of the pair the rule is the same: image 2 between images 0 and 1.
     let x = vec![0.5, 0.0, 0.0, 0.5, 0.0, 0.0];
-    let case = Case { x, labels: vec![1, 1, 0], centers: vec![0.0; 4], d: 2, tau: 1.0 };
+    let case =
+        Case { x, labels: vec![1, 1, 0], centers: vec![0.0; 4], d: 2, tau: 1.0, reduction: Reduction::Sum };
     assert_eq!(case.run(Gradient::Paper).dx[4..], [0.5, 0.0]);
 }
 
 #[test]
 fn at_the_margin_the_hinge_has_no_gradient() {
-    let case = Case { x: vec![0.0, 0.5], labels: vec![0, 1], centers: vec![0.0, 0.5], d: 1, tau: 0.25 };
+    let case = Case {
+        x: vec![0.0, 0.5],
+        labels: vec![0, 1],
+        centers: vec![0.0, 0.5],
+        d: 1,
+        tau: 0.25,
+        reduction: Reduction::Sum,
+    };
     for gradient in BOTH {
         let outcome = case.run(gradient);
         assert_eq!((outcome.loss, outcome.dx), (0.0, vec![0.0, 0.0]));
@@ -283,7 +343,14 @@ fn no_positive_pair_codes_the_intra_distance_as_nan() {
 
 #[test]
 fn identical_vectors_have_a_finite_gradient() {
-    let case = Case { x: vec![0.5; 16], labels: vec![0, 0, 1, 1], centers: vec![0.25; 8], d: 4, tau: 1.0 };
+    let case = Case {
+        x: vec![0.5; 16],
+        labels: vec![0, 0, 1, 1],
+        centers: vec![0.25; 8],
+        d: 4,
+        tau: 1.0,
+        reduction: Reduction::Sum,
+    };
     for gradient in BOTH {
         let outcome = case.run(gradient);
         assert_eq!(outcome.loss, 4.0 * 0.5 + 4.0 * 0.5 * 4.0 * 0.0625);
@@ -356,8 +423,8 @@ fn wrong_inputs_are_refused() {
         let x = tape.leaf(Tensor::zeros(&device, x).unwrap());
         let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
         let centers = Tensor::zeros(&device, centers).unwrap();
-        let error =
-            batch_contrastive(&mut tape, x, &labels, &centers, Gradient::Paper, tau).unwrap_err().to_string();
+        let reading = Reading { gradient: Gradient::Paper, reduction: Reduction::Sum, tau };
+        let error = batch_contrastive(&mut tape, x, &labels, &centers, reading).unwrap_err().to_string();
         assert!(error.starts_with("batch_contrastive: "), "{error}");
         words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
     };

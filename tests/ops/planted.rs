@@ -53,3 +53,19 @@ fn a_gradient_that_forgets_the_second_side_of_a_pair() {
     let (right, wrong) = ("times += exact ? 2.0f : 1.0f", "times += 1.0f");
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &["dx", "expected"]);
 }
+
+/// Under the mean, one of the three losses stays a sum.
+#[test]
+fn a_term_that_forgets_to_divide_by_the_batch() {
+    let (right, wrong) = ("hinge = factor * sum.hinge", "hinge = sum.hinge");
+    let words = ["Mean", "loss", "expected"];
+    seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
+}
+
+/// Under the mean, the gradient stays that of the sum.
+#[test]
+fn a_gradient_that_forgets_to_divide_by_the_batch() {
+    let (right, wrong) = ("*dy * batch_contrastive::reduction_factor(mean, m)", "*dy");
+    let words = ["Mean", "dx", "expected"];
+    seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
+}

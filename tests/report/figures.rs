@@ -1,6 +1,7 @@
 //! Figures as files: they parse, they show something, and they are the same twice.
 
 use crate::support::{bcreid, evaluate_run, succeed, train};
+use bcreid::config::Config;
 use bcreid::report::charts::{curves, figure1};
 use bcreid::report::figure::{Mark, Scale};
 use bcreid::report::{draw, run};
@@ -24,7 +25,7 @@ fn figure_1_draws_steps_with_a_pair_on_one_axis() {
     assert_eq!(figure.panels.len(), 2);
     assert_eq!(figure.panels[0].y, figure.panels[1].y);
     assert_eq!(figure.panels[0].title, "(a) baseline: softmax loss alone");
-    assert_eq!(figure.panels[1].title, "(b) full: with batch-contrastive loss, \u{3bb} = 1");
+    assert_eq!(figure.panels[1].title, "(b) full: with batch-contrastive loss (sum), \u{3bb} = 1");
     for (panel, run) in figure.panels.iter().zip(&runs) {
         for (series, value) in panel.series.iter().zip([
             |s: &bcreid::report::steps::Step| s.inter,
@@ -41,7 +42,7 @@ fn figure_1_draws_steps_with_a_pair_on_one_axis() {
     assert!(figure.caption.contains("baseline: 200 of 300 steps"), "{}", figure.caption);
     assert_eq!(
         figure1::figure(&runs[1..]).unwrap().panels[0].title,
-        "full: with batch-contrastive loss, \u{3bb} = 1"
+        "full: with batch-contrastive loss (sum), \u{3bb} = 1"
     );
 }
 
@@ -74,6 +75,11 @@ fn curves_have_a_line_for_every_run_and_hide_no_spike() {
     assert_eq!(figure.panels.len(), 6);
     assert!(figure.caption.contains("0 (baseline), 1 (full)"), "{}", figure.caption);
     assert!(figure.caption.contains("running mean over 31 steps"), "{}", figure.caption);
+    assert!(
+        figure.caption.contains("Batch and center losses are sums over the batch."),
+        "{}",
+        figure.caption
+    );
     let total = &figure.panels[0];
     let faint: Vec<_> = total.series.iter().filter(|s| s.mark == Mark::Faint).collect();
     assert_eq!((faint.len(), total.series.len()), (2, 4));
@@ -83,6 +89,15 @@ fn curves_have_a_line_for_every_run_and_hide_no_spike() {
     assert_eq!(rate.series[0].points.iter().map(|p| p.0).collect::<Vec<_>>(), [0.0, 1499.0, 1500.0, 2999.0]);
     runs[1].steps[5].lambda = Some(0.5);
     assert_eq!(curves::figure(&runs).panels.len(), 7);
+    let settings = Config::resolve_text("", &["loss.reduction=mean".into()]).unwrap().to_toml();
+    std::fs::write(folder.path().join("full/config.toml"), settings).unwrap();
+    let runs = run::read_all(&[folder.path().join("baseline"), folder.path().join("full")]).unwrap();
+    let caption = curves::figure(&runs).caption;
+    assert!(
+        caption.contains("are sums over the batch in baseline, means over the batch in full."),
+        "{caption}"
+    );
+    assert!(figure1::figure(&runs).unwrap().panels[1].title.contains("loss (mean)"));
 }
 
 #[test]

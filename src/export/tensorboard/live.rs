@@ -1,6 +1,7 @@
 //! A run's curves for TensorBoard while it trains.
 
-use super::{EventWriter, modified, ours, seconds, write_events, write_step};
+use super::{EventWriter, StepEvents, modified, ours, seconds, write_events};
+use crate::ops::batch_contrastive::Reduction;
 use crate::report::steps::{self, Step};
 use crate::train::metrics::Line;
 use crate::{Error, Result};
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Live {
     path: PathBuf,
     writer: EventWriter<BufWriter<File>>,
+    steps: StepEvents,
 }
 
 impl Live {
@@ -23,7 +25,7 @@ impl Live {
     ///
     /// # Errors
     /// What the file system says; metrics that are not a run's.
-    pub fn continue_at(folder: &Path, metrics: &Path, step: u64) -> Result<Self> {
+    pub fn continue_at(folder: &Path, metrics: &Path, step: u64, reduction: Reduction) -> Result<Self> {
         // Whoever has moved the metrics away goes on without them.
         let is_there = std::fs::metadata(metrics).is_ok_and(|meta| meta.len() > 0);
         let (earlier, time) = match step > 0 && is_there {
@@ -34,12 +36,13 @@ impl Live {
         let others = if folder.is_dir() { ours(folder)? } else { Vec::new() };
         let next = others.iter().map(|(seconds, _)| seconds.saturating_add(1)).max().unwrap_or(0);
         let next = UNIX_EPOCH.checked_add(Duration::from_secs(next)).unwrap_or(UNIX_EPOCH);
+        let mut steps = StepEvents::new(reduction);
         let path = write_events(folder, SystemTime::now().max(next), |writer| {
             let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
-            earlier.try_for_each(|step| write_step(writer, time, step))
+            earlier.try_for_each(|step| steps.write(writer, time, step))
         })?;
         let file = File::options().append(true).open(&path).map_err(Error::io(&path))?;
-        Ok(Live { path, writer: EventWriter::append(BufWriter::new(file)) })
+        Ok(Live { path, writer: EventWriter::append(BufWriter::new(file)), steps })
     }
 
     /// Adds a step.
@@ -48,7 +51,7 @@ impl Live {
     /// What the file system says.
     pub fn write(&mut self, line: &Line) -> Result<()> {
         let now = seconds(SystemTime::now());
-        write_step(&mut self.writer, now, &Step::from(line)).map_err(Error::io(&self.path))
+        self.steps.write(&mut self.writer, now, &Step::from(line)).map_err(Error::io(&self.path))
     }
 
     /// Hands all steps to the operating system.

@@ -59,6 +59,17 @@ pub struct Value {
     /// What it is.
     #[prost(oneof = "Content", tags = "2, 4, 5")]
     pub content: Option<Content>,
+    /// What a person should know of it; readers take that of a tag's first value.
+    #[prost(message, optional, tag = "9")]
+    pub metadata: Option<SummaryMetadata>,
+}
+
+/// What a person should know of a value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SummaryMetadata {
+    /// Shown beside the curve, as Markdown.
+    #[prost(string, tag = "3")]
+    pub summary_description: String,
 }
 
 /// What a value is.

@@ -5,7 +5,7 @@
 //! TensorFlow's `record_writer.cc` and `crc32c.h`.
 
 use super::histogram::Histogram;
-use super::proto::{Content, Event, Image, SessionLog, Summary, Value, What};
+use super::proto::{Content, Event, Image, SessionLog, Summary, SummaryMetadata, Value, What};
 use prost::Message;
 use std::io::{self, Write};
 
@@ -50,8 +50,25 @@ impl<W: Write> EventWriter<W> {
         step: u64,
         values: impl IntoIterator<Item = (&'a str, f32)>,
     ) -> io::Result<()> {
-        let values = values.into_iter().map(|(tag, value)| (tag, Content::SimpleValue(value)));
-        self.summary(wall_time, step, values)
+        self.described_scalars(wall_time, step, values.into_iter().map(|(tag, value)| (tag, value, None)))
+    }
+
+    /// Numbers of one step, each with its tag and a description, which readers look for at a tag's first value.
+    ///
+    /// # Errors
+    /// What writing reports.
+    pub fn described_scalars<'a>(
+        &mut self,
+        wall_time: f64,
+        step: u64,
+        values: impl IntoIterator<Item = (&'a str, f32, Option<&'a str>)>,
+    ) -> io::Result<()> {
+        let value = |(tag, value, description): (&str, f32, Option<&str>)| Value {
+            tag: tag.into(),
+            content: Some(Content::SimpleValue(value)),
+            metadata: description.map(|text| SummaryMetadata { summary_description: text.into() }),
+        };
+        self.summary(wall_time, step, values.into_iter().map(value).collect())
     }
 
     /// A distribution.
@@ -65,7 +82,7 @@ impl<W: Write> EventWriter<W> {
         tag: &str,
         histogram: &Histogram,
     ) -> io::Result<()> {
-        self.summary(wall_time, step, [(tag, Content::Histo(histogram.proto.clone()))])
+        self.single(wall_time, step, tag, Content::Histo(histogram.proto.clone()))
     }
 
     /// A picture: the bytes of a PNG file of RGB, and its size in pixels.
@@ -87,18 +104,15 @@ impl<W: Write> EventWriter<W> {
             colorspace: Image::RGB,
             encoded_image_string: png.to_vec(),
         };
-        self.summary(wall_time, step, [(tag, Content::Image(image))])
+        self.single(wall_time, step, tag, Content::Image(image))
     }
 
-    fn summary<'a>(
-        &mut self,
-        wall_time: f64,
-        step: u64,
-        values: impl IntoIterator<Item = (&'a str, Content)>,
-    ) -> io::Result<()> {
-        let value =
-            values.into_iter().map(|(tag, content)| Value { tag: tag.into(), content: Some(content) });
-        let summary = Summary { value: value.collect() };
+    fn single(&mut self, wall_time: f64, step: u64, tag: &str, content: Content) -> io::Result<()> {
+        self.summary(wall_time, step, vec![Value { tag: tag.into(), content: Some(content), metadata: None }])
+    }
+
+    fn summary(&mut self, wall_time: f64, step: u64, value: Vec<Value>) -> io::Result<()> {
+        let summary = Summary { value };
         let step = i64::try_from(step).unwrap_or(i64::MAX);
         self.event(&Event { wall_time, step, what: Some(What::Summary(summary)) })
     }

@@ -1,6 +1,6 @@
 //! The CPU's loops.
 
-use super::{Batch, Gradient, OP, Term};
+use super::{Batch, Gradient, OP, Reading, Reduction, Term};
 use crate::Result;
 use crate::ops::check;
 use crate::tensor::{Tensor, Write};
@@ -79,14 +79,14 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
 pub fn forward(
     batch: &Batch<'_>,
     distances: &Tensor,
-    tau: f32,
+    reading: Reading,
     hardest: &mut Tensor,
     terms: &mut Tensor,
     loss: &mut Tensor,
 ) {
     let batch = Rows::of(batch);
     let (distances, hardest, terms) = (distances.f32(), hardest.i32_mut(), terms.f32_mut());
-    let m = batch.m();
+    let (m, tau) = (batch.m(), f64::from(reading.tau));
     let mut nearest = vec![f32::INFINITY; m];
     hardest.fill(-1);
     let (mut positive, mut intra, mut inter, mut least) = (0.0f64, 0.0f64, 0.0f64, f32::INFINITY);
@@ -114,13 +114,15 @@ pub fn forward(
     }
     let mut hinge = 0.0f64;
     for (nearest, hardest) in nearest.iter().zip(hardest) {
-        if *nearest < tau {
-            hinge += 0.5 * (f64::from(tau) - f64::from(*nearest));
+        if f64::from(*nearest) < tau {
+            hinge += 0.5 * (tau - f64::from(*nearest));
         } else {
             *hardest = -1;
         }
     }
     let center: f64 = (0..m).map(|i| 0.5 * squared_distance(batch.x(i), batch.center(i))).sum();
+    let factor = reading.reduction.factor(m);
+    let (positive, hinge, center) = (factor * positive, factor * hinge, factor * center);
     // The mean over no pair is 0 / 0, the NaN that stands for "none".
     let least = if negative_pairs > 0 { least.sqrt() } else { f32::NAN };
     terms[Term::Positive as usize] = positive as f32;
@@ -137,13 +139,13 @@ pub fn forward(
 pub fn backward(
     batch: &Batch<'_>,
     hardest: &Tensor,
-    gradient: Gradient,
+    (gradient, reduction): (Gradient, Reduction),
     dy: &Tensor,
     dx: &mut Tensor,
     write: Write,
 ) {
     let batch = Rows::of(batch);
-    let (hardest, dy) = (hardest.i32(), f64::from(dy.f32()[0]));
+    let (hardest, dy) = (hardest.i32(), reduction.factor(batch.m()) * f64::from(dy.f32()[0]));
     let identities = Identities::of(&batch);
     let sides = match gradient {
         Gradient::Paper => 1.0,

@@ -1,6 +1,6 @@
 //! The launches of `cuda/batch_contrastive.cu`.
 
-use super::{Batch, Gradient, Term};
+use super::{Batch, Gradient, Reading, Reduction, Term};
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{Arg, CudaDevice, Grid};
@@ -24,7 +24,7 @@ impl Batch<'_> {
 pub fn forward(
     gpu: &Arc<CudaDevice>,
     batch: &Batch<'_>,
-    tau: f32,
+    reading: Reading,
     hardest: &mut Tensor,
     terms: &mut Tensor,
     loss: &mut Tensor,
@@ -40,13 +40,13 @@ pub fn forward(
 
     let mut rows = Tensor::empty(&device, [m, Term::COUNT], DType::F32)?;
     let tensors = [&partial, batch.x, batch.labels, batch.centers].map(Arg::from);
-    let results = [Arg::Float(tau), (&mut rows).into(), hardest.into()];
+    let results = [Arg::Float(reading.tau), (&mut rows).into(), hardest.into()];
     let sizes = [splits, m, d, classes].map(Arg::Int);
     let args = [&tensors[..], &results, &sizes].concat();
     // A warp an image.
     gpu.launch("batch_contrastive_rows", Grid::blocks(m.div_ceil(8)), &args)?;
 
-    let args = [(&rows).into(), terms.into(), loss.into(), Arg::Int(m)];
+    let args = [(&rows).into(), terms.into(), loss.into(), mean(reading.reduction), Arg::Int(m)];
     gpu.launch("batch_contrastive_terms", Grid::blocks(1), &args)
 }
 
@@ -55,14 +55,19 @@ pub fn backward(
     gpu: &CudaDevice,
     batch: &Batch<'_>,
     hardest: &Tensor,
-    gradient: Gradient,
+    (gradient, reduction): (Gradient, Reduction),
     dy: &Tensor,
     dx: &mut Tensor,
     write: Write,
 ) -> Result<()> {
     let [m, d, classes] = batch.sizes();
     let tensors = [batch.x, batch.labels, batch.centers, hardest, dy].map(Arg::from);
-    let how = [dx.into(), Arg::flag(gradient == Gradient::Exact), write.flag()];
+    let how = [dx.into(), Arg::flag(gradient == Gradient::Exact), mean(reduction), write.flag()];
     let args = [&tensors[..], &how, &[m, d, classes].map(Arg::Int)].concat();
     gpu.launch("batch_contrastive_backward", over_features(m, d), &args)
+}
+
+/// The kernels' `mean`.
+fn mean(reduction: Reduction) -> Arg {
+    Arg::flag(reduction == Reduction::Mean)
 }

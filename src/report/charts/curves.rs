@@ -83,13 +83,27 @@ pub fn figure(runs: &[Run]) -> Figure {
     Figure {
         title: "Losses and rates during training".into(),
         caption: format!(
-            "{means}Batch and center losses are sums over the batch, the softmax loss is its mean; numbers in brackets are \
-             the paper's equations. Where \u{3bb}, the weight of the batch-contrastive loss, is 0 they are measured and not \
-             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the others."
+            "{means}{} The softmax loss is a mean over the batch; numbers in brackets are the paper's equations. Where \u{3bb}, the weight of the batch-contrastive loss, is 0 they are measured and not \
+             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the others.",
+            reductions(runs)
         ),
         legend: legend_of_runs(runs),
         panels: panels.collect(),
         columns: if all_constant { 3 } else { 4 },
+    }
+}
+
+/// Whether the batch and center losses are sums or means, for each run where that differs.
+fn reductions(runs: &[Run]) -> String {
+    let of = |run: &Run| run.settings.reduction().name();
+    match runs.split_first() {
+        Some((first, others)) if others.iter().any(|run| of(run) != of(first)) => {
+            let each: Vec<String> =
+                runs.iter().map(|run| format!("{}s over the batch in {}", of(run), run.name)).collect();
+            format!("Batch and center losses are {}.", each.join(", "))
+        }
+        Some((first, _)) => format!("Batch and center losses are {}s over the batch.", of(first)),
+        None => String::new(),
     }
 }
 

@@ -23,13 +23,15 @@ pub(super) fn drawing(sweep: &Sweep) -> Result<Drawing, String> {
         false => one_at_a_time(sweep),
     };
     legend.extend(has_baseline.then_some(baseline));
+    let is_shared = |series: &Series| series.mark == Mark::Dashes && series.colour == Colour::Muted;
+    let shared = panels.iter().any(|panel| panel.series.iter().any(is_shared));
     let mut caption = sweep.about();
     if sweep.runs > 1 {
-        caption += " Upright lines reach a standard deviation to both sides.";
+        caption += " Upright lines and bands reach a standard deviation to both sides.";
     }
     if has_baseline {
-        caption += " Dashed: the baseline of the points with its colour";
-        caption += if sweep.runs > 1 { "; its band is a standard deviation to both sides." } else { "." };
+        caption += " The baseline has the same settings as the points of its colour, and lambda 0.";
+        caption += if shared { " Grey: the baseline of all lines." } else { "" };
     }
     Ok(Drawing {
         title: "Choice of hyper-parameters, on persons who were held out".into(),
@@ -177,6 +179,10 @@ fn share_baseline(lines: &mut [Line]) {
 /// All that is drawn: bands at the back, then baselines, deviations and the points.
 fn series(lines: &[Line], places: &Places) -> Vec<Series> {
     let percent = |share: f64| 100.0 * share.clamp(0.0, 1.0);
+    let bar = |x: f64, figure: &Figure| match figure.deviation {
+        Some(d) => [figure.mean - d, figure.mean + d].map(|share| (x, percent(share))).to_vec(),
+        None => Vec::new(),
+    };
     let mut drawn: [Vec<Series>; 4] = Default::default();
     for line in lines {
         let mut add = |layer: usize, colour, mark, points| drawn[layer].push(Series { colour, mark, points });
@@ -197,16 +203,12 @@ fn series(lines: &[Line], places: &Places) -> Vec<Series> {
             None => {
                 let points = line.baselines.iter().map(|b| (b.x, percent(b.figure.mean))).collect();
                 add(1, colour, Mark::Dashes, points);
+                line.baselines.iter().for_each(|b| add(1, colour, Mark::Bar, bar(b.x, &b.figure)));
             }
         }
-        for (x, figure) in &line.points {
-            if let Some(d) = figure.deviation {
-                let ends = [figure.mean - d, figure.mean + d].map(|share| (*x, percent(share)));
-                add(2, line.colour, Mark::Faint, ends.to_vec());
-            }
-        }
+        line.points.iter().for_each(|(x, figure)| add(2, line.colour, Mark::Bar, bar(*x, figure)));
         let points: Vec<(f64, f64)> = line.points.iter().map(|(x, f)| (*x, percent(f.mean))).collect();
-        add(3, line.colour, Mark::Dots, points.clone());
+        add(3, line.colour, Mark::Points, points.clone());
         if !places.is_named() {
             add(3, line.colour, Mark::Line, points);
         }
@@ -291,13 +293,13 @@ mod tests {
             let drawing = drawing(&sweep).unwrap();
             let panel = &drawing.panels[0];
             assert_eq!((panel.x.scale, panel.x.from, panel.x.to), (Scale::Log, 0.1, 10.0));
-            let dots = of(panel, Mark::Dots, rank1)[0];
+            let dots = of(panel, Mark::Points, rank1)[0];
             assert_eq!(dots.points.iter().map(|p| p.0).collect::<Vec<_>>(), [0.5, 1.0, 2.0]);
             let baseline = 100.0 * sweep.achieved("lambda-0").summary.rank1.mean;
             assert_eq!(of(panel, Mark::Dashes, rank1)[0].points, [(0.1, baseline), (10.0, baseline)]);
             let band = &of(panel, Mark::Band, rank1)[0].points;
             assert!(band[0].1 < baseline && baseline < band[2].1 && band[1].0 == 10.0, "{band:?}");
-            assert_eq!(of(panel, Mark::Faint, rank1).len(), 3);
+            assert_eq!(of(panel, Mark::Bar, rank1).len(), 3);
             assert!(drawing.legend.iter().any(|key| key.name == "baseline (lambda 0)"));
             draw::sheet(&drawing).unwrap();
         }
@@ -314,7 +316,7 @@ mod tests {
         let [rates, batches] = &drawing.panels[..] else { panic!("{drawing:?}") };
         assert_eq!(rates.x.names, ["tied", "0.5"]);
         assert_eq!(
-            of(rates, Mark::Dots, Colour::Run(1))[0].points.iter().map(|p| p.0).collect::<Vec<_>>(),
+            of(rates, Mark::Points, Colour::Run(1))[0].points.iter().map(|p| p.0).collect::<Vec<_>>(),
             [0.0, 1.0]
         );
         assert!(of(rates, Mark::Line, Colour::Run(0)).is_empty());

@@ -1,9 +1,9 @@
 //! The kernels against the f64 reference of the parent and against the CPU's operation, whose sums are in f64 and whose
 //! gradients the parent checks by finite differences.
 
-use super::{BOTH, Case, MIXED};
+use super::{BOTH, Case, MIXED, REDUCTIONS};
 use crate::gpu::{self, Gpu, Outcome, close, equal};
-use bcreid::ops::batch_contrastive::{Gradient, Term};
+use bcreid::ops::batch_contrastive::{Gradient, Reduction, Term};
 use softcuda::{Launch, args};
 
 const DY: f32 = -2.5;
@@ -16,6 +16,13 @@ struct Batch {
     case: Case,
     distances: Vec<f64>,
     hardest: Vec<i32>,
+    /// In the order of [`REDUCTIONS`].
+    expected: [Expected; 2],
+}
+
+/// What one reduction must give.
+struct Expected {
+    case: Case,
     loss: f64,
     /// The CPU's loss, terms and dx in the order of [`BOTH`].
     cpu: [super::Outcome; 2],
@@ -40,8 +47,11 @@ impl Batch {
             nearest.filter(|j| distances[i * m + j] < f64::from(case.tau)).map_or(-1, |j| j as i32)
         });
         let hardest = hardest.collect();
-        let loss = case.loss(&x, &x);
-        Batch { distances, hardest, loss, cpu: BOTH.map(|gradient| case.run(gradient)), case }
+        let expected = REDUCTIONS.map(|reduction| {
+            let case = case.reduced(reduction);
+            Expected { loss: case.loss(&x, &x), cpu: BOTH.map(|gradient| case.run(gradient)), case }
+        });
+        Batch { distances, hardest, expected, case }
     }
 
     fn check(&self, gpu: &Gpu, block: u32) -> Outcome {
@@ -49,8 +59,16 @@ impl Batch {
     }
 
     fn check_split(&self, gpu: &Gpu, block: u32, splits: usize) -> Outcome {
-        let m = self.case.m();
-        let (partial, forward) = self.case.forward(gpu, block, splits)?;
+        self.expected.iter().try_for_each(|expected| {
+            self.check_reduced(gpu, block, splits, expected)
+                .map_err(|error| format!("{:?}: {error}", expected.case.reduction).into())
+        })
+    }
+
+    fn check_reduced(&self, gpu: &Gpu, block: u32, splits: usize, expected: &Expected) -> Outcome {
+        let Expected { case, loss, cpu } = expected;
+        let m = case.m();
+        let (partial, forward) = case.forward(gpu, block, splits)?;
         let mut distances = vec![0.0; m * m];
         for part in partial.chunks(m * m) {
             distances.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
@@ -61,16 +79,15 @@ impl Batch {
             return Err(format!("hardest[{i}] is {ours}, expected {want}").into());
         }
         // The hinges are differences of numbers up to tau.
-        let margins = f64::from(self.case.tau) * m as f64 / 2.0;
-        close("loss", &forward.loss, &[self.loss], TOLERANCE, margins)?;
-        let cpu = &self.cpu[0];
-        close("loss", &forward.loss, &[f64::from(cpu.loss)], TOLERANCE, margins)?;
-        for (term, &want) in cpu.terms.iter().enumerate() {
+        let margins = case.reduction.factor(m) * f64::from(case.tau) * m as f64 / 2.0;
+        close("loss", &forward.loss, &[*loss], TOLERANCE, margins)?;
+        close("loss", &forward.loss, &[f64::from(cpu[0].loss)], TOLERANCE, margins)?;
+        for (term, &want) in cpu[0].terms.iter().enumerate() {
             let floor = if term == Term::Hinge as usize { margins } else { 0.0 };
             close(&format!("term {term}"), &forward.terms[term..=term], &[want.into()], TOLERANCE, floor)?;
         }
-        for (gradient, cpu) in BOTH.into_iter().zip(&self.cpu) {
-            let dx = self.case.backward(gpu, &forward.hardest, gradient, block)?;
+        for (gradient, cpu) in BOTH.into_iter().zip(cpu) {
+            let dx = case.backward(gpu, &forward.hardest, gradient, block)?;
             let what = format!("{gradient:?} dx");
             // A sum of m differences is about as wrong everywhere as where it is largest.
             let want: Vec<f64> = cpu.dx.iter().map(|&v| f64::from(DY) * f64::from(v)).collect();
@@ -94,6 +111,11 @@ impl Case {
 
     fn classes(&self) -> i32 {
         (self.centers.len() / self.d) as i32
+    }
+
+    /// The kernels' `mean`.
+    fn mean(&self) -> i32 {
+        i32::from(self.reduction == Reduction::Mean)
     }
 
     /// The partial distances `[splits, m, m]`, and what is made of them.
@@ -120,7 +142,8 @@ impl Case {
                 sizes[3]
             ],
         )?;
-        gpu.launch("batch_contrastive_terms", Launch::new(1, block), args![&rows, &terms, &loss, m as i32])?;
+        let terms_args = args![&rows, &terms, &loss, self.mean(), m as i32];
+        gpu.launch("batch_contrastive_terms", Launch::new(1, block), terms_args)?;
         let forward =
             Forward { loss: gpu.read(&loss)?, terms: gpu.read(&terms)?, hardest: gpu.read(&hardest)? };
         Ok((gpu.read(&partial)?, forward))
@@ -150,6 +173,7 @@ impl Case {
                     &dy,
                     &dx,
                     exact,
+                    self.mean(),
                     accumulate,
                     m as i32,
                     d as i32,
@@ -253,7 +277,7 @@ fn one_identity_one_image_and_no_positive_pair() {
 fn ties_and_margins() {
     let case = |x: &[f32], labels: &[i32], d: usize, tau: f32| {
         let centers = vec![0.25; d * (1 + *labels.iter().max().unwrap() as usize)];
-        Batch::of(Case { x: x.to_vec(), labels: labels.to_vec(), centers, d, tau })
+        Batch::of(Case { x: x.to_vec(), labels: labels.to_vec(), centers, d, tau, reduction: Reduction::Sum })
     };
     // 100 images in the corners of a square: the nearest of another identity is one of many, in its own lane and
     // others.

@@ -10,12 +10,16 @@
 //! 6. `resnet`: the layers as torchvision's tensors.
 
 mod blob;
+mod graph;
 mod names;
 mod net;
 mod pixels;
 mod resnet;
 mod settings;
+mod stages;
 mod trunk;
+mod units;
+mod walk;
 mod wire;
 mod wiring;
 
@@ -59,7 +63,7 @@ pub fn open(path: &Path) -> Result<Source> {
         let mend = "upgrade it with Caffe's upgrade_net_proto_binary and convert the result";
         return Err(Error::weights(path, format!("is a Caffe model of the oldest kind (V0 layers); {mend}")));
     }
-    if net.layers.is_empty() {
+    if net.weighted().next().is_none() {
         let is_mean = net.count == 0 && Blob::parse(bytes).is_ok();
         return Err(match net.count {
             _ if is_mean => Error::weights(path, "is a Caffe mean image, not a model; give the .caffemodel"),

@@ -1,8 +1,9 @@
 //! The command line of `bcreid-convert`.
 
 use bcreid::config::{Channels, Input, Wiring};
+use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
-use bcreid_convert::network::{Network, Unseen, name_of};
+use bcreid_convert::network::{Network, Unseen, title_of};
 use bcreid_convert::source::{self, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
@@ -155,6 +156,14 @@ impl Arguments {
         if !behind.is_empty() {
             say(format_args!("left behind: {}", some_of(behind.iter().map(String::as_str))))?;
         }
+        let spec = Spec::of(&network.config().model);
+        if spec.stem != spec.width {
+            say(format_args!(
+                "its conv1 has {} channels and its first stage {}, which a constructor of torchvision takes as one \
+                 number: give the ResNet that you load this into a conv1, bn1 and layer1 of these widths",
+                spec.stem, spec.width
+            ))?;
+        }
         if network.config().model.last_stride == 1 {
             say(
                 "its last stage strides by 1: set layer4[0].conv2.stride and layer4[0].downsample[0].stride to (1, 1)",
@@ -232,7 +241,7 @@ fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
 /// What became of the file's tensors.
 fn report(network: &Network<'_>) -> Result<()> {
     let from_file = network.places.iter().filter(|place| place.source.is_some()).count();
-    say(format_args!("mapped: {from_file} tensors of {}", name_of(network.config.model.arch)))?;
+    say(format_args!("mapped: {from_file} tensors of {}", title_of(&network.config.model)))?;
     if !network.left_out.is_empty() {
         let (counters, others): (Vec<&str>, Vec<&str>) =
             network.left_out.iter().partition(|name| name.ends_with("num_batches_tracked"));

@@ -66,12 +66,9 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
              (--list shows all)"
         )));
     };
-    let &[width, ..] = stem.shape.as_slice() else {
+    let &[stem, ..] = stem.shape.as_slice() else {
         return Err(fault("conv1.weight is a scalar; a convolution has 4 sizes".into()));
     };
-    if !(1..=1024).contains(&width) {
-        return Err(fault(format!("conv1.weight has {width} channels; known networks have 1 to 1024")));
-    }
     let depths = depths(source);
     if let Some(stage) = depths.iter().position(|&depth| depth == 0) {
         return Err(fault(format!(
@@ -79,12 +76,22 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
             stage + 1
         )));
     }
+    // The first convolution of the first block says how wide the stages are; without it the error below says so.
+    let width = source.tensors.get("layer1.0.conv1.weight").and_then(|first| first.shape.first().copied());
+    let width = width.unwrap_or(stem);
+    for (name, channels) in [("conv1.weight", stem), ("layer1.0.conv1.weight", width)] {
+        if !(1..=1024).contains(&channels) {
+            return Err(fault(format!("{name} has {channels} channels; known networks have 1 to 1024")));
+        }
+    }
     let bottleneck = source.tensors.contains_key("layer1.0.conv3.weight");
     let arch = nearest(bottleneck, depths);
     let preset = Spec::of(&Model { arch, ..Model::default() });
     let Unseen { wiring, last_stride, input } = unseen;
+    let own_stem = (stem != width).then_some(stem);
     let width = (preset.width != width).then_some(width);
-    let model = Model { arch, width, wiring, last_stride, ..Model::default() };
+    let depths = (source.is_whole && preset.depths != depths).then_some(depths);
+    let model = Model { arch, width, stem: own_stem, depths, wiring, last_stride, ..Model::default() };
     let config = Config { model, input, ..Config::default() };
 
     let inventory = Spec::of(&config.model).inventory();
@@ -128,15 +135,27 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     match first {
         None => Ok(Network { config, places, left_out }),
         Some(first) => Err(fault(format!(
-            "is not {}, the nearest known network: {first} (in all {missing} missing, {misshapen} of another shape \
+            "is not {}{}: {first} (in all {missing} missing, {misshapen} of another shape \
              or type, {} too many)",
-            name_of(arch),
+            title_of(&config.model),
+            if source.is_whole { "" } else { ", the nearest known network" },
             strays.len()
         ))),
     }
 }
 
-/// The network's name, as people write it.
+/// What a network is called, with its blocks where they are not those of its kind.
+pub fn title_of(model: &Model) -> String {
+    match model.depths {
+        None => name_of(model.arch).into(),
+        Some([a, b, c, d]) => {
+            let block = if Spec::of(model).bottleneck { "bottleneck" } else { "basic" };
+            format!("a ResNet of {a}-{b}-{c}-{d} {block} blocks")
+        }
+    }
+}
+
+/// The name of a kind of network, as people write it.
 pub fn name_of(arch: Arch) -> &'static str {
     match arch {
         Arch::Resnet18 => "ResNet-18",

@@ -21,6 +21,9 @@ pub struct Source {
     /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
     /// file's own without what wrappers put in front; shapes are PyTorch's, convolutions `[K, C, R, S]`.
     pub tensors: BTreeMap<String, SourceTensor>,
+    /// Whether the tensors are known to be all of a network, so that its depth is what is there, and not something
+    /// to be compared with the depths that are known.
+    pub is_whole: bool,
     /// What a person should know about how the file was read.
     pub notes: Vec<String>,
 }

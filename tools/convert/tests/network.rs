@@ -4,7 +4,7 @@ use bcreid::config::{Arch, Input, Model, Wiring};
 use bcreid::device::Device;
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
-use bcreid_convert::network::{Network, Unseen, recognise};
+use bcreid_convert::network::{Network, Unseen, recognise, title_of};
 use bcreid_convert::source::{self, Source, SourceTensor};
 use bcreid_convert::{convention, engine, torchvision};
 use std::collections::BTreeMap;
@@ -12,8 +12,12 @@ use std::path::Path;
 
 /// A network of small width as a PyTorch file would hold it: every value another one, variances above 0.
 fn source(arch: Arch, wiring: Wiring) -> Source {
-    let model = Model { arch, width: Some(2), wiring, ..Model::default() };
-    let inventory = Spec::of(&model).inventory();
+    source_of(&Model { arch, width: Some(2), wiring, ..Model::default() })
+}
+
+fn source_of(model: &Model) -> Source {
+    let wiring = model.wiring;
+    let inventory = Spec::of(model).inventory();
     let mut tensors = BTreeMap::new();
     let mut next = 1.0f32;
     for (name, shape) in inventory.shapes() {
@@ -29,7 +33,15 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
     tensors.insert("fc.weight".into(), tensor(vec![3, 4], vec![0.0; 12]));
     tensors.insert("bn1.num_batches_tracked".into(), tensor(vec![], vec![7.0]));
     let input = if wiring == Wiring::Caffe { convention::caffe() } else { Input::default() };
-    Source { format: "made by hand".into(), wiring, last_stride: 2, input, tensors, notes: Vec::new() }
+    Source {
+        format: "made by hand".into(),
+        wiring,
+        last_stride: 2,
+        input,
+        tensors,
+        is_whole: false,
+        notes: Vec::new(),
+    }
 }
 
 fn tensor(shape: Vec<usize>, values: Vec<f32>) -> SourceTensor {
@@ -192,4 +204,31 @@ fn spoilt_values_and_senseless_conventions_write_nothing() {
     let error = engine::write(&network, &input, None, &out).unwrap_err().to_string();
     assert!(error.contains("input.std"), "{error}");
     assert!(!out.exists());
+}
+
+#[test]
+fn a_stem_of_its_own_and_other_depths_are_found_and_come_back() {
+    let made = |model: &Model, is_whole| Source { is_whole, ..source_of(model) };
+    let model = Model { arch: Arch::Resnet50, width: Some(2), stem: Some(3), ..Model::default() };
+    let (folder, input, out) = folder();
+    let stemmed = made(&model, false);
+    let network = found(&stemmed).unwrap();
+    assert_eq!(network.config.model, model);
+    engine::write(&network, &input, None, &out).unwrap();
+    let file = NetworkFile::open(&out).unwrap();
+    assert!(file.describe().contains("resnet50 of width 2, conv1 with 3 channels, torchvision"));
+    let back = folder.path().join("back.pth");
+    torchvision::write(&file, &back).unwrap();
+    let returned = source::open(&back).unwrap();
+    assert_eq!(found(&returned).unwrap().config.model, model);
+
+    let deeper = Model { depths: Some([1, 2, 3, 1]), stem: None, ..model };
+    let network = made(&deeper, true);
+    let network = found(&network).unwrap();
+    let depths = network.config.model.depths;
+    assert_eq!(
+        (depths, title_of(&network.config.model).as_str()),
+        (deeper.depths, "a ResNet of 1-2-3-1 bottleneck blocks")
+    );
+    refuse(&made(&deeper, false), &["the nearest known network"]);
 }

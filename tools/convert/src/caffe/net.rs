@@ -2,18 +2,17 @@
 //! `caffe.proto`.
 
 use super::blob::Blob;
-use super::settings::{BatchNorm, Convolution, InnerProduct, Pooling, Transformation, decode};
+use super::settings::{BatchNorm, Convolution, Eltwise, InnerProduct, Pooling, Relu, Transformation, decode};
 use super::wire::{Fault, Fields, Value, shown};
 use prost::bytes::Bytes;
 
+/// The most layers that are believed, those without a name, a type, wires and tensors aside; a ResNet-152 has about
+/// a thousand.
+const MAX_LAYERS: usize = 20_000;
 /// The most tensors that are believed; a ResNet-152 has about a thousand.
 const MAX_BLOBS: usize = 20_000;
 /// The most wires that are believed; a ResNet-152 has about two thousand.
 const MAX_WIRES: usize = 20_000;
-/// The only layer without weights that says something of a ResNet's shape.
-const POOL1: &str = "pool1";
-/// The layer that the features come from.
-const POOL5: &str = "pool5";
 
 /// Where a form of the layer message keeps things.
 struct Numbers {
@@ -26,6 +25,8 @@ struct Numbers {
     convolution: u32,
     pooling: u32,
     inner_product: u32,
+    eltwise: u32,
+    relu: u32,
     batch_norm: Option<u32>,
 }
 
@@ -40,6 +41,8 @@ const V1: Numbers = Numbers {
     convolution: 10,
     pooling: 19,
     inner_product: 17,
+    eltwise: 24,
+    relu: 30,
     batch_norm: None,
 };
 /// `LayerParameter`, field `layer` (100) of a net.
@@ -53,63 +56,49 @@ const V2: Numbers = Numbers {
     convolution: 106,
     pooling: 121,
     inner_product: 117,
+    eltwise: 110,
+    relu: 123,
     batch_norm: Some(139),
 };
 
 /// A layer.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
-    /// Its place in the order of the file, from 0.
+    /// Its place among the layers of [`Net`].
     pub number: usize,
-    /// Its name, in a ResNet as [`super::names`] knows it.
+    /// Its name.
     pub name: String,
     /// Its type, e.g. `Convolution`; empty if the file does not say.
     pub kind: String,
+    /// The names of the blobs that it reads: slices of the mapped file.
+    pub bottoms: Vec<Bytes>,
+    /// The names of the blobs that it writes.
+    pub tops: Vec<Bytes>,
     /// Its tensors.
     pub blobs: Vec<Blob>,
     /// The settings of a convolution, if the file has them.
-    pub convolution: Option<Convolution>,
+    pub convolution: Option<Box<Convolution>>,
     /// The settings of a pooling layer.
-    pub pooling: Option<Pooling>,
+    pub pooling: Option<Box<Pooling>>,
+    /// The settings of an element-wise layer.
+    pub eltwise: Option<Box<Eltwise>>,
+    /// What a rectifier multiplies values below 0 with.
+    pub negative_slope: f32,
     /// Whether an inner product keeps its matrix as [in, out].
     pub transposed: bool,
     /// A batch norm's epsilon.
     pub eps: Option<f32>,
     /// What a data layer does to its images.
-    transformation: Option<Transformation>,
-    wires: Wires,
+    transformation: Option<Box<Transformation>>,
 }
 
-/// The names of the blobs that a layer reads and writes: slices of the mapped file.
-#[derive(Clone, Debug, Default)]
-pub struct Wires {
-    /// The layer's [`Layer::number`].
-    pub layer: usize,
-    /// What it reads.
-    pub bottoms: Vec<Bytes>,
-    /// What it writes.
-    pub tops: Vec<Bytes>,
-}
-
-impl Wires {
-    fn count(&self) -> usize {
-        self.bottoms.len() + self.tops.len()
-    }
-}
-
-/// What a NetParameter says of weights.
+/// What a NetParameter says.
 #[derive(Debug, Default)]
 pub struct Net {
-    /// How many layers it has, with weights or without.
+    /// How many layers it has.
     pub count: usize,
-    /// Those with weights.
+    /// Its layers in the file's order, without those that say nothing of themselves.
     pub layers: Vec<Layer>,
-    /// The stem's pooling, if there is one.
-    pub pool1: Option<Layer>,
-    /// The number of the layer that gives the features, if there is one.
-    pub pool5: Option<usize>,
-    /// The wires of all layers that have any, with weights or without, in the file's order.
-    pub wires: Vec<Wires>,
     /// The first data layer that states its pixels: its name, and what it states.
     pub pixels: Option<(String, Transformation)>,
     /// A data layer that states other pixels than the first.
@@ -153,26 +142,33 @@ impl Net {
             if self.v0 {
                 return Ok(());
             }
-            let mut layer = Layer::parse(self.count, message, numbers, MAX_BLOBS - blobs, MAX_WIRES - wires)?;
+            let mut layer = Layer::parse(message, numbers, MAX_BLOBS - blobs, MAX_WIRES - wires)?;
             self.count += 1;
             blobs += layer.blobs.len();
-            if layer.wires.count() > 0 {
-                wires += layer.wires.count();
-                self.wires.push(Wires { layer: layer.number, ..std::mem::take(&mut layer.wires) });
-            }
+            wires += layer.wires();
             if let Some(stated) = layer.transformation.take_if(|stated| stated.states_pixels()) {
-                self.take_pixels(&layer.name, stated);
+                self.take_pixels(&layer.name, *stated);
             }
-            if layer.name == POOL5 {
-                self.pool5 = Some(layer.number);
+            if layer.says_nothing() {
+                continue;
             }
-            if !layer.blobs.is_empty() {
-                self.layers.push(layer);
-            } else if layer.name == POOL1 {
-                self.pool1 = Some(layer);
+            if self.layers.len() == MAX_LAYERS {
+                return Err(format!("the net has more than {MAX_LAYERS} layers"));
             }
+            layer.number = self.layers.len();
+            self.layers.push(layer);
         }
         Ok(())
+    }
+
+    /// The layers with weights.
+    pub fn weighted(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| !layer.blobs.is_empty())
+    }
+
+    /// The last layer of that name.
+    pub fn layer(&self, name: &str) -> Option<&Layer> {
+        self.layers.iter().rev().find(|layer| layer.name == name)
     }
 
     fn take_pixels(&mut self, name: &str, stated: Transformation) {
@@ -197,18 +193,26 @@ fn has_v0(message: Bytes) -> Result<bool, Fault> {
 }
 
 impl Layer {
-    fn parse(
-        number: usize,
-        message: Bytes,
-        numbers: &Numbers,
-        max_blobs: usize,
-        max_wires: usize,
-    ) -> Result<Layer, Fault> {
-        let mut layer = Layer { number, ..Layer::default() };
+    fn parse(message: Bytes, numbers: &Numbers, max_blobs: usize, max_wires: usize) -> Result<Layer, Fault> {
+        let mut layer = Layer::default();
         layer
             .read(message, numbers, max_blobs, max_wires)
             .map_err(|fault| format!("layer {}: {fault}", shown(&layer.name)))?;
         Ok(layer)
+    }
+
+    /// How many blobs it reads and writes.
+    pub fn wires(&self) -> usize {
+        self.bottoms.len() + self.tops.len()
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.name.is_empty() && self.kind.is_empty() && self.wires() == 0 && self.blobs.is_empty()
+    }
+
+    /// Its type for a message.
+    pub fn shown_kind(&self) -> String {
+        if self.kind.is_empty() { "unknown type".into() } else { format!("type {}", shown(&self.kind)) }
     }
 
     fn read(
@@ -225,14 +229,14 @@ impl Layer {
                 Value::Bytes(text) if number == numbers.kind => self.kind = utf8(&text)?,
                 Value::Varint(kind) if number == numbers.kind => self.kind = v1_kind(kind),
                 Value::Bytes(blob) if number == numbers.bottom || number == numbers.top => {
-                    if self.wires.count() == max_wires {
+                    if self.wires() == max_wires {
                         return Err(format!("the net has more than {MAX_WIRES} wires"));
                     }
                     let reads = number == numbers.bottom;
-                    if reads { &mut self.wires.bottoms } else { &mut self.wires.tops }.push(blob);
+                    if reads { &mut self.bottoms } else { &mut self.tops }.push(blob);
                 }
                 Value::Bytes(message) if number == numbers.transformation => {
-                    self.transformation = Some(Transformation::parse(message)?);
+                    self.transformation = Some(Box::new(Transformation::parse(message)?));
                 }
                 Value::Bytes(blob) if number == numbers.blobs => {
                     if self.blobs.len() == max_blobs {
@@ -242,10 +246,16 @@ impl Layer {
                     self.blobs.push(Blob::parse(blob).map_err(|fault| format!("blob {at}: {fault}"))?);
                 }
                 Value::Bytes(message) if number == numbers.convolution => {
-                    self.convolution = Some(decode("convolution_param", message)?);
+                    self.convolution = Some(Box::new(decode("convolution_param", message)?));
                 }
                 Value::Bytes(message) if number == numbers.pooling => {
-                    self.pooling = Some(decode("pooling_param", message)?);
+                    self.pooling = Some(Box::new(decode("pooling_param", message)?));
+                }
+                Value::Bytes(message) if number == numbers.eltwise => {
+                    self.eltwise = Some(Box::new(decode("eltwise_param", message)?));
+                }
+                Value::Bytes(message) if number == numbers.relu => {
+                    self.negative_slope = decode::<Relu>("relu_param", message)?.negative_slope;
                 }
                 Value::Bytes(message) if number == numbers.inner_product => {
                     self.transposed = decode::<InnerProduct>("inner_product_param", message)?.transpose;
@@ -266,11 +276,34 @@ fn utf8(bytes: &Bytes) -> Result<String, Fault> {
 
 /// The type that a number of `V1LayerParameter.LayerType` stands for.
 fn v1_kind(number: u64) -> String {
-    match number {
-        4 => "Convolution".into(),
-        14 => "InnerProduct".into(),
-        17 => "Pooling".into(),
-        39 => "Deconvolution".into(),
-        other => format!("V1 type {other}"),
-    }
+    const KINDS: [(u64, &str); 26] = [
+        (1, "Accuracy"),
+        (2, "BNLL"),
+        (3, "Concat"),
+        (4, "Convolution"),
+        (5, "Data"),
+        (6, "Dropout"),
+        (8, "Flatten"),
+        (9, "HDF5Data"),
+        (12, "ImageData"),
+        (14, "InnerProduct"),
+        (15, "LRN"),
+        (17, "Pooling"),
+        (18, "ReLU"),
+        (19, "Sigmoid"),
+        (20, "Softmax"),
+        (21, "SoftmaxWithLoss"),
+        (22, "Split"),
+        (23, "TanH"),
+        (24, "WindowData"),
+        (25, "Eltwise"),
+        (26, "Power"),
+        (29, "MemoryData"),
+        (32, "DummyData"),
+        (33, "Slice"),
+        (36, "Silence"),
+        (39, "Deconvolution"),
+    ];
+    let known = KINDS.iter().find(|(known, _)| *known == number);
+    known.map_or_else(|| format!("V1 type {number}"), |(_, kind)| (*kind).into())
 }

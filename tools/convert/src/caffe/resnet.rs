@@ -10,10 +10,10 @@
 //! Only conv1's bias stays as it is: the engine's Caffe wiring has a place for it.
 
 use super::blob::Blob;
-use super::names::{Place, Role, Unit, place};
+use super::names::Unit;
 use super::net::{Layer, Net};
 use super::pixels;
-use super::trunk::refuse_strays;
+use super::units::{Units, expect_kind};
 use super::wire::{Fault, shown};
 use super::wiring::wiring;
 use crate::source::{Source, SourceTensor};
@@ -24,23 +24,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The layers of each kind, by the unit they belong to.
-#[derive(Default)]
-struct Units<'a> {
-    convolutions: BTreeMap<Unit, &'a Layer>,
-    batch_norms: BTreeMap<Unit, &'a Layer>,
-    scales: BTreeMap<Unit, &'a Layer>,
-    classifier: Option<&'a Layer>,
-    others: Vec<&'a Layer>,
-}
-
 /// The net's tensors under torchvision's names. Layers behind the trunk that a ResNet has not keep their own.
 pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
-    let units = sort(net)?;
-    let placed = units.convolutions.values().chain(units.batch_norms.values()).chain(units.scales.values());
-    refuse_strays(net, placed.copied(), &units.others)?;
     let mut notes = Vec::new();
-    let pool1 = net.pool1.as_ref().and_then(|layer| layer.pooling.as_ref());
+    let units = Units::of(net, &mut notes)?;
+    let pool1 = units.pool1.and_then(|layer| layer.pooling.as_deref());
     let (wiring, last_stride) = wiring(&units.convolutions, pool1, &mut notes)?;
     let input = pixels::input(net, &mut notes);
     let mut out = Tensors { path: path.into(), wiring, tensors: BTreeMap::new(), folded: Vec::new(), notes };
@@ -50,7 +38,7 @@ pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
     for (unit, layer) in &units.batch_norms {
         out.batch_norm(*unit, layer, units.convolutions.get(unit), units.scales.get(unit))?;
     }
-    complete(&units)?;
+    units.check_complete()?;
     if let Some(layer) = units.classifier {
         out.classifier(layer)?;
     }
@@ -58,68 +46,7 @@ pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
         out.other(layer)?;
     }
     let format = if net.v1 { "Caffe model with V1 layers" } else { "Caffe model" };
-    Ok(out.into_source(format, last_stride, input))
-}
-
-/// Puts every layer in its place.
-fn sort(net: &Net) -> std::result::Result<Units<'_>, Fault> {
-    let mut units = Units::default();
-    for layer in &net.layers {
-        let (map, unit, role) = match place(&layer.name) {
-            Some(Place::Unit(unit, role @ Role::Convolution)) => (&mut units.convolutions, unit, role),
-            Some(Place::Unit(unit, role @ Role::BatchNorm)) => (&mut units.batch_norms, unit, role),
-            Some(Place::Unit(unit, role @ Role::Scale)) => (&mut units.scales, unit, role),
-            Some(Place::Classifier) if units.classifier.is_none() => {
-                units.classifier = Some(layer);
-                continue;
-            }
-            Some(Place::Classifier) | None => {
-                units.others.push(layer);
-                continue;
-            }
-        };
-        expect_kind(layer, role.kind())?;
-        if let Some(other) = map.insert(unit, layer) {
-            return Err(format!("{} and {} are the same part of a ResNet", other.name, layer.name));
-        }
-    }
-    Ok(units)
-}
-
-/// A ResNet's layer must be of the type that its name promises, if the file says types.
-fn expect_kind(layer: &Layer, kind: &str) -> std::result::Result<(), Fault> {
-    if layer.kind.is_empty() || layer.kind == kind {
-        return Ok(());
-    }
-    Err(format!("layer {} is of type {}; a ResNet's is a {kind}", layer.name, shown(&layer.kind)))
-}
-
-/// What the batch norms alone do not show to be missing.
-fn complete(units: &Units<'_>) -> std::result::Result<(), Fault> {
-    if let Some((_, scale)) = units.scales.iter().find(|(unit, _)| !units.batch_norms.contains_key(unit)) {
-        return Err(format!("{} has no batch norm that it scales; is the model complete?", scale.name));
-    }
-    let unscaled = units.batch_norms.iter().find(|(unit, _)| !units.scales.contains_key(unit));
-    let stray = units.others.iter().find(|layer| layer.kind == Role::Scale.kind());
-    if let (Some((_, batch_norm)), Some(stray)) = (unscaled, stray) {
-        return Err(format!(
-            "{} has no Scale layer, and {} is one without a place: name it as He's release does, or take it out \
-             if it belongs to a head",
-            batch_norm.name,
-            shown(&stray.name)
-        ));
-    }
-    let biased = |(unit, layer): &(&Unit, &&Layer)| {
-        layer.blobs.len() > 1 && **unit != Unit::Stem && !units.batch_norms.contains_key(unit)
-    };
-    match units.convolutions.iter().find(biased) {
-        Some((_, layer)) => Err(format!(
-            "{} has a bias and no batch norm: the batch norms of this model were merged into its convolutions; \
-             convert the model as it was before that",
-            layer.name
-        )),
-        None => Ok(()),
-    }
+    Ok(out.into_source(format, last_stride, input, units.is_whole))
 }
 
 /// The tensors so far.
@@ -300,7 +227,7 @@ impl Tensors {
         Ok(())
     }
 
-    fn into_source(mut self, format: &str, last_stride: usize, input: Input) -> Source {
+    fn into_source(mut self, format: &str, last_stride: usize, input: Input, is_whole: bool) -> Source {
         if let [first, rest @ ..] = &self.folded[..] {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             self.notes.push(format!("the bias of {first}{more} is folded into the batch norm's mean"));
@@ -311,6 +238,7 @@ impl Tensors {
             last_stride,
             input,
             tensors: self.tensors,
+            is_whole,
             notes: self.notes,
         }
     }

@@ -82,6 +82,8 @@ pub struct Pooling {
     pad_h: Option<u64>,
     #[prost(uint64, optional, tag = "10")]
     pad_w: Option<u64>,
+    #[prost(bool, optional, tag = "12")]
+    global_pooling: Option<bool>,
     #[prost(uint64, optional, tag = "13")]
     round_mode: Option<u64>,
 }
@@ -90,6 +92,16 @@ impl Pooling {
     /// Whether it takes the maximum.
     pub fn is_max(&self) -> bool {
         self.pool.unwrap_or(0) == 0
+    }
+
+    /// Whether it takes the average.
+    pub fn is_average(&self) -> bool {
+        self.pool == Some(1)
+    }
+
+    /// Whether its kernel is the whole map.
+    pub fn is_global(&self) -> bool {
+        self.global_pooling == Some(true)
     }
 
     /// Whether the output size is rounded up, as Caffe does unless told otherwise.
@@ -128,6 +140,30 @@ pub struct InnerProduct {
     /// Whether the matrix is kept as [in, out].
     #[prost(bool, tag = "6")]
     pub transpose: bool,
+}
+
+/// EltwiseParameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Eltwise {
+    #[prost(uint64, optional, tag = "1")]
+    operation: Option<u64>,
+    #[prost(float, repeated, tag = "2")]
+    coeff: Vec<f32>,
+}
+
+impl Eltwise {
+    /// Whether it adds what it reads, each with factor 1; Caffe does unless told otherwise.
+    pub fn is_plain_sum(&self) -> bool {
+        self.operation.unwrap_or(1) == 1 && self.coeff.iter().all(|&factor| factor == 1.0)
+    }
+}
+
+/// ReLUParameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Relu {
+    /// What values below 0 are multiplied with.
+    #[prost(float, tag = "1")]
+    pub negative_slope: f32,
 }
 
 /// BatchNormParameter.

@@ -10,10 +10,13 @@
 //! norm, a scale, a bias, a PReLU), or if its name begins as the release's do (`conv1`, `res2` to `res5`,
 //! `bn`, `scale`). What is left out then are inner products, such as `loss1_ip`, and unknown types.
 
-use super::net::{Layer, Net, Wires};
+use super::net::{Layer, Net};
 use super::wire::{Fault, shown};
 use prost::bytes::Bytes;
 use std::collections::BTreeSet;
+
+/// The layer that the features come from.
+const POOL5: &str = "pool5";
 
 /// Refuses the first of `others`, the layers with weights and without a place, that belongs to the trunk;
 /// `placed` are the layers of the ResNet.
@@ -23,9 +26,8 @@ pub fn refuse_strays<'a>(
     others: &[&Layer],
 ) -> Result<(), Fault> {
     let feeding = feeding_pool5(net).filter(|feeding| placed.all(|layer| feeding.contains(&layer.number)));
-    let wired: BTreeSet<usize> = net.wires.iter().map(|wires| wires.layer).collect();
     let inside = |layer: &&&Layer| match &feeding {
-        Some(feeding) if wired.contains(&layer.number) => feeding.contains(&layer.number),
+        Some(feeding) if layer.wires() > 0 => feeding.contains(&layer.number),
         _ => looks_inside(layer),
     };
     match others.iter().find(inside) {
@@ -35,28 +37,23 @@ pub fn refuse_strays<'a>(
              names this is not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, \
              res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), or take this one out if it belongs to a head",
             shown(&layer.name),
-            if layer.kind.is_empty() {
-                "unknown type".into()
-            } else {
-                format!("type {}", shown(&layer.kind))
-            },
+            layer.shown_kind(),
         )),
     }
 }
 
-/// The numbers of the layers that pool5 is computed from; none if there is no pool5.
+/// The layers that pool5 is computed from; none if there is no pool5.
 ///
 /// A layer reads what layers before it have written, so one walk from pool5 backwards finds them all. A layer
 /// that works in place writes the blob it reads, and the walk goes on to the layers that wrote it before.
 fn feeding_pool5(net: &Net) -> Option<BTreeSet<usize>> {
-    let pool5 = net.pool5?;
-    let at = net.wires.iter().position(|wires| wires.layer == pool5)?;
-    let mut read: BTreeSet<&Bytes> = net.wires[at].bottoms.iter().collect();
+    let at = net.layers.iter().rposition(|layer| layer.name == POOL5 && layer.wires() > 0)?;
+    let mut read: BTreeSet<&Bytes> = net.layers[at].bottoms.iter().collect();
     let mut feeding = BTreeSet::new();
-    for Wires { layer, bottoms, tops } in net.wires[..at].iter().rev() {
-        if tops.iter().any(|top| read.contains(top)) {
-            feeding.insert(*layer);
-            read.extend(bottoms);
+    for layer in net.layers[..at].iter().rev() {
+        if layer.tops.iter().any(|top| read.contains(top)) {
+            feeding.insert(layer.number);
+            read.extend(&layer.bottoms);
         }
     }
     Some(feeding)

@@ -1,0 +1,145 @@
+//! The layers of a net sorted by the part of a ResNet that each is: by the wires of the file, else by the names of He's
+//! release.
+
+use super::graph::{Graph, Value};
+use super::names::{Place, Role, Unit, place};
+use super::net::{Layer, Net};
+use super::stages;
+use super::trunk::refuse_strays;
+use super::walk::{self, Convolved, Trunk};
+use super::wire::{Fault, shown};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The first pooling in He's release.
+const POOL1: &str = "pool1";
+
+/// The layers of each kind, by the unit they belong to.
+#[derive(Debug, Default)]
+pub struct Units<'a> {
+    /// Each with weights.
+    pub convolutions: BTreeMap<Unit, &'a Layer>,
+    /// The statistics.
+    pub batch_norms: BTreeMap<Unit, &'a Layer>,
+    /// Gamma and beta.
+    pub scales: BTreeMap<Unit, &'a Layer>,
+    /// The pooling behind the stem, if there is one.
+    pub pool1: Option<&'a Layer>,
+    /// The matrix behind pool5.
+    pub classifier: Option<&'a Layer>,
+    /// Layers with weights that the features do not depend on.
+    pub others: Vec<&'a Layer>,
+    /// Whether the wires show that these are all layers of the network.
+    pub is_whole: bool,
+}
+
+impl<'a> Units<'a> {
+    /// Sorts the layers of a net. Its wires decide, if an average pooling is computed from a convolution by them; else
+    /// the names do.
+    pub fn of(net: &'a Net, notes: &mut Vec<String>) -> Result<Self, Fault> {
+        let graph = Graph::new(&net.layers);
+        match walk::find(&graph, &net.layers) {
+            Some(found) => Self::by_wires(net, &graph, &found?, notes),
+            None => Self::by_names(net),
+        }
+    }
+
+    fn by_wires(
+        net: &'a Net,
+        graph: &Graph<'a>,
+        trunk: &Trunk<'a>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, Fault> {
+        let mut units = stages::place(trunk)?;
+        units.is_whole = true;
+        units.classifier = classifier(graph, trunk.features);
+        let parts = [&units.convolutions, &units.batch_norms, &units.scales];
+        let placed = parts.into_iter().flat_map(|part| part.values()).chain(&units.classifier);
+        let placed: BTreeSet<usize> = placed.map(|layer| layer.number).collect();
+        units.others = net.weighted().filter(|layer| !placed.contains(&layer.number)).collect();
+        notes.push(format!(
+            "mapped by the wires of its layers, from {} to {}",
+            shown(&trunk.stem.convolution.name),
+            shown(&trunk.pool5.name)
+        ));
+        Ok(units)
+    }
+
+    /// Puts the layers of one convolution in their place.
+    pub fn insert(&mut self, unit: Unit, parts: Convolved<'a>) {
+        self.convolutions.insert(unit, parts.convolution);
+        self.batch_norms.insert(unit, parts.batch_norm);
+        if let Some(scale) = parts.scale {
+            self.scales.insert(unit, scale);
+        }
+    }
+
+    fn by_names(net: &'a Net) -> Result<Self, Fault> {
+        let pool1 = net.layer(POOL1).filter(|layer| layer.blobs.is_empty());
+        let mut units = Units { pool1, ..Units::default() };
+        for layer in net.weighted() {
+            let (map, unit, role) = match place(&layer.name) {
+                Some(Place::Unit(unit, role @ Role::Convolution)) => (&mut units.convolutions, unit, role),
+                Some(Place::Unit(unit, role @ Role::BatchNorm)) => (&mut units.batch_norms, unit, role),
+                Some(Place::Unit(unit, role @ Role::Scale)) => (&mut units.scales, unit, role),
+                Some(Place::Classifier) if units.classifier.is_none() => {
+                    units.classifier = Some(layer);
+                    continue;
+                }
+                Some(Place::Classifier) | None => {
+                    units.others.push(layer);
+                    continue;
+                }
+            };
+            expect_kind(layer, role.kind())?;
+            if let Some(other) = map.insert(unit, layer) {
+                return Err(format!("{} and {} are the same part of a ResNet", other.name, layer.name));
+            }
+        }
+        let placed =
+            units.convolutions.values().chain(units.batch_norms.values()).chain(units.scales.values());
+        refuse_strays(net, placed.copied(), &units.others)?;
+        Ok(units)
+    }
+
+    /// What the batch norms alone do not show to be missing.
+    pub fn check_complete(&self) -> Result<(), Fault> {
+        if let Some((_, scale)) = self.scales.iter().find(|(unit, _)| !self.batch_norms.contains_key(unit)) {
+            return Err(format!("{} has no batch norm that it scales; is the model complete?", scale.name));
+        }
+        let unscaled = self.batch_norms.iter().find(|(unit, _)| !self.scales.contains_key(unit));
+        let stray = self.others.iter().find(|layer| layer.kind == Role::Scale.kind());
+        if let (Some((_, batch_norm)), Some(stray), false) = (unscaled, stray, self.is_whole) {
+            return Err(format!(
+                "{} has no Scale layer, and {} is one without a place: name it as He's release does, or take it out \
+                 if it belongs to a head",
+                batch_norm.name,
+                shown(&stray.name)
+            ));
+        }
+        let biased = |(unit, layer): &(&Unit, &&Layer)| {
+            layer.blobs.len() > 1 && **unit != Unit::Stem && !self.batch_norms.contains_key(unit)
+        };
+        match self.convolutions.iter().find(biased) {
+            Some((_, layer)) => Err(format!(
+                "{} has a bias and no batch norm: the batch norms of this model were merged into its convolutions; \
+                 convert the model as it was before that",
+                layer.name
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first matrix that is multiplied with the features.
+fn classifier<'a>(graph: &Graph<'a>, features: Value) -> Option<&'a Layer> {
+    let readers = graph.readers(features).iter().map(|&reader| graph.layer(reader));
+    readers.into_iter().find(|layer| layer.kind == "InnerProduct" && !layer.blobs.is_empty())
+}
+
+/// A ResNet's layer must be of the type that its name promises, if the file says types.
+pub fn expect_kind(layer: &Layer, kind: &str) -> Result<(), Fault> {
+    if layer.kind.is_empty() || layer.kind == kind {
+        return Ok(());
+    }
+    Err(format!("layer {} is of type {}; a ResNet's is a {kind}", layer.name, shown(&layer.kind)))
+}
