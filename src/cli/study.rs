@@ -20,8 +20,8 @@ pub struct Common {
     weights: Option<PathBuf>,
     /// Starts to compare: random, F.safetensors, RUN/weights.safetensors, or NAME=F.safetensors.
     ///
-    /// A file's name is the start's, and RUN/weights.safetensors has that of the run; with NAME= you give another one. The
-    /// network's kind, wiring and colours are those of each file, where --config and --set do not name them; random
+    /// A file's name is the start's, and RUN/weights.safetensors has that of the run; with NAME= you give another one.
+    /// The network's kind, wiring and colours are those of each file, where --config and --set do not name them; random
     /// takes them from --config and --set alone. All other settings are shared.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     start: Vec<String>,

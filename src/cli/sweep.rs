@@ -22,8 +22,8 @@ enum Baseline {
 
 /// Try values of lambda, tau and other settings, on persons of the training part who are held out.
 ///
-/// Each is varied with the others as in the settings, or all combinations with --grid. What is there from an earlier call
-/// is not computed again.
+/// Each is varied with the others as in the settings, or all combinations with --grid. What is there from an earlier
+/// call is not computed again.
 #[derive(Debug, Args)]
 pub struct Sweep {
     /// Weights of the batch-contrastive loss.

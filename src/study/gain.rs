@@ -1,8 +1,8 @@
 //! What one recipe gains over another, and whether the seeds' noise alone could have done it.
 //!
 //! Two recipes with n runs each are compared by Student's two-sample t: the difference of the means, its standard error
-//! sqrt((s1^2 + s2^2) / n), and the interval of 95 % with 2n - 2 degrees of freedom. Two standard errors, which are often
-//! taken in its place, are wrong in 18, 12 and 8 % of all cases for 2, 3 and 5 runs, not in 5 %.
+//! sqrt((s1^2 + s2^2) / n), and the interval of 95 % with 2n - 2 degrees of freedom. Two standard errors, which are
+//! often taken in its place, are wrong in 18, 12 and 8 % of all cases for 2, 3 and 5 runs, not in 5 %.
 
 use super::{Figure, Summary};
 use serde::Serialize;
@@ -121,8 +121,8 @@ impl Gains {
 /// What an interval is, for a note below a table.
 pub(super) fn about_intervals(runs: usize) -> String {
     format!(
-        "95 % interval: of the difference of the means, by Student's t with 2 x {runs} - 2 = {} degrees of freedom; where \
-         it holds 0, the gain is not distinguishable from the seeds' noise.",
+        "95 % interval: of the difference of the means, by Student's t with 2 x {runs} - 2 = {} degrees of freedom; \
+         where it holds 0, the gain is not distinguishable from the seeds' noise.",
         2 * runs - 2
     )
 }

@@ -54,11 +54,12 @@ struct Plan {
     comparisons: Vec<(Vec<Setting>, [usize; 2])>,
 }
 
-/// Baseline and full loss, which differ in lambda alone, of every start with every reduction. A baseline does not depend
-/// on the reduction and is there once.
+/// Baseline and full loss, which differ in lambda alone, of every start with every reduction. A baseline does not
+/// depend on the reduction and is there once.
 ///
 /// # Errors
-/// Settings without the batch-contrastive loss: there would be nothing to compare. Reductions that are none, or the same.
+/// Settings without the batch-contrastive loss: there would be nothing to compare. Reductions that are none, or the
+/// same.
 fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
     let mut recipes = Recipes::default();
     let mut baselines = Vec::new();
@@ -204,8 +205,8 @@ impl Reproduction {
         let mut notes = vec![match self.runs {
             1 => "Percent; one run each, so nothing is known of the spread between seeds.".to_string(),
             n => format!(
-                "Percent; mean ± sample standard deviation of {n} runs each, which differ in their seed. Gain: over the \
-                 baseline, in brackets its standard error."
+                "Percent; mean ± sample standard deviation of {n} runs each, which differ in their seed. Gain: over \
+                 the baseline, in brackets its standard error."
             ),
         }];
         if self.comparable {

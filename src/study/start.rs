@@ -237,7 +237,7 @@ mod tests {
         write(&file("runs/market/weights.safetensors"), 2, &[]);
         write(&file("other/resnet50.safetensors"), 3, &[]);
         write(&file("random.safetensors"), 4, &[]);
-        let open = |texts: &[String]| Start::several(texts, None, &settings(&["solver.iterations=9"]));
+        let open = |texts: &[String]| Start::several(texts, None, &settings(&["solver.iterations=9", "loss.tau=1"]));
         let text = |name: &str| file(name).display().to_string();
         let starts = open(&[
             "random".into(),
@@ -257,7 +257,7 @@ mod tests {
             "resnet50.safetensors (made from resnet\\n50.pth, SHA-256 ab12; licence BSD-3-Clause), with model.arch = \
              \"slim\"",
             "(source not stated in it; licence not stated in it)",
-            "but solver.iterations = 9.",
+            "solver.iterations = 9",
             "tau 1.0, center rate 0.5, gradient paper.",
             "Reading of the batch-contrastive loss: reduction ",
         ] {

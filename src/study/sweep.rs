@@ -248,7 +248,7 @@ mod tests {
 
     /// A sweep whose figures are made up: the larger lambda, tau and batch, the better.
     pub fn made_up(swept: &[Swept], grid: bool, runs: usize) -> Sweep {
-        let starts = [Start::only(None, None, &[]).unwrap()];
+        let starts = [Start::only(None, None, &["loss.tau=1".into()]).unwrap()];
         let plan = Plan::new(&starts, swept, grid, true).unwrap();
         let figure = |mean: f64| Figure { mean, deviation: (runs > 1).then_some(0.02) };
         let achieved = plan.recipes.iter().map(|recipe| {

@@ -247,8 +247,8 @@ pub fn is_of_the_loss(key: &str) -> bool {
     OF_THE_LOSS.contains(&key)
 }
 
-/// `config` with lambda 0 and the loss's other settings as in `base`, where they cannot matter: recipes without the loss
-/// that differ in nothing else are one.
+/// `config` with lambda 0 and the loss's other settings as in `base`, where they cannot matter: recipes without the
+/// loss that differ in nothing else are one.
 pub(super) fn without_loss(config: &Config, base: &Config) -> Result<Config> {
     let idle = OF_THE_LOSS.iter().filter(|key| **key != LAMBDA);
     let mut settings: Vec<String> =
