@@ -3,8 +3,8 @@
 use super::stop;
 use super::study::{Common, trimmed};
 use crate::data::Dataset;
-use crate::study::sweep::Asked;
-use crate::study::vary::{self, Swept};
+use crate::study::recipes;
+use crate::study::sweep::{Asked, Swept};
 use crate::study::{Start, Study, sweep};
 use crate::{Error, Result, tell};
 use clap::{Args, ValueEnum};
@@ -77,7 +77,7 @@ impl Sweep {
         }
         let baselines = match self.baseline {
             Some(baseline) => baseline == Baseline::Each,
-            None => swept.iter().any(|swept| vary::is_of_the_loss(&swept.key)),
+            None => swept.iter().any(|swept| recipes::is_of_the_loss(&swept.key)),
         };
         let asked = Asked { swept, grid: self.grid, baselines };
         if self.validation == 0 {
@@ -128,7 +128,7 @@ impl Sweep {
         }
         let names: Vec<String> = starts.iter().filter_map(|start| start.name.clone()).collect();
         if !names.is_empty() {
-            swept.push(Swept { key: vary::START.into(), values: names });
+            swept.push(Swept { key: recipes::START.into(), values: names });
         }
         Ok(swept)
     }

@@ -16,11 +16,11 @@
 mod about;
 pub mod gain;
 pub mod published;
+pub mod recipes;
 pub mod reproduce;
 pub mod start;
 mod summary;
 pub mod sweep;
-pub mod vary;
 
 pub use gain::{Gain, Gains};
 pub use start::Start;
@@ -196,7 +196,7 @@ impl Study<'_> {
             ))
         };
         let there = folder.join("config.toml").is_file();
-        if there && !vary::is_same_run(&run_folder::read_config(folder)?, config)? {
+        if there && !recipes::is_same_run(&run_folder::read_config(folder)?, config)? {
             return Err(others(folder.to_path_buf()));
         }
         let begun = there && checkpoint::has_one(&folder.join("checkpoints"));
@@ -206,7 +206,7 @@ impl Study<'_> {
             let network = NetworkFile::open(&result).map_err(|e| {
                 Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
             })?;
-            if !vary::is_same_run(network.config(), config)? {
+            if !recipes::is_same_run(network.config(), config)? {
                 return Err(others(result));
             }
             if let Some(kept) = self.own_evaluation(folder, network.fingerprint()) {

@@ -2,7 +2,7 @@
 //! what the paper states.
 
 use super::published::{Benchmark, Published};
-use super::vary::{Recipes, START, in_words, name_of, without_loss};
+use super::recipes::{Recipes, START, in_words, name_of, without_loss};
 use super::{Achieved, Figure, Gains, Recipe, Setting, Start, Study, Summary, gain, start};
 use crate::config::Config;
 use crate::data::Dataset;

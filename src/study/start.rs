@@ -1,6 +1,6 @@
 //! What the runs of a study start from: random weights, or those of files, one or several to be compared.
 
-use super::vary::{folder_part, value_of};
+use super::recipes::{folder_part, value_of};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::printable;
@@ -237,7 +237,8 @@ mod tests {
         write(&file("runs/market/weights.safetensors"), 2, &[]);
         write(&file("other/resnet50.safetensors"), 3, &[]);
         write(&file("random.safetensors"), 4, &[]);
-        let open = |texts: &[String]| Start::several(texts, None, &settings(&["solver.iterations=9", "loss.tau=1"]));
+        let open =
+            |texts: &[String]| Start::several(texts, None, &settings(&["solver.iterations=9", "loss.tau=1"]));
         let text = |name: &str| file(name).display().to_string();
         let starts = open(&[
             "random".into(),

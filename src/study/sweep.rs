@@ -5,15 +5,18 @@
 //! under each of their cameras asks, and their other images are the gallery. The test part is not looked at.
 
 mod held_out;
+mod plan;
 mod plot;
 
 pub use held_out::hold_out;
+pub use plan::Swept;
 
-use super::vary::{LAMBDA, Plan, Planned, START, Swept, value_of};
+use super::recipes::{LAMBDA, START, value_of};
 use super::{Achieved, Gains, Setting, Study, Summary, gain, start};
 use crate::error::printable;
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
+use plan::{Plan, Planned};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;

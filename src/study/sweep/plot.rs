@@ -1,9 +1,9 @@
 //! The plot of a sweep: a panel a hyper-parameter, or of a grid a line a combination; baselines lie across.
 
-use super::{Point, Sweep};
+use super::{Point, Sweep, Swept};
 use crate::report::figure::{Axis, Figure as Drawing, Key, Mark, Panel, Series};
 use crate::report::palette::{Colour, RUNS};
-use crate::study::vary::{LAMBDA, Swept, in_words};
+use crate::study::recipes::{LAMBDA, in_words};
 use crate::study::{Figure, Setting, Summary};
 
 /// What is drawn of each recipe.
