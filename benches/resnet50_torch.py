@@ -40,7 +40,7 @@ def answer(threads):
             pool5 = self.net(self.pixels)
             x = F.normalize(pool5)
             loss = F.cross_entropy(self.fc(F.dropout(pool5, 0.9)), self.labels)
-            (loss + resnet.batch_contrastive(x, self.labels, self.centers, 1.0)).backward()
+            (loss + resnet.batch_contrastive(x, self.labels, self.centers, 0.3)).backward()
             with torch.no_grad():
                 resnet.center_step(self.centers, x.detach(), self.labels, 0.5)
             self.sgd.step()

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "golden"))
 import resnet
 
-TAU, LAMBDA, CENTER_RATE = 1.0, 1.0, 0.5
+TAU, LAMBDA, CENTER_RATE = 0.3, 1.0, 0.5
 # Name: (TF32, bfloat16 and channels last, compiled).
 WAYS = {
     "eager f32": (False, False, False),

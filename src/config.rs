@@ -345,9 +345,9 @@ mod tests {
     fn a_difference_names_the_setting_and_some_may_differ() {
         let base = Config::default();
         assert_eq!(base.difference(&set(&["run.log_every=7", "solver.iterations=9"]).unwrap()), None);
-        let other = set(&["loss.tau=0.3", "data.workers=2"]).unwrap();
+        let other = set(&["loss.tau=0.7", "data.workers=2"]).unwrap();
         let difference = base.difference(&other).unwrap();
-        assert!(difference.contains("loss.tau is 1.0 here"), "{difference}");
+        assert!(difference.contains("loss.tau is 0.3 here"), "{difference}");
         assert!(base.difference(&set(&["model.width=8"]).unwrap()).unwrap().contains("absent here and 8"));
     }
 

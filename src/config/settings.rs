@@ -95,7 +95,7 @@ section! {
         /// Iterations over which lambda grows from 0; use it where features collapse.
         lambda_warmup: u64 = 0, "iterations", "ours (0 is the paper's)";
         /// Margin of the hinge, a squared distance of unit vectors.
-        tau: f32 = 1.0, "squared distance, 0 to 4", "ours (the paper gives none)";
+        tau: f32 = 0.3, "squared distance, 0 to 4", "ours (the paper gives none; chosen in docs/method.md)";
         /// Equation (8), which holds partner samples constant, or the true derivative of (3).
         gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
         /// Whether (3) and (4) are sums over the batch, as they are written, or means, as Caffe's loss layers are. With

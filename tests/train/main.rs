@@ -45,6 +45,8 @@ fn config() -> Config {
         "model.width=16",
         "model.depths=[1, 1, 1, 1]",
         "model.dropout=0.5",
+        "loss.tau=1",
+        "loss.reduction=sum",
         "run.seed=11",
     ];
     Config::resolve(None, &settings.map(String::from)).unwrap()
