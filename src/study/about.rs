@@ -58,13 +58,13 @@ impl About {
             (Some(_), None) => return Err("began with --start".into()),
         };
         for (name, network) in wanted {
+            if known.get(&name).is_some_and(|other| *other != network) {
+                return Err(format!("has other weights as start {name} (write --start NAME=FILE)"));
+            }
             if let Some((twin, _)) = known.iter().find(|(twin, other)| **other == network && **twin != name) {
                 return Err(format!(
                     "knows the weights of start {name} as {twin} (write --start {twin}=FILE)"
                 ));
-            }
-            if known.get(&name).is_some_and(|other| *other != network) {
-                return Err(format!("has other weights as start {name} (write --start NAME=FILE)"));
             }
             known.insert(name, network);
         }
