@@ -1,21 +1,28 @@
 // Squared Euclidean distances of queries to a part of the gallery: the kernels of src/eval/distance.rs.
 //
-// ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, clamped at 0 where rounding leaves less. Equal gallery rows come out at
-// exactly equal distances, or ties would be ranked by rounding: every product and every length is summed in an order
-// that depends on the number of features alone, never on where a row stands.
+// ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, clamped at 0 where rounding leaves less. The product form rounds in
+// proportion to the lengths: an offset that all rows share is subtracted first (distance_squared_lengths), and what
+// comes out close to 0 is computed again from differences (distance_close). Equal gallery rows come out at exactly
+// equal distances, or ties would be ranked by rounding: every product, every length and every sum of differences is
+// taken in an order that depends on the number of features alone, never on where a row stands.
 //
 // distance_tile is a matrix product: a block of 256 threads makes 64 x 64 distances, 4 x 4 a thread, from pieces of 16
 // features of both sides that pass through shared memory. While one piece is multiplied the next is on its way to
 // registers, and two buffers in turn need one barrier a piece.
 //
 // Operations: 2 Q G D. Bytes: 4 (Q + G) D + 4 Q G, and Q G D / 8 from the L2, because each row is read once for every
-// 64 of the other side. For each feature a warp does 16 multiply-adds (4 cycles of a multiprocessor of 128 lanes) and
-// asks shared memory for 3 lines of 128 bytes (3 cycles): the multiply-adds are the limit, if not by far.
+// 64 of the other side; distance_close reads 4 Q G more. For each feature a warp does 16 multiply-adds (4 cycles of a
+// multiprocessor of 128 lanes) and asks shared memory for 3 lines of 128 bytes (3 cycles): the multiply-adds are the
+// limit, if not by far.
 #include "common.cuh"
 
 namespace distance {
 
 constexpr int TILE = 64, EACH = 4, CHUNK = 16, THREADS = 256;
+// As in src/eval/distance.rs: below this share of ||q||^2 + ||g||^2 a distance is computed from differences.
+constexpr float CLOSE = 1.0f / 1024.0f;
+// Distances of a query that a warp of distance_close looks at.
+constexpr int STRIP = 256;
 static_assert(THREADS == TILE / EACH * (TILE / EACH) && THREADS == TILE * CHUNK / 4, "one pack a thread and piece");
 
 // CHUNK features of TILE rows, transposed, so that a thread's EACH rows lie beside each other. With the 4 columns
@@ -84,14 +91,21 @@ __device__ __forceinline__ void tile(const float* __restrict__ q, const float* _
 
 }
 
-// squared [rows]: the squared lengths of x [rows, d]. A warp a row. Grid: a warp or more for each row.
-extern "C" __global__ void distance_squared_lengths(const float* __restrict__ x, float* __restrict__ squared, int rows,
-                                                    int d) {
+// x [rows, d] -= offset [d], which is null where nothing is subtracted; squared [rows]: the squared lengths of what is
+// left. A warp a row. Grid: a warp or more for each row.
+extern "C" __global__ void distance_squared_lengths(float* __restrict__ x, const float* __restrict__ offset,
+                                                    float* __restrict__ squared, int rows, int d) {
     const int lane = threadIdx.x % LANES;
     const size_t row = thread_of_grid() / LANES;
     if (row >= rows) return;
     float own = 0.0f;
-    if (d % 4 == 0) {
+    if (offset != nullptr) {
+        for (int i = lane; i < d; i += LANES) {
+            const float value = x[row * d + i] - offset[i];
+            x[row * d + i] = value;
+            own = fmaf(value, value, own);
+        }
+    } else if (d % 4 == 0) {
 #pragma unroll 4
         for (int i = lane * 4; i < d; i += LANES * 4) {
             const auto pack = load<4>(x + row * d + i);
@@ -114,4 +128,31 @@ extern "C" __global__ void __launch_bounds__(distance::THREADS)
     distance::tile(q, g, q_squared, g_squared, distances, queries, galleries, d, stride);
 }
 
-SOFTCUDA_KERNELS(distance_squared_lengths, distance_tile)
+// Sums ||q - g||^2 from differences wherever distance_tile left less than CLOSE of the squared lengths; such pairs are
+// few. A warp takes 256 distances of a query and sums each close one together. Grid: (galleries / 2048, queries)
+// blocks, rounded up. Block: 256.
+extern "C" __global__ void distance_close(const float* __restrict__ q, const float* __restrict__ g,
+                                          const float* __restrict__ q_squared, const float* __restrict__ g_squared,
+                                          float* __restrict__ distances, int galleries, int d, size_t stride) {
+    const int lane = threadIdx.x % LANES, first = static_cast<int>(thread_of_grid() / LANES) * distance::STRIP;
+    if (first >= galleries) return;
+    const float* from = q + static_cast<size_t>(blockIdx.y) * d;
+    const float* others = g + static_cast<size_t>(first) * d;
+    float* row = distances + blockIdx.y * stride + first;
+    const float q2 = q_squared[blockIdx.y];
+    const auto is_close = [&](int j) {
+        return row[j] < distance::CLOSE * (q2 + g_squared[first + j]) ? 1.0f : 0.0f;  // NaN stays
+    };
+    for_each_nonzero(min(distance::STRIP, galleries - first), is_close, [&](int j, float) {
+        const float* to = others + static_cast<size_t>(j) * d;
+        float own = 0.0f;
+        for (int i = lane; i < d; i += LANES) {
+            const float difference = from[i] - to[i];
+            own = fmaf(difference, difference, own);
+        }
+        own = warp_reduce<Sum>(own);
+        if (lane == j % LANES) row[j] = own;  // the one that read it
+    });
+}
+
+SOFTCUDA_KERNELS(distance_squared_lengths, distance_tile, distance_close)

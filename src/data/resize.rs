@@ -3,7 +3,8 @@
 //!
 //! The filter is a triangle that widens with the ratio when an image shrinks, so that every source pixel
 //! counts. (The bilinear of OpenCV and of `F.interpolate` skips pixels when it shrinks.) Aspect is not kept:
-//! re-identification squeezes every box to one size. `tests/data/resize.rs` holds the bytes against Pillow's.
+//! re-identification squeezes every box to one size. The bytes are Pillow's where an image is
+//! enlarged; where it is shrunk some are one level off (`tests/data/resize.rs`; docs/results.md has shares).
 
 use super::decode::Rgb;
 use fast_image_resize::images::{Image, ImageRef};

@@ -1,8 +1,13 @@
 //! Squared Euclidean distances between all queries and the whole gallery, a block of queries at a time.
 //!
-//! ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, so that a matrix product does the work. Where q and g nearly
-//! agree, rounding can leave a small negative number: it is clamped to 0. A block is as many queries as keep
+//! ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, so that a matrix product does the work. A block is as many queries as keep
 //! its distances within 64 MB (but 16 at least), so memory does not grow with the number of queries.
+//!
+//! # Rounding
+//!
+//! The product form rounds in proportion to the squared lengths, not to the distance. So an offset that dwarfs the
+//! distances is subtracted from both sides first ([`Origin`]), and what comes out below [`CLOSE`] of ||q||^2 + ||g||^2
+//! is computed again as the sum of squared differences, of which equal rows are at exactly 0.
 //!
 //! Equal gallery rows must come out at exactly equal distances, or ties would be ranked by rounding. A
 //! product's rounding may depend on its sizes, so all products of one run have the same sizes: the last
@@ -11,6 +16,13 @@
 //!
 //! On a GPU both sides lie in its memory, every distance is summed in one order wherever its row stands
 //! (`cuda/distance.cu`), and a block is computed while the one before is ranked.
+
+mod cpu;
+mod cuda;
+mod origin;
+
+pub use cpu::squared_distance;
+pub use origin::{DWARFED, Origin, SAMPLE};
 
 use crate::Result;
 use crate::device::Device;
@@ -25,6 +37,9 @@ const MIN_ROWS: usize = 16;
 const BLOCK: usize = 16 << 20;
 /// Gallery images of a tile, the piece of work of one thread.
 pub const TILE: usize = 256;
+/// A squared distance below this share of ||q||^2 + ||g||^2 has lost ten of the product's 24 bits or more and is
+/// computed from differences. Between unit vectors that is a distance below 0.0442.
+pub const CLOSE: f32 = 1.0 / 1024.0;
 
 /// Who computes.
 enum Home<'a> {
@@ -58,7 +73,8 @@ pub struct Block {
 }
 
 impl<'a> Distances<'a> {
-    /// Distances between the rows of `query` [Q, dim] and `gallery` [G, dim]; both finite, neither empty.
+    /// Distances between the rows of `query` [Q, dim] and `gallery` [G, dim], from the gallery's own [`Origin`]; both
+    /// finite, neither empty.
     ///
     /// # Errors
     /// A GPU's memory that does not hold both sides.
@@ -66,6 +82,24 @@ impl<'a> Distances<'a> {
     /// # Panics
     /// If one is empty or not made of rows of `dim` values.
     pub fn new(query: &'a [f32], gallery: &'a [f32], dim: usize, device: &Device) -> Result<Self> {
+        Distances::measured_from(&Origin::of(gallery, dim, false), query, gallery, dim, device)
+    }
+
+    /// The same from a given origin, so that distances to several parts of a gallery round alike.
+    ///
+    /// # Errors
+    /// As [`Distances::new`].
+    ///
+    /// # Panics
+    /// As [`Distances::new`], and if the origin is one of other features.
+    pub fn measured_from(
+        origin: &Origin,
+        query: &'a [f32],
+        gallery: &'a [f32],
+        dim: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        assert!(origin.offset().is_none_or(|offset| offset.len() == dim), "an origin of {dim} values");
         let count = |values: &[f32]| {
             assert!(
                 dim > 0 && !values.is_empty() && values.len().is_multiple_of(dim),
@@ -77,11 +111,11 @@ impl<'a> Distances<'a> {
         let rows = (BLOCK / images).clamp(MIN_ROWS, MAX_ROWS).min(queries);
         let (home, cols) = match device {
             Device::Cpu(_) => {
-                let [query, gallery] = [query, gallery].map(|values| cpu::Rows::new(values, dim));
+                let [query, gallery] = [query, gallery].map(|values| cpu::Rows::new(values, dim, origin));
                 (Home::Cpu { query, gallery }, TILE.min(images))
             }
             Device::Cuda(gpu) => {
-                let rows = |values, what| cuda::Rows::new(gpu, values, dim, what);
+                let rows = |values, what| cuda::Rows::new(gpu, values, dim, origin, what);
                 let (query, gallery) = (
                     rows(query, "the features of all queries")?,
                     rows(gallery, "the features of the gallery")?,
@@ -201,119 +235,5 @@ impl<'a> Row<'a> {
         let (tile, col) = (index / cols, index % cols);
         let again = (tile * cols).saturating_sub(gallery - cols);
         self.block.distances[(tile * rows + self.row) * cols..][..cols][again + col]
-    }
-}
-
-mod cpu {
-    use crate::device::cpu::{MatMut, MatRef, Split, gemm};
-    use rayon::prelude::*;
-
-    /// Rows of a matrix of features, with the rows' squared lengths.
-    pub struct Rows<'a> {
-        values: &'a [f32],
-        dim: usize,
-        squared_lengths: Vec<f32>,
-    }
-
-    impl<'a> Rows<'a> {
-        pub fn new(values: &'a [f32], dim: usize) -> Self {
-            let squared = |row: &[f32]| row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() as f32;
-            Rows { values, dim, squared_lengths: values.par_chunks(dim).map(squared).collect() }
-        }
-
-        /// The values and squared lengths of some rows.
-        fn part(&self, first: usize, count: usize) -> (&[f32], &[f32]) {
-            (&self.values[first * self.dim..][..count * self.dim], &self.squared_lengths[first..][..count])
-        }
-    }
-
-    /// Fills [tiles, rows, cols] with the distances of the queries from `first` on.
-    pub fn distances(
-        query: &Rows<'_>,
-        gallery: &Rows<'_>,
-        first: usize,
-        [rows, cols]: [usize; 2],
-        to: &mut [f32],
-    ) {
-        let images = gallery.squared_lengths.len();
-        let (q, q_squared) = query.part(first, rows);
-        to.par_chunks_mut(rows * cols).enumerate().for_each(|(t, tile)| {
-            let (g, g_squared) = gallery.part((t * cols).min(images - cols), cols);
-            product(tile, q, g, query.dim);
-            for (row, &q2) in tile.chunks_exact_mut(cols).zip(q_squared) {
-                for (d, &g2) in row.iter_mut().zip(g_squared) {
-                    let squared = q2 + g2 - 2.0 * *d;
-                    *d = if squared > 0.0 { squared } else { 0.0 };
-                }
-            }
-        });
-    }
-
-    /// c [rows, cols] = q [rows, dim] g^T [dim, cols].
-    fn product(c: &mut [f32], q: &[f32], g: &[f32], dim: usize) {
-        let (rows, cols) = (q.len() / dim, g.len() / dim);
-        let g = MatRef::new(g, cols, dim).t();
-        if rows == 1 {
-            // A single row would take the vector product's way, whose rounding depends on the column. Two equal
-            // rows (a stride of 0) do not.
-            let mut twice = vec![0.0; 2 * cols];
-            gemm(MatMut::new(&mut twice, 2, cols), 0.0, MatRef::strided(q, 2, dim, 0, 1), g, Split::Alone);
-            c.copy_from_slice(&twice[..cols]);
-        } else {
-            gemm(MatMut::new(c, rows, cols), 0.0, MatRef::new(q, rows, dim), g, Split::Alone);
-        }
-    }
-}
-
-mod cuda {
-    use crate::Result;
-    use crate::device::Device;
-    use crate::device::cuda::{Arg, CudaDevice, Grid};
-    use crate::tensor::{DType, Readback, Tensor};
-    use std::sync::Arc;
-
-    /// Gallery images and queries of a tile of `distance_tile`.
-    const TILE: usize = 64;
-
-    /// Rows of a matrix of features, with the rows' squared lengths.
-    pub struct Rows {
-        gpu: Arc<CudaDevice>,
-        /// f32 `[n, dim]`.
-        values: Tensor,
-        /// f32 `[n]`.
-        squared_lengths: Tensor,
-    }
-
-    impl Rows {
-        pub fn new(gpu: &Arc<CudaDevice>, values: &[f32], dim: usize, what: &str) -> Result<Self> {
-            let (device, n) = (Device::Cuda(gpu.clone()), values.len() / dim);
-            let values = Tensor::from_f32(&device, [n, dim], values).map_err(|e| e.about_tensor(what))?;
-            let mut squared_lengths = Tensor::empty(&device, [n], DType::F32)?;
-            let args = [(&values).into(), (&mut squared_lengths).into(), Arg::Int(n), Arg::Int(dim)];
-            // A warp a row.
-            gpu.launch("distance_squared_lengths", Grid::blocks(n.div_ceil(8)), &args)?;
-            Ok(Rows { gpu: gpu.clone(), values, squared_lengths })
-        }
-    }
-
-    /// Starts to compute the distances [count, galleries] of the queries from `first` on.
-    pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Readback> {
-        let (images, dim) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
-        let device = Device::Cuda(query.gpu.clone());
-        let mut to = Tensor::empty(&device, [count, images], DType::F32)?;
-        let args = [
-            query.values.address_of(first * dim),
-            (&gallery.values).into(),
-            query.squared_lengths.address_of(first),
-            (&gallery.squared_lengths).into(),
-            (&mut to).into(),
-            Arg::Int(count),
-            Arg::Int(images),
-            Arg::Int(dim),
-            Arg::Size(images),
-        ];
-        let grid = Grid::tiles([images.div_ceil(TILE), count.div_ceil(TILE), 1]);
-        query.gpu.launch("distance_tile", grid, &args)?;
-        to.read_back()
     }
 }

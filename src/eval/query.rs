@@ -1,5 +1,6 @@
 //! Looking images up: the nearest gallery images, whoever they show.
 
+use super::distance::squared_distance;
 use crate::Result;
 use crate::weights::Features;
 use rayon::prelude::*;
@@ -68,11 +69,6 @@ pub fn top_k(query: &Features, gallery: &Features, k: usize) -> Result<Vec<Vec<H
         near.into_iter().zip(1..).map(|(near, rank)| hit(gallery, near, rank)).collect()
     });
     Ok(hits.collect())
-}
-
-fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    let difference = |(&a, &b): (&f32, &f32)| f64::from(a) - f64::from(b);
-    a.iter().zip(b).map(difference).map(|d| d * d).sum()
 }
 
 fn nearer(a: &Near, b: &Near) -> std::cmp::Ordering {

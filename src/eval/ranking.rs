@@ -10,7 +10,7 @@
 
 mod stream;
 
-use super::distance::{Block, Distances, Row};
+use super::distance::{Block, Distances, Origin, Row};
 use super::metrics::Score;
 use super::rerank::Reranked;
 use super::{Protocol, Rerank, same_camera};
@@ -77,11 +77,14 @@ fn score(
         return Ok(scores);
     }
     let mut standings = standings(query, &people.indices, gallery, protocol);
+    // One for all parts, which must round alike.
+    let origin = Origin::of(gallery.features(), gallery.dim(), protocol.normalise);
     if let Some(part) = part {
-        stream::rank(&people, gallery, protocol.normalise, device, part, &mut standings)?;
+        stream::rank(&people, gallery, (protocol.normalise, &origin), device, part, &mut standings)?;
     } else {
         let images = Kept::new(gallery, 0..gallery.len(), protocol.normalise);
-        rank_whole(&people, &images, query.dim(), protocol.rerank.as_ref(), device, &mut standings)?;
+        let rerank = protocol.rerank.as_ref();
+        rank_whole(&people, &images, (query.dim(), &origin), rerank, device, &mut standings)?;
     }
     for (&person, standing) in people.indices.iter().zip(&standings) {
         scores[person] = Score::from_ranks(&standing.ranks());
@@ -93,7 +96,7 @@ fn score(
 fn rank_whole(
     people: &Kept<'_>,
     images: &Kept<'_>,
-    dim: usize,
+    (dim, origin): (usize, &Origin),
     rerank: Option<&Rerank>,
     device: &Device,
     standings: &mut [Standing],
@@ -104,7 +107,8 @@ fn rank_whole(
     };
     match rerank {
         None => {
-            let distances = Distances::new(&people.features, &images.features, dim, device)?;
+            let (query, gallery) = (&people.features, &images.features);
+            let distances = Distances::measured_from(origin, query, gallery, dim, device)?;
             let compute = |index, block: &mut Block| distances.compute(index, block);
             for_each_query(distances.blocks(), compute, standings, take)
         }

@@ -1,5 +1,6 @@
 //! What an evaluation found, with all that a reader must know to compare it with other results.
 
+use super::distance::Origin;
 use super::metrics::{self, Score};
 use super::{Protocol, Rerank, Unmatched};
 use crate::Result;
@@ -200,6 +201,7 @@ fn notes(
             format!("Cameras: unknown for the {which}, so no image is dropped for its camera.")
         }
     });
+    notes.extend(Origin::of(gallery.features(), gallery.dim(), protocol.normalise).note());
     let distractors = gallery.pids().iter().filter(|&&pid| pid == 0).count();
     let zero_queries = query.pids().iter().filter(|&&pid| pid == 0).count();
     let dropped = if protocol.rerank.is_some() { "dropped before re-ranking" } else { "dropped" };

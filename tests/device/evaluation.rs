@@ -84,18 +84,21 @@ fn eval_and_query_print_the_same() {
 #[test]
 fn parts_rank_like_the_whole() {
     on_device("evaluation::parts_rank_like_the_whole", |device, _| {
-        let list = |rows: usize, seed: usize| {
+        let list = |rows: usize, seed: usize, offset: f32| {
             // Values in no order that a ranking could follow.
-            let value = |i: usize| ((i * 7919 + seed) % 1009 % 97) as f32 / 97.0;
+            let value = |i: usize| ((i * 7919 + seed) % 1009 % 97) as f32 / 97.0 + offset;
             let pids = (0..rows).map(|row| row as i64 * 31 % 23 - 1).collect();
             let camids = (0..rows).map(|row| row as i64 % 3).collect();
             Features::new((0..rows * 24).map(value).collect(), 24, pids, camids, Vec::new()).unwrap()
         };
-        let (query, gallery) = (list(300, 5), list(1000, 11));
-        let protocol = Protocol::default();
-        let whole = score_queries(&query, &gallery, &protocol, device).unwrap();
-        assert!(whole.iter().flatten().count() > 200);
-        assert_eq!(score_queries_in_parts(&query, &gallery, &protocol, device, 1).unwrap(), whole);
+        // With the offset, lengths dwarf distances.
+        for offset in [0.0, 100.0] {
+            let (query, gallery) = (list(300, 5, offset), list(1000, 11, offset));
+            let protocol = Protocol::default();
+            let whole = score_queries(&query, &gallery, &protocol, device).unwrap();
+            assert!(whole.iter().flatten().count() > 200);
+            assert_eq!(score_queries_in_parts(&query, &gallery, &protocol, device, 1).unwrap(), whole);
+        }
     });
 }
 

@@ -3,6 +3,7 @@
 
 mod files;
 mod hand;
+mod offset;
 mod page;
 mod protocols;
 mod published;

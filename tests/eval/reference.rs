@@ -9,9 +9,9 @@ use ndarray::{Array1, ArrayView2, Axis};
 use proptest::prelude::*;
 
 /// (cmc, trapezoid mAP, finite-sum mAP, mINP, valid queries), or nothing if no query is valid.
-type Figures = (Vec<f64>, f64, f64, f64, usize);
+pub type Figures = (Vec<f64>, f64, f64, f64, usize);
 
-fn plain(query: &Features, gallery: &Features) -> Option<Figures> {
+pub fn plain(query: &Features, gallery: &Features) -> Option<Figures> {
     let g =
         ArrayView2::from_shape((gallery.len(), gallery.dim()), gallery.features()).unwrap().mapv(f64::from);
     let mut cmc = Array1::<f64>::zeros(gallery.len().min(50));

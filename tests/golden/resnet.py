@@ -7,7 +7,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-PRESETS = {"resnet50": (True, (3, 4, 6, 3), 64), "resnet18": (False, (2, 2, 2, 2), 64), "slim": (True, (2, 2, 2, 2), 16)}
+# Whether blocks are bottlenecks, blocks a stage, channels of the first stage.
+PRESETS = {
+    "resnet18": (False, (2, 2, 2, 2), 64),
+    "resnet34": (False, (3, 4, 6, 3), 64),
+    "resnet50": (True, (3, 4, 6, 3), 64),
+    "resnet101": (True, (3, 4, 23, 3), 64),
+    "resnet152": (True, (3, 8, 36, 3), 64),
+    "slim": (True, (2, 2, 2, 2), 16),
+}
 
 
 class ConvBn(torch.nn.Module):
@@ -45,15 +53,15 @@ class Block(torch.nn.Module):
 class ResNet(torch.nn.Module):
     """conv1 to pool5: pixels [N, 3, H, W] to features [N, D]."""
 
-    def __init__(self, arch="resnet50", width=None, depths=None, caffe=False, last_stride=2):
+    def __init__(self, arch="resnet50", width=None, depths=None, caffe=False, last_stride=2, stem=None):
         super().__init__()
         bottleneck, default_depths, default_width = PRESETS[arch]
         width, depths = width or default_width, depths or default_depths
         self.caffe = caffe
-        self.stem = ConvBn(3, width, 7, 2, bias=caffe)
+        c = stem or width
+        self.stem = ConvBn(3, c, 7, 2, bias=caffe)
         self.blocks = torch.nn.ModuleList()
         self.names = []
-        c = width
         for stage, depth in enumerate(depths):
             for block in range(depth):
                 stride = (1, 2, 2, last_stride)[stage] if block == 0 else 1
@@ -88,8 +96,8 @@ class ResNet(torch.nn.Module):
             yield f"{bn}.bias", layer.bn.bias
 
 
-def batch_contrastive(x, labels, centers, tau, exact=False):
-    """L_b + L_c, equations (3), (4): sums over the batch. Without `exact`, autograd gives equation (8): the
+def batch_contrastive_terms(x, labels, centers, tau, exact=False):
+    """The two sums of L_b, equation (3), and L_c, equation (4). Without `exact`, autograd gives equation (8): the
     partner samples are constants and each term counts once, as (8) has it."""
     partner = x if exact else x.detach()
     d = ((x[:, None] - partner[None]) ** 2).sum(-1)
@@ -98,7 +106,12 @@ def batch_contrastive(x, labels, centers, tau, exact=False):
     hardest = d.masked_fill(same, float("inf")).min(1).values
     hinge = 0.5 * (tau - hardest[torch.isfinite(hardest)]).clamp(min=0).sum()
     center = 0.5 * ((x - centers[labels]) ** 2).sum()
-    return positive + hinge + center
+    return positive, hinge, center
+
+
+def batch_contrastive(x, labels, centers, tau, exact=False):
+    """L_b + L_c: sums over the batch."""
+    return sum(batch_contrastive_terms(x, labels, centers, tau, exact))
 
 
 def center_step(centers, x, labels, rate):

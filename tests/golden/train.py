@@ -16,22 +16,11 @@ from safetensors.numpy import save_file
 
 import philox
 import resnet
+from pattern import BATCH, CLASSES, SEED, batch
 
-SEED, STEPS, BATCH, CLASSES, HEIGHT, WIDTH = 11, 20, 8, 5, 128, 64
+STEPS = 20
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE = 0.9, 5e-4, 0.5, 1.0, 0.5
-BLOCK, TOLERANCE, MOMENTUM_TOLERANCE, HEAD = 16, 1e-4, 5e-2, 24
-
-
-def batch(step):
-    """Each identity is a pattern of coloured blocks, each image the pattern and noise."""
-    labels = [(step + i * i) % CLASSES for i in range(BATCH)]
-    patterns = np.stack([
-        philox.uniform(SEED, 0, 1 + label, philox.TEST, HEIGHT // BLOCK * (WIDTH // BLOCK) * 3).reshape(
-            HEIGHT // BLOCK, WIDTH // BLOCK, 3)
-        for label in labels
-    ]).repeat(BLOCK, 1).repeat(BLOCK, 2)
-    noise = philox.uniform(SEED, step, 0, philox.TEST, BATCH * HEIGHT * WIDTH * 3).reshape(BATCH, HEIGHT, WIDTH, 3)
-    return 2 * patterns + noise - np.float32(1.5), torch.tensor(labels)
+TOLERANCE, MOMENTUM_TOLERANCE, HEAD = 1e-4, 5e-2, 24
 
 
 def head(tensor):

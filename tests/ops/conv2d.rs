@@ -39,8 +39,18 @@ fn convolve(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], shares: &[f32]
     Outcome { dx: take(&x), dw: take(&w), db: take(&b), y: values }
 }
 
-/// The definition, in f64.
+/// The definition, rounded once.
 fn reference(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], conv: Conv) -> Outcome {
+    let (y, dx, dw, db) = reference_f64(x, w, bias, dy, conv);
+    let f32s = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
+    Outcome { y: f32s(y), dx: f32s(dx), dw: f32s(dw), db: f32s(db) }
+}
+
+/// y, dx, dw and db.
+type Exact = (Vec<f64>, Vec<f64>, Vec<f64>, Vec<f64>);
+
+/// The definition, in f64.
+fn reference_f64(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], conv: Conv) -> Exact {
     let (&[n, height, width, c], &[k, r, s, _]) = (x.0, w.0) else { panic!("ranks") };
     let (x, w) = (x.1, w.1);
     let p = (height + 2 * conv.pad - r) / conv.stride + 1;
@@ -74,8 +84,7 @@ fn reference(x: Array<'_>, w: Array<'_>, bias: &[f32], dy: &[f32], conv: Conv) -
             }
         }
     }
-    let f32s = |v: Vec<f64>| v.into_iter().map(|v| v as f32).collect();
-    Outcome { y: f32s(y), dx: f32s(dx), dw: f32s(dw), db: f32s(db) }
+    (y, dx, dw, db)
 }
 
 /// Largest difference over the largest magnitude.
@@ -252,4 +261,73 @@ fn misfits_are_refused() {
     refused(&[1, 4, 5, 3], &[2, 3, 3, 3], None, 0, 1, &["stride"]);
     refused(&[1, 4, 5, 3], &[2, 7, 3, 3], None, 1, 1, &["7 x 3", "padded by 1"]);
     refused(&[0, 4, 5, 3], &[2, 3, 3, 3], None, 1, 1, &["empty"]);
+}
+
+/// How much larger the rounding errors of transformed tiles are than those of the direct sum, root mean square and
+/// largest, against the definition in f64. The same sums are taken both ways: a wider border than tiles are used for leaves the inner
+/// outputs as they are, and so do gradients of 0 for the others.
+#[test]
+fn transformed_tiles_round_like_the_direct_sum_up_to_a_small_factor() {
+    let (mut least, mut most) = (f64::INFINITY, 0.0f64);
+    for (x, k, kind) in [
+        ([2, 16, 8, 64], 64, "noise"),
+        ([2, 16, 8, 64], 64, "rectified"),
+        ([2, 16, 8, 64], 64, "one sign"),
+        ([2, 8, 6, 256], 128, "rectified"),
+        ([2, 8, 6, 256], 128, "one sign"),
+        ([2, 8, 4, 512], 512, "noise"),
+        ([4, 24, 12, 32], 32, "rectified"),
+        ([4, 24, 12, 32], 32, "one sign"),
+        ([2, 16, 8, 64], 64, "uneven"),
+    ] {
+        let (narrow, wide) = (Conv { stride: 1, pad: 1 }, Conv { stride: 1, pad: 3 });
+        let (w, [mut xs, mut ws, bias, mut dy]) = noisy(x, [k, 3, 3], narrow);
+        match kind {
+            "rectified" => xs.iter_mut().for_each(|v| *v = v.max(0.0)),
+            // Sums that nothing cancels in, of nearly equal values, which the transform subtracts from each other.
+            "one sign" => [&mut xs, &mut ws, &mut dy].into_iter().flatten().for_each(|v| *v = 1.0 + 0.1 * *v),
+            // One pixel in 7 is a hundred times as large: a transformed tile spreads its rounding over its neighbours.
+            "uneven" => {
+                xs.chunks_mut(7 * x[3])
+                    .for_each(|pixels| pixels[..x[3]].iter_mut().for_each(|v| *v *= 100.0));
+            }
+            _ => {}
+        }
+        let [n, height, width, _] = x;
+        // The outputs of the narrow border among those of the wide one.
+        let inner = |mut visit: Box<dyn FnMut(usize, usize) + '_>| {
+            for (image, row, column) in
+                (0..n).flat_map(|i| (0..height).flat_map(move |r| (0..width).map(move |c| (i, r, c))))
+            {
+                let from = ((image * height + row) * width + column) * k;
+                let to = ((image * (height + 4) + row + 2) * (width + 4) + column + 2) * k;
+                (0..k).for_each(|channel| visit(from + channel, to + channel));
+            }
+        };
+        let mut wide_dy = vec![0.0; n * (height + 4) * (width + 4) * k];
+        inner(Box::new(|from, to| wide_dy[to] = dy[from]));
+        let exact = reference_f64((&x, &xs), (&w, &ws), &bias, &dy, narrow);
+        let tiles = convolve((&x, &xs), (&w, &ws), &bias, &dy, &[1.0], narrow);
+        let direct = convolve((&x, &xs), (&w, &ws), &bias, &wide_dy, &[1.0], wide);
+        let mut direct_y = vec![0.0; tiles.y.len()];
+        inner(Box::new(|from, to| direct_y[from] = direct.y[to]));
+        let errors = |ours: &[f32], exact: &[f64]| {
+            let squared = ours.iter().zip(exact).map(|(&a, &b)| (f64::from(a) - b).powi(2));
+            [squared.clone().sum::<f64>().sqrt(), squared.fold(0.0, f64::max).sqrt()]
+        };
+        for (what, tiles, direct, exact) in [
+            ("y", &tiles.y, &direct_y, &exact.0),
+            ("dx", &tiles.dx, &direct.dx, &exact.1),
+            ("dw", &tiles.dw, &direct.dw, &exact.2),
+        ] {
+            let (tiles, direct) = (errors(tiles, exact), errors(direct, exact));
+            let [mean, largest] = [tiles[0] / direct[0], tiles[1] / direct[1]];
+            println!("{what} of x {x:?}, {k} filters, {kind}: {mean:.2} times, largest {largest:.2} times");
+            (least, most) = (least.min(mean).min(largest), most.max(mean).max(largest));
+        }
+    }
+    println!("{least:.2} to {most:.2}");
+    assert!(most < 4.0, "the error is {most:.2} times that of the direct sum");
+    // Or the two were computed in one way.
+    assert!(most - least > 0.01, "{least} {most}");
 }

@@ -2,10 +2,13 @@
 
 use crate::gpu::{self, Gpu, Outcome, close};
 use crate::gradient_check::noise;
-use softcuda::{Launch, args};
+use softcuda::{Arg, Launch, args};
 
 /// What stands between and behind the rows of a tile, to see that nobody writes there.
 const UNTOUCHED: f32 = -7.0;
+
+/// The share of the squared lengths below which a distance is summed from differences.
+const CLOSE: f64 = 1.0 / 1024.0;
 
 struct Case {
     q: Vec<f32>,
@@ -15,11 +18,13 @@ struct Case {
     around: [usize; 2],
     /// Threads of a block of `distance_squared_lengths`.
     block: u32,
+    /// What is subtracted from every row.
+    offset: Option<Vec<f32>>,
 }
 
 impl Case {
     fn new(q: Vec<f32>, g: Vec<f32>, d: usize) -> Self {
-        Case { q, g, d, around: [0, 0], block: 64 }
+        Case { q, g, d, around: [0, 0], block: 64, offset: None }
     }
 
     fn sizes(&self) -> (usize, usize) {
@@ -34,9 +39,11 @@ impl Case {
         let (q, g) = (gpu.upload("q", &self.q)?, gpu.upload("g", &self.g)?);
         let q_squared = gpu.unwritten::<f32>("q_squared", queries)?;
         let g_squared = gpu.unwritten::<f32>("g_squared", galleries)?;
+        let offset = self.offset.as_ref().map(|row| gpu.upload("offset", row)).transpose()?;
         for (x, squared, rows) in [(&q, &q_squared, queries), (&g, &g_squared, galleries)] {
             let launch = Launch::new(rows.div_ceil(self.block as usize / 32) as u32, self.block);
-            gpu.launch("distance_squared_lengths", launch, args![x, squared, rows as i32, d])?;
+            let offset = offset.as_ref().map_or(Arg::Pointer(0), Arg::from);
+            gpu.launch("distance_squared_lengths", launch, args![x, offset, squared, rows as i32, d])?;
         }
         let tile = gpu.upload("distances", &vec![UNTOUCHED; queries * stride])?;
         let launch = Launch::new((galleries.div_ceil(64) as u32, queries.div_ceil(64) as u32), 256);
@@ -52,6 +59,10 @@ impl Case {
             stride as u64
         ];
         gpu.launch("distance_tile", launch, arguments)?;
+        let launch = Launch::new((galleries.div_ceil(2048) as u32, queries as u32), 256);
+        let arguments =
+            args![&q, &g, &q_squared, &g_squared, tile.at(before), galleries as i32, d, stride as u64];
+        gpu.launch("distance_close", launch, arguments)?;
         let mut distances = Vec::new();
         for row in gpu.read(&tile)?.chunks(stride) {
             if row[..before].iter().chain(&row[before + galleries..]).any(|&v| v != UNTOUCHED) {
@@ -65,7 +76,12 @@ impl Case {
     fn check(&self, gpu: &Gpu) -> Outcome {
         let (lengths, distances) = self.run(gpu)?;
         let f64s = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
-        let (q, g) = (f64s(&self.q), f64s(&self.g));
+        let shifted = |values: &[f32]| {
+            let offset = self.offset.iter().flatten().cycle();
+            let offset = offset.map(|&v| f64::from(v)).chain(std::iter::repeat(0.0));
+            f64s(values).into_iter().zip(offset).map(|(v, offset)| v - offset).collect::<Vec<_>>()
+        };
+        let (q, g) = (shifted(&self.q), shifted(&self.g));
         let squared = |row: &[f64]| row.iter().map(|v| v * v).sum::<f64>();
         let want_lengths: Vec<f64> = g.chunks(self.d).map(squared).collect();
         let longest = q.chunks(self.d).chain(g.chunks(self.d)).map(squared).fold(f64::MIN_POSITIVE, f64::max);
@@ -79,10 +95,18 @@ impl Case {
         let tolerance = 6e-8 * (4.0 + 2.0 * (self.d as f64).sqrt());
         close("squared lengths", &lengths, &want_lengths, tolerance, f64::MIN_POSITIVE)?;
         close("distances", &distances, &want, tolerance, 2.0 * longest)?;
-        match distances.iter().find(|&&squared| squared < 0.0) {
-            Some(negative) => Err(format!("a squared distance of {negative}").into()),
-            None => Ok(()),
+        if let Some(negative) = distances.iter().find(|&&squared| squared < 0.0) {
+            return Err(format!("a squared distance of {negative}").into());
         }
+        // Close pairs are sums of differences, whose error is relative to the distance.
+        let q_lengths = q.chunks(self.d).map(squared);
+        let both = q_lengths.flat_map(|q2| want_lengths.iter().map(move |g2| q2 + g2));
+        for ((&squared, &want), lengths) in distances.iter().zip(&want).zip(both) {
+            if want < 0.9 * CLOSE * lengths && (f64::from(squared) - want).abs() > tolerance * want {
+                return Err(format!("a close pair at {squared:e} instead of {want:e}").into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -112,7 +136,8 @@ fn every_case(gpu: &Gpu) -> Outcome {
             };
             noise(seed, rows * d).chunks(d).flat_map(of_length_one).collect()
         };
-        Case { q: features(1, queries), g: features(2, galleries), d, around, block }.check(gpu)?;
+        let case = Case::new(features(1, queries), features(2, galleries), d);
+        Case { around, block, ..case }.check(gpu)?;
     }
     Ok(())
 }
@@ -135,6 +160,25 @@ fn near_duplicates(gpu: &Gpu) -> Outcome {
 #[test]
 fn nearly_equal_rows() {
     gpu::run("distance", near_duplicates);
+}
+
+/// Rows that share an offset a thousand times as long as what tells them apart, or lie in two clusters.
+fn offset_rows(gpu: &Gpu) -> Outcome {
+    for d in [3, 20, 131] {
+        let around = |seed, rows: usize, at: f32| -> Vec<f32> {
+            noise(seed, rows * d).iter().map(|v| at + 1e-3 * v).collect()
+        };
+        let near = Case::new(around(8, 5, 1.0), around(9, 70, 1.0), d);
+        Case { offset: Some(vec![1.0; d]), around: [1, 2], ..near }.check(gpu)?;
+        let both = |seed, rows| [around(seed, rows, 1.0), around(seed + 1, rows, -1.0)].concat();
+        Case::new(both(10, 3), both(12, 150), d).check(gpu)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_that_are_long_beside_their_distances() {
+    gpu::run("distance", offset_rows);
 }
 
 /// Five rows again and again, over several tiles: bit for bit the same wherever they stand.

@@ -16,6 +16,7 @@ mod onnx;
 mod report;
 mod rerank;
 mod tensorboard;
+mod train;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

@@ -11,7 +11,7 @@
 use super::{Kept, Standing, for_each_query};
 use crate::Result;
 use crate::device::Device;
-use crate::eval::distance::{Block, Distances, TILE};
+use crate::eval::distance::{Block, Distances, Origin, TILE};
 use crate::weights::Features;
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ const ROWS: usize = 256;
 pub(super) fn rank(
     people: &Kept<'_>,
     gallery: &Features,
-    normalise: bool,
+    (normalise, origin): (bool, &Origin),
     device: &Device,
     part: usize,
     standings: &mut [Standing],
@@ -36,7 +36,7 @@ pub(super) fn rank(
     for rows in own.chunks(images) {
         let mut part = Kept::rows(gallery, rows.to_vec(), normalise);
         fill_up(&mut part.features, dim);
-        let distances = Distances::new(&people.features, &part.features, dim, device)?.with_rows(ROWS);
+        let distances = distances(people, &part, dim, origin, device)?;
         let compute = |index, block: &mut Block| distances.compute(index, block);
         for_each_query(distances.blocks(), compute, standings, |standing, row| {
             standing.place(&part, |image| row.at(image));
@@ -48,7 +48,7 @@ pub(super) fn rank(
             continue;
         }
         fill_up(&mut part.features, dim);
-        let distances = Distances::new(&people.features, &part.features, dim, device)?.with_rows(ROWS);
+        let distances = distances(people, &part, dim, origin, device)?;
         let compute = |index, block: &mut Block| distances.compute(index, block);
         for_each_query(distances.blocks(), compute, standings, |standing, row| {
             let mut left = part.indices.len();
@@ -61,6 +61,18 @@ pub(super) fn rank(
         })?;
     }
     Ok(())
+}
+
+/// The distances to a part, in blocks of one size.
+fn distances<'a>(
+    people: &'a Kept<'_>,
+    part: &'a Kept<'_>,
+    dim: usize,
+    origin: &Origin,
+    device: &Device,
+) -> Result<Distances<'a>> {
+    let all = Distances::measured_from(origin, &people.features, &part.features, dim, device)?;
+    Ok(all.with_rows(ROWS))
 }
 
 /// Adds rows of zeros to a part that is smaller than a tile.

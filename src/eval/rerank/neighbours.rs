@@ -14,7 +14,7 @@
 use super::samples::Samples;
 use crate::device::Device;
 use crate::device::cpu::simd::vectorized;
-use crate::eval::distance::{Block, Distances};
+use crate::eval::distance::{Block, Distances, Origin};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -59,6 +59,7 @@ impl Neighbours {
             return Err(Error::Data(format!("re-ranking: {n} images are more than 32 bits count")));
         }
         let kept = count.min(n);
+        let origin = Origin::of(gallery, dim, false);
         let mut nearest = vec![Nearest::new((kept + SPARE).min(n)); n];
         let bands = samples.sides().into_iter().flat_map(|(start, side)| bands(start, side, dim, n));
         for (start, band) in bands {
@@ -70,6 +71,7 @@ impl Neighbours {
                         &mut nearest,
                         (start, band),
                         (start.max(side_start), &side[skipped..]),
+                        &origin,
                         dim,
                         device,
                     )?;
@@ -156,12 +158,13 @@ fn offer_products(
     nearest: &mut [Nearest],
     (band_start, band): (usize, &[f32]),
     (start, rows): (usize, &[f32]),
+    origin: &Origin,
     dim: usize,
     device: &Device,
 ) -> Result<()> {
     let (count, band_count) = (rows.len() / dim, band.len() / dim);
     let own = if start == band_start { band_count } else { 0 };
-    let distances = Distances::new(band, rows, dim, device)?;
+    let distances = Distances::measured_from(origin, band, rows, dim, device)?;
     let (mut block, mut dense, mut done) = (Block::default(), Vec::new(), 0);
     for index in 0..distances.blocks() {
         distances.compute(index, &mut block)?;

@@ -1,6 +1,6 @@
 //! Query and gallery as one list of images, without a copy.
 
-use crate::device::cpu::simd::vectorized;
+use crate::eval::distance;
 
 /// The features of all N images: those of the query, then those of the gallery.
 #[derive(Clone, Copy)]
@@ -43,27 +43,8 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// The sum of squared differences: exactly 0 between equal rows, the same whichever comes first, and right
-    /// where ||a||^2 + ||b||^2 - 2 a.b has lost all digits.
+    /// The squared distance of two images; see [`distance::squared_distance`].
     pub fn squared_distance(&self, a: usize, b: usize) -> f64 {
-        /// Sums side by side: the vectors that hide an addition's latency.
-        const SUMS: usize = 16;
-        let (a, b) = (self.row(a), self.row(b));
-        vectorized(
-            #[inline(always)]
-            || {
-                let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SUMS>(), b.as_chunks::<SUMS>());
-                let mut sums = [0.0f64; SUMS];
-                for (a, b) in a.iter().zip(b) {
-                    for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-                        let difference = f64::from(a) - f64::from(b);
-                        *sum += difference * difference;
-                    }
-                }
-                let difference = |(&a, &b): (&f32, &f32)| f64::from(a) - f64::from(b);
-                let rest = a_rest.iter().zip(b_rest).map(difference).map(|d| d * d).sum::<f64>();
-                sums.iter().sum::<f64>() + rest
-            },
-        )
+        distance::squared_distance(self.row(a), self.row(b))
     }
 }

@@ -10,8 +10,11 @@
 //!
 //! Summed over channels, the products at each of the 16 positions of a transformed tile are a matrix product
 //! of their own. y is linear in d and in g, so dgrad is the same algorithm on dy with the rotated filter, and
-//! wgrad its transpose: dg = G' \[ (A dy A') * (B' d B) \] G. All coefficients are 0, 1 or 1/2: the rounding error is
-//! that of the direct sum. (Larger tiles save more and lose digits.)
+//! wgrad its transpose: dg = G' \[ (A dy A') * (B' d B) \] G. All coefficients are 0, 1 or 1/2, so that
+//! none of them rounds, but the transforms' additions do. Beside this engine's direct sum, root mean square and largest
+//! errors of y and dx were 0.2 to 0.8 times as large and those of dw 0.6 to 1.4 times (`tests/ops/conv2d.rs`, five kinds
+//! of sizes and four of inputs); beside a direct sum that is added up in another order the factor is another one. Larger
+//! tiles save more and lose digits.
 
 use super::Geometry;
 use super::transforms::{self, Place, SPOTS, Sums};

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 13] = [
+pub const ELSEWHERE: [(&str, &str); 14] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "batch_contrastive_distances",
@@ -45,6 +45,7 @@ pub const ELSEWHERE: [(&str, &str); 13] = [
     ("assemble_sample", ONE_BLOCK),
     ("assemble_turn", ONE_BLOCK),
     ("distance_tile", "bound by its arithmetic"),
+    ("distance_close", "reads what distance_tile has just written, and the rows of few pairs"),
 ];
 const ONE_BLOCK: &str = "one block: its time is that of a launch";
 const ONE_BATCH: &str = "the features of a batch: the largest one, 1,024 x 4,096, fits into an L2 cache";

@@ -4,21 +4,28 @@
 //!
 //! 1. `wire`: protobuf's fields, walked over the mapped file.
 //! 2. `blob`, `settings`, `net`: tensors and layers, checked and left where they are.
-//! 3. `names`: where a layer of He's release belongs in torchvision's ResNet.
-//! 4. `trunk`: whether a layer without such a place may be left out.
-//! 5. `wiring`, `pixels`: what the settings in the file say of strides, pooling and images.
-//! 6. `resnet`: the layers as torchvision's tensors.
+//! 3. `text`, `schema`, `v1`, `merge`: a prototxt as the same message, and the two files as one net.
+//! 4. `graph`, `walk`, `stages`, `coverage`: the ResNet in the wires of a net, and its stages.
+//! 5. `names`, `trunk`: without wires, the layer names of He's release, and whether other layers may be left out.
+//! 6. `units`: the layers sorted by either way.
+//! 7. `wiring`, `pixels`: what the settings in the file say of strides, pooling and images.
+//! 8. `resnet`: the layers as torchvision's tensors.
 
 mod blob;
+mod coverage;
 mod graph;
+mod merge;
 mod names;
 mod net;
 mod pixels;
 mod resnet;
+mod schema;
 mod settings;
 mod stages;
+mod text;
 mod trunk;
 mod units;
+mod v1;
 mod walk;
 mod wire;
 mod wiring;
@@ -30,48 +37,131 @@ use blob::Blob;
 use memmap2::Mmap;
 use net::Net;
 use prost::bytes::Bytes;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-/// Opens a Caffe model of a ResNet with the layer names of He's release.
-///
-/// It is the last reader to be asked: what it cannot read, nobody can. Wiring and last stride are those of the
-/// strides and pooling in the file, else He's. The input convention is He's, less what a data layer in the file
-/// states of mean and scale. Layers of a head are left out; a layer with weights that the features would pass
-/// through, and that a ResNet has not, is an error. The wires of the file tell them apart, or else types and
-/// names: without wires an inner product such as `loss1_ip` is a head's, while a convolution, batch norm, scale,
-/// bias or PReLU is not, nor is a name that begins with `conv1`, `res2` to `res5`, `bn` or `scale`.
+/// A Caffe model whose layers have been read, all but the values of their tensors.
+#[derive(Debug)]
+pub struct Model {
+    path: PathBuf,
+    net: Net,
+}
+
+/// A layer, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Its type, e.g. `Convolution`; empty if the file does not say.
+    pub kind: String,
+    /// The names of the blobs that it reads.
+    pub bottoms: Vec<String>,
+    /// The names of the blobs that it writes.
+    pub tops: Vec<String>,
+    /// The shapes of its tensors.
+    pub shapes: Vec<Vec<usize>>,
+}
+
+/// Opens a Caffe model of a ResNet: [`Model::open`] without a prototxt, then [`Model::source`].
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is no Caffe model, a broken one, one
-/// with other layers in its trunk than He's release, or one that is wired as neither of the two ResNets.
+/// As those.
 pub fn open(path: &Path) -> Result<Source> {
-    let bytes = map(path)?;
-    if let Some(what) = mistaken_for(&bytes) {
-        return Err(Error::weights(path, what));
-    }
-    let net = Net::parse(bytes.clone()).map_err(|broken| match broken.after {
-        0 => unknown(path, &broken.fault),
-        after => Error::weights(
-            path,
-            format!(
-                "is a broken Caffe model: after {after} layers, {}; download or copy it again",
-                broken.fault
+    Model::open(path, None)?.source()
+}
+
+impl Model {
+    /// Reads the layers of a Caffe model, whatever network they are. It is the last reader to be asked: what it cannot
+    /// read, nobody can.
+    ///
+    /// With the `prototxt` of its network, wires and settings are those of the prototxt, as a net of phase TEST has
+    /// them; types, settings and wires that the file has as well must be the same.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be opened; [`Error::Weights`] if it is no Caffe model, a broken one or one of
+    /// the oldest kind, if the prototxt cannot be read, or if it contradicts the model.
+    pub fn open(path: &Path, prototxt: Option<&Path>) -> Result<Model> {
+        let bytes = map(path)?;
+        if let Some(what) = mistaken_for(&bytes) {
+            return Err(Error::weights(path, what));
+        }
+        let mut net = Net::parse(bytes.clone()).map_err(|broken| match broken.after {
+            0 => unknown(path, &broken.fault),
+            after => Error::weights(
+                path,
+                format!(
+                    "is a broken Caffe model: after {after} layers, {}; download or copy it again",
+                    broken.fault
+                ),
             ),
-        ),
-    })?;
-    if net.v0 {
-        let mend = "upgrade it with Caffe's upgrade_net_proto_binary and convert the result";
-        return Err(Error::weights(path, format!("is a Caffe model of the oldest kind (V0 layers); {mend}")));
+        })?;
+        if net.v0 {
+            let mend = "upgrade it with Caffe's upgrade_net_proto_binary and convert the result";
+            return Err(Error::weights(
+                path,
+                format!("is a Caffe model of the oldest kind (V0 layers); {mend}"),
+            ));
+        }
+        if net.count == 0 {
+            return Err(match Blob::parse(bytes) {
+                Ok(_) => Error::weights(path, "is a Caffe mean image, not a model; give the .caffemodel"),
+                Err(_) => unknown(path, "it has no layers"),
+            });
+        }
+        if let Some(prototxt) = prototxt {
+            let described = describe(prototxt)?;
+            net = merge::merge(net, described).map_err(|fault| Error::weights(prototxt, fault))?;
+        }
+        Ok(Model { path: path.into(), net })
     }
-    if net.weighted().next().is_none() {
-        let is_mean = net.count == 0 && Blob::parse(bytes).is_ok();
-        return Err(match net.count {
-            _ if is_mean => Error::weights(path, "is a Caffe mean image, not a model; give the .caffemodel"),
-            0 => unknown(path, "it has no layers"),
-            count => Error::weights(path, format!("has {count} Caffe layers and no weights in any of them")),
-        });
+
+    /// Its layers in the file's order, without those that say nothing of themselves.
+    pub fn layers(&self) -> impl Iterator<Item = Row> {
+        let names = |blobs: &[Bytes]| blobs.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect();
+        self.net.layers.iter().map(move |layer| Row {
+            name: layer.name.clone(),
+            kind: layer.kind.clone(),
+            bottoms: names(&layer.bottoms),
+            tops: names(&layer.tops),
+            shapes: layer.blobs.iter().map(|blob| blob.shape.clone()).collect(),
+        })
     }
-    resnet::source(path, &net).map_err(|fault| Error::weights(path, fault))
+
+    /// Its tensors under torchvision's names.
+    ///
+    /// The wires decide which layer is which part of a ResNet: from the data to the average pooling at the end, each
+    /// layer must be one that a ResNet has there; heads that branch off are left out. Files whose wires do not join
+    /// are mapped by the layer names of He's release; then a layer with weights that a ResNet has not is an error if
+    /// its type or name is one of a trunk's (convolution, batch norm, scale, bias, PReLU; names that begin with
+    /// `conv1`, `res2` to `res5`, `bn` or `scale`). Wiring and last stride are those of the strides and pooling in the
+    /// file, else He's. The input convention is He's, less what a data layer in the file states of mean and scale.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if it has no weights, is no ResNet, and where it stops to be one, or is wired as neither of
+    /// the two ResNets.
+    pub fn source(&self) -> Result<Source> {
+        if self.net.weighted().next().is_none() {
+            let count = self.net.count;
+            return Err(Error::weights(
+                &self.path,
+                format!("has {count} Caffe layers and no weights in any of them"),
+            ));
+        }
+        resnet::source(&self.path, &self.net).map_err(|fault| Error::weights(&self.path, fault))
+    }
+}
+
+/// Reads a prototxt.
+fn describe(path: &Path) -> Result<Net> {
+    let mut bytes = Vec::new();
+    let file = files::open(path)?;
+    file.take(text::MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
+    let fault = |fault: String| Error::weights(path, format!("is no prototxt of Caffe: {fault}"));
+    let net = Net::parse(text::net(&bytes).map_err(fault)?.into()).map_err(|broken| fault(broken.fault))?;
+    match net.layers.is_empty() {
+        true => Err(fault("it has no layers".into())),
+        false => Ok(net),
+    }
 }
 
 /// The mean of each channel of a Caffe mean image (`.binaryproto`), in the file's order: blue, green, red,

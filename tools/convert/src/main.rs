@@ -4,7 +4,7 @@ use bcreid::config::{Channels, Input, Wiring};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
 use bcreid_convert::network::{Network, Unseen, title_of};
-use bcreid_convert::source::{self, Source, UNREAD};
+use bcreid_convert::source::{self, Container, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
@@ -26,7 +26,10 @@ struct Arguments {
     /// The file to write: .safetensors, or with --to torchvision also .pth.
     #[arg(long, value_name = "OUT", required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// Show what IN holds and write nothing.
+    /// The prototxt of a Caffe model: how its layers are wired, where the file does not say it or calls them otherwise.
+    #[arg(long, value_name = "FILE")]
+    prototxt: Option<PathBuf>,
+    /// Show what IN holds and write nothing: a Caffe file's layers, the tensors of any other.
     #[arg(long, conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence"])]
     list: bool,
     /// What OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
@@ -90,7 +93,7 @@ impl Arguments {
         if !folder.is_dir() {
             return Err(Error::weights(out, "its folder does not exist; make it first"));
         }
-        if self.to == Target::Torchvision && self.says_what_shapes_do_not() {
+        if self.to == Target::Torchvision && (self.says_what_shapes_do_not() || self.prototxt.is_some()) {
             return Err(Error::Data(
                 "--to torchvision takes wiring, input convention and licence from the file; leave those options out".into(),
             ));
@@ -107,7 +110,10 @@ impl Arguments {
     }
 
     fn list(&self) -> Result<()> {
-        let source = source::open(&self.input)?;
+        if source::container(&self.input)? == Container::Caffe {
+            return self.list_layers();
+        }
+        let source = self.source()?;
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(["tensor", "type", "shape", "sum"]);
@@ -130,6 +136,39 @@ impl Arguments {
         self.announce(&source)
     }
 
+    /// The layers of a Caffe file, and whether they are a ResNet.
+    fn list_layers(&self) -> Result<()> {
+        let model = caffe::Model::open(&self.input, self.prototxt.as_deref())?;
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["layer", "type", "reads", "writes", "shapes"]);
+        let names = |names: &[String]| some_of(names.iter().map(String::as_str));
+        for layer in model.layers() {
+            let shapes: Vec<String> = layer.shapes.iter().map(|shape| format!("{shape:?}")).collect();
+            table.add_row([
+                short(&layer.name),
+                short(&layer.kind),
+                names(&layer.bottoms),
+                names(&layer.tops),
+                names(&shapes),
+            ]);
+        }
+        say(&table)?;
+        let source = match model.source() {
+            Ok(source) => source,
+            Err(error) => return say(format_args!("cannot be converted: {}", error.line())),
+        };
+        self.announce(&source)?;
+        match network::recognise(&source, &self.input, Unseen::of(&source)) {
+            Ok(network) => say(format_args!("can be converted: {}", title_of(&network.config.model))),
+            Err(error) => say(format_args!("cannot be converted: {}", error.line())),
+        }
+    }
+
+    fn source(&self) -> Result<Source> {
+        source::open_with(&self.input, self.prototxt.as_deref())
+    }
+
     fn import(&self, out: &Path) -> Result<()> {
         if out.extension().is_none_or(|e| e != "safetensors") {
             return Err(Error::weights(out, "bcreid loads .safetensors; name the output so"));
@@ -140,10 +179,11 @@ impl Arguments {
                 "is already one of bcreid's; to go back, add --to torchvision",
             ));
         }
-        let source = source::open(&self.input)?;
+        let source = self.source()?;
         let network = network::recognise(&source, &self.input, self.unseen(&source)?)?;
         engine::write(&network, &self.input, self.licence.as_deref(), out)?;
         self.announce(&source)?;
+        self.say_assumed(&source, &network.config.input)?;
         report(&network)?;
         say(NetworkFile::open(out)?.describe())
     }
@@ -170,6 +210,28 @@ impl Arguments {
             )?;
         }
         say(format_args!("written: {}", out.display()))
+    }
+
+    /// What neither the file nor a person said of the pixels.
+    fn say_assumed(&self, source: &Source, input: &Input) -> Result<()> {
+        let mut assumed = Vec::new();
+        if self.channels.is_none() {
+            assumed.push(format!("channels {}", format!("{:?}", input.channels).to_uppercase()));
+        }
+        if self.mean.is_none() {
+            assumed.push(format!("mean {:?}", input.mean));
+        }
+        if self.scale.is_none() {
+            assumed.push(format!("scale {}", input.scale));
+        }
+        if source.states_input || assumed.is_empty() {
+            return Ok(());
+        }
+        say(format_args!(
+            "  the file does not say which pixels it wants; assumed, as is the custom of such files: {} (--channels, \
+             --mean, --scale and --std say otherwise)",
+            assumed.join(", ")
+        ))
     }
 
     fn says_what_shapes_do_not(&self) -> bool {
@@ -260,9 +322,16 @@ fn report(network: &Network<'_>) -> Result<()> {
 fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let more = names.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = names.take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
+    let shown: Vec<String> = names.take(SHOWN).map(short).collect();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     shown.join(", ") + &more
+}
+
+/// A name from a file, fit to be shown.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 100;
+    let end = name.char_indices().nth(LONGEST).map_or(name.len(), |(end, _)| end);
+    format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
 }
 
 /// Three numbers between commas.

@@ -47,6 +47,7 @@ pub fn open(path: &Path) -> Result<Source> {
         last_stride: 2,
         input: Input::default(),
         tensors,
+        states_input: false,
         is_whole: false,
         notes,
     })

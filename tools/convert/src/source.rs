@@ -21,6 +21,8 @@ pub struct Source {
     /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
     /// file's own without what wrappers put in front; shapes are PyTorch's, convolutions `[K, C, R, S]`.
     pub tensors: BTreeMap<String, SourceTensor>,
+    /// Whether the file says which pixels; else they are those of its container's custom.
+    pub states_input: bool,
     /// Whether the tensors are known to be all of a network, so that its depth is what is there, and not something
     /// to be compared with the depths that are known.
     pub is_whole: bool,
@@ -66,11 +68,22 @@ impl std::fmt::Debug for SourceTensor {
     }
 }
 
-/// Opens a file by what it holds, not by its name.
+/// The containers of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// safetensors.
+    Safetensors,
+    /// PyTorch's, of any age.
+    Torch,
+    /// Caffe's `.caffemodel`, or nothing that is known.
+    Caffe,
+}
+
+/// Tells a file's container by what it holds, not by its name.
 ///
 /// # Errors
-/// A file of no known container, or a broken one; the error names the file and the mend.
-pub fn open(path: &Path) -> Result<Source> {
+/// A file that cannot be opened, is empty, or is a web page.
+pub fn container(path: &Path) -> Result<Container> {
     let mut file = files::open(path)?;
     let mut head = Vec::new();
     file.by_ref().take(512).read_to_end(&mut head).map_err(Error::io(path))?;
@@ -83,12 +96,36 @@ pub fn open(path: &Path) -> Result<Source> {
             "is a web page, not weights: the address led to a page about the file; download the file itself",
         ));
     }
-    if safetensors::recognise(&head) {
-        safetensors::open(path)
+    Ok(if safetensors::recognise(&head) {
+        Container::Safetensors
     } else if torch::recognise(&head) {
-        torch::open(path)
+        Container::Torch
     } else {
-        caffe::open(path)
+        Container::Caffe
+    })
+}
+
+/// Opens a file by what it holds, not by its name.
+///
+/// # Errors
+/// A file of no known container, or a broken one; the error names the file and the mend.
+pub fn open(path: &Path) -> Result<Source> {
+    open_with(path, None)
+}
+
+/// Opens a file as [`open`] does, a Caffe model with the prototxt of its network if there is one.
+///
+/// # Errors
+/// As [`open`]; a prototxt beside a file that is no Caffe model, or one that contradicts it.
+pub fn open_with(path: &Path, prototxt: Option<&Path>) -> Result<Source> {
+    match (container(path)?, prototxt) {
+        (Container::Caffe, prototxt) => caffe::Model::open(path, prototxt)?.source(),
+        (_, Some(_)) => Err(Error::weights(
+            path,
+            "is no Caffe model; a prototxt describes only those, so leave --prototxt out",
+        )),
+        (Container::Safetensors, None) => safetensors::open(path),
+        (Container::Torch, None) => torch::open(path),
     }
 }
 

@@ -39,6 +39,7 @@ fn source_of(model: &Model) -> Source {
         last_stride: 2,
         input,
         tensors,
+        states_input: false,
         is_whole: false,
         notes: Vec::new(),
     }

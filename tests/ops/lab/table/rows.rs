@@ -2,7 +2,7 @@
 
 use super::super::slots::{Float, Slot};
 use super::{BLOCK, Entry, GIB, Of};
-use softcuda::Launch;
+use softcuda::{Arg, Launch};
 
 /// A block a row.
 fn rows(m: usize, _: usize) -> Launch {
@@ -164,7 +164,8 @@ pub fn distance() -> Vec<Entry> {
         stem: "distance",
         kernel: "distance_squared_lengths".into(),
         arguments: Box::new(|m, n| {
-            vec![Slot::noise(m * n), Slot::Output(m), Slot::value(m as i32), Slot::value(n as i32)]
+            let (x, nothing, squared) = (Slot::noise(m * n), Slot::Value(Arg::Pointer(0)), Slot::Output(m));
+            vec![x, nothing, squared, Slot::value(m as i32), Slot::value(n as i32)]
         }),
         launch: Box::new(|m, _| Launch::new((32 * m).div_ceil(BLOCK) as u32, BLOCK as u32)),
         bytes: Box::new(|m, n| 4 * m * n + 4 * m),

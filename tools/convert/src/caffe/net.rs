@@ -2,7 +2,11 @@
 //! `caffe.proto`.
 
 use super::blob::Blob;
-use super::settings::{BatchNorm, Convolution, Eltwise, InnerProduct, Pooling, Relu, Transformation, decode};
+use super::settings::{
+    BatchNorm, Convolution, Dims, Eltwise, Images, InnerProduct, MemoryData, Pooling, Relu, Rule,
+    Transformation, decode,
+};
+use super::v1;
 use super::wire::{Fault, Fields, Value, shown};
 use prost::bytes::Bytes;
 
@@ -27,7 +31,11 @@ struct Numbers {
     inner_product: u32,
     eltwise: u32,
     relu: u32,
+    memory_data: u32,
+    include: u32,
+    exclude: u32,
     batch_norm: Option<u32>,
+    input: Option<u32>,
 }
 
 /// `V1LayerParameter`, field `layers` (2) of a net.
@@ -43,7 +51,11 @@ const V1: Numbers = Numbers {
     inner_product: 17,
     eltwise: 24,
     relu: 30,
+    memory_data: 22,
+    include: 32,
+    exclude: 33,
     batch_norm: None,
+    input: None,
 };
 /// `LayerParameter`, field `layer` (100) of a net.
 const V2: Numbers = Numbers {
@@ -58,7 +70,11 @@ const V2: Numbers = Numbers {
     inner_product: 117,
     eltwise: 110,
     relu: 123,
+    memory_data: 119,
+    include: 8,
+    exclude: 9,
     batch_norm: Some(139),
+    input: Some(143),
 };
 
 /// A layer.
@@ -88,6 +104,10 @@ pub struct Layer {
     pub transposed: bool,
     /// A batch norm's epsilon.
     pub eps: Option<f32>,
+    /// Rows and columns of the images that a data layer gives, if it says.
+    pub map: Option<[u64; 2]>,
+    /// Whether it belongs to nets in training alone. Of a `.caffemodel` this says nothing: it holds one net.
+    pub is_for_training: bool,
     /// What a data layer does to its images.
     transformation: Option<Box<Transformation>>,
 }
@@ -99,6 +119,8 @@ pub struct Net {
     pub count: usize,
     /// Its layers in the file's order, without those that say nothing of themselves.
     pub layers: Vec<Layer>,
+    /// Rows and columns of the images, where the net itself says and not a layer.
+    pub map: Option<[u64; 2]>,
     /// The first data layer that states its pixels: its name, and what it states.
     pub pixels: Option<(String, Transformation)>,
     /// A data layer that states other pixels than the first.
@@ -129,6 +151,7 @@ impl Net {
 
     fn read(&mut self, bytes: Bytes) -> Result<(), Fault> {
         let (mut blobs, mut wires) = (0, 0);
+        let mut dims = Vec::new();
         for field in Fields::new(bytes) {
             let (numbers, message) = match field? {
                 (2, Value::Bytes(message)) => {
@@ -137,6 +160,17 @@ impl Net {
                     (&V1, message)
                 }
                 (100, Value::Bytes(message)) => (&V2, message),
+                (4, Value::Varint(dim)) if dims.len() < 4 => {
+                    dims.push(dim);
+                    if let [_, _, rows, columns] = dims[..] {
+                        self.map = Some([rows, columns]);
+                    }
+                    continue;
+                }
+                (8, Value::Bytes(message)) if self.map.is_none() => {
+                    self.map = decode::<Dims>("input_shape", message)?.map();
+                    continue;
+                }
                 _ => continue,
             };
             if self.v0 {
@@ -146,7 +180,8 @@ impl Net {
             self.count += 1;
             blobs += layer.blobs.len();
             wires += layer.wires();
-            if let Some(stated) = layer.transformation.take_if(|stated| stated.states_pixels()) {
+            if let Some(stated) = layer.transformation.take() {
+                layer.map = stated.crop().map(|size| [size; 2]).or(layer.map);
                 self.take_pixels(&layer.name, *stated);
             }
             if layer.says_nothing() {
@@ -173,8 +208,9 @@ impl Net {
 
     fn take_pixels(&mut self, name: &str, stated: Transformation) {
         match &self.pixels {
+            _ if !stated.states_pixels() => {}
             None => self.pixels = Some((name.into(), stated)),
-            Some((_, first)) if *first != stated => {
+            Some((_, first)) if !first.states_the_same(&stated) => {
                 self.other_pixels.get_or_insert_with(|| name.into());
             }
             Some(_) => {}
@@ -222,12 +258,13 @@ impl Layer {
         max_blobs: usize,
         max_wires: usize,
     ) -> Result<(), Fault> {
+        let (mut includes, mut is_included, mut is_excluded) = (false, false, false);
         for field in Fields::new(message) {
             let (number, value) = field?;
             match value {
                 Value::Bytes(text) if number == numbers.name => self.name = utf8(&text)?,
                 Value::Bytes(text) if number == numbers.kind => self.kind = utf8(&text)?,
-                Value::Varint(kind) if number == numbers.kind => self.kind = v1_kind(kind),
+                Value::Varint(kind) if number == numbers.kind => self.kind = v1::kind(kind),
                 Value::Bytes(blob) if number == numbers.bottom || number == numbers.top => {
                     if self.wires() == max_wires {
                         return Err(format!("the net has more than {MAX_WIRES} wires"));
@@ -263,47 +300,28 @@ impl Layer {
                 Value::Bytes(message) if Some(number) == numbers.batch_norm => {
                     self.eps = decode::<BatchNorm>("batch_norm_param", message)?.eps;
                 }
+                Value::Bytes(message) if number == numbers.include => {
+                    includes = true;
+                    is_included |= decode::<Rule>("include", message)?.holds_in_test();
+                }
+                Value::Bytes(message) if number == numbers.exclude => {
+                    is_excluded |= decode::<Rule>("exclude", message)?.holds_in_test();
+                }
+                Value::Bytes(message) if number == numbers.memory_data => {
+                    let MemoryData { height, width } = decode("memory_data_param", message)?;
+                    self.map = Some([height, width]).filter(|size| !size.contains(&0));
+                }
+                Value::Bytes(message) if Some(number) == numbers.input => {
+                    self.map = decode::<Images>("input_param", message)?.map();
+                }
                 _ => {}
             }
         }
+        self.is_for_training = if includes { !is_included } else { is_excluded };
         Ok(())
     }
 }
 
 fn utf8(bytes: &Bytes) -> Result<String, Fault> {
     String::from_utf8(bytes.to_vec()).map_err(|_| "its name or type is no text".into())
-}
-
-/// The type that a number of `V1LayerParameter.LayerType` stands for.
-fn v1_kind(number: u64) -> String {
-    const KINDS: [(u64, &str); 26] = [
-        (1, "Accuracy"),
-        (2, "BNLL"),
-        (3, "Concat"),
-        (4, "Convolution"),
-        (5, "Data"),
-        (6, "Dropout"),
-        (8, "Flatten"),
-        (9, "HDF5Data"),
-        (12, "ImageData"),
-        (14, "InnerProduct"),
-        (15, "LRN"),
-        (17, "Pooling"),
-        (18, "ReLU"),
-        (19, "Sigmoid"),
-        (20, "Softmax"),
-        (21, "SoftmaxWithLoss"),
-        (22, "Split"),
-        (23, "TanH"),
-        (24, "WindowData"),
-        (25, "Eltwise"),
-        (26, "Power"),
-        (29, "MemoryData"),
-        (32, "DummyData"),
-        (33, "Slice"),
-        (36, "Silence"),
-        (39, "Deconvolution"),
-    ];
-    let known = KINDS.iter().find(|(known, _)| *known == number);
-    known.map_or_else(|| format!("V1 type {number}"), |(_, kind)| (*kind).into())
 }

@@ -18,7 +18,7 @@ use super::wire::{Fault, shown};
 use super::wiring::wiring;
 use crate::source::{Source, SourceTensor};
 use crate::{Error, Result};
-use bcreid::config::{Input, Wiring};
+use bcreid::config::Wiring;
 use bcreid::ops::batchnorm::EPS;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,16 @@ pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
         out.other(layer)?;
     }
     let format = if net.v1 { "Caffe model with V1 layers" } else { "Caffe model" };
-    Ok(out.into_source(format, last_stride, input, units.is_whole))
+    Ok(Source {
+        format: format.into(),
+        wiring,
+        last_stride,
+        input,
+        states_input: net.pixels.is_some(),
+        is_whole: units.is_whole,
+        notes: out.notes(),
+        tensors: out.tensors,
+    })
 }
 
 /// The tensors so far.
@@ -227,20 +236,13 @@ impl Tensors {
         Ok(())
     }
 
-    fn into_source(mut self, format: &str, last_stride: usize, input: Input, is_whole: bool) -> Source {
+    /// What a person should know.
+    fn notes(&mut self) -> Vec<String> {
         if let [first, rest @ ..] = &self.folded[..] {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             self.notes.push(format!("the bias of {first}{more} is folded into the batch norm's mean"));
         }
-        Source {
-            format: format.into(),
-            wiring: self.wiring,
-            last_stride,
-            input,
-            tensors: self.tensors,
-            is_whole,
-            notes: self.notes,
-        }
+        std::mem::take(&mut self.notes)
     }
 }
 

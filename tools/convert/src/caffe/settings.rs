@@ -19,8 +19,14 @@ pub fn decode<M: prost::Message + Default>(what: &str, bytes: Bytes) -> Result<M
 /// ConvolutionParameter. One value of a list stands for both axes.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Convolution {
+    #[prost(uint64, optional, tag = "1")]
+    num_output: Option<u64>,
+    #[prost(bool, optional, tag = "2")]
+    bias_term: Option<bool>,
     #[prost(uint64, repeated, tag = "3")]
     pad: Vec<u64>,
+    #[prost(uint64, repeated, tag = "4")]
+    kernel_size: Vec<u64>,
     #[prost(uint64, optional, tag = "5")]
     group: Option<u64>,
     #[prost(uint64, repeated, tag = "6")]
@@ -29,6 +35,10 @@ pub struct Convolution {
     pad_h: Option<u64>,
     #[prost(uint64, optional, tag = "10")]
     pad_w: Option<u64>,
+    #[prost(uint64, optional, tag = "11")]
+    kernel_h: Option<u64>,
+    #[prost(uint64, optional, tag = "12")]
+    kernel_w: Option<u64>,
     #[prost(uint64, optional, tag = "13")]
     stride_h: Option<u64>,
     #[prost(uint64, optional, tag = "14")]
@@ -56,6 +66,26 @@ impl Convolution {
     /// Groups of channels.
     pub fn groups(&self) -> u64 {
         self.group.unwrap_or(1)
+    }
+
+    /// Rows, columns; 0 where it is not stated.
+    pub fn kernel_hw(&self) -> [u64; 2] {
+        both(&self.kernel_size, [self.kernel_h, self.kernel_w], 0)
+    }
+
+    /// In which setting it is not the convolution that has weights of that shape and perhaps a bias.
+    pub fn contradicts(&self, shape: &[usize], has_bias: bool) -> Option<String> {
+        let &[outputs, _, rows, columns] = shape else { return None };
+        let kernel = self.kernel_hw();
+        if self.num_output.is_some_and(|stated| stated != outputs as u64) {
+            Some(format!("{} outputs", self.num_output.unwrap_or_default()))
+        } else if kernel != [0; 2] && kernel != [rows as u64, columns as u64] {
+            Some(format!("a kernel of {kernel:?}"))
+        } else if self.bias_term == Some(false) && has_bias {
+            Some("no bias".into())
+        } else {
+            None
+        }
     }
 }
 
@@ -134,6 +164,71 @@ fn both(list: &[u64], own: [Option<u64>; 2], default: u64) -> [u64; 2] {
     }
 }
 
+/// Sizes, slowest first: BlobShape.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Dims {
+    #[prost(uint64, repeated, tag = "1")]
+    dim: Vec<u64>,
+}
+
+impl Dims {
+    /// Rows and columns of a batch of images.
+    pub fn map(&self) -> Option<[u64; 2]> {
+        match self.dim[..] {
+            [_, _, rows, columns] => Some([rows, columns]),
+            _ => None,
+        }
+    }
+}
+
+/// InputParameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Images {
+    #[prost(message, repeated, tag = "1")]
+    shape: Vec<Dims>,
+}
+
+impl Images {
+    /// Rows and columns of the first of its blobs.
+    pub fn map(&self) -> Option<[u64; 2]> {
+        self.shape.first().and_then(Dims::map)
+    }
+}
+
+/// MemoryDataParameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MemoryData {
+    /// Rows.
+    #[prost(uint64, tag = "3")]
+    pub height: u64,
+    /// Columns.
+    #[prost(uint64, tag = "4")]
+    pub width: u64,
+}
+
+/// NetStateRule: in which nets a layer of a prototxt is.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Rule {
+    #[prost(uint64, optional, tag = "1")]
+    phase: Option<u64>,
+    #[prost(int64, optional, tag = "2")]
+    min_level: Option<i64>,
+    #[prost(int64, optional, tag = "3")]
+    max_level: Option<i64>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    stage: Vec<Vec<u8>>,
+}
+
+impl Rule {
+    /// Whether it holds for a net of phase TEST, level 0 and no stage, which is the one that gives features.
+    pub fn holds_in_test(&self) -> bool {
+        self.phase.is_none_or(|phase| phase == 1)
+            && self.min_level.is_none_or(|least| least <= 0)
+            && self.max_level.is_none_or(|most| most >= 0)
+            && self.stage.is_empty()
+    }
+}
+
 /// InnerProductParameter.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct InnerProduct {
@@ -179,6 +274,8 @@ pub struct BatchNorm {
 pub struct Transformation {
     #[prost(float, optional, tag = "1")]
     scale: Option<f32>,
+    #[prost(uint64, tag = "3")]
+    crop_size: u64,
     /// Bytes, for a path need not be UTF-8.
     #[prost(bytes = "vec", optional, tag = "4")]
     mean_file: Option<Vec<u8>>,
@@ -208,6 +305,17 @@ impl Transformation {
     /// Whether it says anything of a pixel's value.
     pub fn states_pixels(&self) -> bool {
         self.scale.is_some() || self.mean_file.is_some() || !self.mean_value.is_empty()
+    }
+
+    /// Whether it says the same of a pixel's value.
+    pub fn states_the_same(&self, other: &Self) -> bool {
+        let stated = |this: &Self| (this.factor(), this.mean_file.clone(), this.means());
+        stated(self) == stated(other)
+    }
+
+    /// The size to which images are cut, if they are.
+    pub fn crop(&self) -> Option<u64> {
+        Some(self.crop_size).filter(|&size| size > 0)
     }
 
     /// What pixels are multiplied with when the mean is subtracted.

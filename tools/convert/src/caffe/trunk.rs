@@ -35,7 +35,8 @@ pub fn refuse_strays<'a>(
         Some(layer) => Err(format!(
             "layer {} of {} has weights that would change the features and no place in a ResNet: by its layer \
              names this is not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, \
-             res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), or take this one out if it belongs to a head",
+             res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), or give the prototxt of its network (--prototxt), or \
+             take this one out if it belongs to a head",
             shown(&layer.name),
             layer.shown_kind(),
         )),
@@ -60,7 +61,7 @@ fn feeding_pool5(net: &Net) -> Option<BTreeSet<usize>> {
 }
 
 /// Whether name or type are those of a trunk's layers.
-fn looks_inside(layer: &Layer) -> bool {
+pub fn looks_inside(layer: &Layer) -> bool {
     const TYPES: [&str; 4] = ["BN", "Scale", "Bias", "PReLU"];
     const NAMES: [&str; 7] = ["conv1", "res2", "res3", "res4", "res5", "bn", "scale"];
     let kind = layer.kind.to_ascii_lowercase();

@@ -1,6 +1,7 @@
 //! The layers of a net sorted by the part of a ResNet that each is: by the wires of the file, else by the names of He's
 //! release.
 
+use super::coverage;
 use super::graph::{Graph, Value};
 use super::names::{Place, Role, Unit, place};
 use super::net::{Layer, Net};
@@ -39,7 +40,7 @@ impl<'a> Units<'a> {
         let graph = Graph::new(&net.layers);
         match walk::find(&graph, &net.layers) {
             Some(found) => Self::by_wires(net, &graph, &found?, notes),
-            None => Self::by_names(net),
+            None => Self::by_names(net, &graph),
         }
     }
 
@@ -50,6 +51,8 @@ impl<'a> Units<'a> {
         notes: &mut Vec<String>,
     ) -> Result<Self, Fault> {
         let mut units = stages::place(trunk)?;
+        let size = graph.writer(trunk.data).map_or(net.map, |data| graph.layer(data).map);
+        coverage::check(trunk, size, notes)?;
         units.is_whole = true;
         units.classifier = classifier(graph, trunk.features);
         let parts = [&units.convolutions, &units.batch_norms, &units.scales];
@@ -73,7 +76,7 @@ impl<'a> Units<'a> {
         }
     }
 
-    fn by_names(net: &'a Net) -> Result<Self, Fault> {
+    fn by_names(net: &'a Net, graph: &Graph<'a>) -> Result<Self, Fault> {
         let pool1 = net.layer(POOL1).filter(|layer| layer.blobs.is_empty());
         let mut units = Units { pool1, ..Units::default() };
         for layer in net.weighted() {
@@ -94,6 +97,14 @@ impl<'a> Units<'a> {
             if let Some(other) = map.insert(unit, layer) {
                 return Err(format!("{} and {} are the same part of a ResNet", other.name, layer.name));
             }
+        }
+        let is_wired = graph.depths().into_iter().max() >= Some(2);
+        if is_wired && units.convolutions.is_empty() && units.batch_norms.is_empty() {
+            return Err(
+                "its wires lead from convolution to convolution and to no average pooling behind them, from \
+                        which a ResNet takes its features: it is none, or cut short (--list shows its layers)"
+                    .into(),
+            );
         }
         let placed =
             units.convolutions.values().chain(units.batch_norms.values()).chain(units.scales.values());

@@ -22,6 +22,8 @@ const MAX_CONVOLUTIONS: usize = 3;
 /// conv1 to pool5.
 #[derive(Debug)]
 pub struct Trunk<'a> {
+    /// What the first convolution reads.
+    pub data: Value,
     /// The first convolution.
     pub stem: Convolved<'a>,
     /// The maximum behind it.
@@ -102,7 +104,9 @@ struct Chain<'a> {
 
 impl<'a> Walk<'a, '_> {
     fn trunk(&self) -> Result<Trunk<'a>, Fault> {
-        let (stem, value, is_rectified) = self.convolved(self.first()?)?;
+        let first = self.first()?;
+        let data = self.graph.inputs(first.number)[0];
+        let (stem, value, is_rectified) = self.convolved(first)?;
         let pool1 = self.only_reader(value)?;
         if !is_rectified || pool1.kind != "Pooling" || pool1.number == self.pool5.number {
             return Err(format!(
@@ -118,7 +122,7 @@ impl<'a> Walk<'a, '_> {
                 && reader.number == self.pool5.number
             {
                 let features = self.output(self.pool5)?;
-                return Ok(Trunk { stem, pool1, blocks, pool5: self.pool5, features });
+                return Ok(Trunk { data, stem, pool1, blocks, pool5: self.pool5, features });
             }
             let block;
             (block, value) = self.block(value)?;
@@ -274,15 +278,18 @@ impl<'a> Walk<'a, '_> {
             && sum.eltwise.as_ref().is_none_or(|eltwise| eltwise.is_plain_sum())
             && let [output] = self.graph.outputs(sum.number)
         {
-            let rectifier = self.only_reader(*output)?;
-            if rectifier.kind != "ReLU" {
-                return Err(format!(
-                    "{} follows the sum {}, where a ResNet has a ReLU; pre-activation networks (ResNet v2) are not \
-                     for this program",
-                    layer_of_kind(rectifier),
-                    shown(&sum.name)
-                ));
-            }
+            let rectifier = match self.readers(*output)[..] {
+                [rectifier] if rectifier.kind == "ReLU" => rectifier,
+                [other, ..] => {
+                    return Err(format!(
+                        "{} follows the sum {}, where a ResNet has a ReLU and nothing else; pre-activation networks \
+                         (ResNet v2) are not for this program",
+                        layer_of_kind(other),
+                        shown(&sum.name)
+                    ));
+                }
+                [] => return Err(self.too_many(*output, &[], "one")),
+            };
             check_rectifier(rectifier)?;
             return Ok((Block { branch, shortcut }, self.output(rectifier)?));
         }

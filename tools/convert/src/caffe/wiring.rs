@@ -62,6 +62,11 @@ fn stride(layer: &Layer) -> Result<Option<u64>, Fault> {
         return Ok(None);
     };
     let (name, half) = (&layer.name, kernel as u64 / 2);
+    let shape = &layer.blobs[0].shape;
+    if let Some(stated) = convolution.contradicts(shape, layer.blobs.len() > 1) {
+        let with_bias = if layer.blobs.len() > 1 { " and a bias" } else { "" };
+        return Err(format!("{name} has weights {shape:?}{with_bias}, and its settings state {stated}"));
+    }
     let [stride, columns] = convolution.stride_hw();
     if stride != columns {
         return Err(format!(

@@ -2,11 +2,15 @@
 
 mod hostile;
 mod memory;
+mod misfits;
+mod nets;
 mod pixels;
 mod proto;
+mod prototxt;
 mod release;
 mod trunk;
 mod variants;
+mod wired;
 
 use bcreid_convert::caffe;
 use bcreid_convert::source::Source;

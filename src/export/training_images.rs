@@ -1,0 +1,51 @@
+//! The training images of a run as its network gets them, for programs of another make to train on.
+//!
+//! JPEG decoders and resizers differ by a grey level here and there, so whoever wants the same numbers needs the same
+//! bytes. Everything behind them (sampler, augmentation, normalisation) is a function of seed and step and can be computed
+//! again: `tools/reference/train.py` does.
+
+use crate::config::{BadImages, Config};
+use crate::data::{CacheOptions, Classes, Dataset, ImageCache};
+use crate::files::write_atomically;
+use crate::{Error, Result};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use std::path::Path;
+
+/// Writes the training images of `dataset` to the safetensors file `out`, decoded and resized by the settings of `config`
+/// but not augmented: `images` u8 `[n, height, width, 3]` in RGB, `labels` i64 `[n]` (classes) and `indices` i64 `[n]`
+/// (places in the training set, which has gaps where unreadable images were skipped). Returns n. All images are in memory
+/// twice.
+///
+/// # Errors
+/// A data set without training images; an unreadable image, unless the settings skip such; what the file system says.
+pub fn write(dataset: &Dataset, config: &Config, out: &Path) -> Result<usize> {
+    dataset.require_train()?;
+    let (height, width) = (config.input.height, config.input.width);
+    let classes = Classes::new(&dataset.train)?;
+    let paths: Vec<&Path> = dataset.train.iter().map(|sample| sample.path.as_path()).collect();
+    let options = CacheOptions { limit_mib: config.data.cache_mib, folder: None };
+    let (cache, mut bad) = ImageCache::build(&paths, height, width, &options, &|_, _| ())?;
+    if config.data.bad_images == BadImages::Refuse && !bad.is_empty() {
+        return Err(bad.swap_remove(0).1);
+    }
+    let (mut images, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, sample) in dataset.train.iter().enumerate() {
+        if bad.binary_search_by_key(&index, |(bad, _)| *bad).is_err() {
+            images.extend_from_slice(cache.image(index));
+            let class = classes.index(sample.pid).expect("classes are those of the samples");
+            labels.extend((class as i64).to_le_bytes());
+            indices.extend((index as i64).to_le_bytes());
+        }
+    }
+    let count = indices.len() / 8;
+    let fault = |e: safetensors::SafeTensorError| Error::Data(format!("{}: {e}", out.display()));
+    let tensors = [
+        ("images", TensorView::new(Dtype::U8, vec![count, height, width, 3], &images).map_err(fault)?),
+        ("labels", TensorView::new(Dtype::I64, vec![count], &labels).map_err(fault)?),
+        ("indices", TensorView::new(Dtype::I64, vec![count], &indices).map_err(fault)?),
+    ];
+    let bytes = safetensors::serialize(tensors, None).map_err(fault)?;
+    write_atomically(out, |writer| writer.write_all(&bytes))?;
+    Ok(count)
+}

@@ -1,0 +1,145 @@
+"""One step from a trained network in float64, for tests/train/step.rs: python3 tests/golden/step.py
+
+A slim network is trained for 60 steps first, once in each wiring, so that features tell identities apart, centers and
+velocities are not 0 and running statistics are those of the data. What it has become is rounded to float32 and stored
+as `WIRING.start.NAME`. From there one step is made for each variant below, and stored as `VARIANT.KIND.NAME`: the
+losses, the velocity of every parameter (up to SAMPLE values, evenly spaced), the centers and the running statistics.
+
+The script makes the same steps in float32 and prints how far PyTorch itself is off, relative to what the step adds to
+the velocity (gradient and decay). That bounds what a test can ask of another float32 program.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import save_file
+
+import philox
+import resnet
+from pattern import BATCH, CLASSES, SEED, batch
+
+MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE, RATE, LAMBDA = 0.9, 5e-4, 0.5, 1.3, 0.5, 0.01, 0.1
+STEPS, SAMPLE = 60, 192
+BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False}
+VARIANTS = {"base": {}, **{key: {key: True} for key in BASE}}
+
+
+class Run:
+    """A network with its centers and velocities."""
+
+    def __init__(self, dtype, caffe):
+        torch.set_default_dtype(dtype)
+        self.net = resnet.ResNet("slim", width=4, depths=(1, 1, 1, 1), caffe=caffe)
+        self.fc = torch.nn.Linear(self.net.features, CLASSES)
+        self.centers = torch.zeros(CLASSES, self.net.features)
+        self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
+
+    def named(self):
+        return list(self.net.named()) + [("fc.weight", self.fc.weight), ("fc.bias", self.fc.bias)]
+
+    def statistics(self):
+        for _, name, layer in self.net.layers():
+            yield f"{name}.running_mean", layer.bn.running_mean
+            yield f"{name}.running_var", layer.bn.running_var
+
+    def state(self):
+        """Everything by its name: parameters, statistics, centers, momenta."""
+        yield from self.named()
+        yield from self.statistics()
+        yield "centers", self.centers
+        for name, velocity in self.velocities.items():
+            yield f"momentum/{name}", velocity
+
+    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False):
+        """Softmax loss and the three terms of the other one; the step is made."""
+        self.net.train(not frozen)
+        pixels, labels = batch(number)
+        dtype = self.fc.weight.dtype
+        pool5 = self.net(torch.from_numpy(pixels).to(dtype).permute(0, 3, 1, 2))
+        mask = torch.from_numpy(philox.dropout_mask(SEED, number, BATCH, self.net.features, DROPOUT)).to(dtype)
+        softmax = F.cross_entropy(self.fc(pool5 * mask), labels)
+        x = F.normalize(pool5)
+        terms = resnet.batch_contrastive_terms(x, labels, self.centers, TAU, exact)
+        named = self.named()
+        # float32 constants, as the engine has them.
+        rate, decay, momentum = (float(np.float32(v)) for v in (RATE, DECAY, MOMENTUM))
+        gradients = torch.autograd.grad(softmax + float(np.float32(LAMBDA)) * sum(terms), [p for _, p in named])
+        with torch.no_grad():
+            resnet.center_step(self.centers, x, labels, rate if tied else CENTER_RATE)
+            for (name, parameter), gradient in zip(named, gradients):
+                own = gradient + decay * parameter
+                self.velocities[name] = momentum * self.velocities[name] + (rate * own if caffe_momentum else own)
+                parameter -= self.velocities[name] if caffe_momentum else rate * self.velocities[name]
+        return np.array([softmax.item(), *(term.item() for term in terms)])
+
+
+def engine(tensor):
+    """A tensor in the engine's layout, float64."""
+    tensor = tensor.detach()
+    if tensor.dim() == 4:
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.double().numpy().copy()
+
+
+def sample(array):
+    flat = array.reshape(-1)
+    if len(flat) <= SAMPLE:
+        return flat
+    return flat[np.arange(SAMPLE) * len(flat) // SAMPLE]
+
+
+@torch.no_grad()
+def start_at(run, start, caffe_momentum):
+    for name, tensor in run.state():
+        values = torch.from_numpy(start[name])
+        if values.dim() == 4:
+            values = values.permute(0, 3, 1, 2)
+        if caffe_momentum and name.startswith("momentum/"):
+            # Caffe's velocity is one of steps, so it has the rate in it.
+            values = values * np.float32(RATE)
+        tensor.copy_(values)
+
+
+torch.set_num_threads(1)
+golden = {}
+for wiring, caffe in {"torchvision": False, "caffe": True}.items():
+    trained = Run(torch.float64, caffe)
+    resnet.initialise(trained.named(), philox, SEED)
+    losses = [trained.step(number) for number in range(STEPS)]
+    start = {name: engine(tensor).astype(np.float32) for name, tensor in trained.state()}
+    print(f"{wiring}: trained from {losses[0].round(3)} to {losses[-1].round(3)}")
+    for name, values in start.items():
+        golden[f"{wiring}.start.{name}"] = values
+    for variant, changes in VARIANTS.items():
+        settings = BASE | changes
+        results = []
+        for dtype in (torch.float64, torch.float32):
+            run = Run(dtype, caffe)
+            start_at(run, start, settings["caffe_momentum"])
+            before = {name: engine(velocity) for name, velocity in run.velocities.items()}
+            terms = run.step(STEPS, **settings)
+            after = {name: engine(velocity) for name, velocity in run.velocities.items()}
+            results.append((terms, before, after, run))
+        (terms, before, after, run), (rounded_terms, _, rounded, _) = results
+        added = {name: np.linalg.norm(after[name] - np.float32(MOMENTUM) * before[name]) for name in after}
+        off = {name: np.linalg.norm(rounded[name] - after[name]) / added[name] for name in after}
+        worst = max((name for name in off if name != "conv1.bias"), key=off.get)
+        print(
+            f"  {variant}: losses {terms}, float32 off by {np.abs(rounded_terms / terms - 1).max():.1e}; "
+            f"velocities by {off[worst]:.1e} ({worst}), conv1.bias by {off.get('conv1.bias', 0):.1e}"
+        )
+        # Each term has something to say, or an error in it would go unseen.
+        assert (terms > 1e-3).all(), "a term that is 0 tests nothing"
+        key = f"{wiring}.{variant}"
+        golden[f"{key}.losses"] = terms.astype(np.float32)
+        for name, values in after.items():
+            golden[f"{key}.velocity.{name}"] = sample(values).astype(np.float32)
+        golden[f"{key}.state.centers"] = engine(run.centers).astype(np.float32)
+        if not settings["frozen"]:
+            for name, values in run.statistics():
+                golden[f"{key}.state.{name}"] = engine(values).astype(np.float32)
+file = Path(__file__).with_suffix(".safetensors")
+save_file(golden, file)
+print(f"{file.name}: {file.stat().st_size / 1e3:.0f} kB")

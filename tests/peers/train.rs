@@ -1,0 +1,113 @@
+//! Runs beside PyTorch (`tools/reference/train.py`): from one checkpoint, on one set of images, both make the same steps.
+//!
+//! PyTorch is larger than all other peers together, so `tools/get-peers.sh` does not fetch it: `BCREID_TORCH_PYTHON`
+//! names a Python with torch, NumPy and safetensors. Without it these tests say so and pass.
+
+use crate::command::succeed;
+use crate::{bcreid, skip};
+use bcreid::data::Dataset;
+use bcreid::export::training_images;
+use bcreid::weights::NetworkFile;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+/// Relative difference of losses in f32. At these rates rounding errors have not grown to it after 20 steps.
+const TOLERANCE: &str = "1e-4";
+
+/// Settings of all runs; those of each stand beside it.
+const COMMON: &[&str] = &[
+    "model.arch=slim",
+    "model.width=8",
+    "model.depths=[1, 1, 1, 1]",
+    "model.dropout=0.5",
+    "input.height=96",
+    "input.width=48",
+    "loss.lambda=0.1",
+    "solver.iterations=20",
+    "solver.batch=12",
+    "solver.rate=3e-5",
+    "data.pad=4",
+    "data.crop=true",
+    "run.log_every=5",
+    "run.checkpoint_every=20",
+];
+
+fn torch() -> Option<OsString> {
+    let python = std::env::var_os("BCREID_TORCH_PYTHON").filter(|python| !python.is_empty());
+    if python.is_none() {
+        skip("no Python with torch (BCREID_TORCH_PYTHON)");
+    }
+    python
+}
+
+fn script(python: &OsString, run: &Path, images: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/reference/train.py"));
+    command.arg(run).arg("--images").arg(images).args(["--threads", "1"]).args(more);
+    command
+}
+
+/// Trains 20 steps, and the script the same.
+fn agrees(python: &OsString, folder: &Path, name: &str, settings: &[&str]) {
+    let (set, run) = (folder.join("set"), folder.join(name));
+    let mut train = bcreid();
+    train.arg("train").arg("--data").arg(&set).arg("--out").arg(&run);
+    COMMON.iter().chain(settings).for_each(|setting| {
+        train.args(["--set", setting]);
+    });
+    succeed(&mut train);
+    let images = folder.join(format!("{name}.safetensors"));
+    let checkpoint = NetworkFile::open(&run.join("checkpoints/step_0000000000.safetensors")).unwrap();
+    let count = training_images::write(&Dataset::open(&set).unwrap(), checkpoint.config(), &images).unwrap();
+    assert_eq!(count, 32);
+    let table = succeed(&mut script(python, &run, &images, &["--check", TOLERANCE]));
+    println!("{name}: {}", table.lines().last().unwrap_or_default());
+    assert_eq!(table.lines().count(), 22, "{table}");
+}
+
+#[test]
+fn pytorch_makes_the_same_steps() {
+    let Some(python) = torch() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
+    succeed(bcreid().arg("synth").arg("--out").arg(folder.join("set")).args(sizes));
+    agrees(&python, folder, "torchvision", &[]);
+    agrees(&python, folder, "mean", &["loss.reduction=mean", "loss.lambda=1"]);
+    agrees(&python, folder, "caffe", &["model.wiring=caffe", "input.channels=bgr", "data.sampler=epochs"]);
+    let exact = [
+        "loss.gradient=exact",
+        "loss.center_rate=tied",
+        "solver.convention=caffe",
+        "solver.rate_drops=[8, 15]",
+        "solver.rate_warmup=4",
+        "loss.lambda_warmup=7",
+        "data.sampler=pk",
+        "data.pad_mode=edge",
+    ];
+    agrees(&python, folder, "exact", &exact);
+    let frozen = [
+        "model.arch=resnet18",
+        "model.last_stride=1",
+        "model.dropout=0",
+        "solver.batchnorm=frozen",
+        "solver.head_rate=10",
+        "data.flip=false",
+        "data.crop=false",
+    ];
+    agrees(&python, folder, "frozen", &frozen);
+
+    // What it trains can be evaluated here, and wrong images are noticed.
+    let (weights, images) = (folder.join("torch.safetensors"), folder.join("exact.safetensors"));
+    let out = weights.to_str().unwrap();
+    succeed(&mut script(&python, &folder.join("exact"), &images, &["--out", out]));
+    let table = succeed(bcreid().args(["eval", "--run"]).arg(&weights).arg("--data").arg(folder.join("set")));
+    assert!(table.contains("rank-1"), "{table}");
+    let mut bytes = std::fs::read(&images).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&images, bytes).unwrap();
+    let output = script(&python, &folder.join("exact"), &images, &["--steps", "1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("not those of the run"), "{said}");
+}

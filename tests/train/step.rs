@@ -1,0 +1,191 @@
+//! One step from a trained network against PyTorch in float64 (`tests/golden/step.py`): losses, the velocity of every
+//! parameter, centers and running statistics. Trained, because velocities of a random network are mostly rounding
+//! amplified, and one step, because errors of a step add up over many.
+
+use super::{CLASSES, SEED, batch};
+use bcreid::config::{Config, Convention, Gradient, Normalization, Wiring};
+use bcreid::device::Device;
+use bcreid::model::Model;
+use bcreid::ops::batch_contrastive::Term;
+use bcreid::tensor::{Params, StepValues};
+use bcreid::train::step::step;
+use bcreid::weights::{TensorFile, load_into, read_tensors};
+
+/// The step that is made.
+const STEP: u64 = 60;
+const RATE: f32 = 0.01;
+const LAMBDA: f32 = 0.1;
+const CENTER_RATE: f32 = 0.5;
+/// Relative error of a loss: ours was off by up to 6.2e-7, PyTorch in f32 by up to 1.6e-6.
+const LOSS: f64 = 2e-6;
+/// Error of a velocity relative to the length of what the step adds to it, gradient and decay: ours was off by up to
+/// 7.7e-6, PyTorch in f32 by up to 2.3e-5.
+const VELOCITY: f64 = 2.5e-5;
+/// Relative error of centers and running statistics.
+const STATE: f64 = 2e-6;
+
+/// One way to make the step.
+#[derive(Clone, Copy, PartialEq)]
+enum Variant {
+    Base,
+    Exact,
+    CaffeMomentum,
+    Tied,
+    Frozen,
+}
+
+impl Variant {
+    const ALL: [(Variant, &str); 5] = [
+        (Variant::Base, "base"),
+        (Variant::Exact, "exact"),
+        (Variant::CaffeMomentum, "caffe_momentum"),
+        (Variant::Tied, "tied"),
+        (Variant::Frozen, "frozen"),
+    ];
+}
+
+fn file() -> TensorFile {
+    let path = format!("{}/tests/golden/step.safetensors", env!("CARGO_MANIFEST_DIR"));
+    read_tensors(path.as_ref()).unwrap()
+}
+
+fn golden(file: &TensorFile, name: &str) -> Vec<f64> {
+    let view = file.tensor(name).unwrap();
+    view.f32().unwrap().iter().map(|&v| f64::from(v)).collect()
+}
+
+fn length(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|v| v * v).sum::<f64>().sqrt()
+}
+
+fn config(wiring: Wiring, variant: Variant) -> Config {
+    let settings = [
+        "model.arch=slim",
+        "model.width=4",
+        "model.depths=[1, 1, 1, 1]",
+        "model.dropout=0.5",
+        "loss.tau=1.3",
+        "run.seed=11",
+    ];
+    let mut config = Config::resolve(None, &settings.map(String::from)).unwrap();
+    config.model.wiring = wiring;
+    match variant {
+        Variant::Base | Variant::Tied => {}
+        Variant::Exact => config.loss.gradient = Gradient::Exact,
+        Variant::CaffeMomentum => config.solver.convention = Convention::Caffe,
+        Variant::Frozen => config.solver.batchnorm = Normalization::Frozen,
+    }
+    config
+}
+
+/// Weights, statistics, centers and velocities of the trained network.
+fn start(file: &TensorFile, wiring: &str, variant: Variant, params: &mut Params) {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("start.safetensors");
+    let prefix = format!("{wiring}.start.");
+    let tensors: Vec<_> = file
+        .names()
+        .filter_map(|name| Some((name.strip_prefix(&prefix)?, file.get(name)?)))
+        .map(|(name, view)| (name.to_string(), view.shape().to_vec(), view.f32().unwrap().into_owned()))
+        .collect();
+    let out: Vec<_> = tensors
+        .iter()
+        .map(|(name, shape, values)| bcreid::weights::TensorOut::f32(name, shape, values))
+        .collect();
+    bcreid::weights::write_tensors(&plain, &out, &Default::default()).unwrap();
+    let plain = read_tensors(&plain).unwrap();
+    load_into(params, &plain, |_| false).unwrap();
+    for param in params.params_mut() {
+        let mut velocity =
+            plain.tensor(&format!("momentum/{}", param.name)).unwrap().f32().unwrap().into_owned();
+        if variant == Variant::CaffeMomentum {
+            velocity.iter_mut().for_each(|v| *v *= RATE);
+        }
+        param.momentum.copy_from_host_f32(&velocity).unwrap();
+    }
+}
+
+/// The values that the golden file has of so many: all, or some evenly spaced.
+fn sample(values: &[f32], count: usize) -> Vec<f64> {
+    (0..count).map(|i| f64::from(values[i * values.len() / count])).collect()
+}
+
+fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) {
+    let (device, file, config) = (Device::cpu(), file(), config(wiring, variant));
+    let (model, mut params) = Model::new(&config, CLASSES, &device).unwrap();
+    start(&file, name, variant, &mut params);
+    let before: Vec<Vec<f32>> = params.params().iter().map(|p| p.momentum.f32().to_vec()).collect();
+    let mut values = StepValues::new(&device, SEED).unwrap();
+    let center_rate = if variant == Variant::Tied { RATE } else { CENTER_RATE };
+    values.set(STEP, RATE, LAMBDA, center_rate).unwrap();
+    let measured = step(&model, &mut params, &values, batch(&device, STEP), &config).unwrap();
+
+    let key = format!("{name}.{key}");
+    let terms = measured.terms.to_host_f32().unwrap();
+    let term = |term: Term| terms[term as usize];
+    let softmax = measured.softmax.to_host_f32().unwrap()[0];
+    let losses = [softmax, term(Term::Positive), term(Term::Hinge), term(Term::Center)];
+    let theirs = golden(&file, &format!("{key}.losses"));
+    for (what, (ours, theirs)) in
+        ["softmax", "positive", "hinge", "center"].iter().zip(losses.iter().zip(theirs))
+    {
+        let off = (f64::from(*ours) - theirs).abs() / theirs;
+        println!("{key} {what}: off by {off:.1e}");
+        assert!(off < LOSS, "{key}, {what}: {ours}, PyTorch {theirs} ({off:.1e})");
+    }
+
+    // What the step adds to each velocity, and by how much ours is off.
+    let compared: Vec<(&str, f64, f64)> = params
+        .params()
+        .iter()
+        .zip(&before)
+        .map(|(param, before)| {
+            let theirs = golden(&file, &format!("{key}.velocity.{}", param.name));
+            let ours = sample(param.momentum.f32(), theirs.len());
+            let before = sample(before, theirs.len());
+            let momentum = f64::from(config.solver.momentum);
+            let added = length(theirs.iter().zip(before).map(|(v, before)| v - momentum * before));
+            let off = length(ours.iter().zip(&theirs).map(|(a, b)| a - b));
+            (param.name.as_str(), added, off)
+        })
+        .collect();
+    let mut worst = ("", 0.0);
+    for &(name, added, off) in &compared {
+        // A bias in front of batch statistics has no gradient but rounding; that of the statistics' own shift, which sums
+        // the same values, is its measure.
+        let of = match name {
+            "conv1.bias" => compared.iter().find(|(name, ..)| *name == "bn1.bias").unwrap().1,
+            _ => added,
+        };
+        worst = if off / of > worst.1 { (name, off / of) } else { worst };
+        assert!(off <= VELOCITY * of, "{key}, velocity of {name}: off by {:.1e}", off / of);
+    }
+    println!("{key} velocities: off by at most {:.1e} ({})", worst.1, worst.0);
+
+    let mut compared = 0;
+    for buffer in params.buffers() {
+        let what = format!("{key}.state.{}", buffer.name);
+        // Frozen statistics stay what they were.
+        let what = if file.get(&what).is_some() { what } else { format!("{name}.start.{}", buffer.name) };
+        let theirs = golden(&file, &what);
+        let off = length(buffer.value.f32().iter().zip(&theirs).map(|(&a, b)| f64::from(a) - b));
+        let off = off / length(theirs.into_iter());
+        assert!(off < STATE, "{what}: off by {off:.1e}");
+        compared += 1;
+    }
+    assert_eq!(compared, params.buffers().len());
+}
+
+#[test]
+fn torchvision_wiring() {
+    for (variant, key) in Variant::ALL {
+        makes_pytorchs_step(Wiring::Torchvision, "torchvision", variant, key);
+    }
+}
+
+#[test]
+fn caffe_wiring() {
+    for (variant, key) in Variant::ALL {
+        makes_pytorchs_step(Wiring::Caffe, "caffe", variant, key);
+    }
+}

@@ -1,0 +1,182 @@
+//! A `.caffemodel` with the prototxt of its network: weights from the one, wires and settings from the other.
+//!
+//! Layers are matched by name. Where the file has types, settings or wires of its own, they must be the same.
+
+use super::graph::{Graph, Value};
+use super::net::{Layer, Net};
+use super::settings::{Convolution, Pooling};
+use super::trunk::looks_inside;
+use super::walk::layer_of_kind;
+use super::wire::{Fault, shown};
+use bcreid::ops::batchnorm::EPS;
+use std::collections::HashMap;
+
+/// The layers of `text` with the weights of `file`; then the file's layers with weights that the text does not have,
+/// without wires.
+///
+/// # Errors
+/// What the text says otherwise than the file, by layer.
+pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
+    let mut described = text.layers;
+    described.retain(|layer| !layer.is_for_training);
+    described.iter_mut().zip(0..).for_each(|(layer, number)| layer.number = number);
+    let mut at = HashMap::new();
+    for layer in &described {
+        if at.insert(layer.name.as_str(), layer.number).is_some() {
+            return Err(format!("the prototxt has two layers called {}", shown(&layer.name)));
+        }
+    }
+    for own in &file.layers {
+        match at.get(own.name.as_str()) {
+            // What gives images or takes losses differs between a net in training and one in use.
+            Some(&number) if is_compared(own) => check(own, &described[number])?,
+            Some(_) => {}
+            None if !own.blobs.is_empty() && looks_inside(own) => {
+                return Err(format!(
+                    "{} has weights in the file and does not occur in the prototxt; give the prototxt of this network",
+                    layer_of_kind(own)
+                ));
+            }
+            None => {}
+        }
+    }
+    check_wires(&file.layers, &described, &at)?;
+
+    let at: HashMap<String, usize> =
+        at.into_iter().map(|(name, number)| (name.to_string(), number)).collect();
+    let mut layers = described;
+    for mut own in file.layers.into_iter().filter(|own| !own.blobs.is_empty()) {
+        match at.get(&own.name) {
+            Some(&number) if layers[number].blobs.is_empty() => layers[number].blobs = own.blobs,
+            Some(_) => return Err(format!("two layers of the file are called {}", shown(&own.name))),
+            None => {
+                (own.bottoms, own.tops) = Default::default();
+                own.number = layers.len();
+                layers.push(own);
+            }
+        }
+    }
+    let (pixels, other_pixels) = match (file.pixels, text.pixels) {
+        (Some((own, of_file)), Some((name, of_text))) if !of_file.states_the_same(&of_text) => {
+            return Err(format!(
+                "data layer {} of the prototxt states another mean or scale than {} of the file",
+                shown(&name),
+                shown(&own)
+            ));
+        }
+        (_, stated @ Some(_)) => (stated, text.other_pixels),
+        (stated, None) => (stated, file.other_pixels),
+    };
+    Ok(Net { count: layers.len(), layers, map: text.map, pixels, other_pixels, v1: file.v1, v0: false })
+}
+
+/// Whether a layer of the file can be the one that the prototxt describes.
+fn check(own: &Layer, described: &Layer) -> Result<(), Fault> {
+    if !own.kind.is_empty() && own.kind != described.kind {
+        return Err(format!("{} is of {} in the prototxt", layer_of_kind(own), described.shown_kind()));
+    }
+    // In the order of the messages below.
+    let convolution = |layer: &Layer| layer.convolution.as_deref().map(convolution_settings);
+    let pooling = |layer: &Layer| layer.pooling.as_deref().map(pooling_settings);
+    let differs = if let (Some(own), Some(described)) = (convolution(own), convolution(described)) {
+        own.into_iter().zip(described).find(|(own, described)| own != described)
+    } else if let (Some(own), Some(described)) = (pooling(own), pooling(described)) {
+        own.into_iter().zip(described).find(|(own, described)| own != described)
+    } else {
+        let eps = |layer: &Layer| ("epsilon", format!("{:e}", layer.eps.unwrap_or(EPS)));
+        let slope = |layer: &Layer| ("slope below 0", format!("{}", layer.negative_slope));
+        let transposed = |layer: &Layer| ("transpose", format!("{}", layer.transposed));
+        let settings = |layer: &Layer| [eps(layer), slope(layer), transposed(layer)];
+        settings(own).into_iter().zip(settings(described)).find(|(own, described)| own != described)
+    };
+    if let Some(((what, of_file), (_, of_text))) = differs {
+        return Err(format!(
+            "{} has {what} {of_file} in the file and {of_text} in the prototxt",
+            layer_of_kind(own)
+        ));
+    }
+    match (&own.eltwise, &described.eltwise) {
+        (Some(own_sum), Some(sum)) if own_sum != sum => {
+            Err(format!("{} has other settings in the file than in the prototxt", layer_of_kind(own)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn convolution_settings(settings: &Convolution) -> Vec<(&'static str, String)> {
+    vec![
+        ("stride", format!("{:?}", settings.stride_hw())),
+        ("pad", format!("{:?}", settings.pad_hw())),
+        ("dilation", format!("{:?}", settings.dilation_hw())),
+        ("group", settings.groups().to_string()),
+    ]
+}
+
+fn pooling_settings(settings: &Pooling) -> Vec<(&'static str, String)> {
+    vec![
+        ("maximum", settings.is_max().to_string()),
+        ("average", settings.is_average().to_string()),
+        ("global_pooling", settings.is_global().to_string()),
+        ("kernel", format!("{:?}", settings.kernel_hw())),
+        ("stride", format!("{:?}", settings.stride_hw())),
+        ("pad", format!("{:?}", settings.pad_hw())),
+        ("rounding up", settings.is_ceil().to_string()),
+    ]
+}
+
+/// What writes a value.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source<'a> {
+    Data,
+    Layer(&'a str),
+}
+
+/// Whether the layers that both have read what the same layers wrote, as far as the file says it. Other names of
+/// blobs, `Split` and `Dropout` layers make no difference.
+fn check_wires(own: &[Layer], described: &[Layer], at: &HashMap<&str, usize>) -> Result<(), Fault> {
+    let (of_file, of_text) = (Graph::new(own), Graph::new(described));
+    for layer in own.iter().filter(|layer| is_compared(layer)) {
+        let Some(&number) = at.get(layer.name.as_str()) else { continue };
+        let inputs = of_file.inputs(layer.number);
+        if inputs.is_empty() || inputs.iter().any(|&value| of_file.writer(value).is_none()) {
+            continue;
+        }
+        let (found, stated) = (sources(&of_file, inputs), sources(&of_text, of_text.inputs(number)));
+        if found != stated {
+            return Err(format!(
+                "{} reads the output of {} in the file and of {} in the prototxt",
+                layer_of_kind(layer),
+                listed(&found),
+                listed(&stated)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a layer of the file can be part of a trunk.
+fn is_compared(layer: &Layer) -> bool {
+    !layer.blobs.is_empty() || ["Eltwise", "Pooling", "ReLU"].contains(&layer.kind.as_str())
+}
+
+/// What writes each of the values, in the order of names.
+fn sources<'a>(graph: &Graph<'a>, values: &[Value]) -> Vec<Source<'a>> {
+    let source = |&value: &Value| match graph.writer(value) {
+        Some(writer) if !graph.inputs(writer).is_empty() => Source::Layer(&graph.layer(writer).name),
+        _ => Source::Data,
+    };
+    let mut sources: Vec<Source<'_>> = values.iter().map(source).collect();
+    sources.sort();
+    sources
+}
+
+fn listed(sources: &[Source<'_>]) -> String {
+    let name = |source: &Source<'_>| match source {
+        Source::Data => "the data".to_string(),
+        Source::Layer(name) => shown(name),
+    };
+    match sources {
+        [] => "nothing".into(),
+        _ => sources.iter().take(3).map(name).collect::<Vec<_>>().join(" and "),
+    }
+}

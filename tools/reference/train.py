@@ -1,0 +1,273 @@
+"""The method of `bcreid train` in PyTorch, from the same weights on the same batches with the same dropout masks.
+
+It begins where a run began, with the checkpoint that `bcreid train` writes before its first step, whose metadata holds
+every setting. Two uses:
+
+1. Check a run, step by step. Training amplifies rounding, so keep the run short and its rate small:
+
+       bcreid train --data DATA --out RUN --set solver.iterations=20 --set solver.rate=1e-4 --set run.log_every=1
+       cargo run --release --example training_images -- \\
+           DATA RUN/checkpoints/step_0000000000.safetensors images.safetensors
+       python3 tools/reference/train.py RUN --images images.safetensors --check 1e-4
+
+   prints each step's losses beside those of RUN/metrics.jsonl and fails where they differ by more than a share of 1e-4.
+
+2. Train a network of PyTorch's for our evaluator:
+
+       python3 tools/reference/train.py RUN --images images.safetensors --out torch.safetensors
+       bcreid eval --run torch.safetensors --data DATA
+
+The images come from the program (examples/training_images.rs), because JPEG decoders differ by a grey level here and
+there; that they are those of the run is checked by the checkpoint's CRC-32. Everything behind them is written here from
+its documentation: Philox, sampler, augmentation, normalisation (batches.py), network, losses, schedule and solver.
+
+Needs Python 3.11, PyTorch, NumPy and safetensors. Figures differ between PyTorch's builds by rounding only.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "golden"))
+import philox
+import resnet
+from batches import Batches, Fault
+
+
+class Settings:
+    """The settings of a checkpoint, those that are younger than it at the value that it was made with."""
+
+    def __init__(self, text):
+        table = tomllib.loads(text)
+        self.model, self.input = table["model"], table["input"]
+        self.loss, self.solver = table["loss"], table["solver"]
+        self.data, self.run = table["data"], table["run"]
+        self.reduction = self.loss.get("reduction", "sum")
+        if self.reduction not in ("sum", "mean"):
+            raise Fault(f"loss.reduction is {self.reduction}, which this program does not know")
+
+    def scheduled(self, step):
+        """Learning rate, lambda and the centers' rate of a step, in f32 as the engine computes them."""
+        f32 = np.float32
+
+        def ramp(length):
+            return f32(step + 1) / f32(length) if step < length else f32(1)
+
+        solver = self.solver
+        rate = f32(solver["rate"])
+        for _ in range(sum(step >= drop for drop in solver["rate_drops"])):
+            rate *= f32(solver["rate_factor"])
+        rate *= ramp(solver["rate_warmup"])
+        center_rate = self.loss["center_rate"]
+        center_rate = rate if center_rate == "tied" else f32(center_rate)
+        return rate, f32(self.loss["lambda"]) * ramp(self.loss["lambda_warmup"]), center_rate
+
+
+class Trainer:
+    def __init__(self, file, settings, dtype):
+        model = settings.model
+        self.settings, self.dtype = settings, dtype
+        torch.set_default_dtype(dtype)
+        classes, features = file.get_slice("fc.weight").get_shape()
+        self.net = resnet.ResNet(
+            model["arch"],
+            model.get("width"),
+            model.get("depths"),
+            caffe=model["wiring"] == "caffe",
+            last_stride=model["last_stride"],
+            stem=model.get("stem"),
+        )
+        if self.net.features != features:
+            raise Fault(f"the network's features have {self.net.features} values, fc.weight has {features} columns")
+        for _, _, layer in self.net.layers():
+            layer.bn.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
+        self.net.train(settings.solver["batchnorm"] == "batch")
+        self.fc = torch.nn.Linear(features, classes)
+        self.centers = torch.zeros(classes, features)
+        self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
+        for name, tensor in self.state():
+            self.load(file, name, tensor)
+        for name, velocity in self.velocities.items():
+            self.load(file, f"momentum/{name}", velocity)
+
+    def named(self):
+        """(name, parameter) in the engine's order."""
+        return list(self.net.named()) + [("fc.weight", self.fc.weight), ("fc.bias", self.fc.bias)]
+
+    def state(self):
+        """All that a weight file holds."""
+        yield from self.named()
+        for _, name, layer in self.net.layers():
+            yield f"{name}.running_mean", layer.bn.running_mean
+            yield f"{name}.running_var", layer.bn.running_var
+        yield "centers", self.centers
+
+    @torch.no_grad()
+    def load(self, file, name, tensor):
+        try:
+            values = file.get_tensor(name)
+        except SafetensorError:
+            raise Fault(f"the checkpoint has no {name}; give one that bcreid train wrote") from None
+        if values.dim() == 4:  # KRSC
+            values = values.permute(0, 3, 1, 2)
+        if values.shape != tensor.shape:
+            raise Fault(f"{name} is {list(values.shape)} in the checkpoint and {list(tensor.shape)} in the network")
+        tensor.copy_(values)
+
+    def step(self, number, pixels, labels):
+        """Algorithm 1. Returns the losses as `metrics.jsonl` has them."""
+        settings = self.settings
+        rate, weight, center_rate = (float(v) for v in settings.scheduled(number))
+        seed, ratio = settings.run["seed"], settings.model["dropout"]
+        pixels = torch.from_numpy(pixels).to(self.dtype).permute(0, 3, 1, 2)
+        labels = torch.from_numpy(labels)
+        pool5 = self.net(pixels)
+        dropped = pool5
+        if ratio > 0:
+            mask = philox.dropout_mask(seed, number, *pool5.shape, ratio)
+            dropped = pool5 * torch.from_numpy(mask).to(self.dtype)
+        softmax = F.cross_entropy(self.fc(dropped), labels)
+        x = F.normalize(pool5)
+        tau, exact = float(np.float32(settings.loss["tau"])), settings.loss["gradient"] == "exact"
+        terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
+        if settings.reduction == "mean":
+            terms = [term / len(labels) for term in terms]
+        loss = softmax + weight * sum(terms)
+        gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
+        with torch.no_grad():
+            resnet.center_step(self.centers, x, labels, center_rate)
+        self.descend(gradients, rate)
+        positive, hinge, center = (term.item() for term in terms)
+        contrastive = positive + hinge + center
+        return {"softmax": softmax.item(), "contrastive": contrastive, "loss": softmax.item() + weight * contrastive}
+
+    @torch.no_grad()
+    def descend(self, gradients, rate):
+        solver = self.settings.solver
+        momentum, decay = (float(np.float32(solver[key])) for key in ("momentum", "weight_decay"))
+        for (name, parameter), gradient in zip(self.named(), gradients):
+            own_rate = rate * float(np.float32(solver["head_rate"])) if name.startswith("fc.") else rate
+            if name.startswith("fc.") and solver["head_rate"] == 0:
+                continue
+            gradient = gradient + decay * parameter
+            velocity = self.velocities[name]
+            if solver["convention"] == "caffe":
+                velocity.mul_(momentum).add_(own_rate * gradient)
+                parameter -= velocity
+            else:
+                velocity.mul_(momentum).add_(gradient)
+                parameter -= own_rate * velocity
+
+    def save(self, path, metadata):
+        """A weight file that bcreid reads."""
+        tensors = {}
+        for name, tensor in self.state():
+            tensor = tensor.detach()
+            if tensor.dim() == 4:
+                tensor = tensor.permute(0, 2, 3, 1)
+            tensors[name] = tensor.to(torch.float32).contiguous().clone()
+        kept = ("format", "convolution_layout", "config", "classes", "seed", "images_crc32", "precision")
+        metadata = {key: metadata[key] for key in kept if key in metadata}
+        save_file(tensors, path, metadata | {"trained_with": f"PyTorch {torch.__version__}"})
+
+
+def first_checkpoint(run):
+    """The earliest checkpoint of a run folder, or the file itself."""
+    if run.is_file():
+        return run
+    found = sorted(run.glob("checkpoints/step_*.safetensors"))
+    if not found:
+        raise Fault(f"{run}: no checkpoints/step_*.safetensors in it; give a run's folder, or a checkpoint")
+    return found[0]
+
+
+def metrics_of(checkpoint, first, count):
+    """The lines of the run's metrics.jsonl of these steps; none where there is no such file."""
+    path = checkpoint.parent.parent / "metrics.jsonl"
+    if not path.is_file():
+        return None
+    lines = {}
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        try:
+            line = json.loads(text)
+            lines[line["step"]] = line
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise Fault(f"{path}, line {number} is no step's") from None
+    return [lines.get(step) for step in range(first, first + count)]
+
+
+def compare(theirs, ours):
+    """A step's losses beside the run's, with the largest relative difference; prints the row."""
+    line = {"softmax": ours["softmax"], "loss": ours["loss"]}
+    line["contrastive"] = ours["positive"] + ours["hinge"] + ours["center"]
+    off = {key: abs(line[key] - theirs[key]) / max(abs(theirs[key]), 1e-30) for key in theirs}
+    cells = "".join(f"{line[key]:13.6f}{theirs[key]:13.6f}" for key in theirs)
+    print(f"{ours['step']:7d}{cells}{max(off.values()):11.1e}")
+    return max(off.values())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run's folder, or one of its checkpoints; the earliest is taken")
+    parser.add_argument("--images", type=Path, required=True, help="what examples/training_images.rs wrote")
+    parser.add_argument("--steps", type=int, help="how many steps; as many as the run's settings say if left out")
+    parser.add_argument("--dtype", choices=("f32", "f64"), default="f32", help="of weights and arithmetic")
+    parser.add_argument("--threads", type=int, help="PyTorch's threads")
+    parser.add_argument("--check", type=float, metavar="SHARE",
+                        help="fail if a loss differs from the run's by more than this share")
+    parser.add_argument("--out", type=Path, help="write the weights here, for bcreid eval --run")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+
+    checkpoint = first_checkpoint(options.run)
+    with safe_open(checkpoint, "pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != "bcreid" or not re.fullmatch(r"\d{1,18}", metadata.get("step", "")):
+            raise Fault(f"{checkpoint}: no checkpoint of bcreid train")
+        settings = Settings(metadata["config"])
+        trainer = Trainer(file, settings, torch.float64 if options.dtype == "f64" else torch.float32)
+    batches = Batches(options.images, settings, int(metadata["images_crc32"], 16))
+    first = int(metadata["step"])
+    count = settings.solver["iterations"] - first if options.steps is None else options.steps
+    metrics = metrics_of(checkpoint, first, count)
+    if options.check is not None and (metrics is None or None in metrics or not metrics):
+        raise Fault(f"{checkpoint}: the run has no metrics of all {count} steps from {first} on to be checked with")
+
+    if metrics:
+        print("   step" + "".join(f"{key:>13}{'PyTorch':>13}" for key in ("softmax", "contrastive", "loss")) + "   off by")
+    worst = 0.0
+    for step in range(first, first + count):
+        losses = trainer.step(step, *batches.batch(step))
+        if not all(np.isfinite(value) for value in losses.values()):
+            raise Fault(f"step {step}: a loss is no longer finite: {losses}")
+        line = metrics[step - first] if metrics else None
+        if line:
+            worst = max(worst, compare(losses, line))
+        elif (step + 1) % 100 == 0:
+            print(f"{step + 1} of {first + count} steps, loss {losses['loss']:.4f}", file=sys.stderr)
+    if metrics:
+        print(f"largest relative difference: {worst:.1e}")
+    if options.out:
+        trainer.save(options.out, metadata)
+        print(f"weights after {first + count} steps: {options.out}")
+    if options.check is not None and not worst <= options.check:
+        raise Fault(f"losses differ by {worst:.1e} of themselves, more than {options.check:.1e}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Fault, OSError, SafetensorError, KeyError, tomllib.TOMLDecodeError) as fault:
+        what = f"the settings lack {fault}" if isinstance(fault, KeyError) else fault
+        sys.exit(f"train.py: {what}")
