@@ -1,7 +1,7 @@
 //! `bcreid reproduce`.
 
 use super::stop;
-use super::study::Common;
+use super::study::{Common, trimmed};
 use crate::data::Dataset;
 use crate::eval::kept;
 use crate::study::published::{Benchmark, DUKEMTMC, MARKET1501};
@@ -22,12 +22,16 @@ enum Paper {
 /// Train baseline and full loss with several seeds, and put the results beside the paper's.
 ///
 /// On the data set that is named, the paper's table stands beside ours, with the other methods' rows as quoted; on any
-/// other set of that layout ours stands alone. What is there from an earlier call is not computed again.
+/// other set of that layout ours stands alone. With several reductions or starts, each combination has its comparison
+/// in one table. What is there from an earlier call is not computed again.
 #[derive(Debug, Args)]
 pub struct Reproduce {
     /// Whose table.
     #[arg(value_enum)]
     paper: Paper,
+    /// How the loss is summed up over a batch, to compare: mean, sum.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    reduction: Vec<String>,
     /// Runs of each, with seeds that count up.
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
@@ -46,28 +50,27 @@ impl Reproduce {
         };
         let (device, which) = self.common.compute.choose()?;
         let dataset = Dataset::open(&self.common.data)?;
-        let weights = self.common.weights()?;
-        let config = self.common.config(weights.as_ref())?;
+        let starts = self.common.starts()?;
         tell!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
-        match (reproduce::is_published(&dataset, benchmark), &weights) {
-            (Err(note), _) => tell!("{note}"),
-            (Ok(()), None) => {
+        match reproduce::is_published(&dataset, benchmark) {
+            Err(note) => tell!("{note}"),
+            Ok(()) if starts.iter().all(|start| start.weights.is_none()) => {
                 tell!("no --weights: the paper starts from ImageNet's, and these runs will not")
             }
-            (Ok(()), Some(_)) => {}
+            Ok(()) => {}
         }
         let stop = stop::on_interrupt("finishing this step and saving")?;
         let study = Study {
             out: &self.out,
             dataset: &dataset,
             name: &kept::name_of(&dataset.root),
-            weights: weights.as_ref(),
+            starts: &starts,
             runs: self.runs,
             device: &device,
             stop: &stop,
         };
-        match reproduce::run(&study, &config, benchmark, &|line| tell!("{line}"))? {
+        match reproduce::run(&study, &trimmed(&self.reduction), benchmark, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 super::say(found)?;

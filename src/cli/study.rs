@@ -3,7 +3,7 @@
 use super::compute::Compute;
 use super::stop;
 use crate::Result;
-use crate::config::Config;
+use crate::study::Start;
 use crate::weights::NetworkFile;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,15 @@ pub struct Common {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Weights to start from (the paper: ImageNet's, through bcreid-convert); without it random ones.
-    #[arg(long, value_name = "F.safetensors")]
+    #[arg(long, value_name = "F.safetensors", conflicts_with = "start")]
     weights: Option<PathBuf>,
+    /// Starts to compare: random, F.safetensors, RUN/weights.safetensors, or NAME=F.safetensors.
+    ///
+    /// A file's name is the start's, and RUN/weights.safetensors has that of the run; with NAME= you give another one.
+    /// The network's kind, wiring and colours are those of each file, where --config and --set do not name them; random
+    /// takes them from --config and --set alone. All other settings are shared.
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    start: Vec<String>,
     /// Settings in a TOML file; without it the paper's where it states them.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
@@ -29,14 +36,14 @@ pub struct Common {
 }
 
 impl Common {
-    /// The weights to start from, if any.
-    pub fn weights(&self) -> Result<Option<NetworkFile>> {
-        self.weights.as_deref().map(NetworkFile::open).transpose()
-    }
-
-    /// The settings of the first run.
-    pub fn config(&self, weights: Option<&NetworkFile>) -> Result<Config> {
-        Config::resolve_for(weights.map(NetworkFile::config), self.config.as_deref(), &self.settings)
+    /// What the runs start from, with their settings.
+    pub fn starts(&self) -> Result<Vec<Start>> {
+        let file = self.config.as_deref();
+        if !self.start.is_empty() {
+            return Start::several(&self.start, file, &self.settings);
+        }
+        let weights = self.weights.as_deref().map(NetworkFile::open).transpose()?;
+        Ok(vec![Start::only(weights, file, &self.settings)?])
     }
 
     /// What to say when a study was stopped.
@@ -47,4 +54,9 @@ impl Common {
         ))?;
         Ok(ExitCode::from(stop::INTERRUPTED))
     }
+}
+
+/// Values of one option, without the blanks around them.
+pub fn trimmed(values: &[String]) -> Vec<String> {
+    values.iter().map(|value| value.trim().to_string()).collect()
 }

@@ -1,18 +1,29 @@
 //! `bcreid sweep`.
 
 use super::stop;
-use super::study::Common;
+use super::study::{Common, trimmed};
 use crate::data::Dataset;
-use crate::study::sweep::Swept;
-use crate::study::{Study, sweep};
+use crate::study::recipes;
+use crate::study::sweep::{Asked, Swept};
+use crate::study::{Start, Study, sweep};
 use crate::{Error, Result, tell};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Try values of lambda, tau and the centers' rate, on persons of the training part that are held out.
+/// Which baselines are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Baseline {
+    /// To each point the run with its settings and lambda 0.
+    Each,
+    /// None but those that are swept themselves.
+    None,
+}
+
+/// Try values of lambda, tau and other settings, on persons of the training part who are held out.
 ///
-/// Each is varied with the others as in the settings. What is there from an earlier call is not computed again.
+/// Each is varied with the others as in the settings, or all combinations with --grid. What is there from an earlier
+/// call is not computed again.
 #[derive(Debug, Args)]
 pub struct Sweep {
     /// Weights of the batch-contrastive loss.
@@ -24,6 +35,22 @@ pub struct Sweep {
     /// Rates of the class centers: numbers, or tied.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     center_rate: Vec<String>,
+    /// How the loss is summed up over a batch: mean, sum.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    reduction: Vec<String>,
+    /// Its gradients: paper, exact.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    gradient: Vec<String>,
+    /// Any other setting with its values; may be repeated (bcreid config lists all settings).
+    #[arg(long, value_name = "section.key=A,B,...")]
+    vary: Vec<String>,
+    /// All combinations, instead of each value with the other settings as they are.
+    #[arg(long)]
+    grid: bool,
+    /// The runs without the loss (lambda 0) that points are compared with: one to each point, or none. Without this
+    /// option there is one to each where a setting of the loss is swept.
+    #[arg(long, value_enum, value_name = "each|none")]
+    baseline: Option<Baseline>,
     /// Runs of each value, with seeds that count up.
     #[arg(long, value_name = "N", default_value_t = 1)]
     runs: usize,
@@ -39,24 +66,26 @@ pub struct Sweep {
 
 impl Sweep {
     pub fn run(self) -> Result<ExitCode> {
-        let swept =
-            [("loss.lambda", &self.lambda), ("loss.tau", &self.tau), ("loss.center_rate", &self.center_rate)];
-        let swept = swept.into_iter().filter(|(_, values)| !values.is_empty());
-        let trimmed = |values: &[String]| values.iter().map(|value| value.trim().to_string()).collect();
-        let swept: Vec<Swept> = swept.map(|(key, values)| Swept { key, values: trimmed(values) }).collect();
+        let starts = self.common.starts()?;
+        let swept = self.swept(&starts)?;
         if swept.is_empty() {
             return Err(Error::Config(
-                "nothing to sweep; give values, for example --lambda 0,0.1,1,10 or --tau 0.3,1".into(),
+                "nothing to sweep; give values, for example --lambda 0.1,1,10, --vary solver.batch=16,32 or --start \
+                 random,F.safetensors"
+                    .into(),
             ));
         }
+        let baselines = match self.baseline {
+            Some(baseline) => baseline == Baseline::Each,
+            None => swept.iter().any(|swept| recipes::is_of_the_loss(&swept.key)),
+        };
+        let asked = Asked { swept, grid: self.grid, baselines };
         if self.validation == 0 {
             return Err(Error::Data("--validation 0: give at least 1 image".into()));
         }
         let (device, which) = self.common.compute.choose()?;
-        let weights = self.common.weights()?;
-        let config = self.common.config(weights.as_ref())?;
         let dataset = Dataset::open(&self.common.data)?;
-        let dataset = sweep::hold_out(&dataset, self.validation, config.run.seed)?;
+        let dataset = sweep::hold_out(&dataset, self.validation, starts[0].config.run.seed)?;
         tell!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
         let stop = stop::on_interrupt("finishing this step and saving")?;
@@ -64,18 +93,43 @@ impl Sweep {
             out: &self.out,
             dataset: &dataset,
             name: "validation",
-            weights: weights.as_ref(),
+            starts: &starts,
             runs: self.runs,
             device: &device,
             stop: &stop,
         };
-        match sweep::run(&study, &config, &swept, &|line| tell!("{line}"))? {
+        match sweep::run(&study, &asked, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
+                let has_plot = found.without_plot().is_none();
                 super::say(found)?;
-                super::say(format_args!("plot: {}", self.out.join("sweep.svg").display()))?;
+                if has_plot {
+                    super::say(format_args!("plot: {}", self.out.join("sweep.svg").display()))?;
+                }
                 Ok(ExitCode::SUCCESS)
             }
         }
+    }
+
+    /// What is swept, in the order of the options, starts last.
+    fn swept(&self, starts: &[Start]) -> Result<Vec<Swept>> {
+        let named = [
+            ("loss.lambda", &self.lambda),
+            ("loss.tau", &self.tau),
+            ("loss.center_rate", &self.center_rate),
+            ("loss.reduction", &self.reduction),
+            ("loss.gradient", &self.gradient),
+        ];
+        let named = named.into_iter().filter(|(_, values)| !values.is_empty());
+        let mut swept: Vec<Swept> =
+            named.map(|(key, values)| Swept { key: key.into(), values: trimmed(values) }).collect();
+        for text in &self.vary {
+            swept.push(Swept::parse(text)?);
+        }
+        let names: Vec<String> = starts.iter().filter_map(|start| start.name.clone()).collect();
+        if !names.is_empty() {
+            swept.push(Swept { key: recipes::START.into(), values: names });
+        }
+        Ok(swept)
     }
 }

@@ -5,10 +5,12 @@ use super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
 use super::palette::Colour;
 use crate::{Error, Result};
 use plotters::coord::Shift;
-use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::convert::Infallible;
+use std::ops::Range;
 
 /// A panel's size in pixels.
 pub const PANEL: [f64; 2] = [400.0, 270.0];
@@ -112,15 +114,19 @@ pub fn sheet(figure: &Figure) -> Result<String> {
 /// A swatch for a legend in a page; its colour is that of the text around it.
 pub fn swatch(mark: Mark) -> &'static str {
     match mark {
-        Mark::Dots => {
+        Mark::Dots | Mark::Points => {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M3 5h0M8 3h0M13 5h0\" \
              stroke=\"currentColor\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>"
         }
-        Mark::Line | Mark::Faint => {
+        Mark::Dashes => {
+            "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 4h6M10 4h6\" \
+             stroke=\"currentColor\" stroke-width=\"2\"/></svg>"
+        }
+        Mark::Line | Mark::Faint | Mark::Bar => {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 4h16\" stroke=\"currentColor\" \
              stroke-width=\"2\"/></svg>"
         }
-        Mark::Area => {
+        Mark::Area | Mark::Band => {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 0h16v8H0z\" \
              fill=\"currentColor\" fill-opacity=\"0.5\"/></svg>"
         }
@@ -157,11 +163,34 @@ fn paint(panel: &Panel, area: &Area<'_>, heading: Option<&str>) -> Drawn {
         Scale::Log => axis.from * (1.0 - 1e-9)..axis.to * (1.0 + 1e-9),
     };
     let (x, y) = (from_to(&panel.x), from_to(&panel.y));
+    if !panel.x.names.is_empty() {
+        return paint_on(panel, area, heading, Named(x.into(), panel.x.names.len()), y);
+    }
     match (panel.x.scale, panel.y.scale) {
         (Scale::Linear, Scale::Linear) => paint_on(panel, area, heading, x, y),
         (Scale::Log, Scale::Linear) => paint_on(panel, area, heading, x.log_scale(), y),
         (Scale::Linear, Scale::Log) => paint_on(panel, area, heading, x, y.log_scale()),
         (Scale::Log, Scale::Log) => paint_on(panel, area, heading, x.log_scale(), y.log_scale()),
+    }
+}
+
+/// A linear axis with ticks at the places of so many names, and nowhere else.
+struct Named(RangedCoordf64, usize);
+
+impl Ranged for Named {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.0.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        (0..self.1).map(|place| place as f64).collect()
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.0.range()
     }
 }
 
@@ -174,9 +203,9 @@ where
 {
     let [left, top, right, bottom] = INSET;
     let heading_height = if let Some(heading) = heading {
-        let letters = ((PANEL[0] - left) / (0.6 * PANEL_TITLE)) as usize;
+        let most = ((PANEL[0] - left) / (0.6 * PANEL_TITLE)) as usize;
         let style = text(PANEL_TITLE, Colour::Ink).pos(Pos::new(HPos::Left, VPos::Top));
-        area.draw_text(&shortened(heading, letters), &style, at(left, 0.0))?;
+        area.draw_text(&shortened(heading, most), &style, at(left, 0.0))?;
         HEADING
     } else {
         0.0
@@ -189,6 +218,8 @@ where
         .y_label_area_size(units(left))
         .build_cartesian_2d(x, y)?;
     let tick = text(SMALL, Colour::Muted);
+    // What fits beside each other.
+    let letters = ((PANEL[0] - left - right) / (0.6 * SMALL)) as usize / panel.x.names.len().max(1);
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -200,7 +231,10 @@ where
         .y_labels(7)
         .x_label_style(tick.clone())
         .y_label_style(tick.clone())
-        .x_label_formatter(&|v| number(*v, &panel.x))
+        .x_label_formatter(&|v| match panel.x.names.get(v.round() as usize) {
+            Some(name) => shortened(name, letters),
+            None => number(*v, &panel.x),
+        })
         .y_label_formatter(&|v| number(*v, &panel.y))
         .axis_desc_style(tick.clone())
         .x_desc(panel.x.label.as_str())
@@ -213,14 +247,27 @@ where
     for series in &panel.series {
         let Series { colour, mark, points } = series;
         match mark {
-            Mark::Dots => {
-                let style = rgb(*colour).mix(0.75).filled();
-                chart.draw_series(points.iter().map(|&p| Circle::new(p, units(1.4), style)))?;
+            Mark::Dots | Mark::Points => {
+                let (opacity, radius) = if *mark == Mark::Dots { (0.75, 1.4) } else { (1.0, 2.8) };
+                let style = rgb(*colour).mix(opacity).filled();
+                chart.draw_series(points.iter().map(|&p| Circle::new(p, units(radius), style)))?;
             }
-            Mark::Line | Mark::Faint => {
-                let (opacity, width) = if *mark == Mark::Line { (1.0, 1.8) } else { (0.35, 1.0) };
+            Mark::Line | Mark::Faint | Mark::Bar => {
+                let (opacity, width) = match mark {
+                    Mark::Line => (1.0, 1.8),
+                    Mark::Bar => (0.7, 1.2),
+                    _ => (0.35, 1.0),
+                };
                 let style = pen(*colour, opacity, width);
                 chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+            }
+            Mark::Dashes => {
+                let (dash, gap) = (units(6.0), units(4.0));
+                let points = points.iter().copied();
+                chart.draw_series(DashedLineSeries::new(points, dash, gap, pen(*colour, 0.8, 1.4)))?;
+            }
+            Mark::Band => {
+                chart.draw_series([Polygon::new(points.clone(), rgb(*colour).mix(0.12).filled())])?;
             }
             Mark::Area => {
                 let floor = panel.y.from;
@@ -238,17 +285,21 @@ where
 fn draw_sample(area: &Area<'_>, sample: &Series) -> Drawn {
     let (from, to) = (sample.points[0], sample.points[1]);
     match sample.mark {
-        Mark::Dots => {
+        Mark::Dots | Mark::Points => {
             let style = rgb(sample.colour).filled();
             [(3.0, 1.0), (8.0, -1.5), (13.0, 1.0)].iter().try_for_each(|(dx, dy)| {
                 area.draw(&Circle::new(at(from.0 + dx, from.1 + dy), (1.6 * UNIT) as i32, style))
             })
         }
-        Mark::Line | Mark::Faint => {
+        Mark::Line | Mark::Faint | Mark::Bar => {
             let ends = vec![at(from.0, from.1), at(to.0, to.1)];
             area.draw(&PathElement::new(ends, pen(sample.colour, 1.0, 2.0)))
         }
-        Mark::Area => {
+        Mark::Dashes => [(0.0, 6.0), (10.0, 16.0)].iter().try_for_each(|(start, end)| {
+            let ends = vec![at(from.0 + start, from.1), at(from.0 + end, from.1)];
+            area.draw(&PathElement::new(ends, pen(sample.colour, 1.0, 2.0)))
+        }),
+        Mark::Area | Mark::Band => {
             let corners = [at(from.0, from.1 - 4.0), at(to.0, to.1 + 4.0)];
             area.draw(&Rectangle::new(corners, rgb(sample.colour).mix(0.5).filled()))
         }

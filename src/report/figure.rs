@@ -52,6 +52,8 @@ pub struct Axis {
     pub to: f64,
     /// How values are spread.
     pub scale: Scale,
+    /// The words at 0, 1, 2 and so on, where values have names; else numbers are written where they fit.
+    pub names: Vec<String>,
 }
 
 /// How an axis spreads its values.
@@ -85,17 +87,38 @@ pub enum Mark {
     Faint,
     /// The area between the points and the axis.
     Area,
+    /// A disc each, for points that are few.
+    Points,
+    /// A thin line through the points: the deviation of a point.
+    Bar,
+    /// A broken line through the points: what others are compared with.
+    Dashes,
+    /// The pale area inside of the points.
+    Band,
 }
 
 impl Axis {
     /// An axis from 0 to a round number not below `largest`.
     pub fn up_to(label: impl Into<String>, largest: f64) -> Self {
-        Axis { label: label.into(), from: 0.0, to: round_up(largest), scale: Scale::Linear }
+        Axis {
+            label: label.into(),
+            from: 0.0,
+            to: round_up(largest),
+            scale: Scale::Linear,
+            names: Vec::new(),
+        }
     }
 
     /// An axis between exactly these values.
     pub fn between(label: impl Into<String>, from: f64, to: f64) -> Self {
-        Axis { label: label.into(), from, to, scale: Scale::Linear }
+        Axis { label: label.into(), from, to, scale: Scale::Linear, names: Vec::new() }
+    }
+
+    /// An axis of names at even places: the first at 0, the next at 1, and so on.
+    pub fn names(label: impl Into<String>, names: impl Iterator<Item = String>) -> Self {
+        let names: Vec<String> = names.collect();
+        let to = names.len().max(1) as f64 - 0.5;
+        Axis { label: label.into(), from: -0.5, to, scale: Scale::Linear, names }
     }
 
     /// A logarithmic axis of whole powers of ten around the values above 0.
@@ -108,7 +131,13 @@ impl Axis {
             false => (-1.0, 0.0),
         };
         let to = if to > from { to } else { from + 1.0 };
-        Axis { label: label.into(), from: 10f64.powf(from), to: 10f64.powf(to), scale: Scale::Log }
+        Axis {
+            label: label.into(),
+            from: 10f64.powf(from),
+            to: 10f64.powf(to),
+            scale: Scale::Log,
+            names: Vec::new(),
+        }
     }
 }
 

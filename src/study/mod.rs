@@ -5,45 +5,63 @@
 //! ```text
 //! OUT/RECIPE/seed-0/   a run's folder, with its evaluation
 //! OUT/lock             held while a process works here
-//! OUT/study.json       what it is about, so that no other study goes on in its place
+//! OUT/study.json       its images and the fingerprints of its starts, so that no other study goes on in its place
 //! OUT/result.json      all figures
 //! OUT/table.md         the table
+//! OUT/sweep.svg, .png  the plot of a sweep
 //! ```
 //!
 //! A study that was stopped goes on where it was: runs that are finished and evaluated are only read.
 
+mod about;
+pub mod gain;
 pub mod published;
+pub mod recipes;
 pub mod reproduce;
+pub mod start;
 mod summary;
 pub mod sweep;
 
+pub use gain::{Gain, Gains};
+pub use start::Start;
 pub use summary::{Figure, Summary};
 
 use crate::config::Config;
 use crate::data::{Dataset, Sample};
 use crate::device::Device;
-use crate::error::printable;
 use crate::eval::extract::Extractor;
 use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
-use crate::files::{MIB, read_text, write_atomically, write_json};
+use crate::files::{write_atomically, write_json};
 use crate::train::run_folder::{self, RunFolder};
-use crate::train::{Outcome, Start, Trainer, checkpoint};
+use crate::train::{self, Outcome, Trainer, checkpoint};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
+use about::crc32_of_names;
 use comfy_table::Table;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Seeds of a recipe, at most.
 pub const MOST_RUNS: usize = 100;
 
-/// Settings with a name; the seed counts up from theirs.
+/// A setting, or what stands for one in a study's table, and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its key.
+    pub key: String,
+    /// Its value, as a person writes it.
+    pub value: String,
+}
+
+/// Settings with a name and a start; the seed counts up from theirs.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     /// The name of its folder.
     pub name: String,
+    /// What it starts from: the place in [`Study::starts`].
+    pub start: usize,
     /// The settings of its first run.
     pub config: Config,
 }
@@ -51,30 +69,16 @@ pub struct Recipe {
 /// What one recipe achieved.
 #[derive(Clone, Debug, Serialize)]
 pub struct Achieved {
-    /// The recipe's name.
+    /// The recipe's name, which is that of its folder.
     pub name: String,
+    /// What it started from.
+    pub start: String,
+    /// The settings of its first run.
+    pub settings: Config,
+    /// Means and deviations over the seeds.
+    pub summary: Summary,
     /// The figures of each run, by seed.
     pub reports: Vec<Report>,
-}
-
-/// What the runs of a study have in common beside their recipes.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct About {
-    /// The images to train on, of the queries and of the gallery, by their names and persons.
-    images: [u32; 3],
-    /// The network that all start from.
-    weights: Option<String>,
-}
-
-/// A checksum of the images' names (without folders, which may move) with their persons and cameras.
-fn crc32_of_names(samples: impl Iterator<Item = Sample>) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    for Sample { path, pid, camid } in samples {
-        crc.update(
-            format!("{} {pid} {camid:?}\n", path.file_name().unwrap_or_default().display()).as_bytes(),
-        );
-    }
-    crc.finalize()
 }
 
 /// Where and on what the runs of a study are made.
@@ -86,8 +90,8 @@ pub struct Study<'a> {
     pub dataset: &'a Dataset,
     /// The name under which runs keep their evaluations.
     pub name: &'a str,
-    /// The weights to start from, if not from random ones.
-    pub weights: Option<&'a NetworkFile>,
+    /// What its recipes start from, at least one.
+    pub starts: &'a [Start],
     /// How many seeds.
     pub runs: usize,
     /// Where it is computed.
@@ -100,8 +104,8 @@ impl Study<'_> {
     /// Takes hold of the study's folder, in which its runs are made and its result is written.
     ///
     /// # Errors
-    /// Too many or too large seeds, a data set with a part missing, a folder in which another process or another study
-    /// is at work.
+    /// Too many or too large seeds, a data set with a part missing, weights that do not fit a recipe, a folder in which
+    /// another process or another study is at work.
     fn begin(&self, recipes: &[Recipe]) -> Result<RunFolder> {
         if !(1..=MOST_RUNS).contains(&self.runs) {
             return Err(Error::Config(format!(
@@ -119,10 +123,24 @@ impl Study<'_> {
         }
         self.dataset.require_train()?;
         self.dataset.require_test()?;
+        self.check_starts(recipes)?;
         std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
         let folder = RunFolder::lock(self.out)?;
-        self.begin_or_go_on()?;
+        about::begin_or_go_on(self.out, self.dataset, self.starts)?;
         Ok(folder)
+    }
+
+    /// Whether the weights of each start fit the networks of its recipes; each network once.
+    fn check_starts(&self, recipes: &[Recipe]) -> Result<()> {
+        let mut checked: Vec<(usize, String)> = Vec::new();
+        for Recipe { start, config, .. } in recipes {
+            let network = (*start, config.network_toml());
+            if !checked.contains(&network) {
+                self.starts[*start].check(config)?;
+                checked.push(network);
+            }
+        }
+        Ok(())
     }
 
     /// Trains and evaluates all recipes, a seed of each in turn; none if it was stopped. `say` hears of every run.
@@ -130,69 +148,30 @@ impl Study<'_> {
     /// # Errors
     /// A folder with runs of other settings, and whatever training and evaluation report.
     fn run(&self, recipes: &[Recipe], say: &dyn Fn(&str)) -> Result<Option<Vec<Achieved>>> {
-        let mut results: Vec<Achieved> =
-            recipes.iter().map(|r| Achieved { name: r.name.clone(), reports: Vec::new() }).collect();
+        let mut reports: Vec<Vec<Report>> = vec![Vec::new(); recipes.len()];
         for number in 0..self.runs {
-            for (recipe, result) in recipes.iter().zip(&mut results) {
+            for (recipe, reports) in recipes.iter().zip(&mut reports) {
                 let mut config = recipe.config.clone();
                 config.run.seed += number as u64;
                 let (folder, label) = self.run_of(recipe, config.run.seed);
-                let Some(report) = self.one(&folder, &label, &config, say)? else { return Ok(None) };
+                let start = &self.starts[recipe.start];
+                let Some(report) = self.one(&folder, &label, &config, start, say)? else { return Ok(None) };
                 say(&format!(
                     "{label}: rank-1 {:.2}, mAP {:.2}",
                     100.0 * report.rank1,
                     100.0 * report.map_market
                 ));
-                result.reports.push(report);
+                reports.push(report);
             }
         }
-        Ok(Some(results))
-    }
-
-    /// What its runs start from and are trained with, but for the settings that it varies: for whoever compares them
-    /// with the paper's.
-    fn recipe_notes(&self, config: &Config, varied: &[&str]) -> Vec<String> {
-        let start = match self.weights {
-            Some(weights) => {
-                format!("the weights {}", printable(&weights.tensors().path().display().to_string()))
-            }
-            None => "random weights, where the paper starts from ImageNet's".into(),
-        };
-        let changes = config.changes(varied);
-        let defaults = "the defaults, which are the paper's where it states them (bcreid config)";
-        let settings = match changes.is_empty() {
-            true => format!("Settings: {defaults}."),
-            false => format!("Settings: {defaults}, but {}.", changes.join(", ")),
-        };
-        vec![format!("Start: {start}."), settings]
-    }
-
-    /// Notes what the study is about, or checks that a study that is there is about the same: its runs would be taken
-    /// for this one's.
-    fn begin_or_go_on(&self) -> Result<()> {
-        let about = About {
-            images: [&self.dataset.train, &self.dataset.query, &self.dataset.gallery]
-                .map(|samples| crc32_of_names(samples.iter().cloned())),
-            weights: self.weights.map(NetworkFile::fingerprint),
-        };
-        let path = self.out.join("study.json");
-        match read_text(&path, MIB) {
-            Ok(text) => match serde_json::from_str::<About>(&text) {
-                Ok(there) if there == about => Ok(()),
-                Ok(_) => Err(Error::Run(format!(
-                    "{}: the study in this folder has other images or starts from other weights; give this one another \
-                     --out",
-                    self.out.display()
-                ))),
-                Err(_) => Err(Error::Run(format!(
-                    "{}: damaged; delete it if the runs beside it are of the same images and weights, else give another \
-                     --out",
-                    path.display()
-                ))),
-            },
-            Err(e) if e.is_missing_file() => write_json(&path, &about),
-            Err(e) => Err(e),
-        }
+        let achieved = recipes.iter().zip(reports).map(|(recipe, reports)| Achieved {
+            name: recipe.name.clone(),
+            start: self.starts[recipe.start].label().to_string(),
+            settings: recipe.config.clone(),
+            summary: Summary::of(&reports),
+            reports,
+        });
+        Ok(Some(achieved.collect()))
     }
 
     /// The folder of a recipe's run, and its name on the screen.
@@ -201,7 +180,14 @@ impl Study<'_> {
     }
 
     /// Makes one run, or what is left of it to be made.
-    fn one(&self, folder: &Path, label: &str, config: &Config, say: &dyn Fn(&str)) -> Result<Option<Report>> {
+    fn one(
+        &self,
+        folder: &Path,
+        label: &str,
+        config: &Config,
+        start: &Start,
+        say: &dyn Fn(&str),
+    ) -> Result<Option<Report>> {
         let name = self.name.to_string();
         let others = |what: PathBuf| {
             Error::Run(format!(
@@ -210,7 +196,7 @@ impl Study<'_> {
             ))
         };
         let there = folder.join("config.toml").is_file();
-        if there && run_folder::read_config(folder)? != *config {
+        if there && !recipes::is_same_run(&run_folder::read_config(folder)?, config)? {
             return Err(others(folder.to_path_buf()));
         }
         let begun = there && checkpoint::has_one(&folder.join("checkpoints"));
@@ -220,14 +206,16 @@ impl Study<'_> {
             let network = NetworkFile::open(&result).map_err(|e| {
                 Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
             })?;
-            if network.config() != config {
+            if !recipes::is_same_run(network.config(), config)? {
                 return Err(others(result));
             }
             if let Some(kept) = self.own_evaluation(folder, network.fingerprint()) {
                 return Ok(Some(kept.report));
             }
         }
-        if !trained && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, begun)?) {
+        if !trained
+            && (self.stop.load(Ordering::Relaxed) || !self.train(folder, label, config, start, begun)?)
+        {
             return Ok(None);
         }
         say(&format!("{label}: evaluating"));
@@ -264,14 +252,14 @@ impl Study<'_> {
     }
 
     /// Trains to the end; false if it was stopped, with all saved.
-    fn train(&self, folder: &Path, label: &str, config: &Config, begun: bool) -> Result<bool> {
+    fn train(&self, folder: &Path, label: &str, config: &Config, start: &Start, begun: bool) -> Result<bool> {
         let nothing = |_, _| ();
         let outcome = if begun {
             let (run, config) = RunFolder::open(folder)?;
-            let start = Start::Resume(&run);
+            let start = train::Start::Resume(&run);
             Trainer::new(&config, self.dataset, start, self.device, &nothing)?.run(&run, self.stop, label)?
         } else {
-            let start = self.weights.map_or(Start::Random, Start::Weights);
+            let start = start.weights.as_ref().map_or(train::Start::Random, train::Start::Weights);
             let trainer = Trainer::new(config, self.dataset, start, self.device, &nothing)?;
             trainer.run(&RunFolder::create(folder, config)?, self.stop, label)?
         };

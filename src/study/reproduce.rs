@@ -2,13 +2,18 @@
 //! what the paper states.
 
 use super::published::{Benchmark, Published};
-use super::{Achieved, Figure, Recipe, Study, Summary};
+use super::recipes::{Recipes, START, in_words, name_of, without_loss};
+use super::{Achieved, Figure, Gains, Recipe, Setting, Start, Study, Summary, gain, start};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
+
+/// The key of the loss's reduction.
+const REDUCTION: &str = "loss.reduction";
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
@@ -17,34 +22,85 @@ pub struct Reproduction {
     pub data: String,
     /// Runs of each recipe.
     pub runs: usize,
-    /// Baseline and full loss.
+    /// Every recipe that was run, baselines first.
     pub recipes: Vec<Achieved>,
-    /// Their means and deviations.
-    pub summaries: Vec<Summary>,
+    /// Which of them are compared.
+    pub comparisons: Vec<Comparison>,
     /// Whether the data set is the paper's, so that its figures may stand beside ours.
     pub comparable: bool,
-    /// What the runs start from, and which of their settings are not the paper's.
+    /// What the runs start from, which of their settings are not the paper's, and how the loss is read.
     pub recipe: Vec<String>,
     #[serde(skip)]
     benchmark: Benchmark,
 }
 
-/// Baseline and full loss, which differ in lambda alone.
+/// The full loss and the softmax loss alone, with all else alike.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// The reduction and the start, where these are varied.
+    pub settings: Vec<Setting>,
+    /// The baseline's name.
+    pub baseline: String,
+    /// The full loss's name.
+    pub full: String,
+    /// What the loss gains.
+    pub gains: Gains,
+}
+
+/// The recipes of the comparisons, and for each comparison what is varied with the places of baseline and full loss.
+#[derive(Debug)]
+struct Plan {
+    recipes: Vec<Recipe>,
+    comparisons: Vec<(Vec<Setting>, [usize; 2])>,
+}
+
+/// Baseline and full loss, which differ in lambda alone, of every start with every reduction. A baseline does not
+/// depend on the reduction and is there once.
 ///
 /// # Errors
-/// Settings without the batch-contrastive loss: there would be nothing to compare.
-pub fn recipes(config: &Config) -> Result<[Recipe; 2]> {
-    if config.loss.lambda == 0.0 {
-        return Err(Error::Config(
-            "the full loss is compared with lambda 0; give a loss.lambda above 0".into(),
-        ));
+/// Settings without the batch-contrastive loss: there would be nothing to compare. Reductions that are none, or the
+/// same.
+fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
+    let mut recipes = Recipes::default();
+    let mut baselines = Vec::new();
+    for (place, start) in starts.iter().enumerate() {
+        if start.config.loss.lambda == 0.0 {
+            return Err(Error::Config(
+                "the full loss is compared with lambda 0; give a loss.lambda above 0".into(),
+            ));
+        }
+        let config = without_loss(&start.config, &start.config)?;
+        baselines.push(recipes.place(place, config, || named("baseline", &[], start)));
     }
-    let mut baseline = config.clone();
-    baseline.loss.lambda = 0.0;
-    Ok([
-        Recipe { name: "baseline".into(), config: baseline },
-        Recipe { name: "full".into(), config: config.clone() },
-    ])
+    let reductions: Vec<Option<&String>> = match reductions {
+        [] => vec![None],
+        given => given.iter().map(Some).collect(),
+    };
+    let mut comparisons: Vec<(Vec<Setting>, [usize; 2])> = Vec::new();
+    for ((place, start), baseline) in starts.iter().enumerate().zip(baselines) {
+        for reduction in &reductions {
+            let of_loss = reduction.map(|value| Setting { key: REDUCTION.into(), value: value.clone() });
+            let of_loss: Vec<Setting> = of_loss.into_iter().collect();
+            let settings = of_loss.iter().map(|Setting { key, value }| format!("{key}={value}"));
+            let config = Config::resolve_text(&start.config.to_toml(), &settings.collect::<Vec<_>>())?;
+            let full = recipes.place(place, config, || named("full", &of_loss, start));
+            if comparisons.iter().any(|(_, [_, known])| *known == full) {
+                return Err(Error::Config(format!(
+                    "{REDUCTION}: {} is given twice; give it once",
+                    reduction.map_or("", String::as_str)
+                )));
+            }
+            let of_start = start.name.as_ref().map(|name| Setting { key: START.into(), value: name.clone() });
+            comparisons.push((of_loss.into_iter().chain(of_start).collect(), [baseline, full]));
+        }
+    }
+    Ok(Plan { recipes: recipes.0, comparisons })
+}
+
+/// The name of a recipe's folder.
+fn named(what: &str, settings: &[Setting], start: &Start) -> String {
+    let rest = name_of(settings, start);
+    if rest.is_empty() { what.into() } else { format!("{what}+{rest}") }
 }
 
 /// Whether `dataset` is the one whose results were published, by its names and numbers of images; else what is
@@ -64,26 +120,38 @@ pub fn is_published(dataset: &Dataset, benchmark: &Benchmark) -> std::result::Re
     ))
 }
 
-/// Runs the comparison and writes it into the study's folder; none if it was stopped.
+/// Runs the comparisons and writes them into the study's folder; none if it was stopped. The full loss is run with each
+/// of `reductions`, or, without any, with that of the settings.
 ///
 /// # Errors
-/// As [`recipes`]; what [`Study`] refuses, and what training and evaluation report.
+/// Settings without the batch-contrastive loss, reductions that are none or the same; what [`Study`] refuses, and what
+/// training and evaluation report.
 pub fn run(
     study: &Study<'_>,
-    config: &Config,
+    reductions: &[String],
     benchmark: &Benchmark,
     say: &dyn Fn(&str),
 ) -> Result<Option<Reproduction>> {
-    let recipes = recipes(config)?;
-    let _folder = study.begin(&recipes)?;
-    let Some(recipes) = study.run(&recipes, say)? else { return Ok(None) };
+    let plan = plan(study.starts, reductions)?;
+    let _folder = study.begin(&plan.recipes)?;
+    let Some(recipes) = study.run(&plan.recipes, say)? else { return Ok(None) };
+    let comparison = |(settings, [baseline, full]): (Vec<Setting>, [usize; 2])| {
+        let [baseline, full] = [baseline, full].map(|place| &recipes[place]);
+        Comparison {
+            settings,
+            baseline: baseline.name.clone(),
+            full: full.name.clone(),
+            gains: Gains::of(&baseline.summary, &full.summary, study.runs),
+        }
+    };
+    let varied: Vec<String> = if reductions.is_empty() { Vec::new() } else { vec![REDUCTION.into()] };
     let reproduction = Reproduction {
         data: study.dataset.root.display().to_string(),
         runs: study.runs,
-        summaries: recipes.iter().map(|r| Summary::of(&r.reports)).collect(),
+        comparisons: plan.comparisons.into_iter().map(comparison).collect(),
         recipes,
         comparable: is_published(study.dataset, benchmark).is_ok(),
-        recipe: study.recipe_notes(config, &[]),
+        recipe: start::notes(study.starts, &varied),
         benchmark: *benchmark,
     };
     study.write(&reproduction, &reproduction.table(presets::ASCII_MARKDOWN), &reproduction.notes())?;
@@ -94,24 +162,42 @@ impl Reproduction {
     fn table(&self, style: TableStyle) -> Table {
         let mut table = Table::new();
         table.load_style(style);
-        table.set_header(["", "rank-1", "rank-5", "rank-10", "mAP"]);
+        table.set_header(["", "rank-1", "rank-5", "rank-10", "mAP", "rank-1 gain", "mAP gain"]);
         if self.comparable {
             for row in self.benchmark.others {
                 table.add_row(published(&format!("{} [quoted]", row.method), row));
             }
+            let paper = &self.benchmark.baseline;
+            table.add_row(published(&format!("{} [quoted]", paper.method), paper));
         }
-        let names = ["baseline", "batch-contrastive"];
-        let papers = [&self.benchmark.baseline, &self.benchmark.full];
-        for ((summary, name), paper) in self.summaries.iter().zip(names).zip(papers) {
-            if self.comparable {
-                table.add_row(published(&format!("{} [quoted]", paper.method), paper));
+        let mut shown = BTreeSet::new();
+        for Comparison { settings, baseline, .. } in &self.comparisons {
+            if shown.insert(baseline) {
+                let own: Vec<Setting> = settings.iter().filter(|s| s.key == START).cloned().collect();
+                table.add_row(self.row("baseline", &own, baseline, ["", ""].map(String::from)));
             }
-            let Summary { rank1, rank5, rank10, map_market, .. } = summary;
-            let figures = [rank1, rank5, rank10, map_market].map(Figure::to_string);
-            table.add_row(std::iter::once(format!("{name}, here")).chain(figures));
+        }
+        if self.comparable {
+            let paper = &self.benchmark.full;
+            table.add_row(published(&format!("{} [quoted]", paper.method), paper));
+        }
+        for Comparison { settings, full, gains, .. } in &self.comparisons {
+            let gains = [gains.rank1, gains.map_market].map(|gain| gain.with_error());
+            table.add_row(self.row("batch-contrastive", settings, full, gains));
         }
         table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
         table
+    }
+
+    /// A row of a recipe's figures.
+    fn row(&self, what: &str, settings: &[Setting], name: &str, gains: [String; 2]) -> Vec<String> {
+        let found = self.recipes.iter().find(|recipe| recipe.name == name);
+        let Summary { rank1, rank5, rank10, map_market, .. } =
+            &found.expect("comparisons name recipes that were run").summary;
+        let figures = [rank1, rank5, rank10, map_market].map(Figure::to_string);
+        let words = in_words(settings);
+        let comma = if words.is_empty() { "" } else { ", " };
+        std::iter::once(format!("{what}{comma}{words}, here")).chain(figures).chain(gains).collect()
     }
 
     /// What must be known to read the table.
@@ -119,7 +205,8 @@ impl Reproduction {
         let mut notes = vec![match self.runs {
             1 => "Percent; one run each, so nothing is known of the spread between seeds.".to_string(),
             n => format!(
-                "Percent; mean ± sample standard deviation of {n} runs each, which differ in their seed."
+                "Percent; mean ± sample standard deviation of {n} runs each, which differ in their seed. Gain: over \
+                 the baseline, in brackets its standard error."
             ),
         }];
         if self.comparable {
@@ -128,12 +215,18 @@ impl Reproduction {
                 self.benchmark.table
             ));
         }
-        let [baseline, full] = [0, 1].map(|i| &self.summaries[i]);
-        notes.push(format!(
-            "The batch-contrastive loss changes {} and {}.",
-            difference("rank-1", &baseline.rank1, &full.rank1, self.runs),
-            difference("mAP", &baseline.map_market, &full.map_market, self.runs)
-        ));
+        for Comparison { settings, gains, .. } in &self.comparisons {
+            let words = in_words(settings);
+            let of = if words.is_empty() { String::new() } else { format!(" ({words})") };
+            notes.push(format!(
+                "The batch-contrastive loss{of} over the baseline: {}; {}.",
+                gains.rank1.sentence("rank-1"),
+                gains.map_market.sentence("mAP")
+            ));
+        }
+        if self.runs > 1 {
+            notes.push(gain::about_intervals(self.runs));
+        }
         notes.extend(self.recipe.iter().cloned());
         if let Some(report) = self.recipes.first().and_then(|recipe| recipe.reports.first()) {
             notes.extend(report.lines());
@@ -142,22 +235,9 @@ impl Reproduction {
     }
 }
 
+/// A row of the paper's table, with nothing in the columns of the gains.
 fn published(name: &str, row: &Published) -> Vec<String> {
-    std::iter::once(name).chain(row.figures).map(String::from).collect()
-}
-
-/// What the loss changes, and whether seeds alone could have done it.
-fn difference(what: &str, baseline: &Figure, full: &Figure, runs: usize) -> String {
-    let gain = full.mean - baseline.mean;
-    let mut text = format!("{what} by {:+.2}", 100.0 * gain);
-    if let (Some(a), Some(b)) = (baseline.deviation, full.deviation) {
-        // The standard error of a difference of two means.
-        let error = ((a * a + b * b) / runs as f64).sqrt();
-        let alone =
-            if gain.abs() < 2.0 * error { ", and below twice that seeds alone can do it" } else { "" };
-        text += &format!(" (standard error of the difference {:.2}{alone})", 100.0 * error);
-    }
-    text
+    std::iter::once(name).chain(row.figures).chain(["", ""]).map(String::from).collect()
 }
 
 impl fmt::Display for Reproduction {
@@ -187,14 +267,23 @@ mod tests {
     }
 
     fn reproduction(comparable: bool, benchmark: Benchmark, ranks: [&[usize]; 2]) -> Reproduction {
-        let recipes = ["baseline", "full"].into_iter().zip(ranks).map(|(name, ranks)| Achieved {
-            name: name.into(),
-            reports: ranks.iter().map(|&rank| report(rank)).collect(),
+        let recipes = ["baseline", "full"].into_iter().zip(ranks).map(|(name, ranks)| {
+            let reports: Vec<Report> = ranks.iter().map(|&rank| report(rank)).collect();
+            Achieved {
+                name: name.into(),
+                start: "random".into(),
+                settings: Config::default(),
+                summary: Summary::of(&reports),
+                reports,
+            }
         });
         let recipes: Vec<Achieved> = recipes.collect();
-        let summaries = recipes.iter().map(|r| Summary::of(&r.reports)).collect();
-        let (data, runs, recipe) = ("set".into(), ranks[0].len(), vec!["Start: random weights.".into()]);
-        Reproduction { data, runs, recipes, summaries, comparable, recipe, benchmark }
+        let runs = ranks[0].len();
+        let gains = Gains::of(&recipes[0].summary, &recipes[1].summary, runs);
+        let (baseline, full) = ("baseline".into(), "full".into());
+        let comparisons = vec![Comparison { settings: Vec::new(), baseline, full, gains }];
+        let (data, recipe) = ("set".into(), vec!["Start: random weights.".into()]);
+        Reproduction { data, runs, recipes, comparisons, comparable, recipe, benchmark }
     }
 
     #[test]
@@ -214,7 +303,10 @@ mod tests {
             assert!(figures.iter().all(|figure| row(name).contains(figure)), "{}", row(name));
         }
         assert!(text.contains("as stated in table 1 of Zhang & Xu (2018), not measured here"), "{text}");
-        assert!(text.contains("rank-1 by +50.00 (standard error of the difference 50.00, and below twice that seeds alone can do it)"), "{text}");
+        assert!(row("batch-contrastive, here").contains("+50.00 (50.00)"), "{text}");
+        let gain = "over the baseline: rank-1 +50.00 (95 % interval -165.13 to +265.13, standard error 50.00; not \
+                    distinguishable from the seeds' noise)";
+        assert!(text.contains(gain), "{text}");
         let duke = reproduction(true, DUKEMTMC, [&[2], &[1]]).to_string();
         assert!(duke.contains("ACRN") && duke.contains("58.64") && duke.contains("table 2"), "{duke}");
         assert!(!reproduction(false, DUKEMTMC, [&[2], &[1]]).to_string().contains("quoted"));

@@ -1,28 +1,39 @@
 //! How well values of a hyper-parameter do, as the paper chose lambda (section 3.2).
 //!
 //! The paper looked at 100 images of the training data. What it does not say is whether the network had been
-//! trained on them; here it has not: as many persons as it takes are held out whole, one image of each under each of
-//! their cameras asks, and their other images are the gallery. The test part is not looked at.
+//! trained on them; here it has not: as many persons as it takes are held out whole ([`hold_out`]), one image of each
+//! under each of their cameras asks, and their other images are the gallery. The test part is not looked at.
 
-use super::{Achieved, Recipe, Study, Summary};
-use crate::config::Config;
-use crate::data::{Dataset, Sample};
-use crate::report::figure::{Axis, Figure as Drawing, Key, Mark, Panel, Scale, Series};
-use crate::report::palette::Colour;
-use crate::tensor::philox::{Philox, Purpose};
+mod held_out;
+mod plan;
+mod plot;
+
+pub use held_out::hold_out;
+pub use plan::Swept;
+
+use super::recipes::{LAMBDA, START, value_of};
+use super::{Achieved, Gains, Setting, Study, Summary, gain, start};
+use crate::error::printable;
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
+use plan::{Plan, Planned};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io::ErrorKind;
 
-/// A hyper-parameter and the values to try.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Swept {
-    /// The setting's key.
-    pub key: &'static str,
-    /// The values, as they are written in a setting.
-    pub values: Vec<String>,
+/// The files of the plot.
+const PLOTS: [&str; 2] = ["sweep.svg", "sweep.png"];
+
+/// What is to be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The hyper-parameters and their values.
+    pub swept: Vec<Swept>,
+    /// All combinations; else each value with the other settings as they are.
+    pub grid: bool,
+    /// Whether the recipe without the loss (lambda 0) is run to each of them.
+    pub baselines: bool,
 }
 
 /// What was found.
@@ -30,136 +41,144 @@ pub struct Swept {
 pub struct Sweep {
     /// The hyper-parameters, in the order of the points.
     pub swept: Vec<Swept>,
-    /// Every value of every hyper-parameter.
+    /// Whether these are all combinations.
+    pub grid: bool,
+    /// Every value or combination, with baselines among them.
     pub points: Vec<Point>,
+    /// Every recipe that was run; several points may come to one.
+    pub recipes: Vec<Achieved>,
     /// Runs of each.
     pub runs: usize,
     /// Persons who are trained on and who are held out.
     pub persons: [usize; 2],
-    /// What the runs start from, and which of their settings are not the paper's.
+    /// What the runs start from, which of their settings are not the paper's, and how the loss is read.
     pub recipe: Vec<String>,
 }
 
-/// What one value achieved.
+/// One value, or one combination of values.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
-    /// The setting's key.
-    pub key: &'static str,
-    /// Its value.
-    pub value: String,
-    /// Means and deviations.
-    pub summary: Summary,
-    /// Its runs.
-    pub achieved: Achieved,
+    /// The settings that are varied here.
+    pub values: Vec<Setting>,
+    /// The name of its recipe.
+    pub recipe: String,
+    /// Whether other points are compared with it.
+    pub is_baseline: bool,
+    /// The name of the recipe with the same settings and lambda 0.
+    pub baseline: Option<String>,
+    /// What it gains over that one.
+    pub gains: Option<Gains>,
 }
 
-/// Holds out as many persons as it takes for `queries` queries: a data set whose test part is made of them. Which
-/// persons and images is a function of `seed`.
+/// Trains and evaluates every point, and writes the table, the plot and all figures into the study's folder; none if it
+/// was stopped. The study's data set is one that [`hold_out`] made.
 ///
 /// # Errors
-/// If that takes more than half of the persons.
-pub fn hold_out(dataset: &Dataset, queries: usize, seed: u64) -> Result<Dataset> {
-    dataset.require_train()?;
-    let mut images_of: BTreeMap<i64, Vec<&Sample>> = BTreeMap::new();
-    dataset.train.iter().for_each(|sample| images_of.entry(sample.pid).or_default().push(sample));
-    let mut persons: Vec<i64> = images_of.keys().copied().collect();
-    let draws = |image: u64| Philox::new(seed, 0, image, Purpose::Validation);
-    let order = |pid: &i64| (draws(0).word(images_of.range(..pid).count() as u32), *pid);
-    persons.sort_by_cached_key(order);
-
-    let (mut held, mut asking, mut others) = (BTreeSet::new(), Vec::new(), Vec::new());
-    for pid in persons.iter().take(persons.len() / 2) {
-        if asking.len() >= queries {
-            break;
-        }
-        let mut by_camera: BTreeMap<Option<i64>, Vec<&Sample>> = BTreeMap::new();
-        images_of[pid].iter().for_each(|&sample| by_camera.entry(sample.camid).or_default().push(sample));
-        // A person under one camera finds nobody, and a single image even less.
-        if images_of[pid].len() < 2 || (by_camera.len() < 2 && !by_camera.contains_key(&None)) {
-            continue;
-        }
-        held.insert(*pid);
-        for images in by_camera.values() {
-            let chosen = draws(1 + *pid as u64).word(asking.len() as u32) as usize % images.len();
-            for (i, &sample) in images.iter().enumerate() {
-                if i == chosen { asking.push(sample.clone()) } else { others.push(sample.clone()) }
-            }
-        }
-    }
-    if asking.len() < queries || others.is_empty() {
-        return Err(Error::Data(format!(
-            "{}: half of its {} persons give {} images that can ask, not {queries}; give a smaller --validation",
-            dataset.root.display(),
-            persons.len(),
-            asking.len()
-        )));
-    }
-    asking.truncate(queries);
-    let train = dataset.train.iter().filter(|sample| !held.contains(&sample.pid)).cloned().collect();
-    Ok(Dataset { train, query: asking, gallery: others, ..dataset.clone() })
-}
-
-/// Trains and evaluates every value, and writes the table, the plot and all figures into the study's folder; none if
-/// it was stopped. The study's data set is one that [`hold_out`] made.
-///
-/// # Errors
-/// Values that the settings do not take, what [`Study`] refuses, and what training and evaluation report.
-pub fn run(study: &Study<'_>, config: &Config, swept: &[Swept], say: &dyn Fn(&str)) -> Result<Option<Sweep>> {
-    // A recipe that two settings come to, such as the one that all have in common, is run once.
-    let mut recipes: Vec<Recipe> = Vec::new();
-    let mut values: Vec<(&'static str, &String, usize)> = Vec::new();
-    for Swept { key, values: of_key } in swept {
-        for value in of_key {
-            let config = Config::resolve_text(&config.to_toml(), &[format!("{key}={value}")])?;
-            let recipe = match recipes.iter().position(|known| known.config == config) {
-                Some(recipe) => recipe,
-                None => {
-                    let short = key.rsplit('.').next().unwrap_or(key);
-                    recipes.push(Recipe { name: format!("{short}-{value}"), config });
-                    recipes.len() - 1
-                }
-            };
-            if let Some((_, twin, _)) = values.iter().find(|known| (known.0, known.2) == (*key, recipe)) {
-                return Err(Error::Config(format!("{key}: {twin} and {value} are the same; give it once")));
-            }
-            values.push((key, value, recipe));
-        }
-    }
-    let _folder = study.begin(&recipes)?;
-    let Some(results) = study.run(&recipes, say)? else { return Ok(None) };
-    let point = |(key, value, recipe): (&'static str, &String, usize)| {
-        let achieved = results[recipe].clone();
-        Point { key, value: value.clone(), summary: Summary::of(&achieved.reports), achieved }
-    };
-    let keys: Vec<&str> = swept.iter().map(|swept| swept.key).collect();
+/// Keys and values that the settings do not take, what [`Study`] refuses, and what training and evaluation report.
+pub fn run(study: &Study<'_>, asked: &Asked, say: &dyn Fn(&str)) -> Result<Option<Sweep>> {
+    let Asked { swept, grid, baselines } = asked;
+    let plan = Plan::new(study.starts, swept, *grid, *baselines)?;
+    let _folder = study.begin(&plan.recipes)?;
+    let Some(recipes) = study.run(&plan.recipes, say)? else { return Ok(None) };
+    let compared: BTreeSet<usize> = plan.points.iter().filter_map(|point| point.baseline).collect();
+    let points = plan.points.iter().map(|point| point_of(point, &recipes, &compared, study.runs)).collect();
+    let keys: Vec<String> = swept.iter().map(|swept| swept.key.clone()).collect();
     let persons = [&study.dataset.train, &study.dataset.query]
         .map(|samples| samples.iter().map(|sample| sample.pid).collect::<BTreeSet<_>>().len());
     let sweep = Sweep {
-        swept: swept.to_vec(),
-        points: values.into_iter().map(point).collect(),
+        swept: swept.clone(),
+        grid: *grid,
+        points,
+        recipes,
         runs: study.runs,
         persons,
-        recipe: study.recipe_notes(config, &keys),
+        recipe: start::notes(study.starts, &keys),
     };
     study.write(&sweep, &sweep.table(presets::ASCII_MARKDOWN), &sweep.notes())?;
-    for name in ["sweep.svg", "sweep.png"] {
-        crate::report::write_figure(&sweep.drawing(), &study.out.join(name))?;
+    for file in PLOTS.map(|name| study.out.join(name)) {
+        match plot::drawing(&sweep) {
+            Ok(drawing) => crate::report::write_figure(&drawing, &file).map(|_| ())?,
+            // One of an earlier call would be taken for this one's.
+            Err(_) => match std::fs::remove_file(&file) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&file)(e)),
+                _ => {}
+            },
+        }
     }
     Ok(Some(sweep))
 }
 
+/// What was found of a planned point; `compared` are the recipes that are somebody's baseline.
+fn point_of(planned: &Planned, recipes: &[Achieved], compared: &BTreeSet<usize>, runs: usize) -> Point {
+    let own = &recipes[planned.recipe];
+    let baseline = planned.baseline.map(|place| &recipes[place]);
+    Point {
+        values: planned.values.clone(),
+        recipe: own.name.clone(),
+        is_baseline: compared.contains(&planned.recipe),
+        baseline: baseline.map(|baseline| baseline.name.clone()),
+        gains: baseline.map(|baseline| Gains::of(&baseline.summary, &own.summary, runs)),
+    }
+}
+
 impl Sweep {
+    /// Why there is no plot, if there is none.
+    pub fn without_plot(&self) -> Option<String> {
+        plot::drawing(self).err()
+    }
+
+    /// The recipe called `name`.
+    fn achieved(&self, name: &str) -> &Achieved {
+        let found = self.recipes.iter().find(|recipe| recipe.name == name);
+        found.expect("points name recipes that were run")
+    }
+
     fn table(&self, style: TableStyle) -> Table {
         let mut table = Table::new();
         table.load_style(style);
-        table.set_header(["setting", "value", "rank-1", "rank-5", "rank-10", "mAP"]);
-        for Point { key, value, summary, .. } in &self.points {
-            let Summary { rank1, rank5, rank10, map_market, .. } = summary;
+        let names = match self.grid {
+            true => self.columns(),
+            false => ["setting", "value"].map(String::from).to_vec(),
+        };
+        let with_gains = self.points.iter().any(|point| point.gains.is_some());
+        let gains = if with_gains { &["rank-1 gain", "mAP gain"][..] } else { &[] };
+        let figures = ["rank-1", "rank-5", "rank-10", "mAP"].iter().chain(gains).map(ToString::to_string);
+        table.set_header(names.iter().cloned().chain(figures));
+        for point in &self.points {
+            let Summary { rank1, rank5, rank10, map_market, .. } = &self.achieved(&point.recipe).summary;
             let figures = [rank1, rank5, rank10, map_market].map(ToString::to_string);
-            table.add_row([key.to_string(), value.clone()].into_iter().chain(figures));
+            let gains = point.gains.iter().flat_map(|gains| [gains.rank1, gains.map_market]);
+            let cells = if self.grid { self.cells(point, &names) } else { label(point).to_vec() };
+            let mut row: Vec<String> =
+                cells.into_iter().chain(figures).chain(gains.map(|gain| gain.with_interval())).collect();
+            row.resize(table.column_count(), String::new());
+            table.add_row(row);
         }
         table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
         table
+    }
+
+    /// The columns of a grid's table before the figures: lambda also where only baselines differ in it.
+    fn columns(&self) -> Vec<String> {
+        let keys = self.swept.iter().map(|swept| swept.key.clone());
+        let is_implied = self.points.iter().any(|point| point.is_baseline)
+            && self.swept.iter().all(|swept| swept.key != LAMBDA);
+        is_implied.then(|| LAMBDA.to_string()).into_iter().chain(keys).collect()
+    }
+
+    /// A point's values in a grid's columns; a hyphen where a setting changes nothing.
+    fn cells(&self, point: &Point, columns: &[String]) -> Vec<String> {
+        let cell = |key: &String| {
+            let own = point.values.iter().find(|setting| setting.key == *key);
+            match own {
+                Some(setting) => printable(&setting.value),
+                None if key == LAMBDA => {
+                    value_of(&self.achieved(&point.recipe).settings, LAMBDA).unwrap_or_default()
+                }
+                None => "-".into(),
+            }
+        };
+        columns.iter().map(cell).collect()
     }
 
     /// What the figures are of.
@@ -177,84 +196,120 @@ impl Sweep {
     /// What must be known to read the table.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![self.about()];
+        if !self.grid && self.swept.len() > 1 {
+            let start = self.swept.iter().find(|swept| swept.key == START);
+            let start = start.and_then(|swept| swept.values.first());
+            let start = start.map_or(String::new(), |first| format!(" and start {}", printable(first)));
+            notes.push(format!("Each value is tried with the other settings as they are{start}."));
+        }
+        if self.points.iter().any(|point| point.gains.is_some()) {
+            notes.push(
+                "Gain: over the baseline, which has the same settings and lambda 0; in brackets its 95 % interval."
+                    .into(),
+            );
+            if self.runs > 1 {
+                notes.push(gain::about_intervals(self.runs));
+                notes.push(
+                    "One of twenty such intervals misses by chance, and the best of many values looks better than it \
+                     is: confirm a choice with other seeds."
+                        .into(),
+                );
+            }
+        }
         notes.extend(self.recipe.iter().cloned());
-        let first = self.points.first().and_then(|point| point.achieved.reports.first());
+        let first = self.recipes.first().and_then(|recipe| recipe.reports.first());
         notes.extend(first.into_iter().flat_map(|report| report.lines()));
+        notes.extend(self.without_plot());
         notes
     }
-
-    /// One panel a hyper-parameter.
-    fn drawing(&self) -> Drawing {
-        const MEASURES: [&str; 2] = ["rank-1", "mAP (trapezoid)"];
-        let measured = |summary: &Summary| [summary.rank1, summary.map_market];
-        let panel = |swept: &Swept| {
-            let points: Vec<&Point> = self.points.iter().filter(|point| point.key == swept.key).collect();
-            let numbers = points.iter().map(|point| point.value.parse().unwrap_or(0.0));
-            let Places { x, axis } = Places::of(swept.key, &numbers.collect::<Vec<f64>>());
-            let mut series = Vec::new();
-            for run in 0..MEASURES.len() {
-                let colour = Colour::Run(run);
-                let mut line: Vec<(f64, f64)> = Vec::new();
-                for (&x, point) in x.iter().zip(&points) {
-                    let figure = measured(&point.summary)[run];
-                    line.push((x, 100.0 * figure.mean));
-                    if let Some(d) = figure.deviation {
-                        let ends = [figure.mean - d, figure.mean + d];
-                        let points = ends.map(|share| (x, 100.0 * share.clamp(0.0, 1.0))).to_vec();
-                        series.push(Series { colour, mark: Mark::Faint, points });
-                    }
-                }
-                series.push(Series { colour, mark: Mark::Dots, points: line.clone() });
-                line.sort_by(|a, b| a.0.total_cmp(&b.0));
-                series.push(Series { colour, mark: Mark::Line, points: line });
-            }
-            Panel { title: swept.key.to_string(), x: axis, y: Axis::between("[%]", 0.0, 100.0), series }
-        };
-        let key = |(run, name): (usize, &&str)| Key {
-            name: name.to_string(),
-            colour: Colour::Run(run),
-            mark: Mark::Line,
-        };
-        Drawing {
-            title: "Choice of hyper-parameters".into(),
-            caption: format!(
-                "{}{} On a logarithmic axis 0, and what is no number, stands at the left end.",
-                self.about(),
-                if self.runs > 1 { " Upright lines reach a standard deviation to both sides." } else { "" }
-            ),
-            legend: MEASURES.iter().enumerate().map(key).collect(),
-            panels: self.swept.iter().map(panel).collect(),
-            columns: self.swept.len().clamp(1, 3),
-        }
-    }
 }
 
-/// Where values stand across.
-struct Places {
-    x: Vec<f64>,
-    axis: Axis,
-}
-
-impl Places {
-    fn of(label: &str, values: &[f64]) -> Self {
-        let positive: Vec<f64> = values.iter().copied().filter(|v| *v > 0.0).collect();
-        let mut axis = Axis::decades(label, positive.iter().copied());
-        let wide = axis.to / axis.from > 10.0 * (1.0 + 1e-9);
-        if positive.is_empty() || !(wide && axis.scale == Scale::Log) {
-            let largest = values.iter().copied().fold(0.0, f64::max);
-            return Places { x: values.to_vec(), axis: Axis::up_to(label, largest) };
-        }
-        if positive.len() < values.len() {
-            axis.from /= 10.0;
-        }
-        let x = values.iter().map(|&v| if v > 0.0 { v } else { axis.from }).collect();
-        Places { x, axis }
-    }
+/// What stands in front of a point's figures where each value is tried alone: setting and value.
+fn label(point: &Point) -> [String; 2] {
+    let own = point.values.iter().find(|setting| setting.key != LAMBDA).or(point.values.first());
+    let (key, value) = own.map_or(("", String::new()), |s| (s.key.as_str(), printable(&s.value)));
+    let mark = if point.is_baseline { " (baseline)" } else { "" };
+    [key.to_string(), format!("{value}{mark}")]
 }
 
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.table(presets::UTF8_HORIZONTAL_ONLY))?;
         write!(f, "{}", self.notes().join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Figure;
+    use super::super::start::Start;
+    use super::*;
+
+    pub fn swept(key: &str, values: &[&str]) -> Swept {
+        Swept { key: key.into(), values: values.iter().map(|value| value.to_string()).collect() }
+    }
+
+    /// A sweep whose figures are made up: the larger lambda, tau and batch, the better.
+    pub fn made_up(swept: &[Swept], grid: bool, runs: usize) -> Sweep {
+        let starts = [Start::only(None, None, &["loss.tau=1".into()]).unwrap()];
+        let plan = Plan::new(&starts, swept, grid, true).unwrap();
+        let figure = |mean: f64| Figure { mean, deviation: (runs > 1).then_some(0.02) };
+        let achieved = plan.recipes.iter().map(|recipe| {
+            let config = &recipe.config;
+            let gain = f64::from((1.0 + config.loss.lambda).ln() * config.loss.tau);
+            let rank1 = 0.5 + 0.1 * gain + 0.002 * config.solver.batch as f64;
+            let [rank1, mean] = [rank1, rank1 - 0.2].map(figure);
+            let (rank5, rank10, map_market, map_sum, minp) = (rank1, rank1, mean, mean, mean);
+            Achieved {
+                name: recipe.name.clone(),
+                start: "random".into(),
+                settings: config.clone(),
+                summary: Summary { rank1, rank5, rank10, map_market, map_sum, minp },
+                reports: Vec::new(),
+            }
+        });
+        let achieved: Vec<Achieved> = achieved.collect();
+        let compared: BTreeSet<usize> = plan.points.iter().filter_map(|point| point.baseline).collect();
+        let points = plan.points.iter().map(|point| point_of(point, &achieved, &compared, runs)).collect();
+        let keys: Vec<String> = swept.iter().map(|swept| swept.key.clone()).collect();
+        let recipe = start::notes(&starts, &keys);
+        Sweep { swept: swept.to_vec(), grid, points, recipes: achieved, runs, persons: [20, 10], recipe }
+    }
+
+    fn row<'a>(text: &'a str, words: &[&str]) -> &'a str {
+        let found = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
+        found.unwrap_or_else(|| panic!("{words:?}\n{text}"))
+    }
+
+    #[test]
+    fn each_value_stands_beside_its_gain_over_the_baseline() {
+        let sweep = made_up(&[swept("loss.lambda", &["1"]), swept("solver.batch", &["8"])], false, 3);
+        let text = sweep.to_string();
+        row(&text, &["loss.lambda", "0 (baseline)", "53.20 ± 2.00"]);
+        // 0.1 ln 2 over the baseline; Student's 2.776 times 0.02 sqrt(2/3) to both sides.
+        row(&text, &["loss.lambda", " 1 ", "60.13 ± 2.00", "+6.93 (+2.40 to +11.47)"]);
+        row(&text, &["solver.batch", "8 (baseline)", "51.60"]);
+        row(&text, &["solver.batch", "8 ", "+6.93"]);
+        for words in [
+            "Each value is tried with the other settings as they are.",
+            "2 x 3 - 2 = 4 degrees of freedom",
+            "One of twenty",
+            "tau 1.0, center rate 0.5, gradient paper",
+        ] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+        let one = made_up(&[swept("loss.lambda", &["1"])], false, 1).to_string();
+        assert!(row(&one, &["loss.lambda", " 1 "]).contains("+6.93") && !one.contains("degrees"), "{one}");
+    }
+
+    #[test]
+    fn a_grid_has_a_column_a_key() {
+        let text = made_up(&[swept("loss.tau", &["0.5", "1"]), swept("solver.batch", &["8", "16"])], true, 1);
+        let text = text.to_string();
+        // Lambda too: the baselines differ in it.
+        row(&text, &["loss.lambda", "loss.tau", "solver.batch", "rank-1"]);
+        row(&text, &[" 0 ", " - ", " 16 ", "53.20"]);
+        row(&text, &[" 1.0 ", " 0.5 ", " 16 ", "+3.47"]);
+        assert!(text.contains("tau as in the table"), "{text}");
     }
 }

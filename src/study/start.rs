@@ -1,0 +1,305 @@
+//! What the runs of a study start from: random weights, or those of files, one or several to be compared.
+
+use super::recipes::{folder_part, value_of};
+use crate::config::Config;
+use crate::device::Device;
+use crate::error::printable;
+use crate::model::Model;
+use crate::report::draw::shortened;
+use crate::weights::NetworkFile;
+use crate::weights::network::ORIGIN;
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The start that has no weights.
+pub const RANDOM: &str = "random";
+/// Letters of a text of somebody's metadata in a note, at most.
+const QUOTED: usize = 200;
+
+/// What a run starts from, with the settings that follow from it.
+#[derive(Debug)]
+pub struct Start {
+    /// Its name in tables and in folders' names; a study that compares no starts has one without a name.
+    pub name: Option<String>,
+    /// The weights; none: random ones, drawn from each run's seed.
+    pub weights: Option<NetworkFile>,
+    /// The settings of its runs. Kind and wiring of the network and its input convention are the weights' own where
+    /// neither the settings' file nor a setting says otherwise; random weights take the defaults there.
+    pub config: Config,
+    /// Which weights, by [`NetworkFile::fingerprint`].
+    pub(super) fingerprint: Option<String>,
+}
+
+impl Start {
+    /// The only start of a study, with settings as [`Config::resolve_for`] takes them.
+    ///
+    /// # Errors
+    /// Those of the settings.
+    pub fn only(weights: Option<NetworkFile>, file: Option<&Path>, settings: &[String]) -> Result<Self> {
+        let config = Config::resolve_for(weights.as_ref().map(NetworkFile::config), file, settings)?;
+        let fingerprint = weights.as_ref().map(NetworkFile::fingerprint);
+        Ok(Start { name: None, weights, config, fingerprint })
+    }
+
+    /// Starts to be compared: each `random`, a file of weights, or `NAME=FILE`. A file's name is that of the start;
+    /// `RUN/weights.safetensors` has that of the run's folder.
+    ///
+    /// # Errors
+    /// A file that is missing or holds no weights; two starts of one name, or with the same weights; those of the
+    /// settings.
+    pub fn several(texts: &[String], file: Option<&Path>, settings: &[String]) -> Result<Vec<Self>> {
+        let mut starts: Vec<Start> = Vec::new();
+        for text in texts {
+            let (name, weights) = open(text.trim())?;
+            let start = Start { name: Some(name), ..Start::only(weights, file, settings)? };
+            for other in &starts {
+                if start.fingerprint == other.fingerprint {
+                    return Err(Error::Config(format!(
+                        "--start: {} and {} are the same weights; give them once",
+                        other.label(),
+                        start.label()
+                    )));
+                }
+                // File systems may not tell letters' cases apart.
+                if start.label().eq_ignore_ascii_case(other.label()) {
+                    return Err(Error::Config(format!(
+                        "--start: two starts have the name {}; write NAME={} for one of another name",
+                        start.label(),
+                        text.trim()
+                    )));
+                }
+            }
+            starts.push(start);
+        }
+        Ok(starts)
+    }
+
+    /// Its name, or that of its kind.
+    pub fn label(&self) -> &str {
+        match (&self.name, &self.weights) {
+            (Some(name), _) => name,
+            (None, None) => RANDOM,
+            (None, Some(_)) => "weights",
+        }
+    }
+
+    /// The part of a folder's name that says which start it is, if there are several.
+    pub(super) fn folder_part(&self) -> Option<String> {
+        self.name.as_ref().map(|name| format!("start-{name}"))
+    }
+
+    /// Whether the weights fit the network of `config`, before hours are spent on other runs of the study.
+    ///
+    /// # Errors
+    /// As [`NetworkFile::start`].
+    pub(super) fn check(&self, config: &Config) -> Result<()> {
+        let Some(weights) = &self.weights else { return Ok(()) };
+        let (_, mut params) = Model::new(config, 0, &Device::cpu())?;
+        weights.start(config, &mut params).map(|_| ())
+    }
+
+    /// What it is, for whoever reads the table: the file, its source and its licence.
+    fn describe(&self) -> String {
+        let Some(weights) = &self.weights else {
+            return "random weights, where the paper starts from ImageNet's".into();
+        };
+        let file = weights.tensors();
+        let shown = |text: &str| shortened(&printable(text), QUOTED);
+        let [source, sha256, licence] = ORIGIN.map(|key| file.metadata().get(key).map(|text| shown(text)));
+        let source = match (source, sha256) {
+            (Some(source), Some(sha256)) => format!("made from {source}, SHA-256 {sha256}"),
+            (Some(source), None) => format!("made from {source}"),
+            (None, _) => "source not stated in it".into(),
+        };
+        let licence =
+            licence.map_or("licence not stated in it".into(), |licence| format!("licence {licence}"));
+        format!("the weights {} ({source}; {licence})", printable(&file.path().display().to_string()))
+    }
+}
+
+/// A start's name and its weights.
+fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
+    if text == RANDOM {
+        return Ok((RANDOM.into(), None));
+    }
+    let (name, path) = match text.split_once('=') {
+        Some((name, path)) if !Path::new(text).exists() => (Some(name.trim()), Path::new(path.trim())),
+        _ => (None, Path::new(text)),
+    };
+    let fault = |what: String| Error::Config(format!("--start {text}: {what}"));
+    if text.is_empty() || path.as_os_str().is_empty() {
+        return Err(fault("give random, a file of weights, or NAME=FILE".into()));
+    }
+    let weights = NetworkFile::open(path).map_err(|error| match error.is_missing_file() {
+        true => fault(format!(
+            "there is no file {}; give random, a file of weights, or NAME=FILE",
+            path.display()
+        )),
+        false => error,
+    })?;
+    let name = match name {
+        Some(name) if name.is_empty() || folder_part(name) != name => {
+            return Err(fault(format!(
+                "a name has 1 to 40 letters of A-Z, a-z, 0-9, dot, plus, hyphen and underscore; {name} has not"
+            )));
+        }
+        Some(name) => name.to_string(),
+        None => name_of(path),
+    };
+    if name.eq_ignore_ascii_case(RANDOM) {
+        return Err(fault(format!("{RANDOM} is the name of the start without weights; write NAME=FILE")));
+    }
+    Ok((name, Some(weights)))
+}
+
+/// The name of a file of weights.
+fn name_of(path: &Path) -> String {
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = stem(path);
+    if name != "weights" {
+        return folder_part(&name);
+    }
+    let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let folder = whole.parent().and_then(Path::file_name).map(|folder| folder.to_string_lossy().into_owned());
+    folder_part(&folder.unwrap_or(name))
+}
+
+/// What the table of a study must say of its runs: what each start is, which settings are not the defaults, and how the
+/// loss was read where the paper leaves it open. `varied` are the settings that differ between the recipes.
+pub(super) fn notes(starts: &[Start], varied: &[String]) -> Vec<String> {
+    let varied: Vec<&str> = varied.iter().map(String::as_str).collect();
+    let changes: Vec<Vec<String>> = starts.iter().map(|start| start.config.changes(&varied)).collect();
+    let is_common = |change: &String| changes.iter().all(|own| own.contains(change));
+    let mut notes = Vec::new();
+    for (start, changes) in starts.iter().zip(&changes) {
+        let own: Vec<&str> = changes.iter().filter(|c| !is_common(c)).map(String::as_str).collect();
+        let own = if own.is_empty() { String::new() } else { format!(", with {}", own.join(", ")) };
+        notes.push(match &start.name {
+            Some(name) => format!("Start {name}: {}{own}.", start.describe()),
+            None => format!("Start: {}{own}.", start.describe()),
+        });
+    }
+    let common: Vec<String> =
+        changes.first().into_iter().flatten().filter(|c| is_common(c)).cloned().collect();
+    let defaults = "the defaults, which are the paper's where it states them (bcreid config)";
+    notes.push(match common.is_empty() {
+        true => format!("Settings: {defaults}."),
+        false => format!("Settings: {defaults}, but {}.", common.join(", ")),
+    });
+    notes.extend(starts.first().map(|start| reading(&start.config, &varied)));
+    notes
+}
+
+/// How the loss is read where the paper leaves it open or contradicts itself.
+fn reading(config: &Config, varied: &[&str]) -> String {
+    const OPEN: [(&str, &str); 4] = [
+        ("loss.reduction", "reduction"),
+        ("loss.tau", "tau"),
+        ("loss.center_rate", "center rate"),
+        ("loss.gradient", "gradient"),
+    ];
+    let part = |(key, name): (&str, &str)| match varied.contains(&key) {
+        true => Some(format!("{name} as in the table")),
+        false => value_of(config, key).map(|value| format!("{name} {value}")),
+    };
+    let parts: Vec<String> = OPEN.into_iter().filter_map(part).collect();
+    format!("Reading of the batch-contrastive loss: {}.", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::{model_tensors, network, write_tensors};
+
+    const SLIM: [&str; 3] = ["model.arch=slim", "model.width=8", "model.depths=[1, 1, 1, 1]"];
+
+    fn settings(more: &[&str]) -> Vec<String> {
+        more.iter().map(|setting| setting.to_string()).collect()
+    }
+
+    /// Weights of a slim network, drawn from `seed`.
+    fn write(file: &Path, seed: u64, more: &[(&str, &str)]) {
+        let mut config = Config::resolve(None, &settings(&SLIM)).unwrap();
+        config.run.seed = seed;
+        let (_, params) = Model::new(&config, 3, &Device::cpu()).unwrap();
+        let mut metadata = network::metadata(config.network_toml());
+        metadata.extend(more.iter().map(|(key, value)| (key.to_string(), value.to_string())));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        write_tensors(file, &model_tensors(&params).unwrap(), &metadata).unwrap();
+    }
+
+    #[test]
+    fn starts_are_named_after_their_files_or_as_one_likes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let origin = [("source", "resnet\n50.pth"), ("source_sha256", "ab12"), ("licence", "BSD-3-Clause")];
+        write(&file("resnet50.safetensors"), 1, &origin);
+        write(&file("runs/market/weights.safetensors"), 2, &[]);
+        write(&file("other/resnet50.safetensors"), 3, &[]);
+        write(&file("random.safetensors"), 4, &[]);
+        let open =
+            |texts: &[String]| Start::several(texts, None, &settings(&["solver.iterations=9", "loss.tau=1"]));
+        let text = |name: &str| file(name).display().to_string();
+        let starts = open(&[
+            "random".into(),
+            text("resnet50.safetensors"),
+            text("runs/market/weights.safetensors"),
+            format!("mine={}", text("other/resnet50.safetensors")),
+        ])
+        .unwrap();
+        let names: Vec<&str> = starts.iter().map(Start::label).collect();
+        assert_eq!(names, ["random", "resnet50", "market", "mine"]);
+        // The network is each file's own, the rest is shared.
+        assert_eq!(starts[0].config.model, Config::default().model);
+        assert_eq!((starts[1].config.model.width, starts[1].config.solver.iterations), (Some(8), 9));
+        let said = notes(&starts, &[]).join("\n");
+        for words in [
+            "Start random: random weights, where the paper starts from ImageNet's.",
+            "resnet50.safetensors (made from resnet\\n50.pth, SHA-256 ab12; licence BSD-3-Clause), with model.arch = \
+             \"slim\"",
+            "(source not stated in it; licence not stated in it)",
+            "solver.iterations = 9",
+            "tau 1.0, center rate 0.5, gradient paper.",
+            "Reading of the batch-contrastive loss: reduction ",
+        ] {
+            assert!(said.contains(words), "{words}\n{said}");
+        }
+        assert!(notes(&starts, &["loss.tau".into()]).join("\n").contains("tau as in the table"));
+
+        for (texts, words) in [
+            (
+                vec![text("resnet50.safetensors"), text("other/resnet50.safetensors")],
+                "two starts have the name",
+            ),
+            (
+                vec![text("resnet50.safetensors"), format!("b={}", text("resnet50.safetensors"))],
+                "same weights",
+            ),
+            (vec!["random".into(), "random".into()], "random and random are the same"),
+            (vec![text("random.safetensors")], "write NAME=FILE"),
+            (vec!["Random".into()], "there is no file Random; give random"),
+            (vec![format!("a/b={}", text("resnet50.safetensors"))], "a name has"),
+            (vec![format!("={}", text("resnet50.safetensors"))], "a name has"),
+            (vec!["a=".into()], "give random"),
+            (vec![String::new()], "give random"),
+            (vec![text("runs")], "is a folder"),
+        ] {
+            let error = open(&texts).unwrap_err().line();
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn weights_of_another_network_are_refused_before_the_first_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("slim.safetensors");
+        write(&file, 1, &[]);
+        let check = |more: &[&str]| {
+            let start = Start::only(Some(NetworkFile::open(&file).unwrap()), None, &settings(more)).unwrap();
+            start.check(&start.config)
+        };
+        check(&[]).unwrap();
+        assert!(check(&["model.wiring=caffe"]).unwrap_err().to_string().contains("model.wiring"));
+        assert!(check(&["model.width=16"]).unwrap_err().to_string().contains("another model"));
+    }
+}
