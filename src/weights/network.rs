@@ -109,7 +109,8 @@ impl NetworkFile {
         let stem = model.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let last = if model.last_stride == 1 { ", last stage at stride 1" } else { "" };
         let mut text = format!(
-            "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - {:?}) / {:?}",
+            "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - {:?}) \
+             / {:?}",
             self.file.path().display(),
             input.scale,
             input.mean,

@@ -14,10 +14,13 @@ pub fn check(trunk: &Trunk<'_>, size: Option<[u64; 2]>, notes: &mut Vec<String>)
         return Ok(());
     }
     let (name, kernel) = (layer_of_kind(trunk.pool5), pool5.kernel_hw());
+    if pool5.pad_hw() != [0; 2] {
+        return Err(format!("{name} has pad {:?}; a ResNet's last average has none", pool5.pad_hw()));
+    }
     let Some(map) = size.and_then(|size| map(trunk, size)) else {
         notes.push(format!(
-            "{name} averages {} x {} values; the file does not say how large its map is, and the average is taken to be \
-             over the whole map",
+            "{name} averages {} x {} values; the file does not say how large its map is, and the average is taken to \
+             be over the whole map",
             kernel[0], kernel[1]
         ));
         return Ok(());

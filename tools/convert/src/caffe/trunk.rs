@@ -35,7 +35,7 @@ pub fn refuse_strays<'a>(
         Some(layer) => Err(format!(
             "layer {} of {} has weights that would change the features and no place in a ResNet: by its layer \
              names this is not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, \
-             res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), or give the prototxt of its network (--prototxt), or \
+             res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), give the prototxt of its network (--prototxt), or \
              take this one out if it belongs to a head",
             shown(&layer.name),
             layer.shown_kind(),

@@ -177,6 +177,13 @@ fn the_average_covers_the_map() {
         error.contains("layer \"mean\" of type \"Pooling\" averages 6 x 6 values of a map of 7 x 7"),
         "{error}"
     );
+    let padded = Net::new(Kind::default()).with("mean", |mean| {
+        mean.settings.clear();
+        mean.set("pool", Setting::Word("AVE", 1));
+        mean.set("pad", Setting::Whole(1));
+    });
+    let error = open(&padded.model()).unwrap_err();
+    assert!(error.contains("layer \"mean\" of type \"Pooling\" has pad [1, 1]"), "{error}");
     let notes = sized(3, None).unwrap().notes;
     assert!(notes[0].contains("does not say how large"), "{notes:?}");
 }
