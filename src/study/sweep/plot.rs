@@ -6,8 +6,10 @@ use crate::report::palette::{Colour, RUNS};
 use crate::study::recipes::{LAMBDA, in_words};
 use crate::study::{Figure, Setting, Summary};
 
+/// A figure of a recipe, with its name.
+type Measure = (&'static str, fn(&Summary) -> Figure);
 /// What is drawn of each recipe.
-const MEASURES: [(&str, fn(&Summary) -> Figure); 2] =
+const MEASURES: [Measure; 2] =
     [("rank-1", |summary| summary.rank1), ("mAP (trapezoid)", |summary| summary.map_market)];
 /// Half of what a baseline takes of an axis whose values are names.
 const HALF: f64 = 0.35;
@@ -44,7 +46,7 @@ pub(super) fn drawing(sweep: &Sweep) -> Result<Drawing, String> {
 
 /// One panel a hyper-parameter, with a line a measure.
 fn one_at_a_time(sweep: &Sweep) -> (Vec<Panel>, Vec<Key>) {
-    let y = percent(sweep, &MEASURES);
+    let y = percent(sweep);
     let panel = |swept: &Swept| {
         let places = Places::of(swept);
         let of_key = |point: &&Point| matches!(&point.values[..], [only] if only.key == swept.key);
@@ -94,7 +96,7 @@ fn of_grid(sweep: &Sweep) -> Result<(Vec<Panel>, Vec<Key>), String> {
         ));
     }
     let places = Places::of(across);
-    let y = percent(sweep, &MEASURES);
+    let y = percent(sweep);
     let panel = |(name, measure): &(&str, fn(&Summary) -> Figure)| {
         let lines = combinations.iter().enumerate().map(|(number, (_, points))| {
             Line::new(sweep, Colour::Run(number), &places, across, points, *measure)
@@ -217,8 +219,8 @@ fn series(lines: &[Line], places: &Places) -> Vec<Series> {
 }
 
 /// An axis of percent around all that is drawn: steps of five, at least ten high.
-fn percent(sweep: &Sweep, measures: &[(&str, fn(&Summary) -> Figure)]) -> Axis {
-    let figures = sweep.recipes.iter().flat_map(|r| measures.iter().map(|(_, measure)| measure(&r.summary)));
+fn percent(sweep: &Sweep) -> Axis {
+    let figures = sweep.recipes.iter().flat_map(|r| MEASURES.iter().map(|(_, measure)| measure(&r.summary)));
     let ends = figures.flat_map(|figure| {
         let d = figure.deviation.unwrap_or(0.0);
         [100.0 * (figure.mean - d), 100.0 * (figure.mean + d)]
