@@ -246,11 +246,26 @@ impl Arguments {
     /// What goes with the file, less what a person said otherwise.
     fn unseen(&self, source: &Source) -> Result<Unseen> {
         let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
-        if let Some(channels) = self.channels {
-            input.channels = match channels {
-                ChannelsName::Rgb => Channels::Rgb,
-                ChannelsName::Bgr => Channels::Bgr,
-            };
+        let channels = match self.channels {
+            Some(ChannelsName::Rgb) => Channels::Rgb,
+            Some(ChannelsName::Bgr) => Channels::Bgr,
+            None => input.channels,
+        };
+        if channels != input.channels {
+            // A mean and a deviation belong to their colour.
+            input.channels = channels;
+            input.mean.reverse();
+            input.std.reverse();
+        }
+        if let Some(scale) = self.scale
+            && scale != input.scale
+            && self.mean.is_none()
+        {
+            return Err(Error::Data(format!(
+                "--scale {scale} without --mean: the mean {:?} that would be taken is of pixels times {}; give --mean \
+                 (and --std) of pixels times {scale}",
+                input.mean, input.scale
+            )));
         }
         input.scale = self.scale.unwrap_or(input.scale);
         input.std = self.std.unwrap_or(input.std);

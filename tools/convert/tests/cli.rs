@@ -187,6 +187,28 @@ fn two_networks_in_one_file_are_not_mixed() {
 }
 
 #[cfg(unix)]
+/// The mean and the deviation that are not given go with their colours.
+#[test]
+fn other_channels_exchange_the_assumed_mean() {
+    let folder = Folder::new();
+    for (model, channels) in [("caffe.caffemodel", "rgb"), ("resnet50_width4.safetensors", "bgr")] {
+        let model = golden(model);
+        let convert = |name: &str, more: &[&str]| {
+            let out = folder.at(name);
+            succeed(&[&[model.to_str().unwrap(), "--out", &out], more].concat());
+            bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap().config().input.clone()
+        };
+        let [plain, other] = [
+            convert(&format!("plain-{channels}.safetensors"), &[]),
+            convert(&format!("{channels}.safetensors"), &["--channels", channels]),
+        ];
+        assert_ne!(plain.channels, other.channels);
+        let reversed = |[a, b, c]: [f32; 3]| [c, b, a];
+        assert_eq!((other.mean, other.std), (reversed(plain.mean), reversed(plain.std)));
+        assert_ne!(other.mean, plain.mean);
+    }
+}
+
 #[test]
 fn a_pipe_is_refused_and_not_waited_for() {
     let folder = Folder::new();
@@ -215,7 +237,8 @@ fn wrong_inputs_are_one_line_and_leave_nothing_behind() {
     refuse(&[model, "--out", &folder.at("no/out.safetensors")], &["its folder does not exist"]);
     refuse(&[model, "--out", &out, "--mean", "1,2"], &["--mean: \"1,2\" is not three numbers"]);
     refuse(&[model, "--out", &out, "--mean", "1,2,x"], &["--mean: \"1,2,x\" is not three numbers"]);
-    refuse(&[model, "--out", &out, "--scale", "0"], &["input.scale"]);
+    refuse(&[model, "--out", &out, "--scale", "0", "--mean", "1,2,3"], &["input.scale"]);
+    refuse(&[model, "--out", &out, "--scale", "2"], &["--scale 2 without --mean", "pixels times"]);
     let mean = golden("mean.binaryproto");
     refuse(&[model, "--out", &out, "--mean", mean.to_str().unwrap()], &["mean.binaryproto", "--scale 1"]);
     refuse(&[model, "--out", &out, "--to", "torchvision", "--wiring", "caffe"], &["leave those options out"]);
