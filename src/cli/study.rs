@@ -36,7 +36,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// What the runs start from, with their settings.
+    /// The starts of the runs, each with its settings.
     pub fn starts(&self) -> Result<Vec<Start>> {
         let file = self.config.as_deref();
         if !self.start.is_empty() {

@@ -111,7 +111,7 @@ impl Sweep {
         }
     }
 
-    /// What is swept, in the order of the options, starts last.
+    /// The settings to sweep, in the order of the options; starts last.
     fn swept(&self, starts: &[Start]) -> Result<Vec<Swept>> {
         let named = [
             ("loss.lambda", &self.lambda),

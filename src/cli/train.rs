@@ -16,8 +16,7 @@ use std::process::ExitCode;
 /// Train a network; Ctrl-C saves and stops.
 ///
 /// Without --config the settings are the paper's where it states them: ResNet-50, 256 x 128, batch 16, 50,000
-/// iterations. bcreid config says which are ours.
-/// `bcreid config` lists them all.
+/// iterations. `bcreid config` lists all of them and says which are ours.
 #[derive(Debug, Args)]
 pub struct Train {
     /// Data set: a Market-1501 or DukeMTMC-reID folder, or one with train.csv.

@@ -54,7 +54,7 @@ const SCALARS: [(&str, Value); 10] = [
     ("distance/inter_min", |step| step.inter_min),
 ];
 
-/// What TensorBoard shows beside the curves of the batch and center losses: whether they are sums or means.
+/// The curves with a description in TensorBoard: losses that are sums or means over the batch.
 const REDUCED: [&str; 3] = ["loss/positive", "loss/hinge", "loss/center"];
 
 /// Writes the numbers of steps; those that are absent are left out. The first step of a file describes the curves.
@@ -80,8 +80,9 @@ impl StepEvents {
         wall_time: f64,
         step: &Step,
     ) -> io::Result<()> {
-        let text = format!("The {} over the batch (loss.reduction).", self.reduction.name());
-        let description = |tag: &str| (!self.described && REDUCED.contains(&tag)).then_some(text.as_str());
+        let text = (!self.described)
+            .then(|| format!("The {} over the batch (loss.reduction).", self.reduction.name()));
+        let description = |tag: &str| text.as_deref().filter(|_| REDUCED.contains(&tag));
         let values = SCALARS.iter().filter_map(|(tag, value)| Some((*tag, value(step)?, description(tag))));
         writer.described_scalars(wall_time, step.step, values)?;
         self.described = true;

@@ -18,7 +18,7 @@ pub const DWARFED: f64 = 64.0;
 /// Rows of the gallery that the mean is taken of, at most.
 pub const SAMPLE: usize = 1024;
 
-/// What is subtracted from every feature before products are taken.
+/// The offset that is subtracted from every feature before products are taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// The mean, if it dwarfs the spread.
@@ -53,7 +53,7 @@ impl Origin {
         Origin { mean: dwarfed.then(|| mean.into_iter().map(|m| m as f32).collect()), ratio }
     }
 
-    /// What is subtracted: a row, or nothing.
+    /// The offset, a row of `dim` values; none if nothing is subtracted.
     pub fn offset(&self) -> Option<&[f32]> {
         self.mean.as_deref()
     }
@@ -81,7 +81,7 @@ impl Origin {
         rows.par_chunks_exact(dim).map(squared).reduce(|| 0.0, f64::max).sqrt()
     }
 
-    /// What a report says where lengths dwarf distances.
+    /// A note for reports; none where lengths do not dwarf distances.
     pub fn note(&self) -> Option<String> {
         self.mean.as_ref()?;
         let what = "Lengths dwarf distances: the features' mean";
