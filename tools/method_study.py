@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAMBDAS = ["0.00390625", "0.015625", "0.0625", "0.25", "1", "4", "16"]
 FEW_LAMBDAS = ["0.0625", "0.25", "1", "4"]
 TAUS = "0.1,0.2,0.5,0.7,1.4"
+# The starts of a set that get every lambda.
+WHOLE = {"made-up": ["pretrained", "nsfw", "random"], "omniglot": ["pretrained"]}
 
 # Fine-tuning in the paper's proportions: batch 16, rate 0.01 divided by 10 at 40 % and 80 % of the iterations.
 FINE = ["solver.batch=16", "solver.rate=0.01", "model.dropout=0.5"]
@@ -45,7 +47,7 @@ RANDOM = {
     "made-up": ["model.arch=slim", "solver.rate=0.03"],
     "omniglot": ["model.arch=resnet50", "model.width=16"],
 }
-ITERATIONS = {"pretrained": 400, "nsfw": 400, "random": 1500}
+ITERATIONS = {"pretrained": 400, "nsfw": 400, "random": 1000}
 CELLS = [(s, start) for start in ITERATIONS for s in INPUT]
 HELD_OUT = {"made-up": "128", "omniglot": "80"}
 
@@ -127,27 +129,34 @@ class Study:
 
     def sweeps(self, name, start):
         """(folder, settings, swept) of a cell, the most telling first."""
-        lambdas = LAMBDAS if start == "pretrained" else FEW_LAMBDAS
         full, alone = ["loss.tau=0.3"], ["--baseline", "none"]
-        sweep = [("lambda-tau1", ["loss.tau=1"], ["--lambda", ",".join(["0", *lambdas])]),
-                 ("lambda-tau03", full, ["--lambda", ",".join(["0", *lambdas])])]
-        if start == "nsfw":
-            sweep += [("ramp100", [*full, "loss.lambda_warmup=100"], ["--lambda", "0.25,1", *alone]),
-                      ("tau-lambda1", ["loss.lambda=1"], ["--tau", "0.1,0.2,0.5", *alone])]
-        if start == "pretrained":
-            sweep += [("tau-lambda1", ["loss.lambda=1"], ["--tau", TAUS, *alone]),
-                      ("tau-lambda16th", ["loss.lambda=0.0625"], ["--tau", TAUS, *alone])]
+        lambdas = ",".join(["0", *(LAMBDAS if start in WHOLE[name] else FEW_LAMBDAS)])
+        sweeps = [("lambda-tau1", ["loss.tau=1"], ["--lambda", lambdas]),
+                  ("lambda-tau03", full, ["--lambda", lambdas])]
+        if start != "random" and (name, start) != ("omniglot", "nsfw"):
+            sweeps += [("tau-lambda1", ["loss.lambda=1"], ["--tau", TAUS, *alone])] + self.variants(full, alone)
+        if (name, start) == ("made-up", "nsfw"):
+            # 400 iterations from these weights end before the loss settles.
+            long = ["solver.iterations=1600", "solver.rate_drops=[640, 1280]"]
+            sweeps += [("ramp100", [*full, "loss.lambda_warmup=100"], ["--lambda", "0.25,1", *alone]),
+                       ("long-tau03", [*full, *long], ["--lambda", "0,0.25,1"]),
+                       ("long-tau1", ["loss.tau=1", *long], ["--lambda", "1", *alone])]
         if (name, start) == ("made-up", "pretrained"):
-            sweep += [
-                ("gradient-exact", [*full, "loss.gradient=exact"], ["--lambda", "0.0625,0.25,1", *alone]),
-                ("centers", full, ["--center-rate", "0,0.1,1,tied", *alone]),
-                ("dropout09", [*full, "model.dropout=0.9"], ["--lambda", "0,0.0625,1"]),
-                ("pk", [*full, "data.sampler=pk"], ["--lambda", "0,0.0625,1"]),
-                ("pk-tau1", ["loss.tau=1", "data.sampler=pk"], ["--lambda", "0.0625,1", *alone]),
-                ("batch64", [*full, "solver.batch=64", "solver.iterations=200", "solver.rate_drops=[80, 160]"],
-                 ["--lambda", "0,0.015625,0.0625,0.25,1"]),
-            ]
-        return sweep
+            sweeps += [("tau-lambda16th", ["loss.lambda=0.0625"], ["--tau", TAUS, *alone]),
+                       ("pk-tau1", ["loss.tau=1", "data.sampler=pk"], ["--lambda", "0.0625,1", *alone])]
+        return sweeps
+
+    @staticmethod
+    def variants(full, alone):
+        """The method's other open places."""
+        large = ["solver.batch=64", "solver.iterations=200", "solver.rate_drops=[80, 160]"]
+        return [
+            ("gradient-exact", [*full, "loss.gradient=exact"], ["--lambda", "0.0625,0.25,1", *alone]),
+            ("centers", full, ["--center-rate", "0,0.1,1,tied", *alone]),
+            ("dropout09", [*full, "model.dropout=0.9"], ["--lambda", "0,0.0625,1"]),
+            ("pk", [*full, "data.sampler=pk"], ["--lambda", "0,0.0625,1"]),
+            ("batch64", [*full, *large], ["--lambda", "0,0.015625,0.0625,0.25,1"]),
+        ]
 
     def sweep(self, cell, folder, settings, swept):
         name, start = cell
