@@ -1,7 +1,8 @@
 //! Compiles `cuda/*.cu` into the one fatbin that the library embeds, and `cuda/lab/*.cu` into another for benchmarks.
 //!
-//! Without a CUDA compiler nothing is embedded and the build succeeds: most people have no GPU, and a warning at each
-//! of their builds would help nobody. `bcreid doctor` says what is embedded, or how to get it.
+//! Each launch is typed by its kernel's signature (`build/signatures.rs`), with or without a CUDA compiler. Without one
+//! nothing is embedded and the build succeeds: most people have no GPU, and a warning at each of their builds would help
+//! nobody. `bcreid doctor` says what is embedded, or how to get it.
 
 #[path = "build/architectures.rs"]
 mod architectures;
@@ -13,6 +14,8 @@ mod generate;
 mod kernels;
 #[path = "build/ptxas.rs"]
 mod ptxas;
+#[path = "build/signatures.rs"]
+mod signatures;
 #[path = "build/toolkit.rs"]
 mod toolkit;
 
@@ -50,6 +53,13 @@ fn build() -> Result<()> {
 
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    println!("cargo::rerun-if-changed=cuda");
+    let kernels = sources(&root.join("cuda"))?;
+    if kernels.is_empty() {
+        return Err("cuda: no .cu file; is the checkout complete?".into());
+    }
+    signatures::write(&kernels, &out)?;
+
     let wish = Wish::read(env::var_os("BCREID_CUDA_ARCHS"))?;
     if wish == Wish::Nothing {
         return generate::absent(&out, "NotWanted");
@@ -57,15 +67,9 @@ fn build() -> Result<()> {
     let Some(toolkit) = Toolkit::find(&root)? else {
         return generate::absent(&out, "NoCompiler");
     };
-    // Only now: without a compiler a changed kernel changes nothing, and compiling this crate takes minutes.
-    println!("cargo::rerun-if-changed=cuda");
     println!("cargo::rerun-if-changed={}", toolkit.nvcc.display());
 
     let targets = Targets::choose(wish, &toolkit.known)?;
-    let kernels = sources(&root.join("cuda"))?;
-    if kernels.is_empty() {
-        return Err("cuda: no .cu file; is the checkout complete?".into());
-    }
     let module = Module::compile(&toolkit, &targets, &kernels, &root, &out, "kernels")?;
     module.notes.iter().for_each(|note| println!("cargo::warning={note}"));
     let table = kernels::table(&module.images)?;

@@ -226,29 +226,33 @@ extern "C" __global__ void batchnorm_frozen(const float* mean, const float* var,
 }
 
 // y may be x; `residual` may be null. Grid: (blocks of channels) x (any number of blocks of rows).
-extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* residual, float* y, int relu,
+extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* NULLABLE residual, float* y,
+                                                 int relu,
                                                  size_t rows, int c) {
     BY_WIDTH(float, batchnorm::forward, x, table, residual, y, relu, rows, c)
 }
-extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* residual, bf16* y, int relu,
+extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* NULLABLE residual, bf16* y,
+                                                  int relu,
                                                   size_t rows, int c) {
     BY_WIDTH(bf16, batchnorm::forward, x, table, residual, y, relu, rows, c)
 }
 
 // chunks [ceil(rows / rows_a_chunk), 2, C]; `y` is read only with the mask OUTPUT. Grid: as batchnorm_moments.
-extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* y, const float* table, float* chunks,
+extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* NULLABLE y, const float* table,
+                                                       float* chunks,
                                                        int mask, int settle, size_t rows, int c, int rows_a_chunk) {
     BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
 }
-extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* y, const float* table, float* chunks,
+extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* NULLABLE y, const float* table,
+                                                        float* chunks,
                                                         int mask, int settle, size_t rows, int c, int rows_a_chunk) {
     BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
 }
 
 // dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics
 // add to dx, left out if null. Grid: as batchnorm_statistics.
-extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table, float* dgamma, int add_dgamma,
-                                                         float* dbeta, int add_dbeta, float* correction, size_t rows, int c,
+extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table, float* NULLABLE dgamma, int add_dgamma,
+                                                         float* NULLABLE dbeta, int add_dbeta, float* NULLABLE correction, size_t rows, int c,
                                                          int count) {
     __shared__ double scratch[MAX_COLUMN_THREADS];
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -274,12 +278,12 @@ extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, co
 
 // dx may be x or dy. Without a correction (statistics that are constants) x is only read for the mask RECOMPUTED,
 // and may be null otherwise. Grid: as batchnorm_forward.
-extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* x, const float* y, const float* table,
-                                                        const float* correction, float* dx, int mask, size_t rows, int c) {
+extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* NULLABLE x, const float* NULLABLE y, const float* table,
+                                                        const float* NULLABLE correction, float* dx, int mask, size_t rows, int c) {
     BY_WIDTH(float, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
 }
-extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* x, const bf16* y, const float* table,
-                                                         const float* correction, bf16* dx, int mask, size_t rows, int c) {
+extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* NULLABLE x, const bf16* NULLABLE y, const float* table,
+                                                         const float* NULLABLE correction, bf16* dx, int mask, size_t rows, int c) {
     BY_WIDTH(bf16, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
 }
 

@@ -16,6 +16,9 @@
 #define SOFTCUDA_KERNELS(...)  // only the host build needs to be told the kernels' names
 #endif
 
+// Marks a kernel's pointer that may be null: build/signatures.rs makes an Option of it.
+#define NULLABLE
+
 using bf16 = __nv_bfloat16;
 
 constexpr unsigned ALL_LANES = 0xffffffffu;

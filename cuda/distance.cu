@@ -93,7 +93,7 @@ __device__ __forceinline__ void tile(const float* __restrict__ q, const float* _
 
 // x [rows, d] -= offset [d], which is null where nothing is subtracted; squared [rows]: the squared lengths of what is
 // left. A warp a row. Grid: a warp or more for each row.
-extern "C" __global__ void distance_squared_lengths(float* __restrict__ x, const float* __restrict__ offset,
+extern "C" __global__ void distance_squared_lengths(float* __restrict__ x, const float* __restrict__ NULLABLE offset,
                                                     float* __restrict__ squared, int rows, int d) {
     const int lane = threadIdx.x % LANES;
     const size_t row = thread_of_grid() / LANES;

@@ -122,11 +122,11 @@ __device__ __forceinline__ void backward_any(const T* dy, const uint8_t* places,
 
 // `places` is null where nobody goes back. The kernel is 1 to 16, the pad at most half of it, and every window begins
 // inside the image and its border (`MaxPool::windows`). Grid: n * oh blocks.
-extern "C" __global__ void maxpool_forward_f32(const float* x, float* y, uint8_t* places, int h, int w, int c, int oh,
+extern "C" __global__ void maxpool_forward_f32(const float* x, float* y, uint8_t* NULLABLE places, int h, int w, int c, int oh,
                                                int ow, int kernel, int stride, int pad) {
     maxpool::forward_any(x, y, places, {h, w, c, oh, ow, kernel, stride, pad});
 }
-extern "C" __global__ void maxpool_forward_bf16(const bf16* x, bf16* y, uint8_t* places, int h, int w, int c, int oh,
+extern "C" __global__ void maxpool_forward_bf16(const bf16* x, bf16* y, uint8_t* NULLABLE places, int h, int w, int c, int oh,
                                                 int ow, int kernel, int stride, int pad) {
     maxpool::forward_any(x, y, places, {h, w, c, oh, ow, kernel, stride, pad});
 }

@@ -56,19 +56,19 @@ __device__ __forceinline__ void step(const Piece* __restrict__ pieces, float* __
 // Moves weights and velocities by gradients of f32 or bf16; `copy` gets the new weights in bf16, unless it is null.
 // The four do not overlap. `rate` points at the learning rate of the step. Grid: one block a piece.
 extern "C" __global__ void sgd_pytorch_f32(const sgd::Piece* pieces, float* weights, const float* gradients,
-                                           float* velocities, bf16* copy, const float* rate, float momentum) {
+                                           float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Convention::PyTorch>(pieces, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_pytorch_bf16(const sgd::Piece* pieces, float* weights, const bf16* gradients,
-                                            float* velocities, bf16* copy, const float* rate, float momentum) {
+                                            float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Convention::PyTorch>(pieces, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_caffe_f32(const sgd::Piece* pieces, float* weights, const float* gradients,
-                                         float* velocities, bf16* copy, const float* rate, float momentum) {
+                                         float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Convention::Caffe>(pieces, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_caffe_bf16(const sgd::Piece* pieces, float* weights, const bf16* gradients,
-                                          float* velocities, bf16* copy, const float* rate, float momentum) {
+                                          float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Convention::Caffe>(pieces, weights, gradients, velocities, copy, rate, momentum);
 }
 

@@ -5,7 +5,7 @@ use super::augment::{Augment, PadMode};
 use super::input::{Channels, ImageInput, Normaliser};
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, CudaDevice, Grid, kernel};
+use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::tensor::{DType, Tensor};
 use std::sync::Arc;
 
@@ -96,20 +96,25 @@ impl Assembler {
                 (augment, if augment.flip { BY_CHANCE } else { 0 }, seed, step)
             }
         };
-        let kernel = kernel!("assemble_pixels", pixels.dtype());
-        let tensors = [&images.bytes, &images.classes, chosen, &self.table].map(Arg::from);
-        let results = [(&mut pixels).into(), (&mut labels).into()];
-        let sizes = [images.classes.shape().len(), height, width, 3].map(Arg::Int);
-        let how = [
-            Arg::Int(flip),
-            Arg::Int(augment.pad),
-            Arg::flag(augment.pad_mode == PadMode::Edge),
-            Arg::flag(channels == Channels::Bgr),
-            Arg::Word(seed),
-            step.into(),
-        ];
-        let args = [&tensors[..], &results, &sizes, &how].concat();
-        self.gpu.launch(kernel, Grid::tiles([m, (height * width).div_ceil(1024), 1]), &args)?;
+        let assemble = kernels::AssemblePixels {
+            bytes: (&images.bytes).into(),
+            classes: (&images.classes).into(),
+            chosen: chosen.into(),
+            table: (&self.table).into(),
+            pixels: (&mut pixels).into(),
+            labels: (&mut labels).into(),
+            n: images.classes.shape().len(),
+            height,
+            width,
+            channels: 3,
+            flip,
+            pad: augment.pad,
+            edge: usize::from(augment.pad_mode == PadMode::Edge),
+            bgr: usize::from(channels == Channels::Bgr),
+            seed,
+            step: step.into(),
+        };
+        self.gpu.launch(Grid::tiles([m, (height * width).div_ceil(1024), 1]), assemble)?;
         Ok((pixels, labels))
     }
 
@@ -121,8 +126,8 @@ impl Assembler {
         let m = chosen.shape().len();
         let threads = m.next_multiple_of(32).min(1024) as u32;
         let grid = Grid { shared: 8 * m, ..Grid::blocks(1).of([threads, 1, 1]) };
-        let args = [chosen.into(), Arg::Int(m), Arg::Int(n), Arg::Word(seed), step.into()];
-        self.gpu.launch("assemble_sample", grid, &args)
+        let sample = kernels::AssembleSample { chosen: chosen.into(), m, n, seed, step: step.into() };
+        self.gpu.launch(grid, sample)
     }
 
     /// Takes the images of a step's turn in an epoch: `chosen` i32 `[m]` of `order` i32 `[turns, m]`.
@@ -131,7 +136,8 @@ impl Assembler {
     /// What the device reports.
     pub fn take_turn(&self, chosen: &mut Tensor, order: &Tensor, step: &Tensor) -> Result<()> {
         let (m, turns) = (chosen.shape().len(), order.shape().dims()[0]);
-        let args = [order.into(), chosen.into(), Arg::Int(m), Arg::Int(turns), step.into()];
-        self.gpu.launch("assemble_turn", Grid::blocks(m.div_ceil(256)), &args)
+        let (order, chosen, step) = (order.into(), chosen.into(), step.into());
+        self.gpu
+            .launch(Grid::blocks(m.div_ceil(256)), kernels::AssembleTurn { order, chosen, m, turns, step })
     }
 }

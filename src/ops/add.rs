@@ -53,21 +53,21 @@ mod cpu {
 
 pub(crate) mod cuda {
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, kernel};
+    use crate::device::cuda::{CudaDevice, In, Out, kernels};
     use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, a: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {
-        launch(gpu, a, [a.into(), b.into(), y.into()])
+        launch(gpu, a, a.into(), b.into(), y.into())
     }
 
     /// to += from, for a gradient that comes to one already there.
     pub fn add_to(gpu: &CudaDevice, to: &mut Tensor, from: &Tensor) -> Result<()> {
-        let sum = Arg::from(to);
-        launch(gpu, from, [sum, from.into(), sum])
+        let sum = Out::from(to);
+        launch(gpu, from, sum.into(), from.into(), sum)
     }
 
-    fn launch(gpu: &CudaDevice, like: &Tensor, [a, b, y]: [Arg; 3]) -> Result<()> {
+    fn launch(gpu: &CudaDevice, like: &Tensor, a: In, b: In, y: Out) -> Result<()> {
         let (dtype, n) = (like.dtype(), like.shape().len());
-        gpu.launch(kernel!("add_forward", dtype), gpu.flat(n, 16 / dtype.bytes()), &[a, b, y, Arg::Size(n)])
+        gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernels::AddForward { a, b, y, n })
     }
 }

@@ -3,16 +3,15 @@
 
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Columns, CudaDevice, kernel};
+use crate::device::cuda::{Columns, CudaDevice, kernels};
 use crate::tensor::{DType, Tensor, Write};
 use std::sync::Arc;
 
 /// Adds `b` f32 `[C]` to every row of `y` `[.., C]`.
 pub fn forward(gpu: &CudaDevice, b: &Tensor, y: &mut Tensor) -> Result<()> {
     let columns = Columns::of(y);
-    let dtype = y.dtype();
-    let args = [y.into(), b.into(), columns.rows(), columns.channels()];
-    gpu.launch(kernel!("bias_forward", dtype), columns.walk(gpu), &args)
+    let kernel = kernels::BiasForward { y: y.into(), b: b.into(), rows: columns.rows, c: columns.c };
+    gpu.launch(columns.walk(gpu), kernel)
 }
 
 /// Writes or adds the sums of the rows of `dy` `[.., C]` to `db` f32 `[C]`.
@@ -21,8 +20,20 @@ pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, write: Writ
     let chunking = columns.chunks(Columns::BLOCKS);
     let device = Device::Cuda(gpu.clone());
     let mut chunks = Tensor::empty(&device, [chunking.count, db.shape().len()], DType::F32)?;
-    let args = [dy.into(), (&mut chunks).into(), columns.rows(), columns.channels(), chunking.rows()];
-    gpu.launch(kernel!("bias_gradient_sums", dy.dtype()), chunking.grid, &args)?;
-    let args = [(&chunks).into(), db.into(), write.flag(), columns.channels(), chunking.count()];
-    gpu.launch("bias_gradient", columns.by_channel(), &args)
+    let sums = kernels::BiasGradientSums {
+        dy: dy.into(),
+        chunks: (&mut chunks).into(),
+        rows: columns.rows,
+        c: columns.c,
+        rows_a_chunk: chunking.rows,
+    };
+    gpu.launch(chunking.grid, sums)?;
+    let gradient = kernels::BiasGradient {
+        chunks: (&chunks).into(),
+        db: db.into(),
+        accumulate: write.flag(),
+        c: columns.c,
+        count: chunking.count,
+    };
+    gpu.launch(columns.by_channel(), gradient)
 }

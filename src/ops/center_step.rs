@@ -67,7 +67,7 @@ mod cpu {
 
 pub(super) mod cuda {
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::device::cuda::{CudaDevice, Grid, kernels};
     use crate::tensor::Tensor;
 
     pub fn step(
@@ -78,9 +78,9 @@ pub(super) mod cuda {
         rate: &Tensor,
     ) -> Result<()> {
         let ([m, d], classes) = ([x.shape().dims()[0], x.shape().last()], centers.shape().dims()[0]);
-        let tensors = [centers.into(), x.into(), labels.into(), rate.into()];
-        let args = [&tensors[..], &[m, d, classes].map(Arg::Int)].concat();
-        gpu.launch("center_step_f32", over_features(m, d), &args)
+        let (centers, x, labels, rate) = (centers.into(), x.into(), labels.into(), rate.into());
+        let step = kernels::CenterStep { centers, x, labels, rate, m, d, classes };
+        gpu.launch(over_features(m, d), step)
     }
 
     /// A block for each image and each slice of its features. Small blocks: a batch is only 16 images.

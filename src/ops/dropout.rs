@@ -91,7 +91,7 @@ mod cpu {
 mod cuda {
     use super::Mask;
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
     use crate::tensor::{Shape, Tensor};
 
     pub fn forward(gpu: &CudaDevice, mask: &Mask, x: &Tensor, y: &mut Tensor) -> Result<()> {
@@ -100,14 +100,14 @@ mod cuda {
 
     /// Turns dy into dx where it lies: the derivative is the mask itself.
     pub fn backward(gpu: &CudaDevice, mask: &Mask, dy: &mut Tensor) -> Result<()> {
-        let (shape, dy) = (dy.shape(), Arg::from(dy));
-        apply(gpu, mask, shape, dy, dy)
+        let (shape, dx) = (dy.shape(), Out::from(dy));
+        apply(gpu, mask, shape, dx.into(), dx)
     }
 
-    fn apply(gpu: &CudaDevice, mask: &Mask, shape: Shape, x: Arg, y: Arg) -> Result<()> {
+    fn apply(gpu: &CudaDevice, mask: &Mask, shape: Shape, x: In, y: Out) -> Result<()> {
         let (m, d) = (shape.dims()[0], shape.last());
-        let (ratio, scale) = (Arg::Float(mask.ratio), Arg::Float(1.0 / (1.0 - mask.ratio)));
-        let args = [x, y, Arg::Int(d), Arg::Word(mask.seed), Arg::from(&mask.step), ratio, scale];
-        gpu.launch("dropout_f32_f32", Grid::tiles([m, d.div_ceil(1024), 1]), &args)
+        let (seed, step, ratio) = (mask.seed, (&mask.step).into(), mask.ratio);
+        let kernel = kernels::Dropout { x, y, d, seed, step, ratio, scale: 1.0 / (1.0 - ratio) };
+        gpu.launch(Grid::tiles([m, d.div_ceil(1024), 1]), kernel)
     }
 }

@@ -88,7 +88,7 @@ mod cpu {
 
 mod cuda {
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid, kernel};
+    use crate::device::cuda::{CudaDevice, Grid, kernels};
     use crate::tensor::{DType, Shape, Tensor, Write};
 
     /// Images, positions of an image and channels of `[N, H, W, C]`.
@@ -106,14 +106,15 @@ mod cuda {
     pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor) -> Result<()> {
         let ([n, positions, c], dtype) = (sizes(x.shape()), x.dtype());
         let grid = Grid::tiles([n, c.div_ceil(32 * width(dtype, c)), 1]);
-        let args = [x.into(), y.into(), Arg::Int(positions), Arg::Int(c)];
-        gpu.launch(kernel!("global_avg_pool_forward", dtype), grid, &args)
+        gpu.launch(grid, kernels::GlobalAvgPoolForward { x: x.into(), y: y.into(), positions, c })
     }
 
     pub fn backward(gpu: &CudaDevice, dy: &Tensor, dx: &mut Tensor, write: Write) -> Result<()> {
-        let ([n, positions, c], dtype) = (sizes(dx.shape()), dx.dtype());
+        let [n, positions, c] = sizes(dx.shape());
         let grid = Grid::tiles([n, positions.min(65_535), 1]);
-        let args = [dy.into(), dx.into(), write.flag(), Arg::Int(positions), Arg::Int(c)];
-        gpu.launch(kernel!("global_avg_pool_backward", dtype), grid, &args)
+        let accumulate = write.flag();
+        let kernel =
+            kernels::GlobalAvgPoolBackward { dy: dy.into(), dx: dx.into(), accumulate, positions, c };
+        gpu.launch(grid, kernel)
     }
 }

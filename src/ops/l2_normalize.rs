@@ -84,20 +84,20 @@ mod cpu {
 
 mod cuda {
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
     use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor, norms: &mut Tensor) -> Result<()> {
         let (m, d) = (x.shape().dims()[0], x.shape().last());
-        let args = [x.into(), y.into(), norms.into(), Arg::Int(d)];
-        gpu.launch("l2_normalize_forward_f32", Grid::blocks(m), &args)
+        let kernel = kernels::L2NormalizeForward { x: x.into(), y: y.into(), norms: norms.into(), d };
+        gpu.launch(Grid::blocks(m), kernel)
     }
 
     /// Turns dy into dx where it lies.
     pub fn backward(gpu: &CudaDevice, y: &Tensor, norms: &Tensor, dy: &mut Tensor) -> Result<()> {
         let (m, d) = (y.shape().dims()[0], y.shape().last());
-        let dy = Arg::from(dy);
-        let args = [y.into(), norms.into(), dy, dy, Arg::Int(d)];
-        gpu.launch("l2_normalize_backward_f32", Grid::blocks(m), &args)
+        let dx = Out::from(dy);
+        let kernel = kernels::L2NormalizeBackward { y: y.into(), norms: norms.into(), dy: dx.into(), dx, d };
+        gpu.launch(Grid::blocks(m), kernel)
     }
 }

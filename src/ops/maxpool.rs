@@ -273,17 +273,8 @@ mod cpu {
 mod cuda {
     use super::{Images, MaxPool};
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid, kernel};
+    use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
     use crate::tensor::{Tensor, Write};
-
-    impl Images {
-        /// The sizes as the kernels take them.
-        fn args(&self) -> [Arg; 8] {
-            let MaxPool { kernel, stride, pad, .. } = self.pool;
-            let ([h, w], [oh, ow]) = (self.input, self.output);
-            [h, w, self.c, oh, ow, kernel, stride, pad].map(Arg::Int)
-        }
-    }
 
     pub fn forward(
         gpu: &CudaDevice,
@@ -293,8 +284,10 @@ mod cuda {
         places: Option<&mut Tensor>,
     ) -> Result<()> {
         let grid = Grid::blocks(y.shape().dims()[0] * images.output[0]);
-        let tensors = [x.into(), y.into(), places.map_or(Arg::NULL, Arg::from)];
-        gpu.launch(kernel!("maxpool_forward", x.dtype()), grid, &[&tensors[..], &images.args()].concat())
+        let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
+            *images;
+        let (x, y, places) = (x.into(), y.into(), places.map(Out::from));
+        gpu.launch(grid, kernels::MaxpoolForward { x, y, places, h, w, c, oh, ow, kernel, stride, pad })
     }
 
     pub fn backward(
@@ -305,9 +298,12 @@ mod cuda {
         dx: &mut Tensor,
         write: Write,
     ) -> Result<()> {
-        let (dtype, rows) = (dx.dtype(), dx.shape().dims()[0] * images.input[0]);
-        let tensors = [dy.into(), places.into(), dx.into(), write.flag()];
-        let args = [&tensors[..], &images.args()].concat();
-        gpu.launch(kernel!("maxpool_backward", dtype), Grid::blocks(rows), &args)
+        let grid = Grid::blocks(dx.shape().dims()[0] * images.input[0]);
+        let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
+            *images;
+        let (dy, places, dx, accumulate) = (dy.into(), places.into(), dx.into(), write.flag());
+        let backward =
+            kernels::MaxpoolBackward { dy, places, dx, accumulate, h, w, c, oh, ow, kernel, stride, pad };
+        gpu.launch(grid, backward)
     }
 }

@@ -84,26 +84,26 @@ mod cpu {
 
 pub(super) mod cuda {
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, kernel};
+    use crate::device::cuda::{CudaDevice, Out, kernels};
     use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor) -> Result<()> {
         let (dtype, n) = (x.dtype(), x.shape().len());
-        let args = [x.into(), y.into(), Arg::Size(n)];
-        gpu.launch(kernel!("relu_forward", dtype), gpu.flat(n, 16 / dtype.bytes()), &args)
+        let kernel = kernels::ReluForward { x: x.into(), y: y.into(), n };
+        gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernel)
     }
 
     pub fn forward_in_place(gpu: &CudaDevice, x: &mut Tensor) -> Result<()> {
         let (dtype, n) = (x.dtype(), x.shape().len());
-        let x = Arg::from(x);
-        gpu.launch(kernel!("relu_forward", dtype), gpu.flat(n, 16 / dtype.bytes()), &[x, x, Arg::Size(n)])
+        let y = Out::from(x);
+        gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernels::ReluForward { x: y.into(), y, n })
     }
 
     /// Turns dy into dx where it lies.
     pub fn backward(gpu: &CudaDevice, y: &Tensor, dy: &mut Tensor) -> Result<()> {
         let (dtype, n) = (y.dtype(), y.shape().len());
-        let dy = Arg::from(dy);
-        let args = [y.into(), dy, dy, Arg::Size(n)];
-        gpu.launch(kernel!("relu_backward", dtype), gpu.flat(n, 16 / dtype.bytes()), &args)
+        let dx = Out::from(dy);
+        let kernel = kernels::ReluBackward { y: y.into(), dy: dx.into(), dx, n };
+        gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernel)
     }
 }

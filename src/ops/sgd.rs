@@ -108,24 +108,28 @@ mod cpu {
 mod cuda {
     use super::{Convention, Sgd};
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid};
-    use crate::tensor::{Arenas, DType, Tensor};
+    use crate::device::cuda::{CudaDevice, Grid, In, kernels};
+    use crate::tensor::{Arenas, Tensor};
 
     /// One launch a group of parameters, a block for each piece of them.
     pub fn step(gpu: &CudaDevice, arenas: &Arenas, rate: &Tensor, solver: Sgd) -> Result<()> {
         for group in &arenas.groups {
-            let Some((table, pieces)) = group.pieces() else { continue };
-            let kernel = match (solver.convention, group.grads.dtype()) {
-                (Convention::PyTorch, DType::BF16) => "sgd_pytorch_bf16",
-                (Convention::PyTorch, _) => "sgd_pytorch_f32",
-                (Convention::Caffe, DType::BF16) => "sgd_caffe_bf16",
-                (Convention::Caffe, _) => "sgd_caffe_f32",
-            };
+            let Some((table, count)) = group.pieces() else { continue };
             // Parameters are parts of these arrays; nothing reads them between the backward pass and the next step.
-            let copy = group.copy.as_ref().map_or(Arg::NULL, Arg::shared);
-            let [values, grads, momenta] = [&group.values, &group.grads, &group.momenta].map(Arg::shared);
-            let args = [table.into(), values, grads, momenta, copy, rate.into(), Arg::Float(solver.momentum)];
-            gpu.launch(kernel, Grid::blocks(pieces), &args)?;
+            let [weights, velocities] = [&group.values, &group.momenta].map(Tensor::shared_out);
+            let copy = group.copy.as_ref().map(Tensor::shared_out);
+            let (pieces, gradients) = (In::from(table), In::from(&group.grads));
+            let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));
+            match solver.convention {
+                Convention::PyTorch => gpu.launch(
+                    grid,
+                    kernels::SgdPytorch { pieces, weights, gradients, velocities, copy, rate, momentum },
+                ),
+                Convention::Caffe => gpu.launch(
+                    grid,
+                    kernels::SgdCaffe { pieces, weights, gradients, velocities, copy, rate, momentum },
+                ),
+            }?;
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ mod cpu {
 
 mod cuda {
     use crate::Result;
-    use crate::device::cuda::{Arg, CudaDevice, Grid};
+    use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
     use crate::tensor::{DType, Tensor};
     use std::sync::Arc;
 
@@ -167,10 +167,16 @@ mod cuda {
     ) -> Result<()> {
         let (m, n) = (logits.shape().dims()[0], logits.shape().last());
         let mut losses = Tensor::empty(&crate::device::Device::Cuda(gpu.clone()), [m], DType::F32)?;
-        let args = [logits.into(), labels.into(), (&mut losses).into(), partition.into(), Arg::Int(n)];
-        gpu.launch("softmax_cross_entropy_forward_f32", Grid::blocks(m), &args)?;
-        let args = [(&losses).into(), loss.into(), Arg::Int(m)];
-        gpu.launch("softmax_cross_entropy_mean", Grid::blocks(1), &args)
+        let forward = kernels::SoftmaxCrossEntropyForward {
+            logits: logits.into(),
+            labels: labels.into(),
+            losses: (&mut losses).into(),
+            partition: partition.into(),
+            n,
+        };
+        gpu.launch(Grid::blocks(m), forward)?;
+        let mean = kernels::SoftmaxCrossEntropyMean { losses: (&losses).into(), loss: loss.into(), m };
+        gpu.launch(Grid::blocks(1), mean)
     }
 
     /// Turns the logits into dz where they lie.
@@ -182,8 +188,15 @@ mod cuda {
         dy: &Tensor,
     ) -> Result<()> {
         let (m, n) = (logits.shape().dims()[0], logits.shape().last());
-        let logits = Arg::from(logits);
-        let args = [logits, labels.into(), partition.into(), dy.into(), logits, Arg::Int(n)];
-        gpu.launch("softmax_cross_entropy_backward_f32", Grid::blocks(m), &args)
+        let dlogits = Out::from(logits);
+        let backward = kernels::SoftmaxCrossEntropyBackward {
+            logits: dlogits.into(),
+            labels: labels.into(),
+            partition: partition.into(),
+            dy: dy.into(),
+            dlogits,
+            n,
+        };
+        gpu.launch(Grid::blocks(m), backward)
     }
 }

@@ -2,6 +2,7 @@
 //! [`Params`] that outlive it, and counter-based random numbers ([`philox`]).
 
 mod arena;
+mod argument;
 mod params;
 pub mod philox;
 mod shape;
@@ -22,7 +23,7 @@ pub use transfer::Readback;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::CpuBuffer;
-use crate::device::cuda::{self, CudaBuffer, CudaDevice};
+use crate::device::cuda::{self, CudaBuffer, CudaDevice, In};
 use bytemuck::Pod;
 use std::sync::Arc;
 
@@ -316,9 +317,9 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are not that many, or it lives on the CPU.
-    pub(crate) fn address_of(&self, at: usize) -> cuda::Arg {
+    pub(crate) fn from_element(&self, at: usize) -> In {
         assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
-        cuda::Arg::Address(self.cuda().address() + (at * self.dtype.bytes()) as u64)
+        In::new(self.cuda().address() + (at * self.dtype.bytes()) as u64, self.dtype)
     }
 
     /// Asserts that nobody else holds the memory, for kernels to write it.

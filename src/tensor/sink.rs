@@ -7,7 +7,6 @@
 use super::{DType, Params, Shape, Tensor};
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::Arg;
 use crate::ops::add;
 use rayon::prelude::*;
 
@@ -30,8 +29,8 @@ impl Write {
     }
 
     /// The flag `accumulate` of a kernel.
-    pub(crate) fn flag(self) -> Arg {
-        Arg::flag(self == Write::Accumulate)
+    pub(crate) fn flag(self) -> usize {
+        usize::from(self == Write::Accumulate)
     }
 
     /// Writes or adds `values`, element by element.

@@ -2,9 +2,7 @@
 
 use bcreid::device::cuda::CudaDevice;
 use bcreid::device::{Device, Precision};
-use softcuda::{Build, StandIns};
-use std::ffi::OsString;
-use std::io::Write;
+use softcuda::StandIns;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +11,10 @@ use tempfile::TempDir;
 #[path = "../common/command.rs"]
 mod command;
 pub use command::{fail, stderr, succeed};
+#[path = "../common/stand_ins.rs"]
+mod stand_ins;
+pub use stand_ins::stand_ins;
+use stand_ins::{environment, in_own_process};
 
 /// Settings under which a step takes a third of a second on the stand-ins. At this rate a rounding error of the first step
 /// is still one in the last.
@@ -31,27 +33,6 @@ pub const SMALL: &[&str] = &[
     "data.pad=4",
     "run.log_every=1",
 ];
-
-/// The stand-ins with all of this program's kernels, built once; for a build without kernels none, and a note, written past
-/// the test's capture, which would hide it.
-pub fn stand_ins() -> Option<&'static StandIns> {
-    static BUILT: OnceLock<StandIns> = OnceLock::new();
-    if let Err(why) = bcreid::device::cuda::fatbin::embedded() {
-        let required = std::env::var_os("BCREID_REQUIRE_KERNELS").is_some_and(|value| value == "1");
-        assert!(!required, "BCREID_REQUIRE_KERNELS=1, but kernels: {why}");
-        std::io::stderr().write_all(format!("skipped, kernels: {why}\n").as_bytes()).unwrap();
-        return None;
-    }
-    Some(BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cuda");
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let mut kernels: Vec<PathBuf> =
-            files.filter(|file| file.extension().is_some_and(|e| e == "cu")).collect();
-        kernels.sort();
-        let build = kernels.into_iter().fold(Build::new(env!("CARGO_TARGET_TMPDIR")), Build::file);
-        build.stand_ins().unwrap_or_else(|error| panic!("{error}"))
-    }))
-}
 
 /// The program, on one thread: the tests run side by side. `--device` is to be said.
 pub fn bcreid() -> Command {
@@ -72,28 +53,13 @@ pub fn f32(stand_ins: &'static StandIns) -> On {
     On::Gpu(stand_ins, "f32")
 }
 
-/// What commands of the stand-ins' need; nothing with BCREID_TEST_GPU=1, on the machine's own GPU: for the tests of runs,
-/// bits and evaluation, which know nothing of the stand-ins.
-fn environment(stand_ins: &StandIns) -> Vec<(&'static str, OsString)> {
-    let on_gpu = std::env::var_os("BCREID_TEST_GPU").is_some_and(|value| value == "1");
-    if on_gpu { Vec::new() } else { stand_ins.environment().into() }
-}
-
 /// Runs the test `name` again in a process of its own, and `body` there: a library path counts only when a process starts.
 #[track_caller]
 pub fn on_device(name: &str, body: fn(&Device, &Arc<CudaDevice>)) {
-    const INNER: &str = "BCREID_TEST_INNER";
-    if std::env::var_os(INNER).is_some() {
+    in_own_process(name, || {
         let gpu = CudaDevice::open(0, Precision::F32).unwrap();
-        return body(&Device::Cuda(gpu.clone()), &gpu);
-    }
-    let Some(stand_ins) = stand_ins() else { return };
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([name, "--exact", "--nocapture"]).env(INNER, name).envs(environment(stand_ins));
-    let output = command.output().unwrap();
-    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    // A name that no test has would succeed as well.
-    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
+        body(&Device::Cuda(gpu.clone()), &gpu);
+    });
 }
 
 impl On {

@@ -9,7 +9,7 @@ use bcreid::tensor::{Inventory, Params, StepValues, Tape, Tensor};
 #[test]
 fn gradient() {
     let inputs = [Input::noise([2, 3, 5, 7], 1), Input::noise([2, 3, 5, 7], 2)];
-    Check::default().run(&inputs, |t, v| add(t, v[0].clone(), v[1].clone()));
+    Check::default().run(&Device::cpu(), &inputs, |t, v| add(t, v[0].clone(), v[1].clone()));
 }
 
 /// y = relu(x) + x: the gradient of x is the sum of both ways (residual fan-out), in every chunk of a large

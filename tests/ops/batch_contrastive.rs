@@ -203,9 +203,11 @@ fn the_exact_gradient_is_that_of_the_loss() {
         let case =
             (1..).map(|seed| Case::seeded(seed, &MIXED, 6, spread, tau)).find(|c| c.margin() > 0.03).unwrap();
         for case in REDUCTIONS.map(|reduction| case.reduced(reduction)) {
-            Check { step: 4e-3, ..Check::default() }.run(&[Input::new([9, 6], case.x.clone())], |t, v| {
-                Ok(case.apply(t, v[0].clone(), Gradient::Exact)?.loss)
-            });
+            Check { step: 4e-3, ..Check::default() }.run(
+                &Device::cpu(),
+                &[Input::new([9, 6], case.x.clone())],
+                |t, v| Ok(case.apply(t, v[0].clone(), Gradient::Exact)?.loss),
+            );
         }
     }
 }

@@ -168,7 +168,7 @@ fn gradient() {
                 }
                 false => inputs[..3].to_vec(),
             };
-            check.run(&inputs, |tape, v| {
+            check.run(&Device::cpu(), &inputs, |tape, v| {
                 let bn = BatchNorm { gamma: v[1].clone(), beta: v[2].clone(), mean, var };
                 batchnorm(tape, v[0].clone(), bn, statistics, Tail { residual: v.get(3).cloned(), relu })
             });

@@ -139,8 +139,11 @@ fn gradient() {
         let w = [k, r, s, x[3]];
         let inputs = [Input::noise(x, seed), Input::noise(w, seed + 1), Input::noise([k], seed + 2)];
         let conv = Conv { stride, pad };
-        Check::default().run(&inputs, |t, v| conv2d(t, v[0].clone(), v[1].clone(), Some(v[2].clone()), conv));
-        Check::default().run(&inputs[..2], |t, v| conv2d(t, v[0].clone(), v[1].clone(), None, conv));
+        Check::default().run(&Device::cpu(), &inputs, |t, v| {
+            conv2d(t, v[0].clone(), v[1].clone(), Some(v[2].clone()), conv)
+        });
+        Check::default()
+            .run(&Device::cpu(), &inputs[..2], |t, v| conv2d(t, v[0].clone(), v[1].clone(), None, conv));
     }
 }
 

@@ -32,7 +32,7 @@ fn factors(seed: u64, step: u64, m: usize, d: usize, ratio: f32) -> Vec<f32> {
 fn gradient() {
     let peaked = noise(2, 111).iter().map(|v| 10.0 * v.powi(5)).collect();
     for input in [Input::noise([3, 37], 1), Input::new([3, 37], peaked)] {
-        Check::default().run(&[input], |t, v| dropout(t, v[0].clone(), 0.5));
+        Check::default().run(&Device::cpu(), &[input], |t, v| dropout(t, v[0].clone(), 0.5));
     }
 }
 

@@ -9,7 +9,8 @@ use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 #[test]
 fn gradient() {
     for shape in [[2, 3, 5, 7], [1, 1, 1, 17], [3, 2, 1, 33]] {
-        Check::default().run(&[Input::noise(shape, 1)], |t, v| global_avg_pool(t, v[0].clone()));
+        Check::default()
+            .run(&Device::cpu(), &[Input::noise(shape, 1)], |t, v| global_avg_pool(t, v[0].clone()));
     }
 }
 

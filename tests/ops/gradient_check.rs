@@ -65,18 +65,17 @@ impl Check {
         params
     }
 
-    /// Checks the gradient of `op` with respect to each of `inputs`; it must be a pure function of them and of
-    /// the buffers.
-    pub fn run(&self, inputs: &[Input], op: impl Fn(&mut Tape<'_>, &[Var]) -> Result<Var>) {
-        let device = Device::cpu();
+    /// Checks the gradient of `op` with respect to each of `inputs`, on a device that computes in f32; `op` must be a
+    /// pure function of them and of the buffers.
+    pub fn run(&self, device: &Device, inputs: &[Input], op: impl Fn(&mut Tape<'_>, &[Var]) -> Result<Var>) {
         let output = |values: &[Vec<f32>]| -> Vec<f32> {
-            let mut params = self.params(&device);
-            let step = StepValues::new(&device, 1).unwrap();
+            let mut params = self.params(device);
+            let step = StepValues::new(device, 1).unwrap();
             let mut tape = Tape::new(&mut params, &step);
             let vars: Vec<Var> = inputs
                 .iter()
                 .zip(values)
-                .map(|(i, v)| tape.leaf(Tensor::from_f32(&device, i.shape, v).unwrap()))
+                .map(|(i, v)| tape.leaf(Tensor::from_f32(device, i.shape, v).unwrap()))
                 .collect();
             op(&mut tape, &vars).expect("forward").value.to_host_f32().unwrap()
         };
@@ -86,7 +85,7 @@ impl Check {
             output(values).iter().zip(&weights).map(|(&y, &w)| f64::from(y) * f64::from(w)).sum()
         };
         for accumulate in [false, true] {
-            let analytic = self.analytic(&device, inputs, &weights, accumulate, &op);
+            let analytic = self.analytic(device, inputs, &weights, accumulate, &op);
             for (i, input) in inputs.iter().enumerate() {
                 for j in 0..input.values.len() {
                     let at = |delta: f32| {

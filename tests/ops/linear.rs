@@ -7,7 +7,7 @@ use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 #[test]
 fn gradient() {
     let inputs = [Input::noise([3, 7], 1), Input::noise([5, 7], 2), Input::noise([5], 3)];
-    Check::default().run(&inputs, |t, v| linear(t, v[0].clone(), v[1].clone(), v[2].clone()));
+    Check::default().run(&Device::cpu(), &inputs, |t, v| linear(t, v[0].clone(), v[1].clone(), v[2].clone()));
 }
 
 /// y, dx, dw and dbias of one step.

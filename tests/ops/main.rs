@@ -19,6 +19,7 @@ mod l2_normalize;
 mod lab;
 mod linear;
 mod maxpool;
+mod on;
 mod pad;
 mod planted;
 mod relu;

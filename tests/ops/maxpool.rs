@@ -31,7 +31,7 @@ fn gradient() {
     let order = Philox::new(5, 0, 0, Purpose::Test).permutation(7 * 6 * 5);
     let x = Input::new([1, 7, 6, 5], order.iter().map(|&i| i as f32 / 16.0 - 6.0).collect());
     for pool in [MaxPool::TORCHVISION, MaxPool::CAFFE] {
-        Check::default().run(std::slice::from_ref(&x), |t, v| maxpool(t, v[0].clone(), pool));
+        Check::default().run(&Device::cpu(), std::slice::from_ref(&x), |t, v| maxpool(t, v[0].clone(), pool));
     }
 }
 

@@ -26,7 +26,7 @@ fn gradient() {
     let flat = noise(1, 35).iter().map(|v| 0.01 * v).collect();
     let peaked = noise(2, 35).iter().map(|v| 30.0 * v.powi(3)).collect();
     for values in [flat, noise(3, 35), peaked] {
-        Check::default().run(&[Input::new([5, 7], values)], |t, v| {
+        Check::default().run(&Device::cpu(), &[Input::new([5, 7], values)], |t, v| {
             let labels = Tensor::from_i32(&t.device(), [5], &labels).unwrap();
             softmax_cross_entropy(t, v[0].clone(), &labels)
         });

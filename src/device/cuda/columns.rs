@@ -1,7 +1,7 @@
 //! Grids over the columns of `[rows, C]`: what `cuda/columns.cuh` walks. The formulas and their reasons are in
 //! `docs/kernels.md`, "Launched".
 
-use super::{Arg, CudaDevice, Grid};
+use super::{CudaDevice, Grid};
 use crate::tensor::{DType, Tensor};
 
 /// Threads of a block.
@@ -10,8 +10,10 @@ const THREADS: usize = 256;
 /// A matrix of activations, all dimensions but the last one taken together.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
-    rows: usize,
-    c: usize,
+    /// All dimensions but the last one, taken together.
+    pub rows: usize,
+    /// Channels: the last dimension.
+    pub c: usize,
     /// Threads of a block along channels and along rows, and blocks along channels.
     x: usize,
     y: usize,
@@ -25,7 +27,8 @@ pub struct Chunks {
     pub count: usize,
     /// A block for each chunk and each group of channels.
     pub grid: Grid,
-    rows: usize,
+    /// Rows of a chunk.
+    pub rows: usize,
 }
 
 impl Columns {
@@ -45,16 +48,6 @@ impl Columns {
         let packs = if c.is_multiple_of(pack) { c / pack } else { c };
         let x = packs.next_power_of_two().min(32);
         Columns { rows, c, x, y: THREADS / x, across: packs.div_ceil(x) }
-    }
-
-    /// The number of rows as an argument.
-    pub fn rows(&self) -> Arg {
-        Arg::Size(self.rows)
-    }
-
-    /// The number of channels as an argument.
-    pub fn channels(&self) -> Arg {
-        Arg::Int(self.c)
     }
 
     fn grid(&self, along: usize) -> Grid {
@@ -78,18 +71,6 @@ impl Columns {
     /// For a kernel that puts the chunks together, a column of threads for each channel.
     pub fn by_channel(&self) -> Grid {
         Grid::blocks(self.c.div_ceil(8)).of([8, 32, 1])
-    }
-}
-
-impl Chunks {
-    /// The rows of a chunk as an argument.
-    pub fn rows(&self) -> Arg {
-        Arg::Int(self.rows)
-    }
-
-    /// The number of chunks as an argument.
-    pub fn count(&self) -> Arg {
-        Arg::Int(self.count)
     }
 }
 

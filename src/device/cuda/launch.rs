@@ -1,7 +1,7 @@
-//! Starting a kernel by its name.
+//! Typed kernel launches: the arguments of a launch are a struct with the fields of the kernel's signature.
 
+use super::arguments::{Argument, Kernel, Variant};
 use super::{CudaDevice, fault};
-use crate::tensor::Tensor;
 use crate::{Error, Result};
 use cudarc::driver::{result, sys};
 use std::collections::HashMap;
@@ -39,67 +39,6 @@ impl Grid {
     /// With blocks of this shape.
     pub fn of(self, threads: [u32; 3]) -> Self {
         Grid { threads, ..self }
-    }
-}
-
-/// The name of a kernel for elements of one type of activations.
-macro_rules! kernel {
-    ($stem:literal, $dtype:expr) => {
-        match $dtype {
-            $crate::tensor::DType::BF16 => concat!($stem, "_bf16"),
-            _ => concat!($stem, "_f32"),
-        }
-    };
-}
-pub(crate) use kernel;
-
-/// An argument of a kernel.
-#[derive(Clone, Copy, Debug)]
-pub enum Arg {
-    /// A device address; 0 is null.
-    Address(u64),
-    /// `int`, from a number that is never negative: a size, a flag.
-    Int(usize),
-    /// `size_t`.
-    Size(usize),
-    /// `uint64_t`.
-    Word(u64),
-    /// `float`.
-    Float(f32),
-}
-
-impl Arg {
-    /// The null pointer.
-    pub const NULL: Arg = Arg::Address(0);
-
-    /// A flag as an `int`.
-    pub fn flag(value: bool) -> Arg {
-        Arg::Int(usize::from(value))
-    }
-
-    /// A tensor that is read if there is one, else null.
-    pub fn or_null(tensor: Option<&Tensor>) -> Arg {
-        tensor.map_or(Arg::NULL, Arg::from)
-    }
-
-    /// A tensor that is written although others hold its memory: the whole of what parameters are parts of, and state
-    /// of the device that steps change one after the other.
-    pub fn shared(tensor: &Tensor) -> Arg {
-        Arg::Address(tensor.cuda().address())
-    }
-}
-
-/// A tensor that is read.
-impl From<&Tensor> for Arg {
-    fn from(tensor: &Tensor) -> Arg {
-        Arg::Address(tensor.cuda().address())
-    }
-}
-
-/// A tensor that is written.
-impl From<&mut Tensor> for Arg {
-    fn from(tensor: &mut Tensor) -> Arg {
-        Arg::Address(tensor.cuda_mut().address())
     }
 }
 
@@ -162,25 +101,29 @@ impl Drop for Kernels {
 }
 
 impl CudaDevice {
-    /// Enqueues a kernel. Its parameters must be of the arguments' types, in their order.
+    /// Enqueues a kernel.
     ///
     /// # Errors
-    /// A size that no `int` holds; what the driver says.
-    pub(crate) fn launch(&self, kernel: &'static str, grid: Grid, args: &[Arg]) -> Result<()> {
+    /// Pointers whose element types no variant of the kernel takes; a size that no `int` holds; what the driver says.
+    pub(crate) fn launch<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
+        let arguments = kernel.arguments();
+        let kernel = Variant::of::<K>(arguments.as_ref())?;
         self.bind()?;
         let function = self.kernels.find(kernel, grid.shared)?;
-        let mut values = Vec::with_capacity(args.len());
-        for &arg in args {
-            values.push(match arg {
-                Arg::Address(word) | Arg::Word(word) => word,
-                Arg::Size(size) => size as u64,
-                Arg::Float(number) => u64::from(number.to_bits()),
-                Arg::Int(size) => match i32::try_from(size) {
-                    Ok(int) => int as u64,
-                    Err(_) => return Err(too_large(kernel, size)),
+        let mut words = arguments
+            .as_ref()
+            .iter()
+            .map(|argument| match *argument {
+                Argument::Pointer(address) => Ok(address.map_or(0, |address| address.word)),
+                Argument::Word(word) => Ok(word),
+                Argument::Size(size) => Ok(size as u64),
+                Argument::Float(number) => Ok(u64::from(number.to_bits())),
+                Argument::Int(size) => match i32::try_from(size) {
+                    Ok(int) => Ok(int as u64),
+                    Err(_) => Err(too_large(kernel, size)),
                 },
-            });
-        }
+            })
+            .collect::<Result<Vec<u64>>>()?;
         let [x, y, z] = grid.blocks;
         let limits = [i32::MAX as usize, 65_535, 65_535];
         if let Some((size, _)) = grid.blocks.iter().zip(limits).find(|(size, limit)| *size > limit) {
@@ -188,13 +131,12 @@ impl CudaDevice {
         }
         let blocks = (x as u32, y as u32, z as u32);
         let [tx, ty, tz] = grid.threads;
-        // Behind the last argument a null pointer, by which softcuda sees a missing one.
         let mut pointers: Vec<*mut c_void> =
-            values.iter_mut().map(|v| std::ptr::from_mut(v).cast()).collect();
-        pointers.push(std::ptr::null_mut());
-        // SAFETY: there is a pointer for each parameter, to eight bytes, as long as any parameter of our kernels, that live
-        // until the driver has copied them. That number, order and sizes are the kernel's, and that it stays within its
-        // buffers, is what the tests with softcuda check for every launch of this crate.
+            words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
+        // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which the build read from
+        // its source; each pointer leads to eight bytes, as long as any parameter, that live until the driver has copied
+        // them. That the kernel stays within its buffers is what the tests with softcuda check for every launch of this
+        // crate.
         unsafe {
             result::launch_kernel(
                 function.0,

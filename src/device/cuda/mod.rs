@@ -7,13 +7,14 @@
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] is what the build embedded.
 //! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
 //!    way to the device and back.
-//! 3. `launch` starts a kernel by its name; [`cudnn`] convolves, [`cublas`] multiplies matrices.
+//! 3. `arguments` and `launch` start a kernel, typed by its signature; [`cudnn`] convolves, [`cublas`] multiplies matrices.
 //! 4. `graph` records a whole step and replays it; `event` tells how long the GPU took for it.
 //!
 //! Safety: a kernel or a library function gets addresses of buffers, which are [`crate::tensor::Tensor`]s, and stays within
 //! their sizes, as the tests with softcuda see for every access; whoever launches answers for it, and only this crate can.
 //! What the host and the device share is in `staging` alone.
 
+mod arguments;
 mod buffer;
 mod columns;
 mod convolve;
@@ -29,20 +30,20 @@ mod multiply;
 mod open;
 mod staging;
 
+pub(crate) use arguments::{In, Out, kernels};
 pub use buffer::CudaBuffer;
 pub(crate) use columns::Columns;
 pub(crate) use convolve::Convolution;
 pub use event::Event;
 pub use graph::Graph;
-pub(crate) use launch::kernel;
-pub(crate) use launch::{Arg, Grid};
+pub(crate) use launch::Grid;
 pub(crate) use memory::Bytes;
 pub use memory::{Purpose, Usage};
 pub(crate) use multiply::Factor;
 pub use staging::Incoming;
 
 use super::Precision;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use cublas::Cublas;
 use cudarc::driver::{CudaContext, DriverError, sys};
@@ -108,12 +109,7 @@ impl CudaDevice {
     /// Overwrites `to` by the elements of `from` in the other of f32 and bf16.
     pub(crate) fn convert(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
         let n = from.shape().len();
-        let kernel = match (from.dtype(), to.dtype()) {
-            (DType::F32, DType::BF16) => "cast_f32_bf16",
-            (DType::BF16, DType::F32) => "cast_bf16_f32",
-            (from, to) => panic!("no conversion of {from:?} to {to:?}"),
-        };
-        self.launch(kernel, self.flat(n, 8), &[from.into(), to.into(), Arg::Size(n)])
+        self.launch(self.flat(n, 8), kernels::Cast { x: from.into(), y: to.into(), n })
     }
 
     /// Makes the context that of this thread; nearly free when it is already.

@@ -3,7 +3,7 @@
 use super::Origin;
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, CudaDevice, Grid};
+use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
 use crate::tensor::{DType, Readback, Tensor};
 use std::sync::Arc;
 
@@ -33,42 +33,32 @@ impl Rows {
         let mut values = Tensor::from_f32(&device, [n, dim], values).map_err(|e| e.about_tensor(what))?;
         let offset = origin.offset().map(|row| Tensor::from_f32(&device, [dim], row)).transpose()?;
         let mut squared_lengths = Tensor::empty(&device, [n], DType::F32)?;
-        let args = [
-            (&mut values).into(),
-            Arg::or_null(offset.as_ref()),
-            (&mut squared_lengths).into(),
-            Arg::Int(n),
-            Arg::Int(dim),
-        ];
+        let lengths = kernels::DistanceSquaredLengths {
+            x: (&mut values).into(),
+            offset: offset.as_ref().map(In::from),
+            squared: (&mut squared_lengths).into(),
+            rows: n,
+            d: dim,
+        };
         // A warp a row.
-        gpu.launch("distance_squared_lengths", Grid::blocks(n.div_ceil(8)), &args)?;
+        gpu.launch(Grid::blocks(n.div_ceil(8)), lengths)?;
         Ok(Rows { gpu: gpu.clone(), values, squared_lengths })
     }
 }
 
 /// Starts to compute the distances [count, galleries] of the queries from `first` on.
 pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Readback> {
-    let (images, dim) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
+    let (galleries, d) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
     let device = Device::Cuda(query.gpu.clone());
-    let mut to = Tensor::empty(&device, [count, images], DType::F32)?;
-    let [q, q_squared] = [query.values.address_of(first * dim), query.squared_lengths.address_of(first)];
-    let [g, g_squared] = [&gallery.values, &gallery.squared_lengths].map(Arg::from);
-    let tile = [
-        q,
-        g,
-        q_squared,
-        g_squared,
-        (&mut to).into(),
-        Arg::Int(count),
-        Arg::Int(images),
-        Arg::Int(dim),
-        Arg::Size(images),
-    ];
-    let grid = Grid::tiles([images.div_ceil(TILE), count.div_ceil(TILE), 1]);
-    query.gpu.launch("distance_tile", grid, &tile)?;
-    let close =
-        [q, g, q_squared, g_squared, (&mut to).into(), Arg::Int(images), Arg::Int(dim), Arg::Size(images)];
-    let grid = Grid::tiles([images.div_ceil(STRIPS), count, 1]);
-    query.gpu.launch("distance_close", grid, &close)?;
+    let mut to = Tensor::empty(&device, [count, galleries], DType::F32)?;
+    let [q, q_squared] = [query.values.from_element(first * d), query.squared_lengths.from_element(first)];
+    let [g, g_squared] = [&gallery.values, &gallery.squared_lengths].map(In::from);
+    let (distances, queries, stride) = (Out::from(&mut to), count, galleries);
+    let tile = kernels::DistanceTile { q, g, q_squared, g_squared, distances, queries, galleries, d, stride };
+    let grid = Grid::tiles([galleries.div_ceil(TILE), queries.div_ceil(TILE), 1]);
+    query.gpu.launch(grid, tile)?;
+    let close = kernels::DistanceClose { q, g, q_squared, g_squared, distances, galleries, d, stride };
+    let grid = Grid::tiles([galleries.div_ceil(STRIPS), queries, 1]);
+    query.gpu.launch(grid, close)?;
     to.read_back()
 }

@@ -3,7 +3,7 @@
 use super::{Batch, Gradient, Reading, Reduction, Term};
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, CudaDevice, Grid};
+use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::ops::center_step::cuda::over_features;
 use crate::tensor::{DType, Tensor, Write};
 use std::sync::Arc;
@@ -35,19 +35,29 @@ pub fn forward(
     // From m and D alone: parts decide in which order numbers are added.
     let splits = d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2));
     let mut partial = Tensor::empty(&device, [splits, m, m], DType::F32)?;
-    let args = [batch.x.into(), (&mut partial).into(), Arg::Int(m), Arg::Int(d)];
-    gpu.launch("batch_contrastive_distances", Grid::tiles([tiles / 2 + 1, tiles, splits]), &args)?;
+    let distances =
+        kernels::BatchContrastiveDistances { x: batch.x.into(), partial: (&mut partial).into(), m, d };
+    gpu.launch(Grid::tiles([tiles / 2 + 1, tiles, splits]), distances)?;
 
     let mut rows = Tensor::empty(&device, [m, Term::COUNT], DType::F32)?;
-    let tensors = [&partial, batch.x, batch.labels, batch.centers].map(Arg::from);
-    let results = [Arg::Float(reading.tau), (&mut rows).into(), hardest.into()];
-    let sizes = [splits, m, d, classes].map(Arg::Int);
-    let args = [&tensors[..], &results, &sizes].concat();
+    let of_each = kernels::BatchContrastiveRows {
+        partial: (&partial).into(),
+        x: batch.x.into(),
+        labels: batch.labels.into(),
+        centers: batch.centers.into(),
+        tau: reading.tau,
+        rows: (&mut rows).into(),
+        hardest: hardest.into(),
+        splits,
+        m,
+        d,
+        classes,
+    };
     // A warp an image.
-    gpu.launch("batch_contrastive_rows", Grid::blocks(m.div_ceil(8)), &args)?;
+    gpu.launch(Grid::blocks(m.div_ceil(8)), of_each)?;
 
-    let args = [(&rows).into(), terms.into(), loss.into(), mean(reading.reduction), Arg::Int(m)];
-    gpu.launch("batch_contrastive_terms", Grid::blocks(1), &args)
+    let (rows, terms, loss, mean) = ((&rows).into(), terms.into(), loss.into(), mean(reading.reduction));
+    gpu.launch(Grid::blocks(1), kernels::BatchContrastiveTerms { rows, terms, loss, mean, m })
 }
 
 /// Writes or adds dx.
@@ -61,13 +71,24 @@ pub fn backward(
     write: Write,
 ) -> Result<()> {
     let [m, d, classes] = batch.sizes();
-    let tensors = [batch.x, batch.labels, batch.centers, hardest, dy].map(Arg::from);
-    let how = [dx.into(), Arg::flag(gradient == Gradient::Exact), mean(reduction), write.flag()];
-    let args = [&tensors[..], &how, &[m, d, classes].map(Arg::Int)].concat();
-    gpu.launch("batch_contrastive_backward", over_features(m, d), &args)
+    let backward = kernels::BatchContrastiveBackward {
+        x: batch.x.into(),
+        labels: batch.labels.into(),
+        centers: batch.centers.into(),
+        hardest: hardest.into(),
+        dy: dy.into(),
+        dx: dx.into(),
+        exact: usize::from(gradient == Gradient::Exact),
+        mean: mean(reduction),
+        accumulate: write.flag(),
+        m,
+        d,
+        classes,
+    };
+    gpu.launch(over_features(m, d), backward)
 }
 
 /// The kernels' `mean`.
-fn mean(reduction: Reduction) -> Arg {
-    Arg::flag(reduction == Reduction::Mean)
+fn mean(reduction: Reduction) -> usize {
+    usize::from(reduction == Reduction::Mean)
 }

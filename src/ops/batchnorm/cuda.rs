@@ -3,7 +3,7 @@
 use super::{BETA, BatchNorm, GAMMA, RESIDUAL, Saved, X};
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, Columns, CudaDevice, Grid, kernel};
+use crate::device::cuda::{Columns, CudaDevice, Grid, In, Out, kernels};
 use crate::ops::relu;
 use crate::tensor::{DType, Sinks, Tape, Tensor};
 use std::sync::Arc;
@@ -19,12 +19,6 @@ enum Mask {
     Recomputed = 2,
 }
 
-impl Mask {
-    fn arg(self) -> Arg {
-        Arg::Int(self as usize)
-    }
-}
-
 /// The normalisation of `x` by its own statistics, which also move the running ones, or by those.
 pub fn affine(
     gpu: &Arc<CudaDevice>,
@@ -36,22 +30,33 @@ pub fn affine(
     let c = x.shape().last();
     let device = Device::Cuda(gpu.clone());
     let mut table = Tensor::empty(&device, [ROWS, c], DType::F32)?;
-    let (gamma, beta) = (Arg::from(&bn.gamma.value), Arg::from(&bn.beta.value));
+    let (gamma, beta) = (In::from(&bn.gamma.value), In::from(&bn.beta.value));
     let Some(momentum) = momentum else {
-        let (mean, var) = (Arg::from(tape.buffer(bn.mean)), Arg::from(tape.buffer(bn.var)));
-        let args = [mean, var, gamma, beta, (&mut table).into(), Arg::Int(c)];
-        gpu.launch("batchnorm_frozen", Grid::blocks(c.div_ceil(256)), &args)?;
+        let (mean, var) = (tape.buffer(bn.mean).into(), tape.buffer(bn.var).into());
+        let frozen = kernels::BatchnormFrozen { mean, var, gamma, beta, table: (&mut table).into(), c };
+        gpu.launch(Grid::blocks(c.div_ceil(256)), frozen)?;
         return Ok(table);
     };
     let columns = Columns::of(x);
     let chunking = columns.chunks(Columns::BLOCKS);
     let mut chunks = Tensor::empty(&device, [chunking.count, 3, c], DType::F32)?;
-    let args = [x.into(), (&mut chunks).into(), columns.rows(), columns.channels(), chunking.rows()];
-    gpu.launch(kernel!("batchnorm_moments", x.dtype()), chunking.grid, &args)?;
-    let (mean, var) = (Arg::from(tape.buffer_mut(bn.mean)), Arg::from(tape.buffer_mut(bn.var)));
-    let statistics = [(&chunks).into(), gamma, beta, mean, var, (&mut table).into(), Arg::Float(momentum)];
-    let sizes = [columns.rows(), columns.channels(), chunking.rows()];
-    gpu.launch("batchnorm_statistics", columns.by_channel(), &[&statistics[..], &sizes].concat())?;
+    let (rows, rows_a_chunk) = (columns.rows, chunking.rows);
+    let moments =
+        kernels::BatchnormMoments { x: x.into(), chunks: (&mut chunks).into(), rows, c, rows_a_chunk };
+    gpu.launch(chunking.grid, moments)?;
+    let statistics = kernels::BatchnormStatistics {
+        chunks: (&chunks).into(),
+        gamma,
+        beta,
+        running_mean: tape.buffer_mut(bn.mean).into(),
+        running_var: tape.buffer_mut(bn.var).into(),
+        table: (&mut table).into(),
+        momentum,
+        rows,
+        c,
+        rows_a_chunk,
+    };
+    gpu.launch(columns.by_channel(), statistics)?;
     Ok(table)
 }
 
@@ -64,11 +69,18 @@ pub fn forward(
     residual: Option<&Tensor>,
     relu: bool,
 ) -> Result<()> {
-    let (columns, dtype) = (Columns::of(y), y.dtype());
-    let y = Arg::from(y);
-    let tensors = [x.map_or(y, Arg::from), affine.into(), Arg::or_null(residual), y, Arg::flag(relu)];
-    let args = [&tensors[..], &[columns.rows(), columns.channels()]].concat();
-    gpu.launch(kernel!("batchnorm_forward", dtype), columns.walk(gpu), &args)
+    let columns = Columns::of(y);
+    let y = Out::from(y);
+    let forward = kernels::BatchnormForward {
+        x: x.map_or(y.into(), In::from),
+        table: affine.into(),
+        residual: residual.map(In::from),
+        y,
+        relu: usize::from(relu),
+        rows: columns.rows,
+        c: columns.c,
+    };
+    gpu.launch(columns.walk(gpu), forward)
 }
 
 /// Adds the gradients of the inputs to `sinks`.
@@ -95,14 +107,22 @@ pub fn backward(gpu: &Arc<CudaDevice>, saved: Saved, mut dy: Tensor, sinks: &mut
     if sinks.wants(X) {
         let y = if mask == Mask::Output { y } else { None };
         let (columns, dtype, shape) = (Columns::of(&dy), dy.dtype(), dy.shape());
-        let gradient = |dy: Arg, x: Arg, to: Arg| {
-            let tensors =
-                [dy, x, Arg::or_null(y.as_ref()), (&affine).into(), Arg::or_null(correction.as_ref())];
-            let args = [&tensors[..], &[to, mask.arg(), columns.rows(), columns.channels()]].concat();
-            gpu.launch(kernel!("batchnorm_backward_input", dtype), columns.walk(gpu), &args)
+        let gradient = |dy: In, x: Option<In>, dx: Out| {
+            let backward = kernels::BatchnormBackwardInput {
+                dy,
+                x,
+                y: y.as_ref().map(In::from),
+                table: (&affine).into(),
+                correction: correction.as_ref().map(In::from),
+                dx,
+                mask: mask as usize,
+                rows: columns.rows,
+                c: columns.c,
+            };
+            gpu.launch(columns.walk(gpu), backward)
         };
         let is_free = x.as_mut().is_some_and(Tensor::is_unique);
-        let input = Arg::or_null(x.as_ref());
+        let input = x.as_ref().map(In::from);
         match x {
             // dx takes the place of x, or of dy, where that is no longer wanted.
             Some(mut x) if batch && is_free => {
@@ -115,8 +135,8 @@ pub fn backward(gpu: &Arc<CudaDevice>, saved: Saved, mut dy: Tensor, sinks: &mut
                 sinks.give(X, dx)?;
             }
             _ => {
-                let to = Arg::from(&mut dy);
-                gradient(to, input, to)?;
+                let dx = Out::from(&mut dy);
+                gradient(dx.into(), input, dx)?;
                 return sinks.give(X, dy);
             }
         }
@@ -135,32 +155,47 @@ fn sums(
     (mask, settle, batch): (Mask, bool, bool),
     sinks: &mut Sinks<'_>,
 ) -> Result<Option<Tensor>> {
-    let (columns, dtype, c) = (Columns::of(dy), dy.dtype(), dy.shape().last());
+    let columns = Columns::of(dy);
+    let (rows, c) = (columns.rows, columns.c);
     let chunking = columns.chunks(Columns::BLOCKS_OF_MANY);
     let mut chunks = Tensor::empty(sinks.device(), [chunking.count, 2, c], DType::F32)?;
-    let tensors = [dy.into(), x.into(), Arg::or_null(y), affine.into(), (&mut chunks).into()];
-    let how = [mask.arg(), Arg::flag(settle), columns.rows(), columns.channels(), chunking.rows()];
-    let kernel = kernel!("batchnorm_backward_sums", dtype);
-    gpu.launch(kernel, chunking.grid, &[&tensors[..], &how].concat())?;
+    let sums = kernels::BatchnormBackwardSums {
+        dy: dy.into(),
+        x: x.into(),
+        y: y.map(In::from),
+        table: affine.into(),
+        chunks: (&mut chunks).into(),
+        mask: mask as usize,
+        settle: usize::from(settle),
+        rows,
+        c,
+        rows_a_chunk: chunking.rows,
+    };
+    gpu.launch(chunking.grid, sums)?;
 
     // One launch fills both gradients, so the sinks are only asked where they are.
-    let [mut gamma, mut beta] = [[Arg::NULL, Arg::flag(false)]; 2];
+    let [mut gamma, mut beta] = [(None, 0); 2];
     sinks.add(GAMMA, |to, write| {
-        gamma = [to.into(), write.flag()];
+        gamma = (Some(to.into()), write.flag());
         Ok(())
     })?;
     sinks.add(BETA, |to, write| {
-        beta = [to.into(), write.flag()];
+        beta = (Some(to.into()), write.flag());
         Ok(())
     })?;
     let mut correction = batch.then(|| Tensor::empty(sinks.device(), [2, c], DType::F32)).transpose()?;
-    let tensors = [(&chunks).into(), affine.into(), gamma[0], gamma[1], beta[0], beta[1]];
-    let rest = [
-        correction.as_mut().map_or(Arg::NULL, Arg::from),
-        columns.rows(),
-        columns.channels(),
-        chunking.count(),
-    ];
-    gpu.launch("batchnorm_backward_parameters", columns.by_channel(), &[&tensors[..], &rest].concat())?;
+    let parameters = kernels::BatchnormBackwardParameters {
+        chunks: (&chunks).into(),
+        table: affine.into(),
+        dgamma: gamma.0,
+        add_dgamma: gamma.1,
+        dbeta: beta.0,
+        add_dbeta: beta.1,
+        correction: correction.as_mut().map(Out::from),
+        rows,
+        c,
+        count: chunking.count,
+    };
+    gpu.launch(columns.by_channel(), parameters)?;
     Ok(correction)
 }

@@ -6,7 +6,7 @@
 use super::Geometry;
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Arg, Convolution, CudaDevice};
+use crate::device::cuda::{Convolution, CudaDevice, kernels};
 use crate::ops::bias;
 use crate::tensor::{DType, Tensor, Write};
 use std::sync::Arc;
@@ -33,8 +33,8 @@ fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
     }
     let rows = t.shape().len() / c;
     let mut padded = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], DType::BF16)?;
-    let args = [t.into(), (&mut padded).into(), Arg::Size(rows), Arg::Int(c), Arg::Int(wide)];
-    gpu.launch("pad_channels_bf16_bf16", gpu.flat(rows * wide, 8), &args)?;
+    let pad = kernels::PadChannels { x: t.into(), y: (&mut padded).into(), rows, c_in: c, c_out: wide };
+    gpu.launch(gpu.flat(rows * wide, 8), pad)?;
     Ok(padded)
 }
 
@@ -53,8 +53,9 @@ fn cropped(
     let rows = to.shape().len() / c;
     let mut whole = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], dtype)?;
     fill(&mut whole, Write::Overwrite)?;
-    let args = [(&whole).into(), to.into(), write.flag(), Arg::Size(rows), Arg::Int(wide), Arg::Int(c)];
-    gpu.launch("crop_channels_bf16_bf16", gpu.flat(rows * c, 16 / dtype.bytes()), &args)
+    let (x, y, accumulate) = ((&whole).into(), to.into(), write.flag());
+    let crop = kernels::CropChannels { x, y, accumulate, rows, c_in: wide, c_out: c };
+    gpu.launch(gpu.flat(rows * c, 16 / dtype.bytes()), crop)
 }
 
 /// Fills `y`, and returns the input as the gradient of the filters takes it.

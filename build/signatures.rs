@@ -1,0 +1,206 @@
+//! Typed launches: a Rust struct for each kernel of `cuda/*.cu`, which src/device/cuda/launch.rs includes.
+//!
+//! A kernel's signature is read from its source, so that this works without nvcc. Kernels that differ in nothing but the
+//! element types of their pointers, as `relu_forward_f32` and `relu_forward_bf16`, become one struct, `ReluForward`; the
+//! launch takes the kernel whose types are those of its tensors. Fields are called as the parameters are.
+//!
+//! | C++ | field |
+//! |---|---|
+//! | `const T*` | `In`, or `Option<In>` behind the word `NULLABLE` |
+//! | `T*` | `Out`, or `Option<Out>` |
+//! | `int`, `size_t` | `usize` |
+//! | `uint64_t` | `u64` |
+//! | `float` | `f32` |
+
+use crate::Result;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What kernels point at, and the element type of a tensor with this content.
+const ELEMENTS: [(&str, &str); 7] = [
+    ("float", "F32"),
+    ("float2", "F32"),
+    ("batch_contrastive::Terms", "F32"),
+    ("bf16", "BF16"),
+    ("int", "I32"),
+    ("sgd::Piece", "I32"),
+    ("uint8_t", "U8"),
+];
+/// By-value types: the C++ type, the field's, and the variant of `Argument`.
+const VALUES: [(&str, &str, &str); 4] = [
+    ("int", "usize", "Int"),
+    ("size_t", "usize", "Size"),
+    ("uint64_t", "u64", "Word"),
+    ("float", "f32", "Float"),
+];
+
+/// What a parameter is, apart from what it points at.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Pointer { written: bool, nullable: bool },
+    Value { field: &'static str, argument: &'static str },
+}
+
+struct Parameter {
+    name: String,
+    kind: Kind,
+    /// Of a pointer.
+    element: Option<&'static str>,
+}
+
+struct Signature {
+    name: String,
+    parameters: Vec<Parameter>,
+}
+
+/// Writes `signatures.rs` into `out`.
+///
+/// # Errors
+/// A kernel whose parameters are not understood; kernels of one stem that differ in more than element types.
+pub fn write(sources: &[PathBuf], out: &Path) -> Result<()> {
+    let mut rust = String::new();
+    for source in sources {
+        let at = |what: String| format!("{}: {what}", source.display());
+        let text = fs::read_to_string(source).map_err(|e| at(e.to_string()))?;
+        let mut families: BTreeMap<String, Vec<Signature>> = BTreeMap::new();
+        for signature in parse(&text).map_err(at)? {
+            families.entry(stem(&signature.name).into()).or_default().push(signature);
+        }
+        for (stem, variants) in &families {
+            let file = source.file_name().expect("it is a file").to_string_lossy();
+            rust.push_str(&family(&file, stem, variants).map_err(at)?);
+        }
+    }
+    let path = out.join("signatures.rs");
+    fs::write(&path, rust).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// A kernel's name without the element types at its end.
+fn stem(name: &str) -> &str {
+    let short = name.strip_suffix("_f32").or_else(|| name.strip_suffix("_bf16"));
+    short.map_or(name, stem)
+}
+
+/// All `extern "C" __global__` functions of a source file.
+fn parse(text: &str) -> Result<Vec<Signature>> {
+    let code: String =
+        text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join(" ");
+    let mut signatures = Vec::new();
+    for (at, marker) in code.match_indices("extern \"C\" __global__") {
+        let mut rest = code[at + marker.len()..].trim_start();
+        rest = rest.strip_prefix("void").ok_or("a kernel does not return void")?.trim_start();
+        if let Some(bounds) = rest.strip_prefix("__launch_bounds__") {
+            rest = bounds.split_once(')').ok_or("__launch_bounds__ has no end")?.1.trim_start();
+        }
+        let (name, rest) = rest.split_once('(').ok_or("a kernel has no parameters")?;
+        let (list, _) =
+            rest.split_once(')').ok_or_else(|| format!("the parameters of {name} have no end"))?;
+        let parameters: Result<_> = list.split(',').map(parameter).collect();
+        let parameters = parameters.map_err(|e| format!("kernel {name}: {e}"))?;
+        signatures.push(Signature { name: name.trim().into(), parameters });
+    }
+    Ok(signatures)
+}
+
+/// Such as `const float* __restrict__ NULLABLE offset`.
+fn parameter(text: &str) -> Result<Parameter> {
+    let spaced = text.replace('*', " * ");
+    let mut words: Vec<&str> = spaced.split_whitespace().filter(|word| *word != "__restrict__").collect();
+    let unknown =
+        || format!("parameter `{}` is not understood; build/signatures.rs lists types", text.trim());
+    let name = words.pop().ok_or_else(unknown)?.to_string();
+    let (kind, element) = match words[..] {
+        [r#type] => {
+            let (_, field, argument) = VALUES.into_iter().find(|(c, ..)| *c == r#type).ok_or_else(unknown)?;
+            (Kind::Value { field, argument }, None)
+        }
+        _ => {
+            let written = words.first() != Some(&"const");
+            let nullable = words.last() == Some(&"NULLABLE");
+            let middle = &words[usize::from(!written)..words.len() - usize::from(nullable)];
+            let [r#type, "*"] = middle else { return Err(unknown()) };
+            let (_, element) = ELEMENTS.into_iter().find(|(c, _)| c == r#type).ok_or_else(unknown)?;
+            (Kind::Pointer { written, nullable }, Some(element))
+        }
+    };
+    Ok(Parameter { name, kind, element })
+}
+
+/// The struct of the kernels of one stem.
+fn family(file: &str, stem: &str, variants: &[Signature]) -> Result<String> {
+    let first = &variants[0];
+    for other in &variants[1..] {
+        let alike = |(a, b): (&Parameter, &Parameter)| a.name == b.name && a.kind == b.kind;
+        let pairs = first.parameters.iter().zip(&other.parameters);
+        if first.parameters.len() != other.parameters.len() || !pairs.clone().all(alike) {
+            return Err(format!("{} and {} differ in more than element types", first.name, other.name));
+        }
+        if pairs.clone().all(|(a, b)| a.element == b.element) {
+            return Err(format!("{} and {} take the same element types", first.name, other.name));
+        }
+    }
+    let names: Vec<&str> = variants.iter().map(|variant| variant.name.as_str()).collect();
+    let mut fields = String::new();
+    let mut arguments = String::new();
+    for Parameter { name, kind, .. } in &first.parameters {
+        let (field, argument) = match *kind {
+            Kind::Value { field, argument } => {
+                (field.to_string(), format!("Argument::{argument}(self.{name})"))
+            }
+            Kind::Pointer { written, nullable } => {
+                let pointer = if written { "Out" } else { "In" };
+                let field = if nullable { format!("Option<{pointer}>") } else { pointer.into() };
+                (field, format!("self.{name}.into()"))
+            }
+        };
+        // Fields are called as the parameters of the kernel are, and documented there.
+        let _ = writeln!(fields, "    pub {name}: {field},");
+        let _ = writeln!(arguments, "            {argument},");
+    }
+    let mut table = String::new();
+    for variant in variants {
+        let pointers: Vec<String> = variant
+            .parameters
+            .iter()
+            .filter_map(|parameter| {
+                let element = parameter.element?;
+                Some(format!("Pointer {{ name: {:?}, dtype: DType::{element} }}", parameter.name))
+            })
+            .collect();
+        let _ = writeln!(
+            table,
+            "        Variant {{ name: {:?}, pointers: &[{}] }},",
+            variant.name,
+            pointers.join(", ")
+        );
+    }
+    let (count, kernel, names) = (first.parameters.len(), camel(stem), names.join("`, `"));
+    Ok(format!(
+        "/// `{names}` of `cuda/{file}`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct {kernel} {{
+{fields}}}
+
+impl Kernel for {kernel} {{
+    type Arguments = [Argument; {count}];
+    const STEM: &'static str = {stem:?};
+    const VARIANTS: &'static [Variant] = &[
+{table}    ];
+
+    fn arguments(&self) -> Self::Arguments {{
+        [
+{arguments}        ]
+    }}
+}}
+
+"
+    ))
+}
+
+/// `relu_forward` to `ReluForward`.
+fn camel(stem: &str) -> String {
+    let word = |word: &str| word[..1].to_uppercase() + &word[1..];
+    stem.split('_').map(word).collect()
+}
