@@ -33,12 +33,14 @@
 //! nothing in a step waits for the host.
 #![warn(missing_docs)]
 
+pub mod autograd;
 pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data;
 pub mod demo;
 pub mod device;
+pub mod element;
 pub mod error;
 pub mod eval;
 pub mod export;

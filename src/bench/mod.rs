@@ -14,7 +14,7 @@ use crate::data::{ImageCache, Loader};
 use crate::device::Device;
 use crate::model::Model;
 use crate::tensor::philox::{Philox, Purpose};
-use crate::tensor::{Params, StepValues};
+use crate::autograd::{Params, StepValues};
 use crate::train::schedule;
 use crate::train::solver::loader_options;
 use crate::train::step::{step, watched_step};

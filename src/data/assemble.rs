@@ -6,7 +6,8 @@ use super::input::{Channels, ImageInput, Normaliser};
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
-use crate::tensor::{DType, Tensor};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Images on the device, as they were decoded.

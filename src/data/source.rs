@@ -10,7 +10,9 @@ use super::loader::{Batch, Shared};
 use super::sampler::{Sampler, SamplerKind};
 use crate::device::Device;
 use crate::device::cuda::CudaDevice;
-use crate::tensor::{DType, StepValues, Tensor};
+use crate::autograd::StepValues;
+use crate::element::DType;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@
 pub mod cpu;
 pub mod cuda;
 
-use crate::tensor::DType;
+use crate::element::DType;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;

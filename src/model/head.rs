@@ -10,7 +10,8 @@ use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
-use crate::tensor::{BufferId, Inventory, ParamId, Tape, Tensor, Var};
+use crate::autograd::{BufferId, ParamSpecs, ParamId, Tape, Var};
+use crate::tensor::Tensor;
 
 /// Name of the class centers in weight files.
 pub const CENTERS: &str = "centers";
@@ -37,10 +38,10 @@ pub struct Losses {
 impl Head {
     /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, which is
     /// ours: the paper does not say, and the layer of Wen et al. 2016 leaves it to its filler.
-    pub fn new(features: usize, classes: usize, rate: f32, inventory: &mut Inventory) -> Self {
-        let weight = inventory.add_with_rate("fc.weight", [classes, features], rate);
-        let bias = inventory.add_with_rate("fc.bias", [classes], rate);
-        let centers = inventory.add_buffer(CENTERS, [classes, features], 0.0);
+    pub fn new(features: usize, classes: usize, rate: f32, specs: &mut ParamSpecs) -> Self {
+        let weight = specs.add_with_rate("fc.weight", [classes, features], rate);
+        let bias = specs.add_with_rate("fc.bias", [classes], rate);
+        let centers = specs.add_buffer(CENTERS, [classes, features], 0.0);
         Head { weight, bias, centers }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::tensor::philox::{Philox, Purpose};
-use crate::tensor::{Param, Params};
+use crate::autograd::{Param, Params};
 use rayon::prelude::*;
 
 /// Deviation of the classifier's initial weights: small, so that all classes start nearly equal.

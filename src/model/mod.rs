@@ -9,7 +9,8 @@ pub mod resnet;
 
 use crate::config::Config;
 use crate::device::Device;
-use crate::tensor::{DType, Inventory, Params};
+use crate::autograd::{ParamSpecs, Params};
+use crate::element::DType;
 use crate::{Error, Result};
 use head::Head;
 use resnet::{ResNet, Spec};
@@ -41,11 +42,11 @@ impl Model {
                  bits take channels in eights"
             )));
         }
-        let mut inventory = Inventory::default();
-        let backbone = ResNet::new(&spec, &mut inventory);
+        let mut specs = ParamSpecs::default();
+        let backbone = ResNet::new(&spec, &mut specs);
         let head = (classes > 0)
-            .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut inventory));
-        let mut params = Params::new(device, &inventory)?;
+            .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut specs));
+        let mut params = Params::new(device, &specs)?;
         if head.is_some() {
             init::initialise(&mut params, config.run.seed)?;
         }

@@ -14,7 +14,7 @@ use crate::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
 use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
 use crate::ops::maxpool::{MaxPool, maxpool};
-use crate::tensor::{BufferId, Inventory, ParamId, Tape, Var};
+use crate::autograd::{BufferId, ParamSpecs, ParamId, Tape, Var};
 
 /// What distinguishes one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,10 @@ impl Spec {
     }
 
     /// Names and shapes of the network's parameters and buffers, `conv1` to `pool5`.
-    pub fn inventory(&self) -> Inventory {
-        let mut inventory = Inventory::default();
-        ResNet::new(self, &mut inventory);
-        inventory
+    pub fn specs(&self) -> ParamSpecs {
+        let mut specs = ParamSpecs::default();
+        ResNet::new(self, &mut specs);
+        specs
     }
 
     /// Output channels of a block over its inner width.
@@ -91,16 +91,16 @@ struct Layer<'a> {
 }
 
 impl ConvBn {
-    fn new(layer: &Layer<'_>, inventory: &mut Inventory) -> Self {
+    fn new(layer: &Layer<'_>, specs: &mut ParamSpecs) -> Self {
         let Layer { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
         ConvBn {
-            weight: inventory.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
-            bias: bias.then(|| inventory.add(format!("{conv_name}.bias"), [k])),
+            weight: specs.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
+            bias: bias.then(|| specs.add(format!("{conv_name}.bias"), [k])),
             conv: Conv { stride, pad: kernel / 2 },
-            gamma: inventory.add(format!("{bn_name}.weight"), [k]),
-            beta: inventory.add(format!("{bn_name}.bias"), [k]),
-            mean: inventory.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
-            var: inventory.add_buffer(format!("{bn_name}.running_var"), [k], 1.0),
+            gamma: specs.add(format!("{bn_name}.weight"), [k]),
+            beta: specs.add(format!("{bn_name}.bias"), [k]),
+            mean: specs.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
+            var: specs.add_buffer(format!("{bn_name}.running_var"), [k], 1.0),
         }
     }
 
@@ -132,7 +132,7 @@ impl Block {
         c: usize,
         inner: usize,
         stride: usize,
-        inventory: &mut Inventory,
+        specs: &mut ParamSpecs,
     ) -> Self {
         let k = inner * spec.expansion();
         let (first, second) = match spec.wiring {
@@ -150,13 +150,13 @@ impl Block {
             .zip(1..)
             .map(|((channels, kernel, stride), n)| {
                 let (conv_name, bn_name) = (&format!("{name}.conv{n}"), &format!("{name}.bn{n}"));
-                ConvBn::new(&Layer { conv_name, bn_name, channels, kernel, stride, bias: false }, inventory)
+                ConvBn::new(&Layer { conv_name, bn_name, channels, kernel, stride, bias: false }, specs)
             })
             .collect();
         let downsample = (stride != 1 || c != k).then(|| {
             let (conv_name, bn_name) = (&format!("{name}.downsample.0"), &format!("{name}.downsample.1"));
             let layer = Layer { conv_name, bn_name, channels: (c, k), kernel: 1, stride, bias: false };
-            ConvBn::new(&layer, inventory)
+            ConvBn::new(&layer, specs)
         });
         Block { convs, downsample }
     }
@@ -185,8 +185,8 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Adds all parameters and buffers to `inventory`, named as torchvision names them.
-    pub fn new(spec: &Spec, inventory: &mut Inventory) -> Self {
+    /// Adds all parameters and buffers to `specs`, named as torchvision names them.
+    pub fn new(spec: &Spec, specs: &mut ParamSpecs) -> Self {
         let caffe = spec.wiring == Wiring::Caffe;
         let stem = Layer {
             conv_name: "conv1",
@@ -196,7 +196,7 @@ impl ResNet {
             stride: 2,
             bias: caffe,
         };
-        let stem = ConvBn::new(&stem, inventory);
+        let stem = ConvBn::new(&stem, specs);
         let pool1 = if caffe { MaxPool::CAFFE } else { MaxPool::TORCHVISION };
         let mut blocks = Vec::new();
         let mut channels = spec.stem;
@@ -209,7 +209,7 @@ impl ResNet {
                     _ => 1,
                 };
                 let name = format!("layer{}.{block}", stage + 1);
-                blocks.push(Block::new(&name, spec, channels, inner, stride, inventory));
+                blocks.push(Block::new(&name, spec, channels, inner, stride, specs));
                 channels = inner * spec.expansion();
             }
         }
@@ -241,8 +241,8 @@ mod tests {
     use crate::config::{Arch, Config, Model};
 
     fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
-        let inventory = Spec::of(model).inventory();
-        inventory.shapes().map(|(name, shape)| (name.to_string(), shape.dims().to_vec())).collect()
+        let specs = Spec::of(model).specs();
+        specs.shapes().map(|(name, shape)| (name.to_string(), shape.dims().to_vec())).collect()
     }
 
     fn shape(model: &Model, name: &str) -> Option<Vec<usize>> {

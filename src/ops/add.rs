@@ -3,7 +3,8 @@
 //! y = a + b; da = dy and db = dy. Both inputs get the whole gradient: the second is given the buffer, the
 //! first a copy (or a sum, when it has another user: the fan-out of the residual).
 
-use crate::tensor::{Backward, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// a + b, element by element; any shape.
@@ -31,7 +32,7 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        sinks.add(0, |da, write| write.store_tensor(da, &dy))?;
+        sinks.add(0, |da, mode| da.store(&dy, mode))?;
         sinks.give(1, dy)
     }
 }
@@ -51,23 +52,13 @@ mod cpu {
     }
 }
 
-pub(crate) mod cuda {
+mod cuda {
     use crate::Result;
-    use crate::device::cuda::{CudaDevice, In, Out, kernels};
+    use crate::device::cuda::{CudaDevice, kernels};
     use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, a: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {
-        launch(gpu, a, a.into(), b.into(), y.into())
-    }
-
-    /// to += from, for a gradient that comes to one already there.
-    pub fn add_to(gpu: &CudaDevice, to: &mut Tensor, from: &Tensor) -> Result<()> {
-        let sum = Out::from(to);
-        launch(gpu, from, sum.into(), from.into(), sum)
-    }
-
-    fn launch(gpu: &CudaDevice, like: &Tensor, a: In, b: In, y: Out) -> Result<()> {
-        let (dtype, n) = (like.dtype(), like.shape().len());
-        gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernels::AddForward { a, b, y, n })
+        let (grid, n) = (gpu.flat(a.shape().len(), 16 / a.dtype().bytes()), a.shape().len());
+        gpu.launch(grid, kernels::AddForward { a: a.into(), b: b.into(), y: y.into(), n })
     }
 }

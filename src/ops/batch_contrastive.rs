@@ -39,7 +39,9 @@ mod cpu;
 mod cuda;
 
 use crate::ops::check;
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 

@@ -19,7 +19,8 @@ mod cpu;
 mod cuda;
 mod moments;
 
-use crate::tensor::{Backward, BufferId, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, BufferId, Sinks, Tape, Var};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Added to the variance, as Caffe's ResNet and torchvision do.

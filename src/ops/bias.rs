@@ -4,19 +4,20 @@
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{Columns, CudaDevice, kernels};
-use crate::tensor::{DType, Tensor, Write};
+use crate::element::{DType, GradMode};
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Adds `b` f32 `[C]` to every row of `y` `[.., C]`.
 pub fn forward(gpu: &CudaDevice, b: &Tensor, y: &mut Tensor) -> Result<()> {
-    let columns = Columns::of(y);
+    let columns = Columns::of(y.shape(), y.dtype());
     let kernel = kernels::BiasForward { y: y.into(), b: b.into(), rows: columns.rows, c: columns.c };
     gpu.launch(columns.walk(gpu), kernel)
 }
 
 /// Writes or adds the sums of the rows of `dy` `[.., C]` to `db` f32 `[C]`.
-pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, write: Write) -> Result<()> {
-    let columns = Columns::of(dy);
+pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, mode: GradMode) -> Result<()> {
+    let columns = Columns::of(dy.shape(), dy.dtype());
     let chunking = columns.chunks(Columns::BLOCKS);
     let device = Device::Cuda(gpu.clone());
     let mut chunks = Tensor::empty(&device, [chunking.count, db.shape().len()], DType::F32)?;
@@ -31,7 +32,7 @@ pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, write: Writ
     let gradient = kernels::BiasGradient {
         chunks: (&chunks).into(),
         db: db.into(),
-        accumulate: write.flag(),
+        accumulate: mode.flag(),
         c: columns.c,
         count: chunking.count,
     };

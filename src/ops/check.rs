@@ -1,7 +1,8 @@
 //! What the operations on features and labels refuse: shapes and types before they touch an element, and on
 //! the CPU, where looking costs nothing, contents too.
 
-use crate::tensor::{DType, Tensor};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// The sizes of a non-empty f32 matrix.

@@ -13,13 +13,16 @@
 //! multiplies less (`winograd`). None unfolds the image in memory.
 
 mod cuda;
+mod cudnn;
 mod filter_gradient;
 mod gather;
 mod transforms;
 mod winograd;
 
 use crate::ops::bias;
-use crate::tensor::{Backward, Shape, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::Shape;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// How the filter moves over the image; the same in both directions.
@@ -144,31 +147,31 @@ impl Backward for Saved {
         let Saved { geometry, x, w, has_bias } = *self;
         let device = sinks.device().clone();
         if has_bias {
-            sinks.add(2, |db, write| match dy.gpu() {
+            sinks.add(2, |db, mode| match dy.gpu() {
                 None => {
-                    cpu::bias_gradient(&dy, db, write);
+                    cpu::bias_gradient(&dy, db, mode);
                     Ok(())
                 }
-                Some(gpu) => bias::gradient(gpu, &dy, db, write),
+                Some(gpu) => bias::gradient(gpu, &dy, db, mode),
             })?;
         }
         if let Some(x) = x {
-            sinks.add(1, |dw, write| match dy.gpu() {
+            sinks.add(1, |dw, mode| match dy.gpu() {
                 None => {
-                    cpu::filter_gradient(&device, &geometry, &x, &dy, dw, write);
+                    cpu::filter_gradient(&device, &geometry, &x, &dy, dw, mode);
                     Ok(())
                 }
-                Some(gpu) => cuda::filter_gradient(gpu, &geometry, &x, &dy, dw, write),
+                Some(gpu) => cuda::filter_gradient(gpu, &geometry, &x, &dy, dw, mode),
             })?;
             // The input goes before dgrad asks for a buffer of its size.
         }
         if let Some(w) = w {
-            sinks.add(0, |dx, write| match dy.gpu() {
+            sinks.add(0, |dx, mode| match dy.gpu() {
                 None => {
-                    cpu::input_gradient(&device, &geometry, &dy, &w, dx, write);
+                    cpu::input_gradient(&device, &geometry, &dy, &w, dx, mode);
                     Ok(())
                 }
-                Some(gpu) => cuda::input_gradient(gpu, &geometry, &dy, &w, dx, write),
+                Some(gpu) => cuda::input_gradient(gpu, &geometry, &dy, &w, dx, mode),
             })?;
         }
         Ok(())
@@ -178,7 +181,8 @@ impl Backward for Saved {
 mod cpu {
     use super::{Geometry, filter_gradient, gather, winograd};
     use crate::device::Device;
-    use crate::tensor::{Tensor, Write};
+    use crate::element::GradMode;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     pub fn forward(
@@ -203,13 +207,13 @@ mod cpu {
         dy: &Tensor,
         w: &Tensor,
         dx: &mut Tensor,
-        write: Write,
+        mode: GradMode,
     ) {
         let (dy, w, dx) = (dy.f32(), w.f32(), dx.f32_mut());
         if winograd::suits(g) {
-            winograd::dgrad(device, g, dy, w, dx, write);
+            winograd::dgrad(device, g, dy, w, dx, mode);
         } else {
-            gather::dgrad(device, g, dy, w, dx, write);
+            gather::dgrad(device, g, dy, w, dx, mode);
         }
     }
 
@@ -219,20 +223,20 @@ mod cpu {
         x: &Tensor,
         dy: &Tensor,
         dw: &mut Tensor,
-        write: Write,
+        mode: GradMode,
     ) {
         let (x, dy, dw) = (x.f32(), dy.f32(), dw.f32_mut());
         if winograd::suits(g) {
-            winograd::wgrad(device, g, x, dy, dw, write);
+            winograd::wgrad(device, g, x, dy, dw, mode);
         } else {
-            filter_gradient::wgrad(device, g, x, dy, dw, write);
+            filter_gradient::wgrad(device, g, x, dy, dw, mode);
         }
     }
 
     /// Pixels a task sums before the sums of all tasks are added in order.
     const PIXELS: usize = 1024;
 
-    pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, write: Write) {
+    pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, mode: GradMode) {
         let (dy, db) = (dy.f32(), db.f32_mut());
         let k = db.len();
         let parts: Vec<Vec<f32>> = dy
@@ -244,6 +248,6 @@ mod cpu {
             })
             .collect();
         let sums = (0..k).map(|k| parts.iter().map(|part| f64::from(part[k])).sum::<f64>() as f32);
-        write.store(db, sums);
+        mode.store(db, sums);
     }
 }

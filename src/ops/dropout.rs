@@ -9,7 +9,9 @@
 //! own.
 
 use crate::ops::check;
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// Drops each element of `x` `[m, D]` with probability `ratio` and scales the others by 1 / (1 - ratio). On a
@@ -92,7 +94,8 @@ mod cuda {
     use super::Mask;
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
-    use crate::tensor::{Shape, Tensor};
+    use crate::element::Shape;
+    use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, mask: &Mask, x: &Tensor, y: &mut Tensor) -> Result<()> {
         apply(gpu, mask, x.shape(), x.into(), y.into())

@@ -3,7 +3,9 @@
 //! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved. The features are f32
 //! whatever the activations are.
 
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// The mean over H and W of `x` `[N, H, W, C]`: `[N, C]`.
@@ -36,18 +38,19 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        sinks.add(0, |dx, write| match dy.gpu() {
+        sinks.add(0, |dx, mode| match dy.gpu() {
             None => {
-                cpu::backward(&dy, dx, write);
+                cpu::backward(&dy, dx, mode);
                 Ok(())
             }
-            Some(gpu) => cuda::backward(gpu, &dy, dx, write),
+            Some(gpu) => cuda::backward(gpu, &dy, dx, mode),
         })
     }
 }
 
 mod cpu {
-    use crate::tensor::{Shape, Tensor, Write};
+    use crate::element::{Shape, GradMode};
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     /// Channels that are summed together: 16 f64 sums fit in registers or next to them.
@@ -74,13 +77,13 @@ mod cpu {
         });
     }
 
-    pub fn backward(dy: &Tensor, dx: &mut Tensor, write: Write) {
+    pub fn backward(dy: &Tensor, dx: &mut Tensor, mode: GradMode) {
         let (positions, c) = sizes(dx.shape());
         let share = 1.0 / positions as f32;
         let images = dx.f32_mut().par_chunks_mut(positions * c).zip(dy.f32().par_chunks(c));
         images.for_each(|(dx, dy)| {
             for dx in dx.chunks_exact_mut(c) {
-                write.store(dx, dy.iter().map(|dy| dy * share));
+                mode.store(dx, dy.iter().map(|dy| dy * share));
             }
         });
     }
@@ -89,7 +92,8 @@ mod cpu {
 mod cuda {
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, kernels};
-    use crate::tensor::{DType, Shape, Tensor, Write};
+    use crate::element::{DType, Shape, GradMode};
+    use crate::tensor::Tensor;
 
     /// Images, positions of an image and channels of `[N, H, W, C]`.
     fn sizes(images: Shape) -> [usize; 3] {
@@ -109,10 +113,10 @@ mod cuda {
         gpu.launch(grid, kernels::GlobalAvgPoolForward { x: x.into(), y: y.into(), positions, c })
     }
 
-    pub fn backward(gpu: &CudaDevice, dy: &Tensor, dx: &mut Tensor, write: Write) -> Result<()> {
+    pub fn backward(gpu: &CudaDevice, dy: &Tensor, dx: &mut Tensor, mode: GradMode) -> Result<()> {
         let [n, positions, c] = sizes(dx.shape());
         let grid = Grid::tiles([n, positions.min(65_535), 1]);
-        let accumulate = write.flag();
+        let accumulate = mode.flag();
         let kernel =
             kernels::GlobalAvgPoolBackward { dy: dy.into(), dx: dx.into(), accumulate, positions, c };
         gpu.launch(grid, kernel)

@@ -6,7 +6,9 @@
 
 use crate::Result;
 use crate::ops::check;
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::DType;
+use crate::tensor::Tensor;
 
 /// The smallest divisor, `F.normalize`'s default.
 pub const EPSILON: f64 = 1e-12;

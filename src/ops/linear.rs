@@ -3,7 +3,9 @@
 //! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write or add into their sinks themselves.
 
 use crate::ops::bias;
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// x w^T + b of `x` `[m, C]`, `w` `[K, C]` and `bias` `[K]`: `[m, K]`.
@@ -49,36 +51,37 @@ impl Backward for Saved {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         if let Some(w) = &self.w {
-            sinks.add(0, |dx, write| match dy.gpu() {
+            sinks.add(0, |dx, mode| match dy.gpu() {
                 None => {
-                    cpu::input_gradient(&dy, w, dx, write);
+                    cpu::input_gradient(&dy, w, dx, mode);
                     Ok(())
                 }
-                Some(gpu) => cuda::input_gradient(gpu, &dy, w, dx, write),
+                Some(gpu) => cuda::input_gradient(gpu, &dy, w, dx, mode),
             })?;
         }
         if let Some(x) = &self.x {
-            sinks.add(1, |dw, write| match dy.gpu() {
+            sinks.add(1, |dw, mode| match dy.gpu() {
                 None => {
-                    cpu::weight_gradient(&dy, x, dw, write);
+                    cpu::weight_gradient(&dy, x, dw, mode);
                     Ok(())
                 }
-                Some(gpu) => cuda::weight_gradient(gpu, &dy, x, dw, write),
+                Some(gpu) => cuda::weight_gradient(gpu, &dy, x, dw, mode),
             })?;
         }
-        sinks.add(2, |db, write| match dy.gpu() {
+        sinks.add(2, |db, mode| match dy.gpu() {
             None => {
-                cpu::bias_gradient(&dy, db, write);
+                cpu::bias_gradient(&dy, db, mode);
                 Ok(())
             }
-            Some(gpu) => bias::gradient(gpu, &dy, db, write),
+            Some(gpu) => bias::gradient(gpu, &dy, db, mode),
         })
     }
 }
 
 mod cpu {
     use crate::device::cpu::{MatMut, MatRef, Split, gemm};
-    use crate::tensor::{Tensor, Write};
+    use crate::element::GradMode;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     /// Columns a thread sums at a time.
@@ -103,12 +106,12 @@ mod cpu {
         gemm(matrix_mut(y), 1.0, matrix(x), matrix(w).t(), Split::Threads);
     }
 
-    pub fn input_gradient(dy: &Tensor, w: &Tensor, dx: &mut Tensor, write: Write) {
-        gemm(matrix_mut(dx), write.beta(), matrix(dy), matrix(w), Split::Threads);
+    pub fn input_gradient(dy: &Tensor, w: &Tensor, dx: &mut Tensor, mode: GradMode) {
+        gemm(matrix_mut(dx), mode.beta(), matrix(dy), matrix(w), Split::Threads);
     }
 
-    pub fn weight_gradient(dy: &Tensor, x: &Tensor, dw: &mut Tensor, write: Write) {
-        gemm(matrix_mut(dw), write.beta(), matrix(dy).t(), matrix(x), Split::Threads);
+    pub fn weight_gradient(dy: &Tensor, x: &Tensor, dw: &mut Tensor, mode: GradMode) {
+        gemm(matrix_mut(dw), mode.beta(), matrix(dy).t(), matrix(x), Split::Threads);
     }
 
     /// Fills every row of y.
@@ -119,7 +122,7 @@ mod cpu {
     }
 
     /// The sum of dy's rows, in f64.
-    pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, write: Write) {
+    pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, mode: GradMode) {
         let (dy, k) = (dy.f32(), db.shape().len());
         db.f32_mut().par_chunks_mut(COLUMNS).enumerate().for_each(|(block, db)| {
             let mut sums = [0.0_f64; COLUMNS];
@@ -127,19 +130,21 @@ mod cpu {
                 let row = &row[block * COLUMNS..][..db.len()];
                 sums.iter_mut().zip(row).for_each(|(s, &dy)| *s += f64::from(dy));
             }
-            write.store(db, sums.iter().map(|&s| s as f32));
+            mode.store(db, sums.iter().map(|&s| s as f32));
         });
     }
 }
 
 mod cuda {
     use crate::Result;
-    use crate::device::cuda::{CudaDevice, Factor};
+    use crate::device::cuda::CudaDevice;
+    use crate::ops::matmul::{Factor, multiply};
     use crate::ops::bias;
-    use crate::tensor::{Tensor, Write};
+    use crate::element::GradMode;
+    use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, x: &Tensor, w: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {
-        gpu.multiply(Factor::plain(x), Factor::transposed(w), y, Write::Overwrite)?;
+        multiply(gpu, Factor::plain(x), Factor::transposed(w), y, GradMode::Overwrite)?;
         bias::forward(gpu, b, y)
     }
 
@@ -148,9 +153,9 @@ mod cuda {
         dy: &Tensor,
         w: &Tensor,
         dx: &mut Tensor,
-        write: Write,
+        mode: GradMode,
     ) -> Result<()> {
-        gpu.multiply(Factor::plain(dy), Factor::plain(w), dx, write)
+        multiply(gpu, Factor::plain(dy), Factor::plain(w), dx, mode)
     }
 
     pub fn weight_gradient(
@@ -158,8 +163,8 @@ mod cuda {
         dy: &Tensor,
         x: &Tensor,
         dw: &mut Tensor,
-        write: Write,
+        mode: GradMode,
     ) -> Result<()> {
-        gpu.multiply(Factor::transposed(dy), Factor::plain(x), dw, write)
+        multiply(gpu, Factor::transposed(dy), Factor::plain(x), dw, mode)
     }
 }

@@ -4,10 +4,12 @@
 //! over every number, and of equal values the first in row-major order, as in PyTorch.
 //!
 //! The forward saves where in its window each maximum lay (a byte each). The backward *gathers*: each input
-//! looks into the few windows that cover it, so no two threads write one element and the order of the sum is
+//! looks into the few windows that cover it, so no two threads mode one element and the order of the sum is
 //! fixed.
 
-use crate::tensor::{Backward, DType, Shape, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::{DType, Shape};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -130,12 +132,12 @@ impl Backward for Saved {
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        sinks.add(0, |dx, write| match dy.gpu() {
+        sinks.add(0, |dx, mode| match dy.gpu() {
             None => {
-                cpu::backward(&self.images, &dy, &self.places, dx, write);
+                cpu::backward(&self.images, &dy, &self.places, dx, mode);
                 Ok(())
             }
-            Some(gpu) => cuda::backward(gpu, &self.images, &dy, &self.places, dx, write),
+            Some(gpu) => cuda::backward(gpu, &self.images, &dy, &self.places, dx, mode),
         })
     }
 }
@@ -143,7 +145,8 @@ impl Backward for Saved {
 mod cpu {
     use super::{Images, MaxPool};
     use crate::device::cpu::lanes;
-    use crate::tensor::{Tensor, Write};
+    use crate::element::GradMode;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     pub fn forward(images: &Images, x: &Tensor, y: &mut Tensor) {
@@ -223,7 +226,7 @@ mod cpu {
         end
     }
 
-    pub fn backward(images: &Images, dy: &Tensor, places: &Tensor, dx: &mut Tensor, write: Write) {
+    pub fn backward(images: &Images, dy: &Tensor, places: &Tensor, dx: &mut Tensor, mode: GradMode) {
         let (c, [h, w], [oh, ow]) = (images.c, images.input, images.output);
         let (dy, places): (_, &[u8]) = (dy.f32(), places.u8());
         dx.f32_mut().par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
@@ -231,9 +234,9 @@ mod cpu {
             let (dy, places) = (&dy[output.clone()], &places[output]);
             for (ix, dx) in dx.chunks_exact_mut(c).enumerate() {
                 let at = [row % h, ix];
-                let end = gather::<16>(images, dy, places, at, dx, write, 0);
-                let end = gather::<4>(images, dy, places, at, dx, write, end);
-                gather::<1>(images, dy, places, at, dx, write, end);
+                let end = gather::<16>(images, dy, places, at, dx, mode, 0);
+                let end = gather::<4>(images, dy, places, at, dx, mode, end);
+                gather::<1>(images, dy, places, at, dx, mode, end);
             }
         });
     }
@@ -245,7 +248,7 @@ mod cpu {
         places: &[u8],
         [iy, ix]: [usize; 2],
         dx: &mut [f32],
-        write: Write,
+        mode: GradMode,
         from: usize,
     ) -> usize {
         let MaxPool { kernel, stride, pad, .. } = images.pool;
@@ -264,7 +267,7 @@ mod cpu {
                     }
                 }
             }
-            write.store(&mut dx[c..c + L], sum);
+            mode.store(&mut dx[c..c + L], sum);
         }
         end
     }
@@ -274,7 +277,8 @@ mod cuda {
     use super::{Images, MaxPool};
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
-    use crate::tensor::{Tensor, Write};
+    use crate::element::GradMode;
+    use crate::tensor::Tensor;
 
     pub fn forward(
         gpu: &CudaDevice,
@@ -296,12 +300,12 @@ mod cuda {
         dy: &Tensor,
         places: &Tensor,
         dx: &mut Tensor,
-        write: Write,
+        mode: GradMode,
     ) -> Result<()> {
         let grid = Grid::blocks(dx.shape().dims()[0] * images.input[0]);
         let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
             *images;
-        let (dy, places, dx, accumulate) = (dy.into(), places.into(), dx.into(), write.flag());
+        let (dy, places, dx, accumulate) = (dy.into(), places.into(), dx.into(), mode.flag());
         let backward =
             kernels::MaxpoolBackward { dy, places, dx, accumulate, h, w, c, oh, ow, kernel, stride, pad };
         gpu.launch(grid, backward)

@@ -22,6 +22,7 @@ pub mod dropout;
 pub mod global_avg_pool;
 pub mod l2_normalize;
 pub mod linear;
+mod matmul;
 pub mod maxpool;
 pub mod relu;
 pub mod sgd;

@@ -7,7 +7,8 @@
 //! network from the loss.
 
 use crate::Result;
-use crate::tensor::{Backward, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::tensor::Tensor;
 
 /// max(x, 0), element by element, and NaN where x is; any shape.
 ///

@@ -13,7 +13,8 @@
 //! The velocity starts at 0, so the first step takes v = g' as PyTorch's does.
 
 use crate::ops::check;
-use crate::tensor::{Params, Tensor};
+use crate::autograd::Params;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,8 @@ pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
 
 mod cpu {
     use super::{Convention, Sgd};
-    use crate::tensor::{Param, Tensor};
+    use crate::autograd::Param;
+    use crate::tensor::Tensor;
     use rayon::prelude::*;
 
     /// Elements a thread takes at a time: three times 64 KiB.
@@ -109,10 +111,11 @@ mod cuda {
     use super::{Convention, Sgd};
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, In, kernels};
-    use crate::tensor::{Arenas, Tensor};
+    use crate::autograd::FlatParams;
+    use crate::tensor::Tensor;
 
     /// One launch a group of parameters, a block for each piece of them.
-    pub fn step(gpu: &CudaDevice, arenas: &Arenas, rate: &Tensor, solver: Sgd) -> Result<()> {
+    pub fn step(gpu: &CudaDevice, arenas: &FlatParams, rate: &Tensor, solver: Sgd) -> Result<()> {
         for group in &arenas.groups {
             let Some((table, count)) = group.pieces() else { continue };
             // Parameters are parts of these arrays; nothing reads them between the backward pass and the next step.

@@ -13,7 +13,9 @@
 use crate::Result;
 use crate::device::cuda::CudaDevice;
 use crate::ops::check;
-use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};
+use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 const OP: &str = "softmax_cross_entropy";
@@ -154,7 +156,8 @@ mod cpu {
 mod cuda {
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
-    use crate::tensor::{DType, Tensor};
+    use crate::element::DType;
+    use crate::tensor::Tensor;
     use std::sync::Arc;
 
     /// Fills `partition` and `loss`.

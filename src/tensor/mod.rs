@@ -1,29 +1,18 @@
-//! What operations work on: [`Tensor`] (shape, dtype, buffer), the [`Tape`] that remembers a step, the
-//! [`Params`] that outlive it, and counter-based random numbers ([`philox`]).
+//! Dense arrays on a device: [`Tensor`] (shape, element type, buffer), its transfers, and counter-based random numbers
+//! ([`philox`]).
 
-mod arena;
 mod argument;
-mod params;
 pub mod philox;
-mod shape;
-mod sink;
-mod step_values;
-mod tape;
+mod store;
 mod transfer;
 
-pub(crate) use arena::Arenas;
-use params::ParamSpec;
-pub use params::{Buffer, BufferId, Inventory, Param, ParamId, Params};
-pub use shape::{DType, Shape};
-pub use sink::{Sinks, Write};
-pub use step_values::StepValues;
-pub use tape::{Backward, Gradients, Handle, Tape, Var};
 pub use transfer::Readback;
 
 use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::CpuBuffer;
-use crate::device::cuda::{self, CudaBuffer, CudaDevice, In};
+use crate::device::cuda::{self, CudaBuffer, CudaDevice, In, kernels};
+use crate::element::{DType, Shape};
 use bytemuck::Pod;
 use std::sync::Arc;
 
@@ -276,7 +265,10 @@ impl Tensor {
     pub fn convert_from(&mut self, from: &Tensor) -> Result<()> {
         assert_eq!(self.shape.len(), from.shape.len(), "a conversion of another size");
         match from.gpu() {
-            Some(gpu) => gpu.convert(from, self),
+            Some(gpu) => {
+                let n = from.shape.len();
+                gpu.launch(gpu.flat(n, 8), kernels::Cast { x: from.into(), y: self.into(), n })
+            }
             None => panic!("the CPU has one type of numbers only"),
         }
     }

@@ -1,8 +1,9 @@
 //! Between the host and a tensor's device: what waits, and what does not.
 
-use super::{DType, Storage, Tensor, unique};
+use super::{Storage, Tensor, unique};
 use crate::Result;
 use crate::device::cuda::Incoming;
+use crate::element::DType;
 use bytemuck::Pod;
 
 impl Tensor {

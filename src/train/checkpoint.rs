@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
-use crate::tensor::Params;
+use crate::autograd::Params;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use crate::config::{CenterRate, Config};
 
-/// The host's copy of a step's values; [`crate::tensor::StepValues`] is the device's.
+/// The host's copy of a step's values; [`crate::autograd::StepValues`] is the device's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scheduled {
     /// Learning rate of the weights.

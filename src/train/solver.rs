@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::export::tensorboard::Live;
 use crate::files::write_atomically;
 use crate::model::Model;
-use crate::tensor::{Params, StepValues};
+use crate::autograd::{Params, StepValues};
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::VecDeque;

@@ -6,7 +6,8 @@ use crate::model::Model;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
 use crate::ops::sgd::{Sgd, sgd};
-use crate::tensor::{Params, StepValues, Tape, Tensor};
+use crate::autograd::{Params, StepValues, Tape};
+use crate::tensor::Tensor;
 use crate::{Error, Result};
 
 /// What a step leaves on the device; reading it is the caller's decision, so that a step never waits.

@@ -12,7 +12,8 @@ pub use tensors::{
 };
 
 use crate::Result;
-use crate::tensor::{Params, Shape};
+use crate::autograd::Params;
+use crate::element::Shape;
 use std::borrow::Cow;
 use std::collections::HashSet;
 

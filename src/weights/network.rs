@@ -12,7 +12,7 @@
 use super::{Loaded, TensorFile, load_into, read_tensors};
 use crate::config::{Config, Wiring};
 use crate::model::head::CENTERS;
-use crate::tensor::Params;
+use crate::autograd::Params;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

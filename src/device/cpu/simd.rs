@@ -1,6 +1,6 @@
 //! Loops compiled twice: for any machine of the target, and for one with AVX2 and FMA.
 
-use crate::tensor::Write;
+use crate::element::GradMode;
 use std::ops::{Add, Mul, Sub};
 
 /// How many values [`Lanes`] holds.
@@ -44,10 +44,10 @@ impl Lanes {
 
     /// Writes the first `count` of the values, or adds them to what is there.
     #[inline(always)]
-    pub fn put(self, to: &mut [f32], at: usize, count: usize, write: Write) {
-        match write {
-            Write::Overwrite => self.store(to, at, count),
-            Write::Accumulate => (Lanes::load(to, at, count) + self).store(to, at, count),
+    pub fn put(self, to: &mut [f32], at: usize, count: usize, mode: GradMode) {
+        match mode {
+            GradMode::Overwrite => self.store(to, at, count),
+            GradMode::Accumulate => (Lanes::load(to, at, count) + self).store(to, at, count),
         }
     }
 

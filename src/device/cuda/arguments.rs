@@ -4,7 +4,7 @@
 //! `kernels::ReluForward { x, y, n }`. A missing argument or one of another kind does not compile; a tensor of a wrong
 //! element type is an error before the launch.
 
-use crate::tensor::DType;
+use crate::element::DType;
 use crate::{Error, Result};
 
 /// A device pointer and the type of its elements.
@@ -27,12 +27,22 @@ impl In {
     pub fn new(word: u64, dtype: DType) -> Self {
         In(Address { word, dtype })
     }
+
+    /// The device address.
+    pub fn address(self) -> u64 {
+        self.0.word
+    }
 }
 
 impl Out {
     /// `word` is the address of an element of type `dtype` and of those behind it.
     pub fn new(word: u64, dtype: DType) -> Self {
         Out(Address { word, dtype })
+    }
+
+    /// The device address.
+    pub fn address(self) -> u64 {
+        self.0.word
     }
 }
 
@@ -145,7 +155,7 @@ impl Variant {
 /// The structs of all kernels.
 pub(crate) mod kernels {
     use super::{Argument, In, Kernel, Out, Pointer, Variant};
-    use crate::tensor::DType;
+    use crate::element::DType;
 
     include!(concat!(env!("OUT_DIR"), "/signatures.rs"));
 }

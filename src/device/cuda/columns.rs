@@ -2,7 +2,7 @@
 //! `docs/kernels.md`, "Launched".
 
 use super::{CudaDevice, Grid};
-use crate::tensor::{DType, Tensor};
+use crate::element::{DType, Shape};
 
 /// Threads of a block.
 const THREADS: usize = 256;
@@ -37,10 +37,10 @@ impl Columns {
     /// The same where a kernel reads two or three arrays at once.
     pub const BLOCKS_OF_MANY: usize = 264;
 
-    /// Of a tensor `[.., C]`.
-    pub fn of(t: &Tensor) -> Self {
-        let c = t.shape().last();
-        Columns::new(t.shape().len() / c, c, t.dtype())
+    /// Of a tensor `[.., C]` of this shape.
+    pub fn of(shape: Shape, dtype: DType) -> Self {
+        let c = shape.last();
+        Columns::new(shape.len() / c, c, dtype)
     }
 
     fn new(rows: usize, c: usize, dtype: DType) -> Self {

@@ -5,9 +5,13 @@
 //! are fixed when it is opened.
 
 use super::libraries::{Library, function_table};
+use super::{CudaDevice, Out};
+use crate::device::Precision;
+use crate::element::GradMode;
 use crate::{Error, Result};
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 /// The bytes of workspace that cuBLAS's manual recommends for Hopper; older chips are content with less.
@@ -175,6 +179,33 @@ impl Cublas {
             )
         };
         check(status, what)
+    }
+}
+
+impl CudaDevice {
+    /// Enqueues `c = a b + beta c` in row-major f32, of sizes `[m, n, k]`: a `[m, k]`, b `[k, n]`, c `[m, n]`. A device that
+    /// does not compute in f32 may round the factors to TF32.
+    ///
+    /// # Errors
+    /// As [`Cublas::gemm`].
+    ///
+    /// # Safety
+    /// The addresses are device arrays of these sizes, c apart from both others. Their memory is handed on in the order of
+    /// the stream only.
+    pub(crate) unsafe fn gemm(
+        &self,
+        [m, n, k]: [usize; 3],
+        a: Operand,
+        b: Operand,
+        c: Out,
+        mode: GradMode,
+    ) -> Result<()> {
+        self.bind()?;
+        let tf32 = self.precision() != Precision::F32;
+        // SAFETY: the caller's; the context is current.
+        unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }?;
+        self.launches.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@
 //! run at a time on a device: while a recorded step lives, no other run may begin one ([`CudaDevice::enter_step`]).
 
 use super::CudaDevice;
-use crate::tensor::{DType, Shape};
+use crate::element::{DType, Shape};
 use crate::{Error, Result};
 use cudarc::driver::{result, sys};
 use std::collections::BTreeMap;

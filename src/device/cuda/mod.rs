@@ -26,24 +26,20 @@ mod graph;
 mod launch;
 pub mod libraries;
 mod memory;
-mod multiply;
 mod open;
 mod staging;
 
 pub(crate) use arguments::{In, Out, kernels};
 pub use buffer::CudaBuffer;
 pub(crate) use columns::Columns;
-pub(crate) use convolve::Convolution;
 pub use event::Event;
 pub use graph::Graph;
 pub(crate) use launch::Grid;
 pub(crate) use memory::Bytes;
 pub use memory::{Purpose, Usage};
-pub(crate) use multiply::Factor;
 pub use staging::Incoming;
 
 use super::Precision;
-use crate::tensor::Tensor;
 use crate::{Error, Result};
 use cublas::Cublas;
 use cudarc::driver::{CudaContext, DriverError, sys};
@@ -104,12 +100,6 @@ impl CudaDevice {
         // SAFETY: the stream is open as long as this device is.
         unsafe { cudarc::driver::result::stream::synchronize(self.stream.0) }
             .map_err(fault("waiting for the GPU"))
-    }
-
-    /// Overwrites `to` by the elements of `from` in the other of f32 and bf16.
-    pub(crate) fn convert(&self, from: &Tensor, to: &mut Tensor) -> Result<()> {
-        let n = from.shape().len();
-        self.launch(self.flat(n, 8), kernels::Cast { x: from.into(), y: to.into(), n })
     }
 
     /// Makes the context that of this thread; nearly free when it is already.

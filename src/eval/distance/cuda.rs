@@ -4,7 +4,8 @@ use super::Origin;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
-use crate::tensor::{DType, Readback, Tensor};
+use crate::element::DType;
+use crate::tensor::{Readback, Tensor};
 use std::sync::Arc;
 
 /// Gallery images and queries of a tile of `distance_tile`.

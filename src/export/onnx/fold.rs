@@ -6,7 +6,7 @@
 
 use crate::model::resnet::ConvBn;
 use crate::ops::batchnorm::EPS;
-use crate::tensor::Params;
+use crate::autograd::Params;
 
 /// Filters and bias of one convolution.
 #[derive(Clone, Debug)]
@@ -68,16 +68,16 @@ mod tests {
     use crate::config::{Arch, Model, Wiring};
     use crate::device::Device;
     use crate::model::resnet::{ResNet, Spec};
-    use crate::tensor::Inventory;
+    use crate::autograd::ParamSpecs;
 
     /// conv1 of Caffe's wiring, with its bias, its normalisation and the channels of its input in reverse.
     #[test]
     fn one_convolution_says_what_convolution_and_normalisation_said() {
         let spec =
             Spec::of(&Model { arch: Arch::Slim, width: Some(2), wiring: Wiring::Caffe, ..Model::default() });
-        let mut inventory = Inventory::default();
-        let stem = ResNet::new(&spec, &mut inventory).stem;
-        let mut params = Params::new(&Device::cpu(), &inventory).unwrap();
+        let mut specs = ParamSpecs::default();
+        let stem = ResNet::new(&spec, &mut specs).stem;
+        let mut params = Params::new(&Device::cpu(), &specs).unwrap();
         let filters: Vec<f32> = (0..2 * 49 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 64.0).collect();
         let (bias, gamma, beta) = ([0.5, -0.25], [1.5, 0.0], [0.125, -2.0]);
         let (mean, var) = ([-3.0, 0.75], [4.0, 1e-6]);

@@ -8,7 +8,7 @@ use crate::data::{Channels, ImageInput};
 use crate::model::resnet::{ConvBn, ResNet};
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
-use crate::tensor::Params;
+use crate::autograd::Params;
 
 /// All operations and constants of the extractor.
 ///

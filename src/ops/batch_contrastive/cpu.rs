@@ -3,7 +3,8 @@
 use super::{Batch, Gradient, OP, Reading, Reduction, Term};
 use crate::Result;
 use crate::ops::check;
-use crate::tensor::{Tensor, Write};
+use crate::element::GradMode;
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 
 /// The batch as slices; rows are `d` long.
@@ -142,7 +143,7 @@ pub fn backward(
     (gradient, reduction): (Gradient, Reduction),
     dy: &Tensor,
     dx: &mut Tensor,
-    write: Write,
+    mode: GradMode,
 ) {
     let batch = Rows::of(batch);
     let (hardest, dy) = (hardest.i32(), reduction.factor(batch.m()) * f64::from(dy.f32()[0]));
@@ -176,7 +177,7 @@ pub fn backward(
         if gradient == Gradient::Exact {
             hardest.iter().enumerate().filter(|(_, h)| **h == i as i32).for_each(|(j, _)| push_from(j));
         }
-        write.store(dx, total.into_iter().map(|total| (dy * total) as f32));
+        mode.store(dx, total.into_iter().map(|total| (dy * total) as f32));
     });
 }
 

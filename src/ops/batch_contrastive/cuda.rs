@@ -5,7 +5,8 @@ use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::ops::center_step::cuda::over_features;
-use crate::tensor::{DType, Tensor, Write};
+use crate::element::{DType, GradMode};
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Images and features of a tile of distances, and the parts of the features to aim for.
@@ -68,7 +69,7 @@ pub fn backward(
     (gradient, reduction): (Gradient, Reduction),
     dy: &Tensor,
     dx: &mut Tensor,
-    write: Write,
+    mode: GradMode,
 ) -> Result<()> {
     let [m, d, classes] = batch.sizes();
     let backward = kernels::BatchContrastiveBackward {
@@ -80,7 +81,7 @@ pub fn backward(
         dx: dx.into(),
         exact: usize::from(gradient == Gradient::Exact),
         mean: mean(reduction),
-        accumulate: write.flag(),
+        accumulate: mode.flag(),
         m,
         d,
         classes,

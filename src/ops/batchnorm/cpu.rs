@@ -5,7 +5,9 @@ use super::{BETA, BatchNorm, EPS, GAMMA, RESIDUAL, Saved, X};
 use crate::Result;
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};
-use crate::tensor::{DType, Sinks, Tape, Tensor};
+use crate::autograd::{Sinks, Tape};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 
 /// Elements of the rows a thread takes at a time: 64 KiB.

@@ -5,7 +5,9 @@ use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{Columns, CudaDevice, Grid, In, Out, kernels};
 use crate::ops::relu;
-use crate::tensor::{DType, Sinks, Tape, Tensor};
+use crate::autograd::{Sinks, Tape};
+use crate::element::DType;
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Rows of the table of the normalisation.
@@ -37,7 +39,7 @@ pub fn affine(
         gpu.launch(Grid::blocks(c.div_ceil(256)), frozen)?;
         return Ok(table);
     };
-    let columns = Columns::of(x);
+    let columns = Columns::of(x.shape(), x.dtype());
     let chunking = columns.chunks(Columns::BLOCKS);
     let mut chunks = Tensor::empty(&device, [chunking.count, 3, c], DType::F32)?;
     let (rows, rows_a_chunk) = (columns.rows, chunking.rows);
@@ -69,7 +71,7 @@ pub fn forward(
     residual: Option<&Tensor>,
     relu: bool,
 ) -> Result<()> {
-    let columns = Columns::of(y);
+    let columns = Columns::of(y.shape(), y.dtype());
     let y = Out::from(y);
     let forward = kernels::BatchnormForward {
         x: x.map_or(y.into(), In::from),
@@ -106,7 +108,7 @@ pub fn backward(gpu: &Arc<CudaDevice>, saved: Saved, mut dy: Tensor, sinks: &mut
     }
     if sinks.wants(X) {
         let y = if mask == Mask::Output { y } else { None };
-        let (columns, dtype, shape) = (Columns::of(&dy), dy.dtype(), dy.shape());
+        let (columns, dtype, shape) = (Columns::of(dy.shape(), dy.dtype()), dy.dtype(), dy.shape());
         let gradient = |dy: In, x: Option<In>, dx: Out| {
             let backward = kernels::BatchnormBackwardInput {
                 dy,
@@ -155,7 +157,7 @@ fn sums(
     (mask, settle, batch): (Mask, bool, bool),
     sinks: &mut Sinks<'_>,
 ) -> Result<Option<Tensor>> {
-    let columns = Columns::of(dy);
+    let columns = Columns::of(dy.shape(), dy.dtype());
     let (rows, c) = (columns.rows, columns.c);
     let chunking = columns.chunks(Columns::BLOCKS_OF_MANY);
     let mut chunks = Tensor::empty(sinks.device(), [chunking.count, 2, c], DType::F32)?;

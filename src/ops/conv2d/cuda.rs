@@ -1,14 +1,16 @@
-//! By cuDNN, through [`crate::device::cuda::Convolution`].
+//! The CUDA device: by cuDNN, through [`super::cudnn`].
 //!
 //! In 16 bits cuDNN takes channels in multiples of 8 only. Images have 3: they and their filters are padded with zeros
 //! for it, which changes no sum.
 
 use super::Geometry;
+use super::cudnn::Convolution;
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Convolution, CudaDevice, kernels};
+use crate::device::cuda::{CudaDevice, kernels};
 use crate::ops::bias;
-use crate::tensor::{DType, Tensor, Write};
+use crate::element::{DType, GradMode};
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// What 16-bit channels are a multiple of.
@@ -21,7 +23,7 @@ fn channels(g: &Geometry, dtype: DType) -> usize {
 
 fn convolution(gpu: &CudaDevice, g: &Geometry, dtype: DType) -> Result<Convolution> {
     let ([height, width], [r, s], c) = (g.input, g.filter, channels(g, dtype));
-    gpu.convolution([g.n, height, width, c], [g.k, r, s, c], g.stride, g.pad)
+    Convolution::new(gpu, [g.n, height, width, c], [g.k, r, s, c], g.stride, g.pad)
 }
 
 /// The tensor `[.., C]` with channels as cuDNN wants them.
@@ -42,18 +44,18 @@ fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
 fn cropped(
     gpu: &Arc<CudaDevice>,
     to: &mut Tensor,
-    write: Write,
+    mode: GradMode,
     c: usize,
-    fill: impl FnOnce(&mut Tensor, Write) -> Result<()>,
+    fill: impl FnOnce(&mut Tensor, GradMode) -> Result<()>,
 ) -> Result<()> {
     let (wide, dtype) = (c.next_multiple_of(GROUP), to.dtype());
     if dtype != DType::BF16 || wide == c {
-        return fill(to, write);
+        return fill(to, mode);
     }
     let rows = to.shape().len() / c;
     let mut whole = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], dtype)?;
-    fill(&mut whole, Write::Overwrite)?;
-    let (x, y, accumulate) = ((&whole).into(), to.into(), write.flag());
+    fill(&mut whole, GradMode::Overwrite)?;
+    let (x, y, accumulate) = ((&whole).into(), to.into(), mode.flag());
     let crop = kernels::CropChannels { x, y, accumulate, rows, c_in: wide, c_out: c };
     gpu.launch(gpu.flat(rows * c, 16 / dtype.bytes()), crop)
 }
@@ -82,10 +84,10 @@ pub fn input_gradient(
     dy: &Tensor,
     w: &Tensor,
     dx: &mut Tensor,
-    write: Write,
+    mode: GradMode,
 ) -> Result<()> {
     let (convolution, w) = (convolution(gpu, g, dy.dtype())?, padded(gpu, w)?);
-    cropped(gpu, dx, write, g.c, |dx, write| convolution.input_gradient(gpu, &w, dy, dx, write))
+    cropped(gpu, dx, mode, g.c, |dx, mode| convolution.input_gradient(gpu, &w, dy, dx, mode))
 }
 
 /// Writes or adds dw, from the input that `forward` returned.
@@ -95,8 +97,8 @@ pub fn filter_gradient(
     x: &Tensor,
     dy: &Tensor,
     dw: &mut Tensor,
-    write: Write,
+    mode: GradMode,
 ) -> Result<()> {
     let convolution = convolution(gpu, g, dy.dtype())?;
-    cropped(gpu, dw, write, g.c, |dw, write| convolution.filter_gradient(gpu, x, dy, dw, write))
+    cropped(gpu, dw, mode, g.c, |dw, mode| convolution.filter_gradient(gpu, x, dy, dw, mode))
 }

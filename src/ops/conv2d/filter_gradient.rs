@@ -9,7 +9,8 @@ use super::Geometry;
 use super::gather::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
-use crate::tensor::{Tensor, Write};
+use crate::element::GradMode;
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -87,7 +88,7 @@ fn with_rows_as_taps(g: &Geometry) -> Geometry {
 }
 
 /// dw = or += the gradient of the filters.
-pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
     let merge = g.c < FEW_CHANNELS && g.filter[1] > 1;
     let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
     let x = Input { values: padded.as_ref().map_or(x, Tensor::f32), pixel: g.c };
@@ -113,7 +114,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
                 let at = grid.at(part, k, panel);
                 sum.iter_mut().zip(&sums[at..at + COLS]).for_each(|(sum, more)| *sum += more);
             }
-            write.store(dw, sum);
+            mode.store(dw, sum);
         }
     });
 }

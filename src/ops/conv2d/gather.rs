@@ -15,7 +15,8 @@
 use super::Geometry;
 use crate::device::Device;
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Rows, Start, tile};
-use crate::tensor::{Tensor, Write};
+use crate::element::GradMode;
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -102,11 +103,11 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         zeros: vec![0.0; stretch],
     };
     let filters = Filters { values: w, column: r * s * g.c, tap: stretch, depth: 1 };
-    gather.run(device, filters, bias, y, Write::Overwrite);
+    gather.run(device, filters, bias, y, GradMode::Overwrite);
 }
 
 /// dx = or += the gradient of the input.
-pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
     let [r, s] = g.filter;
     let (stride, pad) = (g.stride as isize, g.pad as isize);
     let mut classes = Vec::new();
@@ -139,7 +140,7 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         zeros: vec![0.0; g.k],
     };
     let filters = Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c };
-    gather.run(device, filters, None, dx, write);
+    gather.run(device, filters, None, dx, mode);
 }
 
 /// The images with their zeros around them.
@@ -226,14 +227,14 @@ impl Gather<'_> {
         packed
     }
 
-    fn run(&self, device: &Device, filters: Filters<'_>, bias: Option<&[f32]>, y: &mut [f32], write: Write) {
+    fn run(&self, device: &Device, filters: Filters<'_>, bias: Option<&[f32]>, y: &mut [f32], mode: GradMode) {
         let packed = self.pack(device, &filters);
         let pixels = y.len() / self.columns;
         let few = pixels.div_ceil(TASKS).next_multiple_of(ROWS);
         let task = few.clamp(2 * ROWS, PIXELS) * self.modulus * self.modulus;
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
             for class in &self.classes {
-                self.task(class, packed.f32(), bias, i * task, y, write);
+                self.task(class, packed.f32(), bias, i * task, y, mode);
             }
         });
     }
@@ -246,7 +247,7 @@ impl Gather<'_> {
         bias: Option<&[f32]>,
         first: usize,
         y: &mut [f32],
-        write: Write,
+        mode: GradMode,
     ) {
         let [height, width] = self.result;
         let mut ours = Vec::with_capacity(y.len() / self.columns);
@@ -266,7 +267,7 @@ impl Gather<'_> {
             }
         }
         if class.taps.is_empty() {
-            if write == Write::Overwrite {
+            if mode == GradMode::Overwrite {
                 ours.iter().for_each(|&(i, ..)| y[i * self.columns..(i + 1) * self.columns].fill(0.0));
             }
             return;
@@ -291,7 +292,7 @@ impl Gather<'_> {
                 let columns = COLS.min(self.columns - column);
                 let mut row = [0.0; COLS];
                 let start = match bias {
-                    _ if i > 0 || write == Write::Accumulate => Start::Add,
+                    _ if i > 0 || mode == GradMode::Accumulate => Start::Add,
                     Some(bias) => {
                         row[..columns].copy_from_slice(&bias[column..column + columns]);
                         Start::Row(&row)

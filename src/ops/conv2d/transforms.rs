@@ -8,7 +8,8 @@ use super::Geometry;
 use crate::device::Device;
 use crate::device::cpu::simd::{LANES, Lanes, vectorized};
 use crate::device::cpu::tile::COLS;
-use crate::tensor::{Tensor, Write};
+use crate::element::GradMode;
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 
 /// Values of a transformed tile of 4 x 4.
@@ -75,7 +76,7 @@ pub fn input(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
 
 /// A' m A plus bias, written or added.
 #[inline(always)]
-pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], write: Write) {
+pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], mode: GradMode) {
     in_lanes!(place.columns, |k, count| {
         let mut d = [Lanes::ZERO; SPOTS];
         for i in 0..SPOTS {
@@ -86,7 +87,7 @@ pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32]
         for i in 0..place.size[0] {
             for j in 0..place.size[1] {
                 let at = place.at + i * place.row + j * place.columns + k;
-                (d[4 * i + j] + bias).put(y, at, count, write);
+                (d[4 * i + j] + bias).put(y, at, count, mode);
             }
         }
     });
@@ -198,7 +199,7 @@ pub struct Sums {
 
 /// G' u G of filter k, written or added, with u the sum of all parts.
 #[inline(always)]
-pub fn sums(from: &[f32], layout: &Sums, k: usize, dw: &mut [f32], write: Write) {
+pub fn sums(from: &[f32], layout: &Sums, k: usize, dw: &mut [f32], mode: GradMode) {
     let Sums { parts, groups, group, of_panel } = *layout;
     let of_task = SPOTS * group * of_panel;
     let channels = dw.len() / 9;
@@ -217,7 +218,7 @@ pub fn sums(from: &[f32], layout: &Sums, k: usize, dw: &mut [f32], write: Write)
             [u[0] + sum, difference, sum + u[3], Lanes::ZERO]
         });
         for i in 0..9 {
-            g[i / 3 * 4 + i % 3].put(dw, i * channels + c, count, write);
+            g[i / 3 * 4 + i % 3].put(dw, i * channels + c, count, mode);
         }
     });
 }

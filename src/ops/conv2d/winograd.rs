@@ -21,7 +21,8 @@ use super::transforms::{self, Place, SPOTS, Sums};
 use crate::device::Device;
 use crate::device::cpu::simd::{LANES, vectorized};
 use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
-use crate::tensor::{Tensor, Write};
+use crate::element::GradMode;
+use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -44,13 +45,13 @@ pub fn suits(g: &Geometry) -> bool {
 /// y = the convolution of x with w, plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let filters = transforms::filters_of_fprop(device, g, w);
-    Plan::fprop(g, x).run(device, filters.f32(), bias, y, Write::Overwrite);
+    Plan::fprop(g, x).run(device, filters.f32(), bias, y, GradMode::Overwrite);
 }
 
 /// dx = or += the gradient of the input.
-pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], write: Write) {
+pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
     let filters = transforms::filters_of_dgrad(device, g, w);
-    Plan::dgrad(g, dy).run(device, filters.f32(), None, dx, write);
+    Plan::dgrad(g, dy).run(device, filters.f32(), None, dx, mode);
 }
 
 /// One convolution at stride 1: fprop itself, or dgrad seen as one.
@@ -106,7 +107,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn run(&self, device: &Device, filters: &[f32], bias: Option<&[f32]>, y: &mut [f32], write: Write) {
+    fn run(&self, device: &Device, filters: &[f32], bias: Option<&[f32]>, y: &mut [f32], mode: GradMode) {
         let [height, width] = self.output;
         let [down, across] = self.tiles();
         // Whole rows of tiles make a task, so that its part of y is one piece.
@@ -131,7 +132,7 @@ impl<'a> Plan<'a> {
         pieces.into_par_iter().for_each(|(rows, y)| {
             let tiles: Vec<[usize; 3]> =
                 rows.flat_map(|row| (0..across).map(move |j| [row / down, row % down, j])).collect();
-            self.task(device, filters, bias, &tiles, y, write);
+            self.task(device, filters, bias, &tiles, y, mode);
         });
     }
 
@@ -143,7 +144,7 @@ impl<'a> Plan<'a> {
         bias: Option<&[f32]>,
         tiles: &[[usize; 3]],
         y: &mut [f32],
-        write: Write,
+        mode: GradMode,
     ) {
         let count = tiles.len().next_multiple_of(ROWS);
         let (row_in, row_out) = (spread(self.channels), spread(self.columns));
@@ -174,7 +175,7 @@ impl<'a> Plan<'a> {
             let m = &m[t * row_out..];
             vectorized(
                 #[inline(always)]
-                || transforms::output(m, count * row_out, bias.unwrap_or(&[]), &place, y, write),
+                || transforms::output(m, count * row_out, bias.unwrap_or(&[]), &place, y, mode),
             );
         }
     }
@@ -209,7 +210,7 @@ impl<'a> Plan<'a> {
 }
 
 /// dw = or += the gradient of the filters.
-pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], write: Write) {
+pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
     let plan = Plan::fprop(g, x);
     let [down, across] = plan.tiles();
     let tiles = g.n * down * across;
@@ -233,7 +234,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     dw.par_chunks_mut(row).enumerate().with_min_len((8192 / row).max(1)).for_each(|(k, dw)| {
         vectorized(
             #[inline(always)]
-            || transforms::sums(sums.f32(), &layout, k, dw, write),
+            || transforms::sums(sums.f32(), &layout, k, dw, mode),
         );
     });
 }

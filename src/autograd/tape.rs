@@ -1,9 +1,11 @@
 //! The tape: a step's operations in the order they ran, walked once backwards.
 
-use super::sink::{Target, Wanted};
-use super::{BufferId, DType, ParamId, Params, Shape, Sinks, StepValues, Tensor};
+use super::sinks::{GradDestination, GradSlot};
+use super::{BufferId, ParamId, Params, Sinks, StepValues};
 use crate::Result;
 use crate::device::Device;
+use crate::element::{DType, Shape};
+use crate::tensor::Tensor;
 
 /// A value on a tape. Operations take variables by value; clone one that is used twice (cloning shares the
 /// buffer). An operation that holds the last handle to its input may reuse the buffer.
@@ -50,7 +52,7 @@ pub trait Backward: Send {
 
 struct Node {
     output: usize,
-    inputs: Vec<Wanted>,
+    inputs: Vec<GradSlot>,
     backward: Box<dyn Backward>,
 }
 
@@ -61,7 +63,7 @@ pub struct Tape<'p> {
     recording: bool,
     nodes: Vec<Node>,
     /// For each variable made so far: where its gradient goes.
-    targets: Vec<Target>,
+    destinations: Vec<GradDestination>,
 }
 
 /// The gradients of the leaves, left over when a tape has been walked.
@@ -78,7 +80,7 @@ impl Gradients {
 impl<'p> Tape<'p> {
     /// A tape that records: for training.
     pub fn new(params: &'p mut Params, values: &StepValues) -> Self {
-        Tape { params, values: values.clone(), recording: true, nodes: Vec::new(), targets: Vec::new() }
+        Tape { params, values: values.clone(), recording: true, nodes: Vec::new(), destinations: Vec::new() }
     }
 
     /// A tape that keeps nothing: for inference. Dropout is off on it.
@@ -87,7 +89,7 @@ impl<'p> Tape<'p> {
     /// If the device lacks the memory.
     pub fn no_grad(params: &'p mut Params) -> Result<Self> {
         let values = StepValues::new(params.device(), 0)?;
-        Ok(Tape { params, values, recording: false, nodes: Vec::new(), targets: Vec::new() })
+        Ok(Tape { params, values, recording: false, nodes: Vec::new(), destinations: Vec::new() })
     }
 
     /// Whether operations are recorded (training), or not (inference).
@@ -105,20 +107,20 @@ impl<'p> Tape<'p> {
         &self.values
     }
 
-    fn var(&mut self, value: Tensor, target: Target) -> Var {
-        self.targets.push(if self.recording { target } else { Target::None });
-        Var { id: self.targets.len() - 1, value }
+    fn var(&mut self, value: Tensor, destination: GradDestination) -> Var {
+        self.destinations.push(if self.recording { destination } else { GradDestination::None });
+        Var { id: self.destinations.len() - 1, value }
     }
 
     /// A value that gets no gradient: pixels, labels.
     pub fn constant(&mut self, value: Tensor) -> Var {
-        self.var(value, Target::None)
+        self.var(value, GradDestination::None)
     }
 
     /// A value whose gradient [`Tape::backward`] returns.
     pub fn leaf(&mut self, value: Tensor) -> Var {
-        let id = self.targets.len();
-        self.var(value, Target::Var(id))
+        let id = self.destinations.len();
+        self.var(value, GradDestination::Var(id))
     }
 
     /// A parameter: its gradient goes to its own buffer. One whose rate multiplier is 0 gets none.
@@ -134,8 +136,8 @@ impl<'p> Tape<'p> {
         self.var(value, self.gradient_of(id))
     }
 
-    fn gradient_of(&self, id: ParamId) -> Target {
-        if self.params.get(id).lr_mult == 0.0 { Target::None } else { Target::Param(id.0) }
+    fn gradient_of(&self, id: ParamId) -> GradDestination {
+        if self.params.get(id).lr_mult == 0.0 { GradDestination::None } else { GradDestination::Param(id.0) }
     }
 
     /// A buffer's content, to be read.
@@ -150,7 +152,7 @@ impl<'p> Tape<'p> {
 
     /// Whether anybody wants the gradient of `var`, so that an operation can leave out saving for it.
     pub fn wants(&self, var: Handle) -> bool {
-        !matches!(self.targets[var.id], Target::None)
+        !matches!(self.destinations[var.id], GradDestination::None)
     }
 
     /// Records an operation: its output and, if any input wants a gradient, what `save` returns. Inputs are
@@ -161,9 +163,9 @@ impl<'p> Tape<'p> {
         inputs: &[Handle],
         save: impl FnOnce(Tensor) -> B,
     ) -> Var {
-        let wanted = |v: &Handle| Wanted { target: self.targets[v.id], shape: v.shape, dtype: v.dtype };
-        let inputs: Vec<Wanted> = inputs.iter().map(wanted).collect();
-        if inputs.iter().all(|input| matches!(input.target, Target::None)) {
+        let wanted = |v: &Handle| GradSlot { destination: self.destinations[v.id], shape: v.shape, dtype: v.dtype };
+        let inputs: Vec<GradSlot> = inputs.iter().map(wanted).collect();
+        if inputs.iter().all(|input| matches!(input.destination, GradDestination::None)) {
             return self.constant(output);
         }
         let backward = Box::new(save(output.clone()));
@@ -178,12 +180,12 @@ impl<'p> Tape<'p> {
     /// # Errors
     /// The first error of an operation.
     pub fn backward(self, seeds: Vec<(Var, Tensor)>) -> Result<Gradients> {
-        let Tape { params, nodes, targets, .. } = self;
-        let mut grads: Vec<Option<Tensor>> = targets.iter().map(|_| None).collect();
+        let Tape { params, nodes, destinations, .. } = self;
+        let mut grads: Vec<Option<Tensor>> = destinations.iter().map(|_| None).collect();
         let mut written = vec![false; params.params().len()];
         let device = params.device().clone();
         for (var, seed) in seeds {
-            let wanted = Wanted { target: targets[var.id], shape: var.shape(), dtype: var.value.dtype() };
+            let wanted = GradSlot { destination: destinations[var.id], shape: var.shape(), dtype: var.value.dtype() };
             Sinks {
                 device: device.clone(),
                 inputs: &[wanted],

@@ -3,9 +3,10 @@
 //! Kernels read these through the device and never as arguments from the host, so that a step can be
 //! recorded once and replayed: only the contents change.
 
-use super::{DType, Tensor};
 use crate::Result;
 use crate::device::Device;
+use crate::element::DType;
+use crate::tensor::Tensor;
 
 /// Seed, step number, learning rate and loss weights of the step being computed.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! What outlives a step: parameters (learned by gradient) and buffers (learned otherwise or constant).
 
-use super::arena::Arenas;
-use super::{Shape, Tensor};
+use super::FlatParams;
 use crate::Result;
 use crate::device::Device;
+use crate::element::Shape;
+use crate::tensor::Tensor;
 
 /// A learned tensor with its gradient and momentum.
 #[derive(Debug)]
@@ -83,12 +84,12 @@ struct BufferSpec {
 
 /// What a network announces its parameters and buffers to: names and shapes, without memory for any of them.
 #[derive(Clone, Debug, Default)]
-pub struct Inventory {
+pub struct ParamSpecs {
     params: Vec<ParamSpec>,
     buffers: Vec<BufferSpec>,
 }
 
-impl Inventory {
+impl ParamSpecs {
     /// A parameter with both multipliers 1.
     pub fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
         self.add_with_rate(name, shape, 1.0)
@@ -124,7 +125,7 @@ pub struct Params {
     device: Device,
     params: Vec<Param>,
     buffers: Vec<Buffer>,
-    arenas: Option<Arenas>,
+    arenas: Option<FlatParams>,
 }
 
 impl Params {
@@ -132,7 +133,7 @@ impl Params {
     ///
     /// # Errors
     /// If the device lacks the memory.
-    pub fn new(device: &Device, inventory: &Inventory) -> Result<Self> {
+    pub fn new(device: &Device, specs: &ParamSpecs) -> Result<Self> {
         let (params, arenas) = match device {
             Device::Cpu(_) => {
                 let separate = |spec: &ParamSpec| {
@@ -146,10 +147,10 @@ impl Params {
                         decay_mult: 1.0,
                     })
                 };
-                (inventory.params.iter().map(separate).collect::<Result<_>>()?, None)
+                (specs.params.iter().map(separate).collect::<Result<_>>()?, None)
             }
             Device::Cuda(gpu) => {
-                let (params, arenas) = Arenas::new(gpu, &inventory.params)?;
+                let (params, arenas) = FlatParams::new(gpu, &specs.params)?;
                 (params, Some(arenas))
             }
         };
@@ -158,7 +159,7 @@ impl Params {
                 Tensor::full(device, spec.shape, spec.value).map_err(|e| e.about_tensor(&spec.name))?;
             Ok(Buffer { name: spec.name.clone(), value })
         };
-        let buffers = inventory.buffers.iter().map(buffer).collect::<Result<_>>()?;
+        let buffers = specs.buffers.iter().map(buffer).collect::<Result<_>>()?;
         Ok(Params { device: device.clone(), params, buffers, arenas })
     }
 
@@ -224,7 +225,7 @@ impl Params {
     }
 
     /// The parameters, and the arrays they lie in one behind the other, where the device keeps them so.
-    pub(crate) fn with_arenas(&mut self) -> (&mut [Param], Option<&Arenas>) {
+    pub(crate) fn with_arenas(&mut self) -> (&mut [Param], Option<&FlatParams>) {
         (&mut self.params, self.arenas.as_ref())
     }
 }

@@ -1,4 +1,4 @@
-//! Shapes of up to four dimensions (activations are NHWC) and element types.
+//! Shapes of up to four dimensions (activations are NHWC), element types, and how a gradient is written.
 
 use std::fmt;
 
@@ -91,6 +91,38 @@ impl DType {
             DType::F32 | DType::I32 => 4,
             DType::BF16 => 2,
             DType::U8 => 1,
+        }
+    }
+}
+
+/// Whether the gradient buffer already holds something to add to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GradMode {
+    /// The first writer: the buffer holds garbage.
+    Overwrite,
+    /// A later writer.
+    Accumulate,
+}
+
+impl GradMode {
+    /// The factor for the buffer's old content: 0 or 1.
+    pub fn beta(self) -> f32 {
+        match self {
+            GradMode::Overwrite => 0.0,
+            GradMode::Accumulate => 1.0,
+        }
+    }
+
+    /// The flag `accumulate` of a kernel.
+    pub(crate) fn flag(self) -> usize {
+        usize::from(self == GradMode::Accumulate)
+    }
+
+    /// Writes or adds `values`, element by element.
+    pub fn store(self, to: &mut [f32], values: impl IntoIterator<Item = f32>) {
+        match self {
+            GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = v),
+            GradMode::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t += v),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! two where the device multiplies in 16 bits: the filters of convolutions, whose gradients are of 16 bits too and
 //! which have a copy of such, and all else.
 
-use super::{DType, Param, ParamSpec, Tensor};
+use super::{Param, ParamSpec};
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::CudaDevice;
+use crate::element::DType;
+use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Offsets are multiples of as many elements: 16 bytes of the narrowest type.
@@ -36,12 +38,12 @@ pub struct Group {
 
 /// All groups.
 #[derive(Debug)]
-pub struct Arenas {
+pub struct FlatParams {
     /// None of them empty.
     pub groups: Vec<Group>,
 }
 
-impl Arenas {
+impl FlatParams {
     /// Makes the arrays, full of zeros, and the parameters as parts of them.
     pub(super) fn new(gpu: &Arc<CudaDevice>, specs: &[ParamSpec]) -> Result<(Vec<Param>, Self)> {
         let weights = gpu.precision().activations();
@@ -88,7 +90,7 @@ impl Arenas {
             }
             groups.push(group);
         }
-        Ok((params.into_iter().flatten().collect(), Arenas { groups }))
+        Ok((params.into_iter().flatten().collect(), FlatParams { groups }))
     }
 }
 

@@ -1,0 +1,15 @@
+//! Reverse-mode differentiation: the [`Tape`] records a step's operations, [`Sinks`] take their gradients, [`Params`] outlive
+//! the step.
+
+mod flat_params;
+mod params;
+mod sinks;
+mod step_values;
+mod tape;
+
+pub(crate) use flat_params::FlatParams;
+use params::ParamSpec;
+pub use params::{Buffer, BufferId, Param, ParamId, ParamSpecs, Params};
+pub use sinks::Sinks;
+pub use step_values::StepValues;
+pub use tape::{Backward, Gradients, Handle, Tape, Var};

@@ -1,0 +1,106 @@
+//! Convolutions of tensors by cuDNN.
+
+use crate::Result;
+use crate::device::Precision;
+use crate::device::cuda::CudaDevice;
+use crate::device::cuda::cudnn::{Direction, Element, Plan, Problem};
+use crate::element::{DType, GradMode};
+use crate::tensor::Tensor;
+use std::sync::Arc;
+
+/// One convolution with the algorithms that cuDNN takes for it.
+pub struct Convolution {
+    plan: Arc<Plan>,
+}
+
+impl Convolution {
+    /// The convolution of `x` `[N, H, W, C]` by `w` `[K, R, S, C]`.
+    ///
+    /// # Errors
+    /// Problems beyond cuDNN: 16-bit channels in other than multiples of 8, sizes beyond 2^31.
+    pub fn new(gpu: &CudaDevice, x: [usize; 4], w: [usize; 4], stride: usize, pad: usize) -> Result<Self> {
+        let ([n, h, width, c], [k, r, s, _]) = (x, w);
+        let element = match gpu.precision() {
+            Precision::Bf16 => Element::Bf16,
+            Precision::F32 | Precision::Tf32 => Element::F32,
+        };
+        let tf32 = gpu.precision() == Precision::Tf32;
+        let problem = Problem { n, h, w: width, c, k, r, s, stride, pad, element, tf32 };
+        Ok(Convolution { plan: gpu.convolution_plan(&problem)? })
+    }
+
+    /// fprop: `y` of `x` and `w`.
+    ///
+    /// # Errors
+    /// What cuDNN says; no memory for its workspace.
+    pub fn forward(&self, gpu: &Arc<CudaDevice>, x: &Tensor, w: &Tensor, y: &mut Tensor) -> Result<()> {
+        self.run(gpu, Direction::Forward, [x, w], y, GradMode::Overwrite)
+    }
+
+    /// dgrad: writes or adds dx of `w` and `dy`.
+    ///
+    /// # Errors
+    /// As [`Convolution::forward`].
+    pub fn input_gradient(
+        &self,
+        gpu: &Arc<CudaDevice>,
+        w: &Tensor,
+        dy: &Tensor,
+        dx: &mut Tensor,
+        mode: GradMode,
+    ) -> Result<()> {
+        self.run(gpu, Direction::InputGradient, [w, dy], dx, mode)
+    }
+
+    /// wgrad: writes or adds dw of `x` and `dy`.
+    ///
+    /// # Errors
+    /// As [`Convolution::forward`].
+    pub fn filter_gradient(
+        &self,
+        gpu: &Arc<CudaDevice>,
+        x: &Tensor,
+        dy: &Tensor,
+        dw: &mut Tensor,
+        mode: GradMode,
+    ) -> Result<()> {
+        self.run(gpu, Direction::FilterGradient, [x, dy], dw, mode)
+    }
+
+    fn run(
+        &self,
+        gpu: &Arc<CudaDevice>,
+        direction: Direction,
+        operands: [&Tensor; 2],
+        result: &mut Tensor,
+        mode: GradMode,
+    ) -> Result<()> {
+        self.check(direction, operands, result);
+        // SAFETY: the tensors have the problem's sizes and element type, checked above; no other handle to the result's
+        // memory exists, so it overlaps no operand.
+        unsafe { gpu.convolve(&self.plan, direction, operands.map(Into::into), result.into(), mode) }
+    }
+
+    /// Asserts that every tensor has the size and the type that the plan was made for.
+    fn check(&self, direction: Direction, [a, b]: [&Tensor; 2], result: &Tensor) {
+        let p = self.plan.problem();
+        let (height, width) = p.output().expect("a plan was made of it");
+        let (x, w, y) = (p.n * p.h * p.w * p.c, p.k * p.r * p.s * p.c, p.n * height * width * p.k);
+        let wanted = match direction {
+            Direction::Forward => [x, w, y],
+            Direction::InputGradient => [w, y, x],
+            Direction::FilterGradient => [x, y, w],
+        };
+        let dtype = match p.element {
+            Element::F32 => DType::F32,
+            Element::Bf16 => DType::BF16,
+        };
+        for (tensor, elements) in [a, b, result].into_iter().zip(wanted) {
+            assert_eq!(
+                (tensor.shape().len(), tensor.dtype()),
+                (elements, dtype),
+                "a tensor of a convolution"
+            );
+        }
+    }
+}

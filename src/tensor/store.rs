@@ -1,0 +1,40 @@
+//! Writing or adding a whole tensor: a gradient on its way to where gradients are summed.
+
+use super::Tensor;
+use crate::Result;
+use crate::device::cuda::{Out, kernels};
+use crate::element::GradMode;
+use rayon::prelude::*;
+
+/// Elements a thread takes at a time: 64 KiB.
+const CHUNK: usize = 16 * 1024;
+
+impl Tensor {
+    /// Overwrites the elements by those of `from`, or adds these to them. `from` has as many elements of the same type, on
+    /// the same device.
+    ///
+    /// # Errors
+    /// What the device reports.
+    ///
+    /// # Panics
+    /// If type, size or device differ, or this buffer is shared.
+    pub fn store(&mut self, from: &Tensor, mode: GradMode) -> Result<()> {
+        match mode {
+            GradMode::Overwrite => self.copy_from(from),
+            GradMode::Accumulate => self.accumulate(from),
+        }
+    }
+
+    /// Adds the elements of `from`.
+    fn accumulate(&mut self, from: &Tensor) -> Result<()> {
+        assert_eq!((self.dtype(), self.shape().len()), (from.dtype(), from.shape().len()), "a sum of two kinds");
+        let Some(gpu) = from.gpu() else {
+            let chunks = self.f32_mut().par_chunks_mut(CHUNK).zip(from.f32().par_chunks(CHUNK));
+            chunks.for_each(|(to, from)| GradMode::Accumulate.store(to, from.iter().copied()));
+            return Ok(());
+        };
+        let (grid, n) = (gpu.flat(from.shape().len(), 16 / from.dtype().bytes()), from.shape().len());
+        let y = Out::from(self);
+        gpu.launch(grid, kernels::AddForward { a: y.into(), b: from.into(), y, n })
+    }
+}
