@@ -11,7 +11,7 @@ use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report, Table};
 use crate::files::write_json;
 use crate::train::run_folder::{RunFolder, require_vacant};
-use crate::train::{Outcome, Start, Trainer};
+use crate::train::{Observe, Outcome, Start, Trainer};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use rayon::prelude::*;
@@ -48,7 +48,8 @@ pub fn config(settings: &[String]) -> Result<Config> {
     Config::resolve_text(RECIPE, settings)
 }
 
-/// Runs the whole pipeline in `out`; none if `stop` was set on the way.
+/// Runs the whole pipeline in `out`; none if `stop` was set on the way. `observe` makes the observers of a training run,
+/// from its name.
 ///
 /// # Errors
 /// If `out` exists and is not empty, and whatever a step of the pipeline reports.
@@ -58,6 +59,7 @@ pub fn run(
     config: &Config,
     device: &Device,
     stop: &AtomicBool,
+    observe: Observe<'_>,
 ) -> Result<Option<Comparison>> {
     require_vacant(out, "or remove it")?;
     if config.loss.lambda == 0.0 {
@@ -80,7 +82,8 @@ pub fn run(
         config.loss.lambda = lambda;
         let trainer = Trainer::new(&config, &dataset, Start::Random, device, &|_, _| ())?;
         let run = RunFolder::create(&out.join(name), &config)?;
-        let Outcome::Finished(weights) = trainer.run(&run, stop, name)? else { return Ok(None) };
+        let observers = observe(name, &trainer);
+        let Outcome::Finished(weights) = trainer.run(&run, stop, observers)? else { return Ok(None) };
         let (query, gallery) = Extractor::load(&weights, device)?.extract_test(&dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), device)?;
         let (name, images) = (kept::name_of(&data), vec![kept::whole_path(&data)]);

@@ -5,7 +5,7 @@
 //! Follow one training step from the command line to the arithmetic and back:
 //!
 //! 1. [`cli`]: one file a subcommand, each its arguments and one call; [`demo`] strings all of them together. Results go to
-//!    standard output, what is said beside them through [`mod@tell`].
+//!    standard output, what is said beside them through [`console`].
 //! 2. [`config`]: every hyper-parameter once, with its unit, default and source.
 //! 3. [`data`]: image files become batches of normalised NHWC pixels.
 //! 4. [`train`]: the step, the solver's loop around it, checkpoints and the log.
@@ -37,6 +37,7 @@ pub mod autograd;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod data;
 pub mod demo;
 pub mod device;
@@ -49,7 +50,6 @@ pub mod model;
 pub mod ops;
 pub mod report;
 pub mod study;
-pub mod tell;
 pub mod tensor;
 pub mod train;
 pub mod weights;

@@ -53,7 +53,11 @@ impl Sinks<'_> {
     ///
     /// # Errors
     /// Whatever `fill` returns.
-    pub fn add(&mut self, input: usize, fill: impl FnOnce(&mut Tensor, GradMode) -> Result<()>) -> Result<()> {
+    pub fn add(
+        &mut self,
+        input: usize,
+        fill: impl FnOnce(&mut Tensor, GradMode) -> Result<()>,
+    ) -> Result<()> {
         let GradSlot { destination, shape, dtype } = self.inputs[input];
         match destination {
             GradDestination::None => Ok(()),

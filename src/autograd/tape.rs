@@ -163,7 +163,8 @@ impl<'p> Tape<'p> {
         inputs: &[Handle],
         save: impl FnOnce(Tensor) -> B,
     ) -> Var {
-        let wanted = |v: &Handle| GradSlot { destination: self.destinations[v.id], shape: v.shape, dtype: v.dtype };
+        let wanted =
+            |v: &Handle| GradSlot { destination: self.destinations[v.id], shape: v.shape, dtype: v.dtype };
         let inputs: Vec<GradSlot> = inputs.iter().map(wanted).collect();
         if inputs.iter().all(|input| matches!(input.destination, GradDestination::None)) {
             return self.constant(output);
@@ -185,7 +186,8 @@ impl<'p> Tape<'p> {
         let mut written = vec![false; params.params().len()];
         let device = params.device().clone();
         for (var, seed) in seeds {
-            let wanted = GradSlot { destination: destinations[var.id], shape: var.shape(), dtype: var.value.dtype() };
+            let wanted =
+                GradSlot { destination: destinations[var.id], shape: var.shape(), dtype: var.value.dtype() };
             Sinks {
                 device: device.clone(),
                 inputs: &[wanted],

@@ -9,12 +9,12 @@ mod report;
 
 pub use report::{Parts, Report, Times};
 
+use crate::autograd::{Params, StepValues};
 use crate::config::Config;
 use crate::data::{ImageCache, Loader};
 use crate::device::Device;
 use crate::model::Model;
 use crate::tensor::philox::{Philox, Purpose};
-use crate::autograd::{Params, StepValues};
 use crate::train::schedule;
 use crate::train::solver::loader_options;
 use crate::train::step::{step, watched_step};

@@ -1,8 +1,8 @@
 //! `bcreid demo`.
 
 use super::compute::Compute;
-use super::stop;
 use super::synth::Size;
+use super::{progress, stop};
 use crate::Result;
 use crate::demo;
 use clap::Args;
@@ -31,7 +31,7 @@ impl Demo {
         let config = demo::config(&self.settings)?;
         super::say(which)?;
         let stop = stop::on_interrupt("stopping after this part")?;
-        let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop)?;
+        let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop, &progress::bar)?;
         let Some(table) = table else {
             super::say(format_args!(
                 "stopped; the demo always starts anew: remove {} or give another --out",

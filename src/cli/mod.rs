@@ -10,6 +10,7 @@ mod export;
 mod extract;
 mod features;
 mod plot;
+mod progress;
 mod query;
 mod report;
 mod reproduce;

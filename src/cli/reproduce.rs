@@ -69,6 +69,7 @@ impl Reproduce {
             runs: self.runs,
             device: &device,
             stop: &stop,
+            observe: &super::progress::bar,
         };
         match reproduce::run(&study, &trimmed(&self.reduction), benchmark, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),

@@ -97,6 +97,7 @@ impl Sweep {
             runs: self.runs,
             device: &device,
             stop: &stop,
+            observe: &super::progress::bar,
         };
         match sweep::run(&study, &asked, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),

@@ -1,10 +1,11 @@
 //! `bcreid train`.
 
 use super::compute::Compute;
-use super::stop;
+use super::{progress, stop};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::device::Precision;
+use crate::export::tensorboard::Live;
 use crate::train::run_folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
@@ -80,8 +81,13 @@ impl Train {
         let stop = stop::on_interrupt("finishing this step and saving")?;
         // A run that has curves for TensorBoard goes on with them.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
-        let trainer = trainer.with_recording(!self.no_graph).with_tensorboard(tensorboard);
-        match trainer.run(&run, &stop, "train")? {
+        let mut observers = progress::bar("train", &trainer);
+        if tensorboard {
+            let (first, reduction) = (trainer.first(), config.loss.reduction);
+            observers =
+                observers.with(Live::continue_at(&run.tensorboard(), &run.metrics(), first, reduction)?);
+        }
+        match trainer.with_recording(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(weights) => {
                 super::say(format_args!(
                     "trained {} iterations: {}",

@@ -1,5 +1,6 @@
 //! From images to features: pool5, optionally with that of the mirrored image added, L2-normalised.
 
+use crate::autograd::{Params, Tape};
 use crate::config::Config;
 use crate::data::{Dataset, ImageStream, Sample, StreamOptions};
 use crate::device::Device;
@@ -7,7 +8,6 @@ use crate::model::Model;
 use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
-use crate::autograd::{Params, Tape};
 use crate::tensor::{Readback, Tensor};
 use crate::train::checkpoint;
 use crate::weights::{About, Features, NetworkFile, Origin};

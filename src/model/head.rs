@@ -4,13 +4,13 @@
 //! - pool5 -> L2-normalise -> batch-contrastive loss, with a center for each class.
 
 use crate::Result;
+use crate::autograd::{BufferId, ParamId, ParamSpecs, Tape, Var};
 use crate::config;
 use crate::ops::batch_contrastive::{BatchContrastive, Reading, batch_contrastive};
 use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
-use crate::autograd::{BufferId, ParamSpecs, ParamId, Tape, Var};
 use crate::tensor::Tensor;
 
 /// Name of the class centers in weight files.

@@ -1,8 +1,8 @@
 //! Initial weights, from the run's seed and nothing else.
 
 use crate::Result;
-use crate::tensor::philox::{Philox, Purpose};
 use crate::autograd::{Param, Params};
+use crate::tensor::philox::{Philox, Purpose};
 use rayon::prelude::*;
 
 /// Deviation of the classifier's initial weights: small, so that all classes start nearly equal.

@@ -7,9 +7,9 @@ pub mod head;
 mod init;
 pub mod resnet;
 
+use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::device::Device;
-use crate::autograd::{ParamSpecs, Params};
 use crate::element::DType;
 use crate::{Error, Result};
 use head::Head;

@@ -9,12 +9,12 @@
 //! The basic block (ResNet-18 and -34) strides on its first 3x3 in both.
 
 use crate::Result;
+use crate::autograd::{BufferId, ParamId, ParamSpecs, Tape, Var};
 use crate::config::{self, Arch, Wiring};
 use crate::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
 use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
 use crate::ops::maxpool::{MaxPool, maxpool};
-use crate::autograd::{BufferId, ParamSpecs, ParamId, Tape, Var};
 
 /// What distinguishes one ResNet from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Spec {
     }
 
     /// Names and shapes of the network's parameters and buffers, `conv1` to `pool5`.
-    pub fn specs(&self) -> ParamSpecs {
+    pub fn param_specs(&self) -> ParamSpecs {
         let mut specs = ParamSpecs::default();
         ResNet::new(self, &mut specs);
         specs
@@ -126,14 +126,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn new(
-        name: &str,
-        spec: &Spec,
-        c: usize,
-        inner: usize,
-        stride: usize,
-        specs: &mut ParamSpecs,
-    ) -> Self {
+    fn new(name: &str, spec: &Spec, c: usize, inner: usize, stride: usize, specs: &mut ParamSpecs) -> Self {
         let k = inner * spec.expansion();
         let (first, second) = match spec.wiring {
             Wiring::Torchvision if spec.bottleneck => (1, stride),
@@ -241,7 +234,7 @@ mod tests {
     use crate::config::{Arch, Config, Model};
 
     fn shapes(model: &Model) -> Vec<(String, Vec<usize>)> {
-        let specs = Spec::of(model).specs();
+        let specs = Spec::of(model).param_specs();
         specs.shapes().map(|(name, shape)| (name.to_string(), shape.dims().to_vec())).collect()
     }
 

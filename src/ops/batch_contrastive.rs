@@ -38,9 +38,9 @@
 mod cpu;
 mod cuda;
 
-use crate::ops::check;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

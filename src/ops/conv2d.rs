@@ -19,9 +19,9 @@ mod gather;
 mod transforms;
 mod winograd;
 
-use crate::ops::bias;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::Shape;
+use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 

@@ -8,9 +8,9 @@
 //! only (seed, step, ratio) is saved. The step number is read on the device, where a replayed step finds its
 //! own.
 
-use crate::ops::check;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 

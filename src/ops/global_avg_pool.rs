@@ -49,7 +49,7 @@ impl Backward for Saved {
 }
 
 mod cpu {
-    use crate::element::{Shape, GradMode};
+    use crate::element::{GradMode, Shape};
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
@@ -92,7 +92,7 @@ mod cpu {
 mod cuda {
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, kernels};
-    use crate::element::{DType, Shape, GradMode};
+    use crate::element::{DType, GradMode, Shape};
     use crate::tensor::Tensor;
 
     /// Images, positions of an image and channels of `[N, H, W, C]`.

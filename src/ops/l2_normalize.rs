@@ -5,9 +5,9 @@
 //! the divisor is a constant and dx_i = dy_i / 1e-12, which is large but finite for the zero vector.
 
 use crate::Result;
-use crate::ops::check;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
+use crate::ops::check;
 use crate::tensor::Tensor;
 
 /// The smallest divisor, `F.normalize`'s default.

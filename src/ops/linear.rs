@@ -2,9 +2,9 @@
 //!
 //! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write or add into their sinks themselves.
 
-use crate::ops::bias;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
+use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -138,9 +138,9 @@ mod cpu {
 mod cuda {
     use crate::Result;
     use crate::device::cuda::CudaDevice;
-    use crate::ops::matmul::{Factor, multiply};
-    use crate::ops::bias;
     use crate::element::GradMode;
+    use crate::ops::bias;
+    use crate::ops::matmul::{Factor, multiply};
     use crate::tensor::Tensor;
 
     pub fn forward(gpu: &CudaDevice, x: &Tensor, w: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {

@@ -46,7 +46,13 @@ impl<'a> Factor<'a> {
 ///
 /// # Panics
 /// If the sizes do not fit together.
-pub fn multiply(gpu: &CudaDevice, a: Factor<'_>, b: Factor<'_>, c: &mut Tensor, mode: GradMode) -> Result<()> {
+pub fn multiply(
+    gpu: &CudaDevice,
+    a: Factor<'_>,
+    b: Factor<'_>,
+    c: &mut Tensor,
+    mode: GradMode,
+) -> Result<()> {
     let ([m, k], [depth, n]) = (a.sizes(), b.sizes());
     assert!(k == depth && c.shape().matrix() == Some([m, n]), "matrix sizes do not fit together");
     // SAFETY: the factors and the result have these sizes, and no other handle to the result's memory exists, so it

@@ -12,8 +12,8 @@
 //!
 //! The velocity starts at 0, so the first step takes v = g' as PyTorch's does.
 
-use crate::ops::check;
 use crate::autograd::Params;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -110,8 +110,8 @@ mod cpu {
 mod cuda {
     use super::{Convention, Sgd};
     use crate::Result;
-    use crate::device::cuda::{CudaDevice, Grid, In, kernels};
     use crate::autograd::FlatParams;
+    use crate::device::cuda::{CudaDevice, Grid, In, kernels};
     use crate::tensor::Tensor;
 
     /// One launch a group of parameters, a block for each piece of them.

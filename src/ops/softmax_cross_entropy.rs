@@ -11,10 +11,10 @@
 //! go back to the pool.
 
 use crate::Result;
-use crate::device::cuda::CudaDevice;
-use crate::ops::check;
 use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::device::cuda::CudaDevice;
 use crate::element::DType;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 

@@ -34,7 +34,7 @@ use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
 use crate::files::{write_atomically, write_json};
 use crate::train::run_folder::{self, RunFolder};
-use crate::train::{self, Outcome, Trainer, checkpoint};
+use crate::train::{self, Observe, Outcome, Trainer, checkpoint};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use about::crc32_of_names;
@@ -98,6 +98,8 @@ pub struct Study<'a> {
     pub device: &'a Device,
     /// Set by whoever wants it to stop; it ends after the step that is running.
     pub stop: &'a AtomicBool,
+    /// Makes the observers of each run.
+    pub observe: Observe<'a>,
 }
 
 impl Study<'_> {
@@ -257,11 +259,14 @@ impl Study<'_> {
         let outcome = if begun {
             let (run, config) = RunFolder::open(folder)?;
             let start = train::Start::Resume(&run);
-            Trainer::new(&config, self.dataset, start, self.device, &nothing)?.run(&run, self.stop, label)?
+            let trainer = Trainer::new(&config, self.dataset, start, self.device, &nothing)?;
+            let observers = (self.observe)(label, &trainer);
+            trainer.run(&run, self.stop, observers)?
         } else {
             let start = start.weights.as_ref().map_or(train::Start::Random, train::Start::Weights);
             let trainer = Trainer::new(config, self.dataset, start, self.device, &nothing)?;
-            trainer.run(&RunFolder::create(folder, config)?, self.stop, label)?
+            let observers = (self.observe)(label, &trainer);
+            trainer.run(&RunFolder::create(folder, config)?, self.stop, observers)?
         };
         Ok(matches!(outcome, Outcome::Finished(_)))
     }

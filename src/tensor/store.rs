@@ -27,7 +27,11 @@ impl Tensor {
 
     /// Adds the elements of `from`.
     fn accumulate(&mut self, from: &Tensor) -> Result<()> {
-        assert_eq!((self.dtype(), self.shape().len()), (from.dtype(), from.shape().len()), "a sum of two kinds");
+        assert_eq!(
+            (self.dtype(), self.shape().len()),
+            (from.dtype(), from.shape().len()),
+            "a sum of two kinds"
+        );
         let Some(gpu) = from.gpu() else {
             let chunks = self.f32_mut().par_chunks_mut(CHUNK).zip(from.f32().par_chunks(CHUNK));
             chunks.for_each(|(to, from)| GradMode::Accumulate.store(to, from.iter().copied()));

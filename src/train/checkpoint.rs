@@ -5,10 +5,10 @@
 //! sampler's place and which data it belongs to. Random numbers are functions of (seed, step), so seed and
 //! step *are* the random state.
 
+use crate::autograd::Params;
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
-use crate::autograd::Params;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::BTreeMap;

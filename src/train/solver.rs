@@ -3,18 +3,17 @@
 use super::checkpoint::{self, Checkpoint, Identity};
 use super::collapse::Watch;
 use super::metrics::{Line, Log};
-use super::progress::Progress;
+use super::observer::{Observer, Observers};
 use super::run_folder::RunFolder;
 use super::schedule::{self, Scheduled};
 use super::step::step;
 use super::stepper::{Sent, Stepper};
+use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
-use crate::export::tensorboard::Live;
 use crate::files::write_atomically;
 use crate::model::Model;
-use crate::autograd::{Params, StepValues};
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -54,7 +53,6 @@ pub struct Trainer {
     /// Images that were left out, and why.
     skipped: Vec<String>,
     may_record: bool,
-    tensorboard: bool,
 }
 
 impl Trainer {
@@ -93,19 +91,8 @@ impl Trainer {
             .collect();
         let config = config.clone();
         let device = device.clone();
-        let (may_record, tensorboard) = (true, false);
-        Ok(Trainer {
-            config,
-            device,
-            model,
-            params,
-            loader,
-            identity,
-            first,
-            skipped,
-            may_record,
-            tensorboard,
-        })
+        let may_record = true;
+        Ok(Trainer { config, device, model, params, loader, identity, first, skipped, may_record })
     }
 
     /// Whether a GPU may record a step and replay it, which changes no bit of the result. It does by default.
@@ -113,45 +100,34 @@ impl Trainer {
         Trainer { may_record, ..self }
     }
 
-    /// Whether the run's curves go to TensorBoard too, as they come. They do not by default.
-    pub fn with_tensorboard(self, tensorboard: bool) -> Self {
-        Trainer { tensorboard, ..self }
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
-    /// Trains until all iterations are done or `stop` is set, writing into `run`. `label` names the run on
-    /// the screen.
+    /// The first step that will run: 0, or where a resumed run goes on.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Trains until all iterations are done or `stop` is set, writing into `run`.
     ///
     /// # Errors
-    /// A loss that is not finite, a disk that is full; the last good checkpoint survives and is named.
-    pub fn run(self, run: &RunFolder, stop: &AtomicBool, label: &str) -> Result<Outcome> {
-        let Trainer {
-            config,
-            device,
-            model,
-            mut params,
-            mut loader,
-            identity,
-            first,
-            skipped,
-            may_record,
-            tensorboard,
-        } = self;
+    /// A loss that is not finite, a disk that is full, an observer's; the last good checkpoint survives and is named.
+    pub fn run(self, run: &RunFolder, stop: &AtomicBool, observers: Observers<'_>) -> Result<Outcome> {
+        let Trainer { config, device, model, mut params, mut loader, identity, first, skipped, may_record } =
+            self;
         let mut values = StepValues::new(&device, config.run.seed)?;
         params.make_ready(config.solver.weight_decay)?;
         let mut stepper = Stepper::new(&device, may_record);
-        let events = || Live::continue_at(&run.tensorboard(), &run.metrics(), first, config.loss.reduction);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
             running: match device {
                 Device::Cpu(_) => 0,
                 Device::Cuda(_) => RUNNING,
             },
-            records: Records {
-                // Before the log, whose age it takes for that of the steps so far.
-                events: tensorboard.then(events).transpose()?,
-                log: Log::continue_at(&run.metrics(), first)?,
-            },
-            progress: Progress::new(label, first, &config),
+            log: Log::continue_at(&run.metrics(), first)?,
+            observers,
             watch: Watch::new(config.loss.tau, config.loss.reduction),
         };
         let checkpoint = Checkpoint {
@@ -164,8 +140,8 @@ impl Trainer {
             let (list, count) = (run.skipped(), skipped.len());
             write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
             recorder
-                .progress
-                .say(&format!("{count} images left out (see {}): {example} ...", list.display()));
+                .observers
+                .note(&format!("{count} images left out (see {}): {example} ...", list.display()));
         }
         if first == 0 {
             // Where the run starts from belongs to it: resumed before its first checkpoint, it must not go on
@@ -184,7 +160,7 @@ impl Trainer {
             });
             let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
             if let Some(refusal) = stepper.take_refusal() {
-                recorder.progress.say(&refusal);
+                recorder.observers.note(&refusal);
             }
             recorder.pending.push_back((number, scheduled, sent));
 
@@ -192,24 +168,24 @@ impl Trainer {
             let last = done == config.solver.iterations;
             let stopping = stop.load(Ordering::Relaxed);
             let save = last || stopping || done % config.run.checkpoint_every == 0;
-            recorder.progress.advance(done);
+            recorder.observers.issued(done);
             if save || done % config.run.log_every == 0 || recorder.pending.len() >= MOST_PENDING {
                 let running = if save { 0 } else { recorder.running };
                 recorder.read_back(running).map_err(|e| checkpoint.name_last_good(e))?;
             }
             if save {
-                let saved = recorder.records.log.sync().and_then(|()| checkpoint.save(done, &params));
+                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
                 if let Err(error) = checkpoint.prune() {
-                    recorder.progress.say(&format!("an old checkpoint stays: {error}"));
+                    recorder.observers.note(&format!("an old checkpoint stays: {error}"));
                 }
             }
             if stopping && !last {
-                recorder.progress.finish();
+                recorder.observers.ended();
                 return Ok(Outcome::Interrupted(done));
             }
         }
-        recorder.progress.finish();
+        recorder.observers.ended();
         let written = checkpoint.write_weights(&run.weights(), &params);
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
@@ -249,57 +225,38 @@ const RUNNING: usize = 2;
 const MOST_PENDING: usize = 256;
 
 /// Keeps what steps measured until it is time to wait for it.
-struct Recorder {
+struct Recorder<'a> {
     pending: VecDeque<(u64, Scheduled, Sent)>,
     /// Steps that are not waited for while the run goes on.
     running: usize,
-    records: Records,
-    progress: Progress,
+    log: Log,
+    observers: Observers<'a>,
     watch: Watch,
 }
 
-impl Recorder {
-    /// Waits for all pending steps but the last `running`, writes them down and shows the newest.
+impl Recorder<'_> {
+    /// Waits for all pending steps but the last `running` and hands their values to log and observers.
     fn read_back(&mut self, running: usize) -> Result<()> {
         let mut newest = None;
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
             let line = Line::new(number, scheduled, softmax[0], &terms);
-            self.records.write(&line)?;
+            self.log.write(&line)?;
+            self.observers.measured(&line)?;
             if let Some((loss, value)) = line.not_finite() {
-                self.records.flush()?;
+                self.log.flush()?;
+                self.observers.caught_up(&line)?;
                 return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
             }
             if line.lambda > 0.0
                 && let Some(warning) = self.watch.see(number, line.inter)
             {
-                self.progress.say(&warning);
+                self.observers.note(&warning);
             }
             newest = Some(line);
         }
-        if let Some(line) = newest {
-            self.progress.show(&line);
-        }
-        self.records.flush()
-    }
-}
-
-/// Where steps are written down.
-struct Records {
-    log: Log,
-    /// For TensorBoard, if it was asked for.
-    events: Option<Live>,
-}
-
-impl Records {
-    fn write(&mut self, line: &Line) -> Result<()> {
-        self.log.write(line)?;
-        self.events.as_mut().map_or(Ok(()), |events| events.write(line))
-    }
-
-    fn flush(&mut self) -> Result<()> {
         self.log.flush()?;
-        self.events.as_mut().map_or(Ok(()), Live::flush)
+        newest.map_or(Ok(()), |line| self.observers.caught_up(&line))
     }
 }

@@ -1,12 +1,12 @@
 //! One training step: algorithm 1 of the paper, line by line.
 
+use crate::autograd::{Params, StepValues, Tape};
 use crate::config::{self, Config, Normalization};
 use crate::data::Batch;
 use crate::model::Model;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
 use crate::ops::sgd::{Sgd, sgd};
-use crate::autograd::{Params, StepValues, Tape};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 

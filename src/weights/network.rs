@@ -10,9 +10,9 @@
 //! | `source`, `source_sha256`, `licence` | of converted weights: the file they were made from |
 
 use super::{Loaded, TensorFile, load_into, read_tensors};
+use crate::autograd::Params;
 use crate::config::{Config, Wiring};
 use crate::model::head::CENTERS;
-use crate::autograd::Params;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

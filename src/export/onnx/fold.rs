@@ -4,9 +4,9 @@
 //! bias g (b - mean) + beta, with g = gamma / sqrt(var + eps) for each output channel. Computed in f64 and rounded
 //! once, so that nothing is lost against two operations; a runtime saves one pass over every activation.
 
+use crate::autograd::Params;
 use crate::model::resnet::ConvBn;
 use crate::ops::batchnorm::EPS;
-use crate::autograd::Params;
 
 /// Filters and bias of one convolution.
 #[derive(Clone, Debug)]
@@ -65,10 +65,10 @@ impl Folded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::autograd::ParamSpecs;
     use crate::config::{Arch, Model, Wiring};
     use crate::device::Device;
     use crate::model::resnet::{ResNet, Spec};
-    use crate::autograd::ParamSpecs;
 
     /// conv1 of Caffe's wiring, with its bias, its normalisation and the channels of its input in reverse.
     #[test]

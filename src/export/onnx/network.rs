@@ -4,11 +4,11 @@ use super::fold::Folded;
 use super::graph::{Builder, int, ints};
 use super::proto::TensorProto;
 use super::{INPUT, OUTPUT, Options, Pixels};
+use crate::autograd::Params;
 use crate::data::{Channels, ImageInput};
 use crate::model::resnet::{ConvBn, ResNet};
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
-use crate::autograd::Params;
 
 /// All operations and constants of the extractor.
 ///

@@ -3,6 +3,7 @@
 use super::{EventWriter, StepEvents, modified, ours, seconds, write_events};
 use crate::ops::batch_contrastive::Reduction;
 use crate::report::steps::{self, Step};
+use crate::train::Observer;
 use crate::train::metrics::Line;
 use crate::{Error, Result};
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Appends steps to an event file; handed over by [`Live::flush`].
+/// Appends the steps of a run to an event file.
 #[derive(Debug)]
 pub struct Live {
     path: PathBuf,
@@ -44,21 +45,15 @@ impl Live {
         let file = File::options().append(true).open(&path).map_err(Error::io(&path))?;
         Ok(Live { path, writer: EventWriter::append(BufWriter::new(file)), steps })
     }
+}
 
-    /// Adds a step.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn write(&mut self, line: &Line) -> Result<()> {
+impl Observer for Live {
+    fn measured(&mut self, line: &Line) -> Result<()> {
         let now = seconds(SystemTime::now());
         self.steps.write(&mut self.writer, now, &Step::from(line)).map_err(Error::io(&self.path))
     }
 
-    /// Hands all steps to the operating system.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn flush(&mut self) -> Result<()> {
+    fn caught_up(&mut self, _: &Line) -> Result<()> {
         self.writer.flush().map_err(Error::io(&self.path))
     }
 }

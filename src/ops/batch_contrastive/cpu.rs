@@ -2,8 +2,8 @@
 
 use super::{Batch, Gradient, OP, Reading, Reduction, Term};
 use crate::Result;
-use crate::ops::check;
 use crate::element::GradMode;
+use crate::ops::check;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 

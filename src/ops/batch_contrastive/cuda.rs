@@ -4,8 +4,8 @@ use super::{Batch, Gradient, Reading, Reduction, Term};
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
-use crate::ops::center_step::cuda::over_features;
 use crate::element::{DType, GradMode};
+use crate::ops::center_step::cuda::over_features;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 

@@ -3,9 +3,9 @@
 use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
 use super::{BETA, BatchNorm, EPS, GAMMA, RESIDUAL, Saved, X};
 use crate::Result;
+use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};
-use crate::autograd::{Sinks, Tape};
 use crate::element::DType;
 use crate::tensor::Tensor;
 use rayon::prelude::*;

@@ -2,11 +2,11 @@
 
 use super::{BETA, BatchNorm, GAMMA, RESIDUAL, Saved, X};
 use crate::Result;
+use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
 use crate::device::cuda::{Columns, CudaDevice, Grid, In, Out, kernels};
-use crate::ops::relu;
-use crate::autograd::{Sinks, Tape};
 use crate::element::DType;
+use crate::ops::relu;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 

@@ -8,8 +8,8 @@ use super::cudnn::Convolution;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, kernels};
-use crate::ops::bias;
 use crate::element::{DType, GradMode};
+use crate::ops::bias;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 

@@ -227,7 +227,14 @@ impl Gather<'_> {
         packed
     }
 
-    fn run(&self, device: &Device, filters: Filters<'_>, bias: Option<&[f32]>, y: &mut [f32], mode: GradMode) {
+    fn run(
+        &self,
+        device: &Device,
+        filters: Filters<'_>,
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        mode: GradMode,
+    ) {
         let packed = self.pack(device, &filters);
         let pixels = y.len() / self.columns;
         let few = pixels.div_ceil(TASKS).next_multiple_of(ROWS);

@@ -94,7 +94,7 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     let model = Model { arch, width, stem: own_stem, depths, wiring, last_stride, ..Model::default() };
     let config = Config { model, input, ..Config::default() };
 
-    let inventory = Spec::of(&config.model).inventory();
+    let inventory = Spec::of(&config.model).param_specs();
     let mut places = Vec::new();
     let (mut missing, mut misshapen, mut first) = (0, 0, None);
     for (name, shape) in inventory.shapes() {

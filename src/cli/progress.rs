@@ -1,9 +1,10 @@
-//! What a person sees while training: a bar on a terminal, a line now and then in a log file.
+//! Progress of a training run on standard error: a bar on a terminal, a line every ten seconds elsewhere.
 
-use super::metrics::Line;
-use crate::config::Config;
+use crate::Result;
 use crate::error::printable;
 use crate::tell;
+use crate::train::metrics::Line;
+use crate::train::{Observer, Observers, Trainer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -26,8 +27,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For a run of these settings, continuing at `first`. `label` stands in front.
-    pub fn new(label: &str, first: u64, config: &Config) -> Self {
+    /// For a run that is ready. `label` stands in front.
+    pub fn new(label: &str, trainer: &Trainer) -> Self {
+        let (first, config) = (trainer.first(), trainer.config());
         let (total, batch) = (config.solver.iterations, config.solver.batch);
         let reduction = config.loss.reduction.name();
         let terminal = std::io::stderr().is_terminal();
@@ -42,13 +44,7 @@ impl Progress {
         Progress { bar, terminal, batch, reduction, total, first, started: now, last_line: now }
     }
 
-    /// Moves the bar: `done` steps have been issued.
-    pub fn advance(&self, done: u64) {
-        self.bar.set_position(done);
-    }
-
-    /// Shows the newest step that has been read back.
-    pub fn show(&mut self, line: &Line) {
+    fn show(&mut self, line: &Line) {
         let done = line.step + 1;
         let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
         let pace = (done - self.first) as f64 / seconds;
@@ -71,9 +67,25 @@ impl Progress {
             tell!("{} {done}/{} {message}", self.bar.prefix(), self.total);
         }
     }
+}
 
-    /// Says something that must not be lost, without breaking the bar.
-    pub fn say(&self, message: &str) {
+/// The bar as the only observer of a run.
+pub fn bar(label: &str, trainer: &Trainer) -> Observers<'static> {
+    Observers::none().with(Progress::new(label, trainer))
+}
+
+impl Observer for Progress {
+    fn issued(&mut self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    fn caught_up(&mut self, newest: &Line) -> Result<()> {
+        self.show(newest);
+        Ok(())
+    }
+
+    /// Without breaking the bar.
+    fn note(&mut self, message: &str) {
         if self.terminal {
             self.bar.println(printable(message));
         } else {
@@ -82,7 +94,7 @@ impl Progress {
     }
 
     /// Leaves the bar as it stands.
-    pub fn finish(&self) {
+    fn ended(&mut self) {
         self.bar.abandon();
     }
 }

@@ -13,5 +13,5 @@ pub fn tell(text: Arguments<'_>) {
 /// As `eprintln!`, through [`tell()`].
 #[macro_export]
 macro_rules! tell {
-    ($($text:tt)*) => { $crate::tell::tell(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::console::tell(format_args!($($text)*)) };
 }

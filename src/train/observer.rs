@@ -1,0 +1,83 @@
+//! Observers of a run: progress bars, curves for other programs. The solver knows none of them.
+
+use super::Trainer;
+use super::metrics::Line;
+use crate::Result;
+
+/// A part of the program that follows a run. Every method has a default that ignores the event.
+pub trait Observer {
+    /// `done` steps have been issued. A GPU may still work on the last of them.
+    fn issued(&mut self, done: u64) {
+        let _ = done;
+    }
+
+    /// The values of a step are there. Called once for each step, in their order, after the step's line was added to
+    /// `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn measured(&mut self, line: &Line) -> Result<()> {
+        let _ = line;
+        Ok(())
+    }
+
+    /// All values that are there were handed over; `newest` is the last of them. The log was given to the operating
+    /// system.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn caught_up(&mut self, newest: &Line) -> Result<()> {
+        let _ = newest;
+        Ok(())
+    }
+
+    /// A warning or a note for the person.
+    fn note(&mut self, message: &str) {
+        let _ = message;
+    }
+
+    /// The run has ended, finished or interrupted, without an error.
+    fn ended(&mut self) {}
+}
+
+/// The observers of one run, called in the order in which they were added.
+#[derive(Default)]
+pub struct Observers<'a>(Vec<Box<dyn Observer + 'a>>);
+
+impl<'a> Observers<'a> {
+    /// No observer: a silent run.
+    pub fn none() -> Self {
+        Observers::default()
+    }
+
+    /// These and one more.
+    pub fn with(mut self, observer: impl Observer + 'a) -> Self {
+        self.0.push(Box::new(observer));
+        self
+    }
+}
+
+impl Observer for Observers<'_> {
+    fn issued(&mut self, done: u64) {
+        self.0.iter_mut().for_each(|observer| observer.issued(done));
+    }
+
+    fn measured(&mut self, line: &Line) -> Result<()> {
+        self.0.iter_mut().try_for_each(|observer| observer.measured(line))
+    }
+
+    fn caught_up(&mut self, newest: &Line) -> Result<()> {
+        self.0.iter_mut().try_for_each(|observer| observer.caught_up(newest))
+    }
+
+    fn note(&mut self, message: &str) {
+        self.0.iter_mut().for_each(|observer| observer.note(message));
+    }
+
+    fn ended(&mut self) {
+        self.0.iter_mut().for_each(|observer| observer.ended());
+    }
+}
+
+/// Makes the observers of each of several runs, from the run's label.
+pub type Observe<'a> = &'a dyn Fn(&str, &Trainer) -> Observers<'static>;
