@@ -10,7 +10,7 @@ use crate::eval::histogram::histogram;
 use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report, Table};
 use crate::files::write_json;
-use crate::train::run_folder::{RunFolder, require_vacant};
+use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Observe, Outcome, Start, Trainer};
 use crate::weights::Features;
 use crate::{Error, Result, tell};

@@ -49,6 +49,7 @@ pub mod files;
 pub mod model;
 pub mod ops;
 pub mod report;
+pub mod run;
 pub mod study;
 pub mod tensor;
 pub mod train;

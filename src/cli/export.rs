@@ -1,7 +1,7 @@
 //! `bcreid export`.
 
-use crate::eval::extract::weight_file;
 use crate::export::onnx::{self, Options, Pixels};
+use crate::run::checkpoint::weight_file;
 use crate::weights::NetworkFile;
 use crate::{Error, Result, tell};
 use clap::{Args, ValueEnum};

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::error::printable;
+use crate::run::metrics::Line;
 use crate::tell;
-use crate::train::metrics::Line;
 use crate::train::{Observer, Observers, Trainer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;

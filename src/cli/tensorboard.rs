@@ -5,8 +5,8 @@ use crate::eval::kept;
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, read_text, write_atomically};
-use crate::report::{evaluations, run, steps};
-use crate::train::run_folder::RunFolder;
+use crate::report::{evaluations, run};
+use crate::run::{Layout, RunFolder, steps};
 use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
@@ -40,7 +40,7 @@ impl Tensorboard {
             )));
         }
         for (run, name) in self.runs.iter().zip(names) {
-            let metrics = run.join("metrics.jsonl");
+            let metrics = Layout::of(run).metrics();
             let steps = steps::read(&metrics)?;
             let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             // Inside the run's folder a process that trains may be writing the same file.

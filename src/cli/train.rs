@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::data::Dataset;
 use crate::device::Precision;
 use crate::export::tensorboard::Live;
-use crate::train::run_folder::{RunFolder, require_vacant};
+use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
 use crate::{Result, tell};

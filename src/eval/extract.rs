@@ -8,11 +8,11 @@ use crate::model::Model;
 use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
+use crate::run::checkpoint::weight_file;
 use crate::tensor::{Readback, Tensor};
-use crate::train::checkpoint;
 use crate::weights::{About, Features, NetworkFile, Origin};
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A trained network, ready to describe images.
 #[derive(Debug)]
@@ -173,30 +173,4 @@ impl Lists {
             paths: samples.iter().map(|s| s.path.display().to_string()).collect(),
         }
     }
-}
-
-/// The weight file meant by a run's folder or by the file itself, and what should be said about it.
-///
-/// # Errors
-/// A run folder without weights or checkpoint.
-pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
-    if !path.is_dir() {
-        return Ok((path.to_path_buf(), None));
-    }
-    let result = path.join("weights.safetensors");
-    if result.is_file() {
-        return Ok((result, None));
-    }
-    let Some(newest) = checkpoint::newest(&path.join("checkpoints")).ok().flatten() else {
-        return Err(Error::Run(format!(
-            "{}: no weights and no checkpoint in this run folder yet; train it first",
-            path.display()
-        )));
-    };
-    let note = format!(
-        "{}: this run is not finished; its newest checkpoint is taken: {}",
-        path.display(),
-        newest.file_name().unwrap_or_default().to_string_lossy()
-    );
-    Ok((newest, Some(note)))
 }

@@ -26,7 +26,7 @@ pub use writer::EventWriter;
 
 use crate::files::write_atomically;
 use crate::ops::batch_contrastive::Reduction;
-use crate::report::steps::Step;
+use crate::run::steps::Step;
 use crate::{Error, Result};
 use std::fs;
 use std::io::{self, Write};

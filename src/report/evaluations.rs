@@ -3,6 +3,7 @@
 use super::run::Run;
 use crate::eval::Protocol;
 use crate::eval::kept::{self, Kept};
+use crate::run::Layout;
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
@@ -40,7 +41,7 @@ pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluati
     if all.is_empty() {
         return Ok(Vec::new());
     }
-    let network = NetworkFile::open(&folder.join("weights.safetensors")).ok().map(|file| file.fingerprint());
+    let network = NetworkFile::open(&Layout::of(folder).weights()).ok().map(|file| file.fingerprint());
     let evaluation = |kept: Kept| Evaluation { run, note: note(&kept, network.as_deref()), kept };
     Ok(all.into_iter().map(evaluation).collect())
 }

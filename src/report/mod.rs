@@ -15,7 +15,6 @@ pub mod palette;
 pub mod png;
 mod ranked;
 pub mod run;
-pub mod steps;
 pub mod thin;
 mod thresholds;
 mod thumbnail;

@@ -1,9 +1,10 @@
 //! What a report reads of a run: its name, its settings, its steps.
 
 use super::palette::RUNS;
-use super::steps::{self, Step};
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
+use crate::run::Layout;
+use crate::run::steps::{self, Step};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     let names = names(folders);
     let read = |(folder, name): (&PathBuf, String)| {
         let settings = Settings::read(folder)?;
-        let steps = steps::read(&folder.join("metrics.jsonl"))?;
+        let steps = steps::read(&Layout::of(folder).metrics())?;
         Ok(Run { name, folder: folder.clone(), settings, steps })
     };
     let real: Vec<PathBuf> = folders.iter().filter_map(|f| f.canonicalize().ok()).collect();
@@ -83,7 +84,7 @@ impl Settings {
     /// # Errors
     /// If it is no run's folder, or the file is not TOML.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join("config.toml");
+        let path = Layout::of(folder).config();
         let text = read_text(&path, MIB).map_err(|e| match e.is_missing_file() {
             true => Error::Run(format!(
                 "{}: not a run folder (no config.toml in it); give one that bcreid train made",

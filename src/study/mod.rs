@@ -33,8 +33,10 @@ use crate::eval::extract::Extractor;
 use crate::eval::kept::{self, Kept};
 use crate::eval::{self, Protocol, Report};
 use crate::files::{write_atomically, write_json};
-use crate::train::run_folder::{self, RunFolder};
-use crate::train::{self, Observe, Outcome, Trainer, checkpoint};
+use crate::run::checkpoint;
+use crate::run::folder::read_config;
+use crate::run::{Layout, RunFolder};
+use crate::train::{self, Observe, Outcome, Trainer};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use about::crc32_of_names;
@@ -197,12 +199,13 @@ impl Study<'_> {
                 what.display()
             ))
         };
-        let there = folder.join("config.toml").is_file();
-        if there && !recipes::is_same_run(&run_folder::read_config(folder)?, config)? {
+        let files = Layout::of(folder);
+        let there = files.config().is_file();
+        if there && !recipes::is_same_run(&read_config(folder)?, config)? {
             return Err(others(folder.to_path_buf()));
         }
-        let begun = there && checkpoint::has_one(&folder.join("checkpoints"));
-        let result = folder.join("weights.safetensors");
+        let begun = there && checkpoint::has_one(&files.checkpoints());
+        let result = files.weights();
         let trained = result.is_file();
         if trained {
             let network = NetworkFile::open(&result).map_err(|e| {

@@ -1,12 +1,9 @@
 //! Training: [`step`] is one iteration, [`stepper`] runs or replays it, [`solver`] is the loop around it; [`schedule`]
-//! says what changes from step to step, [`checkpoint`] what survives a crash, [`metrics`] what is written down,
-//! [`collapse`] what goes wrong quietly; an [`Observer`] follows a run.
+//! says what changes from step to step, [`collapse`] what goes wrong quietly; an [`Observer`] follows a run. Its files are
+//! [`crate::run`]'s.
 
-pub mod checkpoint;
 pub mod collapse;
-pub mod metrics;
 pub mod observer;
-pub mod run_folder;
 pub mod schedule;
 pub mod solver;
 pub mod step;

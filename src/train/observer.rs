@@ -1,8 +1,8 @@
 //! Observers of a run: progress bars, curves for other programs. The solver knows none of them.
 
 use super::Trainer;
-use super::metrics::Line;
 use crate::Result;
+use crate::run::metrics::Line;
 
 /// A part of the program that follows a run. Every method has a default that ignores the event.
 pub trait Observer {

@@ -1,10 +1,7 @@
 //! The loop around the step; reads from top to bottom.
 
-use super::checkpoint::{self, Checkpoint, Identity};
 use super::collapse::Watch;
-use super::metrics::{Line, Log};
 use super::observer::{Observer, Observers};
-use super::run_folder::RunFolder;
 use super::schedule::{self, Scheduled};
 use super::step::step;
 use super::stepper::{Sent, Stepper};
@@ -14,6 +11,9 @@ use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions
 use crate::device::Device;
 use crate::files::write_atomically;
 use crate::model::Model;
+use crate::run::RunFolder;
+use crate::run::checkpoint::{self, Checkpoint, Identity};
+use crate::run::metrics::{Line, Log};
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -241,7 +241,7 @@ impl Recorder<'_> {
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
-            let line = Line::new(number, scheduled, softmax[0], &terms);
+            let line = Line::new(number, scheduled.rate, scheduled.lambda, softmax[0], &terms);
             self.log.write(&line)?;
             self.observers.measured(&line)?;
             if let Some((loss, value)) = line.not_finite() {

@@ -5,7 +5,7 @@ use crate::command::{fail, succeed};
 use bcreid::data::decode;
 use bcreid::export::tensorboard::proto::{Content, Event, HistogramProto, What};
 use bcreid::export::tensorboard::{EventWriter, Histogram};
-use bcreid::train::metrics::Line;
+use bcreid::run::metrics::Line;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::fs;

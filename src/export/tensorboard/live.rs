@@ -2,9 +2,9 @@
 
 use super::{EventWriter, StepEvents, modified, ours, seconds, write_events};
 use crate::ops::batch_contrastive::Reduction;
-use crate::report::steps::{self, Step};
+use crate::run::metrics::Line;
+use crate::run::steps::{self, Step};
 use crate::train::Observer;
-use crate::train::metrics::Line;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::BufWriter;

@@ -6,9 +6,9 @@
 use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
-use super::super::steps::Step;
 use super::super::thin;
 use super::legend_of_runs;
+use crate::run::steps::Step;
 
 /// Points of a mean's line, at most.
 const MEANS: usize = 400;

@@ -12,8 +12,8 @@
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
-use super::super::steps::Step;
 use super::super::thin;
+use crate::run::steps::Step;
 use crate::{Error, Result};
 
 /// Steps drawn in a panel, at most.

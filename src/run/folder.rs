@@ -1,26 +1,18 @@
-//! The folder of one run: who may write in it, and where things are.
-//!
-//! ```text
-//! RUN/config.toml          the resolved settings
-//! RUN/metrics.jsonl        one line a step
-//! RUN/checkpoints/         step_000001000.safetensors, ...
-//! RUN/weights.safetensors  the result: weights, running statistics and centers
-//! RUN/tensorboard/         curves for TensorBoard, if they were asked for
-//! RUN/skipped.txt          images left out, and why (only if there are any)
-//! RUN/lock                 held while a process trains here
-//! ```
+//! The folder of one run, locked by the process that writes into it.
 
+use super::Layout;
 use crate::config::Config;
 use crate::files::{MIB, is_temporary_name, open_or_make, read_text, remove_leftovers, write_atomically};
 use crate::{Error, Result};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
 /// A run's folder, locked by this process.
 #[derive(Debug)]
 pub struct RunFolder {
-    path: PathBuf,
+    layout: Layout,
     _lock: File,
 }
 
@@ -31,7 +23,7 @@ impl RunFolder {
     /// If it exists and is not empty: a run is never overwritten.
     pub fn create(path: &Path, config: &Config) -> Result<Self> {
         require_vacant(path, "or --resume to continue it")?;
-        fs::create_dir_all(path.join("checkpoints")).map_err(Error::io(path))?;
+        fs::create_dir_all(Layout::of(path).checkpoints()).map_err(Error::io(path))?;
         let folder = Self::lock(path)?;
         folder.remove_leftovers()?;
         let toml = config.to_toml();
@@ -65,10 +57,10 @@ impl RunFolder {
     /// # Errors
     /// If another process trains in it, or there is no such folder.
     pub fn lock(path: &Path) -> Result<Self> {
-        let file = path.join("lock");
+        let file = Layout::of(path).lock();
         let lock = open_or_make(&file)?;
         match lock.try_lock() {
-            Ok(()) => Ok(RunFolder { path: path.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(RunFolder { layout: Layout::of(path), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Run(format!(
                 "{}: another process is at work in this folder; wait for it or stop it",
                 path.display()
@@ -76,40 +68,14 @@ impl RunFolder {
             Err(TryLockError::Error(e)) => Err(Error::io(&file)(e)),
         }
     }
+}
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
+/// A locked folder is a folder.
+impl Deref for RunFolder {
+    type Target = Layout;
 
-    /// The settings.
-    pub fn config(&self) -> PathBuf {
-        self.path.join("config.toml")
-    }
-
-    /// One line a step.
-    pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
-    }
-
-    /// The checkpoints' folder.
-    pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
-    }
-
-    /// Event files.
-    pub fn tensorboard(&self) -> PathBuf {
-        self.path.join("tensorboard")
-    }
-
-    /// The result.
-    pub fn weights(&self) -> PathBuf {
-        self.path.join("weights.safetensors")
-    }
-
-    /// The images that were left out, and why.
-    pub fn skipped(&self) -> PathBuf {
-        self.path.join("skipped.txt")
+    fn deref(&self) -> &Layout {
+        &self.layout
     }
 }
 
@@ -159,7 +125,7 @@ pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
 /// # Errors
 /// If it is no run folder.
 pub fn read_config(path: &Path) -> Result<Config> {
-    let file = path.join("config.toml");
+    let file = Layout::of(path).config();
     let text = read_text(&file, MIB).map_err(|e| match e.is_missing_file() {
         true => Error::Run(format!(
             "{}: not a run folder (no config.toml in it); --resume continues a folder that bcreid train made",

@@ -5,6 +5,7 @@
 //! sampler's place and which data it belongs to. Random numbers are functions of (seed, step), so seed and
 //! step *are* the random state.
 
+use super::Layout;
 use crate::autograd::Params;
 use crate::config::Config;
 use crate::data::{Classes, Loader};
@@ -211,6 +212,32 @@ pub fn has_one(folder: &Path) -> bool {
 /// What the file system says.
 pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(list(folder)?.pop().map(|(_, path)| path))
+}
+
+/// The weight file meant by a run's folder or by the file itself, and what should be said about it.
+///
+/// # Errors
+/// A run folder without weights or checkpoint.
+pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
+    if !path.is_dir() {
+        return Ok((path.to_path_buf(), None));
+    }
+    let result = Layout::of(path).weights();
+    if result.is_file() {
+        return Ok((result, None));
+    }
+    let Some(newest) = newest(&Layout::of(path).checkpoints()).ok().flatten() else {
+        return Err(Error::Run(format!(
+            "{}: no weights and no checkpoint in this run folder yet; train it first",
+            path.display()
+        )));
+    };
+    let note = format!(
+        "{}: this run is not finished; its newest checkpoint is taken: {}",
+        path.display(),
+        newest.file_name().unwrap_or_default().to_string_lossy()
+    );
+    Ok((newest, Some(note)))
 }
 
 fn require_finite(tensors: &[TensorOut<'_>]) -> Result<()> {

@@ -1,6 +1,5 @@
 //! `metrics.jsonl`: one line of JSON a step, the source of every curve.
 
-use super::schedule::Scheduled;
 use crate::files;
 use crate::ops::batch_contrastive::Term;
 use crate::{Error, Result, tell};
@@ -42,8 +41,7 @@ pub struct Line {
 
 impl Line {
     /// From the values read back from the device; `terms` is indexed by [`Term`].
-    pub fn new(step: u64, scheduled: Scheduled, softmax: f32, terms: &[f32]) -> Self {
-        let Scheduled { rate, lambda, .. } = scheduled;
+    pub fn new(step: u64, rate: f32, lambda: f32, softmax: f32, terms: &[f32]) -> Self {
         let term = |term: Term| terms[term as usize];
         let present = |which: Term| Some(term(which)).filter(|v| v.is_finite());
         let (positive, hinge, center) = (term(Term::Positive), term(Term::Hinge), term(Term::Center));

@@ -1,7 +1,7 @@
 //! What a run wrote down of its steps: `metrics.jsonl`, read with care.
 
+use super::metrics::{LONGEST_LINE, Line, read_line};
 use crate::files;
-use crate::train::metrics::{LONGEST_LINE, Line, read_line};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::io::BufReader;
