@@ -1,36 +1,46 @@
 //! Person re-identification with the batch-contrastive loss, on a tensor engine written from scratch.
 //!
-//! # Reading order
+//! # Layers
 //!
-//! Follow one training step from the command line to the arithmetic and back:
+//! A module uses those below it and none above; `tests/layers.rs` holds the order. To follow one training step, read from
+//! the top down.
 //!
-//! 1. [`cli`]: one file a subcommand, each its arguments and one call; [`demo`] strings all of them together. Results go to
-//!    standard output, what is said beside them through [`console`].
-//! 2. [`config`]: every hyper-parameter once, with its unit, default and source.
-//! 3. [`data`]: image files become batches of normalised NHWC pixels.
-//! 4. [`train`]: the step, the solver's loop around it, checkpoints and the log.
-//! 5. [`model`]: ResNet and the two-branch head, a list of calls into [`ops`].
-//! 6. [`ops`]: one file an operation: maths, forward, backward, the CPU's loops and the launches on a GPU.
-//! 7. [`tensor`]: what the operations work on: shape, dtype and buffer, the tape, the parameters.
-//! 8. [`device`]: where buffers live, who multiplies matrices, and how a GPU is driven.
-//! 9. [`eval`]: features, distances, CMC and mAP, re-ranking.
-//! 10. [`report`]: figures of runs, and one page that compares them.
-//! 11. [`study`]: several runs that answer one question: the paper's tables, the choice of lambda.
-//! 12. [`weights`]: tensors on disk, through [`files`]: read within bounds, written whole or not at all.
-//! 13. [`export`]: what other programs read.
-//! 14. [`mod@bench`]: how long all this takes.
+//! | layer | module | content |
+//! |---|---|---|
+//! | program | [`cli`], [`demo`] | one file for each subcommand: arguments, then one call into the library |
+//! | studies and results | [`study`], [`export`], [`report`], [`mod@bench`] | several runs compared; files for other programs; figures and pages; timing |
+//! | evaluation | [`eval`] | features, distances, CMC and mAP, re-ranking |
+//! | training | [`train`] | the step, the solver's loop, the observers of a run |
+//! | files of a run | [`run`] | layout, metrics, checkpoints |
+//! | weights | [`weights`] | networks and features as safetensors files, checked |
+//! | network | [`model`] | ResNet and the two-branch head: a list of calls into [`ops`] |
+//! | settings | [`config`] | every hyper-parameter once, with unit, default and source |
+//! | data | [`data`] | image files become batches of normalised NHWC pixels |
+//! | operations | [`ops`] | one file for each: mathematics, forward, backward, CPU loops, CUDA launches |
+//! | differentiation | [`autograd`] | the tape, the gradient sinks, parameters |
+//! | tensors | [`tensor`] | shape, element type and buffer; transfers; counter-based random numbers |
+//! | devices | [`device`] | memory, threads, matrix products; the CUDA driver, cuDNN, cuBLAS, kernels |
+//! | basics | [`element`], [`files`], [`console`], [`error`] | shapes and element types; bounded reads and atomic writes; messages; errors |
 //!
 //! # The life of one step
 //!
-//! [`data`] hands over a batch `[m, H, W, 3]` and `m` labels. The model's forward pass calls operations
-//! with a [`tensor::Tape`]; each operation computes its value and leaves on the tape what its backward
-//! needs. The two losses end on the same tape. [`tensor::Tape::backward`] walks it once from the end and
-//! hands every operation a gradient *sink* for each of its inputs: the first writer overwrites, later
-//! writers add. [`ops::center_step`] then moves the class centers and [`ops::sgd`] the weights.
+//! m images, D features (2,048 for ResNet-50), K classes. On the CPU every stage runs on the calling thread and rayon's
+//! threads, in host memory.
 //!
-//! On a GPU the same function runs a few times, until it finds all memory in the pool, is recorded ([`train::stepper`])
-//! and from then on replayed: what changes from step to step ([`tensor::StepValues`]) lies in the GPU's memory, and
-//! nothing in a step waits for the host.
+//! | stage | function | result | memory on a GPU | thread on a GPU |
+//! |---|---|---|---|---|
+//! | decode and augment | [`data::Loader::batch`] | pixels `[m, H, W, 3]`, labels `[m]` | device, assembled from decoded bytes that lie there | a kernel of the stream |
+//! | values of the step | [`autograd::StepValues::set`] | step, learning rates, lambda: `[1]` each | device, sent from pinned memory | solver |
+//! | network | [`model`]'s forward | pool5 `[m, D]` | pool of the step; each operation saves its inputs on the [`autograd::Tape`] | kernels, cuDNN |
+//! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`] | `[1]` each | pool of the step | kernels, cuBLAS |
+//! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN, cuBLAS |
+//! | centers | [`ops::center_step`] | centers `[K, D]`, moved | a buffer of the parameters | a kernel |
+//! | weights | [`ops::sgd`] | parameters, moved | flat arrays | one kernel for each array |
+//! | losses to the host | [`train::stepper`] | 8 numbers | pinned host memory | read some steps later by the solver |
+//!
+//! A GPU runs this function until a step finds all its memory in the pool. The next step is captured as a CUDA graph
+//! ([`train::stepper`]), and from then on the graph is replayed: all values that change between steps lie in device memory,
+//! and no stage waits for the host.
 #![warn(missing_docs)]
 
 pub mod autograd;
