@@ -110,10 +110,10 @@ __device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, cons
     }
 }
 
-// Per chunk and channel: the sums of g and of g (x - mean). With `settle` dy is masked where it lies.
+// Per chunk and channel: the sums of g and of g (x - mean). With `mask_dy` dy is masked where it lies.
 template <class T, int N>
 __device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks, Mask mask,
-                                              int settle, size_t rows, int c, int rows_a_chunk) {
+                                              int mask_dy, size_t rows, int c, int rows_a_chunk) {
     __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
@@ -128,7 +128,7 @@ __device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, con
             dgamma[k] += g[k] * (to_float(input.at[k]) - affine.mean[k]);
             pack.at[k] = from_float<T>(g[k]);
         }
-        if (settle) store<N>(dy + at, pack);
+        if (mask_dy) store<N>(dy + at, pack);
     });
     sum_columns(dbeta, scratch);
     sum_columns(dgamma, scratch);
@@ -240,13 +240,13 @@ extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* ta
 // chunks [ceil(rows / rows_a_chunk), 2, C]; `y` is read only with the mask OUTPUT. Grid: as batchnorm_moments.
 extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* NULLABLE y, const float* table,
                                                        float* chunks,
-                                                       int mask, int settle, size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
+                                                       int mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
+    BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy, rows, c, rows_a_chunk)
 }
 extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* NULLABLE y, const float* table,
                                                         float* chunks,
-                                                        int mask, int settle, size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), settle, rows, c, rows_a_chunk)
+                                                        int mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
+    BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy, rows, c, rows_a_chunk)
 }
 
 // dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics

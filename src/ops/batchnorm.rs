@@ -20,6 +20,7 @@ mod cuda;
 mod moments;
 
 use crate::autograd::{Backward, BufferId, Sinks, Tape, Var};
+use crate::ops::relu;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -175,15 +176,94 @@ struct Saved {
     residual: bool,
 }
 
+/// Which elements of dy get through the rectifier, as the kernels number it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mask {
+    /// All: there is no rectifier, or dy is masked already.
+    Off = 0,
+    /// Where the saved output is positive or NaN.
+    Output = 1,
+    /// Where the output, computed again from x, is positive or NaN.
+    Recomputed = 2,
+}
+
+/// dx = scale g, and with batch statistics + (x - mean) slope + offset; g is dy behind the mask.
+struct InputGradient<'a> {
+    affine: &'a Tensor,
+    /// f32 `[2, C]`, slope and offset; none with frozen statistics.
+    correction: Option<&'a Tensor>,
+    mask: Mask,
+    /// The saved output, for [`Mask::Output`].
+    y: Option<&'a Tensor>,
+}
+
 impl Backward for Saved {
     fn op(&self) -> &'static str {
         "batchnorm"
     }
 
-    fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        match dy.gpu().cloned() {
-            None => cpu::backward(*self, dy, sinks),
-            Some(gpu) => cuda::backward(&gpu, *self, dy, sinks),
+    /// The plan of both devices: which passes run, and which buffer each may reuse.
+    fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        let Saved { x, y, affine, batch, relu, residual } = *self;
+        let gpu = dy.gpu().cloned();
+        let give_residual = residual && sinks.wants(RESIDUAL);
+        let mut mask = match &y {
+            Some(_) => Mask::Output,
+            None if relu => Mask::Recomputed,
+            None => Mask::Off,
+        };
+        let mut correction = None;
+        if let Some(x) = &x {
+            // The pass of dx can find the mask again from x, which it reads for batch statistics alone. Else dy is masked
+            // now, while it is at hand; so is the gradient of a residual, which is dy itself.
+            let mask_dy = mask == Mask::Output || mask == Mask::Recomputed && !batch;
+            let saved = (x, y.as_ref(), &affine);
+            correction = match &gpu {
+                None => cpu::parameter_gradients(&mut dy, saved, (mask, mask_dy, batch), sinks)?,
+                Some(gpu) => cuda::parameter_gradients(gpu, &mut dy, saved, (mask, mask_dy, batch), sinks)?,
+            };
+            if mask_dy {
+                mask = Mask::Off;
+            }
+        } else if let (true, Some(y)) = (give_residual, &y) {
+            match &gpu {
+                None => cpu::mask_in_place(&mut dy, y),
+                Some(gpu) => relu::cuda::backward(gpu, y, &mut dy)?,
+            }
+            mask = Mask::Off;
         }
+
+        if sinks.wants(X) {
+            // Freed before dx is allocated, where no pass reads them.
+            let (mut x, y) = (x.filter(|_| batch), y.filter(|_| mask == Mask::Output));
+            let x_is_free = x.as_mut().is_some_and(Tensor::is_unique);
+            let pass =
+                InputGradient { affine: &affine, correction: correction.as_ref(), mask, y: y.as_ref() };
+            match x {
+                Some(mut x) if x_is_free => {
+                    match &gpu {
+                        None => cpu::dx_in_place_of_x(&pass, &mut x, &dy),
+                        Some(gpu) => cuda::dx_in_place_of_x(gpu, &pass, &mut x, &dy)?,
+                    }
+                    sinks.give(X, x)?;
+                }
+                None if !give_residual => {
+                    match &gpu {
+                        None => cpu::dx_in_place_of_dy(&pass, &mut dy),
+                        Some(gpu) => cuda::dx_in_place_of_dy(gpu, &pass, &mut dy)?,
+                    }
+                    return sinks.give(X, dy);
+                }
+                x => {
+                    let mut dx = Tensor::empty(sinks.device(), dy.shape(), dy.dtype())?;
+                    match &gpu {
+                        None => cpu::dx(&pass, &mut dx, x.as_ref(), &dy),
+                        Some(gpu) => cuda::dx(gpu, &pass, &mut dx, x.as_ref(), &dy)?,
+                    }
+                    sinks.give(X, dx)?;
+                }
+            }
+        }
+        if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
     }
 }

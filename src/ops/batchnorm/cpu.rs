@@ -1,7 +1,7 @@
 //! The CPU's loops.
 
 use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
-use super::{BETA, BatchNorm, EPS, GAMMA, RESIDUAL, Saved, X};
+use super::{BETA, BatchNorm, EPS, GAMMA, InputGradient};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
@@ -29,57 +29,47 @@ pub fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<
     Ok(affine)
 }
 
-/// Adds the gradients of the inputs to `sinks`.
-pub fn backward(saved: Saved, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-    let Saved { x, y, affine, batch, relu, residual } = saved;
-    let affine = affine.f32();
-    let give_residual = residual && sinks.wants(RESIDUAL);
-    let mut mask = match &y {
-        Some(y) => Mask::Output(y.f32()),
-        None if relu => Mask::Recomputed,
-        None => Mask::Off,
-    };
-    let mut correction = None;
-    if let Some(x) = &x {
-        // The second pass can find the mask again from x, and a write here would cost more than that. It
-        // cannot from y without reading it, nor without x.
-        let settle = !batch || y.is_some();
-        let sums = sums(sinks.device(), dy.f32_mut(), x.f32(), affine, mask, settle);
-        if settle {
-            mask = Mask::Off;
-        }
-        sinks.add(GAMMA, |to, write| {
-            write.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
-            Ok(())
-        })?;
-        sinks.add(BETA, |to, write| {
-            write.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
-            Ok(())
-        })?;
-        correction = batch.then(|| correct(affine, &sums, dy.shape().len() / sums.len()));
-    } else if give_residual {
-        settle(dy.f32_mut(), mask);
-        mask = Mask::Off;
-    }
+/// Writes or adds the gradients of gamma and beta to `sinks`, of the saved x, y and normalisation. With `mask_dy`, dy is
+/// masked in memory. Returns what batch statistics add to dx: f32 `[2, C]`.
+pub fn parameter_gradients(
+    dy: &mut Tensor,
+    (x, y, affine): (&Tensor, Option<&Tensor>, &Tensor),
+    (mask, mask_dy, batch): (super::Mask, bool, bool),
+    sinks: &mut Sinks<'_>,
+) -> Result<Option<Tensor>> {
+    let rows = dy.shape().len() / dy.shape().last();
+    let sums = sums(sinks.device(), dy.f32_mut(), x.f32(), affine.f32(), Mask::of(mask, y), mask_dy);
+    sinks.add(GAMMA, |to, mode| {
+        mode.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
+        Ok(())
+    })?;
+    sinks.add(BETA, |to, mode| {
+        mode.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
+        Ok(())
+    })?;
+    batch.then(|| correct(sinks.device(), affine.f32(), &sums, rows)).transpose()
+}
 
-    if let (true, Some(mut x), Some(correction)) = (sinks.wants(X), x, correction) {
-        if x.is_unique() {
-            batch_dx(x.f32_mut(), None, dy.f32(), affine, &correction, mask);
-            sinks.give(X, x)?;
-        } else {
-            let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32)?;
-            batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, &correction, mask);
-            sinks.give(X, dx)?;
+/// Turns x into dx.
+pub fn dx_in_place_of_x(pass: &InputGradient<'_>, x: &mut Tensor, dy: &Tensor) {
+    let correction = pass.correction.expect("dx takes the place of x with batch statistics only");
+    batch_dx(x.f32_mut(), None, dy.f32(), pass.affine.f32(), correction.f32(), pass.mask);
+}
+
+/// Turns dy into dx.
+pub fn dx_in_place_of_dy(pass: &InputGradient<'_>, dy: &mut Tensor) {
+    frozen_dx(dy.f32_mut(), None, pass.affine.f32(), Mask::of(pass.mask, pass.y));
+}
+
+/// Fills `dx`; `x` is there with batch statistics.
+pub fn dx(pass: &InputGradient<'_>, dx: &mut Tensor, x: Option<&Tensor>, dy: &Tensor) {
+    let affine = pass.affine.f32();
+    match (x, pass.correction) {
+        (Some(x), Some(correction)) => {
+            batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, correction.f32(), pass.mask);
         }
-    } else if sinks.wants(X) && give_residual {
-        let mut dx = Tensor::empty(sinks.device(), dy.shape(), DType::F32)?;
-        frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, mask);
-        sinks.give(X, dx)?;
-    } else if sinks.wants(X) {
-        frozen_dx(dy.f32_mut(), None, affine, mask);
-        return sinks.give(X, dy);
+        _ => frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, Mask::of(pass.mask, pass.y)),
     }
-    if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
 }
 
 /// The normalisation as the loops use it: y = (x - mean) scale + shift.
@@ -116,15 +106,22 @@ impl<'a> Affine<'a> {
     }
 }
 
-/// Which elements of dy get through the rectifier.
+/// [`super::Mask`] with the output's elements.
 #[derive(Clone, Copy)]
-pub enum Mask<'a> {
-    /// All: there is none, or dy is already masked.
+enum Mask<'a> {
     Off,
-    /// Where this output is positive or NaN.
     Output(&'a [f32]),
-    /// Where the output, computed again from x, is positive or NaN.
     Recomputed,
+}
+
+impl<'a> Mask<'a> {
+    fn of(mask: super::Mask, y: Option<&'a Tensor>) -> Self {
+        match (mask, y) {
+            (super::Mask::Off, _) => Mask::Off,
+            (super::Mask::Recomputed, _) => Mask::Recomputed,
+            (super::Mask::Output, y) => Mask::Output(y.expect("an output was saved for its mask").f32()),
+        }
+    }
 }
 
 /// max(v, 0), and NaN where v is.
@@ -174,9 +171,9 @@ pub fn forward(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Op
 
 /// The parameters' gradients of one channel.
 #[derive(Clone, Copy, Default)]
-pub struct ChannelSums {
-    pub dbeta: f64,
-    pub dgamma: f64,
+struct ChannelSums {
+    dbeta: f64,
+    dgamma: f64,
 }
 
 /// The masked gradient g and g (x - mean).
@@ -185,7 +182,7 @@ struct Masked<'a> {
     x: &'a [f32],
     affine: Affine<'a>,
     mask: Mask<'a>,
-    settle: bool,
+    mask_dy: bool,
 }
 
 impl Addends<2> for Masked<'_> {
@@ -205,21 +202,21 @@ impl Addends<2> for Masked<'_> {
                 std::array::from_fn(|l| pass(dy[l], distance[l] * scale[l] + shift[l]))
             }
         };
-        if self.settle {
+        if self.mask_dy {
             self.dy[at..at + L].copy_from_slice(&g);
         }
         [g, std::array::from_fn(|l| g[l] * distance[l])]
     }
 }
 
-/// dbeta and dgamma of every channel. With `settle`, dy is masked where it lies.
-pub fn sums(
+/// dbeta and dgamma of every channel. With `mask_dy`, dy is masked where it lies.
+fn sums(
     device: &Device,
     dy: &mut [f32],
     x: &[f32],
     affine: &[f32],
     mask: Mask<'_>,
-    settle: bool,
+    mask_dy: bool,
 ) -> Vec<ChannelSums> {
     let affine = Affine::of(affine);
     let c = affine.mean.len();
@@ -233,7 +230,7 @@ pub fn sums(
             other => other,
         };
         let rows = dy.len() / c;
-        sum_rows(&mut Masked { dy, x: &x[range], affine, mask, settle }, rows, sums);
+        sum_rows(&mut Masked { dy, x: &x[range], affine, mask, mask_dy }, rows, sums);
     });
     let sums = sums.f32();
     let mut channels = vec![ChannelSums::default(); c];
@@ -256,37 +253,33 @@ pub fn sums(
     channels
 }
 
-/// What batch statistics add to dx = scale g: (x - mean) slope + offset, `[C]` each.
-pub struct Correction {
-    slope: Vec<f32>,
-    offset: Vec<f32>,
-}
-
-fn correct(affine: &[f32], sums: &[ChannelSums], rows: usize) -> Correction {
+/// What batch statistics add to dx = scale g: (x - mean) slope + offset. Slope and offset are the rows of f32 `[2, C]`.
+fn correct(device: &Device, affine: &[f32], sums: &[ChannelSums], rows: usize) -> Result<Tensor> {
     let k = Affine::of(affine);
-    let (slope, offset) = (0..sums.len())
-        .map(|i| {
-            let by = -f64::from(k.scale[i]) / rows as f64;
-            let slope = by * sums[i].dgamma * f64::from(k.inv_std[i]);
-            (slope as f32, (by * sums[i].dbeta - slope * f64::from(k.low[i])) as f32)
-        })
-        .unzip();
-    Correction { slope, offset }
+    let mut correction = Tensor::empty(device, [2, sums.len()], DType::F32)?;
+    let (slopes, offsets) = correction.f32_mut().split_at_mut(sums.len());
+    for (i, (to_slope, to_offset)) in slopes.iter_mut().zip(offsets).enumerate() {
+        let by = -f64::from(k.scale[i]) / rows as f64;
+        let slope = by * sums[i].dgamma * f64::from(k.inv_std[i]);
+        *to_slope = slope as f32;
+        *to_offset = (by * sums[i].dbeta - slope * f64::from(k.low[i])) as f32;
+    }
+    Ok(correction)
 }
 
 /// Turns x into dx where it lies; `dx` holds x or is filled from `x`. The mask is off or recomputed.
-pub fn batch_dx(
+fn batch_dx(
     dx: &mut [f32],
     x: Option<&[f32]>,
     dy: &[f32],
     affine: &[f32],
-    correction: &Correction,
-    mask: Mask<'_>,
+    correction: &[f32],
+    mask: super::Mask,
 ) {
     let k = Affine::of(affine);
     let c = k.mean.len();
-    let (slope, offset) = (&correction.slope[..c], &correction.offset[..c]);
-    let recomputed = matches!(mask, Mask::Recomputed);
+    let (slope, offset) = correction.split_at(c);
+    let recomputed = mask == super::Mask::Recomputed;
     for_rows(dx, x, c, |at, row| {
         let (row, dy) = (&mut row[..c], &dy[at..at + c]);
         let (mean, scale, shift) = (&k.mean[..c], &k.scale[..c], &k.shift[..c]);
@@ -306,7 +299,7 @@ pub fn batch_dx(
 
 /// Turns dy into dx = scale g where it lies; `dx` holds dy or is filled from `dy`. The mask is off or the
 /// output's.
-pub fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
+fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
     let scale = Affine::of(affine).scale;
     let c = scale.len();
     match mask {
@@ -318,11 +311,9 @@ pub fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<
     }
 }
 
-/// Masks dy where it lies, by an output.
-pub fn settle(dy: &mut [f32], mask: Mask<'_>) {
-    if let Mask::Output(y) = mask {
-        dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
-            dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
-        });
-    }
+/// Masks dy by an output.
+pub fn mask_in_place(dy: &mut Tensor, y: &Tensor) {
+    dy.f32_mut().par_chunks_mut(CHUNK).zip(y.f32().par_chunks(CHUNK)).for_each(|(dy, y)| {
+        dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
+    });
 }

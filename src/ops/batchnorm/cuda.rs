@@ -1,25 +1,16 @@
 //! The launches of `cuda/batchnorm.cu`.
 
-use super::{BETA, BatchNorm, GAMMA, RESIDUAL, Saved, X};
+use super::{BETA, BatchNorm, GAMMA, InputGradient, Mask};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
 use crate::device::cuda::{Columns, CudaDevice, Grid, In, Out, kernels};
 use crate::element::DType;
-use crate::ops::relu;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Rows of the table of the normalisation.
 const ROWS: usize = 5;
-
-/// Which elements of dy get through the rectifier, as the kernels number it.
-#[derive(Clone, Copy, PartialEq)]
-enum Mask {
-    Off = 0,
-    Output = 1,
-    Recomputed = 2,
-}
 
 /// The normalisation of `x` by its own statistics, which also move the running ones, or by those.
 pub fn affine(
@@ -85,76 +76,66 @@ pub fn forward(
     gpu.launch(columns.walk(gpu), forward)
 }
 
-/// Adds the gradients of the inputs to `sinks`.
-pub fn backward(gpu: &Arc<CudaDevice>, saved: Saved, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-    let Saved { mut x, y, affine, batch, relu, residual } = saved;
-    let give_residual = residual && sinks.wants(RESIDUAL);
-    let mut mask = match &y {
-        Some(_) => Mask::Output,
-        None if relu => Mask::Recomputed,
-        None => Mask::Off,
-    };
-    let mut correction = None;
-    if let Some(x) = &x {
-        // An output is saved beside x only where there is a residual, whose gradient is the masked dy.
-        let settle = mask == Mask::Output;
-        correction = sums(gpu, &mut dy, x, y.as_ref(), &affine, (mask, settle, batch), sinks)?;
-        if settle {
-            mask = Mask::Off;
-        }
-    } else if let (true, Some(y)) = (give_residual, &y) {
-        relu::cuda::backward(gpu, y, &mut dy)?;
-        mask = Mask::Off;
-    }
-    if sinks.wants(X) {
-        let y = if mask == Mask::Output { y } else { None };
-        let (columns, dtype, shape) = (Columns::of(dy.shape(), dy.dtype()), dy.dtype(), dy.shape());
-        let gradient = |dy: In, x: Option<In>, dx: Out| {
-            let backward = kernels::BatchnormBackwardInput {
-                dy,
-                x,
-                y: y.as_ref().map(In::from),
-                table: (&affine).into(),
-                correction: correction.as_ref().map(In::from),
-                dx,
-                mask: mask as usize,
-                rows: columns.rows,
-                c: columns.c,
-            };
-            gpu.launch(columns.walk(gpu), backward)
-        };
-        let is_free = x.as_mut().is_some_and(Tensor::is_unique);
-        let input = x.as_ref().map(In::from);
-        match x {
-            // dx takes the place of x, or of dy, where that is no longer wanted.
-            Some(mut x) if batch && is_free => {
-                gradient((&dy).into(), input, (&mut x).into())?;
-                sinks.give(X, x)?;
-            }
-            _ if batch || give_residual => {
-                let mut dx = Tensor::empty(sinks.device(), shape, dtype)?;
-                gradient((&dy).into(), input, (&mut dx).into())?;
-                sinks.give(X, dx)?;
-            }
-            _ => {
-                let dx = Out::from(&mut dy);
-                gradient(dx.into(), input, dx)?;
-                return sinks.give(X, dy);
-            }
-        }
-    }
-    if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
+/// Turns x into dx.
+pub fn dx_in_place_of_x(
+    gpu: &CudaDevice,
+    pass: &InputGradient<'_>,
+    x: &mut Tensor,
+    dy: &Tensor,
+) -> Result<()> {
+    let columns = Columns::of(x.shape(), x.dtype());
+    let dx = Out::from(x);
+    input_gradient(gpu, pass, columns, dy.into(), Some(dx.into()), dx)
 }
 
-/// The gradients of gamma and beta, and what batch statistics add to dx: `[2, C]`. With `settle`, dy is masked where it
-/// lies.
-fn sums(
-    gpu: &Arc<CudaDevice>,
+/// Turns dy into dx.
+pub fn dx_in_place_of_dy(gpu: &CudaDevice, pass: &InputGradient<'_>, dy: &mut Tensor) -> Result<()> {
+    let columns = Columns::of(dy.shape(), dy.dtype());
+    let dx = Out::from(dy);
+    input_gradient(gpu, pass, columns, dx.into(), None, dx)
+}
+
+/// Fills `dx`; `x` is there with batch statistics.
+pub fn dx(
+    gpu: &CudaDevice,
+    pass: &InputGradient<'_>,
+    dx: &mut Tensor,
+    x: Option<&Tensor>,
+    dy: &Tensor,
+) -> Result<()> {
+    let columns = Columns::of(dx.shape(), dx.dtype());
+    input_gradient(gpu, pass, columns, dy.into(), x.map(In::from), dx.into())
+}
+
+fn input_gradient(
+    gpu: &CudaDevice,
+    pass: &InputGradient<'_>,
+    columns: Columns,
+    dy: In,
+    x: Option<In>,
+    dx: Out,
+) -> Result<()> {
+    let backward = kernels::BatchnormBackwardInput {
+        dy,
+        x,
+        y: pass.y.filter(|_| pass.mask == Mask::Output).map(In::from),
+        table: pass.affine.into(),
+        correction: pass.correction.map(In::from),
+        dx,
+        mask: pass.mask as usize,
+        rows: columns.rows,
+        c: columns.c,
+    };
+    gpu.launch(columns.walk(gpu), backward)
+}
+
+/// Writes or adds the gradients of gamma and beta to `sinks`, of the saved x, y and normalisation. With `mask_dy`, dy is
+/// masked in memory. Returns what batch statistics add to dx: f32 `[2, C]`.
+pub fn parameter_gradients(
+    gpu: &CudaDevice,
     dy: &mut Tensor,
-    x: &Tensor,
-    y: Option<&Tensor>,
-    affine: &Tensor,
-    (mask, settle, batch): (Mask, bool, bool),
+    (x, y, affine): (&Tensor, Option<&Tensor>, &Tensor),
+    (mask, mask_dy, batch): (Mask, bool, bool),
     sinks: &mut Sinks<'_>,
 ) -> Result<Option<Tensor>> {
     let columns = Columns::of(dy.shape(), dy.dtype());
@@ -168,7 +149,7 @@ fn sums(
         table: affine.into(),
         chunks: (&mut chunks).into(),
         mask: mask as usize,
-        settle: usize::from(settle),
+        mask_dy: usize::from(mask_dy),
         rows,
         c,
         rows_a_chunk: chunking.rows,

@@ -181,10 +181,10 @@ impl Case {
         let [want_dbeta, want_dgamma, want_dx] = self.gradients(&g, &normalised, &moments);
         let chunks = gpu.unwritten::<f32>("chunks", self.sizes.chunks() * 2 * c)?;
         let output = or_null((mask == OUTPUT).then_some(&y));
-        let settle = i32::from(mask == OUTPUT && self.residual.is_some());
+        let mask_dy = i32::from(mask == OUTPUT && self.residual.is_some());
         let launch = self.sizes.launch(width, self.sizes.chunks());
         #[rustfmt::skip]
-        let arguments = args![&dy, &x, output, &table, &chunks, mask, settle, rows as u64, c as i32, rows_a_chunk as i32];
+        let arguments = args![&dy, &x, output, &table, &chunks, mask, mask_dy, rows as u64, c as i32, rows_a_chunk as i32];
         gpu.launch(&kernel("backward_sums"), launch, arguments)?;
         // dgamma is added to what is there, dbeta overwrites it.
         let (dgamma, dbeta) = (gpu.upload("dgamma", &vec![10.0f32; c])?, gpu.unwritten::<f32>("dbeta", c)?);
@@ -196,9 +196,9 @@ impl Case {
         close("dbeta", &gpu.read(&dbeta)?, &want_dbeta, 1e-6, floor)?;
         let shifted: Vec<f64> = want_dgamma.iter().map(|v| v + 10.0).collect();
         close("dgamma", &gpu.read(&dgamma)?, &shifted, 10.0 * noise_of_x, floor + 10.0)?;
-        let mask = if settle == 1 {
-            let settled: Vec<f32> = g.iter().map(|&v| v as f32).collect();
-            gpu::equal("settled dy", &gpu.read_f32(&dy)?, &settled)?;
+        let mask = if mask_dy == 1 {
+            let masked: Vec<f32> = g.iter().map(|&v| v as f32).collect();
+            gpu::equal("masked dy", &gpu.read_f32(&dy)?, &masked)?;
             OFF
         } else {
             mask
