@@ -5,8 +5,8 @@
 //! only our own times are printed.
 
 use bcreid::device::Device;
-use bcreid::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::tensor::{BufferId, Inventory, ParamId, Params, StepValues, Tape, Tensor};
 use rayon::prelude::*;
 use std::io::{BufRead, BufReader, Write};
@@ -88,9 +88,9 @@ fn step(layer: &mut Layer, inputs: &[Tensor; 3]) -> [f64; 2] {
     let residual = tape.leaf(inputs[1].clone());
     let seed = inputs[2].duplicate(&device).unwrap();
     let bn = BatchNorm { gamma: tape.param(*gamma), beta: tape.param(*beta), mean: *mean, var: *var };
-    let tail = Tail { residual: Some(residual), relu: true };
+    let epilogue = Epilogue { residual: Some(residual), relu: true };
     let start = Instant::now();
-    let y = batchnorm(&mut tape, x, bn, Statistics::Batch { momentum: 0.1 }, tail).expect("forward");
+    let y = batchnorm(&mut tape, x, bn, Statistics::Batch { momentum: 0.1 }, epilogue).expect("forward");
     let forward = start.elapsed().as_secs_f64() * 1e3;
     let start = Instant::now();
     tape.backward(vec![(y, seed)]).expect("backward");
@@ -113,7 +113,7 @@ fn main() {
         let mut layer = Layer::new(&device, sizes[sizes.len() - 1]);
         let len: usize = sizes.iter().product();
         let inputs = [1, 2, 3].map(|seed| {
-            let stream = Philox::new(seed, 0, 0, Purpose::Test);
+            let stream = Philox::new(seed, 0, 0, RngStream::Test);
             let values: Vec<f32> = (0..len as u32).map(|i| stream.uniform(i) - 0.5).collect();
             Tensor::from_f32(&device, sizes, &values).unwrap()
         });

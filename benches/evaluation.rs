@@ -7,7 +7,7 @@
 use bcreid::device::Device;
 use bcreid::eval::distance::{Block, Distances};
 use bcreid::eval::{Protocol, evaluate};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::Features;
 use rayon::prelude::*;
 use std::path::Path;
@@ -22,7 +22,7 @@ const DISTRACTORS: f64 = 0.1758;
 fn random(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
     let mut values = vec![0.0; rows * dim];
     values.par_chunks_mut(dim).enumerate().for_each(|(i, row)| {
-        let draws = Philox::new(1, step, i as u64, Purpose::Test);
+        let draws = Philox::new(1, step, i as u64, RngStream::Test);
         // Pooled ReLU features are not negative.
         row.iter_mut().enumerate().for_each(|(j, v)| *v = draws.uniform(j as u32));
     });

@@ -11,7 +11,7 @@
 use bcreid::device::Device;
 use bcreid::eval::distance::Block;
 use bcreid::eval::rerank::{Neighbours, Rerank, Reranked};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::Features;
 use rayon::prelude::*;
 use std::path::Path;
@@ -29,7 +29,7 @@ const SPREAD: f32 = 0.6;
 fn images(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
     let person = |i: usize| if i < distractors { IDENTITIES + i } else { i % IDENTITIES };
     let normals = |step: u64, index: usize, count: usize| -> Vec<f32> {
-        let draws = Philox::new(1, step, index as u64, Purpose::Test);
+        let draws = Philox::new(1, step, index as u64, RngStream::Test);
         (0..count).map(|j| draws.normal(j as u32)).collect()
     };
     let layer: Vec<Vec<f32>> = (0..dim).map(|j| normals(0, j, LATENT)).collect();

@@ -9,7 +9,7 @@ use bcreid::data::Batch;
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batchnorm::Statistics;
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 use bcreid::train::step::step;
 use std::io::BufRead;
@@ -33,7 +33,7 @@ impl Bench {
         let device = Device::cpu();
         let (model, params) = Model::new(&config, CLASSES, &device).unwrap();
         let shape = [config.solver.batch, config.input.height, config.input.width, 3];
-        let stream = Philox::new(0, 0, 0, Purpose::Test);
+        let stream = Philox::new(0, 0, 0, RngStream::Test);
         let noise: Vec<f32> =
             (0..shape.iter().product::<usize>()).map(|i| 2.0 * stream.uniform(i as u32) - 1.0).collect();
         let labels: Vec<i32> = (0..shape[0] as i32).map(|i| i * 40).collect();

@@ -25,7 +25,7 @@ const ELEMENTS: [(&str, &str); 7] = [
     ("batch_contrastive::Terms", "F32"),
     ("bf16", "BF16"),
     ("int", "I32"),
-    ("sgd::Piece", "I32"),
+    ("sgd::Segment", "I32"),
     ("uint8_t", "U8"),
 ];
 /// By-value types: the C++ type, the field's, and the variant of `Argument`.

@@ -2,9 +2,9 @@
 //
 // Weights, gradients and velocities of all parameters lie in one array each, at the same offsets, so that one
 // launch moves them all. The offset of a parameter is a multiple of 8 elements (16 bytes of bf16). A table says
-// where the parameters are: it cuts each into pieces of at most 4,096 elements, one block takes one piece, and so
+// where the parameters are: it cuts each into segments of at most 4,096 elements, one block takes one segment, and so
 // the work is even although parameters differ in size by a factor of 10,000. A parameter whose lr_mult is 0 has
-// no piece, and nothing of it is touched, its 16-bit copy included, nor is what lies between parameters.
+// no segment, and nothing of it is touched, its 16-bit copy included, nor is what lies between parameters.
 //
 // Bytes an element: 22 with gradients of f32 (weight 8, velocity 8, gradient 4, copy 2), 20 with bf16; 2 less
 // without the copy. nvcc fuses multiplications with additions behind them: the last bits differ from the CPU's.
@@ -15,7 +15,7 @@ namespace sgd {
 enum class Convention { PyTorch, Caffe };
 
 // Neighbouring elements of one parameter.
-struct alignas(16) Piece {
+struct alignas(16) Segment {
     uint32_t offset;  // in elements of the arena: a multiple of 8
     int length;
     float lr_mult;
@@ -34,17 +34,17 @@ __device__ __forceinline__ void move(float& w, float g, float& v, float momentum
 }
 
 template <Convention CONVENTION, class G>
-__device__ __forceinline__ void step(const Piece* __restrict__ pieces, float* __restrict__ weights,
+__device__ __forceinline__ void step(const Segment* __restrict__ segments, float* __restrict__ weights,
                                      const G* __restrict__ gradients, float* __restrict__ velocities,
                                      bf16* __restrict__ copy, const float* __restrict__ rate, float momentum) {
-    const Piece piece = pieces[blockIdx.x];
-    const float own_rate = *rate * piece.lr_mult;
-    for_each_of_row(weights + piece.offset, piece.length, [&](int i, auto width) {
+    const Segment segment = segments[blockIdx.x];
+    const float own_rate = *rate * segment.lr_mult;
+    for_each_of_row(weights + segment.offset, segment.length, [&](int i, auto width) {
         constexpr int N = decltype(width)::value;
-        const size_t at = static_cast<size_t>(piece.offset) + i;
+        const size_t at = static_cast<size_t>(segment.offset) + i;
         auto w = load<N>(weights + at), v = load<N>(velocities + at);
         const auto g = load_floats<N>(gradients + at);
-        for (int k = 0; k < N; ++k) move<CONVENTION>(w.at[k], g.at[k], v.at[k], momentum, piece.decay, own_rate);
+        for (int k = 0; k < N; ++k) move<CONVENTION>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
         store(weights + at, w);
         store(velocities + at, v);
         if (copy != nullptr) store_floats(copy + at, w);
@@ -54,22 +54,22 @@ __device__ __forceinline__ void step(const Piece* __restrict__ pieces, float* __
 }
 
 // Moves weights and velocities by gradients of f32 or bf16; `copy` gets the new weights in bf16, unless it is null.
-// The four do not overlap. `rate` points at the learning rate of the step. Grid: one block a piece.
-extern "C" __global__ void sgd_pytorch_f32(const sgd::Piece* pieces, float* weights, const float* gradients,
+// The four do not overlap. `rate` points at the learning rate of the step. Grid: one block a segment.
+extern "C" __global__ void sgd_pytorch_f32(const sgd::Segment* segments, float* weights, const float* gradients,
                                            float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::PyTorch>(pieces, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_pytorch_bf16(const sgd::Piece* pieces, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_pytorch_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
                                             float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::PyTorch>(pieces, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_caffe_f32(const sgd::Piece* pieces, float* weights, const float* gradients,
+extern "C" __global__ void sgd_caffe_f32(const sgd::Segment* segments, float* weights, const float* gradients,
                                          float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::Caffe>(pieces, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Convention::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_caffe_bf16(const sgd::Piece* pieces, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_caffe_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
                                           float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::Caffe>(pieces, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Convention::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 
 SOFTCUDA_KERNELS(sgd_pytorch_f32, sgd_pytorch_bf16, sgd_caffe_f32, sgd_caffe_bf16)

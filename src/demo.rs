@@ -7,7 +7,7 @@ use crate::data::{Dataset, Sample, decode};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::histogram::histogram;
-use crate::eval::kept::{self, Kept};
+use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Table};
 use crate::files::write_json;
 use crate::run::folder::{RunFolder, require_vacant};
@@ -86,8 +86,8 @@ pub fn run(
         let Outcome::Finished(weights) = trainer.run(&run, stop, observers)? else { return Ok(None) };
         let (query, gallery) = Extractor::load(&weights, device)?.extract_test(&dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), device)?;
-        let (name, images) = (kept::name_of(&data), vec![kept::whole_path(&data)]);
-        Kept::new(name, images, query, gallery, report.clone()).write(run.path())?;
+        let (name, images) = (stored_evaluation::name_of(&data), vec![stored_evaluation::whole_path(&data)]);
+        StoredEvaluation::new(name, images, query, gallery, report.clone()).write(run.path())?;
         rows.push(Row { name: label.into(), report });
     }
     let comparison = Comparison { rows };

@@ -36,10 +36,10 @@
 //! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN, cuBLAS |
 //! | centers | [`ops::center_step`] | centers `[K, D]`, moved | a buffer of the parameters | a kernel |
 //! | weights | [`ops::sgd`] | parameters, moved | flat arrays | one kernel for each array |
-//! | losses to the host | [`train::stepper`] | 8 numbers | pinned host memory | read some steps later by the solver |
+//! | losses to the host | [`train::step_runner`] | 8 numbers | pinned host memory | read some steps later by the solver |
 //!
 //! A GPU runs this function until a step finds all its memory in the pool. The next step is captured as a CUDA graph
-//! ([`train::stepper`]), and from then on the graph is replayed: all values that change between steps lie in device memory,
+//! ([`train::step_runner`]), and from then on the graph is replayed: all values that change between steps lie in device memory,
 //! and no stage waits for the host.
 #![warn(missing_docs)]
 

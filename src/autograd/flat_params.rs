@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 /// Offsets are multiples of as many elements: 16 bytes of the narrowest type.
 const ALIGN: usize = 8;
-/// Elements of a piece at most, so that blocks have even work although parameters differ in size by a factor of
+/// Elements of a segment at most, so that blocks have even work although parameters differ in size by a factor of
 /// 10,000 (`cuda/sgd.cu`).
-const PIECE: usize = 4096;
+const SEGMENT: usize = 4096;
 
 /// The arrays of one group.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Group {
     pub copy: Option<Tensor>,
     /// Which parameters, and at which offset each.
     places: Vec<(usize, usize)>,
-    /// The table of pieces as it was last sent to the device: `sgd::Piece` of `cuda/sgd.cu`, four words each.
+    /// The table of segments as it was last sent to the device: `sgd::Segment` of `cuda/sgd.cu`, four words each.
     sent: Vec<i32>,
     table: Option<Tensor>,
 }
@@ -95,11 +95,11 @@ impl FlatParams {
 }
 
 impl Group {
-    /// Sends the table of pieces for these multipliers if it has changed: in a run before the first step.
+    /// Sends the table of segments for these multipliers if it has changed: in a run before the first step.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn update_pieces(&mut self, device: &Device, params: &[Param], weight_decay: f32) -> Result<()> {
+    pub fn update_segments(&mut self, device: &Device, params: &[Param], weight_decay: f32) -> Result<()> {
         let mut table = Vec::with_capacity(self.sent.len());
         for &(i, offset) in &self.places {
             let param = &params[i];
@@ -108,8 +108,8 @@ impl Group {
             }
             let n = param.value.shape().len();
             let decay = weight_decay * param.decay_mult;
-            for start in (0..n).step_by(PIECE) {
-                let (offset, length) = ((offset + start) as u32, PIECE.min(n - start) as u32);
+            for start in (0..n).step_by(SEGMENT) {
+                let (offset, length) = ((offset + start) as u32, SEGMENT.min(n - start) as u32);
                 let words = [offset, length, param.lr_mult.to_bits(), decay.to_bits()];
                 table.extend(words.map(u32::cast_signed));
             }
@@ -121,8 +121,8 @@ impl Group {
         Ok(())
     }
 
-    /// The table as it was last sent, and how many pieces it has; none before that and where nothing moves.
-    pub fn pieces(&self) -> Option<(&Tensor, usize)> {
+    /// The table as it was last sent, and how many segments it has; none before that and where nothing moves.
+    pub fn segments(&self) -> Option<(&Tensor, usize)> {
         self.table.as_ref().map(|table| (table, self.sent.len() / 4)).filter(|(_, count)| *count > 0)
     }
 }

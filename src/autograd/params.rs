@@ -218,10 +218,10 @@ impl Params {
     ///
     /// # Errors
     /// If the device lacks the memory.
-    pub fn make_ready(&mut self, weight_decay: f32) -> Result<()> {
+    pub fn upload_segments(&mut self, weight_decay: f32) -> Result<()> {
         let Params { device, params, arenas, .. } = self;
         let groups = arenas.iter_mut().flat_map(|arenas| &mut arenas.groups);
-        groups.into_iter().try_for_each(|group| group.update_pieces(device, params, weight_decay))
+        groups.into_iter().try_for_each(|group| group.update_segments(device, params, weight_decay))
     }
 
     /// The parameters, and the arrays they lie in one behind the other, where the device keeps them so.

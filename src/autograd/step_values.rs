@@ -72,9 +72,9 @@ impl StepValues {
                 .chunks_exact_mut(PLACE)
                 .zip(words)
                 .for_each(|(place, word)| place[..4].copy_from_slice(&word));
-            return together.send(&bytes);
+            return together.upload_async(&bytes);
         }
         let values = [&mut self.step, &mut self.rate, &mut self.lambda, &mut self.center_rate];
-        values.into_iter().zip(words).try_for_each(|(value, word)| value.send(&word))
+        values.into_iter().zip(words).try_for_each(|(value, word)| value.upload_async(&word))
     }
 }

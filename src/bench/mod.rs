@@ -14,11 +14,11 @@ use crate::config::Config;
 use crate::data::{ImageCache, Loader};
 use crate::device::Device;
 use crate::model::Model;
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 use crate::train::schedule;
 use crate::train::solver::loader_options;
-use crate::train::step::{step, watched_step};
-use crate::train::stepper::{Sent, Stepper};
+use crate::train::step::{step, step_with_hook};
+use crate::train::step_runner::{PendingOutput, StepRunner};
 use crate::{Error, Result};
 use clock::{Mark, between};
 use std::collections::VecDeque;
@@ -102,7 +102,7 @@ struct Bench {
     /// The next step.
     number: u64,
     /// Losses that nobody has waited for.
-    pending: VecDeque<Sent>,
+    pending: VecDeque<PendingOutput>,
     /// The newest loss.
     softmax: f32,
 }
@@ -116,7 +116,7 @@ impl Bench {
             )));
         }
         let (model, mut params) = Model::new(config, *classes, device)?;
-        params.make_ready(config.solver.weight_decay)?;
+        params.upload_segments(config.solver.weight_decay)?;
         let (cache, labels) = made_up(config, *classes);
         Ok(Bench {
             config: config.clone(),
@@ -133,14 +133,14 @@ impl Bench {
 
     /// Plain steps, and their parts.
     fn plain(&mut self, steps: usize, done: &dyn Fn(usize)) -> Result<(Times, Parts)> {
-        let mut stepper = Stepper::new(&self.device, false);
+        let mut step_runner = StepRunner::new(&self.device, false);
         for _ in 0..self.warm_up() {
-            self.step(&mut stepper)?;
+            self.step(&mut step_runner)?;
         }
         let before = self.launches();
         let mut marks = Vec::new();
         for i in 0..steps {
-            marks.push(self.marked_step(&mut stepper)?);
+            marks.push(self.marked_step(&mut step_runner)?);
             done(i + 1);
         }
         let launches = self.launches().zip(before).map(|(after, before)| (after - before) / steps as u64);
@@ -154,28 +154,28 @@ impl Bench {
 
     /// Replays of a step recorded once.
     fn recorded(&mut self, steps: usize, done: &dyn Fn(usize)) -> Result<Times> {
-        let mut stepper = Stepper::new(&self.device, true);
+        let mut step_runner = StepRunner::new(&self.device, true);
         let mut warm = 0;
-        while stepper.nodes().is_none() || warm < self.warm_up() {
+        while step_runner.nodes().is_none() || warm < self.warm_up() {
             if warm == RECORDED_BY {
                 return Err(Error::Device(format!(
                     "none of {warm} steps could be recorded: each asked for more memory; --no-graph times plain ones"
                 )));
             }
-            self.step(&mut stepper)?;
-            if let Some(refusal) = stepper.take_refusal() {
-                return Err(Error::Device(format!("{refusal}; --no-graph times plain ones")));
+            self.step(&mut step_runner)?;
+            if let Some(capture_error) = step_runner.take_capture_error() {
+                return Err(Error::Device(format!("{capture_error}; --no-graph times plain ones")));
             }
             warm += 1;
         }
         let mut marks = vec![Mark::here(&self.device)?];
         for i in 0..steps {
-            self.step(&mut stepper)?;
+            self.step(&mut step_runner)?;
             marks.push(Mark::here(&self.device)?);
             done(i + 1);
         }
         self.wait(0)?;
-        let nodes = stepper.nodes().map(|nodes| nodes as u64);
+        let nodes = step_runner.nodes().map(|nodes| nodes as u64);
         Ok(Times::new(between(&marks)?, self.config.solver.batch, nodes))
     }
 
@@ -195,23 +195,23 @@ impl Bench {
     }
 
     /// What the solver does for a step.
-    fn step(&mut self, stepper: &mut Stepper) -> Result<()> {
+    fn step(&mut self, step_runner: &mut StepRunner) -> Result<()> {
         self.prepare()?;
         let Bench { config, model, params, values, loader, .. } = self;
-        let sent = stepper.run(|| step(model, params, values, loader.batch(values)?, config))?;
+        let sent = step_runner.run(|| step(model, params, values, loader.batch(values)?, config))?;
         self.pending.push_back(sent);
         self.wait(MOST_PENDING)
     }
 
     /// The same with marks: in front of the step and behind each of its parts.
-    fn marked_step(&mut self, stepper: &mut Stepper) -> Result<Vec<Mark>> {
+    fn marked_step(&mut self, step_runner: &mut StepRunner) -> Result<Vec<Mark>> {
         let mut marks = vec![Mark::here(&self.device)?];
         self.prepare()?;
         let Bench { config, device, model, params, values, loader, .. } = self;
-        let sent = stepper.run(|| {
+        let sent = step_runner.run(|| {
             let batch = loader.batch(values)?;
             marks.push(Mark::here(device)?);
-            watched_step(model, params, values, batch, config, &mut |_| {
+            step_with_hook(model, params, values, batch, config, &mut |_| {
                 marks.push(Mark::here(device)?);
                 Ok(())
             })
@@ -246,7 +246,7 @@ impl Bench {
 fn made_up(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
     let n = IMAGES.max(config.solver.batch);
     let image_bytes = config.image_input().len();
-    let noise = Philox::new(config.run.seed, 0, 0, Purpose::Test);
+    let noise = Philox::new(config.run.seed, 0, 0, RngStream::Test);
     let words = (0..(n * image_bytes).div_ceil(16)).flat_map(|block| noise.block(block as u32));
     let mut pixels: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
     pixels.truncate(n * image_bytes);

@@ -4,8 +4,8 @@ use super::extract::How;
 use crate::data::{Dataset, folder};
 use crate::device::{Device, Precision};
 use crate::eval::extract::Extractor;
-use crate::eval::kept::{self, Kept};
 use crate::eval::multi_query::{self, Pool};
+use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
 use crate::files::write_json;
 use crate::weights::Features;
@@ -118,7 +118,7 @@ impl Eval {
         let datasets = self.data.iter().map(|data| self.dataset(data)).collect::<Result<Vec<_>>>()?;
         let mut names = HashSet::new();
         for dataset in &datasets {
-            let name = kept::name_of(&dataset.root);
+            let name = stored_evaluation::name_of(&dataset.root);
             if !names.insert(name.clone()) {
                 return Err(Error::Data(format!(
                     "two data sets are in folders called {name}, the name under which a run keeps its evaluations; \
@@ -136,7 +136,7 @@ impl Eval {
             if run.is_dir() {
                 let name = name + &self.variant();
                 // The figures are wanted also where the run's folder cannot be written to.
-                match Kept::new(name, images, query, gallery, report).write(run) {
+                match StoredEvaluation::new(name, images, query, gallery, report).write(run) {
                     Ok(folder) => tell!("kept for reports: {}", folder.display()),
                     Err(error) => tell!("not kept for reports: {error}"),
                 }
@@ -258,8 +258,8 @@ impl Eval {
             gallery = Features::concat(&[gallery, distractors.clone()])?;
         }
         let folders = std::iter::once(&dataset.root).chain(&self.distractors);
-        let images = folders.map(|folder| kept::whole_path(folder)).collect();
-        Ok(Test { name: kept::name_of(&dataset.root), images, query, gallery })
+        let images = folders.map(|folder| stored_evaluation::whole_path(folder)).collect();
+        Ok(Test { name: stored_evaluation::name_of(&dataset.root), images, query, gallery })
     }
 
     fn read(&self, path: &Path) -> Result<Test> {

@@ -3,7 +3,7 @@
 use super::stop;
 use super::study::{Common, trimmed};
 use crate::data::Dataset;
-use crate::eval::kept;
+use crate::eval::stored_evaluation;
 use crate::study::published::{Benchmark, DUKEMTMC, MARKET1501};
 use crate::study::{Study, reproduce};
 use crate::{Result, tell};
@@ -64,7 +64,7 @@ impl Reproduce {
         let study = Study {
             out: &self.out,
             dataset: &dataset,
-            name: &kept::name_of(&dataset.root),
+            name: &stored_evaluation::name_of(&dataset.root),
             starts: &starts,
             runs: self.runs,
             device: &device,

@@ -1,7 +1,7 @@
 //! `bcreid tensorboard`.
 
 use super::compute::Compute;
-use crate::eval::kept;
+use crate::eval::stored_evaluation;
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, read_text, write_atomically};
@@ -101,7 +101,7 @@ impl Tensorboard {
 
 /// Notes in a folder of --out whose events it holds, or refuses it if they are another run's of the same name.
 fn claim(folder: &Path, run: &Path) -> Result<()> {
-    let (note, run) = (folder.join("run.txt"), kept::whole_path(run));
+    let (note, run) = (folder.join("run.txt"), stored_evaluation::whole_path(run));
     match read_text(&note, MIB) {
         Ok(text) if text.trim_end() == run || text.is_empty() => Ok(()),
         Ok(text) => Err(Error::Run(format!(

@@ -68,7 +68,7 @@ impl Assembler {
         let device = Device::Cuda(self.gpu.clone());
         let shape = [m, self.input.height, self.input.width, 3];
         let mut images = Tensor::empty(&device, shape, DType::U8)?;
-        images.send(bytes)?;
+        images.upload_async(bytes)?;
         Ok(DeviceImages { bytes: images, classes: Tensor::cleared(&device, [m], DType::I32)? })
     }
 

@@ -1,12 +1,12 @@
 //! What chance does to a training image: mirror it, shift it.
 //!
 //! The order is the field's: flip, pad on all sides, crop back to size at a random place. The draws of one
-//! image are the first words of Philox(seed, step, place in the batch, [`Purpose::Augment`]): word 0 flips, words
+//! image are the first words of Philox(seed, step, place in the batch, [`RngStream::Augment`]): word 0 flips, words
 //! 1 and 2 place the crop. They are drawn whether they are used or not, so that switching the flip off does
 //! not move the crops.
 
 use super::ImageInput;
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ impl View {
 impl Augment {
     /// The view of the image at place `slot` of the batch of `step`: a pure function of its arguments.
     pub fn view(&self, seed: u64, step: u64, slot: usize) -> View {
-        let draws = Philox::new(seed, step, slot as u64, Purpose::Augment);
+        let draws = Philox::new(seed, step, slot as u64, RngStream::Augment);
         let shift = |word: u32| draws.below(word, 2 * self.pad as u32 + 1) as isize - self.pad as isize;
         View {
             flip: self.flip && draws.below(0, 2) == 1,
@@ -91,7 +91,7 @@ mod tests {
     fn views_are_the_documented_draws() {
         let augment = Augment { flip: true, pad: 10, pad_mode: PadMode::Edge };
         for (step, slot) in [(0, 0), (7, 3), (49_999, 15)] {
-            let words = Philox::new(42, step, slot, Purpose::Augment).block(0);
+            let words = Philox::new(42, step, slot, RngStream::Augment).block(0);
             let place = |word: u32| ((u64::from(word) * 21) >> 32) as isize - 10;
             let expected = View {
                 flip: words[0] >= 1 << 31,

@@ -37,7 +37,7 @@ pub struct LoaderOptions {
     /// than its batch, which is one look-up in a table for every value of its images.
     pub threads: usize,
     /// Batches that wait ready.
-    pub ahead: usize,
+    pub prefetch: usize,
     /// Where the decoded images are kept.
     pub cache: CacheOptions,
     /// What to do about unreadable images.
@@ -55,7 +55,7 @@ impl LoaderOptions {
             seed: 0,
             first_step: 0,
             threads: 1,
-            ahead: 3,
+            prefetch: 3,
             cache: CacheOptions::default(),
             bad_images: BadImages::Refuse,
         }
@@ -213,7 +213,7 @@ impl Loader {
 impl Shared {
     /// Copies all images that can be read one behind the other to `to`, U8 on a GPU.
     pub fn upload_all(&self, to: &mut Tensor) -> Result<()> {
-        to.send_rows(self.usable.iter().map(|&i| self.cache.image(i)))
+        to.upload_rows_async(self.usable.iter().map(|&i| self.cache.image(i)))
     }
 
     /// A batch for the CPU.

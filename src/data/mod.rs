@@ -13,7 +13,6 @@
 //! 4. [`loader`] puts training batches together ahead of the step, on threads of its own, or has a GPU do it inside
 //!    of the step; [`stream`] does it for a list of images taken once and in order.
 
-mod ahead;
 mod assemble;
 pub mod augment;
 pub mod cache;
@@ -27,6 +26,7 @@ pub mod list;
 pub mod loader;
 pub mod market1501;
 mod name;
+mod prefetch;
 pub mod resize;
 pub mod sampler;
 mod source;

@@ -11,10 +11,10 @@
 //!   before any of them again (the field draws with replacement, which shows some twice and others not at
 //!   all).
 //!
-//! Step s of `Random` draws from Philox(seed, s, 0, [`Purpose::Sampler`]); epoch e of the others from
+//! Step s of `Random` draws from Philox(seed, s, 0, [`RngStream::Sampler`]); epoch e of the others from
 //! Philox(seed, e, i, same purpose): i = 0 orders the epoch, i = 1 + c picks the images of class c.
 
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +138,7 @@ impl Sampler {
         let turn = (step % self.steps_per_epoch()) as usize;
         match self.kind {
             SamplerKind::Random { batch } => {
-                let draw = Philox::new(self.seed, step, 0, Purpose::Sampler);
+                let draw = Philox::new(self.seed, step, 0, RngStream::Sampler);
                 draw.distinct(batch, self.images).into_iter().map(|image| image as usize).collect()
             }
             SamplerKind::Epochs { batch } => {
@@ -155,7 +155,7 @@ impl Sampler {
 
     fn order(&mut self, epoch: u64, n: usize) -> &[u32] {
         if self.memo.as_ref().is_none_or(|(remembered, _)| *remembered != epoch) {
-            let order = Philox::new(self.seed, epoch, 0, Purpose::Sampler).permutation(n);
+            let order = Philox::new(self.seed, epoch, 0, RngStream::Sampler).permutation(n);
             self.memo = Some((epoch, order));
         }
         &self.memo.as_ref().expect("filled above").1
@@ -164,7 +164,7 @@ impl Sampler {
     /// `k` images of one identity: a permutation of all it has, repeated as often as it takes.
     fn pick(&self, epoch: u64, identity: usize, k: usize) -> Vec<usize> {
         let (class, images) = &self.members[identity];
-        let order = Philox::new(self.seed, epoch, 1 + class, Purpose::Sampler).permutation(images.len());
+        let order = Philox::new(self.seed, epoch, 1 + class, RngStream::Sampler).permutation(images.len());
         order.iter().cycle().take(k).map(|&i| images[i as usize]).collect()
     }
 }

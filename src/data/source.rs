@@ -4,9 +4,9 @@
 //! gather the bytes of each batch while the step before is computed, they cross in pinned memory between the two steps, and
 //! the GPU does the rest. Either way the pixels are those that the host would make.
 
-use super::ahead::Ahead;
 use super::assemble::{Assembler, DeviceImages, Views};
 use super::loader::{Batch, Shared};
+use super::prefetch::Prefetch;
 use super::sampler::{Sampler, SamplerKind};
 use crate::autograd::StepValues;
 use crate::device::Device;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Puts batches together.
 #[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub(super) enum Source {
-    Host { ahead: Ahead<Result<Batch>>, ready: Option<Batch> },
+    Host { prefetch: Prefetch<Result<Batch>>, ready: Option<Batch> },
     Gpu(GpuSource),
 }
 
@@ -40,7 +40,7 @@ enum Choice {
     /// The device takes its turn of an order that the host sends ahead of each epoch.
     Turns { sampler: Sampler, order: Tensor, epoch: Option<u64> },
     /// The images are those of the batch and nothing else; the host sends them.
-    Sent(Ahead<Gathered>),
+    Sent(Prefetch<Gathered>),
 }
 
 /// A batch on its way to a GPU that has no room for the training set.
@@ -55,11 +55,11 @@ impl Source {
         let options = &shared.options;
         match device {
             Device::Cpu(_) => {
-                let ahead = Ahead::start(options.threads, options.ahead, || {
+                let prefetch = Prefetch::start(options.threads, options.prefetch, || {
                     let (shared, mut sampler, device) = (shared.clone(), sampler.clone(), device.clone());
                     move |i| Some(shared.batch(&mut sampler, shared.options.first_step + i, &device))
                 })?;
-                Ok(Source::Host { ahead, ready: None })
+                Ok(Source::Host { prefetch, ready: None })
             }
             Device::Cuda(gpu) => Ok(Source::Gpu(GpuSource::new(shared, sampler, gpu)?)),
         }
@@ -68,8 +68,8 @@ impl Source {
     /// Does what the host has to do for the batch of `step`; to be called for each step in turn, outside of it.
     pub fn prepare(&mut self, step: u64) -> Result<()> {
         match self {
-            Source::Host { ahead, ready } => {
-                *ready = Some(taken(ahead)??);
+            Source::Host { prefetch, ready } => {
+                *ready = Some(taken(prefetch)??);
                 Ok(())
             }
             Source::Gpu(source) => source.prepare(step),
@@ -87,8 +87,8 @@ impl Source {
     }
 }
 
-fn taken<T: Send + 'static>(ahead: &mut Ahead<T>) -> Result<T> {
-    ahead.take()?.ok_or_else(|| Error::Data("the loader has stopped after an error".into()))
+fn taken<T: Send + 'static>(prefetch: &mut Prefetch<T>) -> Result<T> {
+    prefetch.take()?.ok_or_else(|| Error::Data("the loader has stopped after an error".into()))
 }
 
 impl GpuSource {
@@ -120,11 +120,11 @@ impl GpuSource {
             let classes = Tensor::cleared(&device, [m], DType::I32)?;
             let all: Vec<i32> = (0..m as i32).collect();
             chosen = Tensor::from_i32(&device, [m], &all)?;
-            let ahead = Ahead::start(options.threads, options.ahead, || {
+            let prefetch = Prefetch::start(options.threads, options.prefetch, || {
                 let (shared, mut sampler) = (shared.clone(), sampler.clone());
                 move |i| Some(gather(&shared, &mut sampler, shared.options.first_step + i))
             })?;
-            (DeviceImages { bytes, classes }, Choice::Sent(ahead))
+            (DeviceImages { bytes, classes }, Choice::Sent(prefetch))
         };
         let assembler = Assembler::new(gpu, input)?;
         Ok(GpuSource { images, chosen, choice, assembler, shared: shared.clone() })
@@ -139,15 +139,15 @@ impl GpuSource {
                 if *epoch != Some(now) {
                     let images = (now * turns..(now + 1) * turns).flat_map(|step| sampler.batch(step));
                     let images: Vec<i32> = images.map(|image| image as i32).collect();
-                    order.send(bytemuck::cast_slice(&images))?;
+                    order.upload_async(bytemuck::cast_slice(&images))?;
                     *epoch = Some(now);
                 }
                 Ok(())
             }
-            Choice::Sent(ahead) => {
-                let Gathered { bytes, labels } = taken(ahead)?;
-                self.images.bytes.send(&bytes)?;
-                self.images.classes.send(bytemuck::cast_slice(&labels))
+            Choice::Sent(prefetch) => {
+                let Gathered { bytes, labels } = taken(prefetch)?;
+                self.images.bytes.upload_async(&bytes)?;
+                self.images.classes.upload_async(bytemuck::cast_slice(&labels))
             }
         }
     }

@@ -3,11 +3,11 @@
 //! Nothing is kept: threads decode a few batches ahead, and each batch is gone when its taker drops it, so
 //! that a gallery of any size fits.
 
-use super::ahead::Ahead;
 use super::assemble::{Assembler, Views};
 use super::augment::View;
 use super::decode;
 use super::input::{ImageInput, Normaliser};
+use super::prefetch::Prefetch;
 use super::resize::Resizer;
 use super::{BadImages, cores};
 use crate::device::Device;
@@ -29,7 +29,7 @@ pub struct StreamOptions {
     /// Threads that decode.
     pub threads: usize,
     /// Batches that wait ready.
-    pub ahead: usize,
+    pub prefetch: usize,
     /// What to do about unreadable images.
     pub bad_images: BadImages,
 }
@@ -42,7 +42,7 @@ impl StreamOptions {
             batch: 32,
             mirrored: false,
             threads: cores(),
-            ahead: 4,
+            prefetch: 4,
             bad_images: BadImages::Refuse,
         }
     }
@@ -61,7 +61,7 @@ pub struct ImageBatch {
 
 /// The batches of a list of images, in order.
 pub struct ImageStream {
-    ahead: Ahead<Made>,
+    prefetch: Prefetch<Made>,
     device: Device,
     /// Makes the pixels, on a GPU.
     assembler: Option<Assembler>,
@@ -96,7 +96,7 @@ impl ImageStream {
             return Err(Error::Config("a batch of 0 images; choose at least 1".into()));
         }
         let bad_images = options.bad_images;
-        let (threads, ahead) = (options.threads, options.ahead);
+        let (threads, prefetch) = (options.threads, options.prefetch);
         let normaliser = Normaliser::new(&options.input);
         let assembler = match device {
             Device::Cpu(_) => None,
@@ -104,13 +104,13 @@ impl ImageStream {
         };
         let is_mirrored = options.mirrored;
         let shared = Arc::new(Shared { paths, options, normaliser, device: device.clone() });
-        let ahead = Ahead::start(threads, ahead, || {
+        let prefetch = Prefetch::start(threads, prefetch, || {
             let shared = shared.clone();
             let mut resizer = Resizer::default();
             move |i| shared.make(i as usize, &mut resizer)
         })?;
         let (device, skipped) = (device.clone(), Vec::new());
-        Ok(ImageStream { ahead, device, assembler, is_mirrored, bad_images, skipped, failed: false })
+        Ok(ImageStream { prefetch, device, assembler, is_mirrored, bad_images, skipped, failed: false })
     }
 
     fn finish(&self, images: Vec<usize>, pixels: Pixels) -> Result<ImageBatch> {
@@ -120,7 +120,7 @@ impl ImageStream {
                 let set = assembler.images_of(&bytes, images.len())?;
                 let all: Vec<i32> = (0..images.len() as i32).collect();
                 let mut chosen = Tensor::empty(&self.device, [all.len()], DType::I32)?;
-                chosen.send(bytemuck::cast_slice(&all))?;
+                chosen.upload_async(bytemuck::cast_slice(&all))?;
                 let pixels = |views| assembler.assemble(&set, &chosen, views).map(|(pixels, _)| pixels);
                 (pixels(Views::Plain)?, self.is_mirrored.then(|| pixels(Views::Mirrored)).transpose()?)
             }
@@ -140,7 +140,7 @@ impl Iterator for ImageStream {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
-            let made = match self.ahead.take() {
+            let made = match self.prefetch.take() {
                 Ok(made) => made?,
                 Err(error) => {
                     self.failed = true;

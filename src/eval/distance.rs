@@ -26,7 +26,7 @@ pub use origin::{DWARFED, Origin, SAMPLE};
 
 use crate::Result;
 use crate::device::Device;
-use crate::tensor::Readback;
+use crate::tensor::Download;
 use std::ops::Range;
 
 /// Queries of a block, at most; the product reads the gallery once a block.
@@ -62,7 +62,7 @@ pub struct Distances<'a> {
 #[derive(Default)]
 pub struct Block {
     /// The block that a GPU is computing, and its distances on their way.
-    coming: Option<(usize, Readback)>,
+    coming: Option<(usize, Download)>,
     queries: Range<usize>,
     new: Range<usize>,
     /// [tiles, rows, cols]

@@ -9,7 +9,7 @@ use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::run::checkpoint::weight_file;
-use crate::tensor::{Readback, Tensor};
+use crate::tensor::{Download, Tensor};
 use crate::weights::{About, Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use std::path::Path;
@@ -119,11 +119,11 @@ impl Extractor {
         };
         let paths = samples.iter().map(|s| s.path.clone()).collect();
         // A GPU describes one batch while the next is sent to it.
-        let mut coming: Option<Readback> = None;
-        let mut keep = |coming: Option<Readback>| coming.map_or(Ok(()), |coming| take(&coming.wait()?));
+        let mut coming: Option<Download> = None;
+        let mut keep = |coming: Option<Download>| coming.map_or(Ok(()), |coming| take(&coming.wait()?));
         for batch in ImageStream::new(paths, options, &self.device)? {
             let batch = batch?;
-            let described = self.forward(batch.pixels, batch.mirrored)?.read_back()?;
+            let described = self.forward(batch.pixels, batch.mirrored)?.download_async()?;
             keep(coming.replace(described))?;
         }
         keep(coming)

@@ -8,7 +8,7 @@ use super::distance::{Block, Distances};
 use super::{Protocol, same_camera};
 use crate::Result;
 use crate::device::Device;
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 use crate::weights::{Features, normalise_rows};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -164,7 +164,7 @@ pub fn choose(scores: &[Option<f64>], n: usize, seed: u64) -> Chosen {
     rest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let others = rest.split_off(each.min(rest.len()));
     let worst = rest.into_iter().map(|(_, query)| query).collect();
-    let drawn = Philox::new(seed, 0, 0, Purpose::Report).distinct(n.min(others.len()), others.len());
+    let drawn = Philox::new(seed, 0, 0, RngStream::Report).distinct(n.min(others.len()), others.len());
     let mut random: Vec<usize> = drawn.into_iter().map(|place| others[place as usize].1).collect();
     random.sort_unstable();
     Chosen { best, worst, random }

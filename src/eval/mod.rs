@@ -20,7 +20,6 @@
 pub mod distance;
 pub mod extract;
 pub mod histogram;
-pub mod kept;
 pub mod lists;
 pub mod metrics;
 pub mod multi_query;
@@ -29,6 +28,7 @@ pub mod query;
 pub mod ranking;
 pub mod report;
 pub mod rerank;
+pub mod stored_evaluation;
 pub mod table;
 
 pub use query::{Hit, top_k};

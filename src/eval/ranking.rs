@@ -72,7 +72,7 @@ fn score(
 ) -> Result<Vec<Option<Score>>> {
     query.require_comparable(gallery)?;
     let mut scores = vec![None; query.len()];
-    let people = Kept::new(query, 0..query.len(), protocol.normalise);
+    let people = StoredEvaluation::new(query, 0..query.len(), protocol.normalise);
     if people.indices.is_empty() || gallery.pids().iter().all(|&pid| pid == -1) {
         return Ok(scores);
     }
@@ -82,7 +82,7 @@ fn score(
     if let Some(part) = part {
         stream::rank(&people, gallery, (protocol.normalise, &origin), device, part, &mut standings)?;
     } else {
-        let images = Kept::new(gallery, 0..gallery.len(), protocol.normalise);
+        let images = StoredEvaluation::new(gallery, 0..gallery.len(), protocol.normalise);
         let rerank = protocol.rerank.as_ref();
         rank_whole(&people, &images, (query.dim(), &origin), rerank, device, &mut standings)?;
     }
@@ -94,8 +94,8 @@ fn score(
 
 /// Ranks with all distances of a query at hand.
 fn rank_whole(
-    people: &Kept<'_>,
-    images: &Kept<'_>,
+    people: &StoredEvaluation<'_>,
+    images: &StoredEvaluation<'_>,
     (dim, origin): (usize, &Origin),
     rerank: Option<&Rerank>,
     device: &Device,
@@ -139,24 +139,24 @@ fn for_each_query(
 }
 
 /// What is left of a part of a list of features without its junk.
-struct Kept<'a> {
+struct StoredEvaluation<'a> {
     features: Cow<'a, [f32]>,
     /// Where each row was in the whole list; ascending.
     indices: Vec<usize>,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> StoredEvaluation<'a> {
     /// Of the rows `part`.
     fn new(whole: &'a Features, part: Range<usize>, normalise: bool) -> Self {
         let indices: Vec<usize> = part.clone().filter(|&i| whole.pids()[i] != -1).collect();
         if indices.len() < part.len() {
-            return Kept::rows(whole, indices, normalise);
+            return StoredEvaluation::rows(whole, indices, normalise);
         }
         let mut features = Cow::Borrowed(&whole.features()[part.start * whole.dim()..part.end * whole.dim()]);
         if normalise {
             normalise_rows(features.to_mut(), whole.dim());
         }
-        Kept { features, indices }
+        StoredEvaluation { features, indices }
     }
 
     /// Of these rows, none of them junk.
@@ -165,7 +165,7 @@ impl<'a> Kept<'a> {
         if normalise {
             normalise_rows(&mut features, whole.dim());
         }
-        Kept { features: Cow::Owned(features), indices }
+        StoredEvaluation { features: Cow::Owned(features), indices }
     }
 }
 
@@ -213,7 +213,7 @@ fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &
 
 impl Standing {
     /// Takes the distances of those images that `part` holds; `distance` is asked for rows of it.
-    fn place(&mut self, part: &Kept<'_>, distance: impl Fn(usize) -> f32) {
+    fn place(&mut self, part: &StoredEvaluation<'_>, distance: impl Fn(usize) -> f32) {
         let first = part.indices.first().map_or(0, |&first| self.0.partition_point(|k| k.index < first));
         for known in &mut self.0[first..] {
             let Ok(row) = part.indices.binary_search(&known.index) else { break };
@@ -223,7 +223,7 @@ impl Standing {
 
     /// Counts the images of `part` that come before each of the query's person, by their distances in the
     /// order of the rows, in pieces.
-    fn count<'a>(&mut self, part: &Kept<'_>, pieces: impl Iterator<Item = &'a [f32]>) {
+    fn count<'a>(&mut self, part: &StoredEvaluation<'_>, pieces: impl Iterator<Item = &'a [f32]>) {
         // Where each would stand in this part, if it is not in it.
         let local = |index: usize| part.indices.partition_point(|&row| row < index);
         if self.0.len() < SEARCH_FROM {

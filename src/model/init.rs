@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::autograd::{Param, Params};
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 use rayon::prelude::*;
 
 /// Deviation of the classifier's initial weights: small, so that all classes start nearly equal.
@@ -11,7 +11,7 @@ const CLASSIFIER_STD: f32 = 0.001;
 /// Gives every parameter its initial value; parameter number p draws from Philox(seed, 0, p, Init).
 pub fn initialise(params: &mut Params, seed: u64) -> Result<()> {
     for (number, param) in params.params_mut().iter_mut().enumerate() {
-        let stream = Philox::new(seed, 0, number as u64, Purpose::Init);
+        let stream = Philox::new(seed, 0, number as u64, RngStream::Init);
         let n = param.value.shape().len();
         let values = match kind(param) {
             Kind::Normal(std) => (0..n).into_par_iter().map(|i| std * stream.normal(i as u32)).collect(),

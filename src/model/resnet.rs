@@ -11,7 +11,7 @@
 use crate::Result;
 use crate::autograd::{BufferId, ParamId, ParamSpecs, Tape, Var};
 use crate::config::{self, Arch, Wiring};
-use crate::ops::batchnorm::{BatchNorm, Statistics, Tail, batchnorm};
+use crate::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
 use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
 use crate::ops::maxpool::{MaxPool, maxpool};
@@ -104,7 +104,13 @@ impl ConvBn {
         }
     }
 
-    fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics, tail: Tail) -> Result<Var> {
+    fn forward(
+        &self,
+        tape: &mut Tape<'_>,
+        x: Var,
+        statistics: Statistics,
+        epilogue: Epilogue,
+    ) -> Result<Var> {
         let weight = tape.weight(self.weight);
         let bias = self.bias.map(|bias| tape.param(bias));
         let y = conv2d(tape, x, weight, bias, self.conv)?;
@@ -114,7 +120,7 @@ impl ConvBn {
             mean: self.mean,
             var: self.var,
         };
-        batchnorm(tape, y, bn, statistics, tail)
+        batchnorm(tape, y, bn, statistics, epilogue)
     }
 }
 
@@ -156,15 +162,15 @@ impl Block {
 
     fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics) -> Result<Var> {
         let shortcut = match &self.downsample {
-            Some(projection) => projection.forward(tape, x.clone(), statistics, Tail::default())?,
+            Some(projection) => projection.forward(tape, x.clone(), statistics, Epilogue::default())?,
             None => x.clone(),
         };
         let (last, inner) = self.convs.split_last().expect("a block has convolutions");
         let mut x = x;
         for conv in inner {
-            x = conv.forward(tape, x, statistics, Tail { residual: None, relu: true })?;
+            x = conv.forward(tape, x, statistics, Epilogue { residual: None, relu: true })?;
         }
-        last.forward(tape, x, statistics, Tail { residual: Some(shortcut), relu: true })
+        last.forward(tape, x, statistics, Epilogue { residual: Some(shortcut), relu: true })
     }
 }
 
@@ -219,7 +225,7 @@ impl ResNet {
     /// # Errors
     /// If the input is too small for the network's strides.
     pub fn forward(&self, tape: &mut Tape<'_>, pixels: Var, statistics: Statistics) -> Result<Var> {
-        let mut x = self.stem.forward(tape, pixels, statistics, Tail { residual: None, relu: true })?;
+        let mut x = self.stem.forward(tape, pixels, statistics, Epilogue { residual: None, relu: true })?;
         x = maxpool(tape, x, self.pool1)?;
         for block in &self.blocks {
             x = block.forward(tape, x, statistics)?;

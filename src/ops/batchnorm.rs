@@ -1,4 +1,4 @@
-//! Batch normalisation over all dimensions but the last, with the tail of a residual block fused into it:
+//! Batch normalisation over all dimensions but the last, with the epilogue of a residual block fused into it:
 //! y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual), residual and relu optional.
 //!
 //! Statistics come from the batch (Ioffe and Szegedy 2015) or, frozen and in inference, from running
@@ -56,7 +56,7 @@ pub enum Statistics {
 
 /// What follows the normalisation in the same pass.
 #[derive(Clone, Debug, Default)]
-pub struct Tail {
+pub struct Epilogue {
     /// Added before the rectifier; of x's shape.
     pub residual: Option<Var>,
     /// Whether a rectifier ends it.
@@ -73,11 +73,11 @@ pub fn batchnorm(
     x: Var,
     bn: BatchNorm,
     statistics: Statistics,
-    tail: Tail,
+    epilogue: Epilogue,
 ) -> Result<Var> {
-    check(tape, &x, &bn, &tail)?;
+    check(tape, &x, &bn, &epilogue)?;
     let mut inputs = vec![x.handle(), bn.gamma.handle(), bn.beta.handle()];
-    inputs.extend(tail.residual.as_ref().map(Var::handle));
+    inputs.extend(epilogue.residual.as_ref().map(Var::handle));
     let mut x = x.value;
 
     let momentum = match statistics {
@@ -102,36 +102,36 @@ pub fn batchnorm(
 
     let [wants_x, wants_gamma, wants_beta] = [0, 1, 2].map(|i| tape.wants(inputs[i]));
     let keeps_x = wants_gamma || wants_beta || (momentum.is_some() && wants_x);
-    let residual = tail.residual.map(|r| r.value);
+    let residual = epilogue.residual.map(|r| r.value);
     let (y, x) = if !keeps_x && x.is_unique() {
         match x.gpu().cloned() {
-            None => cpu::forward(&mut x, None, &affine, residual.as_ref(), tail.relu),
-            Some(gpu) => cuda::forward(&gpu, &mut x, None, &affine, residual.as_ref(), tail.relu)?,
+            None => cpu::forward(&mut x, None, &affine, residual.as_ref(), epilogue.relu),
+            Some(gpu) => cuda::forward(&gpu, &mut x, None, &affine, residual.as_ref(), epilogue.relu)?,
         }
         (x, None)
     } else {
         let mut y = Tensor::empty(&tape.device(), x.shape(), x.dtype())?;
         match x.gpu() {
-            None => cpu::forward(&mut y, Some(&x), &affine, residual.as_ref(), tail.relu),
-            Some(gpu) => cuda::forward(gpu, &mut y, Some(&x), &affine, residual.as_ref(), tail.relu)?,
+            None => cpu::forward(&mut y, Some(&x), &affine, residual.as_ref(), epilogue.relu),
+            Some(gpu) => cuda::forward(gpu, &mut y, Some(&x), &affine, residual.as_ref(), epilogue.relu)?,
         }
         (y, keeps_x.then_some(x))
     };
     let has_residual = residual.is_some();
     Ok(tape.record(y, &inputs, |y| {
-        let keeps_y = tail.relu && (x.is_none() || has_residual);
+        let keeps_y = epilogue.relu && (x.is_none() || has_residual);
         Saved {
             x,
             y: keeps_y.then_some(y),
             affine,
             batch: momentum.is_some(),
-            relu: tail.relu,
+            relu: epilogue.relu,
             residual: has_residual,
         }
     }))
 }
 
-fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, tail: &Tail) -> Result<()> {
+fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, epilogue: &Epilogue) -> Result<()> {
     let c = x.shape().last();
     if c == 0 {
         return Err(Error::shape("batchnorm", format!("x {} has no channels", x.shape())));
@@ -150,7 +150,7 @@ fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, tail: &Tail) -> Result<()> {
             ));
         }
     }
-    match &tail.residual {
+    match &epilogue.residual {
         Some(r) if (r.shape(), r.value.dtype()) != (x.shape(), x.value.dtype()) => Err(Error::shape(
             "batchnorm",
             format!("the residual is {}; it must have the shape of x, {}", r.shape(), x.shape()),

@@ -3,29 +3,29 @@
 
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::{Columns, CudaDevice, kernels};
+use crate::device::cuda::{ChannelGrid, CudaDevice, kernels};
 use crate::element::{DType, GradMode};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
 /// Adds `b` f32 `[C]` to every row of `y` `[.., C]`.
 pub fn forward(gpu: &CudaDevice, b: &Tensor, y: &mut Tensor) -> Result<()> {
-    let columns = Columns::of(y.shape(), y.dtype());
-    let kernel = kernels::BiasForward { y: y.into(), b: b.into(), rows: columns.rows, c: columns.c };
-    gpu.launch(columns.walk(gpu), kernel)
+    let grid = ChannelGrid::of(y.shape(), y.dtype());
+    let kernel = kernels::BiasForward { y: y.into(), b: b.into(), rows: grid.rows, c: grid.c };
+    gpu.launch(grid.elementwise(gpu), kernel)
 }
 
 /// Writes or adds the sums of the rows of `dy` `[.., C]` to `db` f32 `[C]`.
 pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, mode: GradMode) -> Result<()> {
-    let columns = Columns::of(dy.shape(), dy.dtype());
-    let chunking = columns.chunks(Columns::BLOCKS);
+    let grid = ChannelGrid::of(dy.shape(), dy.dtype());
+    let chunking = grid.partial_sums(ChannelGrid::BLOCKS);
     let device = Device::Cuda(gpu.clone());
     let mut chunks = Tensor::empty(&device, [chunking.count, db.shape().len()], DType::F32)?;
     let sums = kernels::BiasGradientSums {
         dy: dy.into(),
         chunks: (&mut chunks).into(),
-        rows: columns.rows,
-        c: columns.c,
+        rows: grid.rows,
+        c: grid.c,
         rows_a_chunk: chunking.rows,
     };
     gpu.launch(chunking.grid, sums)?;
@@ -33,8 +33,8 @@ pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, mode: GradM
         chunks: (&chunks).into(),
         db: db.into(),
         accumulate: mode.flag(),
-        c: columns.c,
+        c: grid.c,
         count: chunking.count,
     };
-    gpu.launch(columns.by_channel(), gradient)
+    gpu.launch(grid.combine(), gradient)
 }

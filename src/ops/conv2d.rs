@@ -15,7 +15,7 @@
 mod cuda;
 mod cudnn;
 mod filter_gradient;
-mod gather;
+mod implicit_gemm;
 mod transforms;
 mod winograd;
 
@@ -179,7 +179,7 @@ impl Backward for Saved {
 }
 
 mod cpu {
-    use super::{Geometry, filter_gradient, gather, winograd};
+    use super::{Geometry, filter_gradient, implicit_gemm, winograd};
     use crate::device::Device;
     use crate::element::GradMode;
     use crate::tensor::Tensor;
@@ -197,7 +197,7 @@ mod cpu {
         if winograd::suits(g) {
             winograd::fprop(device, g, x, w, bias, y);
         } else {
-            gather::fprop(device, g, x, w, bias, y);
+            implicit_gemm::fprop(device, g, x, w, bias, y);
         }
     }
 
@@ -213,7 +213,7 @@ mod cpu {
         if winograd::suits(g) {
             winograd::dgrad(device, g, dy, w, dx, mode);
         } else {
-            gather::dgrad(device, g, dy, w, dx, mode);
+            implicit_gemm::dgrad(device, g, dy, w, dx, mode);
         }
     }
 

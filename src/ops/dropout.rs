@@ -2,7 +2,7 @@
 //!
 //! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0.
 //! Element j of image i is kept if and only if the uniform number
-//! Philox(seed, step, i, `Purpose::Dropout`)\[j\] is at least `ratio`.
+//! Philox(seed, step, i, `RngStream::Dropout`)\[j\] is at least `ratio`.
 //!
 //! The mask is never stored: a counter-based generator gives the same draws again in the backward pass, so
 //! only (seed, step, ratio) is saved. The step number is read on the device, where a replayed step finds its
@@ -60,7 +60,7 @@ impl Backward for Mask {
 mod cpu {
     use super::Mask;
     use crate::tensor::Tensor;
-    use crate::tensor::philox::{Philox, Purpose, unit};
+    use crate::tensor::philox::{Philox, RngStream, unit};
     use rayon::prelude::*;
 
     pub fn forward(mask: &Mask, x: &Tensor, y: &mut Tensor) {
@@ -79,7 +79,7 @@ mod cpu {
         let step = mask.step.i32()[0] as u64;
         let scale = 1.0 / (1.0 - mask.ratio);
         values.f32_mut().par_chunks_mut(d).enumerate().for_each(|(image, row)| {
-            let stream = Philox::new(mask.seed, step, image as u64, Purpose::Dropout);
+            let stream = Philox::new(mask.seed, step, image as u64, RngStream::Dropout);
             for (block, values) in row.chunks_mut(4).enumerate() {
                 for (value, word) in values.iter_mut().zip(stream.block(block as u32)) {
                     // A dropped infinity is 0 and not NaN, so this selects instead of multiplying by 0.

@@ -57,7 +57,7 @@ pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
     if !(0.0..f32::INFINITY).contains(&solver.weight_decay) {
         return Err(Error::shape(OP, format!("weight decay {} is not at least 0", solver.weight_decay)));
     }
-    params.make_ready(solver.weight_decay)?;
+    params.upload_segments(solver.weight_decay)?;
     match (params.with_arenas(), rate.gpu()) {
         ((_, Some(arenas)), Some(gpu)) => cuda::step(gpu, arenas, rate, solver),
         ((params, _), _) => {
@@ -114,23 +114,23 @@ mod cuda {
     use crate::device::cuda::{CudaDevice, Grid, In, kernels};
     use crate::tensor::Tensor;
 
-    /// One launch a group of parameters, a block for each piece of them.
+    /// One launch a group of parameters, a block for each segment of them.
     pub fn step(gpu: &CudaDevice, arenas: &FlatParams, rate: &Tensor, solver: Sgd) -> Result<()> {
         for group in &arenas.groups {
-            let Some((table, count)) = group.pieces() else { continue };
+            let Some((table, count)) = group.segments() else { continue };
             // Parameters are parts of these arrays; nothing reads them between the backward pass and the next step.
             let [weights, velocities] = [&group.values, &group.momenta].map(Tensor::shared_out);
             let copy = group.copy.as_ref().map(Tensor::shared_out);
-            let (pieces, gradients) = (In::from(table), In::from(&group.grads));
+            let (segments, gradients) = (In::from(table), In::from(&group.grads));
             let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));
             match solver.convention {
                 Convention::PyTorch => gpu.launch(
                     grid,
-                    kernels::SgdPytorch { pieces, weights, gradients, velocities, copy, rate, momentum },
+                    kernels::SgdPytorch { segments, weights, gradients, velocities, copy, rate, momentum },
                 ),
                 Convention::Caffe => gpu.launch(
                     grid,
-                    kernels::SgdCaffe { pieces, weights, gradients, velocities, copy, rate, momentum },
+                    kernels::SgdCaffe { segments, weights, gradients, velocities, copy, rate, momentum },
                 ),
             }?;
         }

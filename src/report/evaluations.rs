@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::eval::Protocol;
-use crate::eval::kept::{self, Kept};
+use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::run::Layout;
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
@@ -18,7 +18,7 @@ pub struct Evaluation {
     /// The run's place among those compared.
     pub run: usize,
     /// What it kept.
-    pub kept: Kept,
+    pub kept: StoredEvaluation,
     /// What must be said if it is not known to be of the run's result.
     pub note: Option<String>,
 }
@@ -35,19 +35,20 @@ impl Evaluation {
 /// # Errors
 /// Files of an evaluation that are not what they should be.
 pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluation>> {
-    let folders = kept::folders(folder)?;
-    let wanted = |of: &&PathBuf| only.is_empty() || only.contains(&kept::name_of_folder(of));
-    let all: Vec<Kept> = folders.iter().filter(wanted).map(|of| Kept::read(of)).collect::<Result<_>>()?;
+    let folders = stored_evaluation::folders(folder)?;
+    let wanted = |of: &&PathBuf| only.is_empty() || only.contains(&stored_evaluation::name_of_folder(of));
+    let all: Vec<StoredEvaluation> =
+        folders.iter().filter(wanted).map(|of| StoredEvaluation::read(of)).collect::<Result<_>>()?;
     if all.is_empty() {
         return Ok(Vec::new());
     }
     let network = NetworkFile::open(&Layout::of(folder).weights()).ok().map(|file| file.fingerprint());
-    let evaluation = |kept: Kept| Evaluation { run, note: note(&kept, network.as_deref()), kept };
+    let evaluation = |kept: StoredEvaluation| Evaluation { run, note: note(&kept, network.as_deref()), kept };
     Ok(all.into_iter().map(evaluation).collect())
 }
 
 /// What must be said of an evaluation, if `network` is what its run has come to.
-fn note(kept: &Kept, network: Option<&str>) -> Option<String> {
+fn note(kept: &StoredEvaluation, network: Option<&str>) -> Option<String> {
     let own = kept.query.origin().network.as_deref()?;
     match network {
         Some(network) if network == own => None,
@@ -72,7 +73,11 @@ pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     if let Some(unknown) = only.iter().find(|name| all.iter().all(|one| one.kept.name != **name)) {
         let mut names = BTreeSet::new();
         for run in runs {
-            names.extend(kept::folders(&run.folder)?.iter().map(|folder| kept::name_of_folder(folder)));
+            names.extend(
+                stored_evaluation::folders(&run.folder)?
+                    .iter()
+                    .map(|folder| stored_evaluation::name_of_folder(folder)),
+            );
         }
         return Err(Error::Run(format!(
             "--evaluation {unknown}: none of these runs keeps it; there is {}",

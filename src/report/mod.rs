@@ -6,19 +6,19 @@
 
 pub mod canvas;
 pub mod charts;
+pub mod downsample;
 pub mod draw;
 pub mod evaluations;
 pub mod figure;
-pub(crate) mod measured;
 pub mod page;
 pub mod palette;
 pub mod png;
 mod ranked;
 pub mod run;
-pub mod thin;
+pub(crate) mod scored;
 mod thresholds;
 mod thumbnail;
-mod views;
+mod view_models;
 
 use crate::files::write_atomically;
 use crate::{Error, Result};

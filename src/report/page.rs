@@ -7,13 +7,13 @@ use super::charts::cmc::Evaluated;
 use super::charts::pairs::Counted;
 use super::charts::{self, cmc, curves};
 use super::evaluations;
-use super::measured::{Measured, by_queries};
 use super::palette;
 use super::ranked::{self, GroupView, SHOWN};
 use super::run::{self, Run};
+use super::scored::{Scored, by_queries};
 use super::thresholds::PairsView;
 use super::thumbnail::Thumbnails;
-use super::views::{FigureView, RunView, SetView, SettingView, settings};
+use super::view_models::{FigureView, RunView, SetView, SettingView, settings};
 use crate::device::Device;
 use crate::{Error, Result};
 use askama::Template;
@@ -86,7 +86,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
     }
     let runs = run::read_all(folders)?;
     let kept = evaluations::read_all(&runs, &options.only)?;
-    let measured = kept.into_iter().map(|one| Measured::new(one, device)).collect::<Result<Vec<_>>>()?;
+    let measured = kept.into_iter().map(|one| Scored::new(one, device)).collect::<Result<Vec<_>>>()?;
     let (lists, list_notes) = ranked_lists(&runs, &measured, options, device)?;
 
     let counted: Vec<Counted<'_>> = measured
@@ -143,7 +143,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
 /// The lists, and what must be said about them.
 fn ranked_lists(
     runs: &[Run],
-    measured: &[Measured],
+    measured: &[Scored],
     options: &Options,
     device: &Device,
 ) -> Result<(Vec<GroupView>, Vec<String>)> {

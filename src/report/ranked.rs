@@ -1,10 +1,10 @@
 //! The ranked lists of the page: queries worth a look, each with the nearest images that every run found for it.
 
-use super::measured::Measured;
 use super::palette::Colour;
 use super::run::Run;
+use super::scored::Scored;
 use super::thumbnail::{Made, Thumbnails};
-use super::views::class_of;
+use super::view_models::class_of;
 use crate::Result;
 use crate::device::Device;
 use crate::eval::lists::{self, Chosen, Entry, RankedList, Verdict};
@@ -58,7 +58,7 @@ pub struct EntryView {
 
 /// What is shown of one group: the queries, and for each run the lists of all of them.
 struct Picked<'a> {
-    group: &'a [&'a Measured],
+    group: &'a [&'a Scored],
     chosen: Chosen,
     /// By run; in each the best, then the worst, then the random queries.
     lists: Vec<Vec<RankedList>>,
@@ -70,7 +70,7 @@ struct Picked<'a> {
 /// What the device reports.
 pub fn views(
     runs: &[Run],
-    groups: &[Vec<&Measured>],
+    groups: &[Vec<&Scored>],
     n: usize,
     seed: u64,
     thumbnails: &mut Thumbnails,
@@ -87,7 +87,7 @@ pub fn views(
     Ok((views, bytes))
 }
 
-fn pick<'a>(group: &'a [&'a Measured], n: usize, seed: u64, device: &Device) -> Result<Picked<'a>> {
+fn pick<'a>(group: &'a [&'a Scored], n: usize, seed: u64, device: &Device) -> Result<Picked<'a>> {
     let queries = group[0].scores.len();
     let mean = |query: usize| {
         let aps: Vec<f64> = group.iter().filter_map(|of| Some(of.scores[query]?.ap_market)).collect();
@@ -96,7 +96,7 @@ fn pick<'a>(group: &'a [&'a Measured], n: usize, seed: u64, device: &Device) -> 
     let scores: Vec<Option<f64>> = (0..queries).map(mean).collect();
     let chosen = lists::choose(&scores, n, seed);
     let all = [&chosen.best[..], &chosen.worst, &chosen.random].concat();
-    let lists = |of: &&Measured| {
+    let lists = |of: &&Scored| {
         let kept = &of.evaluation.kept;
         lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &of.evaluation.protocol(), device)
     };
@@ -151,7 +151,7 @@ impl Picked<'_> {
     fn query(&self, runs: &[Run], place: usize, thumbnails: &Thumbnails) -> QueryView {
         let features = &self.group[0].evaluation.kept.query;
         let query = self.lists[0][place].query;
-        let strip = |(of, lists): (&&Measured, &Vec<RankedList>)| {
+        let strip = |(of, lists): (&&Scored, &Vec<RankedList>)| {
             let gallery = &of.evaluation.kept.gallery;
             StripView {
                 key: class_of(Colour::Run(of.evaluation.run)),

@@ -4,7 +4,7 @@ use super::charts::pairs::{self, Counted};
 use super::draw;
 use super::palette::Colour;
 use super::run::Run;
-use super::views::{FigureView, class_of};
+use super::view_models::{FigureView, class_of};
 use crate::Result;
 use crate::eval::pairs::{ACCEPTS, Pairs};
 use serde::Serialize;

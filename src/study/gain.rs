@@ -136,7 +136,7 @@ pub fn student_95(freedom: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::philox::{Philox, Purpose};
+    use crate::tensor::philox::{Philox, RngStream};
 
     /// Printed tables, to more digits (R's qt, SciPy's stats.t.ppf).
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         for (runs, of_two_errors) in [(2, 18.4), (3, 11.6), (5, 8.1), (8, 6.5)] {
             let (mut alarms, mut beyond_two_errors) = (0, 0);
             for pair in 0..PAIRS {
-                let draws = Philox::new(7, pair, runs as u64, Purpose::Validation);
+                let draws = Philox::new(7, pair, runs as u64, RngStream::Validation);
                 let figure = |from: usize| {
                     Figure::of(
                         &(from..from + runs)

@@ -30,7 +30,7 @@ use crate::config::Config;
 use crate::data::{Dataset, Sample};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
-use crate::eval::kept::{self, Kept};
+use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report};
 use crate::files::{write_atomically, write_json};
 use crate::run::checkpoint;
@@ -227,15 +227,15 @@ impl Study<'_> {
         let mut extractor = Extractor::load(folder, self.device)?;
         let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), self.device)?;
-        let images = vec![kept::whole_path(&self.dataset.root)];
-        Kept::new(name, images, query, gallery, report.clone()).write(folder)?;
+        let images = vec![stored_evaluation::whole_path(&self.dataset.root)];
+        StoredEvaluation::new(name, images, query, gallery, report.clone()).write(folder)?;
         Ok(Some(report))
     }
 
     /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one may
     /// have its name, if somebody evaluated the run meanwhile.
-    fn own_evaluation(&self, run: &Path, network: String) -> Option<Kept> {
-        let images = [kept::whole_path(&self.dataset.root)];
+    fn own_evaluation(&self, run: &Path, network: String) -> Option<StoredEvaluation> {
+        let images = [stored_evaluation::whole_path(&self.dataset.root)];
         let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
         let of_dataset = |features: &Features, samples: &[Sample]| {
             let own = (0..features.len()).map(|row| Sample {
@@ -245,7 +245,7 @@ impl Study<'_> {
             });
             crc32_of_names(own) == crc32_of_names(samples.iter().cloned())
         };
-        let is_own = |kept: &Kept| {
+        let is_own = |kept: &StoredEvaluation| {
             kept.report.protocol == Protocol::default()
                 && kept.images == images
                 && [kept.query.origin(), kept.gallery.origin()].into_iter().all(|own| *own == origin)
@@ -253,7 +253,7 @@ impl Study<'_> {
                 && of_dataset(&kept.gallery, &self.dataset.gallery)
         };
         // A damaged one is made again, in its place.
-        kept::read_called(run, self.name).unwrap_or_default().into_iter().find(is_own)
+        stored_evaluation::read_called(run, self.name).unwrap_or_default().into_iter().find(is_own)
     }
 
     /// Trains to the end; false if it was stopped, with all saved.

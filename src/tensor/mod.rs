@@ -6,7 +6,7 @@ pub mod philox;
 mod store;
 mod transfer;
 
-pub use transfer::Readback;
+pub use transfer::Download;
 
 use crate::Result;
 use crate::device::Device;
@@ -45,8 +45,8 @@ impl Tensor {
         let storage = match device {
             Device::Cpu(cpu) => Storage::Cpu(Arc::new(cpu.allocate(bytes))),
             Device::Cuda(gpu) => {
-                let purpose = cuda::Purpose::of_caller(shape, dtype);
-                Storage::Cuda(Arc::new(gpu.allocate(bytes, &purpose)?))
+                let label = cuda::Label::of_caller(shape, dtype);
+                Storage::Cuda(Arc::new(gpu.allocate(bytes, &label)?))
             }
         };
         Ok(Tensor { shape, dtype, storage })

@@ -7,7 +7,7 @@
 /// What a random number is for; each purpose is a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub enum Purpose {
+pub enum RngStream {
     /// Initial weights; the "image" is the parameter's number.
     Init = 1,
     /// The order of an epoch; the "step" is the epoch.
@@ -51,12 +51,12 @@ pub struct Philox {
     key: [u32; 2],
     step: u32,
     image: u32,
-    purpose: Purpose,
+    purpose: RngStream,
 }
 
 impl Philox {
     /// The stream of `purpose` for one image of one step. Steps and images count from 0 and stay below 2^32.
-    pub fn new(seed: u64, step: u64, image: u64, purpose: Purpose) -> Self {
+    pub fn new(seed: u64, step: u64, image: u64, purpose: RngStream) -> Self {
         Philox { key: [seed as u32, (seed >> 32) as u32], step: step as u32, image: image as u32, purpose }
     }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_permutation_holds_each_index_once() {
-        let mut order = Philox::new(7, 3, 0, Purpose::Sampler).permutation(1001);
+        let mut order = Philox::new(7, 3, 0, RngStream::Sampler).permutation(1001);
         assert_ne!(order, (0..1001).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..1001).collect::<Vec<_>>());
@@ -153,7 +153,7 @@ mod tests {
     fn distinct_numbers_are_distinct_and_each_as_likely_as_the_others() {
         let mut counts = [0u32; 10];
         for step in 0..3000 {
-            let mut drawn = Philox::new(9, step, 0, Purpose::Sampler).distinct(4, 10);
+            let mut drawn = Philox::new(9, step, 0, RngStream::Sampler).distinct(4, 10);
             drawn.iter().for_each(|&number| counts[number as usize] += 1);
             drawn.sort_unstable();
             drawn.dedup();
@@ -161,14 +161,14 @@ mod tests {
         }
         // 3000 * 4 / 10, with a deviation of sqrt(3000 * 0.4 * 0.6) = 27.
         assert!(counts.iter().all(|count| (1090..1310).contains(count)), "{counts:?}");
-        let mut all = Philox::new(9, 0, 0, Purpose::Sampler).distinct(5, 5);
+        let mut all = Philox::new(9, 0, 0, RngStream::Sampler).distinct(5, 5);
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3, 4]);
     }
 
     #[test]
     fn normal_has_mean_zero_and_variance_one() {
-        let stream = Philox::new(1, 0, 0, Purpose::Test);
+        let stream = Philox::new(1, 0, 0, RngStream::Test);
         let n = 100_000;
         let draws: Vec<f64> = (0..n).map(|i| f64::from(stream.normal(i))).collect();
         let mean = draws.iter().sum::<f64>() / f64::from(n);

@@ -2,7 +2,7 @@
 
 use super::{Storage, Tensor, unique};
 use crate::Result;
-use crate::device::cuda::Incoming;
+use crate::device::cuda::PendingDownload;
 use crate::element::DType;
 use bytemuck::Pod;
 
@@ -74,7 +74,7 @@ impl Tensor {
     /// # Panics
     /// If `bytes` has another length, or the buffer is shared and the device is the CPU. (On a GPU the new elements
     /// come after all work so far, whoever holds a handle.)
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn upload_async(&mut self, bytes: &[u8]) -> Result<()> {
         assert_eq!(bytes.len(), self.bytes(), "bytes for a tensor {}", self.shape);
         match &mut self.storage {
             Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
@@ -83,7 +83,7 @@ impl Tensor {
         Ok(())
     }
 
-    /// Overwrites the elements by the bytes of `rows`, one behind the other, as [`Tensor::send`] does: a large tensor goes
+    /// Overwrites the elements by the bytes of `rows`, one behind the other, as [`Tensor::upload_async`] does: a large tensor goes
     /// in pieces.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If the rows have more or fewer bytes in all, or the tensor lives on the CPU.
-    pub(crate) fn send_rows<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+    pub(crate) fn upload_rows_async<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         /// Bytes of a piece.
         const PIECE: usize = 4 << 20;
         let (mut at, mut piece) = (0, Vec::with_capacity(PIECE));
@@ -117,32 +117,32 @@ impl Tensor {
     ///
     /// # Panics
     /// If the tensor holds another dtype.
-    pub fn read_back(&self) -> Result<Readback> {
+    pub fn download_async(&self) -> Result<Download> {
         assert_eq!(self.dtype, DType::F32);
         match self.gpu() {
-            None => Ok(Readback::Here(self.f32().to_vec())),
-            Some(_) => Ok(Readback::Coming(self.cuda().receive(self.bytes())?)),
+            None => Ok(Download::Here(self.f32().to_vec())),
+            Some(_) => Ok(Download::Coming(self.cuda().receive(self.bytes())?)),
         }
     }
 }
 
 /// The elements of a tensor as they were when they were asked for.
-pub enum Readback {
+pub enum Download {
     /// On the CPU they are there.
     Here(Vec<f32>),
     /// A GPU copies them when its work so far is done.
-    Coming(Incoming),
+    Coming(PendingDownload),
 }
 
-impl Readback {
+impl Download {
     /// Waits for the elements.
     ///
     /// # Errors
     /// What the device reports, of the copy or of the work before it.
     pub fn wait(self) -> Result<Vec<f32>> {
         match self {
-            Readback::Here(values) => Ok(values),
-            Readback::Coming(incoming) => incoming.wait(),
+            Download::Here(values) => Ok(values),
+            Download::Coming(incoming) => incoming.wait(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Training: [`step`] is one iteration, [`stepper`] runs or replays it, [`solver`] is the loop around it; [`schedule`]
+//! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it; [`schedule`]
 //! says what changes from step to step, [`collapse`] what goes wrong quietly; an [`Observer`] follows a run. Its files are
 //! [`crate::run`]'s.
 
@@ -7,7 +7,7 @@ pub mod observer;
 pub mod schedule;
 pub mod solver;
 pub mod step;
-pub mod stepper;
+pub mod step_runner;
 
 pub use observer::{Observe, Observer, Observers};
 pub use solver::{Outcome, Start, Trainer};

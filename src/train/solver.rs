@@ -4,7 +4,7 @@ use super::collapse::Watch;
 use super::observer::{Observer, Observers};
 use super::schedule::{self, Scheduled};
 use super::step::step;
-use super::stepper::{Sent, Stepper};
+use super::step_runner::{PendingOutput, StepRunner};
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
@@ -118,8 +118,8 @@ impl Trainer {
         let Trainer { config, device, model, mut params, mut loader, identity, first, skipped, may_record } =
             self;
         let mut values = StepValues::new(&device, config.run.seed)?;
-        params.make_ready(config.solver.weight_decay)?;
-        let mut stepper = Stepper::new(&device, may_record);
+        params.upload_segments(config.solver.weight_decay)?;
+        let mut step_runner = StepRunner::new(&device, may_record);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
             running: match device {
@@ -153,14 +153,14 @@ impl Trainer {
             let scheduled = schedule::at(&config, number);
             let ran = loader.prepare().and_then(|()| {
                 values.set(number, scheduled.rate, scheduled.lambda, scheduled.center_rate)?;
-                stepper.run(|| {
+                step_runner.run(|| {
                     let batch = loader.batch(&values)?;
                     step(&model, &mut params, &values, batch, &config)
                 })
             });
             let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
-            if let Some(refusal) = stepper.take_refusal() {
-                recorder.observers.note(&refusal);
+            if let Some(capture_error) = step_runner.take_capture_error() {
+                recorder.observers.note(&capture_error);
             }
             recorder.pending.push_back((number, scheduled, sent));
 
@@ -212,7 +212,7 @@ pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions 
         seed: config.run.seed,
         first_step,
         threads: data.workers,
-        ahead: data.workers + 2,
+        prefetch: data.workers + 2,
         cache: CacheOptions { limit_mib: data.cache_mib, folder: None },
         bad_images: data.bad_images,
     }
@@ -226,7 +226,7 @@ const MOST_PENDING: usize = 256;
 
 /// Keeps what steps measured until it is time to wait for it.
 struct Recorder<'a> {
-    pending: VecDeque<(u64, Scheduled, Sent)>,
+    pending: VecDeque<(u64, Scheduled, PendingOutput)>,
     /// Steps that are not waited for while the run goes on.
     running: usize,
     log: Log,

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// What a step leaves on the device; reading it is the caller's decision, so that a step never waits.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub struct StepOutput {
     /// f32 `[1]`: L_s, equation (2).
     pub softmax: Tensor,
     /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`].
@@ -21,7 +21,7 @@ pub struct Measured {
 
 /// The parts of a step, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Phase {
     /// The network and both losses.
     Forward,
     /// The gradient.
@@ -42,22 +42,22 @@ pub fn step(
     values: &StepValues,
     batch: Batch,
     config: &Config,
-) -> Result<Measured> {
-    watched_step(model, params, values, batch, config, &mut |_| Ok(()))
+) -> Result<StepOutput> {
+    step_with_hook(model, params, values, batch, config, &mut |_| Ok(()))
 }
 
 /// As [`step`]; `done` is told of each part when all of its work has been asked for.
 ///
 /// # Errors
 /// As [`step`], and what `done` returns.
-pub fn watched_step(
+pub fn step_with_hook(
     model: &Model,
     params: &mut Params,
     values: &StepValues,
     batch: Batch,
     config: &Config,
-    done: &mut dyn FnMut(Part) -> Result<()>,
-) -> Result<Measured> {
+    done: &mut dyn FnMut(Phase) -> Result<()>,
+) -> Result<StepOutput> {
     let Some(head) = model.head else {
         return Err(Error::Run("a model without classes cannot be trained".into()));
     };
@@ -74,7 +74,7 @@ pub fn watched_step(
     let losses = head.losses(&mut tape, pool5, &labels, config.model.dropout, &config.loss)?;
     let softmax = losses.softmax.value.clone();
     let terms = losses.batch_contrastive.terms;
-    done(Part::Forward)?;
+    done(Phase::Forward)?;
 
     // Line 4: the gradient; each loss enters with its weight.
     let one = Tensor::full(&tape.device(), [1], 1.0)?;
@@ -84,15 +84,15 @@ pub fn watched_step(
         seeds.push((losses.batch_contrastive.loss, lambda));
     }
     tape.backward(seeds)?;
-    done(Part::Backward)?;
+    done(Phase::Backward)?;
 
     // Line 5: the centers of the classes in the batch.
     center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, &values.center_rate)?;
-    done(Part::Centers)?;
+    done(Phase::Centers)?;
 
     // Line 6: the weights.
     let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
     sgd(params, &values.rate, Sgd { momentum, weight_decay, convention })?;
-    done(Part::Weights)?;
-    Ok(Measured { softmax, terms })
+    done(Phase::Weights)?;
+    Ok(StepOutput { softmax, terms })
 }

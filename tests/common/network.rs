@@ -3,7 +3,7 @@
 use bcreid::config::Config;
 use bcreid::device::Device;
 use bcreid::model::Model;
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::{model_tensors, network, write_tensors};
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub fn write(settings: &[&str], file: &Path) -> Config {
     let config = Config::resolve_text("", &settings).unwrap();
     let (_, mut params) = Model::new(&config, 3, &Device::cpu()).unwrap();
     let uneven = |number: usize, n: usize, low: f32, high: f32| -> Vec<f32> {
-        let stream = Philox::new(7, 0, number as u64, Purpose::Init);
+        let stream = Philox::new(7, 0, number as u64, RngStream::Init);
         (0..n as u32).map(|i| low + (high - low) * stream.uniform(i)).collect()
     };
     for (number, param) in params.params_mut().iter_mut().enumerate() {

@@ -67,7 +67,7 @@ fn a_batch_is_a_function_of_the_step_alone() {
         let walked: Vec<_> = (0..20).map(|_| next(&mut walked)).collect();
         for (first_step, threads, limit_mib) in [(0, 3, 0), (7, 1, 2048), (13, 2, 0)] {
             let cache = CacheOptions { limit_mib, folder: None };
-            let options = LoaderOptions { first_step, threads, cache, ahead: 2, ..options(sampler) };
+            let options = LoaderOptions { first_step, threads, cache, prefetch: 2, ..options(sampler) };
             let mut resumed = loader(&samples, options).unwrap();
             for walked in &walked[first_step as usize..] {
                 let batch = next(&mut resumed);

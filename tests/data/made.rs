@@ -1,14 +1,14 @@
 //! Small data sets made on the spot.
 
 use bcreid::data::{ImageInput, Sample};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use image::{ExtendedColorType, codecs::jpeg::JpegEncoder};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Noise that names its image.
 pub fn pixels(seed: u64, height: u32, width: u32) -> Vec<u8> {
-    let noise = Philox::new(seed, 0, 0, Purpose::Test);
+    let noise = Philox::new(seed, 0, 0, RngStream::Test);
     (0..height * width * 3).map(|i| (noise.word(i) >> 24) as u8).collect()
 }
 

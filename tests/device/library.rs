@@ -2,10 +2,10 @@
 
 use crate::support::on_device;
 use bcreid::Result;
-use bcreid::device::cuda::{CudaBuffer, Purpose};
+use bcreid::device::cuda::{CudaBuffer, Label};
 use bcreid::tensor::{DType, Shape, Tensor};
-use bcreid::train::step::Measured;
-use bcreid::train::stepper::Stepper;
+use bcreid::train::step::StepOutput;
+use bcreid::train::step_runner::StepRunner;
 use half::bf16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,11 +37,14 @@ fn a_step_has_memory_of_its_own() {
     on_device("library::a_step_has_memory_of_its_own", |device, gpu| {
         drop(Tensor::zeros(device, [1000]).unwrap());
         let outside = gpu.usage().held;
-        let mut stepper = Stepper::new(device, false);
+        let mut step_runner = StepRunner::new(device, false);
         let mut step = || {
-            let sent = stepper.run(|| {
+            let sent = step_runner.run(|| {
                 drop(Tensor::zeros(device, [1000])?);
-                Ok(Measured { softmax: Tensor::full(device, [1], 1.0)?, terms: Tensor::zeros(device, [7])? })
+                Ok(StepOutput {
+                    softmax: Tensor::full(device, [1], 1.0)?,
+                    terms: Tensor::zeros(device, [7])?,
+                })
             });
             assert_eq!(sent.unwrap().softmax.wait().unwrap(), [1.0]);
         };
@@ -78,7 +81,7 @@ fn elements_there_and_back() {
 #[test]
 fn misuse_is_a_panic() {
     on_device("library::misuse_is_a_panic", |device, gpu| {
-        let purpose = Purpose::of_caller(Shape::from([16]), DType::F32);
+        let purpose = Label::of_caller(Shape::from([16]), DType::F32);
         let whole = Arc::new(gpu.allocate(64, &purpose).unwrap());
         let part = CudaBuffer::part(&whole, 16, 48);
         assert_eq!(part.address(), whole.address() + 16);
@@ -105,9 +108,9 @@ fn what_is_read_back_is_what_was_there() {
     on_device("library::what_is_read_back_is_what_was_there", |device, _| {
         let mut tensor = Tensor::full(device, [100], 1.0).unwrap();
         let two = Tensor::full(device, [100], 2.0).unwrap();
-        let first = tensor.read_back().unwrap();
+        let first = tensor.download_async().unwrap();
         tensor.copy_from(&two).unwrap();
-        let second = tensor.read_back().unwrap();
+        let second = tensor.download_async().unwrap();
         drop(tensor);
         let _taker = Tensor::full(device, [100], 3.0).unwrap();
         assert_eq!(second.wait().unwrap(), [2.0; 100]);

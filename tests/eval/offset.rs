@@ -6,7 +6,7 @@ use bcreid::eval::distance::{Block, Distances, Origin};
 use bcreid::eval::pairs::Pairs;
 use bcreid::eval::ranking::{score_queries, score_queries_in_parts};
 use bcreid::eval::{Protocol, Report, Rerank, evaluate};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::Features;
 
 const DIM: usize = 128;
@@ -17,8 +17,8 @@ const PERSONS: usize = 40;
 fn persons(images: usize, step: u64, offset: impl Fn(usize) -> f32) -> Features {
     let row = |i: usize| {
         let (own, noise) = (
-            Philox::new(5, 0, (i % PERSONS) as u64, Purpose::Test),
-            Philox::new(5, step, i as u64, Purpose::Test),
+            Philox::new(5, 0, (i % PERSONS) as u64, RngStream::Test),
+            Philox::new(5, step, i as u64, RngStream::Test),
         );
         let offset = offset(i);
         (0..DIM as u32).map(move |j| offset + 0.01 * (own.normal(j) + 2.0 * noise.normal(j)))
@@ -132,7 +132,7 @@ fn normalised_features_are_compared_as_they_are() {
 
 fn compared_as_they_are(dim: usize) {
     let row = |i: usize| {
-        let draws = Philox::new(6, 0, (i / 2) as u64, Purpose::Test);
+        let draws = Philox::new(6, 0, (i / 2) as u64, RngStream::Test);
         let apart = [0.0, 0.0, 1e-4, 1e-3, 1e-2][i % 5];
         (0..dim as u32).map(move |j| draws.uniform(j) + apart * (j % 3) as f32)
     };

@@ -6,7 +6,7 @@ use bcreid::eval::distance::Block;
 use bcreid::eval::multi_query::{Pool, pool};
 use bcreid::eval::rerank::Reranked;
 use bcreid::eval::{Protocol, Report, Rerank, Table, evaluate};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::{Features, Origin};
 
 fn run(query: &Features, gallery: &Features, protocol: &Protocol) -> Report {
@@ -51,7 +51,7 @@ fn the_boxes_of_a_query_ask_together() {
 /// The ranks of an evaluation are those of the re-ranked distances, and not those of the plain ones.
 #[test]
 fn a_reranked_evaluation_ranks_by_reranked_distances() {
-    let draws = Philox::new(3, 0, 0, Purpose::Test);
+    let draws = Philox::new(3, 0, 0, RngStream::Test);
     let around = |i: usize| (i % 5) as f32 * 25.0 + 40.0 * draws.uniform(i as u32);
     let of = |rows: std::ops::Range<usize>, camid: i64| {
         let angles: Vec<f32> = rows.clone().map(around).collect();

@@ -3,7 +3,7 @@
 
 use bcreid::device::Device;
 use bcreid::eval::{Protocol, Unmatched, evaluate};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::Features;
 use ndarray::{Array1, ArrayView2, Axis};
 use proptest::prelude::*;
@@ -103,7 +103,7 @@ proptest! {
 }
 
 fn random(rows: usize, dim: usize, stream: u64, pid: impl Fn(usize) -> i64) -> Features {
-    let draws = Philox::new(5, stream, 0, Purpose::Test);
+    let draws = Philox::new(5, stream, 0, RngStream::Test);
     let values = (0..rows * dim).map(|i| draws.normal(i as u32)).collect();
     let camids = (0..rows).map(|i| (draws.word((1 << 30) + i as u32) % 6) as i64).collect();
     Features::new(values, dim, (0..rows).map(pid).collect(), camids, Vec::new()).unwrap()

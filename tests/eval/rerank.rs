@@ -4,7 +4,7 @@
 use bcreid::device::Device;
 use bcreid::eval::distance::Block;
 use bcreid::eval::rerank::{Neighbours, Rerank, Reranked};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use ndarray::{Array1, Array2, Axis};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -172,8 +172,8 @@ proptest! {
 /// People that are clouds of images around their centre, as wide as the people are apart.
 fn clouds(queries: usize, gallery: usize, dim: usize, people: usize) -> Images {
     let rows = |count: usize, stream: u64| {
-        let draws = Philox::new(7, stream, 0, Purpose::Test);
-        let centres = Philox::new(7, 0, 0, Purpose::Test);
+        let draws = Philox::new(7, stream, 0, RngStream::Test);
+        let centres = Philox::new(7, 0, 0, RngStream::Test);
         let value = |i: usize| {
             let centre = (i / dim % people * dim + i % dim) as u32;
             centres.normal(centre) + draws.normal(i as u32)

@@ -4,7 +4,7 @@ use crate::gpu::{self, Float, Gpu, Outcome, equal};
 use bcreid::data::augment::View;
 use bcreid::data::input::Normaliser;
 use bcreid::data::{Augment, Channels, ImageInput, PadMode, Sampler, SamplerKind};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use softcuda::{Launch, args};
 
 const SEED: u64 = 0xfedc_ba98_7654_3210;
@@ -107,7 +107,7 @@ struct Case {
 
 impl Case {
     fn bytes(&self) -> Vec<u8> {
-        let stream = Philox::new(1, 0, 0, Purpose::Test);
+        let stream = Philox::new(1, 0, 0, RngStream::Test);
         (0..(self.n * self.input.len()) as u32).map(|i| stream.word(i) as u8).collect()
     }
 

@@ -4,7 +4,7 @@ use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::Result;
 use bcreid::device::Device;
-use bcreid::ops::batchnorm::{BatchNorm, EPS, Statistics, Tail, batchnorm};
+use bcreid::ops::batchnorm::{BatchNorm, EPS, Epilogue, Statistics, batchnorm};
 use bcreid::ops::{add::add, relu::relu};
 use bcreid::tensor::{BufferId, Inventory, ParamId, Params, Shape, StepValues, Tape, Tensor, Var};
 
@@ -107,10 +107,10 @@ fn fused(
     statistics: Statistics,
     relu: bool,
 ) -> impl Fn(&mut Tape<'_>, Var, BatchNorm, Option<Var>) -> Result<Var> {
-    move |tape, x, bn, residual| batchnorm(tape, x, bn, statistics, Tail { residual, relu })
+    move |tape, x, bn, residual| batchnorm(tape, x, bn, statistics, Epilogue { residual, relu })
 }
 
-const TAILS: [(&str, bool, bool); 4] =
+const EPILOGUES: [(&str, bool, bool); 4] =
     [("plain", false, false), ("relu", false, true), ("add", true, false), ("add_relu", true, true)];
 
 #[test]
@@ -119,12 +119,12 @@ fn golden_values() {
     let v = |name: &str| golden[name].values.as_slice();
     let sizes: [usize; 4] = golden["x"].shape.clone().try_into().unwrap();
     for (mode, statistics) in [("batch", BATCH), ("frozen", Statistics::Frozen)] {
-        for (tail, has_residual, relu) in TAILS {
+        for (epilogue, has_residual, relu) in EPILOGUES {
             let layer = Layer::new(v("gamma"), v("beta"), v("mean"), v("var"));
             let residual = has_residual.then(|| v("residual"));
             let step = step(layer, sizes, v("x"), residual, v("dy"), &fused(statistics, relu));
             let close = |name: &str, ours: &[f32], tolerance| {
-                let key = format!("{mode}.{tail}.{name}");
+                let key = format!("{mode}.{epilogue}.{name}");
                 assert_close(&key, ours, v(&key), tolerance);
             };
             close("y", &step.y, 2e-6);
@@ -161,7 +161,7 @@ fn gradient() {
         Input::new([2, 3, 2, 3], residual),
     ];
     for statistics in [BATCH, Statistics::Frozen] {
-        for (_, has_residual, relu) in TAILS {
+        for (_, has_residual, relu) in EPILOGUES {
             let inputs = match has_residual {
                 true => {
                     [inputs[0].clone(), inputs[1].clone(), Input::noise([3], 2), inputs[3].clone()].to_vec()
@@ -170,7 +170,7 @@ fn gradient() {
             };
             check.run(&Device::cpu(), &inputs, |tape, v| {
                 let bn = BatchNorm { gamma: v[1].clone(), beta: v[2].clone(), mean, var };
-                batchnorm(tape, v[0].clone(), bn, statistics, Tail { residual: v.get(3).cloned(), relu })
+                batchnorm(tape, v[0].clone(), bn, statistics, Epilogue { residual: v.get(3).cloned(), relu })
             });
         }
     }
@@ -184,10 +184,10 @@ const LARGE_LEN: usize = 2 * 43 * 37 * 22;
 fn the_fused_tail_equals_batchnorm_add_relu() {
     let (x, residual, dy) = (noise(1, LARGE_LEN), noise(2, LARGE_LEN), noise(3, LARGE_LEN));
     for statistics in [BATCH, Statistics::Frozen] {
-        for (_, has_residual, with_relu) in TAILS {
+        for (_, has_residual, with_relu) in EPILOGUES {
             let residual = has_residual.then_some(residual.as_slice());
             let composed = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
-                let y = batchnorm(tape, x, bn, statistics, Tail::default())?;
+                let y = batchnorm(tape, x, bn, statistics, Epilogue::default())?;
                 let y = match residual {
                     Some(r) => add(tape, y, r)?,
                     None => y,
@@ -244,7 +244,7 @@ fn the_input_may_be_its_own_residual() {
 fn frozen_statistics_without_learned_parameters() {
     let (x, residual, dy) = (noise(1, 60), noise(2, 60), noise(3, 60));
     let shape = [2, 5, 2, 3];
-    for (_, has_residual, relu) in TAILS {
+    for (_, has_residual, relu) in EPILOGUES {
         let residual = has_residual.then_some(residual.as_slice());
         let learned = step(Layer::noisy(3), shape, &x, residual, &dy, &fused(Statistics::Frozen, relu));
         let mut layer = Layer::noisy(3);
@@ -268,7 +268,7 @@ fn frozen_statistics_without_learned_parameters() {
 fn inference_is_frozen_and_in_place() {
     let (x, residual) = (noise(1, 60), noise(2, 60));
     let shape = [2, 5, 2, 3];
-    for (_, has_residual, relu) in TAILS {
+    for (_, has_residual, relu) in EPILOGUES {
         let residual = has_residual.then_some(residual.as_slice());
         let expected =
             step(Layer::noisy(3), shape, &x, residual, &[0.0; 60], &fused(Statistics::Frozen, relu)).y;
@@ -351,7 +351,7 @@ fn large_means_and_small_variances_stay_exact() {
 fn bits_do_not_depend_on_the_number_of_threads() {
     let (x, residual, dy) = (noise(1, LARGE_LEN), noise(2, LARGE_LEN), noise(3, LARGE_LEN));
     for statistics in [BATCH, Statistics::Frozen] {
-        for (_, has_residual, relu) in TAILS {
+        for (_, has_residual, relu) in EPILOGUES {
             let residual = has_residual.then_some(residual.as_slice());
             let [one, three] = [1, 3].map(|threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -363,7 +363,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 }
 
 /// NaN in the input reaches its whole channel through the batch's statistics, and with frozen ones its own
-/// element; in the residual, its own element. No tail hides it, and the rectifier lets its gradient through.
+/// element; in the residual, its own element. No epilogue hides it, and the rectifier lets its gradient through.
 #[test]
 fn nan_is_not_hidden() {
     const AT: usize = 4;
@@ -373,7 +373,7 @@ fn nan_is_not_hidden() {
         values
     });
     for statistics in [BATCH, Statistics::Frozen] {
-        for (tail, has_residual, relu) in TAILS {
+        for (epilogue, has_residual, relu) in EPILOGUES {
             for learned in [true, false] {
                 let layer = || {
                     let mut layer = Layer::noisy(3);
@@ -382,7 +382,7 @@ fn nan_is_not_hidden() {
                     }
                     layer
                 };
-                let what = format!("{statistics:?}, {tail}, learned {learned}");
+                let what = format!("{statistics:?}, {epilogue}, learned {learned}");
                 let residual = has_residual.then_some(clean[1].as_slice());
                 let out = step(layer(), shape, &nan_x, residual, &dy, &fused(statistics, relu));
                 let batch = statistics == BATCH;

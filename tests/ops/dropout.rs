@@ -4,7 +4,7 @@ use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::device::Device;
 use bcreid::ops::dropout::dropout;
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 
 /// y and dx of one dropout.
@@ -53,7 +53,7 @@ fn an_element_is_kept_as_its_own_draw_says() {
     let scale = 1.0 / (1.0 - ratio);
     let expected: Vec<f32> = (0..4)
         .flat_map(|image| (0..d as u32).map(move |j| (image, j)))
-        .map(|(image, j)| Philox::new(seed, step, image, Purpose::Dropout).uniform(j))
+        .map(|(image, j)| Philox::new(seed, step, image, RngStream::Dropout).uniform(j))
         .map(|draw| if draw >= ratio { scale } else { 0.0 })
         .collect();
     assert_eq!(factors(seed, step, 4, d, ratio), expected);

@@ -10,12 +10,12 @@
 use bcreid::Result;
 use bcreid::device::Device;
 use bcreid::ops::add::add;
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::tensor::{Inventory, Params, Shape, StepValues, Tape, Tensor, Var};
 
 /// Random values in [-1, 1), always the same for the same `seed`.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {
-    let stream = Philox::new(seed, 0, 0, Purpose::Test);
+    let stream = Philox::new(seed, 0, 0, RngStream::Test);
     (0..n as u32).map(|i| 2.0 * stream.uniform(i) - 1.0).collect()
 }
 

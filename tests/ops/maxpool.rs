@@ -4,7 +4,7 @@ use crate::golden;
 use crate::gradient_check::{Check, Input, noise};
 use bcreid::device::Device;
 use bcreid::ops::maxpool::{MaxPool, maxpool};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::tensor::{Params, Shape, StepValues, Tape, Tensor};
 
 /// y's shape, y and dx of one step.
@@ -28,7 +28,7 @@ fn step(
 /// Different values with a gap wider than the finite-difference step.
 #[test]
 fn gradient() {
-    let order = Philox::new(5, 0, 0, Purpose::Test).permutation(7 * 6 * 5);
+    let order = Philox::new(5, 0, 0, RngStream::Test).permutation(7 * 6 * 5);
     let x = Input::new([1, 7, 6, 5], order.iter().map(|&i| i as f32 / 16.0 - 6.0).collect());
     for pool in [MaxPool::TORCHVISION, MaxPool::CAFFE] {
         Check::default().run(&Device::cpu(), std::slice::from_ref(&x), |t, v| maxpool(t, v[0].clone(), pool));

@@ -2,7 +2,7 @@
 
 use crate::command::succeed;
 use crate::{bcreid, check, python};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::{Features, Origin};
 use std::path::Path;
 
@@ -12,8 +12,8 @@ pub fn made_up(rows: usize, dim: usize, seed: u64) -> Features {
     let mut values = Vec::with_capacity(rows * dim);
     for row in 0..rows {
         let row = if row % 50 == 49 { row - 1 } else { row };
-        let person = Philox::new(1, 1, (row % 23) as u64, Purpose::Init);
-        let own = Philox::new(seed, 0, row as u64, Purpose::Init);
+        let person = Philox::new(1, 1, (row % 23) as u64, RngStream::Init);
+        let own = Philox::new(seed, 0, row as u64, RngStream::Init);
         values.extend((0..dim as u32).map(|i| person.normal(i) + 0.7 * own.normal(i)));
     }
     let pid = |row: usize| if row.is_multiple_of(23) { 0 } else { (row % 23) as i64 };

@@ -2,10 +2,10 @@
 
 use bcreid::config::Config;
 use bcreid::device::Device;
-use bcreid::eval::kept::Kept;
+use bcreid::eval::stored_evaluation::StoredEvaluation;
 use bcreid::eval::{Protocol, evaluate};
 use bcreid::run::metrics::{Line, Log};
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::Features;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,7 +32,7 @@ pub fn train(folder: &Path, lambda: f32, steps: u64) -> PathBuf {
     std::fs::write(folder.join("config.toml"), config.to_toml()).unwrap();
     let mut log = Log::continue_at(&folder.join("metrics.jsonl"), 0).unwrap();
     for step in 0..steps {
-        let draw = Philox::new(7, step, lambda as u64, Purpose::Test);
+        let draw = Philox::new(7, step, lambda as u64, RngStream::Test);
         let noise = |index| 0.1 * draw.uniform(index);
         let done = step as f32 / steps as f32;
         let line = Line {
@@ -59,8 +59,8 @@ pub fn features(pids: &[i64], seed: u64, noise: f32, paths: Vec<String>) -> Feat
     const DIM: usize = 8;
     let mut values = Vec::new();
     for (row, &pid) in pids.iter().enumerate() {
-        let person = Philox::new(1, pid.unsigned_abs(), 0, Purpose::Test);
-        let own = Philox::new(seed, row as u64, 1, Purpose::Test);
+        let person = Philox::new(1, pid.unsigned_abs(), 0, RngStream::Test);
+        let own = Philox::new(seed, row as u64, 1, RngStream::Test);
         let mut vector: Vec<f32> =
             (0..DIM as u32).map(|i| person.uniform(i) + noise * own.normal(i)).collect();
         let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
@@ -80,7 +80,7 @@ pub fn jpeg(path: &Path, shade: u8) {
 
 /// An evaluation of `run` on a data set of that name: 12 queries, 60 gallery images of 10 persons, distractors and
 /// junk, with images in `images`, the last of which is missing.
-pub fn evaluate_run(run: &Path, set: &str, noise: f32, images: &Path) -> Kept {
+pub fn evaluate_run(run: &Path, set: &str, noise: f32, images: &Path) -> StoredEvaluation {
     std::fs::create_dir_all(images).unwrap();
     let query: Vec<i64> = (0..12).map(|i| 1 + i % 10).collect();
     let gallery: Vec<i64> = (0..60).map(|i| [-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10][i % 12]).collect();
@@ -97,7 +97,8 @@ pub fn evaluate_run(run: &Path, set: &str, noise: f32, images: &Path) -> Kept {
     let query = features(&query, 11, noise, query_paths);
     let gallery = features(&gallery, 12, noise, gallery_paths);
     let report = evaluate(&query, &gallery, &Protocol::default(), &cpu()).unwrap();
-    let kept = Kept::new(set.to_string(), vec![images.display().to_string()], query, gallery, report);
+    let kept =
+        StoredEvaluation::new(set.to_string(), vec![images.display().to_string()], query, gallery, report);
     kept.write(run).unwrap();
     kept
 }

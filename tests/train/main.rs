@@ -10,7 +10,7 @@ use bcreid::data::Batch;
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batch_contrastive::Term;
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::tensor::{StepValues, Tensor};
 use bcreid::train::step::step;
 use bcreid::weights::{TensorFile, read_tensors};
@@ -59,10 +59,10 @@ fn config() -> Config {
 /// The batch of step `number`: each identity is a pattern of coloured blocks, each image the pattern and noise.
 fn batch(device: &Device, number: u64) -> Batch {
     let labels: Vec<usize> = (0..BATCH).map(|i| (number as usize + i * i) % CLASSES).collect();
-    let noise = Philox::new(SEED, number, 0, Purpose::Test);
+    let noise = Philox::new(SEED, number, 0, RngStream::Test);
     let mut pixels = Vec::with_capacity(BATCH * HEIGHT * WIDTH * 3);
     for &label in &labels {
-        let pattern = Philox::new(SEED, 0, 1 + label as u64, Purpose::Test);
+        let pattern = Philox::new(SEED, 0, 1 + label as u64, RngStream::Test);
         for (y, x, c) in
             (0..HEIGHT).flat_map(|y| (0..WIDTH).flat_map(move |x| (0..3).map(move |c| (y, x, c))))
         {

@@ -6,7 +6,7 @@
 use super::colour::{Rgb, luma, mix};
 use super::draws::{Draws, Of};
 use super::scene::Scene;
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 
 /// One camera's ways.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,7 @@ impl Camera {
             *pixel = colour.map(|c| self.haze + (1.0 - self.haze) * c.clamp(0.0, 1.0).powf(gamma));
         }
         soften(&mut pixels, width, self.blur * draws.between(0.6, 1.5) * width as f32);
-        expose(&pixels, self.noise, Philox::new(seed, Of::Noise as u64, picture as u64, Purpose::Synth))
+        expose(&pixels, self.noise, Philox::new(seed, Of::Noise as u64, picture as u64, RngStream::Synth))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every person, walk and picture has a stream of its own, so what one of them draws never depends on which
 //! other was drawn before, or on which thread.
 
-use crate::tensor::philox::{Philox, Purpose, unit};
+use crate::tensor::philox::{Philox, RngStream, unit};
 
 /// What a stream belongs to; each kind numbers its members from 0.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Draws {
 impl Draws {
     /// The stream of one member of a kind.
     pub fn new(seed: u64, of: Of, index: usize) -> Self {
-        Draws { stream: Philox::new(seed, of as u64, index as u64, Purpose::Synth), next: 0 }
+        Draws { stream: Philox::new(seed, of as u64, index as u64, RngStream::Synth), next: 0 }
     }
 
     fn word(&mut self) -> u32 {

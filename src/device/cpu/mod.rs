@@ -5,9 +5,9 @@
 
 mod column_sums;
 mod gemm;
+pub(crate) mod microkernel;
 mod pool;
 pub mod simd;
-pub(crate) mod tile;
 
 pub use column_sums::{Addends, lanes, sum_rows};
 pub use gemm::{MatMut, MatRef, Split, gemm};

@@ -1,7 +1,7 @@
 //! A piece of device memory, and what is done with it as a whole.
 
-use super::memory::{Block, Purpose};
-use super::{CudaDevice, Incoming, fault};
+use super::memory::{Block, Label};
+use super::{CudaDevice, PendingDownload, fault};
 use crate::Result;
 use bytemuck::Pod;
 use cudarc::driver::{result, sys};
@@ -26,9 +26,9 @@ impl CudaDevice {
     /// Memory of at least `bytes` bytes, at a multiple of 256. It holds anything.
     ///
     /// # Errors
-    /// If there is no room, with `purpose`, the sizes, and what to do about it.
-    pub fn allocate(self: &Arc<Self>, bytes: usize, purpose: &Purpose) -> Result<CudaBuffer> {
-        let block = self.take(bytes, purpose)?;
+    /// If there is no room, with `label`, the sizes, and what to do about it.
+    pub fn allocate(self: &Arc<Self>, bytes: usize, label: &Label) -> Result<CudaBuffer> {
+        let block = self.alloc(bytes, label)?;
         Ok(CudaBuffer { address: block.address, bytes, memory: Memory::Own(block, self.clone()) })
     }
 }
@@ -109,7 +109,7 @@ impl CudaBuffer {
     ///
     /// # Errors
     /// What the driver says.
-    pub fn receive(&self, bytes: usize) -> Result<Incoming> {
+    pub fn receive(&self, bytes: usize) -> Result<PendingDownload> {
         self.check(bytes)?;
         CudaDevice::receive(self.device(), self.address, bytes)
     }

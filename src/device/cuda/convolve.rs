@@ -1,7 +1,7 @@
 //! A convolution between device addresses: cuDNN's plan, its workspace, the call.
 
 use super::cudnn::{Direction, Plan, Problem};
-use super::{CudaDevice, In, Out, Purpose};
+use super::{CudaDevice, In, Label, Out};
 use crate::Result;
 use crate::element::GradMode;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl CudaDevice {
             // Freed as soon as the work is enqueued: its next owner comes later in the stream.
             let workspace = match bytes {
                 0 => None,
-                _ => Some(self.allocate(bytes, &Purpose::of("the workspace of a convolution"))?),
+                _ => Some(self.allocate(bytes, &Label::of("the workspace of a convolution"))?),
             };
             let address = workspace.as_ref().map_or(0, |space| space.address());
             // SAFETY: sizes and types are the caller's word; the workspace has the bytes that the plan asks for; memory is

@@ -26,31 +26,31 @@ const LARGE_GRAIN: usize = 2 << 20;
 
 /// What a buffer is for, to be named when there is no room for it.
 #[derive(Clone, Debug)]
-pub enum Purpose {
+pub enum Label {
     /// A tensor, and where in the sources it is asked for.
     Tensor(&'static Location<'static>, Shape, DType),
     /// Memory that is no tensor.
     Other(&'static str),
 }
 
-impl Purpose {
+impl Label {
     /// The tensor that the calling file asks for; an operation's file is called like the operation.
     #[track_caller]
     pub fn of_caller(shape: Shape, dtype: DType) -> Self {
-        Purpose::Tensor(Location::caller(), shape, dtype)
+        Label::Tensor(Location::caller(), shape, dtype)
     }
 
     /// Memory that is no tensor.
     pub(super) fn of(what: &'static str) -> Self {
-        Purpose::Other(what)
+        Label::Other(what)
     }
 }
 
-impl fmt::Display for Purpose {
+impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (place, shape, dtype) = match self {
-            Purpose::Tensor(place, shape, dtype) => (place, shape, dtype),
-            Purpose::Other(what) => return f.write_str(what),
+            Label::Tensor(place, shape, dtype) => (place, shape, dtype),
+            Label::Other(what) => return f.write_str(what),
         };
         let file = Path::new(place.file());
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -65,9 +65,9 @@ impl fmt::Display for Purpose {
 
 /// Memory that is no part of the pool, for as long as the device lives.
 #[derive(Debug)]
-pub(super) struct Reserve(u64);
+pub(super) struct FixedBlock(u64);
 
-impl Reserve {
+impl FixedBlock {
     /// Of the context of this thread.
     pub fn new(bytes: usize) -> Result<Self> {
         // SAFETY: nothing is assumed of what the memory holds.
@@ -77,7 +77,7 @@ impl Reserve {
             let detail = format!("it takes {}; end other programs on the GPU", Bytes(bytes));
             return Err(Error::OutOfMemory { tensor, detail });
         }
-        address.map(Reserve).map_err(super::fault("asking for GPU memory"))
+        address.map(FixedBlock).map_err(super::fault("asking for GPU memory"))
     }
 
     pub fn address(&self) -> u64 {
@@ -85,7 +85,7 @@ impl Reserve {
     }
 }
 
-impl Drop for Reserve {
+impl Drop for FixedBlock {
     fn drop(&mut self) {
         // SAFETY: allocated by `new`; the device has waited for its stream before it drops this. An error is of earlier
         // work, and there is nobody left to tell.
@@ -206,7 +206,7 @@ impl Drop for Pool {
 
 impl CudaDevice {
     /// At least `bytes` bytes at a multiple of 256; they hold anything.
-    pub(super) fn take(&self, bytes: usize, purpose: &Purpose) -> Result<Block> {
+    pub(super) fn alloc(&self, bytes: usize, label: &Label) -> Result<Block> {
         let size = rounded(bytes);
         let mut state = self.pool.lock();
         let block = match state.reuse(size) {
@@ -216,7 +216,7 @@ impl CudaDevice {
                     return Err(Error::Device(format!(
                         "{}: a recorded step asks for memory that the steps before it did not; this is a bug of bcreid, \
                          --no-graph goes around it",
-                        purpose
+                        label
                     )));
                 }
                 self.bind()?;
@@ -229,7 +229,7 @@ impl CudaDevice {
                     address = unsafe { result::malloc_sync(size) };
                 }
                 if is_out_of_memory(&address) {
-                    return Err(self.out_of_memory(purpose, size, state.usage));
+                    return Err(self.out_of_memory(label, size, state.usage));
                 }
                 let address = address.map_err(super::fault("asking for GPU memory"))?;
                 state.usage.held += size;
@@ -242,7 +242,7 @@ impl CudaDevice {
         Ok(block)
     }
 
-    fn out_of_memory(&self, purpose: &Purpose, size: usize, usage: Usage) -> Error {
+    fn out_of_memory(&self, label: &Label, size: usize, usage: Usage) -> Error {
         let others = result::mem_get_info()
             .map_or(String::new(), |(free, total)| format!(", {} of {} are free", Bytes(free), Bytes(total)));
         let narrower = match self.precision().activations() {
@@ -250,7 +250,7 @@ impl CudaDevice {
             _ => ", take --precision bf16",
         };
         Error::OutOfMemory {
-            tensor: purpose.to_string(),
+            tensor: label.to_string(),
             detail: format!(
                 "it takes {}, this program uses {} (at most {} so far){others}; lower solver.batch (--batch where \
                  features are extracted) or input.height and input.width{narrower}, or end other programs on the GPU",
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn a_tensor_is_named_by_who_asks_for_it() {
-        let purpose = Purpose::of_caller(Shape::from([2, 3]), DType::F32);
-        assert_eq!(purpose.to_string(), "F32 [2, 3] of memory");
+        let label = Label::of_caller(Shape::from([2, 3]), DType::F32);
+        assert_eq!(label.to_string(), "F32 [2, 3] of memory");
     }
 
     #[test]

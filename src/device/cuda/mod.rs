@@ -2,7 +2,7 @@
 //!
 //! All work goes into one non-blocking stream in the order it is asked for, so that a buffer may be handed on as soon
 //! as its last user has been enqueued, and the host waits for nothing but where it says so ([`CudaBuffer::upload`],
-//! [`CudaBuffer::download`], [`Incoming::wait`], [`CudaDevice::synchronize`]). In reading order:
+//! [`CudaBuffer::download`], [`PendingDownload::wait`], [`CudaDevice::synchronize`]). In reading order:
 //!
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] is what the build embedded.
 //! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
@@ -16,7 +16,7 @@
 
 mod arguments;
 mod buffer;
-mod columns;
+mod channel_grid;
 mod convolve;
 pub mod cublas;
 pub mod cudnn;
@@ -31,13 +31,13 @@ mod staging;
 
 pub(crate) use arguments::{In, Out, kernels};
 pub use buffer::CudaBuffer;
-pub(crate) use columns::Columns;
+pub(crate) use channel_grid::ChannelGrid;
 pub use event::Event;
 pub use graph::Graph;
 pub(crate) use launch::Grid;
 pub(crate) use memory::Bytes;
-pub use memory::{Purpose, Usage};
-pub use staging::Incoming;
+pub use memory::{Label, Usage};
+pub use staging::PendingDownload;
 
 use super::Precision;
 use crate::{Error, Result};
@@ -45,7 +45,7 @@ use cublas::Cublas;
 use cudarc::driver::{CudaContext, DriverError, sys};
 use cudnn::Cudnn;
 use launch::Kernels;
-use memory::{Pool, Reserve};
+use memory::{FixedBlock, Pool};
 use staging::{Downloads, Uploads};
 use std::fmt;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub struct CudaDevice {
     cudnn: Cudnn,
     cublas: Cublas,
     /// cuBLAS's own.
-    _workspace: Reserve,
+    _workspace: FixedBlock,
     uploads: Uploads,
     downloads: Downloads,
     pool: Pool,

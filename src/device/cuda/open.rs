@@ -3,7 +3,7 @@
 use super::cublas::{self, Cublas};
 use super::cudnn::Cudnn;
 use super::launch::Kernels;
-use super::memory::Reserve;
+use super::memory::FixedBlock;
 use super::{CudaDevice, Stream, fatbin, fault, libraries};
 use crate::device::Precision;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ impl CudaDevice {
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(fault("making a CUDA stream"))?;
         let stream = Stream(stream);
-        let workspace = Reserve::new(cublas::WORKSPACE_BYTES)?;
+        let workspace = FixedBlock::new(cublas::WORKSPACE_BYTES)?;
         let handle = stream.0.cast();
         // SAFETY: the stream was made in this context; the device drops the library's handle before it.
         let cudnn = unsafe { Cudnn::open(libraries.cudnn.as_ref()?, handle) }?;

@@ -120,7 +120,7 @@ impl CudaDevice {
     }
 
     /// Starts to copy `bytes` bytes from the device address.
-    pub(super) fn receive(device: &Arc<Self>, address: u64, bytes: usize) -> Result<Incoming> {
+    pub(super) fn receive(device: &Arc<Self>, address: u64, bytes: usize) -> Result<PendingDownload> {
         let class = size_class(bytes);
         let mut free = device.downloads.0.lock().expect("the lock is never held across a panic");
         let piece = match free.entry(class).or_default().pop() {
@@ -132,7 +132,7 @@ impl CudaDevice {
         let copied = unsafe {
             sys::cuMemcpyDtoHAsync_v2(piece.host.as_ptr().cast::<c_void>(), address, bytes, device.stream.0)
         };
-        let incoming = Incoming { piece: Some(piece), bytes, device: device.clone() };
+        let incoming = PendingDownload { piece: Some(piece), bytes, device: device.clone() };
         copied.result().map_err(fault("copying from the GPU"))?;
         let event = incoming.piece.as_ref().map_or(std::ptr::null_mut(), |piece| piece.event);
         // SAFETY: event and stream are open.
@@ -142,13 +142,13 @@ impl CudaDevice {
 }
 
 /// Bytes on their way from the device.
-pub struct Incoming {
+pub struct PendingDownload {
     piece: Option<Piece>,
     bytes: usize,
     device: Arc<CudaDevice>,
 }
 
-impl Incoming {
+impl PendingDownload {
     /// Waits until they are there: all elements.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Incoming {
     }
 }
 
-impl Drop for Incoming {
+impl Drop for PendingDownload {
     fn drop(&mut self) {
         // Nobody waited: the copy may be under way, and whoever takes the piece next must not read it too early. The
         // next copy into it is behind this one in the stream, and records the event anew.

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
 use crate::element::DType;
-use crate::tensor::{Readback, Tensor};
+use crate::tensor::{Download, Tensor};
 use std::sync::Arc;
 
 /// Gallery images and queries of a tile of `distance_tile`.
@@ -48,7 +48,7 @@ impl Rows {
 }
 
 /// Starts to compute the distances [count, galleries] of the queries from `first` on.
-pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Readback> {
+pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Download> {
     let (galleries, d) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
     let device = Device::Cuda(query.gpu.clone());
     let mut to = Tensor::empty(&device, [count, galleries], DType::F32)?;
@@ -61,5 +61,5 @@ pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Re
     let close = kernels::DistanceClose { q, g, q_squared, g_squared, distances, galleries, d, stride };
     let grid = Grid::tiles([galleries.div_ceil(STRIPS), queries, 1]);
     query.gpu.launch(grid, close)?;
-    to.read_back()
+    to.download_async()
 }

@@ -8,7 +8,7 @@
 //! products of both have the same sizes ([`crate::eval::distance`]): a part that is smaller than a tile is filled
 //! up with rows of zeros, which are not looked at.
 
-use super::{Kept, Standing, for_each_query};
+use super::{Standing, StoredEvaluation, for_each_query};
 use crate::Result;
 use crate::device::Device;
 use crate::eval::distance::{Block, Distances, Origin, TILE};
@@ -22,7 +22,7 @@ const ROWS: usize = 256;
 
 /// Ranks `gallery` for all of `people`, `part` values of it at a time.
 pub(super) fn rank(
-    people: &Kept<'_>,
+    people: &StoredEvaluation<'_>,
     gallery: &Features,
     (normalise, origin): (bool, &Origin),
     device: &Device,
@@ -34,7 +34,7 @@ pub(super) fn rank(
     own.sort_unstable();
     own.dedup();
     for rows in own.chunks(images) {
-        let mut part = Kept::rows(gallery, rows.to_vec(), normalise);
+        let mut part = StoredEvaluation::rows(gallery, rows.to_vec(), normalise);
         fill_up(&mut part.features, dim);
         let distances = distances(people, &part, dim, origin, device)?;
         let compute = |index, block: &mut Block| distances.compute(index, block);
@@ -43,7 +43,7 @@ pub(super) fn rank(
         })?;
     }
     for first in (0..gallery.len()).step_by(images) {
-        let mut part = Kept::new(gallery, first..(first + images).min(gallery.len()), normalise);
+        let mut part = StoredEvaluation::new(gallery, first..(first + images).min(gallery.len()), normalise);
         if part.indices.is_empty() {
             continue;
         }
@@ -65,8 +65,8 @@ pub(super) fn rank(
 
 /// The distances to a part, in blocks of one size.
 fn distances<'a>(
-    people: &'a Kept<'_>,
-    part: &'a Kept<'_>,
+    people: &'a StoredEvaluation<'_>,
+    part: &'a StoredEvaluation<'_>,
     dim: usize,
     origin: &Origin,
     device: &Device,

@@ -3,10 +3,10 @@
 use super::{EventWriter, Histogram, strip};
 use crate::Result;
 use crate::device::Device;
-use crate::eval::kept::Kept;
 use crate::eval::lists;
+use crate::eval::stored_evaluation::StoredEvaluation;
 use crate::report::evaluations::Evaluation;
-use crate::report::measured::Measured;
+use crate::report::scored::Scored;
 use std::io::{self, Write};
 
 /// Buckets of a distribution; TensorBoard shows 30.
@@ -36,8 +36,8 @@ impl Found {
     /// # Errors
     /// What the device reports; query and gallery features that do not fit together.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
-        let measured = Measured::new(evaluation, device)?;
-        let Kept { name, query, gallery, report, .. } = &measured.evaluation.kept;
+        let measured = Scored::new(evaluation, device)?;
+        let StoredEvaluation { name, query, gallery, report, .. } = &measured.evaluation.kept;
         let pairs = &measured.pairs;
         let histogram = |counts: &[u64]| Histogram::from_counts(pairs.bin_width(), counts, BUCKETS);
 

@@ -4,7 +4,7 @@ use super::{BETA, BatchNorm, GAMMA, InputGradient, Mask};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
-use crate::device::cuda::{Columns, CudaDevice, Grid, In, Out, kernels};
+use crate::device::cuda::{ChannelGrid, CudaDevice, Grid, In, Out, kernels};
 use crate::element::DType;
 use crate::tensor::Tensor;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ pub fn affine(
         gpu.launch(Grid::blocks(c.div_ceil(256)), frozen)?;
         return Ok(table);
     };
-    let columns = Columns::of(x.shape(), x.dtype());
-    let chunking = columns.chunks(Columns::BLOCKS);
+    let grid = ChannelGrid::of(x.shape(), x.dtype());
+    let chunking = grid.partial_sums(ChannelGrid::BLOCKS);
     let mut chunks = Tensor::empty(&device, [chunking.count, 3, c], DType::F32)?;
-    let (rows, rows_a_chunk) = (columns.rows, chunking.rows);
+    let (rows, rows_a_chunk) = (grid.rows, chunking.rows);
     let moments =
         kernels::BatchnormMoments { x: x.into(), chunks: (&mut chunks).into(), rows, c, rows_a_chunk };
     gpu.launch(chunking.grid, moments)?;
@@ -49,7 +49,7 @@ pub fn affine(
         c,
         rows_a_chunk,
     };
-    gpu.launch(columns.by_channel(), statistics)?;
+    gpu.launch(grid.combine(), statistics)?;
     Ok(table)
 }
 
@@ -62,7 +62,7 @@ pub fn forward(
     residual: Option<&Tensor>,
     relu: bool,
 ) -> Result<()> {
-    let columns = Columns::of(y.shape(), y.dtype());
+    let grid = ChannelGrid::of(y.shape(), y.dtype());
     let y = Out::from(y);
     let forward = kernels::BatchnormForward {
         x: x.map_or(y.into(), In::from),
@@ -70,10 +70,10 @@ pub fn forward(
         residual: residual.map(In::from),
         y,
         relu: usize::from(relu),
-        rows: columns.rows,
-        c: columns.c,
+        rows: grid.rows,
+        c: grid.c,
     };
-    gpu.launch(columns.walk(gpu), forward)
+    gpu.launch(grid.elementwise(gpu), forward)
 }
 
 /// Turns x into dx.
@@ -83,16 +83,16 @@ pub fn dx_in_place_of_x(
     x: &mut Tensor,
     dy: &Tensor,
 ) -> Result<()> {
-    let columns = Columns::of(x.shape(), x.dtype());
+    let grid = ChannelGrid::of(x.shape(), x.dtype());
     let dx = Out::from(x);
-    input_gradient(gpu, pass, columns, dy.into(), Some(dx.into()), dx)
+    input_gradient(gpu, pass, grid, dy.into(), Some(dx.into()), dx)
 }
 
 /// Turns dy into dx.
 pub fn dx_in_place_of_dy(gpu: &CudaDevice, pass: &InputGradient<'_>, dy: &mut Tensor) -> Result<()> {
-    let columns = Columns::of(dy.shape(), dy.dtype());
+    let grid = ChannelGrid::of(dy.shape(), dy.dtype());
     let dx = Out::from(dy);
-    input_gradient(gpu, pass, columns, dx.into(), None, dx)
+    input_gradient(gpu, pass, grid, dx.into(), None, dx)
 }
 
 /// Fills `dx`; `x` is there with batch statistics.
@@ -103,14 +103,14 @@ pub fn dx(
     x: Option<&Tensor>,
     dy: &Tensor,
 ) -> Result<()> {
-    let columns = Columns::of(dx.shape(), dx.dtype());
-    input_gradient(gpu, pass, columns, dy.into(), x.map(In::from), dx.into())
+    let grid = ChannelGrid::of(dx.shape(), dx.dtype());
+    input_gradient(gpu, pass, grid, dy.into(), x.map(In::from), dx.into())
 }
 
 fn input_gradient(
     gpu: &CudaDevice,
     pass: &InputGradient<'_>,
-    columns: Columns,
+    grid: ChannelGrid,
     dy: In,
     x: Option<In>,
     dx: Out,
@@ -123,10 +123,10 @@ fn input_gradient(
         correction: pass.correction.map(In::from),
         dx,
         mask: pass.mask as usize,
-        rows: columns.rows,
-        c: columns.c,
+        rows: grid.rows,
+        c: grid.c,
     };
-    gpu.launch(columns.walk(gpu), backward)
+    gpu.launch(grid.elementwise(gpu), backward)
 }
 
 /// Writes or adds the gradients of gamma and beta to `sinks`, of the saved x, y and normalisation. With `mask_dy`, dy is
@@ -138,9 +138,9 @@ pub fn parameter_gradients(
     (mask, mask_dy, batch): (Mask, bool, bool),
     sinks: &mut Sinks<'_>,
 ) -> Result<Option<Tensor>> {
-    let columns = Columns::of(dy.shape(), dy.dtype());
-    let (rows, c) = (columns.rows, columns.c);
-    let chunking = columns.chunks(Columns::BLOCKS_OF_MANY);
+    let grid = ChannelGrid::of(dy.shape(), dy.dtype());
+    let (rows, c) = (grid.rows, grid.c);
+    let chunking = grid.partial_sums(ChannelGrid::BLOCKS_OF_MANY);
     let mut chunks = Tensor::empty(sinks.device(), [chunking.count, 2, c], DType::F32)?;
     let sums = kernels::BatchnormBackwardSums {
         dy: dy.into(),
@@ -179,6 +179,6 @@ pub fn parameter_gradients(
         c,
         count: chunking.count,
     };
-    gpu.launch(columns.by_channel(), parameters)?;
+    gpu.launch(grid.combine(), parameters)?;
     Ok(correction)
 }

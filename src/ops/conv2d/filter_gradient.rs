@@ -6,9 +6,9 @@
 //! in their order, so the result does not depend on who computed what.
 
 use super::Geometry;
-use super::gather::{FEW_CHANNELS, pad_images};
+use super::implicit_gemm::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
-use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, tile};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -139,8 +139,8 @@ fn task(device: &Device, g: &Geometry, x: Input<'_>, dy: &[f32], share: &Share, 
         for (panel, sums) in panels.clone().zip(&mut *sums) {
             pack_panel(g, x, &block, panel, packed_x);
             for (i, a) in packed_dy.chunks_exact(block.len() * ROWS).take(height / ROWS).enumerate() {
-                let stretch = std::array::from_fn(|i| &a[i..]);
-                let a = Depth { stretches: &[stretch], first: 0, count: block.len(), step: ROWS };
+                let k_segment = std::array::from_fn(|i| &a[i..]);
+                let a = Depth { k_segments: &[k_segment], first: 0, count: block.len(), step: ROWS };
                 tile(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
             }
         }

@@ -6,8 +6,8 @@
 
 use super::Geometry;
 use crate::device::Device;
+use crate::device::cpu::microkernel::COLS;
 use crate::device::cpu::simd::{LANES, Lanes, vectorized};
-use crate::device::cpu::tile::COLS;
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;

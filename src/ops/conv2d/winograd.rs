@@ -19,8 +19,8 @@
 use super::Geometry;
 use super::transforms::{self, Place, SPOTS, Sums};
 use crate::device::Device;
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, tile};
 use crate::device::cpu::simd::{LANES, vectorized};
-use crate::device::cpu::tile::{COLS, Depth, ROWS, Start, tile};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -201,7 +201,7 @@ impl<'a> Plan<'a> {
                 let b = &filter[first * COLS..];
                 for t in (0..v.len() / row_in).step_by(ROWS) {
                     let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
-                    let a = Depth { stretches: &[rows], first, count, step: 1 };
+                    let a = Depth { k_segments: &[rows], first, count, step: 1 };
                     tile(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
                 }
             }
@@ -282,7 +282,7 @@ impl Plan<'_> {
                     let sums = &mut sums[(spot * group + panel) * of_panel..][..of_panel];
                     for k in (0..self.columns).step_by(ROWS) {
                         let rows = std::array::from_fn(|i| &m[k + i..]);
-                        let a = Depth { stretches: &[rows], first: 0, count: block.len(), step: row };
+                        let a = Depth { k_segments: &[rows], first: 0, count: block.len(), step: row };
                         tile(a, v, start, sums, std::array::from_fn(|i| (k + i) * COLS));
                     }
                 }

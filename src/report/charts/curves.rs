@@ -3,10 +3,10 @@
 //! A clear line is the running mean over a hundredth of the longest run's steps; the pale line behind it spans
 //! the smallest and largest value of each stretch, so that no spike is hidden.
 
+use super::super::downsample;
 use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
-use super::super::thin;
 use super::legend_of_runs;
 use crate::run::steps::Step;
 
@@ -54,8 +54,10 @@ pub fn figure(runs: &[Run]) -> Figure {
                 colour: Colour::Run(run),
                 mark,
                 points: match mark {
-                    Mark::Faint => thin::extremes(points, STRETCHES),
-                    _ if noisy => thin::every_and_last(&thin::running_mean(points, window), MEANS),
+                    Mark::Faint => downsample::extremes(points, STRETCHES),
+                    _ if noisy => {
+                        downsample::every_and_last(&downsample::running_mean(points, window), MEANS)
+                    }
                     _ => corners(points),
                 },
             }));
@@ -66,7 +68,7 @@ pub fn figure(runs: &[Run]) -> Figure {
         format!(
             "Losses: the clear line is the running mean over {window} steps (fewer at the ends); the pale line spans the \
              smallest and largest value of every {} steps or fewer. ",
-            thin::stride(longest, STRETCHES)
+            downsample::stride(longest, STRETCHES)
         )
     } else {
         String::new()
@@ -119,7 +121,7 @@ fn corners(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let level = |i: usize| points[i - 1].1 == points[i].1 && points[i].1 == points[i + 1].1;
     let kept: Vec<_> = (0..points.len()).filter(|&i| !(inner(i) && level(i))).map(|i| points[i]).collect();
     // A ramp has a corner at every step.
-    thin::every_and_last(&kept, MEANS)
+    downsample::every_and_last(&kept, MEANS)
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@
 //! Of more than 600 such steps every k-th is drawn, from the first on, with the smallest k that leaves at most
 //! 600: chosen by their number, not by what they show.
 
+use super::super::downsample;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
-use super::super::thin;
 use crate::run::steps::Step;
 use crate::{Error, Result};
 
@@ -73,13 +73,13 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
 /// How many steps have a pair of one identity, and those of them that are drawn.
 fn chosen(run: &Run) -> (usize, Vec<Step>) {
     let with_pair: Vec<Step> = run.steps.iter().copied().filter(|step| step.intra.is_some()).collect();
-    (with_pair.len(), thin::every(&with_pair, MOST))
+    (with_pair.len(), downsample::every(&with_pair, MOST))
 }
 
 fn caption(runs: &[Run], drawn: &[(usize, Vec<Step>)]) -> String {
     let counts = runs.iter().zip(drawn).map(|(run, (pairs, _))| {
         let of = format!("{pairs} of {} steps have a pair of one identity", run.steps.len());
-        let which = match thin::stride(*pairs, MOST) {
+        let which = match downsample::stride(*pairs, MOST) {
             _ if *pairs == 0 => ", so there is nothing to draw".to_string(),
             1 => ", and all of them are drawn".to_string(),
             n => format!(", and of these one in {n} is drawn, from the first on"),

@@ -1,9 +1,9 @@
 //! Distances of pairs of one identity and of two as histograms, and the ROC curve of a threshold on the distance.
 
+use super::super::downsample;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
-use super::super::thin;
 use super::legend_of_runs;
 use crate::eval::pairs::Pairs;
 
@@ -181,5 +181,5 @@ fn curve(pairs: &Pairs) -> Vec<(f64, f64)> {
             thinned.push(end);
         }
     }
-    thin::every_and_last(&thinned, POINTS)
+    downsample::every_and_last(&thinned, POINTS)
 }

@@ -1,7 +1,7 @@
 //! Persons of the training part who are held out, in place of the test part.
 
 use crate::data::{Dataset, Sample};
-use crate::tensor::philox::{Philox, Purpose};
+use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub fn hold_out(dataset: &Dataset, queries: usize, seed: u64) -> Result<Dataset>
     let mut images_of: BTreeMap<i64, Vec<&Sample>> = BTreeMap::new();
     dataset.train.iter().for_each(|sample| images_of.entry(sample.pid).or_default().push(sample));
     let mut persons: Vec<i64> = images_of.keys().copied().collect();
-    let draws = |image: u64| Philox::new(seed, 0, image, Purpose::Validation);
+    let draws = |image: u64| Philox::new(seed, 0, image, RngStream::Validation);
     let order = |pid: &i64| (draws(0).word(images_of.range(..pid).count() as u32), *pid);
     persons.sort_by_cached_key(order);
 

@@ -1,7 +1,7 @@
 use super::both;
 use crate::gpu::{self, Float, Gpu, Outcome, equal};
 use crate::gradient_check::noise;
-use bcreid::tensor::philox::{Philox, Purpose};
+use bcreid::tensor::philox::{Philox, RngStream};
 use softcuda::{Arg, Launch, args};
 
 struct Case {
@@ -86,7 +86,7 @@ fn a_draw_of_the_ratio_itself() {
     gpu::run("dropout", |gpu| {
         let (seed, step) = (5, 7);
         for (d, j) in [(36, 17), (35, 34)] {
-            let ratio = Philox::new(seed, step as u64, 1, Purpose::Dropout).uniform(j);
+            let ratio = Philox::new(seed, step as u64, 1, RngStream::Dropout).uniform(j);
             Case { d, seed, step, ratio }.check::<f32, f32>(gpu, &noise(1, 2 * d), Launch::new(2, 32))?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use half::bf16;
 use softcuda::{Arg, Launch, args};
 
 /// The most elements of a piece.
-const PIECE: usize = 4096;
+const SEGMENT: usize = 4096;
 
 /// What every arena holds where no parameter lies.
 const GAP: f32 = 7.0;
@@ -66,9 +66,9 @@ fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> 
             continue;
         }
         let n = param.value.shape().len();
-        for start in (0..n).step_by(PIECE) {
+        for start in (0..n).step_by(SEGMENT) {
             let decay = weight_decay * param.decay_mult;
-            let (offset, length) = (segment.offset + start, PIECE.min(n - start));
+            let (offset, length) = (segment.offset + start, SEGMENT.min(n - start));
             table.extend([offset as u32, length as u32, param.lr_mult.to_bits(), decay.to_bits()]);
         }
     }

@@ -31,7 +31,7 @@ const LOCK: &str = ".lock";
 
 /// One kept evaluation.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredEvaluation {
     /// The name of the data set's folder, and what was asked beyond the plain protocol.
     pub name: String,
     /// The folders that the images are of: the data set's, and those of distractors.
@@ -53,7 +53,7 @@ struct Figures<R> {
     images: Vec<String>,
 }
 
-impl Kept {
+impl StoredEvaluation {
     /// Puts it together; paths of images become absolute.
     pub fn new(
         name: String,
@@ -63,7 +63,7 @@ impl Kept {
         report: Report,
     ) -> Self {
         let (query, gallery) = (query.with_absolute_paths(), gallery.with_absolute_paths());
-        Kept { name, images, query, gallery, report }
+        StoredEvaluation { name, images, query, gallery, report }
     }
 
     /// Writes it into the folder of a run. An earlier evaluation stays until all of this one lies on the disk. The
@@ -121,7 +121,7 @@ impl Kept {
     /// Files that are missing or not what they should be.
     pub fn read(folder: &Path) -> Result<Self> {
         let Figures { report, images } = figures(&folder.join(RESULT))?;
-        Ok(Kept {
+        Ok(StoredEvaluation {
             images,
             name: name_of_folder(folder),
             query: features(&folder.join(QUERY))?,
@@ -146,14 +146,14 @@ fn called(name: &str) -> impl Iterator<Item = String> {
 /// A run's whole evaluations on folders of this name.
 ///
 /// # Errors
-/// As [`Kept::read`].
-pub fn read_called(run: &Path, name: &str) -> Result<Vec<Kept>> {
+/// As [`StoredEvaluation::read`].
+pub fn read_called(run: &Path, name: &str) -> Result<Vec<StoredEvaluation>> {
     let mut all = Vec::new();
     for folder in called(name).map(|name| run.join(FOLDER).join(name)) {
         if !is_there(&folder)? {
             break;
         }
-        all.push(Kept::read(&folder)?);
+        all.push(StoredEvaluation::read(&folder)?);
     }
     Ok(all)
 }
@@ -186,7 +186,7 @@ fn figures(result: &Path) -> Result<Figures<Report>> {
     }
 }
 
-/// A folder of images by its whole path, as [`Kept::images`] has it.
+/// A folder of images by its whole path, as [`StoredEvaluation::images`] has it.
 pub fn whole_path(folder: &Path) -> String {
     folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()).display().to_string()
 }
@@ -230,13 +230,13 @@ mod tests {
     use crate::device::Device;
     use crate::eval::{Protocol, evaluate};
 
-    fn kept(images: &str, gallery: f32) -> Kept {
+    fn kept(images: &str, gallery: f32) -> StoredEvaluation {
         let line = |place: f32, camid: i64| {
             Features::new(vec![place], 1, vec![7], vec![camid], vec!["a.jpg".into()]).unwrap()
         };
         let (query, gallery) = (line(0.0, 1), line(gallery, 2));
         let report = evaluate(&query, &gallery, &Protocol::default(), &Device::cpu()).unwrap();
-        Kept::new("set".into(), vec![images.into()], query, gallery, report)
+        StoredEvaluation::new("set".into(), vec![images.into()], query, gallery, report)
     }
 
     fn names(run: &Path) -> Vec<String> {
@@ -263,14 +263,14 @@ mod tests {
         let folder = kept("/a/set", 1.0).write(run.path()).unwrap();
         fs::write(folder.join(DRAFT), "in the way").unwrap();
         assert!(kept("/a/set", 2.0).write(run.path()).is_err());
-        assert_eq!(Kept::read(&folder).unwrap().gallery.features(), [1.0]);
+        assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [1.0]);
         fs::remove_file(folder.join(DRAFT)).unwrap();
         // A draft of a killed process is nothing to anybody.
         fs::create_dir(folder.join(DRAFT)).unwrap();
         fs::write(folder.join(DRAFT).join(RESULT), "half").unwrap();
         assert_eq!(names(run.path()), ["set"]);
         kept("/a/set", 3.0).write(run.path()).unwrap();
-        assert_eq!(Kept::read(&folder).unwrap().gallery.features(), [3.0]);
+        assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [3.0]);
         assert!(!folder.join(DRAFT).exists());
     }
 
@@ -287,7 +287,7 @@ mod tests {
             let bad = good.replace(from, to);
             assert_ne!(bad, good);
             fs::write(folder.join(RESULT), bad).unwrap();
-            let error = Kept::read(&folder).unwrap_err().to_string();
+            let error = StoredEvaluation::read(&folder).unwrap_err().to_string();
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
         }
     }

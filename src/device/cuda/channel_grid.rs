@@ -1,4 +1,4 @@
-//! Grids over the columns of `[rows, C]`: what `cuda/columns.cuh` walks. The formulas and their reasons are in
+//! Grids over the columns of `[rows, C]`: what `cuda/grid.cuh` walks. The formulas and their reasons are in
 //! `docs/kernels.md`, "Launched".
 
 use super::{CudaDevice, Grid};
@@ -9,7 +9,7 @@ const THREADS: usize = 256;
 
 /// A matrix of activations, all dimensions but the last one taken together.
 #[derive(Clone, Copy, Debug)]
-pub struct Columns {
+pub struct ChannelGrid {
     /// All dimensions but the last one, taken together.
     pub rows: usize,
     /// Channels: the last dimension.
@@ -22,7 +22,7 @@ pub struct Columns {
 
 /// Rows cut into chunks, a block each. It depends on the sizes alone: chunks decide in which order numbers are added.
 #[derive(Clone, Copy, Debug)]
-pub struct Chunks {
+pub struct PartialSums {
     /// How many.
     pub count: usize,
     /// A block for each chunk and each group of channels.
@@ -31,7 +31,7 @@ pub struct Chunks {
     pub rows: usize,
 }
 
-impl Columns {
+impl ChannelGrid {
     /// Blocks to aim for: four for each of 132 multiprocessors.
     pub const BLOCKS: usize = 528;
     /// The same where a kernel reads two or three arrays at once.
@@ -40,14 +40,14 @@ impl Columns {
     /// Of a tensor `[.., C]` of this shape.
     pub fn of(shape: Shape, dtype: DType) -> Self {
         let c = shape.last();
-        Columns::new(shape.len() / c, c, dtype)
+        ChannelGrid::new(shape.len() / c, c, dtype)
     }
 
     fn new(rows: usize, c: usize, dtype: DType) -> Self {
         let pack = 16 / dtype.bytes();
         let packs = if c.is_multiple_of(pack) { c / pack } else { c };
         let x = packs.next_power_of_two().min(32);
-        Columns { rows, c, x, y: THREADS / x, across: packs.div_ceil(x) }
+        ChannelGrid { rows, c, x, y: THREADS / x, across: packs.div_ceil(x) }
     }
 
     fn grid(&self, along: usize) -> Grid {
@@ -55,21 +55,21 @@ impl Columns {
     }
 
     /// For a kernel that treats each element on its own.
-    pub fn walk(&self, gpu: &CudaDevice) -> Grid {
+    pub fn elementwise(&self, gpu: &CudaDevice) -> Grid {
         let most = (16 * gpu.multiprocessors() as usize).div_ceil(self.across);
         self.grid(self.rows.div_ceil(4 * self.y).clamp(1, most.clamp(1, 65_535)))
     }
 
     /// For a kernel that sums each chunk of rows.
-    pub fn chunks(&self, blocks: usize) -> Chunks {
+    pub fn partial_sums(&self, blocks: usize) -> PartialSums {
         let each = (self.rows * self.across).div_ceil(blocks * self.y).max(4);
         let rows = self.y * each;
         let count = self.rows.div_ceil(rows);
-        Chunks { count, grid: self.grid(count), rows }
+        PartialSums { count, grid: self.grid(count), rows }
     }
 
     /// For a kernel that puts the chunks together, a column of threads for each channel.
-    pub fn by_channel(&self) -> Grid {
+    pub fn combine(&self) -> Grid {
         Grid::blocks(self.c.div_ceil(8)).of([8, 32, 1])
     }
 }
@@ -89,8 +89,8 @@ mod tests {
             (16, 751, 1, 32, 24),
             (1, 3, 1, 256, 1),
         ] {
-            let columns = Columns::new(rows, c, DType::BF16);
-            let chunks = columns.chunks(Columns::BLOCKS);
+            let grid = ChannelGrid::new(rows, c, DType::BF16);
+            let chunks = grid.partial_sums(ChannelGrid::BLOCKS);
             assert_eq!((chunks.count, chunks.rows), (count, rows_a_chunk), "[{rows}, {c}]");
             assert_eq!(chunks.grid.blocks, [across, count, 1], "[{rows}, {c}]");
         }
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn channels_that_are_no_packs_go_one_by_one() {
-        let threads = |c, dtype| Columns::new(1000, c, dtype).grid(1).threads;
+        let threads = |c, dtype| ChannelGrid::new(1000, c, dtype).grid(1).threads;
         assert_eq!(threads(8, DType::F32), [2, 128, 1]);
         assert_eq!(threads(7, DType::F32), [8, 32, 1]);
         assert_eq!(threads(1, DType::BF16), [1, 256, 1]);

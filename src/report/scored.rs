@@ -10,7 +10,7 @@ use crate::eval::ranking::score_queries;
 
 /// An evaluation and what its features say.
 #[derive(Debug)]
-pub struct Measured {
+pub struct Scored {
     /// The evaluation.
     pub evaluation: Evaluation,
     /// Every query's score; none for queries without a match.
@@ -19,7 +19,7 @@ pub struct Measured {
     pub pairs: Pairs,
 }
 
-impl Measured {
+impl Scored {
     /// Ranks and counts by the evaluation's own protocol, but by distances as they are before re-ranking.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Measured {
         let protocol = evaluation.protocol();
         let scores = score_queries(query, gallery, &protocol, device)?;
         let pairs = Pairs::count(query, gallery, &protocol, device)?;
-        Ok(Measured { evaluation, scores, pairs })
+        Ok(Scored { evaluation, scores, pairs })
     }
 
     /// Whether its figures are of other distances than its lists and pairs.
@@ -54,8 +54,8 @@ impl Measured {
 }
 
 /// Evaluations gathered by the queries they asked, in the order of each group's first.
-pub fn by_queries(all: &[Measured]) -> Vec<Vec<&Measured>> {
-    let mut groups: Vec<Vec<&Measured>> = Vec::new();
+pub fn by_queries(all: &[Scored]) -> Vec<Vec<&Scored>> {
+    let mut groups: Vec<Vec<&Scored>> = Vec::new();
     for measured in all {
         match groups.iter_mut().find(|group| group[0].asks_as(measured)) {
             Some(group) => group.push(measured),

@@ -8,13 +8,13 @@
 //! function of `h / t`. Nothing is multiplied by an inserted zero, and nothing is unfolded: the rows of a
 //! register tile are slices of the source.
 //!
-//! Filters with few channels (the stem's 3) would make the stretches too short to be worth their loop. Then
+//! Filters with few channels (the stem's 3) would make the K segments too short to be worth their loop. Then
 //! the source is copied once with its padding, and the taps of one filter row, which lie side by side in
-//! memory, become a single stretch.
+//! memory, become a single K segment.
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::tile::{COLS, Depth, ROWS, Rows, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Rows, Start, tile};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -32,7 +32,7 @@ pub const FEW_CHANNELS: usize = 16;
 /// One tap of the filter as one class of pixels sees it.
 #[derive(Clone, Copy, Debug)]
 struct Tap {
-    /// Which stretch of a filter it is.
+    /// Which K segment of a filter it is.
     index: usize,
     /// Row and column of the source that the class's pixel 0 sees.
     at: [isize; 2],
@@ -56,7 +56,7 @@ struct Gather<'a> {
     /// Channels of the source.
     channels: usize,
     /// Elements a tap contributes to the depth: more than a pixel when taps are merged.
-    stretch: usize,
+    k_segment: usize,
     /// Height and width of the result.
     result: [usize; 2],
     columns: usize,
@@ -64,7 +64,7 @@ struct Gather<'a> {
     modulus: usize,
     step: usize,
     classes: Vec<Class>,
-    /// What lies outside of the source: a stretch of zeros.
+    /// What lies outside of the source: a K segment of zeros.
     zeros: Vec<f32>,
 }
 
@@ -89,20 +89,20 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
     } else {
         (0..r * s).map(|i| Tap { index: i, at: at(i) }).collect()
     };
-    let stretch = if merge { s * g.c } else { g.c };
+    let k_segment = if merge { s * g.c } else { g.c };
     let gather = Gather {
         source: padded.as_ref().map_or(x, Tensor::f32),
         size: g.input.map(|size| size + margin),
         channels: g.c,
-        stretch,
+        k_segment,
         result: g.output,
         columns: g.k,
         modulus: 1,
         step: g.stride,
         classes: vec![Class { remainder: [0, 0], taps, first_tap: 0 }],
-        zeros: vec![0.0; stretch],
+        zeros: vec![0.0; k_segment],
     };
-    let filters = Filters { values: w, column: r * s * g.c, tap: stretch, depth: 1 };
+    let filters = Filters { values: w, column: r * s * g.c, tap: k_segment, depth: 1 };
     gather.run(device, filters, bias, y, GradMode::Overwrite);
 }
 
@@ -131,7 +131,7 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         source: dy,
         size: g.output,
         channels: g.k,
-        stretch: g.k,
+        k_segment: g.k,
         result: g.input,
         columns: g.c,
         modulus: g.stride,
@@ -164,7 +164,7 @@ pub fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
     to
 }
 
-/// A part of the depth: whole stretches of some taps, or a piece of one tap's stretch.
+/// A part of the depth: whole K segments of some taps, or a piece of one tap's K segment.
 #[derive(Clone, Debug)]
 struct Pass {
     taps: Range<usize>,
@@ -174,20 +174,20 @@ struct Pass {
 impl Gather<'_> {
     /// The depth of a class in passes of at most [`DEPTH`] steps.
     fn passes(&self, taps: usize) -> Vec<Pass> {
-        if self.stretch > DEPTH {
-            let pieces = self.stretch.div_ceil(DEPTH);
-            let piece = self.stretch.div_ceil(pieces);
+        if self.k_segment > DEPTH {
+            let pieces = self.k_segment.div_ceil(DEPTH);
+            let piece = self.k_segment.div_ceil(pieces);
             let pass = |i: usize| Pass {
                 taps: i / pieces..i / pieces + 1,
-                piece: i % pieces * piece..(i % pieces * piece + piece).min(self.stretch),
+                piece: i % pieces * piece..(i % pieces * piece + piece).min(self.k_segment),
             };
             return (0..taps * pieces).map(pass).collect();
         }
-        let together = (DEPTH / self.stretch).min(taps);
+        let together = (DEPTH / self.k_segment).min(taps);
         let passes = taps.div_ceil(together);
         let together = taps.div_ceil(passes);
         (0..passes)
-            .map(|i| Pass { taps: i * together..taps.min((i + 1) * together), piece: 0..self.stretch })
+            .map(|i| Pass { taps: i * together..taps.min((i + 1) * together), piece: 0..self.k_segment })
             .filter(|pass| !pass.taps.is_empty())
             .collect()
     }
@@ -196,7 +196,7 @@ impl Gather<'_> {
     fn pack(&self, device: &Device, filters: &Filters<'_>) -> Tensor {
         let taps: Vec<usize> =
             self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
-        let size = self.stretch * COLS;
+        let size = self.k_segment * COLS;
         let panels = self.columns.div_ceil(COLS);
         let mut packed = Tensor::scratch(device, [panels, taps.len(), size]);
         let Filters { values, column, tap, depth } = *filters;
@@ -292,8 +292,8 @@ impl Gather<'_> {
         let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
         for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
             let steps = pass.taps.len() * pass.piece.len() * COLS;
-            for (panel, packed) in packed.chunks_exact(total * self.stretch * COLS).enumerate() {
-                let from = ((class.first_tap + pass.taps.start) * self.stretch + pass.piece.start) * COLS;
+            for (panel, packed) in packed.chunks_exact(total * self.k_segment * COLS).enumerate() {
+                let from = ((class.first_tap + pass.taps.start) * self.k_segment + pass.piece.start) * COLS;
                 let b = &packed[from..from + steps];
                 let column = panel * COLS;
                 let columns = COLS.min(self.columns - column);
@@ -308,7 +308,7 @@ impl Gather<'_> {
                 };
                 for (pixels, rows) in ours.chunks(ROWS).zip(rows.chunks_exact(class.taps.len())) {
                     let a = Depth {
-                        stretches: &rows[pass.taps.clone()],
+                        k_segments: &rows[pass.taps.clone()],
                         first: pass.piece.start,
                         count: pass.piece.len(),
                         step: 1,
@@ -324,7 +324,7 @@ impl Gather<'_> {
         }
     }
 
-    /// The stretch of the source under a tap; none in the padding.
+    /// The K segment of the source under a tap; none in the padding.
     #[inline]
     fn under(&self, n: usize, at: [isize; 2], tap: &Tap) -> Option<&[f32]> {
         let [height, width] = self.size;
@@ -334,7 +334,7 @@ impl Gather<'_> {
             return None;
         }
         let first = ((n * height + row) * width + column) * self.channels;
-        Some(&self.source[first..first + self.stretch])
+        Some(&self.source[first..first + self.k_segment])
     }
 }
 

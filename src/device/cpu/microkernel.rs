@@ -13,7 +13,7 @@ pub const ROWS: usize = 6;
 /// Columns of the tile.
 pub const COLS: usize = 16;
 
-/// The six rows of A for one stretch of the depth.
+/// The six rows of A for one K segment of the depth.
 pub type Rows<'a> = [&'a [f32]; ROWS];
 
 /// What the tile holds before the product is added.
@@ -27,11 +27,11 @@ pub enum Start<'a> {
     Add,
 }
 
-/// A: for each stretch of the depth, elements `first + step * (0..count)` of each of the six slices.
+/// A: for each K segment of the depth, elements `first + step * (0..count)` of each of the six slices.
 #[derive(Clone, Copy, Debug)]
 pub struct Depth<'a> {
-    /// The rows, one entry a stretch.
-    pub stretches: &'a [Rows<'a>],
+    /// The rows, one entry a K segment.
+    pub k_segments: &'a [Rows<'a>],
     /// The first element of each slice to use.
     pub first: usize,
     /// How many elements of each slice.
@@ -46,13 +46,13 @@ pub struct Depth<'a> {
 /// # Panics
 /// If a slice is too short.
 pub fn tile(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
-    // A product of depth 0 has no stretch to walk, so that `first` is always the place of an element.
-    let a = if a.count == 0 { Depth { stretches: &[], ..a } } else { a };
-    let Depth { stretches, first, count, step } = a;
+    // A product of depth 0 has no K segment to walk, so that `first` is always the place of an element.
+    let a = if a.count == 0 { Depth { k_segments: &[], ..a } } else { a };
+    let Depth { k_segments, first, count, step } = a;
     let last = count.saturating_sub(1).checked_mul(step).and_then(|last| last.checked_add(first));
     let reaches = |row: &&[f32]| last.is_some_and(|last| last < row.len());
-    assert!(stretches.iter().flatten().all(reaches), "a row of A is too short");
-    let needed = stretches.len().checked_mul(count).and_then(|steps| steps.checked_mul(COLS));
+    assert!(k_segments.iter().flatten().all(reaches), "a row of A is too short");
+    let needed = k_segments.len().checked_mul(count).and_then(|steps| steps.checked_mul(COLS));
     assert!(needed.is_some_and(|needed| needed <= b.len()), "B is too short");
     let highest = c.len().checked_sub(COLS);
     assert!(
@@ -79,7 +79,7 @@ fn portable(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize
         }
     }
     let mut b = b.chunks_exact(COLS);
-    for rows in a.stretches {
+    for rows in a.k_segments {
         for i in 0..a.count {
             let b = b.next().expect("B has sixteen columns for each step");
             for (sums, row) in sums.iter_mut().zip(rows) {
@@ -94,9 +94,9 @@ fn portable(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize
 }
 
 /// # Safety
-/// The machine must have AVX2 and FMA. If `a` has stretches, its count must be at least 1 and each of their
+/// The machine must have AVX2 and FMA. If `a` has K segments, its count must be at least 1 and each of their
 /// slices hold element `first + (count - 1) * step`; `b` must hold sixteen elements for each step of each
-/// stretch, and `c` sixteen from each of `at`. No sum or product in this may exceed a `usize`.
+/// K segment, and `c` sixteen from each of `at`. No sum or product in this may exceed a `usize`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
@@ -120,7 +120,7 @@ unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [us
             }
         }
         let mut b = b.as_ptr();
-        for rows in a.stretches {
+        for rows in a.k_segments {
             let rows = rows.map(|row| row.as_ptr().add(a.first));
             let mut at = 0;
             for _ in 0..a.count {
@@ -152,7 +152,7 @@ mod tests {
     fn lengths_that_wrap_are_refused() {
         let (data, b) = ([1.0; 64], [1.0; 64]);
         let rows = [[&data[..]; ROWS]; 4];
-        let good = Depth { stretches: &rows[..1], first: 0, count: 4, step: 1 };
+        let good = Depth { k_segments: &rows[..1], first: 0, count: 4, step: 1 };
         let runs = |a: Depth<'_>, at: usize| {
             let mut c = [0.0; 32];
             catch_unwind(AssertUnwindSafe(|| tile(a, &b, Start::Zero, &mut c, [at; ROWS]))).is_ok()
@@ -162,14 +162,14 @@ mod tests {
         assert!(!runs(Depth { first: 61, ..good }, 0));
         assert!(!runs(Depth { first: usize::MAX, ..good }, 0));
         assert!(!runs(Depth { step: usize::MAX / 3 + 1, ..good }, 0));
-        assert!(!runs(Depth { stretches: &rows, count: usize::MAX / 64 + 1, step: 0, ..good }, 0));
+        assert!(!runs(Depth { k_segments: &rows, count: usize::MAX / 64 + 1, step: 0, ..good }, 0));
     }
 
     /// A product of depth 0 is the start alone, wherever its first element would lie.
     #[test]
     fn an_empty_depth_leaves_the_start() {
         let rows = [[&[][..]; ROWS]];
-        let a = Depth { stretches: &rows, first: usize::MAX, count: 0, step: 1 };
+        let a = Depth { k_segments: &rows, first: usize::MAX, count: 0, step: 1 };
         let mut c = [3.0; COLS];
         tile(a, &[], Start::Add, &mut c, [0; ROWS]);
         assert_eq!(c, [3.0; COLS]);
@@ -185,9 +185,9 @@ mod tests {
         let b: Vec<f32> = (0..2 * 9 * COLS).map(|i| value(i + 5)).collect();
         let old: Vec<f32> = (0..ROWS * 20).map(|i| value(i + 7)).collect();
         let bias: [f32; COLS] = std::array::from_fn(|i| value(i + 3));
-        let stretches: [Rows<'_>; 2] =
+        let k_segments: [Rows<'_>; 2] =
             std::array::from_fn(|s| std::array::from_fn(|i| &data[31 * i + 60 * s..]));
-        let a = Depth { stretches: &stretches, first: 2, count: 9, step: 3 };
+        let a = Depth { k_segments: &k_segments, first: 2, count: 9, step: 3 };
         let at = std::array::from_fn(|i| 20 * i);
         for start in [Start::Zero, Start::Row(&bias), Start::Add] {
             for kernel in [tile, portable] {
@@ -200,7 +200,7 @@ mod tests {
                             Start::Row(bias) => f64::from(bias[j]),
                             Start::Add => f64::from(old[20 * i + j]),
                         };
-                        for (s, rows) in stretches.iter().enumerate() {
+                        for (s, rows) in k_segments.iter().enumerate() {
                             for k in 0..9 {
                                 sum += f64::from(rows[i][2 + 3 * k]) * f64::from(b[(s * 9 + k) * COLS + j]);
                             }

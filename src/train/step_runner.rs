@@ -4,45 +4,51 @@
 //! step has found all the memory it wanted, the next one is recorded; its kernels and their numbers are those of a plain
 //! step, so the results are the same bits.
 
-use super::step::Measured;
+use super::step::StepOutput;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::Graph;
-use crate::tensor::Readback;
+use crate::tensor::Download;
 
 /// What a step measured, on its way to the host.
-pub struct Sent {
+pub struct PendingOutput {
     /// L_s.
-    pub softmax: Readback,
+    pub softmax: Download,
     /// The terms of the batch-contrastive loss.
-    pub terms: Readback,
+    pub terms: Download,
 }
 
-impl Measured {
+impl StepOutput {
     /// Asks for the values without waiting.
     ///
     /// # Errors
     /// What the device reports.
-    pub fn send(&self) -> Result<Sent> {
-        Ok(Sent { softmax: self.softmax.read_back()?, terms: self.terms.read_back()? })
+    pub fn send(&self) -> Result<PendingOutput> {
+        Ok(PendingOutput { softmax: self.softmax.download_async()?, terms: self.terms.download_async()? })
     }
 }
 
 /// Runs the steps of one run.
-pub struct Stepper {
+pub struct StepRunner {
     device: Device,
     may_record: bool,
     /// Whether the last step found all the memory it wanted.
     is_settled: bool,
-    recorded: Option<(Graph, Measured)>,
+    recorded: Option<(Graph, StepOutput)>,
     /// Why steps are not recorded although they may be.
-    refusal: Option<String>,
+    capture_error: Option<String>,
 }
 
-impl Stepper {
+impl StepRunner {
     /// For steps on `device`; on a GPU they are recorded if `may_record`.
     pub fn new(device: &Device, may_record: bool) -> Self {
-        Stepper { device: device.clone(), may_record, is_settled: false, recorded: None, refusal: None }
+        StepRunner {
+            device: device.clone(),
+            may_record,
+            is_settled: false,
+            recorded: None,
+            capture_error: None,
+        }
     }
 
     /// Runs a step, which is the same function each time: what changes from one to the next lies in device memory. A
@@ -50,7 +56,7 @@ impl Stepper {
     ///
     /// # Errors
     /// What the step or the device reports.
-    pub fn run(&mut self, mut step: impl FnMut() -> Result<Measured>) -> Result<Sent> {
+    pub fn run(&mut self, mut step: impl FnMut() -> Result<StepOutput>) -> Result<PendingOutput> {
         let Device::Cuda(gpu) = &self.device else { return step()?.send() };
         if let Some((graph, measured)) = &mut self.recorded {
             graph.replay()?;
@@ -66,7 +72,8 @@ impl Stepper {
                 }
                 Err(error) => {
                     self.may_record = false;
-                    self.refusal = Some(format!("steps run plainly, for none could be recorded: {error}"));
+                    self.capture_error =
+                        Some(format!("steps run plainly, for none could be recorded: {error}"));
                 }
             }
         }
@@ -77,8 +84,8 @@ impl Stepper {
     }
 
     /// Once, why steps run plainly although they might be recorded.
-    pub fn take_refusal(&mut self) -> Option<String> {
-        self.refusal.take()
+    pub fn take_capture_error(&mut self) -> Option<String> {
+        self.capture_error.take()
     }
 
     /// How many pieces of work a replay of the recorded step is made of; none while nothing is recorded.

@@ -9,26 +9,26 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 /// A sequence that is being made; dropping it stops the threads.
-pub(super) struct Ahead<T> {
+pub(super) struct Prefetch<T> {
     queues: Vec<Receiver<T>>,
     threads: Vec<JoinHandle<()>>,
     next: usize,
 }
 
-impl<T: Send + 'static> Ahead<T> {
-    /// Starts `threads` threads that keep about `ahead` finished things waiting, and one more each in the
+impl<T: Send + 'static> Prefetch<T> {
+    /// Starts `threads` threads that keep about `prefetch` finished things waiting, and one more each in the
     /// making. `maker` is called once a thread, and what it returns makes thing number i, or `None` past the
     /// end.
     ///
     /// # Errors
     /// The system refuses a thread.
-    pub fn start<M>(threads: usize, ahead: usize, maker: impl Fn() -> M) -> Result<Self>
+    pub fn start<M>(threads: usize, prefetch: usize, maker: impl Fn() -> M) -> Result<Self>
     where
         M: FnMut(u64) -> Option<T> + Send + 'static,
     {
         let threads = threads.max(1);
-        let depth = ahead.div_ceil(threads).max(1);
-        let mut started = Ahead { queues: Vec::new(), threads: Vec::new(), next: 0 };
+        let depth = prefetch.div_ceil(threads).max(1);
+        let mut started = Prefetch { queues: Vec::new(), threads: Vec::new(), next: 0 };
         for thread in 0..threads {
             let (sender, queue) = sync_channel(depth);
             let mut make = maker();
@@ -66,7 +66,7 @@ impl<T: Send + 'static> Ahead<T> {
     }
 }
 
-impl<T> Ahead<T> {
+impl<T> Prefetch<T> {
     /// Ends all threads: a closed queue is how they are told.
     fn stop(&mut self) -> Result<()> {
         // Nothing may be taken any more, but `take` must still find a closed queue.
@@ -81,7 +81,7 @@ impl<T> Ahead<T> {
     }
 }
 
-impl<T> Drop for Ahead<T> {
+impl<T> Drop for Prefetch<T> {
     fn drop(&mut self) {
         // A panic has already been printed, and there is nobody left to hand it to.
         let _ = self.stop();
@@ -103,29 +103,29 @@ mod tests {
                     (i < 50).then_some(i)
                 }
             };
-            let mut ahead = Ahead::start(threads, 4, maker).unwrap();
+            let mut prefetch = Prefetch::start(threads, 4, maker).unwrap();
             for i in 0..50 {
-                assert_eq!(ahead.take().unwrap(), Some(i));
+                assert_eq!(prefetch.take().unwrap(), Some(i));
             }
-            assert_eq!(ahead.take().unwrap(), None);
-            assert_eq!(ahead.take().unwrap(), None);
+            assert_eq!(prefetch.take().unwrap(), None);
+            assert_eq!(prefetch.take().unwrap(), None);
         }
     }
 
     #[test]
     fn dropping_an_endless_sequence_stops_it() {
-        let mut ahead = Ahead::start(3, 2, || |i: u64| Some(vec![i; 1000])).unwrap();
-        assert_eq!(ahead.take().unwrap().unwrap()[0], 0);
-        drop(ahead);
+        let mut prefetch = Prefetch::start(3, 2, || |i: u64| Some(vec![i; 1000])).unwrap();
+        assert_eq!(prefetch.take().unwrap().unwrap()[0], 0);
+        drop(prefetch);
     }
 
     #[test]
     fn a_panic_in_a_thread_is_an_error_here() {
         let maker = || |i: u64| if i == 3 { panic!("on purpose") } else { Some(i) };
-        let mut ahead = Ahead::start(2, 2, maker).unwrap();
+        let mut prefetch = Prefetch::start(2, 2, maker).unwrap();
         for i in 0..3 {
-            assert_eq!(ahead.take().unwrap(), Some(i));
+            assert_eq!(prefetch.take().unwrap(), Some(i));
         }
-        assert!(ahead.take().is_err());
+        assert!(prefetch.take().is_err());
     }
 }

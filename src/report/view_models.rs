@@ -10,7 +10,7 @@ use super::run::{Run, Settings};
 use crate::Result;
 use crate::config::Config;
 use crate::eval::Report;
-use crate::eval::kept::Kept;
+use crate::eval::stored_evaluation::StoredEvaluation;
 
 /// A figure as the page shows it.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl SetView {
                 .collect(),
         };
         let mut said: Vec<(usize, String)> = Vec::new();
-        for Evaluation { run, kept: Kept { images, report, .. }, note } in &set.all {
+        for Evaluation { run, kept: StoredEvaluation { images, report, .. }, note } in &set.all {
             said.extend(note.iter().map(|note| (*run, note.clone())));
             if !images.is_empty() {
                 said.push((*run, format!("Folders: {}.", images.join(", "))));
