@@ -16,6 +16,7 @@
 //! | network | [`model`] | ResNet and the two-branch head: a list of calls into [`ops`] |
 //! | settings | [`config`] | every hyper-parameter once, with unit, default and source |
 //! | data | [`data`] | image files become batches of normalised NHWC pixels |
+//! | optimisers | [`optim`] | SGD with momentum; each optimiser owns its state and names it for checkpoints |
 //! | operations | [`ops`] | one file for each: mathematics, forward, backward, CPU loops, CUDA launches |
 //! | differentiation | [`autograd`] | the tape, the gradient sinks, parameters |
 //! | tensors | [`tensor`] | shape, element type and buffer; transfers; counter-based random numbers |
@@ -35,7 +36,7 @@
 //! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`] | `[1]` each | pool of the step | kernels, cuBLAS |
 //! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN, cuBLAS |
 //! | centers | [`ops::center_step`] | centers `[K, D]`, moved | a buffer of the parameters | a kernel |
-//! | weights | [`ops::sgd`] | parameters, moved | flat arrays | one kernel for each array |
+//! | weights | [`optim::Optimizer::step`] | parameters, moved | flat arrays | one kernel for each array |
 //! | losses to the host | [`train::step_runner`] | 8 numbers | pinned host memory | read some steps later by the solver |
 //!
 //! A GPU runs this function until a step finds all its memory in the pool. The next step is captured as a CUDA graph
@@ -58,6 +59,7 @@ pub mod export;
 pub mod files;
 pub mod model;
 pub mod ops;
+pub mod optim;
 pub mod report;
 pub mod run;
 pub mod study;

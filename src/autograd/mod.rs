@@ -7,7 +7,7 @@ mod sinks;
 mod step_values;
 mod tape;
 
-pub(crate) use flat_params::FlatParams;
+pub(crate) use flat_params::{FlatGroup, FlatParams};
 use params::ParamSpec;
 pub use params::{Buffer, BufferId, Param, ParamId, ParamSpecs, Params};
 pub use sinks::Sinks;

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::element::Shape;
 use crate::tensor::Tensor;
 
-/// A learned tensor with its gradient and momentum.
+/// A learned tensor with its gradient.
 #[derive(Debug)]
 pub struct Param {
     /// Its name, the key in weight files: `layer1.0.conv1.weight`.
@@ -18,8 +18,6 @@ pub struct Param {
     pub copy: Option<Tensor>,
     /// The gradient of the last backward pass, of the type of [`Param::weight`].
     pub grad: Tensor,
-    /// The solver's velocity, f32.
-    pub momentum: Tensor,
     /// Multiplies the learning rate; 0 keeps the parameter as it is.
     pub lr_mult: f32,
     /// Multiplies the weight decay.
@@ -125,7 +123,7 @@ pub struct Params {
     device: Device,
     params: Vec<Param>,
     buffers: Vec<Buffer>,
-    arenas: Option<FlatParams>,
+    flat: Option<FlatParams>,
 }
 
 impl Params {
@@ -134,7 +132,7 @@ impl Params {
     /// # Errors
     /// If the device lacks the memory.
     pub fn new(device: &Device, specs: &ParamSpecs) -> Result<Self> {
-        let (params, arenas) = match device {
+        let (params, flat) = match device {
             Device::Cpu(_) => {
                 let separate = |spec: &ParamSpec| {
                     Ok(Param {
@@ -142,7 +140,6 @@ impl Params {
                         value: Tensor::zeros(device, spec.shape)?,
                         copy: None,
                         grad: Tensor::zeros(device, spec.shape)?,
-                        momentum: Tensor::zeros(device, spec.shape)?,
                         lr_mult: spec.lr_mult,
                         decay_mult: 1.0,
                     })
@@ -150,8 +147,8 @@ impl Params {
                 (specs.params.iter().map(separate).collect::<Result<_>>()?, None)
             }
             Device::Cuda(gpu) => {
-                let (params, arenas) = FlatParams::new(gpu, &specs.params)?;
-                (params, Some(arenas))
+                let (params, flat) = FlatParams::new(gpu, &specs.params)?;
+                (params, Some(flat))
             }
         };
         let buffer = |spec: &BufferSpec| {
@@ -160,12 +157,12 @@ impl Params {
             Ok(Buffer { name: spec.name.clone(), value })
         };
         let buffers = specs.buffers.iter().map(buffer).collect::<Result<_>>()?;
-        Ok(Params { device: device.clone(), params, buffers, arenas })
+        Ok(Params { device: device.clone(), params, buffers, flat })
     }
 
     /// No parameters and no buffers, for operations without any.
     pub fn none(device: &Device) -> Self {
-        Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), arenas: None }
+        Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), flat: None }
     }
 
     /// Where they live.
@@ -213,19 +210,8 @@ impl Params {
         &mut self.buffers
     }
 
-    /// Makes ready what a step needs and keeps, so that no step has to: the table of a GPU's solver. To be called after
-    /// the last change of a multiplier.
-    ///
-    /// # Errors
-    /// If the device lacks the memory.
-    pub fn upload_segments(&mut self, weight_decay: f32) -> Result<()> {
-        let Params { device, params, arenas, .. } = self;
-        let groups = arenas.iter_mut().flat_map(|arenas| &mut arenas.groups);
-        groups.into_iter().try_for_each(|group| group.update_segments(device, params, weight_decay))
-    }
-
-    /// The parameters, and the arrays they lie in one behind the other, where the device keeps them so.
-    pub(crate) fn with_arenas(&mut self) -> (&mut [Param], Option<&FlatParams>) {
-        (&mut self.params, self.arenas.as_ref())
+    /// The arrays that the parameters are parts of; none where each parameter has its own memory, on the CPU.
+    pub(crate) fn flat(&self) -> Option<&FlatParams> {
+        self.flat.as_ref()
     }
 }

@@ -14,10 +14,11 @@ use crate::config::Config;
 use crate::data::{ImageCache, Loader};
 use crate::device::Device;
 use crate::model::Model;
+use crate::optim::{MomentumSgd, Optimizer};
 use crate::tensor::philox::{Philox, RngStream};
 use crate::train::schedule;
 use crate::train::solver::loader_options;
-use crate::train::step::{step, step_with_hook};
+use crate::train::step::{optimizer, step, step_with_hook};
 use crate::train::step_runner::{PendingOutput, StepRunner};
 use crate::{Error, Result};
 use clock::{Mark, between};
@@ -97,6 +98,7 @@ struct Bench {
     device: Device,
     model: Model,
     params: Params,
+    optimizer: MomentumSgd,
     values: StepValues,
     loader: Loader,
     /// The next step.
@@ -115,14 +117,16 @@ impl Bench {
                 "{classes} classes and {steps} steps: training needs 2 classes at least, and timing a step"
             )));
         }
-        let (model, mut params) = Model::new(config, *classes, device)?;
-        params.upload_segments(config.solver.weight_decay)?;
+        let (model, params) = Model::new(config, *classes, device)?;
+        let mut optimizer = optimizer(&params, config)?;
+        optimizer.prepare(&params)?;
         let (cache, labels) = made_up(config, *classes);
         Ok(Bench {
             config: config.clone(),
             device: device.clone(),
             model,
             params,
+            optimizer,
             values: StepValues::new(device, config.run.seed)?,
             loader: Loader::over(cache, labels, loader_options(config, 0), device)?,
             number: 0,
@@ -197,8 +201,9 @@ impl Bench {
     /// What the solver does for a step.
     fn step(&mut self, step_runner: &mut StepRunner) -> Result<()> {
         self.prepare()?;
-        let Bench { config, model, params, values, loader, .. } = self;
-        let sent = step_runner.run(|| step(model, params, values, loader.batch(values)?, config))?;
+        let Bench { config, model, params, optimizer, values, loader, .. } = self;
+        let sent =
+            step_runner.run(|| step(model, params, optimizer, values, loader.batch(values)?, config))?;
         self.pending.push_back(sent);
         self.wait(MOST_PENDING)
     }
@@ -207,11 +212,11 @@ impl Bench {
     fn marked_step(&mut self, step_runner: &mut StepRunner) -> Result<Vec<Mark>> {
         let mut marks = vec![Mark::here(&self.device)?];
         self.prepare()?;
-        let Bench { config, device, model, params, values, loader, .. } = self;
+        let Bench { config, device, model, params, optimizer, values, loader, .. } = self;
         let sent = step_runner.run(|| {
             let batch = loader.batch(values)?;
             marks.push(Mark::here(device)?);
-            step_with_hook(model, params, values, batch, config, &mut |_| {
+            step_with_hook(model, params, optimizer, values, batch, config, &mut |_| {
                 marks.push(Mark::here(device)?);
                 Ok(())
             })

@@ -13,6 +13,10 @@
 //! The velocity starts at 0, so the first step takes v = g' as PyTorch's does.
 
 use crate::autograd::Params;
+mod velocities;
+
+pub use velocities::Velocities;
+
 use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -42,14 +46,14 @@ pub struct Sgd {
 }
 
 /// Moves every parameter by its gradient, at `rate` f32 `[1]`. A parameter whose `lr_mult` is 0 keeps its
-/// value and its momentum. Gradients are left as they are.
+/// value and its velocity. Gradients are left as they are. `velocities` are those of the same parameters.
 ///
 /// # Errors
 /// If `rate` is not one number, or a constant of `solver` lies outside its range.
 ///
 /// # Panics
 /// If a tape still holds a parameter's value, on the CPU.
-pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
+pub fn sgd(params: &mut Params, velocities: &mut Velocities, rate: &Tensor, solver: Sgd) -> Result<()> {
     check::scalar(OP, "rate", rate)?;
     if !(0.0..1.0).contains(&solver.momentum) {
         return Err(Error::shape(OP, format!("momentum {} is outside [0, 1)", solver.momentum)));
@@ -57,11 +61,11 @@ pub fn sgd(params: &mut Params, rate: &Tensor, solver: Sgd) -> Result<()> {
     if !(0.0..f32::INFINITY).contains(&solver.weight_decay) {
         return Err(Error::shape(OP, format!("weight decay {} is not at least 0", solver.weight_decay)));
     }
-    params.upload_segments(solver.weight_decay)?;
-    match (params.with_arenas(), rate.gpu()) {
-        ((_, Some(arenas)), Some(gpu)) => cuda::step(gpu, arenas, rate, solver),
-        ((params, _), _) => {
-            cpu::step(params, rate, solver);
+    velocities.upload_segments(params, solver.weight_decay)?;
+    match (params.flat(), rate.gpu()) {
+        (Some(flat), Some(gpu)) => cuda::step(gpu, flat, velocities, rate, solver),
+        _ => {
+            cpu::step(params.params_mut(), velocities.each_mut(), rate, solver);
             Ok(())
         }
     }
@@ -77,14 +81,15 @@ mod cpu {
     const CHUNK: usize = 16 * 1024;
 
     /// One pass over weights, gradients and velocities, in chunks of all parameters at once.
-    pub fn step(params: &mut [Param], rate: &Tensor, solver: Sgd) {
+    pub fn step(params: &mut [Param], velocities: &mut [Tensor], rate: &Tensor, solver: Sgd) {
         let rate = rate.f32()[0];
-        params.par_iter_mut().filter(|param| param.lr_mult != 0.0).for_each(|param| {
+        let both = params.par_iter_mut().zip(velocities);
+        both.filter(|(param, _)| param.lr_mult != 0.0).for_each(|(param, velocity)| {
             let rate = rate * param.lr_mult;
             let decay = solver.weight_decay * param.decay_mult;
             let grad = param.grad.f32().par_chunks(CHUNK);
             let value = param.value.f32_mut().par_chunks_mut(CHUNK);
-            let velocity = param.momentum.f32_mut().par_chunks_mut(CHUNK);
+            let velocity = velocity.f32_mut().par_chunks_mut(CHUNK);
             value.zip(grad).zip(velocity).for_each(|((w, g), v)| match solver.convention {
                 Convention::PyTorch => pytorch(w, g, v, solver.momentum, decay, rate),
                 Convention::Caffe => caffe(w, g, v, solver.momentum, decay, rate),
@@ -108,18 +113,24 @@ mod cpu {
 }
 
 mod cuda {
-    use super::{Convention, Sgd};
+    use super::{Convention, Sgd, Velocities};
     use crate::Result;
     use crate::autograd::FlatParams;
     use crate::device::cuda::{CudaDevice, Grid, In, kernels};
     use crate::tensor::Tensor;
 
     /// One launch a group of parameters, a block for each segment of them.
-    pub fn step(gpu: &CudaDevice, arenas: &FlatParams, rate: &Tensor, solver: Sgd) -> Result<()> {
-        for group in &arenas.groups {
-            let Some((table, count)) = group.segments() else { continue };
+    pub fn step(
+        gpu: &CudaDevice,
+        params: &FlatParams,
+        velocities: &Velocities,
+        rate: &Tensor,
+        solver: Sgd,
+    ) -> Result<()> {
+        for (group, velocities) in params.groups.iter().zip(velocities.flat()) {
+            let Some((table, count)) = velocities.segments() else { continue };
             // Parameters are parts of these arrays; nothing reads them between the backward pass and the next step.
-            let [weights, velocities] = [&group.values, &group.momenta].map(Tensor::shared_out);
+            let [weights, velocities] = [&group.values, &velocities.values].map(Tensor::shared_out);
             let copy = group.copy.as_ref().map(Tensor::shared_out);
             let (segments, gradients) = (In::from(table), In::from(&group.grads));
             let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));

@@ -1,6 +1,6 @@
 //! Checkpoints: all a run needs to go on bit for bit, written whole or not at all.
 //!
-//! A checkpoint is a safetensors file with the weights, `momentum/NAME` for each of them, the running
+//! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight), the running
 //! statistics and the centers; its metadata holds the settings, the seed, the number of steps done, the
 //! sampler's place and which data it belongs to. Random numbers are functions of (seed, step), so seed and
 //! step *are* the random state.
@@ -10,13 +10,13 @@ use crate::autograd::Params;
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
+use crate::optim::Optimizer;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MOMENTUM: &str = "momentum/";
 /// The metadata key of the precision.
 const PRECISION: &str = "precision";
 
@@ -105,11 +105,11 @@ impl Checkpoint {
     /// # Errors
     /// A weight that is not finite (nothing is written, so the last checkpoint stays the last good one); what
     /// the file system says, a full disk for example (the earlier checkpoints survive).
-    pub fn save(&self, done: u64, params: &Params) -> Result<()> {
+    pub fn save(&self, done: u64, params: &Params, optimizer: &dyn Optimizer) -> Result<()> {
         let mut tensors = weights::model_tensors(params)?;
         require_finite(&tensors)?;
-        for param in params.params() {
-            tensors.push(TensorOut::of(format!("{MOMENTUM}{}", param.name), &param.momentum)?);
+        for (name, tensor) in optimizer.state(params) {
+            tensors.push(TensorOut::of(name, tensor)?);
         }
         let mut metadata = self.identity.metadata();
         metadata.insert("step".into(), done.to_string());
@@ -174,7 +174,12 @@ pub fn steps_done(folder: &Path) -> Result<u64> {
 /// # Errors
 /// No checkpoint: what the run was to start from is not known here; a checkpoint of other data, settings or another
 /// model, or one that cannot be read.
-pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Result<()> {
+pub fn restore(
+    folder: &Path,
+    identity: &Identity,
+    params: &mut Params,
+    optimizer: &mut dyn Optimizer,
+) -> Result<()> {
     let Some((done, path)) = list(folder)?.pop() else {
         return Err(Error::Run(format!(
             "{}: no checkpoint to go on from; start the run again without --resume, in another folder if this one is not \
@@ -189,14 +194,13 @@ pub fn restore(folder: &Path, identity: &Identity, params: &mut Params) -> Resul
         return Err(damaged(file.fault("its metadata names another step than its file name")));
     }
     weights::load_into(params, &file, |_| false).map_err(damaged)?;
-    for param in params.params_mut() {
-        let name = format!("{MOMENTUM}{}", param.name);
+    for (name, state) in optimizer.state_mut(params) {
         let view = file.tensor(&name).map_err(damaged)?;
-        if view.shape() != param.momentum.shape().dims() {
-            let detail = format!("{name} is {:?}, not {}", view.shape(), param.momentum.shape());
+        if view.shape() != state.shape().dims() {
+            let detail = format!("{name} is {:?}, not {}", view.shape(), state.shape());
             return Err(damaged(file.fault(detail)));
         }
-        param.momentum.copy_from_host_f32(&view.f32().map_err(damaged)?)?;
+        state.copy_from_host_f32(&view.f32().map_err(damaged)?)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::collapse::Watch;
 use super::observer::{Observer, Observers};
 use super::schedule::{self, Scheduled};
-use super::step::step;
+use super::step::{optimizer, step};
 use super::step_runner::{PendingOutput, StepRunner};
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
@@ -11,6 +11,7 @@ use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions
 use crate::device::Device;
 use crate::files::write_atomically;
 use crate::model::Model;
+use crate::optim::{MomentumSgd, Optimizer};
 use crate::run::RunFolder;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
 use crate::run::metrics::{Line, Log};
@@ -47,6 +48,7 @@ pub struct Trainer {
     device: Device,
     model: Model,
     params: Params,
+    optimizer: MomentumSgd,
     loader: Loader,
     identity: Identity,
     first: u64,
@@ -78,11 +80,12 @@ impl Trainer {
             }
             Start::Resume(run) => checkpoint::steps_done(&run.checkpoints())?,
         };
+        let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
         let identity = Identity::new(config, &classes, &loader, device);
         if let Start::Resume(run) = start {
-            checkpoint::restore(&run.checkpoints(), &identity, &mut params)?;
+            checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
         }
         let skipped = loader
             .skipped()
@@ -92,7 +95,7 @@ impl Trainer {
         let config = config.clone();
         let device = device.clone();
         let may_record = true;
-        Ok(Trainer { config, device, model, params, loader, identity, first, skipped, may_record })
+        Ok(Trainer { config, device, model, params, optimizer, loader, identity, first, skipped, may_record })
     }
 
     /// Whether a GPU may record a step and replay it, which changes no bit of the result. It does by default.
@@ -115,10 +118,20 @@ impl Trainer {
     /// # Errors
     /// A loss that is not finite, a disk that is full, an observer's; the last good checkpoint survives and is named.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, observers: Observers<'_>) -> Result<Outcome> {
-        let Trainer { config, device, model, mut params, mut loader, identity, first, skipped, may_record } =
-            self;
+        let Trainer {
+            config,
+            device,
+            model,
+            mut params,
+            mut optimizer,
+            mut loader,
+            identity,
+            first,
+            skipped,
+            may_record,
+        } = self;
         let mut values = StepValues::new(&device, config.run.seed)?;
-        params.upload_segments(config.solver.weight_decay)?;
+        optimizer.prepare(&params)?;
         let mut step_runner = StepRunner::new(&device, may_record);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
@@ -146,7 +159,7 @@ impl Trainer {
         if first == 0 {
             // Where the run starts from belongs to it: resumed before its first checkpoint, it must not go on
             // from other weights.
-            checkpoint.save(0, &params).map_err(|e| checkpoint.name_last_good(e))?;
+            checkpoint.save(0, &params, &optimizer).map_err(|e| checkpoint.name_last_good(e))?;
         }
 
         for number in first..config.solver.iterations {
@@ -155,7 +168,7 @@ impl Trainer {
                 values.set(number, scheduled.rate, scheduled.lambda, scheduled.center_rate)?;
                 step_runner.run(|| {
                     let batch = loader.batch(&values)?;
-                    step(&model, &mut params, &values, batch, &config)
+                    step(&model, &mut params, &mut optimizer, &values, batch, &config)
                 })
             });
             let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
@@ -174,7 +187,7 @@ impl Trainer {
                 recorder.read_back(running).map_err(|e| checkpoint.name_last_good(e))?;
             }
             if save {
-                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params));
+                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &optimizer));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
                 if let Err(error) = checkpoint.prune() {
                     recorder.observers.note(&format!("an old checkpoint stays: {error}"));

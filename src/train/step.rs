@@ -6,7 +6,8 @@ use crate::data::Batch;
 use crate::model::Model;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
-use crate::ops::sgd::{Sgd, sgd};
+use crate::ops::sgd::Sgd;
+use crate::optim::{MomentumSgd, Optimizer};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -39,11 +40,12 @@ pub enum Phase {
 pub fn step(
     model: &Model,
     params: &mut Params,
+    optimizer: &mut dyn Optimizer,
     values: &StepValues,
     batch: Batch,
     config: &Config,
 ) -> Result<StepOutput> {
-    step_with_hook(model, params, values, batch, config, &mut |_| Ok(()))
+    step_with_hook(model, params, optimizer, values, batch, config, &mut |_| Ok(()))
 }
 
 /// As [`step`]; `done` is told of each part when all of its work has been asked for.
@@ -53,6 +55,7 @@ pub fn step(
 pub fn step_with_hook(
     model: &Model,
     params: &mut Params,
+    optimizer: &mut dyn Optimizer,
     values: &StepValues,
     batch: Batch,
     config: &Config,
@@ -91,8 +94,16 @@ pub fn step_with_hook(
     done(Phase::Centers)?;
 
     // Line 6: the weights.
-    let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
-    sgd(params, &values.rate, Sgd { momentum, weight_decay, convention })?;
+    optimizer.step(params, &values.rate)?;
     done(Phase::Weights)?;
     Ok(StepOutput { softmax, terms })
+}
+
+/// The optimiser of a run with these settings.
+///
+/// # Errors
+/// If the device lacks the memory.
+pub fn optimizer(params: &Params, config: &Config) -> Result<MomentumSgd> {
+    let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
+    MomentumSgd::new(params, Sgd { momentum, weight_decay, convention })
 }

@@ -1,0 +1,54 @@
+//! Stochastic gradient descent with momentum, as an optimiser: [`crate::ops::sgd`] with its velocities.
+
+use super::Optimizer;
+use crate::Result;
+use crate::autograd::Params;
+use crate::ops::sgd::{Sgd, Velocities, sgd};
+use crate::tensor::Tensor;
+
+/// The constants and the velocities of all parameters.
+#[derive(Debug)]
+pub struct MomentumSgd {
+    constants: Sgd,
+    velocities: Velocities,
+}
+
+impl MomentumSgd {
+    /// For these parameters; velocities start at 0.
+    ///
+    /// # Errors
+    /// If the device lacks the memory.
+    pub fn new(params: &Params, constants: Sgd) -> Result<Self> {
+        Ok(MomentumSgd { constants, velocities: Velocities::new(params)? })
+    }
+
+    /// The velocity of each parameter, in their order, f32.
+    pub fn velocities(&self) -> &[Tensor] {
+        self.velocities.each()
+    }
+}
+
+/// The key of a parameter's velocity in checkpoints.
+fn key(name: &str) -> String {
+    format!("momentum/{name}")
+}
+
+impl Optimizer for MomentumSgd {
+    fn prepare(&mut self, params: &Params) -> Result<()> {
+        self.velocities.upload_segments(params, self.constants.weight_decay)
+    }
+
+    fn step(&mut self, params: &mut Params, lr: &Tensor) -> Result<()> {
+        sgd(params, &mut self.velocities, lr, self.constants)
+    }
+
+    fn state(&self, params: &Params) -> Vec<(String, &Tensor)> {
+        let names = params.params().iter().map(|param| key(&param.name));
+        names.zip(self.velocities.each()).collect()
+    }
+
+    fn state_mut(&mut self, params: &Params) -> Vec<(String, &mut Tensor)> {
+        let names = params.params().iter().map(|param| key(&param.name));
+        names.zip(self.velocities.each_mut()).collect()
+    }
+}
