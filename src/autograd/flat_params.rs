@@ -72,6 +72,7 @@ impl FlatParams {
                     value: part(&group.values),
                     copy: group.copy.as_ref().map(part),
                     grad: part(&group.grads),
+                    init: spec.init,
                     lr_mult: spec.lr_mult,
                     decay_mult: 1.0,
                 });

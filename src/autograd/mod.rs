@@ -2,12 +2,14 @@
 //! the step.
 
 mod flat_params;
+mod init;
 mod params;
 mod sinks;
 mod step_values;
 mod tape;
 
 pub(crate) use flat_params::{FlatGroup, FlatParams};
+pub use init::Init;
 use params::ParamSpec;
 pub use params::{Buffer, BufferId, Param, ParamId, ParamSpecs, Params};
 pub use sinks::Sinks;

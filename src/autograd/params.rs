@@ -1,6 +1,6 @@
 //! What outlives a step: parameters (learned by gradient) and buffers (learned otherwise or constant).
 
-use super::FlatParams;
+use super::{FlatParams, Init};
 use crate::Result;
 use crate::device::Device;
 use crate::element::Shape;
@@ -18,6 +18,8 @@ pub struct Param {
     pub copy: Option<Tensor>,
     /// The gradient of the last backward pass, of the type of [`Param::weight`].
     pub grad: Tensor,
+    /// How [`Params::initialise`] starts it.
+    pub init: Init,
     /// Multiplies the learning rate; 0 keeps the parameter as it is.
     pub lr_mult: f32,
     /// Multiplies the weight decay.
@@ -68,6 +70,7 @@ pub struct BufferId(usize);
 pub(super) struct ParamSpec {
     pub name: String,
     pub shape: Shape,
+    pub init: Init,
     pub lr_mult: f32,
 }
 
@@ -88,19 +91,20 @@ pub struct ParamSpecs {
 }
 
 impl ParamSpecs {
-    /// A parameter with both multipliers 1.
+    /// A parameter with both multipliers 1, whose initial values are 0.
     pub fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
-        self.add_with_rate(name, shape, 1.0)
+        self.add_with(name, shape, Init::Constant(0.0), 1.0)
     }
 
-    /// A parameter whose learning rate is multiplied by `lr_mult`.
-    pub fn add_with_rate(
+    /// A parameter with these initial values, whose learning rate is multiplied by `lr_mult`.
+    pub fn add_with(
         &mut self,
         name: impl Into<String>,
         shape: impl Into<Shape>,
+        init: Init,
         lr_mult: f32,
     ) -> ParamId {
-        self.params.push(ParamSpec { name: name.into(), shape: shape.into(), lr_mult });
+        self.params.push(ParamSpec { name: name.into(), shape: shape.into(), init, lr_mult });
         ParamId(self.params.len() - 1)
     }
 
@@ -140,6 +144,7 @@ impl Params {
                         value: Tensor::zeros(device, spec.shape)?,
                         copy: None,
                         grad: Tensor::zeros(device, spec.shape)?,
+                        init: spec.init,
                         lr_mult: spec.lr_mult,
                         decay_mult: 1.0,
                     })

@@ -4,7 +4,7 @@
 //! - pool5 -> L2-normalise -> batch-contrastive loss, with a center for each class.
 
 use crate::Result;
-use crate::autograd::{BufferId, ParamId, ParamSpecs, Tape, Var};
+use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
 use crate::config;
 use crate::ops::batch_contrastive::{BatchContrastive, Reading, batch_contrastive};
 use crate::ops::dropout::dropout;
@@ -15,6 +15,9 @@ use crate::tensor::Tensor;
 
 /// Name of the class centers in weight files.
 pub const CENTERS: &str = "centers";
+
+/// Deviation of the classifier's initial weights: small, so that all classes start nearly equal.
+const CLASSIFIER_STD: f32 = 0.001;
 
 /// Classifier and centers.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +42,8 @@ impl Head {
     /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, which is
     /// ours: the paper does not say, and the layer of Wen et al. 2016 leaves it to its filler.
     pub fn new(features: usize, classes: usize, rate: f32, specs: &mut ParamSpecs) -> Self {
-        let weight = specs.add_with_rate("fc.weight", [classes, features], rate);
-        let bias = specs.add_with_rate("fc.bias", [classes], rate);
+        let weight = specs.add_with("fc.weight", [classes, features], Init::Normal(CLASSIFIER_STD), rate);
+        let bias = specs.add_with("fc.bias", [classes], Init::Constant(0.0), rate);
         let centers = specs.add_buffer(CENTERS, [classes, features], 0.0);
         Head { weight, bias, centers }
     }

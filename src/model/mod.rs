@@ -4,7 +4,6 @@
 //! [`Params`]. Names are torchvision's, so that a weight file needs no dictionary.
 
 pub mod head;
-mod init;
 pub mod resnet;
 
 use crate::autograd::{ParamSpecs, Params};
@@ -48,7 +47,7 @@ impl Model {
             .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut specs));
         let mut params = Params::new(device, &specs)?;
         if head.is_some() {
-            init::initialise(&mut params, config.run.seed)?;
+            params.initialise(config.run.seed)?;
         }
         Ok((Model { backbone, head }, params))
     }

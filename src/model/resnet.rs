@@ -9,7 +9,7 @@
 //! The basic block (ResNet-18 and -34) strides on its first 3x3 in both.
 
 use crate::Result;
-use crate::autograd::{BufferId, ParamId, ParamSpecs, Tape, Var};
+use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
 use crate::config::{self, Arch, Wiring};
 use crate::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
 use crate::ops::conv2d::{Conv, conv2d};
@@ -93,11 +93,12 @@ struct Layer<'a> {
 impl ConvBn {
     fn new(layer: &Layer<'_>, specs: &mut ParamSpecs) -> Self {
         let Layer { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
+        let filters = [k, kernel, kernel, c];
         ConvBn {
-            weight: specs.add(format!("{conv_name}.weight"), [k, kernel, kernel, c]),
+            weight: specs.add_with(format!("{conv_name}.weight"), filters, Init::he_fan_out(filters), 1.0),
             bias: bias.then(|| specs.add(format!("{conv_name}.bias"), [k])),
             conv: Conv { stride, pad: kernel / 2 },
-            gamma: specs.add(format!("{bn_name}.weight"), [k]),
+            gamma: specs.add_with(format!("{bn_name}.weight"), [k], Init::Constant(1.0), 1.0),
             beta: specs.add(format!("{bn_name}.bias"), [k]),
             mean: specs.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
             var: specs.add_buffer(format!("{bn_name}.running_var"), [k], 1.0),
