@@ -65,6 +65,7 @@ impl Reproduce {
             out: &self.out,
             dataset: &dataset,
             name: &stored_evaluation::name_of(&dataset.root),
+            held_out: None,
             starts: &starts,
             runs: self.runs,
             device: &device,

@@ -4,7 +4,7 @@ use super::stop;
 use super::study::{Common, trimmed};
 use crate::data::Dataset;
 use crate::study::recipes;
-use crate::study::sweep::{Asked, Swept};
+use crate::study::sweep::{Asked, HeldOut, Swept};
 use crate::study::{Start, Study, sweep};
 use crate::{Error, Result, tell};
 use clap::{Args, ValueEnum};
@@ -85,7 +85,8 @@ impl Sweep {
         }
         let (device, which) = self.common.compute.choose()?;
         let dataset = Dataset::open(&self.common.data)?;
-        let dataset = sweep::hold_out(&dataset, self.validation, starts[0].config.run.seed)?;
+        let held_out = HeldOut { queries: self.validation, seed: starts[0].config.run.seed };
+        let dataset = sweep::hold_out(&dataset, held_out)?;
         tell!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
         let stop = stop::on_interrupt("finishing this step and saving")?;
@@ -93,6 +94,7 @@ impl Sweep {
             out: &self.out,
             dataset: &dataset,
             name: "validation",
+            held_out: Some(held_out),
             starts: &starts,
             runs: self.runs,
             device: &device,

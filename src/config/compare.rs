@@ -39,6 +39,12 @@ impl Config {
         self.differences_in(other, keys).into_iter().next()
     }
 
+    /// All settings in which `other` differs, with this one's values and the other's.
+    pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
+        let entries = Self::entries();
+        self.differences_in(other, &entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>())
+    }
+
     /// All of `keys` in which `other` differs, with this one's values and the other's.
     fn differences_in(&self, other: &Self, keys: &[&str]) -> Vec<(String, String, String)> {
         let tables = [self.table(), other.table()];

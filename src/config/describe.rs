@@ -1,32 +1,43 @@
-//! The loss that a run is trained with, in words: said at its start, because the paper leaves the choices open.
+//! The batch-contrastive loss in words: the paper leaves some choices open, so that they are said wherever results are.
 
 use super::{CenterRate, Gradient, Loss};
 
 impl Loss {
     /// One line for a person, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3, gradient
-    /// of equation (8)), centers at rate 0.5`.
+    /// of equation (8), centers at rate 0.5)`.
     pub fn describe(&self) -> String {
         if self.lambda == 0.0 {
             return "softmax alone, the paper's baseline (loss.lambda = 0)".into();
         }
-        let Loss { lambda, lambda_warmup, tau, gradient, reduction, center_rate } = self;
-        let gradient = match gradient {
-            Gradient::Paper => "gradient of equation (8)",
-            Gradient::Exact => "exact gradient",
-        };
-        let ramp = match lambda_warmup {
+        let ramp = match self.lambda_warmup {
             0 => String::new(),
             steps => format!(" from 0 over {steps} iterations"),
         };
-        let centers = match center_rate {
+        format!("softmax + {}{ramp} x batch-contrastive ({})", self.lambda, self.reading(&[]))
+    }
+
+    /// The choices that the paper leaves open or contradicts itself in: `sum over the batch, margin tau 0.3, gradient of
+    /// equation (8), centers at rate 0.5`. Those whose keys are in `varied` have no one value.
+    pub fn reading(&self, varied: &[&str]) -> String {
+        let gradient = match self.gradient {
+            Gradient::Paper => "gradient of equation (8)",
+            Gradient::Exact => "exact gradient",
+        };
+        let centers = match self.center_rate {
             CenterRate::Tied => "centers at the weights' rate".into(),
             CenterRate::Fixed(rate) => format!("centers at rate {rate}"),
         };
-        let reduction = reduction.name();
-        format!(
-            "softmax + {lambda}{ramp} x batch-contrastive ({reduction} over the batch, margin tau {tau}, {gradient}), \
-             {centers}"
-        )
+        let choices = [
+            ("loss.reduction", "reduction", format!("{} over the batch", self.reduction.name())),
+            ("loss.tau", "margin tau", format!("margin tau {}", self.tau)),
+            ("loss.gradient", "gradient", gradient.into()),
+            ("loss.center_rate", "rate of the centers", centers),
+        ];
+        let words = choices.map(|(key, name, value)| match varied.contains(&key) {
+            true => format!("{name} as in the table"),
+            false => value,
+        });
+        words.join(", ")
     }
 }
 
@@ -44,8 +55,8 @@ mod tests {
         let settings = ["loss.tau=0.5", "loss.reduction=sum", "loss.gradient=paper", "loss.center_rate=0.5"];
         assert_eq!(
             of(&settings),
-            "softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.5, gradient of equation (8)), centers at \
-             rate 0.5"
+            "softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.5, gradient of equation (8), centers at \
+             rate 0.5)"
         );
         let said = of(&[
             "loss.reduction=mean",
@@ -57,5 +68,11 @@ mod tests {
         {
             assert!(said.contains(word), "{word}: {said}");
         }
+        let loss = Config::default().loss;
+        assert!(loss.describe().contains(&format!("({})", loss.reading(&[]))), "one wording");
+        assert_eq!(
+            loss.reading(&["loss.tau", "loss.center_rate", "solver.batch"]),
+            "sum over the batch, margin tau as in the table, gradient of equation (8), rate of the centers as in the table"
+        );
     }
 }

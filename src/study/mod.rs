@@ -6,14 +6,18 @@
 //! OUT/RECIPE/seed-0/   a run's folder, with its evaluation
 //! OUT/lock             held while a process works here
 //! OUT/study.json       its images and the fingerprints of its starts, so that no other study goes on in its place
-//! OUT/result.json      all figures
-//! OUT/table.md         the table
+//! OUT/result.json      all figures of the last call
+//! OUT/table.md         their table
 //! OUT/sweep.svg, .png  the plot of a sweep
+//! OUT/earlier/N/       the same of an earlier call, where the last one does not hold all of it
 //! ```
 //!
-//! A study that was stopped goes on where it was: runs that are finished and evaluated are only read.
+//! A study that was stopped goes on where it was: runs that are finished and evaluated are only read. A recipe is known
+//! by its settings and its start, so that another call finds it whatever it calls it.
 
 mod about;
+mod earlier;
+mod folder;
 pub mod gain;
 pub mod published;
 pub mod recipes;
@@ -32,18 +36,19 @@ use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report};
-use crate::files::{write_atomically, write_json};
+use crate::files::write_atomically;
 use crate::run::checkpoint;
 use crate::run::folder::read_config;
 use crate::run::{Layout, RunFolder};
 use crate::train::{self, Observe, Outcome, Trainer};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
-use about::crc32_of_names;
+use about::{About, crc32_of_names};
 use comfy_table::Table;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use sweep::HeldOut;
 
 /// Seeds of a recipe, at most.
 pub const MOST_RUNS: usize = 100;
@@ -71,11 +76,11 @@ pub struct Recipe {
 /// What one recipe achieved.
 #[derive(Clone, Debug, Serialize)]
 pub struct Achieved {
-    /// The recipe's name, which is that of its folder.
+    /// The name of its folder.
     pub name: String,
     /// What it started from.
     pub start: String,
-    /// The settings of its first run.
+    /// The settings of its first run, as they were asked for.
     pub settings: Config,
     /// Means and deviations over the seeds.
     pub summary: Summary,
@@ -92,6 +97,8 @@ pub struct Study<'a> {
     pub dataset: &'a Dataset,
     /// The name under which runs keep their evaluations.
     pub name: &'a str,
+    /// What decided who is held out, if the data set's test part was made so.
+    pub held_out: Option<HeldOut>,
     /// What its recipes start from, at least one.
     pub starts: &'a [Start],
     /// How many seeds.
@@ -105,12 +112,13 @@ pub struct Study<'a> {
 }
 
 impl Study<'_> {
-    /// Takes hold of the study's folder, in which its runs are made and its result is written.
+    /// Takes hold of the study's folder, in which its runs are made and its result is written. Recipes that are in it
+    /// already get the names that they have there.
     ///
     /// # Errors
-    /// Too many or too large seeds, a data set with a part missing, weights that do not fit a recipe, a folder in which
-    /// another process or another study is at work.
-    fn begin(&self, recipes: &[Recipe]) -> Result<RunFolder> {
+    /// Too many or too large seeds; a data set with a part missing; weights that do not fit a recipe; a folder in which
+    /// another process is at work, that is another study's or none's, or has another recipe under the name of one.
+    fn begin(&self, recipes: &mut [Recipe]) -> Result<RunFolder> {
         if !(1..=MOST_RUNS).contains(&self.runs) {
             return Err(Error::Config(format!(
                 "--runs {}: give 1 to {MOST_RUNS} runs of each recipe",
@@ -128,10 +136,13 @@ impl Study<'_> {
         self.dataset.require_train()?;
         self.dataset.require_test()?;
         self.check_starts(recipes)?;
+        folder::require_study_or_vacant(self.out)?;
         std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
-        let folder = RunFolder::lock(self.out)?;
-        about::begin_or_go_on(self.out, self.dataset, self.starts)?;
-        Ok(folder)
+        let lock = RunFolder::lock(self.out)?;
+        let about = About::begin_or_go_on(self)?;
+        folder::reuse(self.out, &about.start_names(), self.starts, recipes)?;
+        about.write(self.out)?;
+        Ok(lock)
     }
 
     /// Whether the weights of each start fit the networks of its recipes; each network once.
@@ -193,16 +204,14 @@ impl Study<'_> {
         say: &dyn Fn(&str),
     ) -> Result<Option<Report>> {
         let name = self.name.to_string();
-        let others = |what: PathBuf| {
-            Error::Run(format!(
-                "{}: this run has other settings; give the study another --out, or the settings it began with",
-                what.display()
-            ))
+        let check = |what: &Path, there: &Config| match recipes::difference(there, config) {
+            Some(why) => Err(folder::other_settings(what, &why)),
+            None => Ok(()),
         };
         let files = Layout::of(folder);
         let there = files.config().is_file();
-        if there && !recipes::is_same_run(&read_config(folder)?, config)? {
-            return Err(others(folder.to_path_buf()));
+        if there {
+            check(folder, &read_config(folder)?)?;
         }
         let begun = there && checkpoint::has_one(&files.checkpoints());
         let result = files.weights();
@@ -211,9 +220,7 @@ impl Study<'_> {
             let network = NetworkFile::open(&result).map_err(|e| {
                 Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
             })?;
-            if !recipes::is_same_run(network.config(), config)? {
-                return Err(others(result));
-            }
+            check(&result, network.config())?;
             if let Some(kept) = self.own_evaluation(folder, network.fingerprint()) {
                 return Ok(Some(kept.report));
             }
@@ -232,8 +239,8 @@ impl Study<'_> {
         Ok(Some(report))
     }
 
-    /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one may
-    /// have its name, if somebody evaluated the run meanwhile.
+    /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one
+    /// may have its name, if somebody evaluated the run meanwhile.
     fn own_evaluation(&self, run: &Path, network: String) -> Option<StoredEvaluation> {
         let images = [stored_evaluation::whole_path(&self.dataset.root)];
         let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
@@ -274,10 +281,25 @@ impl Study<'_> {
         Ok(matches!(outcome, Outcome::Finished(_)))
     }
 
-    /// Writes `OUT/result.json` and `OUT/table.md`, the table (of Markdown) with its notes as a list.
-    fn write(&self, result: &impl Serialize, table: &Table, notes: &[String]) -> Result<()> {
-        write_json(&self.out.join("result.json"), result)?;
+    /// Writes `OUT/result.json` and `OUT/table.md`, the table (of Markdown) with its notes as a list. Those of an earlier
+    /// call that had more are kept beside it.
+    fn write(
+        &self,
+        result: &impl Serialize,
+        table: &Table,
+        notes: &[String],
+        say: &dyn Fn(&str),
+    ) -> Result<()> {
+        let path = self.out.join(earlier::RESULT);
+        let json = serde_json::to_string_pretty(result).map_err(|e| Error::io(&path)(e.into()))? + "\n";
+        if let Some(earlier) = earlier::set_aside(self.out, &json)? {
+            say(&format!(
+                "the result of an earlier call, which had other figures too, is in {}",
+                earlier.display()
+            ));
+        }
+        write_atomically(&path, |w| w.write_all(json.as_bytes()))?;
         let page = format!("{table}\n\n- {}\n", notes.join("\n- "));
-        write_atomically(&self.out.join("table.md"), |w| w.write_all(page.as_bytes()))
+        write_atomically(&self.out.join(earlier::TABLE), |w| w.write_all(page.as_bytes()))
     }
 }

@@ -2,8 +2,7 @@
 
 use super::start::Start;
 use super::{Recipe, Setting};
-use crate::Result;
-use crate::config::Config;
+use crate::config::{Config, Loss, Run};
 use crate::error::printable;
 
 /// The key under which starts are varied; it is no setting.
@@ -13,6 +12,8 @@ pub const LAMBDA: &str = "loss.lambda";
 /// The settings of the batch-contrastive loss: where lambda is 0, the others change nothing.
 const OF_THE_LOSS: [&str; 6] =
     [LAMBDA, "loss.tau", "loss.center_rate", "loss.reduction", "loss.gradient", "loss.lambda_warmup"];
+/// Differing settings that an error names, at most.
+const DIFFERENCES: usize = 3;
 /// Letters of a value in a folder's name, at most.
 const LETTERS: usize = 40;
 
@@ -23,21 +24,42 @@ pub fn is_of_the_loss(key: &str) -> bool {
 
 /// `config` with lambda 0 and the loss's other settings as in `base`, where they cannot matter: recipes without the
 /// loss that differ in nothing else are one.
-pub(super) fn without_loss(config: &Config, base: &Config) -> Result<Config> {
-    let idle = OF_THE_LOSS.iter().filter(|key| **key != LAMBDA);
-    let mut settings: Vec<String> =
-        idle.filter_map(|key| value_of(base, key).map(|value| format!("{key}={value}"))).collect();
-    settings.push(format!("{LAMBDA}=0"));
-    Config::resolve_text(&config.to_toml(), &settings)
+pub(super) fn without_loss(config: &Config, base: &Config) -> Config {
+    Config { loss: Loss { lambda: 0.0, ..base.loss.clone() }, ..config.clone() }
 }
 
-/// Whether a run that is there has these settings, but for those that change nothing because lambda is 0: a baseline
-/// that was run with another reduction is the same one.
-pub(super) fn is_same_run(there: &Config, config: &Config) -> Result<bool> {
-    match there.loss.lambda == 0.0 && config.loss.lambda == 0.0 {
-        true => Ok(without_loss(there, config)? == *config),
-        false => Ok(there == config),
-    }
+/// `config` with the defaults for every setting that changes nothing in what a run finds: those of how a run is made,
+/// and, where lambda is 0, those of the loss. Two runs whose settings are equal then find the same.
+pub(super) fn effective(config: &Config) -> Config {
+    let plain = Config::default();
+    let mut own = match config.loss.lambda == 0.0 {
+        true => without_loss(config, &plain),
+        false => config.clone(),
+    };
+    own.run = Run { seed: config.run.seed, ..plain.run };
+    (own.data.workers, own.data.cache_mib) = (plain.data.workers, plain.data.cache_mib);
+    own
+}
+
+/// As [`effective`], for all seeds: equal for two runs of one recipe.
+pub(super) fn identity(config: &Config) -> Config {
+    let mut own = effective(config);
+    own.run.seed = 0;
+    own
+}
+
+/// In what a run that is there differs from one with the settings `asked`, in words: `solver.rate is 0.01 there and 0.5
+/// here`; none if they find the same.
+pub(super) fn difference(there: &Config, asked: &Config) -> Option<String> {
+    let differences = effective(there).differences(&effective(asked));
+    let words =
+        |(key, there, asked): &(String, String, String)| format!("{key} is {there} there and {asked} here");
+    let shown: Vec<String> = differences.iter().take(DIFFERENCES).map(words).collect();
+    let more = match differences.len().saturating_sub(DIFFERENCES) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
 }
 
 /// A setting's value as a person writes it; none if there is no such key, or it is absent.
@@ -57,7 +79,8 @@ pub(super) struct Recipes(pub Vec<Recipe>);
 impl Recipes {
     /// The place of the recipe with this start and these settings.
     pub fn find(&self, start: usize, config: &Config) -> Option<usize> {
-        self.0.iter().position(|known| known.start == start && known.config == *config)
+        let own = identity(config);
+        self.0.iter().position(|known| known.start == start && identity(&known.config) == own)
     }
 
     /// As [`Recipes::find`], put there under this name if it is not.
@@ -128,11 +151,36 @@ mod tests {
         let base = of(&["loss.tau=0.5", "loss.center_rate=tied"]);
         let other = of(&["loss.tau=1", "loss.reduction=mean", "loss.lambda_warmup=9", "solver.batch=8"]);
         let twin = of(&["loss.lambda=0", "loss.tau=0.5", "loss.center_rate=tied", "solver.batch=8"]);
-        assert_eq!(without_loss(&other, &base).unwrap(), twin);
-        let zero = of(&["loss.lambda=0"]);
-        assert!(is_same_run(&of(&["loss.lambda=0", "loss.reduction=mean"]), &zero).unwrap());
-        assert!(!is_same_run(&of(&["loss.lambda=0", "solver.batch=8"]), &zero).unwrap());
-        assert!(!is_same_run(&of(&["loss.reduction=mean"]), &of(&["loss.reduction=sum"])).unwrap());
-        assert!(!is_same_run(&of(&[]), &zero).unwrap());
+        assert_eq!(without_loss(&other, &base), twin);
+        for (there, asked, words) in [
+            (&["loss.lambda=0", "loss.reduction=mean"][..], &["loss.lambda=0"][..], None),
+            (&["run.log_every=7", "data.workers=3", "data.cache_mib=9"], &[], None),
+            (
+                &["loss.lambda=0", "solver.batch=8"],
+                &["loss.lambda=0"],
+                Some("solver.batch is 8 there and 16 here"),
+            ),
+            (&["loss.reduction=mean"], &["loss.reduction=sum"], Some("is \"mean\" there and \"sum\" here")),
+            (&["loss.reduction=mean"], &["loss.lambda=0"], Some("loss.lambda is 1.0 there and 0.0 here")),
+            (&["run.seed=3"], &[], Some("run.seed is 3 there and 0 here")),
+            (
+                &["solver.batch=8", "solver.rate=1", "data.pad=1", "loss.tau=1", "input.width=64"],
+                &[],
+                Some("2 more"),
+            ),
+        ] {
+            let found = difference(&of(there), &of(asked));
+            assert_eq!(found.is_some(), words.is_some(), "{there:?} {found:?}");
+            assert!(
+                words.is_none_or(|words| found.as_ref().unwrap().contains(words)),
+                "{words:?}: {found:?}"
+            );
+            let seeds_apart = there.iter().all(|setting| setting.starts_with("run.seed"));
+            assert_eq!(
+                identity(&of(there)) == identity(&of(asked)),
+                words.is_none() || seeds_apart,
+                "{there:?}"
+            );
+        }
     }
 }

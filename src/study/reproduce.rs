@@ -69,8 +69,13 @@ fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
                 "the full loss is compared with lambda 0; give a loss.lambda above 0".into(),
             ));
         }
-        let config = without_loss(&start.config, &start.config)?;
+        let config = without_loss(&start.config, &start.config);
         baselines.push(recipes.place(place, config, || named("baseline", &[], start)));
+    }
+    if reductions.iter().any(String::is_empty) {
+        return Err(Error::Config(format!(
+            "{REDUCTION}: a value is empty; put one in front and behind every comma"
+        )));
     }
     let reductions: Vec<Option<&String>> = match reductions {
         [] => vec![None],
@@ -132,8 +137,8 @@ pub fn run(
     benchmark: &Benchmark,
     say: &dyn Fn(&str),
 ) -> Result<Option<Reproduction>> {
-    let plan = plan(study.starts, reductions)?;
-    let _folder = study.begin(&plan.recipes)?;
+    let mut plan = plan(study.starts, reductions)?;
+    let _folder = study.begin(&mut plan.recipes)?;
     let Some(recipes) = study.run(&plan.recipes, say)? else { return Ok(None) };
     let comparison = |(settings, [baseline, full]): (Vec<Setting>, [usize; 2])| {
         let [baseline, full] = [baseline, full].map(|place| &recipes[place]);
@@ -154,7 +159,7 @@ pub fn run(
         recipe: start::notes(study.starts, &varied),
         benchmark: *benchmark,
     };
-    study.write(&reproduction, &reproduction.table(presets::ASCII_MARKDOWN), &reproduction.notes())?;
+    study.write(&reproduction, &reproduction.table(presets::ASCII_MARKDOWN), &reproduction.notes(), say)?;
     Ok(Some(reproduction))
 }
 

@@ -1,6 +1,6 @@
 //! What the runs of a study start from: random weights, or those of files, one or several to be compared.
 
-use super::recipes::{folder_part, value_of};
+use super::recipes::{LAMBDA, folder_part};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::printable;
@@ -48,25 +48,31 @@ impl Start {
     /// A file that is missing or holds no weights; two starts of one name, or with the same weights; those of the
     /// settings.
     pub fn several(texts: &[String], file: Option<&Path>, settings: &[String]) -> Result<Vec<Self>> {
+        let texts: Vec<&str> = texts.iter().map(|text| text.trim()).collect();
         let mut starts: Vec<Start> = Vec::new();
-        for text in texts {
-            let (name, weights) = open(text.trim())?;
+        for text in &texts {
+            let (name, weights) = open(text)?;
             let start = Start { name: Some(name), ..Start::only(weights, file, settings)? };
-            for other in &starts {
-                if start.fingerprint == other.fingerprint {
-                    return Err(Error::Config(format!(
-                        "--start: {} and {} are the same weights; give them once",
-                        other.label(),
-                        start.label()
-                    )));
+            for (other, earlier) in starts.iter().zip(&texts) {
+                let fault = |what: String| Err(Error::Config(format!("--start {earlier},{text}: {what}")));
+                if earlier == text {
+                    return fault(format!("{text} is given twice; give it once"));
                 }
                 // File systems may not tell letters' cases apart.
                 if start.label().eq_ignore_ascii_case(other.label()) {
-                    return Err(Error::Config(format!(
-                        "--start: two starts have the name {}; write NAME={} for one of another name",
+                    let path = text.strip_prefix(start.label()).and_then(|rest| rest.strip_prefix('='));
+                    return fault(format!(
+                        "two starts have the name {}; call one of them otherwise: NAME={}",
                         start.label(),
-                        text.trim()
-                    )));
+                        path.unwrap_or(text)
+                    ));
+                }
+                if start.fingerprint == other.fingerprint {
+                    return fault(format!(
+                        "{} and {} are the same weights; give them once",
+                        other.label(),
+                        start.label()
+                    ));
                 }
             }
             starts.push(start);
@@ -127,8 +133,15 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
         _ => (None, Path::new(text)),
     };
     let fault = |what: String| Error::Config(format!("--start {text}: {what}"));
-    if text.is_empty() || path.as_os_str().is_empty() {
-        return Err(fault("give random, a file of weights, or NAME=FILE".into()));
+    if text.is_empty() {
+        return Err(Error::Config(
+            "--start: an item is empty; put one in front and behind every comma".into(),
+        ));
+    }
+    if path.as_os_str().is_empty() {
+        return Err(fault(
+            "there is no file behind the =; give random, a file of weights, or NAME=FILE".into(),
+        ));
     }
     let weights = NetworkFile::open(path).map_err(|error| match error.is_missing_file() {
         true => fault(format!(
@@ -138,9 +151,11 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
         false => error,
     })?;
     let name = match name {
-        Some(name) if name.is_empty() || folder_part(name) != name => {
+        Some("") => return Err(fault("there is no name in front of the =; write NAME=FILE".into())),
+        Some(name) if folder_part(name) != name => {
             return Err(fault(format!(
-                "a name has 1 to 40 letters of A-Z, a-z, 0-9, dot, plus, hyphen and underscore; {name} has not"
+                "folders are called after a start; give it a name of at most 40 letters of A-Z, a-z, 0-9, dot, plus, \
+                 hyphen and underscore instead of {name}"
             )));
         }
         Some(name) => name.to_string(),
@@ -186,24 +201,14 @@ pub(super) fn notes(starts: &[Start], varied: &[String]) -> Vec<String> {
         true => format!("Settings: {defaults}."),
         false => format!("Settings: {defaults}, but {}.", common.join(", ")),
     });
-    notes.extend(starts.first().map(|start| reading(&start.config, &varied)));
+    notes.extend(starts.first().map(|start| {
+        let loss = &start.config.loss;
+        match loss.lambda == 0.0 && !varied.contains(&LAMBDA) {
+            true => format!("Loss: {}.", loss.describe()),
+            false => format!("Reading of the batch-contrastive loss: {}.", loss.reading(&varied)),
+        }
+    }));
     notes
-}
-
-/// How the loss is read where the paper leaves it open or contradicts itself.
-fn reading(config: &Config, varied: &[&str]) -> String {
-    const OPEN: [(&str, &str); 4] = [
-        ("loss.reduction", "reduction"),
-        ("loss.tau", "tau"),
-        ("loss.center_rate", "center rate"),
-        ("loss.gradient", "gradient"),
-    ];
-    let part = |(key, name): (&str, &str)| match varied.contains(&key) {
-        true => Some(format!("{name} as in the table")),
-        false => value_of(config, key).map(|value| format!("{name} {value}")),
-    };
-    let parts: Vec<String> = OPEN.into_iter().filter_map(part).collect();
-    format!("Reading of the batch-contrastive loss: {}.", parts.join(", "))
 }
 
 #[cfg(test)]
@@ -259,12 +264,15 @@ mod tests {
              \"slim\"",
             "(source not stated in it; licence not stated in it)",
             "solver.iterations = 9",
-            "tau 1.0, center rate 0.5, gradient paper.",
-            "Reading of the batch-contrastive loss: reduction ",
+            "Reading of the batch-contrastive loss: sum over the batch, margin tau 1, gradient of equation (8), centers \
+             at rate 0.5.",
         ] {
             assert!(said.contains(words), "{words}\n{said}");
         }
         assert!(notes(&starts, &["loss.tau".into()]).join("\n").contains("tau as in the table"));
+        let without = [Start::only(None, None, &settings(&["loss.lambda=0"])).unwrap()];
+        assert!(notes(&without, &[]).join("\n").contains("Loss: softmax alone"));
+        assert!(notes(&without, &[LAMBDA.into()]).join("\n").contains("Reading of the"));
 
         for (texts, words) in [
             (
@@ -275,13 +283,25 @@ mod tests {
                 vec![text("resnet50.safetensors"), format!("b={}", text("resnet50.safetensors"))],
                 "same weights",
             ),
-            (vec!["random".into(), "random".into()], "random and random are the same"),
+            (vec!["random".into(), "random".into()], "--start random,random: random is given twice"),
+            (
+                vec![
+                    format!("a={}", text("resnet50.safetensors")),
+                    format!("A={}", text("random.safetensors")),
+                ],
+                "two starts have the name A; call one of them otherwise: NAME=/",
+            ),
+            (
+                vec!["random".into(), format!("RANDOM={}", text("random.safetensors"))],
+                "is the name of the start",
+            ),
             (vec![text("random.safetensors")], "write NAME=FILE"),
             (vec!["Random".into()], "there is no file Random; give random"),
-            (vec![format!("a/b={}", text("resnet50.safetensors"))], "a name has"),
-            (vec![format!("={}", text("resnet50.safetensors"))], "a name has"),
-            (vec!["a=".into()], "give random"),
-            (vec![String::new()], "give random"),
+            (vec![format!("a/b={}", text("resnet50.safetensors"))], "underscore instead of a/b"),
+            (vec![format!("{}={}", "a".repeat(41), text("resnet50.safetensors"))], "at most 40 letters"),
+            (vec![format!("={}", text("resnet50.safetensors"))], "no name in front of the ="),
+            (vec!["a=".into()], "no file behind the ="),
+            (vec!["random".into(), " ".into()], "an item is empty"),
             (vec![text("runs")], "is a folder"),
         ] {
             let error = open(&texts).unwrap_err().line();

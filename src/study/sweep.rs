@@ -8,9 +8,10 @@ mod held_out;
 mod plan;
 mod plot;
 
-pub use held_out::hold_out;
+pub use held_out::{HeldOut, hold_out};
 pub use plan::Swept;
 
+use super::earlier::PLOTS;
 use super::recipes::{LAMBDA, START, value_of};
 use super::{Achieved, Gains, Setting, Study, Summary, gain, start};
 use crate::error::printable;
@@ -21,9 +22,6 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
-
-/// The files of the plot.
-const PLOTS: [&str; 2] = ["sweep.svg", "sweep.png"];
 
 /// What is to be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +75,8 @@ pub struct Point {
 /// Keys and values that the settings do not take, what [`Study`] refuses, and what training and evaluation report.
 pub fn run(study: &Study<'_>, asked: &Asked, say: &dyn Fn(&str)) -> Result<Option<Sweep>> {
     let Asked { swept, grid, baselines } = asked;
-    let plan = Plan::new(study.starts, swept, *grid, *baselines)?;
-    let _folder = study.begin(&plan.recipes)?;
+    let mut plan = Plan::new(study.starts, swept, *grid, *baselines)?;
+    let _folder = study.begin(&mut plan.recipes)?;
     let Some(recipes) = study.run(&plan.recipes, say)? else { return Ok(None) };
     let compared: BTreeSet<usize> = plan.points.iter().filter_map(|point| point.baseline).collect();
     let points = plan.points.iter().map(|point| point_of(point, &recipes, &compared, study.runs)).collect();
@@ -94,7 +92,7 @@ pub fn run(study: &Study<'_>, asked: &Asked, say: &dyn Fn(&str)) -> Result<Optio
         persons,
         recipe: start::notes(study.starts, &keys),
     };
-    study.write(&sweep, &sweep.table(presets::ASCII_MARKDOWN), &sweep.notes())?;
+    study.write(&sweep, &sweep.table(presets::ASCII_MARKDOWN), &sweep.notes(), say)?;
     for file in PLOTS.map(|name| study.out.join(name)) {
         match plot::drawing(&sweep) {
             Ok(drawing) => crate::report::write_figure(&drawing, &file).map(|_| ())?,
@@ -294,7 +292,7 @@ mod tests {
             "Each value is tried with the other settings as they are.",
             "2 x 3 - 2 = 4 degrees of freedom",
             "One of twenty",
-            "tau 1.0, center rate 0.5, gradient paper",
+            "margin tau 1, gradient of equation (8), centers at rate 0.5",
         ] {
             assert!(text.contains(words), "{words}\n{text}");
         }

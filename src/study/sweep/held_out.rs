@@ -3,14 +3,24 @@
 use crate::data::{Dataset, Sample};
 use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Holds out as many persons as it takes for `queries` queries: a data set whose test part is made of them. Which
-/// persons and images is a function of `seed`.
+/// What decides who is held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// How many images ask.
+    pub queries: usize,
+    /// The seed of the draw.
+    pub seed: u64,
+}
+
+/// Holds out as many persons as it takes for the queries: a data set whose test part is made of them. Which persons
+/// and images is a function of the seed.
 ///
 /// # Errors
 /// If that takes more than half of the persons.
-pub fn hold_out(dataset: &Dataset, queries: usize, seed: u64) -> Result<Dataset> {
+pub fn hold_out(dataset: &Dataset, HeldOut { queries, seed }: HeldOut) -> Result<Dataset> {
     dataset.require_train()?;
     let mut images_of: BTreeMap<i64, Vec<&Sample>> = BTreeMap::new();
     dataset.train.iter().for_each(|sample| images_of.entry(sample.pid).or_default().push(sample));

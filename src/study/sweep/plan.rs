@@ -116,7 +116,7 @@ impl Plan {
             let Recipe { start, ref config, .. } = recipes.0[recipe];
             let mut baseline = None;
             if config.loss.lambda != 0.0 {
-                let twin = without_loss(config, &starts[start].config)?;
+                let twin = without_loss(config, &starts[start].config);
                 let others = values.iter().filter(|value| !is_of_the_loss(&value.key));
                 let lambda = Setting { key: LAMBDA.into(), value: "0".into() };
                 let twins: Vec<Setting> = std::iter::once(lambda).chain(others.cloned()).collect();
@@ -166,6 +166,11 @@ fn combinations(swept: &[Swept], grid: bool) -> Result<Vec<Vec<Setting>>> {
         return Err(Error::Config(format!("{}: give at least one value", empty.key)));
     }
     for Swept { key, values } in swept {
+        if values.iter().any(String::is_empty) {
+            return Err(Error::Config(format!(
+                "{key}: a value is empty; put one in front and behind every comma"
+            )));
+        }
         let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));
         if let Some((_, value)) = twice {
             return Err(Error::Config(format!("{key}: {value} and {value} are the same; give it once")));
@@ -228,7 +233,7 @@ fn settle(starts: &[Start], values: Vec<Setting>) -> Result<Settled> {
             "{key} changes nothing where loss.lambda is 0; give a loss.lambda above 0, or leave it out"
         )));
     }
-    let config = without_loss(&config, base)?;
+    let config = without_loss(&config, base);
     Ok(Settled { values: values.into_iter().filter(|value| !idle(value)).collect(), start, config })
 }
 
@@ -347,7 +352,7 @@ mod tests {
             assert!(error(&only, &[lambda(&["1", "1.0"])], grid).contains("1 and 1.0 are the same"));
             assert!(error(&only, &[lambda(&["1", "1"])], grid).contains("1 and 1 are the same"));
             assert!(error(&only, &[lambda(&["0", "0.0"])], grid).contains("0 and 0.0 are the same"));
-            assert!(error(&only, &[lambda(&["1", ""])], grid).contains("loss.lambda"));
+            assert!(error(&only, &[lambda(&["1", ""])], grid).contains("loss.lambda: a value is empty"));
             assert!(error(&only, &[lambda(&["1"]), lambda(&["2"])], grid).contains("varied twice"));
             assert!(error(&only, &[swept("loss.tua", &["1"])], grid).contains("did you mean loss.tau"));
             assert!(error(&without, &[swept("loss.tau", &["1"])], grid).contains("loss.tau changes nothing"));
