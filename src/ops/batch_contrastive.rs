@@ -36,7 +36,7 @@
 //! for batches far larger than a network that fits beside them.
 
 mod cpu;
-mod cuda;
+pub mod cuda;
 
 use crate::ops::check;
 use crate::tensor::{Backward, DType, Sinks, Tape, Tensor, Var};

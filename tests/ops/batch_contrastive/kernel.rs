@@ -3,6 +3,7 @@
 
 use super::{BOTH, Case, MIXED, REDUCTIONS};
 use crate::gpu::{self, Gpu, Outcome, close, equal};
+use bcreid::ops::batch_contrastive::cuda::{TILE, splits};
 use bcreid::ops::batch_contrastive::{Gradient, Reduction, Term};
 use softcuda::{Launch, args};
 
@@ -98,12 +99,6 @@ impl Batch {
     }
 }
 
-/// In how many parts the features are summed: the rule of `cuda/batch_contrastive.cu`.
-fn splits(m: usize, d: usize) -> usize {
-    let across = m.div_ceil(16);
-    d.div_ceil(64).min(512usize.div_ceil(across * (across + 1) / 2))
-}
-
 impl Case {
     fn m(&self) -> usize {
         self.labels.len()
@@ -129,7 +124,7 @@ impl Case {
         let hardest = gpu.unwritten::<i32>("hardest", m)?;
         let terms = gpu.unwritten::<f32>("terms", Term::COUNT)?;
         let loss = gpu.unwritten::<f32>("loss", 1)?;
-        let across = m.div_ceil(16) as u32;
+        let across = m.div_ceil(TILE) as u32;
         let tiles = Launch::new((across / 2 + 1, across, splits as u32), 256);
         gpu.launch("batch_contrastive_distances", tiles, args![&x, &partial, m as i32, d as i32])?;
         let warps = Launch::new((m as u32).div_ceil(block / 32), block);
