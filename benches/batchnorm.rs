@@ -4,10 +4,11 @@
 //! PyTorch is asked through `batchnorm.py` beside this file, run by `$PYTHON` (default `python3`); without it
 //! only our own times are printed.
 
+use bcreid::autograd::{BufferId, ParamId, ParamSpecs, Params, StepValues, Tape};
 use bcreid::device::Device;
 use bcreid::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
+use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
-use bcreid::tensor::{BufferId, Inventory, ParamId, Params, StepValues, Tape, Tensor};
 use rayon::prelude::*;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -68,11 +69,11 @@ struct Layer {
 
 impl Layer {
     fn new(device: &Device, channels: usize) -> Self {
-        let mut inventory = Inventory::default();
-        let (gamma, beta) = (inventory.add("gamma", [channels]), inventory.add("beta", [channels]));
-        let mean = inventory.add_buffer("mean", [channels], 0.0);
-        let var = inventory.add_buffer("var", [channels], 1.0);
-        let mut params = Params::new(device, &inventory).expect("the CPU has memory");
+        let mut specs = ParamSpecs::default();
+        let (gamma, beta) = (specs.add("gamma", [channels]), specs.add("beta", [channels]));
+        let mean = specs.add_buffer("mean", [channels], 0.0);
+        let var = specs.add_buffer("var", [channels], 1.0);
+        let mut params = Params::new(device, &specs).expect("the CPU has memory");
         params.get_mut(gamma).value.f32_mut().fill(0.7);
         Layer { params, gamma, beta, mean, var }
     }

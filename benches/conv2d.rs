@@ -4,9 +4,10 @@
 //! With `--ask` the program reads shapes (`H W C K R stride`) from its input, one a line, and answers with the
 //! three times in milliseconds: that is how the other script drives it.
 
+use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
 use bcreid::ops::conv2d::{Conv, conv2d};
-use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+use bcreid::tensor::Tensor;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 

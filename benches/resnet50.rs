@@ -4,14 +4,16 @@
 //! standard input with seconds (`train`, `infer`; `small`: a training step at width 16 on 64 x 64, where overheads
 //! decide), or with mebibytes of peak memory (`peak`).
 
+use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::config::Config;
 use bcreid::data::Batch;
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batchnorm::Statistics;
+use bcreid::optim::MomentumSgd;
+use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
-use bcreid::tensor::{Params, StepValues, Tape, Tensor};
-use bcreid::train::step::step;
+use bcreid::train::step::{optimizer, step};
 use std::io::BufRead;
 use std::time::Instant;
 
@@ -22,6 +24,7 @@ struct Bench {
     config: Config,
     model: Model,
     params: Params,
+    optimizer: MomentumSgd,
     values: StepValues,
     pixels: Tensor,
     labels: Tensor,
@@ -38,6 +41,7 @@ impl Bench {
             (0..shape.iter().product::<usize>()).map(|i| 2.0 * stream.uniform(i as u32) - 1.0).collect();
         let labels: Vec<i32> = (0..shape[0] as i32).map(|i| i * 40).collect();
         Bench {
+            optimizer: optimizer(&params, &config).unwrap(),
             values: StepValues::new(&device, 0).unwrap(),
             pixels: Tensor::from_f32(&device, shape, &noise).unwrap(),
             labels: Tensor::from_i32(&device, [shape[0]], &labels).unwrap(),
@@ -60,8 +64,8 @@ impl Bench {
         };
         self.number += 1;
         let start = Instant::now();
-        let measured =
-            step(&self.model, &mut self.params, &self.values, batch, &self.config).expect("a training step");
+        let Bench { model, params, optimizer, values, config, .. } = self;
+        let measured = step(model, params, optimizer, values, batch, config).expect("a training step");
         let loss = measured.softmax.to_host_f32().unwrap()[0];
         let seconds = start.elapsed().as_secs_f64();
         assert!(loss.is_finite());

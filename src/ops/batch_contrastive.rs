@@ -36,7 +36,7 @@
 //! for batches far larger than a network that fits beside them.
 
 mod cpu;
-mod cuda;
+pub mod cuda;
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

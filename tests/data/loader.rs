@@ -1,11 +1,11 @@
 use crate::made::{assert_error, pixels, plain_input, png, samples};
+use bcreid::autograd::StepValues;
 use bcreid::data::augment::View;
 use bcreid::data::{
     Augment, BadImages, Batch, CacheOptions, Classes, Loader, LoaderOptions, PadMode, Sample, Sampler,
     SamplerKind,
 };
 use bcreid::device::Device;
-use bcreid::tensor::StepValues;
 
 fn options(sampler: SamplerKind) -> LoaderOptions {
     LoaderOptions {

@@ -1,11 +1,11 @@
 //! A real data set in the Market-1501 layout: `data/omniglot-market.tar.gz` of the folder that BCREID_SHARED
 //! names, where its absence is a failure, or else of `../shared`, where the test says so and passes.
 
+use bcreid::autograd::StepValues;
 use bcreid::data::{
     BadImages, Classes, Dataset, ImageInput, ImageStream, Loader, LoaderOptions, SamplerKind, StreamOptions,
 };
 use bcreid::device::Device;
-use bcreid::tensor::StepValues;
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -3,7 +3,8 @@
 use crate::support::on_device;
 use bcreid::Result;
 use bcreid::device::cuda::{CudaBuffer, Label};
-use bcreid::tensor::{DType, Shape, Tensor};
+use bcreid::element::{DType, Shape};
+use bcreid::tensor::Tensor;
 use bcreid::train::step::StepOutput;
 use bcreid::train::step_runner::StepRunner;
 use half::bf16;

@@ -1,8 +1,8 @@
 //! Feature and weight files: round trips, wrong content, and bytes nobody meant.
 
 use bcreid::Error;
+use bcreid::autograd::{ParamSpecs, Params};
 use bcreid::device::Device;
-use bcreid::tensor::{Inventory, Params};
 use bcreid::weights::{About, Features, TensorOut, load_into, model_tensors, read_tensors, write_tensors};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -177,16 +177,16 @@ fn unaligned_tensors_are_read() {
     }
 }
 
-fn inventory(classes: usize) -> Inventory {
-    let mut inventory = Inventory::default();
-    inventory.add("conv1.weight", [2, 3]);
-    inventory.add("fc.weight", [classes, 2]);
-    inventory.add_buffer("bn1.running_mean", [2], 1.0);
-    inventory
+fn specs(classes: usize) -> ParamSpecs {
+    let mut specs = ParamSpecs::default();
+    specs.add("conv1.weight", [2, 3]);
+    specs.add("fc.weight", [classes, 2]);
+    specs.add_buffer("bn1.running_mean", [2], 1.0);
+    specs
 }
 
 fn model(classes: usize) -> Params {
-    let mut params = Params::new(&Device::cpu(), &inventory(classes)).unwrap();
+    let mut params = Params::new(&Device::cpu(), &specs(classes)).unwrap();
     for (i, param) in params.params_mut().iter_mut().enumerate() {
         param.value.f32_mut().iter_mut().enumerate().for_each(|(j, v)| *v = (10 * i + j) as f32);
     }
@@ -218,7 +218,7 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     assert_eq!(loaded.unused, ["num_batches_tracked"]);
     assert_eq!(values(&same), values(&stored));
 
-    let mut with_centers = inventory(5);
+    let mut with_centers = specs(5);
     with_centers.add_buffer("centers", [5, 2], 0.0);
     let mut wider = Params::new(&Device::cpu(), &with_centers).unwrap();
     let before = values(&wider);

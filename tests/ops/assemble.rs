@@ -1,11 +1,103 @@
-//! The batch that the device puts together from bytes against the one the loader would have made, bit for bit.
+//! The batch that the device puts together from bytes against the one the loader would have made, bit for bit: by the
+//! loader and the stream of images themselves, and the kernels of `cuda/assemble.cu`.
 
 use crate::gpu::{self, Float, Gpu, Outcome, equal};
+use crate::on::{self, host};
+use bcreid::autograd::StepValues;
 use bcreid::data::augment::View;
 use bcreid::data::input::Normaliser;
-use bcreid::data::{Augment, Channels, ImageInput, PadMode, Sampler, SamplerKind};
+use bcreid::data::{
+    Augment, Channels, Classes, ImageInput, ImageStream, Loader, LoaderOptions, PadMode, Sample, Sampler,
+    SamplerKind, StreamOptions,
+};
+use bcreid::device::Device;
 use bcreid::tensor::philox::{Philox, RngStream};
 use softcuda::{Launch, args};
+
+/// `n` PNG images of 9 x 5 pixels, three of a person, in a folder of their own.
+fn images(n: usize) -> (tempfile::TempDir, Vec<Sample>) {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = |i: usize| {
+        let noise = Philox::new(i as u64, 0, 0, RngStream::Test);
+        let bytes: Vec<u8> = (0..9 * 5 * 3).map(|at| noise.word(at) as u8).collect();
+        let path = folder.path().join(format!("{i}.png"));
+        image::save_buffer(&path, &bytes, 5, 9, image::ExtendedColorType::Rgb8).unwrap();
+        Sample { path, pid: i as i64 / 3, camid: Some(1) }
+    };
+    let samples = (0..n).map(sample).collect();
+    (folder, samples)
+}
+
+/// A CUDA device's values are the CPU's, rounded to its type of activations; its labels the same.
+#[test]
+fn training_batches_are_those_of_the_cpu() {
+    on::cuda(|device| {
+        let (_folder, samples) = images(14);
+        let classes = Classes::new(&samples).unwrap();
+        let kinds = [
+            SamplerKind::Random { batch: 5 },
+            SamplerKind::Epochs { batch: 4 },
+            SamplerKind::Pk { identities: 2, images: 3 },
+        ];
+        let modes = [PadMode::Zero, PadMode::Edge];
+        for (sampler, (mode, input)) in kinds
+            .into_iter()
+            .zip([0, 1, 0].map(|i| (modes[i], [caffe(9, 5), ImageInput::imagenet(9, 5)][i].clone())))
+        {
+            let options = LoaderOptions {
+                augment: Augment { flip: true, pad: 2, pad_mode: mode },
+                seed: SEED,
+                threads: 1,
+                ..LoaderOptions::new(input, sampler)
+            };
+            let [ours, cpu] = [device, &Device::cpu()].map(|on| {
+                let mut loader = Loader::new(&samples, &classes, options.clone(), on, &|_, _| {}).unwrap();
+                let mut values = StepValues::new(on, SEED).unwrap();
+                let batches = (0..7).map(|step| {
+                    values.set(step, 0.0, 0.0, 0.0).unwrap();
+                    loader.prepare().unwrap();
+                    let batch = loader.batch(&values).unwrap();
+                    (host(&batch.pixels), batch.labels.to_host_i32().unwrap())
+                });
+                batches.collect::<Vec<_>>()
+            });
+            for (step, ((pixels, labels), (cpu_pixels, cpu_labels))) in ours.iter().zip(&cpu).enumerate() {
+                assert_eq!(labels, cpu_labels, "labels of step {step}, {sampler:?}");
+                assert!(*pixels == on::rounded(device, cpu_pixels), "pixels of step {step}, {sampler:?}");
+            }
+        }
+    });
+}
+
+/// Images as they are and mirrored, a last batch that is smaller; each convention of channels.
+#[test]
+fn streams_of_images_are_those_of_the_cpu() {
+    on::cuda(|device| {
+        let (_folder, samples) = images(7);
+        for input in [caffe(9, 5), ImageInput::imagenet(9, 5)] {
+            let [ours, cpu] = [device, &Device::cpu()].map(|on| {
+                let options = StreamOptions {
+                    batch: 4,
+                    threads: 1,
+                    mirrored: true,
+                    ..StreamOptions::new(input.clone())
+                };
+                let paths = samples.iter().map(|sample| sample.path.clone()).collect();
+                let batches = ImageStream::new(paths, options, on).unwrap().map(|batch| {
+                    let batch = batch.unwrap();
+                    (batch.images, host(&batch.pixels), host(&batch.mirrored.unwrap()))
+                });
+                batches.collect::<Vec<_>>()
+            });
+            assert_eq!(ours.len(), 2);
+            for ((images, plain, mirrored), (cpu_images, cpu_plain, cpu_mirrored)) in ours.iter().zip(&cpu) {
+                assert_eq!(images, cpu_images);
+                assert!(*plain == on::rounded(device, cpu_plain), "images {images:?}");
+                assert!(*mirrored == on::rounded(device, cpu_mirrored), "images {images:?}, mirrored");
+            }
+        }
+    });
+}
 
 const SEED: u64 = 0xfedc_ba98_7654_3210;
 

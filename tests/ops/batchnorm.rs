@@ -2,11 +2,14 @@ mod kernel;
 
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
+use crate::on::{self, host};
 use bcreid::Result;
+use bcreid::autograd::{BufferId, ParamId, ParamSpecs, Params, StepValues, Tape, Var};
 use bcreid::device::Device;
+use bcreid::element::Shape;
 use bcreid::ops::batchnorm::{BatchNorm, EPS, Epilogue, Statistics, batchnorm};
 use bcreid::ops::{add::add, relu::relu};
-use bcreid::tensor::{BufferId, Inventory, ParamId, Params, Shape, StepValues, Tape, Tensor, Var};
+use bcreid::tensor::Tensor;
 
 const BATCH: Statistics = Statistics::Batch { momentum: 0.1 };
 
@@ -20,30 +23,27 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(gamma: &[f32], beta: &[f32], mean: &[f32], var: &[f32]) -> Self {
-        let mut inventory = Inventory::default();
+    fn new(device: &Device, gamma: &[f32], beta: &[f32], mean: &[f32], var: &[f32]) -> Self {
+        let mut specs = ParamSpecs::default();
         let c = gamma.len();
-        let ids = (inventory.add("gamma", [c]), inventory.add("beta", [c]));
-        let buffers = (inventory.add_buffer("mean", [c], 0.0), inventory.add_buffer("var", [c], 0.0));
-        let mut params = Params::new(&Device::cpu(), &inventory).unwrap();
-        params.get_mut(ids.0).value.copy_from_host_f32(gamma).unwrap();
-        params.get_mut(ids.1).value.copy_from_host_f32(beta).unwrap();
+        let ids = (specs.add("gamma", [c]), specs.add("beta", [c]));
+        let buffers = (specs.add_buffer("mean", [c], 0.0), specs.add_buffer("var", [c], 0.0));
+        let mut params = Params::new(device, &specs).unwrap();
+        params.get_mut(ids.0).load(gamma).unwrap();
+        params.get_mut(ids.1).load(beta).unwrap();
         params.buffer_mut(buffers.0).copy_from_host_f32(mean).unwrap();
         params.buffer_mut(buffers.1).copy_from_host_f32(var).unwrap();
         Layer { params, gamma: ids.0, beta: ids.1, mean: buffers.0, var: buffers.1 }
     }
 
     /// Odd numbers in every place.
-    fn noisy(c: usize) -> Self {
+    fn noisy(device: &Device, c: usize) -> Self {
         let var: Vec<f32> = noise(13, c).iter().map(|v| v * v + 0.5).collect();
-        Self::new(&noise(10, c), &noise(11, c), &noise(12, c), &var)
+        Self::new(device, &noise(10, c), &noise(11, c), &noise(12, c), &var)
     }
 
     fn running(&self) -> [Vec<f32>; 2] {
-        [
-            self.params.buffer(self.mean).to_host_f32().unwrap(),
-            self.params.buffer(self.var).to_host_f32().unwrap(),
-        ]
+        [self.mean, self.var].map(|id| host(self.params.buffer(id)))
     }
 }
 
@@ -60,11 +60,24 @@ struct Step {
 
 type Forward<'a> = &'a dyn Fn(&mut Tape<'_>, Var, BatchNorm, Option<Var>) -> Result<Var>;
 
+/// One step on the layer's device, in its type of activations.
 fn step(
-    mut layer: Layer,
+    layer: Layer,
     shape: impl Into<Shape>,
     x: &[f32],
     residual: Option<&[f32]>,
+    dy: &[f32],
+    f: Forward,
+) -> Step {
+    step_after(layer, shape, (x, None), (residual, None), dy, f)
+}
+
+/// As [`step`], of x and residual with what their gradients hold before, if anything.
+fn step_after(
+    mut layer: Layer,
+    shape: impl Into<Shape>,
+    (x, earlier_dx): (&[f32], Option<&[f32]>),
+    (residual, earlier_dresidual): (Option<&[f32]>, Option<&[f32]>),
     dy: &[f32],
     f: Forward,
 ) -> Step {
@@ -72,9 +85,9 @@ fn step(
     let device = layer.params.device().clone();
     let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0).unwrap());
     // The tape's user keeps no value, so that the operation may reuse buffers as in training.
-    let x = tape.leaf(Tensor::from_f32(&device, shape, x).unwrap());
-    let residual = residual.map(|r| tape.leaf(Tensor::from_f32(&device, shape, r).unwrap()));
-    let keys = [Some(&x), residual.as_ref()].map(|v| v.map(|v| empty_like(v, &device)));
+    let x = tape.leaf(on::tensor(&device, shape, x));
+    let residual = residual.map(|r| tape.leaf(on::tensor(&device, shape, r)));
+    let keys = [Some(&x), residual.as_ref()].map(|v| v.map(|v| on::key(&device, v)));
     let bn = BatchNorm {
         gamma: tape.param(layer.gamma),
         beta: tape.param(layer.beta),
@@ -82,25 +95,17 @@ fn step(
         var: layer.var,
     };
     let y = f(&mut tape, x, bn, residual).unwrap();
-    let seed = Tensor::from_f32(&device, shape, dy).unwrap();
-    let values = y.value.to_host_f32().unwrap();
-    let mut grads = tape.backward(vec![(y, seed)]).unwrap();
-    let [dx, dresidual] = keys.map(|key| key.map(|key| grads.take(&key).unwrap().to_host_f32().unwrap()));
-    Step {
-        y: values,
-        dx: dx.unwrap(),
-        dresidual,
-        dgamma: layer.params.get(layer.gamma).grad.to_host_f32().unwrap(),
-        dbeta: layer.params.get(layer.beta).grad.to_host_f32().unwrap(),
-        running: layer.running(),
+    let values = host(&y.value);
+    let mut seeds = vec![(y, on::tensor(&device, shape, dy))];
+    for (key, earlier) in keys.iter().zip([earlier_dx, earlier_dresidual]) {
+        seeds.extend(
+            key.iter().zip(earlier).map(|(key, earlier)| on::earlier_gradient(&mut tape, key, earlier)),
+        );
     }
-}
-
-/// The same variable with another value, to ask for its gradient later without holding its buffer.
-fn empty_like(var: &Var, device: &Device) -> Var {
-    let mut key = var.clone();
-    key.value = Tensor::zeros(device, [1]).unwrap();
-    key
+    let mut grads = tape.backward(seeds).unwrap();
+    let [dx, dresidual] = keys.map(|key| key.map(|key| host(&grads.take(&key).unwrap())));
+    let [dgamma, dbeta] = [layer.gamma, layer.beta].map(|id| host(&layer.params.get(id).grad));
+    Step { y: values, dx: dx.unwrap(), dresidual, dgamma, dbeta, running: layer.running() }
 }
 
 fn fused(
@@ -115,65 +120,105 @@ const EPILOGUES: [(&str, bool, bool); 4] =
 
 #[test]
 fn golden_values() {
-    let golden = golden::read("batchnorm");
-    let v = |name: &str| golden[name].values.as_slice();
-    let sizes: [usize; 4] = golden["x"].shape.clone().try_into().unwrap();
-    for (mode, statistics) in [("batch", BATCH), ("frozen", Statistics::Frozen)] {
-        for (epilogue, has_residual, relu) in EPILOGUES {
-            let layer = Layer::new(v("gamma"), v("beta"), v("mean"), v("var"));
-            let residual = has_residual.then(|| v("residual"));
-            let step = step(layer, sizes, v("x"), residual, v("dy"), &fused(statistics, relu));
-            let close = |name: &str, ours: &[f32], tolerance| {
-                let key = format!("{mode}.{epilogue}.{name}");
-                assert_close(&key, ours, v(&key), tolerance);
-            };
-            close("y", &step.y, 2e-6);
-            close("dx", &step.dx, 5e-6);
-            close("dgamma", &step.dgamma, 5e-6);
-            close("dbeta", &step.dbeta, 5e-6);
-            if let Some(dresidual) = &step.dresidual {
-                close("dresidual", dresidual, 0.0);
+    on::each(|device| {
+        let golden = golden::read("batchnorm");
+        let v = |name: &str| golden[name].values.as_slice();
+        let sizes: [usize; 4] = golden["x"].shape.clone().try_into().unwrap();
+        for (mode, statistics) in [("batch", BATCH), ("frozen", Statistics::Frozen)] {
+            for (epilogue, has_residual, relu) in EPILOGUES {
+                let layer = Layer::new(device, v("gamma"), v("beta"), v("mean"), v("var"));
+                let residual = has_residual.then(|| v("residual"));
+                let step = step(layer, sizes, v("x"), residual, v("dy"), &fused(statistics, relu));
+                let close = |name: &str, ours: &[f32], tolerance| {
+                    let key = format!("{mode}.{epilogue}.{name}");
+                    assert_close(&key, ours, v(&key), tolerance);
+                };
+                close("y", &step.y, 2e-6);
+                close("dx", &step.dx, 5e-6);
+                close("dgamma", &step.dgamma, 5e-6);
+                close("dbeta", &step.dbeta, 5e-6);
+                if let Some(dresidual) = &step.dresidual {
+                    close("dresidual", dresidual, 0.0);
+                }
+                let moved = if mode == "batch" { ["moved_mean", "moved_var"] } else { ["mean", "var"] };
+                let tolerance = if mode == "batch" { 1e-6 } else { 0.0 };
+                assert_close(moved[0], &step.running[0], v(moved[0]), tolerance);
+                assert_close(moved[1], &step.running[1], v(moved[1]), tolerance);
             }
-            let moved = if mode == "batch" { ["moved_mean", "moved_var"] } else { ["mean", "var"] };
-            let tolerance = if mode == "batch" { 1e-6 } else { 0.0 };
-            assert_close(moved[0], &step.running[0], v(moved[0]), tolerance);
-            assert_close(moved[1], &step.running[1], v(moved[1]), tolerance);
         }
-    }
+    });
+}
+
+/// Every output of a CUDA device beside the CPU's of the same, rounded inputs: several chunks of rows, packs of both types,
+/// of one and of neither.
+#[test]
+fn cuda_devices_agree_with_the_cpu() {
+    on::cuda(|device| {
+        for shape in [[2, 43, 37, 22], [2, 31, 9, 24], [1, 2, 1, 260], [3, 5, 2, 8]] {
+            let (n, c) = (shape.iter().product(), shape[3]);
+            let [x, residual, dy] = [1, 2, 3].map(|seed| on::rounded(device, &noise(seed, n)));
+            for statistics in [BATCH, Statistics::Frozen] {
+                for (epilogue, has_residual, relu) in EPILOGUES {
+                    let residual = has_residual.then_some(residual.as_slice());
+                    let [ours, cpu] = [device, &Device::cpu()].map(|on| {
+                        step(Layer::noisy(on, c), shape, &x, residual, &dy, &fused(statistics, relu))
+                    });
+                    let what = |name: &str| format!("{name} of {shape:?}, {statistics:?}, {epilogue}");
+                    // Both compute in f32 from the same numbers; bf16 rounds what leaves the kernel, once.
+                    assert_close(&what("y"), &ours.y, &cpu.y, on::tolerance(device, 5e-6));
+                    assert_close(&what("dx"), &ours.dx, &cpu.dx, on::tolerance(device, 5e-6));
+                    assert_eq!(ours.dresidual, cpu.dresidual, "{}", what("dresidual"));
+                    // Sums over up to 3182 rows, in f32 within a thread's 4 to 13 rows and a column of threads.
+                    assert_close(&what("dgamma"), &ours.dgamma, &cpu.dgamma, 2e-5);
+                    assert_close(&what("dbeta"), &ours.dbeta, &cpu.dbeta, 2e-5);
+                    for (ours, cpu) in ours.running.iter().zip(&cpu.running) {
+                        assert_close(&what("running"), ours, cpu, 1e-6);
+                    }
+                }
+            }
+        }
+    });
 }
 
 #[test]
 fn gradient() {
-    let check = Check {
-        tolerance: 5e-3,
-        buffers: vec![vec![0.25, -0.5, 0.0], vec![0.5, 1.0, 2.0]],
-        ..Check::default()
-    };
-    // An id is a place in the order of addition: these fit the parameters that the checker makes.
-    let mut inventory = Inventory::default();
-    let (mean, var) = (inventory.add_buffer("mean", [3], 0.0), inventory.add_buffer("var", [3], 0.0));
-    // Far from 0 either way, so that no step crosses the rectifier's kink.
-    let residual = noise(4, 36).iter().map(|v| v + 4.0_f32.copysign(*v)).collect();
-    let inputs = [
-        Input::noise([2, 3, 2, 3], 1),
-        Input::new([3], vec![0.7, -1.3, 0.4]),
-        Input::new([3], vec![5.0, -5.0, 4.0]),
-        Input::new([2, 3, 2, 3], residual),
-    ];
-    for statistics in [BATCH, Statistics::Frozen] {
-        for (_, has_residual, relu) in EPILOGUES {
-            let inputs = match has_residual {
-                true => {
-                    [inputs[0].clone(), inputs[1].clone(), Input::noise([3], 2), inputs[3].clone()].to_vec()
-                }
-                false => inputs[..3].to_vec(),
-            };
-            check.run(&Device::cpu(), &inputs, |tape, v| {
-                let bn = BatchNorm { gamma: v[1].clone(), beta: v[2].clone(), mean, var };
-                batchnorm(tape, v[0].clone(), bn, statistics, Epilogue { residual: v.get(3).cloned(), relu })
-            });
+    on::each(|device| {
+        let check = Check {
+            tolerance: 5e-3,
+            buffers: vec![vec![0.25, -0.5, 0.0], vec![0.5, 1.0, 2.0]],
+            ..Check::default()
+        };
+        // An id is a place in the order of addition: these fit the parameters that the checker makes.
+        let mut specs = ParamSpecs::default();
+        let (mean, var) = (specs.add_buffer("mean", [3], 0.0), specs.add_buffer("var", [3], 0.0));
+        // Far from 0 either way, so that no step crosses the rectifier's kink.
+        let residual = noise(4, 36).iter().map(|v| v + 4.0_f32.copysign(*v)).collect();
+        let inputs = [
+            Input::noise([2, 3, 2, 3], 1),
+            Input::new([3], vec![0.7, -1.3, 0.4]),
+            Input::new([3], vec![5.0, -5.0, 4.0]),
+            Input::new([2, 3, 2, 3], residual),
+        ];
+        for statistics in [BATCH, Statistics::Frozen] {
+            for (_, has_residual, relu) in EPILOGUES {
+                let inputs = match has_residual {
+                    true => [inputs[0].clone(), inputs[1].clone(), Input::noise([3], 2), inputs[3].clone()]
+                        .to_vec(),
+                    false => inputs[..3].to_vec(),
+                };
+                check.run(device, &inputs, |tape, v| {
+                    let bn = BatchNorm { gamma: v[1].clone(), beta: v[2].clone(), mean, var };
+                    batchnorm(
+                        tape,
+                        v[0].clone(),
+                        bn,
+                        statistics,
+                        Epilogue { residual: v.get(3).cloned(), relu },
+                    )
+                });
+            }
         }
-    }
+    });
 }
 
 /// More than one chunk of rows and every lane width: 22 = 16 + 4 + 1 + 1 channels, 2 x 43 x 37 rows.
@@ -182,121 +227,176 @@ const LARGE_LEN: usize = 2 * 43 * 37 * 22;
 
 #[test]
 fn the_fused_tail_equals_batchnorm_add_relu() {
-    let (x, residual, dy) = (noise(1, LARGE_LEN), noise(2, LARGE_LEN), noise(3, LARGE_LEN));
-    for statistics in [BATCH, Statistics::Frozen] {
-        for (_, has_residual, with_relu) in EPILOGUES {
-            let residual = has_residual.then_some(residual.as_slice());
-            let composed = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
-                let y = batchnorm(tape, x, bn, statistics, Epilogue::default())?;
-                let y = match residual {
-                    Some(r) => add(tape, y, r)?,
-                    None => y,
+    on::each(|device| {
+        let (x, residual, dy) = (noise(1, LARGE_LEN), noise(2, LARGE_LEN), noise(3, LARGE_LEN));
+        for statistics in [BATCH, Statistics::Frozen] {
+            for (_, has_residual, with_relu) in EPILOGUES {
+                let residual = has_residual.then_some(residual.as_slice());
+                let composed = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
+                    let y = batchnorm(tape, x, bn, statistics, Epilogue::default())?;
+                    let y = match residual {
+                        Some(r) => add(tape, y, r)?,
+                        None => y,
+                    };
+                    if with_relu { relu(tape, y) } else { Ok(y) }
                 };
-                if with_relu { relu(tape, y) } else { Ok(y) }
-            };
-            let one = step(Layer::noisy(22), LARGE, &x, residual, &dy, &fused(statistics, with_relu));
-            let many = step(Layer::noisy(22), LARGE, &x, residual, &dy, &composed);
-            assert_eq!(one.y, many.y);
-            assert_eq!(one.running, many.running);
-            assert_eq!(one.dresidual, many.dresidual);
-            assert_close("dx", &one.dx, &many.dx, 1e-6);
-            assert_close("dgamma", &one.dgamma, &many.dgamma, 1e-5);
-            assert_close("dbeta", &one.dbeta, &many.dbeta, 1e-5);
+                let of = |f: Forward| step(Layer::noisy(device, 22), LARGE, &x, residual, &dy, f);
+                let (one, many) = (of(&fused(statistics, with_relu)), of(&composed));
+                // A GPU may fuse the residual's addition with the product before it, and round once instead of twice.
+                assert_close("y", &one.y, &many.y, if on::is_cuda(device) { 1e-6 } else { 0.0 });
+                assert_eq!(one.running, many.running);
+                assert_eq!(one.dresidual, many.dresidual);
+                assert_close("dx", &one.dx, &many.dx, 1e-6);
+                assert_close("dgamma", &one.dgamma, &many.dgamma, 1e-5);
+                assert_close("dbeta", &one.dbeta, &many.dbeta, 1e-5);
+            }
         }
-    }
+    });
+}
+
+const SMALL: [usize; 4] = [2, 5, 2, 3];
+
+/// x, residual and dy of a small step, as the device has them.
+fn small(device: &Device) -> [Vec<f32>; 3] {
+    [1, 2, 3].map(|seed| on::rounded(device, &noise(seed, 60)))
 }
 
 /// The block's input is its residual too: both ways must be added up, and neither spoil the other.
 #[test]
 fn a_residual_used_twice_collects_both_gradients() {
-    let (x, residual, dy) = (noise(1, 60), noise(2, 60), noise(3, 60));
-    let shape = [2, 5, 2, 3];
-    for statistics in [BATCH, Statistics::Frozen] {
-        let twice = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
-            let residual = residual.unwrap();
-            let y = fused(statistics, true)(tape, x, bn, Some(residual.clone()))?;
-            add(tape, y, residual)
-        };
-        let double = step(Layer::noisy(3), shape, &x, Some(&residual), &dy, &twice);
-        let single = step(Layer::noisy(3), shape, &x, Some(&residual), &dy, &fused(statistics, true));
-        let sum: Vec<f32> = single.dresidual.unwrap().iter().zip(&dy).map(|(g, dy)| g + dy).collect();
-        assert_eq!(double.dresidual.unwrap(), sum);
-        assert_eq!(double.dx, single.dx);
-        assert_eq!((double.dgamma, double.dbeta), (single.dgamma, single.dbeta));
-    }
+    on::each_precision(|device| {
+        let [x, residual, dy] = small(device);
+        for statistics in [BATCH, Statistics::Frozen] {
+            let twice = |tape: &mut Tape<'_>, x, bn, residual: Option<Var>| {
+                let residual = residual.unwrap();
+                let y = fused(statistics, true)(tape, x, bn, Some(residual.clone()))?;
+                add(tape, y, residual)
+            };
+            let of = |f: Forward| step(Layer::noisy(device, 3), SMALL, &x, Some(&residual), &dy, f);
+            let (double, single) = (of(&twice), of(&fused(statistics, true)));
+            let sum = on::rounded(device, &on::sum(&single.dresidual.unwrap(), &dy));
+            assert_eq!(double.dresidual.unwrap(), sum);
+            assert_eq!(double.dx, single.dx);
+            assert_eq!((double.dgamma, double.dbeta), (single.dgamma, single.dbeta));
+        }
+    });
 }
 
 /// x as its own residual: y = relu(bn(x) + x).
 #[test]
 fn the_input_may_be_its_own_residual() {
-    let (x, dy) = (noise(1, 60), noise(3, 60));
-    let shape = [2, 5, 2, 3];
-    let own =
-        |tape: &mut Tape<'_>, x: Var, bn, _: Option<Var>| fused(BATCH, true)(tape, x.clone(), bn, Some(x));
-    let own = step(Layer::noisy(3), shape, &x, None, &dy, &own);
-    let two = step(Layer::noisy(3), shape, &x, Some(&x), &dy, &fused(BATCH, true));
-    let sum: Vec<f32> = two.dx.iter().zip(&two.dresidual.unwrap()).map(|(a, b)| a + b).collect();
-    assert_close("dx", &own.dx, &sum, 1e-6);
+    on::each_precision(|device| {
+        let [x, _, dy] = small(device);
+        let own = |tape: &mut Tape<'_>, x: Var, bn, _: Option<Var>| {
+            fused(BATCH, true)(tape, x.clone(), bn, Some(x))
+        };
+        let own = step(Layer::noisy(device, 3), SMALL, &x, None, &dy, &own);
+        let two = step(Layer::noisy(device, 3), SMALL, &x, Some(&x), &dy, &fused(BATCH, true));
+        let sum = on::sum(&two.dx, &two.dresidual.unwrap());
+        assert_close("dx", &own.dx, &sum, on::tolerance(device, 1e-6));
+    });
+}
+
+/// The gradients of all inputs come on top of what is there, and a layer that is used twice collects both uses.
+#[test]
+fn gradients_add_to_earlier_ones() {
+    on::each_precision(|device| {
+        let [x, residual, dy] = small(device);
+        let [old_dx, old_dresidual] = [7, 8].map(|seed| on::rounded(device, &noise(seed, 60)));
+        for (statistics, relu) in [(BATCH, true), (BATCH, false), (Statistics::Frozen, true)] {
+            let f = fused(statistics, relu);
+            let layer = || Layer::noisy(device, 3);
+            let alone = step(layer(), SMALL, &x, Some(&residual), &dy, &f);
+            let (x_and_old, residual_and_old) =
+                ((&x[..], Some(&old_dx[..])), (Some(&residual[..]), Some(&old_dresidual[..])));
+            let on_top = step_after(layer(), SMALL, x_and_old, residual_and_old, &dy, &f);
+            let what = format!("{statistics:?}, relu {relu}");
+            assert_eq!(on_top.dx, on::rounded(device, &on::sum(&old_dx, &alone.dx)), "{what}");
+            let sum = on::rounded(device, &on::sum(&old_dresidual, &alone.dresidual.unwrap()));
+            assert_eq!(on_top.dresidual.unwrap(), sum, "{what}");
+
+            // The same input twice, so that each use of the parameters gives what one gives alone.
+            let twice = |tape: &mut Tape<'_>, x: Var, bn: BatchNorm, residual: Option<Var>| {
+                let first = f(tape, x.clone(), bn.clone(), residual.clone())?;
+                let second = f(tape, x, bn, residual)?;
+                add(tape, first, second)
+            };
+            let twice = step(layer(), SMALL, &x, Some(&residual), &dy, &twice);
+            let double = |values: &[f32]| values.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
+            assert_close(&what, &twice.dgamma, &double(&alone.dgamma), 1e-6);
+            assert_close(&what, &twice.dbeta, &double(&alone.dbeta), 1e-6);
+        }
+    });
 }
 
 /// Frozen parameters cost nothing: the forward works in place, and dx alone is right.
 #[test]
 fn frozen_statistics_without_learned_parameters() {
-    let (x, residual, dy) = (noise(1, 60), noise(2, 60), noise(3, 60));
-    let shape = [2, 5, 2, 3];
-    for (_, has_residual, relu) in EPILOGUES {
-        let residual = has_residual.then_some(residual.as_slice());
-        let learned = step(Layer::noisy(3), shape, &x, residual, &dy, &fused(Statistics::Frozen, relu));
-        let mut layer = Layer::noisy(3);
-        layer.params.get_mut(layer.gamma).lr_mult = 0.0;
-        layer.params.get_mut(layer.beta).lr_mult = 0.0;
-        let in_place = |tape: &mut Tape<'_>, x: Var, bn, residual| {
-            let place = x.value.f32().as_ptr();
-            let y = fused(Statistics::Frozen, relu)(tape, x, bn, residual)?;
-            assert_eq!(y.value.f32().as_ptr(), place);
-            Ok(y)
-        };
-        let constant = step(layer, shape, &x, residual, &dy, &in_place);
-        assert_eq!((&constant.y, &constant.dresidual), (&learned.y, &learned.dresidual));
-        assert_eq!(constant.dx, learned.dx);
-        assert_eq!((constant.dgamma, constant.dbeta), (vec![0.0; 3], vec![0.0; 3]));
-    }
+    on::each_precision(|device| {
+        let [x, residual, dy] = small(device);
+        for (_, has_residual, relu) in EPILOGUES {
+            let residual = has_residual.then_some(residual.as_slice());
+            let learned =
+                step(Layer::noisy(device, 3), SMALL, &x, residual, &dy, &fused(Statistics::Frozen, relu));
+            let mut layer = Layer::noisy(device, 3);
+            layer.params.get_mut(layer.gamma).lr_mult = 0.0;
+            layer.params.get_mut(layer.beta).lr_mult = 0.0;
+            let in_place = |tape: &mut Tape<'_>, x: Var, bn, residual| {
+                let place = place(&x);
+                let y = fused(Statistics::Frozen, relu)(tape, x, bn, residual)?;
+                assert_eq!(self::place(&y), place);
+                Ok(y)
+            };
+            let constant = step(layer, SMALL, &x, residual, &dy, &in_place);
+            assert_eq!((&constant.y, &constant.dresidual), (&learned.y, &learned.dresidual));
+            assert_eq!(constant.dx, learned.dx);
+            assert_eq!((constant.dgamma, constant.dbeta), (vec![0.0; 3], vec![0.0; 3]));
+        }
+    });
 }
 
-/// Inference takes the running statistics, whatever is asked for, leaves them alone and works in place.
+/// Where the elements lie in the memory of the CPU.
+fn place(var: &Var) -> Option<*const f32> {
+    var.value.gpu().is_none().then(|| var.value.f32().as_ptr())
+}
+
+/// Inference takes the running statistics, whatever is asked for, leaves them alone and works in place, but not where
+/// somebody else holds the input.
 #[test]
 fn inference_is_frozen_and_in_place() {
-    let (x, residual) = (noise(1, 60), noise(2, 60));
-    let shape = [2, 5, 2, 3];
-    for (_, has_residual, relu) in EPILOGUES {
-        let residual = has_residual.then_some(residual.as_slice());
-        let expected =
-            step(Layer::noisy(3), shape, &x, residual, &[0.0; 60], &fused(Statistics::Frozen, relu)).y;
-        for shared in [false, true] {
-            let mut layer = Layer::noisy(3);
-            let device = layer.params.device().clone();
-            let before = layer.running();
-            let mut tape = Tape::no_grad(&mut layer.params).unwrap();
-            let input = tape.constant(Tensor::from_f32(&device, shape, &x).unwrap());
-            let keeper = shared.then(|| input.clone());
-            let place = input.value.f32().as_ptr();
-            let residual = residual.map(|r| tape.constant(Tensor::from_f32(&device, shape, r).unwrap()));
-            let bn = BatchNorm {
-                gamma: tape.param(layer.gamma),
-                beta: tape.param(layer.beta),
-                mean: layer.mean,
-                var: layer.var,
-            };
-            let y = fused(BATCH, relu)(&mut tape, input, bn, residual).unwrap();
-            assert_eq!(y.value.f32(), expected);
-            assert_eq!(y.value.f32().as_ptr() == place, !shared);
-            if let Some(keeper) = keeper {
-                assert_eq!(keeper.value.f32(), x);
+    on::each_precision(|device| {
+        let [x, residual, _] = small(device);
+        for (_, has_residual, relu) in EPILOGUES {
+            let residual = has_residual.then_some(residual.as_slice());
+            let frozen = fused(Statistics::Frozen, relu);
+            let expected = step(Layer::noisy(device, 3), SMALL, &x, residual, &[0.0; 60], &frozen).y;
+            for shared in [false, true] {
+                let mut layer = Layer::noisy(device, 3);
+                let before = layer.running();
+                let mut tape = Tape::no_grad(&mut layer.params).unwrap();
+                let input = tape.constant(on::tensor(device, SMALL, &x));
+                let keeper = shared.then(|| input.clone());
+                let place = place(&input);
+                let residual = residual.map(|r| tape.constant(on::tensor(device, SMALL, r)));
+                let bn = BatchNorm {
+                    gamma: tape.param(layer.gamma),
+                    beta: tape.param(layer.beta),
+                    mean: layer.mean,
+                    var: layer.var,
+                };
+                let y = fused(BATCH, relu)(&mut tape, input, bn, residual).unwrap();
+                assert_eq!(host(&y.value), expected);
+                if place.is_some() {
+                    assert_eq!(self::place(&y) == place, !shared);
+                }
+                if let Some(keeper) = keeper {
+                    assert_eq!(host(&keeper.value), x);
+                }
+                drop(tape);
+                assert_eq!(layer.running(), before);
             }
-            drop(tape);
-            assert_eq!(layer.running(), before);
         }
-    }
+    });
 }
 
 /// What f64 makes of the same f32 inputs: y and dx of the plain layer with batch statistics.
@@ -326,25 +426,27 @@ fn reference(x: &[f32], dy: &[f32], gamma: &[f32], beta: &[f32]) -> (Vec<f32>, V
 /// first row that lies far from all others: where naive sums lose every digit.
 #[test]
 fn large_means_and_small_variances_stay_exact() {
-    let c = 22;
-    let rows = LARGE_LEN / c;
-    let mut x: Vec<f32> = noise(1, LARGE_LEN).iter().map(|v| 1000.0 + 0.05 * v).collect();
-    for row in 0..rows {
-        x[row * c + 1] = 7.5;
-        x[row * c + 2] = if row == 0 { 1000.0 } else { x[row * c + 2] - 1000.0 };
-        x[row * c + 3] *= -100.0;
-    }
-    let dy = noise(3, LARGE_LEN);
-    let (gamma, beta) = (noise(10, c), noise(11, c));
-    let (y, dx, var) = reference(&x, &dy, &gamma, &beta);
-    let layer = Layer::new(&gamma, &beta, &vec![0.0; c], &vec![0.0; c]);
-    let all = Statistics::Batch { momentum: 1.0 };
-    let step = step(layer, LARGE, &x, None, &dy, &fused(all, false));
-    assert_close("y", &step.y, &y, 5e-6);
-    assert_close("dx", &step.dx, &dx, 5e-6);
-    for (ours, reference) in step.running[1].iter().zip(&var) {
-        assert!((ours - reference).abs() <= 1e-5 * reference, "variance {ours}, in f64 {reference}");
-    }
+    on::each(|device| {
+        let c = 22;
+        let rows = LARGE_LEN / c;
+        let mut x: Vec<f32> = noise(1, LARGE_LEN).iter().map(|v| 1000.0 + 0.05 * v).collect();
+        for row in 0..rows {
+            x[row * c + 1] = 7.5;
+            x[row * c + 2] = if row == 0 { 1000.0 } else { x[row * c + 2] - 1000.0 };
+            x[row * c + 3] *= -100.0;
+        }
+        let dy = noise(3, LARGE_LEN);
+        let (gamma, beta) = (noise(10, c), noise(11, c));
+        let (y, dx, var) = reference(&x, &dy, &gamma, &beta);
+        let layer = Layer::new(device, &gamma, &beta, &vec![0.0; c], &vec![0.0; c]);
+        let all = Statistics::Batch { momentum: 1.0 };
+        let step = step(layer, LARGE, &x, None, &dy, &fused(all, false));
+        assert_close("y", &step.y, &y, 5e-6);
+        assert_close("dx", &step.dx, &dx, 5e-6);
+        for (ours, reference) in step.running[1].iter().zip(&var) {
+            assert!((ours - reference).abs() <= 1e-5 * reference, "variance {ours}, in f64 {reference}");
+        }
+    });
 }
 
 #[test]
@@ -355,7 +457,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             let residual = has_residual.then_some(residual.as_slice());
             let [one, three] = [1, 3].map(|threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| step(Layer::noisy(22), LARGE, &x, residual, &dy, &fused(statistics, relu)))
+                pool.install(|| {
+                    step(Layer::noisy(&Device::cpu(), 22), LARGE, &x, residual, &dy, &fused(statistics, relu))
+                })
             });
             assert_eq!(one, three);
         }
@@ -366,52 +470,59 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 /// element; in the residual, its own element. No epilogue hides it, and the rectifier lets its gradient through.
 #[test]
 fn nan_is_not_hidden() {
-    const AT: usize = 4;
-    let (shape, clean, dy) = ([2, 5, 2, 3], [noise(1, 60), noise(2, 60)], noise(3, 60));
-    let [nan_x, nan_residual] = clean.clone().map(|mut values| {
-        values[AT] = f32::NAN;
-        values
-    });
-    for statistics in [BATCH, Statistics::Frozen] {
-        for (epilogue, has_residual, relu) in EPILOGUES {
-            for learned in [true, false] {
-                let layer = || {
-                    let mut layer = Layer::noisy(3);
-                    for id in [layer.gamma, layer.beta] {
-                        layer.params.get_mut(id).lr_mult = if learned { 1.0 } else { 0.0 };
+    on::each_precision(|device| {
+        const AT: usize = 4;
+        let [x, residual, dy] = small(device);
+        let clean = [x, residual];
+        let [nan_x, nan_residual] = clean.clone().map(|mut values| {
+            values[AT] = f32::NAN;
+            values
+        });
+        for statistics in [BATCH, Statistics::Frozen] {
+            for (epilogue, has_residual, relu) in EPILOGUES {
+                for learned in [true, false] {
+                    let layer = || {
+                        let mut layer = Layer::noisy(device, 3);
+                        for id in [layer.gamma, layer.beta] {
+                            layer.params.get_mut(id).lr_mult = if learned { 1.0 } else { 0.0 };
+                        }
+                        layer
+                    };
+                    let what = format!("{statistics:?}, {epilogue}, learned {learned}");
+                    let residual = has_residual.then_some(clean[1].as_slice());
+                    let out = step(layer(), SMALL, &nan_x, residual, &dy, &fused(statistics, relu));
+                    let batch = statistics == BATCH;
+                    for (i, y) in out.y.iter().enumerate() {
+                        let reached = if batch { i % 3 == AT % 3 } else { i == AT };
+                        assert_eq!(y.is_nan(), reached, "{what}: y[{i}]");
                     }
-                    layer
-                };
-                let what = format!("{statistics:?}, {epilogue}, learned {learned}");
-                let residual = has_residual.then_some(clean[1].as_slice());
-                let out = step(layer(), shape, &nan_x, residual, &dy, &fused(statistics, relu));
-                let batch = statistics == BATCH;
-                for (i, y) in out.y.iter().enumerate() {
-                    let reached = if batch { i % 3 == AT % 3 } else { i == AT };
-                    assert_eq!(y.is_nan(), reached, "{what}: y[{i}]");
-                }
-                let channels = [false, batch, false];
-                for running in &out.running {
-                    assert_eq!(running.iter().map(|r| r.is_nan()).collect::<Vec<_>>(), channels, "{what}");
-                }
-                assert!(out.dx[AT] != 0.0, "{what}: dx");
-                assert!(out.dresidual.is_none_or(|d| d[AT] == dy[AT]), "{what}: dresidual");
-                if has_residual {
-                    let residual = Some(nan_residual.as_slice());
-                    let out = step(layer(), shape, &clean[0], residual, &dy, &fused(statistics, relu));
-                    assert!(out.y.iter().enumerate().all(|(i, y)| y.is_nan() == (i == AT)), "{what}");
-                    assert!(out.dx.iter().all(|d| d.is_finite()) && out.dx[AT] != 0.0, "{what}: dx");
-                    assert_eq!(out.dresidual.unwrap()[AT], dy[AT], "{what}: dresidual");
+                    let channels = [false, batch, false];
+                    for running in &out.running {
+                        assert_eq!(
+                            running.iter().map(|r| r.is_nan()).collect::<Vec<_>>(),
+                            channels,
+                            "{what}"
+                        );
+                    }
+                    assert!(out.dx[AT] != 0.0, "{what}: dx");
+                    assert!(out.dresidual.is_none_or(|d| d[AT] == dy[AT]), "{what}: dresidual");
+                    if has_residual {
+                        let residual = Some(nan_residual.as_slice());
+                        let out = step(layer(), SMALL, &clean[0], residual, &dy, &fused(statistics, relu));
+                        assert!(out.y.iter().enumerate().all(|(i, y)| y.is_nan() == (i == AT)), "{what}");
+                        assert!(out.dx.iter().all(|d| d.is_finite()) && out.dx[AT] != 0.0, "{what}: dx");
+                        assert_eq!(out.dresidual.unwrap()[AT], dy[AT], "{what}: dresidual");
+                    }
                 }
             }
         }
-    }
+    });
 }
 
 #[test]
 fn wrong_shapes_are_refused() {
     let refused = |channels: usize, x: &[usize], residual: Option<&[usize]>, words: &[&str]| {
-        let mut layer = Layer::noisy(channels);
+        let mut layer = Layer::noisy(&Device::cpu(), channels);
         let device = layer.params.device().clone();
         let before = layer.running();
         let mut tape = Tape::new(&mut layer.params, &StepValues::new(&device, 0).unwrap());

@@ -1,6 +1,11 @@
-//! The casts have no operation of their own: the kernels of `cuda/cast.cu` against the `half` crate.
+//! The casts have no operation of their own: `Tensor::convert_from` and the kernels of `cuda/cast.cu` against the `half`
+//! crate.
 
 use crate::gpu::{self, Gpu, Outcome};
+use crate::gradient_check::noise;
+use crate::on::{self, host};
+use bcreid::element::DType;
+use bcreid::tensor::Tensor;
 use half::bf16;
 use softcuda::{Launch, args};
 
@@ -28,6 +33,24 @@ fn widens_like_half(gpu: &Gpu, x: &[u16], launch: Launch) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Of every size of a grid, from f32 to bf16 and back; what is behind the tensor stays.
+#[test]
+fn tensors_are_converted_both_ways() {
+    on::cuda(|device| {
+        for n in [1, 7, 8, 9, 2048, 2049, 100_003] {
+            let x: Vec<f32> = noise(1, n).iter().map(|v| v * 1e3).collect();
+            let exact = Tensor::from_f32(device, [n], &x).unwrap();
+            let mut narrow = Tensor::cleared(device, [n], DType::BF16).unwrap();
+            narrow.convert_from(&exact).unwrap();
+            let want: Vec<f32> = x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
+            assert_eq!(host(&narrow), want, "{n} elements");
+            let mut wide = Tensor::full(device, [n], f32::NAN).unwrap();
+            wide.convert_from(&narrow).unwrap();
+            assert_eq!(host(&wide), want, "{n} elements");
+        }
+    });
 }
 
 #[test]

@@ -8,10 +8,12 @@
 //! - sums run in f64 from f32 outputs.
 
 use bcreid::Result;
+use bcreid::autograd::{ParamSpecs, Params, StepValues, Tape, Var};
 use bcreid::device::Device;
+use bcreid::element::Shape;
 use bcreid::ops::add::add;
+use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
-use bcreid::tensor::{Inventory, Params, Shape, StepValues, Tape, Tensor, Var};
 
 /// Random values in [-1, 1), always the same for the same `seed`.
 pub fn noise(seed: u64, n: usize) -> Vec<f32> {
@@ -55,10 +57,10 @@ impl Default for Check {
 impl Check {
     /// Parameters with the buffers asked for.
     pub fn params(&self, device: &Device) -> Params {
-        let mut inventory = Inventory::default();
-        let add = |values: &Vec<f32>| inventory.add_buffer("buffer", [values.len()], 0.0);
+        let mut specs = ParamSpecs::default();
+        let add = |values: &Vec<f32>| specs.add_buffer("buffer", [values.len()], 0.0);
         let ids: Vec<_> = self.buffers.iter().map(add).collect();
-        let mut params = Params::new(device, &inventory).unwrap();
+        let mut params = Params::new(device, &specs).unwrap();
         for (id, values) in ids.into_iter().zip(&self.buffers) {
             params.buffer_mut(id).copy_from_host_f32(values).unwrap();
         }

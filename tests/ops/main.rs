@@ -17,6 +17,7 @@ mod gpu;
 mod gradient_check;
 mod l2_normalize;
 mod lab;
+mod launches;
 mod linear;
 mod maxpool;
 mod on;

@@ -4,9 +4,12 @@
 //! The body calls the operation as a network does, so that its own launches are under test. Values go to the device and
 //! come back through [`tensor`] and [`host`]: on a device that computes in bf16 they are rounded on the way.
 
+use bcreid::autograd::{Tape, Var};
 use bcreid::device::cuda::CudaDevice;
 use bcreid::device::{Device, Precision};
-use bcreid::tensor::{DType, Shape, Tensor};
+use bcreid::element::{DType, Shape};
+use bcreid::ops::add::add;
+use bcreid::tensor::Tensor;
 use half::bf16;
 
 #[path = "../common/stand_ins.rs"]
@@ -24,15 +27,26 @@ pub fn each_precision<F: Fn(&Device)>(body: F) {
     on(&[Precision::F32, Precision::Bf16], body);
 }
 
+/// Runs `body`, as in [`each`], on a CUDA device in f32 and on one in bf16 alone: for what the CPU does not have.
+#[track_caller]
+pub fn cuda<F: Fn(&Device)>(body: F) {
+    in_own_process(&[Precision::F32, Precision::Bf16], body);
+}
+
 #[track_caller]
 fn on<F: Fn(&Device)>(precisions: &[Precision], body: F) {
+    if !stand_ins::is_inner() {
+        body(&Device::cpu());
+    }
+    in_own_process(precisions, body);
+}
+
+#[track_caller]
+fn in_own_process<F: Fn(&Device)>(precisions: &[Precision], body: F) {
     // The type of a closure is called after the function it stands in: "ops::relu::gradient::{{closure}}".
     let test =
         std::any::type_name::<F>().strip_prefix("ops::").and_then(|name| name.strip_suffix("::{{closure}}"));
     let test = test.expect("the body of a test is a closure in it");
-    if !stand_ins::is_inner() {
-        body(&Device::cpu());
-    }
     stand_ins::in_own_process(test, || {
         for &precision in precisions {
             println!("on a CUDA device in {precision}:");
@@ -63,6 +77,38 @@ pub fn rounded(device: &Device, values: &[f32]) -> Vec<f32> {
         DType::BF16 => values.iter().map(|&value| bf16::from_f32(value).to_f32()).collect(),
         _ => values.to_vec(),
     }
+}
+
+/// Whether `device` is a CUDA device.
+pub fn is_cuda(device: &Device) -> bool {
+    matches!(device, Device::Cuda(_))
+}
+
+/// The same variable with other contents, to ask for its gradient later without holding the memory of its value, so that an
+/// operation may work in place.
+pub fn key(device: &Device, var: &Var) -> Var {
+    let mut key = var.clone();
+    key.value = Tensor::cleared(device, var.shape(), var.value.dtype()).unwrap();
+    key
+}
+
+/// A seed for [`Tape::backward`] that puts `values` into the gradient of `var` before the operations recorded so far add to
+/// it. `var` is a leaf or its [`key`].
+pub fn earlier_gradient(tape: &mut Tape<'_>, var: &Var, values: &[f32]) -> (Var, Tensor) {
+    let device = tape.device();
+    let dtype = var.value.dtype();
+    let zero = tape.constant(Tensor::cleared(&device, var.shape(), dtype).unwrap());
+    let sum = add(tape, zero, var.clone()).unwrap();
+    let seed = match dtype {
+        DType::F32 => Tensor::from_f32(&device, var.shape(), values).unwrap(),
+        _ => tensor(&device, var.shape(), values),
+    };
+    (sum, seed)
+}
+
+/// `old + new`, element by element.
+pub fn sum(old: &[f32], new: &[f32]) -> Vec<f32> {
+    old.iter().zip(new).map(|(old, new)| old + new).collect()
 }
 
 /// The tolerance of a comparison: `f32`, or two roundings to bf16.

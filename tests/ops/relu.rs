@@ -3,9 +3,10 @@ mod kernel;
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
 use crate::on::{self, host};
+use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
 use bcreid::ops::relu::relu;
-use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+use bcreid::tensor::Tensor;
 
 /// Inputs that keep a finite-difference step away from the kink at 0.
 fn away_from_zero(n: usize) -> Vec<f32> {

@@ -2,9 +2,12 @@ mod kernel;
 
 use crate::golden::{self, Golden, assert_close};
 use crate::gradient_check::noise;
+use crate::on::{self, host};
+use bcreid::autograd::{Param, ParamId, ParamSpecs, Params};
 use bcreid::device::Device;
-use bcreid::ops::sgd::{Convention, Sgd, sgd};
-use bcreid::tensor::{Inventory, ParamId, Params, Tensor};
+use bcreid::element::{DType, Shape};
+use bcreid::ops::sgd::{Convention, Sgd, Velocities, sgd};
+use bcreid::tensor::Tensor;
 use std::collections::HashMap;
 
 const RATES: [f32; 6] = [0.1, 0.1, 0.1, 0.01, 0.01, 0.01];
@@ -19,12 +22,12 @@ fn golden_params(
     golden: &HashMap<String, Golden>,
 ) -> (Params, [(&'static str, ParamId); 2]) {
     let start = |name: &str| &golden[&format!("start.{name}")].values;
-    let mut inventory = Inventory::default();
-    let ids = ["weight", "bias"].map(|name| (name, inventory.add(name, [start(name).len()])));
-    let mut params = Params::new(device, &inventory).unwrap();
+    let mut specs = ParamSpecs::default();
+    let ids = ["weight", "bias"].map(|name| (name, specs.add(name, [start(name).len()])));
+    let mut params = Params::new(device, &specs).unwrap();
     for ((name, id), (lr_mult, decay_mult)) in ids.into_iter().zip([(1.0, 1.0), (2.0, 0.0)]) {
         let param = params.get_mut(id);
-        param.value.copy_from_host_f32(start(name)).unwrap();
+        param.load(start(name)).unwrap();
         (param.lr_mult, param.decay_mult) = (lr_mult, decay_mult);
     }
     (params, ids)
@@ -32,98 +35,151 @@ fn golden_params(
 
 #[test]
 fn golden_values() {
-    let device = Device::cpu();
-    let golden = golden::read("sgd");
-    for (prefix, convention) in [("pytorch", Convention::PyTorch), ("caffe", Convention::Caffe)] {
-        let (mut params, ids) = golden_params(&device, &golden);
-        for (step, rate) in RATES.into_iter().enumerate() {
-            let row = |key: String, n: usize| golden[&key].values[step * n..][..n].to_vec();
-            for (name, id) in ids {
-                let grad = &mut params.get_mut(id).grad;
-                grad.copy_from_host_f32(&row(format!("grads.{name}"), grad.shape().len())).unwrap();
-            }
-            sgd(&mut params, &Tensor::full(&device, [1], rate).unwrap(), solver(convention)).unwrap();
-            for (name, id) in ids {
-                let value = params.get(id).value.f32();
-                let expected = row(format!("{prefix}.{name}"), value.len());
-                assert_close(&format!("{prefix} {name}, step {step}"), value, &expected, 2e-6);
+    on::each(|device| {
+        let golden = golden::read("sgd");
+        for (prefix, convention) in [("pytorch", Convention::PyTorch), ("caffe", Convention::Caffe)] {
+            let (mut params, ids) = golden_params(device, &golden);
+            let mut velocities = Velocities::new(&params).unwrap();
+            for (step, rate) in RATES.into_iter().enumerate() {
+                let row = |key: String, n: usize| golden[&key].values[step * n..][..n].to_vec();
+                for (name, id) in ids {
+                    let grad = &mut params.get_mut(id).grad;
+                    grad.copy_from_host_f32(&row(format!("grads.{name}"), grad.shape().len())).unwrap();
+                }
+                let rate = Tensor::full(device, [1], rate).unwrap();
+                sgd(&mut params, &mut velocities, &rate, solver(convention)).unwrap();
+                for (name, id) in ids {
+                    let value = host(&params.get(id).value);
+                    let expected = row(format!("{prefix}.{name}"), value.len());
+                    assert_close(&format!("{prefix} {name}, step {step}"), &value, &expected, 2e-6);
+                }
             }
         }
-    }
+    });
 }
 
 /// A parameter of `n` zeros.
 fn one_param(device: &Device, n: usize) -> (Params, ParamId) {
-    let mut inventory = Inventory::default();
-    let id = inventory.add("w", [n]);
-    (Params::new(device, &inventory).unwrap(), id)
+    let mut specs = ParamSpecs::default();
+    let id = specs.add("w", [n]);
+    (Params::new(device, &specs).unwrap(), id)
 }
 
 /// The weight after each of six steps with gradient 1 from weight 0, without decay.
-fn path(convention: Convention, rates: [f32; 6]) -> [f32; 6] {
-    let device = Device::cpu();
-    let (mut params, w) = one_param(&device, 1);
-    params.get_mut(w).grad.f32_mut().fill(1.0);
+fn path(device: &Device, convention: Convention, rates: [f32; 6]) -> [f32; 6] {
+    let (mut params, w) = one_param(device, 1);
+    let mut velocities = Velocities::new(&params).unwrap();
+    params.get_mut(w).grad.copy_from_host_f32(&[1.0]).unwrap();
     rates.map(|rate| {
         let solver = Sgd { momentum: 0.9, weight_decay: 0.0, convention };
-        sgd(&mut params, &Tensor::full(&device, [1], rate).unwrap(), solver).unwrap();
-        params.get(w).value.f32()[0]
+        sgd(&mut params, &mut velocities, &Tensor::full(device, [1], rate).unwrap(), solver).unwrap();
+        host(&params.get(w).value)[0]
     })
 }
 
 #[test]
 fn the_conventions_differ_when_the_rate_drops() {
-    let (pytorch, caffe) = (path(Convention::PyTorch, [0.1; 6]), path(Convention::Caffe, [0.1; 6]));
-    assert_close("constant rate", &pytorch, &caffe, 1e-6);
-    assert_eq!(pytorch[0], -0.1, "the first step is the gradient's own");
-    let (pytorch, caffe) = (path(Convention::PyTorch, RATES), path(Convention::Caffe, RATES));
-    assert_close("before the drop", &pytorch[..3], &caffe[..3], 1e-6);
-    // v = 3.439 at the drop: PyTorch steps 0.01 v at once, Caffe 0.9 of its last step and 0.01.
-    assert_close("pytorch", &[pytorch[2] - pytorch[3]], &[0.034_39], 1e-6);
-    assert_close("caffe", &[caffe[2] - caffe[3]], &[0.9 * 0.271 + 0.01], 1e-6);
+    on::each(|device| {
+        let paths = |rates| [Convention::PyTorch, Convention::Caffe].map(|c| path(device, c, rates));
+        let [pytorch, caffe] = paths([0.1; 6]);
+        assert_close("constant rate", &pytorch, &caffe, 1e-6);
+        assert_eq!(pytorch[0], -0.1, "the first step is the gradient's own");
+        let [pytorch, caffe] = paths(RATES);
+        assert_close("before the drop", &pytorch[..3], &caffe[..3], 1e-6);
+        // v = 3.439 at the drop: PyTorch steps 0.01 v at once, Caffe 0.9 of its last step and 0.01.
+        assert_close("pytorch", &[pytorch[2] - pytorch[3]], &[0.034_39], 1e-6);
+        assert_close("caffe", &[caffe[2] - caffe[3]], &[0.9 * 0.271 + 0.01], 1e-6);
+    });
 }
 
-#[test]
-fn a_frozen_parameter_keeps_value_and_momentum() {
-    let device = Device::cpu();
-    for convention in [Convention::PyTorch, Convention::Caffe] {
-        let (mut params, id) = one_param(&device, 7);
-        let param = params.get_mut(id);
-        param.lr_mult = 0.0;
-        for (seed, t) in [&mut param.value, &mut param.grad, &mut param.momentum].into_iter().enumerate() {
-            t.copy_from_host_f32(&noise(seed as u64, 7)).unwrap();
-        }
-        sgd(&mut params, &Tensor::full(&device, [1], 0.1).unwrap(), solver(convention)).unwrap();
-        let param = params.get(id);
-        assert_eq!((param.value.f32(), param.momentum.f32()), (&noise(0, 7)[..], &noise(2, 7)[..]));
+/// Overwrites value, gradient and velocity by noise, the gradient in its own type.
+fn fill(device: &Device, param: &mut Param, velocity: &mut Tensor, seed: u64) -> [Vec<f32>; 3] {
+    let n = param.value.shape().len();
+    let [value, mut grad, start] = [0, 1, 2].map(|i| noise(3 * seed + i, n));
+    param.load(&value).unwrap();
+    velocity.copy_from_host_f32(&start).unwrap();
+    if param.grad.dtype() == DType::F32 {
+        param.grad.copy_from_host_f32(&grad).unwrap();
+    } else {
+        param.grad.convert_from(&Tensor::from_f32(device, [n], &grad).unwrap()).unwrap();
+        grad = on::rounded(device, &grad);
     }
+    [value, grad, start]
 }
 
-/// More elements than one thread's chunk: each must move as it would alone.
+/// Parameters of one piece of a launch and of many, of odd sizes, one that is frozen, one without decay; filters, which in
+/// bf16 have gradients and a copy of that type. Every element moves as it would alone, the copy with it, gradients stay.
 #[test]
-fn every_element_of_a_large_parameter_moves() {
-    let device = Device::cpu();
-    let n = 40_009;
-    let (mut params, id) = one_param(&device, n);
-    let param = params.get_mut(id);
-    param.value.copy_from_host_f32(&noise(1, n)).unwrap();
-    param.grad.copy_from_host_f32(&noise(2, n)).unwrap();
-    param.momentum.copy_from_host_f32(&noise(3, n)).unwrap();
-    sgd(&mut params, &Tensor::full(&device, [1], 0.1).unwrap(), solver(Convention::PyTorch)).unwrap();
-    let expected: Vec<f32> = noise(1, n)
-        .iter()
-        .zip(noise(2, n))
-        .zip(noise(3, n))
-        .map(|((w, g), v)| w - 0.1 * (0.9 * v + (g + 0.05 * w)))
-        .collect();
-    assert_close("value", params.get(id).value.f32(), &expected, 1e-6);
-    assert_eq!(params.get(id).grad.f32(), noise(2, n));
+fn every_parameter_moves_on_its_own() {
+    const SIZES: [(&[usize], f32, f32); 10] = [
+        (&[1], 1.0, 1.0),
+        (&[7], 2.0, 0.0),
+        (&[3, 3, 1, 5], 0.5, 1.0),
+        (&[4096], 1.0, 0.5),
+        (&[100], 0.0, 1.0),
+        (&[8, 1, 1, 9], 0.0, 1.0),
+        (&[4097], 1.0, 1.0),
+        (&[16, 3, 3, 64], 10.0, 0.0),
+        (&[33], 1.0, 1.0),
+        (&[40_009], 1.0, 1.0),
+    ];
+    on::each_precision(|device| {
+        for convention in [Convention::PyTorch, Convention::Caffe] {
+            let mut specs = ParamSpecs::default();
+            let ids = SIZES.map(|(shape, ..)| specs.add("w", Shape::try_from(shape).unwrap()));
+            let mut params = Params::new(device, &specs).unwrap();
+            let mut velocities = Velocities::new(&params).unwrap();
+            let start: Vec<[Vec<f32>; 3]> = (ids.iter().zip(SIZES).enumerate())
+                .map(|(seed, (&id, (_, lr_mult, decay_mult)))| {
+                    let param = params.get_mut(id);
+                    (param.lr_mult, param.decay_mult) = (lr_mult, decay_mult);
+                    fill(device, param, &mut velocities.each_mut()[seed], seed as u64)
+                })
+                .collect();
+            let solver = solver(convention);
+            sgd(&mut params, &mut velocities, &Tensor::full(device, [1], 0.1).unwrap(), solver).unwrap();
+            let after = velocities.each().iter().map(host);
+            for (((id, (shape, lr_mult, decay_mult)), [w, g, v]), velocity) in
+                ids.into_iter().zip(SIZES).zip(start).zip(after)
+            {
+                let (rate, decay) = (0.1 * lr_mult, solver.weight_decay * decay_mult);
+                let moved = |((w, g), v): ((&f32, &f32), &f32)| {
+                    let own = g + decay * w;
+                    match convention {
+                        _ if lr_mult == 0.0 => (*w, *v),
+                        Convention::PyTorch => {
+                            let v = solver.momentum * v + own;
+                            (w - rate * v, v)
+                        }
+                        Convention::Caffe => {
+                            let v = solver.momentum * v + rate * own;
+                            (w - v, v)
+                        }
+                    }
+                };
+                let (values, velocities): (Vec<f32>, Vec<f32>) = w.iter().zip(&g).zip(&v).map(moved).unzip();
+                let what = |name: &str| format!("{name} of {shape:?}, {convention:?}");
+                let param = params.get(id);
+                // A GPU fuses multiplications with additions: a rounding less.
+                let tolerance = if lr_mult == 0.0 { 0.0 } else { 1e-6 };
+                assert_close(&what("value"), &host(&param.value), &values, tolerance);
+                assert_close(&what("velocity"), &velocity, &velocities, tolerance);
+                assert_eq!(host(&param.grad), g, "{}", what("gradient"));
+                let is_narrow = device.activations() == DType::BF16 && shape.len() == 4;
+                assert_eq!(param.copy.is_some(), is_narrow, "{}", what("copy"));
+                if let Some(copy) = &param.copy {
+                    assert_eq!(host(copy), on::rounded(device, &host(&param.value)), "{}", what("copy"));
+                }
+            }
+        }
+    });
 }
 
 #[test]
 fn wrong_constants_are_refused() {
     let device = Device::cpu();
     let mut params = Params::none(&device);
+    let mut velocities = Velocities::new(&params).unwrap();
     let rate = Tensor::zeros(&device, [1]).unwrap();
     let good = solver(Convention::PyTorch);
     for (solver, word) in [
@@ -131,9 +187,10 @@ fn wrong_constants_are_refused() {
         (Sgd { momentum: f32::NAN, ..good }, "momentum NaN"),
         (Sgd { weight_decay: -0.1, ..good }, "weight decay -0.1"),
     ] {
-        let error = sgd(&mut params, &rate, solver).unwrap_err().to_string();
+        let error = sgd(&mut params, &mut velocities, &rate, solver).unwrap_err().to_string();
         assert!(error.starts_with("sgd: ") && error.contains(word), "{error}");
     }
-    let error = sgd(&mut params, &Tensor::zeros(&device, [2, 1]).unwrap(), good).unwrap_err().to_string();
+    let rate = Tensor::zeros(&device, [2, 1]).unwrap();
+    let error = sgd(&mut params, &mut velocities, &rate, good).unwrap_err().to_string();
     assert!(error.contains("rate") && error.contains("[2, 1]"), "{error}");
 }

@@ -3,12 +3,13 @@
 //! amplified, and one step, because errors of a step add up over many.
 
 use super::{CLASSES, SEED, batch};
+use bcreid::autograd::{Params, StepValues};
 use bcreid::config::{Config, Convention, Gradient, Normalization, Wiring};
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batch_contrastive::Term;
-use bcreid::tensor::{Params, StepValues};
-use bcreid::train::step::step;
+use bcreid::optim::{MomentumSgd, Optimizer};
+use bcreid::train::step::{optimizer, step};
 use bcreid::weights::{TensorFile, load_into, read_tensors};
 
 /// The step that is made.
@@ -79,7 +80,13 @@ fn config(wiring: Wiring, variant: Variant) -> Config {
 }
 
 /// Weights, statistics, centers and velocities of the trained network.
-fn start(file: &TensorFile, wiring: &str, variant: Variant, params: &mut Params) {
+fn start(
+    file: &TensorFile,
+    wiring: &str,
+    variant: Variant,
+    params: &mut Params,
+    optimizer: &mut MomentumSgd,
+) {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("start.safetensors");
     let prefix = format!("{wiring}.start.");
@@ -95,13 +102,12 @@ fn start(file: &TensorFile, wiring: &str, variant: Variant, params: &mut Params)
     bcreid::weights::write_tensors(&plain, &out, &Default::default()).unwrap();
     let plain = read_tensors(&plain).unwrap();
     load_into(params, &plain, |_| false).unwrap();
-    for param in params.params_mut() {
-        let mut velocity =
-            plain.tensor(&format!("momentum/{}", param.name)).unwrap().f32().unwrap().into_owned();
+    for (name, state) in optimizer.state_mut(params) {
+        let mut velocity = plain.tensor(&name).unwrap().f32().unwrap().into_owned();
         if variant == Variant::CaffeMomentum {
             velocity.iter_mut().for_each(|v| *v *= RATE);
         }
-        param.momentum.copy_from_host_f32(&velocity).unwrap();
+        state.copy_from_host_f32(&velocity).unwrap();
     }
 }
 
@@ -113,12 +119,13 @@ fn sample(values: &[f32], count: usize) -> Vec<f64> {
 fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) {
     let (device, file, config) = (Device::cpu(), file(), config(wiring, variant));
     let (model, mut params) = Model::new(&config, CLASSES, &device).unwrap();
-    start(&file, name, variant, &mut params);
-    let before: Vec<Vec<f32>> = params.params().iter().map(|p| p.momentum.f32().to_vec()).collect();
+    let mut optimizer = optimizer(&params, &config).unwrap();
+    start(&file, name, variant, &mut params, &mut optimizer);
+    let before: Vec<Vec<f32>> = optimizer.velocities().iter().map(|v| v.f32().to_vec()).collect();
     let mut values = StepValues::new(&device, SEED).unwrap();
     let center_rate = if variant == Variant::Tied { RATE } else { CENTER_RATE };
     values.set(STEP, RATE, LAMBDA, center_rate).unwrap();
-    let measured = step(&model, &mut params, &values, batch(&device, STEP), &config).unwrap();
+    let measured = step(&model, &mut params, &mut optimizer, &values, batch(&device, STEP), &config).unwrap();
 
     let key = format!("{name}.{key}");
     let terms = measured.terms.to_host_f32().unwrap();
@@ -138,10 +145,11 @@ fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) 
     let compared: Vec<(&str, f64, f64)> = params
         .params()
         .iter()
+        .zip(optimizer.velocities())
         .zip(&before)
-        .map(|(param, before)| {
+        .map(|((param, velocity), before)| {
             let theirs = golden(&file, &format!("{key}.velocity.{}", param.name));
-            let ours = sample(param.momentum.f32(), theirs.len());
+            let ours = sample(velocity.f32(), theirs.len());
             let before = sample(before, theirs.len());
             let momentum = f64::from(config.solver.momentum);
             let added = length(theirs.iter().zip(before).map(|(v, before)| v - momentum * before));

@@ -9,10 +9,19 @@ use crate::ops::center_step::cuda::over_features;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Images and features of a tile of distances, and the parts of the features to aim for.
-const TILE: usize = 16;
+/// Images on each side of a tile of distances, which a block computes.
+pub const TILE: usize = 16;
+/// Features of a part, at least.
 const CHUNK: usize = 64;
+/// Blocks to aim for.
 const BLOCKS: usize = 512;
+
+/// In how many parts `batch_contrastive_distances` sums the `d` features of `m` images, so that a small batch fills the
+/// chip too. It depends on the sizes alone: parts decide in which order numbers are added.
+pub fn splits(m: usize, d: usize) -> usize {
+    let tiles = m.div_ceil(TILE);
+    d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2))
+}
 
 impl Batch<'_> {
     /// Images, features, classes.
@@ -22,7 +31,7 @@ impl Batch<'_> {
 }
 
 /// Fills the active hardest negatives, the terms and the loss: three launches.
-pub fn forward(
+pub(super) fn forward(
     gpu: &Arc<CudaDevice>,
     batch: &Batch<'_>,
     reading: Reading,
@@ -32,9 +41,7 @@ pub fn forward(
 ) -> Result<()> {
     let [m, d, classes] = batch.sizes();
     let device = Device::Cuda(gpu.clone());
-    let tiles = m.div_ceil(TILE);
-    // From m and D alone: parts decide in which order numbers are added.
-    let splits = d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2));
+    let (tiles, splits) = (m.div_ceil(TILE), splits(m, d));
     let mut partial = Tensor::empty(&device, [splits, m, m], DType::F32)?;
     let distances =
         kernels::BatchContrastiveDistances { x: batch.x.into(), partial: (&mut partial).into(), m, d };
@@ -62,7 +69,7 @@ pub fn forward(
 }
 
 /// Writes or adds dx.
-pub fn backward(
+pub(super) fn backward(
     gpu: &CudaDevice,
     batch: &Batch<'_>,
     hardest: &Tensor,

@@ -1,6 +1,7 @@
 use super::both;
 use crate::gpu::{self, Gpu, Outcome, close};
 use crate::gradient_check::noise;
+use bcreid::device::Device;
 use softcuda::{Launch, args};
 
 fn f64s(values: &[f32]) -> Vec<f64> {
@@ -10,7 +11,7 @@ fn f64s(values: &[f32]) -> Vec<f64> {
 /// Against the CPU, whose sums are f64.
 fn check(gpu: &Gpu, d: usize, x: &[f32], dy: &[f32], block: u32) -> Outcome {
     let m = x.len() / d;
-    let (want, gradient) = both([m, d], x, dy);
+    let [want, gradient] = both(&Device::cpu(), [m, d], x, dy, None);
     let lengths: Vec<f64> =
         x.chunks(d).map(|row| row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()).collect();
 

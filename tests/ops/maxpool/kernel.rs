@@ -1,5 +1,6 @@
 use crate::gpu::{self, Float, Gpu, Outcome, equal};
 use crate::gradient_check::noise;
+use bcreid::device::Device;
 use bcreid::ops::maxpool::MaxPool;
 use softcuda::{Arg, Launch, args};
 
@@ -7,7 +8,7 @@ use softcuda::{Arg, Launch, args};
 /// sums have the CPU's order.
 fn check<F: Float>(gpu: &Gpu, [n, h, w, c]: [usize; 4], x: &[f32], window: MaxPool, block: u32) -> Outcome {
     let dy = |len| F::kept(&noise(11, len));
-    let (sizes, y_want, dx_want) = super::step([n, h, w, c], &F::kept(x), &dy, window);
+    let (sizes, y_want, dx_want) = super::step(&Device::cpu(), [n, h, w, c], &F::kept(x), &dy, window, None);
     let (oh, ow) = (sizes.dims()[1], sizes.dims()[2]);
     let MaxPool { kernel, stride, pad, .. } = window;
     let sizes = [h, w, c, oh, ow, kernel, stride, pad].map(|size| Arg::I32(size as i32));

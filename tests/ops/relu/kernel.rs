@@ -1,8 +1,9 @@
 use crate::gpu::{self, Float, Gpu, Outcome, equal};
 use crate::gradient_check::noise;
+use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
 use bcreid::ops::relu::relu;
-use bcreid::tensor::{Params, StepValues, Tape, Tensor};
+use bcreid::tensor::Tensor;
 use softcuda::{Launch, args};
 
 /// y and dx of the CPU.

@@ -1,9 +1,10 @@
 use super::{RATES, solver};
 use crate::gpu::{self, Float, Gpu, Outcome, close, equal};
 use crate::gradient_check::noise;
+use bcreid::autograd::{ParamId, ParamSpecs, Params};
 use bcreid::device::Device;
-use bcreid::ops::sgd::{Convention, sgd};
-use bcreid::tensor::{Inventory, Param, ParamId, Params, Tensor};
+use bcreid::ops::sgd::{Convention, Velocities, sgd};
+use bcreid::tensor::Tensor;
 use half::bf16;
 use softcuda::{Arg, Launch, args};
 
@@ -31,9 +32,9 @@ fn params(device: &Device) -> (Params, Vec<Segment>) {
         (9001, 10.0, 0.0),
         (33, 1.0, 1.0),
     ];
-    let mut inventory = Inventory::default();
-    let ids = SIZES.map(|(n, ..)| inventory.add("segment", [n]));
-    let mut params = Params::new(device, &inventory).unwrap();
+    let mut specs = ParamSpecs::default();
+    let ids = SIZES.map(|(n, ..)| specs.add("segment", [n]));
+    let mut params = Params::new(device, &specs).unwrap();
     let mut segments = Vec::new();
     let mut offset = 0;
     for (id, (n, lr_mult, decay_mult)) in ids.into_iter().zip(SIZES) {
@@ -46,15 +47,15 @@ fn params(device: &Device) -> (Params, Vec<Segment>) {
     (params, segments)
 }
 
-/// One tensor of every parameter at its place, with gaps between them.
-fn arena(params: &Params, segments: &[Segment], of: impl Fn(&Param) -> &Tensor) -> Vec<f32> {
-    let mut arena = Vec::new();
-    for segment in segments {
-        arena.resize(segment.offset, GAP);
-        arena.extend_from_slice(of(params.get(segment.id)).f32());
+/// A tensor of each parameter at its place, with gaps between them.
+fn flat<'a>(segments: &[Segment], tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<f32> {
+    let mut flat = Vec::new();
+    for (segment, tensor) in segments.iter().zip(tensors) {
+        flat.resize(segment.offset, GAP);
+        flat.extend_from_slice(tensor.f32());
     }
-    arena.resize(arena.len() + 9, GAP);
-    arena
+    flat.resize(flat.len() + 9, GAP);
+    flat
 }
 
 /// The table of the kernel: offset, length, lr_mult and decay of each piece, four words.
@@ -88,9 +89,10 @@ fn steps<F: Float>(gpu: &Gpu, convention: Convention, has_copy: bool, block: u32
     let table = pieces(&params, &segments, solver.weight_decay);
     let launch = Launch::new((table.len() / 4) as u32, block);
     let table = gpu.upload("pieces", &table)?;
-    let start = arena(&params, &segments, |param| &param.value);
+    let start = flat(&segments, params.params().iter().map(|param| &param.value));
+    let mut moved = Velocities::new(&params)?;
     let weights = gpu.upload("weights", &start)?;
-    let velocities = gpu.upload("velocities", &arena(&params, &segments, |param| &param.momentum))?;
+    let velocities = gpu.upload("velocities", &flat(&segments, moved.each()))?;
     let copy = gpu.upload("copy", &vec![bf16::from_f32(GAP).to_bits(); start.len()])?;
     for (step, rate) in RATES.into_iter().enumerate() {
         for segment in &segments {
@@ -98,8 +100,8 @@ fn steps<F: Float>(gpu: &Gpu, convention: Convention, has_copy: bool, block: u32
             let seed = (step * start.len() + segment.offset) as u64;
             grad.copy_from_host_f32(&F::kept(&noise(seed, grad.shape().len()))).unwrap();
         }
-        let gradients = arena(&params, &segments, |param| &param.grad);
-        sgd(&mut params, &Tensor::full(&device, [1], rate).unwrap(), solver)?;
+        let gradients = flat(&segments, params.params().iter().map(|param| &param.grad));
+        sgd(&mut params, &mut moved, &Tensor::full(&device, [1], rate).unwrap(), solver)?;
 
         let (gradients, rate) = (gpu.upload_as::<F>("gradients", &gradients)?, gpu.upload("rate", &[rate])?);
         let copy = if has_copy { Arg::from(&copy) } else { Arg::Pointer(0) };
@@ -112,8 +114,8 @@ fn steps<F: Float>(gpu: &Gpu, convention: Convention, has_copy: bool, block: u32
 
         // The same formulas in f32. A GPU fuses multiplications and additions: with the fused ones on a CPU, none of
         // a million elements moved by more than 4e-7 of this measure.
-        let values = arena(&params, &segments, |param| &param.value);
-        let momenta = arena(&params, &segments, |param| &param.momentum);
+        let values = flat(&segments, params.params().iter().map(|param| &param.value));
+        let momenta = flat(&segments, moved.each());
         let f64s = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
         close("velocities", &gpu.read(&velocities)?, &f64s(momenta), 1e-6, 3.0)?;
         close("weights", &gpu.read(&weights)?, &f64s(values), 1e-6, 3.0)?;

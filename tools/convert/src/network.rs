@@ -94,10 +94,10 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     let model = Model { arch, width, stem: own_stem, depths, wiring, last_stride, ..Model::default() };
     let config = Config { model, input, ..Config::default() };
 
-    let inventory = Spec::of(&config.model).param_specs();
+    let specs = Spec::of(&config.model).param_specs();
     let mut places = Vec::new();
     let (mut missing, mut misshapen, mut first) = (0, 0, None);
-    for (name, shape) in inventory.shapes() {
+    for (name, shape) in specs.shapes() {
         let shape = shape.dims().to_vec();
         let expected = match shape[..] {
             [k, r, s, c] => vec![k, c, r, s],

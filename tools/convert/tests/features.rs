@@ -1,11 +1,12 @@
 //! From a file of somebody else's and eight JPEGs to pool5, beside PyTorch on the same files read by Pillow.
 
+use bcreid::autograd::Tape;
 use bcreid::config::{Channels, Config};
 use bcreid::data::{ImageStream, StreamOptions};
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batchnorm::Statistics;
-use bcreid::tensor::{Tape, Tensor};
+use bcreid::tensor::Tensor;
 use bcreid::weights::{NetworkFile, read_tensors};
 use bcreid_convert::{engine, network, source};
 use std::path::{Path, PathBuf};

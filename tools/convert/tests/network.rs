@@ -17,10 +17,10 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
 
 fn source_of(model: &Model) -> Source {
     let wiring = model.wiring;
-    let inventory = Spec::of(model).inventory();
+    let specs = Spec::of(model).specs();
     let mut tensors = BTreeMap::new();
     let mut next = 1.0f32;
-    for (name, shape) in inventory.shapes() {
+    for (name, shape) in specs.shapes() {
         let shape = match *shape.dims() {
             [k, r, s, c] => vec![k, c, r, s],
             ref other => other.to_vec(),
