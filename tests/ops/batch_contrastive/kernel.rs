@@ -1,7 +1,7 @@
-//! The kernels against the f64 reference of the parent and against the CPU's operation, whose sums are in f64 and whose
-//! gradients the parent checks by finite differences.
+//! The kernels against the f64 reference of [`Case`] and against the CPU's operation, whose sums are in f64 and whose
+//! gradients `values` checks by finite differences.
 
-use super::{BOTH, Case, MIXED, REDUCTIONS};
+use super::case::{self, BOTH, Case, MIXED, REDUCTIONS};
 use crate::gpu::{self, Gpu, Outcome, close, equal};
 use bcreid::ops::batch_contrastive::{Gradient, Reduction, Term};
 use softcuda::{Launch, args};
@@ -25,7 +25,7 @@ struct Expected {
     case: Case,
     loss: f64,
     /// The CPU's loss, terms and dx in the order of [`BOTH`].
-    cpu: [super::Outcome; 2],
+    cpu: [case::Outcome; 2],
 }
 
 /// What the forward kernels leave: loss, terms, and for the backward pass the hardest negatives.
