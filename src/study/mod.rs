@@ -164,11 +164,14 @@ impl Study<'_> {
     /// A folder with runs of other settings, and whatever training and evaluation report.
     fn run(&self, recipes: &[Recipe], say: &dyn Fn(&str)) -> Result<Option<Vec<Achieved>>> {
         let mut reports: Vec<Vec<Report>> = vec![Vec::new(); recipes.len()];
+        let (mut number_of_run, all) = (0, recipes.len() * self.runs);
         for number in 0..self.runs {
             for (recipe, reports) in recipes.iter().zip(&mut reports) {
                 let mut config = recipe.config.clone();
                 config.run.seed += number as u64;
-                let (folder, label) = self.run_of(recipe, config.run.seed);
+                number_of_run += 1;
+                let folder = self.out.join(&recipe.name).join(format!("seed-{}", config.run.seed));
+                let label = format!("[{number_of_run}/{all}] {}, seed {}", recipe.name, config.run.seed);
                 let start = &self.starts[recipe.start];
                 let Some(report) = self.one(&folder, &label, &config, start, say)? else { return Ok(None) };
                 say(&format!(
@@ -187,11 +190,6 @@ impl Study<'_> {
             reports,
         });
         Ok(Some(achieved.collect()))
-    }
-
-    /// The folder of a recipe's run, and its name on the screen.
-    fn run_of(&self, recipe: &Recipe, seed: u64) -> (PathBuf, String) {
-        (self.out.join(&recipe.name).join(format!("seed-{seed}")), format!("{}, seed {seed}", recipe.name))
     }
 
     /// Makes one run, or what is left of it to be made.

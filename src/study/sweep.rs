@@ -201,10 +201,10 @@ impl Sweep {
             notes.push(format!("Each value is tried with the other settings as they are{start}."));
         }
         if self.points.iter().any(|point| point.gains.is_some()) {
-            notes.push(
-                "Gain: over the baseline, which has the same settings and lambda 0; in brackets its 95 % interval."
-                    .into(),
-            );
+            let brackets = if self.runs > 1 { "; in brackets its 95 % interval" } else { "" };
+            notes.push(format!(
+                "Gain: over the baseline, which has the same settings and lambda 0{brackets}."
+            ));
             if self.runs > 1 {
                 notes.push(gain::about_intervals(self.runs));
                 notes.push(
@@ -298,6 +298,7 @@ mod tests {
         }
         let one = made_up(&[swept("loss.lambda", &["1"])], false, 1).to_string();
         assert!(row(&one, &["loss.lambda", " 1 "]).contains("+6.93") && !one.contains("degrees"), "{one}");
+        assert!(text.contains("in brackets") && !one.contains("in brackets"), "{one}");
     }
 
     #[test]
