@@ -6,3 +6,7 @@
 mod embedded;
 mod script;
 mod shown;
+mod signatures;
+
+/// As in `build.rs`, whose modules some of these tests include.
+type Result<T, E = String> = std::result::Result<T, E>;

@@ -204,7 +204,10 @@ fn each_gradient_is_that_of_its_own_function() {
         for (d, spread, tau) in
             [(5, 0.8, 0.5), (16, 0.8, 0.2), (21, 0.05, 1.0), (37, 1.5, 1.0), (600, 0.8, 0.3), (8, 2.0, 1e-3)]
         {
-            Case::noise(&MIXED, d, spread, tau).check(device);
+            // The reference's finite differences of many features take seconds; below, a device is compared with the CPU.
+            if d < 100 || !on::is_cuda(device) {
+                Case::noise(&MIXED, d, spread, tau).check(device);
+            }
         }
     });
 }
