@@ -1,6 +1,6 @@
 //! Ties, margins, batches without a pair or a negative, near duplicates, NaN, wrong shapes.
 
-use super::case::{BOTH, Case, MIXED};
+use super::case::{BOTH, Case, MIXED, Outcome};
 use bcreid::device::Device;
 use bcreid::ops::batch_contrastive::{Gradient, Reading, Reduction, Term, batch_contrastive};
 use bcreid::tensor::{Params, StepValues, Tape, Tensor};
