@@ -37,7 +37,7 @@ fn widens_like_half(gpu: &Gpu, x: &[u16], launch: Launch) -> Outcome {
 /// Of every size of a grid, from f32 to bf16 and back; what is behind the tensor stays.
 #[test]
 fn tensors_are_converted_both_ways() {
-    on::cuda(|device| {
+    on::cuda_in_each_precision(|device| {
         for n in [1, 7, 8, 9, 2048, 2049, 100_003] {
             let x: Vec<f32> = noise(1, n).iter().map(|v| v * 1e3).collect();
             let exact = Tensor::from_f32(device, [n], &x).unwrap();

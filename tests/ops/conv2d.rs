@@ -165,8 +165,9 @@ fn gradient() {
     });
 }
 
-/// In 16 bits filters come in multiples of 8; channels that do not are padded: images (3), and others.
-const NARROW: [Sizes; 7] = [
+/// In 16 bits filters come in multiples of 8; channels that do not are padded: images (3), and others. The last has rows of
+/// several chunks of a bias.
+const NARROW: [Sizes; 8] = [
     ([2, 15, 11, 3], [8, 7, 7], 2, 3),
     ([2, 5, 3, 20], [16, 1, 1], 1, 0),
     ([2, 6, 5, 16], [24, 1, 1], 2, 0),
@@ -174,6 +175,7 @@ const NARROW: [Sizes; 7] = [
     ([2, 8, 6, 8], [16, 3, 3], 2, 1),
     ([2, 4, 9, 5], [8, 1, 3], 1, 3),
     ([1, 3, 2, 64], [32, 3, 3], 1, 1),
+    ([2, 12, 17, 8], [64, 1, 1], 1, 0),
 ];
 
 #[test]

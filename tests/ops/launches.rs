@@ -23,7 +23,7 @@ fn tensor(device: &Device, dtype: DType) -> Tensor {
 
 #[test]
 fn a_wrong_element_type_is_a_clear_error() {
-    on::cuda(|device| {
+    on::cuda_in_each_precision(|device| {
         let mut inventory = Inventory::default();
         let [gamma, beta] = ["gamma", "beta"].map(|name| inventory.add(name, [3]));
         let [mean, var] = ["mean", "var"].map(|name| inventory.add_buffer(name, [3], 1.0));

@@ -77,7 +77,7 @@ fn golden_values() {
 /// and added; inference as training. Many values are equal, NaN or -inf, so that the choice among them counts.
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
-    on::cuda(|device| {
+    on::cuda_in_each_precision(|device| {
         let window = |kernel, stride, pad, ceil| MaxPool { kernel, stride, pad, ceil };
         let values = [0.0, 1.0, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, -1e30];
         for (shape, pool) in [

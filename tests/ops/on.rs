@@ -25,9 +25,15 @@ pub fn each_precision<F: Fn(&Device)>(body: F) {
     on(&[Precision::F32, Precision::Bf16], body);
 }
 
-/// Runs `body`, as in [`each`], on a CUDA device in f32 and on one in bf16 alone: for what the CPU does not have.
+/// As [`each`], on the CUDA device alone: for a comparison with the CPU, and for what the CPU does not have.
 #[track_caller]
 pub fn cuda<F: Fn(&Device)>(body: F) {
+    in_own_process(&[Precision::F32], body);
+}
+
+/// As [`cuda`], and on a CUDA device in bf16 too.
+#[track_caller]
+pub fn cuda_in_each_precision<F: Fn(&Device)>(body: F) {
     in_own_process(&[Precision::F32, Precision::Bf16], body);
 }
 

@@ -7,13 +7,13 @@ use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
 use crate::tensor::{DType, Readback, Tensor};
 use std::sync::Arc;
 
-/// Gallery images and queries of a tile of `distance_tile`.
-const TILE: usize = 64;
+/// Gallery images and queries of a block of `distance_tile`.
+pub const TILE: usize = 64;
 /// Gallery images of a block of `distance_close`.
-const STRIPS: usize = 2048;
+pub const STRIP: usize = 2048;
 
 /// Rows of a matrix of features from the origin, with their squared lengths.
-pub struct Rows {
+pub(super) struct Rows {
     gpu: Arc<CudaDevice>,
     /// f32 `[n, dim]`.
     values: Tensor,
@@ -22,7 +22,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(
+    pub(super) fn new(
         gpu: &Arc<CudaDevice>,
         values: &[f32],
         dim: usize,
@@ -47,7 +47,7 @@ impl Rows {
 }
 
 /// Starts to compute the distances [count, galleries] of the queries from `first` on.
-pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Readback> {
+pub(super) fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Readback> {
     let (galleries, d) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
     let device = Device::Cuda(query.gpu.clone());
     let mut to = Tensor::empty(&device, [count, galleries], DType::F32)?;
@@ -58,7 +58,7 @@ pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Re
     let grid = Grid::tiles([galleries.div_ceil(TILE), queries.div_ceil(TILE), 1]);
     query.gpu.launch(grid, tile)?;
     let close = kernels::DistanceClose { q, g, q_squared, g_squared, distances, galleries, d, stride };
-    let grid = Grid::tiles([galleries.div_ceil(STRIPS), queries, 1]);
+    let grid = Grid::tiles([galleries.div_ceil(STRIP), queries, 1]);
     query.gpu.launch(grid, close)?;
     to.read_back()
 }

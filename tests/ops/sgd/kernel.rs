@@ -7,8 +7,8 @@ use bcreid::tensor::{Inventory, Param, ParamId, Params, Tensor};
 use half::bf16;
 use softcuda::{Arg, Launch, args};
 
-/// The most elements of a piece.
-const PIECE: usize = 4096;
+/// Elements of a piece, a multiple of 8. A block takes any number; the solver has its own.
+const PIECE: usize = 1000;
 
 /// What every arena holds where no parameter lies.
 const GAP: f32 = 7.0;
