@@ -105,7 +105,7 @@ fn cuda_devices_agree_with_the_cpu() {
                         [device, &Device::cpu()].map(|on| case.run_after(on, gradient, -2.5, Some(&earlier)));
                     let what =
                         format!("{m} images of {d} features, spread {spread}, tau {tau}, {reduction:?}");
-                    // Up to 33 hinges are differences of numbers up to tau, and round as those.
+                    // The hinges are differences of numbers up to tau, and round as those.
                     let hinges = tau * m as f32 / 2.0;
                     let error = tolerance(device) * cpu.loss.max(hinges).max(1.0);
                     assert!((ours.loss - cpu.loss).abs() <= error, "{what}: {}, CPU {}", ours.loss, cpu.loss);

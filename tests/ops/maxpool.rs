@@ -66,8 +66,7 @@ fn golden_values() {
             assert_eq!(shape.dims(), v("y").shape, "{name}");
             assert_eq!(y, v("y").values, "{name}");
             // A term of the sum may be as large as 4, and is rounded by a unit of itself.
-            let tolerance =
-                if on::tolerance(device, 0.0) > 0.0 { 4.0 * on::tolerance(device, 0.0) } else { 1e-6 };
+            let tolerance = (4.0 * on::tolerance(device, 0.0)).max(1e-6);
             golden::assert_close(name, &dx, &v("dx").values, tolerance);
         }
     });
