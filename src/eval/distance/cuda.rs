@@ -51,7 +51,7 @@ pub(super) fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize
     let (galleries, d) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
     let device = Device::Cuda(query.gpu.clone());
     let mut to = Tensor::empty(&device, [count, galleries], DType::F32)?;
-    let [q, q_squared] = [query.values.from_element(first * d), query.squared_lengths.from_element(first)];
+    let [q, q_squared] = [query.values.elements_from(first * d), query.squared_lengths.elements_from(first)];
     let [g, g_squared] = [&gallery.values, &gallery.squared_lengths].map(In::from);
     let (distances, queries, stride) = (Out::from(&mut to), count, galleries);
     let tile = kernels::DistanceTile { q, g, q_squared, g_squared, distances, queries, galleries, d, stride };
