@@ -45,7 +45,8 @@ fn each_gradient_is_that_of_its_own_function() {
         for (d, spread, tau) in
             [(5, 0.8, 0.5), (16, 0.8, 0.2), (21, 0.05, 1.0), (37, 1.5, 1.0), (600, 0.8, 0.3), (8, 2.0, 1e-3)]
         {
-            // The reference's finite differences of many features take seconds; below, a device is compared with the CPU.
+            // The reference's finite differences of many features take seconds; below, a device is compared with the
+            // CPU.
             if d < 100 || !on::is_cuda(device) {
                 Case::noise(&MIXED, d, spread, tau).check(device);
             }
@@ -341,7 +342,8 @@ fn a_nan_feature_shows_in_the_loss() {
     });
 }
 
-/// Where looking at the labels would be waiting, the loss is NaN, and so is the gradient of the image and of nobody else's.
+/// Where looking at the labels would be waiting, the loss is NaN, and so is the gradient of the image and of nobody
+/// else's.
 #[test]
 fn a_label_that_is_no_class_gives_nan_on_a_gpu() {
     on::cuda(|device| {

@@ -55,8 +55,8 @@ fn golden_values() {
     });
 }
 
-/// Every output of a CUDA device beside the CPU's of the same, rounded inputs: several chunks of rows, packs of both types,
-/// of one and of neither.
+/// Every output of a CUDA device beside the CPU's of the same, rounded inputs: several chunks of rows, packs of both
+/// types, of one and of neither.
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
     on::cuda_in_each_precision(|device| {
@@ -74,7 +74,8 @@ fn cuda_devices_agree_with_the_cpu() {
                     assert_close(&what("y"), &ours.y, &cpu.y, on::tolerance(device, 5e-6));
                     assert_close(&what("dx"), &ours.dx, &cpu.dx, on::tolerance(device, 5e-6));
                     assert_eq!(ours.dresidual, cpu.dresidual, "{}", what("dresidual"));
-                    // A thread adds 4 rows of a chunk in f32, a column of up to 256 threads meets in f32; the rest is f64.
+                    // A thread adds 4 rows of a chunk in f32, a column of up to 256 threads meets in f32; the rest is
+                    // f64.
                     assert_close(&what("dgamma"), &ours.dgamma, &cpu.dgamma, 2e-5);
                     assert_close(&what("dbeta"), &ours.dbeta, &cpu.dbeta, 2e-5);
                     for (ours, cpu) in ours.running.iter().zip(&cpu.running) {

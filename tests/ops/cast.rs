@@ -1,5 +1,5 @@
-//! The casts have no operation of their own: `Tensor::convert_from` and the kernels of `cuda/cast.cu` against the `half`
-//! crate.
+//! The casts have no operation of their own: `Tensor::convert_from` and the kernels of `cuda/cast.cu` against the
+//! `half` crate.
 
 use crate::gpu::{self, Gpu, Outcome};
 use crate::gradient_check::noise;

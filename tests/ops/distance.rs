@@ -33,8 +33,8 @@ fn features(seed: u64, rows: usize, d: usize) -> Vec<f32> {
     noise(seed, rows * d).chunks(d).flat_map(of_length_one).collect()
 }
 
-/// Against sums of squared differences in f64. The error of a product is relative to the squared lengths of the rows from
-/// where they are measured, `size`; pairs that are close beside that are exact to the last digits.
+/// Against sums of squared differences in f64. The error of a product is relative to the squared lengths of the rows
+/// from where they are measured, `size`; pairs that are close beside that are exact to the last digits.
 #[track_caller]
 fn assert_distances(what: &str, ours: &[f32], q: &[f32], g: &[f32], d: usize, size: f64) {
     let squared = |q: &[f32], g: &[f32]| {
@@ -53,8 +53,8 @@ fn assert_distances(what: &str, ours: &[f32], q: &[f32], g: &[f32], d: usize, si
     }
 }
 
-/// Whole tiles and pieces of them, rows that packs do not fit, more than one strip of a gallery, and blocks that leave a
-/// rest, which then begins inside of the block before.
+/// Whole tiles and pieces of them, rows that packs do not fit, more than one strip of a gallery, and blocks that leave
+/// a rest, which then begins inside of the block before.
 #[test]
 fn every_distance_of_every_block() {
     on::each(|device| {
@@ -76,7 +76,8 @@ fn every_distance_of_every_block() {
     });
 }
 
-/// Queries that are in the gallery, or nearly; rows that share an offset a thousand times as long as what tells them apart.
+/// Queries that are in the gallery, or nearly; rows that share an offset a thousand times as long as what tells them
+/// apart.
 #[test]
 fn close_pairs_and_offset_rows_keep_their_digits() {
     on::each(|device| {

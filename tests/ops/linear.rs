@@ -48,8 +48,8 @@ fn golden_values() {
     });
 }
 
-/// The classifier of a batch, odd sizes, rows of several chunks of a bias; gradients written and added. On a device that computes in bf16, the classifier
-/// stays in f32, and cuBLAS may round its factors to TF32.
+/// The classifier of a batch, odd sizes, rows of several chunks of a bias; gradients written and added. On a device
+/// that computes in bf16, the classifier stays in f32, and cuBLAS may round its factors to TF32.
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
     on::cuda_in_each_precision(|device| {

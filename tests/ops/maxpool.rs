@@ -72,8 +72,8 @@ fn golden_values() {
     });
 }
 
-/// A maximum is no arithmetic, and the few sums have the CPU's order: every bit is the CPU's, of rounded inputs; dx written
-/// and added; inference as training. Many values are equal, NaN or -inf, so that the choice among them counts.
+/// A maximum is no arithmetic, and the few sums have the CPU's order: every bit is the CPU's, of rounded inputs; dx
+/// written and added; inference as training. Many values are equal, NaN or -inf, so that the choice among them counts.
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
     on::cuda_in_each_precision(|device| {

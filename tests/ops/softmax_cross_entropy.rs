@@ -8,7 +8,8 @@ use bcreid::device::Device;
 use bcreid::ops::softmax_cross_entropy::softmax_cross_entropy;
 use bcreid::tensor::{Params, StepValues, Tape, Tensor};
 
-/// The loss, and the gradient of `dy` times the loss. With `in_place` the operation holds the only handle to the logits.
+/// The loss, and the gradient of `dy` times the loss. With `in_place` the operation holds the only handle to the
+/// logits.
 fn both(
     device: &Device,
     shape: [usize; 2],
