@@ -18,7 +18,7 @@
 //! (`cuda/distance.cu`), and a block is computed while the one before is ranked.
 
 mod cpu;
-mod cuda;
+pub mod cuda;
 mod origin;
 
 pub use cpu::squared_distance;

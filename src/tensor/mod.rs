@@ -309,7 +309,7 @@ impl Tensor {
     ///
     /// # Panics
     /// If there are not that many, or it lives on the CPU.
-    pub(crate) fn from_element(&self, at: usize) -> In {
+    pub(crate) fn elements_from(&self, at: usize) -> In {
         assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
         In::new(self.cuda().address() + (at * self.dtype.bytes()) as u64, self.dtype)
     }

@@ -61,7 +61,10 @@ extern "C" __global__ void fill(int* to, const uint8_t* from) {}
         "Argument::Float(self.factor),",
     ];
     assert_eq!(block(of_scale, "[", "]"), arguments);
-    let variant = r#"Variant { name: "scale_rows", pointers: &[Pointer { name: "x", dtype: DType::F32 }, Pointer { name: "offset", dtype: DType::BF16 }, Pointer { name: "y", dtype: DType::F32 }] },"#;
+    let variant = concat!(
+        r#"Variant { name: "scale_rows", pointers: &[Pointer { name: "x", dtype: DType::F32 }, "#,
+        r#"Pointer { name: "offset", dtype: DType::BF16 }, Pointer { name: "y", dtype: DType::F32 }] },"#
+    );
     assert_eq!(block(of_scale, "const VARIANTS", "];"), [variant]);
     assert!(
         of_scale.contains("type Arguments = [Argument; 7];") && made.contains("`cuda/planted.cu`"),

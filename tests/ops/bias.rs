@@ -1,4 +1,5 @@
-//! A bias is part of the operations `conv2d` and `linear`: the kernels of `cuda/bias.cu` by themselves.
+//! A bias is part of the operations `conv2d` and `linear`, which are tested with it: the kernels of `cuda/bias.cu` by
+//! themselves, in other blocks and chunks.
 
 use crate::gpu::{self, Float, Gpu, Outcome, close, equal};
 use crate::gradient_check::noise;
@@ -79,10 +80,10 @@ fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
         (37, 5, (8, 4), 10),
         (101, 12, (2, 16), 33),
         (259, 64, (16, 16), 64),
-        // The classifier of a batch; the last stage of a ResNet; the first one, with fewer images.
+        // The classifier of a batch; the last stage of a ResNet; the first one, with few pixels.
         (16, 751, (32, 8), 32),
         (512, 2048, (32, 8), 32),
-        (8192, 64, (8, 32), 256),
+        (1030, 64, (8, 32), 256),
         // More threads than rows; chunks of one row; one chunk of all.
         (3, 130, (16, 14), 100),
         (77, 9, (32, 1), 1),

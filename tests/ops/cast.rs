@@ -1,5 +1,5 @@
-//! The casts have no operation of their own: `Tensor::convert_from` and the kernels of `cuda/cast.cu` against the `half`
-//! crate.
+//! The casts have no operation of their own: `Tensor::convert_from` and the kernels of `cuda/cast.cu` against the
+//! `half` crate.
 
 use crate::gpu::{self, Gpu, Outcome};
 use crate::gradient_check::noise;
@@ -38,7 +38,7 @@ fn widens_like_half(gpu: &Gpu, x: &[u16], launch: Launch) -> Outcome {
 /// Of every size of a grid, from f32 to bf16 and back; what is behind the tensor stays.
 #[test]
 fn tensors_are_converted_both_ways() {
-    on::cuda(|device| {
+    on::cuda_in_each_precision(|device| {
         for n in [1, 7, 8, 9, 2048, 2049, 100_003] {
             let x: Vec<f32> = noise(1, n).iter().map(|v| v * 1e3).collect();
             let exact = Tensor::from_f32(device, [n], &x).unwrap();

@@ -18,8 +18,8 @@ struct Outcome {
 
 type Array<'a> = (&'a [usize], &'a [f32]);
 
-/// Convolves once for each share of the output's gradient: with several, the gradients must add up. Activations and filters
-/// are of the device's type, the bias is f32.
+/// Convolves once for each share of the output's gradient: with several, the gradients must add up. Activations and
+/// filters are of the device's type, the bias is f32.
 fn convolve(
     device: &Device,
     x: Array<'_>,
@@ -167,8 +167,9 @@ fn gradient() {
     });
 }
 
-/// In 16 bits filters come in multiples of 8; channels that do not are padded: images (3), and others.
-const NARROW: [Sizes; 7] = [
+/// In 16 bits filters come in multiples of 8; channels that do not are padded: images (3), and others. The last has
+/// rows of several chunks of a bias.
+const NARROW: [Sizes; 8] = [
     ([2, 15, 11, 3], [8, 7, 7], 2, 3),
     ([2, 5, 3, 20], [16, 1, 1], 1, 0),
     ([2, 6, 5, 16], [24, 1, 1], 2, 0),
@@ -176,6 +177,7 @@ const NARROW: [Sizes; 7] = [
     ([2, 8, 6, 8], [16, 3, 3], 2, 1),
     ([2, 4, 9, 5], [8, 1, 3], 1, 3),
     ([1, 3, 2, 64], [32, 3, 3], 1, 1),
+    ([2, 12, 17, 8], [64, 1, 1], 1, 0),
 ];
 
 #[test]
@@ -303,8 +305,8 @@ fn misfits_are_refused() {
 }
 
 /// How much larger the rounding errors of transformed tiles are than those of the direct sum, root mean square and
-/// largest, against the definition in f64. The same sums are taken both ways: a wider border than tiles are used for leaves the inner
-/// outputs as they are, and so do gradients of 0 for the others.
+/// largest, against the definition in f64. The same sums are taken both ways: a wider border than tiles are used for
+/// leaves the inner outputs as they are, and so do gradients of 0 for the others.
 #[test]
 fn transformed_tiles_round_like_the_direct_sum_up_to_a_small_factor() {
     let device = Device::cpu();

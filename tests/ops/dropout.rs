@@ -67,8 +67,8 @@ fn golden_values() {
     });
 }
 
-/// Rows of whole blocks of draws and of others, of one slice of a grid and of several; every bit of seed, step and image
-/// counts; dx has the mask of y, whether it is written or added.
+/// Rows of whole blocks of draws and of others, of one slice of a grid and of several; every bit of seed, step and
+/// image counts; dx has the mask of y, whether it is written or added.
 #[test]
 fn an_element_is_kept_as_its_own_draw_says() {
     on::each(|device| {

@@ -25,7 +25,7 @@ fn tensor(device: &Device, dtype: DType) -> Tensor {
 
 #[test]
 fn a_wrong_element_type_is_a_clear_error() {
-    on::cuda(|device| {
+    on::cuda_in_each_precision(|device| {
         let mut specs = ParamSpecs::default();
         let [gamma, beta] = ["gamma", "beta"].map(|name| specs.add(name, [3]));
         let [mean, var] = ["mean", "var"].map(|name| specs.add_buffer(name, [3], 1.0));

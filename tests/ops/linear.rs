@@ -50,12 +50,12 @@ fn golden_values() {
     });
 }
 
-/// The classifier of a batch and odd sizes; gradients written and added. On a device that computes in bf16, the classifier
-/// stays in f32, and cuBLAS may round its factors to TF32.
+/// The classifier of a batch, odd sizes, rows of several chunks of a bias; gradients written and added. On a device
+/// that computes in bf16, the classifier stays in f32, and cuBLAS may round its factors to TF32.
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
-    on::cuda(|device| {
-        for sizes in [[16, 64, 751], [1, 1, 1], [70, 5, 3], [3, 2048, 10]] {
+    on::cuda_in_each_precision(|device| {
+        for sizes in [[16, 64, 751], [1, 1, 1], [70, 5, 3], [3, 2048, 10], [301, 2, 64]] {
             let [m, c, k] = sizes;
             let inputs = [noise(1, m * c), noise(2, k * c), noise(3, k), noise(4, m * k)];
             let earlier = [noise(5, m * c), noise(6, k * c), noise(7, k)];

@@ -68,18 +68,17 @@ fn golden_values() {
             assert_eq!(shape.dims(), v("y").shape, "{name}");
             assert_eq!(y, v("y").values, "{name}");
             // A term of the sum may be as large as 4, and is rounded by a unit of itself.
-            let tolerance =
-                if on::tolerance(device, 0.0) > 0.0 { 4.0 * on::tolerance(device, 0.0) } else { 1e-6 };
+            let tolerance = (4.0 * on::tolerance(device, 0.0)).max(1e-6);
             golden::assert_close(name, &dx, &v("dx").values, tolerance);
         }
     });
 }
 
-/// A maximum is no arithmetic, and the few sums have the CPU's order: every bit is the CPU's, of rounded inputs; dx written
-/// and added; inference as training. Many values are equal, NaN or -inf, so that the choice among them counts.
+/// A maximum is no arithmetic, and the few sums have the CPU's order: every bit is the CPU's, of rounded inputs; dx
+/// written and added; inference as training. Many values are equal, NaN or -inf, so that the choice among them counts.
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
-    on::cuda(|device| {
+    on::cuda_in_each_precision(|device| {
         let window = |kernel, stride, pad, ceil| MaxPool { kernel, stride, pad, ceil };
         let values = [0.0, 1.0, f32::NEG_INFINITY, f32::INFINITY, f32::NAN, -1e30];
         for (shape, pool) in [

@@ -1,5 +1,5 @@
-//! The devices an operation is tested on: one test body for the CPU and for a CUDA device, which is the stand-ins or, with
-//! BCREID_TEST_GPU=1, the GPU of this machine.
+//! The devices an operation is tested on: one test body for the CPU and for a CUDA device, which is the stand-ins or,
+//! with BCREID_TEST_GPU=1, the GPU of this machine.
 //!
 //! The body calls the operation as a network does, so that its own launches are under test. Values go to the device and
 //! come back through [`tensor`] and [`host`]: on a device that computes in bf16 they are rounded on the way.
@@ -27,9 +27,15 @@ pub fn each_precision<F: Fn(&Device)>(body: F) {
     on(&[Precision::F32, Precision::Bf16], body);
 }
 
-/// Runs `body`, as in [`each`], on a CUDA device in f32 and on one in bf16 alone: for what the CPU does not have.
+/// As [`each`], on the CUDA device alone: for a comparison with the CPU, and for what the CPU does not have.
 #[track_caller]
 pub fn cuda<F: Fn(&Device)>(body: F) {
+    in_own_process(&[Precision::F32], body);
+}
+
+/// As [`cuda`], and on a CUDA device in bf16 too.
+#[track_caller]
+pub fn cuda_in_each_precision<F: Fn(&Device)>(body: F) {
     in_own_process(&[Precision::F32, Precision::Bf16], body);
 }
 
@@ -84,16 +90,16 @@ pub fn is_cuda(device: &Device) -> bool {
     matches!(device, Device::Cuda(_))
 }
 
-/// The same variable with other contents, to ask for its gradient later without holding the memory of its value, so that an
-/// operation may work in place.
+/// The same variable with other contents, to ask for its gradient later without holding the memory of its value, so
+/// that an operation may work in place.
 pub fn key(device: &Device, var: &Var) -> Var {
     let mut key = var.clone();
     key.value = Tensor::cleared(device, var.shape(), var.value.dtype()).unwrap();
     key
 }
 
-/// A seed for [`Tape::backward`] that puts `values` into the gradient of `var` before the operations recorded so far add to
-/// it. `var` is a leaf or its [`key`].
+/// A seed for [`Tape::backward`] that puts `values` into the gradient of `var` before the operations recorded so far
+/// add to it. `var` is a leaf or its [`key`].
 pub fn earlier_gradient(tape: &mut Tape<'_>, var: &Var, values: &[f32]) -> (Var, Tensor) {
     let device = tape.device();
     let dtype = var.value.dtype();

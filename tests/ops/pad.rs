@@ -1,4 +1,5 @@
-//! Padded and cropped channels have no operation of their own: the kernels of `cuda/pad.cu`, bit for bit.
+//! Padded and cropped channels are part of `conv2d`, which is tested with them: the kernels of `cuda/pad.cu` by
+//! themselves, bit for bit.
 
 use crate::gpu::{self, Buffer, Float, Gpu, Outcome, equal};
 use crate::gradient_check::noise;

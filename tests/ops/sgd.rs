@@ -107,8 +107,9 @@ fn fill(device: &Device, param: &mut Param, velocity: &mut Tensor, seed: u64) ->
     [value, grad, start]
 }
 
-/// Parameters of one piece of a launch and of many, of odd sizes, one that is frozen, one without decay; filters, which in
-/// bf16 have gradients and a copy of that type. Every element moves as it would alone, the copy with it, gradients stay.
+/// Parameters of one piece of a launch and of many, of odd sizes, one that is frozen, one without decay; filters, which
+/// in bf16 have gradients and a copy of that type. Every element moves as it would alone, the copy with it, gradients
+/// stay.
 #[test]
 fn every_parameter_moves_on_its_own() {
     const SIZES: [(&[usize], f32, f32); 10] = [

@@ -9,7 +9,8 @@ use bcreid::device::Device;
 use bcreid::ops::softmax_cross_entropy::softmax_cross_entropy;
 use bcreid::tensor::Tensor;
 
-/// The loss, and the gradient of `dy` times the loss. With `in_place` the operation holds the only handle to the logits.
+/// The loss, and the gradient of `dy` times the loss. With `in_place` the operation holds the only handle to the
+/// logits.
 fn both(
     device: &Device,
     shape: [usize; 2],
@@ -43,6 +44,11 @@ fn run(device: &Device, shape: [usize; 2], logits: &[f32], labels: &[i32], dy: f
     apart
 }
 
+/// The CPU computes in f64; a GPU in f32, whose exponential and logarithm are a unit or two off.
+fn tolerance(device: &Device) -> f32 {
+    if on::is_cuda(device) { 2e-6 } else { 1e-6 }
+}
+
 #[test]
 fn gradient() {
     on::each(|device| {
@@ -67,8 +73,8 @@ fn golden_values() {
             let logits = get("logits");
             let shape = [logits.shape[0], logits.shape[1]];
             let (loss, dlogits) = run(device, shape, &logits.values, &golden["labels"].i32(), 1.75);
-            assert_close(name, &[loss], &get("loss").values, 1e-6);
-            assert_close(name, &dlogits, &get("dlogits").values, 1e-6);
+            assert_close(name, &[loss], &get("loss").values, tolerance(device));
+            assert_close(name, &dlogits, &get("dlogits").values, tolerance(device));
         }
     });
 }
@@ -77,10 +83,7 @@ fn golden_values() {
 fn known_losses() {
     on::each(|device| {
         let (loss, _) = run(device, [2, 751], &[3.0; 2 * 751], &[0, 750], 1.0);
-        assert!(
-            (loss - 751f32.ln()).abs() < 1e-6,
-            "uniform logits cost the logarithm of the classes: {loss}"
-        );
+        assert_close("uniform logits", &[loss], &[751f32.ln()], tolerance(device));
         let (loss, dz) = run(device, [1, 3], &[1e4, -1e4, 0.0], &[1], 1.0);
         assert_eq!((loss, dz), (2e4, vec![1.0, -1.0, 0.0]), "huge logits stay finite");
         let (loss, dz) = run(device, [3, 1], &[5.0, -5.0, 1e4], &[0; 3], 1.0);

@@ -8,13 +8,13 @@ use crate::element::DType;
 use crate::tensor::{Download, Tensor};
 use std::sync::Arc;
 
-/// Gallery images and queries of a tile of `distance_tile`.
-const TILE: usize = 64;
+/// Gallery images and queries of a block of `distance_tile`.
+pub const TILE: usize = 64;
 /// Gallery images of a block of `distance_close`.
-const STRIPS: usize = 2048;
+pub const STRIP: usize = 2048;
 
 /// Rows of a matrix of features from the origin, with their squared lengths.
-pub struct Rows {
+pub(super) struct Rows {
     gpu: Arc<CudaDevice>,
     /// f32 `[n, dim]`.
     values: Tensor,
@@ -23,7 +23,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(
+    pub(super) fn new(
         gpu: &Arc<CudaDevice>,
         values: &[f32],
         dim: usize,
@@ -48,18 +48,18 @@ impl Rows {
 }
 
 /// Starts to compute the distances [count, galleries] of the queries from `first` on.
-pub fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Download> {
+pub(super) fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Download> {
     let (galleries, d) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
     let device = Device::Cuda(query.gpu.clone());
     let mut to = Tensor::empty(&device, [count, galleries], DType::F32)?;
-    let [q, q_squared] = [query.values.from_element(first * d), query.squared_lengths.from_element(first)];
+    let [q, q_squared] = [query.values.elements_from(first * d), query.squared_lengths.elements_from(first)];
     let [g, g_squared] = [&gallery.values, &gallery.squared_lengths].map(In::from);
     let (distances, queries, stride) = (Out::from(&mut to), count, galleries);
     let tile = kernels::DistanceTile { q, g, q_squared, g_squared, distances, queries, galleries, d, stride };
     let grid = Grid::tiles([galleries.div_ceil(TILE), queries.div_ceil(TILE), 1]);
     query.gpu.launch(grid, tile)?;
     let close = kernels::DistanceClose { q, g, q_squared, g_squared, distances, galleries, d, stride };
-    let grid = Grid::tiles([galleries.div_ceil(STRIPS), queries, 1]);
+    let grid = Grid::tiles([galleries.div_ceil(STRIP), queries, 1]);
     query.gpu.launch(grid, close)?;
     to.download_async()
 }

@@ -8,8 +8,8 @@ use bcreid::tensor::Tensor;
 use half::bf16;
 use softcuda::{Arg, Launch, args};
 
-/// The most elements of a piece.
-const SEGMENT: usize = 4096;
+/// Elements of a segment, a multiple of 8. A block takes any number; the solver has its own.
+const SEGMENT: usize = 1000;
 
 /// What every arena holds where no parameter lies.
 const GAP: f32 = 7.0;
