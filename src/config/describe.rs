@@ -3,8 +3,8 @@
 use super::{CenterRate, Gradient, Loss};
 
 impl Loss {
-    /// One line for a person, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3, gradient
-    /// of equation (8), centers at rate 0.5)`.
+    /// One line for a person, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3,
+    /// gradient of equation (8), centers at rate 0.5)`.
     pub fn describe(&self) -> String {
         if self.lambda == 0.0 {
             return "softmax alone, the paper's baseline (loss.lambda = 0)".into();
@@ -16,8 +16,8 @@ impl Loss {
         format!("softmax + {}{ramp} x batch-contrastive ({})", self.lambda, self.reading(&[]))
     }
 
-    /// The choices that the paper leaves open or contradicts itself in: `sum over the batch, margin tau 0.3, gradient of
-    /// equation (8), centers at rate 0.5`. Those whose keys are in `varied` have no one value.
+    /// The choices that the paper leaves open or contradicts itself in: `sum over the batch, margin tau 0.3, gradient
+    /// of equation (8), centers at rate 0.5`. Those whose keys are in `varied` have no one value.
     pub fn reading(&self, varied: &[&str]) -> String {
         let gradient = match self.gradient {
             Gradient::Paper => "gradient of equation (8)",
@@ -72,7 +72,8 @@ mod tests {
         assert!(loss.describe().contains(&format!("({})", loss.reading(&[]))), "one wording");
         assert_eq!(
             loss.reading(&["loss.tau", "loss.center_rate", "solver.batch"]),
-            "sum over the batch, margin tau as in the table, gradient of equation (8), rate of the centers as in the table"
+            "sum over the batch, margin tau as in the table, gradient of equation (8), rate of the centers \
+             as in the table"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! A study's folder and the recipes that are in it: a recipe is known by its start and its settings, not by the name that
-//! one call gives it.
+//! A study's folder and the recipes that are in it: a recipe is known by its start and its settings, not by the name
+//! that one call gives it.
 
 use super::Recipe;
 use super::recipes::{difference, identity};

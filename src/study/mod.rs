@@ -279,8 +279,8 @@ impl Study<'_> {
         Ok(matches!(outcome, Outcome::Finished(_)))
     }
 
-    /// Writes `OUT/result.json` and `OUT/table.md`, the table (of Markdown) with its notes as a list. Those of an earlier
-    /// call that had more are kept beside it.
+    /// Writes `OUT/result.json` and `OUT/table.md`, the table (of Markdown) with its notes as a list. Those of an
+    /// earlier call that had more are kept beside it.
     fn write(
         &self,
         result: &impl Serialize,

@@ -264,8 +264,8 @@ mod tests {
              \"slim\"",
             "(source not stated in it; licence not stated in it)",
             "solver.iterations = 9",
-            "Reading of the batch-contrastive loss: sum over the batch, margin tau 1, gradient of equation (8), centers \
-             at rate 0.5.",
+            "Reading of the batch-contrastive loss: sum over the batch, margin tau 1, gradient of equation (8), \
+             centers at rate 0.5.",
         ] {
             assert!(said.contains(words), "{words}\n{said}");
         }
