@@ -1,7 +1,7 @@
 //! Where nothing is learned: frozen statistics and parameters, and inference.
 
 use super::layer::{Layer, step};
-use super::{BATCH, SMALL, TAILS, fused, small};
+use super::{BATCH, EPILOGUES, SMALL, fused, small};
 use crate::on::{self, host};
 use bcreid::autograd::{Tape, Var};
 use bcreid::ops::batchnorm::{BatchNorm, Statistics};
@@ -11,7 +11,7 @@ use bcreid::ops::batchnorm::{BatchNorm, Statistics};
 fn frozen_statistics_without_learned_parameters() {
     on::each_precision(|device| {
         let [x, residual, dy] = small(device);
-        for (_, has_residual, relu) in TAILS {
+        for (_, has_residual, relu) in EPILOGUES {
             let residual = has_residual.then_some(residual.as_slice());
             let learned =
                 step(Layer::noisy(device, 3), SMALL, &x, residual, &dy, &fused(Statistics::Frozen, relu));
@@ -43,7 +43,7 @@ fn place(var: &Var) -> Option<*const f32> {
 fn inference_is_frozen_and_in_place() {
     on::each_precision(|device| {
         let [x, residual, _] = small(device);
-        for (_, has_residual, relu) in TAILS {
+        for (_, has_residual, relu) in EPILOGUES {
             let residual = has_residual.then_some(residual.as_slice());
             let frozen = fused(Statistics::Frozen, relu);
             let expected = step(Layer::noisy(device, 3), SMALL, &x, residual, &[0.0; 60], &frozen).y;

@@ -17,7 +17,7 @@ fn source(arch: Arch, wiring: Wiring) -> Source {
 
 fn source_of(model: &Model) -> Source {
     let wiring = model.wiring;
-    let specs = Spec::of(model).specs();
+    let specs = Spec::of(model).param_specs();
     let mut tensors = BTreeMap::new();
     let mut next = 1.0f32;
     for (name, shape) in specs.shapes() {
