@@ -32,7 +32,7 @@ pub fn prototxt(bytes: &[u8]) {
         let model = put(&folder, "weights", model);
         let Some(model) = good(bcreid_convert::caffe::Model::open(&model, Some(&text))) else { continue };
         let _ = model.layers().count();
-        good(model.source());
+        good(model.source(bcreid_convert::source::Asked::default()));
     }
 }
 

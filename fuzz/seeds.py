@@ -80,9 +80,10 @@ def blob(shape):
     return message(7, dims + message(5, struct.pack(f"<{count}f", *[1.0] * count)))
 
 
-NUMBERS = {"Convolution": ("convolution_param", 106, {"pad": 3, "stride": 6}),
+NUMBERS = {"Convolution": ("convolution_param", 106, {"bias_term": 2, "pad": 3, "stride": 6}),
+           "Scale": ("scale_param", 142, {"bias_term": 4}),
            "Pooling": ("pooling_param", 121, {"pool": 1, "kernel_size": 2, "stride": 3, "global_pooling": 12})}
-WORDS = {("pool", 1): "AVE", ("global_pooling", 1): "true"}
+WORDS = {("bias_term", 0): "false", ("bias_term", 1): "true", ("pool", 1): "AVE", ("global_pooling", 1): "true"}
 
 
 def resnet():
@@ -103,9 +104,10 @@ def resnet():
         text += f" {param} {{ {words} }} }}\n" if settings else " }\n"
 
     def unit(name, bottom, channels, kernel, stride, relu):
-        add(name, "Convolution", [bottom], name, [[*channels, kernel, kernel]], pad=kernel // 2, stride=stride)
+        add(name, "Convolution", [bottom], name, [[*channels, kernel, kernel]], bias_term=0,
+            pad=kernel // 2, stride=stride)
         add(f"{name}n", "BatchNorm", [name], name, [[channels[0]], [channels[0]], [1]])
-        add(f"{name}s", "Scale", [name], name, [[channels[0]], [channels[0]]])
+        add(f"{name}s", "Scale", [name], name, [[channels[0]], [channels[0]]], bias_term=1)
         if relu:
             add(f"{name}r", "ReLU", [name], name)
         return name

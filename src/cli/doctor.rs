@@ -34,7 +34,9 @@ impl Doctor {
         let (_, which) = Device::choose("auto", Precision::F32)?;
         super::say(format_args!("--device auto takes {}", which.trim_start_matches("device: ")))?;
         if let Some(weights) = &self.weights {
-            super::say(NetworkFile::open(weights)?.describe())?;
+            let file = NetworkFile::open(weights)?;
+            file.check()?;
+            super::say(file.describe())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -10,7 +10,9 @@ mod origin;
 
 pub use origin::Origin;
 
-use super::{TensorFile, TensorOut, read_tensors, write_tensors_and_rows};
+use super::tensors::read_tensors_as;
+use super::{TensorFile, TensorOut, write_tensors_and_rows};
+use crate::files::Wanted;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -143,9 +145,9 @@ impl Features {
     /// Reads a feature file. Its values are looked at once, to see that all are finite, and stay in the file.
     ///
     /// # Errors
-    /// Those of [`Features::new`] and [`read_tensors`], with the file's name.
+    /// Those of [`Features::new`] and [`super::read_tensors`], with the file's name.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = read_tensors(path)?;
+        let file = read_tensors_as(path, Wanted::Features)?;
         let matrix = file.tensor(FEATURES)?;
         let &[rows, dim] = matrix.shape() else {
             return Err(file.fault(format!("features has shape {:?}; [N, D] is needed", matrix.shape())));

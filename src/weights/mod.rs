@@ -52,53 +52,15 @@ pub fn model_tensors(params: &Params) -> Result<Vec<TensorOut<'_>>> {
 /// for. Anything else is part of another, larger network, of which a part would be a wrong one.
 ///
 /// # Errors
-/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or dtype, not finite,
-/// or without a place in the model, and how many there are of each kind.
+/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or dtype, not finite, a variance
+/// below 0, or without a place in the model, and how many there are of each kind.
 ///
 /// # Panics
 /// If somebody else holds a handle to one of the model's tensors.
 pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str) -> bool) -> Result<Loaded> {
     let learned = params.params().iter().map(|p| (p.name.as_str(), p.value.shape()));
     let buffers = params.buffers().iter().map(|b| (b.name.as_str(), b.value.shape()));
-    let places: Vec<(&str, Shape)> = learned.chain(buffers).collect();
-    let known: HashSet<&str> = places.iter().map(|(name, _)| *name).collect();
-    let without_place = file.names().filter(|name| !known.contains(name)).map(String::from);
-    let (unused, strays): (Vec<String>, Vec<String>) = without_place.partition(|name| may_be_unused(name));
-
-    let mut report = Loaded { unused, ..Loaded::default() };
-    let (mut missing, mut misshapen, mut first) = (0, 0, None);
-    let mut values = Vec::with_capacity(places.len());
-    for (name, wanted) in places {
-        let found = file.get(name);
-        let fitting = found.filter(|view| view.shape() == wanted.dims());
-        values.push(match fitting {
-            Some(view) => Some(finite(file, name, view.f32()?)?),
-            None => None,
-        });
-        match found {
-            _ if fitting.is_some() => report.loaded += 1,
-            _ if may_keep(name) => report.kept.push(name.to_string()),
-            Some(view) => {
-                misshapen += 1;
-                let shape = view.shape();
-                first.get_or_insert_with(|| {
-                    format!("{name} is {shape:?} in the file and {wanted} in the model")
-                });
-            }
-            None => {
-                missing += 1;
-                first.get_or_insert_with(|| format!("{name} {wanted} is missing"));
-            }
-        }
-    }
-    let first = first.or_else(|| Some(format!("{:?} has no place in the model", strays.first()?)));
-    if let Some(first) = first {
-        let strays = strays.len();
-        return Err(file.fault(format!(
-            "{first} (in all {missing} missing, {misshapen} of another shape, {strays} without a place in the \
-             model); these weights belong to another model"
-        )));
-    }
+    let (mut values, report) = match_tensors(learned.chain(buffers), file, may_keep, "the model")?;
     let learned = params.params().len();
     let buffers = values.split_off(learned);
     for (param, values) in params.params_mut().iter_mut().zip(values) {
@@ -110,6 +72,56 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     Ok(report)
 }
 
+/// The values of each of a model's places, none where one may keep its own; the checks of [`load_into`], whose
+/// arguments it takes. `model` names in errors what the places are of.
+fn match_tensors<'a, 'f>(
+    places: impl Iterator<Item = (&'a str, Shape)>,
+    file: &'f TensorFile,
+    may_keep: impl Fn(&str) -> bool,
+    model: &str,
+) -> Result<(Vec<Option<Cow<'f, [f32]>>>, Loaded)> {
+    let places: Vec<(&str, Shape)> = places.collect();
+    let known: HashSet<&str> = places.iter().map(|(name, _)| *name).collect();
+    let without_place = file.names().filter(|name| !known.contains(name)).map(String::from);
+    let (unused, strays): (Vec<String>, Vec<String>) = without_place.partition(|name| may_be_unused(name));
+
+    let mut report = Loaded { unused, ..Loaded::default() };
+    let (mut missing, mut misshapen, mut first) = (0, 0, None);
+    let mut values = Vec::with_capacity(places.len());
+    for (name, wanted) in places {
+        let found = file.get(name);
+        let fitting = found.filter(|view| view.shape() == wanted.dims());
+        values.push(match fitting {
+            Some(view) => Some(possible(file, name, view.f32()?)?),
+            None => None,
+        });
+        match found {
+            _ if fitting.is_some() => report.loaded += 1,
+            _ if may_keep(name) => report.kept.push(name.to_string()),
+            Some(view) => {
+                misshapen += 1;
+                let shape = view.shape();
+                first.get_or_insert_with(|| {
+                    format!("{name} is {shape:?} in the file and {wanted} in {model}")
+                });
+            }
+            None => {
+                missing += 1;
+                first.get_or_insert_with(|| format!("{name} {wanted} is missing"));
+            }
+        }
+    }
+    let first = first.or_else(|| Some(format!("{:?} has no place in {model}", strays.first()?)));
+    match first {
+        None => Ok((values, report)),
+        Some(first) => Err(file.fault(format!(
+            "{first} (in all {missing} missing, {misshapen} of another shape, {} without a place in {model}); these \
+             weights belong to another model",
+            strays.len()
+        ))),
+    }
+}
+
 /// What a file may hold beyond the model: what belongs to other identities or to training, and PyTorch's
 /// counters, which plain averages do without.
 fn may_be_unused(name: &str) -> bool {
@@ -119,9 +131,10 @@ fn may_be_unused(name: &str) -> bool {
         || name.ends_with("num_batches_tracked")
 }
 
-/// The values, or an error that says which is not finite.
-fn finite<'a>(file: &TensorFile, name: &str, values: Cow<'a, [f32]>) -> Result<Cow<'a, [f32]>> {
-    match values.iter().position(|v| !v.is_finite()) {
+/// The values, or an error that says which is not finite, or is a variance below 0.
+fn possible<'a>(file: &TensorFile, name: &str, values: Cow<'a, [f32]>) -> Result<Cow<'a, [f32]>> {
+    let is_variance = name.ends_with("running_var");
+    match values.iter().position(|v| !v.is_finite() || (is_variance && *v < 0.0)) {
         Some(i) => Err(file.fault(format!("{name}[{i}] is {}; these weights are spoilt", values[i]))),
         None => Ok(values),
     }

@@ -9,10 +9,11 @@
 //! | `config` | settings as TOML: those of the run, or for converted weights `[model]` and `[input]` |
 //! | `source`, `source_sha256`, `licence` | of converted weights: the file they were made from |
 
-use super::{Loaded, TensorFile, load_into, read_tensors};
+use super::{Loaded, TensorFile, load_into, match_tensors, read_tensors};
 use crate::autograd::Params;
 use crate::config::{Config, Wiring};
 use crate::model::head::CENTERS;
+use crate::model::resnet::Spec;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -55,13 +56,7 @@ impl NetworkFile {
         if path.is_dir() {
             return Err(Error::weights(path, "is a folder; give the weights.safetensors in it"));
         }
-        let file = read_tensors(path).map_err(|error| match error {
-            Error::Weights { path, detail } => Error::weights(
-                path,
-                format!("{detail}; files of PyTorch and Caffe go through bcreid-convert first"),
-            ),
-            other => other,
-        })?;
+        let file = read_tensors(path)?;
         match settings_of(&file)? {
             Some(config) => Ok(NetworkFile { file, config }),
             None => Err(file.fault(
@@ -79,6 +74,17 @@ impl NetworkFile {
     /// The settings the network was made with. Of converted weights only `model` and `input` mean something.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Checks the tensors as [`NetworkFile::start`] and [`NetworkFile::load`] do, against the network that the file's own
+    /// settings describe.
+    ///
+    /// # Errors
+    /// As [`load_into`]: missing tensors, other shapes, values that are not finite, tensors of a larger network.
+    pub fn check(&self) -> Result<()> {
+        let specs = Spec::of(&self.config.model).param_specs();
+        let network = "the network of its metadata (config)";
+        match_tensors(specs.shapes(), &self.file, |_| false, network).map(|_| ())
     }
 
     /// Which network this is: SHA-256 of all that a feature depends on, in hexadecimal. Copies and conversions of

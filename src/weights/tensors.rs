@@ -7,7 +7,7 @@
 //! The header is written here rather than by the `safetensors` crate, which keeps the metadata in a hash
 //! map: its order, and with it the bytes of a checkpoint, would differ from run to run.
 
-use crate::files::{self, write_atomically};
+use crate::files::{self, Format, Wanted, write_atomically};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 use memmap2::Mmap;
@@ -56,6 +56,11 @@ pub struct TensorView<'a> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is not a whole safetensors file.
 pub fn read_tensors(path: &Path) -> Result<TensorFile> {
+    read_tensors_as(path, Wanted::Weights)
+}
+
+/// As [`read_tensors`]; the error about a file of another format says what makes of it what is `wanted`.
+pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile> {
     let file = files::open(path)?;
     // SAFETY: the mapping is read-only, nothing but this value hands out slices of it, and this crate never
     // writes a file in place: it puts a new one in its stead, which leaves the mapped one whole. What cannot
@@ -65,11 +70,14 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile> {
     // advice. It is accepted because the alternative, reading a file of gigabytes to look at its header or
     // at a few tensors, costs every run for the sake of one that somebody is breaking anyway.
     let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-    let broken = |what: String| Error::weights(path, format!("not a whole safetensors file: {what}"));
+    // A whole safetensors file is never told by its first bytes: those are a length, and may be any.
+    let broken = |what: String| match Format::of(&map) {
+        Some(format) => {
+            Error::weights(path, format!("seems to be {}; {}", format.name(), format.mend(path, wanted)))
+        }
+        None => Error::weights(path, format!("not a whole safetensors file: {what}")),
+    };
 
-    if map.starts_with(b"\x93NUMPY") {
-        return Err(Error::weights(path, "is a NumPy array; bcreid features makes a .safetensors of it"));
-    }
     let length =
         map.first_chunk::<LENGTH>().ok_or_else(|| broken(format!("only {} bytes long", map.len())))?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);

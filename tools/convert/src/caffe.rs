@@ -3,13 +3,13 @@
 //! # Reading order
 //!
 //! 1. `wire`: protobuf's fields, walked over the mapped file.
-//! 2. `blob`, `settings`, `net`: tensors and layers, checked and left where they are.
+//! 2. `blob`, `settings`, `transformation`, `net`: tensors and layers, checked and left where they are.
 //! 3. `text`, `schema`, `v1`, `merge`: a prototxt as the same message, and the two files as one net.
 //! 4. `graph`, `walk`, `stages`, `coverage`: the ResNet in the wires of a net, and its stages.
 //! 5. `names`, `trunk`: without wires, the layer names of He's release, and whether other layers may be left out.
 //! 6. `units`: the layers sorted by either way.
 //! 7. `wiring`, `pixels`: what the settings in the file say of strides, pooling and images.
-//! 8. `resnet`: the layers as torchvision's tensors.
+//! 8. `resnet`, `statistics`: the layers as torchvision's tensors.
 
 mod blob;
 mod coverage;
@@ -22,7 +22,9 @@ mod resnet;
 mod schema;
 mod settings;
 mod stages;
+mod statistics;
 mod text;
+mod transformation;
 mod trunk;
 mod units;
 mod v1;
@@ -30,12 +32,12 @@ mod walk;
 mod wire;
 mod wiring;
 
-use crate::source::Source;
+use crate::source::{Asked, Source, refuse_foreign};
 use crate::{Error, Result};
 use bcreid::files;
 use blob::Blob;
 use memmap2::Mmap;
-use net::Net;
+use net::{Layer, Net};
 use prost::bytes::Bytes;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Model {
     path: PathBuf,
+    prototxt: Option<PathBuf>,
     net: Net,
 }
 
@@ -67,7 +70,7 @@ pub struct Row {
 /// # Errors
 /// As those.
 pub fn open(path: &Path) -> Result<Source> {
-    Model::open(path, None)?.source()
+    Model::open(path, None)?.source(Asked::default())
 }
 
 impl Model {
@@ -82,9 +85,7 @@ impl Model {
     /// the oldest kind, if the prototxt cannot be read, or if it contradicts the model.
     pub fn open(path: &Path, prototxt: Option<&Path>) -> Result<Model> {
         let bytes = map(path)?;
-        if let Some(what) = mistaken_for(&bytes) {
-            return Err(Error::weights(path, what));
-        }
+        refuse_foreign(path, &bytes)?;
         let mut net = Net::parse(bytes.clone()).map_err(|broken| match broken.after {
             0 => unknown(path, &broken.fault),
             after => Error::weights(
@@ -112,7 +113,7 @@ impl Model {
             let described = describe(prototxt)?;
             net = merge::merge(net, described).map_err(|fault| Error::weights(prototxt, fault))?;
         }
-        Ok(Model { path: path.into(), net })
+        Ok(Model { path: path.into(), prototxt: prototxt.map(Path::to_path_buf), net })
     }
 
     /// Its layers in the file's order, without those that say nothing of themselves.
@@ -138,8 +139,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Weights`] if it has no weights, is no ResNet, and where it stops to be one, or is wired as neither of
-    /// the two ResNets.
-    pub fn source(&self) -> Result<Source> {
+    /// the two ResNets, or otherwise than `asked` for.
+    pub fn source(&self, asked: Asked) -> Result<Source> {
         if self.net.weighted().next().is_none() {
             let count = self.net.count;
             return Err(Error::weights(
@@ -147,7 +148,11 @@ impl Model {
                 format!("has {count} Caffe layers and no weights in any of them"),
             ));
         }
-        resnet::source(&self.path, &self.net).map_err(|fault| Error::weights(&self.path, fault))
+        resnet::source(&self.path, &self.net, asked).map_err(|fault| {
+            let name = self.prototxt.as_deref().and_then(Path::file_name);
+            let from = name.map(|name| format!(" (wires and settings are those of {})", name.display()));
+            Error::weights(&self.path, fault + &from.unwrap_or_default())
+        })
     }
 }
 
@@ -157,7 +162,9 @@ fn describe(path: &Path) -> Result<Net> {
     let file = files::open(path)?;
     file.take(text::MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(Error::io(path))?;
     let fault = |fault: String| Error::weights(path, format!("is no prototxt of Caffe: {fault}"));
-    let net = Net::parse(text::net(&bytes).map_err(fault)?.into()).map_err(|broken| fault(broken.fault))?;
+    let mut net =
+        Net::parse(text::net(&bytes).map_err(fault)?.into()).map_err(|broken| fault(broken.fault))?;
+    net.layers.iter_mut().for_each(Layer::take_defaults);
     match net.layers.is_empty() {
         true => Err(fault("it has no layers".into())),
         false => Ok(net),
@@ -209,18 +216,4 @@ fn unknown(path: &Path, why: &str) -> Error {
              model (NetParameter) it cannot be read: {why}"
         ),
     )
-}
-
-/// The files that people have beside a `.caffemodel`, or save instead of one.
-fn mistaken_for(bytes: &[u8]) -> Option<&'static str> {
-    let head = &bytes[..bytes.len().min(512)];
-    let text = head.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'));
-    let has = |word: &[u8]| head.windows(word.len()).any(|window| window == word);
-    if head.starts_with(b"\x89HDF\r\n\x1a\n") {
-        Some("is an HDF5 file; save the model from Caffe as BINARYPROTO (a .caffemodel)")
-    } else if text && (has(b"layer {") || has(b"layers {") || has(b"input_param")) {
-        Some("describes a network (prototxt) and holds no weights; give the .caffemodel that belongs to it")
-    } else {
-        None
-    }
 }

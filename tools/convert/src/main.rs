@@ -1,10 +1,12 @@
 //! The command line of `bcreid-convert`.
 
+mod values;
+
 use bcreid::config::{Channels, Input, Wiring};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
 use bcreid_convert::network::{Network, Unseen, title_of};
-use bcreid_convert::source::{self, Container, Source, UNREAD};
+use bcreid_convert::source::{self, Asked, Container, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
@@ -45,13 +47,13 @@ struct Arguments {
     #[arg(long, value_name = "ORDER")]
     channels: Option<ChannelsName>,
     /// What a pixel of 0 to 255 is multiplied with first.
-    #[arg(long, value_name = "FACTOR")]
+    #[arg(long, value_name = "FACTOR", value_parser = values::positive)]
     scale: Option<f32>,
     /// Subtracted from each channel then: three numbers in the channels' order, or a Caffe .binaryproto mean image.
     #[arg(long, value_name = "A,B,C|FILE", allow_hyphen_values = true)]
     mean: Option<String>,
     /// Divides each channel at last, in their order.
-    #[arg(long, value_name = "A,B,C", value_parser = triple)]
+    #[arg(long, value_name = "A,B,C", value_parser = values::positive_triple)]
     std: Option<[f32; 3]>,
     /// The licence of the weights, to be written into OUT.
     #[arg(long, value_name = "TEXT")]
@@ -89,9 +91,16 @@ fn main() -> ExitCode {
 impl Arguments {
     fn run(&self) -> Result<()> {
         let Some(out) = &self.out else { return self.list() };
+        if out.is_dir() {
+            return Err(Error::weights(
+                out,
+                "is a folder; name the file to write, e.g. weights.safetensors in it",
+            ));
+        }
         let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
-            return Err(Error::weights(out, "its folder does not exist; make it first"));
+            let what = if folder.exists() { "is no folder" } else { "does not exist; make it first" };
+            return Err(Error::weights(out, format!("its folder {what}")));
         }
         if self.to == Target::Torchvision && (self.says_what_shapes_do_not() || self.prototxt.is_some()) {
             return Err(Error::Data(
@@ -154,7 +163,7 @@ impl Arguments {
             ]);
         }
         say(&table)?;
-        let source = match model.source() {
+        let source = match model.source(self.asked()) {
             Ok(source) => source,
             Err(error) => return say(format_args!("cannot be converted: {}", error.line())),
         };
@@ -166,7 +175,7 @@ impl Arguments {
     }
 
     fn source(&self) -> Result<Source> {
-        source::open_with(&self.input, self.prototxt.as_deref())
+        source::open_with(&self.input, self.prototxt.as_deref(), self.asked())
     }
 
     fn import(&self, out: &Path) -> Result<()> {
@@ -185,7 +194,9 @@ impl Arguments {
         self.announce(&source)?;
         self.say_assumed(&source, &network.config.input)?;
         report(&network)?;
-        say(NetworkFile::open(out)?.describe())
+        let written = NetworkFile::open(out)?;
+        written.check()?;
+        say(written.describe())
     }
 
     fn export(&self, out: &Path) -> Result<()> {
@@ -243,7 +254,16 @@ impl Arguments {
             || self.std.is_some()
     }
 
-    /// What goes with the file, less what a person said otherwise.
+    /// What a person says of the wiring.
+    fn asked(&self) -> Asked {
+        let wiring = self.wiring.map(|name| match name {
+            WiringName::Torchvision => Wiring::Torchvision,
+            WiringName::Caffe => Wiring::Caffe,
+        });
+        Asked { wiring, last_stride: self.last_stride.map(usize::from) }
+    }
+
+    /// What goes with the file, with the pixels that a person said otherwise.
     fn unseen(&self, source: &Source) -> Result<Unseen> {
         let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
         let channels = match self.channels {
@@ -270,7 +290,7 @@ impl Arguments {
         input.scale = self.scale.unwrap_or(input.scale);
         input.std = self.std.unwrap_or(input.std);
         if let Some(mean) = &self.mean {
-            input.mean = match triple(mean) {
+            input.mean = match values::triple(mean) {
                 Ok(mean) => mean,
                 Err(_) if Path::new(mean).exists() => mean_of_image(Path::new(mean), &input)?,
                 Err(why) => {
@@ -278,15 +298,7 @@ impl Arguments {
                 }
             };
         }
-        Ok(Unseen {
-            wiring: match self.wiring {
-                Some(WiringName::Torchvision) => Wiring::Torchvision,
-                Some(WiringName::Caffe) => Wiring::Caffe,
-                None => wiring,
-            },
-            last_stride: self.last_stride.map_or(last_stride, usize::from),
-            input,
-        })
+        Ok(Unseen { wiring, last_stride, input })
     }
 
     fn announce(&self, source: &Source) -> Result<()> {
@@ -347,16 +359,6 @@ fn short(name: &str) -> String {
     const LONGEST: usize = 100;
     let end = name.char_indices().nth(LONGEST).map_or(name.len(), |(end, _)| end);
     format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
-}
-
-/// Three numbers between commas.
-fn triple(text: &str) -> std::result::Result<[f32; 3], String> {
-    let numbers: Vec<f32> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
-    let finite = numbers.iter().all(|v| v.is_finite()) && text.split(',').count() == 3;
-    <[f32; 3]>::try_from(numbers)
-        .ok()
-        .filter(|_| finite)
-        .ok_or_else(|| format!("{text:?} is not three numbers between commas"))
 }
 
 /// Prints to standard output; a reader that has gone away (`| head`) is no error.

@@ -2,10 +2,19 @@
 
 use crate::{Error, Result, caffe, safetensors, torch};
 use bcreid::config::{Input, Wiring};
-use bcreid::files;
+use bcreid::files::{self, Format, HEAD, Wanted};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+
+/// What a person says of a network's wiring. It fills in what a file does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// Where the network strides and pools (`--wiring`).
+    pub wiring: Option<Wiring>,
+    /// The stride of its last stage, 1 or 2 (`--last-stride`).
+    pub last_stride: Option<usize>,
+}
 
 /// What a file holds.
 #[derive(Debug)]
@@ -82,27 +91,34 @@ pub enum Container {
 /// Tells a file's container by what it holds, not by its name.
 ///
 /// # Errors
-/// A file that cannot be opened, is empty, or is a web page.
+/// A file that cannot be opened, is empty, or is of a known format that holds no weights.
 pub fn container(path: &Path) -> Result<Container> {
     let mut file = files::open(path)?;
     let mut head = Vec::new();
-    file.by_ref().take(512).read_to_end(&mut head).map_err(Error::io(path))?;
+    file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path))?;
     if head.is_empty() {
         return Err(Error::weights(path, "is empty; download or copy it again"));
     }
-    if looks_like_a_web_page(&head) {
-        return Err(Error::weights(
-            path,
-            "is a web page, not weights: the address led to a page about the file; download the file itself",
-        ));
+    if safetensors::recognise(&head) {
+        return Ok(Container::Safetensors);
     }
-    Ok(if safetensors::recognise(&head) {
-        Container::Safetensors
-    } else if torch::recognise(&head) {
-        Container::Torch
-    } else {
-        Container::Caffe
-    })
+    if torch::recognise(&head) {
+        return Ok(Container::Torch);
+    }
+    refuse_foreign(path, &head).map(|()| Container::Caffe)
+}
+
+/// Refuses a file of a known format that holds no weights which can be converted.
+///
+/// # Errors
+/// What it is and what to do instead.
+pub(crate) fn refuse_foreign(path: &Path, head: &[u8]) -> Result<()> {
+    match Format::of(head) {
+        None | Some(Format::Caffe | Format::CaffeMean) => Ok(()),
+        Some(format) => {
+            Err(Error::weights(path, format!("is {}; {}", format.name(), format.mend(path, Wanted::Weights))))
+        }
+    }
 }
 
 /// Opens a file by what it holds, not by its name.
@@ -110,27 +126,28 @@ pub fn container(path: &Path) -> Result<Container> {
 /// # Errors
 /// A file of no known container, or a broken one; the error names the file and the mend.
 pub fn open(path: &Path) -> Result<Source> {
-    open_with(path, None)
+    open_with(path, None, Asked::default())
 }
 
-/// Opens a file as [`open`] does, a Caffe model with the prototxt of its network if there is one.
+/// Opens a file as [`open`] does, a Caffe model with the prototxt of its network if there is one. What is `asked` for
+/// fills in what the file does not say.
 ///
 /// # Errors
-/// As [`open`]; a prototxt beside a file that is no Caffe model, or one that contradicts it.
-pub fn open_with(path: &Path, prototxt: Option<&Path>) -> Result<Source> {
-    match (container(path)?, prototxt) {
-        (Container::Caffe, prototxt) => caffe::Model::open(path, prototxt)?.source(),
-        (_, Some(_)) => Err(Error::weights(
-            path,
-            "is no Caffe model; a prototxt describes only those, so leave --prototxt out",
-        )),
-        (Container::Safetensors, None) => safetensors::open(path),
-        (Container::Torch, None) => torch::open(path),
-    }
-}
-
-/// Whether the first bytes are those of an HTML or XML text.
-fn looks_like_a_web_page(head: &[u8]) -> bool {
-    let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    text.starts_with(b"<!") || text.starts_with(b"<?xml") || text.to_ascii_lowercase().starts_with(b"<html")
+/// As [`open`]; a prototxt beside a file that is no Caffe model; a prototxt or an option that contradicts the file.
+pub fn open_with(path: &Path, prototxt: Option<&Path>, asked: Asked) -> Result<Source> {
+    let mut source = match (container(path)?, prototxt) {
+        (Container::Caffe, prototxt) => return caffe::Model::open(path, prototxt)?.source(asked),
+        (_, Some(_)) => {
+            return Err(Error::weights(
+                path,
+                "is no Caffe model; a prototxt describes only those, so leave --prototxt out",
+            ));
+        }
+        (Container::Safetensors, None) => safetensors::open(path)?,
+        (Container::Torch, None) => torch::open(path)?,
+    };
+    // Neither of the two says where a network strides.
+    source.wiring = asked.wiring.unwrap_or(source.wiring);
+    source.last_stride = asked.last_stride.unwrap_or(source.last_stride);
+    Ok(source)
 }

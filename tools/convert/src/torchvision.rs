@@ -46,7 +46,7 @@ impl Container {
 /// behind.
 ///
 /// # Errors
-/// A network in Caffe's wiring, which torchvision's ResNet does not have; what the disk says.
+/// A network in Caffe's wiring, which torchvision's ResNet does not have; metadata and tensors of two networks; what the disk says.
 pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
     if network.config().model.wiring == Wiring::Caffe {
@@ -56,6 +56,7 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
              in it",
         ));
     }
+    network.check()?;
     let (mut tensors, mut behind) = (Vec::new(), Vec::new());
     for name in file.names() {
         if !is_deployed(name) {

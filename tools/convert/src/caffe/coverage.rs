@@ -4,7 +4,7 @@
 //! averages whatever map there is. For the network's own size both must be the same.
 
 use super::net::Layer;
-use super::walk::{Trunk, layer_of_kind};
+use super::walk::Trunk;
 use super::wire::Fault;
 
 /// Checks the kernel of pool5 against the map of images of `size`; without a size, adds to `notes` what is assumed.
@@ -13,7 +13,7 @@ pub fn check(trunk: &Trunk<'_>, size: Option<[u64; 2]>, notes: &mut Vec<String>)
     if pool5.is_global() {
         return Ok(());
     }
-    let (name, kernel) = (layer_of_kind(trunk.pool5), pool5.kernel_hw());
+    let (name, kernel) = (trunk.pool5.with_kind(), pool5.kernel_hw());
     if pool5.pad_hw() != [0; 2] {
         return Err(format!("{name} has pad {:?}; a ResNet's last average has none", pool5.pad_hw()));
     }

@@ -112,6 +112,32 @@ impl<'a> Graph<'a> {
         depths
     }
 
+    /// That a layer reads what one behind it writes, in which order Caffe computes nothing. A layer that works in place on
+    /// the net's input writes what it reads, and is none.
+    pub fn disorder(&self) -> Option<String> {
+        let mut first: HashMap<&Bytes, usize> = HashMap::new();
+        for value in self.values.iter().filter(|value| value.writer.is_none()) {
+            if let Some(&reader) = value.readers.first() {
+                first.insert(&value.name, reader);
+            }
+        }
+        let late = self.layers.iter().enumerate().find_map(|(number, layer)| {
+            let is_late = |top: &&Bytes| {
+                first.get(top).is_some_and(|&reader| reader < number) && !layer.bottoms.contains(top)
+            };
+            layer.tops.iter().find(is_late).map(|top| (&self.layers[first[top]], layer, top))
+        });
+        late.map(|(reader, writer, blob)| {
+            format!(
+                "{} reads blob {}, which {} behind it writes: Caffe computes layers in the order of the file, and here \
+                 they stand in another",
+                reader.with_kind(),
+                super::wire::shown(&String::from_utf8_lossy(blob)),
+                writer.with_kind()
+            )
+        })
+    }
+
     /// Whether each layer is one that the layer of that number is computed from; that layer itself is.
     pub fn feeding(&self, number: usize) -> Vec<bool> {
         let mut feeding = vec![false; self.nodes.len()];

@@ -4,9 +4,9 @@
 
 use super::graph::{Graph, Value};
 use super::net::{Layer, Net};
+use super::pixels::Pixels;
 use super::settings::{Convolution, Pooling};
 use super::trunk::looks_inside;
-use super::walk::layer_of_kind;
 use super::wire::{Fault, shown};
 use bcreid::ops::batchnorm::EPS;
 use std::collections::HashMap;
@@ -33,8 +33,9 @@ pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
             Some(_) => {}
             None if !own.blobs.is_empty() && looks_inside(own) => {
                 return Err(format!(
-                    "{} has weights in the file and does not occur in the prototxt; give the prototxt of this network",
-                    layer_of_kind(own)
+                    "{} has weights in the file and does not occur in the prototxt; give the whole prototxt of this \
+                     network",
+                    own.with_kind()
                 ));
             }
             None => {}
@@ -56,24 +57,19 @@ pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
             }
         }
     }
-    let (pixels, other_pixels) = match (file.pixels, text.pixels) {
-        (Some((own, of_file)), Some((name, of_text))) if !of_file.states_the_same(&of_text) => {
-            return Err(format!(
-                "data layer {} of the prototxt states another mean or scale than {} of the file",
-                shown(&name),
-                shown(&own)
-            ));
-        }
-        (_, stated @ Some(_)) => (stated, text.other_pixels),
-        (stated, None) => (stated, file.other_pixels),
-    };
-    Ok(Net { count: layers.len(), layers, map: text.map, pixels, other_pixels, v1: file.v1, v0: false })
+    let pixels = Pixels::merge(file.pixels, text.pixels)?;
+    let (count, map, v1) = (layers.len(), text.map, file.v1);
+    Ok(Net { count, layers, map, pixels, is_described: true, v1, v0: false })
 }
 
 /// Whether a layer of the file can be the one that the prototxt describes.
 fn check(own: &Layer, described: &Layer) -> Result<(), Fault> {
     if !own.kind.is_empty() && own.kind != described.kind {
-        return Err(format!("{} is of {} in the prototxt", layer_of_kind(own), described.shown_kind()));
+        let stated = match described.kind.as_str() {
+            "" => "has no type".to_string(),
+            kind => format!("is of type {}", shown(kind)),
+        };
+        return Err(format!("{} {stated} in the prototxt", own.with_kind()));
     }
     // In the order of the messages below.
     let convolution = |layer: &Layer| layer.convolution.as_deref().map(convolution_settings);
@@ -92,12 +88,12 @@ fn check(own: &Layer, described: &Layer) -> Result<(), Fault> {
     if let Some(((what, of_file), (_, of_text))) = differs {
         return Err(format!(
             "{} has {what} {of_file} in the file and {of_text} in the prototxt",
-            layer_of_kind(own)
+            own.with_kind()
         ));
     }
     match (&own.eltwise, &described.eltwise) {
         (Some(own_sum), Some(sum)) if own_sum != sum => {
-            Err(format!("{} has other settings in the file than in the prototxt", layer_of_kind(own)))
+            Err(format!("{} has other settings in the file than in the prototxt", own.with_kind()))
         }
         _ => Ok(()),
     }
@@ -145,7 +141,7 @@ fn check_wires(own: &[Layer], described: &[Layer], at: &HashMap<&str, usize>) ->
         if found != stated {
             return Err(format!(
                 "{} reads the output of {} in the file and of {} in the prototxt",
-                layer_of_kind(layer),
+                layer.with_kind(),
                 listed(&found),
                 listed(&stated)
             ));

@@ -2,10 +2,12 @@
 //! `caffe.proto`.
 
 use super::blob::Blob;
+use super::pixels::Pixels;
 use super::settings::{
-    BatchNorm, Convolution, Dims, Eltwise, Images, InnerProduct, MemoryData, Pooling, Relu, Rule,
-    Transformation, decode,
+    BatchNorm, Convolution, Dims, Eltwise, Images, InnerProduct, MemoryData, Pooling, Reduction, Relu, Rule,
+    Scale, decode,
 };
+use super::transformation::Transformation;
 use super::v1;
 use super::wire::{Fault, Fields, Value, plain, shown};
 use prost::bytes::Bytes;
@@ -26,6 +28,7 @@ struct Numbers {
     top: u32,
     blobs: u32,
     transformation: u32,
+    older_data: [(u32, &'static str); 3],
     convolution: u32,
     pooling: u32,
     inner_product: u32,
@@ -34,7 +37,10 @@ struct Numbers {
     memory_data: u32,
     include: u32,
     exclude: u32,
+    phase: Option<u32>,
     batch_norm: Option<u32>,
+    scale: Option<u32>,
+    reduction: Option<u32>,
     input: Option<u32>,
 }
 
@@ -46,6 +52,7 @@ const V1: Numbers = Numbers {
     top: 3,
     blobs: 6,
     transformation: 36,
+    older_data: [(11, "data_param"), (15, "image_data_param"), (20, "window_data_param")],
     convolution: 10,
     pooling: 19,
     inner_product: 17,
@@ -54,7 +61,10 @@ const V1: Numbers = Numbers {
     memory_data: 22,
     include: 32,
     exclude: 33,
+    phase: None,
     batch_norm: None,
+    scale: None,
+    reduction: None,
     input: None,
 };
 /// `LayerParameter`, field `layer` (100) of a net.
@@ -65,6 +75,7 @@ const V2: Numbers = Numbers {
     top: 4,
     blobs: 7,
     transformation: 100,
+    older_data: [(107, "data_param"), (115, "image_data_param"), (129, "window_data_param")],
     convolution: 106,
     pooling: 121,
     inner_product: 117,
@@ -73,7 +84,10 @@ const V2: Numbers = Numbers {
     memory_data: 119,
     include: 8,
     exclude: 9,
+    phase: Some(10),
     batch_norm: Some(139),
+    scale: Some(142),
+    reduction: Some(136),
     input: Some(143),
 };
 
@@ -102,12 +116,20 @@ pub struct Layer {
     pub negative_slope: f32,
     /// Whether an inner product keeps its matrix as [in, out].
     pub transposed: bool,
+    /// The settings of a Scale layer.
+    pub scale: Option<Box<Scale>>,
+    /// The settings of a Reduction layer.
+    pub reduction: Option<Box<Reduction>>,
     /// A batch norm's epsilon.
     pub eps: Option<f32>,
+    /// Whether a batch norm is told to take the running statistics, or not to, in every phase.
+    pub use_global_stats: Option<bool>,
     /// Rows and columns of the images that a data layer gives, if it says.
     pub map: Option<[u64; 2]>,
-    /// Whether it belongs to nets in training alone. Of a `.caffemodel` this says nothing: it holds one net.
+    /// Whether its rules leave it in nets in training alone.
     pub is_for_training: bool,
+    /// Whether the net that it was saved from was in phase TRAIN, which Caffe writes into every layer.
+    pub was_in_training: bool,
     /// What a data layer does to its images.
     transformation: Option<Box<Transformation>>,
 }
@@ -121,10 +143,10 @@ pub struct Net {
     pub layers: Vec<Layer>,
     /// Rows and columns of the images, where the net itself says and not a layer.
     pub map: Option<[u64; 2]>,
-    /// The first data layer that states its pixels: its name, and what it states.
-    pub pixels: Option<(String, Transformation)>,
-    /// A data layer that states other pixels than the first.
-    pub other_pixels: Option<String>,
+    /// What its data layers state of their pixels.
+    pub pixels: Pixels,
+    /// Whether its wires and settings are those of a prototxt.
+    pub is_described: bool,
     /// Whether its layers are V1.
     pub v1: bool,
     /// Whether a layer is V0; nothing behind it was read.
@@ -182,7 +204,7 @@ impl Net {
             wires += layer.wires();
             if let Some(stated) = layer.transformation.take() {
                 layer.map = stated.crop().map(|size| [size; 2]).or(layer.map);
-                self.take_pixels(&layer.name, *stated);
+                self.pixels.add(&layer.name, layer.is_for_training || layer.was_in_training, *stated);
             }
             if layer.says_nothing() {
                 continue;
@@ -204,17 +226,6 @@ impl Net {
     /// The last layer of that name.
     pub fn layer(&self, name: &str) -> Option<&Layer> {
         self.layers.iter().rev().find(|layer| layer.name == name)
-    }
-
-    fn take_pixels(&mut self, name: &str, stated: Transformation) {
-        match &self.pixels {
-            _ if !stated.states_pixels() => {}
-            None => self.pixels = Some((name.into(), stated)),
-            Some((_, first)) if !first.states_the_same(&stated) => {
-                self.other_pixels.get_or_insert_with(|| name.into());
-            }
-            Some(_) => {}
-        }
     }
 }
 
@@ -251,9 +262,25 @@ impl Layer {
         plain(&self.name)
     }
 
-    /// Its type for a message.
-    pub fn shown_kind(&self) -> String {
-        if self.kind.is_empty() { "unknown type".into() } else { format!("type {}", shown(&self.kind)) }
+    /// Its name and its type for a message.
+    pub fn with_kind(&self) -> String {
+        let name = shown(&self.name);
+        match self.kind.as_str() {
+            "" => format!("layer {name} (its type is not stated)"),
+            kind => format!("layer {name} of type {}", shown(kind)),
+        }
+    }
+
+    /// Takes Caffe's defaults where no settings are stated: in a prototxt they are meant. A weight file without settings
+    /// may have been stripped of them.
+    pub fn take_defaults(&mut self) {
+        match self.kind.as_str() {
+            "Convolution" => drop(self.convolution.get_or_insert_default()),
+            "Pooling" => drop(self.pooling.get_or_insert_default()),
+            "Scale" => drop(self.scale.get_or_insert_default()),
+            "Reduction" => drop(self.reduction.get_or_insert_default()),
+            _ => {}
+        }
     }
 
     fn read(
@@ -280,6 +307,13 @@ impl Layer {
                 Value::Bytes(message) if number == numbers.transformation => {
                     self.transformation = Some(Box::new(Transformation::parse(message)?));
                 }
+                Value::Bytes(message) if numbers.older_data.iter().any(|(older, _)| *older == number) => {
+                    let what = numbers.older_data.iter().find(|(older, _)| *older == number);
+                    let what = what.map_or("", |(_, what)| what);
+                    let older = Transformation::parse_older(what, message)?;
+                    // TransformationParameter replaces it wherever it stands.
+                    self.transformation.get_or_insert_with(|| Box::new(older));
+                }
                 Value::Bytes(blob) if number == numbers.blobs => {
                     if self.blobs.len() == max_blobs {
                         return Err(format!("the net has more than {MAX_BLOBS} tensors"));
@@ -303,7 +337,17 @@ impl Layer {
                     self.transposed = decode::<InnerProduct>("inner_product_param", message)?.transpose;
                 }
                 Value::Bytes(message) if Some(number) == numbers.batch_norm => {
-                    self.eps = decode::<BatchNorm>("batch_norm_param", message)?.eps;
+                    let settings: BatchNorm = decode("batch_norm_param", message)?;
+                    (self.eps, self.use_global_stats) = (settings.eps, settings.use_global_stats);
+                }
+                Value::Bytes(message) if Some(number) == numbers.scale => {
+                    self.scale = Some(Box::new(decode("scale_param", message)?));
+                }
+                Value::Bytes(message) if Some(number) == numbers.reduction => {
+                    self.reduction = Some(Box::new(decode("reduction_param", message)?));
+                }
+                Value::Varint(phase) if Some(number) == numbers.phase => {
+                    self.was_in_training = phase == 0;
                 }
                 Value::Bytes(message) if number == numbers.include => {
                     includes = true;

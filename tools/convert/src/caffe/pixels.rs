@@ -1,41 +1,127 @@
-//! Which pixels the network wants, where its data layer says so.
+//! Which pixels the network wants, where its data layers say so.
 //!
-//! A model that was saved in training still has the layer that it read its images with. Caffe subtracts the
-//! mean first and multiplies then; the engine multiplies, subtracts and divides:
+//! A model that was saved in training still has the layer that it read its images with. What a data layer of phase TEST
+//! states counts before what one of phase TRAIN does. Caffe subtracts the mean first and multiplies then; the engine
+//! multiplies, subtracts and divides:
 //!
 //! (x - mean) scale = (x 1 - mean) / (1 / scale)
 
-use super::net::Net;
-use super::wire::shown;
+use super::transformation::Transformation;
+use super::wire::{Fault, shown};
 use crate::convention;
 use bcreid::config::Input;
 
-/// Caffe's convention with what the data layer states; adds to `notes` what that is.
-pub fn input(net: &Net, notes: &mut Vec<String>) -> Input {
-    let mut input = convention::caffe();
-    let Some((name, stated)) = &net.pixels else { return input };
-    let (name, scale) = (shown(name), stated.factor());
-    if scale != 1.0 {
-        input.std = [1.0 / scale; 3];
+/// What the data layers of a net state of their pixels.
+#[derive(Clone, Debug, Default)]
+pub struct Pixels {
+    /// The first data layer of phase TEST, or of every phase, that states its pixels.
+    in_use: Option<DataLayer>,
+    /// The first of phase TRAIN.
+    in_training: Option<DataLayer>,
+    /// One of the phase that counts which states other pixels than the first.
+    others: [Option<String>; 2],
+}
+
+/// A data layer.
+#[derive(Clone, Debug)]
+struct DataLayer {
+    name: String,
+    stated: Transformation,
+}
+
+impl Pixels {
+    /// Takes down what a data layer states, if it says anything of a pixel's value.
+    pub fn add(&mut self, name: &str, is_for_training: bool, stated: Transformation) {
+        let [in_use, in_training] = &mut self.others;
+        let (first, other) = match is_for_training {
+            true => (&mut self.in_training, in_training),
+            false => (&mut self.in_use, in_use),
+        };
+        match first {
+            _ if !stated.states_pixels() => {}
+            None => *first = Some(DataLayer { name: name.into(), stated }),
+            Some(first) if !first.stated.states_the_same(&stated) => {
+                other.get_or_insert_with(|| name.into());
+            }
+            Some(_) => {}
+        }
     }
-    if let Some(file) = stated.mean_image() {
-        let file = shown(&file);
-        notes.push(format!(
-            "data layer {name} scales by {scale} and subtracts the mean image {file}: give it with --mean; \
-             He's mean is taken else"
-        ));
-    } else {
-        input.mean = stated.means();
-        notes.push(format!(
-            "data layer {name} subtracts {:?} (blue, green, red) and scales by {scale}; this is taken over",
-            input.mean
-        ));
+
+    /// Whether no data layer states anything.
+    pub fn is_empty(&self) -> bool {
+        self.in_use.is_none() && self.in_training.is_none()
     }
-    if let Some(other) = &net.other_pixels {
-        notes.push(format!(
-            "data layer {} states other pixels than {name}; those of {name} are taken",
-            shown(other)
-        ));
+
+    /// What a weight file states together with what its prototxt does.
+    ///
+    /// # Errors
+    /// If both have a data layer for phase TEST, or for every phase, and they differ.
+    pub fn merge(file: Pixels, text: Pixels) -> Result<Pixels, Fault> {
+        if let (Some(own), Some(described)) = (&file.in_use, &text.in_use)
+            && !own.stated.states_the_same(&described.stated)
+        {
+            return Err(format!(
+                "data layer {} of the prototxt states another mean or scale than {} of the file",
+                shown(&described.name),
+                shown(&own.name)
+            ));
+        }
+        let [in_use, in_training] = text.others;
+        let [own_in_use, own_in_training] = file.others;
+        Ok(Pixels {
+            in_use: text.in_use.or(file.in_use),
+            in_training: text.in_training.or(file.in_training),
+            others: [in_use.or(own_in_use), in_training.or(own_in_training)],
+        })
     }
-    input
+
+    /// Caffe's convention with what the data layer that counts states; adds to `notes` what that is.
+    ///
+    /// # Errors
+    /// If that layer makes its images grey.
+    pub fn input(&self, notes: &mut Vec<String>) -> Result<Input, Fault> {
+        let mut input = convention::caffe();
+        let (layer, phase, other) = match (&self.in_use, &self.in_training) {
+            (Some(layer), _) => (layer, "", &self.others[0]),
+            (None, Some(layer)) => (layer, " of phase TRAIN", &self.others[1]),
+            (None, None) => return Ok(input),
+        };
+        let (name, scale) = (shown(&layer.name), layer.stated.factor());
+        if layer.stated.is_grey() {
+            return Err(format!(
+                "data layer {name}{phase} makes its images grey (force_gray: true), and a ResNet reads three colours"
+            ));
+        }
+        if scale != 1.0 {
+            input.std = [1.0 / scale; 3];
+        }
+        if let Some(file) = layer.stated.mean_image() {
+            let file = shown(&file);
+            notes.push(format!(
+                "data layer {name}{phase} scales by {scale} and subtracts the mean image {file}: give it with --mean; \
+                 He's mean is taken else"
+            ));
+        } else {
+            input.mean = layer.stated.means();
+            notes.push(format!(
+                "data layer {name}{phase} subtracts {:?} (blue, green, red) and scales by {scale}; this is taken over",
+                input.mean
+            ));
+        }
+        if let Some(other) = other {
+            notes.push(format!(
+                "data layer {}{phase} states other pixels than {name}; those of {name} are taken",
+                shown(other)
+            ));
+        }
+        if let (Some(_), Some(training)) = (&self.in_use, &self.in_training)
+            && !training.stated.states_the_same(&layer.stated)
+        {
+            notes.push(format!(
+                "data layer {} of phase TRAIN states other pixels than {name} of phase TEST; those of {name} are taken",
+                shown(&training.name)
+            ));
+        }
+        Ok(input)
+    }
 }

@@ -2,36 +2,42 @@
 //!
 //! Caffe normalises in two layers: BatchNorm keeps sums of the mean and the variance with the factor they
 //! are to be divided by, Scale keeps gamma and beta. torchvision has one layer with all four, without a bias
-//! in the convolution before it and with an epsilon of its own. Both differences fold into the statistics:
+//! in the convolution before it and with an epsilon of its own. Both differences fold into the statistics (see
+//! `statistics`); the bias into the mean:
 //!
-//! gamma (x + bias - mean) / sqrt(var + eps) + beta
-//!   = gamma (x - (mean - bias)) / sqrt((var + eps - EPS) + EPS) + beta
+//! gamma (x + bias - mean) / sqrt(var + eps) + beta = gamma (x - (mean - bias)) / sqrt(var + eps) + beta
 //!
 //! Only conv1's bias stays as it is: the engine's Caffe wiring has a place for it.
 
 use super::blob::Blob;
 use super::names::Unit;
 use super::net::{Layer, Net};
-use super::pixels;
+use super::statistics::Statistics;
 use super::units::{Units, expect_kind};
 use super::wire::{Fault, shown};
 use super::wiring::wiring;
-use crate::source::{Source, SourceTensor};
+use crate::source::{Asked, Source, SourceTensor};
 use crate::{Error, Result};
 use bcreid::config::Wiring;
-use bcreid::ops::batchnorm::EPS;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
 /// The net's tensors under torchvision's names. Layers behind the trunk that a ResNet has not keep their own.
-pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
+pub fn source(path: &Path, net: &Net, asked: Asked) -> std::result::Result<Source, Fault> {
     let mut notes = Vec::new();
     let units = Units::of(net, &mut notes)?;
     let pool1 = units.pool1.and_then(|layer| layer.pooling.as_deref());
-    let (wiring, last_stride) = wiring(&units.convolutions, pool1, &mut notes)?;
-    let input = pixels::input(net, &mut notes);
-    let mut out = Tensors { path: path.into(), wiring, tensors: BTreeMap::new(), folded: Vec::new(), notes };
+    let (wiring, last_stride) = wiring(&units.convolutions, pool1, asked, &mut notes)?;
+    let input = net.pixels.input(&mut notes)?;
+    let mut out = Tensors {
+        path: path.into(),
+        wiring,
+        tensors: BTreeMap::new(),
+        trained: Vec::new(),
+        folded: Vec::new(),
+        notes,
+    };
     for (unit, layer) in &units.convolutions {
         out.convolution(*unit, layer)?;
     }
@@ -51,7 +57,7 @@ pub fn source(path: &Path, net: &Net) -> std::result::Result<Source, Fault> {
         wiring,
         last_stride,
         input,
-        states_input: net.pixels.is_some(),
+        states_input: !net.pixels.is_empty(),
         is_whole: units.is_whole,
         notes: out.notes(),
         tensors: out.tensors,
@@ -63,24 +69,30 @@ struct Tensors {
     path: Rc<Path>,
     wiring: Wiring,
     tensors: BTreeMap<String, SourceTensor>,
+    /// The batch norms that took the statistics of the batch when the file was saved, in training.
+    trained: Vec<String>,
     /// The convolutions whose bias went into the mean behind them.
     folded: Vec<String>,
     notes: Vec<String>,
 }
 
 impl Tensors {
-    /// A tensor whose values are one blob's, through `map`.
+    /// A tensor whose values are a blob's.
+    fn copy(&mut self, name: String, shape: Vec<usize>, blob: &Blob) {
+        let blob = blob.clone();
+        self.add(name, shape, blob.dtype, move || blob.values());
+    }
+
+    /// A tensor whose values `read` gives.
     fn add(
         &mut self,
         name: String,
         shape: Vec<usize>,
-        blob: &Blob,
-        map: impl Fn(Vec<f32>) -> std::result::Result<Vec<f32>, Fault> + 'static,
+        dtype: &'static str,
+        read: impl Fn() -> std::result::Result<Vec<f32>, Fault> + 'static,
     ) {
-        let (path, blob, dtype) = (Rc::clone(&self.path), blob.clone(), blob.dtype);
-        let read = move || -> Result<Vec<f32>> {
-            blob.values().and_then(&map).map_err(|fault| Error::weights(&*path, fault))
-        };
+        let path = Rc::clone(&self.path);
+        let read = move || -> Result<Vec<f32>> { read().map_err(|fault| Error::weights(&*path, fault)) };
         self.tensors.insert(name, SourceTensor::new(shape, dtype, read));
     }
 
@@ -95,7 +107,7 @@ impl Tensors {
             return Err(format!("{} has weights {:?}; a convolution's are 4-d", layer.title(), weight.shape));
         };
         let name = unit.convolution();
-        self.add(format!("{name}.weight"), weight.shape.clone(), weight, Ok);
+        self.copy(format!("{name}.weight"), weight.shape.clone(), weight);
         if let Some(bias) = bias {
             let length = vector(layer, bias, "bias")?;
             if length != weight.shape[0] {
@@ -103,7 +115,7 @@ impl Tensors {
                 return Err(format!("{name} has {outputs} outputs and a bias of {length} values"));
             }
             if self.keeps_bias(unit) {
-                self.add(format!("{name}.bias"), vec![length], bias, Ok);
+                self.copy(format!("{name}.bias"), vec![length], bias);
             }
         }
         Ok(())
@@ -117,19 +129,11 @@ impl Tensors {
         scale: Option<&&Layer>,
     ) -> std::result::Result<(), Fault> {
         let name = unit.batch_norm();
-        let [mean, var, factor] = &layer.blobs[..] else {
-            let found = layer.blobs.len();
-            return Err(format!(
-                "{} has {found} blobs; Caffe's BatchNorm has mean, variance and factor",
-                layer.title()
-            ));
-        };
-        let (channels, variances) = (vector(layer, mean, "mean")?, vector(layer, var, "variance")?);
-        if channels != variances {
-            return Err(format!("{} has {channels} means and {variances} variances", layer.title()));
+        let statistics = Statistics::of(layer, &mut self.notes)?;
+        let channels = statistics.channels;
+        if layer.use_global_stats == Some(false) {
+            self.trained.push(layer.title());
         }
-        let inverse = self.inverse(layer, factor)?;
-
         let bias = match convolution.map(|layer| weight_and_bias(layer)).transpose()? {
             Some((_, bias)) if !self.keeps_bias(unit) => bias.cloned(),
             _ => None,
@@ -141,42 +145,13 @@ impl Tensors {
             }
             self.folded.push(convolution.title());
         }
-        self.add(format!("{name}.running_mean"), vec![channels], mean, move |mut values| {
-            let bias = bias.as_ref().map_or_else(|| Ok(vec![0.0; channels]), Blob::values)?;
-            for (mean, bias) in values.iter_mut().zip(bias) {
-                *mean = (f64::from(*mean) * inverse - f64::from(bias)) as f32;
-            }
-            Ok(values)
+        let [mean, var, _] = &layer.blobs[..] else { unreachable!("Statistics::of has counted them") };
+        let (of_mean, of_var) = (statistics.clone(), statistics.clone());
+        self.add(format!("{name}.running_mean"), vec![channels], mean.dtype, move || {
+            of_mean.means(bias.as_ref())
         });
-
-        let surplus = layer.eps.map_or(0.0, |eps| f64::from(eps) - f64::from(EPS));
-        if surplus != 0.0 {
-            let eps = layer.eps.unwrap_or_default();
-            self.notes
-                .push(format!("{} has epsilon {eps:e}; the variances carry the difference", layer.title()));
-        }
-        self.add(format!("{name}.running_var"), vec![channels], var, move |mut values| {
-            values.iter_mut().for_each(|var| *var = (f64::from(*var) * inverse + surplus) as f32);
-            Ok(values)
-        });
-        self.scale(&name, layer, channels, scale)
-    }
-
-    /// One over the factor that the statistics carry; 0 for 0, which is what Caffe makes of an untrained
-    /// layer.
-    fn inverse(&mut self, layer: &Layer, factor: &Blob) -> std::result::Result<f64, Fault> {
-        let factor = match factor.values()?[..] {
-            [factor] => f64::from(factor),
-            _ => return Err(format!("{} has a factor of {} values, not one", layer.title(), factor.count())),
-        };
-        if factor == 0.0 {
-            self.notes.push(format!("{} has factor 0: mean and variance are 0, as in Caffe", layer.title()));
-            Ok(0.0)
-        } else if factor.is_finite() && factor > 0.0 {
-            Ok(1.0 / factor)
-        } else {
-            Err(format!("{} has factor {factor}; these weights are spoilt", layer.title()))
-        }
+        self.add(format!("{name}.running_var"), vec![channels], var.dtype, move || of_var.variances());
+        self.scale(&name, layer, statistics, scale)
     }
 
     /// Gamma and beta; 1 and 0 where no Scale layer says otherwise.
@@ -184,27 +159,38 @@ impl Tensors {
         &mut self,
         name: &str,
         batch_norm: &Layer,
-        channels: usize,
+        statistics: Statistics,
         scale: Option<&&Layer>,
     ) -> std::result::Result<(), Fault> {
+        let channels = statistics.channels;
         let blobs = scale.map_or(&[][..], |layer| &layer.blobs[..]);
-        if blobs.len() > 2 {
-            let name = scale.map_or(String::new(), |layer| layer.title());
-            return Err(format!("{name} has {} blobs; Caffe's Scale has gamma and beta", blobs.len()));
+        match scale {
+            None => {
+                self.notes.push(format!("{} has no Scale layer: gamma is 1 and beta 0", batch_norm.title()));
+            }
+            Some(layer) => check_scale(layer)?,
         }
-        if scale.is_none() {
-            self.notes.push(format!("{} has no Scale layer: gamma is 1 and beta 0", batch_norm.title()));
-        }
-        for (at, (key, default)) in [("weight", 1.0), ("bias", 0.0)].into_iter().enumerate() {
-            let key = format!("{name}.{key}");
-            if let (Some(layer), Some(blob)) = (scale, blobs.get(at)) {
-                let length = vector(layer, blob, "gamma or beta")?;
-                self.add(key, vec![length], blob, Ok);
-            } else {
-                let constant = SourceTensor::new(vec![channels], "f32", move || Ok(vec![default; channels]));
-                self.tensors.insert(key, constant);
+        let (gamma, beta) = (blobs.first().cloned(), blobs.get(1).cloned());
+        for (layer, blob) in scale.into_iter().flat_map(|layer| blobs.iter().map(move |blob| (layer, blob))) {
+            let length = vector(layer, blob, "gamma or beta")?;
+            if length != channels {
+                let (title, of) = (layer.title(), batch_norm.title());
+                return Err(format!("{title} has {length} gammas or betas and {of} {channels} means"));
             }
         }
+        let dtype = |blob: &Option<Blob>| blob.as_ref().map_or("f32", |blob| blob.dtype);
+        let (of_gamma, of_beta) = (dtype(&gamma), dtype(&beta));
+        self.add(format!("{name}.weight"), vec![channels], of_gamma, move || {
+            let gamma = gamma.as_ref().map_or_else(|| Ok(vec![1.0; channels]), Blob::values)?;
+            if !statistics.has_gains() {
+                return Ok(gamma);
+            }
+            let gains = gamma.into_iter().zip(statistics.gains()?);
+            Ok(gains.map(|(gamma, gain)| (f64::from(gamma) * gain) as f32).collect())
+        });
+        self.add(format!("{name}.bias"), vec![channels], of_beta, move || {
+            beta.as_ref().map_or_else(|| Ok(vec![0.0; channels]), Blob::values)
+        });
         Ok(())
     }
 
@@ -224,9 +210,9 @@ impl Tensors {
                 layer.title()
             ));
         }
-        self.add("fc.weight".into(), shape.to_vec(), weight, Ok);
+        self.copy("fc.weight".into(), shape.to_vec(), weight);
         if let Some(bias) = bias {
-            self.add("fc.bias".into(), vec![vector(layer, bias, "bias")?], bias, Ok);
+            self.copy("fc.bias".into(), vec![vector(layer, bias, "bias")?], bias);
         }
         Ok(())
     }
@@ -238,7 +224,7 @@ impl Tensors {
             if self.tensors.contains_key(&name) {
                 return Err(format!("two layers are called {}", shown(&layer.name)));
             }
-            self.add(name, blob.shape.clone(), blob, Ok);
+            self.copy(name, blob.shape.clone(), blob);
         }
         Ok(())
     }
@@ -246,10 +232,34 @@ impl Tensors {
     /// What a person should know.
     fn notes(&mut self) -> Vec<String> {
         if let [first, rest @ ..] = &self.folded[..] {
-            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let more = more(rest);
             self.notes.push(format!("the bias of {first}{more} is folded into the batch norm's mean"));
         }
+        if let [first, rest @ ..] = &self.trained[..] {
+            self.notes.push(format!(
+                "{first}{} took the statistics of the batch in training (use_global_stats: false); the running ones \
+                 are taken, as they are at test",
+                more(rest)
+            ));
+        }
         std::mem::take(&mut self.notes)
+    }
+}
+
+/// How many more there are.
+fn more(rest: &[String]) -> String {
+    if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) }
+}
+
+/// A Scale layer must have gamma and perhaps beta, as its settings say, for each channel.
+fn check_scale(layer: &Layer) -> std::result::Result<(), Fault> {
+    let (title, count) = (layer.title(), layer.blobs.len());
+    if !(1..=2).contains(&count) {
+        return Err(format!("{title} has {count} blobs; Caffe's Scale has gamma and perhaps beta"));
+    }
+    match layer.scale.as_ref().and_then(|settings| settings.contradicts(count)) {
+        None => Ok(()),
+        Some(stated) => Err(format!("{title} has {count} blob(s), and its settings state {stated}")),
     }
 }
 

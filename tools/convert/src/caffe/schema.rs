@@ -55,6 +55,9 @@ pub const NET: &[Field] = &[
     many("layer", 100, Message(LAYER)),
 ];
 
+/// Phase.
+const PHASE: Kind = Choice(&[("TRAIN", 0), ("TEST", 1)]);
+
 /// LayerParameter.
 const LAYER: &[Field] = &[
     one("name", 1, Text),
@@ -63,14 +66,20 @@ const LAYER: &[Field] = &[
     many("top", 4, Text),
     many("include", 8, Message(RULE)),
     many("exclude", 9, Message(RULE)),
+    one("phase", 10, PHASE),
     one("transform_param", 100, Message(TRANSFORMATION)),
     one("convolution_param", 106, Message(CONVOLUTION)),
+    one("data_param", 107, Message(OLDER_DATA)),
     one("eltwise_param", 110, Message(ELTWISE)),
+    one("image_data_param", 115, Message(OLDER_DATA)),
     one("inner_product_param", 117, Message(INNER_PRODUCT)),
     one("memory_data_param", 119, Message(MEMORY_DATA)),
     one("pooling_param", 121, Message(POOLING)),
     one("relu_param", 123, Message(RELU)),
+    one("window_data_param", 129, Message(OLDER_DATA)),
+    one("reduction_param", 136, Message(REDUCTION)),
     one("batch_norm_param", 139, Message(BATCH_NORM)),
+    one("scale_param", 142, Message(SCALE)),
     one("input_param", 143, Message(INPUT)),
 ];
 
@@ -81,8 +90,11 @@ const V1_LAYER: &[Field] = &[
     one("name", 4, Text),
     one("type", 5, LayerType),
     one("convolution_param", 10, Message(CONVOLUTION)),
+    one("data_param", 11, Message(OLDER_DATA)),
+    one("image_data_param", 15, Message(OLDER_DATA)),
     one("inner_product_param", 17, Message(INNER_PRODUCT)),
     one("pooling_param", 19, Message(POOLING)),
+    one("window_data_param", 20, Message(OLDER_DATA)),
     one("memory_data_param", 22, Message(MEMORY_DATA)),
     one("eltwise_param", 24, Message(ELTWISE)),
     one("relu_param", 30, Message(RELU)),
@@ -102,7 +114,7 @@ const MEMORY_DATA: &[Field] = &[one("height", 3, Whole), one("width", 4, Whole)]
 
 /// NetStateRule.
 const RULE: &[Field] = &[
-    one("phase", 1, Choice(&[("TRAIN", 0), ("TEST", 1)])),
+    one("phase", 1, PHASE),
     one("min_level", 2, Integer),
     one("max_level", 3, Integer),
     many("stage", 4, Text),
@@ -115,7 +127,11 @@ const TRANSFORMATION: &[Field] = &[
     one("crop_size", 3, Whole),
     one("mean_file", 4, Text),
     many("mean_value", 5, Real),
+    one("force_gray", 7, Flag),
 ];
+
+/// DataParameter, ImageDataParameter and WindowDataParameter, as far as they state pixels.
+const OLDER_DATA: &[Field] = &[one("scale", 2, Real), one("mean_file", 3, Text), one("crop_size", 5, Whole)];
 
 /// ConvolutionParameter.
 const CONVOLUTION: &[Field] = &[
@@ -131,6 +147,7 @@ const CONVOLUTION: &[Field] = &[
     one("kernel_w", 12, Whole),
     one("stride_h", 13, Whole),
     one("stride_w", 14, Whole),
+    one("axis", 16, Integer),
     many("dilation", 18, Whole),
 ];
 
@@ -148,6 +165,7 @@ const POOLING: &[Field] = &[
     one("pad_w", 10, Whole),
     one("global_pooling", 12, Flag),
     one("round_mode", 13, Choice(&[("CEIL", 0), ("FLOOR", 1)])),
+    one("ceil_mode", 1013, Flag),
 ];
 
 /// EltwiseParameter.
@@ -161,4 +179,14 @@ const INNER_PRODUCT: &[Field] = &[one("transpose", 6, Flag)];
 const RELU: &[Field] = &[one("negative_slope", 1, Real)];
 
 /// BatchNormParameter.
-const BATCH_NORM: &[Field] = &[one("eps", 3, Real)];
+const BATCH_NORM: &[Field] = &[one("use_global_stats", 1, Flag), one("eps", 3, Real)];
+
+/// ScaleParameter.
+const SCALE: &[Field] = &[one("axis", 1, Integer), one("num_axes", 2, Integer), one("bias_term", 4, Flag)];
+
+/// ReductionParameter.
+const REDUCTION: &[Field] = &[
+    one("operation", 1, Choice(&[("SUM", 1), ("ASUM", 2), ("SUMSQ", 3), ("MEAN", 4)])),
+    one("axis", 2, Integer),
+    one("coeff", 3, Real),
+];

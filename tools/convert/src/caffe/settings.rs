@@ -3,7 +3,6 @@
 
 use super::wire::Fault;
 use prost::bytes::Bytes;
-use std::borrow::Cow;
 
 /// The longest message of settings that is believed; Caffe's are below a hundred bytes.
 const MAX_SETTINGS: usize = 1024;
@@ -43,6 +42,8 @@ pub struct Convolution {
     stride_h: Option<u64>,
     #[prost(uint64, optional, tag = "14")]
     stride_w: Option<u64>,
+    #[prost(int64, optional, tag = "16")]
+    axis: Option<i64>,
     #[prost(uint64, repeated, tag = "18")]
     dilation: Vec<u64>,
 }
@@ -73,16 +74,98 @@ impl Convolution {
         both(&self.kernel_size, [self.kernel_h, self.kernel_w], 0)
     }
 
-    /// In which setting it is not the convolution that has weights of that shape and perhaps a bias.
+    /// The setting that contradicts weights of that shape with a bias or without one, or that the engine's convolution
+    /// does not have. `bias_term` is true unless stated, as in Caffe.
     pub fn contradicts(&self, shape: &[usize], has_bias: bool) -> Option<String> {
         let &[outputs, _, rows, columns] = shape else { return None };
         let kernel = self.kernel_hw();
-        if self.num_output.is_some_and(|stated| stated != outputs as u64) {
-            Some(format!("{} outputs", self.num_output.unwrap_or_default()))
+        let lists = [("kernel_size", &self.kernel_size), ("stride", &self.stride), ("pad", &self.pad)];
+        let own =
+            [self.kernel_h.or(self.kernel_w), self.stride_h.or(self.stride_w), self.pad_h.or(self.pad_w)];
+        let more = ("dilation", &self.dilation);
+        if let Some(stated) = self.num_output.filter(|&stated| stated != outputs as u64) {
+            Some(format!("{stated} outputs"))
         } else if kernel != [0; 2] && kernel != [rows as u64, columns as u64] {
             Some(format!("a kernel of {kernel:?}"))
-        } else if self.bias_term == Some(false) && has_bias {
-            Some("no bias".into())
+        } else if self.bias_term.unwrap_or(true) != has_bias {
+            Some(match self.bias_term {
+                Some(false) => "no bias (bias_term: false)".into(),
+                Some(true) => "a bias (bias_term: true)".into(),
+                None => "a bias (bias_term, which is true unless stated)".into(),
+            })
+        } else if let Some(axis) = self.axis.filter(|&axis| !is_channels(axis)) {
+            Some(format!("axis {axis}, where channels are axis 1"))
+        } else if let Some((name, list)) = lists.into_iter().chain([more]).find(|(_, list)| list.len() > 2) {
+            Some(format!("{name} for {} axes, where a map has two", list.len()))
+        } else {
+            let twice = lists.iter().zip(own).find(|((_, list), own)| !list.is_empty() && own.is_some());
+            twice.map(|((name, _), _)| {
+                format!("{name} both for all axes and for one; Caffe allows one of them")
+            })
+        }
+    }
+}
+
+/// Whether an axis of a batch of maps, counted from the front or from the back, is that of the channels.
+fn is_channels(axis: i64) -> bool {
+    matches!(axis, 1 | -3)
+}
+
+/// ScaleParameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Scale {
+    #[prost(int64, optional, tag = "1")]
+    axis: Option<i64>,
+    #[prost(int64, optional, tag = "2")]
+    num_axes: Option<i64>,
+    #[prost(bool, optional, tag = "4")]
+    bias_term: Option<bool>,
+}
+
+impl Scale {
+    /// The setting that contradicts that many blobs, or with which it does not scale channels.
+    pub fn contradicts(&self, blobs: usize) -> Option<String> {
+        let has_beta = self.bias_term.unwrap_or(false);
+        if let Some(axis) = self.axis.filter(|&axis| !is_channels(axis)) {
+            Some(format!("axis {axis}, where channels are axis 1"))
+        } else if let Some(axes) = self.num_axes.filter(|&axes| axes != 1) {
+            Some(format!("num_axes {axes}, where a ResNet scales the channels alone"))
+        } else if blobs != 1 + usize::from(has_beta) {
+            Some(match self.bias_term {
+                Some(true) => "gamma and beta (bias_term: true)".into(),
+                Some(false) => "gamma alone (bias_term: false)".into(),
+                None => "gamma alone (bias_term, which is false unless stated)".into(),
+            })
+        } else {
+            None
+        }
+    }
+}
+
+/// ReductionParameter.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Reduction {
+    #[prost(uint64, optional, tag = "1")]
+    operation: Option<u64>,
+    #[prost(int64, optional, tag = "2")]
+    axis: Option<i64>,
+    #[prost(float, optional, tag = "3")]
+    coeff: Option<f32>,
+}
+
+impl Reduction {
+    /// Why it is not the average over the map, which is one over all axes behind the channels.
+    pub fn misfit(&self) -> Option<String> {
+        const OPERATIONS: [&str; 5] = ["nothing", "SUM", "ASUM", "SUMSQ", "MEAN"];
+        let operation = self.operation.unwrap_or(1);
+        let (axis, coeff) = (self.axis.unwrap_or(0), self.coeff.unwrap_or(1.0));
+        if operation != 4 {
+            let name = OPERATIONS.get(operation as usize).map_or("an unknown operation", |name| name);
+            Some(format!("takes {name}"))
+        } else if !matches!(axis, 2 | -2) {
+            Some(format!("reduces from axis {axis} on"))
+        } else if coeff != 1.0 {
+            Some(format!("multiplies its mean by {coeff}"))
         } else {
             None
         }
@@ -116,9 +199,22 @@ pub struct Pooling {
     global_pooling: Option<bool>,
     #[prost(uint64, optional, tag = "13")]
     round_mode: Option<u64>,
+    /// Some forks' word for the rounding. In their files it has the number of `round_mode`; only texts tell the two apart.
+    #[prost(bool, optional, tag = "1013")]
+    ceil_mode: Option<bool>,
 }
 
 impl Pooling {
+    /// What it takes of each window, as the text has it.
+    pub fn method(&self) -> String {
+        match self.pool.unwrap_or(0) {
+            0 => "MAX".into(),
+            1 => "AVE".into(),
+            2 => "STOCHASTIC".into(),
+            other => format!("method {other}"),
+        }
+    }
+
     /// Whether it takes the maximum.
     pub fn is_max(&self) -> bool {
         self.pool.unwrap_or(0) == 0
@@ -136,7 +232,7 @@ impl Pooling {
 
     /// Whether the output size is rounded up, as Caffe does unless told otherwise.
     pub fn is_ceil(&self) -> bool {
-        self.round_mode.unwrap_or(0) == 0
+        self.ceil_mode.unwrap_or(self.round_mode.unwrap_or(0) == 0)
     }
 
     /// Rows, columns.
@@ -264,76 +360,10 @@ pub struct Relu {
 /// BatchNormParameter.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct BatchNorm {
+    /// Whether it takes the running statistics; in phase TEST alone unless the file says so.
+    #[prost(bool, optional, tag = "1")]
+    pub use_global_stats: Option<bool>,
     /// What is added to the variance; 1e-5 unless the file says so.
     #[prost(float, optional, tag = "3")]
     pub eps: Option<f32>,
-}
-
-/// TransformationParameter: what a data layer does to its images.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Transformation {
-    #[prost(float, optional, tag = "1")]
-    scale: Option<f32>,
-    #[prost(uint64, tag = "3")]
-    crop_size: u64,
-    /// Bytes, for a path need not be UTF-8.
-    #[prost(bytes = "vec", optional, tag = "4")]
-    mean_file: Option<Vec<u8>>,
-    #[prost(float, repeated, tag = "5")]
-    mean_value: Vec<f32>,
-}
-
-impl Transformation {
-    /// Reads the message and checks that its numbers can be the engine's.
-    pub fn parse(bytes: Bytes) -> Result<Self, Fault> {
-        let this: Self = decode("transform_param", bytes)?;
-        let (scale, means) = (this.factor(), &this.mean_value);
-        let what = if !(scale.is_finite() && scale > 0.0 && (1.0 / scale).is_finite()) {
-            format!("has scale {scale}; a positive number is needed")
-        } else if !matches!(means.len(), 0 | 1 | 3) {
-            format!("has {} mean values; 1 or 3 are needed", means.len())
-        } else if means.iter().any(|mean| !mean.is_finite()) {
-            "has mean values that are not finite".into()
-        } else if !means.is_empty() && this.mean_file.is_some() {
-            "has both mean_file and mean_value; Caffe allows one of them".into()
-        } else {
-            return Ok(this);
-        };
-        Err(format!("its transform_param {what}"))
-    }
-
-    /// Whether it says anything of a pixel's value.
-    pub fn states_pixels(&self) -> bool {
-        self.scale.is_some() || self.mean_file.is_some() || !self.mean_value.is_empty()
-    }
-
-    /// Whether it says the same of a pixel's value.
-    pub fn states_the_same(&self, other: &Self) -> bool {
-        let stated = |this: &Self| (this.factor(), this.mean_file.clone(), this.means());
-        stated(self) == stated(other)
-    }
-
-    /// The size to which images are cut, if they are.
-    pub fn crop(&self) -> Option<u64> {
-        Some(self.crop_size).filter(|&size| size > 0)
-    }
-
-    /// What pixels are multiplied with when the mean is subtracted.
-    pub fn factor(&self) -> f32 {
-        self.scale.unwrap_or(1.0)
-    }
-
-    /// The name of a mean image.
-    pub fn mean_image(&self) -> Option<Cow<'_, str>> {
-        self.mean_file.as_deref().map(String::from_utf8_lossy)
-    }
-
-    /// What is subtracted from each channel, 0 unless stated; in the order of the file's channels.
-    pub fn means(&self) -> [f32; 3] {
-        match self.mean_value[..] {
-            [blue, green, red] => [blue, green, red],
-            [all] => [all; 3],
-            _ => [0.0; 3],
-        }
-    }
 }

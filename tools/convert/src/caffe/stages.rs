@@ -3,7 +3,7 @@
 use super::names::Unit;
 use super::net::Layer;
 use super::units::Units;
-use super::walk::{Block, Convolved, Trunk, layer_of_kind};
+use super::walk::{Block, Convolved, Trunk};
 use super::wire::{Fault, shown};
 
 /// A ResNet's stages.
@@ -32,7 +32,7 @@ pub fn place<'a>(trunk: &Trunk<'a>) -> Result<Units<'a>, Fault> {
     expect_kernel(stem, 7)?;
     let (mut channels, colours) = channels(stem)?;
     if colours != 3 {
-        return Err(format!("{} reads {colours} channels; images have 3", layer_of_kind(stem)));
+        return Err(format!("{} reads {colours} channels; images have 3", stem.with_kind()));
     }
     units.insert(Unit::Stem, trunk.stem);
 
@@ -41,19 +41,19 @@ pub fn place<'a>(trunk: &Trunk<'a>) -> Result<Units<'a>, Fault> {
     for parts in &trunk.blocks {
         let first = parts.branch[0].convolution;
         if (parts.branch.len() == 3) != bottleneck {
-            return Err(format!("{} begins a block of another kind than the first", layer_of_kind(first)));
+            return Err(format!("{} begins a block of another kind than the first", first.with_kind()));
         }
         let shape = shape(parts, channels)?;
         if stage == 0 || shape.stride != 1 || shape.to != channels {
             (stage, block) = (stage + 1, 0);
             if stage > STAGES {
-                return Err(format!("{} begins a fifth stage; a ResNet has four", layer_of_kind(first)));
+                return Err(format!("{} begins a fifth stage; a ResNet has four", first.with_kind()));
             }
             if stage > 1 && shape.inner != 2 * width {
                 return Err(format!(
                     "{} begins stage {stage} of {} channels, and the stage before has {width}; the engine's ResNet \
                      has twice as many in each",
-                    layer_of_kind(first),
+                    first.with_kind(),
                     shape.inner
                 ));
             }
@@ -71,7 +71,7 @@ pub fn place<'a>(trunk: &Trunk<'a>) -> Result<Units<'a>, Fault> {
     if stage != STAGES {
         return Err(format!(
             "{} of the net averages the map behind {stage} stage(s) of blocks; a ResNet has four",
-            layer_of_kind(trunk.pool5)
+            trunk.pool5.with_kind()
         ));
     }
     Ok(units)
@@ -85,7 +85,7 @@ fn shape(block: &Block<'_>, from: usize) -> Result<Shape, Fault> {
         if reads != to {
             return Err(format!(
                 "{} has weights for {reads} channels and reads {to}; a ResNet's convolutions are not grouped",
-                layer_of_kind(convolution)
+                convolution.with_kind()
             ));
         }
         to = writes;
@@ -108,7 +108,7 @@ fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) 
         if found != expected {
             return Err(format!(
                 "{} writes {found} channels, where a ResNet of this width has {expected}",
-                layer_of_kind(convolved.convolution)
+                convolved.convolution.with_kind()
             ));
         }
     }
@@ -125,7 +125,7 @@ fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) 
         Some(Convolved { convolution, .. }) if !changes => Err(format!(
             "{} projects the input of a block that has the shape of its output already; the engine's ResNet adds it \
              as it is",
-            layer_of_kind(convolution)
+            convolution.with_kind()
         )),
         Some(Convolved { convolution, .. }) => {
             expect_kernel(convolution, 1)?;
@@ -133,7 +133,7 @@ fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) 
                 (writes, reads) if (writes, reads) == (shape.to, shape.from) => Ok(()),
                 (writes, reads) => Err(format!(
                     "{} turns {reads} channels into {writes}, and the branch beside it {} into {}",
-                    layer_of_kind(convolution),
+                    convolution.with_kind(),
                     shape.from,
                     shape.to
                 )),
@@ -148,7 +148,7 @@ fn channels(layer: &Layer) -> Result<(usize, usize), Fault> {
     match layer.blobs.first().map(|weight| &weight.shape[..]) {
         Some(&[writes, reads, _, _]) => Ok((writes, reads)),
         Some(shape) => Err(format!("{} has weights {shape:?}; a convolution's are 4-d", shown(&layer.name))),
-        None => Err(format!("{} has no weights in the file", layer_of_kind(layer))),
+        None => Err(format!("{} has no weights in the file", layer.with_kind())),
     }
 }
 
@@ -158,7 +158,7 @@ fn expect_kernel(layer: &Layer, size: usize) -> Result<(), Fault> {
         [rows, columns] if (rows, columns) == (size, size) => Ok(()),
         ref other => Err(format!(
             "{} has a kernel of {other:?}, where a ResNet has one of {size}x{size}",
-            layer_of_kind(layer)
+            layer.with_kind()
         )),
     }
 }

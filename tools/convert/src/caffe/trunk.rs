@@ -11,7 +11,8 @@
 //! `bn`, `scale`). What is left out then are inner products, such as `loss1_ip`, and unknown types.
 
 use super::net::{Layer, Net};
-use super::wire::{Fault, shown};
+use super::walk::{check_rectifier, check_sum, not_average};
+use super::wire::Fault;
 use prost::bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -33,12 +34,18 @@ pub fn refuse_strays<'a>(
     match others.iter().find(inside) {
         None => Ok(()),
         Some(layer) => Err(format!(
-            "layer {} of {} has weights that would change the features and no place in a ResNet: by its layer \
-             names this is not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, \
-             res2a_branch2a, bn2a_branch2a, scale2a_branch2a ...), give the prototxt of its network (--prototxt), or \
-             take this one out if it belongs to a head",
-            shown(&layer.name),
-            layer.shown_kind(),
+            "{} has weights that would change the features and no place in a ResNet: {}, and by its layer names this is \
+             not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, res2a_branch2a, \
+             bn2a_branch2a, scale2a_branch2a ...), {}, or take this one out if it belongs to a head",
+            layer.with_kind(),
+            match net.is_described {
+                true => "the wires of the prototxt lead from no convolution to an average pooling",
+                false => "the file's wires lead from no convolution to an average pooling",
+            },
+            match net.is_described {
+                true => "give its whole prototxt",
+                false => "give the prototxt of its network (--prototxt)",
+            }
         )),
     }
 }
@@ -60,12 +67,47 @@ fn feeding_pool5(net: &Net) -> Option<BTreeSet<usize>> {
     Some(feeding)
 }
 
+/// Refuses the first layer without weights that a trunk's name is given to and that computes something else than a
+/// ResNet's does.
+pub fn refuse_other_arithmetic(net: &Net) -> Result<(), Fault> {
+    const OTHERS: [&str; 14] = [
+        "AbsVal",
+        "BNLL",
+        "Clip",
+        "ELU",
+        "Exp",
+        "LRN",
+        "Log",
+        "MVN",
+        "PReLU",
+        "Power",
+        "Sigmoid",
+        "Swish",
+        "TanH",
+        "Threshold",
+    ];
+    for layer in net.layers.iter().filter(|layer| layer.blobs.is_empty() && has_name_inside(layer)) {
+        check_rectifier(layer)?;
+        check_sum(layer)?;
+        if OTHERS.contains(&layer.kind.as_str()) {
+            return Err(format!("{} has a name of the trunk; a ResNet has no such layer", layer.with_kind()));
+        }
+    }
+    let pool5 = net.layers.iter().rev().find(|layer| layer.name == POOL5);
+    pool5.and_then(not_average).map_or(Ok(()), Err)
+}
+
+/// Whether the name is one of a trunk's layers.
+fn has_name_inside(layer: &Layer) -> bool {
+    const NAMES: [&str; 7] = ["conv1", "res2", "res3", "res4", "res5", "bn", "scale"];
+    NAMES.iter().any(|name| layer.name.starts_with(name))
+}
+
 /// Whether name or type are those of a trunk's layers.
 pub fn looks_inside(layer: &Layer) -> bool {
     const TYPES: [&str; 4] = ["BN", "Scale", "Bias", "PReLU"];
-    const NAMES: [&str; 7] = ["conv1", "res2", "res3", "res4", "res5", "bn", "scale"];
     let kind = layer.kind.to_ascii_lowercase();
     TYPES.contains(&layer.kind.as_str())
         || ["conv", "batchnorm"].iter().any(|part| kind.contains(part))
-        || NAMES.iter().any(|name| layer.name.starts_with(name))
+        || has_name_inside(layer)
 }

@@ -6,7 +6,7 @@ use super::graph::{Graph, Value};
 use super::names::{Place, Role, Unit, place};
 use super::net::{Layer, Net};
 use super::stages;
-use super::trunk::refuse_strays;
+use super::trunk::{refuse_other_arithmetic, refuse_strays};
 use super::walk::{self, Convolved, Trunk};
 use super::wire::{Fault, shown};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,10 @@ impl<'a> Units<'a> {
         let graph = Graph::new(&net.layers);
         match walk::find(&graph, &net.layers) {
             Some(found) => Self::by_wires(net, &graph, &found?, notes),
-            None => Self::by_names(net, &graph),
+            None => match graph.disorder() {
+                Some(disorder) => Err(disorder),
+                None => Self::by_names(net, &graph),
+            },
         }
     }
 
@@ -78,6 +81,9 @@ impl<'a> Units<'a> {
 
     fn by_names(net: &'a Net, graph: &Graph<'a>) -> Result<Self, Fault> {
         let pool1 = net.layer(POOL1).filter(|layer| layer.blobs.is_empty());
+        if let Some(pool1) = pool1 {
+            expect_kind(pool1, "Pooling")?;
+        }
         let mut units = Units { pool1, ..Units::default() };
         for layer in net.weighted() {
             let (map, unit, role) = match place(&layer.name) {
@@ -100,15 +106,16 @@ impl<'a> Units<'a> {
         }
         let is_wired = graph.depths().into_iter().max() >= Some(2);
         if is_wired && units.convolutions.is_empty() && units.batch_norms.is_empty() {
-            return Err(
-                "its wires lead from convolution to convolution and to no average pooling behind them, from \
-                        which a ResNet takes its features: it is none, or cut short (--list shows its layers)"
-                    .into(),
-            );
+            let whose = if net.is_described { "the prototxt's" } else { "its" };
+            return Err(format!(
+                "{whose} wires lead from convolution to convolution and to no average pooling behind them, from which a \
+                 ResNet takes its features: it is none, or cut short (--list shows its layers)"
+            ));
         }
         let placed =
             units.convolutions.values().chain(units.batch_norms.values()).chain(units.scales.values());
         refuse_strays(net, placed.copied(), &units.others)?;
+        refuse_other_arithmetic(net)?;
         Ok(units)
     }
 

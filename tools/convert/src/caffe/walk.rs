@@ -57,20 +57,27 @@ pub struct Block<'a> {
 }
 
 /// Finds the trunk: the way to the average pooling behind the most convolutions, else to the next that is one of a
-/// ResNet. None if no average pooling is computed from a convolution, be it that there is none or that the wires do
-/// not join.
+/// ResNet. None if nothing that pools is computed from two convolutions or more, be it that there is nothing or that the
+/// wires do not join.
 ///
 /// # Errors
-/// Where the net stops being a ResNet on the way to the average pooling behind the most convolutions.
+/// Where the net stops being a ResNet on the way to the average pooling behind the most convolutions; what pools
+/// behind the last convolution instead of an average.
 pub fn find<'a>(graph: &Graph<'a>, layers: &'a [Layer]) -> Option<Result<Trunk<'a>, Fault>> {
     let depths = graph.depths();
-    let average = |layer: &&Layer| layer.pooling.as_ref().is_some_and(|pooling| pooling.is_average());
+    let average = |layer: &&Layer| {
+        layer.pooling.as_ref().is_some_and(|pooling| pooling.is_average())
+            || layer.reduction.as_ref().is_some_and(|reduction| reduction.misfit().is_none())
+    };
     let mut candidates: Vec<&Layer> =
         layers.iter().filter(average).filter(|layer| depths[layer.number] > 0).collect();
+    if candidates.is_empty() {
+        return other_pooling(layers, &depths).map(Err);
+    }
     // Of those behind equally many convolutions, say of one for the whole map and one for each stripe of it, the
     // global one comes first.
     candidates.sort_by_key(|layer| {
-        let is_global = layer.pooling.as_ref().is_some_and(|pooling| pooling.is_global());
+        let is_global = layer.pooling.as_ref().is_none_or(|pooling| pooling.is_global());
         (std::cmp::Reverse(depths[layer.number]), !is_global, layer.number)
     });
     let mut first = None;
@@ -84,9 +91,25 @@ pub fn find<'a>(graph: &Graph<'a>, layers: &'a [Layer]) -> Option<Result<Trunk<'
     first
 }
 
-/// A layer with its type, as an error names it.
-pub fn layer_of_kind(layer: &Layer) -> String {
-    format!("layer {} of {}", shown(&layer.name), layer.shown_kind())
+/// That the layer which pools behind the last convolution takes no average. None if there is no such layer.
+fn other_pooling(layers: &[Layer], depths: &[usize]) -> Option<Fault> {
+    let deepest = depths.iter().copied().max().filter(|&depth| depth > 1)?;
+    let last = layers.iter().filter(|layer| depths[layer.number] == deepest);
+    last.filter_map(not_average).next()
+}
+
+/// That a layer which pools takes no average over the map; none if it does, or if it does not pool or does not say how.
+pub fn not_average(layer: &Layer) -> Option<Fault> {
+    let (pooling, reduction) = (layer.pooling.as_deref(), layer.reduction.as_deref());
+    let found = match layer.kind.as_str() {
+        "Pooling" => pooling.filter(|p| !p.is_average()).map(|p| format!("takes {}", p.method()))?,
+        "Reduction" => reduction.and_then(|reduction| reduction.misfit())?,
+        _ => return None,
+    };
+    Some(format!(
+        "{} {found}, where a ResNet's last pooling takes the average (AVE) of each channel's map",
+        layer.with_kind()
+    ))
 }
 
 struct Walk<'a, 'g> {
@@ -111,7 +134,7 @@ impl<'a> Walk<'a, '_> {
         if !is_rectified || pool1.kind != "Pooling" || pool1.number == self.pool5.number {
             return Err(format!(
                 "{} follows {}, where a ResNet has a ReLU and its first pooling",
-                layer_of_kind(pool1),
+                pool1.with_kind(),
                 shown(&stem.convolution.name)
             ));
         }
@@ -142,7 +165,7 @@ impl<'a> Walk<'a, '_> {
         if layer.kind != "Convolution" {
             return Err(format!(
                 "{} is the first to read the data, where a ResNet has a convolution",
-                layer_of_kind(layer)
+                layer.with_kind()
             ));
         }
         match readers.next() {
@@ -152,7 +175,7 @@ impl<'a> Walk<'a, '_> {
                 Err(format!(
                     "{} reads blob {}, which no layer before it computes; in a ResNet only the first convolution \
                      reads the data",
-                    layer_of_kind(self.graph.layer(other)),
+                    self.graph.layer(other).with_kind(),
                     self.graph.name(value)
                 ))
             }
@@ -174,7 +197,7 @@ impl<'a> Walk<'a, '_> {
 
     /// That a value has another number of readers than a ResNet's.
     fn too_many(&self, value: Value, readers: &[&Layer], wanted: &str) -> Fault {
-        let some: Vec<String> = readers.iter().take(3).map(|reader| layer_of_kind(reader)).collect();
+        let some: Vec<String> = readers.iter().take(3).map(|reader| reader.with_kind()).collect();
         format!(
             "blob {} is read by {} layers ({}), where a ResNet has {wanted}",
             self.graph.name(value),
@@ -189,7 +212,7 @@ impl<'a> Walk<'a, '_> {
             ([_], [output]) => Ok(*output),
             (inputs, outputs) => Err(format!(
                 "{} reads {} blobs and writes {}, where a ResNet's reads and writes one",
-                layer_of_kind(layer),
+                layer.with_kind(),
                 inputs.len(),
                 outputs.len()
             )),
@@ -212,16 +235,16 @@ impl<'a> Walk<'a, '_> {
         }
         let Some(batch_norm) = batch_norm else {
             let next = self.readers(value);
-            let next = next.first().map_or("nothing".into(), |layer| layer_of_kind(layer));
+            let next = next.first().map_or("nothing".into(), |layer| layer.with_kind());
             return Err(format!(
                 "{} has no BatchNorm behind it, but {next}: if the batch norms of this model were merged into its \
                  convolutions, convert the model as it was before that",
-                layer_of_kind(convolution)
+                convolution.with_kind()
             ));
         };
         for layer in [Some(convolution), Some(batch_norm), scale].into_iter().flatten() {
             if layer.blobs.is_empty() {
-                return Err(format!("{} has no weights in the file", layer_of_kind(layer)));
+                return Err(format!("{} has no weights in the file", layer.with_kind()));
             }
         }
         Ok((Convolved { convolution, batch_norm, scale }, value, is_rectified))
@@ -245,7 +268,7 @@ impl<'a> Walk<'a, '_> {
             };
             return Err(format!(
                 "{} follows {}{}, where a ResNet has {sum_or_more}",
-                layer_of_kind(next),
+                next.with_kind(),
                 shown(&convolved.convolution.name),
                 if is_rectified { " and its ReLU" } else { "" },
             ));
@@ -267,7 +290,7 @@ impl<'a> Walk<'a, '_> {
             [one] if one.kind == "Convolution" => {
                 return Err(format!(
                     "{} has no shortcut beside it: in a ResNet a block's input is added to its output",
-                    layer_of_kind(one)
+                    one.with_kind()
                 ));
             }
             [one] => return Err(misplaced(one)),
@@ -275,7 +298,7 @@ impl<'a> Walk<'a, '_> {
         };
         if let [_, _, ..] = branch[..]
             && let [_, _] = self.graph.inputs(sum.number)
-            && sum.eltwise.as_ref().is_none_or(|eltwise| eltwise.is_plain_sum())
+            && check_sum(sum).is_ok()
             && let [output] = self.graph.outputs(sum.number)
         {
             let rectifier = match self.readers(*output)[..] {
@@ -284,7 +307,7 @@ impl<'a> Walk<'a, '_> {
                     return Err(format!(
                         "{} follows the sum {}, where a ResNet has a ReLU and nothing else; pre-activation networks \
                          (ResNet v2) are not for this program",
-                        layer_of_kind(other),
+                        other.with_kind(),
                         shown(&sum.name)
                     ));
                 }
@@ -295,10 +318,10 @@ impl<'a> Walk<'a, '_> {
         }
         Err(match branch[..] {
             [_, _, ..] => {
-                format!("{} is no sum of two blobs, where a ResNet's block ends in one", layer_of_kind(sum))
+                format!("{} is no sum of two blobs, where a ResNet's block ends in one", sum.with_kind())
             }
             _ => {
-                format!("{} ends a block of one convolution; a ResNet's has two or three", layer_of_kind(sum))
+                format!("{} ends a block of one convolution; a ResNet's has two or three", sum.with_kind())
             }
         })
     }
@@ -335,12 +358,23 @@ impl<'a> Walk<'a, '_> {
 type Parts<'a> = (Vec<Convolved<'a>>, Option<Convolved<'a>>, &'a Layer);
 
 /// A rectifier must set what is below 0 to 0.
-fn check_rectifier(layer: &Layer) -> Result<(), Fault> {
+pub fn check_rectifier(layer: &Layer) -> Result<(), Fault> {
     if layer.kind == "ReLU" && layer.negative_slope != 0.0 {
         let slope = layer.negative_slope;
-        return Err(format!("{} has the slope {slope} below 0; a ResNet's has none", layer_of_kind(layer)));
+        return Err(format!("{} has the slope {slope} below 0; a ResNet's has none", layer.with_kind()));
     }
     Ok(())
+}
+
+/// An element-wise layer must add what it reads.
+pub fn check_sum(layer: &Layer) -> Result<(), Fault> {
+    match &layer.eltwise {
+        Some(eltwise) if !eltwise.is_plain_sum() => Err(format!(
+            "{} is no sum of its inputs with factor 1, which is how a ResNet's block ends",
+            layer.with_kind()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn misplaced(layer: &Layer) -> Fault {
@@ -348,7 +382,7 @@ fn misplaced(layer: &Layer) -> Fault {
         "BatchNorm" | "Scale" | "ReLU" => "; pre-activation networks (ResNet v2) are not for this program",
         _ => "",
     };
-    format!("{} begins a block, where a ResNet has a convolution and its shortcut{why}", layer_of_kind(layer))
+    format!("{} begins a block, where a ResNet has a convolution and its shortcut{why}", layer.with_kind())
 }
 
 fn astray(first: &Layer, end: &Layer, expected: &Layer) -> Fault {

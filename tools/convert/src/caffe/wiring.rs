@@ -7,14 +7,19 @@ use super::names::Unit;
 use super::net::Layer;
 use super::settings::Pooling;
 use super::wire::Fault;
+use crate::source::Asked;
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;
 
-/// Finds the wiring, and the stride of the last stage (1 or 2), that fit every convolution and the stem's
-/// pooling; adds to `notes` what is unusual.
+/// Finds the wiring, and the stride of the last stage (1 or 2), that fit every convolution and the stem's pooling; what
+/// is `asked` for decides where the file leaves it open. Adds to `notes` what is unusual.
+///
+/// # Errors
+/// A network that is wired as neither of the two ResNets; what is asked for and contradicts the file.
 pub fn wiring(
     convolutions: &BTreeMap<Unit, &Layer>,
     pool1: Option<&Pooling>,
+    asked: Asked,
     notes: &mut Vec<String>,
 ) -> Result<(Wiring, usize), Fault> {
     let mut strides = Vec::new();
@@ -23,37 +28,52 @@ pub fn wiring(
             strides.push((unit, layer.title(), stride));
         }
     }
-    if strides.is_empty() {
+    if strides.is_empty() && (asked.wiring.is_none() || asked.last_stride.is_none()) {
         notes.push("the file does not say where the network strides; He's release is assumed".into());
     }
     let bottleneck = |stage, block| convolutions.contains_key(&Unit::Branch { stage, block, n: 3 });
-    let misfit = |wiring, last_stride| {
+    let misfit = |(wiring, last_stride): (Wiring, usize)| {
         let stride_misfit = strides.iter().find_map(|&(unit, ref name, found)| {
             let wanted = expected_stride(unit, &bottleneck, wiring, last_stride as u64);
             (found != wanted).then(|| format!("{name} has stride {found}, not {wanted}"))
         });
         stride_misfit.or_else(|| pool1.and_then(|pool| pool_misfit(pool, wiring)))
     };
-    for wiring in [Wiring::Caffe, Wiring::Torchvision] {
-        for last_stride in [2, 1] {
-            if misfit(wiring, last_stride).is_some() {
-                continue;
-            }
-            if wiring == Wiring::Torchvision {
-                notes.push("by its strides and pooling the network is wired as torchvision's".into());
-            }
-            if last_stride == 1 {
-                notes.push("by its strides the last stage has stride 1 (model.last_stride = 1)".into());
-            }
-            return Ok((wiring, last_stride));
-        }
+    let all = [Wiring::Caffe, Wiring::Torchvision].map(|wiring| [2, 1].map(|stride| (wiring, stride)));
+    let fitting: Vec<(Wiring, usize)> =
+        all.into_iter().flatten().filter(|&candidate| misfit(candidate).is_none()).collect();
+    let Some(&(wiring, last_stride)) = fitting.first() else {
+        let why = |wiring| misfit((wiring, 2)).unwrap_or_default();
+        let (caffe, torchvision) = (why(Wiring::Caffe), why(Wiring::Torchvision));
+        return Err(format!(
+            "the network is wired neither as He's release ({caffe}) nor as torchvision's ResNet ({torchvision}); \
+             there is no third wiring to load it into"
+        ));
+    };
+    let contradiction = |option: String, asked: (Wiring, usize), more: &str| {
+        let why = misfit(asked).unwrap_or_default();
+        format!("contradicts {option}: {why}; leave the option out, and the file's is taken{more}")
+    };
+    let is_asked = |&&(own, _): &&(Wiring, usize)| asked.wiring.is_none_or(|asked| asked == own);
+    let of_wiring: Vec<(Wiring, usize)> = fitting.iter().filter(is_asked).copied().collect();
+    if let (Some(asked), true) = (asked.wiring, of_wiring.is_empty()) {
+        let name = format!("{asked:?}").to_lowercase();
+        return Err(contradiction(format!("--wiring {name}"), (asked, last_stride), ""));
     }
-    let why = |wiring| misfit(wiring, 2).unwrap_or_default();
-    let (caffe, torchvision) = (why(Wiring::Caffe), why(Wiring::Torchvision));
-    Err(format!(
-        "the network is wired neither as He's release ({caffe}) nor as torchvision's ResNet ({torchvision}); \
-         there is no third wiring to load it into"
-    ))
+    let chosen = of_wiring.iter().find(|(_, own)| asked.last_stride.is_none_or(|asked| asked == *own));
+    let Some(&chosen) = chosen else {
+        let stride = asked.last_stride.unwrap_or_default();
+        let more = " (training may use another: model.last_stride)";
+        let wiring = of_wiring.first().map_or(wiring, |(wiring, _)| *wiring);
+        return Err(contradiction(format!("--last-stride {stride}"), (wiring, stride), more));
+    };
+    if asked.wiring.is_none() && chosen.0 == Wiring::Torchvision {
+        notes.push("by its strides and pooling the network is wired as torchvision's".into());
+    }
+    if asked.last_stride.is_none() && chosen.1 == 1 {
+        notes.push("by its strides the last stage has stride 1 (model.last_stride = 1)".into());
+    }
+    Ok(chosen)
 }
 
 /// A convolution's stride, none if the file does not say; its other settings must be those of a ResNet.
@@ -64,7 +84,7 @@ fn stride(layer: &Layer) -> Result<Option<u64>, Fault> {
     let (name, half) = (layer.title(), kernel as u64 / 2);
     let shape = &layer.blobs[0].shape;
     if let Some(stated) = convolution.contradicts(shape, layer.blobs.len() > 1) {
-        let with_bias = if layer.blobs.len() > 1 { " and a bias" } else { "" };
+        let with_bias = if layer.blobs.len() > 1 { " and a bias" } else { " and no bias" };
         return Err(format!("{name} has weights {shape:?}{with_bias}, and its settings state {stated}"));
     }
     let [stride, columns] = convolution.stride_hw();

@@ -35,7 +35,10 @@ fn assert_sound(source: &Source) {
 
 #[test]
 fn other_files_are_told_from_caffe_s() {
-    refused(b"<!DOCTYPE html><html><body>Not found</body></html>", &[UNKNOWN]);
+    refused(
+        b"<!DOCTYPE html><html><body>Not found</body></html>",
+        &["is a web page", "download the file itself"],
+    );
     refused(b"", &[UNKNOWN, "it has no layers"]);
     refused(&[0; 4096], &[UNKNOWN]);
     refused(&[0xff; 4096], &[UNKNOWN, "a number does not end"]);

@@ -15,7 +15,7 @@ fn data_layer(name: &str, transformation: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn stem() -> Vec<u8> {
-    let settings = data(106, [integer(3, 3), integer(6, 2)].concat());
+    let settings = data(106, [integer(2, 0), integer(3, 3), integer(6, 2)].concat());
     layer("conv1", "Convolution", &[ramp(&[2, 3, 7, 7])], &settings)
 }
 
@@ -78,6 +78,72 @@ fn two_data_layers_that_differ_are_told_apart() {
     let (same, silent) = (data_layer("test", &[real(1, 0.5)]), data_layer("labels", &[integer(2, 1)]));
     let source = open(&[silent, first, same, stem()].concat()).unwrap();
     assert_eq!((source.input.std, source.notes.len()), ([2.0; 3], 1));
+}
+
+/// A data layer that a net has in one phase: NetStateRule, phase 1.
+fn of_phase(name: &str, phase: i64, transformation: &[Vec<u8>]) -> Vec<u8> {
+    let rule = data(8, integer(1, phase));
+    layer(name, "Data", &[], &[rule, data(100, transformation.concat())].concat())
+}
+
+#[test]
+fn pixels_of_phase_test_count_before_those_of_training() {
+    let (train, test) = (of_phase("train", 0, &[real(1, 0.5)]), of_phase("test", 1, &[real(1, 0.25)]));
+    for order in [[train.clone(), test.clone()], [test, train.clone()]] {
+        let source = open(&[order.concat(), stem()].concat()).unwrap();
+        assert_eq!(source.input.std, [4.0; 3]);
+        assert!(
+            source.notes[1].contains("\"train\" of phase TRAIN states other pixels"),
+            "{:?}",
+            source.notes
+        );
+    }
+    // The net was saved in training, and has no other data layer: its pixels are the network's.
+    let silent = of_phase("test", 1, &[integer(3, 224)]);
+    for net in [[train.clone(), stem()].concat(), [train.clone(), silent, stem()].concat()] {
+        let source = open(&net).unwrap();
+        assert_eq!((source.input.std, source.notes.len()), ([2.0; 3], 1));
+        assert!(source.notes[0].contains("\"train\" of phase TRAIN"), "{:?}", source.notes);
+    }
+    // Caffe writes the phase of the net into each layer.
+    let saved = layer("train", "Data", &[], &[integer(10, 0), data(100, real(1, 0.5))].concat());
+    let test = of_phase("test", 1, &[real(1, 0.25)]);
+    assert_eq!(open(&[saved, test, stem()].concat()).unwrap().input.std, [4.0; 3]);
+    let more = of_phase("train", 0, &[real(1, 0.125)]);
+    let source = open(&[train, more, stem()].concat()).unwrap();
+    assert_eq!(source.input.std, [2.0; 3]);
+    assert!(source.notes[1].contains("of phase TRAIN states other pixels"), "{:?}", source.notes);
+}
+
+#[test]
+fn grey_images_are_none_of_a_resnet() {
+    let grey = integer(7, 1);
+    refused(&with(std::slice::from_ref(&grey)), &["data layer \"data\"", "force_gray"]);
+    let train = of_phase("train", 0, std::slice::from_ref(&grey));
+    refused(&[train.clone(), stem()].concat(), &["data layer \"train\" of phase TRAIN", "force_gray"]);
+    let test = of_phase("test", 1, &[real(1, 0.5)]);
+    assert_eq!(open(&[train, test, stem()].concat()).unwrap().input.std, [2.0; 3]);
+    assert_input(&[integer(6, 1), integer(7, 0)], convention::CAFFE_MEAN, 1.0, &[]);
+}
+
+/// Before there was transform_param, data layers had scale and mean_file of their own.
+#[test]
+fn data_layers_of_old_state_their_pixels_too() {
+    for number in [107, 115, 129] {
+        let stated = data(number, [data(1, "list.txt"), real(2, 0.5), data(3, "mean.binaryproto")].concat());
+        let source = open(&[layer("data", "Data", &[], &stated), stem()].concat()).unwrap();
+        assert_eq!((source.input.std, source.states_input), ([2.0; 3], true));
+        assert!(source.notes[0].contains("mean.binaryproto"), "{:?}", source.notes);
+        let newer = [stated, data(100, real(1, 0.25))];
+        for both in [newer.concat(), [newer[1].clone(), newer[0].clone()].concat()] {
+            let source = open(&[layer("data", "Data", &[], &both), stem()].concat()).unwrap();
+            assert_eq!(source.input.std, [4.0; 3]);
+        }
+    }
+    refused(&layer("data", "Data", &[], &data(107, real(2, 0.0))), &["its data_param has scale 0"]);
+    let older = data(2, [data(4, "data"), integer(5, 5), data(11, real(2, 0.5))].concat());
+    let conv = data(2, [data(4, "conv1"), integer(5, 4), data(6, ramp(&[2, 3, 7, 7]))].concat());
+    assert_eq!(open(&[older, conv].concat()).unwrap().input.std, [2.0; 3]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub fn wires(bottom: &str, top: &str) -> Vec<u8> {
 }
 
 pub fn convolution(name: &str, dims: [i64; 4], stride: i64, pad: i64) -> Vec<u8> {
-    let settings = [integer(3, pad), integer(6, stride)].concat();
+    let settings = [integer(2, 0), integer(3, pad), integer(6, stride)].concat();
     layer(name, "Convolution", &[ramp(&dims)], &data(106, settings))
 }
 

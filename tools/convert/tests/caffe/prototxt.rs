@@ -5,16 +5,16 @@ use crate::on_disk;
 use crate::wired::assert_mapped;
 use bcreid::config::Wiring;
 use bcreid_convert::caffe::Model;
-use bcreid_convert::source::Source;
+use bcreid_convert::source::{Asked, Source};
 use proptest::prelude::*;
 
 /// Opens a model with a prototxt.
-fn open_with(model: &[u8], text: &[u8]) -> Result<Source, String> {
+pub fn open_with(model: &[u8], text: &[u8]) -> Result<Source, String> {
     on_disk(model, |path| {
         let prototxt = path.with_file_name("some.prototxt");
         std::fs::write(&prototxt, text).unwrap();
         // The harness wants the name of the model in every error; here it may be the prototxt's.
-        Model::open(path, Some(&prototxt)).and_then(|model| model.source()).map_err(|error| {
+        Model::open(path, Some(&prototxt)).and_then(|model| model.source(Asked::default())).map_err(|error| {
             let text = error.to_string().replace("some.prototxt: ", "some.caffemodel: the prototxt ");
             bcreid::Error::Data(text)
         })
@@ -22,7 +22,7 @@ fn open_with(model: &[u8], text: &[u8]) -> Result<Source, String> {
 }
 
 #[track_caller]
-fn refused_with(model: &[u8], text: &str, words: &[&str]) {
+pub fn refused_with(model: &[u8], text: &str, words: &[&str]) {
     let error = open_with(model, text.as_bytes()).expect_err("it was opened");
     for word in words {
         assert!(error.contains(word), "{word:?} is not in: {error}");
@@ -120,6 +120,38 @@ fn pixels_of_the_text_are_taken_and_those_of_the_file_not_contradicted() {
     assert_eq!(open_with(&file, net.text().as_bytes()).unwrap().input.mean, [1.0, 2.0, 3.0]);
     open_with(&file, stated("1, 2, 3").as_bytes()).unwrap();
     refused_with(&file, &stated("1, 2, 4"), &["states another mean or scale than \"train\" of the file"]);
+}
+
+/// A train_val.prototxt: the data layers of both phases, in either order, and the file saved in training.
+#[test]
+fn pixels_of_phase_test_are_those_of_the_text() {
+    use crate::proto::{data, integer, layer, real};
+    let net = Net::new(Kind::default());
+    let of = |phase: &str, mean: &str| {
+        format!(
+            "layer {{ name: \"pictures\" type: \"Data\" top: \"pictures\" include {{ phase: {phase} }} \
+             transform_param {{ mean_value: [{mean}] }} }}\n"
+        )
+    };
+    let (train, test) = (of("TRAIN", "1, 2, 3"), of("TEST", "4, 5, 6"));
+    let without = net.text().replacen(
+        "layer {\n  name: \"pictures\"\n  type: \"Input\"\n  top: \"pictures\"\n}\n",
+        "",
+        1,
+    );
+    let trained: Vec<u8> = [1.0, 2.0, 3.0].iter().flat_map(|mean| real(5, *mean)).collect();
+    let trained =
+        [layer("pictures", "Data", &[], &[integer(10, 0), data(100, trained)].concat()), net.model()]
+            .concat();
+    for text in [format!("{train}{test}{without}"), format!("{test}{train}{without}")] {
+        for model in [net.unwired(), trained.clone()] {
+            let source = open_with(&model, text.as_bytes()).unwrap();
+            assert_eq!(source.input.mean, [4.0, 5.0, 6.0]);
+            assert!(source.notes.iter().any(|note| note.contains("of phase TRAIN")), "{:?}", source.notes);
+        }
+    }
+    let source = open_with(&net.unwired(), format!("{train}{}", net.text()).as_bytes()).unwrap();
+    assert_eq!(source.input.mean, [1.0, 2.0, 3.0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{golden, on_disk};
 use bcreid::config::Wiring;
 use bcreid::weights::read_tensors;
 use bcreid_convert::caffe;
-use bcreid_convert::source::Source;
+use bcreid_convert::source::{Asked, Source};
 
 /// Asserts that `source` holds exactly the tensors `PREFIX/NAME` of `caffe.safetensors`.
 fn assert_holds(source: &Source, prefix: &str) {
@@ -65,12 +65,13 @@ fn unit(at: &str, bottom: &str, settings: &str, relu: bool) -> String {
         "conv1" => ("conv1".to_string(), "bn_conv1".to_string(), "scale_conv1".to_string()),
         at => (format!("res{at}"), format!("bn{at}"), format!("scale{at}")),
     };
-    let mut text =
-        described(&conv, "Convolution", &[bottom], &conv, &format!("convolution_param {{ {settings} }}"));
+    let bias = at == "conv1" || at == "3b_branch2b";
+    let settings = format!("convolution_param {{ bias_term: {bias} {settings} }}");
+    let mut text = described(&conv, "Convolution", &[bottom], &conv, &settings);
     let eps = if bn == "bn4c_branch2a" { "batch_norm_param { eps: 0.001 }" } else { "" };
     text += &described(&bn, "BatchNorm", &[&conv], &conv, eps);
     if bn != "bn2c_branch2b" {
-        text += &described(&scale, "Scale", &[&conv], &conv, "");
+        text += &described(&scale, "Scale", &[&conv], &conv, "scale_param { bias_term: true }");
     }
     if relu { text + &described(&format!("{conv}_relu"), "ReLU", &[&conv], &conv, "") } else { text }
 }
@@ -121,7 +122,7 @@ fn wires_and_names_lead_to_the_same_tensors() {
     let source = on_disk(&release, |path| {
         let deploy = path.with_file_name("deploy.prototxt");
         std::fs::write(&deploy, prototxt()).unwrap();
-        caffe::Model::open(path, Some(&deploy))?.source()
+        caffe::Model::open(path, Some(&deploy))?.source(Asked::default())
     });
     let source = source.unwrap();
     assert!(source.notes.iter().any(|note| note.contains("mapped by the wires")), "{:?}", source.notes);

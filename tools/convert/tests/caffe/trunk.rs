@@ -7,7 +7,7 @@ const MEND: &str = "by its layer names this is not He's ResNet";
 
 /// The shortest trunk, wired from the data to pool5, with `inside` before pool5 and `behind` behind it.
 fn wired(inside: &[u8], behind: &[u8]) -> Vec<u8> {
-    let stem = data(106, [integer(3, 3), integer(6, 2)].concat());
+    let stem = data(106, [integer(2, 0), integer(3, 3), integer(6, 2)].concat());
     let pool5 = |bottom| layer("pool5", "Pooling", &[], &wires(bottom, "pool5"));
     [
         layer("data", "Input", &[], &data(4, "data")),
@@ -55,7 +55,7 @@ fn without_wires_types_and_names_tell_a_trunk_from_a_head() {
         refused(&vector("mine", kind, &[]), &["layer \"mine\" of type", kind, MEND]);
     }
     for name in ["conv1_bn", "res2a_branch2a_prelu", "res5d", "bn2a", "bn_branch", "scale_2a"] {
-        refused(&vector(name, "", &[]), &[name, "of unknown type", MEND]);
+        refused(&vector(name, "", &[]), &[name, "(its type is not stated)", MEND]);
         refused(&vector(name, "InnerProduct", &[]), &[name, "InnerProduct", MEND]);
     }
     for name in ["loss1_ip", "fc7_new", "res6", "resize", "classifier"] {

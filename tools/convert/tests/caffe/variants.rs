@@ -67,10 +67,14 @@ fn convolutions_that_no_resnet_has_are_refused() {
     let with = |settings: Vec<u8>| {
         layer("res2a_branch2b", "Convolution", &[ramp(&[2, 2, 3, 3])], &data(106, settings))
     };
-    let pad = integer(3, 1);
+    let pad = [integer(2, 0), integer(3, 1)].concat();
     open(&with(pad.clone())).unwrap();
-    open(&with([integer(9, 1), integer(10, 1), integer(13, 1), integer(14, 1)].concat())).unwrap();
-    refused(&with(integer(3, 0)), &["res2a_branch2b has pad [0, 0]", "3x3 convolution has 1"]);
+    open(&with([integer(2, 0), integer(9, 1), integer(10, 1), integer(13, 1), integer(14, 1)].concat()))
+        .unwrap();
+    refused(
+        &with([integer(2, 0), integer(3, 0)].concat()),
+        &["res2a_branch2b has pad [0, 0]", "3x3 convolution has 1"],
+    );
     refused(&with([pad.clone(), integer(18, 2)].concat()), &["dilation [2, 2]"]);
     refused(&with([pad.clone(), integer(5, 32)].concat()), &["32 group(s)"]);
     refused(&with([pad, integer(13, 1), integer(14, 2)].concat()), &["strides by 1 rows and 2 columns"]);

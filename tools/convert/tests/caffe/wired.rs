@@ -107,12 +107,12 @@ fn biases_go_into_the_means_and_scales_may_be_absent() {
 /// 0.1 + 0.2 - 0.3 in f64 before it is rounded: in f32 the difference of the rounded sum would be another.
 #[test]
 fn a_bias_is_folded_in_double_precision() {
-    use crate::proto::{blob, convolution, data, layer};
+    use crate::proto::{blob, convolution, data, integer, layer};
     let (mean, factor, bias) = (16_777_217.0_f64, 3.0_f32, 5_592_405.0_f32);
     let blobs = [blob(&[1], &[mean as f32]), blob(&[1], &[1.0]), blob(&[1], &[factor])];
     let bn = layer("bn2a_branch1", "BatchNorm", &blobs, &[]);
     let weights = [blob(&[1, 1, 1, 1], &[1.0]), blob(&[1], &[bias])];
-    let conv = layer("res2a_branch1", "Convolution", &weights, &data(106, []));
+    let conv = layer("res2a_branch1", "Convolution", &weights, &data(106, integer(2, 1)));
     let source = open(&[conv, bn, convolution("res2b_branch2a", [1, 1, 1, 1], 1, 0)].concat()).unwrap();
     let exact = (f64::from(mean as f32) * (1.0 / f64::from(factor)) - f64::from(bias)) as f32;
     assert_ne!(exact, mean as f32 / factor - bias, "the example does not tell f64 from f32");

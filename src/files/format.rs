@@ -1,0 +1,266 @@
+//! Which format a file has, by its first bytes: to say of a wrong file what it is and what makes a right one of it.
+
+use std::path::Path;
+
+/// How many of a file's first bytes [`Format::of`] looks at.
+pub const HEAD: usize = 512;
+
+/// A format that people give to this program instead of safetensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A PyTorch checkpoint: zip archive or pickles in a row.
+    Torch,
+    /// A Python pickle of anything.
+    Pickle,
+    /// An archive of this name in which there may be a PyTorch checkpoint.
+    Archive(&'static str),
+    /// A Caffe model, `.caffemodel`.
+    Caffe,
+    /// A Caffe mean image, `.binaryproto`.
+    CaffeMean,
+    /// The text that describes a Caffe network.
+    Prototxt,
+    /// Weights of another framework, by its name.
+    Foreign(&'static str),
+    /// A NumPy array.
+    Numpy,
+    /// An archive of NumPy arrays, `.npz`.
+    NumpyArchive,
+    /// A compressed file, by the name of the compression.
+    Compressed(&'static str),
+    /// An image, by the name of its format.
+    Image(&'static str),
+    /// A PDF.
+    Pdf,
+    /// HTML or XML.
+    WebPage,
+    /// What Git LFS puts in the place of a large file.
+    LfsPointer,
+}
+
+/// What a file was given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A network's weights.
+    Weights,
+    /// The features of images.
+    Features,
+}
+
+impl Format {
+    /// The format of a file that begins with `head`; none if it is none of these. What follows the first [`HEAD`] bytes
+    /// is not looked at.
+    pub fn of(head: &[u8]) -> Option<Format> {
+        let head = &head[..head.len().min(HEAD)];
+        let has = |word: &[u8]| head.windows(word.len()).any(|window| window == word);
+        if let Some((_, format)) = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)) {
+            return Some(*format);
+        }
+        let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+        let is_text = !text.is_empty()
+            && text.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace());
+        Some(match head {
+            [b'P', b'K', 3, 4, ..] if has(b"data.pkl") => Format::Torch,
+            [b'P', b'K', 3, 4, ..] if has(b".npy") => Format::NumpyArchive,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Format::Archive("a zip archive"),
+            _ if head.get(257..262) == Some(b"ustar") => Format::Archive("a tar archive"),
+            // The number that opens a checkpoint, as a pickle has it, and in protocol 0 as digits.
+            _ if has(b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") || has(b"119547037146038801333356") => {
+                Format::Torch
+            }
+            [0x80, 2..=5, ..] => Format::Pickle,
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Format::Image("a WebP image"),
+            [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Format::Image("a BMP image"),
+            [_, 0, 0, 0, b'T', b'F', b'L', b'3', ..] => Format::Foreign("a TensorFlow Lite model"),
+            _ if text.starts_with(b"<!") || text.starts_with(b"<?xml") => Format::WebPage,
+            _ if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"<html")) => Format::WebPage,
+            _ if is_text && (has(b"layer {") || has(b"layers {") || has(b"input_param")) => Format::Prototxt,
+            // BlobProto: num 1, channels, height.
+            [0x08, 1, 0x10, _, 0x18, ..] => Format::CaffeMean,
+            // ModelProto: ir_version, then the producer or the graph.
+            [0x08, 1..=20, 0x12 | 0x3a, ..] => Format::Foreign("an ONNX model"),
+            _ if is_caffe(head) => Format::Caffe,
+            _ => return None,
+        })
+    }
+
+    /// What it is, with its article.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Torch => "a PyTorch checkpoint",
+            Format::Pickle => "a Python pickle",
+            Format::Caffe => "a Caffe model",
+            Format::CaffeMean => "a Caffe mean image",
+            Format::Prototxt => "a prototxt, which describes a network and holds no weights",
+            Format::Numpy => "a NumPy array",
+            Format::NumpyArchive => "an archive of NumPy arrays",
+            Format::Pdf => "a PDF",
+            Format::WebPage => "a web page",
+            Format::LfsPointer => "a pointer of Git LFS, not the file itself",
+            Format::Archive(name)
+            | Format::Foreign(name)
+            | Format::Compressed(name)
+            | Format::Image(name) => name,
+        }
+    }
+
+    /// What makes of the file at `path` what is wanted.
+    pub fn mend(self, path: &Path, wanted: Wanted) -> String {
+        let file = path.display();
+        match (self, wanted) {
+            (Format::WebPage, _) => {
+                "the address led to a page about the file; download the file itself".into()
+            }
+            (Format::LfsPointer, _) => "fetch the file with git lfs pull, or download it".into(),
+            (Format::Compressed(_), _) => "unpack it first".into(),
+            (Format::Torch | Format::Caffe, Wanted::Weights) => {
+                format!("convert it first: bcreid-convert {file} --out WEIGHTS.safetensors")
+            }
+            (Format::Pickle | Format::Archive(_), Wanted::Weights) => {
+                format!("if it is a PyTorch checkpoint, convert it: bcreid-convert {file} --out WEIGHTS.safetensors")
+            }
+            (Format::CaffeMean, Wanted::Weights) => format!(
+                "it goes with a model: bcreid-convert MODEL.caffemodel --mean {file} --out WEIGHTS.safetensors"
+            ),
+            (Format::Prototxt, Wanted::Weights) => format!(
+                "give the .caffemodel that belongs to it: bcreid-convert MODEL.caffemodel --prototxt {file} --out \
+                 WEIGHTS.safetensors"
+            ),
+            (Format::Foreign(_), Wanted::Weights) => {
+                "save the network from PyTorch (.pth) or Caffe (.caffemodel, BINARYPROTO) and convert it with bcreid-convert".into()
+            }
+            (Format::Numpy | Format::NumpyArchive, Wanted::Weights) => {
+                "weights are named tensors; save them as safetensors and convert them with bcreid-convert".into()
+            }
+            (Format::Image(_), Wanted::Weights) => {
+                "weights are a .safetensors file; bcreid extract and bcreid query take images".into()
+            }
+            (Format::Numpy, Wanted::Features) => {
+                format!("with a .csv of path,pid,camid beside it: bcreid features {file} --out FEATURES.safetensors")
+            }
+            (Format::Image(_), Wanted::Features) => {
+                "features are made of images by bcreid extract --weights RUN --images DIR --out FEATURES.safetensors"
+                    .into()
+            }
+            (Format::Torch | Format::Pickle | Format::Archive(_) | Format::NumpyArchive, Wanted::Features) => {
+                "save the features as a NumPy array [N, D] with a .csv of path,pid,camid beside it, and give that to \
+                 bcreid features"
+                    .into()
+            }
+            (Format::Caffe | Format::CaffeMean | Format::Prototxt | Format::Foreign(_), Wanted::Features) => {
+                "features are made by bcreid extract, or from a NumPy array by bcreid features".into()
+            }
+            (Format::Pdf, Wanted::Weights) => "give the .safetensors file of the weights".into(),
+            (Format::Pdf, Wanted::Features) => "give the .safetensors file of the features".into(),
+        }
+    }
+}
+
+/// The formats that are told by the bytes they begin with.
+const MAGIC: [(&[u8], Format); 17] = [
+    (b"\xff\xd8\xff", Format::Image("a JPEG image")),
+    (b"\x89PNG\r\n\x1a\n", Format::Image("a PNG image")),
+    (b"GIF87a", Format::Image("a GIF image")),
+    (b"GIF89a", Format::Image("a GIF image")),
+    (b"II*\0", Format::Image("a TIFF image")),
+    (b"MM\0*", Format::Image("a TIFF image")),
+    (b"\x93NUMPY", Format::Numpy),
+    (b"\x89HDF\r\n\x1a\n", Format::Foreign("an HDF5 file")),
+    (b"GGUF", Format::Foreign("a GGUF file")),
+    (b"%PDF-", Format::Pdf),
+    (b"version https://git-lfs", Format::LfsPointer),
+    (b"\x1f\x8b", Format::Compressed("a gzip file")),
+    (b"BZh", Format::Compressed("a bzip2 file")),
+    (b"\xfd7zXZ\0", Format::Compressed("an xz file")),
+    (b"\x28\xb5\x2f\xfd", Format::Compressed("a zstd file")),
+    (b"7z\xbc\xaf\x27\x1c", Format::Compressed("a 7z archive")),
+    (b"Rar!\x1a\x07", Format::Compressed("a RAR archive")),
+];
+
+/// Whether the bytes are those of a NetParameter: its name, then an input or a layer; or a layer of today's form.
+fn is_caffe(head: &[u8]) -> bool {
+    const LAYER: [u8; 2] = [0xa2, 0x06];
+    let named = match head {
+        [0x0a, length @ 0..=127, rest @ ..] => rest.split_at_checked(usize::from(*length)),
+        _ => None,
+    };
+    match named {
+        Some((name, rest)) => {
+            // Fields 2 (layers), 3 (input), 4 (input_dim), 5 (force_backward), 6 (state) and 8 (input_shape).
+            let follows = matches!(rest, [0x12 | 0x1a | 0x20 | 0x22 | 0x28 | 0x32 | 0x42, ..]);
+            name.iter().all(|byte| !byte.is_ascii_control()) && (follows || rest.starts_with(&LAYER))
+        }
+        None => head.starts_with(&LAYER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_their_first_bytes() {
+        let mut tar = vec![0; HEAD];
+        tar[257..262].copy_from_slice(b"ustar");
+        let caffe = b"\x0a\x04name\xa2\x06\x10\x0a\x05conv1";
+        for (head, name) in [
+            (&b"PK\x03\x04..........................archive/data.pkl"[..], "a PyTorch checkpoint"),
+            (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "a PyTorch checkpoint"),
+            (b"\x80\x04\x95", "a Python pickle"),
+            (b"PK\x03\x04 other", "a zip archive"),
+            (b"PK\x05\x06", "a zip archive"),
+            (b"PK\x03\x04 arr_0.npy", "an archive of NumPy arrays"),
+            (&tar, "a tar archive"),
+            (caffe, "a Caffe model"),
+            (b"\xa2\x06\x05\x0a\x03abc", "a Caffe model"),
+            (b"\x0a\x01a\x12\x10", "a Caffe model"),
+            (b"\x08\x01\x10\x03\x18\xe0\x01", "a Caffe mean image"),
+            (b"name: \"a\"\nlayer {\n", "a prototxt, which describes a network and holds no weights"),
+            (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
+            (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+            (b"\x93NUMPY\x01\0", "a NumPy array"),
+            (b"\xff\xd8\xff\xe0", "a JPEG image"),
+            (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+            (b"RIFF\x01\x02\x03\x04WEBPVP8", "a WebP image"),
+            (b"BM\x01\x02\x03\x04\0\0\0\0", "a BMP image"),
+            (b"\x1f\x8b\x08", "a gzip file"),
+            (b"\n <!DOCTYPE html>", "a web page"),
+            (b"\xef\xbb\xbf<HTML>", "a web page"),
+            (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, not the file itself"),
+        ] {
+            assert_eq!(Format::of(head).map(Format::name), Some(name), "{head:?}");
+        }
+        for head in [
+            &b""[..],
+            b"\x10\0\0\0\0\0\0\0{\"a\":1}  ",
+            b"BM is text",
+            b"[loss]\nlambda = 1",
+            b"\x0a\x05abc",
+            &[0; HEAD],
+        ] {
+            assert_eq!(Format::of(head), None, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn every_format_has_a_name_and_a_mend() {
+        let known = MAGIC.iter().map(|(_, format)| *format).chain([
+            Format::Torch,
+            Format::Pickle,
+            Format::Archive("a zip archive"),
+            Format::Caffe,
+            Format::CaffeMean,
+            Format::Prototxt,
+            Format::NumpyArchive,
+            Format::WebPage,
+        ]);
+        for format in known {
+            for wanted in [Wanted::Weights, Wanted::Features] {
+                let mend = format.mend(Path::new("a file"), wanted);
+                assert!(!mend.is_empty() && !mend.contains('\n') && !format.name().is_empty(), "{format:?}");
+            }
+        }
+        let convert = Format::Caffe.mend(Path::new("a.caffemodel"), Wanted::Weights);
+        assert!(convert.contains("bcreid-convert a.caffemodel --out"), "{convert}");
+    }
+}

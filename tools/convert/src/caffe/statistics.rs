@@ -1,0 +1,146 @@
+//! A BatchNorm layer's statistics as the engine has them, whose epsilon is [`EPS`].
+//!
+//! Caffe divides by sqrt(var + eps). Where var + eps is EPS or more, the engine's variance is var + eps - EPS, which gives
+//! the same. Where it is less, that would be negative: there the variance is 0 and gamma takes the rest,
+//!
+//! gamma (x - mean) / sqrt(var + eps) = gamma sqrt(EPS / (var + eps)) (x - mean) / sqrt(0 + EPS).
+//!
+//! Both are exact where the running statistics are used, which is at test and with frozen statistics in training. The
+//! statistics of a batch have no share of the difference.
+
+use super::blob::Blob;
+use super::net::Layer;
+use super::wire::Fault;
+use bcreid::ops::batchnorm::EPS;
+
+/// Mean and variance of each channel, not yet read.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// The layer's name, for messages.
+    title: String,
+    mean: Blob,
+    var: Blob,
+    /// How many channels there are.
+    pub channels: usize,
+    /// One over the factor that both blobs carry.
+    inverse: f64,
+    eps: f64,
+}
+
+impl Statistics {
+    /// Those of a layer; adds to `notes` what is unusual.
+    ///
+    /// # Errors
+    /// Blobs of another number or shape; a factor or an epsilon that makes no sense; a layer that takes the
+    /// statistics of the batch at test; a variance and an epsilon of 0.
+    pub fn of(layer: &Layer, notes: &mut Vec<String>) -> Result<Self, Fault> {
+        let title = layer.title();
+        let [mean, var, factor] = &layer.blobs[..] else {
+            let found = layer.blobs.len();
+            return Err(format!(
+                "{title} has {found} blobs; Caffe's BatchNorm has mean, variance and factor"
+            ));
+        };
+        let length = |blob: &Blob, what| {
+            let shape = &blob.shape;
+            blob.vector()
+                .ok_or_else(|| format!("{title} has a {what} of shape {shape:?}; a vector is needed"))
+        };
+        let (channels, variances) = (length(mean, "mean")?, length(var, "variance")?);
+        if channels != variances {
+            return Err(format!("{title} has {channels} means and {variances} variances"));
+        }
+        if layer.use_global_stats == Some(false) && !layer.was_in_training {
+            return Err(format!(
+                "{title} takes the statistics of the batch in phase TEST as well (use_global_stats: false), where the \
+                 engine's network takes the running ones; if it was used with the running ones, give a prototxt \
+                 (--prototxt) without that setting"
+            ));
+        }
+        let inverse = inverse(&title, factor, notes)?;
+        let eps = layer.eps.unwrap_or(EPS);
+        if !(eps.is_finite() && eps >= 0.0) {
+            return Err(format!("{title} has epsilon {eps}; a number of 0 or more is needed"));
+        }
+        let (mean, var) = (mean.clone(), var.clone());
+        let statistics = Statistics { title, mean, var, channels, inverse, eps: eps.into() };
+        if eps != EPS {
+            notes.push(statistics.note()?);
+        }
+        Ok(statistics)
+    }
+
+    /// What the epsilon does to the engine's tensors.
+    fn note(&self) -> Result<String, Fault> {
+        let Statistics { title, channels, eps, .. } = self;
+        let sums: Vec<f64> = self.file_variances()?.into_iter().map(|var| var + eps).collect();
+        if let Some(at) = sums.iter().position(|&sum| sum == 0.0) {
+            return Err(format!("{title} has epsilon 0 and variance 0 at [{at}], and divides by 0 there"));
+        }
+        let small = sums.iter().filter(|&&sum| sum < f64::from(EPS)).count();
+        let gamma = match small {
+            0 => String::new(),
+            _ => format!(", and in {small} of {channels} channels gamma, because a variance below 0 is none"),
+        };
+        Ok(format!(
+            "{title} has epsilon {:e}; the variances carry the difference to {EPS:e}{gamma} (exact with running or \
+             frozen statistics)",
+            *eps as f32
+        ))
+    }
+
+    /// The engine's running means, less the `bias` of the convolution before.
+    pub fn means(&self, bias: Option<&Blob>) -> Result<Vec<f32>, Fault> {
+        let bias = bias.map_or_else(|| Ok(vec![0.0; self.channels]), Blob::values)?;
+        let means = self.mean.values()?.into_iter().zip(bias);
+        // In double precision: the difference of two large numbers may be small.
+        Ok(means.map(|(mean, bias)| (f64::from(mean) * self.inverse - f64::from(bias)) as f32).collect())
+    }
+
+    /// The engine's running variances.
+    pub fn variances(&self) -> Result<Vec<f32>, Fault> {
+        let surplus = self.eps - f64::from(EPS);
+        Ok(self.file_variances()?.into_iter().map(|var| (var + surplus).max(0.0) as f32).collect())
+    }
+
+    /// Whether gamma is to be multiplied with [`Self::gains`].
+    pub fn has_gains(&self) -> bool {
+        self.eps < f64::from(EPS)
+    }
+
+    /// What the engine's gamma is over the file's: 1 where the variance carries all of the difference.
+    pub fn gains(&self) -> Result<Vec<f64>, Fault> {
+        let eps = f64::from(EPS);
+        let gain = |var: f64| if var + self.eps < eps { (eps / (var + self.eps)).sqrt() } else { 1.0 };
+        Ok(self.file_variances()?.into_iter().map(gain).collect())
+    }
+
+    /// The variances of the file.
+    fn file_variances(&self) -> Result<Vec<f64>, Fault> {
+        let values: Vec<f64> =
+            self.var.values()?.into_iter().map(|var| f64::from(var) * self.inverse).collect();
+        match values.iter().position(|var| !(var.is_finite() && *var >= 0.0)) {
+            None => Ok(values),
+            Some(at) => Err(format!(
+                "{} has variance {} at [{at}], which none can be; these weights are spoilt",
+                self.title, values[at]
+            )),
+        }
+    }
+}
+
+/// One over the factor that the statistics carry; 0 for 0, which is what Caffe makes of an untrained layer.
+fn inverse(title: &str, factor: &Blob, notes: &mut Vec<String>) -> Result<f64, Fault> {
+    let factor = match factor.values()?[..] {
+        [factor] => f64::from(factor),
+        _ => return Err(format!("{title} has a factor of {} values, not one", factor.count())),
+    };
+    if factor == 0.0 {
+        notes.push(format!("{title} has factor 0: mean and variance are 0, as in Caffe"));
+        Ok(0.0)
+    } else if factor.is_finite() && factor > 0.0 {
+        Ok(1.0 / factor)
+    } else {
+        Err(format!("{title} has factor {factor}; these weights are spoilt"))
+    }
+}
