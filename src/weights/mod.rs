@@ -71,6 +71,9 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     Ok(report)
 }
 
+/// The values for one place of a model, none if it keeps its own.
+type Found<'f> = Option<Cow<'f, [f32]>>;
+
 /// The values of each of a model's places, none where one may keep its own; the checks of [`load_into`], whose
 /// arguments it takes. `model` names in errors what the places are of.
 fn match_tensors<'a, 'f>(
@@ -78,7 +81,7 @@ fn match_tensors<'a, 'f>(
     file: &'f TensorFile,
     may_keep: impl Fn(&str) -> bool,
     model: &str,
-) -> Result<(Vec<Option<Cow<'f, [f32]>>>, Loaded)> {
+) -> Result<(Vec<Found<'f>>, Loaded)> {
     let places: Vec<(&str, Shape)> = places.collect();
     let known: HashSet<&str> = places.iter().map(|(name, _)| *name).collect();
     let without_place = file.names().filter(|name| !known.contains(name)).map(String::from);
