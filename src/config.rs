@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod describe;
 mod settings;
+mod wrong_type;
 
 pub use settings::*;
 
@@ -207,33 +208,12 @@ impl Config {
                 let mut alone = toml::Table::new();
                 alone.insert(section.into(), toml::Table::from_iter([(name.into(), value.clone())]).into());
                 Config::deserialize(toml::Value::Table(alone)).map_err(|e| {
-                    let entry = keys.iter().find(|k| k.key == key);
-                    let wanted = entry.map_or(String::new(), Entry::wanted);
-                    let kind = kind_of(value);
-                    let value = one_line(&value.to_string());
-                    // Of a word the list says all; of a number the type's own words say more.
-                    let what = match entry.is_some_and(|entry| entry.words().is_some()) {
-                        true => String::new(),
-                        false => format!("; {}", one_line(e.message())),
-                    };
-                    Error::Config(format!("{key} = {value} is {kind}; wanted: {wanted}{what}"))
+                    wrong_type::refusal(keys.iter().find(|k| k.key == key), &key, value, e.message())
                 })?;
             }
         }
         Config::deserialize(toml::Value::Table(table.clone()))
             .map_err(|e| Error::Config(one_line(e.message())))
-    }
-}
-
-/// What a value is, in words.
-fn kind_of(value: &toml::Value) -> &'static str {
-    match value {
-        toml::Value::String(_) => "a word",
-        toml::Value::Integer(_) | toml::Value::Float(_) => "a number",
-        toml::Value::Boolean(_) => "true or false",
-        toml::Value::Datetime(_) => "a date",
-        toml::Value::Array(_) => "a list",
-        toml::Value::Table(_) => "a table",
     }
 }
 

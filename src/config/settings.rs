@@ -18,24 +18,6 @@ pub struct Entry {
     pub source: &'static str,
 }
 
-impl Entry {
-    /// The words of which the setting is one; none if it is a number, a list, or true or false.
-    pub fn words(&self) -> Option<Vec<&'static str>> {
-        let choices: Vec<&str> = self.unit.split(" | ").collect();
-        let is_word =
-            |choice: &&str| choice.starts_with(char::is_alphabetic) && !["true", "false"].contains(choice);
-        (choices.len() > 1 && choices.iter().all(is_word)).then_some(choices)
-    }
-
-    /// Which values it takes, for a message.
-    pub(super) fn wanted(&self) -> String {
-        match self.words() {
-            Some(words) => format!("one of the words {}", words.join(", ")),
-            None => self.unit.replace(" | ", " or "),
-        }
-    }
-}
-
 /// Declares one section: the struct, its defaults and its lines of the table, from one list.
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident, $section:literal {

@@ -72,7 +72,7 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     Ok(report)
 }
 
-/// The values for one of a model's places, none where it keeps its own.
+/// The values for one place of a model, none if it keeps its own.
 type Found<'f> = Option<Cow<'f, [f32]>>;
 
 /// The values of each of a model's places, none where one may keep its own; the checks of [`load_into`], whose

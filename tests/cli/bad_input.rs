@@ -113,6 +113,46 @@ fn weights_of_another_shape_or_kind() {
     let torch = folder.path().join("resnet50.pth");
     fs::write(&torch, b"PK\x03\x04 and so on, long enough to look like a header").unwrap();
     assert!(with(&torch, &[]).contains("bcreid-convert"));
+    // Metadata of another network than the tensors: doctor finds it by the check that training uses.
+    let doctor = |file: &Path| fail(bcreid().arg("doctor").arg("--weights").arg(file));
+    let file = bcreid::weights::read_tensors(&weights).unwrap();
+    let tensors: Vec<_> = file
+        .names()
+        .map(|name| {
+            let view = file.tensor(name).unwrap();
+            let values = view.f32().unwrap();
+            bcreid::weights::TensorOut::f32(name, view.shape(), values)
+        })
+        .collect();
+    let mut metadata = file.metadata().clone();
+    let config = metadata.get_mut("config").unwrap();
+    assert!(config.contains("width = 8"), "{config}");
+    *config = config.replacen("width = 8", "width = 16", 1);
+    let other = folder.path().join("other.safetensors");
+    bcreid::weights::write_tensors(&other, &tensors, &metadata).unwrap();
+    let error = doctor(&other);
+    assert!(error.contains("[8, 7, 7, 3]") && error.contains("metadata"), "{error}");
+    assert!(with(&other, &["model.width=16"]).contains("[8, 7, 7, 3]"));
+    succeed(bcreid().arg("doctor").arg("--weights").arg(&weights));
+    // Files of other formats, given for weights and for features.
+    let caffe = folder.path().join("some.caffemodel");
+    fs::write(&caffe, b"\x0a\x04name\xa2\x06\x10\x0a\x05conv1").unwrap();
+    let image = some_image(&data().join("query"));
+    for (path, words) in [
+        (&caffe, ["seems to be a Caffe model", "bcreid-convert"]),
+        (&torch, ["seems to be a zip archive", "bcreid-convert"]),
+        (&image, ["seems to be a JPEG image", "weights are a .safetensors file"]),
+    ] {
+        for error in [with(path, &[]), doctor(path)] {
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+    }
+    let eval = |file: &Path| fail(bcreid().arg("eval").arg("--query").arg(file).arg("--gallery").arg(file));
+    for (path, word) in [(&image, "bcreid extract"), (&torch, "bcreid features"), (&caffe, "bcreid extract")]
+    {
+        let error = eval(path);
+        assert!(error.contains("seems to be") && error.contains(word), "{error}");
+    }
     let bare = folder.path().join("bare.safetensors");
     bcreid::weights::write_tensors(&bare, &[], &Default::default()).unwrap();
     assert!(with(&bare, &[]).contains("run it through bcreid-convert first"));

@@ -1,0 +1,92 @@
+//! What to say of a value that a setting does not take.
+
+use super::{Entry, one_line};
+use crate::Error;
+
+impl Entry {
+    /// The words of which the setting is one; none if it is a number, a list, or true or false.
+    pub fn words(&self) -> Option<Vec<&'static str>> {
+        let choices: Vec<&str> = self.unit.split(" | ").collect();
+        let is_word =
+            |choice: &&str| choice.starts_with(char::is_alphabetic) && !["true", "false"].contains(choice);
+        (choices.len() > 1 && choices.iter().all(is_word)).then_some(choices)
+    }
+}
+
+/// The error about `value`, given for the setting called `key`; `message` is the parser's.
+pub(super) fn refusal(entry: Option<&Entry>, key: &str, value: &toml::Value, message: &str) -> Error {
+    let (kind, shown) = (kind_of(value), one_line(&value.to_string()));
+    Error::Config(match entry.and_then(Entry::words) {
+        // Of a word the list says all; of a number the parser's own words say more.
+        Some(words) => {
+            format!("{key} = {shown} is {kind}; wanted: one of the words {}", words.join(", "))
+        }
+        None => {
+            let unit = entry.map_or("", |entry| entry.unit).replace(" | ", " or ");
+            format!("{key} = {shown} is {kind}: {} (wanted: {unit})", one_line(message))
+        }
+    })
+}
+
+/// What a value is, in words.
+fn kind_of(value: &toml::Value) -> &'static str {
+    match value {
+        toml::Value::String(_) => "a word",
+        toml::Value::Integer(_) | toml::Value::Float(_) => "a number",
+        toml::Value::Boolean(_) => "a truth value",
+        toml::Value::Datetime(_) => "a date",
+        toml::Value::Array(_) => "a list",
+        toml::Value::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    /// Every setting of the table, given a value of every type: what is refused says the key, the value and, for a word,
+    /// which words there are.
+    #[test]
+    fn every_word_names_its_words_whatever_it_is_given() {
+        let values = [
+            ("1", "a number"),
+            ("0.5", "a number"),
+            ("true", "a truth value"),
+            ("[1, 2]", "a list"),
+            ("{ a = 1 }", "a table"),
+            ("1979-05-27", "a date"),
+            ("nonsense", "a word"),
+        ];
+        let mut words_seen = 0;
+        for entry in Config::entries() {
+            for (value, kind) in values {
+                let Err(error) = Config::resolve(None, &[format!("{}={value}", entry.key)]) else { continue };
+                let error = error.to_string();
+                assert!(error.contains(&entry.key) && !error.contains('\n'), "{error}");
+                if let Some(words) = entry.words() {
+                    words_seen += 1;
+                    let shown = value.trim_matches(['{', '}', ' ']);
+                    for part in words.iter().copied().chain([kind, "one of the words"]) {
+                        assert!(error.contains(part), "{part:?} is not in: {error}");
+                    }
+                    assert!(error.contains(shown), "{shown:?} is not in: {error}");
+                }
+            }
+        }
+        let words = Config::entries().iter().filter(|entry| entry.words().is_some()).count();
+        // All of them refuse all of the values.
+        assert_eq!((words >= 9, words_seen), (true, words * values.len()));
+        let error = Config::resolve(None, &["loss.reduction=1".into()]).unwrap_err().to_string();
+        assert_eq!(error, "config: loss.reduction = 1 is a number; wanted: one of the words sum, mean");
+    }
+
+    /// The words of the table are those that the settings take.
+    #[test]
+    fn all_words_of_the_table_are_taken() {
+        for entry in Config::entries() {
+            for word in entry.words().unwrap_or_default() {
+                Config::resolve(None, &[format!("{}={word}", entry.key)]).unwrap();
+            }
+        }
+    }
+}
