@@ -26,7 +26,7 @@ impl Folded {
     /// from last to first, which makes a network of BGR one of RGB.
     ///
     /// # Errors
-    /// What is not finite: a variance below -eps, or weights that overflow.
+    /// Weights that overflow: variances below 0 are refused when a file is read.
     pub fn new(layer: &ConvBn, params: &Params, reversed: bool) -> Result<Self, String> {
         let weight = params.get(layer.weight);
         let name = weight.name.strip_suffix(".weight").unwrap_or(&weight.name).to_string();
