@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What kernels point at, and the element type of a tensor with this content.
+/// C++ element types of pointers, and the tensor element type of each.
 const ELEMENTS: [(&str, &str); 7] = [
     ("float", "F32"),
     ("float2", "F32"),
@@ -36,7 +36,7 @@ const VALUES: [(&str, &str, &str); 4] = [
     ("float", "f32", "Float"),
 ];
 
-/// What a parameter is, apart from what it points at.
+/// The kind of a parameter; the element type of a pointer is separate.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Pointer { written: bool, nullable: bool },

@@ -25,7 +25,7 @@ impl Params {
     /// Gives every parameter its initial value; parameter number p draws from Philox(seed, 0, p, Init).
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn initialise(&mut self, seed: u64) -> Result<()> {
         for (number, param) in self.params_mut().iter_mut().enumerate() {
             let stream = Philox::new(seed, 0, number as u64, RngStream::Init);

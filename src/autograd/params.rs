@@ -35,7 +35,7 @@ impl Param {
     /// Overwrites the weights, and their copy, from host memory.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If `values` has another length, or a tape still holds the weights.

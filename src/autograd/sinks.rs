@@ -82,7 +82,7 @@ impl Sinks<'_> {
     /// buffer away instead of copying it.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn give(&mut self, input: usize, grad: Tensor) -> Result<()> {
         if let GradSlot { destination: GradDestination::Var(id), shape, .. } = self.inputs[input]
             && self.grads[id].is_none()

@@ -55,7 +55,7 @@ impl StepValues {
     /// Sends the values of the next step to the device, behind all work so far, and does not wait for them to arrive.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If a tape still holds the values of the last step, on the CPU.

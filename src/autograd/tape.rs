@@ -46,7 +46,7 @@ pub trait Backward: Send {
     /// and may reuse its buffer.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()>;
 }
 

@@ -1,4 +1,4 @@
-//! What to say of a value that a setting does not take.
+//! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{Entry, one_line};
 use crate::Error;
@@ -28,7 +28,7 @@ pub(super) fn refusal(entry: Option<&Entry>, key: &str, value: &toml::Value, mes
     })
 }
 
-/// What a value is, in words.
+/// The type of a value, in words.
 fn kind_of(value: &toml::Value) -> &'static str {
     match value {
         toml::Value::String(_) => "a word",

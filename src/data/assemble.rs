@@ -75,7 +75,7 @@ impl Assembler {
     /// The pixels `[m, H, W, 3]`, in the type of activations, and the labels i32 `[m]` of the `chosen` images, i32 `[m]`.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn assemble(
         &self,
         images: &DeviceImages,
@@ -122,7 +122,7 @@ impl Assembler {
     /// Draws the images of a step as [`super::SamplerKind::Random`] does: `chosen` i32 `[m]` of `n`.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn sample(&self, chosen: &mut Tensor, n: usize, seed: u64, step: &Tensor) -> Result<()> {
         let m = chosen.shape().len();
         let threads = m.next_multiple_of(32).min(1024) as u32;
@@ -134,7 +134,7 @@ impl Assembler {
     /// Takes the images of a step's turn in an epoch: `chosen` i32 `[m]` of `order` i32 `[turns, m]`.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn take_turn(&self, chosen: &mut Tensor, order: &Tensor, step: &Tensor) -> Result<()> {
         let (m, turns) = (chosen.shape().len(), order.shape().dims()[0]);
         let (order, chosen, step) = (order.into(), chosen.into(), step.into());

@@ -145,7 +145,7 @@ impl<'a> Distances<'a> {
     /// Computes block `index`: on all threads, or on a GPU, which begins with the next one at once.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If there are not that many blocks.

@@ -1,4 +1,4 @@
-//! Which format a file has, by its first bytes: to say of a wrong file what it is and what makes a right one of it.
+//! File formats, recognised by their first bytes: an error names the format of a wrong file and the way to a right one.
 
 use std::path::Path;
 
@@ -34,11 +34,11 @@ pub enum Format {
     Pdf,
     /// HTML or XML.
     WebPage,
-    /// What Git LFS puts in the place of a large file.
+    /// A Git LFS pointer: the small text file in the place of a large one.
     LfsPointer,
 }
 
-/// What a file was given for.
+/// The purpose that a file was given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A network's weights.
@@ -48,8 +48,8 @@ pub enum Wanted {
 }
 
 impl Format {
-    /// The format of a file that begins with `head`; none if it is none of these. What follows the first [`HEAD`] bytes
-    /// is not looked at.
+    /// The format of a file that begins with `head`; none if it is none of these. Bytes behind the
+    /// first [`HEAD`] are ignored.
     pub fn of(head: &[u8]) -> Option<Format> {
         let head = &head[..head.len().min(HEAD)];
         let has = |word: &[u8]| head.windows(word.len()).any(|window| window == word);
@@ -84,7 +84,7 @@ impl Format {
         })
     }
 
-    /// What it is, with its article.
+    /// The name of the format, with its article.
     pub fn name(self) -> &'static str {
         match self {
             Format::Torch => "a PyTorch checkpoint",
@@ -104,8 +104,8 @@ impl Format {
         }
     }
 
-    /// What makes of the file at `path` what is wanted.
-    pub fn mend(self, path: &Path, wanted: Wanted) -> String {
+    /// The step that gives a usable file: a command, or an advice.
+    pub fn fix(self, path: &Path, wanted: Wanted) -> String {
         let file = path.display();
         match (self, wanted) {
             (Format::WebPage, _) => {
@@ -256,11 +256,11 @@ mod tests {
         ]);
         for format in known {
             for wanted in [Wanted::Weights, Wanted::Features] {
-                let mend = format.mend(Path::new("a file"), wanted);
-                assert!(!mend.is_empty() && !mend.contains('\n') && !format.name().is_empty(), "{format:?}");
+                let fix = format.fix(Path::new("a file"), wanted);
+                assert!(!fix.is_empty() && !fix.contains('\n') && !format.name().is_empty(), "{format:?}");
             }
         }
-        let convert = Format::Caffe.mend(Path::new("a.caffemodel"), Wanted::Weights);
+        let convert = Format::Caffe.fix(Path::new("a.caffemodel"), Wanted::Weights);
         assert!(convert.contains("bcreid-convert a.caffemodel --out"), "{convert}");
     }
 }

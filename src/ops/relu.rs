@@ -13,7 +13,7 @@ use crate::tensor::Tensor;
 /// max(x, 0), element by element, and NaN where x is; any shape.
 ///
 /// # Errors
-/// What the device reports.
+/// Errors of the device.
 pub fn relu(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let input = x.handle();
     let mut x = x.value;

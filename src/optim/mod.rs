@@ -42,7 +42,7 @@ pub trait Optimizer {
     /// Moves every parameter by its gradient, at the learning rate `lr` f32 `[1]`.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     fn step(&mut self, params: &mut Params, lr: &Tensor) -> Result<()>;
 
     /// The state that a resumed run needs: names as in checkpoints, and f32 tensors.

@@ -67,7 +67,7 @@ struct Picked<'a> {
 /// `n` queries of each kind for every group, thumbnails included; and how many bytes all thumbnails take in the page.
 ///
 /// # Errors
-/// What the device reports.
+/// Errors of the device.
 pub fn views(
     runs: &[Run],
     groups: &[Vec<&Scored>],

@@ -58,7 +58,8 @@ impl Layout {
     pub fn skipped(&self) -> PathBuf {
         self.path.join("skipped.txt")
     }
-    /// The file whose lock a process holds that writes here.
+
+    /// The lock file, held by the process that writes into the folder.
     pub fn lock(&self) -> PathBuf {
         self.path.join("lock")
     }

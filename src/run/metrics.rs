@@ -82,10 +82,10 @@ pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<us
     reader.take(LONGEST_LINE).read_until(b'\n', line)
 }
 
-/// A line, as far as its place is concerned: other values may be NaN, which JSON has not.
+/// The step of a line. Its other values may be absent or null.
 #[derive(Deserialize)]
-struct Numbered {
-    step: u64,
+pub(super) struct Numbered {
+    pub step: u64,
 }
 
 /// Appends lines; flushed by [`Log::flush`].

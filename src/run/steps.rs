@@ -1,6 +1,6 @@
 //! What a run wrote down of its steps: `metrics.jsonl`, read with care.
 
-use super::metrics::{LONGEST_LINE, Line, read_line};
+use super::metrics::{LONGEST_LINE, Line, Numbered, read_line};
 use crate::files;
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -100,11 +100,6 @@ pub fn read(path: &Path) -> Result<Vec<Step>> {
 
 /// A line that names its step; `step` alone cannot be absent.
 fn parse(line: &[u8]) -> Option<Step> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        #[serde(rename = "step")]
-        _step: u64,
-    }
     serde_json::from_slice::<Numbered>(line).ok()?;
     serde_json::from_slice(line).ok()
 }

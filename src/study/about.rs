@@ -23,7 +23,7 @@ pub(super) struct About {
     /// How many these are; earlier versions did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     counts: Option<[usize; 3]>,
-    /// What decided who is held out, in a sweep; earlier versions did not write it.
+    /// The rule that chose the persons who are held out, in a sweep; absent in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_out: Option<HeldOut>,
     /// The network that all start from, if starts are not compared.
@@ -108,8 +108,8 @@ impl About {
         self.starts.iter().flat_map(|starts| starts.keys().cloned()).collect()
     }
 
-    /// What both are about; or what speaks against going on with `own` in the folder that `self` is about, and what to
-    /// do.
+    /// The description of both together, where a call described by `own` may go on in the folder described by `self`;
+    /// else the difference, and the way out.
     fn joined(self, own: About) -> std::result::Result<Self, String> {
         if self.images != own.images {
             return Err(self.other_images(&own));

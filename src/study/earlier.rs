@@ -20,7 +20,7 @@ pub(super) const PLOTS: [&str; 2] = ["sweep.svg", "sweep.png"];
 /// Bytes of a result, at most: 1000 recipes with 100 runs each.
 const LONGEST: u64 = 1 << 30;
 
-/// What a result has figures of, as far as it tells whether another one has them too.
+/// The runs and gains that a result has figures of, to compare it with another result.
 #[derive(Deserialize)]
 struct Covered {
     recipes: Vec<Runs>,
@@ -89,7 +89,7 @@ pub(super) fn set_aside(out: &Path, new: &str) -> Result<Option<PathBuf>> {
         Err(e) => return Err(e),
     };
     let covered = |text: &str| serde_json::from_str::<Covered>(text).ok();
-    // What cannot be read is not known to be in the new one.
+    // An unreadable result may hold figures that the new one lacks.
     if let (Some(new), Some(old)) = (covered(new), covered(&text))
         && new.holds(&old)
     {

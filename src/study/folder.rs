@@ -6,6 +6,7 @@ use super::recipes::{difference, identity};
 use super::start::Start;
 use crate::config::Config;
 use crate::files::is_temporary_name;
+use crate::run::Layout;
 use crate::run::folder::read_config;
 use crate::{Error, Result};
 use std::fs;
@@ -33,11 +34,11 @@ pub(super) fn require_study_or_vacant(out: &Path) -> Result<()> {
     }
     for entry in entries {
         let name = entry.map_err(Error::io(out))?.file_name();
-        // What a study leaves that was stopped before it began.
+        // Left by a study that was stopped before it began.
         if name.to_str().is_some_and(|name| name == "lock" || is_temporary_name(name)) {
             continue;
         }
-        let what = match out.join("config.toml").is_file() {
+        let what = match Layout::of(out).config().is_file() {
             true => {
                 "this is a run of bcreid train and not a study (config.toml, and no study.json)".to_string()
             }
@@ -113,7 +114,7 @@ fn recipes_in(out: &Path, names: &[String]) -> Result<Vec<Known>> {
             .collect();
         runs.sort();
         let Some(config) = runs.iter().find_map(|(_, run)| read_config(run).ok()) else { continue };
-        let trained = runs.iter().filter(|(_, run)| run.join("weights.safetensors").is_file()).count();
+        let trained = runs.iter().filter(|(_, run)| Layout::of(run).weights().is_file()).count();
         there.push(Known { name, start, settings: identity(&config), trained });
     }
     there.sort_by(|a, b| a.name.cmp(&b.name));

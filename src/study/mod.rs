@@ -97,7 +97,7 @@ pub struct Study<'a> {
     pub dataset: &'a Dataset,
     /// The name under which runs keep their evaluations.
     pub name: &'a str,
-    /// What decided who is held out, if the data set's test part was made so.
+    /// The rule that chose the persons who are held out, if the data set's test part was made so.
     pub held_out: Option<HeldOut>,
     /// What its recipes start from, at least one.
     pub starts: &'a [Start],
@@ -263,19 +263,19 @@ impl Study<'_> {
 
     /// Trains to the end; false if it was stopped, with all saved.
     fn train(&self, folder: &Path, label: &str, config: &Config, start: &Start, begun: bool) -> Result<bool> {
-        let nothing = |_, _| ();
-        let outcome = if begun {
+        let ready =
+            |config: &Config, start| Trainer::new(config, self.dataset, start, self.device, &|_, _| ());
+        let (run, trainer) = if begun {
             let (run, config) = RunFolder::open(folder)?;
-            let start = train::Start::Resume(&run);
-            let trainer = Trainer::new(&config, self.dataset, start, self.device, &nothing)?;
-            let observers = (self.observe)(label, &trainer);
-            trainer.run(&run, self.stop, observers)?
+            let trainer = ready(&config, train::Start::Resume(&run))?;
+            (run, trainer)
         } else {
             let start = start.weights.as_ref().map_or(train::Start::Random, train::Start::Weights);
-            let trainer = Trainer::new(config, self.dataset, start, self.device, &nothing)?;
-            let observers = (self.observe)(label, &trainer);
-            trainer.run(&RunFolder::create(folder, config)?, self.stop, observers)?
+            let trainer = ready(config, start)?;
+            (RunFolder::create(folder, config)?, trainer)
         };
+        let observers = (self.observe)(label, &trainer);
+        let outcome = trainer.run(&run, self.stop, observers)?;
         Ok(matches!(outcome, Outcome::Finished(_)))
     }
 

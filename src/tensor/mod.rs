@@ -213,7 +213,7 @@ impl Tensor {
     /// Sets every byte to 0.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If the buffer is shared.
@@ -240,7 +240,7 @@ impl Tensor {
     /// Overwrites the elements by those of a tensor of as many, of one type, on the same device.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If type, size or device differ, or this buffer is shared.
@@ -258,7 +258,7 @@ impl Tensor {
     /// bf16 to f32 is exact.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// On the CPU, which knows one type of numbers only.

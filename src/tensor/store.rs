@@ -14,7 +14,7 @@ impl Tensor {
     /// the same device.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If type, size or device differ, or this buffer is shared.

@@ -46,7 +46,7 @@ impl Tensor {
     /// Overwrites the elements from host memory; waits for the device.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If `values` has another length, the tensor holds another dtype, or the buffer is shared.
@@ -69,7 +69,7 @@ impl Tensor {
     /// them when it gets there.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If `bytes` has another length, or the buffer is shared and the device is the CPU. (On a GPU the new elements
@@ -87,7 +87,7 @@ impl Tensor {
     /// in pieces.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If the rows have more or fewer bytes in all, or the tensor lives on the CPU.
@@ -113,7 +113,7 @@ impl Tensor {
     /// Asks for the elements, f32, without waiting. What is written to the tensor later does not change them.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     ///
     /// # Panics
     /// If the tensor holds another dtype.

@@ -22,7 +22,7 @@ impl StepOutput {
     /// Asks for the values without waiting.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn send(&self) -> Result<PendingOutput> {
         Ok(PendingOutput { softmax: self.softmax.download_async()?, terms: self.terms.download_async()? })
     }

@@ -73,7 +73,7 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
     // A whole safetensors file is never told by its first bytes: those are a length, and may be any.
     let broken = |what: String| match Format::of(&map) {
         Some(format) => {
-            Error::weights(path, format!("seems to be {}; {}", format.name(), format.mend(path, wanted)))
+            Error::weights(path, format!("seems to be {}; {}", format.name(), format.fix(path, wanted)))
         }
         None => Error::weights(path, format!("not a whole safetensors file: {what}")),
     };
@@ -231,7 +231,7 @@ impl<'a> TensorOut<'a> {
     /// A tensor of f32 as it lies in the CPU's memory, or copied from a GPU's.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn of(name: impl Into<String>, tensor: &'a Tensor) -> Result<Self> {
         let values = match tensor.gpu() {
             None => Cow::Borrowed(tensor.f32()),

@@ -113,7 +113,7 @@ pub(crate) struct Variant {
     pointers: &'static [Pointer],
 }
 
-/// What a pointer parameter points at.
+/// Name and element type of a pointer parameter.
 struct Pointer {
     name: &'static str,
     dtype: DType,

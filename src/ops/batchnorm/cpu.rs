@@ -253,7 +253,7 @@ fn sums(
     channels
 }
 
-/// What batch statistics add to dx = scale g: (x - mean) slope + offset. Slope and offset are the rows of f32 `[2, C]`.
+/// The part of dx = scale g that comes from batch statistics: (x - mean) slope + offset. Slope and offset are the rows of f32 `[2, C]`.
 fn correct(device: &Device, affine: &[f32], sums: &[ChannelSums], rows: usize) -> Result<Tensor> {
     let k = Affine::of(affine);
     let mut correction = Tensor::empty(device, [2, sums.len()], DType::F32)?;

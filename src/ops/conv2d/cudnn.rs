@@ -32,7 +32,7 @@ impl Convolution {
     /// fprop: `y` of `x` and `w`.
     ///
     /// # Errors
-    /// What cuDNN says; no memory for its workspace.
+    /// cuDNN's; no memory for its workspace.
     pub fn forward(&self, gpu: &Arc<CudaDevice>, x: &Tensor, w: &Tensor, y: &mut Tensor) -> Result<()> {
         self.run(gpu, Direction::Forward, [x, w], y, GradMode::Overwrite)
     }

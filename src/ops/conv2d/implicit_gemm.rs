@@ -64,7 +64,7 @@ struct Gather<'a> {
     modulus: usize,
     step: usize,
     classes: Vec<Class>,
-    /// What lies outside of the source: a K segment of zeros.
+    /// A K segment of zeros, for taps outside of the source.
     zeros: Vec<f32>,
 }
 

@@ -72,7 +72,7 @@ impl Velocities {
     /// Uploads the tables of segments for the parameters' multipliers where they have changed. No work on the CPU.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors of the device.
     pub fn upload_segments(&mut self, params: &Params, weight_decay: f32) -> Result<()> {
         let groups = params.flat().into_iter().flat_map(|flat| &flat.groups);
         self.flat.iter_mut().zip(groups).try_for_each(|(velocities, group)| {

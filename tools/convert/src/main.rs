@@ -254,7 +254,7 @@ impl Arguments {
             || self.std.is_some()
     }
 
-    /// What a person says of the wiring.
+    /// The options about the wiring.
     fn asked(&self) -> Asked {
         let wiring = self.wiring.map(|name| match name {
             WiringName::Torchvision => Wiring::Torchvision,
@@ -263,7 +263,7 @@ impl Arguments {
         Asked { wiring, last_stride: self.last_stride.map(usize::from) }
     }
 
-    /// What goes with the file, with the pixels that a person said otherwise.
+    /// Wiring and pixels of the file, with the options about pixels applied.
     fn unseen(&self, source: &Source) -> Result<Unseen> {
         let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
         let channels = match self.channels {

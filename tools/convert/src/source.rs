@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-/// What a person says of a network's wiring. It fills in what a file does not say.
+/// Options about a network's wiring. They apply where a file states none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// Where the network strides and pools (`--wiring`).
@@ -111,12 +111,12 @@ pub fn container(path: &Path) -> Result<Container> {
 /// Refuses a file of a known format that holds no weights which can be converted.
 ///
 /// # Errors
-/// What it is and what to do instead.
+/// The name of the format, and the way to a usable file.
 pub(crate) fn refuse_foreign(path: &Path, head: &[u8]) -> Result<()> {
     match Format::of(head) {
         None | Some(Format::Caffe | Format::CaffeMean) => Ok(()),
         Some(format) => {
-            Err(Error::weights(path, format!("is {}; {}", format.name(), format.mend(path, Wanted::Weights))))
+            Err(Error::weights(path, format!("is {}; {}", format.name(), format.fix(path, Wanted::Weights))))
         }
     }
 }
@@ -129,8 +129,8 @@ pub fn open(path: &Path) -> Result<Source> {
     open_with(path, None, Asked::default())
 }
 
-/// Opens a file as [`open`] does, a Caffe model with the prototxt of its network if there is one. What is `asked` for
-/// fills in what the file does not say.
+/// Opens a file as [`open`] does, a Caffe model with the prototxt of its network if there is one. The options `asked`
+/// apply where the file states nothing.
 ///
 /// # Errors
 /// As [`open`]; a prototxt beside a file that is no Caffe model; a prototxt or an option that contradicts the file.

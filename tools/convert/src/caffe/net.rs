@@ -143,7 +143,7 @@ pub struct Net {
     pub layers: Vec<Layer>,
     /// Rows and columns of the images, where the net itself says and not a layer.
     pub map: Option<[u64; 2]>,
-    /// What its data layers state of their pixels.
+    /// The pixel transformations that its data layers state.
     pub pixels: Pixels,
     /// Whether its wires and settings are those of a prototxt.
     pub is_described: bool,

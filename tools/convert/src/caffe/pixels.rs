@@ -11,7 +11,7 @@ use super::wire::{Fault, shown};
 use crate::convention;
 use bcreid::config::Input;
 
-/// What the data layers of a net state of their pixels.
+/// The pixel transformations that the data layers of a net state.
 #[derive(Clone, Debug, Default)]
 pub struct Pixels {
     /// The first data layer of phase TEST, or of every phase, that states its pixels.
@@ -52,7 +52,7 @@ impl Pixels {
         self.in_use.is_none() && self.in_training.is_none()
     }
 
-    /// What a weight file states together with what its prototxt does.
+    /// The statements of a weight file and of its prototxt together.
     ///
     /// # Errors
     /// If both have a data layer for phase TEST, or for every phase, and they differ.

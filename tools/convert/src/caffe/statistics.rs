@@ -70,7 +70,7 @@ impl Statistics {
         Ok(statistics)
     }
 
-    /// What the epsilon does to the engine's tensors.
+    /// The effect of the file's epsilon on the engine's tensors.
     fn note(&self) -> Result<String, Fault> {
         let Statistics { title, channels, eps, .. } = self;
         let sums: Vec<f64> = self.file_variances()?.into_iter().map(|var| var + eps).collect();
@@ -108,7 +108,7 @@ impl Statistics {
         self.eps < f64::from(EPS)
     }
 
-    /// What the engine's gamma is over the file's: 1 where the variance carries all of the difference.
+    /// The ratio of the engine's gamma to the file's: 1 where the variance carries all of the difference.
     pub fn gains(&self) -> Result<Vec<f64>, Fault> {
         let eps = f64::from(EPS);
         let gain = |var: f64| if var + self.eps < eps { (eps / (var + self.eps)).sqrt() } else { 1.0 };

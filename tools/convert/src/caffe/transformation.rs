@@ -1,4 +1,4 @@
-//! What a data layer does to its images before the network sees them.
+//! The transformation of images in a data layer: mean, scale, colours.
 
 use super::settings::decode;
 use super::wire::Fault;
@@ -84,7 +84,7 @@ impl Transformation {
         Some(self.crop_size).filter(|&size| size > 0)
     }
 
-    /// What pixels are multiplied with when the mean is subtracted.
+    /// The factor of pixels, applied after the mean is subtracted.
     pub fn factor(&self) -> f32 {
         self.scale.unwrap_or(1.0)
     }
@@ -94,7 +94,7 @@ impl Transformation {
         self.mean_file.as_deref().map(String::from_utf8_lossy)
     }
 
-    /// What is subtracted from each channel, 0 unless stated; in the order of the file's channels.
+    /// The mean of each channel, 0 unless stated; in the order of the file's channels.
     pub fn means(&self) -> [f32; 3] {
         match self.mean_value[..] {
             [blue, green, red] => [blue, green, red],
