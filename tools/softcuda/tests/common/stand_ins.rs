@@ -12,14 +12,14 @@ use cudarc::driver::{CudaContext, CudaGraph, CudaStream, DriverError};
 macro_rules! library {
     ($library:ident in $file:literal: $(fn $function:ident($($argument:ty),*) -> $result:ty;)*) => {
         #[allow(non_snake_case)]
-        struct $library {
-            $($function: unsafe extern "C" fn($($argument),*) -> $result,)*
+        pub struct $library {
+            $(pub $function: unsafe extern "C" fn($($argument),*) -> $result,)*
             _opened: libloading::Library,
         }
 
         impl $library {
             #[allow(non_snake_case)]
-            fn load() -> Self {
+            pub fn load() -> Self {
                 // SAFETY: the stand-in does nothing when it is loaded, and its functions have these types.
                 unsafe {
                     let opened = libloading::Library::new($file).unwrap();
@@ -75,7 +75,7 @@ impl Process {
         let stand_ins =
             self.without.map_or_else(|| Ok(stand_ins.clone()), |library| stand_ins.without(library)).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
-            .args([self.test, "--exact", "--include-ignored", "--nocapture"])
+            .args([self.test, "--exact", "--nocapture"])
             .envs(stand_ins.environment())
             .envs(self.variables)
             .output()
