@@ -13,6 +13,7 @@ use bcreid::ops::batchnorm::Statistics;
 use bcreid::optim::MomentumSgd;
 use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
+use bcreid::train::schedule::{self, Scheduled};
 use bcreid::train::step::{optimizer, step};
 use std::io::BufRead;
 use std::time::Instant;
@@ -42,7 +43,7 @@ impl Bench {
         let labels: Vec<i32> = (0..shape[0] as i32).map(|i| i * 40).collect();
         Bench {
             optimizer: optimizer(&params, &config).unwrap(),
-            values: StepValues::new(&device, 0).unwrap(),
+            values: StepValues::new(&device, 0).unwrap().with_scalars(&schedule::SCALARS).unwrap(),
             pixels: Tensor::from_f32(&device, shape, &noise).unwrap(),
             labels: Tensor::from_i32(&device, [shape[0]], &labels).unwrap(),
             device,
@@ -55,7 +56,8 @@ impl Bench {
 
     /// Seconds of one training step.
     fn train(&mut self) -> f64 {
-        self.values.set(self.number, 1e-4, 1.0, 0.5).unwrap();
+        let scheduled = Scheduled { lr: 1e-4, lambda: 1.0, center_rate: 0.5 };
+        self.values.set(self.number, &scheduled.scalars()).unwrap();
         let batch = Batch {
             step: self.number,
             pixels: self.pixels.duplicate(&self.device).unwrap(),

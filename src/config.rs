@@ -6,9 +6,11 @@
 mod check;
 mod compare;
 mod describe;
+mod old_names;
 mod settings;
 mod wrong_type;
 
+pub use old_names::current as current_name;
 pub use settings::*;
 
 use crate::data::ImageInput;
@@ -76,6 +78,7 @@ impl Config {
             let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
             Error::Config(format!("line {line} is not TOML: {}", one_line(e.message())))
         })?;
+        old_names::rename(&mut table)?;
         for (section, defaults) in base {
             let own = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let (Some(own), toml::Value::Table(defaults)) = (own.as_table_mut(), defaults) {
@@ -86,9 +89,12 @@ impl Config {
         }
         for setting in settings {
             let (key, value) = setting.split_once('=').ok_or_else(|| {
-                Error::Config(format!("--set {setting}: write it as section.key=value, e.g. loss.lambda=0"))
+                Error::Config(format!(
+                    "setting {setting}: write it as section.key=value, for example loss.lambda=0"
+                ))
             })?;
-            let (section, key) = key.trim().split_once('.').ok_or_else(|| unknown(key.trim()))?;
+            let key = old_names::current(key.trim());
+            let (section, key) = key.split_once('.').ok_or_else(|| unknown(&key))?;
             let slot = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             let Some(slot) = slot.as_table_mut() else { return Err(unknown(section)) };
             slot.insert(key.to_string(), parse_value(value.trim()));
@@ -257,8 +263,8 @@ mod tests {
     #[test]
     fn the_default_is_the_papers_recipe() {
         let c = Config::default();
-        assert_eq!((c.solver.iterations, c.solver.batch, c.solver.rate), (50_000, 16, 0.01));
-        assert_eq!(c.solver.rate_drops, [20_000, 40_000]);
+        assert_eq!((c.solver.iterations, c.solver.batch, c.solver.lr), (50_000, 16, 0.01));
+        assert_eq!(c.solver.lr_milestones, [20_000, 40_000]);
         assert_eq!((c.loss.lambda, c.model.dropout), (1.0, 0.9));
         assert_eq!((c.input.height, c.input.width), (256, 128));
         assert_eq!((c.model.arch, c.loss.gradient), (Arch::Resnet50, Gradient::Paper));
@@ -274,8 +280,32 @@ mod tests {
         assert_eq!(Config::from_toml(&c.to_toml()).unwrap(), c);
         let text = Config::default().to_toml();
         assert_eq!(Config::from_toml(&text).unwrap(), Config::default());
-        assert!(text.contains("rate = 0.01\n") && text.contains("mean = [0.485, 0.456, 0.406]"), "{text}");
+        assert!(text.contains("lr = 0.01\n") && text.contains("mean = [0.485, 0.456, 0.406]"), "{text}");
         assert_eq!(Config::from_toml(&c.to_commented_toml()).unwrap(), c);
+    }
+
+    #[test]
+    fn old_names_are_read_from_files_and_settings() {
+        let new =
+            set(&["solver.lr=0.5", "solver.lr_milestones=[3]", "solver.lr_gamma=0.2", "solver.lr_warmup=7"])
+                .unwrap();
+        let old =
+            ["solver.rate=0.5", "solver.rate_drops=[3]", "solver.rate_factor=0.2", "solver.rate_warmup=7"];
+        assert_eq!(set(&old).unwrap(), new);
+        let file = "[solver]\nrate = 0.5\nrate_drops = [3]\nrate_factor = 0.2\nrate_warmup = 7\n";
+        assert_eq!(Config::resolve_text(file, &[]).unwrap(), new);
+        let stored = Config::from_toml(&(file.to_string() + "[loss]\nreduction = \"sum\"\n")).unwrap();
+        assert_eq!(stored.solver, new.solver);
+        // A setting replaces the file's under either name.
+        let settings = ["solver.lr=0.25".to_string()];
+        assert_eq!(Config::resolve_text(file, &settings).unwrap().solver.lr, 0.25);
+        let error = Config::resolve_text("[solver]\nrate = 1\nlr = 1\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("solver.rate is the old name of solver.lr, and both are given"), "{error}");
+        assert!(
+            new.to_toml().contains("lr_gamma = 0.2") && !new.to_toml().contains("rate_"),
+            "{}",
+            new.to_toml()
+        );
     }
 
     #[test]
@@ -283,7 +313,7 @@ mod tests {
         for (wrong, right) in [
             ("loss.lamda=1", "loss.lambda"),
             ("lambda=1", "loss.lambda"),
-            ("solver.lr_rate=1", "solver.rate"),
+            ("solver.learning_rate=1", "solver.lr"),
             ("solver.weightdecay=1", "solver.weight_decay"),
             ("data.flipp=true", "data.flip"),
         ] {
@@ -301,10 +331,10 @@ mod tests {
             ("model.dropout=1.0", "model.dropout"),
             ("loss.center_rate=loose", "loss.center_rate"),
             ("input.mean=[1, 2]", "input.mean"),
-            ("solver.rate=nan", "solver.rate"),
+            ("solver.lr=nan", "solver.lr"),
             ("data.crop=true", "data.crop"),
             ("data.pk_images=0", "data.pk_images"),
-            ("solver.rate_drops=[5, 5]", "solver.rate_drops"),
+            ("solver.lr_milestones=[5, 5]", "solver.lr_milestones"),
         ] {
             let mut settings = vec![wrong];
             match key {
@@ -325,7 +355,7 @@ mod tests {
             "input.channels=bgr",
             "input.scale=1",
             "input.height=64",
-            "solver.rate=0.5",
+            "solver.lr=0.5",
         ])
         .unwrap();
         let resolved =

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::data::synth::Synth;
 use crate::data::{Dataset, Sample, decode};
 use crate::device::Device;
+use crate::error::Remedy;
 use crate::eval::extract::Extractor;
 use crate::eval::histogram::histogram;
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
@@ -61,7 +62,7 @@ pub fn run(
     stop: &AtomicBool,
     observe: Observe<'_>,
 ) -> Result<Option<Comparison>> {
-    require_vacant(out, "or remove it")?;
+    require_vacant(out, Remedy::RemoveFolder)?;
     if config.loss.lambda == 0.0 {
         return Err(Error::Config("the demo compares loss.lambda with 0; give one above 0".into()));
     }

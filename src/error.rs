@@ -1,5 +1,6 @@
-//! The one error type: every message is a single line that names the thing and the mend.
+//! The error type of this crate: a message is one line that says what is wrong, where, and how to fix it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What every fallible function of this crate returns.
@@ -55,14 +56,73 @@ pub enum Error {
     /// The device asked for is not there, or has failed.
     #[error("{0}")]
     Device(String),
-    /// The device's memory is full.
+    /// The memory of the device is full.
     #[error("the GPU's memory is full: no room for {tensor}; {detail}")]
     OutOfMemory {
-        /// What there is no room for.
+        /// The tensor that does not fit.
         tensor: String,
         /// The sizes, and what to do.
         detail: String,
     },
+    /// An error and the arguments of the caller that avoid it.
+    #[error("{}", with_remedies(&error.to_string(), context, remedies, Remedy::to_string))]
+    Remedied {
+        /// The cause.
+        error: Box<Error>,
+        /// A sentence between the cause and the remedies; may be empty.
+        context: String,
+        /// Alternatives.
+        remedies: Vec<Remedy>,
+    },
+}
+
+/// A way to avoid an error by an argument of the caller. [`fmt::Display`] says it to a user of the library; the command line
+/// names its flag instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Write into another folder.
+    OtherFolder,
+    /// Remove the folder first.
+    RemoveFolder,
+    /// Resume the run in its folder.
+    Resume,
+    /// Start a new run instead of resuming one.
+    StartAnew,
+    /// Use the data set that the run was started with.
+    SameData,
+    /// Compute in this precision.
+    Precision(String),
+    /// Extract features in smaller batches.
+    SmallerBatch,
+    /// Compute on the CPU.
+    CpuDevice,
+    /// Run each step plainly instead of capturing it.
+    WithoutCapture,
+    /// Evaluate as if all images were of different cameras.
+    IgnoreCameras,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::OtherFolder => f.write_str("choose another folder"),
+            Remedy::RemoveFolder => f.write_str("remove the folder first"),
+            Remedy::Resume => f.write_str("resume the run"),
+            Remedy::StartAnew => f.write_str("start a new run in another folder"),
+            Remedy::SameData => f.write_str("resume with the data set that the run was started with"),
+            Remedy::Precision(name) => write!(f, "choose precision {name}"),
+            Remedy::SmallerBatch => f.write_str("extract features in smaller batches"),
+            Remedy::CpuDevice => f.write_str("choose the CPU device"),
+            Remedy::WithoutCapture => f.write_str("run without graph capture"),
+            Remedy::IgnoreCameras => f.write_str("ignore the cameras if their numbers have no meaning"),
+        }
+    }
+}
+
+/// The cause, the context and the alternatives in one line.
+fn with_remedies(cause: &str, context: &str, remedies: &[Remedy], say: impl Fn(&Remedy) -> String) -> String {
+    let alternatives = remedies.iter().map(say).collect::<Vec<_>>().join(", or ");
+    [cause, context, &alternatives].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// The text with its control characters escaped: names and texts of others must neither break a line nor reach a
@@ -81,9 +141,24 @@ pub fn printable_lines(text: &str) -> String {
 }
 
 impl Error {
-    /// The message as a person sees it: one line, whatever the file names in it hold.
+    /// The message in one line without control characters.
     pub fn line(&self) -> String {
-        printable(&self.to_string())
+        self.line_with(Remedy::to_string)
+    }
+
+    /// As [`Error::line`]; `say` words each remedy.
+    pub fn line_with(&self, say: impl Fn(&Remedy) -> String + Copy) -> String {
+        match self {
+            Error::Remedied { error, context, remedies } => {
+                with_remedies(&error.line_with(say), &printable(context), remedies, say)
+            }
+            other => printable(&other.to_string()),
+        }
+    }
+
+    /// The error with alternatives that avoid it.
+    pub fn with_remedies(self, remedies: impl Into<Vec<Remedy>>) -> Self {
+        Error::Remedied { error: self.into(), context: String::new(), remedies: remedies.into() }
     }
 
     /// An operation's complaint about shapes.
@@ -101,6 +176,9 @@ impl Error {
     pub fn about_tensor(self, name: impl Into<String>) -> Self {
         match self {
             Error::OutOfMemory { detail, .. } => Error::OutOfMemory { tensor: name.into(), detail },
+            Error::Remedied { error, context, remedies } => {
+                Error::Remedied { error: error.about_tensor(name).into(), context, remedies }
+            }
             other => other,
         }
     }

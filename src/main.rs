@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(code) => code,
         Err(error) => {
-            tell!("bcreid: {}", error.line());
+            tell!("bcreid: {}", cli::explain(&error));
             ExitCode::FAILURE
         }
     }

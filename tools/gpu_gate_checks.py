@@ -22,7 +22,7 @@ BANDS = {"f32": 1e-4, "tf32": 1e-2, "bf16": 2e-2}
 PARITY_RATE = 2e-6
 NETWORK = {
     "model.arch": "slim", "model.dropout": 0.5, "input.height": 128, "input.width": 64, "loss.lambda": 0.1,
-    "solver.batch": 16, "solver.iterations": 20, "solver.rate": 1e-4, "data.crop": "true", "data.pad": 4,
+    "solver.batch": 16, "solver.iterations": 20, "solver.lr": 1e-4, "data.crop": "true", "data.pad": 4,
     "run.log_every": 1,
 }
 SMALL = {
@@ -229,7 +229,7 @@ class Gate:
 
     def demo(self):
         out = self.work / "demo"
-        smaller = ["--train-ids", 12, "--test-ids", 6, *self.settings(solver__rate_drops="[3]")] if self.small else []
+        smaller = ["--train-ids", 12, "--test-ids", 6, *self.settings(solver__lr_milestones="[3]")] if self.small else []
         self.bcreid("demo", "--out", out, "--device", "cuda", *smaller)
         rows = json.loads((out / "result.json").read_text())["rows"]
         figures = {row["name"]: {key: row["report"][key] for key in ("rank1", "map_market")} for row in rows}

@@ -32,7 +32,7 @@ TAUS = "0.1,0.2,0.5,0.7,1.4"
 WHOLE = {"made-up": ["pretrained", "nsfw", "random"], "omniglot": ["pretrained"]}
 
 # Fine-tuning in the paper's proportions: batch 16, rate 0.01 divided by 10 at 40 % and 80 % of the iterations.
-FINE = ["solver.batch=16", "solver.rate=0.01", "model.dropout=0.5"]
+FINE = ["solver.batch=16", "solver.lr=0.01", "model.dropout=0.5"]
 INPUT = {
     "made-up": ["input.height=64", "input.width=32"],
     # A mirrored character is another character.
@@ -44,7 +44,7 @@ SIZE = {
     ("omniglot", "random"): ["input.height=64", "input.width=64"],
 }
 RANDOM = {
-    "made-up": ["model.arch=slim", "solver.rate=0.03"],
+    "made-up": ["model.arch=slim", "solver.lr=0.03"],
     "omniglot": ["model.arch=resnet50", "model.width=16"],
 }
 ITERATIONS = {"pretrained": 400, "nsfw": 400, "random": 1000}
@@ -120,7 +120,7 @@ class Study:
         """Data, start and settings of a cell."""
         n = ITERATIONS[start]
         settings = FINE + INPUT[name] + SIZE.get((name, start), [])
-        settings += [f"solver.iterations={n}", f"solver.rate_drops=[{2 * n // 5}, {4 * n // 5}]"]
+        settings += [f"solver.iterations={n}", f"solver.lr_milestones=[{2 * n // 5}, {4 * n // 5}]"]
         if start == "random":
             settings += RANDOM[name]
         weights = self.start(name, start)
@@ -137,7 +137,7 @@ class Study:
             sweeps += [("tau-lambda1", ["loss.lambda=1"], ["--tau", TAUS, *alone])] + self.variants(full, alone)
         if (name, start) == ("made-up", "nsfw"):
             # 400 iterations from these weights end before the loss settles.
-            long = ["solver.iterations=1600", "solver.rate_drops=[640, 1280]"]
+            long = ["solver.iterations=1600", "solver.lr_milestones=[640, 1280]"]
             sweeps += [("ramp100", [*full, "loss.lambda_warmup=100"], ["--lambda", "0.25,1", *alone]),
                        ("long-tau03", [*full, *long], ["--lambda", "0,0.25,1"]),
                        ("long-tau1", ["loss.tau=1", *long], ["--lambda", "1", *alone])]
@@ -149,7 +149,7 @@ class Study:
     @staticmethod
     def variants(full, alone):
         """The method's other open places."""
-        large = ["solver.batch=64", "solver.iterations=200", "solver.rate_drops=[80, 160]"]
+        large = ["solver.batch=64", "solver.iterations=200", "solver.lr_milestones=[80, 160]"]
         return [
             ("gradient-exact", [*full, "loss.gradient=exact"], ["--lambda", "0.0625,0.25,1", *alone]),
             ("centers", full, ["--center-rate", "0,0.1,1,tied", *alone]),

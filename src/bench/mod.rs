@@ -13,10 +13,11 @@ use crate::autograd::{Params, StepValues};
 use crate::config::Config;
 use crate::data::{ImageCache, Loader};
 use crate::device::Device;
+use crate::error::Remedy;
 use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
 use crate::tensor::philox::{Philox, RngStream};
-use crate::train::schedule;
+use crate::train::schedule::{self, Scheduled};
 use crate::train::solver::loader_options;
 use crate::train::step::{optimizer, step, step_with_hook};
 use crate::train::step_runner::{PendingOutput, StepRunner};
@@ -127,7 +128,7 @@ impl Bench {
             model,
             params,
             optimizer,
-            values: StepValues::new(device, config.run.seed)?,
+            values: StepValues::new(device, config.run.seed)?.with_scalars(&schedule::SCALARS)?,
             loader: Loader::over(cache, labels, loader_options(config, 0), device)?,
             number: 0,
             pending: VecDeque::new(),
@@ -163,12 +164,13 @@ impl Bench {
         while step_runner.nodes().is_none() || warm < self.warm_up() {
             if warm == RECORDED_BY {
                 return Err(Error::Device(format!(
-                    "none of {warm} steps could be recorded: each asked for more memory; --no-graph times plain ones"
-                )));
+                    "none of {warm} steps could be captured: each of them needed more memory"
+                ))
+                .with_remedies([Remedy::WithoutCapture]));
             }
             self.step(&mut step_runner)?;
             if let Some(capture_error) = step_runner.take_capture_error() {
-                return Err(Error::Device(format!("{capture_error}; --no-graph times plain ones")));
+                return Err(Error::Device(capture_error).with_remedies([Remedy::WithoutCapture]));
             }
             warm += 1;
         }
@@ -229,7 +231,7 @@ impl Bench {
     fn prepare(&mut self) -> Result<()> {
         let scheduled = schedule::at(&self.config, self.number);
         self.loader.prepare()?;
-        self.values.set(self.number, RATE, scheduled.lambda, scheduled.center_rate)?;
+        self.values.set(self.number, &Scheduled { lr: RATE, ..scheduled }.scalars())?;
         self.number += 1;
         Ok(())
     }

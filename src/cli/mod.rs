@@ -12,6 +12,7 @@ mod features;
 mod plot;
 mod progress;
 mod query;
+mod remedy;
 mod report;
 mod reproduce;
 mod stop;
@@ -20,6 +21,8 @@ mod sweep;
 mod synth;
 mod tensorboard;
 mod train;
+
+pub use remedy::explain;
 
 use crate::error::printable_lines;
 use crate::export::features::Format;
@@ -66,7 +69,7 @@ impl Arguments {
     /// Does what was asked.
     ///
     /// # Errors
-    /// One line that names the thing and the mend.
+    /// An error to be shown by [`explain`].
     pub fn run(self) -> Result<ExitCode> {
         if let Some(threads) = self.threads {
             if !(1..=1024).contains(&threads) {

@@ -5,6 +5,7 @@ use super::{progress, stop};
 use crate::config::Config;
 use crate::data::Dataset;
 use crate::device::Precision;
+use crate::error::Remedy;
 use crate::export::tensorboard::Live;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
@@ -65,7 +66,7 @@ impl Train {
             let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
             (run, config, trainer)
         } else {
-            require_vacant(&self.out, "or --resume to continue it")?;
+            require_vacant(&self.out, Remedy::Resume)?;
             let weights = self.weights.as_deref().map(NetworkFile::open).transpose()?;
             let theirs = weights.as_ref().map(NetworkFile::config);
             let config = Config::resolve_for(theirs, self.config.as_deref(), &self.settings)?;

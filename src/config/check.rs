@@ -28,9 +28,9 @@ impl Config {
             ((0.0..=1.0).contains(&center_rate), "loss.center_rate must be 0 to 1, or \"tied\""),
             (s.iterations >= 1 && s.iterations <= i32::MAX as u64, "solver.iterations must be 1 to 2^31 - 1"),
             ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
-            (s.rate.is_finite() && s.rate > 0.0, "solver.rate must be above 0"),
-            (s.rate_drops.is_sorted_by(|a, b| a < b), "solver.rate_drops must grow"),
-            (s.rate_factor > 0.0 && s.rate_factor <= 1.0, "solver.rate_factor must be above 0, at most 1"),
+            (s.lr.is_finite() && s.lr > 0.0, "solver.lr must be above 0"),
+            (s.lr_milestones.is_sorted_by(|a, b| a < b), "solver.lr_milestones must grow"),
+            (s.lr_gamma > 0.0 && s.lr_gamma <= 1.0, "solver.lr_gamma must be above 0, at most 1"),
             (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
             (s.weight_decay.is_finite() && s.weight_decay >= 0.0, "solver.weight_decay must be at least 0"),
@@ -51,8 +51,15 @@ impl Config {
             ((1..=10_000).contains(&r.log_every), "run.log_every must be 1 to 10000"),
         ];
         match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(Error::Config((*rule).to_string())),
+            Some((_, rule)) => Err(Error::Config(format!("{rule}; given: {}", self.given(rule)))),
             None => Ok(()),
         }
+    }
+
+    /// The values of the settings that a rule names: `data.crop = true, data.pad = 0`.
+    fn given(&self, rule: &str) -> String {
+        let keys = Self::entries().into_iter().map(|entry| entry.key);
+        let named = keys.filter(|key| rule.split([' ', ',']).any(|word| word == key));
+        named.map(|key| format!("{key} = {}", self.value(&key))).collect::<Vec<_>>().join(", ")
     }
 }

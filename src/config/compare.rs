@@ -1,10 +1,10 @@
-//! In which settings two runs differ, or one from the defaults.
+//! Differences between the settings of two runs, or between a run's settings and the defaults.
 
 use super::Config;
 
 impl Config {
-    /// The first setting in which `other` differs among those that decide a run's numbers, with both values.
-    /// How long a run goes on, how often it saves or logs and with how many threads it loads may change.
+    /// The first setting that differs from `other`'s and that changes the numbers of a run, with both values. The number
+    /// of iterations, the intervals of checkpoints and log, and the threads of the loader may differ.
     pub fn difference(&self, other: &Self) -> Option<String> {
         const FREE: &[&str] = &[
             "solver.iterations",
@@ -21,8 +21,8 @@ impl Config {
         Some(format!("{key} is {own} here and {theirs} there"))
     }
 
-    /// The settings that decide a run's numbers, other than its seed and those in `except`, where they are not the
-    /// defaults: `key = value`.
+    /// The settings that change the numbers of a run and are not the defaults, as `key = value`. The seed and the keys in
+    /// `except` are left out.
     pub fn changes(&self, except: &[&str]) -> Vec<String> {
         let entries = Self::entries();
         let decides = |key: &&str| {
@@ -34,28 +34,34 @@ impl Config {
         changes.into_iter().map(|(key, own, _)| format!("{key} = {own}")).collect()
     }
 
-    /// The first of `keys` in which `other` differs, with this one's value and the other's.
+    /// The first of `keys` whose values differ: the key, the value of `self`, the value of `other`.
     pub fn difference_in(&self, other: &Self, keys: &[&str]) -> Option<(String, String, String)> {
         self.differences_in(other, keys).into_iter().next()
     }
 
-    /// All settings in which `other` differs, with this one's values and the other's.
+    /// All settings whose values differ: the key, the value of `self`, the value of `other`.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let entries = Self::entries();
         self.differences_in(other, &entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>())
     }
 
-    /// All of `keys` in which `other` differs, with this one's values and the other's.
+    /// Those of `keys` whose values differ: the key, the value of `self`, the value of `other`.
     fn differences_in(&self, other: &Self, keys: &[&str]) -> Vec<(String, String, String)> {
         let tables = [self.table(), other.table()];
-        let value = |table: &toml::Table, key: &str| -> String {
-            let (section, name) = key.split_once('.').expect("every key has a section");
-            table.get(section).and_then(|t| t.get(name)).map_or("absent".into(), |v| v.to_string())
-        };
         let difference = |key: &&str| {
-            let [own, theirs] = [&tables[0], &tables[1]].map(|t| value(t, key));
+            let [own, theirs] = [&tables[0], &tables[1]].map(|table| value_in(table, key));
             (own != theirs).then(|| (key.to_string(), own, theirs))
         };
         keys.iter().filter_map(difference).collect()
     }
+
+    /// The value of the setting `key` (`section.key`) as TOML, or `absent`.
+    pub(super) fn value(&self, key: &str) -> String {
+        value_in(&self.table(), key)
+    }
+}
+
+fn value_in(table: &toml::Table, key: &str) -> String {
+    let (section, name) = key.split_once('.').expect("every key has a section");
+    table.get(section).and_then(|t| t.get(name)).map_or("absent".into(), |v| v.to_string())
 }

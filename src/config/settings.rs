@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Entry {
     /// `section.key`.
     pub key: String,
-    /// What it means.
+    /// Its meaning.
     pub text: String,
     /// Its unit, or the choices.
     pub unit: &'static str,
-    /// Where the default comes from.
+    /// The source of the default.
     pub source: &'static str,
 }
 
@@ -52,15 +52,15 @@ macro_rules! section {
 section! {
     /// The network.
     Model, "model" {
-        /// Which residual network; `slim` is one that trains in minutes on a CPU.
+        /// The residual network; `slim` trains in minutes on a CPU.
         arch: Arch = Arch::Resnet50, "resnet18 | resnet34 | resnet50 | resnet101 | resnet152 | slim", "section 3.2";
-        /// Channels of the first stage; absent: the preset's (64, slim 16).
+        /// Channels of the first stage; absent: those of the preset (64, slim 16).
         width: Option<usize> = None, "channels", "He et al. 2016";
         /// Channels of conv1; absent: those of the first stage.
         stem: Option<usize> = None, "channels", "He et al. 2016";
         /// Blocks in each of the four stages; absent: the preset's.
         depths: Option<[usize; 4]> = None, "blocks", "He et al. 2016";
-        /// Where strides, the first pooling and the first bias are: torchvision's v1.5 or Caffe's v1.
+        /// Position of strides, first pooling and first bias: torchvision's v1.5 or Caffe's v1.
         wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
         /// Stride of the last stage; 1 keeps a finer map in front of pool5.
         last_stride: usize = 2, "1 | 2", "He et al. 2016";
@@ -70,7 +70,7 @@ section! {
 }
 
 section! {
-    /// What the network sees.
+    /// Size and normalisation of the images.
     Input, "input" {
         /// Height to which images are resized.
         height: usize = 256, "pixels", "section 3.2";
@@ -92,14 +92,14 @@ section! {
     Loss, "loss" {
         /// Weight of the batch-contrastive loss; 0 is the paper's baseline.
         lambda: f32 = 1.0, "1", "section 3.2, equation (9)";
-        /// Iterations over which lambda grows from 0; use it where features collapse.
+        /// Iterations over which lambda grows from 0; a remedy for collapsing features.
         lambda_warmup: u64 = 0, "iterations", "ours (0 is the paper's)";
         /// Margin of the hinge, a squared distance of unit vectors.
         tau: f32 = 0.3, "squared distance, 0 to 4", "ours (the paper gives none; chosen in docs/method.md)";
         /// Equation (8), which holds partner samples constant, or the true derivative of (3).
         gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
-        /// Whether (3) and (4) are sums over the batch, as they are written, or means, as Caffe's loss layers are. With
-        /// the mean, lambda counts for 1/m of its weight with the sum, m being `solver.batch`.
+        /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss layers.
+        /// With the mean, lambda has 1/m of its weight with the sum; m is `solver.batch`.
         reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
@@ -114,22 +114,22 @@ section! {
         /// Images in a step.
         batch: usize = 16, "images", "section 3.2";
         /// Learning rate at the start.
-        rate: f32 = 0.01, "1", "section 3.2";
-        /// The iterations at which the rate is multiplied by `rate_factor`.
-        rate_drops: Vec<u64> = vec![20_000, 40_000], "iterations", "section 3.2 (every 20K)";
-        /// What a drop multiplies the rate by.
-        rate_factor: f32 = 0.1, "1", "section 3.2";
-        /// Iterations over which the rate grows linearly to its full value.
-        rate_warmup: u64 = 0, "iterations", "ours";
-        /// Multiplies the rate of the classifier, which starts from nothing.
+        lr: f32 = 0.01, "1", "section 3.2";
+        /// The iterations at which the learning rate is multiplied by `lr_gamma`.
+        lr_milestones: Vec<u64> = vec![20_000, 40_000], "iterations", "section 3.2 (every 20K)";
+        /// The factor of the learning rate at each milestone.
+        lr_gamma: f32 = 0.1, "1", "section 3.2";
+        /// Iterations over which the learning rate grows linearly to its full value.
+        lr_warmup: u64 = 0, "iterations", "ours";
+        /// Multiplies the learning rate of the classifier, which starts from random values.
         head_rate: f32 = 1.0, "1", "ours";
         /// Momentum.
         momentum: f32 = 0.9, "1", "ours";
         /// Weight decay (L2).
         weight_decay: f32 = 5e-4, "1", "ours";
-        /// How momentum and rate combine; they differ when the rate drops.
+        /// How momentum and learning rate combine; they differ when the learning rate drops.
         convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
-        /// Batch normalisation by the batch's statistics, or by the running ones, kept as they are.
+        /// Batch normalisation by the statistics of the batch, or by the running ones, which then stay constant.
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
         /// Share of the batch's statistics that enters the running ones at each step.
         batchnorm_momentum: f32 = 0.1, "1", "PyTorch";
@@ -145,32 +145,32 @@ section! {
         pad: usize = 10, "pixels", "ours";
         /// Add the border and crop back to the input size at a random place.
         crop: bool = false, "true | false", "ours";
-        /// What the border is filled with.
+        /// Values of the border.
         pad_mode: PadMode = PadMode::Zero, "zero | edge", "ours";
-        /// Images drawn anew in every batch, or each once an epoch, or `batch / pk_images` identities with
+        /// Each batch drawn independently, or each image once an epoch, or `batch / pk_images` identities with
         /// `pk_images` images each.
         sampler: Sampler = Sampler::Random, "random | epochs | pk", "algorithm 1";
-        /// Images of each identity in a batch of the pk sampler.
+        /// Images of each identity in a batch; for the pk sampler.
         pk_images: usize = 4, "images", "Hermans et al. 2017";
-        /// Training images that cannot be read: refuse to start, or leave them out.
+        /// Unreadable training images: refuse to start, or leave them out.
         bad_images: BadImages = BadImages::Refuse, "refuse | skip", "ours";
-        /// Decoded images beyond this go to a memory-mapped temporary file.
+        /// Memory for decoded images; the rest goes to a memory-mapped temporary file.
         cache_mib: usize = 2048, "MiB", "ours";
-        /// Threads that prepare batches ahead of the step.
+        /// Threads that prefetch batches.
         workers: usize = 1, "threads", "ours";
     }
 }
 
 section! {
-    /// The run itself.
+    /// Seed, checkpoints and log of the run.
     Run, "run" {
-        /// Seed of every random number; two runs with one seed agree bit for bit.
+        /// Seed of all random numbers; two runs with the same seed agree bit for bit.
         seed: u64 = 0, "1", "ours";
         /// Iterations between checkpoints.
         checkpoint_every: u64 = 1000, "iterations", "ours";
-        /// Checkpoints kept; older ones are deleted.
+        /// Number of checkpoints that stay; older ones are deleted.
         checkpoints_kept: usize = 3, "files", "ours";
-        /// Iterations between read-backs of the losses (each one waits for the device).
+        /// Iterations between downloads of the losses (each one waits for the device).
         log_every: u64 = 20, "iterations", "ours";
     }
 }
@@ -203,7 +203,7 @@ choice! {
     }
 }
 choice! {
-    /// Whose ResNet.
+    /// The variant of ResNet.
     Wiring {
         /// torchvision's v1.5: stride on the 3x3, pool1 padded.
         Torchvision,
@@ -212,22 +212,22 @@ choice! {
     }
 }
 choice! {
-    /// Which statistics batch normalisation uses in training.
+    /// Statistics of batch normalisation in training.
     Normalization {
-        /// The batch's.
+        /// Those of the batch.
         Batch,
-        /// The running ones, kept as they are.
+        /// The running ones, constant.
         Frozen
     }
 }
 choice! {
-    /// How a batch is drawn.
+    /// Selection of the images of a batch.
     Sampler {
-        /// Anew in every batch from all images, none twice in one batch.
+        /// Each batch independently from all images, without repetition in a batch.
         Random,
-        /// Every image once before any of them again.
+        /// Each image once an epoch.
         Epochs,
-        /// Some images of some identities.
+        /// Several images of each of several identities.
         Pk
     }
 }
@@ -236,7 +236,7 @@ choice! {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "toml::Value", into = "toml::Value")]
 pub enum CenterRate {
-    /// That of the weights (algorithm 1 of the paper).
+    /// The learning rate of the weights (algorithm 1 of the paper).
     Tied,
     /// A constant.
     Fixed(f32),

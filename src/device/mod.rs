@@ -7,6 +7,7 @@ pub mod cpu;
 pub mod cuda;
 
 use crate::element::DType;
+use crate::error::Remedy;
 use crate::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -84,9 +85,7 @@ impl Device {
             other => {
                 let number = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
                 number.ok_or_else(|| {
-                    Error::Device(format!(
-                        "--device {other}: unknown device; choose auto, cpu, cuda or cuda:N"
-                    ))
+                    Error::Device(format!("device {other}: unknown; choose auto, cpu, cuda or cuda:N"))
                 })?
             }
         };
@@ -96,16 +95,17 @@ impl Device {
                 Ok((Device::Cuda(gpu), which))
             }
             Err(why) if wish == "auto" => Device::choose_cpu(precision, &format!("no CUDA: {}", brief(&why))),
-            Err(why) => Err(Error::Device(format!(
-                "--device {wish}: {why}; bcreid doctor lists all that is needed, --device cpu needs none of it"
-            ))),
+            Err(why) => {
+                let what = format!("device {wish}: {why}; bcreid doctor lists all requirements");
+                Err(Error::Device(what).with_remedies([Remedy::CpuDevice]))
+            }
         }
     }
 
     fn choose_cpu(precision: Precision, why: &str) -> Result<(Self, String)> {
         if precision != Precision::F32 {
             return Err(Error::Device(format!(
-                "--precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor says what a CUDA \
+                "precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor says what a CUDA \
                  device needs"
             )));
         }

@@ -60,7 +60,7 @@ impl Extractor {
     /// If there are none, or more than 1,024.
     pub fn with_batch(self, batch: usize) -> Result<Self> {
         if !(1..=1024).contains(&batch) {
-            return Err(Error::Data(format!("--batch {batch}: give 1 to 1024 images")));
+            return Err(Error::Data(format!("a batch of {batch} images: give 1 to 1024 images")));
         }
         Ok(Extractor { batch, ..self })
     }

@@ -37,6 +37,7 @@ pub use rerank::Rerank;
 pub use table::Table;
 
 use crate::device::Device;
+use crate::error::Remedy;
 use crate::weights::Features;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -100,29 +101,31 @@ pub fn evaluate(
 ) -> Result<Report> {
     let scores = ranking::score_queries(query, gallery, protocol, device)?;
     if scores.iter().flatten().next().is_none() {
-        return Err(Error::Data(why_no_match(query, gallery)));
+        return Err(why_no_match(query, gallery));
     }
     Ok(Report::new(query, gallery, protocol, &scores))
 }
 
-/// The likely reason that no query can be answered.
-fn why_no_match(query: &Features, gallery: &Features) -> String {
+/// The likely reason that no query has a correct match.
+fn why_no_match(query: &Features, gallery: &Features) -> Error {
     let people: HashSet<i64> = gallery.pids().iter().copied().filter(|&pid| pid != -1).collect();
     let in_both = query.pids().iter().filter(|pid| people.contains(pid)).count();
     if in_both > 0 {
-        return format!(
-            "no query can be evaluated: {in_both} of {} find their person in the gallery, but under their own \
-             camera only, and such images do not count; if the cameras mean nothing, --ignore-cameras counts them",
+        return Error::Data(format!(
+            "no query can be evaluated: {in_both} of {} have images of their person in the gallery, but only of their own \
+             camera, and such images do not count",
             query.len()
-        );
+        ))
+        .with_remedies([Remedy::IgnoreCameras]);
     }
     let smallest = |pids: &[i64]| pids.iter().copied().filter(|&pid| pid != -1).min();
-    match (smallest(query.pids()), smallest(gallery.pids())) {
+    let why = match (smallest(query.pids()), smallest(gallery.pids())) {
         (Some(q), Some(g)) => format!(
             "no query can be evaluated: no query's pid occurs in the gallery (pids start at {q} in the query \
              and at {g} in the gallery); are these two parts of one data set?"
         ),
         (None, _) => "no query can be evaluated: every query is junk (pid -1)".into(),
         (_, None) => "no query can be evaluated: every gallery image is junk (pid -1)".into(),
-    }
+    };
+    Error::Data(why)
 }

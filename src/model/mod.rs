@@ -37,8 +37,8 @@ impl Model {
             [("width", spec.width), ("stem", spec.stem)].into_iter().find(|(_, n)| !n.is_multiple_of(8));
         if let (DType::BF16, Some((key, channels))) = (device.activations(), odd) {
             return Err(Error::Config(format!(
-                "--precision bf16 needs a model.{key} that is a multiple of 8, not {channels}: cuDNN's products of 16 \
-                 bits take channels in eights"
+                "precision bf16 needs a model.{key} that is a multiple of 8, not {channels}: cuDNN's 16-bit products take \
+                 channels in groups of 8"
             )));
         }
         let mut specs = ParamSpecs::default();

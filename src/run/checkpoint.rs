@@ -10,6 +10,7 @@ use crate::autograd::Params;
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
+use crate::error::Remedy;
 use crate::optim::Optimizer;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
@@ -63,18 +64,20 @@ impl Identity {
                 let theirs = theirs.map_or("f32", String::as_str);
                 if theirs != own {
                     return Err(file
-                        .fault(format!("was made with --precision {theirs}, not {own}; resume with that")));
+                        .fault(format!("was made with precision {theirs}, not {own}"))
+                        .with_remedies([Remedy::Precision(theirs.into())]));
                 }
                 continue;
             }
             if key != "config" && theirs != Some(&own) {
                 let short = |text: &str| text.chars().take(40).collect::<String>();
-                return Err(file.fault(format!(
-                    "belongs to another run or data set ({key}: {} in the checkpoint, {} here); resume with the \
-                     --data the run was started with",
-                    theirs.map_or("nothing".into(), |t| short(t)),
-                    short(&own)
-                )));
+                return Err(file
+                    .fault(format!(
+                        "belongs to another run or data set ({key}: {} in the checkpoint, {} here)",
+                        theirs.map_or("nothing".into(), |t| short(t)),
+                        short(&own)
+                    ))
+                    .with_remedies([Remedy::SameData]));
             }
         }
         match network::settings_of(file)?.and_then(|theirs| self.config.difference(&theirs)) {
@@ -137,27 +140,18 @@ impl Checkpoint {
         weights::write_tensors(path, &tensors, &self.identity.metadata())
     }
 
-    /// Adds to an error which checkpoint is good, and how to go on from it.
+    /// Adds the last good checkpoint to an error, and how to continue from it.
     pub fn name_last_good(&self, error: Error) -> Error {
         let last = newest(&self.folder).ok().flatten();
-        let mend = match (&error, last) {
-            (Error::Diverged(_), Some(path)) => format!(
-                "last good checkpoint: {}; start again with a lower solver.rate or loss.lambda",
-                path.display()
-            ),
-            (Error::Diverged(_), None) => {
-                "no checkpoint yet; start again with a lower solver.rate or loss.lambda".into()
-            }
-            (_, Some(path)) => format!(
-                "the last good checkpoint is {}; mend the cause and go on with --resume",
-                path.display()
-            ),
-            (_, None) => "no checkpoint was saved yet; mend the cause and start again".into(),
+        let checkpoint = last.as_ref().map_or("no checkpoint was saved yet".into(), |path| {
+            format!("the last good checkpoint is {}", path.display())
+        });
+        let (fix, remedies) = match (&error, last) {
+            (Error::Diverged(_), _) => ("start again with a lower solver.lr or loss.lambda", vec![]),
+            (_, Some(_)) => ("fix the cause", vec![Remedy::Resume]),
+            (_, None) => ("fix the cause and start again", vec![]),
         };
-        match error {
-            Error::Diverged(what) => Error::Diverged(format!("{what}; {mend}")),
-            other => Error::Run(format!("{other}; {mend}")),
-        }
+        Error::Remedied { error: error.into(), context: format!("{checkpoint}; {fix}"), remedies }
     }
 }
 
@@ -181,11 +175,8 @@ pub fn restore(
     optimizer: &mut dyn Optimizer,
 ) -> Result<()> {
     let Some((done, path)) = list(folder)?.pop() else {
-        return Err(Error::Run(format!(
-            "{}: no checkpoint to go on from; start the run again without --resume, in another folder if this one is not \
-             taken",
-            folder.display()
-        )));
+        return Err(Error::Run(format!("{}: no checkpoint to resume from", folder.display()))
+            .with_remedies([Remedy::StartAnew]));
     };
     let damaged = |e: Error| Error::Run(format!("{e}; delete it to go on from the one before"));
     let file = weights::read_tensors(&path).map_err(damaged)?;

@@ -2,6 +2,7 @@
 
 use super::Layout;
 use crate::config::Config;
+use crate::error::Remedy;
 use crate::files::{MIB, is_temporary_name, open_or_make, read_text, remove_leftovers, write_atomically};
 use crate::{Error, Result};
 use std::ffi::OsStr;
@@ -22,7 +23,7 @@ impl RunFolder {
     /// # Errors
     /// If it exists and is not empty: a run is never overwritten.
     pub fn create(path: &Path, config: &Config) -> Result<Self> {
-        require_vacant(path, "or --resume to continue it")?;
+        require_vacant(path, Remedy::Resume)?;
         fs::create_dir_all(Layout::of(path).checkpoints()).map_err(Error::io(path))?;
         let folder = Self::lock(path)?;
         folder.remove_leftovers()?;
@@ -42,7 +43,7 @@ impl RunFolder {
         Ok((folder, config))
     }
 
-    /// Removes what a process that was killed while it wrote has left: the lock says that nobody writes now.
+    /// Removes the temporary files of a process that was killed while it wrote. The lock excludes a process that still writes.
     fn remove_leftovers(&self) -> Result<()> {
         remove_leftovers(self.path())?;
         remove_leftovers(&self.checkpoints())?;
@@ -52,7 +53,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Takes hold of a run's folder to write into it, whatever is there.
+    /// Locks the folder of a run for writing, whatever its content.
     ///
     /// # Errors
     /// If another process trains in it, or there is no such folder.
@@ -80,17 +81,17 @@ impl Deref for RunFolder {
 }
 
 /// Checks that a folder may be made at `path`, before any work is done for it: it must not exist, or hold
-/// nothing but what a run leaves that was stopped before it began. `otherwise` is a second way out.
+/// only files of a run that stopped before its first step. `otherwise` is the alternative to another folder.
 ///
 /// # Errors
-/// If there is something in it.
-pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
+/// A folder that holds other files.
+pub fn require_vacant(path: &Path, otherwise: Remedy) -> Result<()> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io(path)(e)),
     };
-    // Without these a file of settings is somebody's own.
+    // Without these the file of settings belongs to something else.
     let of_run = path.join("lock").is_file() && path.join("checkpoints").is_dir();
     for entry in entries {
         let entry = entry.map_err(Error::io(path))?;
@@ -111,10 +112,8 @@ pub fn require_vacant(path: &Path, otherwise: &str) -> Result<()> {
             _ => false,
         };
         if !vacant {
-            return Err(Error::Run(format!(
-                "{}: the folder exists and is not empty; give another --out, {otherwise}",
-                path.display()
-            )));
+            return Err(Error::Run(format!("{}: the folder exists and is not empty", path.display()))
+                .with_remedies([Remedy::OtherFolder, otherwise]));
         }
     }
     Ok(())
@@ -128,7 +127,7 @@ pub fn read_config(path: &Path) -> Result<Config> {
     let file = Layout::of(path).config();
     let text = read_text(&file, MIB).map_err(|e| match e.is_missing_file() {
         true => Error::Run(format!(
-            "{}: not a run folder (no config.toml in it); --resume continues a folder that bcreid train made",
+            "{}: not a run folder (no config.toml in it); give the folder of a run that bcreid train made",
             path.display()
         )),
         false => e,

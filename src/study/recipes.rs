@@ -48,7 +48,7 @@ pub(super) fn identity(config: &Config) -> Config {
     own
 }
 
-/// In what a run that is there differs from one with the settings `asked`, in words: `solver.rate is 0.01 there and 0.5
+/// In what a run that is there differs from one with the settings `asked`, in words: `solver.lr is 0.01 there and 0.5
 /// here`; none if they find the same.
 pub(super) fn difference(there: &Config, asked: &Config) -> Option<String> {
     let differences = effective(there).differences(&effective(asked));
@@ -164,7 +164,7 @@ mod tests {
             (&["loss.reduction=mean"], &["loss.lambda=0"], Some("loss.lambda is 1.0 there and 0.0 here")),
             (&["run.seed=3"], &[], Some("run.seed is 3 there and 0 here")),
             (
-                &["solver.batch=8", "solver.rate=1", "data.pad=1", "loss.tau=1", "input.width=64"],
+                &["solver.batch=8", "solver.lr=1", "data.pad=1", "loss.tau=1", "input.width=64"],
                 &[],
                 Some("2 more"),
             ),

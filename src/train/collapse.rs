@@ -44,13 +44,13 @@ impl Watch {
         }
         self.spoken = true;
         let weaker = match self.reduction {
-            Reduction::Sum => "--set loss.reduction=mean or a lower loss.lambda",
+            Reduction::Sum => "loss.reduction=mean or a lower loss.lambda",
             Reduction::Mean => "a lower loss.lambda",
         };
         Some(format!(
             "step {step}: the features have collapsed (mean distance between different persons {:.3}). Start again \
-             from pre-trained --weights, or with --set model.dropout=0.5; if that is not enough, with a lower \
-             solver.rate, --set loss.lambda_warmup=1000, {weaker} too",
+             from pre-trained weights, or with model.dropout=0.5; if that is not enough, also with a lower solver.lr, \
+             loss.lambda_warmup=1000, {weaker}",
             self.mean
         ))
     }

@@ -130,7 +130,7 @@ impl Trainer {
             skipped,
             may_record,
         } = self;
-        let mut values = StepValues::new(&device, config.run.seed)?;
+        let mut values = StepValues::new(&device, config.run.seed)?.with_scalars(&schedule::SCALARS)?;
         optimizer.prepare(&params)?;
         let mut step_runner = StepRunner::new(&device, may_record);
         let mut recorder = Recorder {
@@ -165,7 +165,7 @@ impl Trainer {
         for number in first..config.solver.iterations {
             let scheduled = schedule::at(&config, number);
             let ran = loader.prepare().and_then(|()| {
-                values.set(number, scheduled.rate, scheduled.lambda, scheduled.center_rate)?;
+                values.set(number, &scheduled.scalars())?;
                 step_runner.run(|| {
                     let batch = loader.batch(&values)?;
                     step(&model, &mut params, &mut optimizer, &values, batch, &config)
@@ -254,7 +254,7 @@ impl Recorder<'_> {
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
-            let line = Line::new(number, scheduled.rate, scheduled.lambda, softmax[0], &terms);
+            let line = Line::new(number, scheduled.lr, scheduled.lambda, softmax[0], &terms);
             self.log.write(&line)?;
             self.observers.measured(&line)?;
             if let Some((loss, value)) = line.not_finite() {

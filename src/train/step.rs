@@ -1,5 +1,6 @@
 //! One training step: algorithm 1 of the paper, line by line.
 
+use super::schedule::{CENTER_RATE, LAMBDA, LR};
 use crate::autograd::{Params, StepValues, Tape};
 use crate::config::{self, Config, Normalization};
 use crate::data::Batch;
@@ -11,7 +12,7 @@ use crate::optim::{MomentumSgd, Optimizer};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// What a step leaves on the device; reading it is the caller's decision, so that a step never waits.
+/// The losses of a step, on the device. A step does not wait for them; the caller downloads them.
 #[derive(Clone, Debug)]
 pub struct StepOutput {
     /// f32 `[1]`: L_s, equation (2).
@@ -33,10 +34,11 @@ pub enum Phase {
     Weights,
 }
 
-/// Forward, backward, center step, weight step. `values` holds the step's number, rates and lambda.
+/// Forward, backward, center step, weight step. `values` holds the step number and the scalars of
+/// [`super::schedule::SCALARS`].
 ///
 /// # Errors
-/// If the model has no head or shapes do not fit.
+/// A model without a head; shapes that do not fit; a scalar that is not declared.
 pub fn step(
     model: &Model,
     params: &mut Params,
@@ -48,7 +50,7 @@ pub fn step(
     step_with_hook(model, params, optimizer, values, batch, config, &mut |_| Ok(()))
 }
 
-/// As [`step`]; `done` is told of each part when all of its work has been asked for.
+/// As [`step`]; calls `done` behind each phase, when all work of the phase is in the stream.
 ///
 /// # Errors
 /// As [`step`], and what `done` returns.
@@ -83,18 +85,18 @@ pub fn step_with_hook(
     let one = Tensor::full(&tape.device(), [1], 1.0)?;
     let mut seeds = vec![(losses.softmax, one)];
     if config.loss.lambda != 0.0 {
-        let lambda = values.lambda.duplicate(&tape.device())?;
+        let lambda = values.scalar(LAMBDA)?.duplicate(&tape.device())?;
         seeds.push((losses.batch_contrastive.loss, lambda));
     }
     tape.backward(seeds)?;
     done(Phase::Backward)?;
 
     // Line 5: the centers of the classes in the batch.
-    center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, &values.center_rate)?;
+    center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, values.scalar(CENTER_RATE)?)?;
     done(Phase::Centers)?;
 
     // Line 6: the weights.
-    optimizer.step(params, &values.rate)?;
+    optimizer.step(params, values.scalar(LR)?)?;
     done(Phase::Weights)?;
     Ok(StepOutput { softmax, terms })
 }

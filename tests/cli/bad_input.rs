@@ -72,7 +72,7 @@ fn names_without_a_pid_and_sets_of_one_identity() {
 fn batches_larger_than_the_set_and_settings_that_do_not_exist() {
     refused(data(), &["solver.batch=1024"], &["1024"]);
     refused(data(), &["loss.lamda=1"], &["loss.lamda", "loss.lambda"]);
-    refused(data(), &["solver.rate=fast"], &["solver.rate"]);
+    refused(data(), &["solver.lr=fast"], &["solver.lr"]);
     refused(data(), &["data.sampler=pk", "data.pk_images=3"], &["data.pk_images"]);
 }
 
@@ -189,9 +189,9 @@ fn devices_that_are_not_there() {
     let demo = |device: &str| fail(bcreid().args(["demo", "--device", device, "--out"]).arg(&out));
     // On a machine without CUDA for another reason than on one with a few devices.
     let error = demo("cuda:99");
-    assert!(error.contains("--device cuda:99: ") && error.contains("--device cpu"), "{error}");
+    assert!(error.contains("device cuda:99: ") && error.contains("--device cpu"), "{error}");
     let error = fail(bcreid().args(["demo", "--device", "cpu", "--precision", "bf16", "--out"]).arg(&out));
-    assert!(error.contains("--precision bf16 needs a CUDA device"), "{error}");
+    assert!(error.contains("precision bf16 needs a CUDA device"), "{error}");
     let error = stderr(&bcreid().args(["demo", "--precision", "fp8", "--out"]).arg(&out).output().unwrap());
     assert!(error.contains("f32, tf32 or bf16"), "{error}");
     assert!(demo("tpu").contains("tpu"));

@@ -79,7 +79,7 @@ fn wrong_input_is_named() {
     refused(&["--classes", "1"], &["--classes 1", "2 to"]);
     refused(&["--set", "solver.bach=4"], &["solver.bach", "solver.batch"]);
     refused(&["--json", "no/such/folder/x.json"], &["no/such/folder", "does not exist"]);
-    refused(&["--device", "cpu", "--precision", "bf16"], &["--precision bf16"]);
+    refused(&["--device", "cpu", "--precision", "bf16"], &["precision bf16 needs"]);
     let output = bcreid().args(["bench", "--steps", "many"]).output().unwrap();
     assert!(!output.status.success() && stderr(&output).contains("many"));
 }

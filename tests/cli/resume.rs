@@ -29,7 +29,7 @@ fn interrupt(mut command: Command, out: &Path, steps: usize, signal: &str) -> st
     child.wait_with_output().unwrap()
 }
 
-const LONG: &[&str] = &["solver.iterations=150", "solver.rate_drops=[60]", "run.checkpoint_every=7"];
+const LONG: &[&str] = &["solver.iterations=150", "solver.lr_milestones=[60]", "run.checkpoint_every=7"];
 
 #[cfg(unix)]
 #[test]
@@ -159,9 +159,9 @@ fn a_run_is_resumed_with_its_own_data_and_settings() {
 fn a_loss_that_is_not_finite_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let wild = ["solver.rate=1e30", "solver.rate_warmup=0", "run.checkpoint_every=1"];
+    let wild = ["solver.lr=1e30", "solver.lr_warmup=0", "run.checkpoint_every=1"];
     let error = fail(&mut train(data(), &out, &wild));
-    assert!(error.contains("checkpoint") && error.contains("solver.rate"), "{error}");
+    assert!(error.contains("checkpoint") && error.contains("solver.lr"), "{error}");
     for name in names(&out) {
         let file = bcreid::weights::read_tensors(&out.join("checkpoints").join(&name)).unwrap();
         for tensor in file.names() {

@@ -52,7 +52,7 @@ fn weights(folder: &Path, seed: u64) -> PathBuf {
     succeed(&mut train(
         data(),
         &run,
-        &[&format!("run.seed={seed}"), "solver.iterations=2", "solver.rate_drops=[]"],
+        &[&format!("run.seed={seed}"), "solver.iterations=2", "solver.lr_milestones=[]"],
     ));
     run.join("weights.safetensors")
 }

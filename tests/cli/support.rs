@@ -19,7 +19,7 @@ pub const TINY: &[&str] = &[
     "input.width=32",
     "solver.batch=8",
     "solver.iterations=12",
-    "solver.rate_drops=[8]",
+    "solver.lr_milestones=[8]",
     "run.checkpoint_every=3",
     "run.log_every=1",
 ];

@@ -115,9 +115,9 @@ fn the_demo_ends_in_the_same_table() {
         "input.width=32",
         "solver.batch=8",
         "solver.iterations=6",
-        "solver.rate=3e-5",
+        "solver.lr=3e-5",
         "loss.lambda=0.1",
-        "solver.rate_drops=[5]",
+        "solver.lr_milestones=[5]",
     ];
     let sizes =
         ["--train-ids", "6", "--test-ids", "4", "--distractors", "4", "--junk", "2", "--cameras", "2"];

@@ -12,7 +12,7 @@ enum Noticed {
 }
 
 /// At ten times the other tests' rate, so that a wrong gradient shows soon.
-const SETTINGS: &[&str] = &["solver.iterations=5", "solver.rate=3e-4"];
+const SETTINGS: &[&str] = &["solver.iterations=5", "solver.lr=3e-4"];
 
 fn planted(error: &str) -> Option<Noticed> {
     let folder = tempfile::tempdir().unwrap();

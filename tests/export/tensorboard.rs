@@ -282,7 +282,7 @@ fn a_run_that_is_watched() {
         "input.width=32",
         "solver.batch=8",
         "solver.iterations=6",
-        "solver.rate_drops=[]",
+        "solver.lr_milestones=[]",
         "run.checkpoint_every=4",
         "run.checkpoints_kept=9",
         "run.log_every=2",

@@ -65,7 +65,7 @@ fn training_batches_are_those_of_the_cpu() {
                 let mut loader = Loader::new(&samples, &classes, options.clone(), on, &|_, _| {}).unwrap();
                 let mut values = StepValues::new(on, SEED).unwrap();
                 let batches = (0..7).map(|step| {
-                    values.set(step, 0.0, 0.0, 0.0).unwrap();
+                    values.set(step, &[]).unwrap();
                     loader.prepare().unwrap();
                     let batch = loader.batch(&values).unwrap();
                     (host(&batch.pixels), batch.labels.to_host_i32().unwrap())

@@ -25,7 +25,7 @@ fn both(
     let Mask(seed, step, ratio) = mask;
     let mut params = Params::none(device);
     let mut values = StepValues::new(device, seed).unwrap();
-    values.set(step, 0.0, 0.0, 0.0).unwrap();
+    values.set(step, &[]).unwrap();
     let mut tape = Tape::new(&mut params, &values);
     let shape = [x.len() / d, d];
     let x = tape.leaf(Tensor::from_f32(device, shape, x).unwrap());

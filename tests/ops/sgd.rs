@@ -78,7 +78,7 @@ fn path(device: &Device, convention: Convention, rates: [f32; 6]) -> [f32; 6] {
 }
 
 #[test]
-fn the_conventions_differ_when_the_rate_drops() {
+fn the_conventions_differ_when_the_learning_rate_drops() {
     on::each(|device| {
         let paths = |rates| [Convention::PyTorch, Convention::Caffe].map(|c| path(device, c, rates));
         let [pytorch, caffe] = paths([0.1; 6]);

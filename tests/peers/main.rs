@@ -62,7 +62,7 @@ const SLIM: &[&str] = &[
     "input.width=32",
     "solver.batch=8",
     "solver.iterations=40",
-    "solver.rate_drops=[]",
+    "solver.lr_milestones=[]",
 ];
 
 /// A small set in `folder/set` and a run on it in `folder/run`, trained with `more` and evaluated.

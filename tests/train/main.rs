@@ -13,6 +13,7 @@ use bcreid::model::Model;
 use bcreid::ops::batch_contrastive::Term;
 use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
+use bcreid::train::schedule::{self, Scheduled};
 use bcreid::train::step::{optimizer, step};
 use bcreid::weights::{TensorFile, read_tensors};
 
@@ -80,14 +81,14 @@ fn batch(device: &Device, number: u64) -> Batch {
     }
 }
 
-fn losses_equal_pytorchs(name: &str, config: &Config, rate: f32, lambda: f32) {
+fn losses_equal_pytorchs(name: &str, config: &Config, lr: f32, lambda: f32) {
     let device = Device::cpu();
     let (model, mut params) = Model::new(config, CLASSES, &device).unwrap();
     let mut optimizer = optimizer(&params, config).unwrap();
-    let mut values = StepValues::new(&device, SEED).unwrap();
+    let mut values = StepValues::new(&device, SEED).unwrap().with_scalars(&schedule::SCALARS).unwrap();
     let (softmax, contrastive) = (golden(&format!("{name}.softmax")), golden(&format!("{name}.contrastive")));
     for number in 0..STEPS {
-        values.set(number, rate, lambda, 0.5).unwrap();
+        values.set(number, &Scheduled { lr, lambda, center_rate: 0.5 }.scalars()).unwrap();
         let measured =
             step(&model, &mut params, &mut optimizer, &values, batch(&device, number), config).unwrap();
         let terms = measured.terms.to_host_f32().unwrap();

@@ -9,6 +9,7 @@ use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batch_contrastive::Term;
 use bcreid::optim::{MomentumSgd, Optimizer};
+use bcreid::train::schedule::{self, Scheduled};
 use bcreid::train::step::{optimizer, step};
 use bcreid::weights::{TensorFile, load_into, read_tensors};
 
@@ -122,9 +123,9 @@ fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) 
     let mut optimizer = optimizer(&params, &config).unwrap();
     start(&file, name, variant, &mut params, &mut optimizer);
     let before: Vec<Vec<f32>> = optimizer.velocities().iter().map(|v| v.f32().to_vec()).collect();
-    let mut values = StepValues::new(&device, SEED).unwrap();
+    let mut values = StepValues::new(&device, SEED).unwrap().with_scalars(&schedule::SCALARS).unwrap();
     let center_rate = if variant == Variant::Tied { RATE } else { CENTER_RATE };
-    values.set(STEP, RATE, LAMBDA, center_rate).unwrap();
+    values.set(STEP, &Scheduled { lr: RATE, lambda: LAMBDA, center_rate }.scalars()).unwrap();
     let measured = step(&model, &mut params, &mut optimizer, &values, batch(&device, STEP), &config).unwrap();
 
     let key = format!("{name}.{key}");

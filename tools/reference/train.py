@@ -5,7 +5,7 @@ every setting. Two uses:
 
 1. Check a run, step by step. Training amplifies rounding, so keep the run short and its rate small:
 
-       bcreid train --data DATA --out RUN --set solver.iterations=20 --set solver.rate=1e-4 --set run.log_every=1
+       bcreid train --data DATA --out RUN --set solver.iterations=20 --set solver.lr=1e-4 --set run.log_every=1
        cargo run --release --example training_images -- \\
            DATA RUN/checkpoints/step_0000000000.safetensors images.safetensors
        python3 tools/reference/train.py RUN --images images.safetensors --check 1e-4
@@ -65,9 +65,9 @@ class Settings:
 
         solver = self.solver
         rate = f32(solver["rate"])
-        for _ in range(sum(step >= drop for drop in solver["rate_drops"])):
-            rate *= f32(solver["rate_factor"])
-        rate *= ramp(solver["rate_warmup"])
+        for _ in range(sum(step >= drop for drop in solver["lr_milestones"])):
+            rate *= f32(solver["lr_gamma"])
+        rate *= ramp(solver["lr_warmup"])
         center_rate = self.loss["center_rate"]
         center_rate = rate if center_rate == "tied" else f32(center_rate)
         return rate, f32(self.loss["lambda"]) * ramp(self.loss["lambda_warmup"]), center_rate

@@ -296,7 +296,7 @@ impl Plan {
             return Ok(choices);
         }
         let told = if told.is_empty() { "none" } else { &told };
-        Err(format!("cuDNN offered {told}; use another cuDNN 9, or --device cpu"))
+        Err(format!("cuDNN offered {told}; use another cuDNN 9, or the CPU"))
     }
 
     fn offers(&self, handle: Handle, direction: Direction) -> Result<Vec<Offer>> {

@@ -9,6 +9,7 @@
 
 use super::CudaDevice;
 use crate::element::{DType, Shape};
+use crate::error::Remedy;
 use crate::{Error, Result};
 use cudarc::driver::{result, sys};
 use std::collections::BTreeMap;
@@ -214,10 +215,10 @@ impl CudaDevice {
             None => {
                 if state.is_recording {
                     return Err(Error::Device(format!(
-                        "{}: a recorded step asks for memory that the steps before it did not; this is a bug of bcreid, \
-                         --no-graph goes around it",
-                        label
-                    )));
+                        "{label}: a captured step needs memory that the steps before it did not need; this is a bug of \
+                         bcreid, please report it"
+                    ))
+                    .with_remedies([Remedy::WithoutCapture]));
                 }
                 self.bind()?;
                 // SAFETY: nothing is assumed of what the memory holds.
@@ -245,20 +246,21 @@ impl CudaDevice {
     fn out_of_memory(&self, label: &Label, size: usize, usage: Usage) -> Error {
         let others = result::mem_get_info()
             .map_or(String::new(), |(free, total)| format!(", {} of {} are free", Bytes(free), Bytes(total)));
-        let narrower = match self.precision().activations() {
-            DType::BF16 => "",
-            _ => ", take --precision bf16",
-        };
-        Error::OutOfMemory {
+        let mut remedies = vec![Remedy::SmallerBatch];
+        if self.precision().activations() != DType::BF16 {
+            remedies.push(Remedy::Precision("bf16".into()));
+        }
+        let error = Error::OutOfMemory {
             tensor: label.to_string(),
             detail: format!(
-                "it takes {}, this program uses {} (at most {} so far){others}; lower solver.batch (--batch where \
-                 features are extracted) or input.height and input.width{narrower}, or end other programs on the GPU",
+                "it takes {}, this program uses {} (at most {} so far){others}; lower solver.batch or input.height and \
+                 input.width, or end other programs on the GPU",
                 Bytes(size),
                 Bytes(usage.current),
                 Bytes(usage.peak)
             ),
-        }
+        };
+        error.with_remedies(remedies)
     }
 
     /// How much memory is in use.

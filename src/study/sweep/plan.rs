@@ -1,6 +1,6 @@
 //! From settings and the values to try to the recipes of a sweep, and which of them is whose baseline.
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::study::recipes::{LAMBDA, Recipes, START, is_of_the_loss, name_of, without_loss};
 use crate::study::start::Start;
 use crate::study::{Recipe, Setting};
@@ -32,7 +32,7 @@ impl Swept {
         let (key, values) = text
             .split_once('=')
             .ok_or_else(|| fault("write it as section.key=A,B,..., for example --vary solver.batch=16,32"))?;
-        let key = key.trim().to_string();
+        let key = config::current_name(key.trim());
         if key.starts_with("run.") || NOT_VARIED.contains(&key.as_str()) {
             return Err(fault(match key.as_str() {
                 "run.seed" => "seeds count up with --runs",
@@ -370,12 +370,12 @@ mod tests {
 
     #[test]
     fn a_list_is_one_value() {
-        let lists = Swept::parse("solver.rate_drops = [8, 10], [9],[]").unwrap();
-        assert_eq!(lists, swept("solver.rate_drops", &["[8, 10]", "[9]", "[]"]));
+        let lists = Swept::parse("solver.lr_milestones = [8, 10], [9],[]").unwrap();
+        assert_eq!(lists, swept("solver.lr_milestones", &["[8, 10]", "[9]", "[]"]));
         assert_eq!(Swept::parse("data.sampler=\"pk\", random").unwrap().values, ["\"pk\"", "random"]);
         assert_eq!(Swept::parse("model.width=8,").unwrap().values, ["8", ""]);
         let plan = Plan::new(&[start(None, &[])], &[lists], false, false).unwrap();
         let names = names(&plan);
-        assert!(names[0].starts_with("solver.rate_drops-_8_10_-"), "{names:?}");
+        assert!(names[0].starts_with("solver.lr_milestones-_8_10_-"), "{names:?}");
     }
 }

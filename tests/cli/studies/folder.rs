@@ -31,9 +31,9 @@ fn other_settings_images_and_weights_are_named() {
     let start = start.to_str().unwrap();
     succeed(&mut reproduce(&out, &[]));
     refused(
-        reproduce(&out, &["--set", "solver.rate=0.5"]),
+        reproduce(&out, &["--set", "solver.lr=0.5"]),
         &[
-            "study/baseline: what is there has other settings: solver.rate is 0.01 there and 0.5 here",
+            "study/baseline: what is there has other settings: solver.lr is 0.01 there and 0.5 here",
             "give the study another --out",
         ],
     );

@@ -120,7 +120,7 @@ def main(folder):
         print(f"{arch}: {len(returned)} tensors came back bit for bit, .pth and .safetensors")
 
     run(BCREID, "train", "--data", data, "--out", folder / "run", "--set", "model.arch=resnet18", "--set",
-        "solver.iterations=2", "--set", "solver.rate_drops=[]", "--set", "input.height=64", "--set", "input.width=32")
+        "solver.iterations=2", "--set", "solver.lr_milestones=[]", "--set", "input.height=64", "--set", "input.width=32")
     said = run(CONVERT, folder / "run/weights.safetensors", "--to", "torchvision", "--out", folder / "run.pth")
     assert "left behind: centers" in said, said
     plain = torchvision.models.resnet18(num_classes=4)
