@@ -14,6 +14,8 @@ mod generate;
 mod kernels;
 #[path = "build/ptxas.rs"]
 mod ptxas;
+#[path = "src/device/cuda/signature.rs"]
+mod signature;
 #[path = "build/signatures.rs"]
 mod signatures;
 #[path = "build/toolkit.rs"]

@@ -13,47 +13,11 @@
 //! | `float` | `f32` |
 
 use crate::Result;
+use crate::signature::{Kind, Parameter, Signature, parse, stem};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// C++ element types of pointers, and the tensor element type of each.
-const ELEMENTS: [(&str, &str); 7] = [
-    ("float", "F32"),
-    ("float2", "F32"),
-    ("batch_contrastive::Terms", "F32"),
-    ("bf16", "BF16"),
-    ("int", "I32"),
-    ("sgd::Segment", "I32"),
-    ("uint8_t", "U8"),
-];
-/// By-value types: the C++ type, the field's, and the variant of `Argument`.
-const VALUES: [(&str, &str, &str); 4] = [
-    ("int", "usize", "Int"),
-    ("size_t", "usize", "Size"),
-    ("uint64_t", "u64", "Word"),
-    ("float", "f32", "Float"),
-];
-
-/// The kind of a parameter; the element type of a pointer is separate.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Pointer { written: bool, nullable: bool },
-    Value { field: &'static str, argument: &'static str },
-}
-
-struct Parameter {
-    name: String,
-    kind: Kind,
-    /// Of a pointer.
-    element: Option<&'static str>,
-}
-
-struct Signature {
-    name: String,
-    parameters: Vec<Parameter>,
-}
 
 /// Writes `signatures.rs` into `out`.
 ///
@@ -75,57 +39,6 @@ pub fn write(sources: &[PathBuf], out: &Path) -> Result<()> {
     }
     let path = out.join("signatures.rs");
     fs::write(&path, rust).map_err(|e| format!("{}: {e}", path.display()))
-}
-
-/// A kernel's name without the element types at its end.
-fn stem(name: &str) -> &str {
-    let short = name.strip_suffix("_f32").or_else(|| name.strip_suffix("_bf16"));
-    short.map_or(name, stem)
-}
-
-/// All `extern "C" __global__` functions of a source file.
-fn parse(text: &str) -> Result<Vec<Signature>> {
-    let code: String =
-        text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join(" ");
-    let mut signatures = Vec::new();
-    for (at, marker) in code.match_indices("extern \"C\" __global__") {
-        let mut rest = code[at + marker.len()..].trim_start();
-        rest = rest.strip_prefix("void").ok_or("a kernel does not return void")?.trim_start();
-        if let Some(bounds) = rest.strip_prefix("__launch_bounds__") {
-            rest = bounds.split_once(')').ok_or("__launch_bounds__ has no end")?.1.trim_start();
-        }
-        let (name, rest) = rest.split_once('(').ok_or("a kernel has no parameters")?;
-        let (list, _) =
-            rest.split_once(')').ok_or_else(|| format!("the parameters of {name} have no end"))?;
-        let parameters: Result<_> = list.split(',').map(parameter).collect();
-        let parameters = parameters.map_err(|e| format!("kernel {name}: {e}"))?;
-        signatures.push(Signature { name: name.trim().into(), parameters });
-    }
-    Ok(signatures)
-}
-
-/// Such as `const float* __restrict__ NULLABLE offset`.
-fn parameter(text: &str) -> Result<Parameter> {
-    let spaced = text.replace('*', " * ");
-    let mut words: Vec<&str> = spaced.split_whitespace().filter(|word| *word != "__restrict__").collect();
-    let unknown =
-        || format!("parameter `{}` is not understood; build/signatures.rs lists types", text.trim());
-    let name = words.pop().ok_or_else(unknown)?.to_string();
-    let (kind, element) = match words[..] {
-        [r#type] => {
-            let (_, field, argument) = VALUES.into_iter().find(|(c, ..)| *c == r#type).ok_or_else(unknown)?;
-            (Kind::Value { field, argument }, None)
-        }
-        _ => {
-            let written = words.first() != Some(&"const");
-            let nullable = words.last() == Some(&"NULLABLE");
-            let middle = &words[usize::from(!written)..words.len() - usize::from(nullable)];
-            let [r#type, "*"] = middle else { return Err(unknown()) };
-            let (_, element) = ELEMENTS.into_iter().find(|(c, _)| c == r#type).ok_or_else(unknown)?;
-            (Kind::Pointer { written, nullable }, Some(element))
-        }
-    };
-    Ok(Parameter { name, kind, element })
 }
 
 /// The struct of the kernels of one stem.

@@ -3,15 +3,14 @@
 // Four neighbouring elements of a row share one block of Philox words, so a thread takes four elements. Rows
 // whose length is no multiple of 4 end inside a block and begin unaligned; their elements go one by one.
 //
-// Bytes: m d (s + t), with s and t the bytes of an element of x and y.
+// Bytes: 8 m d.
 // Operations of an element: a fourth of a block of words, which is 20 products of 64 bits and 40 exclusive ors.
 #include "common.cuh"
 #include "philox.cuh"
 
 namespace dropout {
 
-template <class In, class Out>
-__device__ __forceinline__ void apply(const In* x, Out* y, int d, uint64_t seed, const int* step, float ratio,
+__device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t seed, const int* step, float ratio,
                                       float scale) {
     const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, Purpose::Dropout};
     // A dropped infinity is 0 and not NaN, so this selects instead of multiplying by 0.
@@ -28,7 +27,7 @@ __device__ __forceinline__ void apply(const In* x, Out* y, int d, uint64_t seed,
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
                 const size_t i = row + first + k;
-                if (first + k < d) y[i] = from_float<Out>(masked(to_float(x[i]), words[k]));
+                if (first + k < d) y[i] = masked(x[i], words[k]);
             }
         }
     }
@@ -37,24 +36,12 @@ __device__ __forceinline__ void apply(const In* x, Out* y, int d, uint64_t seed,
 }
 
 // y [m, d] = x * scale where the draw of an element is at least `ratio`, else 0; scale = 1 / (1 - ratio). The
-// derivative is the mask itself, so the backward pass is the same kernel with dy as x and dx as y. `y` may be `x`
-// where the types agree. `step` points at the number of the step. Grid: (m, any): the blocks of one row share
+// derivative is the mask itself, so the backward pass is the same kernel with dy as x and dx as y. `y` may be `x`.
+// `step` points at the number of the step. Grid: (m, any): the blocks of one row share
 // it; a small batch wants several, of which the first d / (4 threads) have work.
-extern "C" __global__ void dropout_f32_f32(const float* x, float* y, int d, uint64_t seed, const int* step,
-                                           float ratio, float scale) {
-    dropout::apply(x, y, d, seed, step, ratio, scale);
-}
-extern "C" __global__ void dropout_f32_bf16(const float* x, bf16* y, int d, uint64_t seed, const int* step,
-                                            float ratio, float scale) {
-    dropout::apply(x, y, d, seed, step, ratio, scale);
-}
-extern "C" __global__ void dropout_bf16_f32(const bf16* x, float* y, int d, uint64_t seed, const int* step,
-                                            float ratio, float scale) {
-    dropout::apply(x, y, d, seed, step, ratio, scale);
-}
-extern "C" __global__ void dropout_bf16_bf16(const bf16* x, bf16* y, int d, uint64_t seed, const int* step,
-                                             float ratio, float scale) {
+extern "C" __global__ void dropout_f32(const float* x, float* y, int d, uint64_t seed, const int* step, float ratio,
+                                       float scale) {
     dropout::apply(x, y, d, seed, step, ratio, scale);
 }
 
-SOFTCUDA_KERNELS(dropout_f32_f32, dropout_f32_bf16, dropout_bf16_f32, dropout_bf16_bf16)
+SOFTCUDA_KERNELS(dropout_f32)

@@ -5,7 +5,7 @@
 // exponentials relative to it, and rescales the sum when the largest changes. What is saved for the backward pass is
 // that pair, not the probabilities: 8 bytes a row, and the logits are read again.
 //
-// Bytes: forward 4 m n (f32) + 16 m; backward 8 m n + 16 m. The way here from a naive kernel is in
+// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m. The way here from a naive kernel is in
 // cuda/lab/softmax_cross_entropy.cu.
 #include "common.cuh"
 
@@ -31,16 +31,14 @@ struct Merge {
 };
 
 // losses [m], partition [m] of logits [m, n] and labels [m]. A label that is no class gives NaN and reads nothing.
-template <class T>
-__device__ __forceinline__ void forward(const T* logits, const int* labels, float* losses, float2* partition, int n) {
+__device__ __forceinline__ void forward(const float* logits, const int* labels, float* losses, float2* partition, int n) {
     __shared__ Partition scratch[LANES];
-    const T* row = logits + static_cast<size_t>(blockIdx.x) * n;
+    const float* row = logits + static_cast<size_t>(blockIdx.x) * n;
     const Partition empty = {-INFINITY, 0.0f};
     Partition own = empty;
     for_each_of_row(row, n, [&](int i, auto width) {
         const auto pack = load<decltype(width)::value>(row + i);
-        for (const T& element : pack.at) {
-            const float z = to_float(element);
+        for (const float z : pack.at) {
             if (z > own.max) {
                 own = {z, own.sum * expf(own.max - z) + 1.0f};
             } else {
@@ -54,15 +52,14 @@ __device__ __forceinline__ void forward(const T* logits, const int* labels, floa
         // Not max + log(sum): that sum would lose the digits of the logarithm when the maximum is large.
         const float log_sum = logf(total.sum);
         const bool is_class = 0 <= label && label < n;
-        losses[blockIdx.x] = is_class ? log_sum - (to_float(row[label]) - total.max) : NAN;
+        losses[blockIdx.x] = is_class ? log_sum - (row[label] - total.max) : NAN;
         partition[blockIdx.x] = make_float2(total.max, log_sum);
     }
 }
 
 // dlogits [m, n] = (softmax(logits) - onehot(labels)) dy / m. `dlogits` may be `logits`.
-template <class T>
-__device__ __forceinline__ void backward(const T* logits, const int* labels, const float2* partition, const float* dy,
-                                         T* dlogits, int n) {
+__device__ __forceinline__ void backward(const float* logits, const int* labels, const float2* partition, const float* dy,
+                                         float* dlogits, int n) {
     const size_t start = static_cast<size_t>(blockIdx.x) * n;
     const float2 saved = partition[blockIdx.x];
     const int label = labels[blockIdx.x];
@@ -71,8 +68,8 @@ __device__ __forceinline__ void backward(const T* logits, const int* labels, con
         constexpr int N = decltype(width)::value;
         auto pack = load<N>(logits + start + i);
         for (int k = 0; k < N; ++k) {
-            const float probability = expf((to_float(pack.at[k]) - saved.x) - saved.y);
-            pack.at[k] = from_float<T>((probability - (i + k == label ? 1.0f : 0.0f)) * scale);
+            const float probability = expf((pack.at[k] - saved.x) - saved.y);
+            pack.at[k] = (probability - (i + k == label ? 1.0f : 0.0f)) * scale;
         }
         store<N>(dlogits + start + i, pack);
     });
@@ -83,10 +80,6 @@ __device__ __forceinline__ void backward(const T* logits, const int* labels, con
 // Grid: m blocks.
 extern "C" __global__ void softmax_cross_entropy_forward_f32(const float* logits, const int* labels, float* losses,
                                                              float2* partition, int n) {
-    softmax_cross_entropy::forward(logits, labels, losses, partition, n);
-}
-extern "C" __global__ void softmax_cross_entropy_forward_bf16(const bf16* logits, const int* labels, float* losses,
-                                                              float2* partition, int n) {
     softmax_cross_entropy::forward(logits, labels, losses, partition, n);
 }
 
@@ -105,11 +98,5 @@ extern "C" __global__ void softmax_cross_entropy_backward_f32(const float* logit
                                                               int n) {
     softmax_cross_entropy::backward(logits, labels, partition, dy, dlogits, n);
 }
-extern "C" __global__ void softmax_cross_entropy_backward_bf16(const bf16* logits, const int* labels,
-                                                               const float2* partition, const float* dy, bf16* dlogits,
-                                                               int n) {
-    softmax_cross_entropy::backward(logits, labels, partition, dy, dlogits, n);
-}
 
-SOFTCUDA_KERNELS(softmax_cross_entropy_forward_f32, softmax_cross_entropy_forward_bf16, softmax_cross_entropy_mean,
-                 softmax_cross_entropy_backward_f32, softmax_cross_entropy_backward_bf16)
+SOFTCUDA_KERNELS(softmax_cross_entropy_forward_f32, softmax_cross_entropy_mean, softmax_cross_entropy_backward_f32)

@@ -232,12 +232,21 @@ fn parse_value(text: &str) -> toml::Value {
 }
 
 fn unknown(key: &str) -> Error {
+    // Names that other programs use and no spelling leads to.
+    const ELSEWHERE: [(&str, &str); 4] = [
+        ("learning_rate", "solver.lr"),
+        ("batch_size", "solver.batch"),
+        ("steps", "solver.iterations"),
+        ("margin", "loss.tau"),
+    ];
     let keys = Config::entries();
-    let nearest = keys
-        .iter()
-        .map(|k| k.key.as_str())
-        // A bare key (`lambda`) is meant as the one in its section.
-        .max_by(|a, b| similarity(key, a).total_cmp(&similarity(key, b)));
+    let bare = key.rsplit('.').next().unwrap_or(key);
+    let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == bare).map(|(_, key)| *key);
+    let nearest = elsewhere.or_else(|| {
+        let keys = keys.iter().map(|k| k.key.as_str());
+        // A bare key (`lambda`) means the one in its section.
+        keys.max_by(|a, b| similarity(key, a).total_cmp(&similarity(key, b)))
+    });
     let (key, nearest) = (one_line(key), nearest.unwrap_or_default());
     Error::Config(format!("there is no key {key}; did you mean {nearest}? (bcreid config lists all keys)"))
 }
@@ -314,6 +323,7 @@ mod tests {
             ("loss.lamda=1", "loss.lambda"),
             ("lambda=1", "loss.lambda"),
             ("solver.learning_rate=1", "solver.lr"),
+            ("margin=1", "loss.tau"),
             ("solver.weightdecay=1", "solver.weight_decay"),
             ("data.flipp=true", "data.flip"),
         ] {

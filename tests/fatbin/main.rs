@@ -6,6 +6,8 @@
 mod embedded;
 mod script;
 mod shown;
+#[path = "../../src/device/cuda/signature.rs"]
+mod signature;
 mod signatures;
 
 /// As in `build.rs`, whose modules some of these tests include.

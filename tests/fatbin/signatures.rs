@@ -122,7 +122,7 @@ fn what_is_not_understood_is_refused_with_file_and_kernel() {
         let source = format!("extern \"C\" __global__ void odd(const float* a, {parameter}) {{}}");
         // A comma parts parameters, in angle brackets too.
         let part = parameter.split(',').next().unwrap();
-        assert_refused(&source, &["kernel odd: ", &format!("`{part}`"), "build/signatures.rs"]);
+        assert_refused(&source, &["kernel odd: ", &format!("`{part}`"), "src/device/cuda/signature.rs"]);
     }
     assert_refused("extern \"C\" __global__ void none() {}", &["kernel none: "]);
     assert_refused("extern \"C\" __global__ int odd(int n) {}", &["void"]);

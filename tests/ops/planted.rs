@@ -25,7 +25,7 @@ fn an_index_off_by_one() {
     let (right, wrong) =
         ("load<decltype(width)::value>(row + i)", "load<decltype(width)::value>(row + i + 1)");
     let words = ["softmax_cross_entropy_forward_f32", "buffer `logits`", "check the index", "common.cuh:"];
-    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case, &words);
 }
 
 /// The mask of a shuffle names half of the warp, but all of it takes part.
@@ -34,7 +34,7 @@ fn a_shuffle_with_a_wrong_mask() {
     let (right, wrong) =
         ("__shfl_xor_sync(ALL_LANES, value, lanes)", "__shfl_xor_sync(0xffffu, value, lanes)");
     let words = ["mask 0x0000ffff", "softmax_cross_entropy_forward_f32", "common.cuh:"];
-    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case, &words);
 }
 
 /// The last pack of a row of the gradient stays as it was.
@@ -43,7 +43,7 @@ fn an_unwritten_element() {
     let (right, wrong) =
         ("store<N>(dlogits + start + i, pack)", "if (i + N < n) store<N>(dlogits + start + i, pack)");
     let words = ["`dlogits`", "never written"];
-    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case::<f32>, &words);
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case, &words);
 }
 
 /// x_i is both sides of its positive pairs, so in the exact gradient each counts twice. No access is wrong here:

@@ -14,17 +14,28 @@ pub(crate) struct Address {
     dtype: DType,
 }
 
-/// A pointer that a kernel reads.
+/// A pointer that a kernel reads, made from a `&Tensor`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct In(Address);
+pub struct In(Address);
 
-/// A pointer that a kernel writes, or reads and writes.
+/// A pointer that a kernel writes, or reads and writes, made from a `&mut Tensor`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Out(Address);
+pub struct Out(Address);
+
+impl Address {
+    /// The element type.
+    pub fn dtype(self) -> DType {
+        self.dtype
+    }
+}
 
 impl In {
+    pub(super) fn inner(self) -> Address {
+        self.0
+    }
+
     /// `word` is the address of an element of type `dtype` and of those behind it.
-    pub fn new(word: u64, dtype: DType) -> Self {
+    pub(crate) fn new(word: u64, dtype: DType) -> Self {
         In(Address { word, dtype })
     }
 
@@ -35,8 +46,12 @@ impl In {
 }
 
 impl Out {
+    pub(super) fn inner(self) -> Address {
+        self.0
+    }
+
     /// `word` is the address of an element of type `dtype` and of those behind it.
-    pub fn new(word: u64, dtype: DType) -> Self {
+    pub(crate) fn new(word: u64, dtype: DType) -> Self {
         Out(Address { word, dtype })
     }
 

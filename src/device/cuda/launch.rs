@@ -45,7 +45,7 @@ impl Grid {
 /// The loaded module, and its kernels as far as they have been asked for.
 pub(super) struct Kernels {
     module: sys::CUmodule,
-    functions: Mutex<HashMap<&'static str, Function>>,
+    functions: Mutex<HashMap<String, Function>>,
 }
 
 #[derive(Clone, Copy)]
@@ -60,14 +60,15 @@ unsafe impl Sync for Kernels {}
 
 impl Kernels {
     /// Loads a fatbin into the context of this thread.
-    pub fn load(fatbin: &'static [u8]) -> Result<Self> {
-        // SAFETY: the bytes are what nvcc made, embedded by the build; the driver copies what it needs.
-        let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }
-            .map_err(fault("loading the embedded kernels"))?;
+    pub fn load(fatbin: &[u8]) -> Result<Self> {
+        // SAFETY: nvcc made the bytes: the build embedded them, or the creator of a `Module` vouches for it. The driver copies
+        // what it needs.
+        let module =
+            unsafe { result::module::load_data(fatbin.as_ptr().cast()) }.map_err(fault("loading kernels"))?;
         Ok(Kernels { module, functions: Mutex::default() })
     }
 
-    fn find(&self, name: &'static str, shared: usize) -> Result<Function> {
+    fn find(&self, name: &str, shared: usize) -> Result<Function> {
         let mut functions = self.functions.lock().expect("the lock is never held across a panic");
         let function = match functions.get(name) {
             Some(&function) => function,
@@ -77,7 +78,7 @@ impl Kernels {
                 // SAFETY: the module is loaded as long as this lives.
                 let function = unsafe { result::module::get_function(self.module, symbol) }
                     .map_err(fault(&format!("finding the kernel {name}")))?;
-                functions.insert(name, Function(function));
+                functions.insert(name.into(), Function(function));
                 Function(function)
             }
         };
@@ -107,11 +108,22 @@ impl CudaDevice {
     /// Pointers whose element types no variant of the kernel takes; a size that no `int` holds; what the driver says.
     pub(crate) fn launch<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
         let arguments = kernel.arguments();
-        let kernel = Variant::of::<K>(arguments.as_ref())?;
+        let name = Variant::of::<K>(arguments.as_ref())?;
+        self.enqueue(&self.kernels, grid, name, arguments.as_ref())
+    }
+
+    /// Enqueues the kernel `kernel` of a loaded module. The arguments are those of its parameters, in their order: the callers
+    /// have checked them against the kernel's signature.
+    pub(super) fn enqueue(
+        &self,
+        kernels: &Kernels,
+        grid: Grid,
+        kernel: &str,
+        arguments: &[Argument],
+    ) -> Result<()> {
         self.bind()?;
-        let function = self.kernels.find(kernel, grid.shared)?;
+        let function = kernels.find(kernel, grid.shared)?;
         let mut words = arguments
-            .as_ref()
             .iter()
             .map(|argument| match *argument {
                 Argument::Pointer(address) => Ok(address.map_or(0, |address| address.word)),
@@ -133,10 +145,10 @@ impl CudaDevice {
         let [tx, ty, tz] = grid.threads;
         let mut pointers: Vec<*mut c_void> =
             words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
-        // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which the build read from
-        // its source; each pointer leads to eight bytes, as long as any parameter, that live until the driver has copied
-        // them. That the kernel stays within its buffers is what the tests with softcuda check for every launch of this
-        // crate.
+        // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read from its
+        // source; each pointer leads to eight bytes, as long as any parameter, that live until the driver has copied
+        // them. A kernel of this crate stays within its buffers, as the tests with softcuda check for every launch; for other
+        // kernels the caller of `launch_from` vouches.
         unsafe {
             result::launch_kernel(
                 function.0,
@@ -154,7 +166,7 @@ impl CudaDevice {
 
     /// The grid of a kernel whose threads stride over `n` elements, `each` at a time. Each element is on its own, so the
     /// number of blocks does not show in the result and may follow the chip.
-    pub(crate) fn flat(&self, n: usize, each: usize) -> Grid {
+    pub fn flat(&self, n: usize, each: usize) -> Grid {
         let most = (self.multiprocessors() * BLOCKS_EACH) as usize;
         Grid::blocks(n.div_ceil(each * THREADS as usize).clamp(1, most))
     }

@@ -7,11 +7,12 @@
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] is what the build embedded.
 //! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
 //!    way to the device and back.
-//! 3. `arguments` and `launch` start a kernel, typed by its signature; [`cudnn`] convolves, [`cublas`] multiplies matrices.
+//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; [`cudnn`] convolves, [`cublas`] multiplies matrices.
 //! 4. `graph` records a whole step and replays it; `event` tells how long the GPU took for it.
 //!
 //! Safety: a kernel or a library function gets addresses of buffers, which are [`crate::tensor::Tensor`]s, and stays within
-//! their sizes, as the tests with softcuda see for every access; whoever launches answers for it, and only this crate can.
+//! their sizes, as the tests with softcuda see for every access. Only this crate launches its kernels; launches of other crates'
+//! kernels are `unsafe` ([`CudaDevice::launch_from`]).
 //! What the host and the device share is in `staging` alone.
 
 mod arguments;
@@ -26,17 +27,21 @@ mod graph;
 mod launch;
 pub mod libraries;
 mod memory;
+mod module;
 mod open;
+mod signature;
 mod staging;
 
-pub(crate) use arguments::{In, Out, kernels};
+pub(crate) use arguments::kernels;
+pub use arguments::{In, Out};
 pub use buffer::CudaBuffer;
 pub(crate) use channel_grid::ChannelGrid;
 pub use event::Event;
 pub use graph::Graph;
-pub(crate) use launch::Grid;
+pub use launch::Grid;
 pub(crate) use memory::Bytes;
 pub use memory::{Label, Usage};
+pub use module::{Module, Value};
 pub use staging::PendingDownload;
 
 use super::Precision;
@@ -46,6 +51,7 @@ use cudarc::driver::{CudaContext, DriverError, sys};
 use cudnn::Cudnn;
 use launch::Kernels;
 use memory::{FixedBlock, Pool};
+use module::Modules;
 use staging::{Downloads, Uploads};
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +67,7 @@ pub struct CudaDevice {
     uploads: Uploads,
     downloads: Downloads,
     pool: Pool,
+    modules: Modules,
     kernels: Kernels,
     stream: Stream,
     context: Arc<CudaContext>,

@@ -54,6 +54,7 @@ impl CudaDevice {
             uploads: Default::default(),
             downloads: Default::default(),
             pool: Default::default(),
+            modules: Default::default(),
             kernels: Kernels::load(kernels.bytes)?,
             stream,
             context,

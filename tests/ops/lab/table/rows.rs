@@ -11,41 +11,32 @@ fn rows(m: usize, _: usize) -> Launch {
 
 pub fn dropout() -> Vec<Entry> {
     const WIDE: usize = 2048;
-    let entry = |from: Float, to: Float| {
-        let bytes = from.bytes() + to.bytes();
-        let launch = |m: usize, n: usize| Launch::new((m as u32, n.div_ceil(4 * BLOCK) as u32), BLOCK as u32);
-        Entry {
-            stem: "dropout",
-            kernel: format!("dropout_{}_{}", from.name(), to.name()),
-            arguments: Box::new(move |m, n| {
-                let (x, y, step) = (from.noise(m * n), to.output(m * n), Slot::I32(vec![7]));
-                let (seed, ratio, scale) = (Slot::value(1u64), Slot::value(0.9f32), Slot::value(10.0f32));
-                vec![x, y, Slot::value(n as i32), seed, step, ratio, scale]
-            }),
-            launch: Box::new(launch),
-            bytes: Box::new(move |m, n| bytes * m * n),
-            cached: Box::new(move |m, n| launch(m, n).grid.y as usize * 4 * BLOCK * m), // the step's number
-            large: (GIB / (bytes * WIDE), WIDE),
-            batch: (16, WIDE),
-        }
-    };
-    let from_each = |from| Float::BOTH.map(|to| entry(from, to));
-    Float::BOTH.into_iter().flat_map(from_each).collect()
+    let launch = |m: usize, n: usize| Launch::new((m as u32, n.div_ceil(4 * BLOCK) as u32), BLOCK as u32);
+    vec![Entry {
+        stem: "dropout",
+        kernel: "dropout_f32".into(),
+        arguments: Box::new(move |m, n| {
+            let (x, y, step) = (Slot::noise(m * n), Slot::Output(m * n), Slot::I32(vec![7]));
+            let (seed, ratio, scale) = (Slot::value(1u64), Slot::value(0.9f32), Slot::value(10.0f32));
+            vec![x, y, Slot::value(n as i32), seed, step, ratio, scale]
+        }),
+        launch: Box::new(launch),
+        bytes: Box::new(move |m, n| 8 * m * n),
+        cached: Box::new(move |m, n| launch(m, n).grid.y as usize * 4 * BLOCK * m), // the step's number
+        large: (GIB / (8 * WIDE), WIDE),
+        batch: (16, WIDE),
+    }]
 }
 
 /// m rows of n channels on one side, and on the other of the next multiple of 8.
 pub fn pad() -> Vec<Entry> {
-    Float::BOTH.into_iter().flat_map(pad_of).collect()
-}
-
-fn pad_of(float: Float) -> [Entry; 2] {
-    let (size, padded) = (float.bytes(), |n: usize| n.next_multiple_of(8));
+    let padded = |n: usize| n.next_multiple_of(8);
     // A thread for each 16 bytes written.
     let by = |written: usize| Launch::new(written.div_ceil(16 * BLOCK) as u32, BLOCK as u32);
     let sizes = |sizes: [usize; 2]| sizes.map(|size| Slot::value(size as i32));
-    let entry = |kernel, arguments, launch, bytes: Of<usize>, batch: (usize, usize)| Entry {
+    let entry = |kernel: &str, arguments, launch, bytes: Of<usize>, batch: (usize, usize)| Entry {
         stem: "pad",
-        kernel,
+        kernel: kernel.into(),
         arguments,
         launch,
         large: (GIB / bytes(1, batch.1), batch.1),
@@ -53,27 +44,28 @@ fn pad_of(float: Float) -> [Entry; 2] {
         bytes,
         cached: Box::new(|_, _| 0),
     };
-    [
+    vec![
         entry(
-            format!("pad_channels_{}_bf16", float.name()),
+            "pad_channels_bf16",
             Box::new(move |m, n| {
-                let buffers = [float.noise(m * n), Slot::Output16(m * padded(n)), Slot::value(m as u64)];
+                let buffers =
+                    [Float::Bf16.noise(m * n), Slot::Output16(m * padded(n)), Slot::value(m as u64)];
                 buffers.into_iter().chain(sizes([n, padded(n)])).collect()
             }),
             Box::new(move |m, n| by(2 * m * padded(n))),
-            Box::new(move |m, n| m * (size * n + 2 * padded(n))),
+            Box::new(move |m, n| 2 * m * (n + padded(n))),
             // The pixels of a batch.
             (16 * 256 * 128, 3),
         ),
         entry(
-            format!("crop_channels_bf16_{}", float.name()),
+            "crop_channels_bf16",
             Box::new(move |m, n| {
-                let buffers = [Float::Bf16.noise(m * padded(n)), float.output(m * n)];
+                let buffers = [Float::Bf16.noise(m * padded(n)), Float::Bf16.output(m * n)];
                 let (accumulate, rows) = (Slot::value(0i32), Slot::value(m as u64));
                 buffers.into_iter().chain([accumulate, rows]).chain(sizes([padded(n), n])).collect()
             }),
-            Box::new(move |m, n| by(size * m * n)),
-            Box::new(move |m, n| m * n * (2 + size)),
+            Box::new(move |m, n| by(2 * m * n)),
+            Box::new(move |m, n| 4 * m * n),
             // Of few channels memory would move more than is asked for, as its sectors are 32 bytes: scores of classes.
             (16, 751),
         ),
@@ -116,46 +108,37 @@ pub fn l2_normalize() -> Vec<Entry> {
 
 pub fn softmax_cross_entropy() -> Vec<Entry> {
     const WIDE: usize = 4096;
-    let entry =
-        |direction: &str, float: Float, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| {
-            Entry {
-                stem: "softmax_cross_entropy",
-                kernel: format!("softmax_cross_entropy_{direction}_{}", float.name()),
-                arguments,
-                launch: Box::new(rows),
-                large: (GIB / bytes(1, WIDE), WIDE),
-                batch: (16, 751),
-                bytes,
-                cached,
-            }
-        };
-    let of_type = |float: Float| {
-        let size = float.bytes();
-        let forward = entry(
-            "forward",
-            float,
-            Box::new(move |m, n| {
-                let (losses, partition) = (Slot::Output(m), Slot::Output(2 * m));
-                vec![float.noise(m * n), Slot::labels(m, n), losses, partition, Slot::value(n as i32)]
-            }),
-            Box::new(move |m, n| size * m * n + 16 * m),
-            Box::new(move |m, _| size * m), // the label's logit
-        );
-        let backward = entry(
-            "backward",
-            float,
-            Box::new(move |m, n| {
-                let (partition, dy) = (Slot::noise(2 * m), Slot::noise(1));
-                let dlogits = float.output(m * n);
-                vec![float.noise(m * n), Slot::labels(m, n), partition, dy, dlogits, Slot::value(n as i32)]
-            }),
-            Box::new(move |m, n| 2 * size * m * n + 12 * m),
-            // Label, partition and dy go to every thread; dy is too small to count as bytes of memory.
-            Box::new(|m, _| 16 * BLOCK * m - 12 * m),
-        );
-        [forward, backward]
+    let entry = |direction: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {
+        stem: "softmax_cross_entropy",
+        kernel: format!("softmax_cross_entropy_{direction}_f32"),
+        arguments,
+        launch: Box::new(rows),
+        large: (GIB / bytes(1, WIDE), WIDE),
+        batch: (16, 751),
+        bytes,
+        cached,
     };
-    Float::BOTH.into_iter().flat_map(of_type).collect()
+    let forward = entry(
+        "forward",
+        Box::new(move |m, n| {
+            let (losses, partition) = (Slot::Output(m), Slot::Output(2 * m));
+            vec![Slot::noise(m * n), Slot::labels(m, n), losses, partition, Slot::value(n as i32)]
+        }),
+        Box::new(move |m, n| 4 * m * n + 16 * m),
+        Box::new(move |m, _| 4 * m), // the label's logit
+    );
+    let backward = entry(
+        "backward",
+        Box::new(move |m, n| {
+            let (partition, dy) = (Slot::noise(2 * m), Slot::noise(1));
+            let dlogits = Slot::Output(m * n);
+            vec![Slot::noise(m * n), Slot::labels(m, n), partition, dy, dlogits, Slot::value(n as i32)]
+        }),
+        Box::new(move |m, n| 8 * m * n + 12 * m),
+        // Label, partition and dy go to every thread; dy is too small to count as bytes of memory.
+        Box::new(|m, _| 16 * BLOCK * m - 12 * m),
+    );
+    vec![forward, backward]
 }
 
 pub fn distance() -> Vec<Entry> {

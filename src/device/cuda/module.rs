@@ -1,0 +1,243 @@
+//! Kernels of other crates: a fatbin with its sources, and launches that are checked against the sources.
+
+use super::arguments::{Address, Argument};
+use super::launch::Kernels;
+use super::signature::{self, Kind, Parameter, Signature};
+use super::{CudaDevice, Grid, In, Out};
+use crate::{Error, Result};
+use aligned_vec::{AVec, ConstAlign};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// A fatbin of another crate, and the source it was compiled from. A device loads it with its first launch and unloads it when
+/// the device is dropped.
+#[derive(Debug)]
+pub struct Module {
+    fatbin: &'static [u8],
+    source: &'static str,
+}
+
+impl Module {
+    /// `fatbin` is a file that nvcc made (`-fatbin` or `-cubin`), `source` the text of the `.cu` file it was made from. Kernels
+    /// are `extern "C" __global__ void` functions whose names end with their element types, such as `swish_forward_f32`.
+    ///
+    /// # Safety
+    /// nvcc made `fatbin` from `source`: the driver trusts the bytes, and each launch is checked against the text.
+    pub const unsafe fn new(fatbin: &'static [u8], source: &'static str) -> Self {
+        Module { fatbin, source }
+    }
+}
+
+/// An argument of a launch, converted by `into()` from [`In`], [`Out`], an `Option` of these, `usize` (for `int` and `size_t`),
+/// `u64` and `f32`.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// A pointer that the kernel reads; none is null.
+    In(Option<In>),
+    /// A pointer that the kernel writes; none is null.
+    Out(Option<Out>),
+    /// A size or a flag.
+    Size(usize),
+    /// A 64-bit number, for example a seed.
+    Word(u64),
+    /// A constant.
+    Float(f32),
+}
+
+macro_rules! from {
+    ($($type:ty => |$value:ident| $result:expr),* $(,)?) => {$(
+        impl From<$type> for Value {
+            fn from($value: $type) -> Value {
+                $result
+            }
+        }
+    )*};
+}
+from! {
+    In => |pointer| Value::In(Some(pointer)),
+    Out => |pointer| Value::Out(Some(pointer)),
+    Option<In> => |pointer| Value::In(pointer),
+    Option<Out> => |pointer| Value::Out(pointer),
+    usize => |size| Value::Size(size),
+    u64 => |word| Value::Word(word),
+    f32 => |number| Value::Float(number),
+}
+
+/// A module in the context of a device.
+struct Loaded {
+    kernels: Kernels,
+    signatures: Vec<Signature>,
+}
+
+/// The modules of other crates in a device's context, by the address of their fatbin.
+#[derive(Default)]
+pub(super) struct Modules(Mutex<HashMap<usize, Arc<Loaded>>>);
+
+impl CudaDevice {
+    /// Launches the kernel `stem` of another crate in the device's stream. Among kernels that differ in the element types at the
+    /// end of their names the arguments decide. `arguments` has each parameter once, by its name in the source, in any order.
+    ///
+    /// # Errors
+    /// A kernel that the source does not have; an argument that is missing, of another kind or element type, or that no
+    /// parameter has; a size beyond `int`; errors of the driver.
+    ///
+    /// # Safety
+    /// With this grid and these values the kernel accesses only memory of its pointer arguments, and no tensor that another
+    /// thread uses at the same time.
+    pub unsafe fn launch_from(
+        &self,
+        module: &Module,
+        grid: Grid,
+        stem: &str,
+        arguments: &[(&str, Value)],
+    ) -> Result<()> {
+        let loaded = self.loaded(module)?;
+        let (name, arguments) = resolve(&loaded.signatures, stem, arguments).map_err(Error::Device)?;
+        self.enqueue(&loaded.kernels, grid, name, &arguments)
+    }
+
+    fn loaded(&self, module: &Module) -> Result<Arc<Loaded>> {
+        let mut modules = self.modules.0.lock().expect("the lock is never held across a panic");
+        let key = module.fatbin.as_ptr() as usize;
+        if let Some(loaded) = modules.get(&key) {
+            return Ok(loaded.clone());
+        }
+        let signatures = signature::parse(module.source).map_err(Error::Device)?;
+        self.bind()?;
+        // `include_bytes!` gives no alignment.
+        let aligned: AVec<u8, ConstAlign<64>> = AVec::from_slice(64, module.fatbin);
+        let loaded = Arc::new(Loaded { kernels: Kernels::load(&aligned)?, signatures });
+        modules.insert(key, loaded.clone());
+        Ok(loaded)
+    }
+}
+
+type Resolved<'a> = std::result::Result<(&'a str, Vec<Argument>), String>;
+
+/// The kernel of this stem that takes these arguments, and the arguments in the order of its parameters.
+fn resolve<'a>(signatures: &'a [Signature], stem: &str, arguments: &[(&str, Value)]) -> Resolved<'a> {
+    let variants: Vec<&Signature> = signatures.iter().filter(|s| signature::stem(&s.name) == stem).collect();
+    let Some(first) = variants.first() else {
+        let names: Vec<&str> = signatures.iter().map(|s| s.name.as_str()).collect();
+        return Err(format!("there is no kernel {stem}; the source has {}", names.join(", ")));
+    };
+    for (i, (name, _)) in arguments.iter().enumerate() {
+        let takes: Vec<&str> = first.parameters.iter().map(|p| p.name.as_str()).collect();
+        if !takes.contains(name) {
+            return Err(format!(
+                "kernel {stem}: there is no parameter {name}; it takes {}",
+                takes.join(", ")
+            ));
+        }
+        if arguments[..i].iter().any(|(other, _)| other == name) {
+            return Err(format!("kernel {stem}: the argument {name} is given twice"));
+        }
+    }
+    let mut faults = Vec::new();
+    for variant in variants {
+        let converted: std::result::Result<Vec<Argument>, String> = variant
+            .parameters
+            .iter()
+            .map(|parameter| {
+                let given = arguments.iter().find(|(name, _)| *name == parameter.name);
+                let value = given.map(|(_, value)| *value);
+                convert(parameter, value).map_err(|wrong| format!("{}: {wrong}", parameter.name))
+            })
+            .collect();
+        match converted {
+            Ok(arguments) => return Ok((&variant.name, arguments)),
+            Err(fault) => faults.push(format!("kernel {}: argument {fault}", variant.name)),
+        }
+    }
+    Err(faults.join("; "))
+}
+
+/// The value as an argument of this parameter.
+fn convert(parameter: &Parameter, value: Option<Value>) -> std::result::Result<Argument, String> {
+    let pointer = |address: Option<Address>, nullable: bool| match address {
+        None if nullable => Ok(Argument::Pointer(None)),
+        None => Err("a null pointer is given, and the parameter is not NULLABLE".into()),
+        Some(address) => {
+            let (given, takes) = (format!("{:?}", address.dtype()), parameter.element.unwrap_or_default());
+            match given == takes {
+                true => Ok(Argument::Pointer(Some(address))),
+                false => Err(format!("a tensor of {given} is given, the kernel takes {takes}")),
+            }
+        }
+    };
+    let expected = |what: &str| match value {
+        None => Err(format!("missing; the kernel takes {what}")),
+        Some(value) => Err(format!("the kernel takes {what}, not {value:?}")),
+    };
+    match (parameter.kind, value) {
+        (Kind::Pointer { written: false, nullable }, Some(Value::In(input))) => {
+            pointer(input.map(In::inner), nullable)
+        }
+        (Kind::Pointer { written: true, nullable }, Some(Value::Out(output))) => {
+            pointer(output.map(Out::inner), nullable)
+        }
+        (Kind::Pointer { written: false, .. }, _) => expected("a pointer to read (In)"),
+        (Kind::Pointer { written: true, .. }, _) => expected("a pointer to write (Out)"),
+        (Kind::Value { argument: "Int", .. }, Some(Value::Size(size))) => Ok(Argument::Int(size)),
+        (Kind::Value { argument: "Size", .. }, Some(Value::Size(size))) => Ok(Argument::Size(size)),
+        (Kind::Value { argument: "Word", .. }, Some(Value::Word(word))) => Ok(Argument::Word(word)),
+        (Kind::Value { argument: "Float", .. }, Some(Value::Float(number))) => Ok(Argument::Float(number)),
+        (Kind::Value { field, .. }, _) => expected(field),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::DType;
+
+    const SOURCE: &str = r#"
+        extern "C" __global__ void scale_f32(const float* x, float* y, float by, int n) {}
+        extern "C" __global__ void scale_bf16(const __nv_bfloat16* x, __nv_bfloat16* y, float by, int n) {}
+        /* extern "C" __global__ void gone_f32(const float* x) {} */
+        extern "C" __global__ void draw(float* NULLABLE y, uint64_t seed, size_t n) {}
+    "#;
+
+    fn resolved(stem: &str, arguments: &[(&str, Value)]) -> std::result::Result<String, String> {
+        let signatures = signature::parse(SOURCE).unwrap();
+        resolve(&signatures, stem, arguments).map(|(name, arguments)| format!("{name} {}", arguments.len()))
+    }
+
+    #[test]
+    fn element_types_choose_the_kernel_and_names_the_order() {
+        for (dtype, name) in [(DType::F32, "scale_f32 4"), (DType::BF16, "scale_bf16 4")] {
+            let (x, y) = (In::new(16, dtype), Out::new(32, dtype));
+            let arguments = [("n", 3usize.into()), ("y", y.into()), ("by", 0.5f32.into()), ("x", x.into())];
+            assert_eq!(resolved("scale", &arguments).unwrap(), name);
+        }
+        let nothing: Option<Out> = None;
+        let drawn = resolved("draw", &[("y", nothing.into()), ("seed", 7u64.into()), ("n", 3usize.into())]);
+        assert_eq!(drawn.unwrap(), "draw 3");
+    }
+
+    #[test]
+    fn a_wrong_argument_is_named() {
+        let (x, y) = (In::new(16, DType::F32), Out::new(32, DType::F32));
+        let good: [(&str, Value); 4] =
+            [("x", x.into()), ("y", y.into()), ("by", 0.5f32.into()), ("n", 3usize.into())];
+        let with = |name: &'static str, value: Value| {
+            let mut arguments = good;
+            *arguments.iter_mut().find(|(own, _)| *own == name).unwrap() = (name, value);
+            resolved("scale", &arguments).unwrap_err()
+        };
+        for (error, words) in [
+            (resolved("scale", &good[..3]).unwrap_err(), "argument n: missing; the kernel takes usize"),
+            (with("x", y.into()), "argument x: the kernel takes a pointer to read (In)"),
+            (with("y", x.into()), "argument y: the kernel takes a pointer to write (Out)"),
+            (with("y", Out::new(32, DType::BF16).into()), "argument y: a tensor of BF16 is given"),
+            (with("x", None::<In>.into()), "argument x: a null pointer is given"),
+            (with("by", 3usize.into()), "argument by: the kernel takes f32, not Size(3)"),
+            (with("n", 3.0f32.into()), "argument n: the kernel takes usize, not Float(3.0)"),
+            (resolved("scale", &[("z", 1usize.into())]).unwrap_err(), "no parameter z; it takes x, y, by, n"),
+            (resolved("scale", &[good[0], good[0]]).unwrap_err(), "the argument x is given twice"),
+            (resolved("gone", &[]).unwrap_err(), "there is no kernel gone; the source has scale_f32"),
+        ] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Swish, y = x s(beta x) with s(z) = 1 / (1 + exp(-z)) (Ramachandran, Zoph and Le 2017, arXiv:1710.05941), as an operation
+//! outside of bcreid: forward, saved value and backward on the CPU and on a GPU, through public items only.
+//!
+//! dx = dy (s + beta x s (1 - s)), with s at beta x. The input is saved.
+
+use bcreid::autograd::{Backward, Sinks, Tape, Var};
+use bcreid::tensor::Tensor;
+use bcreid::{Error, Result};
+
+/// x s(beta x), element by element; any shape, f32 or (on a GPU) bf16.
+///
+/// # Errors
+/// A beta that is not finite; errors of the device.
+pub fn swish(tape: &mut Tape<'_>, x: Var, beta: f32) -> Result<Var> {
+    if !beta.is_finite() {
+        return Err(Error::shape("swish", format!("beta is {beta}; give a finite number")));
+    }
+    let input = x.handle();
+    let x = x.value;
+    let mut y = Tensor::empty(&tape.device(), x.shape(), x.dtype())?;
+    match x.gpu() {
+        None => cpu::forward(&x, &mut y, beta),
+        Some(gpu) => cuda::forward(gpu, &x, &mut y, beta)?,
+    }
+    Ok(tape.record(y, &[input], |_| SwishBackward { x, beta }))
+}
+
+struct SwishBackward {
+    x: Tensor,
+    beta: f32,
+}
+
+impl Backward for SwishBackward {
+    fn op(&self) -> &'static str {
+        "swish"
+    }
+
+    /// The gradient of the input takes the place of dy.
+    fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        match self.x.gpu() {
+            None => cpu::backward(&self.x, &mut dy, self.beta),
+            Some(gpu) => cuda::backward(gpu, &self.x, &mut dy, self.beta)?,
+        }
+        sinks.give(0, dy)
+    }
+}
+
+mod cpu {
+    use bcreid::tensor::Tensor;
+    use rayon::prelude::*;
+
+    /// Elements of a task: 64 KiB.
+    const CHUNK: usize = 16 * 1024;
+
+    fn sigmoid(z: f32) -> f32 {
+        1.0 / (1.0 + (-z).exp())
+    }
+
+    pub fn forward(x: &Tensor, y: &mut Tensor, beta: f32) {
+        y.f32_mut().par_chunks_mut(CHUNK).zip(x.f32().par_chunks(CHUNK)).for_each(|(y, x)| {
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * sigmoid(beta * x));
+        });
+    }
+
+    pub fn backward(x: &Tensor, dy: &mut Tensor, beta: f32) {
+        dy.f32_mut().par_chunks_mut(CHUNK).zip(x.f32().par_chunks(CHUNK)).for_each(|(dy, x)| {
+            dy.iter_mut().zip(x).for_each(|(dy, &x)| {
+                let s = sigmoid(beta * x);
+                *dy *= s + beta * x * s * (1.0 - s);
+            });
+        });
+    }
+}
+
+mod cuda {
+    use bcreid::device::cuda::{CudaDevice, In, Module, Out};
+    use bcreid::tensor::Tensor;
+    use bcreid::{Error, Result};
+
+    const FATBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swish.fatbin"));
+    // SAFETY: the build script compiled the one from the other.
+    static MODULE: Module = unsafe { Module::new(FATBIN, include_str!("../cuda/swish.cu")) };
+
+    /// Elements that a thread computes at least.
+    const EACH: usize = 4;
+
+    fn require_kernels() -> Result<()> {
+        if !FATBIN.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Device(
+            "this build of foreign-op has no CUDA kernels: install nvcc and build again".into(),
+        ))
+    }
+
+    pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor, beta: f32) -> Result<()> {
+        require_kernels()?;
+        let n = x.shape().len();
+        let (grid, x, y) = (gpu.flat(n, EACH), In::from(x), Out::from(y));
+        let arguments = [("x", x.into()), ("y", y.into()), ("beta", beta.into()), ("n", n.into())];
+        // SAFETY: x and y have n elements each, and the kernel accesses elements below n only.
+        unsafe { gpu.launch_from(&MODULE, grid, "swish_forward", &arguments) }
+    }
+
+    pub fn backward(gpu: &CudaDevice, x: &Tensor, dy: &mut Tensor, beta: f32) -> Result<()> {
+        require_kernels()?;
+        let n = x.shape().len();
+        let (grid, x, dx) = (gpu.flat(n, EACH), In::from(x), Out::from(dy));
+        let arguments = [
+            ("x", x.into()),
+            ("dy", In::from(dx).into()),
+            ("dx", dx.into()),
+            ("beta", beta.into()),
+            ("n", n.into()),
+        ];
+        // SAFETY: x and dy have n elements each, and the kernel accesses elements below n only.
+        unsafe { gpu.launch_from(&MODULE, grid, "swish_backward", &arguments) }
+    }
+}
