@@ -1,5 +1,5 @@
 //! The demonstration: draw the made-up data set, train on it without and with the batch-contrastive loss,
-//! evaluate both and the colours alone.
+//! evaluate both and the colours alone. Needs the feature `cli`.
 
 use crate::config::Config;
 use crate::data::synth::Synth;

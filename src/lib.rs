@@ -23,6 +23,18 @@
 //! | devices | [`device`] | memory, threads, matrix products; the CUDA driver, cuDNN, cuBLAS, kernels |
 //! | basics | [`element`], [`files`], [`console`], [`error`] | shapes and element types; bounded reads and atomic writes; messages; errors |
 //!
+//! # Features
+//!
+//! All three are on by default. `default-features = false` leaves engine, method, data, training and evaluation.
+//!
+//! | feature | module | for |
+//! |---|---|---|
+//! | `report` | [`report`] | figures as SVG and PNG, the page that compares runs (plotters, resvg, askama) |
+//! | `export` | [`export`] | ONNX, Arrow, NumPy and TensorBoard files (arrow, prost) |
+//! | `cli` | [`cli`], [`demo`], [`study`] | the program `bcreid` (clap, indicatif); turns on the other two |
+//!
+//! The modules of a feature exist only if it is on.
+//!
 //! # The life of one step
 //!
 //! m images, D features (2,048 for ResNet-50), K classes. On the CPU every stage runs on the calling thread and rayon's
@@ -46,22 +58,27 @@
 
 pub mod autograd;
 pub mod bench;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;
 pub mod console;
 pub mod data;
+#[cfg(feature = "cli")]
 pub mod demo;
 pub mod device;
 pub mod element;
 pub mod error;
 pub mod eval;
+#[cfg(feature = "export")]
 pub mod export;
 pub mod files;
 pub mod model;
 pub mod ops;
 pub mod optim;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod run;
+#[cfg(feature = "cli")]
 pub mod study;
 pub mod tensor;
 pub mod train;

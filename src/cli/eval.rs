@@ -10,7 +10,8 @@ use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
 use crate::files::write_json;
 use crate::weights::Features;
 use crate::{Error, Result, tell};
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,6 +70,20 @@ pub struct Eval {
     count_unmatched: bool,
     #[command(flatten)]
     how: How,
+}
+
+/// The command line's words for it; the library itself does without clap.
+impl ValueEnum for Pool {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Pool::Mean, Pool::Max]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Pool::Mean => PossibleValue::new("mean").help("Their mean"),
+            Pool::Max => PossibleValue::new("max").help("The largest of each value"),
+        })
+    }
 }
 
 /// What is compared.

@@ -1,4 +1,5 @@
 //! The command line: one file a subcommand, each its arguments and then one call into the library.
+//! Needs the feature `cli`.
 
 mod bench;
 mod compute;

@@ -2,8 +2,9 @@
 
 use super::compute::Compute;
 use crate::eval::pairs::Pairs;
+use crate::eval::run_evaluations::Evaluation;
 use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
-use crate::report::evaluations::{self, Evaluation};
+use crate::report::evaluations;
 use crate::report::figure::Figure;
 use crate::report::run::{self, Run};
 use crate::report::{self, Format};

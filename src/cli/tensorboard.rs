@@ -1,11 +1,11 @@
 //! `bcreid tensorboard`.
 
 use super::compute::Compute;
-use crate::eval::stored_evaluation;
+use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, read_text, write_atomically};
-use crate::report::{evaluations, run};
+use crate::report::run;
 use crate::run::{Layout, RunFolder, steps};
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -74,7 +74,7 @@ impl Tensorboard {
 
     /// What the evaluations that a run keeps have found.
     fn found(&self, run: &Path) -> Result<Vec<Found>> {
-        let evaluations = evaluations::of_run(run, 0, &[])?;
+        let evaluations = run_evaluations::of_run(run, 0, &[])?;
         if evaluations.is_empty() {
             return Ok(Vec::new());
         }

@@ -28,6 +28,8 @@ pub mod query;
 pub mod ranking;
 pub mod report;
 pub mod rerank;
+pub mod run_evaluations;
+pub mod scored;
 pub mod stored_evaluation;
 pub mod table;
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 /// How the features of several images become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
     /// Their mean.
     Mean,

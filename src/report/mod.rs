@@ -1,4 +1,4 @@
-//! Looking at results: figures of runs, and one page that compares them.
+//! Looking at results: figures of runs, and one page that compares them. Needs the feature `report`.
 //!
 //! From the numbers to the page: [`run`] reads what training wrote and [`evaluations`] what evaluations kept; [`charts`]
 //! makes figures of it ([`figure`]), [`draw`] makes SVG of them, which [`png`] can render. [`page`] puts all of it on
@@ -15,7 +15,6 @@ pub mod palette;
 pub mod png;
 mod ranked;
 pub mod run;
-pub(crate) mod scored;
 mod thresholds;
 mod thumbnail;
 mod view_models;

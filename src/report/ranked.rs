@@ -2,13 +2,13 @@
 
 use super::palette::Colour;
 use super::run::Run;
-use super::scored::Scored;
 use super::thumbnail::{Made, Thumbnails};
 use super::view_models::class_of;
 use crate::Result;
 use crate::device::Device;
 use crate::eval::lists::{self, Chosen, Entry, RankedList, Verdict};
 use crate::eval::metrics::Score;
+use crate::eval::scored::Scored;
 use crate::weights::Features;
 
 /// Images of a list.

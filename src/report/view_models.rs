@@ -3,13 +3,13 @@
 
 use super::charts::cmc::Evaluated;
 use super::draw;
-use super::evaluations::Evaluation;
 use super::figure::Figure;
 use super::palette::{self, Colour};
 use super::run::{Run, Settings};
 use crate::Result;
 use crate::config::Config;
 use crate::eval::Report;
+use crate::eval::run_evaluations::Evaluation;
 use crate::eval::stored_evaluation::StoredEvaluation;
 
 /// A figure as the page shows it.

@@ -1,6 +1,7 @@
 //! Studies: several recipes, each trained with several seeds and evaluated, summed up in one table.
 //!
 //! [`reproduce`] is the paper's comparison of its loss with the baseline, [`sweep`] its choice of lambda.
+//! Needs the feature `cli`.
 //!
 //! ```text
 //! OUT/RECIPE/seed-0/   a run's folder, with its evaluation

@@ -4,9 +4,9 @@ use super::{EventWriter, Histogram, strip};
 use crate::Result;
 use crate::device::Device;
 use crate::eval::lists;
+use crate::eval::run_evaluations::Evaluation;
+use crate::eval::scored::Scored;
 use crate::eval::stored_evaluation::StoredEvaluation;
-use crate::report::evaluations::Evaluation;
-use crate::report::scored::Scored;
 use std::io::{self, Write};
 
 /// Buckets of a distribution; TensorBoard shows 30.

@@ -1,10 +1,10 @@
 //! CMC curves: how often a match is among the first k images, one panel a data set, a line a run.
 
-use super::super::evaluations::Evaluation;
 use super::super::figure::{Axis, Figure, Mark, Panel, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
 use super::legend_of_runs;
+use crate::eval::run_evaluations::Evaluation;
 
 /// Ranks drawn, at most.
 const RANKS: usize = 100;

@@ -1,12 +1,12 @@
-//! What a page needs of each evaluation, worked out from its features: the score of every query, the distances of all
+//! What a page or TensorBoard needs of each evaluation, worked out from its features: the score of every query, the distances of all
 //! pairs, and which evaluations asked the same queries.
 
-use super::evaluations::Evaluation;
+use super::metrics::Score;
+use super::pairs::Pairs;
+use super::ranking::score_queries;
+use super::run_evaluations::Evaluation;
 use crate::Result;
 use crate::device::Device;
-use crate::eval::metrics::Score;
-use crate::eval::pairs::Pairs;
-use crate::eval::ranking::score_queries;
 
 /// An evaluation and what its features say.
 #[derive(Debug)]
