@@ -84,6 +84,28 @@ struct BufferSpec {
 }
 
 /// What a network announces its parameters and buffers to: names and shapes, without memory for any of them.
+///
+/// ```
+/// use bcreid::autograd::{Init, ParamSpecs, Params};
+/// use bcreid::device::Device;
+///
+/// # fn main() -> bcreid::Result<()> {
+/// let mut specs = ParamSpecs::default();
+/// // Eight filters of 3 x 3 pixels and one channel, `[K, R, S, C]`, and a bias that learns twice as fast.
+/// let filters = specs.add_with("conv.weight", [8, 3, 3, 1], Init::he_fan_out([8, 3, 3, 1]), 1.0);
+/// let bias = specs.add_with("conv.bias", [8], Init::Constant(0.1), 2.0);
+/// let mean = specs.add_buffer("conv.running_mean", [8], 0.0);
+/// let names: Vec<&str> = specs.shapes().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["conv.weight", "conv.bias", "conv.running_mean"]);
+///
+/// let mut params = Params::new(&Device::cpu(), &specs)?;
+/// params.initialise(7)?; // the seed
+/// assert_eq!(params.get(filters).value.shape().len(), 72);
+/// assert_eq!(params.get(bias).value.f32(), [0.1; 8]);
+/// assert_eq!(params.buffer(mean).f32(), [0.0; 8]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ParamSpecs {
     params: Vec<ParamSpec>,

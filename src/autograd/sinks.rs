@@ -30,6 +30,55 @@ pub(super) struct GradSlot {
 }
 
 /// The gradient buffers of one operation's inputs, in the order the operation recorded them.
+///
+/// y = x^2, element by element, as an operation outside of this crate. x is used twice, so the second writer of its
+/// gradient has to add:
+///
+/// ```
+/// use bcreid::autograd::{Backward, Params, Sinks, StepValues, Tape, Var};
+/// use bcreid::device::Device;
+/// use bcreid::tensor::Tensor;
+///
+/// /// What the backward needs: the input.
+/// struct Square {
+///     x: Tensor,
+/// }
+///
+/// impl Backward for Square {
+///     fn op(&self) -> &'static str {
+///         "square"
+///     }
+///
+///     /// dx = 2 x dy.
+///     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> bcreid::Result<()> {
+///         // `mode` says whether to overwrite or to add. Nothing is called if nobody wants the gradient.
+///         sinks.add(0, |dx, mode| {
+///             mode.store(dx.f32_mut(), self.x.f32().iter().zip(dy.f32()).map(|(x, dy)| 2.0 * x * dy));
+///             Ok(())
+///         })
+///     }
+/// }
+///
+/// fn square(tape: &mut Tape<'_>, x: Var) -> bcreid::Result<Var> {
+///     let y: Vec<f32> = x.value.f32().iter().map(|x| x * x).collect();
+///     let y = Tensor::from_f32(&tape.device(), x.shape().matrix().unwrap(), &y)?;
+///     Ok(tape.record(y, &[x.handle()], |_| Square { x: x.value }))
+/// }
+///
+/// # fn main() -> bcreid::Result<()> {
+/// let device = Device::cpu();
+/// let mut params = Params::none(&device);
+/// let values = StepValues::new(&device, 0)?;
+/// let mut tape = Tape::new(&mut params, &values);
+/// let x = tape.leaf(Tensor::from_f32(&device, [1, 2], &[3.0, -1.0])?);
+/// let once = square(&mut tape, x.clone())?;
+/// let again = square(&mut tape, x.clone())?;
+/// let ones = Tensor::full(&device, [1, 2], 1.0)?;
+/// let mut gradients = tape.backward(vec![(once, ones.clone()), (again, ones)])?;
+/// assert_eq!(gradients.take(&x).unwrap().f32(), [12.0, -4.0]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Sinks<'a> {
     pub(super) device: Device,
     pub(super) inputs: &'a [GradSlot],

@@ -57,6 +57,41 @@ struct Node {
 }
 
 /// One step being recorded, with the parameters it works on.
+///
+/// The sum of y = x w^T + b, and its gradients by x, w and b:
+///
+/// ```
+/// use bcreid::autograd::{ParamSpecs, Params, StepValues, Tape};
+/// use bcreid::device::Device;
+/// use bcreid::ops::linear::linear;
+/// use bcreid::tensor::Tensor;
+///
+/// # fn main() -> bcreid::Result<()> {
+/// let device = Device::cpu();
+/// let mut specs = ParamSpecs::default();
+/// let (w, b) = (specs.add("w", [1, 2]), specs.add("b", [1]));
+/// let mut params = Params::new(&device, &specs)?;
+/// params.get_mut(w).load(&[2.0, -1.0])?;
+///
+/// let values = StepValues::new(&device, 0)?;
+/// let mut tape = Tape::new(&mut params, &values);
+/// // x is a leaf to get its gradient too; data that needs none is `constant`.
+/// let x = tape.leaf(Tensor::from_f32(&device, [2, 2], &[1.0, 2.0, 3.0, 4.0])?);
+/// let (weights, bias) = (tape.param(w), tape.param(b));
+/// let y = linear(&mut tape, x.clone(), weights, bias)?;
+/// assert_eq!(y.value.to_host_f32()?, [0.0, 2.0]);
+///
+/// // With L = y_1 + y_2, dL/dy is 1 for both rows.
+/// let dy = Tensor::full(&device, [2, 1], 1.0)?;
+/// let mut gradients = tape.backward(vec![(y, dy)])?;
+/// // Gradients of parameters are with the parameters, those of leaves are returned.
+/// assert_eq!(params.get(w).grad.to_host_f32()?, [4.0, 6.0]);
+/// assert_eq!(params.get(b).grad.to_host_f32()?, [2.0]);
+/// let dx = gradients.take(&x).expect("L depends on x");
+/// assert_eq!(dx.to_host_f32()?, [2.0, -1.0, 2.0, -1.0]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Tape<'p> {
     params: &'p mut Params,
     values: StepValues,

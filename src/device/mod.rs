@@ -14,6 +14,26 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// A handle to the machine a tensor lives on; cloning it is cheap.
+///
+/// A program asks for the CPU, or for what its user named. Tensors are made on a device, and an operation computes
+/// where its inputs live:
+///
+/// ```
+/// use bcreid::device::{Device, Precision};
+/// use bcreid::tensor::Tensor;
+///
+/// # fn main() -> bcreid::Result<()> {
+/// let (device, which) = Device::choose("cpu", Precision::F32)?;
+/// assert!(which.starts_with("device: cpu"));
+/// let x = Tensor::full(&device, [2, 3], 0.5)?;
+/// assert!(x.gpu().is_none());
+///
+/// // What is not there is an error that says so, never another device.
+/// assert!(Device::choose("tpu", Precision::F32).is_err());
+/// assert!(Device::choose("cpu", Precision::Bf16).is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub enum Device {
     /// Host memory and the threads of the rayon pool.

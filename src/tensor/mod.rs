@@ -20,6 +20,27 @@ use std::sync::Arc;
 ///
 /// Cloning shares the buffer. Writing needs the only handle to it: an operation that finds itself the last
 /// owner of its input may work in place ([`Tensor::is_unique`]).
+///
+/// ```
+/// use bcreid::device::Device;
+/// use bcreid::tensor::Tensor;
+///
+/// # fn main() -> bcreid::Result<()> {
+/// let device = Device::cpu();
+/// let mut x = Tensor::from_f32(&device, [2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])?;
+/// assert_eq!((x.shape().dims(), x.shape().len()), (&[2, 3][..], 6));
+///
+/// // Another shape of the same buffer. While both handles exist, neither may be written.
+/// let row = x.clone().reshape([1, 6]);
+/// assert!(!x.is_unique());
+/// drop(row);
+/// x.f32_mut()[0] = -1.0;
+///
+/// // Works on each device; a GPU is waited for. (`f32` and `f32_mut` are for tensors of the CPU.)
+/// assert_eq!(x.to_host_f32()?, [-1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tensor {
     shape: Shape,

@@ -43,6 +43,40 @@ pub enum Outcome {
 
 /// A run ready for its first step: everything that can be wrong with settings, data and weights has been
 /// checked, and nothing has been written.
+///
+/// Two steps of a small network on a made-up data set, and what they leave behind:
+///
+/// ```
+/// use bcreid::config::Config;
+/// use bcreid::data::Dataset;
+/// use bcreid::data::synth::Synth;
+/// use bcreid::device::Device;
+/// use bcreid::run::RunFolder;
+/// use bcreid::train::{Observers, Outcome, Start, Trainer};
+/// use std::sync::atomic::AtomicBool;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let data = folder.path().join("data");
+/// let sizes = Synth { train_ids: 4, test_ids: 2, cameras: 2, distractors: 0, junk: 0, ..Synth::default() };
+/// sizes.write(&data, |_, _| ())?;
+///
+/// let mut config = Config::resolve_text("", &["model.arch=slim".into(), "model.width=8".into()])?;
+/// (config.input.height, config.input.width) = (64, 32);
+/// (config.solver.iterations, config.solver.batch) = (2, 4);
+/// config.solver.rate_drops = vec![];
+///
+/// let device = Device::cpu();
+/// let trainer = Trainer::new(&config, &Dataset::open(&data)?, Start::Random, &device, &|_, _| ())?;
+/// let run = RunFolder::create(&folder.path().join("run"), &config)?;
+/// // Set it, for example from a handler of Ctrl-C, and the run saves and ends.
+/// let stop = AtomicBool::new(false);
+/// let outcome = trainer.run(&run, &stop, Observers::none())?;
+/// assert_eq!(outcome, Outcome::Finished(run.weights()));
+/// assert_eq!(std::fs::read_to_string(run.metrics())?.lines().count(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Trainer {
     config: Config,
     device: Device,
