@@ -78,7 +78,7 @@ impl Tensor {
         assert_eq!(bytes.len(), self.bytes(), "bytes for a tensor {}", self.shape);
         match &mut self.storage {
             Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
-            Storage::Cuda(buffer) => buffer.send_at(0, bytes)?,
+            Storage::Cuda(buffer) => buffer.upload_async(0, bytes)?,
         }
         Ok(())
     }
@@ -98,13 +98,13 @@ impl Tensor {
         for row in rows {
             piece.extend_from_slice(row);
             if piece.len() >= PIECE {
-                self.cuda().send_at(at, &piece)?;
+                self.cuda().upload_async(at, &piece)?;
                 at += piece.len();
                 piece.clear();
             }
         }
         if !piece.is_empty() {
-            self.cuda().send_at(at, &piece)?;
+            self.cuda().upload_async(at, &piece)?;
         }
         assert_eq!(at + piece.len(), self.bytes(), "rows for a tensor {}", self.shape);
         Ok(())
@@ -121,7 +121,7 @@ impl Tensor {
         assert_eq!(self.dtype, DType::F32);
         match self.gpu() {
             None => Ok(Download::Here(self.f32().to_vec())),
-            Some(_) => Ok(Download::Coming(self.cuda().receive(self.bytes())?)),
+            Some(_) => Ok(Download::Coming(self.cuda().download_async(self.bytes())?)),
         }
     }
 }

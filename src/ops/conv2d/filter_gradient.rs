@@ -8,7 +8,7 @@
 use super::Geometry;
 use super::implicit_gemm::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, microkernel};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -141,7 +141,7 @@ fn task(device: &Device, g: &Geometry, x: Input<'_>, dy: &[f32], share: &Share, 
             for (i, a) in packed_dy.chunks_exact(block.len() * ROWS).take(height / ROWS).enumerate() {
                 let k_segment = std::array::from_fn(|i| &a[i..]);
                 let a = Depth { k_segments: &[k_segment], first: 0, count: block.len(), step: ROWS };
-                tile(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
+                microkernel(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
             }
         }
     }

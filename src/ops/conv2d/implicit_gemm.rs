@@ -14,7 +14,7 @@
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Rows, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Rows, Start, microkernel};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -315,7 +315,7 @@ impl Gather<'_> {
                     };
                     let at = |i: usize| pixels[i].0 * self.columns + column;
                     if pixels.len() == ROWS && columns == COLS {
-                        tile(a, b, start, y, std::array::from_fn(at));
+                        microkernel(a, b, start, y, std::array::from_fn(at));
                     } else {
                         edge(a, b, start, y, (0..pixels.len()).map(at), columns);
                     }
@@ -351,7 +351,7 @@ fn edge(
     for (whole, at) in whole.chunks_exact_mut(COLS).zip(at.clone()) {
         whole[..columns].copy_from_slice(&y[at..at + columns]);
     }
-    tile(a, b, start, &mut whole, std::array::from_fn(|i| i * COLS));
+    microkernel(a, b, start, &mut whole, std::array::from_fn(|i| i * COLS));
     for (whole, at) in whole.chunks_exact(COLS).zip(at) {
         y[at..at + columns].copy_from_slice(&whole[..columns]);
     }

@@ -19,7 +19,7 @@
 use super::Geometry;
 use super::transforms::{self, Place, SPOTS, Sums};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, microkernel};
 use crate::device::cpu::simd::{LANES, vectorized};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
@@ -202,7 +202,7 @@ impl<'a> Plan<'a> {
                 for t in (0..v.len() / row_in).step_by(ROWS) {
                     let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
                     let a = Depth { k_segments: &[rows], first, count, step: 1 };
-                    tile(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
+                    microkernel(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
                 }
             }
         }
@@ -283,7 +283,7 @@ impl Plan<'_> {
                     for k in (0..self.columns).step_by(ROWS) {
                         let rows = std::array::from_fn(|i| &m[k + i..]);
                         let a = Depth { k_segments: &[rows], first: 0, count: block.len(), step: row };
-                        tile(a, v, start, sums, std::array::from_fn(|i| (k + i) * COLS));
+                        microkernel(a, v, start, sums, std::array::from_fn(|i| (k + i) * COLS));
                     }
                 }
             }
