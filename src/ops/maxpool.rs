@@ -1,11 +1,11 @@
-//! Maximum over a sliding window: pool1 of a ResNet.
+//! Max pooling: pool1 of a ResNet.
 //!
-//! y[n, oy, ox, c] = max of x[n, iy, ix, c] over the part of the window that lies inside the image. NaN wins
-//! over every number, and of equal values the first in row-major order, as in PyTorch.
+//! y[n, oy, ox, c] = max of x[n, iy, ix, c] over the part of the window that lies inside the image. NaN is larger than
+//! every number, and of equal values the first in row-major order is taken, as in PyTorch.
 //!
-//! The forward saves where in its window each maximum lay (a byte each). The backward *gathers*: each input
-//! looks into the few windows that cover it, so no two threads mode one element and the order of the sum is
-//! fixed.
+//! The forward pass saves the position of each maximum in its window, one byte each. The backward pass *gathers*: each
+//! input element sums over the few windows that cover it, so no two threads write one element and the order of the sum
+//! is fixed.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::{DType, Shape};
@@ -13,27 +13,27 @@ use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::ops::Range;
 
-/// A square window and how it moves; sizes in pixels.
+/// The parameters of max pooling with a square window; sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
-    /// Side of the window.
+    /// The side of the window.
     pub kernel: usize,
-    /// Step from one window to the next.
+    /// The step from one window to the next.
     pub stride: usize,
-    /// Empty border on each side; at most half a window.
+    /// The padding on each side; at most half a window.
     pub pad: usize,
-    /// Whether a last window may reach past the border (Caffe) or not (torchvision). One that would start
-    /// beyond the image and its border is dropped in any case.
+    /// Rounds the number of windows up, so that the last window may reach past the padding (Caffe); otherwise down
+    /// (torchvision). A window that would begin beyond the image and its padding is dropped in both cases.
     pub ceil: bool,
 }
 
 impl MaxPool {
-    /// pool1 of torchvision's ResNet.
+    /// The parameters of pool1 in torchvision's ResNet.
     pub const TORCHVISION: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 1, ceil: false };
-    /// pool1 of Caffe's ResNet.
+    /// The parameters of pool1 in Caffe's ResNet.
     pub const CAFFE: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 0, ceil: true };
 
-    /// How many windows fit along a side of `size` pixels; none if not even one does.
+    /// The number of windows along a side of `size` pixels; none if no window fits.
     pub fn windows(&self, size: usize) -> Option<usize> {
         let room = (size + 2 * self.pad).checked_sub(self.kernel)?;
         let whole = room.checked_div(self.stride)?;
@@ -43,14 +43,14 @@ impl MaxPool {
     }
 }
 
-/// The maximum over each window of `x` `[N, H, W, C]`: `[N, windows(H), windows(W), C]`.
+/// Computes the maximum over each window of `x` `[N, H, W, C]`: `[N, windows(H), windows(W), C]`.
 ///
 /// # Errors
-/// If `x` has other than four dimensions, the window is 0 or above 16, the stride is 0, the border is more
-/// than half a window, or no window fits.
+/// If `x` does not have four dimensions, the window is 0 or above 16, the stride is 0, the padding is more than half a
+/// window, or no window fits.
 pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
     let MaxPool { kernel, stride, pad, .. } = pool;
-    // 16 x 16 offsets fit in a byte.
+    // The limit of 16 is there because positions in a window are saved as bytes.
     if !(1..=16).contains(&kernel) || stride == 0 || pad > kernel / 2 {
         return Err(Error::shape(
             "maxpool",
@@ -69,7 +69,10 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
     let Some(output) = output else {
         return Err(Error::shape(
             "maxpool",
-            format!("x is {}; it must be [N, H, W, C] and hold a window of {kernel}, pad {pad}", x.shape()),
+            format!(
+                "x is {}; it must be [N, H, W, C] and contain a window of {kernel}, pad {pad}",
+                x.shape()
+            ),
         ));
     };
     let mut y = Tensor::empty(&tape.device(), output, x.value.dtype())?;
@@ -86,10 +89,10 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
         None => cpu::forward_saving(&images, &x.value, &mut y, &mut places),
         Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, Some(&mut places))?,
     }
-    Ok(tape.record(y, &[x.handle()], |_| Saved { images, places }))
+    Ok(tape.record(y, &[x.handle()], |_| MaxPoolBackward { images, places }))
 }
 
-/// The sizes of input and output images, and the window between them.
+/// The sizes of input and output images, and the pooling parameters.
 struct Images {
     pool: MaxPool,
     c: usize,
@@ -98,13 +101,13 @@ struct Images {
 }
 
 impl Images {
-    /// For NHWC shapes.
+    /// The geometry for an input and an output of NHWC shapes.
     fn new(pool: MaxPool, input: Shape, output: Shape) -> Self {
         let side = |shape: Shape| [shape.dims()[1], shape.dims()[2]];
         Images { pool, c: input.last(), input: side(input), output: side(output) }
     }
 
-    /// The pixels along one side that window `at` covers, and its offset of the first of them.
+    /// The pixels along one side that window `at` covers, and the position of the first of them in the window.
     fn window(&self, at: usize, side: usize) -> (Range<usize>, usize) {
         let start = at * self.pool.stride;
         let first = start.max(self.pool.pad) - self.pool.pad;
@@ -120,13 +123,13 @@ impl Images {
     }
 }
 
-struct Saved {
+struct MaxPoolBackward {
     images: Images,
-    /// For each output a byte: the maximum's row in its window times the kernel, plus its column.
+    /// The position of each output's maximum in its window, a byte: row times kernel plus column.
     places: Tensor,
 }
 
-impl Backward for Saved {
+impl Backward for MaxPoolBackward {
     fn op(&self) -> &'static str {
         "maxpool"
     }
@@ -157,7 +160,7 @@ mod cpu {
         });
     }
 
-    /// Also writes where in its window each maximum lay.
+    /// The forward pass that also saves the position of each maximum in its window.
     pub fn forward_saving(images: &Images, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
         let ([oh, ow], x) = (images.output, x.f32());
         let places = places.u8_mut();
@@ -172,7 +175,7 @@ mod cpu {
         &x[n * len..(n + 1) * len]
     }
 
-    /// Row `oy` of an image's output.
+    /// Computes row `oy` of an image's output.
     fn forward_row<const SAVE: bool>(
         images: &Images,
         x: &[f32],
@@ -190,7 +193,7 @@ mod cpu {
         }
     }
 
-    /// One output pixel's channels from `from` that fill whole lanes; returns where they end.
+    /// Computes the channels of one output pixel from `from` on in whole groups of `L`; returns the first that is left.
     fn maximum<const L: usize, const SAVE: bool>(
         images: &Images,
         x: &[f32],
@@ -205,7 +208,7 @@ mod cpu {
         let end = images.c - (images.c - from) % L;
         for c in (from..end).step_by(L) {
             let mut best = [f32::NEG_INFINITY; L];
-            // In words, as wide as the values they are chosen with.
+            // Positions are as wide as the values, so that one mask selects both in the vectorised loop.
             let mut place = [(row_offset * kernel + column_offset) as u32; L];
             for (i, iy) in rows.clone().enumerate() {
                 for (j, ix) in columns.clone().enumerate() {
@@ -241,7 +244,8 @@ mod cpu {
         });
     }
 
-    /// One input pixel's channels from `from` that fill whole lanes; returns where they end.
+    /// Computes the gradient of one input pixel's channels from `from` on in whole groups of `L`; returns the first
+    /// channel that is left.
     fn gather<const L: usize>(
         images: &Images,
         dy: &[f32],
