@@ -76,35 +76,35 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
         ));
     };
     let mut y = Tensor::empty(&tape.device(), output, x.value.dtype())?;
-    let images = Images::new(pool, x.shape(), y.shape());
+    let geometry = PoolGeometry::new(pool, x.shape(), y.shape());
     if !tape.wants(x.handle()) {
         match x.value.gpu() {
-            None => cpu::forward(&images, &x.value, &mut y),
-            Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, None)?,
+            None => cpu::forward(&geometry, &x.value, &mut y),
+            Some(gpu) => cuda::forward(gpu, &geometry, &x.value, &mut y, None)?,
         }
         return Ok(tape.constant(y));
     }
     let mut places = Tensor::empty(&tape.device(), y.shape(), DType::U8)?;
     match x.value.gpu() {
-        None => cpu::forward_saving(&images, &x.value, &mut y, &mut places),
-        Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, Some(&mut places))?,
+        None => cpu::forward_saving(&geometry, &x.value, &mut y, &mut places),
+        Some(gpu) => cuda::forward(gpu, &geometry, &x.value, &mut y, Some(&mut places))?,
     }
-    Ok(tape.record(y, &[x.handle()], |_| MaxPoolBackward { images, places }))
+    Ok(tape.record(y, &[x.handle()], |_| MaxPoolBackward { geometry, places }))
 }
 
 /// The sizes of input and output images, and the pooling parameters.
-struct Images {
+struct PoolGeometry {
     pool: MaxPool,
     c: usize,
     input: [usize; 2],
     output: [usize; 2],
 }
 
-impl Images {
+impl PoolGeometry {
     /// The geometry for an input and an output of NHWC shapes.
     fn new(pool: MaxPool, input: Shape, output: Shape) -> Self {
         let side = |shape: Shape| [shape.dims()[1], shape.dims()[2]];
-        Images { pool, c: input.last(), input: side(input), output: side(output) }
+        PoolGeometry { pool, c: input.last(), input: side(input), output: side(output) }
     }
 
     /// The pixels along one side that window `at` covers, and the position of the first of them in the window.
@@ -124,7 +124,7 @@ impl Images {
 }
 
 struct MaxPoolBackward {
-    images: Images,
+    geometry: PoolGeometry,
     /// The position of each output's maximum in its window, a byte: row times kernel plus column.
     places: Tensor,
 }
@@ -137,82 +137,82 @@ impl Backward for MaxPoolBackward {
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         sinks.add(0, |dx, mode| match dy.gpu() {
             None => {
-                cpu::backward(&self.images, &dy, &self.places, dx, mode);
+                cpu::backward(&self.geometry, &dy, &self.places, dx, mode);
                 Ok(())
             }
-            Some(gpu) => cuda::backward(gpu, &self.images, &dy, &self.places, dx, mode),
+            Some(gpu) => cuda::backward(gpu, &self.geometry, &dy, &self.places, dx, mode),
         })
     }
 }
 
 mod cpu {
-    use super::{Images, MaxPool};
+    use super::{MaxPool, PoolGeometry};
     use crate::device::cpu::lanes;
     use crate::element::GradMode;
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    pub fn forward(images: &Images, x: &Tensor, y: &mut Tensor) {
-        let ([oh, ow], x) = (images.output, x.f32());
-        y.f32_mut().par_chunks_mut(ow * images.c).enumerate().for_each(|(row, y)| {
+    pub fn forward(geometry: &PoolGeometry, x: &Tensor, y: &mut Tensor) {
+        let ([oh, ow], x) = (geometry.output, x.f32());
+        y.f32_mut().par_chunks_mut(ow * geometry.c).enumerate().for_each(|(row, y)| {
             let mut unread = [0; 0];
-            forward_row::<false>(images, image(images, x, row / oh), row % oh, y, &mut unread);
+            forward_row::<false>(geometry, image(geometry, x, row / oh), row % oh, y, &mut unread);
         });
     }
 
     /// The forward pass that also saves the position of each maximum in its window.
-    pub fn forward_saving(images: &Images, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
-        let ([oh, ow], x) = (images.output, x.f32());
+    pub fn forward_saving(geometry: &PoolGeometry, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
+        let ([oh, ow], x) = (geometry.output, x.f32());
         let places = places.u8_mut();
-        let rows = y.f32_mut().par_chunks_mut(ow * images.c).zip(places.par_chunks_mut(ow * images.c));
+        let rows = y.f32_mut().par_chunks_mut(ow * geometry.c).zip(places.par_chunks_mut(ow * geometry.c));
         rows.enumerate().for_each(|(row, (y, places))| {
-            forward_row::<true>(images, image(images, x, row / oh), row % oh, y, places);
+            forward_row::<true>(geometry, image(geometry, x, row / oh), row % oh, y, places);
         });
     }
 
-    fn image<'a>(images: &Images, x: &'a [f32], n: usize) -> &'a [f32] {
-        let len = images.input[0] * images.input[1] * images.c;
+    fn image<'a>(geometry: &PoolGeometry, x: &'a [f32], n: usize) -> &'a [f32] {
+        let len = geometry.input[0] * geometry.input[1] * geometry.c;
         &x[n * len..(n + 1) * len]
     }
 
     /// Computes row `oy` of an image's output.
     fn forward_row<const SAVE: bool>(
-        images: &Images,
+        geometry: &PoolGeometry,
         x: &[f32],
         oy: usize,
         y: &mut [f32],
         places: &mut [u8],
     ) {
-        let c = images.c;
-        for ox in 0..images.output[1] {
+        let c = geometry.c;
+        for ox in 0..geometry.output[1] {
             let y = &mut y[ox * c..(ox + 1) * c];
             let places = if SAVE { &mut places[ox * c..(ox + 1) * c] } else { &mut [] };
-            let at = maximum::<16, SAVE>(images, x, [oy, ox], y, places, 0);
-            let at = maximum::<4, SAVE>(images, x, [oy, ox], y, places, at);
-            maximum::<1, SAVE>(images, x, [oy, ox], y, places, at);
+            let at = maximum::<16, SAVE>(geometry, x, [oy, ox], y, places, 0);
+            let at = maximum::<4, SAVE>(geometry, x, [oy, ox], y, places, at);
+            maximum::<1, SAVE>(geometry, x, [oy, ox], y, places, at);
         }
     }
 
     /// Computes the channels of one output pixel from `from` on in whole groups of `L`; returns the first that is left.
     fn maximum<const L: usize, const SAVE: bool>(
-        images: &Images,
+        geometry: &PoolGeometry,
         x: &[f32],
         [oy, ox]: [usize; 2],
         y: &mut [f32],
         places: &mut [u8],
         from: usize,
     ) -> usize {
-        let kernel = images.pool.kernel;
-        let (rows, row_offset) = images.window(oy, images.input[0]);
-        let (columns, column_offset) = images.window(ox, images.input[1]);
-        let end = images.c - (images.c - from) % L;
+        let kernel = geometry.pool.kernel;
+        let (rows, row_offset) = geometry.window(oy, geometry.input[0]);
+        let (columns, column_offset) = geometry.window(ox, geometry.input[1]);
+        let end = geometry.c - (geometry.c - from) % L;
         for c in (from..end).step_by(L) {
             let mut best = [f32::NEG_INFINITY; L];
             // Positions are as wide as the values, so that one mask selects both in the vectorised loop.
             let mut place = [(row_offset * kernel + column_offset) as u32; L];
             for (i, iy) in rows.clone().enumerate() {
                 for (j, ix) in columns.clone().enumerate() {
-                    let x = lanes::<L>(x, (iy * images.input[1] + ix) * images.c + c);
+                    let x = lanes::<L>(x, (iy * geometry.input[1] + ix) * geometry.c + c);
                     let here = ((row_offset + i) * kernel + column_offset + j) as u32;
                     for l in 0..L {
                         let take = x[l] > best[l] || x[l].is_nan();
@@ -229,17 +229,17 @@ mod cpu {
         end
     }
 
-    pub fn backward(images: &Images, dy: &Tensor, places: &Tensor, dx: &mut Tensor, mode: GradMode) {
-        let (c, [h, w], [oh, ow]) = (images.c, images.input, images.output);
+    pub fn backward(geometry: &PoolGeometry, dy: &Tensor, places: &Tensor, dx: &mut Tensor, mode: GradMode) {
+        let (c, [h, w], [oh, ow]) = (geometry.c, geometry.input, geometry.output);
         let (dy, places): (_, &[u8]) = (dy.f32(), places.u8());
         dx.f32_mut().par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
             let output = row / h * oh * ow * c..(row / h + 1) * oh * ow * c;
             let (dy, places) = (&dy[output.clone()], &places[output]);
             for (ix, dx) in dx.chunks_exact_mut(c).enumerate() {
                 let at = [row % h, ix];
-                let end = gather::<16>(images, dy, places, at, dx, mode, 0);
-                let end = gather::<4>(images, dy, places, at, dx, mode, end);
-                gather::<1>(images, dy, places, at, dx, mode, end);
+                let end = gather::<16>(geometry, dy, places, at, dx, mode, 0);
+                let end = gather::<4>(geometry, dy, places, at, dx, mode, end);
+                gather::<1>(geometry, dy, places, at, dx, mode, end);
             }
         });
     }
@@ -247,7 +247,7 @@ mod cpu {
     /// Computes the gradient of one input pixel's channels from `from` on in whole groups of `L`; returns the first
     /// channel that is left.
     fn gather<const L: usize>(
-        images: &Images,
+        geometry: &PoolGeometry,
         dy: &[f32],
         places: &[u8],
         [iy, ix]: [usize; 2],
@@ -255,15 +255,15 @@ mod cpu {
         mode: GradMode,
         from: usize,
     ) -> usize {
-        let MaxPool { kernel, stride, pad, .. } = images.pool;
-        let rows = images.covering(iy, images.output[0]);
-        let columns = images.covering(ix, images.output[1]);
-        let end = images.c - (images.c - from) % L;
+        let MaxPool { kernel, stride, pad, .. } = geometry.pool;
+        let rows = geometry.covering(iy, geometry.output[0]);
+        let columns = geometry.covering(ix, geometry.output[1]);
+        let end = geometry.c - (geometry.c - from) % L;
         for c in (from..end).step_by(L) {
             let mut sum = [0.0; L];
             for oy in rows.clone() {
                 for ox in columns.clone() {
-                    let at = (oy * images.output[1] + ox) * images.c + c;
+                    let at = (oy * geometry.output[1] + ox) * geometry.c + c;
                     let here = ((iy + pad - oy * stride) * kernel + ix + pad - ox * stride) as u8;
                     let (dy, place) = (lanes::<L>(dy, at), &places[at..at + L]);
                     for l in 0..L {
@@ -278,7 +278,7 @@ mod cpu {
 }
 
 mod cuda {
-    use super::{Images, MaxPool};
+    use super::{MaxPool, PoolGeometry};
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
     use crate::element::GradMode;
@@ -286,29 +286,29 @@ mod cuda {
 
     pub fn forward(
         gpu: &CudaDevice,
-        images: &Images,
+        geometry: &PoolGeometry,
         x: &Tensor,
         y: &mut Tensor,
         places: Option<&mut Tensor>,
     ) -> Result<()> {
-        let grid = Grid::blocks(y.shape().dims()[0] * images.output[0]);
-        let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
-            *images;
+        let grid = Grid::blocks(y.shape().dims()[0] * geometry.output[0]);
+        let PoolGeometry { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
+            *geometry;
         let (x, y, places) = (x.into(), y.into(), places.map(Out::from));
         gpu.launch(grid, kernels::MaxpoolForward { x, y, places, h, w, c, oh, ow, kernel, stride, pad })
     }
 
     pub fn backward(
         gpu: &CudaDevice,
-        images: &Images,
+        geometry: &PoolGeometry,
         dy: &Tensor,
         places: &Tensor,
         dx: &mut Tensor,
         mode: GradMode,
     ) -> Result<()> {
-        let grid = Grid::blocks(dx.shape().dims()[0] * images.input[0]);
-        let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
-            *images;
+        let grid = Grid::blocks(dx.shape().dims()[0] * geometry.input[0]);
+        let PoolGeometry { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
+            *geometry;
         let (dy, places, dx, accumulate) = (dy.into(), places.into(), dx.into(), mode.flag());
         let backward =
             kernels::MaxpoolBackward { dy, places, dx, accumulate, h, w, c, oh, ow, kernel, stride, pad };
