@@ -1,4 +1,4 @@
-//! The evaluations that runs have kept, by run and by data set.
+//! The stored evaluations of several runs, by run and by data set.
 
 use super::run::Run;
 use crate::eval::Protocol;
@@ -9,31 +9,32 @@ use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Evaluations compared at a time, at most.
+/// Largest number of evaluations compared at a time.
 const MOST: usize = 64;
 
-/// A kept evaluation and whose it is.
+/// A stored evaluation and its run.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// The run's place among those compared.
+    /// Index of the run among those compared.
     pub run: usize,
-    /// What it kept.
+    /// The stored evaluation.
     pub kept: StoredEvaluation,
-    /// What must be said if it is not known to be of the run's result.
+    /// Warning if the evaluation is not known to be of the run's result.
     pub note: Option<String>,
 }
 
 impl Evaluation {
-    /// What its lists and pairs go by: the evaluation's own protocol, but with distances as they are before re-ranking.
+    /// Protocol of the lists and pairs: that of the evaluation, but with the distances before re-ranking.
     pub fn protocol(&self) -> Protocol {
         self.kept.report.protocol.before_reranking()
     }
 }
 
-/// The evaluations of a run, or those called one of `only`, by name. `run` is its place among those compared.
+/// Reads the evaluations of a run, sorted by name; only those named in `only`, unless `only` is empty. `run` is the
+/// index of the run among those compared.
 ///
 /// # Errors
-/// Files of an evaluation that are not what they should be.
+/// Damaged files of an evaluation.
 pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluation>> {
     let folders = stored_evaluation::folders(folder)?;
     let wanted = |of: &&PathBuf| only.is_empty() || only.contains(&stored_evaluation::name_of_folder(of));
@@ -47,24 +48,24 @@ pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluati
     Ok(all.into_iter().map(evaluation).collect())
 }
 
-/// What must be said of an evaluation, if `network` is what its run has come to.
+/// Warning for an evaluation whose network is not known to be `network`, the fingerprint of the run's result.
 fn note(kept: &StoredEvaluation, network: Option<&str>) -> Option<String> {
     let own = kept.query.origin().network.as_deref()?;
     match network {
         Some(network) if network == own => None,
         Some(_) => Some("These figures are of other weights than the run's result; evaluate again.".into()),
         None => Some(
-            "The run's result, weights.safetensors, is not there or cannot be read: these figures may be of a checkpoint."
+            "The run's result, weights.safetensors, is missing or cannot be read: these figures may be of a checkpoint."
                 .into(),
         ),
     }
 }
 
-/// All evaluations of all runs, or those called one of `only`: data set by data set in the order of their names, in each
-/// the runs in their order.
+/// Reads the evaluations of all runs, sorted by name and then by run; only those named in `only`, unless `only` is
+/// empty.
 ///
 /// # Errors
-/// As [`of_run`]; a name that none has; more than 64 evaluations.
+/// As [`of_run`]; a name in `only` that no evaluation has; more than 64 evaluations.
 pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let mut all = Vec::new();
     for (run, of) in runs.iter().enumerate() {
@@ -80,14 +81,18 @@ pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
             );
         }
         return Err(Error::Run(format!(
-            "--evaluation {unknown}: none of these runs keeps it; there is {}",
-            if names.is_empty() { "none".into() } else { Vec::from_iter(names).join(", ") }
+            "--evaluation {unknown}: none of these runs has this evaluation; {}",
+            if names.is_empty() {
+                "they have none".into()
+            } else {
+                format!("they have {}", Vec::from_iter(names).join(", "))
+            }
         )));
     }
     if all.len() > MOST {
         return Err(Error::Run(format!(
-            "{} evaluations are kept by these runs, and at most {MOST} are compared at a time; choose with \
-             --evaluation NAME, or give fewer runs",
+            "these runs have {} evaluations, and at most {MOST} are compared at a time; choose with --evaluation NAME, \
+             or give fewer runs",
             all.len()
         )));
     }
@@ -95,15 +100,15 @@ pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     Ok(all)
 }
 
-/// As [`read_all`], but every run must have been evaluated.
+/// As [`read_all`], but every run must have an evaluation.
 ///
 /// # Errors
-/// As [`read_all`]; a run without an evaluation, and how to get one.
+/// As [`read_all`]; a run without an evaluation; the error says how to make one.
 pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let all = read_all(runs, only)?;
     match runs.iter().enumerate().find(|(run, _)| all.iter().all(|evaluation| evaluation.run != *run)) {
         Some((_, run)) => Err(Error::Run(format!(
-            "{}: this run keeps no evaluation{}; make one with: {}",
+            "{}: this run has no evaluation{}; make one with: {}",
             run.folder.display(),
             if only.is_empty() { String::new() } else { format!(" called {}", only.join(" or ")) },
             command(run)
@@ -112,7 +117,7 @@ pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     }
 }
 
-/// What evaluates a run and keeps the result with it.
+/// Shell command that evaluates a run and stores the result in the run folder.
 pub fn command(run: &Run) -> String {
     let folder = run.folder.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,".contains(c);
