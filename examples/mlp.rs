@@ -155,11 +155,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (points, labels) = spirals(0);
     let points = Tensor::from_f32(&device, [labels.len(), 2], &points)?;
     let labels = Tensor::from_i32(&device, [labels.len()], &labels)?;
-    let mut values = StepValues::new(&device, 0)?;
+    let mut values = StepValues::new(&device, 0)?.with_scalars(&["lr"])?;
     let mut last_loss = f32::NAN;
     for step in 0..STEPS {
         // The learning rate lies on the device, as all that changes from step to step.
-        values.set(step, LEARNING_RATE, 0.0, 0.0)?;
+        values.set(step, &[("lr", LEARNING_RATE)])?;
         let mut tape = Tape::new(&mut params, &values);
         let x = tape.constant(points.clone());
         let scores = mlp.forward(&mut tape, x)?;
@@ -167,7 +167,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let loss_value = loss.value.clone();
         // dL/dL = 1. The gradients of the weights go to the buffers of the parameters.
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, &values.rate)?;
+        optimizer.step(&mut params, values.scalar("lr")?)?;
         if step % 100 == 0 || step + 1 == STEPS {
             // Waits for the device, which is why not every step asks.
             last_loss = loss_value.to_host_f32()?[0];

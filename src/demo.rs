@@ -1,5 +1,5 @@
-//! The demonstration: draw the made-up data set, train on it without and with the batch-contrastive loss,
-//! evaluate both and the colours alone. Needs the feature `cli`.
+//! The demonstration: draws the synthetic data set, trains on it without and with the batch-contrastive loss, and
+//! evaluates both networks and colour histograms. Needs the feature `cli`.
 
 use crate::config::Config;
 use crate::data::synth::Synth;
@@ -21,27 +21,27 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The demo's recipe: it starts from random weights where the paper starts from ImageNet's, so a few
+/// The demo's settings. The demo starts from random weights where the paper starts from ImageNet weights, so a few
 /// settings differ; the file says which and why.
 const RECIPE: &str = include_str!("../configs/demo.toml");
 
-/// One line of the result.
+/// One row of the result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// What was evaluated.
+    /// Name of the method.
     pub name: String,
-    /// How it did.
+    /// Result of its evaluation.
     pub report: Report,
 }
 
-/// The result: the colours alone, the baseline, the full loss.
+/// Comparison of colour histograms, the baseline and the full loss.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// The lines, in this order.
+    /// The rows, in this order.
     pub rows: Vec<Row>,
 }
 
-/// The demo's settings, with each `section.key=value` on top.
+/// Resolves the demo's settings, overridden by each `section.key=value` of `settings`.
 ///
 /// # Errors
 /// As [`Config::resolve`].
@@ -49,11 +49,11 @@ pub fn config(settings: &[String]) -> Result<Config> {
     Config::resolve_text(RECIPE, settings)
 }
 
-/// Runs the whole pipeline in `out`; none if `stop` was set on the way. `observe` makes the observers of a training run,
-/// from its name.
+/// Runs the whole pipeline in the folder `out`; `None` if `stop` was set before the end. `observe` creates the
+/// observers of a training run from its name.
 ///
 /// # Errors
-/// If `out` exists and is not empty, and whatever a step of the pipeline reports.
+/// If `out` exists and is not empty; any error of the pipeline.
 pub fn run(
     out: &Path,
     set: &Synth,
@@ -72,7 +72,8 @@ pub fn run(
     tell!("data set: {} ({summary})", data.display());
     let dataset = Dataset::open(&data)?;
 
-    let mut rows = vec![Row { name: "colour histogram".into(), report: colours_alone(&dataset, device)? }];
+    let mut rows =
+        vec![Row { name: "colour histogram".into(), report: evaluate_histograms(&dataset, device)? }];
     for (name, label, lambda) in
         [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)]
     {
@@ -96,8 +97,8 @@ pub fn run(
     Ok(Some(comparison))
 }
 
-/// How far the colours of the images alone go: what a network must beat to have learned anything else.
-fn colours_alone(dataset: &Dataset, device: &Device) -> Result<Report> {
+/// Evaluates colour histograms: a network must beat them to have learned more than colours.
+fn evaluate_histograms(dataset: &Dataset, device: &Device) -> Result<Report> {
     let features = |samples: &[Sample]| -> Result<Features> {
         let histograms: Vec<Vec<f32>> = samples
             .par_iter()
@@ -115,7 +116,7 @@ fn colours_alone(dataset: &Dataset, device: &Device) -> Result<Report> {
     eval::evaluate(&features(&dataset.query)?, &features(&dataset.gallery)?, &Protocol::default(), device)
 }
 
-/// As `bcreid eval` shows results.
+/// Writes the table of `bcreid eval`.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<(String, Report)> =

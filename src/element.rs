@@ -1,8 +1,8 @@
-//! Shapes of up to four dimensions (activations are NHWC), element types, and how a gradient is written.
+//! Shapes of up to four dimensions (activations are NHWC), element types, and write modes of gradients.
 
 use std::fmt;
 
-/// Sizes of a tensor's dimensions, slowest first; activations are `[N, H, W, C]`.
+/// The sizes of a tensor's dimensions, slowest first; activations are `[N, H, W, C]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     dims: [usize; 4],
@@ -10,7 +10,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The sizes.
+    /// The sizes of all dimensions.
     pub fn dims(&self) -> &[usize] {
         &self.dims[..self.rank]
     }
@@ -21,12 +21,12 @@ impl Shape {
         self.dims().iter().product()
     }
 
-    /// The sizes if there are exactly four of them: `[N, H, W, C]`.
+    /// The sizes `[N, H, W, C]` of a shape of four dimensions; none for another rank.
     pub fn nhwc(&self) -> Option<[usize; 4]> {
         (self.rank == 4).then_some(self.dims)
     }
 
-    /// The sizes if there are exactly two of them.
+    /// The rows and columns of a shape of two dimensions; none for another rank.
     pub fn matrix(&self) -> Option<[usize; 2]> {
         (self.rank == 2).then_some([self.dims[0], self.dims[1]])
     }
@@ -51,7 +51,7 @@ impl TryFrom<&[usize]> for Shape {
 
     fn try_from(sizes: &[usize]) -> Result<Self, String> {
         if sizes.len() > 4 {
-            return Err(format!("{sizes:?} has more than four dimensions"));
+            return Err(format!("{sizes:?} has {} dimensions, at most 4 are possible", sizes.len()));
         }
         let mut dims = [1; 4];
         dims[..sizes.len()].copy_from_slice(sizes);
@@ -80,12 +80,24 @@ pub enum DType {
     BF16,
     /// 32-bit integers: labels and indices.
     I32,
-    /// Bytes: images, and places in small windows.
+    /// Unsigned bytes: images, and the positions of maxima in pooling windows.
     U8,
 }
 
+/// The name of the type: `f32`, `bf16`, `i32` or `u8`.
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DType::F32 => "f32",
+            DType::BF16 => "bf16",
+            DType::I32 => "i32",
+            DType::U8 => "u8",
+        })
+    }
+}
+
 impl DType {
-    /// Bytes of one element.
+    /// The size of one element in bytes.
     pub fn bytes(self) -> usize {
         match self {
             DType::F32 | DType::I32 => 4,
@@ -95,12 +107,12 @@ impl DType {
     }
 }
 
-/// Whether the gradient buffer already holds something to add to.
+/// The write mode of a gradient buffer: every backward pass adds, but the first writer need not read the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GradMode {
-    /// The first writer: the buffer holds garbage.
+    /// Mode of the first writer: the buffer is uninitialised.
     Overwrite,
-    /// A later writer.
+    /// Mode of every later writer: the buffer holds a partial sum.
     Accumulate,
 }
 
@@ -113,12 +125,12 @@ impl GradMode {
         }
     }
 
-    /// The flag `accumulate` of a kernel.
+    /// The argument `accumulate` of a kernel: 0 or 1.
     pub(crate) fn flag(self) -> usize {
         usize::from(self == GradMode::Accumulate)
     }
 
-    /// Writes or adds `values`, element by element.
+    /// Writes `values` to `to`, or adds them, element by element.
     pub fn store(self, to: &mut [f32], values: impl IntoIterator<Item = f32>) {
         match self {
             GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = v),

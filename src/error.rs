@@ -1,67 +1,67 @@
-//! The error type of this crate: a message is one line that says what is wrong, where, and how to fix it.
+//! The error type of this crate: every message is one line that names what is wrong and how to fix it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What every fallible function of this crate returns.
+/// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Everything a person, a file or a machine can get wrong.
+/// An error, by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An operation was given shapes that do not fit together.
+    /// Shapes that do not fit together, given to an operation.
     #[error("{op}: {detail}")]
     Shape {
-        /// The operation's stem, as its file is called.
+        /// The operation's name, which is that of its file.
         op: &'static str,
-        /// Which shapes, and what was expected.
+        /// The shapes, and the expected ones.
         detail: String,
     },
-    /// The operating system refused something about a file.
+    /// An input or output error of the operating system.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's own words.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// An image file that cannot be read as one.
+    /// An image file that cannot be decoded.
     #[error("{}: {detail}", path.display())]
     Image {
         /// The image.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault, and how to fix it.
         detail: String,
     },
-    /// A data set, folder or list that is not what it should be.
+    /// A faulty data set, image folder, image list or feature file.
     #[error("{0}")]
     Data(String),
-    /// A configuration key or value.
+    /// An invalid configuration key or value.
     #[error("config: {0}")]
     Config(String),
-    /// A weights, feature or checkpoint file.
+    /// A faulty weights, feature or checkpoint file.
     #[error("{}: {detail}", path.display())]
     Weights {
         /// The file.
         path: PathBuf,
-        /// Which tensor, which shapes, what to do.
+        /// The tensor, the shapes, and how to fix them.
         detail: String,
     },
-    /// A run folder: it exists, it is missing, it belongs to another run.
+    /// A run folder that exists, is missing or belongs to another run.
     #[error("{0}")]
     Run(String),
-    /// Training left the numbers: NaN or infinity in a loss.
+    /// Diverged training: NaN or infinity in a loss.
     #[error("{0}")]
     Diverged(String),
-    /// The device asked for is not there, or has failed.
+    /// A requested device that is missing or has failed.
     #[error("{0}")]
     Device(String),
-    /// The memory of the device is full.
+    /// Exhausted device memory.
     #[error("the GPU's memory is full: no room for {tensor}; {detail}")]
     OutOfMemory {
-        /// The tensor that does not fit.
+        /// The tensor that could not be allocated.
         tensor: String,
-        /// The sizes, and what to do.
+        /// The sizes, and how to need less memory.
         detail: String,
     },
     /// An error and the arguments of the caller that avoid it.
@@ -125,8 +125,7 @@ fn with_remedies(cause: &str, context: &str, remedies: &[Remedy], say: impl Fn(&
     [cause, context, &alternatives].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// The text with its control characters escaped: names and texts of others must neither break a line nor reach a
-/// terminal.
+/// The text with its control characters escaped: file names and metadata may hold line breaks and terminal codes.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -135,13 +134,13 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// As [`printable`] for each line of the text.
+/// The text with each line escaped by [`printable`].
 pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 impl Error {
-    /// The message in one line without control characters.
+    /// The message as one line, with control characters escaped.
     pub fn line(&self) -> String {
         self.line_with(Remedy::to_string)
     }
@@ -161,18 +160,18 @@ impl Error {
         Error::Remedied { error: self.into(), context: String::new(), remedies: remedies.into() }
     }
 
-    /// An operation's complaint about shapes.
+    /// An [`Error::Shape`] of the operation `op`.
     pub fn shape(op: &'static str, detail: impl Into<String>) -> Self {
         Error::Shape { op, detail: detail.into() }
     }
 
-    /// Whether it says that a file is not there.
+    /// Whether the error is a missing file.
     pub fn is_missing_file(&self) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
         matches!(self, Error::Io { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
     }
 
-    /// Names the tensor that there is no room for; other errors stay as they are.
+    /// Adds the tensor's name to [`Error::OutOfMemory`]; other errors are returned unchanged.
     pub fn about_tensor(self, name: impl Into<String>) -> Self {
         match self {
             Error::OutOfMemory { detail, .. } => Error::OutOfMemory { tensor: name.into(), detail },
@@ -183,18 +182,18 @@ impl Error {
         }
     }
 
-    /// An input/output error with the path it belongs to; use as `.map_err(Error::io(path))`.
+    /// A function that adds the path to an input/output error; use as `.map_err(Error::io(path))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Error::Io { path, source }
     }
 
-    /// A weights, feature or checkpoint file's fault.
+    /// An [`Error::Weights`] of the file `path`.
     pub fn weights(path: impl AsRef<Path>, detail: impl Into<String>) -> Self {
         Error::Weights { path: path.as_ref().to_path_buf(), detail: detail.into() }
     }
 
-    /// An image file's fault.
+    /// An [`Error::Image`] of the file `path`.
     pub fn image(path: impl AsRef<Path>, detail: impl Into<String>) -> Self {
         Error::Image { path: path.as_ref().to_path_buf(), detail: detail.into() }
     }

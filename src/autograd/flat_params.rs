@@ -1,8 +1,8 @@
-//! Flat arrays of all parameters, for a device that moves them in one launch.
+//! Flat arrays of all parameters on a GPU, so that one launch updates all of them.
 //!
-//! Weights and gradients of a group lie at the same offsets of one array each. There is one group, or
-//! two where the device multiplies in 16 bits: the filters of convolutions, whose gradients are of 16 bits too and
-//! which have a copy of such, and all else.
+//! The weights and the gradients of a group are one array each, with equal offsets. With f32 activations there is one
+//! group; with bf16 there are two: the filters of convolutions, which have a bf16 copy and bf16 gradients, and all
+//! other parameters.
 
 use super::{Param, ParamSpec};
 use crate::Result;
@@ -12,44 +12,44 @@ use crate::element::DType;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Offsets are multiples of as many elements: 16 bytes of the narrowest type.
+/// The alignment of offsets in elements: 16 bytes of the narrowest type.
 const ALIGN: usize = 8;
 
 /// The arrays of one group.
 #[derive(Debug)]
 pub struct FlatGroup {
-    /// f32.
+    /// The weights, f32.
     pub values: Tensor,
-    /// f32, or bf16 where there is a copy.
+    /// The gradients: f32, or bf16 in a group with a bf16 copy.
     pub grads: Tensor,
-    /// The values in bf16.
-    pub copy: Option<Tensor>,
-    /// Which parameters, and at which offset each.
-    pub places: Vec<(usize, usize)>,
+    /// The bf16 copy of the weights for matrix products.
+    pub compute_copy: Option<Tensor>,
+    /// The index of each parameter of the group, and its offset in elements.
+    pub offsets: Vec<(usize, usize)>,
 }
 
-/// All groups.
+/// The flat arrays of all groups.
 #[derive(Debug)]
 pub struct FlatParams {
-    /// None of them empty.
+    /// The groups; none is empty.
     pub groups: Vec<FlatGroup>,
 }
 
 impl FlatParams {
-    /// Makes the arrays, full of zeros, and the parameters as parts of them.
+    /// Allocates the arrays, filled with zeros, and returns the parameters as views of their parts.
     pub(super) fn new(gpu: &Arc<CudaDevice>, specs: &[ParamSpec]) -> Result<(Vec<Param>, Self)> {
         let weights = gpu.precision().activations();
         let is_narrow = |spec: &ParamSpec| weights != DType::F32 && spec.shape.nhwc().is_some();
         let mut params: Vec<Option<Param>> = specs.iter().map(|_| None).collect();
         let mut groups = Vec::new();
         for narrow in [true, false] {
-            let mut places = Vec::new();
+            let mut offsets = Vec::new();
             let mut end = 0;
             for (i, spec) in specs.iter().enumerate().filter(|(_, spec)| is_narrow(spec) == narrow) {
-                places.push((i, end));
+                offsets.push((i, end));
                 end += spec.shape.len().next_multiple_of(ALIGN);
             }
-            if places.is_empty() {
+            if offsets.is_empty() {
                 continue;
             }
             let device = Device::Cuda(gpu.clone());
@@ -61,16 +61,16 @@ impl FlatParams {
             let group = FlatGroup {
                 values: array(DType::F32)?,
                 grads: array(if narrow { weights } else { DType::F32 })?,
-                copy: narrow.then(|| array(weights)).transpose()?,
-                places,
+                compute_copy: narrow.then(|| array(weights)).transpose()?,
+                offsets,
             };
-            for &(i, offset) in &group.places {
+            for &(i, offset) in &group.offsets {
                 let spec = &specs[i];
                 let part = |of: &Tensor| of.part(offset * of.dtype().bytes(), spec.shape, of.dtype());
                 params[i] = Some(Param {
                     name: spec.name.clone(),
                     value: part(&group.values),
-                    copy: group.copy.as_ref().map(part),
+                    compute_copy: group.compute_copy.as_ref().map(part),
                     grad: part(&group.grads),
                     init: spec.init,
                     lr_mult: spec.lr_mult,

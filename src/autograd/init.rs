@@ -1,31 +1,31 @@
-//! Initial values, declared where a parameter is, drawn from a seed and nothing else.
+//! Initial values of parameters: each parameter declares a distribution, and the seed alone determines the values.
 
 use super::Params;
 use crate::Result;
 use crate::tensor::philox::{Philox, RngStream};
 use rayon::prelude::*;
 
-/// How a parameter starts.
+/// The distribution of a parameter's initial values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Every element is this.
+    /// The same value for every element.
     Constant(f32),
-    /// Normal with mean 0 and this deviation.
+    /// A normal distribution with mean 0 and this standard deviation.
     Normal(f32),
 }
 
 impl Init {
-    /// Filters `[K, R, S, C]` in front of a rectifier: normal, fan-out K R S, gain 2 (He et al. 2015).
+    /// The initialisation of filters `[K, R, S, C]` before a ReLU: normal, fan-out K R S, gain 2 (He et al. 2015).
     pub fn he_fan_out([k, r, s, _]: [usize; 4]) -> Self {
         Init::Normal((2.0 / (k * r * s) as f32).sqrt())
     }
 }
 
 impl Params {
-    /// Gives every parameter its initial value; parameter number p draws from Philox(seed, 0, p, Init).
+    /// Sets every parameter to its initial values; parameter number p draws from Philox(seed, 0, p, Init).
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     pub fn initialise(&mut self, seed: u64) -> Result<()> {
         for (number, param) in self.params_mut().iter_mut().enumerate() {
             let stream = Philox::new(seed, 0, number as u64, RngStream::Init);

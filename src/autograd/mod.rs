@@ -1,5 +1,5 @@
-//! Reverse-mode differentiation: the [`Tape`] records a step's operations, [`Sinks`] take their gradients, [`Params`] outlive
-//! the step.
+//! Reverse-mode automatic differentiation: the [`Tape`] records the operations of a step, [`Sinks`] accumulate their
+//! gradients, [`Params`] hold the parameters and buffers of a model across steps.
 
 mod flat_params;
 mod init;

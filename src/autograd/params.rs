@@ -1,4 +1,4 @@
-//! What outlives a step: parameters (learned by gradient) and buffers (learned otherwise or constant).
+//! Parameters (updated by gradients) and buffers (state without a gradient) of a model.
 
 use super::{FlatParams, Init};
 use crate::Result;
@@ -6,42 +6,42 @@ use crate::device::Device;
 use crate::element::Shape;
 use crate::tensor::Tensor;
 
-/// A learned tensor with its gradient.
+/// A parameter: a tensor that training updates, with its gradient.
 #[derive(Debug)]
 pub struct Param {
-    /// Its name, the key in weight files: `layer1.0.conv1.weight`.
+    /// The name, which is the key in weight files: `layer1.0.conv1.weight`.
     pub name: String,
-    /// The weights, f32. Whoever changes them from the host does it by [`Param::load`].
+    /// The weights, f32. Use [`Param::load`] to set them from the host.
     pub value: Tensor,
-    /// The weights as products of 16 bits take them, where the device computes in such. [`crate::ops::sgd`] keeps
-    /// the two alike.
-    pub copy: Option<Tensor>,
+    /// The bf16 copy of the weights for matrix products, on a device that computes in bf16. [`crate::ops::sgd`] updates
+    /// both.
+    pub compute_copy: Option<Tensor>,
     /// The gradient of the last backward pass, of the type of [`Param::weight`].
     pub grad: Tensor,
-    /// How [`Params::initialise`] starts it.
+    /// The initial values, for [`Params::initialise`].
     pub init: Init,
-    /// Multiplies the learning rate; 0 keeps the parameter as it is.
+    /// The factor on the learning rate; a parameter with factor 0 is not updated.
     pub lr_mult: f32,
-    /// Multiplies the weight decay.
+    /// The factor on the weight decay.
     pub decay_mult: f32,
 }
 
 impl Param {
-    /// The weights in the type the device multiplies them in.
+    /// The weights in the element type of the device's matrix products.
     pub fn weight(&self) -> &Tensor {
-        self.copy.as_ref().unwrap_or(&self.value)
+        self.compute_copy.as_ref().unwrap_or(&self.value)
     }
 
-    /// Overwrites the weights, and their copy, from host memory.
+    /// Copies `values` from host memory to the weights and their bf16 copy.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
     /// If `values` has another length, or a tape still holds the weights.
     pub fn load(&mut self, values: &[f32]) -> Result<()> {
         self.value.copy_from_host_f32(values)?;
-        match &mut self.copy {
+        match &mut self.compute_copy {
             Some(copy) => copy.convert_from(&self.value),
             None => Ok(()),
         }
@@ -51,21 +51,21 @@ impl Param {
 /// A named tensor without gradient: running statistics, class centers.
 #[derive(Debug)]
 pub struct Buffer {
-    /// Its name, the key in weight files: `bn1.running_mean`.
+    /// The name, which is the key in weight files: `bn1.running_mean`.
     pub name: String,
-    /// Its content.
+    /// The content.
     pub value: Tensor,
 }
 
-/// Which parameter.
+/// The index of a parameter in [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamId(pub(super) usize);
 
-/// Which buffer.
+/// The index of a buffer in [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId(usize);
 
-/// A parameter to be made; it starts at 0.
+/// The declaration of a parameter.
 #[derive(Clone, Debug)]
 pub(super) struct ParamSpec {
     pub name: String,
@@ -74,16 +74,16 @@ pub(super) struct ParamSpec {
     pub lr_mult: f32,
 }
 
-/// A buffer to be made.
+/// The declaration of a buffer.
 #[derive(Clone, Debug)]
 struct BufferSpec {
     name: String,
     shape: Shape,
-    /// What every element starts at.
+    /// The initial value of every element.
     value: f32,
 }
 
-/// What a network announces its parameters and buffers to: names and shapes, without memory for any of them.
+/// The declarations of a network's parameters and buffers: names and shapes, without memory.
 ///
 /// ```
 /// use bcreid::autograd::{Init, ParamSpecs, Params};
@@ -113,12 +113,12 @@ pub struct ParamSpecs {
 }
 
 impl ParamSpecs {
-    /// A parameter with both multipliers 1, whose initial values are 0.
+    /// Declares a parameter with both multipliers 1 and initial values 0.
     pub fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>) -> ParamId {
         self.add_with(name, shape, Init::Constant(0.0), 1.0)
     }
 
-    /// A parameter with these initial values, whose learning rate is multiplied by `lr_mult`.
+    /// Declares a parameter with these initial values and `lr_mult` as factor on the learning rate.
     pub fn add_with(
         &mut self,
         name: impl Into<String>,
@@ -130,20 +130,20 @@ impl ParamSpecs {
         ParamId(self.params.len() - 1)
     }
 
-    /// A buffer, every element `value`.
+    /// Declares a buffer with every element `value`.
     pub fn add_buffer(&mut self, name: impl Into<String>, shape: impl Into<Shape>, value: f32) -> BufferId {
         self.buffers.push(BufferSpec { name: name.into(), shape: shape.into(), value });
         BufferId(self.buffers.len() - 1)
     }
 
-    /// Names and shapes: the parameters, then the buffers, in the order they were added.
+    /// The names and shapes of the parameters, then of the buffers, in the order of their declaration.
     pub fn shapes(&self) -> impl Iterator<Item = (&str, Shape)> {
         let params = self.params.iter().map(|p| (p.name.as_str(), p.shape));
         params.chain(self.buffers.iter().map(|b| (b.name.as_str(), b.shape)))
     }
 }
 
-/// All parameters and buffers of a model, in the order they were added.
+/// All parameters and buffers of a model, in the order of their declaration.
 #[derive(Debug)]
 pub struct Params {
     device: Device,
@@ -153,10 +153,10 @@ pub struct Params {
 }
 
 impl Params {
-    /// Parameters of zeros, and buffers of their values.
+    /// Allocates the declared parameters, filled with zeros, and buffers, filled with their initial values.
     ///
     /// # Errors
-    /// If the device lacks the memory.
+    /// If the device is out of memory.
     pub fn new(device: &Device, specs: &ParamSpecs) -> Result<Self> {
         let (params, flat) = match device {
             Device::Cpu(_) => {
@@ -164,7 +164,7 @@ impl Params {
                     Ok(Param {
                         name: spec.name.clone(),
                         value: Tensor::zeros(device, spec.shape)?,
-                        copy: None,
+                        compute_copy: None,
                         grad: Tensor::zeros(device, spec.shape)?,
                         init: spec.init,
                         lr_mult: spec.lr_mult,
@@ -187,32 +187,32 @@ impl Params {
         Ok(Params { device: device.clone(), params, buffers, flat })
     }
 
-    /// No parameters and no buffers, for operations without any.
+    /// An empty set, for tapes whose operations have no parameters.
     pub fn none(device: &Device) -> Self {
         Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), flat: None }
     }
 
-    /// Where they live.
+    /// The device of the parameters.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// One parameter.
+    /// A parameter.
     pub fn get(&self, id: ParamId) -> &Param {
         &self.params[id.0]
     }
 
-    /// One parameter, to be changed.
+    /// A parameter, mutable.
     pub fn get_mut(&mut self, id: ParamId) -> &mut Param {
         &mut self.params[id.0]
     }
 
-    /// One buffer's content.
+    /// The content of a buffer.
     pub fn buffer(&self, id: BufferId) -> &Tensor {
         &self.buffers[id.0].value
     }
 
-    /// One buffer's content, to be changed.
+    /// The content of a buffer, mutable.
     pub fn buffer_mut(&mut self, id: BufferId) -> &mut Tensor {
         &mut self.buffers[id.0].value
     }
@@ -222,7 +222,7 @@ impl Params {
         &self.params
     }
 
-    /// All parameters, to be changed.
+    /// All parameters, mutable.
     pub fn params_mut(&mut self) -> &mut [Param] {
         &mut self.params
     }
@@ -232,12 +232,12 @@ impl Params {
         &self.buffers
     }
 
-    /// All buffers, to be changed.
+    /// All buffers, mutable.
     pub fn buffers_mut(&mut self) -> &mut [Buffer] {
         &mut self.buffers
     }
 
-    /// The arrays that the parameters are parts of; none where each parameter has its own memory, on the CPU.
+    /// The flat arrays of the parameters; none on the CPU, where each parameter has its own memory.
     pub(crate) fn flat(&self) -> Option<&FlatParams> {
         self.flat.as_ref()
     }

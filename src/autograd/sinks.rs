@@ -1,8 +1,8 @@
-//! Where an operation's backward puts its gradients.
+//! Gradient sinks: the destinations of an operation's gradients in the backward pass.
 //!
-//! Every backward *adds*, but the first writer of a buffer need not read it: the sink knows which one it is
-//! talking to and says so. (Overwriting where one must add loses the gradient of residual fan-out; adding
-//! where one may overwrite costs a pass over memory for clearing.)
+//! Every backward pass *adds* its gradients, but the first writer of a buffer need not read it. The sink therefore passes
+//! the write mode with each buffer. (To overwrite instead of adding would lose the gradient of a residual's fan-out; to
+//! add where overwriting suffices would cost a pass over memory for clearing.)
 
 use super::Params;
 use crate::Result;
@@ -10,18 +10,18 @@ use crate::device::Device;
 use crate::element::{DType, GradMode, Shape};
 use crate::tensor::Tensor;
 
-/// Where a variable's gradient goes.
+/// The destination of a variable's gradient.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum GradDestination {
-    /// Nobody asks for it.
+    /// The gradient is not needed.
     None,
-    /// The gradient of variable `id`, kept by the tape until its own operation's turn.
+    /// The gradient of variable `id`, which the tape holds until it reaches the operation that produced the variable.
     Var(usize),
     /// The gradient buffer of a parameter.
     Param(usize),
 }
 
-/// Where the gradient of one input goes, and its shape and type, which are the input's.
+/// The destination of the gradient of one input, and the shape and element type of that input.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GradSlot {
     pub destination: GradDestination,
@@ -88,20 +88,20 @@ pub struct Sinks<'a> {
 }
 
 impl Sinks<'_> {
-    /// The device the gradients live on.
+    /// The device of the gradients.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Whether input `input` wants a gradient at all; the work for one that does not can be left out.
+    /// True if the gradient of input `input` is needed; otherwise an operation can skip its computation.
     pub fn wants(&self, input: usize) -> bool {
         !matches!(self.inputs[input].destination, GradDestination::None)
     }
 
-    /// Lets `fill` write or add the gradient of input `input`; not called when nobody wants it.
+    /// Calls `fill` with the gradient buffer of input `input` and its write mode, unless the gradient is not needed.
     ///
     /// # Errors
-    /// Whatever `fill` returns.
+    /// The error of `fill`, or of the allocation of the buffer.
     pub fn add(
         &mut self,
         input: usize,
@@ -127,11 +127,11 @@ impl Sinks<'_> {
         }
     }
 
-    /// Hands over a whole tensor as the gradient of input `input`: the first writer of a variable gives its
-    /// buffer away instead of copying it.
+    /// Adds a whole tensor to the gradient of input `input`. The first gradient of a variable becomes its buffer without
+    /// a copy.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     pub fn give(&mut self, input: usize, grad: Tensor) -> Result<()> {
         if let GradSlot { destination: GradDestination::Var(id), shape, .. } = self.inputs[input]
             && self.grads[id].is_none()

@@ -1,4 +1,4 @@
-//! The tape: a step's operations in the order they ran, walked once backwards.
+//! The tape: a record of a step's operations in the order they ran, for one backward pass.
 
 use super::sinks::{GradDestination, GradSlot};
 use super::{BufferId, ParamId, Params, Sinks, StepValues};
@@ -7,8 +7,8 @@ use crate::device::Device;
 use crate::element::{DType, Shape};
 use crate::tensor::Tensor;
 
-/// A value on a tape. Operations take variables by value; clone one that is used twice (cloning shares the
-/// buffer). An operation that holds the last handle to its input may reuse the buffer.
+/// A variable: a value on a tape. Operations take variables by value; clone a variable that is used twice (a clone
+/// shares the buffer). An operation that holds the last handle to its input may reuse the buffer.
 #[derive(Clone, Debug)]
 pub struct Var {
     id: usize,
@@ -16,7 +16,7 @@ pub struct Var {
     pub value: Tensor,
 }
 
-/// Which variable, without its value: what [`Tape::record`] needs to know of an input.
+/// A reference to a variable without its value, for [`Tape::record`].
 #[derive(Clone, Copy, Debug)]
 pub struct Handle {
     id: usize,
@@ -25,28 +25,28 @@ pub struct Handle {
 }
 
 impl Var {
-    /// The value's shape.
+    /// The shape of the value.
     pub fn shape(&self) -> Shape {
         self.value.shape()
     }
 
-    /// The variable without its value, so that the value can be moved out and worked on in place.
+    /// A handle of the variable, so that the value can be moved out and changed in place.
     pub fn handle(&self) -> Handle {
         Handle { id: self.id, shape: self.shape(), dtype: self.value.dtype() }
     }
 }
 
-/// What an operation leaves on the tape: its saved values and how to turn the gradient of its output into
-/// those of its inputs. There is no other way to record an operation, so none can lack a backward.
+/// The backward pass of a recorded operation: saved values, and the computation of the inputs' gradients from the
+/// output's. Recording an operation requires one, so every operation has a backward pass.
 pub trait Backward: Send {
-    /// The operation's stem, as its file is called.
+    /// The name of the operation, which is the stem of its file.
     fn op(&self) -> &'static str;
 
-    /// Adds the gradients of the inputs to `sinks`. `dy` is the gradient of the output: the operation owns it
-    /// and may reuse its buffer.
+    /// Adds the gradients of the inputs to `sinks`. `dy` is the gradient of the output; the operation owns `dy` and may
+    /// reuse its buffer.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()>;
 }
 
@@ -56,7 +56,7 @@ struct Node {
     backward: Box<dyn Backward>,
 }
 
-/// One step being recorded, with the parameters it works on.
+/// The tape of one step, with the parameters of the model.
 ///
 /// The sum of y = x w^T + b, and its gradients by x, w and b:
 ///
@@ -97,47 +97,47 @@ pub struct Tape<'p> {
     values: StepValues,
     recording: bool,
     nodes: Vec<Node>,
-    /// For each variable made so far: where its gradient goes.
+    /// The destination of the gradient of each variable so far.
     destinations: Vec<GradDestination>,
 }
 
-/// The gradients of the leaves, left over when a tape has been walked.
+/// The gradients of the leaves after a backward pass.
 #[derive(Debug)]
 pub struct Gradients(Vec<Option<Tensor>>);
 
 impl Gradients {
-    /// The gradient of a leaf; none if the loss does not depend on it.
+    /// Takes the gradient of a leaf; none if the losses do not depend on the leaf.
     pub fn take(&mut self, leaf: &Var) -> Option<Tensor> {
         self.0[leaf.id].take()
     }
 }
 
 impl<'p> Tape<'p> {
-    /// A tape that records: for training.
+    /// A tape that records operations, for training.
     pub fn new(params: &'p mut Params, values: &StepValues) -> Self {
         Tape { params, values: values.clone(), recording: true, nodes: Vec::new(), destinations: Vec::new() }
     }
 
-    /// A tape that keeps nothing: for inference. Dropout is off on it.
+    /// A tape that records nothing, for inference: no gradients, no dropout, running statistics in batch normalisation.
     ///
     /// # Errors
-    /// If the device lacks the memory.
+    /// If the device is out of memory.
     pub fn no_grad(params: &'p mut Params) -> Result<Self> {
         let values = StepValues::new(params.device(), 0)?;
         Ok(Tape { params, values, recording: false, nodes: Vec::new(), destinations: Vec::new() })
     }
 
-    /// Whether operations are recorded (training), or not (inference).
+    /// True if the tape records operations (training), false for inference.
     pub fn is_recording(&self) -> bool {
         self.recording
     }
 
-    /// The device of the parameters, and so of the step.
+    /// The device of the parameters and of the step.
     pub fn device(&self) -> Device {
         self.params.device().clone()
     }
 
-    /// Seed, step number and rates of this step, as device values.
+    /// The seed, step number and learning rates of this step, as device values.
     pub fn values(&self) -> &StepValues {
         &self.values
     }
@@ -147,25 +147,25 @@ impl<'p> Tape<'p> {
         Var { id: self.destinations.len() - 1, value }
     }
 
-    /// A value that gets no gradient: pixels, labels.
+    /// Adds a variable without gradient: pixels, labels.
     pub fn constant(&mut self, value: Tensor) -> Var {
         self.var(value, GradDestination::None)
     }
 
-    /// A value whose gradient [`Tape::backward`] returns.
+    /// Adds a leaf: a variable whose gradient [`Tape::backward`] returns.
     pub fn leaf(&mut self, value: Tensor) -> Var {
         let id = self.destinations.len();
         self.var(value, GradDestination::Var(id))
     }
 
-    /// A parameter: its gradient goes to its own buffer. One whose rate multiplier is 0 gets none.
+    /// Adds a parameter as a variable; its gradient goes to [`super::Param::grad`]. A parameter with `lr_mult` 0 gets none.
     pub fn param(&mut self, id: ParamId) -> Var {
         let value = self.params.get(id).value.clone();
         self.var(value, self.gradient_of(id))
     }
 
-    /// A parameter in the type the device multiplies it in, which is also that of its gradient: the filters of a
-    /// convolution.
+    /// Adds a parameter in the element type of the device's matrix products, which is also the type of its gradient: the
+    /// filters of a convolution.
     pub fn weight(&mut self, id: ParamId) -> Var {
         let value = self.params.get(id).weight().clone();
         self.var(value, self.gradient_of(id))
@@ -175,32 +175,32 @@ impl<'p> Tape<'p> {
         if self.params.get(id).lr_mult == 0.0 { GradDestination::None } else { GradDestination::Param(id.0) }
     }
 
-    /// A buffer's content, to be read.
+    /// The content of a buffer.
     pub fn buffer(&self, id: BufferId) -> &Tensor {
         self.params.buffer(id)
     }
 
-    /// A buffer's content, to be changed by the operation that owns it.
+    /// The content of a buffer, for the operation that updates it.
     pub fn buffer_mut(&mut self, id: BufferId) -> &mut Tensor {
         self.params.buffer_mut(id)
     }
 
-    /// Whether anybody wants the gradient of `var`, so that an operation can leave out saving for it.
+    /// True if the gradient of `var` is needed; otherwise an operation need not save values for it.
     pub fn wants(&self, var: Handle) -> bool {
         !matches!(self.destinations[var.id], GradDestination::None)
     }
 
-    /// Records an operation: its output and, if any input wants a gradient, what `save` returns. Inputs are
-    /// numbered for [`Sinks`] in the order given here.
+    /// Records an operation and returns its output as a variable. `save` is called with the output if the gradient of any
+    /// input is needed. [`Sinks`] numbers the inputs in the order of `inputs`.
     pub fn record<B: Backward + 'static>(
         &mut self,
         output: Tensor,
         inputs: &[Handle],
         save: impl FnOnce(Tensor) -> B,
     ) -> Var {
-        let wanted =
+        let slot =
             |v: &Handle| GradSlot { destination: self.destinations[v.id], shape: v.shape, dtype: v.dtype };
-        let inputs: Vec<GradSlot> = inputs.iter().map(wanted).collect();
+        let inputs: Vec<GradSlot> = inputs.iter().map(slot).collect();
         if inputs.iter().all(|input| matches!(input.destination, GradDestination::None)) {
             return self.constant(output);
         }
@@ -210,8 +210,8 @@ impl<'p> Tape<'p> {
         var
     }
 
-    /// Walks the tape from the end, with the gradients of its last values as `seeds`. Fills the gradient
-    /// buffer of every parameter that learns (with zeros where the losses do not depend on it) and returns the leaves'.
+    /// Runs the backward pass from `seeds`: the outputs and their gradients. Fills the gradient buffer of every parameter
+    /// whose `lr_mult` is not 0 (with zeros if the outputs do not depend on it) and returns the gradients of the leaves.
     ///
     /// # Errors
     /// The first error of an operation.
@@ -221,11 +221,11 @@ impl<'p> Tape<'p> {
         let mut written = vec![false; params.params().len()];
         let device = params.device().clone();
         for (var, seed) in seeds {
-            let wanted =
+            let slot =
                 GradSlot { destination: destinations[var.id], shape: var.shape(), dtype: var.value.dtype() };
             Sinks {
                 device: device.clone(),
-                inputs: &[wanted],
+                inputs: &[slot],
                 grads: &mut grads,
                 params,
                 written: &mut written,
@@ -233,7 +233,7 @@ impl<'p> Tape<'p> {
             .give(0, seed)?;
         }
         for node in nodes.into_iter().rev() {
-            // A value no loss depends on has no gradient; its operation has nothing to add.
+            // A variable that no seed depends on has no gradient, and its operation is skipped.
             let Some(dy) = grads[node.output].take() else { continue };
             let mut sinks = Sinks {
                 device: device.clone(),

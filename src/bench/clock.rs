@@ -1,20 +1,20 @@
-//! Points of time between pieces of work, where the work is done: in a GPU's stream, or on the CPU.
+//! Time stamps between parts of a step, taken on the device that computes: events in a GPU's stream, or host time.
 
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::Event;
 use std::time::Instant;
 
-/// A point of time.
+/// A time stamp.
 pub(super) enum Mark {
-    /// Of the host, which does the work.
+    /// Host time, for work on the CPU.
     Host(Instant),
-    /// Of a GPU, which does it later.
+    /// Event in a GPU's stream.
     Gpu(Event),
 }
 
 impl Mark {
-    /// The end of all work so far.
+    /// The end of all work submitted so far.
     pub fn here(device: &Device) -> Result<Self> {
         Ok(match device {
             Device::Cpu(_) => Mark::Host(Instant::now()),
@@ -22,7 +22,7 @@ impl Mark {
         })
     }
 
-    /// Seconds since an earlier mark of the same device; waits until the work before this one is done.
+    /// Seconds since an earlier mark of the same device; waits until the work before this mark is done.
     fn since(&self, earlier: &Mark) -> Result<f64> {
         match (self, earlier) {
             (Mark::Host(end), Mark::Host(begin)) => Ok(end.duration_since(*begin).as_secs_f64()),

@@ -1,8 +1,8 @@
-//! How long training steps take: `bcreid bench`.
+//! Timing of training steps: `bcreid bench`.
 //!
-//! The steps are those of a run, one behind the other as the solver asks for them, and fed by its loader; only the
-//! images are made up and the learning rate is too small to change anything. Each kind of step, plain or recorded, is
-//! timed after a warm-up.
+//! The steps are those of a training run, in the solver's order and with its loader; only the images are synthetic, and
+//! the learning rate is too small to change the weights noticeably. Each kind of step, plain or captured, is timed
+//! after a warm-up.
 
 mod clock;
 mod report;
@@ -25,41 +25,41 @@ use crate::{Error, Result};
 use clock::{Mark, between};
 use std::collections::VecDeque;
 
-/// Made-up images, or those of a batch if that has more.
+/// Number of synthetic images, unless a batch has more.
 const IMAGES: usize = 256;
-/// Images of an identity, as far as there are identities enough.
-const OF_ONE: usize = 4;
-/// Time does not depend on it, and the losses of random weights stay finite.
-const RATE: f32 = 1e-5;
-/// Steps whose losses may be on their way: more than a GPU is behind the host.
+/// Images of an identity, if there are enough identities.
+const IMAGES_PER_IDENTITY: usize = 4;
+/// Learning rate: small enough for the losses of random weights to stay finite; time does not depend on it.
+const LR: f32 = 1e-5;
+/// Largest number of steps whose losses are still being downloaded: more than a GPU lags behind the host.
 const MOST_PENDING: usize = 64;
-/// Steps within which a GPU must have been able to record one.
-const RECORDED_BY: usize = 20;
+/// Number of steps within which one must have been captured.
+const CAPTURE_DEADLINE: usize = 20;
 
-/// Which steps to time.
+/// Settings of a benchmark.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Network, batch and everything else.
+    /// Settings of the training run.
     pub config: Config,
-    /// Identities, at least two.
+    /// Number of identities, at least two.
     pub classes: usize,
-    /// Steps of each kind, at least one.
+    /// Number of steps of each kind, at least one.
     pub steps: usize,
-    /// Whether a GPU is timed with recorded steps too.
+    /// True to time captured steps too, on a GPU.
     pub may_record: bool,
 }
 
-/// Times steps; `progress` is told how many steps of how many are done, warm-ups left out.
+/// Times training steps; `progress` gets the number of finished steps and of all, without warm-ups.
 ///
 /// # Errors
-/// A plan that makes no sense; what the device reports; a loss that is not finite.
+/// A plan out of range; an error of the device; a loss that is not finite.
 pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Result<Report> {
     let mut bench = Bench::new(plan, device)?;
-    let records = plan.may_record && matches!(device, Device::Cuda(_));
-    let total = plan.steps * if records { 2 } else { 1 };
+    let captures = plan.may_record && matches!(device, Device::Cuda(_));
+    let total = plan.steps * if captures { 2 } else { 1 };
     let (plain, parts) = bench.plain(plan.steps, &|done| progress(done, total))?;
-    let graph = match records {
-        true => Some(bench.recorded(plan.steps, &|done| progress(plan.steps + done, total))?),
+    let graph = match captures {
+        true => Some(bench.captured(plan.steps, &|done| progress(plan.steps + done, total))?),
         false => None,
     };
     let (name, threads, peak, held) = match device {
@@ -86,14 +86,14 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
     })
 }
 
-/// Bytes of memory that this process has had at most; none where the system does not tell.
+/// Peak resident memory of this process in bytes; `None` where the system does not report it.
 pub fn peak_of_process() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<usize>().ok()? * 1024)
 }
 
-/// Everything a step needs.
+/// State of the training run that is timed.
 struct Bench {
     config: Config,
     device: Device,
@@ -102,11 +102,11 @@ struct Bench {
     optimizer: MomentumSgd,
     values: StepValues,
     loader: Loader,
-    /// The next step.
+    /// Index of the next step.
     number: u64,
-    /// Losses that nobody has waited for.
+    /// Losses that are still being computed or downloaded.
     pending: VecDeque<PendingOutput>,
-    /// The newest loss.
+    /// The newest softmax loss.
     softmax: f32,
 }
 
@@ -115,13 +115,13 @@ impl Bench {
         let Plan { config, classes, steps, .. } = plan;
         if *classes < 2 || *steps == 0 {
             return Err(Error::Run(format!(
-                "{classes} classes and {steps} steps: training needs 2 classes at least, and timing a step"
+                "{classes} classes and {steps} steps: training needs at least 2 classes, and timing at least 1 step"
             )));
         }
         let (model, params) = Model::new(config, *classes, device)?;
         let mut optimizer = optimizer(&params, config)?;
         optimizer.prepare(&params)?;
-        let (cache, labels) = made_up(config, *classes);
+        let (cache, labels) = synthetic_images(config, *classes);
         Ok(Bench {
             config: config.clone(),
             device: device.clone(),
@@ -136,7 +136,7 @@ impl Bench {
         })
     }
 
-    /// Plain steps, and their parts.
+    /// Times plain steps and their parts.
     fn plain(&mut self, steps: usize, done: &dyn Fn(usize)) -> Result<(Times, Parts)> {
         let mut step_runner = StepRunner::new(&self.device, false);
         for _ in 0..self.warm_up() {
@@ -157,12 +157,12 @@ impl Bench {
         Ok((Times::new(seconds, self.config.solver.batch, launches), Parts::new(&parts)))
     }
 
-    /// Replays of a step recorded once.
-    fn recorded(&mut self, steps: usize, done: &dyn Fn(usize)) -> Result<Times> {
+    /// Times replays of a step that was captured once.
+    fn captured(&mut self, steps: usize, done: &dyn Fn(usize)) -> Result<Times> {
         let mut step_runner = StepRunner::new(&self.device, true);
         let mut warm = 0;
         while step_runner.nodes().is_none() || warm < self.warm_up() {
-            if warm == RECORDED_BY {
+            if warm == CAPTURE_DEADLINE {
                 return Err(Error::Device(format!(
                     "none of {warm} steps could be captured: each of them needed more memory"
                 ))
@@ -185,7 +185,7 @@ impl Bench {
         Ok(Times::new(between(&marks)?, self.config.solver.batch, nodes))
     }
 
-    /// Steps that a device needs to be at its pace: the memory is there, algorithms are chosen, clocks are up.
+    /// Number of steps until a device runs at its usual speed: memory allocated, algorithms chosen, clocks raised.
     fn warm_up(&self) -> usize {
         match self.device {
             Device::Cpu(_) => 1,
@@ -200,7 +200,7 @@ impl Bench {
         }
     }
 
-    /// What the solver does for a step.
+    /// Runs a step as the solver does.
     fn step(&mut self, step_runner: &mut StepRunner) -> Result<()> {
         self.prepare()?;
         let Bench { config, model, params, optimizer, values, loader, .. } = self;
@@ -210,7 +210,7 @@ impl Bench {
         self.wait(MOST_PENDING)
     }
 
-    /// The same with marks: in front of the step and behind each of its parts.
+    /// Runs a step with marks before it and after each of its parts.
     fn marked_step(&mut self, step_runner: &mut StepRunner) -> Result<Vec<Mark>> {
         let mut marks = vec![Mark::here(&self.device)?];
         self.prepare()?;
@@ -231,12 +231,13 @@ impl Bench {
     fn prepare(&mut self) -> Result<()> {
         let scheduled = schedule::at(&self.config, self.number);
         self.loader.prepare()?;
-        self.values.set(self.number, &Scheduled { lr: RATE, ..scheduled }.scalars())?;
+        self.values.set(self.number, &Scheduled { lr: LR, ..scheduled }.scalars())?;
         self.number += 1;
         Ok(())
     }
 
-    /// Waits for all losses but the newest `pending`: an overflow would be another task than training.
+    /// Waits for all losses but the newest `pending`, and checks them: steps with overflows would not be
+    /// representative.
     fn wait(&mut self, pending: usize) -> Result<()> {
         let finished = self.pending.len().saturating_sub(pending);
         for sent in self.pending.drain(..finished) {
@@ -249,14 +250,14 @@ impl Bench {
     }
 }
 
-/// Noise for images, and their classes.
-fn made_up(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
+/// Synthetic images of noise, and their classes.
+fn synthetic_images(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
     let n = IMAGES.max(config.solver.batch);
     let image_bytes = config.image_input().len();
     let noise = Philox::new(config.run.seed, 0, 0, RngStream::Test);
     let words = (0..(n * image_bytes).div_ceil(16)).flat_map(|block| noise.block(block as u32));
     let mut pixels: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
     pixels.truncate(n * image_bytes);
-    let labels = (0..n).map(|i| (i / OF_ONE % classes) as i32).collect();
+    let labels = (0..n).map(|i| (i / IMAGES_PER_IDENTITY % classes) as i32).collect();
     (ImageCache::of(pixels, image_bytes), labels)
 }

@@ -1,4 +1,4 @@
-//! What was found, for programs (JSON) and for people (tables).
+//! Results of a benchmark, as JSON and as tables.
 
 use crate::config::Config;
 use crate::device::cuda::Bytes;
@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::fmt;
 
-/// How long steps took.
+/// Timing of steps.
 #[derive(Clone, Debug, Serialize)]
 pub struct Times {
     /// Milliseconds of the median step.
@@ -15,13 +15,12 @@ pub struct Times {
     pub fastest_ms: f64,
     /// Images a second at the median.
     pub images_per_second: f64,
-    /// What the device is asked for in a step: kernels and library functions of a plain one, nodes of a recorded one.
-    /// A CPU is asked for nothing.
+    /// Launches a step: kernels and library functions of a plain step, nodes of a captured step; `None` on the CPU.
     pub launches: Option<u64>,
 }
 
 impl Times {
-    /// Of steps that took so many seconds; there is at least one.
+    /// Summarises the seconds of steps; there must be at least one.
     pub(super) fn new(mut seconds: Vec<f64>, batch: usize, launches: Option<u64>) -> Self {
         let median = median(&mut seconds);
         Times {
@@ -33,30 +32,30 @@ impl Times {
     }
 }
 
-/// The median; sorts.
+/// Median of `values`, which are sorted in place.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-/// Milliseconds of the parts of a plain step, each the median of its own.
+/// Median milliseconds of each part of a plain step.
 #[derive(Clone, Debug, Serialize)]
 pub struct Parts {
-    /// Putting the batch together; on the CPU, whose loader has threads of its own, waiting for it.
+    /// Assembling the batch; on the CPU, whose loader has its own threads, waiting for the batch.
     pub assemble_ms: f64,
-    /// The network and both losses.
+    /// Forward pass: network and both losses.
     pub forward_ms: f64,
-    /// The gradient.
+    /// Backward pass.
     pub backward_ms: f64,
-    /// The class centers.
+    /// Update of the class centers.
     pub center_step_ms: f64,
-    /// The weights.
+    /// Update of the weights.
     pub sgd_ms: f64,
 }
 
 impl Parts {
-    /// Of steps that took so many seconds for each part.
+    /// Summarises the seconds of each part of several steps.
     pub(super) fn new(steps: &[Vec<f64>]) -> Self {
         let part = |i: usize| 1e3 * median(&mut steps.iter().map(|parts| parts[i]).collect::<Vec<_>>());
         Parts {
@@ -79,39 +78,39 @@ impl Parts {
     }
 }
 
-/// All figures, and what they are of.
+/// Results of a benchmark and its settings.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// The program's.
+    /// Version of the program.
     pub version: &'static str,
     /// `cpu`, or the GPU's name.
     pub device: String,
-    /// What convolutions and products are computed in.
+    /// Precision of convolutions and matrix products.
     pub precision: String,
-    /// Threads that compute, of a CPU.
+    /// Number of computing threads, on a CPU.
     pub threads: Option<usize>,
-    /// Identities.
+    /// Number of identities.
     pub classes: usize,
-    /// Steps that were timed, of each kind.
+    /// Number of timed steps of each kind.
     pub steps: usize,
-    /// Steps run one kernel after the other.
+    /// Timing of plain steps, which launch one kernel after the other.
     pub plain: Times,
-    /// Of those.
+    /// Timing of the parts of plain steps.
     pub parts: Parts,
-    /// Steps recorded once and replayed, on a GPU.
+    /// Timing of replays of a captured step, on a GPU.
     pub graph: Option<Times>,
-    /// Bytes in use at most: the program's buffers on a GPU, the whole process on the CPU; none where the system does
-    /// not tell.
+    /// Peak memory in bytes: the program's buffers on a GPU, the whole process on the CPU; `None` where the system does
+    /// not report it.
     pub peak_bytes: Option<usize>,
-    /// Bytes asked of the GPU's driver, in use or kept for the next asker.
+    /// Bytes that the allocator got from the GPU's driver, in use or free for reuse.
     pub held_bytes: Option<usize>,
-    /// The softmax loss of the last step, which shows that something was computed.
+    /// Softmax loss of the last step, as a check that the steps were computed.
     pub softmax_loss: f32,
     /// All settings.
     pub config: Config,
 }
 
-/// A table of steps and one of their parts.
+/// Writes a table of the steps and a table of their parts.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Config { solver, input, .. } = &self.config;

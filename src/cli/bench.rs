@@ -1,4 +1,4 @@
-//! `bcreid bench`.
+//! `bcreid bench`: timing of training steps.
 
 use super::compute::Compute;
 use crate::bench::{self, Plan};
@@ -9,13 +9,14 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Steps of each kind where nobody says how many.
-const STEPS_OF_CPU: usize = 5;
-const STEPS_OF_GPU: usize = 100;
+/// Default number of timed steps of each kind on the CPU.
+const CPU_STEPS: usize = 5;
+/// Default number of timed steps of each kind on a GPU.
+const GPU_STEPS: usize = 100;
 
-/// Time training steps of a network on made-up images.
+/// Time training steps of a network on synthetic images.
 ///
-/// Without --config the network and the batch are the paper's: ResNet-50, 256 x 128, batch 16, 751 identities.
+/// Without --config the network and the batch are those of the paper: ResNet-50, 256 x 128, batch 16, 751 identities.
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(flatten)]
@@ -23,19 +24,19 @@ pub struct Bench {
     /// Settings in a TOML file.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// One setting, on top of the file, e.g. solver.batch=64; may be repeated.
+    /// One setting that replaces the file's, e.g. solver.batch=64; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Identities; 751 are Market-1501's.
+    /// Number of identities; Market-1501 has 751.
     #[arg(long, value_name = "N", default_value_t = 751)]
     classes: usize,
-    /// Steps to time of each kind, after a warm-up (default: 100 on CUDA, 5 on the CPU).
+    /// Number of timed steps of each kind, after a warm-up (default: 100 on CUDA, 5 on the CPU).
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// All figures as JSON: in FILE, or on standard output instead of the table.
+    /// Write all figures as JSON: to FILE, or to standard output instead of the table.
     #[arg(long, value_name = "FILE")]
     json: Option<Option<PathBuf>>,
-    /// On CUDA time plain steps only, not recorded ones too.
+    /// On CUDA, time plain steps only, without steps replayed from a CUDA graph.
     #[arg(long)]
     no_graph: bool,
 }
@@ -49,8 +50,8 @@ impl Bench {
         let config = Config::resolve(self.config.as_deref(), &self.settings)?;
         let (device, which) = self.compute.choose()?;
         tell!("{which}");
-        let usual = if matches!(device, crate::device::Device::Cpu(_)) { STEPS_OF_CPU } else { STEPS_OF_GPU };
-        let steps = self.steps.unwrap_or(usual);
+        let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };
+        let steps = self.steps.unwrap_or(default);
         let plan = Plan { config, classes: self.classes, steps, may_record: !self.no_graph };
         let bar = super::bar("timing");
         let report = bench::run(&plan, &device, &|done, total| super::advance(&bar, done, total))?;

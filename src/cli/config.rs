@@ -9,10 +9,10 @@ use std::process::ExitCode;
 /// Print every setting as a commented TOML file.
 #[derive(Debug, Args)]
 pub struct Config {
-    /// A TOML file whose values replace the defaults.
+    /// TOML file whose values replace the defaults.
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// One setting, on top of the file; may be repeated.
+    /// One setting that replaces the file's; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
 }

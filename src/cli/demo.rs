@@ -1,4 +1,4 @@
-//! `bcreid demo`.
+//! `bcreid demo`: training and evaluation on a synthetic data set.
 
 use super::compute::Compute;
 use super::synth::Size;
@@ -9,16 +9,16 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The whole method on a made-up data set, in a few minutes: draw it, train with and without the
-/// batch-contrastive loss, evaluate both side by side.
+/// Run the whole method on a synthetic data set, in a few minutes: draw the images, train with and without the
+/// batch-contrastive loss, evaluate both runs side by side.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// The folder for the data set, both runs and the result; it must not exist or be empty.
+    /// The folder for the data set, both runs and the result; a new or an empty folder.
     #[arg(long, value_name = "DIR", default_value = "demo")]
     out: PathBuf,
     #[command(flatten)]
     compute: Compute,
-    /// One setting on top of the demo's, e.g. solver.iterations=2000; may be repeated.
+    /// One setting that replaces the demo's, e.g. solver.iterations=2000; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     #[command(flatten)]
@@ -34,7 +34,7 @@ impl Demo {
         let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop, &progress::bar)?;
         let Some(table) = table else {
             super::say(format_args!(
-                "stopped; the demo always starts anew: remove {} or give another --out",
+                "stopped; the demo cannot be resumed: remove {} or give another --out to run it again",
                 self.out.display()
             ))?;
             return Ok(ExitCode::from(stop::INTERRUPTED));

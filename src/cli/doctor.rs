@@ -1,6 +1,7 @@
-//! `bcreid doctor`: what this machine offers, what is missing, how to get it.
+//! `bcreid doctor`: a check of the machine's CPU, CUDA driver and libraries, and of weight files.
 
 use crate::Result;
+use crate::console::counted;
 use crate::device::cpu::simd;
 use crate::device::cuda::{fatbin, libraries};
 use crate::device::{Device, Precision};
@@ -9,10 +10,10 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Say what this machine offers and what is missing; with --weights, what a weight file is.
+/// Check this machine: CPU, CUDA driver, libraries and how to get missing ones; with --weights, check a weight file.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// A weight file: its network, wiring, input convention and origin.
+    /// A weight file to check and describe: network, wiring, input convention and origin.
     #[arg(long, value_name = "F.safetensors")]
     weights: Option<PathBuf>,
 }
@@ -21,8 +22,8 @@ impl Doctor {
     pub fn run(self) -> Result<ExitCode> {
         super::say(format_args!("bcreid {}", env!("CARGO_PKG_VERSION")))?;
         super::say(format_args!(
-            "cpu: {} threads, {}, {}",
-            rayon::current_num_threads(),
+            "cpu: {}, {}, {}",
+            counted(rayon::current_num_threads(), "thread"),
             std::env::consts::ARCH,
             if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" }
         ))?;

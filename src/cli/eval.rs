@@ -1,4 +1,4 @@
-//! `bcreid eval`.
+//! `bcreid eval`: evaluation of runs and feature files.
 
 use super::extract::How;
 use crate::data::{Dataset, folder};
@@ -19,60 +19,60 @@ use std::process::ExitCode;
 /// Evaluate a run on data sets, or feature files: CMC, both mAPs, mINP.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// A run's folder, or a weight file; goes with --data.
+    /// A run folder or a weight file; requires --data.
     #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["query", "gallery"])]
     run: Option<PathBuf>,
-    /// The data set whose query and gallery images are compared; several are evaluated in one table.
+    /// The data set whose query and gallery images are compared; several give one table.
     #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
     data: Vec<PathBuf>,
-    /// Features of the query images; goes with --gallery.
+    /// Features of the query images; requires --gallery.
     #[arg(long, value_name = "Q.safetensors", requires = "gallery")]
     query: Option<PathBuf>,
-    /// Features of the gallery images. Several files are one gallery, put together in memory; a single one may be
-    /// larger than the memory.
+    /// Features of the gallery images. Several files form one gallery in memory; a single file may be larger than the
+    /// memory.
     #[arg(long, value_name = "G.safetensors", requires = "query", num_args = 1..)]
     gallery: Vec<PathBuf>,
-    /// Folders of images of nobody that is looked for, added to the gallery as distractors (pid 0) whatever their
-    /// names say, for example Market-1501's 500,000.
+    /// Folders of distractors, for example the 500,000 of Market-1501. All their images are added to the gallery with
+    /// pid 0, whatever their file names.
     #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
     distractors: Vec<PathBuf>,
-    /// Let all boxes of a query's person and camera look for the person together: the mean or the maximum of
-    /// their features. They are in the data set's gt_bbox, or in --gt-bbox.
+    /// Multi-query evaluation: pool the features of all boxes of the query's person from the query's camera, by their
+    /// mean or maximum. The boxes are in the data set's gt_bbox, or in --gt-bbox.
     #[arg(long, value_name = "POOL", value_enum)]
     multi_query: Option<Pool>,
-    /// Features of the boxes for --multi-query; goes with --query.
+    /// Features of the boxes for --multi-query; requires --query.
     #[arg(long, value_name = "B.safetensors", requires_all = ["multi_query", "query"])]
     gt_bbox: Option<PathBuf>,
-    /// Correct the distances by each image's k-reciprocal neighbours (Zhong et al. 2017).
+    /// Re-rank by k-reciprocal neighbours (Zhong et al. 2017).
     #[arg(long)]
     rerank: bool,
-    /// How many neighbours re-ranking looks at, at most 1000.
+    /// Number of neighbours of re-ranking, at most 1000.
     #[arg(long, value_name = "N", requires = "rerank", default_value_t = Rerank::default().k1)]
     k1: usize,
-    /// How many neighbours' sets it averages, at most 1000.
+    /// Number of neighbours of the local query expansion of re-ranking, at most 1000.
     #[arg(long, value_name = "N", requires = "rerank", default_value_t = Rerank::default().k2)]
     k2: usize,
-    /// The share of the uncorrected distance, from 0 to 1.
+    /// Weight of the original distance in re-ranking, from 0 to 1.
     #[arg(long, value_name = "SHARE", requires = "rerank", default_value_t = Rerank::default().lambda)]
     lambda: f64,
-    /// Drop no image for its camera, for data whose camera numbers mean nothing.
+    /// Keep gallery images of the query's person and camera, for data without meaningful camera numbers.
     #[arg(long)]
     ignore_cameras: bool,
-    /// Write the result as JSON too; of several data sets a list, each with its name. A file that is there is only
-    /// overwritten if it ends in .json.
+    /// Also write the result as JSON; for several data sets a list with their names. An existing file is only
+    /// overwritten if its name ends in .json.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Divide each feature by its length first (what this program extracts is normalised already).
+    /// Divide each feature by its Euclidean length first (features extracted by this program are normalised already).
     #[arg(long)]
     normalise: bool,
-    /// Count a query without a match as a miss, as Market-1501's evaluator does, instead of leaving it out.
+    /// Count a query without a match as a miss, as the evaluator of Market-1501 does, instead of leaving it out.
     #[arg(long)]
     count_unmatched: bool,
     #[command(flatten)]
     how: How,
 }
 
-/// The command line's words for it; the library itself does without clap.
+/// The values of the flag. The library itself does not use clap.
 impl ValueEnum for Pool {
     fn value_variants<'a>() -> &'a [Self] {
         &[Pool::Mean, Pool::Max]
@@ -86,12 +86,12 @@ impl ValueEnum for Pool {
     }
 }
 
-/// What is compared.
-struct Test {
+/// Query and gallery features of one test set.
+struct TestSet {
     name: String,
-    /// The folders that the images are of.
+    /// The folders of the images.
     images: Vec<String>,
-    /// As they ask: of several images together, for --multi-query.
+    /// One row for each query; pooled rows with --multi-query.
     query: Features,
     gallery: Features,
 }
@@ -115,14 +115,14 @@ impl Eval {
         {
             write_rows(json, &rows)?;
         }
-        // What the data sets before a broken one gave is not lost.
+        // The results of earlier data sets are printed even if a later one fails.
         if !rows.is_empty() {
             super::say(Table(&rows))?;
         }
         done.map(|()| ExitCode::SUCCESS)
     }
 
-    /// Evaluates a run on each data set, keeps that in its folder, and adds it to `rows`.
+    /// Evaluates a run on each data set, stores the evaluations in the run folder and adds the reports to `rows`.
     fn of_run(
         &self,
         run: &Path,
@@ -136,8 +136,8 @@ impl Eval {
             let name = stored_evaluation::name_of(&dataset.root);
             if !names.insert(name.clone()) {
                 return Err(Error::Data(format!(
-                    "two data sets are in folders called {name}, the name under which a run keeps its evaluations; \
-                     rename one"
+                    "two data sets are in folders called {name}, and a run stores its evaluations under that name; \
+                     rename one of the folders or evaluate them one after the other"
                 )));
             }
         }
@@ -145,22 +145,22 @@ impl Eval {
         let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
-            let Test { name, images, query, gallery } = test;
+            let TestSet { name, images, query, gallery } = test;
             let report = eval::evaluate(&query, &gallery, protocol, device)?;
             rows.push((name.clone(), report.clone()));
             if run.is_dir() {
                 let name = name + &self.variant();
-                // The figures are wanted also where the run's folder cannot be written to.
+                // A run folder that cannot be written must not cost the result.
                 match StoredEvaluation::new(name, images, query, gallery, report).write(run) {
-                    Ok(folder) => tell!("kept for reports: {}", folder.display()),
-                    Err(error) => tell!("not kept for reports: {error}"),
+                    Ok(folder) => tell!("evaluation stored for reports: {}", folder.display()),
+                    Err(error) => tell!("evaluation not stored for reports: {error}"),
                 }
             }
         }
         Ok(())
     }
 
-    /// Evaluates feature files and adds that to `rows`.
+    /// Evaluates feature files and adds the report to `rows`.
     fn of_features(
         &self,
         query: &Path,
@@ -181,16 +181,16 @@ impl Eval {
         let Eval { normalise, ignore_cameras, .. } = *self;
         if ignore_cameras && self.multi_query.is_some() {
             return Err(Error::Data(
-                "--ignore-cameras with --multi-query: the boxes that ask together are of the query's camera, and the \
-                 gallery holds some of them, which only their camera tells from matches; leave one of the two out"
+                "--ignore-cameras with --multi-query: the pooled boxes are from the query's camera, and the gallery \
+                 holds some of them; without cameras they would count as matches; leave one of the two out"
                     .into(),
             ));
         }
         Ok(Protocol { normalise, unmatched, ignore_cameras, rerank })
     }
 
-    /// What is asked beyond the plain protocol, as part of the name under which an evaluation is kept: one of another
-    /// kind must not take the place of the plain one.
+    /// A suffix of a stored evaluation's name that lists all options besides the plain protocol, so that evaluations
+    /// with different options do not overwrite each other.
     fn variant(&self) -> String {
         let parts = [
             self.how.flip.then(|| "flip".to_string()),
@@ -205,7 +205,7 @@ impl Eval {
         parts.into_iter().flatten().map(|part| format!("+{part}")).collect()
     }
 
-    /// Opens a data set and checks that all parts that are needed are there.
+    /// Opens a data set and checks that no part is missing.
     fn dataset(&self, data: &Path) -> Result<Dataset> {
         let dataset = Dataset::open(data)?;
         dataset.require_test()?;
@@ -214,14 +214,14 @@ impl Eval {
         }
         if !self.distractors.is_empty() && dataset.query.iter().any(|sample| sample.pid == 0) {
             return Err(Error::Data(format!(
-                "{}: a query has pid 0, the number of distractors; number persons from 1 to add distractors",
+                "{}: a query has pid 0, which marks distractors; number the identities from 1 to add distractors",
                 data.display()
             )));
         }
         Ok(dataset)
     }
 
-    /// The features of all folders of distractors, if there are any.
+    /// The features of all folders of distractors; none without --distractors.
     fn distractors(&self, extractor: &mut Extractor, datasets: &[Dataset]) -> Result<Option<Features>> {
         let whole = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
         let images = datasets.iter().flat_map(|set| set.query.iter().chain(&set.gallery));
@@ -229,16 +229,16 @@ impl Eval {
         let folders: Vec<PathBuf> = folders.into_iter().map(whole).collect();
         let given: Vec<PathBuf> = self.distractors.iter().map(|path| whole(path)).collect();
         let mut samples = Vec::new();
-        for (place, path) in self.distractors.iter().enumerate() {
-            // Sub-folders belong to a folder.
-            let (own, others) = (&given[place], &given[..place]);
+        for (index, path) in self.distractors.iter().enumerate() {
+            // A folder includes its sub-folders, so neither may lie inside the other.
+            let (own, others) = (&given[index], &given[..index]);
             let twice = others.iter().any(|other| own.starts_with(other) || other.starts_with(own));
             if twice || folders.iter().any(|folder| folder.starts_with(own)) {
                 let why = match twice {
                     true => "its images are given twice",
                     false => "it holds images of a data set that is evaluated",
                 };
-                return Err(Error::Data(format!("--distractors {}: {why}", path.display())));
+                return Err(Error::Data(format!("--distractors {}: {why}; leave it out", path.display())));
             }
             let folder = folder::Folder::open(path)?;
             folder.notes.iter().for_each(|note| tell!("{note}"));
@@ -261,7 +261,7 @@ impl Eval {
         extractor: &mut Extractor,
         dataset: &Dataset,
         distractors: Option<&Features>,
-    ) -> Result<Test> {
+    ) -> Result<TestSet> {
         let bar = super::bar("extracting");
         let advance = |done, total| super::advance(&bar, done, total);
         let (mut query, mut gallery) = extractor.extract_test(dataset, advance)?;
@@ -274,11 +274,11 @@ impl Eval {
         }
         let folders = std::iter::once(&dataset.root).chain(&self.distractors);
         let images = folders.map(|folder| stored_evaluation::whole_path(folder)).collect();
-        Ok(Test { name: stored_evaluation::name_of(&dataset.root), images, query, gallery })
+        Ok(TestSet { name: stored_evaluation::name_of(&dataset.root), images, query, gallery })
     }
 
-    fn read(&self, path: &Path) -> Result<Test> {
-        self.how.require_unasked()?;
+    fn read(&self, path: &Path) -> Result<TestSet> {
+        self.how.refuse_for_files()?;
         let mut parts = self.gallery.iter().map(|path| Features::read(path)).collect::<Result<Vec<_>>>()?;
         let gallery = match parts.len() {
             1 => parts.remove(0),
@@ -292,11 +292,11 @@ impl Eval {
             query = multi_query::pool(&query, &Features::read(boxes)?, pool)?;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Test { name, images: Vec::new(), query, gallery })
+        Ok(TestSet { name, images: Vec::new(), query, gallery })
     }
 }
 
-/// One report, or a list of them with their names.
+/// Writes one report, or a list of reports with the names of their data sets.
 fn write_rows(path: &Path, rows: &[(String, Report)]) -> Result<()> {
     if let [(_, report)] = rows {
         return report.write_json(path);

@@ -1,4 +1,4 @@
-//! `bcreid export`.
+//! `bcreid export`: a network as ONNX.
 
 use crate::export::onnx::{self, Options, Pixels};
 use crate::run::checkpoint::weight_file;
@@ -13,13 +13,13 @@ use std::process::ExitCode;
 /// Input normalisation, batch normalisation and the L2 normalisation of the features are in the graph.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// A run's folder, or a weight file.
+    /// A run folder or a weight file.
     #[arg(long, value_name = "RUN|F.safetensors")]
     weights: PathBuf,
     /// The file to write.
     #[arg(long, value_name = "F.onnx")]
     out: PathBuf,
-    /// What the graph takes, always RGB of the network's size.
+    /// The graph's input, RGB of the network's size.
     #[arg(long, value_enum, default_value = "bytes")]
     input: InputName,
     /// Add the feature of the mirrored image before normalising, as extract --flip does.
@@ -43,7 +43,9 @@ impl Export {
         super::require_parent(&self.out)?;
         if self.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("onnx")) {
             let out = self.out.display();
-            return Err(Error::Data(format!("--out {out}: the network is written as ONNX; call it F.onnx")));
+            return Err(Error::Data(format!(
+                "--out {out}: the network is written as ONNX; give a name that ends in .onnx"
+            )));
         }
         super::require_new(&self.out, self.force)?;
         let (path, note) = weight_file(&self.weights)?;

@@ -1,4 +1,4 @@
-//! `bcreid extract`.
+//! `bcreid extract`: feature extraction from a folder of images.
 
 use super::compute::Compute;
 use crate::data::folder::Folder;
@@ -14,14 +14,14 @@ use std::process::ExitCode;
 /// Extract the normalised features of all images in a folder.
 #[derive(Debug, Args)]
 pub struct Extract {
-    /// A run's folder, or a weight file.
+    /// A run folder or a weight file.
     #[arg(long, value_name = "RUN|F.safetensors")]
     weights: PathBuf,
-    /// The folder of images. Identity and camera are read from file names that have them.
+    /// The folder of images. Identity and camera are read from the file names where possible.
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// The file to write, by its ending: .safetensors for this program, .npy with a .csv of path,pid,camid beside
-    /// it, or .arrow.
+    /// The file to write. Its extension sets the format: .safetensors for this program, .npy with a .csv of
+    /// path,pid,camid beside it, or .arrow.
     #[arg(long, value_name = "F.safetensors|F.npy|F.arrow")]
     out: PathBuf,
     /// Overwrite the file if it exists.
@@ -31,13 +31,13 @@ pub struct Extract {
     how: How,
 }
 
-/// How features are extracted.
+/// Options of feature extraction.
 #[derive(Clone, Debug, Args)]
 pub struct How {
     /// Add the feature of the mirrored image before normalising.
     #[arg(long)]
     pub flip: bool,
-    /// Images in a forward pass; changes memory and speed, not the result's meaning.
+    /// Images in a forward pass; affects memory and speed.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
     #[command(flatten)]
@@ -45,17 +45,18 @@ pub struct How {
 }
 
 impl How {
-    /// Succeeds if nothing was asked of an extraction, where features come from files.
-    pub fn require_unasked(&self) -> Result<()> {
+    /// Refuses --flip for features that are read from files.
+    pub fn refuse_for_files(&self) -> Result<()> {
         if self.flip {
             return Err(Error::Data(
-                "--flip: these features are extracted already; give it to bcreid extract".into(),
+                "--flip: the features of these files are extracted already; give --flip to bcreid extract"
+                    .into(),
             ));
         }
         Ok(())
     }
 
-    /// The network in `weights`, ready on `device`.
+    /// An extractor with the network of `weights` on `device`.
     pub fn extractor(&self, weights: &std::path::Path, device: &Device) -> Result<Extractor> {
         let extractor = Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip);
         if let Some(note) = extractor.note() {
@@ -84,7 +85,7 @@ impl Extract {
         let features = match Format::of(&self.out)? {
             Format::Safetensors => extract(&self.out)?,
             _ => {
-                // Through a file, because features may be larger than the memory.
+                // A temporary file holds the features, because they may be larger than the memory.
                 let around = super::folder_of(&self.out);
                 let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
                 let draft = draft.map_err(|e| Error::io(&self.out)(e.kind().into()))?;

@@ -1,4 +1,4 @@
-//! `bcreid features`.
+//! `bcreid features`: conversion of feature files.
 
 use crate::Result;
 use crate::export::features;
@@ -6,10 +6,10 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Convert features: for NumPy, pandas or Polars, or from another toolbox to be evaluated here.
+/// Convert feature files: for NumPy, pandas or Polars, or from another toolbox for evaluation with this program.
 ///
-/// Files are told by their endings: .safetensors is this program's own; .npy is float32 or float64 [N, D], with a
-/// .csv of the same name beside it that lists path,pid,camid of each row; .arrow is a table, which is only written.
+/// The file name's extension sets the format: .safetensors is this program's own; .npy is float32 or float64 [N, D],
+/// with a .csv of the same name beside it that lists path,pid,camid of each row; .arrow is a table, for output only.
 #[derive(Debug, Args)]
 pub struct Features {
     /// The features to convert.

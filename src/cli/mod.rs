@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, each its arguments and then one call into the library.
+//! The command line: one file for each subcommand, which parses its arguments and calls the library.
 //! Needs the feature `cli`.
 
 mod bench;
@@ -25,6 +25,7 @@ mod train;
 
 pub use remedy::explain;
 
+use crate::console::counted;
 use crate::error::printable_lines;
 use crate::export::features::Format;
 use crate::weights::Features;
@@ -39,7 +40,7 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100)]
 pub struct Arguments {
-    /// Threads for the CPU's arithmetic (default: all cores).
+    /// Number of CPU threads (default: all cores).
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     #[command(subcommand)]
@@ -67,7 +68,7 @@ enum Command {
 }
 
 impl Arguments {
-    /// Does what was asked.
+    /// Runs the subcommand and returns the exit status.
     ///
     /// # Errors
     /// An error to be shown by [`explain`].
@@ -81,8 +82,8 @@ impl Arguments {
                 .build_global()
                 .map_err(|e| Error::Device(format!("--threads {threads}: {e}")))?;
         }
-        // On a thread of the pool: work handed over from outside it costs two context switches an operation, a
-        // quarter of the time of a small network's step.
+        // The command runs on a thread of the rayon pool: calls from outside the pool cost two context switches for
+        // each operation, a quarter of the time of a small network's step.
         rayon::scope(|_| self.command.run())
     }
 }
@@ -110,8 +111,8 @@ impl Command {
     }
 }
 
-/// Prints to standard output, with control characters escaped line by line: names of files may hold any. A reader that has
-/// gone away (`| head`) is no error.
+/// Prints to standard output, with control characters escaped line by line, because file names may hold any. A closed
+/// pipe (`| head`) is no error.
 fn say(text: impl std::fmt::Display) -> Result<()> {
     match writeln!(std::io::stdout(), "{}", printable_lines(&text.to_string())) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
@@ -119,35 +120,35 @@ fn say(text: impl std::fmt::Display) -> Result<()> {
     }
 }
 
-/// The folder that a file lies in.
+/// The folder of a file.
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Checks that the folder of a file to be written is there, before the work whose result it will hold.
+/// Checks before the computation that the folder of its output file exists.
 fn require_parent(file: &Path) -> Result<()> {
     if folder_of(file).is_dir() {
         return Ok(());
     }
-    Err(Error::Data(format!("{}: its folder does not exist; make it first", file.display())))
+    Err(Error::Data(format!("{}: its folder does not exist; create it first", file.display())))
 }
 
-/// Checks that a result may be written to `file` as JSON: its folder is there, and what it would take the place of is
-/// called JSON too, not weights or features.
+/// Checks that a result may be written to `file` as JSON: its folder exists, and an existing file is JSON by its name,
+/// so that no weights or features are overwritten.
 fn require_json(file: &Path) -> Result<()> {
     require_parent(file)?;
     let target = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
     let is_json = target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     if file.is_file() && !is_json {
         return Err(Error::Data(format!(
-            "--json {}: exists and does not end in .json; give another name, so that nothing else is lost",
+            "--json {}: the file exists and its name does not end in .json; give another name",
             file.display()
         )));
     }
     Ok(())
 }
 
-/// Checks that a file to be written is not there yet, unless it may be overwritten.
+/// Checks that the output file does not exist, unless it may be overwritten.
 fn require_new(file: &Path, force: bool) -> Result<()> {
     if force || !file.exists() {
         return Ok(());
@@ -155,21 +156,23 @@ fn require_new(file: &Path, force: bool) -> Result<()> {
     Err(Error::Data(format!("{} exists; give another --out, or --force to overwrite it", file.display())))
 }
 
-/// Checks, before the work, that features can be written to `out`: a known ending, a folder, nothing in the way.
+/// Checks before the extraction that features can be written to `out`: a known extension, an existing folder, no
+/// existing file.
 fn require_room_for_features(out: &Path, force: bool) -> Result<()> {
     let files = Format::of(out)?.files(out);
     require_parent(out)?;
     files.iter().try_for_each(|file| require_new(file, force))
 }
 
-/// Says what has been written.
+/// Prints the names of the written feature files and their size.
 fn say_features(features: &Features, out: &Path) -> Result<()> {
     let files: Vec<String> =
         Format::of(out)?.files(out).iter().map(|file| file.display().to_string()).collect();
-    say(format_args!("{}: {} features of {} values", files.join(", "), features.len(), features.dim()))
+    let (rows, values) = (counted(features.len(), "feature"), counted(features.dim(), "value"));
+    say(format_args!("{}: {rows} of {values}", files.join(", ")))
 }
 
-/// A progress bar for work whose length is told by the first call of [`advance`].
+/// A progress bar whose length is set by [`advance`].
 fn bar(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len} {eta} left");
     ProgressBar::no_length().with_style(style.expect("the template is a constant")).with_message(what)

@@ -1,4 +1,4 @@
-//! `bcreid plot`.
+//! `bcreid plot`: figures of runs.
 
 use super::compute::Compute;
 use crate::eval::pairs::Pairs;
@@ -16,16 +16,16 @@ use std::process::ExitCode;
 /// Draw a figure of one or several runs, as SVG or PNG.
 #[derive(Debug, Args)]
 pub struct Plot {
-    /// What to draw.
+    /// The figure to draw.
     #[arg(value_enum, value_name = "FIGURE")]
-    what: What,
-    /// The runs' folders; for figure1 the baseline first.
+    what: FigureKind,
+    /// The run folders; for figure1 the baseline first.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// The file; its name ends in .svg or .png.
+    /// The file to write; its name ends in .svg or .png.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Only the evaluation of this name; may be repeated (default: all that the runs keep).
+    /// Only the evaluation of this name; may be repeated (default: all stored evaluations).
     #[arg(long, value_name = "NAME")]
     evaluation: Vec<String>,
     #[command(flatten)]
@@ -33,43 +33,43 @@ pub struct Plot {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum What {
+enum FigureKind {
     /// Distances within a batch during training, the paper's figure 1.
     Figure1,
-    /// Losses, learning rate and lambda.
+    /// Losses, learning rate and lambda during training.
     Curves,
-    /// How often a match is among the first k images; of evaluated runs.
+    /// CMC curves of evaluated runs.
     Cmc,
-    /// Distances of pairs of one and of two identities; of evaluated runs.
+    /// Distances of positive and negative pairs, of evaluated runs.
     Distances,
-    /// What a threshold on the distance accepts; of evaluated runs.
+    /// ROC curves of the pair distances, of evaluated runs.
     Roc,
 }
 
 impl Plot {
     pub fn run(self) -> Result<ExitCode> {
         Format::of(&self.out)?;
-        if !self.evaluation.is_empty() && matches!(self.what, What::Figure1 | What::Curves) {
-            return Err(Error::Run("--evaluation: this figure is of training; leave it out".into()));
+        if !self.evaluation.is_empty() && matches!(self.what, FigureKind::Figure1 | FigureKind::Curves) {
+            return Err(Error::Run("--evaluation: this figure shows the training; leave it out".into()));
         }
         super::require_parent(&self.out)?;
         let runs = run::read_all(&self.runs)?;
         let figure = match self.what {
-            What::Figure1 => charts::figure1::figure(&runs)?,
-            What::Curves => charts::curves::figure(&runs),
-            What::Cmc => {
+            FigureKind::Figure1 => charts::figure1::figure(&runs)?,
+            FigureKind::Curves => charts::curves::figure(&runs),
+            FigureKind::Cmc => {
                 let all = self.evaluations(&runs)?;
                 charts::cmc::figure(&runs, &Evaluated::by_set(&all.iter().collect::<Vec<_>>()))
             }
-            What::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
-            What::Roc => self.of_pairs(&runs, charts::pairs::roc)?,
+            FigureKind::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
+            FigureKind::Roc => self.of_pairs(&runs, charts::pairs::roc)?,
         };
         let bytes = report::write_figure(&figure, &self.out)?;
         super::say(format_args!("{}: {}", self.out.display(), report::size(bytes)))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The evaluations to draw; says what should be known of them.
+    /// The evaluations to draw; prints their notes.
     fn evaluations(&self, runs: &[Run]) -> Result<Vec<Evaluation>> {
         let all = evaluations::require_all(runs, &self.evaluation)?;
         for Evaluation { run, kept, note } in &all {

@@ -1,4 +1,4 @@
-//! Progress of a training run on standard error: a bar on a terminal, a line every ten seconds elsewhere.
+//! Progress of a training run on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
 use crate::Result;
 use crate::error::printable;
@@ -9,16 +9,16 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// How often a line is printed where there is no terminal to draw a bar on.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Interval of the progress lines where standard error is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The bar, or the lines.
+/// The progress display of a training run.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     terminal: bool,
     batch: usize,
-    /// `sum` or `mean`: what the batch and the center loss are.
+    /// The reduction of the batch and center losses, `sum` or `mean`.
     reduction: &'static str,
     total: u64,
     first: u64,
@@ -27,7 +27,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For a run that is ready. `label` stands in front.
+    /// The progress display of a run, with the prefix `label`.
     pub fn new(label: &str, trainer: &Trainer) -> Self {
         let (first, config) = (trainer.first(), trainer.config());
         let (total, batch) = (config.solver.iterations, config.solver.batch);
@@ -62,14 +62,14 @@ impl Progress {
         );
         if self.terminal {
             self.bar.set_message(message);
-        } else if self.last_line.elapsed() >= LINE_EVERY || done == self.total {
+        } else if self.last_line.elapsed() >= LINE_INTERVAL || done == self.total {
             self.last_line = Instant::now();
             tell!("{} {done}/{} {message}", self.bar.prefix(), self.total);
         }
     }
 }
 
-/// The bar as the only observer of a run.
+/// The observers of a run: the progress display alone.
 pub fn bar(label: &str, trainer: &Trainer) -> Observers<'static> {
     Observers::none().with(Progress::new(label, trainer))
 }
@@ -84,7 +84,7 @@ impl Observer for Progress {
         Ok(())
     }
 
-    /// Without breaking the bar.
+    /// Prints a message above the bar.
     fn note(&mut self, message: &str) {
         if self.terminal {
             self.bar.println(printable(message));
@@ -93,13 +93,13 @@ impl Observer for Progress {
         }
     }
 
-    /// Leaves the bar as it stands.
+    /// Leaves the bar on the screen in its last state.
     fn ended(&mut self) {
         self.bar.abandon();
     }
 }
 
-/// `1:02:03`, `2:03`.
+/// A duration as `1:02:03` or `2:03`.
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -1,4 +1,4 @@
-//! `bcreid query`.
+//! `bcreid query`: the nearest gallery images of query images.
 
 use super::extract::How;
 use crate::data::Sample;
@@ -13,34 +13,34 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Rank a gallery for images.
+/// Rank a gallery by the distance to query images.
 #[derive(Debug, Args)]
 pub struct Query {
-    /// A run's folder, or a weight file: the one that made the gallery's features; goes with --image.
+    /// The run folder or weight file that the gallery's features were extracted with; requires --image.
     #[arg(long, value_name = "RUN", requires = "image")]
     run: Option<PathBuf>,
-    /// The image to look for; several give a table each.
+    /// The query image; several give one table each.
     #[arg(long, value_name = "FILE", requires = "run", num_args = 1..)]
     image: Vec<PathBuf>,
-    /// Features to look for instead of images.
+    /// Query features instead of images.
     #[arg(long, value_name = "Q.safetensors", conflicts_with = "image")]
     features: Option<PathBuf>,
-    /// Features of the gallery, from bcreid extract; they may be larger than the memory.
+    /// Features of the gallery, from bcreid extract; the file may be larger than the memory.
     #[arg(long, value_name = "G.safetensors")]
     gallery: PathBuf,
-    /// How many of the nearest images to show.
+    /// Number of nearest images to show.
     #[arg(long, value_name = "K", default_value_t = 10)]
     top: usize,
-    /// Write what was found as JSON too. A file that is there is only overwritten if it ends in .json.
+    /// Also write the ranked lists as JSON. An existing file is only overwritten if its name ends in .json.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
     how: How,
 }
 
-/// What was found for one query.
+/// The ranked list of one query.
 #[derive(Serialize)]
-struct Found {
+struct RankedList {
     query: String,
     hits: Vec<Hit>,
 }
@@ -56,34 +56,36 @@ impl Query {
         let names =
             (0..query.len()).map(|i| query.paths().get(i).cloned().unwrap_or_else(|| format!("row {i}")));
         let hits = top_k(&query, &gallery, self.top)?;
-        let found: Vec<Found> = names.zip(hits).map(|(query, hits)| Found { query, hits }).collect();
+        let lists: Vec<RankedList> =
+            names.zip(hits).map(|(query, hits)| RankedList { query, hits }).collect();
         if let Some(path) = &self.json {
-            write_json(path, &found)?;
+            write_json(path, &lists)?;
         }
-        for Found { query, hits } in &found {
-            if found.len() > 1 {
+        for RankedList { query, hits } in &lists {
+            if lists.len() > 1 {
                 super::say(printable(query))?;
             }
             super::say(table(hits))?;
         }
         super::say(
-            "Euclidean distance: of unit vectors without negative values 0 is the same feature, 1.41 one with nothing in \
-             common. Nothing is dropped, neither junk (pid -1) nor images of the query's own camera.",
+            "Euclidean distance of unit vectors without negative values: 0 for equal features, 1.41 for orthogonal \
+             ones. Nothing is dropped, neither junk (pid -1) nor images from the query's camera.",
         )?;
         super::say(format_args!("Feature: {}.", report::feature(&query, &gallery)))?;
         if query.origin().network.is_none() || gallery.origin().network.is_none() {
             super::say(
-                "Which network made the features is not known of both files, so nobody checked that it is one.",
+                "Not checked: whether one network extracted the features of both files; a file does not name its \
+                 network.",
             )?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The features to look for.
+    /// The query features.
     fn query(&self) -> Result<Features> {
         match (&self.features, &self.run) {
             (Some(features), _) => {
-                self.how.require_unasked()?;
+                self.how.refuse_for_files()?;
                 Features::read(features)
             }
             (None, Some(run)) => {

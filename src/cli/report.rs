@@ -1,4 +1,4 @@
-//! `bcreid report`.
+//! `bcreid report`: a page that compares runs.
 
 use super::compute::Compute;
 use crate::files::write_atomically;
@@ -9,25 +9,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-/// Compare runs on one page: results, curves, thresholds, ranked lists, settings.
+/// Compare runs on one HTML page: results, curves, operating points, ranked lists, settings.
 #[derive(Debug, Args)]
 pub struct Report {
-    /// The runs' folders. Evaluate them first: bcreid eval --run RUN --data DIR.
+    /// The run folders. Evaluate the runs first: bcreid eval --run RUN --data DIR.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// The page: one file that loads nothing.
+    /// The page to write: one file without external resources.
     #[arg(long, value_name = "FILE.html")]
     out: PathBuf,
-    /// Only the evaluation of this name; may be repeated (default: all that the runs keep).
+    /// Only the evaluation of this name; may be repeated (default: all stored evaluations).
     #[arg(long, value_name = "NAME")]
     evaluation: Vec<String>,
-    /// Queries shown of each kind (default: 8, or as many as keep the page below 5 MB).
+    /// Number of queries of each kind (default: 8, or fewer so that the page stays below 5 MB).
     #[arg(long, value_name = "N")]
     queries: Option<usize>,
-    /// Which queries are taken at random.
+    /// Seed of the random choice of queries.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
-    /// Where to look for images that have moved since the evaluation: the data set's folder.
+    /// The data set's new folder, if its images have moved since the evaluation.
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
     #[command(flatten)]
@@ -38,11 +38,17 @@ impl Report {
     pub fn run(self) -> Result<ExitCode> {
         let extension = self.out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         if !matches!(extension.as_deref(), Some("html" | "htm")) {
-            return Err(Error::Run(format!("{}: a report is written as .html", self.out.display())));
+            return Err(Error::Run(format!(
+                "--out {}: a report is written as HTML; give a name that ends in .html",
+                self.out.display()
+            )));
         }
         super::require_parent(&self.out)?;
         if let Some(folder) = self.images.as_deref().filter(|folder| !folder.is_dir()) {
-            return Err(Error::Data(format!("--images {}: not a folder", folder.display())));
+            return Err(Error::Data(format!(
+                "--images {}: not a folder; give the data set's folder",
+                folder.display()
+            )));
         }
         let (device, which) = self.compute.choose()?;
         tell!("{which}");

@@ -1,4 +1,4 @@
-//! `bcreid reproduce`.
+//! `bcreid reproduce`: the paper's tables.
 
 use super::stop;
 use super::study::{Common, trimmed};
@@ -13,26 +13,26 @@ use std::process::ExitCode;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Paper {
-    /// Table 1.
+    /// The paper's table 1.
     Market1501,
-    /// Table 2.
+    /// The paper's table 2.
     Dukemtmc,
 }
 
-/// Train baseline and full loss with several seeds, and put the results beside the paper's.
+/// Train the baseline and the full loss with several seeds, and compare the results with the paper's.
 ///
-/// On the data set that is named, the paper's table stands beside ours, with the other methods' rows as quoted; on any
-/// other set of that layout ours stands alone. With several reductions or starts, each combination has its comparison
-/// in one table. What is there from an earlier call is not computed again.
+/// On the data set of the table, the paper's results stand beside ours, with the other methods' rows as quoted; on any
+/// other set of that layout ours stand alone. With several reductions or starts, the table compares each combination.
+/// Finished runs of an earlier call are not repeated.
 #[derive(Debug, Args)]
 pub struct Reproduce {
-    /// Whose table.
+    /// The table to reproduce.
     #[arg(value_enum)]
     paper: Paper,
-    /// How the loss is summed up over a batch, to compare: mean, sum.
+    /// Reductions of the loss over a batch to compare: mean, sum.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     reduction: Vec<String>,
-    /// Runs of each, with seeds that count up.
+    /// Number of runs of each configuration, with consecutive seeds.
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
     /// The folder of all runs and the result.
@@ -56,7 +56,7 @@ impl Reproduce {
         match reproduce::is_published(&dataset, benchmark) {
             Err(note) => tell!("{note}"),
             Ok(()) if starts.iter().all(|start| start.weights.is_none()) => {
-                tell!("no --weights: the paper starts from ImageNet's, and these runs will not")
+                tell!("no --weights: these runs start from random weights, the paper's from ImageNet weights")
             }
             Ok(()) => {}
         }

@@ -1,4 +1,4 @@
-//! `bcreid sweep`.
+//! `bcreid sweep`: hyperparameter search on held-out identities.
 
 use super::stop;
 use super::study::{Common, trimmed};
@@ -11,53 +11,53 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Which baselines are run.
+/// The baselines of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Baseline {
-    /// To each point the run with its settings and lambda 0.
+    /// For each point a baseline with its settings and lambda 0.
     Each,
-    /// None but those that are swept themselves.
+    /// No baselines besides swept values of lambda 0.
     None,
 }
 
-/// Try values of lambda, tau and other settings, on persons of the training part who are held out.
+/// Try values of lambda, tau and other settings, evaluated on held-out identities of the training part.
 ///
-/// Each is varied with the others as in the settings, or all combinations with --grid. What is there from an earlier
-/// call is not computed again.
+/// Each setting is varied with the others fixed; with --grid all combinations are run. Finished runs of an earlier
+/// call are not repeated.
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// Weights of the batch-contrastive loss.
+    /// Values of loss.lambda, the weight of the batch-contrastive loss.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     lambda: Vec<String>,
-    /// Margins of its hinge.
+    /// Values of loss.tau, the margin of the hinge.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     tau: Vec<String>,
-    /// Rates of the class centers: numbers, or tied.
+    /// Learning rates of the class centers: numbers, or tied.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     center_rate: Vec<String>,
-    /// How the loss is summed up over a batch: mean, sum.
+    /// Reductions of the loss over a batch: mean, sum.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     reduction: Vec<String>,
-    /// Its gradients: paper, exact.
+    /// Gradients of the loss: paper, exact.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     gradient: Vec<String>,
     /// Any other setting with its values; may be repeated (bcreid config lists all settings).
     #[arg(long, value_name = "section.key=A,B,...")]
     vary: Vec<String>,
-    /// All combinations, instead of each value with the other settings as they are.
+    /// Run all combinations, instead of varying one setting at a time.
     #[arg(long)]
     grid: bool,
-    /// The runs without the loss (lambda 0) that points are compared with: one to each point, or none. Without this
-    /// option there is one to each where a setting of the loss is swept.
+    /// Baselines (lambda 0) to compare the points with: one for each point, or none (default: each if a setting of the
+    /// loss is swept).
     #[arg(long, value_enum, value_name = "each|none")]
     baseline: Option<Baseline>,
-    /// Runs of each value, with seeds that count up.
+    /// Number of runs of each point, with consecutive seeds.
     #[arg(long, value_name = "N", default_value_t = 1)]
     runs: usize,
-    /// Images that ask, of persons who are held out (the paper looked at 100 images).
+    /// Number of query images of held-out identities (the paper used 100 validation images).
     #[arg(long, value_name = "N", default_value_t = 100)]
     validation: usize,
-    /// The folder of all runs, the table and the plot.
+    /// The folder for all runs, the table and the plot.
     #[arg(long, value_name = "DIR", default_value = "sweep")]
     out: PathBuf,
     #[command(flatten)]
@@ -81,7 +81,7 @@ impl Sweep {
         };
         let asked = Asked { swept, grid: self.grid, baselines };
         if self.validation == 0 {
-            return Err(Error::Data("--validation 0: give at least 1 image".into()));
+            return Err(Error::Data("--validation 0: give at least 1".into()));
         }
         let (device, which) = self.common.compute.choose()?;
         let dataset = Dataset::open(&self.common.data)?;
@@ -114,7 +114,7 @@ impl Sweep {
         }
     }
 
-    /// The settings to sweep, in the order of the options; starts last.
+    /// The settings to sweep, in the order of the options, with the starts last.
     fn swept(&self, starts: &[Start]) -> Result<Vec<Swept>> {
         let named = [
             ("loss.lambda", &self.lambda),

@@ -1,4 +1,4 @@
-//! `bcreid synth`.
+//! `bcreid synth`: the synthetic data set.
 
 use crate::data::synth;
 use clap::Args;
@@ -6,44 +6,44 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Draw the made-up pedestrian data set as JPEG files in the Market-1501 layout.
+/// Draw a synthetic pedestrian data set as JPEG files in the Market-1501 layout.
 #[derive(Debug, Args)]
 pub struct Synth {
-    /// The folder to make; it must not exist or be empty.
+    /// The folder for the data set; a new or an empty folder.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     size: Size,
 }
 
-/// How large the set is, and which one.
+/// The size and the seed of the synthetic data set.
 #[derive(Clone, Debug, Args)]
 pub struct Size {
-    /// Seed; the same one gives the same files.
+    /// Seed of the data set; equal seeds give equal files.
     #[arg(long, default_value_t = synth::Synth::default().seed)]
     seed: u64,
-    /// Persons to train on.
+    /// Number of training identities.
     #[arg(long, value_name = "N", default_value_t = synth::Synth::default().train_ids)]
     train_ids: usize,
-    /// Persons to test on.
+    /// Number of test identities.
     #[arg(long, value_name = "N", default_value_t = synth::Synth::default().test_ids)]
     test_ids: usize,
-    /// Cameras.
+    /// Number of cameras.
     #[arg(long, value_name = "N", default_value_t = synth::Synth::default().cameras)]
     cameras: usize,
-    /// Images of a person under a camera, one number or a range.
+    /// Images of each identity from each camera, a number or a range.
     #[arg(long, value_name = "A..B", default_value = "3..5", value_parser = range)]
     images_per_camera: RangeInclusive<usize>,
-    /// Gallery images without a person (pid 0000).
+    /// Number of distractors: gallery images without a person (pid 0000).
     #[arg(long, value_name = "N", default_value_t = synth::Synth::default().distractors)]
     distractors: usize,
-    /// Gallery boxes that miss most of a person (pid -1).
+    /// Number of junk images: gallery boxes that miss most of a person (pid -1).
     #[arg(long, value_name = "N", default_value_t = synth::Synth::default().junk)]
     junk: usize,
 }
 
 impl Size {
-    /// The set these arguments describe.
+    /// The data set of these options.
     pub fn set(&self) -> synth::Synth {
         synth::Synth {
             seed: self.seed,
@@ -58,12 +58,12 @@ impl Size {
     }
 }
 
-/// `4` or `3..5`, ends included.
+/// Parses `4` or `3..5`, ends included.
 fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
     let (first, last) = text.split_once("..").unwrap_or((text, text));
     let number = |text: &str| {
         let text = text.trim_start_matches('=');
-        text.parse().map_err(|_| format!("{text:?} is not a number; write 4 or 3..5"))
+        text.parse().map_err(|_| format!("{text:?} is not a whole number; write 4 or 3..5"))
     };
     Ok(number(first)?..=number(last)?)
 }

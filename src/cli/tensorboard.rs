@@ -1,4 +1,4 @@
-//! `bcreid tensorboard`.
+//! `bcreid tensorboard`: event files of runs.
 
 use super::compute::Compute;
 use crate::eval::{run_evaluations, stored_evaluation};
@@ -12,16 +12,16 @@ use clap::Args;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-/// Write runs for TensorBoard: curves, and of evaluated runs distances and ranked lists.
+/// Write event files for TensorBoard: curves, and for evaluated runs distances and ranked lists.
 ///
-/// Writing again replaces what was written before. Steps bear the time at which the run's metrics.jsonl was last written;
-/// bcreid train --tensorboard writes them with their own times, while it trains.
+/// A second call replaces the files of the first. All steps have the time at which the run's metrics.jsonl was last
+/// written; bcreid train --tensorboard writes each step with its own time during training.
 #[derive(Debug, Args)]
 pub struct Tensorboard {
-    /// The runs' folders.
+    /// The run folders.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// The folder to write into, a folder in it for each run (default: RUN/tensorboard).
+    /// The folder to write to, with a sub-folder for each run (default: RUN/tensorboard).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -34,7 +34,7 @@ impl Tensorboard {
         if let (Some(out), Some(i)) = (&self.out, (1..names.len()).find(|&i| names[..i].contains(&names[i])))
         {
             return Err(Error::Run(format!(
-                "{}: two runs would be called {} in it; give each once, or rename one",
+                "--out {}: two runs have the name {}; give each run once, or rename one of the run folders",
                 out.display(),
                 names[i]
             )));
@@ -43,7 +43,7 @@ impl Tensorboard {
             let metrics = Layout::of(run).metrics();
             let steps = steps::read(&metrics)?;
             let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
-            // Inside the run's folder a process that trains may be writing the same file.
+            // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
                 Some(out) => {
                     let folder = out.join(relative(&name));
@@ -68,11 +68,11 @@ impl Tensorboard {
             Some(out) => out.display().to_string(),
             None => self.runs[0].display().to_string(),
         };
-        super::say(format_args!("look at it with: tensorboard --logdir {shown}"))?;
+        super::say(format_args!("to view the runs: tensorboard --logdir {shown}"))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What the evaluations that a run keeps have found.
+    /// The results of a run's stored evaluations.
     fn found(&self, run: &Path) -> Result<Vec<Found>> {
         let evaluations = run_evaluations::of_run(run, 0, &[])?;
         if evaluations.is_empty() {
@@ -89,7 +89,8 @@ impl Tensorboard {
             let found = Found::new(evaluation, &device)?;
             if found.lists() == 0 {
                 tell!(
-                    "{}: evaluation {name}: its images are not where they were, so that no ranked list is shown",
+                    "{}: evaluation {name}: no ranked lists, because the images are no longer at their paths; move \
+                     them back to show ranked lists",
                     run.display()
                 );
             }
@@ -99,13 +100,14 @@ impl Tensorboard {
     }
 }
 
-/// Notes in a folder of --out whose events it holds, or refuses it if they are another run's of the same name.
+/// Writes the run's path into its folder of --out, or refuses a folder that holds the events of another run with the
+/// same name.
 fn claim(folder: &Path, run: &Path) -> Result<()> {
     let (note, run) = (folder.join("run.txt"), stored_evaluation::whole_path(run));
     match read_text(&note, MIB) {
         Ok(text) if text.trim_end() == run || text.is_empty() => Ok(()),
         Ok(text) => Err(Error::Run(format!(
-            "{}: holds the events of {}; give another --out, or remove that folder",
+            "{}: the folder holds the events of {}; give another --out, or remove the folder",
             folder.display(),
             text.trim_end()
         ))),
@@ -117,7 +119,7 @@ fn claim(folder: &Path, run: &Path) -> Result<()> {
     }
 }
 
-/// A run's name as a path that stays inside the folder it is joined to.
+/// A run's name as a relative path without `..`, so that a join stays inside the folder.
 fn relative(name: &str) -> PathBuf {
     Path::new(name).components().filter(|part| matches!(part, Component::Normal(_))).collect()
 }

@@ -1,8 +1,9 @@
-//! `bcreid train`.
+//! `bcreid train`: training of a network.
 
 use super::compute::Compute;
 use super::{progress, stop};
 use crate::config::Config;
+use crate::console::counted;
 use crate::data::Dataset;
 use crate::device::Precision;
 use crate::error::Remedy;
@@ -15,37 +16,38 @@ use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Train a network; Ctrl-C saves and stops.
+/// Train a network; Ctrl-C saves a checkpoint and stops.
 ///
 /// Without --config the settings are the paper's where it states them: ResNet-50, 256 x 128, batch 16, 50,000
-/// iterations. `bcreid config` lists all of them and says which are ours.
+/// iterations. `bcreid config` lists all settings with their sources.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Data set: a Market-1501 or DukeMTMC-reID folder, or one with train.csv.
+    /// Data set: a Market-1501 or DukeMTMC-reID folder, or a folder with train.csv.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Weights to start from (the paper: ImageNet's, through bcreid-convert); without it training starts from
-    /// random ones. The network's kind, wiring and input convention are the file's.
+    /// Initial weights (the paper: ImageNet weights, converted with bcreid-convert; default: random weights). The
+    /// architecture, wiring and input convention are those of the file.
     #[arg(long, value_name = "F.safetensors", conflicts_with = "resume")]
     weights: Option<PathBuf>,
     /// Settings in a TOML file.
     #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
     config: Option<PathBuf>,
-    /// One setting, on top of the file, e.g. loss.lambda=0; may be repeated.
+    /// One setting that replaces the file's, e.g. loss.lambda=0; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
     settings: Vec<String>,
-    /// The run's folder: settings, metrics, checkpoints and weights.
+    /// The run folder: settings, metrics, checkpoints and weights.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
-    /// Continue the run in --out from its newest checkpoint, with its own settings, as if never stopped.
+    /// Resume the run in --out from its newest checkpoint, with its own settings and the same results.
     #[arg(long)]
     resume: bool,
-    /// Write the curves for TensorBoard too, as they come: tensorboard --logdir RUN.
+    /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.
     #[arg(long)]
     tensorboard: bool,
     #[command(flatten)]
     compute: Compute,
-    /// On CUDA run every step plainly instead of recording one and replaying it: slower, and the same bits.
+    /// On CUDA, launch the kernels of every step instead of replaying a captured CUDA graph: slower, with the same
+    /// bits.
     #[arg(long)]
     no_graph: bool,
 }
@@ -68,8 +70,8 @@ impl Train {
         } else {
             require_vacant(&self.out, Remedy::Resume)?;
             let weights = self.weights.as_deref().map(NetworkFile::open).transpose()?;
-            let theirs = weights.as_ref().map(NetworkFile::config);
-            let config = Config::resolve_for(theirs, self.config.as_deref(), &self.settings)?;
+            let file_config = weights.as_ref().map(NetworkFile::config);
+            let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
             if let Some(weights) = &weights {
                 tell!("{}", weights.describe());
             }
@@ -80,7 +82,7 @@ impl Train {
         bar.finish_and_clear();
         tell!("loss: {}", config.loss.describe());
         let stop = stop::on_interrupt("finishing this step and saving")?;
-        // A run that has curves for TensorBoard goes on with them.
+        // A resumed run with an event file continues it, with or without --tensorboard.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
         let mut observers = progress::bar("train", &trainer);
         if tensorboard {
@@ -91,8 +93,8 @@ impl Train {
         match trainer.with_recording(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(weights) => {
                 super::say(format_args!(
-                    "trained {} iterations: {}",
-                    config.solver.iterations,
+                    "trained {}: {}",
+                    counted(config.solver.iterations, "iteration"),
                     weights.display()
                 ))?;
                 Ok(ExitCode::SUCCESS)
@@ -103,9 +105,9 @@ impl Train {
                     other => format!(" --precision {other}"),
                 };
                 super::say(format_args!(
-                    "stopped after {step} of {} iterations, all saved; go on with: bcreid train --data {} --out {} \
+                    "stopped after {step} of {}, all saved; resume with: bcreid train --data {} --out {} \
                      --resume{precision}",
-                    config.solver.iterations,
+                    counted(config.solver.iterations, "iteration"),
                     self.data.display(),
                     self.out.display()
                 ))?;

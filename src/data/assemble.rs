@@ -1,5 +1,5 @@
-//! Pixels put together on a GPU, from images whose bytes are there: `cuda/assemble.cu`, which computes what
-//! [`super::sampler`], [`super::augment`] and [`super::input`] do, bit for bit.
+//! Batch assembly on a GPU from decoded images in its memory, by `cuda/assemble.cu`: sampling, augmentation and
+//! normalisation, bit for bit as [`super::sampler`], [`super::augment`] and [`super::input`] compute them.
 
 use super::augment::{Augment, PadMode};
 use super::input::{Channels, ImageInput, Normaliser};
@@ -10,7 +10,7 @@ use crate::element::DType;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Images on the device, as they were decoded.
+/// Decoded images in device memory.
 #[derive(Debug)]
 pub struct DeviceImages {
     /// U8 `[n, H, W, 3]`, RGB.
@@ -19,37 +19,37 @@ pub struct DeviceImages {
     pub classes: Tensor,
 }
 
-/// What is seen of the images.
+/// The view of each image: plain, mirrored or augmented.
 #[derive(Clone, Copy, Debug)]
 pub enum Views<'a> {
-    /// All of them as they are.
+    /// All images unchanged.
     Plain,
-    /// All of them mirrored left and right.
+    /// All images mirrored left and right.
     Mirrored,
-    /// What chance makes of each in the step whose number is on the device.
+    /// Random views, drawn for the step whose number is in device memory.
     Augmented {
-        /// The kinds of chance.
+        /// The augmentations.
         augment: Augment,
         /// The run's seed.
         seed: u64,
-        /// i32 `[1]`.
+        /// The step's number, i32 `[1]`.
         step: &'a Tensor,
     },
 }
 
-/// Turns bytes into the values a network wants.
+/// Conversion of image bytes into a network's input values.
 #[derive(Debug)]
 pub struct Assembler {
     gpu: Arc<CudaDevice>,
     input: ImageInput,
-    /// f32 `[3, 256]`: what each byte becomes, by output channel.
+    /// f32 `[3, 256]`: the normalised value of each byte, by output channel.
     table: Tensor,
-    /// i32 `[1]`: what stands for the step's number where chance has no part.
+    /// i32 `[1]`: the step's number of views without random draws.
     no_step: Tensor,
 }
 
 impl Assembler {
-    /// For a network's input.
+    /// An assembler for a network's input convention.
     ///
     /// # Errors
     /// If the device lacks the memory.
@@ -60,10 +60,10 @@ impl Assembler {
         Ok(Assembler { gpu: gpu.clone(), input: input.clone(), table, no_step })
     }
 
-    /// Sends the bytes of `m` images `[m, H, W, 3]`, without classes, behind all work so far.
+    /// Copies the bytes of `m` images `[m, H, W, 3]` to the device, in stream order; their classes are 0.
     ///
     /// # Errors
-    /// If the device lacks the memory; what it reports.
+    /// If the device lacks the memory; errors of the device.
     pub fn images_of(&self, bytes: &[u8], m: usize) -> Result<DeviceImages> {
         let device = Device::Cuda(self.gpu.clone());
         let shape = [m, self.input.height, self.input.width, 3];
@@ -72,7 +72,8 @@ impl Assembler {
         Ok(DeviceImages { bytes: images, classes: Tensor::cleared(&device, [m], DType::I32)? })
     }
 
-    /// The pixels `[m, H, W, 3]`, in the type of activations, and the labels i32 `[m]` of the `chosen` images, i32 `[m]`.
+    /// The pixels `[m, H, W, 3]`, in the type of activations, and the labels i32 `[m]` of the `chosen` images,
+    /// i32 `[m]`.
     ///
     /// # Errors
     /// Errors of the device.
@@ -87,7 +88,7 @@ impl Assembler {
         let device = Device::Cuda(self.gpu.clone());
         let mut pixels = Tensor::empty(&device, [m, height, width, 3], device.activations())?;
         let mut labels = Tensor::empty(&device, [m], DType::I32)?;
-        /// `flip` of the kernel.
+        /// Values of the kernel's `flip`; 0 is never.
         const BY_CHANCE: usize = 1;
         const ALWAYS: usize = 2;
         let (augment, flip, seed, step) = match views {
@@ -131,7 +132,8 @@ impl Assembler {
         self.gpu.launch(grid, sample)
     }
 
-    /// Takes the images of a step's turn in an epoch: `chosen` i32 `[m]` of `order` i32 `[turns, m]`.
+    /// Copies the images of a step from the epoch's order: `chosen` i32 `[m]` of `order` i32 `[turns, m]`, where an
+    /// epoch has `turns` steps.
     ///
     /// # Errors
     /// Errors of the device.

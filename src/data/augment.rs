@@ -1,6 +1,6 @@
-//! What chance does to a training image: mirror it, shift it.
+//! Augmentation of training images: random mirroring and random cropping.
 //!
-//! The order is the field's: flip, pad on all sides, crop back to size at a random place. The draws of one
+//! The order is the usual one: flip, pad on all sides, crop back to size at a random place. The draws of one
 //! image are the first words of Philox(seed, step, place in the batch, [`RngStream::Augment`]): word 0 flips, words
 //! 1 and 2 place the crop. They are drawn whether they are used or not, so that switching the flip off does
 //! not move the crops.
@@ -10,7 +10,7 @@ use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// What lies around a padded image.
+/// The content of an image's padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PadMode {
@@ -21,7 +21,7 @@ pub enum PadMode {
     Edge,
 }
 
-/// Which augmentations a run uses.
+/// The augmentations of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Augment {
     /// Mirror left and right with probability 1/2.
@@ -29,26 +29,25 @@ pub struct Augment {
     /// Pad by this many pixels on each side and crop back to size at a random place; 0 leaves the image
     /// where it is.
     pub pad: usize,
-    /// What the padding shows.
+    /// The content of the padding.
     pub pad_mode: PadMode,
 }
 
-/// What is seen of one image: pixel (y, x) shows pixel (y + top, x + left) of the image, which is mirrored
-/// first if `flip`.
+/// A view of one image: pixel (y, x) shows pixel (y + top, x + left) of the image, which is mirrored first if `flip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Mirrored left and right.
+    /// Whether the image is mirrored left and right.
     pub flip: bool,
-    /// Rows the window lies below the image's top (negative: above).
+    /// Rows from the image's top to the crop's (negative: the crop begins above the image).
     pub top: isize,
-    /// Columns the window lies right of the image's left side.
+    /// Columns from the image's left side to the crop's.
     pub left: isize,
-    /// What is seen outside the image.
+    /// The content outside the image.
     pub border: PadMode,
 }
 
 impl View {
-    /// The image as it is.
+    /// The unchanged image.
     pub const PLAIN: View = View { flip: false, top: 0, left: 0, border: PadMode::Zero };
     /// The image mirrored left and right.
     pub const MIRRORED: View = View { flip: true, ..View::PLAIN };
@@ -67,7 +66,7 @@ impl Augment {
         }
     }
 
-    /// Whether the padding leaves something of the image to see.
+    /// Checks that every crop shows a part of the image.
     ///
     /// # Errors
     /// A padding as large as the input's smaller side.
@@ -75,7 +74,8 @@ impl Augment {
         let side = input.height.min(input.width);
         if self.pad > 0 && self.pad >= side {
             return Err(Error::Config(format!(
-                "pad {} could push a {} x {} image out of sight; choose less than {side}",
+                "data.pad {}: a crop of a {} x {} image (height x width) may lie wholly in the padding; choose less \
+                 than {side}",
                 self.pad, input.height, input.width
             )));
         }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_for_is_nothing_done() {
+    fn without_augmentations_the_view_is_plain() {
         for step in 0..50 {
             assert_eq!(Augment::default().view(3, step, 0), View::PLAIN);
         }

@@ -1,10 +1,10 @@
-//! The training set in memory: every image decoded once, already at the network's size, as RGB bytes.
+//! The image cache: every training image, decoded once and resized to the network's input, as RGB bytes in memory.
 //!
-//! Market-1501's training set at 256 x 128 takes 1.2 GiB. A set larger than the limit goes to a temporary file
-//! that is mapped into memory, so that the system keeps of it what fits; the file has no name and is gone
-//! with the process, however that ends.
+//! Market-1501's training set at 256 x 128 takes 1.2 GiB. A set larger than the limit goes to a memory-mapped
+//! temporary file, of which the system keeps as much in memory as fits. The file has no name, so that the system
+//! removes it when the process ends.
 //!
-//! Filling the cache is also the check of every file: training refuses before its first step.
+//! Filling the cache decodes every file, so that unreadable images are found before the first training step.
 
 use super::cores;
 use super::decode;
@@ -19,17 +19,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Where decoded images are kept.
+/// The limit and the place of the image cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheOptions {
-    /// Largest set that is kept in memory, in MiB; a larger one goes to a temporary file.
+    /// Size of the largest set kept in memory, in MiB; a larger one goes to a temporary file.
     pub limit_mib: usize,
-    /// Folder of the temporary file; `None` is the system's.
+    /// Folder of the temporary file; `None` is the system's temporary folder.
     pub folder: Option<PathBuf>,
 }
 
 impl Default for CacheOptions {
-    /// 2 GiB, which holds Market-1501 and DukeMTMC-reID at 256 x 128, and the system's folder.
+    /// 2 GiB, which holds Market-1501 and DukeMTMC-reID at 256 x 128, and the system's temporary folder.
     fn default() -> Self {
         CacheOptions { limit_mib: 2048, folder: None }
     }
@@ -49,9 +49,9 @@ enum Pixels {
 }
 
 impl ImageCache {
-    /// Decodes and resizes all images on all cores. `progress` is called from any thread, after each image,
-    /// with how many are done and how many there are. The images that cannot be read stay black; they come back
-    /// by index with what is wrong with them.
+    /// Decodes and resizes all images on all cores. `progress` is called from any thread, after each image, with
+    /// the number of finished images and of all images. Unreadable images are black; their indices and errors are
+    /// returned.
     ///
     /// # Errors
     /// The temporary file cannot be made or filled; threads cannot be started.
@@ -69,7 +69,7 @@ impl ImageCache {
         assert!(image_bytes > 0);
         let bad = Mutex::new(Vec::new());
         let done = AtomicUsize::new(0);
-        // Threads keep the resizer's tables from image to image.
+        // Each thread reuses one resizer, whose tables are costly to build.
         let load = |resizer: &mut Resizer, i: usize, out: &mut [u8]| {
             match decode::read(paths[i]) {
                 Ok(picture) => resizer.resize(&picture, height, width, out),
@@ -127,7 +127,7 @@ impl ImageCache {
         Ok((ImageCache { image_bytes, pixels }, bad))
     }
 
-    /// Images that are there already: `pixels` holds them one behind the other, `image_bytes` each.
+    /// A cache of decoded images: `pixels` holds them one after another, `image_bytes` each.
     pub fn of(pixels: Vec<u8>, image_bytes: usize) -> Self {
         ImageCache { image_bytes, pixels: Pixels::Memory(pixels) }
     }
@@ -135,7 +135,7 @@ impl ImageCache {
     /// Image `i`: `height * width * 3` RGB bytes.
     ///
     /// # Panics
-    /// If there are not that many.
+    /// If there are not more than `i` images.
     pub fn image(&self, i: usize) -> &[u8] {
         let pixels: &[u8] = match &self.pixels {
             Pixels::Memory(pixels) => pixels,
@@ -150,8 +150,8 @@ impl ImageCache {
     }
 }
 
-/// Written through the file and not through the mapping: a full disk is then an error, not a signal that
-/// kills the process.
+/// Writes through the file and not through the mapping: a full disk is then an error, not a signal that ends the
+/// process.
 fn write_at(file: &Mutex<File>, at: u64, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = file.lock().expect("writing does not panic");
     file.seek(SeekFrom::Start(at))?;

@@ -1,9 +1,10 @@
-//! Identities to class numbers.
+//! Class numbers of identities.
 
 use super::Sample;
+use crate::console::counted;
 use crate::{Error, Result};
 
-/// The identities of a training set in ascending order; an identity's place is its class.
+/// The identities of a training set in ascending order; an identity's index is its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classes {
     pids: Vec<i64>,
@@ -13,11 +14,11 @@ impl Classes {
     /// The identities of `train`.
     ///
     /// # Errors
-    /// A junk image (pid -1) among them, or fewer than two identities: there would be nothing to tell apart.
+    /// A junk image (pid -1) in the set, or fewer than two identities.
     pub fn new(train: &[Sample]) -> Result<Self> {
         if let Some(junk) = train.iter().find(|s| s.pid < 0) {
             return Err(Error::Data(format!(
-                "{}: identity {} marks junk and cannot be trained on; take the image out of the training set",
+                "{}: pid {} marks junk, which cannot be trained on; remove the image from the training set",
                 junk.path.display(),
                 junk.pid
             )));
@@ -26,22 +27,24 @@ impl Classes {
         pids.sort_unstable();
         pids.dedup();
         match pids[..] {
-            [] => Err(Error::Data("the training set holds no image".into())),
+            [] => Err(Error::Data(
+                "the training set holds no image; add images of at least two identities".into(),
+            )),
             [only] => Err(Error::Data(format!(
-                "all {} training images show identity {only}; training needs at least two identities",
-                train.len()
+                "the training set ({}) holds identity {only} only; add images of at least one other identity",
+                counted(train.len(), "image")
             ))),
             _ => Ok(Classes { pids }),
         }
     }
 
-    /// How many there are: the width of the classifier.
+    /// Number of classes: the width of the classifier.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.pids.len()
     }
 
-    /// The class of an identity.
+    /// The class of an identity; `None` if it is not in the training set.
     pub fn index(&self, pid: i64) -> Option<usize> {
         self.pids.binary_search(&pid).ok()
     }
@@ -68,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_that_teach_nothing_are_refused() {
+    fn empty_sets_single_identities_and_junk_are_refused() {
         for (pids, word) in [(&[][..], "no image"), (&[5, 5], "identity 5"), (&[1, -1, 2], "junk")] {
             let error = Classes::new(&samples(pids)).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -1,4 +1,4 @@
-//! A data set: three lists of images with identities and cameras, from folders or from CSV lists.
+//! Data sets: training, query and gallery images with identities and cameras, from folders or from CSV lists.
 
 use super::folder::{self, base_name};
 use super::name::Name;
@@ -6,24 +6,24 @@ use super::{dukemtmc, list, market1501};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// One image and who is on it.
+/// An image file with its identity and camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// The file.
     pub path: PathBuf,
-    /// The person. -1 is junk, which evaluation ignores; 0 is a distractor in folders named like
+    /// The identity. -1 is junk, which evaluation ignores; 0 is a distractor in folders named like
     /// Market-1501, and an identity like any other in a list.
     pub pid: i64,
-    /// The camera, as the file name or the list counts it; `None` if a list has none.
+    /// The camera's number in the file name or the list; `None` if a list has no cameras.
     pub camid: Option<i64>,
 }
 
-/// The three parts of a data set; a part that is not there is empty.
+/// A data set of three parts; a missing part is empty.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// `market1501`, `dukemtmc` or `list`.
     pub name: String,
-    /// The folder it was opened from.
+    /// The data set's folder.
     pub root: PathBuf,
     /// Training images, by file name (or in the list's order).
     pub train: Vec<Sample>,
@@ -31,7 +31,7 @@ pub struct Dataset {
     pub query: Vec<Sample>,
     /// Gallery images.
     pub gallery: Vec<Sample>,
-    /// What a person may want to know, one line each: files that were skipped.
+    /// Notes for the user, one line each: files that were skipped.
     pub notes: Vec<String>,
 }
 
@@ -64,28 +64,28 @@ impl Dataset {
         }
     }
 
-    /// Succeeds if there is something to train on.
+    /// Checks that the data set has training images.
     ///
     /// # Errors
-    /// No training part.
+    /// [`Error::Data`] that names the missing folder or list.
     pub fn require_train(&self) -> Result<()> {
         self.require(&self.train, 0)
     }
 
-    /// Succeeds if there is something to evaluate on.
+    /// Checks that the data set has query and gallery images.
     ///
     /// # Errors
-    /// No query or no gallery part.
+    /// [`Error::Data`] that names the missing folder or list.
     pub fn require_test(&self) -> Result<()> {
         self.require(&self.query, 1)?;
         self.require(&self.gallery, 2)
     }
 
-    /// The boxes of the queries' persons under their cameras, for multi-query: `gt_bbox`, or `gt_bbox.csv` beside the
-    /// other lists.
+    /// The boxes of each query's person from the query's camera, for multi-query evaluation: `gt_bbox`, or
+    /// `gt_bbox.csv` beside the other lists.
     ///
     /// # Errors
-    /// If there are none; as [`Dataset::open`].
+    /// If the folder or list is missing; as [`Dataset::open`].
     pub fn boxes(&self) -> Result<Vec<Sample>> {
         if self.name == "list" {
             let file = self.root.join(format!("{}.csv", market1501::BOXES));
@@ -98,14 +98,14 @@ impl Dataset {
         if !folder.is_dir() {
             return Err(self.no_boxes(market1501::BOXES));
         }
-        let mut names = None;
-        folder::list(&folder, false)?.images.into_iter().map(|path| sample(path, &mut names)).collect()
+        let mut scheme = None;
+        folder::list(&folder, false)?.images.into_iter().map(|path| sample(path, &mut scheme)).collect()
     }
 
     fn no_boxes(&self, missing: &str) -> Error {
         Error::Data(format!(
-            "{}: there is no {missing} in it, and multi-query needs the other boxes of the queries' persons (Market-1501 \
-             has them)",
+            "{}: no {missing} in this data set; multi-query needs all boxes of each query's person from the query's \
+             camera, which Market-1501 provides; add them, or evaluate without multi-query",
             self.root.display()
         ))
     }
@@ -115,7 +115,7 @@ impl Dataset {
             let missing = if self.name == "list" { LISTS[which] } else { PARTS[which] };
             let what = ["training", "query", "gallery"][which];
             return Err(Error::Data(format!(
-                "{}: there is no {missing} in it, so there are no {what} images",
+                "{}: no {missing} in this data set, so no {what} images; add it or give another data set",
                 self.root.display()
             )));
         }
@@ -124,7 +124,7 @@ impl Dataset {
 
     fn from_folders(root: &Path) -> Result<Self> {
         let mut notes = Vec::new();
-        let mut names = None;
+        let mut scheme = None;
         let mut part = |which: usize| -> Result<Vec<Sample>> {
             let folder = root.join(PARTS[which]);
             if !folder.is_dir() {
@@ -134,19 +134,19 @@ impl Dataset {
             notes.extend(listing.note(&folder));
             if listing.images.is_empty() {
                 return Err(Error::Data(format!(
-                    "{}: there is no .jpg, .jpeg or .png file in it; unpack the images there or remove the folder",
+                    "{}: no .jpg, .jpeg or .png file in this folder; unpack the images there or remove the folder",
                     folder.display()
                 )));
             }
-            let samples = listing.images.into_iter().map(|path| sample(path, &mut names));
+            let samples = listing.images.into_iter().map(|path| sample(path, &mut scheme));
             let samples = samples.collect::<Result<Vec<_>>>()?;
             if which == 0 {
-                refuse_unknown_persons(&samples)?;
+                refuse_distractors_and_junk(&samples)?;
             }
             Ok(samples)
         };
         let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
-        let name = names.map_or("market1501", Names::id).to_string();
+        let name = scheme.map_or("market1501", NamingScheme::id).to_string();
         Ok(Dataset { name, root: root.to_path_buf(), train, query, gallery, notes })
     }
 
@@ -174,46 +174,48 @@ fn expected() -> String {
     format!("{}/, {}/ and {}/ (or {})", PARTS[0], PARTS[1], PARTS[2], LISTS.join(", "))
 }
 
-/// The two ways of naming files.
+/// A naming scheme of image files.
 #[derive(Clone, Copy, PartialEq)]
-enum Names {
+enum NamingScheme {
     Market,
     Duke,
 }
 
-impl Names {
+impl NamingScheme {
     fn of(base: &str) -> Option<(Self, Name)> {
-        let market = market1501::parse(base).map(|name| (Names::Market, name));
-        market.or_else(|| dukemtmc::parse(base).map(|name| (Names::Duke, name)))
+        let market = market1501::parse(base).map(|name| (NamingScheme::Market, name));
+        market.or_else(|| dukemtmc::parse(base).map(|name| (NamingScheme::Duke, name)))
     }
 
     fn id(self) -> &'static str {
         match self {
-            Names::Market => "market1501",
-            Names::Duke => "dukemtmc",
+            NamingScheme::Market => "market1501",
+            NamingScheme::Duke => "dukemtmc",
         }
     }
 }
 
-fn sample(path: PathBuf, names: &mut Option<Names>) -> Result<Sample> {
-    let Some((style, name)) = Names::of(base_name(&path)?) else {
+/// The image with the identity and camera of its file name. `scheme` is that of the first image, which the others
+/// must share.
+fn sample(path: PathBuf, scheme: &mut Option<NamingScheme>) -> Result<Sample> {
+    let Some((own, name)) = NamingScheme::of(base_name(&path)?) else {
         return Err(Error::image(
             &path,
             format!(
-                "the name says no person and camera; it should look like {} or {} (or list the images in {})",
+                "the file name gives no identity and camera; name it like {} or {}, or list the images in {}",
                 market1501::EXAMPLE,
                 dukemtmc::EXAMPLE,
                 LISTS.join(", ")
             ),
         ));
     };
-    let first = *names.get_or_insert(style);
-    if style != first {
+    let first = *scheme.get_or_insert(own);
+    if own != first {
         return Err(Error::image(
             &path,
             format!(
-                "named in the style of {}, but the images before it in that of {}; do not mix data sets in a folder",
-                style.id(),
+                "named in the style of {}, and earlier images in that of {}; put each data set in its own folder",
+                own.id(),
                 first.id()
             ),
         ));
@@ -221,14 +223,14 @@ fn sample(path: PathBuf, names: &mut Option<Names>) -> Result<Sample> {
     Ok(Sample { path, pid: name.pid, camid: Some(name.camid) })
 }
 
-/// Distractors and junk are no persons, so no class can stand for them.
-fn refuse_unknown_persons(train: &[Sample]) -> Result<()> {
+/// Refuses distractors and junk in the training part: they show no identity, so they have no class.
+fn refuse_distractors_and_junk(train: &[Sample]) -> Result<()> {
     match train.iter().find(|s| s.pid <= 0) {
         None => Ok(()),
         Some(Sample { path, pid, .. }) => Err(Error::image(
             path,
             format!(
-                "person {pid} is {} and cannot be trained on; move it to {}",
+                "pid {pid} is {}, which cannot be trained on; move the image to {}",
                 if *pid == 0 { "a distractor" } else { "junk" },
                 market1501::GALLERY
             ),
@@ -238,14 +240,17 @@ fn refuse_unknown_persons(train: &[Sample]) -> Result<()> {
 
 fn wrong_layout(root: &Path) -> Error {
     let Ok(entries) = std::fs::read_dir(root) else {
-        return Error::Data(format!("{}: the folder cannot be listed", root.display()));
+        return Error::Data(format!(
+            "{}: the folder cannot be listed; check its permissions",
+            root.display()
+        ));
     };
     let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     found.sort_unstable();
     let inner = found.iter().find(|path| PARTS.iter().any(|part| path.join(part).is_dir()));
     if let Some(inner) = inner {
         return Error::Data(format!(
-            "{}: no data set here, but there is one a level down; give {}",
+            "{}: this folder is not a data set, but holds one; give {}",
             root.display(),
             inner.display()
         ));

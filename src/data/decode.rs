@@ -1,13 +1,12 @@
-//! One image file to RGB bytes.
+//! Decoding of JPEG and PNG files to RGB bytes.
 //!
 //! The result is that of Pillow's `Image.open(path).convert("RGB")`: grey is repeated, palettes are looked
-//! up, alpha is dropped, of 16 bits the upper 8 are kept (Pillow cuts 16-bit grey off at 255, so that all of
-//! it turns white; we do not), and an orientation noted in the file's metadata is not applied. PNG agrees bit
-//! for bit. JPEG decoders round differently from each other; how far this one lies from Pillow's is asserted
-//! in `tests/data/decode.rs`.
+//! up, alpha is dropped, of 16 bits the upper 8 are kept (Pillow clips 16-bit grey at 255, so that nearly all of
+//! it turns white; this decoder does not), and an orientation in the file's metadata is not applied. PNG agrees
+//! bit for bit. JPEG decoders differ in rounding; `tests/data/decode.rs` bounds the difference from Pillow's.
 //!
-//! A file that ends too early is an error and never a half-grey picture: the JPEG decoder underneath fills
-//! what is missing, so the end marker is looked for first.
+//! A truncated file is an error: the JPEG library fills missing rows with grey, so this module checks for the end
+//! marker first.
 
 use crate::files::{self, MIB};
 use crate::{Error, Result};
@@ -15,29 +14,29 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::Path;
 
-/// Files beyond this are not read: no photograph is that large.
+/// Largest file that is read, in bytes: no photograph is larger.
 const MAX_FILE: u64 = 256 * MIB;
-/// Pictures beyond this are not decoded: a small file can claim to hold gigabytes.
+/// Most pixels of an image that is decoded: a small file can claim to hold gigabytes.
 const MAX_PIXELS: u64 = 100_000_000;
-/// Pictures with a longer side are not decoded. It is the longest a JPEG can have, and it bounds what resizing
-/// takes: between its two passes a picture has its own height and the target's width.
+/// Longest side of an image that is decoded: the longest of a JPEG. It bounds the memory of resizing, whose
+/// intermediate image has the source's height and the target's width.
 const MAX_SIDE: u32 = 65_535;
 
-/// A decoded picture: rows of RGB bytes from the top.
+/// A decoded image: rows of RGB bytes from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgb {
-    /// Pixels a row, at least 1.
+    /// Pixels of a row, at least 1.
     pub width: usize,
-    /// Rows, at least 1.
+    /// Number of rows, at least 1.
     pub height: usize,
-    /// `height * width * 3` bytes.
+    /// RGB bytes, `height * width * 3`.
     pub pixels: Vec<u8>,
 }
 
 /// Reads and decodes a JPEG or PNG file, whatever its extension says.
 ///
 /// # Errors
-/// [`Error::Image`] or [`Error::Io`] naming the file: not there, not a regular file, empty, neither JPEG nor
+/// [`Error::Image`] or [`Error::Io`] that names the file: missing, not a regular file, empty, neither JPEG nor
 /// PNG, cut short, damaged, with more than 100 million pixels or a side above 65,535.
 pub fn read(path: &Path) -> Result<Rgb> {
     decode(&files::read(path, MAX_FILE)?).map_err(|detail| Error::image(path, detail))
@@ -46,22 +45,25 @@ pub fn read(path: &Path) -> Result<Rgb> {
 /// Decodes the bytes of a JPEG or PNG file.
 ///
 /// # Errors
-/// What is wrong, on one line and without a file's name.
+/// A description of the fault: one line, without the file's name.
 pub fn decode(bytes: &[u8]) -> std::result::Result<Rgb, String> {
     if bytes.is_empty() {
-        return Err("an empty file".into());
+        return Err("the file is empty; copy the image again".into());
     }
     let format = match image::guess_format(bytes) {
         Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => format,
-        Ok(other) => return Err(format!("a {other:?} image; convert it to JPEG or PNG")),
-        Err(_) => return Err("neither a JPEG nor a PNG image".into()),
+        Ok(other) => {
+            let name = other.extensions_str().first().unwrap_or(&"foreign").to_uppercase();
+            return Err(format!("a {name} image; convert it to JPEG or PNG"));
+        }
+        Err(_) => return Err("neither a JPEG nor a PNG image; convert it to one of them or remove it".into()),
     };
     if format == ImageFormat::Jpeg && !jpeg_is_complete(bytes) {
         return Err("cut short: the JPEG data has no end; copy the file again".into());
     }
-    // The decoder underneath (png 0.18.1) would panic.
+    // The PNG library (png 0.18.1) panics on such a palette.
     if format == ImageFormat::Png && !png_palette_is_whole(bytes) {
-        return Err("damaged: the PNG palette is not made of whole colours".into());
+        return Err("damaged: the length of the PNG palette is no multiple of 3; save the image again".into());
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS * 8);
@@ -71,13 +73,15 @@ pub fn decode(bytes: &[u8]) -> std::result::Result<Rgb, String> {
     let decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(format!("{width} x {height} pixels, and no side above {MAX_SIDE} is decoded"));
+        return Err(format!(
+            "{width} x {height} pixels; the longest side is {MAX_SIDE}, so resize the image"
+        ));
     }
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(format!("{width} x {height} pixels, more than the 100 million that are decoded"));
+        return Err(format!("{width} x {height} pixels; the most are 100 million, so resize the image"));
     }
     if width == 0 || height == 0 {
-        return Err(format!("{width} x {height} pixels: an image without pixels"));
+        return Err(format!("{width} x {height} pixels: the image is empty; remove it"));
     }
     let pixels = rgb(DynamicImage::from_decoder(decoder).map_err(damaged)?);
     Ok(Rgb { width: width as usize, height: height as usize, pixels })
@@ -104,7 +108,7 @@ fn rgb(image: DynamicImage) -> Vec<u8> {
     }
 }
 
-/// Walks the chunks of a PNG file (its specification, section 5.3): a palette has three bytes a colour.
+/// Whether the palette of a PNG file has three bytes for each colour (chunks: PNG specification, section 5.3).
 fn png_palette_is_whole(bytes: &[u8]) -> bool {
     const SIGNATURE: usize = 8;
     /// Length and type before a chunk's data, checksum behind it.
@@ -120,9 +124,9 @@ fn png_palette_is_whole(bytes: &[u8]) -> bool {
     true
 }
 
-/// Walks the markers of a JPEG file (ITU-T T.81, annex B) to its end-of-image marker. Segments carry their
-/// length, so a thumbnail inside one is not mistaken for the picture; compressed data follows a
-/// start-of-scan segment and holds 0xFF only before 0x00 or a restart marker.
+/// Whether a JPEG file has its end-of-image marker (markers: ITU-T T.81, annex B). Segments carry their length, so
+/// that the end marker of a thumbnail inside a segment is skipped; compressed data follows a start-of-scan segment
+/// and holds 0xFF only before 0x00 or a restart marker.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const RESTART: std::ops::RangeInclusive<u8> = 0xD0..=0xD7;
     const TEMPORARY: u8 = 0x01;

@@ -1,7 +1,7 @@
-//! Which files of a folder are images; and a plain folder of images with any names, for feature extraction.
+//! Folders of images: the listing of image files, and folders without a data set's layout, for feature extraction.
 //!
-//! An image is what ends in `.jpg`, `.jpeg` or `.png` (in any case). Everything else (`Thumbs.db`, read-me
-//! files, hidden files such as the `._*.jpg` that macOS leaves in archives) is skipped and noted.
+//! An image is a file whose name ends in `.jpg`, `.jpeg` or `.png` (in any case). Other files (`Thumbs.db`, read-me
+//! files, hidden files such as the `._*.jpg` of macOS archives) are skipped with a note.
 
 use super::name::Name;
 use super::{Sample, dukemtmc, market1501};
@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 /// A folder of images that need not be a data set.
 #[derive(Clone, Debug)]
 pub struct Folder {
-    /// The images by path. Who is on them is read from names in the style of Market-1501 or DukeMTMC-reID;
-    /// other names give pid -1. Cameras are those of the names if every name has one, or else all `None`: a
-    /// feature file knows the cameras of all its images or of none.
+    /// The images by path. Identities are read from names in the style of Market-1501 or DukeMTMC-reID; other names
+    /// give pid -1. Cameras are read from the names if every name has one, and are all `None` otherwise: a feature
+    /// file holds the cameras of all its images or of none.
     pub samples: Vec<Sample>,
-    /// What was skipped, and how many names said nothing.
+    /// Notes for the user: the skipped files, and the number of names without identity and camera.
     pub notes: Vec<String>,
 }
 
 impl Folder {
-    /// All images in a folder and its sub-folders, or the one image that `path` is.
+    /// Lists all images in a folder and its sub-folders, or the single image `path`.
     ///
     /// # Errors
-    /// A path that is not there or cannot be read, a folder without an image, a name that is not UTF-8.
+    /// A missing or unreadable path, a folder without an image, a name that is not UTF-8.
     pub fn open(path: &Path) -> Result<Self> {
         let meta = std::fs::metadata(path).map_err(Error::io(path))?;
         let listing = if meta.is_dir() {
@@ -34,7 +34,7 @@ impl Folder {
         };
         if listing.images.is_empty() {
             return Err(Error::Data(format!(
-                "{}: no .jpg, .jpeg or .png file in it or in its sub-folders",
+                "{}: no .jpg, .jpeg or .png file in this folder or its sub-folders; give another folder",
                 path.display()
             )));
         }
@@ -54,24 +54,24 @@ impl Folder {
     }
 }
 
-/// One line about the names that said nothing, if there are any.
+/// A note about the names without identity and camera; none if every name has both.
 fn unnamed(path: &Path, samples: &[Sample]) -> Option<String> {
     let mut unnamed = samples.iter().filter(|s| s.camid.is_none());
     let first = unnamed.next()?;
     let (count, all) = (1 + unnamed.count(), samples.len());
-    let so = if count == all {
-        "identities and cameras are not known"
+    let consequence = if count == all {
+        "identities and cameras are unknown"
     } else {
-        "these images are of nobody known, and no image's camera is used"
+        "these images get pid -1 (junk), and no image's camera is used"
     };
     Some(format!(
-        "{}: {count} of {all} names say no person and camera (the first: {}); {so}",
+        "{}: {count} of {all} names give no identity and camera (the first: {}); {consequence}",
         path.display(),
         base_name(&first.path).unwrap_or_default(),
     ))
 }
 
-/// What lies in a folder.
+/// The contents of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// The images, sorted.
@@ -81,7 +81,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// One line about what was skipped, if anything was.
+    /// A note about the skipped files; none if nothing was skipped.
     pub fn note(&self, folder: &Path) -> Option<String> {
         let first = self.skipped.first()?;
         Some(format!(
@@ -98,13 +98,13 @@ impl Listing {
     }
 }
 
-/// Lists a folder, with its sub-folders if `deep`; otherwise those count as skipped.
+/// Lists a folder, with its sub-folders if `deep`; otherwise the sub-folders count as skipped.
 pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
     let mut listing = Listing::default();
-    let mut waiting = vec![folder.to_path_buf()];
-    // Links may lead back to a folder above.
+    let mut pending = vec![folder.to_path_buf()];
+    // A symbolic link may lead back to a parent folder, which would make the search endless.
     let mut seen = HashSet::new();
-    while let Some(folder) = waiting.pop() {
+    while let Some(folder) = pending.pop() {
         if !seen.insert(folder.canonicalize().map_err(Error::io(&folder))?) {
             continue;
         }
@@ -113,7 +113,7 @@ pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
             let base = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 if deep && !base.starts_with('.') {
-                    waiting.push(path);
+                    pending.push(path);
                 } else {
                     listing.skipped.push(base);
                 }
@@ -130,13 +130,13 @@ pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
     Ok(listing)
 }
 
-/// Whether a path ends like an image this program reads.
+/// Whether a path has the extension of an image that this program reads.
 pub(super) fn has_image_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     ["jpg", "jpeg", "png"].iter().any(|e| extension.eq_ignore_ascii_case(e))
 }
 
-/// A path's last part as text; paths are written into feature files, which hold UTF-8.
+/// The last component of a path as text. The whole path must be UTF-8, because feature files store it.
 pub(super) fn base_name(path: &Path) -> Result<&str> {
     let unreadable = || Error::image(path, "the path is not valid UTF-8; rename it");
     path.to_str().ok_or_else(unreadable)?;

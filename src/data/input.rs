@@ -1,7 +1,7 @@
-//! The input convention of a network: size, channel order and the numbers its bytes become.
+//! The input convention of a network: size, channel order and normalisation.
 //!
-//! A byte v of channel c becomes (v * scale - mean\[c\]) / std\[c\], rounded once. Weights are only worth
-//! something together with the convention they were trained with, so it travels in their metadata.
+//! A byte v of channel c becomes (v * scale - mean\[c\]) / std\[c\], rounded once. Weights fit only the convention
+//! that they were trained with, so a weight file stores it in its metadata.
 
 use super::augment::{PadMode, View};
 use crate::{Error, Result};
@@ -17,7 +17,7 @@ pub enum Channels {
     Bgr,
 }
 
-/// What a network wants to see.
+/// The input convention of a network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageInput {
     /// Rows of an input image.
@@ -26,11 +26,11 @@ pub struct ImageInput {
     pub width: usize,
     /// The order of the channels.
     pub channels: Channels,
-    /// What bytes are multiplied with: 1/255, or 1 for Caffe.
+    /// Factor of the bytes: 1/255, or 1 for Caffe.
     pub scale: f32,
-    /// Subtracted after scaling; in the order of `channels`.
+    /// Mean that is subtracted after scaling, in the order of `channels`.
     pub mean: [f32; 3],
-    /// Divides what is left; in the order of `channels`.
+    /// Standard deviation that the difference is divided by, in the order of `channels`.
     pub std: [f32; 3],
 }
 
@@ -47,13 +47,13 @@ impl ImageInput {
         }
     }
 
-    /// Values of one image: `height * width * 3`.
+    /// Number of values of one image: `height * width * 3`.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.height * self.width * 3
     }
 
-    /// Whether the numbers make sense.
+    /// Checks the convention.
     ///
     /// # Errors
     /// A size of 0 or above 4096, a deviation of 0, anything not finite.
@@ -61,12 +61,14 @@ impl ImageInput {
         let sizes = 1..=4096;
         if !sizes.contains(&self.height) || !sizes.contains(&self.width) {
             let (h, w) = (self.height, self.width);
-            return Err(Error::Config(format!("input size {h} x {w}: each must be from 1 to 4096 pixels")));
+            return Err(Error::Config(format!(
+                "input.height {h}, input.width {w}: choose 1 to 4096 pixels for each"
+            )));
         }
         let finite = self.mean.iter().chain(&self.std).all(|v| v.is_finite());
         if !finite || !self.scale.is_finite() || self.std.contains(&0.0) || self.scale == 0.0 {
             return Err(Error::Config(format!(
-                "input scale {}, mean {:?}, std {:?}: they must be finite, and scale and std not 0",
+                "input.scale {}, input.mean {:?}, input.std {:?}: choose finite values, and none of scale and std 0",
                 self.scale, self.mean, self.std
             )));
         }
@@ -74,18 +76,18 @@ impl ImageInput {
     }
 }
 
-/// An [`ImageInput`] ready for work: every value that a byte can become, by output channel.
+/// The normalisation of an [`ImageInput`] as a table: the value of each byte, by output channel.
 #[derive(Clone, Debug)]
 pub struct Normaliser {
     height: usize,
     width: usize,
-    /// Which source channel an output channel shows.
+    /// The source channel of each output channel.
     source: [usize; 3],
     values: Box<[[f32; 256]; 3]>,
 }
 
 impl Normaliser {
-    /// Computes the table.
+    /// Computes the table of an input convention.
     pub fn new(input: &ImageInput) -> Self {
         let value = |c: usize, byte: usize| {
             let scaled = byte as f64 * f64::from(input.scale);
@@ -102,12 +104,12 @@ impl Normaliser {
         }
     }
 
-    /// f32 `[3, 256]`: what each byte becomes, by output channel.
+    /// f32 `[3, 256]`: the value of each byte, by output channel.
     pub(super) fn values(&self) -> &[f32] {
         self.values.as_flattened()
     }
 
-    /// Writes one image `[height, width, 3]` of RGB bytes as the normalised values of what `view` sees of it.
+    /// Writes the normalised values of a view of an image, RGB bytes `[height, width, 3]`.
     ///
     /// # Panics
     /// If `image` or `out` has another length.
@@ -138,7 +140,7 @@ impl Normaliser {
 }
 
 impl PadMode {
-    /// The source line that line `at` of a padded image of `size` lines shows; `None` is black.
+    /// The source row or column shown at `at` of a padded image with `size` of them; `None` is black.
     fn at(self, at: isize, size: usize) -> Option<usize> {
         let last = size as isize - 1;
         match self {

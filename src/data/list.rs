@@ -1,26 +1,26 @@
-//! Lists of images in CSV, for data of one's own.
+//! Image lists in CSV, for data sets in other layouts.
 //!
 //! The first line is the header `path,pid,camid`, in any order; `camid` may be absent, or empty on all lines;
-//! other columns are ignored. Paths are relative to the list's folder. A pid is a whole number from 0, or -1 for junk. The
-//! list's order is kept.
+//! other columns are ignored. Paths are relative to the list's folder. A pid is a whole number from 0, or -1 for junk.
+//! The list's order is kept.
 
 use super::Sample;
+use crate::console::counted;
 use crate::files::{self, MIB};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// Longer lists are not read: this one has millions of images.
+/// Largest list that is read, in bytes: room for millions of images.
 pub(crate) const LARGEST: u64 = 1024 * MIB;
 
 /// Reads one list.
 ///
 /// # Errors
-/// Each names the file and the line: a header without `path` or `pid`, a number that is none, an image that
-/// is not there, a line with another number of fields, a line without a camid where others have one; a list
-/// without images.
+/// An error that names the file and the line: a header without `path` or `pid`, an invalid number, a missing image, a
+/// line with another number of fields, a line without a camid where others have one; a list without images.
 pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let text = files::read(file, LARGEST)?;
-    // Spreadsheets put a byte order mark first.
+    // Spreadsheet programs begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
@@ -28,9 +28,9 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let column = |name: &str| header.iter().position(|field| field == name);
     let (Some(path), Some(pid)) = (column("path"), column("pid")) else {
         return Err(Error::Data(format!(
-            "{} line 1: the header must be path,pid,camid (camid may be left out); found {:?}",
+            "{} line 1: found {:?}; write the header path,pid,camid (camid may be left out)",
             file.display(),
-            header.iter().collect::<Vec<_>>().join(",")
+            header.iter().collect::<Vec<_>>().join(","),
         )));
     };
     let camid = column("camid");
@@ -44,11 +44,14 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
         };
         let number = |column: usize, name: &str, least: i64| match record[column].parse::<i64>() {
             Ok(n) if n >= least => Ok(n),
-            _ => Err(error(format!("{name} {:?} is not a whole number from {least}", &record[column]))),
+            _ => Err(error(format!("{name} {:?}; give a whole number, {least} or larger", &record[column]))),
         };
         let image = folder.join(&record[path]);
         if !image.is_file() {
-            return Err(error(format!("{}: no such image", image.display())));
+            return Err(error(format!(
+                "{}: no such image; give its path relative to the list's folder",
+                image.display()
+            )));
         }
         let camid = camid.filter(|&c| !record[c].is_empty()).map(|c| number(c, "camid", 0)).transpose()?;
         if camid.is_none() {
@@ -57,33 +60,37 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
         }
         samples.push(Sample { path: image, pid: number(pid, "pid", -1)?, camid });
     }
-    // A feature file knows the cameras of all its images or of none; better said now than after extraction.
+    // A feature file holds the cameras of all its images or of none: checked here, before the extraction.
     if let Some(error) = without_camid
         && samples.iter().any(|s: &Sample| s.camid.is_some())
     {
         return Err(error);
     }
     if samples.is_empty() {
-        return Err(Error::Data(format!("{}: the list names no image", file.display())));
+        return Err(Error::Data(format!(
+            "{}: the list names no image; add a line for each image",
+            file.display()
+        )));
     }
     Ok(samples)
 }
 
-/// The reader's complaint on one line, with its place.
+/// The error of the CSV reader on one line, with the file and the line number.
 pub(crate) fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
     let line = line(text, error.position());
     let what = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "not valid UTF-8; save the list as UTF-8".to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields, but the header has {expected_len}")
+            let fields = counted(*len, "field");
+            format!("{fields}, but the header has {expected_len}; quote fields that hold a comma")
         }
         _ => error.to_string(),
     };
     Error::Data(format!("{} line {line}: {what}", file.display()))
 }
 
-/// The line a record stands on. The reader's own count is of where the last record ended: blank lines in
-/// between would be missing.
+/// The line number of a record, computed from its byte position: the reader's own count points to the end of the
+/// previous record and so misses blank lines.
 pub(crate) fn line(text: &[u8], position: Option<&csv::Position>) -> usize {
     let start = position.map_or(0, |p| p.byte() as usize).min(text.len());
     let blank = text[start..].iter().take_while(|b| b"\r\n".contains(b)).count();

@@ -1,8 +1,8 @@
 //! File names of Market-1501 (Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015):
 //! `0002_c1s1_000451_03.jpg` is person 2, camera 1, sequence 1, frame 451, box 3.
 //!
-//! Person 0000 is a distractor and -1 a junk box; both lie in the gallery only. Some files of the original
-//! end in `.jpg.jpg`.
+//! Person 0000 is a distractor and -1 a junk box; both occur in the gallery only. Some files of the original
+//! data set end in `.jpg.jpg`.
 
 use super::name::{Name, ends, head, number};
 
@@ -12,14 +12,13 @@ pub const TRAIN: &str = "bounding_box_train";
 pub const QUERY: &str = "query";
 /// The folder of gallery images.
 pub const GALLERY: &str = "bounding_box_test";
-/// The folder of all boxes of the queries' persons under the queries' cameras; not every data set has it.
+/// The folder of all boxes of each query's person from the query's camera; optional.
 pub const BOXES: &str = "gt_bbox";
 
-/// How a name looks, for error messages.
+/// An example of a file name, for error messages.
 pub const EXAMPLE: &str = "0002_c1s1_000451_03.jpg";
 
-/// Reads a base name (no folders): `PID_cCAMERAsSEQUENCE`, then `_` or `.` and anything. `None` if it does
-/// not start like that.
+/// Parses a base name (no folders): `PID_cCAMERAsSEQUENCE`, then `_` or `.` and anything. `None` for other names.
 pub fn parse(base: &str) -> Option<Name> {
     let (name, rest) = head(base)?;
     let (_sequence, rest) = number(rest.strip_prefix('s')?)?;

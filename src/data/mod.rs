@@ -1,17 +1,17 @@
-//! Image files become batches of normalised NHWC pixels.
+//! The data pipeline: from image files to batches of normalised NHWC pixels.
 //!
 //! In reading order, from the disk to the batch:
 //!
-//! 1. [`Dataset`] finds the images and who is on them: the folders of Market-1501 ([`market1501`]) or
-//!    DukeMTMC-reID ([`dukemtmc`]), told apart by their file names, or lists in CSV ([`list`]). [`folder`]
+//! 1. [`Dataset`] lists the images with their identities and cameras: the folders of Market-1501 ([`market1501`]) or
+//!    DukeMTMC-reID ([`dukemtmc`]), distinguished by their file names, or lists in CSV ([`list`]). [`folder`]
 //!    reads any folder of images, for feature extraction. [`Classes`] numbers the identities.
-//! 2. [`decode`] reads one file, [`resize`] brings it to the network's size, [`cache`] keeps the training set
-//!    in that form: one pass before the first step, which also finds every unreadable file.
-//! 3. [`sampler`] says which images a step takes, [`augment`] what is drawn for each, [`input`] turns bytes
-//!    into the numbers the network wants. All three are pure functions of (seed, step): there is no state
-//!    to save, and a resumed run goes on with the batch it would have had.
-//! 4. [`loader`] puts training batches together ahead of the step, on threads of its own, or has a GPU do it inside
-//!    of the step; [`stream`] does it for a list of images taken once and in order.
+//! 2. [`decode`] reads one file, [`resize`] resizes it to the network's input, [`cache`] keeps the decoded training
+//!    set in memory: one pass before the first step, which also finds every unreadable file.
+//! 3. [`sampler`] chooses the images of a step, [`augment`] draws the view of each, [`input`] normalises the bytes.
+//!    All three are pure functions of (seed, step): there is no state to save, and a resumed run continues with the
+//!    same batches.
+//! 4. [`loader`] assembles training batches: ahead of the step on dedicated threads, or on the GPU inside the step.
+//!    [`stream`] reads a list of images once and in order.
 
 mod assemble;
 pub mod augment;
@@ -45,18 +45,18 @@ pub use stream::{ImageBatch, ImageStream, StreamOptions};
 
 use serde::{Deserialize, Serialize};
 
-/// What to do about an image that cannot be read.
+/// The treatment of unreadable images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BadImages {
-    /// Stop with an error that names it.
+    /// Stop with an error that names the image.
     #[default]
     Refuse,
-    /// Go on without it and report it.
+    /// Leave the image out and report it.
     Skip,
 }
 
-/// The threads this machine runs at a time.
+/// Number of threads that the machine runs at the same time.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }

@@ -1,14 +1,13 @@
-//! Making things ahead of need, in order, on threads of one's own (the rayon pool belongs to the step that
-//! runs at the same time).
+//! Ordered prefetching on dedicated threads (the rayon pool is busy with the step that runs at the same time).
 //!
-//! Thread t of n makes things t, t + n, t + 2n, ... into a bounded queue of its own, and the taker goes round the
-//! queues: the order is right by construction, whoever is faster.
+//! Thread t of n produces items t, t + n, t + 2n, ... into its own bounded queue, and the consumer reads the queues
+//! in turn, so that the order does not depend on the threads' speed.
 
 use crate::{Error, Result};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-/// A sequence that is being made; dropping it stops the threads.
+/// A sequence of prefetched items; dropping it stops the threads.
 pub(super) struct Prefetch<T> {
     queues: Vec<Receiver<T>>,
     threads: Vec<JoinHandle<()>>,
@@ -16,12 +15,12 @@ pub(super) struct Prefetch<T> {
 }
 
 impl<T: Send + 'static> Prefetch<T> {
-    /// Starts `threads` threads that keep about `prefetch` finished things waiting, and one more each in the
-    /// making. `maker` is called once a thread, and what it returns makes thing number i, or `None` past the
-    /// end.
+    /// Starts `threads` threads that keep about `prefetch` finished items in their queues, and each one item in
+    /// progress. `maker` is called once for each thread and returns the function that produces item i, or `None`
+    /// after the last.
     ///
     /// # Errors
-    /// The system refuses a thread.
+    /// If the system cannot start a thread.
     pub fn start<M>(threads: usize, prefetch: usize, maker: impl Fn() -> M) -> Result<Self>
     where
         M: FnMut(u64) -> Option<T> + Send + 'static,
@@ -34,8 +33,8 @@ impl<T: Send + 'static> Prefetch<T> {
             let mut make = maker();
             let work = move || {
                 for i in (thread as u64..).step_by(threads) {
-                    let Some(thing) = make(i) else { return };
-                    if sender.send(thing).is_err() {
+                    let Some(item) = make(i) else { return };
+                    if sender.send(item).is_err() {
                         return;
                     }
                 }
@@ -49,27 +48,27 @@ impl<T: Send + 'static> Prefetch<T> {
         Ok(started)
     }
 
-    /// The next thing, waiting for it if it is not finished; `None` past the end.
+    /// The next item, after waiting for it if necessary; `None` after the last.
     ///
     /// # Errors
-    /// The thread that should have made it panicked.
+    /// If the item's thread panicked.
     pub fn take(&mut self) -> Result<Option<T>> {
-        let lane = self.next % self.queues.len();
-        match self.queues[lane].recv() {
-            Ok(thing) => {
+        let queue = self.next % self.queues.len();
+        match self.queues[queue].recv() {
+            Ok(item) => {
                 self.next += 1;
-                Ok(Some(thing))
+                Ok(Some(item))
             }
-            // The thread has ended: it came to the end, or it panicked.
+            // The thread has ended: it finished its items, or it panicked.
             Err(_) => self.stop().map(|()| None),
         }
     }
 }
 
 impl<T> Prefetch<T> {
-    /// Ends all threads: a closed queue is how they are told.
+    /// Ends all threads by closing their queues.
     fn stop(&mut self) -> Result<()> {
-        // Nothing may be taken any more, but `take` must still find a closed queue.
+        // Closed queues replace the old ones, so that a later `take` returns `None`.
         for queue in &mut self.queues {
             *queue = sync_channel(0).1;
         }
@@ -83,7 +82,7 @@ impl<T> Prefetch<T> {
 
 impl<T> Drop for Prefetch<T> {
     fn drop(&mut self) {
-        // A panic has already been printed, and there is nobody left to hand it to.
+        // A panic's message has already been printed, and `drop` cannot return an error.
         let _ = self.stop();
     }
 }
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn things_come_in_order_whoever_is_faster() {
+    fn items_come_in_order_at_any_speed_of_the_threads() {
         for threads in [1, 2, 3, 7] {
             let maker = || {
                 |i: u64| {

@@ -1,48 +1,48 @@
-//! Which images a step takes: a pure function of (seed, step), so that resuming needs no more than the step's
-//! number.
+//! Samplers: the images of each training step, a pure function of (seed, step), so that a resumed run needs only the
+//! step's number.
 //!
 //! - `Random`: every batch is drawn anew from all images, none twice in one batch ("the randomly selected
 //!   images in current batch", algorithm 1 of the paper).
-//! - `Epochs`: an epoch is a permutation of the training set cut into batches; what does not fill the last
-//!   one is left out of that epoch (the next one leaves out others).
-//! - `Pk`: P identities with K images each, the batches that pair losses like (Hermans et al., "In Defense of
-//!   the Triplet Loss", 2017). An epoch is a permutation of the identities cut into groups of P; each
-//!   identity shows K of its images, drawn anew in every epoch. One with fewer than K shows each of them
-//!   before any of them again (the field draws with replacement, which shows some twice and others not at
-//!   all).
+//! - `Epochs`: an epoch is a permutation of the training set, cut into batches; the remainder that does not fill a
+//!   batch is left out of that epoch.
+//! - `Pk`: P identities with K images each, the usual batches of pair and triplet losses (Hermans et al., "In Defense
+//!   of the Triplet Loss", 2017). An epoch is a permutation of the identities, cut into groups of P; K images of each
+//!   identity are drawn anew in every epoch. Of an identity with fewer than K images, every image occurs before any
+//!   of them occurs again (common implementations draw with replacement, which repeats some images and omits others).
 //!
 //! Step s of `Random` draws from Philox(seed, s, 0, [`RngStream::Sampler`]); epoch e of the others from
-//! Philox(seed, e, i, same purpose): i = 0 orders the epoch, i = 1 + c picks the images of class c.
+//! Philox(seed, e, i, same stream): i = 0 orders the epoch, i = 1 + c picks the images of class c.
 
+use crate::console::counted;
 use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// How batches are put together.
+/// The kind of a sampler, with the size of its batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SamplerKind {
-    /// Images at random, anew in every batch: the paper's.
+    /// Random images, drawn anew for every batch, as in the paper.
     Random {
-        /// Images a batch.
+        /// Images in a batch.
         batch: usize,
     },
-    /// Every image once before any of them again.
+    /// Shuffled epochs: every image once before any image again.
     Epochs {
-        /// Images a batch.
+        /// Images in a batch.
         batch: usize,
     },
-    /// Identities at random with the same number of images each.
+    /// Random identities with the same number of images each.
     Pk {
-        /// P: identities a batch.
+        /// P: identities in a batch.
         identities: usize,
-        /// K: images an identity.
+        /// K: images of an identity.
         images: usize,
     },
 }
 
 impl SamplerKind {
-    /// Images a batch.
+    /// Images in a batch.
     pub fn batch(&self) -> usize {
         match *self {
             SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
@@ -51,24 +51,24 @@ impl SamplerKind {
     }
 }
 
-/// The batches of a training set.
+/// A sampler of the batches of a training set.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     kind: SamplerKind,
     seed: u64,
-    /// The class and the images of every identity that has any, by class.
+    /// Class and images of every identity with images, by class.
     members: Vec<(u64, Vec<usize>)>,
     images: usize,
-    /// The order of the epoch last asked for.
+    /// The newest epoch and its order.
     memo: Option<(u64, Vec<u32>)>,
 }
 
 impl Sampler {
-    /// A sampler over images whose classes are `labels`.
+    /// A sampler of images whose classes are `labels`.
     ///
     /// # Errors
-    /// A batch of no images, or one larger than the training set; fewer identities than `Pk` asks for, or
-    /// fewer than two asked for.
+    /// A batch without images or larger than the training set; more identities in a `Pk` batch than in the training
+    /// set, or fewer than two.
     pub fn new(kind: SamplerKind, labels: &[i32], seed: u64) -> Result<Self> {
         let mut members: std::collections::BTreeMap<i32, Vec<usize>> = Default::default();
         for (image, &label) in labels.iter().enumerate() {
@@ -77,25 +77,26 @@ impl Sampler {
         let refuse = |what: String| Err(Error::Config(what));
         match kind {
             SamplerKind::Random { batch: 0 } | SamplerKind::Epochs { batch: 0 } => {
-                return refuse("solver.batch is 0 images; set at least 1".into());
+                return refuse("solver.batch is 0; set at least 1".into());
             }
             SamplerKind::Random { batch } | SamplerKind::Epochs { batch } if batch > labels.len() => {
                 let n = labels.len();
                 return refuse(format!(
-                    "solver.batch is {batch}, but the training set holds only {n} images; set at most {n}"
+                    "solver.batch is {batch}, but the training set holds only {}; set at most {n}",
+                    counted(n, "image")
                 ));
             }
             SamplerKind::Random { .. } | SamplerKind::Epochs { .. } => {}
             SamplerKind::Pk { images: 0, .. } => {
-                return refuse("data.pk_images is 0 images an identity; set at least 1".into());
+                return refuse("data.pk_images is 0; set at least 1".into());
             }
             SamplerKind::Pk { images, .. } if images > 4096 => {
-                return refuse(format!("data.pk_images is {images} images an identity; set at most 4096"));
+                return refuse(format!("data.pk_images is {images}; set at most 4096"));
             }
             SamplerKind::Pk { identities: identities @ (0 | 1), images } => {
                 return refuse(format!(
-                    "data.sampler=pk with data.pk_images {images} makes batches of fewer than 2 identities of \
-                     solver.batch {}, and one alone has nobody to be told from; set solver.batch to at least {}",
+                    "solver.batch {} with data.sampler=pk and data.pk_images {images} gives batches of fewer than 2 \
+                     identities, which have no negative pairs; set solver.batch to at least {}",
                     identities * images,
                     2 * images
                 ));
@@ -116,7 +117,7 @@ impl Sampler {
         Ok(Sampler { kind, seed, members, images: labels.len(), memo: None })
     }
 
-    /// Steps until everything has had its turn, or could have had it with `Random`.
+    /// Steps of an epoch; with `Random`, the number of whole batches in the training set.
     pub fn steps_per_epoch(&self) -> u64 {
         (match self.kind {
             SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => self.images / batch,
@@ -124,7 +125,7 @@ impl Sampler {
         }) as u64
     }
 
-    /// Images of a batch.
+    /// Images in a batch.
     pub fn batch_size(&self) -> usize {
         match self.kind {
             SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
@@ -132,7 +133,7 @@ impl Sampler {
         }
     }
 
-    /// The images of a step's batch, in their order. (`&mut` only to remember an epoch's order.)
+    /// The indices of a step's images, in the order of the batch. (`&mut` because the epoch's order is cached.)
     pub fn batch(&mut self, step: u64) -> Vec<usize> {
         let epoch = step / self.steps_per_epoch();
         let turn = (step % self.steps_per_epoch()) as usize;
@@ -161,7 +162,7 @@ impl Sampler {
         &self.memo.as_ref().expect("filled above").1
     }
 
-    /// `k` images of one identity: a permutation of all it has, repeated as often as it takes.
+    /// `k` images of one identity: a permutation of all its images, repeated until there are `k`.
     fn pick(&self, epoch: u64, identity: usize, k: usize) -> Vec<usize> {
         let (class, images) = &self.members[identity];
         let order = Philox::new(self.seed, epoch, 1 + class, RngStream::Sampler).permutation(images.len());
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_batch_holds_no_image_twice_and_knows_no_epochs() {
+    fn a_random_batch_holds_no_image_twice_and_is_drawn_without_epochs() {
         let labels = vec![0; 40];
         let mut sampler = Sampler::new(SamplerKind::Random { batch: 10 }, &labels, 5).unwrap();
         let mut shown = [0; 40];

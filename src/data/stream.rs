@@ -1,7 +1,7 @@
-//! A list of images once and in order, in batches: what feature extraction reads.
+//! Streaming of an image list in batches, once and in order, for feature extraction.
 //!
-//! Nothing is kept: threads decode a few batches ahead, and each batch is gone when its taker drops it, so
-//! that a gallery of any size fits.
+//! Threads decode a few batches ahead, and a batch is freed when the consumer drops it, so that the memory does not
+//! grow with the gallery.
 
 use super::assemble::{Assembler, Views};
 use super::augment::View;
@@ -17,25 +17,25 @@ use crate::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How a list of images is read.
+/// Options of an [`ImageStream`].
 #[derive(Clone, Debug)]
 pub struct StreamOptions {
     /// The network's input.
     pub input: ImageInput,
-    /// Images a batch; the last may be smaller.
+    /// Images in a batch; the last batch may be smaller.
     pub batch: usize,
-    /// Whether each batch comes with its mirror images.
+    /// Whether each batch also holds the mirrored images.
     pub mirrored: bool,
-    /// Threads that decode.
+    /// Number of decoding threads.
     pub threads: usize,
-    /// Batches that wait ready.
+    /// Number of batches decoded ahead.
     pub prefetch: usize,
-    /// What to do about unreadable images.
+    /// The treatment of unreadable images.
     pub bad_images: BadImages,
 }
 
 impl StreamOptions {
-    /// Batches of 32 without mirror images, decoded on all cores, four ahead; unreadable images refused.
+    /// Batches of 32 without mirrored images, decoded on all cores, four ahead; unreadable images are an error.
     pub fn new(input: ImageInput) -> Self {
         StreamOptions {
             input,
@@ -48,22 +48,22 @@ impl StreamOptions {
     }
 }
 
-/// Some images of a list.
+/// A batch of images of a list.
 #[derive(Clone, Debug)]
 pub struct ImageBatch {
-    /// Which they are; in order, with gaps where images were skipped. Never empty.
+    /// Indices in the list, ascending, with gaps where images were skipped. Never empty.
     pub images: Vec<usize>,
-    /// `[m, H, W, 3]`, normalised, in the type of activations.
+    /// Normalised pixels `[m, H, W, 3]`, in the type of activations.
     pub pixels: Tensor,
-    /// The same images mirrored left and right, if asked for.
+    /// The same images mirrored left and right, with [`StreamOptions::mirrored`].
     pub mirrored: Option<Tensor>,
 }
 
-/// The batches of a list of images, in order.
+/// An iterator over the batches of an image list, in order.
 pub struct ImageStream {
-    prefetch: Prefetch<Made>,
+    prefetch: Prefetch<DecodedBatch>,
     device: Device,
-    /// Makes the pixels, on a GPU.
+    /// Normalises the pixels on a GPU; none on the CPU.
     assembler: Option<Assembler>,
     is_mirrored: bool,
     bad_images: BadImages,
@@ -71,17 +71,19 @@ pub struct ImageStream {
     failed: bool,
 }
 
-struct Made {
-    /// Which images of the list could be read.
+/// A batch that a thread has decoded.
+struct DecodedBatch {
+    /// Indices of the readable images.
     images: Vec<usize>,
     pixels: Pixels,
+    /// Indices and errors of the unreadable images.
     bad: Vec<(usize, Error)>,
 }
 
 enum Pixels {
-    /// On the CPU: as the network wants them, and mirrored if asked for.
+    /// Normalised pixels of the CPU, and the mirrored ones.
     Finished(Result<(Tensor, Option<Tensor>)>),
-    /// For a GPU: `[m, H, W, 3]` RGB.
+    /// RGB bytes `[m, H, W, 3]`, which a GPU normalises.
     Bytes(Vec<u8>),
 }
 
@@ -89,11 +91,11 @@ impl ImageStream {
     /// Starts reading `paths`.
     ///
     /// # Errors
-    /// A senseless input, a batch of no images; threads that cannot be started.
+    /// An invalid input convention, a batch of 0 images; threads that cannot be started.
     pub fn new(paths: Vec<PathBuf>, options: StreamOptions, device: &Device) -> Result<Self> {
         options.input.check()?;
         if options.batch == 0 {
-            return Err(Error::Config("a batch of 0 images; choose at least 1".into()));
+            return Err(Error::Config("the batch of image extraction is 0; choose at least 1".into()));
         }
         let bad_images = options.bad_images;
         let (threads, prefetch) = (options.threads, options.prefetch);
@@ -107,7 +109,7 @@ impl ImageStream {
         let prefetch = Prefetch::start(threads, prefetch, || {
             let shared = shared.clone();
             let mut resizer = Resizer::default();
-            move |i| shared.make(i as usize, &mut resizer)
+            move |i| shared.decode(i as usize, &mut resizer)
         })?;
         let (device, skipped) = (device.clone(), Vec::new());
         Ok(ImageStream { prefetch, device, assembler, is_mirrored, bad_images, skipped, failed: false })
@@ -124,12 +126,12 @@ impl ImageStream {
                 let pixels = |views| assembler.assemble(&set, &chosen, views).map(|(pixels, _)| pixels);
                 (pixels(Views::Plain)?, self.is_mirrored.then(|| pixels(Views::Mirrored)).transpose()?)
             }
-            (Pixels::Bytes(_), None) => unreachable!("bytes are made for a GPU only"),
+            (Pixels::Bytes(_), None) => unreachable!("only a GPU's batches are bytes"),
         };
         Ok(ImageBatch { images, pixels, mirrored })
     }
 
-    /// The unreadable images so far, and what is wrong with them.
+    /// Indices and errors of the unreadable images so far.
     pub fn skipped(&self) -> &[(usize, Error)] {
         &self.skipped
     }
@@ -140,14 +142,14 @@ impl Iterator for ImageStream {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.failed {
-            let made = match self.prefetch.take() {
-                Ok(made) => made?,
+            let decoded = match self.prefetch.take() {
+                Ok(decoded) => decoded?,
                 Err(error) => {
                     self.failed = true;
                     return Some(Err(error));
                 }
             };
-            let mut bad = made.bad.into_iter();
+            let mut bad = decoded.bad.into_iter();
             if self.bad_images == BadImages::Refuse
                 && let Some((_, error)) = bad.next()
             {
@@ -155,8 +157,8 @@ impl Iterator for ImageStream {
                 return Some(Err(error));
             }
             self.skipped.extend(bad);
-            if !made.images.is_empty() {
-                let finished = self.finish(made.images, made.pixels);
+            if !decoded.images.is_empty() {
+                let finished = self.finish(decoded.images, decoded.pixels);
                 self.failed = finished.is_err();
                 return Some(finished);
             }
@@ -165,6 +167,7 @@ impl Iterator for ImageStream {
     }
 }
 
+/// The inputs that all decoding threads share.
 struct Shared {
     paths: Vec<PathBuf>,
     options: StreamOptions,
@@ -173,8 +176,8 @@ struct Shared {
 }
 
 impl Shared {
-    /// Batch `i`, or `None` behind the last.
-    fn make(&self, i: usize, resizer: &mut Resizer) -> Option<Made> {
+    /// Decodes batch `i`; `None` after the last.
+    fn decode(&self, i: usize, resizer: &mut Resizer) -> Option<DecodedBatch> {
         let StreamOptions { input, batch, mirrored, .. } = &self.options;
         let first = i * batch;
         if first >= self.paths.len() {
@@ -195,7 +198,7 @@ impl Shared {
             }
         }
         if let Device::Cuda(_) = self.device {
-            return Some(Made { images, pixels: Pixels::Bytes(bytes), bad });
+            return Some(DecodedBatch { images, pixels: Pixels::Bytes(bytes), bad });
         }
         let tensor = |view: View| -> Result<Tensor> {
             let shape = [images.len(), input.height, input.width, 3];
@@ -209,6 +212,6 @@ impl Shared {
         };
         let both = || Ok((tensor(View::PLAIN)?, mirrored.then(|| tensor(View::MIRRORED)).transpose()?));
         let pixels = Pixels::Finished(both());
-        Some(Made { images, pixels, bad })
+        Some(DecodedBatch { images, pixels, bad })
     }
 }

@@ -1,7 +1,6 @@
-//! Where tensors live. The CPU is the embedded default: nothing to install, on any machine.
+//! Devices: allocators of tensor memory, kernel launches and libraries. The CPU device is always available.
 //!
-//! A [`Device`] hands out buffers and knows their home; the arithmetic of an operation is in the
-//! operation's own file, one `mod` a device.
+//! The arithmetic of an operation is in the operation's own file, in one `mod` for each device.
 
 pub mod cpu;
 pub mod cuda;
@@ -13,10 +12,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A handle to the machine a tensor lives on; cloning it is cheap.
+/// A shared handle to a compute device; a clone refers to the same device.
 ///
-/// A program asks for the CPU, or for what its user named. Tensors are made on a device, and an operation computes
-/// where its inputs live:
+/// A tensor is allocated on a device, and an operation runs on the device of its inputs:
 ///
 /// ```
 /// use bcreid::device::{Device, Precision};
@@ -28,7 +26,7 @@ use std::sync::Arc;
 /// let x = Tensor::full(&device, [2, 3], 0.5)?;
 /// assert!(x.gpu().is_none());
 ///
-/// // What is not there is an error that says so, never another device.
+/// // A device that is absent is an error; no other device takes its place.
 /// assert!(Device::choose("tpu", Precision::F32).is_err());
 /// assert!(Device::choose("cpu", Precision::Bf16).is_err());
 /// # Ok(())
@@ -42,11 +40,11 @@ pub enum Device {
     Cuda(Arc<cuda::CudaDevice>),
 }
 
-/// What convolutions and matrix products are computed in. Statistics, losses and the weights that the solver moves are
-/// f32 in all of them.
+/// The number format of convolutions and matrix products. Statistics, losses and the weights that the solver updates
+/// are f32 in every precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// f32, products too.
+    /// f32 in memory and in products.
     #[default]
     F32,
     /// f32 in memory; the factors of products are rounded to 10 bits of mantissa by tensor cores.
@@ -56,7 +54,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The type that activations have in memory.
+    /// The element type of activations in memory.
     pub fn activations(self) -> DType {
         match self {
             Precision::F32 | Precision::Tf32 => DType::F32,
@@ -92,11 +90,12 @@ impl Device {
         Device::Cpu(Arc::new(cpu::CpuDevice::default()))
     }
 
-    /// The device a person asked for (`auto`, `cpu`, `cuda`, `cuda:N`), and one line that says which it is
-    /// and why.
+    /// Opens the device that `wish` names (`auto`, `cpu`, `cuda`, `cuda:N`); also returns one line that says which
+    /// device that is and why.
     ///
     /// # Errors
-    /// `cuda` is never replaced silently: what is missing, and how to get it. A precision that only a GPU has.
+    /// `wish` names no device; `cuda` is requested and something is missing (the message says what, and how to get
+    /// it: `cuda` is never replaced silently); the CPU is chosen and `precision` is not f32.
     pub fn choose(wish: &str, precision: Precision) -> Result<(Self, String)> {
         let ordinal = match wish {
             "auto" => 0,
@@ -133,7 +132,7 @@ impl Device {
         Ok((Device::cpu(), format!("device: cpu, {threads} threads ({why})")))
     }
 
-    /// What convolutions and matrix products are computed in.
+    /// The number format of convolutions and matrix products on this device.
     pub fn precision(&self) -> Precision {
         match self {
             Device::Cpu(_) => Precision::F32,
@@ -141,13 +140,13 @@ impl Device {
         }
     }
 
-    /// The type that activations have in memory.
+    /// The element type of activations in this device's memory.
     pub fn activations(&self) -> DType {
         self.precision().activations()
     }
 }
 
-/// The first clause of a reason: enough for the line of a device that was not asked for.
+/// The first clause of an error message. `auto` prints it, since the user did not ask for CUDA by name.
 fn brief(why: &Error) -> String {
     let text = why.to_string();
     text.split([';', '\n']).next().unwrap_or_default().to_string()

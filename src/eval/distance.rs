@@ -1,21 +1,21 @@
 //! Squared Euclidean distances between all queries and the whole gallery, a block of queries at a time.
 //!
-//! ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, so that a matrix product does the work. A block is as many queries as keep
-//! its distances within 64 MB (but 16 at least), so memory does not grow with the number of queries.
+//! ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g, so a matrix product does most of the work. A block has as many queries as
+//! keep its distances within 64 MB (but at least 16), so memory does not grow with the number of queries.
 //!
 //! # Rounding
 //!
-//! The product form rounds in proportion to the squared lengths, not to the distance. So an offset that dwarfs the
-//! distances is subtracted from both sides first ([`Origin`]), and what comes out below [`CLOSE`] of ||q||^2 + ||g||^2
-//! is computed again as the sum of squared differences, of which equal rows are at exactly 0.
+//! The product form rounds in proportion to the squared lengths, not to the distance. So an offset that is large
+//! beside the distances is subtracted from both sides first ([`Origin`]), and a squared distance below [`CLOSE`] times
+//! ||q||^2 + ||g||^2 is computed again as the sum of squared differences, which is exactly 0 for equal rows.
 //!
-//! Equal gallery rows must come out at exactly equal distances, or ties would be ranked by rounding. A
-//! product's rounding may depend on its sizes, so all products of one run have the same sizes: the last
-//! tile of the gallery and the last block of queries overlap the ones before instead of being smaller. It
-//! also makes the numbers independent of the number of threads.
+//! Equal gallery rows must have exactly equal distances, or rounding would rank ties. A product's rounding may depend
+//! on its sizes, so all products of one run have the same sizes: the last tile of the gallery and the last block of
+//! queries overlap the ones before instead of being smaller. The equal sizes also make the numbers independent of the
+//! number of threads.
 //!
-//! On a GPU both sides lie in its memory, every distance is summed in one order wherever its row stands
-//! (`cuda/distance.cu`), and a block is computed while the one before is ranked.
+//! On a GPU both sides are in device memory, every distance is summed in one order wherever its row is
+//! (`cuda/distance.cu`), and a block is computed while the block before is ranked.
 
 mod cpu;
 pub mod cuda;
@@ -29,40 +29,40 @@ use crate::device::Device;
 use crate::tensor::Download;
 use std::ops::Range;
 
-/// Queries of a block, at most; the product reads the gallery once a block.
+/// Largest number of queries in a block; the product reads the gallery once a block.
 const MAX_ROWS: usize = 256;
-/// Queries of a block, at least, where the gallery is huge.
+/// Smallest number of queries in a block, for a huge gallery.
 const MIN_ROWS: usize = 16;
-/// Distances of a block that a usual gallery stays below.
+/// Distances in a block, unless [`MIN_ROWS`] queries already have more.
 const BLOCK: usize = 16 << 20;
-/// Gallery images of a tile, the piece of work of one thread.
+/// Gallery images in a tile, the unit of work of one thread.
 pub const TILE: usize = 256;
-/// A squared distance below this share of ||q||^2 + ||g||^2 has lost ten of the product's 24 bits or more and is
-/// computed from differences. Between unit vectors that is a distance below 0.0442.
+/// Share of ||q||^2 + ||g||^2 below which a squared distance is computed from differences, because the product form has
+/// lost ten of its 24 bits or more. Between unit vectors the limit is a distance of 0.0442.
 pub const CLOSE: f32 = 1.0 / 1024.0;
 
-/// Who computes.
-enum Home<'a> {
+/// Features of both sides on the device that computes.
+enum Backend<'a> {
     Cpu { query: cpu::Rows<'a>, gallery: cpu::Rows<'a> },
     Gpu { query: cuda::Rows, gallery: cuda::Rows },
 }
 
-/// The distances to be computed.
+/// Distances between two sets of features, computed a block of queries at a time.
 pub struct Distances<'a> {
-    home: Home<'a>,
+    backend: Backend<'a>,
     queries: usize,
     gallery: usize,
-    /// Queries of a block, those of an overlap included.
+    /// Queries in a block, those of an overlap included.
     rows: usize,
-    /// Gallery images of a tile, those of an overlap included; on a GPU a tile is the whole gallery.
+    /// Gallery images in a tile, those of an overlap included; on a GPU a tile is the whole gallery.
     cols: usize,
 }
 
-/// The distances of one block of queries to the whole gallery; on the CPU its memory is used again for the next one.
+/// The distances of one block of queries to the whole gallery; on the CPU the next block reuses its memory.
 #[derive(Default)]
 pub struct Block {
-    /// The block that a GPU is computing, and its distances on their way.
-    coming: Option<(usize, Download)>,
+    /// Index of the block that a GPU is computing, and the pending download of its distances.
+    pending: Option<(usize, Download)>,
     queries: Range<usize>,
     new: Range<usize>,
     /// [tiles, rows, cols]
@@ -73,25 +73,25 @@ pub struct Block {
 }
 
 impl<'a> Distances<'a> {
-    /// Distances between the rows of `query` [Q, dim] and `gallery` [G, dim], from the gallery's own [`Origin`]; both
-    /// finite, neither empty.
+    /// Prepares the distances between the rows of `query` [Q, dim] and `gallery` [G, dim], both finite, with the
+    /// gallery's own [`Origin`].
     ///
     /// # Errors
-    /// A GPU's memory that does not hold both sides.
+    /// The GPU's memory does not hold both sides.
     ///
     /// # Panics
-    /// If one is empty or not made of rows of `dim` values.
+    /// If one side is empty or not made of rows of `dim` values.
     pub fn new(query: &'a [f32], gallery: &'a [f32], dim: usize, device: &Device) -> Result<Self> {
         Distances::measured_from(&Origin::of(gallery, dim, false), query, gallery, dim, device)
     }
 
-    /// The same from a given origin, so that distances to several parts of a gallery round alike.
+    /// As [`Distances::new`] with a given origin, so that distances to several parts of a gallery round alike.
     ///
     /// # Errors
     /// As [`Distances::new`].
     ///
     /// # Panics
-    /// As [`Distances::new`], and if the origin is one of other features.
+    /// As [`Distances::new`], and if the origin does not have `dim` values.
     pub fn measured_from(
         origin: &Origin,
         query: &'a [f32],
@@ -109,10 +109,10 @@ impl<'a> Distances<'a> {
         };
         let (queries, images) = (count(query), count(gallery));
         let rows = (BLOCK / images).clamp(MIN_ROWS, MAX_ROWS).min(queries);
-        let (home, cols) = match device {
+        let (backend, cols) = match device {
             Device::Cpu(_) => {
                 let [query, gallery] = [query, gallery].map(|values| cpu::Rows::new(values, dim, origin));
-                (Home::Cpu { query, gallery }, TILE.min(images))
+                (Backend::Cpu { query, gallery }, TILE.min(images))
             }
             Device::Cuda(gpu) => {
                 let rows = |values, what| cuda::Rows::new(gpu, values, dim, origin, what);
@@ -120,19 +120,19 @@ impl<'a> Distances<'a> {
                     rows(query, "the features of all queries")?,
                     rows(gallery, "the features of the gallery")?,
                 );
-                (Home::Gpu { query, gallery }, images)
+                (Backend::Gpu { query, gallery }, images)
             }
         };
-        Ok(Distances { home, queries, gallery: images, rows, cols })
+        Ok(Distances { backend, queries, gallery: images, rows, cols })
     }
 
-    /// With blocks of `rows` queries (fewer if there are fewer), so that distances to several parts of a gallery
-    /// come out of products of one size.
+    /// Sets the number of queries in a block (fewer if there are fewer), so that distances to several parts of a
+    /// gallery come from products of one size.
     pub fn with_rows(self, rows: usize) -> Self {
         Distances { rows: rows.clamp(1, self.queries), ..self }
     }
 
-    /// How many blocks there are.
+    /// Number of blocks.
     pub fn blocks(&self) -> usize {
         self.queries.div_ceil(self.rows)
     }
@@ -142,48 +142,48 @@ impl<'a> Distances<'a> {
         (index * self.rows).min(self.queries - self.rows)
     }
 
-    /// Computes block `index`: on all threads, or on a GPU, which begins with the next one at once.
+    /// Computes block `index` on all threads, or on a GPU, which starts on the next block at once.
     ///
     /// # Errors
     /// Errors of the device.
     ///
     /// # Panics
-    /// If there are not that many blocks.
+    /// If there is no block `index`.
     pub fn compute(&self, index: usize, block: &mut Block) -> Result<()> {
         assert!(index < self.blocks());
         let first = self.first(index);
-        let (mut distances, mut coming) = (std::mem::take(&mut block.distances), block.coming.take());
-        match &self.home {
-            Home::Cpu { query, gallery } => {
+        let (mut distances, mut pending) = (std::mem::take(&mut block.distances), block.pending.take());
+        match &self.backend {
+            Backend::Cpu { query, gallery } => {
                 distances.resize(self.gallery.div_ceil(self.cols) * self.rows * self.cols, 0.0);
                 cpu::distances(query, gallery, first, [self.rows, self.cols], &mut distances);
             }
-            Home::Gpu { query, gallery } => {
+            Backend::Gpu { query, gallery } => {
                 let start = |index| cuda::distances(query, gallery, self.first(index), self.rows);
-                let own = match coming.take() {
-                    Some((of, own)) if of == index => own,
+                let download = match pending.take() {
+                    Some((of, download)) if of == index => download,
                     _ => start(index)?,
                 };
                 if index + 1 < self.blocks() {
-                    coming = Some((index + 1, start(index + 1)?));
+                    pending = Some((index + 1, start(index + 1)?));
                 }
-                distances = own.wait()?;
+                distances = download.wait()?;
             }
         }
         let (rows, cols, gallery) = (self.rows, self.cols, self.gallery);
         let new = index * rows..first + rows;
-        *block = Block { coming, queries: first..first + rows, new, distances, rows, cols, gallery };
+        *block = Block { pending, queries: first..first + rows, new, distances, rows, cols, gallery };
         Ok(())
     }
 }
 
 impl Block {
-    /// Which queries; the last block may hold some of the block before again.
+    /// Range of the block's queries; the last block may repeat some queries of the block before.
     pub fn queries(&self) -> Range<usize> {
         self.queries.clone()
     }
 
-    /// Those that no block before held.
+    /// Range of the queries that no earlier block holds.
     pub fn new_queries(&self) -> Range<usize> {
         self.new.clone()
     }
@@ -191,16 +191,16 @@ impl Block {
     /// The distances of the block's `row`-th query.
     ///
     /// # Panics
-    /// If there are not that many rows.
+    /// If there is no such row.
     pub fn row(&self, row: usize) -> Row<'_> {
         assert!(row < self.rows);
         Row { block: self, row }
     }
 
-    /// Puts other distances in the place of these: those of the same queries to the whole gallery, row by row.
+    /// Replaces the distances by others of the same queries to the whole gallery, row by row.
     ///
     /// # Panics
-    /// If it is another number of them.
+    /// If the number of distances differs.
     pub(super) fn replace(&mut self, distances: Vec<f32>) {
         assert_eq!(distances.len(), self.rows * self.gallery);
         // One tile, as wide as the gallery.
@@ -216,24 +216,24 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The row in pieces, one behind the other.
+    /// The row as consecutive pieces, one for each tile.
     pub fn pieces(self) -> impl Iterator<Item = &'a [f32]> {
         let Block { rows, cols, gallery, .. } = *self.block;
         self.block.distances.chunks_exact(rows * cols).enumerate().map(move |(t, tile)| {
-            // The last tile begins with what the tile before ends with.
-            let again = (t * cols).saturating_sub(gallery - cols);
-            &tile[self.row * cols..][again..cols]
+            // The last tile overlaps the tile before.
+            let overlap = (t * cols).saturating_sub(gallery - cols);
+            &tile[self.row * cols..][overlap..cols]
         })
     }
 
     /// The distance to gallery image `index`.
     ///
     /// # Panics
-    /// If the gallery does not have that many images.
+    /// If the gallery has no such image.
     pub fn at(self, index: usize) -> f32 {
         let Block { rows, cols, gallery, .. } = *self.block;
         let (tile, col) = (index / cols, index % cols);
-        let again = (tile * cols).saturating_sub(gallery - cols);
-        self.block.distances[(tile * rows + self.row) * cols..][..cols][again + col]
+        let overlap = (tile * cols).saturating_sub(gallery - cols);
+        self.block.distances[(tile * rows + self.row) * cols..][..cols][overlap + col]
     }
 }

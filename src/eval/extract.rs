@@ -1,4 +1,4 @@
-//! From images to features: pool5, optionally with that of the mirrored image added, L2-normalised.
+//! Feature extraction: pool5 of an image, optionally with that of its mirror image added, L2-normalised.
 
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
@@ -14,7 +14,7 @@ use crate::weights::{About, Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// A trained network, ready to describe images.
+/// A trained network that extracts features of images.
 #[derive(Debug)]
 pub struct Extractor {
     model: Model,
@@ -24,16 +24,16 @@ pub struct Extractor {
     batch: usize,
     flip: bool,
     fingerprint: String,
-    /// What a person should know about the weights.
+    /// Warning that the weights come from an unfinished training.
     note: Option<String>,
 }
 
 impl Extractor {
-    /// The network in a weight file or a run's folder (its result, or its newest checkpoint while it has
-    /// none). Wiring and input convention are those the file was trained with.
+    /// Loads the network of a weight file or of a run folder (its result, or its newest checkpoint while it has no
+    /// result). The network's structure and input convention are those that the file was trained with.
     ///
     /// # Errors
-    /// A file that is none of ours, or lacks a tensor.
+    /// The file is no weight file of this program, or lacks a tensor.
     pub fn load(weights: &Path, device: &Device) -> Result<Self> {
         let (path, note) = weight_file(weights)?;
         let file = NetworkFile::open(&path)?;
@@ -44,20 +44,20 @@ impl Extractor {
         Ok(Extractor { model, params, config, device, batch: 32, flip: false, fingerprint, note })
     }
 
-    /// What a person should know about the weights: that their training is not finished.
+    /// Warning that the weights come from an unfinished training, if so.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
-    /// What is said of the features' origin.
+    /// The origin stored with the features: network and mirror images.
     pub fn origin(&self) -> Origin {
         Origin { network: Some(self.fingerprint.clone()), mirrored: Some(self.flip), pooled: None }
     }
 
-    /// How many images go through the network at once.
+    /// Sets the number of images in a batch.
     ///
     /// # Errors
-    /// If there are none, or more than 1,024.
+    /// `batch` is 0 or above 1,024.
     pub fn with_batch(self, batch: usize) -> Result<Self> {
         if !(1..=1024).contains(&batch) {
             return Err(Error::Data(format!("a batch of {batch} images: give 1 to 1024 images")));
@@ -65,19 +65,19 @@ impl Extractor {
         Ok(Extractor { batch, ..self })
     }
 
-    /// Whether the feature of the mirrored image is added.
+    /// Sets whether the feature of the mirrored image is added.
     pub fn with_flip(self, flip: bool) -> Self {
         Extractor { flip, ..self }
     }
 
-    /// The features of `samples`, in their order; `progress` is told how many of how many are done.
+    /// Extracts the features of `samples`, in their order; `progress` gets the number of finished images and of all.
     ///
     /// # Errors
     /// No samples; an image that cannot be read, by name.
     pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
         let dim = self.model.backbone.features();
         let mut features = Vec::with_capacity(samples.len() * dim);
-        self.describe(samples, |rows| {
+        self.for_each_batch(samples, |rows| {
             features.extend_from_slice(rows);
             progress(features.len() / dim, samples.len());
             Ok(())
@@ -86,10 +86,10 @@ impl Extractor {
         Ok(Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin()))
     }
 
-    /// Writes the features of `samples` into a file as they come, so that they need not fit into the memory.
+    /// Extracts the features of `samples` into a file, a batch at a time, so that they need not fit into memory.
     ///
     /// # Errors
-    /// As [`Extractor::extract`]; a disk that is full, and then there is no file.
+    /// As [`Extractor::extract`]; a full disk. No file is left after an error.
     pub fn extract_to(
         &mut self,
         path: &Path,
@@ -101,7 +101,7 @@ impl Extractor {
         let about = About { pids: &pids, camids: &camids, paths: &paths, origin: &origin };
         about.write(path, dim, |write| {
             let mut done = 0;
-            self.describe(samples, |rows| {
+            self.for_each_batch(samples, |rows| {
                 write(rows)?;
                 done += rows.len() / dim;
                 progress(done, samples.len());
@@ -110,26 +110,30 @@ impl Extractor {
         })
     }
 
-    /// Hands the features of `samples` to `take` in their order, a batch at a time.
-    fn describe(&mut self, samples: &[Sample], mut take: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+    /// Passes the features of `samples` to `take` in their order, a batch at a time.
+    fn for_each_batch(
+        &mut self,
+        samples: &[Sample],
+        mut take: impl FnMut(&[f32]) -> Result<()>,
+    ) -> Result<()> {
         let options = StreamOptions {
             batch: self.batch,
             mirrored: self.flip,
             ..StreamOptions::new(self.config.image_input())
         };
         let paths = samples.iter().map(|s| s.path.clone()).collect();
-        // A GPU describes one batch while the next is sent to it.
-        let mut coming: Option<Download> = None;
-        let mut keep = |coming: Option<Download>| coming.map_or(Ok(()), |coming| take(&coming.wait()?));
+        // A GPU computes one batch while the next is uploaded.
+        let mut pending: Option<Download> = None;
+        let mut finish = |pending: Option<Download>| pending.map_or(Ok(()), |pending| take(&pending.wait()?));
         for batch in ImageStream::new(paths, options, &self.device)? {
             let batch = batch?;
-            let described = self.forward(batch.pixels, batch.mirrored)?.download_async()?;
-            keep(coming.replace(described))?;
+            let features = self.forward(batch.pixels, batch.mirrored)?.download_async()?;
+            finish(pending.replace(features))?;
         }
-        keep(coming)
+        finish(pending)
     }
 
-    /// The features of a data set's query and gallery.
+    /// Extracts the features of a data set's query and gallery.
     ///
     /// # Errors
     /// As [`Extractor::extract`].
@@ -144,7 +148,7 @@ impl Extractor {
         Ok((query, gallery))
     }
 
-    /// Pixels `[m, H, W, 3]`, and the mirrored ones if wanted, to normalised features `[m, D]`.
+    /// Computes normalised features `[m, D]` from pixels `[m, H, W, 3]` and optional mirrored pixels of that shape.
     fn forward(&mut self, pixels: Tensor, mirrored: Option<Tensor>) -> Result<Tensor> {
         let mut tape = Tape::no_grad(&mut self.params)?;
         let pixels = tape.constant(pixels);
@@ -158,7 +162,7 @@ impl Extractor {
     }
 }
 
-/// What is known of images beside their features.
+/// Identities, cameras and paths of samples, as lists.
 struct Lists {
     pids: Vec<i64>,
     camids: Vec<i64>,

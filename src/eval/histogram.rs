@@ -1,28 +1,30 @@
-//! Colour histograms in horizontal stripes: the classical baseline of re-identification, which knows nothing of
-//! shape and learns nothing.
+//! Colour histograms in horizontal stripes: the classical baseline of re-identification, without shape and without
+//! learning.
 //!
-//! A picture is cut into six stripes, roughly head, chest, waist, thighs, shins and feet. Each has a joint
-//! histogram of hue and saturation, where a pixel counts by how bright it is, and a histogram of value (HSV,
-//! Smith 1978). Hue votes are shared between the two nearest bins, and columns count less the
-//! farther they are from the middle, where the person is. Square roots and one division by the length
-//! make the Euclidean distance of two descriptors their Hellinger distance.
+//! A picture is cut into six stripes, roughly head, chest, waist, thighs, shins and feet. Each stripe has a joint
+//! histogram of hue and saturation, in which a pixel is weighted by its brightness, and a histogram of value (HSV,
+//! Smith 1978). Hue votes are shared between the two nearest bins, and a column's weight falls with its distance from
+//! the middle, where the person is. Square roots and a division by the length make the Euclidean distance of two
+//! descriptors their Hellinger distance.
 
-/// Horizontal stripes.
+/// Number of horizontal stripes.
 const STRIPES: usize = 6;
-/// Bins of hue (a circle), of saturation, and of value.
+/// Bins of hue, which is cyclic.
 const HUES: usize = 12;
+/// Bins of saturation.
 const SATURATIONS: usize = 4;
+/// Bins of value.
 const VALUES: usize = 12;
-/// Standard deviation of the columns' weight, in parts of the width.
+/// Standard deviation of the columns' Gaussian weight, in parts of the width.
 const SPREAD: f32 = 0.18;
-/// Numbers a stripe.
+/// Length of a stripe's histograms together.
 const STRIPE: usize = HUES * SATURATIONS + VALUES;
 
 /// Length of a descriptor.
 pub const LENGTH: usize = STRIPES * STRIPE;
 
-/// The descriptor of a picture `rgb`, `[height, width, 3]` bytes: [`LENGTH`] non-negative numbers of Euclidean
-/// length 1. A picture without pixels gives zeros; of a picture lower than six pixels some stripes stay empty.
+/// Computes the descriptor of a picture `rgb`, `[height, width, 3]` bytes: [`LENGTH`] non-negative numbers of Euclidean
+/// length 1. A picture without pixels gives zeros; a picture less than six pixels high leaves some stripes empty.
 ///
 /// # Panics
 /// If `rgb` does not have `height * width * 3` bytes.
@@ -38,7 +40,7 @@ pub fn histogram(rgb: &[u8], height: usize, width: usize) -> Vec<f32> {
         let row = bin(saturation, SATURATIONS) * HUES;
         let place = hue * HUES as f32;
         let (low, share) = (place.floor(), place.fract());
-        // Colour is noise in the dark: a pixel's vote about hue weighs as much as it is bright.
+        // The hue of a dark pixel is noise, so its vote is weighted by the pixel's brightness.
         hs[row + low as usize % HUES] += weight * value * (1.0 - share);
         hs[row + (low as usize + 1) % HUES] += weight * value * share;
         v[bin(value, VALUES)] += weight;
@@ -55,7 +57,7 @@ fn bin(value: f32, bins: usize) -> usize {
     ((value * bins as f32) as usize).min(bins - 1)
 }
 
-/// Hue (as a part of the circle, 0 for greys), saturation and value, in [0, 1].
+/// Hue (as a share of the circle, 0 for greys), saturation and value, in [0, 1].
 fn hsv(rgb: [u8; 3]) -> [f32; 3] {
     let [r, g, b] = rgb.map(|c| f32::from(c) / 255.0);
     let value = r.max(g).max(b);

@@ -1,8 +1,7 @@
-//! Ranked lists to look at: the nearest gallery images of chosen queries with what each is worth, and which queries
-//! to choose.
+//! Ranked lists for display: the nearest gallery images of chosen queries, and the choice of these queries.
 //!
-//! Nothing is left out of a list: what the protocol drops stands in its place and says so ([`Verdict`]), because a look at
-//! a ranking is a look at the data too.
+//! A list keeps the images that the protocol drops, at their place and marked ([`Verdict`]), because they show faults
+//! of the data.
 
 use super::distance::{Block, Distances};
 use super::{Protocol, same_camera};
@@ -13,12 +12,12 @@ use crate::weights::{Features, normalise_rows};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// What a gallery image is to a query.
+/// Relation of a gallery image to a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The query's person: a match.
     Correct,
-    /// Somebody else, distractors (pid 0) included.
+    /// Another person, or a distractor (pid 0).
     Wrong,
     /// The query's person under the query's own camera: dropped from the ranking.
     OwnCamera,
@@ -27,7 +26,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether it has a rank.
+    /// True if the image has a rank.
     pub fn counts(self) -> bool {
         matches!(self, Verdict::Correct | Verdict::Wrong)
     }
@@ -36,34 +35,34 @@ impl Verdict {
 /// One image of a ranked list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
-    /// Its row in the gallery.
+    /// Row of the image in the gallery.
     pub index: usize,
-    /// Its un-squared Euclidean distance to the query.
+    /// Euclidean distance to the query, not squared.
     pub distance: f64,
-    /// What it is to the query.
+    /// Relation to the query.
     pub verdict: Verdict,
-    /// Its rank among the images that count, from 1 upwards; none if it is dropped.
+    /// Rank among the images that count, from 1 upwards; `None` if the image is dropped.
     pub rank: Option<usize>,
 }
 
 /// The nearest gallery images of one query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RankedList {
-    /// The query's row.
+    /// Row of the query.
     pub query: usize,
     /// The images, nearest first; equal distances in the order of the gallery.
     pub entries: Vec<Entry>,
 }
 
-/// The `k` nearest gallery images (all, if there are fewer) of each of `queries`, in their order, dropped images among
-/// them. Distances are the evaluation's up to the rounding of f32, so that two images within 1e-6 of each other may stand
-/// the other way round than in its ranks.
+/// Lists the `k` nearest gallery images (all, if there are fewer) of each of `queries`, in their order, dropped images
+/// included. Distances equal those of the evaluation up to the rounding of f32, so two images within 1e-6 of each other
+/// may be in the other order than in the evaluation's ranks.
 ///
 /// # Errors
-/// As [`Features::require_comparable`]; what the device reports.
+/// As [`Features::require_comparable`]; an error of the device.
 ///
 /// # Panics
-/// If there is no such query.
+/// If one of `queries` is not a row of `query`.
 pub fn ranked_lists(
     query: &Features,
     gallery: &Features,
@@ -124,8 +123,8 @@ fn ranked(
     RankedList { query: person, entries: order.into_iter().map(entry).collect() }
 }
 
-/// What a gallery image is to a query, by the rules of [`super`].
-/// `cameras` says whether images are dropped for their camera.
+/// Relation of a gallery image to a query by the rules of [`super`]; with `cameras`, images of the query's camera are
+/// dropped.
 fn verdict(query: &Features, person: usize, gallery: &Features, image: usize, cameras: bool) -> Verdict {
     let (pid, own) = (gallery.pids()[image], query.pids()[person]);
     if pid == -1 {
@@ -139,20 +138,20 @@ fn verdict(query: &Features, person: usize, gallery: &Features, image: usize, ca
     }
 }
 
-/// Queries worth a look, as rows of the query features; no query is in two of the lists.
+/// Queries chosen for display, as rows of the query features; no query is in two of the lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chosen {
-    /// Those with the highest scores, the highest first.
+    /// Queries with the highest scores, the highest first.
     pub best: Vec<usize>,
-    /// Those with the lowest scores, the lowest first.
+    /// Queries with the lowest scores, the lowest first.
     pub worst: Vec<usize>,
-    /// Some of the others, every set of them equally likely, in ascending order.
+    /// A random choice of the other queries, in ascending order.
     pub random: Vec<usize>,
 }
 
-/// At most `n` queries of each kind, by `scores` (a query's average precision, say; none for queries that cannot be
-/// answered, which are never chosen). Equal scores are taken in the order of the queries. The random ones are a
-/// function of `seed` and the number of queries left. Where there are fewer than `3 * n` queries, each kind has a third.
+/// Chooses at most `n` queries of each kind by `scores`, for example by average precision. A query without a match has
+/// no score and is never chosen. Equal scores are taken in the order of the queries. The random choice is a function of
+/// `seed` and the number of queries left. Where there are fewer than `3 * n` queries, each kind has a third.
 pub fn choose(scores: &[Option<f64>], n: usize, seed: u64) -> Chosen {
     let mut order: Vec<(f64, usize)> =
         scores.iter().enumerate().filter_map(|(query, score)| Some(((*score)?, query))).collect();
@@ -160,7 +159,7 @@ pub fn choose(scores: &[Option<f64>], n: usize, seed: u64) -> Chosen {
     let each = n.min(order.len().div_ceil(3));
     let best: Vec<usize> = order.iter().take(each).map(|(_, query)| *query).collect();
     let mut rest = order.split_off(best.len());
-    // From the far end, but equal scores in the order of the queries here too.
+    // Lowest first; equal scores stay in the order of the queries.
     rest.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let others = rest.split_off(each.min(rest.len()));
     let worst = rest.into_iter().map(|(_, query)| query).collect();

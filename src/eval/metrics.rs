@@ -1,19 +1,19 @@
-//! Scores of one query, and the CMC curve of many. All sums are f64.
+//! Scores of one query and the CMC curve of all queries. All sums are f64.
 //!
-//! With r_1 < ... < r_n the 1-based ranks of the n matches among the gallery images that count:
+//! With r_1 < ... < r_n the 1-based ranks of the n matches among the gallery images that are not dropped:
 //! - AP, trapezoid = (1/n) sum_i (i / r_i + (i-1) / (r_i - 1)) / 2, the last fraction 1 where r_i = 1: the
 //!   area under the precision-recall curve as the evaluator of the Market-1501 authors takes it.
-//! - AP, finite sum = (1/n) sum_i i / r_i, as torchreid, fast-reid and most later papers; never lower.
-//! - INP = n / r_n, the share of matches among what must be looked through to find them all (Ye et al.,
-//!   2021).
+//! - AP, finite sum = (1/n) sum_i i / r_i, as in torchreid, fast-reid and most later papers; never lower than the
+//!   trapezoid.
+//! - INP = n / r_n, the share of matches among the images up to the last match (Ye et al., 2021).
 //! - CMC(k) = share of queries with r_1 <= k.
 
-/// What one query contributes.
+/// Scores of one query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// The rank of the first match, from 1 upwards.
+    /// Rank of the first match, from 1 upwards.
     pub first_rank: usize,
-    /// How many matches the gallery holds; at least one.
+    /// Number of matches in the gallery; at least one.
     pub matches: usize,
     /// Average precision by trapezoids.
     pub ap_market: f64,
@@ -24,7 +24,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// The score of a query whose matches have these ranks (from 1 upwards, ascending); `None` without any.
+    /// The score of a query whose matches have these ranks (from 1 upwards, ascending); `None` without a match.
     pub fn from_ranks(ranks: &[usize]) -> Option<Self> {
         let (&first_rank, &last_rank) = (ranks.first()?, ranks.last()?);
         let n = ranks.len() as f64;
@@ -45,7 +45,7 @@ impl Score {
     }
 }
 
-/// CMC at ranks 1 to `ranks`: for each the share of `queries` that have a match by then.
+/// CMC at ranks 1 to `ranks`: for each rank the share of `queries` whose first match is at that rank or before.
 pub fn cmc(scores: impl Iterator<Item = Score>, ranks: usize, queries: usize) -> Vec<f64> {
     let mut found = vec![0usize; ranks];
     scores.filter(|s| s.first_rank <= ranks).for_each(|s| found[s.first_rank - 1] += 1);

@@ -1,20 +1,20 @@
 //! Evaluation: how well features find the same person under another camera.
 //!
 //! The protocol of Market-1501 (Zheng et al., 2015). For each query the gallery is ranked by Euclidean distance
-//! ([`distance`]), images that say nothing are dropped ([`ranking`]), and the ranks of the matches become CMC, two
-//! average precisions and mINP ([`metrics`]), gathered in a [`Report`]; reports of several data sets stand in a
-//! [`Table`]. Several images may ask together ([`multi_query`]), and neighbourhoods may correct the distances
-//! ([`rerank`]).
+//! ([`distance`]), junk and images of the query's own camera are dropped ([`ranking`]), and the ranks of the matches
+//! become CMC, two average precisions and mINP ([`metrics`]), gathered in a [`Report`]; a [`Table`] shows the reports
+//! of several data sets. Several images may be pooled into one query ([`multi_query`]), and k-reciprocal re-ranking
+//! may correct the distances ([`rerank`]).
 //!
-//! What is compared is decided as follows:
+//! Rules of the comparison:
 //! - A gallery image of the query's person under the query's own camera is dropped, and so is junk (pid -1).
 //!   Other people under the same camera stay. Distractors (pid 0) stay: no query is of that person, so
 //!   they are wrong answers.
-//! - Where the query's or the gallery's cameras are unknown (camid -1), or to be ignored, nothing is dropped for its
+//! - Where the query's or the gallery's cameras are unknown (camid -1), or to be ignored, no image is dropped for its
 //!   camera.
-//! - A junk query has no identity to find and is left out of everything but the count. A query with pid 0 is
-//!   a person like any other, because lists that count people from 0 exist; a note says so.
-//! - A query without any match left cannot be answered by any features. [`Unmatched`] says what is done.
+//! - A junk query has no identity to find: only the number of queries includes it. A query with pid 0 is a person like
+//!   any other, because lists that count people from 0 exist; a note says so.
+//! - A query without a match in the gallery is treated as [`Unmatched`] says.
 //! - Equal distances are ranked in the order of the gallery.
 
 pub mod distance;
@@ -45,56 +45,56 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// What a query without a match counts for.
+/// Treatment of a query without a match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unmatched {
-    /// Nothing: averages are over the queries that have a match, as torchreid and its descendants do.
+    /// The query is left out: averages are over the queries that have a match, as in torchreid and its descendants.
     #[default]
     Dropped,
-    /// A miss at every rank with average precision 0, as in the evaluator of the Market-1501 authors, and inverse
-    /// negative penalty 0, which that one does not know.
+    /// The query is a miss at every rank with average precision 0, as in the evaluator of the Market-1501 authors, and
+    /// inverse negative penalty 0, which that evaluator does not compute.
     Missed,
 }
 
-/// The choices an evaluation leaves open.
+/// Settings of an evaluation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Protocol {
     /// Divide each feature by its Euclidean length first, as the paper does (section 3.2). Otherwise features
     /// are compared as they are; what `bcreid extract` writes is normalised already.
     pub normalise: bool,
-    /// What a query without a match counts for. The official data sets have none.
+    /// Treatment of a query without a match. The official data sets have no such query.
     pub unmatched: Unmatched,
     /// Drop no image for its camera, as if cameras were unknown.
     pub ignore_cameras: bool,
-    /// Rank by distances that each image's neighbours have corrected.
+    /// Rank by k-reciprocal re-ranked distances.
     pub rerank: Option<Rerank>,
 }
 
 impl Protocol {
-    /// The same choices for distances as they are before re-ranking: a re-ranked one is between 0 and 1 and depends on
-    /// the whole gallery, so that it is no measure for a pair.
+    /// The same settings without re-ranking. A re-ranked distance is between 0 and 1 and depends on the whole gallery,
+    /// so it does not measure a pair of images.
     pub fn before_reranking(self) -> Self {
         Protocol { rerank: None, ..self }
     }
 
-    /// Whether images are dropped for their camera at all.
+    /// True if images of the query's own camera are dropped: cameras are known on both sides and not ignored.
     pub fn counts_cameras(&self, query: &Features, gallery: &Features) -> bool {
         !self.ignore_cameras && query.has_cameras() && gallery.has_cameras()
     }
 }
 
-/// Whether two images are known to be of one camera.
+/// True if two images are known to be of one camera.
 fn same_camera(a: i64, b: i64) -> bool {
     a == b && a != -1
 }
 
-/// Ranks the gallery for every query, with distances computed on `device`, and sums up.
+/// Ranks the gallery for every query, with distances computed on `device`, and averages the scores.
 ///
 /// # Errors
 /// [`Error::Data`] if the features differ in their number of values, or if no query has a match, with the
-/// likely reason; what the device reports.
+/// likely reason; an error of the device.
 pub fn evaluate(
     query: &Features,
     gallery: &Features,

@@ -1,9 +1,9 @@
-//! Multi-query: several images of a person under one camera look for the person together.
+//! Multi-query: the features of all images of a query's person under the query's camera are pooled into one.
 //!
 //! Market-1501 has, beside its 3,368 queries, all boxes of the query's person under the query's camera (folder
-//! `gt_bbox`). A query's feature is then the mean or the element-wise maximum of theirs (Zheng et al., "Scalable
-//! Person Re-identification: A Benchmark", ICCV 2015, section 5), divided by its length again. Matches and dropped
-//! images are those of the query itself.
+//! `gt_bbox`). A query's feature is the mean or the element-wise maximum of the features of these boxes (Zheng et al.,
+//! "Scalable Person Re-identification: A Benchmark", ICCV 2015, section 5), divided by its length again. Matches and
+//! dropped images are those of the single query.
 
 use crate::weights::{Features, Origin, normalise_rows};
 use crate::{Error, Result};
@@ -11,12 +11,12 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::fmt;
 
-/// How the features of several images become one.
+/// Pooling of the features of several images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
-    /// Their mean.
+    /// Element-wise mean.
     Mean,
-    /// The largest of each value.
+    /// Element-wise maximum.
     Max,
 }
 
@@ -29,17 +29,19 @@ impl fmt::Display for Pool {
     }
 }
 
-/// The queries with the pooled features of all `boxes` of the same person and camera, of unit length. A query
-/// without any keeps its own feature; the new [`Origin`] says how many those are.
+/// Replaces each query's feature by the pooled features of all `boxes` of the same person and camera, normalised to
+/// unit length. A query without a box keeps its own feature; the new [`Origin`] counts these queries.
 ///
 /// # Errors
 /// [`Error::Data`] if the features come from different networks or differ in their number of values, if cameras
-/// are unknown, or if no query has any box.
+/// are unknown, or if no query has a box.
 pub fn pool(query: &Features, boxes: &Features, pool: Pool) -> Result<Features> {
     query.require_comparable(boxes)?;
     if !query.has_cameras() || !boxes.has_cameras() {
         return Err(Error::Data(
-            "multi-query pools the images of a person under one camera, and the cameras are not known".into(),
+            "multi-query pools the images of a person under one camera, but the query's or the boxes' cameras are \
+             unknown; use a data set whose cameras are known, or evaluate without multi-query"
+                .into(),
         ));
     }
     let dim = query.dim();
@@ -51,7 +53,9 @@ pub fn pool(query: &Features, boxes: &Features, pool: Pool) -> Result<Features> 
     let alone = (0..query.len()).filter(|&i| of(i).is_none()).count();
     if alone == query.len() {
         return Err(Error::Data(
-            "multi-query: no box shows a query's person under its camera; are both of one data set?".into(),
+            "multi-query: no box shows a query's person under the query's camera; are the query and the boxes of one \
+             data set?"
+                .into(),
         ));
     }
     let mut values = query.features().to_vec();
@@ -68,7 +72,9 @@ pub fn pool(query: &Features, boxes: &Features, pool: Pool) -> Result<Features> 
     normalise_rows(&mut values, dim);
     let mut pooled = format!("{pool} of all boxes of the query's person and camera ({} boxes)", boxes.len());
     if alone > 0 {
-        pooled += &format!("; {alone} of {} queries have none and stand alone", query.len());
+        let have = if alone == 1 { "has" } else { "have" };
+        pooled +=
+            &format!("; {alone} of {} queries {have} no box and keep the feature of one image", query.len());
     }
     let origin = Origin { pooled: Some(pooled), ..query.origin().clone() };
     Ok(query.with_values(values, dim)?.with_origin(origin))

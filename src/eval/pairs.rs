@@ -1,17 +1,17 @@
-//! Is this the same person? Distances of pairs of one identity and of pairs of two, counted in fine bins, and what a
-//! threshold on the distance makes of them.
+//! Verification: histograms of the distances of positive pairs (one identity) and negative pairs (two identities), and
+//! the error rates of a threshold on the distance.
 //!
-//! A pair is a query and a gallery image. What counts is what counts in the ranking ([`super::Protocol`]): pairs with junk
-//! (pid -1) are left out, and so are pairs of one identity under one camera where cameras are known; a
-//! distractor (pid 0) is somebody else to every query of a person.
+//! A pair is a query and a gallery image. The rules are those of the ranking ([`super::Protocol`]): pairs with junk
+//! (pid -1) are left out, and so are pairs of one identity under one camera where cameras are known; a distractor
+//! (pid 0) forms a negative pair with every query of a person.
 //!
-//! Market-1501 has 53 million such pairs, so they are counted, not kept: a block of queries at a time, into
-//! [`BINS`] bins of equal width. **What is exact**: a threshold at a bin's edge accepts the pairs below it, and
-//! their number is exact but for pairs within a rounding error of the edge. Between unit vectors that error is below 1e-5,
-//! a fiftieth of a bin, for near-duplicates too (`tests/eval/offset.rs`): their distances are summed from differences
-//! ([`super::distance`]), as the product form is off by up to 5e-4 there, a whole bin. **What is not**: between two edges
-//! nothing is known, so a threshold for a false-accept rate can be one bin too small, and area and equal error rate come
-//! with the bounds that the bins allow, which know nothing of rounding.
+//! Market-1501 has 53 million such pairs, so they are counted, not stored: a block of queries at a time, into [`BINS`]
+//! bins of equal width. **Exact**: the number of pairs that a threshold at a bin's edge accepts, but for pairs within a
+//! rounding error of the edge. Between unit vectors that error is below 1e-5, a fiftieth of a bin, for near-duplicates
+//! too (`tests/eval/offset.rs`): their distances are summed from differences ([`super::distance`]), as the product form
+//! is off by up to 5e-4 there, a whole bin. **Not exact**: the distribution within a bin is unknown, so a threshold for
+//! a false-accept rate can be one bin too small, and area and equal error rate come with the bounds that the bins
+//! allow; these bounds do not include rounding.
 
 use super::distance::{Block, Distances, Origin};
 use super::{Protocol, same_camera};
@@ -22,13 +22,13 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// How many bins there are; between unit vectors one is 2 / 4096, about 0.0005, wide.
+/// Number of bins; between unit vectors a bin is 2 / 4096, about 0.0005, wide.
 pub const BINS: usize = 4096;
-/// A false-accept rate is stated where at least this many false accepts make it up: with ten, a rate is known to
-/// a third of itself or so.
+/// Smallest number of false accepts for which a false-accept rate is stated: with ten, the rate's relative error is
+/// about a third.
 pub const ACCEPTS: f64 = 10.0;
 
-/// The distances of all pairs that count, in bins.
+/// Histograms of the distances of all pairs that count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairs {
     width: f64,
@@ -36,34 +36,35 @@ pub struct Pairs {
     different: Vec<u64>,
 }
 
-/// What a threshold does: a pair nearer than it is accepted as one person.
+/// Operating point: a threshold on the distance and its error rates. A pair below the threshold is accepted as one
+/// person.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Operating {
-    /// The un-squared distance below which a pair is accepted; always a bin's edge.
+pub struct OperatingPoint {
+    /// Distance below which a pair is accepted, not squared; always a bin's edge.
     pub threshold: f64,
-    /// The share of pairs of two identities that are accepted: the false-accept rate.
+    /// False-accept rate: the share of negative pairs that are accepted.
     pub far: f64,
-    /// The share of pairs of one identity that are accepted: the true-accept rate, 1 - FRR.
+    /// True-accept rate: the share of positive pairs that are accepted, 1 - FRR.
     pub tar: f64,
 }
 
-/// The rate at which as many pairs of one identity are refused as pairs of two are accepted.
+/// Equal error rate: the rate at which false accepts and false rejects are equally frequent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EqualError {
-    /// Where the straight lines between the bins' edges cross.
+    /// The rate, by linear interpolation between the bins' edges.
     pub rate: f64,
-    /// The distance there.
+    /// Distance threshold at this rate.
     pub threshold: f64,
-    /// The rate lies between these two, whatever is inside the bin.
+    /// Lower and upper bound of the rate, for any distribution within the bin.
     pub bounds: (f64, f64),
 }
 
-/// An area with what it can be off by.
+/// Area under the ROC curve with its largest error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Area {
-    /// The probability that a pair of one identity is nearer than a pair of two, equal distances counting half.
+    /// Probability that a positive pair is nearer than a negative pair; equal distances count half.
     pub value: f64,
-    /// The true value differs by no more than this: the pairs that share a bin.
+    /// Largest error of the value, due to pairs that share a bin.
     pub off_by: f64,
 }
 
@@ -71,7 +72,7 @@ impl Pairs {
     /// Counts the pairs of `query` and `gallery`, with distances computed on `device`.
     ///
     /// # Errors
-    /// As [`Features::require_comparable`]; what the device reports.
+    /// As [`Features::require_comparable`]; an error of the device.
     pub fn count(query: &Features, gallery: &Features, protocol: &Protocol, device: &Device) -> Result<Self> {
         query.require_comparable(gallery)?;
         let dim = query.dim();
@@ -84,7 +85,8 @@ impl Pairs {
         let (rows, images, span) = if protocol.normalise {
             (Cow::Owned(values(query)), Cow::Owned(values(gallery)), 2.0)
         } else {
-            // No distance is longer than the ways to the origin and from it.
+            // By the triangle inequality, no distance exceeds the sum of the two sides' largest distances from the
+            // origin.
             let span = [query, gallery].map(|side| origin.farthest(side.features(), dim)).iter().sum();
             (Cow::Borrowed(query.features()), Cow::Borrowed(gallery.features()), span)
         };
@@ -113,7 +115,7 @@ impl Pairs {
         Ok(pairs)
     }
 
-    /// From counts a bin, each bin `width` wide, the first from distance 0 on.
+    /// Creates histograms from given counts in each bin; bins are `width` wide and start at distance 0.
     ///
     /// # Panics
     /// If the lists differ in length or are empty, or `width` is not above 0.
@@ -132,7 +134,7 @@ impl Pairs {
         self
     }
 
-    /// Counts one query's distances: first all as pairs of two identities, then what is not.
+    /// Counts one query's distances: first all as negative pairs, then corrects for positive pairs and junk.
     fn add_row(
         &mut self,
         row: super::distance::Row<'_>,
@@ -155,44 +157,44 @@ impl Pairs {
         }
     }
 
-    /// How wide a bin is, as an un-squared distance.
+    /// Width of a bin, in distance (not squared).
     pub fn bin_width(&self) -> f64 {
         self.width
     }
 
-    /// Pairs of one identity in each bin; bin i holds distances from `i * bin_width()` up to the next edge.
+    /// Number of positive pairs in each bin; bin i holds distances from `i * bin_width()` up to the next edge.
     pub fn same(&self) -> &[u64] {
         &self.same
     }
 
-    /// Pairs of two identities in each bin.
+    /// Number of negative pairs in each bin.
     pub fn different(&self) -> &[u64] {
         &self.different
     }
 
-    /// How many pairs of one identity there are.
+    /// Number of positive pairs.
     pub fn same_pairs(&self) -> u64 {
         self.same.iter().sum()
     }
 
-    /// How many pairs of two identities there are.
+    /// Number of negative pairs.
     pub fn different_pairs(&self) -> u64 {
         self.different.iter().sum()
     }
 
-    /// The whole ROC curve: what a threshold at each bin's edge does, from accepting nothing to accepting all. None
-    /// where one of the two kinds of pairs is missing.
-    pub fn roc(&self) -> Option<Vec<Operating>> {
+    /// The ROC curve: the operating point of each bin's edge, from accepting no pair to accepting all. `None` without
+    /// positive or without negative pairs.
+    pub fn roc(&self) -> Option<Vec<OperatingPoint>> {
         let (same, different) = (self.same_pairs(), self.different_pairs());
         if same == 0 || different == 0 {
             return None;
         }
         let (mut accepted, mut wrongly) = (0, 0);
-        let mut curve = vec![Operating { threshold: 0.0, far: 0.0, tar: 0.0 }];
+        let mut curve = vec![OperatingPoint { threshold: 0.0, far: 0.0, tar: 0.0 }];
         curve.extend(self.same.iter().zip(&self.different).enumerate().map(|(bin, (s, d))| {
             accepted += s;
             wrongly += d;
-            Operating {
+            OperatingPoint {
                 threshold: (bin + 1) as f64 * self.width,
                 far: wrongly as f64 / different as f64,
                 tar: accepted as f64 / same as f64,
@@ -217,10 +219,10 @@ impl Pairs {
         Some(Area { value: right / all, off_by: together / all })
     }
 
-    /// Where false accepts and false refusals are equally frequent.
+    /// The equal error rate.
     pub fn eer(&self) -> Option<EqualError> {
         let curve = self.roc()?;
-        // Accepting all, false accepts are 1 and refusals 0: there is a first crossing.
+        // Where all pairs are accepted, FAR is 1 and FRR is 0, so the curves cross.
         let after = curve.iter().position(|point| point.far >= 1.0 - point.tar)?;
         let (b, a) = (curve[after], curve[after.saturating_sub(1)]);
         let (gap_before, gap_after) = (1.0 - a.tar - a.far, b.far - (1.0 - b.tar));
@@ -232,22 +234,24 @@ impl Pairs {
         })
     }
 
-    /// The largest edge at which no more than the share `far` of the pairs of two identities is accepted.
-    pub fn at_far(&self, far: f64) -> Option<Operating> {
+    /// The operating point with the largest threshold whose false-accept rate is at most `far`.
+    pub fn at_far(&self, far: f64) -> Option<OperatingPoint> {
         self.roc()?.into_iter().rfind(|point| point.far <= far)
     }
 
-    /// Whether there are enough pairs of two identities to speak of a false-accept rate that small ([`ACCEPTS`]).
+    /// True if there are enough negative pairs to state the false-accept rate `far` ([`ACCEPTS`]).
     pub fn supports(&self, far: f64) -> bool {
         self.different_pairs() as f64 * far >= ACCEPTS * (1.0 - 1e-12)
     }
 }
 
-/// Which gallery images are not simply somebody else.
+/// Gallery images that do not simply form negative pairs.
 struct Rules {
+    /// True if images of the query's own camera are dropped.
     cameras: bool,
+    /// Rows of junk images.
     junk: Vec<usize>,
-    /// Image and camera.
+    /// Rows and cameras of each person's images.
     images_of: HashMap<i64, Vec<(usize, i64)>>,
 }
 

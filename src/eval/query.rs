@@ -1,4 +1,4 @@
-//! Looking images up: the nearest gallery images, whoever they show.
+//! Nearest-neighbour search: the nearest gallery images of a query, regardless of identity and camera.
 
 use super::distance::squared_distance;
 use crate::Result;
@@ -8,31 +8,31 @@ use rayon::prelude::*;
 /// A gallery image found for a query.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Hit {
-    /// Its place, from 1 upwards.
+    /// Rank, from 1 upwards.
     pub rank: usize,
-    /// Its row in the gallery.
+    /// Row in the gallery.
     pub index: usize,
-    /// Its Euclidean distance; between features of unit length at most 2.
+    /// Euclidean distance; between features of unit length at most 2.
     pub distance: f64,
-    /// Its identity; -1 is junk, 0 a distractor of Market-1501.
+    /// Identity; -1 is junk, 0 a distractor of Market-1501.
     pub pid: i64,
-    /// Its camera; -1 is unknown.
+    /// Camera; -1 is unknown.
     pub camid: i64,
-    /// Its file, if the gallery's file names it.
+    /// Image file, if the gallery's file of features names it.
     pub path: Option<String>,
 }
 
-/// A gallery image's squared distance and row.
-type Near = (f64, usize);
+/// Squared distance and row of a gallery image.
+type Neighbour = (f64, usize);
 
-/// Gallery images that a thread goes through at a time, for all queries: a megabyte of features of 2,048 values.
+/// Gallery images that a thread processes at a time for all queries: a megabyte of features of 2,048 values.
 const PART: usize = 128;
 
-/// For each query the `k` nearest gallery images (all, if there are fewer), nearest first; equal distances in the
-/// order of the gallery. Nothing is dropped, neither junk nor images of the query's own camera.
+/// Finds the `k` nearest gallery images (all, if there are fewer) of each query, nearest first; equal distances are in
+/// the order of the gallery. No image is dropped, neither junk nor images of the query's own camera.
 ///
-/// Distances are sums of squared differences in f64: an image finds itself at exactly 0. The gallery is gone
-/// through once from end to end, so that it may be larger than the memory.
+/// Distances are sums of squared differences in f64: an image's distance to itself is exactly 0. The gallery is read
+/// once from end to end, so it may be larger than memory.
 ///
 /// # Errors
 /// As [`Features::require_comparable`].
@@ -45,7 +45,7 @@ pub fn top_k(query: &Features, gallery: &Features, k: usize) -> Result<Vec<Vec<H
         .enumerate()
         .fold(
             || vec![Vec::new(); query.len()],
-            |mut found: Vec<Vec<Near>>, (part, rows)| {
+            |mut found: Vec<Vec<Neighbour>>, (part, rows)| {
                 for (near, feature) in found.iter_mut().zip(query.features().chunks_exact(dim)) {
                     let distances = rows.chunks_exact(dim).map(|row| squared_distance(feature, row));
                     near.extend(distances.zip(part * PART..));
@@ -71,19 +71,19 @@ pub fn top_k(query: &Features, gallery: &Features, k: usize) -> Result<Vec<Vec<H
     Ok(hits.collect())
 }
 
-fn nearer(a: &Near, b: &Near) -> std::cmp::Ordering {
+fn nearer(a: &Neighbour, b: &Neighbour) -> std::cmp::Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
-/// Forgets all but the `k` nearest.
-fn keep_nearest(near: &mut Vec<Near>, k: usize) {
+/// Drops all but the `k` nearest.
+fn keep_nearest(near: &mut Vec<Neighbour>, k: usize) {
     if k < near.len() {
         near.select_nth_unstable_by(k, nearer);
         near.truncate(k);
     }
 }
 
-fn hit(gallery: &Features, (squared, index): Near, rank: usize) -> Hit {
+fn hit(gallery: &Features, (squared, index): Neighbour, rank: usize) -> Hit {
     Hit {
         rank,
         index,

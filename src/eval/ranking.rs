@@ -1,12 +1,12 @@
-//! Ranks of the matches: which gallery images count for a query, and how many lie before each match.
+//! Ranks of the matches: the gallery images that count for a query, and the number of images before each match.
 //!
-//! No gallery is sorted. A match's rank is one more than the number of images that are nearer, or as near
-//! and earlier in the gallery: two comparisons and an addition an image, which a vector unit does eight at a
-//! time. A query of Market-1501 has 17 matches on average, and counting 17 times is far cheaper than sorting
-//! 15,913 distances. Only for a query with very many matches each image looks for its place among them.
+//! The gallery is not sorted. A match's rank is one more than the number of images that are nearer, or as near and
+//! earlier in the gallery: two comparisons and an addition an image, which a vector unit does eight at a time. A query
+//! of Market-1501 has 17 matches on average, and counting 17 times is far cheaper than sorting 15,913 distances. For a
+//! query with very many matches, a binary search places each image among the matches instead.
 //!
-//! Counting can be done a part of the gallery at a time, once the distances of the matches are known: so a
-//! gallery that is larger than the memory is read once from end to end (`ranking/stream.rs`).
+//! Images can be counted a part of the gallery at a time once the distances of the matches are known, so a gallery
+//! larger than memory is read once from end to end (`ranking/stream.rs`).
 
 mod stream;
 
@@ -22,16 +22,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// From this many images of the query's person on, looking for an image's place among them is cheaper than
-/// counting for each of them.
+/// Number of images of the query's person from which on a binary search for each gallery image is cheaper than counting
+/// once for each of them.
 const SEARCH_FROM: usize = 128;
-/// Values of a gallery's features (1 GiB) from which on it is read in parts.
+/// Largest number of feature values (1 GiB) of a gallery that is not read in parts.
 const WHOLE: usize = 1 << 28;
 
-/// The score of every query, in order; `None` for a query without a match, and for junk (pid -1).
+/// Scores every query, in order; `None` for a query without a match, and for junk (pid -1).
 ///
 /// # Errors
-/// As [`Features::require_comparable`]; what the device reports.
+/// As [`Features::require_comparable`]; an error of the device.
 pub fn score_queries(
     query: &Features,
     gallery: &Features,
@@ -43,8 +43,8 @@ pub fn score_queries(
     score(query, gallery, protocol, device, part)
 }
 
-/// As [`score_queries`], but however small the gallery is, no more than `part` values of its features (and at least
-/// a tile of them, [`super::distance`]) are gone through at a time.
+/// As [`score_queries`] with the gallery in parts of at most `part` feature values (at least a tile,
+/// [`super::distance`]), regardless of its size.
 ///
 /// # Errors
 /// As [`score_queries`].
@@ -62,7 +62,7 @@ pub fn score_queries_in_parts(
     score(query, gallery, protocol, device, Some(part))
 }
 
-/// The scores; the gallery whole or in parts of so many values.
+/// Scores every query against the whole gallery, or against parts of `part` feature values.
 fn score(
     query: &Features,
     gallery: &Features,
@@ -72,17 +72,17 @@ fn score(
 ) -> Result<Vec<Option<Score>>> {
     query.require_comparable(gallery)?;
     let mut scores = vec![None; query.len()];
-    let people = StoredEvaluation::new(query, 0..query.len(), protocol.normalise);
+    let people = CountedImages::new(query, 0..query.len(), protocol.normalise);
     if people.indices.is_empty() || gallery.pids().iter().all(|&pid| pid == -1) {
         return Ok(scores);
     }
     let mut standings = standings(query, &people.indices, gallery, protocol);
-    // One for all parts, which must round alike.
+    // All parts use one origin, because they must round alike.
     let origin = Origin::of(gallery.features(), gallery.dim(), protocol.normalise);
     if let Some(part) = part {
         stream::rank(&people, gallery, (protocol.normalise, &origin), device, part, &mut standings)?;
     } else {
-        let images = StoredEvaluation::new(gallery, 0..gallery.len(), protocol.normalise);
+        let images = CountedImages::new(gallery, 0..gallery.len(), protocol.normalise);
         let rerank = protocol.rerank.as_ref();
         rank_whole(&people, &images, (query.dim(), &origin), rerank, device, &mut standings)?;
     }
@@ -92,10 +92,10 @@ fn score(
     Ok(scores)
 }
 
-/// Ranks with all distances of a query at hand.
+/// Ranks the whole gallery, with all distances of a query in memory.
 fn rank_whole(
-    people: &StoredEvaluation<'_>,
-    images: &StoredEvaluation<'_>,
+    people: &CountedImages<'_>,
+    images: &CountedImages<'_>,
     (dim, origin): (usize, &Origin),
     rerank: Option<&Rerank>,
     device: &Device,
@@ -120,7 +120,7 @@ fn rank_whole(
     }
 }
 
-/// Has all blocks of distances computed, and hands each query's to `take`, once.
+/// Computes all blocks of distances and passes each query's distances to `take` once.
 fn for_each_query(
     blocks: usize,
     compute: impl Fn(usize, &mut Block) -> Result<()>,
@@ -138,55 +138,55 @@ fn for_each_query(
     Ok(())
 }
 
-/// What is left of a part of a list of features without its junk.
-struct StoredEvaluation<'a> {
+/// Features of a part of a list, without junk.
+struct CountedImages<'a> {
     features: Cow<'a, [f32]>,
-    /// Where each row was in the whole list; ascending.
+    /// Index of each row in the whole list; ascending.
     indices: Vec<usize>,
 }
 
-impl<'a> StoredEvaluation<'a> {
-    /// Of the rows `part`.
+impl<'a> CountedImages<'a> {
+    /// Takes the rows `part` of `whole`, without junk.
     fn new(whole: &'a Features, part: Range<usize>, normalise: bool) -> Self {
         let indices: Vec<usize> = part.clone().filter(|&i| whole.pids()[i] != -1).collect();
         if indices.len() < part.len() {
-            return StoredEvaluation::rows(whole, indices, normalise);
+            return CountedImages::rows(whole, indices, normalise);
         }
         let mut features = Cow::Borrowed(&whole.features()[part.start * whole.dim()..part.end * whole.dim()]);
         if normalise {
             normalise_rows(features.to_mut(), whole.dim());
         }
-        StoredEvaluation { features, indices }
+        CountedImages { features, indices }
     }
 
-    /// Of these rows, none of them junk.
+    /// Takes the rows `indices` of `whole`; none of them may be junk.
     fn rows(whole: &'a Features, indices: Vec<usize>, normalise: bool) -> Self {
         let mut features: Vec<f32> = indices.iter().flat_map(|&i| whole.row(i)).copied().collect();
         if normalise {
             normalise_rows(&mut features, whole.dim());
         }
-        StoredEvaluation { features: Cow::Owned(features), indices }
+        CountedImages { features: Cow::Owned(features), indices }
     }
 }
 
 /// A gallery image of the query's person.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// Its squared distance, once it is known.
+    /// Squared distance to the query; 0 until [`Standing::place`] sets it.
     distance: f32,
-    /// Its row in the whole gallery.
+    /// Row in the whole gallery.
     index: usize,
-    /// Whether it counts, or is dropped because it is of the query's own camera.
+    /// True for a match, false for an image that is dropped because it is of the query's own camera.
     matches: bool,
-    /// How many gallery images come before it, as far as they have been counted.
+    /// Number of gallery images counted so far that come before this image.
     before: usize,
 }
 
-/// The images of a query's person, by their rows in the gallery.
+/// Gallery images of a query's person, in ascending order of their rows.
 #[derive(Clone, Debug, Default)]
 struct Standing(Vec<Known>);
 
-/// For every query (rows `people` of `query`) the gallery images that show its person.
+/// Lists the gallery images of its person for every query (rows `people` of `query`).
 fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &Protocol) -> Vec<Standing> {
     let cameras = protocol.counts_cameras(query, gallery);
     let mut images_of: HashMap<i64, Vec<usize>> = HashMap::new();
@@ -212,8 +212,8 @@ fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &
 }
 
 impl Standing {
-    /// Takes the distances of those images that `part` holds; `distance` is asked for rows of it.
-    fn place(&mut self, part: &StoredEvaluation<'_>, distance: impl Fn(usize) -> f32) {
+    /// Sets the distances of the images that are in `part`; `distance` maps a row of `part` to its distance.
+    fn place(&mut self, part: &CountedImages<'_>, distance: impl Fn(usize) -> f32) {
         let first = part.indices.first().map_or(0, |&first| self.0.partition_point(|k| k.index < first));
         for known in &mut self.0[first..] {
             let Ok(row) = part.indices.binary_search(&known.index) else { break };
@@ -221,10 +221,10 @@ impl Standing {
         }
     }
 
-    /// Counts the images of `part` that come before each of the query's person, by their distances in the
-    /// order of the rows, in pieces.
-    fn count<'a>(&mut self, part: &StoredEvaluation<'_>, pieces: impl Iterator<Item = &'a [f32]>) {
-        // Where each would stand in this part, if it is not in it.
+    /// Counts the images of `part` that come before each image of the query's person; `pieces` are the distances of
+    /// `part` in the order of its rows.
+    fn count<'a>(&mut self, part: &CountedImages<'_>, pieces: impl Iterator<Item = &'a [f32]>) {
+        // The row at which an image is, or would be inserted, in this part.
         let local = |index: usize| part.indices.partition_point(|&row| row < index);
         if self.0.len() < SEARCH_FROM {
             let places: Vec<usize> = self.0.iter().map(|known| local(known.index)).collect();
@@ -241,7 +241,7 @@ impl Standing {
                 self.0.iter().enumerate().map(|(k, n)| (n.distance.to_bits(), local(n.index), k)).collect();
             keys.sort_unstable();
             let mut before = vec![0; keys.len() + 1];
-            // The bits of floats that are not negative are ordered like the floats.
+            // The bits of non-negative floats are ordered like the floats.
             for (row, bits) in pieces.flatten().map(|d| d.to_bits()).enumerate() {
                 before[keys.partition_point(|&(b, place, _)| (b, place) <= (bits, row))] += 1;
             }
@@ -253,7 +253,7 @@ impl Standing {
         }
     }
 
-    /// The ranks of the matches in the gallery without what is dropped, from 1 upwards and in ascending order.
+    /// Ranks of the matches among the images that are not dropped, from 1 upwards and in ascending order.
     fn ranks(&self) -> Vec<usize> {
         let comes_before = |a: &Known, b: &Known| (a.distance, a.index) < (b.distance, b.index);
         let (matches, dropped): (Vec<&Known>, Vec<&Known>) = self.0.iter().partition(|k| k.matches);
@@ -265,13 +265,13 @@ impl Standing {
     }
 }
 
-/// How many distances are below `distance`.
+/// Number of distances below `distance`.
 fn nearer(piece: &[f32], distance: f32) -> usize {
     // A piece is short, so 32 bits hold its count and the loop runs on full vectors.
     piece.iter().map(|&d| u32::from(d < distance)).sum::<u32>() as usize
 }
 
-/// How many distances are at most `distance`.
+/// Number of distances not above `distance`.
 fn as_near(piece: &[f32], distance: f32) -> usize {
     piece.iter().map(|&d| u32::from(d <= distance)).sum::<u32>() as usize
 }

@@ -1,4 +1,4 @@
-//! What an evaluation found, with all that a reader must know to compare it with other results.
+//! Result of an evaluation, with the conditions that matter for a comparison with other results.
 
 use super::distance::Origin;
 use super::metrics::{self, Score};
@@ -9,9 +9,9 @@ use crate::weights::Features;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// The longest CMC curve, in ranks.
+/// Largest number of ranks of the CMC curve.
 const CMC_RANKS: usize = 50;
-/// Lengths of features within this of 1 count as normalised (half precision rounds to 5e-4).
+/// Largest deviation of a feature's length from 1 that counts as normalised (half precision rounds to 5e-4).
 const UNIT_TOLERANCE: f64 = 2e-3;
 
 /// The result of an evaluation. All values are shares in [0, 1].
@@ -19,43 +19,43 @@ const UNIT_TOLERANCE: f64 = 2e-3;
 pub struct Report {
     /// CMC at rank 1.
     pub rank1: f64,
-    /// CMC at rank 5, or at the last rank of a smaller gallery; so are those below.
+    /// CMC at rank 5, or at the last rank of a smaller gallery.
     pub rank5: f64,
-    /// CMC at rank 10.
+    /// CMC at rank 10, or at the last rank of a smaller gallery.
     pub rank10: f64,
-    /// CMC at rank 20.
+    /// CMC at rank 20, or at the last rank of a smaller gallery.
     pub rank20: f64,
-    /// Mean average precision by trapezoids (Market-1501's evaluator): the paper's, shown as mAP.
+    /// Mean average precision by trapezoids, as in Market-1501's evaluator and in the paper; shown as mAP.
     pub map_market: f64,
     /// Mean average precision as a finite sum (torchreid and its descendants).
     pub map_sum: f64,
     /// Mean inverse negative penalty.
     pub minp: f64,
-    /// How many queries were given.
+    /// Number of queries.
     pub queries: usize,
-    /// How many of them have a match in the gallery.
+    /// Number of queries with a match in the gallery.
     pub valid_queries: usize,
-    /// How many queries all of these are averaged over.
+    /// Number of queries in the averages.
     pub averaged_queries: usize,
-    /// How many gallery images were given.
+    /// Number of gallery images.
     pub gallery: usize,
     /// CMC at ranks 1, 2, ..., up to 50 or the number of gallery images.
     pub cmc: Vec<f64>,
-    /// The choices it was made by.
+    /// Settings of the evaluation.
     #[serde(default)]
     pub protocol: Protocol,
-    /// What asked: one image, or several together.
+    /// Description of a query: a single image, or several pooled images.
     pub query: String,
-    /// What was compared.
+    /// Description of the features.
     pub feature: String,
-    /// How it was compared.
+    /// Description of the distance.
     pub distance: String,
-    /// What a reader must know to compare these figures with others.
+    /// Remarks that matter for a comparison with other results.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// Sums up the scores of all queries; at least one must have a score.
+    /// Averages the scores of all queries; at least one must have a score.
     pub(super) fn new(
         query: &Features,
         gallery: &Features,
@@ -96,7 +96,7 @@ impl Report {
         }
     }
 
-    /// What must be known of it to compare it with others, a remark a line.
+    /// Conditions of the evaluation, a remark a line.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!(
@@ -111,7 +111,7 @@ impl Report {
         lines
     }
 
-    /// What no evaluation finds: a figure that is no share.
+    /// Description of a figure outside its range, if there is one: such a report was not written by an evaluation.
     pub(super) fn impossible(&self) -> Option<String> {
         let share = |value: &f64| (0.0..=1.0).contains(value);
         let Report { rank1, rank5, rank10, rank20, map_market, map_sum, minp, .. } = self;
@@ -126,9 +126,9 @@ impl Report {
         ];
         let outside = figures.into_iter().find(|(_, value)| !share(value));
         match outside {
-            Some((name, value)) => Some(format!("{name} is {value}, and a share is from 0 to 1")),
+            Some((name, value)) => Some(format!("{name} is {value}, but must be from 0 to 1")),
             None if self.cmc.is_empty() || !self.cmc.iter().all(share) => {
-                Some("its CMC curve is none".into())
+                Some("its CMC curve is empty or has values outside 0 to 1".into())
             }
             None => None,
         }
@@ -143,17 +143,17 @@ impl Report {
     }
 }
 
-/// What is compared, in words.
+/// Describes the features in words.
 pub fn feature(query: &Features, gallery: &Features) -> String {
     let mirrored = match (query.origin().mirrored, gallery.origin().mirrored) {
         (Some(true), Some(true)) => "pool5 of the image and of its mirror image added",
         (Some(false), Some(false)) => "pool5 of the image alone (the mirror image's is not added)",
-        _ => "of what is not known, nor whether the mirror image's is added",
+        _ => "of an unknown layer; whether the mirror image's is added is unknown too",
     };
     format!("{} values, {mirrored}", query.dim())
 }
 
-/// How it was compared.
+/// Describes the distance in words.
 fn distance(query: &Features, gallery: &Features, protocol: &Protocol) -> String {
     let plain = if protocol.normalise {
         "Euclidean, each feature divided by its length first".to_string()
@@ -215,7 +215,7 @@ fn notes(
     });
     if zero_queries > 0 {
         notes.push(format!(
-            "Queries with pid 0: {zero_queries}, taken for a person; in Market-1501 pid 0 marks distractors."
+            "Queries with pid 0: {zero_queries}, treated as a person; in Market-1501 pid 0 marks distractors."
         ));
     }
     if junk_queries > 0 {

@@ -1,23 +1,24 @@
 //! k-reciprocal re-ranking: Zhong, Zheng, Cao, Li, "Re-ranking Person Re-identification with k-reciprocal
 //! Encoding" (CVPR 2017).
 //!
-//! Two images that stand in each other's lists of nearest images show the same person more often than two
-//! where only one finds the other. Each of the N images, query and gallery together, is therefore described by
-//! a vector of N weights that are not zero for its reciprocal neighbours only (`rerank/encoding.rs`). The Jaccard
-//! distance of two such vectors, mixed with the original distance, ranks the gallery again:
+//! Two images that are in each other's lists of nearest images show the same person more often than two images of which
+//! only one lists the other. Each of the N images, query and gallery together, is therefore described by a vector of N
+//! weights that are non-zero only for its reciprocal neighbours (`rerank/encoding.rs`). The Jaccard distance of two
+//! such vectors, mixed with the original distance, ranks the gallery again:
 //!
 //! final = (1 - lambda) * jaccard + lambda * original.
 //!
 //! Original distances here and in the weights are **squared** Euclidean distances, each divided by the largest
 //! one from its image to any of the N. The authors' Python takes Euclidean distances and squares them itself;
-//! torchreid hands it squared ones, so that distances there are squared twice and its figures differ.
+//! torchreid passes it squared distances, so distances there are squared twice and its figures differ.
 //!
-//! Usual programs hold several N x N matrices. Here the distances come a block at a time, once to find the
-//! nearest images of every image ([`Neighbours`]) and once more, of the queries only, to be mixed with the
-//! Jaccard distances; what is kept is a short list and a sparse vector of each image.
+//! Other implementations hold several N x N matrices. Here the distances are computed a block at a time, once to find
+//! the nearest images of every image ([`Neighbours`]) and once more, for the queries only, to be mixed with the Jaccard
+//! distances; only a short list and a sparse vector of each image are stored.
 //!
 //! Equal distances are put in the order of the images, queries first. Equal gallery images get exactly equal
-//! final distances, unless a list of nearest images ends among them. Nothing depends on the number of threads.
+//! final distances, unless a list of nearest images ends among them. The result does not depend on the number of
+//! threads.
 
 mod encoding;
 mod jaccard;
@@ -36,17 +37,17 @@ use rayon::prelude::*;
 use samples::Samples;
 use serde::{Deserialize, Serialize};
 
-/// Longer lists of neighbours would come near to the matrices that they replace.
+/// Largest k1 and k2: longer lists of neighbours would need as much memory as the N x N matrices that they replace.
 pub const MAX_NEIGHBOURS: usize = 1000;
 
-/// The method's three settings.
+/// Settings of k-reciprocal re-ranking.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rerank {
-    /// How many nearest images, beside itself, an image's reciprocal neighbours are sought among.
+    /// Number of nearest images, without the image itself, among which its reciprocal neighbours are sought.
     pub k1: usize,
-    /// How many nearest images, itself included, an image's weights are averaged over; 1: they stay as they are.
+    /// Number of nearest images, the image itself included, whose weights are averaged; 1 switches averaging off.
     pub k2: usize,
-    /// The share of the original distance in the final one, from 0 to 1.
+    /// Share of the original distance in the final distance, from 0 to 1.
     pub lambda: f64,
 }
 
@@ -58,8 +59,10 @@ impl Default for Rerank {
 }
 
 impl Rerank {
+    /// Checks that all settings are in range.
+    ///
     /// # Errors
-    /// [`Error::Config`] with the first setting that makes no sense.
+    /// [`Error::Config`] with the first setting that is out of range.
     pub fn check(&self) -> Result<()> {
         for (name, value) in [("k1", self.k1), ("k2", self.k2)] {
             if !(1..=MAX_NEIGHBOURS).contains(&value) {
@@ -77,34 +80,33 @@ impl Rerank {
         Ok(())
     }
 
-    /// How many nearest images, itself included, must be known of each image.
+    /// Number of nearest images that must be known of each image, the image itself included.
     pub fn neighbours(&self) -> usize {
         (self.k1 + 1).max(self.k2)
     }
 }
 
-/// The final distances between all queries and the whole gallery, to be computed a block of queries at a time.
+/// Re-ranked distances between all queries and the whole gallery, computed a block of queries at a time.
 pub struct Reranked<'a> {
     lambda: f64,
     original: Distances<'a>,
-    /// Of each query, its largest squared distance to anything.
+    /// Largest squared distance of each query to any image.
     farthest: Vec<f32>,
-    /// The queries' weights.
+    /// Weights of the queries.
     queries: Encoding,
-    /// The gallery's.
+    /// Weights of the gallery.
     gallery: InvertedIndex,
 }
 
 impl<'a> Reranked<'a> {
-    /// Does all the work with neighbours for the rows of `query` [Q, dim] and `gallery` [G, dim], neither empty,
-    /// all finite.
+    /// Finds the neighbours and computes the weights for the rows of `query` [Q, dim] and `gallery` [G, dim], all
+    /// finite.
     ///
     /// # Errors
-    /// What [`Rerank::check`] says, values so large that their squared distances are not finite, and what the
-    /// device reports.
+    /// As [`Rerank::check`]; squared distances that are not finite; an error of the device.
     ///
     /// # Panics
-    /// If one is empty or not made of rows of `dim` values.
+    /// If one side is empty or not made of rows of `dim` values.
     pub fn new(
         query: &'a [f32],
         gallery: &'a [f32],
@@ -117,11 +119,11 @@ impl<'a> Reranked<'a> {
         Reranked::from_neighbours(query, gallery, dim, settings, &neighbours, device)
     }
 
-    /// The same with neighbours found before, for whoever tries several settings. They must be of the same
-    /// features, and at least [`Rerank::neighbours`] of each image.
+    /// As [`Reranked::new`] with neighbours found before, so that several settings can share them. The neighbours must
+    /// be of the same features, at least [`Rerank::neighbours`] for each image.
     ///
     /// # Errors
-    /// Those of [`Reranked::new`].
+    /// As [`Reranked::new`].
     ///
     /// # Panics
     /// If the neighbours are of another number of images or too few.
@@ -136,7 +138,10 @@ impl<'a> Reranked<'a> {
         settings.check()?;
         let samples = Samples::new(query, gallery, dim);
         let needed = settings.neighbours().min(samples.len());
-        assert!(neighbours.len() == samples.len() && neighbours.kept() >= needed, "neighbours of others");
+        assert!(
+            neighbours.len() == samples.len() && neighbours.kept() >= needed,
+            "neighbours of other features"
+        );
         let mut queries = Encoding::new(&samples, neighbours, settings);
         let gallery_weights = queries.split_off(samples.queries());
         Ok(Reranked {
@@ -148,7 +153,7 @@ impl<'a> Reranked<'a> {
         })
     }
 
-    /// How many blocks there are; they are those of [`Distances`].
+    /// Number of blocks, as in [`Distances`].
     pub fn blocks(&self) -> usize {
         self.original.blocks()
     }
@@ -156,10 +161,10 @@ impl<'a> Reranked<'a> {
     /// Computes block `index`; its rows hold final distances, from 0 to 1 but for rounding.
     ///
     /// # Errors
-    /// What the device reports.
+    /// An error of the device.
     ///
     /// # Panics
-    /// If there are not that many blocks.
+    /// If there is no block `index`.
     pub fn compute(&self, index: usize, block: &mut Block) -> Result<()> {
         self.original.compute(index, block)?;
         let (first, images) = (block.queries().start, self.gallery.images());
@@ -180,7 +185,7 @@ impl<'a> Reranked<'a> {
     }
 }
 
-/// Jaccard distances and squared distances, each times its factor, added up.
+/// Weighted sum of Jaccard distances and squared distances.
 fn mix(last: &mut [f32], overlaps: &[f64], squared: &[f32], [jaccard, original]: [f64; 2]) {
     vectorized(
         #[inline(always)]
@@ -192,7 +197,7 @@ fn mix(last: &mut [f32], overlaps: &[f64], squared: &[f32], [jaccard, original]:
     );
 }
 
-/// A squared distance as a part of the largest one; where all images are the same, 0.
+/// Squared distance divided by the largest one; 0 where all images are equal.
 fn share(distance: f64, farthest: f64) -> f64 {
     if farthest > 0.0 { distance / farthest } else { 0.0 }
 }

@@ -1,4 +1,4 @@
-//! The evaluations that a run keeps, each with what must be said if it is not known to be of the run's result.
+//! The stored evaluations of a run, each with a warning if the evaluation is not known to be of the run's result.
 
 use super::Protocol;
 use super::stored_evaluation::{self, StoredEvaluation};
@@ -7,28 +7,29 @@ use crate::run::Layout;
 use crate::weights::NetworkFile;
 use std::path::{Path, PathBuf};
 
-/// A kept evaluation and whose it is.
+/// A stored evaluation and its run.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// The run's place among those compared.
+    /// Index of the run among those compared.
     pub run: usize,
-    /// What it kept.
+    /// The stored evaluation.
     pub kept: StoredEvaluation,
-    /// What must be said if it is not known to be of the run's result.
+    /// Warning if the evaluation is not known to be of the run's result.
     pub note: Option<String>,
 }
 
 impl Evaluation {
-    /// What its lists and pairs go by: the evaluation's own protocol, but with distances as they are before re-ranking.
+    /// Protocol of the lists and pairs: that of the evaluation, but with the distances before re-ranking.
     pub fn protocol(&self) -> Protocol {
         self.kept.report.protocol.before_reranking()
     }
 }
 
-/// The evaluations of a run, or those called one of `only`, by name. `run` is its place among those compared.
+/// Reads the evaluations of a run, sorted by name; only those named in `only`, unless `only` is empty. `run` is the
+/// index of the run among those compared.
 ///
 /// # Errors
-/// Files of an evaluation that are not what they should be.
+/// Damaged files of an evaluation.
 pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluation>> {
     let folders = stored_evaluation::folders(folder)?;
     let wanted = |of: &&PathBuf| only.is_empty() || only.contains(&stored_evaluation::name_of_folder(of));
@@ -42,14 +43,14 @@ pub fn of_run(folder: &Path, run: usize, only: &[String]) -> Result<Vec<Evaluati
     Ok(all.into_iter().map(evaluation).collect())
 }
 
-/// What must be said of an evaluation, if `network` is what its run has come to.
+/// Warning for an evaluation whose network is not known to be `network`, the fingerprint of the run's result.
 fn note(kept: &StoredEvaluation, network: Option<&str>) -> Option<String> {
     let own = kept.query.origin().network.as_deref()?;
     match network {
         Some(network) if network == own => None,
         Some(_) => Some("These figures are of other weights than the run's result; evaluate again.".into()),
         None => Some(
-            "The run's result, weights.safetensors, is not there or cannot be read: these figures may be of a checkpoint."
+            "The run's result, weights.safetensors, is missing or cannot be read: these figures may be of a checkpoint."
                 .into(),
         ),
     }

@@ -1,5 +1,4 @@
-//! What a page or TensorBoard needs of each evaluation, worked out from its features: the score of every query, the distances of all
-//! pairs, and which evaluations asked the same queries.
+//! Scores of every query and distances of all pairs, computed from the features of stored evaluations.
 
 use super::metrics::Score;
 use super::pairs::Pairs;
@@ -8,22 +7,22 @@ use super::run_evaluations::Evaluation;
 use crate::Result;
 use crate::device::Device;
 
-/// An evaluation and what its features say.
+/// An evaluation with scores and pairs.
 #[derive(Debug)]
 pub struct Scored {
     /// The evaluation.
     pub evaluation: Evaluation,
-    /// Every query's score; none for queries without a match.
+    /// Score of every query; `None` for queries without a match.
     pub scores: Vec<Option<Score>>,
-    /// The distances of all pairs.
+    /// Histograms of the distances of all pairs.
     pub pairs: Pairs,
 }
 
 impl Scored {
-    /// Ranks and counts by the evaluation's own protocol, but by distances as they are before re-ranking.
+    /// Ranks the gallery and counts pairs by the evaluation's protocol, but with the distances before re-ranking.
     ///
     /// # Errors
-    /// What the device reports; query and gallery features that do not fit together.
+    /// An error of the device; query and gallery features that cannot be compared.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
         let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
         let protocol = evaluation.protocol();
@@ -32,19 +31,19 @@ impl Scored {
         Ok(Scored { evaluation, scores, pairs })
     }
 
-    /// Whether its figures are of other distances than its lists and pairs.
+    /// True if the evaluation is re-ranked, so that its figures are of other distances than its lists and pairs.
     pub fn is_reranked(&self) -> bool {
         self.evaluation.kept.report.protocol.rerank.is_some()
     }
 
-    /// mAP (trapezoid) of its lists, over as many queries as the kept figures are.
+    /// mAP (trapezoid) of the lists, over the same number of queries as the stored figures.
     pub fn mean_ap(&self) -> f64 {
         let aps: Vec<f64> = self.scores.iter().flatten().map(|score| score.ap_market).collect();
         aps.iter().sum::<f64>() / self.evaluation.kept.report.averaged_queries.max(aps.len()).max(1) as f64
     }
 
-    /// Whether both asked the same queries, image by image.
-    fn asks_as(&self, other: &Self) -> bool {
+    /// True if both evaluations have the same queries, image by image.
+    fn has_same_queries(&self, other: &Self) -> bool {
         let (a, b) = (&self.evaluation.kept, &other.evaluation.kept);
         a.name == b.name
             && a.query.pids() == b.query.pids()
@@ -53,13 +52,13 @@ impl Scored {
     }
 }
 
-/// Evaluations gathered by the queries they asked, in the order of each group's first.
+/// Groups evaluations with the same queries, in the order of each group's first.
 pub fn by_queries(all: &[Scored]) -> Vec<Vec<&Scored>> {
     let mut groups: Vec<Vec<&Scored>> = Vec::new();
-    for measured in all {
-        match groups.iter_mut().find(|group| group[0].asks_as(measured)) {
-            Some(group) => group.push(measured),
-            None => groups.push(vec![measured]),
+    for scored in all {
+        match groups.iter_mut().find(|group| group[0].has_same_queries(scored)) {
+            Some(group) => group.push(scored),
+            None => groups.push(vec![scored]),
         }
     }
     groups

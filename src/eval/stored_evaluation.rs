@@ -1,15 +1,15 @@
-//! Evaluations that a run keeps, so that reports can be made of them without the network or a device.
+//! Evaluations stored in a run folder, so that reports can be made without the network or a device.
 //!
 //! ```text
 //! RUN/evaluations/NAME/query.safetensors    features of the queries
 //! RUN/evaluations/NAME/gallery.safetensors  features of the gallery, distractors included
 //! RUN/evaluations/NAME/result.json          the figures
-//! RUN/evaluations/.lock                     held while an evaluation is written
+//! RUN/evaluations/.lock                     locked while an evaluation is written
 //! ```
 //!
-//! NAME is that of the data set's folder, with what was asked beyond the plain protocol behind it. A later evaluation of
-//! the same images takes the place of the earlier one; one of other images, whose folder has the same name, is called
-//! NAME-2, and so on.
+//! NAME is the name of the data set's folder, followed by the options that differ from the plain protocol. A later
+//! evaluation of the same images replaces the earlier one; an evaluation of other images whose folder has the same name
+//! is called NAME-2, and so on.
 
 use super::Report;
 use crate::files::{MIB, open_or_make, read_text, write_json};
@@ -24,27 +24,27 @@ const FOLDER: &str = "evaluations";
 const QUERY: &str = "query.safetensors";
 const GALLERY: &str = "gallery.safetensors";
 const RESULT: &str = "result.json";
-/// The folder, in the evaluation's own, in which the next one is written.
+/// Subfolder of an evaluation's folder in which its replacement is written.
 const DRAFT: &str = ".draft";
-/// Held while an evaluation is written.
+/// Lock file, locked while an evaluation is written.
 const LOCK: &str = ".lock";
 
-/// One kept evaluation.
+/// A stored evaluation.
 #[derive(Clone, Debug)]
 pub struct StoredEvaluation {
-    /// The name of the data set's folder, and what was asked beyond the plain protocol.
+    /// Name of the data set's folder, followed by the options that differ from the plain protocol.
     pub name: String,
-    /// The folders that the images are of: the data set's, and those of distractors.
+    /// Folders of the images: the data set's, and those of distractors.
     pub images: Vec<String>,
-    /// Features of the queries, as they asked: of several images together, if they were pooled.
+    /// Features of the queries; pooled features in a multi-query evaluation.
     pub query: Features,
     /// Features of the gallery.
     pub gallery: Features,
-    /// The figures.
+    /// Figures of the evaluation.
     pub report: Report,
 }
 
-/// What stands in `result.json`.
+/// Content of `result.json`.
 #[derive(Serialize, Deserialize)]
 struct Figures<R> {
     #[serde(flatten)]
@@ -54,7 +54,7 @@ struct Figures<R> {
 }
 
 impl StoredEvaluation {
-    /// Puts it together; paths of images become absolute.
+    /// Creates an evaluation; the paths of images become absolute.
     pub fn new(
         name: String,
         images: Vec<String>,
@@ -66,30 +66,31 @@ impl StoredEvaluation {
         StoredEvaluation { name, images, query, gallery, report }
     }
 
-    /// Writes it into the folder of a run. An earlier evaluation stays until all of this one lies on the disk. The
-    /// figures come last: where they are, all is there. Waits for others who write evaluations of this run.
+    /// Writes the evaluation into a run folder and returns its folder. An earlier evaluation stays until all files of
+    /// this one are on the disk. The figures are moved last, so a folder with figures is complete. The function waits
+    /// for other processes that write evaluations of this run.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
         let all = run.join(FOLDER);
         fs::create_dir_all(&all).map_err(Error::io(&all))?;
-        let _held = hold(&all.join(LOCK))?;
-        let folder = self.place(&all);
+        let _lock = lock(&all.join(LOCK))?;
+        let folder = self.target(&all);
         let draft = folder.join(DRAFT);
-        // What a killed process has left.
+        // A killed process may have left a draft.
         match fs::remove_dir_all(&draft) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
             _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
         }
-        let written = self.write_through(&draft, &folder);
-        // In the way of nobody, if it stays.
+        let written = self.write_files(&draft, &folder);
+        // Best effort: a leftover draft is harmless.
         let _ = fs::remove_dir_all(&draft);
         written.map(|()| folder)
     }
 
     /// Writes all files into `draft`, then moves them into `folder`.
-    fn write_through(&self, draft: &Path, folder: &Path) -> Result<()> {
+    fn write_files(&self, draft: &Path, folder: &Path) -> Result<()> {
         self.query.write(&draft.join(QUERY))?;
         self.gallery.write(&draft.join(GALLERY))?;
         let figures = Figures { report: &self.report, images: self.images.clone() };
@@ -99,26 +100,26 @@ impl StoredEvaluation {
             _ => {}
         }
         for file in [QUERY, GALLERY, RESULT] {
-            let place = folder.join(file);
-            fs::rename(draft.join(file), &place).map_err(Error::io(&place))?;
+            let target = folder.join(file);
+            fs::rename(draft.join(file), &target).map_err(Error::io(&target))?;
         }
         Ok(())
     }
 
-    /// The folder that is free, or holds an earlier evaluation of the same images.
-    fn place(&self, all: &Path) -> PathBuf {
+    /// The first folder that is free or holds an earlier evaluation of the same images.
+    fn target(&self, all: &Path) -> PathBuf {
         let others = |folder: &Path| match figures(&folder.join(RESULT)) {
-            Ok(there) => !there.images.is_empty() && there.images != self.images,
+            Ok(stored) => !stored.images.is_empty() && stored.images != self.images,
             Err(_) => false,
         };
         let mut folders = called(&self.name).map(|name| all.join(name));
         folders.find(|folder| !others(folder)).expect("numbers do not end")
     }
 
-    /// Reads one evaluation's folder.
+    /// Reads the folder of an evaluation.
     ///
     /// # Errors
-    /// Files that are missing or not what they should be.
+    /// Files that are missing or damaged.
     pub fn read(folder: &Path) -> Result<Self> {
         let Figures { report, images } = figures(&folder.join(RESULT))?;
         Ok(StoredEvaluation {
@@ -131,19 +132,19 @@ impl StoredEvaluation {
     }
 }
 
-/// Waits until nobody else holds the file.
-fn hold(file: &Path) -> Result<File> {
+/// Locks a file; waits until no other process has it locked.
+fn lock(file: &Path) -> Result<File> {
     let lock = open_or_make(file)?;
     lock.lock().map_err(Error::io(file))?;
     Ok(lock)
 }
 
-/// The names that evaluations on folders of one name have: NAME, NAME-2, and so on.
+/// Names of evaluations on folders of one name: NAME, NAME-2, and so on.
 fn called(name: &str) -> impl Iterator<Item = String> {
     std::iter::once(name.to_string()).chain((2u64..).map(move |number| format!("{name}-{number}")))
 }
 
-/// A run's whole evaluations on folders of this name.
+/// Reads a run's complete evaluations on folders of this name.
 ///
 /// # Errors
 /// As [`StoredEvaluation::read`].
@@ -158,7 +159,7 @@ pub fn read_called(run: &Path, name: &str) -> Result<Vec<StoredEvaluation>> {
     Ok(all)
 }
 
-/// Whether a folder holds a whole evaluation.
+/// True if a folder holds a complete evaluation.
 fn is_there(folder: &Path) -> Result<bool> {
     let result = folder.join(RESULT);
     match fs::metadata(&result).map_err(Error::io(&result)) {
@@ -168,12 +169,12 @@ fn is_there(folder: &Path) -> Result<bool> {
     }
 }
 
-/// Reads features.
+/// Reads a file of features.
 fn features(file: &Path) -> Result<Features> {
     Features::read(file).map_err(|e| Error::Data(format!("{e}; evaluate again")))
 }
 
-/// Reads figures.
+/// Reads and checks a file of figures.
 fn figures(result: &Path) -> Result<Figures<Report>> {
     let fault = |why: String| {
         Error::Data(format!("{}: not the figures of an evaluation ({why}); evaluate again", result.display()))
@@ -186,21 +187,21 @@ fn figures(result: &Path) -> Result<Figures<Report>> {
     }
 }
 
-/// A folder of images by its whole path, as [`StoredEvaluation::images`] has it.
+/// The absolute path of a folder of images, as in [`StoredEvaluation::images`].
 pub fn whole_path(folder: &Path) -> String {
     folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()).display().to_string()
 }
 
-/// The name under which an evaluation on a data set is kept.
+/// The name under which an evaluation on a data set is stored.
 pub fn name_of(data: &Path) -> String {
     let whole = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
     whole.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The folders of a run's whole evaluations, in the order of their names.
+/// The folders of a run's complete evaluations, in the order of their names.
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub fn folders(run: &Path) -> Result<Vec<PathBuf>> {
     let folder = run.join(FOLDER);
     let entries = match fs::read_dir(&folder) {
@@ -230,7 +231,7 @@ mod tests {
     use crate::device::Device;
     use crate::eval::{Protocol, evaluate};
 
-    fn kept(images: &str, gallery: f32) -> StoredEvaluation {
+    fn stored(images: &str, gallery: f32) -> StoredEvaluation {
         let line = |place: f32, camid: i64| {
             Features::new(vec![place], 1, vec![7], vec![camid], vec!["a.jpg".into()]).unwrap()
         };
@@ -247,11 +248,11 @@ mod tests {
     fn other_images_get_another_name_and_the_same_ones_the_same() {
         let run = tempfile::tempdir().unwrap();
         for (images, gallery) in [("/a/set", 1.0), ("/b/set", 2.0), ("/a/set", 3.0)] {
-            kept(images, gallery).write(run.path()).unwrap();
+            stored(images, gallery).write(run.path()).unwrap();
         }
         assert_eq!(names(run.path()), ["set", "set-2"]);
         let all = read_called(run.path(), "set").unwrap();
-        let found: Vec<f32> = all.iter().map(|kept| kept.gallery.features()[0]).collect();
+        let found: Vec<f32> = all.iter().map(|stored| stored.gallery.features()[0]).collect();
         assert_eq!(found, [3.0, 2.0]);
         assert_eq!(all[1].images, ["/b/set"]);
         assert!(Path::new(&all[0].query.paths()[0]).is_absolute());
@@ -260,16 +261,16 @@ mod tests {
     #[test]
     fn a_failed_write_leaves_the_earlier_one_whole() {
         let run = tempfile::tempdir().unwrap();
-        let folder = kept("/a/set", 1.0).write(run.path()).unwrap();
+        let folder = stored("/a/set", 1.0).write(run.path()).unwrap();
         fs::write(folder.join(DRAFT), "in the way").unwrap();
-        assert!(kept("/a/set", 2.0).write(run.path()).is_err());
+        assert!(stored("/a/set", 2.0).write(run.path()).is_err());
         assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [1.0]);
         fs::remove_file(folder.join(DRAFT)).unwrap();
-        // A draft of a killed process is nothing to anybody.
+        // The draft of a killed process is ignored and replaced.
         fs::create_dir(folder.join(DRAFT)).unwrap();
         fs::write(folder.join(DRAFT).join(RESULT), "half").unwrap();
         assert_eq!(names(run.path()), ["set"]);
-        kept("/a/set", 3.0).write(run.path()).unwrap();
+        stored("/a/set", 3.0).write(run.path()).unwrap();
         assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [3.0]);
         assert!(!folder.join(DRAFT).exists());
     }
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn impossible_figures_are_refused() {
         let run = tempfile::tempdir().unwrap();
-        let folder = kept("/a/set", 1.0).write(run.path()).unwrap();
+        let folder = stored("/a/set", 1.0).write(run.path()).unwrap();
         let good = fs::read_to_string(folder.join(RESULT)).unwrap();
         for (from, to, words) in [
             ("\"rank1\": 1.0", "\"rank1\": 1e308", "rank1 is"),

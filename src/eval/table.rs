@@ -1,14 +1,14 @@
-//! Results of one or several evaluations in a table, and under it what they mean.
+//! Table of the results of one or several evaluations, with their conditions below.
 
 use super::Report;
 use comfy_table::{CellAlignment, presets};
 use std::fmt;
 
-/// Reports with the names of what they are about.
+/// Named reports.
 #[derive(Clone, Debug)]
 pub struct Table<'a>(pub &'a [(String, Report)]);
 
-/// Percentages; what holds for all rows is said once.
+/// Writes percentages; a remark that holds for all rows is written once.
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Table(rows) = self;

@@ -1,4 +1,4 @@
-//! Features in the formats of other programs, and from them.
+//! Feature files in this program's format and in those of other programs.
 //!
 //! | ending | what | read |
 //! |---|---|---|
@@ -6,8 +6,8 @@
 //! | `.npy` | NumPy's array f32 `[N, D]`, and beside it `.csv` with the rows' path, pid and camid | yes |
 //! | `.arrow` | an Arrow IPC file with one row an image, for pandas, Polars, DuckDB | no |
 //!
-//! All hold the same rows in the same order. Which network made the features stays known in `.safetensors` and
-//! `.arrow` only.
+//! All formats hold the same rows in the same order. Only `.safetensors` and `.arrow` name the network that computed
+//! the features.
 
 mod arrow;
 mod npy;
@@ -20,19 +20,19 @@ use std::path::{Path, PathBuf};
 /// A format of feature files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// This program's own.
+    /// This program's own format.
     Safetensors,
-    /// An array of NumPy's, and a list of the rows beside it.
+    /// A NumPy array, and a CSV list of its rows beside it.
     Npy,
-    /// A table of Arrow's.
+    /// An Arrow table.
     Arrow,
 }
 
 impl Format {
-    /// The format that a file's name asks for, by its ending.
+    /// The format of a file, by the ending of its name.
     ///
     /// # Errors
-    /// Any other ending; the three are named.
+    /// Any other ending; the error lists the known ones.
     pub fn of(path: &Path) -> Result<Self> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
@@ -55,23 +55,23 @@ impl Format {
     }
 }
 
-/// Writes features in the format that the ending of `path` asks for, each file whole or not at all.
+/// Writes features in the format of the ending of `path`; each file is written whole or not at all.
 ///
 /// # Errors
-/// Another ending; what the file system says.
+/// An unknown ending; an error of the file system.
 pub fn write(features: &Features, path: &Path) -> Result<()> {
     match Format::of(path)? {
         Format::Safetensors => features.write(path),
-        // The list comes last, when the array that its rows belong to lies whole beside it.
+        // The list is moved into place last, when the array of its rows is complete.
         Format::Npy => rows::write(features, &path.with_extension("csv"), || npy::write(features, path)),
         Format::Arrow => arrow::write(features, path),
     }
 }
 
-/// Reads features in the format that the ending of `path` says.
+/// Reads features in the format of the ending of `path`.
 ///
 /// # Errors
-/// Another ending, or that of a format which is only written; files that are not what they should be.
+/// An unknown ending, or that of a format that is only written; damaged files.
 pub fn read(path: &Path) -> Result<Features> {
     match Format::of(path)? {
         Format::Safetensors => Features::read(path),
@@ -89,7 +89,7 @@ pub fn read(path: &Path) -> Result<Features> {
         }
         Format::Arrow => Err(Error::weights(
             path,
-            "Arrow files are only written; give the .safetensors, or a .npy with its .csv",
+            "Arrow files can be written but not read; give the .safetensors, or a .npy with its .csv",
         )),
     }
 }

@@ -1,5 +1,5 @@
-//! What other programs read: networks as ONNX ([`onnx`]), features as tables ([`mod@features`]), runs as events
-//! ([`tensorboard`]), training images as the network gets them ([`training_images`]).
+//! Export to formats of other programs: networks to ONNX ([`onnx`]), features to tables ([`mod@features`]), runs to
+//! TensorBoard's event files ([`tensorboard`]), decoded training images to safetensors ([`training_images`]).
 //! Needs the feature `export`.
 
 pub mod features;

@@ -1,11 +1,10 @@
-//! A network as an ONNX file, for those who deploy it elsewhere: conv1 to pool5 and the L2 normalisation.
+//! Export of a network as an ONNX file: conv1 to pool5 and the L2 normalisation.
 //!
-//! The input convention is inside the graph, so that it takes images as they come from a decoder, and the features
-//! come out normalised: nothing is left to be done twice or forgotten. Batch normalisation is folded into the
-//! convolutions (`fold`). What a person must know stands in the descriptions of input and output, and for programs
-//! in the file's metadata.
+//! The graph includes the input normalisation and the L2 normalisation of the features: it takes decoded images and
+//! returns features that can be compared. Batch normalisation is folded into the convolutions (`fold`). The
+//! descriptions of input and output state the convention for people, and the file's metadata state it for programs.
 //!
-//! Operators are those of opset 13 and the file is of IR version 7 (ONNX 1.8, 2020), which every runtime since reads.
+//! Operators are those of opset 13, and the file has IR version 7 (ONNX 1.8, 2020), which every later runtime reads.
 
 mod fold;
 mod graph;
@@ -27,39 +26,39 @@ use proto::{
 };
 use std::path::Path;
 
-/// The name of the graph's input.
+/// Name of the graph's input.
 pub const INPUT: &str = "images";
-/// The name of the graph's output.
+/// Name of the graph's output.
 pub const OUTPUT: &str = "features";
-/// The version of the operators.
+/// Version of the operators.
 const OPSET: i64 = 13;
-/// The version of the file format that goes with it.
+/// Version of the file format that belongs to [`OPSET`].
 const IR_VERSION: i64 = 7;
-/// Protobuf's limit: readers count bytes in 31 bits.
+/// Largest size of a Protobuf message: readers count bytes in 31 bits.
 const MAX_BYTES: usize = i32::MAX as usize;
 
-/// What the graph takes as images.
+/// Layout of the graph's input images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
-    /// uint8 `[N, H, W, 3]`, RGB, as decoders give them.
+    /// uint8 `[N, H, W, 3]`, RGB, as from a decoder.
     Bytes,
-    /// float32 `[N, 3, H, W]`, RGB in [0, 1], as torchvision's `ToTensor` gives them.
+    /// float32 `[N, 3, H, W]`, RGB in [0, 1], as from torchvision's `ToTensor`.
     Floats,
 }
 
-/// How a network is exported.
+/// Options of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// What it takes.
+    /// Layout of the input images.
     pub pixels: Pixels,
-    /// Whether the mirrored image's pool5 is added before normalising.
+    /// True to add the mirrored image's pool5 before normalising.
     pub flip: bool,
 }
 
-/// The network of a weight file as an ONNX model. The same file and options give the same model.
+/// Converts the network of a weight file to an ONNX model. The same file and options give the same model.
 ///
 /// # Errors
-/// Those of [`NetworkFile::load`]; weights that are not finite once batch normalisation is folded in.
+/// As [`NetworkFile::load`]; weights that are not finite after batch normalisation is folded in.
 pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
     let config = file.config();
     let (model, mut params) = Model::new(config, 0, &Device::cpu())?;
@@ -85,7 +84,7 @@ pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
         producer_version: env!("CARGO_PKG_VERSION").into(),
         model_version: Some(1),
         doc_string: format!(
-            "Describes images of persons; the nearer two features, the likelier it is one person.\n{}",
+            "Extracts features of images of persons; the nearer two features, the likelier they show one person.\n{}",
             file.describe()
         ),
         graph: Some(graph),
@@ -100,12 +99,12 @@ pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
 /// Writes a model, whole or not at all; returns the file's size in bytes.
 ///
 /// # Errors
-/// A model beyond Protobuf's 2 GiB; what the file system says.
+/// A model above Protobuf's limit of 2 GiB; an error of the file system.
 pub fn write(model: &ModelProto, out: &Path) -> Result<usize> {
     let bytes = model.encoded_len();
     if bytes > MAX_BYTES {
         return Err(Error::Data(format!(
-            "{}: the network takes {bytes} bytes, and an ONNX file holds no more than {MAX_BYTES}",
+            "{}: the network needs {bytes} bytes, and an ONNX file holds at most {MAX_BYTES}",
             out.display()
         )));
     }
@@ -127,16 +126,16 @@ fn image_value(input: &ImageInput, pixels: Pixels) -> ValueInfoProto {
 }
 
 fn feature_value(features: usize, flip: bool) -> ValueInfoProto {
-    let flip = if flip { ", those of the image and of its mirror image added" } else { "" };
+    let flip = if flip { ", the sum of those of the image and of its mirror image" } else { "" };
     let doc_string = format!(
-        "pool5 features{flip}, L2-normalised: compare them by Euclidean distance or by their product, and do not \
+        "pool5 features{flip}, L2-normalised: compare them by Euclidean distance or inner product, and do not \
          normalise them again."
     );
     let r#type = Some(batch_of(TensorProto::FLOAT, &[features]));
     ValueInfoProto { name: OUTPUT.into(), r#type, doc_string }
 }
 
-/// A tensor whose first dimension is the number of images.
+/// Type of a tensor whose first dimension is the number of images.
 fn batch_of(elem_type: i32, dims: &[usize]) -> TypeProto {
     let images = DimensionProto { dim_value: None, dim_param: Some("N".into()) };
     let known = dims.iter().map(|&dim| DimensionProto { dim_value: Some(dim as i64), dim_param: None });
@@ -144,7 +143,7 @@ fn batch_of(elem_type: i32, dims: &[usize]) -> TypeProto {
     TypeProto { tensor_type: Some(TensorTypeProto { elem_type, shape: Some(shape) }) }
 }
 
-/// The file's metadata, for programs that read it.
+/// Metadata of the file.
 fn facts(
     file: &NetworkFile,
     input: &ImageInput,

@@ -1,4 +1,4 @@
-//! Runs for TensorBoard: event files with the curves of `metrics.jsonl`, and what evaluations found.
+//! Export to TensorBoard: event files with the curves of `metrics.jsonl` and the results of evaluations.
 //!
 //! | tag | |
 //! |---|---|
@@ -9,9 +9,9 @@
 //! | `lists/NAME/...` | its ranked lists |
 //! | `evaluation/NAME/...` | its rank-1, both mAPs and mINP |
 //!
-//! `metrics.jsonl` knows steps, not times. An event made of it bears the time at which that file was last written; one
-//! written while training bears its own. In a folder of events one file of ours holds all there is: writing again takes
-//! its place, and what others put beside it stays.
+//! `metrics.jsonl` has steps, but no times. An event made from it has the time at which that file was last written; an
+//! event written while training has its own time. A folder of events has one event file of this program, which a later
+//! export replaces; files of other programs stay.
 
 pub mod evaluation;
 mod histogram;
@@ -33,14 +33,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What TensorBoard knows an event file by; seconds since 1970 follow.
+/// Start of an event file's name, by which TensorBoard finds it; seconds since 1970 follow.
 const PREFIX: &str = "events.out.tfevents.";
-/// Whose it is, where others put the name of the machine.
+/// End of the name of this program's event files, where other programs put the name of the machine.
 const SUFFIX: &str = ".bcreid";
 
+/// A function that takes a value from a step.
 type Value = fn(&Step) -> Option<f32>;
 
-/// Each number of a step under its tag.
+/// Tags of the values of a step.
 const SCALARS: [(&str, Value); 10] = [
     ("loss/total", |step| step.loss),
     ("loss/softmax", |step| step.softmax),
@@ -54,10 +55,10 @@ const SCALARS: [(&str, Value); 10] = [
     ("distance/inter_min", |step| step.inter_min),
 ];
 
-/// The curves with a description in TensorBoard: losses that are sums or means over the batch.
+/// Tags of the losses that are sums or means over the batch; TensorBoard shows a description beside them.
 const REDUCED: [&str; 3] = ["loss/positive", "loss/hinge", "loss/center"];
 
-/// Writes the numbers of steps; those that are absent are left out. The first step of a file describes the curves.
+/// Writer of the values of steps; absent values are left out. The first step of a file describes the curves.
 #[derive(Debug)]
 pub struct StepEvents {
     reduction: Reduction,
@@ -65,7 +66,7 @@ pub struct StepEvents {
 }
 
 impl StepEvents {
-    /// For a run whose batch-contrastive loss is reduced so.
+    /// Creates a writer for a run whose batch-contrastive loss has this reduction.
     pub fn new(reduction: Reduction) -> Self {
         StepEvents { reduction, described: false }
     }
@@ -73,7 +74,7 @@ impl StepEvents {
     /// Writes one step.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn write<W: Write>(
         &mut self,
         writer: &mut EventWriter<W>,
@@ -90,12 +91,12 @@ impl StepEvents {
     }
 }
 
-/// Writes an event file into `folder`, which is made if need be, whole or not at all; its name says `time`. What an
-/// earlier call left there is emptied, and what was empty already is removed: a TensorBoard that has a file open goes on
-/// to the next one when it finds no more in it, but not when the file is gone.
+/// Writes an event file with `time` in its name into `folder`, whole or not at all; the folder is created if it is
+/// missing. The file of an earlier call is emptied, and an empty one is removed: a TensorBoard that has a file open
+/// goes on to the next file when the open one has no more events, but not when it is gone.
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub fn write_events(
     folder: &Path,
     time: SystemTime,
@@ -105,7 +106,7 @@ pub fn write_events(
     let seconds = seconds(time);
     let file = folder.join(format!("{PREFIX}{:010}{SUFFIX}", seconds as u64));
     write_atomically(&file, |out| fill(&mut EventWriter::new(out, seconds)?))?;
-    for (_, path) in ours(folder)?.into_iter().filter(|(_, path)| *path != file) {
+    for (_, path) in event_files(folder)?.into_iter().filter(|(_, path)| *path != file) {
         let empty = fs::metadata(&path).map_err(Error::io(&path))?.len() == 0;
         let done = if empty { fs::remove_file(&path) } else { fs::File::create(&path).map(drop) };
         done.map_err(Error::io(&path))?;
@@ -113,13 +114,13 @@ pub fn write_events(
     Ok(file)
 }
 
-/// The files that [`write_events`] left in a folder, by the seconds in their names.
-fn ours(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+/// The event files of [`write_events`] in a folder, with the seconds in their names.
+fn event_files(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
         let path = entry.path();
-        // A link would be followed to a file that is not ours.
+        // A link may point to a file of another program.
         if !entry.file_type().map_err(Error::io(&path))?.is_file() {
             continue;
         }
@@ -128,20 +129,20 @@ fn ours(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// When a file was last written.
+/// Time at which a file was last written.
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub fn modified(file: &Path) -> Result<SystemTime> {
     fs::metadata(file).and_then(|meta| meta.modified()).map_err(Error::io(file))
 }
 
-/// Seconds since 1970, as events count time.
+/// Seconds since 1970, the time unit of events.
 pub fn seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// The seconds in a name that [`write_events`] gives.
+/// Seconds in the name of an event file of [`write_events`]; `None` for other files.
 fn seconds_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let seconds = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;

@@ -1,8 +1,8 @@
-//! The training images of a run as its network gets them, for programs of another make to train on.
+//! Export of a run's decoded and resized training images, for training with other programs.
 //!
-//! JPEG decoders and resizers differ by a grey level here and there, so whoever wants the same numbers needs the same
-//! bytes. Everything behind them (sampler, augmentation, normalisation) is a function of seed and step and can be computed
-//! again: `tools/reference/train.py` does.
+//! JPEG decoders and resizers differ by a grey level in some pixels, so a training run can be reproduced exactly only
+//! from the same decoded bytes. The later stages (sampler, augmentation, normalisation) are functions of seed and step;
+//! `tools/reference/train.py` computes them.
 
 use crate::config::{BadImages, Config};
 use crate::data::{CacheOptions, Classes, Dataset, ImageCache};
@@ -12,13 +12,13 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::path::Path;
 
-/// Writes the training images of `dataset` to the safetensors file `out`, decoded and resized by the settings of `config`
-/// but not augmented: `images` u8 `[n, height, width, 3]` in RGB, `labels` i64 `[n]` (classes) and `indices` i64 `[n]`
-/// (places in the training set, which has gaps where unreadable images were skipped). Returns n. All images are in memory
+/// Writes the training images of `dataset` to the safetensors file `out`, decoded and resized by the settings of
+/// `config` but not augmented: `images` u8 `[n, height, width, 3]` in RGB, `labels` i64 `[n]` (classes) and `indices`
+/// i64 `[n]` (rows of the training set; skipped unreadable images are absent). Returns n. All images are in memory
 /// twice.
 ///
 /// # Errors
-/// A data set without training images; an unreadable image, unless the settings skip such; what the file system says.
+/// A data set without training images; an unreadable image, unless the settings skip it; an error of the file system.
 pub fn write(dataset: &Dataset, config: &Config, out: &Path) -> Result<usize> {
     dataset.require_train()?;
     let (height, width) = (config.input.height, config.input.width);

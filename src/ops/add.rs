@@ -1,32 +1,33 @@
-//! Sum of two tensors of one shape: the join of a residual block.
+//! Sum of two tensors of one shape: the shortcut connection of a residual block.
 //!
-//! y = a + b; da = dy and db = dy. Both inputs get the whole gradient: the second is given the buffer, the
-//! first a copy (or a sum, when it has another user: the fan-out of the residual).
+//! y = a + b; da = dy and db = dy. The second input receives the buffer of dy, the first a copy (or a sum, if the first
+//! input has another use: the fan-out of the residual).
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// a + b, element by element; any shape.
+/// Computes a + b element by element; any shape.
 ///
 /// # Errors
-/// If the shapes differ.
+/// If the shapes or the element types differ.
 pub fn add(tape: &mut Tape<'_>, a: Var, b: Var) -> Result<Var> {
-    let kind = |v: &Var| (v.shape(), v.value.dtype());
-    if kind(&a) != kind(&b) {
-        return Err(Error::shape("add", format!("{:?} and {:?} differ", kind(&a), kind(&b))));
+    let kind = |v: &Var| format!("{} {}", v.value.dtype(), v.shape());
+    if (a.shape(), a.value.dtype()) != (b.shape(), b.value.dtype()) {
+        let detail = format!("a is {}, b is {}; type and shape must be equal", kind(&a), kind(&b));
+        return Err(Error::shape("add", detail));
     }
     let mut y = Tensor::empty(&tape.device(), a.shape(), a.value.dtype())?;
     match a.value.gpu() {
         None => cpu::forward(&a.value, &b.value, &mut y),
         Some(gpu) => cuda::forward(gpu, &a.value, &b.value, &mut y)?,
     }
-    Ok(tape.record(y, &[a.handle(), b.handle()], |_| Saved))
+    Ok(tape.record(y, &[a.handle(), b.handle()], |_| AddBackward))
 }
 
-struct Saved;
+struct AddBackward;
 
-impl Backward for Saved {
+impl Backward for AddBackward {
     fn op(&self) -> &'static str {
         "add"
     }
@@ -41,7 +42,7 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// Elements a thread takes at a time: three times 64 KiB.
+    /// Elements of a task: three times 64 KiB.
     const CHUNK: usize = 16 * 1024;
 
     pub fn forward(a: &Tensor, b: &Tensor, y: &mut Tensor) {

@@ -13,9 +13,9 @@
 //! # Sum or mean
 //!
 //! (3) and (4) are written as sums, while (2), the softmax loss, is a mean over the m images of the batch. The
-//! authors worked in Caffe, whose loss layers divide by the batch: `ContrastiveLossLayer` and the center-loss
-//! layer of Wen et al. (2016) both do. [`Reduction`] chooses: `Sum` is the letter of (3) and (4), `Mean` divides
-//! both, and so their gradient, by m. Lambda under `Mean` is m times lambda under `Sum`.
+//! authors worked in Caffe, whose loss layers divide by the batch size: `ContrastiveLossLayer` and the center-loss
+//! layer of Wen et al. (2016) both do. [`Reduction`] selects: `Sum` follows (3) and (4) literally, `Mean` divides both,
+//! and so their gradient, by m. A lambda for `Mean` corresponds to lambda / m for `Sum`.
 //!
 //! # Two gradients
 //!
@@ -23,17 +23,17 @@
 //!
 //! dx_i = sum_j \[y_i = y_j\] (x_i - x_j) - \[d_ih(i) < tau\] (x_i - x_h(i)) + (x_i - c_(y_i)),
 //!
-//! is not the derivative of (3): it is the derivative with every partner sample held constant. The true one
-//! has the positive sum twice (x_i is both sides of its pairs) and an extra -(x_i - x_j) for each j whose
-//! active hardest negative is i. [`Gradient`] chooses. At the kink d = tau the hinge has no gradient. (8)
-//! compares the un-squared distance with tau where (3) compares the squared one; here it is squared
-//! throughout. Centers get no gradient: [`crate::ops::center_step`] moves them.
+//! is not the derivative of (3): it is the derivative with every partner sample held constant. The exact derivative
+//! has the positive sum twice (x_i is on both sides of its pairs) and an extra -(x_i - x_j) for each j whose active
+//! hardest negative is i. [`Gradient`] selects. At the kink d = tau the gradient of the hinge is taken as 0. (8)
+//! compares the un-squared distance with tau where (3) compares the squared one; here both use the squared distance.
+//! Centers get no gradient: [`crate::ops::center_step`] updates them.
 //!
 //! # Close pairs
 //!
-//! Distances are sums of squared differences and not ||a||^2 + ||b||^2 - 2 a.b, whose rounding error of
-//! about 1e-7 would drown the near-duplicates the positive term is about. The product form is faster only
-//! for batches far larger than a network that fits beside them.
+//! Distances are sums of squared differences and not ||a||^2 + ||b||^2 - 2 a.b, whose rounding error of about 1e-7
+//! exceeds the distances of near-duplicates, which matter in the positive term. The product form is faster only for
+//! batches far larger than fit in memory beside the network.
 
 mod cpu;
 pub mod cuda;
@@ -47,23 +47,23 @@ use serde::{Deserialize, Serialize};
 
 const OP: &str = "batch_contrastive";
 
-/// Which derivative the backward pass gives.
+/// The gradient of the loss: the paper's or the exact one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gradient {
     /// Equation (8): the other samples of the batch are held constant.
     Paper,
-    /// The derivative of (3) and (4) as they stand.
+    /// The derivative of (3) and (4).
     Exact,
 }
 
-/// Whether (3) and (4) are sums over the images of the batch or means.
+/// The reduction of (3) and (4) over the images of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reduction {
-    /// As (3) and (4) are written.
+    /// The sum, as (3) and (4) are written.
     Sum,
-    /// Divided by the number of images, as Caffe's loss layers do.
+    /// The mean over the images, as in Caffe's loss layers.
     Mean,
 }
 
@@ -76,7 +76,7 @@ impl Reduction {
         }
     }
 
-    /// `sum` or `mean`, as in the settings.
+    /// The name in the settings: `sum` or `mean`.
     pub fn name(self) -> &'static str {
         match self {
             Reduction::Sum => "sum",
@@ -85,18 +85,18 @@ impl Reduction {
     }
 }
 
-/// How the loss is read where the paper leaves a choice.
+/// The options of the loss where the paper leaves a choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
-    /// Which derivative is the gradient.
+    /// The gradient of the backward pass.
     pub gradient: Gradient,
-    /// Sum or mean over the batch.
+    /// The reduction over the batch.
     pub reduction: Reduction,
     /// The margin of the hinge: a squared distance, finite, at least 0.
     pub tau: f32,
 }
 
-/// Where each number lies in [`BatchContrastive::terms`].
+/// The index of each term in [`BatchContrastive::terms`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
     /// The positive part of L_b: half the sum of squared distances within identities, each pair twice; over m if
@@ -106,41 +106,40 @@ pub enum Term {
     Hinge,
     /// L_c, reduced likewise.
     Center,
-    /// How many pairs i < j share an identity.
+    /// The number of positive pairs: pairs i < j of one identity.
     PositivePairs,
-    /// Mean Euclidean (not squared) distance of those pairs, the blue dots of the paper's figure 1; NaN in a
+    /// The mean Euclidean (not squared) distance of the positive pairs, the blue dots of the paper's figure 1; NaN in a
     /// batch without such a pair.
     IntraMean,
-    /// Mean Euclidean distance of the pairs i < j of two identities, the green dots; NaN in a batch of one
-    /// identity.
+    /// The mean Euclidean distance of the negative pairs (i < j of two identities), the green dots; NaN in a batch of
+    /// one identity.
     InterMean,
-    /// Least Euclidean distance of the pairs i < j of two identities, the orange dots; NaN in a batch of one
-    /// identity.
+    /// The smallest Euclidean distance of the negative pairs, the orange dots; NaN in a batch of one identity.
     InterMin,
 }
 
 impl Term {
-    /// How many there are.
+    /// The number of terms.
     pub const COUNT: usize = 7;
 }
 
-/// The loss and what it is made of.
+/// The loss and its terms.
 #[derive(Debug)]
 pub struct BatchContrastive {
-    /// f32 `[1]`: L_b + L_c.
+    /// The loss L_b + L_c, f32 `[1]`.
     pub loss: Var,
-    /// f32 `[Term::COUNT]`, indexed by `Term as usize`: for logs and reports, not differentiable. The first
+    /// The terms, f32 `[Term::COUNT]`, indexed by `Term as usize`: for logs and reports, not differentiable. The first
     /// three add up to the loss.
     pub terms: Tensor,
 }
 
-/// The loss of normalised features `x` `[m, D]` with labels i32 `[m]` against `centers` `[n, D]`.
+/// Computes the batch-contrastive loss of normalised features `x` `[m, D]` with labels i32 `[m]` and `centers` `[n, D]`.
 ///
-/// The tape holds on to `centers` until it has been walked; they are moved after that.
+/// The tape holds a handle to `centers` until the backward pass is done; update the centers after that.
 ///
 /// # Errors
-/// If the shapes do not fit together, `tau` is negative or not finite, or, on the CPU, a label is no class. (On a GPU,
-/// where looking would be waiting, the loss is then NaN.)
+/// If the shapes do not fit together, `tau` is negative or not finite, or, on the CPU, a label is not in 0..n. (On a GPU,
+/// where a check of the labels would force a synchronisation, the loss is then NaN.)
 pub fn batch_contrastive(
     tape: &mut Tape<'_>,
     x: Var,
@@ -176,31 +175,30 @@ pub fn batch_contrastive(
     }
     let input = x.handle();
     let (labels, centers) = (labels.clone(), centers.clone());
-    let loss =
-        tape.record(loss, &[input], |_| Saved { x: x.value, labels, centers, hardest, gradient, reduction });
+    let backward = BatchContrastiveBackward { x: x.value, labels, centers, hardest, gradient, reduction };
+    let loss = tape.record(loss, &[input], |_| backward);
     Ok(BatchContrastive { loss, terms })
 }
 
-/// What both passes read.
+/// The inputs of both passes.
 struct Batch<'a> {
     x: &'a Tensor,
     labels: &'a Tensor,
     centers: &'a Tensor,
 }
 
-/// The gradient is linear in the features once the hardest negatives are known, so those are saved and not
-/// the distances.
-struct Saved {
+/// The saved values. For known hardest negatives the gradient is linear in the features, so the distances are not saved.
+struct BatchContrastiveBackward {
     x: Tensor,
     labels: Tensor,
     centers: Tensor,
-    /// i32 `[m]`: h(i) where the hinge of image i is active, else -1.
+    /// The hardest negative h(i) of each image whose hinge is active, else -1; i32 `[m]`.
     hardest: Tensor,
     gradient: Gradient,
     reduction: Reduction,
 }
 
-impl Backward for Saved {
+impl Backward for BatchContrastiveBackward {
     fn op(&self) -> &'static str {
         OP
     }
@@ -208,12 +206,12 @@ impl Backward for Saved {
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         let batch = Batch { x: &self.x, labels: &self.labels, centers: &self.centers };
         let derivative = (self.gradient, self.reduction);
-        sinks.add(0, |dx, write| match dy.gpu() {
+        sinks.add(0, |dx, mode| match dy.gpu() {
             None => {
-                cpu::backward(&batch, &self.hardest, derivative, &dy, dx, write);
+                cpu::backward(&batch, &self.hardest, derivative, &dy, dx, mode);
                 Ok(())
             }
-            Some(gpu) => cuda::backward(gpu, &batch, &self.hardest, derivative, &dy, dx, write),
+            Some(gpu) => cuda::backward(gpu, &batch, &self.hardest, derivative, &dy, dx, mode),
         })
     }
 }

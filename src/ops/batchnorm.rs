@@ -1,19 +1,19 @@
 //! Batch normalisation over all dimensions but the last, with the epilogue of a residual block fused into it:
 //! y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual), residual and relu optional.
 //!
-//! Statistics come from the batch (Ioffe and Szegedy 2015) or, frozen and in inference, from running
-//! averages. With g = dy but 0 where relu gives y <= 0, x^ the normalised input and R values a channel:
+//! The statistics come from the batch (Ioffe and Szegedy 2015) or, if frozen and in inference, from running averages.
+//! With g = dy masked by the ReLU (0 where y <= 0), x^ the normalised input and R values per channel:
 //!
 //! - dbeta = sum g; dgamma = sum g x^; the residual's gradient is g;
 //! - dx = gamma / std (g - dbeta / R - x^ dgamma / R) with batch statistics, gamma / std g with frozen ones.
 //!
-//! Memory traffic decides the speed, so passes are counted. Forward: one read of x for the statistics, one
-//! pass that writes y. Backward: one pass for the sums, one that turns the saved x into dx where it lies.
-//! Without a residual the sign of y follows from x, and y is not read again. With one, the first pass masks
-//! dy where it lies, and that buffer becomes the residual's gradient. When only dx = gamma / std g is asked
-//! for (frozen, gamma and beta not learned) x is not saved and the forward works in place.
+//! Memory bandwidth limits the speed, so the number of passes matters. Forward: one read of x for the statistics, one
+//! pass that writes y. Backward: one pass for the sums, one that overwrites the saved x with dx. Without a residual the
+//! sign of y follows from x, and y is not read again. With a residual, the first pass masks dy in place, and that
+//! buffer becomes the residual's gradient. If only dx = gamma / std g is needed (frozen statistics, gamma and beta
+//! without gradient), x is not saved and the forward pass works in place.
 //!
-//! The rectifier treats NaN as [`crate::ops::relu`] does: it stays, and lets its gradient through.
+//! The ReLU treats NaN as [`crate::ops::relu`] does: NaN stays NaN and passes its gradient.
 
 mod cpu;
 mod cuda;
@@ -24,15 +24,15 @@ use crate::ops::relu;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// Added to the variance, as Caffe's ResNet and torchvision do.
+/// The constant added to the variance, as in Caffe's ResNet and torchvision.
 pub const EPS: f32 = 1e-5;
 
-/// Scale and shift, and the running statistics; `[C]` each.
+/// The parameters and running statistics of a batch-normalisation layer; `[C]` each.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
-    /// gamma.
+    /// The scale gamma.
     pub gamma: Var,
-    /// beta.
+    /// The shift beta.
     pub beta: Var,
     /// The running mean.
     pub mean: BufferId,
@@ -40,34 +40,34 @@ pub struct BatchNorm {
     pub var: BufferId,
 }
 
-/// What to normalise with while training. Inference (a tape that does not record) always takes the running
-/// statistics and leaves them alone.
+/// The source of the statistics in training. Inference (a tape that does not record) always uses the running
+/// statistics and does not change them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistics {
-    /// The batch's own, which also move the running ones (PyTorch's convention):
+    /// The statistics of the batch, which also update the running statistics (PyTorch's convention):
     /// running = (1 - momentum) running + momentum batch, with the unbiased variance.
     Batch {
-        /// Weight of the new batch, in [0, 1].
+        /// The weight of the new batch, in [0, 1].
         momentum: f32,
     },
-    /// The running ones, as constants.
+    /// The running statistics, as constants.
     Frozen,
 }
 
-/// What follows the normalisation in the same pass.
+/// The epilogue: operations that follow the normalisation in the same pass.
 #[derive(Clone, Debug, Default)]
 pub struct Epilogue {
-    /// Added before the rectifier; of x's shape.
+    /// A tensor of the shape of x, which is added before the ReLU.
     pub residual: Option<Var>,
-    /// Whether a rectifier ends it.
+    /// Applies a ReLU at the end.
     pub relu: bool,
 }
 
-/// Batch normalisation of `x` `[.., C]`; the output has its shape.
+/// Computes the batch normalisation of `x` `[.., C]`; the output has the shape of `x`.
 ///
 /// # Errors
-/// If gamma, beta or a running statistic is not `[C]`, if the residual is not of x's shape, or if a channel
-/// has fewer than two values to take batch statistics from.
+/// If gamma, beta or a running statistic is not `[C]`, if the residual does not have the shape and type of x, or if a
+/// channel has fewer than two values for batch statistics.
 pub fn batchnorm(
     tape: &mut Tape<'_>,
     x: Var,
@@ -89,7 +89,7 @@ pub fn batchnorm(
         return Err(Error::shape(
             "batchnorm",
             format!(
-                "batch statistics need at least 2 values a channel, x {} has {rows}; use a larger batch or frozen \
+                "batch statistics need at least 2 values per channel, x {} has {rows}; use a larger batch or frozen \
                  statistics",
                 x.shape()
             ),
@@ -120,7 +120,7 @@ pub fn batchnorm(
     let has_residual = residual.is_some();
     Ok(tape.record(y, &inputs, |y| {
         let keeps_y = epilogue.relu && (x.is_none() || has_residual);
-        Saved {
+        BatchNormBackward {
             x,
             y: keeps_y.then_some(y),
             affine,
@@ -153,7 +153,13 @@ fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, epilogue: &Epilogue) -> Resul
     match &epilogue.residual {
         Some(r) if (r.shape(), r.value.dtype()) != (x.shape(), x.value.dtype()) => Err(Error::shape(
             "batchnorm",
-            format!("the residual is {}; it must have the shape of x, {}", r.shape(), x.shape()),
+            format!(
+                "the residual is {} {}; it must have the type and shape of x, {} {}",
+                r.value.dtype(),
+                r.shape(),
+                x.value.dtype(),
+                x.shape()
+            ),
         )),
         _ => Ok(()),
     }
@@ -164,47 +170,48 @@ const GAMMA: usize = 1;
 const BETA: usize = 2;
 const RESIDUAL: usize = 3;
 
-struct Saved {
-    /// The input, unless dx = gamma / std g is all that is asked for.
+struct BatchNormBackward {
+    /// The input, unless only dx = gamma / std g is needed.
     x: Option<Tensor>,
-    /// The output, if the rectifier's mask does not follow from x alone.
+    /// The output, if the ReLU's mask does not follow from x alone.
     y: Option<Tensor>,
-    /// f32 `[5, C]`: the normalisation as the loops use it ([`cpu::Affine`]).
+    /// The coefficients of the normalisation ([`cpu::Affine`]), f32 `[5, C]`.
     affine: Tensor,
     batch: bool,
     relu: bool,
     residual: bool,
 }
 
-/// Which elements of dy get through the rectifier, as the kernels number it.
+/// The mask of the ReLU's gradient; the discriminants are those of the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mask {
-    /// All: there is no rectifier, or dy is masked already.
+    /// No mask: there is no ReLU, or dy is masked already.
     Off = 0,
-    /// Where the saved output is positive or NaN.
+    /// dy passes where the saved output is positive or NaN.
     Output = 1,
-    /// Where the output, computed again from x, is positive or NaN.
+    /// dy passes where the output, recomputed from x, is positive or NaN.
     Recomputed = 2,
 }
 
-/// dx = scale g, and with batch statistics + (x - mean) slope + offset; g is dy behind the mask.
+/// The pass of the input's gradient: dx = scale g, plus (x - mean) slope + offset with batch statistics, where g is the
+/// masked dy.
 struct InputGradient<'a> {
     affine: &'a Tensor,
-    /// f32 `[2, C]`, slope and offset; none with frozen statistics.
+    /// The slope and offset, f32 `[2, C]`; none with frozen statistics.
     correction: Option<&'a Tensor>,
     mask: Mask,
     /// The saved output, for [`Mask::Output`].
     y: Option<&'a Tensor>,
 }
 
-impl Backward for Saved {
+impl Backward for BatchNormBackward {
     fn op(&self) -> &'static str {
         "batchnorm"
     }
 
-    /// The plan of both devices: which passes run, and which buffer each may reuse.
+    /// Runs the passes of the backward pass on either device, and chooses the buffer that each pass overwrites.
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let Saved { x, y, affine, batch, relu, residual } = *self;
+        let BatchNormBackward { x, y, affine, batch, relu, residual } = *self;
         let gpu = dy.gpu().cloned();
         let give_residual = residual && sinks.wants(RESIDUAL);
         let mut mask = match &y {
@@ -214,8 +221,8 @@ impl Backward for Saved {
         };
         let mut correction = None;
         if let Some(x) = &x {
-            // The pass of dx can find the mask again from x, which it reads for batch statistics alone. Else dy is masked
-            // now, while it is at hand; so is the gradient of a residual, which is dy itself.
+            // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases this pass masks
+            // dy in memory; the masked dy is also the gradient of a residual.
             let mask_dy = mask == Mask::Output || mask == Mask::Recomputed && !batch;
             let saved = (x, y.as_ref(), &affine);
             correction = match &gpu {
@@ -234,7 +241,7 @@ impl Backward for Saved {
         }
 
         if sinks.wants(X) {
-            // Freed before dx is allocated, where no pass reads them.
+            // Tensors that no pass reads are freed before dx is allocated.
             let (mut x, y) = (x.filter(|_| batch), y.filter(|_| mask == Mask::Output));
             let x_is_free = x.as_mut().is_some_and(Tensor::is_unique);
             let pass =

@@ -1,5 +1,6 @@
-//! The bias of a convolution or of the fully connected layer on a GPU, whose products do not add it themselves:
-//! y\[.., c\] += b\[c\], and db\[c\] = sum of dy\[.., c\]. No operation of its own; the CPU's loops have it built in.
+//! The bias of a convolution or of the fully connected layer on a GPU: y\[.., c\] += b\[c\], and
+//! db\[c\] = sum of dy\[.., c\]. The products of cuDNN and cuBLAS do not add a bias. On the CPU the bias is part of the
+//! product's loop.
 
 use crate::Result;
 use crate::device::Device;

@@ -1,10 +1,10 @@
-//! The step of the class centers: equation (5) of the paper, and (6) with its sign put right.
+//! The update of the class centers: equation (5) of the paper, and (6) with its sign corrected.
 //!
 //! delta_j = sum_i \[y_i = j\] (c_j - x_i) / (1 + count_j) and c_j -= rate delta_j.
 //!
-//! The paper's (6) adds the step, which would push a center away from its class: delta_j points from the
-//! class to the center. Wen et al. (2016), whom it cites, subtract, and so does this. The 1 in the divisor
-//! keeps a class that is absent from the batch where it is.
+//! The paper's (6) adds delta_j, which would move a center away from its class: delta_j points from the class to the
+//! center. Wen et al. (2016), whom the paper cites, subtract delta_j, and so does this operation. The 1 in the divisor
+//! avoids a division by 0 for a class that is absent from the batch.
 
 use crate::ops::check;
 use crate::tensor::Tensor;
@@ -12,12 +12,12 @@ use crate::{Error, Result};
 
 const OP: &str = "center_step";
 
-/// Moves the rows of `centers` `[n, D]` whose class is among `labels` i32 `[m]` towards the features `x`
-/// `[m, D]` (the normalised ones, which the loss compares with them). `rate` is f32 `[1]`.
+/// Updates the rows of `centers` `[n, D]` whose class is among `labels` i32 `[m]`: moves them towards the normalised
+/// features `x` `[m, D]`. `rate` is the learning rate of the centers, f32 `[1]`.
 ///
 /// # Errors
-/// If the shapes do not fit together, or, on the CPU, a label is no class. (A GPU leaves such an image out: looking
-/// would be waiting.)
+/// If the shapes do not fit together, or, on the CPU, a label is not in 0..n. (A GPU ignores such an image, since a
+/// check of the labels would force a synchronisation.)
 pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Tensor) -> Result<()> {
     let [_, d] = check::matrix(OP, "centers", centers)?;
     let [m, width] = check::matrix(OP, "x", x)?;
@@ -28,7 +28,7 @@ pub fn center_step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Ten
         ));
     }
     check::labels(OP, labels, m)?;
-    check::scalar(OP, "rate", rate)?;
+    check::scalar(OP, "the learning rate", rate)?;
     match x.gpu() {
         None => cpu::step(centers, x, labels, rate),
         Some(gpu) => cuda::step(gpu, centers, x, labels, rate),
@@ -42,7 +42,7 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// One class a task; its images are summed in the order of the batch, in f64.
+    /// Updates the centers; a task is one class, whose images are summed in the order of the batch, in f64.
     pub fn step(centers: &mut Tensor, x: &Tensor, labels: &Tensor, rate: &Tensor) -> Result<()> {
         let (d, x, labels, rate) = (x.shape().last(), x.f32(), labels.i32(), rate.f32()[0]);
         check::cpu::classes(OP, labels, centers.shape().dims()[0])?;
@@ -83,7 +83,8 @@ pub(super) mod cuda {
         gpu.launch(over_features(m, d), step)
     }
 
-    /// A block for each image and each slice of its features. Small blocks: a batch is only 16 images.
+    /// The grid with a block for each image and slice of its features. Blocks are small, since a batch has only 16
+    /// images.
     pub fn over_features(m: usize, d: usize) -> Grid {
         const THREADS: u32 = 64;
         let each = if d.is_multiple_of(4) { 4 } else { 1 };

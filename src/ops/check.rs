@@ -1,35 +1,35 @@
-//! What the operations on features and labels refuse: shapes and types before they touch an element, and on
-//! the CPU, where looking costs nothing, contents too.
+//! Checks of the inputs of operations on features and labels: shapes and types, and on the CPU the labels' values too.
+//! (On a GPU a check of values would force a synchronisation.)
 
 use crate::element::DType;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// The sizes of a non-empty f32 matrix.
+/// Checks that `t` is a non-empty f32 matrix; returns its sizes.
 pub(super) fn matrix(op: &'static str, name: &str, t: &Tensor) -> Result<[usize; 2]> {
     match t.shape().matrix() {
         Some(sizes) if t.dtype() == DType::F32 && t.shape().len() > 0 => Ok(sizes),
         _ => Err(Error::shape(
             op,
-            format!("{name} is {:?} {}, expected a non-empty F32 matrix", t.dtype(), t.shape()),
+            format!("{name} is {} {}, expected a non-empty f32 matrix", t.dtype(), t.shape()),
         )),
     }
 }
 
-/// That `t` is one f32: a learning rate, a loss.
+/// Checks that `t` is f32 `[1]`: a learning rate, a loss.
 pub(super) fn scalar(op: &'static str, name: &str, t: &Tensor) -> Result<()> {
     if t.dtype() != DType::F32 || t.shape().dims() != [1] {
-        return Err(Error::shape(op, format!("{name} is {:?} {}, expected F32 [1]", t.dtype(), t.shape())));
+        return Err(Error::shape(op, format!("{name} is {} {}, expected f32 [1]", t.dtype(), t.shape())));
     }
     Ok(())
 }
 
-/// That `labels` is i32 `[m]`.
+/// Checks that `labels` is i32 `[m]`.
 pub(super) fn labels(op: &'static str, labels: &Tensor, m: usize) -> Result<()> {
     if labels.dtype() != DType::I32 || labels.shape().dims() != [m] {
         return Err(Error::shape(
             op,
-            format!("labels are {:?} {}, expected I32 [{m}]", labels.dtype(), labels.shape()),
+            format!("labels are {} {}, expected i32 [{m}]", labels.dtype(), labels.shape()),
         ));
     }
     Ok(())
@@ -38,7 +38,7 @@ pub(super) fn labels(op: &'static str, labels: &Tensor, m: usize) -> Result<()> 
 pub(super) mod cpu {
     use crate::{Error, Result};
 
-    /// That every label is one of `classes`.
+    /// Checks that every label is in 0..`classes`.
     pub fn classes(op: &'static str, labels: &[i32], classes: usize) -> Result<()> {
         let wrong = |&y: &i32| usize::try_from(y).map_or(true, |y| y >= classes);
         match labels.iter().position(wrong) {

@@ -8,9 +8,9 @@
 //! - wgrad: dw\[k, r, s, c\] = sum over n, i, j of dy\[n, i, j, k\] x\[n, t i + r - p, t j + s - p, c\]
 //! - dbias: db\[k\] = sum over n, i, j of dy\[n, i, j, k\]
 //!
-//! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU fprop and dgrad are one
-//! loop (`gather`), wgrad another (`filter_gradient`), and 3 x 3 filters at stride 1 take a third way that
-//! multiplies less (`winograd`). None unfolds the image in memory.
+//! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU, fprop and dgrad are one implicit
+//! GEMM (`implicit_gemm`), wgrad is another (`filter_gradient`), and 3 x 3 filters at stride 1 use an algorithm with
+//! fewer multiplications (`winograd`). None of them unfolds the image in memory (im2col). On a GPU cuDNN computes all.
 
 mod cuda;
 mod cudnn;
@@ -25,12 +25,12 @@ use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// How the filter moves over the image; the same in both directions.
+/// The parameters of a convolution, equal for both dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
-    /// Pixels from one position of the filter to the next, at least 1.
+    /// The step of the filter in pixels, at least 1.
     pub stride: usize,
-    /// Rows and columns of zeros around the image.
+    /// The zero padding on each side of the image, in pixels.
     pub pad: usize,
 }
 
@@ -84,7 +84,7 @@ impl Geometry {
         Ok(Geometry { n, input: [height, width], c, filter: [r, s], k, output, stride, pad })
     }
 
-    /// The same sizes with all pixels in one row, where a 1 x 1 filter makes that the same convolution.
+    /// The geometry with all pixels in one row, if a 1 x 1 filter makes that the same convolution; otherwise unchanged.
     fn in_one_row(self) -> Self {
         if self.filter != [1, 1] || self.stride != 1 || self.pad != 0 {
             return self;
@@ -102,13 +102,13 @@ impl Geometry {
 /// `[N, P, Q, K]`.
 ///
 /// # Errors
-/// If a rank is wrong, the channels differ, the stride is 0, something is empty, or the filter is larger than
-/// the padded input.
+/// If a rank is wrong, the channels differ, the stride is 0, an input is empty, or the filter is larger than the padded
+/// input.
 pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv) -> Result<Var> {
     let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
-    // For the CPU's loops; cuDNN knows a 1 x 1 filter when it sees one, and some of its engines bound the width.
+    // The CPU's loops gain from one long row. cuDNN has algorithms for 1 x 1 filters, and some of them limit the width.
     let geometry = if x.value.gpu().is_none() { geometry.in_one_row() } else { geometry };
     let b = bias.as_ref().map(|b| &b.value);
     let x_value = match x.value.gpu() {
@@ -120,9 +120,9 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     };
     let mut inputs = vec![x.handle(), w.handle()];
     inputs.extend(bias.as_ref().map(Var::handle));
-    // The filters are needed for dgrad, the input for wgrad.
+    // dgrad needs the filters, wgrad the input.
     let (keep_w, keep_x) = (tape.wants(inputs[0]), tape.wants(inputs[1]));
-    let saved = Saved {
+    let saved = Conv2dBackward {
         geometry,
         x: keep_x.then_some(x_value),
         w: keep_w.then_some(w.value),
@@ -131,20 +131,20 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     Ok(tape.record(y, &inputs, |_| saved))
 }
 
-struct Saved {
+struct Conv2dBackward {
     geometry: Geometry,
     x: Option<Tensor>,
     w: Option<Tensor>,
     has_bias: bool,
 }
 
-impl Backward for Saved {
+impl Backward for Conv2dBackward {
     fn op(&self) -> &'static str {
         "conv2d"
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let Saved { geometry, x, w, has_bias } = *self;
+        let Conv2dBackward { geometry, x, w, has_bias } = *self;
         let device = sinks.device().clone();
         if has_bias {
             sinks.add(2, |db, mode| match dy.gpu() {
@@ -163,7 +163,7 @@ impl Backward for Saved {
                 }
                 Some(gpu) => cuda::filter_gradient(gpu, &geometry, &x, &dy, dw, mode),
             })?;
-            // The input goes before dgrad asks for a buffer of its size.
+            // `x` is freed here, before dgrad allocates a buffer of its size.
         }
         if let Some(w) = w {
             sinks.add(0, |dx, mode| match dy.gpu() {
@@ -233,7 +233,7 @@ mod cpu {
         }
     }
 
-    /// Pixels a task sums before the sums of all tasks are added in order.
+    /// Pixels of a task; the sums of the tasks are then added in order.
     const PIXELS: usize = 1024;
 
     pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, mode: GradMode) {

@@ -4,9 +4,9 @@
 //! Element j of image i is kept if and only if the uniform number
 //! Philox(seed, step, i, `RngStream::Dropout`)\[j\] is at least `ratio`.
 //!
-//! The mask is never stored: a counter-based generator gives the same draws again in the backward pass, so
-//! only (seed, step, ratio) is saved. The step number is read on the device, where a replayed step finds its
-//! own.
+//! The mask is never stored: the counter-based generator gives the same numbers again in the backward pass, so only
+//! (seed, step, ratio) is saved. Kernels read the step number from device memory, so that a captured step can be
+//! replayed with another number.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
@@ -14,11 +14,11 @@ use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// Drops each element of `x` `[m, D]` with probability `ratio` and scales the others by 1 / (1 - ratio). On a
-/// tape that does not record, or with `ratio` 0, the output is `x` itself.
+/// Sets each element of `x` `[m, D]` to 0 with probability `ratio` and scales the others by 1 / (1 - ratio). On a tape
+/// that does not record, or with `ratio` 0, the output is `x` itself.
 ///
 /// # Errors
-/// If `x` is no matrix or `ratio` lies outside [0, 1).
+/// If `x` is no matrix or `ratio` is outside [0, 1).
 pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
     check::matrix("dropout", "x", &x.value)?;
     if !(0.0..1.0).contains(&ratio) {
@@ -27,7 +27,7 @@ pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
     if !tape.is_recording() || ratio == 0.0 {
         return Ok(x);
     }
-    let mask = Mask { seed: tape.values().seed, step: tape.values().step.clone(), ratio };
+    let mask = DropoutBackward { seed: tape.values().seed, step: tape.values().step.clone(), ratio };
     let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32)?;
     match x.value.gpu() {
         None => cpu::forward(&mask, &x.value, &mut y),
@@ -36,14 +36,14 @@ pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
     Ok(tape.record(y, &[x.handle()], |_| mask))
 }
 
-/// What decides which elements are kept.
-struct Mask {
+/// The parameters of the mask, from which both passes draw it.
+struct DropoutBackward {
     seed: u64,
     step: Tensor,
     ratio: f32,
 }
 
-impl Backward for Mask {
+impl Backward for DropoutBackward {
     fn op(&self) -> &'static str {
         "dropout"
     }
@@ -58,23 +58,23 @@ impl Backward for Mask {
 }
 
 mod cpu {
-    use super::Mask;
+    use super::DropoutBackward;
     use crate::tensor::Tensor;
     use crate::tensor::philox::{Philox, RngStream, unit};
     use rayon::prelude::*;
 
-    pub fn forward(mask: &Mask, x: &Tensor, y: &mut Tensor) {
+    pub fn forward(mask: &DropoutBackward, x: &Tensor, y: &mut Tensor) {
         y.f32_mut().copy_from_slice(x.f32());
         apply(mask, y);
     }
 
-    /// Turns dy into dx where it lies: the derivative is the mask itself.
-    pub fn backward(mask: &Mask, dy: &mut Tensor) {
+    /// Overwrites dy with dx: the derivative is the mask itself.
+    pub fn backward(mask: &DropoutBackward, dy: &mut Tensor) {
         apply(mask, dy);
     }
 
-    /// Multiplies every element by its factor, 0 or 1 / (1 - ratio); one image a task.
-    fn apply(mask: &Mask, values: &mut Tensor) {
+    /// Multiplies every element by its factor, 0 or 1 / (1 - ratio); a task is one image.
+    fn apply(mask: &DropoutBackward, values: &mut Tensor) {
         let d = values.shape().last();
         let step = mask.step.i32()[0] as u64;
         let scale = 1.0 / (1.0 - mask.ratio);
@@ -82,7 +82,7 @@ mod cpu {
             let stream = Philox::new(mask.seed, step, image as u64, RngStream::Dropout);
             for (block, values) in row.chunks_mut(4).enumerate() {
                 for (value, word) in values.iter_mut().zip(stream.block(block as u32)) {
-                    // A dropped infinity is 0 and not NaN, so this selects instead of multiplying by 0.
+                    // A selection, since an infinity times 0 would be NaN.
                     *value = if unit(word) >= mask.ratio { *value * scale } else { 0.0 };
                 }
             }
@@ -91,23 +91,23 @@ mod cpu {
 }
 
 mod cuda {
-    use super::Mask;
+    use super::DropoutBackward;
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, In, Out, kernels};
     use crate::element::Shape;
     use crate::tensor::Tensor;
 
-    pub fn forward(gpu: &CudaDevice, mask: &Mask, x: &Tensor, y: &mut Tensor) -> Result<()> {
+    pub fn forward(gpu: &CudaDevice, mask: &DropoutBackward, x: &Tensor, y: &mut Tensor) -> Result<()> {
         apply(gpu, mask, x.shape(), x.into(), y.into())
     }
 
-    /// Turns dy into dx where it lies: the derivative is the mask itself.
-    pub fn backward(gpu: &CudaDevice, mask: &Mask, dy: &mut Tensor) -> Result<()> {
+    /// Overwrites dy with dx: the derivative is the mask itself.
+    pub fn backward(gpu: &CudaDevice, mask: &DropoutBackward, dy: &mut Tensor) -> Result<()> {
         let (shape, dx) = (dy.shape(), Out::from(dy));
         apply(gpu, mask, shape, dx.into(), dx)
     }
 
-    fn apply(gpu: &CudaDevice, mask: &Mask, shape: Shape, x: In, y: Out) -> Result<()> {
+    fn apply(gpu: &CudaDevice, mask: &DropoutBackward, shape: Shape, x: In, y: Out) -> Result<()> {
         let (m, d) = (shape.dims()[0], shape.last());
         let (seed, step, ratio) = (mask.seed, (&mask.step).into(), mask.ratio);
         let kernel = kernels::Dropout { x, y, d, seed, step, ratio, scale: 1.0 / (1.0 - ratio) };

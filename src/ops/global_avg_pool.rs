@@ -1,17 +1,17 @@
-//! Mean over an image's positions: the last feature map becomes the feature vector (pool5).
+//! Global average pooling: the mean of the last feature map over its positions is the feature vector (pool5).
 //!
-//! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved. The features are f32
-//! whatever the activations are.
+//! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved. The features are f32 for
+//! every type of activations.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// The mean over H and W of `x` `[N, H, W, C]`: `[N, C]`.
+/// Computes the mean over H and W of `x` `[N, H, W, C]`: `[N, C]`.
 ///
 /// # Errors
-/// If `x` has other than four dimensions, or its images have no positions.
+/// If `x` does not have four dimensions, or H, W or C is 0.
 pub fn global_avg_pool(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let output = match x.shape().nhwc() {
         Some([n, h, w, c]) if h > 0 && w > 0 && c > 0 => [n, c],
@@ -27,12 +27,12 @@ pub fn global_avg_pool(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
         None => cpu::forward(&x.value, &mut y),
         Some(gpu) => cuda::forward(gpu, &x.value, &mut y)?,
     }
-    Ok(tape.record(y, &[x.handle()], |_| Saved))
+    Ok(tape.record(y, &[x.handle()], |_| GlobalAvgPoolBackward))
 }
 
-struct Saved;
+struct GlobalAvgPoolBackward;
 
-impl Backward for Saved {
+impl Backward for GlobalAvgPoolBackward {
     fn op(&self) -> &'static str {
         "global_avg_pool"
     }
@@ -53,10 +53,10 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// Channels that are summed together: 16 f64 sums fit in registers or next to them.
+    /// Channels that are summed together: 16 f64 sums fit in registers or the first-level cache.
     const LANES: usize = 16;
 
-    /// Positions of an image `[N, H, W, C]`, and its channels.
+    /// The number of positions of an image and of channels, of a shape `[N, H, W, C]`.
     fn sizes(image: Shape) -> (usize, usize) {
         (image.dims()[1] * image.dims()[2], image.last())
     }
@@ -66,7 +66,7 @@ mod cpu {
         let images = y.f32_mut().par_chunks_mut(c).zip(x.f32().par_chunks(positions * c));
         images.for_each(|(y, x)| {
             for (block, y) in y.chunks_mut(LANES).enumerate() {
-                // In f64, so that the length of the sum does not matter.
+                // The sum is f64, so that its rounding error does not grow with the number of positions.
                 let mut sums = [0.0_f64; LANES];
                 for row in x.chunks_exact(c) {
                     let row = &row[block * LANES..][..y.len()];
@@ -95,13 +95,13 @@ mod cuda {
     use crate::element::{DType, GradMode, Shape};
     use crate::tensor::Tensor;
 
-    /// Images, positions of an image and channels of `[N, H, W, C]`.
+    /// The number of images, of positions of an image and of channels, of a shape `[N, H, W, C]`.
     fn sizes(images: Shape) -> [usize; 3] {
         let dims = images.dims();
         [dims[0], dims[1] * dims[2], images.last()]
     }
 
-    /// Channels a thread takes at once.
+    /// Channels per thread.
     fn width(dtype: DType, c: usize) -> usize {
         let pack = 16 / dtype.bytes();
         if c.is_multiple_of(pack) { pack } else { 1 }

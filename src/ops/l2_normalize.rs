@@ -1,7 +1,7 @@
-//! Rows of unit length: y_i = x_i / max(||x_i||, 1e-12), as PyTorch's `F.normalize` (the normalisation layer
-//! in front of the batch-contrastive loss, section 2.1 of the paper).
+//! L2 normalisation of rows: y_i = x_i / max(||x_i||, 1e-12), as PyTorch's `F.normalize` (the normalisation layer before
+//! the batch-contrastive loss, section 2.1 of the paper).
 //!
-//! dx_i = (dy_i - (dy_i . y_i) y_i) / ||x_i||: the part of dy_i that is tangent to the sphere. Below 1e-12
+//! dx_i = (dy_i - (dy_i . y_i) y_i) / ||x_i||: the part of dy_i that is tangent to the sphere. For a length below 1e-12
 //! the divisor is a constant and dx_i = dy_i / 1e-12, which is large but finite for the zero vector.
 
 use crate::Result;
@@ -10,10 +10,10 @@ use crate::element::DType;
 use crate::ops::check;
 use crate::tensor::Tensor;
 
-/// The smallest divisor, `F.normalize`'s default.
+/// The smallest divisor, the default of `F.normalize`.
 pub const EPSILON: f64 = 1e-12;
 
-/// Each row of `x` `[m, D]` divided by its Euclidean length.
+/// Divides each row of `x` `[m, D]` by its Euclidean length.
 ///
 /// # Errors
 /// If `x` is no matrix.
@@ -26,16 +26,16 @@ pub fn l2_normalize(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
         None => cpu::forward(&x.value, &mut y, &mut norms),
         Some(gpu) => cuda::forward(gpu, &x.value, &mut y, &mut norms)?,
     }
-    Ok(tape.record(y, &[x.handle()], |y| Saved { y, norms }))
+    Ok(tape.record(y, &[x.handle()], |y| L2NormalizeBackward { y, norms }))
 }
 
-struct Saved {
+struct L2NormalizeBackward {
     y: Tensor,
-    /// `[m]`: the length of each row of x, before the lower bound.
+    /// The length of each row of x before the lower bound, `[m]`.
     norms: Tensor,
 }
 
-impl Backward for Saved {
+impl Backward for L2NormalizeBackward {
     fn op(&self) -> &'static str {
         "l2_normalize"
     }
@@ -69,7 +69,7 @@ mod cpu {
         });
     }
 
-    /// Turns dy into dx where it lies.
+    /// Overwrites dy with dx.
     pub fn backward(y: &Tensor, norms: &Tensor, dy: &mut Tensor) {
         let d = y.shape().last();
         let rows = dy.f32_mut().par_chunks_mut(d).zip(y.f32().par_chunks(d));
@@ -95,7 +95,7 @@ mod cuda {
         gpu.launch(Grid::blocks(m), kernel)
     }
 
-    /// Turns dy into dx where it lies.
+    /// Overwrites dy with dx.
     pub fn backward(gpu: &CudaDevice, y: &Tensor, norms: &Tensor, dy: &mut Tensor) -> Result<()> {
         let (m, d) = (y.shape().dims()[0], y.shape().last());
         let dx = Out::from(dy);

@@ -1,6 +1,6 @@
 //! Fully connected layer: y = x w^T + b, the classifier of the softmax branch.
 //!
-//! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write or add into their sinks themselves.
+//! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a temporary.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
@@ -8,10 +8,10 @@ use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// x w^T + b of `x` `[m, C]`, `w` `[K, C]` and `bias` `[K]`: `[m, K]`.
+/// Computes x w^T + b of `x` `[m, C]`, `w` `[K, C]` and `bias` `[K]`: `[m, K]`.
 ///
 /// # Errors
-/// If the shapes are not these.
+/// If the inputs do not have these shapes.
 pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: Var) -> Result<Var> {
     let sizes = match (x.shape().matrix(), w.shape().matrix(), bias.shape().dims()) {
         (Some([m, c]), Some([k, wc]), &[bk]) if c == wc && k == bk => [m, k],
@@ -34,17 +34,18 @@ pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: Var) -> Result<Var> {
     }
     let inputs = [x.handle(), w.handle(), bias.handle()];
     let [wants_x, wants_w] = [0, 1].map(|i| tape.wants(inputs[i]));
-    Ok(tape.record(y, &inputs, |_| Saved { x: wants_w.then_some(x.value), w: wants_x.then_some(w.value) }))
+    let (x, w) = (wants_w.then_some(x.value), wants_x.then_some(w.value));
+    Ok(tape.record(y, &inputs, |_| LinearBackward { x, w }))
 }
 
-struct Saved {
-    /// For dw, if wanted.
+struct LinearBackward {
+    /// The input, if dw is needed.
     x: Option<Tensor>,
-    /// For dx, if wanted.
+    /// The weights, if dx is needed.
     w: Option<Tensor>,
 }
 
-impl Backward for Saved {
+impl Backward for LinearBackward {
     fn op(&self) -> &'static str {
         "linear"
     }
@@ -84,7 +85,7 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// Columns a thread sums at a time.
+    /// Columns of a task.
     const COLUMNS: usize = 256;
 
     fn sizes(t: &Tensor) -> [usize; 2] {
@@ -114,14 +115,14 @@ mod cpu {
         gemm(matrix_mut(dw), mode.beta(), matrix(dy).t(), matrix(x), Split::Threads);
     }
 
-    /// Fills every row of y.
+    /// Fills every row of y with `row`.
     fn repeat(row: &[f32], y: &mut [f32]) {
         if !row.is_empty() {
             y.par_chunks_exact_mut(row.len()).with_min_len(64).for_each(|y| y.copy_from_slice(row));
         }
     }
 
-    /// The sum of dy's rows, in f64.
+    /// Writes or adds the sum of dy's rows, computed in f64.
     pub fn bias_gradient(dy: &Tensor, db: &mut Tensor, mode: GradMode) {
         let (dy, k) = (dy.f32(), db.shape().len());
         db.f32_mut().par_chunks_mut(COLUMNS).enumerate().for_each(|(block, db)| {

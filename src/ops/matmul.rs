@@ -6,7 +6,7 @@ use crate::device::cuda::cublas::Operand;
 use crate::element::{DType, GradMode};
 use crate::tensor::Tensor;
 
-/// A row-major f32 matrix as a factor, as it lies or transposed.
+/// A factor of a matrix product: a row-major f32 matrix or its transpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Factor<'a> {
     matrix: &'a Tensor,
@@ -14,17 +14,17 @@ pub struct Factor<'a> {
 }
 
 impl<'a> Factor<'a> {
-    /// The matrix as it lies.
+    /// The matrix itself.
     pub fn plain(matrix: &'a Tensor) -> Self {
         Factor { matrix, transposed: false }
     }
 
-    /// Its transpose.
+    /// The transpose of the matrix.
     pub fn transposed(matrix: &'a Tensor) -> Self {
         Factor { matrix, transposed: true }
     }
 
-    /// Rows and columns of the factor.
+    /// The rows and columns of the factor.
     ///
     /// # Panics
     /// If the tensor is no f32 matrix.
@@ -39,10 +39,10 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// Writes or adds the product of two factors to `c`.
+/// Enqueues a matrix product: writes a b to `c`, or adds it, as `mode` says.
 ///
 /// # Errors
-/// cuBLAS's.
+/// A cuBLAS error.
 ///
 /// # Panics
 /// If the sizes do not fit together.

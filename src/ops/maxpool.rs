@@ -1,11 +1,11 @@
-//! Maximum over a sliding window: pool1 of a ResNet.
+//! Max pooling: pool1 of a ResNet.
 //!
-//! y[n, oy, ox, c] = max of x[n, iy, ix, c] over the part of the window that lies inside the image. NaN wins
-//! over every number, and of equal values the first in row-major order, as in PyTorch.
+//! y[n, oy, ox, c] = max of x[n, iy, ix, c] over the part of the window that lies inside the image. NaN is larger than
+//! every number, and of equal values the first in row-major order is taken, as in PyTorch.
 //!
-//! The forward saves where in its window each maximum lay (a byte each). The backward *gathers*: each input
-//! looks into the few windows that cover it, so no two threads mode one element and the order of the sum is
-//! fixed.
+//! The forward pass saves the position of each maximum in its window, one byte each. The backward pass *gathers*: each
+//! input element sums over the few windows that cover it, so no two threads write one element and the order of the sum
+//! is fixed.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::{DType, Shape};
@@ -13,27 +13,27 @@ use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::ops::Range;
 
-/// A square window and how it moves; sizes in pixels.
+/// The parameters of max pooling with a square window; sizes in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxPool {
-    /// Side of the window.
+    /// The side of the window.
     pub kernel: usize,
-    /// Step from one window to the next.
+    /// The step from one window to the next.
     pub stride: usize,
-    /// Empty border on each side; at most half a window.
+    /// The padding on each side; at most half a window.
     pub pad: usize,
-    /// Whether a last window may reach past the border (Caffe) or not (torchvision). One that would start
-    /// beyond the image and its border is dropped in any case.
+    /// Rounds the number of windows up, so that the last window may reach past the padding (Caffe); otherwise down
+    /// (torchvision). A window that would begin beyond the image and its padding is dropped in both cases.
     pub ceil: bool,
 }
 
 impl MaxPool {
-    /// pool1 of torchvision's ResNet.
+    /// The parameters of pool1 in torchvision's ResNet.
     pub const TORCHVISION: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 1, ceil: false };
-    /// pool1 of Caffe's ResNet.
+    /// The parameters of pool1 in Caffe's ResNet.
     pub const CAFFE: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 0, ceil: true };
 
-    /// How many windows fit along a side of `size` pixels; none if not even one does.
+    /// The number of windows along a side of `size` pixels; none if no window fits.
     pub fn windows(&self, size: usize) -> Option<usize> {
         let room = (size + 2 * self.pad).checked_sub(self.kernel)?;
         let whole = room.checked_div(self.stride)?;
@@ -43,14 +43,14 @@ impl MaxPool {
     }
 }
 
-/// The maximum over each window of `x` `[N, H, W, C]`: `[N, windows(H), windows(W), C]`.
+/// Computes the maximum over each window of `x` `[N, H, W, C]`: `[N, windows(H), windows(W), C]`.
 ///
 /// # Errors
-/// If `x` has other than four dimensions, the window is 0 or above 16, the stride is 0, the border is more
-/// than half a window, or no window fits.
+/// If `x` does not have four dimensions, the window is 0 or above 16, the stride is 0, the padding is more than half a
+/// window, or no window fits.
 pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
     let MaxPool { kernel, stride, pad, .. } = pool;
-    // 16 x 16 offsets fit in a byte.
+    // The limit of 16 is there because positions in a window are saved as bytes.
     if !(1..=16).contains(&kernel) || stride == 0 || pad > kernel / 2 {
         return Err(Error::shape(
             "maxpool",
@@ -69,42 +69,45 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
     let Some(output) = output else {
         return Err(Error::shape(
             "maxpool",
-            format!("x is {}; it must be [N, H, W, C] and hold a window of {kernel}, pad {pad}", x.shape()),
+            format!(
+                "x is {}; it must be [N, H, W, C] and contain a window of {kernel}, pad {pad}",
+                x.shape()
+            ),
         ));
     };
     let mut y = Tensor::empty(&tape.device(), output, x.value.dtype())?;
-    let images = Images::new(pool, x.shape(), y.shape());
+    let geometry = PoolGeometry::new(pool, x.shape(), y.shape());
     if !tape.wants(x.handle()) {
         match x.value.gpu() {
-            None => cpu::forward(&images, &x.value, &mut y),
-            Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, None)?,
+            None => cpu::forward(&geometry, &x.value, &mut y),
+            Some(gpu) => cuda::forward(gpu, &geometry, &x.value, &mut y, None)?,
         }
         return Ok(tape.constant(y));
     }
     let mut places = Tensor::empty(&tape.device(), y.shape(), DType::U8)?;
     match x.value.gpu() {
-        None => cpu::forward_saving(&images, &x.value, &mut y, &mut places),
-        Some(gpu) => cuda::forward(gpu, &images, &x.value, &mut y, Some(&mut places))?,
+        None => cpu::forward_saving(&geometry, &x.value, &mut y, &mut places),
+        Some(gpu) => cuda::forward(gpu, &geometry, &x.value, &mut y, Some(&mut places))?,
     }
-    Ok(tape.record(y, &[x.handle()], |_| Saved { images, places }))
+    Ok(tape.record(y, &[x.handle()], |_| MaxPoolBackward { geometry, places }))
 }
 
-/// The sizes of input and output images, and the window between them.
-struct Images {
+/// The sizes of input and output images, and the pooling parameters.
+struct PoolGeometry {
     pool: MaxPool,
     c: usize,
     input: [usize; 2],
     output: [usize; 2],
 }
 
-impl Images {
-    /// For NHWC shapes.
+impl PoolGeometry {
+    /// The geometry for an input and an output of NHWC shapes.
     fn new(pool: MaxPool, input: Shape, output: Shape) -> Self {
         let side = |shape: Shape| [shape.dims()[1], shape.dims()[2]];
-        Images { pool, c: input.last(), input: side(input), output: side(output) }
+        PoolGeometry { pool, c: input.last(), input: side(input), output: side(output) }
     }
 
-    /// The pixels along one side that window `at` covers, and its offset of the first of them.
+    /// The pixels along one side that window `at` covers, and the position of the first of them in the window.
     fn window(&self, at: usize, side: usize) -> (Range<usize>, usize) {
         let start = at * self.pool.stride;
         let first = start.max(self.pool.pad) - self.pool.pad;
@@ -120,13 +123,13 @@ impl Images {
     }
 }
 
-struct Saved {
-    images: Images,
-    /// For each output a byte: the maximum's row in its window times the kernel, plus its column.
+struct MaxPoolBackward {
+    geometry: PoolGeometry,
+    /// The position of each output's maximum in its window, a byte: row times kernel plus column.
     places: Tensor,
 }
 
-impl Backward for Saved {
+impl Backward for MaxPoolBackward {
     fn op(&self) -> &'static str {
         "maxpool"
     }
@@ -134,82 +137,82 @@ impl Backward for Saved {
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         sinks.add(0, |dx, mode| match dy.gpu() {
             None => {
-                cpu::backward(&self.images, &dy, &self.places, dx, mode);
+                cpu::backward(&self.geometry, &dy, &self.places, dx, mode);
                 Ok(())
             }
-            Some(gpu) => cuda::backward(gpu, &self.images, &dy, &self.places, dx, mode),
+            Some(gpu) => cuda::backward(gpu, &self.geometry, &dy, &self.places, dx, mode),
         })
     }
 }
 
 mod cpu {
-    use super::{Images, MaxPool};
+    use super::{MaxPool, PoolGeometry};
     use crate::device::cpu::lanes;
     use crate::element::GradMode;
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    pub fn forward(images: &Images, x: &Tensor, y: &mut Tensor) {
-        let ([oh, ow], x) = (images.output, x.f32());
-        y.f32_mut().par_chunks_mut(ow * images.c).enumerate().for_each(|(row, y)| {
+    pub fn forward(geometry: &PoolGeometry, x: &Tensor, y: &mut Tensor) {
+        let ([oh, ow], x) = (geometry.output, x.f32());
+        y.f32_mut().par_chunks_mut(ow * geometry.c).enumerate().for_each(|(row, y)| {
             let mut unread = [0; 0];
-            forward_row::<false>(images, image(images, x, row / oh), row % oh, y, &mut unread);
+            forward_row::<false>(geometry, image(geometry, x, row / oh), row % oh, y, &mut unread);
         });
     }
 
-    /// Also writes where in its window each maximum lay.
-    pub fn forward_saving(images: &Images, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
-        let ([oh, ow], x) = (images.output, x.f32());
+    /// The forward pass that also saves the position of each maximum in its window.
+    pub fn forward_saving(geometry: &PoolGeometry, x: &Tensor, y: &mut Tensor, places: &mut Tensor) {
+        let ([oh, ow], x) = (geometry.output, x.f32());
         let places = places.u8_mut();
-        let rows = y.f32_mut().par_chunks_mut(ow * images.c).zip(places.par_chunks_mut(ow * images.c));
+        let rows = y.f32_mut().par_chunks_mut(ow * geometry.c).zip(places.par_chunks_mut(ow * geometry.c));
         rows.enumerate().for_each(|(row, (y, places))| {
-            forward_row::<true>(images, image(images, x, row / oh), row % oh, y, places);
+            forward_row::<true>(geometry, image(geometry, x, row / oh), row % oh, y, places);
         });
     }
 
-    fn image<'a>(images: &Images, x: &'a [f32], n: usize) -> &'a [f32] {
-        let len = images.input[0] * images.input[1] * images.c;
+    fn image<'a>(geometry: &PoolGeometry, x: &'a [f32], n: usize) -> &'a [f32] {
+        let len = geometry.input[0] * geometry.input[1] * geometry.c;
         &x[n * len..(n + 1) * len]
     }
 
-    /// Row `oy` of an image's output.
+    /// Computes row `oy` of an image's output.
     fn forward_row<const SAVE: bool>(
-        images: &Images,
+        geometry: &PoolGeometry,
         x: &[f32],
         oy: usize,
         y: &mut [f32],
         places: &mut [u8],
     ) {
-        let c = images.c;
-        for ox in 0..images.output[1] {
+        let c = geometry.c;
+        for ox in 0..geometry.output[1] {
             let y = &mut y[ox * c..(ox + 1) * c];
             let places = if SAVE { &mut places[ox * c..(ox + 1) * c] } else { &mut [] };
-            let at = maximum::<16, SAVE>(images, x, [oy, ox], y, places, 0);
-            let at = maximum::<4, SAVE>(images, x, [oy, ox], y, places, at);
-            maximum::<1, SAVE>(images, x, [oy, ox], y, places, at);
+            let at = maximum::<16, SAVE>(geometry, x, [oy, ox], y, places, 0);
+            let at = maximum::<4, SAVE>(geometry, x, [oy, ox], y, places, at);
+            maximum::<1, SAVE>(geometry, x, [oy, ox], y, places, at);
         }
     }
 
-    /// One output pixel's channels from `from` that fill whole lanes; returns where they end.
+    /// Computes the channels of one output pixel from `from` on in whole groups of `L`; returns the first that is left.
     fn maximum<const L: usize, const SAVE: bool>(
-        images: &Images,
+        geometry: &PoolGeometry,
         x: &[f32],
         [oy, ox]: [usize; 2],
         y: &mut [f32],
         places: &mut [u8],
         from: usize,
     ) -> usize {
-        let kernel = images.pool.kernel;
-        let (rows, row_offset) = images.window(oy, images.input[0]);
-        let (columns, column_offset) = images.window(ox, images.input[1]);
-        let end = images.c - (images.c - from) % L;
+        let kernel = geometry.pool.kernel;
+        let (rows, row_offset) = geometry.window(oy, geometry.input[0]);
+        let (columns, column_offset) = geometry.window(ox, geometry.input[1]);
+        let end = geometry.c - (geometry.c - from) % L;
         for c in (from..end).step_by(L) {
             let mut best = [f32::NEG_INFINITY; L];
-            // In words, as wide as the values they are chosen with.
+            // Positions are as wide as the values, so that one mask selects both in the vectorised loop.
             let mut place = [(row_offset * kernel + column_offset) as u32; L];
             for (i, iy) in rows.clone().enumerate() {
                 for (j, ix) in columns.clone().enumerate() {
-                    let x = lanes::<L>(x, (iy * images.input[1] + ix) * images.c + c);
+                    let x = lanes::<L>(x, (iy * geometry.input[1] + ix) * geometry.c + c);
                     let here = ((row_offset + i) * kernel + column_offset + j) as u32;
                     for l in 0..L {
                         let take = x[l] > best[l] || x[l].is_nan();
@@ -226,24 +229,25 @@ mod cpu {
         end
     }
 
-    pub fn backward(images: &Images, dy: &Tensor, places: &Tensor, dx: &mut Tensor, mode: GradMode) {
-        let (c, [h, w], [oh, ow]) = (images.c, images.input, images.output);
+    pub fn backward(geometry: &PoolGeometry, dy: &Tensor, places: &Tensor, dx: &mut Tensor, mode: GradMode) {
+        let (c, [h, w], [oh, ow]) = (geometry.c, geometry.input, geometry.output);
         let (dy, places): (_, &[u8]) = (dy.f32(), places.u8());
         dx.f32_mut().par_chunks_mut(w * c).enumerate().for_each(|(row, dx)| {
             let output = row / h * oh * ow * c..(row / h + 1) * oh * ow * c;
             let (dy, places) = (&dy[output.clone()], &places[output]);
             for (ix, dx) in dx.chunks_exact_mut(c).enumerate() {
                 let at = [row % h, ix];
-                let end = gather::<16>(images, dy, places, at, dx, mode, 0);
-                let end = gather::<4>(images, dy, places, at, dx, mode, end);
-                gather::<1>(images, dy, places, at, dx, mode, end);
+                let end = gather::<16>(geometry, dy, places, at, dx, mode, 0);
+                let end = gather::<4>(geometry, dy, places, at, dx, mode, end);
+                gather::<1>(geometry, dy, places, at, dx, mode, end);
             }
         });
     }
 
-    /// One input pixel's channels from `from` that fill whole lanes; returns where they end.
+    /// Computes the gradient of one input pixel's channels from `from` on in whole groups of `L`; returns the first
+    /// channel that is left.
     fn gather<const L: usize>(
-        images: &Images,
+        geometry: &PoolGeometry,
         dy: &[f32],
         places: &[u8],
         [iy, ix]: [usize; 2],
@@ -251,15 +255,15 @@ mod cpu {
         mode: GradMode,
         from: usize,
     ) -> usize {
-        let MaxPool { kernel, stride, pad, .. } = images.pool;
-        let rows = images.covering(iy, images.output[0]);
-        let columns = images.covering(ix, images.output[1]);
-        let end = images.c - (images.c - from) % L;
+        let MaxPool { kernel, stride, pad, .. } = geometry.pool;
+        let rows = geometry.covering(iy, geometry.output[0]);
+        let columns = geometry.covering(ix, geometry.output[1]);
+        let end = geometry.c - (geometry.c - from) % L;
         for c in (from..end).step_by(L) {
             let mut sum = [0.0; L];
             for oy in rows.clone() {
                 for ox in columns.clone() {
-                    let at = (oy * images.output[1] + ox) * images.c + c;
+                    let at = (oy * geometry.output[1] + ox) * geometry.c + c;
                     let here = ((iy + pad - oy * stride) * kernel + ix + pad - ox * stride) as u8;
                     let (dy, place) = (lanes::<L>(dy, at), &places[at..at + L]);
                     for l in 0..L {
@@ -274,7 +278,7 @@ mod cpu {
 }
 
 mod cuda {
-    use super::{Images, MaxPool};
+    use super::{MaxPool, PoolGeometry};
     use crate::Result;
     use crate::device::cuda::{CudaDevice, Grid, Out, kernels};
     use crate::element::GradMode;
@@ -282,29 +286,29 @@ mod cuda {
 
     pub fn forward(
         gpu: &CudaDevice,
-        images: &Images,
+        geometry: &PoolGeometry,
         x: &Tensor,
         y: &mut Tensor,
         places: Option<&mut Tensor>,
     ) -> Result<()> {
-        let grid = Grid::blocks(y.shape().dims()[0] * images.output[0]);
-        let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
-            *images;
+        let grid = Grid::blocks(y.shape().dims()[0] * geometry.output[0]);
+        let PoolGeometry { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
+            *geometry;
         let (x, y, places) = (x.into(), y.into(), places.map(Out::from));
         gpu.launch(grid, kernels::MaxpoolForward { x, y, places, h, w, c, oh, ow, kernel, stride, pad })
     }
 
     pub fn backward(
         gpu: &CudaDevice,
-        images: &Images,
+        geometry: &PoolGeometry,
         dy: &Tensor,
         places: &Tensor,
         dx: &mut Tensor,
         mode: GradMode,
     ) -> Result<()> {
-        let grid = Grid::blocks(dx.shape().dims()[0] * images.input[0]);
-        let Images { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
-            *images;
+        let grid = Grid::blocks(dx.shape().dims()[0] * geometry.input[0]);
+        let PoolGeometry { pool: MaxPool { kernel, stride, pad, .. }, c, input: [h, w], output: [oh, ow] } =
+            *geometry;
         let (dy, places, dx, accumulate) = (dy.into(), places.into(), dx.into(), mode.flag());
         let backward =
             kernels::MaxpoolBackward { dy, places, dx, accumulate, h, w, c, oh, ow, kernel, stride, pad };

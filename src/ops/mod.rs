@@ -1,15 +1,16 @@
-//! The operations, one file each: maths and contract, forward, saved values and backward, the CPU's loops.
+//! The operations, one file each: mathematics and contract, forward pass, saved values and backward pass, the loops of
+//! the CPU and the launches of the GPU.
 //!
-//! The same stem names an operation in all its places: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`. (The
-//! products of convolution and the fully connected layer are cuDNN's and cuBLAS's; ours are `bias.cu` and `pad.cu`.)
+//! One stem names an operation everywhere: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`. (cuDNN and cuBLAS
+//! compute convolutions and the products of the fully connected layer; their own kernels are `bias.cu` and `pad.cu`.)
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
-//! `[N, H, W, C]`, features `[N, C]`; all are f32, or on a GPU that computes in bf16 activations are bf16 up to the pooling
-//! that makes features of them.
+//! `[N, H, W, C]`, features `[N, C]`. All are f32, except on a GPU that computes in bf16: there activations are bf16 up
+//! to the global average pooling, whose features are f32.
 //!
-//! The outer function checks shapes and types, allocates and records, and reads no element: a GPU runs behind the host and
-//! must not be waited for inside a step. Whatever touches contents is in `mod cpu` or `mod cuda`, whose functions take
-//! tensors; which of them runs is decided by where the input lives ([`crate::tensor::Tensor::gpu`]).
+//! The outer function checks shapes and types, allocates and records. It reads no element, since the host must not wait
+//! for the GPU inside a step. The functions in `mod cpu` and `mod cuda` compute; the device of the input decides which
+//! of them runs ([`crate::tensor::Tensor::gpu`]).
 
 pub mod add;
 pub mod batch_contrastive;

@@ -1,19 +1,19 @@
-//! Rectifier: y = max(x, 0).
+//! ReLU: y = max(x, 0).
 //!
-//! dx = 0 where y <= 0 (the derivative at 0 is taken as 0), else dy. The output alone decides, so only it is
-//! saved, and with the last handle to the input the work is done in place.
+//! dx = 0 where y <= 0 (the derivative at 0 is taken as 0), else dy. The gradient depends on the output alone, so only
+//! the output is saved. An operation that holds the last handle to its input works in place.
 //!
-//! NaN stays NaN and lets its gradient through, as in PyTorch: a rectifier that made it 0 would hide a broken
-//! network from the loss.
+//! NaN stays NaN and passes its gradient, as in PyTorch: a ReLU that mapped NaN to 0 would hide a diverged network from
+//! the loss.
 
 use crate::Result;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::tensor::Tensor;
 
-/// max(x, 0), element by element, and NaN where x is; any shape.
+/// Computes max(x, 0) element by element, and NaN where x is NaN; any shape.
 ///
 /// # Errors
-/// Errors of the device.
+/// A device error.
 pub fn relu(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     let input = x.handle();
     let mut x = x.value;
@@ -31,14 +31,14 @@ pub fn relu(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
         }
         y
     };
-    Ok(tape.record(y, &[input], |y| Saved { y }))
+    Ok(tape.record(y, &[input], |y| ReluBackward { y }))
 }
 
-struct Saved {
+struct ReluBackward {
     y: Tensor,
 }
 
-impl Backward for Saved {
+impl Backward for ReluBackward {
     fn op(&self) -> &'static str {
         "relu"
     }
@@ -56,10 +56,10 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// Elements a thread takes at a time: 64 KiB, half of a small L2.
+    /// Elements of a task: 64 KiB, half of a small L2 cache.
     const CHUNK: usize = 16 * 1024;
 
-    /// `f32::max` would return the 0 of a NaN and a 0; this comparison is one instruction too.
+    /// max(x, 0), and NaN for NaN: `f32::max` would return 0. The comparison is one instruction too.
     fn rectified(x: f32) -> f32 {
         if x < 0.0 { 0.0 } else { x }
     }
@@ -75,7 +75,7 @@ mod cpu {
         chunks.for_each(|x| x.iter_mut().for_each(|x| *x = rectified(*x)));
     }
 
-    /// Turns dy into dx where it lies.
+    /// Overwrites dy with dx.
     pub fn backward(y: &Tensor, dy: &mut Tensor) {
         dy.f32_mut().par_chunks_mut(CHUNK).zip(y.f32().par_chunks(CHUNK)).for_each(|(dy, y)| {
             dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y <= 0.0 { 0.0 } else { *dy });
@@ -100,7 +100,7 @@ pub(super) mod cuda {
         gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernels::ReluForward { x: y.into(), y, n })
     }
 
-    /// Turns dy into dx where it lies.
+    /// Overwrites dy with dx.
     pub fn backward(gpu: &CudaDevice, y: &Tensor, dy: &mut Tensor) -> Result<()> {
         let (dtype, n) = (y.dtype(), y.shape().len());
         let dx = Out::from(dy);

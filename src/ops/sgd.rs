@@ -1,22 +1,22 @@
-//! Stochastic gradient descent with momentum and weight decay, in the two conventions in use.
+//! Stochastic gradient descent with momentum and weight decay, in the conventions of PyTorch and Caffe.
 //!
-//! With g' = g + weight_decay decay_mult w and r = rate lr_mult:
+//! With g' = g + weight_decay decay_mult w and r = lr lr_mult:
 //!
 //! | | velocity | weight |
 //! |---|---|---|
 //! | [`Convention::PyTorch`] | v = momentum v + g' | w -= r v |
 //! | [`Convention::Caffe`] | v = momentum v + r g' | w -= v |
 //!
-//! At a constant rate the two take the same steps. When the rate drops, Caffe's velocity keeps the old rate
-//! for as long as it remembers, while PyTorch's steps shrink at once. The paper trained with Caffe.
+//! At a constant learning rate both conventions take the same steps. When the learning rate drops, Caffe's velocity still
+//! contains steps at the old one, while PyTorch's steps shrink at once. The paper trained with Caffe.
 //!
-//! The velocity starts at 0, so the first step takes v = g' as PyTorch's does.
+//! The velocity starts at 0, so the first velocity is g' as in PyTorch (r g' in Caffe's convention).
 
-use crate::autograd::Params;
 mod velocities;
 
 pub use velocities::Velocities;
 
+use crate::autograd::Params;
 use crate::ops::check;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -24,42 +24,45 @@ use serde::{Deserialize, Serialize};
 
 const OP: &str = "sgd";
 
-/// Which of the two forms of momentum.
+/// The convention of momentum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Convention {
-    /// The velocity is a sum of gradients; the rate scales each step.
+    /// The velocity sums gradients; the learning rate scales each step.
     PyTorch,
-    /// The velocity is a sum of steps, each scaled by the rate of its time.
+    /// The velocity sums steps, each scaled by the learning rate at its time.
     Caffe,
 }
 
-/// The solver's constants.
+/// The constants of SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
-    /// The share of the velocity that a step keeps, in [0, 1).
+    /// The factor on the velocity in each step, in [0, 1).
     pub momentum: f32,
-    /// The factor of the weights in the gradient, at least 0.
+    /// The L2 penalty: the factor on the weights that are added to the gradient, at least 0.
     pub weight_decay: f32,
-    /// The form of momentum.
+    /// The convention of momentum.
     pub convention: Convention,
 }
 
-/// Moves every parameter by its gradient, at `rate` f32 `[1]`. A parameter whose `lr_mult` is 0 keeps its
-/// value and its velocity. Gradients are left as they are. `velocities` are those of the same parameters.
+/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter whose `lr_mult` is 0 keeps
+/// its value and its velocity. The gradients are not changed. `velocities` belong to the same parameters.
 ///
 /// # Errors
-/// If `rate` is not one number, or a constant of `solver` lies outside its range.
+/// If `rate` is not f32 `[1]`, or a constant of `solver` is outside its range.
 ///
 /// # Panics
 /// If a tape still holds a parameter's value, on the CPU.
 pub fn sgd(params: &mut Params, velocities: &mut Velocities, rate: &Tensor, solver: Sgd) -> Result<()> {
-    check::scalar(OP, "rate", rate)?;
+    check::scalar(OP, "the learning rate", rate)?;
     if !(0.0..1.0).contains(&solver.momentum) {
         return Err(Error::shape(OP, format!("momentum {} is outside [0, 1)", solver.momentum)));
     }
     if !(0.0..f32::INFINITY).contains(&solver.weight_decay) {
-        return Err(Error::shape(OP, format!("weight decay {} is not at least 0", solver.weight_decay)));
+        return Err(Error::shape(
+            OP,
+            format!("weight decay {} is not a finite number of at least 0", solver.weight_decay),
+        ));
     }
     velocities.upload_segments(params, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
@@ -77,10 +80,10 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// Elements a thread takes at a time: three times 64 KiB.
+    /// Elements of a task: three times 64 KiB.
     const CHUNK: usize = 16 * 1024;
 
-    /// One pass over weights, gradients and velocities, in chunks of all parameters at once.
+    /// Updates weights and velocities in one pass, in parallel over chunks of all parameters.
     pub fn step(params: &mut [Param], velocities: &mut [Tensor], rate: &Tensor, solver: Sgd) {
         let rate = rate.f32()[0];
         let both = params.par_iter_mut().zip(velocities);
@@ -119,7 +122,7 @@ mod cuda {
     use crate::device::cuda::{CudaDevice, Grid, In, kernels};
     use crate::tensor::Tensor;
 
-    /// One launch a group of parameters, a block for each segment of them.
+    /// Enqueues one launch for each group of parameters, with a block for each segment.
     pub fn step(
         gpu: &CudaDevice,
         params: &FlatParams,
@@ -129,9 +132,9 @@ mod cuda {
     ) -> Result<()> {
         for (group, velocities) in params.groups.iter().zip(velocities.flat()) {
             let Some((table, count)) = velocities.segments() else { continue };
-            // Parameters are parts of these arrays; nothing reads them between the backward pass and the next step.
+            // Parameters are views of these arrays; no other work uses them between the backward pass and the next step.
             let [weights, velocities] = [&group.values, &velocities.values].map(Tensor::shared_out);
-            let copy = group.copy.as_ref().map(Tensor::shared_out);
+            let copy = group.compute_copy.as_ref().map(Tensor::shared_out);
             let (segments, gradients) = (In::from(table), In::from(&group.grads));
             let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));
             match solver.convention {

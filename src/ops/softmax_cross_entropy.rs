@@ -1,4 +1,4 @@
-//! Softmax and cross entropy in one: equations (1) and (2) of the paper.
+//! Softmax cross entropy: equations (1) and (2) of the paper.
 //!
 //! L_s = -(1/m) sum_i log softmax(z_i)\[y_i\], the mean over the batch; with M_i = max_j z_ij
 //!
@@ -6,9 +6,8 @@
 //!
 //! so no exponential overflows and the sum is at least 1. dz_ij = (softmax(z_i)\[j\] - \[j = y_i\]) dL / m.
 //!
-//! On the CPU the probabilities are saved and not the logits: the forward pass has all the exponentials in its hands
-//! anyway, the backward pass then is a subtraction in the buffer where they lie, and the logits' buffer can
-//! go back to the pool.
+//! The CPU saves the probabilities and not the logits: the forward pass computes all exponentials anyway, the backward
+//! pass then is a subtraction in place, and the buffer of the logits returns to the pool.
 
 use crate::Result;
 use crate::autograd::{Backward, Sinks, Tape, Var};
@@ -20,11 +19,11 @@ use std::sync::Arc;
 
 const OP: &str = "softmax_cross_entropy";
 
-/// The softmax loss `[1]` of logits `[m, n]` for labels i32 `[m]`, each in 0..n.
+/// Computes the softmax loss `[1]` of logits `[m, n]` for labels i32 `[m]`, each in 0..n.
 ///
 /// # Errors
-/// If the shapes do not fit together, or, on the CPU, a label is no class. (On a GPU, where looking would be waiting, the
-/// loss is then NaN.)
+/// If the shapes do not fit together, or, on the CPU, a label is not in 0..n. (On a GPU, where a check of the labels would
+/// force a synchronisation, the loss is then NaN.)
 pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) -> Result<Var> {
     let [m, _] = check::matrix(OP, "logits", &logits.value)?;
     check::labels(OP, labels, m)?;
@@ -37,46 +36,49 @@ pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) 
             let empty = || Tensor::empty(&device, logits.shape(), DType::F32);
             let mut probabilities = wanted.then(empty).transpose()?;
             cpu::forward(&logits.value, labels, probabilities.as_mut(), &mut loss)?;
-            probabilities.map(Saved::Probabilities)
+            probabilities.map(SavedSoftmax::Probabilities)
         }
         Some(gpu) => {
             let mut partition = Tensor::empty(&device, [m, 2], DType::F32)?;
             cuda::forward(&gpu, &logits.value, labels, &mut partition, &mut loss)?;
-            Some(Saved::Logits { gpu, logits: logits.value, partition })
+            Some(SavedSoftmax::Logits { gpu, logits: logits.value, partition })
         }
     };
     Ok(match saved {
-        Some(saved) => tape.record(loss, &[input], |_| Step { saved, labels: labels.clone() }),
+        Some(saved) => {
+            tape.record(loss, &[input], |_| SoftmaxCrossEntropyBackward { saved, labels: labels.clone() })
+        }
         None => tape.constant(loss),
     })
 }
 
-struct Step {
-    saved: Saved,
+struct SoftmaxCrossEntropyBackward {
+    saved: SavedSoftmax,
     labels: Tensor,
 }
 
-enum Saved {
-    /// The CPU's.
+/// The saved values of the forward pass.
+enum SavedSoftmax {
+    /// The probabilities `[m, n]`, on the CPU.
     Probabilities(Tensor),
-    /// A GPU's: it reads the logits again, which costs less than writing the probabilities in the forward pass and no
-    /// memory. `partition` `[m, 2]` holds the M and the logarithm of each row.
+    /// The logits, on a GPU: to read them again is cheaper than to write probabilities in the forward pass, and takes no
+    /// memory. `partition` `[m, 2]` holds M_i and the logarithm of the sum for each row.
     Logits { gpu: Arc<CudaDevice>, logits: Tensor, partition: Tensor },
 }
 
-impl Backward for Step {
+impl Backward for SoftmaxCrossEntropyBackward {
     fn op(&self) -> &'static str {
         OP
     }
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let Step { saved, labels } = *self;
+        let SoftmaxCrossEntropyBackward { saved, labels } = *self;
         match saved {
-            Saved::Probabilities(mut probabilities) => {
+            SavedSoftmax::Probabilities(mut probabilities) => {
                 cpu::backward(&mut probabilities, &labels, &dy);
                 sinks.give(0, probabilities)
             }
-            Saved::Logits { gpu, mut logits, partition } => {
+            SavedSoftmax::Logits { gpu, mut logits, partition } => {
                 if !logits.is_unique() {
                     logits = logits.duplicate(sinks.device())?;
                 }
@@ -94,7 +96,7 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    /// Fills `loss`, and `probabilities` if there are any to fill. Sums run in f64, one image a task.
+    /// Computes the loss, and the probabilities if they are needed. Sums are f64; a task is one image.
     pub fn forward(
         logits: &Tensor,
         labels: &Tensor,
@@ -119,8 +121,8 @@ mod cpu {
         Ok(())
     }
 
-    /// The largest logit M, and log sum_k exp(z_k - M). Kept apart: their sum would lose the digits of the
-    /// second when the first is large.
+    /// The log-partition function of one row in two parts, the largest logit M and log sum_k exp(z_k - M): their sum
+    /// would lose the digits of the second part when M is large.
     struct LogPartition {
         max: f64,
         log_sum: f64,
@@ -142,7 +144,7 @@ mod cpu {
         LogPartition { max, log_sum: sum.ln() }
     }
 
-    /// Turns the probabilities into dz where they lie.
+    /// Overwrites the probabilities with dz.
     pub fn backward(probabilities: &mut Tensor, labels: &Tensor, dy: &Tensor) {
         let (n, labels) = (probabilities.shape().last(), labels.i32());
         let scale = dy.f32()[0] / labels.len() as f32;
@@ -160,7 +162,7 @@ mod cuda {
     use crate::tensor::Tensor;
     use std::sync::Arc;
 
-    /// Fills `partition` and `loss`.
+    /// Enqueues the computation of `partition` and `loss`.
     pub fn forward(
         gpu: &Arc<CudaDevice>,
         logits: &Tensor,
@@ -182,7 +184,7 @@ mod cuda {
         gpu.launch(Grid::blocks(1), mean)
     }
 
-    /// Turns the logits into dz where they lie.
+    /// Overwrites the logits with dz.
     pub fn backward(
         gpu: &CudaDevice,
         logits: &mut Tensor,

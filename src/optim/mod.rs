@@ -1,4 +1,4 @@
-//! Optimisers: how parameters move by their gradients, and the state that this takes.
+//! Optimisers: updates of parameters by their gradients, with the state of the optimiser.
 
 mod momentum;
 
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::autograd::Params;
 use crate::tensor::Tensor;
 
-/// An optimiser of one set of parameters. It owns its state and names it for checkpoints.
+/// An optimiser of one set of parameters. The optimiser owns its state and names the state for checkpoints.
 ///
 /// ```
 /// use bcreid::autograd::{ParamSpecs, Params};
@@ -32,22 +32,22 @@ use crate::tensor::Tensor;
 /// # }
 /// ```
 pub trait Optimizer {
-    /// Allocates and uploads all that a step needs and keeps, so that a step can be captured. To be called before the first
-    /// step, after the last change of a rate or decay multiplier.
+    /// Allocates and uploads the tables of a step, so that the step can be captured. Call it once, before the first
+    /// step and after the last change of a learning-rate or decay multiplier.
     ///
     /// # Errors
-    /// If the device lacks the memory.
+    /// If the device is out of memory.
     fn prepare(&mut self, params: &Params) -> Result<()>;
 
-    /// Moves every parameter by its gradient, at the learning rate `lr` f32 `[1]`.
+    /// Updates every parameter by its gradient, at the learning rate `lr` f32 `[1]`.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     fn step(&mut self, params: &mut Params, lr: &Tensor) -> Result<()>;
 
-    /// The state that a resumed run needs: names as in checkpoints, and f32 tensors.
+    /// The state that a resumed run needs: f32 tensors with their names in checkpoints.
     fn state(&self, params: &Params) -> Vec<(String, &Tensor)>;
 
-    /// As [`Optimizer::state`], to be restored.
+    /// The state as [`Optimizer::state`] returns it, mutable, for a restore from a checkpoint.
     fn state_mut(&mut self, params: &Params) -> Vec<(String, &mut Tensor)>;
 }

@@ -1,4 +1,4 @@
-//! Stochastic gradient descent with momentum, as an optimiser: [`crate::ops::sgd`] with its velocities.
+//! Stochastic gradient descent with momentum as an optimiser: [`crate::ops::sgd`] with the velocities of all parameters.
 
 use super::Optimizer;
 use crate::Result;
@@ -6,7 +6,7 @@ use crate::autograd::Params;
 use crate::ops::sgd::{Sgd, Velocities, sgd};
 use crate::tensor::Tensor;
 
-/// The constants and the velocities of all parameters.
+/// SGD with momentum: the constants, and the velocities of all parameters.
 #[derive(Debug)]
 pub struct MomentumSgd {
     constants: Sgd,
@@ -14,15 +14,15 @@ pub struct MomentumSgd {
 }
 
 impl MomentumSgd {
-    /// For these parameters; velocities start at 0.
+    /// Creates the optimiser for these parameters with velocities 0.
     ///
     /// # Errors
-    /// If the device lacks the memory.
+    /// If the device is out of memory.
     pub fn new(params: &Params, constants: Sgd) -> Result<Self> {
         Ok(MomentumSgd { constants, velocities: Velocities::new(params)? })
     }
 
-    /// The velocity of each parameter, in their order, f32.
+    /// The velocities, f32, in the order of the parameters.
     pub fn velocities(&self) -> &[Tensor] {
         self.velocities.each()
     }

@@ -1,8 +1,6 @@
-//! SVG as plotters draws it, written for pages: a tenth of a pixel fine, dots of one colour in one path, the colours of the
-//! palette by value.
+//! SVG backend for plotters with a resolution of a tenth of a pixel and all dots of one colour in one path.
 //!
-//! The backend that comes with plotters rounds to whole pixels and writes a hundred bytes a dot; figure 1 has
-//! thousands of them.
+//! The backend of plotters rounds to whole pixels and writes a hundred bytes a dot; figure 1 has thousands of dots.
 
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{
@@ -12,25 +10,25 @@ use plotters_backend::{
 use std::convert::Infallible;
 use std::fmt::Write;
 
-/// Units of a backend's coordinate in a pixel.
+/// Units of a backend coordinate in a pixel.
 pub const UNIT: f64 = 10.0;
-/// The font of all drawings; PNG files are made with the first.
+/// Font family of all drawings; PNG files use the first font.
 pub const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
-/// The mean width of a letter in it, in parts of the font's size.
+/// Mean width of a letter of [`FONT`], in parts of the font size.
 const LETTER: f64 = 0.57;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
-/// Writes the elements of a drawing into a text, without the `svg` element around them.
+/// Canvas that writes the elements of a drawing, without the enclosing `svg` element.
 pub struct Canvas<'a> {
     svg: &'a mut String,
     size: (u32, u32),
-    /// The style of the dots that the open path holds.
+    /// Style of the dots in the path that is not closed yet.
     dots: Option<String>,
 }
 
 impl<'a> Canvas<'a> {
-    /// A canvas of `width` by `height` pixels.
+    /// Creates a canvas of `width` by `height` pixels.
     pub fn new(svg: &'a mut String, width: f64, height: f64) -> Self {
         Canvas { svg, size: ((width * UNIT) as u32, (height * UNIT) as u32), dots: None }
     }
@@ -55,12 +53,12 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// How wide a text is about, in pixels, at a font's size in pixels.
+/// Approximate width of a text in pixels, for a font size in pixels.
 pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * LETTER * size
 }
 
-/// Makes a text safe inside an element or an attribute. What XML cannot hold at all becomes U+FFFD.
+/// Escapes a text for an element or an attribute. Characters that XML does not allow become U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -77,7 +75,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// Pixels with at most one digit behind the point.
+/// Converts units to pixels with at most one decimal.
 fn pixels(units: f64) -> String {
     let tenths = units.round() as i64;
     if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{:.1}", tenths as f64 / UNIT) }
@@ -163,7 +161,7 @@ impl DrawingBackend for Canvas<'_> {
         Ok(())
     }
 
-    /// A filled circle is a line of no length with round ends.
+    /// Draws a circle; a filled circle is a line of zero length with round ends.
     fn draw_circle<S: BackendStyle>(
         &mut self,
         center: BackendCoord,
@@ -215,7 +213,7 @@ impl DrawingBackend for Canvas<'_> {
             HPos::Center => " text-anchor=\"middle\"",
             HPos::Right => " text-anchor=\"end\"",
         };
-        // From a line's top, middle and bottom to its base line.
+        // Distance from a line's top, middle or bottom to its base line.
         let down = style.size()
             * match style.anchor().v_pos {
                 VPos::Top => 0.76,
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_xml_cannot_hold_is_replaced() {
+    fn characters_that_xml_does_not_allow_are_replaced() {
         assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
         assert_eq!(escape("a\u{0}\n\u{1b}[31m\u{ffff}b"), "a\u{fffd}\u{fffd}\u{fffd}[31m\u{fffd}b");
     }

@@ -1,17 +1,16 @@
-//! Fifty thousand points made few, by rules that a caption can state and that depend on nothing but the points.
+//! Downsampling for plots, by simple rules that a caption can state.
 
-/// Every how many of `n` things one is kept so that at most `most` are: 1, 2, 3, ...
+/// Smallest stride at which at most `most` of `n` points remain.
 pub fn stride(n: usize, most: usize) -> usize {
     n.div_ceil(most.max(1)).max(1)
 }
 
-/// The first and then every `stride(n, most)`-th.
+/// The first of `all` and then every `stride(n, most)`-th.
 pub fn every<T: Copy>(all: &[T], most: usize) -> Vec<T> {
     all.iter().copied().step_by(stride(all.len(), most)).collect()
 }
 
-/// The running mean over `window` neighbouring values (made odd), centred. At the ends it is over as many as there are on
-/// both sides.
+/// Centred running mean over `window` neighbouring values (made odd). Near the ends the window shrinks symmetrically.
 pub fn running_mean(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
     let half = window / 2;
     let mut sums = Vec::with_capacity(points.len() + 1);
@@ -28,15 +27,15 @@ pub fn running_mean(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
     points.iter().enumerate().map(mean).collect()
 }
 
-/// The smallest and the largest value of each of at most `most` stretches of equally many points, in the order in which
-/// they occur: a line through them spans what a line through all points spans.
+/// The smallest and the largest value of each of at most `most` intervals of equally many points, in the order in which
+/// they occur: a line through them has the same extremes as a line through all points.
 pub fn extremes(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     if points.len() <= 2 * most {
         return points.to_vec();
     }
-    let stretch = points.len().div_ceil(most.max(1));
+    let interval = points.len().div_ceil(most.max(1));
     points
-        .chunks(stretch)
+        .chunks(interval)
         .flat_map(|chunk| {
             let by = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
             let least = *chunk.iter().min_by(by).expect("chunks are not empty");
@@ -46,7 +45,7 @@ pub fn extremes(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// As [`every`], with the last point too, so that a line ends where the data does.
+/// As [`every`], with the last point too, so that a line ends where the data end.
 pub fn every_and_last<T: Copy + PartialEq>(all: &[T], most: usize) -> Vec<T> {
     let mut kept = every(all, most);
     if let (Some(last), Some(kept_last)) = (all.last(), kept.last())

@@ -1,7 +1,14 @@
-//! Figures to SVG, through plotters: one panel for the page, or a whole sheet with heading, legend and caption for a file.
+//! Drawing of figures as SVG with plotters: a panel for the page, or a whole [`sheet()`] with heading, legend and
+//! caption for a file.
 
-use super::canvas::{Canvas, FONT, UNIT, escape, text_width};
-use super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
+mod legend;
+mod sheet;
+
+pub use legend::swatch;
+pub use sheet::sheet;
+
+use super::canvas::{Canvas, UNIT, escape};
+use super::figure::{Axis, Mark, Panel, Scale, Series};
 use super::palette::Colour;
 use crate::{Error, Result};
 use plotters::coord::Shift;
@@ -12,30 +19,25 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::convert::Infallible;
 use std::ops::Range;
 
-/// A panel's size in pixels.
+/// Width and height of a panel without its heading, in pixels.
 pub const PANEL: [f64; 2] = [400.0, 270.0];
-/// From a panel's edges to the rectangle of its data: left, top, right, bottom. A panel with a heading is `HEADING` higher.
+/// Distances from a panel's edges to its plot area: left, top, right, bottom, in pixels.
 pub const INSET: [f64; 4] = [52.0, 8.0, 20.0, 38.0];
+/// Height of a panel's heading, in pixels.
 const HEADING: f64 = 20.0;
-/// Around and between the panels of a sheet.
-const MARGIN: f64 = 20.0;
-/// Sizes of letters.
-const TITLE: f64 = 16.0;
+/// Font size of a panel's heading, in pixels.
 const PANEL_TITLE: f64 = 12.5;
+/// Font size of labels, legends and captions, in pixels.
 const SMALL: f64 = 11.0;
-/// From a line of small letters to the next.
-const LINE: f64 = 16.0;
-/// Letters of a legend's name, at most.
-const NAME: usize = 48;
 
 type Area<'a> = DrawingArea<Canvas<'a>, Shift>;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<Infallible>>;
 
-/// A panel without heading, as an element of a page: it takes its place's width, and its colours from the page's style.
-/// `label` is what a screen reader says.
+/// Draws a panel without heading as an `svg` element for a page. It is as wide as the element around it, and the page's
+/// style sets its colours. `label` is the text for screen readers.
 ///
 /// # Errors
-/// None that a figure of this crate causes: its axes have a length.
+/// An axis of zero length, which the figures of this crate do not have.
 pub fn panel(panel: &Panel, label: &str) -> Result<String> {
     let mut body = String::new();
     let [width, height] = PANEL;
@@ -49,95 +51,11 @@ pub fn panel(panel: &Panel, label: &str) -> Result<String> {
     ))
 }
 
-/// The whole figure as a file of its own.
-///
-/// # Errors
-/// As [`panel`].
-pub fn sheet(figure: &Figure) -> Result<String> {
-    let columns = figure.columns.clamp(1, figure.panels.len().max(1));
-    let rows = figure.panels.len().div_ceil(columns);
-    let [panel_width, panel_height] = [PANEL[0], PANEL[1] + HEADING];
-    let inner = (columns as f64 * (panel_width + MARGIN) - MARGIN).max(560.0);
-    let width = inner + 2.0 * MARGIN;
-    let keys = flow(&figure.legend, inner);
-    let legend_lines = keys.iter().map(|(_, line, _)| line + 1).max().unwrap_or(0);
-    let caption = wrap(&figure.caption, inner, SMALL);
-    let above = MARGIN + TITLE + 12.0;
-    let panels_from = above + legend_lines as f64 * LINE + 8.0;
-    let below = panels_from + rows as f64 * (panel_height + MARGIN);
-    let height = (below + caption.len() as f64 * LINE + MARGIN - 6.0).ceil();
-
-    let mut body = String::new();
-    {
-        let area = Canvas::new(&mut body, width, height).into_drawing_area();
-        let draw = || -> Drawn {
-            area.fill(&rgb(Colour::Paper))?;
-            let top_left = Pos::new(HPos::Left, VPos::Top);
-            let title = shortened(&figure.title, (inner / (0.6 * TITLE)) as usize);
-            area.draw_text(&title, &text(TITLE, Colour::Ink).pos(top_left), at(MARGIN, MARGIN))?;
-            for (x, line, key) in &keys {
-                let y = above + *line as f64 * LINE + LINE / 2.0;
-                let sample = Series {
-                    colour: key.colour,
-                    mark: key.mark,
-                    points: vec![(MARGIN + x, y), (MARGIN + x + 16.0, y)],
-                };
-                draw_sample(&area, &sample)?;
-                let place = at(MARGIN + x + 22.0, y);
-                let middle = text(SMALL, Colour::Ink).pos(Pos::new(HPos::Left, VPos::Center));
-                area.draw_text(&shortened(&key.name, NAME), &middle, place)?;
-            }
-            for (index, panel) in figure.panels.iter().enumerate() {
-                let (row, column) = (index / columns, index % columns);
-                let (x, y) = at(
-                    MARGIN + column as f64 * (panel_width + MARGIN),
-                    panels_from + row as f64 * (panel_height + MARGIN),
-                );
-                let (w, h) = at(panel_width, panel_height);
-                paint(panel, &area.clone().shrink((x, y), (w, h)), Some(&panel.title))?;
-            }
-            for (index, line) in caption.iter().enumerate() {
-                let place = at(MARGIN, below + index as f64 * LINE);
-                area.draw_text(line, &text(SMALL, Colour::Muted).pos(top_left), place)?;
-            }
-            area.present()
-        };
-        draw().map_err(failed)?;
-    }
-    Ok(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"{FONT}\" role=\"img\">\n<title>{}</title>\n{body}</svg>\n",
-        escape(&figure.title)
-    ))
-}
-
-/// A swatch for a legend in a page; its colour is that of the text around it.
-pub fn swatch(mark: Mark) -> &'static str {
-    match mark {
-        Mark::Dots | Mark::Points => {
-            "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M3 5h0M8 3h0M13 5h0\" \
-             stroke=\"currentColor\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>"
-        }
-        Mark::Dashes => {
-            "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 4h6M10 4h6\" \
-             stroke=\"currentColor\" stroke-width=\"2\"/></svg>"
-        }
-        Mark::Line | Mark::Faint | Mark::Bar => {
-            "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 4h16\" stroke=\"currentColor\" \
-             stroke-width=\"2\"/></svg>"
-        }
-        Mark::Area | Mark::Band => {
-            "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M0 0h16v8H0z\" \
-             fill=\"currentColor\" fill-opacity=\"0.5\"/></svg>"
-        }
-    }
-}
-
 fn failed(error: DrawingAreaErrorKind<Infallible>) -> Error {
     Error::Run(format!("the figure cannot be drawn: {error}"))
 }
 
-/// Pixels to a canvas's units.
+/// Converts pixels to the canvas's units.
 fn at(x: f64, y: f64) -> (i32, i32) {
     ((x * UNIT).round() as i32, (y * UNIT).round() as i32)
 }
@@ -159,12 +77,13 @@ fn pen(colour: Colour, opacity: f64, width: f64) -> ShapeStyle {
 fn paint(panel: &Panel, area: &Area<'_>, heading: Option<&str>) -> Drawn {
     let from_to = |axis: &Axis| match axis.scale {
         Scale::Linear => axis.from..axis.to,
-        // A hair wider: rounding would take the ends, which are powers of ten, for outside, and they would have no tick.
+        // Slightly wider, because rounding could put the ends, which are powers of ten, outside the axis and drop their
+        // ticks.
         Scale::Log => axis.from * (1.0 - 1e-9)..axis.to * (1.0 + 1e-9),
     };
     let (x, y) = (from_to(&panel.x), from_to(&panel.y));
     if !panel.x.names.is_empty() {
-        return paint_on(panel, area, heading, Named(x.into(), panel.x.names.len()), y);
+        return paint_on(panel, area, heading, NamedAxis(x.into(), panel.x.names.len()), y);
     }
     match (panel.x.scale, panel.y.scale) {
         (Scale::Linear, Scale::Linear) => paint_on(panel, area, heading, x, y),
@@ -174,10 +93,10 @@ fn paint(panel: &Panel, area: &Area<'_>, heading: Option<&str>) -> Drawn {
     }
 }
 
-/// A linear axis with ticks at the places of so many names, and nowhere else.
-struct Named(RangedCoordf64, usize);
+/// A linear axis with ticks only at 0, 1, 2, ..., one for each name.
+struct NamedAxis(RangedCoordf64, usize);
 
-impl Ranged for Named {
+impl Ranged for NamedAxis {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
@@ -218,7 +137,7 @@ where
         .y_label_area_size(units(left))
         .build_cartesian_2d(x, y)?;
     let tick = text(SMALL, Colour::Muted);
-    // What fits beside each other.
+    // Number of letters of a name, so that neighbouring names do not overlap.
     let letters = ((PANEL[0] - left - right) / (0.6 * SMALL)) as usize / panel.x.names.len().max(1);
     chart
         .configure_mesh()
@@ -281,62 +200,7 @@ where
     Ok(())
 }
 
-/// A legend's sample between two points on a sheet.
-fn draw_sample(area: &Area<'_>, sample: &Series) -> Drawn {
-    let (from, to) = (sample.points[0], sample.points[1]);
-    match sample.mark {
-        Mark::Dots | Mark::Points => {
-            let style = rgb(sample.colour).filled();
-            [(3.0, 1.0), (8.0, -1.5), (13.0, 1.0)].iter().try_for_each(|(dx, dy)| {
-                area.draw(&Circle::new(at(from.0 + dx, from.1 + dy), (1.6 * UNIT) as i32, style))
-            })
-        }
-        Mark::Line | Mark::Faint | Mark::Bar => {
-            let ends = vec![at(from.0, from.1), at(to.0, to.1)];
-            area.draw(&PathElement::new(ends, pen(sample.colour, 1.0, 2.0)))
-        }
-        Mark::Dashes => [(0.0, 6.0), (10.0, 16.0)].iter().try_for_each(|(start, end)| {
-            let ends = vec![at(from.0 + start, from.1), at(from.0 + end, from.1)];
-            area.draw(&PathElement::new(ends, pen(sample.colour, 1.0, 2.0)))
-        }),
-        Mark::Area | Mark::Band => {
-            let corners = [at(from.0, from.1 - 4.0), at(to.0, to.1 + 4.0)];
-            area.draw(&Rectangle::new(corners, rgb(sample.colour).mix(0.5).filled()))
-        }
-    }
-}
-
-/// Where the keys of a legend go: x in pixels and the line.
-fn flow(keys: &[Key], width: f64) -> Vec<(f64, usize, &Key)> {
-    let (mut x, mut line) = (0.0, 0);
-    let mut places = Vec::with_capacity(keys.len());
-    for key in keys {
-        let own = 22.0 + text_width(&shortened(&key.name, NAME), SMALL) + 18.0;
-        if x > 0.0 && x + own > width {
-            (x, line) = (0.0, line + 1);
-        }
-        places.push((x, line, key));
-        x += own;
-    }
-    places
-}
-
-/// A text in lines of at most `width` pixels; a longer word has its own line.
-fn wrap(text: &str, width: f64, size: f64) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if text_width(line, size) + text_width(word, size) + size <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_string()),
-        }
-    }
-    lines
-}
-
-/// At most `most` letters, the cut marked.
+/// Shortens a text to at most `most` letters; an ellipsis marks the cut.
 pub fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_string();
@@ -346,7 +210,7 @@ pub fn shortened(text: &str, most: usize) -> String {
     short
 }
 
-/// A tick's label.
+/// Label of a tick.
 fn number(value: f64, axis: &Axis) -> String {
     if axis.scale == Scale::Log {
         let power = value.log10().round() as i32;
@@ -355,7 +219,7 @@ fn number(value: f64, axis: &Axis) -> String {
     if axis.to.abs() >= 10_000.0 && value != 0.0 { plain(value / 1000.0) + "k" } else { plain(value) }
 }
 
-/// Six digits behind the point without the zeros at the end.
+/// A number with at most six decimals, without trailing zeros.
 fn plain(value: f64) -> String {
     let digits = format!("{value:.6}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
@@ -392,9 +256,10 @@ mod tests {
         assert_eq!(number(800.0, &axis(1000.0)), "800");
         let rates = Axis::decades("", [1e-5, 1.0].into_iter());
         assert_eq!([1e-5, 0.01, 1.0].map(|v| number(v, &rates)), ["1e-5", "0.01", "1"]);
+        assert_eq!(shortened("ünïcödé", 4), "ünï…");
     }
 
-    /// Whatever a file may hold, an axis ends.
+    /// Extreme values in a file must not lead to endless axes.
     #[test]
     fn extreme_axes_are_drawn() {
         for to in [1e-45, 1e-12, 1.0, 1e19, 5e38] {
@@ -406,13 +271,5 @@ mod tests {
                 assert!(svg.len() < 20_000 && !svg.contains("NaN"), "{to}: {svg}");
             }
         }
-    }
-
-    #[test]
-    fn lines_break_between_words() {
-        assert_eq!(wrap("one two three", 10.0 * 0.6 * 10.0, 10.0), ["one two", "three"]);
-        assert_eq!(wrap("unbreakable word", 30.0, 10.0), ["unbreakable", "word"]);
-        assert!(wrap("", 30.0, 10.0).is_empty());
-        assert_eq!(shortened("ünïcödé", 4), "ünï…");
     }
 }

@@ -1,4 +1,4 @@
-//! The evaluations of several runs, by data set and by run.
+//! The stored evaluations of several runs, by run and by data set.
 
 use super::run::Run;
 use crate::eval::run_evaluations::{Evaluation, of_run};
@@ -6,14 +6,14 @@ use crate::eval::stored_evaluation;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 
-/// Evaluations compared at a time, at most.
+/// Largest number of evaluations compared at a time.
 const MOST: usize = 64;
 
-/// All evaluations of all runs, or those called one of `only`: data set by data set in the order of their names, in each
-/// the runs in their order.
+/// Reads the evaluations of all runs, sorted by name and then by run; only those named in `only`, unless `only` is
+/// empty.
 ///
 /// # Errors
-/// As [`of_run`]; a name that none has; more than 64 evaluations.
+/// As [`of_run`]; a name in `only` that no evaluation has; more than 64 evaluations.
 pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let mut all = Vec::new();
     for (run, of) in runs.iter().enumerate() {
@@ -29,14 +29,18 @@ pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
             );
         }
         return Err(Error::Run(format!(
-            "--evaluation {unknown}: none of these runs keeps it; there is {}",
-            if names.is_empty() { "none".into() } else { Vec::from_iter(names).join(", ") }
+            "--evaluation {unknown}: none of these runs has this evaluation; {}",
+            if names.is_empty() {
+                "they have none".into()
+            } else {
+                format!("they have {}", Vec::from_iter(names).join(", "))
+            }
         )));
     }
     if all.len() > MOST {
         return Err(Error::Run(format!(
-            "{} evaluations are kept by these runs, and at most {MOST} are compared at a time; choose with \
-             --evaluation NAME, or give fewer runs",
+            "these runs have {} evaluations, and at most {MOST} are compared at a time; choose with --evaluation NAME, \
+             or give fewer runs",
             all.len()
         )));
     }
@@ -44,15 +48,15 @@ pub fn read_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     Ok(all)
 }
 
-/// As [`read_all`], but every run must have been evaluated.
+/// As [`read_all`], but every run must have an evaluation.
 ///
 /// # Errors
-/// As [`read_all`]; a run without an evaluation, and how to get one.
+/// As [`read_all`]; a run without an evaluation; the error says how to make one.
 pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     let all = read_all(runs, only)?;
     match runs.iter().enumerate().find(|(run, _)| all.iter().all(|evaluation| evaluation.run != *run)) {
         Some((_, run)) => Err(Error::Run(format!(
-            "{}: this run keeps no evaluation{}; make one with: {}",
+            "{}: this run has no evaluation{}; make one with: {}",
             run.folder.display(),
             if only.is_empty() { String::new() } else { format!(" called {}", only.join(" or ")) },
             command(run)
@@ -61,7 +65,7 @@ pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
     }
 }
 
-/// What evaluates a run and keeps the result with it.
+/// Shell command that evaluates a run and stores the result in the run folder.
 pub fn command(run: &Run) -> String {
     let folder = run.folder.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,".contains(c);

@@ -1,99 +1,99 @@
-//! What a drawing says, apart from how it is drawn: panels with axes and series, a legend, a caption.
+//! Content of a drawing, independent of its rendering: panels with axes and series, a legend, a caption.
 
 use super::palette::Colour;
 
-/// A drawing of one or several panels.
+/// A figure of one or several panels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// What one must know to read it, in whole sentences.
+    /// Caption, in whole sentences.
     pub caption: String,
-    /// The meaning of the colours.
+    /// Legend of colours and marks.
     pub legend: Vec<Key>,
-    /// The panels, row by row.
+    /// Panels, row by row.
     pub panels: Vec<Panel>,
-    /// Panels beside each other on a sheet.
+    /// Number of panels in a row of a sheet.
     pub columns: usize,
 }
 
-/// A line of the legend.
+/// An entry of the legend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// What it stands for.
+    /// Name of the series.
     pub name: String,
-    /// Its colour.
+    /// Colour of the series.
     pub colour: Colour,
-    /// How it is drawn.
+    /// Mark of the series.
     pub mark: Mark,
 }
 
-/// One pair of axes.
+/// A panel: a pair of axes with series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// The axis across.
+    /// Horizontal axis.
     pub x: Axis,
-    /// The axis upwards.
+    /// Vertical axis.
     pub y: Axis,
-    /// What is drawn, the first at the back.
+    /// Series, the first at the back.
     pub series: Vec<Series>,
 }
 
-/// An axis; `from` lies below `to`, and above 0 where the scale is logarithmic.
+/// An axis; `from` is below `to`, and above 0 on a logarithmic scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// What it measures, with the unit.
+    /// Quantity and unit.
     pub label: String,
-    /// Its lower end.
+    /// Lower end.
     pub from: f64,
-    /// Its upper end.
+    /// Upper end.
     pub to: f64,
-    /// How values are spread.
+    /// Scale.
     pub scale: Scale,
-    /// The words at 0, 1, 2 and so on, where values have names; else numbers are written where they fit.
+    /// Names of the values 0, 1, 2 and so on; empty for an axis of numbers.
     pub names: Vec<String>,
 }
 
-/// How an axis spreads its values.
+/// Scale of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear scale.
     Linear,
-    /// By their logarithm.
+    /// Logarithmic scale.
     Log,
 }
 
-/// Points of one meaning.
+/// A series of points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Its colour.
+    /// Colour.
     pub colour: Colour,
-    /// How it is drawn.
+    /// Mark.
     pub mark: Mark,
-    /// (x, y).
+    /// Points (x, y).
     pub points: Vec<(f64, f64)>,
 }
 
-/// How a series is drawn.
+/// Mark of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// A dot each.
+    /// A small dot at each point.
     Dots,
     /// A line through the points.
     Line,
-    /// A thin, pale line: what a clear one summarises.
+    /// A thin, pale line through the points: values that a dark line summarises.
     Faint,
     /// The area between the points and the axis.
     Area,
-    /// A disc each, for points that are few.
+    /// A disc at each point, for few points.
     Points,
-    /// A thin line through the points: the deviation of a point.
+    /// A thin line through the points: an error bar.
     Bar,
-    /// A broken line through the points: what others are compared with.
+    /// A dashed line through the points: a reference.
     Dashes,
-    /// The pale area inside of the points.
+    /// The pale area inside the polygon of the points.
     Band,
 }
 
@@ -109,12 +109,12 @@ impl Axis {
         }
     }
 
-    /// An axis between exactly these values.
+    /// An axis from `from` to `to`.
     pub fn between(label: impl Into<String>, from: f64, to: f64) -> Self {
         Axis { label: label.into(), from, to, scale: Scale::Linear, names: Vec::new() }
     }
 
-    /// An axis of names at even places: the first at 0, the next at 1, and so on.
+    /// An axis of evenly spaced names: the first at 0, the next at 1, and so on.
     pub fn names(label: impl Into<String>, names: impl Iterator<Item = String>) -> Self {
         let names: Vec<String> = names.collect();
         let to = names.len().max(1) as f64 - 0.5;
@@ -125,7 +125,7 @@ impl Axis {
     pub fn decades(label: impl Into<String>, values: impl Iterator<Item = f64>) -> Self {
         let positive = values.filter(|v| *v > 0.0 && v.is_finite());
         let (low, high) = positive.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
-        // Tolerant of what a number loses on its way through f32.
+        // The tolerance covers rounding to f32.
         let (from, to) = match low.is_finite() {
             true => ((low.log10() + 1e-6).floor(), (high.log10() - 1e-6).ceil()),
             false => (-1.0, 0.0),
@@ -142,13 +142,13 @@ impl Axis {
 }
 
 impl Panel {
-    /// Whether there is nothing to see in it.
+    /// True if no series has a point.
     pub fn is_empty(&self) -> bool {
         self.series.iter().all(|series| series.points.is_empty())
     }
 }
 
-/// The smallest of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is not below `value`; 1 for what is not
+/// The smallest of 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8 times a power of ten that is not below `value`; 1 for values not
 /// above 0.
 fn round_up(value: f64) -> f64 {
     if !value.is_finite() || value <= 0.0 {

@@ -1,8 +1,8 @@
-//! Looking at results: figures of runs, and one page that compares them. Needs the feature `report`.
+//! Reports: figures of runs, and an HTML page that compares runs. Needs the feature `report`.
 //!
-//! From the numbers to the page: [`run`] reads what training wrote and [`evaluations`] what evaluations kept; [`charts`]
-//! makes figures of it ([`figure`]), [`draw`] makes SVG of them, which [`png`] can render. [`page`] puts all of it on
-//! one page, with ranked lists and thresholds.
+//! [`run`] reads the files of training and [`evaluations`] the stored evaluations; [`charts`] makes figures
+//! ([`figure`]), [`draw`] draws them as SVG, and [`png`] renders SVG. [`page`] puts figures, tables, ranked lists and
+//! thresholds on one page.
 
 pub mod canvas;
 pub mod charts;
@@ -24,17 +24,17 @@ use crate::{Error, Result};
 use figure::Figure;
 use std::path::Path;
 
-/// How a drawing is stored.
+/// File format of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Vectors.
+    /// Vector graphics.
     Svg,
-    /// Pixels, two for each of the drawing's.
+    /// Pixels, at twice the drawing's size.
     Png,
 }
 
 impl Format {
-    /// By a file's name.
+    /// The format of a file, by the ending of its name.
     ///
     /// # Errors
     /// If it ends in neither `.svg` nor `.png`.
@@ -43,15 +43,15 @@ impl Format {
         match extension.as_deref() {
             Some("svg") => Ok(Format::Svg),
             Some("png") => Ok(Format::Png),
-            _ => Err(Error::Run(format!("{}: a figure is written as .svg or .png", file.display()))),
+            _ => Err(Error::Run(format!("{}: the name of a figure ends in .svg or .png", file.display()))),
         }
     }
 }
 
-/// Draws a figure into a file, whole or not at all; returns how many bytes.
+/// Draws a figure into a file, whole or not at all; returns the file's size in bytes.
 ///
 /// # Errors
-/// A name that ends in neither `.svg` nor `.png`; what the file system says.
+/// A name that ends in neither `.svg` nor `.png`; an error of the file system.
 pub fn write_figure(figure: &Figure, file: &Path) -> Result<usize> {
     let format = Format::of(file)?;
     let svg = draw::sheet(figure)?;
@@ -63,7 +63,7 @@ pub fn write_figure(figure: &Figure, file: &Path) -> Result<usize> {
     Ok(bytes.len())
 }
 
-/// Bytes for people: "412 kB".
+/// Formats a number of bytes for people, for example "412 kB".
 pub fn size(bytes: usize) -> String {
     match bytes {
         0..1000 => format!("{bytes} bytes"),

@@ -1,5 +1,5 @@
 "use strict";
-// The threshold: bins of pairs lie in the page, a rate is turned into the largest edge that keeps to it.
+// Threshold: the page has the bins of all pairs; the threshold is the largest bin edge with at most the given rate.
 (() => {
   const form = document.getElementById("threshold");
   const store = document.getElementById("pairs-data");
@@ -14,7 +14,7 @@
     allDifferent: sum(e.different),
   }));
 
-  // What the threshold at the largest edge with a false-accept rate of at most `far` does.
+  // Operating point at the largest bin edge with a false-accept rate of at most `far`.
   const at = (e, far) => {
     let bin = 0, same = 0, different = 0;
     while (bin < e.same.length && different + e.different[bin] <= far * e.allDifferent) {
@@ -92,7 +92,7 @@
   fromSlider();
 })();
 
-// Ranked lists: one stop of the tab key, up and down between lists, left and right along one.
+// Ranked lists: the tab key stops at one list; up and down move between lists, left and right along a list.
 (() => {
   const strips = [...document.querySelectorAll(".strip")];
   if (strips.length === 0) return;

@@ -1,7 +1,7 @@
-//! The page that compares runs: one file that loads nothing.
+//! HTML page that compares runs: one file that loads no other.
 //!
-//! Its policy forbids every load and every script and style but its own two, by their hashes, so that a name which slips
-//! through the template's escaping could still do nothing.
+//! The page's content security policy forbids every load and every script and style other than its own, which it allows
+//! by hash. So a name that escaped the template's escaping could not run code.
 
 use super::charts::cmc::Evaluated;
 use super::charts::pairs::Counted;
@@ -27,25 +27,25 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const CSS: &str = include_str!("page.css");
 const DARK: &str = include_str!("page_dark.css");
 const JS: &str = include_str!("page.js");
-/// Queries of each kind that a page shows if it is not told and they fit.
+/// Number of queries of each kind by default, if their thumbnails fit.
 const QUERIES: usize = 8;
-/// The most that can be asked for.
+/// Largest number of queries of each kind.
 const MOST_QUERIES: usize = 200;
-/// Bytes of thumbnails up to which queries are shown unasked; the rest of a page has up to a million.
+/// Largest size of the thumbnails by default, in bytes; the rest of a page has up to a million bytes.
 const THUMBNAILS: usize = 3_900_000;
 
-/// What a page shows.
+/// Options of a page.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The evaluations shown, by name; empty: all.
+    /// Names of the evaluations to show; all if empty.
     pub only: Vec<String>,
-    /// Queries of each kind; none: as many as fit into 5 MB, at most 8.
+    /// Number of queries of each kind; `None`: as many as fit into 5 MB, at most 8.
     pub queries: Option<usize>,
-    /// Which queries are taken at random.
+    /// Seed of the random choice of queries.
     pub seed: u64,
-    /// Where images are looked for that are not where their path says.
+    /// Folder in which images are searched that are missing at their path.
     pub images: Option<PathBuf>,
-    /// The time that the page says it was made.
+    /// Creation time that the page states.
     pub made: SystemTime,
 }
 
@@ -62,7 +62,7 @@ struct Page {
     runs: Vec<RunView>,
     sets: Vec<SetView>,
     unevaluated: Vec<String>,
-    /// Whether only some evaluations were asked for.
+    /// True if [`Options::only`] restricts the evaluations.
     chosen: bool,
     curves: FigureView,
     figure1: std::result::Result<FigureView, String>,
@@ -75,29 +75,29 @@ struct Page {
     settings: Vec<SettingView>,
 }
 
-/// The page about the runs in `folders`, as HTML. Distances are computed on `device`.
+/// Creates the HTML page about the runs in `folders`. Distances are computed on `device`.
 ///
 /// # Errors
-/// A folder that is no run's, or a run without a step yet; damaged evaluations; more queries than a page shows; what the
-/// device reports. An image that cannot be read is no error: the page says so in its place.
+/// A folder that is not a run folder, or a run without a step yet; damaged evaluations; more queries than a page shows;
+/// an error of the device. An image that cannot be read is no error: the page says so in its place.
 pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<String> {
     if let Some(n) = options.queries.filter(|n| !(1..=MOST_QUERIES).contains(n)) {
-        return Err(Error::Run(format!("--queries {n}: give 1 to {MOST_QUERIES}")));
+        return Err(Error::Run(format!("--queries {n}: give a number from 1 to {MOST_QUERIES}")));
     }
     let runs = run::read_all(folders)?;
-    let kept = evaluations::read_all(&runs, &options.only)?;
-    let measured = kept.into_iter().map(|one| Scored::new(one, device)).collect::<Result<Vec<_>>>()?;
-    let (lists, list_notes) = ranked_lists(&runs, &measured, options, device)?;
+    let stored = evaluations::read_all(&runs, &options.only)?;
+    let scored = stored.into_iter().map(|one| Scored::new(one, device)).collect::<Result<Vec<_>>>()?;
+    let (lists, list_notes) = ranked_lists(&runs, &scored, options, device)?;
 
-    let counted: Vec<Counted<'_>> = measured
+    let counted: Vec<Counted<'_>> = scored
         .iter()
         .map(|of| Counted { name: &of.evaluation.kept.name, run: of.evaluation.run, pairs: &of.pairs })
         .collect();
-    let reranked = measured.iter().filter(|of| of.is_reranked()).map(|of| of.evaluation.kept.name.as_str());
+    let reranked = scored.iter().filter(|of| of.is_reranked()).map(|of| of.evaluation.kept.name.as_str());
     let reranked: BTreeSet<&str> = reranked.collect();
-    let evaluations: Vec<_> = measured.iter().map(|of| &of.evaluation).collect();
+    let evaluations: Vec<_> = scored.iter().map(|of| &of.evaluation).collect();
     let sets = Evaluated::by_set(&evaluations);
-    let has_evaluation = |run: usize| measured.iter().any(|of| of.evaluation.run == run);
+    let has_evaluation = |run: usize| scored.iter().any(|of| of.evaluation.run == run);
     let all_settings: Vec<_> = runs.iter().map(|run| &run.settings).collect();
     let settings_of_all = settings(&all_settings);
     let differing = settings(&all_settings).into_iter().filter(SettingView::differs).collect();
@@ -137,17 +137,17 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
         differing,
         settings: settings_of_all,
     };
-    page.render().map_err(|e| Error::Run(format!("the page cannot be put together: {e}")))
+    page.render().map_err(|e| Error::Run(format!("the page cannot be rendered: {e}")))
 }
 
-/// The lists, and what must be said about them.
+/// The ranked lists, and notes about them.
 fn ranked_lists(
     runs: &[Run],
-    measured: &[Scored],
+    scored: &[Scored],
     options: &Options,
     device: &Device,
 ) -> Result<(Vec<GroupView>, Vec<String>)> {
-    let groups = by_queries(measured);
+    let groups = by_queries(scored);
     let mut thumbnails = Thumbnails::new(options.images.clone());
     let mut n = options.queries.unwrap_or(QUERIES);
     let lists = loop {
@@ -155,7 +155,7 @@ fn ranked_lists(
         if options.queries.is_some() || bytes <= THUMBNAILS || n == 1 {
             break lists;
         }
-        // Bytes grow with the number of queries, or nearly so.
+        // The size is nearly proportional to the number of queries.
         n = (n * THUMBNAILS / bytes).clamp(1, n - 1);
     };
     let mut notes = vec![format!(
@@ -163,15 +163,15 @@ fn ranked_lists(
         if n == 1 { "query" } else { "queries" },
         if options.queries.is_none() { " --queries N shows more or fewer." } else { "" }
     )];
-    for of in measured {
+    for of in scored {
         let (own, tables) = (of.mean_ap(), of.evaluation.kept.report.map_market);
         let why = match of.is_reranked() {
-            true => "re-ranked; its lists are by the distances before that, whose mAP is",
-            false if (own - tables).abs() > 5e-5 => "not what its features give now, which is an mAP of",
+            true => "is re-ranked; the lists use the distances before re-ranking, whose mAP is",
+            false if (own - tables).abs() > 5e-5 => "differs from that of the stored features, which is",
             false => continue,
         };
         notes.push(format!(
-            "{} on {}: the table's mAP of {:.2} % is {why} {:.2} %.",
+            "{} on {}: the table's mAP of {:.2} % {why} {:.2} %.",
             runs[of.evaluation.run].name,
             of.evaluation.kept.name,
             100.0 * tables,
@@ -181,7 +181,7 @@ fn ranked_lists(
     Ok((lists, notes))
 }
 
-/// Nothing may be loaded, and of scripts and styles only the page's own may run.
+/// Content security policy: the page loads nothing, and only its own script and style apply.
 fn policy(css: &str) -> String {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text.as_bytes())));
     format!(
@@ -206,7 +206,7 @@ fn date(time: SystemTime) -> (String, String) {
 /// Year, month and day of a number of days since 1970-01-01 in the Gregorian calendar.
 fn civil(mut days: u64) -> (u64, u64, u64) {
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    // Four hundred years always have as many days.
+    // Every 400 years have the same number of days.
     let mut year = 1970 + 400 * (days / 146_097);
     days %= 146_097;
     while days >= 365 + u64::from(leap(year)) {

@@ -1,30 +1,30 @@
-//! The colours of all drawings, in one place: as drawn on paper, and as the page shows them on a dark screen.
+//! Colours of all drawings: for light background, and for the page's dark mode.
 
-/// A colour by what it stands for.
+/// A colour, named by its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
-    /// Words and axes.
+    /// Text and axes.
     Ink,
-    /// Words of less weight.
+    /// Secondary text.
     Muted,
-    /// Lines behind the data.
+    /// Grid lines behind the data.
     Grid,
-    /// What lies under everything.
+    /// Background.
     Paper,
-    /// Pairs of one identity: the blue of the paper's figure 1.
+    /// Pairs of one identity: blue, as in the paper's figure 1.
     Intra,
-    /// Pairs of different identities: its green.
+    /// Pairs of different identities: green, as in the paper's figure 1.
     Inter,
-    /// The nearest pair of different identities: its orange.
+    /// The nearest pair of different identities: orange, as in the paper's figure 1.
     InterMin,
-    /// The n-th of several runs.
+    /// The run with this index.
     Run(usize),
 }
 
-/// How many runs have a colour of their own; more are not compared.
+/// Number of run colours, and so the largest number of runs that are compared.
 pub const RUNS: usize = 8;
 
-/// Every colour there is: its name in the page, on paper, and on a dark screen.
+/// All colours: name in the page's style sheet, RGB in light mode, RGB in dark mode.
 pub const ALL: [(Colour, &str, [u8; 3], [u8; 3]); 7 + RUNS] = [
     (Colour::Ink, "ink", [0x20, 0x24, 0x29], [0xe3, 0xe6, 0xea]),
     (Colour::Muted, "muted", [0x5a, 0x62, 0x6c], [0x9f, 0xa8, 0xb3]),
@@ -44,34 +44,35 @@ pub const ALL: [(Colour, &str, [u8; 3], [u8; 3]); 7 + RUNS] = [
 ];
 
 impl Colour {
-    /// Its red, green and blue on paper.
+    /// Red, green and blue in light mode.
     ///
     /// # Panics
-    /// For a run beyond [`RUNS`].
+    /// For a run index of [`RUNS`] or more.
     pub fn rgb(self) -> [u8; 3] {
         let found = ALL.iter().find(|(colour, ..)| *colour == self);
         found.expect("at most RUNS runs are drawn").2
     }
 }
 
-/// `#rrggbb`.
+/// Formats a colour as `#rrggbb`.
 pub fn hex([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Style rules that give every drawing inside `.chart` the colours of a dark screen, and a class `.key-NAME`
-/// for each colour of a legend.
+/// Style rules for dark mode: they replace the colours of every drawing inside `.chart`, and define a class `.key-NAME`
+/// for each colour.
 pub fn dark_rules() -> String {
     let rules = ALL.iter().map(|(_, name, light, dark)| {
         let (light, dark) = (hex(*light), hex(*dark));
         format!(
-            ".chart [fill=\"{light}\"]{{fill:{dark}}}.chart [stroke=\"{light}\"]{{stroke:{dark}}}.key-{name}{{color:{dark}}}\n"
+            ".chart [fill=\"{light}\"]{{fill:{dark}}}.chart \
+             [stroke=\"{light}\"]{{stroke:{dark}}}.key-{name}{{color:{dark}}}\n"
         )
     });
     rules.collect()
 }
 
-/// Style rules for the same classes on paper.
+/// Style rules for light mode: the classes `.key-NAME`.
 pub fn light_rules() -> String {
     ALL.iter().map(|(_, name, light, _)| format!(".key-{name}{{color:{}}}\n", hex(*light))).collect()
 }
@@ -80,7 +81,7 @@ pub fn light_rules() -> String {
 mod tests {
     use super::*;
 
-    /// The page tells colours apart by their value on paper.
+    /// The rules of dark mode find a colour by its value in light mode, so values must differ.
     #[test]
     fn no_two_colours_are_the_same() {
         for (i, one) in ALL.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A drawing as PNG: its SVG, rendered with a font that this program brings along.
+//! Rendering of SVG drawings as PNG, with a font that is part of this program.
 
 use crate::{Error, Result};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -7,15 +7,15 @@ use resvg::usvg::{Options, Tree};
 use std::io::Cursor;
 use std::sync::Arc;
 
-/// Pixels of the picture in one of the drawing.
+/// Pixels of the PNG for each pixel of the drawing.
 pub const SCALE: f32 = 2.0;
-/// No side is longer.
+/// Largest side of a PNG, in pixels.
 const MAX_SIDE: f32 = 16_384.0;
 
-/// Renders an SVG drawing at twice its size; returns the PNG file's bytes.
+/// Renders an SVG drawing at [`SCALE`] times its size; returns the bytes of the PNG file.
 ///
 /// # Errors
-/// If it is no SVG, or a side would be longer than 16,384 pixels.
+/// If `svg` is not valid SVG, or a side would be longer than 16,384 pixels.
 pub fn render(svg: &str) -> Result<Vec<u8>> {
     let failed = |why: String| Error::Run(format!("the figure cannot be rendered as PNG: {why}"));
     let mut options = Options::default();
@@ -26,11 +26,14 @@ pub fn render(svg: &str) -> Result<Vec<u8>> {
     let size = tree.size();
     let [width, height] = [size.width() * SCALE, size.height() * SCALE].map(f32::ceil);
     if width > MAX_SIDE || height > MAX_SIDE {
-        return Err(failed(format!("{width} x {height} pixels; take --out FILE.svg, or fewer runs")));
+        return Err(failed(format!(
+            "it would have {width} x {height} pixels, and a side has at most {MAX_SIDE}; write --out FILE.svg, or give \
+             fewer runs"
+        )));
     }
     let (width, height) = (width as u32, height as u32);
-    let mut picture =
-        Pixmap::new(width, height).ok_or_else(|| failed(format!("{width} x {height} pixels")))?;
+    let mut picture = Pixmap::new(width, height)
+        .ok_or_else(|| failed(format!("it would have {width} x {height} pixels")))?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut picture.as_mut());
     let rgba: Vec<u8> = picture
         .pixels()
@@ -40,7 +43,7 @@ pub fn render(svg: &str) -> Result<Vec<u8>> {
             [plain.red(), plain.green(), plain.blue(), plain.alpha()]
         })
         .collect();
-    // Drawings have a ground; three channels are a third smaller than four.
+    // Drawings have an opaque background, so the alpha channel is dropped.
     let picture = image::RgbaImage::from_raw(width, height, rgba).expect("four bytes a pixel");
     let picture = image::DynamicImage::ImageRgba8(picture).into_rgb8();
     let mut png = Cursor::new(Vec::new());

@@ -1,8 +1,8 @@
-//! The ranked lists of the page: queries worth a look, each with the nearest images that every run found for it.
+//! Ranked lists of the page: chosen queries, each with the nearest images of every run.
 
 use super::palette::Colour;
 use super::run::Run;
-use super::thumbnail::{Made, Thumbnails};
+use super::thumbnail::{ThumbnailResult, Thumbnails};
 use super::view_models::class_of;
 use crate::Result;
 use crate::device::Device;
@@ -11,10 +11,10 @@ use crate::eval::metrics::Score;
 use crate::eval::scored::Scored;
 use crate::weights::Features;
 
-/// Images of a list.
+/// Number of images in a list.
 pub const SHOWN: usize = 10;
 
-/// Queries of one list of queries, shared by the runs that asked them.
+/// Chosen queries of a group of runs that have the same queries.
 #[derive(Debug)]
 pub struct GroupView {
     pub title: String,
@@ -32,11 +32,11 @@ pub struct QueryView {
     pub pid: String,
     pub camera: String,
     pub path: String,
-    pub image: Made,
+    pub image: ThumbnailResult,
     pub strips: Vec<StripView>,
 }
 
-/// What one run found.
+/// The ranked list of one run.
 #[derive(Debug)]
 pub struct StripView {
     pub key: &'static str,
@@ -53,18 +53,18 @@ pub struct EntryView {
     pub pid: String,
     pub camera: String,
     pub distance: String,
-    pub image: Made,
+    pub image: ThumbnailResult,
 }
 
-/// What is shown of one group: the queries, and for each run the lists of all of them.
+/// Chosen queries of a group, and their ranked lists for each run.
 struct Picked<'a> {
     group: &'a [&'a Scored],
     chosen: Chosen,
-    /// By run; in each the best, then the worst, then the random queries.
+    /// Lists by run: the best, then the worst, then the random queries.
     lists: Vec<Vec<RankedList>>,
 }
 
-/// `n` queries of each kind for every group, thumbnails included; and how many bytes all thumbnails take in the page.
+/// Views of `n` queries of each kind for every group, with thumbnails; and the size of all thumbnails in bytes.
 ///
 /// # Errors
 /// Errors of the device.
@@ -97,8 +97,8 @@ fn pick<'a>(group: &'a [&'a Scored], n: usize, seed: u64, device: &Device) -> Re
     let chosen = lists::choose(&scores, n, seed);
     let all = [&chosen.best[..], &chosen.worst, &chosen.random].concat();
     let lists = |of: &&Scored| {
-        let kept = &of.evaluation.kept;
-        lists::ranked_lists(&kept.query, &kept.gallery, &all, SHOWN, &of.evaluation.protocol(), device)
+        let stored = &of.evaluation.kept;
+        lists::ranked_lists(&stored.query, &stored.gallery, &all, SHOWN, &of.evaluation.protocol(), device)
     };
     let lists = group.iter().map(lists).collect::<Result<_>>()?;
     Ok(Picked { group, chosen, lists })
@@ -116,7 +116,7 @@ fn camera(features: &Features, row: usize) -> String {
 }
 
 impl Picked<'_> {
-    /// The path of every image shown, as often as it is shown.
+    /// Paths of all images shown, with repetitions.
     fn paths(&self) -> impl Iterator<Item = &str> {
         let queries =
             self.lists[0].iter().filter_map(|list| path(&self.group[0].evaluation.kept.query, list.query));
@@ -131,9 +131,9 @@ impl Picked<'_> {
         let Chosen { best, worst, random } = &self.chosen;
         let mean = if self.group.len() > 1 { ", mean over the runs" } else { "" };
         let kinds = [
-            (format!("Best answered (highest average precision{mean})"), 0, best.len()),
-            (format!("Worst answered (lowest average precision{mean})"), best.len(), worst.len()),
-            (format!("At random (seed {seed})"), best.len() + worst.len(), random.len()),
+            (format!("Best queries (highest average precision{mean})"), 0, best.len()),
+            (format!("Worst queries (lowest average precision{mean})"), best.len(), worst.len()),
+            (format!("Random queries (seed {seed})"), best.len() + worst.len(), random.len()),
         ];
         let names: Vec<&str> = self.group.iter().map(|of| runs[of.evaluation.run].name.as_str()).collect();
         GroupView {

@@ -1,4 +1,4 @@
-//! What a report reads of a run: its name, its settings, its steps.
+//! A run as reports read it: name, settings and steps.
 
 use super::palette::RUNS;
 use crate::files::{MIB, read_text};
@@ -8,35 +8,35 @@ use crate::run::steps::{self, Step};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
-/// A run, read.
+/// Name, folder, settings and steps of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The end of its path that tells it from the others.
+    /// Shortest end of the run's path that distinguishes it from the other runs.
     pub name: String,
-    /// Its folder, as given.
+    /// Run folder, as given.
     pub folder: PathBuf,
-    /// Its settings.
+    /// Settings.
     pub settings: Settings,
-    /// Its steps; at least one.
+    /// Steps; at least one.
     pub steps: Vec<Step>,
 }
 
-/// A run's settings as they stand in its `config.toml`: key and value, both as text. They are not checked against the
-/// settings that this program knows, so that a run of an older or newer one can be looked at.
+/// Settings of a run from its `config.toml`: key and value, both as text. They are not checked against the settings of
+/// this version, so that runs of older and newer versions can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings(Vec<(String, String)>);
 
 /// Reads runs, in the order given.
 ///
 /// # Errors
-/// No run, more than there are colours for, one given twice; a folder that is no run's; what [`steps::read`] says.
+/// No run, more than [`RUNS`] runs, a run given twice; a folder that is not a run folder; errors of [`steps::read`].
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     if folders.is_empty() {
-        return Err(Error::Run("give the folder of at least one run".into()));
+        return Err(Error::Run("no run is given; give at least one run folder".into()));
     }
     if folders.len() > RUNS {
         return Err(Error::Run(format!(
-            "{} runs: at most {RUNS} can be told apart in one drawing",
+            "{} runs are given, and a drawing shows at most {RUNS}; give fewer runs",
             folders.len()
         )));
     }
@@ -48,18 +48,21 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     };
     let real: Vec<PathBuf> = folders.iter().filter_map(|f| f.canonicalize().ok()).collect();
     if let Some(i) = (1..real.len()).find(|&i| real[..i].contains(&real[i])) {
-        return Err(Error::Run(format!("{}: this run is given twice", real[i].display())));
+        return Err(Error::Run(format!(
+            "{}: this run is given twice; give each run once",
+            real[i].display()
+        )));
     }
     folders.iter().zip(names).map(read).collect()
 }
 
 impl Run {
-    /// How long its training was meant to go on; unknown if the settings do not say.
+    /// Planned number of iterations; `None` if the settings do not state it.
     pub fn planned(&self) -> Option<u64> {
         self.settings.get("solver.iterations")?.parse().ok()
     }
 
-    /// The losses it was trained with, in words.
+    /// Description of the losses.
     pub fn losses(&self) -> String {
         match self.settings.get("loss.lambda").and_then(|v| v.parse::<f64>().ok()) {
             Some(0.0) => "softmax loss alone".into(),
@@ -71,7 +74,7 @@ impl Run {
         }
     }
 
-    /// The points (step, value) of what was measured.
+    /// Points (step, value) of the steps that have the value.
     pub fn points(&self, value: impl Fn(&Step) -> Option<f32>) -> Vec<(f64, f64)> {
         let point = |step: &Step| Some((step.step as f64, f64::from(value(step)?)));
         self.steps.iter().filter_map(point).collect()
@@ -79,15 +82,15 @@ impl Run {
 }
 
 impl Settings {
-    /// Reads those of the run in `folder`.
+    /// Reads the settings of the run in `folder`.
     ///
     /// # Errors
-    /// If it is no run's folder, or the file is not TOML.
+    /// If `folder` is not a run folder, or the file is not TOML.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = Layout::of(folder).config();
         let text = read_text(&path, MIB).map_err(|e| match e.is_missing_file() {
             true => Error::Run(format!(
-                "{}: not a run folder (no config.toml in it); give one that bcreid train made",
+                "{}: not a run folder (it has no config.toml); give a folder that bcreid train wrote",
                 folder.display()
             )),
             false => e,
@@ -109,12 +112,12 @@ impl Settings {
         Ok(Settings(settings))
     }
 
-    /// A setting's value, `"text"` with its quotes; none where it is not set.
+    /// Value of a setting, with the quotes of a text; `None` if it is not set.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the batch-contrastive loss is a sum or a mean; runs older than the choice have sums.
+    /// Reduction of the batch-contrastive loss; runs from before this setting have sums.
     pub fn reduction(&self) -> Reduction {
         match self.get("loss.reduction") {
             Some("\"mean\"") => Reduction::Mean,
@@ -128,7 +131,7 @@ impl Settings {
     }
 }
 
-/// For each folder the shortest end of its path that no other has; the whole path where there is none.
+/// Names of runs: for each folder the shortest end of its path that no other folder has, or the whole path.
 pub fn names(folders: &[PathBuf]) -> Vec<String> {
     let parts = |folder: &PathBuf| -> Vec<String> {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.clone());

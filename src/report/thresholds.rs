@@ -1,4 +1,4 @@
-//! The tables and the data of the page's thresholds.
+//! Tables of operating points, and the data of the page's threshold slider.
 
 use super::charts::pairs::{self, Counted};
 use super::draw;
@@ -10,10 +10,10 @@ use crate::eval::pairs::{ACCEPTS, Pairs};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The usual false-accept rates.
+/// False-accept rates of the table.
 const FARS: [(f64, &str); 4] = [(1e-1, "10 %"), (1e-2, "1 %"), (1e-3, "0.1 %"), (1e-4, "0.01 %")];
 
-/// Everything about pairs.
+/// View of the section on pairs and thresholds.
 #[derive(Debug)]
 pub struct PairsView {
     pub histograms: FigureView,
@@ -22,14 +22,14 @@ pub struct PairsView {
     pub fars: Vec<&'static str>,
     pub rows: Vec<PairsRow>,
     pub notes: Vec<String>,
-    /// From a panel's edges to its data, and the axis of distances: where the page draws its line.
+    /// Insets of a panel's plot area and the ends of the distance axis, by which the page places its threshold line.
     pub inset: [f64; 4],
     pub from: f64,
     pub to: f64,
-    /// The slider's lower end and where it stands at first: powers of ten.
+    /// Lower end and initial value of the slider, as powers of ten.
     pub slider_from: String,
     pub slider_at: String,
-    /// Markup: the bins as JSON.
+    /// Histograms as JSON, inserted into the page without escaping.
     pub data: String,
 }
 
@@ -44,7 +44,7 @@ pub struct PairsRow {
     pub auc: String,
 }
 
-/// One evaluation's bins, from the first to the last that is not empty.
+/// Bins of an evaluation, from the first to the last that is not empty.
 #[derive(Serialize)]
 struct Bins<'a> {
     width: f64,
@@ -54,7 +54,7 @@ struct Bins<'a> {
 }
 
 impl PairsView {
-    /// Of at least one evaluation; `reranked` are the names of those whose figures are of other distances.
+    /// Creates the view of at least one evaluation; `reranked` has the names of re-ranked evaluations.
     ///
     /// # Errors
     /// As [`FigureView::new`].
@@ -64,7 +64,7 @@ impl PairsView {
         let supported: Vec<(f64, &str)> =
             FARS.into_iter().filter(|(far, _)| counted.iter().any(|of| of.pairs.supports(*far))).collect();
         let most = counted.iter().map(|of| of.pairs.different_pairs()).max().unwrap_or(0).max(1);
-        // In steps of the slider, so that it can stand at both of its ends.
+        // Rounded to steps of the slider, so that it can reach both of its ends.
         let steps = |power: f64| format!("{:.2}", (power * 20.0).ceil() / 20.0);
         let least = (ACCEPTS / most as f64).log10().min(-1.0);
         let at = if counted.iter().any(|of| of.pairs.supports(1e-3)) { -3.0 } else { -1.0 };
@@ -82,7 +82,7 @@ impl PairsView {
             to: axis.to,
             slider_from: steps(least),
             slider_at: steps(at),
-            // Inside an element of script nothing is escaped, and "</script>" would end it.
+            // A script element has no escaping, and "</script>" would end it.
             data: data.replace('<', "\\u003c"),
         })
     }
@@ -113,27 +113,29 @@ fn notes(counted: &[Counted<'_>], reranked: &BTreeSet<&str>) -> Vec<String> {
     let spread = spread.fold(0.0, f64::max);
     let mut notes = vec![
         format!(
-            "Distances are counted in bins {width:.5} wide. A threshold is always a bin's edge and what it accepts is exact; it \
-             may be one bin below the largest that keeps to the rate. AUC is within {off_by:.1e}, EER within {:.1e} of the \
-             value without bins.",
+            "Distances are counted in bins {width:.5} wide. A threshold is always a bin's edge, and its rates are \
+             exact; it may be one bin below the largest threshold with the required rate. AUC is within {off_by:.1e}, \
+             EER within {:.1e} of the value without bins.",
             spread.max(0.0)
         ),
         format!(
-            "A rate is shown where at least {ACCEPTS} pairs of different identities make it up; \"–\": there are too few. Pairs \
-             that share an image are not independent, so real uncertainty is larger than their number suggests."
+            "A rate is shown where it corresponds to at least {ACCEPTS} pairs of different identities; \"–\": there \
+             are too few. Pairs that share an image are not independent, so the uncertainty is larger than their \
+             number suggests."
         ),
-        "EER: the rate at which as many pairs of one identity are refused as pairs of different identities are accepted. \
-         AUC: the probability that a pair of one identity is nearer than a pair of two."
+        "EER: the rate at which the refused share of pairs of one identity equals the accepted share of pairs of \
+         different identities. AUC: the probability that a pair of one identity is nearer than a pair of two."
             .to_string(),
     ];
     if !reranked.is_empty() {
         let names = reranked.iter().copied().collect::<Vec<_>>().join(", ");
         notes.push(format!(
-            "{names}: thresholds are of the distances before re-ranking; a re-ranked distance depends on the whole gallery."
+            "{names}: thresholds are for distances before re-ranking; a re-ranked distance depends on the whole \
+             gallery."
         ));
     }
     if counted.iter().any(|of| of.pairs.same_pairs() == 0 || of.pairs.different_pairs() == 0) {
-        notes.push("Where one of the two kinds of pairs is missing there is nothing to choose.".into());
+        notes.push("Where one of the two kinds of pairs is missing, there is no threshold.".into());
     }
     notes
 }

@@ -1,4 +1,4 @@
-//! Images made small and put into the page itself.
+//! Thumbnails, embedded in the page.
 
 use crate::data::decode::{self, Rgb};
 use crate::data::resize::Resizer;
@@ -10,52 +10,52 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest height and width.
+/// Largest height and width of a thumbnail, in pixels.
 const BOX: usize = 128;
-/// Of the JPEG encoder: clear enough to tell persons apart, about 2 kB an image of 128 x 64.
+/// JPEG quality: persons stay recognisable, and an image of 128 x 64 has about 2 kB.
 const QUALITY: u8 = 75;
 
-/// A small picture.
+/// A thumbnail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// `data:image/jpeg;base64,...`.
+    /// Data URI, `data:image/jpeg;base64,...`.
     pub uri: String,
-    /// Pixels across.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels down.
+    /// Height in pixels.
     pub height: usize,
 }
 
-/// A thumbnail, or why there is none.
-pub type Made = Result<Arc<Thumbnail>, String>;
+/// A thumbnail, or the reason why the image cannot be read.
+pub type ThumbnailResult = Result<Arc<Thumbnail>, String>;
 
-/// Makes thumbnails, each image's once.
+/// Thumbnails by path; each is made once.
 #[derive(Debug, Default)]
 pub struct Thumbnails {
-    made: HashMap<String, Made>,
-    /// Where images are looked for that are not where their path says.
+    made: HashMap<String, ThumbnailResult>,
+    /// Folder in which images are searched that are missing at their path.
     folder: Option<PathBuf>,
 }
 
 impl Thumbnails {
-    /// `folder` is searched for images that are not where their path says: with the whole of their path, then with ever
-    /// less of its beginning.
+    /// Creates an empty set. `folder` is searched for images that are missing at their path: first for the whole path,
+    /// then for ever shorter ends of it.
     pub fn new(folder: Option<PathBuf>) -> Self {
         Thumbnails { made: HashMap::new(), folder }
     }
 
-    /// Makes those of `paths` that are not made yet, on all threads.
+    /// Makes the missing thumbnails of `paths`, on all threads.
     pub fn make<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
         let missing: BTreeSet<&str> = paths.filter(|path| !self.made.contains_key(*path)).collect();
         let missing: Vec<&str> = missing.into_iter().collect();
         let folder = self.folder.as_deref();
         let make = |path: &&str| (path.to_string(), thumbnail(path, folder).map(Arc::new));
-        let made: Vec<(String, Made)> = missing.par_iter().map(make).collect();
+        let made: Vec<(String, ThumbnailResult)> = missing.par_iter().map(make).collect();
         self.made.extend(made);
     }
 
-    /// The thumbnail of an image; one that was never asked for counts as unknown.
-    pub fn get(&self, path: Option<&str>) -> Made {
+    /// The thumbnail of an image; an error without a path and for paths that were not made.
+    pub fn get(&self, path: Option<&str>) -> ThumbnailResult {
         let unknown = || Err("the evaluation does not say where the image is".to_string());
         path.and_then(|path| self.made.get(path).cloned()).unwrap_or_else(unknown)
     }
@@ -67,7 +67,7 @@ fn thumbnail(path: &str, folder: Option<&Path>) -> Result<Thumbnail, String> {
     encode(&picture).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The path itself if there is something, else the longest end of it that exists in `folder`.
+/// `path` if it exists, else the longest end of it that exists in `folder`.
 fn find(path: &Path, folder: Option<&Path>) -> PathBuf {
     let Some(folder) = folder.filter(|_| !path.exists()) else { return path.to_path_buf() };
     let parts: Vec<_> = path.components().filter(|c| matches!(c, std::path::Component::Normal(_))).collect();
@@ -77,7 +77,7 @@ fn find(path: &Path, folder: Option<&Path>) -> PathBuf {
 }
 
 fn encode(picture: &Rgb) -> Result<Thumbnail, image::ImageError> {
-    // Never enlarged, and at least a pixel of each side.
+    // Pictures are not enlarged, and each side has at least one pixel.
     let scale = (BOX as f64 / picture.height as f64).min(BOX as f64 / picture.width as f64).min(1.0);
     let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).clamp(1, BOX);
     let (width, height) = (side(picture.width), side(picture.height));

@@ -1,5 +1,5 @@
-//! What the template of the page shows: plain values, already put into words. Everything but what is marked as markup is
-//! escaped by the template.
+//! View models of the page's template: values formatted as text. The template escapes all fields except those whose
+//! comment says that they are markup.
 
 use super::charts::cmc::Evaluated;
 use super::draw;
@@ -12,7 +12,7 @@ use crate::eval::Report;
 use crate::eval::run_evaluations::Evaluation;
 use crate::eval::stored_evaluation::StoredEvaluation;
 
-/// A figure as the page shows it.
+/// View of a figure.
 #[derive(Debug)]
 pub struct FigureView {
     pub legend: Vec<KeyView>,
@@ -23,7 +23,7 @@ pub struct FigureView {
 #[derive(Debug)]
 pub struct KeyView {
     pub colour: &'static str,
-    /// Markup.
+    /// Sample of the mark, as markup.
     pub swatch: &'static str,
     pub name: String,
 }
@@ -31,7 +31,7 @@ pub struct KeyView {
 #[derive(Debug)]
 pub struct PanelView {
     pub title: String,
-    /// Markup.
+    /// Drawing, as markup.
     pub svg: String,
 }
 
@@ -55,12 +55,12 @@ impl FigureView {
     }
 }
 
-/// The end of the class names that belong to a colour.
+/// Suffix of the style class of a colour.
 pub fn class_of(colour: Colour) -> &'static str {
     palette::ALL.iter().find(|(own, ..)| *own == colour).map_or("ink", |found| found.1)
 }
 
-/// A line of the table of runs.
+/// A row of the table of runs.
 #[derive(Debug)]
 pub struct RunView {
     pub name: String,
@@ -94,13 +94,13 @@ impl RunView {
     }
 }
 
-/// The table of one data set.
+/// Table of the results on one data set.
 #[derive(Debug)]
 pub struct SetView {
     pub name: String,
     pub columns: Vec<&'static str>,
     pub rows: Vec<MetricsRow>,
-    /// Whether the best of each column is bold.
+    /// True if the best value of each column is bold.
     pub compared: bool,
     pub notes: Vec<Note>,
 }
@@ -118,15 +118,16 @@ pub struct Value {
     pub best: bool,
 }
 
-/// A remark; `whose` is empty where it is everybody's.
+/// A remark; `whose` names its runs, and is empty if it holds for all runs.
 #[derive(Debug)]
 pub struct Note {
     pub whose: String,
     pub text: String,
 }
 
-/// A column of the table: its name and its value, a share.
+/// A column of the table: name and value, a share.
 type Metric = (&'static str, fn(&Report) -> f64);
+/// The columns of the table.
 const METRICS: [Metric; 7] = [
     ("rank-1", |r| r.rank1),
     ("rank-5", |r| r.rank5),
@@ -142,7 +143,7 @@ impl SetView {
         let texts = METRICS.map(|(_, value)| -> Vec<String> {
             set.all.iter().map(|of| format!("{:.2}", 100.0 * value(&of.kept.report))).collect()
         });
-        // Best is who answers the same questions.
+        // Results are comparable only on the same images.
         let compared = set.all.len() > 1 && set.all.iter().all(|of| of.kept.images == set.all[0].kept.images);
         let row = |(place, of): (usize, &&Evaluation)| MetricsRow {
             key: class_of(Colour::Run(of.run)),
@@ -152,19 +153,19 @@ impl SetView {
                 .zip(&texts)
                 .map(|((_, value), texts)| {
                     let best = set.all.iter().map(|of| value(&of.kept.report)).fold(f64::MIN, f64::max);
-                    // Equal to what is shown, so that equal numbers look equal.
+                    // Compared as shown, so that equal numbers look equal.
                     let best = format!("{:.2}", 100.0 * best);
                     Value { text: texts[place].clone(), best: compared && texts[place] == best }
                 })
                 .collect(),
         };
-        let mut said: Vec<(usize, String)> = Vec::new();
+        let mut remarks: Vec<(usize, String)> = Vec::new();
         for Evaluation { run, kept: StoredEvaluation { images, report, .. }, note } in &set.all {
-            said.extend(note.iter().map(|note| (*run, note.clone())));
+            remarks.extend(note.iter().map(|note| (*run, note.clone())));
             if !images.is_empty() {
-                said.push((*run, format!("Folders: {}.", images.join(", "))));
+                remarks.push((*run, format!("Folders: {}.", images.join(", "))));
             }
-            said.extend(report.lines().into_iter().map(|line| (*run, line)));
+            remarks.extend(report.lines().into_iter().map(|line| (*run, line)));
         }
         let of_all = set.all.len();
         SetView {
@@ -172,15 +173,15 @@ impl SetView {
             columns: METRICS.iter().map(|(name, _)| *name).collect(),
             compared,
             rows: set.all.iter().enumerate().map(row).collect(),
-            notes: gathered(runs, said, of_all),
+            notes: merge_notes(runs, remarks, of_all),
         }
     }
 }
 
-/// Equal remarks once, with the names of those they are about unless that is everybody.
-fn gathered(runs: &[Run], said: Vec<(usize, String)>, everybody: usize) -> Vec<Note> {
+/// Merges equal remarks; a remark names its runs unless it holds for all.
+fn merge_notes(runs: &[Run], remarks: Vec<(usize, String)>, all: usize) -> Vec<Note> {
     let mut notes: Vec<(Vec<usize>, String)> = Vec::new();
-    for (run, text) in said {
+    for (run, text) in remarks {
         match notes.iter_mut().find(|(_, own)| *own == text) {
             Some((who, _)) => who.push(run),
             None => notes.push((vec![run], text)),
@@ -188,7 +189,7 @@ fn gathered(runs: &[Run], said: Vec<(usize, String)>, everybody: usize) -> Vec<N
     }
     let name = |run: &usize| runs[*run].name.as_str();
     let note = |(who, text): (Vec<usize>, String)| Note {
-        whose: if who.len() == everybody {
+        whose: if who.len() == all {
             String::new()
         } else {
             who.iter().map(name).collect::<Vec<_>>().join(", ")
@@ -206,13 +207,13 @@ pub struct SettingView {
     pub meaning: String,
 }
 
-/// All settings of all runs, those that this program knows first and in its order.
+/// All settings of all runs; the settings of this version come first, in its order.
 pub fn settings(all: &[&Settings]) -> Vec<SettingView> {
     let known = Config::entries();
     let mut keys: Vec<(&str, String)> = known
         .iter()
         .map(|entry| {
-            // A unit of 1 is a pure number.
+            // A unit of 1 means a dimensionless number.
             let unit = if entry.unit == "1" { String::new() } else { format!(" [{}]", entry.unit) };
             (entry.key.as_str(), format!("{}{unit}", entry.text))
         })
@@ -220,7 +221,7 @@ pub fn settings(all: &[&Settings]) -> Vec<SettingView> {
         .collect();
     for key in all.iter().flat_map(|own| own.keys()) {
         if !keys.iter().any(|(known, _)| *known == key) {
-            keys.push((key, "not known to this version".into()));
+            keys.push((key, "unknown to this version".into()));
         }
     }
     let value = |own: &&Settings, key: &str| own.get(key).unwrap_or("not set").to_string();

@@ -1,16 +1,16 @@
-//! Tensors as arguments of kernels.
+//! Conversions of tensors to kernel arguments.
 
 use super::Tensor;
 use crate::device::cuda::{In, Out};
 
-/// A tensor that is read.
+/// The kernel argument of a tensor that the kernel reads.
 impl From<&Tensor> for In {
     fn from(tensor: &Tensor) -> In {
         In::new(tensor.cuda().address(), tensor.dtype())
     }
 }
 
-/// A tensor that is written. No other handle to its memory exists.
+/// The kernel argument of a tensor that the kernel writes. No other handle to its memory exists.
 impl From<&mut Tensor> for Out {
     fn from(tensor: &mut Tensor) -> Out {
         Out::new(tensor.cuda_mut().address(), tensor.dtype())
@@ -18,8 +18,8 @@ impl From<&mut Tensor> for Out {
 }
 
 impl Tensor {
-    /// The tensor as one that is written although others hold its memory: a flat array of parameters, or state of the
-    /// device that steps change one after the other.
+    /// The kernel argument of a tensor that is written although its memory is shared: a flat array of parameters, or
+    /// device state that successive steps change in stream order.
     pub(crate) fn shared_out(&self) -> Out {
         Out::new(self.cuda().address(), self.dtype())
     }

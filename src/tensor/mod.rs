@@ -1,5 +1,5 @@
-//! Dense arrays on a device: [`Tensor`] (shape, element type, buffer), its transfers, and counter-based random numbers
-//! ([`philox`]).
+//! Dense arrays on a device: [`Tensor`] (shape, element type, buffer), transfers between host and device, and
+//! counter-based random numbers ([`philox`]).
 
 mod argument;
 pub mod philox;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 /// A dense array on a device: shape, element type and a shared buffer.
 ///
-/// Cloning shares the buffer. Writing needs the only handle to it: an operation that finds itself the last
-/// owner of its input may work in place ([`Tensor::is_unique`]).
+/// A clone shares the buffer. Writing requires the only handle to the buffer: an operation that holds the last handle
+/// to its input may work in place ([`Tensor::is_unique`]).
 ///
 /// ```
 /// use bcreid::device::Device;
@@ -55,10 +55,10 @@ enum Storage {
 }
 
 impl Tensor {
-    /// A tensor whose elements hold anything (what the buffer's last owner left).
+    /// Allocates an uninitialised tensor: its elements have unspecified values.
     ///
     /// # Errors
-    /// If the device lacks the memory: a message that names the tensor by the file that asked for it.
+    /// If the device is out of memory; the message names the tensor by the file that allocates it.
     #[track_caller]
     pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
@@ -73,18 +73,18 @@ impl Tensor {
         Ok(Tensor { shape, dtype, storage })
     }
 
-    /// f32 that hold anything, for a loop of the CPU to work in.
+    /// Allocates uninitialised f32 scratch memory (CPU only).
     ///
     /// # Panics
-    /// On another device.
+    /// If `device` is not the CPU.
     pub(crate) fn scratch(device: &Device, shape: impl Into<Shape>) -> Self {
-        let Device::Cpu(cpu) = device else { panic!("a loop of the CPU runs for another device") };
+        let Device::Cpu(cpu) = device else { panic!("scratch memory exists on the CPU only") };
         let (shape, dtype) = (shape.into(), DType::F32);
         let storage = Storage::Cpu(Arc::new(cpu.allocate(shape.len() * dtype.bytes())));
         Tensor { shape, dtype, storage }
     }
 
-    /// A tensor of any type whose bytes are all 0.
+    /// Allocates a tensor of any type whose bytes are all 0.
     ///
     /// # Errors
     /// As [`Tensor::empty`].
@@ -95,7 +95,7 @@ impl Tensor {
         Ok(t)
     }
 
-    /// A tensor of f32 zeros.
+    /// Allocates a tensor of f32 zeros.
     ///
     /// # Errors
     /// As [`Tensor::empty`].
@@ -104,7 +104,7 @@ impl Tensor {
         Self::cleared(device, shape, DType::F32)
     }
 
-    /// A tensor of f32, every element `value`.
+    /// Allocates an f32 tensor with every element `value`.
     ///
     /// # Errors
     /// As [`Tensor::empty`].
@@ -118,7 +118,7 @@ impl Tensor {
         Ok(t)
     }
 
-    /// A tensor of f32 copied from host memory.
+    /// Allocates an f32 tensor and copies `values` to it from host memory.
     ///
     /// # Errors
     /// As [`Tensor::empty`].
@@ -130,7 +130,7 @@ impl Tensor {
         Self::from_host(device, shape, DType::F32, values)
     }
 
-    /// A tensor of i32 copied from host memory (labels, indices).
+    /// Allocates an i32 tensor (labels, indices) and copies `values` to it from host memory.
     ///
     /// # Errors
     /// As [`Tensor::empty`].
@@ -154,17 +154,17 @@ impl Tensor {
         Ok(t)
     }
 
-    /// Its shape.
+    /// The shape.
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// Its element type.
+    /// The element type.
     pub fn dtype(&self) -> DType {
         self.dtype
     }
 
-    /// The same buffer under another shape of as many elements.
+    /// Changes the shape to another one with the same number of elements; the buffer stays.
     ///
     /// # Panics
     /// If the number of elements differs.
@@ -175,7 +175,7 @@ impl Tensor {
         self
     }
 
-    /// Whether this is the only handle to its buffer, so that it may be written.
+    /// True if this is the only handle to the buffer, so that the buffer may be written.
     pub fn is_unique(&mut self) -> bool {
         match &mut self.storage {
             Storage::Cpu(buffer) => Arc::get_mut(buffer).is_some(),
@@ -183,23 +183,23 @@ impl Tensor {
         }
     }
 
-    /// The elements, for the CPU's loops.
+    /// The f32 elements of a CPU tensor.
     ///
     /// # Panics
-    /// If the tensor holds another dtype, or lives elsewhere.
+    /// If the tensor has another element type or is not on the CPU.
     pub fn f32(&self) -> &[f32] {
         self.elements(DType::F32)
     }
 
-    /// The elements, for the CPU's loops to write.
+    /// The f32 elements of a CPU tensor, mutable.
     ///
     /// # Panics
-    /// If the tensor holds another dtype, lives elsewhere, or somebody else holds its buffer too.
+    /// If the tensor has another element type, is not on the CPU, or shares its buffer.
     pub fn f32_mut(&mut self) -> &mut [f32] {
         self.elements_mut(DType::F32)
     }
 
-    /// The elements, for the CPU's loops.
+    /// The i32 elements of a CPU tensor.
     ///
     /// # Panics
     /// As [`Tensor::f32`].
@@ -207,7 +207,7 @@ impl Tensor {
         self.elements(DType::I32)
     }
 
-    /// The elements, for the CPU's loops to write.
+    /// The i32 elements of a CPU tensor, mutable.
     ///
     /// # Panics
     /// As [`Tensor::f32_mut`].
@@ -215,7 +215,7 @@ impl Tensor {
         self.elements_mut(DType::I32)
     }
 
-    /// The elements, for the CPU's loops.
+    /// The bytes of a CPU tensor of type u8.
     ///
     /// # Panics
     /// As [`Tensor::f32`].
@@ -223,7 +223,7 @@ impl Tensor {
         self.elements(DType::U8)
     }
 
-    /// The elements, for the CPU's loops to write.
+    /// The bytes of a CPU tensor of type u8, mutable.
     ///
     /// # Panics
     /// As [`Tensor::f32_mut`].
@@ -234,7 +234,7 @@ impl Tensor {
     /// Sets every byte to 0.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
     /// If the buffer is shared.
@@ -247,7 +247,7 @@ impl Tensor {
         Ok(())
     }
 
-    /// An independent copy on the same device.
+    /// Allocates an independent copy on the same device.
     ///
     /// # Errors
     /// As [`Tensor::empty`].
@@ -258,15 +258,19 @@ impl Tensor {
         Ok(copy)
     }
 
-    /// Overwrites the elements by those of a tensor of as many, of one type, on the same device.
+    /// Copies the elements of `from`, a tensor of the same type and number of elements on the same device.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
     /// If type, size or device differ, or this buffer is shared.
     pub fn copy_from(&mut self, from: &Tensor) -> Result<()> {
-        assert_eq!((self.dtype, self.shape.len()), (from.dtype, from.shape.len()), "a copy of another kind");
+        assert_eq!(
+            (self.dtype, self.shape.len()),
+            (from.dtype, from.shape.len()),
+            "a copy of another type or size"
+        );
         let bytes = self.bytes();
         match (&mut self.storage, &from.storage) {
             (Storage::Cuda(to), Storage::Cuda(from)) => unique(to).copy_from(from, bytes)?,
@@ -275,14 +279,14 @@ impl Tensor {
         Ok(())
     }
 
-    /// Overwrites the elements by those of a tensor of as many in another type: f32 to bf16 is rounded to nearest,
-    /// bf16 to f32 is exact.
+    /// Casts the elements of `from`, a tensor of the other floating-point type with the same number of elements. f32 to
+    /// bf16 rounds to nearest, bf16 to f32 is exact.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
-    /// On the CPU, which knows one type of numbers only.
+    /// On the CPU, where f32 is the only floating-point type.
     pub fn convert_from(&mut self, from: &Tensor) -> Result<()> {
         assert_eq!(self.shape.len(), from.shape.len(), "a conversion of another size");
         match from.gpu() {
@@ -290,15 +294,15 @@ impl Tensor {
                 let n = from.shape.len();
                 gpu.launch(gpu.flat(n, 8), kernels::Cast { x: from.into(), y: self.into(), n })
             }
-            None => panic!("the CPU has one type of numbers only"),
+            None => panic!("f32 is the only floating-point type on the CPU"),
         }
     }
 
-    /// The part that begins at byte `begin`, as a tensor of its own, which shares this one's memory but not its handle:
-    /// whoever makes parts says who writes them.
+    /// A view of the part from byte `begin` on, as a separate tensor. The view shares the memory but not the handle, so
+    /// [`Tensor::is_unique`] does not see the sharing: the creator of parts must order their writes.
     ///
     /// # Panics
-    /// If it reaches past the end, begins at no multiple of 16 bytes, or lives on the CPU.
+    /// If the part reaches past the end, `begin` is no multiple of 16, or the tensor is on the CPU.
     pub(crate) fn part(&self, begin: usize, shape: impl Into<Shape>, dtype: DType) -> Self {
         let shape = shape.into();
         let bytes = shape.len() * dtype.bytes();
@@ -307,7 +311,7 @@ impl Tensor {
         Tensor { shape, dtype, storage }
     }
 
-    /// The GPU it lives on; none if that is the CPU.
+    /// The GPU of the tensor; none for a CPU tensor.
     pub fn gpu(&self) -> Option<&Arc<CudaDevice>> {
         match &self.storage {
             Storage::Cpu(_) => None,
@@ -315,34 +319,34 @@ impl Tensor {
         }
     }
 
-    /// The memory, for kernels to read.
+    /// The device buffer, for kernels that read it.
     ///
     /// # Panics
-    /// If it lives on the CPU.
+    /// If the tensor is on the CPU.
     pub(crate) fn cuda(&self) -> &Arc<CudaBuffer> {
         match &self.storage {
             Storage::Cuda(buffer) => buffer,
-            Storage::Cpu(_) => panic!("a tensor of the CPU is given to a kernel"),
+            Storage::Cpu(_) => panic!("a CPU tensor is passed to a GPU kernel"),
         }
     }
 
-    /// Element `at` and those behind it, for kernels to read.
+    /// The kernel argument of the elements from index `at` on.
     ///
     /// # Panics
-    /// If there are not that many, or it lives on the CPU.
+    /// If there is no element `at`, or the tensor is on the CPU.
     pub(crate) fn elements_from(&self, at: usize) -> In {
         assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
         In::new(self.cuda().address() + (at * self.dtype.bytes()) as u64, self.dtype)
     }
 
-    /// Asserts that nobody else holds the memory, for kernels to write it.
+    /// The device buffer, for kernels that write it.
     ///
     /// # Panics
-    /// If somebody does, or it lives on the CPU.
+    /// If the buffer is shared, or the tensor is on the CPU.
     pub(crate) fn cuda_mut(&mut self) -> &CudaBuffer {
         match &mut self.storage {
             Storage::Cuda(buffer) => unique(buffer),
-            Storage::Cpu(_) => panic!("a tensor of the CPU is given to a kernel"),
+            Storage::Cpu(_) => panic!("a CPU tensor is passed to a GPU kernel"),
         }
     }
 
@@ -363,7 +367,7 @@ impl Tensor {
     fn cpu_bytes(&self) -> &[u8] {
         match &self.storage {
             Storage::Cpu(buffer) => &buffer.bytes()[..self.bytes()],
-            Storage::Cuda(_) => panic!("a tensor of the GPU is given to a loop of the CPU"),
+            Storage::Cuda(_) => panic!("a GPU tensor is passed to a CPU loop"),
         }
     }
 
@@ -371,13 +375,13 @@ impl Tensor {
         let bytes = self.bytes();
         match &mut self.storage {
             Storage::Cpu(buffer) => &mut unique(buffer).bytes_mut()[..bytes],
-            Storage::Cuda(_) => panic!("a tensor of the GPU is given to a loop of the CPU"),
+            Storage::Cuda(_) => panic!("a GPU tensor is passed to a CPU loop"),
         }
     }
 }
 
-/// A buffer that is about to be written.
+/// Mutable access to a buffer that has one handle.
 #[track_caller]
 fn unique<B>(buffer: &mut Arc<B>) -> &mut B {
-    Arc::get_mut(buffer).expect("a tensor that others read is not written")
+    Arc::get_mut(buffer).expect("a tensor that is written has the only handle to its buffer")
 }

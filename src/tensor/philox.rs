@@ -1,35 +1,35 @@
 //! Philox 4x32-10, a counter-based random generator (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers:
 //! As Easy as 1, 2, 3", SC 2011).
 //!
-//! A draw is a pure function of (seed, step, image, purpose, index): no state to save, the same on every
-//! thread and device, and a resumed run draws what it would have drawn.
+//! A draw is a pure function of (seed, step, image, stream, index). There is no state to save, every thread and device
+//! gets the same numbers, and a resumed run draws the same numbers as an uninterrupted one.
 
-/// What a random number is for; each purpose is a stream of its own.
+/// A stream of random numbers: one for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RngStream {
     /// Initial weights; the "image" is the parameter's number.
     Init = 1,
-    /// The order of an epoch; the "step" is the epoch.
+    /// The order of images in an epoch; the "step" is the epoch.
     Sampler = 2,
-    /// Flip, pad and crop.
+    /// Augmentation: flip, pad and crop.
     Augment = 3,
     /// The dropout mask in front of the classifier.
     Dropout = 4,
-    /// The made-up data set.
+    /// The synthetic data set.
     Synth = 5,
     /// Tests.
     Test = 6,
-    /// Which queries a report shows.
+    /// The choice of queries in a report.
     Report = 7,
-    /// Which persons and images a sweep holds out.
+    /// The identities and images that a sweep holds out for validation.
     Validation = 8,
 }
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
-/// The ten-round bijection itself: a counter and a key to four independent words.
+/// The Philox 4x32-10 function: ten rounds that map a counter and a key to four random words.
 pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let p0 = u64::from(MULTIPLIER[0]) * u64::from(counter[0]);
@@ -45,42 +45,42 @@ pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// All draws of one (seed, step, image, purpose).
+/// The random numbers of one (seed, step, image, stream).
 #[derive(Clone, Copy, Debug)]
 pub struct Philox {
     key: [u32; 2],
     step: u32,
     image: u32,
-    purpose: RngStream,
+    stream: RngStream,
 }
 
 impl Philox {
-    /// The stream of `purpose` for one image of one step. Steps and images count from 0 and stay below 2^32.
-    pub fn new(seed: u64, step: u64, image: u64, purpose: RngStream) -> Self {
-        Philox { key: [seed as u32, (seed >> 32) as u32], step: step as u32, image: image as u32, purpose }
+    /// The random numbers of `stream` for one image of one step. Steps and images count from 0 and stay below 2^32.
+    pub fn new(seed: u64, step: u64, image: u64, stream: RngStream) -> Self {
+        Philox { key: [seed as u32, (seed >> 32) as u32], step: step as u32, image: image as u32, stream }
     }
 
-    /// Words `4 * block` to `4 * block + 3` of the stream.
+    /// The words `4 * block` to `4 * block + 3` of the sequence.
     pub fn block(&self, block: u32) -> [u32; 4] {
-        philox4x32([block, self.image, self.step, self.purpose as u32], self.key)
+        philox4x32([block, self.image, self.step, self.stream as u32], self.key)
     }
 
-    /// Word `index` of the stream.
+    /// The word `index` of the sequence.
     pub fn word(&self, index: u32) -> u32 {
         self.block(index / 4)[index as usize % 4]
     }
 
-    /// Uniform in [0, 1), a multiple of 2^-24.
+    /// A uniform number in [0, 1), a multiple of 2^-24.
     pub fn uniform(&self, index: u32) -> f32 {
         unit(self.word(index))
     }
 
-    /// Uniform among 0..n, by the high half of a product (a bias below n / 2^32); 0 when `n` is 0.
+    /// A uniform integer in 0..n, by the high half of a product (a bias below n / 2^32); 0 when `n` is 0.
     pub fn below(&self, index: u32, n: u32) -> u32 {
         ((u64::from(self.word(index)) * u64::from(n)) >> 32) as u32
     }
 
-    /// Standard normal (Box and Muller's transform of words `2 * index` and `2 * index + 1`, in f64).
+    /// A standard normal number (Box and Muller's transform of words `2 * index` and `2 * index + 1`, in f64).
     pub fn normal(&self, index: u32) -> f32 {
         let words = self.block(index / 2);
         let pair = (index as usize % 2) * 2;
@@ -90,8 +90,8 @@ impl Philox {
         ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
     }
 
-    /// `k` different numbers of 0..n, every set of them equally likely (Floyd's algorithm: Bentley and Floyd,
-    /// "A sample of brilliance", 1987). Their order is not shuffled.
+    /// A random sample of `k` distinct numbers of 0..n; every set is equally likely (Floyd's algorithm: Bentley and
+    /// Floyd, "A sample of brilliance", 1987). The order is not shuffled.
     ///
     /// # Panics
     /// If `k` is more than `n`.
@@ -108,7 +108,7 @@ impl Philox {
         chosen
     }
 
-    /// A permutation of 0..n (Fisher and Yates, from the last element down).
+    /// A random permutation of 0..n (Fisher and Yates, from the last element down).
     pub fn permutation(&self, n: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..n as u32).collect();
         for i in (1..n).rev() {
@@ -118,7 +118,7 @@ impl Philox {
     }
 }
 
-/// The top 24 bits of a word as a number in [0, 1).
+/// Converts the top 24 bits of a word to a number in [0, 1).
 pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }

@@ -1,4 +1,4 @@
-//! Writing or adding a whole tensor: a gradient on its way to where gradients are summed.
+//! Copying or adding a whole tensor: the accumulation of gradients.
 
 use super::Tensor;
 use crate::Result;
@@ -10,11 +10,11 @@ use rayon::prelude::*;
 const CHUNK: usize = 16 * 1024;
 
 impl Tensor {
-    /// Overwrites the elements by those of `from`, or adds these to them. `from` has as many elements of the same type, on
-    /// the same device.
+    /// Copies the elements of `from`, or adds them, as `mode` says. `from` is a tensor of the same type and number of
+    /// elements on the same device.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
     /// If type, size or device differ, or this buffer is shared.
@@ -30,7 +30,7 @@ impl Tensor {
         assert_eq!(
             (self.dtype(), self.shape().len()),
             (from.dtype(), from.shape().len()),
-            "a sum of two kinds"
+            "a sum of another type or size"
         );
         let Some(gpu) = from.gpu() else {
             let chunks = self.f32_mut().par_chunks_mut(CHUNK).zip(from.f32().par_chunks(CHUNK));

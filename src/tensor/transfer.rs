@@ -1,4 +1,4 @@
-//! Between the host and a tensor's device: what waits, and what does not.
+//! Transfers between the host and a tensor's device, synchronous and asynchronous.
 
 use super::{Storage, Tensor, unique};
 use crate::Result;
@@ -7,13 +7,13 @@ use crate::element::DType;
 use bytemuck::Pod;
 
 impl Tensor {
-    /// Waits for the device and copies the elements to the host; those of bf16 are widened.
+    /// Waits for the device and copies the elements to the host as f32; bf16 is widened.
     ///
     /// # Errors
-    /// What the device reports, of this or of earlier work.
+    /// A device error of this or of earlier work.
     ///
     /// # Panics
-    /// If the tensor holds whole numbers.
+    /// If the elements are integers.
     pub fn to_host_f32(&self) -> Result<Vec<f32>> {
         match (&self.storage, self.dtype) {
             (Storage::Cpu(_), _) => Ok(self.f32().to_vec()),
@@ -28,13 +28,13 @@ impl Tensor {
         }
     }
 
-    /// Waits for the device and copies the elements to the host.
+    /// Waits for the device and copies the i32 elements to the host.
     ///
     /// # Errors
-    /// What the device reports, of this or of earlier work.
+    /// A device error of this or of earlier work.
     ///
     /// # Panics
-    /// If the tensor holds another dtype.
+    /// If the tensor has another element type.
     pub fn to_host_i32(&self) -> Result<Vec<i32>> {
         assert_eq!(self.dtype, DType::I32);
         match &self.storage {
@@ -43,13 +43,13 @@ impl Tensor {
         }
     }
 
-    /// Overwrites the elements from host memory; waits for the device.
+    /// Copies `values` from host memory to the tensor; waits for the device.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
-    /// If `values` has another length, the tensor holds another dtype, or the buffer is shared.
+    /// If `values` has another length, the tensor has another element type, or the buffer is shared.
     pub fn copy_from_host_f32(&mut self, values: &[f32]) -> Result<()> {
         assert_eq!(self.dtype, DType::F32);
         self.copy_from_host(values)
@@ -65,84 +65,85 @@ impl Tensor {
         Ok(())
     }
 
-    /// Overwrites the elements by `bytes` without waiting for the device: they are copied to where the device finds
-    /// them when it gets there.
+    /// Copies `bytes` to the tensor without waiting for the device: the bytes are staged in pinned memory, and the copy
+    /// is enqueued.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
-    /// If `bytes` has another length, or the buffer is shared and the device is the CPU. (On a GPU the new elements
-    /// come after all work so far, whoever holds a handle.)
+    /// If `bytes` has another length, or the buffer is shared and the device is the CPU. (On a GPU the copy comes after
+    /// all enqueued work, so a shared buffer is allowed.)
     pub(crate) fn upload_async(&mut self, bytes: &[u8]) -> Result<()> {
         assert_eq!(bytes.len(), self.bytes(), "bytes for a tensor {}", self.shape);
         match &mut self.storage {
             Storage::Cpu(_) => self.cpu_bytes_mut().copy_from_slice(bytes),
-            Storage::Cuda(buffer) => buffer.send_at(0, bytes)?,
+            Storage::Cuda(buffer) => buffer.upload_async(0, bytes)?,
         }
         Ok(())
     }
 
-    /// Overwrites the elements by the bytes of `rows`, one behind the other, as [`Tensor::upload_async`] does: a large tensor goes
-    /// in pieces.
+    /// Copies the concatenated bytes of `rows` to the tensor as [`Tensor::upload_async`] does, a large tensor in several
+    /// copies.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
-    /// If the rows have more or fewer bytes in all, or the tensor lives on the CPU.
+    /// If the rows have more or fewer bytes in total, or the tensor is on the CPU.
     pub(crate) fn upload_rows_async<'a>(&mut self, rows: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-        /// Bytes of a piece.
-        const PIECE: usize = 4 << 20;
-        let (mut at, mut piece) = (0, Vec::with_capacity(PIECE));
+        /// The size from which on collected rows are copied, in bytes.
+        const CHUNK: usize = 4 << 20;
+        let (mut at, mut chunk) = (0, Vec::with_capacity(CHUNK));
         for row in rows {
-            piece.extend_from_slice(row);
-            if piece.len() >= PIECE {
-                self.cuda().send_at(at, &piece)?;
-                at += piece.len();
-                piece.clear();
+            chunk.extend_from_slice(row);
+            if chunk.len() >= CHUNK {
+                self.cuda().upload_async(at, &chunk)?;
+                at += chunk.len();
+                chunk.clear();
             }
         }
-        if !piece.is_empty() {
-            self.cuda().send_at(at, &piece)?;
+        if !chunk.is_empty() {
+            self.cuda().upload_async(at, &chunk)?;
         }
-        assert_eq!(at + piece.len(), self.bytes(), "rows for a tensor {}", self.shape);
+        assert_eq!(at + chunk.len(), self.bytes(), "rows for a tensor {}", self.shape);
         Ok(())
     }
 
-    /// Asks for the elements, f32, without waiting. What is written to the tensor later does not change them.
+    /// Enqueues a copy of the f32 elements to the host, without waiting. Later writes to the tensor do not change the
+    /// copy.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     ///
     /// # Panics
-    /// If the tensor holds another dtype.
+    /// If the tensor has another element type.
     pub fn download_async(&self) -> Result<Download> {
         assert_eq!(self.dtype, DType::F32);
         match self.gpu() {
-            None => Ok(Download::Here(self.f32().to_vec())),
-            Some(_) => Ok(Download::Coming(self.cuda().receive(self.bytes())?)),
+            None => Ok(Download::Ready(self.f32().to_vec())),
+            Some(_) => Ok(Download::Pending(self.cuda().download_async(self.bytes())?)),
         }
     }
 }
 
-/// The elements of a tensor as they were when they were asked for.
+/// A download of a tensor: the elements at the time of [`Tensor::download_async`].
 pub enum Download {
-    /// On the CPU they are there.
-    Here(Vec<f32>),
-    /// A GPU copies them when its work so far is done.
-    Coming(PendingDownload),
+    /// The elements of a CPU tensor.
+    Ready(Vec<f32>),
+    /// A copy that a GPU makes when its earlier work is done.
+    Pending(PendingDownload),
 }
 
 impl Download {
-    /// Waits for the elements.
+    /// Waits for the copy and returns the elements.
     ///
     /// # Errors
-    /// What the device reports, of the copy or of the work before it.
+    /// A device error of the copy or of earlier work.
     pub fn wait(self) -> Result<Vec<f32>> {
         match self {
-            Download::Here(values) => Ok(values),
-            Download::Coming(incoming) => incoming.wait(),
+            Download::Ready(values) => Ok(values),
+            Download::Pending(pending) => pending.wait(),
         }
     }
 }

@@ -64,7 +64,7 @@ pub enum Outcome {
 /// let mut config = Config::resolve_text("", &["model.arch=slim".into(), "model.width=8".into()])?;
 /// (config.input.height, config.input.width) = (64, 32);
 /// (config.solver.iterations, config.solver.batch) = (2, 4);
-/// config.solver.rate_drops = vec![];
+/// config.solver.lr_milestones = vec![];
 ///
 /// let device = Device::cpu();
 /// let trainer = Trainer::new(&config, &Dataset::open(&data)?, Start::Random, &device, &|_, _| ())?;

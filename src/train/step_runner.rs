@@ -64,7 +64,7 @@ impl StepRunner {
         }
         let _region = gpu.enter_step()?;
         if self.may_record && self.is_settled {
-            match gpu.record(&mut step) {
+            match gpu.capture(&mut step) {
                 Ok((mut graph, measured)) => {
                     graph.replay()?;
                     let (_, measured) = self.recorded.insert((graph, measured));

@@ -177,7 +177,8 @@ fn refusals_name_problem_and_reason() {
         let need = plan.workspace(Direction::FilterGradient).unwrap();
         let told = error.to_string();
         assert!(
-            told.contains(&format!("needs one of {need} bytes")) && told.contains("filters' gradient"),
+            told.contains(&format!("needs a workspace of {need} bytes"))
+                && told.contains("filters' gradient"),
             "{told}"
         );
         let plan = cudnn.plan(&Problem { element: Element::Bf16, ..SQUARE }).unwrap();

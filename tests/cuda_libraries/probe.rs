@@ -34,10 +34,10 @@ fn in_folder(name: &str, folder: &Path) {
 }
 
 #[test]
-fn a_missing_library_is_told_with_places_and_mend() {
+fn a_missing_library_is_reported_with_folders_and_fix() {
     if !is_inner() {
         let folder = folder_with(&["libcuda.so.1", "libcublas.so.13"]);
-        return in_folder("probe::a_missing_library_is_told_with_places_and_mend", &folder);
+        return in_folder("probe::a_missing_library_is_reported_with_folders_and_fix", &folder);
     }
     let probe = probe();
     assert!(probe.driver.is_ok() && probe.cublas.is_ok(), "{probe}");

@@ -89,7 +89,7 @@ fn wrong_folders_say_what_was_found_and_what_is_expected() {
     lay_out(path, &["b.jpg", "c/d.jpg", "e.jpg", "f.jpg", "g.jpg", "h.jpg"]);
     assert_error(Dataset::open(path), &["a.jpg, b.jpg, c/", "and 2 more"]);
     lay_out(path, &["Market-1501/bounding_box_train/0002_c1s1_000451_03.jpg"]);
-    assert_error(Dataset::open(path), &["a level down", "Market-1501"]);
+    assert_error(Dataset::open(path), &["not a data set, but holds one", "Market-1501"]);
     std::fs::create_dir(path.join("query")).unwrap();
     assert_error(Dataset::open(path), &["query", "no .jpg"]);
 }

@@ -73,7 +73,7 @@ fn what_is_no_image_is_refused_by_name() {
     };
     refuse("empty.jpg", b"", &["empty"]);
     refuse("text.jpg", b"this is no image", &["neither"]);
-    refuse("gif.jpg", b"GIF89a\x01\x00\x01\x00", &["Gif", "convert"]);
+    refuse("gif.jpg", b"GIF89a\x01\x00\x01\x00", &["a GIF image", "convert"]);
     refuse("start.jpg", &[0xFF, 0xD8, 0xFF, 0xE0], &["cut short"]);
     std::fs::create_dir(folder.join("x.jpg")).unwrap();
     assert_error(read(&folder.join("x.jpg")), &["x.jpg", "a folder"]);

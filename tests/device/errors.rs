@@ -128,7 +128,7 @@ fn memory_is_full_at_the_start() {
     let error = fail(f32(stand_ins).train(data(), &out, &[]).env("SOFTCUDA_MEMORY", (34 << 20).to_string()));
     assert_says(
         &error,
-        &["memory is full", "no room for F32 [8, ", "MiB", "solver.batch", "--precision bf16"],
+        &["memory is full", "no room for f32 [8, ", "MiB", "solver.batch", "--precision bf16"],
     );
 }
 

@@ -126,13 +126,13 @@ fn a_recording_is_replayed() {
         let mut from = Tensor::full(device, [100], 1.0).unwrap();
         let mut to = Tensor::zeros(device, [100]).unwrap();
 
-        let new_memory = gpu.record(|| Tensor::zeros(device, [1 << 20]));
+        let new_memory = gpu.capture(|| Tensor::zeros(device, [1 << 20]));
         assert!(error(new_memory).contains("asks for memory that the steps before it did not"));
-        let wait = gpu.record(|| to.to_host_f32());
+        let wait = gpu.capture(|| to.to_host_f32());
         assert!(error(wait).contains("capturing"));
         assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "the stream works on");
 
-        let (mut graph, ()) = gpu.record(|| to.copy_from(&from)).unwrap();
+        let (mut graph, ()) = gpu.capture(|| to.copy_from(&from)).unwrap();
         assert_eq!(graph.nodes(), 1);
         assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "recorded and not done");
         for value in [1.0, 2.0] {

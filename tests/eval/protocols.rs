@@ -44,7 +44,7 @@ fn the_boxes_of_a_query_ask_together() {
     let refusal =
         |query: &Features, boxes: &Features| pool(query, boxes, Pool::Mean).unwrap_err().to_string();
     assert!(refusal(&query, &circle(&[0.0], &[7], &[2])).contains("no box shows"));
-    assert!(refusal(&query, &circle(&[0.0], &[7], &[-1])).contains("cameras are not known"));
+    assert!(refusal(&query, &circle(&[0.0], &[7], &[-1])).contains("cameras are unknown"));
     assert!(refusal(&query, &line(&[0.0], &[7], &[1])).contains("have 2 values and others 1"));
 }
 

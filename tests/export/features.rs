@@ -143,9 +143,9 @@ fn wrong_files_are_refused_by_name() {
     let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }\n";
     let values: Vec<u8> = [1f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
     let cases: [(&str, &[u8], &str, &str); 13] = [
-        (good, &values[..7], "pid\n1\n2\n", "2 x 1 is announced, and 7 bytes follow"),
-        (good, &[&values[..], b"\0"].concat(), "pid\n1\n2\n", "and 9 bytes follow"),
-        (&good.replace("2, 1", "4611686018427387904, 4"), &values, "pid\n1\n", "and 8 bytes follow"),
+        (good, &values[..7], "pid\n1\n2\n", "2 x 1, but 7 bytes follow"),
+        (good, &[&values[..], b"\0"].concat(), "pid\n1\n2\n", "but 9 bytes follow"),
+        (&good.replace("2, 1", "4611686018427387904, 4"), &values, "pid\n1\n", "but 8 bytes follow"),
         (&good.replace("2, 1", "0, 1"), b"", "pid\n", "0 images"),
         (&good.replace("<f4", "<i4"), &values, "pid\n1\n2\n", "\"<i4\""),
         ("nothing", &values, "pid\n1\n2\n", "not that of a plain array"),
@@ -166,7 +166,7 @@ fn wrong_files_are_refused_by_name() {
     }
     let path = npy(folder.path(), good, &values);
     fs::remove_file(path.with_extension("csv")).unwrap();
-    assert!(read(&path).unwrap_err().to_string().contains("x.csv: no such list"));
+    assert!(read(&path).unwrap_err().to_string().contains("x.csv: no such file"));
     fs::write(&path, b"\x93NUMPY\x09\x00").unwrap();
     assert!(read(&path).unwrap_err().to_string().contains("version 9.0"));
     fs::write(&path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{").unwrap();

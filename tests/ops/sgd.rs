@@ -167,9 +167,14 @@ fn every_parameter_moves_on_its_own() {
                 assert_close(&what("velocity"), &velocity, &velocities, tolerance);
                 assert_eq!(host(&param.grad), g, "{}", what("gradient"));
                 let is_narrow = device.activations() == DType::BF16 && shape.len() == 4;
-                assert_eq!(param.copy.is_some(), is_narrow, "{}", what("copy"));
-                if let Some(copy) = &param.copy {
-                    assert_eq!(host(copy), on::rounded(device, &host(&param.value)), "{}", what("copy"));
+                assert_eq!(param.compute_copy.is_some(), is_narrow, "{}", what("compute copy"));
+                if let Some(copy) = &param.compute_copy {
+                    assert_eq!(
+                        host(copy),
+                        on::rounded(device, &host(&param.value)),
+                        "{}",
+                        what("compute copy")
+                    );
                 }
             }
         }

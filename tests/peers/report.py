@@ -163,7 +163,7 @@ def main():
     arguments.add_argument("--screenshot", type=pathlib.Path)
     arguments.add_argument("--width", type=int, default=1280)
     arguments.add_argument("--dark", action="store_true")
-    arguments.add_argument("--unevaluated", action="store_true", help="the page is of runs that keep no evaluation")
+    arguments.add_argument("--unevaluated", action="store_true", help="the page is of runs without an evaluation")
     asked = arguments.parse_args()
     url = asked.file.resolve().as_uri()
     check, said = Checks(), []

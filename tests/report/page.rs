@@ -83,12 +83,12 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
     {
         assert!(notes.contains(words), "{words}: {notes}");
     }
-    assert!(!html.contains("not what its features give now"));
+    assert!(!html.contains("differs from that of the stored features"));
 
     let mut other = kept;
     other.report.map_market *= 0.9;
     other.write(&run).unwrap();
-    assert!(page(&[run], &options(), &cpu()).unwrap().contains("not what its features give now"));
+    assert!(page(&[run], &options(), &cpu()).unwrap().contains("differs from that of the stored features"));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn hostile_names_are_text() {
     assert_eq!(html.matches("<table").count(), html.matches("</table>").count());
     assert!(html.contains("onerror=alert(1)") && html.contains("onload=alert(2)"), "shown as text");
     // One of the two was not evaluated, and its command is there.
-    assert!(html.contains("bcreid eval --run ") && html.contains("Some runs keep no evaluation"));
+    assert!(html.contains("bcreid eval --run ") && html.contains("Some runs have no evaluation"));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn runs_without_an_evaluation_say_how_to_get_one() {
     let said = succeed(bcreid().arg("report").arg(&run).args(["--device", "cpu", "--out"]).arg(&out));
     assert!(said.starts_with(&format!("{}: ", out.display())) && said.trim_end().ends_with(" kB"), "{said}");
     let html = std::fs::read_to_string(&out).unwrap();
-    assert!(html.contains("No run on this page keeps an evaluation"));
+    assert!(html.contains("No run on this page has an evaluation"));
     // Quoted for a shell, then for HTML.
     let command = between(&html, "<code>bcreid eval --run ", "</code>");
     let command = command.replace("&#39;", "'").replace("&#x27;", "'");

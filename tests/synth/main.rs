@@ -159,11 +159,14 @@ fn wrong_numbers_are_refused() {
     refuse(Synth { train_ids: 9000, test_ids: 1000, ..small() }, "test identities is 1000; choose 1 to 999");
     refuse(Synth { cameras: 1, ..small() }, "cameras is 1; choose 2 to 6");
     refuse(Synth { cameras: 7, ..small() }, "cameras is 7; choose 2 to 6");
-    refuse(Synth { images_per_camera: 1..=3, ..small() }, "fewest images an identity and camera is 1");
+    refuse(
+        Synth { images_per_camera: 1..=3, ..small() },
+        "smallest number of images per identity and camera is 1",
+    );
     #[allow(clippy::reversed_empty_ranges)]
     refuse(
         Synth { images_per_camera: 4..=3, ..small() },
-        "most images an identity and camera is 3; choose 4",
+        "largest number of images per identity and camera is 3; choose 4",
     );
     refuse(Synth { junk: 40_000, ..small() }, "junk images is 40000");
     refuse(Synth { width: 0, ..small() }, "width is 0");

@@ -1,40 +1,40 @@
-//! Six cameras: each its own place, light, colour cast, exposure, tone, sharpness and noise.
+//! The six cameras: background scene, light, colour cast, exposure, tone curve, sharpness and noise of each.
 //!
-//! Casts, exposures and shadows change the colour of one coat more than many two coats differ. That is what makes
-//! colour histograms fail across cameras, while shapes and patterns survive.
+//! Casts, exposures and shadows change the colour of a garment more than the colours of many two garments differ, so
+//! that colour histograms fail across cameras while shapes and patterns remain recognisable.
 
 use super::colour::{Rgb, luma, mix};
-use super::draws::{Draws, Of};
+use super::draws::{DrawOwner, Draws};
 use super::scene::Scene;
 use crate::tensor::philox::{Philox, RngStream};
 
-/// One camera's ways.
+/// The properties of a camera.
 #[derive(Clone, Copy, Debug)]
 pub struct Camera {
-    /// What it looks at.
+    /// Background scene of the camera.
     pub scene: Scene,
-    /// Where the light comes from: an angle, 0 behind the camera, positive to the right.
+    /// Direction of the light: an angle, 0 behind the camera, positive to the right.
     pub light: f32,
-    /// How likely something stands in front of somebody.
+    /// Probability of an occlusion of the person.
     pub occlusion: f32,
-    /// Colour of the light and exposure in one: a factor for each channel.
+    /// Colour of the light times exposure: a factor for each channel.
     gains: Rgb,
-    /// Exponent of the tone curve; above 1 darkens the middle.
+    /// Exponent of the tone curve; above 1 darkens the middle tones.
     gamma: f32,
-    /// 0 is grey, 1 leaves the colours.
+    /// Saturation: 0 gives grey, 1 keeps the colours.
     saturation: f32,
-    /// Turn of the hue in radians: sensors disagree about colours even in white light.
+    /// Rotation of the hue in radians: the difference between sensors in white light.
     hue: f32,
-    /// Stray light: what black becomes.
+    /// Stray light: the value of black.
     haze: f32,
-    /// Standard deviation of the blur, in parts of the picture's width.
+    /// Standard deviation of the blur, as a fraction of the picture's width.
     blur: f32,
     /// Standard deviation of the sensor noise.
     noise: f32,
 }
 
-/// Camera `c<i + 1>` is entry `i`. Chosen by trial: a histogram's rank-1 stays above chance and far below a small
-/// network's.
+/// The cameras; camera `c<i + 1>` is entry `i`. The values were chosen by trial: the rank-1 of a colour histogram is
+/// above chance and far below that of a small network.
 pub const CAMERAS: [Camera; 6] = [
     // Late sun from the right: warm, contrasty.
     Camera {
@@ -117,9 +117,9 @@ pub const CAMERAS: [Camera; 6] = [
 ];
 
 impl Camera {
-    /// Turns the light of a scene (`width` wide) into the bytes that the camera stores, `[height, width, 3]`.
+    /// Converts the light of a scene, `width` pixels wide, into the camera's bytes `[height, width, 3]`.
     ///
-    /// `picture` names the noise's stream.
+    /// `picture` selects the random stream of the noise.
     pub fn develop(
         &self,
         scene: &[Rgb],
@@ -133,7 +133,7 @@ impl Camera {
         let gains = self.gains.map(|gain| gain * exposure * draws.about(1.0, 0.06));
         let gamma = self.gamma * draws.about(1.0, 0.12);
         let turn = hue_matrix(self.hue + draws.about(0.0, 0.08));
-        // A shadow's edge crosses some pictures.
+        // Some pictures are crossed by the edge of a shadow.
         let shadow = if draws.chance(0.35) { draws.between(0.45, 0.75) } else { 1.0 };
         let (level, slope) = (draws.between(0.2, 0.8), draws.about(0.0, 0.8));
         let above = draws.chance(0.5);
@@ -148,12 +148,16 @@ impl Camera {
             *pixel = colour.map(|c| self.haze + (1.0 - self.haze) * c.clamp(0.0, 1.0).powf(gamma));
         }
         soften(&mut pixels, width, self.blur * draws.between(0.6, 1.5) * width as f32);
-        expose(&pixels, self.noise, Philox::new(seed, Of::Noise as u64, picture as u64, RngStream::Synth))
+        expose(
+            &pixels,
+            self.noise,
+            Philox::new(seed, DrawOwner::Noise as u64, picture as u64, RngStream::Synth),
+        )
     }
 }
 
-/// Adds the noise and rounds to bytes. The sum of a word's four bytes is near enough to normal, and one block of
-/// the generator serves four values.
+/// Adds the noise and rounds to bytes. The sum of a word's four bytes is close enough to a normal distribution, and
+/// one block of the generator gives four values.
 fn expose(pixels: &[Rgb], noise: f32, stream: Philox) -> Vec<u8> {
     // Four uniform bytes sum to a mean of 510 and a variance of 4 (256^2 - 1) / 12.
     let strength = noise * 255.0 / (4.0 * 65535.0 / 12.0f32).sqrt();
@@ -168,7 +172,7 @@ fn expose(pixels: &[Rgb], noise: f32, stream: Philox) -> Vec<u8> {
     pixels.as_flattened().iter().enumerate().map(value).collect()
 }
 
-/// Turns colours around the grey axis (Rodrigues' formula).
+/// The rotation of colours around the grey axis (Rodrigues' formula).
 fn hue_matrix(angle: f32) -> [[f32; 3]; 3] {
     let (sin, cos) = angle.sin_cos();
     let (mean, cross) = ((1.0 - cos) / 3.0, sin / 3.0f32.sqrt());
@@ -179,11 +183,11 @@ fn hue_matrix(angle: f32) -> [[f32; 3]; 3] {
     ]
 }
 
-/// A Gaussian blur of `sigma` pixels, rows then columns; edges are continued.
+/// Blurs with a Gaussian of `sigma` pixels, rows before columns; edge pixels are repeated.
 fn soften(pixels: &mut Vec<Rgb>, width: usize, sigma: f32) {
     let reach = (2.5 * sigma).ceil() as usize;
-    let bell: Vec<f32> = (0..=reach).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
-    let total = bell[0] + 2.0 * bell[1..].iter().sum::<f32>();
+    let kernel: Vec<f32> = (0..=reach).map(|i| (-0.5 * (i as f32 / sigma).powi(2)).exp()).collect();
+    let total = kernel[0] + 2.0 * kernel[1..].iter().sum::<f32>();
     let height = pixels.len() / width;
     // Lines of `length` pixels, `step` apart; the next line begins `stride` further on.
     let smooth = |from: &[Rgb], (lines, stride): (usize, usize), (length, step): (usize, usize)| {
@@ -191,8 +195,8 @@ fn soften(pixels: &mut Vec<Rgb>, width: usize, sigma: f32) {
         for line in 0..lines {
             let at = |i: usize| from[line * stride + i * step];
             for i in 0..length {
-                let mut sum = at(i).map(|c| c * bell[0]);
-                for (k, &weight) in bell.iter().enumerate().skip(1) {
+                let mut sum = at(i).map(|c| c * kernel[0]);
+                for (k, &weight) in kernel.iter().enumerate().skip(1) {
                     let (before, after) = (at(i.saturating_sub(k)), at((i + k).min(length - 1)));
                     sum = [0, 1, 2].map(|c| sum[c] + weight * (before[c] + after[c]));
                 }

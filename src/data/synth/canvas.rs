@@ -1,12 +1,12 @@
-//! What everything is drawn on: float RGB pixels, filled through anti-aliased outlines.
+//! The drawing surface: float RGB pixels, filled through anti-aliased outlines.
 //!
-//! tiny-skia gives each outline's coverage; the colour of a covered pixel comes from a function of its place,
-//! so that cloth can have a pattern that follows the body under it.
+//! tiny-skia computes the coverage of each outline; the colour of a covered pixel is a function of its position, so
+//! that the pattern of a cloth follows the body under it.
 
 use super::colour::{Rgb, mix};
 use tiny_skia::{FillRule, Mask, Path, PathBuilder, Transform};
 
-/// A place on the canvas: pixels from the left and from the top.
+/// A point on the canvas: pixels from the left and from the top.
 pub type Spot = (f32, f32);
 
 /// A drawing surface.
@@ -18,24 +18,24 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A black canvas of at least one pixel a side.
+    /// A black canvas, at least one pixel wide and high.
     pub fn new(width: usize, height: usize) -> Self {
         let coverage = Mask::new(width as u32, height as u32).expect("a canvas has pixels");
         Canvas { width, height, pixels: vec![[0.0; 3]; width * height], coverage }
     }
 
-    /// Its width in pixels.
+    /// The width in pixels.
     pub fn width(&self) -> f32 {
         self.width as f32
     }
 
-    /// Its height in pixels.
+    /// The height in pixels.
     pub fn height(&self) -> f32 {
         self.height as f32
     }
 
-    /// Fills an outline; `colour` is asked for the centre of every pixel it touches. An outline without an area
-    /// (or none at all) leaves the canvas as it is.
+    /// Fills an outline; `colour` is called with the centre of every covered pixel. A missing outline or one without
+    /// area leaves the canvas unchanged.
     pub fn paint(&mut self, outline: Option<Path>, colour: impl Fn(f32, f32) -> Rgb) {
         let Some(outline) = outline else { return };
         let bounds = outline.bounds();
@@ -63,7 +63,7 @@ impl Canvas {
         self.paint(polygon(&[from, (to.0, from.1), to, (from.0, to.1)]), |_, _| colour);
     }
 
-    /// The pixels, row by row, each the mean of a `by` x `by` square of the canvas.
+    /// The downsampled pixels, row by row, each the mean of a `by` x `by` square of the canvas.
     pub fn shrink(&self, by: usize) -> Vec<Rgb> {
         let (width, height) = (self.width / by, self.height / by);
         let share = 1.0 / (by * by) as f32;
@@ -85,11 +85,11 @@ impl Canvas {
 }
 
 fn clip(low: f32, high: f32, end: usize) -> std::ops::Range<usize> {
-    // A cast from float saturates: what lies left of the canvas becomes 0.
+    // A cast from float saturates, so that positions left of the canvas become 0.
     (low.floor() as usize).min(end)..(high.ceil() as usize).min(end)
 }
 
-/// A closed outline through these corners.
+/// A polygon with these corners.
 pub fn polygon(corners: &[Spot]) -> Option<Path> {
     let mut path = PathBuilder::new();
     for (i, &(x, y)) in corners.iter().enumerate() {
@@ -99,7 +99,7 @@ pub fn polygon(corners: &[Spot]) -> Option<Path> {
     path.finish()
 }
 
-/// An ellipse of these half-axes.
+/// An ellipse with these half-axes.
 pub fn ellipse(centre: Spot, across: f32, down: f32) -> Option<Path> {
     let corner = |i: usize| {
         let (sin, cos) = (i as f32 * (std::f32::consts::TAU / 24.0)).sin_cos();
@@ -108,7 +108,7 @@ pub fn ellipse(centre: Spot, across: f32, down: f32) -> Option<Path> {
     polygon(&std::array::from_fn::<Spot, 24, _>(corner))
 }
 
-/// The hull of two discs: a limb that tapers from radius `at_a` to `at_b`.
+/// A limb: the convex hull of two discs, with radius `at_a` at `a` and `at_b` at `b`.
 pub fn limb(a: Spot, b: Spot, at_a: f32, at_b: f32) -> Option<Path> {
     let corner = |i: usize| {
         let (sin, cos) = (i as f32 * (std::f32::consts::TAU / 24.0)).sin_cos();

@@ -1,18 +1,18 @@
-//! Cloth: two colours and a pattern, looked up by the place on the body.
+//! Cloth: two colours and a pattern, as a function of the position on the body.
 
 use super::colour::{Rgb, clothes, contrasting};
 use super::draws::Draws;
 
-/// How the second colour lies on the first. Lengths are in body heights, angles in radians around the body.
+/// The pattern of the second colour on the first. Lengths are in body heights, angles in radians around the body.
 #[derive(Clone, Copy, Debug)]
 pub enum Pattern {
     /// The first colour only.
     Plain,
-    /// Rings around the body, one a `period`; `share` of it in the second colour.
+    /// Rings around the body, one in each `period`; `share` of the period has the second colour.
     Hoops { period: f32, share: f32 },
-    /// Stripes down the body, one a `period` (an angle).
+    /// Stripes down the body, one in each `period` (an angle).
     Stripes { period: f32, share: f32 },
-    /// A grid of lines, doubled in strength where they cross.
+    /// A grid of lines around and down the body.
     Checks { period: f32 },
     /// Staggered dots.
     Dots { period: f32 },
@@ -33,16 +33,16 @@ pub enum Pattern {
 /// A piece of cloth.
 #[derive(Clone, Copy, Debug)]
 pub struct Cloth {
-    /// Most of it.
+    /// The main colour.
     pub first: Rgb,
     /// The pattern's colour.
     pub second: Rgb,
-    /// How they lie.
+    /// The pattern.
     pub pattern: Pattern,
 }
 
 impl Cloth {
-    /// Cloth for the upper body, more often patterned than not.
+    /// Cloth for the upper body, mostly patterned.
     pub fn upper(draws: &mut Draws) -> Self {
         let first = clothes(draws);
         let second = contrasting(first, draws);
@@ -107,7 +107,7 @@ impl Cloth {
                 if round { across * across + down * down < 1.0 } else { across.abs().max(down.abs()) < 1.0 }
             }
             Pattern::Sash { slope, half_width } => {
-                // Behind the body the sash comes back up: |u| folded keeps it one closed loop.
+                // The folded angle makes the sash a closed loop around front and back.
                 let folded = if u.abs() > std::f32::consts::FRAC_PI_2 {
                     u.signum() * std::f32::consts::PI - u
                 } else {
@@ -121,7 +121,7 @@ impl Cloth {
     }
 }
 
-/// An angle brought into [-pi, pi).
+/// The angle, reduced to [-pi, pi).
 pub fn turn(angle: f32) -> f32 {
     use std::f32::consts::{PI, TAU};
     (angle + PI).rem_euclid(TAU) - PI

@@ -1,22 +1,23 @@
-//! Head, hair and hat.
+//! Drawing of head, hair and hat.
 
 use super::colour::scale;
 use super::figure::{Figure, Skin, plain};
 use super::person::{HairStyle, Hat};
 use super::pose::Joints;
 
-/// Half the width and half the height of a head, in body heights.
-const ACROSS: f32 = 0.047;
-const DOWN: f32 = 0.066;
+/// Half the width of a head, in body heights.
+const HALF_WIDTH: f32 = 0.047;
+/// Half the height of a head, in body heights.
+const HALF_HEIGHT: f32 = 0.066;
 
-/// Adds the head of the figure's person.
+/// Adds the person's head to the figure.
 pub fn add(figure: &mut Figure<'_>) {
     let person = figure.person;
     let style = person.hair;
     let hair = person.hair_colour;
     let (skin, dark) = (person.skin, scale(person.skin, 0.45));
     let face: Skin = Box::new(move |u, v| {
-        // v runs from 0 at the crown to 2 * DOWN at the chin; hair reaches down at the back.
+        // v runs from 0 at the crown to 2 * HALF_HEIGHT at the chin; at the back the hair reaches further down.
         let hairline = match (style, u.abs() < 1.05) {
             (HairStyle::Bald, _) => -1.0,
             (_, true) => 0.035,
@@ -32,16 +33,16 @@ pub fn add(figure: &mut Figure<'_>) {
         }
     });
     let centre = [0.0, Joints::HEAD, 0.012];
-    figure.blob(0.02, centre, ACROSS, DOWN, face);
-    tresses(figure);
-    hat(figure);
+    figure.blob(0.02, centre, HALF_WIDTH, HALF_HEIGHT, face);
+    add_hair(figure);
+    add_hat(figure);
 }
 
-fn tresses(figure: &mut Figure<'_>) {
+fn add_hair(figure: &mut Figure<'_>) {
     let hair = figure.person.hair_colour;
     let facing = figure.view.facing();
     let head = Joints::HEAD;
-    // Behind the head when the person looks at the camera, in front of everything when it looks away.
+    // Hair is behind the head if the person faces the camera, and in front of it otherwise.
     let behind = if facing > 0.35 { -0.02 } else { 0.03 };
     match figure.person.hair {
         HairStyle::Bald | HairStyle::Short => {}
@@ -64,7 +65,7 @@ fn tresses(figure: &mut Figure<'_>) {
     }
 }
 
-fn hat(figure: &mut Figure<'_>) {
+fn add_hat(figure: &mut Figure<'_>) {
     let Some((hat, colour)) = figure.person.hat else { return };
     let head = Joints::HEAD;
     match hat {

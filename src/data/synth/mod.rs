@@ -1,14 +1,14 @@
-//! A made-up pedestrian set: people drawn by this crate's own code, written as JPEG files in the Market-1501
-//! layout, with junk (-1) and distractors (0000).
+//! The synthetic pedestrian data set: drawn persons, written as JPEG files in the Market-1501 layout, with junk (-1)
+//! and distractors (0000).
 //!
-//! It is there so that the whole pipeline runs anywhere without somebody else's pictures, and it asks the
-//! question of re-identification: the same person under cameras that disagree about every colour. Clothes come
-//! from a small palette that all share (`colour`), cameras have casts of their own (`camera`); what names a
-//! person is the combination of garments, patterns, bag, hair, hat and build (`person`).
+//! With this data set the whole pipeline runs without third-party pictures. It poses the problem of
+//! re-identification: the same person seen by cameras with different colours. The colours of clothes come from a
+//! small common palette (`colour`), and each camera has its own colour cast (`camera`); a person is identified by the
+//! combination of garments, patterns, bag, hair, hat and build (`person`).
 //!
 //! From outside in: `plan` lists the pictures; `picture` draws one from `scene`, `figure`, `things` and
-//! `camera`; `canvas` fills outlines. Every draw is a function of (seed, what it belongs to), so one
-//! seed gives the same bytes on any number of threads.
+//! `camera`; `canvas` fills outlines. Every draw is a function of the seed and its owner (person, walk, picture), so
+//! that a seed gives the same bytes on any number of threads.
 
 mod bag;
 mod camera;
@@ -26,7 +26,7 @@ mod scene;
 mod things;
 
 use crate::{Error, Result};
-use plan::{BOXES, FOLDERS, Part, Subject, Task};
+use plan::{BOXES, FOLDERS, Split, Subject, Task};
 use rayon::prelude::*;
 use std::fmt;
 use std::fs;
@@ -34,22 +34,24 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What to draw. The default is the demo's set: about 2,600 pictures, a few seconds on two cores.
+/// The size and the seed of a synthetic data set. The default is the demo's: about 2,600 pictures, drawn in a few
+/// seconds on two cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Synth {
     /// Seed of all draws.
     pub seed: u64,
-    /// Identities to train on, pids 1 to `train_ids`.
+    /// Number of training identities, pids 1 to `train_ids`.
     pub train_ids: usize,
-    /// Identities to test on, none of them among the others.
+    /// Number of test identities, disjoint from the training identities.
     pub test_ids: usize,
-    /// Cameras, 2 to 6. Each identity is seen by at least two.
+    /// Number of cameras, 2 to 6. Each identity is seen by at least two.
     pub cameras: usize,
-    /// Pictures of an identity from a camera that sees it: 2 to 99, the first of a test identity's is the query.
+    /// Number of pictures of an identity from each camera that sees it, 2 to 99; of a test identity the first is the
+    /// query.
     pub images_per_camera: RangeInclusive<usize>,
-    /// Gallery pictures without a person, pid 0000.
+    /// Number of distractors: gallery pictures without a person, pid 0000.
     pub distractors: usize,
-    /// Gallery boxes that miss most of a person, pid -1.
+    /// Number of junk boxes: gallery pictures that miss most of a person, pid -1.
     pub junk: usize,
     /// Width of a picture in pixels, 16 to 1024.
     pub width: usize,
@@ -73,23 +75,23 @@ impl Default for Synth {
     }
 }
 
-/// How many pictures of each kind were written.
+/// The number of written pictures of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// In `bounding_box_train`.
+    /// Pictures in `bounding_box_train`.
     pub train: usize,
-    /// In `query`.
+    /// Pictures in `query`.
     pub query: usize,
-    /// In `bounding_box_test`, with the two kinds below.
+    /// Pictures in `bounding_box_test`, including distractors and junk.
     pub gallery: usize,
-    /// Distractors (0000) of the gallery.
+    /// Distractors (0000) in the gallery.
     pub distractors: usize,
-    /// Junk (-1) of the gallery.
+    /// Junk (-1) in the gallery.
     pub junk: usize,
 }
 
 impl Summary {
-    /// All pictures.
+    /// Number of all pictures.
     pub fn images(&self) -> usize {
         self.train + self.query + self.gallery
     }
@@ -103,25 +105,25 @@ impl fmt::Display for Summary {
 }
 
 impl Synth {
-    /// Draws the set into the new folder `out`, whose parents are made as needed.
+    /// Draws the set into the new folder `out`; missing parent folders are created.
     ///
-    /// The files are written to a folder beside `out` that takes its name at the end: a run that fails leaves
-    /// nothing behind. `progress` is called after each picture with how many are done and how many there are,
-    /// from any thread.
+    /// The files are written to a temporary folder beside `out`, which is renamed at the end: a failed call leaves
+    /// no files. `progress` is called after each picture, from any thread, with the number of finished pictures and
+    /// of all pictures.
     ///
     /// # Errors
-    /// A number out of range, an `out` that is a file or a folder with something in it, and whatever the system
-    /// refuses (a full disk, a parent that may not be written), each with the path.
+    /// A number out of range, an `out` that is a file or a folder with contents, and input/output errors (a full
+    /// disk, a parent folder without permission to write), each with the path.
     pub fn write(&self, out: &Path, progress: impl Fn(usize, usize) + Sync) -> Result<Summary> {
         self.check()?;
-        let (parent, name) = free_place(out)?;
+        let (parent, name) = output_folder(out)?;
         fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
-        let workshop = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix(".bcreid-synth-")
             .tempdir_in(&parent)
             .map_err(Error::io(&parent))?;
-        // A folder inside, because the temporary one itself may be read by its owner only.
-        let draft = workshop.path().join(name);
+        // The set is a folder inside the temporary one, which only its owner may read.
+        let draft = temporary.path().join(name);
         for folder in FOLDERS.into_iter().chain([BOXES]) {
             let folder = draft.join(folder);
             fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
@@ -130,7 +132,7 @@ impl Synth {
         let done = AtomicUsize::new(0);
         tasks.par_iter().try_for_each(|task| -> Result<()> {
             let bytes = picture::jpeg(self.seed, task, self.width, self.height)?;
-            let file = draft.join(FOLDERS[task.part as usize]).join(&task.name);
+            let file = draft.join(FOLDERS[task.split as usize]).join(&task.name);
             fs::write(&file, &bytes).map_err(Error::io(&file))?;
             if task.is_box_of_a_query() {
                 let file = draft.join(BOXES).join(&task.name);
@@ -143,7 +145,7 @@ impl Synth {
         let readme = draft.join("README.txt");
         fs::write(&readme, self.readme(&summary)).map_err(Error::io(&readme))?;
         if out.exists() {
-            // It is empty, and not every system renames onto an empty folder.
+            // The existing folder is empty, and not every system renames onto an empty folder.
             fs::remove_dir(out).map_err(Error::io(out))?;
         }
         fs::rename(&draft, out).map_err(Error::io(out))?;
@@ -155,15 +157,15 @@ impl Synth {
             if (low..=high).contains(&value) {
                 return Ok(());
             }
-            Err(Error::Data(format!("synth: {what} is {value}; choose {low} to {high}")))
+            Err(Error::Data(format!("synthetic data set: {what} is {value}; choose {low} to {high}")))
         };
         // Market-1501 names have four digits for the pid and six for the frame.
         range("the number of training identities", self.train_ids, 1, 9000)?;
         range("the number of test identities", self.test_ids, 1, 9999 - self.train_ids)?;
         range("the number of cameras", self.cameras, 2, camera::CAMERAS.len())?;
         let (fewest, most) = (*self.images_per_camera.start(), *self.images_per_camera.end());
-        range("the fewest images an identity and camera", fewest, 2, 99)?;
-        range("the most images an identity and camera", most, fewest, 99)?;
+        range("the smallest number of images per identity and camera", fewest, 2, 99)?;
+        range("the largest number of images per identity and camera", most, fewest, 99)?;
         range("the number of distractors", self.distractors, 0, 39_999)?;
         range("the number of junk images", self.junk, 0, 39_999)?;
         range("the width", self.width, 16, 1024)?;
@@ -190,32 +192,32 @@ impl Synth {
 }
 
 fn count(tasks: &[Task]) -> Summary {
-    let part = |part: Part| tasks.iter().filter(|task| task.part == part).count();
+    let split = |split: Split| tasks.iter().filter(|task| task.split == split).count();
     let subject = |test: fn(&Subject) -> bool| tasks.iter().filter(|task| test(&task.subject)).count();
     Summary {
-        train: part(Part::Train),
-        query: part(Part::Query),
-        gallery: part(Part::Gallery),
-        distractors: subject(|s| matches!(s, Subject::Nobody)),
-        junk: subject(|s| matches!(s, Subject::BadBox { .. })),
+        train: split(Split::Train),
+        query: split(Split::Query),
+        gallery: split(Split::Gallery),
+        distractors: subject(|s| matches!(s, Subject::Distractor)),
+        junk: subject(|s| matches!(s, Subject::Junk { .. })),
     }
 }
 
-/// The parent and the name of a folder that does not exist yet or is empty.
-fn free_place(out: &Path) -> Result<(PathBuf, &std::ffi::OsStr)> {
+/// The parent and the name of an output folder, which must be absent or empty.
+fn output_folder(out: &Path) -> Result<(PathBuf, &std::ffi::OsStr)> {
     let shown = out.display();
     let Some(name) = out.file_name() else {
-        return Err(Error::Data(format!("{shown}: is no name for a new folder; give one, like data/synth")));
+        return Err(Error::Data(format!("{shown}: not a name for a new folder; give one, like data/synth")));
     };
     if out.is_dir() {
         let mut entries = fs::read_dir(out).map_err(Error::io(out))?;
         if entries.next().is_some() {
             return Err(Error::Data(format!(
-                "{shown}: the folder is not empty; choose a new one or remove it"
+                "{shown}: the folder is not empty; choose another or remove it"
             )));
         }
     } else if fs::symlink_metadata(out).is_ok() {
-        return Err(Error::Data(format!("{shown}: exists and is no folder; choose a new one")));
+        return Err(Error::Data(format!("{shown}: exists and is no folder; choose another name")));
     }
     let parent = match out.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),

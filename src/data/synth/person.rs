@@ -1,13 +1,13 @@
-//! An identity: what stays the same when a person walks from camera to camera.
+//! Persons: the appearance of an identity, which is the same for all cameras.
 //!
-//! The colours come from a small palette that all share; what tells two people apart is the combination of
-//! garments, patterns, bag, hair, hat and build.
+//! The colours come from a small common palette; two persons differ in the combination of garments, patterns, bag,
+//! hair, hat and build.
 
 use super::cloth::Cloth;
 use super::colour::{HAIR, Rgb, SKIN, clothes, contrasting, dye};
 use super::draws::Draws;
 
-/// How hair is worn.
+/// The style of the hair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HairStyle {
     Bald,
@@ -19,7 +19,7 @@ pub enum HairStyle {
     Afro,
 }
 
-/// What is on the head.
+/// The kind of a hat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hat {
     Cap,
@@ -27,7 +27,7 @@ pub enum Hat {
     Brim,
 }
 
-/// How far a sleeve reaches.
+/// The length of a sleeve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sleeve {
     None,
@@ -40,11 +40,11 @@ pub enum Sleeve {
 pub struct Top {
     pub cloth: Cloth,
     pub sleeve: Sleeve,
-    /// Sleeves of a plain colour of their own.
+    /// Plain colour of the sleeves, if it differs from the cloth.
     pub sleeve_colour: Option<Rgb>,
-    /// Height of the hem above the ground, in body heights, if it hangs over what is worn below.
+    /// Height of the hem above the ground, in body heights, if the top covers the lower garment.
     pub hem: Option<f32>,
-    /// The shirt that an open front shows.
+    /// Colour of the shirt under an open front.
     pub open: Option<Rgb>,
     pub hood: bool,
 }
@@ -54,23 +54,24 @@ pub struct Top {
 pub enum Cut {
     Trousers,
     Shorts,
-    /// Height of its hem above the ground.
+    /// A skirt, with the height of its hem above the ground.
     Skirt {
         hem: f32,
     },
 }
 
-/// What is carried, in which colour; the side is +1 for the person's left.
+/// A bag.
 #[derive(Clone, Copy, Debug)]
 pub struct Bag {
     pub kind: BagKind,
     pub colour: Rgb,
+    /// Side of the body: +1 is the person's left, -1 the right.
     pub side: f32,
-    /// Its size relative to the usual one.
+    /// Size relative to the average.
     pub size: f32,
 }
 
-/// How a bag is carried.
+/// The kind of a bag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BagKind {
     Backpack,
@@ -79,12 +80,12 @@ pub enum BagKind {
     Trolley,
 }
 
-/// One made-up person.
+/// The appearance of a person.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// Height relative to the usual one; a box hides most of the difference.
+    /// Height relative to the average; the crop of a bounding box hides most of the difference.
     pub height: f32,
-    /// Breadth relative to the usual one.
+    /// Breadth relative to the average.
     pub build: f32,
     /// Height of the hip above the ground, in body heights.
     pub hip: f32,
@@ -102,7 +103,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Dresses a person.
+    /// Draws a random person.
     pub fn new(draws: &mut Draws) -> Self {
         let skin = draws.weighted(&[(SKIN[0], 4), (SKIN[1], 4), (SKIN[2], 2), (SKIN[3], 1)]);
         let hair_colour =
@@ -125,7 +126,7 @@ impl Person {
             6 | 7 => Cut::Shorts,
             _ => Cut::Skirt { hem: draws.pick(&[0.14, 0.26, 0.34]) },
         };
-        // A dress is a skirt of the shirt's cloth.
+        // A dress is a skirt with the cloth of the top.
         if matches!(cut, Cut::Skirt { .. }) && draws.chance(0.4) {
             legs = top.cloth;
         }

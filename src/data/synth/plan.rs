@@ -1,41 +1,41 @@
-//! Which pictures a set has, under which names: the Market-1501 layout.
+//! The plan of a data set: its pictures and their file names in the Market-1501 layout.
 
 use super::Synth;
-use super::draws::{Draws, Of};
+use super::draws::{DrawOwner, Draws};
 
 /// The folders of the layout.
 pub const FOLDERS: [&str; 3] = ["bounding_box_train", "query", "bounding_box_test"];
-/// The folder of all boxes of the queries' persons under their cameras.
+/// The folder of all boxes of each query's person from the query's camera.
 pub const BOXES: &str = "gt_bbox";
 
-/// The part of the set a picture belongs to, as an index into [`FOLDERS`].
+/// The split of a picture, as an index into [`FOLDERS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// `bounding_box_train`.
+pub enum Split {
+    /// Training images, `bounding_box_train`.
     Train = 0,
-    /// `query`.
+    /// Query images, `query`.
     Query = 1,
-    /// `bounding_box_test`.
+    /// Gallery images, `bounding_box_test`.
     Gallery = 2,
 }
 
-/// What a picture shows.
+/// The subject of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A person of the set.
     Person { pid: usize },
-    /// A box that missed most of a person: junk, pid -1.
-    BadBox { pid: usize },
-    /// No person at all: a distractor, pid 0000.
-    Nobody,
+    /// Junk, pid -1: a box that misses most of a person.
+    Junk { pid: usize },
+    /// A distractor, pid 0000: a box without a person.
+    Distractor,
 }
 
-/// One picture to be drawn.
+/// A picture to be drawn.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Its place in the plan, which names its random stream.
+    /// Index in the plan, which selects the random stream.
     pub number: usize,
-    pub part: Part,
+    pub split: Split,
     /// File name without the folder.
     pub name: String,
     pub subject: Subject,
@@ -44,61 +44,62 @@ pub struct Task {
 }
 
 impl Task {
-    /// Whether it shows a test identity, of whom every camera that sees it has a query.
+    /// Whether the picture shows a test identity: every camera that sees a test identity has a query of it.
     pub fn is_box_of_a_query(&self) -> bool {
-        matches!(self.subject, Subject::Person { .. }) && matches!(self.part, Part::Query | Part::Gallery)
+        matches!(self.subject, Subject::Person { .. }) && matches!(self.split, Split::Query | Split::Gallery)
     }
 }
 
-/// Share of an identity's cameras, beyond the first two, that never see it.
+/// Probability that a camera beyond an identity's first two does not see the identity.
 const UNSEEN: f32 = 0.15;
-/// Sequences a camera's recording is cut into, and the frames between two pictures of a walk.
+/// Number of sequences of a camera's recording.
 const SEQUENCES: usize = 6;
+/// Frames between two pictures of a walk.
 const FRAME_STEP: usize = 25;
 
 /// Lists the pictures of a set.
 pub fn plan(synth: &Synth) -> Vec<Task> {
-    let mut draws = Draws::new(synth.seed, Of::Plan, 0);
+    let mut draws = Draws::new(synth.seed, DrawOwner::Plan, 0);
     let mut tasks = Vec::new();
     let (fewest, most) = (*synth.images_per_camera.start(), *synth.images_per_camera.end());
     for pid in 1..=synth.train_ids + synth.test_ids {
         let training = pid <= synth.train_ids;
-        for camera in seen_by(synth.cameras, &mut draws) {
+        for camera in cameras_of_identity(synth.cameras, &mut draws) {
             let start = draws.below(900_000);
             let sequence = 1 + draws.below(SEQUENCES);
             for i in 0..fewest + draws.below(most - fewest + 1) {
-                let (part, hand_drawn) = match (training, i) {
-                    (true, _) => (Part::Train, false),
-                    (false, 0) => (Part::Query, true),
-                    (false, _) => (Part::Gallery, false),
+                let (split, hand_drawn) = match (training, i) {
+                    (true, _) => (Split::Train, false),
+                    (false, 0) => (Split::Query, true),
+                    (false, _) => (Split::Gallery, false),
                 };
-                // Market-1501 numbers a hand-drawn box 00 and a detector's from 01 on.
+                // Market-1501 numbers hand-drawn boxes 00 and detected boxes from 01 on.
                 let number = if hand_drawn { 0 } else { 1 + draws.below(3) };
                 let name = name(&format!("{pid:04}"), camera, sequence, start + i * FRAME_STEP, number);
-                push(&mut tasks, part, name, Subject::Person { pid }, camera);
+                push(&mut tasks, split, name, Subject::Person { pid }, camera);
             }
         }
     }
     for i in 0..synth.distractors {
         let camera = draws.below(synth.cameras);
         let name = name("0000", camera, 1 + i % SEQUENCES, i * FRAME_STEP, 1 + draws.below(3));
-        push(&mut tasks, Part::Gallery, name, Subject::Nobody, camera);
+        push(&mut tasks, Split::Gallery, name, Subject::Distractor, camera);
     }
     for i in 0..synth.junk {
         let camera = draws.below(synth.cameras);
         let pid = synth.train_ids + 1 + draws.below(synth.test_ids);
         let name = name("-1", camera, 1 + i % SEQUENCES, i * FRAME_STEP, 1 + draws.below(3));
-        push(&mut tasks, Part::Gallery, name, Subject::BadBox { pid }, camera);
+        push(&mut tasks, Split::Gallery, name, Subject::Junk { pid }, camera);
     }
     tasks
 }
 
-fn push(tasks: &mut Vec<Task>, part: Part, name: String, subject: Subject, camera: usize) {
-    tasks.push(Task { number: tasks.len(), part, name, subject, camera });
+fn push(tasks: &mut Vec<Task>, split: Split, name: String, subject: Subject, camera: usize) {
+    tasks.push(Task { number: tasks.len(), split, name, subject, camera });
 }
 
-/// The cameras that see an identity, in order: two at least, any of them equally likely.
-fn seen_by(cameras: usize, draws: &mut Draws) -> Vec<usize> {
+/// The cameras that see an identity, ascending: at least two, all with equal probability.
+fn cameras_of_identity(cameras: usize, draws: &mut Draws) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cameras).collect();
     for i in (1..cameras).rev() {
         order.swap(i, draws.below(i + 1));
@@ -124,7 +125,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     #[test]
-    fn every_identity_has_two_cameras_and_not_every_camera_sees_everybody() {
+    fn every_identity_has_two_cameras_and_some_identities_miss_a_camera() {
         let synth = Synth { train_ids: 300, test_ids: 200, cameras: 3, ..Synth::default() };
         let tasks = plan(&synth);
         let mut seen: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
@@ -138,7 +139,7 @@ mod tests {
         assert_eq!(with(2) + with(3), 500);
         // 15 in 100 expected, a standard deviation of 8.
         assert!((40..110).contains(&with(2)), "{} identities at two cameras", with(2));
-        let names: BTreeSet<_> = tasks.iter().map(|task| (task.part as usize, &task.name)).collect();
+        let names: BTreeSet<_> = tasks.iter().map(|task| (task.split as usize, &task.name)).collect();
         assert_eq!(names.len(), tasks.len());
     }
 }

@@ -1,7 +1,7 @@
-//! Where a walking person's joints are, and where they fall on the canvas.
+//! The joints of a walking person and their projection onto the canvas.
 //!
-//! A person's own axes: X to the person's left, Y up from the ground, Z forward, all in body heights. A yaw of 0
-//! faces the camera, so that the person's left lies to the right on the canvas; the projection is orthographic.
+//! Body axes: X to the person's left, Y up from the ground, Z forward, all in body heights. With a yaw of 0 the person
+//! faces the camera, so that the person's left is on the right of the canvas; the projection is orthographic.
 
 use super::canvas::Spot;
 use super::cloth::turn;
@@ -10,15 +10,15 @@ use super::draws::Draws;
 use super::person::Person;
 use std::f32::consts::{FRAC_PI_2, PI};
 
-/// A point in a person's own axes.
+/// A point in body axes.
 pub type Point = [f32; 3];
 
-/// How a person stands at one moment.
+/// The pose of a person at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Pose {
-    /// Turn away from the camera; half of pi walks to the right.
+    /// Direction of the walk in radians: 0 towards the camera, pi / 2 to the right.
     pub yaw: f32,
-    /// Where in the double step, in radians.
+    /// Phase of the double step in radians.
     pub phase: f32,
     /// Largest angle of the thigh.
     pub stride: f32,
@@ -27,12 +27,12 @@ pub struct Pose {
 }
 
 impl Pose {
-    /// The way somebody passes a camera: mostly towards it, away from it or across, rarely slantwise.
+    /// The direction of a walk past a camera: towards, away, across or diagonally, with equal probabilities.
     pub fn passing(draws: &mut Draws) -> f32 {
         draws.pick(&[0.0, PI, FRAC_PI_2, -FRAC_PI_2, 0.7, -0.7, PI - 0.7, PI + 0.7])
     }
 
-    /// One moment of a walk in direction `yaw`.
+    /// A random moment of a walk in direction `yaw`.
     pub fn at_moment(yaw: f32, draws: &mut Draws) -> Self {
         Pose {
             yaw: draws.about(yaw, 0.4),
@@ -43,20 +43,20 @@ impl Pose {
     }
 }
 
-/// Where on the canvas a person stands.
+/// The place of a person on the canvas.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Column of the body's axis, in pixels.
     pub x: f32,
     /// Row of the ground, in pixels.
     pub ground: f32,
-    /// Pixels a body height.
+    /// Pixels of a body height.
     pub unit: f32,
-    /// Where the light comes from: an angle, 0 behind the camera, positive to the right.
+    /// Direction of the light: an angle, 0 behind the camera, positive to the right.
     pub light: f32,
 }
 
-/// A place and a yaw together: from a person's own axes to the canvas.
+/// The projection from body axes to the canvas, by place and yaw.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
     place: Place,
@@ -66,34 +66,34 @@ pub struct View {
 }
 
 impl View {
-    /// The view of somebody who stands at `place`, turned by `yaw`.
+    /// The view of a person at `place`, turned by `yaw`.
     pub fn new(place: Place, yaw: f32) -> Self {
         let (sin, cos) = yaw.sin_cos();
         View { place, yaw, sin, cos }
     }
 
-    /// Where a point falls.
+    /// The projection of a point.
     pub fn spot(&self, p: Point) -> Spot {
         let across = p[0] * self.cos + p[2] * self.sin;
         (self.place.x + across * self.place.unit, self.place.ground - p[1] * self.place.unit)
     }
 
-    /// How far in front of the body's axis a point lies, in body heights.
+    /// The distance of a point in front of the body's axis, in body heights.
     pub fn nearness(&self, p: Point) -> f32 {
         p[2] * self.cos - p[0] * self.sin
     }
 
-    /// Half the width, in pixels, of an upright body with these half-axes.
+    /// Half the projected width, in pixels, of an upright body with these half-axes.
     pub fn half_width(&self, sideways: f32, deep: f32) -> f32 {
         (sideways * self.cos).hypot(deep * self.sin) * self.place.unit
     }
 
-    /// Pixels of a length.
+    /// A length in pixels.
     pub fn pixels(&self, length: f32) -> f32 {
         length * self.place.unit
     }
 
-    /// Whether the person shows the camera its front (1), its side (0) or its back (-1).
+    /// The side that the person shows the camera: front (1), side (0) or back (-1).
     pub fn facing(&self) -> f32 {
         self.cos
     }
@@ -103,13 +103,13 @@ impl View {
         let (a, b) = (self.spot(from), self.spot(to));
         let (x, y) = (b.0 - a.0, b.1 - a.1);
         let length = x.hypot(y);
-        // A limb that points at the camera has no direction left: call it down.
+        // A limb that points at the camera has no direction on the canvas; downwards is as good as any.
         let axis = if length > 1e-3 { (x / length, y / length) } else { (0.0, 1.0) };
         Wrap { from: a, axis, radius: radius_in_pixels.max(0.5), view: *self }
     }
 }
 
-/// A cylinder that cloth is wrapped around.
+/// A cylinder for the shading of a body part.
 #[derive(Clone, Copy, Debug)]
 pub struct Wrap {
     from: Spot,
@@ -119,8 +119,8 @@ pub struct Wrap {
 }
 
 impl Wrap {
-    /// The colour of the pixel at (x, y) when the cylinder wears `cloth`, a function of the angle around it and
-    /// of the length along it in body heights; the side away from the light is darker.
+    /// The colour of the pixel at (x, y). `cloth` gives the colour by the angle around the cylinder and the length
+    /// along the cylinder in body heights; the side away from the light is darker.
     pub fn shade(&self, x: f32, y: f32, cloth: impl Fn(f32, f32) -> Rgb) -> Rgb {
         let (dx, dy) = (x - self.from.0, y - self.from.1);
         let across = (dx * self.axis.1 - dy * self.axis.0) / self.radius;
@@ -131,7 +131,7 @@ impl Wrap {
     }
 }
 
-/// The joints; of a pair, the person's right comes first.
+/// The joints of a person; of a pair, the person's right comes first.
 pub struct Joints {
     pub hips: [Point; 2],
     pub knees: [Point; 2],
@@ -144,7 +144,7 @@ pub struct Joints {
 impl Joints {
     /// Height of the shoulders, in body heights.
     pub const SHOULDER: f32 = 0.82;
-    /// Height of the middle of the head.
+    /// Height of the centre of the head, in body heights.
     pub const HEAD: f32 = 0.925;
     const ANKLE: f32 = 0.035;
 
@@ -161,7 +161,7 @@ impl Joints {
         };
         for (i, side) in [-1.0, 1.0].into_iter().enumerate() {
             let thigh = side * pose.stride * pose.phase.sin();
-            // A knee bends while its leg swings forward.
+            // The knee bends while the leg swings forward.
             let bend = pose.stride * 1.3 * (side * pose.phase.cos()).max(0.0);
             let arm = -side * pose.swing * pose.phase.sin();
             let forearm = arm + 0.25 + 0.3 * pose.swing;
@@ -179,7 +179,7 @@ impl Joints {
         joints
     }
 
-    /// How far the lower ankle hangs above where a standing one is: a walker sinks by as much.
+    /// The height of the lower ankle above that of a standing person, by which the figure is lowered.
     pub fn float(&self) -> f32 {
         self.ankles[0][1].min(self.ankles[1][1]) - Self::ANKLE
     }

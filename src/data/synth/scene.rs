@@ -1,10 +1,10 @@
-//! What stands behind the people: one place a camera, seen at another spot in every picture.
+//! Background scenes, drawn at another position in every picture.
 
 use super::canvas::{Canvas, ellipse};
 use super::colour::{CLOTHES, Rgb, dye, mix, scale};
 use super::draws::Draws;
 
-/// A place that a camera looks at.
+/// A background scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scene {
     /// Asphalt and a house front with windows.
@@ -22,7 +22,7 @@ pub enum Scene {
 }
 
 impl Scene {
-    /// All of them.
+    /// All scenes.
     pub const ALL: [Scene; 6] =
         [Scene::Street, Scene::Park, Scene::Plaza, Scene::Station, Scene::Crossing, Scene::Shop];
 }
@@ -33,7 +33,7 @@ pub fn draw(canvas: &mut Canvas, scene: Scene, draws: &mut Draws) {
     let horizon = h * draws.between(0.32, 0.62);
     let shift = draws.between(0.0, w);
     let cell = h * draws.between(0.06, 0.11);
-    // Houses, lawns and floors differ along the way.
+    // The colours of wall and floor vary from picture to picture.
     let tint = [0, 1, 2].map(|_| draws.about(1.0, 0.08));
     let (wall, floor) = (draws.between(0.7, 1.25), draws.between(0.8, 1.2));
     let surface = |canvas: &mut Canvas, from: f32, to: f32, colour: Rgb| {
@@ -130,7 +130,7 @@ pub fn draw(canvas: &mut Canvas, scene: Scene, draws: &mut Draws) {
     }
 }
 
-/// A plane between two rows, lighter towards its upper edge and a little grainy.
+/// Fills the rows between two heights, lighter towards the upper edge and with a fine grain.
 fn surface(canvas: &mut Canvas, from: f32, to: f32, colour: Rgb) {
     let w = canvas.width();
     let corners = [(0.0, from), (w, from), (w, to), (0.0, to)];
@@ -140,7 +140,7 @@ fn surface(canvas: &mut Canvas, from: f32, to: f32, colour: Rgb) {
     });
 }
 
-/// A rough value in [0, 1) of a pixel: the texture of plaster, asphalt, grass.
+/// A hash of a pixel's position in [0, 1): the texture of plaster, asphalt, grass.
 pub fn grain(x: f32, y: f32) -> f32 {
     let word = ((x as u32) / 2).wrapping_mul(0x9E37_79B1) ^ ((y as u32) / 2).wrapping_mul(0x85EB_CA77);
     let word = (word ^ (word >> 15)).wrapping_mul(0x2C1B_3C6D);
@@ -162,7 +162,7 @@ fn car(canvas: &mut Canvas, at: (f32, f32), tall: f32, draws: &mut Draws) {
     }
 }
 
-/// Leaves of a tree or a bush.
+/// Draws the crown of a tree or a bush.
 pub fn crown(canvas: &mut Canvas, centre: (f32, f32), radius: f32, colour: Rgb) {
     canvas.paint(ellipse(centre, radius, radius), |x, y| scale(colour, 0.7 + 0.6 * grain(x, y)));
 }

@@ -1,11 +1,11 @@
-//! Things in front of people, and things a detector takes for people.
+//! Objects that occlude persons, and objects of the distractors.
 
 use super::canvas::{Canvas, ellipse, limb, pouch};
 use super::colour::{CLOTHES, Rgb, dye, scale};
 use super::draws::Draws;
 use super::scene::crown;
 
-/// Something that is not a person.
+/// An object other than a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thing {
     Pole,
@@ -17,13 +17,13 @@ pub enum Thing {
 }
 
 impl Thing {
-    /// What a box finds when it finds nobody.
-    pub const ALONE: [Thing; 6] =
+    /// Objects of the distractors.
+    pub const DISTRACTORS: [Thing; 6] =
         [Thing::Pole, Thing::Bin, Thing::Bush, Thing::Bicycle, Thing::Sign, Thing::Hydrant];
-    /// What hides the lower part or one side of somebody.
-    pub const IN_FRONT: [Thing; 4] = [Thing::Pole, Thing::Bin, Thing::Bush, Thing::Bicycle];
+    /// Objects that hide the lower part or one side of a person.
+    pub const OCCLUDERS: [Thing; 4] = [Thing::Pole, Thing::Bin, Thing::Bush, Thing::Bicycle];
 
-    /// Draws the thing on the ground at (x, ground), `tall` pixels high.
+    /// Draws the object on the ground at (x, ground), `tall` pixels high.
     pub fn draw(self, canvas: &mut Canvas, (x, ground): (f32, f32), tall: f32, draws: &mut Draws) {
         let paint = draws.pick(&CLOTHES);
         let paint = dye(paint, draws);

@@ -1,23 +1,23 @@
-//! A few sums per column of a row-major matrix in one pass: statistics and gradients of channels.
+//! Column sums of a row-major matrix, several per column in one pass: statistics and gradients of channels.
 //!
-//! The sums of a few columns over a few rows stay in registers; without that, every element would cost a
-//! load and a store of its sums.
+//! The partial sums of a few columns over a few rows stay in registers; otherwise every element would cost a load and
+//! a store of its sums.
 
 use std::ops::Range;
 
-/// Rows that are summed in registers before memory is touched.
+/// Rows that are summed in registers before the sums in memory are updated.
 const ROWS: usize = 8;
 
-/// Something of which each element of a matrix gives one addend for each of its column's `K` sums.
+/// A source of addends: each element of a matrix gives one addend to each of the `K` sums of its column.
 pub trait Addends<const K: usize> {
     /// The addends of the `L` elements from index `at`, of the columns from `column`.
     fn get<const L: usize>(&mut self, at: usize, column: usize) -> [[f32; L]; K];
 }
 
-/// The `L` values from index `at`.
+/// The `L` values of `values` from index `at` on.
 ///
 /// # Panics
-/// If there are fewer.
+/// If there are fewer than `L`.
 #[inline(always)]
 pub fn lanes<const L: usize>(values: &[f32], at: usize) -> &[f32; L] {
     values[at..].first_chunk().expect("columns are cut into whole lanes")
@@ -34,7 +34,7 @@ pub fn sum_rows<const K: usize>(addends: &mut impl Addends<K>, rows: usize, sums
     }
 }
 
-/// Adds up the columns from `from` that fill whole lanes; returns where they end.
+/// Adds up the columns from `from` on in whole groups of `L`; returns the first column that is left.
 fn columns<const L: usize, const K: usize>(
     addends: &mut impl Addends<K>,
     rows: &Range<usize>,

@@ -1,8 +1,8 @@
-//! The matrix product: a safe, bounds-checked face of the `gemm` crate.
+//! Matrix products of f32: a safe, bounds-checked wrapper of the `gemm` crate.
 
 use gemm::Parallelism;
 
-/// A matrix to read: element (r, c) is `data[r * row_stride + c * col_stride]`.
+/// A strided view of an input matrix: element (r, c) is `data[r * row_stride + c * col_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a> {
     data: &'a [f32],
@@ -12,7 +12,7 @@ pub struct MatRef<'a> {
     col_stride: usize,
 }
 
-/// A row-major matrix to write; its rows may lie `row_stride` apart.
+/// A mutable view of a row-major output matrix, whose rows begin `row_stride` elements apart.
 #[derive(Debug)]
 pub struct MatMut<'a> {
     data: &'a mut [f32],
@@ -21,18 +21,17 @@ pub struct MatMut<'a> {
     row_stride: usize,
 }
 
-/// Whether a product may use all threads, or stays on the one that asked (because the caller is already
-/// one of many).
+/// The threads of a matrix product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// All threads of the rayon pool.
     Threads,
-    /// The calling thread alone.
+    /// The calling thread alone: the caller is itself one of many parallel tasks.
     Alone,
 }
 
-/// Asserts that every element of a strided matrix lies inside of `len` elements, and that its strides can be
-/// offsets of a pointer.
+/// Asserts that every element of a strided matrix lies inside of `len` elements, and that both strides fit in an
+/// `isize`, as pointer offsets must.
 #[track_caller]
 fn assert_inside(len: usize, rows: usize, cols: usize, row_stride: usize, col_stride: usize) {
     assert!(row_stride.max(col_stride) <= isize::MAX as usize, "a stride is too large for an offset");

@@ -1,52 +1,52 @@
-//! The register tile: the innermost loop of every convolution.
+//! The micro-kernel of matrix products: the innermost loop of every convolution on the CPU.
 //!
 //! C (6 x 16) = start + A (6 x depth) B (depth x 16). Twelve vector registers of eight lanes hold C while A and
-//! B stream through: two loads, six broadcasts and twelve fused multiply-adds a step of the depth. B is packed,
-//! sixteen columns side by side. A is *not*: each of its six rows is a list of slices, so that the rows may
-//! be the pixels under the taps of a filter, gathered without copying them (the indirect convolution of
-//! Dukhan, "The Indirect Convolution Algorithm", 2019).
+//! B stream through: two loads, six broadcasts and twelve fused multiply-adds per step of the depth. B is packed,
+//! sixteen columns side by side. A is *not* packed: each of its six rows is a list of slices, so that the rows can
+//! be the pixels under the taps of a filter without a copy (the indirect convolution of Dukhan, "The Indirect
+//! Convolution Algorithm", 2019).
 //!
-//! The machine's AVX2 and FMA units are used when it has them; another machine gets plain loops.
+//! A machine with AVX2 and FMA runs a vectorised version, any other machine plain loops.
 
-/// Rows of the tile.
+/// The rows of a register tile.
 pub const ROWS: usize = 6;
-/// Columns of the tile.
+/// The columns of a register tile.
 pub const COLS: usize = 16;
 
 /// The six rows of A for one K segment of the depth.
 pub type Rows<'a> = [&'a [f32]; ROWS];
 
-/// What the tile holds before the product is added.
+/// The initial value of the register tile, to which the product is added.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'a> {
     /// Zeros.
     Zero,
     /// The same sixteen values in each row: a bias.
     Row(&'a [f32; COLS]),
-    /// What is there already.
+    /// The current content of C.
     Add,
 }
 
-/// A: for each K segment of the depth, elements `first + step * (0..count)` of each of the six slices.
+/// The factor A: for each K segment of the depth, elements `first + step * (0..count)` of each of the six slices.
 #[derive(Clone, Copy, Debug)]
 pub struct Depth<'a> {
-    /// The rows, one entry a K segment.
+    /// The rows, one entry per K segment.
     pub k_segments: &'a [Rows<'a>],
-    /// The first element of each slice to use.
+    /// The index of the first element in each slice.
     pub first: usize,
-    /// How many elements of each slice.
+    /// The number of elements of each slice.
     pub count: usize,
-    /// How far apart they lie.
+    /// The distance between these elements, in elements.
     pub step: usize,
 }
 
-/// Computes one tile of C, whose row i is the sixteen elements of `c` from `at[i]`. `b` holds sixteen columns
-/// for each step of the depth.
+/// Computes one tile of C, whose row i is the sixteen elements of `c` from `at[i]` on. `b` holds sixteen columns for
+/// each step of the depth.
 ///
 /// # Panics
 /// If a slice is too short.
-pub fn tile(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
-    // A product of depth 0 has no K segment to walk, so that `first` is always the place of an element.
+pub fn microkernel(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
+    // A product of depth 0 reads no K segment: `first` need not be the index of an element then.
     let a = if a.count == 0 { Depth { k_segments: &[], ..a } } else { a };
     let Depth { k_segments, first, count, step } = a;
     let last = count.saturating_sub(1).checked_mul(step).and_then(|last| last.checked_add(first));
@@ -61,14 +61,14 @@ pub fn tile(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize
     );
     #[cfg(target_arch = "x86_64")]
     if super::simd::is_wide() {
-        // SAFETY: the machine has AVX2 and FMA, and the assertions above are those that the function asks for.
+        // SAFETY: the machine has AVX2 and FMA, and the assertions above are the function's other requirements.
         unsafe { avx2(a, b, start, c, at) };
         return;
     }
     portable(a, b, start, c, at);
 }
 
-/// The same product in plain loops.
+/// The micro-kernel in plain loops.
 fn portable(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
     let mut sums = [[0.0f32; COLS]; ROWS];
     for (sums, at) in sums.iter_mut().zip(at) {
@@ -93,17 +93,19 @@ fn portable(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize
     }
 }
 
+/// The micro-kernel for AVX2 and FMA.
+///
 /// # Safety
-/// The machine must have AVX2 and FMA. If `a` has K segments, its count must be at least 1 and each of their
-/// slices hold element `first + (count - 1) * step`; `b` must hold sixteen elements for each step of each
-/// K segment, and `c` sixteen from each of `at`. No sum or product in this may exceed a `usize`.
+/// The machine must have AVX2 and FMA. If `a` has K segments, its count must be at least 1 and each slice must hold
+/// element `first + (count - 1) * step`; `b` must hold sixteen elements for each step of each K segment, and `c`
+/// sixteen from each of `at` on. No sum or product in these conditions may exceed a `usize`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
     use std::arch::x86_64::*;
-    // SAFETY: the caller vouches for the machine and the lengths. Rows of A are read at `first + i * step` for
-    // i below `count`, `first` itself included; `b` moves on by sixteen for each step, at most to the end of
-    // its slice; rows of C are read and written sixteen elements from `at`. Loads and stores are unaligned.
+    // SAFETY: the caller guarantees the machine and the lengths. Rows of A are read at `first + i * step` for
+    // i below `count`; `b` advances by sixteen for each step, at most to the end of its slice; rows of C are read and
+    // written sixteen elements from `at` on. Loads and stores are unaligned.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
         match start {
@@ -155,7 +157,7 @@ mod tests {
         let good = Depth { k_segments: &rows[..1], first: 0, count: 4, step: 1 };
         let runs = |a: Depth<'_>, at: usize| {
             let mut c = [0.0; 32];
-            catch_unwind(AssertUnwindSafe(|| tile(a, &b, Start::Zero, &mut c, [at; ROWS]))).is_ok()
+            catch_unwind(AssertUnwindSafe(|| microkernel(a, &b, Start::Zero, &mut c, [at; ROWS]))).is_ok()
         };
         assert!(runs(good, 0) && runs(good, 16));
         assert!(!runs(good, 17) && !runs(good, usize::MAX - 8));
@@ -171,9 +173,9 @@ mod tests {
         let rows = [[&[][..]; ROWS]];
         let a = Depth { k_segments: &rows, first: usize::MAX, count: 0, step: 1 };
         let mut c = [3.0; COLS];
-        tile(a, &[], Start::Add, &mut c, [0; ROWS]);
+        microkernel(a, &[], Start::Add, &mut c, [0; ROWS]);
         assert_eq!(c, [3.0; COLS]);
-        tile(a, &[], Start::Row(&[2.0; COLS]), &mut c, [0; ROWS]);
+        microkernel(a, &[], Start::Row(&[2.0; COLS]), &mut c, [0; ROWS]);
         assert_eq!(c, [2.0; COLS]);
     }
 
@@ -190,7 +192,7 @@ mod tests {
         let a = Depth { k_segments: &k_segments, first: 2, count: 9, step: 3 };
         let at = std::array::from_fn(|i| 20 * i);
         for start in [Start::Zero, Start::Row(&bias), Start::Add] {
-            for kernel in [tile, portable] {
+            for kernel in [microkernel, portable] {
                 let mut c = old.clone();
                 kernel(a, &b, start, &mut c, at);
                 for i in 0..ROWS {

@@ -1,7 +1,7 @@
-//! The CPU device: a pool of aligned buffers, matrix products, and loops cut into fixed pieces.
+//! The CPU device: a caching allocator of aligned buffers, matrix products, and parallel loops over fixed chunks.
 //!
-//! Work is cut by the shape of the data and never by the number of threads, so that the same run gives
-//! the same bits on one thread and on sixteen.
+//! The chunks depend on the shape of the data and never on the number of threads, so that a run gives the same bits
+//! on one thread and on sixteen.
 
 mod column_sums;
 mod gemm;

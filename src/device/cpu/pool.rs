@@ -1,40 +1,40 @@
-//! Buffers that return to their device when dropped.
+//! Caching allocator of host memory: freed blocks are reused.
 //!
-//! A training step asks for the same few hundred buffers each time. Fresh memory from the system costs a
-//! page fault for every 4 KiB on first touch (a quarter of a second for the gigabyte of a ResNet-50 step),
-//! so freed buffers are kept and handed out again.
+//! Every training step allocates the same few hundred buffers. Fresh memory from the system costs a page fault for
+//! every 4 KiB on first touch (a quarter of a second for the gigabyte of a ResNet-50 step), so freed blocks stay in a
+//! pool.
 
 use aligned_vec::{AVec, ConstAlign, avec};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-/// Bytes of a cache line, and the width of the widest vector register.
+/// Alignment in bytes: a cache line, which is also the width of the widest vector register.
 const ALIGN: usize = 64;
 /// Sizes are rounded up to this many bytes, so that nearly equal sizes share buffers.
 const GRAIN: usize = 4096;
 
 type Block = AVec<u8, ConstAlign<ALIGN>>;
 
-/// Host memory: free blocks by size.
+/// The CPU device: a pool of free host memory blocks by size.
 #[derive(Debug, Default)]
 pub struct CpuDevice {
     free: Mutex<BTreeMap<usize, Vec<Block>>>,
 }
 
-/// A block of host memory, aligned to 64 bytes; goes back to its device's pool when dropped.
+/// A block of host memory, aligned to 64 bytes; dropping it returns the block to the device's pool.
 #[derive(Debug)]
 pub struct CpuBuffer {
     block: Option<Block>,
-    home: Weak<CpuDevice>,
+    device: Weak<CpuDevice>,
 }
 
 impl CpuDevice {
-    /// A buffer of at least `bytes` bytes. Its content is whatever its last owner left (zero when fresh).
+    /// Allocates a buffer of at least `bytes` bytes with unspecified content.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> CpuBuffer {
         let size = bytes.max(1).next_multiple_of(GRAIN);
         let reused = {
             let mut free = self.free.lock().expect("the pool's lock is never held across a panic");
-            // The smallest free block that fits without wasting more than half of itself.
+            // The smallest free block that fits and wastes at most half of its bytes.
             let found = free.range(size..=size.saturating_mul(2)).next().map(|(&size, _)| size);
             found.and_then(|found| {
                 let blocks = free.get_mut(&found)?;
@@ -46,17 +46,17 @@ impl CpuDevice {
             })
         };
         let block = reused.unwrap_or_else(|| avec![[ALIGN]| 0u8; size]);
-        CpuBuffer { block: Some(block), home: Arc::downgrade(self) }
+        CpuBuffer { block: Some(block), device: Arc::downgrade(self) }
     }
 }
 
 impl CpuBuffer {
-    /// All bytes of the block, its rounding included.
+    /// All bytes of the block; their number is the requested size rounded up.
     pub fn bytes(&self) -> &[u8] {
         self.block.as_deref().expect("a buffer holds its block until it is dropped")
     }
 
-    /// All bytes of the block, to be written.
+    /// All bytes of the block, mutable.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.block.as_deref_mut().expect("a buffer holds its block until it is dropped")
     }
@@ -64,8 +64,8 @@ impl CpuBuffer {
 
 impl Drop for CpuBuffer {
     fn drop(&mut self) {
-        if let (Some(block), Some(home)) = (self.block.take(), self.home.upgrade())
-            && let Ok(mut free) = home.free.lock()
+        if let (Some(block), Some(device)) = (self.block.take(), self.device.upgrade())
+            && let Ok(mut free) = device.free.lock()
         {
             free.entry(block.len()).or_default().push(block);
         }

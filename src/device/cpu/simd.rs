@@ -1,12 +1,12 @@
-//! Loops compiled twice: for any machine of the target, and for one with AVX2 and FMA.
+//! Vectorised loops: each is compiled twice, for the baseline of the target and for AVX2 with FMA.
 
 use crate::element::GradMode;
 use std::ops::{Add, Mul, Sub};
 
-/// How many values [`Lanes`] holds.
+/// The number of values in [`Lanes`].
 pub const LANES: usize = 8;
 
-/// Eight values worked on at once: a vector register where the machine has such, inside of [`vectorized`].
+/// Eight f32 values: inside of [`vectorized`] a vector register, where the machine has AVX2.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
 pub struct Lanes([f32; LANES]);
@@ -15,8 +15,8 @@ impl Lanes {
     /// Eight zeros.
     pub const ZERO: Lanes = Lanes([0.0; LANES]);
 
-    /// The `count` values of `from` from `at` on, and zeros. With the constant [`LANES`] for `count` there is no
-    /// other path left to choose.
+    /// Loads `count` values of `from` from index `at` on and fills the rest with zeros. Pass the constant [`LANES`]
+    /// as `count` for whole vectors: the compiler then removes the branch.
     #[inline(always)]
     pub fn load(from: &[f32], at: usize, count: usize) -> Self {
         let mut lanes = Self::ZERO;
@@ -30,7 +30,7 @@ impl Lanes {
         lanes
     }
 
-    /// Writes the first `count` of the values.
+    /// Stores the first `count` values to `to` from index `at` on.
     #[inline(always)]
     pub fn store(self, to: &mut [f32], at: usize, count: usize) {
         if count == LANES {
@@ -42,7 +42,7 @@ impl Lanes {
         }
     }
 
-    /// Writes the first `count` of the values, or adds them to what is there.
+    /// Stores the first `count` values to `to` from index `at` on, or adds them to its elements.
     #[inline(always)]
     pub fn put(self, to: &mut [f32], at: usize, count: usize, mode: GradMode) {
         match mode {
@@ -85,8 +85,8 @@ impl Mul<f32> for Lanes {
     }
 }
 
-/// Runs `work`, compiled for AVX2 and FMA when the machine has them. What `work` calls takes part only where it is
-/// inlined: mark helpers and the closure itself `#[inline(always)]`.
+/// Runs `work`, compiled for AVX2 and FMA when the machine has them. Only inlined code is compiled so: mark the
+/// closure and the functions it calls `#[inline(always)]`.
 #[inline(always)]
 pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
@@ -96,14 +96,14 @@ pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
             work()
         }
         if is_wide() {
-            // SAFETY: the machine has what the function is compiled for.
+            // SAFETY: the machine has AVX2 and FMA, as checked above.
             return unsafe { wide(work) };
         }
     }
     work()
 }
 
-/// Whether the machine has AVX2 and FMA.
+/// True on a machine with AVX2 and FMA.
 #[inline(always)]
 pub fn is_wide() -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -1,6 +1,6 @@
 //! The arguments of kernels, typed by the kernels' signatures.
 //!
-//! The build reads the signature of each kernel in `cuda/*.cu` and makes a struct of it (`build/signatures.rs`), such as
+//! The build generates a struct from the signature of each kernel in `cuda/*.cu` (`build/signatures.rs`), such as
 //! `kernels::ReluForward { x, y, n }`. A missing argument or one of another kind does not compile; a tensor of a wrong
 //! element type is an error before the launch.
 
@@ -14,11 +14,11 @@ pub(crate) struct Address {
     dtype: DType,
 }
 
-/// A pointer that a kernel reads, made from a `&Tensor`.
+/// A device pointer that a kernel reads, made from a `&Tensor`.
 #[derive(Clone, Copy, Debug)]
 pub struct In(Address);
 
-/// A pointer that a kernel writes, or reads and writes, made from a `&mut Tensor`.
+/// A device pointer that a kernel writes, or reads and writes, made from a `&mut Tensor`.
 #[derive(Clone, Copy, Debug)]
 pub struct Out(Address);
 
@@ -34,7 +34,7 @@ impl In {
         self.0
     }
 
-    /// `word` is the address of an element of type `dtype` and of those behind it.
+    /// A pointer to an array: `word` is the device address of its first element, `dtype` the element type.
     pub(crate) fn new(word: u64, dtype: DType) -> Self {
         In(Address { word, dtype })
     }
@@ -50,7 +50,7 @@ impl Out {
         self.0
     }
 
-    /// `word` is the address of an element of type `dtype` and of those behind it.
+    /// A pointer to an array: `word` is the device address of its first element, `dtype` the element type.
     pub(crate) fn new(word: u64, dtype: DType) -> Self {
         Out(Address { word, dtype })
     }
@@ -61,19 +61,19 @@ impl Out {
     }
 }
 
-/// The same memory as an input: for a kernel that works in place.
+/// Converts an output pointer to an input pointer, for a kernel that works in place.
 impl From<Out> for In {
     fn from(out: Out) -> In {
         In(out.0)
     }
 }
 
-/// An argument of a kernel, of the type that its parameter has.
+/// An argument of a kernel; the variant is the type of the parameter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Argument {
-    /// A pointer; none is null.
+    /// A pointer; `None` is the null pointer.
     Pointer(Option<Address>),
-    /// `int`, from a number that is never negative: a size, a flag.
+    /// `int`: a size or a flag, never negative.
     Int(usize),
     /// `size_t`.
     Size(usize),
@@ -107,38 +107,38 @@ impl From<Option<Out>> for Argument {
     }
 }
 
-/// The arguments of a launch. The build makes an implementation for each kernel of `cuda/*.cu` from its signature
-/// (`build/signatures.rs`): argument i has the type of parameter i.
+/// The arguments of a launch. The build generates an implementation for each kernel of `cuda/*.cu` from its
+/// signature (`build/signatures.rs`): argument i has the type of parameter i.
 pub(crate) trait Kernel {
-    /// An array, one argument for each parameter.
+    /// The array type of the arguments, one for each parameter.
     type Arguments: AsRef<[Argument]>;
-    /// The kernels' name without element types.
+    /// The name of the kernel without element types.
     const STEM: &'static str;
-    /// The kernels of this name, which differ in the element types of their pointers.
+    /// The variants of the kernel, which differ in the element types of their pointers.
     const VARIANTS: &'static [Variant];
 
-    /// In the order of the parameters.
+    /// The arguments in the order of the parameters.
     fn arguments(&self) -> Self::Arguments;
 }
 
-/// One kernel of a stem.
+/// One variant of a kernel.
 pub(crate) struct Variant {
     name: &'static str,
-    /// In the order of the parameters.
+    /// The pointer parameters, in order.
     pointers: &'static [Pointer],
 }
 
-/// Name and element type of a pointer parameter.
+/// The name and element type of a pointer parameter.
 struct Pointer {
     name: &'static str,
     dtype: DType,
 }
 
 impl Variant {
-    /// The kernel whose pointers have the types of these arguments; a null pointer has any.
+    /// The name of the variant whose pointers have the element types of these arguments; a null pointer fits any type.
     ///
     /// # Errors
-    /// There is none.
+    /// No variant has these element types.
     pub fn of<K: Kernel>(arguments: &[Argument]) -> Result<&'static str> {
         let given = || {
             arguments.iter().filter_map(|argument| match argument {
@@ -156,7 +156,7 @@ impl Variant {
         K::VARIANTS.iter().find(fits).map(|variant| variant.name).ok_or_else(|| {
             let names = K::VARIANTS[0].pointers.iter().map(|pointer| pointer.name);
             let given = names.zip(given()).map(|(name, dtype)| match dtype {
-                Some(dtype) => format!("{name} {dtype:?}"),
+                Some(dtype) => format!("{name} {dtype}"),
                 None => format!("{name} null"),
             });
             let variants: Vec<&str> = K::VARIANTS.iter().map(|variant| variant.name).collect();
@@ -167,7 +167,7 @@ impl Variant {
     }
 }
 
-/// The structs of all kernels.
+/// The generated argument structs of all kernels.
 pub(crate) mod kernels {
     use super::{Argument, In, Kernel, Out, Pointer, Variant};
     use crate::element::DType;

@@ -1,14 +1,14 @@
-//! A piece of device memory, and what is done with it as a whole.
+//! Device buffers: allocation, copies between host and device, fills.
 
 use super::memory::{Block, Label};
-use super::{CudaDevice, PendingDownload, fault};
+use super::{CudaDevice, PendingDownload, driver_error};
 use crate::Result;
 use bytemuck::Pod;
 use cudarc::driver::{result, sys};
 use std::fmt;
 use std::sync::Arc;
 
-/// Device memory; goes back to its device's pool when dropped.
+/// A buffer of device memory; dropping it returns the block to the device's pool.
 pub struct CudaBuffer {
     memory: Memory,
     address: u64,
@@ -16,17 +16,17 @@ pub struct CudaBuffer {
 }
 
 enum Memory {
-    /// All of a block.
+    /// A whole block.
     Own(Block, Arc<CudaDevice>),
-    /// A part of another buffer, which lives as long.
+    /// A part of another buffer, which it keeps alive.
     Part(Arc<CudaBuffer>),
 }
 
 impl CudaDevice {
-    /// Memory of at least `bytes` bytes, at a multiple of 256. It holds anything.
+    /// Allocates an uninitialised buffer of at least `bytes` bytes, aligned to 256 bytes.
     ///
     /// # Errors
-    /// If there is no room, with `label`, the sizes, and what to do about it.
+    /// Out of memory: the message has `label`, the sizes, and what to do.
     pub fn allocate(self: &Arc<Self>, bytes: usize, label: &Label) -> Result<CudaBuffer> {
         let block = self.alloc(bytes, label)?;
         Ok(CudaBuffer { address: block.address, bytes, memory: Memory::Own(block, self.clone()) })
@@ -34,10 +34,11 @@ impl CudaDevice {
 }
 
 impl CudaBuffer {
-    /// `bytes` bytes of `whole` from byte `begin`, a multiple of 16 as kernels want it.
+    /// The part of `whole` of `bytes` bytes from byte `begin` on. `begin` is a multiple of 16, the alignment that kernels
+    /// require.
     ///
     /// # Panics
-    /// If they are not inside of it.
+    /// If the part reaches past the end of `whole`, or `begin` is not aligned.
     pub fn part(whole: &Arc<CudaBuffer>, begin: usize, bytes: usize) -> Self {
         let is_inside = begin.checked_add(bytes).is_some_and(|end| end <= whole.bytes);
         assert!(begin.is_multiple_of(16) && is_inside, "a part of a buffer lies outside of it");
@@ -45,7 +46,7 @@ impl CudaBuffer {
         CudaBuffer { memory: Memory::Part(whole.clone()), address, bytes }
     }
 
-    /// The device it is on.
+    /// The device of the buffer.
     pub fn device(&self) -> &Arc<CudaDevice> {
         match &self.memory {
             Memory::Own(_, device) => device,
@@ -53,7 +54,7 @@ impl CudaBuffer {
         }
     }
 
-    /// Where it begins, for kernels and libraries.
+    /// The device address, for kernels and libraries.
     pub fn address(&self) -> u64 {
         self.address
     }
@@ -67,86 +68,86 @@ impl CudaBuffer {
         self.device().bind()
     }
 
-    /// Copies `bytes` into it and waits until they are there.
+    /// Copies `bytes` to the buffer and waits for the copy.
     ///
     /// # Errors
-    /// What the driver says, of this or of earlier work.
+    /// A CUDA driver error of this or of earlier work.
     pub fn upload(&self, bytes: &[u8]) -> Result<()> {
         self.check(bytes.len())?;
-        // SAFETY: the buffer has room for the bytes, and they outlive the copy, which is waited for in any case.
+        // SAFETY: the buffer is large enough, and `bytes` outlives the copy, which is always waited for.
         let copied = unsafe { result::memcpy_htod_async(self.address, bytes, self.stream()) }
-            .map_err(fault("copying to the GPU"));
+            .map_err(driver_error("copying to the GPU"));
         let waited = self.device().synchronize();
         copied.and(waited)
     }
 
-    /// Waits for all work and copies `n` elements to the host.
+    /// Copies the first `n` elements to the host and waits for the copy.
     ///
     /// # Errors
-    /// What the driver says, of this or of earlier work.
+    /// A CUDA driver error of this or of earlier work.
     pub fn download<T: Pod>(&self, n: usize) -> Result<Vec<T>> {
         self.check(n.saturating_mul(size_of::<T>()))?;
         let mut host = vec![T::zeroed(); n];
-        // SAFETY: the buffer holds as many bytes, and `host` is not looked at before the copy has been waited for, also
-        // where that fails: an error leaves it behind.
+        // SAFETY: the buffer has that many bytes, and `host` is not read before the copy has been waited for; after an
+        // error `host` is dropped unread.
         let copied = unsafe { result::memcpy_dtoh_async(&mut host, self.address, self.stream()) }
-            .map_err(fault("copying from the GPU"));
-        // In any case: a copy that was enqueued must not write to memory that is gone.
+            .map_err(driver_error("copying from the GPU"));
+        // Waits after an error too: an enqueued copy must not write to freed memory.
         let waited = self.device().synchronize();
         copied.and(waited).map(|()| host)
     }
 
-    /// Copies `bytes` into it from byte `at` on, behind all work so far, without waiting.
+    /// Enqueues a copy of `bytes` to the buffer from byte `at` on, without waiting.
     ///
     /// # Errors
-    /// What the driver says.
-    pub fn send_at(&self, at: usize, bytes: &[u8]) -> Result<()> {
+    /// A CUDA driver error.
+    pub fn upload_async(&self, at: usize, bytes: &[u8]) -> Result<()> {
         self.check(at.saturating_add(bytes.len()))?;
-        self.device().send(self.address + at as u64, bytes)
+        self.device().upload_async(self.address + at as u64, bytes)
     }
 
-    /// Starts to copy the first `bytes` bytes to the host, behind all work so far, without waiting.
+    /// Enqueues a copy of the first `bytes` bytes to the host, without waiting.
     ///
     /// # Errors
-    /// What the driver says.
-    pub fn receive(&self, bytes: usize) -> Result<PendingDownload> {
+    /// A CUDA driver error.
+    pub fn download_async(&self, bytes: usize) -> Result<PendingDownload> {
         self.check(bytes)?;
-        CudaDevice::receive(self.device(), self.address, bytes)
+        CudaDevice::download_async(self.device(), self.address, bytes)
     }
 
-    /// Sets the first `bytes` bytes to 0.
+    /// Enqueues a fill of the first `bytes` bytes with 0.
     ///
     /// # Errors
-    /// What the driver says.
+    /// A CUDA driver error.
     pub fn clear(&self, bytes: usize) -> Result<()> {
         self.check(bytes)?;
         // SAFETY: the buffer has that many bytes.
         unsafe { result::memset_d8_async(self.address, 0, bytes, self.stream()) }
-            .map_err(fault("clearing GPU memory"))
+            .map_err(driver_error("clearing GPU memory"))
     }
 
-    /// Sets every word to `word`; the buffer has whole words.
+    /// Enqueues a fill of the buffer with a word of 4 bytes; the size of the buffer is a multiple of 4.
     ///
     /// # Errors
-    /// What the driver says.
+    /// A CUDA driver error.
     pub fn fill(&self, word: u32) -> Result<()> {
         self.check(self.bytes)?;
         // SAFETY: the buffer has that many words.
         unsafe { sys::cuMemsetD32Async(self.address, word, self.bytes / 4, self.stream()) }
             .result()
-            .map_err(fault("filling GPU memory"))
+            .map_err(driver_error("filling GPU memory"))
     }
 
-    /// Copies the first `bytes` bytes of another buffer on the same device.
+    /// Enqueues a copy of the first `bytes` bytes of another buffer on the same device.
     ///
     /// # Errors
-    /// What the driver says.
+    /// A CUDA driver error.
     pub fn copy_from(&self, from: &CudaBuffer, bytes: usize) -> Result<()> {
         self.check(bytes)?;
         from.check(bytes)?;
         // SAFETY: both buffers have that many bytes.
         unsafe { result::memcpy_dtod_async(self.address, from.address, bytes, self.stream()) }
-            .map_err(fault("copying within the GPU"))
+            .map_err(driver_error("copying within the GPU"))
     }
 }
 

@@ -1,43 +1,44 @@
-//! Grids over the columns of `[rows, C]`: what `cuda/grid.cuh` walks. The formulas and their reasons are in
-//! `docs/kernels.md`, "Launched".
+//! Launch grids over the columns of a matrix `[rows, C]`, for the kernels that include `cuda/columns.cuh`. The formulas
+//! and their reasons are in `docs/kernels.md`, "Launched".
 
 use super::{CudaDevice, Grid};
 use crate::element::{DType, Shape};
 
-/// Threads of a block.
+/// Threads per block.
 const THREADS: usize = 256;
 
-/// A matrix of activations, all dimensions but the last one taken together.
+/// The block shape for a matrix `[rows, C]`: a tensor with all dimensions but the last one merged.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelGrid {
-    /// All dimensions but the last one, taken together.
+    /// The number of rows: the product of all dimensions but the last one.
     pub rows: usize,
-    /// Channels: the last dimension.
+    /// The number of channels: the last dimension.
     pub c: usize,
-    /// Threads of a block along channels and along rows, and blocks along channels.
+    /// The threads of a block along channels and along rows, and the blocks along channels.
     x: usize,
     y: usize,
     across: usize,
 }
 
-/// Rows cut into chunks, a block each. It depends on the sizes alone: chunks decide in which order numbers are added.
+/// The chunks of rows of a column sum, one block each. They depend on the sizes alone, since chunks determine the order
+/// of additions.
 #[derive(Clone, Copy, Debug)]
 pub struct PartialSums {
-    /// How many.
+    /// The number of chunks.
     pub count: usize,
-    /// A block for each chunk and each group of channels.
+    /// The launch grid: a block for each chunk and each group of channels.
     pub grid: Grid,
-    /// Rows of a chunk.
+    /// The rows of a chunk.
     pub rows: usize,
 }
 
 impl ChannelGrid {
-    /// Blocks to aim for: four for each of 132 multiprocessors.
+    /// The target number of blocks: four for each of 132 multiprocessors.
     pub const BLOCKS: usize = 528;
-    /// The same where a kernel reads two or three arrays at once.
+    /// The target number of blocks of a kernel that reads two or three arrays at once.
     pub const BLOCKS_OF_MANY: usize = 264;
 
-    /// Of a tensor `[.., C]` of this shape.
+    /// The grid for a tensor `[.., C]` of this shape and type.
     pub fn of(shape: Shape, dtype: DType) -> Self {
         let c = shape.last();
         ChannelGrid::new(shape.len() / c, c, dtype)
@@ -54,13 +55,13 @@ impl ChannelGrid {
         Grid::tiles([self.across, along, 1]).of([self.x as u32, self.y as u32, 1])
     }
 
-    /// For a kernel that treats each element on its own.
+    /// The launch grid of an element-wise kernel.
     pub fn elementwise(&self, gpu: &CudaDevice) -> Grid {
         let most = (16 * gpu.multiprocessors() as usize).div_ceil(self.across);
         self.grid(self.rows.div_ceil(4 * self.y).clamp(1, most.clamp(1, 65_535)))
     }
 
-    /// For a kernel that sums each chunk of rows.
+    /// The chunks and the launch grid of a kernel that computes partial sums, with about `blocks` blocks.
     pub fn partial_sums(&self, blocks: usize) -> PartialSums {
         let each = (self.rows * self.across).div_ceil(blocks * self.y).max(4);
         let rows = self.y * each;
@@ -68,7 +69,7 @@ impl ChannelGrid {
         PartialSums { count, grid: self.grid(count), rows }
     }
 
-    /// For a kernel that puts the chunks together, a column of threads for each channel.
+    /// The launch grid of a kernel that combines the partial sums, with a column of threads for each channel.
     pub fn combine(&self) -> Grid {
         Grid::blocks(self.c.div_ceil(8)).of([8, 32, 1])
     }

@@ -1,4 +1,4 @@
-//! A convolution between device addresses: cuDNN's plan, its workspace, the call.
+//! Convolutions of device buffers by cuDNN: the plan, its workspace, the call.
 
 use super::cudnn::{Direction, Plan, Problem};
 use super::{CudaDevice, In, Label, Out};
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl CudaDevice {
-    /// The algorithms that cuDNN takes for a problem; made once for each.
+    /// The plan of a convolution: its descriptors and algorithms, from a cache of all problems so far.
     ///
     /// # Errors
-    /// Problems beyond cuDNN: 16-bit channels in other than multiples of 8, sizes beyond 2^31.
+    /// A problem that cuDNN does not support: 16-bit channels that are no multiple of 8, sizes of 2^31 or more.
     pub(crate) fn convolution_plan(&self, problem: &Problem) -> Result<Arc<Plan>> {
         self.bind()?;
         self.cudnn.plan(problem)
@@ -20,7 +20,7 @@ impl CudaDevice {
     /// Enqueues one direction of a convolution.
     ///
     /// # Errors
-    /// cuDNN's; no memory for its workspace.
+    /// A cuDNN error; out of memory for the workspace.
     ///
     /// # Safety
     /// The operands and the result have the sizes and the element type of the plan's problem for this direction, and the
@@ -37,14 +37,14 @@ impl CudaDevice {
         let operands = operands.map(In::address);
         loop {
             let bytes = plan.workspace(direction)?;
-            // Freed as soon as the work is enqueued: its next owner comes later in the stream.
+            // The workspace is freed as soon as the work is enqueued: its next use comes later in the stream.
             let workspace = match bytes {
                 0 => None,
                 _ => Some(self.allocate(bytes, &Label::of("the workspace of a convolution"))?),
             };
             let address = workspace.as_ref().map_or(0, |space| space.address());
-            // SAFETY: sizes and types are the caller's word; the workspace has the bytes that the plan asks for; memory is
-            // handed on in the order of the stream only.
+            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the plan; memory is reused in
+            // the order of the stream only.
             if unsafe { self.cudnn.run(plan, direction, operands, result.address(), mode.beta(), address) }? {
                 break;
             }

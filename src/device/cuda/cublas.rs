@@ -1,8 +1,8 @@
 //! Matrix products by cuBLAS.
 //!
-//! cuBLAS computes the same bits in each run if all products of a handle go through one stream with one
-//! workspace, and it allocates nothing while a graph is captured if that workspace is given to it; so both
-//! are fixed when it is opened.
+//! cuBLAS computes the same bits in each run if all products of a handle use one stream and one workspace, and it
+//! allocates nothing during a graph capture if the caller provides the workspace. Both are therefore set when cuBLAS
+//! is opened.
 
 use super::libraries::{Library, function_table};
 use super::{CudaDevice, Out};
@@ -14,12 +14,12 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-/// The bytes of workspace that cuBLAS's manual recommends for Hopper; older chips are content with less.
+/// The workspace in bytes: what cuBLAS's manual recommends for Hopper; older chips need less.
 pub const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// `cublasHandle_t`.
 type Handle = *mut c_void;
-/// Handle, both transpositions; m, n, k; alpha; A, its type and leading dimension; B likewise; beta; C
+/// `cublasGemmEx`: handle, both transpositions; m, n, k; alpha; A, its type and leading dimension; B likewise; beta; C
 /// likewise; compute type, algorithm.
 type GemmEx = unsafe extern "C" fn(
     Handle,
@@ -59,74 +59,71 @@ const R_32F: c_int = 0;
 const COMPUTE_32F: c_int = 68;
 /// `CUBLAS_COMPUTE_32F_FAST_TF32`: f32 may be rounded to TF32.
 const COMPUTE_32F_FAST_TF32: c_int = 77;
-/// `CUBLAS_GEMM_DEFAULT`: heuristics choose.
+/// `CUBLAS_GEMM_DEFAULT`: cuBLAS chooses the algorithm by its heuristics.
 const GEMM_DEFAULT: c_int = -1;
 
-/// cuBLAS, at work in one stream.
+/// A cuBLAS handle for one stream.
 #[derive(Debug)]
 pub struct Cublas {
     api: Api,
-    /// cuBLAS's manual allows one handle in several threads and advises against it; one at a time is safe
-    /// either way.
+    /// The handle, locked: cuBLAS's manual advises against the use of one handle by several threads at once.
     handle: Mutex<Handle>,
 }
 
-// SAFETY: the handle is reached under its mutex alone, and any thread may use it then; the rest is function
-// pointers.
+// SAFETY: the handle is used under its mutex alone, by any thread; the other fields are function pointers.
 unsafe impl Send for Cublas {}
 // SAFETY: as for Send.
 unsafe impl Sync for Cublas {}
 
-/// A dense row-major matrix of f32 on the device, as a factor.
+/// A factor of a matrix product: a dense row-major f32 matrix on the device, or its transpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operand {
-    /// Of its first element.
+    /// The device address of the first element.
     pub address: u64,
-    /// Whether the factor is the matrix's transpose: a factor `[m, k]` then lies as `[k, m]`.
+    /// True if the factor is the transpose of the stored matrix: a factor `[m, k]` is then stored as `[k, m]`.
     pub transposed: bool,
 }
 
 impl Cublas {
-    /// cuBLAS for the device of the current context, working in `stream` with a workspace of `bytes` bytes,
-    /// of which [`WORKSPACE_BYTES`] are enough.
+    /// Creates a cuBLAS handle for the current context, `stream` and a workspace of `bytes` bytes;
+    /// [`WORKSPACE_BYTES`] are enough.
     ///
     /// # Errors
-    /// The library lacks a function, or refuses the device or the workspace (which begins at a multiple of
-    /// 256 bytes).
+    /// The library lacks a function, or rejects the device or the workspace (whose address must be a multiple of 256).
     ///
     /// # Safety
-    /// `stream` is a `CUstream` of the current context, `workspace` device memory of that size; both outlive
-    /// the result, and nobody else writes the workspace.
+    /// `stream` is a `CUstream` of the current context, `workspace` device memory of that size; both outlive the
+    /// result, and no other work writes the workspace.
     pub unsafe fn open(library: &Library, stream: *mut c_void, workspace: u64, bytes: usize) -> Result<Self> {
         let api = Api::of(library)?;
         let mut handle: Handle = ptr::null_mut();
-        // SAFETY: a place for the handle.
+        // SAFETY: the argument points to a variable for the handle.
         let status = unsafe { (api.cublasCreate_v2)(&raw mut handle) };
         check(status, || {
             format!("cublasCreate of {library} (a driver too old for it? bcreid doctor shows both)")
         })?;
         let cublas = Cublas { api, handle: Mutex::new(handle) };
-        // In this order: a new stream brings back cuBLAS's own workspace.
-        // SAFETY: the handle was made above, the caller answers for the stream.
+        // The stream is set first, since a new stream resets the workspace.
+        // SAFETY: the handle was created above; the caller guarantees the stream.
         let status = unsafe { (cublas.api.cublasSetStream_v2)(handle, stream) };
         check(status, || "cublasSetStream".into())?;
-        // SAFETY: likewise for the workspace.
+        // SAFETY: the caller guarantees the workspace.
         let status = unsafe { (cublas.api.cublasSetWorkspace_v2)(handle, workspace as *mut c_void, bytes) };
         check(status, || format!("cublasSetWorkspace of {bytes} bytes at {workspace:#x}"))?;
         Ok(cublas)
     }
 
-    /// Enqueues `c = a b + beta c` in row-major f32: a `[m, k]`, b `[k, n]`, c `[m, n]`. With `tf32` cuBLAS
-    /// may round the factors to TF32's 10 bits of mantissa, for the tensor cores.
+    /// Enqueues `c = a b + beta c` in row-major f32: a `[m, k]`, b `[k, n]`, c `[m, n]`. With `tf32` cuBLAS may round
+    /// the factors to TF32's 10 bits of mantissa, for the tensor cores.
     ///
     /// # Errors
-    /// A size of 2^31 or more, or whatever cuBLAS refuses.
+    /// A size of 2^31 or more, or a cuBLAS error.
     ///
     /// # Safety
-    /// The addresses are device arrays of these sizes, c apart from both others; they live until the stream
-    /// has done the work, and nothing outside of the stream uses them meanwhile. The context of
-    /// [`Cublas::open`] is current.
-    #[expect(clippy::too_many_arguments, reason = "a matrix product in the words of BLAS")]
+    /// The addresses are device arrays of these sizes, and c overlaps neither factor. The arrays live until the stream
+    /// has done the work, and nothing outside of the stream uses them before. The context of [`Cublas::open`] is
+    /// current.
+    #[expect(clippy::too_many_arguments, reason = "the parameters of a BLAS matrix product")]
     pub unsafe fn gemm(
         &self,
         m: usize,
@@ -147,14 +144,14 @@ impl Cublas {
         if m == 0 || n == 0 {
             return Ok(());
         }
-        // cuBLAS is column-major, and sees the transpose of what lies row-major: it is asked for c' = b' a'.
+        // cuBLAS is column-major and reads a row-major matrix as its transpose, so the call computes c' = b' a'.
         let row_of_b = if b.transposed { depth } else { columns }.max(1);
         let row_of_a = if a.transposed { rows } else { depth }.max(1);
         let compute = if tf32 { COMPUTE_32F_FAST_TF32 } else { COMPUTE_32F };
         let one = 1.0f32;
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the caller answers for the arrays; the factors are read before the call returns (host
-        // pointers are cuBLAS's default), and are f32 as the compute type asks.
+        // SAFETY: the caller guarantees the arrays; alpha and beta are f32, as the compute type requires, and are read
+        // before the call returns (host pointers are cuBLAS's default).
         let status = unsafe {
             (self.api.cublasGemmEx)(
                 *handle,
@@ -183,15 +180,15 @@ impl Cublas {
 }
 
 impl CudaDevice {
-    /// Enqueues `c = a b + beta c` in row-major f32, of sizes `[m, n, k]`: a `[m, k]`, b `[k, n]`, c `[m, n]`. A device that
-    /// does not compute in f32 may round the factors to TF32.
+    /// Enqueues `c = a b + beta c` in row-major f32, of sizes `[m, n, k]`: a `[m, k]`, b `[k, n]`, c `[m, n]`, with
+    /// beta from `mode`. A device whose precision is not f32 may round the factors to TF32.
     ///
     /// # Errors
     /// As [`Cublas::gemm`].
     ///
     /// # Safety
-    /// The addresses are device arrays of these sizes, c apart from both others. Their memory is handed on in the order of
-    /// the stream only.
+    /// The addresses are device arrays of these sizes, and c overlaps neither factor. Their memory is reused in the
+    /// order of the stream only.
     pub(crate) unsafe fn gemm(
         &self,
         [m, n, k]: [usize; 3],
@@ -202,7 +199,7 @@ impl CudaDevice {
     ) -> Result<()> {
         self.bind()?;
         let tf32 = self.precision() != Precision::F32;
-        // SAFETY: the caller's; the context is current.
+        // SAFETY: the caller guarantees the arrays; the context is current.
         unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }?;
         self.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -212,7 +209,7 @@ impl CudaDevice {
 impl Drop for Cublas {
     fn drop(&mut self) {
         let handle = *self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: made by cublasCreate and destroyed once. A refusal would have no one to tell.
+        // SAFETY: cublasCreate made the handle, and it is destroyed once. A destructor cannot return an error.
         let _ = unsafe { (self.api.cublasDestroy_v2)(handle) };
     }
 }

@@ -1,8 +1,8 @@
 //! Convolutions by cuDNN: forward, gradient of the input, gradient of the filters.
 //!
-//! These are the functions of cuDNN's older interface, deprecated since version 9 and still exported by 9.28.
-//! An algorithm is taken from cuDNN's heuristics and not by timing, so that one machine computes the same bits
-//! in each run, and only if cuDNN calls it deterministic.
+//! The functions are those of cuDNN's older interface, deprecated since version 9 and still exported by 9.28.
+//! Algorithms come from cuDNN's heuristics and not from timing, so that one machine computes the same bits in each
+//! run. Only algorithms that cuDNN declares deterministic are used.
 
 mod api;
 mod problem;
@@ -11,7 +11,7 @@ pub use problem::{Direction, Element, Problem};
 
 use super::libraries::Library;
 use crate::{Error, Result};
-use api::{Api, Descriptor, Handle, Offer};
+use api::{AlgoPerf, Api, Descriptor, Handle};
 use std::collections::HashMap;
 use std::ffi::{CStr, c_int, c_void};
 use std::fmt::Write as _;
@@ -19,47 +19,48 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most bytes of workspace that an algorithm may ask for where another asks for less.
+/// The preferred limit of an algorithm's workspace, in bytes: algorithms beyond it are used only if no other is left.
 pub const WORKSPACE_LIMIT: usize = 256 << 20;
 
-/// cuDNN, at work in one stream.
+/// A cuDNN handle for one stream, with a cache of plans.
 #[derive(Debug)]
 pub struct Cudnn {
     api: Arc<Api>,
-    /// cuDNN allows several threads at one handle, but not at the same time.
+    /// The handle, locked: cuDNN allows its use by several threads, but not at the same time.
     handle: Mutex<Handle>,
     plans: Mutex<HashMap<Problem, Arc<Plan>>>,
 }
 
-// SAFETY: the handle is reached under its mutex alone, and cuDNN's manual lets any thread use it then. All
-// else is function pointers and plans, which are Send and Sync themselves.
+// SAFETY: the handle is used under its mutex alone, and cuDNN's manual allows any thread to use it then. The other
+// fields are function pointers and plans, which are Send and Sync themselves.
 unsafe impl Send for Cudnn {}
 // SAFETY: as for Send.
 unsafe impl Sync for Cudnn {}
 
-/// How one convolution is computed: descriptors, and an algorithm for each direction.
+/// The plan of one convolution: its descriptors, and a list of algorithms for each direction.
 #[derive(Debug)]
 pub struct Plan {
     api: Arc<Api>,
     problem: Problem,
-    /// Of x and y, of w, and of the convolution: null until made.
+    /// The descriptors of x, y, w and the convolution; null until they are created.
     x: Descriptor,
     y: Descriptor,
     w: Descriptor,
     convolution: Descriptor,
-    /// In the order of [`Direction`]; else why there is none, which matters only to who asks for it.
+    /// The algorithms of each direction, best first. A direction without any has the reason; it is an error only when
+    /// that direction is run.
     choices: [std::result::Result<Vec<Choice>, String>; 3],
-    /// Which of the choices is in use: the first that cuDNN has not refused when it came to it.
+    /// The index of the algorithm in use, for each direction: the first that cuDNN has not rejected in a run.
     current: [AtomicUsize; 3],
 }
 
-// SAFETY: descriptors are host memory that belongs to the plan, is written only while the plan is made, and
-// is read by cuDNN afterwards; nothing in it is bound to a thread.
+// SAFETY: descriptors are host memory that belongs to the plan. They are written only while the plan is made and read
+// by cuDNN afterwards; they are not bound to a thread.
 unsafe impl Send for Plan {}
 // SAFETY: as for Send.
 unsafe impl Sync for Plan {}
 
-/// An algorithm by cuDNN's number, and the bytes of workspace that it needs.
+/// An algorithm, by cuDNN's number, and its workspace in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Choice {
     algorithm: c_int,
@@ -67,35 +68,34 @@ struct Choice {
 }
 
 impl Cudnn {
-    /// cuDNN for the device of the current context, working in `stream`.
+    /// Creates a cuDNN handle for the current context and `stream`.
     ///
     /// # Errors
-    /// The library lacks a function, or refuses the device.
+    /// The library lacks a function, or rejects the device.
     ///
     /// # Safety
     /// `stream` is a `CUstream` of the current context, and outlives the result.
     pub unsafe fn open(library: &Library, stream: *mut c_void) -> Result<Self> {
         let api = Arc::new(Api::of(library)?);
         let mut handle: Handle = ptr::null_mut();
-        // SAFETY: a place for the handle.
+        // SAFETY: the argument points to a variable for the handle.
         let status = unsafe { (api.cudnnCreate)(&raw mut handle) };
         api.check(status, || {
             format!("cudnnCreate of {library} (a driver too old for it? bcreid doctor shows both)")
         })?;
         let cudnn = Cudnn { api, handle: Mutex::new(handle), plans: Mutex::default() };
-        // SAFETY: the handle was made above, the caller answers for the stream.
+        // SAFETY: the handle was created above; the caller guarantees the stream.
         let status = unsafe { (cudnn.api.cudnnSetStream)(handle, stream) };
         cudnn.api.check(status, || "cudnnSetStream".into())?;
         Ok(cudnn)
     }
 
-    /// How `problem` is computed; made at the first call with it, kept after.
+    /// The plan of `problem`: made at the first call, cached after.
     ///
-    /// The context of [`Cudnn::open`] is to be current, as in every call that reaches cuDNN.
+    /// The context of [`Cudnn::open`] must be current, as in every call of cuDNN.
     ///
     /// # Errors
-    /// Sizes that do not fit together or exceed cuDNN's 31 bits; bf16 with channels that are no multiples of
-    /// 8.
+    /// Sizes that do not fit together or exceed cuDNN's 31 bits; bf16 with channels that are no multiple of 8.
     pub fn plan(&self, problem: &Problem) -> Result<Arc<Plan>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(problem) {
@@ -109,7 +109,7 @@ impl Cudnn {
     fn make(&self, problem: &Problem) -> Result<Plan> {
         let sizes = problem.check()?;
         let api = &self.api;
-        let untried = || Err("it was not looked for".to_string());
+        let untried = || Err("not queried".to_string());
         let mut plan = Plan {
             api: Arc::clone(api),
             problem: *problem,
@@ -122,10 +122,10 @@ impl Cudnn {
         };
         let element = problem.element.code();
         let [n, h, w, c, k, r, s, p, q, stride, pad] = sizes;
-        // SAFETY: each descriptor is made by cuDNN before it is set; it belongs to the plan, which destroys
-        // it also when a later call fails.
+        // SAFETY: cuDNN creates each descriptor before it is set. The plan owns the descriptors and destroys them, also
+        // when a later call fails.
         unsafe {
-            for (name, create, made) in [
+            for (name, create, descriptor) in [
                 ("cudnnCreateTensorDescriptor", api.cudnnCreateTensorDescriptor, &mut plan.x),
                 ("cudnnCreateTensorDescriptor", api.cudnnCreateTensorDescriptor, &mut plan.y),
                 ("cudnnCreateFilterDescriptor", api.cudnnCreateFilterDescriptor, &mut plan.w),
@@ -135,7 +135,7 @@ impl Cudnn {
                     &mut plan.convolution,
                 ),
             ] {
-                api.check(create(made), || format!("{name} for the {problem}"))?;
+                api.check(create(descriptor), || format!("{name} for the {problem}"))?;
             }
             let set = |name: &str, status| api.check(status, || format!("{name} for the {problem}"));
             let tensor = api.cudnnSetTensor4dDescriptor;
@@ -167,17 +167,16 @@ impl Cudnn {
     /// [`Direction::Forward`] with the result y, (w, dy) of [`Direction::InputGradient`] with dx, (x, dy) of
     /// [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w `[k, r, s, c]`, y `[n, p, q, k]`.
     ///
-    /// Returns whether cuDNN took it: its offers are only promises, and where it does not keep one the plan goes on
-    /// to the next, which may want another workspace.
+    /// Returns true if the work was enqueued. It returns false if cuDNN rejected the algorithm although its heuristics
+    /// had listed it: the plan then uses the next algorithm, whose workspace may differ, and the caller tries again.
     ///
     /// # Errors
-    /// No algorithm for this direction, a workspace of address 0 where one is needed, or whatever cuDNN
-    /// refuses.
+    /// No algorithm for this direction, a workspace of address 0 where one is needed, or a cuDNN error.
     ///
     /// # Safety
-    /// The plan is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and element,
-    /// `workspace` one of [`Plan::workspace`] bytes; they live until the stream has done the work, and
-    /// nothing outside of the stream uses them meanwhile. The context of [`Cudnn::open`] is current.
+    /// The plan is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and element type,
+    /// `workspace` one of [`Plan::workspace`] bytes. The arrays live until the stream has done the work, and nothing
+    /// outside of the stream uses them before. The context of [`Cudnn::open`] is current.
     pub unsafe fn run(
         &self,
         plan: &Plan,
@@ -191,8 +190,8 @@ impl Cudnn {
         if bytes > 0 && workspace == 0 {
             let problem = plan.problem;
             return Err(Error::Device(format!(
-                "cuDNN: {direction} of the {problem} got no workspace and needs one of {bytes} bytes; \
-                 allocate what Plan::workspace says"
+                "cuDNN: {direction} of the {problem} needs a workspace of {bytes} bytes and has none; \
+                 allocate as many bytes as Plan::workspace returns"
             )));
         }
         let api = &self.api;
@@ -200,24 +199,24 @@ impl Cudnn {
         let (space, to) = (workspace as *mut c_void, result as *mut c_void);
         let one = 1.0f32;
         let (alpha, beta) = ((&raw const one).cast(), (&raw const beta).cast());
-        let (x, y, w, how) = (plan.x, plan.y, plan.w, plan.convolution);
+        let (x, y, w, conv) = (plan.x, plan.y, plan.w, plan.convolution);
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the caller answers for the arrays; descriptors and algorithm are those that cuDNN was asked
-        // about. The factors are read before the call returns (host pointers, f32 for both elements).
+        // SAFETY: the caller guarantees the arrays; descriptors and algorithm are those of the query. Alpha and beta are
+        // read before the call returns (host pointers, f32 for both element types).
         let status = unsafe {
             match direction {
                 Direction::Forward => (api.cudnnConvolutionForward)(
-                    *handle, alpha, x, a, w, b, how, algorithm, space, bytes, beta, y, to,
+                    *handle, alpha, x, a, w, b, conv, algorithm, space, bytes, beta, y, to,
                 ),
                 Direction::InputGradient => (api.cudnnConvolutionBackwardData)(
-                    *handle, alpha, w, a, y, b, how, algorithm, space, bytes, beta, x, to,
+                    *handle, alpha, w, a, y, b, conv, algorithm, space, bytes, beta, x, to,
                 ),
                 Direction::FilterGradient => (api.cudnnConvolutionBackwardFilter)(
-                    *handle, alpha, x, a, y, b, how, algorithm, space, bytes, beta, w, to,
+                    *handle, alpha, x, a, y, b, conv, algorithm, space, bytes, beta, w, to,
                 ),
             }
         };
-        if api::NOT_SUPPORTED.contains(&status) && plan.go_on(direction) {
+        if api::NOT_SUPPORTED.contains(&status) && plan.next_choice(direction) {
             return Ok(false);
         }
         api.check(status, || format!("{direction} of the {} by algorithm {algorithm}", plan.problem))?;
@@ -228,13 +227,14 @@ impl Cudnn {
 impl Drop for Cudnn {
     fn drop(&mut self) {
         let handle = *self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: made by cudnnCreate and destroyed once. A refusal would have no one to tell.
+        // SAFETY: cudnnCreate made the handle, and it is destroyed once. A destructor cannot return an error.
         let _ = unsafe { (self.api.cudnnDestroy)(handle) };
     }
 }
 
 impl Plan {
-    /// The bytes that [`Cudnn::run`] needs as workspace, at most [`WORKSPACE_LIMIT`] if there is a way; it may be 0.
+    /// The workspace of [`Cudnn::run`] in bytes. It may be 0, and is at most [`WORKSPACE_LIMIT`] if there is such an
+    /// algorithm.
     ///
     /// # Errors
     /// cuDNN has no deterministic algorithm for this direction.
@@ -242,7 +242,7 @@ impl Plan {
         Ok(self.choice(direction)?.workspace)
     }
 
-    /// What is computed.
+    /// The convolution that this plan computes.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
@@ -250,100 +250,104 @@ impl Plan {
     fn choice(&self, direction: Direction) -> Result<Choice> {
         let current = self.current[direction as usize].load(Ordering::Relaxed);
         let choices = self.choices[direction as usize].as_ref();
-        // Never past the last one: `go_on` does not go there.
+        // In bounds: `next_choice` never moves past the last one.
         choices.map(|choices| choices[current]).map_err(|why| {
             Error::Device(format!("cuDNN: no algorithm for {direction} of the {}: {why}", self.problem))
         })
     }
 
-    /// Leaves the current choice for the next, if there is one.
-    fn go_on(&self, direction: Direction) -> bool {
+    /// Moves on to the next algorithm of a direction; returns false if there is none.
+    fn next_choice(&self, direction: Direction) -> bool {
         let current = &self.current[direction as usize];
         let next = current.load(Ordering::Relaxed) + 1;
-        let is_there = self.choices[direction as usize].as_ref().is_ok_and(|choices| next < choices.len());
-        if is_there {
+        let exists = self.choices[direction as usize].as_ref().is_ok_and(|choices| next < choices.len());
+        if exists {
             current.store(next, Ordering::Relaxed);
         }
-        is_there
+        exists
     }
 
-    /// Those of cuDNN's offers that are deterministic, in its order; behind them those that want more than
-    /// [`WORKSPACE_LIMIT`], the most modest first. At least one.
+    /// The deterministic algorithms of a direction in the order of cuDNN's heuristics; those beyond [`WORKSPACE_LIMIT`]
+    /// come last, the smallest workspace first.
+    ///
+    /// # Errors
+    /// There is none; the text lists the reason for each algorithm.
     fn choose(&self, handle: Handle, direction: Direction) -> std::result::Result<Vec<Choice>, String> {
-        let offers = self.offers(handle, direction).map_err(|error| error.to_string())?;
-        let (mut choices, mut greedy, mut told) = (Vec::new(), Vec::new(), String::new());
-        for offer in &offers {
-            let algorithm = offer.algorithm;
-            let refusal = if offer.status != api::SUCCESS {
-                self.api.text(offer.status)
-            } else if offer.determinism != api::DETERMINISTIC || direction.avoids(algorithm) {
+        let candidates = self.candidates(handle, direction).map_err(|error| error.to_string())?;
+        let (mut choices, mut over_limit, mut rejected) = (Vec::new(), Vec::new(), String::new());
+        for candidate in &candidates {
+            let algorithm = candidate.algorithm;
+            let reason = if candidate.status != api::SUCCESS {
+                self.api.text(candidate.status)
+            } else if candidate.determinism != api::DETERMINISTIC || direction.avoids(algorithm) {
                 "not deterministic".into()
             } else {
                 match self.workspace_of(handle, direction, algorithm) {
                     Ok(workspace) => {
-                        let list = if workspace <= WORKSPACE_LIMIT { &mut choices } else { &mut greedy };
+                        let list = if workspace <= WORKSPACE_LIMIT { &mut choices } else { &mut over_limit };
                         list.push(Choice { algorithm, workspace });
                         continue;
                     }
                     Err(error) => error.to_string(),
                 }
             };
-            let _ = write!(told, "{}{algorithm}: {refusal}", if told.is_empty() { "" } else { ", " });
+            let _ = write!(rejected, "{}{algorithm}: {reason}", if rejected.is_empty() { "" } else { ", " });
         }
-        greedy.sort_by_key(|choice| choice.workspace);
-        choices.append(&mut greedy);
+        over_limit.sort_by_key(|choice| choice.workspace);
+        choices.append(&mut over_limit);
         if !choices.is_empty() {
             return Ok(choices);
         }
-        let told = if told.is_empty() { "none" } else { &told };
-        Err(format!("cuDNN offered {told}; use another cuDNN 9, or the CPU"))
+        let rejected = if rejected.is_empty() { "none" } else { &rejected };
+        Err(format!("cuDNN offered {rejected}; use another cuDNN 9, or the CPU"))
     }
 
-    fn offers(&self, handle: Handle, direction: Direction) -> Result<Vec<Offer>> {
+    /// All algorithms of a direction, in the order of cuDNN's heuristics.
+    fn candidates(&self, handle: Handle, direction: Direction) -> Result<Vec<AlgoPerf>> {
         let api = &self.api;
-        let (x, y, w, how) = (self.x, self.y, self.w, self.convolution);
-        let mut offers = [Offer::default(); api::MOST_OFFERS];
-        let (room, mut number) = (api::MOST_OFFERS as c_int, 0);
-        let (to, count) = (offers.as_mut_ptr(), &raw mut number);
-        // SAFETY: the descriptors are set, and cuDNN writes at most `room` offers.
+        let (x, y, w, conv) = (self.x, self.y, self.w, self.convolution);
+        let mut candidates = [AlgoPerf::default(); api::MAX_ALGORITHMS];
+        let (room, mut number) = (api::MAX_ALGORITHMS as c_int, 0);
+        let (to, count) = (candidates.as_mut_ptr(), &raw mut number);
+        // SAFETY: the descriptors are set, and cuDNN writes at most `room` entries.
         let status = unsafe {
             match direction {
                 Direction::Forward => {
-                    (api.cudnnGetConvolutionForwardAlgorithm_v7)(handle, x, w, how, y, room, count, to)
+                    (api.cudnnGetConvolutionForwardAlgorithm_v7)(handle, x, w, conv, y, room, count, to)
                 }
                 Direction::InputGradient => {
-                    (api.cudnnGetConvolutionBackwardDataAlgorithm_v7)(handle, w, y, how, x, room, count, to)
+                    (api.cudnnGetConvolutionBackwardDataAlgorithm_v7)(handle, w, y, conv, x, room, count, to)
                 }
-                Direction::FilterGradient => {
-                    (api.cudnnGetConvolutionBackwardFilterAlgorithm_v7)(handle, x, y, how, w, room, count, to)
-                }
+                Direction::FilterGradient => (api.cudnnGetConvolutionBackwardFilterAlgorithm_v7)(
+                    handle, x, y, conv, w, room, count, to,
+                ),
             }
         };
-        api.check(status, || "the question for algorithms".into())?;
+        api.check(status, || "the query for algorithms".into())?;
         let number = usize::try_from(number).unwrap_or(0);
-        Ok(offers.into_iter().take(number).collect())
+        Ok(candidates.into_iter().take(number).collect())
     }
 
     fn workspace_of(&self, handle: Handle, direction: Direction, algorithm: c_int) -> Result<usize> {
         let api = &self.api;
-        let (x, y, w, how) = (self.x, self.y, self.w, self.convolution);
+        let (x, y, w, conv) = (self.x, self.y, self.w, self.convolution);
         let mut bytes = 0;
         let to = &raw mut bytes;
-        // SAFETY: the descriptors are set, and `bytes` is a place for the one value that is written.
+        // SAFETY: the descriptors are set, and `to` points to a variable for the one value that is written.
         let status = unsafe {
             match direction {
                 Direction::Forward => {
-                    (api.cudnnGetConvolutionForwardWorkspaceSize)(handle, x, w, how, y, algorithm, to)
+                    (api.cudnnGetConvolutionForwardWorkspaceSize)(handle, x, w, conv, y, algorithm, to)
                 }
                 Direction::InputGradient => {
-                    (api.cudnnGetConvolutionBackwardDataWorkspaceSize)(handle, w, y, how, x, algorithm, to)
+                    (api.cudnnGetConvolutionBackwardDataWorkspaceSize)(handle, w, y, conv, x, algorithm, to)
                 }
                 Direction::FilterGradient => {
-                    (api.cudnnGetConvolutionBackwardFilterWorkspaceSize)(handle, x, y, how, w, algorithm, to)
+                    (api.cudnnGetConvolutionBackwardFilterWorkspaceSize)(handle, x, y, conv, w, algorithm, to)
                 }
             }
         };
-        api.check(status, || "the question for a workspace".into())?;
+        api.check(status, || "the query for the size of a workspace".into())?;
         Ok(bytes)
     }
 }
@@ -358,7 +362,7 @@ impl Drop for Plan {
             (self.convolution, api.cudnnDestroyConvolutionDescriptor),
         ] {
             if !descriptor.is_null() {
-                // SAFETY: made by cuDNN and destroyed once.
+                // SAFETY: cuDNN created the descriptor, and it is destroyed once.
                 let _ = unsafe { destroy(descriptor) };
             }
         }
@@ -366,9 +370,9 @@ impl Drop for Plan {
 }
 
 impl Api {
-    /// cuDNN's name of a status.
+    /// The name of a status, from cuDNN.
     fn text(&self, status: c_int) -> String {
-        // SAFETY: the function takes any integer and returns null or a text that is never freed.
+        // SAFETY: the function accepts any integer and returns null or a static text.
         let text = unsafe { (self.cudnnGetErrorString)(status) };
         if text.is_null() {
             return format!("status {status}");

@@ -1,11 +1,11 @@
-//! Points in the stream whose time the GPU writes down when it gets there.
+//! Timing events in the stream.
 
-use super::{CudaDevice, fault};
+use super::{CudaDevice, driver_error};
 use crate::Result;
 use cudarc::driver::{result, sys};
 use std::sync::Arc;
 
-/// A point behind all work that had been asked for when it was made.
+/// A CUDA event: a point in the stream whose time the GPU records.
 pub struct Event {
     event: sys::CUevent,
     device: Arc<CudaDevice>,
@@ -15,34 +15,36 @@ pub struct Event {
 unsafe impl Send for Event {}
 
 impl CudaDevice {
-    /// Marks the point behind all work so far, without waiting for it.
+    /// Records an event after all enqueued work, without waiting.
     ///
     /// # Errors
-    /// What the driver says.
+    /// A CUDA driver error.
     pub fn mark(self: &Arc<Self>) -> Result<Event> {
         self.bind()?;
-        let event =
-            result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT).map_err(fault("making an event"))?;
+        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT)
+            .map_err(driver_error("creating an event"))?;
         let event = Event { event, device: self.clone() };
         // SAFETY: event and stream are open.
-        unsafe { result::event::record(event.event, self.stream.0) }.map_err(fault("marking a point"))?;
+        unsafe { result::event::record(event.event, self.stream.0) }
+            .map_err(driver_error("recording an event"))?;
         Ok(event)
     }
 }
 
 impl Event {
-    /// Waits until the GPU has come here, and tells how many seconds it took it from `earlier`, in steps of half a
+    /// Waits for this event; returns the seconds between `earlier` and this event on the GPU, with a resolution of half a
     /// microsecond.
     ///
     /// # Errors
-    /// What went wrong in the work before it.
+    /// A CUDA driver error of the work before the event.
     pub fn seconds_since(&self, earlier: &Event) -> Result<f64> {
         self.device.bind()?;
-        // SAFETY: both events live, and were recorded in one stream when they were made, so that the earlier one has
-        // been reached when the later one is.
+        // SAFETY: both events exist and were recorded in one stream, so the earlier one is complete when the later one
+        // is.
         let milliseconds = unsafe {
-            result::event::synchronize(self.event).map_err(fault("waiting for the GPU"))?;
-            result::event::elapsed(earlier.event, self.event).map_err(fault("reading a time of the GPU"))?
+            result::event::synchronize(self.event).map_err(driver_error("waiting for the GPU"))?;
+            result::event::elapsed(earlier.event, self.event)
+                .map_err(driver_error("reading the time between two events"))?
         };
         Ok(f64::from(milliseconds) * 1e-3)
     }
@@ -50,8 +52,8 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: made by `mark`; the driver keeps what a record under way still needs. An error is of earlier work and
-        // shows again.
+        // SAFETY: `mark` created the event; the driver defers its destruction while a record is pending. A destructor
+        // cannot return an error.
         let _ = unsafe { result::event::destroy(self.event) };
     }
 }

@@ -1,50 +1,50 @@
-//! The kernels of `cuda/*.cu`, compiled by `build.rs` and carried in this library.
+//! The kernels of `cuda/*.cu`, compiled by `build.rs` and embedded in this library.
 
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt;
 
-/// One module of all kernels, for every chip: what the driver loads.
+/// A fatbin: the module of all kernels, with machine code for several chips.
 #[derive(Debug)]
 pub struct Fatbin {
-    /// The file as the driver takes it, at a multiple of 64 bytes.
+    /// The content of the file, aligned to 64 bytes.
     pub bytes: &'static [u8],
     /// The version of the compiler, such as `13.0.88`.
     pub nvcc: &'static str,
-    /// Compute capabilities with machine code of their own, ten times major plus minor, ascending.
+    /// The compute capabilities with machine code, ten times major plus minor, ascending.
     pub architectures: &'static [u32],
-    /// The compute capability of the PTX, from which a driver makes machine code for newer chips.
+    /// The compute capability of the PTX, which a driver compiles for newer chips.
     pub ptx: u32,
-    /// Sorted by name.
+    /// The kernels, sorted by name.
     pub kernels: &'static [Kernel],
 }
 
-/// A kernel by the name under which the driver finds it.
+/// A kernel and its machine code for each chip.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The operation's stem, what it does and on which type, such as `relu_forward_f32`.
+    /// The symbol in the module: the operation's stem, the pass and the element type, such as `relu_forward_f32`.
     pub name: &'static str,
-    /// One for each of [`Fatbin::architectures`], in their order.
+    /// The builds for [`Fatbin::architectures`], in the same order.
     pub builds: &'static [Build],
 }
 
-/// What a kernel takes on one chip, in the words of ptxas.
+/// The resources of a kernel on one chip, as ptxas reports them.
 #[derive(Debug)]
 pub struct Build {
-    /// Compute capability, ten times major plus minor.
+    /// The compute capability, ten times major plus minor.
     pub architecture: u32,
-    /// Machine code, in bytes.
+    /// The size of the machine code, in bytes.
     pub code_bytes: u32,
-    /// Registers of a thread.
+    /// The registers of a thread.
     pub registers: u32,
-    /// Static shared memory of a block, in bytes.
+    /// The static shared memory of a block, in bytes.
     pub shared_bytes: u32,
-    /// Registers written to local memory and read back, in bytes: 0 in every kernel of this crate, tests see to it.
+    /// The register spills to local memory, stores and loads, in bytes; a test keeps this 0 for every kernel.
     pub spill_bytes: u32,
-    /// Local memory of a thread, in bytes: 0 likewise.
+    /// The local memory of a thread, in bytes; a test keeps this 0 for every kernel.
     pub stack_bytes: u32,
 }
 
-/// Why there are no kernels in this build.
+/// The reason why a build has no kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
     /// No nvcc was found when the program was built.
@@ -58,7 +58,7 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 /// The kernels in this build.
 ///
 /// # Errors
-/// Why there are none; shown, it says what to do about it.
+/// The build has no kernels; the text of the error gives the reason and what to do.
 pub fn embedded() -> Result<&'static Fatbin, Absent> {
     EMBEDDED.as_ref().map_err(|&why| why)
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Absent {
     }
 }
 
-/// A sum, the chips, and a table of the kernels with the largest figure over all chips.
+/// The number of kernels, the chips, and a table of the kernels with the largest figure over all chips.
 impl fmt::Display for Fatbin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = self.bytes.len().div_ceil(1024);

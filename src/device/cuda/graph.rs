@@ -1,46 +1,47 @@
-//! A step recorded once and replayed: one call to the driver instead of hundreds.
+//! Capture and replay of a step as a CUDA graph: one driver call instead of hundreds.
 //!
-//! A recorded step has its addresses and numbers built in. What changes from step to step lies in device memory, and
-//! the addresses stay good because memory of the step's region is handed to nobody else ([`super::memory`]).
+//! A captured step has fixed addresses and fixed scalar arguments. Values that change from step to step lie in device
+//! memory, and the addresses stay valid because the step's memory region is used by no other work ([`super::memory`]).
 
-use super::{CudaDevice, fault};
+use super::{CudaDevice, driver_error};
 use crate::Result;
 use cudarc::driver::{result, sys};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A recorded step.
+/// A captured step.
 pub struct Graph {
     executable: sys::CUgraphExec,
     nodes: usize,
     device: Arc<CudaDevice>,
 }
 
-// SAFETY: a graph may be used from any thread that has its context, by one at a time (CUDA driver API, "Graph object
-// thread safety"); replaying takes `&mut`.
+// SAFETY: a graph may be used from any thread that has its context, by one thread at a time (CUDA driver API, "Graph
+// object thread safety"); `replay` takes `&mut`.
 unsafe impl Send for Graph {}
 
 impl CudaDevice {
-    /// Records what `work` asks for instead of doing it.
+    /// Captures the work that `work` enqueues into a graph, without running it.
     ///
     /// # Errors
-    /// What `work` returns; something in it that cannot be recorded: new memory, a wait.
-    pub fn record<T>(self: &Arc<Self>, work: impl FnOnce() -> Result<T>) -> Result<(Graph, T)> {
+    /// The error of `work`; an operation that cannot be captured: a new allocation, a wait.
+    pub fn capture<T>(self: &Arc<Self>, work: impl FnOnce() -> Result<T>) -> Result<(Graph, T)> {
         self.bind()?;
         let _no_growth = self.forbid_growth();
-        // What other threads ask of the driver does not spoil the recording; what this one does must be recordable.
+        // Driver calls of other threads do not end the capture; those of this thread must be capturable.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is open.
-        unsafe { result::stream::begin_capture(self.stream.0, mode) }.map_err(fault("recording a step"))?;
+        unsafe { result::stream::begin_capture(self.stream.0, mode) }
+            .map_err(driver_error("capturing a step"))?;
         let launches = self.launches();
         let done = work();
-        // In any case: a stream that records does no work.
-        // SAFETY: the stream is open, and recording was begun above.
+        // After an error of `work` too: a capturing stream runs no work.
+        // SAFETY: the stream is open, and the capture was begun above.
         let graph = unsafe { result::stream::end_capture(self.stream.0) };
         self.launches.store(launches, Ordering::Relaxed);
         let done = match done {
             Ok(done) => done,
-            // What the driver then says of the whole is the consequence, this the cause.
+            // The error of `work` is the cause, that of the capture only its consequence.
             Err(error) => {
                 if let Ok(graph) = graph {
                     destroy(graph);
@@ -48,21 +49,21 @@ impl CudaDevice {
                 return Err(error);
             }
         };
-        let graph = graph.map_err(fault("recording a step"))?;
-        let made = self.instantiate(graph);
+        let graph = graph.map_err(driver_error("capturing a step"))?;
+        let instantiated = self.instantiate(graph);
         destroy(graph);
-        Ok((made?, done))
+        Ok((instantiated?, done))
     }
 
     fn instantiate(self: &Arc<Self>, graph: sys::CUgraph) -> Result<Graph> {
         let mut nodes = 0;
-        // SAFETY: the graph is a whole one; with no array to fill, the number of nodes is all that is written.
+        // SAFETY: the capture of the graph has ended; without an array, only the number of nodes is written.
         unsafe { sys::cuGraphGetNodes(graph, std::ptr::null_mut(), &raw mut nodes) }
             .result()
-            .map_err(fault("recording a step"))?;
+            .map_err(driver_error("capturing a step"))?;
         // SAFETY: as above; flags 0 are the default.
         let executable = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) }
-            .map_err(fault("making a recorded step ready"))?;
+            .map_err(driver_error("instantiating a captured step"))?;
         self.count_graphs(true);
         Ok(Graph { executable, nodes, device: self.clone() })
     }
@@ -70,28 +71,28 @@ impl CudaDevice {
 
 fn destroy(graph: sys::CUgraph) {
     if !graph.is_null() {
-        // SAFETY: the graph came from the end of a recording, and what was made from it is a copy. An error is of earlier
-        // work and shows again.
+        // SAFETY: the graph came from the end of a capture, and its executable is a copy. An error of earlier work is
+        // reported again by the next call.
         let _ = unsafe { result::graph::destroy(graph) };
     }
 }
 
 impl Graph {
-    /// Enqueues the recorded work.
+    /// Enqueues the captured work.
     ///
     /// # Errors
-    /// What the driver says, of this or of earlier work.
+    /// A CUDA driver error of this or of earlier work.
     pub fn replay(&mut self) -> Result<()> {
         self.device.bind()?;
-        // SAFETY: graph and stream are open; the memory its nodes work on is of the step's region, which lives as long as
-        // there are graphs, or belongs to what a step was recorded with, which its owner keeps.
+        // SAFETY: graph and stream are open. The memory of the nodes is in the step's region, which is not freed while a
+        // graph exists, or in buffers that the owner of the graph keeps.
         unsafe { result::graph::launch(self.executable, self.device.stream.0) }
-            .map_err(fault("replaying a step"))?;
+            .map_err(driver_error("replaying a step"))?;
         self.device.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// How many kernels, copies and fills a replay is made of.
+    /// The number of nodes: kernels, copies and fills of a replay.
     pub fn nodes(&self) -> usize {
         self.nodes
     }
@@ -100,7 +101,8 @@ impl Graph {
 impl Drop for Graph {
     fn drop(&mut self) {
         let _ = self.device.synchronize();
-        // SAFETY: made by `instantiate`, replayed by nobody any more. An error is of earlier work and shows again.
+        // SAFETY: `instantiate` created the executable, and all replays are complete. A destructor cannot return an
+        // error.
         let _ = unsafe { result::graph::exec_destroy(self.executable) };
         self.device.count_graphs(false);
     }

@@ -1,7 +1,7 @@
-//! Typed kernel launches: the arguments of a launch are a struct with the fields of the kernel's signature.
+//! Kernel launches. The arguments of a launch are a struct with the fields of the kernel's signature.
 
 use super::arguments::{Argument, Kernel, Variant};
-use super::{CudaDevice, fault};
+use super::{CudaDevice, driver_error};
 use crate::{Error, Result};
 use cudarc::driver::{result, sys};
 use std::collections::HashMap;
@@ -9,40 +9,40 @@ use std::ffi::{CString, c_void};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
-/// Threads of a block where a kernel leaves the choice.
+/// Threads per block, for kernels that accept any block size.
 const THREADS: u32 = 256;
-/// Blocks a multiprocessor has to itself at most: eight of 256 threads fill it, twice as many even out the end.
+/// The most blocks per multiprocessor: eight blocks of 256 threads fill it, twice as many balance the last wave.
 const BLOCKS_EACH: u32 = 16;
 
-/// The shape of a launch.
+/// The grid and block dimensions of a launch, and its shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Blocks in x, y and z.
     pub blocks: [usize; 3],
-    /// Threads of a block in x, y and z.
+    /// Threads per block in x, y and z.
     pub threads: [u32; 3],
-    /// Dynamic shared memory of a block, in bytes.
+    /// Dynamic shared memory per block, in bytes.
     pub shared: usize,
 }
 
 impl Grid {
-    /// `x` blocks of 256 threads.
+    /// A one-dimensional grid: `x` blocks of 256 threads.
     pub fn blocks(x: usize) -> Self {
         Grid::tiles([x, 1, 1])
     }
 
-    /// Blocks of 256 threads in three dimensions.
+    /// A three-dimensional grid of blocks of 256 threads.
     pub fn tiles(blocks: [usize; 3]) -> Self {
         Grid { blocks, threads: [THREADS, 1, 1], shared: 0 }
     }
 
-    /// With blocks of this shape.
+    /// The same grid with blocks of `threads`.
     pub fn of(self, threads: [u32; 3]) -> Self {
         Grid { threads, ..self }
     }
 }
 
-/// The loaded module, and its kernels as far as they have been asked for.
+/// The loaded module of kernels, with a cache of the functions looked up so far.
 pub(super) struct Kernels {
     module: sys::CUmodule,
     functions: Mutex<HashMap<String, Function>>,
@@ -59,12 +59,12 @@ unsafe impl Send for Kernels {}
 unsafe impl Sync for Kernels {}
 
 impl Kernels {
-    /// Loads a fatbin into the context of this thread.
+    /// Loads a fatbin into the current context.
     pub fn load(fatbin: &[u8]) -> Result<Self> {
-        // SAFETY: nvcc made the bytes: the build embedded them, or the creator of a `Module` vouches for it. The driver copies
-        // what it needs.
-        let module =
-            unsafe { result::module::load_data(fatbin.as_ptr().cast()) }.map_err(fault("loading kernels"))?;
+        // SAFETY: the bytes are a fatbin made by nvcc: the build embedded it, or the creator of a `Module` guarantees it. The
+        // driver copies what it needs.
+        let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }
+            .map_err(driver_error("loading kernels"))?;
         Ok(Kernels { module, functions: Mutex::default() })
     }
 
@@ -73,21 +73,21 @@ impl Kernels {
         let function = match functions.get(name) {
             Some(&function) => function,
             None => {
-                let symbol =
-                    CString::new(name).map_err(|_| Error::Device(format!("kernel {name}: no name")))?;
-                // SAFETY: the module is loaded as long as this lives.
+                let symbol = CString::new(name)
+                    .map_err(|_| Error::Device(format!("kernel {name}: a NUL in its name")))?;
+                // SAFETY: the module stays loaded until `self` is dropped.
                 let function = unsafe { result::module::get_function(self.module, symbol) }
-                    .map_err(fault(&format!("finding the kernel {name}")))?;
+                    .map_err(driver_error(&format!("finding the kernel {name}")))?;
                 functions.insert(name.into(), Function(function));
                 Function(function)
             }
         };
-        // What every chip grants without being asked.
+        // Up to 48 KiB need no attribute on any chip.
         if shared > 48 << 10 {
             let bytes = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            // SAFETY: the function is of a loaded module.
+            // SAFETY: the function belongs to the loaded module.
             unsafe { result::function::set_function_attribute(function.0, bytes, shared as i32) }.map_err(
-                fault(&format!("asking for {shared} bytes of shared memory for the kernel {name}")),
+                driver_error(&format!("reserving {shared} bytes of shared memory for the kernel {name}")),
             )?;
         }
         Ok(function)
@@ -96,7 +96,7 @@ impl Kernels {
 
 impl Drop for Kernels {
     fn drop(&mut self) {
-        // SAFETY: loaded by `load`, and nobody launches any more. There is nobody to tell of an error.
+        // SAFETY: `load` loaded the module, and no launch can follow. A destructor cannot return an error.
         let _ = unsafe { result::module::unload(self.module) };
     }
 }
@@ -105,7 +105,8 @@ impl CudaDevice {
     /// Enqueues a kernel.
     ///
     /// # Errors
-    /// Pointers whose element types no variant of the kernel takes; a size that no `int` holds; what the driver says.
+    /// Element types that no variant of the kernel takes; a size beyond the range of `int`, a grid beyond the limits of
+    /// CUDA; a CUDA driver error.
     pub(crate) fn launch<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
         let arguments = kernel.arguments();
         let name = Variant::of::<K>(arguments.as_ref())?;
@@ -132,23 +133,23 @@ impl CudaDevice {
                 Argument::Float(number) => Ok(u64::from(number.to_bits())),
                 Argument::Int(size) => match i32::try_from(size) {
                     Ok(int) => Ok(int as u64),
-                    Err(_) => Err(too_large(kernel, size)),
+                    Err(_) => Err(too_large(kernel, size, i32::MAX as usize)),
                 },
             })
             .collect::<Result<Vec<u64>>>()?;
         let [x, y, z] = grid.blocks;
         let limits = [i32::MAX as usize, 65_535, 65_535];
-        if let Some((size, _)) = grid.blocks.iter().zip(limits).find(|(size, limit)| *size > limit) {
-            return Err(too_large(kernel, *size));
+        if let Some((size, limit)) = grid.blocks.iter().zip(limits).find(|(size, limit)| *size > limit) {
+            return Err(too_large(kernel, *size, limit));
         }
         let blocks = (x as u32, y as u32, z as u32);
         let [tx, ty, tz] = grid.threads;
         let mut pointers: Vec<*mut c_void> =
             words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
         // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read from its
-        // source; each pointer leads to eight bytes, as long as any parameter, that live until the driver has copied
-        // them. A kernel of this crate stays within its buffers, as the tests with softcuda check for every launch; for other
-        // kernels the caller of `launch_from` vouches.
+        // source. Each pointer points to eight bytes, the size of the longest parameter, which live until the driver has
+        // copied them. A kernel of this crate stays within its buffers, which the tests with softcuda check; for kernels of
+        // other crates the caller of `launch_from` guarantees it.
         unsafe {
             result::launch_kernel(
                 function.0,
@@ -159,19 +160,21 @@ impl CudaDevice {
                 &mut pointers,
             )
         }
-        .map_err(fault(&format!("starting the kernel {kernel}")))?;
+        .map_err(driver_error(&format!("starting the kernel {kernel}")))?;
         self.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// The grid of a kernel whose threads stride over `n` elements, `each` at a time. Each element is on its own, so the
-    /// number of blocks does not show in the result and may follow the chip.
+    /// The grid of an element-wise kernel with a grid-stride loop over `n` elements, `each` per thread and step. The
+    /// number of blocks does not affect the result, so it follows the number of multiprocessors.
     pub fn flat(&self, n: usize, each: usize) -> Grid {
         let most = (self.multiprocessors() * BLOCKS_EACH) as usize;
         Grid::blocks(n.div_ceil(each * THREADS as usize).clamp(1, most))
     }
 }
 
-fn too_large(kernel: &str, size: usize) -> Error {
-    Error::Device(format!("kernel {kernel}: a size of {size} is more than it can take; use smaller batches"))
+fn too_large(kernel: &str, size: usize, limit: usize) -> Error {
+    Error::Device(format!(
+        "kernel {kernel}: a size of {size} exceeds the limit of {limit}; use smaller batches"
+    ))
 }

@@ -1,26 +1,25 @@
-//! The CUDA libraries that the program opens when it runs: the driver, cuDNN and cuBLAS.
+//! Dynamic loading of the CUDA libraries: the driver, cuDNN and cuBLAS.
 //!
-//! None of them is linked, so one program serves machines with and without CUDA. They are opened here and not
-//! by `cudarc`, whose loading of cuDNN and cuBLAS panics when a file is missing, looks in no folder of its
-//! own, and whose bindings read statuses into Rust enums, in which a newer library's value is undefined
-//! behaviour.
+//! None of them is linked, so one program runs on machines with and without CUDA. `cudarc` is not used for this: its
+//! loading of cuDNN and cuBLAS panics when a file is missing and searches no folders beyond the loader's, and its
+//! bindings read statuses into Rust enums, where the unknown value of a newer library is undefined behaviour.
 
 mod driver;
 mod search;
-mod wanted;
+mod specs;
 
 pub use search::Search;
 
 use super::fatbin;
 use crate::{Error, Result};
 use search::NotFound;
+use specs::{CUBLAS, CUDNN, DRIVER, LibrarySpec};
 use std::ffi::CString;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use wanted::{CUBLAS, CUDNN, DRIVER, Wanted};
 
-/// Major, minor, patch.
+/// A version: major, minor, patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
 
@@ -30,64 +29,62 @@ impl fmt::Display for Version {
     }
 }
 
-/// Where a library was found.
+/// The location of an open library.
 #[derive(Clone, Debug)]
-enum Place {
-    /// By the loader, under this name.
+enum Location {
+    /// A name that the loader resolved.
     Loader(&'static str),
     File(PathBuf),
 }
 
-/// An open library. It stays open until the process ends: its functions are called through pointers, and its
-/// own threads and exit handlers run its code.
+/// An open library. It stays open until the process ends, since function pointers, the library's own threads and its
+/// exit handlers refer to its code.
 #[derive(Clone, Debug)]
 pub struct Library {
     name: &'static str,
-    place: Place,
+    location: Location,
     handle: &'static libloading::Library,
     version: Option<Version>,
 }
 
 impl Library {
-    fn keep(wanted: &Wanted, place: Place, handle: libloading::Library) -> Self {
+    fn new(spec: &LibrarySpec, location: Location, handle: libloading::Library) -> Self {
         let handle = Box::leak(Box::new(handle));
-        let library = Library { name: wanted.name, place, handle, version: None };
-        Library { version: (wanted.version)(&library), ..library }
+        let library = Library { name: spec.name, location, handle, version: None };
+        Library { version: (spec.version)(&library), ..library }
     }
 
-    /// What the library says of itself, if it can be asked without a device. Of the driver it is the CUDA
-    /// version up to which it runs programs.
+    /// The version that the library reports; none if the query failed. For the driver it is the newest CUDA version that
+    /// the driver supports.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
 
-    /// The function of a name.
+    /// Looks up an exported function by name.
     ///
     /// # Errors
-    /// The library exports no such name.
+    /// The library exports no function of this name.
     ///
     /// # Safety
-    /// `F` is a pointer to a function of the type that the library's manual gives to this name.
+    /// `F` is a function pointer of the type that the library's manual gives for this name.
     pub unsafe fn function<F: Copy>(&self, name: &str) -> Result<F> {
-        // SAFETY: the caller answers for the type; the library is never closed, so the pointer stays good.
+        // SAFETY: the caller guarantees the type; the library is never closed, so the pointer stays valid.
         let found = CString::new(name).ok().and_then(|text| unsafe { self.handle.get::<F>(text).ok() });
         found.map(|symbol| *symbol).ok_or_else(|| {
             Error::Device(format!(
-                "{self}: it has no function {name}; install a version that this program was made for ({})",
-                self.mend()
+                "{self}: it has no function {name}; install a version that this program supports ({})",
+                self.fix()
             ))
         })
     }
 
-    fn mend(&self) -> &'static str {
-        [&DRIVER, &CUBLAS, &CUDNN]
-            .into_iter()
-            .find(|wanted| wanted.name == self.name)
-            .map_or("", |wanted| wanted.mend)
+    fn fix(&self) -> &'static str {
+        let specs = [&DRIVER, &CUBLAS, &CUDNN];
+        specs.into_iter().find(|spec| spec.name == self.name).map_or("", |spec| spec.fix)
     }
 }
 
-/// Name, version, place.
+/// The name, version and location.
 impl fmt::Display for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
@@ -96,40 +93,40 @@ impl fmt::Display for Library {
             Some(version) => write!(f, "{version}")?,
             None => f.write_str("version unknown")?,
         }
-        match &self.place {
-            Place::Loader(file) => write!(f, ", {file} as the loader finds it"),
-            Place::File(path) => write!(f, ", {}", path.display()),
+        match &self.location {
+            Location::Loader(file) => write!(f, ", {file} as the loader finds it"),
+            Location::File(path) => write!(f, ", {}", path.display()),
         }
     }
 }
 
-/// Why a library cannot be used, and what to do.
+/// The reason why a library cannot be used, and how to fix it.
 #[derive(Clone, Debug)]
 pub struct Fault {
     what: String,
     folders: Vec<PathBuf>,
-    mend: String,
+    fix: String,
 }
 
 impl Fault {
-    /// One short clause, without the places and the mend.
+    /// The reason in one short clause, without the folders and the fix.
     pub fn brief(&self) -> &str {
         &self.what
     }
 
-    fn not_found(wanted: &Wanted, found: NotFound) -> Self {
-        let NotFound { refusals, old, folders } = found;
-        let name = wanted.name;
-        let what = match (refusals.is_empty(), old) {
-            (false, _) => format!("{name}: could not be opened: {}", refusals.join("; ")),
-            (true, Some(old)) => format!("{name}: {old} is too old, {} is needed", wanted.files.join(" or ")),
-            (true, None) => format!("{name}: not found ({})", wanted.files.join(", ")),
+    fn not_found(spec: &LibrarySpec, found: NotFound) -> Self {
+        let NotFound { failures, old, folders } = found;
+        let name = spec.name;
+        let what = match (failures.is_empty(), old) {
+            (false, _) => format!("{name}: could not be opened: {}", failures.join("; ")),
+            (true, Some(old)) => format!("{name}: {old} is too old, {} is needed", spec.files.join(" or ")),
+            (true, None) => format!("{name}: not found ({})", spec.files.join(", ")),
         };
-        Fault { what, folders, mend: wanted.mend.to_string() }
+        Fault { what, folders, fix: spec.fix.to_string() }
     }
 }
 
-/// One paragraph: what, where it was looked for, the mend.
+/// One paragraph: the reason, the folders that were searched, the fix.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
@@ -138,7 +135,7 @@ impl fmt::Display for Fault {
                 self.folders.iter().map(|folder| folder.display().to_string()).collect();
             write!(f, ", looked for on the loader's path and in {}", folders.join(", "))?;
         }
-        write!(f, "; {}", self.mend)
+        write!(f, "; {}", self.fix)
     }
 }
 
@@ -148,45 +145,45 @@ impl From<&Fault> for Error {
     }
 }
 
-/// The driver and what it drives.
+/// The CUDA driver and its devices.
 #[derive(Clone, Debug)]
 pub struct Driver {
-    /// `libcuda.so.1`, `nvcuda.dll`.
+    /// The library: `libcuda.so.1` or `nvcuda.dll`.
     pub library: Library,
-    /// The names of the devices, at least one.
+    /// The names of the devices, at least one; else the reason why there is none.
     pub devices: std::result::Result<Vec<String>, Fault>,
 }
 
-/// What this machine offers to a CUDA program. Shown, it is what `bcreid doctor` prints.
+/// The CUDA libraries and devices of this machine. `bcreid doctor` prints its text.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// The driver, new enough for the kernels of this program.
+    /// The driver, if it is new enough for the kernels of this program.
     pub driver: std::result::Result<Driver, Fault>,
-    /// cuBLAS 12 or 13.
+    /// The cuBLAS library, version 12 or 13.
     pub cublas: std::result::Result<Library, Fault>,
-    /// cuDNN 9.
+    /// The cuDNN library, version 9.
     pub cudnn: std::result::Result<Library, Fault>,
 }
 
-/// What this machine offers. The libraries are looked for at the first call and kept, found or not.
+/// The CUDA libraries and devices of this machine. The first call searches; later calls return the same result.
 pub fn probe() -> &'static Probe {
     static PROBE: OnceLock<Probe> = OnceLock::new();
     PROBE.get_or_init(|| Probe::of(&Search::from_environment()))
 }
 
 impl Probe {
-    /// Looks for all libraries in the places of `search`.
+    /// Searches all libraries in the folders of `search`.
     pub fn of(search: &Search) -> Self {
-        let open = |wanted| search.open(wanted).map_err(|found| Fault::not_found(wanted, found));
+        let open = |spec| search.open(spec).map_err(|found| Fault::not_found(spec, found));
         let driver = open(&DRIVER).and_then(|library| {
             driver::new_enough(&library, fatbin::embedded().ok().map(|kernels| kernels.nvcc))?;
             Ok(Driver { devices: driver::devices(&library), library })
         });
-        // cuBLAS first: cuDNN looks for cublasLt by its name, and takes the one that is open.
+        // cuBLAS is opened before cuDNN, which loads cublasLt by name and so uses the one that is open.
         Probe { driver, cublas: open(&CUBLAS), cudnn: open(&CUDNN) }
     }
 
-    /// The first thing that stands in the way of a CUDA device, if any.
+    /// The first reason why no CUDA device can be opened; none if one can.
     pub fn fault(&self) -> Option<&Fault> {
         let driver = self.driver.as_ref().map_or_else(Some, |driver| driver.devices.as_ref().err());
         driver.or(self.cublas.as_ref().err()).or(self.cudnn.as_ref().err())
@@ -219,11 +216,11 @@ impl fmt::Display for Probe {
     }
 }
 
-/// A table of functions of one library, found by their names when it is made: `Table::of(&library)`. Each
-/// type is a `unsafe extern "C" fn` of the library's manual, with integers in place of its enums.
+/// Defines a table of functions of one library, which `Table::of(&library)` looks up by name. Each type is an
+/// `unsafe extern "C" fn` of the library's manual, with integers in place of its enums.
 macro_rules! function_table {
     ($table:ident { $($name:ident: $function:ty,)* }) => {
-        #[expect(non_snake_case, reason = "the fields are called as the library calls its functions")]
+        #[expect(non_snake_case, reason = "the fields have the names of the library's functions")]
         #[derive(Debug)]
         pub(super) struct $table { $(pub(super) $name: $function,)* }
 

@@ -1,11 +1,11 @@
-//! The pool of device memory: what is freed is kept for the next asker.
+//! Caching allocator of device memory: freed blocks are reused.
 //!
-//! Freeing through the driver waits for the device, and a training step asks for the same few hundred buffers each
-//! time. Since all work is in one stream, memory may be handed on as soon as its last user has been enqueued.
+//! Freeing through the driver waits for the device, and every training step allocates the same few hundred buffers.
+//! Since all work is in one stream, a block can be reused as soon as its last use has been enqueued.
 //!
-//! There are two regions. What is allocated inside of a step comes from the step's own, so that a recorded step,
-//! which has its addresses built in, never finds there what somebody else keeps between two steps. That holds for one
-//! run at a time on a device: while a recorded step lives, no other run may begin one ([`CudaDevice::enter_step`]).
+//! The pool has two regions. Allocations inside of a step come from the step's region, so that a captured step, whose
+//! addresses are fixed, never overwrites a buffer that lives between two steps. This holds for one run at a time on a
+//! device: while a captured step exists, no other run can begin one ([`CudaDevice::enter_step`]).
 
 use super::CudaDevice;
 use crate::element::{DType, Shape};
@@ -18,30 +18,30 @@ use std::panic::Location;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-/// Small sizes are rounded up to this many bytes, so that nearly equal ones share memory.
+/// Sizes below `LARGE` are rounded up to this many bytes, so that nearly equal sizes share blocks.
 const SMALL_GRAIN: usize = 512;
-/// Sizes from here on are rounded to `LARGE_GRAIN`.
+/// Sizes from here on are rounded up to `LARGE_GRAIN`.
 const LARGE: usize = 1 << 20;
-/// The driver maps memory in pieces of this size.
+/// The driver's granularity of memory mappings, in bytes.
 const LARGE_GRAIN: usize = 2 << 20;
 
-/// What a buffer is for, to be named when there is no room for it.
+/// The purpose of an allocation, for out-of-memory messages.
 #[derive(Clone, Debug)]
 pub enum Label {
-    /// A tensor, and where in the sources it is asked for.
+    /// A tensor, with the source location of its allocation.
     Tensor(&'static Location<'static>, Shape, DType),
-    /// Memory that is no tensor.
+    /// Another buffer, such as a workspace.
     Other(&'static str),
 }
 
 impl Label {
-    /// The tensor that the calling file asks for; an operation's file is called like the operation.
+    /// The label of a tensor that the caller allocates; the caller's file is named after the operation.
     #[track_caller]
     pub fn of_caller(shape: Shape, dtype: DType) -> Self {
         Label::Tensor(Location::caller(), shape, dtype)
     }
 
-    /// Memory that is no tensor.
+    /// The label of a buffer that is no tensor.
     pub(super) fn of(what: &'static str) -> Self {
         Label::Other(what)
     }
@@ -49,36 +49,36 @@ impl Label {
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (place, shape, dtype) = match self {
-            Label::Tensor(place, shape, dtype) => (place, shape, dtype),
+        let (location, shape, dtype) = match self {
+            Label::Tensor(location, shape, dtype) => (location, shape, dtype),
             Label::Other(what) => return f.write_str(what),
         };
-        let file = Path::new(place.file());
+        let file = Path::new(location.file());
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let name = match stem(file) {
-            // src/ops/conv2d/cuda.rs
+            // For src/ops/conv2d/cuda.rs the folder's name is the operation.
             Some(name) if ["cuda", "mod"].contains(&name.as_str()) => file.parent().and_then(stem),
             other => other,
         };
-        write!(f, "{dtype:?} {shape} of {}", name.unwrap_or_default())
+        write!(f, "{dtype} {shape} of {}", name.unwrap_or_default())
     }
 }
 
-/// Memory that is no part of the pool, for as long as the device lives.
+/// Device memory outside of the pool, allocated for the life of the device.
 #[derive(Debug)]
 pub(super) struct FixedBlock(u64);
 
 impl FixedBlock {
-    /// Of the context of this thread.
+    /// Allocates `bytes` bytes in the current context.
     pub fn new(bytes: usize) -> Result<Self> {
-        // SAFETY: nothing is assumed of what the memory holds.
+        // SAFETY: the content of the memory is taken as uninitialised.
         let address = unsafe { result::malloc_sync(bytes) };
         if is_out_of_memory(&address) {
             let tensor = "the workspace of cuBLAS".into();
             let detail = format!("it takes {}; end other programs on the GPU", Bytes(bytes));
             return Err(Error::OutOfMemory { tensor, detail });
         }
-        address.map(FixedBlock).map_err(super::fault("asking for GPU memory"))
+        address.map(FixedBlock).map_err(super::driver_error("allocating GPU memory"))
     }
 
     pub fn address(&self) -> u64 {
@@ -88,20 +88,20 @@ impl FixedBlock {
 
 impl Drop for FixedBlock {
     fn drop(&mut self) {
-        // SAFETY: allocated by `new`; the device has waited for its stream before it drops this. An error is of earlier
-        // work, and there is nobody left to tell.
+        // SAFETY: `new` allocated the memory; the device waits for its stream before it drops this field. A destructor
+        // cannot return an error.
         let _ = unsafe { result::free_sync(self.0) };
     }
 }
 
-/// Which part of the pool a block belongs to.
+/// The part of the pool that a block belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Region {
     General,
     Step,
 }
 
-/// A piece of device memory as the driver gave it.
+/// A block of device memory as the driver allocated it.
 #[derive(Debug)]
 pub(super) struct Block {
     pub address: u64,
@@ -109,31 +109,31 @@ pub(super) struct Block {
     region: Region,
 }
 
-/// How much memory is in use, in bytes.
+/// The memory usage of a device, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Now.
+    /// The bytes in use now.
     pub current: usize,
-    /// At most so far.
+    /// The largest value of `current` so far.
     pub peak: usize,
-    /// Asked of the driver and not given back: in use or kept for the next asker.
+    /// The bytes allocated from the driver: those in use and those of free blocks.
     pub held: usize,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Free addresses by size, of each region.
+    /// The addresses of free blocks by size, for each region.
     free: [BTreeMap<usize, Vec<u64>>; 2],
     region: Region,
     usage: Usage,
-    /// How often the driver was asked for memory.
+    /// The number of driver allocations.
     growth: u64,
-    /// Recorded steps that live: their region is not given back.
+    /// The number of captured steps that exist; while there are any, the step's region is not freed.
     graphs: usize,
-    is_recording: bool,
+    is_capturing: bool,
 }
 
-/// The memory of one device.
+/// The memory pool of one device.
 #[derive(Debug)]
 pub(super) struct Pool(Mutex<State>);
 
@@ -145,7 +145,7 @@ impl Default for Pool {
             usage: Usage::default(),
             growth: 0,
             graphs: 0,
-            is_recording: false,
+            is_capturing: false,
         }))
     }
 }
@@ -156,7 +156,7 @@ fn rounded(bytes: usize) -> usize {
 }
 
 impl State {
-    /// The smallest free block that fits without wasting more than a quarter of it.
+    /// Takes the smallest free block of at least `size` bytes and at most a quarter more.
     fn reuse(&mut self, size: usize) -> Option<Block> {
         let free = &mut self.free[self.region as usize];
         let (&found, blocks) = free.range_mut(size..=size.saturating_add(size / 4).max(size)).next()?;
@@ -167,16 +167,14 @@ impl State {
         Some(Block { address, bytes: found, region: self.region })
     }
 
-    /// Gives back to the driver what nobody uses.
-    ///
-    /// To be called when the stream has been waited for.
+    /// Frees all unused blocks through the driver. The caller has waited for the stream.
     fn release(&mut self) {
         let kept = usize::from(self.graphs > 0);
         for free in &mut self.free[..2 - kept] {
             for (bytes, addresses) in std::mem::take(free) {
                 for address in addresses {
-                    // SAFETY: the address came from the driver and is in no buffer, and the work that used it is done. An
-                    // error here is one of earlier work, which the next call reports again.
+                    // SAFETY: the driver allocated the block, no buffer uses it, and the work that used it is done. An
+                    // error of earlier work is reported again by the next call.
                     let _ = unsafe { result::free_sync(address) };
                     self.usage.held -= bytes;
                 }
@@ -190,6 +188,7 @@ impl Pool {
         self.0.lock().expect("the pool's lock is never held across a panic")
     }
 
+    /// Returns a block to its region's free blocks.
     pub fn put_back(&self, block: &Block) {
         let mut state = self.lock();
         state.usage.current -= block.bytes;
@@ -206,14 +205,14 @@ impl Drop for Pool {
 }
 
 impl CudaDevice {
-    /// At least `bytes` bytes at a multiple of 256; they hold anything.
+    /// Allocates an uninitialised block of at least `bytes` bytes, aligned to 256 bytes.
     pub(super) fn alloc(&self, bytes: usize, label: &Label) -> Result<Block> {
         let size = rounded(bytes);
         let mut state = self.pool.lock();
         let block = match state.reuse(size) {
             Some(block) => block,
             None => {
-                if state.is_recording {
+                if state.is_capturing {
                     return Err(Error::Device(format!(
                         "{label}: a captured step needs memory that the steps before it did not need; this is a bug of \
                          bcreid, please report it"
@@ -221,7 +220,7 @@ impl CudaDevice {
                     .with_remedies([Remedy::WithoutCapture]));
                 }
                 self.bind()?;
-                // SAFETY: nothing is assumed of what the memory holds.
+                // SAFETY: the content of the memory is taken as uninitialised.
                 let mut address = unsafe { result::malloc_sync(size) };
                 if is_out_of_memory(&address) {
                     self.synchronize()?;
@@ -232,7 +231,7 @@ impl CudaDevice {
                 if is_out_of_memory(&address) {
                     return Err(self.out_of_memory(label, size, state.usage));
                 }
-                let address = address.map_err(super::fault("asking for GPU memory"))?;
+                let address = address.map_err(super::driver_error("allocating GPU memory"))?;
                 state.usage.held += size;
                 state.growth += 1;
                 Block { address, bytes: size, region: state.region }
@@ -263,54 +262,55 @@ impl CudaDevice {
         error.with_remedies(remedies)
     }
 
-    /// How much memory is in use.
+    /// The memory usage of this device object.
     pub fn usage(&self) -> Usage {
         self.pool.lock().usage
     }
 
-    /// Bytes of the device that nobody has: neither this program nor another.
+    /// The bytes of the device that no program has allocated.
     ///
     /// # Errors
-    /// What the driver says.
+    /// A CUDA driver error.
     pub fn free_memory(&self) -> Result<usize> {
         self.bind()?;
-        Ok(result::mem_get_info().map_err(super::fault("asking for the GPU's memory"))?.0)
+        Ok(result::mem_get_info().map_err(super::driver_error("reading the free memory of the GPU"))?.0)
     }
 
-    /// How often the driver has been asked for memory so far.
+    /// The number of driver allocations so far.
     pub(crate) fn memory_growth(&self) -> u64 {
         self.pool.lock().growth
     }
 
-    /// Until the result is dropped memory comes from the step's region.
+    /// Makes allocations come from the step's region until the result is dropped.
     ///
     /// # Errors
-    /// If a recorded step of another run lives on this device: the two would overwrite each other's memory.
+    /// If a captured step of another run exists on this device: the two would overwrite each other's memory.
     pub(crate) fn enter_step(&self) -> Result<StepRegion<'_>> {
         let mut state = self.pool.lock();
         if state.graphs > 0 {
             return Err(Error::Device(
-                "another run on this device object has recorded its step; end it first, or open the device anew".into(),
+                "another run on this device object has captured its step; end that run first, or open the device again"
+                    .into(),
             ));
         }
         state.region = Region::Step;
         Ok(StepRegion(&self.pool))
     }
 
-    /// Until the result is dropped the pool does not grow.
+    /// Makes driver allocations an error until the result is dropped: a capture cannot contain one.
     pub(super) fn forbid_growth(&self) -> NoGrowth<'_> {
-        self.pool.lock().is_recording = true;
+        self.pool.lock().is_capturing = true;
         NoGrowth(&self.pool)
     }
 
-    /// A recorded step begins or ends to live.
+    /// Counts a captured step that is created (`begins`) or dropped.
     pub(super) fn count_graphs(&self, begins: bool) {
         let mut state = self.pool.lock();
         state.graphs = if begins { state.graphs + 1 } else { state.graphs.saturating_sub(1) };
     }
 }
 
-/// While it lives memory comes from the step's region.
+/// A guard: while it exists, allocations come from the step's region.
 pub(crate) struct StepRegion<'a>(&'a Pool);
 
 impl Drop for StepRegion<'_> {
@@ -319,12 +319,12 @@ impl Drop for StepRegion<'_> {
     }
 }
 
-/// While it lives the pool does not grow.
+/// A guard: while it exists, the pool does not grow.
 pub(super) struct NoGrowth<'a>(&'a Pool);
 
 impl Drop for NoGrowth<'_> {
     fn drop(&mut self) {
-        self.0.lock().is_recording = false;
+        self.0.lock().is_capturing = false;
     }
 }
 
@@ -332,7 +332,7 @@ fn is_out_of_memory(answer: &std::result::Result<u64, cudarc::driver::DriverErro
     matches!(answer, Err(error) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)
 }
 
-/// A number of bytes for a person.
+/// A number of bytes, displayed in KiB, MiB or GiB.
 pub(crate) struct Bytes(pub usize);
 
 impl fmt::Display for Bytes {
@@ -357,9 +357,9 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_is_named_by_who_asks_for_it() {
+    fn a_tensor_is_named_by_the_file_that_allocates_it() {
         let label = Label::of_caller(Shape::from([2, 3]), DType::F32);
-        assert_eq!(label.to_string(), "F32 [2, 3] of memory");
+        assert_eq!(label.to_string(), "f32 [2, 3] of memory");
     }
 
     #[test]

@@ -1,19 +1,20 @@
-//! The CUDA device: one context, one stream, and everything a step needs in it.
+//! The CUDA device: one context, one stream, the embedded kernels, the libraries and a memory pool.
 //!
-//! All work goes into one non-blocking stream in the order it is asked for, so that a buffer may be handed on as soon
-//! as its last user has been enqueued, and the host waits for nothing but where it says so ([`CudaBuffer::upload`],
+//! All work is enqueued in one non-blocking stream, so that a buffer can be reused as soon as its last use has been
+//! enqueued. The host waits only in functions whose documentation says so ([`CudaBuffer::upload`],
 //! [`CudaBuffer::download`], [`PendingDownload::wait`], [`CudaDevice::synchronize`]). In reading order:
 //!
-//! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] is what the build embedded.
-//! 2. `memory` keeps freed memory for the next asker; `buffer` is a piece of it; `staging` is host memory on the
-//!    way to the device and back.
-//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; [`cudnn`] convolves, [`cublas`] multiplies matrices.
-//! 4. `graph` records a whole step and replays it; `event` tells how long the GPU took for it.
+//! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] holds the embedded kernels.
+//! 2. `memory` is the caching allocator of device memory; `buffer` is an allocation with its copies and fills;
+//!    `staging` holds the pinned host memory of asynchronous copies.
+//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
+//!    [`cudnn`] computes convolutions, [`cublas`] matrix products.
+//! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU.
 //!
-//! Safety: a kernel or a library function gets addresses of buffers, which are [`crate::tensor::Tensor`]s, and stays within
-//! their sizes, as the tests with softcuda see for every access. Only this crate launches its kernels; launches of other crates'
-//! kernels are `unsafe` ([`CudaDevice::launch_from`]).
-//! What the host and the device share is in `staging` alone.
+//! Safety: kernels and library functions receive the addresses of buffers, which are [`crate::tensor::Tensor`]s, and
+//! stay within their sizes; the tests with softcuda check every access. Only this crate can launch its
+//! kernels; launches of other crates' kernels are `unsafe` ([`CudaDevice::launch_from`]). The host and the device share no
+//! memory but that of `staging`.
 
 mod arguments;
 mod buffer;
@@ -59,10 +60,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A CUDA device with its stream, kernels, libraries and memory.
 pub struct CudaDevice {
-    // Fields are dropped in this order: what uses the stream before it, the context last.
+    // Fields are dropped in this order: users of the stream before the stream, the context last.
     cudnn: Cudnn,
     cublas: Cublas,
-    /// cuBLAS's own.
+    /// The workspace of cuBLAS.
     _workspace: FixedBlock,
     uploads: Uploads,
     downloads: Downloads,
@@ -78,40 +79,40 @@ pub struct CudaDevice {
 }
 
 impl CudaDevice {
-    /// What convolutions and matrix products are computed in.
+    /// The number format of convolutions and matrix products.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// What the chip is called.
+    /// The name of the GPU, as the driver gives it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many multiprocessors it has: what grids are sized by, where the size of a grid does not show in the result.
+    /// The number of multiprocessors. Grids depend on it only where the size of a grid does not affect the result.
     pub fn multiprocessors(&self) -> u32 {
         self.multiprocessors
     }
 
-    /// How many kernels and library functions have been asked for so far.
+    /// The number of kernels, library functions and graphs launched so far.
     pub fn launches(&self) -> u64 {
         self.launches.load(Ordering::Relaxed)
     }
 
-    /// Waits until all work is done.
+    /// Waits until all enqueued work is done.
     ///
     /// # Errors
-    /// What went wrong in it.
+    /// The CUDA driver's error of that work.
     pub fn synchronize(&self) -> Result<()> {
         self.bind()?;
         // SAFETY: the stream is open as long as this device is.
         unsafe { cudarc::driver::result::stream::synchronize(self.stream.0) }
-            .map_err(fault("waiting for the GPU"))
+            .map_err(driver_error("waiting for the GPU"))
     }
 
-    /// Makes the context that of this thread; nearly free when it is already.
+    /// Makes the device's context current on this thread; nearly free if it is current already.
     fn bind(&self) -> Result<()> {
-        self.context.bind_to_thread().map_err(fault("entering the CUDA context"))
+        self.context.bind_to_thread().map_err(driver_error("entering the CUDA context"))
     }
 }
 
@@ -121,7 +122,7 @@ impl fmt::Debug for CudaDevice {
     }
 }
 
-/// A stream that does not wait for the null stream, destroyed when dropped.
+/// A CUDA stream that does not synchronise with the null stream; dropping it destroys the stream.
 struct Stream(sys::CUstream);
 
 // SAFETY: a stream may be used from any thread that has its context (CUDA driver API, "Stream Management").
@@ -131,14 +132,14 @@ unsafe impl Sync for Stream {}
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // SAFETY: made when the device was opened, and everything that uses it is gone. There is nobody to tell of an
-        // error; the context goes next.
+        // SAFETY: the stream was created when the device was opened, and its users have been dropped. A destructor
+        // cannot return an error.
         let _ = unsafe { cudarc::driver::result::stream::destroy(self.0) };
     }
 }
 
-/// Turns a driver's error into ours: what was being done, and the driver's name and words.
-fn fault(doing: &str) -> impl FnOnce(DriverError) -> Error {
+/// Converts a driver error: the message has the attempted action, the driver's description and the error's name.
+fn driver_error(doing: &str) -> impl FnOnce(DriverError) -> Error {
     let doing = doing.to_string();
     move |error| {
         let text = |text: std::result::Result<&std::ffi::CStr, DriverError>| {
@@ -148,10 +149,10 @@ fn fault(doing: &str) -> impl FnOnce(DriverError) -> Error {
         use sys::CUresult::{
             CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS,
         };
-        let kernels_own =
+        let kernel_errors =
             [CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS];
-        let whose =
-            if kernels_own.contains(&error.0) { "; that is a bug of bcreid, please report it" } else { "" };
-        Error::Device(format!("{doing}: {words} ({name}){whose}"))
+        let is_ours = kernel_errors.contains(&error.0);
+        let advice = if is_ours { "; that is a bug of bcreid, please report it" } else { "" };
+        Error::Device(format!("{doing}: {words} ({name}){advice}"))
     }
 }

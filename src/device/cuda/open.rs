@@ -1,10 +1,10 @@
-//! Opening a device: what must be there, and what to say when it is not.
+//! Opening a CUDA device: checks of kernels, driver and libraries, with a clear error for whatever is missing.
 
 use super::cublas::{self, Cublas};
 use super::cudnn::Cudnn;
 use super::launch::Kernels;
 use super::memory::FixedBlock;
-use super::{CudaDevice, Stream, fatbin, fault, libraries};
+use super::{CudaDevice, Stream, driver_error, fatbin, libraries};
 use crate::device::Precision;
 use crate::{Error, Result};
 use cudarc::driver::{CudaContext, result, sys};
@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 impl CudaDevice {
-    /// Opens device number `ordinal`, from 0, to compute in `precision`.
+    /// Opens CUDA device `ordinal`, counted from 0, for computations in `precision`.
     ///
     /// # Errors
-    /// What is missing or too old, where it was looked for, and how to get it.
+    /// Kernels, driver, device or library missing or too old; the message says which, the folders that were searched,
+    /// and how to get it.
     pub fn open(ordinal: usize, precision: Precision) -> Result<Arc<Self>> {
         let kernels = fatbin::embedded()
             .map_err(|absent| Error::Device(format!("this build has no CUDA kernels: {absent}")))?;
@@ -25,24 +26,28 @@ impl CudaDevice {
         }
         let devices = libraries.driver.as_ref()?.devices.as_ref()?;
         if ordinal >= devices.len() {
+            let count = match devices.len() {
+                1 => "1 device".to_string(),
+                n => format!("{n} devices"),
+            };
             return Err(Error::Device(format!(
-                "there is no CUDA device {ordinal}; this machine has {} (cuda:0 is the first)",
-                devices.len()
+                "there is no CUDA device {ordinal}; this machine has {count} (cuda:0 is the first)"
             )));
         }
-        let context = CudaContext::new(ordinal).map_err(fault(&format!("opening CUDA device {ordinal}")))?;
-        let name = context.name().map_err(fault("asking the GPU for its name"))?;
+        let context =
+            CudaContext::new(ordinal).map_err(driver_error(&format!("opening CUDA device {ordinal}")))?;
+        let name = context.name().map_err(driver_error("reading the name of the GPU"))?;
         let multiprocessors = context
             .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-            .map_err(fault("asking the GPU for its size"))?;
+            .map_err(driver_error("reading the number of multiprocessors of the GPU"))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
-            .map_err(fault("making a CUDA stream"))?;
+            .map_err(driver_error("creating a CUDA stream"))?;
         let stream = Stream(stream);
         let workspace = FixedBlock::new(cublas::WORKSPACE_BYTES)?;
         let handle = stream.0.cast();
-        // SAFETY: the stream was made in this context; the device drops the library's handle before it.
+        // SAFETY: the stream was created in this context; the device drops the library's handle before the stream.
         let cudnn = unsafe { Cudnn::open(libraries.cudnn.as_ref()?, handle) }?;
-        // SAFETY: likewise, and before the workspace, which is all its own.
+        // SAFETY: likewise; the handle is dropped before the workspace too, which only cuBLAS uses.
         let cublas = unsafe {
             let library = libraries.cublas.as_ref()?;
             Cublas::open(library, handle, workspace.address(), cublas::WORKSPACE_BYTES)
@@ -69,8 +74,8 @@ impl CudaDevice {
 
 impl Drop for CudaDevice {
     fn drop(&mut self) {
-        // Everything that follows frees what the stream may still use. An error has been reported by whoever asked for
-        // the work, and there is nobody left to tell.
+        // The fields that are dropped next free memory that the stream may still use. A destructor cannot return an
+        // error.
         let _ = self.synchronize();
     }
 }

@@ -1,13 +1,13 @@
-//! Distances on the CPU: a product and its epilogue for each tile of the gallery.
+//! Distances on the CPU: a matrix product and its epilogue for each tile of the gallery.
 
 use super::{CLOSE, Origin};
 use crate::device::cpu::simd::vectorized;
 use crate::device::cpu::{MatMut, MatRef, Split, gemm};
 use rayon::prelude::*;
 
-/// Rows of a matrix of features, with the rows' squared lengths from the origin.
+/// Feature rows with their squared distances from the origin.
 pub struct Rows<'a> {
-    /// As they are: the origin is subtracted a tile at a time, so that a mapped gallery is not copied.
+    /// Unshifted features: the origin is subtracted a tile at a time, so that a mapped gallery is not copied.
     values: &'a [f32],
     dim: usize,
     origin: Origin,
@@ -29,7 +29,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Fills [tiles, rows, cols] with the distances of the queries from `first` on.
+/// Fills `to` [tiles, rows, cols] with the distances of the queries from `first` on.
 pub fn distances(
     query: &Rows<'_>,
     gallery: &Rows<'_>,
@@ -45,7 +45,7 @@ pub fn distances(
         product(tile, &shifted, &gallery.origin.shifted(g), dim);
         let q_rows = q.chunks_exact(dim).zip(q_squared);
         for (row, (q, &q2)) in tile.chunks_exact_mut(cols).zip(q_rows) {
-            if finish(row, q2, g_squared) {
+            if finish_distances(row, q2, g_squared) {
                 for ((d, &g2), g) in row.iter_mut().zip(g_squared).zip(g.chunks_exact(dim)) {
                     if *d < CLOSE * (q2 + g2) {
                         *d = squared_distance(q, g) as f32;
@@ -56,8 +56,8 @@ pub fn distances(
     });
 }
 
-/// Makes products squared distances. Whether one is [`CLOSE`].
-fn finish(row: &mut [f32], q2: f32, g_squared: &[f32]) -> bool {
+/// Turns a row of products into squared distances; true if one of them is below [`CLOSE`].
+fn finish_distances(row: &mut [f32], q2: f32, g_squared: &[f32]) -> bool {
     vectorized(
         #[inline(always)]
         || {
@@ -77,7 +77,7 @@ fn product(c: &mut [f32], q: &[f32], g: &[f32], dim: usize) {
     let (rows, cols) = (q.len() / dim, g.len() / dim);
     let g = MatRef::new(g, cols, dim).t();
     if rows == 1 {
-        // A single row would take the vector product's way, whose rounding depends on the column. Two equal
+        // A single row would become a matrix-vector product, whose rounding depends on the column. Two equal
         // rows (a stride of 0) do not.
         let mut twice = vec![0.0; 2 * cols];
         gemm(MatMut::new(&mut twice, 2, cols), 0.0, MatRef::strided(q, 2, dim, 0, 1), g, Split::Alone);
@@ -87,10 +87,10 @@ fn product(c: &mut [f32], q: &[f32], g: &[f32], dim: usize) {
     }
 }
 
-/// The sum of squared differences of two rows of one length, in f64: exactly 0 between equal rows, the same whichever
-/// comes first, and right where ||a||^2 + ||b||^2 - 2 a.b has lost all digits.
+/// Sum of squared differences of two rows of one length, in f64: exactly 0 for equal rows, symmetric, and accurate
+/// where ||a||^2 + ||b||^2 - 2 a.b has lost all digits.
 pub fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    /// Sums side by side: the vectors that hide an addition's latency.
+    /// Number of independent partial sums, which hide the latency of an addition.
     const SUMS: usize = 16;
     vectorized(
         #[inline(always)]

@@ -1,4 +1,4 @@
-//! Distances on a GPU: both sides in its memory, a launch for a block of queries.
+//! Distances on a GPU: both sides in device memory, two kernel launches for a block of queries.
 
 use super::Origin;
 use crate::Result;
@@ -8,12 +8,12 @@ use crate::element::DType;
 use crate::tensor::{Download, Tensor};
 use std::sync::Arc;
 
-/// Gallery images and queries of a block of `distance_tile`.
+/// Gallery images, and queries, of a thread block of `distance_tile`.
 pub const TILE: usize = 64;
-/// Gallery images of a block of `distance_close`.
+/// Gallery images of a thread block of `distance_close`.
 pub const STRIP: usize = 2048;
 
-/// Rows of a matrix of features from the origin, with their squared lengths.
+/// Feature rows in device memory, with the origin subtracted, and their squared lengths.
 pub(super) struct Rows {
     gpu: Arc<CudaDevice>,
     /// f32 `[n, dim]`.
@@ -41,13 +41,13 @@ impl Rows {
             rows: n,
             d: dim,
         };
-        // A warp a row.
+        // Each warp sums one row, and a thread block has 8 warps.
         gpu.launch(Grid::blocks(n.div_ceil(8)), lengths)?;
         Ok(Rows { gpu: gpu.clone(), values, squared_lengths })
     }
 }
 
-/// Starts to compute the distances [count, galleries] of the queries from `first` on.
+/// Starts computing the distances [count, galleries] of the queries from `first` on.
 pub(super) fn distances(query: &Rows, gallery: &Rows, first: usize, count: usize) -> Result<Download> {
     let (galleries, d) = (gallery.squared_lengths.shape().len(), query.values.shape().last());
     let device = Device::Cuda(query.gpu.clone());

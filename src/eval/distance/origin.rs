@@ -1,34 +1,36 @@
-//! The point that features are measured from before their products are taken.
+//! Common offset of the features, subtracted before products are taken.
 //!
 //! ||q - g||^2 = ||q||^2 + ||g||^2 - 2 q.g loses digits where the lengths are large beside the distance. Features that
 //! share an offset, 100 + noise for example, are all long and all near each other. A distance does not change when both
-//! of its ends move, so such an offset is subtracted first.
+//! points move alike, so such an offset is subtracted first.
 //!
 //! The rule: the mean is subtracted where its squared length is more than [`DWARFED`] times the mean squared distance
-//! of the features from it. Both are taken of the gallery, or of [`SAMPLE`] rows spread evenly over a larger one. Else
-//! features are compared as they are, and no bit of their distances depends on the rule. Normalised features of a
-//! network that tells persons apart are far from the limit: the ratio is 3 for values drawn uniformly from 0 to 1.
+//! of the features from it. Both are taken of the gallery, or of [`SAMPLE`] rows spread evenly over a larger one.
+//! Otherwise features are compared as they are, and no bit of their distances depends on the rule. Normalised features
+//! of a network that distinguishes persons are far from the limit: the ratio is 3 for values drawn uniformly from 0
+//! to 1.
 
 use crate::weights::normalise_rows;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// The mean is subtracted where its squared length is more than so many times the spread.
+/// Ratio of the mean's squared length to the mean squared distance from it above which the mean is subtracted.
 pub const DWARFED: f64 = 64.0;
-/// Rows of the gallery that the mean is taken of, at most.
+/// Largest number of gallery rows that the mean is taken of.
 pub const SAMPLE: usize = 1024;
 
 /// The offset that is subtracted from every feature before products are taken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
-    /// The mean, if it dwarfs the spread.
+    /// The mean, if the ratio is above [`DWARFED`].
     mean: Option<Vec<f32>>,
     /// The mean's squared length over the mean squared distance from it; infinite where all rows are the same.
     ratio: f64,
 }
 
 impl Origin {
-    /// By the rule above, from a gallery's rows of `dim` values, each divided by its length first if `normalise`.
+    /// Determines the offset by the rule above from a gallery's rows of `dim` values, each divided by its length first
+    /// if `normalise`.
     ///
     /// # Panics
     /// If there are no rows of `dim` values.
@@ -53,12 +55,12 @@ impl Origin {
         Origin { mean: dwarfed.then(|| mean.into_iter().map(|m| m as f32).collect()), ratio }
     }
 
-    /// The offset, a row of `dim` values; none if nothing is subtracted.
+    /// The offset, a row of `dim` values; `None` if no offset is subtracted.
     pub fn offset(&self) -> Option<&[f32]> {
         self.mean.as_deref()
     }
 
-    /// `rows` as they are measured: with the offset subtracted, if there is one.
+    /// `rows` with the offset subtracted, if there is one.
     pub fn shifted<'a>(&self, rows: &'a [f32]) -> Cow<'a, [f32]> {
         match &self.mean {
             None => Cow::Borrowed(rows),
@@ -72,7 +74,7 @@ impl Origin {
         }
     }
 
-    /// The largest distance of one of `rows` of `dim` values from here.
+    /// Largest distance of one of `rows` of `dim` values from the origin.
     pub fn farthest(&self, rows: &[f32], dim: usize) -> f64 {
         let squared = |row: &[f32]| match &self.mean {
             None => row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>(),
@@ -81,26 +83,27 @@ impl Origin {
         rows.par_chunks_exact(dim).map(squared).reduce(|| 0.0, f64::max).sqrt()
     }
 
-    /// A note for reports; none where lengths do not dwarf distances.
+    /// Note for reports; `None` where no offset is subtracted.
     pub fn note(&self) -> Option<String> {
         self.mean.as_ref()?;
-        let what = "Lengths dwarf distances: the features' mean";
         if self.ratio == f64::INFINITY {
-            return Some(format!(
-                "{what} is all that they are, so the gallery's images are all equally far."
-            ));
+            return Some(
+                "Offset: all features of the gallery are equal, so all its images are equally far from a query."
+                    .into(),
+            );
         }
         let times = self.ratio.sqrt();
-        // An f32 has 24 bits.
+        // An f32 has 24 significant bits.
         let digits = (24.0 * std::f64::consts::LOG10_2 - times.log10()).max(0.0);
         Some(format!(
-            "{what} is {times:.0} times as long as they lie apart from it, so distances are computed after subtracting \
-             it; about {digits:.0} digits of what tells two images apart are left in the file's 32 bits."
+            "Offset: the features' mean is {times:.0} times as long as the features' distance from it, so it is \
+             subtracted before distances are computed; about {digits:.0} digits of the differences between images are \
+             left in the file's 32 bits."
         ))
     }
 }
 
-/// All rows, or [`SAMPLE`] spread evenly over them.
+/// All rows, or [`SAMPLE`] rows spread evenly over them.
 fn sample(rows: &[f32], dim: usize) -> Cow<'_, [f32]> {
     let n = rows.len() / dim;
     if n <= SAMPLE {
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_rule_is_the_documented_one() {
-        // Two places at distance 1 from their mean, which is 8 long: exactly 64, and not more.
+        // Two points at distance 1 from their mean, which has length 8: a ratio of exactly 64, and not more.
         assert_eq!(Origin::of(&[7.0, 9.0], 1, false), Origin { mean: None, ratio: 64.0 });
         assert_eq!(Origin::of(&[7.5, 9.5], 1, false).offset(), Some(&[8.5][..]));
         assert_eq!(Origin::of(&[0.0, 0.0], 1, false).offset(), None);

@@ -1,28 +1,28 @@
-//! Ranks against a gallery of which only a part is in memory at a time.
+//! Ranking of a gallery that is read in parts.
 //!
-//! Two passes: the images of the queries' own persons first, for the distances of the matches; then the gallery
-//! from end to end, in parts, for how many images come before each of them. What stays in memory between parts
-//! is a few numbers a match.
+//! There are two passes. The first computes the distances of the matches from the images of the queries' persons. The
+//! second reads the gallery from end to end, in parts, and counts the images before each match. Between parts only a
+//! few numbers a match stay in memory.
 //!
-//! A match must come out at the same distance in both passes, bit for bit, or it would come before itself. So all
-//! products of both have the same sizes ([`crate::eval::distance`]): a part that is smaller than a tile is filled
-//! up with rows of zeros, which are not looked at.
+//! A match must have the same distance in both passes, bit for bit, or it would be counted before itself. So all
+//! products of both passes have the same sizes ([`crate::eval::distance`]): a part that is smaller than a tile is
+//! padded with rows of zeros, which are not counted.
 
-use super::{Standing, StoredEvaluation, for_each_query};
+use super::{CountedImages, Standing, for_each_query};
 use crate::Result;
 use crate::device::Device;
 use crate::eval::distance::{Block, Distances, Origin, TILE};
 use crate::weights::Features;
 use std::borrow::Cow;
 
-/// Values of a part's features: 256 MiB.
+/// Feature values of a part: 256 MiB.
 pub(super) const PART: usize = 1 << 26;
-/// Queries of a block, in both passes.
+/// Queries in a block, in both passes.
 const ROWS: usize = 256;
 
-/// Ranks `gallery` for all of `people`, `part` values of it at a time.
+/// Ranks `gallery` for all of `people`, `part` feature values at a time.
 pub(super) fn rank(
-    people: &StoredEvaluation<'_>,
+    people: &CountedImages<'_>,
     gallery: &Features,
     (normalise, origin): (bool, &Origin),
     device: &Device,
@@ -34,8 +34,8 @@ pub(super) fn rank(
     own.sort_unstable();
     own.dedup();
     for rows in own.chunks(images) {
-        let mut part = StoredEvaluation::rows(gallery, rows.to_vec(), normalise);
-        fill_up(&mut part.features, dim);
+        let mut part = CountedImages::rows(gallery, rows.to_vec(), normalise);
+        pad_to_tile(&mut part.features, dim);
         let distances = distances(people, &part, dim, origin, device)?;
         let compute = |index, block: &mut Block| distances.compute(index, block);
         for_each_query(distances.blocks(), compute, standings, |standing, row| {
@@ -43,11 +43,11 @@ pub(super) fn rank(
         })?;
     }
     for first in (0..gallery.len()).step_by(images) {
-        let mut part = StoredEvaluation::new(gallery, first..(first + images).min(gallery.len()), normalise);
+        let mut part = CountedImages::new(gallery, first..(first + images).min(gallery.len()), normalise);
         if part.indices.is_empty() {
             continue;
         }
-        fill_up(&mut part.features, dim);
+        pad_to_tile(&mut part.features, dim);
         let distances = distances(people, &part, dim, origin, device)?;
         let compute = |index, block: &mut Block| distances.compute(index, block);
         for_each_query(distances.blocks(), compute, standings, |standing, row| {
@@ -63,10 +63,10 @@ pub(super) fn rank(
     Ok(())
 }
 
-/// The distances to a part, in blocks of one size.
+/// Distances to a part, in blocks of one size.
 fn distances<'a>(
-    people: &'a StoredEvaluation<'_>,
-    part: &'a StoredEvaluation<'_>,
+    people: &'a CountedImages<'_>,
+    part: &'a CountedImages<'_>,
     dim: usize,
     origin: &Origin,
     device: &Device,
@@ -75,8 +75,8 @@ fn distances<'a>(
     Ok(all.with_rows(ROWS))
 }
 
-/// Adds rows of zeros to a part that is smaller than a tile.
-fn fill_up(features: &mut Cow<'_, [f32]>, dim: usize) {
+/// Pads a part that is smaller than a tile with rows of zeros.
+fn pad_to_tile(features: &mut Cow<'_, [f32]>, dim: usize) {
     if features.len() < TILE * dim {
         features.to_mut().resize(TILE * dim, 0.0);
     }
@@ -96,8 +96,8 @@ mod tests {
         Features::new(values, 3, pids, camids, Vec::new()).unwrap()
     }
 
-    /// Few places and few persons, so that distances are tied across parts and some persons have more images than
-    /// are counted one by one.
+    /// Few points and few persons, so that distances are tied across parts and some persons have [`SEARCH_FROM`] images
+    /// or more.
     fn rows(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(u8, i64, i64)>> {
         prop::collection::vec((0u8..27, prop_oneof![Just(-1i64), 0i64..2, 0i64..40], 0i64..3), count)
     }

@@ -1,11 +1,10 @@
-//! The k-reciprocal features: a sparse vector of N weights for each of the N images (sections 3.2 to 3.4 of the
-//! paper).
+//! k-reciprocal encoding: a sparse vector of N weights for each of the N images (sections 3.2 to 3.4 of the paper).
 
 use super::samples::Samples;
 use super::{Neighbours, Rerank, share};
 use rayon::prelude::*;
 
-/// The weights of one image that are not zero, in ascending order of their index.
+/// The non-zero weights of one image, in ascending order of their index.
 pub type Weights = Vec<(u32, f32)>;
 
 /// The weights of each image.
@@ -23,7 +22,7 @@ impl Encoding {
         Encoding(images.into_par_iter().map(mean).collect())
     }
 
-    /// Splits the images from `at` on off.
+    /// Splits off the images from `at` on.
     pub(super) fn split_off(&mut self, at: usize) -> Encoding {
         Encoding(self.0.split_off(at))
     }
@@ -37,16 +36,16 @@ impl Encoding {
     }
 }
 
-/// R(p, k): those of the `k` nearest images of image `index` that have it among their own `k` nearest.
-/// An image is its own nearest one and does not count, so that each list has one more.
+/// R(p, k), the reciprocal neighbours: the images among the `k` nearest of image `index` that have image `index` among
+/// their own `k` nearest. An image is its own nearest one and does not count, so each list has one more.
 fn reciprocal(neighbours: &Neighbours, index: usize, k: usize) -> Vec<u32> {
     let found_back = |&&j: &&u32| neighbours.nearest(j as usize, k + 1).contains(&(index as u32));
     neighbours.nearest(index, k + 1).iter().filter(found_back).copied().collect()
 }
 
-/// R*(p, k1): the reciprocal neighbours, and those of each of them in half as long lists, where more than two
-/// thirds of the latter are among the former. (Exactly two thirds are enough in the paper, but not in the authors'
-/// program.) Ascending.
+/// R*(p, k1), the expanded reciprocal neighbours, ascending: R(p, k1), and R(q, k1 / 2) of each q in R(p, k1) where
+/// more than two thirds of R(q, k1 / 2) are in R(p, k1). (In the paper exactly two thirds suffice, in the authors'
+/// program they do not.)
 fn expanded(neighbours: &Neighbours, index: usize, k1: usize) -> Vec<u32> {
     // The authors' program rounds halves to the even number.
     let half = (k1 as f64 / 2.0).round_ties_even() as usize;
@@ -64,8 +63,8 @@ fn expanded(neighbours: &Neighbours, index: usize, k1: usize) -> Vec<u32> {
     all
 }
 
-/// exp(-d) of the expanded set, divided by the sum as in the authors' program. An image with more copies than its list
-/// holds may miss itself there, and then has no weights.
+/// Weights exp(-d) of the expanded set, divided by their sum as in the authors' program. An image with more copies than
+/// its list holds may be missing from its own list, and then has no weights.
 fn weights(samples: &Samples<'_>, neighbours: &Neighbours, index: usize, k1: usize) -> Weights {
     let farthest = f64::from(neighbours.farthest(index));
     let weight = |&j: &u32| {
@@ -79,10 +78,10 @@ fn weights(samples: &Samples<'_>, neighbours: &Neighbours, index: usize, k1: usi
     members.into_iter().zip(weights).map(|(j, weight)| (j, (weight / sum) as f32)).collect()
 }
 
-/// Local query expansion: the mean of some images' weights.
+/// Local query expansion: the mean of the weights of the images `of`.
 fn mean(weights: &[Weights], of: &[u32]) -> Weights {
     let mut all: Vec<(u32, f32)> = of.iter().flat_map(|&i| &weights[i as usize]).copied().collect();
-    // Stable, so that each sum has one order.
+    // The sort is stable, so that each sum has one order.
     all.sort_by_key(|&(index, _)| index);
     let sums = all.chunk_by(|a, b| a.0 == b.0);
     sums.map(|same| {

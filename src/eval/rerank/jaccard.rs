@@ -1,13 +1,13 @@
-//! The Jaccard distance of two images' weights, by way of an inverted index of the gallery.
+//! The Jaccard distance of two images' weights, computed with an inverted index of the gallery.
 //!
-//! An image's weights add up to 1, so that two images' sum of maxima is 2 less their sum of minima, the overlap. Most
-//! pairs have none: only images that share a neighbour with the query are touched.
+//! The weights of an image add up to 1, so the sum of maxima of two images is 2 minus their sum of minima, the overlap.
+//! Most pairs have no overlap: only images that share a neighbour with the query are visited.
 
 use super::encoding::Encoding;
 
-/// Who in the gallery has a weight at an index.
+/// Inverted index: for each of the N indices, the gallery images that have a weight there.
 pub struct InvertedIndex {
-    /// Where the entries of each of the N indices begin, and an end.
+    /// Start of the entries of each of the N indices, and the end of the last.
     starts: Vec<usize>,
     /// Gallery images and their weights.
     entries: Vec<(u32, f32)>,
@@ -15,7 +15,7 @@ pub struct InvertedIndex {
 }
 
 impl InvertedIndex {
-    /// Of the gallery's weights, each with an index below `n`.
+    /// Builds the index of the gallery's weights, whose indices are below `n`.
     pub fn new(gallery: &Encoding, n: usize) -> Self {
         let mut starts = vec![0; n + 1];
         for &(index, _) in gallery.rows().iter().flatten() {
@@ -35,12 +35,12 @@ impl InvertedIndex {
         InvertedIndex { starts, entries, images: gallery.rows().len() }
     }
 
-    /// How many images the gallery has.
+    /// Number of gallery images.
     pub fn images(&self) -> usize {
         self.images
     }
 
-    /// Fills `overlaps` [G] with the sums of minima of the query's weights and each gallery image's.
+    /// Fills `overlaps` [G] with the sums of minima of the query's weights and those of each gallery image.
     pub fn overlaps(&self, query: &[(u32, f32)], overlaps: &mut Vec<f64>) {
         overlaps.clear();
         overlaps.resize(self.images, 0.0);
@@ -53,7 +53,7 @@ impl InvertedIndex {
     }
 }
 
-/// 1 less the sum of minima by the sum of maxima; rounding does not take it below 0.
+/// Jaccard distance: 1 minus the sum of minima divided by the sum of maxima, and not below 0 by rounding.
 #[inline(always)]
 pub fn distance(overlap: f64) -> f64 {
     (1.0 - overlap / (2.0 - overlap)).max(0.0)

@@ -1,15 +1,14 @@
 //! The nearest images of every image, among all N, from blocks of the N x N distances.
 //!
-//! The matrix is symmetric. It is cut into bands of rows, and of each band only what lies right of the
-//! diagonal is computed (4.5 eighths of the whole): such a distance is offered to its row and to its column.
+//! The matrix is symmetric. It is cut into bands of rows, and of each band only the part right of the diagonal is
+//! computed (4.5 eighths of the matrix): each distance is offered to its row and to its column.
 //!
-//! An image keeps the nearest ones it was offered and a limit, the distance of the last of these. Nearly all
-//! distances lie above the limit and cost a comparison. Which ones are kept does not depend on the order in
-//! which they come, because of two equal distances the one to the earlier image is the smaller.
+//! Each image has a list of its nearest candidates and a limit, the distance of the last of these. Nearly all distances
+//! are above the limit and cost one comparison. The list does not depend on the order in which distances are offered,
+//! because among equal distances the earlier image counts as nearer.
 //!
-//! Blocks are products, whose rounding can exchange neighbours that are nearly as near, and on a GPU
-//! otherwise than on the CPU. So a few more are kept, put in the order of distances summed directly in f64,
-//! and dropped then.
+//! Blocks are products, whose rounding can exchange neighbours that are nearly as near, and differs between GPU and
+//! CPU. So the list has a few more candidates, which are sorted by distances summed directly in f64 and then cut.
 
 use super::samples::Samples;
 use crate::device::Device;
@@ -18,25 +17,25 @@ use crate::eval::distance::{Block, Distances, Origin};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// Bands that the rows are cut into.
+/// Number of bands that the rows are cut into.
 const BANDS: usize = 8;
-/// Bands are made of so many rows, and none is smaller: products of one size round in one way ([`Distances`]).
+/// Bands have a multiple of this number of rows, so that products have one size and round in one way ([`Distances`]).
 const BAND_UNIT: usize = 256;
-/// Neighbours kept until the exact distances are known.
+/// Additional candidates stored until the exact distances are known.
 const SPARE: usize = 8;
-/// Distances that are compared with their limits before any is looked at.
+/// Distances that are compared with their limits at once, in a vectorised loop.
 const STRIP: usize = 32;
-/// Columns of a thread's piece of work.
+/// Columns in the unit of work of one thread.
 const COLUMNS: usize = 256;
 
 /// The nearest images of every image, itself among them, in ascending order of their distance.
 pub struct Neighbours {
     /// [N, kept]
     indices: Vec<u32>,
-    /// Squared; [N, kept]
+    /// Squared distances [N, kept]
     distances: Vec<f64>,
     kept: usize,
-    /// Squared; [N]
+    /// Largest squared distances [N]
     farthest: Vec<f32>,
 }
 
@@ -46,8 +45,8 @@ impl Neighbours {
     /// gallery. Features must be finite.
     ///
     /// # Errors
-    /// [`Error::Data`] if squared distances between the rows are not finite in f32, or if there are more rows
-    /// than 32 bits count; what the device reports.
+    /// [`Error::Data`] if squared distances between the rows are not finite in f32, or if there are 2^32 rows or more;
+    /// an error of the device.
     ///
     /// # Panics
     /// If `count` is 0, or if a side is empty or not made of rows of `dim` values.
@@ -56,14 +55,17 @@ impl Neighbours {
         let samples = Samples::new(query, gallery, dim);
         let n = samples.len();
         if u32::try_from(n).is_err() {
-            return Err(Error::Data(format!("re-ranking: {n} images are more than 32 bits count")));
+            let most = u32::MAX;
+            return Err(Error::Data(format!(
+                "re-ranking: {n} images in query and gallery; {most} are possible"
+            )));
         }
         let kept = count.min(n);
         let origin = Origin::of(gallery, dim, false);
         let mut nearest = vec![Nearest::new((kept + SPARE).min(n)); n];
         let bands = samples.sides().into_iter().flat_map(|(start, side)| bands(start, side, dim, n));
         for (start, band) in bands {
-            // What lies right of the diagonal: the rest of the band's own side, and the gallery behind the query.
+            // Right of the diagonal are the rest of the band's own side, and the gallery after the query.
             for (side_start, side) in samples.sides() {
                 let skipped = start.saturating_sub(side_start) * dim;
                 if skipped < side.len() {
@@ -80,9 +82,9 @@ impl Neighbours {
         }
         if nearest.iter().any(|n| !n.farthest().is_finite()) {
             return Err(Error::Data(
-                "re-ranking: the features are so large that their squared distances are not finite; normalise \
-                 them"
-                .into(),
+                "re-ranking: the features are so large that their squared distances are not finite; normalise the \
+                 features"
+                    .into(),
             ));
         }
         let farthest = nearest.iter().map(Nearest::farthest).collect();
@@ -99,22 +101,22 @@ impl Neighbours {
         Ok(Neighbours { indices, distances, kept, farthest })
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.farthest.len()
     }
 
-    /// Never: neither side is empty.
+    /// Always false: neither side is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many neighbours are known of each image.
+    /// Number of neighbours stored for each image.
     pub fn kept(&self) -> usize {
         self.kept
     }
 
-    /// The nearest `count` images of image `index`, or as many as are known.
+    /// The nearest `count` images of image `index`, or as many as are stored.
     ///
     /// # Panics
     /// If there is no such image.
@@ -122,7 +124,7 @@ impl Neighbours {
         &self.indices[index * self.kept..][..count.min(self.kept)]
     }
 
-    /// The squared distance from image `from` to image `to`, if that is among its neighbours.
+    /// The squared distance from image `from` to image `to`, if `to` is among its stored neighbours.
     ///
     /// # Panics
     /// If there is no image `from`.
@@ -140,11 +142,11 @@ impl Neighbours {
     }
 }
 
-/// Where each band of a side that starts at image `start` begins, and its rows.
+/// First image and rows of each band of a side that starts at image `start`.
 fn bands(start: usize, side: &[f32], dim: usize, n: usize) -> impl Iterator<Item = (usize, &[f32])> {
     let rows = side.len() / dim;
     let band = n.div_ceil(BANDS).next_multiple_of(BAND_UNIT);
-    // The rest is a band of its own only if it is large enough.
+    // A remainder below BAND_UNIT rows is added to the last band.
     let count = ((rows + band - BAND_UNIT) / band).max(1);
     (0..count).map(move |i| {
         let end = if i + 1 == count { rows } else { (i + 1) * band };
@@ -152,8 +154,8 @@ fn bands(start: usize, side: &[f32], dim: usize, n: usize) -> impl Iterator<Item
     })
 }
 
-/// Offers the distances between a band and rows that begin with the band or lie behind it, both with the index
-/// of their first image: all to the images of the band, and to those behind it.
+/// Offers the distances between a band and rows that start with the band or after it to the images of both. Band and
+/// rows come with the index of their first image.
 fn offer_products(
     nearest: &mut [Nearest],
     (band_start, band): (usize, &[f32]),
@@ -192,8 +194,7 @@ fn offer_products(
     Ok(())
 }
 
-/// Offers each of the images of `rows` to all of `nearest`, at most [`COLUMNS`], from each of which it has the
-/// distance that stands in its row.
+/// Offers each image of `rows` to all of `nearest` (at most [`COLUMNS`]); an image's row holds its distances to them.
 fn offer_columns<'a>(nearest: &mut [Nearest], rows: impl Iterator<Item = (usize, &'a [f32])>) {
     let (mut limits, mut farthest) = ([0; COLUMNS], [0; COLUMNS]);
     for ((limit, farthest), nearest) in limits.iter_mut().zip(&mut farthest).zip(&*nearest) {
@@ -227,15 +228,14 @@ fn offer_columns<'a>(nearest: &mut [Nearest], rows: impl Iterator<Item = (usize,
 
 /// The nearest images offered to one image so far.
 ///
-/// The bits of floats that are not negative are ordered like the floats: a key is a distance's bits and, below
-/// them, an index.
+/// The bits of non-negative floats are ordered like the floats: a key has a distance's bits above the bits of an index.
 #[derive(Clone)]
 struct Nearest {
     keys: Vec<u64>,
     keep: usize,
-    /// The bits of a distance that at least `keep` keys are not above.
+    /// Bits of the distance above which an image is not among the `keep` nearest.
     limit: u32,
-    /// The bits of the largest distance offered.
+    /// Bits of the largest distance offered.
     farthest: u32,
 }
 
@@ -244,7 +244,7 @@ impl Nearest {
         Nearest { keys: Vec::new(), keep, limit: u32::MAX, farthest: 0 }
     }
 
-    /// Images from `first` on, with their distances.
+    /// Offers the images from `first` on, with their distances.
     fn offer_row(&mut self, first: usize, distances: &[f32]) {
         for (i, strip) in distances.chunks(STRIP).enumerate() {
             let (limit, mut farthest, mut any) = (self.limit, self.farthest, false);
@@ -287,7 +287,7 @@ impl Nearest {
         f32::from_bits(self.farthest)
     }
 
-    /// The indices of what is kept.
+    /// Indices of the `keep` nearest images, in no order.
     fn finish(mut self) -> impl Iterator<Item = u32> {
         self.drop_surplus();
         self.keys.into_iter().map(|key| key as u32)

@@ -1,4 +1,4 @@
-//! Query and gallery as one list of images, without a copy.
+//! Query and gallery as one list of images, without copying features.
 
 use crate::eval::distance;
 
@@ -11,8 +11,10 @@ pub struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
+    /// Joins the two sides.
+    ///
     /// # Panics
-    /// If one is empty or not made of rows of `dim` values.
+    /// If one side is empty or not made of rows of `dim` values.
     pub fn new(query: &'a [f32], gallery: &'a [f32], dim: usize) -> Self {
         for values in [query, gallery] {
             assert!(
@@ -31,7 +33,7 @@ impl<'a> Samples<'a> {
         self.queries() + self.gallery.len() / self.dim
     }
 
-    /// Where the query and the gallery begin, and their rows.
+    /// First index and features of the query and of the gallery.
     pub fn sides(&self) -> [(usize, &'a [f32]); 2] {
         [(0, self.query), (self.queries(), self.gallery)]
     }

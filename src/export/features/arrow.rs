@@ -1,4 +1,4 @@
-//! A table of Arrow's: an IPC file, uncompressed.
+//! Features as an Arrow table: an uncompressed IPC file.
 //!
 //! | column | type | |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `camid` | int64 | null where unknown |
 //! | `feature` | fixed-size list of float32 | |
 //!
-//! What is known of the features' origin is in the schema's metadata, under the keys of [`Features`]' own files.
+//! The schema's metadata hold the features' origin under the keys of [`Features`]' own files.
 
 use crate::files::write_atomically;
 use crate::weights::Features;
@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes of features that are put together at a time: memory stays small, and the table of batches short.
+/// Bytes of features in a record batch: few enough for memory, enough for a short table of batches.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// Writes the table.
@@ -52,24 +52,24 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
     };
     let rows_a_batch = (BATCH_BYTES / (size_of::<f32>() * features.dim())).max(1);
     write_atomically(path, |file| {
-        let mut writer = FileWriter::try_new(file, &schema).map_err(plain)?;
+        let mut writer = FileWriter::try_new(file, &schema).map_err(io_error)?;
         for start in (0..features.len()).step_by(rows_a_batch) {
             let end = features.len().min(start + rows_a_batch);
-            batch(start..end).and_then(|batch| writer.write(&batch)).map_err(plain)?;
+            batch(start..end).and_then(|batch| writer.write(&batch)).map_err(io_error)?;
         }
-        writer.finish().map_err(plain)
+        writer.finish().map_err(io_error)
     })
 }
 
-/// Arrow's error as the system's own where it is one.
-fn plain(error: ArrowError) -> io::Error {
+/// Converts an error of Arrow; an error of the file system is passed on unchanged.
+fn io_error(error: ArrowError) -> io::Error {
     match error {
         ArrowError::IoError(_, error) => error,
         other => io::Error::other(other.to_string()),
     }
 }
 
-/// What is known of the features' origin.
+/// The features' origin as metadata.
 fn origin(features: &Features) -> HashMap<String, String> {
     let origin = features.origin();
     let known = [

@@ -1,4 +1,4 @@
-//! NumPy's array files (`.npy`), as far as a matrix needs them.
+//! NumPy's array files (`.npy`), limited to matrices.
 //!
 //! Six bytes of magic, a version, the length of a header, and the header: a Python dictionary of `descr` (the elements'
 //! type), `fortran_order` and `shape`, padded so that the elements start at a multiple of 64 bytes. Source: the
@@ -11,25 +11,25 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// What elements are aligned to in the file.
+/// Alignment of the elements in the file, in bytes.
 const ALIGNMENT: usize = 64;
-/// The longest header of version 1, in bytes; a matrix needs about a hundred.
+/// Longest header of version 1, in bytes; a matrix needs about a hundred.
 const MAX_HEADER: usize = u16::MAX as usize;
-/// Elements that are converted at a time.
+/// Number of elements converted at a time.
 const CHUNK: usize = 8192;
 
-/// An array of two dimensions in C order.
+/// A two-dimensional array in C order.
 #[derive(Debug)]
 pub struct Matrix {
-    /// How many rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Values a row.
+    /// Number of values in a row.
     pub dim: usize,
-    /// All rows, one behind the other.
+    /// Values of all rows, in C order.
     pub values: Vec<f32>,
 }
 
-/// Writes f32 `[N, D]` in C order, version 1.0.
+/// Writes features as f32 `[N, D]` in C order, version 1.0 of the format.
 pub fn write(features: &Features, path: &Path) -> Result<()> {
     let (rows, dim) = (features.len(), features.dim());
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
@@ -47,7 +47,7 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
     })
 }
 
-/// Reads a matrix of f32 or f64, which is rounded to f32. No more is allocated than the file is long.
+/// Reads a matrix of f32, or of f64, which is rounded to f32. No more memory is allocated than the file is long.
 pub fn read(path: &Path) -> Result<Matrix> {
     let fault = |what: String| Error::weights(path, what);
     let file = files::open(path)?;
@@ -60,7 +60,7 @@ pub fn read(path: &Path) -> Result<Matrix> {
     let bytes = values.and_then(|values| values.checked_mul(width)).map(|bytes| bytes as u64);
     let (Some(values), true) = (values, bytes == Some(left)) else {
         return Err(fault(format!(
-            "a matrix of {rows} x {dim} is announced, and {left} bytes follow; a file that was cut short?"
+            "its header announces a matrix of {rows} x {dim}, but {left} bytes follow it; was the file cut short?"
         )));
     };
     let mut matrix = Matrix { rows, dim, values: vec![0.0; values] };
@@ -77,16 +77,16 @@ pub fn read(path: &Path) -> Result<Matrix> {
     Ok(matrix)
 }
 
-/// What a header says of a matrix.
+/// Header of a matrix.
 #[derive(Debug, PartialEq)]
 struct Header {
-    /// f64 instead of f32.
+    /// True for f64, false for f32.
     wide: bool,
     rows: usize,
     dim: usize,
 }
 
-/// Reads everything in front of the elements, and takes it off the bytes that are `left`.
+/// Reads everything before the elements, and subtracts its length from the bytes that are `left`.
 fn read_header(reader: &mut impl Read, left: &mut u64) -> std::result::Result<Header, String> {
     let mut take = |count: usize| -> std::result::Result<Vec<u8>, String> {
         let mut bytes = vec![0; count];
@@ -97,16 +97,16 @@ fn read_header(reader: &mut impl Read, left: &mut u64) -> std::result::Result<He
         Ok(bytes)
     };
     if take(MAGIC.len())? != MAGIC {
-        return Err("not a .npy file (its first bytes are others)".into());
+        return Err("not a .npy file (it does not start with \\x93NUMPY)".into());
     }
     let version = take(2)?;
     let length = match version[0] {
         1 => take(2)?.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte)),
         2 | 3 => take(4)?.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte)),
-        other => return Err(format!("version {other}.{} of the .npy format is not known", version[1])),
+        other => return Err(format!("version {other}.{} of the .npy format is unknown", version[1])),
     };
     if length > MAX_HEADER {
-        return Err(format!("its header of {length} bytes is not that of a plain matrix"));
+        return Err(format!("its header has {length} bytes; a matrix's has at most {MAX_HEADER}"));
     }
     let header = String::from_utf8(take(length)?).map_err(|_| "its header is not text".to_string())?;
     Fields::read(&header)?.matrix()
@@ -121,7 +121,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the dictionary.
+    /// Parses the header's dictionary.
     fn read(header: &'a str) -> std::result::Result<Self, String> {
         let mut fields = Fields::default();
         let mut text = Text(header);
@@ -137,7 +137,7 @@ impl<'a> Fields<'a> {
                     _ => false,
                 }
                 .then_some(())?;
-                // After the last entry it may be left out.
+                // The comma after the last entry is optional.
                 if text.expect(",").is_none() {
                     text.expect("}")?;
                     break;
@@ -147,11 +147,14 @@ impl<'a> Fields<'a> {
         };
         match entries(&mut fields, &mut text) {
             Some(()) => Ok(fields),
-            None => Err("its header is not that of a plain array; one of f32 or f64 [N, D] is needed".into()),
+            None => {
+                Err("its header is not that of a plain array; an array [N, D] of '<f4' or '<f8' is needed"
+                    .into())
+            }
         }
     }
 
-    /// What they say, if it is a matrix that can be read.
+    /// The matrix that the entries describe, if it can be read.
     fn matrix(self) -> std::result::Result<Header, String> {
         let (Some(descr), Some(fortran), Some(shape)) = (self.descr, self.fortran, self.shape) else {
             return Err("its header lacks descr, fortran_order or shape".into());
@@ -167,26 +170,26 @@ impl<'a> Fields<'a> {
             }
         };
         if fortran {
-            return Err("is in Fortran's order; save numpy.ascontiguousarray(array)".into());
+            return Err("its elements are in Fortran order; save numpy.ascontiguousarray(array)".into());
         }
         match shape[..] {
             [rows, dim] => Ok(Header { wide, rows, dim }),
-            _ => Err(format!("an array of {} dimensions; [N, D] is needed", shape.len())),
+            _ => Err(format!("its array is {}-dimensional; a matrix [N, D] is needed", shape.len())),
         }
     }
 }
 
-/// What is left of a header.
+/// The part of a header that is not parsed yet.
 struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {
-    /// Takes `word`, after blanks, if it comes next.
+    /// Consumes blanks and `word`, if it comes next.
     fn expect(&mut self, word: &str) -> Option<()> {
         self.0 = self.0.trim_start().strip_prefix(word)?;
         Some(())
     }
 
-    /// A string in quotes of either kind; none of ours holds an escape.
+    /// Parses a string in quotes of either kind; strings with escapes are refused.
     fn quoted(&mut self) -> Option<&'a str> {
         let quote = if self.expect("'").is_some() { '\'' } else { self.expect("\"").map(|()| '"')? };
         let (inside, rest) = self.0.split_once(quote)?;
@@ -201,7 +204,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Sizes in parentheses; a list of more than 32, NumPy's own limit until 2.0, is nobody's array.
+    /// Parses sizes in parentheses; more than 32 sizes, NumPy's own limit until 2.0, are refused.
     fn tuple(&mut self) -> Option<Vec<usize>> {
         self.expect("(")?;
         let (inside, rest) = self.0.split_once(')')?;
@@ -251,8 +254,8 @@ mod tests {
             ("{'descr': '<f4', 'fortran_order': False}", "lacks"),
             ("{'descr': '>f4', 'fortran_order': False, 'shape': (3, 4)}", "'<f4' or '<f8'"),
             ("{'descr': '<f4', 'fortran_order': True, 'shape': (3, 4)}", "Fortran"),
-            ("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "1 dimensions"),
-            ("{'descr': '<f4', 'fortran_order': False, 'shape': ()}", "0 dimensions"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", "1-dimensional"),
+            ("{'descr': '<f4', 'fortran_order': False, 'shape': ()}", "0-dimensional"),
         ] {
             let error = header(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");

@@ -1,7 +1,7 @@
-//! The list beside a `.npy`: `path,pid,camid`, one line a row, in the rows' order.
+//! The CSV list beside a `.npy`: `path,pid,camid`, one line a row, in the rows' order.
 //!
-//! A path or camid that is not known is empty. `camid` and `path` may be left out when a list is read, and the columns
-//! may stand in any order beside others.
+//! An unknown path or camid is empty. A list that is read may lack the columns `camid` and `path`, may have other
+//! columns, and may have them in any order.
 
 use crate::data::list::{LARGEST, fault, line};
 use crate::files::{self, write_atomically};
@@ -10,18 +10,18 @@ use crate::{Error, Result};
 use std::io;
 use std::path::Path;
 
-/// What is known of each row.
+/// Identities, cameras and paths of the rows.
 #[derive(Debug)]
 pub struct Rows {
-    /// -1 is junk.
+    /// Identity of each row; -1 is junk.
     pub pids: Vec<i64>,
-    /// -1 is unknown.
+    /// Camera of each row; -1 is unknown.
     pub camids: Vec<i64>,
-    /// Empty if no row has one.
+    /// Path of each row; empty if no row has one.
     pub paths: Vec<String>,
 }
 
-/// Writes the list; `before` is done when all of it is on the disk and before it takes its place.
+/// Writes the list; `before` runs when all of the list is on the disk, before it is moved into place.
 pub fn write(features: &Features, file: &Path, before: impl FnOnce() -> Result<()>) -> Result<()> {
     let mut done = Ok(());
     let written = write_atomically(file, |writer| {
@@ -44,12 +44,12 @@ pub fn write(features: &Features, file: &Path, before: impl FnOnce() -> Result<(
 pub fn read(file: &Path) -> Result<Rows> {
     let text = files::read(file, LARGEST).map_err(|e| match e.is_missing_file() {
         true => Error::Data(format!(
-            "{}: no such list; who is on the rows of a .npy stands in a .csv of its name beside it: path,pid,camid",
+            "{}: no such file; a .npy needs a .csv of the same name beside it that lists path,pid,camid of its rows",
             file.display()
         )),
         false => e,
     })?;
-    // Spreadsheets put a byte order mark first.
+    // Spreadsheet programs write a byte order mark first.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);
     let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();

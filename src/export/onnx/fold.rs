@@ -1,32 +1,32 @@
-//! A convolution and the batch normalisation behind it as one convolution.
+//! Folding of batch normalisation into the convolution before it.
 //!
 //! With running statistics, gamma (w x + b - mean) / sqrt(var + eps) + beta is again a convolution: filters g w and
-//! bias g (b - mean) + beta, with g = gamma / sqrt(var + eps) for each output channel. Computed in f64 and rounded
-//! once, so that nothing is lost against two operations; a runtime saves one pass over every activation.
+//! bias g (b - mean) + beta, with g = gamma / sqrt(var + eps) for each output channel. The folded weights are
+//! computed in f64 and rounded once; a runtime saves one pass over every activation.
 
 use crate::autograd::Params;
 use crate::model::resnet::ConvBn;
 use crate::ops::batchnorm::EPS;
 
-/// Filters and bias of one convolution.
+/// Filters and bias of a folded convolution.
 #[derive(Clone, Debug)]
 pub struct Folded {
-    /// Its name in weight files, such as `layer1.0.conv1`.
+    /// Name of the layer in weight files, such as `layer1.0.conv1`.
     pub name: String,
-    /// `[K, C, R, S]`, ONNX's order; ours is KRSC.
+    /// Shape of the filters, `[K, C, R, S]` in ONNX's order; weight files have KRSC.
     pub shape: [usize; 4],
-    /// The filters.
+    /// Filters.
     pub weight: Vec<f32>,
-    /// `[K]`.
+    /// Bias `[K]`.
     pub bias: Vec<f32>,
 }
 
 impl Folded {
-    /// Folds the batch normalisation of `layer` into its convolution. With `reversed` the input's channels are taken
-    /// from last to first, which makes a network of BGR one of RGB.
+    /// Folds the batch normalisation of `layer` into its convolution. `reversed` reverses the order of the input's
+    /// channels, which turns a network for BGR into one for RGB.
     ///
     /// # Errors
-    /// Weights that overflow: variances below 0 are refused when a file is read.
+    /// Folded weights that are not finite.
     pub fn new(layer: &ConvBn, params: &Params, reversed: bool) -> Result<Self, String> {
         let weight = params.get(layer.weight);
         let name = weight.name.strip_suffix(".weight").unwrap_or(&weight.name).to_string();
@@ -56,7 +56,7 @@ impl Folded {
         match bias.iter().chain(&folded).all(|v| v.is_finite()) {
             true => Ok(Folded { name, shape: [k, c, r, s], weight: folded, bias }),
             false => Err(format!(
-                "{name} and the batch normalisation behind it do not make finite weights (a running variance below 0?)"
+                "{name}: folding the batch normalisation gives non-finite weights (is a running variance below 0?)"
             )),
         }
     }
@@ -70,9 +70,9 @@ mod tests {
     use crate::device::Device;
     use crate::model::resnet::{ResNet, Spec};
 
-    /// conv1 of Caffe's wiring, with its bias, its normalisation and the channels of its input in reverse.
+    /// conv1 of Caffe's wiring, with bias, normalisation and reversed input channels.
     #[test]
-    fn one_convolution_says_what_convolution_and_normalisation_said() {
+    fn the_folded_convolution_equals_convolution_and_normalisation() {
         let spec =
             Spec::of(&Model { arch: Arch::Slim, width: Some(2), wiring: Wiring::Caffe, ..Model::default() });
         let mut specs = ParamSpecs::default();
@@ -91,7 +91,7 @@ mod tests {
 
         let folded = Folded::new(&stem, &params, true).unwrap();
         assert_eq!((folded.name.as_str(), folded.shape), ("conv1", [2, 3, 7, 7]));
-        // What lies under the filter: tap by tap, channel by channel.
+        // Input values under the filter, by tap and channel.
         let under = |tap: usize, c: usize| ((tap * 3 + c) * 13 % 17) as f64 - 8.0;
         for k in 0..2 {
             let taps = (0..49).flat_map(|tap| (0..3).map(move |c| (tap, c)));

@@ -1,18 +1,18 @@
-//! A graph under construction: nodes in the order they were added, and constants.
+//! Builder of an ONNX graph: nodes in the order they were added, and constants.
 
 use super::proto::{AttributeProto, NodeProto, TensorProto};
 
-/// A graph that grows.
+/// A graph under construction.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// The operations so far.
+    /// Operations added so far.
     pub nodes: Vec<NodeProto>,
-    /// The constants so far.
+    /// Constants added so far.
     pub constants: Vec<TensorProto>,
 }
 
 impl Builder {
-    /// Adds an operation on the values `inputs`; its one output bears its name, which is returned.
+    /// Adds an operation on the values `inputs` and returns its name, which is also the name of its one output.
     pub fn node(
         &mut self,
         op_type: &str,
@@ -41,7 +41,7 @@ impl Builder {
         self.constant(name.into(), TensorProto::INT64, &[values.len()], bytemuck::cast_slice(values))
     }
 
-    // Machines of this crate are little-endian (see `weights`), as the format wants it.
+    // The format is little-endian, as are all machines that this crate supports (see `weights`).
     fn constant(&mut self, name: String, data_type: i32, dims: &[usize], bytes: &[u8]) -> String {
         self.constants.push(TensorProto {
             dims: dims.iter().map(|&dim| dim as i64).collect(),
@@ -53,12 +53,12 @@ impl Builder {
     }
 }
 
-/// A setting of one integer.
+/// An attribute with an integer value.
 pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i: Some(value), ints: Vec::new(), r#type: AttributeProto::INT }
 }
 
-/// A setting of several integers.
+/// An attribute with a list of integers.
 pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
     let ints = values.iter().map(|&value| value as i64).collect();
     AttributeProto { name: name.into(), i: None, ints, r#type: AttributeProto::INTS }

@@ -1,4 +1,4 @@
-//! The network's operations: from images to normalised features.
+//! The network as an ONNX graph, from images to normalised features.
 
 use super::fold::Folded;
 use super::graph::{Builder, int, ints};
@@ -10,10 +10,10 @@ use crate::model::resnet::{ConvBn, ResNet};
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
 
-/// All operations and constants of the extractor.
+/// Builds the graph of the feature extractor.
 ///
 /// # Errors
-/// Weights that are not finite once folded.
+/// Folded weights that are not finite.
 pub fn build(
     backbone: &ResNet,
     params: &Params,
@@ -52,8 +52,8 @@ pub fn build(
     Ok(graph)
 }
 
-/// The input as float `[N, 3, H, W]`, normalised. (v scale - mean) / std is computed as (v - mean / scale) (scale /
-/// std), which rounds less: of Caffe's convention not at all.
+/// Adds the input normalisation: the images as normalised float `[N, 3, H, W]`. (v scale - mean) / std is computed as
+/// (v - mean / scale) (scale / std), which rounds less, and not at all for Caffe's convention.
 fn pixels(graph: &mut Builder, input: &ImageInput, pixels: Pixels) -> String {
     let (name, unit) = match pixels {
         Pixels::Bytes => {
@@ -64,7 +64,7 @@ fn pixels(graph: &mut Builder, input: &ImageInput, pixels: Pixels) -> String {
         Pixels::Floats => (INPUT.to_string(), 255.0),
     };
     let scale = f64::from(input.scale) * unit;
-    // In the order of the graph's input, which is always RGB.
+    // The graph's input is always RGB.
     let by_channel = |value: &dyn Fn(usize) -> f64| match input.channels {
         Channels::Rgb => [0, 1, 2].map(|c| value(c) as f32),
         Channels::Bgr => [2, 1, 0].map(|c| value(c) as f32),
@@ -77,7 +77,7 @@ fn pixels(graph: &mut Builder, input: &ImageInput, pixels: Pixels) -> String {
     graph.node("Mul", "images.normalised", &[&centred, &gain], Vec::new())
 }
 
-/// The images, then the same images mirrored: one batch of 2N, so that the network is in the graph once.
+/// Appends the mirrored images: one batch of 2N, so that the network is in the graph once.
 fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
     let columns: Vec<i64> = (0..width as i64).rev().collect();
     let columns = graph.i64("images.columns", &columns);
@@ -85,7 +85,7 @@ fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
     graph.node("Concat", "images.both", &[name, &mirrored], vec![int("axis", 0)])
 }
 
-/// `[2N, D]` to `[N, D]`: each image's feature and its mirrored one's added.
+/// Adds the features of each image and of its mirror image: `[2N, D]` to `[N, D]`.
 fn sum_of_both(graph: &mut Builder, pool5: &str, features: usize) -> String {
     let shape = graph.i64("pool5.shape", &[2, -1, features as i64]);
     let both = graph.node("Reshape", "pool5.both", &[pool5, &shape], Vec::new());
@@ -93,7 +93,7 @@ fn sum_of_both(graph: &mut Builder, pool5: &str, features: usize) -> String {
     graph.node("ReduceSum", "pool5.sum", &[&both, &axes], vec![int("keepdims", 0)])
 }
 
-/// Rows divided by max(length, epsilon), as [`crate::ops::l2_normalize`]: a row of zeros stays one.
+/// Divides rows by max(length, epsilon), as [`crate::ops::l2_normalize`]: a row of zeros stays zero.
 fn l2_normalise(graph: &mut Builder, pool5: &str) {
     let rows = vec![ints("axes", &[1]), int("keepdims", 1)];
     let length = graph.node("ReduceL2", "features.length", &[pool5], rows);
@@ -102,7 +102,7 @@ fn l2_normalise(graph: &mut Builder, pool5: &str) {
     graph.node("Div", OUTPUT, &[pool5, &divisor], Vec::new());
 }
 
-/// A convolution with its batch normalisation inside.
+/// Adds a convolution with its batch normalisation folded in.
 fn conv(
     graph: &mut Builder,
     x: &str,
@@ -126,7 +126,8 @@ fn relu(graph: &mut Builder, x: &str) -> String {
     graph.node("Relu", format!("{x}.relu"), &[x], Vec::new())
 }
 
-/// ONNX's `ceil_mode` counts windows as [`crate::ops::maxpool`] does: a last one may reach past the border.
+/// Adds the max pooling. ONNX's `ceil_mode` counts windows as [`crate::ops::maxpool`] does: the last window may extend
+/// beyond the border.
 fn pool1(graph: &mut Builder, x: &str, pool: MaxPool) -> String {
     let attributes = vec![
         ints("kernel_shape", &[pool.kernel; 2]),

@@ -1,33 +1,33 @@
-//! The messages of an ONNX file, as far as this program uses them: names and tags of `onnx.proto3`.
+//! The Protobuf messages of an ONNX file that this program uses, with the names and tags of `onnx.proto3`.
 //!
-//! Scalars whose 0 means something are `optional`, so that they are written: readers of the older proto2 form
-//! tell an absent value from a 0.
+//! Scalars for which 0 is a value are `optional`, so that 0 is written: readers of the older proto2 form distinguish an
+//! absent value from 0.
 
-/// The file: a graph, and what to know about it.
+/// An ONNX file: a graph and its metadata.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ModelProto {
     /// Version of the file format.
     #[prost(int64, optional, tag = "1")]
     pub ir_version: Option<i64>,
-    /// The program that wrote it.
+    /// Name of the program that wrote the file.
     #[prost(string, tag = "2")]
     pub producer_name: String,
-    /// ... and its version.
+    /// Version of the program that wrote the file.
     #[prost(string, tag = "3")]
     pub producer_version: String,
-    /// Version of the model itself.
+    /// Version of the model.
     #[prost(int64, optional, tag = "5")]
     pub model_version: Option<i64>,
-    /// For a person.
+    /// Description for people.
     #[prost(string, tag = "6")]
     pub doc_string: String,
     /// The network.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
-    /// Which versions of the operators are meant.
+    /// Operator sets and their versions.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetIdProto>,
-    /// Free text for programs.
+    /// Metadata for programs.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<StringStringEntryProto>,
 }
@@ -35,136 +35,136 @@ pub struct ModelProto {
 /// A set of operators.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct OperatorSetIdProto {
-    /// Whose; empty are ONNX's own.
+    /// Domain; empty for ONNX's own operators.
     #[prost(string, optional, tag = "1")]
     pub domain: Option<String>,
-    /// Its version.
+    /// Version of the operator set.
     #[prost(int64, optional, tag = "2")]
     pub version: Option<i64>,
 }
 
-/// A line of metadata.
+/// An entry of the metadata.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct StringStringEntryProto {
-    /// What.
+    /// Key.
     #[prost(string, tag = "1")]
     pub key: String,
-    /// Its value.
+    /// Value.
     #[prost(string, tag = "2")]
     pub value: String,
 }
 
-/// Nodes in an order in which they can be computed.
+/// A graph of operations.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct GraphProto {
-    /// The operations.
+    /// Operations in topological order.
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<NodeProto>,
-    /// The graph's name.
+    /// Name of the graph.
     #[prost(string, tag = "2")]
     pub name: String,
-    /// The constants.
+    /// Constants.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<TensorProto>,
-    /// For a person.
+    /// Description for people.
     #[prost(string, tag = "10")]
     pub doc_string: String,
-    /// What the graph is given.
+    /// Inputs of the graph.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfoProto>,
-    /// What it answers.
+    /// Outputs of the graph.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
 }
 
-/// One operation.
+/// An operation.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct NodeProto {
-    /// Names of values: the graph's inputs, constants, outputs of earlier nodes.
+    /// Names of the inputs: the graph's inputs, constants, or outputs of earlier nodes.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Names of the values it makes.
+    /// Names of the outputs.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
-    /// Its own name.
+    /// Name of the node.
     #[prost(string, tag = "3")]
     pub name: String,
-    /// The operator.
+    /// Name of the operator.
     #[prost(string, tag = "4")]
     pub op_type: String,
-    /// Its settings.
+    /// Attributes.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<AttributeProto>,
 }
 
-/// A setting of an operator: one integer or a list of them.
+/// An attribute of an operator: an integer or a list of integers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AttributeProto {
-    /// Its name.
+    /// Name of the attribute.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// Its value, if it is one integer.
+    /// Value of an integer attribute.
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
-    /// Its values, if they are a list.
+    /// Values of a list attribute.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
-    /// [`AttributeProto::INT`] or [`AttributeProto::INTS`].
+    /// Type of the attribute: [`AttributeProto::INT`] or [`AttributeProto::INTS`].
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
 
 impl AttributeProto {
-    /// The type of one integer.
+    /// Type of an integer attribute.
     pub const INT: i32 = 2;
-    /// The type of a list of integers.
+    /// Type of a list attribute.
     pub const INTS: i32 = 7;
 }
 
-/// A constant.
+/// A constant tensor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TensorProto {
-    /// Its sizes, slowest first.
+    /// Sizes, slowest dimension first.
     #[prost(int64, repeated, tag = "1")]
     pub dims: Vec<i64>,
-    /// [`TensorProto::FLOAT`] or another of its types.
+    /// Type of the elements: [`TensorProto::FLOAT`] or another of its types.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
-    /// Its name.
+    /// Name of the tensor.
     #[prost(string, tag = "8")]
     pub name: String,
-    /// Its elements, little-endian.
+    /// Elements, little-endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
 }
 
 impl TensorProto {
-    /// Elements of f32.
+    /// Type of float32 elements.
     pub const FLOAT: i32 = 1;
-    /// Elements of u8.
+    /// Type of uint8 elements.
     pub const UINT8: i32 = 2;
-    /// Elements of i64.
+    /// Type of int64 elements.
     pub const INT64: i32 = 7;
 }
 
 /// An input or output of the graph.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ValueInfoProto {
-    /// Its name.
+    /// Name of the value.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// What it is.
+    /// Type of the value.
     #[prost(message, optional, tag = "2")]
     pub r#type: Option<TypeProto>,
-    /// For a person.
+    /// Description for people.
     #[prost(string, tag = "3")]
     pub doc_string: String,
 }
 
-/// A type: here always a tensor.
+/// Type of a value; always a tensor here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TypeProto {
-    /// The tensor.
+    /// Type of the tensor.
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorTypeProto>,
 }
@@ -172,29 +172,29 @@ pub struct TypeProto {
 /// Elements and shape of a tensor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TensorTypeProto {
-    /// As [`TensorProto::data_type`].
+    /// Type of the elements, as [`TensorProto::data_type`].
     #[prost(int32, tag = "1")]
     pub elem_type: i32,
-    /// Its sizes.
+    /// Shape of the tensor.
     #[prost(message, optional, tag = "2")]
     pub shape: Option<TensorShapeProto>,
 }
 
-/// Sizes, slowest first.
+/// Shape of a tensor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TensorShapeProto {
-    /// One a dimension.
+    /// Sizes, slowest dimension first.
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<DimensionProto>,
 }
 
-/// A size: known, or a name for what is told by the caller.
+/// Size of a dimension: a number, or a name if the size varies between calls.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct DimensionProto {
-    /// The size.
+    /// Fixed size.
     #[prost(int64, optional, tag = "1")]
     pub dim_value: Option<i64>,
-    /// The name.
+    /// Name of a variable size.
     #[prost(string, optional, tag = "2")]
     pub dim_param: Option<String>,
 }

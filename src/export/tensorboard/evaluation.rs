@@ -1,4 +1,4 @@
-//! What an evaluation found: its figures, distances of pairs as distributions, and ranked lists as pictures.
+//! Results of an evaluation for TensorBoard: figures, histograms of the distances of pairs, and ranked lists as images.
 
 use super::{EventWriter, Histogram, strip};
 use crate::Result;
@@ -9,19 +9,19 @@ use crate::eval::scored::Scored;
 use crate::eval::stored_evaluation::StoredEvaluation;
 use std::io::{self, Write};
 
-/// Buckets of a distribution; TensorBoard shows 30.
+/// Buckets of a histogram; TensorBoard shows 30.
 const BUCKETS: usize = 120;
-/// Lists of each kind: best, worst and random queries.
+/// Number of lists of each kind: best, worst and random queries.
 const QUERIES: usize = 4;
-/// Images of a list.
+/// Number of images in a list.
 const SHOWN: usize = 10;
-/// Which queries are taken at random.
+/// Seed of the random choice of queries.
 const SEED: u64 = 1;
 
-/// What will be written of one evaluation.
+/// Results of an evaluation, ready to be written.
 #[derive(Debug)]
 pub struct Found {
-    /// The evaluation's name, part of every tag.
+    /// Name of the evaluation, part of every tag.
     name: String,
     figures: [(&'static str, f64); 4],
     same: Histogram,
@@ -30,25 +30,25 @@ pub struct Found {
 }
 
 impl Found {
-    /// Counts the distances of all pairs and draws the lists of the queries that were answered best, worst, and of some
-    /// at random.
+    /// Counts the distances of all pairs and draws the lists of the queries with the best scores, with the worst
+    /// scores, and of random queries.
     ///
     /// # Errors
-    /// What the device reports; query and gallery features that do not fit together.
+    /// An error of the device; query and gallery features that cannot be compared.
     pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
-        let measured = Scored::new(evaluation, device)?;
-        let StoredEvaluation { name, query, gallery, report, .. } = &measured.evaluation.kept;
-        let pairs = &measured.pairs;
+        let scored = Scored::new(evaluation, device)?;
+        let StoredEvaluation { name, query, gallery, report, .. } = &scored.evaluation.kept;
+        let pairs = &scored.pairs;
         let histogram = |counts: &[u64]| Histogram::from_counts(pairs.bin_width(), counts, BUCKETS);
 
         let scores: Vec<Option<f64>> =
-            measured.scores.iter().map(|score| score.as_ref().map(|score| score.ap_market)).collect();
+            scored.scores.iter().map(|score| score.as_ref().map(|score| score.ap_market)).collect();
         let chosen = lists::choose(&scores, QUERIES, SEED);
         let kinds = [("best", &chosen.best), ("worst", &chosen.worst), ("random", &chosen.random)];
         let mut strips = Vec::new();
         for (kind, queries) in kinds {
             let lists =
-                lists::ranked_lists(query, gallery, queries, SHOWN, &measured.evaluation.protocol(), device)?;
+                lists::ranked_lists(query, gallery, queries, SHOWN, &scored.evaluation.protocol(), device)?;
             for (place, list) in lists.iter().enumerate() {
                 let strip = strip::draw(query, gallery, list);
                 strips.extend(strip.map(|strip| (format!("{kind}/{}", place + 1), strip)));
@@ -69,15 +69,15 @@ impl Found {
         })
     }
 
-    /// How many ranked lists there are; none if the images are not where the evaluation says.
+    /// Number of ranked lists; 0 if the images are not at the evaluation's paths.
     pub fn lists(&self) -> usize {
         self.strips.len()
     }
 
-    /// Writes them as found after `step`.
+    /// Writes the results as those of `step`.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn write<W: Write>(&self, writer: &mut EventWriter<W>, wall_time: f64, step: u64) -> io::Result<()> {
         let name = &self.name;
         let figures =

@@ -1,19 +1,19 @@
-//! Distributions for TensorBoard: values counted in buckets.
+//! Histograms for TensorBoard.
 
 use super::proto::HistogramProto;
 
-/// Counted values: buckets of equal width, and the moments that TensorBoard shows.
+/// A histogram with buckets of equal width, and the moments that TensorBoard shows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     pub(super) proto: HistogramProto,
 }
 
 impl Histogram {
-    /// Counts `values` in `buckets` buckets between the smallest and the largest; those that are not finite are left
+    /// Counts `values` in `buckets` buckets between the smallest and the largest; values that are not finite are left
     /// out.
     ///
     /// # Panics
-    /// If there are no buckets.
+    /// If `buckets` is 0.
     pub fn of(values: &[f64], buckets: usize) -> Self {
         assert!(buckets > 0, "a histogram needs a bucket");
         let finite = || values.iter().copied().filter(|value| value.is_finite());
@@ -23,7 +23,7 @@ impl Histogram {
             return Histogram { proto: HistogramProto::default() };
         }
         let buckets = if min < max { buckets } else { 1 };
-        // Halves, so that the span of the widest range does not overflow.
+        // Halved values keep the widest range from overflowing.
         let edge = |at: usize| {
             let share = at as f64 / buckets as f64;
             2.0 * (min / 2.0 * (1.0 - share) + max / 2.0 * share)
@@ -48,12 +48,12 @@ impl Histogram {
         }
     }
 
-    /// From values counted elsewhere: `counts[i]` of them lie from `i * width` up to `(i + 1) * width`. Neighbours are
-    /// put together so that at most `buckets` stay; the moments are those of values in the middles of the given bins,
-    /// and smallest and largest are the ends of the first and the last bin that hold any.
+    /// Converts counted values: bin `i` has `counts[i]` values from `i * width` up to `(i + 1) * width`. Neighbouring
+    /// bins are merged into at most `buckets` buckets. The moments assume values in the middle of the bins; smallest
+    /// and largest value are the outer edges of the first and the last bin that is not empty.
     ///
     /// # Panics
-    /// If there are no buckets, or `width` is not above 0.
+    /// If `buckets` is 0, or `width` is not above 0.
     pub fn from_counts(width: f64, counts: &[u64], buckets: usize) -> Self {
         assert!(buckets > 0 && width > 0.0, "{buckets} buckets of {width}");
         let Some(first) = counts.iter().position(|&count| count > 0) else {

@@ -1,6 +1,6 @@
-//! A run's curves for TensorBoard while it trains.
+//! TensorBoard curves of a run, written while it trains.
 
-use super::{EventWriter, StepEvents, modified, ours, seconds, write_events};
+use super::{EventWriter, StepEvents, event_files, modified, seconds, write_events};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::Line;
 use crate::run::steps::{self, Step};
@@ -11,7 +11,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Appends the steps of a run to an event file.
+/// Observer that appends the steps of a run to an event file.
 #[derive(Debug)]
 pub struct Live {
     path: PathBuf,
@@ -20,21 +20,22 @@ pub struct Live {
 }
 
 impl Live {
-    /// Begins a new file in `folder` in the place of an earlier one, to go on at `step`: the steps before are taken from
-    /// the run's `metrics`, whether TensorBoard was asked for then or not. A resumed run thus leaves the same curves as
-    /// an undisturbed one. To be called before anything is written to `metrics`, whose age is the time of those steps.
+    /// Creates a new event file in `folder`, replacing an earlier one, for a run that starts or resumes at `step`. The
+    /// steps before `step` are taken from the run's `metrics`, so that a resumed run has the same curves as an
+    /// uninterrupted one. Call this before anything is written to `metrics`: the time of the earlier steps is the time
+    /// at which that file was last written.
     ///
     /// # Errors
-    /// What the file system says; metrics that are not a run's.
+    /// An error of the file system; metrics that are not those of a run.
     pub fn continue_at(folder: &Path, metrics: &Path, step: u64, reduction: Reduction) -> Result<Self> {
-        // Whoever has moved the metrics away goes on without them.
-        let is_there = std::fs::metadata(metrics).is_ok_and(|meta| meta.len() > 0);
-        let (earlier, time) = match step > 0 && is_there {
+        // A run without metrics, because the file was moved away, continues without the earlier steps.
+        let has_metrics = std::fs::metadata(metrics).is_ok_and(|meta| meta.len() > 0);
+        let (earlier, time) = match step > 0 && has_metrics {
             true => (steps::read(metrics)?, seconds(modified(metrics)?)),
             false => (Vec::new(), 0.0),
         };
-        // A later name than any there is: readers go on to the next name.
-        let others = if folder.is_dir() { ours(folder)? } else { Vec::new() };
+        // The new name must be later than all others, because readers go on to the next name.
+        let others = if folder.is_dir() { event_files(folder)? } else { Vec::new() };
         let next = others.iter().map(|(seconds, _)| seconds.saturating_add(1)).max().unwrap_or(0);
         let next = UNIX_EPOCH.checked_add(Duration::from_secs(next)).unwrap_or(UNIX_EPOCH);
         let mut steps = StepEvents::new(reduction);

@@ -1,135 +1,135 @@
-//! The messages of an event file, as far as this program uses them: names and tags of TensorBoard's `event.proto`,
-//! `summary.proto` and `histogram.proto`.
+//! The Protobuf messages of an event file that this program uses, with the names and tags of TensorBoard's
+//! `event.proto`, `summary.proto` and `histogram.proto`.
 
 /// One record of an event file.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Event {
-    /// Seconds since 1970.
+    /// Time in seconds since 1970.
     #[prost(double, tag = "1")]
     pub wall_time: f64,
-    /// The training step.
+    /// Training step.
     #[prost(int64, tag = "2")]
     pub step: i64,
-    /// What it is about.
+    /// Content of the event.
     #[prost(oneof = "What", tags = "3, 5, 7")]
     pub what: Option<What>,
 }
 
-/// What an event is about.
+/// Content of an event.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum What {
-    /// The first event of a file: `brain.Event:2`.
+    /// Version of the file, `brain.Event:2`; the first event.
     #[prost(string, tag = "3")]
     FileVersion(String),
-    /// Values.
+    /// Values of a step.
     #[prost(message, tag = "5")]
     Summary(Summary),
-    /// Training starts or goes on.
+    /// Start of a training session.
     #[prost(message, tag = "7")]
     SessionLog(SessionLog),
 }
 
-/// Training starts: what a reader holds of this step and later ones is void.
+/// Start of a training session: readers discard earlier events of this step and later ones.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct SessionLog {
-    /// [`SessionLog::START`].
+    /// Status of the session: [`SessionLog::START`].
     #[prost(int32, tag = "1")]
     pub status: i32,
 }
 
 impl SessionLog {
-    /// The status of a start.
+    /// Status of a session that starts.
     pub const START: i32 = 1;
 }
 
 /// Values of one step.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Summary {
-    /// One a tag.
+    /// Values, one for each tag.
     #[prost(message, repeated, tag = "1")]
     pub value: Vec<Value>,
 }
 
-/// A value.
+/// A tagged value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Value {
-    /// Its name; what stands before a slash groups it with others.
+    /// Name of the curve; the part before a slash groups curves.
     #[prost(string, tag = "1")]
     pub tag: String,
-    /// What it is.
+    /// Content of the value.
     #[prost(oneof = "Content", tags = "2, 4, 5")]
     pub content: Option<Content>,
-    /// What a person should know of it; readers take that of a tag's first value.
+    /// Description for people; readers use the description of a tag's first value.
     #[prost(message, optional, tag = "9")]
     pub metadata: Option<SummaryMetadata>,
 }
 
-/// What a person should know of a value.
+/// Description of a value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SummaryMetadata {
-    /// Shown beside the curve, as Markdown.
+    /// Markdown text shown beside the curve.
     #[prost(string, tag = "3")]
     pub summary_description: String,
 }
 
-/// What a value is.
+/// Content of a value.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Content {
     /// A number.
     #[prost(float, tag = "2")]
     SimpleValue(f32),
-    /// A picture.
+    /// An image.
     #[prost(message, tag = "4")]
     Image(Image),
-    /// A distribution.
+    /// A histogram.
     #[prost(message, tag = "5")]
     Histo(HistogramProto),
 }
 
-/// A picture.
+/// An image.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Image {
-    /// Rows.
+    /// Height in pixels.
     #[prost(int32, tag = "1")]
     pub height: i32,
-    /// Columns.
+    /// Width in pixels.
     #[prost(int32, tag = "2")]
     pub width: i32,
-    /// How many channels it has: [`Image::RGB`].
+    /// Number of channels: [`Image::RGB`].
     #[prost(int32, tag = "3")]
     pub colorspace: i32,
-    /// A PNG file.
+    /// Bytes of a PNG file.
     #[prost(bytes = "vec", tag = "4")]
     pub encoded_image_string: Vec<u8>,
 }
 
 impl Image {
-    /// Red, green, blue.
+    /// Three channels: red, green, blue.
     pub const RGB: i32 = 3;
 }
 
-/// Counted values.
+/// A histogram.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct HistogramProto {
-    /// The smallest.
+    /// Smallest value.
     #[prost(double, tag = "1")]
     pub min: f64,
-    /// The largest.
+    /// Largest value.
     #[prost(double, tag = "2")]
     pub max: f64,
-    /// How many.
+    /// Number of values.
     #[prost(double, tag = "3")]
     pub num: f64,
-    /// Their sum.
+    /// Sum of the values.
     #[prost(double, tag = "4")]
     pub sum: f64,
-    /// The sum of their squares.
+    /// Sum of the squares of the values.
     #[prost(double, tag = "5")]
     pub sum_squares: f64,
-    /// The upper end of each bucket.
+    /// Upper edge of each bucket.
     #[prost(double, repeated, tag = "6")]
     pub bucket_limit: Vec<f64>,
-    /// How many values lie in each.
+    /// Number of values in each bucket.
     #[prost(double, repeated, tag = "7")]
     pub bucket: Vec<f64>,
 }

@@ -1,7 +1,7 @@
-//! A ranked list as one picture: the query, a gap, and the nearest images in their order.
+//! Image of a ranked list: the query, a gap, and the nearest images in their order.
 //!
-//! A match has a green frame, another person red bars above and below, and what the protocol drops (junk, or the person
-//! under the query's own camera) nothing.
+//! A match has a green frame, another person has red bars above and below, and an image that the protocol drops
+//! (junk, or the person under the query's own camera) has neither.
 
 use crate::data::decode;
 use crate::data::resize::Resizer;
@@ -13,12 +13,13 @@ use rayon::prelude::*;
 use std::io::Cursor;
 use std::path::Path;
 
-/// Height and width of an image, whatever it was.
+/// Height of each image of the list, in pixels.
 const HEIGHT: u32 = 128;
+/// Width of each image of the list, in pixels.
 const WIDTH: u32 = 64;
-/// Width of frames and of what is between images.
+/// Width of frames and of the space between images, in pixels.
 const FRAME: u32 = 4;
-/// Width of what is between the query and the list.
+/// Width of the space between the query and the list, in pixels.
 const GAP: u32 = 16;
 
 const PAPER: Rgb<u8> = Rgb([0xff, 0xff, 0xff]);
@@ -26,21 +27,21 @@ const MISSING: Rgb<u8> = Rgb([0xdd, 0xe0, 0xe4]);
 const CORRECT: Rgb<u8> = Rgb([0x2f, 0x8f, 0x4e]);
 const WRONG: Rgb<u8> = Rgb([0xb8, 0x3b, 0x2e]);
 
-/// A picture.
+/// Image of a ranked list.
 #[derive(Debug)]
 pub struct Strip {
-    /// A PNG file.
+    /// Bytes of a PNG file.
     pub png: Vec<u8>,
     /// Width and height in pixels.
     pub size: [u32; 2],
 }
 
-/// Draws a list; none if not one of its images can be read where the features say it is.
+/// Draws a list; `None` if none of its images can be read at the paths of the features.
 pub fn draw(query: &Features, gallery: &Features, list: &RankedList) -> Option<Strip> {
     let path = |features: &Features, row: usize| features.paths().get(row).cloned();
     let mut paths = vec![path(query, list.query)];
     paths.extend(list.entries.iter().map(|entry| path(gallery, entry.index)));
-    let images: Vec<Option<RgbImage>> = paths.par_iter().map(|path| small(path.as_deref()?)).collect();
+    let images: Vec<Option<RgbImage>> = paths.par_iter().map(|path| read_resized(path.as_deref()?)).collect();
     if images.iter().all(Option::is_none) {
         return None;
     }
@@ -72,8 +73,8 @@ pub fn draw(query: &Features, gallery: &Features, list: &RankedList) -> Option<S
     Some(Strip { png: png.into_inner(), size: [strip.width(), strip.height()] })
 }
 
-/// An image at the size of the list's.
-fn small(path: &str) -> Option<RgbImage> {
+/// Reads an image and resizes it to [`HEIGHT`] by [`WIDTH`].
+fn read_resized(path: &str) -> Option<RgbImage> {
     let picture = decode::read(Path::new(path)).ok()?;
     let mut pixels = vec![0; (HEIGHT * WIDTH * 3) as usize];
     Resizer::default().resize(&picture, HEIGHT as usize, WIDTH as usize, &mut pixels);

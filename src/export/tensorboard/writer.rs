@@ -1,30 +1,30 @@
-//! Event files: records of [`Event`] messages.
+//! Writer of event files, which are sequences of [`Event`] messages.
 //!
-//! A record is the length of the message (u64), a checksum of the length, the message, a checksum of the message. The
-//! checksums are CRC-32C, turned and shifted, so that a checksum of data that holds checksums is a good one too. Source:
-//! TensorFlow's `record_writer.cc` and `crc32c.h`.
+//! A record is the length of the message (u64), a checksum of the length, the message, and a checksum of the message.
+//! The checksums are masked CRC-32C: rotated, plus a constant, because a plain CRC of data that contains CRCs is weak.
+//! Source: TensorFlow's `record_writer.cc` and `crc32c.h`.
 
 use super::histogram::Histogram;
 use super::proto::{Content, Event, Image, SessionLog, Summary, SummaryMetadata, Value, What};
 use prost::Message;
 use std::io::{self, Write};
 
-/// The first event says how the others are to be understood.
+/// Format version, the content of the first event.
 const FILE_VERSION: &str = "brain.Event:2";
 
-/// Writes events; give it a buffered writer.
+/// Writer of events; `W` should be buffered.
 #[derive(Debug)]
 pub struct EventWriter<W: Write> {
     out: W,
-    /// The record being made.
+    /// Buffer of the current record.
     record: Vec<u8>,
 }
 
 impl<W: Write> EventWriter<W> {
-    /// Begins a file, which takes the place of all that a reader has seen of its folder.
+    /// Starts a file; readers then discard the earlier events of its folder.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn new(out: W, wall_time: f64) -> io::Result<Self> {
         let mut writer = EventWriter::append(out);
         let version = What::FileVersion(FILE_VERSION.into());
@@ -35,15 +35,15 @@ impl<W: Write> EventWriter<W> {
         Ok(writer)
     }
 
-    /// Goes on with a file that has been begun.
+    /// Continues a file that has been started.
     pub fn append(out: W) -> Self {
         EventWriter { out, record: Vec::new() }
     }
 
-    /// Numbers of one step, each with its tag.
+    /// Writes the tagged values of a step.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn scalars<'a>(
         &mut self,
         wall_time: f64,
@@ -53,10 +53,10 @@ impl<W: Write> EventWriter<W> {
         self.described_scalars(wall_time, step, values.into_iter().map(|(tag, value)| (tag, value, None)))
     }
 
-    /// Numbers of one step, each with its tag and a description, which readers look for at a tag's first value.
+    /// Writes the tagged values of a step, with descriptions; readers use the description of a tag's first value.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn described_scalars<'a>(
         &mut self,
         wall_time: f64,
@@ -71,10 +71,10 @@ impl<W: Write> EventWriter<W> {
         self.summary(wall_time, step, values.into_iter().map(value).collect())
     }
 
-    /// A distribution.
+    /// Writes a histogram.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn histogram(
         &mut self,
         wall_time: f64,
@@ -85,10 +85,10 @@ impl<W: Write> EventWriter<W> {
         self.single(wall_time, step, tag, Content::Histo(histogram.proto.clone()))
     }
 
-    /// A picture: the bytes of a PNG file of RGB, and its size in pixels.
+    /// Writes an image, given as the bytes of an RGB PNG file and its size in pixels.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn image(
         &mut self,
         wall_time: f64,
@@ -128,16 +128,16 @@ impl<W: Write> EventWriter<W> {
         self.out.write_all(&self.record)
     }
 
-    /// Hands everything to the operating system.
+    /// Flushes the underlying writer.
     ///
     /// # Errors
-    /// What writing reports.
+    /// An error of writing.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
 
-/// The checksum of `bytes` as it stands in the file.
+/// Masked CRC-32C of `bytes`, as stored in the file.
 fn masked(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }

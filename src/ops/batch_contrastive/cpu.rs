@@ -1,4 +1,4 @@
-//! The CPU's loops.
+//! The batch-contrastive loss on the CPU.
 
 use super::{Batch, Gradient, OP, Reading, Reduction, Term};
 use crate::Result;
@@ -7,7 +7,7 @@ use crate::ops::check;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
-/// The batch as slices; rows are `d` long.
+/// The batch as slices, whose rows have `d` elements.
 struct Rows<'a> {
     d: usize,
     x: &'a [f32],
@@ -35,10 +35,10 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Rows of the distance matrix that a thread takes at a time: each other row is fetched once for all.
+/// Rows of the distance matrix of a task: each partner row is loaded once for all of them.
 const ROWS: usize = 8;
 
-/// Checks the labels and fills the upper triangle of d_ij, [m, m]; the rest is left as it is.
+/// Checks the labels and computes the upper triangle of the distance matrix d_ij, `[m, m]`; the rest is not written.
 pub fn distances(batch: &Batch<'_>, distances: &mut Tensor) -> Result<()> {
     check::cpu::classes(OP, batch.labels.i32(), batch.centers.shape().dims()[0])?;
     let batch = Rows::of(batch);
@@ -54,8 +54,8 @@ pub fn distances(batch: &Batch<'_>, distances: &mut Tensor) -> Result<()> {
     Ok(())
 }
 
-/// ||a - b||^2. Sixteen sums in f32 side by side, for the vector registers, short enough to lose nothing
-/// that matters; their totals in f64.
+/// Computes ||a - b||^2 as sixteen f32 partial sums, for the vector registers, over runs short enough for a small
+/// rounding error; the totals are f64.
 fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     const LANES: usize = 16;
     const RUN: usize = 32 * LANES;
@@ -76,7 +76,7 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     a.chunks(RUN).zip(b.chunks(RUN)).map(run).sum()
 }
 
-/// Fills the loss, its terms, and the active hardest negatives, from the distances above the diagonal.
+/// Computes the loss, its terms and the active hardest negatives from the distances above the diagonal.
 pub fn forward(
     batch: &Batch<'_>,
     distances: &Tensor,
@@ -124,7 +124,7 @@ pub fn forward(
     let center: f64 = (0..m).map(|i| 0.5 * squared_distance(batch.x(i), batch.center(i))).sum();
     let factor = reading.reduction.factor(m);
     let (positive, hinge, center) = (factor * positive, factor * hinge, factor * center);
-    // The mean over no pair is 0 / 0, the NaN that stands for "none".
+    // The mean over no pair is 0 / 0 = NaN, which is documented as "no such pair".
     let least = if negative_pairs > 0 { least.sqrt() } else { f32::NAN };
     terms[Term::Positive as usize] = positive as f32;
     terms[Term::Hinge as usize] = hinge as f32;
@@ -136,7 +136,7 @@ pub fn forward(
     loss.f32_mut()[0] = (positive + hinge + center) as f32;
 }
 
-/// Writes or adds dx; one image a task, sums in f64.
+/// Writes or adds dx; a task is one image, sums are f64.
 pub fn backward(
     batch: &Batch<'_>,
     hardest: &Tensor,
@@ -155,8 +155,8 @@ pub fn backward(
     dx.f32_mut().par_chunks_mut(batch.d).enumerate().for_each(|(i, dx)| {
         let x = batch.x(i);
         let (count, sum) = identities.get(i);
-        // The sum over j of x_i - x_j is count x_i - sum_j x_j: in f64 the difference keeps its digits,
-        // and a batch of one large identity costs no more than another.
+        // The sum over j of x_i - x_j is count x_i - sum_j x_j: in f64 the difference is accurate, and the cost does not
+        // grow with the number of images of an identity.
         let mut total: Vec<f64> = x
             .iter()
             .zip(sum)
@@ -181,9 +181,9 @@ pub fn backward(
     });
 }
 
-/// For each identity in the batch, its number of images and the sum of their features.
+/// The identities of the batch, each with its number of images and the sum of their features.
 struct Identities {
-    /// For each image, which of the identities.
+    /// The index of each image's identity.
     of_image: Vec<usize>,
     sums: Vec<(f64, Vec<f64>)>,
 }
@@ -201,11 +201,11 @@ impl Identities {
             }
             (count, sum)
         });
-        let place = |label| distinct.partition_point(|d| d < label);
-        Identities { of_image: batch.labels.iter().map(place).collect(), sums: sums.collect() }
+        let index = |label| distinct.partition_point(|d| d < label);
+        Identities { of_image: batch.labels.iter().map(index).collect(), sums: sums.collect() }
     }
 
-    /// Count and sum of image i's identity.
+    /// The number of images and the sum of features of image i's identity.
     fn get(&self, i: usize) -> (f64, &[f64]) {
         let (count, sum) = &self.sums[self.of_image[i]];
         (*count, sum)

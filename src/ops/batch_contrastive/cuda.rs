@@ -1,4 +1,4 @@
-//! The launches of `cuda/batch_contrastive.cu`.
+//! The batch-contrastive loss on a GPU: the launches of `cuda/batch_contrastive.cu`.
 
 use super::{Batch, Gradient, Reading, Reduction, Term};
 use crate::Result;
@@ -9,28 +9,29 @@ use crate::ops::center_step::cuda::over_features;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Images on each side of a tile of distances, which a block computes.
+/// The side of a tile of distances, in images; a block computes a tile.
 pub const TILE: usize = 16;
-/// Features of a part, at least.
+/// The fewest features of a split.
 const CHUNK: usize = 64;
-/// Blocks to aim for.
+/// The target number of blocks.
 const BLOCKS: usize = 512;
 
-/// In how many parts `batch_contrastive_distances` sums the `d` features of `m` images, so that a small batch fills the
-/// chip too. It depends on the sizes alone: parts decide in which order numbers are added.
+/// The number of splits of the feature dimension: `batch_contrastive_distances` sums the `d` features of `m` images in so
+/// many parts, so that a small batch fills the chip too. The number depends on the sizes alone, since it determines the
+/// order of additions.
 pub fn splits(m: usize, d: usize) -> usize {
     let tiles = m.div_ceil(TILE);
     d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2))
 }
 
 impl Batch<'_> {
-    /// Images, features, classes.
+    /// The number of images, features and classes.
     fn sizes(&self) -> [usize; 3] {
         [self.labels.shape().len(), self.x.shape().last(), self.centers.shape().dims()[0]]
     }
 }
 
-/// Fills the active hardest negatives, the terms and the loss: three launches.
+/// Enqueues the computation of the active hardest negatives, the terms and the loss: three launches.
 pub(super) fn forward(
     gpu: &Arc<CudaDevice>,
     batch: &Batch<'_>,
@@ -61,7 +62,7 @@ pub(super) fn forward(
         d,
         classes,
     };
-    // A warp an image.
+    // One warp per image, eight warps per block.
     gpu.launch(Grid::blocks(m.div_ceil(8)), of_each)?;
 
     let (rows, terms, loss, mean) = ((&rows).into(), terms.into(), loss.into(), mean(reading.reduction));
@@ -96,7 +97,7 @@ pub(super) fn backward(
     gpu.launch(over_features(m, d), backward)
 }
 
-/// The kernels' `mean`.
+/// The argument `mean` of the kernels.
 fn mean(reduction: Reduction) -> usize {
     usize::from(reduction == Reduction::Mean)
 }

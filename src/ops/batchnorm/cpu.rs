@@ -1,4 +1,4 @@
-//! The CPU's loops.
+//! Batch normalisation on the CPU.
 
 use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
 use super::{BETA, BatchNorm, EPS, GAMMA, InputGradient};
@@ -10,10 +10,11 @@ use crate::element::DType;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Elements of the rows a thread takes at a time: 64 KiB.
+/// Elements of a task: 64 KiB.
 const CHUNK: usize = 16 * 1024;
 
-/// The normalisation of `x` by its own statistics, which also move the running ones, or by those.
+/// Computes the coefficients of the normalisation ([`Affine`]): with `momentum` from the statistics of `x`, which also
+/// update the running statistics, otherwise from the running statistics.
 pub fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>) -> Result<Tensor> {
     let moments = match momentum {
         Some(momentum) => {
@@ -29,8 +30,8 @@ pub fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<
     Ok(affine)
 }
 
-/// Writes or adds the gradients of gamma and beta to `sinks`, of the saved x, y and normalisation. With `mask_dy`, dy is
-/// masked in memory. Returns what batch statistics add to dx: f32 `[2, C]`.
+/// Adds the gradients of gamma and beta to `sinks`. With `mask_dy`, also masks dy in memory. Returns the correction of
+/// dx by batch statistics, f32 `[2, C]`.
 pub fn parameter_gradients(
     dy: &mut Tensor,
     (x, y, affine): (&Tensor, Option<&Tensor>, &Tensor),
@@ -50,18 +51,18 @@ pub fn parameter_gradients(
     batch.then(|| correct(sinks.device(), affine.f32(), &sums, rows)).transpose()
 }
 
-/// Turns x into dx.
+/// Overwrites x with dx.
 pub fn dx_in_place_of_x(pass: &InputGradient<'_>, x: &mut Tensor, dy: &Tensor) {
-    let correction = pass.correction.expect("dx takes the place of x with batch statistics only");
+    let correction = pass.correction.expect("x is overwritten with batch statistics only");
     batch_dx(x.f32_mut(), None, dy.f32(), pass.affine.f32(), correction.f32(), pass.mask);
 }
 
-/// Turns dy into dx.
+/// Overwrites dy with dx.
 pub fn dx_in_place_of_dy(pass: &InputGradient<'_>, dy: &mut Tensor) {
     frozen_dx(dy.f32_mut(), None, pass.affine.f32(), Mask::of(pass.mask, pass.y));
 }
 
-/// Fills `dx`; `x` is there with batch statistics.
+/// Computes dx into a buffer of its own; `x` is given with batch statistics.
 pub fn dx(pass: &InputGradient<'_>, dx: &mut Tensor, x: Option<&Tensor>, dy: &Tensor) {
     let affine = pass.affine.f32();
     match (x, pass.correction) {
@@ -72,10 +73,10 @@ pub fn dx(pass: &InputGradient<'_>, dx: &mut Tensor, x: Option<&Tensor>, dy: &Te
     }
 }
 
-/// The normalisation as the loops use it: y = (x - mean) scale + shift.
+/// The coefficients of the normalisation: y = (x - mean) scale + shift, `[5, C]`.
 ///
-/// The mean of a batch is rarely an f32. What rounding took from it is kept as `low` and is part of
-/// `shift`, so that a mean far larger than the deviation costs no digits.
+/// `low` is the rounding error of the f32 `mean`; `shift` includes its correction, so that a mean far larger than the
+/// deviation loses no accuracy.
 #[derive(Clone, Copy)]
 pub struct Affine<'a> {
     mean: &'a [f32],
@@ -106,7 +107,7 @@ impl<'a> Affine<'a> {
     }
 }
 
-/// [`super::Mask`] with the output's elements.
+/// The mask of the ReLU's gradient, with the elements of the saved output.
 #[derive(Clone, Copy)]
 enum Mask<'a> {
     Off,
@@ -124,18 +125,18 @@ impl<'a> Mask<'a> {
     }
 }
 
-/// max(v, 0), and NaN where v is.
+/// max(v, 0), and NaN where v is NaN.
 fn rectified(v: f32) -> f32 {
     if v < 0.0 { 0.0 } else { v }
 }
 
-/// dy if the rectifier was open where its output was `y`, else 0; without a branch, which a random sign
-/// would make guess wrong every other time. Whether `y` was rectified already makes no difference.
+/// dy where `y` is positive or NaN, else 0; `y` may be the value before or after the ReLU. There is no branch, since
+/// random signs would mispredict half of the time.
 fn pass(dy: f32, y: f32) -> f32 {
     f32::from_bits(dy.to_bits() & !u32::from(y <= 0.0).wrapping_neg())
 }
 
-/// Runs `f` on every row of `out`, with the row's first index; rows are copied from `from` first.
+/// Calls `f` with every row of `out` and the row's first index; rows are copied from `from` before, if it is given.
 fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let chunk = (CHUNK / c).max(1) * c;
     out.par_chunks_mut(chunk).enumerate().for_each(|(i, rows)| {
@@ -149,7 +150,7 @@ fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &
     });
 }
 
-/// Normalises `y`, which holds x or is filled from `x`.
+/// Computes y from x in one pass; without `x`, `y` contains x and is overwritten.
 pub fn forward(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Option<&Tensor>, relu: bool) {
     fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
         let channels = k.mean.iter().zip(k.scale).zip(k.shift);
@@ -161,7 +162,7 @@ pub fn forward(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Op
     let c = k.mean.len();
     let (y, x, residual) = (y.f32_mut(), x.map(Tensor::f32), residual.map(Tensor::f32));
     match (residual, relu) {
-        // The unread fourth stream is a row that lies in the first-level cache anyway.
+        // Without a residual, `k.mean` stands in for the unused argument: it is in the first-level cache anyway.
         (None, false) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| v)),
         (None, true) => for_rows(y, x, c, |_, y| row(y, &k, k.mean, |v, _| rectified(v))),
         (Some(r), false) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| v + r)),
@@ -169,15 +170,15 @@ pub fn forward(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Op
     }
 }
 
-/// The parameters' gradients of one channel.
+/// The gradients of gamma and beta of one channel.
 #[derive(Clone, Copy, Default)]
 struct ChannelSums {
     dbeta: f64,
     dgamma: f64,
 }
 
-/// The masked gradient g and g (x - mean).
-struct Masked<'a> {
+/// The addends of dbeta and dgamma: the masked gradient g and g (x - mean).
+struct MaskedGradient<'a> {
     dy: &'a mut [f32],
     x: &'a [f32],
     affine: Affine<'a>,
@@ -185,7 +186,7 @@ struct Masked<'a> {
     mask_dy: bool,
 }
 
-impl Addends<2> for Masked<'_> {
+impl Addends<2> for MaskedGradient<'_> {
     #[inline(always)]
     fn get<const L: usize>(&mut self, at: usize, c: usize) -> [[f32; L]; 2] {
         let (x, mean) = (lanes::<L>(self.x, at), lanes::<L>(self.affine.mean, c));
@@ -209,7 +210,7 @@ impl Addends<2> for Masked<'_> {
     }
 }
 
-/// dbeta and dgamma of every channel. With `mask_dy`, dy is masked where it lies.
+/// Computes dbeta and dgamma of every channel. With `mask_dy`, also masks dy in place.
 fn sums(
     device: &Device,
     dy: &mut [f32],
@@ -230,7 +231,7 @@ fn sums(
             other => other,
         };
         let rows = dy.len() / c;
-        sum_rows(&mut Masked { dy, x: &x[range], affine, mask, mask_dy }, rows, sums);
+        sum_rows(&mut MaskedGradient { dy, x: &x[range], affine, mask, mask_dy }, rows, sums);
     });
     let sums = sums.f32();
     let mut channels = vec![ChannelSums::default(); c];
@@ -244,7 +245,7 @@ fn sums(
                 channel.dgamma += f64::from(g_distance);
             }
         }
-        // So far dgamma is the sum of g (x - mean), with the mean as rounded.
+        // Up to here dgamma is the sum of g (x - mean) with the rounded mean.
         for (i, channel) in channels.iter_mut().enumerate() {
             let (low, inv_std) = (f64::from(affine.low[at + i]), f64::from(affine.inv_std[at + i]));
             channel.dgamma = (channel.dgamma - low * channel.dbeta) * inv_std;
@@ -253,7 +254,8 @@ fn sums(
     channels
 }
 
-/// The part of dx = scale g that comes from batch statistics: (x - mean) slope + offset. Slope and offset are the rows of f32 `[2, C]`.
+/// Computes the correction of dx by batch statistics, (x - mean) slope + offset: slope and offset are the rows of the
+/// result, f32 `[2, C]`.
 fn correct(device: &Device, affine: &[f32], sums: &[ChannelSums], rows: usize) -> Result<Tensor> {
     let k = Affine::of(affine);
     let mut correction = Tensor::empty(device, [2, sums.len()], DType::F32)?;
@@ -267,7 +269,7 @@ fn correct(device: &Device, affine: &[f32], sums: &[ChannelSums], rows: usize) -
     Ok(correction)
 }
 
-/// Turns x into dx where it lies; `dx` holds x or is filled from `x`. The mask is off or recomputed.
+/// Computes dx with batch statistics; without `x`, `dx` contains x and is overwritten. The mask is off or recomputed.
 fn batch_dx(
     dx: &mut [f32],
     x: Option<&[f32]>,
@@ -297,8 +299,7 @@ fn batch_dx(
     });
 }
 
-/// Turns dy into dx = scale g where it lies; `dx` holds dy or is filled from `dy`. The mask is off or the
-/// output's.
+/// Computes dx = scale g; without `dy`, `dx` contains dy and is overwritten. The mask is off or the output's.
 fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {
     let scale = Affine::of(affine).scale;
     let c = scale.len();
@@ -311,7 +312,7 @@ fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>)
     }
 }
 
-/// Masks dy by an output.
+/// Masks dy by the saved output, in place.
 pub fn mask_in_place(dy: &mut Tensor, y: &Tensor) {
     dy.f32_mut().par_chunks_mut(CHUNK).zip(y.f32().par_chunks(CHUNK)).for_each(|(dy, y)| {
         dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));

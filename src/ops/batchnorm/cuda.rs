@@ -1,4 +1,4 @@
-//! The launches of `cuda/batchnorm.cu`.
+//! Batch normalisation on a GPU: the launches of `cuda/batchnorm.cu`.
 
 use super::{BETA, BatchNorm, GAMMA, InputGradient, Mask};
 use crate::Result;
@@ -9,10 +9,11 @@ use crate::element::DType;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// Rows of the table of the normalisation.
+/// The rows of the table of coefficients.
 const ROWS: usize = 5;
 
-/// The normalisation of `x` by its own statistics, which also move the running ones, or by those.
+/// Computes the coefficients of the normalisation, f32 `[5, C]`: with `momentum` from the statistics of `x`, which also
+/// update the running statistics, otherwise from the running statistics.
 pub fn affine(
     gpu: &Arc<CudaDevice>,
     tape: &mut Tape<'_>,
@@ -53,7 +54,7 @@ pub fn affine(
     Ok(table)
 }
 
-/// Normalises `y`, which holds x or is filled from `x`.
+/// Computes y from x in one pass; without `x`, `y` contains x and is overwritten.
 pub fn forward(
     gpu: &CudaDevice,
     y: &mut Tensor,
@@ -76,7 +77,7 @@ pub fn forward(
     gpu.launch(grid.elementwise(gpu), forward)
 }
 
-/// Turns x into dx.
+/// Overwrites x with dx.
 pub fn dx_in_place_of_x(
     gpu: &CudaDevice,
     pass: &InputGradient<'_>,
@@ -88,14 +89,14 @@ pub fn dx_in_place_of_x(
     input_gradient(gpu, pass, grid, dy.into(), Some(dx.into()), dx)
 }
 
-/// Turns dy into dx.
+/// Overwrites dy with dx.
 pub fn dx_in_place_of_dy(gpu: &CudaDevice, pass: &InputGradient<'_>, dy: &mut Tensor) -> Result<()> {
     let grid = ChannelGrid::of(dy.shape(), dy.dtype());
     let dx = Out::from(dy);
     input_gradient(gpu, pass, grid, dx.into(), None, dx)
 }
 
-/// Fills `dx`; `x` is there with batch statistics.
+/// Computes dx into a buffer of its own; `x` is given with batch statistics.
 pub fn dx(
     gpu: &CudaDevice,
     pass: &InputGradient<'_>,
@@ -129,8 +130,8 @@ fn input_gradient(
     gpu.launch(grid.elementwise(gpu), backward)
 }
 
-/// Writes or adds the gradients of gamma and beta to `sinks`, of the saved x, y and normalisation. With `mask_dy`, dy is
-/// masked in memory. Returns what batch statistics add to dx: f32 `[2, C]`.
+/// Adds the gradients of gamma and beta to `sinks`. With `mask_dy`, also masks dy in memory. Returns the correction of
+/// dx by batch statistics, f32 `[2, C]`.
 pub fn parameter_gradients(
     gpu: &CudaDevice,
     dy: &mut Tensor,
@@ -156,14 +157,14 @@ pub fn parameter_gradients(
     };
     gpu.launch(chunking.grid, sums)?;
 
-    // One launch fills both gradients, so the sinks are only asked where they are.
+    // One launch writes both gradients, so the sinks only give the addresses and write modes here.
     let [mut gamma, mut beta] = [(None, 0); 2];
-    sinks.add(GAMMA, |to, write| {
-        gamma = (Some(to.into()), write.flag());
+    sinks.add(GAMMA, |to, mode| {
+        gamma = (Some(to.into()), mode.flag());
         Ok(())
     })?;
-    sinks.add(BETA, |to, write| {
-        beta = (Some(to.into()), write.flag());
+    sinks.add(BETA, |to, mode| {
+        beta = (Some(to.into()), mode.flag());
         Ok(())
     })?;
     let mut correction = batch.then(|| Tensor::empty(sinks.device(), [2, c], DType::F32)).transpose()?;

@@ -1,37 +1,37 @@
-//! The statistics of batch normalisation: means and variances of channels, and how the running ones follow.
+//! The statistics of batch normalisation: means and variances of channels, and the update of the running statistics.
 
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Elements of the rows whose sums are kept together: 128 KiB, so that they stay in a small L2. No smaller,
-/// because each brings sums of every channel to be combined.
+/// Elements of a chunk of rows with its own partial sums: 128 KiB, which fit in a small L2 cache. Smaller chunks would
+/// make more partial sums to combine.
 const SUM_CHUNK: usize = 32 * 1024;
-/// Channels whose sums are combined by one thread.
+/// Channels whose partial sums one task combines.
 pub const COMBINE: usize = 64;
 
 /// The statistics of each channel.
 pub struct Moments {
-    /// For each channel the mean and the biased variance.
+    /// The mean and the biased variance of each channel.
     pub mean_var: Vec<[f64; 2]>,
-    /// How many values they are of.
+    /// The number of values per channel.
     rows: usize,
 }
 
 impl Moments {
-    /// The running ones, as they are.
+    /// The running statistics, as moments.
     pub fn running(mean: &[f32], var: &[f32]) -> Self {
         let mean_var = mean.iter().zip(var).map(|(&m, &v)| [f64::from(m), f64::from(v)]).collect();
         Moments { mean_var, rows: 0 }
     }
 
-    /// Moves the running mean towards this one.
+    /// Updates the running mean.
     pub fn move_mean(&self, running: &mut [f32], momentum: f32) {
         self.mean_var.iter().zip(running).for_each(|([mean, _], r)| blend(r, *mean, momentum));
     }
 
-    /// Moves the running variance towards the unbiased one.
+    /// Updates the running variance, with the unbiased variance of the batch.
     pub fn move_var(&self, running: &mut [f32], momentum: f32) {
         let unbiased = self.rows as f64 / (self.rows as f64 - 1.0);
         self.mean_var.iter().zip(running).for_each(|([_, var], r)| blend(r, var * unbiased, momentum));
@@ -43,11 +43,12 @@ fn blend(running: &mut f32, batch: f64, momentum: f32) {
     *running = ((1.0 - momentum) * f64::from(*running) + momentum * batch) as f32;
 }
 
-/// Rows of a chunk of sums.
+/// The rows of a chunk with its own partial sums.
 pub fn sum_chunk_rows(c: usize) -> usize {
     (SUM_CHUNK / c).max(1)
 }
 
+/// The addends of channel sums: the elements themselves.
 struct Values<'a>(&'a [f32]);
 
 impl Addends<1> for Values<'_> {
@@ -57,7 +58,7 @@ impl Addends<1> for Values<'_> {
     }
 }
 
-/// An element's distance to its channel's centre, and the square of that.
+/// The addends of moments about a centre: an element's distance to its channel's centre, and the square of the distance.
 struct Distances<'a> {
     x: &'a [f32],
     centre: &'a [f32],
@@ -72,12 +73,12 @@ impl Addends<2> for Distances<'_> {
     }
 }
 
-/// Mean and biased variance of every channel in one read of x from memory.
+/// Computes the mean and biased variance of every channel in one read of x from memory.
 ///
-/// Each chunk of rows is summed twice, the second time from cache: first for its centre, a mean with
-/// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The
-/// chunk's exact mean is centre + s / n, its squared deviation q - s^2 / n, where s is all but 0. Chunks are
-/// merged in order, in f64 (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
+/// Each chunk of rows is summed twice, the second time from cache: first for its centre, which is the f32 mean with
+/// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The mean of the chunk
+/// is centre + s / n, its squared deviation q - s^2 / n, where s is close to 0. The chunks are merged in order, in f64
+/// (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
 pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
     let rows = x.len() / c;
     let step = sum_chunk_rows(c);
@@ -103,7 +104,7 @@ pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
                 let [mean, square] = merged;
                 let (s, q) = (f64::from(s), f64::from(q));
                 let delta = f64::from(centre) + s / n - *mean;
-                // Rounding may go below zero; NaN must stay NaN.
+                // Rounding may make the deviation negative; NaN must stay NaN.
                 let own = q - s * s / n;
                 let own = if own < 0.0 { 0.0 } else { own };
                 *square += own + delta * delta * before * share;

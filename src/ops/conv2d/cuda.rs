@@ -1,7 +1,7 @@
-//! The CUDA device: by cuDNN, through [`super::cudnn`].
+//! Convolution on a GPU, by cuDNN through [`super::cudnn`].
 //!
-//! In 16 bits cuDNN takes channels in multiples of 8 only. Images have 3: they and their filters are padded with zeros
-//! for it, which changes no sum.
+//! In bf16 cuDNN supports channels in multiples of 8 only. Images have 3 channels: they and their filters are padded with
+//! zeros, which changes no sum.
 
 use super::Geometry;
 use super::cudnn::Convolution;
@@ -13,10 +13,10 @@ use crate::ops::bias;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// What 16-bit channels are a multiple of.
+/// The divisor of the number of channels in bf16.
 const GROUP: usize = 8;
 
-/// The channels that cuDNN sees of the input.
+/// The number of input channels after padding.
 fn channels(g: &Geometry, dtype: DType) -> usize {
     if dtype == DType::BF16 { g.c.next_multiple_of(GROUP) } else { g.c }
 }
@@ -26,7 +26,7 @@ fn convolution(gpu: &CudaDevice, g: &Geometry, dtype: DType) -> Result<Convoluti
     Convolution::new(gpu, [g.n, height, width, c], [g.k, r, s, c], g.stride, g.pad)
 }
 
-/// The tensor `[.., C]` with channels as cuDNN wants them.
+/// Pads the channels of a tensor `[.., C]` for cuDNN; returns the same tensor if no padding is needed.
 fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
     let c = t.shape().last();
     let wide = c.next_multiple_of(GROUP);
@@ -40,7 +40,8 @@ fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
     Ok(padded)
 }
 
-/// Lets `fill` write or add the gradient of a tensor `[.., c]` with channels as cuDNN has them.
+/// Calls `fill` to write or add the gradient of a tensor `[.., c]`; with padded channels `fill` writes a temporary, which
+/// is then cropped.
 fn cropped(
     gpu: &Arc<CudaDevice>,
     to: &mut Tensor,
@@ -60,7 +61,7 @@ fn cropped(
     gpu.launch(gpu.flat(rows * c, 16 / dtype.bytes()), crop)
 }
 
-/// Fills `y`, and returns the input as the gradient of the filters takes it.
+/// Computes y; returns the input with padded channels, for the gradient of the filters.
 pub fn forward(
     gpu: &Arc<CudaDevice>,
     g: &Geometry,

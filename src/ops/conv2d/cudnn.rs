@@ -1,4 +1,4 @@
-//! Convolutions of tensors by cuDNN.
+//! Convolutions of tensors by cuDNN: a safe interface of [`CudaDevice::convolve`].
 
 use crate::Result;
 use crate::device::Precision;
@@ -8,16 +8,16 @@ use crate::element::{DType, GradMode};
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// One convolution with the algorithms that cuDNN takes for it.
+/// A convolution with its cuDNN plan.
 pub struct Convolution {
     plan: Arc<Plan>,
 }
 
 impl Convolution {
-    /// The convolution of `x` `[N, H, W, C]` by `w` `[K, R, S, C]`.
+    /// The convolution of an input of sizes `x` `[N, H, W, C]` by filters of sizes `w` `[K, R, S, C]`.
     ///
     /// # Errors
-    /// Problems beyond cuDNN: 16-bit channels in other than multiples of 8, sizes beyond 2^31.
+    /// A problem that cuDNN does not support: 16-bit channels that are no multiple of 8, sizes of 2^31 or more.
     pub fn new(gpu: &CudaDevice, x: [usize; 4], w: [usize; 4], stride: usize, pad: usize) -> Result<Self> {
         let ([n, h, width, c], [k, r, s, _]) = (x, w);
         let element = match gpu.precision() {
@@ -29,15 +29,15 @@ impl Convolution {
         Ok(Convolution { plan: gpu.convolution_plan(&problem)? })
     }
 
-    /// fprop: `y` of `x` and `w`.
+    /// Computes fprop: `y` of `x` and `w`.
     ///
     /// # Errors
-    /// cuDNN's; no memory for its workspace.
+    /// A cuDNN error; out of memory for the workspace.
     pub fn forward(&self, gpu: &Arc<CudaDevice>, x: &Tensor, w: &Tensor, y: &mut Tensor) -> Result<()> {
         self.run(gpu, Direction::Forward, [x, w], y, GradMode::Overwrite)
     }
 
-    /// dgrad: writes or adds dx of `w` and `dy`.
+    /// Computes dgrad: writes or adds dx of `w` and `dy`.
     ///
     /// # Errors
     /// As [`Convolution::forward`].
@@ -52,7 +52,7 @@ impl Convolution {
         self.run(gpu, Direction::InputGradient, [w, dy], dx, mode)
     }
 
-    /// wgrad: writes or adds dw of `x` and `dy`.
+    /// Computes wgrad: writes or adds dw of `x` and `dy`.
     ///
     /// # Errors
     /// As [`Convolution::forward`].
@@ -84,9 +84,9 @@ impl Convolution {
     /// Asserts that every tensor has the size and the type that the plan was made for.
     fn check(&self, direction: Direction, [a, b]: [&Tensor; 2], result: &Tensor) {
         let p = self.plan.problem();
-        let (height, width) = p.output().expect("a plan was made of it");
+        let (height, width) = p.output().expect("a plan exists only for a valid problem");
         let (x, w, y) = (p.n * p.h * p.w * p.c, p.k * p.r * p.s * p.c, p.n * height * width * p.k);
-        let wanted = match direction {
+        let sizes = match direction {
             Direction::Forward => [x, w, y],
             Direction::InputGradient => [w, y, x],
             Direction::FilterGradient => [x, y, w],
@@ -95,11 +95,11 @@ impl Convolution {
             Element::F32 => DType::F32,
             Element::Bf16 => DType::BF16,
         };
-        for (tensor, elements) in [a, b, result].into_iter().zip(wanted) {
+        for (tensor, elements) in [a, b, result].into_iter().zip(sizes) {
             assert_eq!(
                 (tensor.shape().len(), tensor.dtype()),
                 (elements, dtype),
-                "a tensor of a convolution"
+                "size and type of a tensor of a convolution"
             );
         }
     }

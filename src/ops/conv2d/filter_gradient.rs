@@ -1,14 +1,14 @@
-//! wgrad: for each filter value, a sum over all pixels of the output.
+//! wgrad on the CPU: an implicit GEMM that sums over all pixels of the output for each filter value.
 //!
-//! As a matrix product the rows are k, the columns (r, s, c) and the depth the pixels (n, i, j). The columns are
-//! cut into panels of sixteen; for a block of pixels a panel of the unfolded input is packed, used by all rows
-//! at once, and forgotten. A task sums one part of the pixels for one group of panels; the parts are then added
-//! in their order, so the result does not depend on who computed what.
+//! As a matrix product the rows are k, the columns (r, s, c) and the depth the pixels (n, i, j). The columns are cut into
+//! panels of sixteen. For a block of pixels, one panel of the unfolded input is packed and used for all rows; the whole
+//! unfolded input never exists. A task sums one part of the pixels for one group of panels. The parts are then added in
+//! order, so the result does not depend on the assignment of tasks to threads.
 
 use super::Geometry;
 use super::implicit_gemm::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, microkernel};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -16,22 +16,22 @@ use std::ops::Range;
 
 /// Pixels of a block: a packed panel (16 KiB) stays in the first-level cache.
 const BLOCK: usize = 256;
-/// Rows packed together at most: with a block of pixels they take 192 KiB.
+/// The most rows packed together: for a block of pixels they take 192 KiB.
 const ROWS_TOGETHER: usize = 32 * ROWS;
-/// Panels packed for the same rows at least, so that packing the rows is worth it.
+/// The fewest panels of a group, so that the cost of packing rows is amortised.
 const PANELS_TOGETHER: usize = 18;
-/// Tasks to aim for.
+/// The target number of tasks.
 const TASKS: usize = 16;
 
-/// How the sums are cut into tasks: parts of the pixels x groups of panels x chunks of rows.
+/// The partition of the sums into tasks: parts of the pixels x groups of panels x chunks of rows.
 struct Grid {
-    /// Pixels of the whole sum, and of a part.
+    /// The number of pixels, and of pixels per part.
     pixels: usize,
     part: usize,
-    /// All panels, and those of a group.
+    /// The number of panels, and of panels per group.
     panels: usize,
     group: usize,
-    /// All rows, and those of a chunk (a multiple of six).
+    /// The number of rows, and of rows per chunk (a multiple of six).
     rows: usize,
     chunk: usize,
 }
@@ -61,33 +61,34 @@ impl Grid {
         self.rows.div_ceil(self.chunk)
     }
 
-    /// Sums of one task: `[panel, row, 16]`.
+    /// The number of sums of one task: `[panel, row, 16]`.
     fn task(&self) -> usize {
         self.group * self.chunk * COLS
     }
 
-    /// Where the sums of a row and panel lie; task `(part * chunks + chunk) * groups + group` has a block of its own.
+    /// The index of the first sum of a row and panel. The sums of task `(part * chunks + chunk) * groups + group` are
+    /// contiguous.
     fn at(&self, part: usize, row: usize, panel: usize) -> usize {
         let task = (part * self.chunks() + row / self.chunk) * self.groups() + panel / self.group;
         task * self.task() + (panel % self.group * self.chunk + row % self.chunk) * COLS
     }
 }
 
-/// The input, and how many elements one of its pixels has.
+/// The input, with the number of elements of a pixel.
 #[derive(Clone, Copy)]
 struct Input<'a> {
     values: &'a [f32],
     pixel: usize,
 }
 
-/// The same sums on the padded input with the taps of a filter row, neighbours in memory, taken as one tap of
-/// many channels: columns of few channels would be packed in crumbs.
+/// The geometry on the padded input with the taps of a filter row, which are adjacent in memory, merged into one tap of
+/// many channels: packing in runs of few channels would be slow.
 fn with_rows_as_taps(g: &Geometry) -> Geometry {
     let [r, s] = g.filter;
     Geometry { input: g.input.map(|size| size + 2 * g.pad), pad: 0, filter: [r, 1], c: s * g.c, ..*g }
 }
 
-/// dw = or += the gradient of the filters.
+/// Computes the gradient of the filters: writes or adds dw.
 pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
     let merge = g.c < FEW_CHANNELS && g.filter[1] > 1;
     let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
@@ -102,7 +103,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
         let rows = chunk * grid.chunk..((chunk + 1) * grid.chunk).min(grid.rows);
         let panels = group * grid.group..((group + 1) * grid.group).min(grid.panels);
         let mut sums: Vec<_> = sums.chunks_exact_mut(grid.chunk * COLS).collect();
-        task(device, g, x, dy, &Share { pixels, rows, panels }, &mut sums);
+        task(device, g, x, dy, &TaskRanges { pixels, rows, panels }, &mut sums);
     });
     let sums = sums.f32();
     let columns = dw.len() / g.k;
@@ -119,16 +120,23 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     });
 }
 
-/// What a task works on.
-struct Share {
+/// The ranges of one task.
+struct TaskRanges {
     pixels: Range<usize>,
     rows: Range<usize>,
     panels: Range<usize>,
 }
 
-/// The sums of some pixels for some rows and panels; `sums` holds those of one panel after the other.
-fn task(device: &Device, g: &Geometry, x: Input<'_>, dy: &[f32], share: &Share, sums: &mut [&mut [f32]]) {
-    let Share { pixels, rows, panels } = share;
+/// Computes the sums of one task; `sums` has a slice for each panel.
+fn task(
+    device: &Device,
+    g: &Geometry,
+    x: Input<'_>,
+    dy: &[f32],
+    ranges: &TaskRanges,
+    sums: &mut [&mut [f32]],
+) {
+    let TaskRanges { pixels, rows, panels } = ranges;
     let height = rows.len().next_multiple_of(ROWS);
     let mut scratch = Tensor::scratch(device, [BLOCK * (height + COLS)]);
     let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
@@ -141,13 +149,13 @@ fn task(device: &Device, g: &Geometry, x: Input<'_>, dy: &[f32], share: &Share, 
             for (i, a) in packed_dy.chunks_exact(block.len() * ROWS).take(height / ROWS).enumerate() {
                 let k_segment = std::array::from_fn(|i| &a[i..]);
                 let a = Depth { k_segments: &[k_segment], first: 0, count: block.len(), step: ROWS };
-                tile(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
+                microkernel(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
             }
         }
     }
 }
 
-/// Rows of the product (columns of dy) in groups of six, pixel by pixel.
+/// Packs rows of the product (columns of dy) in groups of six, pixel by pixel.
 fn pack_rows(dy: &[f32], k: usize, block: &Range<usize>, rows: &Range<usize>, to: &mut [f32]) {
     let dy = &dy[block.start * k..block.end * k];
     for (row, to) in rows.clone().step_by(ROWS).zip(to.chunks_exact_mut(block.len() * ROWS)) {
@@ -164,13 +172,13 @@ fn pack_rows(dy: &[f32], k: usize, block: &Range<usize>, rows: &Range<usize>, to
     }
 }
 
-/// Sixteen columns of the unfolded input, pixel by pixel.
+/// Packs sixteen columns of the unfolded input, pixel by pixel.
 fn pack_panel(g: &Geometry, x: Input<'_>, block: &Range<usize>, panel: usize, to: &mut [f32]) {
     let columns = panel * COLS..((panel + 1) * COLS).min(g.filter[0] * g.filter[1] * g.c);
     if columns.len() < COLS {
         to.fill(0.0);
     }
-    // A panel may reach over several taps when the channels are few or odd.
+    // A panel can contain several taps if the number of channels is small or no multiple of sixteen.
     let mut column = columns.start;
     while column < columns.end {
         let (tap, channel) = (column / g.c, column % g.c);
@@ -185,7 +193,7 @@ fn pack_panel(g: &Geometry, x: Input<'_>, block: &Range<usize>, panel: usize, to
     }
 }
 
-/// What one tap sees, from a channel on, pixel by pixel; `copy` moves the columns of one pixel.
+/// Packs the input under one tap from a channel on, pixel by pixel; `copy` copies the columns of one pixel.
 #[inline(always)]
 fn pack_tap(
     g: &Geometry,
@@ -208,7 +216,7 @@ fn pack_tap(
         let (n, i, j) = (pixel / (p * q), pixel / q % p, pixel % q);
         let row_end = (pixel - j + q).min(block.end);
         let stop = j + row_end - pixel;
-        // A row above the image wraps around to a huge number and is refused like those below.
+        // A row above the image wraps around to a huge number, which the comparison below treats as outside.
         let row = (i * g.stride + above).wrapping_sub(g.pad);
         let inside = if row < height { first.clamp(j, stop)..last.clamp(j, stop) } else { stop..stop };
         let slot = |j_at: usize| (pixel - block.start + j_at - j) * COLS;

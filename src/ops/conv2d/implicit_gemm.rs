@@ -1,74 +1,74 @@
-//! fprop and dgrad as one loop: every pixel of the result gathers, from the pixels under the filter's taps, a
-//! row of a matrix product.
+//! fprop and dgrad on the CPU as an implicit GEMM: the row of the matrix product for a pixel of the result consists of
+//! the source pixels under the filter's taps.
 //!
-//! The result is `[pixels, columns]`, the product's depth is (tap, channel). In fprop the source is x, the
-//! columns are k and pixel h takes tap r from row `t h + r - p`. In dgrad the source is dy, the columns are c and
-//! pixel h takes tap r from row `(h + p - r) / t` where that divides: pixels fall into t x t classes by their
-//! remainders, each class with taps of its own, and inside a class row `(h + p - r) / t` is again an affine
-//! function of `h / t`. Nothing is multiplied by an inserted zero, and nothing is unfolded: the rows of a
-//! register tile are slices of the source.
+//! The result is `[pixels, columns]`, the depth of the product is (tap, channel). In fprop the source is x, the columns
+//! are k, and pixel h reads tap r from row `t h + r - p`. In dgrad the source is dy, the columns are c, and pixel h reads
+//! tap r from row `(h + p - r) / t` if the division leaves no remainder. Pixels therefore form t x t classes by the
+//! remainders of their coordinates; each class has its own taps, and inside a class the row `(h + p - r) / t` is an
+//! affine function of `h / t`. No inserted zero is multiplied, and nothing is unfolded: the rows of a register tile are
+//! slices of the source.
 //!
-//! Filters with few channels (the stem's 3) would make the K segments too short to be worth their loop. Then
-//! the source is copied once with its padding, and the taps of one filter row, which lie side by side in
-//! memory, become a single K segment.
+//! With few channels (the stem has 3) the K segments would be too short for an efficient loop. Then the source is copied
+//! once with its padding, and the taps of one filter row, which are adjacent in memory, become a single K segment.
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Rows, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Rows, Start, microkernel};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Depth of one pass over a tile: sixteen columns of so many steps (24 KiB) stay in the first-level cache.
+/// The depth of one pass over a register tile: sixteen columns of this depth (24 KiB) stay in the first-level cache.
 const DEPTH: usize = 384;
-/// Result pixels of a task when there are plenty: their source and result stay in a second-level cache.
+/// The most result pixels of a task: their source and result stay in a second-level cache.
 const PIXELS: usize = 16 * ROWS;
-/// Tasks to aim for when there are few pixels.
+/// The target number of tasks if there are few pixels.
 const TASKS: usize = 12;
-/// Below so many channels the taps of a filter row are merged.
+/// The number of channels below which the taps of a filter row are merged.
 pub const FEW_CHANNELS: usize = 16;
 
-/// One tap of the filter as one class of pixels sees it.
+/// One tap of the filter for one class of pixels.
 #[derive(Clone, Copy, Debug)]
 struct Tap {
-    /// Which K segment of a filter it is.
+    /// The index of the tap's K segment in a filter.
     index: usize,
-    /// Row and column of the source that the class's pixel 0 sees.
+    /// The row and column of the source under this tap, for pixel 0 of the class.
     at: [isize; 2],
 }
 
-/// The pixels of the result that see the same taps.
+/// A class of result pixels with the same taps.
 #[derive(Debug)]
-struct Class {
-    /// Remainders of their row and column.
+struct PixelClass {
+    /// The remainders of row and column.
     remainder: [usize; 2],
     taps: Vec<Tap>,
-    /// How many taps the classes before this one have together.
+    /// The number of taps of all classes before this one.
     first_tap: usize,
 }
 
-/// A gathering product.
-struct Gather<'a> {
+/// An implicit GEMM.
+struct ImplicitGemm<'a> {
     source: &'a [f32],
-    /// Height and width of the source, in pixels.
+    /// The height and width of the source, in pixels.
     size: [usize; 2],
-    /// Channels of the source.
+    /// The channels of the source.
     channels: usize,
-    /// Elements a tap contributes to the depth: more than a pixel when taps are merged.
+    /// The elements of a K segment: a pixel, or several adjacent pixels if taps are merged.
     k_segment: usize,
-    /// Height and width of the result.
+    /// The height and width of the result.
     result: [usize; 2],
     columns: usize,
-    /// Result pixels fall into `modulus * modulus` classes; their quotients move the source by `step`.
+    /// There are `modulus * modulus` classes of result pixels. One pixel further in a class is `step` pixels further in
+    /// the source.
     modulus: usize,
     step: usize,
-    classes: Vec<Class>,
+    classes: Vec<PixelClass>,
     /// A K segment of zeros, for taps outside of the source.
     zeros: Vec<f32>,
 }
 
-/// Where the filter value of (column, tap, depth) lies.
+/// The filters, with the strides of columns, taps and depth.
 struct Filters<'a> {
     values: &'a [f32],
     column: usize,
@@ -76,7 +76,7 @@ struct Filters<'a> {
     depth: usize,
 }
 
-/// y = the convolution of x with w, plus bias.
+/// Computes y, the convolution of x with w plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let [r, s] = g.filter;
     let pad = g.pad as isize;
@@ -90,7 +90,7 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         (0..r * s).map(|i| Tap { index: i, at: at(i) }).collect()
     };
     let k_segment = if merge { s * g.c } else { g.c };
-    let gather = Gather {
+    let product = ImplicitGemm {
         source: padded.as_ref().map_or(x, Tensor::f32),
         size: g.input.map(|size| size + margin),
         channels: g.c,
@@ -99,14 +99,14 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         columns: g.k,
         modulus: 1,
         step: g.stride,
-        classes: vec![Class { remainder: [0, 0], taps, first_tap: 0 }],
+        classes: vec![PixelClass { remainder: [0, 0], taps, first_tap: 0 }],
         zeros: vec![0.0; k_segment],
     };
     let filters = Filters { values: w, column: r * s * g.c, tap: k_segment, depth: 1 };
-    gather.run(device, filters, bias, y, GradMode::Overwrite);
+    product.run(device, filters, bias, y, GradMode::Overwrite);
 }
 
-/// dx = or += the gradient of the input.
+/// Computes the gradient of the input: writes or adds dx.
 pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
     let [r, s] = g.filter;
     let (stride, pad) = (g.stride as isize, g.pad as isize);
@@ -124,10 +124,10 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
             .map(|(index, d)| Tap { index, at: d.map(|d| d.div_euclid(stride)) })
             .collect();
         let len = taps.len();
-        classes.push(Class { remainder, taps, first_tap });
+        classes.push(PixelClass { remainder, taps, first_tap });
         first_tap += len;
     }
-    let gather = Gather {
+    let product = ImplicitGemm {
         source: dy,
         size: g.output,
         channels: g.k,
@@ -140,10 +140,10 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         zeros: vec![0.0; g.k],
     };
     let filters = Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c };
-    gather.run(device, filters, None, dx, mode);
+    product.run(device, filters, None, dx, mode);
 }
 
-/// The images with their zeros around them.
+/// Copies the images with their zero padding.
 pub fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
     let [height, width] = g.input;
     let (padded, row) = ([height + 2 * g.pad, width + 2 * g.pad], (width + 2 * g.pad) * g.c);
@@ -164,35 +164,36 @@ pub fn pad_images(device: &Device, g: &Geometry, x: &[f32]) -> Tensor {
     to
 }
 
-/// A part of the depth: whole K segments of some taps, or a piece of one tap's K segment.
+/// A part of the depth: whole K segments of some taps, or a part of one tap's K segment.
 #[derive(Clone, Debug)]
 struct Pass {
     taps: Range<usize>,
-    piece: Range<usize>,
+    /// The elements of each K segment.
+    elements: Range<usize>,
 }
 
-impl Gather<'_> {
-    /// The depth of a class in passes of at most [`DEPTH`] steps.
+impl ImplicitGemm<'_> {
+    /// The depth of a class with `taps` taps, cut into passes of at most [`DEPTH`].
     fn passes(&self, taps: usize) -> Vec<Pass> {
         if self.k_segment > DEPTH {
-            let pieces = self.k_segment.div_ceil(DEPTH);
-            let piece = self.k_segment.div_ceil(pieces);
+            let parts = self.k_segment.div_ceil(DEPTH);
+            let part = self.k_segment.div_ceil(parts);
             let pass = |i: usize| Pass {
-                taps: i / pieces..i / pieces + 1,
-                piece: i % pieces * piece..(i % pieces * piece + piece).min(self.k_segment),
+                taps: i / parts..i / parts + 1,
+                elements: i % parts * part..(i % parts * part + part).min(self.k_segment),
             };
-            return (0..taps * pieces).map(pass).collect();
+            return (0..taps * parts).map(pass).collect();
         }
         let together = (DEPTH / self.k_segment).min(taps);
         let passes = taps.div_ceil(together);
         let together = taps.div_ceil(passes);
         (0..passes)
-            .map(|i| Pass { taps: i * together..taps.min((i + 1) * together), piece: 0..self.k_segment })
+            .map(|i| Pass { taps: i * together..taps.min((i + 1) * together), elements: 0..self.k_segment })
             .filter(|pass| !pass.taps.is_empty())
             .collect()
     }
 
-    /// The filters in the order the tiles read them: `[panel of 16 columns, tap in class order, depth, 16]`.
+    /// Packs the filters in the order of the micro-kernel: `[panel of 16 columns, tap in class order, depth, 16]`.
     fn pack(&self, device: &Device, filters: &Filters<'_>) -> Tensor {
         let taps: Vec<usize> =
             self.classes.iter().flat_map(|class| &class.taps).map(|tap| tap.index).collect();
@@ -211,8 +212,8 @@ impl Gather<'_> {
                         to[columns..].fill(0.0);
                     }
                 } else {
-                    // Sixteen steps of each filter at a time: whole cache lines, where filters a power of two
-                    // apart would push each other out.
+                    // Sixteen values of each filter are packed at a time, a whole cache line: filters that lie a power of
+                    // two apart would evict each other's lines.
                     for (block, to) in to.chunks_mut(COLS * COLS).enumerate() {
                         let steps = to.len() / COLS;
                         to.fill(0.0);
@@ -246,10 +247,10 @@ impl Gather<'_> {
         });
     }
 
-    /// The pixels of one class among those of `y`, whose first is pixel `first` of the result.
+    /// Computes the pixels of one class among those of `y`, whose first pixel is pixel `first` of the result.
     fn task(
         &self,
-        class: &Class,
+        class: &PixelClass,
         packed: &[f32],
         bias: Option<&[f32]>,
         first: usize,
@@ -257,13 +258,13 @@ impl Gather<'_> {
         mode: GradMode,
     ) {
         let [height, width] = self.result;
-        let mut ours = Vec::with_capacity(y.len() / self.columns);
+        let mut pixels_of_class = Vec::with_capacity(y.len() / self.columns);
         let [mut n, mut h, mut w] = [first / (height * width), first / width % height, first % width];
         for i in 0..y.len() / self.columns {
             if self.modulus == 1 {
-                ours.push((i, n, [h, w].map(|at| (at * self.step) as isize)));
+                pixels_of_class.push((i, n, [h, w].map(|at| (at * self.step) as isize)));
             } else if [h % self.modulus, w % self.modulus] == class.remainder {
-                ours.push((i, n, [h, w].map(|at| (at / self.modulus * self.step) as isize)));
+                pixels_of_class.push((i, n, [h, w].map(|at| (at / self.modulus * self.step) as isize)));
             }
             w += 1;
             if w == width {
@@ -275,12 +276,14 @@ impl Gather<'_> {
         }
         if class.taps.is_empty() {
             if mode == GradMode::Overwrite {
-                ours.iter().for_each(|&(i, ..)| y[i * self.columns..(i + 1) * self.columns].fill(0.0));
+                pixels_of_class
+                    .iter()
+                    .for_each(|&(i, ..)| y[i * self.columns..(i + 1) * self.columns].fill(0.0));
             }
             return;
         }
-        let mut rows = Vec::with_capacity(ours.len().div_ceil(ROWS) * class.taps.len());
-        for pixels in ours.chunks(ROWS) {
+        let mut rows = Vec::with_capacity(pixels_of_class.len().div_ceil(ROWS) * class.taps.len());
+        for pixels in pixels_of_class.chunks(ROWS) {
             for tap in &class.taps {
                 let mut row: Rows<'_> = [&self.zeros; ROWS];
                 for (row, &(_, n, at)) in row.iter_mut().zip(pixels) {
@@ -291,9 +294,10 @@ impl Gather<'_> {
         }
         let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
         for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
-            let steps = pass.taps.len() * pass.piece.len() * COLS;
+            let steps = pass.taps.len() * pass.elements.len() * COLS;
             for (panel, packed) in packed.chunks_exact(total * self.k_segment * COLS).enumerate() {
-                let from = ((class.first_tap + pass.taps.start) * self.k_segment + pass.piece.start) * COLS;
+                let from =
+                    ((class.first_tap + pass.taps.start) * self.k_segment + pass.elements.start) * COLS;
                 let b = &packed[from..from + steps];
                 let column = panel * COLS;
                 let columns = COLS.min(self.columns - column);
@@ -306,16 +310,16 @@ impl Gather<'_> {
                     }
                     None => Start::Zero,
                 };
-                for (pixels, rows) in ours.chunks(ROWS).zip(rows.chunks_exact(class.taps.len())) {
+                for (pixels, rows) in pixels_of_class.chunks(ROWS).zip(rows.chunks_exact(class.taps.len())) {
                     let a = Depth {
                         k_segments: &rows[pass.taps.clone()],
-                        first: pass.piece.start,
-                        count: pass.piece.len(),
+                        first: pass.elements.start,
+                        count: pass.elements.len(),
                         step: 1,
                     };
                     let at = |i: usize| pixels[i].0 * self.columns + column;
                     if pixels.len() == ROWS && columns == COLS {
-                        tile(a, b, start, y, std::array::from_fn(at));
+                        microkernel(a, b, start, y, std::array::from_fn(at));
                     } else {
                         edge(a, b, start, y, (0..pixels.len()).map(at), columns);
                     }
@@ -324,11 +328,11 @@ impl Gather<'_> {
         }
     }
 
-    /// The K segment of the source under a tap; none in the padding.
+    /// The K segment of the source under a tap; none if the tap is in the padding.
     #[inline]
     fn under(&self, n: usize, at: [isize; 2], tap: &Tap) -> Option<&[f32]> {
         let [height, width] = self.size;
-        // Negative numbers become huge ones and are refused like those behind the end.
+        // Negative numbers wrap to huge ones, which the comparison treats as outside.
         let (row, column) = ((at[0] + tap.at[0]) as usize, (at[1] + tap.at[1]) as usize);
         if row >= height || column >= width {
             return None;
@@ -338,7 +342,7 @@ impl Gather<'_> {
     }
 }
 
-/// A tile at the border of the result, with fewer than six rows or sixteen columns.
+/// Computes a tile at the border of the result, with fewer than six rows or sixteen columns.
 fn edge(
     a: Depth<'_>,
     b: &[f32],
@@ -351,7 +355,7 @@ fn edge(
     for (whole, at) in whole.chunks_exact_mut(COLS).zip(at.clone()) {
         whole[..columns].copy_from_slice(&y[at..at + columns]);
     }
-    tile(a, b, start, &mut whole, std::array::from_fn(|i| i * COLS));
+    microkernel(a, b, start, &mut whole, std::array::from_fn(|i| i * COLS));
     for (whole, at) in whole.chunks_exact(COLS).zip(at) {
         y[at..at + columns].copy_from_slice(&whole[..columns]);
     }

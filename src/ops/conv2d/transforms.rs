@@ -1,7 +1,7 @@
-//! The transforms of F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in `winograd`.
+//! The transforms of Winograd's F(2 x 2, 3 x 3), eight channels at a time. The mathematics is in `winograd`.
 //!
-//! All functions here are to be called inside of [`vectorized`] and are inlined there. Their loops count: with
-//! iterators over the sixteen vectors the compiler keeps them in memory, and packing filters takes twice the time.
+//! The inlined functions must be called inside of [`vectorized`]. They use index loops: with iterators over the sixteen
+//! vectors the compiler keeps the vectors in memory, and packing filters takes twice the time.
 #![allow(clippy::needless_range_loop)]
 
 use super::Geometry;
@@ -12,26 +12,26 @@ use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Values of a transformed tile of 4 x 4.
-pub const SPOTS: usize = 16;
+/// The positions of a transformed tile of 4 x 4.
+pub const POSITIONS: usize = 16;
 
-type Spots = [Lanes; SPOTS];
+type TransformedTile = [Lanes; POSITIONS];
 
-/// Where a tile of 2 x 2 outputs lies, and how much of it is inside the image.
-pub struct Place {
-    /// The first element.
+/// The location of a tile of 2 x 2 outputs in the result.
+pub struct OutputTile {
+    /// The index of the first element.
     pub at: usize,
-    /// Elements from a row of the image to the next.
+    /// The elements from one row of the image to the next.
     pub row: usize,
-    /// Rows and columns inside.
+    /// The rows and columns of the tile that are inside of the image.
     pub size: [usize; 2],
-    /// Elements of a pixel.
+    /// The elements of a pixel.
     pub columns: usize,
 }
 
 /// Applies a one-dimensional transform of four values to the columns and then the rows of a 4 x 4 tile.
 #[inline(always)]
-fn both_ways(mut d: Spots, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Spots {
+fn both_ways(mut d: TransformedTile, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> TransformedTile {
     for i in 0..4 {
         [d[i], d[i + 4], d[i + 8], d[i + 12]] = f([d[i], d[i + 4], d[i + 8], d[i + 12]]);
     }
@@ -41,8 +41,8 @@ fn both_ways(mut d: Spots, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Spots {
     d
 }
 
-/// Calls `$work(at, count)` for `$len` values in steps of eight, the last step with what is left. A macro, so that
-/// `count` is the constant `LANES` in all steps but the last.
+/// Evaluates `$work(at, count)` for `$len` values in steps of eight; the last step has the remaining values. A macro, so
+/// that `count` is the constant `LANES` in all steps but the last.
 macro_rules! in_lanes {
     ($len:expr, |$at:ident, $count:ident| $work:expr) => {{
         let len = $len;
@@ -58,62 +58,64 @@ macro_rules! in_lanes {
     }};
 }
 
-/// B' d B for some channels; value `spot` of channel c goes to `spot * stride.0 + c / 16 * stride.1 + c % 16`.
+/// Transforms an input tile, B' d B, for some channels. Value `position` of channel c is stored at
+/// `position * stride[0] + c / 16 * stride[1] + c % 16`.
 #[inline(always)]
-pub fn input(window: &[&[f32]; SPOTS], stride: [usize; 2], to: &mut [f32]) {
+pub fn input(window: &[&[f32]; POSITIONS], stride: [usize; 2], to: &mut [f32]) {
     in_lanes!(window[0].len(), |c, count| {
-        let mut d = [Lanes::ZERO; SPOTS];
-        for i in 0..SPOTS {
+        let mut d = [Lanes::ZERO; POSITIONS];
+        for i in 0..POSITIONS {
             d[i] = Lanes::load(window[i], c, count);
         }
         let d = both_ways(d, |d| [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]);
         let at = c / COLS * stride[1] + c % COLS;
-        for i in 0..SPOTS {
+        for i in 0..POSITIONS {
             d[i].store(to, i * stride[0] + at, LANES);
         }
     });
 }
 
-/// A' m A plus bias, written or added.
+/// Transforms a product back, A' m A plus bias, and writes or adds the output tile. The values of one position are
+/// `stride` elements after those of the position before.
 #[inline(always)]
-pub fn output(m: &[f32], spot: usize, bias: &[f32], place: &Place, y: &mut [f32], mode: GradMode) {
-    in_lanes!(place.columns, |k, count| {
-        let mut d = [Lanes::ZERO; SPOTS];
-        for i in 0..SPOTS {
-            d[i] = Lanes::load(m, i * spot + k, LANES);
+pub fn output(m: &[f32], stride: usize, bias: &[f32], tile: &OutputTile, y: &mut [f32], mode: GradMode) {
+    in_lanes!(tile.columns, |k, count| {
+        let mut d = [Lanes::ZERO; POSITIONS];
+        for i in 0..POSITIONS {
+            d[i] = Lanes::load(m, i * stride + k, LANES);
         }
         let d = both_ways(d, |m| [m[0] + m[1] + m[2], m[1] - m[2] - m[3], Lanes::ZERO, Lanes::ZERO]);
         let bias = if bias.is_empty() { Lanes::ZERO } else { Lanes::load(bias, k, count) };
-        for i in 0..place.size[0] {
-            for j in 0..place.size[1] {
-                let at = place.at + i * place.row + j * place.columns + k;
+        for i in 0..tile.size[0] {
+            for j in 0..tile.size[1] {
+                let at = tile.at + i * tile.row + j * tile.columns + k;
                 (d[4 * i + j] + bias).put(y, at, count, mode);
             }
         }
     });
 }
 
-/// G g G': nine values to sixteen.
+/// Transforms a filter, G g G': nine values to sixteen.
 #[inline(always)]
-fn filter(g: [Lanes; 9]) -> Spots {
-    let mut d = [Lanes::ZERO; SPOTS];
+fn filter(g: [Lanes; 9]) -> TransformedTile {
+    let mut d = [Lanes::ZERO; POSITIONS];
     for i in 0..9 {
         d[i / 3 * 4 + i % 3] = g[i];
     }
     both_ways(d, |g| [g[0], (g[0] + g[2] + g[1]) * 0.5, (g[0] + g[2] - g[1]) * 0.5, g[2]])
 }
 
-/// The filters of fprop, transformed and packed: `[panel of k, spot, c, 16]`.
+/// Transforms and packs the filters of fprop: `[panel of k, position, c, 16]`.
 pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let (c, k) = (g.c, g.k);
     let panels = k.div_ceil(COLS);
-    let mut packed = Tensor::scratch(device, [panels, SPOTS, c * COLS]);
-    packed.f32_mut().par_chunks_mut(SPOTS * c * COLS).enumerate().for_each(|(panel, to)| {
+    let mut packed = Tensor::scratch(device, [panels, POSITIONS, c * COLS]);
+    packed.f32_mut().par_chunks_mut(POSITIONS * c * COLS).enumerate().for_each(|(panel, to)| {
         vectorized(
             #[inline(always)]
             || {
-                // The values of eight channels before they are transposed: [spot, 16 filters, channel].
-                let mut turned = [0.0; SPOTS * COLS * LANES];
+                // The transformed values of eight channels before the transposition: [position, 16 filters, channel].
+                let mut turned = [0.0; POSITIONS * COLS * LANES];
                 in_lanes!(c, |first, count| {
                     for j in 0..COLS.min(k - panel * COLS) {
                         let values = &w[(panel * COLS + j) * 9 * c..][..9 * c];
@@ -122,13 +124,13 @@ pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
                             taps[i] = Lanes::load(values, i * c + first, count);
                         }
                         let d = filter(taps);
-                        for i in 0..SPOTS {
+                        for i in 0..POSITIONS {
                             d[i].store(&mut turned, (i * COLS + j) * LANES, LANES);
                         }
                     }
-                    for spot in 0..SPOTS {
-                        let turned = &turned[spot * COLS * LANES..][..COLS * LANES];
-                        let to = &mut to[(spot * c + first) * COLS..][..count * COLS];
+                    for position in 0..POSITIONS {
+                        let turned = &turned[position * COLS * LANES..][..COLS * LANES];
+                        let to = &mut to[(position * c + first) * COLS..][..count * COLS];
                         for (l, to) in to.chunks_exact_mut(COLS).enumerate() {
                             for j in 0..COLS {
                                 to[j] = turned[j * LANES + l];
@@ -142,12 +144,12 @@ pub fn filters_of_fprop(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     packed
 }
 
-/// The filters of dgrad, rotated, transformed and packed: `[panel of c, spot, k, 16]`.
+/// Rotates, transforms and packs the filters of dgrad: `[panel of c, position, k, 16]`.
 pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     let (c, k) = (g.c, g.k);
     let panels = c.div_ceil(COLS);
-    let mut packed = Tensor::scratch(device, [panels, SPOTS, k * COLS]);
-    packed.f32_mut().par_chunks_mut(SPOTS * k * COLS).enumerate().for_each(|(panel, to)| {
+    let mut packed = Tensor::scratch(device, [panels, POSITIONS, k * COLS]);
+    packed.f32_mut().par_chunks_mut(POSITIONS * k * COLS).enumerate().for_each(|(panel, to)| {
         vectorized(
             #[inline(always)]
             || {
@@ -159,7 +161,7 @@ pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
                             taps[i] = Lanes::load(w, at, count);
                         }
                         let d = filter(taps);
-                        for i in 0..SPOTS {
+                        for i in 0..POSITIONS {
                             d[i].store(to, (i * k + k_at) * COLS + first, LANES);
                         }
                     });
@@ -170,45 +172,46 @@ pub fn filters_of_dgrad(device: &Device, g: &Geometry, w: &[f32]) -> Tensor {
     packed
 }
 
-/// A dy A' for all channels: four values to sixteen.
+/// Transforms an output gradient, A dy A', for all channels: four values to sixteen. The values of one position are
+/// stored `stride` elements after those of the position before.
 #[inline(always)]
-pub fn gradient(dy: &[&[f32]; 4], spot: usize, to: &mut [f32]) {
+pub fn gradient(dy: &[&[f32]; 4], stride: usize, to: &mut [f32]) {
     in_lanes!(dy[0].len(), |k, count| {
-        let mut d = [Lanes::ZERO; SPOTS];
+        let mut d = [Lanes::ZERO; POSITIONS];
         for i in 0..4 {
             d[i / 2 * 4 + i % 2] = Lanes::load(dy[i], k, count);
         }
         let d = both_ways(d, |y| [y[0], y[0] + y[1], y[0] - y[1], Lanes::ZERO - y[1]]);
-        for i in 0..SPOTS {
-            d[i].store(to, i * spot + k, LANES);
+        for i in 0..POSITIONS {
+            d[i].store(to, i * stride + k, LANES);
         }
     });
 }
 
-/// Where the sums of wgrad lie: `[part, group, spot, panel in the group, k, 16]`.
-pub struct Sums {
-    /// Parts of the tiles, to be added up.
+/// The layout of the sums of wgrad: `[part, group, position, panel in the group, k, 16]`.
+pub struct SumLayout {
+    /// The number of parts of the tiles; their sums are added up.
     pub parts: usize,
-    /// Groups of panels.
+    /// The number of groups of panels.
     pub groups: usize,
-    /// Panels of a group.
+    /// The panels of a group.
     pub group: usize,
-    /// Elements of a panel.
+    /// The elements of a panel.
     pub of_panel: usize,
 }
 
-/// G' u G of filter k, written or added, with u the sum of all parts.
+/// Transforms the sums of filter k back, G' u G with u the sum of all parts, and writes or adds dw.
 #[inline(always)]
-pub fn sums(from: &[f32], layout: &Sums, k: usize, dw: &mut [f32], mode: GradMode) {
-    let Sums { parts, groups, group, of_panel } = *layout;
-    let of_task = SPOTS * group * of_panel;
+pub fn sums(from: &[f32], layout: &SumLayout, k: usize, dw: &mut [f32], mode: GradMode) {
+    let SumLayout { parts, groups, group, of_panel } = *layout;
+    let of_task = POSITIONS * group * of_panel;
     let channels = dw.len() / 9;
     in_lanes!(channels, |c, count| {
         let (panel, lane) = (c / COLS, c % COLS);
-        let mut u = [Lanes::ZERO; SPOTS];
+        let mut u = [Lanes::ZERO; POSITIONS];
         for part in 0..parts {
             let task = &from[(part * groups + panel / group) * of_task..][..of_task];
-            for i in 0..SPOTS {
+            for i in 0..POSITIONS {
                 let at = (i * group + panel % group) * of_panel + k * COLS + lane;
                 u[i] = u[i] + Lanes::load(task, at, LANES);
             }

@@ -1,75 +1,77 @@
-//! 3 x 3 filters at stride 1 with 2.25 times fewer multiplications: Winograd's F(2 x 2, 3 x 3), after Lavin and
-//! Gray, "Fast Algorithms for Convolutional Neural Networks" (2015).
+//! Winograd convolution F(2 x 2, 3 x 3) for 3 x 3 filters at stride 1, with 2.25 times fewer multiplications, after Lavin
+//! and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015).
 //!
-//! A tile of 2 x 2 outputs sees 4 x 4 inputs d. With the filter g,
+//! A tile of 2 x 2 outputs depends on a tile d of 4 x 4 inputs. With the filter g,
 //! y = A' \[ (G g G') * (B' d B) \] A, where * multiplies element by element and ' transposes:
 //!
 //! - input: B' d = (d0 - d2, d1 + d2, d2 - d1, d1 - d3)
 //! - filter: G g = (g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2)
 //! - output: A' m = (m0 + m1 + m2, m1 - m2 - m3)
 //!
-//! Summed over channels, the products at each of the 16 positions of a transformed tile are a matrix product
-//! of their own. y is linear in d and in g, so dgrad is the same algorithm on dy with the rotated filter, and
-//! wgrad its transpose: dg = G' \[ (A dy A') * (B' d B) \] G. All coefficients are 0, 1 or 1/2, so that
-//! none of them rounds, but the transforms' additions do. Beside this engine's direct sum, root mean square and largest
-//! errors of y and dx were 0.2 to 0.8 times as large and those of dw 0.6 to 1.4 times (`tests/ops/conv2d.rs`, five kinds
-//! of sizes and four of inputs); beside a direct sum that is added up in another order the factor is another one. Larger
-//! tiles save more and lose digits.
+//! The sums over channels at each of the 16 positions of a transformed tile form one matrix product. y is linear in d
+//! and in g, so dgrad is the same algorithm on dy with the rotated filter, and wgrad is the transpose:
+//! dg = G' \[ (A dy A') * (B' d B) \] G.
+//!
+//! All coefficients are 0, 1 or 1/2 up to sign, so their products are exact, but the additions of the transforms round.
+//! Compared with this engine's direct sum, the root-mean-square and largest errors of y and dx were 0.2 to 0.8 times as
+//! large, those of dw 0.6 to 1.4 times (`tests/ops/conv2d.rs`, five kinds of sizes and four of inputs). The factors
+//! depend on the order of additions in the direct sum. Larger tiles save more multiplications and lose accuracy.
 
 use super::Geometry;
-use super::transforms::{self, Place, SPOTS, Sums};
+use super::transforms::{self, OutputTile, POSITIONS, SumLayout};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, tile};
+use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, microkernel};
 use crate::device::cpu::simd::{LANES, vectorized};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Depth of one pass over a register tile.
+/// The depth of one pass over a register tile.
 const DEPTH: usize = 384;
-/// Tiles of a block of wgrad.
+/// The tiles of a block in wgrad.
 const BLOCK: usize = 64;
-/// Panels of sixteen channels of a wgrad task.
+/// The most panels of sixteen channels of a task in wgrad.
 const PANELS: usize = 8;
-/// Tasks to aim for.
+/// The target number of tasks.
 const TASKS: usize = 16;
-/// Fewer channels than this do not pay for the transforms.
+/// The fewest channels for which the transforms are worth their cost.
 const CHANNELS: usize = 32;
 
-/// Whether the algorithm applies and is worth it.
+/// True if the algorithm applies to a convolution and is faster.
 pub fn suits(g: &Geometry) -> bool {
     g.filter == [3, 3] && g.stride == 1 && g.pad <= 2 && g.c.min(g.k) >= CHANNELS
 }
 
-/// y = the convolution of x with w, plus bias.
+/// Computes y, the convolution of x with w plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let filters = transforms::filters_of_fprop(device, g, w);
     Plan::fprop(g, x).run(device, filters.f32(), bias, y, GradMode::Overwrite);
 }
 
-/// dx = or += the gradient of the input.
+/// Computes the gradient of the input: writes or adds dx.
 pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
     let filters = transforms::filters_of_dgrad(device, g, w);
     Plan::dgrad(g, dy).run(device, filters.f32(), None, dx, mode);
 }
 
-/// One convolution at stride 1: fprop itself, or dgrad seen as one.
+/// A convolution at stride 1: fprop, or dgrad as a convolution of dy.
 struct Plan<'a> {
     /// The source, `[n, input, channels]`.
     source: &'a [f32],
     n: usize,
     input: [usize; 2],
     channels: usize,
-    /// Height and width of the result, which has so many columns.
+    /// The height and width of the result.
     output: [usize; 2],
+    /// The channels of the result.
     columns: usize,
     pad: usize,
-    /// What lies outside of the image: a pixel of zeros.
+    /// A pixel of zeros, for the padding.
     zeros: Vec<f32>,
 }
 
-/// A row length in elements that does not put equal columns of many rows on the same cache lines.
+/// A row length of at least `len` elements for which equal columns of many rows do not share a cache set.
 fn spread(len: usize) -> usize {
     len.next_multiple_of(COLS) + LANES
 }
@@ -86,18 +88,18 @@ impl<'a> Plan<'a> {
         Plan { source: dy, n, input, channels: k, output, columns: c, pad: 2 - pad, zeros: vec![0.0; k] }
     }
 
-    /// Tiles in a column and in a row of the image.
+    /// The number of tiles in a column and in a row of the image.
     fn tiles(&self) -> [usize; 2] {
         self.output.map(|size| size.div_ceil(2))
     }
 
-    /// Some channels of the sixteen pixels that tile (i, j) of image n sees.
-    fn window(&self, [n, i, j]: [usize; 3], channels: Range<usize>) -> [&[f32]; SPOTS] {
+    /// Some channels of the sixteen input pixels of tile (i, j) of image n.
+    fn window(&self, [n, i, j]: [usize; 3], channels: Range<usize>) -> [&[f32]; POSITIONS] {
         let [height, width] = self.input;
-        std::array::from_fn(|spot| {
-            // Rows above the image wrap around to huge numbers and are refused like those below.
-            let row = (2 * i + spot / 4).wrapping_sub(self.pad);
-            let col = (2 * j + spot % 4).wrapping_sub(self.pad);
+        std::array::from_fn(|position| {
+            // Rows above the image wrap to huge numbers, which the comparison treats as outside.
+            let row = (2 * i + position / 4).wrapping_sub(self.pad);
+            let col = (2 * j + position % 4).wrapping_sub(self.pad);
             if row < height && col < width {
                 let at = ((n * height + row) * width + col) * self.channels;
                 &self.source[at + channels.start..at + channels.end]
@@ -110,33 +112,33 @@ impl<'a> Plan<'a> {
     fn run(&self, device: &Device, filters: &[f32], bias: Option<&[f32]>, y: &mut [f32], mode: GradMode) {
         let [height, width] = self.output;
         let [down, across] = self.tiles();
-        // Whole rows of tiles make a task, so that its part of y is one piece.
+        // A task has whole rows of tiles, so that its part of y is contiguous.
         let rows = self.n * down;
         let tiles = rows * across;
-        // Many channels fill the caches with fewer tiles.
+        // With many channels, fewer tiles fill the caches.
         let most = if self.channels + self.columns <= 256 { 8 } else { 4 };
         let of_task =
             [most, 4, 2, 1].map(|n| n * ROWS).into_iter().find(|of_task| tiles >= of_task * TASKS / 3);
         let together = (of_task.unwrap_or(ROWS) / across).max(1);
         let first_pixel_row = |row: usize| row / down * height + row % down * 2;
         let mut rest = y;
-        let mut pieces = Vec::new();
+        let mut tasks = Vec::new();
         for first in (0..rows).step_by(together) {
             let last = (first + together).min(rows);
             let end = if last == rows { self.n * height } else { first_pixel_row(last) };
             let len = (end - first_pixel_row(first)) * width * self.columns;
-            let (piece, after) = rest.split_at_mut(len);
-            pieces.push((first..last, piece));
+            let (part, after) = rest.split_at_mut(len);
+            tasks.push((first..last, part));
             rest = after;
         }
-        pieces.into_par_iter().for_each(|(rows, y)| {
+        tasks.into_par_iter().for_each(|(rows, y)| {
             let tiles: Vec<[usize; 3]> =
                 rows.flat_map(|row| (0..across).map(move |j| [row / down, row % down, j])).collect();
             self.task(device, filters, bias, &tiles, y, mode);
         });
     }
 
-    /// The result of some tiles, which make up the whole of `y`.
+    /// Computes the result of some tiles, which cover `y`.
     fn task(
         &self,
         device: &Device,
@@ -148,8 +150,8 @@ impl<'a> Plan<'a> {
     ) {
         let count = tiles.len().next_multiple_of(ROWS);
         let (row_in, row_out) = (spread(self.channels), spread(self.columns));
-        let mut scratch = Tensor::scratch(device, [SPOTS * count * (row_in + row_out)]);
-        let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * count * row_in);
+        let mut scratch = Tensor::scratch(device, [POSITIONS * count * (row_in + row_out)]);
+        let (v, m) = scratch.f32_mut().split_at_mut(POSITIONS * count * row_in);
         for (t, &at) in tiles.iter().enumerate() {
             let window = self.window(at, 0..self.channels);
             let v = &mut v[t * row_in..];
@@ -158,15 +160,15 @@ impl<'a> Plan<'a> {
                 || transforms::input(&window, [count * row_in, COLS], v),
             );
         }
-        let spots = v.chunks_exact(count * row_in).zip(m.chunks_exact_mut(count * row_out));
-        for (spot, (v, m)) in spots.enumerate() {
-            self.multiply(v, row_in, filters, spot, m, row_out);
+        let positions = v.chunks_exact(count * row_in).zip(m.chunks_exact_mut(count * row_out));
+        for (position, (v, m)) in positions.enumerate() {
+            self.multiply(v, row_in, filters, position, m, row_out);
         }
         let [height, width] = self.output;
         let first_row = tiles[0][0] * height + tiles[0][1] * 2;
         for (t, &[n, i, j]) in tiles.iter().enumerate() {
             let at = ((n * height + 2 * i - first_row) * width + 2 * j) * self.columns;
-            let place = Place {
+            let tile = OutputTile {
                 at,
                 row: width * self.columns,
                 size: [2.min(height - 2 * i), 2.min(width - 2 * j)],
@@ -175,26 +177,27 @@ impl<'a> Plan<'a> {
             let m = &m[t * row_out..];
             vectorized(
                 #[inline(always)]
-                || transforms::output(m, count * row_out, bias.unwrap_or(&[]), &place, y, mode),
+                || transforms::output(m, count * row_out, bias.unwrap_or(&[]), &tile, y, mode),
             );
         }
     }
 
-    /// The matrix product of one spot: transformed tiles, one a row of `v`, with the filters into the rows of `m`.
+    /// Computes the matrix product of one position: the transformed tiles, one per row of `v`, by the filters, into the
+    /// rows of `m`.
     fn multiply(
         &self,
         v: &[f32],
         row_in: usize,
         filters: &[f32],
-        spot: usize,
+        position: usize,
         m: &mut [f32],
         row_out: usize,
     ) {
         let panel_size = self.channels * COLS;
         let passes = self.channels.div_ceil(DEPTH);
         let pass = self.channels.div_ceil(passes);
-        for (panel, filters) in filters.chunks_exact(SPOTS * panel_size).enumerate() {
-            let filter = &filters[spot * panel_size..(spot + 1) * panel_size];
+        for (panel, filters) in filters.chunks_exact(POSITIONS * panel_size).enumerate() {
+            let filter = &filters[position * panel_size..(position + 1) * panel_size];
             for first in (0..self.channels).step_by(pass) {
                 let count = pass.min(self.channels - first);
                 let start = if first == 0 { Start::Zero } else { Start::Add };
@@ -202,14 +205,14 @@ impl<'a> Plan<'a> {
                 for t in (0..v.len() / row_in).step_by(ROWS) {
                     let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
                     let a = Depth { k_segments: &[rows], first, count, step: 1 };
-                    tile(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
+                    microkernel(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
                 }
             }
         }
     }
 }
 
-/// dw = or += the gradient of the filters.
+/// Computes the gradient of the filters: writes or adds dw.
 pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
     let plan = Plan::fprop(g, x);
     let [down, across] = plan.tiles();
@@ -220,16 +223,16 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let parts = (TASKS / groups).clamp(1, tiles.div_ceil(2 * BLOCK));
     let part = tiles.div_ceil(parts).next_multiple_of(BLOCK);
     let parts = tiles.div_ceil(part);
-    // Sums of a task: [spot, panel, k, 16].
+    // The sums of a task are [position, panel, k, 16].
     let of_panel = g.k.next_multiple_of(ROWS) * COLS;
-    let of_task = SPOTS * group * of_panel;
+    let of_task = POSITIONS * group * of_panel;
     let mut sums = Tensor::scratch(device, [parts * groups, of_task]);
     sums.f32_mut().par_chunks_mut(of_task).enumerate().for_each(|(i, sums)| {
         let tiles = i / groups * part..((i / groups + 1) * part).min(tiles);
         let channels = i % groups * group * COLS..((i % groups + 1) * group * COLS).min(g.c);
         plan.wgrad_task(device, dy, tiles, channels, sums);
     });
-    let layout = Sums { parts, groups, group, of_panel };
+    let layout = SumLayout { parts, groups, group, of_panel };
     let row = 9 * g.c;
     dw.par_chunks_mut(row).enumerate().with_min_len((8192 / row).max(1)).for_each(|(k, dw)| {
         vectorized(
@@ -240,7 +243,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
 }
 
 impl Plan<'_> {
-    /// The transformed sums of some tiles for some channels of the input and all of the output.
+    /// Computes the transformed sums of some tiles, for some channels of the input and all channels of the output.
     fn wgrad_task(
         &self,
         device: &Device,
@@ -253,9 +256,9 @@ impl Plan<'_> {
         let row = spread(self.columns.next_multiple_of(ROWS));
         let panels = channels.len().div_ceil(COLS);
         let of_panel = self.columns.next_multiple_of(ROWS) * COLS;
-        let group = sums.len() / SPOTS / of_panel;
-        let mut scratch = Tensor::scratch(device, [SPOTS * BLOCK * (panels * COLS + row)]);
-        let (v, m) = scratch.f32_mut().split_at_mut(SPOTS * BLOCK * panels * COLS);
+        let group = sums.len() / POSITIONS / of_panel;
+        let mut scratch = Tensor::scratch(device, [POSITIONS * BLOCK * (panels * COLS + row)]);
+        let (v, m) = scratch.f32_mut().split_at_mut(POSITIONS * BLOCK * panels * COLS);
         let zeros = vec![0.0; self.columns];
         for first in tiles.clone().step_by(BLOCK) {
             let block = first..tiles.end.min(first + BLOCK);
@@ -275,26 +278,26 @@ impl Plan<'_> {
                     || transforms::gradient(&outputs, BLOCK * row, m),
                 );
             }
-            for spot in 0..SPOTS {
-                let m = &m[spot * BLOCK * row..(spot + 1) * BLOCK * row];
+            for position in 0..POSITIONS {
+                let m = &m[position * BLOCK * row..(position + 1) * BLOCK * row];
                 for panel in 0..panels {
-                    let v = &v[(spot * panels + panel) * BLOCK * COLS..][..block.len() * COLS];
-                    let sums = &mut sums[(spot * group + panel) * of_panel..][..of_panel];
+                    let v = &v[(position * panels + panel) * BLOCK * COLS..][..block.len() * COLS];
+                    let sums = &mut sums[(position * group + panel) * of_panel..][..of_panel];
                     for k in (0..self.columns).step_by(ROWS) {
                         let rows = std::array::from_fn(|i| &m[k + i..]);
                         let a = Depth { k_segments: &[rows], first: 0, count: block.len(), step: row };
-                        tile(a, v, start, sums, std::array::from_fn(|i| (k + i) * COLS));
+                        microkernel(a, v, start, sums, std::array::from_fn(|i| (k + i) * COLS));
                     }
                 }
             }
         }
     }
 
-    /// The four gradients of a tile's outputs; `zeros` outside of the image.
+    /// The gradients of a tile's four outputs; `zeros` for outputs outside of the image.
     fn outputs<'a>(&self, dy: &'a [f32], zeros: &'a [f32], [n, i, j]: [usize; 3]) -> [&'a [f32]; 4] {
         let [height, width] = self.output;
-        std::array::from_fn(|spot| {
-            let (row, col) = (2 * i + spot / 2, 2 * j + spot % 2);
+        std::array::from_fn(|position| {
+            let (row, col) = (2 * i + position / 2, 2 * j + position % 2);
             if row < height && col < width {
                 let at = ((n * height + row) * width + col) * self.columns;
                 &dy[at..at + self.columns]

@@ -1,4 +1,4 @@
-//! The velocities of all parameters, and on a GPU the table of segments that one launch moves.
+//! The velocities of all parameters, and on a GPU the table of segments for one launch.
 
 use crate::Result;
 use crate::autograd::{FlatGroup, Param, Params};
@@ -6,32 +6,33 @@ use crate::device::Device;
 use crate::element::DType;
 use crate::tensor::Tensor;
 
-/// Elements of a segment at most, so that blocks have even work although parameters differ in size by a factor of
+/// The most elements of a segment. Segments balance the work of blocks, since parameters differ in size by a factor of
 /// 10,000 (`cuda/sgd.cu`).
 const SEGMENT: usize = 4096;
 
-/// A velocity for each parameter, f32; on a GPU they are parts of one flat array for each of the parameters'.
+/// The velocity of each parameter, f32. On a GPU the velocities are views of flat arrays, one for each group of
+/// parameters.
 #[derive(Debug)]
 pub struct Velocities {
     each: Vec<Tensor>,
     flat: Vec<FlatVelocities>,
 }
 
-/// Beside one group of flat parameters, at the same offsets.
+/// The flat velocities of one group of parameters, with the same offsets.
 #[derive(Debug)]
 pub(super) struct FlatVelocities {
-    /// f32, as long as the group's arrays.
+    /// The velocities, f32, as long as the group's arrays.
     pub values: Tensor,
-    /// The table of segments as it was last uploaded: `sgd::Segment` of `cuda/sgd.cu`, four words each.
+    /// The last uploaded table of segments: `sgd::Segment` of `cuda/sgd.cu`, four words each.
     uploaded: Vec<i32>,
     table: Option<Tensor>,
 }
 
 impl Velocities {
-    /// Zeros for these parameters.
+    /// Allocates velocities of 0 for these parameters.
     ///
     /// # Errors
-    /// If the device lacks the memory.
+    /// If the device is out of memory.
     pub fn new(params: &Params) -> Result<Self> {
         let device = params.device();
         let Some(flat) = params.flat() else {
@@ -46,7 +47,7 @@ impl Velocities {
         for group in &flat.groups {
             let values = Tensor::cleared(device, group.values.shape(), DType::F32)
                 .map_err(|e| e.about_tensor(format!("the velocities of {} parameters", each.len())))?;
-            for &(i, offset) in &group.places {
+            for &(i, offset) in &group.offsets {
                 let shape = params.params()[i].value.shape();
                 each[i] = Some(values.part(offset * DType::F32.bytes(), shape, DType::F32));
             }
@@ -55,12 +56,12 @@ impl Velocities {
         Ok(Velocities { each: each.into_iter().flatten().collect(), flat: arrays })
     }
 
-    /// In the order of the parameters.
+    /// The velocities in the order of the parameters.
     pub fn each(&self) -> &[Tensor] {
         &self.each
     }
 
-    /// In the order of the parameters, to be restored.
+    /// The velocities in the order of the parameters, mutable.
     pub fn each_mut(&mut self) -> &mut [Tensor] {
         &mut self.each
     }
@@ -69,10 +70,10 @@ impl Velocities {
         &self.flat
     }
 
-    /// Uploads the tables of segments for the parameters' multipliers where they have changed. No work on the CPU.
+    /// Uploads the tables of segments if multipliers or weight decay have changed; does nothing on the CPU.
     ///
     /// # Errors
-    /// Errors of the device.
+    /// A device error.
     pub fn upload_segments(&mut self, params: &Params, weight_decay: f32) -> Result<()> {
         let groups = params.flat().into_iter().flat_map(|flat| &flat.groups);
         self.flat.iter_mut().zip(groups).try_for_each(|(velocities, group)| {
@@ -90,7 +91,7 @@ impl FlatVelocities {
         weight_decay: f32,
     ) -> Result<()> {
         let mut table = Vec::with_capacity(self.uploaded.len());
-        for &(i, offset) in &group.places {
+        for &(i, offset) in &group.offsets {
             let param = &params[i];
             if param.lr_mult == 0.0 {
                 continue;
@@ -110,7 +111,7 @@ impl FlatVelocities {
         Ok(())
     }
 
-    /// The table as it was last uploaded, and its number of segments; none before that and where nothing moves.
+    /// The uploaded table and its number of segments; none before the first upload, or if no parameter is updated.
     pub fn segments(&self) -> Option<(&Tensor, usize)> {
         self.table.as_ref().map(|table| (table, self.uploaded.len() / 4)).filter(|(_, count)| *count > 0)
     }

@@ -1,7 +1,8 @@
-//! Losses, learning rate and the weight of the batch-contrastive loss against the iteration, several runs in one panel.
+//! Training curves: losses, learning rate and the weight of the batch-contrastive loss over the iterations, several
+//! runs in one panel.
 //!
-//! A clear line is the running mean over a hundredth of the longest run's steps; the pale line behind it spans
-//! the smallest and largest value of each stretch, so that no spike is hidden.
+//! The dark line is the running mean over a hundredth of the longest run's steps; the pale line behind it spans the
+//! smallest and largest value of each interval, so that no spike is hidden.
 
 use super::super::downsample;
 use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
@@ -10,13 +11,14 @@ use super::super::run::Run;
 use super::legend_of_runs;
 use crate::run::steps::Step;
 
-/// Points of a mean's line, at most.
+/// Largest number of points of a line of means.
 const MEANS: usize = 400;
-/// Stretches of which the pale line shows both ends, at most.
-const STRETCHES: usize = 200;
+/// Largest number of intervals of which the pale line shows both extremes.
+const INTERVALS: usize = 200;
 
-/// What is drawn: heading, the value, whether it is measured with noise, and its axis.
+/// A curve: heading, value, true for a noisy value, and scale of the axis.
 type Curve = (&'static str, fn(&Step) -> Option<f32>, bool, Scale);
+/// The curves of the figure.
 const CURVES: [Curve; 7] = [
     ("Total loss (9)", |s| s.loss, true, Scale::Linear),
     ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear),
@@ -27,8 +29,8 @@ const CURVES: [Curve; 7] = [
     ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear),
 ];
 
-/// A panel for each curve with a line for every run. Of lambda, which most runs leave alone, only if it changes in one of
-/// them; else the caption says what it is.
+/// The figure of training curves: a panel for each curve with a line for every run. Lambda has a panel only if it
+/// changes in one of the runs; otherwise the caption states it.
 pub fn figure(runs: &[Run]) -> Figure {
     let longest = runs.iter().map(|run| run.steps.len()).max().unwrap_or(1);
     let window = (longest / 100) | 1;
@@ -54,7 +56,7 @@ pub fn figure(runs: &[Run]) -> Figure {
                 colour: Colour::Run(run),
                 mark,
                 points: match mark {
-                    Mark::Faint => downsample::extremes(points, STRETCHES),
+                    Mark::Faint => downsample::extremes(points, INTERVALS),
                     _ if noisy => {
                         downsample::every_and_last(&downsample::running_mean(points, window), MEANS)
                     }
@@ -66,9 +68,9 @@ pub fn figure(runs: &[Run]) -> Figure {
     });
     let means = if window > 1 {
         format!(
-            "Losses: the clear line is the running mean over {window} steps (fewer at the ends); the pale line spans the \
-             smallest and largest value of every {} steps or fewer. ",
-            downsample::stride(longest, STRETCHES)
+            "Losses: the dark line is the running mean over {window} steps (fewer at the ends); the pale line spans \
+             the smallest and largest value of every {} steps or fewer. ",
+            downsample::stride(longest, INTERVALS)
         )
     } else {
         String::new()
@@ -85,8 +87,10 @@ pub fn figure(runs: &[Run]) -> Figure {
     Figure {
         title: "Losses and rates during training".into(),
         caption: format!(
-            "{means}{} The softmax loss is a mean over the batch; numbers in brackets are the paper's equations. Where \u{3bb}, the weight of the batch-contrastive loss, is 0 they are measured and not \
-             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the others.",
+            "{means}{} The softmax loss is a mean over the batch; numbers in brackets are the paper's equations. Where \
+             \u{3bb}, the weight of the batch-contrastive loss, is 0, batch and center losses are measured but not \
+             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the \
+             others.",
             reductions(runs)
         ),
         legend: legend_of_runs(runs),
@@ -95,7 +99,7 @@ pub fn figure(runs: &[Run]) -> Figure {
     }
 }
 
-/// Whether the batch and center losses are sums or means, for each run where that differs.
+/// A sentence that says if the batch and center losses are sums or means, for each run where runs differ.
 fn reductions(runs: &[Run]) -> String {
     let of = |run: &Run| run.settings.reduction().name();
     match runs.split_first() {
@@ -115,12 +119,12 @@ fn constant_lambda(run: &Run) -> Option<f32> {
     run.steps.iter().all(|step| step.lambda == Some(first)).then_some(first)
 }
 
-/// A line of steps without the points on its level stretches.
+/// Drops the inner points of constant segments from a piecewise constant line.
 fn corners(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let inner = |i: usize| i > 0 && i + 1 < points.len();
     let level = |i: usize| points[i - 1].1 == points[i].1 && points[i].1 == points[i + 1].1;
     let kept: Vec<_> = (0..points.len()).filter(|&i| !(inner(i) && level(i))).map(|i| points[i]).collect();
-    // A ramp has a corner at every step.
+    // A ramp has no constant segments, so its points are thinned.
     downsample::every_and_last(&kept, MEANS)
 }
 

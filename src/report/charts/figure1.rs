@@ -1,13 +1,12 @@
-//! Figure 1 of the paper: how far features lie apart while a network is trained without and with the
-//! batch-contrastive loss.
+//! Figure 1 of the paper: distances between features during training without and with the batch-contrastive loss.
 //!
-//! For each step whose batch holds a pair of one identity (section 1 of the paper: of other batches there is no
-//! intra-class distance), three dots: the mean distance of such pairs (blue), the mean distance of pairs of
-//! different identities (green) and the smallest of these (orange). Distances are un-squared, between normalised
-//! features: 0 to 2, and at most 1.41 where no value of a feature is negative.
+//! Each step whose batch has a pair of one identity (section 1 of the paper: other batches have no intra-class
+//! distance) has three dots: the mean distance of such pairs (blue), the mean distance of pairs of different
+//! identities (green) and the smallest distance of pairs of different identities (orange). Distances are not squared
+//! and are between normalised features: 0 to 2, and at most 1.41 where no value of a feature is negative.
 //!
-//! Of more than 600 such steps every k-th is drawn, from the first on, with the smallest k that leaves at most
-//! 600: chosen by their number, not by what they show.
+//! Of more than 600 such steps, every k-th is drawn, from the first on, with the smallest k that leaves at most 600.
+//! The choice depends on the number of steps, not on their values.
 
 use super::super::downsample;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
@@ -16,10 +15,10 @@ use super::super::run::Run;
 use crate::run::steps::Step;
 use crate::{Error, Result};
 
-/// Steps drawn in a panel, at most.
+/// Largest number of steps drawn in a panel.
 pub const MOST: usize = 600;
 
-/// One panel a run, all on the same axes.
+/// Figure 1 of the given runs: one panel a run, all with the same axes.
 ///
 /// # Errors
 /// If no batch of any run had a pair of one identity.
@@ -70,7 +69,7 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
     })
 }
 
-/// How many steps have a pair of one identity, and those of them that are drawn.
+/// The number of steps that have a pair of one identity, and the steps among them that are drawn.
 fn chosen(run: &Run) -> (usize, Vec<Step>) {
     let with_pair: Vec<Step> = run.steps.iter().copied().filter(|step| step.intra.is_some()).collect();
     (with_pair.len(), downsample::every(&with_pair, MOST))
@@ -80,15 +79,17 @@ fn caption(runs: &[Run], drawn: &[(usize, Vec<Step>)]) -> String {
     let counts = runs.iter().zip(drawn).map(|(run, (pairs, _))| {
         let of = format!("{pairs} of {} steps have a pair of one identity", run.steps.len());
         let which = match downsample::stride(*pairs, MOST) {
-            _ if *pairs == 0 => ", so there is nothing to draw".to_string(),
-            1 => ", and all of them are drawn".to_string(),
-            n => format!(", and of these one in {n} is drawn, from the first on"),
+            _ if *pairs == 0 => ", so the panel is empty".to_string(),
+            1 => "; all of these are drawn".to_string(),
+            n => format!("; of these, one in {n} is drawn, from the first on"),
         };
         if runs.len() > 1 { format!("{}: {of}{which}.", run.name) } else { format!("{of}{which}.") }
     });
     let counts: Vec<String> = counts.collect();
     format!(
-        "Euclidean distances between the normalised features of a batch, one dot a step; after figure 1 of the paper. Where blue lies under orange, images of one identity are on average nearer than the two nearest identities. {}",
+        "Euclidean distances between the normalised features of a batch, one dot a step; after figure 1 of the paper. \
+         Where blue lies under orange, images of one identity are on average nearer than the two nearest identities. \
+         {}",
         counts.join(" ")
     )
 }

@@ -1,4 +1,4 @@
-//! The figures, one file each: from a run's numbers to a [`super::figure::Figure`].
+//! The charts, one file each: they turn the values of runs into a [`super::figure::Figure`].
 
 pub mod cmc;
 pub mod curves;
@@ -9,7 +9,7 @@ use super::figure::{Key, Mark};
 use super::palette::Colour;
 use super::run::Run;
 
-/// A legend with a line of its own colour for each run.
+/// Legend of runs, with a line in the run's colour for each.
 fn legend_of_runs(runs: &[Run]) -> Vec<Key> {
     let key = |(index, run): (usize, &Run)| Key {
         name: run.name.clone(),

@@ -1,4 +1,4 @@
-//! Distances of pairs of one identity and of two as histograms, and the ROC curve of a threshold on the distance.
+//! Histograms of the distances of pairs of one identity and of two identities, and the ROC curve of a threshold.
 
 use super::super::downsample;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
@@ -7,28 +7,28 @@ use super::super::run::Run;
 use super::legend_of_runs;
 use crate::eval::pairs::Pairs;
 
-/// Bars of a histogram, about.
+/// Approximate number of bars in a histogram.
 const BARS: usize = 70;
-/// Points of an ROC curve, at most.
+/// Largest number of points in an ROC curve.
 const POINTS: usize = 400;
-/// The smallest false-accept rate of the axis.
+/// Smallest false-accept rate of the axis.
 const LEAST_FAR: f64 = 1e-5;
 
 /// The pairs of one evaluation.
 pub struct Counted<'a> {
-    /// The data set's name.
+    /// Name of the data set.
     pub name: &'a str,
-    /// Which run, by its place.
+    /// Index of the run.
     pub run: usize,
-    /// Its pairs.
+    /// Histograms of the pairs' distances.
     pub pairs: &'a Pairs,
 }
 
-/// A panel an evaluation, all with the same axis of distances.
+/// The figure of histograms: a panel an evaluation, all with the same axis of distances.
 pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     let ends = counted
         .iter()
-        .map(|of| end(of.pairs))
+        .map(|of| range(of.pairs))
         .fold((f64::INFINITY, 0.0f64), |(low, high), (l, h)| (low.min(l), high.max(h)));
     let (from, to) = if ends.0 < ends.1 { ends } else { (0.0, 1.0) };
     let several_sets = counted.iter().any(|of| of.name != counted[0].name);
@@ -53,9 +53,9 @@ pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     Figure {
         title: "Distances of pairs".into(),
         caption: "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own \
-                  number. Left out as in the ranking: junk, and unless cameras are ignored or unknown, the query's person under \
-                  the query's own camera. Of a re-ranked evaluation these are the distances before re-ranking. The less \
-                  the two overlap, the better one threshold tells persons apart."
+                  number. Left out as in the ranking: junk, and unless cameras are ignored or unknown, the query's \
+                  person under the query's own camera. For a re-ranked evaluation, distances are those before \
+                  re-ranking. The less the two histograms overlap, the better a single threshold distinguishes persons."
             .into(),
         legend: [("same identity", Colour::Intra), ("different identities", Colour::Inter)]
             .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Area })
@@ -65,7 +65,7 @@ pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     }
 }
 
-/// ROC curves: a panel a data set, a line a run.
+/// The figure of ROC curves: a panel a data set, a line a run.
 pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     let mut names: Vec<&str> = Vec::new();
     counted.iter().for_each(|of| {
@@ -92,8 +92,8 @@ pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     Figure {
         title: "ROC of a threshold on the distance".into(),
         caption: format!(
-            "For every threshold the share of pairs of different identities that it accepts (across, logarithmic) and the \
-             share of pairs of one identity (upwards), down to {LEAST_FAR:e} or one pair. {}",
+            "For every threshold, the accepted share of pairs of different identities (horizontal axis, logarithmic) \
+             and of pairs of one identity (vertical axis), down to {LEAST_FAR:e} or one pair. {}",
             counted.iter().map(|of| areas(runs, of, names.len() > 1)).collect::<Vec<_>>().join(" ")
         ),
         legend: legend_of_runs(runs),
@@ -102,7 +102,7 @@ pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     }
 }
 
-/// Area and equal error rate in words.
+/// Area under the curve and equal error rate of an evaluation in words.
 fn areas(runs: &[Run], of: &Counted<'_>, several_sets: bool) -> String {
     let on = if several_sets { format!(" on {}", of.name) } else { String::new() };
     match (of.pairs.auc(), of.pairs.eer()) {
@@ -112,12 +112,14 @@ fn areas(runs: &[Run], of: &Counted<'_>, several_sets: bool) -> String {
             auc.value,
             100.0 * eer.rate
         ),
-        _ => format!("{}{on}: one of the two kinds of pairs is missing.", runs[of.run].name),
+        _ => {
+            format!("{}{on}: no curve, because one of the two kinds of pairs is missing.", runs[of.run].name)
+        }
     }
 }
 
-/// The distances between which nearly all pairs lie, in whole twentieths.
-fn end(pairs: &Pairs) -> (f64, f64) {
+/// Range of the distances of all pairs, rounded outwards to twentieths of the histogram's span.
+fn range(pairs: &Pairs) -> (f64, f64) {
     let both = pairs.same().iter().zip(pairs.different()).map(|(s, d)| s + d);
     let occupied: Vec<usize> = both.enumerate().filter(|(_, n)| *n > 0).map(|(bin, _)| bin).collect();
     match (occupied.first(), occupied.last()) {
@@ -131,13 +133,13 @@ fn end(pairs: &Pairs) -> (f64, f64) {
     }
 }
 
-/// A step line of the share of `counts` in each of about [`BARS`] equal bars, in percent.
+/// Step line of the share of `counts` in each of about [`BARS`] equal bars, in percent.
 fn bars(width: f64, counts: &[u64], from: f64, to: f64) -> Vec<(f64, f64)> {
     let all: u64 = counts.iter().sum();
     if all == 0 {
         return Vec::new();
     }
-    // Whole bins, so that no bar has a bin more than its neighbours.
+    // Every bar has the same whole number of bins.
     let per_bar = (((to - from) / BARS as f64 / width).round() as usize).max(1);
     let first = (from / width).round() as usize;
     let mut line = Vec::new();
@@ -153,7 +155,7 @@ fn bars(width: f64, counts: &[u64], from: f64, to: f64) -> Vec<(f64, f64)> {
     line
 }
 
-/// (false-accept rate, true-accept rate in percent) where the former is above the axis's end.
+/// ROC curve as (false-accept rate, true-accept rate in percent), for false-accept rates on the axis.
 fn curve(pairs: &Pairs) -> Vec<(f64, f64)> {
     let points = pairs.roc().unwrap_or_default();
     let least = (1.0 / pairs.different_pairs().max(1) as f64).max(LEAST_FAR);
@@ -164,7 +166,7 @@ fn curve(pairs: &Pairs) -> Vec<(f64, f64)> {
             line.push(at);
         }
     }
-    // Evenly along the logarithmic axis, not along the thresholds.
+    // Points are thinned evenly along the logarithmic axis, not along the thresholds.
     let cell =
         |far: f64| ((far.log10() - least.log10()) / -least.log10().min(-1e-9) * POINTS as f64) as usize;
     let mut thinned: Vec<(f64, f64)> = Vec::new();

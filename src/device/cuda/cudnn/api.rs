@@ -1,5 +1,4 @@
-//! The functions of cuDNN 9 that are called, and the values of its enums, from `cudnn_graph.h`, `cudnn_ops.h`
-//! and `cudnn_cnn.h`.
+//! Function table and enum values of cuDNN 9, from `cudnn_graph.h`, `cudnn_ops.h` and `cudnn_cnn.h`.
 
 use crate::device::cuda::libraries::function_table;
 use std::ffi::{c_char, c_int, c_void};
@@ -11,9 +10,9 @@ pub type Descriptor = *mut c_void;
 
 /// `CUDNN_STATUS_SUCCESS`.
 pub const SUCCESS: c_int = 0;
-/// `CUDNN_STATUS_NOT_SUPPORTED` and what is said in more detail with it.
+/// `CUDNN_STATUS_NOT_SUPPORTED` and its more detailed variants.
 pub const NOT_SUPPORTED: std::ops::Range<c_int> = 3000..4000;
-/// `CUDNN_TENSOR_NHWC`; of a filter it means `[k, r, s, c]`.
+/// `CUDNN_TENSOR_NHWC`; for a filter the layout `[k, r, s, c]`.
 pub const NHWC: c_int = 1;
 /// `CUDNN_DATA_FLOAT`.
 pub const FLOAT: c_int = 0;
@@ -29,13 +28,13 @@ pub const TENSOR_OP_MATH: c_int = 1;
 pub const FMA_MATH: c_int = 3;
 /// `CUDNN_DETERMINISTIC`.
 pub const DETERMINISTIC: c_int = 1;
-/// No direction has more algorithms, each with and without tensor cores.
-pub const MOST_OFFERS: usize = 32;
+/// The most algorithms of a direction, each counted with and without tensor cores.
+pub const MAX_ALGORITHMS: usize = 32;
 
-/// `cudnnConvolution{Fwd,BwdData,BwdFilter}AlgoPerf_t`, which are alike.
+/// `cudnnConvolution{Fwd,BwdData,BwdFilter}AlgoPerf_t`, which have one layout.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct Offer {
+pub struct AlgoPerf {
     pub algorithm: c_int,
     pub status: c_int,
     _time: f32,
@@ -61,32 +60,33 @@ function_table! {
         cudnnDestroyConvolutionDescriptor: Destroy,
         cudnnSetConvolution2dDescriptor: SetConvolution,
         cudnnSetConvolutionMathType: unsafe extern "C" fn(Descriptor, c_int) -> c_int,
-        cudnnGetConvolutionForwardAlgorithm_v7: AskAlgorithms,
-        cudnnGetConvolutionBackwardDataAlgorithm_v7: AskAlgorithms,
-        cudnnGetConvolutionBackwardFilterAlgorithm_v7: AskAlgorithms,
-        cudnnGetConvolutionForwardWorkspaceSize: AskWorkspace,
-        cudnnGetConvolutionBackwardDataWorkspaceSize: AskWorkspace,
-        cudnnGetConvolutionBackwardFilterWorkspaceSize: AskWorkspace,
+        cudnnGetConvolutionForwardAlgorithm_v7: GetAlgorithms,
+        cudnnGetConvolutionBackwardDataAlgorithm_v7: GetAlgorithms,
+        cudnnGetConvolutionBackwardFilterAlgorithm_v7: GetAlgorithms,
+        cudnnGetConvolutionForwardWorkspaceSize: GetWorkspaceSize,
+        cudnnGetConvolutionBackwardDataWorkspaceSize: GetWorkspaceSize,
+        cudnnGetConvolutionBackwardFilterWorkspaceSize: GetWorkspaceSize,
         cudnnConvolutionForward: Convolve,
         cudnnConvolutionBackwardData: Convolve,
         cudnnConvolutionBackwardFilter: Convolve,
     }
 }
 
-/// Of a handle or a descriptor.
+/// Creates a handle or a descriptor.
 pub type Create = unsafe extern "C" fn(*mut *mut c_void) -> c_int;
-/// Of a handle or a descriptor.
+/// Destroys a handle or a descriptor.
 pub type Destroy = unsafe extern "C" fn(*mut c_void) -> c_int;
-/// Descriptor, format, element; n, c, h, w.
+/// Sets a tensor descriptor: descriptor, format, element; n, c, h, w.
 type SetTensor = unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Descriptor, element, format (the other way round); k, c, r, s.
+/// Sets a filter descriptor: descriptor, element, format (in this order, unlike for a tensor); k, c, r, s.
 type SetFilter = unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Descriptor; padding, stride and dilation, each down and across; mode, element of the sums.
+/// Sets a convolution descriptor: descriptor; padding, stride and dilation, each down and across; mode, element of the
+/// sums.
 type SetConvolution =
     unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Handle, the descriptors of both operands, of the convolution and of the result; room, number and place of
-/// the offers.
-type AskAlgorithms = unsafe extern "C" fn(
+/// Lists algorithms: handle, the descriptors of both operands, of the convolution and of the result; capacity of the
+/// array, number of entries written, array.
+type GetAlgorithms = unsafe extern "C" fn(
     Handle,
     Descriptor,
     Descriptor,
@@ -94,13 +94,13 @@ type AskAlgorithms = unsafe extern "C" fn(
     Descriptor,
     c_int,
     *mut c_int,
-    *mut Offer,
+    *mut AlgoPerf,
 ) -> c_int;
-/// Handle, descriptors as above, algorithm; the bytes.
-type AskWorkspace =
+/// Returns the size of a workspace: handle, descriptors as above, algorithm; the bytes.
+type GetWorkspaceSize =
     unsafe extern "C" fn(Handle, Descriptor, Descriptor, Descriptor, Descriptor, c_int, *mut usize) -> c_int;
-/// Handle, alpha, both operands, the convolution's descriptor, algorithm, workspace and its bytes, beta,
-/// result; each array behind its descriptor.
+/// Runs a convolution: handle, alpha, both operands, the convolution's descriptor, algorithm, workspace and its bytes,
+/// beta, result; each array follows its descriptor.
 type Convolve = unsafe extern "C" fn(
     Handle,
     *const c_void,

@@ -1,23 +1,24 @@
-//! A convolution as a question to cuDNN: its sizes, its element, its directions.
+//! The description of a convolution for cuDNN: sizes, element type, directions.
 
 use super::api;
 use crate::{Error, Result};
 use std::ffi::c_int;
 use std::fmt;
 
-/// What tensors and filters hold. Sums are always f32.
+/// The element type of tensors and filters. Sums are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element {
-    /// 32 bits.
+    /// IEEE 754 single precision.
     F32,
-    /// 16 bits, the upper half of an f32.
+    /// bfloat16: the upper 16 bits of an f32.
     Bf16,
 }
 
-/// A square-strided, square-padded convolution of `[n, h, w, c]` by `[k, r, s, c]` to `[n, p, q, k]`, packed.
+/// A convolution of `[n, h, w, c]` by `[k, r, s, c]` to `[n, p, q, k]`, dense, with one stride and one padding for both
+/// dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
-    /// Images.
+    /// The number of images.
     pub n: usize,
     /// Height of the input.
     pub h: usize,
@@ -25,24 +26,23 @@ pub struct Problem {
     pub w: usize,
     /// Channels of the input.
     pub c: usize,
-    /// Filters: channels of the output.
+    /// The number of filters: channels of the output.
     pub k: usize,
     /// Height of a filter.
     pub r: usize,
     /// Width of a filter.
     pub s: usize,
-    /// Distance of two taps' positions, down and across.
+    /// The step between two positions of the filter, down and across.
     pub stride: usize,
-    /// Zeros around the input, on each side.
+    /// The zeros around the input, on each side.
     pub pad: usize,
-    /// Of input, filters and output.
+    /// The element type of input, filters and output.
     pub element: Element,
-    /// Whether f32 may be rounded to TF32's 10 bits of mantissa before a product, for the tensor cores.
-    /// Without effect on bf16.
+    /// Allows rounding of f32 to TF32's 10 bits of mantissa before a product, for the tensor cores. Ignored for bf16.
     pub tf32: bool,
 }
 
-/// What is computed of a convolution.
+/// A pass of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// fprop: y of x and w.
@@ -63,11 +63,11 @@ impl Element {
 }
 
 impl Direction {
-    /// In the order of their numbers.
+    /// All directions in the order of their discriminants.
     pub(super) const ALL: [Direction; 3] =
         [Direction::Forward, Direction::InputGradient, Direction::FilterGradient];
 
-    /// Algorithms that cuDNN's manual calls not deterministic, whatever a list says.
+    /// True for algorithms that cuDNN's manual calls not deterministic, even if cuDNN lists them as deterministic.
     pub(super) fn avoids(self, algorithm: c_int) -> bool {
         match self {
             Direction::Forward => false,
@@ -78,7 +78,7 @@ impl Direction {
 }
 
 impl Problem {
-    /// The output's height p and width q, if the filter fits into the padded input.
+    /// The output's height p and width q; none if the filter is larger than the padded input.
     pub fn output(&self) -> Option<(usize, usize)> {
         let along = |size: usize, taps: usize| {
             let room = size.checked_add(self.pad.checked_mul(2)?)?.checked_sub(taps)?;
@@ -87,7 +87,7 @@ impl Problem {
         Some((along(self.h, self.r)?, along(self.w, self.s)?))
     }
 
-    /// The numbers n, h, w, c, k, r, s, p, q, stride, pad as cuDNN takes them.
+    /// Checks the sizes; returns n, h, w, c, k, r, s, p, q, stride and pad as cuDNN takes them.
     pub(super) fn check(&self) -> Result<[c_int; 11]> {
         let Problem { n, h, w, c, k, r, s, stride, pad, element, .. } = *self;
         let refuse = |why: &str| Err(Error::Device(format!("cuDNN: {self}: {why}")));
@@ -99,7 +99,7 @@ impl Problem {
         };
         if element == Element::Bf16 && (c % 8 != 0 || k % 8 != 0) {
             return refuse(
-                "cuDNN takes bf16 with channels c and k in multiples of 8 only; pad them with zeros",
+                "in bf16 cuDNN supports channels c and k in multiples of 8 only; pad them with zeros",
             );
         }
         let sizes = [n, h, w, c, k, r, s, p, q, stride, pad];
@@ -112,7 +112,7 @@ impl Problem {
             || !fits([n, p, q, k])
             || !fits([stride, pad.max(1), 1, 1])
         {
-            return refuse("cuDNN takes no tensor of 2^31 elements or more; use a smaller batch");
+            return refuse("cuDNN supports tensors of less than 2^31 elements only; use a smaller batch");
         }
         Ok(sizes.map(|size| size as c_int))
     }

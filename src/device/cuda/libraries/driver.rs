@@ -1,10 +1,10 @@
-//! What the driver says of itself and of its devices.
+//! Queries of the driver: its version and its devices.
 
-use super::wanted::DRIVER;
+use super::specs::DRIVER;
 use super::{Fault, Library};
 use std::ffi::{CStr, c_char, c_int, c_uint};
 
-/// A driver runs programs of its own major version of CUDA and of older ones.
+/// Checks that the driver supports the CUDA version of `nvcc`: its own major version or an older one.
 pub(super) fn new_enough(driver: &Library, nvcc: Option<&str>) -> std::result::Result<(), Fault> {
     let major = nvcc.and_then(|nvcc| nvcc.split('.').next()).and_then(|major| major.parse::<u32>().ok());
     let (Some(major), Some(version)) = (major, driver.version) else { return Ok(()) };
@@ -18,18 +18,21 @@ pub(super) fn new_enough(driver: &Library, nvcc: Option<&str>) -> std::result::R
         13 => ", 580 or newer",
         _ => "",
     };
-    let mend = format!("install an NVIDIA driver for CUDA {major}{branch}, or build with an older nvcc");
-    Err(Fault { what, folders: Vec::new(), mend })
+    let fix = format!("install an NVIDIA driver for CUDA {major}{branch}, or build with an older nvcc");
+    Err(Fault { what, folders: Vec::new(), fix })
 }
 
-/// The names of all devices. Asks the driver anew each time, but initialises it once.
+/// The names of all devices.
+///
+/// # Errors
+/// The driver lacks a function, fails, or reports no device.
 pub(super) fn devices(driver: &Library) -> std::result::Result<Vec<String>, Fault> {
-    let fault = |what: String, mend: &str| Fault { what, folders: Vec::new(), mend: mend.to_string() };
-    let mend = "see whether nvidia-smi lists a GPU, and whether CUDA_VISIBLE_DEVICES hides it";
-    let ask = |function: &str, status: c_int| match status {
+    let fault = |what: String, fix: &str| Fault { what, folders: Vec::new(), fix: fix.to_string() };
+    let fix = "check that nvidia-smi lists a GPU and that CUDA_VISIBLE_DEVICES does not hide it";
+    let check = |function: &str, status: c_int| match status {
         0 => Ok(()),
-        100 => Err(fault("driver: it sees no device (CUDA_ERROR_NO_DEVICE)".into(), mend)),
-        other => Err(fault(format!("driver: {function} failed with status {other}"), mend)),
+        100 => Err(fault("driver: it sees no device (CUDA_ERROR_NO_DEVICE)".into(), fix)),
+        other => Err(fault(format!("driver: {function} failed with status {other}"), fix)),
     };
     // SAFETY: the types are those of the driver's manual.
     let functions = unsafe {
@@ -39,19 +42,19 @@ pub(super) fn devices(driver: &Library) -> std::result::Result<Vec<String>, Faul
             Ok((init, count, driver.function::<Name>("cuDeviceGetName")?))
         })
     };
-    let (init, count, name) = functions.map_err(|error| fault(error.to_string(), DRIVER.mend))?;
+    let (init, count, name) = functions.map_err(|error| fault(error.to_string(), DRIVER.fix))?;
     let mut number = 0;
-    // SAFETY: `number` is a place for the one value that is written.
+    // SAFETY: `cuDeviceGetCount` writes one value, to `number`.
     unsafe {
-        ask("cuInit", init(0))?;
-        ask("cuDeviceGetCount", count(&raw mut number))?;
+        check("cuInit", init(0))?;
+        check("cuDeviceGetCount", count(&raw mut number))?;
     }
     if number == 0 {
-        return Err(fault("driver: it sees no device".into(), mend));
+        return Err(fault("driver: it sees no device".into(), fix));
     }
     let named = |device: c_int| {
         let mut text = [0u8; 256];
-        // SAFETY: the driver writes at most as many bytes as it is told, and the last one stays 0.
+        // SAFETY: the driver writes at most 255 bytes, so the last one stays 0.
         let status = unsafe { name(text.as_mut_ptr().cast(), 255, device) };
         let text = CStr::from_bytes_until_nul(&text).ok().filter(|_| status == 0);
         text.map_or_else(|| "no name".into(), |text| text.to_string_lossy().into_owned())
@@ -63,12 +66,12 @@ pub(super) fn devices(driver: &Library) -> std::result::Result<Vec<String>, Faul
 #[cfg(unix)]
 mod tests {
     use super::*;
-    use crate::device::cuda::libraries::{Place, Version};
+    use crate::device::cuda::libraries::{Location, Version};
 
-    /// A driver for a version of CUDA, without a function of a driver.
+    /// A driver of a CUDA version that exports no driver functions.
     fn driver(version: Option<Version>) -> Library {
         let handle = Box::leak(Box::new(libloading::os::unix::Library::this().into()));
-        Library { name: DRIVER.name, place: Place::Loader("libcuda.so.1"), handle, version }
+        Library { name: DRIVER.name, location: Location::Loader("libcuda.so.1"), handle, version }
     }
 
     #[test]
@@ -77,10 +80,7 @@ mod tests {
         for nvcc in [None, Some("12.9.86"), Some("12.0"), Some("11.8")] {
             assert!(new_enough(&twelve, nvcc).is_ok(), "{nvcc:?}");
         }
-        assert!(
-            new_enough(&driver(None), Some("13.0.88")).is_ok(),
-            "a driver that tells no version is tried"
-        );
+        assert!(new_enough(&driver(None), Some("13.0.88")).is_ok(), "a driver of unknown version is tried");
         let fault = new_enough(&twelve, Some("13.0.88")).unwrap_err();
         assert_eq!(
             fault.to_string(),

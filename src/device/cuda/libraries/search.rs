@@ -1,42 +1,42 @@
-//! Where a CUDA library may lie, and opening it there.
+//! The search for a CUDA library.
 //!
-//! The order: the loader's own way, the CUDA toolkit, conda, then the folders into which Python wheels
-//! unpack. A file that is there and cannot be opened does not end the search; it is remembered, and told when
-//! nothing else is found.
+//! The order: the loader's own search path, the CUDA toolkit, conda, then the folders into which Python wheels
+//! unpack. A file that exists and cannot be opened does not end the search; the error message lists it if no other
+//! file opens.
 
-use super::{Library, Place, Wanted};
+use super::{Library, LibrarySpec, Location};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folders to look into, as the environment says.
+/// The folders to search, from the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
-    /// Folders with libraries: of the toolkit, of conda.
+    /// Folders of libraries: those of the toolkit and of conda.
     folders: Vec<PathBuf>,
-    /// Python's `site-packages` and their like; the libraries lie deeper.
+    /// Package folders of Python, such as `site-packages`; the libraries are in subfolders.
     sites: Vec<PathBuf>,
 }
 
-/// What a search without success has to tell.
+/// The result of a search that failed.
 pub(super) struct NotFound {
-    /// Files that are there, each with the reason why it could not be opened.
-    pub refusals: Vec<String>,
+    /// The files that exist, each with the reason why it could not be opened.
+    pub failures: Vec<String>,
     /// The file of a version that is too old, if there is one.
     pub old: Option<String>,
-    /// All folders that were looked into.
+    /// All folders that were searched.
     pub folders: Vec<PathBuf>,
 }
 
 impl Search {
     /// The folders of this process's environment: `CUDA_HOME`, `CUDA_PATH`, `CONDA_PREFIX`, `VIRTUAL_ENV`,
-    /// `PYTHONPATH`, the person's own and the system's Python.
+    /// `PYTHONPATH`, the user's and the system's Python packages.
     pub fn from_environment() -> Self {
         Search::new(|name| env::var_os(name).filter(|value| !value.is_empty()), Path::new("/"))
     }
 
-    /// As [`Search::from_environment`], with variables and system folders from elsewhere.
+    /// As [`Search::from_environment`], with the variables of `variable` and the system folders below `root`.
     fn new(variable: impl Fn(&str) -> Option<OsString>, root: &Path) -> Self {
         let path = |name: &str| variable(name).map(PathBuf::from);
         let conda = path("CONDA_PREFIX");
@@ -58,104 +58,108 @@ impl Search {
             sites
                 .extend(versions(&data.join("Python"), "Python3").map(|python| python.join("site-packages")));
         }
-        let own = path("HOME").map(|home| home.join(".local"));
-        for prefix in own.into_iter().chain([root.join("usr"), root.join("usr/local")]) {
+        let user = path("HOME").map(|home| home.join(".local"));
+        for prefix in user.into_iter().chain([root.join("usr"), root.join("usr/local")]) {
             sites.extend(sites_of(&prefix));
         }
         Search { folders: distinct(folders), sites: distinct(sites) }
     }
 
-    /// The folders in which `wanted` may lie, in the order in which they are tried.
-    fn folders(&self, wanted: &Wanted) -> Vec<PathBuf> {
-        if wanted.wheel_folders.is_empty() {
+    /// The folders of a library, in search order.
+    fn folders(&self, spec: &LibrarySpec) -> Vec<PathBuf> {
+        if spec.wheel_folders.is_empty() {
             return Vec::new();
         }
         let in_site =
-            |site: &PathBuf| wanted.wheel_folders.iter().map(|below| site.join(below)).collect::<Vec<_>>();
+            |site: &PathBuf| spec.wheel_folders.iter().map(|below| site.join(below)).collect::<Vec<_>>();
         self.folders.iter().cloned().chain(self.sites.iter().flat_map(in_site)).collect()
     }
 
-    /// The first file of `wanted` that opens.
-    pub(super) fn open(&self, wanted: &'static Wanted) -> Result<Library, NotFound> {
-        let mut refusals = Vec::new();
-        for file in wanted.files {
-            match open_whole(wanted, None, file) {
-                Ok(handle) => return Ok(Library::keep(wanted, Place::Loader(file), handle)),
+    /// Opens the first file of a library that can be opened.
+    pub(super) fn open(&self, spec: &'static LibrarySpec) -> Result<Library, NotFound> {
+        let mut failures = Vec::new();
+        for file in spec.files {
+            match open_with_parts(spec, None, file) {
+                Ok(handle) => return Ok(Library::new(spec, Location::Loader(file), handle)),
                 Err(reason) if is_absence(&reason, file) => {}
-                Err(reason) => refusals.push(reason),
+                Err(reason) => failures.push(reason),
             }
         }
-        let folders = self.folders(wanted);
+        let folders = self.folders(spec);
         for folder in &folders {
-            for file in wanted.files {
+            for file in spec.files {
                 let path = folder.join(file);
                 if !path.exists() {
                     continue;
                 }
-                match open_whole(wanted, Some(folder), file) {
-                    Ok(handle) => return Ok(Library::keep(wanted, Place::File(path), handle)),
-                    Err(reason) => refusals.push(format!("{}: {reason}", path.display())),
+                match open_with_parts(spec, Some(folder), file) {
+                    Ok(handle) => return Ok(Library::new(spec, Location::File(path), handle)),
+                    Err(reason) => failures.push(format!("{}: {reason}", path.display())),
                 }
             }
         }
-        Err(NotFound { refusals, old: find_old(wanted, &folders), folders })
+        Err(NotFound { failures, old: find_old(spec, &folders), folders })
     }
 }
 
-/// Opens `file`, and before it what it needs of its own folder.
+/// Opens `file`, and first the parts that it needs from its own folder.
 ///
-/// On Linux each part finds the others beside it ($ORIGIN stands in all of NVIDIA's files), so that nothing
-/// is opened there but the part without which the library would end the process (see [`Wanted::heart`]).
-/// Windows looks for parts in the program's folders only, unless they are open already.
-fn open_whole(wanted: &Wanted, folder: Option<&Path>, file: &str) -> Result<libloading::Library, String> {
+/// On Linux each part finds the others in its folder (all of NVIDIA's files have $ORIGIN in their search path), so only
+/// the required part is opened first (see [`LibrarySpec::required_part`]). Windows searches for parts in the program's
+/// folders only, unless they are open already.
+fn open_with_parts(
+    spec: &LibrarySpec,
+    folder: Option<&Path>,
+    file: &str,
+) -> Result<libloading::Library, String> {
     let at = |file: &str| folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file));
-    let heart = wanted.heart.map(|heart| open(at(heart).as_os_str())).transpose();
-    for part in wanted.parts {
-        // Without it the library itself says what it lacks.
+    let required = spec.required_part.map(|part| open(at(part).as_os_str())).transpose();
+    for part in spec.parts {
+        // If a part is missing, the error of the library itself names it.
         if let Ok(part) = open(at(part).as_os_str()) {
             std::mem::forget(part);
         }
     }
     let library = open(at(file).as_os_str())?;
-    match heart {
-        Ok(heart) => std::mem::forget(heart),
+    match required {
+        Ok(part) => std::mem::forget(part),
         Err(reason) => return Err(format!("a part of {file} could not be opened: {reason}")),
     }
     Ok(library)
 }
 
 fn open(file: &OsStr) -> Result<libloading::Library, String> {
-    // SAFETY: opening runs the initialisers of a library that the person, or the system's owner, installed
-    // under the name of NVIDIA's. NVIDIA's own expect nothing of their caller.
+    // SAFETY: opening runs the initialisers of a library that the user or the system's administrator installed under
+    // the name of NVIDIA's. NVIDIA's initialisers require nothing of the caller.
     unsafe { libloading::Library::new(file) }.map_err(|error| reason(&error))
 }
 
-/// The system's own words.
+/// The operating system's error text.
 fn reason(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Whether the loader found no file of this name, in contrast to one that it could not open. Its words are
-/// known for Linux alone; elsewhere a refusal counts as absence.
+/// True if the loader found no file of this name, in contrast to a file that it could not open. The loader's message is
+/// known for Linux only; on other systems every failure counts as absence.
 fn is_absence(reason: &str, file: &str) -> bool {
     !cfg!(target_os = "linux")
         || reason.starts_with(&format!("{file}: cannot open shared object file: No such file"))
 }
 
-fn find_old(wanted: &Wanted, folders: &[PathBuf]) -> Option<String> {
+fn find_old(spec: &LibrarySpec, folders: &[PathBuf]) -> Option<String> {
     let in_folder = |old: &&str| folders.iter().map(|folder| folder.join(old)).find(|path| path.exists());
-    wanted.old.iter().find_map(|old| {
+    spec.old.iter().find_map(|old| {
         let by_loader = || open(OsStr::new(old)).is_ok().then(|| (*old).to_string());
         in_folder(old).map(|path| path.display().to_string()).or_else(by_loader)
     })
 }
 
-/// Below a toolkit.
+/// The library folders of a CUDA toolkit.
 const TOOLKIT: &[&str] = if cfg!(windows) { &["bin", "bin/x64"] } else { &["lib64"] };
-/// Below a conda environment.
+/// The library folder of a conda environment.
 const CONDA: &str = if cfg!(windows) { "Library/bin" } else { "lib" };
 
-/// The package folders of a Python that is installed at `prefix`.
+/// The package folders of a Python installation at `prefix`.
 fn sites_of(prefix: &Path) -> Vec<PathBuf> {
     if cfg!(windows) {
         return vec![prefix.join("Lib/site-packages")];
@@ -164,7 +168,7 @@ fn sites_of(prefix: &Path) -> Vec<PathBuf> {
     versions(&prefix.join("lib"), "python3").flat_map(both).filter(|site| site.is_dir()).collect()
 }
 
-/// The folders in `folder` whose names begin with `prefix`, in the order of their names.
+/// The entries of `folder` whose names begin with `prefix`, sorted.
 fn versions(folder: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let of_prefix = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
@@ -174,13 +178,13 @@ fn versions(folder: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> + use<
 }
 
 fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut kept: Vec<PathBuf> = Vec::new();
+    let mut distinct: Vec<PathBuf> = Vec::new();
     for path in paths {
-        if !kept.contains(&path) {
-            kept.push(path);
+        if !distinct.contains(&path) {
+            distinct.push(path);
         }
     }
-    kept
+    distinct
 }
 
 #[cfg(test)]
@@ -190,15 +194,15 @@ mod tests {
     use std::collections::HashMap;
 
     /// A library that no machine has.
-    static NOBODYS: Wanted = Wanted {
-        name: "Nobody's",
-        files: &["libnobodys.so.9", "libnobodys.so.8"],
-        old: &["libnobodys.so.7"],
-        heart: None,
+    static FICTITIOUS: LibrarySpec = LibrarySpec {
+        name: "Fictitious",
+        files: &["libfictitious.so.9", "libfictitious.so.8"],
+        old: &["libfictitious.so.7"],
+        required_part: None,
         parts: &[],
-        wheel_folders: &["nvidia/nobody/lib"],
+        wheel_folders: &["nvidia/fictitious/lib"],
         version: |_| None,
-        mend: "write it",
+        fix: "write it",
     };
 
     fn touch(path: &Path, content: &str) {
@@ -207,7 +211,7 @@ mod tests {
     }
 
     fn not_found(search: &Search) -> NotFound {
-        match search.open(&NOBODYS) {
+        match search.open(&FICTITIOUS) {
             Ok(library) => panic!("{library} was found"),
             Err(not_found) => not_found,
         }
@@ -250,7 +254,7 @@ mod tests {
             "usr/local/lib/python3.13/dist-packages",
         ]);
         assert_eq!(search.sites, sites);
-        assert_eq!(search.folders(&NOBODYS)[3], sites[0].join("nvidia/nobody/lib"));
+        assert_eq!(search.folders(&FICTITIOUS)[3], sites[0].join("nvidia/fictitious/lib"));
     }
 
     #[test]
@@ -258,21 +262,21 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let search =
             Search { folders: vec![], sites: vec![root.path().join("empty"), root.path().join("site")] };
-        assert!(not_found(&search).refusals.is_empty());
-        let file = root.path().join("site/nvidia/nobody/lib/libnobodys.so.8");
+        assert!(not_found(&search).failures.is_empty());
+        let file = root.path().join("site/nvidia/fictitious/lib/libfictitious.so.8");
         touch(&file, "no library");
-        let told = not_found(&search);
-        assert_eq!(told.refusals.len(), 1);
-        assert!(told.refusals[0].starts_with(&format!("{}: ", file.display())), "{}", told.refusals[0]);
-        assert_eq!(told.folders.len(), 2);
-        assert_eq!(told.old, None);
+        let found = not_found(&search);
+        assert_eq!(found.failures.len(), 1);
+        assert!(found.failures[0].starts_with(&format!("{}: ", file.display())), "{}", found.failures[0]);
+        assert_eq!(found.folders.len(), 2);
+        assert_eq!(found.old, None);
     }
 
     #[test]
     fn an_old_version_is_noticed_and_not_opened() {
         let root = tempfile::tempdir().unwrap();
         let search = Search { folders: vec![root.path().join("lib")], sites: vec![] };
-        let old = root.path().join("lib/libnobodys.so.7");
+        let old = root.path().join("lib/libfictitious.so.7");
         touch(&old, "");
         assert_eq!(not_found(&search).old, Some(old.display().to_string()));
     }

@@ -1,89 +1,90 @@
-//! What the libraries are called, where wheels put them, and how each tells its version.
+//! Specifications of the libraries: file names, folders of wheels, version queries, installation advice.
 
 use super::{Library, Version};
 use std::ffi::c_int;
 
-/// A library to look for. File names are those of one system.
-pub(super) struct Wanted {
+/// The specification of a library: how to find it. File names are those of the operating system.
+pub(super) struct LibrarySpec {
     pub name: &'static str,
-    /// The versions this program works with, best first.
+    /// The files of the supported versions, best first.
     pub files: &'static [&'static str],
-    /// Versions too old to work with, looked for only to say so.
+    /// The files of versions that are too old; they are searched only for the error message.
     pub old: &'static [&'static str],
-    /// A part without which the library ends the process at its first call, where it should return an error:
-    /// `libcudnn.so.9` only forwards to its parts, and aborts when `libcudnn_graph.so.9` cannot be opened.
-    pub heart: Option<&'static str>,
-    /// Parts to open first where the system would not find them beside the library.
+    /// A part that must open before the library is used: `libcudnn.so.9` only forwards to its parts, and its first call
+    /// aborts the process, instead of returning an error, when `libcudnn_graph.so.9` cannot be opened.
+    pub required_part: Option<&'static str>,
+    /// Parts to open before the library, on systems that do not search the library's own folder.
     pub parts: &'static [&'static str],
-    /// Where wheels unpack it, below `site-packages`; none if the loader alone knows it.
+    /// The folders of wheels below `site-packages`; empty if only the loader can find the library.
     pub wheel_folders: &'static [&'static str],
     pub version: fn(&Library) -> Option<Version>,
-    pub mend: &'static str,
+    /// The installation advice for messages.
+    pub fix: &'static str,
 }
 
 #[cfg(not(windows))]
-pub(super) static DRIVER: Wanted = Wanted {
+pub(super) static DRIVER: LibrarySpec = LibrarySpec {
     name: "driver",
     files: &["libcuda.so.1"],
     old: &[],
-    heart: None,
+    required_part: None,
     parts: &[],
     wheel_folders: &[],
     version: driver_version,
-    mend: "install the NVIDIA driver, 580 or newer (a container must be started with the GPUs: \
+    fix: "install the NVIDIA driver, 580 or newer (a container must be started with the GPUs: \
            docker run --gpus all)",
 };
 #[cfg(not(windows))]
-pub(super) static CUBLAS: Wanted = Wanted {
+pub(super) static CUBLAS: LibrarySpec = LibrarySpec {
     name: "cuBLAS",
     files: &["libcublas.so.13", "libcublas.so.12"],
     old: &["libcublas.so.11", "libcublas.so.10"],
-    heart: None,
+    required_part: None,
     parts: &[],
     wheel_folders: &["nvidia/cu13/lib", "nvidia/cublas/lib"],
     version: cublas_version,
-    mend: "to get it: pip install nvidia-cublas",
+    fix: "to get it: pip install nvidia-cublas",
 };
 #[cfg(not(windows))]
-pub(super) static CUDNN: Wanted = Wanted {
+pub(super) static CUDNN: LibrarySpec = LibrarySpec {
     name: "cuDNN",
     files: &["libcudnn.so.9"],
     old: &["libcudnn.so.8", "libcudnn.so.7"],
-    heart: Some("libcudnn_graph.so.9"),
+    required_part: Some("libcudnn_graph.so.9"),
     parts: &[],
     wheel_folders: &["nvidia/cudnn/lib"],
     version: cudnn_version,
-    mend: "to get it: pip install nvidia-cudnn-cu13",
+    fix: "to get it: pip install nvidia-cudnn-cu13",
 };
 
 #[cfg(windows)]
-pub(super) static DRIVER: Wanted = Wanted {
+pub(super) static DRIVER: LibrarySpec = LibrarySpec {
     name: "driver",
     files: &["nvcuda.dll"],
     old: &[],
-    heart: None,
+    required_part: None,
     parts: &[],
     wheel_folders: &[],
     version: driver_version,
-    mend: "install the NVIDIA driver, 580 or newer",
+    fix: "install the NVIDIA driver, 580 or newer",
 };
 #[cfg(windows)]
-pub(super) static CUBLAS: Wanted = Wanted {
+pub(super) static CUBLAS: LibrarySpec = LibrarySpec {
     name: "cuBLAS",
     files: &["cublas64_13.dll", "cublas64_12.dll"],
     old: &["cublas64_11.dll", "cublas64_10.dll"],
-    heart: None,
+    required_part: None,
     parts: &["cublasLt64_13.dll", "cublasLt64_12.dll"],
     wheel_folders: &["nvidia/cu13/bin/x86_64", "nvidia/cublas/bin"],
     version: cublas_version,
-    mend: "to get it: pip install nvidia-cublas",
+    fix: "to get it: pip install nvidia-cublas",
 };
 #[cfg(windows)]
-pub(super) static CUDNN: Wanted = Wanted {
+pub(super) static CUDNN: LibrarySpec = LibrarySpec {
     name: "cuDNN",
     files: &["cudnn64_9.dll"],
     old: &["cudnn64_8.dll", "cudnn64_7.dll"],
-    heart: Some("cudnn_graph64_9.dll"),
+    required_part: Some("cudnn_graph64_9.dll"),
     parts: &[
         "cudnn_ops64_9.dll",
         "cudnn_cnn64_9.dll",
@@ -96,22 +97,22 @@ pub(super) static CUDNN: Wanted = Wanted {
     ],
     wheel_folders: &["nvidia/cudnn/bin"],
     version: cudnn_version,
-    mend: "to get it: pip install nvidia-cudnn-cu13",
+    fix: "to get it: pip install nvidia-cudnn-cu13",
 };
 
 fn driver_version(library: &Library) -> Option<Version> {
-    // SAFETY: the type is that of the driver's manual; it may be called before cuInit.
+    // SAFETY: the type is that of the driver's manual; the function may be called before cuInit.
     let get = unsafe { library.function::<unsafe extern "C" fn(*mut c_int) -> c_int>("cuDriverGetVersion") }
         .ok()?;
     let mut version: c_int = 0;
-    // SAFETY: a place for the one value that is written.
+    // SAFETY: the argument points to a variable for the one value that is written.
     let status = unsafe { get(&raw mut version) };
     let version = u32::try_from(version).ok().filter(|_| status == 0)?;
     Some(Version(version / 1000, version % 1000 / 10, 0))
 }
 
 fn cudnn_version(library: &Library) -> Option<Version> {
-    // SAFETY: the type is that of cuDNN's manual, and the part that answers is open.
+    // SAFETY: the type is that of cuDNN's manual, and the part that implements the function is open.
     let version = unsafe { library.function::<unsafe extern "C" fn() -> usize>("cudnnGetVersion").ok()?() };
     let version = u32::try_from(version).ok()?;
     Some(Version(version / 10_000, version / 100 % 100, version % 100))
@@ -123,7 +124,7 @@ fn cublas_version(library: &Library) -> Option<Version> {
     let get = unsafe { library.function::<Get>("cublasGetProperty") }.ok()?;
     let part = |which: c_int| {
         let mut value: c_int = 0;
-        // SAFETY: a place for the one value that is written.
+        // SAFETY: the argument points to a variable for the one value that is written.
         let status = unsafe { get(which, &raw mut value) };
         u32::try_from(value).ok().filter(|_| status == 0)
     };
