@@ -298,7 +298,8 @@ mod tests {
         let new =
             set(&["solver.lr=0.5", "solver.lr_milestones=[3]", "solver.lr_gamma=0.2", "solver.lr_warmup=7"])
                 .unwrap();
-        let old = ["solver.lr=0.5", "solver.lr_milestones=[3]", "solver.lr_gamma=0.2", "solver.lr_warmup=7"];
+        let old =
+            ["solver.rate=0.5", "solver.rate_drops=[3]", "solver.rate_factor=0.2", "solver.rate_warmup=7"];
         assert_eq!(set(&old).unwrap(), new);
         let file = "[solver]\nrate = 0.5\nrate_drops = [3]\nrate_factor = 0.2\nrate_warmup = 7\n";
         assert_eq!(Config::resolve_text(file, &[]).unwrap(), new);
@@ -308,7 +309,7 @@ mod tests {
         let settings = ["solver.lr=0.25".to_string()];
         assert_eq!(Config::resolve_text(file, &settings).unwrap().solver.lr, 0.25);
         let error = Config::resolve_text("[solver]\nrate = 1\nlr = 1\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("solver.lr is the old name of solver.lr, and both are given"), "{error}");
+        assert!(error.contains("solver.rate is the old name of solver.lr, and both are given"), "{error}");
         assert!(
             new.to_toml().contains("lr_gamma = 0.2") && !new.to_toml().contains("rate_"),
             "{}",
