@@ -3,10 +3,12 @@
 //! `cargo test` builds the examples before it runs this; so does `cargo build --release --examples`, which
 //! `cargo test --test examples` needs first.
 
+#[allow(dead_code)] // An example's refusal is not the program's.
 #[path = "common/command.rs"]
 mod command;
 #[path = "common/omniglot.rs"]
 mod omniglot;
+#[allow(dead_code)] // The examples are processes of their own already.
 #[path = "common/stand_ins.rs"]
 mod stand_ins;
 
