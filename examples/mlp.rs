@@ -6,18 +6,18 @@
 //!
 //!     h1 = relu(W1 x + b1),   h2 = relu(W2 h1 + b2),   z = W3 h2 + b3,
 //!
-//! and the softmax turns the scores into probabilities, p_k = exp(z_k) / sum_j exp(z_j). The loss is the mean of
-//! -log p_label over the training points (cross entropy). Stochastic gradient descent with momentum mu and rate eta moves
+//! and the softmax turns the scores into probabilities, p_k = exp(z_k) / sum_j exp(z_j). The loss is the mean of -log
+//! p_label over the training points (cross entropy). Stochastic gradient descent with momentum mu and rate eta moves
 //! each weight w by its gradient g:
 //!
 //!     v = mu v + g,   w = w - eta v.
 //!
-//! Without the rectifiers the network would be one linear map, whose border between the classes is a straight line; no line
-//! divides two spirals.
+//! Without the rectifiers the network would be one linear map, whose border between the classes is a straight line;
+//! no line divides two spirals.
 //!
-//! The example shows the parts of every training program on this engine: `ParamSpecs` declares the weights, `Params` holds
-//! them, a `Tape` records each step, `MomentumSgd` moves them. It trains on all points at once, and counts errors on points
-//! that were not trained on.
+//! The example shows the parts of every training program on this engine: `ParamSpecs` declares the weights, `Params`
+//! holds them, a `Tape` records each step, `MomentumSgd` moves them. It trains on all points at once, and counts
+//! errors on points that were not trained on.
 
 use bcreid::autograd::{Init, ParamId, ParamSpecs, Params, StepValues, Tape, Var};
 use bcreid::device::{Device, Precision};
@@ -61,8 +61,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Two spirals of one and a half turns, the second the first turned by half a circle, with some noise. Points `[2 POINTS, 2]`
-/// by rows, and the class of each.
+/// Two spirals of one and a half turns, the second the first turned by half a circle, with some noise. Points `[2
+/// POINTS, 2]` by rows, and the class of each.
 fn spirals(set: u64) -> (Vec<f32>, Vec<i32>) {
     let mut points = Vec::new();
     let mut labels = Vec::new();

@@ -1,5 +1,7 @@
-//! A real data set in the Market-1501 layout: `data/omniglot-market.tar.gz` of the folder that BCREID_SHARED
-//! names, where its absence is a failure, or else of `../shared`, where the test says so and passes.
+//! Omniglot in the Market-1501 layout (`tests/common/omniglot.rs`): from the files to batches.
+
+#[path = "../common/omniglot.rs"]
+mod archive;
 
 use bcreid::autograd::StepValues;
 use bcreid::data::{
@@ -7,23 +9,12 @@ use bcreid::data::{
 };
 use bcreid::device::Device;
 use std::path::PathBuf;
-use std::process::Command;
 
 #[test]
 fn the_whole_way_from_an_archive_to_batches() {
-    let named = std::env::var_os("BCREID_SHARED").map(PathBuf::from);
-    let is_promised = named.is_some();
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let archive = named.unwrap_or_else(beside).join("data/omniglot-market.tar.gz");
-    if !archive.is_file() {
-        assert!(!is_promised, "BCREID_SHARED is set, but there is no {}", archive.display());
-        println!("skipped: {} is not there", archive.display());
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
-    let tar = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(folder.path()).status();
-    assert!(tar.is_ok_and(|status| status.success()), "tar cannot unpack {}", archive.display());
-    let data = Dataset::open(&folder.path().join("omniglot-market")).unwrap();
+    let Some(root) = archive::unpack(folder.path()) else { return };
+    let data = Dataset::open(&root).unwrap();
     data.require_train().unwrap();
     data.require_test().unwrap();
     assert_eq!(data.name, "market1501");
