@@ -296,7 +296,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     optimizer.prepare(&params)?;
     let before = embedding.rank_1(&mut params)?;
 
-    let mut values = StepValues::new(&device, 0)?;
+    let mut values = StepValues::new(&device, 0)?.with_scalars(&["lr"])?;
     for step in 0..STEPS {
         let classes = Philox::new(0, step, 0, RngStream::Sampler).distinct(CLASSES, TRAINED as usize);
         let labels: Vec<i32> = classes.iter().flat_map(|class| [*class as i32; IMAGES]).collect();
@@ -307,13 +307,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
         // A tenth of the rate for the last third: smaller steps come closer to the minimum.
         let learning_rate = if step < STEPS * 2 / 3 { 0.02 } else { 0.002 };
-        values.set(step, learning_rate, 0.0, 0.0)?;
+        values.set(step, &[("lr", learning_rate)])?;
         let mut tape = Tape::new(&mut params, &values);
         let x = embedding.forward(&mut tape, &images)?;
         let loss = batch_hard_triplet(&mut tape, x, &labels, MARGIN)?;
         let loss_value = loss.value.to_host_f32()?[0];
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, &values.rate)?;
+        optimizer.step(&mut params, values.scalar("lr")?)?;
         if step % 250 == 0 || step + 1 == STEPS {
             println!("step {step:>4}: loss {loss_value:.4}");
         }

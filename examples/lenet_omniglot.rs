@@ -326,7 +326,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
 
-    let mut values = StepValues::new(&device, 0)?;
+    let mut values = StepValues::new(&device, 0)?.with_scalars(&["lr"])?;
     for step in 0..STEPS {
         // Which drawings, and how far each is moved.
         let batch = BATCH.min(drawings.train.len());
@@ -343,14 +343,14 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 
         // A tenth of the rate for the last quarter: smaller steps come closer to the minimum.
         let learning_rate = if step < STEPS * 3 / 4 { 0.02 } else { 0.002 };
-        values.set(step, learning_rate, 0.0, 0.0)?;
+        values.set(step, &[("lr", learning_rate)])?;
         let mut tape = Tape::new(&mut params, &values);
         let images = tape.constant(Tensor::from_f32(&device, [batch, SIDE, SIDE, 1], &ink)?);
         let scores = lenet.forward(&mut tape, images)?;
         let loss = softmax_cross_entropy(&mut tape, scores, &Tensor::from_i32(&device, [batch], &labels)?)?;
         let loss_value = loss.value.clone();
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, &values.rate)?;
+        optimizer.step(&mut params, values.scalar("lr")?)?;
         if step % 100 == 0 || step + 1 == STEPS {
             println!("step {step:>3}: loss {:.4}", loss_value.to_host_f32()?[0]);
         }

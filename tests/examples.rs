@@ -132,8 +132,13 @@ fn training_images_come_from_a_run() {
         ..Synth::default()
     };
     let images = set.write(&data, |_, _| ()).unwrap().train;
-    let settings =
-        ["model.arch=slim", "model.width=8", "solver.iterations=1", "solver.batch=4", "solver.rate_drops=[]"];
+    let settings = [
+        "model.arch=slim",
+        "model.width=8",
+        "solver.iterations=1",
+        "solver.batch=4",
+        "solver.lr_milestones=[]",
+    ];
     let config = Config::resolve_text("", &settings.map(String::from)).unwrap();
     let device = Device::cpu();
     let trainer =

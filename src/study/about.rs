@@ -1,4 +1,5 @@
-//! `study.json`: what the runs in a study's folder have in common, so that no other study goes on in its place.
+//! Manifest of a study, `study.json`: properties that all of its runs share. It prevents another study from
+//! continuing in the same folder.
 
 use super::Study;
 use super::start::Start;
@@ -10,30 +11,30 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Digits of a fingerprint in an error.
+/// Number of digits of a fingerprint in an error message.
 const DIGITS: usize = 12;
-/// Whose checksums and numbers of images there are.
+/// Names of the parts of a data set, in the order of the checksums and numbers of images.
 const PARTS: [&str; 3] = ["images to train on", "queries", "images in the gallery"];
 
-/// What the runs of a study have in common beside their recipes.
+/// Properties that all runs of a study share beside their recipes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct About {
-    /// Checksums of the images to train on, of the queries and of the gallery, by their names and persons.
+pub(super) struct StudyManifest {
+    /// Checksums of names and persons of the training images, the queries and the gallery.
     images: [u32; 3],
-    /// How many these are; earlier versions did not write it.
+    /// Numbers of these images; files of earlier versions lack them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     counts: Option<[usize; 3]>,
-    /// The rule that chose the persons who are held out, in a sweep; absent in files of earlier versions.
+    /// Rule that chose the held-out persons of a sweep; absent in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_out: Option<HeldOut>,
-    /// The network that all start from, if starts are not compared.
+    /// Fingerprint of the network that all runs start from, if starts are not compared.
     weights: Option<String>,
-    /// The network of each start that is compared, by its name; none: random weights.
+    /// Fingerprint of the network of each compared start, by its name; `None` for random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     starts: Option<BTreeMap<String, Option<String>>>,
 }
 
-/// A checksum of the images' names (without folders, which may move) with their persons and cameras.
+/// Checksum of the images' names (without folders, which may move), persons and cameras.
 pub(super) fn crc32_of_names(samples: impl Iterator<Item = Sample>) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     for Sample { path, pid, camid } in samples {
@@ -44,7 +45,7 @@ pub(super) fn crc32_of_names(samples: impl Iterator<Item = Sample>) -> u32 {
     crc.finalize()
 }
 
-/// A network in words.
+/// Describes a network in words.
 fn network(fingerprint: Option<&str>) -> String {
     match fingerprint {
         None => "random weights".into(),
@@ -55,12 +56,12 @@ fn network(fingerprint: Option<&str>) -> String {
     }
 }
 
-impl About {
+impl StudyManifest {
     fn of(dataset: &Dataset, held_out: Option<HeldOut>, starts: &[Start]) -> Self {
         let named = |start: &Start| Some((start.name.clone()?, start.fingerprint.clone()));
         let named: BTreeMap<_, _> = starts.iter().filter_map(named).collect();
         let parts = [&dataset.train, &dataset.query, &dataset.gallery];
-        About {
+        StudyManifest {
             images: parts.map(|samples| crc32_of_names(samples.iter().cloned())),
             counts: Some(parts.map(Vec::len)),
             held_out,
@@ -72,45 +73,47 @@ impl About {
         }
     }
 
-    /// Reads what the study in its folder is about and joins this call to it: its runs would be taken for this one's.
-    /// Starts that it does not know yet are added. A folder without a study begins one.
+    /// Reads the manifest in the study's folder and merges it with that of this call; new starts are added. A folder
+    /// without a manifest gets that of this call.
     ///
     /// # Errors
-    /// A study of other images or other weights; a file that is damaged.
-    pub fn begin_or_go_on(study: &Study<'_>) -> Result<Self> {
-        let own = About::of(study.dataset, study.held_out, study.starts);
+    /// A study of other images or other weights; a damaged file.
+    pub fn open(study: &Study<'_>) -> Result<Self> {
+        let own = StudyManifest::of(study.dataset, study.held_out, study.starts);
         let path = study.out.join("study.json");
         let text = match read_text(&path, MIB) {
             Ok(text) => text,
             Err(e) if e.is_missing_file() => return Ok(own),
             Err(e) => return Err(e),
         };
-        let there: About = serde_json::from_str(&text).map_err(|_| {
+        let there: StudyManifest = serde_json::from_str(&text).map_err(|_| {
             Error::Run(format!(
-                "{}: damaged; give another --out; if the runs beside it are of the same images and weights, copy the \
-                 study.json that appears there in its place, and they go on",
+                "{}: the file is damaged; give another --out; if the runs beside it are of the same images and \
+                 weights, replace it by the study.json of that folder, and the study continues",
                 path.display()
             ))
         })?;
         there.joined(own).map_err(|why| Error::Run(format!("{}: {why}", study.out.display())))
     }
 
-    /// Writes it into the study's folder.
+    /// Writes the manifest into the study's folder.
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn write(&self, out: &Path) -> Result<()> {
         write_json(&out.join("study.json"), self)
     }
 
-    /// The names of all starts that the study compares; none if it does not.
+    /// Names of all compared starts; empty if the study does not compare starts.
     pub fn start_names(&self) -> Vec<String> {
         self.starts.iter().flat_map(|starts| starts.keys().cloned()).collect()
     }
 
-    /// The description of both together, where a call described by `own` may go on in the folder described by `self`;
-    /// else the difference, and the way out.
-    fn joined(self, own: About) -> std::result::Result<Self, String> {
+    /// Merges the folder's manifest `self` with the manifest `own` of this call, if the call may continue there.
+    ///
+    /// # Errors
+    /// A sentence that says how the two differ and what to do.
+    fn joined(self, own: StudyManifest) -> std::result::Result<Self, String> {
         if self.images != own.images {
             return Err(self.other_images(&own));
         }
@@ -146,12 +149,12 @@ impl About {
             join_start(known, name, fingerprint.as_deref())?;
             known.insert(name.clone(), fingerprint.clone());
         }
-        // Earlier versions did not write these.
-        Ok(About { counts: own.counts, held_out: self.held_out.or(own.held_out), starts, ..own })
+        // Files of earlier versions lack these fields.
+        Ok(StudyManifest { counts: own.counts, held_out: self.held_out.or(own.held_out), starts, ..own })
     }
 
-    /// How the images of two calls differ, and what to do.
-    fn other_images(&self, own: &About) -> String {
+    /// Error message for different images: how they differ, and what to do.
+    fn other_images(&self, own: &StudyManifest) -> String {
         const BEGAN: &str = "the study in this folder";
         match (self.held_out, own.held_out) {
             (Some(there), Some(here)) if there != here => format!(
@@ -196,7 +199,7 @@ impl About {
     }
 }
 
-/// Whether a start fits those that the study knows.
+/// Checks that a start agrees with the starts of the study: one name and one network belong together.
 fn join_start(
     known: &BTreeMap<String, Option<String>>,
     name: &str,
@@ -216,7 +219,7 @@ fn join_start(
                 "the study in this folder knows the weights of start {name} as {twin}; write --start {twin}=FILE"
             ));
         }
-        // File systems may not tell letters' cases apart.
+        // Some file systems do not distinguish upper and lower case.
         if twin.eq_ignore_ascii_case(name) {
             return Err(format!(
                 "the study in this folder has a start {twin} with other weights than {name}; write --start NAME=FILE \
@@ -231,10 +234,10 @@ fn join_start(
 mod tests {
     use super::*;
 
-    fn about(weights: Option<&str>, starts: &[(&str, Option<&str>)]) -> About {
+    fn about(weights: Option<&str>, starts: &[(&str, Option<&str>)]) -> StudyManifest {
         let starts: BTreeMap<_, _> =
             starts.iter().map(|(name, network)| (name.to_string(), network.map(String::from))).collect();
-        About {
+        StudyManifest {
             images: [1, 2, 3],
             counts: Some([20, 4, 8]),
             held_out: None,
@@ -243,9 +246,9 @@ mod tests {
         }
     }
 
-    /// One that earlier versions wrote.
-    fn old(about: About) -> About {
-        About { counts: None, held_out: None, ..about }
+    /// The manifest as earlier versions wrote it.
+    fn old(about: StudyManifest) -> StudyManifest {
+        StudyManifest { counts: None, held_out: None, ..about }
     }
 
     #[test]
@@ -284,12 +287,12 @@ mod tests {
 
     #[test]
     fn an_error_names_what_is_other_about_the_images() {
-        let held = |queries, seed, images| About {
+        let held = |queries, seed, images| StudyManifest {
             images,
             held_out: Some(HeldOut { queries, seed }),
             ..about(None, &[])
         };
-        let of = |images, counts| About { images, counts: Some(counts), ..about(None, &[]) };
+        let of = |images, counts| StudyManifest { images, counts: Some(counts), ..about(None, &[]) };
         let there = held(4, 0, [1, 2, 3]);
         for (one, other, words) in [
             (&there, held(5, 0, [0, 2, 4]), "--validation 4 and run.seed=0, this call by --validation 5 and"),
@@ -319,12 +322,12 @@ mod tests {
         assert_eq!(there.clone().joined(held(4, 1, [1, 2, 3])), Ok(there));
     }
 
-    /// Studies of earlier versions, which did not write what an error needs to be clear, go on and get it.
+    /// Studies of earlier versions continue, and their manifests get the missing fields.
     #[test]
     fn the_form_of_earlier_studies() {
-        let read: About = serde_json::from_str(r#"{"images":[1,2,3],"weights":"ab"}"#).unwrap();
+        let read: StudyManifest = serde_json::from_str(r#"{"images":[1,2,3],"weights":"ab"}"#).unwrap();
         assert_eq!(read, old(about(Some("ab"), &[])));
-        let own = About { held_out: Some(HeldOut { queries: 4, seed: 1 }), ..about(Some("ab"), &[]) };
+        let own = StudyManifest { held_out: Some(HeldOut { queries: 4, seed: 1 }), ..about(Some("ab"), &[]) };
         assert_eq!(read.joined(own.clone()), Ok(own));
     }
 }

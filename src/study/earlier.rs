@@ -1,5 +1,5 @@
-//! The results of earlier calls. A study's result is that of its last call; one that holds less than the call before it
-//! must not be the end of that one's figures.
+//! Results of earlier calls. `result.json` is the result of the last call; if an earlier result has figures that the
+//! new one lacks, it is moved to a folder of its own.
 
 use crate::files::read_text;
 use crate::{Error, Result};
@@ -9,30 +9,30 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The folder of earlier results in a study's.
+/// Subfolder of earlier results.
 const FOLDER: &str = "earlier";
-/// All figures.
+/// File of all figures.
 pub(super) const RESULT: &str = "result.json";
-/// The table and its notes.
+/// File of the table and its notes.
 pub(super) const TABLE: &str = "table.md";
-/// The plot of a sweep.
+/// Files of a sweep's plot.
 pub(super) const PLOTS: [&str; 2] = ["sweep.svg", "sweep.png"];
-/// Bytes of a result, at most: 1000 recipes with 100 runs each.
+/// Largest size of a result in bytes, enough for 1000 recipes with 100 runs each.
 const LONGEST: u64 = 1 << 30;
 
-/// The runs and gains that a result has figures of, to compare it with another result.
+/// Runs and gains of a result, for comparison with another result.
 #[derive(Deserialize)]
 struct Covered {
     recipes: Vec<Runs>,
-    /// A sweep's pairs of recipes.
+    /// Recipes and baselines of a sweep.
     #[serde(default)]
     points: Vec<Pair>,
-    /// Those of a comparison.
+    /// Recipes and baselines of a reproduction.
     #[serde(default)]
     comparisons: Vec<Pair>,
 }
 
-/// The runs of a recipe; their seeds count up.
+/// Runs of a recipe, with consecutive seeds.
 #[derive(Deserialize)]
 struct Runs {
     name: String,
@@ -59,7 +59,7 @@ struct Pair {
 }
 
 impl Covered {
-    /// The names of all recipes with the seeds that they were run with.
+    /// Names and seeds of all runs.
     fn runs(&self) -> BTreeSet<(&str, u64)> {
         let seeds = |runs: &Runs| {
             let first = runs.settings.run.seed;
@@ -68,8 +68,8 @@ impl Covered {
         self.recipes.iter().flat_map(|runs| seeds(runs).map(|seed| (runs.name.as_str(), seed))).collect()
     }
 
-    /// Whether each run and each gain of `other` is in this one too.
-    fn holds(&self, other: &Self) -> bool {
+    /// True if this result has each run and each gain of `other`.
+    fn covers(&self, other: &Self) -> bool {
         let has = |pair: &Pair| {
             pair.baseline.is_none() || self.points.contains(pair) || self.comparisons.contains(pair)
         };
@@ -77,11 +77,11 @@ impl Covered {
     }
 }
 
-/// Moves the result in `out`, with its table and its plot, to a folder of its own, unless the text `new`, which is to
-/// take its place, holds all of its runs and gains. Returns that folder, if there is one.
+/// Moves the result in `out`, with its table and its plot, to a folder of its own, unless the new result `new` (JSON
+/// text) has all of its runs and gains. Returns that folder, if the result was moved.
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub(super) fn set_aside(out: &Path, new: &str) -> Result<Option<PathBuf>> {
     let text = match read_text(&out.join(RESULT), LONGEST) {
         Ok(text) => text,
@@ -91,15 +91,15 @@ pub(super) fn set_aside(out: &Path, new: &str) -> Result<Option<PathBuf>> {
     let covered = |text: &str| serde_json::from_str::<Covered>(text).ok();
     // An unreadable result may hold figures that the new one lacks.
     if let (Some(new), Some(old)) = (covered(new), covered(&text))
-        && new.holds(&old)
+        && new.covers(&old)
     {
         return Ok(None);
     }
-    // A folder without a result is what a call that was killed here has left.
+    // A folder without a result was left by a call that was killed while it moved files.
     let mut folders = (1u64..).map(|number| out.join(FOLDER).join(number.to_string()));
     let folder = folders.find(|folder| !folder.join(RESULT).exists()).expect("numbers do not end");
     fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-    // The figures come last: while they are in their place, the next call moves what is left.
+    // The figures are moved last: while they are in `out`, the next call moves the remaining files.
     for file in [TABLE].into_iter().chain(PLOTS).chain([RESULT]) {
         match fs::rename(out.join(file), folder.join(file)) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(out.join(file))(e)),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_holds_less_does_not_end_the_one_before() {
+    fn a_result_with_fewer_figures_does_not_replace_the_earlier_one() {
         for key in ["points", "comparisons"] {
             let old = result(&[("a", 3, 2), ("b", 3, 2)], &[("a", Some("b"))], key);
             for (new, kept) in [
@@ -162,7 +162,7 @@ mod tests {
             for file in [RESULT, TABLE, PLOTS[0], PLOTS[1]] {
                 fs::write(out.join(file), number).unwrap();
             }
-            // A damaged one too: it may be mended.
+            // A damaged result is moved too: it may be repaired.
             assert_eq!(set_aside(out, "{}").unwrap().unwrap(), out.join(FOLDER).join(number));
         }
         for (number, file) in

@@ -1,5 +1,4 @@
-//! A study's folder and the recipes that are in it: a recipe is known by its start and its settings, not by the name
-//! that one call gives it.
+//! A study's folder and its recipes: a recipe is identified by its start and its settings, not by its name.
 
 use super::Recipe;
 use super::recipes::{difference, identity};
@@ -13,7 +12,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Checks that a study may work in `out`: it has a `study.json`, or there is nothing in it.
+/// Checks that a study may use the folder `out`: it has a `study.json`, is empty, or does not exist.
 ///
 /// # Errors
 /// A folder of something else, such as a run of `bcreid train`; a file in its place.
@@ -34,7 +33,7 @@ pub(super) fn require_study_or_vacant(out: &Path) -> Result<()> {
     }
     for entry in entries {
         let name = entry.map_err(Error::io(out))?.file_name();
-        // Left by a study that was stopped before it began.
+        // A study that was stopped before its first run leaves these files.
         if name.to_str().is_some_and(|name| name == "lock" || is_temporary_name(name)) {
             continue;
         }
@@ -53,26 +52,26 @@ pub(super) fn require_study_or_vacant(out: &Path) -> Result<()> {
 #[derive(Debug)]
 struct Known {
     name: String,
-    /// The name of its start, in a study that compares starts.
+    /// Name of the start, in a study that compares starts.
     start: Option<String>,
-    /// Its settings, by [`identity`].
+    /// Settings, by [`identity`].
     settings: Config,
-    /// How many of its runs are trained.
+    /// Number of trained runs.
     trained: usize,
 }
 
-/// Gives each recipe the folder in `out` whose runs have its start and its settings, whatever the folder is called.
-/// `names` are those of all starts of the study, also of earlier calls; `starts` are this call's.
+/// Gives each recipe the name of the folder in `out` whose runs have its start and its settings. `names` are the
+/// names of all starts of the study, those of earlier calls included; `starts` are the starts of this call.
 ///
 /// # Errors
-/// A recipe that is not there while its name belongs to one with other settings; an unreadable folder.
+/// A new recipe whose name is taken by a recipe with other settings; an unreadable folder.
 pub(super) fn reuse(out: &Path, names: &[String], starts: &[Start], recipes: &mut [Recipe]) -> Result<()> {
     let there = recipes_in(out, names)?;
     for recipe in recipes {
         let (start, settings) = (starts[recipe.start].name.as_deref(), identity(&recipe.config));
         let is_equal = |known: &&Known| known.start.as_deref() == start && known.settings == settings;
         let of_its_name = there.iter().find(|known| known.name == recipe.name);
-        // Earlier versions could make equal recipes under two names.
+        // Earlier versions could write equal recipes under two names.
         let equal = of_its_name.filter(is_equal);
         let equal = equal.or_else(|| there.iter().filter(is_equal).max_by_key(|known| known.trained));
         match (equal, of_its_name) {
@@ -87,7 +86,7 @@ pub(super) fn reuse(out: &Path, names: &[String], starts: &[Start], recipes: &mu
     Ok(())
 }
 
-/// The error of runs whose settings are not those that are asked for; `why` names them.
+/// Error for runs with other settings than this call; `why` names the differences.
 pub(super) fn other_settings(what: &Path, why: &str) -> Error {
     Error::Run(format!(
         "{}: what is there has other settings: {why}; give the study another --out, or the settings it began with",
@@ -95,7 +94,7 @@ pub(super) fn other_settings(what: &Path, why: &str) -> Error {
     ))
 }
 
-/// The recipes in a study's folder, by name. A folder without a run whose settings can be read is none.
+/// The recipes in a study's folder, sorted by name. Folders without a run whose settings can be read are skipped.
 fn recipes_in(out: &Path, names: &[String]) -> Result<Vec<Known>> {
     let mut there = Vec::new();
     for entry in fs::read_dir(out).map_err(Error::io(out))? {
@@ -121,7 +120,7 @@ fn recipes_in(out: &Path, names: &[String]) -> Result<Vec<Known>> {
     Ok(there)
 }
 
-/// Which of the starts `names` a recipe's folder says that it has. The longest: a start's name may hold a plus.
+/// The start in the name of a recipe's folder: the longest match among `names`, because a start's name may have a plus.
 fn start_of(folder: &str, names: &[String]) -> Option<String> {
     let is_at_end = |name: &&String| {
         let rest = folder.strip_suffix(name.as_str()).and_then(|rest| rest.strip_suffix("start-"));
@@ -142,7 +141,7 @@ mod tests {
         Config::resolve(None, &settings.iter().map(|s| s.to_string()).collect::<Vec<_>>()).unwrap()
     }
 
-    /// Writes a run of a recipe as far as it is looked at.
+    /// Writes the files of a run that `reuse` reads.
     fn write(out: &Path, folder: &str, seed: u64, settings: &[&str], trained: bool) {
         let run = out.join(folder).join(format!("seed-{seed}"));
         fs::create_dir_all(&run).unwrap();
@@ -174,7 +173,7 @@ mod tests {
             // Another seed, and a setting without effect.
             ("lambda-1+tau-0.3+start-a", 0, &["run.seed=9"][..], "full+start-a"),
             ("lambda-0+start-b", 1, &["loss.lambda=0", "loss.reduction=mean"], "baseline+start-b"),
-            // Of two equal ones the one that is called so, else the one with more that is trained.
+            // Of two equal recipes the one with this name, else the one with more trained runs.
             ("full+reduction-mean+start-a", 0, &["loss.reduction=mean"], "full+reduction-mean+start-a"),
             ("reduction-mean+start-a", 0, &["loss.reduction=mean"], "twin+start-a"),
             // Another start is another recipe, and so are other settings.

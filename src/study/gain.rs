@@ -1,30 +1,30 @@
-//! What one recipe gains over another, and whether the seeds' noise alone could have done it.
+//! Gain of one recipe over another, with a confidence interval over the seeds.
 //!
 //! Two recipes with n runs each are compared by Student's two-sample t: the difference of the means, its standard error
-//! sqrt((s1^2 + s2^2) / n), and the interval of 95 % with 2n - 2 degrees of freedom. Two standard errors, which are
-//! often taken in its place, are wrong in 18, 12 and 8 % of all cases for 2, 3 and 5 runs, not in 5 %.
+//! sqrt((s1^2 + s2^2) / n), and the 95 % interval with 2n - 2 degrees of freedom. An interval of two standard errors,
+//! which is often used instead, misses in 18, 12 and 8 % of all cases for 2, 3 and 5 runs, not in 5 %.
 
 use super::{Figure, Summary};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 use std::fmt;
 
-/// A standard error below this counts as none: what rounding leaves of runs that all found the same.
+/// Standard error below which all runs count as equal, because rounding alone can cause it.
 const NO_SPREAD: f64 = 1e-12;
 
 /// The difference of two recipes in one figure, as shares in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Gain {
-    /// The difference of the means.
+    /// Difference of the means.
     pub mean: f64,
-    /// Its standard error; one run of each has none.
+    /// Standard error of the difference; `None` for one run of each recipe.
     pub standard_error: Option<f64>,
-    /// The ends of its 95 % interval; none without a standard error, or if all runs of each recipe found the same.
+    /// Ends of the 95 % interval; `None` without a standard error, or if all runs of each recipe are equal.
     pub interval: Option<[f64; 2]>,
 }
 
 impl Gain {
-    /// Of `runs` runs of each recipe.
+    /// Computes the gain from the figures of two recipes with `runs` runs each.
     pub fn of(baseline: &Figure, other: &Figure, runs: usize) -> Self {
         let mean = other.mean - baseline.mean;
         let standard_error =
@@ -36,12 +36,12 @@ impl Gain {
         Gain { mean, standard_error, interval }
     }
 
-    /// Whether the interval holds 0; none if there is no interval.
+    /// True if the interval contains 0; `None` if there is no interval.
     pub fn may_be_noise(&self) -> Option<bool> {
         self.interval.map(|[low, high]| low <= 0.0 && 0.0 <= high)
     }
 
-    /// In percent, for a person: `rank-1 +3.10 (95 % interval +0.40 to +5.80, standard error 1.17)`.
+    /// Formats the gain in percent as a sentence: `rank-1 +3.10 (95 % interval +0.40 to +5.80, standard error 1.17)`.
     pub fn sentence(&self, what: &str) -> String {
         let gain = format!("{what} {:+.2}", 100.0 * self.mean);
         match (self.standard_error, self.interval) {
@@ -57,12 +57,12 @@ impl Gain {
                     100.0 * error
                 )
             }
-            (Some(_), None) => format!("{gain} (all runs of each found the same, so there is no interval)"),
-            _ => format!("{gain} (one run each, so nothing is known of the seeds' noise)"),
+            (Some(_), None) => format!("{gain} (all runs of a recipe are equal, so there is no interval)"),
+            _ => format!("{gain} (one run each, so the seeds' noise is unknown)"),
         }
     }
 
-    /// In percent, for a table, with the interval: `+3.10 (+0.40 to +5.80)`.
+    /// Formats the gain in percent for a table, with the interval: `+3.10 (+0.40 to +5.80)`.
     pub fn with_interval(&self) -> String {
         match self.interval {
             Some([low, high]) => format!("{self} ({:+.2} to {:+.2})", 100.0 * low, 100.0 * high),
@@ -70,7 +70,7 @@ impl Gain {
         }
     }
 
-    /// In percent, for a table, with the standard error: `+3.10 (1.17)`.
+    /// Formats the gain in percent for a table, with the standard error: `+3.10 (1.17)`.
     pub fn with_error(&self) -> String {
         match self.standard_error {
             Some(error) => format!("{self} ({:.2})", 100.0 * error),
@@ -79,7 +79,7 @@ impl Gain {
     }
 }
 
-/// In percent, with its sign.
+/// Writes the gain in percent, with its sign.
 impl fmt::Display for Gain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{:+.2}", 100.0 * self.mean))
@@ -104,7 +104,7 @@ pub struct Gains {
 }
 
 impl Gains {
-    /// Of `runs` runs of each recipe.
+    /// Computes the gains from the summaries of two recipes with `runs` runs each.
     pub fn of(baseline: &Summary, other: &Summary, runs: usize) -> Self {
         let of = |figure: fn(&Summary) -> &Figure| Gain::of(figure(baseline), figure(other), runs);
         Gains {
@@ -118,7 +118,7 @@ impl Gains {
     }
 }
 
-/// What an interval is, for a note below a table.
+/// Note below a table that explains the intervals.
 pub(super) fn about_intervals(runs: usize) -> String {
     format!(
         "95 % interval: of the difference of the means, by Student's t with 2 x {runs} - 2 = {} degrees of freedom; \
@@ -127,7 +127,7 @@ pub(super) fn about_intervals(runs: usize) -> String {
     )
 }
 
-/// What Student's t with this many degrees of freedom (at least 1) exceeds in absolute value in 5 % of all cases.
+/// Two-sided 95 % quantile of Student's t with this many degrees of freedom (at least 1).
 pub fn student_95(freedom: usize) -> f64 {
     let t = StudentsT::new(0.0, 1.0, freedom as f64).expect("the degrees of freedom are above 0");
     t.inverse_cdf(0.975)
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    /// Normal samples of one distribution: a gain is seen in one of twenty pairs, however few runs there are.
+    /// Normal samples of one distribution: one of twenty pairs shows a gain, for any number of runs.
     #[test]
     fn equal_recipes_are_told_apart_in_one_of_twenty_cases() {
         const PAIRS: u64 = 10_000;
@@ -202,11 +202,11 @@ mod tests {
             "mAP +4.00 (95 % interval -4.61 to +12.61, standard error 2.00; not distinguishable from the seeds' noise)"
         );
         let one = Gain::of(&figure(0.60, None), &figure(0.59, None), 1);
-        assert_eq!(one.sentence("mAP"), "mAP -1.00 (one run each, so nothing is known of the seeds' noise)");
+        assert_eq!(one.sentence("mAP"), "mAP -1.00 (one run each, so the seeds' noise is unknown)");
         assert_eq!((one.with_interval().as_str(), one.may_be_noise()), ("-1.00", None));
         // The mean of three times 0.1 is not 0.1 to the last bit.
         let same = |value: f64| Figure::of(&[value; 3]);
         let sure = Gain::of(&same(0.1), &same(0.2), 3);
-        assert!(sure.interval.is_none() && sure.sentence("mAP").contains("all runs of each found the same"));
+        assert!(sure.interval.is_none() && sure.sentence("mAP").contains("all runs of a recipe are equal"));
     }
 }

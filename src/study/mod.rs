@@ -1,20 +1,20 @@
-//! Studies: several recipes, each trained with several seeds and evaluated, summed up in one table.
+//! Studies: several recipes, each trained with several seeds and evaluated, summarised in one table.
 //!
 //! [`reproduce`] is the paper's comparison of its loss with the baseline, [`sweep`] its choice of lambda.
 //! Needs the feature `cli`.
 //!
 //! ```text
-//! OUT/RECIPE/seed-0/   a run's folder, with its evaluation
-//! OUT/lock             held while a process works here
-//! OUT/study.json       its images and the fingerprints of its starts, so that no other study goes on in its place
+//! OUT/RECIPE/seed-0/   a run folder, with its evaluation
+//! OUT/lock             locked while a process works here
+//! OUT/study.json       manifest: checksums of the images and fingerprints of the starts
 //! OUT/result.json      all figures of the last call
-//! OUT/table.md         their table
-//! OUT/sweep.svg, .png  the plot of a sweep
-//! OUT/earlier/N/       the same of an earlier call, where the last one does not hold all of it
+//! OUT/table.md         table of these figures
+//! OUT/sweep.svg, .png  plot of a sweep
+//! OUT/earlier/N/       result, table and plot of an earlier call that has figures which the last call lacks
 //! ```
 //!
-//! A study that was stopped goes on where it was: runs that are finished and evaluated are only read. A recipe is known
-//! by its settings and its start, so that another call finds it whatever it calls it.
+//! A study that was stopped resumes: runs that are finished and evaluated are only read. A recipe is identified by its
+//! settings and its start, so another call finds it under any name.
 
 mod about;
 mod earlier;
@@ -44,81 +44,81 @@ use crate::run::{Layout, RunFolder};
 use crate::train::{self, Observe, Outcome, Trainer};
 use crate::weights::{Features, NetworkFile, Origin};
 use crate::{Error, Result};
-use about::{About, crc32_of_names};
+use about::{StudyManifest, crc32_of_names};
 use comfy_table::Table;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use sweep::HeldOut;
 
-/// Seeds of a recipe, at most.
+/// Largest number of runs (seeds) of a recipe.
 pub const MOST_RUNS: usize = 100;
 
-/// A setting, or what stands for one in a study's table, and its value.
+/// A varied setting, or the start, with its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
-    /// Its key.
+    /// Key of the setting.
     pub key: String,
-    /// Its value, as a person writes it.
+    /// Value, as written on the command line.
     pub value: String,
 }
 
-/// Settings with a name and a start; the seed counts up from theirs.
+/// A recipe: settings with a name and a start. Its runs have consecutive seeds.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// The name of its folder.
+    /// Name of the recipe's folder.
     pub name: String,
-    /// What it starts from: the place in [`Study::starts`].
+    /// Index of the start in [`Study::starts`].
     pub start: usize,
-    /// The settings of its first run.
+    /// Settings of the first run.
     pub config: Config,
 }
 
-/// What one recipe achieved.
+/// Results of a recipe.
 #[derive(Clone, Debug, Serialize)]
 pub struct Achieved {
-    /// The name of its folder.
+    /// Name of the recipe's folder.
     pub name: String,
-    /// What it started from.
+    /// Name of the start.
     pub start: String,
-    /// The settings of its first run, as they were asked for.
+    /// Settings of the first run, as given.
     pub settings: Config,
     /// Means and deviations over the seeds.
     pub summary: Summary,
-    /// The figures of each run, by seed.
+    /// Figures of each run, by seed.
     pub reports: Vec<Report>,
 }
 
-/// Where and on what the runs of a study are made.
+/// A study: folder, data set, starts and device of its runs.
 #[derive(Clone, Copy)]
 pub struct Study<'a> {
-    /// Its folder.
+    /// Folder of the study.
     pub out: &'a Path,
-    /// What is trained and evaluated on.
+    /// Data set for training and evaluation.
     pub dataset: &'a Dataset,
-    /// The name under which runs keep their evaluations.
+    /// Name under which evaluations are stored in the run folders.
     pub name: &'a str,
-    /// The rule that chose the persons who are held out, if the data set's test part was made so.
+    /// Rule that chose the held-out persons, if the data set's test part consists of held-out persons.
     pub held_out: Option<HeldOut>,
-    /// What its recipes start from, at least one.
+    /// Starts of the recipes, at least one.
     pub starts: &'a [Start],
-    /// How many seeds.
+    /// Number of runs (seeds) of each recipe.
     pub runs: usize,
-    /// Where it is computed.
+    /// Device that computes.
     pub device: &'a Device,
-    /// Set by whoever wants it to stop; it ends after the step that is running.
+    /// Stop request; the study ends after the current step.
     pub stop: &'a AtomicBool,
-    /// Makes the observers of each run.
+    /// Creates the observers of each run.
     pub observe: Observe<'a>,
 }
 
 impl Study<'_> {
-    /// Takes hold of the study's folder, in which its runs are made and its result is written. Recipes that are in it
-    /// already get the names that they have there.
+    /// Checks the study, locks its folder and writes the manifest. Recipes that are in the folder already get their
+    /// names from there.
     ///
     /// # Errors
-    /// Too many or too large seeds; a data set with a part missing; weights that do not fit a recipe; a folder in which
-    /// another process is at work, that is another study's or none's, or has another recipe under the name of one.
+    /// Too many or too large seeds; a data set without training or test part; weights that do not fit a recipe; a
+    /// folder that another process uses, that is no folder of this study, or that has another recipe of the same name.
     fn begin(&self, recipes: &mut [Recipe]) -> Result<RunFolder> {
         if !(1..=MOST_RUNS).contains(&self.runs) {
             return Err(Error::Config(format!(
@@ -140,13 +140,13 @@ impl Study<'_> {
         folder::require_study_or_vacant(self.out)?;
         std::fs::create_dir_all(self.out).map_err(Error::io(self.out))?;
         let lock = RunFolder::lock(self.out)?;
-        let about = About::begin_or_go_on(self)?;
+        let about = StudyManifest::open(self)?;
         folder::reuse(self.out, &about.start_names(), self.starts, recipes)?;
         about.write(self.out)?;
         Ok(lock)
     }
 
-    /// Whether the weights of each start fit the networks of its recipes; each network once.
+    /// Checks that the weights of each start fit the networks of its recipes; each network is checked once.
     fn check_starts(&self, recipes: &[Recipe]) -> Result<()> {
         let mut checked: Vec<(usize, String)> = Vec::new();
         for Recipe { start, config, .. } in recipes {
@@ -159,10 +159,11 @@ impl Study<'_> {
         Ok(())
     }
 
-    /// Trains and evaluates all recipes, a seed of each in turn; none if it was stopped. `say` hears of every run.
+    /// Trains and evaluates all recipes, one seed of each in turn; `None` if the study was stopped. `say` gets a
+    /// message about every run.
     ///
     /// # Errors
-    /// A folder with runs of other settings, and whatever training and evaluation report.
+    /// A folder with runs of other settings; errors of training and evaluation.
     fn run(&self, recipes: &[Recipe], say: &dyn Fn(&str)) -> Result<Option<Vec<Achieved>>> {
         let mut reports: Vec<Vec<Report>> = vec![Vec::new(); recipes.len()];
         let (mut number_of_run, all) = (0, recipes.len() * self.runs);
@@ -174,7 +175,9 @@ impl Study<'_> {
                 let folder = self.out.join(&recipe.name).join(format!("seed-{}", config.run.seed));
                 let label = format!("[{number_of_run}/{all}] {}, seed {}", recipe.name, config.run.seed);
                 let start = &self.starts[recipe.start];
-                let Some(report) = self.one(&folder, &label, &config, start, say)? else { return Ok(None) };
+                let Some(report) = self.run_one(&folder, &label, &config, start, say)? else {
+                    return Ok(None);
+                };
                 say(&format!(
                     "{label}: rank-1 {:.2}, mAP {:.2}",
                     100.0 * report.rank1,
@@ -193,8 +196,8 @@ impl Study<'_> {
         Ok(Some(achieved.collect()))
     }
 
-    /// Makes one run, or what is left of it to be made.
-    fn one(
+    /// Trains and evaluates one run, or its unfinished part; `None` if the study was stopped.
+    fn run_one(
         &self,
         folder: &Path,
         label: &str,
@@ -217,11 +220,13 @@ impl Study<'_> {
         let trained = result.is_file();
         if trained {
             let network = NetworkFile::open(&result).map_err(|e| {
-                Error::Run(format!("{e}; if it is damaged, delete it, and the study makes it again"))
+                Error::Run(format!(
+                    "{e}; if the file is damaged, delete it, and the study trains the run again"
+                ))
             })?;
             check(&result, network.config())?;
-            if let Some(kept) = self.own_evaluation(folder, network.fingerprint()) {
-                return Ok(Some(kept.report));
+            if let Some(stored) = self.own_evaluation(folder, network.fingerprint()) {
+                return Ok(Some(stored.report));
             }
         }
         if !trained
@@ -238,8 +243,8 @@ impl Study<'_> {
         Ok(Some(report))
     }
 
-    /// The evaluation of a run that this study would make: of the run's result, of this test part, plain. Another one
-    /// may have its name, if somebody evaluated the run meanwhile.
+    /// The stored evaluation of a run that equals the evaluation of this study: of the run's result, on this test part,
+    /// with the plain protocol. Other evaluations may have the same name.
     fn own_evaluation(&self, run: &Path, network: String) -> Option<StoredEvaluation> {
         let images = [stored_evaluation::whole_path(&self.dataset.root)];
         let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
@@ -251,18 +256,18 @@ impl Study<'_> {
             });
             crc32_of_names(own) == crc32_of_names(samples.iter().cloned())
         };
-        let is_own = |kept: &StoredEvaluation| {
-            kept.report.protocol == Protocol::default()
-                && kept.images == images
-                && [kept.query.origin(), kept.gallery.origin()].into_iter().all(|own| *own == origin)
-                && of_dataset(&kept.query, &self.dataset.query)
-                && of_dataset(&kept.gallery, &self.dataset.gallery)
+        let is_own = |stored: &StoredEvaluation| {
+            stored.report.protocol == Protocol::default()
+                && stored.images == images
+                && [stored.query.origin(), stored.gallery.origin()].into_iter().all(|own| *own == origin)
+                && of_dataset(&stored.query, &self.dataset.query)
+                && of_dataset(&stored.gallery, &self.dataset.gallery)
         };
-        // A damaged one is made again, in its place.
+        // A damaged evaluation is made again and replaced.
         stored_evaluation::read_called(run, self.name).unwrap_or_default().into_iter().find(is_own)
     }
 
-    /// Trains to the end; false if it was stopped, with all saved.
+    /// Trains a run to the end; false if training was stopped, with a checkpoint saved.
     fn train(&self, folder: &Path, label: &str, config: &Config, start: &Start, begun: bool) -> Result<bool> {
         let ready =
             |config: &Config, start| Trainer::new(config, self.dataset, start, self.device, &|_, _| ());
@@ -280,8 +285,8 @@ impl Study<'_> {
         Ok(matches!(outcome, Outcome::Finished(_)))
     }
 
-    /// Writes `OUT/result.json` and `OUT/table.md`, the table (of Markdown) with its notes as a list. Those of an
-    /// earlier call that had more are kept beside it.
+    /// Writes `OUT/result.json` and `OUT/table.md`, the table in Markdown with its notes as a list. The result of an
+    /// earlier call with other figures is moved to `OUT/earlier`.
     fn write(
         &self,
         result: &impl Serialize,
@@ -293,7 +298,7 @@ impl Study<'_> {
         let json = serde_json::to_string_pretty(result).map_err(|e| Error::io(&path)(e.into()))? + "\n";
         if let Some(earlier) = earlier::set_aside(self.out, &json)? {
             say(&format!(
-                "the result of an earlier call, which had other figures too, is in {}",
+                "the result of an earlier call, which has figures that this one lacks, is in {}",
                 earlier.display()
             ));
         }

@@ -1,30 +1,30 @@
-//! What the paper's tables 1 and 2 state, digit by digit: single query, in percent; mAP is the trapezoid.
+//! Figures of the paper's tables 1 and 2, digit by digit: single query, in percent; mAP is the trapezoid.
 
 /// A row of one of the tables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Published {
-    /// The method, as the paper calls it.
+    /// Name of the method in the paper.
     pub method: &'static str,
-    /// Rank-1, rank-5, rank-10 and mAP, `-` where it does not state it.
+    /// Rank-1, rank-5, rank-10 and mAP; `-` where the paper does not state a figure.
     pub figures: [&'static str; 4],
 }
 
-/// A data set with published results, and how to know it.
+/// A data set with published results.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Benchmark {
-    /// As in [`crate::data::Dataset::name`].
+    /// Name of the layout, as in [`crate::data::Dataset::name`].
     pub id: &'static str,
-    /// Its proper name.
+    /// Name of the data set.
     pub name: &'static str,
-    /// Images to train on, query images, and gallery images with junk.
+    /// Numbers of training images, query images, and gallery images with junk.
     pub images: [usize; 3],
-    /// The table's number in the paper.
+    /// Number of the table in the paper.
     pub table: u8,
-    /// Other methods, which the paper quotes.
+    /// Results of other methods, as quoted by the paper.
     pub others: &'static [Published],
-    /// The paper's own baseline.
+    /// Result of the paper's baseline.
     pub baseline: Published,
-    /// The paper's method.
+    /// Result of the paper's method.
     pub full: Published,
 }
 
@@ -32,11 +32,12 @@ const fn row(method: &'static str, figures: [&'static str; 4]) -> Published {
     Published { method, figures }
 }
 
-const fn two(method: &'static str, rank1: &'static str, map: &'static str) -> Published {
+/// A row with rank-1 and mAP only.
+const fn rank1_and_map(method: &'static str, rank1: &'static str, map: &'static str) -> Published {
     row(method, [rank1, "-", "-", map])
 }
 
-/// Table 1.
+/// Market-1501, table 1 of the paper.
 pub const MARKET1501: Benchmark = Benchmark {
     id: "market1501",
     name: "Market-1501",
@@ -44,11 +45,11 @@ pub const MARKET1501: Benchmark = Benchmark {
     table: 1,
     others: &[
         row("SpindleNet, Zhao et al. (2017)", ["76.90", "91.50", "94.60", "-"]),
-        two("GAN, Zheng et al. (2017a)", "78.06", "56.23"),
-        two("SVDNet, Sun et al. (2017)", "82.3", "62.1"),
+        rank1_and_map("GAN, Zheng et al. (2017a)", "78.06", "56.23"),
+        rank1_and_map("SVDNet, Sun et al. (2017)", "82.3", "62.1"),
         row("PDC, Su et al. (2017)", ["84.14", "92.73", "94.92", "63.41"]),
         row("APR, Lin et al. (2017)", ["84.29", "93.20", "95.19", "64.67"]),
-        two("JLML, Li et al. (2017)", "85.1", "65.5"),
+        rank1_and_map("JLML, Li et al. (2017)", "85.1", "65.5"),
         row("Verif + Identif, Zheng et al. (2016b)", ["79.51", "90.91", "94.09", "59.87"]),
         row("TriNet, Hermans et al. (2017)", ["84.92", "94.21", "-", "69.14"]),
     ],
@@ -56,20 +57,20 @@ pub const MARKET1501: Benchmark = Benchmark {
     full: row("batch-contrastive, the paper's", ["86.40", "94.45", "96.48", "67.64"]),
 };
 
-/// Table 2.
+/// DukeMTMC-reID, table 2 of the paper.
 pub const DUKEMTMC: Benchmark = Benchmark {
     id: "dukemtmc",
     name: "DukeMTMC-reID",
     images: [16_522, 2_228, 17_661],
     table: 2,
     others: &[
-        two("Verif + Identif, Zheng et al. (2016b)", "68.90", "49.30"),
-        two("APR, Lin et al. (2017)", "70.69", "51.88"),
-        two("PAN, Zheng et al. (2017b)", "71.59", "51.51"),
-        two("ACRN, Schumann and Stiefelhagen (2017)", "72.58", "51.96"),
-        two("FMN, Ding et al. (2017)", "74.51", "56.88"),
-        two("SVDNet, Sun et al. (2017)", "76.70", "56.80"),
+        rank1_and_map("Verif + Identif, Zheng et al. (2016b)", "68.90", "49.30"),
+        rank1_and_map("APR, Lin et al. (2017)", "70.69", "51.88"),
+        rank1_and_map("PAN, Zheng et al. (2017b)", "71.59", "51.51"),
+        rank1_and_map("ACRN, Schumann and Stiefelhagen (2017)", "72.58", "51.96"),
+        rank1_and_map("FMN, Ding et al. (2017)", "74.51", "56.88"),
+        rank1_and_map("SVDNet, Sun et al. (2017)", "76.70", "56.80"),
     ],
-    baseline: two("baseline, the paper's", "73.31", "53.25"),
-    full: two("batch-contrastive, the paper's", "78.19", "58.64"),
+    baseline: rank1_and_map("baseline, the paper's", "73.31", "53.25"),
+    full: rank1_and_map("batch-contrastive, the paper's", "78.19", "58.64"),
 };

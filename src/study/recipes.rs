@@ -1,35 +1,35 @@
-//! Recipes and what tells them apart: which settings matter, and what their folders are called.
+//! Identity of recipes: the settings that affect results, and the names of the recipes' folders.
 
 use super::start::Start;
 use super::{Recipe, Setting};
 use crate::config::{Config, Loss, Run};
 use crate::error::printable;
 
-/// The key under which starts are varied; it is no setting.
+/// Key under which starts are varied; it is not a setting.
 pub const START: &str = "start";
-/// The weight of the batch-contrastive loss.
+/// Key of the weight of the batch-contrastive loss.
 pub const LAMBDA: &str = "loss.lambda";
-/// The settings of the batch-contrastive loss: where lambda is 0, the others change nothing.
+/// Keys of the settings of the batch-contrastive loss; where lambda is 0, the others have no effect.
 const OF_THE_LOSS: [&str; 6] =
     [LAMBDA, "loss.tau", "loss.center_rate", "loss.reduction", "loss.gradient", "loss.lambda_warmup"];
-/// Differing settings that an error names, at most.
+/// Largest number of differing settings that an error names.
 const DIFFERENCES: usize = 3;
-/// Letters of a value in a folder's name, at most.
+/// Largest number of letters of a value in a folder's name.
 const LETTERS: usize = 40;
 
-/// Whether a key is a setting of the batch-contrastive loss.
+/// True if a key is a setting of the batch-contrastive loss.
 pub fn is_of_the_loss(key: &str) -> bool {
     OF_THE_LOSS.contains(&key)
 }
 
-/// `config` with lambda 0 and the loss's other settings as in `base`, where they cannot matter: recipes without the
-/// loss that differ in nothing else are one.
+/// `config` with lambda 0, and the loss's other settings as in `base`: they have no effect, so recipes without the loss
+/// that differ only in them become one.
 pub(super) fn without_loss(config: &Config, base: &Config) -> Config {
     Config { loss: Loss { lambda: 0.0, ..base.loss.clone() }, ..config.clone() }
 }
 
-/// `config` with the defaults for every setting that changes nothing in what a run finds: those of how a run is made,
-/// and, where lambda is 0, those of the loss. Two runs whose settings are equal then find the same.
+/// `config` with the defaults for every setting without effect on results: the settings of a run's execution, and,
+/// where lambda is 0, those of the loss. Two runs with equal effective settings have equal results.
 pub(super) fn effective(config: &Config) -> Config {
     let plain = Config::default();
     let mut own = match config.loss.lambda == 0.0 {
@@ -41,15 +41,15 @@ pub(super) fn effective(config: &Config) -> Config {
     own
 }
 
-/// As [`effective`], for all seeds: equal for two runs of one recipe.
+/// As [`effective`], with seed 0: equal for all runs of a recipe.
 pub(super) fn identity(config: &Config) -> Config {
     let mut own = effective(config);
     own.run.seed = 0;
     own
 }
 
-/// In what a run that is there differs from one with the settings `asked`, in words: `solver.lr is 0.01 there and 0.5
-/// here`; none if they find the same.
+/// Differences between the settings of an existing run and the settings `asked`, in words: `solver.lr is 0.01 there
+/// and 0.5 here`; `None` if both have equal results.
 pub(super) fn difference(there: &Config, asked: &Config) -> Option<String> {
     let differences = effective(there).differences(&effective(asked));
     let words =
@@ -62,7 +62,7 @@ pub(super) fn difference(there: &Config, asked: &Config) -> Option<String> {
     (!shown.is_empty()).then(|| format!("{}{more}", shown.join(", ")))
 }
 
-/// A setting's value as a person writes it; none if there is no such key, or it is absent.
+/// Value of a setting as text without quotes; `None` if there is no such key, or it is absent.
 pub(super) fn value_of(config: &Config, key: &str) -> Option<String> {
     let table: toml::Table = toml::from_str(&config.to_toml()).ok()?;
     let (section, name) = key.split_once('.')?;
@@ -72,19 +72,19 @@ pub(super) fn value_of(config: &Config, key: &str) -> Option<String> {
     }
 }
 
-/// Recipes, each once.
+/// List of distinct recipes.
 #[derive(Default)]
 pub(super) struct Recipes(pub Vec<Recipe>);
 
 impl Recipes {
-    /// The place of the recipe with this start and these settings.
+    /// Index of the recipe with this start and these settings.
     pub fn find(&self, start: usize, config: &Config) -> Option<usize> {
         let own = identity(config);
         self.0.iter().position(|known| known.start == start && identity(&known.config) == own)
     }
 
-    /// As [`Recipes::find`], put there under this name if it is not.
-    pub fn place(&mut self, start: usize, config: Config, name: impl FnOnce() -> String) -> usize {
+    /// As [`Recipes::find`]; a missing recipe is added with this name.
+    pub fn find_or_add(&mut self, start: usize, config: Config, name: impl FnOnce() -> String) -> usize {
         self.find(start, &config).unwrap_or_else(|| {
             self.0.push(Recipe { name: name(), start, config });
             self.0.len() - 1
@@ -92,14 +92,14 @@ impl Recipes {
     }
 }
 
-/// The name of a recipe's folder: what is varied, in an order that does not depend on the command line, and the start.
-/// Settings of the loss are called by their last name, others by their whole one.
+/// Name of a recipe's folder: the varied settings, in an order that does not depend on the command line, and the start.
+/// Settings of the loss have their key without `loss.`, others their whole key.
 pub(super) fn name_of(values: &[Setting], start: &Start) -> String {
     let mut parts: Vec<(usize, String)> = Vec::new();
     for Setting { key, value } in values.iter().filter(|value| value.key != START) {
         let place = OF_THE_LOSS.iter().position(|known| known == key).unwrap_or(OF_THE_LOSS.len());
         let short = key.strip_prefix("loss.").unwrap_or(key);
-        // The baseline has one name, however its 0 was written.
+        // All spellings of 0 give the baseline one name.
         let zero = key == LAMBDA && value.parse::<f64>() == Ok(0.0);
         let value = if zero { "0".to_string() } else { folder_part(value) };
         parts.push((place, format!("{short}-{value}")));
@@ -109,8 +109,8 @@ pub(super) fn name_of(values: &[Setting], start: &Start) -> String {
     parts.collect::<Vec<_>>().join("+")
 }
 
-/// A text as a part of a folder's name. What has other letters than A-Z, a-z, 0-9, dot, plus, hyphen and underscore, or
-/// more than forty, is cut and ends in a checksum, so that two texts keep two names.
+/// Converts a text to a part of a folder's name. A text with other characters than A-Z, a-z, 0-9, dot, plus, hyphen and
+/// underscore, or with more than forty, is cut and gets a checksum, so that different texts have different names.
 pub(super) fn folder_part(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
     if text.len() <= LETTERS && text.chars().all(plain) {
@@ -121,7 +121,7 @@ pub(super) fn folder_part(text: &str) -> String {
     format!("{kept}-{:08x}", crc32fast::hash(text.as_bytes()))
 }
 
-/// Settings in words: `tau 0.3, solver.batch 32, start random`.
+/// Formats settings in words: `tau 0.3, solver.batch 32, start random`.
 pub(super) fn in_words(values: &[Setting]) -> String {
     let part = |Setting { key, value }: &Setting| {
         format!("{} {}", key.strip_prefix("loss.").unwrap_or(key), printable(value))

@@ -1,5 +1,5 @@
-//! The paper's comparison: the softmax loss alone and with the batch-contrastive loss, several seeds each, beside
-//! what the paper states.
+//! Reproduction of the paper's comparison: the softmax loss alone and with the batch-contrastive loss, several seeds
+//! each, beside the published figures.
 
 use super::published::{Benchmark, Published};
 use super::recipes::{Recipes, START, in_words, name_of, without_loss};
@@ -15,51 +15,50 @@ use std::fmt;
 /// The key of the loss's reduction.
 const REDUCTION: &str = "loss.reduction";
 
-/// What was found.
+/// Result of a reproduction.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reproduction {
-    /// The data set's folder.
+    /// Folder of the data set.
     pub data: String,
-    /// Runs of each recipe.
+    /// Number of runs of each recipe.
     pub runs: usize,
-    /// Every recipe that was run, baselines first.
+    /// Results of every recipe, baselines first.
     pub recipes: Vec<Achieved>,
-    /// Which of them are compared.
+    /// Comparisons of recipes.
     pub comparisons: Vec<Comparison>,
-    /// Whether the data set is the paper's, so that its figures may stand beside ours.
+    /// True if the data set is the paper's, so that the published figures are comparable.
     pub comparable: bool,
-    /// What the runs start from, which of their settings are not the paper's, and how the loss is read.
+    /// Notes on the starts, the settings that are not the paper's, and the reading of the loss.
     pub recipe: Vec<String>,
     #[serde(skip)]
     benchmark: Benchmark,
 }
 
-/// The full loss and the softmax loss alone, with all else alike.
+/// Comparison of the full loss with the softmax loss alone; all other settings are equal.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// The reduction and the start, where these are varied.
+    /// Reduction and start, where these are varied.
     pub settings: Vec<Setting>,
-    /// The baseline's name.
+    /// Name of the recipe without the batch-contrastive loss.
     pub baseline: String,
-    /// The full loss's name.
+    /// Name of the recipe with the full loss.
     pub full: String,
-    /// What the loss gains.
+    /// Gains of the full loss over the baseline.
     pub gains: Gains,
 }
 
-/// The recipes of the comparisons, and for each comparison what is varied with the places of baseline and full loss.
+/// Recipes, and for each comparison its varied settings and the indices of baseline and full loss.
 #[derive(Debug)]
 struct Plan {
     recipes: Vec<Recipe>,
     comparisons: Vec<(Vec<Setting>, [usize; 2])>,
 }
 
-/// Baseline and full loss, which differ in lambda alone, of every start with every reduction. A baseline does not
-/// depend on the reduction and is there once.
+/// Plans baseline and full loss, which differ only in lambda, for every start and every reduction. A baseline does not
+/// depend on the reduction, so each start has one.
 ///
 /// # Errors
-/// Settings without the batch-contrastive loss: there would be nothing to compare. Reductions that are none, or the
-/// same.
+/// Settings without the batch-contrastive loss; an unknown reduction, or the same reduction twice.
 fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
     let mut recipes = Recipes::default();
     let mut baselines = Vec::new();
@@ -70,11 +69,11 @@ fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
             ));
         }
         let config = without_loss(&start.config, &start.config);
-        baselines.push(recipes.place(place, config, || named("baseline", &[], start)));
+        baselines.push(recipes.find_or_add(place, config, || named("baseline", &[], start)));
     }
     if reductions.iter().any(String::is_empty) {
         return Err(Error::Config(format!(
-            "{REDUCTION}: a value is empty; put one in front and behind every comma"
+            "{REDUCTION}: a value is empty; give a value before and after every comma"
         )));
     }
     let reductions: Vec<Option<&String>> = match reductions {
@@ -88,7 +87,7 @@ fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
             let of_loss: Vec<Setting> = of_loss.into_iter().collect();
             let settings = of_loss.iter().map(|Setting { key, value }| format!("{key}={value}"));
             let config = Config::resolve_text(&start.config.to_toml(), &settings.collect::<Vec<_>>())?;
-            let full = recipes.place(place, config, || named("full", &of_loss, start));
+            let full = recipes.find_or_add(place, config, || named("full", &of_loss, start));
             if comparisons.iter().any(|(_, [_, known])| *known == full) {
                 return Err(Error::Config(format!(
                     "{REDUCTION}: {} is given twice; give it once",
@@ -102,14 +101,16 @@ fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
     Ok(Plan { recipes: recipes.0, comparisons })
 }
 
-/// The name of a recipe's folder.
+/// Name of a recipe's folder.
 fn named(what: &str, settings: &[Setting], start: &Start) -> String {
     let rest = name_of(settings, start);
     if rest.is_empty() { what.into() } else { format!("{what}+{rest}") }
 }
 
-/// Whether `dataset` is the one whose results were published, by its names and numbers of images; else what is
-/// different.
+/// Checks that `dataset` is the one of the published results, by its layout and numbers of images.
+///
+/// # Errors
+/// A sentence that says what differs.
 pub fn is_published(dataset: &Dataset, benchmark: &Benchmark) -> std::result::Result<(), String> {
     let found = [&dataset.train, &dataset.query, &dataset.gallery].map(Vec::len);
     if dataset.name == benchmark.id && found == benchmark.images {
@@ -118,19 +119,19 @@ pub fn is_published(dataset: &Dataset, benchmark: &Benchmark) -> std::result::Re
     let [train, query, gallery] = found;
     let [their_train, their_query, their_gallery] = benchmark.images;
     Err(format!(
-        "{}: not {} ({train}, {query} and {gallery} images to train on, to ask and in the gallery, not {their_train}, \
-         {their_query} and {their_gallery}), so the paper's figures are left out",
+        "{}: not {} ({train} training, {query} query and {gallery} gallery images, not {their_train}, {their_query} \
+         and {their_gallery}), so the paper's figures are left out",
         dataset.root.display(),
         benchmark.name
     ))
 }
 
-/// Runs the comparisons and writes them into the study's folder; none if it was stopped. The full loss is run with each
-/// of `reductions`, or, without any, with that of the settings.
+/// Runs the comparisons and writes the result into the study's folder; `None` if the study was stopped. The full loss
+/// is run with each of `reductions`, or with the reduction of the settings if `reductions` is empty.
 ///
 /// # Errors
-/// Settings without the batch-contrastive loss, reductions that are none or the same; what [`Study`] refuses, and what
-/// training and evaluation report.
+/// Settings without the batch-contrastive loss; an unknown reduction, or the same reduction twice; a [`Study`] that
+/// cannot begin; errors of training and evaluation.
 pub fn run(
     study: &Study<'_>,
     reductions: &[String],
@@ -194,7 +195,7 @@ impl Reproduction {
         table
     }
 
-    /// A row of a recipe's figures.
+    /// Row with the figures of a recipe.
     fn row(&self, what: &str, settings: &[Setting], name: &str, gains: [String; 2]) -> Vec<String> {
         let found = self.recipes.iter().find(|recipe| recipe.name == name);
         let Summary { rank1, rank5, rank10, map_market, .. } =
@@ -205,18 +206,18 @@ impl Reproduction {
         std::iter::once(format!("{what}{comma}{words}, here")).chain(figures).chain(gains).collect()
     }
 
-    /// What must be known to read the table.
+    /// Notes below the table.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![match self.runs {
-            1 => "Percent; one run each, so nothing is known of the spread between seeds.".to_string(),
+            1 => "Percent; one run each, so the spread between seeds is unknown.".to_string(),
             n => format!(
                 "Percent; mean ± sample standard deviation of {n} runs each, which differ in their seed. Gain: over \
-                 the baseline, in brackets its standard error."
+                 the baseline, with its standard error in brackets."
             ),
         }];
         if self.comparable {
             notes.push(format!(
-                "[quoted]: as stated in table {} of Zhang & Xu (2018), not measured here; - is not stated.",
+                "[quoted]: as stated in table {} of Zhang & Xu (2018), not measured here; -: not stated.",
                 self.benchmark.table
             ));
         }
@@ -240,7 +241,7 @@ impl Reproduction {
     }
 }
 
-/// A row of the paper's table, with nothing in the columns of the gains.
+/// Row of the paper's table, with empty gains.
 fn published(name: &str, row: &Published) -> Vec<String> {
     std::iter::once(name).chain(row.figures).chain(["", ""]).map(String::from).collect()
 }

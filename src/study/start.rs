@@ -1,4 +1,4 @@
-//! What the runs of a study start from: random weights, or those of files, one or several to be compared.
+//! Starts of a study's runs: random weights, or the weights of files; several starts can be compared.
 
 use super::recipes::{LAMBDA, folder_part};
 use crate::config::Config;
@@ -11,42 +11,42 @@ use crate::weights::network::ORIGIN;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// The start that has no weights.
+/// Name of the start with random weights.
 pub const RANDOM: &str = "random";
-/// Letters of a text of somebody's metadata in a note, at most.
+/// Largest number of letters of a file's metadata that a note quotes.
 const QUOTED: usize = 200;
 
-/// What a run starts from, with the settings that follow from it.
+/// A start: initial weights, with the settings that follow from them.
 #[derive(Debug)]
 pub struct Start {
-    /// Its name in tables and in folders' names; a study that compares no starts has one without a name.
+    /// Name in tables and in folders' names; `None` in a study that does not compare starts.
     pub name: Option<String>,
-    /// The weights; none: random ones, drawn from each run's seed.
+    /// Weights; `None` for random weights, drawn from each run's seed.
     pub weights: Option<NetworkFile>,
-    /// The settings of its runs. Kind and wiring of the network and its input convention are the weights' own where
-    /// neither the settings' file nor a setting says otherwise; random weights take the defaults there.
+    /// Settings of the runs. Kind and wiring of the network and its input convention are those of the weights, unless
+    /// the settings' file or a setting says otherwise; random weights have the defaults.
     pub config: Config,
-    /// Which weights, by [`NetworkFile::fingerprint`].
+    /// Fingerprint of the weights, by [`NetworkFile::fingerprint`].
     pub(super) fingerprint: Option<String>,
 }
 
 impl Start {
-    /// The only start of a study, with settings as [`Config::resolve_for`] takes them.
+    /// Creates the only start of a study, with settings as for [`Config::resolve_for`].
     ///
     /// # Errors
-    /// Those of the settings.
+    /// As [`Config::resolve_for`].
     pub fn only(weights: Option<NetworkFile>, file: Option<&Path>, settings: &[String]) -> Result<Self> {
         let config = Config::resolve_for(weights.as_ref().map(NetworkFile::config), file, settings)?;
         let fingerprint = weights.as_ref().map(NetworkFile::fingerprint);
         Ok(Start { name: None, weights, config, fingerprint })
     }
 
-    /// Starts to be compared: each `random`, a file of weights, or `NAME=FILE`. A file's name is that of the start;
-    /// `RUN/weights.safetensors` has that of the run's folder.
+    /// Creates the starts to compare: each text is `random`, a file of weights, or `NAME=FILE`. Without NAME, the start
+    /// has the name of the file, or for `RUN/weights.safetensors` the name of the run folder.
     ///
     /// # Errors
-    /// A file that is missing or holds no weights; two starts of one name, or with the same weights; those of the
-    /// settings.
+    /// A file that is missing or has no weights; two starts of one name, or with the same weights; errors of
+    /// [`Config::resolve_for`].
     pub fn several(texts: &[String], file: Option<&Path>, settings: &[String]) -> Result<Vec<Self>> {
         let texts: Vec<&str> = texts.iter().map(|text| text.trim()).collect();
         let mut starts: Vec<Start> = Vec::new();
@@ -58,11 +58,11 @@ impl Start {
                 if earlier == text {
                     return fault(format!("{text} is given twice; give it once"));
                 }
-                // File systems may not tell letters' cases apart.
+                // Some file systems do not distinguish upper and lower case.
                 if start.label().eq_ignore_ascii_case(other.label()) {
                     let path = text.strip_prefix(start.label()).and_then(|rest| rest.strip_prefix('='));
                     return fault(format!(
-                        "two starts have the name {}; call one of them otherwise: NAME={}",
+                        "two starts have the name {}; give one of them another name: NAME={}",
                         start.label(),
                         path.unwrap_or(text)
                     ));
@@ -80,7 +80,7 @@ impl Start {
         Ok(starts)
     }
 
-    /// Its name, or that of its kind.
+    /// Name of the start, or `random` or `weights` if it has none.
     pub fn label(&self) -> &str {
         match (&self.name, &self.weights) {
             (Some(name), _) => name,
@@ -89,12 +89,12 @@ impl Start {
         }
     }
 
-    /// The part of a folder's name that says which start it is, if there are several.
+    /// Part of a folder's name that names the start, if starts are compared.
     pub(super) fn folder_part(&self) -> Option<String> {
         self.name.as_ref().map(|name| format!("start-{name}"))
     }
 
-    /// Whether the weights fit the network of `config`, before hours are spent on other runs of the study.
+    /// Checks that the weights fit the network of `config`, so that an error appears before the first run.
     ///
     /// # Errors
     /// As [`NetworkFile::start`].
@@ -104,7 +104,7 @@ impl Start {
         weights.start(config, &mut params).map(|_| ())
     }
 
-    /// What it is, for whoever reads the table: the file, its source and its licence.
+    /// Description for the notes of a table: the file, its source and its licence.
     fn describe(&self) -> String {
         let Some(weights) = &self.weights else {
             return "random weights, where the paper starts from ImageNet's".into();
@@ -123,7 +123,7 @@ impl Start {
     }
 }
 
-/// A start's name and its weights.
+/// Reads the name and the weights of a start.
 fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
     if text == RANDOM {
         return Ok((RANDOM.into(), None));
@@ -135,12 +135,12 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
     let fault = |what: String| Error::Config(format!("--start {text}: {what}"));
     if text.is_empty() {
         return Err(Error::Config(
-            "--start: an item is empty; put one in front and behind every comma".into(),
+            "--start: an item is empty; give a start before and after every comma".into(),
         ));
     }
     if path.as_os_str().is_empty() {
         return Err(fault(
-            "there is no file behind the =; give random, a file of weights, or NAME=FILE".into(),
+            "there is no file after the =; give random, a file of weights, or NAME=FILE".into(),
         ));
     }
     let weights = NetworkFile::open(path).map_err(|error| match error.is_missing_file() {
@@ -151,11 +151,11 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
         false => error,
     })?;
     let name = match name {
-        Some("") => return Err(fault("there is no name in front of the =; write NAME=FILE".into())),
+        Some("") => return Err(fault("there is no name before the =; write NAME=FILE".into())),
         Some(name) if folder_part(name) != name => {
             return Err(fault(format!(
-                "folders are called after a start; give it a name of at most 40 letters of A-Z, a-z, 0-9, dot, plus, \
-                 hyphen and underscore instead of {name}"
+                "the name of a start is part of folders' names; give it at most 40 letters of A-Z, a-z, 0-9, dot, \
+                 plus, hyphen and underscore instead of {name}"
             )));
         }
         Some(name) => name.to_string(),
@@ -167,7 +167,7 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
     Ok((name, Some(weights)))
 }
 
-/// The name of a file of weights.
+/// Name of the start with a file of weights.
 fn name_of(path: &Path) -> String {
     let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = stem(path);
@@ -179,8 +179,8 @@ fn name_of(path: &Path) -> String {
     folder_part(&folder.unwrap_or(name))
 }
 
-/// What the table of a study must say of its runs: what each start is, which settings are not the defaults, and how the
-/// loss was read where the paper leaves it open. `varied` are the settings that differ between the recipes.
+/// Notes on the runs of a study: the starts, the settings that are not the defaults, and the reading of the loss
+/// where the paper is ambiguous. `varied` are the settings that differ between the recipes.
 pub(super) fn notes(starts: &[Start], varied: &[String]) -> Vec<String> {
     let varied: Vec<&str> = varied.iter().map(String::as_str).collect();
     let changes: Vec<Vec<String>> = starts.iter().map(|start| start.config.changes(&varied)).collect();
@@ -289,7 +289,7 @@ mod tests {
                     format!("a={}", text("resnet50.safetensors")),
                     format!("A={}", text("random.safetensors")),
                 ],
-                "two starts have the name A; call one of them otherwise: NAME=/",
+                "two starts have the name A; give one of them another name: NAME=/",
             ),
             (
                 vec!["random".into(), format!("RANDOM={}", text("random.safetensors"))],
@@ -299,8 +299,8 @@ mod tests {
             (vec!["Random".into()], "there is no file Random; give random"),
             (vec![format!("a/b={}", text("resnet50.safetensors"))], "underscore instead of a/b"),
             (vec![format!("{}={}", "a".repeat(41), text("resnet50.safetensors"))], "at most 40 letters"),
-            (vec![format!("={}", text("resnet50.safetensors"))], "no name in front of the ="),
-            (vec!["a=".into()], "no file behind the ="),
+            (vec![format!("={}", text("resnet50.safetensors"))], "no name before the ="),
+            (vec!["a=".into()], "no file after the ="),
             (vec!["random".into(), " ".into()], "an item is empty"),
             (vec![text("runs")], "is a folder"),
         ] {

@@ -4,17 +4,17 @@ use crate::eval::Report;
 use serde::Serialize;
 use std::fmt;
 
-/// A share in [0, 1] over several runs.
+/// Mean and deviation of a share in [0, 1] over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// Its mean.
+    /// Mean.
     pub mean: f64,
-    /// Its sample standard deviation (with n - 1 in the denominator); one run has none.
+    /// Sample standard deviation (with n - 1 in the denominator); `None` for one run.
     pub deviation: Option<f64>,
 }
 
 impl Figure {
-    /// Of these values, at least one.
+    /// Computes mean and deviation of at least one value.
     pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
@@ -23,7 +23,7 @@ impl Figure {
     }
 }
 
-/// In percent.
+/// Writes mean and deviation in percent.
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.deviation {
@@ -34,7 +34,7 @@ impl fmt::Display for Figure {
     }
 }
 
-/// The figures of one recipe.
+/// Figures of a recipe over its runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// CMC at rank 1.
@@ -52,7 +52,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of these runs, at least one.
+    /// Summarises at least one run.
     pub fn of(reports: &[Report]) -> Self {
         let of = |value: fn(&Report) -> f64| Figure::of(&reports.iter().map(value).collect::<Vec<_>>());
         Summary {

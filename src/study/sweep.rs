@@ -1,8 +1,8 @@
-//! How well values of a hyper-parameter do, as the paper chose lambda (section 3.2).
+//! Sweep: comparison of values of hyper-parameters on held-out persons, as the paper chose lambda (section 3.2).
 //!
-//! The paper looked at 100 images of the training data. What it does not say is whether the network had been
-//! trained on them; here it has not: as many persons as it takes are held out whole ([`hold_out`]), one image of each
-//! under each of their cameras asks, and their other images are the gallery. The test part is not looked at.
+//! The paper used 100 images of the training data and does not say if the network had been trained on them. Here the
+//! network has not: whole persons are held out ([`hold_out`]), one image of each under each camera is a query, and the
+//! other images are the gallery. The test part is not used.
 
 mod held_out;
 mod plan;
@@ -23,56 +23,56 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
 
-/// What is to be tried.
+/// Options of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The hyper-parameters and their values.
+    /// Hyper-parameters and their values.
     pub swept: Vec<Swept>,
-    /// All combinations; else each value with the other settings as they are.
+    /// True for all combinations; false for each value with the other settings unchanged.
     pub grid: bool,
-    /// Whether the recipe without the loss (lambda 0) is run to each of them.
+    /// True to run the recipe without the loss (lambda 0) for each point.
     pub baselines: bool,
 }
 
-/// What was found.
+/// Result of a sweep.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sweep {
-    /// The hyper-parameters, in the order of the points.
+    /// Hyper-parameters, in the order of the points.
     pub swept: Vec<Swept>,
-    /// Whether these are all combinations.
+    /// True if the points are all combinations.
     pub grid: bool,
-    /// Every value or combination, with baselines among them.
+    /// Points of the sweep, baselines included.
     pub points: Vec<Point>,
-    /// Every recipe that was run; several points may come to one.
+    /// Results of every recipe; several points may share one.
     pub recipes: Vec<Achieved>,
-    /// Runs of each.
+    /// Number of runs of each recipe.
     pub runs: usize,
-    /// Persons who are trained on and who are held out.
+    /// Numbers of training persons and of held-out persons.
     pub persons: [usize; 2],
-    /// What the runs start from, which of their settings are not the paper's, and how the loss is read.
+    /// Notes on the starts, the settings that are not the paper's, and the reading of the loss.
     pub recipe: Vec<String>,
 }
 
-/// One value, or one combination of values.
+/// A point of a sweep: a value, or a combination of values.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
-    /// The settings that are varied here.
+    /// Varied settings.
     pub values: Vec<Setting>,
-    /// The name of its recipe.
+    /// Name of the recipe.
     pub recipe: String,
-    /// Whether other points are compared with it.
+    /// True if other points are compared with this one.
     pub is_baseline: bool,
-    /// The name of the recipe with the same settings and lambda 0.
+    /// Name of the recipe with the same settings and lambda 0.
     pub baseline: Option<String>,
-    /// What it gains over that one.
+    /// Gains over the baseline.
     pub gains: Option<Gains>,
 }
 
-/// Trains and evaluates every point, and writes the table, the plot and all figures into the study's folder; none if it
-/// was stopped. The study's data set is one that [`hold_out`] made.
+/// Trains and evaluates every point, and writes the table, the plot and all figures into the study's folder; `None`
+/// if the study was stopped. The study's data set must come from [`hold_out`].
 ///
 /// # Errors
-/// Keys and values that the settings do not take, what [`Study`] refuses, and what training and evaluation report.
+/// Invalid keys and values; a [`Study`] that cannot begin; errors of training and evaluation.
 pub fn run(study: &Study<'_>, asked: &Asked, say: &dyn Fn(&str)) -> Result<Option<Sweep>> {
     let Asked { swept, grid, baselines } = asked;
     let mut plan = Plan::new(study.starts, swept, *grid, *baselines)?;
@@ -96,7 +96,7 @@ pub fn run(study: &Study<'_>, asked: &Asked, say: &dyn Fn(&str)) -> Result<Optio
     for file in PLOTS.map(|name| study.out.join(name)) {
         match plot::drawing(&sweep) {
             Ok(drawing) => crate::report::write_figure(&drawing, &file).map(|_| ())?,
-            // One of an earlier call would be taken for this one's.
+            // A plot of an earlier call would be mistaken for the plot of this one.
             Err(_) => match std::fs::remove_file(&file) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&file)(e)),
                 _ => {}
@@ -106,7 +106,7 @@ pub fn run(study: &Study<'_>, asked: &Asked, say: &dyn Fn(&str)) -> Result<Optio
     Ok(Some(sweep))
 }
 
-/// What was found of a planned point; `compared` are the recipes that are somebody's baseline.
+/// Result of a planned point; `compared` are the recipes that are baselines of other points.
 fn point_of(planned: &Planned, recipes: &[Achieved], compared: &BTreeSet<usize>, runs: usize) -> Point {
     let own = &recipes[planned.recipe];
     let baseline = planned.baseline.map(|place| &recipes[place]);
@@ -120,12 +120,12 @@ fn point_of(planned: &Planned, recipes: &[Achieved], compared: &BTreeSet<usize>,
 }
 
 impl Sweep {
-    /// Why there is no plot, if there is none.
+    /// Reason why there is no plot, if there is none.
     pub fn without_plot(&self) -> Option<String> {
         plot::drawing(self).err()
     }
 
-    /// The recipe called `name`.
+    /// Results of the recipe `name`.
     fn achieved(&self, name: &str) -> &Achieved {
         let found = self.recipes.iter().find(|recipe| recipe.name == name);
         found.expect("points name recipes that were run")
@@ -156,7 +156,8 @@ impl Sweep {
         table
     }
 
-    /// The columns of a grid's table before the figures: lambda also where only baselines differ in it.
+    /// Columns of a grid's table before the figures; lambda has one also if it differs only between points and
+    /// baselines.
     fn columns(&self) -> Vec<String> {
         let keys = self.swept.iter().map(|swept| swept.key.clone());
         let is_implied = self.points.iter().any(|point| point.is_baseline)
@@ -164,7 +165,7 @@ impl Sweep {
         is_implied.then(|| LAMBDA.to_string()).into_iter().chain(keys).collect()
     }
 
-    /// A point's values in a grid's columns; a hyphen where a setting changes nothing.
+    /// Values of a point in the columns of a grid; a hyphen for a setting without effect.
     fn cells(&self, point: &Point, columns: &[String]) -> Vec<String> {
         let cell = |key: &String| {
             let own = point.values.iter().find(|setting| setting.key == *key);
@@ -179,10 +180,10 @@ impl Sweep {
         columns.iter().map(cell).collect()
     }
 
-    /// What the figures are of.
+    /// Description of the figures.
     fn about(&self) -> String {
         let spread = match self.runs {
-            1 => "one run each, so nothing is known of the spread between seeds".to_string(),
+            1 => "one run each, so the spread between seeds is unknown".to_string(),
             n => format!("mean ± sample standard deviation of {n} runs each, which differ in their seed"),
         };
         let [trained, held] = self.persons;
@@ -191,7 +192,7 @@ impl Sweep {
         )
     }
 
-    /// What must be known to read the table.
+    /// Notes below the table.
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![self.about()];
         if !self.grid && self.swept.len() > 1 {
@@ -201,7 +202,7 @@ impl Sweep {
             notes.push(format!("Each value is tried with the other settings as they are{start}."));
         }
         if self.points.iter().any(|point| point.gains.is_some()) {
-            let brackets = if self.runs > 1 { "; in brackets its 95 % interval" } else { "" };
+            let brackets = if self.runs > 1 { "; its 95 % interval is in brackets" } else { "" };
             notes.push(format!(
                 "Gain: over the baseline, which has the same settings and lambda 0{brackets}."
             ));
@@ -222,7 +223,7 @@ impl Sweep {
     }
 }
 
-/// What stands in front of a point's figures where each value is tried alone: setting and value.
+/// First cells of a point's row where each value is tried alone: setting and value.
 fn label(point: &Point) -> [String; 2] {
     let own = point.values.iter().find(|setting| setting.key != LAMBDA).or(point.values.first());
     let (key, value) = own.map_or(("", String::new()), |s| (s.key.as_str(), printable(&s.value)));
@@ -247,7 +248,7 @@ mod tests {
         Swept { key: key.into(), values: values.iter().map(|value| value.to_string()).collect() }
     }
 
-    /// A sweep whose figures are made up: the larger lambda, tau and batch, the better.
+    /// A sweep with synthetic figures: they increase with lambda, tau and batch.
     pub fn made_up(swept: &[Swept], grid: bool, runs: usize) -> Sweep {
         let starts = [Start::only(None, None, &["loss.tau=1".into()]).unwrap()];
         let plan = Plan::new(&starts, swept, grid, true).unwrap();

@@ -1,4 +1,4 @@
-//! From settings and the values to try to the recipes of a sweep, and which of them is whose baseline.
+//! Plan of a sweep: the recipes that follow from the settings and the swept values, and their baselines.
 
 use crate::config::{self, Config};
 use crate::study::recipes::{LAMBDA, Recipes, START, is_of_the_loss, name_of, without_loss};
@@ -8,25 +8,25 @@ use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Settings that change how a run is made, not what it finds.
+/// Settings without effect on results.
 const NOT_VARIED: [&str; 2] = ["data.workers", "data.cache_mib"];
-/// Points of a sweep, at most.
+/// Largest number of points of a sweep.
 const MOST_POINTS: usize = 1000;
 
-/// A setting, or the start, and the values to try.
+/// A swept setting, or the start, with its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Swept {
-    /// The setting's key, or [`START`].
+    /// Key of the setting, or [`START`].
     pub key: String,
-    /// The values as they are written in a setting, or the names of the starts.
+    /// Values as text, or names of the starts.
     pub values: Vec<String>,
 }
 
 impl Swept {
-    /// Reads `section.key=A,B,...`. A comma inside of brackets or quotes does not end a value.
+    /// Parses `section.key=A,B,...`. A comma inside brackets or quotes does not end a value.
     ///
     /// # Errors
-    /// A text of another form; a key that is no setting, or one that does not change what a run finds.
+    /// A text of another form; a setting without effect on results.
     pub fn parse(text: &str) -> Result<Self> {
         let fault = |what: &str| Error::Config(format!("--vary {text}: {what}"));
         let (key, values) = text
@@ -35,15 +35,15 @@ impl Swept {
         let key = config::current_name(key.trim());
         if key.starts_with("run.") || NOT_VARIED.contains(&key.as_str()) {
             return Err(fault(match key.as_str() {
-                "run.seed" => "seeds count up with --runs",
-                _ => "this setting does not change what a run finds",
+                "run.seed" => "the seed cannot be varied; --runs N trains with N consecutive seeds",
+                _ => "this setting does not change the result of a run; vary another one",
             }));
         }
         Ok(Swept { key, values: split(values) })
     }
 }
 
-/// Parts between commas that stand in no brackets and no quotes, trimmed.
+/// Splits a text at commas outside brackets and quotes, and trims the parts.
 fn split(text: &str) -> Vec<String> {
     let (mut depth, mut quote, mut parts) = (0usize, None, vec![String::new()]);
     for c in text.chars() {
@@ -63,33 +63,33 @@ fn split(text: &str) -> Vec<String> {
     parts.iter().map(|part| part.trim().to_string()).collect()
 }
 
-/// One line of a study: some of the varied keys with their values, and the recipe that has them.
+/// A planned point: its varied settings and its recipe.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Planned {
-    /// The keys that were varied here, in the order in which they are swept.
+    /// Varied settings, in the order of the sweep.
     pub values: Vec<Setting>,
-    /// Its place in [`Plan::recipes`].
+    /// Index of the recipe in [`Plan::recipes`].
     pub recipe: usize,
-    /// The recipe with the same settings and lambda 0, if it is run and this is not it.
+    /// Index of the recipe with the same settings and lambda 0, if it is run and is another one.
     pub baseline: Option<usize>,
 }
 
-/// What a sweep runs.
+/// Plan of a sweep.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Every recipe once, also if several points come to it.
+    /// Distinct recipes; several points may share one.
     pub recipes: Vec<Recipe>,
-    /// What was asked for, each baseline in front of the first point that is compared with it.
+    /// Points, each baseline before the first point that is compared with it.
     pub points: Vec<Planned>,
 }
 
 impl Plan {
-    /// Each value with the other settings as they are and the first start, or, as a `grid`, all combinations. With
-    /// `baselines`, the recipe with lambda 0 is run to each.
+    /// Plans each value with the first start and the other settings unchanged, or, with `grid`, all combinations. With
+    /// `baselines`, each point gets the recipe with lambda 0 too.
     ///
     /// # Errors
-    /// A key that is given twice or has no values; values that the settings do not take, that are the same, or that
-    /// change nothing; too many combinations.
+    /// A key that is given twice or has no values; values that are invalid, equal, or without effect; too many
+    /// combinations.
     pub fn new(starts: &[Start], swept: &[Swept], grid: bool, baselines: bool) -> Result<Self> {
         let mut keys = BTreeSet::new();
         if let Some(twice) = swept.iter().find(|swept| !keys.insert(swept.key.as_str())) {
@@ -99,8 +99,8 @@ impl Plan {
         let mut recipes = Recipes::default();
         let mut asked: Vec<(Vec<Setting>, usize)> = Vec::new();
         for values in combinations(swept, grid)? {
-            let Settled { values, start, config } = settle(starts, values)?;
-            let recipe = recipes.place(start, config, || name_of(&values, &starts[start]));
+            let ResolvedPoint { values, start, config } = resolve_point(starts, values)?;
+            let recipe = recipes.find_or_add(start, config, || name_of(&values, &starts[start]));
             if let Some((other, _)) = asked.iter().find(|(_, known)| *known == recipe) {
                 match same(other, &values, grid) {
                     Same::Point => continue,
@@ -121,7 +121,7 @@ impl Plan {
                 let lambda = Setting { key: LAMBDA.into(), value: "0".into() };
                 let twins: Vec<Setting> = std::iter::once(lambda).chain(others.cloned()).collect();
                 baseline = match baselines {
-                    true => Some(recipes.place(start, twin, || name_of(&twins, &starts[start]))),
+                    true => Some(recipes.find_or_add(start, twin, || name_of(&twins, &starts[start]))),
                     false => recipes.find(start, &twin),
                 };
                 if let Some(recipe) = baseline.filter(|twin| !places.contains(twin) && shown.insert(*twin)) {
@@ -135,13 +135,13 @@ impl Plan {
     }
 }
 
-/// How two points come to one recipe.
+/// Reason why two points have one recipe.
 enum Same {
-    /// They are one point: where lambda is 0, the other settings of the loss change nothing.
+    /// Both are one point: where lambda is 0, the other settings of the loss have no effect.
     Point,
-    /// Two settings whose values come to the same, such as the recipe that all points have in common.
+    /// Both points are kept, because different keys lead to one recipe, for example by their default values.
     Recipe,
-    /// One value in two spellings.
+    /// One value is given in two spellings.
     Fault(String),
 }
 
@@ -160,7 +160,7 @@ fn same(one: &[Setting], other: &[Setting], grid: bool) -> Same {
     }
 }
 
-/// Every combination, or every value alone.
+/// All combinations of the values, or each value alone.
 fn combinations(swept: &[Swept], grid: bool) -> Result<Vec<Vec<Setting>>> {
     if let Some(empty) = swept.iter().find(|swept| swept.values.is_empty()) {
         return Err(Error::Config(format!("{}: give at least one value", empty.key)));
@@ -168,7 +168,7 @@ fn combinations(swept: &[Swept], grid: bool) -> Result<Vec<Vec<Setting>>> {
     for Swept { key, values } in swept {
         if values.iter().any(String::is_empty) {
             return Err(Error::Config(format!(
-                "{key}: a value is empty; put one in front and behind every comma"
+                "{key}: a value is empty; give a value before and after every comma"
             )));
         }
         let twice = values.iter().enumerate().find(|(place, value)| values[..*place].contains(value));
@@ -182,7 +182,7 @@ fn combinations(swept: &[Swept], grid: bool) -> Result<Vec<Vec<Setting>>> {
     };
     if count.is_none_or(|count| count > MOST_POINTS) {
         return Err(Error::Config(format!(
-            "these are more than {MOST_POINTS} recipes; give fewer values, or leave --grid out"
+            "the sweep has more than {MOST_POINTS} recipes; give fewer values, or leave --grid out"
         )));
     }
     let settings = |swept: &Swept| -> Vec<Setting> {
@@ -200,41 +200,41 @@ fn combinations(swept: &[Swept], grid: bool) -> Result<Vec<Vec<Setting>>> {
     }))
 }
 
-/// A point with its start and its settings.
-struct Settled {
+/// A point with its start and its resolved settings.
+struct ResolvedPoint {
     values: Vec<Setting>,
     start: usize,
     config: Config,
 }
 
-/// Finds the start and applies the settings. Values that change nothing, because lambda is 0, are left out where lambda
-/// is varied too.
-fn settle(starts: &[Start], values: Vec<Setting>) -> Result<Settled> {
+/// Finds the start and applies the settings. Values without effect, because lambda is 0, are dropped where lambda is
+/// varied too.
+fn resolve_point(starts: &[Start], values: Vec<Setting>) -> Result<ResolvedPoint> {
     let named = values.iter().find(|value| value.key == START);
     let start = match named {
         None => 0,
         Some(Setting { value, .. }) => starts
             .iter()
             .position(|start| start.label() == value)
-            .ok_or_else(|| Error::Config(format!("there is no start {value}")))?,
+            .ok_or_else(|| Error::Config(format!("there is no start {value}; give it with --start")))?,
     };
     let base = &starts[start].config;
     let settings = values.iter().filter(|value| value.key != START);
     let settings: Vec<String> = settings.map(|Setting { key, value }| format!("{key}={value}")).collect();
     let config = Config::resolve_text(&base.to_toml(), &settings)?;
     if config.loss.lambda != 0.0 {
-        return Ok(Settled { values, start, config });
+        return Ok(ResolvedPoint { values, start, config });
     }
     let idle = |value: &Setting| is_of_the_loss(&value.key) && value.key != LAMBDA;
     if let Some(Setting { key, .. }) = values.iter().find(|v| idle(v))
         && !values.iter().any(|value| value.key == LAMBDA)
     {
         return Err(Error::Config(format!(
-            "{key} changes nothing where loss.lambda is 0; give a loss.lambda above 0, or leave it out"
+            "{key} changes nothing where loss.lambda is 0; give a loss.lambda above 0, or leave {key} out"
         )));
     }
     let config = without_loss(&config, base);
-    Ok(Settled { values: values.into_iter().filter(|value| !idle(value)).collect(), start, config })
+    Ok(ResolvedPoint { values: values.into_iter().filter(|value| !idle(value)).collect(), start, config })
 }
 
 #[cfg(test)]
@@ -360,8 +360,8 @@ mod tests {
         for (text, words) in [
             ("solver.batch", "write it as"),
             ("run.seed=1,2", "--runs"),
-            ("run.log_every=1,2", "does not change what a run finds"),
-            ("data.workers=1,2", "does not change what a run finds"),
+            ("run.log_every=1,2", "does not change the result of a run"),
+            ("data.workers=1,2", "does not change the result of a run"),
         ] {
             let error = Swept::parse(text).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("--vary"), "{error}");

@@ -1,4 +1,5 @@
-//! The plot of a sweep: a panel a hyper-parameter, or of a grid a line a combination; baselines lie across.
+//! Plot of a sweep: a panel for each hyper-parameter, or for a grid a line for each combination; baselines are
+//! horizontal lines.
 
 use super::{Point, Sweep, Swept};
 use crate::report::figure::{Axis, Figure as Drawing, Key, Mark, Panel, Series};
@@ -8,15 +9,18 @@ use crate::study::{Figure, Setting, Summary};
 
 /// A figure of a recipe, with its name.
 type Measure = (&'static str, fn(&Summary) -> Figure);
-/// What is drawn of each recipe.
+/// Figures that are drawn.
 const MEASURES: [Measure; 2] =
     [("rank-1", |summary| summary.rank1), ("mAP (trapezoid)", |summary| summary.map_market)];
-/// Half of what a baseline takes of an axis whose values are names.
+/// Half the width of a baseline on an axis of names.
 const HALF: f64 = 0.35;
-/// A logarithmic axis spans more than this, except for lambda's, which always is one.
+/// Ratio of the largest to the smallest value above which an axis is logarithmic; the axis of lambda always is.
 const A_DECADE: f64 = 10.0 * (1.0 + 1e-9);
 
-/// The drawing, or the sentence that says why there is none.
+/// Draws the plot.
+///
+/// # Errors
+/// A sentence that says why there is no plot.
 pub(super) fn drawing(sweep: &Sweep) -> Result<Drawing, String> {
     let has_baseline = sweep.points.iter().any(|point| point.is_baseline);
     let baseline = Key { name: "baseline (lambda 0)".into(), colour: Colour::Muted, mark: Mark::Dashes };
@@ -29,7 +33,7 @@ pub(super) fn drawing(sweep: &Sweep) -> Result<Drawing, String> {
     let shared = panels.iter().any(|panel| panel.series.iter().any(is_shared));
     let mut caption = sweep.about();
     if sweep.runs > 1 {
-        caption += " Upright lines and bands reach a standard deviation to both sides.";
+        caption += " Vertical lines and bands extend one standard deviation to both sides.";
     }
     if has_baseline {
         caption += " The baseline has the same settings as the points of its colour, and lambda 0.";
@@ -44,7 +48,7 @@ pub(super) fn drawing(sweep: &Sweep) -> Result<Drawing, String> {
     })
 }
 
-/// One panel a hyper-parameter, with a line a measure.
+/// Panels for each hyper-parameter, with a line for each figure.
 fn one_at_a_time(sweep: &Sweep) -> (Vec<Panel>, Vec<Key>) {
     let y = percent(sweep);
     let panel = |swept: &Swept| {
@@ -70,7 +74,7 @@ fn one_at_a_time(sweep: &Sweep) -> (Vec<Panel>, Vec<Key>) {
     (sweep.swept.iter().map(panel).collect(), keys.collect())
 }
 
-/// One panel a measure over the first key whose values are numbers, with a line for each combination of the others.
+/// Panels for each figure over the first key with numeric values, with a line for each combination of the other keys.
 fn of_grid(sweep: &Sweep) -> Result<(Vec<Panel>, Vec<Key>), String> {
     let across = sweep
         .swept
@@ -90,7 +94,7 @@ fn of_grid(sweep: &Sweep) -> Result<(Vec<Panel>, Vec<Key>), String> {
     }
     if combinations.len() > RUNS {
         return Err(format!(
-            "There is no plot: over {} this grid has {} lines, and more than {RUNS} cannot be told apart.",
+            "There is no plot: over {} this grid has {} lines, and a plot has at most {RUNS}.",
             across.key,
             combinations.len()
         ));
@@ -118,7 +122,7 @@ fn of_grid(sweep: &Sweep) -> Result<(Vec<Panel>, Vec<Key>), String> {
     Ok((MEASURES.iter().map(panel).collect(), keys.collect()))
 }
 
-/// The points of one line, and what they are compared with.
+/// The points of a line and their baselines.
 struct Line {
     colour: Colour,
     points: Vec<(f64, Figure)>,
@@ -126,7 +130,7 @@ struct Line {
     baseline_colour: Colour,
 }
 
-/// A baseline where the point that is compared with it stands.
+/// A baseline at the position of the point that is compared with it.
 #[derive(Clone, PartialEq)]
 struct Baseline {
     x: f64,
@@ -135,7 +139,8 @@ struct Baseline {
 }
 
 impl Line {
-    /// The points in the order of their places. Those without a place, which are baselines, lie across instead.
+    /// Creates a line with its points sorted by position. Points without a position are baselines and are drawn as
+    /// horizontal lines.
     fn new(
         sweep: &Sweep,
         colour: Colour,
@@ -161,14 +166,14 @@ impl Line {
         line
     }
 
-    /// The only recipe that all points are compared with, if it is one.
+    /// The baseline of all points, if they have the same one.
     fn only_baseline(&self) -> Option<&Baseline> {
         let first = self.baselines.first()?;
         self.baselines.iter().all(|other| other.name == first.name).then_some(first)
     }
 }
 
-/// Leaves a baseline that all lines have in common to the first one, in a colour of no line.
+/// Keeps a baseline that all lines share only in the first line, in a neutral colour.
 fn share_baseline(lines: &mut [Line]) {
     let names: Option<Vec<&str>> =
         lines.iter().map(|line| line.only_baseline().map(|baseline| baseline.name.as_str())).collect();
@@ -178,7 +183,7 @@ fn share_baseline(lines: &mut [Line]) {
     }
 }
 
-/// All that is drawn: bands at the back, then baselines, deviations and the points.
+/// The series of a panel: bands at the back, then baselines, error bars and points.
 fn series(lines: &[Line], places: &Places) -> Vec<Series> {
     let percent = |share: f64| 100.0 * share.clamp(0.0, 1.0);
     let bar = |x: f64, figure: &Figure| match figure.deviation {
@@ -218,7 +223,7 @@ fn series(lines: &[Line], places: &Places) -> Vec<Series> {
     drawn.into_iter().flatten().filter(|series| !series.points.is_empty()).collect()
 }
 
-/// An axis of percent around all that is drawn: steps of five, at least ten high.
+/// Axis of percent around all values, with ends at multiples of five and a span of at least ten.
 fn percent(sweep: &Sweep) -> Axis {
     let figures = sweep.recipes.iter().flat_map(|r| MEASURES.iter().map(|(_, measure)| measure(&r.summary)));
     let ends = figures.flat_map(|figure| {
@@ -231,10 +236,10 @@ fn percent(sweep: &Sweep) -> Axis {
     Axis::between("[%]", from, to)
 }
 
-/// Where values stand across.
+/// Positions of values on the horizontal axis.
 struct Places {
     axis: Axis,
-    /// The values as they are written, if they stand side by side as names.
+    /// Values as text, if the axis has names; empty if it has numbers.
     names: Vec<String>,
 }
 
@@ -257,7 +262,7 @@ impl Places {
         !self.names.is_empty()
     }
 
-    /// Where a value stands; a lambda of 0 nowhere.
+    /// Position of a value; `None` for a value outside the axis, such as a lambda of 0.
     fn x(&self, value: &str) -> Option<f64> {
         if self.is_named() {
             return self.names.iter().position(|name| name == value).map(|place| place as f64);
@@ -266,12 +271,12 @@ impl Places {
     }
 }
 
-/// A value as a number, where it is one of 0 or more.
+/// Parses a value as a number; `None` below 0 and for other texts.
 fn number(value: &str) -> Option<f64> {
     value.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
-/// All values as numbers; none if one of them is no number.
+/// Parses all values as numbers; `None` if one of them is not a number.
 fn numbers(swept: &Swept) -> Option<Vec<f64>> {
     swept.values.iter().map(|value| number(value)).collect()
 }
@@ -324,7 +329,7 @@ mod tests {
         assert!(of(rates, Mark::Line, Colour::Run(0)).is_empty());
         let svg = draw::panel(rates, "").unwrap();
         assert!(svg.contains(">tied<") && svg.contains(">0.5<") && !svg.contains(">1<"), "{svg}");
-        // Each batch has its own baseline: a broken line through them.
+        // Each batch has its own baseline, and a dashed line connects the baselines.
         assert_eq!((batches.x.scale, batches.x.to), (Scale::Linear, 40.0));
         assert_eq!(of(batches, Mark::Dashes, Colour::Run(0))[0].points.len(), 3);
         assert_eq!(of(batches, Mark::Line, Colour::Run(0))[0].points.len(), 3);
