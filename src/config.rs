@@ -1,4 +1,4 @@
-//! Every hyper-parameter once: its meaning, unit, default and where the default comes from.
+//! The settings of a run: each has a meaning, a unit, a default and the source of the default.
 //!
 //! The defaults are the paper's recipe where it states one (section 3.2); what it does not state is marked "ours". A run
 //! reads a TOML file and `--set section.key=value` on top of it; `bcreid config` prints this table.
@@ -25,7 +25,7 @@ use std::path::Path;
 pub struct Config {
     /// The network.
     pub model: Model,
-    /// What the network sees.
+    /// Size and normalisation of the images.
     pub input: Input,
     /// The batch-contrastive loss.
     pub loss: Loss,
@@ -33,7 +33,7 @@ pub struct Config {
     pub solver: Solver,
     /// Images and batches.
     pub data: Data,
-    /// The run itself.
+    /// Seed, checkpoints and log of the run.
     pub run: Run,
 }
 
@@ -47,8 +47,8 @@ impl Config {
         Self::resolve_for(None, file, settings)
     }
 
-    /// As [`Config::resolve`], but what belongs to a network's weights (its kind, wiring and input convention)
-    /// is theirs where neither the file nor a setting says otherwise.
+    /// As [`Config::resolve`]. Settings that belong to a network's weights (its kind, wiring and input convention) come from
+    /// `weights` unless the file or a setting gives them.
     ///
     /// # Errors
     /// As [`Config::resolve`].
@@ -104,8 +104,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings a run folder or checkpoint holds. All of them are written there, so that one which is absent did
-    /// not exist yet: before `loss.reduction` the loss was a sum, whatever the default is today.
+    /// The settings in a run folder or checkpoint. All settings are stored there, so an absent one did not exist yet and
+    /// has its value of that time: before `loss.reduction` the loss was a sum.
     ///
     /// # Errors
     /// As [`Config::resolve`].
@@ -128,12 +128,12 @@ impl Config {
         self.table().to_string()
     }
 
-    /// What belongs to a network's weights, as TOML.
+    /// The settings that belong to a network's weights, as TOML.
     pub fn network_toml(&self) -> String {
         self.network_table().to_string()
     }
 
-    /// Kind, wiring and input convention: what weights are worthless without.
+    /// Kind, wiring and input convention of the network: weights have no use without them.
     fn network_table(&self) -> toml::Table {
         const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
@@ -209,7 +209,7 @@ impl Config {
                 if !keys.iter().any(|k| k.key == key) {
                     return Err(unknown(&key));
                 }
-                // Alone, so that an error of the type can only be this key's.
+                // One setting at a time, so that an error belongs to its key.
                 let (section, name) = key.split_once('.').expect("joined above");
                 let mut alone = toml::Table::new();
                 alone.insert(section.into(), toml::Table::from_iter([(name.into(), value.clone())]).into());

@@ -46,7 +46,7 @@ pub struct Plan {
     /// Number of steps of each kind, at least one.
     pub steps: usize,
     /// True to time captured steps too, on a GPU.
-    pub may_record: bool,
+    pub may_capture: bool,
 }
 
 /// Times training steps; `progress` gets the number of finished steps and of all, without warm-ups.
@@ -55,7 +55,7 @@ pub struct Plan {
 /// A plan out of range; an error of the device; a loss that is not finite.
 pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Result<Report> {
     let mut bench = Bench::new(plan, device)?;
-    let captures = plan.may_record && matches!(device, Device::Cuda(_));
+    let captures = plan.may_capture && matches!(device, Device::Cuda(_));
     let total = plan.steps * if captures { 2 } else { 1 };
     let (plain, parts) = bench.plain(plan.steps, &|done| progress(done, total))?;
     let graph = match captures {

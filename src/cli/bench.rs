@@ -52,7 +52,7 @@ impl Bench {
         tell!("{which}");
         let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };
         let steps = self.steps.unwrap_or(default);
-        let plan = Plan { config, classes: self.classes, steps, may_record: !self.no_graph };
+        let plan = Plan { config, classes: self.classes, steps, may_capture: !self.no_graph };
         let bar = super::bar("timing");
         let report = bench::run(&plan, &device, &|done, total| super::advance(&bar, done, total))?;
         bar.finish_and_clear();

@@ -90,7 +90,7 @@ impl Train {
             observers =
                 observers.with(Live::continue_at(&run.tensorboard(), &run.metrics(), first, reduction)?);
         }
-        match trainer.with_recording(!self.no_graph).run(&run, &stop, observers)? {
+        match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(weights) => {
                 super::say(format_args!(
                     "trained {}: {}",

@@ -4,7 +4,7 @@ use super::{CenterRate, Config, Sampler};
 use crate::{Error, Result};
 
 impl Config {
-    /// Checks every range, naming the key.
+    /// Checks the range of each setting.
     pub(super) fn check(&self) -> Result<()> {
         let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));

@@ -1,9 +1,9 @@
-//! The batch-contrastive loss in words: the paper leaves some choices open, so that they are said wherever results are.
+//! The batch-contrastive loss in words. The paper leaves some choices open, so results are shown together with these choices.
 
 use super::{CenterRate, Gradient, Loss};
 
 impl Loss {
-    /// One line for a person, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3,
+    /// One line, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3,
     /// gradient of equation (8), centers at rate 0.5)`.
     pub fn describe(&self) -> String {
         if self.lambda == 0.0 {
@@ -16,8 +16,8 @@ impl Loss {
         format!("softmax + {}{ramp} x batch-contrastive ({})", self.lambda, self.reading(&[]))
     }
 
-    /// The choices that the paper leaves open or contradicts itself in: `sum over the batch, margin tau 0.3, gradient
-    /// of equation (8), centers at rate 0.5`. Those whose keys are in `varied` have no one value.
+    /// The choices that the paper leaves open or contradicts: `sum over the batch, margin tau 0.3, gradient
+    /// of equation (8), centers at rate 0.5`. Choices whose keys are in `varied` are left out.
     pub fn reading(&self, varied: &[&str]) -> String {
         let gradient = match self.gradient {
             Gradient::Paper => "gradient of equation (8)",

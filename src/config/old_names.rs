@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// The section, the old name and the name today.
+/// Section, old name, current name.
 const OLD: [(&str, &str, &str); 4] = [
     ("solver", "rate", "lr"),
     ("solver", "rate_drops", "lr_milestones"),
@@ -10,13 +10,13 @@ const OLD: [(&str, &str, &str); 4] = [
     ("solver", "rate_warmup", "lr_warmup"),
 ];
 
-/// The name today of a setting `section.key`.
+/// The current name of a setting `section.key`.
 pub fn current(key: &str) -> String {
     let renamed = OLD.iter().find(|(section, old, _)| key.split_once('.') == Some((section, old)));
     renamed.map_or_else(|| key.to_string(), |(section, _, new)| format!("{section}.{new}"))
 }
 
-/// Gives the settings of a TOML file their names of today.
+/// Renames old settings of a TOML file to their current names.
 ///
 /// # Errors
 /// A setting that is given under both of its names.

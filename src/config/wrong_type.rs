@@ -4,7 +4,7 @@ use super::{Entry, one_line};
 use crate::Error;
 
 impl Entry {
-    /// The words of which the setting is one; none if it is a number, a list, or true or false.
+    /// The possible words of the setting; empty if it is a number, a list or a truth value.
     pub fn words(&self) -> Option<Vec<&'static str>> {
         let choices: Vec<&str> = self.unit.split(" | ").collect();
         let is_word =
@@ -17,7 +17,7 @@ impl Entry {
 pub(super) fn refusal(entry: Option<&Entry>, key: &str, value: &toml::Value, message: &str) -> Error {
     let (kind, shown) = (kind_of(value), one_line(&value.to_string()));
     Error::Config(match entry.and_then(Entry::words) {
-        // Of a word the list says all; of a number the parser's own words say more.
+        // The list of words is enough for a word. For a number the parser's message says more.
         Some(words) => {
             format!("{key} = {shown} is {kind}; wanted: one of the words {}", words.join(", "))
         }
@@ -44,8 +44,7 @@ fn kind_of(value: &toml::Value) -> &'static str {
 mod tests {
     use crate::config::Config;
 
-    /// Every setting of the table, given a value of every type: what is refused says the key, the value and, for a word,
-    /// which words there are.
+    /// Each setting with a value of each type: an error names the key, the value and the possible words.
     #[test]
     fn every_word_names_its_words_whatever_it_is_given() {
         let values = [
@@ -80,7 +79,7 @@ mod tests {
         assert_eq!(error, "config: loss.reduction = 1 is a number; wanted: one of the words sum, mean");
     }
 
-    /// The words of the table are those that the settings take.
+    /// The settings accept the words of the table.
     #[test]
     fn all_words_of_the_table_are_taken() {
         for entry in Config::entries() {

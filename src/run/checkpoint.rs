@@ -1,9 +1,9 @@
-//! Checkpoints: all a run needs to go on bit for bit, written whole or not at all.
+//! Checkpoints: the state from which a run continues bit for bit, written atomically.
 //!
 //! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight), the running
-//! statistics and the centers; its metadata holds the settings, the seed, the number of steps done, the
-//! sampler's place and which data it belongs to. Random numbers are functions of (seed, step), so seed and
-//! step *are* the random state.
+//! statistics and the centers; its metadata holds the settings, the seed, the number of finished
+//! steps, the position of the sampler and the identity of the data. Random numbers are functions of (seed, step), so seed
+//! and step are the whole random state.
 
 use super::Layout;
 use crate::autograd::Params;
@@ -21,19 +21,19 @@ use std::path::{Path, PathBuf};
 /// The metadata key of the precision.
 const PRECISION: &str = "precision";
 
-/// What a checkpoint belongs to, and where its numbers come from.
+/// The identity of a run in its checkpoints: settings, classes, images, precision.
 #[derive(Clone, Debug)]
 pub struct Identity {
     config: Config,
     classes: Vec<i64>,
-    /// CRC-32 of all training images as the network sees them, with their identities.
+    /// CRC-32 of all training images after decoding and resizing, with their identities.
     images_crc32: u32,
-    /// What products are computed in: going on in another would not be the same run.
+    /// The precision of products. A run in another precision has other bits.
     precision: Precision,
 }
 
 impl Identity {
-    /// Of a run with these settings on the images of `loader`, computed on `device`.
+    /// The identity of a run with these settings on the images of `loader`, computed on `device`.
     pub fn new(config: &Config, classes: &Classes, loader: &Loader, device: &Device) -> Self {
         Identity {
             config: config.clone(),
@@ -60,7 +60,7 @@ impl Identity {
         for (key, own) in self.metadata() {
             let theirs = file.metadata().get(&key);
             if key == PRECISION {
-                // Checkpoints older than the choice were of f32.
+                // Checkpoints from before the choice of a precision are of f32.
                 let theirs = theirs.map_or("f32", String::as_str);
                 if theirs != own {
                     return Err(file
@@ -89,16 +89,16 @@ impl Identity {
     }
 }
 
-/// Writes the checkpoints of one run.
+/// The writer of a run's checkpoints.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// Where they go.
+    /// The folder of the checkpoints.
     pub folder: PathBuf,
-    /// How many stay.
+    /// The number of checkpoints that stay.
     pub kept: usize,
-    /// What they belong to.
+    /// The identity of the run.
     pub identity: Identity,
-    /// Steps of the sampler's epoch.
+    /// Steps of an epoch of the sampler.
     pub steps_per_epoch: u64,
 }
 
@@ -106,8 +106,8 @@ impl Checkpoint {
     /// Saves the state after `done` steps.
     ///
     /// # Errors
-    /// A weight that is not finite (nothing is written, so the last checkpoint stays the last good one); what
-    /// the file system says, a full disk for example (the earlier checkpoints survive).
+    /// A weight that is not finite: no file is written, so that the newest checkpoint is a good one. Errors of the file
+    /// system, for example a full disk: earlier checkpoints survive.
     pub fn save(&self, done: u64, params: &Params, optimizer: &dyn Optimizer) -> Result<()> {
         let mut tensors = weights::model_tensors(params)?;
         require_finite(&tensors)?;
@@ -124,13 +124,13 @@ impl Checkpoint {
     /// Deletes the oldest checkpoints beyond the number kept.
     ///
     /// # Errors
-    /// What the file system says; nothing is lost.
+    /// Errors of the file system.
     pub fn prune(&self) -> Result<()> {
         let all = list(&self.folder)?;
         all.iter().rev().skip(self.kept).try_for_each(|(_, old)| fs::remove_file(old).map_err(Error::io(old)))
     }
 
-    /// Writes the result of the run: weights, running statistics and centers, no momentum.
+    /// Writes the result of the run: weights, running statistics and centers, without the optimiser's state.
     ///
     /// # Errors
     /// As [`Checkpoint::save`].
@@ -155,10 +155,10 @@ impl Checkpoint {
     }
 }
 
-/// How many steps the newest checkpoint in `folder` has done; 0 if there is none.
+/// The number of finished steps in the newest checkpoint of `folder`; 0 without a checkpoint.
 ///
 /// # Errors
-/// What the file system says.
+/// Errors of the file system.
 pub fn steps_done(folder: &Path) -> Result<u64> {
     Ok(list(folder)?.pop().map_or(0, |(done, _)| done))
 }
@@ -166,8 +166,7 @@ pub fn steps_done(folder: &Path) -> Result<u64> {
 /// Restores the newest checkpoint in `folder`.
 ///
 /// # Errors
-/// No checkpoint: what the run was to start from is not known here; a checkpoint of other data, settings or another
-/// model, or one that cannot be read.
+/// No checkpoint; a checkpoint of other data, settings or another model; a checkpoint that cannot be read.
 pub fn restore(
     folder: &Path,
     identity: &Identity,
@@ -178,7 +177,7 @@ pub fn restore(
         return Err(Error::Run(format!("{}: no checkpoint to resume from", folder.display()))
             .with_remedies([Remedy::StartAnew]));
     };
-    let damaged = |e: Error| Error::Run(format!("{e}; delete it to go on from the one before"));
+    let damaged = |e: Error| Error::Run(format!("{e}; delete it to resume from the checkpoint before it"));
     let file = weights::read_tensors(&path).map_err(damaged)?;
     identity.check(&file)?;
     if file.metadata().get("step") != Some(&done.to_string()) {
@@ -196,20 +195,20 @@ pub fn restore(
     Ok(())
 }
 
-/// Whether there is a checkpoint in `folder`.
+/// True if `folder` has a checkpoint.
 pub fn has_one(folder: &Path) -> bool {
     list(folder).is_ok_and(|found| !found.is_empty())
 }
 
-/// The newest checkpoint in `folder`, if it has one.
+/// The newest checkpoint in `folder`; `None` without a checkpoint.
 ///
 /// # Errors
-/// What the file system says.
+/// Errors of the file system.
 pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(list(folder)?.pop().map(|(_, path)| path))
 }
 
-/// The weight file meant by a run's folder or by the file itself, and what should be said about it.
+/// The weight file of a run's folder, or the file itself, and a note about it.
 ///
 /// # Errors
 /// A run folder without weights or checkpoint.
@@ -250,7 +249,7 @@ fn file_name(done: u64) -> String {
     format!("step_{done:010}.safetensors")
 }
 
-/// All checkpoints by their number of steps, oldest first.
+/// All checkpoints with their numbers of steps, oldest first.
 fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {

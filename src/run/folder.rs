@@ -18,10 +18,10 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder of a new run and writes its settings.
+    /// Creates the folder of a new run and writes its settings.
     ///
     /// # Errors
-    /// If it exists and is not empty: a run is never overwritten.
+    /// A folder that exists and is not empty: a run is never overwritten.
     pub fn create(path: &Path, config: &Config) -> Result<Self> {
         require_vacant(path, Remedy::Resume)?;
         fs::create_dir_all(Layout::of(path).checkpoints()).map_err(Error::io(path))?;
@@ -35,7 +35,7 @@ impl RunFolder {
     /// Opens the folder of a run to continue it, with its settings.
     ///
     /// # Errors
-    /// If it is no run folder, or another process trains in it.
+    /// A folder that is no run folder, or in which another process trains.
     pub fn open(path: &Path) -> Result<(Self, Config)> {
         let config = read_config(path)?;
         let folder = Self::lock(path)?;
@@ -56,14 +56,14 @@ impl RunFolder {
     /// Locks the folder of a run for writing, whatever its content.
     ///
     /// # Errors
-    /// If another process trains in it, or there is no such folder.
+    /// Another process trains in the folder; the folder does not exist.
     pub fn lock(path: &Path) -> Result<Self> {
         let file = Layout::of(path).lock();
         let lock = open_or_make(&file)?;
         match lock.try_lock() {
             Ok(()) => Ok(RunFolder { layout: Layout::of(path), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(Error::Run(format!(
-                "{}: another process is at work in this folder; wait for it or stop it",
+                "{}: another process is working in this folder; wait for its end or stop it",
                 path.display()
             ))),
             Err(TryLockError::Error(e)) => Err(Error::io(&file)(e)),
@@ -71,7 +71,7 @@ impl RunFolder {
     }
 }
 
-/// A locked folder is a folder.
+/// The paths in the folder.
 impl Deref for RunFolder {
     type Target = Layout;
 
@@ -80,7 +80,7 @@ impl Deref for RunFolder {
     }
 }
 
-/// Checks that a folder may be made at `path`, before any work is done for it: it must not exist, or hold
+/// Checks, before any work, that a folder may be created at `path`: it must not exist, or hold
 /// only files of a run that stopped before its first step. `otherwise` is the alternative to another folder.
 ///
 /// # Errors
@@ -122,7 +122,7 @@ pub fn require_vacant(path: &Path, otherwise: Remedy) -> Result<()> {
 /// The settings of the run in `path`.
 ///
 /// # Errors
-/// If it is no run folder.
+/// A folder that is no run folder.
 pub fn read_config(path: &Path) -> Result<Config> {
     let file = Layout::of(path).config();
     let text = read_text(&file, MIB).map_err(|e| match e.is_missing_file() {
@@ -142,7 +142,7 @@ pub fn read_config(path: &Path) -> Result<Config> {
 mod tests {
     use super::*;
 
-    /// What is there when a process is killed before its first checkpoint: the same command begins again.
+    /// Files of a process that was killed before its first checkpoint: the same command starts again.
     #[test]
     fn a_run_that_has_not_begun_may_be_begun_again() {
         let folder = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(fs::read_dir(path.join("checkpoints")).unwrap().count(), 0);
         fs::write(path.join("checkpoints/step_0000000000.safetensors"), "").unwrap();
         assert!(RunFolder::create(&path, &Config::default()).unwrap_err().to_string().contains("not empty"));
-        // Settings without a run around them are somebody's own.
+        // A file of settings alone is not a run.
         let own = folder.path().join("own");
         fs::create_dir(&own).unwrap();
         fs::write(own.join("config.toml"), "").unwrap();

@@ -1,9 +1,9 @@
-//! Watches for collapse: all features nearly equal, whoever the person is.
+//! Detection of collapse: the features of all persons become nearly equal.
 //!
 //! Where the batch-contrastive loss outweighs the softmax loss, as its sum over the batch can (see
 //! [`Reduction`]), it may pull all features into one point. There the hinge stands at m tau / 2 (sum) or tau / 2
-//! (mean), its gradient (8) is zero because x_i - x_min is, and nothing pushes apart again. Losses look calm while
-//! it happens.
+//! (mean), its gradient (8) is zero because x_i - x_min is zero, and no force separates the features again. The losses
+//! show nothing of this.
 
 use crate::ops::batch_contrastive::Reduction;
 
@@ -13,10 +13,10 @@ use crate::ops::batch_contrastive::Reduction;
 const COLLAPSED: f64 = 0.2;
 /// Steps over which the mean runs.
 const WINDOW: f64 = 50.0;
-/// Steps before the watcher speaks.
+/// Steps before the first warning.
 const PATIENCE: u64 = 100;
 
-/// Speaks once.
+/// The running mean of the distance between persons. It warns once.
 #[derive(Debug)]
 pub struct Watch {
     threshold: f64,
@@ -27,14 +27,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// For margin `tau` (a squared distance); distances do not depend on the reduction, the advice does.
+    /// For the margin `tau`, a squared distance. The reduction changes the advice only.
     pub fn new(tau: f32, reduction: Reduction) -> Self {
         let threshold = COLLAPSED * f64::from(tau).sqrt();
         Watch { threshold, reduction, mean: 0.0, seen: 0, spoken: false }
     }
 
-    /// Takes the mean inter-class distance of one more step (none: the batch had no negative pair); returns
-    /// what to tell the person when the features have collapsed.
+    /// Adds the mean inter-class distance of a step; `None` if the batch had no negative pair. Returns a warning when the
+    /// features have collapsed.
     pub fn see(&mut self, step: u64, inter: Option<f32>) -> Option<String> {
         let inter = f64::from(inter?);
         self.seen += 1;

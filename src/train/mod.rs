@@ -1,6 +1,6 @@
 //! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it; [`schedule`]
-//! says what changes from step to step, [`collapse`] what goes wrong quietly; an [`Observer`] follows a run. Its files are
-//! [`crate::run`]'s.
+//! computes the learning rates and loss weights of each step, [`collapse`] detects collapsed features; an [`Observer`] follows a
+//! run. [`crate::run`] reads and writes the files of a run.
 
 pub mod collapse;
 pub mod observer;

@@ -11,7 +11,7 @@ pub trait Observer {
         let _ = done;
     }
 
-    /// The values of a step are there. Called once for each step, in their order, after the step's line was added to
+    /// The values of a step have arrived. Called once for each step, in their order, after the step's line was added to
     /// `metrics.jsonl`.
     ///
     /// # Errors
@@ -21,7 +21,7 @@ pub trait Observer {
         Ok(())
     }
 
-    /// All values that are there were handed over; `newest` is the last of them. The log was given to the operating
+    /// All values that have arrived were handed over; `newest` is the last of them. The log was flushed to the operating
     /// system.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The loop around the step; reads from top to bottom.
+//! The training loop.
 
 use super::collapse::Watch;
 use super::observer::{Observer, Observers};
@@ -21,30 +21,29 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Where the weights come from.
+/// The initial weights of a run.
 #[derive(Clone, Copy, Debug)]
 pub enum Start<'a> {
     /// Initial values drawn from the run's seed.
     Random,
-    /// Trained weights, for example ImageNet's; the classifier and the centers are drawn anew.
+    /// Trained weights, for example of ImageNet; the classifier and the centers get initial values.
     Weights(&'a NetworkFile),
     /// The newest checkpoint of the run in this folder.
     Resume(&'a RunFolder),
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// All iterations done; the weights are in this file.
+    /// All iterations are done; the file holds the weights.
     Finished(PathBuf),
-    /// Stopped on request after this many iterations, all of them saved.
+    /// Stopped on request after this number of iterations, all of them saved.
     Interrupted(u64),
 }
 
-/// A run ready for its first step: everything that can be wrong with settings, data and weights has been
-/// checked, and nothing has been written.
+/// A run before its first step: settings, data and weights are checked, and no file is written yet.
 ///
-/// Two steps of a small network on a made-up data set, and what they leave behind:
+/// Two steps of a small network on a synthetic data set, and the files of the run:
 ///
 /// ```
 /// use bcreid::config::Config;
@@ -69,7 +68,7 @@ pub enum Outcome {
 /// let device = Device::cpu();
 /// let trainer = Trainer::new(&config, &Dataset::open(&data)?, Start::Random, &device, &|_, _| ())?;
 /// let run = RunFolder::create(&folder.path().join("run"), &config)?;
-/// // Set it, for example from a handler of Ctrl-C, and the run saves and ends.
+/// // When a handler of Ctrl-C sets it, the run saves a checkpoint and ends.
 /// let stop = AtomicBool::new(false);
 /// let outcome = trainer.run(&run, &stop, Observers::none())?;
 /// assert_eq!(outcome, Outcome::Finished(run.weights()));
@@ -86,17 +85,17 @@ pub struct Trainer {
     loader: Loader,
     identity: Identity,
     first: u64,
-    /// Images that were left out, and why.
+    /// Images that were left out, each with the reason.
     skipped: Vec<String>,
-    may_record: bool,
+    may_capture: bool,
 }
 
 impl Trainer {
-    /// Builds the network, loads weights, decodes the data set; `progress` is told how many of how many
-    /// images are decoded.
+    /// Builds the network, loads weights, decodes the data set. `progress` receives the number of decoded images and the
+    /// number of all images.
     ///
     /// # Errors
-    /// Bad images, a data set or weights that do not fit.
+    /// Unreadable images; a data set or weights that do not fit the settings.
     pub fn new(
         config: &Config,
         dataset: &Dataset,
@@ -128,13 +127,24 @@ impl Trainer {
             .collect();
         let config = config.clone();
         let device = device.clone();
-        let may_record = true;
-        Ok(Trainer { config, device, model, params, optimizer, loader, identity, first, skipped, may_record })
+        let may_capture = true;
+        Ok(Trainer {
+            config,
+            device,
+            model,
+            params,
+            optimizer,
+            loader,
+            identity,
+            first,
+            skipped,
+            may_capture,
+        })
     }
 
-    /// Whether a GPU may record a step and replay it, which changes no bit of the result. It does by default.
-    pub fn with_recording(self, may_record: bool) -> Self {
-        Trainer { may_record, ..self }
+    /// Allows or forbids the capture of steps on a GPU. Capture is allowed by default and changes no bit of the result.
+    pub fn with_capture(self, may_capture: bool) -> Self {
+        Trainer { may_capture, ..self }
     }
 
     /// The settings.
@@ -142,7 +152,7 @@ impl Trainer {
         &self.config
     }
 
-    /// The first step that will run: 0, or where a resumed run goes on.
+    /// The number of the first step: 0, or the number of finished steps of a resumed run.
     pub fn first(&self) -> u64 {
         self.first
     }
@@ -150,7 +160,7 @@ impl Trainer {
     /// Trains until all iterations are done or `stop` is set, writing into `run`.
     ///
     /// # Errors
-    /// A loss that is not finite, a disk that is full, an observer's; the last good checkpoint survives and is named.
+    /// A loss that is not finite; a full disk; errors of observers. The last good checkpoint survives, and the error names it.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, observers: Observers<'_>) -> Result<Outcome> {
         let Trainer {
             config,
@@ -162,11 +172,11 @@ impl Trainer {
             identity,
             first,
             skipped,
-            may_record,
+            may_capture,
         } = self;
         let mut values = StepValues::new(&device, config.run.seed)?.with_scalars(&schedule::SCALARS)?;
         optimizer.prepare(&params)?;
-        let mut step_runner = StepRunner::new(&device, may_record);
+        let mut step_runner = StepRunner::new(&device, may_capture);
         let mut recorder = Recorder {
             pending: VecDeque::new(),
             running: match device {
@@ -191,8 +201,7 @@ impl Trainer {
                 .note(&format!("{count} images left out (see {}): {example} ...", list.display()));
         }
         if first == 0 {
-            // Where the run starts from belongs to it: resumed before its first checkpoint, it must not go on
-            // from other weights.
+            // A run that is resumed before its first checkpoint must continue from the same initial weights.
             checkpoint.save(0, &params, &optimizer).map_err(|e| checkpoint.name_last_good(e))?;
         }
 
@@ -239,7 +248,7 @@ impl Trainer {
     }
 }
 
-/// How a run's batches are made from its training set.
+/// The loader's options for a run's training set.
 pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
     let data = &config.data;
     LoaderOptions {
@@ -265,16 +274,15 @@ pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions 
     }
 }
 
-/// Steps that a GPU may be busy with while those before them are written down: waiting for the newest would leave it
-/// without work.
+/// Steps that may be in flight on a GPU while earlier ones are logged: waiting for the newest step would leave the GPU idle.
 const RUNNING: usize = 2;
-/// Steps whose values may be on their way at a time; more than the host runs ahead of a GPU.
+/// The largest number of pending downloads; more than the host runs ahead of a GPU.
 const MOST_PENDING: usize = 256;
 
-/// Keeps what steps measured until it is time to wait for it.
+/// The outputs of steps whose downloads are pending, and the log that receives them.
 struct Recorder<'a> {
     pending: VecDeque<(u64, Scheduled, PendingOutput)>,
-    /// Steps that are not waited for while the run goes on.
+    /// The number of newest steps that a download does not wait for.
     running: usize,
     log: Log,
     observers: Observers<'a>,
@@ -282,7 +290,7 @@ struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
-    /// Waits for all pending steps but the last `running` and hands their values to log and observers.
+    /// Waits for all pending steps but the newest `running`, and hands their values to the log and the observers.
     fn read_back(&mut self, running: usize) -> Result<()> {
         let mut newest = None;
         let finished = self.pending.len().saturating_sub(running);

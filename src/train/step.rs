@@ -21,7 +21,7 @@ pub struct StepOutput {
     pub terms: Tensor,
 }
 
-/// The parts of a step, in their order.
+/// The phases of a step, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The network and both losses.

@@ -1,8 +1,8 @@
-//! Runs steps one after the other: plainly, or on a GPU recorded once and replayed.
+//! Execution of steps: plain on the CPU; on a GPU captured once as a CUDA graph and replayed.
 //!
-//! The first steps run plainly, which makes ready what a recording cannot: cuDNN's choices, tables, memory. As soon as a
-//! step has found all the memory it wanted, the next one is recorded; its kernels and their numbers are those of a plain
-//! step, so the results are the same bits.
+//! The first steps run plainly and prepare all that a capture must not do: cuDNN's choice of algorithms, tables, memory.
+//! When a step has found all its memory in the pool, the next step is captured. Its kernels and their arguments are those
+//! of a plain step, so the results are the same bits.
 
 use super::step::StepOutput;
 use crate::Result;
@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::device::cuda::Graph;
 use crate::tensor::Download;
 
-/// What a step measured, on its way to the host.
+/// The output of a step, during its download to the host.
 pub struct PendingOutput {
     /// L_s.
     pub softmax: Download,
@@ -19,77 +19,77 @@ pub struct PendingOutput {
 }
 
 impl StepOutput {
-    /// Asks for the values without waiting.
+    /// Starts the downloads and does not wait for them.
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn send(&self) -> Result<PendingOutput> {
+    pub fn download_async(&self) -> Result<PendingOutput> {
         Ok(PendingOutput { softmax: self.softmax.download_async()?, terms: self.terms.download_async()? })
     }
 }
 
-/// Runs the steps of one run.
+/// The executor of the steps of one run.
 pub struct StepRunner {
     device: Device,
-    may_record: bool,
-    /// Whether the last step found all the memory it wanted.
+    may_capture: bool,
+    /// True if the last step found all its memory in the pool.
     is_settled: bool,
-    recorded: Option<(Graph, StepOutput)>,
-    /// Why steps are not recorded although they may be.
+    captured: Option<(Graph, StepOutput)>,
+    /// The reason why steps are not captured although capture is allowed.
     capture_error: Option<String>,
 }
 
 impl StepRunner {
-    /// For steps on `device`; on a GPU they are recorded if `may_record`.
-    pub fn new(device: &Device, may_record: bool) -> Self {
+    /// An executor of steps on `device`. On a GPU it captures a step if `may_capture`.
+    pub fn new(device: &Device, may_capture: bool) -> Self {
         StepRunner {
             device: device.clone(),
-            may_record,
+            may_capture,
             is_settled: false,
-            recorded: None,
+            captured: None,
             capture_error: None,
         }
     }
 
-    /// Runs a step, which is the same function each time: what changes from one to the next lies in device memory. A
-    /// recorded one is not called again. One that cannot be recorded is called again, to run plainly, as all that follow.
+    /// Runs a step. `step` is the same function each time: values that change between steps lie in device memory. After a
+    /// capture the function is not called again. If the capture fails, this step and all later ones run plainly.
     ///
     /// # Errors
-    /// What the step or the device reports.
+    /// Errors of the step or the device.
     pub fn run(&mut self, mut step: impl FnMut() -> Result<StepOutput>) -> Result<PendingOutput> {
-        let Device::Cuda(gpu) = &self.device else { return step()?.send() };
-        if let Some((graph, measured)) = &mut self.recorded {
+        let Device::Cuda(gpu) = &self.device else { return step()?.download_async() };
+        if let Some((graph, output)) = &mut self.captured {
             graph.replay()?;
-            return measured.send();
+            return output.download_async();
         }
         let _region = gpu.enter_step()?;
-        if self.may_record && self.is_settled {
+        if self.may_capture && self.is_settled {
             match gpu.capture(&mut step) {
-                Ok((mut graph, measured)) => {
+                Ok((mut graph, output)) => {
                     graph.replay()?;
-                    let (_, measured) = self.recorded.insert((graph, measured));
-                    return measured.send();
+                    let (_, output) = self.captured.insert((graph, output));
+                    return output.download_async();
                 }
                 Err(error) => {
-                    self.may_record = false;
+                    self.may_capture = false;
                     self.capture_error =
-                        Some(format!("steps run plainly, for none could be recorded: {error}"));
+                        Some(format!("steps run plainly, because none could be captured: {error}"));
                 }
             }
         }
         let before = gpu.memory_growth();
-        let sent = step()?.send();
+        let pending = step()?.download_async();
         self.is_settled = gpu.memory_growth() == before;
-        sent
+        pending
     }
 
-    /// Once, why steps run plainly although they might be recorded.
+    /// The reason why steps run plainly although capture is allowed; returned once.
     pub fn take_capture_error(&mut self) -> Option<String> {
         self.capture_error.take()
     }
 
-    /// How many pieces of work a replay of the recorded step is made of; none while nothing is recorded.
+    /// The number of graph nodes of the captured step; `None` before a capture.
     pub fn nodes(&self) -> Option<usize> {
-        self.recorded.as_ref().map(|(graph, _)| graph.nodes())
+        self.captured.as_ref().map(|(graph, _)| graph.nodes())
     }
 }

@@ -227,7 +227,7 @@ fn what_is_no_run_is_refused() {
     made_up_run(&at("run"), 2);
     let lock = fs::File::create(at("run/lock")).unwrap();
     lock.lock().unwrap();
-    assert!(fail(&mut tensorboard(&[&at("run")])).contains("another process is at work"));
+    assert!(fail(&mut tensorboard(&[&at("run")])).contains("another process is working"));
     succeed(tensorboard(&[&at("run")]).arg("--out").arg(at("elsewhere")));
 }
 

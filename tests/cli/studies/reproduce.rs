@@ -46,7 +46,7 @@ fn the_paper_s_comparison_on_another_set() {
     assert!(error.contains("run.seed=9223372036854775807"), "{error}");
     let lock = std::fs::File::create(out.join("lock")).unwrap();
     lock.lock().unwrap();
-    assert!(fail(&mut reproduce("2")).contains("another process is at work"));
+    assert!(fail(&mut reproduce("2")).contains("another process is working"));
 }
 
 /// Starts and reductions side by side: one table, a gain each, and each start's baseline once.
