@@ -108,7 +108,7 @@ fn no_match_at_all_is_an_error_with_the_reason() {
     assert!(refusal(&line(&[0.0], &[-1], &[1]), &line(&[1.0], &[9], &[2])).contains("every query is junk"));
     assert!(refusal(&query, &line(&[1.0], &[-1], &[2])).contains("every gallery image is junk"));
     let wide = Features::new(vec![1.0; 3], 3, vec![7], vec![2], Vec::new()).unwrap();
-    assert!(refusal(&query, &wide).contains("some features have 1 values and others 3"));
+    assert!(refusal(&query, &wide).contains("some features have 1 value and others 3"));
 }
 
 #[test]
