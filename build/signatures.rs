@@ -1,12 +1,13 @@
-//! Typed launches: a Rust struct for each kernel of `cuda/*.cu`, which src/device/cuda/launch.rs includes.
+//! Generation of typed launches: a Rust struct for each kernel of `cuda/*.cu`, in the file `signatures.rs` that
+//! src/device/cuda/arguments.rs includes.
 //!
-//! A kernel's signature is read from its source, so that this works without nvcc. Kernels that differ in nothing but the
-//! element types of their pointers, as `relu_forward_f32` and `relu_forward_bf16`, become one struct, `ReluForward`; the
-//! launch takes the kernel whose types are those of its tensors. Fields are called as the parameters are.
+//! The signature of a kernel is parsed from its source, so that nvcc is not needed. Kernels that differ only in the
+//! element types of their pointers, such as `relu_forward_f32` and `relu_forward_bf16`, become one struct,
+//! `ReluForward`; the launch selects the kernel by the types of the tensors. Fields have the names of the parameters.
 //!
 //! | C++ | field |
 //! |---|---|
-//! | `const T*` | `In`, or `Option<In>` behind the word `NULLABLE` |
+//! | `const T*` | `In`, or `Option<In>` with the word `NULLABLE` |
 //! | `T*` | `Out`, or `Option<Out>` |
 //! | `int`, `size_t` | `usize` |
 //! | `uint64_t` | `u64` |
@@ -18,7 +19,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// C++ element types of pointers, and the tensor element type of each.
+/// The C++ element types of pointers, with the tensor element type of each.
 const ELEMENTS: [(&str, &str); 7] = [
     ("float", "F32"),
     ("float2", "F32"),
@@ -28,7 +29,7 @@ const ELEMENTS: [(&str, &str); 7] = [
     ("sgd::Segment", "I32"),
     ("uint8_t", "U8"),
 ];
-/// By-value types: the C++ type, the field's, and the variant of `Argument`.
+/// The types of parameters by value: the C++ type, the type of the field, and the variant of `Argument`.
 const VALUES: [(&str, &str, &str); 4] = [
     ("int", "usize", "Int"),
     ("size_t", "usize", "Size"),
@@ -36,7 +37,7 @@ const VALUES: [(&str, &str, &str); 4] = [
     ("float", "f32", "Float"),
 ];
 
-/// The kind of a parameter; the element type of a pointer is separate.
+/// The kind of a parameter, without the element type of a pointer.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Pointer { written: bool, nullable: bool },
@@ -46,7 +47,7 @@ enum Kind {
 struct Parameter {
     name: String,
     kind: Kind,
-    /// Of a pointer.
+    /// The element type of a pointer.
     element: Option<&'static str>,
 }
 
@@ -58,7 +59,7 @@ struct Signature {
 /// Writes `signatures.rs` into `out`.
 ///
 /// # Errors
-/// A kernel whose parameters are not understood; kernels of one stem that differ in more than element types.
+/// A kernel with a parameter of an unknown type; kernels of one stem that differ in more than element types.
 pub fn write(sources: &[PathBuf], out: &Path) -> Result<()> {
     let mut rust = String::new();
     for source in sources {
@@ -77,13 +78,13 @@ pub fn write(sources: &[PathBuf], out: &Path) -> Result<()> {
     fs::write(&path, rust).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// A kernel's name without the element types at its end.
+/// The name of a kernel without the element types at its end.
 fn stem(name: &str) -> &str {
     let short = name.strip_suffix("_f32").or_else(|| name.strip_suffix("_bf16"));
     short.map_or(name, stem)
 }
 
-/// All `extern "C" __global__` functions of a source file.
+/// Parses all `extern "C" __global__` functions of a source file.
 fn parse(text: &str) -> Result<Vec<Signature>> {
     let code: String =
         text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join(" ");
@@ -104,12 +105,12 @@ fn parse(text: &str) -> Result<Vec<Signature>> {
     Ok(signatures)
 }
 
-/// Such as `const float* __restrict__ NULLABLE offset`.
+/// Parses a parameter, such as `const float* __restrict__ NULLABLE offset`.
 fn parameter(text: &str) -> Result<Parameter> {
     let spaced = text.replace('*', " * ");
     let mut words: Vec<&str> = spaced.split_whitespace().filter(|word| *word != "__restrict__").collect();
     let unknown =
-        || format!("parameter `{}` is not understood; build/signatures.rs lists types", text.trim());
+        || format!("parameter `{}` has an unknown type; build/signatures.rs lists the types", text.trim());
     let name = words.pop().ok_or_else(unknown)?.to_string();
     let (kind, element) = match words[..] {
         [r#type] => {
@@ -128,7 +129,7 @@ fn parameter(text: &str) -> Result<Parameter> {
     Ok(Parameter { name, kind, element })
 }
 
-/// The struct of the kernels of one stem.
+/// Generates the struct of the kernels of one stem.
 fn family(file: &str, stem: &str, variants: &[Signature]) -> Result<String> {
     let first = &variants[0];
     for other in &variants[1..] {
@@ -155,7 +156,7 @@ fn family(file: &str, stem: &str, variants: &[Signature]) -> Result<String> {
                 (field, format!("self.{name}.into()"))
             }
         };
-        // Fields are called as the parameters of the kernel are, and documented there.
+        // The fields have the names of the kernel's parameters, whose documentation is in the .cu file.
         let _ = writeln!(fields, "    pub {name}: {field},");
         let _ = writeln!(arguments, "            {argument},");
     }
@@ -199,7 +200,7 @@ impl Kernel for {kernel} {{
     ))
 }
 
-/// `relu_forward` to `ReluForward`.
+/// Converts `relu_forward` to `ReluForward`.
 fn camel(stem: &str) -> String {
     let word = |word: &str| word[..1].to_uppercase() + &word[1..];
     stem.split('_').map(word).collect()

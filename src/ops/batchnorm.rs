@@ -221,8 +221,8 @@ impl Backward for BatchNormBackward {
         };
         let mut correction = None;
         if let Some(x) = &x {
-            // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases this pass masks
-            // dy in memory; the masked dy is also the gradient of a residual.
+            // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases this pass
+            // masks dy in memory; the masked dy is also the gradient of a residual.
             let mask_dy = mask == Mask::Output || mask == Mask::Recomputed && !batch;
             let saved = (x, y.as_ref(), &affine);
             correction = match &gpu {

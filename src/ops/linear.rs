@@ -1,6 +1,7 @@
 //! Fully connected layer: y = x w^T + b, the classifier of the softmax branch.
 //!
-//! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a temporary.
+//! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a
+//! temporary.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -14,7 +14,7 @@ fn seen(stem: &str, right: &str, wrong: &str, body: fn(&Gpu) -> Outcome, words: 
 /// A piece of features is multiplied before all of it is there.
 #[test]
 fn a_removed_barrier() {
-    let (right, wrong) = ("__syncthreads();  // all of both pieces is there", "");
+    let (right, wrong) = ("__syncthreads();  // both pieces are complete", "");
     let words = ["batch_contrastive_distances", "shared array", "_piece", "wait with __syncthreads"];
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
 }
