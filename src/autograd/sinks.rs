@@ -45,7 +45,7 @@ impl Sinks<'_> {
     }
 
     /// True if the gradient of input `input` is needed; otherwise an operation can skip its computation.
-    pub fn wants(&self, input: usize) -> bool {
+    pub fn needs_grad(&self, input: usize) -> bool {
         !matches!(self.inputs[input].destination, GradDestination::None)
     }
 

@@ -151,7 +151,7 @@ impl<'p> Tape<'p> {
     }
 
     /// True if the gradient of `var` is needed; otherwise an operation need not save values for it.
-    pub fn wants(&self, var: Handle) -> bool {
+    pub fn needs_grad(&self, var: Handle) -> bool {
         !matches!(self.destinations[var.id], GradDestination::None)
     }
 

@@ -32,7 +32,7 @@ pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) 
     let mut loss = Tensor::empty(&device, [1], DType::F32)?;
     let saved = match logits.value.gpu().cloned() {
         None => {
-            let wanted = tape.wants(input);
+            let wanted = tape.needs_grad(input);
             let empty = || Tensor::empty(&device, logits.shape(), DType::F32);
             let mut probabilities = wanted.then(empty).transpose()?;
             cpu::forward(&logits.value, labels, probabilities.as_mut(), &mut loss)?;
