@@ -97,7 +97,8 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
         .map_err(|e| broken(format!("its header cannot be read ({})", one_line(&e))))?;
     let (announced, found) = (header.data_len(), map.len() - data_start);
     if announced != found {
-        return Err(broken(format!("its tensors should have {announced} bytes, but the file holds {found}")));
+        let cut = if found < announced { ", so it is cut short" } else { "" };
+        return Err(broken(format!("its tensors need {announced} bytes and it holds {found}{cut}")));
     }
     let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     let tensors = header.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();

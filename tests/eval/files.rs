@@ -1,4 +1,4 @@
-//! Feature and weight files: round trips, wrong content, and bytes nobody meant.
+//! Feature and weight files: round trips, wrong contents, and random bytes.
 
 use bcreid::Error;
 use bcreid::autograd::{ParamSpecs, Params};
@@ -134,7 +134,7 @@ fn what_is_no_file_of_ours_says_so() {
     assert!(refused(b"").contains("only 0 bytes long"));
     assert!(refused(b"PK\x03\x04 some zip file").contains("seems to be a zip archive"));
     assert!(refused(b"\x02\0\0\0\0\0\0\0{]").contains("header cannot be read"));
-    assert!(refused(b"\x02\0\0\0\0\0\0\0{}xyz").contains("take 0 bytes and it holds 3"));
+    assert!(refused(b"\x02\0\0\0\0\0\0\0{}xyz").contains("need 0 bytes and it holds 3"));
     let path = folder.path().join("f.safetensors");
     sample().write(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();

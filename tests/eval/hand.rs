@@ -1,4 +1,4 @@
-//! Rankings small enough to be worked out on paper.
+//! Small rankings with hand-computed results.
 
 use crate::line;
 use bcreid::device::Device;
@@ -161,7 +161,7 @@ fn looking_up_finds_the_nearest() {
     let all = &top_k(&query, &gallery, 99).unwrap()[0];
     assert_eq!((all.len(), all[3].distance), (4, 5.0));
     assert!(top_k(&query, &gallery, 0).unwrap()[0].is_empty());
-    assert!(top_k(&row(vec![0.0; 2]), &gallery, 1).unwrap_err().to_string().contains("have 1 values"));
+    assert!(top_k(&row(vec![0.0; 2]), &gallery, 1).unwrap_err().to_string().contains("have 1 value and"));
 }
 
 /// A gallery of several parts, so that what each thread found must be put together.

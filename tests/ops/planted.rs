@@ -1,5 +1,5 @@
-//! Errors planted in the real sources, each a kind that a kernel's author makes, and how the tests of the kernels
-//! see it. The same tests pass on the sources as they are.
+//! Planted errors in the real sources, typical errors of kernel authors, and their detection by the kernels' tests. The
+//! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{batch_contrastive, softmax_cross_entropy};

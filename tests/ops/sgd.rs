@@ -169,7 +169,12 @@ fn every_parameter_moves_on_its_own() {
                 let is_narrow = device.activations() == DType::BF16 && shape.len() == 4;
                 assert_eq!(param.compute_copy.is_some(), is_narrow, "{}", what("compute copy"));
                 if let Some(copy) = &param.compute_copy {
-                    assert_eq!(host(copy), on::rounded(device, &host(&param.value)), "{}", what("compute copy"));
+                    assert_eq!(
+                        host(copy),
+                        on::rounded(device, &host(&param.value)),
+                        "{}",
+                        what("compute copy")
+                    );
                 }
             }
         }
