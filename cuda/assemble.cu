@@ -22,7 +22,7 @@ namespace assemble {
 __device__ __forceinline__ void sample(int* chosen, int m, int n, uint64_t seed, int step) {
     extern __shared__ int drawn[];
     int* const repeated = drawn + m;
-    const Philox draws = {seed, static_cast<uint32_t>(step), 0, Purpose::Sampler};
+    const Philox draws = {seed, static_cast<uint32_t>(step), 0, RngStream::Sampler};
     const int first = n - m;
     for (int block = threadIdx.x; block * 4 < m; block += blockDim.x) {
         const uint4 block_words = draws.block(block);
@@ -59,7 +59,7 @@ struct View {
 
 // The augmentation of image `slot` of the batch.
 __device__ __forceinline__ View view(int image, int flip, int pad, uint64_t seed, int step, int slot) {
-    const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), Purpose::Augment};
+    const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), RngStream::Augment};
     const uint4 words = draws.block(0);
     const int places = 2 * pad + 1;
     const bool mirrored = flip == ALWAYS || (flip == BY_CHANCE && below(words.x, 2) == 1);

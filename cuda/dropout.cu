@@ -13,7 +13,7 @@ namespace dropout {
 template <class In, class Out>
 __device__ __forceinline__ void apply(const In* x, Out* y, int d, uint64_t seed, const int* step, float ratio,
                                       float scale) {
-    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, Purpose::Dropout};
+    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, RngStream::Dropout};
     // A selection, since an infinity times 0 would be NaN.
     const auto masked = [=](float value, uint32_t word) { return unit(word) >= ratio ? value * scale : 0.0f; };
     const size_t row = static_cast<size_t>(blockIdx.x) * d;

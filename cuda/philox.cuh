@@ -6,17 +6,17 @@
 #include <stdint.h>
 
 // The streams of random numbers that kernels draw; the values are those of `RngStream` in src/tensor/philox.rs.
-enum class Purpose : uint32_t { Sampler = 2, Augment = 3, Dropout = 4, Test = 6 };
+enum class RngStream : uint32_t { Sampler = 2, Augment = 3, Dropout = 4, Test = 6 };
 
 // The random numbers of one (seed, step, image, stream).
 struct Philox {
     uint64_t seed;
     uint32_t step, image;
-    Purpose purpose;
+    RngStream stream;
 
     // The words 4 * index to 4 * index + 3 of the sequence.
     __device__ __forceinline__ uint4 block(uint32_t index) const {
-        uint4 counter = make_uint4(index, image, step, static_cast<uint32_t>(purpose));
+        uint4 counter = make_uint4(index, image, step, static_cast<uint32_t>(stream));
         uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
 #pragma unroll
         for (int round = 0; round < 10; ++round) {
