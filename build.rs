@@ -1,8 +1,9 @@
-//! Compiles `cuda/*.cu` into the one fatbin that the library embeds, and `cuda/lab/*.cu` into another for benchmarks.
+//! Build script: compiles `cuda/*.cu` into a fatbin that the library embeds, and `cuda/lab/*.cu` into another one for
+//! benchmarks.
 //!
-//! Each launch is typed by its kernel's signature (`build/signatures.rs`), with or without a CUDA compiler. Without one
-//! nothing is embedded and the build succeeds: most people have no GPU, and a warning at each of their builds would help
-//! nobody. `bcreid doctor` says what is embedded, or how to get it.
+//! The argument types of launches come from the kernels' signatures (`build/signatures.rs`), with or without a CUDA
+//! compiler. Without a compiler no kernels are embedded and the build succeeds without a warning, since most users have
+//! no GPU. `bcreid doctor` prints the embedded kernels, or how to get them.
 
 #[path = "build/architectures.rs"]
 mod architectures;
@@ -27,19 +28,19 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 use toolkit::Toolkit;
 
-/// Every message says what went wrong in its first line, and where.
+/// The result of a step of the build; the first line of an error message says what went wrong, and where.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() {
     if let Err(message) = build() {
-        // These lines make the build fail, and cargo shows nothing before them. An exit status as well would add
-        // all that this script has printed.
+        // These lines make the build fail, and cargo prints only them. A non-zero exit status would make cargo print
+        // the whole output of this script too.
         message.lines().for_each(|line| println!("cargo::error={line}"));
     }
 }
 
 fn build() -> Result<()> {
-    // NVCC_* are read by nvcc itself.
+    // nvcc itself reads the variables NVCC_*.
     for variable in [
         "BCREID_CUDA_ARCHS",
         "NVCC",
@@ -58,7 +59,7 @@ fn build() -> Result<()> {
     println!("cargo::rerun-if-changed=cuda");
     let kernels = sources(&root.join("cuda"))?;
     if kernels.is_empty() {
-        return Err("cuda: no .cu file; is the checkout complete?".into());
+        return Err("cuda: the folder has no .cu file; the checkout is incomplete".into());
     }
     signatures::write(&kernels, &out)?;
 
@@ -85,15 +86,15 @@ fn build() -> Result<()> {
     }
     generate::embedded(&out, &toolkit, &targets, &module, &table)?;
 
-    let lessons = sources(&root.join("cuda/lab"))?;
-    if !lessons.is_empty() {
-        let lab = Module::compile(&toolkit, &targets, &lessons, &root, &out, "lab")?;
+    let lab_kernels = sources(&root.join("cuda/lab"))?;
+    if !lab_kernels.is_empty() {
+        let lab = Module::compile(&toolkit, &targets, &lab_kernels, &root, &out, "lab")?;
         println!("cargo::rustc-env=BCREID_LAB_FATBIN={}", lab.fatbin.display());
     }
     Ok(())
 }
 
-/// The `.cu` files of a folder, sorted so that equal sources give equal bytes; none if there is no such folder.
+/// The `.cu` files of a folder, sorted so that equal sources give equal fatbins; none if the folder does not exist.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let at = |e: std::io::Error| format!("{}: {e}", folder.display());
     if !folder.exists() {

@@ -1,8 +1,8 @@
 //! Batch normalisation with residual and rectifier, forward and backward, against PyTorch and a plain copy.
 //!
 //! `cargo bench --bench batchnorm` runs both in turn on the same number of threads and prints the best times.
-//! PyTorch is asked through `batchnorm.py` beside this file, run by `$PYTHON` (default `python3`); without it
-//! only our own times are printed.
+//! PyTorch is measured by `batchnorm.py` beside this file, run by `$PYTHON` (default `python3`); without PyTorch
+//! only the times of this program are printed.
 
 use bcreid::autograd::{BufferId, ParamId, ParamSpecs, Params, StepValues, Tape};
 use bcreid::device::Device;
@@ -20,7 +20,7 @@ const ROUNDS: usize = 25;
 /// dy masked.
 const STREAMS: [f64; 2] = [4.0, 7.0];
 
-/// A PyTorch process that answers one line for each line.
+/// A PyTorch process that answers each line with one line.
 struct Torch {
     child: Child,
     answers: BufReader<ChildStdout>,
@@ -40,7 +40,7 @@ impl Torch {
         Some(Torch { child, answers })
     }
 
-    /// Milliseconds of forward and backward.
+    /// Measures forward and backward in milliseconds.
     fn step(&mut self, [n, h, w, c]: [usize; 4]) -> Option<[f64; 2]> {
         writeln!(self.child.stdin.as_mut()?, "{n} {h} {w} {c}").ok()?;
         let mut line = String::new();
@@ -53,12 +53,12 @@ impl Torch {
 impl Drop for Torch {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // Nothing can be done about a process that does not want to end.
+        // Best effort: a process that cannot be ended is left alone.
         let _ = self.child.wait();
     }
 }
 
-/// A layer's parameters and running statistics.
+/// Parameters and running statistics of a layer.
 struct Layer {
     params: Params,
     gamma: ParamId,
@@ -79,12 +79,12 @@ impl Layer {
     }
 }
 
-/// Milliseconds of forward and backward; all buffers come from the pool, as in training.
+/// Measures forward and backward in milliseconds; all buffers come from the pool, as in training.
 fn step(layer: &mut Layer, inputs: &[Tensor; 3]) -> [f64; 2] {
     let Layer { params, gamma, beta, mean, var } = layer;
     let device = params.device().clone();
     let mut tape = Tape::new(params, &StepValues::new(&device, 0).unwrap());
-    // Only the tape holds x, as in a network.
+    // Only the tape owns x, as in a network.
     let x = tape.leaf(inputs[0].duplicate(&device).unwrap());
     let residual = tape.leaf(inputs[1].clone());
     let seed = inputs[2].duplicate(&device).unwrap();
@@ -98,7 +98,7 @@ fn step(layer: &mut Layer, inputs: &[Tensor; 3]) -> [f64; 2] {
     [forward, start.elapsed().as_secs_f64() * 1e3]
 }
 
-/// Milliseconds of a plain copy by all threads.
+/// Measures a plain copy by all threads in milliseconds.
 fn copy(from: &Tensor, to: &mut Tensor) -> f64 {
     let start = Instant::now();
     let pieces = to.f32_mut().par_chunks_mut(1 << 16).zip(from.f32().par_chunks(1 << 16));

@@ -1,8 +1,8 @@
 //! Every convolution of ResNet-50 on a batch of 16 images of 256 x 128: fprop, dgrad and wgrad, best of a few.
 //!
-//! `cargo bench --bench conv2d` prints our times; `benches/conv2d_side_by_side.sh` sets them beside PyTorch's.
+//! `cargo bench --bench conv2d` prints the times; `benches/conv2d_side_by_side.sh` compares them with PyTorch's.
 //! With `--ask` the program reads shapes (`H W C K R stride`) from its input, one a line, and answers with the
-//! three times in milliseconds: that is how the other script drives it.
+//! three times in milliseconds; the script uses this.
 
 use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
@@ -14,8 +14,8 @@ use std::time::Instant;
 const BATCH: usize = 16;
 const TIMES: usize = 5;
 
-/// Height and width of the input, input and output channels, filter size, stride; and how often the network
-/// has it (stride-2 on the 3 x 3, as torchvision has it).
+/// Height and width of the input, input and output channels, filter size, stride; and the number of such convolutions
+/// in the network (stride 2 on the 3 x 3, as in torchvision).
 const SHAPES: [([usize; 6], usize); 23] = [
     ([256, 128, 3, 64, 7, 2], 1),
     ([64, 32, 64, 64, 1, 1], 1),

@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Identities and cameras of Market-1501's test part.
 const IDENTITIES: usize = 750;
 const CAMERAS: usize = 6;
-/// Images of the gallery that show nobody of the query: 2,798 of 15,913.
+/// Distractors: gallery images of persons without a query, 2,798 of 15,913.
 const DISTRACTORS: f64 = 0.1758;
 
 fn random(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {

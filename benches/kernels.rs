@@ -1,12 +1,12 @@
-//! How fast the CUDA kernels are: the versions of `cuda/lab` beside their predictions, and every kernel that memory
-//! limits beside a plain copy.
+//! Times of the CUDA kernels: the versions of `cuda/lab` beside their predictions, and every memory-bound kernel
+//! beside a plain copy.
 //!
-//! `cargo bench --bench kernels [-- lab | table]`. Without a GPU it says so, and prints what the host build counts
-//! for the versions of the lab.
+//! `cargo bench --bench kernels [-- lab | table]`. Without a GPU the benchmark says so, and prints the host build's
+//! counts for the versions of the lab.
 
 #[path = "kernels/clock.rs"]
 mod clock;
-// What the tests run, to be timed here; they use more of it.
+// The tests' launches, which are timed here; the tests use more of this module.
 #[allow(dead_code, unused_imports)]
 #[path = "../tests/ops"]
 mod ops {
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let wants = |part: &str| wanted.is_empty() || wanted.iter().any(|word| word == part);
     if let Some(unknown) = wanted.iter().find(|word| !["lab", "table"].contains(&word.as_str())) {
-        eprintln!("there is no part called {unknown:?}: lab, table, or nothing for both");
+        eprintln!("there is no part {unknown:?}; give lab, table, or nothing for both");
         return ExitCode::FAILURE;
     }
     let done = match Gpu::device("lab/empty") {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Err(why) => {
             println!("Nothing to measure: {why}.");
             println!("With a GPU this times the versions of cuda/lab and every kernel that memory limits.");
-            println!("What the host build counts instead, summed over all threads, blocks or warps:");
+            println!("Counts of the host build, summed over all threads, blocks or warps:");
             counts()
         }
     };
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Times what was asked for. `gpu` has the empty kernel, and keeps the context alive.
+/// Times the requested parts. `gpu` has the empty kernel, and keeps the context alive.
 fn measure(gpu: &Gpu, wants_lab: bool, wants_table: bool) -> Outcome {
     let clock = Clock::new()?;
     let device =
@@ -80,7 +80,7 @@ fn time(gpu: &Gpu, clock: &Clock, kernel: &str, launch: Launch, args: &[Arg]) ->
     clock.time(&|stream| device.enqueue(kernel, &launch, args, stream))
 }
 
-/// Bytes a second of a copy within the device's memory.
+/// Bandwidth of a copy within device memory, in bytes a second.
 fn copy(gpu: &Gpu, clock: &Clock) -> Outcome<f64> {
     let staged = Staged::new(gpu, &[Slot::Output(COPIED / 4), Slot::Output(COPIED / 4)])?;
     let [Arg::Pointer(from), Arg::Pointer(to)] = staged.args[..] else { unreachable!("both are buffers") };
@@ -125,7 +125,7 @@ fn lab(clock: &Clock, device: Device) -> Outcome {
     Ok(())
 }
 
-/// The sizes that the text predicts times for.
+/// Sizes for which the text predicts times.
 fn sizes(versions: &[Version]) -> Vec<Prediction> {
     versions.last().map_or(Vec::new(), |version| version.predicted.clone())
 }
@@ -152,7 +152,7 @@ fn print_table(clock: &Clock, device: Device) -> Outcome {
     Ok(())
 }
 
-/// What the host build counts for each version, at the smallest size that its text is about.
+/// Prints the host build's counts for each version, at the smallest size of its text.
 fn counts() -> Outcome {
     for lesson in &LESSONS {
         let gpu = Gpu::host(lesson.stem)?;

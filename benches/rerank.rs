@@ -4,9 +4,9 @@
 //! peak of resident memory, features included. With `--save DIR` it writes the features for
 //! `benches/rerank_numpy.py`, to be timed on the same numbers.
 //!
-//! Images are drawn around people in a space of few dimensions and carried over to features by a random layer with
-//! ReLU. So people overlap and images have reciprocal neighbours of their own person and of others; independent
-//! random features would have none.
+//! Images are drawn around persons in a space of few dimensions and mapped to features by a random layer with ReLU. So
+//! persons overlap, and images have reciprocal neighbours of their own person and of others; independent random
+//! features would have none.
 
 use bcreid::device::Device;
 use bcreid::eval::distance::Block;
@@ -19,11 +19,11 @@ use std::time::Instant;
 
 /// Identities of Market-1501's test part.
 const IDENTITIES: usize = 750;
-/// Images of the gallery that show nobody of the query: 2,798 of 15,913.
+/// Distractors: gallery images of persons without a query, 2,798 of 15,913.
 const DISTRACTORS: f64 = 0.1758;
-/// Dimensions of the space in which people differ.
+/// Dimensions of the space in which persons differ.
 const LATENT: usize = 24;
-/// How far a person's images lie from each other, as a part of how far people do.
+/// Spread of a person's images, relative to the spread of persons.
 const SPREAD: f32 = 0.6;
 
 fn images(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
@@ -45,7 +45,7 @@ fn images(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
     Features::new(values, dim, pids, vec![-1; rows], Vec::new()).expect("consistent").normalised()
 }
 
-/// The process's peak of resident memory in MB, where the system tells it.
+/// Peak resident memory of the process in MB, if the system reports it.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -87,13 +87,13 @@ impl Bench {
     }
 }
 
-/// Peak memory of this process, MiB; 0 where the system does not tell.
+/// Peak memory of this process in MiB; 0 if the system does not report it.
 fn peak() -> f64 {
     bcreid::bench::peak_of_process().map_or(0.0, |bytes| bytes as f64 / f64::from(1 << 20))
 }
 
 fn main() {
-    // As the program does: on a thread of the pool.
+    // The program trains on a thread of the pool too.
     rayon::scope(|_| run());
 }
 

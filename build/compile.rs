@@ -1,4 +1,4 @@
-//! From `.cu` files to one fatbin: one module, compiled once for each chip, side by side.
+//! Compilation of `.cu` files into one fatbin: one module, compiled in parallel for each chip.
 
 use crate::Result;
 use crate::architectures::Targets;
@@ -9,31 +9,33 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::{env, fs};
 
-/// What every kernel is compiled with. Not `--use_fast_math`: it flushes small numbers and changes what NaN does.
-/// `-lineinfo` costs no speed; profilers and compute-sanitizer name source lines with it.
+/// The compiler flags of all kernels. `--use_fast_math` is not used: it flushes subnormal numbers and changes the
+/// behaviour of NaN. `-lineinfo` costs no speed; profilers and compute-sanitizer need it to name source lines.
 const FLAGS: [&str; 5] = ["-std=c++17", "-O3", "-lineinfo", "-Xptxas", "-v"];
 
-/// Machine code for one chip.
+/// The machine code for one chip.
 pub struct Image {
-    /// Compute capability, ten times major plus minor.
+    /// The compute capability, ten times major plus minor.
     pub architecture: u32,
+    /// The file of the machine code.
     pub cubin: PathBuf,
-    /// All that nvcc and ptxas said.
+    /// The output of nvcc and ptxas.
     pub report: String,
 }
 
 /// A set of `.cu` files compiled together.
 pub struct Module {
+    /// The file of the fatbin.
     pub fatbin: PathBuf,
-    /// One for each chip, ascending.
+    /// The images of all chips, in ascending order.
     pub images: Vec<Image>,
-    /// The compiler's warnings, each once.
+    /// The compiler's warnings, without duplicates.
     pub notes: Vec<String>,
 }
 
 impl Module {
-    /// Compiles `sources` into `out/STEM.fatbin`. They become one translation unit, which is read once for each chip
-    /// rather than once for each file and chip: the headers take most of nvcc's time.
+    /// Compiles `sources` into `out/STEM.fatbin`. The sources become one translation unit, so that nvcc parses the
+    /// headers, which take most of its time, once for each chip rather than once for each file and chip.
     ///
     /// # Errors
     /// The first error of the compiler, its file and line first, then the command.
@@ -65,11 +67,12 @@ impl Module {
             .map(|architecture| command("-cubin", format!("sm_{architecture}"), &cubin(architecture)))
             .collect();
         commands.push(command("-ptx", format!("compute_{}", targets.ptx), &ptx));
-        let reports = side_by_side(commands, root)?;
+        let reports = run_parallel(commands, root)?;
 
         let fatbin = out.join(format!("{stem}.fatbin"));
         let mut join = Command::new(&toolkit.fatbinary);
-        // Compressed, it takes a fifth of the room. The names have no folder: a comma in one would end the option.
+        // Compression reduces the size to a fifth. The file names have no folder, since a comma in it would end the
+        // option.
         join.current_dir(out).args(["--64", "--compress-all"]);
         join.args(
             targets.machine_code.iter().map(|n| format!("--image3=kind=elf,sm={n},file={stem}.sm_{n}.cubin")),
@@ -92,9 +95,9 @@ impl Module {
     }
 }
 
-/// Runs the commands, as many at a time as cargo allows, and returns what each said. After an error no further one is
-/// started, and the error is that of the first: the same line is wrong for every chip.
-fn side_by_side(commands: Vec<Command>, root: &Path) -> Result<Vec<String>> {
+/// Runs the commands in parallel, with as many jobs as cargo allows, and returns the output of each. After an error no
+/// further command is started; the error is that of the first failed command, since all chips report the same lines.
+fn run_parallel(commands: Vec<Command>, root: &Path) -> Result<Vec<String>> {
     let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1);
     let workers = commands.len().min(jobs);
     let queue = Mutex::new(commands.into_iter().enumerate());
@@ -103,31 +106,32 @@ fn side_by_side(commands: Vec<Command>, root: &Path) -> Result<Vec<String>> {
         loop {
             let next = queue.lock().expect("no thread panics").next();
             let Some((i, mut command)) = next else { return };
-            let said = run(&mut command, root);
-            if said.is_err() {
+            let report = run(&mut command, root);
+            if report.is_err() {
                 queue.lock().expect("no thread panics").by_ref().for_each(drop);
             }
-            done.lock().expect("no thread panics").push((i, said));
+            done.lock().expect("no thread panics").push((i, report));
         }
     };
     std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
     let mut done = done.into_inner().expect("no thread panics");
     done.sort_by_key(|(i, _)| *i);
-    done.into_iter().map(|(_, said)| said).collect()
+    done.into_iter().map(|(_, report)| report).collect()
 }
 
-/// Runs a compiler and returns what it said, with the paths of this repository relative to `root`.
+/// Runs a compiler and returns its output, with the paths of this repository relative to `root`.
 fn run(command: &mut Command, root: &Path) -> Result<String> {
     let output = command.output().map_err(|e| format!("{}: {e}", command.get_program().display()))?;
-    let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
-    said.push_str(&String::from_utf8_lossy(&output.stdout));
+    let mut report = String::from_utf8_lossy(&output.stderr).into_owned();
+    report.push_str(&String::from_utf8_lossy(&output.stdout));
     let from_root = |text: &str| text.replace(&format!("{}/", root.display()), "");
-    let said = from_root(&said);
+    let report = from_root(&report);
     if output.status.success() {
-        return Ok(said);
+        return Ok(report);
     }
-    // What comes before the first error is warnings and gcc's list of includes; ptxas' figures are between its errors.
-    let lines: Vec<&str> = said
+    // Lines before the first error are warnings and gcc's list of includes. ptxas prints its figures between its
+    // errors.
+    let lines: Vec<&str> = report
         .lines()
         .filter(|line| !line.starts_with("ptxas info") && !line.contains("bytes stack frame"))
         .collect();
@@ -135,7 +139,7 @@ fn run(command: &mut Command, root: &Path) -> Result<String> {
         [": error", " error ", "fatal", "No such file"].iter().any(|word| line.contains(word))
     });
     let mut message = lines[first.unwrap_or(0)..].join("\n");
-    if ["host compiler", "unsupported GNU", "unsupported clang"].iter().any(|words| said.contains(words)) {
+    if ["host compiler", "unsupported GNU", "unsupported clang"].iter().any(|words| report.contains(words)) {
         message.push_str(
             "\nnvcc needs a C++ compiler that it supports: install such a g++, and set NVCC_CCBIN to it \
              if it is not the system's; BCREID_CUDA_ARCHS=none builds without kernels",

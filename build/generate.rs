@@ -1,4 +1,4 @@
-//! The Rust source that src/device/cuda/fatbin.rs includes.
+//! Generation of the Rust source `embedded.rs`, which src/device/cuda/fatbin.rs includes.
 
 use crate::Result;
 use crate::architectures::Targets;
@@ -9,12 +9,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// Nothing is embedded; `why` is a variant of `Absent`.
+/// Writes the source of a build without kernels; `why` is a variant of `Absent`.
 pub fn absent(out: &Path, why: &str) -> Result<()> {
     write(out, &format!("static EMBEDDED: Result<Fatbin, Absent> = Err(Absent::{why});\n"))
 }
 
-/// The fatbin's bytes and the table of its kernels.
+/// Writes the source with the fatbin's bytes and the table of its kernels.
 pub fn embedded(
     out: &Path,
     toolkit: &Toolkit,
@@ -23,7 +23,7 @@ pub fn embedded(
     table: &[Kernel],
 ) -> Result<()> {
     let size = fs::metadata(&module.fatbin).map_err(|e| format!("{}: {e}", module.fatbin.display()))?.len();
-    // The driver reads 8-byte fields at the fatbin's start; a byte string alone may lie anywhere.
+    // The driver reads 8-byte fields at the start of the fatbin, and a byte string alone has no alignment.
     let mut source = format!(
         "#[repr(C, align(64))]\n\
          struct Aligned<T>(T);\n\

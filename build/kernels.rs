@@ -1,4 +1,4 @@
-//! The table of kernels: what ptxas reports, beside the size of the machine code.
+//! The table of kernels: the resources that ptxas reports, and the size of the machine code.
 
 use crate::Result;
 use crate::compile::Image;
@@ -15,16 +15,16 @@ pub struct Kernel {
 
 /// A kernel's machine code for one chip.
 pub struct Build {
-    /// Compute capability, ten times major plus minor.
+    /// The compute capability, ten times major plus minor.
     pub architecture: u32,
     pub usage: Usage,
     pub code_bytes: u64,
 }
 
-/// All kernels, sorted by name.
+/// Makes the table of all kernels, sorted by name.
 ///
 /// # Errors
-/// No kernel at all, or one that is missing for some chip: a launch must not depend on where it happens.
+/// There is no kernel, or a kernel is missing for some chip: every chip must have every kernel.
 pub fn table(images: &[Image]) -> Result<Vec<Kernel>> {
     let mut builds: BTreeMap<String, Vec<Build>> = BTreeMap::new();
     for Image { architecture, cubin, report } in images {
@@ -39,12 +39,13 @@ pub fn table(images: &[Image]) -> Result<Vec<Kernel>> {
         }
     }
     if builds.is_empty() {
-        return Err("cuda: nvcc found no kernel in the .cu files, or ptxas did not report any".into());
+        return Err("cuda: nvcc found no kernel in the .cu files, or ptxas reported none".into());
     }
     if let Some((name, builds)) = builds.iter().find(|(_, builds)| builds.len() != images.len()) {
-        let found: Vec<u32> = builds.iter().map(|build| build.architecture).collect();
+        let found: Vec<String> = builds.iter().map(|build| build.architecture.to_string()).collect();
         return Err(format!(
-            "cuda: kernel {name} is there for {found:?} only; every chip must have every kernel"
+            "cuda: kernel {name} exists for {} only; every chip must have every kernel",
+            found.join(", ")
         ));
     }
     Ok(builds.into_iter().map(|(name, builds)| Kernel { name, builds }).collect())

@@ -1,12 +1,13 @@
-//! Typed launches: a Rust struct for each kernel of `cuda/*.cu`, which src/device/cuda/launch.rs includes.
+//! Generation of typed launches: a Rust struct for each kernel of `cuda/*.cu`, in the file `signatures.rs` that
+//! src/device/cuda/arguments.rs includes.
 //!
-//! A kernel's signature is read from its source, so that this works without nvcc. Kernels that differ in nothing but the
-//! element types of their pointers, as `relu_forward_f32` and `relu_forward_bf16`, become one struct, `ReluForward`; the
-//! launch takes the kernel whose types are those of its tensors. Fields are called as the parameters are.
+//! The signature of a kernel is parsed from its source, so that nvcc is not needed. Kernels that differ only in the
+//! element types of their pointers, such as `relu_forward_f32` and `relu_forward_bf16`, become one struct,
+//! `ReluForward`; the launch selects the kernel by the types of the tensors. Fields have the names of the parameters.
 //!
 //! | C++ | field |
 //! |---|---|
-//! | `const T*` | `In`, or `Option<In>` behind the word `NULLABLE` |
+//! | `const T*` | `In`, or `Option<In>` with the word `NULLABLE` |
 //! | `T*` | `Out`, or `Option<Out>` |
 //! | `int`, `size_t` | `usize` |
 //! | `uint64_t` | `u64` |
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 /// Writes `signatures.rs` into `out`.
 ///
 /// # Errors
-/// A kernel whose parameters are not understood; kernels of one stem that differ in more than element types.
+/// A kernel with a parameter of an unknown type; kernels of one stem that differ in more than element types.
 pub fn write(sources: &[PathBuf], out: &Path) -> Result<()> {
     let mut rust = String::new();
     for source in sources {
@@ -41,7 +42,7 @@ pub fn write(sources: &[PathBuf], out: &Path) -> Result<()> {
     fs::write(&path, rust).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The struct of the kernels of one stem.
+/// Generates the struct of the kernels of one stem.
 fn family(file: &str, stem: &str, variants: &[Signature]) -> Result<String> {
     let first = &variants[0];
     for other in &variants[1..] {
@@ -68,7 +69,7 @@ fn family(file: &str, stem: &str, variants: &[Signature]) -> Result<String> {
                 (field, format!("self.{name}.into()"))
             }
         };
-        // Fields are called as the parameters of the kernel are, and documented there.
+        // The fields have the names of the kernel's parameters, whose documentation is in the .cu file.
         let _ = writeln!(fields, "    pub {name}: {field},");
         let _ = writeln!(arguments, "            {argument},");
     }
@@ -112,7 +113,7 @@ impl Kernel for {kernel} {{
     ))
 }
 
-/// `relu_forward` to `ReluForward`.
+/// Converts `relu_forward` to `ReluForward`.
 fn camel(stem: &str) -> String {
     let word = |word: &str| word[..1].to_uppercase() + &word[1..];
     stem.split('_').map(word).collect()

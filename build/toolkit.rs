@@ -1,4 +1,4 @@
-//! Where the CUDA compiler is, and what it can do.
+//! The search for the CUDA compiler, and the queries of its version and its targets.
 
 use crate::Result;
 use std::env;
@@ -6,24 +6,25 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A CUDA compiler that runs.
+/// A CUDA toolkit with a working compiler.
 #[derive(Debug)]
 pub struct Toolkit {
+    /// The path of the compiler.
     pub nvcc: PathBuf,
-    /// The program that joins images into a fatbin; every toolkit has it beside nvcc.
+    /// The path of the program that joins images into a fatbin, in the folder of nvcc.
     pub fatbinary: PathBuf,
-    /// As nvcc says it, such as `13.0.88`.
+    /// The version that nvcc prints, such as `13.0.88`.
     pub version: String,
-    /// Compute capabilities that nvcc can make machine code for, ten times major plus minor.
+    /// The compute capabilities that nvcc can compile machine code for, ten times major plus minor.
     pub known: Vec<u32>,
 }
 
 impl Toolkit {
-    /// The compiler that `NVCC` names, else that of `CUDA_HOME`, else that on `PATH`, else the one that
+    /// Finds the compiler: the one that `NVCC` names, else that of `CUDA_HOME`, else that on `PATH`, else the one that
     /// tools/get-cuda.sh fetched into `root`; `None` if there is none of these.
     ///
     /// # Errors
-    /// A variable that is set but leads to no compiler: whoever set it does not want another one.
+    /// A variable that is set but leads to no compiler: another compiler would not be what the user asked for.
     pub fn find(root: &Path) -> Result<Option<Toolkit>> {
         if let Some(named) = set("NVCC") {
             let path = if Path::new(&named).components().count() > 1 {
@@ -50,33 +51,34 @@ impl Toolkit {
         Self::open(nvcc, &wrong).map(Some)
     }
 
-    /// Asks a compiler what it is; `wrong` is the message if it does not answer.
+    /// Queries a compiler for its version and targets; `wrong` is the message if a query fails.
     fn open(nvcc: PathBuf, wrong: &str) -> Result<Toolkit> {
-        // The programs are started in several folders.
+        // The path must be absolute, since the programs are started in several folders.
         let nvcc = std::path::absolute(nvcc).map_err(|e| format!("{wrong} ({e})"))?;
-        let ask = |question: &str| {
-            let output = Command::new(&nvcc).arg(question).output();
+        let query = |option: &str| {
+            let output = Command::new(&nvcc).arg(option).output();
             let output = output.map_err(|e| format!("{wrong} ({e})"))?;
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() {
                 return Ok(text);
             }
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{wrong}; asked {question}, it said:\n{text}{said}"))
+            let errors = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{wrong}; with {option} it prints:\n{text}{errors}"))
         };
-        let said = ask("--version")?;
-        // "Cuda compilation tools, release 13.0, V13.0.88"
-        let version = said.split_whitespace().find_map(|word| {
+        let text = query("--version")?;
+        // The text contains "Cuda compilation tools, release 13.0, V13.0.88".
+        let version = text.split_whitespace().find_map(|word| {
             word.strip_prefix('V').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
         });
-        let version = version.ok_or_else(|| format!("{wrong}; --version says:\n{said}"))?.to_string();
-        let known = ask("--list-gpu-code")?;
+        let version =
+            version.ok_or_else(|| format!("{wrong}; with --version it prints:\n{text}"))?.to_string();
+        let known = query("--list-gpu-code")?;
         let mut known: Vec<u32> =
             known.lines().filter_map(|line| line.trim().strip_prefix("sm_")?.parse().ok()).collect();
         known.sort_unstable();
         let fatbinary = beside(&nvcc, "fatbinary").ok_or_else(|| {
             format!(
-                "{}: fatbinary is neither beside it nor on PATH; is the toolkit complete?",
+                "{}: fatbinary is neither in its folder nor on PATH; install a complete CUDA toolkit",
                 nvcc.display()
             )
         })?;
@@ -84,7 +86,7 @@ impl Toolkit {
     }
 }
 
-/// A variable's value, if it is set and not empty.
+/// The value of an environment variable, if it is set and not empty.
 fn set(variable: &str) -> Option<OsString> {
     env::var_os(variable).filter(|value| !value.is_empty())
 }
@@ -94,7 +96,7 @@ fn on_path(program: &std::ffi::OsStr) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// A program of nvcc's toolkit. nvcc itself may be a link to it.
+/// The path of another program of nvcc's toolkit, also if nvcc is a link into the toolkit.
 fn beside(nvcc: &Path, program: &str) -> Option<PathBuf> {
     let behind_links = nvcc.canonicalize().ok()?;
     let candidates = [nvcc.with_file_name(program), behind_links.with_file_name(program)];

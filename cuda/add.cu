@@ -1,7 +1,7 @@
-// Sums of two tensors: the kernel of src/ops/add.rs, for where the sum is not part of another kernel.
+// Sum of two tensors: the kernel of src/ops/add.rs, for sums that are not fused into another kernel.
 //
-// There is no second kernel for the backward pass. Its gradient is dy itself: the first writer of da or db copies
-// it (or is given the buffer), and a later one adds it in place, which is this kernel with y = a = da and b = dy.
+// The backward pass has no kernel of its own: the gradient is dy itself. The first writer of da or db copies dy (or
+// takes its buffer); a later writer adds dy in place, which is this kernel with y = a = da and b = dy.
 //
 // Bytes: 3 s n, with s the bytes of an element. bf16 sums in f32 and rounds once.
 #include "common.cuh"

@@ -1,26 +1,28 @@
-// A training batch put together on the device, from a data set of bytes that stays there: the numbers of
-// src/data/sampler.rs (which images), src/data/augment.rs (what chance does to each) and src/data/input.rs (what bytes
-// become), bit for bit.
+// Assembly of a training batch on the device from a resident data set of bytes. The results equal those of
+// src/data/sampler.rs (choice of images), src/data/augment.rs (augmentation) and src/data/input.rs (conversion of bytes
+// to input values), bit for bit.
 //
-// A batch is a function of (seed, step), and the step is read through a pointer: a captured graph can be replayed.
+// A batch is a function of (seed, step), and the step is read through a pointer, so that a captured graph can be
+// replayed.
 //
-// Bytes: assemble_pixels reads 3 H W and writes b C H W an image, with b the bytes of an element; the table of values
-// costs every block 3 KiB more, from the L2. The samplers move next to nothing: their time is that of a launch.
+// Bytes per image: assemble_pixels reads 3 H W and writes b C H W, with b the bytes of an element; each block also
+// reads the table of values, 3 KiB, from the L2 cache. The samplers move few bytes: their time is that of a launch.
 #include "common.cuh"
 #include "philox.cuh"
 
 namespace assemble {
 
-// The m distinct numbers of 0..n that `Philox::distinct` draws, by Floyd's algorithm: draw i is of 0..=first + i, and
-// where its number is already taken it takes its last one, first + i.
+// The m distinct numbers of 0..n that `Philox::distinct` draws, by Floyd's algorithm: draw i is a number of
+// 0..=first + i; if that number is already in the sample, first + i enters the sample instead.
 //
-// That reads like a loop, but what is taken can be told afterwards: a number that an earlier draw drew is, because that
-// draw took it if nobody had before. Any other can only be the last number of an earlier draw, which took it if its own
-// was taken; and so on back, over few draws.
+// The algorithm is sequential, but membership can be computed in parallel from all draws: a number that an earlier draw
+// produced is in the sample, since that draw either added it or found it there. Any other number can only be first + j
+// of an earlier draw j, which added it if its own number was already in the sample; this recursion goes back over few
+// draws.
 __device__ __forceinline__ void sample(int* chosen, int m, int n, uint64_t seed, int step) {
     extern __shared__ int drawn[];
     int* const repeated = drawn + m;
-    const Philox draws = {seed, static_cast<uint32_t>(step), 0, Purpose::Sampler};
+    const Philox draws = {seed, static_cast<uint32_t>(step), 0, RngStream::Sampler};
     const int first = n - m;
     for (int block = threadIdx.x; block * 4 < m; block += blockDim.x) {
         const uint4 block_words = draws.block(block);
@@ -47,17 +49,17 @@ __device__ __forceinline__ void sample(int* chosen, int m, int n, uint64_t seed,
     }
 }
 
-// Whether images are mirrored: never; each with probability 1/2; all, for the features of mirror images.
+// The mode of mirroring: never; each image with probability 1/2; always, for the features of mirror images.
 enum Flip : int { NEVER = 0, BY_CHANCE = 1, ALWAYS = 2 };
 
-// What is seen of an image (`View` in src/data/augment.rs), and which it is; -1 for none.
+// An image of the data set (-1 for none) and its augmentation (`View` in src/data/augment.rs).
 struct View {
     int image, flip, top, left;
 };
 
-// The view of the image at place `slot` of the batch.
+// The augmentation of image `slot` of the batch.
 __device__ __forceinline__ View view(int image, int flip, int pad, uint64_t seed, int step, int slot) {
-    const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), Purpose::Augment};
+    const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), RngStream::Augment};
     const uint4 words = draws.block(0);
     const int places = 2 * pad + 1;
     const bool mirrored = flip == ALWAYS || (flip == BY_CHANCE && below(words.x, 2) == 1);
@@ -72,7 +74,8 @@ struct Images {
     int n, height, width;
 };
 
-// What becomes of an image: `Augment` and `ImageInput` in numbers. The table of values is [3, 256], by output channel.
+// The parameters of augmentation and conversion (`Augment` and `ImageInput`). The table of values is [3, 256], by
+// output channel.
 struct Making {
     const float* table;
     int flip, pad, edge, bgr;
@@ -80,7 +83,7 @@ struct Making {
     int step;
 };
 
-// The C values of one pixel, in the widest stores that its address allows.
+// Stores the C values of one pixel, with the widest stores that its alignment allows.
 template <int C, class T> __device__ __forceinline__ void store_pixel(T* to, const T (&values)[C]) {
     constexpr int N = C == 3 ? 1 : C < PACK<T> ? C : PACK<T>;
     for (int k = 0; k < C; k += N) {
@@ -90,7 +93,7 @@ template <int C, class T> __device__ __forceinline__ void store_pixel(T* to, con
     }
 }
 
-// This block's pixels of its image [height, width, C]; channels above 3 are 0.
+// Fills this block's pixels of its image [height, width, C]; channels above 3 are 0.
 template <int C, class T>
 __device__ __forceinline__ void fill(const Images& images, const Making& making, View seen, const float* table,
                                      T* out) {
@@ -104,14 +107,14 @@ __device__ __forceinline__ void fill(const Images& images, const Making& making,
         const uint8_t* pixel = image + (row * width + (seen.flip ? width - 1 - column : column)) * 3;
         T values[C] = {};
         for (int c = 0; c < 3; ++c) {
-            const int byte = known && shown ? pixel[making.bgr ? 2 - c : c] : 0;  // black is not 0 but its value
+            const int byte = known && shown ? pixel[making.bgr ? 2 - c : c] : 0;  // the value of black need not be 0
             values[c] = from_float<T>(known ? table[c * 256 + byte] : NAN);
         }
         store_pixel<C>(out + static_cast<size_t>(i) * C, values);
     }
 }
 
-// pixels [m, height, width, channels] and labels [m] of the chosen images [m].
+// Computes pixels [m, height, width, channels] and labels [m] of the chosen images [m].
 template <class T>
 __device__ __forceinline__ void pixels(const Images& images, const Making& making, const int* chosen, T* out,
                                        int* labels, int channels) {
@@ -138,22 +141,22 @@ __device__ __forceinline__ void pixels(const Images& images, const Making& makin
 
 }
 
-// chosen [m], of the sampler `Random`: m distinct numbers of 0..n, with m at most n. Grid: one block, with 8 m bytes of
+// The sampler `Random`: chosen [m] are m distinct numbers of 0..n, with m at most n. Grid: one block, with 8 m bytes of
 // dynamic shared memory.
 extern "C" __global__ void assemble_sample(int* chosen, int m, int n, uint64_t seed, const int* step) {
     assemble::sample(chosen, m, n, seed, *step);
 }
 
-// chosen [m], of the other samplers: the turn of this step in the epoch's order [turns, m], which the host sends ahead
-// of each epoch. Grid: m threads or fewer.
+// The other samplers: chosen [m] is the row of this step in the epoch's order [turns, m], which the host uploads before
+// each epoch. Grid: m threads or fewer.
 extern "C" __global__ void assemble_turn(const int* order, int* chosen, int m, int turns, const int* step) {
     const size_t turn = static_cast<uint32_t>(*step) % static_cast<uint32_t>(turns);
     for (size_t i = thread_of_grid(); i < m; i += threads_of_grid()) chosen[i] = order[turn * m + i];
 }
 
-// pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m]; `flip` is an assemble::Flip. A chosen
-// number outside of 0..n reads nothing: NaN pixels and the label -1. Grid: (m, any), best so that a thread has about 4
-// pixels: fewer do not pay for the table, more leave a small batch too few threads.
+// The batch: pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m]; `flip` is an assemble::Flip.
+// A chosen number outside of 0..n reads nothing and gives NaN pixels and the label -1. Grid: (m, any), best with about
+// 4 pixels per thread: with fewer the table costs too much, with more a small batch has too few threads.
 extern "C" __global__ void assemble_pixels_f32(const uint8_t* __restrict__ bytes, const int* __restrict__ classes,
                                                const int* __restrict__ chosen, const float* __restrict__ table,
                                                float* pixels, int* labels, int n, int height, int width, int channels,

@@ -1,24 +1,25 @@
 // The batch-contrastive loss: the kernels of src/ops/batch_contrastive.rs, equations (3), (4), (7), (8) of the paper.
 //
-// Four launches: distances of all pairs, what each image adds to the terms, their sums, and later the gradient.
-// Features are f32, as the pooling and the normalisation before it leave them; there is no bf16 version.
+// Four launches: distances of all pairs, the terms of each image, their sums, and in the backward pass the gradient.
+// Features are f32, the type of pooling and normalisation; there is no bf16 version.
 //
-// Distances are sums of squared differences, never ||a||^2 + ||b||^2 - 2 a.b, whose rounding drowns near duplicates. A
-// block makes 16 x 16 of them, from pieces of 64 features of 16 + 16 images that pass through shared memory, for a part
-// of the features: a batch of 16 is one tile of pairs and would leave all but one multiprocessor idle. How many parts
-// (`splits`) is the host's choice, from m and D alone, so that the bits do not depend on the chip:
+// Distances are sums of squared differences, not ||a||^2 + ||b||^2 - 2 a.b, whose rounding error exceeds the distances
+// of near duplicates. A block computes a tile of 16 x 16 distances over a part of the features, in chunks of 64
+// features of 16 + 16 images in shared memory. The features are split because a batch of 16 is a single tile, which
+// would leave all but one multiprocessor idle. The host computes the number of parts (`splits`) from m and D alone, so
+// that the bits do not depend on the chip:
 //
 //   splits = min(ceil(D / 64), ceil(512 / tiles)), tiles = T (T + 1) / 2, T = ceil(m / 16).
 //
 // The partial sums then take at most 1 MiB more than the 4 m^2 bytes of one part.
 //
 // Distances: m^2 D operations (half the pairs, a subtraction and a multiply-add each); bytes 64 D T (T + 1) from the
-// L2, and 4 splits m^2 written. For 4 features a warp does 8 operations (2 cycles of a multiprocessor of 128 lanes)
-// and asks shared memory for at least 3 lines of 128 bytes (3 cycles): that is the limit of a large batch. More pairs a
-// thread would lift it, and leave most threads without any in a batch of 16, which is bound by its launches.
-// Rows: bytes 4 splits m^2 + 8 m D. Backward: bytes 4 m D (3 + p) when the gradient is written, with p the partners
-// that have a weight: those of an image's identity and one to a few hardest negatives. In a batch of one identity p is
-// m; m x_i less the sum over all would be cheaper, and lose the digits of near duplicates in f32.
+// L2 cache, and 4 splits m^2 written. For 4 features a warp does 8 operations (2 cycles of a multiprocessor of 128
+// lanes) and reads at least 3 lines of 128 bytes from shared memory (3 cycles): shared memory limits a large batch.
+// More pairs per thread would raise this limit, but leave most threads idle in a batch of 16, which is launch-bound.
+// Rows: bytes 4 splits m^2 + 8 m D. Backward: bytes 4 m D (3 + p) when the gradient is written, with p the number of
+// partners with a nonzero weight: the images of the same identity and a few hardest negatives. In a batch of one
+// identity p is m; m x_i minus the sum over all would be cheaper, but inaccurate for near duplicates in f32.
 #include "common.cuh"
 
 namespace batch_contrastive {
@@ -26,12 +27,12 @@ namespace batch_contrastive {
 constexpr int TILE = 16, CHUNK = 64, THREADS = TILE * TILE;
 static_assert(THREADS == TILE * CHUNK / 4, "one pack a thread and piece");
 
-// CHUNK features of TILE images. With the 4 columns behind, packs of 8 images beside each other lie in different banks.
+// CHUNK features of TILE images. The 4 columns of padding put the packs of 8 neighbouring images in different banks.
 struct Piece {
     alignas(16) float at[TILE][CHUNK + 4];
 };
 
-// This thread's 4 features, from `from` on, of its image of the tile; 0 outside of the matrix.
+// Loads this thread's 4 features from `from` on of its image of the tile; 0 outside of the matrix.
 __device__ __forceinline__ Pack<float, 4> fetch(const float* __restrict__ x, int first, int from, int m, int d) {
     return load_or_zero(x, first + threadIdx.x / (CHUNK / 4), from + threadIdx.x % (CHUNK / 4) * 4, m, d);
 }
@@ -40,11 +41,11 @@ __device__ __forceinline__ void put(Piece& piece, const Pack<float, 4>& pack) {
     store<4>(&piece.at[threadIdx.x / (CHUNK / 4)][threadIdx.x % (CHUNK / 4) * 4], pack);
 }
 
-// One tile of distances over one part of the features; see the kernel.
+// Computes one tile of distances over one part of the features; see the kernel.
 __device__ __forceinline__ void tile(const float* __restrict__ x, float* __restrict__ partial, int m, int d) {
     __shared__ Piece row_piece, column_piece;
-    // Tiles on a circle: each meets itself and the half that follows, so that every two meet once. Of an even number,
-    // opposite ones would meet twice.
+    // Each tile row is paired with itself and the half of the rows that follow cyclically, so that every two rows are
+    // paired once. With an even number, opposite rows would be paired twice: one of the two blocks returns.
     const int tiles = gridDim.y, row_tile = blockIdx.y, column_tile = (row_tile + blockIdx.x) % tiles;
     if (2 * static_cast<int>(blockIdx.x) == tiles && column_tile < row_tile) return;
     const int row = threadIdx.x / TILE, column = threadIdx.x % TILE;
@@ -54,15 +55,15 @@ __device__ __forceinline__ void tile(const float* __restrict__ x, float* __restr
     Pack<float, 4> column_next = fetch(x, column_tile * TILE, begin * CHUNK, m, d);
     float distance = 0.0f;
     for (int chunk = begin; chunk < end; ++chunk) {
-        __syncthreads();  // the pieces before these are read to their end
+        __syncthreads();  // all threads have read the previous pieces
         put(row_piece, row_next);
         put(column_piece, column_next);
-        __syncthreads();  // all of both pieces is there
+        __syncthreads();  // both pieces are complete
         if (chunk + 1 < end) {
             row_next = fetch(x, row_tile * TILE, (chunk + 1) * CHUNK, m, d);
             column_next = fetch(x, column_tile * TILE, (chunk + 1) * CHUNK, m, d);
         }
-        // A sum for each piece and each place of a pack: long sums of small terms lose digits.
+        // One sum for each piece and each element of a pack: long sums of small terms are inaccurate.
         Pack<float, 4> sums = {};
         const int width = min(CHUNK, d - chunk * CHUNK);
 #pragma unroll 4
@@ -79,21 +80,22 @@ __device__ __forceinline__ void tile(const float* __restrict__ x, float* __restr
     if (i >= m || j >= m) return;
     float* matrix = partial + static_cast<size_t>(blockIdx.z) * m * m;
     matrix[i * m + j] = distance;
-    // In a tile with itself another thread has the other side of the pair, and the same bits.
+    // In a diagonal tile another thread writes the mirrored element, with the same bits.
     if (column_tile != row_tile) matrix[j * m + i] = distance;
 }
 
-// The terms in the order of `Term` in the Rust file. Of one image: half of its positive sum, its hinge and center term,
-// how many positives it has, the sums of the distances to those and to its negatives, the least squared one of these.
+// The terms in the order of `Term` in the Rust file. For one image: half of its positive sum, its hinge and center
+// term, the number of its positives, the sums of the distances to positives and to negatives, the smallest squared
+// distance to a negative.
 struct Terms {
     float positive, hinge, center, positive_pairs, intra, inter, nearest;
 };
 
-// Sums on the way to `Terms`.
+// Partial sums of `Terms`.
 struct Partial {
     float positive, hinge, center, intra, inter, nearest;
     int positives;
-    int hardest;  // who is nearest, or -1
+    int hardest;  // the index of the nearest negative, or -1
 };
 
 __device__ __forceinline__ Partial nobody() { return {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, INFINITY, 0, -1}; }
@@ -119,7 +121,7 @@ struct Merge {
     }
 };
 
-// This lane's share of ||a - b||^2, in packs of N.
+// This lane's partial sum of ||a - b||^2, in packs of N.
 template <int N>
 __device__ __forceinline__ float squared_distance(const float* __restrict__ a, const float* __restrict__ b, int d) {
     Pack<float, N> sums = {};
@@ -136,12 +138,12 @@ __device__ __forceinline__ float squared_distance(const float* __restrict__ a, c
     return sum;
 }
 
-// The factor on the sums over a batch of m images: 1/m for the mean.
+// The factor on the sums over a batch of m images: 1/m for the mean, else 1.
 __device__ __forceinline__ float reduction_factor(int mean, int m) {
     return mean ? 1.0f / static_cast<float>(m) : 1.0f;
 }
 
-// dx of one image in packs of N; see the kernel.
+// Computes dx of one image in packs of N; see the kernel.
 template <int N>
 __device__ __forceinline__ void backward(const float* __restrict__ x, const int* __restrict__ labels,
                                          const float* __restrict__ centers, const int* __restrict__ hardest,
@@ -149,7 +151,7 @@ __device__ __forceinline__ void backward(const float* __restrict__ x, const int*
                                          int d, int classes) {
     const int i = blockIdx.x, label = labels[i], negative = hardest[i];
     const bool is_class = 0 <= label && label < classes;
-    // How often x_i - x_j enters: a positive pair from one of its sides or both, a hinge once, against the sign.
+    // The weight of x_i - x_j: 1 or 2 for a positive pair (one side or both), -1 for a hinge.
     const auto weight = [&](int j) {
         float times = 0.0f;
         if (j != i && labels[j] == label) times += exact ? 2.0f : 1.0f;
@@ -158,7 +160,7 @@ __device__ __forceinline__ void backward(const float* __restrict__ x, const int*
         return times;
     };
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
-    // The bounds are those of a whole warp, whose lanes find the partners together.
+    // The loop bounds are uniform in a warp, whose lanes find the partners together.
     for (int first = (blockIdx.y * blockDim.x + warp * LANES) * N; first < d; first += gridDim.y * blockDim.x * N) {
         const int k = first + lane * N;
         const bool inside = k < d;
@@ -187,16 +189,16 @@ __device__ __forceinline__ void backward(const float* __restrict__ x, const int*
 
 }
 
-// partial [splits, m, m]: for each part of the features the sums of squared differences of x [m, d], each part a
+// partial [splits, m, m]: the sums of squared differences of x [m, d] over each part of the features; each part is a
 // symmetric matrix with a diagonal of 0. Grid: (T / 2 + 1, T, splits) with T = ceil(m / 16). Block: 256.
 extern "C" __global__ void __launch_bounds__(batch_contrastive::THREADS)
     batch_contrastive_distances(const float* __restrict__ x, float* __restrict__ partial, int m, int d) {
     batch_contrastive::tile(x, partial, m, d);
 }
 
-// rows [m, 7], what each image adds to the terms; hardest [m], h(i) where the hinge of image i is active, else -1. Of
-// partial [splits, m, m], x [m, d], labels [m] and centers [classes, d]. A warp an image. A label that is no class
-// reads no center and gives NaN. Grid: a warp or more for each image.
+// rows [m, 7]: the contribution of each image to the terms; hardest [m]: h(i) if the hinge of image i is active, else
+// -1. Inputs: partial [splits, m, m], x [m, d], labels [m] and centers [classes, d]. A warp computes an image. A label
+// that is no class reads no center and gives NaN. Grid: a warp or more for each image.
 extern "C" __global__ void batch_contrastive_rows(const float* __restrict__ partial, const float* __restrict__ x,
                                                   const int* __restrict__ labels, const float* __restrict__ centers,
                                                   float tau, batch_contrastive::Terms* __restrict__ rows,
@@ -240,7 +242,7 @@ extern "C" __global__ void batch_contrastive_rows(const float* __restrict__ part
                row.nearest};
 }
 
-// terms [7] and loss [1] of rows [m, 7], the losses divided by m if `mean` is not 0; a distance is NaN where there is no
+// terms [7] and loss [1] from rows [m, 7], the losses divided by m if `mean` is not 0; a distance is NaN if there is no
 // such pair. Grid: one block.
 extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Terms* __restrict__ rows,
                                                    batch_contrastive::Terms* __restrict__ terms,
@@ -255,7 +257,7 @@ extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Term
     }
     const Partial sum = block_reduce<Merge>(own, nobody(), scratch);
     if (threadIdx.x != 0) return;
-    // The rows have each pair twice. 0 / 0 is the NaN that stands for "none".
+    // The rows contain each pair twice. 0 / 0 = NaN stands for "no such pair".
     const int pairs = sum.positives / 2, others = m * (m - 1) / 2 - pairs;
     const float factor = reduction_factor(mean, m);
     const float positive = factor * sum.positive, hinge = factor * sum.hinge, center = factor * sum.center;
@@ -269,9 +271,10 @@ extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Term
     *loss = positive + hinge + center;
 }
 
-// dx [m, d], written or added to: dy [1] times the paper's (8), or the exact derivative if `exact` is not 0, over m if
-// `mean` is not 0. A label that is no class reads no center and gives NaN. Grid: (m, slices) blocks; a thread has 4 features at a time, or one
-// when d is no multiple of 4, so that ceil(d / (4 block)) or ceil(d / block) slices are enough.
+// dx [m, d], written or added: dy [1] times the paper's (8), or times the exact derivative if `exact` is not 0, divided
+// by m if `mean` is not 0. A label that is no class reads no center and gives NaN. Grid: (m, slices) blocks; a thread
+// takes 4 features at a time, or one if d is no multiple of 4, so that ceil(d / (4 block)) or ceil(d / block) slices
+// suffice.
 extern "C" __global__ void batch_contrastive_backward(const float* __restrict__ x, const int* __restrict__ labels,
                                                       const float* __restrict__ centers,
                                                       const int* __restrict__ hardest, const float* __restrict__ dy,

@@ -1,29 +1,30 @@
-// Batch normalisation with the tail of a residual block: the kernels of src/ops/batchnorm.rs.
+// Batch normalisation with the epilogue of a residual block: the kernels of src/ops/batchnorm.rs.
 //
 //   y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual),  residual and relu optional
 //
-// x is [rows, C]: all dimensions but the last are one. columns.cuh has the blocks, and how they sum over rows.
+// x is [rows, C], with all dimensions but the last merged. columns.cuh describes the blocks and the sums over rows.
 //
-// Bytes, with e bytes an element: statistics e R C; forward 2 e R C (3 with a residual); sums of the backward pass
-// 2 e R C (3 with the output's mask, 4 where dy is masked in place), its last pass 3 e R C. Each is bound by memory.
+// Bytes, with e bytes per element: statistics e R C; forward 2 e R C (3 with a residual); sums of the backward pass
+// 2 e R C (3 with the output's mask, 4 if dy is masked in place), its last pass 3 e R C. All are bound by memory.
 //
-// `table` [5, C] is the normalisation as the loops use it: mean, low, 1 / std, scale, shift with y = (x - mean)
-// scale + shift. The mean of a batch is rarely an f32; what rounding took from it is `low`, which is part of `shift`.
+// `table` [5, C] has the coefficients of the normalisation: mean, low, 1 / std, scale, shift with y = (x - mean)
+// scale + shift. `low` is the rounding error of the f32 mean; `shift` includes its correction.
 #include "columns.cuh"
 
 namespace batchnorm {
 
 constexpr float EPS = 1e-5f;
-// Which elements of dy get through the rectifier: all; where the saved output is positive or NaN; where the output,
-// computed again from x, is.
+// The mask of the ReLU's gradient: none; dy passes where the saved output is positive or NaN; where the output
+// recomputed from x is positive or NaN.
 enum Mask : int { OFF = 0, OUTPUT = 1, RECOMPUTED = 2 };
 
 __device__ __forceinline__ float rectified(float v) { return v < 0.0f ? 0.0f : v; }
 __device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 0.0f : dy; }
 
-// Per chunk and channel: the chunk's first value as a pivot, then the sums of x - pivot and of its square.
+// Computes for each chunk and channel: the chunk's first value as a pivot, the sums of x - pivot and of its square.
 template <class T, int N>
-__device__ __forceinline__ void moments(const T* __restrict__ x, float* __restrict__ chunks, size_t rows, int c, int rows_a_chunk) {
+__device__ __forceinline__ void moments(const T* __restrict__ x, float* __restrict__ chunks, size_t rows, int c,
+                                        int rows_a_chunk) {
     __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
     float pivot[N] = {}, sum[N] = {}, square[N] = {};
@@ -66,7 +67,7 @@ __device__ __forceinline__ float blend(float running, double batch, float moment
     return static_cast<float>((1.0 - m) * static_cast<double>(running) + m * batch);
 }
 
-// N channels of rows of the table.
+// The coefficients of N channels.
 template <int N> struct Affine {
     float mean[N], scale[N], shift[N];
 
@@ -81,7 +82,8 @@ template <int N> struct Affine {
 };
 
 template <class T, int N>
-__device__ __forceinline__ void forward(const T* x, const float* table, const T* residual, T* y, int relu, size_t rows, int c) {
+__device__ __forceinline__ void forward(const T* x, const float* table, const T* residual, T* y, int relu, size_t rows,
+                                        int c) {
     const Walk<N> walk(rows, c);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
     walk.each(c, [&](size_t at) {
@@ -99,8 +101,8 @@ __device__ __forceinline__ void forward(const T* x, const float* table, const T*
 
 // The masked gradient of one pack.
 template <class T, int N>
-__device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, const Pack<T, N>& x, const T* y, size_t at, Mask mask,
-                                       const Affine<N>& affine) {
+__device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, const Pack<T, N>& x, const T* y, size_t at,
+                                       Mask mask, const Affine<N>& affine) {
     for (int k = 0; k < N; ++k) g[k] = to_float(dy.at[k]);
     if (mask == OUTPUT) {
         const auto output = load<N>(y + at);
@@ -110,10 +112,10 @@ __device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, cons
     }
 }
 
-// Per chunk and channel: the sums of g and of g (x - mean). With `mask_dy` dy is masked where it lies.
+// Computes for each chunk and channel the sums of g and of g (x - mean). With `mask_dy`, dy is masked in place.
 template <class T, int N>
-__device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks, Mask mask,
-                                              int mask_dy, size_t rows, int c, int rows_a_chunk) {
+__device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks,
+                                              Mask mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
     __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
@@ -140,10 +142,10 @@ __device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, con
     }
 }
 
-// dx = scale g + (x - mean) slope + offset, the last two terms only with a correction [2, C]; else x may be null.
+// dx = scale g + (x - mean) slope + offset, the last two terms only with a correction [2, C]; otherwise x may be null.
 template <class T, int N>
-__device__ __forceinline__ void backward_input(const T* dy, const T* x, const T* y, const float* table, const float* correction,
-                                               T* dx, Mask mask, size_t rows, int c) {
+__device__ __forceinline__ void backward_input(const T* dy, const T* x, const T* y, const float* table,
+                                               const float* correction, T* dx, Mask mask, size_t rows, int c) {
     const Walk<N> walk(rows, c);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
     float slope[N] = {}, offset[N] = {};
@@ -174,8 +176,8 @@ __device__ __forceinline__ void backward_input(const T* dy, const T* x, const T*
 
 }
 
-// chunks [ceil(rows / rows_a_chunk), 3, C]. Grid: (blocks of channels) x (chunks); W below is the width of a thread, 16
-// bytes of elements if that divides C, else one, and a block of x threads covers x W channels.
+// chunks [ceil(rows / rows_a_chunk), 3, C]: the partial moments of x. Grid: (blocks of channels) x (chunks). A thread
+// has W channels: 16 bytes of elements if that divides C, else one; a block of x threads covers x W channels.
 extern "C" __global__ void batchnorm_moments_f32(const float* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
     BY_WIDTH(float, batchnorm::moments, x, chunks, rows, c, rows_a_chunk)
 }
@@ -183,18 +185,20 @@ extern "C" __global__ void batchnorm_moments_bf16(const bf16* x, float* chunks, 
     BY_WIDTH(bf16, batchnorm::moments, x, chunks, rows, c, rows_a_chunk)
 }
 
-// Puts the chunks together: mean and variance of the batch become `table` [5, C] and move the running ones [C],
-// with the unbiased variance. Grid: (blocks of channels), a thread a channel; the threads of a column share the chunks.
-extern "C" __global__ void batchnorm_statistics(const float* chunks, const float* gamma, const float* beta, float* running_mean,
-                                                float* running_var, float* table, float momentum, size_t rows, int c,
-                                                int rows_a_chunk) {
+// Combines the chunks: computes `table` [5, C] from mean and variance of the batch and updates the running statistics
+// [C], with the unbiased variance. Grid: (blocks of channels), one channel per column of threads, whose threads share
+// the chunks.
+extern "C" __global__ void batchnorm_statistics(const float* chunks, const float* gamma, const float* beta,
+                                                float* running_mean, float* running_var, float* table, float momentum,
+                                                size_t rows, int c, int rows_a_chunk) {
     __shared__ double scratch[MAX_COLUMN_THREADS];
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     const int count = static_cast<int>((rows + rows_a_chunk - 1) / rows_a_chunk);
     const bool inside = i < c;
     // A chunk's mean is pivot + sum / n, its squared deviation square - sum^2 / n (Chan, Golub, LeVeque 1983).
     auto size = [&](int chunk) {
-        return static_cast<double>(min(static_cast<size_t>(rows_a_chunk), rows - static_cast<size_t>(chunk) * rows_a_chunk));
+        return static_cast<double>(
+            min(static_cast<size_t>(rows_a_chunk), rows - static_cast<size_t>(chunk) * rows_a_chunk));
     };
     auto value = [&](int chunk, int what) {
         return static_cast<double>(chunks[(static_cast<size_t>(chunk) * 3 + what) * c + i]);
@@ -207,7 +211,7 @@ extern "C" __global__ void batchnorm_statistics(const float* chunks, const float
     for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y) {
         const double n = size(chunk), s = value(chunk, 1);
         const double own = value(chunk, 2) - s * s / n, distance = value(chunk, 0) + s / n - mean;
-        // Rounding may go below zero; NaN must stay NaN.
+        // Rounding may make the deviation negative; NaN must stay NaN.
         square += (own < 0.0 ? 0.0 : own) + n * distance * distance;
     }
     const double deviation = column_sum(square, scratch);
@@ -218,41 +222,44 @@ extern "C" __global__ void batchnorm_statistics(const float* chunks, const float
     running_var[i] = batchnorm::blend(running_var[i], deviation / (n - 1.0), momentum);
 }
 
-// `table` of running statistics, as they are. Grid: any, of one-dimensional blocks.
-extern "C" __global__ void batchnorm_frozen(const float* mean, const float* var, const float* gamma, const float* beta, float* table,
-                                            int c) {
+// Computes `table` from the running statistics. Grid: any, of one-dimensional blocks.
+extern "C" __global__ void batchnorm_frozen(const float* mean, const float* var, const float* gamma, const float* beta,
+                                            float* table, int c) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < c; i += gridDim.x * blockDim.x)
         batchnorm::fill(table, c, i, static_cast<double>(mean[i]), static_cast<double>(var[i]), gamma[i], beta[i]);
 }
 
-// y may be x; `residual` may be null. Grid: (blocks of channels) x (any number of blocks of rows).
-extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* NULLABLE residual, float* y,
-                                                 int relu,
-                                                 size_t rows, int c) {
+// y [rows, C], the normalised x. y may be x; `residual` may be null. Grid: (blocks of channels) x (any number of blocks
+// of rows).
+extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* NULLABLE residual,
+                                                 float* y, int relu, size_t rows, int c) {
     BY_WIDTH(float, batchnorm::forward, x, table, residual, y, relu, rows, c)
 }
-extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* NULLABLE residual, bf16* y,
-                                                  int relu,
-                                                  size_t rows, int c) {
+extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* NULLABLE residual,
+                                                  bf16* y, int relu, size_t rows, int c) {
     BY_WIDTH(bf16, batchnorm::forward, x, table, residual, y, relu, rows, c)
 }
 
-// chunks [ceil(rows / rows_a_chunk), 2, C]; `y` is read only with the mask OUTPUT. Grid: as batchnorm_moments.
-extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* NULLABLE y, const float* table,
-                                                       float* chunks,
-                                                       int mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy, rows, c, rows_a_chunk)
+// chunks [ceil(rows / rows_a_chunk), 2, C]: the partial sums of dbeta and dgamma; `y` is read only with the mask
+// OUTPUT. Grid: as batchnorm_moments.
+extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* NULLABLE y,
+                                                       const float* table, float* chunks, int mask, int mask_dy,
+                                                       size_t rows, int c, int rows_a_chunk) {
+    BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy,
+             rows, c, rows_a_chunk)
 }
-extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* NULLABLE y, const float* table,
-                                                        float* chunks,
-                                                        int mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy, rows, c, rows_a_chunk)
+extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* NULLABLE y,
+                                                        const float* table, float* chunks, int mask, int mask_dy,
+                                                        size_t rows, int c, int rows_a_chunk) {
+    BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy, rows,
+             c, rows_a_chunk)
 }
 
-// dgamma and dbeta [C], each written or added to, or left out if null; `correction` [2, C], what batch statistics
-// add to dx, left out if null. Grid: as batchnorm_statistics.
-extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table, float* NULLABLE dgamma, int add_dgamma,
-                                                         float* NULLABLE dbeta, int add_dbeta, float* NULLABLE correction, size_t rows, int c,
+// dgamma and dbeta [C], each written or added, or skipped if null; `correction` [2, C], the correction of dx by batch
+// statistics, skipped if null. Grid: as batchnorm_statistics.
+extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table,
+                                                         float* NULLABLE dgamma, int add_dgamma, float* NULLABLE dbeta,
+                                                         int add_dbeta, float* NULLABLE correction, size_t rows, int c,
                                                          int count) {
     __shared__ double scratch[MAX_COLUMN_THREADS];
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -265,7 +272,7 @@ extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, co
     const double sum = column_sum(g, scratch), sum_distance = column_sum(g_distance, scratch);
     if (!inside || threadIdx.y > 0) return;
     const double low = table[c + i], inv_std = table[2 * c + i], scale = table[3 * c + i];
-    // So far the second sum is of g (x - mean) with the mean as rounded.
+    // Up to here the second sum is of g (x - mean) with the rounded mean.
     const double gamma_gradient = (sum_distance - low * sum) * inv_std;
     if (dgamma) dgamma[i] = merged(add_dgamma ? dgamma[i] : 0.0f, static_cast<float>(gamma_gradient), add_dgamma);
     if (dbeta) dbeta[i] = merged(add_dbeta ? dbeta[i] : 0.0f, static_cast<float>(sum), add_dbeta);
@@ -276,17 +283,23 @@ extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, co
     }
 }
 
-// dx may be x or dy. Without a correction (statistics that are constants) x is only read for the mask RECOMPUTED,
-// and may be null otherwise. Grid: as batchnorm_forward.
-extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* NULLABLE x, const float* NULLABLE y, const float* table,
-                                                        const float* NULLABLE correction, float* dx, int mask, size_t rows, int c) {
-    BY_WIDTH(float, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
+// dx [rows, C], the gradient of x. dx may be x or dy. Without a correction (frozen statistics) x is read only for the
+// mask RECOMPUTED, and may be null otherwise. Grid: as batchnorm_forward.
+extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* NULLABLE x,
+                                                        const float* NULLABLE y, const float* table,
+                                                        const float* NULLABLE correction, float* dx, int mask,
+                                                        size_t rows, int c) {
+    BY_WIDTH(float, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask),
+             rows, c)
 }
-extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* NULLABLE x, const bf16* NULLABLE y, const float* table,
-                                                         const float* NULLABLE correction, bf16* dx, int mask, size_t rows, int c) {
-    BY_WIDTH(bf16, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows, c)
+extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* NULLABLE x, const bf16* NULLABLE y,
+                                                         const float* table, const float* NULLABLE correction, bf16* dx,
+                                                         int mask, size_t rows, int c) {
+    BY_WIDTH(bf16, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows,
+             c)
 }
 
-SOFTCUDA_KERNELS(batchnorm_moments_f32, batchnorm_moments_bf16, batchnorm_statistics, batchnorm_frozen, batchnorm_forward_f32,
-                 batchnorm_forward_bf16, batchnorm_backward_sums_f32, batchnorm_backward_sums_bf16,
-                 batchnorm_backward_parameters, batchnorm_backward_input_f32, batchnorm_backward_input_bf16)
+SOFTCUDA_KERNELS(batchnorm_moments_f32, batchnorm_moments_bf16, batchnorm_statistics, batchnorm_frozen,
+                 batchnorm_forward_f32, batchnorm_forward_bf16, batchnorm_backward_sums_f32,
+                 batchnorm_backward_sums_bf16, batchnorm_backward_parameters, batchnorm_backward_input_f32,
+                 batchnorm_backward_input_bf16)

@@ -1,17 +1,18 @@
-// The bias of a convolution or a fully connected layer, one number a channel: part of src/ops/conv2d.rs and
-// src/ops/linear.rs, whose products come from NVIDIA's libraries.
+// The bias of a convolution or a fully connected layer, one number per channel: the kernels of src/ops/bias.rs.
+// NVIDIA's libraries compute the products.
 //
 //   y[r, c] += b[c];   db[c] = sum over r of dy[r, c]
 //
-// y is [rows, C]: all dimensions but the last are one, from the 16 rows of a classifier to the 131,072 of a first
-// convolution. columns.cuh has the blocks, and how they sum over rows. Parameters and their gradients are f32.
+// y is [rows, C], with all dimensions but the last merged, from the 16 rows of a classifier to the 131,072 of a first
+// convolution. columns.cuh describes the blocks and the sums over rows. Parameters and their gradients are f32.
 //
-// Bytes, with e bytes an element: forward 2 e R C; backward e R C. Both are bound by memory.
+// Bytes, with e bytes per element: forward 2 e R C; backward e R C. Both are bound by memory.
 #include "columns.cuh"
 
 namespace bias {
 
-template <class T, int N> __device__ __forceinline__ void forward(T* y, const float* __restrict__ b, size_t rows, int c) {
+template <class T, int N> __device__ __forceinline__ void forward(T* y, const float* __restrict__ b, size_t rows,
+                                                                  int c) {
     const Walk<N> walk(rows, c);
     float own[N] = {};
     if (walk.inside) {
@@ -24,7 +25,7 @@ template <class T, int N> __device__ __forceinline__ void forward(T* y, const fl
     });
 }
 
-// Per chunk and channel: the sum of dy.
+// Computes for each chunk and channel the sum of dy.
 template <class T, int N>
 __device__ __forceinline__ void gradient_sums(const T* __restrict__ dy, float* __restrict__ chunks, size_t rows, int c,
                                               int rows_a_chunk) {
@@ -51,15 +52,17 @@ extern "C" __global__ void bias_forward_bf16(bf16* y, const float* b, size_t row
 }
 
 // chunks [ceil(rows / rows_a_chunk), C] of dy [rows, C]. Grid: (blocks of channels) x (chunks).
-extern "C" __global__ void bias_gradient_sums_f32(const float* dy, float* chunks, size_t rows, int c, int rows_a_chunk) {
+extern "C" __global__ void bias_gradient_sums_f32(const float* dy, float* chunks, size_t rows, int c,
+                                                  int rows_a_chunk) {
     BY_WIDTH(float, bias::gradient_sums, dy, chunks, rows, c, rows_a_chunk)
 }
-extern "C" __global__ void bias_gradient_sums_bf16(const bf16* dy, float* chunks, size_t rows, int c, int rows_a_chunk) {
+extern "C" __global__ void bias_gradient_sums_bf16(const bf16* dy, float* chunks, size_t rows, int c,
+                                                   int rows_a_chunk) {
     BY_WIDTH(bf16, bias::gradient_sums, dy, chunks, rows, c, rows_a_chunk)
 }
 
-// db [C], or what is added to it: the sums of chunks [count, C]. Grid: (blocks of channels), a thread a channel; the
-// threads of a column share the chunks.
+// db [C], written or added: the sums of chunks [count, C]. Grid: (blocks of channels), one channel per column of
+// threads, whose threads share the chunks.
 extern "C" __global__ void bias_gradient(const float* chunks, float* db, int accumulate, int c, int count) {
     __shared__ double scratch[MAX_COLUMN_THREADS];
     const int i = blockIdx.x * blockDim.x + threadIdx.x;

@@ -1,7 +1,7 @@
-// Casts between f32 and bf16: the 16-bit copy of the weights, and whatever else changes its type between two kernels.
+// Casts between f32 and bf16: the kernels of `Tensor::convert_from`, for the bf16 copy of the weights.
 //
-// f32 to bf16 rounds to the nearest, ties to even; what lies beyond the largest bf16 becomes infinite, subnormal
-// numbers stay, and a NaN stays a NaN. bf16 to f32 is exact.
+// f32 to bf16 rounds to the nearest, ties to even; numbers beyond the largest bf16 become infinite, subnormal numbers
+// are kept, and a NaN stays a NaN. bf16 to f32 is exact.
 //
 // Bytes: 6 n. A thread takes 8 elements: one access of 16 bytes on the side of bf16 and two on that of f32.
 #include "common.cuh"

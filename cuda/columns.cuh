@@ -1,28 +1,29 @@
-// Matrices [rows, C] by their columns, which are channels: what the kernels of batch normalisation and of biases share.
+// Loops and sums over the columns (channels) of a matrix [rows, C], shared by the kernels of batch normalisation and
+// biases.
 //
-// A block is (x threads of channels) x (y threads of rows), at most MAX_COLUMN_THREADS together and a multiple of 32. A
-// thread keeps to 16 bytes of channels where they divide C, else to one, and walks down rows, so that what belongs to
-// its channels stays in registers. Sums over rows run in chunks of rows, one chunk a block; a second kernel puts the
-// chunks together in f64 (there are few of them). The order of such a sum follows from the shape of the block and
-// the rows of a chunk, so those must follow from the sizes alone.
+// A block is (x threads of channels) x (y threads of rows), at most MAX_COLUMN_THREADS in total and a multiple of 32. A
+// thread has 16 bytes of channels if these divide C, else one channel, and loops over rows, so that the values of its
+// channels stay in registers. Sums over rows are computed in chunks of rows, one chunk per block; a second kernel
+// combines the few chunks in f64. The order of such a sum depends on the shape of the block and the rows of a chunk, so
+// these must depend on the sizes alone.
 #pragma once
 
 #include "common.cuh"
 
 constexpr int MAX_COLUMN_THREADS = 256;
 
-// The channels of this thread, and the rows it walks.
+// The channels of this thread, and the rows of its loop.
 template <int N> struct Walk {
     int channel;
     size_t row, end, step;
     bool inside;
 
-    // The rows of a chunk.
+    // Loops over the rows of a chunk.
     __device__ __forceinline__ Walk(size_t rows, int c, int rows_a_chunk)
         : channel((blockIdx.x * blockDim.x + threadIdx.x) * N),
           row(static_cast<size_t>(blockIdx.y) * rows_a_chunk + threadIdx.y),
           end(min(rows, static_cast<size_t>(blockIdx.y + 1) * rows_a_chunk)), step(blockDim.y), inside(channel < c) {}
-    // All rows, together with the blocks above and below.
+    // Loops over all rows, which the blocks of one column of the grid share.
     __device__ __forceinline__ Walk(size_t rows, int c)
         : channel((blockIdx.x * blockDim.x + threadIdx.x) * N),
           row(static_cast<size_t>(blockIdx.y) * blockDim.y + threadIdx.y), end(rows),
@@ -34,7 +35,7 @@ template <int N> struct Walk {
     }
 };
 
-// The first thread of each column gets the sum over the column's threads, from top to bottom.
+// The first thread of each column receives the sum over the column's threads, in the order of threadIdx.y.
 template <int N> __device__ __forceinline__ void sum_columns(float (&own)[N], float* scratch) {
     const int width = blockDim.x * N;
     __syncthreads();
@@ -48,7 +49,7 @@ template <int N> __device__ __forceinline__ void sum_columns(float (&own)[N], fl
     }
 }
 
-// The sum of a value over the threads of a column, for all of them.
+// All threads of a column receive the sum of a value over the column.
 __device__ __forceinline__ double column_sum(double value, double* scratch) {
     __syncthreads();
     scratch[threadIdx.y * blockDim.x + threadIdx.x] = value;
@@ -58,7 +59,7 @@ __device__ __forceinline__ double column_sum(double value, double* scratch) {
     return sum;
 }
 
-// Calls a template with packs of 16 bytes where the channels `c` come in such, else with single elements.
+// Calls a template with packs of 16 bytes if these divide the channels `c`, else with single elements.
 #define BY_WIDTH(T, function, ...) \
     if (c % PACK<T> == 0) { \
         function<T, PACK<T>>(__VA_ARGS__); \

@@ -1,11 +1,11 @@
-// What all kernels share: types, reductions in a fixed order, and loads of 16 bytes.
+// Definitions for all kernels: types, reductions in a fixed order, and loads of 16 bytes.
 //
-// Rules of the house, each checked by the host build (tools/softcuda) where it can be:
+// Conventions of all kernels; the host build (tools/softcuda) checks those that can be checked:
 // - Every buffer begins at a multiple of 16 bytes; sizes are arbitrary.
-// - A block has a multiple of 32 threads, at most 1,024, unless the kernel names its block.
-// - No floating-point atomics: every sum has one order, so that two runs agree bit for bit.
-// - What changes from step to step (rates, the step's number) is read through a pointer, so that a captured graph can
-//   be replayed.
+// - A block has a multiple of 32 threads, at most 1,024, unless the comment of the kernel gives its block.
+// - No floating-point atomics: every sum has a fixed order, so that two runs agree bit for bit.
+// - Values that change from step to step (learning rates, the step number) are read through a pointer, so that a
+//   captured graph can be replayed.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #ifndef __SOFTCUDA__
-#define SOFTCUDA_KERNELS(...)  // only the host build needs to be told the kernels' names
+#define SOFTCUDA_KERNELS(...)  // only the host build needs the names of the kernels
 #endif
 
 // Marks a kernel's pointer that may be null: build/signatures.rs makes an Option of it.
@@ -31,11 +31,14 @@ template <class T> __device__ __forceinline__ T from_float(float x);
 template <> __device__ __forceinline__ float from_float<float>(float x) { return x; }
 template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) { return __float2bfloat16(x); }
 
-// The number of this thread in the grid, and how many there are: a grid-stride loop takes any grid to any size.
-__device__ __forceinline__ size_t thread_of_grid() { return static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+// The index of this thread in the grid and the number of threads, for grid-stride loops.
+__device__ __forceinline__ size_t thread_of_grid() {
+    return static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
 __device__ __forceinline__ size_t threads_of_grid() { return static_cast<size_t>(gridDim.x) * blockDim.x; }
 
-// ---- Reductions. -----------------------------------------------------------------------------------------------------
+// ---- Reductions.
+// -----------------------------------------------------------------------------------------------------
 //
 // A butterfly of shuffles gives every lane the same bits: at each distance two lanes combine the same two values, and
 // the operations below commute.
@@ -43,7 +46,7 @@ __device__ __forceinline__ size_t threads_of_grid() { return static_cast<size_t>
 struct Sum {
     template <class T> __device__ __forceinline__ T operator()(T a, T b) const { return a + b; }
 };
-// Of a NaN and a number the number, as fmaxf and fminf have it.
+// The maximum of a NaN and a number is the number, as in fmaxf; likewise the minimum.
 struct Max {
     __device__ __forceinline__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
@@ -55,27 +58,27 @@ template <class T> __device__ __forceinline__ T shuffle_xor(T value, int lanes) 
     return __shfl_xor_sync(ALL_LANES, value, lanes);
 }
 
-// All lanes of a warp get the reduction of their values. `T` is a number, or a structure with a `shuffle_xor`.
+// All lanes of a warp receive the reduction of their values. `T` is a number, or a structure with a `shuffle_xor`.
 template <class Op, class T> __device__ __forceinline__ T warp_reduce(T value, Op op = Op()) {
 #pragma unroll
     for (int lanes = LANES / 2; lanes > 0; lanes /= 2) value = op(value, shuffle_xor(value, lanes));
     return value;
 }
 
-// All threads of a block get the reduction of their values. `identity` op x is x. `scratch` is shared memory for 32
-// values, which must hold nothing that is still wanted.
+// All threads of a block receive the reduction of their values. `identity` op x is x. `scratch` is shared memory for 32
+// values, which are overwritten.
 template <class Op, class T>
 __device__ __forceinline__ T block_reduce(T value, T identity, T* scratch, Op op = Op()) {
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, warps = blockDim.x / LANES;
     value = warp_reduce(value, op);
-    __syncthreads();  // a reduction before this one may still be read
+    __syncthreads();  // other threads may still read an earlier reduction
     if (lane == 0) scratch[warp] = value;
     __syncthreads();
     return warp_reduce(lane < warps ? scratch[lane] : identity, op);
 }
 
-// All lanes of a warp call f(j, value(j)) for those j of 0..n whose value is not 0, in ascending order. `value` is
-// called by one lane for each j. For blocks of one dimension.
+// All lanes of a warp call f(j, value(j)) for each j of 0..n whose value is not 0, in ascending order. One lane calls
+// `value` for each j. For one-dimensional blocks.
 template <class Value, class F> __device__ __forceinline__ void for_each_nonzero(int n, Value value, F f) {
     const int lane = threadIdx.x % LANES;
     for (int first = 0; first < n; first += LANES) {
@@ -87,7 +90,8 @@ template <class Value, class F> __device__ __forceinline__ void for_each_nonzero
     }
 }
 
-// ---- Memory in packs of 16 bytes, the widest a thread can load at once. -----------------------------------------------
+// ---- Memory in packs of 16 bytes, the widest a thread can load at once.
+// -----------------------------------------------
 
 template <class T, int N> struct alignas(sizeof(T) * N) Pack {
     T at[N];
@@ -97,7 +101,7 @@ template <int N> struct Width {
     static constexpr int value = N;
 };
 
-// How many elements fit into 16 bytes.
+// The number of elements in 16 bytes.
 template <class T> constexpr int PACK = 16 / sizeof(T);
 
 template <int N, class T> __device__ __forceinline__ Pack<T, N> load(const T* from) {
@@ -107,8 +111,8 @@ template <int N, class T> __device__ __forceinline__ void store(T* to, const Pac
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
-// N elements read or written as floats, at most 16 bytes at a time: 8 elements are one access of bf16 and two
-// of f32, so that buffers of both types can be walked together.
+// Loads or stores N elements as floats, at most 16 bytes at a time: 8 elements are one access of bf16 and two of f32,
+// so that one loop can process buffers of both types.
 template <int N, class T> __device__ __forceinline__ Pack<float, N> load_floats(const T* from) {
     constexpr int STEP = N < PACK<T> ? N : PACK<T>;
     Pack<float, N> floats;
@@ -131,7 +135,7 @@ template <int N, class T> __device__ __forceinline__ void store_floats(T* to, co
     }
 }
 
-// Four neighbours of a row of x [rows, columns], from `column` on, which is a multiple of 4; 0 outside of the matrix.
+// Loads four elements of a row of x [rows, columns] from `column` on, a multiple of 4; 0 outside of the matrix.
 __device__ __forceinline__ Pack<float, 4> load_or_zero(const float* __restrict__ x, int row, int column, int rows,
                                                        int columns) {
     Pack<float, 4> pack = {};
@@ -147,14 +151,14 @@ __device__ __forceinline__ Pack<float, 4> load_or_zero(const float* __restrict__
     return pack;
 }
 
-// Writes `value` or adds it to what lies there: the first writer of a gradient overwrites, later ones add.
+// The new content of a gradient: `value` from the first writer, old + value from a later one.
 template <class T> __device__ __forceinline__ T merged(T old, float value, bool accumulate) {
     return from_float<T>(accumulate ? to_float(old) + value : value);
 }
 
-// All threads of the grid share the elements 0..n: calls f(first, Width<N>) for packs of N elements of T, then
-// f(i, Width<1>) for the rest. The packs begin at multiples of N, so they are aligned in every buffer of elements no
-// wider than T.
+// A loop over the elements 0..n, shared by all threads of the grid: calls f(first, Width<N>) for packs of N elements of
+// T, then f(i, Width<1>) for the rest. The packs begin at multiples of N, so they are aligned in every buffer of
+// elements no wider than T.
 template <class T, class F> __device__ __forceinline__ void for_each_of_grid(size_t n, F f) {
     constexpr int N = PACK<T>;
     const size_t packs = n / N, stride = threads_of_grid();
@@ -162,8 +166,9 @@ template <class T, class F> __device__ __forceinline__ void for_each_of_grid(siz
     for (size_t i = packs * N + thread_of_grid(); i < n; i += stride) f(i, Width<1>());
 }
 
-// The threads of a block share the elements 0..n of a row that begins anywhere: f(i, Width<1>) up to the first multiple
-// of 16 bytes, then packs, then the rest singly. Rows of other buffers of T at the same offset are aligned alike.
+// A loop over the elements 0..n of a row of any alignment, shared by the threads of a block: calls f(i, Width<1>) up to
+// the first multiple of 16 bytes, then f for packs, then f(i, Width<1>) for the rest. Rows of other buffers of T at the
+// same offset have the same alignment.
 template <class T, class F> __device__ __forceinline__ void for_each_of_row(const T* row, int n, F f) {
     constexpr int N = PACK<T>;
     const int misaligned = reinterpret_cast<uintptr_t>(row) % 16 / sizeof(T);

@@ -1,10 +1,10 @@
-// Dropout: the kernels of src/ops/dropout.rs. The mask is never stored: a counter-based generator draws it again.
+// Dropout: the kernels of src/ops/dropout.rs. The mask is never stored: the counter-based generator draws it again.
 //
-// Four neighbouring elements of a row share one block of Philox words, so a thread takes four elements. Rows
-// whose length is no multiple of 4 end inside a block and begin unaligned; their elements go one by one.
+// Four neighbouring elements of a row share one block of Philox words, so a thread takes four elements. Rows whose
+// length is no multiple of 4 end inside a block and begin unaligned; their elements are loaded one by one.
 //
 // Bytes: 8 m d.
-// Operations of an element: a fourth of a block of words, which is 20 products of 64 bits and 40 exclusive ors.
+// Operations per element: a quarter of a block of words, which takes 20 products of 64 bits and 40 exclusive ors.
 #include "common.cuh"
 #include "philox.cuh"
 
@@ -12,8 +12,8 @@ namespace dropout {
 
 __device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t seed, const int* step, float ratio,
                                       float scale) {
-    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, Purpose::Dropout};
-    // A dropped infinity is 0 and not NaN, so this selects instead of multiplying by 0.
+    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, RngStream::Dropout};
+    // A selection, since an infinity times 0 would be NaN.
     const auto masked = [=](float value, uint32_t word) { return unit(word) >= ratio ? value * scale : 0.0f; };
     const size_t row = static_cast<size_t>(blockIdx.x) * d;
     for (int first = 4 * (blockIdx.y * blockDim.x + threadIdx.x); first < d; first += 4 * gridDim.y * blockDim.x) {
@@ -35,10 +35,10 @@ __device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t 
 
 }
 
-// y [m, d] = x * scale where the draw of an element is at least `ratio`, else 0; scale = 1 / (1 - ratio). The
+// y [m, d] = x * scale if the random number of an element is at least `ratio`, else 0; scale = 1 / (1 - ratio). The
 // derivative is the mask itself, so the backward pass is the same kernel with dy as x and dx as y. `y` may be `x`.
-// `step` points at the number of the step. Grid: (m, any): the blocks of one row share
-// it; a small batch wants several, of which the first d / (4 threads) have work.
+// `step` points to the step number. Grid: (m, any): the blocks of one row share it; a small batch needs several blocks
+// per row, of which the first d / (4 threads) have work.
 extern "C" __global__ void dropout_f32(const float* x, float* y, int d, uint64_t seed, const int* step, float ratio,
                                        float scale) {
     dropout::apply(x, y, d, seed, step, ratio, scale);

@@ -1,19 +1,19 @@
-// Mean over an image's positions: the kernels of src/ops/global_avg_pool.rs, pool5 of a ResNet.
+// Global average pooling: the kernels of src/ops/global_avg_pool.rs, pool5 of a ResNet.
 //
-// Forward: the warps of a block share the positions of one image and a tile of its channels, a pack of channels a
-// thread, so that a batch of 16 images of 32 positions already fills a large chip; their sums meet in shared memory and
-// are added in the order of the warps. Backward: every position of an image gets the same row.
+// Forward: the warps of a block share the positions of one image and a tile of its channels, one pack of channels per
+// thread, so that a batch of 16 images of 32 positions fills a large chip; the sums of the warps are added in shared
+// memory in the order of the warps. Backward: every position of an image gets the same row.
 //
-// Bytes, with b those of an element of x [N, P, C]: forward b N P C + 4 N C; backward b N P C (twice to accumulate)
-// + 4 N C. At N = 16, P = 32, C = 2048 that is 2 to 4 MB, less than 2 microseconds of a large chip's memory, so the
-// launch is what counts.
+// Bytes, with b bytes per element of x [N, P, C]: forward b N P C + 4 N C; backward b N P C (twice to accumulate)
+// + 4 N C. For N = 16, P = 32, C = 2048 that is 2 to 4 MB, less than 2 microseconds at a large chip's memory bandwidth,
+// so both passes are launch-bound.
 #include "common.cuh"
 
 namespace global_avg_pool {
 
 constexpr int MAX_WARPS = 8;
 
-// y [N, C], the means over the positions of x [N, P, C]; V channels a thread.
+// y [N, C]: the means over the positions of x [N, P, C]; V channels per thread.
 template <int V, class T>
 __device__ __forceinline__ void forward(const T* __restrict__ x, float* __restrict__ y, int positions, int c) {
     constexpr int TILE = LANES * V, WIDTH = V < 4 ? V : 4;
@@ -45,7 +45,7 @@ __device__ __forceinline__ void forward(const T* __restrict__ x, float* __restri
     }
 }
 
-// dx [N, P, C], or what is added to it: dy [N, C] / P at every position; V channels a thread.
+// dx [N, P, C], written or added: dy [N, C] / P at every position; V channels per thread.
 template <int V, class T>
 __device__ __forceinline__ void backward(const float* __restrict__ dy, T* __restrict__ dx, bool accumulate,
                                          int positions, int c) {
@@ -59,7 +59,7 @@ __device__ __forceinline__ void backward(const float* __restrict__ dy, T* __rest
             for (int k = 0; k < V; k += WIDTH) {
                 const auto part = load<WIDTH>(dy + image * c + channel + k);
                 for (int l = 0; l < WIDTH; ++l) {
-                    // Rounded before it is added, as on the CPU; else the compiler would fuse both.
+                    // __fmul_rn rounds the product before the addition, as on the CPU; the compiler would fuse both.
                     pack.at[k + l] = merged(pack.at[k + l], __fmul_rn(part.at[l], share), accumulate);
                 }
             }
@@ -68,7 +68,7 @@ __device__ __forceinline__ void backward(const float* __restrict__ dy, T* __rest
     }
 }
 
-// Packs of channels where every position begins at a multiple of 16 bytes, else one channel at a time.
+// Packs of channels if every position begins at a multiple of 16 bytes, else one channel at a time.
 template <class T> __device__ __forceinline__ void forward_any(const T* x, float* y, int positions, int c) {
     if (c % PACK<T> == 0) {
         forward<PACK<T>>(x, y, positions, c);
@@ -87,7 +87,8 @@ __device__ __forceinline__ void backward_any(const float* dy, T* dx, bool accumu
 
 }
 
-// Grid: (N, any), best as many as there are tiles of 32 packs of channels. Block: at most 256 threads.
+// y [N, C]: the means over the positions of x [N, P, C]. Grid: (N, any), best the number of tiles of 32 packs of
+// channels. Block: at most 256 threads.
 extern "C" __global__ void global_avg_pool_forward_f32(const float* x, float* y, int positions, int c) {
     global_avg_pool::forward_any(x, y, positions, c);
 }
@@ -95,7 +96,7 @@ extern "C" __global__ void global_avg_pool_forward_bf16(const bf16* x, float* y,
     global_avg_pool::forward_any(x, y, positions, c);
 }
 
-// Grid: (N, any), best the number of positions.
+// dx [N, P, C], written or added: dy [N, C] / P. Grid: (N, any), best the number of positions.
 extern "C" __global__ void global_avg_pool_backward_f32(const float* dy, float* dx, int accumulate, int positions,
                                                         int c) {
     global_avg_pool::backward_any(dy, dx, accumulate, positions, c);

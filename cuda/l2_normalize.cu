@@ -1,11 +1,11 @@
-// Rows of unit length: the kernels of src/ops/l2_normalize.rs.
+// L2 normalisation of rows: the kernels of src/ops/l2_normalize.rs.
 //
-// One block a row, which is read twice: for its sum, then to be scaled. The second time it comes from the cache
-// nearest to the threads, so only the first reading counts. The features are f32, so there is no other type.
+// One block per row, which it reads twice: for the sum of squares, then for the scaling. The second read is served by
+// the L1 cache, so only the first one counts. Features are f32 only.
 //
-// The sums are f32, whose range bounds the lengths: above 1.8e19 the square of the length is infinite, `norms`
-// says so and the row of y is NaN (a row of zeros would hide it from the loss). Elements below 1e-19 lose their
-// squares; a row of only such is divided by 1e-12 whatever its length.
+// The range of f32 limits the lengths: above 1.8e19 the square of the length is infinite, so is its entry of `norms`,
+// and the row of y is NaN (a row of zeros would hide the overflow from the loss). Squares of elements below 1e-19 lose
+// accuracy; a row of only such elements is divided by 1e-12.
 //
 // Bytes, of rows [m, d]: forward 8 m d + 4 m, backward 12 m d + 4 m.
 #include "common.cuh"

@@ -1,24 +1,23 @@
-// Maximum over a sliding window: the kernels of src/ops/maxpool.rs, pool1 of a ResNet.
+// Max pooling: the kernels of src/ops/maxpool.rs, pool1 of a ResNet.
 //
-// One block a row of the image that is written, a thread a few neighbouring channels of one pixel. The backward pass
-// gathers: each input pixel looks into the few windows that cover it for those that took their maximum from it, so
-// nothing is added atomically and every sum has the CPU's order. Forward and backward (f32) give the CPU's bits.
+// One block per row of the image that is written, one thread for a few neighbouring channels of one pixel. The backward
+// pass gathers: each input pixel sums over the few windows that cover it and have their maximum there, so no atomic
+// additions are needed and every sum has the CPU's order. Forward and backward (f32) give the CPU's bits.
 //
-// Bytes, with b those of an element, X the elements of x and Y those of y, where overlapping windows hit the caches:
-// forward b (X + Y) + Y for the places; backward b (X + Y) + Y, and b X more to accumulate. Windows of 3 that move by 2
-// ask for x 2.25 times; of that the L1 answers what overlaps along a row (1.5 times is left), the L2 what overlaps
-// between rows.
+// Bytes, with b bytes per element, X the elements of x and Y those of y, if overlapping windows hit the caches: forward
+// b (X + Y) + Y for the places; backward b (X + Y) + Y, and b X more to accumulate. Windows of 3 with stride 2 read x
+// 2.25 times; the L1 cache serves the overlap along a row (1.5 times is left), the L2 cache the overlap between rows.
 #include "common.cuh"
 
 namespace maxpool {
 
-// The sizes of the input (h, w) and output (oh, ow) images, and the window between them.
+// The sizes of the input (h, w) and output (oh, ow) images, and the pooling parameters.
 struct Images {
     int h, w, c, oh, ow, kernel, stride, pad;
 };
 
-// y [n, oh, ow, c] of x [n, h, w, c], and where in its window each maximum lay: row times kernel, plus column. NaN wins
-// over every number, and of equal values the first.
+// y [n, oh, ow, c] of x [n, h, w, c], and the position of each maximum in its window: row times kernel plus column. NaN
+// is larger than every number, and of equal values the first is taken.
 template <int N, class T>
 __device__ __forceinline__ void forward(const T* __restrict__ x, T* __restrict__ y, uint8_t* __restrict__ places,
                                         Images images) {
@@ -71,7 +70,7 @@ __device__ __forceinline__ Covering covering(int pixel, int windows, const Image
     return {max(at - images.kernel + images.stride, 0) / images.stride, min(windows, at / images.stride + 1)};
 }
 
-// dx [n, h, w, c], or what is added to it, from dy [n, oh, ow, c] and the places of the forward pass.
+// dx [n, h, w, c], written or added, from dy [n, oh, ow, c] and the places of the forward pass.
 template <int N, class T>
 __device__ __forceinline__ void backward(const T* __restrict__ dy, const uint8_t* __restrict__ places,
                                          T* __restrict__ dx, bool accumulate, Images images) {
@@ -99,7 +98,7 @@ __device__ __forceinline__ void backward(const T* __restrict__ dy, const uint8_t
     }
 }
 
-// Packs of channels where every pixel begins at a multiple of 16 bytes, else one channel at a time.
+// Packs of channels if every pixel begins at a multiple of 16 bytes, else one channel at a time.
 template <class T>
 __device__ __forceinline__ void forward_any(const T* x, T* y, uint8_t* places, Images images) {
     if (images.c % PACK<T> == 0) {
@@ -120,18 +119,19 @@ __device__ __forceinline__ void backward_any(const T* dy, const uint8_t* places,
 
 }
 
-// `places` is null where nobody goes back. The kernel is 1 to 16, the pad at most half of it, and every window begins
-// inside the image and its border (`MaxPool::windows`). Grid: n * oh blocks.
-extern "C" __global__ void maxpool_forward_f32(const float* x, float* y, uint8_t* NULLABLE places, int h, int w, int c, int oh,
-                                               int ow, int kernel, int stride, int pad) {
+// y and places [n, oh, ow, c] of x [n, h, w, c]; `places` is null if there is no backward pass. The kernel is 1 to 16,
+// the pad at most half of it, and every window begins inside the image and its padding (`MaxPool::windows`). Grid: n *
+// oh blocks.
+extern "C" __global__ void maxpool_forward_f32(const float* x, float* y, uint8_t* NULLABLE places, int h, int w, int c,
+                                               int oh, int ow, int kernel, int stride, int pad) {
     maxpool::forward_any(x, y, places, {h, w, c, oh, ow, kernel, stride, pad});
 }
-extern "C" __global__ void maxpool_forward_bf16(const bf16* x, bf16* y, uint8_t* NULLABLE places, int h, int w, int c, int oh,
-                                                int ow, int kernel, int stride, int pad) {
+extern "C" __global__ void maxpool_forward_bf16(const bf16* x, bf16* y, uint8_t* NULLABLE places, int h, int w, int c,
+                                                int oh, int ow, int kernel, int stride, int pad) {
     maxpool::forward_any(x, y, places, {h, w, c, oh, ow, kernel, stride, pad});
 }
 
-// Grid: n * h blocks.
+// dx [n, h, w, c], written or added. Grid: n * h blocks.
 extern "C" __global__ void maxpool_backward_f32(const float* dy, const uint8_t* places, float* dx, int accumulate,
                                                 int h, int w, int c, int oh, int ow, int kernel, int stride, int pad) {
     maxpool::backward_any(dy, places, dx, accumulate, {h, w, c, oh, ow, kernel, stride, pad});

@@ -1,13 +1,13 @@
-// Channels padded with zeros and cropped again: NVIDIA's convolutions want channels of 16 bits in multiples of 8, and
+// Padding of channels with zeros, and cropping: in bf16 cuDNN's convolutions need channels in multiples of 8, and
 // images have 3.
 //
 //   pad:  y[r, c] = x[r, c] for c < C_in, else 0;   crop: y[r, c] = x[r, c], written or added
 //
-// A thread has 16 bytes of y, which may lie in several rows of any width. What it reads is not aligned with that: single
-// elements, which the cache puts together.
+// A thread writes 16 bytes of y, which may span several rows. Its reads are not aligned, so they are single elements,
+// which the cache combines.
 //
-// Bytes: padding 2 (C_in + C_out) R; cropping 4 C_out R, and 2 C_out R more to accumulate. Memory moves sectors of 32
-// bytes, so a crop from few channels reads 2 C_in R.
+// Bytes: padding 2 (C_in + C_out) R; cropping 4 C_out R, and 2 C_out R more to accumulate. Memory transfers sectors of
+// 32 bytes, so a crop from few channels reads 2 C_in R.
 #include "common.cuh"
 
 namespace pad {
@@ -26,7 +26,8 @@ template <int N, class F> __device__ __forceinline__ void each(size_t first, int
     }
 }
 
-__device__ __forceinline__ void channels(const bf16* __restrict__ x, bf16* __restrict__ y, size_t rows, int c_in, int c_out) {
+__device__ __forceinline__ void channels(const bf16* __restrict__ x, bf16* __restrict__ y, size_t rows, int c_in,
+                                         int c_out) {
     for_each_of_grid<bf16>(rows * c_out, [&](size_t i, auto width) {
         constexpr int N = decltype(width)::value;
         Pack<float, N> pack = {};
@@ -37,8 +38,8 @@ __device__ __forceinline__ void channels(const bf16* __restrict__ x, bf16* __res
     });
 }
 
-__device__ __forceinline__ void crop(const bf16* __restrict__ x, bf16* __restrict__ y, bool accumulate, size_t rows, int c_in,
-                                     int c_out) {
+__device__ __forceinline__ void crop(const bf16* __restrict__ x, bf16* __restrict__ y, bool accumulate, size_t rows,
+                                     int c_in, int c_out) {
     for_each_of_grid<bf16>(rows * c_out, [&](size_t i, auto width) {
         constexpr int N = decltype(width)::value;
         auto pack = accumulate ? load<N>(y + i) : Pack<bf16, N>();
@@ -51,13 +52,14 @@ __device__ __forceinline__ void crop(const bf16* __restrict__ x, bf16* __restric
 
 }
 
-// y [rows, C_out] of x [rows, C_in], with C_out at least C_in. Grid: any, best a thread for each 16 bytes of y.
+// y [rows, C_out]: x [rows, C_in] padded with zeros, with C_out at least C_in. Grid: any, best a thread for each 16
+// bytes of y.
 extern "C" __global__ void pad_channels_bf16(const bf16* x, bf16* y, size_t rows, int c_in, int c_out) {
     pad::channels(x, y, rows, c_in, c_out);
 }
 
-// y [rows, C_out], or what is added to it, of x [rows, C_in], with C_out at most C_in; bf16 sums in f32 and rounds once.
-// Grid: any, best a thread for each 16 bytes of y.
+// y [rows, C_out], written or added: the first channels of x [rows, C_in], with C_out at most C_in; sums are in f32 and
+// rounded once. Grid: any, best a thread for each 16 bytes of y.
 extern "C" __global__ void crop_channels_bf16(const bf16* x, bf16* y, int accumulate, size_t rows, int c_in, int c_out) {
     pad::crop(x, y, accumulate, rows, c_in, c_out);
 }

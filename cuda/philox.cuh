@@ -1,22 +1,22 @@
 // Philox 4x32-10, a counter-based random generator (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1,
-// 2, 3", SC 2011). The same draws as src/tensor/philox.rs, bit for bit: a draw is a pure function of
-// (seed, step, image, purpose, index), so nothing is stored and a backward pass draws its mask again.
+// 2, 3", SC 2011). The numbers equal those of src/tensor/philox.rs, bit for bit: a draw is a pure function of
+// (seed, step, image, stream, index), so nothing is stored and a backward pass draws its mask again.
 #pragma once
 
 #include <stdint.h>
 
-// What a random number is for; the numbers are those of `Purpose` in src/tensor/philox.rs.
-enum class Purpose : uint32_t { Sampler = 2, Augment = 3, Dropout = 4, Test = 6 };
+// The streams of random numbers that kernels draw; the values are those of `RngStream` in src/tensor/philox.rs.
+enum class RngStream : uint32_t { Sampler = 2, Augment = 3, Dropout = 4, Test = 6 };
 
-// All draws of one (seed, step, image, purpose).
+// The random numbers of one (seed, step, image, stream).
 struct Philox {
     uint64_t seed;
     uint32_t step, image;
-    Purpose purpose;
+    RngStream stream;
 
-    // Words 4 * index to 4 * index + 3 of the stream.
+    // The words 4 * index to 4 * index + 3 of the sequence.
     __device__ __forceinline__ uint4 block(uint32_t index) const {
-        uint4 counter = make_uint4(index, image, step, static_cast<uint32_t>(purpose));
+        uint4 counter = make_uint4(index, image, step, static_cast<uint32_t>(stream));
         uint32_t key0 = static_cast<uint32_t>(seed), key1 = static_cast<uint32_t>(seed >> 32);
 #pragma unroll
         for (int round = 0; round < 10; ++round) {
@@ -31,8 +31,8 @@ struct Philox {
     }
 };
 
-// The top 24 bits of a word as a number in [0, 1).
+// Converts the top 24 bits of a word to a number in [0, 1).
 __device__ __forceinline__ float unit(uint32_t word) { return static_cast<float>(word >> 8) * (1.0f / 16777216.0f); }
 
-// Uniform among 0..n, by the high half of a product; 0 when `n` is 0.
+// A uniform integer in 0..n, by the high half of a product; 0 when `n` is 0.
 __device__ __forceinline__ uint32_t below(uint32_t word, uint32_t n) { return __umulhi(word, n); }

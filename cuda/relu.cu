@@ -1,7 +1,6 @@
-// The rectifier: the kernels of src/ops/relu.rs, for where it is not part of another kernel.
+// ReLU: the kernels of src/ops/relu.rs, for a ReLU that is not fused into another kernel.
 //
-// The output alone decides what the gradient does, so the input need not outlive the forward pass. NaN is no
-// negative number: it shows in the output and lets its gradient through.
+// The gradient depends on the output alone, so the input is not saved. NaN stays NaN and passes its gradient.
 //
 // Bytes, with s the bytes of an element: forward 2 s n, backward 3 s n.
 #include "common.cuh"
@@ -11,7 +10,7 @@ namespace relu {
 template <class T> __device__ __forceinline__ void forward(const T* x, T* y, size_t n) {
     for_each_of_grid<T>(n, [&](size_t i, auto width) {
         auto pack = load<decltype(width)::value>(x + i);
-        // Not fmaxf, which returns the 0 of a NaN and a 0.
+        // Not fmaxf, which returns 0 for NaN.
         for (T& element : pack.at) element = to_float(element) < 0.0f ? from_float<T>(0.0f) : element;
         store(y + i, pack);
     });

@@ -1,22 +1,22 @@
-// Stochastic gradient descent over flat arenas: the kernels of src/ops/sgd.rs.
+// Stochastic gradient descent over flat arrays: the kernels of src/ops/sgd.rs.
 //
-// Weights, gradients and velocities of all parameters lie in one array each, at the same offsets, so that one
-// launch moves them all. The offset of a parameter is a multiple of 8 elements (16 bytes of bf16). A table says
-// where the parameters are: it cuts each into segments of at most 4,096 elements, one block takes one segment, and so
-// the work is even although parameters differ in size by a factor of 10,000. A parameter whose lr_mult is 0 has
-// no segment, and nothing of it is touched, its 16-bit copy included, nor is what lies between parameters.
+// The weights, gradients and velocities of all parameters are one array each, with equal offsets, so that one launch
+// updates all parameters. The offset of a parameter is a multiple of 8 elements (16 bytes of bf16). A table lists the
+// parameters in segments of at most 4,096 elements, one per block, so that the work of blocks is balanced although
+// parameters differ in size by a factor of 10,000. A parameter whose lr_mult is 0 has no segment: its elements, its
+// bf16 copy and the gaps between parameters are not accessed.
 //
-// Bytes an element: 22 with gradients of f32 (weight 8, velocity 8, gradient 4, copy 2), 20 with bf16; 2 less
-// without the copy. nvcc fuses multiplications with additions behind them: the last bits differ from the CPU's.
+// Bytes per element: 22 with f32 gradients (weight 8, velocity 8, gradient 4, copy 2), 20 with bf16; 2 less without the
+// copy. nvcc fuses multiplications with following additions, so the last bits differ from the CPU's.
 #include "common.cuh"
 
 namespace sgd {
 
 enum class Convention { PyTorch, Caffe };
 
-// Neighbouring elements of one parameter.
+// A segment: consecutive elements of one parameter.
 struct alignas(16) Segment {
-    uint32_t offset;  // in elements of the arena: a multiple of 8
+    uint32_t offset;  // in elements of the flat array: a multiple of 8
     int length;
     float lr_mult;
     float decay;  // weight_decay * decay_mult
@@ -53,8 +53,8 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
 
 }
 
-// Moves weights and velocities by gradients of f32 or bf16; `copy` gets the new weights in bf16, unless it is null.
-// The four do not overlap. `rate` points at the learning rate of the step. Grid: one block a segment.
+// Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in bf16 to `copy`, unless it
+// is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
 extern "C" __global__ void sgd_pytorch_f32(const sgd::Segment* segments, float* weights, const float* gradients,
                                            float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);

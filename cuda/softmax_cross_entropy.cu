@@ -1,17 +1,16 @@
-// Softmax and cross entropy in one: the kernels of src/ops/softmax_cross_entropy.rs, equations (1) and (2) of the
-// paper.
+// Softmax cross entropy: the kernels of src/ops/softmax_cross_entropy.rs, equations (1) and (2) of the paper.
 //
-// One block a row. The forward pass reads the logits once: each thread keeps the largest logit so far and the sum of
-// exponentials relative to it, and rescales the sum when the largest changes. What is saved for the backward pass is
-// that pair, not the probabilities: 8 bytes a row, and the logits are read again.
+// One block per row. The forward pass reads the logits once: each thread keeps the largest logit so far and the sum of
+// exponentials relative to it, and rescales the sum when the largest logit changes. The backward pass needs this pair,
+// 8 bytes per row, and reads the logits again; the probabilities are not saved.
 //
-// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m. The way here from a naive kernel is in
-// cuda/lab/softmax_cross_entropy.cu.
+// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m. cuda/lab/softmax_cross_entropy.cu derives this kernel from
+// a naive one.
 #include "common.cuh"
 
 namespace softmax_cross_entropy {
 
-// sum_k exp(z_k - max), with max the largest z_k.
+// The partition function of some logits: max, the largest z_k, and sum_k exp(z_k - max).
 struct Partition {
     float max, sum;
 };
@@ -23,7 +22,7 @@ __device__ __forceinline__ Partition shuffle_xor(Partition p, int lanes) {
 struct Merge {
     __device__ __forceinline__ Partition operator()(Partition a, Partition b) const {
         const float max = fmaxf(a.max, b.max);
-        // The test for equality keeps (-inf) - (-inf), which is NaN, out of a merge with an empty partition.
+        // The test for equality avoids (-inf) - (-inf) = NaN in a merge with an empty partition.
         const float sum_a = a.max == max ? a.sum : a.sum * expf(a.max - max);
         const float sum_b = b.max == max ? b.sum : b.sum * expf(b.max - max);
         return {max, sum_a + sum_b};
@@ -49,7 +48,7 @@ __device__ __forceinline__ void forward(const float* logits, const int* labels, 
     const Partition total = block_reduce<Merge>(own, empty, scratch);
     if (threadIdx.x == 0) {
         const int label = labels[blockIdx.x];
-        // Not max + log(sum): that sum would lose the digits of the logarithm when the maximum is large.
+        // Not max + log(sum), where a large maximum would absorb the digits of the logarithm.
         const float log_sum = logf(total.sum);
         const bool is_class = 0 <= label && label < n;
         losses[blockIdx.x] = is_class ? log_sum - (row[label] - total.max) : NAN;
@@ -77,13 +76,13 @@ __device__ __forceinline__ void backward(const float* logits, const int* labels,
 
 }
 
-// Grid: m blocks.
+// losses [m], partition [m] of logits [m, n] and labels [m]. Grid: m blocks.
 extern "C" __global__ void softmax_cross_entropy_forward_f32(const float* logits, const int* labels, float* losses,
                                                              float2* partition, int n) {
     softmax_cross_entropy::forward(logits, labels, losses, partition, n);
 }
 
-// loss [1], the mean of losses [m]. Grid: one block.
+// loss [1]: the mean of losses [m]. Grid: one block.
 extern "C" __global__ void softmax_cross_entropy_mean(const float* losses, float* loss, int m) {
     __shared__ float scratch[LANES];
     float own = 0.0f;
@@ -92,7 +91,7 @@ extern "C" __global__ void softmax_cross_entropy_mean(const float* losses, float
     if (threadIdx.x == 0) *loss = sum / static_cast<float>(m);
 }
 
-// Grid: m blocks.
+// dlogits [m, n] = (softmax(logits) - onehot(labels)) dy / m. Grid: m blocks.
 extern "C" __global__ void softmax_cross_entropy_backward_f32(const float* logits, const int* labels,
                                                               const float2* partition, const float* dy, float* dlogits,
                                                               int n) {

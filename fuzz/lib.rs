@@ -1,15 +1,15 @@
-//! What the targets do with an input.
+//! Common functions of the fuzz targets.
 
 use bcreid::Result;
 use bcreid::weights::Features;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Tensors of more elements are not read: their size alone would be the find.
+/// Largest number of elements of a tensor that is read; larger tensors would only exhaust memory.
 const LARGEST: usize = 1 << 22;
 
-/// Opens the bytes as a weight file and reads its tensors. Errors are what it should end in; a panic, a leak
-/// or much memory is a find.
+/// Opens the bytes as a weight file and reads its tensors. Errors are expected; a panic, a leak or excessive memory
+/// is a finding.
 pub fn weights(bytes: &[u8]) {
     let folder = folder();
     let Some(source) = good(bcreid_convert::source::open(&put(&folder, "weights", bytes))) else { return };
@@ -24,7 +24,7 @@ pub fn weights(bytes: &[u8]) {
     }
 }
 
-/// Reads the bytes as the prototxt of a model of one convolution, and as that of a small ResNet.
+/// Reads the bytes as the prototxt of a model with one convolution, and as that of a small ResNet.
 pub fn prototxt(bytes: &[u8]) {
     let folder = folder();
     let text = put(&folder, "text", bytes);
@@ -36,7 +36,7 @@ pub fn prototxt(bytes: &[u8]) {
     }
 }
 
-/// Reads the bytes as weights with `magic` put over them at `at`.
+/// Reads the bytes as weights, with `magic` written over them at offset `at`.
 pub fn weights_as(bytes: &[u8], at: usize, magic: &[u8]) {
     let mut bytes = bytes.to_vec();
     let end = at + magic.len();
@@ -45,7 +45,7 @@ pub fn weights_as(bytes: &[u8], at: usize, magic: &[u8]) {
     weights(&bytes);
 }
 
-/// What was read as features is consistent and finite, and what is written of it is the same.
+/// Checks that features are consistent and finite, and that writing and reading them again changes nothing.
 pub fn features(read: Result<Features>) {
     let Some(features) = good(read) else { return };
     let rows = features.len();
@@ -59,19 +59,19 @@ pub fn features(read: Result<Features>) {
     assert_eq!(Features::read(&again).expect("what was written can be read"), features);
 }
 
-/// The value, or nothing if the reader refused it, which must be on one line.
+/// The value, or `None` if the reader refused the input; the error must be one line.
 pub fn good<T>(read: Result<T>) -> Option<T> {
     read.inspect_err(|e| assert!(!e.to_string().contains('\n'), "not one line: {e}")).ok()
 }
 
-/// A folder for the files of one input, in memory where the system has a place for it.
+/// Temporary folder for the files of an input, in memory if the system has /dev/shm.
 pub fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let home = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
     TempDir::new_in(home).expect("a temporary folder")
 }
 
-/// Writes a file of one input.
+/// Writes a file of an input.
 pub fn put(folder: &TempDir, name: &str, bytes: &[u8]) -> std::path::PathBuf {
     let path = folder.path().join(name);
     std::fs::write(&path, bytes).expect("room for a temporary file");

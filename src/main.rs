@@ -1,4 +1,4 @@
-//! The command line: one arm a subcommand.
+//! The program `bcreid`: parses the command line, runs the subcommand and prints its error.
 
 use bcreid::{cli, tell};
 use clap::Parser;

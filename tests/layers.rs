@@ -1,4 +1,4 @@
-//! Every arrow points down: which module may use which, held against the sources.
+//! The order of the modules: a module may only use modules below it, checked against the sources.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,24 +4,24 @@ use super::ops::gpu::Outcome;
 use super::ops::lab::measure::median;
 use cudarc::driver::{result, sys};
 
-/// Measurements of which the median counts.
+/// Number of measurements, of which the median is taken.
 const SAMPLES: usize = 11;
-/// Seconds that one measurement should last at least, and the most runs that it may take.
+/// Smallest duration of a measurement in seconds, and its largest number of runs.
 const LONG_ENOUGH: f64 = 2e-3;
 const MOST_RUNS: f64 = 200.0;
 
-/// A stream of its own, and two events in it.
+/// A stream and two events in it.
 pub struct Clock {
     stream: sys::CUstream,
     start: sys::CUevent,
     stop: sys::CUevent,
 }
 
-/// A graph that was captured, ready to run.
+/// A captured graph, ready to run.
 struct Graph(sys::CUgraphExec);
 
 impl Clock {
-    /// Of the device whose context is current, which must outlive it.
+    /// Creates a clock for the device whose context is current; the context must outlive the clock.
     pub fn new() -> Outcome<Clock> {
         let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
         Ok(Clock {
@@ -31,8 +31,9 @@ impl Clock {
         })
     }
 
-    /// Seconds of what `enqueue` puts into a stream: the median of several measurements after a warm-up. What is short
-    /// runs many times in a row out of one graph, as in a training step, so that the host is not what is measured.
+    /// Measures the work that `enqueue` puts into a stream, in seconds: the median of several measurements after a
+    /// warm-up. Short work is repeated in one graph, as in a training step, so that the host's launches are not
+    /// measured.
     pub fn time(&self, enqueue: &dyn Fn(sys::CUstream) -> Outcome) -> Outcome<f64> {
         enqueue(self.stream)?;
         let once = self.between(&|| enqueue(self.stream))?;
@@ -81,7 +82,8 @@ impl Clock {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        // SAFETY: made once and destroyed once, after every run was waited for. A failure would have no one to tell.
+        // SAFETY: made once and destroyed once, after every run was waited for. A failure cannot be reported from a
+        // destructor.
         let _ = unsafe { result::graph::exec_destroy(self.0) };
     }
 }

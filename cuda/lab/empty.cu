@@ -1,5 +1,4 @@
-// The kernel that does nothing: how long a launch takes. A kernel that moves so little that it takes hardly
-// longer is called launch-bound.
+// An empty kernel, which measures the time of a launch. A kernel that takes hardly longer is called launch-bound.
 #include "../common.cuh"
 
 // Grid: any.

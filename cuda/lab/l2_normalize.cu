@@ -1,25 +1,24 @@
-// L2 normalisation, forward: the way from a naive kernel to the one in use.
+// L2 normalisation, forward pass: versions from a naive kernel to the one in use.
 //
-// Each version takes x [m, n] and writes y [m, n], each row divided by its length, and norms [m], the lengths; a
-// length below 1e-12 divides as 1e-12. The indented lines are claims; README.md beside this file says how to read
-// them, and a test evaluates them. softmax_cross_entropy.cu has the same way with more explanation; new here are
-// the third version and an output as large as the input.
+// Each version takes x [m, n] and writes y [m, n], each row divided by its length, and norms [m], the lengths; a length
+// below 1e-12 is replaced by 1e-12 as divisor. The indented lines are claims; README.md in this folder explains their
+// notation, and a test evaluates them. softmax_cross_entropy.cu has similar versions with more explanation; new here
+// are the third version and an output as large as the input.
 //
-// The last version is not repeated but included: ../l2_normalize.cu, the kernel in use.
+// The last version is included from ../l2_normalize.cu, the kernel in use.
 #include "../l2_normalize.cu"
 
 namespace l2_normalize_lab {
 
-// What the elements of a row are multiplied by.
+// The factor on the elements of a row.
 __device__ __forceinline__ float scale(float norm) { return 1.0f / fmaxf(norm, l2_normalize::EPSILON); }
 
 }
 
 // ---- 1. A thread a row. ---------------------------------------------------------------------------------------------
 //
-// Each of the 32 addresses of a warp lies in a line of its own, for loads and for stores: 4 of the 32 bytes of a
-// sector are meant each time. The sectors that are written meet in the L2 cache, which puts eight partial writes
-// together.
+// Each of the 32 addresses of a warp lies in a different line, for loads and for stores: 4 of the 32 bytes of a sector
+// are used each time. The L2 cache combines eight partial writes to a sector.
 //
 //   kernel      l2_normalize_v1_thread_a_row(x, y, norms, m, n)
 //   grid        ceil(m / b)
@@ -33,11 +32,11 @@ __device__ __forceinline__ float scale(float norm) { return 1.0f / fmaxf(norm, l
 //   time        max(memory / B, 3 m n / Q, L (n / 16 + n / 8) + 7 S n / 4)
 //   predicted   771 us at 32768 x 2048, 104 us at 16 x 2048
 //
-// In `time`: each element is a line of its own, three times. The first loop has 16 loads on their way, which wait
-// for two sectors. The second has one, because y may be x: nvcc must not load an element before the one in front
-// of it is stored. One in eight waits for a sector, the others for L1.
+// In `time`: each access is a separate line, three times per element. The first loop has 16 loads in flight, which wait
+// for two sectors. The second loop has one, because y may be x: nvcc must not load an element before the previous one
+// is stored. One load in eight waits for a sector, the others for L1.
 //
-// The next version gives a row to a block.
+// The next version uses a block per row.
 extern "C" __global__ void l2_normalize_v1_thread_a_row(const float* x, float* y, float* norms, int m, int n) {
     const int i = static_cast<int>(thread_of_grid());
     if (i >= m) return;
@@ -51,8 +50,8 @@ extern "C" __global__ void l2_normalize_v1_thread_a_row(const float* x, float* y
 
 // ---- 2. A block a row, a tree in shared memory. ---------------------------------------------------------------------
 //
-// Neighbouring threads take neighbouring elements. The second pass finds the row in L1, so that each byte crosses
-// the memory's pins once. Nine barriers of 256 threads lie between the two passes, and nobody writes meanwhile.
+// Neighbouring threads take neighbouring elements. The second pass finds the row in L1, so that each byte is read from
+// memory once. Between the two passes are nine barriers of 256 threads, during which nothing is written.
 //
 //   kernel      l2_normalize_v2_tree(x, y, norms, n)
 //   grid        m
@@ -66,10 +65,10 @@ extern "C" __global__ void l2_normalize_v1_thread_a_row(const float* x, float* y
 //   time        max(memory / B, ceil(m b / R) ((L + 2 S) ceil(n / b) + 3 S (log2(b) + 1)))
 //   predicted   160 us at 32768 x 2048, 1.69 us at 16 x 2048
 //
-// In `time`: a thread has one load on its way; a step of the tree waits, loads and stores. With many rows memory
-// is the limit already, though not by far: the chain would take 149 us.
+// In `time`: a thread has one load in flight; a step of the tree waits, loads and stores. With many rows memory is the
+// limit, though by little: the chain takes 149 us.
 //
-// The next version has no barrier.
+// The next version has no barriers.
 extern "C" __global__ void l2_normalize_v2_tree(const float* x, float* y, float* norms, int n) {
     __shared__ float scratch[1024];
     const size_t start = static_cast<size_t>(blockIdx.x) * n;
@@ -88,10 +87,9 @@ extern "C" __global__ void l2_normalize_v2_tree(const float* x, float* y, float*
 
 // ---- 3. A warp a row. -----------------------------------------------------------------------------------------------
 //
-// Five shuffles replace the tree, its barriers and its shared memory; the eight warps of a block have nothing to
-// do with each other. That is the leanest way when there are many rows. But there are 16: then 16 warps have the
-// chip of 132 multiprocessors for themselves, and each goes around its loops 64 times. Latency, which rows by the
-// thousand hide behind each other, is all there is.
+// Five shuffles replace the tree, its barriers and its shared memory; the eight warps of a block are independent. For
+// many rows this is the simplest efficient version. But a batch has 16 rows: 16 warps on a chip of 132 multiprocessors,
+// each with 64 iterations of its loops. Latency, which thousands of rows would hide, then dominates.
 //
 //   kernel      l2_normalize_v3_warp_a_row(x, y, norms, m, n)
 //   grid        ceil(m / w)
@@ -105,10 +103,10 @@ extern "C" __global__ void l2_normalize_v2_tree(const float* x, float* y, float*
 //   time        max(memory / B, ceil(32 m / R) (L ceil(n / 512) + 2 S ceil(n / 32) + 5 S))
 //   predicted   160 us at 32768 x 2048, 2.52 us at 16 x 2048
 //
-// In `time`: the stride of the first loop is a constant, so nvcc unrolls it and 16 loads are on their way; in the
-// second it is one, as in version 1.
+// In `time`: the stride of the first loop is a constant, so nvcc unrolls it and 16 loads are in flight; the second loop
+// has one, as in version 1.
 //
-// The next version takes a block for a row again, but with shuffles and 16 bytes at once.
+// The next version uses a block per row again, but with shuffles and loads of 16 bytes.
 extern "C" __global__ void l2_normalize_v3_warp_a_row(const float* x, float* y, float* norms, int m, int n) {
     const int i = static_cast<int>(thread_of_grid() / LANES), lane = threadIdx.x % LANES;
     if (i >= m) return;  // a whole warp
@@ -122,12 +120,11 @@ extern "C" __global__ void l2_normalize_v3_warp_a_row(const float* x, float* y, 
 
 // ---- 4. In use: a block a row, shuffles, 16 bytes at once. ----------------------------------------------------------
 //
-// A row of 2,048 floats is two loads of each of 256 threads. With many rows this wins nothing over version 3,
-// since memory is the limit of both; with the 16 rows of a training step it takes a fifth of the time, and then
-// the launch takes longer than the kernel.
+// A row of 2,048 floats is two loads for each of 256 threads. With many rows this is no faster than version 3, since
+// memory limits both; with the 16 rows of a training step it takes a fifth of the time, less than the launch.
 //
-// An infinite sum of squares, which an f32 holds from a length of 1.8e19 on, shows as a row of NaN here and not
-// in the versions above.
+// An infinite sum of squares, which occurs in f32 from a length of 1.8e19 on, gives a row of NaN here and not in the
+// versions above.
 //
 //   kernel      l2_normalize_forward_f32(x, y, norms, n)
 //   grid        m

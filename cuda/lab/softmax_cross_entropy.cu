@@ -1,15 +1,16 @@
-// Softmax cross entropy, forward: the way from a naive kernel to the one in use.
+// Softmax cross entropy, forward pass: versions from a naive kernel to the one in use.
 //
-// Each version takes logits [m, n] and labels [m] and writes losses [m] and partition [m], the pair (largest
-// logit, logarithm of the sum of exponentials relative to it) of each row. The indented lines are claims;
-// README.md beside this file says how to read them, and a test evaluates them.
+// Each version takes logits [m, n] and labels [m] and writes losses [m] and partition [m], the pair (largest logit,
+// logarithm of the sum of exponentials relative to it) of each row. The indented lines are claims; README.md in this
+// folder explains their notation, and a test evaluates them.
 //
-// The last version is not repeated but included: ../softmax_cross_entropy.cu, the kernel in use.
+// The last version is included from ../softmax_cross_entropy.cu, the kernel in use.
 #include "../softmax_cross_entropy.cu"
 
 namespace softmax_lab {
 
-// What one thread of each row does with the row's two sums. Here all labels are classes.
+// Computes loss and partition from the maximum and the sum of a row, in one thread. All labels are assumed to be
+// classes.
 __device__ __forceinline__ void finish(const float* row, int label, float max, float sum, float* loss,
                                        float2* partition) {
     const float log_sum = logf(sum);
@@ -21,14 +22,13 @@ __device__ __forceinline__ void finish(const float* row, int label, float max, f
 
 // ---- 1. A thread a row. ---------------------------------------------------------------------------------------------
 //
-// The loop that one would write for a processor, once for each row: find the maximum, then sum the exponentials.
-// The subtraction of the maximum is not decoration: expf overflows at 89.
+// The loop of a CPU, once for each row: find the maximum, then sum the exponentials. The subtraction of the maximum is
+// necessary: expf overflows at 89.
 //
-// The 32 threads of a warp load 32 addresses that are n floats apart, each in a cache line of its own, where
-// neighbouring addresses would share one. The L1 cache then serves a load of the warp line by line, and of each
-// 32-byte sector that comes from memory a load uses 4 bytes; the other 28 wait in the cache for the next 7
-// rounds, if it is large enough for them. And a batch of 16 images keeps 16 threads of the whole chip busy, each
-// with one load after the other.
+// The 32 threads of a warp load 32 addresses that are n floats apart, each in a different cache line, where adjacent
+// addresses would share one line. The L1 cache then serves a load of the warp line by line, and a load uses 4 bytes of
+// each 32-byte sector from memory; the next 7 iterations use the other 28, if the cache is large enough. And a batch of
+// 16 images occupies 16 threads of the whole chip, each with one load after the other.
 //
 //   kernel      softmax_v1_thread_a_row(logits, labels, losses, partition, m, n)
 //   grid        ceil(m / b)
@@ -42,10 +42,10 @@ __device__ __forceinline__ void finish(const float* row, int label, float max, f
 //   time        max(memory / B, 2 m n / Q, L (n / 16 + n / 8) + S n / 4)
 //   predicted   514 us at 16384 x 4096, 21.1 us at 16 x 751
 //
-// In `time`: each element is a line of its own, twice. nvcc keeps 16 loads on their way in the first loop, which
-// wait for two sectors, and 4 in the second, which wait for a sector and for L1 in turns.
+// In `time`: each access is a separate line, twice per element. The first loop has 16 loads in flight, which wait for
+// two sectors; the second has 4, which wait for a sector and for L1 in turn.
 //
-// The next version gives a row to many threads, and neighbouring elements to neighbouring threads.
+// The next version uses many threads per row, with adjacent elements in adjacent threads.
 extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const int* labels, float* losses,
                                                    float2* partition, int m, int n) {
     const int i = static_cast<int>(thread_of_grid());
@@ -60,14 +60,13 @@ extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const in
 
 // ---- 2. A block a row, trees in shared memory. ----------------------------------------------------------------------
 //
-// Thread t takes the elements t, t + b, t + 2 b, ...: a warp's load is 128 neighbouring bytes, one line. The b
-// partial results meet in shared memory, where each step halves their number; between two steps stands a barrier.
+// Thread t takes the elements t, t + b, t + 2 b, ...: a warp's load is 128 adjacent bytes, one line. The b partial
+// results are combined in shared memory, where each step halves their number; a barrier separates the steps.
 //
-// The second pass finds the row in L1, since a row is a few kilobytes. The bytes from memory are now as few as
-// they can be. What limits is how many of them are on their way: 2,048 threads with one load of 4 bytes each are
-// 8 KB for each multiprocessor, and half a microsecond later the next 8 KB, where memory could send 13 KB.
-// Meanwhile each of the 19 barriers holds the whole block up, and in the last five steps of a tree less than a
-// warp has work.
+// The second pass finds the row in L1, since a row is a few kilobytes, so the bytes from memory are minimal. The limit
+// is the number of bytes in flight: 2,048 threads with one load of 4 bytes each are 8 KB for each multiprocessor, and
+// half a microsecond later the next 8 KB, where memory could deliver 13 KB. Each of the 19 barriers also stalls the
+// whole block, and in the last five steps of a tree less than a warp has work.
 //
 //   kernel      softmax_v2_tree(logits, labels, losses, partition, n)
 //   grid        m
@@ -81,14 +80,12 @@ extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const in
 //   time        max(memory / B, ceil(m b / R) ((L + 2 S) ceil(n / b) + 3 S (2 log2(b) + 3)))
 //   predicted   149 us at 16384 x 4096, 1.34 us at 16 x 751
 //
-// In `time`: a thread has one load on its way; the second pass finds it in L1; a step of a tree waits, loads and
-// stores.
+// In `time`: a thread has one load in flight; the second pass hits L1; a step of a tree waits, loads and stores.
 //
-// The next version reduces inside warps, whose 32 threads need neither barriers nor shared memory.
+// The next version reduces inside of warps, whose 32 threads need neither barriers nor shared memory.
 namespace softmax_lab {
 
-// All threads get the reduction of their values. `scratch` is shared memory for blockDim.x values, a power of
-// two.
+// All threads receive the reduction of their values. `scratch` is shared memory for blockDim.x values, a power of two.
 template <class Op> __device__ __forceinline__ float tree(float value, float* scratch) {
     scratch[threadIdx.x] = value;
     for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
@@ -118,9 +115,8 @@ extern "C" __global__ void softmax_v2_tree(const float* logits, const int* label
 
 // ---- 3. Shuffles. ---------------------------------------------------------------------------------------------------
 //
-// Five shuffles reduce the 32 values of a warp from register to register. One value a warp then goes through
-// shared memory, and five more shuffles reduce those (`block_reduce` of ../common.cuh): two barriers a reduction,
-// whatever the block's size.
+// Five shuffles reduce the 32 values of a warp in registers. One value per warp is then stored in shared memory, and
+// five more shuffles reduce these (`block_reduce` of ../common.cuh): two barriers per reduction for every block size.
 //
 //   kernel      softmax_v3_shuffles(logits, labels, losses, partition, n)
 //   grid        m
@@ -153,10 +149,10 @@ extern "C" __global__ void softmax_v3_shuffles(const float* logits, const int* l
 
 // ---- 4. One pass. ---------------------------------------------------------------------------------------------------
 //
-// The maximum need not be known in advance (Milakov and Gimelshein, "Online normalizer calculation for softmax",
-// 2018): keep the sum relative to the largest logit so far, and multiply it by exp(old - new) when a larger one
-// comes. Two such pairs merge in the same way, so one reduction of pairs replaces two of numbers. The second pass
-// and its round trip to the cache are gone; a pair takes two shuffles, and each step of the reduction an expf.
+// The maximum need not be known in advance (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018):
+// the sum is relative to the largest logit so far, and is multiplied by exp(old - new) when a larger one occurs. Two
+// such pairs merge in the same way, so one reduction of pairs replaces two of numbers. The second pass and its cache
+// accesses are not needed; a pair takes two shuffles, and each step of the reduction an expf.
 //
 //   kernel      softmax_v4_one_pass(logits, labels, losses, partition, n)
 //   grid        m
@@ -173,7 +169,7 @@ extern "C" __global__ void softmax_v3_shuffles(const float* logits, const int* l
 // In `time`: ten steps of a shuffle and an expf, which takes about two; 2 barriers and 2 accesses of shared
 // memory.
 //
-// The next version loads 16 bytes at once.
+// The next version loads 16 bytes at a time.
 extern "C" __global__ void softmax_v4_one_pass(const float* logits, const int* labels, float* losses, float2* partition,
                                                int n) {
     using namespace softmax_cross_entropy;
@@ -196,13 +192,12 @@ extern "C" __global__ void softmax_v4_one_pass(const float* logits, const int* l
 
 // ---- 5. In use: 16 bytes at once. -----------------------------------------------------------------------------------
 //
-// A thread loads four logits with one instruction: a quarter of the loads and four times the bytes on their way,
-// 32 KB for each multiprocessor, more than the 13 KB that memory can send in half a microsecond. Now it is the
-// limit, and no version can pass fewer bytes through it.
+// A thread loads four logits with one instruction: a quarter of the loads and four times the bytes in flight, 32 KB for
+// each multiprocessor, more than the 13 KB that memory can deliver in half a microsecond. Memory is now the limit, and
+// no version can read fewer bytes.
 //
-// A row of odd length begins anywhere, and its first and last few elements are loaded singly: up to two round
-// trips more for one warp. At 751 classes that costs what the wide loads win; with a multiple of four it does not
-// occur.
+// A row whose length is no multiple of four may begin unaligned, and its first and last few elements are loaded singly:
+// up to two more round trips for one warp. With 751 classes this costs as much as the wide loads gain.
 //
 //   kernel      softmax_cross_entropy_forward_f32(logits, labels, losses, partition, n)
 //   grid        m
@@ -217,7 +212,7 @@ extern "C" __global__ void softmax_v4_one_pass(const float* logits, const int* l
 //   time        max(memory / B, ceil(m b / R) (L (ceil(n / (4 b)) + 2 u) + 34 S))
 //   predicted   80 us at 16384 x 4096, 0.9 us at 16 x 751
 //
-// At 16 x 751 versions 3 to 5 are predicted to be equals, all far below what a launch costs. What else a step of
-// training launches is of more weight there.
+// At 16 x 751 the predictions for versions 3 to 5 are equal and far below the cost of a launch: the number of launches
+// of a training step matters more there.
 
 SOFTCUDA_KERNELS(softmax_v1_thread_a_row, softmax_v2_tree, softmax_v3_shuffles, softmax_v4_one_pass)

@@ -1,4 +1,4 @@
-//! Whatever is nothing else is read as a Caffe model.
+//! Caffe models: input without another format's magic number.
 
 #![no_main]
 

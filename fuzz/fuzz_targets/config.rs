@@ -1,4 +1,4 @@
-//! Settings, as training takes them and as a report shows them.
+//! Settings, as read by training and by reports.
 
 #![no_main]
 

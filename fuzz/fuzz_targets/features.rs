@@ -1,4 +1,4 @@
-//! Feature files of this program's own: safetensors with a header below 16 MiB.
+//! Feature files of this program: safetensors with a header below 16 MiB.
 
 #![no_main]
 

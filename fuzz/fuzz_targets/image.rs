@@ -1,4 +1,4 @@
-//! Photographs.
+//! Image files.
 
 #![no_main]
 

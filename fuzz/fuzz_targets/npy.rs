@@ -1,4 +1,4 @@
-//! NumPy's arrays with their list of rows: the list is what stands in front of the array's magic number.
+//! NumPy arrays with their list of rows: the input's part before the array's magic number is the list.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The text that describes a Caffe network.
+//! Prototxts of Caffe networks.
 
 #![no_main]
 

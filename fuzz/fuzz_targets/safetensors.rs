@@ -1,4 +1,4 @@
-//! safetensors: a header below 16 MiB, then JSON.
+//! safetensors files with a header below 16 MiB.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! PyTorch's pickles in a row.
+//! PyTorch's legacy files: a sequence of pickles.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! Gradient sinks: the destinations of an operation's gradients in the backward pass.
 //!
-//! Every backward pass *adds* its gradients, but the first writer of a buffer need not read it. The sink therefore passes
-//! the write mode with each buffer. (To overwrite instead of adding would lose the gradient of a residual's fan-out; to
-//! add where overwriting suffices would cost a pass over memory for clearing.)
+//! Every backward pass *adds* its gradients, but the first writer of a buffer need not read it. The sink therefore
+//! passes the write mode with each buffer. (To overwrite instead of adding would lose the gradient of a residual's
+//! fan-out; to add where overwriting suffices would cost a pass over memory for clearing.)
 
 use super::Params;
 use crate::Result;
@@ -94,7 +94,7 @@ impl Sinks<'_> {
     }
 
     /// True if the gradient of input `input` is needed; otherwise an operation can skip its computation.
-    pub fn wants(&self, input: usize) -> bool {
+    pub fn needs_grad(&self, input: usize) -> bool {
         !matches!(self.inputs[input].destination, GradDestination::None)
     }
 
@@ -127,8 +127,8 @@ impl Sinks<'_> {
         }
     }
 
-    /// Adds a whole tensor to the gradient of input `input`. The first gradient of a variable becomes its buffer without
-    /// a copy.
+    /// Adds a whole tensor to the gradient of input `input`. The first gradient of a variable becomes its buffer
+    /// without a copy.
     ///
     /// # Errors
     /// A device error.

@@ -158,14 +158,14 @@ impl<'p> Tape<'p> {
         self.var(value, GradDestination::Var(id))
     }
 
-    /// Adds a parameter as a variable; its gradient goes to [`super::Param::grad`]. A parameter with `lr_mult` 0 gets none.
+    /// Adds a parameter as a variable with the gradient buffer [`super::Param::grad`], or none if `lr_mult` is 0.
     pub fn param(&mut self, id: ParamId) -> Var {
         let value = self.params.get(id).value.clone();
         self.var(value, self.gradient_of(id))
     }
 
-    /// Adds a parameter in the element type of the device's matrix products, which is also the type of its gradient: the
-    /// filters of a convolution.
+    /// Adds a parameter in the element type of the device's matrix products, which is also the type of its gradient:
+    /// the filters of a convolution.
     pub fn weight(&mut self, id: ParamId) -> Var {
         let value = self.params.get(id).weight().clone();
         self.var(value, self.gradient_of(id))
@@ -186,12 +186,12 @@ impl<'p> Tape<'p> {
     }
 
     /// True if the gradient of `var` is needed; otherwise an operation need not save values for it.
-    pub fn wants(&self, var: Handle) -> bool {
+    pub fn needs_grad(&self, var: Handle) -> bool {
         !matches!(self.destinations[var.id], GradDestination::None)
     }
 
-    /// Records an operation and returns its output as a variable. `save` is called with the output if the gradient of any
-    /// input is needed. [`Sinks`] numbers the inputs in the order of `inputs`.
+    /// Records an operation and returns its output as a variable. `save` is called with the output if the gradient of
+    /// any input is needed. [`Sinks`] numbers the inputs in the order of `inputs`.
     pub fn record<B: Backward + 'static>(
         &mut self,
         output: Tensor,
@@ -210,8 +210,9 @@ impl<'p> Tape<'p> {
         var
     }
 
-    /// Runs the backward pass from `seeds`: the outputs and their gradients. Fills the gradient buffer of every parameter
-    /// whose `lr_mult` is not 0 (with zeros if the outputs do not depend on it) and returns the gradients of the leaves.
+    /// Runs the backward pass from `seeds`: the outputs and their gradients. Fills the gradient buffer of every
+    /// parameter whose `lr_mult` is not 0 (with zeros if the outputs do not depend on it) and returns the gradients of
+    /// the leaves.
     ///
     /// # Errors
     /// The first error of an operation.

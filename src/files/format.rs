@@ -1,26 +1,27 @@
-//! File formats, recognised by their first bytes: an error names the format of a wrong file and the way to a right one.
+//! Recognition of file formats by the first bytes, so that an error names the format of a wrong file and how to
+//! convert it.
 
 use std::path::Path;
 
-/// How many of a file's first bytes [`Format::of`] looks at.
+/// Number of first bytes that [`Format::of`] examines.
 pub const HEAD: usize = 512;
 
-/// A format that people give to this program instead of safetensors.
+/// A file format that is often given instead of safetensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A PyTorch checkpoint: zip archive or pickles in a row.
+    /// A PyTorch checkpoint: a zip archive or a sequence of pickles.
     Torch,
-    /// A Python pickle of anything.
+    /// Another Python pickle.
     Pickle,
-    /// An archive of this name in which there may be a PyTorch checkpoint.
+    /// An archive, by its name; it may hold a PyTorch checkpoint.
     Archive(&'static str),
     /// A Caffe model, `.caffemodel`.
     Caffe,
     /// A Caffe mean image, `.binaryproto`.
     CaffeMean,
-    /// The text that describes a Caffe network.
+    /// The text description of a Caffe network.
     Prototxt,
-    /// Weights of another framework, by its name.
+    /// Weights of another framework, by the name of the format.
     Foreign(&'static str),
     /// A NumPy array.
     Numpy,
@@ -30,15 +31,15 @@ pub enum Format {
     Compressed(&'static str),
     /// An image, by the name of its format.
     Image(&'static str),
-    /// A PDF.
+    /// A PDF document.
     Pdf,
-    /// HTML or XML.
+    /// An HTML or XML document.
     WebPage,
-    /// A Git LFS pointer: the small text file in the place of a large one.
+    /// A Git LFS pointer: a small text file that stands for a large file.
     LfsPointer,
 }
 
-/// The purpose that a file was given for.
+/// The kind of file that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A network's weights.
@@ -48,8 +49,8 @@ pub enum Wanted {
 }
 
 impl Format {
-    /// The format of a file that begins with `head`; none if it is none of these. Bytes behind the
-    /// first [`HEAD`] are ignored.
+    /// The format of a file that begins with `head`; `None` if it is unknown. Bytes after the first [`HEAD`] are
+    /// ignored.
     pub fn of(head: &[u8]) -> Option<Format> {
         let head = &head[..head.len().min(HEAD)];
         let has = |word: &[u8]| head.windows(word.len()).any(|window| window == word);
@@ -64,7 +65,7 @@ impl Format {
             [b'P', b'K', 3, 4, ..] if has(b".npy") => Format::NumpyArchive,
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Format::Archive("a zip archive"),
             _ if head.get(257..262) == Some(b"ustar") => Format::Archive("a tar archive"),
-            // The number that opens a checkpoint, as a pickle has it, and in protocol 0 as digits.
+            // A checkpoint begins with a magic number: binary in a pickle, as digits in protocol 0.
             _ if has(b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") || has(b"119547037146038801333356") => {
                 Format::Torch
             }
@@ -84,7 +85,7 @@ impl Format {
         })
     }
 
-    /// The name of the format, with its article.
+    /// The name of the format, with an article.
     pub fn name(self) -> &'static str {
         match self {
             Format::Torch => "a PyTorch checkpoint",
@@ -104,12 +105,12 @@ impl Format {
         }
     }
 
-    /// The step that gives a usable file: a command, or an advice.
+    /// The way to a usable file: a command or a piece of advice.
     pub fn fix(self, path: &Path, wanted: Wanted) -> String {
         let file = path.display();
         match (self, wanted) {
             (Format::WebPage, _) => {
-                "the address led to a page about the file; download the file itself".into()
+                "the download gave a web page instead of the file; download the file itself".into()
             }
             (Format::LfsPointer, _) => "fetch the file with git lfs pull, or download it".into(),
             (Format::Compressed(_), _) => "unpack it first".into(),
@@ -117,29 +118,37 @@ impl Format {
                 format!("convert it first: bcreid-convert {file} --out WEIGHTS.safetensors")
             }
             (Format::Pickle | Format::Archive(_), Wanted::Weights) => {
-                format!("if it is a PyTorch checkpoint, convert it: bcreid-convert {file} --out WEIGHTS.safetensors")
+                format!(
+                    "if it holds a PyTorch checkpoint, convert it: bcreid-convert {file} --out WEIGHTS.safetensors"
+                )
             }
             (Format::CaffeMean, Wanted::Weights) => format!(
-                "it goes with a model: bcreid-convert MODEL.caffemodel --mean {file} --out WEIGHTS.safetensors"
+                "convert it together with its model: bcreid-convert MODEL.caffemodel --mean {file} --out \
+                 WEIGHTS.safetensors"
             ),
             (Format::Prototxt, Wanted::Weights) => format!(
                 "give the .caffemodel that belongs to it: bcreid-convert MODEL.caffemodel --prototxt {file} --out \
                  WEIGHTS.safetensors"
             ),
             (Format::Foreign(_), Wanted::Weights) => {
-                "save the network from PyTorch (.pth) or Caffe (.caffemodel, BINARYPROTO) and convert it with bcreid-convert".into()
+                "save the network from PyTorch (.pth) or Caffe (.caffemodel, BINARYPROTO) and convert it with \
+                 bcreid-convert"
+                    .into()
             }
             (Format::Numpy | Format::NumpyArchive, Wanted::Weights) => {
-                "weights are named tensors; save them as safetensors and convert them with bcreid-convert".into()
+                "save the named tensors as safetensors and convert that file with bcreid-convert".into()
             }
             (Format::Image(_), Wanted::Weights) => {
                 "weights are a .safetensors file; bcreid extract and bcreid query take images".into()
             }
             (Format::Numpy, Wanted::Features) => {
-                format!("with a .csv of path,pid,camid beside it: bcreid features {file} --out FEATURES.safetensors")
+                format!(
+                    "put a .csv of path,pid,camid beside it and convert it: bcreid features {file} --out \
+                     FEATURES.safetensors"
+                )
             }
             (Format::Image(_), Wanted::Features) => {
-                "features are made of images by bcreid extract --weights RUN --images DIR --out FEATURES.safetensors"
+                "extract features from images: bcreid extract --weights RUN --images DIR --out FEATURES.safetensors"
                     .into()
             }
             (Format::Torch | Format::Pickle | Format::Archive(_) | Format::NumpyArchive, Wanted::Features) => {
@@ -148,7 +157,7 @@ impl Format {
                     .into()
             }
             (Format::Caffe | Format::CaffeMean | Format::Prototxt | Format::Foreign(_), Wanted::Features) => {
-                "features are made by bcreid extract, or from a NumPy array by bcreid features".into()
+                "extract features with bcreid extract, or convert a NumPy array with bcreid features".into()
             }
             (Format::Pdf, Wanted::Weights) => "give the .safetensors file of the weights".into(),
             (Format::Pdf, Wanted::Features) => "give the .safetensors file of the features".into(),
@@ -156,7 +165,7 @@ impl Format {
     }
 }
 
-/// The formats that are told by the bytes they begin with.
+/// The formats that are recognised by a magic number at the start.
 const MAGIC: [(&[u8], Format); 17] = [
     (b"\xff\xd8\xff", Format::Image("a JPEG image")),
     (b"\x89PNG\r\n\x1a\n", Format::Image("a PNG image")),
@@ -177,7 +186,8 @@ const MAGIC: [(&[u8], Format); 17] = [
     (b"Rar!\x1a\x07", Format::Compressed("a RAR archive")),
 ];
 
-/// Whether the bytes are those of a NetParameter: its name, then an input or a layer; or a layer of today's form.
+/// Whether the bytes begin a NetParameter of Caffe: its name followed by an input or a layer, or a layer of the current
+/// form.
 fn is_caffe(head: &[u8]) -> bool {
     const LAYER: [u8; 2] = [0xa2, 0x06];
     let named = match head {
@@ -199,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_told_by_their_first_bytes() {
+    fn formats_are_recognised_by_their_first_bytes() {
         let mut tar = vec![0; HEAD];
         tar[257..262].copy_from_slice(b"ustar");
         let caffe = b"\x0a\x04name\xa2\x06\x10\x0a\x05conv1";
@@ -243,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_format_has_a_name_and_a_mend() {
+    fn every_format_has_a_name_and_a_fix() {
         let known = MAGIC.iter().map(|(_, format)| *format).chain([
             Format::Torch,
             Format::Pickle,

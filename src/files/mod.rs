@@ -1,4 +1,4 @@
-//! Files as all of this program treats them: read within bounds, written whole or not at all.
+//! File input and output: bounded reading, atomic writing, recognition of formats.
 
 mod format;
 mod read;

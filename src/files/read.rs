@@ -1,32 +1,32 @@
-//! Files that may come from strangers: looked at before they are opened, and never read beyond a bound.
+//! Bounded reading of untrusted files: the file type is checked before the file is opened, and the size is limited.
 
 use crate::{Error, Result};
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Bytes; what bounds are given in.
+/// The bytes of a mebibyte, the unit of size limits.
 pub const MIB: u64 = 1 << 20;
 
 /// Opens a regular file.
 ///
 /// # Errors
-/// [`Error::Io`] if it is not there or may not be read, or if it is a folder, a pipe or a device.
+/// [`Error::Io`] if the file is missing or unreadable, or is a folder, a pipe or a device.
 pub fn open(path: &Path) -> Result<File> {
     let regular = |meta: Metadata| match meta.is_file() {
         true => Ok(()),
         false if meta.is_dir() => Err(io::Error::new(ErrorKind::IsADirectory, "a folder; a file is needed")),
         false => Err(io::Error::new(ErrorKind::InvalidInput, "a pipe or a device; a regular file is needed")),
     };
-    // Before it is opened: a pipe that nobody writes to would be waited for.
+    // The type is checked before the file is opened, because opening a pipe without a writer blocks.
     fs::metadata(path).and_then(regular).and_then(|()| File::open(path)).map_err(Error::io(path))
 }
 
-/// Opens a file to go on with or to lock: made if it is not there, and never cut off, because in a stranger's folder it may
-/// be a link to something else.
+/// Opens a file for appending or locking. A missing file is created; an existing one is never truncated, because in an
+/// untrusted folder the name may be a link to another file.
 ///
 /// # Errors
-/// [`Error::Io`]: what the file system says.
+/// [`Error::Io`] of the file system.
 pub fn open_or_make(path: &Path) -> Result<File> {
     let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
     open.map_err(Error::io(path))
@@ -35,7 +35,7 @@ pub fn open_or_make(path: &Path) -> Result<File> {
 /// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors
-/// [`Error::Io`]: as [`open`]; if it is longer.
+/// [`Error::Io`] as of [`open`], or if the file is longer.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     whole(open(path)?, most).map_err(Error::io(path))
 }
@@ -43,15 +43,16 @@ pub fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// Reads a regular file of at most `most` bytes as text.
 ///
 /// # Errors
-/// As [`read`]; if it is not UTF-8.
+/// As [`read`], or if the file is not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
     whole(open(path)?, most).and_then(text).map_err(Error::io(path))
 }
 
-/// As [`read_text`], for what was named on the command line, where a shell puts a pipe for `<(...)`.
+/// Reads a file of the command line as text, at most `most` bytes. Pipes are allowed, because a shell passes one for
+/// `<(...)`.
 ///
 /// # Errors
-/// As [`read_text`], but only folders are no files.
+/// As [`read_text`], but pipes and devices are read.
 pub fn read_argument(path: &Path, most: u64) -> Result<String> {
     File::open(path).and_then(|file| whole(file, most)).and_then(text).map_err(Error::io(path))
 }
@@ -60,14 +61,15 @@ fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize + 1);
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let what = format!("larger than {} MiB, which no such file is", most / MIB);
+        let what = format!("larger than {} MiB, the limit for this kind of file; check the path", most / MIB);
         return Err(io::Error::new(ErrorKind::FileTooLarge, what));
     }
     Ok(bytes)
 }
 
 fn text(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| io::Error::new(ErrorKind::InvalidData, "not text in UTF-8"))
+    let error = || io::Error::new(ErrorKind::InvalidData, "not text in UTF-8; save the file as UTF-8");
+    String::from_utf8(bytes).map_err(|_| error())
 }
 
 #[cfg(test)]
@@ -92,15 +94,16 @@ mod tests {
             words(read_text(&path, 2 * MIB)),
             words(read_argument(&path, 2 * MIB)),
         ] {
-            assert_eq!(error, format!("{}: larger than 2 MiB, which no such file is", path.display()));
+            let limit = "larger than 2 MiB, the limit for this kind of file; check the path";
+            assert_eq!(error, format!("{}: {limit}", path.display()));
         }
         fs::write(&path, b"\xff").unwrap();
-        assert!(words(read_text(&path, MIB)).ends_with("not text in UTF-8"));
+        assert!(words(read_text(&path, MIB)).contains("not text in UTF-8"));
     }
 
     #[cfg(unix)]
     #[test]
-    fn folders_and_what_never_ends_are_refused() {
+    fn folders_and_endless_devices_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(words(read(folder.path(), MIB)).ends_with("a folder; a file is needed"));
         assert!(words(read_argument(folder.path(), MIB)).contains(&*folder.path().to_string_lossy()));

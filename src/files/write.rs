@@ -1,29 +1,30 @@
-//! Files that are whole or not there at all.
+//! Atomic writing of files.
 //!
-//! A run that is killed or a disk that fills up in the middle of a checkpoint must not cost the checkpoint
-//! before it. So the bytes go to a temporary file in the same folder (a rename works only inside one file
-//! system), reach the disk, and take the place of the old file in one step.
+//! A killed process or a full disk in the middle of a checkpoint must not destroy the previous checkpoint. Therefore
+//! the bytes are written to a temporary file in the same folder (a rename works only inside one file system), synced
+//! to the disk, and moved over the old file by one rename.
 
 use crate::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Around the random letters in a temporary file's name. The leading dot hides it, and the rest tells whose it
-/// is, so that what a killed process leaves behind can be removed without touching anybody else's files.
+/// The prefix of a temporary file's name. The leading dot hides the file, and the program's name allows the removal of
+/// files left by killed processes without touching files of other programs.
 const PREFIX: &str = ".bcreid-";
+/// The suffix of a temporary file's name.
 const SUFFIX: &str = ".tmp";
-/// How many random letters and digits.
+/// Number of random letters and digits in a temporary file's name.
 const RANDOM: usize = 12;
-/// Bytes gathered before the system is asked to write.
+/// Size of the write buffer in bytes.
 const BUFFER: usize = 1 << 20;
 
-/// Writes `path` whole or not at all: `fill` gets a buffered writer for the new content. After an error the
-/// old file, if there was one, is as it was, and the temporary file is gone. A symbolic link keeps pointing
-/// where it did; what is not a regular file (`/dev/null`, a pipe) is simply written to.
+/// Writes the file `path` atomically: `fill` writes the new content to a buffered writer. After an error an old file
+/// is unchanged, and the temporary file is removed. Of a symbolic link the target is replaced; a file that is not
+/// regular (`/dev/null`, a pipe) is written directly.
 ///
 /// # Errors
-/// [`Error::Io`] with `path` if its folder is missing, it names a folder, `fill` fails or the disk is full.
+/// [`Error::Io`] with `path` if the folder is missing, `path` is a folder, `fill` fails or the disk is full.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let write = || -> io::Result<()> {
         let target = if path.is_symlink() && path.exists() { fs::canonicalize(path)? } else { path.into() };
@@ -39,7 +40,7 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Re
     write().map_err(Error::io(path))
 }
 
-/// Writes a value as indented JSON, whole or not at all.
+/// Writes a value as indented JSON, atomically.
 ///
 /// # Errors
 /// As [`write_atomically`].
@@ -59,11 +60,11 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // A temporary file is private unless told otherwise; results are as readable as the umask says.
+        // A temporary file is private by default; the permissions of a result follow the umask.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    // Dropping it without `persist` removes the file.
-    // Its own words would name the temporary file, not the one that was asked for.
+    // Dropping the temporary file without `persist` removes it. The error is reduced to its kind, because its message
+    // names the temporary file instead of the target.
     let mut temporary = builder.tempfile_in(&folder).map_err(|e| io::Error::from(e.kind()))?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file_mut());
     fill(&mut writer)?;
@@ -71,8 +72,8 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     drop(writer);
     temporary.as_file().sync_all()?;
     temporary.persist(target).map_err(|e| e.error)?;
-    // The new name itself reaches the disk with its folder. The file is complete by now, and some network
-    // file systems refuse to sync a folder, so a refusal is no failure.
+    // The rename reaches the disk when the folder is synced. An error is ignored: the file itself is complete, and
+    // some network file systems cannot sync a folder.
     #[cfg(unix)]
     if let Ok(folder) = File::open(&folder) {
         let _ = folder.sync_all();
@@ -80,12 +81,12 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     Ok(())
 }
 
-/// Removes the temporary files that killed processes left in a folder, by the exact pattern of their names;
-/// sub-folders are not looked into. A process that is writing into the folder at the time would lose its
-/// file, so this is for the holder of the folder's lock.
+/// Removes the temporary files that killed processes left in a folder, by the exact pattern of their names and not in
+/// sub-folders. Only the holder of the folder's lock may call this function, because a concurrent writer would lose
+/// its file.
 ///
 /// # Errors
-/// [`Error::Io`] if the folder cannot be listed or a file not removed.
+/// [`Error::Io`] if the folder cannot be listed or a file cannot be removed.
 pub fn remove_leftovers(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
@@ -99,7 +100,7 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file's name is that of a temporary file that a killed process may have left.
+/// Whether a name has the pattern of this program's temporary files.
 pub fn is_temporary_name(name: &str) -> bool {
     let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     random.is_some_and(|r| r.len() == RANDOM && r.bytes().all(|b| b.is_ascii_alphanumeric()))
@@ -133,7 +134,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["a"]);
     }
 
-    /// What a killed process leaves is what lies there while `fill` runs.
+    /// The temporary file that is present while `fill` runs stands for one left by a killed process.
     #[test]
     fn leftovers_are_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The two branches behind pool5 (figure 2 of the paper).
+//! The two-branch head after pool5 (figure 2 of the paper).
 //!
 //! - pool5 -> dropout -> FC -> softmax loss, on the feature as it is;
 //! - pool5 -> L2-normalise -> batch-contrastive loss, with a center for each class.
@@ -13,34 +13,35 @@ use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::softmax_cross_entropy;
 use crate::tensor::Tensor;
 
-/// Name of the class centers in weight files.
+/// The name of the class centers in weight files.
 pub const CENTERS: &str = "centers";
 
-/// Deviation of the classifier's initial weights: small, so that all classes start nearly equal.
+/// Standard deviation of the classifier's initial weights: small, so that all classes start nearly equal.
 const CLASSIFIER_STD: f32 = 0.001;
 
-/// Classifier and centers.
+/// The classifier and the class centers.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     weight: ParamId,
     bias: ParamId,
-    /// `[classes, D]`, in the space of normalised features.
+    /// The class centers `[classes, D]`, in the space of normalised features.
     pub centers: BufferId,
 }
 
-/// Both losses of one batch, and what the center step needs.
+/// Both losses of one batch, and the normalised features for the center step.
 pub struct Losses {
-    /// f32 `[1]`: L_s, equation (2).
+    /// The softmax loss L_s, equation (2), f32 `[1]`.
     pub softmax: Var,
-    /// L_b + L_c, equation (7), with its terms.
+    /// The loss L_b + L_c, equation (7), with its terms.
     pub batch_contrastive: BatchContrastive,
-    /// `[m, D]`: the normalised features.
+    /// The normalised features `[m, D]`.
     pub normalized: Tensor,
 }
 
 impl Head {
-    /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers`; the centers start at 0, which is
-    /// ours: the paper does not say, and the layer of Wen et al. 2016 leaves it to its filler.
+    /// Adds `fc.weight` `[classes, features]`, `fc.bias` and `centers` to `specs`. `rate` is the factor of the learning
+    /// rate of the classifier. The centers start at 0: our choice, since the paper gives no initial value and the layer
+    /// of Wen et al. 2016 leaves it to its filler.
     pub fn new(features: usize, classes: usize, rate: f32, specs: &mut ParamSpecs) -> Self {
         let weight = specs.add_with("fc.weight", [classes, features], Init::Normal(CLASSIFIER_STD), rate);
         let bias = specs.add_with("fc.bias", [classes], Init::Constant(0.0), rate);
@@ -48,10 +49,10 @@ impl Head {
         Head { weight, bias, centers }
     }
 
-    /// Pool5 features `[m, D]` and labels i32 `[m]` to both losses.
+    /// Computes both losses from pool5 features `[m, D]` and labels i32 `[m]`.
     ///
     /// # Errors
-    /// If a label is no class.
+    /// If a label is not below the number of classes; errors of the device.
     pub fn losses(
         &self,
         tape: &mut Tape<'_>,

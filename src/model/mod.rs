@@ -1,7 +1,7 @@
 //! The network: ResNet from conv1 to pool5 ([`resnet`]) and the two-branch head ([`head`]).
 //!
-//! A [`Model`] holds only the wiring and the numbers of its parameters; the parameters themselves are in
-//! [`Params`]. Names are torchvision's, so that a weight file needs no dictionary.
+//! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
+//! torchvision's, so that a weight file needs no renaming.
 
 pub mod head;
 pub mod resnet;
@@ -14,31 +14,30 @@ use crate::{Error, Result};
 use head::Head;
 use resnet::{ResNet, Spec};
 
-/// The whole network.
+/// The network: backbone and head.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// conv1 to pool5.
+    /// The backbone, conv1 to pool5.
     pub backbone: ResNet,
-    /// Classifier and class centers; absent where only features are wanted.
+    /// The classifier and class centers; `None` for feature extraction.
     pub head: Option<Head>,
 }
 
 impl Model {
-    /// The network `config` describes, for `classes` identities, with its parameters at their initial values:
-    /// convolutions by He et al. 2015 (normal, fan-out), batch-norm scales 1, the classifier normal with
-    /// deviation 0.001, all else 0. Without classes it only describes images, and its parameters wait at 0 for
-    /// trained ones.
+    /// The network of `config` for `classes` identities, with initial parameters: convolutions by He et al. 2015
+    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, all others 0. With 0 classes
+    /// the network has no head, and its parameters are 0 until trained weights are loaded.
     ///
     /// # Errors
-    /// A width or stem that products of 16 bits do not take; if the device lacks the memory.
+    /// A width or stem that bf16 convolutions do not support; if the device lacks the memory.
     pub fn new(config: &Config, classes: usize, device: &Device) -> Result<(Self, Params)> {
         let spec = Spec::of(&config.model);
         let odd =
             [("width", spec.width), ("stem", spec.stem)].into_iter().find(|(_, n)| !n.is_multiple_of(8));
         if let (DType::BF16, Some((key, channels))) = (device.activations(), odd) {
             return Err(Error::Config(format!(
-                "precision bf16 needs a model.{key} that is a multiple of 8, not {channels}: cuDNN's 16-bit products take \
-                 channels in groups of 8"
+                "model.{key} is {channels}, and precision bf16 needs a multiple of 8, as cuDNN's 16-bit convolutions \
+                 do; set another model.{key} or choose precision tf32"
             )));
         }
         let mut specs = ParamSpecs::default();

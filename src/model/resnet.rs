@@ -16,25 +16,25 @@ use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
 use crate::ops::maxpool::{MaxPool, maxpool};
 
-/// What distinguishes one ResNet from another.
+/// The architecture of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Three convolutions a block (1x1, 3x3, 1x1 to four times the channels) or two 3x3.
+    /// Whether blocks are bottlenecks (1x1, 3x3, 1x1 to four times the channels) or basic blocks (two 3x3).
     pub bottleneck: bool,
-    /// Blocks in each stage.
+    /// Number of blocks in each stage.
     pub depths: [usize; 4],
-    /// Channels inside the blocks of the first stage.
+    /// Inner channels of the blocks of the first stage.
     pub width: usize,
-    /// Channels of conv1.
+    /// Output channels of conv1.
     pub stem: usize,
-    /// Whose strides, pooling and bias.
+    /// The framework whose strides, pooling and bias are used.
     pub wiring: Wiring,
     /// Stride of the last stage, 1 or 2.
     pub last_stride: usize,
 }
 
 impl Spec {
-    /// The network the settings describe.
+    /// The architecture of the settings `[model]`.
     pub fn of(model: &config::Model) -> Self {
         let (bottleneck, depths, width) = match model.arch {
             Arch::Resnet18 => (false, [2, 2, 2, 2], 64),
@@ -62,13 +62,13 @@ impl Spec {
         specs
     }
 
-    /// Output channels of a block over its inner width.
+    /// Ratio of a block's output channels to its inner channels.
     fn expansion(&self) -> usize {
         if self.bottleneck { 4 } else { 1 }
     }
 }
 
-/// A convolution and the batch normalisation behind it.
+/// A convolution and the following batch normalisation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvBn {
     pub weight: ParamId,
@@ -80,8 +80,8 @@ pub(crate) struct ConvBn {
     pub var: BufferId,
 }
 
-/// Names and shape of one convolution with its batch normalisation.
-struct Layer<'a> {
+/// The specification of a [`ConvBn`].
+struct ConvBnSpec<'a> {
     conv_name: &'a str,
     bn_name: &'a str,
     channels: (usize, usize),
@@ -91,8 +91,8 @@ struct Layer<'a> {
 }
 
 impl ConvBn {
-    fn new(layer: &Layer<'_>, specs: &mut ParamSpecs) -> Self {
-        let Layer { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
+    fn new(layer: &ConvBnSpec<'_>, specs: &mut ParamSpecs) -> Self {
+        let ConvBnSpec { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
         let filters = [k, kernel, kernel, c];
         ConvBn {
             weight: specs.add_with(format!("{conv_name}.weight"), filters, Init::he_fan_out(filters), 1.0),
@@ -125,7 +125,7 @@ impl ConvBn {
     }
 }
 
-/// A residual block: convolutions, and a projection of the input where its shape changes.
+/// A residual block: convolutions, and a projection of the shortcut where the shape changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub convs: Vec<ConvBn>,
@@ -150,12 +150,12 @@ impl Block {
             .zip(1..)
             .map(|((channels, kernel, stride), n)| {
                 let (conv_name, bn_name) = (&format!("{name}.conv{n}"), &format!("{name}.bn{n}"));
-                ConvBn::new(&Layer { conv_name, bn_name, channels, kernel, stride, bias: false }, specs)
+                ConvBn::new(&ConvBnSpec { conv_name, bn_name, channels, kernel, stride, bias: false }, specs)
             })
             .collect();
         let downsample = (stride != 1 || c != k).then(|| {
             let (conv_name, bn_name) = (&format!("{name}.downsample.0"), &format!("{name}.downsample.1"));
-            let layer = Layer { conv_name, bn_name, channels: (c, k), kernel: 1, stride, bias: false };
+            let layer = ConvBnSpec { conv_name, bn_name, channels: (c, k), kernel: 1, stride, bias: false };
             ConvBn::new(&layer, specs)
         });
         Block { convs, downsample }
@@ -175,7 +175,7 @@ impl Block {
     }
 }
 
-/// conv1 to pool5.
+/// A ResNet backbone, conv1 to pool5.
 #[derive(Clone, Debug)]
 pub struct ResNet {
     pub(crate) stem: ConvBn,
@@ -185,10 +185,10 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// Adds all parameters and buffers to `specs`, named as torchvision names them.
+    /// Adds all parameters and buffers to `specs`, with torchvision's names.
     pub fn new(spec: &Spec, specs: &mut ParamSpecs) -> Self {
         let caffe = spec.wiring == Wiring::Caffe;
-        let stem = Layer {
+        let stem = ConvBnSpec {
             conv_name: "conv1",
             bn_name: "bn1",
             channels: (3, spec.stem),
@@ -216,12 +216,12 @@ impl ResNet {
         ResNet { stem, pool1, blocks, features: channels }
     }
 
-    /// Values of a feature: 2,048 for ResNet-50.
+    /// Number of values of a feature: 2,048 for ResNet-50.
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// Pixels `[N, H, W, 3]` to pool5 features `[N, D]`.
+    /// Computes pool5 features `[N, D]` from pixels `[N, H, W, 3]`.
     ///
     /// # Errors
     /// If the input is too small for the network's strides.
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_stem_of_its_own_a_network_is_what_it_was() {
+    fn the_default_stem_is_as_wide_as_the_first_stage() {
         let config = Config::default();
         assert!(!config.network_toml().contains("stem"), "{}", config.network_toml());
         let same = Model { stem: Some(64), ..Model::default() };

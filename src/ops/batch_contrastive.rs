@@ -133,13 +133,13 @@ pub struct BatchContrastive {
     pub terms: Tensor,
 }
 
-/// Computes the batch-contrastive loss of normalised features `x` `[m, D]` with labels i32 `[m]` and `centers` `[n, D]`.
+/// Computes the batch-contrastive loss of normalised features `x` `[m, D]`, labels i32 `[m]` and `centers` `[n, D]`.
 ///
 /// The tape holds a handle to `centers` until the backward pass is done; update the centers after that.
 ///
 /// # Errors
-/// If the shapes do not fit together, `tau` is negative or not finite, or, on the CPU, a label is not in 0..n. (On a GPU,
-/// where a check of the labels would force a synchronisation, the loss is then NaN.)
+/// If the shapes do not fit together, `tau` is negative or not finite, or, on the CPU, a label is not in 0..n. (On a
+/// GPU, where a check of the labels would force a synchronisation, the loss is then NaN.)
 pub fn batch_contrastive(
     tape: &mut Tape<'_>,
     x: Var,
@@ -187,7 +187,7 @@ struct Batch<'a> {
     centers: &'a Tensor,
 }
 
-/// The saved values. For known hardest negatives the gradient is linear in the features, so the distances are not saved.
+/// The saved values. The distances are not saved: for known hardest negatives the gradient is linear in the features.
 struct BatchContrastiveBackward {
     x: Tensor,
     labels: Tensor,

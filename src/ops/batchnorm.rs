@@ -100,8 +100,8 @@ pub fn batchnorm(
         Some(gpu) => cuda::affine(&gpu, tape, &x, &bn, momentum)?,
     };
 
-    let [wants_x, wants_gamma, wants_beta] = [0, 1, 2].map(|i| tape.wants(inputs[i]));
-    let keeps_x = wants_gamma || wants_beta || (momentum.is_some() && wants_x);
+    let [needs_dx, needs_dgamma, needs_dbeta] = [0, 1, 2].map(|i| tape.needs_grad(inputs[i]));
+    let keeps_x = needs_dgamma || needs_dbeta || (momentum.is_some() && needs_dx);
     let residual = epilogue.residual.map(|r| r.value);
     let (y, x) = if !keeps_x && x.is_unique() {
         match x.gpu().cloned() {
@@ -213,7 +213,7 @@ impl Backward for BatchNormBackward {
     fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         let BatchNormBackward { x, y, affine, batch, relu, residual } = *self;
         let gpu = dy.gpu().cloned();
-        let give_residual = residual && sinks.wants(RESIDUAL);
+        let give_residual = residual && sinks.needs_grad(RESIDUAL);
         let mut mask = match &y {
             Some(_) => Mask::Output,
             None if relu => Mask::Recomputed,
@@ -221,8 +221,8 @@ impl Backward for BatchNormBackward {
         };
         let mut correction = None;
         if let Some(x) = &x {
-            // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases this pass masks
-            // dy in memory; the masked dy is also the gradient of a residual.
+            // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases this pass
+            // masks dy in memory; the masked dy is also the gradient of a residual.
             let mask_dy = mask == Mask::Output || mask == Mask::Recomputed && !batch;
             let saved = (x, y.as_ref(), &affine);
             correction = match &gpu {
@@ -240,7 +240,7 @@ impl Backward for BatchNormBackward {
             mask = Mask::Off;
         }
 
-        if sinks.wants(X) {
+        if sinks.needs_grad(X) {
             // Tensors that no pass reads are freed before dx is allocated.
             let (mut x, y) = (x.filter(|_| batch), y.filter(|_| mask == Mask::Output));
             let x_is_free = x.as_mut().is_some_and(Tensor::is_unique);

@@ -55,30 +55,30 @@ struct Geometry {
 
 impl Geometry {
     fn new(x: Shape, w: Shape, bias: Option<Shape>, conv: Conv) -> Result<Self> {
-        let refuse = |detail: String| Err(Error::shape("conv2d", detail));
+        let invalid = |detail: String| Err(Error::shape("conv2d", detail));
         let Some([n, height, width, c]) = x.nhwc() else {
-            return refuse(format!("the input must be [N, H, W, C], not {x}"));
+            return invalid(format!("the input must be [N, H, W, C], not {x}"));
         };
         let Some([k, r, s, depth]) = w.nhwc() else {
-            return refuse(format!("the filters must be [K, R, S, C], not {w}"));
+            return invalid(format!("the filters must be [K, R, S, C], not {w}"));
         };
         if depth != c {
-            return refuse(format!("the input {x} has {c} channels, the filters {w} take {depth}"));
+            return invalid(format!("the input {x} has {c} channels, the filters {w} take {depth}"));
         }
         if x.len() == 0 || w.len() == 0 {
-            return refuse(format!("the input {x} or the filters {w} are empty"));
+            return invalid(format!("the input {x} or the filters {w} are empty"));
         }
         if let Some(bias) = bias
             && bias.dims() != [k]
         {
-            return refuse(format!("the bias must be [{k}] for the filters {w}, not {bias}"));
+            return invalid(format!("the bias must be [{k}] for the filters {w}, not {bias}"));
         }
         let Conv { stride, pad } = conv;
         if stride == 0 {
-            return refuse("the stride must be at least 1".to_string());
+            return invalid("the stride must be at least 1".to_string());
         }
         if height + 2 * pad < r || width + 2 * pad < s {
-            return refuse(format!("the filter {r} x {s} is larger than the input {x} padded by {pad}"));
+            return invalid(format!("the filter {r} x {s} is larger than the input {x} padded by {pad}"));
         }
         let output = [(height + 2 * pad - r) / stride + 1, (width + 2 * pad - s) / stride + 1];
         Ok(Geometry { n, input: [height, width], c, filter: [r, s], k, output, stride, pad })
@@ -121,7 +121,7 @@ pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv
     let mut inputs = vec![x.handle(), w.handle()];
     inputs.extend(bias.as_ref().map(Var::handle));
     // dgrad needs the filters, wgrad the input.
-    let (keep_w, keep_x) = (tape.wants(inputs[0]), tape.wants(inputs[1]));
+    let (keep_w, keep_x) = (tape.needs_grad(inputs[0]), tape.needs_grad(inputs[1]));
     let saved = Conv2dBackward {
         geometry,
         x: keep_x.then_some(x_value),

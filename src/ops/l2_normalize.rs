@@ -1,5 +1,5 @@
-//! L2 normalisation of rows: y_i = x_i / max(||x_i||, 1e-12), as PyTorch's `F.normalize` (the normalisation layer before
-//! the batch-contrastive loss, section 2.1 of the paper).
+//! L2 normalisation of rows: y_i = x_i / max(||x_i||, 1e-12), as PyTorch's `F.normalize` (the normalisation layer
+//! before the batch-contrastive loss, section 2.1 of the paper).
 //!
 //! dx_i = (dy_i - (dy_i . y_i) y_i) / ||x_i||: the part of dy_i that is tangent to the sphere. For a length below 1e-12
 //! the divisor is a constant and dx_i = dy_i / 1e-12, which is large but finite for the zero vector.

@@ -1,6 +1,7 @@
 //! Fully connected layer: y = x w^T + b, the classifier of the softmax branch.
 //!
-//! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a temporary.
+//! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a
+//! temporary.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
@@ -33,8 +34,8 @@ pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: Var) -> Result<Var> {
         Some(gpu) => cuda::forward(gpu, &x.value, &w.value, &bias.value, &mut y)?,
     }
     let inputs = [x.handle(), w.handle(), bias.handle()];
-    let [wants_x, wants_w] = [0, 1].map(|i| tape.wants(inputs[i]));
-    let (x, w) = (wants_w.then_some(x.value), wants_x.then_some(w.value));
+    let [needs_dx, needs_dw] = [0, 1].map(|i| tape.needs_grad(inputs[i]));
+    let (x, w) = (needs_dw.then_some(x.value), needs_dx.then_some(w.value));
     Ok(tape.record(y, &inputs, |_| LinearBackward { x, w }))
 }
 

@@ -77,7 +77,7 @@ pub fn maxpool(tape: &mut Tape<'_>, x: Var, pool: MaxPool) -> Result<Var> {
     };
     let mut y = Tensor::empty(&tape.device(), output, x.value.dtype())?;
     let geometry = PoolGeometry::new(pool, x.shape(), y.shape());
-    if !tape.wants(x.handle()) {
+    if !tape.needs_grad(x.handle()) {
         match x.value.gpu() {
             None => cpu::forward(&geometry, &x.value, &mut y),
             Some(gpu) => cuda::forward(gpu, &geometry, &x.value, &mut y, None)?,

@@ -7,8 +7,8 @@
 //! | [`Convention::PyTorch`] | v = momentum v + g' | w -= r v |
 //! | [`Convention::Caffe`] | v = momentum v + r g' | w -= v |
 //!
-//! At a constant learning rate both conventions take the same steps. When the learning rate drops, Caffe's velocity still
-//! contains steps at the old one, while PyTorch's steps shrink at once. The paper trained with Caffe.
+//! At a constant learning rate both conventions take the same steps. When the learning rate drops, Caffe's velocity
+//! still contains steps at the old one, while PyTorch's steps shrink at once. The paper trained with Caffe.
 //!
 //! The velocity starts at 0, so the first velocity is g' as in PyTorch (r g' in Caffe's convention).
 
@@ -45,8 +45,8 @@ pub struct Sgd {
     pub convention: Convention,
 }
 
-/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter whose `lr_mult` is 0 keeps
-/// its value and its velocity. The gradients are not changed. `velocities` belong to the same parameters.
+/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter whose `lr_mult` is 0
+/// keeps its value and its velocity. The gradients are not changed. `velocities` belong to the same parameters.
 ///
 /// # Errors
 /// If `rate` is not f32 `[1]`, or a constant of `solver` is outside its range.
@@ -132,7 +132,8 @@ mod cuda {
     ) -> Result<()> {
         for (group, velocities) in params.groups.iter().zip(velocities.flat()) {
             let Some((table, count)) = velocities.segments() else { continue };
-            // Parameters are views of these arrays; no other work uses them between the backward pass and the next step.
+            // Parameters are views of these arrays; no other work uses them between the backward pass and the next
+            // step.
             let [weights, velocities] = [&group.values, &velocities.values].map(Tensor::shared_out);
             let copy = group.compute_copy.as_ref().map(Tensor::shared_out);
             let (segments, gradients) = (In::from(table), In::from(&group.grads));

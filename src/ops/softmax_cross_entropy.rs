@@ -22,8 +22,8 @@ const OP: &str = "softmax_cross_entropy";
 /// Computes the softmax loss `[1]` of logits `[m, n]` for labels i32 `[m]`, each in 0..n.
 ///
 /// # Errors
-/// If the shapes do not fit together, or, on the CPU, a label is not in 0..n. (On a GPU, where a check of the labels would
-/// force a synchronisation, the loss is then NaN.)
+/// If the shapes do not fit together, or, on the CPU, a label is not in 0..n. (On a GPU, where a check of the labels
+/// would force a synchronisation, the loss is then NaN.)
 pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) -> Result<Var> {
     let [m, _] = check::matrix(OP, "logits", &logits.value)?;
     check::labels(OP, labels, m)?;
@@ -32,7 +32,7 @@ pub fn softmax_cross_entropy(tape: &mut Tape<'_>, logits: Var, labels: &Tensor) 
     let mut loss = Tensor::empty(&device, [1], DType::F32)?;
     let saved = match logits.value.gpu().cloned() {
         None => {
-            let wanted = tape.wants(input);
+            let wanted = tape.needs_grad(input);
             let empty = || Tensor::empty(&device, logits.shape(), DType::F32);
             let mut probabilities = wanted.then(empty).transpose()?;
             cpu::forward(&logits.value, labels, probabilities.as_mut(), &mut loss)?;
@@ -61,8 +61,8 @@ struct SoftmaxCrossEntropyBackward {
 enum SavedSoftmax {
     /// The probabilities `[m, n]`, on the CPU.
     Probabilities(Tensor),
-    /// The logits, on a GPU: to read them again is cheaper than to write probabilities in the forward pass, and takes no
-    /// memory. `partition` `[m, 2]` holds M_i and the logarithm of the sum for each row.
+    /// The logits, on a GPU: to read them again is cheaper than to write probabilities in the forward pass, and takes
+    /// no memory. `partition` `[m, 2]` holds M_i and the logarithm of the sum for each row.
     Logits { gpu: Arc<CudaDevice>, logits: Tensor, partition: Tensor },
 }
 

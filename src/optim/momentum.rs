@@ -1,4 +1,5 @@
-//! Stochastic gradient descent with momentum as an optimiser: [`crate::ops::sgd`] with the velocities of all parameters.
+//! Stochastic gradient descent with momentum as an optimiser: [`crate::ops::sgd`] with the velocities of all
+//! parameters.
 
 use super::Optimizer;
 use crate::Result;

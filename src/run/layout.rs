@@ -1,60 +1,60 @@
-//! The names of a run's files.
+//! The layout of a run folder.
 //!
 //! ```text
 //! RUN/config.toml          the resolved settings
-//! RUN/metrics.jsonl        one line a step
+//! RUN/metrics.jsonl        the metrics, one line for each step
 //! RUN/checkpoints/         step_000001000.safetensors, ...
 //! RUN/weights.safetensors  the result: weights, running statistics and centers
-//! RUN/tensorboard/         curves for TensorBoard, if they were asked for
-//! RUN/skipped.txt          images left out, and why (only if there are any)
-//! RUN/lock                 held while a process trains here
+//! RUN/tensorboard/         curves for TensorBoard, with --tensorboard
+//! RUN/skipped.txt          skipped images with the reasons (only if any were skipped)
+//! RUN/lock                 the lock of the process that writes into the folder
 //! ```
 
 use std::path::{Path, PathBuf};
 
-/// The paths of a run's files, whether they exist or not.
+/// The paths of a run's files, which need not exist.
 #[derive(Clone, Debug)]
 pub struct Layout {
     path: PathBuf,
 }
 
 impl Layout {
-    /// Of the run in this folder.
+    /// The layout of the run folder `folder`.
     pub fn of(folder: &Path) -> Self {
         Layout { path: folder.to_path_buf() }
     }
 
-    /// The folder itself.
+    /// The run folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The settings.
+    /// The resolved settings.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
     }
 
-    /// One line a step.
+    /// The metrics, one line for each step.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
 
-    /// The checkpoints' folder.
+    /// The folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
     }
 
-    /// Event files.
+    /// The folder of TensorBoard event files.
     pub fn tensorboard(&self) -> PathBuf {
         self.path.join("tensorboard")
     }
 
-    /// The result.
+    /// The result: weights, running statistics and centers.
     pub fn weights(&self) -> PathBuf {
         self.path.join("weights.safetensors")
     }
 
-    /// The images that were left out, and why.
+    /// The skipped images with the reasons.
     pub fn skipped(&self) -> PathBuf {
         self.path.join("skipped.txt")
     }

@@ -1,5 +1,5 @@
-//! A run's folder: where its files are, its metrics, its checkpoints. Training writes them; evaluation, reports, exports and
-//! studies read them.
+//! The run folder: the paths of its files, metrics and checkpoints. Training writes the files; evaluation, reports,
+//! exports and studies read them.
 
 pub mod checkpoint;
 pub mod folder;

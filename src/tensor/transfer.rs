@@ -83,8 +83,8 @@ impl Tensor {
         Ok(())
     }
 
-    /// Copies the concatenated bytes of `rows` to the tensor as [`Tensor::upload_async`] does, a large tensor in several
-    /// copies.
+    /// Copies the concatenated bytes of `rows` to the tensor as [`Tensor::upload_async`] does, a large tensor in
+    /// several copies.
     ///
     /// # Errors
     /// A device error.

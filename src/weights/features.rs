@@ -1,10 +1,10 @@
-//! Feature files: what a network says about a list of images, one row an image.
+//! Feature files: the features of a list of images, one row for each image.
 //!
 //! A safetensors file with `features` f32 [N, D], `pids` i64 [N] and `camids` i64 [N]; the images' paths, if
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
-//! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row:
-//! the cameras are not known. Images of nobody may lack their camera where others have one. The metadata may
-//! say which network made the features (`network`) and whether the mirrored image's was added (`mirrored`).
+//! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row if the
+//! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
+//! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`).
 
 mod origin;
 
@@ -12,6 +12,7 @@ pub use origin::Origin;
 
 use super::tensors::read_tensors_as;
 use super::{TensorFile, TensorOut, write_tensors_and_rows};
+use crate::console::counted;
 use crate::files::Wanted;
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -19,17 +20,16 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The tensor of the features.
+/// The name of the tensor of features.
 const FEATURES: &str = "features";
 /// The metadata key of the list of paths.
 const PATHS: &str = "paths";
-/// The largest squared length of a row: squared distances between such rows stay finite in f32.
+/// Largest squared length of a row: squared distances between such rows are finite in f32.
 const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
-/// Features with their identities and cameras; always consistent, always finite.
+/// Features with identities and cameras, of consistent lengths and finite values.
 ///
-/// Those of a file stay in the file, which is mapped: a gallery may be larger than the memory, as long as it is
-/// gone through in order.
+/// Features of a file are memory-mapped, so that a gallery that is read in order may be larger than the memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     values: Values,
@@ -40,7 +40,7 @@ pub struct Features {
     origin: Origin,
 }
 
-/// Where the rows lie.
+/// The storage of the rows.
 #[derive(Clone, Debug)]
 enum Values {
     /// In memory.
@@ -54,7 +54,7 @@ impl Values {
         match self {
             Values::Owned(values) => values,
             Values::Mapped(file) => {
-                let bytes = file.get(FEATURES).expect("was there when it was read").bytes();
+                let bytes = file.get(FEATURES).expect("reading the file checked for this tensor").bytes();
                 bytemuck::cast_slice(bytes)
             }
         }
@@ -68,12 +68,11 @@ impl PartialEq for Values {
 }
 
 impl Features {
-    /// Puts together `pids.len()` rows of `dim` values each. `paths` may be empty: not known.
+    /// Features of `pids.len()` rows with `dim` values each. `paths` is empty if the paths are unknown.
     ///
     /// # Errors
-    /// [`Error::Data`] if there are no rows or no columns, if lengths do not fit together, for the first
-    /// value that is not finite or the first row too long to be compared, and for pids and camids outside
-    /// their range.
+    /// [`Error::Data`] if there are no rows or no columns, if lengths differ, for the first value that is not finite,
+    /// the first row whose distances would overflow, and pids and camids outside their range.
     pub fn new(
         features: Vec<f32>,
         dim: usize,
@@ -89,19 +88,19 @@ impl Features {
         }
     }
 
-    /// The same features with a word on where they come from.
+    /// The same features with another origin.
     pub fn with_origin(self, origin: Origin) -> Self {
         Features { origin, ..self }
     }
 
-    /// All rows of several lists, in their order, in memory. What their origins do not agree on is not known.
+    /// The concatenation of several lists, in memory. If their origins differ, the origin is unknown.
     ///
     /// # Errors
-    /// [`Error::Data`] if there are none, if they differ in their number of values or come from different
+    /// [`Error::Data`] if there are no lists, if they differ in their number of values or come from different
     /// networks, or if only some of the persons have cameras.
     pub fn concat(parts: &[Features]) -> Result<Self> {
         let [first, others @ ..] = parts else {
-            return Err(Error::Data("there are no features to put together".into()));
+            return Err(Error::Data("no features to concatenate; give at least one feature file".into()));
         };
         others.iter().try_for_each(|part| first.require_comparable(part))?;
         let all = |list: fn(&Features) -> &[i64]| parts.iter().flat_map(list).copied().collect();
@@ -118,15 +117,15 @@ impl Features {
             .with_origin(origin))
     }
 
-    /// Succeeds if distances to the rows of `other` mean something.
+    /// Checks that distances to the rows of `other` are meaningful.
     ///
     /// # Errors
-    /// [`Error::Data`] if they have another number of values, or are known to come from another network or to
-    /// have been made in another way.
+    /// [`Error::Data`] if the rows of `other` have another number of values, come from another network or were
+    /// extracted in another way.
     pub fn require_comparable(&self, other: &Features) -> Result<()> {
         let (own, others) = (&self.origin, &other.origin);
         let fault = if self.dim != other.dim {
-            format!("some features have {} values and others {}", self.dim, other.dim)
+            format!("some features have {} and others {}", counted(self.dim, "value"), other.dim)
         } else if let (Some(own), Some(others)) = (&own.network, &others.network)
             && own != others
         {
@@ -139,32 +138,42 @@ impl Features {
         } else {
             return Ok(());
         };
-        Err(Error::Data(format!("{fault}, and distances between them mean nothing; extract both in one way")))
+        Err(Error::Data(format!(
+            "{fault}, so distances between them are meaningless; extract all features with the same network and \
+             options"
+        )))
     }
 
-    /// Reads a feature file. Its values are looked at once, to see that all are finite, and stay in the file.
+    /// Maps a feature file and checks that all values are finite.
     ///
     /// # Errors
-    /// Those of [`Features::new`] and [`super::read_tensors`], with the file's name.
+    /// As [`Features::new`] and [`super::read_tensors`], with the file's name.
     pub fn read(path: &Path) -> Result<Self> {
         let file = read_tensors_as(path, Wanted::Features)?;
         let matrix = file.tensor(FEATURES)?;
         let &[rows, dim] = matrix.shape() else {
-            return Err(file.fault(format!("features has shape {:?}; [N, D] is needed", matrix.shape())));
+            return Err(file.fault(format!(
+                "features has shape {:?}; save a matrix [N, D], one row for each image",
+                matrix.shape()
+            )));
         };
         let list = |name| {
             let tensor = file.tensor(name)?;
             if tensor.shape() != [rows] {
                 let shape = tensor.shape();
-                return Err(file.fault(format!("{name} has shape {shape:?}; features has {rows} rows")));
+                let rows = counted(rows, "row");
+                return Err(file.fault(format!("{name} has shape {shape:?}; features has {rows}")));
             }
             Ok(tensor.i64()?.into_owned())
         };
         let (pids, camids) = (list("pids")?, list("camids")?);
         let paths = match file.metadata().get(PATHS) {
             None => Vec::new(),
-            Some(paths) => serde_json::from_str(paths)
-                .map_err(|_| file.fault(format!("metadata {PATHS:?} is not a JSON list of strings")))?,
+            Some(paths) => serde_json::from_str(paths).map_err(|_| {
+                file.fault(format!(
+                    "metadata {PATHS:?} is not a JSON list of strings; write one path for each row"
+                ))
+            })?,
         };
         let origin = Origin::of(&file)?;
         let unaligned = match matrix.f32()? {
@@ -180,36 +189,36 @@ impl Features {
         }
     }
 
-    /// Writes a feature file, whole or not at all.
+    /// Writes a feature file atomically.
     ///
     /// # Errors
-    /// Those of [`super::write_tensors`].
+    /// As [`super::write_tensors`].
     pub fn write(&self, path: &Path) -> Result<()> {
         let about =
             About { pids: &self.pids, camids: &self.camids, paths: &self.paths, origin: &self.origin };
         about.write(path, self.dim, |write| write(self.features()))
     }
 
-    /// How many images; at least one.
+    /// Number of images, at least 1.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.pids.len()
     }
 
-    /// How many values a feature has; at least one.
+    /// Number of values of a feature, at least 1.
     pub fn dim(&self) -> usize {
         self.dim
     }
 
-    /// All rows, one behind the other.
+    /// All rows, one after another.
     pub fn features(&self) -> &[f32] {
         self.values.as_slice()
     }
 
-    /// One image's feature.
+    /// The feature of image `index`.
     ///
     /// # Panics
-    /// If there are not that many images.
+    /// If there are not more than `index` images.
     pub fn row(&self, index: usize) -> &[f32] {
         &self.features()[index * self.dim..][..self.dim]
     }
@@ -219,17 +228,17 @@ impl Features {
         &self.pids
     }
 
-    /// The cameras; -1 is unknown: in every row, or for images of nobody (pid 0 or -1).
+    /// The cameras; -1 is unknown, either in every row or for distractors and junk (pid 0 or -1).
     pub fn camids(&self) -> &[i64] {
         &self.camids
     }
 
-    /// The images' paths, one a row; empty if they are not known.
+    /// The images' paths, one for each row; empty if unknown.
     pub fn paths(&self) -> &[String] {
         &self.paths
     }
 
-    /// Which network made them and how.
+    /// The origin: network and kind of extraction.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -239,7 +248,7 @@ impl Features {
         self.camids.iter().any(|&camid| camid != -1)
     }
 
-    /// The same images with other features, such as normalised ones; what is known of them stays.
+    /// Other features of the same images, such as normalised ones, with the same identities, cameras, paths and origin.
     ///
     /// # Errors
     /// As [`Features::new`].
@@ -248,7 +257,7 @@ impl Features {
         Ok(Features::new(values, dim, pids, camids, paths)?.with_origin(self.origin.clone()))
     }
 
-    /// The same features with paths that mean the same in whatever folder the program runs.
+    /// The same features with absolute paths, which do not depend on the current folder.
     pub fn with_absolute_paths(mut self) -> Self {
         for path in &mut self.paths {
             if let Ok(whole) = std::path::absolute(&*path) {
@@ -264,7 +273,7 @@ impl Features {
         lengths.map(|l| (l, l)).reduce(|| (f64::INFINITY, 0.0), |a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// The same features, each divided by its Euclidean length; a row of zeros stays one.
+    /// The same features, each divided by its Euclidean length; a row of zeros is unchanged.
     pub fn normalised(mut self) -> Self {
         if let Values::Mapped(_) = &self.values {
             self.values = Values::Owned(self.features().to_vec());
@@ -275,29 +284,35 @@ impl Features {
         self
     }
 
-    /// What is wrong, if anything.
+    /// The first fault; none if the features are valid.
     fn fault(&self) -> Option<String> {
         let (n, dim) = (self.pids.len(), self.dim);
         if n == 0 || dim == 0 {
-            return Some(format!("{n} images with {dim} values each; there must be at least one of both"));
-        }
-        if n.checked_mul(dim) != Some(self.features().len()) || self.camids.len() != n {
-            let (values, camids) = (self.features().len(), self.camids.len());
-            return Some(format!("{n} pids and {camids} camids, but {values} values in rows of {dim}"));
-        }
-        if !self.paths.is_empty() && self.paths.len() != n {
-            return Some(format!("{n} images, but {} paths", self.paths.len()));
-        }
-        if let Some(i) = self.pids.iter().position(|&p| p < -1) {
-            return Some(format!("pids[{i}] is {}; a pid is -1 (junk) or not negative", self.pids[i]));
-        }
-        if let Some(i) = self.camids.iter().position(|&c| c < -1) {
             return Some(format!(
-                "camids[{i}] is {}; a camid is not negative, or -1 (unknown)",
-                self.camids[i]
+                "{} with {} each; give at least one of both",
+                counted(n, "image"),
+                counted(dim, "value")
             ));
         }
-        // An image of nobody is never dropped for its camera, so that it need not have one.
+        if n.checked_mul(dim) != Some(self.features().len()) || self.camids.len() != n {
+            let (values, camids) =
+                (counted(self.features().len(), "value"), counted(self.camids.len(), "camid"));
+            let pids = counted(n, "pid");
+            return Some(format!(
+                "{pids} and {camids}, but {values} in rows of {dim}; give one row for each image"
+            ));
+        }
+        if !self.paths.is_empty() && self.paths.len() != n {
+            let (images, paths) = (counted(n, "image"), counted(self.paths.len(), "path"));
+            return Some(format!("{images}, but {paths}; give a path for each image or none"));
+        }
+        if let Some(i) = self.pids.iter().position(|&p| p < -1) {
+            return Some(format!("pids[{i}] is {}; a pid is -1 (junk) or at least 0", self.pids[i]));
+        }
+        if let Some(i) = self.camids.iter().position(|&c| c < -1) {
+            return Some(format!("camids[{i}] is {}; a camid is -1 (unknown) or at least 0", self.camids[i]));
+        }
+        // Distractors and junk need no camera, because evaluation never drops them for their camera.
         let persons = || self.pids.iter().zip(&self.camids).filter(|&(&pid, _)| pid > 0);
         let unknown = persons().filter(|&(_, &camid)| camid == -1).count();
         if unknown > 0 && self.has_cameras() {
@@ -310,10 +325,10 @@ impl Features {
     }
 }
 
-/// The first row that is not finite or too long to be compared; `first` is the place of the first row in the list.
+/// The first row that is not finite or whose distances would overflow; `first` is the index of the first of `rows`.
 fn fault_in_rows(rows: &[f32], dim: usize, first: usize, paths: &[String]) -> Option<String> {
     rows.par_chunks(dim).enumerate().find_map_first(|(i, row)| {
-        // Sums to NaN or infinity if any value is one.
+        // The sum is NaN or infinity if any value is.
         let length = squared_length(row);
         if length <= MAX_SQUARED_LENGTH {
             return None;
@@ -321,36 +336,40 @@ fn fault_in_rows(rows: &[f32], dim: usize, first: usize, paths: &[String]) -> Op
         let i = first + i;
         let path = paths.get(i).map(|p| format!(" ({p})")).unwrap_or_default();
         Some(match row.iter().position(|v| !v.is_finite()) {
-            Some(j) => format!("row {i}{path} holds {} at {j}; features must be finite", row[j]),
+            Some(j) => format!("row {i}{path} holds {} at {j}; give finite features", row[j]),
             None => {
-                format!("row {i}{path} is {:.1e} long; squared distances overflow f32", length.sqrt())
+                let length = length.sqrt();
+                format!(
+                    "row {i}{path} is {length:.1e} long; its squared distances overflow single precision, so scale the \
+                     features down"
+                )
             }
         })
     })
 }
 
-/// All that a feature file says of its images but the features.
+/// The contents of a feature file besides the features.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// Their identities.
+    /// The images' identities.
     pub pids: &'a [i64],
-    /// Their cameras.
+    /// The images' cameras.
     pub camids: &'a [i64],
-    /// Their paths, or none.
+    /// The images' paths; empty if unknown.
     pub paths: &'a [String],
     /// The features' origin.
     pub origin: &'a Origin,
 }
 
 impl About<'_> {
-    /// Writes a feature file of rows of `dim` values that need not all be in memory: `rows` hands them over in order,
-    /// any number at a time.
+    /// Writes a feature file with rows of `dim` values that need not all be in memory: `rows` passes them to its
+    /// argument in order, any number at a time.
     ///
     /// # Errors
-    /// Those of [`super::write_tensors`]; a row that [`Features::new`] would not take; what `rows` returns.
+    /// As [`super::write_tensors`]; for rows that [`Features::new`] refuses; errors of `rows`.
     ///
     /// # Panics
-    /// If `rows` hands over another number of rows.
+    /// If `rows` passes another number of rows.
     pub fn write(
         &self,
         path: &Path,
@@ -376,7 +395,7 @@ impl About<'_> {
     }
 }
 
-/// Divides each row of `dim` values by its Euclidean length; a row of zeros stays one.
+/// Divides each row of `dim` values by its Euclidean length; a row of zeros is unchanged.
 ///
 /// # Panics
 /// If `dim` is 0.

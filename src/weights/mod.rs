@@ -1,5 +1,5 @@
-//! Weights, features and checkpoints on disk: safetensors in and out, names and shapes checked against the
-//! model, whole files only.
+//! Weights, features and checkpoints in safetensors files: reading, atomic writing, and checks of names and shapes
+//! against the model.
 
 mod features;
 pub mod network;
@@ -17,22 +17,22 @@ use crate::element::Shape;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// What [`load_into`] did.
+/// The result of [`load_into`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// How many parameters and buffers took their values from the file.
+    /// Number of parameters and buffers that were loaded from the file.
     pub loaded: usize,
-    /// Parameters and buffers that kept their values, because the file lacks them (or has them in another
-    /// shape) and they were allowed to.
+    /// Parameters and buffers that kept their values, as `may_keep` allowed, because the file lacks them or has them
+    /// in another shape.
     pub kept: Vec<String>,
-    /// Tensors of the file that the model has no place for and need not have.
+    /// Tensors of the file that are not in the model and may be ignored.
     pub unused: Vec<String>,
 }
 
-/// All parameters, then all buffers of a model, ready for [`write_tensors`].
+/// All parameters, then all buffers of a model, for [`write_tensors`].
 ///
 /// # Errors
-/// What the device reports, of copying them to the host.
+/// Errors of the device.
 pub fn model_tensors(params: &Params) -> Result<Vec<TensorOut<'_>>> {
     let params_then_buffers = params
         .params()
@@ -42,21 +42,21 @@ pub fn model_tensors(params: &Params) -> Result<Vec<TensorOut<'_>>> {
     params_then_buffers.map(|(name, value)| TensorOut::of(name, value)).collect()
 }
 
-/// Copies a file's tensors into the parameters and buffers of the same names. All are checked before the
-/// first is copied: after an error the model is as it was.
+/// Copies a file's tensors into the parameters and buffers with the same names. All tensors are checked before the
+/// first is copied: after an error the model is unchanged.
 ///
-/// `may_keep` names those that keep their values where the file has no fitting tensor: the classifier and
-/// the centers, when training starts from weights of another data set. A resumed run allows none.
+/// `may_keep` allows parameters and buffers to keep their values where the file has no tensor of their name and shape:
+/// the classifier and the centers, when training starts from weights of another data set. A resumed run allows none.
 ///
-/// The file may hold a classifier, centers, momenta and PyTorch's batch counters that the model has no place
-/// for. Anything else is part of another, larger network, of which a part would be a wrong one.
+/// The file may also hold a classifier, centers, momenta and PyTorch's batch counters that are not in the model. Any
+/// other tensor is refused, because it belongs to a larger network, of which the model would be a part only.
 ///
 /// # Errors
-/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or dtype, not finite, a variance
-/// below 0, or without a place in the model, and how many there are of each kind.
+/// [`crate::Error::Weights`] with the first tensor that is missing, of another shape or element type, not finite, a
+/// variance below 0, or not in the model, and the number of tensors of each kind.
 ///
 /// # Panics
-/// If somebody else holds a handle to one of the model's tensors.
+/// If there is another handle to one of the model's tensors.
 pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str) -> bool) -> Result<Loaded> {
     let learned = params.params().iter().map(|p| (p.name.as_str(), p.value.shape()));
     let buffers = params.buffers().iter().map(|b| (b.name.as_str(), b.value.shape()));
@@ -72,30 +72,30 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     Ok(report)
 }
 
-/// The values for one place of a model, none if it keeps its own.
-type Found<'f> = Option<Cow<'f, [f32]>>;
+/// The new values of a parameter or buffer; none if the old values are kept.
+type NewValues<'f> = Option<Cow<'f, [f32]>>;
 
-/// The values of each of a model's places, none where one may keep its own; the checks of [`load_into`], whose
-/// arguments it takes. `model` names in errors what the places are of.
+/// Finds the new values of a model's parameters and buffers, with the checks of [`load_into`]. `entries` are their
+/// names and shapes, and `model` is the model's name in errors.
 fn match_tensors<'a, 'f>(
-    places: impl Iterator<Item = (&'a str, Shape)>,
+    entries: impl Iterator<Item = (&'a str, Shape)>,
     file: &'f TensorFile,
     may_keep: impl Fn(&str) -> bool,
     model: &str,
-) -> Result<(Vec<Found<'f>>, Loaded)> {
-    let places: Vec<(&str, Shape)> = places.collect();
-    let known: HashSet<&str> = places.iter().map(|(name, _)| *name).collect();
-    let without_place = file.names().filter(|name| !known.contains(name)).map(String::from);
-    let (unused, strays): (Vec<String>, Vec<String>) = without_place.partition(|name| may_be_unused(name));
+) -> Result<(Vec<NewValues<'f>>, Loaded)> {
+    let entries: Vec<(&str, Shape)> = entries.collect();
+    let known: HashSet<&str> = entries.iter().map(|(name, _)| *name).collect();
+    let others = file.names().filter(|name| !known.contains(name)).map(String::from);
+    let (unused, unexpected): (Vec<String>, Vec<String>) = others.partition(|name| may_be_unused(name));
 
     let mut report = Loaded { unused, ..Loaded::default() };
     let (mut missing, mut misshapen, mut first) = (0, 0, None);
-    let mut values = Vec::with_capacity(places.len());
-    for (name, wanted) in places {
+    let mut values = Vec::with_capacity(entries.len());
+    for (name, wanted) in entries {
         let found = file.get(name);
         let fitting = found.filter(|view| view.shape() == wanted.dims());
         values.push(match fitting {
-            Some(view) => Some(possible(file, name, view.f32()?)?),
+            Some(view) => Some(check_values(file, name, view.f32()?)?),
             None => None,
         });
         match found {
@@ -114,19 +114,19 @@ fn match_tensors<'a, 'f>(
             }
         }
     }
-    let first = first.or_else(|| Some(format!("{:?} has no place in {model}", strays.first()?)));
+    let first = first.or_else(|| Some(format!("{:?} is not in {model}", unexpected.first()?)));
     match first {
         None => Ok((values, report)),
         Some(first) => Err(file.fault(format!(
-            "{first} (in all {missing} missing, {misshapen} of another shape, {} without a place in {model}); these \
-             weights belong to another model",
-            strays.len()
+            "{first} (in all {missing} missing, {misshapen} of another shape, {} not in {model}); these weights belong \
+             to another model: give other weights, or set the model's settings to those of the weights",
+            unexpected.len()
         ))),
     }
 }
 
-/// What a file may hold beyond the model: what belongs to other identities or to training, and PyTorch's
-/// counters, which plain averages do without.
+/// Whether a tensor that is not in the model may be ignored: classifiers and centers of other identities, momenta, and
+/// the batch counters of PyTorch, which only cumulative averages need.
 fn may_be_unused(name: &str) -> bool {
     name.starts_with("fc.")
         || name == "centers"
@@ -134,11 +134,14 @@ fn may_be_unused(name: &str) -> bool {
         || name.ends_with("num_batches_tracked")
 }
 
-/// The values, or an error that says which is not finite, or is a variance below 0.
-fn possible<'a>(file: &TensorFile, name: &str, values: Cow<'a, [f32]>) -> Result<Cow<'a, [f32]>> {
+/// Returns the values, or an error that names the first value that is not finite or a variance below 0.
+fn check_values<'a>(file: &TensorFile, name: &str, values: Cow<'a, [f32]>) -> Result<Cow<'a, [f32]>> {
     let is_variance = name.ends_with("running_var");
     match values.iter().position(|v| !v.is_finite() || (is_variance && *v < 0.0)) {
-        Some(i) => Err(file.fault(format!("{name}[{i}] is {}; these weights are spoilt", values[i]))),
+        Some(i) => Err(file.fault(format!(
+            "{name}[{i}] is {}; these weights are spoilt, give others or export them again",
+            values[i]
+        ))),
         None => Ok(values),
     }
 }

@@ -1,17 +1,17 @@
-//! A network's weights together with what their shapes do not show: where its strides and pooling are, and
-//! which colours it wants to see. Both travel in the file's metadata, so that nobody trains on shifted
-//! strides or swapped colours without noticing.
+//! Weight files: a network's weights with its wiring and input convention, which the shapes of the weights do not
+//! show. Both are stored in the file's metadata, so that wrong strides or swapped colour channels are detected.
 //!
 //! | metadata | |
 //! |---|---|
 //! | `format` | `bcreid` |
 //! | `convolution_layout` | `KRSC` |
 //! | `config` | settings as TOML: those of the run, or for converted weights `[model]` and `[input]` |
-//! | `source`, `source_sha256`, `licence` | of converted weights: the file they were made from |
+//! | `source`, `source_sha256`, `licence` | of converted weights: the converted file |
 
 use super::{Loaded, TensorFile, load_into, match_tensors, read_tensors};
 use crate::autograd::Params;
 use crate::config::{Config, Wiring};
+use crate::data::Channels;
 use crate::model::head::CENTERS;
 use crate::model::resnet::Spec;
 use crate::{Error, Result};
@@ -19,29 +19,29 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The metadata keys of where converted weights come from.
+/// The metadata keys of the origin of converted weights.
 pub const ORIGIN: [&str; 3] = ["source", "source_sha256", "licence"];
 /// The metadata key of the settings.
 const CONFIG: &str = "config";
 
-/// A mapped weight file of this program, its settings read.
+/// A memory-mapped weight file with its settings.
 #[derive(Debug)]
 pub struct NetworkFile {
     file: TensorFile,
     config: Config,
 }
 
-/// The metadata that every weight file has: the format, and `config` as TOML.
+/// The metadata of every weight file: the format, and the settings `config` as TOML.
 pub fn metadata(config: String) -> BTreeMap<String, String> {
     [("format", "bcreid".into()), ("convolution_layout", "KRSC".into()), (CONFIG, config)]
         .map(|(key, value)| (key.to_string(), value))
         .into()
 }
 
-/// The settings in a file's metadata, if it has any.
+/// The settings in a file's metadata; `None` without settings.
 ///
 /// # Errors
-/// If they do not read, with the file's name.
+/// Invalid settings, with the file's name.
 pub fn settings_of(file: &TensorFile) -> Result<Option<Config>> {
     let Some(text) = file.metadata().get(CONFIG) else { return Ok(None) };
     Config::from_toml(text).map(Some).map_err(|e| file.fault(e.to_string()))
@@ -54,14 +54,17 @@ impl NetworkFile {
     /// A file that is no safetensors file, or not one that `bcreid` or its converter wrote.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return Err(Error::weights(path, "is a folder; give the weights.safetensors in it"));
+            return Err(Error::weights(
+                path,
+                "is a folder; give the file weights.safetensors in this folder",
+            ));
         }
         let file = read_tensors(path)?;
         match settings_of(&file)? {
             Some(config) => Ok(NetworkFile { file, config }),
             None => Err(file.fault(
-                "says nothing of its wiring and its colours, which the shapes do not show; run it through \
-                 bcreid-convert first",
+                "the metadata gives no wiring and no input convention, which the weights' shapes do not show; run it \
+                 through bcreid-convert first",
             )),
         }
     }
@@ -71,13 +74,13 @@ impl NetworkFile {
         &self.file
     }
 
-    /// The settings the network was made with. Of converted weights only `model` and `input` mean something.
+    /// The network's settings. Of converted weights only `model` and `input` are meaningful.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Checks the tensors as [`NetworkFile::start`] and [`NetworkFile::load`] do, against the network that the file's own
-    /// settings describe.
+    /// Checks the tensors against the network of the file's own settings, as [`NetworkFile::start`] and
+    /// [`NetworkFile::load`] do.
     ///
     /// # Errors
     /// As [`load_into`]: missing tensors, other shapes, values that are not finite, tensors of a larger network.
@@ -87,36 +90,39 @@ impl NetworkFile {
         match_tensors(specs.shapes(), &self.file, |_| false, network).map(|_| ())
     }
 
-    /// Which network this is: SHA-256 of all that a feature depends on, in hexadecimal. Copies and conversions of
-    /// one network have one fingerprint; its classifier, its centers and the state of its training do not count.
+    /// The fingerprint of the network: the SHA-256, in hexadecimal, of everything that features depend on. Copies and
+    /// conversions of a network have the same fingerprint; classifier, centers and training state are left out.
     pub fn fingerprint(&self) -> String {
         let mut sha = Sha256::new();
         let input = &self.config.input;
         sha.update(format!("{}{} x {}\n", self.config.network_toml(), input.height, input.width));
         for name in self.file.names().filter(|name| !super::may_be_unused(name)) {
-            let tensor = self.file.get(name).expect("it is one of the names");
+            let tensor = self.file.get(name).expect("the name is one of the file's");
             sha.update(name);
             sha.update(tensor.bytes());
         }
         sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What it is, in a few lines for a person.
+    /// A description in a few lines: file, network, input convention and origin.
     pub fn describe(&self) -> String {
         let Config { model, input, .. } = &self.config;
         let wiring = match model.wiring {
             Wiring::Torchvision => "torchvision's wiring (stride on the 3x3, pool1 padded)",
             Wiring::Caffe => "Caffe's wiring (stride on the first 1x1, pool1 with ceil, conv1 with a bias)",
         };
-        let channels = format!("{:?}", input.channels).to_uppercase();
+        let channels = match input.channels {
+            Channels::Rgb => "RGB",
+            Channels::Bgr => "BGR",
+        };
         let arch = format!("{:?}", model.arch).to_lowercase();
         let width = model.width.map_or(String::new(), |width| format!(" of width {width}"));
         let depths = model.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
         let stem = model.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let last = if model.last_stride == 1 { ", last stage at stride 1" } else { "" };
         let mut text = format!(
-            "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - {:?}) \
-             / {:?}",
+            "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - \
+             {:?}) / {:?}",
             self.file.path().display(),
             input.scale,
             input.mean,
@@ -130,27 +136,25 @@ impl NetworkFile {
         text
     }
 
-    /// Starts a network of `config` from these weights: everything but the classifier and the centers must be
-    /// there.
+    /// Initialises a network of `config` with these weights; only the classifier and the centers may be missing.
     ///
     /// # Errors
-    /// Missing tensors, other shapes, another wiring or input convention than the settings'.
+    /// Missing tensors, other shapes, another wiring or input convention than in the settings.
     pub fn start(&self, config: &Config, params: &mut Params) -> Result<Loaded> {
         let (own, asked) = (&self.config, config);
-        // The last stage's stride is left to the settings: to train on a finer map than the weights had is a
-        // common choice.
+        // The stride of the last stage may differ: fine-tuning with a finer last feature map is common.
         const MUST_AGREE: [&str; 6] =
             ["model.arch", "model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
         match own.difference_in(asked, &MUST_AGREE) {
             None => load_into(params, &self.file, |name| name.starts_with("fc.") || name == CENTERS),
             Some((key, theirs, asked)) => Err(self.file.fault(format!(
-                "{key} is {theirs} in the file and {asked} in the settings; leave it out of the settings, and the \
-                 file's is taken"
+                "{key} is {theirs} in the file and {asked} in the settings; remove {key} from the settings to use the \
+                 file's value"
             ))),
         }
     }
 
-    /// Loads all of a network that only describes images.
+    /// Loads all parameters and buffers of a network for feature extraction.
     ///
     /// # Errors
     /// As [`load_into`].

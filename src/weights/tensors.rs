@@ -1,12 +1,13 @@
-//! Named tensors on disk: the safetensors format.
+//! Reading and writing of named tensors in the safetensors format.
 //!
-//! Eight bytes of header length, a JSON header (name -> dtype, shape, byte range; free text under
-//! `__metadata__`), then the bytes. A file is mapped, not read: nothing is touched that nobody asks for.
-//! Whatever a file holds, reading it ends in tensors or in an error that names the file and the tensor.
+//! A file has eight bytes of header length, a JSON header (name -> dtype, shape, byte range; free text under
+//! `__metadata__`), then the tensors' bytes. Files are memory-mapped, so that only requested tensors are read. A faulty
+//! file gives an error that names the file and the tensor.
 //!
-//! The header is written here rather than by the `safetensors` crate, which keeps the metadata in a hash
-//! map: its order, and with it the bytes of a checkpoint, would differ from run to run.
+//! This module writes the header itself, because the `safetensors` crate keeps the metadata in a hash map: the order,
+//! and so the bytes of a checkpoint, would differ from run to run.
 
+use crate::console::counted;
 use crate::files::{self, Format, Wanted, write_atomically};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -21,14 +22,14 @@ use std::path::{Path, PathBuf};
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian, and so must the machine be");
 
-/// The longest header the format allows, in bytes.
+/// Longest header of the format, in bytes.
 const MAX_HEADER: usize = 100_000_000;
-/// The bytes in front of the header that hold its length; tensors start at a multiple of it.
+/// Bytes before the header that hold the header's length; tensors start at a multiple of this number.
 const LENGTH: usize = 8;
-/// The header's key for free text.
+/// The header's key of the free text.
 const METADATA: &str = "__metadata__";
 
-/// A mapped safetensors file.
+/// A memory-mapped safetensors file.
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
@@ -38,7 +39,7 @@ pub struct TensorFile {
     metadata: BTreeMap<String, String>,
 }
 
-/// One tensor of a [`TensorFile`].
+/// A tensor of a [`TensorFile`].
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
     path: &'a Path,
@@ -50,8 +51,8 @@ pub struct TensorView<'a> {
 
 /// Maps a safetensors file and checks its header.
 ///
-/// A known limit: if another program cuts the file short in place while it is mapped, the system ends this
-/// process (SIGBUS on Unix). Replacing or deleting the file does no harm.
+/// A known limit: if another program truncates the file in place while it is mapped, the system ends this process
+/// (SIGBUS on Unix). Replacing or deleting the file is harmless.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be opened; [`Error::Weights`] if it is not a whole safetensors file.
@@ -59,50 +60,52 @@ pub fn read_tensors(path: &Path) -> Result<TensorFile> {
     read_tensors_as(path, Wanted::Weights)
 }
 
-/// As [`read_tensors`]; the error about a file of another format says what makes of it what is `wanted`.
+/// [`read_tensors`] with an error about files of other formats that tells how to get the `wanted` kind of file.
 pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile> {
     let file = files::open(path)?;
-    // SAFETY: the mapping is read-only, nothing but this value hands out slices of it, and this crate never
-    // writes a file in place: it puts a new one in its stead, which leaves the mapped one whole. What cannot
-    // be ruled out from here is another program that changes the file in place meanwhile. If it cuts the
-    // file short, the system ends this process with SIGBUS at the next touch; if it overwrites bytes, values
-    // change under a shared slice. No reader that maps files can prevent either, and file locks are only
-    // advice. It is accepted because the alternative, reading a file of gigabytes to look at its header or
-    // at a few tensors, costs every run for the sake of one that somebody is breaking anyway.
+    // SAFETY: the mapping is read-only, only this value hands out slices of it, and this crate never writes a file in
+    // place: a rename replaces the file, which leaves the mapped one intact. Another program may still change the
+    // file in place. If it truncates the file, the system ends this process with SIGBUS at the next access; if it
+    // overwrites bytes, values change under a shared slice. No program that maps files can prevent either, and file
+    // locks are advisory. The risk is accepted, because the alternative, reading files of gigabytes for a header or a
+    // few tensors, would slow down every run.
     let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-    // A whole safetensors file is never told by its first bytes: those are a length, and may be any.
+    // The format is only examined after an error: the first bytes of a valid file are a length, which may look like
+    // the magic number of another format.
     let broken = |what: String| match Format::of(&map) {
         Some(format) => {
             Error::weights(path, format!("seems to be {}; {}", format.name(), format.fix(path, wanted)))
         }
-        None => Error::weights(path, format!("not a whole safetensors file: {what}")),
+        None => {
+            Error::weights(path, format!("not a whole safetensors file: {what}; copy or download it again"))
+        }
     };
 
-    let length =
-        map.first_chunk::<LENGTH>().ok_or_else(|| broken(format!("only {} bytes long", map.len())))?;
+    let length = map
+        .first_chunk::<LENGTH>()
+        .ok_or_else(|| broken(format!("only {} long", counted(map.len(), "byte"))))?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let data_start = length.saturating_add(LENGTH);
     if length > MAX_HEADER || data_start > map.len() {
         return Err(broken(format!(
-            "it announces a header of {length} bytes and is {} bytes long",
+            "its header should have {length} bytes, but the file has only {}",
             map.len()
         )));
     }
-    // The crate checks each shape against its byte range, and that the ranges leave no gap and no overlap.
+    // The crate checks each shape against its byte range, and that the ranges have no gap and no overlap.
     let header: Metadata = serde_json::from_slice(&map[LENGTH..data_start])
         .map_err(|e| broken(format!("its header cannot be read ({})", one_line(&e))))?;
     let (announced, found) = (header.data_len(), map.len() - data_start);
     if announced != found {
-        return Err(broken(format!(
-            "its tensors take {announced} bytes and it holds {found}; a download or copy that was cut short?"
-        )));
+        let cut = if found < announced { ", so it is cut short" } else { "" };
+        return Err(broken(format!("its tensors need {announced} bytes and it holds {found}{cut}")));
     }
     let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     let tensors = header.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
     Ok(TensorFile { path: path.into(), map, tensors, data_start, metadata })
 }
 
-/// A parser's message may quote the file; keep it to one short line.
+/// A parser's message as one short line, because the message may quote the file.
 fn one_line(message: &impl ToString) -> String {
     let message: String = message.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if message.chars().count() <= 200 {
@@ -113,7 +116,7 @@ fn one_line(message: &impl ToString) -> String {
 }
 
 impl TensorFile {
-    /// The file.
+    /// The file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -128,7 +131,7 @@ impl TensorFile {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The tensor called `name`, if there is one.
+    /// The tensor called `name`; `None` if the file lacks it.
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
         let (name, info) = self.tensors.get_key_value(name)?;
         let (start, end) = info.data_offsets;
@@ -139,13 +142,14 @@ impl TensorFile {
     /// The tensor called `name`.
     ///
     /// # Errors
-    /// [`Error::Weights`] that lists what is there instead.
+    /// [`Error::Weights`] that lists the file's tensors, if the file lacks it.
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         self.get(name).ok_or_else(|| {
-            let some: Vec<&str> = self.names().take(8).collect();
+            let some: Vec<String> = self.names().take(8).map(|name| format!("{name:?}")).collect();
             let more = self.names().len() - some.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            self.fault(format!("has no tensor {name:?}; it holds {some:?}{more}"))
+            let found = if some.is_empty() { "no tensors".to_string() } else { some.join(", ") };
+            self.fault(format!("has no tensor {name:?}; it holds {found}{more}"))
         })
     }
 
@@ -156,22 +160,22 @@ impl TensorFile {
 }
 
 impl<'a> TensorView<'a> {
-    /// Its sizes, slowest first; none for a scalar.
+    /// The tensor's sizes, slowest first; empty for a scalar.
     pub fn shape(&self) -> &'a [usize] {
         self.shape
     }
 
-    /// Its element type, as the file calls it.
+    /// The tensor's element type.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// Its elements as they lie in the file: row-major, little-endian, perhaps unaligned.
+    /// The tensor's bytes in the file: row-major, little-endian, possibly unaligned.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The elements: borrowed from the file, or copied where they lie unaligned in it.
+    /// The elements as f32: borrowed from the file, or copied if unaligned.
     ///
     /// # Errors
     /// [`Error::Weights`] if the tensor is not F32.
@@ -179,7 +183,7 @@ impl<'a> TensorView<'a> {
         self.elements(Dtype::F32)
     }
 
-    /// The elements: borrowed from the file, or copied where they lie unaligned in it.
+    /// The elements as i64: borrowed from the file, or copied if unaligned.
     ///
     /// # Errors
     /// [`Error::Weights`] if the tensor is not I64.
@@ -214,21 +218,21 @@ pub enum Values<'a> {
 /// A tensor to be written.
 #[derive(Clone, Debug)]
 pub struct TensorOut<'a> {
-    /// Its key in the file.
+    /// The tensor's name in the file.
     pub name: String,
-    /// Its sizes, slowest first.
+    /// The tensor's sizes, slowest first.
     pub shape: Vec<usize>,
-    /// Its elements, as many as the shape says.
+    /// The tensor's elements, as many as the product of the sizes.
     pub values: Values<'a>,
 }
 
 impl<'a> TensorOut<'a> {
-    /// A tensor of f32.
+    /// A tensor of f32 elements.
     pub fn f32(name: impl Into<String>, shape: &[usize], values: impl Into<Cow<'a, [f32]>>) -> Self {
         TensorOut { name: name.into(), shape: shape.to_vec(), values: Values::F32(values.into()) }
     }
 
-    /// A tensor of f32 as it lies in the CPU's memory, or copied from a GPU's.
+    /// A tensor of f32 elements, borrowed from the CPU's memory or copied from a GPU's.
     ///
     /// # Errors
     /// Errors of the device.
@@ -240,7 +244,7 @@ impl<'a> TensorOut<'a> {
         Ok(TensorOut::f32(name, tensor.shape().dims(), values))
     }
 
-    /// A tensor of i64.
+    /// A tensor of i64 elements.
     pub fn i64(name: impl Into<String>, shape: &[usize], values: impl Into<Cow<'a, [i64]>>) -> Self {
         TensorOut { name: name.into(), shape: shape.to_vec(), values: Values::I64(values.into()) }
     }
@@ -260,20 +264,20 @@ impl<'a> TensorOut<'a> {
     }
 }
 
-/// Writes a safetensors file, whole or not at all. The same tensors and metadata give the same bytes.
+/// Writes a safetensors file atomically. The same tensors and metadata give the same bytes.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Weights`] if the metadata is longer than the
 /// format's header may be (100 MB).
 ///
 /// # Panics
-/// If a tensor does not have as many elements as its shape says, or a name occurs twice.
+/// If a tensor's number of elements does not fit its shape, or a name occurs twice.
 pub fn write_tensors(
     path: &Path,
     tensors: &[TensorOut<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    // Wide elements first, so that every tensor is aligned in the file.
+    // Tensors with wide elements come first, so that every tensor is aligned in the file.
     let mut tensors: Vec<&TensorOut<'_>> = tensors.iter().collect();
     tensors.sort_by_key(|t| std::cmp::Reverse(t.dtype().1));
     for tensor in &tensors {
@@ -289,14 +293,14 @@ pub fn write_tensors(
     })
 }
 
-/// Writes a safetensors file whose last tensor, f32 of this name and shape, is not in memory: `rows` hands it over
-/// piece by piece. The `tensors` before it have wider elements.
+/// Writes a safetensors file whose last tensor, f32 with the given name and shape, need not be in memory: `rows` passes
+/// the values to its argument piece by piece. The `tensors` before it must have elements of at least four bytes.
 ///
 /// # Errors
-/// Those of [`write_tensors`], and what `rows` returns.
+/// As [`write_tensors`], and errors of `rows`.
 ///
 /// # Panics
-/// As [`write_tensors`], and if `rows` hands over another number of values.
+/// As [`write_tensors`], and if `rows` passes another number of values.
 pub fn write_tensors_and_rows(
     path: &Path,
     tensors: &[TensorOut<'_>],
@@ -306,7 +310,7 @@ pub fn write_tensors_and_rows(
 ) -> Result<()> {
     let entries = tensors.iter().map(|t| (t.name.as_str(), t.dtype(), &t.shape[..]));
     let header = header(path, entries.chain([(name, ("F32", 4), shape)]), metadata)?;
-    // An error of `rows` is the caller's; the writer only has to know that there was one.
+    // The caller gets the error of `rows`; the writer only needs to fail.
     let mut failed = None;
     let written = write_atomically(path, |writer| {
         writer.write_all(&header)?;
@@ -326,7 +330,8 @@ pub fn write_tensors_and_rows(
     failed.map_or(written, Err)
 }
 
-/// The length and the JSON of a file's header; tensors lie in the order of `entries`: name, dtype and its bytes, shape.
+/// The bytes of a file's header: length and JSON. Tensors are stored in the order of `entries`, which hold name, dtype
+/// with its bytes, and shape.
 fn header<'a>(
     path: &Path,
     entries: impl Iterator<Item = (&'a str, (&'static str, usize), &'a [usize])>,
@@ -346,7 +351,10 @@ fn header<'a>(
     let mut json = Value::Object(header).to_string().into_bytes();
     json.resize(json.len().next_multiple_of(LENGTH), b' ');
     if json.len() > MAX_HEADER {
-        return Err(Error::weights(path, "the paths or other metadata take more than the format's 100 MB"));
+        return Err(Error::weights(
+            path,
+            "the paths or other metadata exceed the format's 100 MB; use shorter paths or fewer images",
+        ));
     }
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
     bytes.extend(json);

@@ -1,4 +1,4 @@
-//! Wrong input: one line that names the thing and the mend, exit code not 0, nothing half-written.
+//! Wrong input: a one-line error that names what is wrong and how to fix it, a failing exit status, no partial output.
 
 use crate::support::{bcreid, data, fail, own_data, stderr, succeed, train};
 use std::fs;

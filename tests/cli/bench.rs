@@ -1,4 +1,4 @@
-//! `bcreid bench`: the figures it gives, and wrong input.
+//! `bcreid bench`: its figures, and wrong input.
 
 use crate::support::{TINY, bcreid, fail, stderr, succeed};
 use serde_json::Value;

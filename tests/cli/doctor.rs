@@ -1,4 +1,4 @@
-//! `bcreid doctor` about the kernels in this build.
+//! `bcreid doctor`: its report of the kernels in this build.
 
 use super::support::{bcreid, succeed};
 use bcreid::device::cuda::fatbin;

@@ -1,4 +1,4 @@
-//! `bcreid eval` and `bcreid query` beyond one run on one data set.
+//! `bcreid eval` and `bcreid query` with several data sets and all options.
 
 use crate::support::{bcreid, data, fail, succeed, train};
 use bcreid::weights::Features;
@@ -129,7 +129,7 @@ fn reports_of_chosen_evaluations_and_of_another_result() {
     let one = page(&["--evaluation", "set"]);
     assert!(!one.contains("set+ignore-cameras") && !one.contains("of a checkpoint"));
     let error = fail(&mut report(&["--evaluation", "sat"]));
-    assert!(error.contains("there is set, set+ignore-cameras, set+multi-query-mean"), "{error}");
+    assert!(error.contains("they have set, set+ignore-cameras, set+multi-query-mean"), "{error}");
 
     let plot = |more: &[&str]| {
         let mut command = bcreid();

@@ -1,4 +1,4 @@
-//! The program as a person runs it: whole pipelines, stops and crashes, wrong input.
+//! Tests of the command line: whole pipelines, interruptions and crashes, wrong input.
 
 mod bad_input;
 mod bench;

@@ -1,4 +1,4 @@
-//! Train, extract, evaluate, query: each command's result feeds the next.
+//! The pipeline of train, extract, eval and query: each command reads the previous command's result.
 
 use crate::support::{TINY, bcreid, data, succeed, train};
 use bcreid::weights::Features;
@@ -83,7 +83,7 @@ fn weights_start_another_run_and_bring_their_network_along() {
         assert!(settings.contains(setting), "{settings}");
     }
     let looked = succeed(bcreid().arg("doctor").arg("--weights").arg(&weights));
-    for word in ["cpu: 1 threads", "cuDNN: ", "slim of width 8, 1-1-1-1 blocks, Caffe's wiring", "BGR"] {
+    for word in ["cpu: 1 thread,", "cuDNN: ", "slim of width 8, 1-1-1-1 blocks, Caffe's wiring", "BGR"] {
         assert!(looked.contains(word), "{looked}");
     }
 }

@@ -1,4 +1,4 @@
-//! A run that is killed, stopped or starved of disk, and then resumed, ends as if nothing had happened.
+//! Resuming: a run that is killed, interrupted or out of disk space gives the same result after --resume.
 
 use crate::support::{bcreid, data, fail, stderr, succeed, train};
 use std::path::Path;

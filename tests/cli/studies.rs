@@ -1,4 +1,4 @@
-//! `bcreid reproduce` and `bcreid sweep` as a person runs them, on a set that takes seconds.
+//! `bcreid reproduce` and `bcreid sweep` on a small data set.
 
 mod folder;
 mod reproduce;

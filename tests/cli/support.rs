@@ -1,4 +1,4 @@
-//! A folder to work in, a small data set, and the program.
+//! Shared parts of the tests: a temporary folder, a small data set, and the program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

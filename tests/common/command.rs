@@ -1,4 +1,4 @@
-//! The program run as a person runs it: to success, or to the one line that says what is wrong.
+//! Calls of the program that must succeed, or fail with a one-line error.
 
 use std::process::{Command, Output};
 

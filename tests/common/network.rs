@@ -1,4 +1,4 @@
-//! Networks with random weights and uneven running statistics, so that every layer has something to say.
+//! Networks with random weights and uneven running statistics, so that every layer affects the features.
 
 use bcreid::config::Config;
 use bcreid::device::Device;

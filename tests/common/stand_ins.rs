@@ -1,4 +1,4 @@
-//! The stand-ins for the CUDA libraries (`tools/softcuda`) with this program's kernels, and tests that run on them.
+//! The stand-ins for the CUDA libraries (`tools/softcuda`) with this program's kernels, and the start of tests on them.
 
 use softcuda::{Build, StandIns};
 use std::ffi::OsString;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The stand-ins with all of this program's kernels, built once; for a build without kernels none, and a note, written past
-/// the test's capture, which would hide it.
+/// The stand-ins with all of this program's kernels, built once; for a build without kernels none, and a note, written
+/// past the test's capture, which would hide it.
 pub fn stand_ins() -> Option<&'static StandIns> {
     static BUILT: OnceLock<StandIns> = OnceLock::new();
     if let Err(why) = bcreid::device::cuda::fatbin::embedded() {
@@ -28,7 +28,8 @@ pub fn stand_ins() -> Option<&'static StandIns> {
     }))
 }
 
-/// The variables by which a process finds the stand-ins; none with BCREID_TEST_GPU=1, which means the machine's own GPU.
+/// The variables by which a process finds the stand-ins; none with BCREID_TEST_GPU=1, which means the machine's own
+/// GPU.
 pub fn environment(stand_ins: &StandIns) -> Vec<(&'static str, OsString)> {
     let on_gpu = std::env::var_os("BCREID_TEST_GPU").is_some_and(|value| value == "1");
     if on_gpu { Vec::new() } else { stand_ins.environment().into() }
@@ -42,7 +43,8 @@ pub fn is_inner() -> bool {
     std::env::var_os(INNER).is_some()
 }
 
-/// Runs the test `name` again in a process of its own, and `body` there: a library path counts only when a process starts.
+/// Runs the test `name` again in a process of its own, and `body` there: a library path counts only when a process
+/// starts.
 #[track_caller]
 pub fn in_own_process(name: &str, body: impl FnOnce()) {
     if is_inner() {

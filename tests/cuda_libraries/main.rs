@@ -1,4 +1,4 @@
-//! The CUDA libraries as this program opens and calls them, on the stand-ins of `tools/softcuda`.
+//! Loading and calls of the CUDA libraries, on the stand-ins of `tools/softcuda`.
 
 mod convolution;
 mod probe;

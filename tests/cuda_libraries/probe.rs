@@ -1,4 +1,4 @@
-//! What `libraries::probe` says where all, some or none of the libraries are found.
+//! The report of `libraries::probe` with all, some or none of the libraries.
 
 use crate::standin::{build, folder_with, is_inner, passes_again, with_stand_ins};
 use bcreid::Error;

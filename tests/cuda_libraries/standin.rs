@@ -1,4 +1,4 @@
-//! Processes in which the CUDA libraries are stand-ins, and the one device that they offer.
+//! Processes with stand-ins for the CUDA libraries, and the stand-ins' device.
 
 use cudarc::driver::{CudaContext, CudaStream, result};
 use std::ffi::{OsString, c_void};

@@ -186,7 +186,11 @@ fn options_that_do_not_fit_are_refused_before_anything_is_decoded() {
     let base = options(SamplerKind::Random { batch: 2 });
     let pad = Augment { pad: 4, ..Augment::default() };
     refuse(&samples, LoaderOptions { augment: pad, ..base.clone() }, &["pad 4"]);
-    refuse(&samples, LoaderOptions { input: plain_input(0, 4), ..base.clone() }, &["0 x 4"]);
+    refuse(
+        &samples,
+        LoaderOptions { input: plain_input(0, 4), ..base.clone() },
+        &["input.height 0", "choose 1 to 4096"],
+    );
     let mut others = samples.clone();
     let classes = Classes::new(&samples).unwrap();
     others[1].pid = 99;

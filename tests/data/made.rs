@@ -1,4 +1,4 @@
-//! Small data sets made on the spot.
+//! Small generated data sets.
 
 use bcreid::data::{ImageInput, Sample};
 use bcreid::tensor::philox::{Philox, RngStream};

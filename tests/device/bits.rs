@@ -1,4 +1,5 @@
-//! What must not change a bit of a CUDA run: recording, repeating, the order of threads, a stop, where the images lie.
+//! Bitwise equality of CUDA runs: with and without graph capture, repeated, in other thread orders, resumed, and with
+//! the images in host or device memory.
 
 use crate::support::{On, Run, data, drawn, f32, fail, losses, stand_ins, stderr};
 use std::path::Path;
@@ -98,8 +99,8 @@ fn a_stop_leaves_no_trace() {
     }
 }
 
-/// A set of 3 MiB does not fit on a device that has 36 MiB, of which 32 are cuBLAS's workspace: each batch crosses on its own
-/// while the one before it is computed.
+/// A set of 3 MiB does not fit on a device that has 36 MiB, of which 32 are cuBLAS's workspace: each batch crosses on
+/// its own while the one before it is computed.
 #[test]
 fn sent_images_are_those_that_stay() {
     let Some(stand_ins) = stand_ins() else { return };

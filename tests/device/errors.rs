@@ -1,4 +1,4 @@
-//! What the program says where the device, a library or memory is missing.
+//! Errors for a missing device, a missing library and exhausted memory.
 
 use crate::support::{On, Run, bcreid, data, f32, fail, losses, stand_ins, stderr, succeed};
 use softcuda::StandIns;

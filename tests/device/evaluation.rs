@@ -1,4 +1,4 @@
-//! Features and what is made of them, on a CUDA device and on the CPU.
+//! Feature extraction and evaluation on a CUDA device and on the CPU.
 
 use crate::support::{On, Run, bcreid, data, f32, on_device, stand_ins, succeed};
 use bcreid::eval::Protocol;
@@ -102,8 +102,8 @@ fn parts_rank_like_the_whole() {
     });
 }
 
-/// All of the pipeline. At the demo's own rate rounding would decide before long; at this one the numbers stay together, up
-/// to ties in a ranking.
+/// All of the pipeline. At the demo's own rate rounding would decide before long; at this one the numbers stay
+/// together, up to ties in a ranking.
 #[test]
 fn the_demo_ends_in_the_same_table() {
     let Some(stand_ins) = stand_ins() else { return };

@@ -1,4 +1,4 @@
-//! What the libraries may refuse and a run survives: it goes another way to the same losses.
+//! Fallbacks: refusals of the libraries after which a run continues with the same losses.
 
 use crate::support::{On, apart, data, f32, losses, stand_ins, stderr};
 

@@ -1,4 +1,4 @@
-//! The device as the library's callers see it: memory, tensors, recordings.
+//! The device API of the library: memory, tensors, graph capture.
 
 use crate::support::on_device;
 use bcreid::Result;

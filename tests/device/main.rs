@@ -1,6 +1,6 @@
-//! The program on a CUDA device, which the stand-ins of `tools/softcuda` take the place of: `libcuda`, `libcudnn` and
-//! `libcublas` on the CPU, which run this program's own kernels and check each of their accesses. The program is the one
-//! that a GPU runs, unchanged.
+//! The program on a CUDA device, replaced by the stand-ins of `tools/softcuda`: `libcuda`, `libcudnn` and `libcublas`
+//! on the CPU, which run this program's own kernels and check each memory access. The program is the one that a GPU
+//! runs, unchanged.
 //!
 //! A build without nvcc has no kernels and opens no device: these tests then say so and pass. With
 //! `BCREID_REQUIRE_KERNELS=1`, as in `.ci/run`, they fail instead.

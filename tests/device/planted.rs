@@ -1,5 +1,4 @@
-//! Errors that this program could make, planted between it and the libraries: each is noticed, by the libraries' checks or
-//! by the losses.
+//! Planted errors between the program and the CUDA libraries: the libraries' checks or the losses detect each of them.
 
 use crate::support::{On, apart, data, f32, losses, stand_ins, stderr};
 

@@ -1,11 +1,11 @@
-//! Training on a CUDA device and on the CPU: the same images, masks and initial weights, so the same losses.
+//! Training on a CUDA device and on the CPU: the same images, masks and initial weights give the same losses.
 
 use crate::support::{On, Run, apart, drawn, f32, stand_ins};
 
 /// Between two devices in f32: sums in another order, over the steps of a run.
 const F32: f64 = 1e-4;
-/// Between bf16 and f32: 4e-3 a rounding, of features that lie on a sphere of radius 1. The hinge is what the margin, 1,
-/// leaves of a distance, so that its error is to be seen beside the margin and not beside what is left.
+/// Between bf16 and f32: 4e-3 a rounding, of features that lie on a sphere of radius 1. The hinge is what the margin,
+/// 1, leaves of a distance, so that its error is to be seen beside the margin and not beside what is left.
 const BF16: f64 = 3e-2;
 
 /// Runs with these settings on both devices, and compares losses and weights.
@@ -18,8 +18,8 @@ fn devices_agree(settings: &[&str]) {
     assert_weights_alike(&gpu, &cpu);
 }
 
-/// |ours - theirs| <= share |theirs|, in Euclidean length, of each tensor. A bias began at 0 and is nothing but a sum of small
-/// gradients of either sign.
+/// Asserts |ours - theirs| <= share |theirs|, in Euclidean length, for each tensor. A bias began at 0 and is only a sum of
+/// small gradients of either sign.
 #[track_caller]
 fn assert_weights_alike(ours: &Run, theirs: &Run) {
     let (ours, theirs) = (ours.weights(), theirs.weights());
@@ -82,8 +82,8 @@ fn frozen_statistics() {
     devices_agree(&["solver.batchnorm=frozen"]);
 }
 
-/// It pools in another way, and its first convolution has a bias, which has a gradient only where batch normalisation does not
-/// take every channel's mean away.
+/// It pools in another way, and its first convolution has a bias, which has a gradient only where batch normalisation
+/// does not take every channel's mean away.
 #[test]
 fn caffe_wiring() {
     let settings =

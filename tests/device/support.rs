@@ -1,4 +1,4 @@
-//! A small data set, the program on either device, and what a run leaves.
+//! Shared parts of the tests: a small data set, the program on either device, and a run's files.
 
 use bcreid::device::cuda::CudaDevice;
 use bcreid::device::{Device, Precision};
@@ -16,8 +16,8 @@ mod stand_ins;
 pub use stand_ins::stand_ins;
 use stand_ins::{environment, in_own_process};
 
-/// Settings under which a step takes a third of a second on the stand-ins. At this rate a rounding error of the first step
-/// is still one in the last.
+/// Settings under which a step takes a third of a second on the stand-ins. At this rate a rounding error of the first
+/// step is still one in the last.
 pub const SMALL: &[&str] = &[
     "model.arch=slim",
     "model.width=8",
@@ -53,7 +53,8 @@ pub fn f32(stand_ins: &'static StandIns) -> On {
     On::Gpu(stand_ins, "f32")
 }
 
-/// Runs the test `name` again in a process of its own, and `body` there: a library path counts only when a process starts.
+/// Runs the test `name` again in a process of its own, and `body` there: a library path counts only when a process
+/// starts.
 #[track_caller]
 pub fn on_device(name: &str, body: fn(&Device, &Arc<CudaDevice>)) {
     in_own_process(name, || {

@@ -1,4 +1,4 @@
-//! Feature and weight files: round trips, wrong content, and bytes nobody meant.
+//! Feature and weight files: round trips, wrong contents, and random bytes.
 
 use bcreid::Error;
 use bcreid::autograd::{ParamSpecs, Params};
@@ -88,14 +88,14 @@ fn wrong_features_are_refused_by_name() {
         (&inf, good.1, good.2, good.3, "[\"x.jpg\",\"y\"]", "row 0 (x.jpg) holds inf at 0"),
         (&[1e30, 1.0], good.1, good.2, good.3, "", "row 0 is 1.0e30 long"),
         (good.0, &[2], good.2, good.3, "", "features has shape [2]"),
-        (good.0, &[1, 2], good.2, good.3, "", "pids has shape [2]; features has 1 rows"),
+        (good.0, &[1, 2], good.2, good.3, "", "pids has shape [2]; features has 1 row"),
         (good.0, good.1, good.2, &[1], "", "camids has shape [1]; features has 2 rows"),
         (&[], &[0, 4], &[], &[], "", "0 images with 4 values"),
         (&[], &[2, 0], good.2, good.3, "", "2 images with 0 values"),
         (good.0, good.1, &[5, -2], good.3, "", "pids[1] is -2"),
         (good.0, good.1, good.2, &[1, -9], "", "camids[1] is -9"),
         (good.0, good.1, good.2, &[1, -1], "", "camids of 1 of 2 images of persons are unknown"),
-        (good.0, good.1, good.2, good.3, "[\"x.jpg\"]", "2 images, but 1 paths"),
+        (good.0, good.1, good.2, good.3, "[\"x.jpg\"]", "2 images, but 1 path"),
         (good.0, good.1, good.2, good.3, "[1, 2]", "not a JSON list of strings"),
         (good.0, good.1, good.2, good.3, "{", "not a JSON list of strings"),
     ];
@@ -114,7 +114,7 @@ fn wrong_features_are_refused_by_name() {
         Features::read(&write(folder.path(), tensors, &[])).unwrap_err().to_string()
     };
     assert!(
-        refused(&[TensorOut::f32("x", &[1], vec![1.0])]).contains("no tensor \"features\"; it holds [\"x\"]")
+        refused(&[TensorOut::f32("x", &[1], vec![1.0])]).contains("no tensor \"features\"; it holds \"x\"")
     );
     let mut of_floats = tensors(good.0, good.1, good.2, good.3);
     of_floats[1] = TensorOut::f32("pids", &[2], vec![5.0, 6.0]);
@@ -134,7 +134,7 @@ fn what_is_no_file_of_ours_says_so() {
     assert!(refused(b"").contains("only 0 bytes long"));
     assert!(refused(b"PK\x03\x04 some zip file").contains("seems to be a zip archive"));
     assert!(refused(b"\x02\0\0\0\0\0\0\0{]").contains("header cannot be read"));
-    assert!(refused(b"\x02\0\0\0\0\0\0\0{}xyz").contains("take 0 bytes and it holds 3"));
+    assert!(refused(b"\x02\0\0\0\0\0\0\0{}xyz").contains("need 0 bytes and it holds 3"));
     let path = folder.path().join("f.safetensors");
     sample().write(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
@@ -224,7 +224,7 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     let before = values(&wider);
     let error = load_into(&mut wider, &file, |name| name == "centers").unwrap_err().to_string();
     assert!(error.contains("fc.weight is [4, 2] in the file and [5, 2] in the model"), "{error}");
-    assert!(error.contains("0 missing, 1 of another shape, 0 without a place"), "{error}");
+    assert!(error.contains("0 missing, 1 of another shape, 0 not in the model"), "{error}");
     let error = load_into(&mut wider, &file, |name| name.starts_with("fc.")).unwrap_err().to_string();
     assert!(error.contains("centers [5, 2] is missing (in all 1 missing"), "{error}");
     assert_eq!(values(&wider), before);
@@ -243,8 +243,8 @@ fn weights_fill_a_model_whole_or_not_at_all() {
     larger.extend(["layer4.2.conv1.weight", "layer4.2.bn1.weight"].iter().map(extra));
     let larger = read_tensors(&write(folder.path(), &larger, &[])).unwrap();
     let error = load_into(&mut same, &larger, |_| true).unwrap_err().to_string();
-    assert!(error.contains("\"layer4.2.bn1.weight\" has no place in the model (in all 0 missing"), "{error}");
-    assert!(error.contains("2 without a place") && error.contains("belong to another model"), "{error}");
+    assert!(error.contains("\"layer4.2.bn1.weight\" is not in the model (in all 0 missing"), "{error}");
+    assert!(error.contains("2 not in the model") && error.contains("belong to another model"), "{error}");
 
     let spoilt = write(folder.path(), &[TensorOut::f32("conv1.weight", &[2, 3], vec![f32::NAN; 6])], &[]);
     let error = load_into(&mut same, &read_tensors(&spoilt).unwrap(), |_| true).unwrap_err().to_string();

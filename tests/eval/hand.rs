@@ -1,4 +1,4 @@
-//! Rankings small enough to be worked out on paper.
+//! Small rankings with hand-computed results.
 
 use crate::line;
 use bcreid::device::Device;
@@ -108,7 +108,7 @@ fn no_match_at_all_is_an_error_with_the_reason() {
     assert!(refusal(&line(&[0.0], &[-1], &[1]), &line(&[1.0], &[9], &[2])).contains("every query is junk"));
     assert!(refusal(&query, &line(&[1.0], &[-1], &[2])).contains("every gallery image is junk"));
     let wide = Features::new(vec![1.0; 3], 3, vec![7], vec![2], Vec::new()).unwrap();
-    assert!(refusal(&query, &wide).contains("some features have 1 values and others 3"));
+    assert!(refusal(&query, &wide).contains("some features have 1 value and others 3"));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn looking_up_finds_the_nearest() {
     let all = &top_k(&query, &gallery, 99).unwrap()[0];
     assert_eq!((all.len(), all[3].distance), (4, 5.0));
     assert!(top_k(&query, &gallery, 0).unwrap()[0].is_empty());
-    assert!(top_k(&row(vec![0.0; 2]), &gallery, 1).unwrap_err().to_string().contains("have 1 values"));
+    assert!(top_k(&row(vec![0.0; 2]), &gallery, 1).unwrap_err().to_string().contains("have 1 value and"));
 }
 
 /// A gallery of several parts, so that what each thread found must be put together.

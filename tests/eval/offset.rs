@@ -1,5 +1,5 @@
-//! Features that are long beside their distances: they share an offset, or lie in clusters far from each other. The
-//! product form of a distance has then lost all digits of what tells persons apart.
+//! Features whose lengths are large relative to their distances, with a common offset or in distant clusters: the
+//! product form of a distance loses all significant digits.
 
 use bcreid::device::Device;
 use bcreid::eval::distance::{Block, Distances, Origin};

@@ -1,4 +1,4 @@
-//! The example of `docs/metrics.md`: its first table evaluated gives its second.
+//! The example of `docs/metrics.md`: the evaluation of its first table gives its second table.
 
 use crate::line;
 use bcreid::device::Device;

@@ -1,4 +1,4 @@
-//! What an evaluation may be asked beyond one image against a gallery.
+//! Protocol options: multi-query, distractors, unknown cameras.
 
 use crate::line;
 use bcreid::device::Device;

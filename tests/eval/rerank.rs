@@ -141,8 +141,8 @@ fn four_images_on_a_line() {
     assert_row(&images, &settings(1, 1, 0.0), [jaccard, 1.0, 1.0]);
     assert_row(&images, &settings(1, 1, 0.3), [0.7 * jaccard + 0.3 * 0.01, 0.7 + 0.3 * 0.09, 1.0]);
     assert_row(&images, &settings(1, 1, 1.0), [0.01, 0.09, 1.0]);
-    // The mean of an image's and its nearest one's: q and a become the same; b has half of a's, which overlaps with them
-    // by a half; c has a half of its own and half of b's.
+    // The mean of an image's and its nearest one's: q and a become the same; b has half of a's, which overlaps with
+    // them by a half; c has a half of its own and half of b's.
     assert_row(&images, &settings(1, 2, 0.0), [0.0, 1.0 - 0.5 / 1.5, 1.0]);
 }
 
@@ -228,7 +228,8 @@ fn copies_of_a_gallery_image_tie_exactly() {
     }
 }
 
-/// The order of distances that products in f32 cannot tell apart: far from the origin, two thirds of the digits are lost.
+/// The order of distances that products in f32 cannot tell apart: far from the origin, two thirds of the digits are
+/// lost.
 #[test]
 fn near_neighbours_are_ordered_by_exact_distances() {
     let mut images = clouds(40, 60, 3, 20);

@@ -152,7 +152,7 @@ fn wrong_files_are_refused_by_name() {
         (good, &[&values[..4], &f32::NAN.to_le_bytes()].concat(), "pid\n1\n2\n", "row 1 holds NaN"),
         (good, &values, "pid\n1\n", "2 rows, but the .csv beside it lists 1"),
         (good, &values, "pid\n1\nx\n", "x.csv line 3: pid \"x\""),
-        (good, &values, "pid,camid\n1,2\n2\n", "x.csv line 3: 1 fields"),
+        (good, &values, "pid,camid\n1,2\n2\n", "x.csv line 3: 1 field, but the header has 2"),
         (good, &values, "person\n1\n2\n", "x.csv line 1: the header must be path,pid,camid"),
         (good, &values, "pid,camid\n1,2\n2,-7\n", "camids[1] is -7"),
         (good, &values, "pid,camid\n1,2\n2,\n", "cam"),
@@ -171,7 +171,12 @@ fn wrong_files_are_refused_by_name() {
     assert!(read(&path).unwrap_err().to_string().contains("version 9.0"));
     fs::write(&path, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{").unwrap();
     assert!(read(&path).unwrap_err().to_string().contains("4294967295 bytes"));
-    assert!(read(folder.path().join("x.arrow").as_path()).unwrap_err().to_string().contains("only written"));
+    assert!(
+        read(folder.path().join("x.arrow").as_path())
+            .unwrap_err()
+            .to_string()
+            .contains("can be written but not read")
+    );
     fs::create_dir(folder.path().join("d.npy")).unwrap();
     assert!(read(&folder.path().join("d.npy")).unwrap_err().to_string().contains("folder"));
 }
@@ -234,7 +239,7 @@ fn the_program_converts_and_overwrites_only_when_told() {
     let error = fail(&mut convert("a.safetensors", "e.parquet", &[]));
     assert!([".safetensors", ".npy", ".arrow"].iter().all(|known| error.contains(known)), "{error}");
     assert!(fail(&mut convert("a.safetensors", "no/such/f.npy", &[])).contains("folder does not exist"));
-    assert!(fail(&mut convert("d.arrow", "e.npy", &[])).contains("only written"));
+    assert!(fail(&mut convert("d.arrow", "e.npy", &[])).contains("can be written but not read"));
     assert!(!at("e.npy").exists() && !at("e.csv").exists());
 }
 

@@ -1,4 +1,4 @@
-//! What other programs read, held against the formats' own rules; `tests/peers` holds it against those programs.
+//! Exported files checked against the formats' specifications; `tests/peers` checks them with other programs.
 
 #[path = "../common/command.rs"]
 mod command;

@@ -1,4 +1,4 @@
-//! ONNX files: a graph that can be computed in its order, constants of their shapes, what is said about them.
+//! ONNX files: the order of the nodes, the shapes of constants, and the metadata.
 
 use crate::command::{fail, succeed};
 use crate::{bcreid, network};
@@ -204,7 +204,7 @@ fn wrong_input_writes_nothing() {
     };
     network::write(SLIM, &at("w.safetensors"));
     refused("w.safetensors", "no/such/n.onnx", &["n.onnx", "folder does not exist"]);
-    refused("w.safetensors", "n.pb", &["n.pb", "F.onnx"]);
+    refused("w.safetensors", "n.pb", &["n.pb", "ends in .onnx"]);
     refused("nowhere.safetensors", "n.onnx", &["nowhere.safetensors"]);
     std::fs::write(at("n.onnx"), "dear").unwrap();
     refused("w.safetensors", "n.onnx", &["n.onnx exists", "--force"]);

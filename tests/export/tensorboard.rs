@@ -1,4 +1,4 @@
-//! Event files: whole records, the numbers of `metrics.jsonl`, one file a folder however often it is written.
+//! Event files: complete records, the numbers of `metrics.jsonl`, and one file in each folder after repeated writing.
 
 use crate::bcreid;
 use crate::command::{fail, succeed};

@@ -1,4 +1,4 @@
-//! The kernels that the library carries, and what the build script makes of lists and reports.
+//! The embedded kernels, and the build script's parsing of architecture lists and compiler reports.
 //!
 //! A build without nvcc has no kernels to check: these tests then say so and pass. With `BCREID_REQUIRE_KERNELS=1`, as
 //! in `.ci/run`, they fail instead.

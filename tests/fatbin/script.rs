@@ -1,4 +1,4 @@
-//! The parts of the build script that read what a person or a compiler wrote.
+//! The build script's parsers of architecture lists and compiler reports.
 
 #[path = "../../build/architectures.rs"]
 mod architectures;

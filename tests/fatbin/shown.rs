@@ -1,4 +1,4 @@
-//! What `bcreid doctor` shows, on builds of either kind.
+//! The report of `bcreid doctor` on builds with and without kernels.
 
 use bcreid::device::cuda::fatbin::{Absent, Build, Fatbin, Kernel};
 

@@ -1,4 +1,4 @@
-//! The signatures of kernels that the build script reads, and the structs it makes of them.
+//! The build script's parser of kernel signatures, and the generated structs.
 
 #[path = "../../build/signatures.rs"]
 mod reader;

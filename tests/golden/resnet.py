@@ -115,7 +115,7 @@ def batch_contrastive(x, labels, centers, tau, exact=False):
 
 
 def center_step(centers, x, labels, rate):
-    """Equation (5), and (6) with its sign mended."""
+    """Equation (5), and (6) with its sign corrected."""
     for j in labels.unique():
         own = x[labels == j]
         delta = (centers[j] - own).sum(0) / (1 + len(own))

@@ -1,5 +1,5 @@
-//! The batch that the device puts together from bytes against the one the loader would have made, bit for bit: by the
-//! loader and the stream of images themselves.
+//! Batches assembled on the device compared, bit for bit, with those of the host, through the loader and the image
+//! stream.
 
 mod kernel;
 

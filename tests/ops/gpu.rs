@@ -1,5 +1,5 @@
-//! Where the kernels of `cuda/` run in tests: always on the host build (`tools/softcuda`), which checks every
-//! access, and also on a CUDA device where there is one. The same test body serves both.
+//! The devices of kernel tests: always the host build (`tools/softcuda`), which checks every memory access, and a CUDA
+//! device where there is one. The same test body serves both.
 //!
 //! A body is a function `fn(&Gpu) -> Outcome`. [`run`] gives it to the host build several times, each with another
 //! order of threads and blocks, and asks for the same bits from each: whatever [`Gpu::read`] returned may not depend on

@@ -1,4 +1,4 @@
-//! Tensors of element types that no kernel takes: operations check shapes, and the launch checks types.
+//! Tensors of unsupported element types: operations check shapes, and the launch checks types.
 
 use crate::on;
 use bcreid::autograd::{ParamSpecs, Params, StepValues, Tape};

@@ -1,5 +1,5 @@
-//! Errors planted in the real sources, each a kind that a kernel's author makes, and how the tests of the kernels
-//! see it. The same tests pass on the sources as they are.
+//! Planted errors in the real sources, typical errors of kernel authors, and their detection by the kernels' tests. The
+//! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{batch_contrastive, softmax_cross_entropy};
@@ -14,7 +14,7 @@ fn seen(stem: &str, right: &str, wrong: &str, body: fn(&Gpu) -> Outcome, words: 
 /// A piece of features is multiplied before all of it is there.
 #[test]
 fn a_removed_barrier() {
-    let (right, wrong) = ("__syncthreads();  // all of both pieces is there", "");
+    let (right, wrong) = ("__syncthreads();  // both pieces are complete", "");
     let words = ["batch_contrastive_distances", "shared array", "_piece", "wait with __syncthreads"];
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
 }

@@ -1,4 +1,4 @@
-//! The definitions of other evaluators against `bcreid eval`.
+//! `bcreid eval` compared with other evaluators' definitions.
 
 use crate::{check, python};
 

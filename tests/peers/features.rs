@@ -1,4 +1,4 @@
-//! NumPy, pyarrow and Polars on feature files, and FAISS on the nearest of them.
+//! Feature files read by NumPy, pyarrow and Polars, and nearest neighbours found by FAISS.
 
 use crate::command::succeed;
 use crate::{bcreid, check, python};

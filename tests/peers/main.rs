@@ -1,8 +1,9 @@
-//! Other people's programs check what this one writes: each test makes its input with the program and hands it to a
-//! Python script beside this file.
+//! Checks by third-party programs: each test writes files with this program and passes them to a Python script beside
+//! this file.
 //!
-//! `tools/get-peers.sh` makes the Python environment they run in; `BCREID_PEERS_PYTHON` names the interpreter of another
-//! one. Without either these tests say so and pass; with `BCREID_REQUIRE_PEERS=1`, as in `.ci/run`, they fail instead.
+//! `tools/get-peers.sh` makes the Python environment they run in; `BCREID_PEERS_PYTHON` names the interpreter of
+//! another one. Without either these tests say so and pass; with `BCREID_REQUIRE_PEERS=1`, as in `.ci/run`, they fail
+//! instead.
 
 // Nothing is to fail here.
 #[allow(dead_code)]

@@ -1,4 +1,4 @@
-//! ONNX's checker and ONNX Runtime on exported networks.
+//! Exported networks checked by ONNX's checker and ONNX Runtime.
 
 use crate::command::succeed;
 use crate::{bcreid, check, network, python};

@@ -1,5 +1,5 @@
-"""Opens a report in Chromium and checks what only a browser can: that it loads nothing, complains about nothing, answers
-the keyboard, and fits a telephone.
+"""Checks of a report in Chromium: no external resources, no console messages, keyboard control, a layout for small
+screens.
 
     pip install playwright
     python tests/peers/report.py FILE.html --chromium /usr/bin/chromium --screenshot OUT.png [--width 1280] [--dark]

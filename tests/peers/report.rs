@@ -1,4 +1,4 @@
-//! Chromium on a page of `bcreid report`.
+//! A page of `bcreid report` checked in Chromium.
 
 use crate::command::succeed;
 use crate::{bcreid, check, evaluated_run, python, skip};

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""k-reciprocal re-ranking in NumPy, dense: what `src/eval/rerank.rs` must agree with.
+"""Dense k-reciprocal re-ranking in NumPy, the reference of `src/eval/rerank.rs`.
 
     tests/peers/rerank.py QUERY GALLERY [--k1 20] [--k2 6] [--lambda 0.3] --out FILE.npy
 

@@ -1,4 +1,4 @@
-//! k-reciprocal re-ranking in NumPy on the same features.
+//! Re-ranking compared with k-reciprocal re-ranking in NumPy on the same features.
 
 use crate::features::made_up;
 use crate::{check, python};

@@ -1,4 +1,4 @@
-//! TensorBoard on a run that was trained and evaluated under its eyes.
+//! A run's event files read by TensorBoard after training and evaluation.
 
 use crate::{check, evaluated_run, python};
 use std::path::Path;

@@ -1,4 +1,4 @@
-"""What TensorBoard makes of a run: tensorboard_check.py RUN BCREID
+"""Checks of a run in TensorBoard: tensorboard_check.py RUN BCREID
 
 RUN was trained with --tensorboard and evaluated. Its curves must be the numbers of metrics.jsonl, also after `bcreid
 tensorboard` has written them anew under the eyes of a reader, and TensorBoard's own server must list them."""

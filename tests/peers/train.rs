@@ -1,4 +1,5 @@
-//! Runs beside PyTorch (`tools/reference/train.py`): from one checkpoint, on one set of images, both make the same steps.
+//! Training compared with PyTorch (`tools/reference/train.py`): from the same checkpoint, on the same images, both
+//! compute the same steps.
 //!
 //! PyTorch is larger than all other peers together, so `tools/get-peers.sh` does not fetch it: `BCREID_TORCH_PYTHON`
 //! names a Python with torch, NumPy and safetensors. Without it these tests say so and pass.

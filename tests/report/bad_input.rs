@@ -1,4 +1,4 @@
-//! Wrong input: one line that names the thing and the mend, and no file.
+//! Wrong input: a one-line error that names what is wrong and how to fix it, and no file.
 
 use crate::support::{bcreid, evaluate_run, fail, train};
 use std::path::{Path, PathBuf};

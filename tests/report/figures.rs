@@ -1,4 +1,4 @@
-//! Figures as files: they parse, they show something, and they are the same twice.
+//! Figure files: valid, not empty, and equal when written twice.
 
 use crate::support::{bcreid, evaluate_run, succeed, train};
 use bcreid::config::Config;

@@ -1,4 +1,4 @@
-//! Ranked lists against sorting by hand.
+//! Ranked lists compared with a plain sort.
 
 use crate::support::{cpu, features};
 use bcreid::eval::Protocol;

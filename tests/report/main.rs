@@ -1,4 +1,4 @@
-//! Figures and the page that compares runs, made of two small made-up runs; pairs and ranked lists against plain loops.
+//! Figures and the report page of two small generated runs; pairs and ranked lists compared with plain loops.
 
 mod bad_input;
 mod figures;

@@ -1,4 +1,4 @@
-//! The page: what must be on it is on it, and nothing that should not.
+//! The contents of the report page.
 
 use crate::support::{bcreid, cpu, evaluate_run, succeed, train};
 use base64::Engine;

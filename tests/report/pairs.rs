@@ -1,4 +1,4 @@
-//! Distances of pairs against plain loops over all of them.
+//! Distances of pairs compared with plain loops over all pairs.
 
 use crate::support::{cpu, features};
 use bcreid::eval::Protocol;

@@ -1,4 +1,4 @@
-//! Made-up runs: settings, steps and evaluations without any training.
+//! Generated runs: settings, steps and evaluations without training.
 
 use bcreid::config::Config;
 use bcreid::device::Device;

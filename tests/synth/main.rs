@@ -1,4 +1,4 @@
-//! The made-up pedestrian set: the same bytes from the same seed, the layout, and what it refuses.
+//! The synthetic pedestrian data set: equal bytes from equal seeds, the layout, and refused numbers.
 
 use bcreid::data::synth::{Summary, Synth};
 use std::collections::{BTreeMap, BTreeSet};

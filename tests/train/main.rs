@@ -1,5 +1,5 @@
-//! Training against PyTorch: 20 steps of a slim ResNet with both losses, from the same initial weights, on the
-//! same batches, with the same dropout masks (`tests/golden/train.py`); and one step from a trained network, four digits
+//! Training against PyTorch: 20 steps of a slim ResNet with both losses, from the same initial weights, on the same
+//! batches, with the same dropout masks (`tests/golden/train.py`); and one step from a trained network, four digits
 //! sharper ([`one_step`]).
 
 #[path = "step.rs"]

@@ -160,8 +160,8 @@ fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) 
         .collect();
     let mut worst = ("", 0.0);
     for &(name, added, off) in &compared {
-        // A bias in front of batch statistics has no gradient but rounding; that of the statistics' own shift, which sums
-        // the same values, is its measure.
+        // A bias in front of batch statistics has no gradient but rounding; that of the statistics' own shift, which
+        // sums the same values, is its measure.
         let of = match name {
             "conv1.bias" => compared.iter().find(|(name, ..)| *name == "bn1.bias").unwrap().1,
             _ => added,

@@ -34,8 +34,8 @@ impl CudaDevice {
 }
 
 impl CudaBuffer {
-    /// The part of `whole` of `bytes` bytes from byte `begin` on. `begin` is a multiple of 16, the alignment that kernels
-    /// require.
+    /// The part of `whole` of `bytes` bytes from byte `begin` on. `begin` is a multiple of 16, the alignment that
+    /// kernels require.
     ///
     /// # Panics
     /// If the part reaches past the end of `whole`, or `begin` is not aligned.

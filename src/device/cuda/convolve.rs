@@ -23,8 +23,8 @@ impl CudaDevice {
     /// A cuDNN error; out of memory for the workspace.
     ///
     /// # Safety
-    /// The operands and the result have the sizes and the element type of the plan's problem for this direction, and the
-    /// result overlaps no operand.
+    /// The operands and the result have the sizes and the element type of the plan's problem for this direction, and
+    /// the result overlaps no operand.
     pub(crate) unsafe fn convolve(
         self: &Arc<Self>,
         plan: &Plan,
@@ -43,8 +43,8 @@ impl CudaDevice {
                 _ => Some(self.allocate(bytes, &Label::of("the workspace of a convolution"))?),
             };
             let address = workspace.as_ref().map_or(0, |space| space.address());
-            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the plan; memory is reused in
-            // the order of the stream only.
+            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the plan; memory is reused
+            // in the order of the stream only.
             if unsafe { self.cudnn.run(plan, direction, operands, result.address(), mode.beta(), address) }? {
                 break;
             }

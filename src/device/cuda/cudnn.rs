@@ -201,8 +201,8 @@ impl Cudnn {
         let (alpha, beta) = ((&raw const one).cast(), (&raw const beta).cast());
         let (x, y, w, conv) = (plan.x, plan.y, plan.w, plan.convolution);
         let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the caller guarantees the arrays; descriptors and algorithm are those of the query. Alpha and beta are
-        // read before the call returns (host pointers, f32 for both element types).
+        // SAFETY: the caller guarantees the arrays; descriptors and algorithm are those of the query. Alpha and beta
+        // are read before the call returns (host pointers, f32 for both element types).
         let status = unsafe {
             match direction {
                 Direction::Forward => (api.cudnnConvolutionForward)(

@@ -32,8 +32,8 @@ impl CudaDevice {
 }
 
 impl Event {
-    /// Waits for this event; returns the seconds between `earlier` and this event on the GPU, with a resolution of half a
-    /// microsecond.
+    /// Waits for this event; returns the seconds between `earlier` and this event on the GPU, with a resolution of half
+    /// a microsecond.
     ///
     /// # Errors
     /// A CUDA driver error of the work before the event.

@@ -84,8 +84,8 @@ impl Graph {
     /// A CUDA driver error of this or of earlier work.
     pub fn replay(&mut self) -> Result<()> {
         self.device.bind()?;
-        // SAFETY: graph and stream are open. The memory of the nodes is in the step's region, which is not freed while a
-        // graph exists, or in buffers that the owner of the graph keeps.
+        // SAFETY: graph and stream are open. The memory of the nodes is in the step's region, which is not freed while
+        // a graph exists, or in buffers that the owner of the graph keeps.
         unsafe { result::graph::launch(self.executable, self.device.stream.0) }
             .map_err(driver_error("replaying a step"))?;
         self.device.launches.fetch_add(1, Ordering::Relaxed);

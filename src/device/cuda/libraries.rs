@@ -54,8 +54,8 @@ impl Library {
         Library { version: (spec.version)(&library), ..library }
     }
 
-    /// The version that the library reports; none if the query failed. For the driver it is the newest CUDA version that
-    /// the driver supports.
+    /// The version that the library reports; none if the query failed. For the driver it is the newest CUDA version
+    /// that the driver supports.
     pub fn version(&self) -> Option<Version> {
         self.version
     }

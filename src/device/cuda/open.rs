@@ -1,4 +1,4 @@
-//! Opening a CUDA device: checks of kernels, driver and libraries, with a clear error for whatever is missing.
+//! Opening a CUDA device: checks of kernels, driver and libraries, with a clear error for each missing part.
 
 use super::cublas::{self, Cublas};
 use super::cudnn::Cudnn;

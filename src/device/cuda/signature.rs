@@ -102,7 +102,10 @@ fn parameter(text: &str) -> Result<Parameter> {
     let spaced = text.replace('*', " * ");
     let mut words: Vec<&str> = spaced.split_whitespace().filter(|word| *word != "__restrict__").collect();
     let unknown = || {
-        format!("parameter `{}` is not understood; src/device/cuda/signature.rs lists the types", text.trim())
+        format!(
+            "parameter `{}` has an unknown type; src/device/cuda/signature.rs lists the types",
+            text.trim()
+        )
     };
     let name = words.pop().ok_or_else(unknown)?.to_string();
     let (kind, element) = match words[..] {

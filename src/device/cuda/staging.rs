@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most pending uploads of one size of at most `LARGE` bytes: this bounds how far the host runs ahead.
 const SMALL_BLOCKS: usize = 64;
-/// The most pending uploads of one size beyond `LARGE` bytes: the host fills one block while the device reads the other.
+/// The most pending uploads of one size beyond `LARGE` bytes: the host fills a block while the device reads another.
 const LARGE_BLOCKS: usize = 2;
 const LARGE: usize = 64 << 10;
 /// The size of the smallest block in bytes.
@@ -66,8 +66,8 @@ impl PinnedBlock {
 
 impl Drop for PinnedBlock {
     fn drop(&mut self) {
-        // SAFETY: the device waits for its stream before it drops its blocks, so no copy is pending. A destructor cannot
-        // return an error.
+        // SAFETY: the device waits for its stream before it drops its blocks, so no copy is pending. A destructor
+        // cannot return an error.
         unsafe {
             let _ = result::event::destroy(self.event);
             let _ = result::free_host(self.host.as_ptr().cast::<c_void>());

@@ -155,8 +155,8 @@ pub fn backward(
     dx.f32_mut().par_chunks_mut(batch.d).enumerate().for_each(|(i, dx)| {
         let x = batch.x(i);
         let (count, sum) = identities.get(i);
-        // The sum over j of x_i - x_j is count x_i - sum_j x_j: in f64 the difference is accurate, and the cost does not
-        // grow with the number of images of an identity.
+        // The sum over j of x_i - x_j is count x_i - sum_j x_j: in f64 the difference is accurate, and the cost does
+        // not grow with the number of images of an identity.
         let mut total: Vec<f64> = x
             .iter()
             .zip(sum)

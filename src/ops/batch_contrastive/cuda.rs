@@ -16,9 +16,9 @@ const CHUNK: usize = 64;
 /// The target number of blocks.
 const BLOCKS: usize = 512;
 
-/// The number of splits of the feature dimension: `batch_contrastive_distances` sums the `d` features of `m` images in so
-/// many parts, so that a small batch fills the chip too. The number depends on the sizes alone, since it determines the
-/// order of additions.
+/// The number of splits of the feature dimension: `batch_contrastive_distances` sums the `d` features of `m` images in
+/// so many parts, so that a small batch fills the chip too. The number depends on the sizes alone, since it determines
+/// the order of additions.
 pub fn splits(m: usize, d: usize) -> usize {
     let tiles = m.div_ceil(TILE);
     d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2))

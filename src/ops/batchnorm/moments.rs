@@ -58,7 +58,8 @@ impl Addends<1> for Values<'_> {
     }
 }
 
-/// The addends of moments about a centre: an element's distance to its channel's centre, and the square of the distance.
+/// The addends of moments about a centre: an element's distance to its channel's centre, and the square of the
+/// distance.
 struct Distances<'a> {
     x: &'a [f32],
     centre: &'a [f32],
@@ -76,9 +77,9 @@ impl Addends<2> for Distances<'_> {
 /// Computes the mean and biased variance of every channel in one read of x from memory.
 ///
 /// Each chunk of rows is summed twice, the second time from cache: first for its centre, which is the f32 mean with
-/// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The mean of the chunk
-/// is centre + s / n, its squared deviation q - s^2 / n, where s is close to 0. The chunks are merged in order, in f64
-/// (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
+/// rounding errors, then for the sums s and q of the distances to the centre and of their squares. The mean of the
+/// chunk is centre + s / n, its squared deviation q - s^2 / n, where s is close to 0. The chunks are merged in order,
+/// in f64 (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
 pub fn moments(device: &Device, x: &[f32], c: usize) -> Moments {
     let rows = x.len() / c;
     let step = sum_chunk_rows(c);

@@ -1,7 +1,7 @@
 //! Convolution on a GPU, by cuDNN through [`super::cudnn`].
 //!
-//! In bf16 cuDNN supports channels in multiples of 8 only. Images have 3 channels: they and their filters are padded with
-//! zeros, which changes no sum.
+//! In bf16 cuDNN supports channels in multiples of 8 only. Images have 3 channels: they and their filters are padded
+//! with zeros, which changes no sum.
 
 use super::Geometry;
 use super::cudnn::Convolution;
@@ -40,8 +40,8 @@ fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
     Ok(padded)
 }
 
-/// Calls `fill` to write or add the gradient of a tensor `[.., c]`; with padded channels `fill` writes a temporary, which
-/// is then cropped.
+/// Calls `fill` to write or add the gradient of a tensor `[.., c]`; with padded channels `fill` writes a temporary,
+/// which is then cropped.
 fn cropped(
     gpu: &Arc<CudaDevice>,
     to: &mut Tensor,

@@ -1,9 +1,9 @@
 //! wgrad on the CPU: an implicit GEMM that sums over all pixels of the output for each filter value.
 //!
-//! As a matrix product the rows are k, the columns (r, s, c) and the depth the pixels (n, i, j). The columns are cut into
-//! panels of sixteen. For a block of pixels, one panel of the unfolded input is packed and used for all rows; the whole
-//! unfolded input never exists. A task sums one part of the pixels for one group of panels. The parts are then added in
-//! order, so the result does not depend on the assignment of tasks to threads.
+//! As a matrix product the rows are k, the columns (r, s, c) and the depth the pixels (n, i, j). The columns are cut
+//! into panels of sixteen. For a block of pixels, one panel of the unfolded input is packed and used for all rows; the
+//! whole unfolded input never exists. A task sums one part of the pixels for one group of panels. The parts are then
+//! added in order, so the result does not depend on the assignment of tasks to threads.
 
 use super::Geometry;
 use super::implicit_gemm::{FEW_CHANNELS, pad_images};

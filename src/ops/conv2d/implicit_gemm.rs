@@ -2,14 +2,15 @@
 //! the source pixels under the filter's taps.
 //!
 //! The result is `[pixels, columns]`, the depth of the product is (tap, channel). In fprop the source is x, the columns
-//! are k, and pixel h reads tap r from row `t h + r - p`. In dgrad the source is dy, the columns are c, and pixel h reads
-//! tap r from row `(h + p - r) / t` if the division leaves no remainder. Pixels therefore form t x t classes by the
-//! remainders of their coordinates; each class has its own taps, and inside a class the row `(h + p - r) / t` is an
+//! are k, and pixel h reads tap r from row `t h + r - p`. In dgrad the source is dy, the columns are c, and pixel h
+//! reads tap r from row `(h + p - r) / t` if the division leaves no remainder. Pixels therefore form t x t classes by
+//! the remainders of their coordinates; each class has its own taps, and inside a class the row `(h + p - r) / t` is an
 //! affine function of `h / t`. No inserted zero is multiplied, and nothing is unfolded: the rows of a register tile are
 //! slices of the source.
 //!
-//! With few channels (the stem has 3) the K segments would be too short for an efficient loop. Then the source is copied
-//! once with its padding, and the taps of one filter row, which are adjacent in memory, become a single K segment.
+//! With few channels (the stem has 3) the K segments would be too short for an efficient loop. Then the source is
+//! copied once with its padding, and the taps of one filter row, which are adjacent in memory, become a single K
+//! segment.
 
 use super::Geometry;
 use crate::device::Device;
@@ -212,8 +213,8 @@ impl ImplicitGemm<'_> {
                         to[columns..].fill(0.0);
                     }
                 } else {
-                    // Sixteen values of each filter are packed at a time, a whole cache line: filters that lie a power of
-                    // two apart would evict each other's lines.
+                    // Sixteen values of each filter are packed at a time, a whole cache line: filters that lie a power
+                    // of two apart would evict each other's lines.
                     for (block, to) in to.chunks_mut(COLS * COLS).enumerate() {
                         let steps = to.len() / COLS;
                         to.fill(0.0);

@@ -41,8 +41,8 @@ fn both_ways(mut d: TransformedTile, f: impl Fn([Lanes; 4]) -> [Lanes; 4]) -> Tr
     d
 }
 
-/// Evaluates `$work(at, count)` for `$len` values in steps of eight; the last step has the remaining values. A macro, so
-/// that `count` is the constant `LANES` in all steps but the last.
+/// Evaluates `$work(at, count)` for `$len` values in steps of eight; the last step has the remaining values. A macro,
+/// so that `count` is the constant `LANES` in all steps but the last.
 macro_rules! in_lanes {
     ($len:expr, |$at:ident, $count:ident| $work:expr) => {{
         let len = $len;

@@ -1,5 +1,5 @@
-//! Winograd convolution F(2 x 2, 3 x 3) for 3 x 3 filters at stride 1, with 2.25 times fewer multiplications, after Lavin
-//! and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015).
+//! Winograd convolution F(2 x 2, 3 x 3) for 3 x 3 filters at stride 1, with 2.25 times fewer multiplications, after
+//! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015).
 //!
 //! A tile of 2 x 2 outputs depends on a tile d of 4 x 4 inputs. With the filter g,
 //! y = A' \[ (G g G') * (B' d B) \] A, where * multiplies element by element and ' transposes:

@@ -1,4 +1,4 @@
-//! Where features come from: features of two networks must not be compared.
+//! The origin of features: features of different networks must not be compared.
 
 use crate::Result;
 use crate::weights::TensorFile;
@@ -8,19 +8,19 @@ const NETWORK: &str = "network";
 const MIRRORED: &str = "mirrored";
 const POOLED: &str = "pooled";
 
-/// Which network made the features and how, as far as it is known.
+/// The origin of features: network and kind of extraction, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// The network, by [`crate::weights::NetworkFile::fingerprint`].
+    /// Fingerprint of the network, [`crate::weights::NetworkFile::fingerprint`].
     pub network: Option<String>,
     /// Whether the feature of the mirrored image was added.
     pub mirrored: Option<bool>,
-    /// How each feature was pooled of those of several images, if it was.
+    /// Kind of pooling over several images; `None` without pooling.
     pub pooled: Option<String>,
 }
 
 impl Origin {
-    /// What a feature file's metadata says.
+    /// The origin in a feature file's metadata.
     pub(super) fn of(file: &TensorFile) -> Result<Self> {
         let mirrored = match file.metadata().get(MIRRORED).map(String::as_str) {
             None => None,
@@ -28,7 +28,7 @@ impl Origin {
             Some("false") => Some(false),
             Some(other) => {
                 return Err(
-                    file.fault(format!("metadata {MIRRORED:?} is {other:?}; true or false is needed"))
+                    file.fault(format!("metadata {MIRRORED:?} is {other:?}; write \"true\" or \"false\""))
                 );
             }
         };
@@ -36,7 +36,7 @@ impl Origin {
         Ok(Origin { network: text(NETWORK), mirrored, pooled: text(POOLED) })
     }
 
-    /// The same as metadata.
+    /// The metadata of the origin.
     pub(super) fn metadata(&self) -> BTreeMap<String, String> {
         let known = [
             (NETWORK, self.network.clone()),

@@ -1,4 +1,4 @@
-//! What a study refuses to go on with, before anything is trained: each error names what differs and what to do.
+//! Study folders with other settings: refused before any training, with an error that names the difference and the fix.
 
 use super::{study, study_of, weights};
 use crate::support::{bcreid, data, fail, own_data, succeed, train};
@@ -116,7 +116,7 @@ fn starts_and_values_that_make_no_sense() {
     for (starts, words) in [
         (
             format!("A={one},A={two}"),
-            format!("two starts have the name A; call one of them otherwise: NAME={two}"),
+            format!("two starts have the name A; give one of them another name: NAME={two}"),
         ),
         (format!("A={one},A={one}"), format!("A={one} is given twice")),
         (format!("a={one},b={copy}"), "a and b are the same weights; give them once".into()),

@@ -1,4 +1,4 @@
-//! The paper's comparison, of one start and of several with several reductions.
+//! `bcreid reproduce` with one start, and with several starts and reductions.
 
 use super::{folders, made, mean_of, result, study, weights};
 use crate::support::{fail, stderr, succeed};

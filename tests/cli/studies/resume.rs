@@ -1,4 +1,4 @@
-//! A study that was stopped, looked at, damaged, or begun by an earlier version goes on.
+//! Resuming a study that was interrupted, damaged or begun by an earlier version.
 
 use super::{folders, made, study, weights};
 use crate::support::{bcreid, data, fail, succeed};
@@ -26,12 +26,12 @@ fn only_its_own_evaluations_are_taken() {
     changed("protocol", serde_json::json!({"ignore_cameras": true}));
     assert_eq!(succeed(&mut reproduce()), whole);
 
-    // Damage is mended, or there is a word on how.
+    // Damage is repaired, or the error says how to repair it.
     std::fs::write(&result, "").unwrap();
     assert_eq!(succeed(&mut reproduce()), whole);
     let about = std::fs::read(out.join("study.json")).unwrap();
     std::fs::write(out.join("study.json"), "").unwrap();
-    assert!(fail(&mut reproduce()).contains("study.json: damaged"));
+    assert!(fail(&mut reproduce()).contains("study.json: the file is damaged"));
     std::fs::write(out.join("study.json"), about).unwrap();
 
     let features = Features::read(&query).unwrap();

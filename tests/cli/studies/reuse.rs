@@ -1,4 +1,4 @@
-//! What is there is found and kept: runs whatever a call calls them, results whatever the next call asks for.
+//! Reuse of finished runs and results by later calls with other names or options.
 
 use super::{folders, made, result, study, weights};
 use crate::support::succeed;

@@ -1,4 +1,4 @@
-//! Values of settings and starts, alone and as a grid, on persons who are held out.
+//! `bcreid sweep`: settings and starts, one at a time and as a grid, on held-out identities.
 
 use super::{folders, result, study, weights};
 use crate::support::{fail, succeed};

@@ -1,4 +1,4 @@
-//! Where nothing is learned: frozen statistics and parameters, and inference.
+//! Batch normalisation with frozen statistics and parameters, and inference.
 
 use super::layer::{Layer, step};
 use super::{BATCH, EPILOGUES, SMALL, fused, small};

@@ -1,4 +1,4 @@
-//! A CUDA device for tests, on the driver's plain functions: everything synchronous, nothing cached.
+//! A CUDA device for tests, on the driver API: synchronous calls, no caching.
 
 use super::Outcome;
 use cudarc::driver::{CudaContext, result, sys};

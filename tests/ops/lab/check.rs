@@ -1,4 +1,4 @@
-//! Each version against its reference, and what the comments claim against what the host build counts.
+//! Checks of each version against its reference, and of the comments' claims against the counts of the host build.
 
 use super::super::gpu::{self, Gpu, Outcome, close};
 use super::claims::{Prediction, Size, Version};

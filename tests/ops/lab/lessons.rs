@@ -1,4 +1,4 @@
-//! The three operations of the lab: what their versions get, and what they are to return.
+//! The three operations of the lab: inputs and expected outputs of their versions.
 
 use super::super::gpu;
 use super::claims::{Size, Version};

@@ -1,4 +1,4 @@
-//! What a time says about a kernel.
+//! Bandwidth and throughput of a kernel from its time.
 
 use std::fmt;
 

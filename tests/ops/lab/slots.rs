@@ -1,4 +1,4 @@
-//! The arguments of a kernel as data: what to allocate, with which contents, in which order.
+//! The arguments of a kernel as data: buffers, their contents and their order.
 
 use super::super::gpu::{Buffer, Gpu, Outcome};
 use super::super::gradient_check::noise;

@@ -1,4 +1,4 @@
-//! Every kernel in use that memory limits, with a launch, arguments and the bytes that it has to move.
+//! All memory-bound kernels in use, with a launch, arguments and the bytes to move.
 
 mod channels;
 mod flat;

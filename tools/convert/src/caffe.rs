@@ -3,13 +3,13 @@
 //! # Reading order
 //!
 //! 1. `wire`: protobuf's fields, walked over the mapped file.
-//! 2. `blob`, `settings`, `transformation`, `net`: tensors and layers, checked and left where they are.
-//! 3. `text`, `schema`, `v1`, `merge`: a prototxt as the same message, and the two files as one net.
-//! 4. `graph`, `walk`, `stages`, `coverage`: the ResNet in the wires of a net, and its stages.
-//! 5. `names`, `trunk`: without wires, the layer names of He's release, and whether other layers may be left out.
-//! 6. `units`: the layers sorted by either way.
-//! 7. `wiring`, `pixels`: what the settings in the file say of strides, pooling and images.
-//! 8. `resnet`, `statistics`: the layers as torchvision's tensors.
+//! 2. `blob`, `settings`, `transformation`, `net`: tensors and layers, checked; values stay in the mapped file.
+//! 3. `text`, `schema`, `v1`, `merge`: a prototxt as the same message, and both files merged into one net.
+//! 4. `graph`, `walk`, `stages`, `coverage`: the ResNet found by the connections of the layers, and its stages.
+//! 5. `names`, `trunk`: for nets without connections, the layer names of He's release, and the check of other layers.
+//! 6. `units`: the layers grouped by the parts of the ResNet.
+//! 7. `wiring`, `pixels`: strides, pooling and input convention from the settings in the file.
+//! 8. `resnet`, `statistics`: conversion of the layers to torchvision's tensors.
 
 mod blob;
 mod coverage;
@@ -50,35 +50,35 @@ pub struct Model {
     net: Net,
 }
 
-/// A layer, for people to look at.
+/// A layer for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Its name.
+    /// Name of the layer.
     pub name: String,
-    /// Its type, e.g. `Convolution`; empty if the file does not say.
+    /// Type, e.g. `Convolution`; empty if the file does not state it.
     pub kind: String,
-    /// The names of the blobs that it reads.
+    /// Names of the input blobs.
     pub bottoms: Vec<String>,
-    /// The names of the blobs that it writes.
+    /// Names of the output blobs.
     pub tops: Vec<String>,
-    /// The shapes of its tensors.
+    /// Shapes of the tensors.
     pub shapes: Vec<Vec<usize>>,
 }
 
 /// Opens a Caffe model of a ResNet: [`Model::open`] without a prototxt, then [`Model::source`].
 ///
 /// # Errors
-/// As those.
+/// As [`Model::open`] and [`Model::source`].
 pub fn open(path: &Path) -> Result<Source> {
     Model::open(path, None)?.source(Asked::default())
 }
 
 impl Model {
-    /// Reads the layers of a Caffe model, whatever network they are. It is the last reader to be asked: what it cannot
-    /// read, nobody can.
+    /// Reads the layers of a Caffe model of any network. The converter tries this reader last, because a Caffe model
+    /// has no magic number.
     ///
-    /// With the `prototxt` of its network, wires and settings are those of the prototxt, as a net of phase TEST has
-    /// them; types, settings and wires that the file has as well must be the same.
+    /// With the `prototxt` of its network, connections and settings are those of the prototxt in phase TEST; types,
+    /// settings and connections that the file has too must be equal.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be opened; [`Error::Weights`] if it is no Caffe model, a broken one or one of
@@ -97,10 +97,10 @@ impl Model {
             ),
         })?;
         if net.v0 {
-            let mend = "upgrade it with Caffe's upgrade_net_proto_binary and convert the result";
+            let fix = "upgrade it with Caffe's upgrade_net_proto_binary and convert the result";
             return Err(Error::weights(
                 path,
-                format!("is a Caffe model of the oldest kind (V0 layers); {mend}"),
+                format!("is a Caffe model of the oldest kind (V0 layers); {fix}"),
             ));
         }
         if net.count == 0 {
@@ -116,7 +116,7 @@ impl Model {
         Ok(Model { path: path.into(), prototxt: prototxt.map(Path::to_path_buf), net })
     }
 
-    /// Its layers in the file's order, without those that say nothing of themselves.
+    /// The layers in the file's order, without empty ones.
     pub fn layers(&self) -> impl Iterator<Item = Row> {
         let names = |blobs: &[Bytes]| blobs.iter().map(|b| String::from_utf8_lossy(b).into_owned()).collect();
         self.net.layers.iter().map(move |layer| Row {
@@ -128,7 +128,7 @@ impl Model {
         })
     }
 
-    /// Its tensors under torchvision's names.
+    /// Converts the tensors to torchvision's names.
     ///
     /// The wires decide which layer is which part of a ResNet: from the data to the average pooling at the end, each
     /// layer must be one that a ResNet has there; heads that branch off are left out. Files whose wires do not join
@@ -207,7 +207,7 @@ fn map(path: &Path) -> Result<Bytes> {
     Ok(Bytes::from_owner(map))
 }
 
-/// What no reader knows.
+/// Error for a file of unknown format.
 fn unknown(path: &Path, why: &str) -> Error {
     Error::weights(
         path,

@@ -1,4 +1,4 @@
-//! Which pixels the networks of Caffe want, which the shapes of weights do not show.
+//! Input convention of Caffe's networks, which the shapes of weights do not show.
 
 use bcreid::config::{Channels, Input};
 

@@ -1,34 +1,34 @@
-//! The types that a tensor's elements can have in a file, and what they are as f32.
+//! Element types of tensors in files, and their conversion to f32.
 
 use half::{bf16, f16};
 
 /// An element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Element {
-    /// Double precision.
+    /// Double precision floating point, 8 bytes.
     F64,
-    /// Single precision.
+    /// Single precision floating point, 4 bytes.
     F32,
-    /// Half precision.
+    /// Half precision floating point, 2 bytes.
     F16,
-    /// Single precision without its lower half.
+    /// bfloat16: the upper half of a single precision number, 2 bytes.
     BF16,
-    /// Signed, 8 bytes.
+    /// Signed integer, 8 bytes.
     I64,
-    /// Signed, 4 bytes.
+    /// Signed integer, 4 bytes.
     I32,
-    /// Signed, 2 bytes.
+    /// Signed integer, 2 bytes.
     I16,
-    /// Signed, 1 byte.
+    /// Signed integer, 1 byte.
     I8,
-    /// Unsigned, 1 byte.
+    /// Unsigned integer, 1 byte.
     U8,
-    /// 0 or 1, 1 byte.
+    /// Boolean, 1 byte: 0 or 1.
     Bool,
 }
 
 impl Element {
-    /// Its name, e.g. `f32`.
+    /// Name of the type, e.g. `f32`.
     pub fn name(self) -> &'static str {
         match self {
             Element::F64 => "f64",
@@ -44,7 +44,7 @@ impl Element {
         }
     }
 
-    /// Bytes an element takes.
+    /// Size of an element in bytes.
     pub fn size(self) -> usize {
         match self {
             Element::F64 | Element::I64 => 8,
@@ -54,7 +54,7 @@ impl Element {
         }
     }
 
-    /// Little-endian elements as f32, rounded where they have more digits.
+    /// Converts little-endian elements to f32, with rounding.
     pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
             bytes.as_chunks().0.iter().map(|element| number(*element)).collect()

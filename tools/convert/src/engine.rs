@@ -1,5 +1,5 @@
-//! The file that `bcreid` loads: safetensors, convolutions `[K, R, S, C]`, with wiring, input convention and
-//! origin in its metadata.
+//! Writer of the weight file of `bcreid`: safetensors, convolutions `[K, R, S, C]`, with wiring, input convention and
+//! origin in the metadata.
 
 use crate::network::{Network, Place};
 use crate::{Error, Result};
@@ -13,8 +13,7 @@ use std::path::Path;
 /// Writes the network found in the file at `source` to `out`, whole or not at all.
 ///
 /// # Errors
-/// An input convention that makes no sense; values that are not finite or variances below 0, by name; what the
-/// disk says.
+/// An invalid input convention; values that are not finite or variances below 0, by name; an error of the file system.
 pub fn write(network: &Network<'_>, source: &Path, licence: Option<&str>, out: &Path) -> Result<()> {
     let config = network.config.network_toml();
     Config::from_toml(&config)?;
@@ -40,7 +39,10 @@ fn tensor(place: &Place<'_>, path: &Path) -> Result<TensorOut<'static>> {
     if let Some(at) = values.iter().position(bad) {
         return Err(Error::weights(
             path,
-            format!("{name}[{at}] is {}; these weights are spoilt", values[at]),
+            format!(
+                "{name}[{at}] is {}; these weights are damaged; download or copy the file again",
+                values[at]
+            ),
         ));
     }
     let values = match shape[..] {
@@ -50,7 +52,8 @@ fn tensor(place: &Place<'_>, path: &Path) -> Result<TensorOut<'static>> {
     Ok(TensorOut::f32(name.clone(), shape, values))
 }
 
-/// `[outer, rows, columns]` to `[outer, columns, rows]`: `[K, C, RS]` to the engine's `[K, RS, C]`, and back.
+/// Transposes `[outer, rows, columns]` to `[outer, columns, rows]`: `[K, C, RS]` to the engine's `[K, RS, C]`, and
+/// back.
 pub fn swap_inner(values: &[f32], outer: usize, rows: usize, columns: usize) -> Vec<f32> {
     if rows == 1 || columns == 1 {
         return values.to_vec();
@@ -64,7 +67,7 @@ pub fn swap_inner(values: &[f32], outer: usize, rows: usize, columns: usize) -> 
     swapped
 }
 
-/// The file's SHA-256 in hexadecimal.
+/// SHA-256 of a file in hexadecimal.
 fn sha256(path: &Path) -> Result<String> {
     let file = File::open(path).map_err(Error::io(path))?;
     // SAFETY: read-only, and the slice does not leave this function. Another program that cuts the file short in

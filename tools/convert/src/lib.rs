@@ -1,14 +1,14 @@
-//! What people have on disk, as weights for `bcreid`, and back.
+//! Conversion of weight files of other programs for `bcreid`, and back.
 //!
 //! # Reading order
 //!
-//! 1. [`source`]: a file of somebody else's, told by its content, becomes named tensors.
-//! 2. [`torch`], [`caffe`], [`safetensors`]: the readers behind it. No code in a file is ever executed, and
-//!    nothing a file claims is believed before it is checked against the file.
-//! 3. [`network`]: which ResNet those tensors are, what is missing and what is left out.
-//! 4. [`convention`]: which pixels Caffe's networks want.
-//! 5. [`engine`]: the file that `bcreid` loads.
-//! 6. [`torchvision`]: the way back.
+//! 1. [`source`]: detects a file's format by its content and reads named tensors.
+//! 2. [`torch`], [`caffe`], [`safetensors`]: the readers. No code in a file is executed, and every size that a file
+//!    states is checked against the file.
+//! 3. [`network`]: identifies the ResNet, its missing tensors and its unused tensors.
+//! 4. [`convention`]: the input convention of Caffe's networks.
+//! 5. [`engine`]: writes the weight file of `bcreid`.
+//! 6. [`torchvision`]: writes files for PyTorch.
 #![warn(missing_docs)]
 
 pub mod caffe;

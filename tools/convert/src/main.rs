@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 /// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
 ///
-/// The input is told by its content: PyTorch (.pth of any age), Caffe (.caffemodel) or safetensors with
-/// torchvision's or timm's names. No code in it is executed. Wiring and input convention are torchvision's,
+/// The format of the input is detected by its content: PyTorch (.pth of any age), Caffe (.caffemodel) or safetensors
+/// with torchvision's or timm's names. No code in it is executed. Wiring and input convention are torchvision's,
 /// or Caffe's for a Caffe file, unless an option says otherwise; they are written into the output, and
 /// `bcreid train --weights` applies them by itself.
 #[derive(Debug, Parser)]
@@ -104,7 +104,8 @@ impl Arguments {
         }
         if self.to == Target::Torchvision && (self.says_what_shapes_do_not() || self.prototxt.is_some()) {
             return Err(Error::Data(
-                "--to torchvision takes wiring, input convention and licence from the file; leave those options out".into(),
+                "--to torchvision takes wiring, input convention and licence from the file; leave those options \
+                 out".into(),
             ));
         }
         if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
@@ -145,7 +146,7 @@ impl Arguments {
         self.announce(&source)
     }
 
-    /// The layers of a Caffe file, and whether they are a ResNet.
+    /// Lists the layers of a Caffe file, and says if they form a ResNet.
     fn list_layers(&self) -> Result<()> {
         let model = caffe::Model::open(&self.input, self.prototxt.as_deref())?;
         let mut table = Table::new();
@@ -223,7 +224,7 @@ impl Arguments {
         say(format_args!("written: {}", out.display()))
     }
 
-    /// What neither the file nor a person said of the pixels.
+    /// Prints the parts of the input convention that neither the file nor an option states.
     fn say_assumed(&self, source: &Source, input: &Input) -> Result<()> {
         let mut assumed = Vec::new();
         if self.channels.is_none() {
@@ -239,7 +240,7 @@ impl Arguments {
             return Ok(());
         }
         say(format_args!(
-            "  the file does not say which pixels it wants; assumed, as is the custom of such files: {} (--channels, \
+            "  the file does not state its input convention; assumed, as usual for such files: {} (--channels, \
              --mean, --scale and --std say otherwise)",
             assumed.join(", ")
         ))
@@ -254,7 +255,7 @@ impl Arguments {
             || self.std.is_some()
     }
 
-    /// The options about the wiring.
+    /// Options about the wiring.
     fn asked(&self) -> Asked {
         let wiring = self.wiring.map(|name| match name {
             WiringName::Torchvision => Wiring::Torchvision,
@@ -263,7 +264,7 @@ impl Arguments {
         Asked { wiring, last_stride: self.last_stride.map(usize::from) }
     }
 
-    /// Wiring and pixels of the file, with the options about pixels applied.
+    /// Wiring and input convention of the file, overridden by the options.
     fn unseen(&self, source: &Source) -> Result<Unseen> {
         let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
         let channels = match self.channels {
@@ -272,7 +273,7 @@ impl Arguments {
             None => input.channels,
         };
         if channels != input.channels {
-            // A mean and a deviation belong to their colour.
+            // Mean and deviation are reordered with their channels.
             input.channels = channels;
             input.mean.reverse();
             input.std.reverse();
@@ -309,7 +310,7 @@ impl Arguments {
     }
 }
 
-/// A mean image's channels in the input's order. The image is in grey levels, blue first.
+/// Channel means of a mean image in the input's order. The image is in grey levels, blue first.
 fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
     if input.scale != 1.0 {
         let scale = input.scale;
@@ -327,7 +328,7 @@ fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
     })
 }
 
-/// What became of the file's tensors.
+/// Prints which tensors of the file were used.
 fn report(network: &Network<'_>) -> Result<()> {
     let from_file = network.places.iter().filter(|place| place.source.is_some()).count();
     say(format_args!("mapped: {from_file} tensors of {}", title_of(&network.config.model)))?;
@@ -345,7 +346,7 @@ fn report(network: &Network<'_>) -> Result<()> {
     absent.map_or(Ok(()), |place| say(format_args!("absent in the file, set to 0: {}", place.name)))
 }
 
-/// A few names and how many more.
+/// Lists a few names and the number of the others.
 fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let more = names.len().saturating_sub(SHOWN);
@@ -354,14 +355,14 @@ fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     shown.join(", ") + &more
 }
 
-/// A name from a file, fit to be shown.
+/// A name from a file, escaped and shortened for display.
 fn short(name: &str) -> String {
     const LONGEST: usize = 100;
     let end = name.char_indices().nth(LONGEST).map_or(name.len(), |(end, _)| end);
     format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
 }
 
-/// Prints to standard output; a reader that has gone away (`| head`) is no error.
+/// Prints to standard output; a closed pipe (`| head`) is no error.
 fn say(text: impl std::fmt::Display) -> Result<()> {
     use std::io::Write;
     match writeln!(std::io::stdout(), "{text}") {

@@ -1,4 +1,4 @@
-//! Where in a checkpoint the state dict lies, and what its names carry in front.
+//! Search for the state dict in a checkpoint, and removal of name prefixes.
 
 use crate::Result;
 use bcreid::Error;
@@ -12,23 +12,23 @@ pub enum Node<T> {
     Tensor(T),
     /// A dictionary.
     Dict(BTreeMap<String, Node<T>>),
-    /// Anything else.
+    /// A value that is neither a tensor nor a dictionary.
     Other,
 }
 
-/// The keys under which training programs save a state dict, the surest first.
+/// Keys under which training programs save a state dict, the most common first.
 const KEYS: [&str; 6] = ["state_dict", "model", "model_state_dict", "net", "module", "network"];
 
-/// What wrappers put in front of every name.
+/// Prefixes that wrappers add to every name.
 const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "backbone.", "base."];
 
-/// The first part of the names of ResNet's trunk.
+/// First parts of the names of a ResNet's trunk.
 const TRUNK: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
 
-/// The error about a checkpoint that is, say, a tensor.
+/// Error for a checkpoint without a dictionary, for example a single tensor.
 pub const NO_DICTIONARY: &str = "holds no dictionary of tensors; save model.state_dict()";
 
-/// How deep a state dict may lie.
+/// Largest nesting depth of a state dict.
 const DEPTH: usize = 8;
 
 impl<T> Node<T> {
@@ -45,7 +45,7 @@ impl<T> Node<T> {
     }
 }
 
-/// The state dict of a checkpoint, and what to tell about the choice.
+/// Finds the state dict of a checkpoint; also returns notes about the choice.
 ///
 /// # Errors
 /// No tensors, or several state dicts of which none is called `state_dict`; the error names them.
@@ -67,8 +67,7 @@ pub fn choose<T>(path: &Path, root: Node<T>) -> Result<(BTreeMap<String, T>, Vec
         };
         let others: Vec<&str> =
             items.iter().filter(|(_, v)| v.has_tensors()).map(|(k, _)| k.as_str()).collect();
-        let others =
-            if others.is_empty() { String::new() } else { format!("; left alone: {}", list(&others)) };
+        let others = if others.is_empty() { String::new() } else { format!("; not used: {}", list(&others)) };
         notes.push(format!("took the tensors under {key:?}{others}"));
         items = inner;
     }
@@ -78,7 +77,7 @@ pub fn choose<T>(path: &Path, root: Node<T>) -> Result<(BTreeMap<String, T>, Vec
     ))
 }
 
-/// The key to descend by, or none where the state dict is reached.
+/// The key of the dictionary that holds the state dict; `None` if `items` is the state dict.
 fn nested_key<T>(path: &Path, items: &BTreeMap<String, Node<T>>) -> Result<Option<String>> {
     let nested = |fits: fn(&Node<T>) -> bool| -> Vec<&str> {
         let dicts = items.iter().filter(|(_, v)| matches!(v, Node::Dict(_)) && fits(v));
@@ -111,7 +110,7 @@ fn nested_key<T>(path: &Path, items: &BTreeMap<String, Node<T>>) -> Result<Optio
     }
 }
 
-/// Takes what wrappers put in front off the names, and tells so.
+/// Removes the prefixes of wrappers from the names, and adds notes about this.
 pub fn strip<T>(mut tensors: BTreeMap<String, T>, notes: &mut Vec<String>) -> BTreeMap<String, T> {
     while let Some(prefix) = PREFIXES.into_iter().find(|prefix| is_common(&tensors, prefix)) {
         let taken: BTreeSet<String> = tensors.keys().cloned().collect();
@@ -121,12 +120,12 @@ pub fn strip<T>(mut tensors: BTreeMap<String, T>, notes: &mut Vec<String>) -> BT
             _ => name,
         };
         tensors = tensors.into_iter().map(|(name, tensor)| (short(name), tensor)).collect();
-        notes.push(format!("took {prefix:?} off the names"));
+        notes.push(format!("removed the prefix {prefix:?} from the names"));
     }
     tensors
 }
 
-/// Whether all tensors of ResNet's trunk have a prefix, or simply all tensors where there is no trunk.
+/// True if all tensors of the trunk have the prefix, or all tensors if there is no trunk.
 fn is_common<T>(tensors: &BTreeMap<String, T>, prefix: &str) -> bool {
     let mut trunk = tensors.keys().filter(|name| is_of_the_trunk(name)).peekable();
     match trunk.peek() {
@@ -146,7 +145,7 @@ fn is_of_the_trunk(name: &str) -> bool {
     rest.split_once('.').is_some_and(|(first, _)| TRUNK.contains(&first))
 }
 
-/// Names for a message, a few of many.
+/// Lists at most six names for a message.
 pub fn list(names: &[&str]) -> String {
     let some: Vec<String> = names.iter().take(6).map(|name| format!("{name:?}")).collect();
     let more = names.len().saturating_sub(some.len());

@@ -1,4 +1,4 @@
-//! Which ResNet some named tensors are: found by their names, checked by their shapes.
+//! Identification of a ResNet from named tensors: found by names, checked by shapes.
 
 use crate::source::{Source, SourceTensor};
 use crate::{Error, Result};
@@ -10,52 +10,52 @@ use std::path::Path;
 /// A ResNet found in a file.
 #[derive(Debug)]
 pub struct Network<'a> {
-    /// Its kind, wiring and input convention; the rest are defaults.
+    /// Kind, wiring and input convention; all other settings are defaults.
     pub config: Config,
-    /// What the engine wants, in its order.
+    /// Tensors of the engine, in the engine's order.
     pub places: Vec<Place<'a>>,
-    /// The file's tensors that the engine has no place for and does not need: classifiers, counters.
+    /// Tensors of the file that the engine does not use: classifiers, counters.
     pub left_out: Vec<&'a str>,
 }
 
-/// A tensor of the engine and where its values come from.
+/// A tensor of the engine and its source.
 #[derive(Debug)]
 pub struct Place<'a> {
-    /// Its name, the same on both sides.
+    /// Name, equal in the file and in the engine.
     pub name: String,
-    /// Its sizes in the engine: convolutions `[K, R, S, C]`.
+    /// Shape in the engine: convolutions `[K, R, S, C]`.
     pub shape: Vec<usize>,
-    /// The file's tensor; none for the bias that Caffe's ResNet-101 and -152 lack, which is 0.
+    /// Tensor of the file; `None` for the bias that Caffe's ResNet-101 and -152 lack, which is 0.
     pub source: Option<&'a SourceTensor>,
 }
 
-/// The networks that are told apart by their blocks.
+/// Kinds of networks, distinguished by their blocks.
 const KNOWN: [Arch; 6] =
     [Arch::Resnet18, Arch::Resnet34, Arch::Resnet50, Arch::Resnet101, Arch::Resnet152, Arch::Slim];
 
-/// What the shapes do not show.
+/// Properties that shapes do not show.
 #[derive(Clone, Debug)]
 pub struct Unseen {
-    /// Where the network strides and pools.
+    /// Wiring: the places of strides and pooling.
     pub wiring: Wiring,
-    /// The stride of its last stage, 1 or 2.
+    /// Stride of the last stage, 1 or 2.
     pub last_stride: usize,
-    /// Which pixels it wants.
+    /// Input convention.
     pub input: Input,
 }
 
 impl Unseen {
-    /// What the file says, or its container's custom.
+    /// The properties that the file states, or the defaults of its container.
     pub fn of(source: &Source) -> Self {
         Unseen { wiring: source.wiring, last_stride: source.last_stride, input: source.input.clone() }
     }
 }
 
-/// Finds the network in `source`, read from `path`.
+/// Identifies the network in `source`, read from `path`.
 ///
 /// # Errors
-/// No ResNet of a known kind; a tensor that is missing or has another shape, the first by name with both
-/// shapes, and how many there are; tensors inside the network that such a one does not have.
+/// No ResNet of a known kind; missing tensors or tensors of another shape (the error names the first and their number);
+/// tensors in the trunk that this kind does not have.
 pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<Network<'a>> {
     let fault = |what: String| Error::weights(path, what);
     let Some(stem) = source.tensors.get("conv1.weight") else {
@@ -76,7 +76,7 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
             stage + 1
         )));
     }
-    // The first convolution of the first block says how wide the stages are; without it the error below says so.
+    // The first convolution of the first block gives the width of the stages; without it, the check below fails.
     let width = source.tensors.get("layer1.0.conv1.weight").and_then(|first| first.shape.first().copied());
     let width = width.unwrap_or(stem);
     for (name, channels) in [("conv1.weight", stem), ("layer1.0.conv1.weight", width)] {
@@ -108,7 +108,10 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
             Some(found) if !["f64", "f32", "f16", "bf16"].contains(&found.dtype) => {
                 misshapen += 1;
                 first.get_or_insert_with(|| {
-                    format!("{name} is of {}, quantised or spoilt, where weights are floats", found.dtype)
+                    format!(
+                        "{name} is of {}, quantised or damaged; weights must be floating point",
+                        found.dtype
+                    )
                 });
             }
             Some(found) if found.shape != expected => {
@@ -147,7 +150,7 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     }
 }
 
-/// What a network is called, with its blocks where they are not those of its kind.
+/// Title of a network, with its blocks if they are not those of its kind.
 pub fn title_of(model: &Model) -> String {
     match model.depths {
         None => name_of(model.arch).into(),
@@ -158,7 +161,7 @@ pub fn title_of(model: &Model) -> String {
     }
 }
 
-/// The name of a kind of network, as people write it.
+/// Common name of a kind of network.
 pub fn name_of(arch: Arch) -> &'static str {
     match arch {
         Arch::Resnet18 => "ResNet-18",
@@ -170,7 +173,7 @@ pub fn name_of(arch: Arch) -> &'static str {
     }
 }
 
-/// How many blocks each stage has, by the highest number in a name.
+/// Number of blocks of each stage, by the highest number in a name.
 fn depths(source: &Source) -> [usize; 4] {
     let mut depths = [0; 4];
     for name in source.tensors.keys() {
@@ -194,7 +197,7 @@ fn nearest(bottleneck: bool, depths: [usize; 4]) -> Arch {
     KNOWN.into_iter().min_by_key(distance).expect("the list is not empty")
 }
 
-/// Whether a tensor of this name would be part of conv1 to pool5, and not of what people put behind it.
+/// True if a tensor of this name belongs to conv1 to pool5 and not to a head.
 fn is_inside(name: &str) -> bool {
     let inside = ["conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "layer4."];
     inside.iter().any(|part| name.starts_with(part)) && !name.ends_with(".num_batches_tracked")

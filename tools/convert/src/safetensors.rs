@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Whether a file's first bytes are those of a safetensors file: a header length, then JSON.
+/// True if a file's first bytes are those of a safetensors file: a header length, then JSON.
 pub fn recognise(head: &[u8]) -> bool {
     let Some((length, rest)) = head.split_first_chunk::<8>() else { return false };
     u64::from_le_bytes(*length) <= 100_000_000 && rest.trim_ascii_start().first() == Some(&b'{')

@@ -1,4 +1,4 @@
-//! A weight file of somebody else's: named tensors, whatever the container.
+//! Weight files of other programs, read as named tensors.
 
 use crate::{Error, Result, caffe, safetensors, torch};
 use bcreid::config::{Input, Wiring};
@@ -7,53 +7,53 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-/// Options about a network's wiring. They apply where a file states none.
+/// Options about a network's wiring, for files that do not state it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
-    /// Where the network strides and pools (`--wiring`).
+    /// Wiring: the places of strides and pooling (`--wiring`).
     pub wiring: Option<Wiring>,
-    /// The stride of its last stage, 1 or 2 (`--last-stride`).
+    /// Stride of the last stage, 1 or 2 (`--last-stride`).
     pub last_stride: Option<usize>,
 }
 
-/// What a file holds.
+/// Content of a weight file.
 #[derive(Debug)]
 pub struct Source {
-    /// The container, in words, e.g. `PyTorch zip archive`.
+    /// Name of the container, e.g. `PyTorch zip archive`.
     pub format: String,
-    /// How the network is wired unless somebody says otherwise.
+    /// Default wiring of the network; an option overrides it.
     pub wiring: Wiring,
-    /// The stride of its last stage, 1 or 2, where the file says it; else 2.
+    /// Stride of the last stage, 1 or 2; 2 if the file does not state it.
     pub last_stride: usize,
-    /// Which pixels it wants unless somebody says otherwise: a matter of who trained it, not of its wiring.
+    /// Default input convention, which depends on the training and not on the wiring; options override it.
     pub input: Input,
-    /// By name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
-    /// file's own without what wrappers put in front; shapes are PyTorch's, convolutions `[K, C, R, S]`.
+    /// Tensors by name. Names are torchvision's where the container has a dictionary for them (Caffe), else the
+    /// file's own without the prefixes of wrappers; shapes are PyTorch's, convolutions `[K, C, R, S]`.
     pub tensors: BTreeMap<String, SourceTensor>,
-    /// Whether the file says which pixels; else they are those of its container's custom.
+    /// True if the file states the input convention; otherwise it is the default of the container.
     pub states_input: bool,
-    /// Whether the tensors are known to be all of a network, so that its depth is what is there, and not something
-    /// to be compared with the depths that are known.
+    /// True if the file is known to have all tensors of the network, so that its depth follows from them and need not
+    /// be a known depth.
     pub is_whole: bool,
-    /// What a person should know about how the file was read.
+    /// Notes for the user about reading the file.
     pub notes: Vec<String>,
 }
 
-/// What stands for an element type that is not read.
+/// Placeholder for an element type that cannot be read.
 pub const UNREAD: &str = "?";
 
-/// One tensor, its values not yet read.
+/// A tensor whose values are not read yet.
 pub struct SourceTensor {
-    /// Its sizes, slowest first; none for a scalar.
+    /// Shape, slowest dimension first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// The element type in the file, e.g. `f16`, or [`UNREAD`].
+    /// Element type in the file, e.g. `f16`, or [`UNREAD`].
     pub dtype: &'static str,
     /// Reads the values in row-major order as f32 (rounded from f64; integers converted).
     read: Box<dyn Fn() -> Result<Vec<f32>>>,
 }
 
 impl SourceTensor {
-    /// A tensor whose values `read` gives, as many as the shape says.
+    /// Creates a tensor whose values `read` returns, as many as the shape requires.
     pub fn new(
         shape: Vec<usize>,
         dtype: &'static str,
@@ -65,7 +65,7 @@ impl SourceTensor {
     /// The values in row-major order.
     ///
     /// # Errors
-    /// What the file or the system says.
+    /// An error of the file or of the file system.
     pub fn values(&self) -> Result<Vec<f32>> {
         (self.read)()
     }
@@ -77,18 +77,18 @@ impl std::fmt::Debug for SourceTensor {
     }
 }
 
-/// The containers of weights.
+/// Containers of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
-    /// safetensors.
+    /// A safetensors file.
     Safetensors,
-    /// PyTorch's, of any age.
+    /// A PyTorch checkpoint of any format.
     Torch,
-    /// Caffe's `.caffemodel`, or nothing that is known.
+    /// A `.caffemodel` of Caffe, or an unknown format.
     Caffe,
 }
 
-/// Tells a file's container by what it holds, not by its name.
+/// Detects a file's container by its content, not by its name.
 ///
 /// # Errors
 /// A file that cannot be opened, is empty, or is of a known format that holds no weights.
@@ -111,7 +111,7 @@ pub fn container(path: &Path) -> Result<Container> {
 /// Refuses a file of a known format that holds no weights which can be converted.
 ///
 /// # Errors
-/// The name of the format, and the way to a usable file.
+/// The name of the format, and how to get a usable file.
 pub(crate) fn refuse_foreign(path: &Path, head: &[u8]) -> Result<()> {
     match Format::of(head) {
         None | Some(Format::Caffe | Format::CaffeMean) => Ok(()),
@@ -121,10 +121,10 @@ pub(crate) fn refuse_foreign(path: &Path, head: &[u8]) -> Result<()> {
     }
 }
 
-/// Opens a file by what it holds, not by its name.
+/// Opens a file; its format is detected by its content, not by its name.
 ///
 /// # Errors
-/// A file of no known container, or a broken one; the error names the file and the mend.
+/// A file of no known container, or a broken one; the error names the file and the fix.
 pub fn open(path: &Path) -> Result<Source> {
     open_with(path, None, Asked::default())
 }
@@ -146,7 +146,7 @@ pub fn open_with(path: &Path, prototxt: Option<&Path>, asked: Asked) -> Result<S
         (Container::Safetensors, None) => safetensors::open(path)?,
         (Container::Torch, None) => torch::open(path)?,
     };
-    // Neither of the two says where a network strides.
+    // Neither format states the strides of a network.
     source.wiring = asked.wiring.unwrap_or(source.wiring);
     source.last_stride = asked.last_stride.unwrap_or(source.last_stride);
     Ok(source)

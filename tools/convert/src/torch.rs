@@ -1,14 +1,15 @@
 //! PyTorch's checkpoints: zip archives (since 1.6), pickles in a row (0.1.10 to 1.5), tar archives (before).
 //!
-//! A checkpoint is a Python program, a pickle, and other loaders run it. Here it is walked by a `machine` that
-//! executes nothing and refuses by name (`harmless`) whatever is not a tensor or plain data.
+//! A checkpoint is a pickle, a program for Python's unpickler, which other loaders execute. Here a `machine`
+//! interprets the pickle without executing code, and refuses all objects but tensors and plain data by their names
+//! (`harmless`).
 //!
 //! # Reading order
 //!
-//! 1. `pickle`, `machine`, `harmless`: what a pickle says.
-//! 2. `storage`: elements in the file, and tensors that look into them.
-//! 3. `zip`, `legacy`, `tar`: where each container keeps pickles and storages.
-//! 4. `tree`: dictionaries and tensors; `nesting`: which of them are the state dict.
+//! 1. `pickle`, `machine`, `harmless`: interpretation of a pickle.
+//! 2. `storage`: storages in the file, and tensors as views of storages.
+//! 3. `zip`, `legacy`, `tar`: places of pickles and storages in each container.
+//! 4. `tree`: dictionaries and tensors; `nesting`: the search for the state dict.
 //!
 //! The crate `pytorch-reader` (0.22.1) was tried first. It executes nothing either, but refuses every trained
 //! weight of the tar format, lets a pickle of 4 MB take any amount of memory (what it fetches from its memo is
@@ -33,7 +34,7 @@ use std::io;
 use std::path::Path;
 use storage::Tensor;
 
-/// What a checkpoint's bytes are packed in.
+/// Container of a checkpoint.
 #[derive(Clone, Copy)]
 enum Container {
     Zip,
@@ -43,8 +44,8 @@ enum Container {
     Pickle,
 }
 
-/// Whether a file's first bytes are those of a PyTorch checkpoint, or of an archive or pickle of another kind,
-/// about which [`open`] has more to say than anybody else.
+/// True if a file's first bytes are those of a PyTorch checkpoint, or of another archive or pickle, for which
+/// [`open`] has the most precise error.
 pub fn recognise(head: &[u8]) -> bool {
     container(head).is_some()
 }
@@ -102,8 +103,8 @@ pub fn open(path: &Path) -> Result<Source> {
     })
 }
 
-/// A tensor may repeat its storage's elements (stride 0), as often as it likes: only a bound on what all of
-/// them come to keeps a small file from taking much memory.
+/// Checks the total size of all tensors: a tensor may repeat its storage's elements any number of times (stride 0),
+/// so a small file could need much memory.
 fn check_bulk(path: &Path, tensors: &BTreeMap<String, Tensor>, length: u64) -> Result<()> {
     let most = length.saturating_mul(4).saturating_add(4096);
     let mut all = 0u64;
@@ -134,7 +135,7 @@ fn lazy(path: &Path, tensor: Tensor) -> SourceTensor {
     })
 }
 
-/// Why a lone pickle is refused.
+/// Error for a pickle without a container.
 fn plain(path: &Path) -> Error {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
@@ -149,7 +150,7 @@ fn plain(path: &Path) -> Error {
     }
 }
 
-/// Words that may quote the file, as one short line.
+/// Shortens a text that may quote the file to one line.
 fn one_line(words: &(impl ToString + ?Sized)) -> String {
     let line: String =
         words.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(161).collect();

@@ -1,9 +1,8 @@
-//! The way back: a file that PyTorch loads into a plain ResNet, for people who train here and deploy there.
+//! Export of a network as a file that PyTorch loads into a plain ResNet.
 //!
 //! By the extension of the output: `.pth` or `.pt`, the zip archive of `torch.save` (a pickle that names the
 //! tensors, one stored entry for each one's bytes), or `.safetensors`. Names are torchvision's, convolutions
-//! `[K, C, R, S]`. Centers and momenta stay behind; `num_batches_tracked`, which plain averages do without, is
-//! filled in by PyTorch itself.
+//! `[K, C, R, S]`. Centers and momenta are not exported; PyTorch itself fills in `num_batches_tracked`.
 
 use crate::engine::swap_inner;
 use crate::{Error, Result};
@@ -16,20 +15,20 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-/// Where PyTorch wants the bytes of a tensor to start.
+/// Alignment of a tensor's bytes in PyTorch's archives.
 const ALIGNMENT: u16 = 64;
 
-/// The containers that can be written.
+/// Containers that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
     /// `torch.save`'s zip archive.
     Torch,
-    /// safetensors.
+    /// A safetensors file.
     Safetensors,
 }
 
 impl Container {
-    /// By the extension of the file to be written.
+    /// The container of a file, by its extension.
     ///
     /// # Errors
     /// Another extension.
@@ -42,11 +41,12 @@ impl Container {
     }
 }
 
-/// Writes a network of `bcreid` for torchvision, whole or not at all; gives the names of the tensors that stay
-/// behind.
+/// Writes a network of `bcreid` for torchvision, whole or not at all; returns the names of the tensors that are not
+/// exported.
 ///
 /// # Errors
-/// A network in Caffe's wiring, which torchvision's ResNet does not have; metadata and tensors of two networks; what the disk says.
+/// A network in Caffe's wiring, which torchvision's ResNet does not have; metadata and tensors of two networks; an
+/// error of the file system.
 pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
     if network.config().model.wiring == Wiring::Caffe {
@@ -85,12 +85,12 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
     Ok(behind)
 }
 
-/// Whether a tensor is part of the network that answers, and not of its training.
+/// True if a tensor belongs to the deployed network and not only to training.
 fn is_deployed(name: &str) -> bool {
     name != bcreid::model::head::CENTERS && !name.starts_with("momentum/")
 }
 
-/// The bytes of a `.pth` file.
+/// Bytes of a `.pth` file.
 fn archive(tensors: &[TensorOut<'_>]) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let stored = SimpleFileOptions::default()
@@ -117,7 +117,7 @@ fn floats<'a>(tensor: &'a TensorOut<'_>) -> &'a [f32] {
     }
 }
 
-/// An `OrderedDict` of names and tensors in pickle protocol 2 (opcodes: CPython's `Lib/pickletools.py`). Each
+/// Writes an `OrderedDict` of names and tensors in pickle protocol 2 (opcodes: CPython's `Lib/pickletools.py`). Each
 /// tensor is the call `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`,
 /// its storage the persistent id `('storage', torch.FloatStorage, key, 'cpu', elements)`.
 fn pickle(tensors: &[TensorOut<'_>]) -> Vec<u8> {
@@ -144,14 +144,14 @@ fn pickle(tensors: &[TensorOut<'_>]) -> Vec<u8> {
     out
 }
 
-/// BINUNICODE.
+/// Writes a text with the opcode BINUNICODE.
 fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'X');
     out.extend((text.len() as u32).to_le_bytes());
     out.extend(text.as_bytes());
 }
 
-/// LONG1 of eight bytes, which holds any size.
+/// Writes an integer with the opcode LONG1 in eight bytes, enough for any size.
 fn integer(out: &mut Vec<u8>, value: usize) {
     out.extend([0x8a, 8]);
     out.extend((value as i64).to_le_bytes());

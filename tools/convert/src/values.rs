@@ -1,12 +1,12 @@
-//! The values of options.
+//! Parsers for the values of options.
 
-/// A number above 0.
+/// Parses a number above 0.
 pub fn positive(text: &str) -> Result<f32, String> {
     let number = number(text)?;
     if number > 0.0 { Ok(number) } else { Err(format!("{text:?} is not above 0")) }
 }
 
-/// Three numbers between commas.
+/// Parses three numbers, separated by commas.
 pub fn triple(text: &str) -> Result<[f32; 3], String> {
     let parts: Vec<&str> = text.split(',').collect();
     let [a, b, c] = parts[..] else { return Err(format!("{text:?} is not three numbers between commas")) };
@@ -14,7 +14,7 @@ pub fn triple(text: &str) -> Result<[f32; 3], String> {
     all().map_err(|what: String| format!("{text:?} is not three numbers between commas: {what}"))
 }
 
-/// Three numbers above 0 between commas.
+/// Parses three numbers above 0, separated by commas.
 pub fn positive_triple(text: &str) -> Result<[f32; 3], String> {
     let numbers = triple(text)?;
     if numbers.iter().all(|&number| number > 0.0) {
@@ -24,7 +24,7 @@ pub fn positive_triple(text: &str) -> Result<[f32; 3], String> {
     }
 }
 
-/// A number that is neither infinite nor NaN.
+/// Parses a number that is neither infinite nor NaN.
 fn number(text: &str) -> Result<f32, String> {
     let number = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
     if f32::is_finite(number) { Ok(number) } else { Err(format!("{text:?} is not a finite number")) }

@@ -121,10 +121,7 @@ fn what_the_file_does_not_say_of_pixels_is_said_to_be_assumed() {
     let (model, out) = (golden("caffe.caffemodel"), folder.at("out.safetensors"));
     let model = model.to_str().unwrap();
     let said = succeed(&[model, "--out", &out]);
-    assert!(
-        said.contains("assumed, as is the custom of such files: channels BGR, mean [103.06262"),
-        "{said}"
-    );
+    assert!(said.contains("assumed, as usual for such files: channels BGR, mean [103.06262"), "{said}");
     let said = succeed(&[model, "--out", &out, "--mean", "104,117,123"]);
     assert!(said.contains("such files: channels BGR, scale 1 ("), "{said}");
     assert!(said.contains("[104.0, 117.0, 123.0]"), "{said}");
@@ -297,7 +294,7 @@ fn two_networks_in_one_file_are_not_mixed() {
 
     tensors.retain(|tensor| tensor.name.starts_with("module."));
     bcreid::weights::write_tensors(Path::new(&path), &tensors, &Default::default()).unwrap();
-    assert!(succeed(&[&path, "--out", &out]).contains("took \"module.\" off the names"));
+    assert!(succeed(&[&path, "--out", &out]).contains("removed the prefix \"module.\" from the names"));
 }
 
 #[cfg(unix)]

@@ -33,7 +33,7 @@ inline void put(Type type, void* data, size_t i, float value) {
         value != value ? 0x7fff : static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-// Whether a library's function may read, or overwrite, `elements` of a device array; the device holds the reason if not.
+// True if a library function may read, or overwrite, `elements` of a device array; otherwise the device has the reason.
 inline int may_read(softcuda_device* device, const void* data, Type type, size_t elements, const char* what) {
     return softcuda_device_check(device, data, elements * bytes_of(type), SOFTCUDA_READ, what);
 }
@@ -41,7 +41,7 @@ inline int may_write(softcuda_device* device, const void* data, Type type, size_
     return softcuda_device_check(device, data, elements * bytes_of(type), SOFTCUDA_WRITE, what);
 }
 
-// Uses a workspace, as far as it can be seen: afterwards its beginning holds NaNs.
+// Simulates the use of a workspace: afterwards its beginning has NaNs.
 inline int work_in(softcuda_device* device, void* workspace, size_t bytes, const char* what) {
     if (!bytes) return SOFTCUDA_OK;
     if (const int fault = softcuda_device_check(device, workspace, bytes, SOFTCUDA_SCRATCH, what)) return fault;

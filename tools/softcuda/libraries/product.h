@@ -1,4 +1,4 @@
-// Matrix products in f32, which both libraries come down to. Each sum has its terms in ascending order, with one rounding
+// Matrix products in f32, which both libraries use. Each sum has its terms in ascending order, with one rounding
 // after each multiplication and addition, so its bits depend neither on the threads nor on the processor.
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace standin {
 
-// A matrix that lies in any way: element (row, column) at data[row * row_step + column * column_step].
+// A matrix with arbitrary strides: element (row, column) at data[row * row_step + column * column_step].
 struct View {
     const float* data;
     ptrdiff_t row_step, column_step;
@@ -59,7 +59,8 @@ template <class F> void in_parallel(ptrdiff_t count, double work, F f) {
     for (std::thread& other : others) other.join();
 }
 
-// C = A B with A [m, k], B [k, n] and C [m, n], whose rows lie one behind the other. Threads share the longer side of C.
+// C = A B with A [m, k], B [k, n] and C [m, n], whose rows lie one behind the other. Threads share the longer side of
+// C.
 inline void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const View& a, const View& b, float* c) {
     const ptrdiff_t panels = (n + tile_columns - 1) / tile_columns;
     const bool by_rows = m >= n;

@@ -1,4 +1,4 @@
-// What the stand-in libraries share: pieces of work, and the way into the streams of the stand-in driver.
+// Interface of the stand-in libraries to the stand-in driver: pieces of work and their streams.
 #pragma once
 
 #include "softcuda_api.h"
@@ -12,7 +12,7 @@
 
 namespace standin {
 
-// A piece of work: returns SOFTCUDA_OK or the kind of a fault, whose message the device holds.
+// A piece of work: returns SOFTCUDA_OK or the kind of a fault, whose message the device has.
 using Work = std::function<int(softcuda_device*)>;
 
 inline uint64_t number_from_environment(const char* name, uint64_t otherwise) {
@@ -20,7 +20,7 @@ inline uint64_t number_from_environment(const char* name, uint64_t otherwise) {
     return text && *text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-// Whether the program is to be treated as if it had made the error of this name.
+// True if the error of this name is planted.
 inline bool is_planted(const char* error) {
     const char* planted = std::getenv("SOFTCUDA_PLANT");
     return planted && std::strcmp(planted, error) == 0;
@@ -28,9 +28,9 @@ inline bool is_planted(const char* error) {
 
 }
 
-// Puts work into a stream (or the graph that it is recording); not 0 if that cannot be. Takes the work's content.
+// Appends work to a stream, or to the graph that the stream captures; not 0 on failure. Moves from `work`.
 STANDIN_API int softcuda_enqueue(void* stream, standin::Work* work);
-// Says on standard error why a call is refused.
+// Prints on standard error why a call is refused.
 STANDIN_API void softcuda_say(const char* text);
 // `softcuda_check` of the kernel library.
 STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use,

@@ -1,4 +1,4 @@
-// How every load and store of a kernel is seen.
+// Entry points of the compiler's instrumentation, which reports every load and store of a kernel.
 //
 // The .cu files are compiled with -fsanitize=thread, which makes g++ and clang++ put a call in front of each memory
 // access; nothing of ThreadSanitizer itself is linked, the calls end here. -fsanitize=alignment,bounds and

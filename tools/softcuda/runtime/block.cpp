@@ -39,7 +39,7 @@ bool together(const Thread& a, const Thread& b) {
 
 Block* running() { return current; }
 
-// ---- what a kernel asks for ----
+// ---- requests of a kernel ----
 
 uint3 thread_idx() { return current ? current->thread_index : uint3{}; }
 uint3 block_idx() { return current ? current->block_index : uint3{}; }
@@ -82,7 +82,7 @@ bool Block::run_grid(softcuda_device& device, const Kernel& kernel, dim3 grid, d
     for (uint32_t i = 0; i < thread_count_; i++)
         threads_[i].index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
 
-    // Buffers keep intervals from launch to launch; long before the counter would wrap, all are forgotten.
+    // Buffers keep intervals across launches; all are reset long before the counter would overflow.
     last_interval_ = std::max(last_interval_, device.last_interval);
     if (last_interval_ > 0x80000000u) {
         device.memory.forget_times();
@@ -127,7 +127,7 @@ bool Block::prepare_shared(std::size_t dynamic_bytes, uint32_t limit) {
             shared_[i].shared = true;
             shared_[i].name = array.name.c_str();
             shared_[i].map_cells();
-            // An array also answers for the red zone behind it, so that a step past its end is told by its name.
+            // The red zone after an array belongs to its region, so that a fault past its end names the array.
             std::fill(shared_index_.begin() + static_cast<std::ptrdiff_t>(array.offset / 64), shared_index_.end(), static_cast<uint16_t>(i + 1));
         }
     }
@@ -174,7 +174,7 @@ std::size_t Block::random_below(std::size_t limit) {
     return (z ^ z >> 31) % limit;
 }
 
-// The next thread to run: any of those that can. The list is a stack when the order is to be kept.
+// The next thread to run, drawn from the runnable ones; with a fixed order the list is a stack.
 uint32_t Block::pick() {
     if (!keep_order_) std::swap(ready_.back(), ready_[random_below(ready_.size())]);
     const uint32_t thread = ready_.back();
@@ -254,7 +254,7 @@ void Block::pass_barrier() {
 
 // ---- warp operations ----
 
-// The fiber only leaves its request; the scheduler answers it.
+// The fiber only stores its request; the scheduler completes it.
 unsigned long long Block::wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width, int bytes,
                                        Site site) {
     Thread& thread = threads_[clock_.thread];
@@ -293,7 +293,7 @@ void Block::arrive_in_warp(uint32_t number) {
     pass_warp(warp, own);
 }
 
-// Answers the operation of all lanes of a mask, of which `last` came last.
+// Completes the operation of all lanes of a mask; `last` arrived last.
 void Block::pass_warp(uint32_t warp, const Thread& last) {
     Thread* lanes = &threads_[warp * lanes_per_warp];
     const WarpOp op = last.op;
@@ -331,7 +331,7 @@ void Block::pass_warp(uint32_t warp, const Thread& last) {
     }
 }
 
-// The value that a shuffle gives to `thread`, as in the programming guide, "Warp Shuffle Functions".
+// Result of a shuffle for `thread`, as in the programming guide, "Warp Shuffle Functions".
 unsigned long long Block::shuffled(uint32_t number) {
     const Thread& thread = threads_[number];
     const uint32_t first = number / lanes_per_warp * lanes_per_warp;
@@ -355,7 +355,7 @@ unsigned long long Block::shuffled(uint32_t number) {
     return threads_[first + static_cast<uint32_t>(source)].bits;
 }
 
-// ---- nobody can go on ----
+// ---- deadlock ----
 
 void Block::explain_deadlock() {
     for (uint32_t i = 0; i < thread_count_; i++) {
@@ -485,11 +485,11 @@ void Block::conflict(Verdict verdict, Access access, const Region& region, std::
                               region.name + "`";
     if (verdict.conflict == Conflict::Unwritten)
         fail(SOFTCUDA_UNWRITTEN, what + " of " + std::to_string(bytes) + " bytes at " + place +
-             ", which nobody has written yet; write it first" + (region.shared ? ", or wait with __syncthreads for the thread that does" : ""),
+             ", which was never written; write it first" + (region.shared ? ", or wait with __syncthreads for the thread that does" : ""),
              source_line(pc));
     const bool wrote = verdict.conflict == Conflict::WriteInBlock || verdict.conflict == Conflict::WriteInOtherBlock;
     const bool inside = verdict.conflict == Conflict::WriteInBlock || verdict.conflict == Conflict::ReadInBlock;
-    const bool same_warp = inside && verdict.other != nobody && verdict.other / lanes_per_warp == clock_.warp;
+    const bool same_warp = inside && verdict.other != no_thread && verdict.other / lanes_per_warp == clock_.warp;
     std::string other = inside ? "thread " + thread_name(verdict.other) : block_of_interval(verdict.interval);
     fail(SOFTCUDA_RACE, what + " at " + place + " races with the " + (wrote ? "write" : "read") + " by " + other + ", " +
          (!inside   ? "and nothing orders two blocks of a launch; give each element one block, or use a second kernel"

@@ -1,4 +1,4 @@
-// One host thread's side of a launch: the block that runs, its fibers, its clock, and the fault that ended it.
+// State of a launch on one host thread: the running block, its fibers, its clock, and the fault that ended it.
 #pragma once
 
 #include "device.h"
@@ -31,7 +31,7 @@ struct Warp {
 
 class Block {
 public:
-    // Runs a whole grid; returns false after a fault, which `kind` and `message` then tell.
+    // Runs a whole grid; returns false after a fault, which `kind` and `message` then describe.
     bool run_grid(softcuda_device& device, const Kernel& kernel, dim3 grid, dim3 block, std::size_t dynamic_bytes,
                   void** args, const softcuda_options& options, softcuda_report& report);
 

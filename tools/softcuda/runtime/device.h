@@ -1,7 +1,7 @@
-// A device: its memory, and what went wrong last.
+// A device: its memory, and its last error.
 //
-// All buffers come from one reserved stretch of addresses that is never reused: a pointer into a freed buffer or beside
-// one is known for what it is. Each buffer has an untouchable page before and behind it.
+// All buffers come from one reserved range of addresses that is never reused, so a pointer into or beside a freed
+// buffer is recognised. Each buffer has a guard page before and after it.
 #pragma once
 
 #include "shadow.h"

@@ -141,7 +141,8 @@ std::string source_line(const void* pc) {
     if (!pipe) return "";
     std::string best;
     char line[4096];
-    // The innermost frame comes first; a frame in one of our own headers is nobody's mistake.
+    // The innermost frame comes first; frames in softcuda's own headers are skipped, because the error is in their
+    // caller.
     while (std::fgets(line, sizeof line, pipe)) {
         std::string where(line, std::strcspn(line, " \n"));
         if (!best.empty() || where.empty() || where[0] == '?') continue;

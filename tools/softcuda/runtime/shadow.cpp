@@ -32,7 +32,7 @@ void Region::refine(unsigned finer) {
     if (!split.cells) return;
     const std::size_t count = split.cell_count();
     for (std::size_t i = 0; i < count; i++) {
-        // A cell that nobody touched stays a zero page.
+        // A cell without accesses stays on a zero page.
         const Cell& old = cells[i >> (shift - finer)];
         if (old.written || old.read_interval || old.write_interval) split.cells[i] = old;
     }

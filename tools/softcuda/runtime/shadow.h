@@ -1,13 +1,13 @@
-// Shadow memory: who wrote and who read each place last, and so what is a race.
+// Shadow memory: the last writer and reader of each location, from which races are detected.
 //
 // Time inside a launch is cut into *intervals*: a block begins one when it starts and at each __syncthreads; they are
-// numbered upwards through all blocks and launches. Two accesses of one block in different intervals are ordered. Inside
-// an interval only __syncwarp orders two threads of a warp (a shuffle or a vote does not: CUDA's guide says that these
-// imply no memory barrier). Each warp counts its __syncwarps as *stamps*; `known[u][l]` is the stamp below which thread
-// u may rely on the accesses of lane l.
+// numbered upwards through all blocks and launches. Two accesses of one block in different intervals are ordered.
+// Inside an interval only __syncwarp orders two threads of a warp (a shuffle or a vote does not: CUDA's guide says
+// that these imply no memory barrier). Each warp counts its __syncwarps as *stamps*; `known[u][l]` is the stamp below
+// which thread u may rely on the accesses of lane l.
 //
-// A region starts with one cell for four bytes. The first access that is narrower splits all cells, which loses
-// nothing because every access before covered whole cells.
+// A region starts with one cell for four bytes. The first narrower access splits all cells; this is exact, because
+// every earlier access covered whole cells.
 #pragma once
 
 #include <cstddef>
@@ -16,14 +16,14 @@
 namespace softcuda {
 
 constexpr unsigned lanes_per_warp = 32;
-constexpr uint16_t nobody = 0xffff;  // no thread; as an atomic writer: several threads
+constexpr uint16_t no_thread = 0xffff;  // as an atomic writer: several threads
 
 struct Cell {
     uint32_t write_interval, write_stamp;
     uint32_t read_interval, read_stamp;
     uint32_t read_lanes;    // of warp `read_warp`, in interval `read_interval`
     uint16_t read_warp;
-    uint16_t other_reader;  // a thread of another warp that read in the same interval, or `nobody`
+    uint16_t other_reader;  // a thread of another warp that read in the same interval, or `no_thread`
     uint16_t writer;
     uint8_t written;        // ever
     uint8_t write_atomic : 1;
@@ -51,16 +51,16 @@ struct Region {
         if (both & ((std::size_t(1) << shift) - 1)) refine(static_cast<unsigned>(__builtin_ctzll(both)));
     }
     void mark_written(std::size_t offset, std::size_t count);
-    // Offset of the first byte in the range that nobody has written, or the end of the range.
+    // Offset of the first byte in the range that was never written, or the end of the range.
     std::size_t first_unwritten(std::size_t offset, std::size_t count) const;
-    // Forgets all intervals; which places are written stays.
+    // Resets all intervals, but keeps the record of written locations.
     void forget_times();
     std::size_t cell_count() const { return (capacity + (std::size_t(1) << shift) - 1) >> shift; }
 };
 
 enum class Access { Read, Write, Atomic };
 
-// What the running thread is, for the comparison with a cell.
+// Identity and clock of the running thread, for the comparison with a cell.
 struct Clock {
     uint32_t launch_first, block_first, now;  // intervals
     uint32_t thread, warp, lane;
@@ -69,7 +69,7 @@ struct Clock {
 
     bool ordered_after(uint32_t other, uint32_t other_stamp) const {
         if (other == thread) return true;
-        return other != nobody && other / lanes_per_warp == warp && other_stamp < known[other % lanes_per_warp];
+        return other != no_thread && other / lanes_per_warp == warp && other_stamp < known[other % lanes_per_warp];
     }
 };
 
@@ -81,10 +81,10 @@ struct Verdict {
     uint32_t interval = 0;  // when it happened, 0 if that was overwritten since
 };
 
-// Checks one access of a cell against what the cell remembers, and remembers it.
+// Checks one access against the history of a cell, and records it.
 template <Access access>
 inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
-    // Shared memory starts afresh with each block: older intervals mean nothing there.
+    // Shared memory is new in each block, so older intervals are ignored there.
     const uint32_t first = region.shared ? t.block_first : t.launch_first;
 
     if (access != Access::Write && !region.all_written) {
@@ -104,14 +104,14 @@ inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
             cell.read_stamp = *t.stamp;
             cell.read_warp = t.warp;
             cell.read_lanes = 1u << t.lane;
-            cell.other_reader = nobody;
+            cell.other_reader = no_thread;
         } else if (cell.read_warp != t.warp) {
             cell.other_reader = t.thread;
         } else if (cell.read_stamp == *t.stamp) {
             cell.read_lanes |= 1u << t.lane;
         } else {
-            // Readers that this thread is ordered after need no memory of their own: who is ordered after this
-            // thread is ordered after them. The rest keep the older stamp, which may hide a race but invents none.
+            // Readers that are ordered before this thread need no record: a thread ordered after this thread is ordered
+            // after them. The others keep the older stamp, which may hide a race but never reports a false one.
             uint32_t rest = cell.read_lanes & ~(1u << t.lane);
             for (uint32_t lane = 0; lane < lanes_per_warp; lane++)
                 if (cell.read_stamp < t.known[lane]) rest &= ~(1u << lane);
@@ -123,9 +123,9 @@ inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
 
     if (cell.read_interval >= first) {
         if (cell.read_interval < t.block_first || cell.other_blocks_read)
-            return {Conflict::ReadInOtherBlock, nobody, cell.read_interval < t.block_first ? cell.read_interval : 0};
+            return {Conflict::ReadInOtherBlock, no_thread, cell.read_interval < t.block_first ? cell.read_interval : 0};
         if (cell.read_interval == t.now) {
-            if (cell.other_reader != nobody && cell.other_reader != t.thread)
+            if (cell.other_reader != no_thread && cell.other_reader != t.thread)
                 return {Conflict::ReadInBlock, cell.other_reader, t.now};
             for (uint32_t lanes = cell.read_lanes; lanes; lanes &= lanes - 1) {
                 uint32_t reader = cell.read_warp * lanes_per_warp + static_cast<uint32_t>(__builtin_ctz(lanes));
@@ -137,7 +137,7 @@ inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
                                (cell.write_interval != t.now || cell.writer != t.thread);
     cell.write_interval = t.now;
     cell.write_stamp = *t.stamp;
-    cell.writer = shared_atomic ? nobody : static_cast<uint16_t>(t.thread);
+    cell.writer = shared_atomic ? no_thread : static_cast<uint16_t>(t.thread);
     cell.write_atomic = access == Access::Atomic;
     cell.written = 1;
     return {};

@@ -22,7 +22,7 @@ enum softcuda_fault_kind {
     SOFTCUDA_OUT_OF_BOUNDS = 6,
     SOFTCUDA_MISALIGNED = 7,
     SOFTCUDA_USE_AFTER_FREE = 8,
-    SOFTCUDA_UNWRITTEN = 9,     /* a read, by a kernel or by the host, of memory that nobody wrote */
+    SOFTCUDA_UNWRITTEN = 9,     /* a read, by a kernel or by the host, of memory that was never written */
     SOFTCUDA_ARITHMETIC = 10    /* an integer division by zero */
 };
 
@@ -53,8 +53,8 @@ int softcuda_upload(softcuda_device* device, void* to, const void* from, size_t 
 int softcuda_download(softcuda_device* device, void* to, const void* from, size_t bytes);
 int softcuda_fill(softcuda_device* device, void* to, unsigned char value, size_t bytes);
 /* For host code that works on device memory in place: whether it may read these bytes (they lie in one buffer and are
- * written), may overwrite them, which marks them as written, or may use them as scratch memory, whose content nobody
- * may rely on. */
+ * written), may overwrite them, which marks them as written, or may use them as scratch memory with undefined
+ * content. */
 enum softcuda_use { SOFTCUDA_READ = 0, SOFTCUDA_WRITE = 1, SOFTCUDA_SCRATCH = 2 };
 int softcuda_check(softcuda_device* device, const void* at, size_t bytes, enum softcuda_use use, const char* what);
 

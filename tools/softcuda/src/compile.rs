@@ -1,9 +1,9 @@
-//! From `.cu` files to a shared library, with the system's C++ compiler.
+//! Compilation of `.cu` files to a shared library with the system's C++ compiler.
 //!
 //! A kernel file is compiled to assembly with the instrumentation that reports every access, each `__shared__` array
 //! gets a red zone behind it there, and then it is assembled and linked with the runtime. All `extern __shared__`
-//! arrays become names of one place, as on a GPU. The result is kept under a name that hashes everything it was made
-//! from, so that a second build is a look at the files.
+//! arrays become names of one memory location, as on a GPU. The name of the result has a hash of all inputs, so a
+//! second build only hashes the files.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,12 +16,12 @@ use std::{env, error, fmt, fs, io};
 
 use crate::library::Library;
 
-/// What dynamic shared memory can hold at most: 227 KiB, the limit of compute capability 9.0.
+/// Largest size of dynamic shared memory: 227 KiB, the limit of compute capability 9.0.
 const DYNAMIC_SHARED_BYTES: usize = 227 << 10;
-/// Bytes behind each shared array that belong to nothing.
+/// Size of the red zone after each shared array, in bytes.
 const RED_ZONE: usize = 256;
 
-/// Why the kernels could not be built; the compiler's own message comes first.
+/// Reason why the kernels could not be built; the compiler's message comes first.
 #[derive(Debug)]
 pub struct BuildError(pub(crate) String);
 
@@ -43,14 +43,15 @@ pub struct Build {
     pub(crate) compiler: Option<String>,
 }
 
-/// Two threads of a test program that ask for one library should not both compile it.
+/// Lock that keeps two threads of a test program from compiling one library twice.
 pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::new(());
     LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Build {
-    /// A build that keeps its results in `out_dir`: a build script's `OUT_DIR`, a test's `CARGO_TARGET_TMPDIR`.
+    /// Creates a build that stores its results in `out_dir`: a build script's `OUT_DIR`, a test's
+    /// `CARGO_TARGET_TMPDIR`.
     ///
     /// Kernels are compiled with `-O1`; the environment variable `SOFTCUDA_OPT` (such as `-O0`, for a debugger)
     /// overrides it.
@@ -71,7 +72,7 @@ impl Build {
         self
     }
 
-    /// Adds a folder to look for headers in. A file's own folder needs no mention.
+    /// Adds an include folder. A file's own folder is always searched.
     pub fn include(mut self, folder: impl Into<PathBuf>) -> Build {
         self.includes.push(folder.into());
         self
@@ -83,13 +84,13 @@ impl Build {
         self
     }
 
-    /// Chooses the C++ compiler, which else is the one that `CXX` names, or the first found of c++, g++ and clang++.
+    /// Sets the C++ compiler; by default it is that of `CXX`, or the first found of c++, g++ and clang++.
     pub fn compiler(mut self, program: impl Into<String>) -> Build {
         self.compiler = Some(program.into());
         self
     }
 
-    /// Builds what is not built yet and opens it.
+    /// Builds the library if necessary and opens it.
     ///
     /// # Errors
     /// As [`Build::compile`]; also if the finished library cannot be opened.
@@ -97,7 +98,7 @@ impl Build {
         Library::open(self.compile()?).map_err(|fault| BuildError(fault.message))
     }
 
-    /// Builds what is not built yet and returns the path of the shared library.
+    /// Builds the library if necessary and returns its path.
     ///
     /// # Errors
     /// No C++ compiler, a file that cannot be read or written, a message of the compiler.
@@ -109,7 +110,7 @@ impl Build {
             fingerprint(&[&home.join("include"), &home.join("runtime")], &[&compiler.version])?;
         let mut sources: BTreeSet<&Path> = self.includes.iter().map(PathBuf::as_path).collect();
         sources.extend(self.files.iter().filter_map(|file| file.parent()));
-        // This very file decides on the flags and the red zones.
+        // This file determines the flags and the red zones, so it is part of the hash.
         let settings = format!(
             "{:?} {:?} {} {}",
             self.files,
@@ -221,7 +222,7 @@ impl Build {
     }
 }
 
-/// Makes a file under a temporary name in `folder` and renames it, so that nobody ever sees half of it.
+/// Writes a file under a temporary name in `folder` and renames it, so that no process sees an incomplete file.
 pub(crate) fn install(
     folder: &Path,
     path: &Path,
@@ -301,7 +302,7 @@ fn with_red_zones(assembly: &str) -> String {
     result
 }
 
-/// The names of `extern __shared__` arrays: thread-local variables that an object uses and does not define.
+/// Names of `extern __shared__` arrays: thread-local variables that an object uses and does not define.
 fn undefined_thread_locals(object: &Path) -> Result<Vec<String>, BuildError> {
     let output = Command::new("readelf").args(["-s", "-W"]).arg(object).env("LC_ALL", "C").output().map_err(
         |error| BuildError(format!("readelf, of the binutils that come with a compiler: {error}")),
@@ -311,7 +312,7 @@ fn undefined_thread_locals(object: &Path) -> Result<Vec<String>, BuildError> {
     Ok(columns.filter(|c| c.len() == 8 && c[3] == "TLS" && c[6] == "UND").map(|c| c[7].to_string()).collect())
 }
 
-/// One place for all dynamic shared memory, under each of its names.
+/// Source of the common memory of all dynamic shared arrays, under each of their names.
 fn dynamic_shared(names: &BTreeSet<String>) -> String {
     let mut assembly = format!("\t.section .tbss,\"awT\",%nobits\n\t.zero {RED_ZONE}\n\t.balign 256\n");
     for name in names {
@@ -323,7 +324,7 @@ fn dynamic_shared(names: &BTreeSet<String>) -> String {
     assembly
 }
 
-/// A number that changes when a source file in one of the folders does.
+/// Hash of the source files in the folders.
 pub(crate) fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, BuildError> {
     let mut hasher = DefaultHasher::new();
     settings.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Memory, launches and what a launch did.
+//! Device memory, launches and reports of launches.
 
 use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
@@ -8,9 +8,9 @@ use crate::fault::Fault;
 use crate::ffi::{Functions, RawDevice, RawDim3, RawOptions};
 use crate::library::Library;
 
-/// A simulated GPU: it owns buffers and launches the kernels of one library.
+/// A simulated GPU, which owns buffers and launches the kernels of one library.
 ///
-/// A device stays on the thread that made it; several threads may each have their own.
+/// A device stays on the thread that created it; several threads may each have one.
 pub struct Device {
     library: Library,
     raw: Rc<Raw>,
@@ -94,37 +94,37 @@ impl Launch {
         Launch { dynamic_shared_bytes: bytes, ..self }
     }
 
-    /// The most shared memory a block may use, in bytes, at most 227 KiB. The default of 48 KiB is what a GPU gives
+    /// Sets the limit of shared memory of a block in bytes, at most 227 KiB. The default of 48 KiB is that of a GPU
     /// without `cuFuncSetAttribute`.
     pub fn shared_limit(self, bytes: u32) -> Launch {
         Launch { shared_limit: bytes, ..self }
     }
 
-    /// Seeds the order in which blocks run, and threads between two waits.
+    /// Sets the seed of the order of blocks, and of threads between two waits.
     pub fn seed(self, seed: u64) -> Launch {
         Launch { seed, ..self }
     }
 
-    /// Runs blocks and threads in ascending order instead, for a debugger.
+    /// Runs blocks and threads in ascending order, for a debugger.
     pub fn keep_order(self) -> Launch {
         Launch { keep_order: true, ..self }
     }
 }
 
-/// What a launch did. Bytes are counted as the kernel asked for them, before any cache.
+/// Report of a launch. Bytes are counted as the kernel requests them, before any cache.
 /// (`softcuda_report` of `runtime/softcuda_api.h`, field by field.)
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub blocks: u64,
     pub threads: u64,
-    /// `__syncthreads` passed, summed over blocks.
+    /// Number of `__syncthreads` passed, summed over blocks.
     pub barriers: u64,
-    /// Shuffles, votes and `__syncwarp`s passed, summed over warps.
+    /// Number of shuffles, votes and `__syncwarp`s passed, summed over warps.
     pub warp_operations: u64,
     pub global_bytes_read: u64,
     pub global_bytes_written: u64,
-    /// Static and dynamic shared memory that a block used.
+    /// Static and dynamic shared memory used by a block, in bytes.
     pub shared_bytes: u64,
 }
 
@@ -132,7 +132,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The number types a buffer can hold. A bf16 buffer is one of `u16`, its bits.
+/// Number types of buffer elements. A bf16 buffer has the bits as `u16`.
 pub trait Element: Copy + Default + sealed::Sealed + 'static {}
 
 macro_rules! element {
@@ -200,7 +200,7 @@ impl<T: Element> Buffer<T> {
 
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
-        // SAFETY: the address came from `alloc` and is freed once. A failure here would have no one to tell.
+        // SAFETY: the address came from `alloc` and is freed once. A failure cannot be reported from a destructor.
         unsafe { (self.raw.functions.free)(self.raw.device, self.address) };
     }
 }
@@ -260,7 +260,7 @@ macro_rules! args {
 }
 
 impl Device {
-    /// A device for the kernels of `library`.
+    /// Creates a device for the kernels of `library`.
     ///
     /// # Errors
     /// `FaultKind::Launch` if the system has no 64 GiB of addresses (not of memory) to reserve.
@@ -275,7 +275,7 @@ impl Device {
         Ok(Device { library: *library, raw: Rc::new(Raw { device, functions: library.functions }) })
     }
 
-    /// A buffer with the elements of `host`. `name` is what faults call it.
+    /// Creates a buffer with the elements of `host`; faults name it `name`.
     ///
     /// # Errors
     /// `FaultKind::Launch` if there is no memory left.
@@ -285,7 +285,7 @@ impl Device {
         Ok(buffer)
     }
 
-    /// A buffer of `len` zeros, for a kernel that adds to what it finds.
+    /// Creates a buffer of `len` zeros, for a kernel that adds to existing values.
     ///
     /// # Errors
     /// `FaultKind::Launch` if there is no memory left.
@@ -298,8 +298,8 @@ impl Device {
         Ok(buffer)
     }
 
-    /// A buffer of `len` elements that nobody has written yet: an output. Reading an element before it is written is
-    /// a fault, for a kernel and for [`Buffer::read`].
+    /// Creates an uninitialised buffer of `len` elements, for outputs. Reading an element before it is written is a
+    /// fault, for a kernel and for [`Buffer::read`].
     ///
     /// # Errors
     /// `FaultKind::Launch` if there is no memory left.
@@ -315,7 +315,7 @@ impl Device {
         Ok(Buffer { raw: Rc::clone(&self.raw), address, len, element: PhantomData })
     }
 
-    /// Runs `kernel` to its end, or to its first fault. After a fault the buffers hold what was written until then.
+    /// Runs `kernel` to its end, or to its first fault. After a fault, buffers have the values written until then.
     ///
     /// # Errors
     /// A [`Fault`] of any kind; `FaultKind::Launch` if the kernel did not start at all.

@@ -1,8 +1,8 @@
-//! What can be wrong with a launch.
+//! Faults of launches and copies.
 
 use std::fmt;
 
-/// The kind of a [`Fault`]; the numbers are those of `softcuda_api.h`.
+/// Kind of a [`Fault`], with the numbers of `softcuda_api.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// No such kernel, arguments of the wrong number or type, an impossible grid, block or amount of shared memory.
@@ -13,7 +13,7 @@ pub enum FaultKind {
     WarpMask,
     /// A shuffle that reads a lane which its mask does not name.
     InactiveLane,
-    /// Two threads at one place, one of them writing, and nothing that orders them.
+    /// Two threads access one location without an order between them, and one of them writes.
     Race,
     /// An access outside of every buffer and shared array.
     OutOfBounds,
@@ -21,13 +21,13 @@ pub enum FaultKind {
     Misaligned,
     /// An access of a freed buffer.
     UseAfterFree,
-    /// A read, by a kernel or by the host, of an element that nobody wrote.
+    /// A read, by a kernel or by the host, of an element that was never written.
     Unwritten,
     /// An integer division by zero.
     Arithmetic,
 }
 
-/// Why a launch or a copy ended, as one line: kernel, block, thread, place, what to do, source line.
+/// Error of a launch or a copy, as one line: kernel, block, thread, location, what to do, source line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub kind: FaultKind,

@@ -2,11 +2,11 @@
 //!
 //! The `.cu` files are compiled unchanged by the system's C++ compiler against the headers in `include/`; every thread
 //! of a block becomes a fiber, and the compiler's own instrumentation reports each load and store to the runtime in
-//! `runtime/`. A kernel that would go wrong on a GPU, or might on another day, ends with a [`Fault`] that names the
-//! kernel, the block, the thread, the place and the source line.
+//! `runtime/`. A kernel with an error, including an error that shows only sometimes on a GPU, ends with a [`Fault`]
+//! that names the kernel, the block, the thread, the location and the source line.
 //!
-//! In reading order: [`Build`] makes a library of kernels, [`Library`] opens it, [`Device`] owns memory and launches,
-//! [`Fault`] is what can be wrong. The README beside this crate says what is detected and what is not.
+//! In reading order: [`Build`] compiles a library of kernels, [`Library`] opens it, [`Device`] owns memory and
+//! launches, [`Fault`] describes errors. The README of this crate lists what is detected and what is not.
 //!
 //! ```no_run
 //! use softcuda::{Build, Device, Launch, args};

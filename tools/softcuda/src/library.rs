@@ -8,7 +8,7 @@ use crate::ffi::Functions;
 
 /// Kernels that [`Build`](crate::Build) compiled, opened in this process.
 ///
-/// A library is never closed again, so that copies of it are free and buffers may outlive it.
+/// A library is never closed, so copies are cheap and buffers may outlive it.
 #[derive(Clone, Copy)]
 pub struct Library {
     pub(crate) functions: Functions,
@@ -74,7 +74,7 @@ impl Library {
         Ok(Library { functions })
     }
 
-    /// The names of all kernels, in the order of their files and `SOFTCUDA_KERNELS` lines.
+    /// Names of all kernels, in the order of their files and `SOFTCUDA_KERNELS` lines.
     pub fn kernels(&self) -> Vec<String> {
         (0..)
             .map_while(|index| {
@@ -86,7 +86,7 @@ impl Library {
             .collect()
     }
 
-    /// The kinds and sizes of a kernel's parameters, `None` if there is no kernel of this name.
+    /// Kinds and sizes of a kernel's parameters; `None` if there is no kernel of this name.
     pub(crate) fn parameters(&self, kernel: &CStr) -> Option<Vec<(char, usize)>> {
         // SAFETY: the name ends in NUL; the result is null or a string that lives as long as the library.
         let text = unsafe { (self.functions.kernel_parameters)(kernel.as_ptr()) };

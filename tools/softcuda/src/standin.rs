@@ -18,7 +18,8 @@ pub struct StandIns {
     kernels: PathBuf,
 }
 
-/// Source folder, file name, and the names under which it is also found. cuBLAS has one interface here in both versions.
+/// Source folder, file name, and the names under which it is also found. cuBLAS has one interface here in both
+/// versions.
 const LIBRARIES: [(&str, &str, &[&str]); 3] = [
     ("cuda", "libcuda.so.1", &["libcuda.so"]),
     ("cudnn", "libcudnn.so.9", &["libcudnn.so", "libcudnn_graph.so.9"]),
@@ -26,8 +27,8 @@ const LIBRARIES: [(&str, &str, &[&str]); 3] = [
 ];
 
 impl StandIns {
-    /// What a program's environment needs to find the libraries: variables and their values. Others, which the README
-    /// lists, may be added to say what machine it is.
+    /// Environment variables with which a program finds the libraries. The README lists further variables, which
+    /// describe the simulated machine.
     pub fn environment(&self) -> [(&'static str, OsString); 2] {
         let mut folders = self.folder.clone().into_os_string();
         if let Some(others) = env::var_os("LD_LIBRARY_PATH").filter(|others| !others.is_empty()) {
@@ -58,7 +59,7 @@ impl StandIns {
             for name in [file].into_iter().chain(*others) {
                 let link = folder.join(name);
                 match symlink(self.folder.join(file), &link) {
-                    // The folder's name tells what it holds, so an older link is the same.
+                    // The folder's name has a hash of its content, so an existing link is equal.
                     Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(at(&link, error)),
                     _ => {}
                 }
@@ -69,7 +70,7 @@ impl StandIns {
 }
 
 impl Build {
-    /// Builds what is not built yet of the kernels and of the libraries that launch them.
+    /// Builds the kernels and the stand-in libraries, if necessary.
     ///
     /// # Errors
     /// As [`Build::compile`].
@@ -90,7 +91,7 @@ impl Build {
                 continue;
             }
             let mut arguments: Vec<String> =
-                // A fused multiplication would give other bits where the processor has one.
+                // Fused multiply-add would change bits on processors that have it.
                 ["-std=c++20", "-O3", "-ffp-contract=off", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]
                     .map(String::from)
                     .into();

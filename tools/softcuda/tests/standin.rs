@@ -57,8 +57,8 @@ fn pinned(values: &[f32]) -> &'static mut [f32] {
 const EVEN: [f32; 8] = [0.25; 8];
 
 #[test]
-fn work_runs_when_somebody_waits() {
-    Process::of("work_runs_when_somebody_waits").run(|| {
+fn work_runs_when_the_program_waits() {
+    Process::of("work_runs_when_the_program_waits").run(|| {
         let (stream, softmax) = open();
         let (x, y) = (uploaded(&stream, &[7.0f32; 8]), alloc(32));
         softmax.launch(&stream, x, y);
@@ -200,7 +200,7 @@ fn events_measure_by_either_name() {
 }
 
 fn try_alloc(bytes: usize) -> Option<CUresult> {
-    // SAFETY: nobody reads the memory.
+    // SAFETY: the memory is not read.
     unsafe { result::malloc_sync(bytes) }.err().map(|error| error.0)
 }
 

@@ -90,15 +90,15 @@ impl Problem {
     /// Checks the sizes; returns n, h, w, c, k, r, s, p, q, stride and pad as cuDNN takes them.
     pub(super) fn check(&self) -> Result<[c_int; 11]> {
         let Problem { n, h, w, c, k, r, s, stride, pad, element, .. } = *self;
-        let refuse = |why: &str| Err(Error::Device(format!("cuDNN: {self}: {why}")));
+        let invalid = |why: &str| Err(Error::Device(format!("cuDNN: {self}: {why}")));
         if [n, h, w, c, k, r, s, stride].contains(&0) {
-            return refuse("a size or the stride is 0");
+            return invalid("a size or the stride is 0");
         }
         let Some((p, q)) = self.output() else {
-            return refuse("the filter is larger than the padded input");
+            return invalid("the filter is larger than the padded input");
         };
         if element == Element::Bf16 && (c % 8 != 0 || k % 8 != 0) {
-            return refuse(
+            return invalid(
                 "in bf16 cuDNN supports channels c and k in multiples of 8 only; pad them with zeros",
             );
         }
@@ -112,7 +112,7 @@ impl Problem {
             || !fits([n, p, q, k])
             || !fits([stride, pad.max(1), 1, 1])
         {
-            return refuse("cuDNN supports tensors of less than 2^31 elements only; use a smaller batch");
+            return invalid("cuDNN supports tensors of less than 2^31 elements only; use a smaller batch");
         }
         Ok(sizes.map(|size| size as c_int))
     }

@@ -1,4 +1,4 @@
-//! Kernels that keep to channels and walk over the rows or positions of an image.
+//! Kernels by channel, which iterate over the rows or positions of an image.
 
 use super::super::slots::{Float, Slot};
 use super::{BLOCK, Entry, GIB, Of};

@@ -1,4 +1,4 @@
-//! Kernels that do not care for rows: one array of elements as long as it may be.
+//! Elementwise kernels over an array of any length.
 
 use super::super::slots::{Float, Slot};
 use super::{BLOCK, Entry, GIB, Of};

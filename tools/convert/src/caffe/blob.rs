@@ -1,27 +1,27 @@
-//! BlobProto: Caffe's tensor. Its dims and counts are checked when it is met, its values read when asked for.
+//! BlobProto, Caffe's tensor. Dimensions and counts are checked at parsing; values are read later.
 
 use super::settings::decode;
 use super::wire::{Fault, Fields, Value};
 use prost::bytes::Bytes;
 
-/// The most axes Caffe allows a blob.
+/// Largest number of axes of a blob in Caffe.
 const MAX_AXES: usize = 32;
 
-/// The dims of a blob since 2015; before, it had the four fields `num`, `channels`, `height`, `width`.
+/// BlobShape: dimensions of a blob. Files from before 2015 have the four fields `num`, `channels`, `height`, `width`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct BlobShape {
     #[prost(int64, repeated, tag = "1")]
     dim: Vec<i64>,
 }
 
-/// A blob that holds as many values as its dims say, which is one at least.
+/// A blob that has as many values as its dimensions require, at least one.
 #[derive(Clone, Debug)]
 pub struct Blob {
-    /// Its dims, slowest first; four of them in old files, padded with ones in front.
+    /// Dimensions, slowest first; old files have four, padded with leading ones.
     pub shape: Vec<usize>,
-    /// `f32` or `f64`.
+    /// Element type, `f32` or `f64`.
     pub dtype: &'static str,
-    /// The message: a slice of the mapped file.
+    /// Protobuf message, a slice of the mapped file.
     bytes: Bytes,
 }
 
@@ -61,12 +61,12 @@ impl Blob {
         Ok(Blob { shape, dtype, bytes })
     }
 
-    /// How many values it holds.
+    /// Number of values.
     pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// The values in row-major order, doubles rounded.
+    /// Reads the values in row-major order; doubles are rounded.
     pub fn values(&self) -> Result<Vec<f32>, Fault> {
         let mut values = Vec::with_capacity(self.count());
         for field in Fields::new(self.bytes.clone()) {
@@ -85,19 +85,19 @@ impl Blob {
         Ok(values)
     }
 
-    /// The length of a blob that is a vector, with ones around it or without.
+    /// Length of a vector; dimensions of 1 are ignored. `None` for other blobs.
     pub fn vector(&self) -> Option<usize> {
         (self.shape.iter().filter(|&&dim| dim != 1).count() <= 1).then(|| self.count())
     }
 
-    /// The dims without leading ones, if `axes` of them are left.
+    /// Dimensions without leading ones, if `axes` of them remain.
     pub fn last_axes(&self, axes: usize) -> Option<&[usize]> {
         let (ones, rest) = self.shape.split_at(self.shape.len().checked_sub(axes)?);
         ones.iter().all(|&dim| dim == 1).then_some(rest)
     }
 }
 
-/// How many numbers of `size` bytes lie in a packed field.
+/// Number of values of `size` bytes in a packed field.
 fn elements(packed: &Bytes, size: usize) -> Result<usize, Fault> {
     if packed.len().is_multiple_of(size) {
         Ok(packed.len() / size)
@@ -106,7 +106,7 @@ fn elements(packed: &Bytes, size: usize) -> Result<usize, Fault> {
     }
 }
 
-/// The dims as sizes, and their product; none if one is not positive or the product is too large.
+/// Dimensions as sizes, and their product; `None` if one is not positive or the product is too large.
 fn sizes(dims: &[i64]) -> Option<(Vec<usize>, usize)> {
     let positive = |&dim: &i64| usize::try_from(dim).ok().filter(|&dim| dim > 0);
     let shape: Vec<usize> = dims.iter().map(positive).collect::<Option<_>>()?;

@@ -1,13 +1,13 @@
-//! Whether the average that gives the features is one over the whole map.
+//! Check that the last average pooling covers the whole map.
 //!
 //! Caffe's networks state a kernel that fits the images they were trained on, say 7x7 for 224x224, and the engine
-//! averages whatever map there is. For the network's own size both must be the same.
+//! averages a map of any size. For the network's input size both must be equal.
 
 use super::net::Layer;
 use super::walk::Trunk;
 use super::wire::Fault;
 
-/// Checks the kernel of pool5 against the map of images of `size`; without a size, adds to `notes` what is assumed.
+/// Checks the kernel of pool5 against the map of images of `size`; without a size, adds a note about the assumption.
 pub fn check(trunk: &Trunk<'_>, size: Option<[u64; 2]>, notes: &mut Vec<String>) -> Result<(), Fault> {
     let Some(pool5) = trunk.pool5.pooling.as_deref() else { return Ok(()) };
     if pool5.is_global() {
@@ -34,7 +34,7 @@ pub fn check(trunk: &Trunk<'_>, size: Option<[u64; 2]>, notes: &mut Vec<String>)
     Ok(())
 }
 
-/// Rows and columns of the map before pool5; none if a layer on the way does not state its stride.
+/// Rows and columns of the map before pool5; `None` if a layer before pool5 does not state its stride.
 fn map(trunk: &Trunk<'_>, size: [u64; 2]) -> Option<[u64; 2]> {
     let convolved = |size: [u64; 2], layer: &Layer| {
         let settings = layer.convolution.as_ref()?;
@@ -49,7 +49,7 @@ fn map(trunk: &Trunk<'_>, size: [u64; 2]) -> Option<[u64; 2]> {
     branches.map(|part| part.convolution).try_fold(size, convolved)
 }
 
-/// How many windows fit along each axis.
+/// Number of windows along each axis.
 fn windows(size: [u64; 2], kernel: [u64; 2], stride: [u64; 2], pad: [u64; 2], ceil: bool) -> [u64; 2] {
     [0, 1].map(|axis| {
         let room = size[axis].saturating_add(pad[axis].saturating_mul(2)).saturating_sub(kernel[axis]);

@@ -1,26 +1,26 @@
-//! Which layer reads what which layer wrote.
+//! Graph of a net: the layers and the values that connect them.
 //!
 //! Caffe computes layers in the file's order and knows a blob by its name: a layer reads what the last layer before it
 //! wrote under that name. A layer that works in place writes the name it reads, so one name stands for several values
-//! one after the other. Here every value is one of its own, and a reader is always behind its writer: there are no
-//! cycles. `Split` layers, which Caffe adds where a blob has several readers, and `Dropout` layers, which pass their
+//! one after the other. Here every value is distinct, and a reader always comes after its writer: there are no cycles.
+//! `Split` layers, which Caffe adds where a blob has several readers, and `Dropout` layers, which pass their
 //! input on when the network is not in training, write the value that they read.
 
 use super::net::Layer;
 use prost::bytes::Bytes;
 use std::collections::HashMap;
 
-/// The number of a value.
+/// Index of a value.
 pub type Value = usize;
 
-/// The layers that write the value they read.
+/// Types of layers that output their input unchanged.
 const IDENTITIES: [&str; 2] = ["Split", "Dropout"];
 
 /// The values of a net, with their writers and readers.
 #[derive(Debug)]
 pub struct Graph<'a> {
     layers: &'a [Layer],
-    /// What each layer reads and writes, in the order of the file.
+    /// Inputs and outputs of each layer, in the order of the file.
     nodes: Vec<Node>,
     values: Vec<Written>,
 }
@@ -33,16 +33,16 @@ struct Node {
 
 #[derive(Debug)]
 struct Written {
-    /// The blob's name.
+    /// Name of the blob.
     name: Bytes,
-    /// The number of its layer; none if no layer before the first reader wrote that name.
+    /// Index of the layer that writes the value; `None` if no layer before the first reader writes it.
     writer: Option<usize>,
-    /// The numbers of the layers that read it, a layer that reads it twice twice.
+    /// Indices of the layers that read the value, with repetitions.
     readers: Vec<usize>,
 }
 
 impl<'a> Graph<'a> {
-    /// The graph of a net's layers. Takes time in proportion to its wires.
+    /// Builds the graph of a net's layers in time proportional to the number of connections.
     pub fn new(layers: &'a [Layer]) -> Self {
         let mut graph = Graph { layers, nodes: Vec::with_capacity(layers.len()), values: Vec::new() };
         let mut current: HashMap<&Bytes, Value> = HashMap::new();
@@ -71,37 +71,37 @@ impl<'a> Graph<'a> {
         self.values.len() - 1
     }
 
-    /// The layer of that number.
+    /// The layer with an index.
     pub fn layer(&self, number: usize) -> &'a Layer {
         &self.layers[number]
     }
 
-    /// What a layer reads, in its order.
+    /// Input values of a layer, in order.
     pub fn inputs(&self, number: usize) -> &[Value] {
         &self.nodes[number].inputs
     }
 
-    /// What a layer writes, in its order.
+    /// Output values of a layer, in order.
     pub fn outputs(&self, number: usize) -> &[Value] {
         &self.nodes[number].outputs
     }
 
-    /// The number of the layer that writes a value; none if the net does not compute it.
+    /// Index of the layer that writes a value; `None` for inputs of the net.
     pub fn writer(&self, value: Value) -> Option<usize> {
         self.values[value].writer
     }
 
-    /// The numbers of the layers that read a value, in the file's order.
+    /// Indices of the layers that read a value, in the file's order.
     pub fn readers(&self, value: Value) -> &[usize] {
         &self.values[value].readers
     }
 
-    /// The blob's name, for a message.
+    /// Name of the blob, for a message.
     pub fn name(&self, value: Value) -> String {
         super::wire::shown(&String::from_utf8_lossy(&self.values[value].name))
     }
 
-    /// How many convolutions lie on the longest way to each layer, itself included.
+    /// Number of convolutions on the longest path to each layer, the layer itself included.
     pub fn depths(&self) -> Vec<usize> {
         let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for (layer, node) in self.layers.iter().zip(&self.nodes) {
@@ -112,8 +112,8 @@ impl<'a> Graph<'a> {
         depths
     }
 
-    /// That a layer reads what one behind it writes, in which order Caffe computes nothing. A layer that works in place on
-    /// the net's input writes what it reads, and is none.
+    /// Error message for a layer that reads the output of a later layer, which Caffe cannot compute. An in-place
+    /// layer on the net's input is no such case.
     pub fn disorder(&self) -> Option<String> {
         let mut first: HashMap<&Bytes, usize> = HashMap::new();
         for value in self.values.iter().filter(|value| value.writer.is_none()) {
@@ -138,7 +138,7 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// Whether each layer is one that the layer of that number is computed from; that layer itself is.
+    /// For each layer, true if the layer with this index depends on it; a layer depends on itself.
     pub fn feeding(&self, number: usize) -> Vec<bool> {
         let mut feeding = vec![false; self.nodes.len()];
         feeding[number] = true;

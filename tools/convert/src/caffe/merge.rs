@@ -1,6 +1,7 @@
-//! A `.caffemodel` with the prototxt of its network: weights from the one, wires and settings from the other.
+//! Merging of a `.caffemodel` with the prototxt of its network: weights from the model, connections and settings from
+//! the prototxt.
 //!
-//! Layers are matched by name. Where the file has types, settings or wires of its own, they must be the same.
+//! Layers are matched by name. Types, settings and connections that the model has too must be equal.
 
 use super::graph::{Graph, Value};
 use super::net::{Layer, Net};
@@ -11,11 +12,11 @@ use super::wire::{Fault, shown};
 use bcreid::ops::batchnorm::EPS;
 use std::collections::HashMap;
 
-/// The layers of `text` with the weights of `file`; then the file's layers with weights that the text does not have,
-/// without wires.
+/// Merges two nets: the layers of `text` with the weights of `file`, then the file's layers with weights that `text`
+/// lacks, without connections.
 ///
 /// # Errors
-/// What the text says otherwise than the file, by layer.
+/// A contradiction between the text and the file, by layer.
 pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
     let mut described = text.layers;
     described.retain(|layer| !layer.is_for_training);
@@ -28,7 +29,7 @@ pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
     }
     for own in &file.layers {
         match at.get(own.name.as_str()) {
-            // What gives images or takes losses differs between a net in training and one in use.
+            // Data and loss layers differ between training and deployment.
             Some(&number) if is_compared(own) => check(own, &described[number])?,
             Some(_) => {}
             None if !own.blobs.is_empty() && looks_inside(own) => {
@@ -62,7 +63,7 @@ pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
     Ok(Net { count, layers, map, pixels, is_described: true, v1, v0: false })
 }
 
-/// Whether a layer of the file can be the one that the prototxt describes.
+/// Checks that a layer of the file agrees with the prototxt.
 fn check(own: &Layer, described: &Layer) -> Result<(), Fault> {
     if !own.kind.is_empty() && own.kind != described.kind {
         let stated = match described.kind.as_str() {
@@ -120,15 +121,15 @@ fn pooling_settings(settings: &Pooling) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What writes a value.
+/// Source of a value.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source<'a> {
     Data,
     Layer(&'a str),
 }
 
-/// Whether the layers that both have read what the same layers wrote, as far as the file says it. Other names of
-/// blobs, `Split` and `Dropout` layers make no difference.
+/// Checks that the layers that both nets have read the outputs of the same layers, as far as the file states it.
+/// Names of blobs, `Split` and `Dropout` layers may differ.
 fn check_wires(own: &[Layer], described: &[Layer], at: &HashMap<&str, usize>) -> Result<(), Fault> {
     let (of_file, of_text) = (Graph::new(own), Graph::new(described));
     for layer in own.iter().filter(|layer| is_compared(layer)) {
@@ -150,12 +151,12 @@ fn check_wires(own: &[Layer], described: &[Layer], at: &HashMap<&str, usize>) ->
     Ok(())
 }
 
-/// Whether a layer of the file can be part of a trunk.
+/// True if a layer of the file can be part of a trunk.
 fn is_compared(layer: &Layer) -> bool {
     !layer.blobs.is_empty() || ["Eltwise", "Pooling", "ReLU"].contains(&layer.kind.as_str())
 }
 
-/// What writes each of the values, in the order of names.
+/// Sources of the values, in the order of names.
 fn sources<'a>(graph: &Graph<'a>, values: &[Value]) -> Vec<Source<'a>> {
     let source = |&value: &Value| match graph.writer(value) {
         Some(writer) if !graph.inputs(writer).is_empty() => Source::Layer(&graph.layer(writer).name),

@@ -1,4 +1,4 @@
-//! The layer names of He's release, and torchvision's for the same things.
+//! Layer names of He's release, and the corresponding names of torchvision.
 //!
 //! | Caffe | torchvision |
 //! |---|---|
@@ -16,18 +16,18 @@ pub enum Unit {
     Stem,
     /// A convolution of a block's residual branch.
     Branch {
-        /// 1 to 4.
+        /// Stage, 1 to 4.
         stage: u8,
-        /// From 0.
+        /// Block of the stage, from 0.
         block: u16,
-        /// Which convolution of the branch, from 1.
+        /// Convolution of the branch, from 1.
         n: u8,
     },
     /// A block's projection.
     Shortcut {
-        /// 1 to 4.
+        /// Stage, 1 to 4.
         stage: u8,
-        /// From 0.
+        /// Block of the stage, from 0.
         block: u16,
     },
 }
@@ -52,14 +52,14 @@ impl Unit {
     }
 }
 
-/// What a layer is to its unit.
+/// Role of a layer in its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The convolution.
     Convolution,
-    /// The statistics.
+    /// Batch norm layer, with the running statistics.
     BatchNorm,
-    /// Gamma and beta, which Caffe keeps in a layer of their own.
+    /// Scale layer, with gamma and beta.
     Scale,
 }
 
@@ -74,7 +74,7 @@ impl Role {
     }
 }
 
-/// Where a layer belongs.
+/// Place of a layer in a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A part of a unit.
@@ -83,7 +83,7 @@ pub enum Place {
     Classifier,
 }
 
-/// Where the layer of this name belongs; none if a ResNet has no such layer.
+/// The place of the layer with this name; `None` if a ResNet has no such layer.
 pub fn place(name: &str) -> Option<Place> {
     match name {
         "conv1" => return Some(Place::Unit(Unit::Stem, Role::Convolution)),
@@ -109,7 +109,7 @@ pub fn place(name: &str) -> Option<Place> {
     Some(Place::Unit(unit, role))
 }
 
-/// `4f` or `4b5` as stage 3, block 5.
+/// Parses a stage and a block: `4f` and `4b5` are stage 3, block 5.
 fn block_of(text: &str) -> Option<(u8, u16)> {
     let mut letters = text.chars();
     let stage = letters.next()?.to_digit(10).filter(|stage| (2..=5).contains(stage))? as u8 - 1;

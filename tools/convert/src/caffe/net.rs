@@ -1,4 +1,4 @@
-//! NetParameter and its layers, in both of their forms. The field numbers are those of the public
+//! NetParameter and its layers, in both forms. The field numbers are those of the public
 //! `caffe.proto`.
 
 use super::blob::Blob;
@@ -12,15 +12,14 @@ use super::v1;
 use super::wire::{Fault, Fields, Value, plain, shown};
 use prost::bytes::Bytes;
 
-/// The most layers that are believed, those without a name, a type, wires and tensors aside; a ResNet-152 has about
-/// a thousand.
+/// Largest accepted number of layers, not counting empty ones; a ResNet-152 has about a thousand.
 const MAX_LAYERS: usize = 20_000;
-/// The most tensors that are believed; a ResNet-152 has about a thousand.
+/// Largest accepted number of tensors; a ResNet-152 has about a thousand.
 const MAX_BLOBS: usize = 20_000;
-/// The most wires that are believed; a ResNet-152 has about two thousand.
+/// Largest accepted number of connections; a ResNet-152 has about two thousand.
 const MAX_WIRES: usize = 20_000;
 
-/// Where a form of the layer message keeps things.
+/// Field numbers of a form of the layer message.
 struct Numbers {
     name: u32,
     kind: u32,
@@ -94,75 +93,75 @@ const V2: Numbers = Numbers {
 /// A layer.
 #[derive(Clone, Debug, Default)]
 pub struct Layer {
-    /// Its place among the layers of [`Net`].
+    /// Index among the layers of [`Net`].
     pub number: usize,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its type, e.g. `Convolution`; empty if the file does not say.
+    /// Type, e.g. `Convolution`; empty if the file does not state it.
     pub kind: String,
-    /// The names of the blobs that it reads: slices of the mapped file.
+    /// Names of the input blobs, slices of the mapped file.
     pub bottoms: Vec<Bytes>,
-    /// The names of the blobs that it writes.
+    /// Names of the output blobs.
     pub tops: Vec<Bytes>,
-    /// Its tensors.
+    /// Tensors.
     pub blobs: Vec<Blob>,
-    /// The settings of a convolution, if the file has them.
+    /// Settings of a convolution, if the file has them.
     pub convolution: Option<Box<Convolution>>,
-    /// The settings of a pooling layer.
+    /// Settings of a pooling layer.
     pub pooling: Option<Box<Pooling>>,
-    /// The settings of an element-wise layer.
+    /// Settings of an element-wise layer.
     pub eltwise: Option<Box<Eltwise>>,
-    /// What a rectifier multiplies values below 0 with.
+    /// Factor of a ReLU for values below 0.
     pub negative_slope: f32,
-    /// Whether an inner product keeps its matrix as [in, out].
+    /// True if an inner product has its matrix as [in, out].
     pub transposed: bool,
-    /// The settings of a Scale layer.
+    /// Settings of a Scale layer.
     pub scale: Option<Box<Scale>>,
-    /// The settings of a Reduction layer.
+    /// Settings of a Reduction layer.
     pub reduction: Option<Box<Reduction>>,
-    /// A batch norm's epsilon.
+    /// Epsilon of a batch norm.
     pub eps: Option<f32>,
-    /// Whether a batch norm is told to take the running statistics, or not to, in every phase.
+    /// Setting `use_global_stats` of a batch norm, which applies to every phase.
     pub use_global_stats: Option<bool>,
-    /// Rows and columns of the images that a data layer gives, if it says.
+    /// Rows and columns of the images of a data layer, if stated.
     pub map: Option<[u64; 2]>,
-    /// Whether its rules leave it in nets in training alone.
+    /// True if the layer's rules include it only in phase TRAIN.
     pub is_for_training: bool,
-    /// Whether the net that it was saved from was in phase TRAIN, which Caffe writes into every layer.
+    /// True if the layer was saved in phase TRAIN.
     pub was_in_training: bool,
-    /// What a data layer does to its images.
+    /// Transformation of a data layer's images.
     transformation: Option<Box<Transformation>>,
 }
 
-/// What a NetParameter says.
+/// A NetParameter.
 #[derive(Debug, Default)]
 pub struct Net {
-    /// How many layers it has.
+    /// Number of layers.
     pub count: usize,
-    /// Its layers in the file's order, without those that say nothing of themselves.
+    /// Layers in the file's order, without empty ones.
     pub layers: Vec<Layer>,
-    /// Rows and columns of the images, where the net itself says and not a layer.
+    /// Rows and columns of the images, if the net itself states them.
     pub map: Option<[u64; 2]>,
-    /// The pixel transformations that its data layers state.
+    /// Pixel transformations of the data layers.
     pub pixels: Pixels,
-    /// Whether its wires and settings are those of a prototxt.
+    /// True if connections and settings are those of a prototxt.
     pub is_described: bool,
-    /// Whether its layers are V1.
+    /// True for V1 layers.
     pub v1: bool,
-    /// Whether a layer is V0; nothing behind it was read.
+    /// True if a layer is V0; later layers were not read.
     pub v0: bool,
 }
 
-/// Why a net could not be read.
+/// Error of a net that cannot be read.
 pub struct Broken {
-    /// How many layers came before.
+    /// Number of layers before the error.
     pub after: usize,
-    /// What is wrong.
+    /// Description of the error.
     pub fault: Fault,
 }
 
 impl Net {
-    /// Reads a NetParameter, all but the values of its tensors.
+    /// Parses a NetParameter without the values of its tensors.
     pub fn parse(bytes: Bytes) -> Result<Net, Broken> {
         let mut net = Net::default();
         match net.read(bytes) {
@@ -218,18 +217,18 @@ impl Net {
         Ok(())
     }
 
-    /// The layers with weights.
+    /// Layers with weights.
     pub fn weighted(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(|layer| !layer.blobs.is_empty())
     }
 
-    /// The last layer of that name.
+    /// The last layer with this name.
     pub fn layer(&self, name: &str) -> Option<&Layer> {
         self.layers.iter().rev().find(|layer| layer.name == name)
     }
 }
 
-/// Whether a V1 layer wraps a layer of the form before it.
+/// True if a V1 layer wraps a V0 layer.
 fn has_v0(message: Bytes) -> Result<bool, Fault> {
     for field in Fields::new(message) {
         if let (1, Value::Bytes(_)) = field? {
@@ -248,7 +247,7 @@ impl Layer {
         Ok(layer)
     }
 
-    /// How many blobs it reads and writes.
+    /// Number of input and output blobs.
     pub fn wires(&self) -> usize {
         self.bottoms.len() + self.tops.len()
     }
@@ -257,12 +256,12 @@ impl Layer {
         self.name.is_empty() && self.kind.is_empty() && self.wires() == 0 && self.blobs.is_empty()
     }
 
-    /// Its name for a message.
+    /// Name for a message.
     pub fn title(&self) -> String {
         plain(&self.name)
     }
 
-    /// Its name and its type for a message.
+    /// Name and type for a message.
     pub fn with_kind(&self) -> String {
         let name = shown(&self.name);
         match self.kind.as_str() {
@@ -271,8 +270,8 @@ impl Layer {
         }
     }
 
-    /// Takes Caffe's defaults where no settings are stated: in a prototxt they are meant. A weight file without settings
-    /// may have been stripped of them.
+    /// Sets Caffe's defaults where no settings are stated. This is right for a prototxt; a weight file may have been
+    /// stripped of its settings.
     pub fn take_defaults(&mut self) {
         match self.kind.as_str() {
             "Convolution" => drop(self.convolution.get_or_insert_default()),

@@ -1,8 +1,7 @@
-//! Which pixels the network wants, where its data layers say so.
+//! Input convention of a net, as stated by its data layers.
 //!
-//! A model that was saved in training still has the layer that it read its images with. What a data layer of phase TEST
-//! states counts before what one of phase TRAIN does. Caffe subtracts the mean first and multiplies then; the engine
-//! multiplies, subtracts and divides:
+//! A model that was saved in training still has its data layers. A data layer of phase TEST has priority over one of
+//! phase TRAIN. Caffe subtracts the mean and then multiplies; the engine multiplies, subtracts and divides:
 //!
 //! (x - mean) scale = (x 1 - mean) / (1 / scale)
 
@@ -11,14 +10,14 @@ use super::wire::{Fault, shown};
 use crate::convention;
 use bcreid::config::Input;
 
-/// The pixel transformations that the data layers of a net state.
+/// Pixel transformations of the data layers of a net.
 #[derive(Clone, Debug, Default)]
 pub struct Pixels {
-    /// The first data layer of phase TEST, or of every phase, that states its pixels.
+    /// First data layer of phase TEST, or of every phase, with a pixel transformation.
     in_use: Option<DataLayer>,
-    /// The first of phase TRAIN.
+    /// First data layer of phase TRAIN with a pixel transformation.
     in_training: Option<DataLayer>,
-    /// One of the phase that counts which states other pixels than the first.
+    /// Data layer of the deciding phase with another transformation than the first.
     others: [Option<String>; 2],
 }
 
@@ -30,7 +29,7 @@ struct DataLayer {
 }
 
 impl Pixels {
-    /// Takes down what a data layer states, if it says anything of a pixel's value.
+    /// Adds the transformation of a data layer, if it changes pixel values.
     pub fn add(&mut self, name: &str, is_for_training: bool, stated: Transformation) {
         let [in_use, in_training] = &mut self.others;
         let (first, other) = match is_for_training {
@@ -47,12 +46,12 @@ impl Pixels {
         }
     }
 
-    /// Whether no data layer states anything.
+    /// True if no data layer states a transformation.
     pub fn is_empty(&self) -> bool {
         self.in_use.is_none() && self.in_training.is_none()
     }
 
-    /// The statements of a weight file and of its prototxt together.
+    /// Merges the transformations of a weight file and of its prototxt.
     ///
     /// # Errors
     /// If both have a data layer for phase TEST, or for every phase, and they differ.
@@ -75,10 +74,10 @@ impl Pixels {
         })
     }
 
-    /// Caffe's convention with what the data layer that counts states; adds to `notes` what that is.
+    /// Caffe's convention, overridden by the deciding data layer; adds a note about it.
     ///
     /// # Errors
-    /// If that layer makes its images grey.
+    /// If that layer converts its images to grey.
     pub fn input(&self, notes: &mut Vec<String>) -> Result<Input, Fault> {
         let mut input = convention::caffe();
         let (layer, phase, other) = match (&self.in_use, &self.in_training) {

@@ -1,4 +1,4 @@
-//! A Caffe net's layers as torchvision's tensors.
+//! Conversion of a Caffe net's layers to torchvision's tensors.
 //!
 //! Caffe normalises in two layers: BatchNorm keeps sums of the mean and the variance with the factor they
 //! are to be divided by, Scale keeps gamma and beta. torchvision has one layer with all four, without a bias
@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The net's tensors under torchvision's names. Layers behind the trunk that a ResNet has not keep their own.
+/// Converts the net's tensors to torchvision's names. Other layers after the trunk keep their names.
 pub fn source(path: &Path, net: &Net, asked: Asked) -> std::result::Result<Source, Fault> {
     let mut notes = Vec::new();
     let units = Units::of(net, &mut notes)?;
@@ -64,26 +64,26 @@ pub fn source(path: &Path, net: &Net, asked: Asked) -> std::result::Result<Sourc
     })
 }
 
-/// The tensors so far.
+/// Tensors converted so far, with notes.
 struct Tensors {
     path: Rc<Path>,
     wiring: Wiring,
     tensors: BTreeMap<String, SourceTensor>,
-    /// The batch norms that took the statistics of the batch when the file was saved, in training.
+    /// Batch norms that used the statistics of the batch when the file was saved in training.
     trained: Vec<String>,
-    /// The convolutions whose bias went into the mean behind them.
+    /// Convolutions whose bias was merged into the mean of the batch norm.
     folded: Vec<String>,
     notes: Vec<String>,
 }
 
 impl Tensors {
-    /// A tensor whose values are a blob's.
+    /// Adds a tensor with the values of a blob.
     fn copy(&mut self, name: String, shape: Vec<usize>, blob: &Blob) {
         let blob = blob.clone();
         self.add(name, shape, blob.dtype, move || blob.values());
     }
 
-    /// A tensor whose values `read` gives.
+    /// Adds a tensor whose values `read` returns.
     fn add(
         &mut self,
         name: String,
@@ -96,7 +96,7 @@ impl Tensors {
         self.tensors.insert(name, SourceTensor::new(shape, dtype, read));
     }
 
-    /// Whether a convolution's bias stays one.
+    /// True if the bias of a convolution is kept.
     fn keeps_bias(&self, unit: Unit) -> bool {
         unit == Unit::Stem && self.wiring == Wiring::Caffe
     }
@@ -154,7 +154,7 @@ impl Tensors {
         self.scale(&name, layer, statistics, scale)
     }
 
-    /// Gamma and beta; 1 and 0 where no Scale layer says otherwise.
+    /// Adds gamma and beta; 1 and 0 without a Scale layer.
     fn scale(
         &mut self,
         name: &str,
@@ -217,7 +217,7 @@ impl Tensors {
         Ok(())
     }
 
-    /// A layer that no ResNet has: under its own name, for somebody to say that it is left out.
+    /// Adds a layer that is not part of a ResNet under its own name, so that it is reported as left out.
     fn other(&mut self, layer: &Layer) -> std::result::Result<(), Fault> {
         for (at, blob) in layer.blobs.iter().enumerate() {
             let name = format!("{}/{at}", layer.name);
@@ -229,7 +229,7 @@ impl Tensors {
         Ok(())
     }
 
-    /// What a person should know.
+    /// Notes for the user.
     fn notes(&mut self) -> Vec<String> {
         if let [first, rest @ ..] = &self.folded[..] {
             let more = more(rest);
@@ -246,12 +246,12 @@ impl Tensors {
     }
 }
 
-/// How many more there are.
+/// Number of further names, in words.
 fn more(rest: &[String]) -> String {
     if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) }
 }
 
-/// A Scale layer must have gamma and perhaps beta, as its settings say, for each channel.
+/// Checks that a Scale layer has gamma and perhaps beta, as its settings state.
 fn check_scale(layer: &Layer) -> std::result::Result<(), Fault> {
     let (title, count) = (layer.title(), layer.blobs.len());
     if !(1..=2).contains(&count) {
@@ -263,7 +263,7 @@ fn check_scale(layer: &Layer) -> std::result::Result<(), Fault> {
     }
 }
 
-/// One or two blobs.
+/// Weights and perhaps a bias of a layer.
 fn weight_and_bias(layer: &Layer) -> std::result::Result<(&Blob, Option<&Blob>), Fault> {
     match &layer.blobs[..] {
         [weight] => Ok((weight, None)),
@@ -274,7 +274,7 @@ fn weight_and_bias(layer: &Layer) -> std::result::Result<(&Blob, Option<&Blob>),
     }
 }
 
-/// The length of a blob that must be a vector.
+/// Length of a blob that must be a vector.
 fn vector(layer: &Layer, blob: &Blob, what: &str) -> std::result::Result<usize, Fault> {
     blob.vector().ok_or_else(|| {
         format!("{} has a {what} of shape {:?}; a vector is needed", layer.title(), blob.shape)

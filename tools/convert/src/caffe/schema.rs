@@ -1,4 +1,4 @@
-//! The fields of `caffe.proto` that are read from a prototxt: name, number, type. The numbers are those of the public
+//! Fields of `caffe.proto` that are read from a prototxt: name, number, type. The numbers are those of the public
 //! `caffe.proto`; fields that are not here, of which forks of Caffe have many, are skipped.
 
 use Kind::{Choice, Flag, Integer, LayerType, Message, Real, Text, Whole};
@@ -6,13 +6,13 @@ use Kind::{Choice, Flag, Integer, LayerType, Message, Real, Text, Whole};
 /// A field of a message.
 #[derive(Debug)]
 pub struct Field {
-    /// As the text has it.
+    /// Name in a prototxt.
     pub name: &'static str,
-    /// As the wire has it.
+    /// Number in the binary format.
     pub number: u32,
-    /// Its type.
+    /// Type.
     pub kind: Kind,
-    /// Whether it may occur several times.
+    /// True if the field may occur several times.
     pub repeated: bool,
 }
 

@@ -1,16 +1,16 @@
-//! The settings of a layer: what the file says beside the weights. Field numbers are those of the public
+//! Settings of a layer, beside the weights. Field numbers are those of the public
 //! `caffe.proto`.
 
 use super::wire::Fault;
 use prost::bytes::Bytes;
 
-/// The longest message of settings that is believed; Caffe's are below a hundred bytes.
+/// Largest accepted size of a settings message in bytes; Caffe's are below a hundred bytes.
 const MAX_SETTINGS: usize = 1024;
 
-/// Decodes a message of settings, called `what`. They are small, so they are decoded whole.
+/// Decodes a message of settings, called `what`.
 pub fn decode<M: prost::Message + Default>(what: &str, bytes: Bytes) -> Result<M, Fault> {
     if bytes.len() > MAX_SETTINGS {
-        return Err(format!("its {what} takes {} bytes; {MAX_SETTINGS} are believed", bytes.len()));
+        return Err(format!("its {what} takes {} bytes; at most {MAX_SETTINGS} are accepted", bytes.len()));
     }
     M::decode(bytes).map_err(|_| format!("its {what} cannot be read"))
 }
@@ -64,7 +64,7 @@ impl Convolution {
         both(&self.dilation, [None, None], 1)
     }
 
-    /// Groups of channels.
+    /// Number of groups of channels.
     pub fn groups(&self) -> u64 {
         self.group.unwrap_or(1)
     }
@@ -74,8 +74,8 @@ impl Convolution {
         both(&self.kernel_size, [self.kernel_h, self.kernel_w], 0)
     }
 
-    /// The setting that contradicts weights of that shape with a bias or without one, or that the engine's convolution
-    /// does not have. `bias_term` is true unless stated, as in Caffe.
+    /// Description of a setting that contradicts weights of this shape or the presence of a bias, or that the engine
+    /// does not support. `bias_term` is true unless stated, as in Caffe.
     pub fn contradicts(&self, shape: &[usize], has_bias: bool) -> Option<String> {
         let &[outputs, _, rows, columns] = shape else { return None };
         let kernel = self.kernel_hw();
@@ -106,7 +106,7 @@ impl Convolution {
     }
 }
 
-/// Whether an axis of a batch of maps, counted from the front or from the back, is that of the channels.
+/// True if an axis of a batch of maps, counted from the front or from the back, is the channel axis.
 fn is_channels(axis: i64) -> bool {
     matches!(axis, 1 | -3)
 }
@@ -123,7 +123,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// The setting that contradicts that many blobs, or with which it does not scale channels.
+    /// Description of a setting that contradicts this number of blobs, or with which the layer does not scale channels.
     pub fn contradicts(&self, blobs: usize) -> Option<String> {
         let has_beta = self.bias_term.unwrap_or(false);
         if let Some(axis) = self.axis.filter(|&axis| !is_channels(axis)) {
@@ -154,7 +154,7 @@ pub struct Reduction {
 }
 
 impl Reduction {
-    /// Why it is not the average over the map, which is one over all axes behind the channels.
+    /// Reason why the layer is not the average over the map, i.e. over all axes after the channels.
     pub fn misfit(&self) -> Option<String> {
         const OPERATIONS: [&str; 5] = ["nothing", "SUM", "ASUM", "SUMSQ", "MEAN"];
         let operation = self.operation.unwrap_or(1);
@@ -199,13 +199,14 @@ pub struct Pooling {
     global_pooling: Option<bool>,
     #[prost(uint64, optional, tag = "13")]
     round_mode: Option<u64>,
-    /// Some forks' word for the rounding. In their files it has the number of `round_mode`; only texts tell the two apart.
+    /// Rounding mode of some forks. Their files use the number of `round_mode`; only prototxts distinguish the two
+    /// fields.
     #[prost(bool, optional, tag = "1013")]
     ceil_mode: Option<bool>,
 }
 
 impl Pooling {
-    /// What it takes of each window, as the text has it.
+    /// Pooling method, as in a prototxt.
     pub fn method(&self) -> String {
         match self.pool.unwrap_or(0) {
             0 => "MAX".into(),
@@ -215,22 +216,22 @@ impl Pooling {
         }
     }
 
-    /// Whether it takes the maximum.
+    /// True for max pooling.
     pub fn is_max(&self) -> bool {
         self.pool.unwrap_or(0) == 0
     }
 
-    /// Whether it takes the average.
+    /// True for average pooling.
     pub fn is_average(&self) -> bool {
         self.pool == Some(1)
     }
 
-    /// Whether its kernel is the whole map.
+    /// True if the kernel is the whole map.
     pub fn is_global(&self) -> bool {
         self.global_pooling == Some(true)
     }
 
-    /// Whether the output size is rounded up, as Caffe does unless told otherwise.
+    /// True if the output size is rounded up, which is Caffe's default.
     pub fn is_ceil(&self) -> bool {
         self.ceil_mode.unwrap_or(self.round_mode.unwrap_or(0) == 0)
     }
@@ -251,7 +252,7 @@ impl Pooling {
     }
 }
 
-/// A setting for both axes: the list's, else the axes' own, else the default.
+/// A setting for both axes: from the list, else from the fields of the axes, else the default.
 fn both(list: &[u64], own: [Option<u64>; 2], default: u64) -> [u64; 2] {
     match list {
         [] => own.map(|value| value.unwrap_or(default)),
@@ -260,7 +261,7 @@ fn both(list: &[u64], own: [Option<u64>; 2], default: u64) -> [u64; 2] {
     }
 }
 
-/// Sizes, slowest first: BlobShape.
+/// BlobShape: sizes, slowest first.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Dims {
     #[prost(uint64, repeated, tag = "1")]
@@ -302,7 +303,7 @@ pub struct MemoryData {
     pub width: u64,
 }
 
-/// NetStateRule: in which nets a layer of a prototxt is.
+/// NetStateRule: condition for including a layer of a prototxt.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Rule {
     #[prost(uint64, optional, tag = "1")]
@@ -316,7 +317,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether it holds for a net of phase TEST, level 0 and no stage, which is the one that gives features.
+    /// True if the rule holds for a net of phase TEST, level 0 and no stage, which computes features.
     pub fn holds_in_test(&self) -> bool {
         self.phase.is_none_or(|phase| phase == 1)
             && self.min_level.is_none_or(|least| least <= 0)
@@ -328,7 +329,7 @@ impl Rule {
 /// InnerProductParameter.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct InnerProduct {
-    /// Whether the matrix is kept as [in, out].
+    /// True if the matrix is stored as [in, out].
     #[prost(bool, tag = "6")]
     pub transpose: bool,
 }
@@ -343,7 +344,7 @@ pub struct Eltwise {
 }
 
 impl Eltwise {
-    /// Whether it adds what it reads, each with factor 1; Caffe does unless told otherwise.
+    /// True for a sum of the inputs with factor 1, which is Caffe's default.
     pub fn is_plain_sum(&self) -> bool {
         self.operation.unwrap_or(1) == 1 && self.coeff.iter().all(|&factor| factor == 1.0)
     }
@@ -352,7 +353,7 @@ impl Eltwise {
 /// ReLUParameter.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Relu {
-    /// What values below 0 are multiplied with.
+    /// Factor for values below 0.
     #[prost(float, tag = "1")]
     pub negative_slope: f32,
 }
@@ -360,10 +361,10 @@ pub struct Relu {
 /// BatchNormParameter.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct BatchNorm {
-    /// Whether it takes the running statistics; in phase TEST alone unless the file says so.
+    /// True to use the running statistics in every phase; by default only in phase TEST.
     #[prost(bool, optional, tag = "1")]
     pub use_global_stats: Option<bool>,
-    /// What is added to the variance; 1e-5 unless the file says so.
+    /// Epsilon added to the variance; 1e-5 by default.
     #[prost(float, optional, tag = "3")]
     pub eps: Option<f32>,
 }

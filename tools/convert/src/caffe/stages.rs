@@ -1,4 +1,4 @@
-//! The blocks of a trunk as the four stages of a ResNet, and every layer's place in it.
+//! Assignment of a trunk's blocks to the four stages of a ResNet, and of layers to their places.
 
 use super::names::Unit;
 use super::net::Layer;
@@ -6,26 +6,26 @@ use super::units::Units;
 use super::walk::{Block, Convolved, Trunk};
 use super::wire::{Fault, shown};
 
-/// A ResNet's stages.
+/// Number of stages of a ResNet.
 const STAGES: u8 = 4;
 
-/// What a block does to its input's shape.
+/// Shape of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
-    /// Channels that it reads.
+    /// Input channels.
     from: usize,
-    /// Channels inside it.
+    /// Inner channels.
     inner: usize,
-    /// Channels that it writes.
+    /// Output channels.
     to: usize,
-    /// By how much it shrinks the map.
+    /// Stride.
     stride: u64,
 }
 
 /// Places the layers of a trunk. A stage begins where a block strides or widens its output.
 ///
 /// # Errors
-/// The first layer that is not as an engine's ResNet has it, and why.
+/// The first layer that does not fit the engine's ResNet, and the reason.
 pub fn place<'a>(trunk: &Trunk<'a>) -> Result<Units<'a>, Fault> {
     let mut units = Units { pool1: Some(trunk.pool1), ..Units::default() };
     let stem = trunk.stem.convolution;
@@ -77,7 +77,7 @@ pub fn place<'a>(trunk: &Trunk<'a>) -> Result<Units<'a>, Fault> {
     Ok(units)
 }
 
-/// The channels of a block and its stride, each convolution checked to read what the one before it writes.
+/// Channels and stride of a block; checks that each convolution reads as many channels as the one before writes.
 fn shape(block: &Block<'_>, from: usize) -> Result<Shape, Fault> {
     let (mut to, mut stride) = (from, 1_u64);
     for Convolved { convolution, .. } in &block.branch {
@@ -95,7 +95,7 @@ fn shape(block: &Block<'_>, from: usize) -> Result<Shape, Fault> {
     Ok(Shape { from, inner, to, stride })
 }
 
-/// A block's kernels and widths, and that it projects its input where the engine's does.
+/// Checks kernels and widths of a block, and the presence of a projection.
 fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) -> Result<(), Fault> {
     let kernels: &[usize] = if bottleneck { &[1, 3, 1] } else { &[3, 3] };
     for (convolved, &kernel) in block.branch.iter().zip(kernels) {
@@ -143,7 +143,7 @@ fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) 
     }
 }
 
-/// A convolution's channels: written, read.
+/// Channels of a convolution: output, input.
 fn channels(layer: &Layer) -> Result<(usize, usize), Fault> {
     match layer.blobs.first().map(|weight| &weight.shape[..]) {
         Some(&[writes, reads, _, _]) => Ok((writes, reads)),

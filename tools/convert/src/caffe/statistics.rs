@@ -1,7 +1,7 @@
-//! A BatchNorm layer's statistics as the engine has them, whose epsilon is [`EPS`].
+//! Conversion of a BatchNorm layer's statistics to the engine's epsilon, [`EPS`].
 //!
-//! Caffe divides by sqrt(var + eps). Where var + eps is EPS or more, the engine's variance is var + eps - EPS, which gives
-//! the same. Where it is less, that would be negative: there the variance is 0 and gamma takes the rest,
+//! Caffe divides by sqrt(var + eps). Where var + eps is EPS or more, the engine's variance is var + eps - EPS, which
+//! gives the same. Where it is less, the variance would be negative: there it is set to 0 and gamma is scaled,
 //!
 //! gamma (x - mean) / sqrt(var + eps) = gamma sqrt(EPS / (var + eps)) (x - mean) / sqrt(0 + EPS).
 //!
@@ -13,25 +13,25 @@ use super::net::Layer;
 use super::wire::Fault;
 use bcreid::ops::batchnorm::EPS;
 
-/// Mean and variance of each channel, not yet read.
+/// Mean and variance of each channel; values are not read yet.
 #[derive(Clone, Debug)]
 pub struct Statistics {
-    /// The layer's name, for messages.
+    /// Name of the layer, for messages.
     title: String,
     mean: Blob,
     var: Blob,
-    /// How many channels there are.
+    /// Number of channels.
     pub channels: usize,
-    /// One over the factor that both blobs carry.
+    /// Inverse of the factor of both blobs.
     inverse: f64,
     eps: f64,
 }
 
 impl Statistics {
-    /// Those of a layer; adds to `notes` what is unusual.
+    /// Checks the statistics of a layer; adds notes about unusual settings.
     ///
     /// # Errors
-    /// Blobs of another number or shape; a factor or an epsilon that makes no sense; a layer that takes the
+    /// Blobs of another number or shape; an invalid factor or epsilon; a layer that takes the
     /// statistics of the batch at test; a variance and an epsilon of 0.
     pub fn of(layer: &Layer, notes: &mut Vec<String>) -> Result<Self, Fault> {
         let title = layer.title();
@@ -70,7 +70,7 @@ impl Statistics {
         Ok(statistics)
     }
 
-    /// The effect of the file's epsilon on the engine's tensors.
+    /// Note on the effect of the file's epsilon on the engine's tensors.
     fn note(&self) -> Result<String, Fault> {
         let Statistics { title, channels, eps, .. } = self;
         let sums: Vec<f64> = self.file_variances()?.into_iter().map(|var| var + eps).collect();
@@ -89,7 +89,7 @@ impl Statistics {
         ))
     }
 
-    /// The engine's running means, less the `bias` of the convolution before.
+    /// The engine's running means, minus the `bias` of the convolution before.
     pub fn means(&self, bias: Option<&Blob>) -> Result<Vec<f32>, Fault> {
         let bias = bias.map_or_else(|| Ok(vec![0.0; self.channels]), Blob::values)?;
         let means = self.mean.values()?.into_iter().zip(bias);
@@ -103,33 +103,33 @@ impl Statistics {
         Ok(self.file_variances()?.into_iter().map(|var| (var + surplus).max(0.0) as f32).collect())
     }
 
-    /// Whether gamma is to be multiplied with [`Self::gains`].
+    /// True if gamma must be multiplied with [`Self::gains`].
     pub fn has_gains(&self) -> bool {
         self.eps < f64::from(EPS)
     }
 
-    /// The ratio of the engine's gamma to the file's: 1 where the variance carries all of the difference.
+    /// Ratio of the engine's gamma to the file's; 1 where the variance absorbs the difference.
     pub fn gains(&self) -> Result<Vec<f64>, Fault> {
         let eps = f64::from(EPS);
         let gain = |var: f64| if var + self.eps < eps { (eps / (var + self.eps)).sqrt() } else { 1.0 };
         Ok(self.file_variances()?.into_iter().map(gain).collect())
     }
 
-    /// The variances of the file.
+    /// Variances of the file.
     fn file_variances(&self) -> Result<Vec<f64>, Fault> {
         let values: Vec<f64> =
             self.var.values()?.into_iter().map(|var| f64::from(var) * self.inverse).collect();
         match values.iter().position(|var| !(var.is_finite() && *var >= 0.0)) {
             None => Ok(values),
             Some(at) => Err(format!(
-                "{} has variance {} at [{at}], which none can be; these weights are spoilt",
+                "{} has variance {} at [{at}], which is impossible; these weights are damaged",
                 self.title, values[at]
             )),
         }
     }
 }
 
-/// One over the factor that the statistics carry; 0 for 0, which is what Caffe makes of an untrained layer.
+/// Inverse of the factor of the statistics; 0 for 0, as in Caffe for an untrained layer.
 fn inverse(title: &str, factor: &Blob, notes: &mut Vec<String>) -> Result<f64, Fault> {
     let factor = match factor.values()?[..] {
         [factor] => f64::from(factor),
@@ -141,6 +141,6 @@ fn inverse(title: &str, factor: &Blob, notes: &mut Vec<String>) -> Result<f64, F
     } else if factor.is_finite() && factor > 0.0 {
         Ok(1.0 / factor)
     } else {
-        Err(format!("{title} has factor {factor}; these weights are spoilt"))
+        Err(format!("{title} has factor {factor}; these weights are damaged"))
     }
 }

@@ -1,4 +1,5 @@
-//! Protobuf's text format: a prototxt, which describes a network without its weights, as the message it stands for.
+//! Parser for Protobuf's text format: converts a prototxt, which describes a network without weights, to the binary
+//! message.
 //!
 //! The text becomes the same bytes that a `.caffemodel` has, and the same reader reads them. So there is one reader of
 //! layers, and its bounds hold for both. A crate for the format would need the schema of the fork of Caffe that the
@@ -9,15 +10,15 @@ use super::v1;
 use super::wire::Fault;
 use prost::encoding::encode_varint;
 
-/// The largest text that is read; a ResNet-152's is a tenth of it.
+/// Largest accepted text in bytes; that of a ResNet-152 is a tenth of it.
 pub const MAX_TEXT: usize = 4 << 20;
-/// How deep messages may lie in one another; Caffe's do not go beyond five.
+/// Largest nesting depth of messages; Caffe's have at most five.
 const MAX_DEPTH: usize = 20;
 
-/// The NetParameter that `text` describes.
+/// Converts `text` to a NetParameter.
 ///
 /// # Errors
-/// Where the text is none, by line.
+/// An error of the text, with its line.
 pub fn net(text: &[u8]) -> Result<Vec<u8>, Fault> {
     if text.len() > MAX_TEXT {
         return Err(format!("it takes more than {MAX_TEXT} bytes; a prototxt takes a tenth of that"));
@@ -26,16 +27,16 @@ pub fn net(text: &[u8]) -> Result<Vec<u8>, Fault> {
     reader.message(Some(NET), None, 0).map_err(|fault| format!("line {}: {fault}", reader.line))
 }
 
-/// A part of the text.
+/// A token of the text.
 #[derive(Clone, Debug, PartialEq)]
 enum Token<'a> {
-    /// One of the signs.
+    /// A punctuation sign.
     Sign(u8),
     /// A name or a number.
     Word(&'a [u8]),
     /// A quoted string, unquoted.
     Quoted(Vec<u8>),
-    /// Nothing is left.
+    /// End of the text.
     End,
 }
 
@@ -99,7 +100,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next token if it is that sign.
+    /// Consumes the next token if it is this sign.
     fn accept(&mut self, sign: u8) -> bool {
         self.skip_blanks();
         let found = self.peek() == Some(sign);
@@ -107,7 +108,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// A string in quotes of that kind, with C's escapes.
+    /// Parses a string in quotes of this kind, with C's escapes.
     fn quoted(&mut self, quote: u8) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
         self.at += 1;
@@ -147,7 +148,7 @@ impl<'a> Reader<'a> {
         number.ok_or_else(|| "a string has an escape that is no byte".into())
     }
 
-    /// The fields up to `end`, of a message with those `fields` as bytes; without `fields` they are only skipped.
+    /// Parses the fields of a message up to `end` and returns its bytes; without `fields` the message is only skipped.
     fn message(
         &mut self,
         fields: Option<&'static [Field]>,
@@ -179,7 +180,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of an extension, behind its bracket; no field has such a name.
+    /// Parses the name of an extension after its bracket; no known field has such a name.
     fn extension(&mut self) -> Result<&'a [u8], Fault> {
         loop {
             match self.token()? {
@@ -190,7 +191,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands behind a field's name: one value, or a list of them.
+    /// Parses a field after its name: a value, or a list of values.
     fn field(
         &mut self,
         field: Option<&'static Field>,
@@ -254,7 +255,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A word, or strings that stand one behind the other.
+    /// Parses a word, or a sequence of strings.
     fn scalar(&mut self) -> Result<Token<'a>, Fault> {
         match self.token()? {
             Token::Quoted(mut text) => loop {
@@ -274,7 +275,7 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'+' | b'-')
 }
 
-/// Writes a field that is no message.
+/// Writes a field that is not a message.
 fn scalar_field(field: &Field, value: &Token<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     let wrong = |wanted: &str| Err(format!("{} is {value}; {wanted} is needed", field.name));
     let word = match value {
@@ -336,7 +337,7 @@ fn bytes(field: &Field, value: &[u8], out: &mut Vec<u8>) {
     out.extend(value);
 }
 
-/// An unsigned integer: decimal, 0x hexadecimal, or octal behind a 0.
+/// Parses an unsigned integer: decimal, hexadecimal with 0x, or octal with a leading 0.
 fn whole(word: &str) -> Option<u64> {
     if word.starts_with('+') {
         return None;
@@ -348,7 +349,7 @@ fn whole(word: &str) -> Option<u64> {
     }
 }
 
-/// A float as C writes them.
+/// Parses a float in C's notation.
 fn real(word: &str) -> Option<f32> {
     let plain = word
         .strip_suffix(['f', 'F'])

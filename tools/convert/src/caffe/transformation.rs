@@ -1,18 +1,18 @@
-//! The transformation of images in a data layer: mean, scale, colours.
+//! Transformation of images in a data layer: mean, scale, colours.
 
 use super::settings::decode;
 use super::wire::Fault;
 use prost::bytes::Bytes;
 use std::borrow::Cow;
 
-/// TransformationParameter. Mirroring, cutting and colours that are forced make no other pixels.
+/// TransformationParameter. Mirroring, cropping and forced colours do not change pixel values.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Transformation {
     #[prost(float, optional, tag = "1")]
     scale: Option<f32>,
     #[prost(uint64, tag = "3")]
     crop_size: u64,
-    /// Bytes, for a path need not be UTF-8.
+    /// Path of the mean image; bytes, because a path need not be UTF-8.
     #[prost(bytes = "vec", optional, tag = "4")]
     mean_file: Option<Vec<u8>>,
     #[prost(float, repeated, tag = "5")]
@@ -21,7 +21,7 @@ pub struct Transformation {
     force_gray: bool,
 }
 
-/// What data layers stated in messages of their own before there was TransformationParameter: DataParameter,
+/// Fields of data layers from before TransformationParameter existed: DataParameter,
 /// ImageDataParameter and WindowDataParameter have these fields in common.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Older {
@@ -34,13 +34,13 @@ struct Older {
 }
 
 impl Transformation {
-    /// Reads the message and checks that its numbers can be the engine's.
+    /// Parses the message and checks its numbers.
     pub fn parse(bytes: Bytes) -> Result<Self, Fault> {
         let this: Self = decode("transform_param", bytes)?;
         this.checked("transform_param")
     }
 
-    /// Reads the message of a data layer of old, called `what`.
+    /// Parses the older message of a data layer, called `what`.
     pub fn parse_older(what: &str, bytes: Bytes) -> Result<Self, Fault> {
         let Older { scale, mean_file, crop_size } = decode(what, bytes)?;
         Transformation { scale, crop_size, mean_file, ..Self::default() }.checked(what)
@@ -63,38 +63,38 @@ impl Transformation {
         Err(format!("its {message} {what}"))
     }
 
-    /// Whether it says anything of a pixel's value.
+    /// True if the transformation changes pixel values.
     pub fn states_pixels(&self) -> bool {
         self.scale.is_some() || self.mean_file.is_some() || !self.mean_value.is_empty() || self.force_gray
     }
 
-    /// Whether it says the same of a pixel's value.
+    /// True if both transformations change pixel values alike.
     pub fn states_the_same(&self, other: &Self) -> bool {
         (self.factor(), &self.mean_file, self.means(), self.force_gray)
             == (other.factor(), &other.mean_file, other.means(), other.force_gray)
     }
 
-    /// Whether images are made grey, with one channel.
+    /// True if images are converted to grey, with one channel.
     pub fn is_grey(&self) -> bool {
         self.force_gray
     }
 
-    /// The size to which images are cut, if they are.
+    /// Crop size of images, if stated.
     pub fn crop(&self) -> Option<u64> {
         Some(self.crop_size).filter(|&size| size > 0)
     }
 
-    /// The factor of pixels, applied after the mean is subtracted.
+    /// Factor of pixels, applied after the mean is subtracted.
     pub fn factor(&self) -> f32 {
         self.scale.unwrap_or(1.0)
     }
 
-    /// The name of a mean image.
+    /// Name of the mean image.
     pub fn mean_image(&self) -> Option<Cow<'_, str>> {
         self.mean_file.as_deref().map(String::from_utf8_lossy)
     }
 
-    /// The mean of each channel, 0 unless stated; in the order of the file's channels.
+    /// Mean of each channel in the order of the file's channels; 0 by default.
     pub fn means(&self) -> [f32; 3] {
         match self.mean_value[..] {
             [blue, green, red] => [blue, green, red],

@@ -1,13 +1,13 @@
-//! Whether a layer that He's release has not would change what comes out of pool5.
+//! Check that layers without a place in He's release do not change the output of pool5.
 //!
-//! A head's layers are left out; a layer that the features pass through must not be, whatever it is. Which it
-//! is, the wires of the file say best: the names of the blobs that each layer reads and writes. They are
-//! believed if pool5 is computed from every layer that has a place in the ResNet; then a layer belongs to the
-//! trunk if pool5 is computed from it as well. So a head may have a `bn_fc7`, or branch off before pool5.
+//! Layers of a head are left out; a layer of the trunk must not be left out. The connections in the file decide: the
+//! names of each layer's input and output blobs. They are used if pool5 depends on every layer that has a place in
+//! the ResNet; then a layer belongs to the trunk if pool5 depends on it too. So a head may have a `bn_fc7`, or branch
+//! off before pool5.
 //!
-//! Files without wires, without a layer called pool5, or with a layer outside all wires leave names and types.
-//! By those a layer belongs to the trunk if its type is one that a trunk is made of (a convolution, a batch
-//! norm, a scale, a bias, a PReLU), or if its name begins as the release's do (`conv1`, `res2` to `res5`,
+//! For files without connections, without a layer called pool5, or with an unconnected layer, names and types decide: a
+//! layer belongs to the trunk if its type is a convolution, a batch norm, a scale, a bias or a PReLU, or if its name
+//! begins like those of the release (`conv1`, `res2` to `res5`,
 //! `bn`, `scale`). What is left out then are inner products, such as `loss1_ip`, and unknown types.
 
 use super::net::{Layer, Net};
@@ -16,7 +16,7 @@ use super::wire::Fault;
 use prost::bytes::Bytes;
 use std::collections::BTreeSet;
 
-/// The layer that the features come from.
+/// Name of the layer that outputs the features.
 const POOL5: &str = "pool5";
 
 /// Refuses the first of `others`, the layers with weights and without a place, that belongs to the trunk;
@@ -34,8 +34,8 @@ pub fn refuse_strays<'a>(
     match others.iter().find(inside) {
         None => Ok(()),
         Some(layer) => Err(format!(
-            "{} has weights that would change the features and no place in a ResNet: {}, and by its layer names this is \
-             not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, res2a_branch2a, \
+            "{} has weights that would change the features and no place in a ResNet: {}, and by its layer names this \
+             is not He's ResNet; name its layers as the release does (conv1, bn_conv1, scale_conv1, res2a_branch2a, \
              bn2a_branch2a, scale2a_branch2a ...), {}, or take this one out if it belongs to a head",
             layer.with_kind(),
             match net.is_described {
@@ -50,10 +50,10 @@ pub fn refuse_strays<'a>(
     }
 }
 
-/// The layers that pool5 is computed from; none if there is no pool5.
+/// The layers that pool5 depends on; `None` without a pool5.
 ///
-/// A layer reads what layers before it have written, so one walk from pool5 backwards finds them all. A layer
-/// that works in place writes the blob it reads, and the walk goes on to the layers that wrote it before.
+/// A layer reads only outputs of earlier layers, so one backward pass from pool5 finds them all. An in-place layer
+/// writes the blob that it reads, and the pass continues with the layers that wrote it before.
 fn feeding_pool5(net: &Net) -> Option<BTreeSet<usize>> {
     let at = net.layers.iter().rposition(|layer| layer.name == POOL5 && layer.wires() > 0)?;
     let mut read: BTreeSet<&Bytes> = net.layers[at].bottoms.iter().collect();
@@ -67,8 +67,7 @@ fn feeding_pool5(net: &Net) -> Option<BTreeSet<usize>> {
     Some(feeding)
 }
 
-/// Refuses the first layer without weights that a trunk's name is given to and that computes something else than a
-/// ResNet's does.
+/// Refuses the first layer without weights that has a name of the trunk but another function than in a ResNet.
 pub fn refuse_other_arithmetic(net: &Net) -> Result<(), Fault> {
     const OTHERS: [&str; 14] = [
         "AbsVal",
@@ -97,13 +96,13 @@ pub fn refuse_other_arithmetic(net: &Net) -> Result<(), Fault> {
     pool5.and_then(not_average).map_or(Ok(()), Err)
 }
 
-/// Whether the name is one of a trunk's layers.
+/// True if the name is that of a trunk's layer.
 fn has_name_inside(layer: &Layer) -> bool {
     const NAMES: [&str; 7] = ["conv1", "res2", "res3", "res4", "res5", "bn", "scale"];
     NAMES.iter().any(|name| layer.name.starts_with(name))
 }
 
-/// Whether name or type are those of a trunk's layers.
+/// True if name or type are those of a trunk's layer.
 pub fn looks_inside(layer: &Layer) -> bool {
     const TYPES: [&str; 4] = ["BN", "Scale", "Bias", "PReLU"];
     let kind = layer.kind.to_ascii_lowercase();

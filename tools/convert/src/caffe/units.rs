@@ -1,4 +1,4 @@
-//! The layers of a net sorted by the part of a ResNet that each is: by the wires of the file, else by the names of He's
+//! Grouping of a net's layers by the parts of a ResNet: by the connections in the file, else by the names of He's
 //! release.
 
 use super::coverage;
@@ -11,31 +11,31 @@ use super::walk::{self, Convolved, Trunk};
 use super::wire::{Fault, shown};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The first pooling in He's release.
+/// Name of the first pooling in He's release.
 const POOL1: &str = "pool1";
 
-/// The layers of each kind, by the unit they belong to.
+/// Layers of each kind, by unit.
 #[derive(Debug, Default)]
 pub struct Units<'a> {
-    /// Each with weights.
+    /// Convolutions, with weights.
     pub convolutions: BTreeMap<Unit, &'a Layer>,
-    /// The statistics.
+    /// Batch norm layers, with statistics.
     pub batch_norms: BTreeMap<Unit, &'a Layer>,
-    /// Gamma and beta.
+    /// Scale layers, with gamma and beta.
     pub scales: BTreeMap<Unit, &'a Layer>,
-    /// The pooling behind the stem, if there is one.
+    /// Pooling after the stem, if present.
     pub pool1: Option<&'a Layer>,
-    /// The matrix behind pool5.
+    /// Inner product after pool5.
     pub classifier: Option<&'a Layer>,
-    /// Layers with weights that the features do not depend on.
+    /// Layers with weights that do not affect the features.
     pub others: Vec<&'a Layer>,
-    /// Whether the wires show that these are all layers of the network.
+    /// True if the connections show that these are all layers of the network.
     pub is_whole: bool,
 }
 
 impl<'a> Units<'a> {
-    /// Sorts the layers of a net. Its wires decide, if an average pooling is computed from a convolution by them; else
-    /// the names do.
+    /// Groups the layers of a net by its connections, if they lead from a convolution to an average pooling, else by
+    /// names.
     pub fn of(net: &'a Net, notes: &mut Vec<String>) -> Result<Self, Fault> {
         let graph = Graph::new(&net.layers);
         match walk::find(&graph, &net.layers) {
@@ -70,7 +70,7 @@ impl<'a> Units<'a> {
         Ok(units)
     }
 
-    /// Puts the layers of one convolution in their place.
+    /// Inserts the layers of a unit.
     pub fn insert(&mut self, unit: Unit, parts: Convolved<'a>) {
         self.convolutions.insert(unit, parts.convolution);
         self.batch_norms.insert(unit, parts.batch_norm);
@@ -108,8 +108,8 @@ impl<'a> Units<'a> {
         if is_wired && units.convolutions.is_empty() && units.batch_norms.is_empty() {
             let whose = if net.is_described { "the prototxt's" } else { "its" };
             return Err(format!(
-                "{whose} wires lead from convolution to convolution and to no average pooling behind them, from which a \
-                 ResNet takes its features: it is none, or cut short (--list shows its layers)"
+                "{whose} wires lead from convolution to convolution and to no average pooling behind them, from which \
+                 a ResNet takes its features: it is none, or cut short (--list shows its layers)"
             ));
         }
         let placed =
@@ -119,7 +119,7 @@ impl<'a> Units<'a> {
         Ok(units)
     }
 
-    /// What the batch norms alone do not show to be missing.
+    /// Checks for missing layers.
     pub fn check_complete(&self) -> Result<(), Fault> {
         if let Some((_, scale)) = self.scales.iter().find(|(unit, _)| !self.batch_norms.contains_key(unit)) {
             return Err(format!(
@@ -151,13 +151,13 @@ impl<'a> Units<'a> {
     }
 }
 
-/// The first matrix that is multiplied with the features.
+/// First inner product that reads the features.
 fn classifier<'a>(graph: &Graph<'a>, features: Value) -> Option<&'a Layer> {
     let readers = graph.readers(features).iter().map(|&reader| graph.layer(reader));
     readers.into_iter().find(|layer| layer.kind == "InnerProduct" && !layer.blobs.is_empty())
 }
 
-/// A ResNet's layer must be of the type that its name promises, if the file says types.
+/// Checks that a layer has the type that its name implies, if the file states types.
 pub fn expect_kind(layer: &Layer, kind: &str) -> Result<(), Fault> {
     if layer.kind.is_empty() || layer.kind == kind {
         return Ok(());

@@ -1,6 +1,6 @@
-//! The layer types of the older form, V1LayerParameter: numbers in its files, words in its prototxts, texts since.
+//! Layer types of the older form, V1LayerParameter: numbers in files, words in prototxts. The current form has texts.
 
-/// `V1LayerParameter.LayerType`: the word, the number, and the type of such a layer in the form of today.
+/// `V1LayerParameter.LayerType`: word, number, and the type in the current form.
 const KINDS: [(&str, u64, &str); 39] = [
     ("ACCURACY", 1, "Accuracy"),
     ("BNLL", 2, "BNLL"),
@@ -43,13 +43,13 @@ const KINDS: [(&str, u64, &str); 39] = [
     ("DECONVOLUTION", 39, "Deconvolution"),
 ];
 
-/// The type that a number stands for.
+/// Type of a number.
 pub fn kind(number: u64) -> String {
     let known = KINDS.iter().find(|(_, known, _)| *known == number);
     known.map_or_else(|| format!("V1 type {number}"), |(_, _, kind)| (*kind).into())
 }
 
-/// The number that a word stands for.
+/// Number of a word.
 pub fn number(word: &[u8]) -> Option<u64> {
     KINDS.iter().find(|(known, _, _)| known.as_bytes() == word).map(|(_, number, _)| *number)
 }

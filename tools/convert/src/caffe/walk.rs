@@ -1,4 +1,4 @@
-//! A ResNet found in a net by its wires: stem, blocks, pool5, whatever the layers are called.
+//! Search for a ResNet in a net by its connections: stem, blocks, pool5, with any layer names.
 //!
 //! ```text
 //! data - Convolution - BatchNorm - Scale - ReLU - max Pooling - block - ... - block - average Pooling
@@ -7,32 +7,32 @@
 //!            +---- nothing, or one Convolution - BatchNorm - Scale ---------------------------+
 //! ```
 //!
-//! Only layers that pool5 is computed from are looked at: heads that branch off on the way are none of them. A layer
-//! that does not fit into the picture is an error that names it.
+//! Only layers that pool5 depends on are examined, so heads are ignored. A layer that does not fit this structure is an
+//! error that names the layer.
 
 use super::graph::{Graph, Value};
 use super::net::Layer;
 use super::wire::{Fault, shown};
 
-/// The most average poolings that are tried as pool5.
+/// Largest number of average poolings that are tried as pool5.
 const MAX_CANDIDATES: usize = 16;
-/// The most convolutions of a block's branch.
+/// Largest number of convolutions in a block's branch.
 const MAX_CONVOLUTIONS: usize = 3;
 
-/// conv1 to pool5.
+/// Trunk of a ResNet, conv1 to pool5.
 #[derive(Debug)]
 pub struct Trunk<'a> {
-    /// What the first convolution reads.
+    /// Input value of the first convolution.
     pub data: Value,
     /// The first convolution.
     pub stem: Convolved<'a>,
-    /// The maximum behind it.
+    /// Max pooling after the first convolution.
     pub pool1: &'a Layer,
     /// The blocks, in order.
     pub blocks: Vec<Block<'a>>,
-    /// The average that gives the features.
+    /// Average pooling that outputs the features.
     pub pool5: &'a Layer,
-    /// What pool5 writes.
+    /// Output value of pool5.
     pub features: Value,
 }
 
@@ -41,28 +41,27 @@ pub struct Trunk<'a> {
 pub struct Convolved<'a> {
     /// The convolution.
     pub convolution: &'a Layer,
-    /// The statistics.
+    /// Batch norm, with statistics.
     pub batch_norm: &'a Layer,
-    /// Gamma and beta, which a net may lack.
+    /// Scale layer, with gamma and beta, if present.
     pub scale: Option<&'a Layer>,
 }
 
 /// A residual block.
 #[derive(Debug)]
 pub struct Block<'a> {
-    /// Two or three convolutions.
+    /// Convolutions of the branch, two or three.
     pub branch: Vec<Convolved<'a>>,
-    /// The projection of its input, if it has one.
+    /// Projection of the block's input, if present.
     pub shortcut: Option<Convolved<'a>>,
 }
 
-/// Finds the trunk: the way to the average pooling behind the most convolutions, else to the next that is one of a
-/// ResNet. None if nothing that pools is computed from two convolutions or more, be it that there is nothing or that the
-/// wires do not join.
+/// Finds the trunk: the path to the average pooling after the most convolutions, else to the next one that ends a
+/// ResNet. `None` if no pooling depends on two convolutions or more.
 ///
 /// # Errors
-/// Where the net stops being a ResNet on the way to the average pooling behind the most convolutions; what pools
-/// behind the last convolution instead of an average.
+/// The first layer that does not fit a ResNet on the path to the average pooling after the most convolutions; another
+/// kind of pooling after the last convolution.
 pub fn find<'a>(graph: &Graph<'a>, layers: &'a [Layer]) -> Option<Result<Trunk<'a>, Fault>> {
     let depths = graph.depths();
     let average = |layer: &&Layer| {
@@ -91,14 +90,15 @@ pub fn find<'a>(graph: &Graph<'a>, layers: &'a [Layer]) -> Option<Result<Trunk<'
     first
 }
 
-/// That the layer which pools behind the last convolution takes no average. None if there is no such layer.
+/// Error if the pooling after the last convolution is not an average; `None` without such a layer.
 fn other_pooling(layers: &[Layer], depths: &[usize]) -> Option<Fault> {
     let deepest = depths.iter().copied().max().filter(|&depth| depth > 1)?;
     let last = layers.iter().filter(|layer| depths[layer.number] == deepest);
     last.filter_map(not_average).next()
 }
 
-/// That a layer which pools takes no average over the map; none if it does, or if it does not pool or does not say how.
+/// Error if a pooling layer is not an average over the map; `None` for an average, for other layers, and if the file
+/// does not state the method.
 pub fn not_average(layer: &Layer) -> Option<Fault> {
     let (pooling, reduction) = (layer.pooling.as_deref(), layer.reduction.as_deref());
     let found = match layer.kind.as_str() {
@@ -114,12 +114,12 @@ pub fn not_average(layer: &Layer) -> Option<Fault> {
 
 struct Walk<'a, 'g> {
     graph: &'g Graph<'a>,
-    /// Whether pool5 is computed from a layer.
+    /// For each layer, true if pool5 depends on it.
     feeding: Vec<bool>,
     pool5: &'a Layer,
 }
 
-/// A chain of convolutions up to a sum.
+/// A sequence of convolutions up to a sum.
 struct Chain<'a> {
     convolutions: Vec<Convolved<'a>>,
     sum: &'a Layer,
@@ -182,7 +182,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// The layers that read a value, heads aside.
+    /// Layers of the trunk that read a value.
     fn readers(&self, value: Value) -> Vec<&'a Layer> {
         let readers = self.graph.readers(value).iter().filter(|&&reader| self.feeding[reader]);
         readers.map(|&reader| self.graph.layer(reader)).collect()
@@ -195,7 +195,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// That a value has another number of readers than a ResNet's.
+    /// Error for a value with another number of readers than in a ResNet.
     fn too_many(&self, value: Value, readers: &[&Layer], wanted: &str) -> Fault {
         let some: Vec<String> = readers.iter().take(3).map(|reader| reader.with_kind()).collect();
         format!(
@@ -206,7 +206,7 @@ impl<'a> Walk<'a, '_> {
         )
     }
 
-    /// The value that a layer with one input and one output writes.
+    /// Output value of a layer with one input and one output.
     fn output(&self, layer: &Layer) -> Result<Value, Fault> {
         match (self.graph.inputs(layer.number), self.graph.outputs(layer.number)) {
             ([_], [output]) => Ok(*output),
@@ -219,7 +219,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// A convolution and what normalises it; the value behind that, and whether it is rectified.
+    /// A convolution with its normalisation; also the value after it, and true if a ReLU follows.
     fn convolved(&self, convolution: &'a Layer) -> Result<(Convolved<'a>, Value, bool), Fault> {
         let mut value = self.output(convolution)?;
         let (mut batch_norm, mut scale, mut is_rectified) = (None, None, false);
@@ -250,7 +250,7 @@ impl<'a> Walk<'a, '_> {
         Ok((Convolved { convolution, batch_norm, scale }, value, is_rectified))
     }
 
-    /// The convolutions from `first` to the sum at the end of the block.
+    /// Convolutions from `first` to the sum at the end of the block.
     fn chain(&self, first: &'a Layer) -> Result<Chain<'a>, Fault> {
         let (mut convolutions, mut next) = (Vec::new(), first);
         loop {
@@ -275,7 +275,7 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// The block that reads `value`, and what it writes.
+    /// The block that reads `value`, and its output value.
     fn block(&self, value: Value) -> Result<(Block<'a>, Value), Fault> {
         let (branch, shortcut, sum) = match self.readers(value)[..] {
             [one, other] => match (one.kind.as_str(), other.kind.as_str()) {

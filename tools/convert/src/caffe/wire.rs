@@ -1,13 +1,13 @@
-//! The protobuf wire format: a message is a row of fields, each a number and a value.
+//! Reader of the protobuf wire format: a message is a sequence of fields, each a number and a value.
 //!
-//! The large messages are walked, not decoded: a nested message stays a slice of the mapped file until
-//! somebody asks for what is in it. So a model costs the memory of one tensor at a time, gradients that were
-//! saved with it cost none, and a hostile file of many tiny messages has nothing to multiply.
+//! Large messages are not decoded at once: a nested message stays a slice of the mapped file until its content is
+//! needed. So a model needs memory for one tensor at a time, saved gradients need none, and a hostile file of many
+//! tiny messages does not expand in memory.
 
 use prost::bytes::{Buf, Bytes};
 use prost::encoding::decode_varint;
 
-/// What is wrong with a message, in words; the caller adds which message, and of which file.
+/// Error text about a message; the caller adds the message's name and the file.
 pub type Fault = String;
 
 /// The value of a field.
@@ -23,11 +23,11 @@ pub enum Value {
     Fixed32(u32),
 }
 
-/// The fields of a message in the order of the file. After the first fault there are no more.
+/// Iterator over the fields of a message in the order of the file; it ends after the first fault.
 pub struct Fields(Bytes);
 
 impl Fields {
-    /// The fields of the message that `bytes` hold.
+    /// Creates the iterator over the message in `bytes`.
     pub fn new(bytes: Bytes) -> Self {
         Fields(bytes)
     }
@@ -76,13 +76,13 @@ impl Iterator for Fields {
     }
 }
 
-/// A name from a file, fit to be shown: without control characters, not too long.
+/// Escapes and shortens a name from a file for display.
 pub fn plain(name: &str) -> String {
     let end = name.char_indices().nth(60).map_or(name.len(), |(end, _)| end);
     format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
 }
 
-/// A name as [`plain`] shows it, in quotes.
+/// Escapes, shortens and quotes a name from a file.
 pub fn shown(name: &str) -> String {
     let end = name.char_indices().nth(60).map_or(name.len(), |(end, _)| end);
     format!("{:?}{}", &name[..end], if end < name.len() { "..." } else { "" })

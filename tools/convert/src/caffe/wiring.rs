@@ -1,7 +1,7 @@
-//! Whose ResNet a net is wired as: where it strides, how it pools.
+//! Detection of a net's wiring from its strides and its pooling.
 //!
-//! A weight file of Caffe carries the settings of its layers. They are believed over the rule that Caffe's
-//! files have Caffe's wiring: people train other variants in Caffe.
+//! A weight file of Caffe has the settings of its layers. They override the default wiring of Caffe files, because
+//! Caffe is also used to train other variants.
 
 use super::names::Unit;
 use super::net::Layer;
@@ -11,11 +11,11 @@ use crate::source::Asked;
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;
 
-/// Finds the wiring, and the stride of the last stage (1 or 2), that fit every convolution and the stem's pooling; what
-/// is `asked` for decides where the file leaves it open. Adds to `notes` what is unusual.
+/// Finds the wiring, and the stride of the last stage (1 or 2), that fit every convolution and the stem's pooling; the
+/// options `asked` decide where the file does not. Adds notes about unusual settings.
 ///
 /// # Errors
-/// A network that is wired as neither of the two ResNets; what is asked for and contradicts the file.
+/// A network with neither of the two wirings; an option that contradicts the file.
 pub fn wiring(
     convolutions: &BTreeMap<Unit, &Layer>,
     pool1: Option<&Pooling>,

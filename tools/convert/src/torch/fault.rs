@@ -1,14 +1,14 @@
-//! What can be wrong with a checkpoint, for people.
+//! Error messages about checkpoints.
 
 use super::one_line;
 use super::pickle::Fault;
 use crate::Error;
 use std::path::Path;
 
-/// The mend for a file whose bytes are wrong.
+/// Fix for a file with damaged bytes.
 pub const AGAIN: &str = "download or copy it again";
 
-/// A fault of the pickle called `what`, in words.
+/// Error message for a fault of the pickle called `what`.
 pub fn refusal(path: &Path, what: &str, fault: Fault) -> Error {
     match fault {
         Fault::Io(e) => Error::io(path)(e),
@@ -31,7 +31,7 @@ pub fn refusal(path: &Path, what: &str, fault: Fault) -> Error {
     }
 }
 
-/// The error about a file that has fewer bytes than it should.
+/// Error for a file that has fewer bytes than required.
 pub fn cut_short(path: &Path, length: u64, needed: u64, at_least: &str) -> Error {
     Error::weights(
         path,

@@ -1,9 +1,9 @@
-//! The names a checkpoint's pickle may use.
+//! Classes and functions that a checkpoint's pickle may name.
 //!
 //! They make tensors, or plain data that training programs keep beside them. Nothing here would run if it were
 //! called; the list is short so that a file which names anything else can be refused as what it is: a program.
 
-/// Whether a class or function is one of the few that make tensors or plain data, and so may be named.
+/// True if a class or function creates tensors or plain data and so may be named.
 pub fn is_harmless(module: &str, name: &str) -> bool {
     match module {
         "collections" => matches!(name, "OrderedDict" | "Counter"),
@@ -25,7 +25,7 @@ pub fn is_harmless(module: &str, name: &str) -> bool {
     }
 }
 
-/// The names in front of `Storage`, and of `Tensor` in the tar format.
+/// True for the element kinds before `Storage`, and before `Tensor` in the tar format.
 fn is_element_kind(kind: &str) -> bool {
     matches!(
         kind,

@@ -1,4 +1,4 @@
-//! The files of PyTorch 0.1.10 to 1.5: pickles in a row, then storages.
+//! Files of PyTorch 0.1.10 to 1.5: a sequence of pickles, then storages.
 //!
 //! A magic number, a protocol number, a description of the system, the saved object, a list of storages' keys,
 //! each pickled; then every listed storage, its number of elements as 8 bytes and the elements.
@@ -28,7 +28,7 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
     next("magic number")?;
     next("protocol number")?;
     if next("system description")?.is_of_big_endian_system() {
-        return Err(Error::weights(path, "was saved on a big-endian machine; save it anew there in Python"));
+        return Err(Error::weights(path, "was saved on a big-endian machine; save it again there in Python"));
     }
     let (state, keys) = (next("pickle")?, next("list of storages")?);
     let start = reader.stream_position().map_err(Error::io(path))?;
@@ -39,7 +39,7 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
     tree(path, &Rc::new(reader.into_inner()), &state, &leaves)
 }
 
-/// Where the listed storages lie behind the pickles, from `start` on.
+/// Positions of the listed storages after the pickles, from `start` on.
 fn storages(
     path: &Path,
     state: &Pickle,
@@ -50,7 +50,7 @@ fn storages(
     let broken = |what: String| Error::weights(path, format!("{what}; {AGAIN}"));
     let mut declared: HashMap<String, (Element, u64)> = HashMap::new();
     for id in &state.persistent {
-        // What cannot be read is an error where it is needed.
+        // An unreadable storage is an error only if a tensor needs it.
         let Ok(StorageId { element, key, elements, .. }) = storage_id(state, id) else { continue };
         let Some(key) = key.key() else { continue };
         let size = (element, elements);
@@ -79,7 +79,7 @@ fn storages(
     Ok(storages)
 }
 
-/// Each storage repeats its number of elements in front of them.
+/// Checks the number of elements that is stored before each storage.
 fn check_counts(
     path: &Path,
     reader: &mut BufReader<File>,

@@ -1,9 +1,8 @@
-//! Pickles, walked without executing them.
+//! Interpreter for pickles that executes no code.
 //!
-//! A pickle is a program for a stack machine. This one keeps what tells which classes a pickle names and how
-//! its dictionaries nest: texts, integers, containers, persistent ids. Calls build inert objects, and whoever
-//! names anything but a few harmless classes ([`super::harmless`]) ends the walk at once. Time and memory are
-//! bounded by [`Budget`].
+//! A pickle is a program for a stack machine. This machine keeps only texts, integers, containers and persistent ids,
+//! which suffice for the names of classes and the nesting of dictionaries. Calls build inert objects, and a pickle that
+//! names a class which is not harmless ([`super::harmless`]) is refused at once. [`Budget`] bounds time and memory.
 
 use super::harmless::is_harmless;
 use super::pickle::{Budget, Fault, Kind, Pickle, Pile, Value};
@@ -14,7 +13,7 @@ fn broken(what: impl Into<String>) -> Fault {
     Fault::Broken(what.into())
 }
 
-/// Walks one pickle, leaving the reader behind its end.
+/// Interprets one pickle; the reader is then after its end.
 ///
 /// # Errors
 /// A [`Fault`]; nothing was executed.
@@ -37,7 +36,7 @@ struct Machine<'a, R> {
     reader: &'a mut R,
     budget: &'a mut Budget,
     stack: Vec<Value>,
-    /// How high the stack was at each mark that is still open.
+    /// Height of the stack at each open mark.
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     piles: Vec<Pile>,
@@ -45,7 +44,7 @@ struct Machine<'a, R> {
 }
 
 impl<R: BufRead> Machine<'_, R> {
-    /// One opcode (Python's `pickletools` describes them all); false at the last.
+    /// Interprets one opcode (documented in Python's `pickletools`); false at the last one.
     fn step(&mut self) -> Result<bool, Fault> {
         self.budget.step()?;
         let [opcode] = self.array()?;
@@ -146,7 +145,7 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(u64::from_le_bytes(whole))
     }
 
-    /// The next bytes, held only as they arrive: a length may lie.
+    /// Reads the next bytes; memory grows only as they arrive, because a length may be wrong.
     fn take(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
         self.budget.spend(length)?;
         let mut bytes = Vec::new();
@@ -199,7 +198,7 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(())
     }
 
-    /// A text of protocol 0. One with escapes stays opaque: names need none.
+    /// Reads a text of protocol 0. A text with escapes becomes an opaque value, because names have no escapes.
     fn escaped_text(&mut self) -> Result<(), Fault> {
         let text = self.line()?;
         let is_plain = text.is_ascii() && !text.contains('\\');
@@ -215,7 +214,7 @@ impl<R: BufRead> Machine<'_, R> {
 
     // The stack
 
-    /// How many values lie above the innermost mark, if any mark is left.
+    /// Height of the stack at the innermost mark, or 0 without a mark.
     fn floor(&self) -> usize {
         self.stack.len() - self.marks.last().copied().unwrap_or(0)
     }
@@ -230,7 +229,7 @@ impl<R: BufRead> Machine<'_, R> {
         if self.floor() == 0 { Err(underflow()) } else { self.stack.last().ok_or_else(underflow) }
     }
 
-    /// Takes the innermost mark; how many values lay above it.
+    /// Pops the innermost mark and returns the number of values above it.
     fn above_mark(&mut self) -> Result<usize, Fault> {
         let mark = self.marks.pop().ok_or_else(|| broken("it misses a mark"))?;
         Ok(self.stack.len() - mark)
@@ -243,7 +242,7 @@ impl<R: BufRead> Machine<'_, R> {
         self.gather(kind, count)
     }
 
-    /// Makes the uppermost values a container.
+    /// Replaces the uppermost values by a container of them.
     fn gather(&mut self, kind: Kind, count: usize) -> Result<(), Fault> {
         let items = self.uppermost(count)?;
         self.push_pile(kind, items);
@@ -318,7 +317,7 @@ impl<R: BufRead> Machine<'_, R> {
         self.persistent.push(id);
     }
 
-    /// A call: an inert object of what is called and its arguments, or a dictionary.
+    /// Interprets a call: the result is an inert object of the callee and its arguments, or a dictionary.
     fn call(&mut self) -> Result<(), Fault> {
         let (arguments, called) = (self.pop()?, self.pop()?);
         let Value::Global(class) = called else {
@@ -329,7 +328,7 @@ impl<R: BufRead> Machine<'_, R> {
             self.push_pile(Kind::Object(class), items);
             return Ok(());
         }
-        // Python 2 hands over a list of pairs where Python 3 sets items one by one.
+        // Python 2 passes a list of pairs where Python 3 sets items one by one.
         let pairs = match self.items(&arguments) {
             [pairs, ..] => self.copy_of(&pairs.clone())?,
             [] => Vec::new(),
@@ -351,7 +350,7 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(())
     }
 
-    /// A container's items, paid for: one large tuple may be the arguments of many calls.
+    /// Copies a container's items and charges the budget, because a large tuple may be the arguments of many calls.
     fn copy_of(&mut self, container: &Value) -> Result<Vec<Value>, Fault> {
         let size = size_of_val(self.items(container)) as u64;
         self.budget.spend(size)?;

@@ -1,12 +1,12 @@
-//! What a pickle holds, and what reading one may cost.
+//! Values of a pickle, and the budget for reading it.
 //!
-//! Containers lie in one list and are referred to by index, so cycles and deep nesting cost nothing, and a
-//! value fetched from the memo is shared, never copied.
+//! Containers are in one list and are referred to by index, so cycles and deep nesting are cheap, and a value fetched
+//! from the memo is shared, not copied.
 
 use std::io;
 use std::rc::Rc;
 
-/// What a pickle's value is to us.
+/// A value of a pickle.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
     /// A string.
@@ -15,15 +15,15 @@ pub enum Value {
     Int(i64),
     /// A class or function, as `module.name`.
     Global(Rc<str>),
-    /// A container: its place in [`Pickle::piles`].
+    /// A container, by its index in [`Pickle::piles`].
     Pile(usize),
-    /// What a persistent id stands for: its place in [`Pickle::persistent`].
+    /// A persistent id, by its index in [`Pickle::persistent`].
     Persistent(usize),
-    /// Anything else: None, floats, bytes.
+    /// Any other value: None, floats, bytes.
     Opaque,
 }
 
-/// What a container is.
+/// Kind of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// A tuple, list or set; items in order.
@@ -37,25 +37,25 @@ pub enum Kind {
 /// A container.
 #[derive(Debug)]
 pub struct Pile {
-    /// What it is.
+    /// Kind.
     pub kind: Kind,
-    /// What it holds.
+    /// Items.
     pub items: Vec<Value>,
 }
 
-/// A pickle that was walked to its end.
+/// A completely interpreted pickle.
 #[derive(Debug)]
 pub struct Pickle {
     /// All containers.
     pub piles: Vec<Pile>,
     /// All persistent ids, in the order of their use.
     pub persistent: Vec<Value>,
-    /// What the pickle stands for.
+    /// Value of the pickle.
     pub root: Value,
 }
 
 impl Value {
-    /// A key, which may be a text or a number.
+    /// The value as a key: a text or a number.
     pub fn key(&self) -> Option<String> {
         match self {
             Value::Text(text) => Some(text.to_string()),
@@ -64,12 +64,12 @@ impl Value {
         }
     }
 
-    /// Whether it is a text of more than `length` bytes.
+    /// True for a text of more than `length` bytes.
     pub fn is_text_beyond(&self, length: usize) -> bool {
         matches!(self, Value::Text(text) if text.len() > length)
     }
 
-    /// A size, stride, offset or count.
+    /// The value as a size, stride, offset or count.
     pub fn natural(&self) -> Option<u64> {
         match self {
             Value::Int(number) => u64::try_from(*number).ok(),
@@ -79,7 +79,7 @@ impl Value {
 }
 
 impl Pickle {
-    /// What a container holds; nothing if the value is none.
+    /// Items of a container; empty for other values.
     pub fn items(&self, value: &Value) -> &[Value] {
         match value {
             Value::Pile(pile) => &self.piles[*pile].items,
@@ -87,30 +87,30 @@ impl Pickle {
         }
     }
 
-    /// A dictionary's keys and values.
+    /// Keys and values of a dictionary.
     pub fn entries(&self, value: &Value) -> impl Iterator<Item = (&Value, &Value)> {
         self.items(value).as_chunks().0.iter().map(|[key, value]| (key, value))
     }
 
-    /// Whether the description of the system that saved a file says that its numbers are big-endian.
+    /// True if the description of the system that saved the file says big-endian.
     pub fn is_of_big_endian_system(&self) -> bool {
         let order = Value::Text("little_endian".into());
         self.entries(&self.root).any(|(key, value)| *key == order && *value == Value::Int(0))
     }
 }
 
-/// Why a walk ended early.
+/// Reason why interpretation ended early.
 #[derive(Debug)]
 pub enum Fault {
     /// The bytes ended.
     End,
-    /// The system's fault.
+    /// An error of the file system.
     Io(io::Error),
-    /// It names something that weights do not need.
+    /// The pickle names a class or function that weights do not need.
     Forbidden(String),
-    /// It takes more of something than the pickle of any network.
+    /// The pickle exceeds a limit of the budget.
     Large(&'static str),
-    /// It is no pickle that PyTorch writes.
+    /// The bytes are no pickle that PyTorch writes.
     Broken(String),
 }
 
@@ -120,7 +120,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// What all pickles of one file together may cost. An optimiser's checkpoint of ResNet-152 takes some
+/// Budget of all pickles of one file together. An optimiser's checkpoint of ResNet-152 takes some
 /// 70,000 steps and half a megabyte.
 #[derive(Debug)]
 pub struct Budget {
@@ -132,24 +132,24 @@ impl Budget {
     /// The most bytes that the pickles of one file may have.
     pub const BYTES: u64 = 16 << 20;
 
-    /// How many bytes are left.
+    /// Number of bytes left.
     pub fn left(&self) -> u64 {
         self.bytes
     }
 
-    /// For one file.
+    /// Creates the budget of one file.
     pub fn new() -> Self {
         Budget { steps: 500_000, bytes: Self::BYTES }
     }
 
-    /// One step of a pickle.
+    /// Charges one step of a pickle.
     pub fn step(&mut self) -> Result<(), Fault> {
         let spent = || Fault::Large("takes more steps");
         self.steps = self.steps.checked_sub(1).ok_or_else(spent)?;
         self.spend(1)
     }
 
-    /// Bytes of a pickle, read or copied.
+    /// Charges bytes of a pickle that are read or copied.
     pub fn spend(&mut self, bytes: u64) -> Result<(), Fault> {
         let spent = || Fault::Large("is longer");
         self.bytes = self.bytes.checked_sub(bytes).ok_or_else(spent)?;

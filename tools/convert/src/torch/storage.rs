@@ -1,11 +1,11 @@
-//! Storages, flat rows of elements in the file, and the strided tensors that look into them.
+//! Storages, flat arrays of elements in the file, and tensors as strided views of them.
 
 use crate::element::Element;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 
-/// The most dimensions a tensor may have (PyTorch's own bound).
+/// Largest number of dimensions of a tensor (PyTorch's limit).
 pub const MAX_RANK: usize = 64;
 
 /// A storage, or a view of one.
@@ -13,16 +13,16 @@ pub const MAX_RANK: usize = 64;
 pub struct Storage {
     /// The type of its elements.
     pub element: Element,
-    /// The file's byte at which it starts.
+    /// Offset of the first byte in the file.
     pub start: u64,
-    /// How many elements it has. They have been checked to lie in the file.
+    /// Number of elements, checked to be within the file.
     pub elements: u64,
-    /// The CRC-32 of all of its bytes, where the container has it.
+    /// CRC-32 of all bytes, if the container has it.
     pub crc: Option<u32>,
 }
 
 impl Storage {
-    /// The `elements` from `offset` on, if the storage has them.
+    /// View of `elements` elements from `offset` on, if the storage has them.
     pub fn view(&self, offset: u64, elements: u64) -> Option<Storage> {
         offset.checked_add(elements).filter(|end| *end <= self.elements)?;
         let start = self.start + offset * self.element.size() as u64;
@@ -30,7 +30,7 @@ impl Storage {
         Some(Storage { start, elements, crc, ..*self })
     }
 
-    /// A tensor of these elements of `file`; none if it would reach beyond them.
+    /// Creates a tensor of the storage's elements in `file`; `None` if it would reach beyond the storage.
     pub fn tensor(&self, file: &Rc<File>, sizes: &[u64], strides: &[u64], offset: u64) -> Option<Tensor> {
         if sizes.len() != strides.len() || sizes.len() > MAX_RANK {
             return None;
@@ -53,12 +53,12 @@ fn extent(sizes: &[u64], strides: &[u64], offset: u64) -> Option<u64> {
     steps.into_iter().try_fold(offset, |last, step| last.checked_add(step?))?.checked_add(1)
 }
 
-/// A tensor whose values are still in the file.
+/// A tensor whose values are not read yet.
 #[derive(Clone, Debug)]
 pub struct Tensor {
-    /// What it touches of its storage.
+    /// Part of the storage that the tensor uses.
     storage: Storage,
-    /// Each dimension's size and stride, slowest first.
+    /// Size and stride of each dimension, slowest first.
     layout: Vec<(usize, usize)>,
     file: Rc<File>,
 }
@@ -69,15 +69,15 @@ impl Tensor {
         self.storage.element
     }
 
-    /// Its sizes.
+    /// Shape.
     pub fn shape(&self) -> Vec<usize> {
         self.layout.iter().map(|(size, _)| *size).collect()
     }
 
-    /// The bytes of its elements in row-major order, whatever the order in the file.
+    /// Reads the bytes of the elements in row-major order.
     ///
     /// # Errors
-    /// What the system says; `InvalidData` where the bytes are not those that were saved.
+    /// An error of the file system; `InvalidData` if the checksum is wrong.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let width = self.element().size();
         let mut bytes = vec![0; self.storage.elements as usize * width];
@@ -85,7 +85,7 @@ impl Tensor {
         file.seek(SeekFrom::Start(self.storage.start))?;
         file.read_exact(&mut bytes)?;
         if self.storage.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "their checksum is another one"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "their checksum is wrong"));
         }
         Ok(if self.is_contiguous() { bytes } else { self.gather(&bytes, width) })
     }

@@ -1,4 +1,4 @@
-//! The tar archives that PyTorch wrote before 0.1.10, torchvision's first ResNets among them.
+//! Tar archives of PyTorch before 0.1.10, for example torchvision's first ResNets.
 //!
 //! Four members matter. `storages`: a count, then per storage a pickled `(key, location, class)`, the number of
 //! elements and the elements; at last a list of views `(key, root, offset, elements)`. `tensors`: a count, then
@@ -19,7 +19,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
 
-/// A member's bytes: from, up to.
+/// Byte range of a member: start, end.
 type Span = (u64, u64);
 
 /// Opens an archive.
@@ -35,7 +35,7 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
         if info.is_of_big_endian_system() {
             return Err(Error::weights(
                 path,
-                "was saved on a big-endian machine; load it in Python there, save it anew",
+                "was saved on a big-endian machine; load it in Python there and save it again",
             ));
         }
     }
@@ -66,7 +66,7 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
     tree(path, &file, &pickle, &leaves)
 }
 
-/// Where the members lie; an error if the file ends before they do.
+/// Positions of the members; an error if the file ends before them.
 fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
     const BLOCK: u64 = 512;
     const RECORD: u64 = 20 * BLOCK;
@@ -85,7 +85,7 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
             }
         };
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string();
-        // A sparse member would be longer than the file that holds it.
+        // A sparse member may be longer than the file.
         if !entry.header().entry_type().is_file() {
             let name = one_line(&name);
             return Err(Error::weights(path, format!("its tar member {name:?} is no plain file; {AGAIN}")));
@@ -115,12 +115,12 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
     Ok(members)
 }
 
-/// The file, read member by member.
+/// An archive, read member by member.
 struct Archive<'a> {
     path: &'a Path,
     reader: BufReader<File>,
     budget: Budget,
-    /// Where the member that is being read ends.
+    /// End of the current member.
     end: u64,
 }
 
@@ -147,7 +147,7 @@ impl Archive<'_> {
 
     fn count(&mut self, what: &str) -> Result<u64> {
         let root = self.pickle(what)?.root;
-        root.natural().ok_or_else(|| self.broken(format!("its {what:?} member does not say how many")))
+        root.natural().ok_or_else(|| self.broken(format!("its {what:?} member does not state its count")))
     }
 
     fn number<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
@@ -214,7 +214,7 @@ impl Archive<'_> {
             if !(0..=MAX_RANK as i32).contains(&rank) {
                 return Err(self.broken(format!("its tensor {key} claims {rank} dimensions")));
             }
-            // The rank takes eight bytes, of which only four were ever written on purpose.
+            // The rank has eight bytes, of which only the first four are meaningful.
             self.number::<4>("tensors")?;
             let sizes: Vec<u64> = (0..rank).map(|_| self.natural("tensors")).collect::<Result<_>>()?;
             let strides: Vec<u64> = (0..rank).map(|_| self.natural("tensors")).collect::<Result<_>>()?;

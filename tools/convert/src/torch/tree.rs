@@ -1,4 +1,4 @@
-//! A checkpoint's dictionaries and tensors, from its pickle.
+//! Dictionaries and tensors of a checkpoint, built from its pickle.
 //!
 //! A tensor is a call of `torch._utils._rebuild_tensor` or `_v2` with `(storage, offset, sizes, strides, ...)`, a
 //! parameter one of `_rebuild_parameter` or `Parameter` around it; in the tar format the pickle's persistent ids
@@ -15,24 +15,25 @@ use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
 
-/// How deep a checkpoint's dictionaries may nest, and how many values they may have.
+/// Largest nesting depth of a checkpoint's dictionaries.
 const DEPTH: usize = 16;
+/// Largest number of values in a checkpoint's dictionaries.
 const VALUES: usize = 200_000;
-/// How long a name may be: a long one in many places would take time.
+/// Longest name in bytes: a long name in many places would need much time.
 const NAME: usize = 1000;
 
-/// What a persistent id stands for.
+/// The object of a persistent id.
 #[derive(Clone, Debug)]
 pub enum Leaf {
     /// A storage.
     Storage(Storage),
     /// A tensor (tar).
     Tensor(Tensor),
-    /// Something that cannot be read, and why; an error only where it is needed.
+    /// An unreadable object with the reason; an error only if a tensor needs it.
     Unreadable(String),
 }
 
-/// The pickle's values as dictionaries and tensors. `leaves`: what each of its persistent ids stands for.
+/// Converts the pickle's values to dictionaries and tensors; `leaves` are the objects of its persistent ids.
 ///
 /// # Errors
 /// Tensors that do not fit their storages; more values or deeper nesting than any network's.
@@ -60,19 +61,19 @@ pub fn storage_id<'a>(pickle: &'a Pickle, id: &Value) -> std::result::Result<Sto
     Ok(StorageId { element, key, elements, view })
 }
 
-/// What a persistent id says of a storage.
+/// A storage as described by a persistent id.
 pub struct StorageId<'a> {
     /// The type of its elements.
     pub element: Element,
-    /// Its key in the container.
+    /// Key in the container.
     pub key: &'a Value,
-    /// How many elements it has.
+    /// Number of elements.
     pub elements: u64,
-    /// Offset and elements of the part that is meant, if not all of it.
+    /// Offset and number of elements of the view, if it is not the whole storage.
     pub view: Option<(u64, u64)>,
 }
 
-/// The elements of a storage class, e.g. `torch.FloatStorage`; none for an untyped one.
+/// Element type of a storage class, e.g. `torch.FloatStorage`; `None` for an untyped storage.
 pub fn element_of(class: &str) -> Option<Element> {
     Some(match class.rsplit('.').next()?.strip_suffix("Storage")? {
         "Double" => Element::F64,
@@ -94,7 +95,7 @@ struct Tree<'a> {
     file: &'a Rc<File>,
     pickle: &'a Pickle,
     leaves: &'a [Leaf],
-    /// A container may be in many places: how many values may still be visited.
+    /// Number of values that may still be visited, because a container may occur in many places.
     left: usize,
 }
 
@@ -135,7 +136,7 @@ impl Tree<'_> {
         }
     }
 
-    /// A parameter's data come first, whether as an argument or in its state.
+    /// Reads a parameter; its data come first, as an argument or in its state.
     fn parameter(&mut self, pile: &Pile, depth: usize) -> Result<Node<Tensor>> {
         for item in &pile.items {
             if let tensor @ Node::Tensor(_) = self.node(item, depth + 1)? {
@@ -179,10 +180,11 @@ impl Tree<'_> {
     }
 }
 
-/// Words about a tensor that does not fit its storage.
+/// Message about a tensor that reaches beyond its storage.
 pub fn beyond(sizes: &[u64], strides: &[u64], offset: u64, storage: &Storage) -> String {
     format!(
-        "a tensor of sizes {sizes:?}, strides {strides:?} and offset {offset} reaches beyond its storage of {} elements",
+        "a tensor of sizes {sizes:?}, strides {strides:?} and offset {offset} reaches beyond its storage of {} \
+         elements",
         storage.elements
     )
 }

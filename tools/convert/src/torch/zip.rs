@@ -1,6 +1,6 @@
-//! The zip archives of PyTorch 1.6 and later: `NAME/data.pkl` and one stored entry `NAME/data/KEY` a storage.
+//! Zip archives of PyTorch 1.6 and later: `NAME/data.pkl`, and a stored entry `NAME/data/KEY` for each storage.
 //!
-//! Only the directory at the archive's end is believed: an archive written to a pipe has no sizes elsewhere.
+//! Sizes are taken from the directory at the archive's end, because an archive written to a pipe has them only there.
 
 use super::fault::{AGAIN, refusal};
 use super::machine::walk;
@@ -17,11 +17,11 @@ use std::path::Path;
 use std::rc::Rc;
 use zip::{CompressionMethod, ZipArchive};
 
-/// An entry's bytes in the file.
+/// Position of an entry in the file.
 struct Entry {
     start: u64,
     size: u64,
-    /// 0 where the archive was saved without checksums.
+    /// CRC-32, or 0 if the archive was saved without checksums.
     crc: u32,
 }
 
@@ -32,7 +32,7 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
     let (folder, pickle) = data_pkl(path, &file, &entries)?;
     let order = entries.get(&format!("{folder}byteorder"));
     if order.is_some_and(|order| bytes(&file, order, 3).is_ok_and(|bytes| bytes == b"big")) {
-        return Err(Error::weights(path, "was saved on a big-endian machine; save it anew there in Python"));
+        return Err(Error::weights(path, "was saved on a big-endian machine; save it again there in Python"));
     }
     let leaves: Vec<Leaf> = pickle.persistent.iter().map(|id| leaf(&pickle, id, &folder, &entries)).collect();
     tree(path, &Rc::new(file), &pickle, &leaves)
@@ -61,7 +61,7 @@ fn leaf(pickle: &Pickle, id: &Value, folder: &str, entries: &HashMap<String, Ent
     part.map_or_else(|| Leaf::Unreadable("a storage is shorter than its view".into()), Leaf::Storage)
 }
 
-/// The first bytes of an entry.
+/// Reads the first bytes of an entry.
 fn bytes(mut file: &File, entry: &Entry, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(entry.start))?;
@@ -69,7 +69,7 @@ fn bytes(mut file: &File, entry: &Entry, most: u64) -> std::io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// The archive's pickle, and the folder it lies in, with its slash.
+/// Reads the archive's pickle; also returns its folder, with a slash.
 fn data_pkl(path: &Path, mut file: &File, entries: &HashMap<String, Entry>) -> Result<(String, Pickle)> {
     let fault = |what: String| Err(Error::weights(path, what));
     let mut pickles = entries.iter().filter_map(|(name, entry)| {
@@ -103,7 +103,7 @@ fn data_pkl(path: &Path, mut file: &File, entries: &HashMap<String, Entry>) -> R
     Ok((folder.to_string(), pickle))
 }
 
-/// Where the entries lie in the file, by name: all uncompressed, all whole.
+/// Positions of the entries by name; all entries must be uncompressed and complete.
 fn entries(path: &Path, mut file: &File) -> Result<HashMap<String, Entry>> {
     let length = file.metadata().map_err(Error::io(path))?.len();
     let fault = |what: String| Error::weights(path, what);
@@ -153,7 +153,7 @@ fn entries(path: &Path, mut file: &File) -> Result<HashMap<String, Entry>> {
     Ok(entries)
 }
 
-/// Whether the record that ends every zip archive is there, with room for a comment behind it.
+/// True if the record that ends every zip archive is present, perhaps followed by a comment.
 fn has_directory(mut file: &File, length: u64) -> std::io::Result<bool> {
     const SIGNATURE: &[u8] = b"PK\x05\x06";
     const LONGEST: u64 = 22 + 0xffff;

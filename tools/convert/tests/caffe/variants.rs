@@ -103,7 +103,7 @@ fn statistics_are_divided_by_their_factor() {
     assert_eq!(tensor(1.0, "layer1.0.bn2.weight"), [1.0, 1.0]);
     assert_eq!(tensor(1.0, "layer1.0.bn2.bias"), [0.0, 0.0]);
     for factor in [f32::NAN, f32::INFINITY, -1.0] {
-        refused(&batch_norm("bn_conv1", &[1.0], &[1.0], factor), &["bn_conv1 has factor", "spoilt"]);
+        refused(&batch_norm("bn_conv1", &[1.0], &[1.0], factor), &["bn_conv1 has factor", "damaged"]);
     }
     refused(&batch_norm("bn_conv1", &[1.0, 2.0], &[1.0], 1.0), &["2 means and 1 variances"]);
     refused(&layer("bn_conv1", "BatchNorm", &[ramp(&[2]), ramp(&[2])], &[]), &["bn_conv1 has 2 blobs"]);

@@ -54,15 +54,18 @@ fn every_container_gives_the_same_values() {
 fn a_nested_state_dict_is_found_and_told() {
     let zip = fixture("zip-nested");
     check(&zip);
-    let took = "took the tensors under \"state_dict\"; left alone: \"optimizer\"";
-    assert_eq!(zip.notes, [took, "took \"module.\" off the names"]);
+    let took = "took the tensors under \"state_dict\"; not used: \"optimizer\"";
+    assert_eq!(zip.notes, [took, "removed the prefix \"module.\" from the names"]);
     let legacy = fixture("legacy-nested");
     check(&legacy);
-    let took = "took the tensors under \"model\"; left alone: \"best_acc\"";
-    assert_eq!(legacy.notes, [took, "took \"module.\" off the names"]);
+    let took = "took the tensors under \"model\"; not used: \"best_acc\"";
+    assert_eq!(legacy.notes, [took, "removed the prefix \"module.\" from the names"]);
     let tar = fixture("tar-nested");
     check(&tar);
-    assert_eq!(tar.notes, ["took the tensors under \"net\"", "took \"module.\" off the names"]);
+    assert_eq!(
+        tar.notes,
+        ["took the tensors under \"net\"", "removed the prefix \"module.\" from the names"]
+    );
 }
 
 /// A checkpoint of nested dictionaries: `a/b.c` is tensor `b.c` under `a`.
@@ -75,13 +78,13 @@ fn names_and_notes(paths: &[&str]) -> (Vec<String>, Vec<String>) {
 fn which_state_dict() {
     let (names, notes) = names_and_notes(&["state_dict/conv1.weight", "state_dict_ema/bn1.weight"]);
     assert_eq!(names, ["conv1.weight"]);
-    assert_eq!(notes, ["took the tensors under \"state_dict\"; left alone: \"state_dict_ema\""]);
+    assert_eq!(notes, ["took the tensors under \"state_dict\"; not used: \"state_dict_ema\""]);
     // Any single dictionary will do, however deep, and a lone tensor beside it is no state dict.
     let (names, notes) = names_and_notes(&["weights/inner/conv1.weight", "accuracy"]);
     assert_eq!(names, ["conv1.weight"]);
     assert_eq!(
         notes,
-        ["took the tensors under \"weights\"; left alone: \"accuracy\"", "took the tensors under \"inner\""]
+        ["took the tensors under \"weights\"; not used: \"accuracy\"", "took the tensors under \"inner\""]
     );
     assert_eq!(names_and_notes(&["weight"]).0, ["weight"]);
 
@@ -102,7 +105,10 @@ fn prefixes_go_if_the_whole_trunk_has_them() {
         "module.head.weight",
     ]);
     assert_eq!(names, ["conv1.weight", "head.weight", "layer1.0.conv1.weight"]);
-    assert_eq!(notes, ["took \"module.\" off the names", "took \"base.\" off the names"]);
+    assert_eq!(
+        notes,
+        ["removed the prefix \"module.\" from the names", "removed the prefix \"base.\" from the names"]
+    );
     // The head keeps its name, and so does what would get the name of another.
     let (names, _) = names_and_notes(&["backbone.conv1.weight", "backbone.fc.weight", "fc.weight"]);
     assert_eq!(names, ["backbone.fc.weight", "conv1.weight", "fc.weight"]);

@@ -22,7 +22,10 @@ fn a_trained_resnet20() {
     let Some(file) = checkpoint("resnet20-12fca82f.th") else { return };
     let source = open(&file).unwrap();
     assert_eq!(source.format, "PyTorch legacy file (0.1.10 to 1.5)");
-    assert_eq!(source.notes, ["took the tensors under \"state_dict\"", "took \"module.\" off the names"]);
+    assert_eq!(
+        source.notes,
+        ["took the tensors under \"state_dict\"", "removed the prefix \"module.\" from the names"]
+    );
     assert_eq!(source.tensors.len(), 97);
     let conv1 = &source.tensors["conv1.weight"];
     assert_eq!(conv1.shape, [16, 3, 3, 3]);

@@ -7,7 +7,7 @@
 
 namespace softcuda {
 
-// Tells the race detector about an atomic access; the fibers of a block share one host thread, so a plain
+// Reports an atomic access to the race detector; the fibers of a block share one host thread, so a plain
 // read-modify-write is indivisible.
 void atomic_access(const void* address, unsigned bytes, const void* pc);
 

@@ -1,4 +1,4 @@
-// How a library finds its kernels by name.
+// Registration of kernels by name.
 //
 // A .cu file ends in `SOFTCUDA_KERNELS(softmax_forward, softmax_backward)`; under nvcc the macro is defined empty.
 // From the type of each function come a thunk that unpacks cuLaunchKernel's array of pointers to arguments, and a

@@ -22,5 +22,5 @@
 // dynamic arrays of a library one common place, as on a GPU.
 #define __shared__ constinit thread_local
 
-// Runs host code of the library that must not be taken for an access of a kernel.
+// Runs host code of the library whose accesses must not count as a kernel's.
 #define SOFTCUDA_NOT_A_KERNEL __attribute__((no_sanitize("thread")))

@@ -1,4 +1,4 @@
-// Barriers, warp shuffles and votes: the places where a fiber gives way to the others.
+// Barriers, warp shuffles and votes: the points where a fiber yields to the others.
 //
 // The file and line of each call travel as default arguments; an error names them.
 #pragma once
@@ -42,7 +42,7 @@ __forceinline__ void __syncwarp(unsigned mask = 0xffffffffu, SOFTCUDA_SITE) {
     softcuda::warp_operation(softcuda::WarpOp::Sync, mask, 0, 0, 32, 0, {file, line});
 }
 
-// A fence orders memory but waits for nobody; the race detector does not count it as an order between threads.
+// A fence orders memory but waits for no thread; the race detector does not count it as an order between threads.
 __forceinline__ void __threadfence_block() {}
 __forceinline__ void __threadfence() {}
 

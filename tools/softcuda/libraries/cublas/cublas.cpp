@@ -33,7 +33,7 @@ struct Matrix {
     int rows, columns, ld;
     size_t at(int row, int column) const { return static_cast<size_t>(column) * ld + row; }
 
-    // What lies between the columns is none of the product's business.
+    // Elements between the columns are not touched.
     int may_be(softcuda_use use, softcuda_device* device, const char* what) const {
         const bool at_once = ld == rows;
         const size_t bytes = bytes_of(type) * static_cast<size_t>(rows) * static_cast<size_t>(at_once ? columns : 1);
@@ -45,7 +45,7 @@ struct Matrix {
     }
 };
 
-// The columns of a matrix as f32, one behind the other.
+// The columns of a matrix as f32, consecutively.
 std::vector<float> dense(const Matrix& m) {
     std::vector<float> values;
     values.reserve(static_cast<size_t>(m.rows) * m.columns);

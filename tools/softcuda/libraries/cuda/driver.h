@@ -1,9 +1,9 @@
 // A stand-in for the CUDA driver, libcuda.so.1, on top of the host build of the kernels.
 //
-// It keeps to the driver's rules where a program could break them unnoticed: work in a stream runs as late as it may, when
-// somebody waits for it, so that a missing wait reads old bytes; an error of a kernel shows in a later call and stays;
-// what a capture forbids is refused and spoils the capture. Everything runs while a call lasts, and on its thread, but for
-// large products, which the other libraries share among threads.
+// It follows the driver's rules where a program could break them unnoticed: work in a stream runs as late as
+// possible, when the program waits for it, so that a missing wait reads old bytes; an error of a kernel shows in a
+// later call and stays; a call that a capture forbids is refused and invalidates the capture. All work runs during a
+// call and on its thread, except large products, which the other libraries share among threads.
 //
 // The kernels come from the library that the environment variable SOFTCUDA_KERNELS names: loading any module gives
 // these. The other stand-in libraries put their work into the same streams by way of `enqueue`.
@@ -53,7 +53,7 @@ struct Stream {
     bool blocking = true;  // waits for the null stream and the other way round
     std::deque<Work> queue;
     uint64_t enqueued = 0, done = 0;
-    std::unique_ptr<Graph> capture;  // what is being recorded, if anything
+    std::unique_ptr<Graph> capture;  // graph under capture, if any
     int capture_mode = 0;
     bool capture_spoiled = false;
 };
@@ -96,7 +96,7 @@ struct Driver {
 };
 
 Driver& driver();
-// Entered by every function: takes the lock, and reports what earlier work did.
+// Entered by every function: takes the lock, and reports errors of earlier work.
 struct Call {
     std::lock_guard<std::recursive_mutex> held;
     Driver& d;
@@ -104,13 +104,13 @@ struct Call {
     Result ready() const { return !d.device ? NOT_INITIALIZED : d.sticky; }
 };
 
-// Says something on standard error, as a line that begins with "softcuda: ".
+// Prints a line that begins with "softcuda: " on standard error.
 void say(const std::string& text);
-// The stream of a handle; null for one that does not exist.
+// The stream of a handle; null for an invalid handle.
 Stream* find_stream(void* handle);
-// Whether a capture is under way that forbids what the caller is about to do; spoils that capture if so.
+// True if an active capture forbids the caller's operation; the capture is then invalidated.
 bool refused_by_capture(const char* what);
-// Puts work at the end of a stream, or into the graph that the stream is recording.
+// Appends work to a stream, or to the graph that the stream captures.
 Result enqueue(void* stream, Work work);
 // Runs a stream's work up to `position`.
 Result drain(Stream& stream, uint64_t position);

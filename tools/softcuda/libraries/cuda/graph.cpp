@@ -74,7 +74,7 @@ STANDIN_API Result cuGraphLaunch(const Graph* executable, void* stream) {
 
 STANDIN_API Result cuGraphUpload(const Graph*, void* stream) { return find_stream(stream) ? SUCCESS : INVALID_HANDLE; }
 
-// How many nodes there are; which they are nobody asks for.
+// Number of nodes; the list of nodes is not supported.
 STANDIN_API Result cuGraphGetNodes(const Graph* graph, void** nodes, size_t* count) {
     if (nodes) return NOT_SUPPORTED;
     *count = graph->nodes.size();

@@ -29,7 +29,7 @@ Work fill(uint64_t to, unsigned char value, size_t bytes) {
     return [=](softcuda_device* device) { return driver().kernels.fill(device, pointer(to), value, bytes); };
 }
 
-// A copy that the host waits for: work of the null stream. Non-blocking streams do not wait for it, nor it for them.
+// A synchronous copy is work of the null stream. It and non-blocking streams do not wait for each other.
 Result at_once(const char* what, Work work) {
     if (const Result result = Call().ready()) return result;
     if (refused_by_capture(what)) return STREAM_CAPTURE_UNSUPPORTED;
@@ -86,7 +86,7 @@ STANDIN_API Result cuMemHostAlloc(void** host, size_t bytes, unsigned) {
     if (const Result result = call.ready()) return result;
     *host = std::malloc(bytes ? bytes : 1);
     if (!*host) return OUT_OF_MEMORY;
-    std::memset(*host, 0xff, bytes);  // NaN, so that whoever does not wait for a copy into it notices
+    std::memset(*host, 0xff, bytes);  // NaN, so that a read without a wait for the copy shows
     call.d.pinned[reinterpret_cast<uintptr_t>(*host)] = bytes;
     return SUCCESS;
 }

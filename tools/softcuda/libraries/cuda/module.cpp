@@ -32,7 +32,7 @@ std::vector<size_t> sizes_of(const char* description) {
 
 }
 
-// Whatever the image is, the kernels are those of SOFTCUDA_KERNELS; it only has to be a fatbin.
+// The kernels are those of SOFTCUDA_KERNELS for every image; the image only has to be a fatbin.
 STANDIN_API Result cuModuleLoadData(Module** module, const void* image) {
     Call call;
     if (const Result result = call.ready()) return result;

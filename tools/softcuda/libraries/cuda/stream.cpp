@@ -1,4 +1,4 @@
-// Streams and events: queues of work that run when somebody waits.
+// Streams and events: queues of work that run when the program waits.
 #include "driver.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Convolution: forward, gradient of the data, gradient of the filters. Descriptors are honoured to the letter, and what
-// cuDNN refuses is refused: shapes that do not fit together, a workspace that is too small, 16-bit data that is not
+// Convolution: forward, gradient of the data, gradient of the filters. Descriptors are followed exactly, and calls that
+// cuDNN refuses are refused: shapes that do not fit together, a workspace that is too small, 16-bit data that is not
 // packed NHWC with channels in multiples of 8, misaligned pointers.
 #include "../product.h"
 #include "descriptors.h"
@@ -58,7 +58,7 @@ struct Problem {
         return OK;
     }
 
-    // What an algorithm asks for; 0 for the first of each kind.
+    // Workspace size of an algorithm; 0 for the first of each kind.
     size_t workspace(int algorithm) const { return algorithm == 0 ? 0 : 4 * static_cast<size_t>(w.span()) + 4096; }
 
     // The rows of a matrix that has a row for each pixel of y, in which the pixels of x lie that the filters see there.
@@ -185,8 +185,8 @@ struct Performance {
     int reserved[3];
 };
 
-// Algorithm 1 is deterministic, 0 in both gradients is not (cuDNN's manual): it turns round the order of its sums from run
-// to run, and comes first here so that it is not taken unread.
+// Algorithm 1 is deterministic, 0 in both gradients is not (cuDNN's manual): it turns round the order of its sums
+// from run to run, and comes first here so that it is not taken unread.
 Status list(const Problem& problem, Direction direction, int requested, int* returned, Performance* results) {
     if (const Status status = problem.check(0)) return status;
     *returned = std::min(requested, 2);

@@ -1,4 +1,4 @@
-// What cuDNN's descriptors hold, and the codes that its functions return.
+// cuDNN's descriptors and status codes.
 #pragma once
 
 #include "../number.h"
@@ -37,7 +37,7 @@ struct Array {
                static_cast<size_t>(w) * stride[3];
     }
     size_t count() const { return static_cast<size_t>(size[0]) * size[1] * size[2] * size[3]; }
-    // Whether no two elements have one place.
+    // True if no two elements overlap.
     bool is_injective() const {
         std::pair<int, int> sides[4];
         for (int i = 0; i < 4; i++) sides[i] = {stride[i], size[i]};

@@ -95,7 +95,7 @@ pub fn open_stream() -> Arc<CudaStream> {
 }
 
 pub fn alloc(bytes: usize) -> u64 {
-    // SAFETY: nobody reads the memory before it is written; the stand-in would say so.
+    // SAFETY: the memory is not read before it is written; the stand-in checks this.
     unsafe { result::malloc_sync(bytes) }.unwrap()
 }
 
