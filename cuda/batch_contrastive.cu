@@ -98,7 +98,7 @@ struct Partial {
     int hardest;  // the index of the nearest negative, or -1
 };
 
-__device__ __forceinline__ Partial nobody() { return {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, INFINITY, 0, -1}; }
+__device__ __forceinline__ Partial no_image() { return {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, INFINITY, 0, -1}; }
 
 __device__ __forceinline__ Partial shuffle_xor(Partial p, int lanes) {
     using ::shuffle_xor;
@@ -207,7 +207,7 @@ extern "C" __global__ void batch_contrastive_rows(const float* __restrict__ part
     const size_t i = thread_of_grid() / LANES;
     if (i >= m) return;
     const int lane = threadIdx.x % LANES, label = labels[i];
-    Partial own = nobody();
+    Partial own = no_image();
     for (int j = lane; j < m; j += LANES) {
         float distance = 0.0f;
 #pragma unroll 8
@@ -249,13 +249,13 @@ extern "C" __global__ void batch_contrastive_terms(const batch_contrastive::Term
                                                    float* __restrict__ loss, int mean, int m) {
     using namespace batch_contrastive;
     __shared__ Partial scratch[LANES];
-    Partial own = nobody();
+    Partial own = no_image();
     for (int i = threadIdx.x; i < m; i += blockDim.x) {
         const Terms row = rows[i];
         own = Merge()(own, {row.positive, row.hinge, row.center, row.intra, row.inter, row.nearest,
                             static_cast<int>(row.positive_pairs), -1});
     }
-    const Partial sum = block_reduce<Merge>(own, nobody(), scratch);
+    const Partial sum = block_reduce<Merge>(own, no_image(), scratch);
     if (threadIdx.x != 0) return;
     // The rows contain each pair twice. 0 / 0 = NaN stands for "no such pair".
     const int pairs = sum.positives / 2, others = m * (m - 1) / 2 - pairs;

@@ -51,7 +51,7 @@ pub(super) struct GradSlot {
 ///
 ///     /// dx = 2 x dy.
 ///     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> bcreid::Result<()> {
-///         // `mode` says whether to overwrite or to add. Nothing is called if nobody wants the gradient.
+///         // `mode` says whether to overwrite or to add. It is not called if the gradient is not needed.
 ///         sinks.add(0, |dx, mode| {
 ///             mode.store(dx.f32_mut(), self.x.f32().iter().zip(dy.f32()).map(|(x, dy)| 2.0 * x * dy));
 ///             Ok(())

@@ -6,7 +6,7 @@
 use crate::Result;
 use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
 use crate::config;
-use crate::ops::batch_contrastive::{BatchContrastive, Reading, batch_contrastive};
+use crate::ops::batch_contrastive::{BatchContrastive, Options, batch_contrastive};
 use crate::ops::dropout::dropout;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
@@ -64,8 +64,8 @@ impl Head {
         let x = l2_normalize(tape, pool5.clone())?;
         let normalized = x.value.clone();
         let centers = tape.buffer(self.centers).clone();
-        let reading = Reading { gradient: loss.gradient, reduction: loss.reduction, tau: loss.tau };
-        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, reading)?;
+        let options = Options { gradient: loss.gradient, reduction: loss.reduction, tau: loss.tau };
+        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, options)?;
         let dropped = dropout(tape, pool5, dropout_ratio)?;
         let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));
         let logits = linear(tape, dropped, weight, bias)?;

@@ -87,7 +87,7 @@ impl Reduction {
 
 /// The options of the loss where the paper leaves a choice.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reading {
+pub struct Options {
     /// The gradient of the backward pass.
     pub gradient: Gradient,
     /// The reduction over the batch.
@@ -145,9 +145,9 @@ pub fn batch_contrastive(
     x: Var,
     labels: &Tensor,
     centers: &Tensor,
-    reading: Reading,
+    options: Options,
 ) -> Result<BatchContrastive> {
-    let Reading { gradient, reduction, tau } = reading;
+    let Options { gradient, reduction, tau } = options;
     let [m, d] = check::matrix(OP, "x", &x.value)?;
     let [_, width] = check::matrix(OP, "centers", centers)?;
     if width != d {
@@ -169,9 +169,9 @@ pub fn batch_contrastive(
         None => {
             let mut distances = Tensor::empty(&device, [m, m], DType::F32)?;
             cpu::distances(&batch, &mut distances)?;
-            cpu::forward(&batch, &distances, reading, &mut hardest, &mut terms, &mut loss);
+            cpu::forward(&batch, &distances, options, &mut hardest, &mut terms, &mut loss);
         }
-        Some(gpu) => cuda::forward(gpu, &batch, reading, &mut hardest, &mut terms, &mut loss)?,
+        Some(gpu) => cuda::forward(gpu, &batch, options, &mut hardest, &mut terms, &mut loss)?,
     }
     let input = x.handle();
     let (labels, centers) = (labels.clone(), centers.clone());

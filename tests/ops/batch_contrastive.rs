@@ -6,7 +6,7 @@ use crate::gradient_check::{Check, Input, noise};
 use crate::on;
 use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
-use bcreid::ops::batch_contrastive::{Gradient, Reading, Reduction, Term, batch_contrastive};
+use bcreid::ops::batch_contrastive::{Gradient, Options, Reduction, Term, batch_contrastive};
 use bcreid::tensor::Tensor;
 use case::{Case, Outcome, tolerance};
 
@@ -343,8 +343,7 @@ fn a_nan_feature_shows_in_the_loss() {
     });
 }
 
-/// Where looking at the labels would be waiting, the loss is NaN, and so is the gradient of the image and of nobody
-/// else's.
+/// A check of the labels would force a synchronisation, so the loss is NaN, and so is the gradient of this image only.
 #[test]
 fn a_label_that_is_no_class_gives_nan_on_a_gpu() {
     on::cuda(|device| {
@@ -368,8 +367,8 @@ fn wrong_inputs_are_refused() {
         let x = tape.leaf(Tensor::zeros(&device, x).unwrap());
         let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
         let centers = Tensor::zeros(&device, centers).unwrap();
-        let reading = Reading { gradient: Gradient::Paper, reduction: Reduction::Sum, tau };
-        let error = batch_contrastive(&mut tape, x, &labels, &centers, reading).unwrap_err().to_string();
+        let options = Options { gradient: Gradient::Paper, reduction: Reduction::Sum, tau };
+        let error = batch_contrastive(&mut tape, x, &labels, &centers, options).unwrap_err().to_string();
         assert!(error.starts_with("batch_contrastive: "), "{error}");
         words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
     };

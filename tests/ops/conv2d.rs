@@ -29,7 +29,7 @@ fn convolve(
     shares: &[f32],
     conv: Conv,
 ) -> Outcome {
-    // Free buffers full of NaN show what nobody has written.
+    // Free buffers full of NaN show elements that were not written.
     drop([x.1.len(), w.1.len(), dy.len()].map(|n| Tensor::full(device, [n], f32::NAN).unwrap()));
     let mut params = Params::none(device);
     let mut tape = Tape::new(&mut params, &StepValues::new(device, 0).unwrap());
@@ -257,7 +257,7 @@ fn golden_values() {
 
 /// A frozen filter and pixels get no gradient, and the other gradient is right without them.
 #[test]
-fn what_nobody_wants_is_left_out() {
+fn an_unneeded_gradient_is_left_out() {
     on::each(|device| {
         let [x, w] = [Shape::from([1, 4, 5, 3]), Shape::from([2, 3, 3, 3])];
         let run = |x_wanted: bool, w_wanted: bool| {

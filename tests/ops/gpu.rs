@@ -147,7 +147,7 @@ pub fn run(stem: &str, body: impl Fn(&Gpu) -> Outcome) {
 /// is, is replaced by `wrong`, and returns the error that it must end with: a test that cannot fail shows nothing.
 ///
 /// # Panics
-/// If `right` is not there exactly once, or nobody notices.
+/// If `right` does not occur exactly once, or no test fails.
 #[track_caller]
 pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outcome) -> String {
     let mut name = DefaultHasher::new();
@@ -168,7 +168,7 @@ pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outc
     // An error that the compiler sees is not the one that was meant.
     library(&file).unwrap_or_else(|error| panic!("{wrong:?} instead of {right:?} in {stem}.cu: {error}"));
     match on_host(&file, &body) {
-        Ok(()) => panic!("nobody notices {wrong:?} instead of {right:?} in {stem}.cu"),
+        Ok(()) => panic!("no test notices {wrong:?} instead of {right:?} in {stem}.cu"),
         Err(error) => error.to_string(),
     }
 }

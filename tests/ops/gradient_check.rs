@@ -151,7 +151,7 @@ impl Check {
     }
 }
 
-/// Leaves NaN in the device's free buffers, so that an element nobody writes shows.
+/// Leaves NaN in the device's free buffers, so that an element that is not written shows.
 fn poison(device: &Device, inputs: &[Input]) {
     let blocks: Vec<Tensor> = inputs
         .iter()

@@ -19,7 +19,7 @@ fn a_removed_barrier() {
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
 }
 
-/// A thread reads the element behind its own, which at the end of the buffer is nobody's.
+/// A thread reads the element behind its own, which at the end lies outside of the buffer.
 #[test]
 fn an_index_off_by_one() {
     let (right, wrong) =

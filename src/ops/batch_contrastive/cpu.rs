@@ -1,6 +1,6 @@
 //! The batch-contrastive loss on the CPU.
 
-use super::{Batch, Gradient, OP, Reading, Reduction, Term};
+use super::{Batch, Gradient, OP, Options, Reduction, Term};
 use crate::Result;
 use crate::element::GradMode;
 use crate::ops::check;
@@ -80,14 +80,14 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
 pub fn forward(
     batch: &Batch<'_>,
     distances: &Tensor,
-    reading: Reading,
+    options: Options,
     hardest: &mut Tensor,
     terms: &mut Tensor,
     loss: &mut Tensor,
 ) {
     let batch = Rows::of(batch);
     let (distances, hardest, terms) = (distances.f32(), hardest.i32_mut(), terms.f32_mut());
-    let (m, tau) = (batch.m(), f64::from(reading.tau));
+    let (m, tau) = (batch.m(), f64::from(options.tau));
     let mut nearest = vec![f32::INFINITY; m];
     hardest.fill(-1);
     let (mut positive, mut intra, mut inter, mut least) = (0.0f64, 0.0f64, 0.0f64, f32::INFINITY);
@@ -122,7 +122,7 @@ pub fn forward(
         }
     }
     let center: f64 = (0..m).map(|i| 0.5 * squared_distance(batch.x(i), batch.center(i))).sum();
-    let factor = reading.reduction.factor(m);
+    let factor = options.reduction.factor(m);
     let (positive, hinge, center) = (factor * positive, factor * hinge, factor * center);
     // The mean over no pair is 0 / 0 = NaN, which is documented as "no such pair".
     let least = if negative_pairs > 0 { least.sqrt() } else { f32::NAN };

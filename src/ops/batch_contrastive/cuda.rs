@@ -1,6 +1,6 @@
 //! The batch-contrastive loss on a GPU: the launches of `cuda/batch_contrastive.cu`.
 
-use super::{Batch, Gradient, Reading, Reduction, Term};
+use super::{Batch, Gradient, Options, Reduction, Term};
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
@@ -35,7 +35,7 @@ impl Batch<'_> {
 pub(super) fn forward(
     gpu: &Arc<CudaDevice>,
     batch: &Batch<'_>,
-    reading: Reading,
+    options: Options,
     hardest: &mut Tensor,
     terms: &mut Tensor,
     loss: &mut Tensor,
@@ -54,7 +54,7 @@ pub(super) fn forward(
         x: batch.x.into(),
         labels: batch.labels.into(),
         centers: batch.centers.into(),
-        tau: reading.tau,
+        tau: options.tau,
         rows: (&mut rows).into(),
         hardest: hardest.into(),
         splits,
@@ -65,7 +65,7 @@ pub(super) fn forward(
     // One warp per image, eight warps per block.
     gpu.launch(Grid::blocks(m.div_ceil(8)), of_each)?;
 
-    let (rows, terms, loss, mean) = ((&rows).into(), terms.into(), loss.into(), mean(reading.reduction));
+    let (rows, terms, loss, mean) = ((&rows).into(), terms.into(), loss.into(), mean(options.reduction));
     gpu.launch(Grid::blocks(1), kernels::BatchContrastiveTerms { rows, terms, loss, mean, m })
 }
 

@@ -10,7 +10,7 @@ use bcreid::Result;
 use bcreid::autograd::{Params, StepValues, Tape, Var};
 use bcreid::device::Device;
 use bcreid::ops::batch_contrastive::{
-    BatchContrastive, Gradient, Reading, Reduction, Term, batch_contrastive,
+    BatchContrastive, Gradient, Options, Reduction, Term, batch_contrastive,
 };
 use bcreid::tensor::Tensor;
 
@@ -58,8 +58,8 @@ impl Case {
         let labels = Tensor::from_i32(&device, [self.labels.len()], &self.labels).unwrap();
         let centers =
             Tensor::from_f32(&device, [self.centers.len() / self.d, self.d], &self.centers).unwrap();
-        let reading = Reading { gradient, reduction: self.reduction, tau: self.tau };
-        batch_contrastive(tape, x, &labels, &centers, reading)
+        let options = Options { gradient, reduction: self.reduction, tau: self.tau };
+        batch_contrastive(tape, x, &labels, &centers, options)
     }
 
     pub fn run(&self, device: &Device, gradient: Gradient) -> Outcome {

@@ -6,7 +6,7 @@ use crate::gradient_check::noise;
 use bcreid::eval::distance::cuda::{STRIP, TILE};
 use softcuda::{Arg, Launch, args};
 
-/// What stands between and behind the rows of a tile, to see that nobody writes there.
+/// The values between and behind the rows of a tile, which the kernel must not write.
 const UNTOUCHED: f32 = -7.0;
 
 struct Case {
