@@ -2,7 +2,8 @@
 
 python3 train_step_torch.py [--device cuda] [--steps N] [--small]. Network, losses and solver are those of
 resnet50_torch.py; what depends on the labels is written in fixed shapes, so that no step waits for the host and all of
-it can be recorded. The last line of the output is JSON with the milliseconds of each way; one that fails is named there.
+it can be captured. The last line of the output is JSON with the milliseconds of each variant; a variant that fails is
+named there.
 """
 
 import argparse

@@ -15,10 +15,10 @@ use std::process::ExitCode;
 
 /// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
 ///
-/// The format of the input is detected by its content: PyTorch (.pth of any age), Caffe (.caffemodel) or safetensors
-/// with torchvision's or timm's names. No code in it is executed. Wiring and input convention are torchvision's,
-/// or Caffe's for a Caffe file, unless an option says otherwise; they are written into the output, and
-/// `bcreid train --weights` applies them by itself.
+/// The format of the input is detected by its content: PyTorch (.pth of any version), Caffe (.caffemodel) or
+/// safetensors with torchvision's or timm's names. No code in it is executed. Wiring and input convention are
+/// torchvision's, or Caffe's for a Caffe file, unless an option overrides them; they are written into the output, and
+/// `bcreid train --weights` applies them.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -28,16 +28,19 @@ struct Arguments {
     /// The file to write: .safetensors, or with --to torchvision also .pth.
     #[arg(long, value_name = "OUT", required_unless_present = "list")]
     out: Option<PathBuf>,
-    /// The prototxt of a Caffe model: how its layers are wired, where the file does not say it or calls them otherwise.
+    /// Prototxt of a Caffe model, for files without connections or with other layer names.
     #[arg(long, value_name = "FILE")]
     prototxt: Option<PathBuf>,
-    /// Show what IN holds and write nothing: a Caffe file's layers, the tensors of any other.
-    #[arg(long, conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence"])]
+    /// List the content of IN and write nothing: the layers of a Caffe file, the tensors of any other.
+    #[arg(
+        long,
+        conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence"]
+    )]
     list: bool,
-    /// What OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
+    /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
     #[arg(long, value_enum, default_value = "bcreid")]
     to: Target,
-    /// Where the network strides and pools: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
+    /// Wiring, i.e. the places of strides and pooling: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
     #[arg(long, value_name = "WIRING")]
     wiring: Option<WiringName>,
     /// Stride of the network's last stage, 1 or 2 (default: what the file says, else 2).
@@ -46,13 +49,14 @@ struct Arguments {
     /// Order of the input's channels.
     #[arg(long, value_name = "ORDER")]
     channels: Option<ChannelsName>,
-    /// What a pixel of 0 to 255 is multiplied with first.
+    /// Factor of pixels of 0 to 255, applied first.
     #[arg(long, value_name = "FACTOR", value_parser = values::positive)]
     scale: Option<f32>,
-    /// Subtracted from each channel then: three numbers in the channels' order, or a Caffe .binaryproto mean image.
+    /// Means, subtracted from each channel after scaling: three numbers in the channels' order, or a Caffe
+    /// .binaryproto mean image.
     #[arg(long, value_name = "A,B,C|FILE", allow_hyphen_values = true)]
     mean: Option<String>,
-    /// Divides each channel at last, in their order.
+    /// Deviations, by which each channel is divided last, in the channels' order.
     #[arg(long, value_name = "A,B,C", value_parser = values::positive_triple)]
     std: Option<[f32; 3]>,
     /// The licence of the weights, to be written into OUT.

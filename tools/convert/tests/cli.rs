@@ -1,4 +1,4 @@
-//! The program, as a person types it.
+//! The command line program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,7 +17,7 @@ fn succeed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The one line of a refusal, which says each of `words`.
+/// The one-line error of a refused call; it contains each of `words`.
 fn refuse(arguments: &[&str], words: &[&str]) {
     let output = convert(arguments);
     let error = String::from_utf8(output.stderr).unwrap();
@@ -271,7 +271,7 @@ fn files_of_other_formats_are_told_with_the_command_for_them() {
     assert!(out.is_empty());
 }
 
-/// Two networks under one roof, told apart by a prefix: neither may pass for the other.
+/// Two networks in one file, distinguished by a prefix: neither may be taken for the other.
 #[test]
 fn two_networks_in_one_file_are_not_mixed() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! From a file of somebody else's and eight JPEGs to pool5, beside PyTorch on the same files read by Pillow.
+//! pool5 of a converted file on eight JPEGs, compared with PyTorch on the same files read by Pillow.
 
 use bcreid::autograd::Tape;
 use bcreid::config::{Channels, Config};
@@ -15,9 +15,9 @@ fn here(part: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(part)
 }
 
-/// How far features may stray where the network sees the very pixels PyTorch saw: rounding.
+/// Largest difference of features for the same pixels, due to rounding.
 const SAME_PIXELS: f32 = 1e-4;
-/// ... and where it decodes the JPEGs itself: 1 % of the bytes are another one, by at most 2 grey levels.
+/// Largest difference of features for JPEGs decoded by `bcreid`: 1 % of the bytes differ by at most 2 grey levels.
 const OWN_DECODER: f32 = 5e-3;
 
 /// The largest difference from the golden features over the largest of them, from Pillow's pixels and from the
@@ -58,7 +58,7 @@ fn strays(weights: &str, golden: &str) -> [f32; 2] {
     })
 }
 
-/// RGB bytes as the file's convention wants them, computed from its definition.
+/// RGB bytes in the file's input convention, computed from its definition.
 fn normalised(rgb: &[u8], config: &Config) -> Vec<f32> {
     let input = &config.input;
     let order = if input.channels == Channels::Bgr { [2, 1, 0] } else { [0, 1, 2] };

@@ -100,7 +100,7 @@ fn what_is_missing_misshapen_or_too_much_is_named_with_its_shapes() {
     let mut quantised = fresh();
     let bytes = SourceTensor::new(vec![8, 2, 1, 1], "i8", || Ok(vec![1.0; 16]));
     quantised.tensors.insert("layer1.0.conv3.weight".into(), bytes);
-    refuse(&quantised, &["layer1.0.conv3.weight is of i8", "floats"]);
+    refuse(&quantised, &["layer1.0.conv3.weight is of i8", "floating point"]);
     let mut scalar = fresh();
     scalar.tensors.insert("conv1.weight".into(), tensor(vec![], vec![1.0]));
     refuse(&scalar, &["conv1.weight"]);

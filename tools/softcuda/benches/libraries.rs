@@ -1,4 +1,4 @@
-//! How long the stand-ins' convolutions and matrix products take: `cargo bench -p softcuda --bench libraries`.
+//! Times of the stand-ins' convolutions and matrix products: `cargo bench -p softcuda --bench libraries`.
 
 #[path = "../tests/common/mod.rs"]
 mod common;

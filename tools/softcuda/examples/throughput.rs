@@ -1,4 +1,4 @@
-//! How fast the host build runs kernels: `cargo run --release -p softcuda --example throughput`.
+//! Speed of kernels in the host build: `cargo run --release -p softcuda --example throughput`.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-// softcuda: CUDA C++ kernels compiled by the system's C++ compiler and run on the host, every thread of a block a fiber.
+// softcuda: CUDA C++ kernels compiled by the system's C++ compiler and run on the host; every thread of a block is a
+// fiber.
 //
 // The build passes `-include softcuda.h`, as nvcc includes its own runtime header, so a .cu file needs no change:
 // the qualifiers, built-in variables, intrinsics and vector types below mean what CUDA's programming guide says.

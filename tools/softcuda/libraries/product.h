@@ -31,7 +31,8 @@ struct alignas(32) Lanes {
 };
 
 // Rows first..last of a panel of C: A times a panel of B, which holds a row's columns side by side.
-STANDIN_VECTORS inline void multiply(const View& a, const Lanes* panel, ptrdiff_t k, ptrdiff_t first, ptrdiff_t last, float* c,
+STANDIN_VECTORS inline void multiply(const View& a, const Lanes* panel, ptrdiff_t k, ptrdiff_t first, ptrdiff_t last,
+                                     float* c,
                                      ptrdiff_t c_step, size_t columns) {
     for (ptrdiff_t i = first; i < last; i += tile_rows) {
         const float* row[tile_rows];
@@ -71,7 +72,8 @@ inline void multiply(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const View& a, const
             auto* to = reinterpret_cast<float*>(panel.data());
             for (ptrdiff_t l = 0; l < k; l++, to += tile_columns)
                 for (ptrdiff_t j = 0; j < columns; j++) to[j] = b.at(l, begin + j);
-            multiply(a, panel.data(), k, by_rows ? first : 0, by_rows ? last : m, c + begin, n, static_cast<size_t>(columns));
+            multiply(a, panel.data(), k, by_rows ? first : 0, by_rows ? last : m, c + begin, n,
+                     static_cast<size_t>(columns));
         }
     });
 }

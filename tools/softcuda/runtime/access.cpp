@@ -21,7 +21,8 @@ template <Access access> inline void touch_aligned(const void* address, std::siz
     Block* block = softcuda::running();
     if (!block) return;
     if (reinterpret_cast<uintptr_t>(address) & (bytes - 1))
-        block->fail(SOFTCUDA_MISALIGNED, std::string(access == Access::Read ? "read" : "write") + " of " + std::to_string(bytes) +
+        block->fail(SOFTCUDA_MISALIGNED, std::string(access == Access::Read ? "read" : "write") + " of " +
+        std::to_string(bytes) +
                     " bytes at an address that is no multiple of " + std::to_string(bytes) +
                     "; a GPU loads only aligned values, use a narrower type", softcuda::source_line(pc));
     block->touch<access>(reinterpret_cast<uintptr_t>(address), bytes, pc);
@@ -49,7 +50,8 @@ struct Overflow {
     const TypeDescriptor* type;
 };
 
-std::string at(const SourceLocation& location) { return std::string(location.file) + ":" + std::to_string(location.line); }
+std::string at(const SourceLocation& location) { return std::string(location.file) + ":" +
+                                                std::to_string(location.line); }
 
 // Host code of a .cu file must not get here with a fault; there is no launch to end.
 Block& block_or_abort() {
@@ -60,7 +62,8 @@ Block& block_or_abort() {
 }
 
 namespace softcuda {
-void atomic_access(const void* address, unsigned bytes, const void* pc) { touch_aligned<Access::Atomic>(address, bytes, pc); }
+void atomic_access(const void* address, unsigned bytes, const void* pc) { touch_aligned<Access::Atomic>(address,
+                                                                                                        bytes, pc); }
 }
 
 extern "C" {
@@ -86,11 +89,13 @@ void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 
 void* softcuda_memcpy(void* to, const void* from, size_t n) {
-    if (n) touch<Access::Read>(from, n, __builtin_return_address(0)), touch<Access::Write>(to, n, __builtin_return_address(0));
+    if (n) touch<Access::Read>(from, n, __builtin_return_address(0)), touch<Access::Write>(to, n,
+                                                                                           __builtin_return_address(0));
     return std::memcpy(to, from, n);
 }
 void* softcuda_memmove(void* to, const void* from, size_t n) {
-    if (n) touch<Access::Read>(from, n, __builtin_return_address(0)), touch<Access::Write>(to, n, __builtin_return_address(0));
+    if (n) touch<Access::Read>(from, n, __builtin_return_address(0)), touch<Access::Write>(to, n,
+                                                                                           __builtin_return_address(0));
     return std::memmove(to, from, n);
 }
 void* softcuda_memset(void* to, int value, size_t n) {
@@ -105,19 +110,24 @@ void __ubsan_handle_type_mismatch_v1_abort(TypeMismatch* data, uintptr_t address
     const unsigned long alignment = 1ul << data->log_alignment;
     Block& block = block_or_abort();
     if (!address)
-        block.fail(SOFTCUDA_OUT_OF_BOUNDS, std::string("access of ") + data->type->name + " through a null pointer", at(data->location));
-    block.fail(SOFTCUDA_MISALIGNED, std::string("access of ") + data->type->name + " at an address that is no multiple of " +
+        block.fail(SOFTCUDA_OUT_OF_BOUNDS, std::string("access of ") + data->type->name + " through a null pointer",
+        at(data->location));
+    block.fail(SOFTCUDA_MISALIGNED, std::string("access of ") + data->type->name +
+               " at an address that is no multiple of " +
                std::to_string(alignment) + " (it is " + std::to_string(address % alignment) +
-               " past one); a GPU loads only aligned values, align the offset or use a narrower type", at(data->location));
+               " past one); a GPU loads only aligned values, align the offset or use a narrower type",
+               at(data->location));
 }
 
 void __ubsan_handle_out_of_bounds_abort(OutOfBounds* data, unsigned long index) {
-    block_or_abort().fail(SOFTCUDA_OUT_OF_BOUNDS, "index " + std::to_string(static_cast<long long>(index)) + " is outside of an array of type " +
+    block_or_abort().fail(SOFTCUDA_OUT_OF_BOUNDS, "index " + std::to_string(static_cast<long long>(index)) +
+                          " is outside of an array of type " +
                           data->array->name + "; check the index against the size", at(data->location));
 }
 
 void __ubsan_handle_divrem_overflow_abort(Overflow* data, unsigned long, unsigned long) {
-    block_or_abort().fail(SOFTCUDA_ARITHMETIC, std::string("integer division by zero (or of the lowest value by -1) in type ") +
+    block_or_abort().fail(SOFTCUDA_ARITHMETIC,
+                          std::string("integer division by zero (or of the lowest value by -1) in type ") +
                           data->type->name, at(data->location));
 }
 

@@ -50,7 +50,8 @@ void block_barrier(Site site) {
     if (current) current->wait_at_barrier(site);
 }
 
-unsigned long long warp_operation(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width, int bytes,
+unsigned long long warp_operation(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width,
+                                  int bytes,
                                   Site site) {
     return current ? current->wait_in_warp(op, mask, bits, lane, width, bytes, site) : bits;
 }
@@ -73,7 +74,8 @@ bool Block::run_grid(softcuda_device& device, const Kernel& kernel, dim3 grid, d
     launch_++;
 
     if (!stacks_.reserve(thread_count_)) {
-        record(SOFTCUDA_LAUNCH, ": no address space for the stacks of " + std::to_string(thread_count_) + " threads", "");
+        record(SOFTCUDA_LAUNCH, ": no address space for the stacks of " + std::to_string(thread_count_) + " threads",
+               "");
         return false;
     }
     if (!prepare_shared(dynamic_bytes, options.shared_limit)) return false;
@@ -128,7 +130,8 @@ bool Block::prepare_shared(std::size_t dynamic_bytes, uint32_t limit) {
             shared_[i].name = array.name.c_str();
             shared_[i].map_cells();
             // The red zone after an array belongs to its region, so that a fault past its end names the array.
-            std::fill(shared_index_.begin() + static_cast<std::ptrdiff_t>(array.offset / 64), shared_index_.end(), static_cast<uint16_t>(i + 1));
+            std::fill(shared_index_.begin() + static_cast<std::ptrdiff_t>(array.offset / 64), shared_index_.end(),
+                      static_cast<uint16_t>(i + 1));
         }
     }
     shared_limit_ = limit;
@@ -239,7 +242,8 @@ void Block::pass_barrier() {
         const Site a = threads_[0].site, b = threads_[i].site;
         if (a.line == b.line && std::strcmp(a.file, b.file) == 0) continue;
         record(SOFTCUDA_BARRIER,
-               ": different barriers: thread " + thread_name(0) + " waits at the __syncthreads of " + at(a) + ", thread " +
+               ": different barriers: thread " + thread_name(0) + " waits at the __syncthreads of " + at(a) +
+               ", thread " +
                    thread_name(i) + " at that of " + at(b) + "; move the barrier out of the branch", "");
         return;
     }
@@ -255,7 +259,8 @@ void Block::pass_barrier() {
 // ---- warp operations ----
 
 // The fiber only stores its request; the scheduler completes it.
-unsigned long long Block::wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width, int bytes,
+unsigned long long Block::wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width,
+                                       int bytes,
                                        Site site) {
     Thread& thread = threads_[clock_.thread];
     thread.op = op;
@@ -282,7 +287,8 @@ void Block::arrive_in_warp(uint32_t number) {
         return wrong(" with mask " + hex(own.mask) + " omits its caller, lane " + std::to_string(lane) +
                      "; name every lane that makes the call");
     if (own.mask & ~existing)
-        return wrong(" with mask " + hex(own.mask) + " names lane " + std::to_string(__builtin_ctz(own.mask & ~existing)) +
+        return wrong(" with mask " + hex(own.mask) + " names lane " +
+                     std::to_string(__builtin_ctz(own.mask & ~existing)) +
                      " of warp " + std::to_string(warp) + ", which has only " + std::to_string(count) +
                      " threads; launch whole warps or name fewer lanes");
     if (own.width < 1 || own.width > 32 || (own.width & (own.width - 1)))
@@ -342,13 +348,17 @@ unsigned long long Block::shuffled(uint32_t number) {
     switch (thread.op) {
         case WarpOp::Shuffle: source = segment + (argument & (width - 1)); break;
         case WarpOp::ShuffleUp: source = own - segment < argument || argument < 0 ? own : own - argument; break;
-        case WarpOp::ShuffleDown: source = argument < 0 || argument >= segment + width - own ? own : own + argument; break;
+        case WarpOp::ShuffleDown:
+            source = argument < 0 || argument >= segment + width - own ? own : own + argument;
+            break;
         default: source = (own ^ argument) >= segment + width ? own : own ^ argument;
     }
     if (source < 0 || source >= 32 || !(thread.mask >> source & 1)) {
         record_for(number, SOFTCUDA_INACTIVE_LANE,
-                   std::string(op_name(thread.op)) + ": lane " + std::to_string(own) + " reads lane " + std::to_string(source) +
-                       ", which the mask " + hex(thread.mask) + " does not name; its value is undefined, read only lanes of the mask",
+                   std::string(op_name(thread.op)) + ": lane " + std::to_string(own) + " reads lane " +
+                   std::to_string(source) +
+                       ", which the mask " + hex(thread.mask) +
+                       " does not name; its value is undefined, read only lanes of the mask",
                    at(thread.site));
         return 0;
     }
@@ -366,7 +376,8 @@ void Block::explain_deadlock() {
             const Thread& missing = threads_[other];
             if (together(thread, missing)) continue;
             record(SOFTCUDA_WARP_MASK,
-                   std::string(": ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of thread " + thread_name(i) +
+                   std::string(": ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of thread " +
+                   thread_name(i) +
                        " names lane " + std::to_string(other % lanes_per_warp) + ", thread " + thread_name(other) +
                        ", which does not take part: it " + waiting_for(other) +
                        "; call it outside of the branch or name only the lanes that get there", at(thread.site));
@@ -379,7 +390,8 @@ void Block::explain_deadlock() {
     record(SOFTCUDA_BARRIER,
            ": __syncthreads reached by only " + std::to_string(there.size()) + " of " + std::to_string(thread_count_) +
                " threads: thread " + list(there) + " waits, thread " + list(elsewhere) + " " +
-               waiting_for(elsewhere.front()) + "; move the barrier out of the branch, and let no thread return before it",
+               waiting_for(elsewhere.front()) +
+               "; move the barrier out of the branch, and let no thread return before it",
            at(threads_[there.front()].site));
 }
 
@@ -389,7 +401,8 @@ std::string Block::waiting_for(uint32_t number) const {
         case Thread::State::Done: return "has returned";
         case Thread::State::Barrier: return "waits at the __syncthreads of " + at(thread.site);
         case Thread::State::Warp:
-            return std::string("waits in a ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of " + at(thread.site);
+            return std::string("waits in a ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of " +
+                at(thread.site);
         default: return "runs";
     }
 }
@@ -411,7 +424,8 @@ std::string Block::block_of_interval(uint32_t interval) const {
     const auto next = std::upper_bound(block_starts_.begin(), block_starts_.end(), interval);
     if (next == block_starts_.begin()) return "another block";
     const uint32_t number = block_numbers_[static_cast<std::size_t>(next - block_starts_.begin()) - 1];
-    return "block " + triple(number % grid_shape.x, number / grid_shape.x % grid_shape.y, number / (grid_shape.x * grid_shape.y));
+    return "block " + triple(number % grid_shape.x, number / grid_shape.x % grid_shape.y,
+                             number / (grid_shape.x * grid_shape.y));
 }
 
 // ---- accesses ----
@@ -426,7 +440,8 @@ template <Access access> void Block::touch(uintptr_t address, std::size_t bytes,
             shared_used_[number - 1] = launch_;
             shared_in_use_ += region.bytes;
             if (shared_in_use_ > shared_limit_)
-                fail(SOFTCUDA_LAUNCH, "uses " + std::to_string(shared_in_use_) + " bytes of shared memory, the limit is " +
+                fail(SOFTCUDA_LAUNCH, "uses " + std::to_string(shared_in_use_) +
+                     " bytes of shared memory, the limit is " +
                      std::to_string(shared_limit_) + "; use less, or raise `shared_limit` as cuFuncSetAttribute would");
         }
         check_region<access>(region, address, bytes, pc);
@@ -440,15 +455,20 @@ template <Access access> void Block::touch(uintptr_t address, std::size_t bytes,
         return;
     }
     const Image& library = image();
-    if (address < library.begin || address >= library.end) outside_everything(address, bytes, access != Access::Read, pc);
+    if (address < library.begin || address >= library.end)
+        outside_everything(address, bytes, access != Access::Read, pc);
 }
 
-template <Access access> void Block::check_region(Region& region, uintptr_t address, std::size_t bytes, const void* pc) {
+template <Access access> void Block::check_region(Region& region, uintptr_t address, std::size_t bytes,
+                                                  const void* pc) {
     const std::size_t offset = address - region.begin;  // below the region it wraps round to a huge number
     if (region.freed)
-        fail(SOFTCUDA_USE_AFTER_FREE, std::string(access == Access::Read ? "read" : "write") + " of " + std::to_string(bytes) +
-             " bytes in the freed buffer `" + region.name + "`; free it after the last launch that uses it", source_line(pc));
-    if (offset >= region.bytes || bytes > region.bytes - offset) out_of_bounds(region, address, bytes, access != Access::Read, pc);
+        fail(SOFTCUDA_USE_AFTER_FREE, std::string(access == Access::Read ? "read" : "write") + " of " +
+             std::to_string(bytes) + " bytes in the freed buffer `" + region.name +
+             "`; free it after the last launch that uses it",
+             source_line(pc));
+    if (offset >= region.bytes || bytes > region.bytes - offset)
+        out_of_bounds(region, address, bytes, access != Access::Read, pc);
     region.refine_for(offset, bytes);
     const std::size_t end = (offset + bytes + (std::size_t(1) << region.shift) - 1) >> region.shift;
     // The compiler makes several accesses of a vector's: the cells of the next ones come while this one is looked at.
@@ -465,8 +485,10 @@ template void Block::touch<Access::Atomic>(uintptr_t, std::size_t, const void*);
 
 void Block::out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write, const void* pc) {
     const auto offset = static_cast<long long>(address - region.begin);
-    fail(SOFTCUDA_OUT_OF_BOUNDS, std::string(write ? "write" : "read") + " of " + std::to_string(bytes) + " bytes at byte " +
-         std::to_string(offset) + " of " + (region.shared ? "shared array" : "buffer") + " `" + region.name + "`, which has " +
+    fail(SOFTCUDA_OUT_OF_BOUNDS, std::string(write ? "write" : "read") + " of " + std::to_string(bytes) +
+         " bytes at byte " +
+         std::to_string(offset) + " of " + (region.shared ? "shared array" : "buffer") + " `" + region.name +
+         "`, which has " +
          std::to_string(region.bytes) + " bytes; check the index against the size", source_line(pc));
 }
 
@@ -474,24 +496,29 @@ void Block::outside_everything(uintptr_t address, std::size_t bytes, bool write,
     char text[32];
     std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(address));
     const bool foreign_stack = address - stacks_.begin() < stacks_.bytes();
-    fail(SOFTCUDA_OUT_OF_BOUNDS, std::string(write ? "write" : "read") + " of " + std::to_string(bytes) + " bytes at address " +
+    fail(SOFTCUDA_OUT_OF_BOUNDS, std::string(write ? "write" : "read") + " of " + std::to_string(bytes) +
+         " bytes at address " +
          text + (foreign_stack ? ", a local variable of another thread; pass it through shared memory or a shuffle"
                                : ", which is in no buffer and no shared array; check the pointer"), source_line(pc));
 }
 
-void Block::conflict(Verdict verdict, Access access, const Region& region, std::size_t offset, std::size_t bytes, const void* pc) {
+void Block::conflict(Verdict verdict, Access access, const Region& region, std::size_t offset, std::size_t bytes,
+                     const void* pc) {
     const std::string what = access == Access::Read ? "read" : access == Access::Write ? "write" : "atomic update";
-    const std::string place = "byte " + std::to_string(offset) + " of " + (region.shared ? "shared array" : "buffer") + " `" +
+    const std::string place = "byte " + std::to_string(offset) + " of " +
+                              (region.shared ? "shared array" : "buffer") + " `" +
                               region.name + "`";
     if (verdict.conflict == Conflict::Unwritten)
         fail(SOFTCUDA_UNWRITTEN, what + " of " + std::to_string(bytes) + " bytes at " + place +
-             ", which was never written; write it first" + (region.shared ? ", or wait with __syncthreads for the thread that does" : ""),
+             ", which was never written; write it first" +
+                 (region.shared ? ", or wait with __syncthreads for the thread that does" : ""),
              source_line(pc));
     const bool wrote = verdict.conflict == Conflict::WriteInBlock || verdict.conflict == Conflict::WriteInOtherBlock;
     const bool inside = verdict.conflict == Conflict::WriteInBlock || verdict.conflict == Conflict::ReadInBlock;
     const bool same_warp = inside && verdict.other != no_thread && verdict.other / lanes_per_warp == clock_.warp;
     std::string other = inside ? "thread " + thread_name(verdict.other) : block_of_interval(verdict.interval);
-    fail(SOFTCUDA_RACE, what + " at " + place + " races with the " + (wrote ? "write" : "read") + " by " + other + ", " +
+    fail(SOFTCUDA_RACE, what + " at " + place + " races with the " + (wrote ? "write" : "read") + " by " + other +
+         ", " +
          (!inside   ? "and nothing orders two blocks of a launch; give each element one block, or use a second kernel"
           : same_warp ? "with no __syncthreads or __syncwarp between them (a shuffle does not order memory)"
                       : "with no __syncthreads between them"), source_line(pc));

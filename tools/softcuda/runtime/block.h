@@ -37,7 +37,8 @@ public:
 
     // Called on a thread's fiber.
     void wait_at_barrier(Site site);
-    unsigned long long wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width, int bytes,
+    unsigned long long wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width,
+                                    int bytes,
                                     Site site);
     template <Access access> void touch(uintptr_t address, std::size_t bytes, const void* pc);
     // Ends the launch: the running fiber is never continued.
@@ -70,9 +71,11 @@ private:
     std::string block_of_interval(uint32_t interval) const;
 
     template <Access access> void check_region(Region& region, uintptr_t address, std::size_t bytes, const void* pc);
-    [[noreturn]] void out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write, const void* pc);
+    [[noreturn]] void out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write,
+                                    const void* pc);
     [[noreturn]] void outside_everything(uintptr_t address, std::size_t bytes, bool write, const void* pc);
-    [[noreturn]] void conflict(Verdict verdict, Access access, const Region& region, std::size_t offset, std::size_t bytes, const void* pc);
+    [[noreturn]] void conflict(Verdict verdict, Access access, const Region& region, std::size_t offset,
+                               std::size_t bytes, const void* pc);
 
     const Kernel* kernel_ = nullptr;
     softcuda_device* device_ = nullptr;

@@ -39,7 +39,8 @@ Region* Memory::allocate(std::size_t bytes, const char* name) {
     }
     // All bits set is a NaN in every float type: a result computed from it would show.
     if (bytes) std::memset(reinterpret_cast<void*>(begin), 0xff, bytes);
-    for (std::size_t i = used_ / page; i < (used_ + whole) / page; i++) numbers_[i] = static_cast<uint32_t>(buffers_.size());
+    for (std::size_t i = used_ / page; i < (used_ +
+                                            whole) / page; i++) numbers_[i] = static_cast<uint32_t>(buffers_.size());
     used_ += whole;
     return &region;
 }

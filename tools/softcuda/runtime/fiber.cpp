@@ -72,7 +72,8 @@ bool Stacks::reserve(std::size_t count) {
     if (base_) munmap(base_, bytes());
     guard_ = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     stride_ = guard_ + stack_bytes;
-    void* base = mmap(nullptr, count * stride_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* base = mmap(nullptr, count * stride_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                      -1, 0);
     base_ = base == MAP_FAILED ? nullptr : static_cast<char*>(base);
     count_ = base_ ? count : 0;
     for (std::size_t i = 0; i < count_; i++) mprotect(base_ + i * stride_, guard_, PROT_NONE);

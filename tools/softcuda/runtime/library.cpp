@@ -71,10 +71,12 @@ void read_arrays(Image& image) {
         const auto* symbols = reinterpret_cast<const ElfW(Sym)*>(data.data() + sections[i].sh_offset);
         for (std::size_t s = 0; s < sections[i].sh_size / sizeof(ElfW(Sym)); s++) {
             const auto& symbol = symbols[s];
-            if (ELF64_ST_TYPE(symbol.st_info) != STT_TLS || symbol.st_shndx == SHN_UNDEF || symbol.st_size == 0) continue;
+            if (ELF64_ST_TYPE(symbol.st_info) != STT_TLS || symbol.st_shndx == SHN_UNDEF
+                || symbol.st_size == 0) continue;
             const char* name = names + symbol.st_name;
             const bool dynamic = std::strcmp(name, "softcuda_dynamic_shared") == 0;
-            image.arrays.push_back({dynamic ? "dynamic shared memory" : readable(name), symbol.st_value, symbol.st_size, dynamic});
+            image.arrays.push_back({dynamic ? "dynamic shared memory" : readable(name), symbol.st_value,
+                                    symbol.st_size, dynamic});
         }
     }
     std::sort(image.arrays.begin(), image.arrays.end(),
@@ -104,7 +106,8 @@ void register_kernel(const char* names, std::size_t index, Function function, Th
         else if (part == index && *c != ' ') name += *c;
     }
     Kernel kernel{name, function, thunk, {parameters, parameters + count}, {}};
-    for (const Parameter& parameter : kernel.parameters) kernel.description += parameter.kind + std::to_string(parameter.bytes);
+    for (const Parameter& parameter : kernel.parameters) kernel.description += parameter.kind +
+        std::to_string(parameter.bytes);
     registry().push_back(kernel);
 }
 

@@ -21,7 +21,8 @@ struct Kernel {
 const std::vector<Kernel>& kernels();
 const Kernel* find_kernel(const char* name);
 
-// A `__shared__` array: a thread-local variable of the library, at the same offset in every host thread's block of them.
+// A `__shared__` array: a thread-local variable of the library, at the same offset in every host thread's block of
+// thread-local variables.
 struct SharedArray {
     std::string name;
     std::size_t offset, bytes;

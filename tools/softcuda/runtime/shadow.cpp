@@ -8,7 +8,8 @@ namespace {
 
 Cell* map(std::size_t count) {
     if (count == 0) return nullptr;
-    void* cells = mmap(nullptr, count * sizeof(Cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* cells = mmap(nullptr, count * sizeof(Cell), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return cells == MAP_FAILED ? nullptr : static_cast<Cell*>(cells);
 }
 

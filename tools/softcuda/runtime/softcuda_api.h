@@ -60,7 +60,8 @@ int softcuda_check(softcuda_device* device, const void* at, size_t bytes, enum s
 
 /* Kernel number `index` in the order of registration, or null behind the last one. */
 const char* softcuda_kernel_name(size_t index);
-/* One letter a parameter and its size in bytes, such as "p8p8i4f4": pointer, integer, float, structure. Null: no such kernel. */
+/* Kind and size in bytes of each parameter, such as "p8p8i4f4": pointer, integer, float, structure. Null: no such
+ * kernel. */
 const char* softcuda_kernel_parameters(const char* kernel);
 
 int softcuda_launch(softcuda_device* device, const char* kernel, softcuda_dim3 grid, softcuda_dim3 block,

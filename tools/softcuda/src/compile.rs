@@ -253,8 +253,8 @@ impl Compiler {
             }
         }
         Err(BuildError(format!(
-            "no C++ compiler: tried {}. The host build of the kernels needs one that knows C++20, such as g++ 12 (Debian, Ubuntu: \
-             `apt install g++`); CXX names another one",
+            "no C++ compiler: tried {}. The host build of the kernels needs a compiler with C++20, such as g++ 12 \
+             (Debian, Ubuntu: `apt install g++`); set CXX to use another one",
             candidates.join(", ")
         )))
     }

@@ -1,4 +1,4 @@
-//! What cannot be built says why.
+//! Error messages of failed builds.
 
 use softcuda::Build;
 

@@ -1,4 +1,4 @@
-//! Planted errors: each is caught and told, and its twin without the error passes.
+//! Planted errors: each is detected and reported, and the same kernel without the error passes.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn caught(device: &Device, kernel: &str, launch: Launch, args: &[Arg], kind: Fau
 }
 
 #[track_caller]
-fn tells(fault: &Fault, words: &[&str]) {
+fn assert_reports(fault: &Fault, words: &[&str]) {
     for word in words {
         assert!(fault.message.contains(word), "no {word:?} in: {fault}");
     }
@@ -49,14 +49,14 @@ fn a_removed_barrier_is_a_race() {
     for seed in 0..8 {
         let fault = device.launch("barrier_removed", &launch.seed(seed), args![&x, &y]).unwrap_err();
         assert!(matches!(fault.kind, FaultKind::Race | FaultKind::Unwritten), "{fault}");
-        tells(&fault, &["barrier_removed", "`tile`", "planted.cu:"]);
+        assert_reports(&fault, &["barrier_removed", "`tile`", "planted.cu:"]);
     }
     device.launch("barrier_kept", &launch, args![&x, &y]).unwrap();
     let (x_host, y_host) = (x.read().unwrap(), y.read().unwrap());
     assert!(x_host.iter().eq(y_host.iter().rev()));
 
     let fault = caught(&device, "second_barrier_removed", launch, args![&x, &y], FaultKind::Race);
-    tells(
+    assert_reports(
         &fault,
         &["races with the", "no __syncthreads", "shared array `tile`", "block (0, 0, 0), thread ("],
     );
@@ -70,15 +70,15 @@ fn an_index_off_by_one_is_out_of_bounds() {
     let y = device.unwritten::<f32>("y", 100).unwrap();
     let launch = Launch::new(4, 32);
     let fault = caught(&device, "index_off_by_one", launch, args![&x, &y, 100i32], FaultKind::OutOfBounds);
-    tells(
+    assert_reports(
         &fault,
         &["read of 4 bytes at byte 400 of buffer `x`, which has 400 bytes", &line_of("y[i] = x[i + 1]")],
     );
-    tells(&fault, &["kernel index_off_by_one, block (3, 0, 0), thread (3, 0, 0): "]);
+    assert_reports(&fault, &["kernel index_off_by_one, block (3, 0, 0), thread (3, 0, 0): "]);
     device.launch("index_right", &launch, args![&x, &y, 100i32]).unwrap();
 
     let before = args![x.at(usize::MAX), &y, 100i32];
-    tells(
+    assert_reports(
         &caught(&device, "index_right", launch, before, FaultKind::OutOfBounds),
         &["at byte -4 of buffer `x`"],
     );
@@ -94,14 +94,14 @@ fn shared_and_local_arrays_have_bounds() {
     let launch = Launch::new(1, 32);
     let fault =
         caught(&device, "static_array_too_short", launch, args![&x, &y, 0i32], FaultKind::OutOfBounds);
-    tells(&fault, &["write of 4 bytes at byte 124 of shared array `tile`, which has 124 bytes"]);
+    assert_reports(&fault, &["write of 4 bytes at byte 124 of shared array `tile`, which has 124 bytes"]);
     // A step far past the end still belongs to no other array.
     let fault =
         caught(&device, "static_array_too_short", launch, args![&x, &y, 60i32], FaultKind::OutOfBounds);
-    tells(&fault, &["of shared array `tile`"]);
+    assert_reports(&fault, &["of shared array `tile`"]);
     let short = launch.shared(31 * 4);
     let fault = caught(&device, "dynamic_array", short, args![&x, &y], FaultKind::OutOfBounds);
-    tells(&fault, &["dynamic shared memory", "124 bytes"]);
+    assert_reports(&fault, &["dynamic shared memory", "124 bytes"]);
     device.launch("dynamic_array", &launch.shared(32 * 4), args![&x, &y]).unwrap();
 
     let good = device.upload("good", &[0i32, 3, 2, 3]).unwrap();
@@ -120,7 +120,7 @@ fn a_wrong_mask_is_told() {
     let y = device.unwritten::<f32>("y", 32).unwrap();
     let launch = Launch::new(1, 32);
     let fault = caught(&device, "mask_names_too_many", launch, args![&x, &y], FaultKind::WarpMask);
-    tells(
+    assert_reports(
         &fault,
         &[
             "0xffffffff",
@@ -133,15 +133,15 @@ fn a_wrong_mask_is_told() {
     device.launch("mask_names_right_lanes", &launch, args![&x, &y]).unwrap();
 
     let fault = caught(&device, "mask_omits_caller", launch, args![&x, &y], FaultKind::WarpMask);
-    tells(&fault, &["omits its caller"]);
+    assert_reports(&fault, &["omits its caller"]);
     let fault = caught(&device, "reads_inactive_lane", launch, args![&x, &y], FaultKind::InactiveLane);
-    tells(&fault, &["reads lane", "0x0000ffff"]);
+    assert_reports(&fault, &["reads lane", "0x0000ffff"]);
     // A block of 48 threads has half a warp that a full mask must not name.
     let y = device.unwritten::<u32>("y", 384).unwrap();
     let wide = device.unwritten::<i64>("wide", 48).unwrap();
     let launch = Launch::new(1, 48).keep_order();
     let fault = caught(&device, "warp_values", launch, args![&y, &wide], FaultKind::WarpMask);
-    tells(&fault, &["which has only 16 threads"]);
+    assert_reports(&fault, &["which has only 16 threads"]);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn an_output_element_left_out_is_told() {
     device.launch("leaves_one_out", &launch, args![&y, 100i32]).unwrap();
     let fault = y.read().unwrap_err();
     assert_eq!(fault.kind, FaultKind::Unwritten);
-    tells(&fault, &["byte 396 of buffer `y`", "never written"]);
+    assert_reports(&fault, &["byte 396 of buffer `y`", "never written"]);
     let y = device.unwritten::<f32>("y", 100).unwrap();
     device.launch("leaves_none_out", &launch, args![&y, 100i32]).unwrap();
     assert_eq!(y.read().unwrap()[99], 99.0);
@@ -161,10 +161,10 @@ fn an_output_element_left_out_is_told() {
     let holes = device.unwritten::<f32>("holes", 100).unwrap();
     device.launch("leaves_one_out", &launch, args![&holes, 100i32]).unwrap();
     let fault = caught(&device, "index_right", launch, args![&holes, &y, 100i32], FaultKind::Unwritten);
-    tells(&fault, &["byte 396 of buffer `holes`"]);
+    assert_reports(&fault, &["byte 396 of buffer `holes`"]);
     let fault =
         caught(&device, "reads_unwritten_shared", Launch::new(1, 64), args![&y], FaultKind::Unwritten);
-    tells(&fault, &["byte 252 of shared array `tile`"]);
+    assert_reports(&fault, &["byte 252 of shared array `tile`"]);
 }
 
 #[test]
@@ -190,7 +190,10 @@ fn a_barrier_in_a_branch_is_told() {
     let y = device.unwritten::<f32>("y", 64).unwrap();
     let launch = Launch::new(1, 64);
     let fault = caught(&device, "barrier_in_branch", launch, args![&y], FaultKind::Barrier);
-    tells(&fault, &["reached by only 40 of 64 threads", "has returned", &line_of("if (threadIdx.x < 40)")]);
+    assert_reports(
+        &fault,
+        &["reached by only 40 of 64 threads", "has returned", &line_of("if (threadIdx.x < 40)")],
+    );
     caught(&device, "barrier_after_return", launch, args![&y, 63i32], FaultKind::Barrier);
     device.launch("barrier_after_return", &launch, args![&y, 64i32]).unwrap();
     caught(&device, "two_barriers_for_one", launch, args![&y], FaultKind::Barrier);
@@ -206,9 +209,9 @@ fn a_misaligned_vector_is_told() {
     for kernel in ["copy4", "sum4"] {
         device.launch(kernel, &launch, args![x.at(4), &y]).unwrap();
         let fault = caught(&device, kernel, launch, args![x.at(3), &y], FaultKind::Misaligned);
-        tells(&fault, &["float4", "no multiple of 16", "planted.cu:"]);
+        assert_reports(&fault, &["float4", "no multiple of 16", "planted.cu:"]);
         let fault = caught(&device, kernel, launch, args![x.at(8), &y], FaultKind::OutOfBounds);
-        tells(&fault, &["at byte 528 of buffer `x`"]);
+        assert_reports(&fault, &["at byte 528 of buffer `x`"]);
     }
 }
 
@@ -222,7 +225,7 @@ fn use_after_free_is_told() {
     device.launch("index_right", &launch, args![kept, &y, 32i32]).unwrap();
     drop(x);
     let fault = caught(&device, "index_right", launch, args![kept, &y, 32i32], FaultKind::UseAfterFree);
-    tells(&fault, &["freed buffer `x`"]);
+    assert_reports(&fault, &["freed buffer `x`"]);
 }
 
 #[test]
@@ -236,7 +239,7 @@ fn lanes_are_not_in_step_by_themselves() {
         assert!(matches!(fault.kind, FaultKind::Race | FaultKind::Unwritten), "{fault}");
     }
     let fault = caught(&device, "warp_with_shuffle", launch, args![&x, &y], FaultKind::Race);
-    tells(&fault, &["a shuffle does not order memory"]);
+    assert_reports(&fault, &["a shuffle does not order memory"]);
     let report = device.launch("warp_with_sync", &launch, args![&x, &y]).unwrap();
     assert_eq!((report.barriers, report.warp_operations), (0, 2));
     for seed in 0..8 {
@@ -260,7 +263,7 @@ fn a_write_after_a_read_is_a_race_unless_they_are_ordered() {
             let fault =
                 device.launch("readers_and_writer", &launch, args![&y, reader, other, writer]).unwrap_err();
             assert_eq!(fault.kind, FaultKind::Race, "{reader} {other} {writer} {fault}");
-            tells(&fault, &["shared array `place`"]);
+            assert_reports(&fault, &["shared array `place`"]);
         }
     }
     // All in one warp, with a __syncwarp between.
@@ -273,7 +276,10 @@ fn a_write_after_a_read_is_a_race_unless_they_are_ordered() {
     let launch = Launch::new(1, 64).keep_order();
     let fault = device.launch("reads_then_neighbour_writes", &launch, args![&x, &y]).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Race, "{fault}");
-    tells(&fault, &["write at byte 0 of shared array `tile` races with the read by thread (0, 0, 0)"]);
+    assert_reports(
+        &fault,
+        &["write at byte 0 of shared array `tile` races with the read by thread (0, 0, 0)"],
+    );
 }
 
 #[test]
@@ -294,18 +300,18 @@ fn races_in_global_memory_are_told() {
     let y = device.unwritten::<f32>("y", 64).unwrap();
     caught(&device, "all_write_one", Launch::new(1, 2), args![&y], FaultKind::Race);
     let fault = caught(&device, "blocks_write_one", Launch::new(2, 32), args![&y], FaultKind::Race);
-    tells(&fault, &["nothing orders two blocks", "write by block ("]);
+    assert_reports(&fault, &["nothing orders two blocks", "write by block ("]);
     device.launch("blocks_write_one", &Launch::new(1, 32), args![&y]).unwrap();
     let zeros = device.zeros::<f32>("zeros", 64).unwrap();
     caught(&device, "blocks_read_each_other", Launch::new(8, 32), args![&zeros], FaultKind::Race);
     device.launch("blocks_read_each_other", &Launch::new(1, 32), args![&zeros]).unwrap();
 
     let fault = caught(&device, "blocks_read_one", Launch::new(4, 32), args![&zeros, 3i32], FaultKind::Race);
-    tells(&fault, &["nothing orders two blocks"]);
+    assert_reports(&fault, &["nothing orders two blocks"]);
     let launch = Launch::new(4, 32).keep_order();
     let fault = device.launch("blocks_read_one", &launch, args![&zeros, 3i32]).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Race, "{fault}");
-    tells(&fault, &["with the read by another block"]);
+    assert_reports(&fault, &["with the read by another block"]);
     device.launch("blocks_read_one", &launch, args![&zeros, 4i32]).unwrap();
 
     let halves = device.unwritten::<u16>("halves", 33).unwrap();
@@ -381,7 +387,7 @@ fn impossible_launches_are_told() {
     for (kernel, launch, args, words) in cases {
         let fault = device.launch(kernel, &launch, args).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Launch, "{fault}");
-        tells(&fault, &[kernel, words]);
+        assert_reports(&fault, &[kernel, words]);
     }
     let report =
         device.launch("too_much_shared", &Launch::new(1, 32).shared_limit(64_000), args![&y]).unwrap();

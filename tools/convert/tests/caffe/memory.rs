@@ -38,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `f` gives, and by how many bytes the memory in use grew at most meanwhile.
+/// The result of `f`, and the largest growth of memory in use during the call, in bytes.
 fn peak<T>(f: impl FnOnce() -> T) -> (T, isize) {
     let before = HELD.get();
     PEAK.set(before);

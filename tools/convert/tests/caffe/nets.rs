@@ -5,7 +5,7 @@ mod layer;
 
 pub use layer::{Layer, Setting};
 
-/// What a made-up ResNet is like.
+/// Properties of a made-up ResNet.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     pub bottleneck: bool,

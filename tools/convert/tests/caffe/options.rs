@@ -1,4 +1,4 @@
-//! What a person asks for of the wiring, beside what the file says; and files whose layers stand in another order.
+//! Options about the wiring, combined with the settings of the file; and files with layers in another order.
 
 use crate::nets::{Kind, Net};
 use crate::proto::{batch_norm, blob, data, integer, layer, pool1, ramp};

@@ -1,4 +1,4 @@
-//! What a model's data layer says of its pixels.
+//! Input conventions stated by a model's data layers.
 
 use crate::proto::{data, integer, layer, ramp, real};
 use crate::{open, refused};

@@ -13,7 +13,7 @@ pub fn open_with(model: &[u8], text: &[u8]) -> Result<Source, String> {
     on_disk(model, |path| {
         let prototxt = path.with_file_name("some.prototxt");
         std::fs::write(&prototxt, text).unwrap();
-        // The harness wants the name of the model in every error; here it may be the prototxt's.
+        // The harness requires the model's name in every error; here it may be the prototxt's name.
         Model::open(path, Some(&prototxt)).and_then(|model| model.source(Asked::default())).map_err(|error| {
             let text = error.to_string().replace("some.prototxt: ", "some.caffemodel: the prototxt ");
             bcreid::Error::Data(text)
@@ -216,7 +216,7 @@ fn the_older_form_is_read_as_well() {
     let v1 = "input: 'x' input_dim: 1 input_dim: 3 input_dim: 64 input_dim: 64
         layers { name: 'c' type: CONVOLUTION bottom: 'x' top: 'c' convolution_param { stride: 2 } }
         layers { name: 'p' type: POOLING bottom: 'c' top: 'p' pooling_param { pool: AVE } }";
-    // Such nets have no batch norm; what they are is told all the same.
+    // Such nets have no batch norm, but the error still names their kind.
     refused_with(&net.unwired(), v1, &["does not occur in the prototxt"]);
     let model = crate::proto::layer("c", "Convolution", &[crate::proto::ramp(&[1, 3, 7, 7])], &[]);
     refused_with(

@@ -3,7 +3,7 @@
 use crate::proto::{batch_norm, blob, convolution, data, integer, layer, ramp, wires};
 use crate::{golden, open, refused};
 
-const MEND: &str = "by its layer names this is not He's ResNet";
+const FIX: &str = "by its layer names this is not He's ResNet";
 
 /// The shortest trunk, wired from the data to pool5, with `inside` before pool5 and `behind` behind it.
 fn wired(inside: &[u8], behind: &[u8]) -> Vec<u8> {
@@ -29,7 +29,7 @@ fn vector(name: &str, kind: &str, settings: &[u8]) -> Vec<u8> {
 fn a_renamed_scale_layer_is_refused() {
     let scale = vector("bnsc_2a_branch2a", "Scale", &[]);
     let net = [batch_norm("bn2a_branch2a", &[1.0], &[1.0], 1.0), scale].concat();
-    refused(&net, &["layer \"bnsc_2a_branch2a\" of type \"Scale\"", MEND, "scale2a_branch2a"]);
+    refused(&net, &["layer \"bnsc_2a_branch2a\" of type \"Scale\"", FIX, "scale2a_branch2a"]);
 
     let mut release = std::fs::read(golden("caffe.caffemodel")).unwrap();
     let (old, new) = (b"scale2a_branch2a", b"bnsc_2a_branch2a");
@@ -38,25 +38,25 @@ fn a_renamed_scale_layer_is_refused() {
             release[at..at + new.len()].copy_from_slice(new);
         }
     }
-    refused(&release, &["layer \"bnsc_2a_branch2a\" of type \"Scale\"", MEND]);
+    refused(&release, &["layer \"bnsc_2a_branch2a\" of type \"Scale\"", FIX]);
 }
 
 #[test]
 fn a_learned_prelu_is_refused() {
     let mut release = std::fs::read(golden("caffe.caffemodel")).unwrap();
     release.extend(layer("res2a_branch2a_relu", "PReLU", &[blob(&[2], &[0.25; 2])], &[]));
-    refused(&release, &["layer \"res2a_branch2a_relu\" of type \"PReLU\"", MEND]);
+    refused(&release, &["layer \"res2a_branch2a_relu\" of type \"PReLU\"", FIX]);
 }
 
 #[test]
 fn without_wires_types_and_names_tell_a_trunk_from_a_head() {
     for kind in ["BatchNorm", "BN", "Scale", "Bias", "PReLU", "Convolution", "Deconvolution", "DepthwiseConv"]
     {
-        refused(&vector("mine", kind, &[]), &["layer \"mine\" of type", kind, MEND]);
+        refused(&vector("mine", kind, &[]), &["layer \"mine\" of type", kind, FIX]);
     }
     for name in ["conv1_bn", "res2a_branch2a_prelu", "res5d", "bn2a", "bn_branch", "scale_2a"] {
-        refused(&vector(name, "", &[]), &[name, "(its type is not stated)", MEND]);
-        refused(&vector(name, "InnerProduct", &[]), &[name, "InnerProduct", MEND]);
+        refused(&vector(name, "", &[]), &[name, "(its type is not stated)", FIX]);
+        refused(&vector(name, "InnerProduct", &[]), &[name, "InnerProduct", FIX]);
     }
     for name in ["loss1_ip", "fc7_new", "res6", "resize", "classifier"] {
         for kind in ["", "InnerProduct", "Embed"] {
@@ -65,7 +65,7 @@ fn without_wires_types_and_names_tell_a_trunk_from_a_head() {
     }
     // V1LayerParameter: name 4, type 5, blobs 6.
     let old = |kind| data(2, [data(4, "mine"), integer(5, kind), data(6, ramp(&[2]))].concat());
-    refused(&old(39), &["layer \"mine\" of type \"Deconvolution\"", MEND]);
+    refused(&old(39), &["layer \"mine\" of type \"Deconvolution\"", FIX]);
     open(&old(14)).unwrap();
 }
 
@@ -73,7 +73,7 @@ fn without_wires_types_and_names_tell_a_trunk_from_a_head() {
 fn wires_tell_a_trunk_from_a_head_whatever_the_names() {
     let inside = |kind| vector("slope", kind, &wires("conv1", "conv1"));
     for kind in ["PReLU", "InnerProduct", "Mine", ""] {
-        refused(&wired(&inside(kind), &[]), &["layer \"slope\"", MEND]);
+        refused(&wired(&inside(kind), &[]), &["layer \"slope\"", FIX]);
     }
     let head = [
         convolution_of("bottleneck", "pool5", "bottleneck"),
@@ -94,8 +94,8 @@ fn wires_that_do_not_join_the_trunk_are_not_believed() {
     let stray = vector("slope", "PReLU", &wires("pool5", "slope"));
     open(&wired(&[], &stray)).unwrap();
     let apart = convolution("res2a_branch1", [2, 2, 1, 1], 1, 0);
-    refused(&wired(&apart, &stray), &["layer \"slope\" of type \"PReLU\"", MEND]);
-    refused(&wired(&[], &vector("slope", "PReLU", &[])), &["layer \"slope\" of type \"PReLU\"", MEND]);
+    refused(&wired(&apart, &stray), &["layer \"slope\" of type \"PReLU\"", FIX]);
+    refused(&wired(&[], &vector("slope", "PReLU", &[])), &["layer \"slope\" of type \"PReLU\"", FIX]);
     let many = data(3, "a").repeat(20_001);
     refused(&layer("mine", "Mine", &[], &many), &["layer \"mine\"", "more than 20000 wires"]);
 }

@@ -7,7 +7,7 @@ use bcreid_convert::network::{self, Unseen};
 use bcreid_convert::source::Source;
 use std::path::Path;
 
-/// What is found in a net, every convolution in its place.
+/// The convolutions found in a net, by place.
 #[track_caller]
 fn found(net: &Net) -> (Source, Model) {
     let source = open(&net.model()).unwrap();

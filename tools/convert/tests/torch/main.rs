@@ -26,6 +26,6 @@ fn refusal(bytes: &[u8]) -> String {
     let name = file.path().display().to_string();
     let detail = error.strip_prefix(&format!("{name}: ")).unwrap_or_else(|| panic!("no file in {error:?}"));
     assert!(!detail.contains('\n') && detail.len() < 400, "not one short line: {detail}");
-    assert!(detail.contains(';'), "no mend: {detail}");
+    assert!(detail.contains(';'), "no fix: {detail}");
     detail.to_string()
 }

@@ -25,7 +25,8 @@ template <class T, class Op> SOFTCUDA_NOT_A_KERNEL inline T atomic_update(T* add
 
 #define SOFTCUDA_ATOMIC(name, expression) \
     template <class T> __noinline__ SOFTCUDA_NOT_A_KERNEL T name(T* address, std::type_identity_t<T> value) { \
-        return softcuda::atomic_update(address, __builtin_return_address(0), [value](T old) -> T { return expression; }); \
+        return softcuda::atomic_update(address, __builtin_return_address(0),            \
+                                       [value](T old) -> T { return expression; });      \
     }
 SOFTCUDA_ATOMIC(atomicAdd, old + value)
 SOFTCUDA_ATOMIC(atomicSub, old - value)
@@ -38,6 +39,8 @@ SOFTCUDA_ATOMIC(atomicExch, value)
 #undef SOFTCUDA_ATOMIC
 
 template <class T>
-__noinline__ SOFTCUDA_NOT_A_KERNEL T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
-    return softcuda::atomic_update(address, __builtin_return_address(0), [=](T old) -> T { return old == expected ? value : old; });
+__noinline__ SOFTCUDA_NOT_A_KERNEL T atomicCAS(T* address, std::type_identity_t<T> expected,
+std::type_identity_t<T> value) {
+    return softcuda::atomic_update(address, __builtin_return_address(0), [=](T old) -> T { return old == expected
+                                                                                          ? value : old; });
 }

@@ -41,7 +41,8 @@ template <class... A> struct Signature {
 template <class... A>
 bool register_one(const char* names, std::size_t index, void (*function)(A...)) {
     static constexpr Parameter parameters[sizeof...(A) + 1] = {describe<A>()...};
-    register_kernel(names, index, reinterpret_cast<Function>(function), &Signature<A...>::thunk, parameters, sizeof...(A));
+    register_kernel(names, index, reinterpret_cast<Function>(function), &Signature<A...>::thunk, parameters,
+                    sizeof...(A));
     return true;
 }
 

@@ -60,7 +60,8 @@ __forceinline__ long long __double_as_longlong(double x) { return softcuda::bits
 __forceinline__ double __longlong_as_double(long long x) { return softcuda::bits<double>(x); }
 
 __forceinline__ int __mulhi(int a, int b) { return static_cast<int>((static_cast<int64_t>(a) * b) >> 32); }
-__forceinline__ unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32); }
+__forceinline__ unsigned __umulhi(unsigned a,
+                                  unsigned b) { return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32); }
 __forceinline__ unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64);
 }

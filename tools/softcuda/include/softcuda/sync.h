@@ -49,10 +49,12 @@ __forceinline__ void __threadfence() {}
 template <class T> __forceinline__ T __shfl_sync(unsigned mask, T value, int lane, int width = 32, SOFTCUDA_SITE) {
     return softcuda::shuffle(softcuda::WarpOp::Shuffle, mask, value, lane, width, {file, line});
 }
-template <class T> __forceinline__ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, SOFTCUDA_SITE) {
+template <class T> __forceinline__ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                                                    SOFTCUDA_SITE) {
     return softcuda::shuffle(softcuda::WarpOp::ShuffleUp, mask, value, delta, width, {file, line});
 }
-template <class T> __forceinline__ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, SOFTCUDA_SITE) {
+template <class T> __forceinline__ T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32,
+                                                      SOFTCUDA_SITE) {
     return softcuda::shuffle(softcuda::WarpOp::ShuffleDown, mask, value, delta, width, {file, line});
 }
 template <class T> __forceinline__ T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32, SOFTCUDA_SITE) {

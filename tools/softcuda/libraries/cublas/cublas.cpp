@@ -108,14 +108,17 @@ STANDIN_API Status cublasSetWorkspace_v2(Handle* handle, void* workspace, size_t
 STANDIN_API Status cublasSetMathMode(Handle*, int mode) { return (mode & 15) <= 3 ? OK : INVALID; }
 
 // C [m, n] = alpha op(A) op(B) + beta C, all column-major.
-STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b, int m, int n, int k, const void* alpha,
-                                const void* a, int type_a, int lda, const void* b, int type_b, int ldb, const void* beta,
+STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b, int m, int n, int k,
+                                const void* alpha,
+                                const void* a, int type_a, int lda, const void* b, int type_b, int ldb,
+                                const void* beta,
                                 void* c, int type_c, int ldc, int compute, int) {
     if (!handle) return NOT_INITIALIZED;
     Type ta, tb, tc;
     if (!type_of(type_a, ta) || !type_of(type_b, tb) || !type_of(type_c, tc)) return UNSUPPORTED;
     constexpr int compute_32f = 68, compute_32f_pedantic = 69, compute_32f_fast_tf32 = 77;
-    if (compute != compute_32f && compute != compute_32f_pedantic && compute != compute_32f_fast_tf32) return UNSUPPORTED;
+    if (compute != compute_32f && compute != compute_32f_pedantic
+        && compute != compute_32f_fast_tf32) return UNSUPPORTED;
     if (ta != tb || (ta == Type::F32 && tc == Type::BF16)) return UNSUPPORTED;
     if (transpose_a > 1 || transpose_b > 1) return UNSUPPORTED;
     const Matrix A{a, ta, transpose_a ? k : m, transpose_a ? m : k, lda};

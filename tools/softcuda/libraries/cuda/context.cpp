@@ -39,7 +39,8 @@ Result open_kernels(Driver& d) {
     Kernels& k = d.kernels;
     const bool complete = find(library, "softcuda_open", k.open) && find(library, "softcuda_message", k.message) &&
                           find(library, "softcuda_alloc", k.alloc) && find(library, "softcuda_free", k.free) &&
-                          find(library, "softcuda_upload", k.upload) && find(library, "softcuda_download", k.download) &&
+                          find(library, "softcuda_upload", k.upload) && find(library, "softcuda_download",
+                          k.download) &&
                           find(library, "softcuda_fill", k.fill) && find(library, "softcuda_check", k.check) &&
                           find(library, "softcuda_kernel_name", k.kernel_name) &&
                           find(library, "softcuda_kernel_parameters", k.kernel_parameters) &&
@@ -176,8 +177,10 @@ constexpr Name names[] = {
     {MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
-    {STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
-    {STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"},
+    {STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
+    "operation not permitted when stream is capturing"},
+    {STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
+    "operation failed due to a previous error during capture"},
     {STREAM_CAPTURE_ILLEGAL, "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED", "the capture was not initiated in this stream"},
 };
 

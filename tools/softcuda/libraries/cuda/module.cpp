@@ -75,7 +75,8 @@ STANDIN_API Result cuFuncSetAttribute(Function* function, int attribute, int val
 }
 
 // Arguments are copied now, as the driver does: a captured launch keeps these.
-STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                                  unsigned block_x,
                                   unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream,
                                   void** arguments, void** extra) {
     Call call;
@@ -83,7 +84,8 @@ STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned 
     if (extra) return NOT_SUPPORTED;
     const uint64_t threads = uint64_t(block_x) * block_y * block_z;
     if (!grid_x || !grid_y || !grid_z || !threads || threads > 1024 || shared_bytes > function->shared_limit) {
-        say("kernel " + function->name + ": a launch of " + std::to_string(grid_x) + " x " + std::to_string(grid_y) + " x " +
+        say("kernel " + function->name + ": a launch of " + std::to_string(grid_x) + " x " + std::to_string(grid_y) +
+            " x " +
             std::to_string(grid_z) + " blocks of " + std::to_string(threads) + " threads with " +
             std::to_string(shared_bytes) + " bytes of shared memory is impossible");
         return INVALID_VALUE;

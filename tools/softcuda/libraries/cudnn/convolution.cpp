@@ -42,15 +42,18 @@ struct Problem {
 
     Status check(int algorithm) const {
         if (algorithm != 0 && algorithm != 1)
-            return refuse(NOT_SUPPORTED, "algorithm " + std::to_string(algorithm) + " is none of those that were listed");
+            return refuse(NOT_SUPPORTED, "algorithm " + std::to_string(algorithm) +
+                          " is none of those that were listed");
         if (!x.is_set || !w.is_set || !y.is_set || !how.is_set) return refuse(BAD_PARAM, "a descriptor is not set");
         if (x.type != w.type || x.type != y.type) return refuse(NOT_SUPPORTED, "x, w and y are not of one type");
         const int want[4] = {x.size[0], w.size[0], output(0), output(1)};
         if (w.size[1] != x.size[1] || !std::equal(want, want + 4, y.size))
-            return refuse(SHAPE_MISMATCH, "x " + sizes(x) + " and w " + sizes(w) + " do not give y " + sizes(y) + " (N, C, H, W)");
+            return refuse(SHAPE_MISMATCH, "x " + sizes(x) + " and w " + sizes(w) + " do not give y " + sizes(y) +
+                          " (N, C, H, W)");
         for (const auto& [array, name] : {std::pair(&x, "x"), std::pair(&w, "w"), std::pair(&y, "y")})
             if (!array->is_injective())
-                return refuse(UNSUPPORTED_LAYOUT, std::string("elements of ") + name + " overlap: its strides are wrong");
+                return refuse(UNSUPPORTED_LAYOUT, std::string("elements of ") + name +
+                              " overlap: its strides are wrong");
         if (x.type == Type::F32) return OK;
         if (!x.is_packed_nhwc() || !w.is_packed_nhwc() || !y.is_packed_nhwc())
             return refuse(UNSUPPORTED_LAYOUT, "16-bit arrays must be packed NHWC");
@@ -93,7 +96,8 @@ std::vector<float> dense(const Array& a, const void* data) {
     return values;
 }
 
-int write(softcuda_device* device, const Array& a, void* data, const std::vector<float>& values, float alpha, float beta,
+int write(softcuda_device* device, const Array& a, void* data, const std::vector<float>& values, float alpha,
+          float beta,
           const char* what) {
     if (beta != 0.0f)
         if (const int fault = may_read(device, data, a.type, a.span(), what)) return fault;
@@ -135,13 +139,15 @@ std::vector<float> convolve(const Problem& problem, Direction direction, const s
     }
     std::vector<float> seen(static_cast<size_t>(patches) * patch);
     problem.each_run([&](size_t to, size_t from) { std::copy_n(&left[from], C, &seen[to]); });
-    return direction == Direction::Forward ? product(patches, K, patch, {seen.data(), patch, 1}, {right.data(), 1, patch})
+    return direction == Direction::Forward
+               ? product(patches, K, patch, {seen.data(), patch, 1}, {right.data(), 1, patch})
                                            : product(K, patch, patches, {right.data(), 1, K}, {seen.data(), patch, 1});
 }
 
 bool is_deterministic(Direction direction, int algorithm) { return algorithm == 1 || direction == Direction::Forward; }
 
-Status run(Handle* handle, Direction direction, Problem problem, int algorithm, float alpha, float beta, const void* first,
+Status run(Handle* handle, Direction direction, Problem problem, int algorithm, float alpha, float beta,
+           const void* first,
            const void* second, void* result, void* workspace, size_t workspace_bytes) {
     if (!handle) return NOT_INITIALIZED;
     if (is_planted("swapped-stride")) std::swap(problem.y.stride[2], problem.y.stride[3]);
@@ -153,11 +159,13 @@ Status run(Handle* handle, Direction direction, Problem problem, int algorithm, 
     const size_t need = problem.workspace(algorithm);
     if (workspace_bytes < need || (need && !workspace))
         return refuse(SIZE_INSUFFICIENT, "the workspace of " + std::to_string(workspace ? workspace_bytes : 0) +
-                                             " bytes is less than the " + std::to_string(need) + " that the algorithm needs");
+                                             " bytes is less than the " + std::to_string(need) +
+                                             " that the algorithm needs");
     const unsigned alignment = problem.x.type == Type::BF16 ? 16 : 4;
     for (const void* pointer : {first, second, static_cast<const void*>(result)})
         if (reinterpret_cast<uintptr_t>(pointer) % alignment)
-            return refuse(MISALIGNED, "an array does not begin at a multiple of " + std::to_string(alignment) + " bytes");
+            return refuse(MISALIGNED, "an array does not begin at a multiple of " + std::to_string(alignment) +
+                          " bytes");
     standin::Work work = [=](softcuda_device* device) {
         const auto& [x, w, y, how] = problem;
         const Array& a = direction == Direction::Data ? w : x;
@@ -165,7 +173,8 @@ Status run(Handle* handle, Direction direction, Problem problem, int algorithm, 
         const Array& to = direction == Direction::Forward ? y : direction == Direction::Data ? x : w;
         if (const int fault = work_in(device, workspace, need, "cuDNN convolution: workspace")) return fault;
         if (const int fault = may_read(device, first, a.type, a.span(), "cuDNN convolution: first input")) return fault;
-        if (const int fault = may_read(device, second, b.type, b.span(), "cuDNN convolution: second input")) return fault;
+        if (const int fault = may_read(device, second, b.type, b.span(),
+                                       "cuDNN convolution: second input")) return fault;
         static std::atomic<unsigned> runs = 0;
         const bool backwards = !is_deterministic(direction, algorithm) && runs++ % 2;
         const std::vector<float> sums = convolve(problem, direction, dense(a, first), dense(b, second), backwards);
@@ -199,53 +208,70 @@ Status list(const Problem& problem, Direction direction, int requested, int* ret
 
 }
 
-STANDIN_API Status cudnnGetConvolutionForwardAlgorithm_v7(Handle*, const Array* x, const Array* w, const Convolution* how, const Array* y,
+STANDIN_API Status cudnnGetConvolutionForwardAlgorithm_v7(Handle*, const Array* x, const Array* w,
+                                                          const Convolution* how, const Array* y,
                                                           int requested, int* returned, Performance* results) {
     return list({*x, *w, *y, *how}, Direction::Forward, requested, returned, results);
 }
-STANDIN_API Status cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle*, const Array* w, const Array* dy, const Convolution* how,
-                                                               const Array* dx, int requested, int* returned, Performance* results) {
+STANDIN_API Status cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle*, const Array* w, const Array* dy,
+                                                               const Convolution* how,
+                                                               const Array* dx, int requested, int* returned,
+                                                               Performance* results) {
     return list({*dx, *w, *dy, *how}, Direction::Data, requested, returned, results);
 }
-STANDIN_API Status cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle*, const Array* x, const Array* dy, const Convolution* how,
-                                                                 const Array* dw, int requested, int* returned, Performance* results) {
+STANDIN_API Status cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle*, const Array* x, const Array* dy,
+                                                                 const Convolution* how,
+                                                                 const Array* dw, int requested, int* returned,
+                                                                 Performance* results) {
     return list({*x, *dw, *dy, *how}, Direction::Filter, requested, returned, results);
 }
 
-STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array* x, const Array* w, const Convolution* how,
+STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array* x, const Array* w,
+                                                           const Convolution* how,
                                                            const Array* y, int algorithm, size_t* bytes) {
     const Problem problem{*x, *w, *y, *how};
     *bytes = problem.workspace(algorithm);
     return problem.check(algorithm);
 }
-STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const Array* w, const Array* dy, const Convolution* how,
+STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const Array* w, const Array* dy,
+                                                                const Convolution* how,
                                                                 const Array* dx, int algorithm, size_t* bytes) {
     const Problem problem{*dx, *w, *dy, *how};
     *bytes = problem.workspace(algorithm);
     return problem.check(algorithm);
 }
-STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const Array* x, const Array* dy, const Convolution* how,
+STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const Array* x, const Array* dy,
+                                                                  const Convolution* how,
                                                                   const Array* dw, int algorithm, size_t* bytes) {
     const Problem problem{*x, *dw, *dy, *how};
     *bytes = problem.workspace(algorithm);
     return problem.check(algorithm);
 }
 
-STANDIN_API Status cudnnConvolutionForward(Handle* handle, const void* alpha, const Array* x_is, const void* x, const Array* w_is,
+STANDIN_API Status cudnnConvolutionForward(Handle* handle, const void* alpha, const Array* x_is, const void* x,
+                                           const Array* w_is,
                                            const void* w, const Convolution* how, int algorithm, void* workspace,
                                            size_t workspace_bytes, const void* beta, const Array* y_is, void* y) {
-    return run(handle, Direction::Forward, {*x_is, *w_is, *y_is, *how}, algorithm, number(alpha), number(beta), x, w, y, workspace,
+    return run(handle, Direction::Forward, {*x_is, *w_is, *y_is, *how}, algorithm, number(alpha), number(beta), x, w,
+               y, workspace,
                workspace_bytes);
 }
-STANDIN_API Status cudnnConvolutionBackwardData(Handle* handle, const void* alpha, const Array* w_is, const void* w, const Array* dy_is,
+STANDIN_API Status cudnnConvolutionBackwardData(Handle* handle, const void* alpha, const Array* w_is, const void* w,
+                                                const Array* dy_is,
                                                 const void* dy, const Convolution* how, int algorithm, void* workspace,
-                                                size_t workspace_bytes, const void* beta, const Array* dx_is, void* dx) {
-    return run(handle, Direction::Data, {*dx_is, *w_is, *dy_is, *how}, algorithm, number(alpha), number(beta), w, dy, dx, workspace,
+                                                size_t workspace_bytes, const void* beta, const Array* dx_is,
+                                                void* dx) {
+    return run(handle, Direction::Data, {*dx_is, *w_is, *dy_is, *how}, algorithm, number(alpha), number(beta), w, dy,
+               dx, workspace,
                workspace_bytes);
 }
-STANDIN_API Status cudnnConvolutionBackwardFilter(Handle* handle, const void* alpha, const Array* x_is, const void* x, const Array* dy_is,
-                                                  const void* dy, const Convolution* how, int algorithm, void* workspace,
-                                                  size_t workspace_bytes, const void* beta, const Array* dw_is, void* dw) {
-    return run(handle, Direction::Filter, {*x_is, *dw_is, *dy_is, *how}, algorithm, number(alpha), number(beta), x, dy, dw, workspace,
+STANDIN_API Status cudnnConvolutionBackwardFilter(Handle* handle, const void* alpha, const Array* x_is, const void* x,
+                                                  const Array* dy_is,
+                                                  const void* dy, const Convolution* how, int algorithm,
+                                                  void* workspace,
+                                                  size_t workspace_bytes, const void* beta, const Array* dw_is,
+                                                  void* dw) {
+    return run(handle, Direction::Filter, {*x_is, *dw_is, *dy_is, *how}, algorithm, number(alpha), number(beta), x,
+               dy, dw, workspace,
                workspace_bytes);
 }

@@ -60,7 +60,8 @@ STANDIN_API Status cudnnSetStream(Handle* handle, void* stream) {
 
 STANDIN_API Status cudnnCreateTensorDescriptor(Array** array) { return make(array); }
 STANDIN_API Status cudnnDestroyTensorDescriptor(Array* array) { return destroy(array); }
-STANDIN_API Status cudnnSetTensor4dDescriptorEx(Array* array, int type, int n, int c, int h, int w, int n_stride, int c_stride,
+STANDIN_API Status cudnnSetTensor4dDescriptorEx(Array* array, int type, int n, int c, int h, int w, int n_stride,
+                                                int c_stride,
                                                 int h_stride, int w_stride) {
     return set(array, type, {n, c, h, w}, {n_stride, c_stride, h_stride, w_stride});
 }
@@ -79,10 +80,12 @@ STANDIN_API Status cudnnSetFilter4dDescriptor(Array* array, int type, int format
 
 STANDIN_API Status cudnnCreateConvolutionDescriptor(Convolution** convolution) { return make(convolution); }
 STANDIN_API Status cudnnDestroyConvolutionDescriptor(Convolution* convolution) { return destroy(convolution); }
-STANDIN_API Status cudnnSetConvolution2dDescriptor(Convolution* convolution, int pad_h, int pad_w, int stride_h, int stride_w,
+STANDIN_API Status cudnnSetConvolution2dDescriptor(Convolution* convolution, int pad_h, int pad_w, int stride_h,
+                                                   int stride_w,
                                                    int dilation_h, int dilation_w, int mode, int compute_type) {
     constexpr int cross_correlation = 1, data_float = 0;
-    if (!convolution || pad_h < 0 || pad_w < 0 || stride_h <= 0 || stride_w <= 0 || dilation_h <= 0 || dilation_w <= 0) return BAD_PARAM;
+    if (!convolution || pad_h < 0 || pad_w < 0 || stride_h <= 0 || stride_w <= 0 || dilation_h <= 0
+        || dilation_w <= 0) return BAD_PARAM;
     if (mode != cross_correlation || compute_type != data_float) return NOT_SUPPORTED;
     *convolution = {{pad_h, pad_w}, {stride_h, stride_w}, {dilation_h, dilation_w}, 1, convolution->math, true};
     return OK;

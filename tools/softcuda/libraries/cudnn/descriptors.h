@@ -33,7 +33,8 @@ struct Array {
     bool is_set = false;
 
     size_t at(int n, int c, int h, int w) const {
-        return static_cast<size_t>(n) * stride[0] + static_cast<size_t>(c) * stride[1] + static_cast<size_t>(h) * stride[2] +
+        return static_cast<size_t>(n) * stride[0] + static_cast<size_t>(c) * stride[1] +
+            static_cast<size_t>(h) * stride[2] +
                static_cast<size_t>(w) * stride[3];
     }
     size_t count() const { return static_cast<size_t>(size[0]) * size[1] * size[2] * size[3]; }

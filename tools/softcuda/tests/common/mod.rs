@@ -1,4 +1,4 @@
-//! What the tests share: the libraries of test kernels and made-up numbers.
+//! Common code of the tests: libraries of test kernels, and made-up numbers.
 #![allow(dead_code, unused_imports, unused_macros)] // each test program uses its part
 
 pub mod numbers;

@@ -132,7 +132,7 @@ pub fn wait(stream: &CudaStream) -> Result<(), DriverError> {
     unsafe { stream::synchronize(stream.cu_stream()) }
 }
 
-/// What `work` puts into the stream, as a graph.
+/// The work that `work` puts into the stream, captured as a graph.
 pub fn captured(stream: &Arc<CudaStream>, work: impl FnOnce()) -> CudaGraph {
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     work();

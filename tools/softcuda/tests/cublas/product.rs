@@ -136,7 +136,7 @@ impl Gemm {
         self
     }
 
-    /// What C must become, gaps included.
+    /// Expected values of C, gaps included.
     pub fn reference(&self, a: &[f32], b: &[f32], c: &[f32]) -> Vec<f64> {
         let element = |of: &[f32], operand: usize, row: i32, column: i32| {
             let (row, column) = if self.transposed[operand] { (column, row) } else { (row, column) };

@@ -10,7 +10,7 @@ use cudarc::driver::CudaStream;
 
 pub type Handle = *mut c_void;
 
-/// What cuDNN says of an algorithm: `cudnnConvolution*AlgoPerf_t`.
+/// Performance data of an algorithm: `cudnnConvolution*AlgoPerf_t`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Performance {
