@@ -26,7 +26,7 @@ pub use writer::EventWriter;
 
 use crate::files::write_atomically;
 use crate::ops::batch_contrastive::Reduction;
-use crate::run::steps::Step;
+use crate::run::metrics::StepMetrics;
 use crate::{Error, Result};
 use std::fs;
 use std::io::{self, Write};
@@ -38,7 +38,7 @@ const PREFIX: &str = "events.out.tfevents.";
 /// Whose it is, where others put the name of the machine.
 const SUFFIX: &str = ".bcreid";
 
-type Value = fn(&Step) -> Option<f32>;
+type Value = fn(&StepMetrics) -> Option<f32>;
 
 /// Each number of a step under its tag.
 const SCALARS: [(&str, Value); 10] = [
@@ -57,7 +57,7 @@ const SCALARS: [(&str, Value); 10] = [
 /// The curves with a description in TensorBoard: losses that are sums or means over the batch.
 const REDUCED: [&str; 3] = ["loss/positive", "loss/hinge", "loss/center"];
 
-/// Writes the numbers of steps; those that are absent are left out. The first step of a file describes the curves.
+/// Writes the numbers of steps; those that are absent, NaN or infinite are left out. The first step of a file describes the curves.
 #[derive(Debug)]
 pub struct StepEvents {
     reduction: Reduction,
@@ -78,12 +78,14 @@ impl StepEvents {
         &mut self,
         writer: &mut EventWriter<W>,
         wall_time: f64,
-        step: &Step,
+        step: &StepMetrics,
     ) -> io::Result<()> {
         let text = (!self.described)
             .then(|| format!("The {} over the batch (loss.reduction).", self.reduction.name()));
         let description = |tag: &str| text.as_deref().filter(|_| REDUCED.contains(&tag));
-        let values = SCALARS.iter().filter_map(|(tag, value)| Some((*tag, value(step)?, description(tag))));
+        let finite = |value: Value| value(step).filter(|v| v.is_finite());
+        let values =
+            SCALARS.iter().filter_map(|(tag, value)| Some((*tag, finite(*value)?, description(tag))));
         writer.described_scalars(wall_time, step.step, values)?;
         self.described = true;
         Ok(())

@@ -4,7 +4,7 @@ use super::palette::RUNS;
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::Layout;
-use crate::run::steps::{self, Step};
+use crate::run::metrics::{self, StepMetrics};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub struct Run {
     /// Its settings.
     pub settings: Settings,
     /// Its steps; at least one.
-    pub steps: Vec<Step>,
+    pub steps: Vec<StepMetrics>,
 }
 
 /// A run's settings as they stand in its `config.toml`: key and value, both as text. They are not checked against the
@@ -29,7 +29,7 @@ pub struct Settings(Vec<(String, String)>);
 /// Reads runs, in the order given.
 ///
 /// # Errors
-/// No run, more than there are colours for, one given twice; a folder that is no run's; what [`steps::read`] says.
+/// No run, more than there are colours for, one given twice; a folder that is no run's; what [`metrics::read`] says.
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     if folders.is_empty() {
         return Err(Error::Run("give the folder of at least one run".into()));
@@ -43,7 +43,7 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     let names = names(folders);
     let read = |(folder, name): (&PathBuf, String)| {
         let settings = Settings::read(folder)?;
-        let steps = steps::read(&Layout::of(folder).metrics())?;
+        let steps = metrics::read(&Layout::of(folder).metrics())?;
         Ok(Run { name, folder: folder.clone(), settings, steps })
     };
     let real: Vec<PathBuf> = folders.iter().filter_map(|f| f.canonicalize().ok()).collect();
@@ -72,8 +72,8 @@ impl Run {
     }
 
     /// The points (step, value) of what was measured.
-    pub fn points(&self, value: impl Fn(&Step) -> Option<f32>) -> Vec<(f64, f64)> {
-        let point = |step: &Step| Some((step.step as f64, f64::from(value(step)?)));
+    pub fn points(&self, value: impl Fn(&StepMetrics) -> Option<f32>) -> Vec<(f64, f64)> {
+        let point = |step: &StepMetrics| Some((step.step as f64, f64::from(value(step)?)));
         self.steps.iter().filter_map(point).collect()
     }
 }

@@ -2,8 +2,7 @@
 
 use super::{EventWriter, StepEvents, modified, ours, seconds, write_events};
 use crate::ops::batch_contrastive::Reduction;
-use crate::run::metrics::Line;
-use crate::run::steps::{self, Step};
+use crate::run::metrics::{self, StepMetrics};
 use crate::train::Observer;
 use crate::{Error, Result};
 use std::fs::File;
@@ -21,16 +20,16 @@ pub struct Live {
 
 impl Live {
     /// Begins a new file in `folder` in the place of an earlier one, to go on at `step`: the steps before are taken from
-    /// the run's `metrics`, whether TensorBoard was asked for then or not. A resumed run thus leaves the same curves as
-    /// an undisturbed one. To be called before anything is written to `metrics`, whose age is the time of those steps.
+    /// the run's metrics in `file`, whether TensorBoard was asked for then or not. A resumed run thus leaves the same curves
+    /// as an undisturbed one. To be called before anything is written to it: its age is the time of those steps.
     ///
     /// # Errors
     /// What the file system says; metrics that are not a run's.
-    pub fn continue_at(folder: &Path, metrics: &Path, step: u64, reduction: Reduction) -> Result<Self> {
+    pub fn continue_at(folder: &Path, file: &Path, step: u64, reduction: Reduction) -> Result<Self> {
         // Whoever has moved the metrics away goes on without them.
-        let is_there = std::fs::metadata(metrics).is_ok_and(|meta| meta.len() > 0);
+        let is_there = std::fs::metadata(file).is_ok_and(|meta| meta.len() > 0);
         let (earlier, time) = match step > 0 && is_there {
-            true => (steps::read(metrics)?, seconds(modified(metrics)?)),
+            true => (metrics::read(file)?, seconds(modified(file)?)),
             false => (Vec::new(), 0.0),
         };
         // A later name than any there is: readers go on to the next name.
@@ -42,18 +41,18 @@ impl Live {
             let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
             earlier.try_for_each(|step| steps.write(writer, time, step))
         })?;
-        let file = File::options().append(true).open(&path).map_err(Error::io(&path))?;
-        Ok(Live { path, writer: EventWriter::append(BufWriter::new(file)), steps })
+        let events = File::options().append(true).open(&path).map_err(Error::io(&path))?;
+        Ok(Live { path, writer: EventWriter::append(BufWriter::new(events)), steps })
     }
 }
 
 impl Observer for Live {
-    fn measured(&mut self, line: &Line) -> Result<()> {
+    fn measured(&mut self, step: &StepMetrics) -> Result<()> {
         let now = seconds(SystemTime::now());
-        self.steps.write(&mut self.writer, now, &Step::from(line)).map_err(Error::io(&self.path))
+        self.steps.write(&mut self.writer, now, step).map_err(Error::io(&self.path))
     }
 
-    fn caught_up(&mut self, _: &Line) -> Result<()> {
+    fn caught_up(&mut self, _: &StepMetrics) -> Result<()> {
         self.writer.flush().map_err(Error::io(&self.path))
     }
 }

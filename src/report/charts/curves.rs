@@ -8,7 +8,7 @@ use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
 use super::legend_of_runs;
-use crate::run::steps::Step;
+use crate::run::metrics::StepMetrics;
 
 /// Points of a mean's line, at most.
 const MEANS: usize = 400;
@@ -16,7 +16,7 @@ const MEANS: usize = 400;
 const STRETCHES: usize = 200;
 
 /// What is drawn: heading, the value, whether it is measured with noise, and its axis.
-type Curve = (&'static str, fn(&Step) -> Option<f32>, bool, Scale);
+type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>, bool, Scale);
 const CURVES: [Curve; 7] = [
     ("Total loss (9)", |s| s.loss, true, Scale::Linear),
     ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear),
