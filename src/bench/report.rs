@@ -1,7 +1,7 @@
 //! What was found, for programs (JSON) and for people (tables).
 
 use crate::config::Config;
-use crate::device::cuda::Bytes;
+use crate::console::Bytes;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::fmt;

@@ -8,6 +8,7 @@
 //! run at a time on a device: while a recorded step lives, no other run may begin one ([`CudaDevice::enter_step`]).
 
 use super::CudaDevice;
+use crate::console::Bytes;
 use crate::element::{DType, Shape};
 use crate::{Error, Result};
 use cudarc::driver::{result, sys};
@@ -330,20 +331,6 @@ fn is_out_of_memory(answer: &std::result::Result<u64, cudarc::driver::DriverErro
     matches!(answer, Err(error) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)
 }
 
-/// A number of bytes for a person.
-pub(crate) struct Bytes(pub usize);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0 as f64;
-        match self.0 {
-            0..0x10_0000 => write!(f, "{:.1} KiB", bytes / 1024.0),
-            0x10_0000..0x4000_0000 => write!(f, "{:.1} MiB", bytes / f64::from(1 << 20)),
-            _ => write!(f, "{:.2} GiB", bytes / f64::from(1 << 30)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,12 +345,5 @@ mod tests {
     fn a_tensor_is_named_by_who_asks_for_it() {
         let label = Label::of_caller(Shape::from([2, 3]), DType::F32);
         assert_eq!(label.to_string(), "F32 [2, 3] of memory");
-    }
-
-    #[test]
-    fn bytes_are_shown_in_units_of_their_size() {
-        assert_eq!(Bytes(512).to_string(), "0.5 KiB");
-        assert_eq!(Bytes(3 << 20).to_string(), "3.0 MiB");
-        assert_eq!(Bytes(5 << 29).to_string(), "2.50 GiB");
     }
 }

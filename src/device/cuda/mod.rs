@@ -35,7 +35,6 @@ pub(crate) use channel_grid::ChannelGrid;
 pub use event::Event;
 pub use graph::Graph;
 pub(crate) use launch::Grid;
-pub(crate) use memory::Bytes;
 pub use memory::{Label, Usage};
 pub use staging::PendingDownload;
 
