@@ -1,9 +1,9 @@
 //! One picture from its plan: scene, people, things in the way, camera, JPEG.
 
+use super::body;
 use super::camera::CAMERAS;
 use super::canvas::Canvas;
 use super::draws::{Draws, Of};
-use super::figure;
 use super::person::Person;
 use super::plan::{Subject, Task};
 use super::pose::{Place, Pose};
@@ -90,13 +90,13 @@ fn identity(canvas: &mut Canvas, seed: u64, pid: usize, camera: usize, place: Pl
     let usual = Pose::passing(&mut walk);
     // Now and then somebody turns round while the camera looks on.
     let yaw = if draws.chance(0.2) { Pose::passing(draws) } else { usual };
-    figure::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
+    body::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
 }
 
 fn passer_by(canvas: &mut Canvas, seed: u64, place: Place, draws: &mut Draws) {
     let person = Person::new(&mut Draws::new(seed, Of::Person, PASSERS_BY + draws.below(1000)));
     let yaw = Pose::passing(draws);
-    figure::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
+    body::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
 }
 
 fn occlude(canvas: &mut Canvas, seed: u64, light: f32, draws: &mut Draws) {
