@@ -1,52 +1,10 @@
 //! What outlives a step: parameters (learned by gradient) and buffers (learned otherwise or constant).
 
-use super::{FlatParams, Init};
+use super::{FlatParams, Init, Param, ParamSpec};
 use crate::Result;
 use crate::device::Device;
 use crate::element::Shape;
 use crate::tensor::Tensor;
-
-/// A learned tensor with its gradient.
-#[derive(Debug)]
-pub struct Param {
-    /// Its name, the key in weight files: `layer1.0.conv1.weight`.
-    pub name: String,
-    /// The weights, f32. Whoever changes them from the host does it by [`Param::load`].
-    pub value: Tensor,
-    /// The weights as products of 16 bits take them, where the device computes in such. [`crate::ops::sgd`] keeps
-    /// the two alike.
-    pub copy: Option<Tensor>,
-    /// The gradient of the last backward pass, of the type of [`Param::weight`].
-    pub grad: Tensor,
-    /// How [`Params::initialise`] starts it.
-    pub init: Init,
-    /// Multiplies the learning rate; 0 keeps the parameter as it is.
-    pub lr_mult: f32,
-    /// Multiplies the weight decay.
-    pub decay_mult: f32,
-}
-
-impl Param {
-    /// The weights in the type the device multiplies them in.
-    pub fn weight(&self) -> &Tensor {
-        self.copy.as_ref().unwrap_or(&self.value)
-    }
-
-    /// Overwrites the weights, and their copy, from host memory.
-    ///
-    /// # Errors
-    /// Errors of the device.
-    ///
-    /// # Panics
-    /// If `values` has another length, or a tape still holds the weights.
-    pub fn load(&mut self, values: &[f32]) -> Result<()> {
-        self.value.copy_from_host_f32(values)?;
-        match &mut self.copy {
-            Some(copy) => copy.convert_from(&self.value),
-            None => Ok(()),
-        }
-    }
-}
 
 /// A named tensor without gradient: running statistics, class centers.
 #[derive(Debug)]
@@ -64,15 +22,6 @@ pub struct ParamId(pub(super) usize);
 /// Which buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId(usize);
-
-/// A parameter to be made; it starts at 0.
-#[derive(Clone, Debug)]
-pub(super) struct ParamSpec {
-    pub name: String,
-    pub shape: Shape,
-    pub init: Init,
-    pub lr_mult: f32,
-}
 
 /// A buffer to be made.
 #[derive(Clone, Debug)]
@@ -168,6 +117,18 @@ impl Params {
     /// No parameters and no buffers, for operations without any.
     pub fn none(device: &Device) -> Self {
         Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), flat: None }
+    }
+
+    /// Gives every parameter its initial value; parameter number p draws from Philox(seed, 0, p, Init).
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn initialise(&mut self, seed: u64) -> Result<()> {
+        for (number, param) in self.params.iter_mut().enumerate() {
+            let values = param.init.values(seed, number as u64, param.value.shape().len());
+            param.load(&values)?;
+        }
+        Ok(())
     }
 
     /// Where they live.
