@@ -1,6 +1,6 @@
 //! Which ResNet some named tensors are: found by their names, checked by their shapes.
 
-use crate::source::{Source, SourceTensor};
+use crate::content::{Source, SourceTensor};
 use crate::{Error, Result};
 use bcreid::config::{Arch, Config, Input, Model, Wiring};
 use bcreid::model::resnet::Spec;
