@@ -49,7 +49,8 @@ fn note(kept: &StoredEvaluation, network: Option<&str>) -> Option<String> {
         Some(network) if network == own => None,
         Some(_) => Some("These figures are of other weights than the run's result; evaluate again.".into()),
         None => Some(
-            "The run's result, weights.safetensors, is not there or cannot be read: these figures may be of a checkpoint."
+            "The run's result, weights.safetensors, is not there or cannot be read: these figures may be of a \
+             checkpoint."
                 .into(),
         ),
     }

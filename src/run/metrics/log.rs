@@ -39,8 +39,8 @@ impl Log {
                 Line::Step(_) => break,
                 Line::TooLong | Line::Foreign => {
                     return Err(Error::Run(format!(
-                        "{}: line {} is not a step that training wrote; put the file back as it was, or move it away to \
-                         go on with a new one",
+                        "{}: line {} is not a step that training wrote; put the file back as it was, or move it away \
+                         to go on with a new one",
                         path.display(),
                         lines.number()
                     )));
