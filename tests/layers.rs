@@ -172,8 +172,9 @@ fn use_lines(text: &str, own: &[String]) -> Vec<Module> {
 /// its items.
 fn place(path: &[String], folder: &[String], uses: &Uses) -> Option<String> {
     let name = path.strip_prefix(folder)?.first()?;
-    let is_module =
-        |name: &String| uses.keys().any(|module| module.starts_with(&[folder, &[name.clone()]].concat()));
+    let is_module = |name: &String| {
+        uses.keys().any(|module| module.starts_with(&[folder, std::slice::from_ref(name)].concat()))
+    };
     if is_module(name) {
         return Some(name.clone());
     }
