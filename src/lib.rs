@@ -30,7 +30,7 @@
 //! | feature | module | for |
 //! |---|---|---|
 //! | `report` | [`report`] | figures as SVG and PNG, the page that compares runs (plotters, resvg, askama) |
-//! | `export` | [`export`] | ONNX, Arrow, NumPy and TensorBoard files (arrow, prost) |
+//! | `export` | [`export`] | ONNX, Arrow, NumPy and TensorBoard files (prost, polars-arrow-format) |
 //! | `cli` | [`cli`], [`demo`], [`study`] | the program `bcreid` (clap, indicatif); turns on the other two |
 //!
 //! The modules of a feature exist only if it is on.

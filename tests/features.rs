@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Crates that a feature brings, each with that feature.
-const OPTIONAL: [(&str, &str); 14] = [
-    ("arrow-array", "export"),
-    ("arrow-ipc", "export"),
-    ("arrow-schema", "export"),
+const OPTIONAL: [(&str, &str); 12] = [
     ("askama", "report"),
     ("base64", "report"),
     ("clap", "cli"),
@@ -15,6 +12,7 @@ const OPTIONAL: [(&str, &str); 14] = [
     ("dejavu", "report"),
     ("indicatif", "cli"),
     ("plotters", "report"),
+    ("polars-arrow-format", "export"),
     ("prost", "export"),
     ("resvg", "report"),
     ("signal-hook", "cli"),
@@ -43,11 +41,8 @@ fn each_feature_brings_its_own_crates_and_no_others() {
         for (name, feature) in OPTIONAL {
             assert_eq!(found.contains(name), on.contains(&feature), "{name} with the features {on:?}");
         }
-        let is_left_over = |name: &&String| {
-            let heavy = ["arrow-", "clap", "plotters", "askama", "prost"];
-            heavy.iter().any(|prefix| name.starts_with(prefix))
-        };
-        assert!(!on.is_empty() || !found.iter().any(|name| is_left_over(&name)), "{found:?}");
+        // The tests' reader of Arrow files, whose compilation takes a fifth of the whole program's.
+        assert!(!found.iter().any(|name| name.starts_with("arrow-")), "{found:?}");
     }
 }
 

@@ -2,14 +2,13 @@
 
 #![no_main]
 
-use bcreid::run::metrics::Log;
-use bcreid::run::steps;
+use bcreid::run::metrics::{self, Log};
 use bcreid_fuzz::{folder, good, put};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let folder = folder();
     let path = put(&folder, "metrics.jsonl", bytes);
-    if let Some(steps) = good(steps::read(&path)) {
+    if let Some(steps) = good(metrics::read(&path)) {
         assert!(steps.windows(2).all(|pair| pair[0].step < pair[1].step));
         assert!(steps.iter().all(|step| step.loss.is_none_or(f32::is_finite)));
     }

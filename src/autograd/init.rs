@@ -1,7 +1,5 @@
 //! Initial values of parameters: each parameter declares a distribution, and the seed alone determines the values.
 
-use super::Params;
-use crate::Result;
 use crate::tensor::philox::{Philox, RngStream};
 use rayon::prelude::*;
 
@@ -19,23 +17,13 @@ impl Init {
     pub fn he_fan_out([k, r, s, _]: [usize; 4]) -> Self {
         Init::Normal((2.0 / (k * r * s) as f32).sqrt())
     }
-}
 
-impl Params {
-    /// Sets every parameter to its initial values; parameter number p draws from Philox(seed, 0, p, Init).
-    ///
-    /// # Errors
-    /// A device error.
-    pub fn initialise(&mut self, seed: u64) -> Result<()> {
-        for (number, param) in self.params_mut().iter_mut().enumerate() {
-            let stream = Philox::new(seed, 0, number as u64, RngStream::Init);
-            let n = param.value.shape().len();
-            let values = match param.init {
-                Init::Normal(std) => (0..n).into_par_iter().map(|i| std * stream.normal(i as u32)).collect(),
-                Init::Constant(value) => vec![value; n],
-            };
-            param.load(&values)?;
+    /// The initial values of parameter `number` with `n` elements, drawn from Philox(seed, 0, number, Init).
+    pub(super) fn values(self, seed: u64, number: u64, n: usize) -> Vec<f32> {
+        let stream = Philox::new(seed, 0, number, RngStream::Init);
+        match self {
+            Init::Normal(std) => (0..n).into_par_iter().map(|i| std * stream.normal(i as u32)).collect(),
+            Init::Constant(value) => vec![value; n],
         }
-        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 mod flat_params;
 mod init;
+mod param;
 mod params;
 mod sinks;
 mod step_values;
@@ -10,8 +11,9 @@ mod tape;
 
 pub(crate) use flat_params::{FlatGroup, FlatParams};
 pub use init::Init;
-use params::ParamSpec;
-pub use params::{Buffer, BufferId, Param, ParamId, ParamSpecs, Params};
+pub use param::Param;
+use param::ParamSpec;
+pub use params::{Buffer, BufferId, ParamId, ParamSpecs, Params};
 pub use sinks::Sinks;
 pub use step_values::StepValues;
 pub use tape::{Backward, Gradients, Handle, Tape, Var};

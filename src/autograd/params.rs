@@ -1,52 +1,10 @@
 //! Parameters (updated by gradients) and buffers (state without a gradient) of a model.
 
-use super::{FlatParams, Init};
+use super::{FlatParams, Init, Param, ParamSpec};
 use crate::Result;
 use crate::device::Device;
 use crate::element::Shape;
 use crate::tensor::Tensor;
-
-/// A parameter: a tensor that training updates, with its gradient.
-#[derive(Debug)]
-pub struct Param {
-    /// The name, which is the key in weight files: `layer1.0.conv1.weight`.
-    pub name: String,
-    /// The weights, f32. Use [`Param::load`] to set them from the host.
-    pub value: Tensor,
-    /// The bf16 copy of the weights for matrix products, on a device that computes in bf16. [`crate::ops::sgd`] updates
-    /// both.
-    pub compute_copy: Option<Tensor>,
-    /// The gradient of the last backward pass, of the type of [`Param::weight`].
-    pub grad: Tensor,
-    /// The initial values, for [`Params::initialise`].
-    pub init: Init,
-    /// The factor on the learning rate; a parameter with factor 0 is not updated.
-    pub lr_mult: f32,
-    /// The factor on the weight decay.
-    pub decay_mult: f32,
-}
-
-impl Param {
-    /// The weights in the element type of the device's matrix products.
-    pub fn weight(&self) -> &Tensor {
-        self.compute_copy.as_ref().unwrap_or(&self.value)
-    }
-
-    /// Copies `values` from host memory to the weights and their bf16 copy.
-    ///
-    /// # Errors
-    /// A device error.
-    ///
-    /// # Panics
-    /// If `values` has another length, or a tape still holds the weights.
-    pub fn load(&mut self, values: &[f32]) -> Result<()> {
-        self.value.copy_from_host_f32(values)?;
-        match &mut self.compute_copy {
-            Some(copy) => copy.convert_from(&self.value),
-            None => Ok(()),
-        }
-    }
-}
 
 /// A named tensor without gradient: running statistics, class centers.
 #[derive(Debug)]
@@ -64,15 +22,6 @@ pub struct ParamId(pub(super) usize);
 /// The index of a buffer in [`Params`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferId(usize);
-
-/// The declaration of a parameter.
-#[derive(Clone, Debug)]
-pub(super) struct ParamSpec {
-    pub name: String,
-    pub shape: Shape,
-    pub init: Init,
-    pub lr_mult: f32,
-}
 
 /// The declaration of a buffer.
 #[derive(Clone, Debug)]
@@ -190,6 +139,18 @@ impl Params {
     /// An empty set, for tapes whose operations have no parameters.
     pub fn none(device: &Device) -> Self {
         Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), flat: None }
+    }
+
+    /// Sets every parameter to its initial values; parameter number p draws from Philox(seed, 0, p, Init).
+    ///
+    /// # Errors
+    /// A device error.
+    pub fn initialise(&mut self, seed: u64) -> Result<()> {
+        for (number, param) in self.params.iter_mut().enumerate() {
+            let values = param.init.values(seed, number as u64, param.value.shape().len());
+            param.load(&values)?;
+        }
+        Ok(())
     }
 
     /// The device of the parameters.

@@ -1,7 +1,7 @@
 //! Results of a benchmark, as JSON and as tables.
 
 use crate::config::Config;
-use crate::device::cuda::Bytes;
+use crate::console::Bytes;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use std::fmt;

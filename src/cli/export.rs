@@ -1,5 +1,6 @@
 //! `bcreid export`: a network as ONNX.
 
+use crate::console::Bytes;
 use crate::export::onnx::{self, Options, Pixels};
 use crate::run::checkpoint::weight_file;
 use crate::weights::NetworkFile;
@@ -64,9 +65,9 @@ impl Export {
             found.map_or(String::new(), |fact| fact.value.clone())
         };
         super::say(format_args!(
-            "{}: {:.1} MB\n  {}: {}, RGB, {}; normalised in the graph\n  {}: {}, L2-normalised",
+            "{}: {}\n  {}: {}, RGB, {}; normalised in the graph\n  {}: {}, L2-normalised",
             self.out.display(),
-            bytes as f64 / 1e6,
+            Bytes(bytes as usize),
             onnx::INPUT,
             fact("input"),
             fact("input_range"),

@@ -1,6 +1,7 @@
 //! `bcreid plot`: figures of runs.
 
 use super::compute::Compute;
+use crate::console::Bytes;
 use crate::eval::pairs::Pairs;
 use crate::eval::run_evaluations::Evaluation;
 use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
@@ -65,7 +66,7 @@ impl Plot {
             FigureKind::Roc => self.of_pairs(&runs, charts::pairs::roc)?,
         };
         let bytes = report::write_figure(&figure, &self.out)?;
-        super::say(format_args!("{}: {}", self.out.display(), report::size(bytes)))?;
+        super::say(format_args!("{}: {}", self.out.display(), Bytes(bytes)))?;
         Ok(ExitCode::SUCCESS)
     }
 

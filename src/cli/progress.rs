@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::error::printable;
-use crate::run::metrics::Line;
+use crate::run::metrics::StepMetrics;
 use crate::tell;
 use crate::train::{Observer, Observers, Trainer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -44,19 +44,21 @@ impl Progress {
         Progress { bar, terminal, batch, reduction, total, first, started: now, last_line: now }
     }
 
-    fn show(&mut self, line: &Line) {
-        let done = line.step + 1;
+    fn show(&mut self, step: &StepMetrics) {
+        let done = step.step + 1;
+        // All are there: these metrics were measured, not read.
+        let shown = |value: Option<f32>| value.unwrap_or(f32::NAN);
         let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
         let pace = (done - self.first) as f64 / seconds;
         let left = Duration::from_secs_f64(((self.total - done) as f64 / pace.max(1e-9)).min(1e9));
         let message = format!(
             "loss {:.3} (softmax {:.3}; {}s of batch {:.3}, center {:.3}), rate {:.1e}, {:.0} images/s, {} left",
-            line.loss,
-            line.softmax,
+            shown(step.loss),
+            shown(step.softmax),
             self.reduction,
-            line.positive + line.hinge,
-            line.center,
-            line.rate,
+            shown(step.batch()),
+            shown(step.center),
+            shown(step.rate),
             pace * self.batch as f64,
             clock(left),
         );
@@ -79,7 +81,7 @@ impl Observer for Progress {
         self.bar.set_position(done);
     }
 
-    fn caught_up(&mut self, newest: &Line) -> Result<()> {
+    fn caught_up(&mut self, newest: &StepMetrics) -> Result<()> {
         self.show(newest);
         Ok(())
     }

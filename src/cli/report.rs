@@ -1,9 +1,10 @@
 //! `bcreid report`: a page that compares runs.
 
 use super::compute::Compute;
+use crate::console::Bytes;
 use crate::files::write_atomically;
 use crate::report::page::{self, Options};
-use crate::{Error, Result, report, tell};
+use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +57,7 @@ impl Report {
         let options = Options { only, queries, seed, images, made: SystemTime::now() };
         let page = page::page(&self.runs, &options, &device)?;
         write_atomically(&self.out, |writer| writer.write_all(page.as_bytes()))?;
-        super::say(format_args!("{}: {}", self.out.display(), report::size(page.len())))?;
+        super::say(format_args!("{}: {}", self.out.display(), Bytes(page.len())))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,7 +6,7 @@ use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, read_text, write_atomically};
 use crate::report::run;
-use crate::run::{Layout, RunFolder, steps};
+use crate::run::{Layout, RunFolder, metrics};
 use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
@@ -40,8 +40,8 @@ impl Tensorboard {
             )));
         }
         for (run, name) in self.runs.iter().zip(names) {
-            let metrics = Layout::of(run).metrics();
-            let steps = steps::read(&metrics)?;
+            let file = Layout::of(run).metrics();
+            let steps = metrics::read(&file)?;
             let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
@@ -56,13 +56,13 @@ impl Tensorboard {
                 }
             };
             let found = self.found(run)?;
-            let (time, last) = (modified(&metrics)?, steps.last().map_or(0, |step| step.step));
-            let file = write_events(&folder, time, |writer| {
+            let (time, last) = (modified(&file)?, steps.last().map_or(0, |step| step.step));
+            let written = write_events(&folder, time, |writer| {
                 let time = seconds(time);
                 steps.iter().try_for_each(|step| events.write(writer, time, step))?;
                 found.iter().try_for_each(|evaluation| evaluation.write(writer, time, last))
             })?;
-            super::say(format_args!("{}", file.display()))?;
+            super::say(format_args!("{}", written.display()))?;
         }
         let shown = match &self.out {
             Some(out) => out.display().to_string(),

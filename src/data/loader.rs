@@ -1,84 +1,21 @@
 //! Training batches, put together ahead of the step, or inside of it by a GPU (`source`).
 //!
 //! A batch is a pure function of (training set, options, step): the [`Sampler`] picks the images,
-//! [`Augment`] draws their views, and one loop flips, shifts, normalises and writes them. So a loader started
+//! [`super::Augment`] draws their views, and one loop flips, shifts, normalises and writes them. So a loader started
 //! at step s gives exactly what one started at 0 gives there.
 
-use super::augment::Augment;
-use super::cache::{CacheOptions, ImageCache};
-use super::input::{ImageInput, Normaliser};
-use super::sampler::{Sampler, SamplerKind};
+use super::cache::ImageCache;
+use super::sampler::Sampler;
 use super::source::Source;
+use super::training_set::{Batch, LoaderOptions, TrainingSet};
 use super::{BadImages, Classes, Sample};
 use crate::autograd::StepValues;
 use crate::device::Device;
-use crate::element::DType;
-use crate::tensor::Tensor;
 use crate::{Error, Result};
 use crc32fast::Hasher;
 use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Everything a training batch depends on besides the images, and how they are made ready.
-#[derive(Clone, Debug)]
-pub struct LoaderOptions {
-    /// The network's input.
-    pub input: ImageInput,
-    /// What chance does to the images.
-    pub augment: Augment,
-    /// How batches are put together.
-    pub sampler: SamplerKind,
-    /// The run's seed.
-    pub seed: u64,
-    /// The first batch's step, from 0.
-    pub first_step: u64,
-    /// Threads that put batches together while the step runs. One is enough as long as a step takes longer
-    /// than its batch, which is one look-up in a table for every value of its images.
-    pub threads: usize,
-    /// Batches that wait ready.
-    pub prefetch: usize,
-    /// Where the decoded images are kept.
-    pub cache: CacheOptions,
-    /// What to do about unreadable images.
-    pub bad_images: BadImages,
-}
-
-impl LoaderOptions {
-    /// The given input and sampler; no augmentation, seed 0, from step 0, one thread with three batches
-    /// ahead, the default cache, and unreadable images refused.
-    pub fn new(input: ImageInput, sampler: SamplerKind) -> Self {
-        LoaderOptions {
-            input,
-            augment: Augment::default(),
-            sampler,
-            seed: 0,
-            first_step: 0,
-            threads: 1,
-            prefetch: 3,
-            cache: CacheOptions::default(),
-            bad_images: BadImages::Refuse,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        self.input.check()?;
-        self.augment.check(&self.input)
-    }
-}
-
-/// What one step trains on.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The step.
-    pub step: u64,
-    /// `[m, H, W, 3]`, normalised, in the type of activations.
-    pub pixels: Tensor,
-    /// i32 `[m]`: classes.
-    pub labels: Tensor,
-    /// Which training images they are: indices into the samples the loader was given. Empty where a GPU drew them.
-    pub images: Vec<usize>,
-}
 
 /// An endless sequence of training batches.
 pub struct Loader {
@@ -87,18 +24,7 @@ pub struct Loader {
     next: u64,
     steps_per_epoch: u64,
     skipped: Vec<(usize, Error)>,
-    shared: Arc<Shared>,
-}
-
-/// What all threads that make batches read.
-pub(super) struct Shared {
-    pub cache: ImageCache,
-    /// The class of each sample.
-    pub labels: Vec<i32>,
-    /// The samples that can be read; the sampler knows them by their place here.
-    pub usable: Vec<usize>,
-    pub options: LoaderOptions,
-    normaliser: Normaliser,
+    set: Arc<TrainingSet>,
 }
 
 impl Loader {
@@ -130,9 +56,8 @@ impl Loader {
         usable.retain(|i| skipped.binary_search_by_key(i, |(bad, _)| *bad).is_err());
         let usable_labels: Vec<i32> = usable.iter().map(|&i| labels[i]).collect();
         require_two_identities(&usable_labels, classes, &skipped)?;
-        let normaliser = Normaliser::new(&options.input);
-        let shared = Shared { cache, labels, usable, normaliser, options };
-        Ok(Loader { skipped, ..Loader::start(shared, device)? })
+        let set = TrainingSet::new(cache, labels, usable, options);
+        Ok(Loader { skipped, ..Loader::start(set, device)? })
     }
 
     /// As [`Loader::new`], of images that are decoded already: image i is of class `labels[i]`.
@@ -147,17 +72,15 @@ impl Loader {
     ) -> Result<Self> {
         options.check()?;
         let usable = (0..labels.len()).collect();
-        let normaliser = Normaliser::new(&options.input);
-        Loader::start(Shared { cache, labels, usable, normaliser, options }, device)
+        Loader::start(TrainingSet::new(cache, labels, usable, options), device)
     }
 
-    fn start(shared: Shared, device: &Device) -> Result<Self> {
-        let labels: Vec<i32> = shared.usable.iter().map(|&i| shared.labels[i]).collect();
-        let sampler = Sampler::new(shared.options.sampler, &labels, shared.options.seed)?;
-        let (next, steps_per_epoch) = (shared.options.first_step, sampler.steps_per_epoch());
-        let shared = Arc::new(shared);
-        let source = Source::new(&shared, &sampler, device)?;
-        Ok(Loader { source, next, steps_per_epoch, skipped: Vec::new(), shared })
+    fn start(set: TrainingSet, device: &Device) -> Result<Self> {
+        let sampler = Sampler::new(set.options.sampler, &set.usable_labels(), set.options.seed)?;
+        let (next, steps_per_epoch) = (set.options.first_step, sampler.steps_per_epoch());
+        let set = Arc::new(set);
+        let source = Source::new(&set, &sampler, device)?;
+        Ok(Loader { source, next, steps_per_epoch, skipped: Vec::new(), set })
     }
 
     /// Does what the host has to do for the next step's batch: waits for the threads that make it, or sends a GPU what
@@ -195,7 +118,7 @@ impl Loader {
     /// read, one behind the other, numbers little-endian. A resumed run tells by it that its images are
     /// still those it began with. Reads the whole cache, on all cores.
     pub fn fingerprint(&self) -> u32 {
-        let Shared { cache, labels, usable, .. } = &*self.shared;
+        let TrainingSet { cache, labels, usable, .. } = &*self.set;
         let image = |&i: &usize| {
             let mut hasher = Hasher::new();
             hasher.update(&(i as u64).to_le_bytes());
@@ -207,30 +130,6 @@ impl Loader {
         let mut whole = Hasher::new();
         images.iter().for_each(|image| whole.combine(image));
         whole.finalize()
-    }
-}
-
-impl Shared {
-    /// Copies all images that can be read one behind the other to `to`, U8 on a GPU.
-    pub fn upload_all(&self, to: &mut Tensor) -> Result<()> {
-        to.upload_rows_async(self.usable.iter().map(|&i| self.cache.image(i)))
-    }
-
-    /// A batch for the CPU.
-    pub fn batch(&self, sampler: &mut Sampler, step: u64, device: &Device) -> Result<Batch> {
-        let chosen = sampler.batch(step);
-        let images: Vec<usize> = chosen.into_iter().map(|i| self.usable[i]).collect();
-        let input = &self.options.input;
-        let shape = [images.len(), input.height, input.width, 3];
-        let mut pixels = Tensor::empty(device, shape, DType::F32)?;
-        let rows = pixels.f32_mut().chunks_exact_mut(input.len());
-        for (slot, (&image, out)) in images.iter().zip(rows).enumerate() {
-            let view = self.options.augment.view(self.options.seed, step, slot);
-            self.normaliser.write(self.cache.image(image), view, out);
-        }
-        let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
-        let labels = Tensor::from_i32(device, [labels.len()], &labels)?;
-        Ok(Batch { step, pixels, labels, images })
     }
 }
 

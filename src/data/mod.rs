@@ -28,20 +28,24 @@ pub mod market1501;
 mod name;
 mod prefetch;
 pub mod resize;
+mod sample;
 pub mod sampler;
 mod source;
 pub mod stream;
 pub mod synth;
+mod training_set;
 
 pub use augment::{Augment, PadMode};
 pub use cache::{CacheOptions, ImageCache};
 pub use classes::Classes;
-pub use dataset::{Dataset, Sample};
+pub use dataset::Dataset;
 pub use input::{Channels, ImageInput};
-pub use loader::{Batch, Loader, LoaderOptions};
+pub use loader::Loader;
 pub use name::Name;
+pub use sample::Sample;
 pub use sampler::{Sampler, SamplerKind};
 pub use stream::{ImageBatch, ImageStream, StreamOptions};
+pub use training_set::{Batch, LoaderOptions};
 
 use serde::{Deserialize, Serialize};
 

@@ -5,9 +5,9 @@
 //! the GPU does the rest. Either way the pixels are those that the host would make.
 
 use super::assemble::{Assembler, DeviceImages, Views};
-use super::loader::{Batch, Shared};
 use super::prefetch::Prefetch;
 use super::sampler::{Sampler, SamplerKind};
+use super::training_set::{Batch, TrainingSet};
 use crate::autograd::StepValues;
 use crate::device::Device;
 use crate::device::cuda::CudaDevice;
@@ -30,7 +30,7 @@ pub(super) struct GpuSource {
     chosen: Tensor,
     choice: Choice,
     assembler: Assembler,
-    shared: Arc<Shared>,
+    set: Arc<TrainingSet>,
 }
 
 /// Who says which images a step takes.
@@ -51,17 +51,17 @@ struct Gathered {
 
 impl Source {
     /// The source of batches that suits the device.
-    pub fn new(shared: &Arc<Shared>, sampler: &Sampler, device: &Device) -> Result<Self> {
-        let options = &shared.options;
+    pub fn new(set: &Arc<TrainingSet>, sampler: &Sampler, device: &Device) -> Result<Self> {
+        let options = &set.options;
         match device {
             Device::Cpu(_) => {
                 let prefetch = Prefetch::start(options.threads, options.prefetch, || {
-                    let (shared, mut sampler, device) = (shared.clone(), sampler.clone(), device.clone());
-                    move |i| Some(shared.batch(&mut sampler, shared.options.first_step + i, &device))
+                    let (set, mut sampler, device) = (set.clone(), sampler.clone(), device.clone());
+                    move |i| Some(set.batch(&mut sampler, set.options.first_step + i, &device))
                 })?;
                 Ok(Source::Host { prefetch, ready: None })
             }
-            Device::Cuda(gpu) => Ok(Source::Gpu(GpuSource::new(shared, sampler, gpu)?)),
+            Device::Cuda(gpu) => Ok(Source::Gpu(GpuSource::new(set, sampler, gpu)?)),
         }
     }
 
@@ -92,21 +92,20 @@ fn taken<T: Send + 'static>(prefetch: &mut Prefetch<T>) -> Result<T> {
 }
 
 impl GpuSource {
-    fn new(shared: &Arc<Shared>, sampler: &Sampler, gpu: &Arc<CudaDevice>) -> Result<Self> {
+    fn new(set: &Arc<TrainingSet>, sampler: &Sampler, gpu: &Arc<CudaDevice>) -> Result<Self> {
         let device = Device::Cuda(gpu.clone());
-        let options = &shared.options;
+        let options = &set.options;
         let (m, turns) = (sampler.batch_size(), sampler.steps_per_epoch() as usize);
         let input = &options.input;
         let shape = |n: usize| [n, input.height, input.width, 3];
-        let n = shared.usable.len();
+        let n = set.usable.len();
         // The other half is for the network.
         let is_resident = n * input.len() <= gpu.free_memory()? / 2;
         let mut chosen = Tensor::cleared(&device, [m], DType::I32)?;
         let (images, choice) = if is_resident {
             let mut bytes = Tensor::empty(&device, shape(n), DType::U8)?;
-            shared.upload_all(&mut bytes)?;
-            let classes: Vec<i32> = shared.usable.iter().map(|&i| shared.labels[i]).collect();
-            let classes = Tensor::from_i32(&device, [n], &classes)?;
+            set.upload_all(&mut bytes)?;
+            let classes = Tensor::from_i32(&device, [n], &set.usable_labels())?;
             let choice = match options.sampler {
                 SamplerKind::Random { .. } => Choice::Random,
                 SamplerKind::Epochs { .. } | SamplerKind::Pk { .. } => {
@@ -121,13 +120,13 @@ impl GpuSource {
             let all: Vec<i32> = (0..m as i32).collect();
             chosen = Tensor::from_i32(&device, [m], &all)?;
             let prefetch = Prefetch::start(options.threads, options.prefetch, || {
-                let (shared, mut sampler) = (shared.clone(), sampler.clone());
-                move |i| Some(gather(&shared, &mut sampler, shared.options.first_step + i))
+                let (set, mut sampler) = (set.clone(), sampler.clone());
+                move |i| Some(gather(&set, &mut sampler, set.options.first_step + i))
             })?;
             (DeviceImages { bytes, classes }, Choice::Sent(prefetch))
         };
         let assembler = Assembler::new(gpu, input)?;
-        Ok(GpuSource { images, chosen, choice, assembler, shared: shared.clone() })
+        Ok(GpuSource { images, chosen, choice, assembler, set: set.clone() })
     }
 
     fn prepare(&mut self, step: u64) -> Result<()> {
@@ -153,11 +152,11 @@ impl GpuSource {
     }
 
     fn batch(&mut self, step: u64, values: &StepValues) -> Result<Batch> {
-        let options = &self.shared.options;
+        let options = &self.set.options;
         let seed = options.seed;
         match &self.choice {
             Choice::Random => {
-                let n = self.shared.usable.len();
+                let n = self.set.usable.len();
                 self.assembler.sample(&mut self.chosen, n, seed, &values.step)?;
             }
             Choice::Turns { order, .. } => self.assembler.take_turn(&mut self.chosen, order, &values.step)?,
@@ -169,9 +168,9 @@ impl GpuSource {
     }
 }
 
-fn gather(shared: &Shared, sampler: &mut Sampler, step: u64) -> Gathered {
-    let images: Vec<usize> = sampler.batch(step).into_iter().map(|i| shared.usable[i]).collect();
-    let bytes = images.iter().flat_map(|&i| shared.cache.image(i)).copied().collect();
-    let labels = images.iter().map(|&i| shared.labels[i]).collect();
+fn gather(set: &TrainingSet, sampler: &mut Sampler, step: u64) -> Gathered {
+    let images: Vec<usize> = sampler.batch(step).into_iter().map(|i| set.usable[i]).collect();
+    let bytes = images.iter().flat_map(|&i| set.cache.image(i)).copied().collect();
+    let labels = images.iter().map(|&i| set.labels[i]).collect();
     Gathered { bytes, labels }
 }

@@ -26,7 +26,7 @@ pub use writer::EventWriter;
 
 use crate::files::write_atomically;
 use crate::ops::batch_contrastive::Reduction;
-use crate::run::steps::Step;
+use crate::run::metrics::StepMetrics;
 use crate::{Error, Result};
 use std::fs;
 use std::io::{self, Write};
@@ -39,7 +39,7 @@ const PREFIX: &str = "events.out.tfevents.";
 const SUFFIX: &str = ".bcreid";
 
 /// A function that takes a value from a step.
-type Value = fn(&Step) -> Option<f32>;
+type Value = fn(&StepMetrics) -> Option<f32>;
 
 /// Tags of the values of a step.
 const SCALARS: [(&str, Value); 10] = [
@@ -58,7 +58,8 @@ const SCALARS: [(&str, Value); 10] = [
 /// Tags of the losses that are sums or means over the batch; TensorBoard shows a description beside them.
 const REDUCED: [&str; 3] = ["loss/positive", "loss/hinge", "loss/center"];
 
-/// Writer of the values of steps; absent values are left out. The first step of a file describes the curves.
+/// Writer of the values of steps; absent values, NaN and infinities are left out. The first step of a file describes the
+/// curves.
 #[derive(Debug)]
 pub struct StepEvents {
     reduction: Reduction,
@@ -79,12 +80,14 @@ impl StepEvents {
         &mut self,
         writer: &mut EventWriter<W>,
         wall_time: f64,
-        step: &Step,
+        step: &StepMetrics,
     ) -> io::Result<()> {
         let text = (!self.described)
             .then(|| format!("The {} over the batch (loss.reduction).", self.reduction.name()));
         let description = |tag: &str| text.as_deref().filter(|_| REDUCED.contains(&tag));
-        let values = SCALARS.iter().filter_map(|(tag, value)| Some((*tag, value(step)?, description(tag))));
+        let finite = |value: Value| value(step).filter(|v| v.is_finite());
+        let values =
+            SCALARS.iter().filter_map(|(tag, value)| Some((*tag, finite(*value)?, description(tag))));
         writer.described_scalars(wall_time, step.step, values)?;
         self.described = true;
         Ok(())

@@ -62,12 +62,3 @@ pub fn write_figure(figure: &Figure, file: &Path) -> Result<usize> {
     write_atomically(file, |writer| writer.write_all(&bytes))?;
     Ok(bytes.len())
 }
-
-/// Formats a number of bytes for people, for example "412 kB".
-pub fn size(bytes: usize) -> String {
-    match bytes {
-        0..1000 => format!("{bytes} bytes"),
-        1000..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}

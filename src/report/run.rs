@@ -4,7 +4,7 @@ use super::palette::RUNS;
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::Layout;
-use crate::run::steps::{self, Step};
+use crate::run::metrics::{self, StepMetrics};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub struct Run {
     /// Settings.
     pub settings: Settings,
     /// Steps; at least one.
-    pub steps: Vec<Step>,
+    pub steps: Vec<StepMetrics>,
 }
 
 /// Settings of a run from its `config.toml`: key and value, both as text. They are not checked against the settings of
@@ -29,7 +29,7 @@ pub struct Settings(Vec<(String, String)>);
 /// Reads runs, in the order given.
 ///
 /// # Errors
-/// No run, more than [`RUNS`] runs, a run given twice; a folder that is not a run folder; errors of [`steps::read`].
+/// No run, more than [`RUNS`] runs, a run given twice; a folder that is not a run folder; errors of [`metrics::read`].
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     if folders.is_empty() {
         return Err(Error::Run("no run is given; give at least one run folder".into()));
@@ -43,7 +43,7 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     let names = names(folders);
     let read = |(folder, name): (&PathBuf, String)| {
         let settings = Settings::read(folder)?;
-        let steps = steps::read(&Layout::of(folder).metrics())?;
+        let steps = metrics::read(&Layout::of(folder).metrics())?;
         Ok(Run { name, folder: folder.clone(), settings, steps })
     };
     let real: Vec<PathBuf> = folders.iter().filter_map(|f| f.canonicalize().ok()).collect();
@@ -75,8 +75,8 @@ impl Run {
     }
 
     /// Points (step, value) of the steps that have the value.
-    pub fn points(&self, value: impl Fn(&Step) -> Option<f32>) -> Vec<(f64, f64)> {
-        let point = |step: &Step| Some((step.step as f64, f64::from(value(step)?)));
+    pub fn points(&self, value: impl Fn(&StepMetrics) -> Option<f32>) -> Vec<(f64, f64)> {
+        let point = |step: &StepMetrics| Some((step.step as f64, f64::from(value(step)?)));
         self.steps.iter().filter_map(point).collect()
     }
 }

@@ -5,7 +5,6 @@ pub mod checkpoint;
 pub mod folder;
 pub mod layout;
 pub mod metrics;
-pub mod steps;
 
 pub use folder::RunFolder;
 pub use layout::Layout;

@@ -9,5 +9,8 @@ pub mod solver;
 pub mod step;
 pub mod step_runner;
 
-pub use observer::{Observe, Observer, Observers};
+pub use observer::{Observer, Observers};
 pub use solver::{Outcome, Start, Trainer};
+
+/// Makes the observers of each of several runs, from the run's label.
+pub type Observe<'a> = &'a dyn Fn(&str, &Trainer) -> Observers<'static>;

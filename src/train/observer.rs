@@ -1,8 +1,7 @@
 //! Observers of a run: progress bars, curves for other programs. The solver knows none of them.
 
-use super::Trainer;
 use crate::Result;
-use crate::run::metrics::Line;
+use crate::run::metrics::StepMetrics;
 
 /// A part of the program that follows a run. Every method has a default that ignores the event.
 pub trait Observer {
@@ -16,8 +15,8 @@ pub trait Observer {
     ///
     /// # Errors
     /// Ends the run.
-    fn measured(&mut self, line: &Line) -> Result<()> {
-        let _ = line;
+    fn measured(&mut self, step: &StepMetrics) -> Result<()> {
+        let _ = step;
         Ok(())
     }
 
@@ -26,7 +25,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// Ends the run.
-    fn caught_up(&mut self, newest: &Line) -> Result<()> {
+    fn caught_up(&mut self, newest: &StepMetrics) -> Result<()> {
         let _ = newest;
         Ok(())
     }
@@ -62,11 +61,11 @@ impl Observer for Observers<'_> {
         self.0.iter_mut().for_each(|observer| observer.issued(done));
     }
 
-    fn measured(&mut self, line: &Line) -> Result<()> {
-        self.0.iter_mut().try_for_each(|observer| observer.measured(line))
+    fn measured(&mut self, step: &StepMetrics) -> Result<()> {
+        self.0.iter_mut().try_for_each(|observer| observer.measured(step))
     }
 
-    fn caught_up(&mut self, newest: &Line) -> Result<()> {
+    fn caught_up(&mut self, newest: &StepMetrics) -> Result<()> {
         self.0.iter_mut().try_for_each(|observer| observer.caught_up(newest))
     }
 
@@ -78,6 +77,3 @@ impl Observer for Observers<'_> {
         self.0.iter_mut().for_each(|observer| observer.ended());
     }
 }
-
-/// Makes the observers of each of several runs, from the run's label.
-pub type Observe<'a> = &'a dyn Fn(&str, &Trainer) -> Observers<'static>;

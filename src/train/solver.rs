@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
 use crate::run::RunFolder;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
-use crate::run::metrics::{Line, Log};
+use crate::run::metrics::{Log, StepMetrics};
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -296,22 +296,22 @@ impl Recorder<'_> {
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
-            let line = Line::new(number, scheduled.lr, scheduled.lambda, softmax[0], &terms);
-            self.log.write(&line)?;
-            self.observers.measured(&line)?;
-            if let Some((loss, value)) = line.not_finite() {
+            let step = StepMetrics::new(number, scheduled.lr, scheduled.lambda, softmax[0], &terms);
+            self.log.write(&step)?;
+            self.observers.measured(&step)?;
+            if let Some((loss, value)) = step.not_finite() {
                 self.log.flush()?;
-                self.observers.caught_up(&line)?;
+                self.observers.caught_up(&step)?;
                 return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
             }
-            if line.lambda > 0.0
-                && let Some(warning) = self.watch.see(number, line.inter)
+            if scheduled.lambda > 0.0
+                && let Some(warning) = self.watch.see(number, step.inter)
             {
                 self.observers.note(&warning);
             }
-            newest = Some(line);
+            newest = Some(step);
         }
         self.log.flush()?;
-        newest.map_or(Ok(()), |line| self.observers.caught_up(&line))
+        newest.map_or(Ok(()), |step| self.observers.caught_up(&step))
     }
 }

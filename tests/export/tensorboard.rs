@@ -5,7 +5,7 @@ use crate::command::{fail, succeed};
 use bcreid::data::decode;
 use bcreid::export::tensorboard::proto::{Content, Event, HistogramProto, What};
 use bcreid::export::tensorboard::{EventWriter, Histogram};
-use bcreid::run::metrics::Line;
+use bcreid::run::metrics::StepMetrics;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::fs;
@@ -72,15 +72,15 @@ fn scalars(events: &[Event]) -> Scalars {
 fn expected(run: &Path) -> Scalars {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let step = |line: &str| {
-        let l: Line = serde_json::from_str(line).unwrap();
+        let l: StepMetrics = serde_json::from_str(line).unwrap();
         let values = [
-            ("loss/total", Some(l.loss)),
-            ("loss/softmax", Some(l.softmax)),
-            ("loss/positive", Some(l.positive)),
-            ("loss/hinge", Some(l.hinge)),
-            ("loss/center", Some(l.center)),
-            ("schedule/rate", Some(l.rate)),
-            ("schedule/lambda", Some(l.lambda)),
+            ("loss/total", l.loss),
+            ("loss/softmax", l.softmax),
+            ("loss/positive", l.positive),
+            ("loss/hinge", l.hinge),
+            ("loss/center", l.center),
+            ("schedule/rate", l.rate),
+            ("schedule/lambda", l.lambda),
             ("distance/intra", l.intra),
             ("distance/inter", l.inter),
             ("distance/inter_min", l.inter_min),
@@ -95,15 +95,15 @@ fn expected(run: &Path) -> Scalars {
 fn made_up_run(run: &Path, steps: u64) {
     fs::create_dir_all(run).unwrap();
     fs::write(run.join("config.toml"), "").unwrap();
-    let line = |step: u64| Line {
+    let line = |step: u64| StepMetrics {
         step,
-        loss: 3.0 / (step as f32 + 1.0),
-        softmax: 0.1 * step as f32,
-        positive: 1e-30,
-        hinge: f32::MAX,
-        center: 0.0,
-        rate: 0.01,
-        lambda: 1.0,
+        loss: Some(3.0 / (step as f32 + 1.0)),
+        softmax: Some(0.1 * step as f32),
+        positive: Some(1e-30),
+        hinge: Some(f32::MAX),
+        center: Some(0.0),
+        rate: Some(0.01),
+        lambda: Some(1.0),
         intra: (!step.is_multiple_of(3)).then_some(0.3),
         inter: Some(0.7),
         inter_min: None,

@@ -28,9 +28,9 @@ fn figure_1_draws_steps_with_a_pair_on_one_axis() {
     assert_eq!(figure.panels[1].title, "(b) full: with batch-contrastive loss (sum), \u{3bb} = 1");
     for (panel, run) in figure.panels.iter().zip(&runs) {
         for (series, value) in panel.series.iter().zip([
-            |s: &bcreid::run::steps::Step| s.inter,
-            |s: &bcreid::run::steps::Step| s.inter_min,
-            |s: &bcreid::run::steps::Step| s.intra,
+            |s: &bcreid::run::metrics::StepMetrics| s.inter,
+            |s: &bcreid::run::metrics::StepMetrics| s.inter_min,
+            |s: &bcreid::run::metrics::StepMetrics| s.intra,
         ]) {
             assert_eq!(series.mark, Mark::Dots);
             let with_pair = run.steps.iter().filter(|s| s.intra.is_some());

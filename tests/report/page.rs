@@ -158,7 +158,7 @@ fn runs_without_an_evaluation_say_how_to_get_one() {
     let run = train(&folder.path().join("it's new"), 1.0, 30);
     let out = folder.path().join("report.html");
     let said = succeed(bcreid().arg("report").arg(&run).args(["--device", "cpu", "--out"]).arg(&out));
-    assert!(said.starts_with(&format!("{}: ", out.display())) && said.trim_end().ends_with(" kB"), "{said}");
+    assert!(said.starts_with(&format!("{}: ", out.display())) && said.trim_end().ends_with(" KiB"), "{said}");
     let html = std::fs::read_to_string(&out).unwrap();
     assert!(html.contains("No run on this page has an evaluation"));
     // Quoted for a shell, then for HTML.

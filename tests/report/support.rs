@@ -4,7 +4,7 @@ use bcreid::config::Config;
 use bcreid::device::Device;
 use bcreid::eval::stored_evaluation::StoredEvaluation;
 use bcreid::eval::{Protocol, evaluate};
-use bcreid::run::metrics::{Line, Log};
+use bcreid::run::metrics::{Log, StepMetrics};
 use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::weights::Features;
 use std::path::{Path, PathBuf};
@@ -35,15 +35,15 @@ pub fn train(folder: &Path, lambda: f32, steps: u64) -> PathBuf {
         let draw = Philox::new(7, step, lambda as u64, RngStream::Test);
         let noise = |index| 0.1 * draw.uniform(index);
         let done = step as f32 / steps as f32;
-        let line = Line {
+        let line = StepMetrics {
             step,
-            loss: 6.0 - 5.0 * done + noise(0),
-            softmax: 5.0 - 4.0 * done + noise(1),
-            positive: noise(2),
-            hinge: 1.0 + noise(3),
-            center: 0.5 + noise(4),
-            rate: if step < steps / 2 { 0.01 } else { 0.001 },
-            lambda,
+            loss: Some(6.0 - 5.0 * done + noise(0)),
+            softmax: Some(5.0 - 4.0 * done + noise(1)),
+            positive: Some(noise(2)),
+            hinge: Some(1.0 + noise(3)),
+            center: Some(0.5 + noise(4)),
+            rate: Some(if step < steps / 2 { 0.01 } else { 0.001 }),
+            lambda: Some(lambda),
             intra: (step % 3 != 0).then(|| 0.6 - 0.2 * done + noise(5)),
             inter: Some(0.8 + noise(6)),
             inter_min: Some(0.4 + noise(7)),

@@ -11,6 +11,7 @@
 //! that a seed gives the same bytes on any number of threads.
 
 mod bag;
+mod body;
 mod camera;
 mod canvas;
 mod cloth;

@@ -1,9 +1,9 @@
 //! Drawing of one picture: scene, persons, occluders, camera, JPEG.
 
+use super::body;
 use super::camera::CAMERAS;
 use super::canvas::Canvas;
 use super::draws::{DrawOwner, Draws};
-use super::figure;
 use super::person::Person;
 use super::plan::{Subject, Task};
 use super::pose::{Place, Pose};
@@ -90,13 +90,13 @@ fn draw_identity(canvas: &mut Canvas, seed: u64, pid: usize, camera: usize, plac
     let usual = Pose::passing(&mut walk);
     // In some pictures the person has turned away from the direction of the walk.
     let yaw = if draws.chance(0.2) { Pose::passing(draws) } else { usual };
-    figure::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
+    body::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
 }
 
 fn draw_passer_by(canvas: &mut Canvas, seed: u64, place: Place, draws: &mut Draws) {
     let person = Person::new(&mut Draws::new(seed, DrawOwner::Person, PASSERS_BY + draws.below(1000)));
     let yaw = Pose::passing(draws);
-    figure::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
+    body::draw(canvas, &person, &Pose::at_moment(yaw, draws), place);
 }
 
 fn draw_occluder(canvas: &mut Canvas, seed: u64, light: f32, draws: &mut Draws) {

@@ -1,5 +1,6 @@
 //! The kernels of `cuda/*.cu`, compiled by `build.rs` and embedded in this library.
 
+use crate::console::Bytes;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt;
 
@@ -80,8 +81,8 @@ impl fmt::Display for Absent {
 /// The number of kernels, the chips, and a table of the kernels with the largest figure over all chips.
 impl fmt::Display for Fatbin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kib = self.bytes.len().div_ceil(1024);
-        writeln!(f, "{} in {kib} KiB, compiled by nvcc {}", self.kernels.len(), self.nvcc)?;
+        let size = Bytes(self.bytes.len());
+        writeln!(f, "{} in {size}, compiled by nvcc {}", self.kernels.len(), self.nvcc)?;
         let chips: Vec<String> = self.architectures.iter().map(|n| format!("sm_{n}")).collect();
         writeln!(f, "machine code for {}; PTX of compute_{} for newer chips", chips.join(", "), self.ptx)?;
         let mut table = Table::new();

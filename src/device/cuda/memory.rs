@@ -8,6 +8,7 @@
 //! device: while a captured step exists, no other run can begin one ([`CudaDevice::enter_step`]).
 
 use super::CudaDevice;
+use crate::console::Bytes;
 use crate::element::{DType, Shape};
 use crate::error::Remedy;
 use crate::{Error, Result};
@@ -332,20 +333,6 @@ fn is_out_of_memory(answer: &std::result::Result<u64, cudarc::driver::DriverErro
     matches!(answer, Err(error) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)
 }
 
-/// A number of bytes, displayed in KiB, MiB or GiB.
-pub(crate) struct Bytes(pub usize);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0 as f64;
-        match self.0 {
-            0..0x10_0000 => write!(f, "{:.1} KiB", bytes / 1024.0),
-            0x10_0000..0x4000_0000 => write!(f, "{:.1} MiB", bytes / f64::from(1 << 20)),
-            _ => write!(f, "{:.2} GiB", bytes / f64::from(1 << 30)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,12 +347,5 @@ mod tests {
     fn a_tensor_is_named_by_the_file_that_allocates_it() {
         let label = Label::of_caller(Shape::from([2, 3]), DType::F32);
         assert_eq!(label.to_string(), "f32 [2, 3] of memory");
-    }
-
-    #[test]
-    fn bytes_are_shown_in_units_of_their_size() {
-        assert_eq!(Bytes(512).to_string(), "0.5 KiB");
-        assert_eq!(Bytes(3 << 20).to_string(), "3.0 MiB");
-        assert_eq!(Bytes(5 << 29).to_string(), "2.50 GiB");
     }
 }

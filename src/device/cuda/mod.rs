@@ -40,7 +40,6 @@ pub(crate) use channel_grid::ChannelGrid;
 pub use event::Event;
 pub use graph::Graph;
 pub use launch::Grid;
-pub(crate) use memory::Bytes;
 pub use memory::{Label, Usage};
 pub use module::{Module, Value};
 pub use staging::PendingDownload;

@@ -2,8 +2,7 @@
 
 use super::{EventWriter, StepEvents, event_files, modified, seconds, write_events};
 use crate::ops::batch_contrastive::Reduction;
-use crate::run::metrics::Line;
-use crate::run::steps::{self, Step};
+use crate::run::metrics::{self, StepMetrics};
 use crate::train::Observer;
 use crate::{Error, Result};
 use std::fs::File;
@@ -21,17 +20,17 @@ pub struct Live {
 
 impl Live {
     /// Creates a new event file in `folder`, replacing an earlier one, for a run that starts or resumes at `step`. The
-    /// steps before `step` are taken from the run's `metrics`, so that a resumed run has the same curves as an
-    /// uninterrupted one. Call this before anything is written to `metrics`: the time of the earlier steps is the time
+    /// steps before `step` are read from `file`, the run's metrics, so that a resumed run has the same curves as an
+    /// uninterrupted one. Call this before anything is written to `file`: the time of the earlier steps is the time
     /// at which that file was last written.
     ///
     /// # Errors
     /// An error of the file system; metrics that are not those of a run.
-    pub fn continue_at(folder: &Path, metrics: &Path, step: u64, reduction: Reduction) -> Result<Self> {
+    pub fn continue_at(folder: &Path, file: &Path, step: u64, reduction: Reduction) -> Result<Self> {
         // A run without metrics, because the file was moved away, continues without the earlier steps.
-        let has_metrics = std::fs::metadata(metrics).is_ok_and(|meta| meta.len() > 0);
+        let has_metrics = std::fs::metadata(file).is_ok_and(|meta| meta.len() > 0);
         let (earlier, time) = match step > 0 && has_metrics {
-            true => (steps::read(metrics)?, seconds(modified(metrics)?)),
+            true => (metrics::read(file)?, seconds(modified(file)?)),
             false => (Vec::new(), 0.0),
         };
         // The new name must be later than all others, because readers go on to the next name.
@@ -43,18 +42,18 @@ impl Live {
             let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
             earlier.try_for_each(|step| steps.write(writer, time, step))
         })?;
-        let file = File::options().append(true).open(&path).map_err(Error::io(&path))?;
-        Ok(Live { path, writer: EventWriter::append(BufWriter::new(file)), steps })
+        let events = File::options().append(true).open(&path).map_err(Error::io(&path))?;
+        Ok(Live { path, writer: EventWriter::append(BufWriter::new(events)), steps })
     }
 }
 
 impl Observer for Live {
-    fn measured(&mut self, line: &Line) -> Result<()> {
+    fn measured(&mut self, step: &StepMetrics) -> Result<()> {
         let now = seconds(SystemTime::now());
-        self.steps.write(&mut self.writer, now, &Step::from(line)).map_err(Error::io(&self.path))
+        self.steps.write(&mut self.writer, now, step).map_err(Error::io(&self.path))
     }
 
-    fn caught_up(&mut self, _: &Line) -> Result<()> {
+    fn caught_up(&mut self, _: &StepMetrics) -> Result<()> {
         self.writer.flush().map_err(Error::io(&self.path))
     }
 }

@@ -9,7 +9,7 @@ use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
 use super::legend_of_runs;
-use crate::run::steps::Step;
+use crate::run::metrics::StepMetrics;
 
 /// Largest number of points of a line of means.
 const MEANS: usize = 400;
@@ -17,7 +17,7 @@ const MEANS: usize = 400;
 const INTERVALS: usize = 200;
 
 /// A curve: heading, value, true for a noisy value, and scale of the axis.
-type Curve = (&'static str, fn(&Step) -> Option<f32>, bool, Scale);
+type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>, bool, Scale);
 /// The curves of the figure.
 const CURVES: [Curve; 7] = [
     ("Total loss (9)", |s| s.loss, true, Scale::Linear),

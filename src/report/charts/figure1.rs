@@ -12,7 +12,7 @@ use super::super::downsample;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
-use crate::run::steps::Step;
+use crate::run::metrics::StepMetrics;
 use crate::{Error, Result};
 
 /// Largest number of steps drawn in a panel.
@@ -23,7 +23,7 @@ pub const MOST: usize = 600;
 /// # Errors
 /// If no batch of any run had a pair of one identity.
 pub fn figure(runs: &[Run]) -> Result<Figure> {
-    let drawn: Vec<(usize, Vec<Step>)> = runs.iter().map(chosen).collect();
+    let drawn: Vec<(usize, Vec<StepMetrics>)> = runs.iter().map(chosen).collect();
     if drawn.iter().all(|(pairs, _)| *pairs == 0) {
         return Err(Error::Run(format!(
             "{}: no batch had a pair of one identity, so there are no intra-class distances to draw; larger batches or \
@@ -36,7 +36,7 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
     let last =
         runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
     let panels = runs.iter().zip(&drawn).enumerate().map(|(index, (run, (_, steps)))| {
-        let series = |colour, value: fn(&Step) -> Option<f32>| Series {
+        let series = |colour, value: fn(&StepMetrics) -> Option<f32>| Series {
             colour,
             mark: Mark::Dots,
             points: steps.iter().filter_map(|s| Some((s.step as f64, f64::from(value(s)?)))).collect(),
@@ -70,12 +70,12 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
 }
 
 /// The number of steps that have a pair of one identity, and the steps among them that are drawn.
-fn chosen(run: &Run) -> (usize, Vec<Step>) {
-    let with_pair: Vec<Step> = run.steps.iter().copied().filter(|step| step.intra.is_some()).collect();
+fn chosen(run: &Run) -> (usize, Vec<StepMetrics>) {
+    let with_pair: Vec<StepMetrics> = run.steps.iter().copied().filter(|step| step.intra.is_some()).collect();
     (with_pair.len(), downsample::every(&with_pair, MOST))
 }
 
-fn caption(runs: &[Run], drawn: &[(usize, Vec<Step>)]) -> String {
+fn caption(runs: &[Run], drawn: &[(usize, Vec<StepMetrics>)]) -> String {
     let counts = runs.iter().zip(drawn).map(|(run, (pairs, _))| {
         let of = format!("{pairs} of {} steps have a pair of one identity", run.steps.len());
         let which = match downsample::stride(*pairs, MOST) {

@@ -32,7 +32,7 @@ mod walk;
 mod wire;
 mod wiring;
 
-use crate::source::{Asked, Source, refuse_foreign};
+use crate::content::{Asked, Source, refuse_foreign};
 use crate::{Error, Result};
 use bcreid::files;
 use blob::Blob;

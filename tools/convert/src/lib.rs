@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 pub mod caffe;
+mod content;
 pub mod convention;
 mod element;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! Identification of a ResNet from named tensors: found by names, checked by shapes.
 
-use crate::source::{Source, SourceTensor};
+use crate::content::{Source, SourceTensor};
 use crate::{Error, Result};
 use bcreid::config::{Arch, Config, Input, Model, Wiring};
 use bcreid::model::resnet::Spec;

@@ -1,9 +1,9 @@
 //! safetensors with torchvision's or timm's names (they are the same for a plain ResNet).
 
 use crate::Result;
+use crate::content::{Source, SourceTensor, UNREAD};
 use crate::element::Element;
 use crate::nesting;
-use crate::source::{Source, SourceTensor, UNREAD};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::read_tensors;
 use safetensors::Dtype;

@@ -25,7 +25,7 @@ mod tar;
 mod tree;
 mod zip;
 
-use crate::source::{Source, SourceTensor};
+use crate::content::{Source, SourceTensor};
 use crate::{Error, Result, nesting};
 use bcreid::config::{Input, Wiring};
 use fault::{AGAIN, refusal};

@@ -1,6 +1,6 @@
 //! The C interface of a kernel library, `runtime/softcuda_api.h`, as found by name in the opened library.
 
-use crate::device::Report;
+use crate::report::Report;
 use std::ffi::{c_char, c_int, c_uchar, c_void};
 
 /// `softcuda_dim3`.

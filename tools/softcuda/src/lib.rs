@@ -25,10 +25,12 @@ mod device;
 mod fault;
 mod ffi;
 mod library;
+mod report;
 mod standin;
 
 pub use compile::{Build, BuildError};
-pub use device::{Arg, Buffer, Device, Dim3, Element, Launch, Report};
+pub use device::{Arg, Buffer, Device, Dim3, Element, Launch};
 pub use fault::{Fault, FaultKind};
 pub use library::Library;
+pub use report::Report;
 pub use standin::StandIns;

@@ -16,7 +16,7 @@ use super::statistics::Statistics;
 use super::units::{Units, expect_kind};
 use super::wire::{Fault, shown};
 use super::wiring::wiring;
-use crate::source::{Asked, Source, SourceTensor};
+use crate::content::{Asked, Source, SourceTensor};
 use crate::{Error, Result};
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use super::names::Unit;
 use super::net::Layer;
 use super::settings::Pooling;
 use super::wire::Fault;
-use crate::source::Asked;
+use crate::content::Asked;
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;
 

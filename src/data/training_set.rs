@@ -1,0 +1,116 @@
+//! The decoded training set and the settings of its batches: what a batch is a function of, besides the step.
+
+use super::BadImages;
+use super::augment::Augment;
+use super::cache::{CacheOptions, ImageCache};
+use super::input::{ImageInput, Normaliser};
+use super::sampler::{Sampler, SamplerKind};
+use crate::Result;
+use crate::device::Device;
+use crate::element::DType;
+use crate::tensor::Tensor;
+
+/// Everything a training batch depends on besides the images, and how they are made ready.
+#[derive(Clone, Debug)]
+pub struct LoaderOptions {
+    /// The network's input.
+    pub input: ImageInput,
+    /// What chance does to the images.
+    pub augment: Augment,
+    /// How batches are put together.
+    pub sampler: SamplerKind,
+    /// The run's seed.
+    pub seed: u64,
+    /// The first batch's step, from 0.
+    pub first_step: u64,
+    /// Threads that put batches together while the step runs. One is enough as long as a step takes longer
+    /// than its batch, which is one look-up in a table for every value of its images.
+    pub threads: usize,
+    /// Batches that wait ready.
+    pub prefetch: usize,
+    /// Where the decoded images are kept.
+    pub cache: CacheOptions,
+    /// What to do about unreadable images.
+    pub bad_images: BadImages,
+}
+
+impl LoaderOptions {
+    /// The given input and sampler; no augmentation, seed 0, from step 0, one thread with three batches
+    /// ahead, the default cache, and unreadable images refused.
+    pub fn new(input: ImageInput, sampler: SamplerKind) -> Self {
+        LoaderOptions {
+            input,
+            augment: Augment::default(),
+            sampler,
+            seed: 0,
+            first_step: 0,
+            threads: 1,
+            prefetch: 3,
+            cache: CacheOptions::default(),
+            bad_images: BadImages::Refuse,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        self.input.check()?;
+        self.augment.check(self.input.height, self.input.width)
+    }
+}
+
+/// What one step trains on.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The step.
+    pub step: u64,
+    /// `[m, H, W, 3]`, normalised, in the type of activations.
+    pub pixels: Tensor,
+    /// i32 `[m]`: classes.
+    pub labels: Tensor,
+    /// Which training images they are: indices into the samples the loader was given. Empty where a GPU drew them.
+    pub images: Vec<usize>,
+}
+
+/// What all threads that make batches read.
+pub(super) struct TrainingSet {
+    pub cache: ImageCache,
+    /// The class of each sample.
+    pub labels: Vec<i32>,
+    /// The samples that can be read; the sampler knows them by their place here.
+    pub usable: Vec<usize>,
+    pub options: LoaderOptions,
+    normaliser: Normaliser,
+}
+
+impl TrainingSet {
+    pub fn new(cache: ImageCache, labels: Vec<i32>, usable: Vec<usize>, options: LoaderOptions) -> Self {
+        let normaliser = Normaliser::new(&options.input);
+        TrainingSet { cache, labels, usable, options, normaliser }
+    }
+
+    /// The classes of the samples that can be read.
+    pub fn usable_labels(&self) -> Vec<i32> {
+        self.usable.iter().map(|&i| self.labels[i]).collect()
+    }
+
+    /// Copies all images that can be read one behind the other to `to`, U8 on a GPU.
+    pub fn upload_all(&self, to: &mut Tensor) -> Result<()> {
+        to.upload_rows_async(self.usable.iter().map(|&i| self.cache.image(i)))
+    }
+
+    /// A batch for the CPU.
+    pub fn batch(&self, sampler: &mut Sampler, step: u64, device: &Device) -> Result<Batch> {
+        let chosen = sampler.batch(step);
+        let images: Vec<usize> = chosen.into_iter().map(|i| self.usable[i]).collect();
+        let input = &self.options.input;
+        let shape = [images.len(), input.height, input.width, 3];
+        let mut pixels = Tensor::empty(device, shape, DType::F32)?;
+        let rows = pixels.f32_mut().chunks_exact_mut(input.len());
+        for (slot, (&image, out)) in images.iter().zip(rows).enumerate() {
+            let view = self.options.augment.view(self.options.seed, step, slot);
+            self.normaliser.write(self.cache.image(image), view, out);
+        }
+        let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
+        let labels = Tensor::from_i32(device, [labels.len()], &labels)?;
+        Ok(Batch { step, pixels, labels, images })
+    }
+}

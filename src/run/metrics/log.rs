@@ -1,0 +1,140 @@
+//! The writer of `metrics.jsonl`.
+
+use super::StepMetrics;
+use super::read::{Line, Lines};
+use crate::{Error, Result, files, tell};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Appends lines; flushed by [`Log::flush`].
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Log {
+    /// Opens the file to go on at `step`: lines of later steps, and a last line cut short by a crash, are
+    /// dropped, so that a resumed run leaves the same file as an undisturbed one.
+    ///
+    /// # Errors
+    /// What the file system says; a line before `step` that training did not write, because what follows it would be
+    /// dropped too.
+    pub fn continue_at(path: &Path, step: u64) -> Result<Self> {
+        if path.exists() {
+            files::open(path)?;
+        }
+        let file = files::open_or_make(path)?;
+        let (mut keep, mut reached) = (0, 0);
+        let mut lines = Lines::new(BufReader::new(&file));
+        // What comes behind is dropped, whatever it is: a power cut may leave anything there.
+        while reached < step {
+            match lines.read_next().map_err(Error::io(path))? {
+                Line::End => break,
+                Line::Step(read) if read.step < step => {
+                    keep = lines.bytes();
+                    reached = read.step + 1;
+                }
+                Line::Step(_) => break,
+                Line::TooLong | Line::Foreign => {
+                    return Err(Error::Run(format!(
+                        "{}: line {} is not a step that training wrote; put the file back as it was, or move it away \
+                         to go on with a new one",
+                        path.display(),
+                        lines.number()
+                    )));
+                }
+            }
+        }
+        if reached < step {
+            tell!(
+                "{}: ends at step {reached}, and the run goes on at {step}: its curves will have a gap",
+                path.display()
+            );
+        }
+        file.set_len(keep).map_err(Error::io(path))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
+        Ok(Log { path: path.to_path_buf(), file: BufWriter::new(file) })
+    }
+
+    /// Adds the line of a step.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&mut self, step: &StepMetrics) -> Result<()> {
+        serde_json::to_writer(&mut self.file, step)
+            .map_err(io::Error::from)
+            .and_then(|()| self.file.write_all(b"\n"))
+            .map_err(Error::io(&self.path))
+    }
+
+    /// Brings all lines to the disk, so that no checkpoint is newer than its metrics.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        self.file.get_ref().sync_data().map_err(Error::io(&self.path))
+    }
+
+    /// Hands all lines to the operating system.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(Error::io(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    fn metrics(step: u64) -> StepMetrics {
+        StepMetrics {
+            step,
+            loss: Some(1.5),
+            softmax: Some(1.0),
+            positive: Some(0.1),
+            hinge: Some(0.3),
+            center: Some(0.1),
+            rate: Some(0.01),
+            lambda: Some(1.0),
+            intra: None,
+            inter: Some(0.5),
+            inter_min: Some(0.25),
+        }
+    }
+
+    #[test]
+    fn a_resumed_log_is_the_undisturbed_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let write = |from: u64, to: u64| {
+            let mut log = Log::continue_at(&path, from).unwrap();
+            (from..to).for_each(|step| log.write(&metrics(step)).unwrap());
+            log.flush().unwrap();
+        };
+        write(0, 10);
+        let undisturbed = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &undisturbed[..undisturbed.len() - 7]).unwrap();
+        write(6, 10);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), undisturbed);
+        let damaged = undisturbed.replacen("\"step\":3", "\"stfp\":3", 1);
+        std::fs::write(&path, &damaged).unwrap();
+        let error = Log::continue_at(&path, 6).unwrap_err().to_string();
+        assert!(error.contains("line 4 is not a step"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged, "nothing is lost");
+        // Damage behind the step is dropped with all that is there.
+        let behind = undisturbed.replacen("\"step\":7", "\"stfp\":7", 1) + &"\0".repeat(5000);
+        std::fs::write(&path, behind).unwrap();
+        write(6, 10);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), undisturbed);
+        std::fs::write(&path, "\0".repeat(5000)).unwrap();
+        write(0, 10);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), undisturbed);
+        assert_eq!(read(&path).unwrap(), Vec::from_iter((0..10).map(metrics)));
+    }
+}
