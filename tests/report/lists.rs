@@ -74,5 +74,5 @@ fn no_queries_and_other_networks() {
     assert!(ranked_lists(&query, &query, &[], 3, &Protocol::default(), &cpu()).unwrap().is_empty());
     let wide = features(&[1], 1, 0.1, Vec::new());
     let error = ranked_lists(&query, &wide, &[0], 3, &Protocol::default(), &cpu()).unwrap_err().to_string();
-    assert!(error.contains("distances between them mean nothing"), "{error}");
+    assert!(error.contains("distances between them are meaningless"), "{error}");
 }

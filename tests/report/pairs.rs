@@ -131,5 +131,5 @@ fn long_features_and_the_protocol() {
     assert!((normalised.auc().unwrap().value - plain.auc().unwrap().value).abs() < 1e-4);
     let narrow = features(&[1, 2], 1, 0.1, Vec::new()).with_values(vec![1.0; 6], 3).unwrap();
     let error = Pairs::count(&query, &narrow, &Protocol::default(), &cpu()).unwrap_err().to_string();
-    assert!(error.contains("distances between them mean nothing"), "{error}");
+    assert!(error.contains("distances between them are meaningless"), "{error}");
 }

@@ -225,9 +225,9 @@ fn tensors_that_do_not_fit_their_storage() {
         let error = refusal(&forge::tar_checkpoint(&reference(), elements, shape, stride, offset));
         assert!(error.contains(words), "{words}: {error}");
     }
-    let nobody = pickled(&dict([("w".to_string(), [text("10"), vec![b'Q']].concat())]));
+    let unreferenced = pickled(&dict([("w".to_string(), [text("10"), vec![b'Q']].concat())]));
     assert!(
-        refusal(&forge::tar_checkpoint(&nobody, 4, &[4], &[1], 0))
+        refusal(&forge::tar_checkpoint(&unreferenced, 4, &[4], &[1], 0))
             .contains("\"10\" is not among its tensors")
     );
 
