@@ -60,7 +60,8 @@ extern "C" __global__ void pad_channels_bf16(const bf16* x, bf16* y, size_t rows
 
 // y [rows, C_out], written or added: the first channels of x [rows, C_in], with C_out at most C_in; sums are in f32 and
 // rounded once. Grid: any, best a thread for each 16 bytes of y.
-extern "C" __global__ void crop_channels_bf16(const bf16* x, bf16* y, int accumulate, size_t rows, int c_in, int c_out) {
+extern "C" __global__ void crop_channels_bf16(const bf16* x, bf16* y, int accumulate, size_t rows, int c_in,
+                                              int c_out) {
     pad::crop(x, y, accumulate, rows, c_in, c_out);
 }
 

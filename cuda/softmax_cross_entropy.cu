@@ -30,7 +30,8 @@ struct Merge {
 };
 
 // losses [m], partition [m] of logits [m, n] and labels [m]. A label that is no class gives NaN and reads nothing.
-__device__ __forceinline__ void forward(const float* logits, const int* labels, float* losses, float2* partition, int n) {
+__device__ __forceinline__ void forward(const float* logits, const int* labels, float* losses, float2* partition,
+                                        int n) {
     __shared__ Partition scratch[LANES];
     const float* row = logits + static_cast<size_t>(blockIdx.x) * n;
     const Partition empty = {-INFINITY, 0.0f};
@@ -57,8 +58,8 @@ __device__ __forceinline__ void forward(const float* logits, const int* labels, 
 }
 
 // dlogits [m, n] = (softmax(logits) - onehot(labels)) dy / m. `dlogits` may be `logits`.
-__device__ __forceinline__ void backward(const float* logits, const int* labels, const float2* partition, const float* dy,
-                                         float* dlogits, int n) {
+__device__ __forceinline__ void backward(const float* logits, const int* labels, const float2* partition,
+                                         const float* dy, float* dlogits, int n) {
     const size_t start = static_cast<size_t>(blockIdx.x) * n;
     const float2 saved = partition[blockIdx.x];
     const int label = labels[blockIdx.x];

@@ -1,7 +1,7 @@
 //! The settings of a run: each has a meaning, a unit, a default and the source of the default.
 //!
-//! The defaults are the paper's recipe where it states one (section 3.2); what it does not state is marked "ours". A run
-//! reads a TOML file and `--set section.key=value` on top of it; `bcreid config` prints this table.
+//! The defaults are the paper's recipe where it states one (section 3.2); what it does not state is marked "ours". A
+//! run reads a TOML file and `--set section.key=value` on top of it; `bcreid config` prints this table.
 
 mod check;
 mod compare;
@@ -47,8 +47,8 @@ impl Config {
         Self::resolve_for(None, file, settings)
     }
 
-    /// As [`Config::resolve`]. Settings that belong to a network's weights (its kind, wiring and input convention) come from
-    /// `weights` unless the file or a setting gives them.
+    /// As [`Config::resolve`]. Settings that belong to a network's weights (its kind, wiring and input convention) come
+    /// from `weights` unless the file or a setting gives them.
     ///
     /// # Errors
     /// As [`Config::resolve`].
@@ -104,8 +104,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings in a run folder or checkpoint. All settings are stored there, so an absent one did not exist yet and
-    /// has its value of that time: before `loss.reduction` the loss was a sum.
+    /// The settings in a run folder or checkpoint. All settings are stored there, so an absent one did not exist yet
+    /// and has its value of that time: before `loss.reduction` the loss was a sum.
     ///
     /// # Errors
     /// As [`Config::resolve`].

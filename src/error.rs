@@ -76,8 +76,8 @@ pub enum Error {
     },
 }
 
-/// A way to avoid an error by an argument of the caller. [`fmt::Display`] says it to a user of the library; the command line
-/// names its flag instead.
+/// A way to avoid an error by an argument of the caller. [`fmt::Display`] says it to a user of the library; the command
+/// line names its flag instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Write into another folder.

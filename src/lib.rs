@@ -2,8 +2,8 @@
 //!
 //! # Layers
 //!
-//! A module uses those below it and none above; `tests/layers.rs` holds the order. To follow one training step, read from
-//! the top down.
+//! A module uses those below it and none above; `tests/layers.rs` holds the order. To follow one training step, read
+//! from the top down.
 //!
 //! | layer | module | content |
 //! |---|---|---|
@@ -52,8 +52,8 @@
 //! | losses to the host | [`train::step_runner`] | 8 numbers | pinned host memory | read some steps later by the solver |
 //!
 //! A GPU runs this function until a step finds all its memory in the pool. The next step is captured as a CUDA graph
-//! ([`train::step_runner`]), and from then on the graph is replayed: all values that change between steps lie in device memory,
-//! and no stage waits for the host.
+//! ([`train::step_runner`]), and from then on the graph is replayed: all values that change between steps lie in device
+//! memory, and no stage waits for the host.
 #![warn(missing_docs)]
 
 pub mod autograd;

@@ -160,8 +160,8 @@ fn training_images_come_from_a_run() {
     assert!(line.starts_with("usage: training_images"), "{line}");
 }
 
-/// The same programs with `--device cuda`, on the stand-ins or on a GPU. The perceptron and LeNet do more arithmetic than
-/// the stand-ins can do in good time.
+/// The same programs with `--device cuda`, on the stand-ins or on a GPU. The perceptron and LeNet do more arithmetic
+/// than the stand-ins can do in good time.
 #[test]
 fn two_examples_run_on_a_cuda_device() {
     let Some(stand_ins) = stand_ins::stand_ins() else { return };

@@ -1,5 +1,5 @@
-//! The order of the modules: a module uses modules below it only, and the files of a folder form no ring. Checked against
-//! the sources.
+//! The order of the modules: a module uses modules below it only, and the files of a folder form no ring. Checked
+//! against the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

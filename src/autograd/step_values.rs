@@ -1,7 +1,7 @@
 //! The values that change between steps, in device memory: step number and named scalars.
 //!
-//! Kernels read these values from device memory and never as launch arguments. A captured step is therefore replayed without
-//! change: only the contents of this memory differ.
+//! Kernels read these values from device memory and never as launch arguments. A captured step is therefore replayed
+//! without change: only the contents of this memory differ.
 
 use crate::device::Device;
 use crate::element::DType;
@@ -88,8 +88,8 @@ impl StepValues {
         found.map(|(_, value)| value).ok_or_else(|| self.unknown(&format!("no scalar {name}")))
     }
 
-    /// Sends the values of the next step to the device, in the order of the stream, and does not wait for their arrival.
-    /// `scalars` has a value for each declared name, in the order of the declaration.
+    /// Sends the values of the next step to the device, in the order of the stream, and does not wait for their
+    /// arrival. `scalars` has a value for each declared name, in the order of the declaration.
     ///
     /// # Errors
     /// Other names than the declared ones, or another order; errors of the device.

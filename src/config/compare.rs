@@ -3,8 +3,8 @@
 use super::Config;
 
 impl Config {
-    /// The first setting that differs from `other`'s and that changes the numbers of a run, with both values. The number
-    /// of iterations, the intervals of checkpoints and log, and the threads of the loader may differ.
+    /// The first setting that differs from `other`'s and that changes the numbers of a run, with both values. The
+    /// number of iterations, the intervals of checkpoints and log, and the threads of the loader may differ.
     pub fn difference(&self, other: &Self) -> Option<String> {
         const FREE: &[&str] = &[
             "solver.iterations",
@@ -21,8 +21,8 @@ impl Config {
         Some(format!("{key} is {own} here and {theirs} there"))
     }
 
-    /// The settings that change the numbers of a run and are not the defaults, as `key = value`. The seed and the keys in
-    /// `except` are left out.
+    /// The settings that change the numbers of a run and are not the defaults, as `key = value`. The seed and the keys
+    /// in `except` are left out.
     pub fn changes(&self, except: &[&str]) -> Vec<String> {
         let entries = Self::entries();
         let decides = |key: &&str| {

@@ -1,4 +1,5 @@
-//! The batch-contrastive loss in words. The paper leaves some choices open, so results are shown together with these choices.
+//! The batch-contrastive loss in words. The paper leaves some choices open, so results are shown together with these
+//! choices.
 
 use super::{CenterRate, Gradient, Loss};
 

@@ -98,8 +98,8 @@ section! {
         tau: f32 = 0.3, "squared distance, 0 to 4", "ours (the paper gives none; chosen in docs/method.md)";
         /// Equation (8), which holds partner samples constant, or the true derivative of (3).
         gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
-        /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss layers.
-        /// With the mean, lambda has 1/m of its weight with the sum; m is `solver.batch`.
+        /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss
+        /// layers. With the mean, lambda has 1/m of its weight with the sum; m is `solver.batch`.
         reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";

@@ -73,8 +73,8 @@ impl Augment {
         let side = height.min(width);
         if self.pad > 0 && self.pad >= side {
             return Err(Error::Config(format!(
-                "data.pad {}: a crop of a {height} x {width} image (height x width) may lie wholly in the padding; choose less \
-                 than {side}",
+                "data.pad {}: a crop of a {height} x {width} image (height x width) may lie wholly in the padding; \
+                 choose less than {side}",
                 self.pad
             )));
         }

@@ -1,8 +1,8 @@
-//! Training batches, put together ahead of the step, or inside of it by a GPU (`source`).
+//! The loader of training batches: assembled by threads ahead of the step, or by a GPU inside the step (`source`).
 //!
 //! A batch is a pure function of (training set, options, step): the [`Sampler`] picks the images,
-//! [`super::Augment`] draws their views, and one loop flips, shifts, normalises and writes them. So a loader started
-//! at step s gives exactly what one started at 0 gives there.
+//! [`super::Augment`] draws their views, and one loop flips, shifts, normalises and writes them. A loader that
+//! starts at step s therefore returns the batches of one that starts at step 0.
 
 use super::cache::ImageCache;
 use super::sampler::Sampler;
@@ -28,13 +28,13 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Decodes all of `samples` (reporting to `progress`: images done, images in all; from any thread) and
-    /// starts to make batches on `device`.
+    /// Decodes all `samples` and starts to assemble batches for `device`. `progress` receives the number of decoded
+    /// images and the number of all images, from any thread.
     ///
     /// # Errors
-    /// A sample whose identity is not among `classes`; an unreadable image, unless they are to be skipped;
-    /// fewer than two identities left when they are; options that do not fit together or not the training
-    /// set; see also [`ImageCache::build`].
+    /// A sample whose identity is not among `classes`; an unreadable image, unless unreadable images are skipped; fewer
+    /// than two identities after skipping; options that contradict each other or the training set; errors of
+    /// [`ImageCache::build`].
     pub fn new(
         samples: &[Sample],
         classes: &Classes,
@@ -44,7 +44,7 @@ impl Loader {
     ) -> Result<Self> {
         options.check()?;
         let labels = samples.iter().map(|s| label(s, classes)).collect::<Result<Vec<i32>>>()?;
-        // Before the images are decoded, which takes seconds.
+        // The check comes before decoding, which takes seconds.
         Sampler::new(options.sampler, &labels, options.seed)?;
         let paths: Vec<&Path> = samples.iter().map(|s| s.path.as_path()).collect();
         let (height, width) = (options.input.height, options.input.width);
@@ -60,10 +60,10 @@ impl Loader {
         Ok(Loader { skipped, ..Loader::start(set, device)? })
     }
 
-    /// As [`Loader::new`], of images that are decoded already: image i is of class `labels[i]`.
+    /// As [`Loader::new`], for decoded images: image i is of class `labels[i]`.
     ///
     /// # Errors
-    /// Options that do not fit together or not the training set.
+    /// Options that contradict each other or the training set.
     pub fn over(
         cache: ImageCache,
         labels: Vec<i32>,
@@ -83,40 +83,38 @@ impl Loader {
         Ok(Loader { source, next, steps_per_epoch, skipped: Vec::new(), set })
     }
 
-    /// Does what the host has to do for the next step's batch: waits for the threads that make it, or sends a GPU what
-    /// it lacks.
+    /// The host's work for the batch of the next step: waits for the threads that assemble it, or uploads bytes and
+    /// indices to a GPU.
     ///
     /// # Errors
-    /// A loader thread died; what the device reports.
+    /// A loader thread that panicked; errors of the device.
     pub fn prepare(&mut self) -> Result<()> {
         self.source.prepare(self.next)?;
         self.next += 1;
         Ok(())
     }
 
-    /// The batch prepared last. What a GPU does for it is work of its stream and reads the step's number from `values`,
-    /// so that it can be recorded once and replayed.
+    /// The batch that was prepared last. A GPU assembles it in its stream and reads the step number from `values`, so
+    /// that this work can be captured and replayed.
     ///
     /// # Errors
-    /// If none was prepared; what the device reports.
+    /// No prepared batch; errors of the device.
     pub fn batch(&mut self, values: &StepValues) -> Result<Batch> {
         self.source.batch(self.next.saturating_sub(1), values)
     }
 
-    /// Steps until every image (or identity) has had its turn.
+    /// Steps of an epoch: until each image (or identity) was drawn.
     pub fn steps_per_epoch(&self) -> u64 {
         self.steps_per_epoch
     }
 
-    /// Unreadable images that were left out: indices into the samples, and an error each that names the file
-    /// and what is wrong with it.
+    /// Unreadable images that were left out: indices into the samples, each with its error.
     pub fn skipped(&self) -> &[(usize, Error)] {
         &self.skipped
     }
 
-    /// A CRC-32 of what is trained on: index (u64), label (i32) and decoded bytes of every image that can be
-    /// read, one behind the other, numbers little-endian. A resumed run tells by it that its images are
-    /// still those it began with. Reads the whole cache, on all cores.
+    /// CRC-32 of the training set: index (u64), label (i32) and decoded bytes of each readable image, concatenated,
+    /// numbers little-endian. A resumed run compares it to detect changed images. Reads the whole cache, on all cores.
     pub fn fingerprint(&self) -> u32 {
         let TrainingSet { cache, labels, usable, .. } = &*self.set;
         let image = |&i: &usize| {
@@ -141,7 +139,7 @@ fn label(sample: &Sample, classes: &Classes) -> Result<i32> {
     Ok(class as i32)
 }
 
-/// One error for all unreadable images: it names the first and counts the rest.
+/// One error for all unreadable images, with the first image and the number of all.
 fn refuse_bad(bad: &[(usize, Error)], of: usize) -> Result<()> {
     let Some((_, first)) = bad.first() else { return Ok(()) };
     let others = match bad.len() {
@@ -149,11 +147,11 @@ fn refuse_bad(bad: &[(usize, Error)], of: usize) -> Result<()> {
         n => format!(" (the first of {n} such images among {of})"),
     };
     Err(Error::Data(format!(
-        "{first}{others}; mend or remove it, or skip unreadable images (data.bad_images=skip)"
+        "{first}{others}; fix or remove it, or skip unreadable images (data.bad_images=skip)"
     )))
 }
 
-/// Skipping may leave an identity without images, which is bearable; one identity alone cannot be trained on.
+/// Checks that two identities are left after skipping. An identity without images is no error.
 fn require_two_identities(labels: &[i32], classes: &Classes, skipped: &[(usize, Error)]) -> Result<()> {
     let Some((_, first)) = skipped.first() else { return Ok(()) };
     let left = match labels {
@@ -165,7 +163,7 @@ fn require_two_identities(labels: &[i32], classes: &Classes, skipped: &[(usize, 
     };
     Err(Error::Data(format!(
         "{left} after {} unreadable ones were skipped (the first: {first}); training needs two identities, so \
-         mend or replace the files",
+         fix or replace the files",
         skipped.len()
     )))
 }

@@ -1,8 +1,8 @@
-//! Where a training batch is put together: ahead of the step by threads of the host, or inside of the step by a GPU.
+//! The assembly of training batches: ahead of the step by threads of the host, or inside the step by a GPU.
 //!
-//! A GPU keeps the decoded training set if there is room for it, and a step asks the host for nothing. Otherwise threads
-//! gather the bytes of each batch while the step before is computed, they cross in pinned memory between the two steps, and
-//! the GPU does the rest. Either way the pixels are those that the host would make.
+//! A GPU holds the decoded training set if its memory has room, and a step needs no data from the host. Otherwise
+//! threads gather the bytes of each batch during the step before, one copy from pinned memory uploads them between the
+//! two steps, and the GPU does the rest. All three ways give the same pixels.
 
 use super::assemble::{Assembler, DeviceImages, Views};
 use super::prefetch::Prefetch;
@@ -16,41 +16,41 @@ use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Puts batches together.
+/// The source of batches.
 #[expect(clippy::large_enum_variant, reason = "there is one of it in a run")]
 pub(super) enum Source {
     Host { prefetch: Prefetch<Result<Batch>>, ready: Option<Batch> },
     Gpu(GpuSource),
 }
 
-/// A GPU's.
+/// The state of assembly on a GPU.
 pub(super) struct GpuSource {
     images: DeviceImages,
-    /// i32 `[m]`: which of them the step takes.
+    /// i32 `[m]`: the indices of the step's images.
     chosen: Tensor,
     choice: Choice,
     assembler: Assembler,
     set: Arc<TrainingSet>,
 }
 
-/// Who says which images a step takes.
+/// The selection of the images of a step.
 enum Choice {
     /// The device draws them.
     Random,
-    /// The device takes its turn of an order that the host sends ahead of each epoch.
+    /// The device reads an order that the host uploads before each epoch.
     Turns { sampler: Sampler, order: Tensor, epoch: Option<u64> },
-    /// The images are those of the batch and nothing else; the host sends them.
+    /// The host uploads the images of each batch.
     Sent(Prefetch<Gathered>),
 }
 
-/// A batch on its way to a GPU that has no room for the training set.
+/// The upload of a batch to a GPU that has no room for the training set.
 struct Gathered {
     bytes: Vec<u8>,
     labels: Vec<i32>,
 }
 
 impl Source {
-    /// The source of batches that suits the device.
+    /// The source of batches for the device.
     pub fn new(set: &Arc<TrainingSet>, sampler: &Sampler, device: &Device) -> Result<Self> {
         let options = &set.options;
         match device {
@@ -65,7 +65,7 @@ impl Source {
         }
     }
 
-    /// Does what the host has to do for the batch of `step`; to be called for each step in turn, outside of it.
+    /// The host's work for the batch of `step`. Call it once before each step, in the order of the steps.
     pub fn prepare(&mut self, step: u64) -> Result<()> {
         match self {
             Source::Host { prefetch, ready } => {
@@ -76,7 +76,7 @@ impl Source {
         }
     }
 
-    /// The batch that was made ready.
+    /// The prepared batch.
     pub fn batch(&mut self, step: u64, values: &StepValues) -> Result<Batch> {
         match self {
             Source::Host { ready, .. } => {
@@ -99,7 +99,7 @@ impl GpuSource {
         let input = &options.input;
         let shape = |n: usize| [n, input.height, input.width, 3];
         let n = set.usable.len();
-        // The other half is for the network.
+        // The other half of the memory is for the network.
         let is_resident = n * input.len() <= gpu.free_memory()? / 2;
         let mut chosen = Tensor::cleared(&device, [m], DType::I32)?;
         let (images, choice) = if is_resident {

@@ -1,4 +1,4 @@
-//! The decoded training set and the settings of its batches: what a batch is a function of, besides the step.
+//! The decoded training set and the options of its batches. With the step number they determine a batch.
 
 use super::BadImages;
 use super::augment::Augment;
@@ -10,27 +10,27 @@ use crate::device::Device;
 use crate::element::DType;
 use crate::tensor::Tensor;
 
-/// Everything a training batch depends on besides the images, and how they are made ready.
+/// Options of the loader: the content of the batches, and their preparation.
 #[derive(Clone, Debug)]
 pub struct LoaderOptions {
     /// The network's input.
     pub input: ImageInput,
-    /// What chance does to the images.
+    /// Random augmentation of the images.
     pub augment: Augment,
-    /// How batches are put together.
+    /// Selection of the images of a batch.
     pub sampler: SamplerKind,
     /// The run's seed.
     pub seed: u64,
     /// The first batch's step, from 0.
     pub first_step: u64,
-    /// Threads that put batches together while the step runs. One is enough as long as a step takes longer
-    /// than its batch, which is one look-up in a table for every value of its images.
+    /// Threads that assemble batches during a step. One is enough if a step takes longer than its batch, which is one
+    /// table look-up for each value of its images.
     pub threads: usize,
-    /// Batches that wait ready.
+    /// Batches that are assembled ahead.
     pub prefetch: usize,
-    /// Where the decoded images are kept.
+    /// Storage of the decoded images.
     pub cache: CacheOptions,
-    /// What to do about unreadable images.
+    /// Treatment of unreadable images.
     pub bad_images: BadImages,
 }
 
@@ -57,7 +57,7 @@ impl LoaderOptions {
     }
 }
 
-/// What one step trains on.
+/// The batch of one step.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The step.
@@ -66,16 +66,16 @@ pub struct Batch {
     pub pixels: Tensor,
     /// i32 `[m]`: classes.
     pub labels: Tensor,
-    /// Which training images they are: indices into the samples the loader was given. Empty where a GPU drew them.
+    /// Indices of the images among the loader's samples; empty if a GPU drew them.
     pub images: Vec<usize>,
 }
 
-/// What all threads that make batches read.
+/// The data that all loader threads read.
 pub(super) struct TrainingSet {
     pub cache: ImageCache,
     /// The class of each sample.
     pub labels: Vec<i32>,
-    /// The samples that can be read; the sampler knows them by their place here.
+    /// The readable samples; the sampler's indices refer to this list.
     pub usable: Vec<usize>,
     pub options: LoaderOptions,
     normaliser: Normaliser,
@@ -87,12 +87,12 @@ impl TrainingSet {
         TrainingSet { cache, labels, usable, options, normaliser }
     }
 
-    /// The classes of the samples that can be read.
+    /// The classes of the readable samples.
     pub fn usable_labels(&self) -> Vec<i32> {
         self.usable.iter().map(|&i| self.labels[i]).collect()
     }
 
-    /// Copies all images that can be read one behind the other to `to`, U8 on a GPU.
+    /// Copies all readable images, concatenated, to `to`, u8 on a GPU.
     pub fn upload_all(&self, to: &mut Tensor) -> Result<()> {
         to.upload_rows_async(self.usable.iter().map(|&i| self.cache.image(i)))
     }

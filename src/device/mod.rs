@@ -124,8 +124,8 @@ impl Device {
     fn choose_cpu(precision: Precision, why: &str) -> Result<(Self, String)> {
         if precision != Precision::F32 {
             return Err(Error::Device(format!(
-                "precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor says what a CUDA \
-                 device needs"
+                "precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor \
+                 lists the requirements of a CUDA device"
             )));
         }
         let threads = rayon::current_num_threads();

@@ -114,8 +114,8 @@ fn why_no_match(query: &Features, gallery: &Features) -> Error {
     let in_both = query.pids().iter().filter(|pid| people.contains(pid)).count();
     if in_both > 0 {
         return Error::Data(format!(
-            "no query can be evaluated: {in_both} of {} have images of their person in the gallery, but only of their own \
-             camera, and such images do not count",
+            "no query can be evaluated: {in_both} of {} have images of their person in the gallery, but only of \
+             their own camera, and such images do not count",
             query.len()
         ))
         .with_remedies([Remedy::IgnoreCameras]);

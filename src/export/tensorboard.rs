@@ -58,8 +58,8 @@ const SCALARS: [(&str, Value); 10] = [
 /// Tags of the losses that are sums or means over the batch; TensorBoard shows a description beside them.
 const REDUCED: [&str; 3] = ["loss/positive", "loss/hinge", "loss/center"];
 
-/// Writer of the values of steps; absent values, NaN and infinities are left out. The first step of a file describes the
-/// curves.
+/// Writer of the values of steps; absent values, NaN and infinities are left out. The first step of a file describes
+/// the curves.
 #[derive(Debug)]
 pub struct StepEvents {
     reduction: Reduction,

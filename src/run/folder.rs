@@ -43,7 +43,8 @@ impl RunFolder {
         Ok((folder, config))
     }
 
-    /// Removes the temporary files of a process that was killed while it wrote. The lock excludes a process that still writes.
+    /// Removes the temporary files of a process that was killed while it wrote. The lock excludes a process that still
+    /// writes.
     fn remove_leftovers(&self) -> Result<()> {
         remove_leftovers(self.path())?;
         remove_leftovers(&self.checkpoints())?;

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one line of JSON a step, the source of every curve. [`Log`] writes it, [`read`] reads it.
+//! `metrics.jsonl`: one line of JSON for each step, the source of every curve. [`Log`] writes it, [`read`] reads it.
 
 mod log;
 mod read;
@@ -9,9 +9,9 @@ pub use read::read;
 use crate::ops::batch_contrastive::Term;
 use serde::{Deserialize, Serialize};
 
-/// What is measured of one step, and a line of the file. A value is `null` there, or absent, and `None` here where the
-/// batch has no such pair; so is one that was NaN or infinite (the last step of a run that diverged), once it is read
-/// back. Distances are of the paper's figure 1: un-squared, between normalised features of the batch.
+/// The metrics of one step, a line of the file. A distance is `None` here, and `null` or absent in the file, if the
+/// batch has no such pair. NaN and infinity, in the last step of a diverged run, are `null` in the file and `None`
+/// after reading. Distances are those of the paper's figure 1: not squared, between normalised features of the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
     /// The step, from 0.
@@ -39,7 +39,7 @@ pub struct StepMetrics {
 }
 
 impl StepMetrics {
-    /// From the values read back from the device; `terms` is indexed by [`Term`].
+    /// Metrics from the downloaded values; `terms` is indexed by [`Term`].
     pub fn new(step: u64, rate: f32, lambda: f32, softmax: f32, terms: &[f32]) -> Self {
         let term = |term: Term| terms[term as usize];
         let present = |which: Term| Some(term(which)).filter(|v| v.is_finite());

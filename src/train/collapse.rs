@@ -33,8 +33,8 @@ impl Watch {
         Watch { threshold, reduction, mean: 0.0, seen: 0, spoken: false }
     }
 
-    /// Adds the mean inter-class distance of a step; `None` if the batch had no negative pair. Returns a warning when the
-    /// features have collapsed.
+    /// Adds the mean inter-class distance of a step; `None` if the batch had no negative pair. Returns a warning when
+    /// the features have collapsed.
     pub fn see(&mut self, step: u64, inter: Option<f32>) -> Option<String> {
         let inter = f64::from(inter?);
         self.seen += 1;

@@ -1,6 +1,6 @@
-//! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it; [`schedule`]
-//! computes the learning rates and loss weights of each step, [`collapse`] detects collapsed features; an [`Observer`] follows a
-//! run. [`crate::run`] reads and writes the files of a run.
+//! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it;
+//! [`schedule`] computes the learning rates and loss weights of each step, [`collapse`] detects collapsed features; an
+//! [`Observer`] follows a run. [`crate::run`] reads and writes the files of a run.
 
 pub mod collapse;
 pub mod observer;

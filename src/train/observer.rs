@@ -20,8 +20,8 @@ pub trait Observer {
         Ok(())
     }
 
-    /// All values that have arrived were handed over; `newest` is the last of them. The log was flushed to the operating
-    /// system.
+    /// All values that have arrived were handed over; `newest` is the last of them. The log was flushed to the
+    /// operating system.
     ///
     /// # Errors
     /// Ends the run.

@@ -91,8 +91,8 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Builds the network, loads weights, decodes the data set. `progress` receives the number of decoded images and the
-    /// number of all images.
+    /// Builds the network, loads weights, decodes the data set. `progress` receives the number of decoded images and
+    /// the number of all images.
     ///
     /// # Errors
     /// Unreadable images; a data set or weights that do not fit the settings.
@@ -160,7 +160,8 @@ impl Trainer {
     /// Trains until all iterations are done or `stop` is set, writing into `run`.
     ///
     /// # Errors
-    /// A loss that is not finite; a full disk; errors of observers. The last good checkpoint survives, and the error names it.
+    /// A loss that is not finite; a full disk; errors of observers. The last good checkpoint survives, and the error
+    /// names it.
     pub fn run(self, run: &RunFolder, stop: &AtomicBool, observers: Observers<'_>) -> Result<Outcome> {
         let Trainer {
             config,
@@ -274,7 +275,8 @@ pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions 
     }
 }
 
-/// Steps that may be in flight on a GPU while earlier ones are logged: waiting for the newest step would leave the GPU idle.
+/// Steps that may be in flight on a GPU while earlier ones are logged: waiting for the newest step would leave the GPU
+/// idle.
 const RUNNING: usize = 2;
 /// The largest number of pending downloads; more than the host runs ahead of a GPU.
 const MOST_PENDING: usize = 256;

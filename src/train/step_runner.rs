@@ -1,8 +1,8 @@
 //! Execution of steps: plain on the CPU; on a GPU captured once as a CUDA graph and replayed.
 //!
-//! The first steps run plainly and prepare all that a capture must not do: cuDNN's choice of algorithms, tables, memory.
-//! When a step has found all its memory in the pool, the next step is captured. Its kernels and their arguments are those
-//! of a plain step, so the results are the same bits.
+//! The first steps run plainly and prepare all that a capture must not do: cuDNN's choice of algorithms, tables,
+//! memory. When a step has found all its memory in the pool, the next step is captured. Its kernels and their arguments
+//! are those of a plain step, so the results are the same bits.
 
 use super::step::StepOutput;
 use crate::Result;
@@ -51,8 +51,8 @@ impl StepRunner {
         }
     }
 
-    /// Runs a step. `step` is the same function each time: values that change between steps lie in device memory. After a
-    /// capture the function is not called again. If the capture fails, this step and all later ones run plainly.
+    /// Runs a step. `step` is the same function each time: values that change between steps lie in device memory. After
+    /// a capture the function is not called again. If the capture fails, this step and all later ones run plainly.
     ///
     /// # Errors
     /// Errors of the step or the device.

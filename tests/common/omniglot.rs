@@ -1,12 +1,12 @@
-//! A real data set in the Market-1501 layout: `data/omniglot-market.tar.gz` of the folder that BCREID_SHARED names, where
-//! its absence is a failure, or else of `../shared`, where the test says so and passes.
+//! A real data set in the Market-1501 layout: `data/omniglot-market.tar.gz` of the folder that BCREID_SHARED names,
+//! where its absence is a failure, or else of `../shared`, where the test says so and passes.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The data set, unpacked into `folder`; none, and a note, where there is no archive. The note is written past the test's
-/// capture, which would hide it.
+/// The data set, unpacked into `folder`; none, and a note, where there is no archive. The note is written past the
+/// test's capture, which would hide it.
 pub fn unpack(folder: &Path) -> Option<PathBuf> {
     let named = std::env::var_os("BCREID_SHARED").map(PathBuf::from);
     let is_promised = named.is_some();

@@ -18,8 +18,8 @@ fn devices_agree(settings: &[&str]) {
     assert_weights_alike(&gpu, &cpu);
 }
 
-/// Asserts |ours - theirs| <= share |theirs|, in Euclidean length, for each tensor. A bias began at 0 and is only a sum of
-/// small gradients of either sign.
+/// Asserts |ours - theirs| <= share |theirs|, in Euclidean length, for each tensor. A bias began at 0 and is only a sum
+/// of small gradients of either sign.
 #[track_caller]
 fn assert_weights_alike(ours: &Run, theirs: &Run) {
     let (ours, theirs) = (ours.weights(), theirs.weights());

@@ -1,5 +1,5 @@
-//! Compiles `cuda/swish.cu` into a fatbin that the library embeds. Without nvcc the file is empty, and the operation runs on
-//! the CPU only.
+//! Compiles `cuda/swish.cu` into a fatbin that the library embeds. Without nvcc the file is empty, and the operation
+//! runs on the CPU only.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Draws a person: parts are listed with how near they are, then painted from the farthest to the nearest.
+//! Drawing of a person: parts are listed with their nearness, then painted from the farthest to the nearest.
 
 use super::canvas::Canvas;
 use super::cloth::{Cloth, Pattern};
@@ -97,7 +97,7 @@ impl<'a> Figure<'a> {
                 return colour;
             }
             match top.open {
-                // An open coat shows a wedge of what is under it, and below the hip nothing of it.
+                // An open coat shows a wedge of the clothes under it, and none below the hip.
                 Some(shirt) if u.abs() < 0.34 && v < shoulder - hip + 0.03 => shirt,
                 _ => top.cloth.at(u, v),
             }

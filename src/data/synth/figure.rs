@@ -1,4 +1,4 @@
-//! The figure of a person as a list of parts: each an outline, how near it is, and its colours.
+//! The figure of a person as a list of parts: each an outline, its nearness and its colours.
 
 use super::canvas::{Spot, ellipse, limb, polygon};
 use super::colour::Rgb;
@@ -17,11 +17,11 @@ pub struct Part<'a> {
     pub outline: Option<Path>,
     /// The cylinder that stands for its surface.
     pub wrap: Wrap,
-    /// What it wears.
+    /// The colours of its surface.
     pub skin: Skin<'a>,
 }
 
-/// Everything the drawing of a body part needs to know.
+/// The state of the drawing that body parts share.
 pub struct Figure<'a> {
     pub person: &'a Person,
     pub joints: Joints,
@@ -47,7 +47,7 @@ impl<'a> Figure<'a> {
         self.parts.push(Part { nearness, outline, wrap, skin });
     }
 
-    /// A body of revolution given by (height, sideways, deep) from the top down, squeezed as the yaw says.
+    /// A body of revolution given by (height, sideways, deep) from the top down, squeezed by the yaw.
     pub fn trunk(&mut self, nearness: f32, rings: &[(f32, f32, f32)], skin: Skin<'a>) {
         let view = self.view;
         let edge = |ring: &(f32, f32, f32), side: f32| -> Spot {
@@ -64,7 +64,7 @@ impl<'a> Figure<'a> {
     }
 }
 
-/// One colour all over.
+/// A surface of one colour.
 pub fn plain<'a>(colour: Rgb) -> Skin<'a> {
     Box::new(move |_, _| colour)
 }

@@ -61,8 +61,8 @@ unsafe impl Sync for Kernels {}
 impl Kernels {
     /// Loads a fatbin into the current context.
     pub fn load(fatbin: &[u8]) -> Result<Self> {
-        // SAFETY: the bytes are a fatbin made by nvcc: the build embedded it, or the creator of a `Module` guarantees it. The
-        // driver copies what it needs.
+        // SAFETY: the bytes are a fatbin made by nvcc: the build embedded it, or the creator of a `Module` guarantees
+        // it. The driver copies what it needs.
         let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }
             .map_err(driver_error("loading kernels"))?;
         Ok(Kernels { module, functions: Mutex::default() })
@@ -113,8 +113,8 @@ impl CudaDevice {
         self.enqueue(&self.kernels, grid, name, arguments.as_ref())
     }
 
-    /// Enqueues the kernel `kernel` of a loaded module. The arguments are those of its parameters, in their order: the callers
-    /// have checked them against the kernel's signature.
+    /// Enqueues the kernel `kernel` of a loaded module. The arguments are those of its parameters, in their order: the
+    /// callers have checked them against the kernel's signature.
     pub(super) fn enqueue(
         &self,
         kernels: &Kernels,
@@ -146,10 +146,10 @@ impl CudaDevice {
         let [tx, ty, tz] = grid.threads;
         let mut pointers: Vec<*mut c_void> =
             words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
-        // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read from its
-        // source. Each pointer points to eight bytes, the size of the longest parameter, which live until the driver has
-        // copied them. A kernel of this crate stays within its buffers, which the tests with softcuda check; for kernels of
-        // other crates the caller of `launch_from` guarantees it.
+        // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read from
+        // its source. Each pointer points to eight bytes, the size of the longest parameter, which live until the
+        // driver has copied them. A kernel of this crate stays within its buffers, which the tests with softcuda check;
+        // for kernels of other crates the caller of `launch_from` guarantees it.
         unsafe {
             result::launch_kernel(
                 function.0,

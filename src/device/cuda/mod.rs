@@ -12,8 +12,8 @@
 //! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU.
 //!
 //! Safety: kernels and library functions receive the addresses of buffers, which are [`crate::tensor::Tensor`]s, and
-//! stay within their sizes; the tests with softcuda check every access. Only this crate can launch its
-//! kernels; launches of other crates' kernels are `unsafe` ([`CudaDevice::launch_from`]). The host and the device share no
+//! stay within their sizes; the tests with softcuda check every access. Only this crate can launch its kernels;
+//! launches of other crates' kernels are `unsafe` ([`CudaDevice::launch_from`]). The host and the device share no
 //! memory but that of `staging`.
 
 mod arguments;

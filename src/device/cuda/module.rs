@@ -9,8 +9,8 @@ use aligned_vec::{AVec, ConstAlign};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// A fatbin of another crate, and the source it was compiled from. A device loads it with its first launch and unloads it when
-/// the device is dropped.
+/// A fatbin of another crate, and the source it was compiled from. A device loads it with its first launch and unloads
+/// it when the device is dropped.
 #[derive(Debug)]
 pub struct Module {
     fatbin: &'static [u8],
@@ -18,8 +18,9 @@ pub struct Module {
 }
 
 impl Module {
-    /// `fatbin` is a file that nvcc made (`-fatbin` or `-cubin`), `source` the text of the `.cu` file it was made from. Kernels
-    /// are `extern "C" __global__ void` functions whose names end with their element types, such as `swish_forward_f32`.
+    /// `fatbin` is a file that nvcc made (`-fatbin` or `-cubin`), `source` the text of the `.cu` file it was made from.
+    /// Kernels are `extern "C" __global__ void` functions whose names end with their element types, such as
+    /// `swish_forward_f32`.
     ///
     /// # Safety
     /// nvcc made `fatbin` from `source`: the driver trusts the bytes, and each launch is checked against the text.
@@ -28,8 +29,8 @@ impl Module {
     }
 }
 
-/// An argument of a launch, converted by `into()` from [`In`], [`Out`], an `Option` of these, `usize` (for `int` and `size_t`),
-/// `u64` and `f32`.
+/// An argument of a launch, converted by `into()` from [`In`], [`Out`], an `Option` of these, `usize` (for `int` and
+/// `size_t`), `u64` and `f32`.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
     /// A pointer that the kernel reads; none is null.
@@ -74,16 +75,17 @@ struct Loaded {
 pub(super) struct Modules(Mutex<HashMap<usize, Arc<Loaded>>>);
 
 impl CudaDevice {
-    /// Launches the kernel `stem` of another crate in the device's stream. Among kernels that differ in the element types at the
-    /// end of their names the arguments decide. `arguments` has each parameter once, by its name in the source, in any order.
+    /// Launches the kernel `stem` of another crate in the device's stream. Among kernels that differ in the element
+    /// types at the end of their names the arguments decide. `arguments` has each parameter once, by its name in the
+    /// source, in any order.
     ///
     /// # Errors
     /// A kernel that the source does not have; an argument that is missing, of another kind or element type, or that no
     /// parameter has; a size beyond `int`; errors of the driver.
     ///
     /// # Safety
-    /// With this grid and these values the kernel accesses only memory of its pointer arguments, and no tensor that another
-    /// thread uses at the same time.
+    /// With this grid and these values the kernel accesses only memory of its pointer arguments, and no tensor that
+    /// another thread uses at the same time.
     pub unsafe fn launch_from(
         &self,
         module: &Module,

@@ -1,11 +1,11 @@
 //! Features as an Arrow table: an uncompressed IPC file.
 //!
-//! The file is the magic word, a message with the schema, a message for each batch of rows, a footer that says where
-//! the batches are, and the magic word again. A message is four bytes 0xff, the length of its metadata (i32), the
+//! The file is the magic word, a message with the schema, a message for each batch of rows, a footer with the positions
+//! of the batches, and the magic word again. A message is four bytes 0xff, the length of its metadata (i32), the
 //! metadata as a flatbuffer, and a body of buffers. Source: Apache Arrow, "Arrow Columnar Format", sections
-//! "Encapsulated message format" and "IPC File Format". The structures of the flatbuffers are `polars-arrow-format`'s.
-//! The `arrow` crates would take a fifth of the time in which this whole program compiles; the tests read with them.
-//!
+//! "Encapsulated message format" and "IPC File Format". The structures of the flatbuffers come from the crate
+//! `polars-arrow-format`. The `arrow` crates took a fifth of the time in which this whole program compiles; only the
+//! tests use them, as a reader.
 //!
 //! | column | type | |
 //! |---|---|---|
@@ -34,9 +34,9 @@ use std::path::Path;
 const BATCH_BYTES: usize = 8 << 20;
 /// Rows of a batch, at most, so that the offsets of their paths fit into an i32.
 const BATCH_ROWS: usize = 1 << 16;
-/// What a file begins and ends with.
+/// The first and last bytes of a file.
 const MAGIC: &[u8; 6] = b"ARROW1";
-/// Bodies of messages and the buffers in them lie at multiples of as many bytes from the file's beginning.
+/// Alignment of the bodies of messages and of their buffers in the file, in bytes.
 const ALIGN: usize = 64;
 
 /// Writes the table.
@@ -57,7 +57,7 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
             let (batch, body) = batch(features, start..features.len().min(start + rows_a_batch))?;
             blocks.push(writer.message(MessageHeader::RecordBatch(Box::new(batch)), &body)?);
         }
-        // The end of the messages for whoever reads the file as a stream.
+        // The end of the messages for a reader of the file as a stream.
         writer.put(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])?;
         let footer = Footer {
             version: MetadataVersion::V5,
@@ -73,7 +73,7 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
     })
 }
 
-/// The columns, and what is known of the features' origin.
+/// The columns, and the origin of the features as metadata.
 fn schema(features: &Features, dim: i32) -> Schema {
     let field = |name: &str, nullable, type_, children| Field {
         name: Some(name.into()),
@@ -92,12 +92,12 @@ fn schema(features: &Features, dim: i32) -> Schema {
         field("camid", true, int64(), Vec::new()),
         field("feature", false, list, vec![field("item", false, float32, Vec::new())]),
     ];
-    // Buffers hold numbers as this machine does.
+    // Buffers have the byte order of this machine.
     let endianness = if cfg!(target_endian = "little") { Endianness::Little } else { Endianness::Big };
     Schema { endianness, fields: Some(fields), custom_metadata: Some(origin(features)), features: None }
 }
 
-/// The buffers of a batch, one behind the other.
+/// The buffers of a batch, in their order in the file.
 #[derive(Default)]
 struct Body<'a> {
     buffers: Vec<Cow<'a, [u8]>>,
@@ -113,7 +113,7 @@ impl<'a> Body<'a> {
         self.buffers.push(buffer);
     }
 
-    /// Which values are there, a bit for each, and how many are not. No bits say that all are.
+    /// Adds the validity bitmap of a column and returns the number of nulls. Without a null the bitmap is empty.
     fn add_validity(&mut self, valid: impl Iterator<Item = bool>) -> i64 {
         let (mut bits, mut nulls) = (Vec::new(), 0);
         for (at, is_valid) in valid.enumerate() {
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// A batch of rows: for each column, and the elements of its lists, a node and its buffers.
+/// A batch of rows: a node and its buffers for each column and for the elements of its lists.
 fn batch(features: &Features, rows: Range<usize>) -> io::Result<(RecordBatch, Body<'_>)> {
     let n = rows.len() as i64;
     let mut body = Body::default();
@@ -166,7 +166,7 @@ fn batch(features: &Features, rows: Range<usize>) -> io::Result<(RecordBatch, Bo
     Ok((batch, body))
 }
 
-/// Counts what it writes.
+/// A writer that counts its bytes.
 struct Writer<'a> {
     file: &'a mut dyn Write,
     at: usize,
@@ -178,12 +178,12 @@ impl Writer<'_> {
         self.file.write_all(bytes)
     }
 
-    /// Zeros up to the next multiple of [`ALIGN`].
+    /// Writes zeros up to the next multiple of [`ALIGN`].
     fn pad(&mut self) -> io::Result<()> {
         self.put(&[0; ALIGN][..self.at.next_multiple_of(ALIGN) - self.at])
     }
 
-    /// Writes a message; where it is.
+    /// Writes a message and returns its position.
     fn message(&mut self, header: MessageHeader, body: &Body<'_>) -> io::Result<Block> {
         let metadata = flatbuffer(Message {
             version: MetadataVersion::V5,
@@ -218,7 +218,7 @@ fn length(bytes: usize) -> io::Result<i32> {
         .map_err(|_| io::Error::other(format!("{bytes} bytes are too many for a part of an Arrow file")))
 }
 
-/// What is known of the features' origin.
+/// The origin of the features as metadata.
 fn origin(features: &Features) -> Vec<KeyValue> {
     let origin = features.origin();
     let known = [

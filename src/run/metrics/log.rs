@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Appends lines; flushed by [`Log::flush`].
+/// A file of metrics to which lines are appended. [`Log::flush`] flushes them.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
@@ -15,12 +15,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens the file to go on at `step`: lines of later steps, and a last line cut short by a crash, are
-    /// dropped, so that a resumed run leaves the same file as an undisturbed one.
+    /// Opens the file to continue at `step`. Lines of later steps, and a last line that a crash cut short, are removed,
+    /// so that a resumed run leaves the same file as an uninterrupted run.
     ///
     /// # Errors
-    /// What the file system says; a line before `step` that training did not write, because what follows it would be
-    /// dropped too.
+    /// Errors of the file system; a line before `step` that training did not write: the lines behind it would be lost.
     pub fn continue_at(path: &Path, step: u64) -> Result<Self> {
         if path.exists() {
             files::open(path)?;
@@ -28,7 +27,7 @@ impl Log {
         let file = files::open_or_make(path)?;
         let (mut keep, mut reached) = (0, 0);
         let mut lines = Lines::new(BufReader::new(&file));
-        // What comes behind is dropped, whatever it is: a power cut may leave anything there.
+        // Everything behind is removed: a power cut may leave any bytes there.
         while reached < step {
             match lines.read_next().map_err(Error::io(path))? {
                 Line::End => break,
@@ -49,7 +48,7 @@ impl Log {
         }
         if reached < step {
             tell!(
-                "{}: ends at step {reached}, and the run goes on at {step}: its curves will have a gap",
+                "{}: ends at step {reached}, and the run continues at step {step}: its curves will have a gap",
                 path.display()
             );
         }
@@ -61,7 +60,7 @@ impl Log {
     /// Adds the line of a step.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn write(&mut self, step: &StepMetrics) -> Result<()> {
         serde_json::to_writer(&mut self.file, step)
             .map_err(io::Error::from)
@@ -69,10 +68,10 @@ impl Log {
             .map_err(Error::io(&self.path))
     }
 
-    /// Brings all lines to the disk, so that no checkpoint is newer than its metrics.
+    /// Syncs all lines to the disk, so that no checkpoint is newer than its metrics.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn sync(&mut self) -> Result<()> {
         self.flush()?;
         self.file.get_ref().sync_data().map_err(Error::io(&self.path))
@@ -81,7 +80,7 @@ impl Log {
     /// Hands all lines to the operating system.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io(&self.path))
     }

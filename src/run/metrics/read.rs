@@ -5,20 +5,20 @@ use crate::{Error, Result, files};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-/// Bytes of the longest line that is read; the longest that is written has about 300.
+/// Bytes of the longest line that is read. The longest line that is written has about 300 bytes.
 const LONGEST_LINE: u64 = 4096;
-/// More steps are not read: they take 100 bytes each.
+/// The largest number of steps that are read: each takes 100 bytes of memory.
 const MAX_STEPS: usize = 4_000_000;
 
-/// What comes next in the file.
+/// The next part of the file.
 pub(super) enum Line {
     /// A line that training wrote.
     Step(StepMetrics),
     /// Another line.
     Foreign,
-    /// More bytes without a line's end than any line has.
+    /// A line that is longer than any line that is written.
     TooLong,
-    /// The end of the file, or a last line that is not finished: the run goes on, or was killed.
+    /// The end of the file, or an unfinished last line: the run continues, or was killed.
     End,
 }
 
@@ -38,7 +38,7 @@ impl<R: BufRead> Lines<R> {
     /// Reads a line.
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn read_next(&mut self) -> io::Result<Line> {
         self.line.clear();
         self.reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)?;
@@ -54,26 +54,26 @@ impl<R: BufRead> Lines<R> {
         })
     }
 
-    /// The number of the line that was read last, from 1.
+    /// The number of the last line that was read, from 1.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// How many bytes all lines have that were read.
+    /// The number of bytes of all lines that were read.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-/// Reads the steps of a run, in ascending order and at least one. A last line that is not finished yet (the run
-/// goes on, or was killed) is left out.
+/// Reads the steps of a run, in ascending order and at least one. An unfinished last line (the run continues, or was
+/// killed) is left out.
 ///
 /// # Errors
-/// No such file, nothing in it, or the first line that training would not have written.
+/// A missing or empty file; the first line that training did not write.
 pub fn read(path: &Path) -> Result<Vec<StepMetrics>> {
     let file = files::open(path).map_err(|e| match e.is_missing_file() {
         true => Error::Run(format!(
-            "{}: not there; a run has it from its first step on (bcreid train)",
+            "{}: missing; a run writes it from its first step on (bcreid train)",
             path.display()
         )),
         false => e,

@@ -1,5 +1,5 @@
-//! Swish, y = x s(beta x) with s(z) = 1 / (1 + exp(-z)) (Ramachandran, Zoph and Le 2017, arXiv:1710.05941), as an operation
-//! outside of bcreid: forward, saved value and backward on the CPU and on a GPU, through public items only.
+//! Swish, y = x s(beta x) with s(z) = 1 / (1 + exp(-z)) (Ramachandran, Zoph and Le 2017, arXiv:1710.05941), as an
+//! operation outside of bcreid: forward, saved value and backward on the CPU and on a GPU, through public items only.
 //!
 //! dx = dy (s + beta x s (1 - s)), with s at beta x. The input is saved.
 

@@ -1,5 +1,5 @@
-//! Swish on the CPU and on the CUDA device: the stand-ins, or with `BCREID_TEST_GPU=1` the GPU of the machine. Each body runs
-//! on both; a build without kernels skips the second and says so.
+//! Swish on the CPU and on the CUDA device: the stand-ins, or with `BCREID_TEST_GPU=1` the GPU of the machine. Each
+//! body runs on both; a build without kernels skips the second and says so.
 
 use bcreid::Result;
 use bcreid::autograd::{Init, ParamSpecs, Params, StepValues, Tape};
@@ -40,8 +40,8 @@ fn stand_ins() -> Option<&'static StandIns> {
     }))
 }
 
-/// Runs `body` on the CPU here, and on the CUDA device in a process of its own: a library path counts only when a process
-/// starts. `name` is that of the test.
+/// Runs `body` on the CPU here, and on the CUDA device in a process of its own: a library path counts only when a
+/// process starts. `name` is that of the test.
 fn on_each(name: &str, body: fn(&Device)) {
     if std::env::var_os(INNER).is_some() {
         for precision in [Precision::F32, Precision::Bf16] {
