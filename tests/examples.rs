@@ -114,7 +114,7 @@ fn lenet_says_what_is_wrong_with_a_folder() {
 fn a_device_that_is_not_there_is_an_error() {
     for name in ["tape", "mlp", "custom_loss", "lenet_omniglot"] {
         let line = refusal(example(name).args(["--device", "tpu"]), 1);
-        assert!(line.starts_with(&format!("{name}: ")) && line.contains("unknown device"), "{line}");
+        assert!(line.starts_with(&format!("{name}: ")) && line.contains("device tpu: unknown"), "{line}");
     }
 }
 

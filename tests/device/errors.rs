@@ -31,7 +31,7 @@ fn assert_says(text: &str, parts: &[&str]) {
 #[track_caller]
 fn missing(machine: impl Fn() -> Command, error: &[&str], brief: &str) {
     let told = fail(wanting(&mut machine(), "cuda"));
-    assert_says(&told, &["--device cuda: "]);
+    assert_says(&told, &["device cuda: "]);
     assert_says(&told, error);
     let output = wanting(&mut machine(), "auto").output().unwrap();
     let took: Vec<String> =

@@ -119,15 +119,15 @@ fn what_is_read_back_is_what_was_there() {
     });
 }
 
-/// Also after what a recording refuses.
+/// Also after an error during a capture.
 #[test]
-fn a_recording_is_replayed() {
-    on_device("library::a_recording_is_replayed", |device, gpu| {
+fn a_capture_is_replayed() {
+    on_device("library::a_capture_is_replayed", |device, gpu| {
         let mut from = Tensor::full(device, [100], 1.0).unwrap();
         let mut to = Tensor::zeros(device, [100]).unwrap();
 
         let new_memory = gpu.capture(|| Tensor::zeros(device, [1 << 20]));
-        assert!(error(new_memory).contains("asks for memory that the steps before it did not"));
+        assert!(error(new_memory).contains("needs memory that the steps before it did not need"));
         let wait = gpu.capture(|| to.to_host_f32());
         assert!(error(wait).contains("capturing"));
         assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "the stream works on");

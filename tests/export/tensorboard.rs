@@ -217,7 +217,7 @@ fn a_diverged_step_has_no_numbers_that_are_none() {
 fn what_is_no_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    assert!(fail(&mut tensorboard(&[&at("nowhere")])).contains("not there"));
+    assert!(fail(&mut tensorboard(&[&at("nowhere")])).contains("missing"));
     made_up_run(&at("run"), 0);
     assert!(fail(&mut tensorboard(&[&at("run")])).contains("no step in it yet"));
     fs::write(at("run/metrics.jsonl"), "{\"step\":0}\nhello\n").unwrap();

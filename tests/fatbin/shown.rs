@@ -17,7 +17,7 @@ fn a_kernel_is_shown_with_its_largest_figures() {
     let fatbin = Fatbin { bytes: &[0; 1025], nvcc: "13.0.88", architectures: &[80, 90], ptx: 90, kernels };
     let text = fatbin.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    assert_eq!(lines[0], "1 in 2 KiB, compiled by nvcc 13.0.88");
+    assert_eq!(lines[0], "1 in 1.0 KiB, compiled by nvcc 13.0.88");
     assert_eq!(lines[1], "machine code for sm_80, sm_90; PTX of compute_90 for newer chips");
     let figures: Vec<&str> = lines.last().unwrap().split_whitespace().collect();
     assert_eq!(figures, ["relu_forward_f32", "640", "32", "128"]);
