@@ -104,7 +104,7 @@ fn no_such_device() {
     let error = fail(wanting(&mut with(stand_ins), "cuda:3"));
     assert_says(&error, &["no CUDA device 3", "this machine has 1"]);
     let error = fail(wanting(&mut with(stand_ins), "gpu"));
-    assert_says(&error, &["--device gpu", "auto, cpu, cuda or cuda:N"]);
+    assert_says(&error, &["device gpu: unknown", "auto, cpu, cuda or cuda:N"]);
 }
 
 #[test]
