@@ -233,8 +233,9 @@ fn parse_value(text: &str) -> toml::Value {
 
 fn unknown(key: &str) -> Error {
     // Names that other programs use and no spelling leads to.
-    const ELSEWHERE: [(&str, &str); 4] = [
+    const ELSEWHERE: [(&str, &str); 5] = [
         ("learning_rate", "solver.lr"),
+        ("rate", "solver.lr"),
         ("batch_size", "solver.batch"),
         ("steps", "solver.iterations"),
         ("margin", "loss.tau"),

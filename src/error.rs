@@ -68,6 +68,7 @@ pub enum Error {
     #[error("{}", with_remedies(&error.to_string(), context, remedies, Remedy::to_string))]
     Remedied {
         /// The cause.
+        #[source]
         error: Box<Error>,
         /// A sentence between the cause and the remedies; may be empty.
         context: String,
@@ -165,10 +166,14 @@ impl Error {
         Error::Shape { op, detail: detail.into() }
     }
 
-    /// Whether the error is a missing file.
+    /// True if the error is a missing file.
     pub fn is_missing_file(&self) -> bool {
         use std::io::ErrorKind::{NotADirectory, NotFound};
-        matches!(self, Error::Io { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
+        match self {
+            Error::Io { source, .. } => matches!(source.kind(), NotFound | NotADirectory),
+            Error::Remedied { error, .. } => error.is_missing_file(),
+            _ => false,
+        }
     }
 
     /// Adds the tensor's name to [`Error::OutOfMemory`]; other errors are returned unchanged.

@@ -84,7 +84,7 @@ fn a_use_is_seen_in_every_form() {
 }
 
 /// Folders whose files use each other in one direction only, and the files of the folders below them likewise.
-const WITHOUT_RINGS: [&str; 19] = [
+const WITHOUT_RINGS: [&str; 20] = [
     "src/autograd",
     "src/bench",
     "src/cli",
@@ -99,6 +99,7 @@ const WITHOUT_RINGS: [&str; 19] = [
     "src/optim",
     "src/report",
     "src/run",
+    "src/study",
     "src/tensor",
     "src/train",
     "src/weights",

@@ -92,7 +92,7 @@ impl StepValues {
     /// arrival. `scalars` has a value for each declared name, in the order of the declaration.
     ///
     /// # Errors
-    /// Other names than the declared ones, or another order; errors of the device.
+    /// Other names than the declared ones, or another order; a step above 2^31 - 1; errors of the device.
     ///
     /// # Panics
     /// If a tape still holds the values of the last step, on the CPU.
@@ -101,8 +101,10 @@ impl StepValues {
             let given: Vec<&str> = scalars.iter().map(|(name, _)| *name).collect();
             return Err(self.unknown(&format!("values for [{}]", given.join(", "))));
         }
+        let number = i32::try_from(step)
+            .map_err(|_| Error::Run(format!("step {step} is above the largest step number, {}", i32::MAX)))?;
         let numbers = scalars.iter().map(|(_, number)| number.to_ne_bytes());
-        let words = std::iter::once((step as i32).to_ne_bytes()).chain(numbers);
+        let words = std::iter::once(number.to_ne_bytes()).chain(numbers);
         if let Some(together) = &mut self.together {
             let mut bytes = vec![0; (1 + scalars.len()) * SLOT];
             bytes.chunks_exact_mut(SLOT).zip(words).for_each(|(slot, word)| slot[..4].copy_from_slice(&word));

@@ -3,9 +3,9 @@
 use super::stop;
 use super::study::{Common, trimmed};
 use crate::data::Dataset;
-use crate::study::recipes;
 use crate::study::sweep::{Asked, HeldOut, Swept};
 use crate::study::{Start, Study, sweep};
+use crate::study::{names, recipes};
 use crate::{Error, Result, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -131,7 +131,7 @@ impl Sweep {
         }
         let names: Vec<String> = starts.iter().filter_map(|start| start.name.clone()).collect();
         if !names.is_empty() {
-            swept.push(Swept { key: recipes::START.into(), values: names });
+            swept.push(Swept { key: names::START.into(), values: names });
         }
         Ok(swept)
     }

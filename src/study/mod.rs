@@ -20,6 +20,7 @@ mod about;
 mod earlier;
 mod folder;
 pub mod gain;
+pub mod names;
 pub mod published;
 pub mod recipes;
 pub mod reproduce;

@@ -1,21 +1,16 @@
 //! Identity of recipes: the settings that affect results, and the names of the recipes' folders.
 
+use super::names::{LAMBDA, START, folder_part};
 use super::start::Start;
 use super::{Recipe, Setting};
 use crate::config::{Config, Loss, Run};
 use crate::error::printable;
 
-/// Key under which starts are varied; it is not a setting.
-pub const START: &str = "start";
-/// Key of the weight of the batch-contrastive loss.
-pub const LAMBDA: &str = "loss.lambda";
 /// Keys of the settings of the batch-contrastive loss; where lambda is 0, the others have no effect.
 const OF_THE_LOSS: [&str; 6] =
     [LAMBDA, "loss.tau", "loss.center_rate", "loss.reduction", "loss.gradient", "loss.lambda_warmup"];
 /// Largest number of differing settings that an error names.
 const DIFFERENCES: usize = 3;
-/// Largest number of letters of a value in a folder's name.
-const LETTERS: usize = 40;
 
 /// True if a key is a setting of the batch-contrastive loss.
 pub fn is_of_the_loss(key: &str) -> bool {
@@ -107,18 +102,6 @@ pub(super) fn name_of(values: &[Setting], start: &Start) -> String {
     parts.sort();
     let parts = parts.into_iter().map(|(_, part)| part).chain(start.folder_part());
     parts.collect::<Vec<_>>().join("+")
-}
-
-/// Converts a text to a part of a folder's name. A text with other characters than A-Z, a-z, 0-9, dot, plus, hyphen and
-/// underscore, or with more than forty, is cut and gets a checksum, so that different texts have different names.
-pub(super) fn folder_part(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
-    if text.len() <= LETTERS && text.chars().all(plain) {
-        return text.to_string();
-    }
-    let kept: String = text.chars().filter(|c| !c.is_whitespace()).take(LETTERS).collect();
-    let kept: String = kept.chars().map(|c| if plain(c) { c } else { '_' }).collect();
-    format!("{kept}-{:08x}", crc32fast::hash(text.as_bytes()))
 }
 
 /// Formats settings in words: `tau 0.3, solver.batch 32, start random`.

@@ -1,8 +1,9 @@
 //! Reproduction of the paper's comparison: the softmax loss alone and with the batch-contrastive loss, several seeds
 //! each, beside the published figures.
 
+use super::names::START;
 use super::published::{Benchmark, Published};
-use super::recipes::{Recipes, START, in_words, name_of, without_loss};
+use super::recipes::{Recipes, in_words, name_of, without_loss};
 use super::{Achieved, Figure, Gains, Recipe, Setting, Start, Study, Summary, gain, start};
 use crate::config::Config;
 use crate::data::Dataset;

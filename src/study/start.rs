@@ -1,6 +1,6 @@
 //! Starts of a study's runs: random weights, or the weights of files; several starts can be compared.
 
-use super::recipes::{LAMBDA, folder_part};
+use super::names::{LAMBDA, folder_part};
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::printable;

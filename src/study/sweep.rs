@@ -12,7 +12,8 @@ pub use held_out::{HeldOut, hold_out};
 pub use plan::Swept;
 
 use super::earlier::PLOTS;
-use super::recipes::{LAMBDA, START, value_of};
+use super::names::{LAMBDA, START};
+use super::recipes::value_of;
 use super::{Achieved, Gains, Setting, Study, Summary, gain, start};
 use crate::error::printable;
 use crate::{Error, Result};

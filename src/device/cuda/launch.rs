@@ -142,6 +142,9 @@ impl CudaDevice {
         if let Some((size, limit)) = grid.blocks.iter().zip(limits).find(|(size, limit)| *size > limit) {
             return Err(too_large(kernel, *size, limit));
         }
+        if grid.shared > i32::MAX as usize {
+            return Err(too_large(kernel, grid.shared, i32::MAX as usize));
+        }
         let blocks = (x as u32, y as u32, z as u32);
         let [tx, ty, tz] = grid.threads;
         let mut pointers: Vec<*mut c_void> =

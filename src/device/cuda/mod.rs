@@ -151,7 +151,11 @@ fn driver_error(doing: &str) -> impl FnOnce(DriverError) -> Error {
         let kernel_errors =
             [CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS];
         let is_ours = kernel_errors.contains(&error.0);
-        let advice = if is_ours { "; that is a bug of bcreid, please report it" } else { "" };
+        let advice = if is_ours {
+            "; that is a bug of bcreid, please report it, or of a kernel of another crate"
+        } else {
+            ""
+        };
         Error::Device(format!("{doing}: {words} ({name}){advice}"))
     }
 }

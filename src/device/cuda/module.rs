@@ -7,11 +7,11 @@ use super::{CudaDevice, Grid, In, Out};
 use crate::{Error, Result};
 use aligned_vec::{AVec, ConstAlign};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
-/// A fatbin of another crate, and the source it was compiled from. A device loads it with its first launch and unloads
-/// it when the device is dropped.
-#[derive(Debug)]
+/// A fatbin of another crate, and the source it was compiled from. A device loads it with the first launch, which
+/// must not be inside a capture, and unloads it when the device is dropped.
 pub struct Module {
     fatbin: &'static [u8],
     source: &'static str,
@@ -19,13 +19,21 @@ pub struct Module {
 
 impl Module {
     /// `fatbin` is a file that nvcc made (`-fatbin` or `-cubin`), `source` the text of the `.cu` file it was made from.
-    /// Kernels are `extern "C" __global__ void` functions whose names end with their element types, such as
+    /// The text is read without preprocessing. Parameters are pointers to `float`, `__nv_bfloat16`, `int` and
+    /// `uint8_t`, and values of the types `int`, `size_t`, `uint64_t` and `float`. The kernel reads a `const` pointer
+    /// and writes another one. Kernels are `extern "C" __global__ void` functions whose names end with their element types, such as
     /// `swish_forward_f32`.
     ///
     /// # Safety
     /// nvcc made `fatbin` from `source`: the driver trusts the bytes, and each launch is checked against the text.
     pub const unsafe fn new(fatbin: &'static [u8], source: &'static str) -> Self {
         Module { fatbin, source }
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Module of {} bytes from {} bytes of source", self.fatbin.len(), self.source.len())
     }
 }
 
@@ -70,9 +78,12 @@ struct Loaded {
     signatures: Vec<Signature>,
 }
 
-/// The modules of other crates in a device's context, by the address of their fatbin.
+/// The addresses and lengths of a fatbin and its source.
+type Key = [(usize, usize); 2];
+
+/// The modules of other crates in a device's context.
 #[derive(Default)]
-pub(super) struct Modules(Mutex<HashMap<usize, Arc<Loaded>>>);
+pub(super) struct Modules(Mutex<HashMap<Key, Arc<Loaded>>>);
 
 impl CudaDevice {
     /// Launches the kernel `stem` of another crate in the device's stream. Among kernels that differ in the element
@@ -84,8 +95,9 @@ impl CudaDevice {
     /// parameter has; a size beyond `int`; errors of the driver.
     ///
     /// # Safety
-    /// With this grid and these values the kernel accesses only memory of its pointer arguments, and no tensor that
-    /// another thread uses at the same time.
+    /// With this grid and these values the kernel accesses only memory of its pointer arguments, writes no memory of an
+    /// [`In`] and reads no uninitialised memory. The tensors of the pointers are on this device and not yet dropped, and
+    /// no other stream or thread uses them. In a capture they outlive the graph.
     pub unsafe fn launch_from(
         &self,
         module: &Module,
@@ -100,10 +112,13 @@ impl CudaDevice {
 
     fn loaded(&self, module: &Module) -> Result<Arc<Loaded>> {
         let mut modules = self.modules.0.lock().expect("the lock is never held across a panic");
-        let key = module.fatbin.as_ptr() as usize;
+        let key =
+            [module.fatbin, module.source.as_bytes()].map(|bytes| (bytes.as_ptr() as usize, bytes.len()));
         if let Some(loaded) = modules.get(&key) {
             return Ok(loaded.clone());
         }
+        check_image(module.fatbin)
+            .map_err(|why| Error::Device(format!("a module of another crate {why}")))?;
         let signatures = signature::parse(module.source).map_err(Error::Device)?;
         self.bind()?;
         // `include_bytes!` gives no alignment.
@@ -114,29 +129,50 @@ impl CudaDevice {
     }
 }
 
+/// Checks that the driver may read the bytes: it gets no length, and takes other bytes for text of PTX up to a zero.
+fn check_image(bytes: &[u8]) -> std::result::Result<(), &'static str> {
+    /// The first word of a fatbin. Its header goes on with the version (u16), the bytes of the header (u16) and the bytes
+    /// behind it (u64), little-endian.
+    const FATBIN: [u8; 4] = 0xBA55_ED50u32.to_le_bytes();
+    const ELF: &[u8] = b"\x7fELF";
+    const ELF_HEADER: usize = 64;
+    match bytes {
+        [] => Err("has no kernels: its fatbin is empty; build it with nvcc"),
+        [first, header @ ..] if bytes.starts_with(&FATBIN) && header.len() >= 15 && *first == FATBIN[0] => {
+            let own = u64::from(u16::from_le_bytes([bytes[6], bytes[7]]));
+            let rest = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
+            match own.checked_add(rest) {
+                Some(size) if size <= bytes.len() as u64 => Ok(()),
+                _ => Err("is cut short: its fatbin has fewer bytes than its header states"),
+            }
+        }
+        _ if bytes.starts_with(ELF) && bytes.len() >= ELF_HEADER => Ok(()),
+        _ => Err("is neither a fatbin nor a cubin; compile it with nvcc -fatbin or -cubin"),
+    }
+}
+
 type Resolved<'a> = std::result::Result<(&'a str, Vec<Argument>), String>;
 
 /// The kernel of this stem that takes these arguments, and the arguments in the order of its parameters.
 fn resolve<'a>(signatures: &'a [Signature], stem: &str, arguments: &[(&str, Value)]) -> Resolved<'a> {
     let variants: Vec<&Signature> = signatures.iter().filter(|s| signature::stem(&s.name) == stem).collect();
-    let Some(first) = variants.first() else {
+    if variants.is_empty() {
         let names: Vec<&str> = signatures.iter().map(|s| s.name.as_str()).collect();
         return Err(format!("there is no kernel {stem}; the source has {}", names.join(", ")));
-    };
+    }
     for (i, (name, _)) in arguments.iter().enumerate() {
-        let takes: Vec<&str> = first.parameters.iter().map(|p| p.name.as_str()).collect();
-        if !takes.contains(name) {
-            return Err(format!(
-                "kernel {stem}: there is no parameter {name}; it takes {}",
-                takes.join(", ")
-            ));
-        }
         if arguments[..i].iter().any(|(other, _)| other == name) {
             return Err(format!("kernel {stem}: the argument {name} is given twice"));
         }
     }
     let mut faults = Vec::new();
     for variant in variants {
+        let takes: Vec<&str> = variant.parameters.iter().map(|p| p.name.as_str()).collect();
+        if let Some((name, _)) = arguments.iter().find(|(name, _)| !takes.contains(name)) {
+            let (kernel, takes) = (&variant.name, takes.join(", "));
+            faults.push(format!("kernel {kernel}: there is no parameter {name}; it takes {takes}"));
+            continue;
+        }
         let converted: std::result::Result<Vec<Argument>, String> = variant
             .parameters
             .iter()
@@ -198,6 +234,8 @@ mod tests {
         extern "C" __global__ void scale_bf16(const __nv_bfloat16* x, __nv_bfloat16* y, float by, int n) {}
         /* extern "C" __global__ void gone_f32(const float* x) {} */
         extern "C" __global__ void draw(float* NULLABLE y, uint64_t seed, size_t n) {}
+        extern "C" __global__ void odd_f32(const float* x, float by) {}
+        extern "C" __global__ void odd_bf16(const __nv_bfloat16* x) {}
     "#;
 
     fn resolved(stem: &str, arguments: &[(&str, Value)]) -> std::result::Result<String, String> {
@@ -215,6 +253,33 @@ mod tests {
         let nothing: Option<Out> = None;
         let drawn = resolved("draw", &[("y", nothing.into()), ("seed", 7u64.into()), ("n", 3usize.into())]);
         assert_eq!(drawn.unwrap(), "draw 3");
+    }
+
+    #[test]
+    fn only_a_whole_fatbin_or_cubin_reaches_the_driver() {
+        let mut whole = 0xBA55_ED50u32.to_le_bytes().to_vec();
+        whole.extend([1, 0, 16, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
+        whole.extend([0; 8]);
+        check_image(&whole).unwrap();
+        check_image(&[b"\x7fELF".as_slice(), &[0; 60]].concat()).unwrap();
+        assert!(check_image(&[]).unwrap_err().contains("empty"));
+        for (bytes, words) in [
+            (&whole[..23], "cut short"),
+            (&whole[..12], "neither a fatbin nor a cubin"),
+            (b"\x7fELF", "neither"),
+            (b".version 9.0", "neither"),
+            (b"abc", "neither"),
+        ] {
+            assert!(check_image(bytes).unwrap_err().contains(words), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_is_defined_twice_is_refused() {
+        let kernel = "extern \"C\" __global__ void f(float* x) {}\n";
+        let error =
+            signature::parse(&["#if A\n", kernel, "#else\n", kernel, "#endif\n"].concat()).unwrap_err();
+        assert!(error.contains("kernel f is defined twice"), "{error}");
     }
 
     #[test]
@@ -237,6 +302,11 @@ mod tests {
             (with("n", 3.0f32.into()), "argument n: the kernel takes usize, not Float(3.0)"),
             (resolved("scale", &[("z", 1usize.into())]).unwrap_err(), "no parameter z; it takes x, y, by, n"),
             (resolved("scale", &[good[0], good[0]]).unwrap_err(), "the argument x is given twice"),
+            (
+                resolved("odd", &[("x", In::new(16, DType::BF16).into()), ("by", 1.0f32.into())])
+                    .unwrap_err(),
+                "kernel odd_bf16: there is no parameter by; it takes x",
+            ),
             (resolved("gone", &[]).unwrap_err(), "there is no kernel gone; the source has scale_f32"),
         ] {
             assert!(error.contains(words), "{words}: {error}");

@@ -92,7 +92,13 @@ pub fn parse(text: &str) -> Result<Vec<Signature>> {
             rest.split_once(')').ok_or_else(|| format!("the parameters of {name} have no end"))?;
         let parameters: Result<_> = list.split(',').map(parameter).collect();
         let parameters = parameters.map_err(|e| format!("kernel {name}: {e}"))?;
-        signatures.push(Signature { name: name.trim().into(), parameters });
+        let name = name.trim().to_string();
+        if signatures.iter().any(|other: &Signature| other.name == name) {
+            return Err(format!(
+                "kernel {name} is defined twice; the text is read without preprocessing, so give each kernel one definition"
+            ));
+        }
+        signatures.push(Signature { name, parameters });
     }
     Ok(signatures)
 }

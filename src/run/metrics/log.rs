@@ -31,15 +31,15 @@ impl Log {
         while reached < step {
             match lines.read_next().map_err(Error::io(path))? {
                 Line::End => break,
-                Line::Step(read) if read.step < step => {
+                Line::Step(read) if (reached..step).contains(&read.step) => {
                     keep = lines.bytes();
                     reached = read.step + 1;
                 }
-                Line::Step(_) => break,
-                Line::TooLong | Line::Foreign => {
+                Line::Step(read) if read.step >= step => break,
+                Line::Step(_) | Line::TooLong | Line::Foreign => {
                     return Err(Error::Run(format!(
-                        "{}: line {} is not a step that training wrote; put the file back as it was, or move it away \
-                         to go on with a new one",
+                        "{}: line {} is not a step that training wrote, or goes back to an earlier step; restore the file, or \
+                         move it away to continue with a new one",
                         path.display(),
                         lines.number()
                     )));
@@ -126,6 +126,11 @@ mod tests {
         let error = Log::continue_at(&path, 6).unwrap_err().to_string();
         assert!(error.contains("line 4 is not a step"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), damaged, "nothing is lost");
+        let back = undisturbed.replacen("\"step\":3", "\"step\":1", 1);
+        std::fs::write(&path, &back).unwrap();
+        let error = Log::continue_at(&path, 6).unwrap_err().to_string();
+        assert!(error.contains("line 4") && error.contains("goes back"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), back, "nothing is lost");
         // Damage behind the step is dropped with all that is there.
         let behind = undisturbed.replacen("\"step\":7", "\"stfp\":7", 1) + &"\0".repeat(5000);
         std::fs::write(&path, behind).unwrap();

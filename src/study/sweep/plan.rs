@@ -1,7 +1,8 @@
 //! Plan of a sweep: the recipes that follow from the settings and the swept values, and their baselines.
 
 use crate::config::{self, Config};
-use crate::study::recipes::{LAMBDA, Recipes, START, is_of_the_loss, name_of, without_loss};
+use crate::study::names::{LAMBDA, START};
+use crate::study::recipes::{Recipes, is_of_the_loss, name_of, without_loss};
 use crate::study::start::Start;
 use crate::study::{Recipe, Setting};
 use crate::{Error, Result};

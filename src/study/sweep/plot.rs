@@ -4,7 +4,8 @@
 use super::{Point, Sweep, Swept};
 use crate::report::figure::{Axis, Figure as Drawing, Key, Mark, Panel, Series};
 use crate::report::palette::{Colour, RUNS};
-use crate::study::recipes::{LAMBDA, in_words};
+use crate::study::names::LAMBDA;
+use crate::study::recipes::in_words;
 use crate::study::{Figure, Setting, Summary};
 
 /// A figure of a recipe, with its name.
