@@ -56,19 +56,22 @@ fn batch_hard_triplet(tape: &mut Tape<'_>, x: Var, labels: &[i32], margin: f64) 
     let device = tape.device();
     let loss = Tensor::from_f32(&device, [1], &[triplets.loss as f32])?;
     // The one input whose gradient the backward gives, and what it needs for that.
-    Ok(tape.record(loss, &[x.handle()], |_| Saved { gradient: triplets.gradient, shape: [m, d] }))
+    Ok(tape.record(loss, &[x.handle()], |_| BatchHardTripletBackward {
+        gradient: triplets.gradient,
+        shape: [m, d],
+    }))
 }
 
 const OP: &str = "batch_hard_triplet";
 
-/// What the operation leaves on the tape.
-struct Saved {
+/// The operation on the tape, with its saved gradient.
+struct BatchHardTripletBackward {
     /// dL/dx by rows: all distances are known in the forward pass already.
     gradient: Vec<f64>,
     shape: [usize; 2],
 }
 
-impl Backward for Saved {
+impl Backward for BatchHardTripletBackward {
     fn op(&self) -> &'static str {
         OP
     }
@@ -199,7 +202,7 @@ const CLASSES: usize = 8;
 const IMAGES: usize = 4;
 const STEPS: u64 = 1500;
 const MARGIN: f64 = 1.0;
-/// What the example promises: of the gradient, and of the unseen classes.
+/// Promise of the example: the error of the gradient, and the rank-1 of unseen classes.
 const MOST_DIFFERENCE: f64 = 1e-3;
 const LEAST_RANK_1: f64 = 0.8;
 
@@ -261,7 +264,7 @@ impl Embedding {
 /// Writes a loss outside of the library, checks its gradient, and trains with it.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to compute: cpu, cuda or cuda:N.
+    /// Compute device: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
 }

@@ -57,7 +57,7 @@ const BATCH: usize = 32;
 const STEPS: u64 = 600;
 /// The most pixels that an image is moved by.
 const SHIFT: u32 = 2;
-/// What the example promises of drawings that it was not trained on.
+/// Promise of the example: the accuracy on drawings outside of the training set.
 const LEAST_ACCURACY: f64 = 0.8;
 
 /// Trains LeNet on handwritten characters.
@@ -65,10 +65,10 @@ const LEAST_ACCURACY: f64 = 0.8;
 struct Arguments {
     /// Images of Omniglot; without it, characters are made up.
     folder: Option<PathBuf>,
-    /// How many characters to tell apart, 10 to 50.
+    /// Number of characters, 10 to 50.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(10..=50))]
     characters: u16,
-    /// Where to compute: cpu, cuda or cuda:N.
+    /// Compute device: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -116,7 +116,7 @@ fn read(folder: &Path, characters: usize) -> Result<Drawings, Box<dyn Error>> {
     of_character.retain(|_, drawings| drawings.len() >= 8);
     if of_character.len() < characters {
         return Err(format!(
-            "{}: {} characters have 8 drawings or more, and {characters} are asked for; give a folder that has a \
+            "{}: characters with 8 drawings or more: {}, requested: {characters}; give a folder that has a \
              folder for each character, or fewer --characters",
             folder.display(),
             of_character.len()
@@ -285,8 +285,8 @@ impl LeNet {
     }
 }
 
-/// What a network must beat to have learned more than the pixels say: the share of test drawings whose most similar
-/// training drawing, pixel by pixel, is of their character.
+/// The baseline of the nearest pixels: the share of test drawings whose most similar training drawing, pixel by pixel,
+/// is of their character. A network that learned more than this is better.
 fn nearest_pixels(drawings: &Drawings) -> f64 {
     let difference =
         |a: &Drawing, b: &Drawing| a.ink.iter().zip(&b.ink).map(|(a, b)| (a - b).powi(2)).sum::<f32>();

@@ -39,14 +39,14 @@ const HIDDEN: usize = 32;
 const STEPS: u64 = 500;
 const LEARNING_RATE: f32 = 0.1;
 const MOMENTUM: f32 = 0.9;
-/// What the example promises.
+/// Promise of the example: the loss after training, and the share of new points with the right class.
 const MOST_LOSS: f32 = 0.1;
 const LEAST_ACCURACY: f64 = 0.95;
 
 /// Trains a small network on two spirals.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to compute: cpu, cuda or cuda:N.
+    /// Compute device: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
 }

@@ -203,7 +203,7 @@ const TOLERANCE: f64 = 1e-5;
 /// Compares two ways to differentiate one network.
 #[derive(Parser)]
 struct Arguments {
-    /// Where the library computes: cpu, cuda or cuda:N.
+    /// Compute device: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu")]
     device: String,
 }

@@ -8,6 +8,7 @@ mod compare;
 mod describe;
 mod old_names;
 mod settings;
+mod unknown_key;
 mod wrong_type;
 
 pub use old_names::current as current_name;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result, printable};
 use crate::files::{MIB, read_argument};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use unknown_key::unknown;
 
 /// All settings of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -231,33 +233,6 @@ fn parse_value(text: &str) -> toml::Value {
         .unwrap_or_else(|| toml::Value::String(text.to_string()))
 }
 
-fn unknown(key: &str) -> Error {
-    // Names that other programs use and no spelling leads to.
-    const ELSEWHERE: [(&str, &str); 5] = [
-        ("learning_rate", "solver.lr"),
-        ("rate", "solver.lr"),
-        ("batch_size", "solver.batch"),
-        ("steps", "solver.iterations"),
-        ("margin", "loss.tau"),
-    ];
-    let keys = Config::entries();
-    let bare = key.rsplit('.').next().unwrap_or(key);
-    let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == bare).map(|(_, key)| *key);
-    let nearest = elsewhere.or_else(|| {
-        let keys = keys.iter().map(|k| k.key.as_str());
-        // A bare key (`lambda`) means the one in its section.
-        keys.max_by(|a, b| similarity(key, a).total_cmp(&similarity(key, b)))
-    });
-    let (key, nearest) = (one_line(key), nearest.unwrap_or_default());
-    Error::Config(format!("there is no key {key}; did you mean {nearest}? (bcreid config lists all keys)"))
-}
-
-fn similarity(wish: &str, key: &str) -> f64 {
-    let name = key.split_once('.').map_or(key, |(_, name)| name);
-    strsim::jaro_winkler(wish, key)
-        .max(strsim::jaro_winkler(wish.rsplit('.').next().unwrap_or(wish), name) * 0.99)
-}
-
 fn one_line(text: &str) -> String {
     printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
@@ -316,21 +291,6 @@ mod tests {
             "{}",
             new.to_toml()
         );
-    }
-
-    #[test]
-    fn unknown_keys_name_the_nearest() {
-        for (wrong, right) in [
-            ("loss.lamda=1", "loss.lambda"),
-            ("lambda=1", "loss.lambda"),
-            ("solver.learning_rate=1", "solver.lr"),
-            ("margin=1", "loss.tau"),
-            ("solver.weightdecay=1", "solver.weight_decay"),
-            ("data.flipp=true", "data.flip"),
-        ] {
-            let error = set(&[wrong]).unwrap_err().to_string();
-            assert!(error.contains(&format!("did you mean {right}?")), "{wrong}: {error}");
-        }
     }
 
     #[test]

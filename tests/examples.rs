@@ -63,7 +63,7 @@ fn the_small_tape_agrees_with_the_library() {
     let output = succeed(&mut example("tape"));
     let difference = number(&mut example("tape"), "largest difference:", "(allowed");
     assert!((0.0..=1e-5).contains(&difference), "{difference}");
-    // What it is to teach: of two uses of one value, the later in the walk adds.
+    // The example shows that the second writer of a gradient adds to it.
     let writers = |mode: &str| output.lines().filter(|line| line.ends_with(mode)).count();
     assert_eq!((writers("Overwrite"), writers("Accumulate")), (10, 3), "{output}");
 }
@@ -107,7 +107,7 @@ fn lenet_says_what_is_wrong_with_a_folder() {
         std::fs::write(character.join(format!("0001_{number:02}.png")), b"not looked at").unwrap();
     }
     let line = refusal(example("lenet_omniglot").arg(folder.path()), 1);
-    assert!(line.contains("1 characters have 8 drawings or more, and 30 are asked for"), "{line}");
+    assert!(line.contains("characters with 8 drawings or more: 1, requested: 30"), "{line}");
 }
 
 #[test]

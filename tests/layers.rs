@@ -137,8 +137,8 @@ fn add_paths(tree: &str, found: &mut Vec<Module>) {
     }
 }
 
-/// What the `use` lines of a source name in its own crate, from the crate's root; `own` is the source's module. Unit
-/// tests may use anything.
+/// The modules of its own crate that the `use` lines of a source name, from the crate's root; `own` is the source's
+/// module. Unit tests may use anything.
 fn use_lines(text: &str, own: &[String]) -> Vec<Module> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let mut found = Vec::new();

@@ -45,7 +45,7 @@ impl Config {
         self.differences_in(other, &entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>())
     }
 
-    /// Those of `keys` whose values differ: the key, the value of `self`, the value of `other`.
+    /// The differing settings among `keys`: the key, the value of `self`, the value of `other`.
     fn differences_in(&self, other: &Self, keys: &[&str]) -> Vec<(String, String, String)> {
         let tables = [self.table(), other.table()];
         let difference = |key: &&str| {

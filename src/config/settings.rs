@@ -214,9 +214,9 @@ choice! {
 choice! {
     /// Statistics of batch normalisation in training.
     Normalization {
-        /// Those of the batch.
+        /// The statistics of the batch.
         Batch,
-        /// The running ones, constant.
+        /// The running statistics, constant.
         Frozen
     }
 }

@@ -80,14 +80,6 @@ pub(super) mod cuda {
         let ([m, d], classes) = ([x.shape().dims()[0], x.shape().last()], centers.shape().dims()[0]);
         let (centers, x, labels, rate) = (centers.into(), x.into(), labels.into(), rate.into());
         let step = kernels::CenterStep { centers, x, labels, rate, m, d, classes };
-        gpu.launch(over_features(m, d), step)
-    }
-
-    /// The grid with a block for each image and slice of its features. Blocks are small, since a batch has only 16
-    /// images.
-    pub fn over_features(m: usize, d: usize) -> Grid {
-        const THREADS: u32 = 64;
-        let each = if d.is_multiple_of(4) { 4 } else { 1 };
-        Grid::tiles([m, d.div_ceil(THREADS as usize * each), 1]).of([THREADS, 1, 1])
+        gpu.launch(Grid::over_features(m, d), step)
     }
 }

@@ -7,11 +7,12 @@
 //! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`).
 
 mod origin;
+mod values;
 
 pub use origin::Origin;
 
 use super::tensors::read_tensors_as;
-use super::{TensorFile, TensorOut, write_tensors_and_rows};
+use super::{TensorOut, write_tensors_and_rows};
 use crate::console::counted;
 use crate::files::Wanted;
 use crate::{Error, Result};
@@ -19,6 +20,7 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use values::Values;
 
 /// The name of the tensor of features.
 const FEATURES: &str = "features";
@@ -38,33 +40,6 @@ pub struct Features {
     camids: Vec<i64>,
     paths: Vec<String>,
     origin: Origin,
-}
-
-/// The storage of the rows.
-#[derive(Clone, Debug)]
-enum Values {
-    /// In memory.
-    Owned(Vec<f32>),
-    /// In a mapped file, aligned.
-    Mapped(Arc<TensorFile>),
-}
-
-impl Values {
-    fn as_slice(&self) -> &[f32] {
-        match self {
-            Values::Owned(values) => values,
-            Values::Mapped(file) => {
-                let bytes = file.get(FEATURES).expect("reading the file checked for this tensor").bytes();
-                bytemuck::cast_slice(bytes)
-            }
-        }
-    }
-}
-
-impl PartialEq for Values {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
-    }
 }
 
 impl Features {

@@ -40,6 +40,14 @@ impl Grid {
     pub fn of(self, threads: [u32; 3]) -> Self {
         Grid { threads, ..self }
     }
+
+    /// A block for each image of features `[m, d]` and slice of its features. Blocks are small, since a batch has only
+    /// 16 images.
+    pub fn over_features(m: usize, d: usize) -> Self {
+        const THREADS: u32 = 64;
+        let each = if d.is_multiple_of(4) { 4 } else { 1 };
+        Grid::tiles([m, d.div_ceil(THREADS as usize * each), 1]).of([THREADS, 1, 1])
+    }
 }
 
 /// The loaded module of kernels, with a cache of the functions looked up so far.

@@ -21,8 +21,8 @@ impl Module {
     /// `fatbin` is a file that nvcc made (`-fatbin` or `-cubin`), `source` the text of the `.cu` file it was made from.
     /// The text is read without preprocessing. Parameters are pointers to `float`, `__nv_bfloat16`, `int` and
     /// `uint8_t`, and values of the types `int`, `size_t`, `uint64_t` and `float`. The kernel reads a `const` pointer
-    /// and writes another one. Kernels are `extern "C" __global__ void` functions whose names end with their element types, such as
-    /// `swish_forward_f32`.
+    /// and writes another one. Kernels are `extern "C" __global__ void` functions whose names end with their element
+    /// types, such as `swish_forward_f32`.
     ///
     /// # Safety
     /// nvcc made `fatbin` from `source`: the driver trusts the bytes, and each launch is checked against the text.
@@ -96,8 +96,8 @@ impl CudaDevice {
     ///
     /// # Safety
     /// With this grid and these values the kernel accesses only memory of its pointer arguments, writes no memory of an
-    /// [`In`] and reads no uninitialised memory. The tensors of the pointers are on this device and not yet dropped, and
-    /// no other stream or thread uses them. In a capture they outlive the graph.
+    /// [`In`] and reads no uninitialised memory. The tensors of the pointers are on this device and not yet dropped,
+    /// and no other stream or thread uses them. In a capture they outlive the graph.
     pub unsafe fn launch_from(
         &self,
         module: &Module,
@@ -131,8 +131,8 @@ impl CudaDevice {
 
 /// Checks that the driver may read the bytes: it gets no length, and takes other bytes for text of PTX up to a zero.
 fn check_image(bytes: &[u8]) -> std::result::Result<(), &'static str> {
-    /// The first word of a fatbin. Its header goes on with the version (u16), the bytes of the header (u16) and the bytes
-    /// behind it (u64), little-endian.
+    /// The first word of a fatbin. Its header goes on with the version (u16), the bytes of the header (u16) and the
+    /// bytes behind it (u64), little-endian.
     const FATBIN: [u8; 4] = 0xBA55_ED50u32.to_le_bytes();
     const ELF: &[u8] = b"\x7fELF";
     const ELF_HEADER: usize = 64;

@@ -5,7 +5,6 @@ use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::element::{DType, GradMode};
-use crate::ops::center_step::cuda::over_features;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
@@ -94,7 +93,7 @@ pub(super) fn backward(
         d,
         classes,
     };
-    gpu.launch(over_features(m, d), backward)
+    gpu.launch(Grid::over_features(m, d), backward)
 }
 
 /// The argument `mean` of the kernels.
