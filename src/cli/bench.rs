@@ -3,7 +3,7 @@
 use super::compute::Compute;
 use crate::bench::{self, Plan};
 use crate::config::Config;
-use crate::files::write_atomically;
+use crate::files::{follow, write_atomically};
 use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
-        let file = self.json.as_ref().and_then(Option::as_deref);
+        let file = self.json.as_ref().and_then(Option::as_deref).map(follow).transpose()?;
+        let file = file.as_deref();
         file.map_or(Ok(()), super::require_json)?;
         in_range("--classes", self.classes, 2, 1_000_000)?;
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
@@ -60,13 +61,13 @@ impl Bench {
             let name = file.unwrap_or(Path::new("standard output"));
             Error::io(name)(e.into())
         })?;
-        match &self.json {
-            Some(None) => super::say(json)?,
-            Some(Some(file)) => {
+        match file {
+            None if self.json.is_some() => super::say_lines(json)?,
+            None => super::say_lines(report)?,
+            Some(file) => {
                 write_atomically(file, |writer| writeln!(writer, "{json}"))?;
-                super::say(report)?;
+                super::say_lines(report)?;
             }
-            None => super::say(report)?,
         }
         Ok(ExitCode::SUCCESS)
     }

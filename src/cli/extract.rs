@@ -5,6 +5,7 @@ use crate::data::folder::Folder;
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
+use crate::files::follow;
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -67,7 +68,8 @@ impl How {
 }
 
 impl Extract {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.out = follow(&self.out)?;
         super::require_room_for_features(&self.out, self.force)?;
         let folder = Folder::open(&self.images)?;
         for note in &folder.notes {
