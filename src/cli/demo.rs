@@ -39,7 +39,7 @@ impl Demo {
             ))?;
             return Ok(ExitCode::from(stop::INTERRUPTED));
         };
-        super::say(table)?;
+        super::say_lines(table)?;
         Ok(ExitCode::SUCCESS)
     }
 }

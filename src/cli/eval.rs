@@ -7,7 +7,7 @@ use crate::eval::extract::Extractor;
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::files::write_json;
+use crate::files::{follow, write_json};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::builder::PossibleValue;
@@ -97,7 +97,8 @@ struct TestSet {
 }
 
 impl Eval {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.json = self.json.as_deref().map(follow).transpose()?;
         self.json.as_deref().map_or(Ok(()), super::require_json)?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
@@ -117,7 +118,7 @@ impl Eval {
         }
         // The results of earlier data sets are printed even if a later one fails.
         if !rows.is_empty() {
-            super::say(Table(&rows))?;
+            super::say_lines(Table(&rows))?;
         }
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -26,7 +26,8 @@ mod train;
 pub use remedy::explain;
 
 use crate::console::counted;
-use crate::error::printable_lines;
+use crate::console::printable_lines;
+use crate::error::printable;
 use crate::export::features::Format;
 use crate::weights::Features;
 use crate::{Error, Result};
@@ -111,10 +112,19 @@ impl Command {
     }
 }
 
-/// Prints to standard output, with control characters escaped line by line, because file names may hold any. A closed
-/// pipe (`| head`) is no error.
-fn say(text: impl std::fmt::Display) -> Result<()> {
-    match writeln!(std::io::stdout(), "{}", printable_lines(&text.to_string())) {
+/// Prints a line to standard output, escaped by [`printable`], because file names may hold line breaks.
+fn say(line: impl std::fmt::Display) -> Result<()> {
+    print(&printable(&line.to_string()))
+}
+
+/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
+fn say_lines(text: impl std::fmt::Display) -> Result<()> {
+    print(&printable_lines(&text.to_string()))
+}
+
+/// A closed pipe (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
         _ => Ok(()),
     }
@@ -137,8 +147,7 @@ fn require_parent(file: &Path) -> Result<()> {
 /// so that no weights or features are overwritten.
 fn require_json(file: &Path) -> Result<()> {
     require_parent(file)?;
-    let target = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
-    let is_json = target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     if file.is_file() && !is_json {
         return Err(Error::Data(format!(
             "--json {}: the file exists and its name does not end in .json; give another name",

@@ -34,7 +34,9 @@ pub fn on_interrupt(promise: &'static str) -> Result<Arc<AtomicBool>> {
                 None => first = Some(Instant::now()),
             }
             flag.store(true, Ordering::Relaxed);
-            tell!("\n{promise}; press Ctrl-C again to end at once");
+            // The terminal shows ^C in the line before.
+            tell!("");
+            tell!("{promise}; press Ctrl-C again to end at once");
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;

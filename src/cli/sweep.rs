@@ -105,7 +105,7 @@ impl Sweep {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 let has_plot = found.without_plot().is_none();
-                super::say(found)?;
+                super::say_lines(found)?;
                 if has_plot {
                     super::say(format_args!("plot: {}", self.out.join("sweep.svg").display()))?;
                 }

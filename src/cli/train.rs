@@ -73,7 +73,7 @@ impl Train {
             let file_config = weights.as_ref().map(NetworkFile::config);
             let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
             if let Some(weights) = &weights {
-                tell!("{}", weights.describe());
+                weights.describe().lines().for_each(|line| tell!("{line}"));
             }
             let start = weights.as_ref().map_or(Start::Random, Start::Weights);
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
@@ -87,8 +87,12 @@ impl Train {
         let mut observers = progress::bar("train", &trainer);
         if tensorboard {
             let (first, reduction) = (trainer.first(), config.loss.reduction);
-            observers =
-                observers.with(Live::continue_at(&run.tensorboard(), &run.metrics(), first, reduction)?);
+            observers = observers.with(Live::continue_at(
+                &run.make_tensorboard()?,
+                &run.metrics(),
+                first,
+                reduction,
+            )?);
         }
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(weights) => {

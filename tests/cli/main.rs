@@ -4,6 +4,8 @@ mod bad_input;
 mod bench;
 mod doctor;
 mod evaluation;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod pipeline;
 mod resume;
 mod studies;

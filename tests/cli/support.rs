@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 #[path = "../common/command.rs"]
 mod command;
+#[cfg(target_os = "linux")]
+pub use command::limited;
 pub use command::{fail, stderr, succeed};
 
 /// Settings under which a step takes milliseconds.
