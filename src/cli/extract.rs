@@ -5,7 +5,7 @@ use crate::data::folder::Folder;
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
-use crate::files::follow;
+use crate::files::{Temporary, follow};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -91,6 +91,7 @@ impl Extract {
                 let around = super::folder_of(&self.out);
                 let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
                 let draft = draft.map_err(|e| Error::io(&self.out)(e.kind().into()))?;
+                let _registered = Temporary::register(draft.path());
                 let file = draft.path().join("features.safetensors");
                 let features = extract(&file).map_err(|e| match e {
                     Error::Io { path, source } if path == file => Error::io(&self.out)(source),

@@ -74,6 +74,7 @@ impl Arguments {
     /// # Errors
     /// An error to be shown by [`explain`].
     pub fn run(self) -> Result<ExitCode> {
+        stop::listen()?;
         if let Some(threads) = self.threads {
             if !(1..=1024).contains(&threads) {
                 return Err(Error::Device(format!("--threads {threads}: give 1 to 1024")));

@@ -60,7 +60,7 @@ impl Reproduce {
             }
             Ok(()) => {}
         }
-        let stop = stop::on_interrupt("finishing this step and saving")?;
+        let stop = stop::on_signal("finishing this step and saving");
         let study = Study {
             out: &self.out,
             dataset: &dataset,

@@ -89,7 +89,7 @@ impl Sweep {
         let dataset = sweep::hold_out(&dataset, held_out)?;
         tell!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
-        let stop = stop::on_interrupt("finishing this step and saving")?;
+        let stop = stop::on_signal("finishing this step and saving");
         let study = Study {
             out: &self.out,
             dataset: &dataset,

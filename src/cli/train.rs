@@ -81,7 +81,7 @@ impl Train {
         };
         bar.finish_and_clear();
         tell!("loss: {}", config.loss.describe());
-        let stop = stop::on_interrupt("finishing this step and saving")?;
+        let stop = stop::on_signal("finishing this step and saving");
         // A resumed run with an event file continues it, with or without --tensorboard.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
         let mut observers = progress::bar("train", &trainer);
@@ -115,7 +115,7 @@ impl Train {
                     self.data.display(),
                     self.out.display()
                 ))?;
-                Ok(ExitCode::from(stop::INTERRUPTED))
+                Ok(stop::exit_code())
             }
         }
     }

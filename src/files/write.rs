@@ -4,6 +4,7 @@
 //! the bytes are written to a temporary file in the same folder (a rename works only inside one file system), synced
 //! to the disk, and moved over the old file by one rename.
 
+use super::Temporary;
 use super::links::refuse_link;
 use crate::{Error, Result};
 use std::fs::{self, File};
@@ -68,12 +69,14 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     // Dropping the temporary file without `persist` removes it. The error is reduced to its kind, because its message
     // names the temporary file instead of the target.
     let mut temporary = builder.tempfile_in(&folder).map_err(|e| io::Error::from(e.kind()))?;
+    let registered = Temporary::register(temporary.path());
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file_mut());
     fill(&mut writer)?;
     writer.flush()?;
     drop(writer);
     temporary.as_file().sync_all()?;
     temporary.persist(target).map_err(|e| e.error)?;
+    drop(registered);
     // The rename reaches the disk when the folder is synced. An error is ignored: the file itself is complete, and
     // some network file systems cannot sync a folder.
     #[cfg(unix)]

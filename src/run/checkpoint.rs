@@ -14,7 +14,7 @@ use crate::error::Remedy;
 use crate::optim::Optimizer;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,6 +88,28 @@ fn check_entry(file: &TensorFile, key: &str, own: &str) -> Result<()> {
             "belongs to another run or data set ({key}: {} in the checkpoint, {} here)",
             theirs.map_or("nothing".into(), |theirs| short(theirs)),
             short(own)
+        ))
+        .with_remedies([Remedy::SameData]))
+}
+
+fn check_classes(file: &TensorFile, own: &[i64]) -> Result<()> {
+    let stored = file.metadata().get(CLASSES).and_then(|text| serde_json::from_str::<Vec<i64>>(text).ok());
+    let Some(theirs) = stored else { return check_entry(file, CLASSES, &class_list(own)) };
+    let only_in = |one: &[i64], other: &[i64]| {
+        let other: HashSet<&i64> = other.iter().collect();
+        one.iter().copied().find(|pid| !other.contains(pid))
+    };
+    let example = match (only_in(&theirs, own), only_in(own, &theirs)) {
+        (Some(pid), _) => format!("identity {pid} is only in the checkpoint"),
+        (None, Some(pid)) => format!("identity {pid} is only here"),
+        (None, None) if theirs == own => return Ok(()),
+        (None, None) => "in another order".into(),
+    };
+    Err(file
+        .fault(format!(
+            "belongs to another run or data set ({} identities in the checkpoint, {} here; {example})",
+            theirs.len(),
+            own.len()
         ))
         .with_remedies([Remedy::SameData]))
 }
@@ -178,7 +200,7 @@ impl Checkpoint {
 /// As [`restore`], apart from faults of the images and of the precision.
 pub fn check_newest(folder: &Path, config: &Config, classes: &Classes, specs: &ParamSpecs) -> Result<u64> {
     let (done, file) = open_newest(folder)?;
-    check_entry(&file, CLASSES, &class_list(classes.pids()))?;
+    check_classes(&file, classes.pids())?;
     check_settings(&file, config)?;
     weights::check_tensors(specs, &file, |_| false).map_err(damaged)?;
     Ok(done)

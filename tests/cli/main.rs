@@ -8,5 +8,7 @@ mod evaluation;
 mod hostile;
 mod pipeline;
 mod resume;
+#[cfg(unix)]
+mod signals;
 mod studies;
 mod support;
