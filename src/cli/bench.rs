@@ -1,6 +1,7 @@
 //! `bcreid bench`: timing of training steps.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use crate::bench::{self, Plan};
 use crate::config::Config;
 use crate::files::{follow, write_atomically};
@@ -54,9 +55,9 @@ impl Bench {
         let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };
         let steps = self.steps.unwrap_or(default);
         let plan = Plan { config, classes: self.classes, steps, may_capture: !self.no_graph };
-        let bar = super::bar("timing");
-        let report = bench::run(&plan, &device, &|done, total| super::advance(&bar, done, total))?;
-        bar.finish_and_clear();
+        let bar = Counter::new("timing");
+        let report = bench::run(&plan, &device, &|done, total| bar.advance(done, total))?;
+        bar.finish();
         let json = serde_json::to_string_pretty(&report).map_err(|e| {
             let name = file.unwrap_or(Path::new("standard output"));
             Error::io(name)(e.into())

@@ -1,5 +1,6 @@
 //! `bcreid eval`: evaluation of runs and feature files.
 
+use super::counter::Counter;
 use super::extract::How;
 use crate::data::{Dataset, folder};
 use crate::device::{Device, Precision};
@@ -251,9 +252,9 @@ impl Eval {
         for sample in &mut samples {
             (sample.pid, sample.camid) = (0, None);
         }
-        let bar = super::bar("extracting distractors");
-        let features = extractor.extract(&samples, |done, total| super::advance(&bar, done, total))?;
-        bar.finish_and_clear();
+        let bar = Counter::new("extracting distractors");
+        let features = extractor.extract(&samples, |done, total| bar.advance(done, total))?;
+        bar.finish();
         Ok(Some(features))
     }
 
@@ -263,13 +264,13 @@ impl Eval {
         dataset: &Dataset,
         distractors: Option<&Features>,
     ) -> Result<TestSet> {
-        let bar = super::bar("extracting");
-        let advance = |done, total| super::advance(&bar, done, total);
+        let bar = Counter::new("extracting");
+        let advance = |done, total| bar.advance(done, total);
         let (mut query, mut gallery) = extractor.extract_test(dataset, advance)?;
         if let Some(pool) = self.multi_query {
             query = multi_query::pool(&query, &extractor.extract(&dataset.boxes()?, advance)?, pool)?;
         }
-        bar.finish_and_clear();
+        bar.finish();
         if let Some(distractors) = distractors {
             gallery = Features::concat(&[gallery, distractors.clone()])?;
         }

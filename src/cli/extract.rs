@@ -1,6 +1,7 @@
 //! `bcreid extract`: feature extraction from a folder of images.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use crate::data::folder::Folder;
 use crate::device::Device;
 use crate::eval::extract::Extractor;
@@ -78,10 +79,10 @@ impl Extract {
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         tell!("{which}");
-        let bar = super::bar("extracting");
+        let bar = Counter::new("extracting");
         let mut extract = |to: &Path| {
-            extractor.extract_to(to, &folder.samples, |done, total| super::advance(&bar, done, total))?;
-            bar.finish_and_clear();
+            extractor.extract_to(to, &folder.samples, |done, total| bar.advance(done, total))?;
+            bar.finish();
             Features::read(to)
         };
         let features = match Format::of(&self.out)? {

@@ -4,6 +4,7 @@
 mod bench;
 mod compute;
 mod config;
+mod counter;
 mod demo;
 mod doctor;
 mod eval;
@@ -32,7 +33,6 @@ use crate::export::features::Format;
 use crate::weights::Features;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -180,16 +180,4 @@ fn say_features(features: &Features, out: &Path) -> Result<()> {
         Format::of(out)?.files(out).iter().map(|file| file.display().to_string()).collect();
     let (rows, values) = (counted(features.len(), "feature"), counted(features.dim(), "value"));
     say(format_args!("{}: {rows} of {values}", files.join(", ")))
-}
-
-/// A progress bar whose length is set by [`advance`].
-fn bar(what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len} {eta} left");
-    ProgressBar::no_length().with_style(style.expect("the template is a constant")).with_message(what)
-}
-
-/// Moves the bar to `done` of `total`.
-fn advance(bar: &ProgressBar, done: usize, total: usize) {
-    bar.set_length(total as u64);
-    bar.set_position(done as u64);
 }

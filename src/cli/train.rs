@@ -1,6 +1,7 @@
 //! `bcreid train`: training of a network.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use super::{progress, stop};
 use crate::config::Config;
 use crate::console::counted;
@@ -61,8 +62,8 @@ impl Train {
         for note in &dataset.notes {
             tell!("{note}");
         }
-        let bar = super::bar("decoding");
-        let decoding = |done, total| super::advance(&bar, done, total);
+        let bar = Counter::new("decoding");
+        let decoding = |done, total| bar.advance(done, total);
         let (run, config, trainer) = if self.resume {
             let (run, config) = RunFolder::open(&self.out)?;
             let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
@@ -79,7 +80,7 @@ impl Train {
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };
-        bar.finish_and_clear();
+        bar.finish();
         tell!("loss: {}", config.loss.describe());
         let stop = stop::on_signal("finishing this step and saving");
         // A resumed run with an event file continues it, with or without --tensorboard.
