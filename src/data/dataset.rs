@@ -122,8 +122,9 @@ impl Dataset {
             notes.extend(listing.note(&folder));
             if listing.images.is_empty() {
                 return Err(Error::Data(format!(
-                    "{}: no .jpg, .jpeg or .png file in this folder; unpack the images there or remove the folder",
-                    folder.display()
+                    "{}: no image ({}) in this folder; unpack the images there or remove the folder",
+                    folder.display(),
+                    folder::endings()
                 )));
             }
             let samples = listing.images.into_iter().map(|path| sample(path, &mut scheme));
