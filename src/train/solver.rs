@@ -120,11 +120,8 @@ impl Trainer {
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
         }
-        let skipped = loader
-            .skipped()
-            .iter()
-            .map(|(image, why)| format!("{}: {why}", dataset.train[*image].path.display()))
-            .collect();
+        // Each error names its image.
+        let skipped = loader.skipped().iter().map(|(_, error)| error.line()).collect();
         let config = config.clone();
         let device = device.clone();
         let may_capture = true;
