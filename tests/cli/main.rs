@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod doctor;
 mod evaluation;
+mod limits;
 mod pipeline;
 mod resume;
 mod studies;

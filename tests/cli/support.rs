@@ -8,6 +8,9 @@ use tempfile::TempDir;
 #[path = "../common/command.rs"]
 mod command;
 pub use command::{fail, stderr, succeed};
+#[path = "../common/peak.rs"]
+mod peak;
+pub use peak::fail_within_limits;
 
 /// Settings under which a step takes milliseconds.
 pub const TINY: &[&str] = &[
