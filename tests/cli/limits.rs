@@ -167,7 +167,7 @@ fn long_headers() {
             "]]]\"}}".into(),
             "not a JSON list of strings",
         ),
-        ("nested", "{\"a\":".into(), &|_| "[".into(), "".into(), "header cannot be read"),
+        ("nested", "{\"a\":{\"x\":".into(), &|_| "[".into(), "".into(), "header cannot be read"),
     ];
     for (name, start, part, end, words) in cases {
         let file = safetensors(&at("long.safetensors"), 0, 80, |writer| repeat(writer, &start, part, &end));
