@@ -128,7 +128,8 @@ fn read(folder: &Path, characters: usize) -> Result<Drawings, Box<dyn Error>> {
     for (character, drawings) in of_character.into_values().take(characters).enumerate() {
         for (number, path) in drawings.iter().enumerate() {
             let mut pixels = vec![0; SIDE * SIDE * 3];
-            resizer.resize(&decode::read(path)?, SIDE, SIDE, &mut pixels);
+            let image = decode::read(path)?;
+            resizer.resize(&image, SIDE, SIDE, &mut pixels);
             // Black on white: the three channels are alike, and 255 is paper.
             let ink = pixels.chunks_exact(3).map(|rgb| 1.0 - f32::from(rgb[0]) / 255.0).collect();
             all.add(number, Drawing { ink, character: character as i32 });

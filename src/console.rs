@@ -1,13 +1,18 @@
 //! Messages on standard error, beside a command's result.
 
-use crate::error::printable_lines;
+use crate::error::printable;
 use std::fmt::{self, Arguments, Display};
 use std::io::Write;
 
-/// Prints a message to standard error, with control characters escaped line by line. A failed write (a closed pipe, a
-/// full disk) is ignored, so that it never ends a training run.
+/// Prints a message to standard error as one line: [`printable`] escapes line breaks too, because a file name may hold
+/// one. A failed write (a closed pipe, a full disk) is ignored, so that it never ends a training run.
 pub fn tell(text: Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{}", printable_lines(&text.to_string()));
+    let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string()));
+}
+
+/// The lines of a text whose parts from elsewhere are escaped, each [`printable`].
+pub fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// A number with its noun: `1 image`, `2 images`. The plural is the singular with an s.

@@ -126,22 +126,34 @@ fn with_remedies(cause: &str, context: &str, remedies: &[Remedy], say: impl Fn(&
     [cause, context, &alternatives].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// The text with its control characters escaped: file names and metadata may hold line breaks and terminal codes.
+/// The text as one line, with control and format characters escaped: file names and metadata may hold line breaks,
+/// terminal codes and marks that turn the direction of writing.
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+        match c {
+            c if is_visible(c) => shown.push(c),
+            '\t' | '\n' | '\r' => shown.extend(c.escape_default()),
+            c => shown.extend(c.escape_unicode()),
+        }
     }
     shown
 }
 
-/// The text with each line escaped by [`printable`].
-pub fn printable_lines(text: &str) -> String {
-    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+/// Whether a character is visible by itself, a space, or an accent on the character before.
+pub(crate) fn is_visible(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    // The standard library escapes what Unicode calls control, format, separator or unassigned. Behind a letter it
+    // leaves accents as they are.
+    let mut text = [b'a', 0, 0, 0, 0];
+    let length = c.encode_utf8(&mut text[1..]).len();
+    std::str::from_utf8(&text[..=length]).is_ok_and(|text| text.escape_debug().count() == 2)
 }
 
 impl Error {
-    /// The message as one line, with control characters escaped.
+    /// The message as one line, with control and format characters escaped.
     pub fn line(&self) -> String {
         self.line_with(Remedy::to_string)
     }
@@ -201,5 +213,45 @@ impl Error {
     /// An [`Error::Image`] of the file `path`.
     pub fn image(path: impl AsRef<Path>, detail: impl Into<String>) -> Self {
         Error::Image { path: path.as_ref().to_path_buf(), detail: detail.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invisible_characters_are_escaped_and_names_of_all_scripts_are_not() {
+        for name in ["a b\\c'd\"e", "Ünïcode", "e\u{301}", "王小明", "مرحبا", "שלום", "नमस्ते", "🙂"]
+        {
+            assert_eq!(printable(name), name);
+        }
+        assert_eq!(printable("a\n\r\tb"), "a\\n\\r\\tb");
+        assert_eq!(printable("\u{1b}[31m"), "\\u{1b}[31m");
+        let invisible = [
+            '\0',
+            '\u{7f}',
+            '\u{85}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0041}',
+        ];
+        for c in invisible {
+            assert_eq!(printable(&format!("a{c}b")), format!("a{}b", c.escape_unicode()));
+        }
     }
 }

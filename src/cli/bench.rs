@@ -1,9 +1,10 @@
 //! `bcreid bench`: timing of training steps.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use crate::bench::{self, Plan};
 use crate::config::Config;
-use crate::files::write_atomically;
+use crate::files::{follow, write_atomically};
 use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(self) -> Result<ExitCode> {
-        let file = self.json.as_ref().and_then(Option::as_deref);
+        let file = self.json.as_ref().and_then(Option::as_deref).map(follow).transpose()?;
+        let file = file.as_deref();
         file.map_or(Ok(()), super::require_json)?;
         in_range("--classes", self.classes, 2, 1_000_000)?;
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
@@ -53,20 +55,20 @@ impl Bench {
         let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };
         let steps = self.steps.unwrap_or(default);
         let plan = Plan { config, classes: self.classes, steps, may_capture: !self.no_graph };
-        let bar = super::bar("timing");
-        let report = bench::run(&plan, &device, &|done, total| super::advance(&bar, done, total))?;
-        bar.finish_and_clear();
+        let bar = Counter::new("timing");
+        let report = bench::run(&plan, &device, &|done, total| bar.advance(done, total))?;
+        bar.finish();
         let json = serde_json::to_string_pretty(&report).map_err(|e| {
             let name = file.unwrap_or(Path::new("standard output"));
             Error::io(name)(e.into())
         })?;
-        match &self.json {
-            Some(None) => super::say(json)?,
-            Some(Some(file)) => {
+        match file {
+            None if self.json.is_some() => super::say_lines(json)?,
+            None => super::say_lines(report)?,
+            Some(file) => {
                 write_atomically(file, |writer| writeln!(writer, "{json}"))?;
-                super::say(report)?;
+                super::say_lines(report)?;
             }
-            None => super::say(report)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -20,7 +20,7 @@ pub struct Config {
 impl Config {
     pub fn run(self) -> Result<ExitCode> {
         let resolved = config::Config::resolve(self.config.as_deref(), &self.settings)?;
-        super::say(resolved.to_commented_toml().trim_end())?;
+        super::say_lines(resolved.to_commented_toml().trim_end())?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -30,16 +30,16 @@ impl Demo {
         let (device, which) = self.compute.choose()?;
         let config = demo::config(&self.settings)?;
         super::say(which)?;
-        let stop = stop::on_interrupt("stopping after this part")?;
+        let stop = stop::on_signal("stopping after this part");
         let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop, &progress::bar)?;
         let Some(table) = table else {
             super::say(format_args!(
                 "stopped; the demo cannot be resumed: remove {} or give another --out to run it again",
                 self.out.display()
             ))?;
-            return Ok(ExitCode::from(stop::INTERRUPTED));
+            return Ok(stop::exit_code());
         };
-        super::say(table)?;
+        super::say_lines(table)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -27,9 +27,9 @@ impl Doctor {
             std::env::consts::ARCH,
             if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" }
         ))?;
-        super::say(libraries::probe())?;
+        super::say_lines(libraries::probe())?;
         match fatbin::embedded() {
-            Ok(kernels) => super::say(format_args!("cuda kernels: {kernels}"))?,
+            Ok(kernels) => super::say_lines(format_args!("cuda kernels: {kernels}"))?,
             Err(why) => super::say(format_args!("cuda kernels: {why}"))?,
         }
         let (_, which) = Device::choose("auto", Precision::F32)?;
@@ -37,7 +37,7 @@ impl Doctor {
         if let Some(weights) = &self.weights {
             let file = NetworkFile::open(weights)?;
             file.check()?;
-            super::say(file.describe())?;
+            super::say_lines(file.describe())?;
         }
         Ok(ExitCode::SUCCESS)
     }

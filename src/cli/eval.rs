@@ -1,5 +1,6 @@
 //! `bcreid eval`: evaluation of runs and feature files.
 
+use super::counter::Counter;
 use super::extract::How;
 use crate::data::{Dataset, folder};
 use crate::device::{Device, Precision};
@@ -7,7 +8,7 @@ use crate::eval::extract::Extractor;
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::files::write_json;
+use crate::files::{follow, write_json};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::builder::PossibleValue;
@@ -97,7 +98,8 @@ struct TestSet {
 }
 
 impl Eval {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.json = self.json.as_deref().map(follow).transpose()?;
         self.json.as_deref().map_or(Ok(()), super::require_json)?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
@@ -117,7 +119,7 @@ impl Eval {
         }
         // The results of earlier data sets are printed even if a later one fails.
         if !rows.is_empty() {
-            super::say(Table(&rows))?;
+            super::say_lines(Table(&rows))?;
         }
         done.map(|()| ExitCode::SUCCESS)
     }
@@ -250,9 +252,9 @@ impl Eval {
         for sample in &mut samples {
             (sample.pid, sample.camid) = (0, None);
         }
-        let bar = super::bar("extracting distractors");
-        let features = extractor.extract(&samples, |done, total| super::advance(&bar, done, total))?;
-        bar.finish_and_clear();
+        let bar = Counter::new("extracting distractors");
+        let features = extractor.extract(&samples, |done, total| bar.advance(done, total))?;
+        bar.finish();
         Ok(Some(features))
     }
 
@@ -262,13 +264,13 @@ impl Eval {
         dataset: &Dataset,
         distractors: Option<&Features>,
     ) -> Result<TestSet> {
-        let bar = super::bar("extracting");
-        let advance = |done, total| super::advance(&bar, done, total);
+        let bar = Counter::new("extracting");
+        let advance = |done, total| bar.advance(done, total);
         let (mut query, mut gallery) = extractor.extract_test(dataset, advance)?;
         if let Some(pool) = self.multi_query {
             query = multi_query::pool(&query, &extractor.extract(&dataset.boxes()?, advance)?, pool)?;
         }
-        bar.finish_and_clear();
+        bar.finish();
         if let Some(distractors) = distractors {
             gallery = Features::concat(&[gallery, distractors.clone()])?;
         }

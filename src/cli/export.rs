@@ -2,6 +2,7 @@
 
 use crate::console::Bytes;
 use crate::export::onnx::{self, Options, Pixels};
+use crate::files::follow;
 use crate::run::checkpoint::weight_file;
 use crate::weights::NetworkFile;
 use crate::{Error, Result, tell};
@@ -40,7 +41,8 @@ enum InputName {
 }
 
 impl Export {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.out = follow(&self.out)?;
         super::require_parent(&self.out)?;
         if self.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("onnx")) {
             let out = self.out.display();
@@ -64,16 +66,10 @@ impl Export {
             let found = model.metadata_props.iter().find(|fact| fact.key == key);
             found.map_or(String::new(), |fact| fact.value.clone())
         };
-        super::say(format_args!(
-            "{}: {}\n  {}: {}, RGB, {}; normalised in the graph\n  {}: {}, L2-normalised",
-            self.out.display(),
-            Bytes(bytes as usize),
-            onnx::INPUT,
-            fact("input"),
-            fact("input_range"),
-            onnx::OUTPUT,
-            fact("output"),
-        ))?;
+        super::say(format_args!("{}: {}", self.out.display(), Bytes(bytes as usize)))?;
+        let (input, range) = (fact("input"), fact("input_range"));
+        super::say(format_args!("  {}: {input}, RGB, {range}; normalised in the graph", onnx::INPUT))?;
+        super::say(format_args!("  {}: {}, L2-normalised", onnx::OUTPUT, fact("output")))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,10 +1,12 @@
 //! `bcreid extract`: feature extraction from a folder of images.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use crate::data::folder::Folder;
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
+use crate::files::{Temporary, follow};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -67,7 +69,8 @@ impl How {
 }
 
 impl Extract {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.out = follow(&self.out)?;
         super::require_room_for_features(&self.out, self.force)?;
         let folder = Folder::open(&self.images)?;
         for note in &folder.notes {
@@ -76,10 +79,10 @@ impl Extract {
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         tell!("{which}");
-        let bar = super::bar("extracting");
+        let bar = Counter::new("extracting");
         let mut extract = |to: &Path| {
-            extractor.extract_to(to, &folder.samples, |done, total| super::advance(&bar, done, total))?;
-            bar.finish_and_clear();
+            extractor.extract_to(to, &folder.samples, |done, total| bar.advance(done, total))?;
+            bar.finish();
             Features::read(to)
         };
         let features = match Format::of(&self.out)? {
@@ -89,6 +92,7 @@ impl Extract {
                 let around = super::folder_of(&self.out);
                 let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
                 let draft = draft.map_err(|e| Error::io(&self.out)(e.kind().into()))?;
+                let _registered = Temporary::register(draft.path());
                 let file = draft.path().join("features.safetensors");
                 let features = extract(&file).map_err(|e| match e {
                     Error::Io { path, source } if path == file => Error::io(&self.out)(source),

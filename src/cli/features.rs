@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::export::features;
+use crate::files::follow;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,8 @@ pub struct Features {
 }
 
 impl Features {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.out = follow(&self.out)?;
         super::require_room_for_features(&self.out, self.force)?;
         let features = features::read(&self.input)?;
         features::write(&features, &self.out)?;

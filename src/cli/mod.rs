@@ -4,6 +4,7 @@
 mod bench;
 mod compute;
 mod config;
+mod counter;
 mod demo;
 mod doctor;
 mod eval;
@@ -26,12 +27,12 @@ mod train;
 pub use remedy::explain;
 
 use crate::console::counted;
-use crate::error::printable_lines;
+use crate::console::printable_lines;
+use crate::error::printable;
 use crate::export::features::Format;
 use crate::weights::Features;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -73,6 +74,7 @@ impl Arguments {
     /// # Errors
     /// An error to be shown by [`explain`].
     pub fn run(self) -> Result<ExitCode> {
+        stop::listen()?;
         if let Some(threads) = self.threads {
             if !(1..=1024).contains(&threads) {
                 return Err(Error::Device(format!("--threads {threads}: give 1 to 1024")));
@@ -111,10 +113,19 @@ impl Command {
     }
 }
 
-/// Prints to standard output, with control characters escaped line by line, because file names may hold any. A closed
-/// pipe (`| head`) is no error.
-fn say(text: impl std::fmt::Display) -> Result<()> {
-    match writeln!(std::io::stdout(), "{}", printable_lines(&text.to_string())) {
+/// Prints a line to standard output, escaped by [`printable`], because file names may hold line breaks.
+fn say(line: impl std::fmt::Display) -> Result<()> {
+    print(&printable(&line.to_string()))
+}
+
+/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
+fn say_lines(text: impl std::fmt::Display) -> Result<()> {
+    print(&printable_lines(&text.to_string()))
+}
+
+/// A closed pipe (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
         _ => Ok(()),
     }
@@ -137,8 +148,7 @@ fn require_parent(file: &Path) -> Result<()> {
 /// so that no weights or features are overwritten.
 fn require_json(file: &Path) -> Result<()> {
     require_parent(file)?;
-    let target = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
-    let is_json = target.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     if file.is_file() && !is_json {
         return Err(Error::Data(format!(
             "--json {}: the file exists and its name does not end in .json; give another name",
@@ -170,16 +180,4 @@ fn say_features(features: &Features, out: &Path) -> Result<()> {
         Format::of(out)?.files(out).iter().map(|file| file.display().to_string()).collect();
     let (rows, values) = (counted(features.len(), "feature"), counted(features.dim(), "value"));
     say(format_args!("{}: {rows} of {values}", files.join(", ")))
-}
-
-/// A progress bar whose length is set by [`advance`].
-fn bar(what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len} {eta} left");
-    ProgressBar::no_length().with_style(style.expect("the template is a constant")).with_message(what)
-}
-
-/// Moves the bar to `done` of `total`.
-fn advance(bar: &ProgressBar, done: usize, total: usize) {
-    bar.set_length(total as u64);
-    bar.set_position(done as u64);
 }

@@ -4,6 +4,7 @@ use super::compute::Compute;
 use crate::console::Bytes;
 use crate::eval::pairs::Pairs;
 use crate::eval::run_evaluations::Evaluation;
+use crate::files::follow;
 use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
 use crate::report::evaluations;
 use crate::report::figure::Figure;
@@ -48,7 +49,8 @@ enum FigureKind {
 }
 
 impl Plot {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.out = follow(&self.out)?;
         Format::of(&self.out)?;
         if !self.evaluation.is_empty() && matches!(self.what, FigureKind::Figure1 | FigureKind::Curves) {
             return Err(Error::Run("--evaluation: this figure shows the training; leave it out".into()));

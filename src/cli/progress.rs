@@ -1,16 +1,13 @@
 //! Progress of a training run on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
+use super::counter::{self, LINE_INTERVAL, clock};
 use crate::Result;
 use crate::error::printable;
 use crate::run::metrics::StepMetrics;
 use crate::tell;
 use crate::train::{Observer, Observers, Trainer};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
-
-/// Interval of the progress lines where standard error is no terminal.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The progress display of a training run.
 #[derive(Debug)]
@@ -32,9 +29,8 @@ impl Progress {
         let (first, config) = (trainer.first(), trainer.config());
         let (total, batch) = (config.solver.iterations, config.solver.batch);
         let reduction = config.loss.reduction.name();
-        let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let terminal = counter::shows_bars();
+        let bar = ProgressBar::with_draw_target(Some(total), counter::target());
         let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}")
             .expect("the template is a constant");
         bar.set_style(style);
@@ -99,11 +95,4 @@ impl Observer for Progress {
     fn ended(&mut self) {
         self.bar.abandon();
     }
-}
-
-/// A duration as `1:02:03` or `2:03`.
-fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
 }

@@ -4,7 +4,7 @@ use super::extract::How;
 use crate::data::Sample;
 use crate::error::printable;
 use crate::eval::{Hit, report, top_k};
-use crate::files::write_json;
+use crate::files::{follow, write_json};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -49,7 +49,8 @@ struct RankedList {
 }
 
 impl Query {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.json = self.json.as_deref().map(follow).transpose()?;
         if self.top == 0 {
             return Err(Error::Data("--top 0: give at least 1".into()));
         }
@@ -72,9 +73,9 @@ impl Query {
         }
         for RankedList { query, hits } in &lists {
             if lists.len() > 1 {
-                super::say(printable(query))?;
+                super::say(query)?;
             }
-            super::say(table(hits))?;
+            super::say_lines(table(hits))?;
         }
         super::say(
             "Euclidean distance of unit vectors without negative values: 0 for equal features, 1.41 for orthogonal \

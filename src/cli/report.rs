@@ -2,7 +2,7 @@
 
 use super::compute::Compute;
 use crate::console::Bytes;
-use crate::files::write_atomically;
+use crate::files::{follow, write_atomically};
 use crate::report::page::{self, Options};
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -36,7 +36,8 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn run(self) -> Result<ExitCode> {
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.out = follow(&self.out)?;
         let extension = self.out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         if !matches!(extension.as_deref(), Some("html" | "htm")) {
             return Err(Error::Run(format!(

@@ -60,7 +60,7 @@ impl Reproduce {
             }
             Ok(()) => {}
         }
-        let stop = stop::on_interrupt("finishing this step and saving")?;
+        let stop = stop::on_signal("finishing this step and saving");
         let study = Study {
             out: &self.out,
             dataset: &dataset,
@@ -75,7 +75,7 @@ impl Reproduce {
         match reproduce::run(&study, &trimmed(&self.reduction), benchmark, &|line| tell!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
-                super::say(found)?;
+                super::say_lines(found)?;
                 super::say(format_args!("all figures: {}", self.out.join("result.json").display()))?;
                 Ok(ExitCode::SUCCESS)
             }

@@ -1,42 +1,100 @@
-//! Ctrl-C and the termination signal: the first signal stops the program after the current step, a second one, at
-//! least half a second later, ends it at once. The hang-up signal is not handled, so that `nohup` works.
+//! Signals that ask the program to end: Ctrl-C, termination, and the hang-up of a lost connection.
+//!
+//! A command that can save its work stops after the current step at the first signal; a second one, at least half a
+//! second later, ends the program at once, as the first does for any other command. Temporary files are removed before
+//! the end. The exit status is 128 plus the signal's number, as a shell reports it.
 
+use crate::files::remove_temporaries;
 use crate::{Error, Result, tell};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// Exit status of a program ended by the interrupt signal.
-pub const INTERRUPTED: u8 = 130;
 
 /// Time after the first signal in which further signals are ignored.
 const REPEAT_WINDOW: Duration = Duration::from_millis(500);
 
-/// Installs the signal handlers and returns the flag that the first signal sets. `promise` is the message printed
-/// then.
+/// The command that stops by itself after a signal.
+static GRACEFUL: Mutex<Option<Graceful>> = Mutex::new(None);
+/// The number of the first signal; 0 before it.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
+
+#[derive(Debug)]
+struct Graceful {
+    flag: Arc<AtomicBool>,
+    /// The message at the first signal.
+    promise: &'static str,
+}
+
+/// Starts to listen for signals. Call it once.
 ///
 /// # Errors
 /// If the system refuses the handlers or their thread.
-pub fn on_interrupt(promise: &'static str) -> Result<Arc<AtomicBool>> {
+pub fn listen() -> Result<()> {
     let refused = |e| Error::Device(format!("cannot listen for Ctrl-C: {e}"));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let listen = move || {
+    let mut wanted = vec![SIGINT, SIGTERM];
+    // nohup starts a program that ignores the hang-up, and it goes on.
+    if !is_ignored(SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = Signals::new(wanted).map_err(refused)?;
+    let work = move || {
         let mut first: Option<Instant> = None;
-        for _ in signals.forever() {
+        for signal in signals.forever() {
             match first {
                 // timeout(1) and others signal the process and its group: two signals for one request.
                 Some(first) if first.elapsed() < REPEAT_WINDOW => continue,
-                Some(_) => std::process::exit(i32::from(INTERRUPTED)),
+                Some(_) => end(signal),
                 None => first = Some(Instant::now()),
             }
-            flag.store(true, Ordering::Relaxed);
-            tell!("\n{promise}; press Ctrl-C again to end at once");
+            SIGNAL.store(signal, Ordering::Relaxed);
+            match &*GRACEFUL.lock().unwrap_or_else(PoisonError::into_inner) {
+                None => end(signal),
+                Some(Graceful { flag, promise }) => {
+                    flag.store(true, Ordering::Relaxed);
+                    // The terminal shows ^C in the line before.
+                    tell!("");
+                    tell!("{promise}; press Ctrl-C again to end at once");
+                }
+            }
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
-    Ok(stop)
+    std::thread::Builder::new().name("signals".into()).spawn(work).map_err(refused)?;
+    Ok(())
+}
+
+/// Lets the first signal set the returned flag instead of ending the program. `promise` is the message printed then.
+pub fn on_signal(promise: &'static str) -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let graceful = Graceful { flag: flag.clone(), promise };
+    *GRACEFUL.lock().unwrap_or_else(PoisonError::into_inner) = Some(graceful);
+    flag
+}
+
+/// The exit status of a command that stopped after a signal.
+pub fn exit_code() -> ExitCode {
+    ExitCode::from(status(SIGNAL.load(Ordering::Relaxed)))
+}
+
+fn status(signal: i32) -> u8 {
+    128 + u8::try_from(signal).unwrap_or(0)
+}
+
+fn end(signal: i32) -> ! {
+    remove_temporaries();
+    std::process::exit(i32::from(status(signal)))
+}
+
+/// Whether the process was started with this signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: no new action is given, so the call changes nothing; it writes the present one into `action`, which lives
+    // until after the call and is valid as zeros too.
+    let action = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
 }

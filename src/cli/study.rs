@@ -52,7 +52,7 @@ impl Common {
             "stopped, all saved in {}; run the same command again to resume",
             out.display()
         ))?;
-        Ok(ExitCode::from(stop::INTERRUPTED))
+        Ok(stop::exit_code())
     }
 }
 

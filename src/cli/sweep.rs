@@ -89,7 +89,7 @@ impl Sweep {
         let dataset = sweep::hold_out(&dataset, held_out)?;
         tell!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
-        let stop = stop::on_interrupt("finishing this step and saving")?;
+        let stop = stop::on_signal("finishing this step and saving");
         let study = Study {
             out: &self.out,
             dataset: &dataset,
@@ -105,7 +105,7 @@ impl Sweep {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 let has_plot = found.without_plot().is_none();
-                super::say(found)?;
+                super::say_lines(found)?;
                 if has_plot {
                     super::say(format_args!("plot: {}", self.out.join("sweep.svg").display()))?;
                 }

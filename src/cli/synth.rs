@@ -1,5 +1,6 @@
 //! `bcreid synth`: the synthetic data set.
 
+use super::counter::Counter;
 use crate::data::synth;
 use clap::Args;
 use std::ops::RangeInclusive;
@@ -70,9 +71,9 @@ fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
 
 impl Synth {
     pub fn run(self) -> crate::Result<ExitCode> {
-        let bar = super::bar("drawing");
-        let summary = self.size.set().write(&self.out, |done, total| super::advance(&bar, done, total))?;
-        bar.finish_and_clear();
+        let bar = Counter::new("drawing");
+        let summary = self.size.set().write(&self.out, |done, total| bar.advance(done, total))?;
+        bar.finish();
         super::say(format_args!("{}: {summary}", self.out.display()))?;
         Ok(ExitCode::SUCCESS)
     }

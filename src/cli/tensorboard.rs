@@ -4,7 +4,7 @@ use super::compute::Compute;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
-use crate::files::{MIB, read_text, write_atomically};
+use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
 use crate::run::{Layout, RunFolder, metrics};
 use crate::{Error, Result, tell};
@@ -46,13 +46,13 @@ impl Tensorboard {
             // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
                 Some(out) => {
-                    let folder = out.join(relative(&name));
+                    let folder = inside(out, relative(&name))?;
                     claim(&folder, run)?;
                     (folder, None)
                 }
                 None => {
                     let run = RunFolder::lock(run)?;
-                    (run.tensorboard(), Some(run))
+                    (run.make_tensorboard()?, Some(run))
                 }
             };
             let found = self.found(run)?;

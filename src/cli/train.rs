@@ -1,6 +1,7 @@
 //! `bcreid train`: training of a network.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use super::{progress, stop};
 use crate::config::Config;
 use crate::console::counted;
@@ -61,8 +62,8 @@ impl Train {
         for note in &dataset.notes {
             tell!("{note}");
         }
-        let bar = super::bar("decoding");
-        let decoding = |done, total| super::advance(&bar, done, total);
+        let bar = Counter::new("decoding");
+        let decoding = |done, total| bar.advance(done, total);
         let (run, config, trainer) = if self.resume {
             let (run, config) = RunFolder::open(&self.out)?;
             let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
@@ -73,22 +74,26 @@ impl Train {
             let file_config = weights.as_ref().map(NetworkFile::config);
             let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
             if let Some(weights) = &weights {
-                tell!("{}", weights.describe());
+                weights.describe().lines().for_each(|line| tell!("{line}"));
             }
             let start = weights.as_ref().map_or(Start::Random, Start::Weights);
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };
-        bar.finish_and_clear();
+        bar.finish();
         tell!("loss: {}", config.loss.describe());
-        let stop = stop::on_interrupt("finishing this step and saving")?;
+        let stop = stop::on_signal("finishing this step and saving");
         // A resumed run with an event file continues it, with or without --tensorboard.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
         let mut observers = progress::bar("train", &trainer);
         if tensorboard {
             let (first, reduction) = (trainer.first(), config.loss.reduction);
-            observers =
-                observers.with(Live::continue_at(&run.tensorboard(), &run.metrics(), first, reduction)?);
+            observers = observers.with(Live::continue_at(
+                &run.make_tensorboard()?,
+                &run.metrics(),
+                first,
+                reduction,
+            )?);
         }
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(weights) => {
@@ -111,7 +116,7 @@ impl Train {
                     self.data.display(),
                     self.out.display()
                 ))?;
-                Ok(ExitCode::from(stop::INTERRUPTED))
+                Ok(stop::exit_code())
             }
         }
     }

@@ -1,11 +1,10 @@
 //! The ranges of all settings.
 
-use super::{CenterRate, Config, Sampler};
-use crate::{Error, Result};
+use super::{CenterRate, Config, Sampler, named_in};
 
 impl Config {
-    /// Checks the range of each setting.
-    pub(super) fn check(&self) -> Result<()> {
+    /// The first rule about the range of a setting that is broken.
+    pub(super) fn broken_rule(&self) -> Option<&'static str> {
         let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
@@ -20,20 +19,23 @@ impl Config {
                 (32..=2048).contains(&i.height) && (32..=2048).contains(&i.width),
                 "input.height and input.width must be 32 to 2048 pixels",
             ),
-            (i.scale.is_finite() && i.scale > 0.0, "input.scale must be above 0"),
-            (i.std.iter().all(|v| v.is_finite() && *v > 0.0), "input.std must be above 0"),
+            (i.scale.is_finite() && i.scale > 0.0, "input.scale must be above 0 and finite"),
+            (i.std.iter().all(|v| v.is_finite() && *v > 0.0), "input.std must be above 0 and finite"),
             (i.mean.iter().all(|v| v.is_finite()), "input.mean must be finite"),
-            (l.lambda.is_finite() && l.lambda >= 0.0, "loss.lambda must be at least 0"),
+            (l.lambda.is_finite() && l.lambda >= 0.0, "loss.lambda must be at least 0 and finite"),
             ((0.0..=4.0).contains(&l.tau), "loss.tau is a squared distance of unit vectors: 0 to 4"),
             ((0.0..=1.0).contains(&center_rate), "loss.center_rate must be 0 to 1, or \"tied\""),
             (s.iterations >= 1 && s.iterations <= i32::MAX as u64, "solver.iterations must be 1 to 2^31 - 1"),
             ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
-            (s.lr.is_finite() && s.lr > 0.0, "solver.lr must be above 0"),
+            (s.lr.is_finite() && s.lr > 0.0, "solver.lr must be above 0 and finite"),
             (s.lr_milestones.is_sorted_by(|a, b| a < b), "solver.lr_milestones must grow"),
             (s.lr_gamma > 0.0 && s.lr_gamma <= 1.0, "solver.lr_gamma must be above 0, at most 1"),
-            (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0"),
+            (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0 and finite"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
-            (s.weight_decay.is_finite() && s.weight_decay >= 0.0, "solver.weight_decay must be at least 0"),
+            (
+                s.weight_decay.is_finite() && s.weight_decay >= 0.0,
+                "solver.weight_decay must be at least 0 and finite",
+            ),
             (
                 s.batchnorm_momentum > 0.0 && s.batchnorm_momentum <= 1.0,
                 "solver.batchnorm_momentum must be above 0, at most 1",
@@ -50,16 +52,11 @@ impl Config {
             (r.checkpoints_kept >= 1, "run.checkpoints_kept must be at least 1"),
             ((1..=10_000).contains(&r.log_every), "run.log_every must be 1 to 10000"),
         ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(Error::Config(format!("{rule}; given: {}", self.given(rule)))),
-            None => Ok(()),
-        }
+        rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule)
     }
 
     /// The values of the settings that a rule names: `data.crop = true, data.pad = 0`.
-    fn given(&self, rule: &str) -> String {
-        let keys = Self::entries().into_iter().map(|entry| entry.key);
-        let named = keys.filter(|key| rule.split([' ', ',']).any(|word| word == key));
-        named.map(|key| format!("{key} = {}", self.value(&key))).collect::<Vec<_>>().join(", ")
+    pub(super) fn given(&self, rule: &str) -> String {
+        named_in(rule).iter().map(|key| format!("{key} = {}", self.value(key))).collect::<Vec<_>>().join(", ")
     }
 }

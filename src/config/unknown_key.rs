@@ -1,53 +1,88 @@
 //! The error for a setting that does not exist: it names the nearest key.
 
+use super::synonyms::{self, Answer};
 use super::{Config, one_line};
 use crate::Error;
 
-/// Names of other programs whose spelling leads to no key of ours.
-const ELSEWHERE: [(&str, &str); 5] = [
-    ("learning_rate", "solver.lr"),
-    ("rate", "solver.lr"),
-    ("batch_size", "solver.batch"),
-    ("steps", "solver.iterations"),
-    ("margin", "loss.tau"),
-];
+/// Least similarity of a key that is suggested. Below it a suggestion leads astray: `margin` is not `input.mean`.
+const LEAST_SIMILARITY: f64 = 0.85;
 
 /// The error for the key `key`.
 pub fn unknown(key: &str) -> Error {
-    let keys = Config::entries();
-    let bare = key.rsplit('.').next().unwrap_or(key);
-    let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == bare).map(|(_, key)| *key);
-    let nearest = elsewhere.or_else(|| {
-        let keys = keys.iter().map(|k| k.key.as_str());
-        // A bare key (`lambda`) means the one in its section.
-        keys.max_by(|a, b| similarity(key, a).total_cmp(&similarity(key, b)))
-    });
-    let (key, nearest) = (one_line(key), nearest.unwrap_or_default());
-    Error::Config(format!("there is no key {key}; did you mean {nearest}? (bcreid config lists all keys)"))
+    let hint = match synonyms::answer(key) {
+        Some(Answer::Key(known)) => format!("did you mean {known}? (bcreid config lists all keys)"),
+        Some(Answer::Advice(advice)) => advice.to_string(),
+        None => match nearest(key) {
+            Some(known) => format!("did you mean {known}? (bcreid config lists all keys)"),
+            None => "bcreid config lists all keys".into(),
+        },
+    };
+    Error::Config(format!("there is no key {}; {hint}", one_line(key)))
 }
 
+/// The key that is spelt most alike, if it is alike.
+fn nearest(key: &str) -> Option<String> {
+    let keys = Config::entries().into_iter().map(|entry| (similarity(key, &entry.key), entry.key));
+    let (similarity, nearest) = keys.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    (similarity >= LEAST_SIMILARITY).then_some(nearest)
+}
+
+/// Similarity from 0 to 1 of the names without their sections, a little more for the same section. With the sections in
+/// it, all keys of a section would be alike.
 fn similarity(wish: &str, key: &str) -> f64 {
-    let name = key.split_once('.').map_or(key, |(_, name)| name);
-    strsim::jaro_winkler(wish, key)
-        .max(strsim::jaro_winkler(wish.rsplit('.').next().unwrap_or(wish), name) * 0.99)
+    let (wish_section, wish) = wish.rsplit_once('.').unwrap_or(("", wish));
+    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let same_section = if wish_section == section { 0.01 } else { 0.0 };
+    strsim::jaro_winkler(&wish.to_lowercase(), name) * 0.99 + same_section
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn message(wrong: &str) -> String {
+        Config::resolve_text("", &[format!("{wrong}=1")]).unwrap_err().to_string()
+    }
+
     #[test]
-    fn unknown_keys_name_the_nearest() {
+    fn unknown_keys_name_the_nearest_or_none() {
         for (wrong, right) in [
-            ("loss.lamda=1", "loss.lambda"),
-            ("lambda=1", "loss.lambda"),
-            ("solver.learning_rate=1", "solver.lr"),
-            ("margin=1", "loss.tau"),
-            ("solver.weightdecay=1", "solver.weight_decay"),
-            ("data.flipp=true", "data.flip"),
+            ("loss.lamda", "loss.lambda"),
+            ("lambda", "loss.lambda"),
+            ("lr", "solver.lr"),
+            ("solver.weightdecay", "solver.weight_decay"),
+            ("data.flipp", "data.flip"),
+            ("iterations", "solver.iterations"),
+            ("tau", "loss.tau"),
         ] {
-            let error = Config::resolve_text("", &[wrong.to_string()]).unwrap_err().to_string();
+            let error = message(wrong);
             assert!(error.contains(&format!("did you mean {right}?")), "{wrong}: {error}");
+        }
+        for wrong in ["colour_jitter", "circle", "label_smoothing", "xyz", "loss.triplet", "a.b.c", ""] {
+            let error = message(wrong);
+            assert!(!error.contains("did you mean") && error.contains("bcreid config lists"), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_of_other_programs_are_known() {
+        for (wrong, right) in [
+            ("learning_rate", "solver.lr"),
+            ("solver.learning-rate", "solver.lr"),
+            ("SOLVER.BASE_LR", "solver.lr"),
+            ("gamma", "solver.lr_gamma"),
+            ("stepsize", "solver.lr_milestones"),
+            ("warmup", "solver.lr_warmup"),
+            ("num_instances", "data.pk_images"),
+            ("margin", "loss.tau"),
+            ("epochs", "solver.iterations to epochs x training images"),
+            ("optimizer", "SGD with momentum"),
+            ("gpu", "--device"),
+            ("fp16", "--precision"),
+        ] {
+            let error = message(wrong);
+            assert!(error.contains(right), "{wrong}: {error}");
         }
     }
 }

@@ -76,7 +76,10 @@ mod tests {
         // All of them refuse all of the values.
         assert_eq!((words >= 9, words_seen), (true, words * values.len()));
         let error = Config::resolve(None, &["loss.reduction=1".into()]).unwrap_err().to_string();
-        assert_eq!(error, "config: loss.reduction = 1 is a number; wanted: one of the words sum, mean");
+        assert_eq!(
+            error,
+            "config: loss.reduction = 1 is a number; wanted: one of the words sum, mean (--set loss.reduction=1)"
+        );
     }
 
     /// The settings accept the words of the table.

@@ -6,8 +6,8 @@
 //!
 //! Filling the cache decodes every file, so that unreadable images are found before the first training step.
 
-use super::cores;
 use super::decode;
+use super::decoding_threads;
 use super::resize::Resizer;
 use crate::{Error, Result};
 use memmap2::Mmap;
@@ -49,7 +49,7 @@ enum Pixels {
 }
 
 impl ImageCache {
-    /// Decodes and resizes all images on all cores. `progress` is called from any thread, after each image, with
+    /// Decodes and resizes all images, by as many threads as compute. `progress` is called from any thread, after each image, with
     /// the number of finished images and of all images. Unreadable images are black; their indices and errors are
     /// returned.
     ///
@@ -81,7 +81,7 @@ impl ImageCache {
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, paths.len());
         };
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(cores())
+            .num_threads(decoding_threads())
             .thread_name(|i| format!("decoder {i}"))
             .build()
             .map_err(|e| Error::Data(format!("cannot start the decoder threads: {e}")))?;

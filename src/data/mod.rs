@@ -60,7 +60,7 @@ pub enum BadImages {
     Skip,
 }
 
-/// Number of threads that the machine runs at the same time.
-pub(crate) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |n| n.get())
+/// Number of threads that decode images: that of the threads that compute (`--threads`, or all cores).
+pub(crate) fn decoding_threads() -> usize {
+    rayon::current_num_threads()
 }

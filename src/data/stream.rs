@@ -9,7 +9,7 @@ use super::decode;
 use super::input::{ImageInput, Normaliser};
 use super::prefetch::Prefetch;
 use super::resize::Resizer;
-use super::{BadImages, cores};
+use super::{BadImages, decoding_threads};
 use crate::device::Device;
 use crate::element::DType;
 use crate::tensor::Tensor;
@@ -35,13 +35,13 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Batches of 32 without mirrored images, decoded on all cores, four ahead; unreadable images are an error.
+    /// Batches of 32 without mirrored images, decoded by as many threads as compute, four ahead; unreadable images are an error.
     pub fn new(input: ImageInput) -> Self {
         StreamOptions {
             input,
             batch: 32,
             mirrored: false,
-            threads: cores(),
+            threads: decoding_threads(),
             prefetch: 4,
             bad_images: BadImages::Refuse,
         }

@@ -38,8 +38,7 @@ impl Extractor {
         let (path, note) = weight_file(weights)?;
         let file = NetworkFile::open(&path)?;
         let config = file.config().clone();
-        let (model, mut params) = Model::new(&config, 0, device)?;
-        file.load(&mut params)?;
+        let (model, params) = file.network(device)?;
         let (fingerprint, device) = (file.fingerprint(), device.clone());
         Ok(Extractor { model, params, config, device, batch: 32, flip: false, fingerprint, note })
     }

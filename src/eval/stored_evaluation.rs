@@ -14,7 +14,7 @@
 mod replace;
 
 use super::Report;
-use crate::files::{Lock, MIB, make_own_folder, read_text, sync_folder, write_json};
+use crate::files::{Lock, MIB, make_inside, read_text, sync_folder, write_json};
 use crate::weights::Features;
 use crate::{Error, Result};
 use replace::{current, replace};
@@ -74,11 +74,9 @@ impl StoredEvaluation {
     /// # Errors
     /// An error of the file system; a folder of evaluations that is a link.
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
-        let all = run.join(FOLDER);
-        fs::create_dir_all(run).map_err(Error::io(run))?;
-        make_own_folder(&all)?;
+        let all = make_inside(run, FOLDER)?;
         let _lock = Lock::exclusive(&all.join(LOCK))?;
-        let folder = self.target(&all);
+        let folder = make_inside(&all, self.target(&all))?;
         replace(&folder, |draft| {
             self.query.write(&draft.join(QUERY))?;
             self.gallery.write(&draft.join(GALLERY))?;
@@ -90,14 +88,13 @@ impl StoredEvaluation {
         Ok(folder)
     }
 
-    /// The first folder that is free or holds an earlier evaluation of the same images.
-    fn target(&self, all: &Path) -> PathBuf {
+    /// The name of the first folder that is free or holds an earlier evaluation of the same images.
+    fn target(&self, all: &Path) -> String {
         let others = |folder: &Path| match figures(&current(folder, RESULT)) {
             Ok(stored) => !stored.images.is_empty() && stored.images != self.images,
             Err(_) => false,
         };
-        let mut folders = called(&self.name).map(|name| all.join(name));
-        folders.find(|folder| !others(folder)).expect("numbers do not end")
+        called(&self.name).find(|name| !others(&all.join(name))).expect("numbers do not end")
     }
 
     /// Reads the folder of an evaluation; waits for a process that writes evaluations of this run.
@@ -318,7 +315,7 @@ mod tests {
         let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(elsewhere.path(), home.path().join(FOLDER)).unwrap();
         let error = stored("/a/set", 1.0).write(home.path()).unwrap_err().to_string();
-        assert!(error.contains("a symbolic link, where a folder belongs"), "{error}");
+        assert!(error.contains("a symbolic link"), "{error}");
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 

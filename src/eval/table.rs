@@ -1,6 +1,7 @@
 //! Table of the results of one or several evaluations, with their conditions below.
 
 use super::Report;
+use crate::error::printable;
 use comfy_table::{CellAlignment, presets};
 use std::fmt;
 
@@ -18,11 +19,12 @@ impl fmt::Display for Table<'_> {
         for (name, r) in *rows {
             let shares = [r.rank1, r.rank5, r.rank10, r.rank20, r.map_market, r.map_sum, r.minp];
             let shares = shares.map(|share| format!("{:.2}", 100.0 * share));
-            table.add_row(std::iter::once(name.clone()).chain(shares));
+            table.add_row(std::iter::once(printable(name)).chain(shares));
         }
         table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
         writeln!(f, "{table}")?;
-        let lines: Vec<Vec<String>> = rows.iter().map(|(_, report)| report.lines()).collect();
+        let lines = |report: &Report| report.lines().iter().map(|line| printable(line)).collect();
+        let lines: Vec<Vec<String>> = rows.iter().map(|(_, report)| lines(report)).collect();
         writeln!(f, "Percent.")?;
         for line in lines.first().into_iter().flatten().filter(|line| lines.iter().all(|l| l.contains(line)))
         {
@@ -30,7 +32,7 @@ impl fmt::Display for Table<'_> {
         }
         for ((name, _), own) in rows.iter().zip(&lines) {
             for line in own.iter().filter(|line| !lines.iter().all(|l| l.contains(line))) {
-                writeln!(f, "{name}: {line}")?;
+                writeln!(f, "{}: {line}", printable(name))?;
             }
         }
         Ok(())

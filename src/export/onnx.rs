@@ -15,7 +15,6 @@ use crate::config::{Config, Wiring};
 use crate::data::ImageInput;
 use crate::device::Device;
 use crate::files::write_atomically;
-use crate::model::Model;
 use crate::weights::NetworkFile;
 use crate::weights::network::ORIGIN;
 use crate::{Error, Result};
@@ -58,11 +57,10 @@ pub struct Options {
 /// Converts the network of a weight file to an ONNX model. The same file and options give the same model.
 ///
 /// # Errors
-/// As [`NetworkFile::load`]; weights that are not finite after batch normalisation is folded in.
+/// As [`NetworkFile::network`]; weights that are not finite after batch normalisation is folded in.
 pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
     let config = file.config();
-    let (model, mut params) = Model::new(config, 0, &Device::cpu())?;
-    file.load(&mut params)?;
+    let (model, params) = file.network(&Device::cpu())?;
     let input = config.image_input();
     let graph = network::build(&model.backbone, &params, &input, options)
         .map_err(|what| file.tensors().fault(what))?;

@@ -94,8 +94,7 @@ impl StepEvents {
     }
 }
 
-/// Writes an event file with `time` in its name into `folder`, whole or not at all; the folder is created if it is
-/// missing. The file of an earlier call is emptied, and an empty one is removed: a TensorBoard that has a file open
+/// Writes an event file with `time` in its name into `folder`, whole or not at all. The file of an earlier call is emptied, and an empty one is removed: a TensorBoard that has a file open
 /// goes on to the next file when the open one has no more events, but not when it is gone.
 ///
 /// # Errors
@@ -105,7 +104,6 @@ pub fn write_events(
     time: SystemTime,
     fill: impl FnOnce(&mut EventWriter<&mut dyn Write>) -> io::Result<()>,
 ) -> Result<PathBuf> {
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let seconds = seconds(time);
     let file = folder.join(format!("{PREFIX}{:010}{SUFFIX}", seconds as u64));
     write_atomically(&file, |out| fill(&mut EventWriter::new(out, seconds)?))?;

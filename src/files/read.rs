@@ -22,16 +22,6 @@ pub fn open(path: &Path) -> Result<File> {
     fs::metadata(path).and_then(regular).and_then(|()| File::open(path)).map_err(Error::io(path))
 }
 
-/// Opens a file for appending or locking. A missing file is created; an existing one is never truncated, because in an
-/// untrusted folder the name may be a link to another file.
-///
-/// # Errors
-/// [`Error::Io`] of the file system.
-pub fn open_or_make(path: &Path) -> Result<File> {
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    open.map_err(Error::io(path))
-}
-
 /// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors

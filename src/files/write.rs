@@ -4,6 +4,8 @@
 //! the bytes are written to a temporary file in the same folder (a rename works only inside one file system), synced
 //! to the disk, and moved over the old file by one rename.
 
+use super::Temporary;
+use super::links::refuse_link;
 use crate::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -20,21 +22,22 @@ const RANDOM: usize = 12;
 const BUFFER: usize = 1 << 20;
 
 /// Writes the file `path` atomically: `fill` writes the new content to a buffered writer. After an error an old file
-/// is unchanged, and the temporary file is removed. Of a symbolic link the target is replaced; a file that is not
-/// regular (`/dev/null`, a pipe) is written directly.
+/// is unchanged, and the temporary file is removed. A file that is not regular (`/dev/null`, a pipe) is written directly.
+/// A symbolic link is refused: [`follow`](super::follow) the links of a user first.
 ///
 /// # Errors
-/// [`Error::Io`] with `path` if the folder is missing, `path` is a folder, `fill` fails or the disk is full.
+/// [`Error::Io`] with `path` if the folder is missing, `path` is a folder or a symbolic link, `fill` fails or the disk is
+/// full.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let write = || -> io::Result<()> {
-        let target = if path.is_symlink() && path.exists() { fs::canonicalize(path)? } else { path.into() };
-        match fs::metadata(&target) {
+        refuse_link(path)?;
+        match fs::metadata(path) {
             Ok(meta) if !meta.is_file() => {
-                let mut writer = BufWriter::new(File::options().write(true).open(&target)?);
+                let mut writer = BufWriter::new(File::options().write(true).open(path)?);
                 fill(&mut writer)?;
                 writer.flush()
             }
-            _ => replace(&target, fill),
+            _ => replace(path, fill),
         }
     };
     write().map_err(Error::io(path))
@@ -66,19 +69,25 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     // Dropping the temporary file without `persist` removes it. The error is reduced to its kind, because its message
     // names the temporary file instead of the target.
     let mut temporary = builder.tempfile_in(&folder).map_err(|e| io::Error::from(e.kind()))?;
+    let registered = Temporary::register(temporary.path());
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file_mut());
     fill(&mut writer)?;
     writer.flush()?;
     drop(writer);
     temporary.as_file().sync_all()?;
     temporary.persist(target).map_err(|e| e.error)?;
-    // The rename reaches the disk when the folder is synced. An error is ignored: the file itself is complete, and
-    // some network file systems cannot sync a folder.
+    drop(registered);
+    sync_folder(&folder);
+    Ok(())
+}
+
+/// Syncs the entries of a folder to the disk, so that a file that was made, moved or removed is so after a power cut too.
+/// Errors are ignored: some network file systems cannot sync a folder.
+pub fn sync_folder(path: &Path) {
     #[cfg(unix)]
-    if let Ok(folder) = File::open(&folder) {
+    if let Ok(folder) = File::open(path) {
         let _ = folder.sync_all();
     }
-    Ok(())
 }
 
 /// Removes the temporary files that killed processes left in a folder, by the exact pattern of their names and not in
@@ -176,12 +185,16 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_stays_a_link_and_a_device_stays_a_device() {
+    fn a_link_is_refused_and_a_device_stays_a_device() {
         let folder = tempfile::tempdir().unwrap();
         let (real, link) = (folder.path().join("real"), folder.path().join("link"));
         fs::write(&real, b"old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        write_atomically(&link, |w| w.write_all(b"new")).unwrap();
+        let error = write_atomically(&link, |w| w.write_all(b"new")).unwrap_err().to_string();
+        assert!(error.contains("link: a symbolic link"), "{error}");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"old");
+        write_atomically(&crate::files::follow(&link).unwrap(), |w| w.write_all(b"new")).unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&real).unwrap(), b"new");
         write_atomically(Path::new("/dev/null"), |w| w.write_all(b"gone")).unwrap();

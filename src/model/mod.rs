@@ -29,8 +29,22 @@ impl Model {
     /// the network has no head, and its parameters are 0 until trained weights are loaded.
     ///
     /// # Errors
-    /// A width or stem that bf16 convolutions do not support; if the device lacks the memory.
+    /// As [`Model::declare`]; if the device lacks the memory.
     pub fn new(config: &Config, classes: usize, device: &Device) -> Result<(Self, Params)> {
+        let (model, specs) = Model::declare(config, classes, device)?;
+        let mut params = Params::new(device, &specs)?;
+        if model.head.is_some() {
+            params.initialise(config.run.seed)?;
+        }
+        Ok((model, params))
+    }
+
+    /// The structure of [`Model::new`] with the names and shapes of its parameters, without memory for them. Settings
+    /// from a file are compared with the file's tensors at this point.
+    ///
+    /// # Errors
+    /// A width or stem that bf16 convolutions do not support.
+    pub fn declare(config: &Config, classes: usize, device: &Device) -> Result<(Self, ParamSpecs)> {
         let spec = Spec::of(&config.model);
         let odd =
             [("width", spec.width), ("stem", spec.stem)].into_iter().find(|(_, n)| !n.is_multiple_of(8));
@@ -44,10 +58,6 @@ impl Model {
         let backbone = ResNet::new(&spec, &mut specs);
         let head = (classes > 0)
             .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut specs));
-        let mut params = Params::new(device, &specs)?;
-        if head.is_some() {
-            params.initialise(config.run.seed)?;
-        }
-        Ok((Model { backbone, head }, params))
+        Ok((Model { backbone, head }, specs))
     }
 }

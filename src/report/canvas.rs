@@ -2,6 +2,7 @@
 //!
 //! The backend of plotters rounds to whole pixels and writes a hundred bytes a dot; figure 1 has thousands of dots.
 
+use crate::error::is_visible;
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{
     BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
@@ -58,7 +59,8 @@ pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * LETTER * size
 }
 
-/// Escapes a text for an element or an attribute. Characters that XML does not allow become U+FFFD.
+/// Escapes a text for an element or an attribute of SVG and HTML. Characters that XML does not allow, and invisible ones,
+/// which could turn the direction of writing, become U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -68,7 +70,7 @@ pub fn escape(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c if !is_visible(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
@@ -277,6 +279,7 @@ mod tests {
     #[test]
     fn characters_that_xml_does_not_allow_are_replaced() {
         assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
+        assert_eq!(escape("\u{fffe}\u{202e}e\u{301}"), "\u{fffd}\u{fffd}e\u{301}");
         assert_eq!(escape("a\u{0}\n\u{1b}[31m\u{ffff}b"), "a\u{fffd}\u{fffd}\u{fffd}[31m\u{fffd}b");
     }
 }

@@ -3,6 +3,7 @@
 //! The page's content security policy forbids every load and every script and style other than its own, which it allows
 //! by hash. So a name that escaped the template's escaping could not run code.
 
+use super::canvas::escape;
 use super::charts::cmc::Evaluated;
 use super::charts::pairs::Counted;
 use super::charts::{self, cmc, curves};
@@ -17,10 +18,12 @@ use crate::device::Device;
 use crate::eval::scored::{Scored, by_queries};
 use crate::{Error, Result};
 use askama::Template;
+use askama::filters::Escaper;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,6 +50,16 @@ pub struct Options {
     pub images: Option<PathBuf>,
     /// Creation time that the page states.
     pub made: SystemTime,
+}
+
+/// Escaper of the template's fields: [`escape`], as in the drawings.
+#[derive(Clone, Copy, Debug, Default)]
+struct TextEscaper;
+
+impl Escaper for TextEscaper {
+    fn write_escaped_str<W: fmt::Write>(&self, mut out: W, text: &str) -> fmt::Result {
+        out.write_str(&escape(text))
+    }
 }
 
 #[derive(Template)]

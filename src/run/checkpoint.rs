@@ -6,7 +6,7 @@
 //! are the whole random state.
 
 use super::Layout;
-use crate::autograd::Params;
+use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
@@ -14,10 +14,12 @@ use crate::error::Remedy;
 use crate::optim::Optimizer;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The metadata key of the identities of the training set.
+const CLASSES: &str = "classes";
 /// The metadata key of the precision.
 const PRECISION: &str = "precision";
 
@@ -47,7 +49,7 @@ impl Identity {
         let entry = |key: &str, value: String| (key.to_string(), value);
         let mut metadata = network::metadata(self.config.to_toml());
         metadata.extend([
-            entry("classes", serde_json::json!(self.classes).to_string()),
+            entry(CLASSES, class_list(&self.classes)),
             entry("seed", self.config.run.seed.to_string()),
             entry("images_crc32", format!("{:08x}", self.images_crc32)),
             entry(PRECISION, self.precision.to_string()),
@@ -58,35 +60,71 @@ impl Identity {
     /// Checks that a checkpoint was made from the same data with the same settings.
     fn check(&self, file: &TensorFile) -> Result<()> {
         for (key, own) in self.metadata() {
-            let theirs = file.metadata().get(&key);
             if key == PRECISION {
                 // Checkpoints from before the choice of a precision are of f32.
-                let theirs = theirs.map_or("f32", String::as_str);
+                let theirs = file.metadata().get(&key).map_or("f32", String::as_str);
                 if theirs != own {
                     return Err(file
                         .fault(format!("was made with precision {theirs}, not {own}"))
                         .with_remedies([Remedy::Precision(theirs.into())]));
                 }
-                continue;
-            }
-            if key != "config" && theirs != Some(&own) {
-                let short = |text: &str| text.chars().take(40).collect::<String>();
-                return Err(file
-                    .fault(format!(
-                        "belongs to another run or data set ({key}: {} in the checkpoint, {} here)",
-                        theirs.map_or("nothing".into(), |t| short(t)),
-                        short(&own)
-                    ))
-                    .with_remedies([Remedy::SameData]));
+            } else if key != network::CONFIG {
+                check_entry(file, &key, &own)?;
             }
         }
-        match network::settings_of(file)?.and_then(|theirs| self.config.difference(&theirs)) {
-            Some(difference) => Err(file.fault(format!(
-                "was made with other settings: {difference}; put the run's config.toml back as it was"
-            ))),
-            None => Ok(()),
-        }
+        check_settings(file, &self.config)
     }
+}
+
+/// Checks an entry of a checkpoint's metadata.
+fn check_entry(file: &TensorFile, key: &str, own: &str) -> Result<()> {
+    let theirs = file.metadata().get(key);
+    if theirs.is_some_and(|theirs| theirs == own) {
+        return Ok(());
+    }
+    let short = |text: &str| text.chars().take(40).collect::<String>();
+    Err(file
+        .fault(format!(
+            "belongs to another run or data set ({key}: {} in the checkpoint, {} here)",
+            theirs.map_or("nothing".into(), |theirs| short(theirs)),
+            short(own)
+        ))
+        .with_remedies([Remedy::SameData]))
+}
+
+fn check_classes(file: &TensorFile, own: &[i64]) -> Result<()> {
+    let stored = file.metadata().get(CLASSES).and_then(|text| serde_json::from_str::<Vec<i64>>(text).ok());
+    let Some(theirs) = stored else { return check_entry(file, CLASSES, &class_list(own)) };
+    let only_in = |one: &[i64], other: &[i64]| {
+        let other: HashSet<&i64> = other.iter().collect();
+        one.iter().copied().find(|pid| !other.contains(pid))
+    };
+    let example = match (only_in(&theirs, own), only_in(own, &theirs)) {
+        (Some(pid), _) => format!("identity {pid} is only in the checkpoint"),
+        (None, Some(pid)) => format!("identity {pid} is only here"),
+        (None, None) if theirs == own => return Ok(()),
+        (None, None) => "in another order".into(),
+    };
+    Err(file
+        .fault(format!(
+            "belongs to another run or data set ({} identities in the checkpoint, {} here; {example})",
+            theirs.len(),
+            own.len()
+        ))
+        .with_remedies([Remedy::SameData]))
+}
+
+fn check_settings(file: &TensorFile, own: &Config) -> Result<()> {
+    match network::settings_of(file)?.and_then(|theirs| own.difference(&theirs)) {
+        Some(difference) => Err(file.fault(format!(
+            "was made with other settings: {difference}; put the run's config.toml back as it was"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn class_list(classes: &[i64]) -> String {
+    serde_json::json!(classes).to_string()
 }
 
 /// The writer of a run's checkpoints.
@@ -155,12 +193,17 @@ impl Checkpoint {
     }
 }
 
-/// The number of finished steps in the newest checkpoint of `folder`; 0 without a checkpoint.
+/// The number of finished steps in the newest checkpoint of `folder`. The checkpoint is compared with the settings, the
+/// classes and the declared network first, before the images are decoded and the network has memory.
 ///
 /// # Errors
-/// Errors of the file system.
-pub fn steps_done(folder: &Path) -> Result<u64> {
-    Ok(list(folder)?.pop().map_or(0, |(done, _)| done))
+/// As [`restore`], apart from faults of the images and of the precision.
+pub fn check_newest(folder: &Path, config: &Config, classes: &Classes, specs: &ParamSpecs) -> Result<u64> {
+    let (done, file) = open_newest(folder)?;
+    check_classes(&file, classes.pids())?;
+    check_settings(&file, config)?;
+    weights::check_tensors(specs, &file, |_| false).map_err(damaged)?;
+    Ok(done)
 }
 
 /// Restores the newest checkpoint in `folder`.
@@ -173,16 +216,8 @@ pub fn restore(
     params: &mut Params,
     optimizer: &mut dyn Optimizer,
 ) -> Result<()> {
-    let Some((done, path)) = list(folder)?.pop() else {
-        return Err(Error::Run(format!("{}: no checkpoint to resume from", folder.display()))
-            .with_remedies([Remedy::StartAnew]));
-    };
-    let damaged = |e: Error| Error::Run(format!("{e}; delete it to resume from the checkpoint before it"));
-    let file = weights::read_tensors(&path).map_err(damaged)?;
+    let (_, file) = open_newest(folder)?;
     identity.check(&file)?;
-    if file.metadata().get("step") != Some(&done.to_string()) {
-        return Err(damaged(file.fault("its metadata names another step than its file name")));
-    }
     weights::load_into(params, &file, |_| false).map_err(damaged)?;
     for (name, state) in optimizer.state_mut(params) {
         let view = file.tensor(&name).map_err(damaged)?;
@@ -193,6 +228,23 @@ pub fn restore(
         state.copy_from_host_f32(&view.f32().map_err(damaged)?)?;
     }
     Ok(())
+}
+
+/// The newest checkpoint in `folder` and its number of finished steps.
+fn open_newest(folder: &Path) -> Result<(u64, TensorFile)> {
+    let Some((done, path)) = list(folder)?.pop() else {
+        return Err(Error::Run(format!("{}: no checkpoint to resume from", folder.display()))
+            .with_remedies([Remedy::StartAnew]));
+    };
+    let file = weights::read_tensors(&path).map_err(damaged)?;
+    if file.metadata().get("step") != Some(&done.to_string()) {
+        return Err(damaged(file.fault("its metadata names another step than its file name")));
+    }
+    Ok((done, file))
+}
+
+fn damaged(error: Error) -> Error {
+    Error::Run(format!("{error}; delete it to resume from the checkpoint before it"))
 }
 
 /// True if `folder` has a checkpoint.

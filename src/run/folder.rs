@@ -1,14 +1,17 @@
 //! The folder of one run, locked by the process that writes into it.
 
 use super::Layout;
+use super::layout::{CHECKPOINTS, FILES_OF_TRAINING, TENSORBOARD};
 use crate::config::Config;
 use crate::error::Remedy;
-use crate::files::{Lock, MIB, is_temporary_name, read_text, remove_leftovers, write_atomically};
+use crate::files::{
+    Lock, MIB, inside, is_temporary_name, make_inside, read_text, remove_leftovers, write_atomically,
+};
 use crate::{Error, Result};
 use std::ffi::OsStr;
 use std::fs;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A run's folder, locked by this process.
 #[derive(Debug)]
@@ -21,10 +24,11 @@ impl RunFolder {
     /// Creates the folder of a new run and writes its settings.
     ///
     /// # Errors
-    /// A folder that exists and is not empty: a run is never overwritten.
+    /// A folder that exists and is not empty: a run is never overwritten; a symbolic link in it.
     pub fn create(path: &Path, config: &Config) -> Result<Self> {
         require_vacant(path, Remedy::Resume)?;
-        fs::create_dir_all(Layout::of(path).checkpoints()).map_err(Error::io(path))?;
+        refuse_links(path)?;
+        make_inside(path, CHECKPOINTS)?;
         let folder = Self::lock(path)?;
         folder.remove_leftovers()?;
         let toml = config.to_toml();
@@ -38,6 +42,7 @@ impl RunFolder {
     /// A folder that is no run folder, or in which another process trains.
     pub fn open(path: &Path) -> Result<(Self, Config)> {
         let config = read_config(path)?;
+        refuse_links(path)?;
         let folder = Self::lock(path)?;
         folder.remove_leftovers()?;
         Ok((folder, config))
@@ -54,11 +59,22 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Creates the folder of TensorBoard event files.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn make_tensorboard(&self) -> Result<PathBuf> {
+        make_inside(self.path(), TENSORBOARD)
+    }
+
     /// Locks the folder of a run for writing, whatever its content.
     ///
     /// # Errors
-    /// Another process trains in the folder; the folder does not exist.
+    /// Another process trains in the folder; the folder does not exist; a folder of the run is a symbolic link.
     pub fn lock(path: &Path) -> Result<Self> {
+        for folder in [CHECKPOINTS, TENSORBOARD] {
+            inside(path, folder)?;
+        }
         match Lock::try_exclusive(&Layout::of(path).lock())? {
             Some(lock) => Ok(RunFolder { layout: Layout::of(path), _lock: lock }),
             None => Err(Error::Run(format!(
@@ -67,6 +83,11 @@ impl RunFolder {
             ))),
         }
     }
+}
+
+/// Checks, before any work, that no file that training writes is a symbolic link.
+fn refuse_links(path: &Path) -> Result<()> {
+    FILES_OF_TRAINING.iter().try_for_each(|file| inside(path, file).map(|_| ()))
 }
 
 /// The paths in the folder.
@@ -90,7 +111,7 @@ pub fn require_vacant(path: &Path, otherwise: Remedy) -> Result<()> {
         Err(e) => return Err(Error::io(path)(e)),
     };
     // Without these the file of settings belongs to something else.
-    let of_run = path.join("lock").is_file() && path.join("checkpoints").is_dir();
+    let of_run = path.join("lock").is_file() && path.join(CHECKPOINTS).is_dir();
     for entry in entries {
         let entry = entry.map_err(Error::io(path))?;
         let is_leftover = |name: &OsStr| name.to_str().is_some_and(is_temporary_name);
@@ -103,8 +124,8 @@ pub fn require_vacant(path: &Path, otherwise: Remedy) -> Result<()> {
         let without_bytes = || entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
         let vacant = match entry.file_name().to_str() {
             Some("lock") => true,
-            Some("checkpoints") => empty(),
-            Some("config.toml" | "skipped.txt" | "tensorboard") => of_run,
+            Some(CHECKPOINTS) => empty(),
+            Some("config.toml" | "skipped.txt" | TENSORBOARD) => of_run,
             Some("metrics.jsonl") => of_run && without_bytes(),
             Some(name) if is_temporary_name(name) => of_run,
             _ => false,

@@ -12,6 +12,16 @@
 
 use std::path::{Path, PathBuf};
 
+/// Name of the folder of the checkpoints.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+/// Names of the files that training writes, apart from the settings, which it does not overwrite.
+pub(super) const FILES_OF_TRAINING: [&str; 3] = [METRICS, WEIGHTS, SKIPPED];
+const METRICS: &str = "metrics.jsonl";
+const WEIGHTS: &str = "weights.safetensors";
+const SKIPPED: &str = "skipped.txt";
+/// Name of the folder of TensorBoard event files.
+pub(super) const TENSORBOARD: &str = "tensorboard";
+
 /// The paths of a run's files, which need not exist.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -36,27 +46,27 @@ impl Layout {
 
     /// The metrics, one line for each step.
     pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(METRICS)
     }
 
     /// The folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The folder of TensorBoard event files.
     pub fn tensorboard(&self) -> PathBuf {
-        self.path.join("tensorboard")
+        self.path.join(TENSORBOARD)
     }
 
     /// The result: weights, running statistics and centers.
     pub fn weights(&self) -> PathBuf {
-        self.path.join("weights.safetensors")
+        self.path.join(WEIGHTS)
     }
 
     /// The skipped images with the reasons.
     pub fn skipped(&self) -> PathBuf {
-        self.path.join("skipped.txt")
+        self.path.join(SKIPPED)
     }
 
     /// The lock file, held by the process that writes into the folder.

@@ -1,7 +1,7 @@
 //! Results of earlier calls. `result.json` is the result of the last call; if an earlier result has figures that the
 //! new one lacks, it is moved to a folder of its own.
 
-use crate::files::read_text;
+use crate::files::{make_inside, read_text};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -96,9 +96,9 @@ pub(super) fn set_aside(out: &Path, new: &str) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     // A folder without a result was left by a call that was killed while it moved files.
-    let mut folders = (1u64..).map(|number| out.join(FOLDER).join(number.to_string()));
-    let folder = folders.find(|folder| !folder.join(RESULT).exists()).expect("numbers do not end");
-    fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+    let mut folders = (1u64..).map(|number| Path::new(FOLDER).join(number.to_string()));
+    let folder = folders.find(|folder| !out.join(folder).join(RESULT).exists()).expect("numbers do not end");
+    let folder = make_inside(out, folder)?;
     // The figures are moved last: while they are in `out`, the next call moves the remaining files.
     for file in [TABLE].into_iter().chain(PLOTS).chain([RESULT]) {
         match fs::rename(out.join(file), folder.join(file)) {

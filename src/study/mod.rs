@@ -35,10 +35,11 @@ pub use summary::{Figure, Summary};
 use crate::config::Config;
 use crate::data::{Dataset, Sample};
 use crate::device::Device;
+use crate::error::printable;
 use crate::eval::extract::Extractor;
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report};
-use crate::files::write_atomically;
+use crate::files::{inside, write_atomically};
 use crate::run::checkpoint;
 use crate::run::folder::read_config;
 use crate::run::{Layout, RunFolder};
@@ -173,7 +174,8 @@ impl Study<'_> {
                 let mut config = recipe.config.clone();
                 config.run.seed += number as u64;
                 number_of_run += 1;
-                let folder = self.out.join(&recipe.name).join(format!("seed-{}", config.run.seed));
+                let folder = Path::new(&recipe.name).join(format!("seed-{}", config.run.seed));
+                let folder = inside(self.out, folder)?;
                 let label = format!("[{number_of_run}/{all}] {}, seed {}", recipe.name, config.run.seed);
                 let start = &self.starts[recipe.start];
                 let Some(report) = self.run_one(&folder, &label, &config, start, say)? else {
@@ -304,6 +306,7 @@ impl Study<'_> {
             ));
         }
         write_atomically(&path, |w| w.write_all(json.as_bytes()))?;
+        let notes: Vec<String> = notes.iter().map(|note| printable(note)).collect();
         let page = format!("{table}\n\n- {}\n", notes.join("\n- "));
         write_atomically(&self.out.join(earlier::TABLE), |w| w.write_all(page.as_bytes()))
     }

@@ -7,6 +7,7 @@ use super::recipes::{Recipes, in_words, name_of, without_loss};
 use super::{Achieved, Figure, Gains, Recipe, Setting, Start, Study, Summary, gain, start};
 use crate::config::Config;
 use crate::data::Dataset;
+use crate::error::printable;
 use crate::{Error, Result};
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
 use serde::Serialize;
@@ -250,7 +251,8 @@ fn published(name: &str, row: &Published) -> Vec<String> {
 impl fmt::Display for Reproduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.table(presets::UTF8_HORIZONTAL_ONLY))?;
-        write!(f, "{}", self.notes().join("\n"))
+        let notes: Vec<String> = self.notes().iter().map(|note| printable(note)).collect();
+        write!(f, "{}", notes.join("\n"))
     }
 }
 

@@ -2,9 +2,7 @@
 
 use super::names::{LAMBDA, folder_part};
 use crate::config::Config;
-use crate::device::Device;
 use crate::error::printable;
-use crate::model::Model;
 use crate::report::draw::shortened;
 use crate::weights::NetworkFile;
 use crate::weights::network::ORIGIN;
@@ -97,11 +95,10 @@ impl Start {
     /// Checks that the weights fit the network of `config`, so that an error appears before the first run.
     ///
     /// # Errors
-    /// As [`NetworkFile::start`].
+    /// As [`NetworkFile::check_start`].
     pub(super) fn check(&self, config: &Config) -> Result<()> {
         let Some(weights) = &self.weights else { return Ok(()) };
-        let (_, mut params) = Model::new(config, 0, &Device::cpu())?;
-        weights.start(config, &mut params).map(|_| ())
+        weights.check_start(config)
     }
 
     /// Description for the notes of a table: the file, its source and its licence.
@@ -214,6 +211,8 @@ pub(super) fn notes(starts: &[Start], varied: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Device;
+    use crate::model::Model;
     use crate::weights::{model_tensors, network, write_tensors};
 
     const SLIM: [&str; 3] = ["model.arch=slim", "model.width=8", "model.depths=[1, 1, 1, 1]"];

@@ -235,7 +235,8 @@ fn label(point: &Point) -> [String; 2] {
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.table(presets::UTF8_HORIZONTAL_ONLY))?;
-        write!(f, "{}", self.notes().join("\n"))
+        let notes: Vec<String> = self.notes().iter().map(|note| printable(note)).collect();
+        write!(f, "{}", notes.join("\n"))
     }
 }
 

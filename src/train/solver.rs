@@ -104,14 +104,15 @@ impl Trainer {
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
         let classes = Classes::new(&dataset.train)?;
-        let (model, mut params) = Model::new(config, classes.len(), device)?;
-        let first = match start {
-            Start::Random => 0,
-            Start::Weights(file) => {
-                file.start(config, &mut params)?;
-                0
+        let mut first = 0;
+        let (model, mut params) = match start {
+            Start::Random => Model::new(config, classes.len(), device)?,
+            Start::Weights(file) => file.start(config, classes.len(), device)?,
+            Start::Resume(run) => {
+                let (model, specs) = Model::declare(config, classes.len(), device)?;
+                first = checkpoint::check_newest(&run.checkpoints(), config, &classes, &specs)?;
+                (model, Params::new(device, &specs)?)
             }
-            Start::Resume(run) => checkpoint::steps_done(&run.checkpoints())?,
         };
         let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);

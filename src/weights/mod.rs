@@ -13,7 +13,7 @@ pub use tensors::{
 };
 
 use crate::Result;
-use crate::autograd::Params;
+use crate::autograd::{ParamSpecs, Params};
 use crate::element::Shape;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -61,7 +61,22 @@ pub fn model_tensors(params: &Params) -> Result<Vec<TensorOut<'_>>> {
 pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str) -> bool) -> Result<Loaded> {
     let learned = params.params().iter().map(|p| (p.name.as_str(), p.value.shape()));
     let buffers = params.buffers().iter().map(|b| (b.name.as_str(), b.value.shape()));
-    let (mut values, report) = match_tensors(learned.chain(buffers), file, may_keep, "the model")?;
+    let (values, report) = match_tensors(learned.chain(buffers), file, may_keep, "the model")?;
+    fill(params, values)?;
+    Ok(report)
+}
+
+/// Checks that a file holds a model's parameters and buffers, as [`load_into`] does, before the model has memory: a file
+/// of a few bytes may claim a model of gigabytes.
+///
+/// # Errors
+/// As [`load_into`].
+pub fn check_tensors(specs: &ParamSpecs, file: &TensorFile, may_keep: impl Fn(&str) -> bool) -> Result<()> {
+    match_tensors(specs.shapes(), file, may_keep, "the model").map(|_| ())
+}
+
+/// Copies values into the parameters, then the buffers, of a model.
+fn fill(params: &mut Params, mut values: Vec<NewValues<'_>>) -> Result<()> {
     let learned = params.params().len();
     let buffers = values.split_off(learned);
     for (param, values) in params.params_mut().iter_mut().zip(values) {
@@ -70,7 +85,7 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     for (buffer, values) in params.buffers_mut().iter_mut().zip(buffers) {
         values.iter().try_for_each(|v| buffer.value.copy_from_host_f32(v))?;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// The new values of a parameter or buffer; none if the old values are kept.

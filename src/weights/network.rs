@@ -8,10 +8,13 @@
 //! | `config` | settings as TOML: those of the run, or for converted weights `[model]` and `[input]` |
 //! | `source`, `source_sha256`, `licence` | of converted weights: the converted file |
 
-use super::{Loaded, TensorFile, load_into, match_tensors, read_tensors};
+use super::{TensorFile, check_tensors, fill, match_tensors, read_tensors};
 use crate::autograd::Params;
 use crate::config::{Config, Wiring};
 use crate::data::Channels;
+use crate::device::Device;
+use crate::error::printable;
+use crate::model::Model;
 use crate::model::head::CENTERS;
 use crate::model::resnet::Spec;
 use crate::{Error, Result};
@@ -22,7 +25,7 @@ use std::path::Path;
 /// The metadata keys of the origin of converted weights.
 pub const ORIGIN: [&str; 3] = ["source", "source_sha256", "licence"];
 /// The metadata key of the settings.
-const CONFIG: &str = "config";
+pub const CONFIG: &str = "config";
 
 /// A memory-mapped weight file with its settings.
 #[derive(Debug)]
@@ -79,11 +82,10 @@ impl NetworkFile {
         &self.config
     }
 
-    /// Checks the tensors against the network of the file's own settings, as [`NetworkFile::start`] and
-    /// [`NetworkFile::load`] do.
+    /// Checks the tensors against the network of the file's own settings, as [`NetworkFile::network`] does.
     ///
     /// # Errors
-    /// As [`load_into`]: missing tensors, other shapes, values that are not finite, tensors of a larger network.
+    /// As [`load_into`](super::load_into): missing tensors, other shapes, values that are not finite, tensors of a larger network.
     pub fn check(&self) -> Result<()> {
         let specs = Spec::of(&self.config.model).param_specs();
         let network = "the network of its metadata (config)";
@@ -123,42 +125,71 @@ impl NetworkFile {
         let mut text = format!(
             "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - \
              {:?}) / {:?}",
-            self.file.path().display(),
+            printable(&self.file.path().display().to_string()),
             input.scale,
             input.mean,
             input.std
         );
         for (key, label) in ORIGIN.into_iter().zip(["made from", "its SHA-256", "licence"]) {
             if let Some(value) = self.file.metadata().get(key) {
-                text += &format!("\n  {label}: {}", value.escape_debug());
+                text += &format!("\n  {label}: {}", printable(value));
             }
         }
         text
     }
 
-    /// Initialises a network of `config` with these weights; only the classifier and the centers may be missing.
+    /// Creates the network of the file's settings with all its parameters and buffers, for feature extraction.
+    ///
+    /// # Errors
+    /// As [`load_into`](super::load_into), before any memory is allocated.
+    pub fn network(&self, device: &Device) -> Result<(Model, Params)> {
+        self.build(&self.config, 0, device)
+    }
+
+    /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier and
+    /// the centers may be missing.
+    ///
+    /// # Errors
+    /// As [`NetworkFile::check_start`], before any memory is allocated.
+    pub fn start(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
+        self.check_agreement(config)?;
+        self.build(config, classes, device)
+    }
+
+    /// Checks that a network of `config` can start from these weights.
     ///
     /// # Errors
     /// Missing tensors, other shapes, another wiring or input convention than in the settings.
-    pub fn start(&self, config: &Config, params: &mut Params) -> Result<Loaded> {
+    pub fn check_start(&self, config: &Config) -> Result<()> {
+        self.check_agreement(config)?;
+        check_tensors(&Spec::of(&config.model).param_specs(), &self.file, |_| false)
+    }
+
+    /// The file's settings are its own claim. So their network is compared with the header first, and memory is
+    /// allocated only for tensors that the file holds.
+    fn build(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
+        let (model, specs) = Model::declare(config, classes, device)?;
+        let is_head = |name: &str| name.starts_with("fc.") || name == CENTERS;
+        let (values, _) = match_tensors(specs.shapes(), &self.file, is_head, "the model")?;
+        let mut params = Params::new(device, &specs)?;
+        if model.head.is_some() {
+            params.initialise(config.run.seed)?;
+        }
+        fill(&mut params, values)?;
+        Ok((model, params))
+    }
+
+    fn check_agreement(&self, config: &Config) -> Result<()> {
         let (own, asked) = (&self.config, config);
         // The stride of the last stage may differ: fine-tuning with a finer last feature map is common.
         const MUST_AGREE: [&str; 6] =
             ["model.arch", "model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
         match own.difference_in(asked, &MUST_AGREE) {
-            None => load_into(params, &self.file, |name| name.starts_with("fc.") || name == CENTERS),
+            None => Ok(()),
             Some((key, theirs, asked)) => Err(self.file.fault(format!(
                 "{key} is {theirs} in the file and {asked} in the settings; remove {key} from the settings to use the \
                  file's value"
             ))),
         }
-    }
-
-    /// Loads all parameters and buffers of a network for feature extraction.
-    ///
-    /// # Errors
-    /// As [`load_into`].
-    pub fn load(&self, params: &mut Params) -> Result<Loaded> {
-        load_into(params, &self.file, |_| false)
     }
 }

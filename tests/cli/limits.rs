@@ -1,10 +1,17 @@
 //! Hostile files of features, weights and metrics: refused in one line, within 300 MB and 2 s.
 
-use crate::support::{bcreid, fail_within_limits, succeed};
+use crate::support::{bcreid, fail, limited, succeed};
 use bcreid::weights::Features;
 use std::fs::{self, File};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The error of a call within the limits.
+#[track_caller]
+fn fail_within_limits(command: &mut Command) -> String {
+    fail(&mut limited(command))
+}
 
 /// Bytes of a header that nearly reaches the format's limit.
 const LONG: usize = 98_000_000;
@@ -51,13 +58,13 @@ fn small(path: &Path) -> PathBuf {
     path.to_path_buf()
 }
 
-fn query(query: &Path, gallery: &Path) -> std::process::Command {
+fn query(query: &Path, gallery: &Path) -> Command {
     let mut command = bcreid();
     command.arg("query").arg("--features").arg(query).arg("--gallery").arg(gallery);
     command
 }
 
-fn eval(query: &Path, gallery: &Path) -> std::process::Command {
+fn eval(query: &Path, gallery: &Path) -> Command {
     let mut command = bcreid();
     command.args(["eval", "--device", "cpu", "--query"]).arg(query).arg("--gallery").arg(gallery);
     command

@@ -4,8 +4,13 @@ mod bad_input;
 mod bench;
 mod doctor;
 mod evaluation;
+#[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod limits;
 mod pipeline;
 mod resume;
+#[cfg(unix)]
+mod signals;
 mod studies;
 mod support;

@@ -1,16 +1,16 @@
 //! Shared parts of the tests: a temporary folder, a small data set, and the program.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 use tempfile::TempDir;
 
 #[path = "../common/command.rs"]
 mod command;
+#[cfg(target_os = "linux")]
+pub use command::limited;
 pub use command::{fail, stderr, succeed};
-#[path = "../common/peak.rs"]
-mod peak;
-pub use peak::fail_within_limits;
 
 /// Settings under which a step takes milliseconds.
 pub const TINY: &[&str] = &[
@@ -68,4 +68,23 @@ pub fn train(data: &Path, out: &Path, more: &[&str]) -> Command {
         command.args(["--set", setting]);
     }
     command
+}
+
+/// Number of steps in a run's metrics.
+pub fn lines(out: &Path) -> usize {
+    std::fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |t| t.lines().count())
+}
+
+/// Starts `command`, waits until `out` holds at least `steps` lines of metrics, then sends `signal`.
+pub fn interrupt(mut command: Command, out: &Path, steps: usize, signal: &str) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..60_000 {
+        if lines(out) >= steps {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    child.wait_with_output().unwrap()
 }

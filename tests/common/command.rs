@@ -23,6 +23,19 @@ pub fn fail(command: &mut Command) -> String {
     error.to_string()
 }
 
+/// The command with limits on its memory and its processor time, which end it: an input of a few bytes must not take
+/// more. The memory is that of the heap and of stacks, which the system counts before it is touched.
+#[cfg(target_os = "linux")]
+#[allow(dead_code, reason = "not all tests have hostile input")]
+pub fn limited(command: &Command) -> Command {
+    const KIB: usize = 300 << 10;
+    const SECONDS: usize = 2;
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg(format!("ulimit -d {KIB} && ulimit -t {SECONDS} && exec \"$0\" \"$@\""));
+    limited.arg(command.get_program()).args(command.get_args());
+    limited
+}
+
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

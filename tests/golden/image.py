@@ -7,6 +7,8 @@ what `Image.open(file).convert("RGB")` makes of them.
 """
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -67,5 +69,33 @@ put_file("444.jpg", photo, "JPEG", quality=90, subsampling=0)
 put_file("progressive.jpg", photo, "JPEG", quality=90, progressive=True)
 put_file("grey.jpg", photo.convert("L"), "JPEG", quality=90)
 put_file("restart.jpg", photo, "JPEG", quality=90, restart_marker_blocks=1)
+
+
+def interlaced(samples, colour_type):
+    """A PNG file in the seven passes of Adam7 (PNG specification, section 8.2); Pillow writes none."""
+    height, width, _ = samples.shape
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = b""
+    for x, y, dx, dy in passes:
+        for row in samples[y::dy, x::dx]:
+            # Filter 0; numbers of 16 bits have their upper byte first.
+            rows += b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() if row.size else b""
+    bits = 8 * samples.dtype.itemsize
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 1)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+for name, samples, colour_type in [
+    ("interlaced_rgb.png", picture(9, 13), 2),
+    ("interlaced_rgba16.png", rng.integers(0, 65536, (9, 13, 4), dtype=np.uint16), 6),
+    ("interlaced_grey_alpha.png", rng.integers(0, 256, (3, 2, 2), dtype=np.uint8), 4),
+]:
+    file = interlaced(samples, colour_type)
+    put(f"file.{name}", np.frombuffer(file, np.uint8))
+    put(f"rgb.{name}", Image.open(io.BytesIO(file)).convert("RGB"))
 
 save_file(out, Path(__file__).with_suffix(".safetensors"))

@@ -74,7 +74,8 @@ fn images(config: &Config, folder: &Path) {
         let path = entry.unwrap().path();
         let picture = decode::read(&path).unwrap();
         let picture =
-            image::RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.pixels).unwrap();
+            image::RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.pixels.clone())
+                .unwrap();
         let (width, height) = (config.input.width as u32, config.input.height as u32);
         let resized = image::imageops::resize(&picture, width, height, image::imageops::FilterType::Triangle);
         let name = path.with_extension("png");

@@ -26,6 +26,7 @@ mod pose;
 mod scene;
 mod things;
 
+use crate::files::Temporary;
 use crate::{Error, Result};
 use plan::{BOXES, FOLDERS, Split, Subject, Task};
 use rayon::prelude::*;
@@ -123,6 +124,7 @@ impl Synth {
             .prefix(".bcreid-synth-")
             .tempdir_in(&parent)
             .map_err(Error::io(&parent))?;
+        let _registered = Temporary::register(temporary.path());
         // The set is a folder inside the temporary one, which only its owner may read.
         let draft = temporary.path().join(name);
         for folder in FOLDERS.into_iter().chain([BOXES]) {

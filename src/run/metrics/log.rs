@@ -3,7 +3,7 @@
 use super::StepMetrics;
 use super::read::{Line, Lines};
 use crate::{Error, Result, files, tell};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,7 @@ impl Log {
     /// # Errors
     /// Errors of the file system; a line before `step` that training did not write: the lines behind it would be lost.
     pub fn continue_at(path: &Path, step: u64) -> Result<Self> {
-        if path.exists() {
-            files::open(path)?;
-        }
-        let file = files::open_or_make(path)?;
+        let file = files::open_to_append(path)?;
         let (mut keep, mut reached) = (0, 0);
         let mut lines = Lines::new(BufReader::new(&file));
         // Everything behind is removed: a power cut may leave any bytes there.
@@ -53,7 +50,6 @@ impl Log {
             );
         }
         file.set_len(keep).map_err(Error::io(path))?;
-        let file = OpenOptions::new().append(true).open(path).map_err(Error::io(path))?;
         Ok(Log { path: path.to_path_buf(), file: BufWriter::new(file) })
     }
 

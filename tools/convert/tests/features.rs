@@ -4,7 +4,6 @@ use bcreid::autograd::Tape;
 use bcreid::config::{Channels, Config};
 use bcreid::data::{ImageStream, StreamOptions};
 use bcreid::device::Device;
-use bcreid::model::Model;
 use bcreid::ops::batchnorm::Statistics;
 use bcreid::tensor::Tensor;
 use bcreid::weights::{NetworkFile, read_tensors};
@@ -33,8 +32,7 @@ fn strays(weights: &str, golden: &str) -> [f32; 2] {
     let size = ["input.height=128".to_string(), "input.width=64".to_string()];
     let config = Config::resolve_for(Some(file.config()), None, &size).unwrap();
     let device = Device::cpu();
-    let (model, mut params) = Model::new(&config, 0, &device).unwrap();
-    file.load(&mut params).unwrap();
+    let (model, mut params) = file.network(&device).unwrap();
 
     let golden = read_tensors(&here(golden)).unwrap();
     let theirs = golden.tensor("features").unwrap().f32().unwrap();

@@ -140,20 +140,20 @@ fn the_engines_file_holds_the_values_in_its_layout_with_their_origin() {
     for word in ["slim", "Caffe", "BGR", "103.06", "in.pth", sha, "MIT"] {
         assert!(text.contains(word), "{text} lacks {word}");
     }
-    let (_, mut params) = bcreid::model::Model::new(file.config(), 5, &Device::cpu()).unwrap();
-    let loaded = file.start(file.config(), &mut params).unwrap();
-    assert_eq!(loaded.kept, ["fc.weight", "fc.bias", "centers"]);
+    let (model, params) = file.start(file.config(), 5, &Device::cpu()).unwrap();
+    assert_eq!(params.buffer(model.head.unwrap().centers).shape().dims()[0], 5);
+    assert_eq!(params.params()[0].value.f32(), &*ours);
 
     let mut torchvision = file.config().clone();
     torchvision.model.wiring = Wiring::Torchvision;
-    let error = file.start(&torchvision, &mut params).unwrap_err().to_string();
+    let error = file.check_start(&torchvision).unwrap_err().to_string();
     assert!(
         error.contains("model.wiring is \"caffe\" in the file and \"torchvision\" in the settings"),
         "{error}"
     );
     let mut rgb = file.config().clone();
     rgb.input = Input::default();
-    let error = file.start(&rgb, &mut params).unwrap_err().to_string();
+    let error = file.check_start(&rgb).unwrap_err().to_string();
     assert!(error.contains("input.channels is \"bgr\" in the file and \"rgb\" in the settings"), "{error}");
 }
 

@@ -1,0 +1,98 @@
+//! The names that other programs give to our settings: PyTorch, Caffe, torchreid, fast-reid, open-reid.
+
+/// The answer to another program's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The setting with this meaning.
+    Key(&'static str),
+    /// No setting has this meaning; a sentence about what has.
+    Advice(&'static str),
+}
+
+use Answer::{Advice, Key};
+
+const EPOCHS: Answer = Advice(
+    "training counts steps, not epochs: set solver.iterations to epochs x training images / solver.batch",
+);
+const DEVICE: Answer = Advice("the device is no setting: give --device");
+const PRECISION: Answer = Advice("the precision is no setting: give --precision");
+const WEIGHTS: Answer = Advice("initial weights are no setting: give --weights");
+const OUT: Answer = Advice("the run folder is no setting: give --out");
+const OPTIMIZER: Answer = Advice(
+    "the optimiser is SGD with momentum: solver.momentum, solver.weight_decay, and solver.convention for its form",
+);
+
+/// Names without their section, in lower case, with `_` for `-`.
+const NAMES: &[(&[&str], Answer)] = &[
+    (&["learning_rate", "base_lr", "init_lr", "lr0", "rate"], Key("solver.lr")),
+    (&["batch_size", "ims_per_batch", "train_batch_size", "bs"], Key("solver.batch")),
+    (&["steps", "max_iter", "max_iters", "max_steps", "num_steps", "iters"], Key("solver.iterations")),
+    (&["epoch", "epochs", "max_epoch", "max_epochs", "num_epochs"], EPOCHS),
+    (&["gamma", "lr_decay", "decay_rate", "lr_factor"], Key("solver.lr_gamma")),
+    (
+        &[
+            "stepsize",
+            "step_size",
+            "stepvalue",
+            "step_value",
+            "milestones",
+            "lr_steps",
+            "lr_drops",
+            "lr_policy",
+        ],
+        Key("solver.lr_milestones"),
+    ),
+    (&["warmup", "warmup_iters", "warmup_steps", "warmup_epochs"], Key("solver.lr_warmup")),
+    (&["wd", "l2", "weight_decay_bias"], Key("solver.weight_decay")),
+    (&["optimizer", "optimiser", "optim", "adam", "sgd", "nesterov"], OPTIMIZER),
+    (&["new_layer_lr", "base_lr_mult", "lr_mult", "heads_lr_factor"], Key("solver.head_rate")),
+    (&["bn_momentum"], Key("solver.batchnorm_momentum")),
+    (&["freeze_bn", "fixbase"], Key("solver.batchnorm")),
+    (&["margin", "alpha"], Key("loss.tau")),
+    (&["num_instances", "num_instance", "instances", "k"], Key("data.pk_images")),
+    (&["random_flip", "do_flip", "mirror", "hflip"], Key("data.flip")),
+    (&["padding", "padding_size"], Key("data.pad")),
+    (&["random_crop"], Key("data.crop")),
+    (&["num_workers", "nworkers", "threads"], Key("data.workers")),
+    (&["random_seed", "manual_seed"], Key("run.seed")),
+    (&["checkpoint_period", "snapshot", "save_every", "eval_freq"], Key("run.checkpoint_every")),
+    (&["print_freq", "display", "log_period"], Key("run.log_every")),
+    (&["backbone", "depth", "network"], Key("model.arch")),
+    (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
+    (&["pixel_mean"], Key("input.mean")),
+    (&["pixel_std", "norm_std"], Key("input.std")),
+    (&["size_train", "image_size", "img_size", "size"], Key("input.height")),
+    (&["gpu", "gpus", "gpu_id", "gpu_ids", "gpu_devices", "use_cpu", "cuda", "device"], DEVICE),
+    (&["amp", "fp16", "bf16", "half", "precision"], PRECISION),
+    (&["pretrained", "pretrain", "pretrain_path", "weights", "load_weights"], WEIGHTS),
+    (&["output", "output_dir", "out", "save_dir", "log_dir", "logs_dir"], OUT),
+];
+
+/// The answer to the name `name`, which may have a section in front.
+pub(super) fn answer(name: &str) -> Option<Answer> {
+    let bare = name.rsplit('.').next().unwrap_or(name).to_lowercase().replace('-', "_");
+    NAMES.iter().find(|(names, _)| names.contains(&bare.as_str())).map(|(_, answer)| *answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_table_leads_to_settings_and_names_none_of_them_twice() {
+        let keys: Vec<String> = Config::entries().into_iter().map(|entry| entry.key).collect();
+        let mut seen = Vec::new();
+        for (names, answer) in NAMES {
+            if let Key(key) = answer {
+                assert!(keys.iter().any(|known| known == key), "{key}");
+            }
+            for name in *names {
+                assert!(!seen.contains(name), "{name} is there twice");
+                seen.push(name);
+                let is_ours = keys.iter().any(|key| key.rsplit('.').next() == Some(name));
+                assert!(!is_ours, "{name} is a setting");
+            }
+        }
+    }
+}
