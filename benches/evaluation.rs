@@ -29,7 +29,7 @@ fn random(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
     let pid = |i: usize| if i < distractors { 0 } else { 1 + (i % IDENTITIES) as i64 };
     let pids = (0..rows).map(pid).collect();
     let camids = (0..rows).map(|i| (i / IDENTITIES % CAMERAS) as i64).collect();
-    Features::new(values, dim, pids, camids, Vec::new()).expect("consistent").normalised()
+    Features::new(values, dim, pids, camids, Vec::new()).and_then(Features::normalised).expect("consistent")
 }
 
 fn main() {

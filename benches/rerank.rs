@@ -42,7 +42,9 @@ fn images(rows: usize, dim: usize, step: u64, distractors: usize) -> Features {
         }
     });
     let pids = (0..rows).map(|i| if i < distractors { 0 } else { 1 + person(i) as i64 }).collect();
-    Features::new(values, dim, pids, vec![-1; rows], Vec::new()).expect("consistent").normalised()
+    Features::new(values, dim, pids, vec![-1; rows], Vec::new())
+        .and_then(Features::normalised)
+        .expect("consistent")
 }
 
 /// Peak resident memory of the process in MB, if the system reports it.

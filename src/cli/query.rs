@@ -38,6 +38,9 @@ pub struct Query {
     how: How,
 }
 
+/// Most queries of one call: a list is kept in memory, and printed, for each.
+const MAX_QUERIES: usize = 100_000;
+
 /// The ranked list of one query.
 #[derive(Serialize)]
 struct RankedList {
@@ -54,6 +57,12 @@ impl Query {
         self.json.as_deref().map_or(Ok(()), super::require_json)?;
         let gallery = Features::read(&self.gallery)?;
         let query = self.query()?;
+        if query.len() > MAX_QUERIES {
+            return Err(Error::Data(format!(
+                "{} queries, and one call ranks at most {MAX_QUERIES}; split the file of queries",
+                query.len()
+            )));
+        }
         let names =
             (0..query.len()).map(|i| query.paths().get(i).cloned().unwrap_or_else(|| format!("row {i}")));
         let hits = top_k(&query, &gallery, self.top)?;

@@ -10,8 +10,11 @@ use crate::files::{self, MIB};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// Largest list that is read, in bytes: room for millions of images.
-pub(crate) const LARGEST: u64 = 1024 * MIB;
+/// Largest list that is read, in bytes: room for a million images. Reading one takes up to three times its length.
+pub(crate) const LARGEST: u64 = 96 * MIB;
+
+/// Longest line and longest record, in bytes: a path has at most 4,096.
+const LONGEST: usize = 16 << 10;
 
 /// Reads one list.
 ///
@@ -22,6 +25,7 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let text = files::read(file, LARGEST)?;
     // Spreadsheet programs begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    require_lines(file, text)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
     let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
@@ -36,8 +40,9 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
     let camid = column("camid");
     let mut samples = Vec::new();
     let mut without_camid = None;
-    for record in reader.records() {
-        let record = record.map_err(|e| fault(file, text, &e))?;
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| fault(file, text, &e))? {
+        require_short(file, text, &record)?;
         let error = |what: String| {
             let line = line(text, record.position());
             Error::Data(format!("{} line {line}: {what}", file.display()))
@@ -73,6 +78,29 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
         )));
     }
     Ok(samples)
+}
+
+/// Checks that a text consists of lines: a file of zeros would be one field of its whole length.
+pub(crate) fn require_lines(file: &Path, text: &[u8]) -> Result<()> {
+    match text.split(|&byte| byte == b'\n').position(|line| line.len() > LONGEST) {
+        None => Ok(()),
+        Some(line) => Err(long(file, line + 1)),
+    }
+}
+
+/// Checks that a record is not long: a quotation mark without a partner joins all lines behind it.
+pub(crate) fn require_short(file: &Path, text: &[u8], record: &csv::StringRecord) -> Result<()> {
+    match record.as_byte_record().as_slice().len() > LONGEST {
+        true => Err(long(file, line(text, record.position()))),
+        false => Ok(()),
+    }
+}
+
+fn long(file: &Path, line: usize) -> Error {
+    Error::Data(format!(
+        "{} line {line}: longer than {LONGEST} bytes; is this a list, and does each quotation mark have its partner?",
+        file.display()
+    ))
 }
 
 /// The error of the CSV reader on one line, with the file and the line number.

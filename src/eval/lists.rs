@@ -7,6 +7,7 @@ use super::distance::{Block, Distances};
 use super::{Protocol, same_camera};
 use crate::Result;
 use crate::device::Device;
+use crate::files;
 use crate::tensor::philox::{Philox, RngStream};
 use crate::weights::{Features, normalise_rows};
 use rayon::prelude::*;
@@ -80,7 +81,9 @@ pub fn ranked_lists(
     let mut images = Cow::Borrowed(gallery.features());
     if protocol.normalise {
         normalise_rows(&mut rows, dim);
-        normalise_rows(images.to_mut(), dim);
+        let mut copy = files::copy(&images, "normalised features")?;
+        normalise_rows(&mut copy, dim);
+        images = Cow::Owned(copy);
     }
     let cameras = protocol.counts_cameras(query, gallery);
     let distances = Distances::new(&rows, &images, dim, device)?;

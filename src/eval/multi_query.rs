@@ -5,6 +5,7 @@
 //! "Scalable Person Re-identification: A Benchmark", ICCV 2015, section 5), divided by its length again. Matches and
 //! dropped images are those of the single query.
 
+use crate::files;
 use crate::weights::{Features, Origin, normalise_rows};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -58,7 +59,7 @@ pub fn pool(query: &Features, boxes: &Features, pool: Pool) -> Result<Features> 
                 .into(),
         ));
     }
-    let mut values = query.features().to_vec();
+    let mut values = files::copy(query.features(), "the pooled features")?;
     values.par_chunks_mut(dim).enumerate().for_each(|(i, value)| {
         let Some(own) = of(i) else { return };
         for (j, value) in value.iter_mut().enumerate() {

@@ -17,6 +17,7 @@ use super::distance::{Block, Distances, Origin};
 use super::{Protocol, same_camera};
 use crate::Result;
 use crate::device::Device;
+use crate::files;
 use crate::weights::{Features, normalise_rows};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -76,14 +77,14 @@ impl Pairs {
     pub fn count(query: &Features, gallery: &Features, protocol: &Protocol, device: &Device) -> Result<Self> {
         query.require_comparable(gallery)?;
         let dim = query.dim();
-        let values = |of: &Features| -> Vec<f32> {
-            let mut values = of.features().to_vec();
+        let values = |of: &Features| -> Result<Vec<f32>> {
+            let mut values = files::copy(of.features(), "normalised features")?;
             normalise_rows(&mut values, dim);
-            values
+            Ok(values)
         };
         let origin = Origin::of(gallery.features(), dim, protocol.normalise);
         let (rows, images, span) = if protocol.normalise {
-            (Cow::Owned(values(query)), Cow::Owned(values(gallery)), 2.0)
+            (Cow::Owned(values(query)?), Cow::Owned(values(gallery)?), 2.0)
         } else {
             // By the triangle inequality, no distance exceeds the sum of the two sides' largest distances from the
             // origin.

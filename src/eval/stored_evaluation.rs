@@ -4,19 +4,22 @@
 //! RUN/evaluations/NAME/query.safetensors    features of the queries
 //! RUN/evaluations/NAME/gallery.safetensors  features of the gallery, distractors included
 //! RUN/evaluations/NAME/result.json          the figures
-//! RUN/evaluations/.lock                     locked while an evaluation is written
+//! RUN/evaluations/.lock                     locked while an evaluation is read or written
 //! ```
 //!
 //! NAME is the name of the data set's folder, followed by the options that differ from the plain protocol. A later
 //! evaluation of the same images replaces the earlier one; an evaluation of other images whose folder has the same name
-//! is called NAME-2, and so on.
+//! is called NAME-2, and so on. A name never begins with a dot: such names are the program's own.
+
+mod replace;
 
 use super::Report;
-use crate::files::{MIB, open_or_make, read_text, write_json};
+use crate::files::{Lock, MIB, make_inside, read_text, sync_folder, write_json};
 use crate::weights::Features;
 use crate::{Error, Result};
+use replace::{current, replace};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -24,9 +27,7 @@ const FOLDER: &str = "evaluations";
 const QUERY: &str = "query.safetensors";
 const GALLERY: &str = "gallery.safetensors";
 const RESULT: &str = "result.json";
-/// Subfolder of an evaluation's folder in which its replacement is written.
-const DRAFT: &str = ".draft";
-/// Lock file, locked while an evaluation is written.
+/// Lock file in the folder of all evaluations, locked while an evaluation is read or written.
 const LOCK: &str = ".lock";
 
 /// A stored evaluation.
@@ -67,76 +68,50 @@ impl StoredEvaluation {
     }
 
     /// Writes the evaluation into a run folder and returns its folder. An earlier evaluation stays until all files of
-    /// this one are on the disk. The figures are moved last, so a folder with figures is complete. The function waits
-    /// for other processes that write evaluations of this run.
+    /// this one are on the disk, and counts until then. The function waits for other processes that read or write
+    /// evaluations of this run.
     ///
     /// # Errors
-    /// An error of the file system.
+    /// An error of the file system; a folder of evaluations that is a link.
     pub fn write(&self, run: &Path) -> Result<PathBuf> {
-        let all = run.join(FOLDER);
-        fs::create_dir_all(&all).map_err(Error::io(&all))?;
-        let _lock = lock(&all.join(LOCK))?;
-        let folder = self.target(&all);
-        let draft = folder.join(DRAFT);
-        // A killed process may have left a draft.
-        match fs::remove_dir_all(&draft) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&draft)(e)),
-            _ => fs::create_dir_all(&draft).map_err(Error::io(&draft))?,
-        }
-        let written = self.write_files(&draft, &folder);
-        // Best effort: a leftover draft is harmless.
-        let _ = fs::remove_dir_all(&draft);
-        written.map(|()| folder)
+        let all = make_inside(run, FOLDER)?;
+        let _lock = Lock::exclusive(&all.join(LOCK))?;
+        let folder = make_inside(&all, self.target(&all))?;
+        replace(&folder, |draft| {
+            self.query.write(&draft.join(QUERY))?;
+            self.gallery.write(&draft.join(GALLERY))?;
+            let figures = Figures { report: &self.report, images: self.images.clone() };
+            write_json(&draft.join(RESULT), &figures)
+        })?;
+        sync_folder(&all);
+        sync_folder(run);
+        Ok(folder)
     }
 
-    /// Writes all files into `draft`, then moves them into `folder`.
-    fn write_files(&self, draft: &Path, folder: &Path) -> Result<()> {
-        self.query.write(&draft.join(QUERY))?;
-        self.gallery.write(&draft.join(GALLERY))?;
-        let figures = Figures { report: &self.report, images: self.images.clone() };
-        write_json(&draft.join(RESULT), &figures)?;
-        match fs::remove_file(folder.join(RESULT)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(folder)(e)),
-            _ => {}
-        }
-        for file in [QUERY, GALLERY, RESULT] {
-            let target = folder.join(file);
-            fs::rename(draft.join(file), &target).map_err(Error::io(&target))?;
-        }
-        Ok(())
-    }
-
-    /// The first folder that is free or holds an earlier evaluation of the same images.
-    fn target(&self, all: &Path) -> PathBuf {
-        let others = |folder: &Path| match figures(&folder.join(RESULT)) {
+    /// The name of the first folder that is free or holds an earlier evaluation of the same images.
+    fn target(&self, all: &Path) -> String {
+        let others = |folder: &Path| match figures(&current(folder, RESULT)) {
             Ok(stored) => !stored.images.is_empty() && stored.images != self.images,
             Err(_) => false,
         };
-        let mut folders = called(&self.name).map(|name| all.join(name));
-        folders.find(|folder| !others(folder)).expect("numbers do not end")
+        called(&self.name).find(|name| !others(&all.join(name))).expect("numbers do not end")
     }
 
-    /// Reads the folder of an evaluation.
+    /// Reads the folder of an evaluation; waits for a process that writes evaluations of this run.
     ///
     /// # Errors
     /// Files that are missing or damaged.
     pub fn read(folder: &Path) -> Result<Self> {
-        let Figures { report, images } = figures(&folder.join(RESULT))?;
+        let _lock = folder.parent().map(|all| Lock::shared(&all.join(LOCK))).transpose()?;
+        let Figures { report, images } = figures(&current(folder, RESULT))?;
         Ok(StoredEvaluation {
             images,
             name: name_of_folder(folder),
-            query: features(&folder.join(QUERY))?,
-            gallery: features(&folder.join(GALLERY))?,
+            query: features(&current(folder, QUERY))?,
+            gallery: features(&current(folder, GALLERY))?,
             report,
         })
     }
-}
-
-/// Locks a file; waits until no other process has it locked.
-fn lock(file: &Path) -> Result<File> {
-    let lock = open_or_make(file)?;
-    lock.lock().map_err(Error::io(file))?;
-    Ok(lock)
 }
 
 /// Names of evaluations on folders of one name: NAME, NAME-2, and so on.
@@ -161,7 +136,7 @@ pub fn read_called(run: &Path, name: &str) -> Result<Vec<StoredEvaluation>> {
 
 /// True if a folder holds a complete evaluation.
 fn is_there(folder: &Path) -> Result<bool> {
-    let result = folder.join(RESULT);
+    let result = current(folder, RESULT);
     match fs::metadata(&result).map_err(Error::io(&result)) {
         Ok(_) => Ok(true),
         Err(e) if e.is_missing_file() => Ok(false),
@@ -192,10 +167,12 @@ pub fn whole_path(folder: &Path) -> String {
     folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf()).display().to_string()
 }
 
-/// The name under which an evaluation on a data set is stored.
+/// The name under which an evaluation on a data set is stored: that of the data set's folder, with `_` before a dot at
+/// its start.
 pub fn name_of(data: &Path) -> String {
     let whole = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
-    whole.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+    let name = whole.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
+    if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
 /// The folders of a run's complete evaluations, in the order of their names.
@@ -262,17 +239,84 @@ mod tests {
     fn a_failed_write_leaves_the_earlier_one_whole() {
         let run = tempfile::tempdir().unwrap();
         let folder = stored("/a/set", 1.0).write(run.path()).unwrap();
-        fs::write(folder.join(DRAFT), "in the way").unwrap();
+        let draft = folder.join(".draft");
+        fs::write(&draft, "in the way").unwrap();
         assert!(stored("/a/set", 2.0).write(run.path()).is_err());
         assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [1.0]);
-        fs::remove_file(folder.join(DRAFT)).unwrap();
+        fs::remove_file(&draft).unwrap();
         // The draft of a killed process is ignored and replaced.
-        fs::create_dir(folder.join(DRAFT)).unwrap();
-        fs::write(folder.join(DRAFT).join(RESULT), "half").unwrap();
+        fs::create_dir(&draft).unwrap();
+        fs::write(draft.join(RESULT), "half").unwrap();
         assert_eq!(names(run.path()), ["set"]);
         stored("/a/set", 3.0).write(run.path()).unwrap();
         assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [3.0]);
-        assert!(!folder.join(DRAFT).exists());
+        assert!(!draft.exists());
+    }
+
+    /// A writer was killed when the figures were moved and the features were not, or nothing was.
+    #[test]
+    fn a_killed_replacement_is_found_whole() {
+        for moved in [&[][..], &[RESULT], &[QUERY, RESULT]] {
+            let run = tempfile::tempdir().unwrap();
+            let folder = stored("/a/set", 1.0).write(run.path()).unwrap();
+            let other = tempfile::tempdir().unwrap();
+            let new = stored("/a/set", 2.0).write(other.path()).unwrap();
+            fs::rename(new, folder.join(".new")).unwrap();
+            for file in moved {
+                fs::rename(folder.join(".new").join(file), folder.join(file)).unwrap();
+            }
+            assert_eq!(names(run.path()), ["set"]);
+            assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [2.0]);
+            stored("/b/set", 3.0).write(run.path()).unwrap();
+            assert_eq!(names(run.path()), ["set", "set-2"]);
+            stored("/a/set", 4.0).write(run.path()).unwrap();
+            assert_eq!(StoredEvaluation::read(&folder).unwrap().gallery.features(), [4.0]);
+        }
+    }
+
+    /// Readers see one evaluation or the other while a writer alternates between two: query and gallery agree.
+    #[test]
+    fn a_reader_never_sees_parts_of_two_evaluations() {
+        let run = tempfile::tempdir().unwrap();
+        let of = |place: f32| {
+            let line = |camid: i64| {
+                Features::new(vec![place], 1, vec![7], vec![camid], vec!["a.jpg".into()]).unwrap()
+            };
+            let report = evaluate(&line(1), &line(2), &Protocol::default(), &Device::cpu()).unwrap();
+            StoredEvaluation::new("set".into(), vec!["/a/set".into()], line(1), line(2), report)
+        };
+        let folder = of(0.0).write(run.path()).unwrap();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..40).for_each(|i| drop(of(i as f32).write(run.path()).unwrap())));
+            let mut reads = 0;
+            while !writer.is_finished() || reads == 0 {
+                let stored = StoredEvaluation::read(&folder).unwrap();
+                assert_eq!(stored.query.features(), stored.gallery.features());
+                reads += 1;
+            }
+        });
+    }
+
+    #[test]
+    fn a_data_set_may_be_called_like_the_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join(LOCK);
+        fs::create_dir(&data).unwrap();
+        let mut evaluation = stored("/a/.lock", 1.0);
+        evaluation.name = name_of(&data);
+        let folder = evaluation.write(home.path()).unwrap();
+        assert_eq!(names(home.path()), ["_.lock"]);
+        assert_eq!(StoredEvaluation::read(&folder).unwrap().name, "_.lock");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn evaluations_are_not_written_through_links() {
+        let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(elsewhere.path(), home.path().join(FOLDER)).unwrap();
+        let error = stored("/a/set", 1.0).write(home.path()).unwrap_err().to_string();
+        assert!(error.contains("a symbolic link"), "{error}");
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 
     #[test]

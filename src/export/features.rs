@@ -76,14 +76,8 @@ pub fn read(path: &Path) -> Result<Features> {
     match Format::of(path)? {
         Format::Safetensors => Features::read(path),
         Format::Npy => {
-            let matrix = npy::read(path)?;
             let list = rows::read(&path.with_extension("csv"))?;
-            if list.pids.len() != matrix.rows {
-                return Err(Error::weights(
-                    path,
-                    format!("{} rows, but the .csv beside it lists {}", matrix.rows, list.pids.len()),
-                ));
-            }
+            let matrix = npy::read(path, list.pids.len())?;
             Features::new(matrix.values, matrix.dim, list.pids, list.camids, list.paths)
                 .map_err(|e| Error::weights(path, e.to_string()))
         }

@@ -22,16 +22,6 @@ pub fn open(path: &Path) -> Result<File> {
     fs::metadata(path).and_then(regular).and_then(|()| File::open(path)).map_err(Error::io(path))
 }
 
-/// Opens a file for appending or locking. A missing file is created; an existing one is never truncated, because in an
-/// untrusted folder the name may be a link to another file.
-///
-/// # Errors
-/// [`Error::Io`] of the file system.
-pub fn open_or_make(path: &Path) -> Result<File> {
-    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
-    open.map_err(Error::io(path))
-}
-
 /// Reads a regular file of at most `most` bytes.
 ///
 /// # Errors
@@ -58,11 +48,20 @@ pub fn read_argument(path: &Path, most: u64) -> Result<String> {
 }
 
 fn whole(file: File, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(most) as usize + 1);
+    let too_large = || {
+        let what = format!("larger than {} MiB, the limit for this kind of file; check the path", most / MIB);
+        io::Error::new(ErrorKind::FileTooLarge, what)
+    };
+    // Pipes have the length 0.
+    let length = file.metadata()?.len();
+    if length > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length as usize + 1)?;
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let what = format!("larger than {} MiB, the limit for this kind of file; check the path", most / MIB);
-        return Err(io::Error::new(ErrorKind::FileTooLarge, what));
+        return Err(too_large());
     }
     Ok(bytes)
 }

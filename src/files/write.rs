@@ -77,13 +77,17 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     temporary.as_file().sync_all()?;
     temporary.persist(target).map_err(|e| e.error)?;
     drop(registered);
-    // The rename reaches the disk when the folder is synced. An error is ignored: the file itself is complete, and
-    // some network file systems cannot sync a folder.
+    sync_folder(&folder);
+    Ok(())
+}
+
+/// Syncs the entries of a folder to the disk, so that a file that was made, moved or removed is so after a power cut too.
+/// Errors are ignored: some network file systems cannot sync a folder.
+pub fn sync_folder(path: &Path) {
     #[cfg(unix)]
-    if let Ok(folder) = File::open(&folder) {
+    if let Ok(folder) = File::open(path) {
         let _ = folder.sync_all();
     }
-    Ok(())
 }
 
 /// Removes the temporary files that killed processes left in a folder, by the exact pattern of their names and not in

@@ -5,11 +5,11 @@ use super::layout::{CHECKPOINTS, FILES_OF_TRAINING, TENSORBOARD};
 use crate::config::Config;
 use crate::error::Remedy;
 use crate::files::{
-    MIB, inside, is_temporary_name, make_inside, open_or_make, read_text, remove_leftovers, write_atomically,
+    Lock, MIB, inside, is_temporary_name, make_inside, read_text, remove_leftovers, write_atomically,
 };
 use crate::{Error, Result};
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct RunFolder {
     layout: Layout,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -75,15 +75,12 @@ impl RunFolder {
         for folder in [CHECKPOINTS, TENSORBOARD] {
             inside(path, folder)?;
         }
-        let file = Layout::of(path).lock();
-        let lock = open_or_make(&file)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(RunFolder { layout: Layout::of(path), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::Run(format!(
+        match Lock::try_exclusive(&Layout::of(path).lock())? {
+            Some(lock) => Ok(RunFolder { layout: Layout::of(path), _lock: lock }),
+            None => Err(Error::Run(format!(
                 "{}: another process is working in this folder; wait for its end or stop it",
                 path.display()
             ))),
-            Err(TryLockError::Error(e)) => Err(Error::io(&file)(e)),
         }
     }
 }
@@ -193,7 +190,8 @@ mod tests {
         fs::create_dir(&run).unwrap();
         fs::write(&precious, "dear").unwrap();
         std::os::unix::fs::symlink(&precious, run.join("lock")).unwrap();
-        RunFolder::lock(&run).unwrap();
+        let error = RunFolder::lock(&run).unwrap_err().to_string();
+        assert!(error.contains("a symbolic link"), "{error}");
         assert_eq!(fs::read_to_string(&precious).unwrap(), "dear");
     }
 }

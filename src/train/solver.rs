@@ -9,7 +9,6 @@ use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
-use crate::error::printable;
 use crate::files::write_atomically;
 use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
@@ -122,11 +121,8 @@ impl Trainer {
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
         }
-        let skipped = loader
-            .skipped()
-            .iter()
-            .map(|(image, why)| printable(&format!("{}: {why}", dataset.train[*image].path.display())))
-            .collect();
+        // Each error names its image.
+        let skipped = loader.skipped().iter().map(|(_, error)| error.line()).collect();
         let config = config.clone();
         let device = device.clone();
         let may_capture = true;

@@ -11,33 +11,43 @@ mod values;
 
 pub use origin::Origin;
 
+use super::header::count_texts;
 use super::tensors::read_tensors_as;
 use super::{TensorOut, write_tensors_and_rows};
 use crate::console::counted;
-use crate::files::Wanted;
+use crate::files::{self, Wanted};
 use crate::{Error, Result};
 use rayon::prelude::*;
-use std::borrow::Cow;
+use safetensors::Dtype;
 use std::path::Path;
 use std::sync::Arc;
-use values::Values;
+use values::{Values, copy_of_unaligned};
 
 /// The name of the tensor of features.
 const FEATURES: &str = "features";
+/// The name of the tensor of identities.
+const PIDS: &str = "pids";
+/// The name of the tensor of cameras.
+const CAMIDS: &str = "camids";
 /// The metadata key of the list of paths.
 const PATHS: &str = "paths";
+/// Most images of a feature file. With 2,048 values each they have 160 GB; a file of a few kilobytes can claim more.
+const MAX_ROWS: usize = 20_000_000;
+/// Most images whose paths are stored: in memory each path takes some 60 bytes more than its text.
+const MAX_PATHS: usize = 4_000_000;
 /// Largest squared length of a row: squared distances between such rows are finite in f32.
 const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
 /// Features with identities and cameras, of consistent lengths and finite values.
 ///
-/// Features of a file are memory-mapped, so that a gallery that is read in order may be larger than the memory.
+/// Features, pids and camids of a file are memory-mapped, so that a gallery that is read in order may be larger than the
+/// memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
-    values: Values,
+    values: Values<f32>,
     dim: usize,
-    pids: Vec<i64>,
-    camids: Vec<i64>,
+    pids: Values<i64>,
+    camids: Values<i64>,
     paths: Vec<String>,
     origin: Origin,
 }
@@ -55,6 +65,7 @@ impl Features {
         camids: Vec<i64>,
         paths: Vec<String>,
     ) -> Result<Self> {
+        let (pids, camids) = (Values::Owned(pids), Values::Owned(camids));
         let features =
             Features { values: Values::Owned(features), dim, pids, camids, paths, origin: Origin::default() };
         match features.fault() {
@@ -78,9 +89,9 @@ impl Features {
             return Err(Error::Data("no features to concatenate; give at least one feature file".into()));
         };
         others.iter().try_for_each(|part| first.require_comparable(part))?;
-        let all = |list: fn(&Features) -> &[i64]| parts.iter().flat_map(list).copied().collect();
+        let all = |list: fn(&Features) -> &[i64]| parts.iter().flat_map(list).copied().collect::<Vec<i64>>();
         let rows: usize = parts.iter().map(Features::len).sum();
-        let mut values = Vec::with_capacity(rows * first.dim);
+        let mut values = files::reserve(rows.saturating_mul(first.dim), "the features of all files")?;
         parts.iter().for_each(|part| values.extend_from_slice(part.features()));
         let paths = match parts.iter().all(|part| !part.paths.is_empty()) {
             true => parts.iter().flat_map(|part| part.paths.clone()).collect(),
@@ -124,40 +135,42 @@ impl Features {
     /// # Errors
     /// As [`Features::new`] and [`super::read_tensors`], with the file's name.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = read_tensors_as(path, Wanted::Features)?;
-        let matrix = file.tensor(FEATURES)?;
-        let &[rows, dim] = matrix.shape() else {
+        let mut file = read_tensors_as(path, Wanted::Features)?;
+        let &[rows, dim] = file.tensor(FEATURES)?.shape() else {
             return Err(file.fault(format!(
                 "features has shape {:?}; save a matrix [N, D], one row for each image",
-                matrix.shape()
+                file.tensor(FEATURES)?.shape()
             )));
         };
-        let list = |name| {
-            let tensor = file.tensor(name)?;
-            if tensor.shape() != [rows] {
-                let shape = tensor.shape();
+        if rows > MAX_ROWS {
+            return Err(file.fault(format!(
+                "it claims {rows} images, and at most {MAX_ROWS} are read; split the gallery into several files"
+            )));
+        }
+        for name in [PIDS, CAMIDS] {
+            let shape = file.tensor(name)?.shape();
+            if shape != [rows] {
                 let rows = counted(rows, "row");
                 return Err(file.fault(format!("{name} has shape {shape:?}; features has {rows}")));
             }
-            Ok(tensor.i64()?.into_owned())
-        };
-        let (pids, camids) = (list("pids")?, list("camids")?);
-        let paths = match file.metadata().get(PATHS) {
-            None => Vec::new(),
-            Some(paths) => serde_json::from_str(paths).map_err(|_| {
-                file.fault(format!(
-                    "metadata {PATHS:?} is not a JSON list of strings; write one path for each row"
-                ))
-            })?,
-        };
+        }
+        let values = copy_of_unaligned(&file, FEATURES, Dtype::F32)?;
+        let pids = copy_of_unaligned(&file, PIDS, Dtype::I64)?;
+        let camids = copy_of_unaligned(&file, CAMIDS, Dtype::I64)?;
         let origin = Origin::of(&file)?;
-        let unaligned = match matrix.f32()? {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(values) => Some(values),
+        let paths = match file.take_metadata(PATHS) {
+            None => Vec::new(),
+            Some(list) => paths(&list, rows).map_err(|why| file.fault(why))?,
         };
         let file = Arc::new(file);
-        let values = unaligned.map_or_else(|| Values::Mapped(file.clone()), Values::Owned);
-        let features = Features { values, dim, pids, camids, paths, origin };
+        let features = Features {
+            values: Values::of(&file, FEATURES, values),
+            dim,
+            pids: Values::of(&file, PIDS, pids),
+            camids: Values::of(&file, CAMIDS, camids),
+            paths,
+            origin,
+        };
         match features.fault() {
             Some(fault) => Err(file.fault(fault)),
             None => Ok(features),
@@ -170,14 +183,14 @@ impl Features {
     /// As [`super::write_tensors`].
     pub fn write(&self, path: &Path) -> Result<()> {
         let about =
-            About { pids: &self.pids, camids: &self.camids, paths: &self.paths, origin: &self.origin };
+            About { pids: self.pids(), camids: self.camids(), paths: &self.paths, origin: &self.origin };
         about.write(path, self.dim, |write| write(self.features()))
     }
 
     /// Number of images, at least 1.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.pids.len()
+        self.pids().len()
     }
 
     /// Number of values of a feature, at least 1.
@@ -200,12 +213,12 @@ impl Features {
 
     /// The identities; -1 is junk.
     pub fn pids(&self) -> &[i64] {
-        &self.pids
+        self.pids.as_slice()
     }
 
     /// The cameras; -1 is unknown, either in every row or for distractors and junk (pid 0 or -1).
     pub fn camids(&self) -> &[i64] {
-        &self.camids
+        self.camids.as_slice()
     }
 
     /// The images' paths, one for each row; empty if unknown.
@@ -220,7 +233,7 @@ impl Features {
 
     /// Whether the cameras are known.
     pub fn has_cameras(&self) -> bool {
-        self.camids.iter().any(|&camid| camid != -1)
+        self.camids().iter().any(|&camid| camid != -1)
     }
 
     /// Other features of the same images, such as normalised ones, with the same identities, cameras, paths and origin.
@@ -228,8 +241,11 @@ impl Features {
     /// # Errors
     /// As [`Features::new`].
     pub fn with_values(&self, values: Vec<f32>, dim: usize) -> Result<Self> {
-        let (pids, camids, paths) = (self.pids.clone(), self.camids.clone(), self.paths.clone());
-        Ok(Features::new(values, dim, pids, camids, paths)?.with_origin(self.origin.clone()))
+        let features = Features { values: Values::Owned(values), dim, ..self.clone() };
+        match features.fault() {
+            Some(fault) => Err(Error::Data(format!("features: {fault}"))),
+            None => Ok(features),
+        }
     }
 
     /// The same features with absolute paths, which do not depend on the current folder.
@@ -248,20 +264,20 @@ impl Features {
         lengths.map(|l| (l, l)).reduce(|| (f64::INFINITY, 0.0), |a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// The same features, each divided by its Euclidean length; a row of zeros is unchanged.
-    pub fn normalised(mut self) -> Self {
-        if let Values::Mapped(_) = &self.values {
-            self.values = Values::Owned(self.features().to_vec());
-        }
-        if let Values::Owned(values) = &mut self.values {
-            normalise_rows(values, self.dim);
-        }
-        self
+    /// The same features in memory, each divided by its Euclidean length; a row of zeros is unchanged.
+    ///
+    /// # Errors
+    /// [`Error::Data`] without memory for a copy of mapped features.
+    pub fn normalised(self) -> Result<Self> {
+        let mut values = self.values.into_memory("normalised features")?;
+        normalise_rows(&mut values, self.dim);
+        Ok(Features { values: Values::Owned(values), ..self })
     }
 
     /// The first fault; none if the features are valid.
     fn fault(&self) -> Option<String> {
-        let (n, dim) = (self.pids.len(), self.dim);
+        let (pids, camids) = (self.pids(), self.camids());
+        let (n, dim) = (pids.len(), self.dim);
         if n == 0 || dim == 0 {
             return Some(format!(
                 "{} with {} each; give at least one of both",
@@ -269,26 +285,24 @@ impl Features {
                 counted(dim, "value")
             ));
         }
-        if n.checked_mul(dim) != Some(self.features().len()) || self.camids.len() != n {
-            let (values, camids) =
-                (counted(self.features().len(), "value"), counted(self.camids.len(), "camid"));
+        if n.checked_mul(dim) != Some(self.features().len()) || camids.len() != n {
+            let (values, camids) = (counted(self.features().len(), "value"), counted(camids.len(), "camid"));
             let pids = counted(n, "pid");
             return Some(format!(
                 "{pids} and {camids}, but {values} in rows of {dim}; give one row for each image"
             ));
         }
         if !self.paths.is_empty() && self.paths.len() != n {
-            let (images, paths) = (counted(n, "image"), counted(self.paths.len(), "path"));
-            return Some(format!("{images}, but {paths}; give a path for each image or none"));
+            return Some(fault_of_paths(n, self.paths.len()));
         }
-        if let Some(i) = self.pids.iter().position(|&p| p < -1) {
-            return Some(format!("pids[{i}] is {}; a pid is -1 (junk) or at least 0", self.pids[i]));
+        if let Some(i) = pids.iter().position(|&p| p < -1) {
+            return Some(format!("pids[{i}] is {}; a pid is -1 (junk) or at least 0", pids[i]));
         }
-        if let Some(i) = self.camids.iter().position(|&c| c < -1) {
-            return Some(format!("camids[{i}] is {}; a camid is -1 (unknown) or at least 0", self.camids[i]));
+        if let Some(i) = camids.iter().position(|&c| c < -1) {
+            return Some(format!("camids[{i}] is {}; a camid is -1 (unknown) or at least 0", camids[i]));
         }
         // Distractors and junk need no camera, because evaluation never drops them for their camera.
-        let persons = || self.pids.iter().zip(&self.camids).filter(|&(&pid, _)| pid > 0);
+        let persons = || pids.iter().zip(camids).filter(|&(&pid, _)| pid > 0);
         let unknown = persons().filter(|&(_, &camid)| camid == -1).count();
         if unknown > 0 && self.has_cameras() {
             return Some(format!(
@@ -298,6 +312,28 @@ impl Features {
         }
         fault_in_rows(self.features(), dim, 0, &self.paths)
     }
+}
+
+/// The paths in the text of the metadata, which must be as many as `rows`.
+///
+/// # Errors
+/// A description of the fault. No list of another length is kept in memory.
+fn paths(list: &str, rows: usize) -> std::result::Result<Vec<String>, String> {
+    let Some(count) = count_texts(list) else {
+        return Err(format!("metadata {PATHS:?} is not a JSON list of strings; write one path for each row"));
+    };
+    if count != 0 && count != rows {
+        return Err(fault_of_paths(rows, count));
+    }
+    if count > MAX_PATHS {
+        return Err(format!("it names {count} paths, and at most {MAX_PATHS} are read; leave out {PATHS:?}"));
+    }
+    serde_json::from_str(list).map_err(|e| e.to_string())
+}
+
+fn fault_of_paths(images: usize, paths: usize) -> String {
+    let (images, paths) = (counted(images, "image"), counted(paths, "path"));
+    format!("{images}, but {paths}; give a path for each image or none")
 }
 
 /// The first row that is not finite or whose distances would overflow; `first` is the index of the first of `rows`.
@@ -352,7 +388,16 @@ impl About<'_> {
         rows: impl FnOnce(&mut dyn FnMut(&[f32]) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
         let n = self.pids.len();
-        let lists = [TensorOut::i64("pids", &[n], self.pids), TensorOut::i64("camids", &[n], self.camids)];
+        if n > MAX_ROWS || self.paths.len() > MAX_PATHS {
+            return Err(Error::weights(
+                path,
+                format!(
+                    "{n} images; a file holds at most {MAX_ROWS}, and the paths of at most {MAX_PATHS}; write several \
+                     files"
+                ),
+            ));
+        }
+        let lists = [TensorOut::i64(PIDS, &[n], self.pids), TensorOut::i64(CAMIDS, &[n], self.camids)];
         let mut metadata = self.origin.metadata();
         if !self.paths.is_empty() {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());

@@ -2,6 +2,7 @@
 //! against the model.
 
 mod features;
+mod header;
 pub mod network;
 mod tensors;
 

@@ -7,27 +7,30 @@
 //! This module writes the header itself, because the `safetensors` crate keeps the metadata in a hash map: the order,
 //! and so the bytes of a checkpoint, would differ from run to run.
 
-use crate::console::counted;
-use crate::files::{self, Format, Wanted, write_atomically};
+use super::header::{Header, METADATA};
+use crate::console::{Bytes, counted};
+use crate::files::{self, Format, Wanted, reserve, write_atomically};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 use memmap2::Mmap;
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 #[cfg(target_endian = "big")]
 compile_error!("safetensors files are little-endian, and so must the machine be");
 
-/// Longest header of the format, in bytes.
+/// Longest header of the format, in bytes: that of a million features with their paths.
 const MAX_HEADER: usize = 100_000_000;
+/// Longest header of a weight file or checkpoint, in bytes: 4,000 tensors and a million classes take 9 MB.
+const MAX_HEADER_OF_WEIGHTS: usize = 16 << 20;
 /// Bytes before the header that hold the header's length; tensors start at a multiple of this number.
 const LENGTH: usize = 8;
-/// The header's key of the free text.
-const METADATA: &str = "__metadata__";
 
 /// A memory-mapped safetensors file.
 #[derive(Debug)]
@@ -92,16 +95,29 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
             map.len()
         )));
     }
-    // The crate checks each shape against its byte range, and that the ranges have no gap and no overlap.
-    let header: Metadata = serde_json::from_slice(&map[LENGTH..data_start])
+    let (kind, most) = match wanted {
+        Wanted::Weights => ("weights", MAX_HEADER_OF_WEIGHTS),
+        Wanted::Features => ("features", MAX_HEADER),
+    };
+    if length > most {
+        return Err(Error::weights(
+            path,
+            format!(
+                "its header has {}, and that of a file of {kind} at most {}; give a file that this program wrote",
+                Bytes(length),
+                Bytes(most)
+            ),
+        ));
+    }
+    (&file).seek(SeekFrom::Start(LENGTH as u64)).map_err(Error::io(path))?;
+    let header = Header::read(&file, length)
         .map_err(|e| broken(format!("its header cannot be read ({})", one_line(&e))))?;
-    let (announced, found) = (header.data_len(), map.len() - data_start);
+    let (announced, found) = (header.data, map.len() - data_start);
     if announced != found {
         let cut = if found < announced { ", so it is cut short" } else { "" };
         return Err(broken(format!("its tensors need {announced} bytes and it holds {found}{cut}")));
     }
-    let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let tensors = header.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
+    let Header { tensors, metadata, .. } = header;
     Ok(TensorFile { path: path.into(), map, tensors, data_start, metadata })
 }
 
@@ -131,11 +147,26 @@ impl TensorFile {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// Takes an entry of the free text, so that a long one is in memory no longer than needed.
+    pub(super) fn take_metadata(&mut self, key: &str) -> Option<String> {
+        self.metadata.remove(key)
+    }
+
+    /// The bytes of the file.
+    pub(super) fn map(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The place of a tensor in [`TensorFile::map`]; `None` if the file lacks it.
+    pub(super) fn range(&self, name: &str) -> Option<Range<usize>> {
+        let (start, end) = self.tensors.get(name)?.data_offsets;
+        Some(self.data_start + start..self.data_start + end)
+    }
+
     /// The tensor called `name`; `None` if the file lacks it.
     pub fn get(&self, name: &str) -> Option<TensorView<'_>> {
         let (name, info) = self.tensors.get_key_value(name)?;
-        let (start, end) = info.data_offsets;
-        let bytes = &self.map[self.data_start..][start..end];
+        let bytes = &self.map[self.range(name)?];
         Some(TensorView { path: &self.path, name, shape: &info.shape, dtype: info.dtype, bytes })
     }
 
@@ -178,7 +209,7 @@ impl<'a> TensorView<'a> {
     /// The elements as f32: borrowed from the file, or copied if unaligned.
     ///
     /// # Errors
-    /// [`Error::Weights`] if the tensor is not F32.
+    /// [`Error::Weights`] if the tensor is not F32; [`Error::Data`] without memory for a copy.
     pub fn f32(&self) -> Result<Cow<'a, [f32]>> {
         self.elements(Dtype::F32)
     }
@@ -186,23 +217,24 @@ impl<'a> TensorView<'a> {
     /// The elements as i64: borrowed from the file, or copied if unaligned.
     ///
     /// # Errors
-    /// [`Error::Weights`] if the tensor is not I64.
+    /// [`Error::Weights`] if the tensor is not I64; [`Error::Data`] without memory for a copy.
     pub fn i64(&self) -> Result<Cow<'a, [i64]>> {
         self.elements(Dtype::I64)
     }
 
-    fn elements<T: bytemuck::AnyBitPattern>(&self, wanted: Dtype) -> Result<Cow<'a, [T]>> {
+    /// The elements, whose type `wanted` is that of `T`: borrowed from the file, or copied if unaligned.
+    pub(super) fn elements<T: bytemuck::AnyBitPattern>(&self, wanted: Dtype) -> Result<Cow<'a, [T]>> {
         if self.dtype != wanted {
             let (name, dtype) = (self.name, self.dtype);
             return Err(Error::weights(self.path, format!("{name} is {dtype:?}; {wanted:?} is needed")));
         }
-        Ok(match bytemuck::try_cast_slice(self.bytes) {
-            Ok(elements) => Cow::Borrowed(elements),
-            Err(_) => {
-                let whole = self.bytes.chunks_exact(size_of::<T>());
-                Cow::Owned(whole.map(bytemuck::pod_read_unaligned).collect())
-            }
-        })
+        if let Ok(elements) = bytemuck::try_cast_slice(self.bytes) {
+            return Ok(Cow::Borrowed(elements));
+        }
+        let whole = self.bytes.chunks_exact(size_of::<T>());
+        let mut elements = reserve(whole.len(), format_args!("{}: {}", self.path.display(), self.name))?;
+        elements.extend(whole.map(bytemuck::pod_read_unaligned::<T>));
+        Ok(Cow::Owned(elements))
     }
 }
 

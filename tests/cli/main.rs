@@ -6,6 +6,8 @@ mod doctor;
 mod evaluation;
 #[cfg(target_os = "linux")]
 mod hostile;
+#[cfg(target_os = "linux")]
+mod limits;
 mod pipeline;
 mod resume;
 #[cfg(unix)]

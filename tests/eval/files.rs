@@ -177,6 +177,22 @@ fn unaligned_tensors_are_read() {
     }
 }
 
+/// A gallery of a million images, with paths as long as those of MSMT17 in a home folder, is read.
+#[test]
+fn a_gallery_of_a_million_images_is_read() {
+    const ROWS: usize = 1_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = folder.path().join("gallery.safetensors");
+    let path =
+        |i: usize| format!("/home/user/data/MSMT17_V1/test/{:04}/{i:08}_01_0303morning_0015_0.jpg", i % 3060);
+    let paths: Vec<String> = (0..ROWS).map(path).collect();
+    let pids: Vec<i64> = (0..ROWS as i64).collect();
+    let values = (0..ROWS).map(|i| i as f32).collect();
+    Features::new(values, 1, pids.clone(), vec![1; ROWS], paths).unwrap().write(&gallery).unwrap();
+    let read = Features::read(&gallery).unwrap();
+    assert_eq!((read.pids(), &read.paths()[ROWS - 1]), (&pids[..], &path(ROWS - 1)));
+}
+
 fn specs(classes: usize) -> ParamSpecs {
     let mut specs = ParamSpecs::default();
     specs.add("conv1.weight", [2, 3]);

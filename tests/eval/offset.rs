@@ -137,7 +137,8 @@ fn compared_as_they_are(dim: usize) {
         (0..dim as u32).map(move |j| draws.uniform(j) + apart * (j % 3) as f32)
     };
     let values = (0..500).flat_map(row).collect();
-    let features = Features::new(values, dim, vec![1; 500], vec![-1; 500], Vec::new()).unwrap().normalised();
+    let features =
+        Features::new(values, dim, vec![1; 500], vec![-1; 500], Vec::new()).unwrap().normalised().unwrap();
     assert_eq!(Origin::of(features.features(), dim, false).offset(), None);
     let distances = Distances::new(features.features(), features.features(), dim, &Device::cpu()).unwrap();
     let (mut block, mut worst) = (Block::default(), 0.0f64);

@@ -27,7 +27,7 @@ pub fn made_up(rows: usize, dim: usize, seed: u64) -> Features {
         (0..rows).map(path).collect(),
     );
     let origin = Origin { network: Some("0f".repeat(32)), ..Origin::default() };
-    features.unwrap().normalised().with_origin(origin)
+    features.unwrap().normalised().unwrap().with_origin(origin)
 }
 
 fn convert(from: &Path, to: &Path) {

@@ -14,6 +14,7 @@ use super::samples::Samples;
 use crate::device::Device;
 use crate::device::cpu::simd::vectorized;
 use crate::eval::distance::{Block, Distances, Origin};
+use crate::files::reserve;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -45,8 +46,8 @@ impl Neighbours {
     /// gallery. Features must be finite.
     ///
     /// # Errors
-    /// [`Error::Data`] if squared distances between the rows are not finite in f32, or if there are 2^32 rows or more;
-    /// an error of the device.
+    /// [`Error::Data`] if squared distances between the rows are not finite in f32, or if there are 2^32 rows or more,
+    /// or without memory for the lists; an error of the device.
     ///
     /// # Panics
     /// If `count` is 0, or if a side is empty or not made of rows of `dim` values.
@@ -62,7 +63,11 @@ impl Neighbours {
         }
         let kept = count.min(n);
         let origin = Origin::of(gallery, dim, false);
-        let mut nearest = vec![Nearest::new((kept + SPARE).min(n)); n];
+        let lists = format!("the lists of {kept} neighbours of {n} images");
+        let mut indices: Vec<u32> = reserve(n.saturating_mul(kept), &lists)?;
+        let mut distances: Vec<f64> = reserve(n.saturating_mul(kept), &lists)?;
+        let mut nearest = reserve(n, &lists)?;
+        nearest.resize(n, Nearest::new((kept + SPARE).min(n)));
         let bands = samples.sides().into_iter().flat_map(|(start, side)| bands(start, side, dim, n));
         for (start, band) in bands {
             // Right of the diagonal are the rest of the band's own side, and the gallery after the query.
@@ -88,7 +93,8 @@ impl Neighbours {
             ));
         }
         let farthest = nearest.iter().map(Nearest::farthest).collect();
-        let (mut indices, mut distances) = (vec![0; n * kept], vec![0.0; n * kept]);
+        indices.resize(n * kept, 0);
+        distances.resize(n * kept, 0.0);
         let lists = indices.par_chunks_exact_mut(kept).zip(distances.par_chunks_exact_mut(kept));
         nearest.into_par_iter().zip(lists).enumerate().for_each(|(i, (nearest, (indices, distances)))| {
             let exact = |j: u32| (samples.squared_distance(i, j as usize), j);

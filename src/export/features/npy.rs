@@ -21,8 +21,6 @@ const CHUNK: usize = 8192;
 /// A two-dimensional array in C order.
 #[derive(Debug)]
 pub struct Matrix {
-    /// Number of rows.
-    pub rows: usize,
     /// Number of values in a row.
     pub dim: usize,
     /// Values of all rows, in C order.
@@ -47,8 +45,9 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
     })
 }
 
-/// Reads a matrix of f32, or of f64, which is rounded to f32. No more memory is allocated than the file is long.
-pub fn read(path: &Path) -> Result<Matrix> {
+/// Reads a matrix of f32, or of f64, which is rounded to f32, whose `.csv` lists `listed` rows. No memory is allocated
+/// for a matrix of another number of rows, or of more than the file is long.
+pub fn read(path: &Path, listed: usize) -> Result<Matrix> {
     let fault = |what: String| Error::weights(path, what);
     let file = files::open(path)?;
     let mut left = file.metadata().map_err(Error::io(path))?.len();
@@ -56,6 +55,9 @@ pub fn read(path: &Path) -> Result<Matrix> {
     let header = read_header(&mut reader, &mut left).map_err(fault)?;
     let Header { wide, rows, dim } = header;
     let width: usize = if wide { 8 } else { 4 };
+    if rows != listed {
+        return Err(fault(format!("{rows} rows, but the .csv beside it lists {listed}")));
+    }
     let values = rows.checked_mul(dim);
     let bytes = values.and_then(|values| values.checked_mul(width)).map(|bytes| bytes as u64);
     let (Some(values), true) = (values, bytes == Some(left)) else {
@@ -63,7 +65,8 @@ pub fn read(path: &Path) -> Result<Matrix> {
             "its header announces a matrix of {rows} x {dim}, but {left} bytes follow it; was the file cut short?"
         )));
     };
-    let mut matrix = Matrix { rows, dim, values: vec![0.0; values] };
+    let mut matrix = Matrix { dim, values: files::reserve(values, path.display())? };
+    matrix.values.resize(values, 0.0);
     if wide {
         let mut doubles = [0.0f64; CHUNK];
         for values in matrix.values.chunks_mut(CHUNK) {

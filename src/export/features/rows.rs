@@ -3,7 +3,7 @@
 //! An unknown path or camid is empty. A list that is read may lack the columns `camid` and `path`, may have other
 //! columns, and may have them in any order.
 
-use crate::data::list::{LARGEST, fault, line};
+use crate::data::list::{LARGEST, fault, line, require_lines, require_short};
 use crate::files::{self, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result};
@@ -51,6 +51,7 @@ pub fn read(file: &Path) -> Result<Rows> {
     })?;
     // Spreadsheet programs write a byte order mark first.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    require_lines(file, text)?;
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);
     let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
     let column = |name: &str| header.iter().position(|field| field == name);
@@ -63,8 +64,9 @@ pub fn read(file: &Path) -> Result<Rows> {
     };
     let (path, camid) = (column("path"), column("camid"));
     let mut rows = Rows { pids: Vec::new(), camids: Vec::new(), paths: Vec::new() };
-    for record in reader.records() {
-        let record = record.map_err(|e| fault(file, text, &e))?;
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| fault(file, text, &e))? {
+        require_short(file, text, &record)?;
         let number = |column: usize, name: &str| {
             record[column].trim().parse::<i64>().map_err(|_| {
                 let line = line(text, record.position());

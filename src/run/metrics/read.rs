@@ -7,8 +7,11 @@ use std::path::Path;
 
 /// Bytes of the longest line that is read. The longest line that is written has about 300 bytes.
 const LONGEST_LINE: u64 = 4096;
-/// The largest number of steps that are read: each takes 100 bytes of memory.
-const MAX_STEPS: usize = 4_000_000;
+/// The largest number of steps that are read: each takes 88 bytes of memory.
+const MAX_STEPS: usize = 3_000_000;
+
+/// Number of steps by which the memory grows.
+const PORTION: usize = 1 << 16;
 
 /// The next part of the file.
 pub(super) enum Line {
@@ -91,9 +94,15 @@ pub fn read(path: &Path) -> Result<Vec<StepMetrics>> {
                 break Some("goes back to an earlier step; a run's metrics are never edited");
             }
             Line::Step(_) if steps.len() == MAX_STEPS => {
-                break Some("is the 4,000,001st step; so many are not read");
+                break Some("is the 3,000,001st step; so many are not read");
             }
-            Line::Step(step) => steps.push(step),
+            Line::Step(step) => {
+                if steps.len() == steps.capacity() {
+                    // In small portions, because doubling would take twice the memory.
+                    steps.try_reserve_exact(PORTION).map_err(|e| Error::io(path)(e.into()))?;
+                }
+                steps.push(step);
+            }
         }
     };
     if let Some(fault) = fault {

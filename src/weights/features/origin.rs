@@ -1,12 +1,15 @@
 //! The origin of features: features of different networks must not be compared.
 
 use crate::Result;
+use crate::console::counted;
 use crate::weights::TensorFile;
 use std::collections::BTreeMap;
 
 const NETWORK: &str = "network";
 const MIRRORED: &str = "mirrored";
 const POOLED: &str = "pooled";
+/// Most bytes of each of these texts.
+const LONGEST: usize = 1024;
 
 /// The origin of features: network and kind of extraction, as far as known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +25,14 @@ pub struct Origin {
 impl Origin {
     /// The origin in a feature file's metadata.
     pub(super) fn of(file: &TensorFile) -> Result<Self> {
+        for key in [NETWORK, MIRRORED, POOLED] {
+            if let Some(long) = file.metadata().get(key).filter(|text| text.len() > LONGEST) {
+                return Err(file.fault(format!(
+                    "metadata {key:?} has {}, and at most {LONGEST} are read; write the file again with bcreid extract",
+                    counted(long.len(), "byte")
+                )));
+            }
+        }
         let mirrored = match file.metadata().get(MIRRORED).map(String::as_str) {
             None => None,
             Some("true") => Some(true),
