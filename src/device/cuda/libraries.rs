@@ -1,8 +1,8 @@
 //! Dynamic loading of the CUDA libraries: the driver, cuDNN and cuBLAS.
 //!
-//! None of them is linked, so one program runs on machines with and without CUDA. `cudarc` is not used for this: its
-//! loading of cuDNN and cuBLAS panics when a file is missing and searches no folders beyond the loader's, and its
-//! bindings read statuses into Rust enums, where the unknown value of a newer library is undefined behaviour.
+//! None of them is linked, so one program runs on machines with and without CUDA. The crate `cudarc` is not used: its
+//! bindings read statuses into Rust enums, where the unknown value of a newer library is undefined behaviour, and its
+//! loading panics when a file is missing and searches no folders beyond the loader's.
 
 mod driver;
 mod search;
