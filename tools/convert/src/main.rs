@@ -3,8 +3,11 @@
 mod values;
 
 use bcreid::config::{Channels, Input, Wiring};
+use bcreid::console::printable_lines;
+use bcreid::error::printable;
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
+use bcreid_convert::display::shortened;
 use bcreid_convert::network::{Network, Unseen, title_of};
 use bcreid_convert::source::{self, Asked, Container, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
@@ -83,13 +86,22 @@ enum ChannelsName {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().run() {
+    match arguments().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             bcreid::tell!("bcreid-convert: {}", error.line());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parses the command line, or ends the program. The message about a faulty argument quotes it, and it may be the name
+/// of a file that a pattern stood for: then the message is about the escaped arguments.
+fn arguments() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|error| {
+        let escaped = std::env::args_os().map(|text| printable(&text.to_string_lossy()));
+        Arguments::try_parse_from(escaped).err().unwrap_or(error).exit()
+    })
 }
 
 impl Arguments {
@@ -117,6 +129,9 @@ impl Arguments {
         {
             return Err(Error::weights(out, "is the input itself; give another --out"));
         }
+        if self.input.is_file() {
+            source::check_header(&self.input)?;
+        }
         match self.to {
             Target::Bcreid => self.import(out),
             Target::Torchvision => self.export(out),
@@ -134,19 +149,19 @@ impl Arguments {
         for (name, tensor) in &source.tensors {
             let sum = match tensor.dtype {
                 UNREAD => "not read".to_string(),
-                _ => format!("{:.7}", tensor.values()?.iter().map(|v| f64::from(*v)).sum::<f64>()),
+                _ => format!("{:.7}", tensor.sum()?),
             };
             table.add_row([
-                name.escape_debug().to_string(),
+                short(name),
                 tensor.dtype.to_string(),
-                format!("{:?}", tensor.shape),
+                short(&format!("{:?}", tensor.shape)),
                 sum,
             ]);
         }
         if let Some(sums) = table.column_mut(3) {
             sums.set_cell_alignment(CellAlignment::Right);
         }
-        say(&table)?;
+        say_lines(&table)?;
         self.announce(&source)
     }
 
@@ -167,7 +182,7 @@ impl Arguments {
                 names(&shapes),
             ]);
         }
-        say(&table)?;
+        say_lines(&table)?;
         let source = match model.source(self.asked()) {
             Ok(source) => source,
             Err(error) => return say(format_args!("cannot be converted: {}", error.line())),
@@ -201,14 +216,14 @@ impl Arguments {
         report(&network)?;
         let written = NetworkFile::open(out)?;
         written.check()?;
-        say(written.describe())
+        say_lines(written.describe())
     }
 
     fn export(&self, out: &Path) -> Result<()> {
         torchvision::Container::of(out)?;
         let network = NetworkFile::open(&self.input)?;
         let behind = torchvision::write(&network, out)?;
-        say(network.describe())?;
+        say_lines(network.describe())?;
         if !behind.is_empty() {
             say(format_args!("left behind: {}", some_of(behind.iter().map(String::as_str))))?;
         }
@@ -362,12 +377,21 @@ fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
 /// A name from a file, escaped and shortened for display.
 fn short(name: &str) -> String {
     const LONGEST: usize = 100;
-    let end = name.char_indices().nth(LONGEST).map_or(name.len(), |(end, _)| end);
-    format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
+    shortened(name, LONGEST)
+}
+
+/// Prints a line to standard output, escaped by [`printable`], because names may hold line breaks.
+fn say(line: impl std::fmt::Display) -> Result<()> {
+    print(&printable(&line.to_string()))
+}
+
+/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
+fn say_lines(text: impl std::fmt::Display) -> Result<()> {
+    print(&printable_lines(&text.to_string()))
 }
 
 /// Prints to standard output; a closed pipe (`| head`) is no error.
-fn say(text: impl std::fmt::Display) -> Result<()> {
+fn print(text: &str) -> Result<()> {
     use std::io::Write;
     match writeln!(std::io::stdout(), "{text}") {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),

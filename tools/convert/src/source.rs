@@ -24,19 +24,33 @@ pub enum Container {
 /// # Errors
 /// A file that cannot be opened, is empty, or is of a known format that holds no weights.
 pub fn container(path: &Path) -> Result<Container> {
-    let mut file = files::open(path)?;
-    let mut head = Vec::new();
-    file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path))?;
+    let head = head(path)?;
     if head.is_empty() {
         return Err(Error::weights(path, "is empty; download or copy it again"));
     }
     if safetensors::recognise(&head) {
+        safetensors::check_header(path, &head)?;
         return Ok(Container::Safetensors);
     }
     if torch::recognise(&head) {
         return Ok(Container::Torch);
     }
     refuse_foreign(path, &head).map(|()| Container::Caffe)
+}
+
+/// Refuses a safetensors file whose header is longer than that of any network, before the header is read.
+///
+/// # Errors
+/// A file that cannot be opened; the length of such a header.
+pub fn check_header(path: &Path) -> Result<()> {
+    safetensors::check_header(path, &head(path)?)
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    files::open(path)?.take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path))?;
+    Ok(head)
 }
 
 /// Opens a file; its format is detected by its content, not by its name.

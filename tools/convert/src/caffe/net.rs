@@ -9,13 +9,13 @@ use super::settings::{
 };
 use super::transformation::Transformation;
 use super::v1;
-use super::wire::{Fault, Fields, Value, plain, shown};
+use super::wire::{Fault, Fields, Value};
+use crate::content::MAX_TENSORS;
+use crate::display::{plain, quoted};
 use prost::bytes::Bytes;
 
 /// Largest accepted number of layers, not counting empty ones; a ResNet-152 has about a thousand.
 const MAX_LAYERS: usize = 20_000;
-/// Largest accepted number of tensors; a ResNet-152 has about a thousand.
-const MAX_BLOBS: usize = 20_000;
 /// Largest accepted number of connections; a ResNet-152 has about two thousand.
 const MAX_WIRES: usize = 20_000;
 
@@ -197,7 +197,7 @@ impl Net {
             if self.v0 {
                 return Ok(());
             }
-            let mut layer = Layer::parse(message, numbers, MAX_BLOBS - blobs, MAX_WIRES - wires)?;
+            let mut layer = Layer::parse(message, numbers, MAX_TENSORS - blobs, MAX_WIRES - wires)?;
             self.count += 1;
             blobs += layer.blobs.len();
             wires += layer.wires();
@@ -243,7 +243,7 @@ impl Layer {
         let mut layer = Layer::default();
         layer
             .read(message, numbers, max_blobs, max_wires)
-            .map_err(|fault| format!("layer {}: {fault}", shown(&layer.name)))?;
+            .map_err(|fault| format!("layer {}: {fault}", quoted(&layer.name)))?;
         Ok(layer)
     }
 
@@ -263,10 +263,10 @@ impl Layer {
 
     /// Name and type for a message.
     pub fn with_kind(&self) -> String {
-        let name = shown(&self.name);
+        let name = quoted(&self.name);
         match self.kind.as_str() {
             "" => format!("layer {name} (its type is not stated)"),
-            kind => format!("layer {name} of type {}", shown(kind)),
+            kind => format!("layer {name} of type {}", quoted(kind)),
         }
     }
 
@@ -315,7 +315,7 @@ impl Layer {
                 }
                 Value::Bytes(blob) if number == numbers.blobs => {
                     if self.blobs.len() == max_blobs {
-                        return Err(format!("the net has more than {MAX_BLOBS} tensors"));
+                        return Err(format!("the net has more than {MAX_TENSORS} tensors"));
                     }
                     let at = self.blobs.len();
                     self.blobs.push(Blob::parse(blob).map_err(|fault| format!("blob {at}: {fault}"))?);

@@ -6,8 +6,9 @@
 //! (x - mean) scale = (x 1 - mean) / (1 / scale)
 
 use super::transformation::Transformation;
-use super::wire::{Fault, shown};
+use super::wire::Fault;
 use crate::convention;
+use crate::display::quoted;
 use bcreid::config::Input;
 
 /// Pixel transformations of the data layers of a net.
@@ -61,8 +62,8 @@ impl Pixels {
         {
             return Err(format!(
                 "data layer {} of the prototxt states another mean or scale than {} of the file",
-                shown(&described.name),
-                shown(&own.name)
+                quoted(&described.name),
+                quoted(&own.name)
             ));
         }
         let [in_use, in_training] = text.others;
@@ -85,7 +86,7 @@ impl Pixels {
             (None, Some(layer)) => (layer, " of phase TRAIN", &self.others[1]),
             (None, None) => return Ok(input),
         };
-        let (name, scale) = (shown(&layer.name), layer.stated.factor());
+        let (name, scale) = (quoted(&layer.name), layer.stated.factor());
         if layer.stated.is_grey() {
             return Err(format!(
                 "data layer {name}{phase} makes its images grey (force_gray: true), and a ResNet reads three colours"
@@ -95,7 +96,7 @@ impl Pixels {
             input.std = [1.0 / scale; 3];
         }
         if let Some(file) = layer.stated.mean_image() {
-            let file = shown(&file);
+            let file = quoted(&file);
             notes.push(format!(
                 "data layer {name}{phase} scales by {scale} and subtracts the mean image {file}: give it with --mean; \
                  He's mean is taken else"
@@ -110,7 +111,7 @@ impl Pixels {
         if let Some(other) = other {
             notes.push(format!(
                 "data layer {}{phase} states other pixels than {name}; those of {name} are taken",
-                shown(other)
+                quoted(other)
             ));
         }
         if let (Some(_), Some(training)) = (&self.in_use, &self.in_training)
@@ -118,7 +119,7 @@ impl Pixels {
         {
             notes.push(format!(
                 "data layer {} of phase TRAIN states other pixels than {name} of phase TEST; those of {name} are taken",
-                shown(&training.name)
+                quoted(&training.name)
             ));
         }
         Ok(input)

@@ -14,9 +14,10 @@ use super::names::Unit;
 use super::net::{Layer, Net};
 use super::statistics::Statistics;
 use super::units::{Units, expect_kind};
-use super::wire::{Fault, shown};
+use super::wire::Fault;
 use super::wiring::wiring;
 use crate::content::{Asked, Source, SourceTensor};
+use crate::display::quoted;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;
@@ -222,7 +223,7 @@ impl Tensors {
         for (at, blob) in layer.blobs.iter().enumerate() {
             let name = format!("{}/{at}", layer.name);
             if self.tensors.contains_key(&name) {
-                return Err(format!("two layers are called {}", shown(&layer.name)));
+                return Err(format!("two layers are called {}", quoted(&layer.name)));
             }
             self.copy(name, blob.shape.clone(), blob);
         }
