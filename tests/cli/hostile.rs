@@ -197,7 +197,7 @@ fn a_link_that_the_user_gives_is_followed() {
     let at = |name: &str| folder.path().join(name);
     fs::write(at("real.svg"), "old").unwrap();
     symlink(at("real.svg"), at("link.svg")).unwrap();
-    succeed(bcreid().arg("plot").arg("curves").arg(&run).arg("--out").arg(at("link.svg")));
+    succeed(bcreid().arg("plot").arg("curves").arg(&run).arg("--force").arg("--out").arg(at("link.svg")));
     assert!(at("link.svg").is_symlink());
     assert!(fs::read_to_string(at("real.svg")).unwrap().starts_with("<svg"));
 }
