@@ -251,8 +251,9 @@ fn many_tensors_are_listed_in_time() {
 fn many_blobs_and_layers_of_caffe_are_listed_in_time() {
     let folder = Folder::new();
     let small = blob(&[1; 32], &[1.0]);
-    let many = (0..19_000)
-        .map(|i| layer(&format!("{i}\u{202e}{}", "n".repeat(150)), "Convolution", &[small.clone()], &[]));
+    let many = (0..19_000).map(|i| {
+        layer(&format!("{i}\u{202e}{}", "n".repeat(150)), "Convolution", std::slice::from_ref(&small), &[])
+    });
     let file = folder.write("many.caffemodel", &many.collect::<Vec<_>>().concat());
     let listed = said(&[file.as_os_str(), "--list".as_ref()]);
     assert!(listed.contains("cannot be converted"));
