@@ -60,12 +60,15 @@ pub struct SourceTensor {
     reader: Reader,
 }
 
+/// Passes a tensor's values on, piece by piece.
+type ReadPieces = dyn Fn(&mut Sink<'_>) -> Result<()>;
+
 /// Reader of a tensor's values, in row-major order, as f32 (rounded from f64; integers converted).
 enum Reader {
     /// Returns all.
     Whole(Box<dyn Fn() -> Result<Vec<f32>>>),
     /// Passes them on piece by piece.
-    Pieces(Box<dyn Fn(&mut Sink<'_>) -> Result<()>>),
+    Pieces(Box<ReadPieces>),
 }
 
 impl SourceTensor {

@@ -79,7 +79,15 @@ pub fn open_with(path: &Path, prototxt: Option<&Path>, asked: Asked) -> Result<S
         (Container::Torch, None) => torch::open(path)?,
     };
     // Neither format states the strides of a network.
-    source.wiring = asked.wiring.unwrap_or(source.wiring);
-    source.last_stride = asked.last_stride.unwrap_or(source.last_stride);
+    if let Some(wiring) = asked.wiring {
+        source.wiring = wiring;
+        source.notes.push("the wiring is that of --wiring; the file does not state it".into());
+    }
+    if let Some(last_stride) = asked.last_stride {
+        source.last_stride = last_stride;
+        source
+            .notes
+            .push("the stride of the last stage is that of --last-stride; the file does not state it".into());
+    }
     Ok(source)
 }

@@ -137,7 +137,14 @@ fn options_say_what_the_file_cannot() {
     let colours = ["--channels", "bgr", "--scale", "1", "--mean", "104,117,124", "--std", "1,1,1"];
     let network = ["--wiring", "caffe", "--last-stride", "1"];
     let all = [[model, "--out", &out].as_slice(), &network, &colours].concat();
-    assert!(succeed(&all).contains("absent in the file, set to 0: conv1.bias"));
+    let said = succeed(&all);
+    for word in [
+        "absent in the file, set to 0: conv1.bias",
+        "the wiring is that of --wiring",
+        "is that of --last-stride",
+    ] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
     let file = bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap();
     let (model, input) = (&file.config().model, &file.config().input);
     assert_eq!((model.wiring, model.width), (bcreid::config::Wiring::Caffe, Some(4)));

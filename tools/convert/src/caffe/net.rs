@@ -201,7 +201,8 @@ impl Net {
             self.count += 1;
             blobs += layer.blobs.len();
             wires += layer.wires();
-            if let Some(stated) = layer.transformation.take() {
+            if layer.transformation.is_some() || is_image_source(&layer.kind) {
+                let stated = layer.transformation.take().unwrap_or_default();
                 layer.map = stated.crop().map(|size| [size; 2]).or(layer.map);
                 self.pixels.add(&layer.name, layer.is_for_training || layer.was_in_training, *stated);
             }
@@ -368,6 +369,11 @@ impl Layer {
         self.is_for_training = if includes { !is_included } else { is_excluded };
         Ok(())
     }
+}
+
+/// True for the types of layers that read images from files and transform them.
+fn is_image_source(kind: &str) -> bool {
+    matches!(kind, "Data" | "ImageData" | "WindowData")
 }
 
 fn utf8(bytes: &Bytes) -> Result<String, Fault> {

@@ -18,6 +18,8 @@ pub struct Pixels {
     in_use: Option<DataLayer>,
     /// First data layer of phase TRAIN with a pixel transformation.
     in_training: Option<DataLayer>,
+    /// First data layer of phase TEST, or of every phase, that leaves pixels as they are.
+    silent: Option<DataLayer>,
     /// Data layer of the deciding phase with another transformation than the first.
     others: [Option<String>; 2],
 }
@@ -30,7 +32,7 @@ struct DataLayer {
 }
 
 impl Pixels {
-    /// Adds the transformation of a data layer, if it changes pixel values.
+    /// Adds the transformation of a data layer.
     pub fn add(&mut self, name: &str, is_for_training: bool, stated: Transformation) {
         let [in_use, in_training] = &mut self.others;
         let (first, other) = match is_for_training {
@@ -38,7 +40,11 @@ impl Pixels {
             false => (&mut self.in_use, in_use),
         };
         match first {
-            _ if !stated.states_pixels() => {}
+            _ if !stated.states_pixels() => {
+                if !is_for_training {
+                    self.silent.get_or_insert_with(|| DataLayer { name: name.into(), stated });
+                }
+            }
             None => *first = Some(DataLayer { name: name.into(), stated }),
             Some(first) if !first.stated.states_the_same(&stated) => {
                 other.get_or_insert_with(|| name.into());
@@ -50,6 +56,16 @@ impl Pixels {
     /// True if no data layer states a transformation.
     pub fn is_empty(&self) -> bool {
         self.in_use.is_none() && self.in_training.is_none()
+    }
+
+    /// The transformations of a prototxt, which describes the data layers of both phases: where the one of phase TRAIN
+    /// changes pixels, the one of phase TEST that does not leaves them as they are. (A weight file has the layers of one
+    /// phase.)
+    pub fn of_both_phases(mut self) -> Pixels {
+        if self.in_use.is_none() && self.in_training.is_some() {
+            self.in_use = self.silent.take();
+        }
+        self
     }
 
     /// Merges the transformations of a weight file and of its prototxt.
@@ -71,6 +87,7 @@ impl Pixels {
         Ok(Pixels {
             in_use: text.in_use.or(file.in_use),
             in_training: text.in_training.or(file.in_training),
+            silent: text.silent.or(file.silent),
             others: [in_use.or(own_in_use), in_training.or(own_in_training)],
         })
     }

@@ -1,7 +1,7 @@
 //! Memory and time.
 
 use crate::forge::{dict, int, little_endian, long, pickled, tensor, text, tuple};
-use crate::proto::{blob, data, layer, varint};
+use crate::proto::{blob, data, layer, ramp, varint};
 use crate::{Folder, MIB, both_refuse, forge, refusal, said};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -189,7 +189,7 @@ fn a_safetensors_header_is_not_longer_than_that_of_a_network() {
 #[test]
 fn a_list_reads_large_tensors_in_pieces() {
     let folder = Folder::new();
-    let bytes = 67_000_000;
+    let bytes = 80_000_000;
     let header = format!("{{\"w\":{{\"dtype\":\"U8\",\"shape\":[{bytes}],\"data_offsets\":[0,{bytes}]}}}}");
     let start = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
     let file = folder.at("bytes.safetensors");
@@ -251,13 +251,21 @@ fn many_tensors_are_listed_in_time() {
 fn many_blobs_and_layers_of_caffe_are_listed_in_time() {
     let folder = Folder::new();
     let small = blob(&[1; 32], &[1.0]);
-    let many = (0..19_000)
-        .map(|i| layer(&format!("{i}\u{202e}{}", "n".repeat(150)), "Convolution", &[small.clone()], &[]));
+    let many = (0..19_000).map(|i| {
+        layer(&format!("{i}\u{202e}{}", "n".repeat(150)), "Convolution", std::slice::from_ref(&small), &[])
+    });
     let file = folder.write("many.caffemodel", &many.collect::<Vec<_>>().concat());
     let listed = said(&[file.as_os_str(), "--list".as_ref()]);
     assert!(listed.contains("cannot be converted"));
     let blobs = layer("a", "Convolution", &vec![small; 20_001], &[]);
     both_refuse(&folder.write("blobs.caffemodel", &blobs), &["more than 20000 tensors"]);
+    // The name of a layer is part of the name of each of its tensors.
+    let named = layer(&"n".repeat(3 * MIB), "Mine", &vec![ramp(&[1]); 19_000], &[]);
+    let file = folder.write("named.caffemodel", &named);
+    let words = "of type \"Mine\" has weights and a name of 3145728 bytes";
+    assert!(said(&[file.as_os_str(), "--list".as_ref()]).contains(words));
+    let out = folder.at("out.safetensors");
+    assert!(refusal(&[file.as_os_str(), "--out".as_ref(), out.as_os_str()]).contains(words));
     // One large blob in many fields of one value each, as an old writer may leave it.
     let unpacked = [varint(5 << 3 | 5), 1.0f32.to_le_bytes().to_vec()].concat().repeat(5 * MIB);
     let large =
