@@ -2,7 +2,7 @@
 
 use super::folder::{self, base_name};
 use super::name::Name;
-use super::{Sample, dukemtmc, list, market1501};
+use super::{Sample, dukemtmc, list, market1501, overlap};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -135,24 +135,25 @@ impl Dataset {
             Ok(samples)
         };
         let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
+        notes.extend(overlap::note(root, &train, &query, &gallery));
         let name = scheme.map_or("market1501", NamingScheme::id).to_string();
         Ok(Dataset { name, root: root.to_path_buf(), train, query, gallery, notes })
     }
 
     fn from_lists(root: &Path) -> Result<Self> {
-        let part = |which: usize| {
+        let mut notes = Vec::new();
+        let mut part = |which: usize| -> Result<Vec<Sample>> {
             let file = root.join(LISTS[which]);
-            if file.is_file() { list::read(&file) } else { Ok(Vec::new()) }
+            if !file.is_file() {
+                return Ok(Vec::new());
+            }
+            let (samples, note) = overlap::once(&file, list::read(&file)?)?;
+            notes.extend(note);
+            Ok(samples)
         };
         let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
-        Ok(Dataset {
-            name: "list".into(),
-            root: root.to_path_buf(),
-            train,
-            query,
-            gallery,
-            notes: Vec::new(),
-        })
+        notes.extend(overlap::note(root, &train, &query, &gallery));
+        Ok(Dataset { name: "list".into(), root: root.to_path_buf(), train, query, gallery, notes })
     }
 }
 
