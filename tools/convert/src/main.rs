@@ -5,6 +5,7 @@ mod values;
 use bcreid::config::{Channels, Input, Wiring};
 use bcreid::console::printable_lines;
 use bcreid::error::printable;
+use bcreid::files::{follow, remove_temporaries};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
 use bcreid_convert::display::shortened;
@@ -13,6 +14,8 @@ use bcreid_convert::source::{self, Asked, Container, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +34,9 @@ struct Arguments {
     /// The file to write: .safetensors, or with --to torchvision also .pth.
     #[arg(long, value_name = "OUT", required_unless_present = "list")]
     out: Option<PathBuf>,
+    /// Overwrite OUT if it exists.
+    #[arg(long, requires = "out")]
+    force: bool,
     /// Prototxt of a Caffe model, for files without connections or with other layer names.
     #[arg(long, value_name = "FILE")]
     prototxt: Option<PathBuf>,
@@ -86,13 +92,29 @@ enum ChannelsName {
 }
 
 fn main() -> ExitCode {
-    match arguments().run() {
+    let arguments = arguments();
+    match end_without_leftovers().and_then(|()| arguments.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             bcreid::tell!("bcreid-convert: {}", error.line());
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lets a signal that ends the program remove the temporary file of an output first. The exit status is 128 plus the
+/// signal's number.
+fn end_without_leftovers() -> Result<()> {
+    let refused = |e| Error::Device(format!("cannot listen for Ctrl-C: {e}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+    let listen = move || {
+        if let Some(signal) = signals.forever().next() {
+            remove_temporaries();
+            std::process::exit(128 + signal);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
+    Ok(())
 }
 
 /// Parses the command line, or ends the program. The message about a faulty argument quotes it, and it may be the name
@@ -107,6 +129,7 @@ fn arguments() -> Arguments {
 impl Arguments {
     fn run(&self) -> Result<()> {
         let Some(out) = &self.out else { return self.list() };
+        let out = &follow(out)?;
         if out.is_dir() {
             return Err(Error::weights(
                 out,
@@ -128,6 +151,9 @@ impl Arguments {
             && from == to
         {
             return Err(Error::weights(out, "is the input itself; give another --out"));
+        }
+        if out.exists() && !self.force {
+            return Err(Error::weights(out, "exists; give another --out, or --force to overwrite it"));
         }
         if self.input.is_file() {
             source::check_header(&self.input)?;

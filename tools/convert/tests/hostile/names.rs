@@ -189,6 +189,7 @@ fn metadata() {
         let other = folder.at("other.safetensors");
         write_tensors(&other, &views, &metadata).unwrap();
         let back = folder.at("back.pth");
+        let _ = std::fs::remove_file(&back);
         let arguments =
             [other.as_os_str(), "--to".as_ref(), "torchvision".as_ref(), "--out".as_ref(), back.as_os_str()];
         match key {
