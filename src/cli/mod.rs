@@ -34,7 +34,7 @@ use crate::weights::Features;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Person re-identification with the batch-contrastive loss.
@@ -142,6 +142,17 @@ fn require_parent(file: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::Data(format!("{}: its folder does not exist; create it first", file.display())))
+}
+
+/// Checks the folders of --images.
+fn require_folders(folders: &[PathBuf]) -> Result<()> {
+    match folders.iter().find(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => Err(Error::Data(format!(
+            "--images {}: not a folder; give a folder of images, such as the data set's",
+            folder.display()
+        ))),
+    }
 }
 
 /// Checks that a result may be written to `file` as JSON: its folder exists, and an existing file is JSON by its name,
