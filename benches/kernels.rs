@@ -16,7 +16,7 @@ mod ops {
 }
 
 use clock::Clock;
-use cudarc::driver::result;
+use ops::gpu::cuda::driver::driver;
 use ops::gpu::{Gpu, Outcome};
 use ops::lab::claims::{Prediction, Size, Version};
 use ops::lab::lessons::LESSONS;
@@ -84,9 +84,11 @@ fn time(gpu: &Gpu, clock: &Clock, kernel: &str, launch: Launch, args: &[Arg]) ->
 fn copy(gpu: &Gpu, clock: &Clock) -> Outcome<f64> {
     let staged = Staged::new(gpu, &[Slot::Output(COPIED / 4), Slot::Output(COPIED / 4)])?;
     let [Arg::Pointer(from), Arg::Pointer(to)] = staged.args[..] else { unreachable!("both are buffers") };
+    let driver = driver()?;
     let seconds = clock.time(&|stream| {
         // SAFETY: both buffers hold so many bytes and live until the copy was waited for.
-        Ok(unsafe { result::memcpy_dtod_async(to, from, COPIED, stream) }?)
+        let status = unsafe { (driver.cuMemcpyDtoDAsync_v2)(to, from, COPIED, stream) };
+        Ok(driver.check(status)?)
     })?;
     Ok(2.0 * COPIED as f64 / seconds)
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,11 +24,12 @@ impl Toolkit {
     /// tools/get-cuda.sh fetched into `root`; `None` if there is none of these.
     ///
     /// # Errors
-    /// A variable that is set but leads to no compiler: another compiler would not be what the user asked for.
+    /// A variable that is set but leads to no compiler, or is a relative path: another compiler would not be what the
+    /// user asked for.
     pub fn find(root: &Path) -> Result<Option<Toolkit>> {
         if let Some(named) = set("NVCC") {
             let path = if Path::new(&named).components().count() > 1 {
-                Some(PathBuf::from(&named))
+                Some(absolute("NVCC", &named)?)
             } else {
                 on_path(&named)
             };
@@ -41,10 +42,10 @@ impl Toolkit {
                 "CUDA_HOME={}: no compiler that runs in its bin/nvcc; set it to a CUDA toolkit's folder, or unset it",
                 home.display()
             );
-            return Self::open(Path::new(&home).join("bin/nvcc"), &wrong).map(Some);
+            return Self::open(absolute("CUDA_HOME", &home)?.join("bin/nvcc"), &wrong).map(Some);
         }
         let fetched = root.join("tools/cuda/toolkit/bin/nvcc");
-        let Some(nvcc) = on_path("nvcc".as_ref()).or(fetched.is_file().then_some(fetched)) else {
+        let Some(nvcc) = on_path(OsStr::new("nvcc")).or(fetched.is_file().then_some(fetched)) else {
             return Ok(None);
         };
         let wrong = format!("{}: does not run; set NVCC to an nvcc that does", nvcc.display());
@@ -53,8 +54,6 @@ impl Toolkit {
 
     /// Queries a compiler for its version and targets; `wrong` is the message if a query fails.
     fn open(nvcc: PathBuf, wrong: &str) -> Result<Toolkit> {
-        // The path must be absolute, since the programs are started in several folders.
-        let nvcc = std::path::absolute(nvcc).map_err(|e| format!("{wrong} ({e})"))?;
         let query = |option: &str| {
             let output = Command::new(&nvcc).arg(option).output();
             let output = output.map_err(|e| format!("{wrong} ({e})"))?;
@@ -91,9 +90,25 @@ fn set(variable: &str) -> Option<OsString> {
     env::var_os(variable).filter(|value| !value.is_empty())
 }
 
-fn on_path(program: &std::ffi::OsStr) -> Option<PathBuf> {
+/// The path in a variable. The programs are started in several folders, and a relative path would be of the folder of
+/// the sources, whatever the user's own folder is.
+fn absolute(variable: &str, path: &OsStr) -> Result<PathBuf> {
+    let path = PathBuf::from(path);
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    Err(format!("{variable}={}: a relative path; write the absolute one", path.display()))
+}
+
+/// The first file of this name in the folders of `PATH`. Relative folders are not searched: the code in them would run.
+fn on_path(program: &OsStr) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+    let (folders, relative): (Vec<_>, Vec<_>) =
+        env::split_paths(&path).partition(|folder| folder.is_absolute());
+    for file in relative.iter().map(|folder| folder.join(program)).filter(|file| file.is_file()) {
+        println!("cargo::warning=PATH: {} is in a relative folder and not used", file.display());
+    }
+    folders.into_iter().map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// The path of another program of nvcc's toolkit, also if nvcc is a link into the toolkit.

@@ -15,10 +15,13 @@ impl Shape {
         &self.dims[..self.rank]
     }
 
-    /// The number of elements.
+    /// The number of elements; the largest `usize` if it is beyond that, so that no memory is large enough.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
-        self.dims().iter().product()
+        if self.dims().contains(&0) {
+            return 0;
+        }
+        self.dims().iter().fold(1, |product: usize, &size| product.saturating_mul(size))
     }
 
     /// The sizes `[N, H, W, C]` of a shape of four dimensions; none for another rank.
@@ -136,5 +139,17 @@ impl GradMode {
             GradMode::Overwrite => to.iter_mut().zip(values).for_each(|(t, v)| *t = v),
             GradMode::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t += v),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_elements_does_not_wrap() {
+        assert_eq!(Shape::from([3, 4]).len(), 12);
+        assert_eq!(Shape::from([1 << 40, 1 << 40]).len(), usize::MAX);
+        assert_eq!(Shape::from([1 << 40, 1 << 40, 0]).len(), 0);
     }
 }

@@ -51,7 +51,7 @@ ls -l $files
 convert=target/release/bcreid-convert
 if [ -x $convert ]; then
     $convert $files/$model --prototxt $files/deploy.prototxt --mean 104,117,123 \
-        --licence "BSD-2-Clause, Copyright 2016 Yahoo Inc." --out $files/open_nsfw.safetensors
+        --licence "BSD-2-Clause, Copyright 2016 Yahoo Inc." --out $files/open_nsfw.safetensors --force
     echo "Next: target/release/bcreid train --data DATA --weights $files/open_nsfw.safetensors --out RUN"
 else
     echo "Next: cargo build --release --workspace, then this script again converts it."

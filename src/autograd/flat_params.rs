@@ -5,15 +5,18 @@
 //! other parameters.
 
 use super::{Param, ParamSpec};
-use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::CudaDevice;
 use crate::element::DType;
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 use std::sync::Arc;
 
 /// The alignment of offsets in elements: 16 bytes of the narrowest type.
 const ALIGN: usize = 8;
+
+/// The most elements of an array: the segments of the update (`sgd::Segment` of `cuda/sgd.cu`) have offsets of 32 bits.
+const MOST: u64 = 1 << 32;
 
 /// The arrays of one group.
 #[derive(Debug)]
@@ -43,12 +46,8 @@ impl FlatParams {
         let mut params: Vec<Option<Param>> = specs.iter().map(|_| None).collect();
         let mut groups = Vec::new();
         for narrow in [true, false] {
-            let mut offsets = Vec::new();
-            let mut end = 0;
-            for (i, spec) in specs.iter().enumerate().filter(|(_, spec)| is_narrow(spec) == narrow) {
-                offsets.push((i, end));
-                end += spec.shape.len().next_multiple_of(ALIGN);
-            }
+            let of_group = specs.iter().enumerate().filter(|(_, spec)| is_narrow(spec) == narrow);
+            let (offsets, end) = lay_out(of_group.map(|(i, spec)| (i, spec.shape.len())))?;
             if offsets.is_empty() {
                 continue;
             }
@@ -80,5 +79,41 @@ impl FlatParams {
             groups.push(group);
         }
         Ok((params.into_iter().flatten().collect(), FlatParams { groups }))
+    }
+}
+
+/// The offset of each parameter, given by index and size, and the length of the array, in elements.
+///
+/// # Errors
+/// The array would have more than 2^32 elements.
+fn lay_out(sizes: impl Iterator<Item = (usize, usize)>) -> Result<(Vec<(usize, usize)>, usize)> {
+    let (mut offsets, mut end) = (Vec::new(), 0usize);
+    for (i, elements) in sizes {
+        offsets.push((i, end));
+        let next = elements.checked_next_multiple_of(ALIGN).and_then(|elements| end.checked_add(elements));
+        end = next.filter(|&next| next as u64 <= MOST).ok_or_else(|| {
+            Error::Device(format!(
+                "the parameters have more than 2^32 elements, which is the limit on a GPU: {elements} more after {end}; use \
+                 a smaller network"
+            ))
+        })?;
+    }
+    Ok((offsets, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_aligned_and_stay_below_two_to_the_32() {
+        let laid = |sizes: &[usize]| lay_out(sizes.iter().copied().enumerate());
+        assert_eq!(laid(&[3, 8, 9]).unwrap(), (vec![(0, 0), (1, 8), (2, 16)], 32));
+        let half = 1usize << 31;
+        assert_eq!(laid(&[half, half]).unwrap(), (vec![(0, 0), (1, half)], 1 << 32));
+        for sizes in [&[half, half, 1][..], &[(1 << 32) + 1], &[8, usize::MAX], &[8, usize::MAX - 15]] {
+            let error = laid(sizes).unwrap_err().to_string();
+            assert!(error.contains("more than 2^32 elements"), "{sizes:?}: {error}");
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::compute::Compute;
 use super::counter::Counter;
+use super::output::Json;
 use crate::bench::{self, Plan};
 use crate::config::Config;
-use crate::files::{follow, write_atomically};
 use crate::{Error, Result, tell};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Default number of timed steps of each kind on the CPU.
@@ -34,19 +34,16 @@ pub struct Bench {
     /// Number of timed steps of each kind, after a warm-up (default: 100 on CUDA, 5 on the CPU).
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Write all figures as JSON: to FILE, or to standard output instead of the table.
-    #[arg(long, value_name = "FILE")]
-    json: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    json: Json,
     /// On CUDA, time plain steps only, without steps replayed from a CUDA graph.
     #[arg(long)]
     no_graph: bool,
 }
 
 impl Bench {
-    pub fn run(self) -> Result<ExitCode> {
-        let file = self.json.as_ref().and_then(Option::as_deref).map(follow).transpose()?;
-        let file = file.as_deref();
-        file.map_or(Ok(()), super::require_json)?;
+    pub fn run(mut self) -> Result<ExitCode> {
+        self.json.prepare()?;
         in_range("--classes", self.classes, 2, 1_000_000)?;
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
         let config = Config::resolve(self.config.as_deref(), &self.settings)?;
@@ -58,17 +55,9 @@ impl Bench {
         let bar = Counter::new("timing");
         let report = bench::run(&plan, &device, &|done, total| bar.advance(done, total))?;
         bar.finish();
-        let json = serde_json::to_string_pretty(&report).map_err(|e| {
-            let name = file.unwrap_or(Path::new("standard output"));
-            Error::io(name)(e.into())
-        })?;
-        match file {
-            None if self.json.is_some() => super::say_lines(json)?,
-            None => super::say_lines(report)?,
-            Some(file) => {
-                write_atomically(file, |writer| writeln!(writer, "{json}"))?;
-                super::say_lines(report)?;
-            }
+        self.json.write(&report)?;
+        if !self.json.is_printed() {
+            super::say_lines(report)?;
         }
         Ok(ExitCode::SUCCESS)
     }

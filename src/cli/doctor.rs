@@ -5,7 +5,6 @@ use crate::console::counted;
 use crate::device::cpu::simd;
 use crate::device::cuda::{fatbin, libraries};
 use crate::device::{Device, Precision};
-use crate::weights::NetworkFile;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +12,8 @@ use std::process::ExitCode;
 /// Check this machine: CPU, CUDA driver, libraries and how to get missing ones; with --weights, check a weight file.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// A weight file to check and describe: network, wiring, input convention and origin.
-    #[arg(long, value_name = "F.safetensors")]
+    /// A run or a weight file to check and describe: network, wiring, input convention and origin.
+    #[arg(long, value_name = "RUN|F.safetensors")]
     weights: Option<PathBuf>,
 }
 
@@ -35,7 +34,7 @@ impl Doctor {
         let (_, which) = Device::choose("auto", Precision::F32)?;
         super::say(format_args!("--device auto takes {}", which.trim_start_matches("device: ")))?;
         if let Some(weights) = &self.weights {
-            let file = NetworkFile::open(weights)?;
+            let file = super::open_network(weights)?;
             file.check()?;
             super::say_lines(file.describe())?;
         }

@@ -2,17 +2,18 @@
 
 use super::counter::Counter;
 use super::extract::How;
+use super::output::Json;
 use crate::data::{Dataset, folder};
 use crate::device::{Device, Precision};
 use crate::eval::extract::Extractor;
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::files::{follow, write_json};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
+use serde::{Serialize, Serializer};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,10 +60,8 @@ pub struct Eval {
     /// Keep gallery images of the query's person and camera, for data without meaningful camera numbers.
     #[arg(long)]
     ignore_cameras: bool,
-    /// Also write the result as JSON; for several data sets a list with their names. An existing file is only
-    /// overwritten if its name ends in .json.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
     /// Divide each feature by its Euclidean length first (features extracted by this program are normalised already).
     #[arg(long)]
     normalise: bool,
@@ -99,8 +98,7 @@ struct TestSet {
 
 impl Eval {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.json = self.json.as_deref().map(follow).transpose()?;
-        self.json.as_deref().map_or(Ok(()), super::require_json)?;
+        self.json.prepare()?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
         tell!("{which}");
@@ -112,13 +110,11 @@ impl Eval {
                 "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors".into(),
             )),
         };
-        if done.is_ok()
-            && let Some(json) = &self.json
-        {
-            write_rows(json, &rows)?;
+        if done.is_ok() {
+            self.json.write(&Rows(&rows))?;
         }
         // The results of earlier data sets are printed even if a later one fails.
-        if !rows.is_empty() {
+        if !rows.is_empty() && !self.json.is_printed() {
             super::say_lines(Table(&rows))?;
         }
         done.map(|()| ExitCode::SUCCESS)
@@ -298,17 +294,20 @@ impl Eval {
     }
 }
 
-/// Writes one report, or a list of reports with the names of their data sets.
-fn write_rows(path: &Path, rows: &[(String, Report)]) -> Result<()> {
-    if let [(_, report)] = rows {
-        return report.write_json(path);
+/// The reports as JSON: one alone, or a list of several with the names of their data sets.
+struct Rows<'a>(&'a [(String, Report)]);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            data: &'a str,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        match self.0 {
+            [(_, report)] => report.serialize(serializer),
+            rows => serializer.collect_seq(rows.iter().map(|(data, report)| Row { data, report })),
+        }
     }
-    #[derive(serde::Serialize)]
-    struct Row<'a> {
-        data: &'a str,
-        #[serde(flatten)]
-        report: &'a Report,
-    }
-    let rows: Vec<Row<'_>> = rows.iter().map(|(data, report)| Row { data, report }).collect();
-    write_json(path, &rows)
 }

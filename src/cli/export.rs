@@ -1,11 +1,9 @@
 //! `bcreid export`: a network as ONNX.
 
+use super::output;
 use crate::console::Bytes;
 use crate::export::onnx::{self, Options, Pixels};
-use crate::files::follow;
-use crate::run::checkpoint::weight_file;
-use crate::weights::NetworkFile;
-use crate::{Error, Result, tell};
+use crate::{Error, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,20 +40,14 @@ enum InputName {
 
 impl Export {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.out = follow(&self.out)?;
-        super::require_parent(&self.out)?;
         if self.out.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("onnx")) {
             let out = self.out.display();
             return Err(Error::Data(format!(
                 "--out {out}: the network is written as ONNX; give a name that ends in .onnx"
             )));
         }
-        super::require_new(&self.out, self.force)?;
-        let (path, note) = weight_file(&self.weights)?;
-        if let Some(note) = note {
-            tell!("{note}");
-        }
-        let file = NetworkFile::open(&path)?;
+        self.out = output::prepare(&self.out, self.force)?;
+        let file = super::open_network(&self.weights)?;
         let pixels = match self.input {
             InputName::Bytes => Pixels::Bytes,
             InputName::Floats => Pixels::Floats,

@@ -89,7 +89,7 @@ impl Extract {
             Format::Safetensors => extract(&self.out)?,
             _ => {
                 // A temporary file holds the features, because they may be larger than the memory.
-                let around = super::folder_of(&self.out);
+                let around = super::output::folder_of(&self.out);
                 let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
                 let draft = draft.map_err(|e| Error::io(&self.out)(e.kind().into()))?;
                 let _registered = Temporary::register(draft.path());

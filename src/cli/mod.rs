@@ -11,6 +11,7 @@ mod eval;
 mod export;
 mod extract;
 mod features;
+mod output;
 mod plot;
 mod progress;
 mod query;
@@ -30,8 +31,9 @@ use crate::console::counted;
 use crate::console::printable_lines;
 use crate::error::printable;
 use crate::export::features::Format;
-use crate::weights::Features;
-use crate::{Error, Result};
+use crate::run::checkpoint::weight_file;
+use crate::weights::{Features, NetworkFile};
+use crate::{Error, Result, tell};
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -131,17 +133,13 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-/// The folder of a file.
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Checks before the computation that the folder of its output file exists.
-fn require_parent(file: &Path) -> Result<()> {
-    if folder_of(file).is_dir() {
-        return Ok(());
+/// The network of a weight file or of a run: its result, or its newest checkpoint with a note.
+fn open_network(weights: &Path) -> Result<NetworkFile> {
+    let (file, note) = weight_file(weights)?;
+    if let Some(note) = note {
+        tell!("{note}");
     }
-    Err(Error::Data(format!("{}: its folder does not exist; create it first", file.display())))
+    NetworkFile::open(&file)
 }
 
 /// Checks the folders of --images.
@@ -155,34 +153,12 @@ fn require_folders(folders: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// Checks that a result may be written to `file` as JSON: its folder exists, and an existing file is JSON by its name,
-/// so that no weights or features are overwritten.
-fn require_json(file: &Path) -> Result<()> {
-    require_parent(file)?;
-    let is_json = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
-    if file.is_file() && !is_json {
-        return Err(Error::Data(format!(
-            "--json {}: the file exists and its name does not end in .json; give another name",
-            file.display()
-        )));
-    }
-    Ok(())
-}
-
-/// Checks that the output file does not exist, unless it may be overwritten.
-fn require_new(file: &Path, force: bool) -> Result<()> {
-    if force || !file.exists() {
-        return Ok(());
-    }
-    Err(Error::Data(format!("{} exists; give another --out, or --force to overwrite it", file.display())))
-}
-
 /// Checks before the extraction that features can be written to `out`: a known extension, an existing folder, no
 /// existing file.
 fn require_room_for_features(out: &Path, force: bool) -> Result<()> {
     let files = Format::of(out)?.files(out);
-    require_parent(out)?;
-    files.iter().try_for_each(|file| require_new(file, force))
+    output::require_parent(out)?;
+    files.iter().try_for_each(|file| output::require_new(file, force))
 }
 
 /// Prints the names of the written feature files and their size.

@@ -1,10 +1,10 @@
 //! `bcreid plot`: figures of runs.
 
 use super::compute::Compute;
+use super::output;
 use crate::console::Bytes;
 use crate::eval::pairs::Pairs;
 use crate::eval::run_evaluations::Evaluation;
-use crate::files::follow;
 use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
 use crate::report::evaluations;
 use crate::report::figure::Figure;
@@ -27,6 +27,9 @@ pub struct Plot {
     /// The file to write; its name ends in .svg or .png.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    force: bool,
     /// Only the evaluation of this name; may be repeated (default: all stored evaluations).
     #[arg(long, value_name = "NAME")]
     evaluation: Vec<String>,
@@ -50,12 +53,11 @@ enum FigureKind {
 
 impl Plot {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.out = follow(&self.out)?;
         Format::of(&self.out)?;
         if !self.evaluation.is_empty() && matches!(self.what, FigureKind::Figure1 | FigureKind::Curves) {
             return Err(Error::Run("--evaluation: this figure shows the training; leave it out".into()));
         }
-        super::require_parent(&self.out)?;
+        self.out = output::prepare(&self.out, self.force)?;
         let runs = run::read_all(&self.runs)?;
         let figure = match self.what {
             FigureKind::Figure1 => charts::figure1::figure(&runs)?,

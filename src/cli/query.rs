@@ -1,10 +1,10 @@
 //! `bcreid query`: the nearest gallery images of query images.
 
 use super::extract::How;
+use super::output::Json;
 use crate::data::Sample;
 use crate::error::printable;
 use crate::eval::{Hit, report, top_k};
-use crate::files::{follow, write_json};
 use crate::weights::Features;
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -31,9 +31,8 @@ pub struct Query {
     /// Number of nearest images to show.
     #[arg(long, value_name = "K", default_value_t = 10)]
     top: usize,
-    /// Also write the ranked lists as JSON. An existing file is only overwritten if its name ends in .json.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    json: Json,
     #[command(flatten)]
     how: How,
 }
@@ -50,11 +49,10 @@ struct RankedList {
 
 impl Query {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.json = self.json.as_deref().map(follow).transpose()?;
+        self.json.prepare()?;
         if self.top == 0 {
             return Err(Error::Data("--top 0: give at least 1".into()));
         }
-        self.json.as_deref().map_or(Ok(()), super::require_json)?;
         let gallery = Features::read(&self.gallery)?;
         let query = self.query()?;
         if query.len() > MAX_QUERIES {
@@ -68,8 +66,9 @@ impl Query {
         let hits = top_k(&query, &gallery, self.top)?;
         let lists: Vec<RankedList> =
             names.zip(hits).map(|(query, hits)| RankedList { query, hits }).collect();
-        if let Some(path) = &self.json {
-            write_json(path, &lists)?;
+        self.json.write(&lists)?;
+        if self.json.is_printed() {
+            return Ok(ExitCode::SUCCESS);
         }
         for RankedList { query, hits } in &lists {
             if lists.len() > 1 {

@@ -1,8 +1,9 @@
 //! `bcreid report`: a page that compares runs.
 
 use super::compute::Compute;
+use super::output;
 use crate::console::Bytes;
-use crate::files::{follow, write_atomically};
+use crate::files::write_atomically;
 use crate::report::page::{self, Options};
 use crate::{Error, Result, tell};
 use clap::Args;
@@ -19,6 +20,9 @@ pub struct Report {
     /// The page to write: one file without external resources.
     #[arg(long, value_name = "FILE.html")]
     out: PathBuf,
+    /// Overwrite the file if it exists.
+    #[arg(long)]
+    force: bool,
     /// Only the evaluation of this name; may be repeated (default: all stored evaluations).
     #[arg(long, value_name = "NAME")]
     evaluation: Vec<String>,
@@ -38,7 +42,6 @@ pub struct Report {
 
 impl Report {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.out = follow(&self.out)?;
         let extension = self.out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
         if !matches!(extension.as_deref(), Some("html" | "htm")) {
             return Err(Error::Run(format!(
@@ -46,7 +49,7 @@ impl Report {
                 self.out.display()
             )));
         }
-        super::require_parent(&self.out)?;
+        self.out = output::prepare(&self.out, self.force)?;
         super::require_folders(&self.images)?;
         let (device, which) = self.compute.choose()?;
         tell!("{which}");

@@ -4,7 +4,6 @@ use super::compute::Compute;
 use super::stop;
 use crate::Result;
 use crate::study::Start;
-use crate::weights::NetworkFile;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,11 +15,11 @@ pub struct Common {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Initial weights (the paper: ImageNet weights, converted with bcreid-convert; default: random weights).
-    #[arg(long, value_name = "F.safetensors", conflicts_with = "start")]
+    #[arg(long, value_name = "RUN|F.safetensors", conflicts_with = "start")]
     weights: Option<PathBuf>,
-    /// Starts (initial weights) to compare: random, F.safetensors, RUN/weights.safetensors, or NAME=F.safetensors.
+    /// Starts (initial weights) to compare: random, RUN, F.safetensors, or NAME=F.safetensors.
     ///
-    /// A start is named after its file, or after the run for RUN/weights.safetensors; NAME= gives another name. The
+    /// A start is named after its run or its file; NAME= gives another name. The
     /// architecture, wiring and input convention are those of each file, unless --config or --set name them; random
     /// takes them from --config and --set alone. All other settings are shared.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
@@ -42,7 +41,7 @@ impl Common {
         if !self.start.is_empty() {
             return Start::several(&self.start, file, &self.settings);
         }
-        let weights = self.weights.as_deref().map(NetworkFile::open).transpose()?;
+        let weights = self.weights.as_deref().map(super::open_network).transpose()?;
         Ok(vec![Start::only(weights, file, &self.settings)?])
     }
 

@@ -28,7 +28,7 @@ pub struct Train {
     data: PathBuf,
     /// Initial weights (the paper: ImageNet weights, converted with bcreid-convert; default: random weights). The
     /// architecture, wiring and input convention are those of the file.
-    #[arg(long, value_name = "F.safetensors", conflicts_with = "resume")]
+    #[arg(long, value_name = "RUN|F.safetensors", conflicts_with = "resume")]
     weights: Option<PathBuf>,
     /// Settings in a TOML file.
     #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
@@ -70,7 +70,7 @@ impl Train {
             (run, config, trainer)
         } else {
             require_vacant(&self.out, Remedy::Resume)?;
-            let weights = self.weights.as_deref().map(NetworkFile::open).transpose()?;
+            let weights = self.weights.as_deref().map(super::open_network).transpose()?;
             let file_config = weights.as_ref().map(NetworkFile::config);
             let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
             if let Some(weights) = &weights {

@@ -2,7 +2,7 @@
 
 use super::folder::{self, base_name};
 use super::name::Name;
-use super::{Sample, dukemtmc, list, market1501};
+use super::{Sample, dukemtmc, list, market1501, overlap};
 use crate::console::counted;
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
@@ -134,8 +134,9 @@ impl Dataset {
             notes.extend(listing.note(&folder));
             if listing.images.is_empty() {
                 return Err(Error::Data(format!(
-                    "{}: no .jpg, .jpeg or .png file in this folder; unpack the images there or remove the folder",
-                    folder.display()
+                    "{}: no image ({}) in this folder; unpack the images there or remove the folder",
+                    folder.display(),
+                    folder::endings()
                 )));
             }
             let samples = listing.images.into_iter().map(|path| sample(path, &mut scheme));
@@ -146,17 +147,25 @@ impl Dataset {
             Ok(samples)
         };
         let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
+        notes.extend(overlap::note(root, &train, &query, &gallery));
         let name = scheme.map_or("market1501", NamingScheme::id).to_string();
         Ok(Dataset { name, root: root.to_path_buf(), train, query, gallery, notes })
     }
 
     fn from_lists(root: &Path) -> Result<Self> {
-        let part = |which: usize| {
+        let mut notes = Vec::new();
+        let mut part = |which: usize| -> Result<Vec<Sample>> {
             let file = root.join(LISTS[which]);
-            if file.is_file() { list::read(&file) } else { Ok(Vec::new()) }
+            if !file.is_file() {
+                return Ok(Vec::new());
+            }
+            let (samples, note) = overlap::once(&file, list::read(&file)?)?;
+            notes.extend(note);
+            Ok(samples)
         };
         let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
-        let notes = outside(root, [&train, &query, &gallery]).into_iter().collect();
+        notes.extend(outside(root, [&train, &query, &gallery]));
+        notes.extend(overlap::note(root, &train, &query, &gallery));
         Ok(Dataset { name: "list".into(), root: root.to_path_buf(), train, query, gallery, notes })
     }
 }

@@ -1,20 +1,28 @@
-//! Decoding of JPEG and PNG files to RGB bytes.
+//! Decoding of image files to RGB bytes: JPEG, PNG, BMP, WebP, TIFF, and the first picture of a GIF or an animation.
 //!
-//! The result is that of Pillow's `Image.open(path).convert("RGB")`: grey is repeated, palettes are looked
-//! up, alpha is dropped, of 16 bits the upper 8 are kept (Pillow clips 16-bit grey at 255, so that nearly all of
-//! it turns white; this decoder does not), and an orientation in the file's metadata is not applied. PNG agrees
-//! bit for bit. JPEG decoders differ in rounding; `tests/data/decode.rs` bounds the difference from Pillow's.
+//! The result is that of Pillow's `ImageOps.exif_transpose(Image.open(path)).convert("RGB")`:
+//!
+//! - the picture is turned upright by the orientation in its EXIF data (JPEG, PNG, WebP, TIFF);
+//! - grey is repeated, palettes are looked up, CMYK is converted without a profile; colour profiles are ignored;
+//! - alpha is dropped: a transparent pixel has the colour that the file stores;
+//! - of 16 bits the upper 8 are kept (Pillow clips 16-bit grey at 255, so that nearly all of it turns white; this decoder
+//!   does not).
+//!
+//! The formats without loss agree bit for bit. JPEG decoders differ in rounding; `tests/data/decode.rs` bounds the
+//! difference from Pillow's.
 //!
 //! A truncated file is an error: the JPEG library fills missing rows with grey, so this module checks for the end
 //! marker first.
 
 mod jpeg;
 mod memory;
+mod other;
 mod png;
 
 use crate::files::{self, MIB};
 use crate::{Error, Result};
-use image::ImageFormat;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageFormat, RgbImage};
 use std::ops::Deref;
 use std::path::Path;
 
@@ -23,6 +31,9 @@ const MAX_FILE: u64 = 64 * MIB;
 /// Longest side of an image that is decoded: the longest of a JPEG. It bounds the memory of resizing, whose
 /// intermediate image has the source's height and the target's width.
 const MAX_SIDE: u32 = 65_535;
+
+/// Extensions of the names of image files, in lower case.
+pub const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "jfif", "png", "bmp", "webp", "tif", "tiff", "gif"];
 
 /// A decoded image: rows of RGB bytes from the top.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,20 +62,20 @@ impl Deref for Decoded {
     }
 }
 
-/// Reads and decodes a JPEG or PNG file, whatever its extension says. All decoders of the process together use at most
+/// Reads and decodes an image file, whatever its extension says. All decoders of the process together use at most
 /// 192 MiB; further ones wait.
 ///
 /// # Errors
-/// [`Error::Image`] or [`Error::Io`] that names the file: missing, not a regular file, empty, neither JPEG nor
-/// PNG, cut short, damaged, larger than 64 MiB, with a side above 65,535 pixels, or with more pixels than the memory
-/// holds (67 million; of progressive JPEG files 20 million).
+/// [`Error::Image`] or [`Error::Io`] that names the file: missing, not a regular file, empty, of another format, cut
+/// short, damaged, larger than 64 MiB, with a side above 65,535 pixels, or with more pixels than the memory holds (67
+/// million; 20 million of progressive JPEG files and of formats other than JPEG and PNG).
 pub fn read(path: &Path) -> Result<Decoded> {
     let bytes = files::read(path, MAX_FILE)?;
     let (image, reserved) = decode_reserved(&bytes).map_err(|detail| Error::image(path, detail))?;
     Ok(Decoded { image, _reserved: reserved })
 }
 
-/// Decodes the bytes of a JPEG or PNG file.
+/// Decodes the bytes of an image file.
 ///
 /// # Errors
 /// A description of the fault: one line, without the file's name.
@@ -79,11 +90,17 @@ fn decode_reserved(bytes: &[u8]) -> std::result::Result<(Rgb, memory::Reserved),
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes),
         Ok(ImageFormat::Png) => png::decode(bytes),
-        Ok(other) => {
-            let name = other.extensions_str().first().unwrap_or(&"foreign").to_uppercase();
-            Err(format!("a {name} image; convert it to JPEG or PNG"))
+        Ok(format @ (ImageFormat::Bmp | ImageFormat::Gif | ImageFormat::Tiff | ImageFormat::WebP)) => {
+            other::decode(bytes, format)
         }
-        Err(_) => Err("neither a JPEG nor a PNG image; convert it to one of them or remove it".into()),
+        Ok(foreign) => {
+            let name = foreign.extensions_str().first().unwrap_or(&"foreign").to_uppercase();
+            Err(format!("an image in the format {name}; convert it to JPEG or PNG"))
+        }
+        Err(_) => {
+            Err("not a JPEG, PNG, BMP, WebP, TIFF or GIF image; convert it to JPEG or PNG, or remove it"
+                .into())
+        }
     }
 }
 
@@ -111,14 +128,20 @@ impl Size {
         u64::from(self.width) * u64::from(self.height)
     }
 
-    /// Reserves the bytes that decoding takes.
-    fn reserve(self, bytes: u64) -> std::result::Result<memory::Reserved, String> {
+    /// Reserves the bytes that decoding takes, and those of the turned copy if the picture is to be turned.
+    fn reserve(self, bytes: u64, orientation: Orientation) -> std::result::Result<memory::Reserved, String> {
         let Size { width, height } = self;
+        let bytes = if orientation == Orientation::NoTransforms { bytes } else { bytes + 3 * self.pixels() };
         memory::reserve(bytes).map_err(|why| format!("{width} x {height} pixels: {why}; resize the image"))
     }
 
-    fn image(self, pixels: Vec<u8>) -> Rgb {
-        Rgb { width: self.width as usize, height: self.height as usize, pixels }
+    /// The upright image of decoded RGB bytes.
+    fn image(self, pixels: Vec<u8>, orientation: Orientation) -> Rgb {
+        let image = RgbImage::from_raw(self.width, self.height, pixels).expect("three bytes for each pixel");
+        let mut image = DynamicImage::ImageRgb8(image);
+        image.apply_orientation(orientation);
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        Rgb { width, height, pixels: image.into_rgb8().into_raw() }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Folders of images: the listing of image files, and folders without a data set's layout, for feature extraction.
 //!
-//! An image is a file whose name ends in `.jpg`, `.jpeg` or `.png` (in any case). Other files (`Thumbs.db`, read-me
+//! An image is a file whose name has one of the [`EXTENSIONS`], in any case. Other files (`Thumbs.db`, read-me
 //! files, hidden files such as the `._*.jpg` of macOS archives) are skipped with a note.
 
+use super::decode::EXTENSIONS;
 use super::name::Name;
 use super::{Sample, dukemtmc, market1501};
 use crate::{Error, Result};
@@ -34,8 +35,9 @@ impl Folder {
         };
         if listing.images.is_empty() {
             return Err(Error::Data(format!(
-                "{}: no .jpg, .jpeg or .png file in this folder or its sub-folders; give another folder",
-                path.display()
+                "{}: no image ({}) in this folder or its sub-folders; give another folder",
+                path.display(),
+                endings()
             )));
         }
         let mut notes: Vec<String> = listing.note(path).into_iter().collect();
@@ -85,7 +87,7 @@ impl Listing {
     pub fn note(&self, folder: &Path) -> Option<String> {
         let first = self.skipped.first()?;
         Some(format!(
-            "{}: skipped {} that {} not .jpg, .jpeg or .png ({first}{})",
+            "{}: skipped {} that {} no image by name ({first}{})",
             folder.display(),
             if self.skipped.len() == 1 {
                 "1 entry".into()
@@ -133,7 +135,12 @@ pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
 /// Whether a path has the extension of an image that this program reads.
 pub(super) fn has_image_name(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
-    ["jpg", "jpeg", "png"].iter().any(|e| extension.eq_ignore_ascii_case(e))
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// The extensions of images in words: `.jpg, .png`.
+pub(super) fn endings() -> String {
+    EXTENSIONS.map(|extension| format!(".{extension}")).join(", ")
 }
 
 /// The last component of a path as text. The whole path must be UTF-8, because feature files store it.

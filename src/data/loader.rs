@@ -23,6 +23,7 @@ pub struct Loader {
     /// The step whose batch is prepared next.
     next: u64,
     steps_per_epoch: u64,
+    share_without_pairs: f64,
     skipped: Vec<(usize, Error)>,
     set: Arc<TrainingSet>,
 }
@@ -78,9 +79,10 @@ impl Loader {
     fn start(set: TrainingSet, device: &Device) -> Result<Self> {
         let sampler = Sampler::new(set.options.sampler, &set.usable_labels(), set.options.seed)?;
         let (next, steps_per_epoch) = (set.options.first_step, sampler.steps_per_epoch());
+        let share_without_pairs = sampler.share_without_pairs();
         let set = Arc::new(set);
         let source = Source::new(&set, &sampler, device)?;
-        Ok(Loader { source, next, steps_per_epoch, skipped: Vec::new(), set })
+        Ok(Loader { source, next, steps_per_epoch, share_without_pairs, skipped: Vec::new(), set })
     }
 
     /// The host's work for the batch of the next step: waits for the threads that assemble it, or uploads bytes and
@@ -106,6 +108,11 @@ impl Loader {
     /// Steps of an epoch: until each image (or identity) was drawn.
     pub fn steps_per_epoch(&self) -> u64 {
         self.steps_per_epoch
+    }
+
+    /// Expected share of batches without two images of one identity, by [`Sampler::share_without_pairs`].
+    pub fn share_without_pairs(&self) -> f64 {
+        self.share_without_pairs
     }
 
     /// Unreadable images that were left out: indices into the samples, each with its error.

@@ -26,6 +26,7 @@ pub mod list;
 pub mod loader;
 pub mod market1501;
 mod name;
+mod overlap;
 mod prefetch;
 pub mod resize;
 mod sample;

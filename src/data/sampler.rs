@@ -154,6 +154,29 @@ impl Sampler {
         }
     }
 
+    /// Expected share of batches in which no two images show one identity: there the pairs of a batch loss are missing.
+    ///
+    /// Of n images with n_c of identity c, a batch of m distinct images has none of these pairs with probability
+    /// e_m(n_1, n_2, ...) / C(n, m); e_m is the elementary symmetric polynomial of degree m.
+    pub fn share_without_pairs(&self) -> f64 {
+        let m = match self.kind {
+            SamplerKind::Pk { images, .. } => return if images > 1 { 0.0 } else { 1.0 },
+            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
+        };
+        let n = self.images as f64;
+        // Scaled by s^k, so that e_k of a thousand images is a number of f64.
+        let s = m as f64 / (n * std::f64::consts::E);
+        let mut scaled = vec![0.0; m + 1];
+        scaled[0] = 1.0;
+        for (_, images) in &self.members {
+            for k in (1..=m).rev() {
+                scaled[k] += scaled[k - 1] * images.len() as f64 * s;
+            }
+        }
+        let all: f64 = (0..m).map(|i| ((n - i as f64) / (i + 1) as f64 * s).ln()).sum();
+        (scaled[m].ln() - all).exp().clamp(0.0, 1.0)
+    }
+
     fn order(&mut self, epoch: u64, n: usize) -> &[u32] {
         if self.memo.as_ref().is_none_or(|(remembered, _)| *remembered != epoch) {
             let order = Philox::new(self.seed, epoch, 0, RngStream::Sampler).permutation(n);
@@ -242,6 +265,29 @@ mod tests {
             }
         }
         assert_eq!(shown.len(), 6);
+    }
+
+    #[test]
+    fn the_share_of_batches_without_pairs() {
+        let share = |batch: usize, labels: &[i32]| {
+            Sampler::new(SamplerKind::Random { batch }, labels, 0).unwrap().share_without_pairs()
+        };
+        // Of the six pairs of images of the classes 0, 0, 1, 2 one shows one identity.
+        assert!((share(2, &[0, 0, 1, 2]) - 5.0 / 6.0).abs() < 1e-12);
+        assert!((share(3, &[0, 0, 1, 2]) - 0.5).abs() < 1e-12);
+        assert_eq!(share(4, &[0, 0, 1, 2]), 0.0);
+        assert!((share(3, &[0, 1, 2, 3]) - 1.0).abs() < 1e-9);
+        // Market-1501: 751 identities with about 17 images each.
+        let market: Vec<i32> = (0..12_936).map(|i| i % 751).collect();
+        let expected = share(16, &market);
+        let mut sampler = Sampler::new(SamplerKind::Random { batch: 16 }, &market, 1).unwrap();
+        let is_without = |step: u64| {
+            let classes: BTreeSet<i32> = sampler.batch(step).into_iter().map(|image| market[image]).collect();
+            classes.len() == 16
+        };
+        let drawn = (0..4000).map(is_without).filter(|without| *without).count() as f64 / 4000.0;
+        assert!((drawn - expected).abs() < 0.03 && expected > 0.8, "{drawn}, expected {expected}");
+        assert!(share(1024, &market) < 1e-100);
     }
 
     #[test]

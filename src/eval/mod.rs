@@ -33,6 +33,7 @@ pub mod run_evaluations;
 pub mod scored;
 pub mod stored_evaluation;
 pub mod table;
+mod traps;
 
 pub use query::{Hit, top_k};
 pub use report::Report;
@@ -94,14 +95,15 @@ fn same_camera(a: i64, b: i64) -> bool {
 /// Ranks the gallery for every query, with distances computed on `device`, and averages the scores.
 ///
 /// # Errors
-/// [`Error::Data`] if the features differ in their number of values, or if no query has a match, with the
-/// likely reason; an error of the device.
+/// [`Error::Data`] if the features differ in their number of values, if all are equal, or if no query has a match, with
+/// the likely reason; an error of the device.
 pub fn evaluate(
     query: &Features,
     gallery: &Features,
     protocol: &Protocol,
     device: &Device,
 ) -> Result<Report> {
+    traps::refuse_equal(query, gallery)?;
     let scores = ranking::score_queries(query, gallery, protocol, device)?;
     if scores.iter().flatten().next().is_none() {
         return Err(why_no_match(query, gallery));

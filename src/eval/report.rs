@@ -2,7 +2,7 @@
 
 use super::distance::Origin;
 use super::metrics::{self, Score};
-use super::{Protocol, Rerank, Unmatched};
+use super::{Protocol, Rerank, Unmatched, traps};
 use crate::Result;
 use crate::files::write_json;
 use crate::weights::Features;
@@ -221,6 +221,7 @@ fn notes(
     if junk_queries > 0 {
         notes.push(format!("Junk queries (pid -1): {junk_queries}, left out."));
     }
+    notes.extend(traps::remarks(query, gallery, protocol));
     let unmatched = query.len() - junk_queries - valid;
     let done = match protocol.unmatched {
         _ if unmatched == 0 => "",

@@ -186,22 +186,66 @@ const MAGIC: [(&[u8], Format); 17] = [
     (b"Rar!\x1a\x07", Format::Compressed("a RAR archive")),
 ];
 
-/// Whether the bytes begin a NetParameter of Caffe: its name followed by an input or a layer, or a layer of the current
-/// form.
+/// Whether the bytes begin a NetParameter of Caffe: fields in the order of their numbers, in which Protobuf writes them,
+/// up to the first layer.
 fn is_caffe(head: &[u8]) -> bool {
-    const LAYER: [u8; 2] = [0xa2, 0x06];
-    let named = match head {
-        [0x0a, length @ 0..=127, rest @ ..] => rest.split_at_checked(usize::from(*length)),
-        _ => None,
-    };
-    match named {
-        Some((name, rest)) => {
-            // Fields 2 (layers), 3 (input), 4 (input_dim), 5 (force_backward), 6 (state) and 8 (input_shape).
-            let follows = matches!(rest, [0x12 | 0x1a | 0x20 | 0x22 | 0x28 | 0x32 | 0x42, ..]);
-            name.iter().all(|byte| !byte.is_ascii_control()) && (follows || rest.starts_with(&LAYER))
+    let (mut rest, mut last) = (head, 0);
+    while let Some((key, behind)) = varint(rest) {
+        let (number, kind) = (key >> 3, key & 7);
+        if number < last {
+            return false;
         }
-        None => head.starts_with(&LAYER),
+        let Some((value, behind)) = varint(behind) else { return false };
+        let length = usize::try_from(value).unwrap_or(usize::MAX);
+        rest = match (number, kind, behind.split_at_checked(length)) {
+            // name and input.
+            (1 | 3, 2, Some((text, rest))) if is_name(text) => rest,
+            // input_dim, force_backward and debug_info.
+            (4 | 5 | 7, 0, _) => behind,
+            // state and input_shape.
+            (6 | 8, 2, Some((_, rest))) => rest,
+            // layers of the older form and layer; the head may end inside of it.
+            (2 | 100, 2, _) => return is_layer(number, length, behind, last > 0),
+            _ => return false,
+        };
+        last = number;
     }
+    false
+}
+
+/// Whether the bytes begin a layer message of `length` bytes: its first field is a text or the number of a type. If no
+/// byte of it is there, the fields before it decide.
+fn is_layer(field: u64, length: usize, bytes: &[u8], has_more: bool) -> bool {
+    let bytes = &bytes[..length.min(bytes.len())];
+    let Some((key, rest)) = varint(bytes) else { return has_more && length > 0 };
+    let is_text = match field {
+        // bottom, top and name; a layer of the oldest form begins with a message.
+        2 => matches!(key, 0x12 | 0x1a | 0x22),
+        // name, type, bottom and top.
+        _ => matches!(key, 0x0a | 0x12 | 0x1a | 0x22),
+    };
+    let Some((text, rest)) = varint(rest) else { return false };
+    match (field, key) {
+        _ if is_text => {
+            let text = usize::try_from(text).unwrap_or(usize::MAX);
+            text < length && is_name(&rest[..text.min(rest.len())])
+        }
+        (2, 0x28) => (1..=39).contains(&text),
+        (2, 0x0a) => text < length as u64,
+        _ => false,
+    }
+}
+
+fn is_name(text: &[u8]) -> bool {
+    text.iter().all(|byte| !byte.is_ascii_control())
+}
+
+/// The number at the start of `bytes` in Protobuf's encoding, and the bytes after it.
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
+    let (number, rest) = bytes.split_at(length);
+    let bits = number.iter().rev().fold(0u64, |bits, byte| bits << 7 | u64::from(byte & 0x7f));
+    Some((bits, rest))
 }
 
 #[cfg(test)]
@@ -212,6 +256,7 @@ mod tests {
     fn formats_are_recognised_by_their_first_bytes() {
         let mut tar = vec![0; HEAD];
         tar[257..262].copy_from_slice(b"ustar");
+        let long_name = [&b"\x0a\xac\x02"[..], &[b'n'; 300], b"\xa2\x06\x10\x0a\x05conv1"].concat();
         let caffe = b"\x0a\x04name\xa2\x06\x10\x0a\x05conv1";
         for (head, name) in [
             (&b"PK\x03\x04..........................archive/data.pkl"[..], "a PyTorch checkpoint"),
@@ -224,6 +269,20 @@ mod tests {
             (caffe, "a Caffe model"),
             (b"\xa2\x06\x05\x0a\x03abc", "a Caffe model"),
             (b"\x0a\x01a\x12\x10", "a Caffe model"),
+            (b"\x0a\0\xa2\x06\x90\x4e\x12\x04Data\x22\x04data", "a Caffe model"),
+            // Without a name: inputs with their sizes, then layers.
+            (
+                b"\x1a\x04data\x20\x01\x20\x03\x20\xe0\x01\x20\xe0\x01\xa2\x06\x10\x0a\x05conv1",
+                "a Caffe model",
+            ),
+            (
+                b"\x1a\x04data\x42\x08\x0a\x06\x01\x03\xe0\x01\xe0\x01\xa2\x06\x10\x0a\x05conv1",
+                "a Caffe model",
+            ),
+            (b"\x32\x02\x08\x01\x38\0\xa2\x06\x10\x0a\x05conv1", "a Caffe model"),
+            (b"\x12\x80\x7d\x12\x04data\x1a\x05conv1", "a Caffe model"),
+            (b"\x12\x80\x7d\x0a\x05\x0a\x03abc", "a Caffe model"),
+            (&long_name, "a Caffe model"),
             (b"\x08\x01\x10\x03\x18\xe0\x01", "a Caffe mean image"),
             (b"name: \"a\"\nlayer {\n", "a prototxt, which describes a network and holds no weights"),
             (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
@@ -246,7 +305,12 @@ mod tests {
             b"BM is text",
             b"[loss]\nlambda = 1",
             b"\x0a\x05abc",
+            b"\x0a\x03abc\x0a\x03abc",
+            b"\x12\x10",
+            b"\x12\x10\x12\x04\0\0\0\0",
+            b"\xa2\x06\x05\x0a\x05abc",
             &[0; HEAD],
+            &[0xff; HEAD],
         ] {
             assert_eq!(Format::of(head), None, "{head:?}");
         }

@@ -1,8 +1,7 @@
 //! Matrix products of tensors on a GPU, by cuBLAS.
 
 use crate::Result;
-use crate::device::cuda::CudaDevice;
-use crate::device::cuda::cublas::Operand;
+use crate::device::cuda::{CudaDevice, In};
 use crate::element::{DType, GradMode};
 use crate::tensor::Tensor;
 
@@ -34,8 +33,8 @@ impl<'a> Factor<'a> {
         if self.transposed { [columns, rows] } else { [rows, columns] }
     }
 
-    fn operand(&self) -> Operand {
-        Operand { address: self.matrix.cuda().address(), transposed: self.transposed }
+    fn operand(&self) -> (In, bool) {
+        (self.matrix.into(), self.transposed)
     }
 }
 

@@ -4,9 +4,10 @@ use super::names::{LAMBDA, folder_part};
 use crate::config::Config;
 use crate::error::printable;
 use crate::report::draw::shortened;
+use crate::run::checkpoint::weight_file;
 use crate::weights::NetworkFile;
 use crate::weights::network::ORIGIN;
-use crate::{Error, Result};
+use crate::{Error, Result, tell};
 use std::path::{Path, PathBuf};
 
 /// Name of the start with random weights.
@@ -140,13 +141,17 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
             "there is no file after the =; give random, a file of weights, or NAME=FILE".into(),
         ));
     }
-    let weights = NetworkFile::open(path).map_err(|error| match error.is_missing_file() {
+    let (file, note) = weight_file(path)?;
+    let weights = NetworkFile::open(&file).map_err(|error| match error.is_missing_file() {
         true => fault(format!(
-            "there is no file {}; give random, a file of weights, or NAME=FILE",
+            "there is no file {}; give random, a run, a file of weights, or NAME=FILE",
             path.display()
         )),
         false => error,
     })?;
+    if let Some(note) = note {
+        tell!("{note}");
+    }
     let name = match name {
         Some("") => return Err(fault("there is no name before the =; write NAME=FILE".into())),
         Some(name) if folder_part(name) != name => {
@@ -164,14 +169,17 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
     Ok((name, Some(weights)))
 }
 
-/// Name of the start with a file of weights.
+/// Name of the start with a run or a file of weights.
 fn name_of(path: &Path) -> String {
+    let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if whole.is_dir() {
+        return folder_part(&whole.file_name().unwrap_or_default().to_string_lossy());
+    }
     let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let name = stem(path);
     if name != "weights" {
         return folder_part(&name);
     }
-    let whole: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let folder = whole.parent().and_then(Path::file_name).map(|folder| folder.to_string_lossy().into_owned());
     folder_part(&folder.unwrap_or(name))
 }

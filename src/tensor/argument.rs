@@ -6,14 +6,16 @@ use crate::device::cuda::{In, Out};
 /// The kernel argument of a tensor that the kernel reads.
 impl From<&Tensor> for In {
     fn from(tensor: &Tensor) -> In {
-        In::new(tensor.cuda().address(), tensor.dtype())
+        let buffer = tensor.cuda();
+        In::new(buffer.address(), buffer.device().id(), tensor.dtype())
     }
 }
 
 /// The kernel argument of a tensor that the kernel writes. No other handle to its memory exists.
 impl From<&mut Tensor> for Out {
     fn from(tensor: &mut Tensor) -> Out {
-        Out::new(tensor.cuda_mut().address(), tensor.dtype())
+        let buffer = tensor.cuda_mut();
+        Out::new(buffer.address(), buffer.device().id(), tensor.dtype())
     }
 }
 
@@ -21,6 +23,7 @@ impl Tensor {
     /// The kernel argument of a tensor that is written although its memory is shared: a flat array of parameters, or
     /// device state that successive steps change in stream order.
     pub(crate) fn shared_out(&self) -> Out {
-        Out::new(self.cuda().address(), self.dtype())
+        let buffer = self.cuda();
+        Out::new(buffer.address(), buffer.device().id(), self.dtype())
     }
 }

@@ -62,7 +62,7 @@ impl Tensor {
     #[track_caller]
     pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
-        let bytes = shape.len() * dtype.bytes();
+        let bytes = shape.len().saturating_mul(dtype.bytes());
         let storage = match device {
             Device::Cpu(cpu) => Storage::Cpu(Arc::new(cpu.allocate(bytes))),
             Device::Cuda(gpu) => {
@@ -80,7 +80,7 @@ impl Tensor {
     pub(crate) fn scratch(device: &Device, shape: impl Into<Shape>) -> Self {
         let Device::Cpu(cpu) = device else { panic!("scratch memory exists on the CPU only") };
         let (shape, dtype) = (shape.into(), DType::F32);
-        let storage = Storage::Cpu(Arc::new(cpu.allocate(shape.len() * dtype.bytes())));
+        let storage = Storage::Cpu(Arc::new(cpu.allocate(shape.len().saturating_mul(dtype.bytes()))));
         Tensor { shape, dtype, storage }
     }
 
@@ -305,8 +305,12 @@ impl Tensor {
     /// If the part reaches past the end, `begin` is no multiple of 16, or the tensor is on the CPU.
     pub(crate) fn part(&self, begin: usize, shape: impl Into<Shape>, dtype: DType) -> Self {
         let shape = shape.into();
-        let bytes = shape.len() * dtype.bytes();
-        assert!(begin + bytes <= self.bytes(), "a part past the end of a tensor {}", self.shape);
+        let bytes = shape.len().saturating_mul(dtype.bytes());
+        assert!(
+            begin.saturating_add(bytes) <= self.bytes(),
+            "a part past the end of a tensor {}",
+            self.shape
+        );
         let storage = Storage::Cuda(Arc::new(CudaBuffer::part(self.cuda(), begin, bytes)));
         Tensor { shape, dtype, storage }
     }
@@ -336,7 +340,8 @@ impl Tensor {
     /// If there is no element `at`, or the tensor is on the CPU.
     pub(crate) fn elements_from(&self, at: usize) -> In {
         assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
-        In::new(self.cuda().address() + (at * self.dtype.bytes()) as u64, self.dtype)
+        let buffer = self.cuda();
+        In::new(buffer.address() + (at * self.dtype.bytes()) as u64, buffer.device().id(), self.dtype)
     }
 
     /// The device buffer, for kernels that write it.
@@ -351,7 +356,7 @@ impl Tensor {
     }
 
     fn bytes(&self) -> usize {
-        self.shape.len() * self.dtype.bytes()
+        self.shape.len().saturating_mul(self.dtype.bytes())
     }
 
     fn elements<T: Pod>(&self, dtype: DType) -> &[T] {

@@ -117,6 +117,7 @@ impl Trainer {
         let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
+        require_pairs(config, &loader)?;
         let identity = Identity::new(config, &classes, &loader, device);
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
@@ -199,6 +200,9 @@ impl Trainer {
                 .observers
                 .note(&format!("{count} images left out (see {}): {example} ...", list.display()));
         }
+        if let Some(note) = note_on_pairs(&config, &loader) {
+            recorder.observers.note(&note);
+        }
         if first == 0 {
             // A run that is resumed before its first checkpoint must continue from the same initial weights.
             checkpoint.save(0, &params, &optimizer).map_err(|e| checkpoint.name_last_good(e))?;
@@ -245,6 +249,31 @@ impl Trainer {
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }
+}
+
+/// Checks that batches can hold two images of one person, if the loss needs such pairs.
+fn require_pairs(config: &Config, loader: &Loader) -> Result<()> {
+    if config.loss.lambda == 0.0 || loader.share_without_pairs() < 1.0 - 1e-9 {
+        return Ok(());
+    }
+    Err(Error::Data(
+        "no batch can hold two images of one identity, which the batch-contrastive loss pulls together: add images, so \
+         that identities have two or more, or train with the softmax loss alone (loss.lambda = 0)"
+            .into(),
+    ))
+}
+
+/// A note about batches without two images of one person, if there are many.
+fn note_on_pairs(config: &Config, loader: &Loader) -> Option<String> {
+    const FEW: f64 = 0.05;
+    let share = loader.share_without_pairs();
+    (config.loss.lambda > 0.0 && share > FEW).then(|| {
+        format!(
+            "batches: {:.0} % are expected to hold no two images of one identity, so nothing pulls features together \
+             there (data.sampler = pk, or a larger solver.batch, gives more pairs)",
+            100.0 * share
+        )
+    })
 }
 
 /// The loader's options for a run's training set.

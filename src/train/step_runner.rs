@@ -62,9 +62,9 @@ impl StepRunner {
             graph.replay()?;
             return output.download_async();
         }
-        let _region = gpu.enter_step()?;
+        let region = gpu.enter_step()?;
         if self.may_capture && self.is_settled {
-            match gpu.capture(&mut step) {
+            match gpu.capture(&region, &mut step) {
                 Ok((mut graph, output)) => {
                     graph.replay()?;
                     let (_, output) = self.captured.insert((graph, output));

@@ -108,7 +108,7 @@ fn reports_of_chosen_evaluations_and_of_another_result() {
     }
     let report = |more: &[&str]| {
         let mut command = bcreid();
-        command.arg("report").arg(at("run")).arg("--out").arg(at("page.html")).args(more);
+        command.arg("report").arg(at("run")).arg("--out").arg(at("page.html")).arg("--force").args(more);
         command
     };
     let page = |more: &[&str]| {
@@ -133,7 +133,7 @@ fn reports_of_chosen_evaluations_and_of_another_result() {
 
     let plot = |more: &[&str]| {
         let mut command = bcreid();
-        command.arg("plot").args(more).arg(at("run")).arg("--out").arg(at("plot.svg"));
+        command.arg("plot").args(more).arg(at("run")).arg("--out").arg(at("plot.svg")).arg("--force");
         command
     };
     assert!(fail(&mut plot(&["curves", "--evaluation", "set"])).contains("leave it out"));
@@ -165,7 +165,7 @@ fn options_that_would_be_ignored_or_lose_a_file_are_refused() {
     assert!(fail(&mut query(&["--flip"])).contains("extracted already"));
     let before = std::fs::read(at("q.safetensors")).unwrap();
     let error = fail(query(&["--json"]).arg(at("q.safetensors")));
-    assert!(error.contains("does not end in .json"), "{error}");
+    assert!(error.contains("q.safetensors exists") && error.contains("--force"), "{error}");
     assert_eq!(std::fs::read(at("q.safetensors")).unwrap(), before);
 
     succeed(bcreid().arg("features").arg(at("q.safetensors")).arg("--out").arg(at("q.npy")));
@@ -204,8 +204,18 @@ fn features_of_another_network_are_refused() {
     // Features instead of an image: every row finds itself.
     let mut by_features = bcreid();
     by_features.args(["query", "--top", "1", "--features"]).arg(&gallery).arg("--gallery").arg(&gallery);
-    succeed(by_features.arg("--json").arg(&json));
+    assert!(fail(by_features.arg("--json").arg(&json)).contains("hits.json exists"));
+    succeed(by_features.arg("--force"));
+    // Standard output has the same JSON, and nothing else.
+    let mut printed = bcreid();
+    printed
+        .args(["query", "--top", "1", "--json", "-", "--features"])
+        .arg(&gallery)
+        .arg("--gallery")
+        .arg(&gallery);
+    let printed: serde_json::Value = serde_json::from_str(&succeed(&mut printed)).unwrap();
     let found: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(printed, found);
     for found in found.as_array().unwrap() {
         assert_eq!(found["query"], found["hits"][0]["path"]);
     }
@@ -273,6 +283,7 @@ fn a_gallery_larger_than_the_memory() {
         query,
         "--gallery".as_ref(),
         gallery,
+        "--force".as_ref(),
         "--json".as_ref(),
         json,
     ]);
@@ -285,6 +296,7 @@ fn a_gallery_larger_than_the_memory() {
         query,
         "--gallery".as_ref(),
         gallery,
+        "--force".as_ref(),
         "--json".as_ref(),
         json,
     ]);

@@ -101,7 +101,7 @@ fn a_run_that_claims_a_huge_network_takes_no_memory() {
 fn nothing_is_written_through_links_in_a_run() {
     let (folder, run) = run();
     let victim = Victim::new(folder.path());
-    for name in ["metrics.jsonl", "weights.safetensors", "skipped.txt"] {
+    for name in ["metrics.jsonl", "weights.safetensors", "skipped.txt", "lock"] {
         let file = run.join(name);
         let kept = fs::read(&file).ok();
         victim.behind(&file);
@@ -132,6 +132,14 @@ fn nothing_is_written_through_links_in_a_run() {
         fs::rename(&elsewhere, &inner).unwrap();
     }
     succeed(&mut resume(&run));
+    let mut eval = bcreid();
+    eval.arg("eval").arg("--run").arg(&run).arg("--data").arg(data());
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, run.join("evaluations")).unwrap();
+    let output = eval.output().unwrap();
+    let said = stderr(&output);
+    assert!(said.contains("evaluation not stored") && said.contains("a symbolic link"), "{said}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
 
 /// The name of an event file is the time at which the metrics were written.
@@ -164,7 +172,7 @@ fn a_study_is_not_written_through_links() {
         command
     };
     succeed(&mut study());
-    for name in ["result.json", "table.md", "study.json"] {
+    for name in ["result.json", "table.md", "study.json", "lock"] {
         let kept = fs::read(out.join(name)).unwrap();
         // A result with other figures would be moved away: the link has the content of the file.
         fs::write(&victim.path, &kept).unwrap();
@@ -189,7 +197,7 @@ fn a_link_that_the_user_gives_is_followed() {
     let at = |name: &str| folder.path().join(name);
     fs::write(at("real.svg"), "old").unwrap();
     symlink(at("real.svg"), at("link.svg")).unwrap();
-    succeed(bcreid().arg("plot").arg("curves").arg(&run).arg("--out").arg(at("link.svg")));
+    succeed(bcreid().arg("plot").arg("curves").arg(&run).arg("--force").arg("--out").arg(at("link.svg")));
     assert!(at("link.svg").is_symlink());
     assert!(fs::read_to_string(at("real.svg")).unwrap().starts_with("<svg"));
 }

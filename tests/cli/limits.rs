@@ -136,7 +136,9 @@ fn long_headers() {
     let empty = "\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}";
     let tensors = |i| format!("\"{i}\":{{{empty},");
     let four = entries(4);
-    let cases: [(&str, String, &dyn Fn(usize) -> String, String, &str); 8] = [
+    /// Name, start, repeated part, end, words of the error.
+    type Case<'a> = (&'a str, String, &'a dyn Fn(usize) -> String, String, &'a str);
+    let cases: [Case<'_>; 8] = [
         ("tensors", "{".into(), &tensors, format!("\"end\":{{{empty}}}"), "more than 65536 tensors"),
         (
             "sizes",

@@ -14,3 +14,4 @@ mod resume;
 mod signals;
 mod studies;
 mod support;
+mod traps;

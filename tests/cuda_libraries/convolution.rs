@@ -1,7 +1,7 @@
 //! Convolutions in all directions against sums in f64.
 
-use crate::standin::{Gpu, assert_close, numbers, with_stand_ins};
-use bcreid::device::cuda::cudnn::{Cudnn, Direction, Element, Problem, WORKSPACE_LIMIT};
+use crate::standin::{Gpu, assert_close, build, is_inner, numbers, passes_again, with_stand_ins};
+use bcreid::device::cuda::cudnn::{Choice, Cudnn, Direction, Element, Problem, WORKSPACE_LIMIT};
 use bcreid::device::cuda::libraries::probe;
 use half::bf16;
 use std::sync::Arc;
@@ -110,16 +110,15 @@ fn all_directions_agree_with_f64() {
                 (Direction::InputGradient, [of(&w), of(&y)], &x),
                 (Direction::FilterGradient, [of(&x), of(&y)], &w),
             ] {
-                let bytes = plan.workspace(direction).unwrap();
-                assert!(bytes <= WORKSPACE_LIMIT);
-                let workspace = gpu.memory(bytes);
+                let choice = plan.choice(direction).unwrap();
+                assert!(choice.workspace() <= WORKSPACE_LIMIT);
+                let workspace = gpu.memory(choice.workspace());
                 for beta in [0.0, 1.0] {
                     // With beta 0 the old values must not be read: NaN would show.
                     let old = if beta == 0.0 { vec![f32::NAN; before.len()] } else { before.clone() };
                     let result = of(&old);
                     // SAFETY: the arrays have the problem's sizes and are never freed.
-                    let taken =
-                        unsafe { cudnn.run(&plan, direction, operands, result, beta, workspace) }.unwrap();
+                    let taken = unsafe { cudnn.run(choice, operands, result, beta, workspace) }.unwrap();
                     assert!(taken, "{direction} of the {problem}");
                     let mut expected = reference(&problem, direction, &x, &w, &y);
                     if beta == 1.0 {
@@ -148,9 +147,39 @@ fn a_plan_is_made_once() {
         // A plan that somebody still holds keeps its descriptors.
         // The stand-in's algorithm 0 of both gradients is not deterministic, the other one needs a workspace.
         for direction in [Direction::InputGradient, Direction::FilterGradient] {
-            assert!(first.workspace(direction).unwrap() > 0);
+            assert!(first.choice(direction).unwrap().workspace() > 0);
         }
     });
+}
+
+/// The stand-in's algorithm 0 of the forward pass needs no workspace, and the other one, to which the plan moves on after
+/// a rejection, does.
+#[test]
+fn a_run_takes_the_algorithm_that_its_workspace_is_for() {
+    let name = "convolution::a_run_takes_the_algorithm_that_its_workspace_is_for";
+    if !is_inner() {
+        let mut environment: Vec<_> = build().environment().into();
+        environment.push(("SOFTCUDA_PLANT", "broken-promise".into()));
+        return passes_again(name, environment);
+    }
+    let gpu = Gpu::open();
+    let cudnn = open(&gpu);
+    let plan = cudnn.plan(&SQUARE).unwrap();
+    let at = gpu.upload(&[1.0f32; 1 << 13]);
+    let choices = [(); 2].map(|()| plan.choice(Direction::Forward).unwrap());
+    let run = |choice: Choice<'_>, workspace| {
+        // SAFETY: the arrays have the problem's sizes, the workspace that of the choice; they are never freed.
+        unsafe { cudnn.run(choice, [at, at], gpu.memory(1 << 13), 0.0, workspace) }
+    };
+    // Two threads have sized their workspaces, and both are rejected: the plan moves on once, and the second one does
+    // not run the next algorithm without its workspace.
+    for choice in choices {
+        assert_eq!(choice.workspace(), 0);
+        assert!(!run(choice, 0).unwrap(), "rejected");
+    }
+    let next = plan.choice(Direction::Forward).unwrap();
+    assert!(next.workspace() > 0);
+    assert!(run(next, gpu.memory(next.workspace())).unwrap());
 }
 
 #[test]
@@ -172,9 +201,10 @@ fn refusals_name_problem_and_reason() {
         }
         let plan = cudnn.plan(&SQUARE).unwrap();
         let at = gpu.memory(1 << 16);
+        let choice = plan.choice(Direction::FilterGradient).unwrap();
         // SAFETY: refused before anything is read.
-        let error = unsafe { cudnn.run(&plan, Direction::FilterGradient, [at, at], at, 0.0, 0) }.unwrap_err();
-        let need = plan.workspace(Direction::FilterGradient).unwrap();
+        let error = unsafe { cudnn.run(choice, [at, at], at, 0.0, 0) }.unwrap_err();
+        let need = choice.workspace();
         let told = error.to_string();
         assert!(
             told.contains(&format!("needs a workspace of {need} bytes"))
@@ -182,8 +212,9 @@ fn refusals_name_problem_and_reason() {
             "{told}"
         );
         let plan = cudnn.plan(&Problem { element: Element::Bf16, ..SQUARE }).unwrap();
+        let choice = plan.choice(Direction::Forward).unwrap();
         // SAFETY: refused before anything is read.
-        let error = unsafe { cudnn.run(&plan, Direction::Forward, [at + 2, at], at, 0.0, at) }.unwrap_err();
+        let error = unsafe { cudnn.run(choice, [at + 2, at], at, 0.0, at) }.unwrap_err();
         let told = error.to_string();
         assert!(
             told.contains(

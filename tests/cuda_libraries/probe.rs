@@ -3,7 +3,8 @@
 use crate::standin::{build, folder_with, is_inner, passes_again, with_stand_ins};
 use bcreid::Error;
 use bcreid::device::cuda::libraries::probe;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn all_libraries_are_found_by_the_loader() {
@@ -70,4 +71,53 @@ fn a_cudnn_without_its_heart_is_not_called() {
             assert!(told.contains("libcudnn_graph.so.9"), "{told}");
         }
     }
+}
+
+/// A folder that holds a cuDNN below `site`, where Python's packages lie, and the other libraries.
+fn folder_with_a_site() -> PathBuf {
+    let folder = folder_with(&["libcuda.so.1", "libcublas.so.13"]);
+    let site = folder.join("site/nvidia/cudnn/lib");
+    std::fs::create_dir_all(&site).unwrap();
+    for file in ["libcudnn.so.9", "libcudnn_graph.so.9"] {
+        std::os::unix::fs::symlink(build().folder().join(file), site.join(file)).unwrap();
+    }
+    folder
+}
+
+/// Runs a test in the folder of [`folder_with_a_site`] with this PYTHONPATH.
+fn with_python_path(name: &str, path: impl FnOnce(&Path) -> OsString) {
+    let folder = folder_with_a_site();
+    let mut environment: Vec<_> = build().environment().into();
+    environment[0].1 = folder.clone().into();
+    environment.push(("PYTHONPATH", path(&folder)));
+    passes_again(name, environment);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Code of the folder that the program was started in does not run.
+#[test]
+fn a_relative_path_is_named_and_not_searched() {
+    if !is_inner() {
+        return with_python_path("probe::a_relative_path_is_named_and_not_searched", |_| "site".into());
+    }
+    std::env::set_current_dir(std::env::var_os("LD_LIBRARY_PATH").unwrap()).unwrap();
+    assert!(Path::new("site/nvidia/cudnn/lib/libcudnn.so.9").exists());
+    let probe = probe();
+    let note = "PYTHONPATH: the relative path \"site\" is not searched for libraries; write an absolute path";
+    assert_eq!(probe.notes, [note]);
+    assert!(probe.to_string().lines().any(|line| line == note), "{probe}");
+    // This machine may have a cuDNN of its own.
+    let cudnn = probe.cudnn.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+    assert!(!cudnn.contains("site/nvidia"), "{cudnn}");
+}
+
+#[test]
+fn an_absolute_path_is_searched() {
+    if !is_inner() {
+        let site = |folder: &Path| folder.join("site").into();
+        return with_python_path("probe::an_absolute_path_is_searched", site);
+    }
+    let probe = probe();
+    assert_eq!(probe.notes, [""; 0]);
+    assert!(probe.cudnn.is_ok(), "{probe}");
 }

@@ -1,10 +1,13 @@
 //! Processes with stand-ins for the CUDA libraries, and the stand-ins' device.
 
-use cudarc::driver::{CudaContext, CudaStream, result};
-use std::ffi::{OsString, c_void};
+#[path = "../common/driver.rs"]
+mod driver;
+
+use driver::{Driver, Handle};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::ptr;
 
 /// The test that a process was started for.
 const INNER: &str = "BCREID_TEST_INNER";
@@ -56,38 +59,59 @@ pub fn folder_with(files: &[&str]) -> PathBuf {
 
 /// The stand-in's device, and a stream that no other waits for.
 pub struct Gpu {
-    stream: Arc<CudaStream>,
+    driver: &'static Driver,
+    stream: Handle,
 }
 
 impl Gpu {
     pub fn open() -> Self {
-        Gpu { stream: CudaContext::new(0).unwrap().new_stream().unwrap() }
+        const NON_BLOCKING: u32 = 1;
+        let (driver, mut stream) = (driver::driver().unwrap(), ptr::null_mut());
+        // SAFETY: the stream's handle is written to a variable of its type.
+        driver.check(unsafe { (driver.cuStreamCreate)(&raw mut stream, NON_BLOCKING) }).unwrap();
+        Gpu { driver, stream }
     }
 
-    pub fn stream(&self) -> *mut c_void {
-        self.stream.cu_stream().cast()
+    pub fn stream(&self) -> Handle {
+        self.stream
     }
 
     /// Device memory for so many bytes, at a multiple of 256; it is not freed.
     pub fn memory(&self, bytes: usize) -> u64 {
+        let mut address = 0;
         // SAFETY: the stand-in refuses reads of what was not written.
-        unsafe { result::malloc_sync(bytes.max(1)) }.unwrap()
+        let status = unsafe { (self.driver.cuMemAlloc_v2)(&raw mut address, bytes.max(1)) };
+        self.driver.check(status).unwrap();
+        address
     }
 
     pub fn upload<T>(&self, values: &[T]) -> u64 {
-        let address = self.memory(size_of_val(values));
-        // SAFETY: the memory has this size; pageable memory is copied before the call returns.
-        unsafe { result::memcpy_htod_async(address, values, self.stream.cu_stream()) }.unwrap();
+        let (address, bytes) = (self.memory(size_of_val(values)), size_of_val(values));
+        // SAFETY: the memory has this size; the values live until the copy is done.
+        let status = unsafe {
+            (self.driver.cuMemcpyHtoDAsync_v2)(address, values.as_ptr().cast(), bytes, self.stream)
+        };
+        self.driver.check(status).unwrap();
+        self.wait();
         address
     }
 
     /// Waits for the stream.
     pub fn read<T: Copy + Default>(&self, address: u64, len: usize) -> Vec<T> {
         let mut values = vec![T::default(); len];
-        // SAFETY: the values live until the stream has been waited for, and are numbers of any bits.
-        unsafe { result::memcpy_dtoh_async(&mut values, address, self.stream.cu_stream()) }.unwrap();
-        self.stream.synchronize().unwrap();
+        let bytes = size_of_val(values.as_slice());
+        // SAFETY: the values have this size and live until the copy is done; they are numbers of any bits.
+        let status = unsafe {
+            (self.driver.cuMemcpyDtoHAsync_v2)(values.as_mut_ptr().cast(), address, bytes, self.stream)
+        };
+        self.driver.check(status).unwrap();
+        self.wait();
         values
+    }
+
+    fn wait(&self) {
+        // SAFETY: the stream is open.
+        self.driver.check(unsafe { (self.driver.cuStreamSynchronize)(self.stream) }).unwrap();
     }
 }
 

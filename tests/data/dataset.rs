@@ -91,7 +91,7 @@ fn wrong_folders_say_what_was_found_and_what_is_expected() {
     lay_out(path, &["Market-1501/bounding_box_train/0002_c1s1_000451_03.jpg"]);
     assert_error(Dataset::open(path), &["not a data set, but holds one", "Market-1501"]);
     std::fs::create_dir(path.join("query")).unwrap();
-    assert_error(Dataset::open(path), &["query", "no .jpg"]);
+    assert_error(Dataset::open(path), &["query", "no image (.jpg"]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn any_folder_of_images() {
     assert!(single.notes[0].contains("1 of 1 names"), "{:?}", single.notes);
     assert_error(Folder::open(&root.path().join("z")), &["z"]);
     std::fs::create_dir(root.path().join("empty")).unwrap();
-    assert_error(Folder::open(&root.path().join("empty")), &["empty", "no .jpg"]);
+    assert_error(Folder::open(&root.path().join("empty")), &["empty", "no image (.jpg"]);
 }
 
 #[cfg(unix)]

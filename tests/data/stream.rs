@@ -40,7 +40,7 @@ fn unreadable_images_end_the_stream_or_are_reported() {
     let refusing = ImageStream::new(paths(&samples), options(), &Device::cpu()).unwrap();
     let mut results: Vec<_> = refusing.collect();
     assert_eq!(results.len(), 2);
-    assert_error(results.pop().unwrap(), &["0001_c1s1_000005_00.png", "neither"]);
+    assert_error(results.pop().unwrap(), &["0001_c1s1_000005_00.png", "not a JPEG"]);
 
     let skip = StreamOptions { bad_images: BadImages::Skip, mirrored: false, ..options() };
     let mut skipping = ImageStream::new(paths(&samples), skip, &Device::cpu()).unwrap();

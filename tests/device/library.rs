@@ -1,11 +1,10 @@
-//! The device API of the library: memory, tensors, graph capture.
+//! The device API of the library: memory, tensors.
 
+use crate::capture::output;
 use crate::support::on_device;
-use bcreid::Result;
 use bcreid::device::cuda::{CudaBuffer, Label};
 use bcreid::element::{DType, Shape};
 use bcreid::tensor::Tensor;
-use bcreid::train::step::StepOutput;
 use bcreid::train::step_runner::StepRunner;
 use half::bf16;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,10 +41,7 @@ fn a_step_has_memory_of_its_own() {
         let mut step = || {
             let sent = step_runner.run(|| {
                 drop(Tensor::zeros(device, [1000])?);
-                Ok(StepOutput {
-                    softmax: Tensor::full(device, [1], 1.0)?,
-                    terms: Tensor::zeros(device, [7])?,
-                })
+                output(device)
             });
             assert_eq!(sent.unwrap().softmax.wait().unwrap(), [1.0]);
         };
@@ -117,32 +113,4 @@ fn what_is_read_back_is_what_was_there() {
         assert_eq!(second.wait().unwrap(), [2.0; 100]);
         assert_eq!(first.wait().unwrap(), [1.0; 100]);
     });
-}
-
-/// Also after an error during a capture.
-#[test]
-fn a_capture_is_replayed() {
-    on_device("library::a_capture_is_replayed", |device, gpu| {
-        let mut from = Tensor::full(device, [100], 1.0).unwrap();
-        let mut to = Tensor::zeros(device, [100]).unwrap();
-
-        let new_memory = gpu.capture(|| Tensor::zeros(device, [1 << 20]));
-        assert!(error(new_memory).contains("needs memory that the steps before it did not need"));
-        let wait = gpu.capture(|| to.to_host_f32());
-        assert!(error(wait).contains("capturing"));
-        assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "the stream works on");
-
-        let (mut graph, ()) = gpu.capture(|| to.copy_from(&from)).unwrap();
-        assert_eq!(graph.nodes(), 1);
-        assert_eq!(to.to_host_f32().unwrap(), [0.0; 100], "recorded and not done");
-        for value in [1.0, 2.0] {
-            from.copy_from_host_f32(&[value; 100]).unwrap();
-            graph.replay().unwrap();
-            assert_eq!(to.to_host_f32().unwrap(), [value; 100]);
-        }
-    });
-}
-
-fn error<T>(result: Result<T>) -> String {
-    result.err().expect("an error").to_string()
 }

@@ -6,10 +6,13 @@
 //! `BCREID_REQUIRE_KERNELS=1`, as in `.ci/run`, they fail instead.
 
 mod bits;
+mod capture;
+mod devices;
 mod errors;
 mod evaluation;
 mod fallbacks;
 mod library;
 mod planted;
 mod runs;
+mod statuses;
 mod support;

@@ -12,7 +12,10 @@ fn main() {
     println!("cargo::rerun-if-env-changed=BCREID_CUDA_ARCHS");
     println!("cargo::rerun-if-changed=../../tools/cuda");
     let fatbin = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("swish.fatbin");
-    let Some(nvcc) = nvcc() else {
+    let Some(nvcc) = nvcc().unwrap_or_else(|error| {
+        println!("cargo::error={error}");
+        None
+    }) else {
         fs::write(&fatbin, []).expect("OUT_DIR can be written");
         return;
     };
@@ -30,16 +33,27 @@ fn main() {
     }
 }
 
-/// The compiler that `NVCC` names, else that on `PATH`, else the one that tools/get-cuda.sh fetched.
-fn nvcc() -> Option<PathBuf> {
+/// The compiler that `NVCC` names, else that on `PATH`, else the one that tools/get-cuda.sh fetched. Relative folders are
+/// not searched.
+///
+/// # Errors
+/// `NVCC` is a relative path.
+fn nvcc() -> Result<Option<PathBuf>, String> {
     if env::var_os("BCREID_CUDA_ARCHS").is_some_and(|wish| wish == "none") {
-        return None;
+        return Ok(None);
     }
-    if let Some(named) = env::var_os("NVCC") {
-        return Some(named.into());
-    }
-    let folders: Vec<PathBuf> = env::var_os("PATH").iter().flat_map(env::split_paths).collect();
-    let fetched = PathBuf::from("../../tools/cuda/toolkit/bin");
-    let mut files = folders.into_iter().chain([fetched]).map(|folder| folder.join("nvcc"));
-    files.find(|file| file.is_file()).and_then(|file| std::path::absolute(file).ok())
+    let named = env::var_os("NVCC").filter(|named| !named.is_empty()).map(PathBuf::from);
+    let name = match named {
+        Some(path) if path.is_absolute() => return Ok(Some(path)),
+        Some(path) if path.components().count() > 1 => {
+            return Err(format!("NVCC={}: a relative path; write the absolute one", path.display()));
+        }
+        Some(name) => name,
+        None => "nvcc".into(),
+    };
+    let folders = env::var_os("PATH").iter().flat_map(env::split_paths).collect::<Vec<_>>();
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let fetched = root.join("../../tools/cuda/toolkit/bin");
+    let folders = folders.into_iter().filter(|folder| folder.is_absolute()).chain([fetched]);
+    Ok(folders.map(|folder| folder.join(&name)).find(|file| file.is_file()))
 }

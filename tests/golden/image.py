@@ -3,7 +3,7 @@
     python3 tests/golden/image.py
 
 Bytes are stored as i32. `resize.*`: a picture and its bilinear versions. `file.*`: whole image files, and as `rgb.*`
-what `Image.open(file).convert("RGB")` makes of them.
+what `ImageOps.exif_transpose(Image.open(file)).convert("RGB")` makes of them.
 """
 
 import io
@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.numpy import save_file
 
 rng = np.random.default_rng(1)
@@ -97,5 +97,34 @@ for name, samples, colour_type in [
     file = interlaced(samples, colour_type)
     put(f"file.{name}", np.frombuffer(file, np.uint8))
     put(f"rgb.{name}", Image.open(io.BytesIO(file)).convert("RGB"))
+
+
+def put_upright(name, image, format, orientation=None, **options):
+    if orientation:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options["exif"] = exif
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    put(f"file.{name}", np.frombuffer(file.getvalue(), np.uint8))
+    opened = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue())))
+    put(f"rgb.{name}", opened.convert("RGB"))
+
+
+scene = Image.fromarray(picture(9, 13))
+for orientation in range(1, 9):
+    put_upright(f"orientation_{orientation}.png", scene, "PNG", orientation)
+put_upright("orientation_6.jpg", Image.fromarray(picture(33, 21)), "JPEG", 6, quality=90)
+put_upright("orientation_6.webp", scene, "WEBP", 6, lossless=True)
+put_upright("orientation_6.tiff", scene, "TIFF", 6)
+put_upright("rgb.bmp", scene, "BMP")
+put_upright("palette.bmp", scene.quantize(16), "BMP")
+put_upright("rgb.webp", scene, "WEBP", lossless=True)
+put_upright("animated.webp", scene, "WEBP", lossless=True, save_all=True, append_images=[Image.fromarray(picture(9, 13))])
+put_upright("rgb.tiff", scene, "TIFF")
+put_upright("lzw.tiff", scene, "TIFF", compression="tiff_lzw")
+put_upright("grey.tiff", scene.convert("L"), "TIFF")
+put_upright("static.gif", scene.quantize(32), "GIF")
+put_upright("animated.gif", scene.quantize(32), "GIF", save_all=True, append_images=[scene.quantize(8)])
 
 save_file(out, Path(__file__).with_suffix(".safetensors"))

@@ -142,7 +142,7 @@ fn names_that_are_no_xml() {
     let run = train(&folder.path().join("<b>&\"'\u{1}\u{7f}"), 1.0, 20);
     for figure in ["figure1", "curves"] {
         let out = folder.path().join("f.svg");
-        succeed(bcreid().args(["plot", figure]).arg(&run).arg("--out").arg(&out));
+        succeed(bcreid().args(["plot", figure]).arg(&run).arg("--force").arg("--out").arg(&out));
         let svg = std::fs::read_to_string(&out).unwrap();
         parse(&svg);
         assert!(

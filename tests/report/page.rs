@@ -230,7 +230,11 @@ fn images_outside_of_the_data_set_are_left_out() {
         assert!(report.notes[0].starts_with("1 image left out"), "{:?}", report.notes);
         let out = folder.join("r.html");
         let mut command = bcreid();
-        command.arg("report").arg(&run).args(["--device", "cpu", "--queries", "2", "--out"]).arg(&out);
+        command
+            .args(["report", "--force", "--device", "cpu", "--queries", "2"])
+            .arg(&run)
+            .arg("--out")
+            .arg(&out);
         let output = command.output().unwrap();
         assert!(output.status.success());
         let said = String::from_utf8_lossy(&output.stderr);

@@ -2,6 +2,7 @@
 
 use super::{Rgb, Size, damaged, memory};
 use image::codecs::jpeg::JpegDecoder;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder};
 use std::io::Cursor;
 
@@ -14,16 +15,18 @@ pub fn decode(bytes: &[u8]) -> Result<(Rgb, memory::Reserved), String> {
     if !layout.has_end {
         return Err("cut short: the JPEG data has no end; copy the file again".into());
     }
-    let decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
+    let mut decoder = JpegDecoder::new(Cursor::new(bytes)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     let size = Size::new(width, height)?;
-    let reserved = size.reserve(layout.bytes_needed(width, height) + 2 * bytes.len() as u64)?;
+    // Damaged EXIF data says nothing about the orientation.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let reserved = size.reserve(layout.bytes_needed(width, height) + 2 * bytes.len() as u64, orientation)?;
     let pixels = match DynamicImage::from_decoder(decoder).map_err(damaged)? {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         DynamicImage::ImageLuma8(image) => image.into_raw().into_iter().flat_map(|v| [v; 3]).collect(),
         other => other.into_rgb8().into_raw(),
     };
-    Ok((size.image(pixels), reserved))
+    Ok((size.image(pixels, orientation), reserved))
 }
 
 /// The layout of a file by its markers (annex B).

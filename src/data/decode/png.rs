@@ -2,6 +2,7 @@
 
 use super::{Rgb, Size, damaged, memory};
 use ::png::{BitDepth, Decoder, InterlaceInfo, Limits, Transformations, expand_interlaced_row};
+use image::metadata::Orientation;
 use std::io::Cursor;
 
 /// Most bytes of the decoder's rows and of a chunk that it keeps.
@@ -23,8 +24,10 @@ pub fn decode(bytes: &[u8]) -> Result<(Rgb, memory::Reserved), String> {
     let header = decoder.read_header_info().map_err(damaged)?;
     let (width, height) = (header.width, header.height);
     let size = Size::new(width, height)?;
-    let reserved = size.reserve(3 * size.pixels() + (MAX_CHUNK + bytes.len()) as u64)?;
     let mut reader = decoder.read_info().map_err(damaged)?;
+    let exif = reader.info().exif_metadata.as_ref().and_then(|exif| Orientation::from_exif_chunk(exif));
+    let orientation = exif.unwrap_or(Orientation::NoTransforms);
+    let reserved = size.reserve(3 * size.pixels() + (MAX_CHUNK + bytes.len()) as u64, orientation)?;
     let (color, depth) = reader.output_color_type();
     assert_eq!(depth, BitDepth::Eight, "by the transformations");
 
@@ -50,7 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Rgb, memory::Reserved), String> {
             InterlaceInfo::Adam7(pass) => expand_interlaced_row(&mut pixels, stride, rgb, pass, RGB_BITS),
         }
     }
-    Ok((size.image(pixels), reserved))
+    Ok((size.image(pixels, orientation), reserved))
 }
 
 /// The first 1 or 3 of every `N` samples as RGB bytes: grey is repeated, alpha is dropped.

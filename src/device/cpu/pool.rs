@@ -31,7 +31,7 @@ pub struct CpuBuffer {
 impl CpuDevice {
     /// Allocates a buffer of at least `bytes` bytes with unspecified content.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> CpuBuffer {
-        let size = bytes.max(1).next_multiple_of(GRAIN);
+        let size = bytes.max(1).checked_next_multiple_of(GRAIN).unwrap_or(usize::MAX);
         let reused = {
             let mut free = self.free.lock().expect("the pool's lock is never held across a panic");
             // The smallest free block that fits and wastes at most half of its bytes.

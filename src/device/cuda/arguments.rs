@@ -4,13 +4,15 @@
 //! `kernels::ReluForward { x, y, n }`. A missing argument or one of another kind does not compile; a tensor of a wrong
 //! element type is an error before the launch.
 
+use super::DeviceId;
 use crate::element::DType;
 use crate::{Error, Result};
 
-/// A device pointer and the type of its elements.
+/// A device pointer, the device object of its memory, and the type of its elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address {
     pub word: u64,
+    device: DeviceId,
     dtype: DType,
 }
 
@@ -27,6 +29,11 @@ impl Address {
     pub fn dtype(self) -> DType {
         self.dtype
     }
+
+    /// The device object that allocated the memory.
+    pub fn device(self) -> DeviceId {
+        self.device
+    }
 }
 
 impl In {
@@ -34,9 +41,10 @@ impl In {
         self.0
     }
 
-    /// A pointer to an array: `word` is the device address of its first element, `dtype` the element type.
-    pub(crate) fn new(word: u64, dtype: DType) -> Self {
-        In(Address { word, dtype })
+    /// A pointer to an array in memory of `device`: `word` is the device address of its first element, `dtype` the
+    /// element type.
+    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType) -> Self {
+        In(Address { word, device, dtype })
     }
 
     /// The device address.
@@ -50,9 +58,10 @@ impl Out {
         self.0
     }
 
-    /// A pointer to an array: `word` is the device address of its first element, `dtype` the element type.
-    pub(crate) fn new(word: u64, dtype: DType) -> Self {
-        Out(Address { word, dtype })
+    /// A pointer to an array in memory of `device`: `word` is the device address of its first element, `dtype` the
+    /// element type.
+    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType) -> Self {
+        Out(Address { word, device, dtype })
     }
 
     /// The device address.

@@ -1,10 +1,10 @@
 //! Device buffers: allocation, copies between host and device, fills.
 
+use super::driver::{Api, Handle};
 use super::memory::{Block, Label};
-use super::{CudaDevice, PendingDownload, driver_error};
-use crate::Result;
+use super::{CudaDevice, PendingDownload};
+use crate::{Error, Result};
 use bytemuck::Pod;
-use cudarc::driver::{result, sys};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,8 +59,12 @@ impl CudaBuffer {
         self.address
     }
 
-    fn stream(&self) -> sys::CUstream {
-        self.device().stream.0
+    fn driver(&self) -> &'static Api {
+        self.device().driver
+    }
+
+    fn stream(&self) -> Handle {
+        self.device().stream.handle
     }
 
     fn check(&self, bytes: usize) -> Result<()> {
@@ -75,8 +79,11 @@ impl CudaBuffer {
     pub fn upload(&self, bytes: &[u8]) -> Result<()> {
         self.check(bytes.len())?;
         // SAFETY: the buffer is large enough, and `bytes` outlives the copy, which is always waited for.
-        let copied = unsafe { result::memcpy_htod_async(self.address, bytes, self.stream()) }
-            .map_err(driver_error("copying to the GPU"));
+        let status = unsafe {
+            let from = bytes.as_ptr().cast();
+            (self.driver().cuMemcpyHtoDAsync_v2)(self.address, from, bytes.len(), self.stream())
+        };
+        let copied = self.driver().check(status, "copying to the GPU");
         let waited = self.device().synchronize();
         copied.and(waited)
     }
@@ -90,8 +97,11 @@ impl CudaBuffer {
         let mut host = vec![T::zeroed(); n];
         // SAFETY: the buffer has that many bytes, and `host` is not read before the copy has been waited for; after an
         // error `host` is dropped unread.
-        let copied = unsafe { result::memcpy_dtoh_async(&mut host, self.address, self.stream()) }
-            .map_err(driver_error("copying from the GPU"));
+        let status = unsafe {
+            let to = host.as_mut_ptr().cast();
+            (self.driver().cuMemcpyDtoHAsync_v2)(to, self.address, n * size_of::<T>(), self.stream())
+        };
+        let copied = self.driver().check(status, "copying from the GPU");
         // Waits after an error too: an enqueued copy must not write to freed memory.
         let waited = self.device().synchronize();
         copied.and(waited).map(|()| host)
@@ -122,8 +132,8 @@ impl CudaBuffer {
     pub fn clear(&self, bytes: usize) -> Result<()> {
         self.check(bytes)?;
         // SAFETY: the buffer has that many bytes.
-        unsafe { result::memset_d8_async(self.address, 0, bytes, self.stream()) }
-            .map_err(driver_error("clearing GPU memory"))
+        let status = unsafe { (self.driver().cuMemsetD8Async)(self.address, 0, bytes, self.stream()) };
+        self.driver().check(status, "clearing GPU memory")
     }
 
     /// Enqueues a fill of the buffer with a word of 4 bytes; the size of the buffer is a multiple of 4.
@@ -133,21 +143,27 @@ impl CudaBuffer {
     pub fn fill(&self, word: u32) -> Result<()> {
         self.check(self.bytes)?;
         // SAFETY: the buffer has that many words.
-        unsafe { sys::cuMemsetD32Async(self.address, word, self.bytes / 4, self.stream()) }
-            .result()
-            .map_err(driver_error("filling GPU memory"))
+        let status =
+            unsafe { (self.driver().cuMemsetD32Async)(self.address, word, self.bytes / 4, self.stream()) };
+        self.driver().check(status, "filling GPU memory")
     }
 
     /// Enqueues a copy of the first `bytes` bytes of another buffer on the same device.
     ///
     /// # Errors
-    /// A CUDA driver error.
+    /// A buffer of another device object, whose work this one's stream does not wait for; a CUDA driver error.
     pub fn copy_from(&self, from: &CudaBuffer, bytes: usize) -> Result<()> {
         self.check(bytes)?;
         from.check(bytes)?;
+        if !Arc::ptr_eq(self.device(), from.device()) {
+            return Err(Error::Device(
+                "a copy between buffers of two device objects: copy through the host".into(),
+            ));
+        }
         // SAFETY: both buffers have that many bytes.
-        unsafe { result::memcpy_dtod_async(self.address, from.address, bytes, self.stream()) }
-            .map_err(driver_error("copying within the GPU"))
+        let status =
+            unsafe { (self.driver().cuMemcpyDtoDAsync_v2)(self.address, from.address, bytes, self.stream()) };
+        self.driver().check(status, "copying within the GPU")
     }
 }
 

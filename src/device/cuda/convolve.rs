@@ -34,18 +34,20 @@ impl CudaDevice {
         mode: GradMode,
     ) -> Result<()> {
         self.bind()?;
+        let [a, b] = operands.map(In::inner);
+        self.check_owner(direction, [a, b, result.inner()])?;
         let operands = operands.map(In::address);
         loop {
-            let bytes = plan.workspace(direction)?;
+            let choice = plan.choice(direction)?;
             // The workspace is freed as soon as the work is enqueued: its next use comes later in the stream.
-            let workspace = match bytes {
+            let workspace = match choice.workspace() {
                 0 => None,
-                _ => Some(self.allocate(bytes, &Label::of("the workspace of a convolution"))?),
+                bytes => Some(self.allocate(bytes, &Label::of("the workspace of a convolution"))?),
             };
             let address = workspace.as_ref().map_or(0, |space| space.address());
-            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the plan; memory is reused
+            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the choice; memory is reused
             // in the order of the stream only.
-            if unsafe { self.cudnn.run(plan, direction, operands, result.address(), mode.beta(), address) }? {
+            if unsafe { self.cudnn.run(choice, operands, result.address(), mode.beta(), address) }? {
                 break;
             }
         }

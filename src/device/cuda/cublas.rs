@@ -5,7 +5,7 @@
 //! is opened.
 
 use super::libraries::{Library, function_table};
-use super::{CudaDevice, Out};
+use super::{CudaDevice, In, Out};
 use crate::device::Precision;
 use crate::element::GradMode;
 use crate::{Error, Result};
@@ -181,10 +181,10 @@ impl Cublas {
 
 impl CudaDevice {
     /// Enqueues `c = a b + beta c` in row-major f32, of sizes `[m, n, k]`: a `[m, k]`, b `[k, n]`, c `[m, n]`, with
-    /// beta from `mode`. A device whose precision is not f32 may round the factors to TF32.
+    /// beta from `mode`. A factor is a matrix, and true if it is the transpose of what is stored. A device whose precision is not f32 may round the factors to TF32.
     ///
     /// # Errors
-    /// As [`Cublas::gemm`].
+    /// As [`Cublas::gemm`]; a matrix of another device object.
     ///
     /// # Safety
     /// The addresses are device arrays of these sizes, and c overlaps neither factor. Their memory is reused in the
@@ -192,12 +192,14 @@ impl CudaDevice {
     pub(crate) unsafe fn gemm(
         &self,
         [m, n, k]: [usize; 3],
-        a: Operand,
-        b: Operand,
+        a: (In, bool),
+        b: (In, bool),
         c: Out,
         mode: GradMode,
     ) -> Result<()> {
         self.bind()?;
+        self.check_owner("matrix product", [a.0.inner(), b.0.inner(), c.inner()])?;
+        let [a, b] = [a, b].map(|(matrix, transposed)| Operand { address: matrix.address(), transposed });
         let tf32 = self.precision() != Precision::F32;
         // SAFETY: the caller guarantees the arrays; the context is current.
         unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }?;

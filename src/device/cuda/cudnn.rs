@@ -49,7 +49,7 @@ pub struct Plan {
     convolution: Descriptor,
     /// The algorithms of each direction, best first. A direction without any has the reason; it is an error only when
     /// that direction is run.
-    choices: [std::result::Result<Vec<Choice>, String>; 3],
+    choices: [std::result::Result<Vec<Algorithm>, String>; 3],
     /// The index of the algorithm in use, for each direction: the first that cuDNN has not rejected in a run.
     current: [AtomicUsize; 3],
 }
@@ -62,9 +62,28 @@ unsafe impl Sync for Plan {}
 
 /// An algorithm, by cuDNN's number, and its workspace in bytes.
 #[derive(Clone, Copy, Debug)]
-struct Choice {
-    algorithm: c_int,
+struct Algorithm {
+    number: c_int,
     workspace: usize,
+}
+
+/// The algorithm of one run of a plan. A workspace is sized by it and the run takes it, so that both are of one
+/// algorithm, whatever other threads do with the plan in between.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice<'a> {
+    plan: &'a Plan,
+    direction: Direction,
+    /// The index of the algorithm in the plan's list.
+    index: usize,
+    algorithm: Algorithm,
+}
+
+impl Choice<'_> {
+    /// The workspace of the algorithm in bytes. It may be 0, and is at most [`WORKSPACE_LIMIT`] if the direction has
+    /// such an algorithm.
+    pub fn workspace(&self) -> usize {
+        self.algorithm.workspace
+    }
 }
 
 impl Cudnn {
@@ -163,35 +182,35 @@ impl Cudnn {
         Ok(plan)
     }
 
-    /// Enqueues a convolution: `result = f(operands) + beta * result`, where the operands are (x, w) of
+    /// Enqueues the convolution of a choice: `result = f(operands) + beta * result`, where the operands are (x, w) of
     /// [`Direction::Forward`] with the result y, (w, dy) of [`Direction::InputGradient`] with dx, (x, dy) of
     /// [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w `[k, r, s, c]`, y `[n, p, q, k]`.
     ///
     /// Returns true if the work was enqueued. It returns false if cuDNN rejected the algorithm although its heuristics
-    /// had listed it: the plan then uses the next algorithm, whose workspace may differ, and the caller tries again.
+    /// had listed it: the plan's next choice is another algorithm, whose workspace may differ, and the caller tries again.
     ///
     /// # Errors
-    /// No algorithm for this direction, a workspace of address 0 where one is needed, or a cuDNN error.
+    /// A workspace of address 0 where one is needed, or a cuDNN error.
     ///
     /// # Safety
-    /// The plan is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and element type,
-    /// `workspace` one of [`Plan::workspace`] bytes. The arrays live until the stream has done the work, and nothing
+    /// The plan of the choice is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and element
+    /// type, `workspace` one of [`Choice::workspace`] bytes. The arrays live until the stream has done the work, and nothing
     /// outside of the stream uses them before. The context of [`Cudnn::open`] is current.
     pub unsafe fn run(
         &self,
-        plan: &Plan,
-        direction: Direction,
+        choice: Choice<'_>,
         operands: [u64; 2],
         result: u64,
         beta: f32,
         workspace: u64,
     ) -> Result<bool> {
-        let Choice { algorithm, workspace: bytes } = plan.choice(direction)?;
+        let Choice { plan, direction, algorithm: Algorithm { number: algorithm, workspace: bytes }, .. } =
+            choice;
         if bytes > 0 && workspace == 0 {
             let problem = plan.problem;
             return Err(Error::Device(format!(
                 "cuDNN: {direction} of the {problem} needs a workspace of {bytes} bytes and has none; \
-                 allocate as many bytes as Plan::workspace returns"
+                 allocate as many bytes as Choice::workspace returns"
             )));
         }
         let api = &self.api;
@@ -216,7 +235,7 @@ impl Cudnn {
                 ),
             }
         };
-        if api::NOT_SUPPORTED.contains(&status) && plan.next_choice(direction) {
+        if api::NOT_SUPPORTED.contains(&status) && plan.move_on(choice) {
             return Ok(false);
         }
         api.check(status, || format!("{direction} of the {} by algorithm {algorithm}", plan.problem))?;
@@ -233,36 +252,34 @@ impl Drop for Cudnn {
 }
 
 impl Plan {
-    /// The workspace of [`Cudnn::run`] in bytes. It may be 0, and is at most [`WORKSPACE_LIMIT`] if there is such an
-    /// algorithm.
-    ///
-    /// # Errors
-    /// cuDNN has no deterministic algorithm for this direction.
-    pub fn workspace(&self, direction: Direction) -> Result<usize> {
-        Ok(self.choice(direction)?.workspace)
-    }
-
     /// The convolution that this plan computes.
     pub fn problem(&self) -> &Problem {
         &self.problem
     }
 
-    fn choice(&self, direction: Direction) -> Result<Choice> {
-        let current = self.current[direction as usize].load(Ordering::Relaxed);
-        let choices = self.choices[direction as usize].as_ref();
-        // In bounds: `next_choice` never moves past the last one.
-        choices.map(|choices| choices[current]).map_err(|why| {
+    /// The algorithm in use for a direction: the first that cuDNN has not rejected in a run.
+    ///
+    /// # Errors
+    /// cuDNN has no deterministic algorithm for this direction.
+    pub fn choice(&self, direction: Direction) -> Result<Choice<'_>> {
+        let index = self.current[direction as usize].load(Ordering::Relaxed);
+        let algorithms = self.choices[direction as usize].as_ref();
+        // In bounds: `move_on` never moves past the last one.
+        let algorithm = algorithms.map(|algorithms| algorithms[index]).map_err(|why| {
             Error::Device(format!("cuDNN: no algorithm for {direction} of the {}: {why}", self.problem))
-        })
+        })?;
+        Ok(Choice { plan: self, direction, index, algorithm })
     }
 
-    /// Moves on to the next algorithm of a direction; returns false if there is none.
-    fn next_choice(&self, direction: Direction) -> bool {
-        let current = &self.current[direction as usize];
-        let next = current.load(Ordering::Relaxed) + 1;
-        let exists = self.choices[direction as usize].as_ref().is_ok_and(|choices| next < choices.len());
+    /// Moves on from a rejected choice to the next algorithm; another thread may have done it already. Returns false if
+    /// there is none after it.
+    fn move_on(&self, from: Choice<'_>) -> bool {
+        let (direction, next) = (from.direction as usize, from.index + 1);
+        let exists = self.choices[direction].as_ref().is_ok_and(|algorithms| next < algorithms.len());
         if exists {
-            current.store(next, Ordering::Relaxed);
+            let order = Ordering::Relaxed;
+            // An error means that another thread has moved on from the same choice.
+            let _ = self.current[direction].compare_exchange(from.index, next, order, order);
         }
         exists
     }
@@ -272,7 +289,7 @@ impl Plan {
     ///
     /// # Errors
     /// There is none; the text lists the reason for each algorithm.
-    fn choose(&self, handle: Handle, direction: Direction) -> std::result::Result<Vec<Choice>, String> {
+    fn choose(&self, handle: Handle, direction: Direction) -> std::result::Result<Vec<Algorithm>, String> {
         let candidates = self.candidates(handle, direction).map_err(|error| error.to_string())?;
         let (mut choices, mut over_limit, mut rejected) = (Vec::new(), Vec::new(), String::new());
         for candidate in &candidates {
@@ -285,7 +302,7 @@ impl Plan {
                 match self.workspace_of(handle, direction, algorithm) {
                     Ok(workspace) => {
                         let list = if workspace <= WORKSPACE_LIMIT { &mut choices } else { &mut over_limit };
-                        list.push(Choice { algorithm, workspace });
+                        list.push(Algorithm { number: algorithm, workspace });
                         continue;
                     }
                     Err(error) => error.to_string(),

@@ -1,17 +1,20 @@
 //! Capture and replay of a step as a CUDA graph: one driver call instead of hundreds.
 //!
 //! A captured step has fixed addresses and fixed scalar arguments. Values that change from step to step lie in device
-//! memory, and the addresses stay valid because the step's memory region is used by no other work ([`super::memory`]).
+//! memory. The addresses stay valid: the step's memory region is used by no other work, and the pool keeps the other
+//! blocks until the captured step is dropped ([`super::memory`]).
 
-use super::{CudaDevice, driver_error};
+use super::CudaDevice;
+use super::driver::{CAPTURE_THREAD_LOCAL, Handle};
+use super::memory::StepRegion;
 use crate::Result;
-use cudarc::driver::{result, sys};
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A captured step.
-pub struct Graph {
-    executable: sys::CUgraphExec,
+pub(crate) struct Graph {
+    executable: Handle,
     nodes: usize,
     device: Arc<CudaDevice>,
 }
@@ -21,59 +24,68 @@ pub struct Graph {
 unsafe impl Send for Graph {}
 
 impl CudaDevice {
-    /// Captures the work that `work` enqueues into a graph, without running it.
+    /// Captures the work that `work` enqueues into a graph, without running it. Its temporary buffers are in the region
+    /// of the step, which the caller has entered. Meanwhile calls of other threads on this device are errors: the
+    /// capture would take their work.
     ///
     /// # Errors
-    /// The error of `work`; an operation that cannot be captured: a new allocation, a wait.
-    pub fn capture<T>(self: &Arc<Self>, work: impl FnOnce() -> Result<T>) -> Result<(Graph, T)> {
+    /// The error of `work`; an operation that cannot be captured: a new allocation, a wait, an asynchronous transfer.
+    pub(crate) fn capture<T>(
+        self: &Arc<Self>,
+        _region: &StepRegion<'_>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<(Graph, T)> {
         self.bind()?;
         let _no_growth = self.forbid_growth();
-        // Driver calls of other threads do not end the capture; those of this thread must be capturable.
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        let _alone = self.keep_others_out();
+        // Driver calls of other threads on other devices do not end the capture; those of this thread must be
+        // capturable.
         // SAFETY: the stream is open.
-        unsafe { result::stream::begin_capture(self.stream.0, mode) }
-            .map_err(driver_error("capturing a step"))?;
+        let status =
+            unsafe { (self.driver.cuStreamBeginCapture_v2)(self.stream.handle, CAPTURE_THREAD_LOCAL) };
+        self.driver.check(status, "capturing a step")?;
         let launches = self.launches();
         let done = work();
         // After an error of `work` too: a capturing stream runs no work.
-        // SAFETY: the stream is open, and the capture was begun above.
-        let graph = unsafe { result::stream::end_capture(self.stream.0) };
+        let mut graph = CapturedGraph { device: self, handle: ptr::null_mut() };
+        // SAFETY: the stream is open, and the capture was begun above; one value is written, to a variable of its type.
+        let status = unsafe { (self.driver.cuStreamEndCapture)(self.stream.handle, &raw mut graph.handle) };
         self.launches.store(launches, Ordering::Relaxed);
-        let done = match done {
-            Ok(done) => done,
-            // The error of `work` is the cause, that of the capture only its consequence.
-            Err(error) => {
-                if let Ok(graph) = graph {
-                    destroy(graph);
-                }
-                return Err(error);
-            }
-        };
-        let graph = graph.map_err(driver_error("capturing a step"))?;
-        let instantiated = self.instantiate(graph);
-        destroy(graph);
-        Ok((instantiated?, done))
-    }
-
-    fn instantiate(self: &Arc<Self>, graph: sys::CUgraph) -> Result<Graph> {
-        let mut nodes = 0;
-        // SAFETY: the capture of the graph has ended; without an array, only the number of nodes is written.
-        unsafe { sys::cuGraphGetNodes(graph, std::ptr::null_mut(), &raw mut nodes) }
-            .result()
-            .map_err(driver_error("capturing a step"))?;
-        // SAFETY: as above; flags 0 are the default.
-        let executable = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) }
-            .map_err(driver_error("instantiating a captured step"))?;
-        self.count_graphs(true);
-        Ok(Graph { executable, nodes, device: self.clone() })
+        // The error of `work` is the cause, that of the capture only its consequence.
+        let done = done?;
+        self.driver.check(status, "capturing a step")?;
+        Ok((graph.instantiate()?, done))
     }
 }
 
-fn destroy(graph: sys::CUgraph) {
-    if !graph.is_null() {
-        // SAFETY: the graph came from the end of a capture, and its executable is a copy. An error of earlier work is
-        // reported again by the next call.
-        let _ = unsafe { result::graph::destroy(graph) };
+/// The result of a capture: the template of an executable graph.
+struct CapturedGraph<'a> {
+    device: &'a Arc<CudaDevice>,
+    handle: Handle,
+}
+
+impl CapturedGraph<'_> {
+    fn instantiate(&self) -> Result<Graph> {
+        let driver = self.device.driver;
+        let (mut nodes, mut executable) = (0, ptr::null_mut());
+        // SAFETY: the capture of the graph has ended; without an array, only the number of nodes is written.
+        let status = unsafe { (driver.cuGraphGetNodes)(self.handle, ptr::null_mut(), &raw mut nodes) };
+        driver.check(status, "capturing a step")?;
+        // SAFETY: as above; flags 0 are the default.
+        let status = unsafe { (driver.cuGraphInstantiateWithFlags)(&raw mut executable, self.handle, 0) };
+        driver.check(status, "instantiating a captured step")?;
+        self.device.count_graphs(true);
+        Ok(Graph { executable, nodes, device: self.device.clone() })
+    }
+}
+
+impl Drop for CapturedGraph<'_> {
+    fn drop(&mut self) {
+        if !self.handle.is_null() {
+            // SAFETY: the graph came from the end of a capture, and its executable is a copy. An error of earlier work
+            // is reported again by the next call.
+            let _ = unsafe { (self.device.driver.cuGraphDestroy)(self.handle) };
+        }
     }
 }
 
@@ -82,18 +94,19 @@ impl Graph {
     ///
     /// # Errors
     /// A CUDA driver error of this or of earlier work.
-    pub fn replay(&mut self) -> Result<()> {
+    pub(crate) fn replay(&mut self) -> Result<()> {
         self.device.bind()?;
-        // SAFETY: graph and stream are open. The memory of the nodes is in the step's region, which is not freed while
-        // a graph exists, or in buffers that the owner of the graph keeps.
-        unsafe { result::graph::launch(self.executable, self.device.stream.0) }
-            .map_err(driver_error("replaying a step"))?;
+        let driver = self.device.driver;
+        // SAFETY: graph and stream are open. The memory of the nodes is in the step's region or in blocks that were in
+        // use when the graph was captured; the pool frees neither while a graph exists.
+        let status = unsafe { (driver.cuGraphLaunch)(self.executable, self.device.stream.handle) };
+        driver.check(status, "replaying a step")?;
         self.device.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// The number of nodes: kernels, copies and fills of a replay.
-    pub fn nodes(&self) -> usize {
+    pub(crate) fn nodes(&self) -> usize {
         self.nodes
     }
 }
@@ -103,7 +116,7 @@ impl Drop for Graph {
         let _ = self.device.synchronize();
         // SAFETY: `instantiate` created the executable, and all replays are complete. A destructor cannot return an
         // error.
-        let _ = unsafe { result::graph::exec_destroy(self.executable) };
+        let _ = unsafe { (self.device.driver.cuGraphExecDestroy)(self.executable) };
         self.device.count_graphs(false);
     }
 }

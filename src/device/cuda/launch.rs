@@ -1,11 +1,12 @@
 //! Kernel launches. The arguments of a launch are a struct with the fields of the kernel's signature.
 
+use super::CudaDevice;
 use super::arguments::{Argument, Kernel, Variant};
-use super::{CudaDevice, driver_error};
+use super::driver::{Api, Handle, MAX_DYNAMIC_SHARED_SIZE_BYTES};
 use crate::{Error, Result};
-use cudarc::driver::{result, sys};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
+use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
@@ -52,12 +53,13 @@ impl Grid {
 
 /// The loaded module of kernels, with a cache of the functions looked up so far.
 pub(super) struct Kernels {
-    module: sys::CUmodule,
+    api: &'static Api,
+    module: Handle,
     functions: Mutex<HashMap<String, Function>>,
 }
 
 #[derive(Clone, Copy)]
-struct Function(sys::CUfunction);
+struct Function(Handle);
 
 // SAFETY: modules and functions may be used from any thread that has their context (CUDA driver API).
 unsafe impl Send for Function {}
@@ -68,12 +70,13 @@ unsafe impl Sync for Kernels {}
 
 impl Kernels {
     /// Loads a fatbin into the current context.
-    pub fn load(fatbin: &[u8]) -> Result<Self> {
+    pub fn load(api: &'static Api, fatbin: &[u8]) -> Result<Self> {
+        let mut module = ptr::null_mut();
         // SAFETY: the bytes are a fatbin made by nvcc: the build embedded it, or the creator of a `Module` guarantees
         // it. The driver copies what it needs.
-        let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }
-            .map_err(driver_error("loading kernels"))?;
-        Ok(Kernels { module, functions: Mutex::default() })
+        let status = unsafe { (api.cuModuleLoadData)(&raw mut module, fatbin.as_ptr().cast()) };
+        api.check(status, "loading kernels")?;
+        Ok(Kernels { api, module, functions: Mutex::default() })
     }
 
     fn find(&self, name: &str, shared: usize) -> Result<Function> {
@@ -83,20 +86,25 @@ impl Kernels {
             None => {
                 let symbol = CString::new(name)
                     .map_err(|_| Error::Device(format!("kernel {name}: a NUL in its name")))?;
-                // SAFETY: the module stays loaded until `self` is dropped.
-                let function = unsafe { result::module::get_function(self.module, symbol) }
-                    .map_err(driver_error(&format!("finding the kernel {name}")))?;
+                let mut function = ptr::null_mut();
+                // SAFETY: the module stays loaded until `self` is dropped; one value is written, to a variable of its
+                // type.
+                let status = unsafe {
+                    (self.api.cuModuleGetFunction)(&raw mut function, self.module, symbol.as_ptr())
+                };
+                self.api.check(status, &format!("finding the kernel {name}"))?;
                 functions.insert(name.into(), Function(function));
                 Function(function)
             }
         };
         // Up to 48 KiB need no attribute on any chip.
         if shared > 48 << 10 {
-            let bytes = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let bytes = i32::try_from(shared).map_err(|_| too_large(name, shared, i32::MAX as usize))?;
             // SAFETY: the function belongs to the loaded module.
-            unsafe { result::function::set_function_attribute(function.0, bytes, shared as i32) }.map_err(
-                driver_error(&format!("reserving {shared} bytes of shared memory for the kernel {name}")),
-            )?;
+            let status =
+                unsafe { (self.api.cuFuncSetAttribute)(function.0, MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes) };
+            let doing = format!("reserving {shared} bytes of shared memory for the kernel {name}");
+            self.api.check(status, &doing)?;
         }
         Ok(function)
     }
@@ -105,7 +113,7 @@ impl Kernels {
 impl Drop for Kernels {
     fn drop(&mut self) {
         // SAFETY: `load` loaded the module, and no launch can follow. A destructor cannot return an error.
-        let _ = unsafe { result::module::unload(self.module) };
+        let _ = unsafe { (self.api.cuModuleUnload)(self.module) };
     }
 }
 
@@ -131,6 +139,11 @@ impl CudaDevice {
         arguments: &[Argument],
     ) -> Result<()> {
         self.bind()?;
+        let pointers = arguments.iter().filter_map(|argument| match argument {
+            Argument::Pointer(address) => *address,
+            _ => None,
+        });
+        self.check_owner(format_args!("kernel {kernel}"), pointers)?;
         let function = kernels.find(kernel, grid.shared)?;
         let mut words = arguments
             .iter()
@@ -145,33 +158,37 @@ impl CudaDevice {
                 },
             })
             .collect::<Result<Vec<u64>>>()?;
-        let [x, y, z] = grid.blocks;
         let limits = [i32::MAX as usize, 65_535, 65_535];
         if let Some((size, limit)) = grid.blocks.iter().zip(limits).find(|(size, limit)| *size > limit) {
             return Err(too_large(kernel, *size, limit));
         }
-        if grid.shared > i32::MAX as usize {
-            return Err(too_large(kernel, grid.shared, i32::MAX as usize));
-        }
-        let blocks = (x as u32, y as u32, z as u32);
+        // Without loss: each is within its limit.
+        let [x, y, z] = grid.blocks.map(|size| size as u32);
+        let shared =
+            u32::try_from(grid.shared).map_err(|_| too_large(kernel, grid.shared, u32::MAX as usize))?;
         let [tx, ty, tz] = grid.threads;
         let mut pointers: Vec<*mut c_void> =
-            words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
+            words.iter_mut().map(|word| ptr::from_mut(word).cast()).collect();
         // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read from
         // its source. Each pointer points to eight bytes, the size of the longest parameter, which live until the
         // driver has copied them. A kernel of this crate stays within its buffers, which the tests with softcuda check;
         // for kernels of other crates the caller of `launch_from` guarantees it.
-        unsafe {
-            result::launch_kernel(
+        let status = unsafe {
+            (self.driver.cuLaunchKernel)(
                 function.0,
-                blocks,
-                (tx, ty, tz),
-                grid.shared as u32,
-                self.stream.0,
-                &mut pointers,
+                x,
+                y,
+                z,
+                tx,
+                ty,
+                tz,
+                shared,
+                self.stream.handle,
+                pointers.as_mut_ptr(),
+                ptr::null_mut(),
             )
-        }
-        .map_err(driver_error(&format!("starting the kernel {kernel}")))?;
+        };
+        self.driver.check(status, &format!("starting the kernel {kernel}"))?;
         self.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

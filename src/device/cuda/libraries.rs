@@ -1,8 +1,8 @@
 //! Dynamic loading of the CUDA libraries: the driver, cuDNN and cuBLAS.
 //!
-//! None of them is linked, so one program runs on machines with and without CUDA. `cudarc` is not used for this: its
-//! loading of cuDNN and cuBLAS panics when a file is missing and searches no folders beyond the loader's, and its
-//! bindings read statuses into Rust enums, where the unknown value of a newer library is undefined behaviour.
+//! None of them is linked, so one program runs on machines with and without CUDA. The crate `cudarc` is not used: its
+//! bindings read statuses into Rust enums, where the unknown value of a newer library is undefined behaviour, and its
+//! loading panics when a file is missing and searches no folders beyond the loader's.
 
 mod driver;
 mod search;
@@ -163,6 +163,8 @@ pub struct Probe {
     pub cublas: std::result::Result<Library, Fault>,
     /// The cuDNN library, version 9.
     pub cudnn: std::result::Result<Library, Fault>,
+    /// One line for each relative path in the environment, which is not searched.
+    pub notes: Vec<String>,
 }
 
 /// The CUDA libraries and devices of this machine. The first call searches; later calls return the same result.
@@ -180,7 +182,7 @@ impl Probe {
             Ok(Driver { devices: driver::devices(&library), library })
         });
         // cuBLAS is opened before cuDNN, which loads cublasLt by name and so uses the one that is open.
-        Probe { driver, cublas: open(&CUBLAS), cudnn: open(&CUDNN) }
+        Probe { driver, cublas: open(&CUBLAS), cudnn: open(&CUDNN), notes: search.notes.clone() }
     }
 
     /// The first reason why no CUDA device can be opened; none if one can.
@@ -212,7 +214,7 @@ impl fmt::Display for Probe {
                 Err(fault) => write!(f, "\n{fault}")?,
             }
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| write!(f, "\n{note}"))
     }
 }
 

@@ -3,21 +3,26 @@
 //! Freeing through the driver waits for the device, and every training step allocates the same few hundred buffers.
 //! Since all work is in one stream, a block can be reused as soon as its last use has been enqueued.
 //!
-//! The pool has two regions. Allocations inside of a step come from the step's region, so that a captured step, whose
-//! addresses are fixed, never overwrites a buffer that lives between two steps. This holds for one run at a time on a
-//! device: while a captured step exists, no other run can begin one ([`CudaDevice::enter_step`]).
+//! The pool has two regions. Allocations inside of a step, on the thread of the step, come from the step's region, so
+//! that a captured step, whose addresses are fixed, never overwrites a buffer that lives between two steps. This holds
+//! for one run at a time on a device: while a step runs or a captured step exists, no other run can begin one
+//! ([`CudaDevice::enter_step`]).
+//!
+//! A captured step owns all blocks that were in use when it was captured: those that are dropped later stay unused until
+//! the captured step is dropped.
 
 use super::CudaDevice;
+use super::driver::{Api, OUT_OF_MEMORY};
 use crate::console::Bytes;
 use crate::element::{DType, Shape};
 use crate::error::Remedy;
 use crate::{Error, Result};
-use cudarc::driver::{result, sys};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::Location;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::thread::{self, ThreadId};
 
 /// Sizes below `LARGE` are rounded up to this many bytes, so that nearly equal sizes share blocks.
 const SMALL_GRAIN: usize = 512;
@@ -66,24 +71,24 @@ impl fmt::Display for Label {
 }
 
 /// Device memory outside of the pool, allocated for the life of the device.
-#[derive(Debug)]
-pub(super) struct FixedBlock(u64);
+pub(super) struct FixedBlock {
+    driver: &'static Api,
+    address: u64,
+}
 
 impl FixedBlock {
     /// Allocates `bytes` bytes in the current context.
-    pub fn new(bytes: usize) -> Result<Self> {
-        // SAFETY: the content of the memory is taken as uninitialised.
-        let address = unsafe { result::malloc_sync(bytes) };
-        if is_out_of_memory(&address) {
+    pub fn new(driver: &'static Api, bytes: usize) -> Result<Self> {
+        let Some(address) = malloc(driver, bytes)? else {
             let tensor = "the workspace of cuBLAS".into();
             let detail = format!("it takes {}; end other programs on the GPU", Bytes(bytes));
             return Err(Error::OutOfMemory { tensor, detail });
-        }
-        address.map(FixedBlock).map_err(super::driver_error("allocating GPU memory"))
+        };
+        Ok(FixedBlock { driver, address })
     }
 
     pub fn address(&self) -> u64 {
-        self.0
+        self.address
     }
 }
 
@@ -91,7 +96,7 @@ impl Drop for FixedBlock {
     fn drop(&mut self) {
         // SAFETY: `new` allocated the memory; the device waits for its stream before it drops this field. A destructor
         // cannot return an error.
-        let _ = unsafe { result::free_sync(self.0) };
+        let _ = unsafe { (self.driver.cuMemFree_v2)(self.address) };
     }
 }
 
@@ -108,6 +113,8 @@ pub(super) struct Block {
     pub address: u64,
     bytes: usize,
     region: Region,
+    /// The number of allocations before this one.
+    serial: u64,
 }
 
 /// The memory usage of a device, in bytes.
@@ -125,58 +132,84 @@ pub struct Usage {
 struct State {
     /// The addresses of free blocks by size, for each region.
     free: [BTreeMap<usize, Vec<u64>>; 2],
-    region: Region,
+    /// The thread that runs a step now.
+    step: Option<ThreadId>,
     usage: Usage,
+    /// The number of allocations.
+    serial: u64,
     /// The number of driver allocations.
     growth: u64,
     /// The number of captured steps that exist; while there are any, the step's region is not freed.
     graphs: usize,
     is_capturing: bool,
+    /// Blocks of the general region with a smaller serial number belong to the captured steps.
+    owned_below: u64,
+    /// The size and address of unused blocks that belong to the captured steps.
+    retained: Vec<(usize, u64)>,
 }
 
 /// The memory pool of one device.
-#[derive(Debug)]
-pub(super) struct Pool(Mutex<State>);
+pub(super) struct Pool {
+    driver: &'static Api,
+    state: Mutex<State>,
+}
 
-impl Default for Pool {
-    fn default() -> Self {
-        Pool(Mutex::new(State {
-            free: [BTreeMap::new(), BTreeMap::new()],
-            region: Region::General,
-            usage: Usage::default(),
-            growth: 0,
-            graphs: 0,
-            is_capturing: false,
-        }))
+/// `bytes` in the driver's grains; a size that no memory has stays one.
+fn rounded(bytes: usize) -> usize {
+    let grain = if bytes < LARGE { SMALL_GRAIN } else { LARGE_GRAIN };
+    bytes.max(1).checked_next_multiple_of(grain).unwrap_or(usize::MAX)
+}
+
+/// Allocates memory through the driver; none if the device has not as much.
+fn malloc(driver: &Api, bytes: usize) -> Result<Option<u64>> {
+    let mut address = 0;
+    // SAFETY: the function writes one value, to a variable of its type. The content of the memory is taken as
+    // uninitialised.
+    match unsafe { (driver.cuMemAlloc_v2)(&raw mut address, bytes) } {
+        OUT_OF_MEMORY => Ok(None),
+        status => driver.check(status, "allocating GPU memory").map(|()| Some(address)),
     }
 }
 
-fn rounded(bytes: usize) -> usize {
-    let grain = if bytes < LARGE { SMALL_GRAIN } else { LARGE_GRAIN };
-    bytes.max(1).next_multiple_of(grain)
-}
-
 impl State {
+    /// The region of an allocation on this thread.
+    fn region(&self) -> Region {
+        match self.step {
+            Some(thread) if thread == thread::current().id() => Region::Step,
+            _ => Region::General,
+        }
+    }
+
     /// Takes the smallest free block of at least `size` bytes and at most a quarter more.
     fn reuse(&mut self, size: usize) -> Option<Block> {
-        let free = &mut self.free[self.region as usize];
+        let region = self.region();
+        let free = &mut self.free[region as usize];
         let (&found, blocks) = free.range_mut(size..=size.saturating_add(size / 4).max(size)).next()?;
         let address = blocks.pop()?;
         if blocks.is_empty() {
             free.remove(&found);
         }
-        Some(Block { address, bytes: found, region: self.region })
+        Some(Block { address, bytes: found, region, serial: self.serial })
+    }
+
+    /// Frees the blocks that belonged to captured steps, if there is none any more.
+    fn end_retention(&mut self) {
+        if self.graphs == 0 && !self.is_capturing {
+            for (bytes, address) in std::mem::take(&mut self.retained) {
+                self.free[Region::General as usize].entry(bytes).or_default().push(address);
+            }
+        }
     }
 
     /// Frees all unused blocks through the driver. The caller has waited for the stream.
-    fn release(&mut self) {
+    fn release(&mut self, driver: &Api) {
         let kept = usize::from(self.graphs > 0);
         for free in &mut self.free[..2 - kept] {
             for (bytes, addresses) in std::mem::take(free) {
                 for address in addresses {
                     // SAFETY: the driver allocated the block, no buffer uses it, and the work that used it is done. An
                     // error of earlier work is reported again by the next call.
-                    let _ = unsafe { result::free_sync(address) };
+                    let _ = unsafe { (driver.cuMemFree_v2)(address) };
                     self.usage.held -= bytes;
                 }
             }
@@ -185,15 +218,35 @@ impl State {
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("the pool's lock is never held across a panic")
+    pub fn new(driver: &'static Api) -> Self {
+        let state = State {
+            free: [BTreeMap::new(), BTreeMap::new()],
+            step: None,
+            usage: Usage::default(),
+            serial: 0,
+            growth: 0,
+            graphs: 0,
+            is_capturing: false,
+            owned_below: 0,
+            retained: Vec::new(),
+        };
+        Pool { driver, state: Mutex::new(state) }
     }
 
-    /// Returns a block to its region's free blocks.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the pool's lock is never held across a panic")
+    }
+
+    /// Returns a block to its region's free blocks, or keeps it unused while it belongs to a captured step. A captured
+    /// step uses blocks of its own region in each replay, and only there are they allocated again.
     pub fn put_back(&self, block: &Block) {
         let mut state = self.lock();
         state.usage.current -= block.bytes;
-        state.free[block.region as usize].entry(block.bytes).or_default().push(block.address);
+        let is_owned = state.is_capturing || (state.graphs > 0 && block.serial < state.owned_below);
+        match block.region {
+            Region::General if is_owned => state.retained.push((block.bytes, block.address)),
+            region => state.free[region as usize].entry(block.bytes).or_default().push(block.address),
+        }
     }
 }
 
@@ -201,13 +254,15 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.lock();
         state.graphs = 0;
-        state.release();
+        state.end_retention();
+        state.release(self.driver);
     }
 }
 
 impl CudaDevice {
     /// Allocates an uninitialised block of at least `bytes` bytes, aligned to 256 bytes.
     pub(super) fn alloc(&self, bytes: usize, label: &Label) -> Result<Block> {
+        self.refuse_during_capture_elsewhere()?;
         let size = rounded(bytes);
         let mut state = self.pool.lock();
         let block = match state.reuse(size) {
@@ -221,30 +276,29 @@ impl CudaDevice {
                     .with_remedies([Remedy::WithoutCapture]));
                 }
                 self.bind()?;
-                // SAFETY: the content of the memory is taken as uninitialised.
-                let mut address = unsafe { result::malloc_sync(size) };
-                if is_out_of_memory(&address) {
+                let mut address = malloc(self.driver, size)?;
+                if address.is_none() {
                     self.synchronize()?;
-                    state.release();
-                    // SAFETY: as above.
-                    address = unsafe { result::malloc_sync(size) };
+                    state.release(self.driver);
+                    address = malloc(self.driver, size)?;
                 }
-                if is_out_of_memory(&address) {
+                let Some(address) = address else {
                     return Err(self.out_of_memory(label, size, state.usage));
-                }
-                let address = address.map_err(super::driver_error("allocating GPU memory"))?;
+                };
                 state.usage.held += size;
                 state.growth += 1;
-                Block { address, bytes: size, region: state.region }
+                Block { address, bytes: size, region: state.region(), serial: state.serial }
             }
         };
+        state.serial += 1;
         state.usage.current += block.bytes;
         state.usage.peak = state.usage.peak.max(state.usage.current);
         Ok(block)
     }
 
     fn out_of_memory(&self, label: &Label, size: usize, usage: Usage) -> Error {
-        let others = result::mem_get_info()
+        let others = self
+            .memory()
             .map_or(String::new(), |(free, total)| format!(", {} of {} are free", Bytes(free), Bytes(total)));
         let mut remedies = vec![Remedy::SmallerBatch];
         if self.precision().activations() != DType::BF16 {
@@ -273,8 +327,16 @@ impl CudaDevice {
     /// # Errors
     /// A CUDA driver error.
     pub fn free_memory(&self) -> Result<usize> {
+        Ok(self.memory()?.0)
+    }
+
+    /// The free and all bytes of the device.
+    fn memory(&self) -> Result<(usize, usize)> {
         self.bind()?;
-        Ok(result::mem_get_info().map_err(super::driver_error("reading the free memory of the GPU"))?.0)
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: the function writes two values, to variables of their types.
+        let status = unsafe { (self.driver.cuMemGetInfo_v2)(&raw mut free, &raw mut total) };
+        self.driver.check(status, "reading the free memory of the GPU").map(|()| (free, total))
     }
 
     /// The number of driver allocations so far.
@@ -282,10 +344,11 @@ impl CudaDevice {
         self.pool.lock().growth
     }
 
-    /// Makes allocations come from the step's region until the result is dropped.
+    /// Makes allocations of this thread come from the step's region until the result is dropped.
     ///
     /// # Errors
-    /// If a captured step of another run exists on this device: the two would overwrite each other's memory.
+    /// If a step of another run is under way on this device, or a captured one exists: the two would overwrite each
+    /// other's memory.
     pub(crate) fn enter_step(&self) -> Result<StepRegion<'_>> {
         let mut state = self.pool.lock();
         if state.graphs > 0 {
@@ -294,7 +357,13 @@ impl CudaDevice {
                     .into(),
             ));
         }
-        state.region = Region::Step;
+        if state.step.is_some() {
+            return Err(Error::Device(
+                "another run is in the middle of a step on this device object; open the device again for each run"
+                    .into(),
+            ));
+        }
+        state.step = Some(thread::current().id());
         Ok(StepRegion(&self.pool))
     }
 
@@ -304,10 +373,24 @@ impl CudaDevice {
         NoGrowth(&self.pool)
     }
 
+    /// Refuses work that a capture on this thread cannot contain.
+    pub(super) fn refuse_during_capture(&self, what: &str) -> Result<()> {
+        if self.pool.lock().is_capturing {
+            return Err(Error::Device(format!("{what} cannot be part of a captured step")));
+        }
+        Ok(())
+    }
+
     /// Counts a captured step that is created (`begins`) or dropped.
     pub(super) fn count_graphs(&self, begins: bool) {
         let mut state = self.pool.lock();
-        state.graphs = if begins { state.graphs + 1 } else { state.graphs.saturating_sub(1) };
+        if begins {
+            state.graphs += 1;
+            state.owned_below = state.serial;
+        } else {
+            state.graphs = state.graphs.saturating_sub(1);
+            state.end_retention();
+        }
     }
 }
 
@@ -316,7 +399,7 @@ pub(crate) struct StepRegion<'a>(&'a Pool);
 
 impl Drop for StepRegion<'_> {
     fn drop(&mut self) {
-        self.0.lock().region = Region::General;
+        self.0.lock().step = None;
     }
 }
 
@@ -325,12 +408,10 @@ pub(super) struct NoGrowth<'a>(&'a Pool);
 
 impl Drop for NoGrowth<'_> {
     fn drop(&mut self) {
-        self.0.lock().is_capturing = false;
+        let mut state = self.0.lock();
+        state.is_capturing = false;
+        state.end_retention();
     }
-}
-
-fn is_out_of_memory(answer: &std::result::Result<u64, cudarc::driver::DriverError>) -> bool {
-    matches!(answer, Err(error) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)
 }
 
 #[cfg(test)]

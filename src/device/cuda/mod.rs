@@ -4,7 +4,8 @@
 //! enqueued. The host waits only in functions whose documentation says so ([`CudaBuffer::upload`],
 //! [`CudaBuffer::download`], [`PendingDownload::wait`], [`CudaDevice::synchronize`]). In reading order:
 //!
-//! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; [`fatbin`] holds the embedded kernels.
+//! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; `driver` has the driver's functions, its
+//!    statuses and the context; [`fatbin`] holds the embedded kernels.
 //! 2. `memory` is the caching allocator of device memory; `buffer` is an allocation with its copies and fills;
 //!    `staging` holds the pinned host memory of asynchronous copies.
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
@@ -22,6 +23,7 @@ mod channel_grid;
 mod convolve;
 pub mod cublas;
 pub mod cudnn;
+mod driver;
 mod event;
 pub mod fatbin;
 mod graph;
@@ -38,7 +40,7 @@ pub use arguments::{In, Out};
 pub use buffer::CudaBuffer;
 pub(crate) use channel_grid::ChannelGrid;
 pub use event::Event;
-pub use graph::Graph;
+pub(crate) use graph::Graph;
 pub use launch::Grid;
 pub use memory::{Label, Usage};
 pub use module::{Module, Value};
@@ -46,15 +48,15 @@ pub use staging::PendingDownload;
 
 use super::Precision;
 use crate::{Error, Result};
+use arguments::Address;
 use cublas::Cublas;
-use cudarc::driver::{CudaContext, DriverError, sys};
 use cudnn::Cudnn;
+use driver::{Api, Context, Stream};
 use launch::Kernels;
 use memory::{FixedBlock, Pool};
 use module::Modules;
 use staging::{Downloads, Uploads};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A CUDA device with its stream, kernels, libraries and memory.
@@ -70,11 +72,26 @@ pub struct CudaDevice {
     modules: Modules,
     kernels: Kernels,
     stream: Stream,
-    context: Arc<CudaContext>,
+    context: Context,
+    driver: &'static Api,
+    id: DeviceId,
     precision: Precision,
     name: String,
     multiprocessors: u32,
     launches: AtomicU64,
+    /// The number of the thread that captures a step, 0 for none.
+    capturing: AtomicU64,
+}
+
+/// The number of a device object. Two objects of one GPU have two streams, which do not wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceId(u64);
+
+/// The number of this thread, from 1 on.
+fn thread_number() -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    thread_local!(static NUMBER: u64 = THREADS.fetch_add(1, Ordering::Relaxed));
+    NUMBER.with(|number| *number)
 }
 
 impl CudaDevice {
@@ -93,6 +110,28 @@ impl CudaDevice {
         self.multiprocessors
     }
 
+    /// The number of this device object.
+    pub(crate) fn id(&self) -> DeviceId {
+        self.id
+    }
+
+    /// Checks that the pointers of an operation `what` are of this device object.
+    ///
+    /// # Errors
+    /// One is not; the message names the operation.
+    fn check_owner(
+        &self,
+        what: impl fmt::Display,
+        pointers: impl IntoIterator<Item = Address>,
+    ) -> Result<()> {
+        if pointers.into_iter().any(|pointer| pointer.device() != self.id) {
+            return Err(Error::Device(format!(
+                "{what}: a tensor is on another device object; copy it through the host"
+            )));
+        }
+        Ok(())
+    }
+
     /// The number of kernels, library functions and graphs launched so far.
     pub fn launches(&self) -> u64 {
         self.launches.load(Ordering::Relaxed)
@@ -105,57 +144,49 @@ impl CudaDevice {
     pub fn synchronize(&self) -> Result<()> {
         self.bind()?;
         // SAFETY: the stream is open as long as this device is.
-        unsafe { cudarc::driver::result::stream::synchronize(self.stream.0) }
-            .map_err(driver_error("waiting for the GPU"))
+        let status = unsafe { (self.driver.cuStreamSynchronize)(self.stream.handle) };
+        self.driver.check(status, "waiting for the GPU")
     }
 
-    /// Makes the device's context current on this thread; nearly free if it is current already.
+    /// Makes the device's context current on this thread; nearly free if it is current already. Every use of the stream
+    /// begins with it.
+    ///
+    /// # Errors
+    /// Another thread captures a step.
     fn bind(&self) -> Result<()> {
-        self.context.bind_to_thread().map_err(driver_error("entering the CUDA context"))
+        self.refuse_during_capture_elsewhere()?;
+        self.context.bind()
+    }
+
+    fn refuse_during_capture_elsewhere(&self) -> Result<()> {
+        let thread = self.capturing.load(Ordering::Acquire);
+        if thread != 0 && thread != thread_number() {
+            return Err(Error::Device(
+                "another thread captures a step on this device object; use the device on one thread, or open it again"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes calls of other threads an error until the result is dropped.
+    fn keep_others_out(&self) -> CaptureAlone<'_> {
+        self.capturing.store(thread_number(), Ordering::Release);
+        CaptureAlone(self)
+    }
+}
+
+/// A guard: while it exists, only this thread uses the stream.
+struct CaptureAlone<'a>(&'a CudaDevice);
+
+impl Drop for CaptureAlone<'_> {
+    fn drop(&mut self) {
+        self.0.capturing.store(0, Ordering::Release);
     }
 }
 
 impl fmt::Debug for CudaDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CudaDevice").field("name", &self.name).field("precision", &self.precision).finish()
-    }
-}
-
-/// A CUDA stream that does not synchronise with the null stream; dropping it destroys the stream.
-struct Stream(sys::CUstream);
-
-// SAFETY: a stream may be used from any thread that has its context (CUDA driver API, "Stream Management").
-unsafe impl Send for Stream {}
-// SAFETY: as above; the driver locks it.
-unsafe impl Sync for Stream {}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        // SAFETY: the stream was created when the device was opened, and its users have been dropped. A destructor
-        // cannot return an error.
-        let _ = unsafe { cudarc::driver::result::stream::destroy(self.0) };
-    }
-}
-
-/// Converts a driver error: the message has the attempted action, the driver's description and the error's name.
-fn driver_error(doing: &str) -> impl FnOnce(DriverError) -> Error {
-    let doing = doing.to_string();
-    move |error| {
-        let text = |text: std::result::Result<&std::ffi::CStr, DriverError>| {
-            text.map_or("unknown error".into(), |t| t.to_string_lossy().into_owned())
-        };
-        let (name, words) = (text(error.error_name()), text(error.error_string()));
-        use sys::CUresult::{
-            CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS,
-        };
-        let kernel_errors =
-            [CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_MISALIGNED_ADDRESS];
-        let is_ours = kernel_errors.contains(&error.0);
-        let advice = if is_ours {
-            "; that is a bug of bcreid, please report it, or of a kernel of another crate"
-        } else {
-            ""
-        };
-        Error::Device(format!("{doing}: {words} ({name}){advice}"))
     }
 }

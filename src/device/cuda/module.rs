@@ -123,7 +123,7 @@ impl CudaDevice {
         self.bind()?;
         // `include_bytes!` gives no alignment.
         let aligned: AVec<u8, ConstAlign<64>> = AVec::from_slice(64, module.fatbin);
-        let loaded = Arc::new(Loaded { kernels: Kernels::load(&aligned)?, signatures });
+        let loaded = Arc::new(Loaded { kernels: Kernels::load(self.driver, &aligned)?, signatures });
         modules.insert(key, loaded.clone());
         Ok(loaded)
     }
@@ -227,6 +227,7 @@ fn convert(parameter: &Parameter, value: Option<Value>) -> std::result::Result<A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::cuda::DeviceId;
     use crate::element::DType;
 
     const SOURCE: &str = r#"
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn element_types_choose_the_kernel_and_names_the_order() {
         for (dtype, name) in [(DType::F32, "scale_f32 4"), (DType::BF16, "scale_bf16 4")] {
-            let (x, y) = (In::new(16, dtype), Out::new(32, dtype));
+            let (x, y) = (In::new(16, DeviceId(1), dtype), Out::new(32, DeviceId(1), dtype));
             let arguments = [("n", 3usize.into()), ("y", y.into()), ("by", 0.5f32.into()), ("x", x.into())];
             assert_eq!(resolved("scale", &arguments).unwrap(), name);
         }
@@ -284,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_wrong_argument_is_named() {
-        let (x, y) = (In::new(16, DType::F32), Out::new(32, DType::F32));
+        let (x, y) = (In::new(16, DeviceId(1), DType::F32), Out::new(32, DeviceId(1), DType::F32));
         let good: [(&str, Value); 4] =
             [("x", x.into()), ("y", y.into()), ("by", 0.5f32.into()), ("n", 3usize.into())];
         let with = |name: &'static str, value: Value| {
@@ -296,15 +297,21 @@ mod tests {
             (resolved("scale", &good[..3]).unwrap_err(), "argument n: missing; the kernel takes usize"),
             (with("x", y.into()), "argument x: the kernel takes a pointer to read (In)"),
             (with("y", x.into()), "argument y: the kernel takes a pointer to write (Out)"),
-            (with("y", Out::new(32, DType::BF16).into()), "argument y: a tensor of BF16 is given"),
+            (
+                with("y", Out::new(32, DeviceId(1), DType::BF16).into()),
+                "argument y: a tensor of BF16 is given",
+            ),
             (with("x", None::<In>.into()), "argument x: a null pointer is given"),
             (with("by", 3usize.into()), "argument by: the kernel takes f32, not Size(3)"),
             (with("n", 3.0f32.into()), "argument n: the kernel takes usize, not Float(3.0)"),
             (resolved("scale", &[("z", 1usize.into())]).unwrap_err(), "no parameter z; it takes x, y, by, n"),
             (resolved("scale", &[good[0], good[0]]).unwrap_err(), "the argument x is given twice"),
             (
-                resolved("odd", &[("x", In::new(16, DType::BF16).into()), ("by", 1.0f32.into())])
-                    .unwrap_err(),
+                resolved(
+                    "odd",
+                    &[("x", In::new(16, DeviceId(1), DType::BF16).into()), ("by", 1.0f32.into())],
+                )
+                .unwrap_err(),
                 "kernel odd_bf16: there is no parameter by; it takes x",
             ),
             (resolved("gone", &[]).unwrap_err(), "there is no kernel gone; the source has scale_f32"),

@@ -2,14 +2,14 @@
 
 use super::cublas::{self, Cublas};
 use super::cudnn::Cudnn;
+use super::driver::{Api, Context, MULTIPROCESSOR_COUNT, Stream};
 use super::launch::Kernels;
-use super::memory::FixedBlock;
-use super::{CudaDevice, Stream, driver_error, fatbin, libraries};
+use super::memory::{FixedBlock, Pool};
+use super::{CudaDevice, DeviceId, fatbin, libraries};
 use crate::device::Precision;
 use crate::{Error, Result};
-use cudarc::driver::{CudaContext, result, sys};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 impl CudaDevice {
     /// Opens CUDA device `ordinal`, counted from 0, for computations in `precision`.
@@ -25,7 +25,7 @@ impl CudaDevice {
             return Err(fault.into());
         }
         let devices = libraries.driver.as_ref()?.devices.as_ref()?;
-        if ordinal >= devices.len() {
+        let Some(name) = devices.get(ordinal) else {
             let count = match devices.len() {
                 1 => "1 device".to_string(),
                 n => format!("{n} devices"),
@@ -33,40 +33,42 @@ impl CudaDevice {
             return Err(Error::Device(format!(
                 "there is no CUDA device {ordinal}; this machine has {count} (cuda:0 is the first)"
             )));
-        }
-        let context =
-            CudaContext::new(ordinal).map_err(driver_error(&format!("opening CUDA device {ordinal}")))?;
-        let name = context.name().map_err(driver_error("reading the name of the GPU"))?;
-        let multiprocessors = context
-            .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-            .map_err(driver_error("reading the number of multiprocessors of the GPU"))?;
-        let stream = result::stream::create(result::stream::StreamKind::NonBlocking)
-            .map_err(driver_error("creating a CUDA stream"))?;
-        let stream = Stream(stream);
-        let workspace = FixedBlock::new(cublas::WORKSPACE_BYTES)?;
-        let handle = stream.0.cast();
-        // SAFETY: the stream was created in this context; the device drops the library's handle before the stream.
-        let cudnn = unsafe { Cudnn::open(libraries.cudnn.as_ref()?, handle) }?;
-        // SAFETY: likewise; the handle is dropped before the workspace too, which only cuBLAS uses.
+        };
+        let driver = Api::get()?;
+        let context = Context::open(driver, ordinal)?;
+        let multiprocessors = context.attribute(MULTIPROCESSOR_COUNT, "the number of multiprocessors")?;
+        let stream = Stream::new(driver)?;
+        // All that can fail comes before the device object, in the reverse order of its fields: after a failure Rust
+        // drops the variables in the order in which the device drops its fields.
+        let kernels = Kernels::load(driver, kernels.bytes)?;
+        let workspace = FixedBlock::new(driver, cublas::WORKSPACE_BYTES)?;
+        // SAFETY: the stream was created in this context; the handle is dropped before the stream. It is dropped before
+        // the workspace too, which only cuBLAS uses.
         let cublas = unsafe {
             let library = libraries.cublas.as_ref()?;
-            Cublas::open(library, handle, workspace.address(), cublas::WORKSPACE_BYTES)
+            Cublas::open(library, stream.handle, workspace.address(), cublas::WORKSPACE_BYTES)
         }?;
+        // SAFETY: likewise.
+        let cudnn = unsafe { Cudnn::open(libraries.cudnn.as_ref()?, stream.handle) }?;
+        static DEVICES: AtomicU64 = AtomicU64::new(1);
         let device = CudaDevice {
             cudnn,
             cublas,
             _workspace: workspace,
             uploads: Default::default(),
             downloads: Default::default(),
-            pool: Default::default(),
+            pool: Pool::new(driver),
             modules: Default::default(),
-            kernels: Kernels::load(kernels.bytes)?,
+            kernels,
             stream,
             context,
+            driver,
+            id: DeviceId(DEVICES.fetch_add(1, Ordering::Relaxed)),
             precision,
-            name,
+            name: name.clone(),
             multiprocessors: multiprocessors.unsigned_abs().max(1),
             launches: AtomicU64::new(0),
+            capturing: AtomicU64::new(0),
         };
         Ok(Arc::new(device))
     }

@@ -4,13 +4,12 @@
 //! returned. Each block therefore has an event, which is recorded after the copy; the host does not touch the block
 //! before that event has completed.
 
-use super::{CudaDevice, driver_error};
-use crate::Result;
+use super::CudaDevice;
+use super::driver::{Api, EVENT_DISABLE_TIMING, RawEvent};
+use crate::{Error, Result};
 use bytemuck::Pod;
-use cudarc::driver::{result, sys};
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::c_void;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The most pending uploads of one size of at most `LARGE` bytes: this bounds how far the host runs ahead.
@@ -23,9 +22,10 @@ const SMALLEST: usize = 64;
 
 /// A block of pinned memory and the event after its last copy.
 struct PinnedBlock {
+    event: RawEvent,
+    driver: &'static Api,
     host: NonNull<u8>,
     bytes: usize,
-    event: sys::CUevent,
 }
 
 // SAFETY: memory and event may be used from any thread that has the context (CUDA driver API).
@@ -35,43 +35,24 @@ unsafe impl Send for PinnedBlock {}
 unsafe impl Sync for PinnedBlock {}
 
 impl PinnedBlock {
-    fn new(bytes: usize) -> Result<Self> {
-        // SAFETY: flags 0 are valid; an error leaves nothing behind.
-        let host = unsafe { result::malloc_host(bytes, 0) }
-            .map_err(driver_error("allocating pinned host memory"))?;
-        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
-        match (NonNull::new(host.cast::<u8>()), event) {
-            (Some(host), Ok(event)) => Ok(PinnedBlock { host, bytes, event }),
-            (_, event) => {
-                // SAFETY: allocated above and not used. An error of earlier work is reported again by the next call.
-                let _ = unsafe { result::free_host(host) };
-                let event = event.map_err(driver_error("creating an event"))?;
-                // SAFETY: created above and not used; errors as before.
-                let _ = unsafe { result::event::destroy(event) };
-                Err(crate::Error::Device("the driver gave no pinned host memory".into()))
-            }
+    fn new(driver: &'static Api, bytes: usize) -> Result<Self> {
+        let event = RawEvent::new(driver, EVENT_DISABLE_TIMING)?;
+        let mut host = ptr::null_mut();
+        // SAFETY: one value is written, to a variable of its type; flags 0 are valid. An error leaves nothing behind.
+        let status = unsafe { (driver.cuMemHostAlloc)(&raw mut host, bytes, 0) };
+        driver.check(status, "allocating pinned host memory")?;
+        match NonNull::new(host.cast::<u8>()) {
+            Some(host) => Ok(PinnedBlock { event, driver, host, bytes }),
+            None => Err(Error::Device("the driver gave no pinned host memory".into())),
         }
-    }
-
-    fn is_complete(&self) -> bool {
-        // SAFETY: the event lives as long as the block. An error counts as not complete; `wait` reports it.
-        unsafe { result::event::query(self.event) }.is_ok()
-    }
-
-    fn wait(&self) -> Result<()> {
-        // SAFETY: the event lives as long as the block.
-        unsafe { result::event::synchronize(self.event) }.map_err(driver_error("waiting for the GPU"))
     }
 }
 
 impl Drop for PinnedBlock {
     fn drop(&mut self) {
-        // SAFETY: the device waits for its stream before it drops its blocks, so no copy is pending. A destructor
-        // cannot return an error.
-        unsafe {
-            let _ = result::event::destroy(self.event);
-            let _ = result::free_host(self.host.as_ptr().cast::<c_void>());
-        }
+        // SAFETY: `new` allocated the memory. The device waits for its stream before it drops its blocks, so no copy is
+        // pending. A destructor cannot return an error.
+        let _ = unsafe { (self.driver.cuMemFreeHost)(self.host.as_ptr().cast()) };
     }
 }
 
@@ -91,54 +72,59 @@ impl CudaDevice {
     /// Enqueues a copy of `bytes` to a device address. Waits only for a free block of pinned memory, if the number of
     /// pending uploads has reached its limit.
     pub(super) fn upload_async(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.refuse_during_capture("an upload from pinned memory")?;
         let class = size_class(bytes.len());
         let limit = if class > LARGE { LARGE_BLOCKS } else { SMALL_BLOCKS };
         let mut uploads = self.uploads.0.lock().expect("the lock is never held across a panic");
         let pending = uploads.entry(class).or_default();
         let block = match pending.front() {
-            Some(oldest) if pending.len() >= limit || oldest.is_complete() => {
-                oldest.wait()?;
+            Some(oldest) if pending.len() >= limit || oldest.event.is_complete() => {
+                oldest.event.wait()?;
                 pending.pop_front()
             }
             _ => None,
         };
         let block = match block {
             Some(block) => block,
-            None => PinnedBlock::new(class)?,
+            None => PinnedBlock::new(self.driver, class)?,
         };
+        let host = block.host.as_ptr();
         // SAFETY: the block is large enough, and its last copy is complete.
-        let host = unsafe {
-            block.host.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            std::slice::from_raw_parts(block.host.as_ptr(), bytes.len())
-        };
+        unsafe { host.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         // SAFETY: the caller's buffer is large enough; the block is not written again before the event is complete.
-        let copied = unsafe { result::memcpy_htod_async(address, host, self.stream.0) };
-        // SAFETY: event and stream are open.
-        let recorded = unsafe { result::event::record(block.event, self.stream.0) };
-        pending.push_back(block);
-        copied.and(recorded).map_err(driver_error("copying to the GPU"))
+        let status = unsafe {
+            (self.driver.cuMemcpyHtoDAsync_v2)(address, host.cast(), bytes.len(), self.stream.handle)
+        };
+        let copied = self.driver.check(status, "copying to the GPU");
+        let recorded = block.event.record(&self.stream, "copying to the GPU");
+        match &recorded {
+            Ok(()) => pending.push_back(block),
+            // The copy may be pending and no event tells its end, so the memory is leaked.
+            Err(_) => std::mem::forget(block),
+        }
+        copied.and(recorded)
     }
 
     /// Enqueues a copy of `bytes` bytes from a device address.
     pub(super) fn download_async(device: &Arc<Self>, address: u64, bytes: usize) -> Result<PendingDownload> {
+        device.refuse_during_capture("a download to pinned memory")?;
         let class = size_class(bytes);
         let mut free = device.downloads.0.lock().expect("the lock is never held across a panic");
         let block = match free.entry(class).or_default().pop() {
             Some(block) => block,
-            None => PinnedBlock::new(class)?,
+            None => PinnedBlock::new(device.driver, class)?,
         };
         drop(free);
         // SAFETY: the block is large enough, and it is not read before the event has been waited for.
-        let copied = unsafe {
-            sys::cuMemcpyDtoHAsync_v2(block.host.as_ptr().cast::<c_void>(), address, bytes, device.stream.0)
+        let status = unsafe {
+            let host = block.host.as_ptr().cast();
+            (device.driver.cuMemcpyDtoHAsync_v2)(host, address, bytes, device.stream.handle)
         };
+        let copied = device.driver.check(status, "copying from the GPU");
+        let recorded = block.event.record(&device.stream, "copying from the GPU");
+        // After an error too: the block goes back when this is dropped.
         let pending = PendingDownload { block: Some(block), bytes, device: device.clone() };
-        copied.result().map_err(driver_error("copying from the GPU"))?;
-        let event = pending.block.as_ref().map_or(std::ptr::null_mut(), |block| block.event);
-        // SAFETY: event and stream are open.
-        unsafe { result::event::record(event, device.stream.0) }
-            .map_err(driver_error("copying from the GPU"))?;
-        Ok(pending)
+        copied.and(recorded).map(|()| pending)
     }
 }
 
@@ -157,7 +143,7 @@ impl PendingDownload {
     pub fn wait<T: Pod>(mut self) -> Result<Vec<T>> {
         self.device.bind()?;
         let Some(block) = self.block.take() else { return Ok(Vec::new()) };
-        if let Err(error) = block.wait() {
+        if let Err(error) = block.event.wait() {
             // The copy may still be pending, so the memory is leaked.
             std::mem::forget(block);
             return Err(error);

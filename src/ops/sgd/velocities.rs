@@ -1,14 +1,26 @@
 //! The velocities of all parameters, and on a GPU the table of segments for one launch.
 
-use crate::Result;
 use crate::autograd::{FlatGroup, Param, Params};
 use crate::device::Device;
 use crate::element::DType;
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 
 /// The most elements of a segment. Segments balance the work of blocks, since parameters differ in size by a factor of
 /// 10,000 (`cuda/sgd.cu`).
 const SEGMENT: usize = 4096;
+
+/// A size or an offset as `sgd::Segment` has it.
+///
+/// # Errors
+/// 2^32 or more, which no array of `FlatParams` has.
+fn word(elements: usize) -> Result<u32> {
+    u32::try_from(elements).map_err(|_| {
+        Error::Device(format!(
+            "SGD: an offset of {elements} elements does not fit into 32 bits; use a smaller network"
+        ))
+    })
+}
 
 /// The velocity of each parameter, f32. On a GPU the velocities are views of flat arrays, one for each group of
 /// parameters.
@@ -99,8 +111,12 @@ impl FlatVelocities {
             let n = param.value.shape().len();
             let decay = weight_decay * param.decay_mult;
             for start in (0..n).step_by(SEGMENT) {
-                let (offset, length) = ((offset + start) as u32, SEGMENT.min(n - start) as u32);
-                let words = [offset, length, param.lr_mult.to_bits(), decay.to_bits()];
+                let words = [
+                    word(offset + start)?,
+                    word(SEGMENT.min(n - start))?,
+                    param.lr_mult.to_bits(),
+                    decay.to_bits(),
+                ];
                 table.extend(words.map(u32::cast_signed));
             }
         }
@@ -114,5 +130,16 @@ impl FlatVelocities {
     /// The uploaded table and its number of segments; none before the first upload, or if no parameter is updated.
     pub fn segments(&self) -> Option<(&Tensor, usize)> {
         self.table.as_ref().map(|table| (table, self.uploaded.len() / 4)).filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_beyond_32_bits_is_an_error() {
+        assert_eq!(word((1 << 32) - 8).unwrap(), u32::MAX - 7);
+        assert!(word(1 << 32).unwrap_err().to_string().contains("4294967296 elements does not fit"));
     }
 }

@@ -1,61 +1,67 @@
 //! A CUDA device for tests, on the driver API: synchronous calls, no caching.
 
+#[path = "../../common/driver.rs"]
+pub mod driver;
+
 use super::Outcome;
-use cudarc::driver::{CudaContext, result, sys};
+use driver::{Driver, Handle};
 use softcuda::{Arg, Element, Launch};
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::ptr;
 
 /// Device 0 with the embedded kernels.
 pub struct Device {
-    context: Arc<CudaContext>,
-    module: sys::CUmodule,
+    driver: &'static Driver,
+    module: Handle,
 }
 
 impl Device {
     /// The first CUDA device of this machine, with the kernels of `fatbin`; else why there is none.
     pub fn first(fatbin: Option<&[u8]>) -> Result<Self, String> {
-        // SAFETY: looks for the driver's library and opens it.
-        if !unsafe { sys::is_culib_present() } {
-            return Err("there is no CUDA driver".into());
-        }
+        let driver = driver::driver().map_err(|error| format!("no CUDA device: {error}"))?;
         let fatbin = fatbin.ok_or("this build has no CUDA kernels (tools/get-cuda.sh)")?;
-        let context = CudaContext::new(0).map_err(|error| format!("no CUDA device: {error}"))?;
+        let mut module = ptr::null_mut();
         // SAFETY: the bytes are a fatbin that nvcc made, and the driver copies what it needs.
-        let module = unsafe { result::module::load_data(fatbin.as_ptr().cast()) }
+        driver
+            .check(unsafe { (driver.cuModuleLoadData)(&raw mut module, fatbin.as_ptr().cast()) })
             .map_err(|error| format!("the embedded kernels do not load: {error}"))?;
-        Ok(Device { context, module })
+        Ok(Device { driver, module })
     }
 
     pub fn upload<T: Element>(&self, host: &[T]) -> Outcome<Buffer<T>> {
         let buffer = self.unwritten(host.len())?;
         // SAFETY: the buffer holds as many elements.
-        unsafe { result::memcpy_htod_sync(buffer.address, host) }?;
+        let status =
+            unsafe { (self.driver.cuMemcpyHtoD_v2)(buffer.address, host.as_ptr().cast(), size_of_val(host)) };
+        self.driver.check(status)?;
         Ok(buffer)
     }
 
     /// Filled with 0xff, which is NaN in every floating-point type.
     pub fn unwritten<T: Element>(&self, len: usize) -> Outcome<Buffer<T>> {
-        self.context.bind_to_thread()?;
+        let driver = driver::driver()?;
         let bytes = (len * size_of::<T>()).max(1);
+        let mut address = 0;
         // SAFETY: the memory is filled before anybody reads it.
-        let address = unsafe { result::malloc_sync(bytes) }?;
-        let buffer = Buffer { address, len, context: Arc::clone(&self.context), element: PhantomData };
+        driver.check(unsafe { (driver.cuMemAlloc_v2)(&raw mut address, bytes) })?;
+        let buffer = Buffer { address, len, element: PhantomData };
         // SAFETY: the address was allocated with this size above.
-        unsafe { result::memset_d8_sync(address, 0xff, bytes) }?;
+        driver.check(unsafe { (driver.cuMemsetD8_v2)(address, 0xff, bytes) })?;
         Ok(buffer)
     }
 
     /// Runs a kernel to its end.
     pub fn launch(&self, kernel: &str, launch: &Launch, args: &[Arg]) -> Outcome {
-        self.enqueue(kernel, launch, args, std::ptr::null_mut())?;
-        self.context.synchronize().map_err(|error| format!("kernel {kernel}: {error}").into())
+        self.enqueue(kernel, launch, args, ptr::null_mut())?;
+        // SAFETY: the context is current.
+        let status = unsafe { (self.driver.cuCtxSynchronize)() };
+        self.driver.check(status).map_err(|error| format!("kernel {kernel}: {error}").into())
     }
 
     /// Puts a kernel into a stream and does not wait for it.
-    pub fn enqueue(&self, kernel: &str, launch: &Launch, args: &[Arg], stream: sys::CUstream) -> Outcome {
-        self.context.bind_to_thread()?;
+    pub fn enqueue(&self, kernel: &str, launch: &Launch, args: &[Arg], stream: Handle) -> Outcome {
+        let driver = driver::driver()?;
         let mut values: Vec<u64> = args
             .iter()
             .map(|&arg| match arg {
@@ -67,46 +73,62 @@ impl Device {
                 Arg::U32(v) => v.into(),
             })
             .collect();
-        let mut pointers: Vec<*mut c_void> =
-            values.iter_mut().map(|v| std::ptr::from_mut(v).cast()).collect();
+        let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|v| ptr::from_mut(v).cast()).collect();
         let name = CString::new(kernel)?;
+        let mut function = ptr::null_mut();
         // SAFETY: the module is loaded for as long as this device lives.
-        let function = unsafe { result::module::get_function(self.module, name) }
+        driver
+            .check(unsafe { (driver.cuModuleGetFunction)(&raw mut function, self.module, name.as_ptr()) })
             .map_err(|error| format!("kernel {kernel}: {error}"))?;
-        let shape = |d: softcuda::Dim3| (d.x, d.y, d.z);
         let shared = u32::try_from(launch.dynamic_shared_bytes)?;
         // SAFETY: the same arguments were checked against the kernel's parameters by the host build, which ran before;
         // each pointer leads to eight bytes that live until the launch has copied them.
         unsafe {
             if shared > 48 << 10 {
-                let attribute =
-                    sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-                result::function::set_function_attribute(function, attribute, shared as i32)?;
+                const MAX_DYNAMIC_SHARED_SIZE_BYTES: i32 = 8;
+                let status =
+                    (driver.cuFuncSetAttribute)(function, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared as i32);
+                driver.check(status)?;
             }
-            let (grid, block) = (shape(launch.grid), shape(launch.block));
-            result::launch_kernel(function, grid, block, shared, stream, &mut pointers)?;
+            let (grid, block, arguments) = (launch.grid, launch.block, pointers.as_mut_ptr());
+            let (x, y, z) = (block.x, block.y, block.z);
+            let launched = (driver.cuLaunchKernel)(
+                function,
+                grid.x,
+                grid.y,
+                grid.z,
+                x,
+                y,
+                z,
+                shared,
+                stream,
+                arguments,
+                ptr::null_mut(),
+            );
+            Ok(driver.check(launched)?)
         }
-        Ok(())
     }
 
     /// What the driver calls the device.
     pub fn name(&self) -> Outcome<String> {
-        Ok(self.context.name()?)
+        let mut name = [0u8; 256];
+        // SAFETY: at most 255 bytes are written, so the last one stays 0.
+        self.driver.check(unsafe { (self.driver.cuDeviceGetName)(name.as_mut_ptr().cast(), 255, 0) })?;
+        Ok(CStr::from_bytes_until_nul(&name)?.to_string_lossy().into_owned())
     }
 }
 
 impl Drop for Device {
     fn drop(&mut self) {
         // SAFETY: loaded once and unloaded once. A failure would have no one to tell.
-        let _ = unsafe { result::module::unload(self.module) };
+        let _ = unsafe { (self.driver.cuModuleUnload)(self.module) };
     }
 }
 
 /// Device memory, freed when dropped.
 pub struct Buffer<T: Element> {
-    address: sys::CUdeviceptr,
+    address: u64,
     len: usize,
-    context: Arc<CudaContext>,
     element: PhantomData<T>,
 }
 
@@ -118,15 +140,18 @@ impl<T: Element> Buffer<T> {
     pub fn read(&self) -> Outcome<Vec<T>> {
         let mut host = vec![T::default(); self.len];
         // SAFETY: the buffer holds `len` elements, and any bits are a value of these number types.
-        unsafe { result::memcpy_dtoh_sync(&mut host, self.address) }?;
+        let driver = driver::driver()?;
+        let bytes = size_of_val(host.as_slice());
+        driver.check(unsafe { (driver.cuMemcpyDtoH_v2)(host.as_mut_ptr().cast(), self.address, bytes) })?;
         Ok(host)
     }
 }
 
 impl<T: Element> Drop for Buffer<T> {
     fn drop(&mut self) {
-        let _ = self.context.bind_to_thread();
-        // SAFETY: allocated once and freed once, after every synchronous launch.
-        let _ = unsafe { result::free_sync(self.address) };
+        if let Ok(driver) = driver::driver() {
+            // SAFETY: allocated once and freed once, after every synchronous launch.
+            let _ = unsafe { (driver.cuMemFree_v2)(self.address) };
+        }
     }
 }

@@ -165,6 +165,7 @@ fn describe(path: &Path) -> Result<Net> {
     let mut net =
         Net::parse(text::net(&bytes).map_err(fault)?.into()).map_err(|broken| fault(broken.fault))?;
     net.layers.iter_mut().for_each(Layer::take_defaults);
+    net.pixels = net.pixels.of_both_phases();
     match net.layers.is_empty() {
         true => Err(fault("it has no layers".into())),
         false => Ok(net),

@@ -41,14 +41,34 @@ pub struct Source {
 /// Placeholder for an element type that cannot be read.
 pub const UNREAD: &str = "?";
 
+/// Largest accepted number of tensors in a file; a checkpoint of ResNet-152 has about a thousand, with the state of its
+/// optimiser three times as many.
+pub const MAX_TENSORS: usize = 20_000;
+
+/// Number of values that are decoded at once: a tensor may be large, and its sum needs no memory.
+pub const PIECE: usize = 1 << 18;
+
+/// Receiver of a tensor's values, piece by piece.
+pub type Sink<'a> = dyn FnMut(&[f32]) + 'a;
+
 /// A tensor whose values are not read yet.
 pub struct SourceTensor {
     /// Shape, slowest dimension first; empty for a scalar.
     pub shape: Vec<usize>,
     /// Element type in the file, e.g. `f16`, or [`UNREAD`].
     pub dtype: &'static str,
-    /// Reads the values in row-major order as f32 (rounded from f64; integers converted).
-    read: Box<dyn Fn() -> Result<Vec<f32>>>,
+    reader: Reader,
+}
+
+/// Passes a tensor's values on, piece by piece.
+type ReadPieces = dyn Fn(&mut Sink<'_>) -> Result<()>;
+
+/// Reader of a tensor's values, in row-major order, as f32 (rounded from f64; integers converted).
+enum Reader {
+    /// Returns all.
+    Whole(Box<dyn Fn() -> Result<Vec<f32>>>),
+    /// Passes them on piece by piece.
+    Pieces(Box<ReadPieces>),
 }
 
 impl SourceTensor {
@@ -58,7 +78,17 @@ impl SourceTensor {
         dtype: &'static str,
         read: impl Fn() -> Result<Vec<f32>> + 'static,
     ) -> Self {
-        SourceTensor { shape, dtype, read: Box::new(read) }
+        SourceTensor { shape, dtype, reader: Reader::Whole(Box::new(read)) }
+    }
+
+    /// Creates a tensor whose values `read` passes on in pieces, together as many as the shape requires. After an error
+    /// the pieces passed on before are void.
+    pub fn in_pieces(
+        shape: Vec<usize>,
+        dtype: &'static str,
+        read: impl Fn(&mut Sink<'_>) -> Result<()> + 'static,
+    ) -> Self {
+        SourceTensor { shape, dtype, reader: Reader::Pieces(Box::new(read)) }
     }
 
     /// The values in row-major order.
@@ -66,7 +96,28 @@ impl SourceTensor {
     /// # Errors
     /// An error of the file or of the file system.
     pub fn values(&self) -> Result<Vec<f32>> {
-        (self.read)()
+        match &self.reader {
+            Reader::Whole(read) => read(),
+            Reader::Pieces(read) => {
+                let mut values = Vec::with_capacity(self.shape.iter().product());
+                read(&mut |piece| values.extend_from_slice(piece)).map(|()| values)
+            }
+        }
+    }
+
+    /// The sum of the values, in double precision.
+    ///
+    /// # Errors
+    /// As [`SourceTensor::values`].
+    pub fn sum(&self) -> Result<f64> {
+        let sum_of = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>();
+        match &self.reader {
+            Reader::Whole(read) => Ok(sum_of(&read()?)),
+            Reader::Pieces(read) => {
+                let mut sum = 0.0;
+                read(&mut |piece| sum += sum_of(piece)).map(|()| sum)
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Element types of tensors in files, and their conversion to f32.
 
+use crate::content::{PIECE, Sink};
 use half::{bf16, f16};
 
 /// An element type.
@@ -54,8 +55,13 @@ impl Element {
         }
     }
 
+    /// Converts little-endian elements to f32, with rounding, in pieces of at most [`PIECE`] values.
+    pub fn decode_into(self, bytes: &[u8], sink: &mut Sink<'_>) {
+        bytes.chunks(PIECE * self.size()).for_each(|piece| sink(&self.decode(piece)));
+    }
+
     /// Converts little-endian elements to f32, with rounding.
-    pub fn decode(self, bytes: &[u8]) -> Vec<f32> {
+    fn decode(self, bytes: &[u8]) -> Vec<f32> {
         fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
             bytes.as_chunks().0.iter().map(|element| number(*element)).collect()
         }

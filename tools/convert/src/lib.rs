@@ -14,6 +14,7 @@
 pub mod caffe;
 mod content;
 pub mod convention;
+pub mod display;
 mod element;
 pub mod engine;
 mod nesting;

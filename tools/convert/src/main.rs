@@ -3,13 +3,19 @@
 mod values;
 
 use bcreid::config::{Channels, Input, Wiring};
+use bcreid::console::printable_lines;
+use bcreid::error::printable;
+use bcreid::files::{follow, remove_temporaries};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
+use bcreid_convert::display::shortened;
 use bcreid_convert::network::{Network, Unseen, title_of};
 use bcreid_convert::source::{self, Asked, Container, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +34,9 @@ struct Arguments {
     /// The file to write: .safetensors, or with --to torchvision also .pth.
     #[arg(long, value_name = "OUT", required_unless_present = "list")]
     out: Option<PathBuf>,
+    /// Overwrite OUT if it exists.
+    #[arg(long, requires = "out")]
+    force: bool,
     /// Prototxt of a Caffe model, for files without connections or with other layer names.
     #[arg(long, value_name = "FILE")]
     prototxt: Option<PathBuf>,
@@ -83,7 +92,8 @@ enum ChannelsName {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().run() {
+    let arguments = arguments();
+    match end_without_leftovers().and_then(|()| arguments.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             bcreid::tell!("bcreid-convert: {}", error.line());
@@ -92,9 +102,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// Lets a signal that ends the program remove the temporary file of an output first. The exit status is 128 plus the
+/// signal's number.
+fn end_without_leftovers() -> Result<()> {
+    let refused = |e| Error::Device(format!("cannot listen for Ctrl-C: {e}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+    let listen = move || {
+        if let Some(signal) = signals.forever().next() {
+            remove_temporaries();
+            std::process::exit(128 + signal);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
+    Ok(())
+}
+
+/// Parses the command line, or ends the program. The message about a faulty argument quotes it, and it may be the name
+/// of a file that a pattern stood for: then the message is about the escaped arguments.
+fn arguments() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|error| {
+        let escaped = std::env::args_os().map(|text| printable(&text.to_string_lossy()));
+        Arguments::try_parse_from(escaped).err().unwrap_or(error).exit()
+    })
+}
+
 impl Arguments {
     fn run(&self) -> Result<()> {
         let Some(out) = &self.out else { return self.list() };
+        let out = &follow(out)?;
         if out.is_dir() {
             return Err(Error::weights(
                 out,
@@ -117,6 +152,12 @@ impl Arguments {
         {
             return Err(Error::weights(out, "is the input itself; give another --out"));
         }
+        if out.exists() && !self.force {
+            return Err(Error::weights(out, "exists; give another --out, or --force to overwrite it"));
+        }
+        if self.input.is_file() {
+            source::check_header(&self.input)?;
+        }
         match self.to {
             Target::Bcreid => self.import(out),
             Target::Torchvision => self.export(out),
@@ -134,19 +175,19 @@ impl Arguments {
         for (name, tensor) in &source.tensors {
             let sum = match tensor.dtype {
                 UNREAD => "not read".to_string(),
-                _ => format!("{:.7}", tensor.values()?.iter().map(|v| f64::from(*v)).sum::<f64>()),
+                _ => format!("{:.7}", tensor.sum()?),
             };
             table.add_row([
-                name.escape_debug().to_string(),
+                short(name),
                 tensor.dtype.to_string(),
-                format!("{:?}", tensor.shape),
+                short(&format!("{:?}", tensor.shape)),
                 sum,
             ]);
         }
         if let Some(sums) = table.column_mut(3) {
             sums.set_cell_alignment(CellAlignment::Right);
         }
-        say(&table)?;
+        say_lines(&table)?;
         self.announce(&source)
     }
 
@@ -167,7 +208,7 @@ impl Arguments {
                 names(&shapes),
             ]);
         }
-        say(&table)?;
+        say_lines(&table)?;
         let source = match model.source(self.asked()) {
             Ok(source) => source,
             Err(error) => return say(format_args!("cannot be converted: {}", error.line())),
@@ -201,14 +242,14 @@ impl Arguments {
         report(&network)?;
         let written = NetworkFile::open(out)?;
         written.check()?;
-        say(written.describe())
+        say_lines(written.describe())
     }
 
     fn export(&self, out: &Path) -> Result<()> {
         torchvision::Container::of(out)?;
         let network = NetworkFile::open(&self.input)?;
         let behind = torchvision::write(&network, out)?;
-        say(network.describe())?;
+        say_lines(network.describe())?;
         if !behind.is_empty() {
             say(format_args!("left behind: {}", some_of(behind.iter().map(String::as_str))))?;
         }
@@ -362,12 +403,21 @@ fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
 /// A name from a file, escaped and shortened for display.
 fn short(name: &str) -> String {
     const LONGEST: usize = 100;
-    let end = name.char_indices().nth(LONGEST).map_or(name.len(), |(end, _)| end);
-    format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
+    shortened(name, LONGEST)
+}
+
+/// Prints a line to standard output, escaped by [`printable`], because names may hold line breaks.
+fn say(line: impl std::fmt::Display) -> Result<()> {
+    print(&printable(&line.to_string()))
+}
+
+/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
+fn say_lines(text: impl std::fmt::Display) -> Result<()> {
+    print(&printable_lines(&text.to_string()))
 }
 
 /// Prints to standard output; a closed pipe (`| head`) is no error.
-fn say(text: impl std::fmt::Display) -> Result<()> {
+fn print(text: &str) -> Result<()> {
     use std::io::Write;
     match writeln!(std::io::stdout(), "{text}") {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),

@@ -1,6 +1,7 @@
 //! Search for the state dict in a checkpoint, and removal of name prefixes.
 
 use crate::Result;
+use crate::display::quoted;
 use bcreid::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,7 +29,7 @@ const TRUNK: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"
 /// Error for a checkpoint without a dictionary, for example a single tensor.
 pub const NO_DICTIONARY: &str = "holds no dictionary of tensors; save model.state_dict()";
 
-/// Largest nesting depth of a state dict.
+/// Largest nesting depth of a state dict, and of the wrappers around a model.
 const DEPTH: usize = 8;
 
 impl<T> Node<T> {
@@ -68,7 +69,7 @@ pub fn choose<T>(path: &Path, root: Node<T>) -> Result<(BTreeMap<String, T>, Vec
         let others: Vec<&str> =
             items.iter().filter(|(_, v)| v.has_tensors()).map(|(k, _)| k.as_str()).collect();
         let others = if others.is_empty() { String::new() } else { format!("; not used: {}", list(&others)) };
-        notes.push(format!("took the tensors under {key:?}{others}"));
+        notes.push(format!("took the tensors under {}{others}", quoted(&key)));
         items = inner;
     }
     Err(Error::weights(
@@ -112,7 +113,8 @@ fn nested_key<T>(path: &Path, items: &BTreeMap<String, Node<T>>) -> Result<Optio
 
 /// Removes the prefixes of wrappers from the names, and adds notes about this.
 pub fn strip<T>(mut tensors: BTreeMap<String, T>, notes: &mut Vec<String>) -> BTreeMap<String, T> {
-    while let Some(prefix) = PREFIXES.into_iter().find(|prefix| is_common(&tensors, prefix)) {
+    for _ in 0..DEPTH {
+        let Some(prefix) = PREFIXES.into_iter().find(|prefix| is_common(&tensors, prefix)) else { break };
         let taken: BTreeSet<String> = tensors.keys().cloned().collect();
         let short = |name: String| match name.strip_prefix(prefix) {
             // A head beside the trunk may already have the name.
@@ -147,7 +149,7 @@ fn is_of_the_trunk(name: &str) -> bool {
 
 /// Lists at most six names for a message.
 pub fn list(names: &[&str]) -> String {
-    let some: Vec<String> = names.iter().take(6).map(|name| format!("{name:?}")).collect();
+    let some: Vec<String> = names.iter().take(6).map(|name| quoted(name)).collect();
     let more = names.len().saturating_sub(some.len());
     if more == 0 { some.join(", ") } else { format!("{} and {more} more", some.join(", ")) }
 }

@@ -1,9 +1,9 @@
 //! safetensors with torchvision's or timm's names (they are the same for a plain ResNet).
 
-use crate::Result;
-use crate::content::{Source, SourceTensor, UNREAD};
+use crate::content::{MAX_TENSORS, Sink, Source, SourceTensor, UNREAD};
+use crate::display::quoted;
 use crate::element::Element;
-use crate::nesting;
+use crate::{Error, Result, nesting};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::read_tensors;
 use safetensors::Dtype;
@@ -17,27 +17,53 @@ pub fn recognise(head: &[u8]) -> bool {
     u64::from_le_bytes(*length) <= 100_000_000 && rest.trim_ascii_start().first() == Some(&b'{')
 }
 
+/// Refuses a file whose first bytes announce a header that is longer than that of any network: in memory a header takes
+/// many times its length.
+///
+/// # Errors
+/// The length of such a header.
+pub(crate) fn check_header(path: &Path, head: &[u8]) -> Result<()> {
+    /// The header of a ResNet-152 takes a hundred thousand bytes.
+    const LONGEST: u64 = 4 << 20;
+    match head.first_chunk::<8>().map(|length| u64::from_le_bytes(*length)) {
+        Some(length) if recognise(head) && length > LONGEST => Err(Error::weights(
+            path,
+            format!(
+                "its header of {length} bytes is longer than that of any network; save the tensors of the network \
+                 alone"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a safetensors file.
 ///
 /// # Errors
-/// As [`read_tensors`].
+/// As [`read_tensors`], and a file of more tensors than any network.
 pub fn open(path: &Path) -> Result<Source> {
     let file = Rc::new(read_tensors(path)?);
+    if file.names().len() > MAX_TENSORS {
+        return Err(
+            file.fault(format!("has more than {MAX_TENSORS} tensors; save the tensors of the network alone"))
+        );
+    }
     let mut tensors = BTreeMap::new();
     for name in file.names() {
         let view = file.tensor(name)?;
         let element = element(view.dtype());
         let (shared, key) = (Rc::clone(&file), name.to_string());
-        let read = move || {
+        let read = move |sink: &mut Sink<'_>| {
             let view = shared.tensor(&key)?;
             let unread = || {
-                let detail = format!("{key:?} is {:?}; weights are f16, bf16, f32 or f64", view.dtype());
-                shared.fault(detail)
+                let (key, dtype) = (quoted(&key), view.dtype());
+                shared.fault(format!("{key} is {dtype:?}; weights are f16, bf16, f32 or f64"))
             };
-            Ok(element.ok_or_else(unread)?.decode(view.bytes()))
+            element.ok_or_else(unread)?.decode_into(view.bytes(), sink);
+            Ok(())
         };
         let dtype = element.map_or(UNREAD, Element::name);
-        tensors.insert(name.to_string(), SourceTensor::new(view.shape().to_vec(), dtype, read));
+        tensors.insert(name.to_string(), SourceTensor::in_pieces(view.shape().to_vec(), dtype, read));
     }
     let mut notes = Vec::new();
     let tensors = nesting::strip(tensors, &mut notes);

@@ -24,19 +24,33 @@ pub enum Container {
 /// # Errors
 /// A file that cannot be opened, is empty, or is of a known format that holds no weights.
 pub fn container(path: &Path) -> Result<Container> {
-    let mut file = files::open(path)?;
-    let mut head = Vec::new();
-    file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path))?;
+    let head = head(path)?;
     if head.is_empty() {
         return Err(Error::weights(path, "is empty; download or copy it again"));
     }
     if safetensors::recognise(&head) {
+        safetensors::check_header(path, &head)?;
         return Ok(Container::Safetensors);
     }
     if torch::recognise(&head) {
         return Ok(Container::Torch);
     }
     refuse_foreign(path, &head).map(|()| Container::Caffe)
+}
+
+/// Refuses a safetensors file whose header is longer than that of any network, before the header is read.
+///
+/// # Errors
+/// A file that cannot be opened; the length of such a header.
+pub fn check_header(path: &Path) -> Result<()> {
+    safetensors::check_header(path, &head(path)?)
+}
+
+/// The first bytes of a file.
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    files::open(path)?.take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path))?;
+    Ok(head)
 }
 
 /// Opens a file; its format is detected by its content, not by its name.
@@ -65,7 +79,15 @@ pub fn open_with(path: &Path, prototxt: Option<&Path>, asked: Asked) -> Result<S
         (Container::Torch, None) => torch::open(path)?,
     };
     // Neither format states the strides of a network.
-    source.wiring = asked.wiring.unwrap_or(source.wiring);
-    source.last_stride = asked.last_stride.unwrap_or(source.last_stride);
+    if let Some(wiring) = asked.wiring {
+        source.wiring = wiring;
+        source.notes.push("the wiring is that of --wiring; the file does not state it".into());
+    }
+    if let Some(last_stride) = asked.last_stride {
+        source.last_stride = last_stride;
+        source
+            .notes
+            .push("the stride of the last stage is that of --last-stride; the file does not state it".into());
+    }
     Ok(source)
 }

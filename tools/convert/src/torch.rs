@@ -26,6 +26,7 @@ mod tree;
 mod zip;
 
 use crate::content::{Source, SourceTensor};
+use crate::display::{one_line, quoted};
 use crate::{Error, Result, nesting};
 use bcreid::config::{Input, Wiring};
 use fault::{AGAIN, refusal};
@@ -103,22 +104,27 @@ pub fn open(path: &Path) -> Result<Source> {
     })
 }
 
-/// Checks the total size of all tensors: a tensor may repeat its storage's elements any number of times (stride 0),
-/// so a small file could need much memory.
+/// Checks the total size of all tensors, and of the parts of the file that they are read from: a tensor may repeat its
+/// storage's elements any number of times (stride 0), and many tensors may each have a few elements all over one
+/// storage, so a small file could need much memory or time.
 fn check_bulk(path: &Path, tensors: &BTreeMap<String, Tensor>, length: u64) -> Result<()> {
     let most = length.saturating_mul(4).saturating_add(4096);
-    let mut all = 0u64;
+    let (mut all, mut read) = (0u64, 0u64);
     for (name, tensor) in tensors {
-        let elements = tensor.shape().iter().fold(1u64, |n, size| n.saturating_mul(*size as u64));
-        all = all.saturating_add(elements.saturating_mul(tensor.element().size() as u64));
-        if all > most {
-            let (name, shape) = (one_line(name), one_line(&format!("{:?}", tensor.shape())));
-            let detail = format!(
-                "its tensor {name:?} of {shape} brings its tensors to {all} bytes, in a file of {length}: they repeat \
-                 elements; save clones of them"
-            );
-            return Err(Error::weights(path, detail));
-        }
+        all = all.saturating_add(tensor.count().saturating_mul(tensor.element().size() as u64));
+        read = read.saturating_add(tensor.extent());
+        let (bytes, what, why) = match (all > most, read > most) {
+            (true, _) => (all, "its tensors to", "they repeat elements"),
+            (_, true) => {
+                (read, "what its tensors are spread over to", "they share storages with wide strides")
+            }
+            _ => continue,
+        };
+        let (name, shape) = (quoted(name), one_line(&format!("{:?}", tensor.shape())));
+        let detail = format!(
+            "its tensor {name} of {shape} brings {what} {bytes} bytes, in a file of {length}: {why}; save clones of them"
+        );
+        return Err(Error::weights(path, detail));
     }
     Ok(())
 }
@@ -126,12 +132,11 @@ fn check_bulk(path: &Path, tensors: &BTreeMap<String, Tensor>, length: u64) -> R
 fn lazy(path: &Path, tensor: Tensor) -> SourceTensor {
     let path = path.to_path_buf();
     let element = tensor.element();
-    SourceTensor::new(tensor.shape(), element.name(), move || {
-        let bytes = tensor.read().map_err(|e| match e.raw_os_error() {
+    SourceTensor::in_pieces(tensor.shape(), element.name(), move |sink| {
+        tensor.read(&mut |bytes| element.decode_into(bytes, sink)).map_err(|e| match e.raw_os_error() {
             Some(_) => Error::io(&path)(e),
             None => Error::weights(&path, format!("a tensor's bytes are damaged: {}; {AGAIN}", one_line(&e))),
-        })?;
-        Ok(element.decode(&bytes))
+        })
     })
 }
 
@@ -147,15 +152,5 @@ fn plain(path: &Path) -> Error {
             path,
             "is a bare pickle, in which PyTorch keeps no tensors; torch.save(model.state_dict())",
         ),
-    }
-}
-
-/// Shortens a text that may quote the file to one line.
-fn one_line(words: &(impl ToString + ?Sized)) -> String {
-    let line: String =
-        words.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(161).collect();
-    match line.char_indices().nth(160) {
-        Some((end, _)) => format!("{}...", &line[..end]),
-        None => line,
     }
 }

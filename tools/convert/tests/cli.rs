@@ -7,8 +7,14 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
+/// A call that may overwrite its output.
 fn convert(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bcreid-convert")).args(arguments).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid-convert"));
+    command.args(arguments);
+    if arguments.contains(&"--out") {
+        command.arg("--force");
+    }
+    command.output().unwrap()
 }
 
 fn succeed(arguments: &[&str]) -> String {
@@ -41,6 +47,28 @@ impl Folder {
 
     fn is_empty(&self) -> bool {
         std::fs::read_dir(self.0.path()).unwrap().next().is_none()
+    }
+}
+
+#[test]
+fn an_existing_file_is_kept_without_force_and_a_link_is_followed() {
+    let folder = Folder::new();
+    let model = golden("caffe.caffemodel");
+    let (out, link) = (folder.at("out.safetensors"), folder.at("link.safetensors"));
+    std::fs::write(&out, "dear").unwrap();
+    let plain = |out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid-convert"));
+        command.arg(&model).args(["--mean", "104,117,123", "--out", out]).args(more).output().unwrap()
+    };
+    let refused = plain(&out, &[]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("exists; give another --out, or --force"));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "dear");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&out, &link).unwrap();
+        assert!(plain(&link, &["--force"]).status.success());
+        assert!(Path::new(&link).is_symlink());
+        bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap().check().unwrap();
     }
 }
 
@@ -137,7 +165,14 @@ fn options_say_what_the_file_cannot() {
     let colours = ["--channels", "bgr", "--scale", "1", "--mean", "104,117,124", "--std", "1,1,1"];
     let network = ["--wiring", "caffe", "--last-stride", "1"];
     let all = [[model, "--out", &out].as_slice(), &network, &colours].concat();
-    assert!(succeed(&all).contains("absent in the file, set to 0: conv1.bias"));
+    let said = succeed(&all);
+    for word in [
+        "absent in the file, set to 0: conv1.bias",
+        "the wiring is that of --wiring",
+        "is that of --last-stride",
+    ] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
     let file = bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap();
     let (model, input) = (&file.config().model, &file.config().input);
     assert_eq!((model.wiring, model.width), (bcreid::config::Wiring::Caffe, Some(4)));

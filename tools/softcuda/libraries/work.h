@@ -3,6 +3,7 @@
 
 #include "softcuda_api.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -20,6 +21,19 @@ inline uint64_t number_from_environment(const char* name, uint64_t otherwise) {
     return text && *text ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
+// The status that SOFTCUDA_STATUS plants for this function: "cuMemAlloc_v2=999" answers 999 to every call,
+// "cuMemAlloc_v2=999@3" to the third and all later ones. 0 for none.
+inline int planted_status(const char* function) {
+    const char* planted = std::getenv("SOFTCUDA_STATUS");
+    const size_t length = std::strlen(function);
+    if (!planted || std::strncmp(planted, function, length) || planted[length] != '=') return 0;
+    static std::atomic<long> calls = 0;
+    char* rest = nullptr;
+    const long status = std::strtol(planted + length + 1, &rest, 10);
+    const long from = *rest == '@' ? std::strtol(rest + 1, nullptr, 10) : 1;
+    return ++calls >= from ? static_cast<int>(status) : 0;
+}
+
 // True if the error of this name is planted.
 inline bool is_planted(const char* error) {
     const char* planted = std::getenv("SOFTCUDA_PLANT");
@@ -28,8 +42,15 @@ inline bool is_planted(const char* error) {
 
 }
 
+// Begins every function: answers a planted status. Any number is a value of an enumeration with a fixed type.
+#define ANSWER_PLANTED(Status) \
+    if (const int planted = standin::planted_status(__func__)) return static_cast<Status>(planted)
+
 // Appends work to a stream, or to the graph that the stream captures; not 0 on failure. Moves from `work`.
 STANDIN_API int softcuda_enqueue(void* stream, standin::Work* work);
+// True if the stream exists, and if this memory was allocated and not freed.
+STANDIN_API bool softcuda_stream_exists(void* stream);
+STANDIN_API bool softcuda_memory_exists(const void* at, size_t bytes);
 // Prints on standard error why a call is refused.
 STANDIN_API void softcuda_say(const char* text);
 // `softcuda_check` of the kernel library.

@@ -31,9 +31,11 @@ impl StandIns {
     /// describe the simulated machine.
     pub fn environment(&self) -> [(&'static str, OsString); 2] {
         let mut folders = self.folder.clone().into_os_string();
-        if let Some(others) = env::var_os("LD_LIBRARY_PATH").filter(|others| !others.is_empty()) {
+        let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        // The loader takes a relative folder from the program's current one.
+        for other in env::split_paths(&others).filter(|other| other.is_absolute()) {
             folders.push(":");
-            folders.push(others);
+            folders.push(other);
         }
         [("LD_LIBRARY_PATH", folders), ("SOFTCUDA_KERNELS", self.kernels.clone().into_os_string())]
     }

@@ -3,8 +3,13 @@
 //! The order: the loader's own search path, the CUDA toolkit, conda, then the folders into which Python wheels
 //! unpack. A file that exists and cannot be opened does not end the search; the error message lists it if no other
 //! file opens.
+//!
+//! Only absolute paths of the environment are searched: the code of a library runs with the rights of the program, and a
+//! relative path would take it from whatever folder the program was started in.
 
 use super::{Library, LibrarySpec, Location};
+use crate::error::printable;
+use std::cell::RefCell;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,6 +22,8 @@ pub struct Search {
     folders: Vec<PathBuf>,
     /// Package folders of Python, such as `site-packages`; the libraries are in subfolders.
     sites: Vec<PathBuf>,
+    /// One line for each relative entry of the environment.
+    pub(super) notes: Vec<String>,
 }
 
 /// The result of a search that failed.
@@ -38,7 +45,17 @@ impl Search {
 
     /// As [`Search::from_environment`], with the variables of `variable` and the system folders below `root`.
     fn new(variable: impl Fn(&str) -> Option<OsString>, root: &Path) -> Self {
-        let path = |name: &str| variable(name).map(PathBuf::from);
+        let notes = RefCell::new(Vec::new());
+        let is_absolute = |name: &str, path: &PathBuf| {
+            if !path.is_absolute() {
+                let shown = printable(&path.display().to_string());
+                notes.borrow_mut().push(format!(
+                    "{name}: the relative path {shown:?} is not searched for libraries; write an absolute path"
+                ));
+            }
+            path.is_absolute()
+        };
+        let path = |name: &str| variable(name).map(PathBuf::from).filter(|path| is_absolute(name, path));
         let conda = path("CONDA_PREFIX");
         let mut folders = Vec::new();
         for toolkit in
@@ -52,7 +69,8 @@ impl Search {
             sites.extend(sites_of(prefix));
         }
         if let Some(paths) = variable("PYTHONPATH") {
-            sites.extend(env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()));
+            let paths = env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty());
+            sites.extend(paths.filter(|path| is_absolute("PYTHONPATH", path)));
         }
         if let Some(data) = path("APPDATA").filter(|_| cfg!(windows)) {
             sites
@@ -62,7 +80,14 @@ impl Search {
         for prefix in user.into_iter().chain([root.join("usr"), root.join("usr/local")]) {
             sites.extend(sites_of(&prefix));
         }
-        Search { folders: distinct(folders), sites: distinct(sites) }
+        if cfg!(windows) {
+            // `open` does not let the loader search them, since it would search the current folder first.
+            let paths = variable("PATH").iter().flat_map(env::split_paths).collect::<Vec<_>>();
+            folders.extend(paths.into_iter().filter(|path| is_absolute("PATH", path)));
+        } else {
+            notes.borrow_mut().extend(relative_loader_paths(variable("LD_LIBRARY_PATH")));
+        }
+        Search { folders: distinct(folders), sites: distinct(sites), notes: notes.into_inner() }
     }
 
     /// The folders of a library, in search order.
@@ -131,7 +156,37 @@ fn open_with_parts(
 fn open(file: &OsStr) -> Result<libloading::Library, String> {
     // SAFETY: opening runs the initialisers of a library that the user or the system's administrator installed under
     // the name of NVIDIA's. NVIDIA's initialisers require nothing of the caller.
-    unsafe { libloading::Library::new(file) }.map_err(|error| reason(&error))
+    #[cfg(not(windows))]
+    let opened = unsafe { libloading::Library::new(file) };
+    // By default Windows searches the current folder too.
+    #[cfg(windows)]
+    let opened = {
+        use libloading::os::windows::{
+            self, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR,
+        };
+        let own_folder = if Path::new(file).is_absolute() { LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR } else { 0 };
+        let flags = LOAD_LIBRARY_SEARCH_DEFAULT_DIRS | own_folder;
+        // SAFETY: as above.
+        unsafe { windows::Library::load_with_flags(file, flags) }.map(libloading::Library::from)
+    };
+    opened.map_err(|error| reason(&error))
+}
+
+/// One line for each relative entry of the loader's own search path. The loader reads the variable when the program
+/// starts and takes the program's first libraries from there, so that no check of ours comes early enough.
+fn relative_loader_paths(paths: Option<OsString>) -> Vec<String> {
+    let paths: Vec<PathBuf> = paths.iter().flat_map(env::split_paths).collect();
+    let relative = paths.iter().filter(|path| !path.is_absolute()).map(|path| {
+        let shown = match path.as_os_str().is_empty() {
+            true => "an empty entry".into(),
+            false => format!("the relative path {:?}", printable(&path.display().to_string())),
+        };
+        format!(
+            "LD_LIBRARY_PATH: {shown} makes the system's loader take libraries from the current folder; write absolute \
+             paths only"
+        )
+    });
+    relative.collect()
 }
 
 /// The operating system's error text.
@@ -258,10 +313,56 @@ mod tests {
     }
 
     #[test]
+    fn relative_entries_are_named_and_not_searched() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, python) = (root.path(), env::join_paths(["py", "/a", "", "./b\n"]).unwrap());
+        let variables: HashMap<&str, OsString> = HashMap::from([
+            ("CUDA_HOME", "cuda".into()),
+            ("CUDA_PATH", "../cuda".into()),
+            ("CONDA_PREFIX", ".".into()),
+            ("VIRTUAL_ENV", "venv".into()),
+            ("HOME", "home".into()),
+            ("PYTHONPATH", python),
+            ("LD_LIBRARY_PATH", ":/b:lib".into()),
+        ]);
+        let search = Search::new(|name| variables.get(name).cloned(), root);
+        assert_eq!(search.folders, [root.join("usr/local/cuda/lib64")]);
+        assert_eq!(search.sites, [PathBuf::from("/a")]);
+        let not_searched = |variable: &str, path: &str| {
+            format!(
+                "{variable}: the relative path {path:?} is not searched for libraries; write an absolute path"
+            )
+        };
+        let by_the_loader = |what: &str| {
+            format!(
+                "LD_LIBRARY_PATH: {what} makes the system's loader take libraries from the current folder; write \
+                 absolute paths only"
+            )
+        };
+        let expected = [
+            not_searched("CONDA_PREFIX", "."),
+            not_searched("CUDA_HOME", "cuda"),
+            not_searched("CUDA_PATH", "../cuda"),
+            not_searched("VIRTUAL_ENV", "venv"),
+            not_searched("PYTHONPATH", "py"),
+            not_searched("PYTHONPATH", "./b\\n"),
+            not_searched("HOME", "home"),
+            by_the_loader("an empty entry"),
+            by_the_loader("the relative path \"lib\""),
+        ];
+        assert_eq!(search.notes, expected);
+        let absolute = Search::new(|name| (name == "HOME").then(|| root.into()), root);
+        assert_eq!(absolute.notes, [""; 0]);
+    }
+
+    #[test]
     fn a_file_that_is_no_library_is_named_with_the_reason() {
         let root = tempfile::tempdir().unwrap();
-        let search =
-            Search { folders: vec![], sites: vec![root.path().join("empty"), root.path().join("site")] };
+        let search = Search {
+            folders: vec![],
+            sites: vec![root.path().join("empty"), root.path().join("site")],
+            notes: vec![],
+        };
         assert!(not_found(&search).failures.is_empty());
         let file = root.path().join("site/nvidia/fictitious/lib/libfictitious.so.8");
         touch(&file, "no library");
@@ -275,7 +376,7 @@ mod tests {
     #[test]
     fn an_old_version_is_noticed_and_not_opened() {
         let root = tempfile::tempdir().unwrap();
-        let search = Search { folders: vec![root.path().join("lib")], sites: vec![] };
+        let search = Search { folders: vec![root.path().join("lib")], sites: vec![], notes: vec![] };
         let old = root.path().join("lib/libfictitious.so.7");
         touch(&old, "");
         assert_eq!(not_found(&search).old, Some(old.display().to_string()));

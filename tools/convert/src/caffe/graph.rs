@@ -7,6 +7,7 @@
 //! input on when the network is not in training, write the value that they read.
 
 use super::net::Layer;
+use crate::display::quoted;
 use prost::bytes::Bytes;
 use std::collections::HashMap;
 
@@ -98,7 +99,7 @@ impl<'a> Graph<'a> {
 
     /// Name of the blob, for a message.
     pub fn name(&self, value: Value) -> String {
-        super::wire::shown(&String::from_utf8_lossy(&self.values[value].name))
+        quoted(&String::from_utf8_lossy(&self.values[value].name))
     }
 
     /// Number of convolutions on the longest path to each layer, the layer itself included.
@@ -132,7 +133,7 @@ impl<'a> Graph<'a> {
                 "{} reads blob {}, which {} behind it writes: Caffe computes layers in the order of the file, and here \
                  they stand in another",
                 reader.with_kind(),
-                super::wire::shown(&String::from_utf8_lossy(blob)),
+                quoted(&String::from_utf8_lossy(blob)),
                 writer.with_kind()
             )
         })

@@ -8,7 +8,8 @@ use super::net::{Layer, Net};
 use super::pixels::Pixels;
 use super::settings::{Convolution, Pooling};
 use super::trunk::looks_inside;
-use super::wire::{Fault, shown};
+use super::wire::Fault;
+use crate::display::quoted;
 use bcreid::ops::batchnorm::EPS;
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
     let mut at = HashMap::new();
     for layer in &described {
         if at.insert(layer.name.as_str(), layer.number).is_some() {
-            return Err(format!("the prototxt has two layers called {}", shown(&layer.name)));
+            return Err(format!("the prototxt has two layers called {}", quoted(&layer.name)));
         }
     }
     for own in &file.layers {
@@ -50,7 +51,7 @@ pub fn merge(file: Net, text: Net) -> Result<Net, Fault> {
     for mut own in file.layers.into_iter().filter(|own| !own.blobs.is_empty()) {
         match at.get(&own.name) {
             Some(&number) if layers[number].blobs.is_empty() => layers[number].blobs = own.blobs,
-            Some(_) => return Err(format!("two layers of the file are called {}", shown(&own.name))),
+            Some(_) => return Err(format!("two layers of the file are called {}", quoted(&own.name))),
             None => {
                 (own.bottoms, own.tops) = Default::default();
                 own.number = layers.len();
@@ -68,7 +69,7 @@ fn check(own: &Layer, described: &Layer) -> Result<(), Fault> {
     if !own.kind.is_empty() && own.kind != described.kind {
         let stated = match described.kind.as_str() {
             "" => "has no type".to_string(),
-            kind => format!("is of type {}", shown(kind)),
+            kind => format!("is of type {}", quoted(kind)),
         };
         return Err(format!("{} {stated} in the prototxt", own.with_kind()));
     }
@@ -170,7 +171,7 @@ fn sources<'a>(graph: &Graph<'a>, values: &[Value]) -> Vec<Source<'a>> {
 fn listed(sources: &[Source<'_>]) -> String {
     let name = |source: &Source<'_>| match source {
         Source::Data => "the data".to_string(),
-        Source::Layer(name) => shown(name),
+        Source::Layer(name) => quoted(name),
     };
     match sources {
         [] => "nothing".into(),

@@ -9,13 +9,13 @@ use super::settings::{
 };
 use super::transformation::Transformation;
 use super::v1;
-use super::wire::{Fault, Fields, Value, plain, shown};
+use super::wire::{Fault, Fields, Value};
+use crate::content::MAX_TENSORS;
+use crate::display::{plain, quoted};
 use prost::bytes::Bytes;
 
 /// Largest accepted number of layers, not counting empty ones; a ResNet-152 has about a thousand.
 const MAX_LAYERS: usize = 20_000;
-/// Largest accepted number of tensors; a ResNet-152 has about a thousand.
-const MAX_BLOBS: usize = 20_000;
 /// Largest accepted number of connections; a ResNet-152 has about two thousand.
 const MAX_WIRES: usize = 20_000;
 
@@ -197,11 +197,12 @@ impl Net {
             if self.v0 {
                 return Ok(());
             }
-            let mut layer = Layer::parse(message, numbers, MAX_BLOBS - blobs, MAX_WIRES - wires)?;
+            let mut layer = Layer::parse(message, numbers, MAX_TENSORS - blobs, MAX_WIRES - wires)?;
             self.count += 1;
             blobs += layer.blobs.len();
             wires += layer.wires();
-            if let Some(stated) = layer.transformation.take() {
+            if layer.transformation.is_some() || is_image_source(&layer.kind) {
+                let stated = layer.transformation.take().unwrap_or_default();
                 layer.map = stated.crop().map(|size| [size; 2]).or(layer.map);
                 self.pixels.add(&layer.name, layer.is_for_training || layer.was_in_training, *stated);
             }
@@ -243,7 +244,7 @@ impl Layer {
         let mut layer = Layer::default();
         layer
             .read(message, numbers, max_blobs, max_wires)
-            .map_err(|fault| format!("layer {}: {fault}", shown(&layer.name)))?;
+            .map_err(|fault| format!("layer {}: {fault}", quoted(&layer.name)))?;
         Ok(layer)
     }
 
@@ -263,10 +264,10 @@ impl Layer {
 
     /// Name and type for a message.
     pub fn with_kind(&self) -> String {
-        let name = shown(&self.name);
+        let name = quoted(&self.name);
         match self.kind.as_str() {
             "" => format!("layer {name} (its type is not stated)"),
-            kind => format!("layer {name} of type {}", shown(kind)),
+            kind => format!("layer {name} of type {}", quoted(kind)),
         }
     }
 
@@ -315,7 +316,7 @@ impl Layer {
                 }
                 Value::Bytes(blob) if number == numbers.blobs => {
                     if self.blobs.len() == max_blobs {
-                        return Err(format!("the net has more than {MAX_BLOBS} tensors"));
+                        return Err(format!("the net has more than {MAX_TENSORS} tensors"));
                     }
                     let at = self.blobs.len();
                     self.blobs.push(Blob::parse(blob).map_err(|fault| format!("blob {at}: {fault}"))?);
@@ -368,6 +369,11 @@ impl Layer {
         self.is_for_training = if includes { !is_included } else { is_excluded };
         Ok(())
     }
+}
+
+/// True for the types of layers that read images from files and transform them.
+fn is_image_source(kind: &str) -> bool {
+    matches!(kind, "Data" | "ImageData" | "WindowData")
 }
 
 fn utf8(bytes: &Bytes) -> Result<String, Fault> {

@@ -6,8 +6,9 @@
 //! (x - mean) scale = (x 1 - mean) / (1 / scale)
 
 use super::transformation::Transformation;
-use super::wire::{Fault, shown};
+use super::wire::Fault;
 use crate::convention;
+use crate::display::quoted;
 use bcreid::config::Input;
 
 /// Pixel transformations of the data layers of a net.
@@ -17,6 +18,8 @@ pub struct Pixels {
     in_use: Option<DataLayer>,
     /// First data layer of phase TRAIN with a pixel transformation.
     in_training: Option<DataLayer>,
+    /// First data layer of phase TEST, or of every phase, that leaves pixels as they are.
+    silent: Option<DataLayer>,
     /// Data layer of the deciding phase with another transformation than the first.
     others: [Option<String>; 2],
 }
@@ -29,7 +32,7 @@ struct DataLayer {
 }
 
 impl Pixels {
-    /// Adds the transformation of a data layer, if it changes pixel values.
+    /// Adds the transformation of a data layer.
     pub fn add(&mut self, name: &str, is_for_training: bool, stated: Transformation) {
         let [in_use, in_training] = &mut self.others;
         let (first, other) = match is_for_training {
@@ -37,7 +40,11 @@ impl Pixels {
             false => (&mut self.in_use, in_use),
         };
         match first {
-            _ if !stated.states_pixels() => {}
+            _ if !stated.states_pixels() => {
+                if !is_for_training {
+                    self.silent.get_or_insert_with(|| DataLayer { name: name.into(), stated });
+                }
+            }
             None => *first = Some(DataLayer { name: name.into(), stated }),
             Some(first) if !first.stated.states_the_same(&stated) => {
                 other.get_or_insert_with(|| name.into());
@@ -51,6 +58,16 @@ impl Pixels {
         self.in_use.is_none() && self.in_training.is_none()
     }
 
+    /// The transformations of a prototxt, which describes the data layers of both phases: where the one of phase TRAIN
+    /// changes pixels, the one of phase TEST that does not leaves them as they are. (A weight file has the layers of one
+    /// phase.)
+    pub fn of_both_phases(mut self) -> Pixels {
+        if self.in_use.is_none() && self.in_training.is_some() {
+            self.in_use = self.silent.take();
+        }
+        self
+    }
+
     /// Merges the transformations of a weight file and of its prototxt.
     ///
     /// # Errors
@@ -61,8 +78,8 @@ impl Pixels {
         {
             return Err(format!(
                 "data layer {} of the prototxt states another mean or scale than {} of the file",
-                shown(&described.name),
-                shown(&own.name)
+                quoted(&described.name),
+                quoted(&own.name)
             ));
         }
         let [in_use, in_training] = text.others;
@@ -70,6 +87,7 @@ impl Pixels {
         Ok(Pixels {
             in_use: text.in_use.or(file.in_use),
             in_training: text.in_training.or(file.in_training),
+            silent: text.silent.or(file.silent),
             others: [in_use.or(own_in_use), in_training.or(own_in_training)],
         })
     }
@@ -85,7 +103,7 @@ impl Pixels {
             (None, Some(layer)) => (layer, " of phase TRAIN", &self.others[1]),
             (None, None) => return Ok(input),
         };
-        let (name, scale) = (shown(&layer.name), layer.stated.factor());
+        let (name, scale) = (quoted(&layer.name), layer.stated.factor());
         if layer.stated.is_grey() {
             return Err(format!(
                 "data layer {name}{phase} makes its images grey (force_gray: true), and a ResNet reads three colours"
@@ -95,7 +113,7 @@ impl Pixels {
             input.std = [1.0 / scale; 3];
         }
         if let Some(file) = layer.stated.mean_image() {
-            let file = shown(&file);
+            let file = quoted(&file);
             notes.push(format!(
                 "data layer {name}{phase} scales by {scale} and subtracts the mean image {file}: give it with --mean; \
                  He's mean is taken else"
@@ -110,7 +128,7 @@ impl Pixels {
         if let Some(other) = other {
             notes.push(format!(
                 "data layer {}{phase} states other pixels than {name}; those of {name} are taken",
-                shown(other)
+                quoted(other)
             ));
         }
         if let (Some(_), Some(training)) = (&self.in_use, &self.in_training)
@@ -118,7 +136,7 @@ impl Pixels {
         {
             notes.push(format!(
                 "data layer {} of phase TRAIN states other pixels than {name} of phase TEST; those of {name} are taken",
-                shown(&training.name)
+                quoted(&training.name)
             ));
         }
         Ok(input)

@@ -14,9 +14,10 @@ use super::names::Unit;
 use super::net::{Layer, Net};
 use super::statistics::Statistics;
 use super::units::{Units, expect_kind};
-use super::wire::{Fault, shown};
+use super::wire::Fault;
 use super::wiring::wiring;
 use crate::content::{Asked, Source, SourceTensor};
+use crate::display::quoted;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
 use std::collections::BTreeMap;
@@ -219,10 +220,19 @@ impl Tensors {
 
     /// Adds a layer that is not part of a ResNet under its own name, so that it is reported as left out.
     fn other(&mut self, layer: &Layer) -> std::result::Result<(), Fault> {
+        // Each of its tensors has the name in it.
+        const LONGEST: usize = 1000;
+        let length = layer.name.len();
+        if length > LONGEST {
+            let name = layer.with_kind();
+            return Err(format!(
+                "{name} has weights and a name of {length} bytes; at most {LONGEST} are accepted"
+            ));
+        }
         for (at, blob) in layer.blobs.iter().enumerate() {
             let name = format!("{}/{at}", layer.name);
             if self.tensors.contains_key(&name) {
-                return Err(format!("two layers are called {}", shown(&layer.name)));
+                return Err(format!("two layers are called {}", quoted(&layer.name)));
             }
             self.copy(name, blob.shape.clone(), blob);
         }
@@ -254,6 +264,12 @@ fn more(rest: &[String]) -> String {
 /// Checks that a Scale layer has gamma and perhaps beta, as its settings state.
 fn check_scale(layer: &Layer) -> std::result::Result<(), Fault> {
     let (title, count) = (layer.title(), layer.blobs.len());
+    if let [_, factors, ..] = &layer.bottoms[..] {
+        let factors = quoted(&String::from_utf8_lossy(factors));
+        return Err(format!(
+            "{title} takes its gamma from blob {factors} and has none among its weights; a ResNet's has"
+        ));
+    }
     if !(1..=2).contains(&count) {
         return Err(format!("{title} has {count} blobs; Caffe's Scale has gamma and perhaps beta"));
     }

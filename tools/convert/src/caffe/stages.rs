@@ -4,7 +4,8 @@ use super::names::Unit;
 use super::net::Layer;
 use super::units::Units;
 use super::walk::{Block, Convolved, Trunk};
-use super::wire::{Fault, shown};
+use super::wire::Fault;
+use crate::display::quoted;
 
 /// Number of stages of a ResNet.
 const STAGES: u8 = 4;
@@ -117,7 +118,7 @@ fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) 
     match block.shortcut {
         None if changes => Err(format!(
             "the block that begins with layer {} turns {} channels into {} at stride {} and its shortcut does not",
-            shown(&first.name),
+            quoted(&first.name),
             shape.from,
             shape.to,
             shape.stride
@@ -147,7 +148,7 @@ fn check_block(block: &Block<'_>, shape: Shape, width: usize, bottleneck: bool) 
 fn channels(layer: &Layer) -> Result<(usize, usize), Fault> {
     match layer.blobs.first().map(|weight| &weight.shape[..]) {
         Some(&[writes, reads, _, _]) => Ok((writes, reads)),
-        Some(shape) => Err(format!("{} has weights {shape:?}; a convolution's are 4-d", shown(&layer.name))),
+        Some(shape) => Err(format!("{} has weights {shape:?}; a convolution's are 4-d", quoted(&layer.name))),
         None => Err(format!("{} has no weights in the file", layer.with_kind())),
     }
 }

@@ -13,6 +13,9 @@ use super::net::Layer;
 use super::wire::Fault;
 use bcreid::ops::batchnorm::EPS;
 
+/// Largest accepted number of channels; a ResNet-152 has 2048.
+const MAX_CHANNELS: usize = 1 << 16;
+
 /// Mean and variance of each channel; values are not read yet.
 #[derive(Clone, Debug)]
 pub struct Statistics {
@@ -47,6 +50,9 @@ impl Statistics {
                 .ok_or_else(|| format!("{title} has a {what} of shape {shape:?}; a vector is needed"))
         };
         let (channels, variances) = (length(mean, "mean")?, length(var, "variance")?);
+        if channels > MAX_CHANNELS {
+            return Err(format!("{title} has {channels} means; known networks have at most {MAX_CHANNELS}"));
+        }
         if channels != variances {
             return Err(format!("{title} has {channels} means and {variances} variances"));
         }
@@ -131,10 +137,10 @@ impl Statistics {
 
 /// Inverse of the factor of the statistics; 0 for 0, as in Caffe for an untrained layer.
 fn inverse(title: &str, factor: &Blob, notes: &mut Vec<String>) -> Result<f64, Fault> {
-    let factor = match factor.values()?[..] {
-        [factor] => f64::from(factor),
-        _ => return Err(format!("{title} has a factor of {} values, not one", factor.count())),
-    };
+    if factor.count() != 1 {
+        return Err(format!("{title} has a factor of {} values, not one", factor.count()));
+    }
+    let factor = factor.values()?.iter().copied().map(f64::from).sum::<f64>();
     if factor == 0.0 {
         notes.push(format!("{title} has factor 0: mean and variance are 0, as in Caffe"));
         Ok(0.0)

@@ -8,6 +8,7 @@
 use super::schema::{Field, Kind, NET};
 use super::v1;
 use super::wire::Fault;
+use crate::display::quoted;
 use prost::encoding::encode_varint;
 
 /// Largest accepted text in bytes; that of a ResNet-152 is a tenth of it.
@@ -42,7 +43,7 @@ enum Token<'a> {
 
 impl std::fmt::Display for Token<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |bytes: &[u8]| super::wire::shown(&String::from_utf8_lossy(bytes));
+        let shown = |bytes: &[u8]| quoted(&String::from_utf8_lossy(bytes));
         match self {
             Token::Sign(sign) => write!(f, "{:?}", char::from(*sign)),
             Token::Word(word) => f.write_str(&shown(word)),

@@ -8,7 +8,8 @@ use super::net::{Layer, Net};
 use super::stages;
 use super::trunk::{refuse_other_arithmetic, refuse_strays};
 use super::walk::{self, Convolved, Trunk};
-use super::wire::{Fault, shown};
+use super::wire::Fault;
+use crate::display::quoted;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the first pooling in He's release.
@@ -64,8 +65,8 @@ impl<'a> Units<'a> {
         units.others = net.weighted().filter(|layer| !placed.contains(&layer.number)).collect();
         notes.push(format!(
             "mapped by the wires of its layers, from {} to {}",
-            shown(&trunk.stem.convolution.name),
-            shown(&trunk.pool5.name)
+            quoted(&trunk.stem.convolution.name),
+            quoted(&trunk.pool5.name)
         ));
         Ok(units)
     }
@@ -134,7 +135,7 @@ impl<'a> Units<'a> {
                 "{} has no Scale layer, and {} is one without a place: name it as He's release does, or take it out \
                  if it belongs to a head",
                 batch_norm.title(),
-                shown(&stray.name)
+                quoted(&stray.name)
             ));
         }
         let biased = |(unit, layer): &(&Unit, &&Layer)| {
@@ -162,5 +163,5 @@ pub fn expect_kind(layer: &Layer, kind: &str) -> Result<(), Fault> {
     if layer.kind.is_empty() || layer.kind == kind {
         return Ok(());
     }
-    Err(format!("layer {} is of type {}; a ResNet's is a {kind}", layer.title(), shown(&layer.kind)))
+    Err(format!("layer {} is of type {}; a ResNet's is a {kind}", layer.title(), quoted(&layer.kind)))
 }

@@ -12,7 +12,8 @@
 
 use super::graph::{Graph, Value};
 use super::net::Layer;
-use super::wire::{Fault, shown};
+use super::wire::Fault;
+use crate::display::quoted;
 
 /// Largest number of average poolings that are tried as pool5.
 const MAX_CANDIDATES: usize = 16;
@@ -135,7 +136,7 @@ impl<'a> Walk<'a, '_> {
             return Err(format!(
                 "{} follows {}, where a ResNet has a ReLU and its first pooling",
                 pool1.with_kind(),
-                shown(&stem.convolution.name)
+                quoted(&stem.convolution.name)
             ));
         }
         let mut value = self.output(pool1)?;
@@ -269,7 +270,7 @@ impl<'a> Walk<'a, '_> {
             return Err(format!(
                 "{} follows {}{}, where a ResNet has {sum_or_more}",
                 next.with_kind(),
-                shown(&convolved.convolution.name),
+                quoted(&convolved.convolution.name),
                 if is_rectified { " and its ReLU" } else { "" },
             ));
         }
@@ -308,7 +309,7 @@ impl<'a> Walk<'a, '_> {
                         "{} follows the sum {}, where a ResNet has a ReLU and nothing else; pre-activation networks \
                          (ResNet v2) are not for this program",
                         other.with_kind(),
-                        shown(&sum.name)
+                        quoted(&sum.name)
                     ));
                 }
                 [] => return Err(self.too_many(*output, &[], "one")),
@@ -347,8 +348,8 @@ impl<'a> Walk<'a, '_> {
             _ => Err(format!(
                 "layers {} and {} begin two branches of several convolutions; in a ResNet's block one of them is a \
                  single convolution",
-                shown(&one.name),
-                shown(&other.name)
+                quoted(&one.name),
+                quoted(&other.name)
             )),
         }
     }
@@ -388,8 +389,8 @@ fn misplaced(layer: &Layer) -> Fault {
 fn astray(first: &Layer, end: &Layer, expected: &Layer) -> Fault {
     format!(
         "the branch that begins with layer {} ends in the sum {} and its shortcut in {}",
-        shown(&first.name),
-        shown(&end.name),
-        shown(&expected.name)
+        quoted(&first.name),
+        quoted(&end.name),
+        quoted(&expected.name)
     )
 }

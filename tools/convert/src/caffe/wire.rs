@@ -75,15 +75,3 @@ impl Iterator for Fields {
         Some(field)
     }
 }
-
-/// Escapes and shortens a name from a file for display.
-pub fn plain(name: &str) -> String {
-    let end = name.char_indices().nth(60).map_or(name.len(), |(end, _)| end);
-    format!("{}{}", name[..end].escape_debug(), if end < name.len() { "..." } else { "" })
-}
-
-/// Escapes, shortens and quotes a name from a file.
-pub fn shown(name: &str) -> String {
-    let end = name.char_indices().nth(60).map_or(name.len(), |(end, _)| end);
-    format!("{:?}{}", &name[..end], if end < name.len() { "..." } else { "" })
-}

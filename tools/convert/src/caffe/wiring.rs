@@ -67,6 +67,13 @@ pub fn wiring(
         let wiring = of_wiring.first().map_or(wiring, |(wiring, _)| *wiring);
         return Err(contradiction(format!("--last-stride {stride}"), (wiring, stride), more));
     };
+    if asked.wiring.is_some() && fitting.iter().any(|(own, _)| *own != chosen.0) {
+        notes.push("the wiring is that of --wiring; the file leaves it open".into());
+    }
+    let is_open = |&(own, stride): &(Wiring, usize)| own == chosen.0 && stride != chosen.1;
+    if asked.last_stride.is_some() && fitting.iter().any(is_open) {
+        notes.push("the stride of the last stage is that of --last-stride; the file leaves it open".into());
+    }
     if asked.wiring.is_none() && chosen.0 == Wiring::Torchvision {
         notes.push("by its strides and pooling the network is wired as torchvision's".into());
     }

@@ -1,8 +1,8 @@
 //! Error messages about checkpoints.
 
-use super::one_line;
 use super::pickle::Fault;
 use crate::Error;
+use crate::display::one_line;
 use std::path::Path;
 
 /// Fix for a file with damaged bytes.

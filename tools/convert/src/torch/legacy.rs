@@ -5,10 +5,10 @@
 
 use super::fault::{AGAIN, cut_short, refusal};
 use super::machine::walk;
-use super::one_line;
 use super::pickle::{Budget, Pickle};
 use super::storage::{Storage, Tensor};
 use super::tree::{Leaf, StorageId, storage_id, tree};
+use crate::display::quoted;
 use crate::element::Element;
 use crate::nesting::Node;
 use crate::{Error, Result};
@@ -55,8 +55,8 @@ fn storages(
         let Some(key) = key.key() else { continue };
         let size = (element, elements);
         if *declared.entry(key.clone()).or_insert(size) != size {
-            let key = one_line(&key);
-            return Err(broken(format!("its pickle declares the storage {key:?} in two sizes")));
+            let key = quoted(&key);
+            return Err(broken(format!("its pickle declares the storage {key} in two sizes")));
         }
     }
     let mut storages = HashMap::new();
@@ -93,9 +93,9 @@ fn check_counts(
         reader.seek(at).and_then(|_| reader.read_exact(&mut count)).map_err(Error::io(path))?;
         let count = u64::from_le_bytes(count);
         if count != storage.elements {
-            let (key, declared) = (one_line(key), storage.elements);
+            let (key, declared) = (quoted(key), storage.elements);
             let detail = format!(
-                "its storage {key:?} has {count} elements, and its pickle declares {declared}; {AGAIN}"
+                "its storage {key} has {count} elements, and its pickle declares {declared}; {AGAIN}"
             );
             return Err(Error::weights(path, detail));
         }

@@ -55,18 +55,16 @@ pub struct Pickle {
 }
 
 impl Value {
-    /// The value as a key: a text or a number.
+    /// Longest key in bytes: a long one in many places would need much time and memory.
+    const LONGEST_KEY: usize = 500;
+
+    /// The value as a key: a number, or a text that is not too long for one.
     pub fn key(&self) -> Option<String> {
         match self {
-            Value::Text(text) => Some(text.to_string()),
+            Value::Text(text) if text.len() <= Self::LONGEST_KEY => Some(text.to_string()),
             Value::Int(number) => Some(number.to_string()),
             _ => None,
         }
-    }
-
-    /// True for a text of more than `length` bytes.
-    pub fn is_text_beyond(&self, length: usize) -> bool {
-        matches!(self, Value::Text(text) if text.len() > length)
     }
 
     /// The value as a size, stride, offset or count.

@@ -1,5 +1,6 @@
 //! Storages, flat arrays of elements in the file, and tensors as strided views of them.
 
+use crate::content::PIECE;
 use crate::element::Element;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -59,7 +60,7 @@ pub struct Tensor {
     /// Part of the storage that the tensor uses.
     storage: Storage,
     /// Size and stride of each dimension, slowest first.
-    layout: Vec<(usize, usize)>,
+    layout: Rc<[(usize, usize)]>,
     file: Rc<File>,
 }
 
@@ -74,51 +75,98 @@ impl Tensor {
         self.layout.iter().map(|(size, _)| *size).collect()
     }
 
-    /// Reads the bytes of the elements in row-major order.
+    /// Number of elements, with repetitions of the same element of the storage.
+    pub fn count(&self) -> u64 {
+        self.layout.iter().map(|(size, _)| *size as u64).product()
+    }
+
+    /// Number of bytes of the file that [`Tensor::read`] reads: from the first element to the last, with those between.
+    pub fn extent(&self) -> u64 {
+        self.storage.elements * self.element().size() as u64
+    }
+
+    /// Reads the bytes of the elements in row-major order and passes them on in pieces, each of whole elements.
     ///
     /// # Errors
-    /// An error of the file system; `InvalidData` if the checksum is wrong.
-    pub fn read(&self) -> io::Result<Vec<u8>> {
+    /// An error of the file system; `InvalidData` if the checksum is wrong. The pieces passed on before are void then.
+    pub fn read(&self, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         let width = self.element().size();
-        let mut bytes = vec![0; self.storage.elements as usize * width];
         let mut file = &*self.file;
         file.seek(SeekFrom::Start(self.storage.start))?;
-        file.read_exact(&mut bytes)?;
-        if self.storage.crc.is_some_and(|crc| crc != crc32fast::hash(&bytes)) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "their checksum is wrong"));
-        }
-        Ok(if self.is_contiguous() { bytes } else { self.gather(&bytes, width) })
-    }
-
-    fn is_contiguous(&self) -> bool {
-        let mut expected = 1;
-        let mut dimensions = self.layout.iter().rev();
-        let empty = self.layout.iter().any(|(size, _)| *size == 0);
-        empty
-            || dimensions.all(|(size, stride)| {
-                let fits = *size == 1 || *stride == expected;
-                expected *= size;
-                fits
-            })
-    }
-
-    fn gather(&self, bytes: &[u8], width: usize) -> Vec<u8> {
-        let count: usize = self.layout.iter().map(|(size, _)| size).product();
-        let mut gathered = Vec::with_capacity(count * width);
-        let mut index = vec![0; self.layout.len()];
-        let mut at = 0;
-        for _ in 0..count {
-            gathered.extend_from_slice(&bytes[at * width..][..width]);
-            for (index, (size, stride)) in index.iter_mut().zip(&self.layout).rev() {
-                *index += 1;
-                at += stride;
-                if *index < *size {
-                    break;
-                }
-                at -= *size * stride;
-                *index = 0;
+        let mut checksum = self.storage.crc.map(|_| crc32fast::Hasher::new());
+        let layout = self.compact();
+        let is_contiguous = matches!(layout[..], [] | [(_, 1)]);
+        // Elements in another order can be anywhere in the extent, and it is read as a whole.
+        let step = if is_contiguous { (PIECE * width) as u64 } else { u64::MAX };
+        let mut left = self.extent();
+        let mut bytes = Vec::new();
+        while left > 0 {
+            bytes.resize(left.min(step) as usize, 0);
+            file.read_exact(&mut bytes)?;
+            left -= bytes.len() as u64;
+            if let Some(checksum) = &mut checksum {
+                checksum.update(&bytes);
+            }
+            if is_contiguous {
+                sink(&bytes);
             }
         }
-        gathered
+        if checksum.map(crc32fast::Hasher::finalize) != self.storage.crc {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "their checksum is wrong"));
+        }
+        if !is_contiguous {
+            gather(&bytes, width, &layout, sink);
+        }
+        Ok(())
+    }
+
+    /// The layout without dimensions of size 1, neighbours that one stride describes as one dimension; `[]` for one
+    /// element, `[(0, 1)]` for none.
+    fn compact(&self) -> Vec<(usize, usize)> {
+        if self.layout.iter().any(|(size, _)| *size == 0) {
+            return vec![(0, 1)];
+        }
+        let mut compact: Vec<(usize, usize)> = Vec::new();
+        for &(size, stride) in self.layout.iter().filter(|(size, _)| *size != 1) {
+            match compact.last_mut() {
+                Some((outer, outer_stride)) if Some(*outer_stride) == stride.checked_mul(size) => {
+                    (*outer, *outer_stride) = (*outer * size, stride);
+                }
+                _ => compact.push((size, stride)),
+            }
+        }
+        compact
+    }
+}
+
+/// Passes on the elements of `bytes` in the order of a compact layout that has elements.
+fn gather(bytes: &[u8], width: usize, layout: &[(usize, usize)], sink: &mut dyn FnMut(&[u8])) {
+    let Some((&(run, step), outer)) = layout.split_last() else { return };
+    let most = PIECE * width;
+    let mut piece = Vec::with_capacity(most);
+    let mut index = vec![0; outer.len()];
+    let mut at = 0;
+    loop {
+        for element in 0..run {
+            if piece.len() == most {
+                sink(&piece);
+                piece.clear();
+            }
+            piece.extend_from_slice(&bytes[(at + element * step) * width..][..width]);
+        }
+        let mut is_last = true;
+        for (index, (size, stride)) in index.iter_mut().zip(outer).rev() {
+            *index += 1;
+            at += stride;
+            if *index < *size {
+                is_last = false;
+                break;
+            }
+            at -= *size * stride;
+            *index = 0;
+        }
+        if is_last {
+            return sink(&piece);
+        }
     }
 }

@@ -7,10 +7,11 @@
 
 use super::fault::{AGAIN, cut_short, refusal};
 use super::machine::walk;
-use super::one_line;
 use super::pickle::{Budget, Pickle, Value};
 use super::storage::{MAX_RANK, Storage, Tensor};
-use super::tree::{Leaf, beyond, element_of, tree};
+use super::tree::{Leaf, beyond, element_of, too_many, tree};
+use crate::content::MAX_TENSORS;
+use crate::display::{one_line, quoted};
 use crate::nesting::{Node, list};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
@@ -58,8 +59,7 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
     let pickle = archive.pickle("pickle")?;
     let leaf = |id: &Value| {
         let key = id.key().unwrap_or_default();
-        let missing =
-            || Leaf::Unreadable(format!("its tensor {:?} is not among its tensors", one_line(&key)));
+        let missing = || Leaf::Unreadable(format!("its tensor {} is not among its tensors", quoted(&key)));
         tensors.get(&key).cloned().map_or_else(missing, Leaf::Tensor)
     };
     let leaves: Vec<Leaf> = pickle.persistent.iter().map(leaf).collect();
@@ -67,7 +67,12 @@ pub fn open(path: &Path) -> Result<Node<Tensor>> {
 }
 
 /// Positions of the members; an error if the file ends before them.
+///
+/// The members are taken as they stand: the `tar` crate would read an extension, say a long name, into memory, and it
+/// may claim any size. An extension that changes nothing here is skipped, and any other refused.
 fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
+    /// Largest number of members; a checkpoint has four.
+    const MAX_MEMBERS: usize = 1000;
     const BLOCK: u64 = 512;
     const RECORD: u64 = 20 * BLOCK;
     let file = File::open(path).map_err(Error::io(path))?;
@@ -76,8 +81,8 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
     let mut members = BTreeMap::new();
     let mut end = 0;
     let mut fault = None;
-    for entry in archive.entries_with_seek().map_err(Error::io(path))? {
-        let entry = match entry {
+    for entry in archive.entries_with_seek().map_err(Error::io(path))?.raw(true) {
+        let mut entry = match entry {
             Ok(entry) => entry,
             Err(e) => {
                 fault = Some(e);
@@ -85,16 +90,31 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
             }
         };
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_string();
-        // A sparse member may be longer than the file.
-        if !entry.header().entry_type().is_file() {
-            let name = one_line(&name);
-            return Err(Error::weights(path, format!("its tar member {name:?} is no plain file; {AGAIN}")));
-        }
+        let kind = entry.header().entry_type();
         let start = entry.raw_file_position();
         end = start.saturating_add(entry.size());
+        if kind.is_pax_local_extensions() || kind.is_pax_global_extensions() {
+            if end > length {
+                break;
+            }
+            if is_harmless(&mut entry) {
+                continue;
+            }
+        }
+        // A sparse member may be longer than the file.
+        if !kind.is_file() {
+            let name = quoted(&name);
+            return Err(Error::weights(path, format!("its tar member {name} is no plain file; {AGAIN}")));
+        }
         if members.insert(name.clone(), (start, end)).is_some() {
-            let name = one_line(&name);
-            return Err(Error::weights(path, format!("its tar member {name:?} is there twice; {AGAIN}")));
+            let name = quoted(&name);
+            return Err(Error::weights(path, format!("its tar member {name} is there twice; {AGAIN}")));
+        }
+        if members.len() > MAX_MEMBERS {
+            let detail = format!(
+                "is a tar archive of more than {MAX_MEMBERS} members; torch.save makes four; unpack it"
+            );
+            return Err(Error::weights(path, detail));
         }
         if end > length {
             break;
@@ -105,7 +125,8 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
         return Err(Error::weights(path, format!("its tar headers are broken: {}; {AGAIN}", one_line(e))));
     }
     let has = |name| members.contains_key(name);
-    if end > length || fault.is_some() || (has("sys_info") && !has("storages")) {
+    let lacks_members = members.is_empty() || has("sys_info") && !has("storages");
+    if end > length || fault.is_some() || lacks_members {
         // `storages` comes last. Behind it, two empty blocks, all filled up to whole records.
         let whole = end.checked_next_multiple_of(BLOCK).and_then(|end| end.checked_add(2 * BLOCK));
         let whole = whole.and_then(|whole| whole.checked_next_multiple_of(RECORD)).unwrap_or(u64::MAX);
@@ -113,6 +134,18 @@ fn members(path: &Path) -> Result<BTreeMap<String, Span>> {
         return Err(cut_short(path, length, whole, at_least));
     }
     Ok(members)
+}
+
+/// True if an extended header changes neither names nor sizes, but times and owners.
+fn is_harmless(entry: &mut tar::Entry<'_, impl Read>) -> bool {
+    const MAX_SIZE: u64 = 64 << 10;
+    const KEYS: [&str; 10] =
+        ["atime", "ctime", "mtime", "uid", "gid", "uname", "gname", "comment", "charset", "hdrcharset"];
+    let mut records = Vec::new();
+    entry.size() <= MAX_SIZE
+        && entry.take(MAX_SIZE).read_to_end(&mut records).is_ok()
+        && tar::PaxExtensions::new(&records)
+            .all(|record| record.is_ok_and(|record| record.key().is_ok_and(|key| KEYS.contains(&key))))
 }
 
 /// An archive, read member by member.
@@ -167,7 +200,10 @@ impl Archive<'_> {
 
     fn storages(&mut self) -> Result<HashMap<String, Storage>> {
         let mut storages = HashMap::new();
-        for _ in 0..self.count("storages")? {
+        for number in 0..self.count("storages")? {
+            if number >= MAX_TENSORS as u64 {
+                return Err(too_many(self.path));
+            }
             let pickle = self.pickle("storages")?;
             let Some((key, element)) = (match pickle.items(&pickle.root) {
                 [key, _, Value::Global(class)] => key.key().zip(element_of(class)),
@@ -179,8 +215,10 @@ impl Archive<'_> {
             let start = self.position()?;
             let end = elements.checked_mul(element.size() as u64).and_then(|bytes| start.checked_add(bytes));
             let Some(end) = end.filter(|end| *end <= self.end) else {
-                return Err(self
-                    .broken(format!("its storage {key} of {elements} elements reaches beyond the others")));
+                return Err(self.broken(format!(
+                    "its storage {} of {elements} elements reaches beyond the others",
+                    quoted(&key)
+                )));
             };
             self.reader.seek_relative((end - start) as i64).map_err(Error::io(self.path))?;
             storages.insert(key, Storage { element, start, elements, crc: None });
@@ -202,7 +240,10 @@ impl Archive<'_> {
         file: &Rc<File>,
     ) -> Result<HashMap<String, Tensor>> {
         let mut tensors = HashMap::new();
-        for _ in 0..self.count("tensors")? {
+        for number in 0..self.count("tensors")? {
+            if number >= MAX_TENSORS as u64 {
+                return Err(too_many(self.path));
+            }
             let pickle = self.pickle("tensors")?;
             let Some((key, storage)) = (match pickle.items(&pickle.root) {
                 [key, storage, _] => key.key().zip(storage.key().and_then(|key| storages.get(&key))),
@@ -212,7 +253,7 @@ impl Archive<'_> {
             };
             let rank = i32::from_le_bytes(self.number("tensors")?);
             if !(0..=MAX_RANK as i32).contains(&rank) {
-                return Err(self.broken(format!("its tensor {key} claims {rank} dimensions")));
+                return Err(self.broken(format!("its tensor {} claims {rank} dimensions", quoted(&key))));
             }
             // The rank has eight bytes, of which only the first four are meaningful.
             self.number::<4>("tensors")?;

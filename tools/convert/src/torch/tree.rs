@@ -5,9 +5,10 @@
 //! are the tensors themselves.
 
 use super::fault::AGAIN;
-use super::one_line;
 use super::pickle::{Kind, Pickle, Pile, Value};
 use super::storage::{MAX_RANK, Storage, Tensor};
+use crate::content::MAX_TENSORS;
+use crate::display::one_line;
 use crate::element::Element;
 use crate::nesting::Node;
 use crate::{Error, Result};
@@ -19,8 +20,6 @@ use std::rc::Rc;
 const DEPTH: usize = 16;
 /// Largest number of values in a checkpoint's dictionaries.
 const VALUES: usize = 200_000;
-/// Longest name in bytes: a long name in many places would need much time.
-const NAME: usize = 1000;
 
 /// The object of a persistent id.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ pub enum Leaf {
 /// # Errors
 /// Tensors that do not fit their storages; more values or deeper nesting than any network's.
 pub fn tree(path: &Path, file: &Rc<File>, pickle: &Pickle, leaves: &[Leaf]) -> Result<Node<Tensor>> {
-    Tree { path, file, pickle, leaves, left: VALUES }.node(&pickle.root, 0)
+    Tree { path, file, pickle, leaves, left: VALUES, tensors: 0 }.node(&pickle.root, 0)
 }
 
 /// A storage's element type, key and number of elements by its persistent id, `('storage', class, key,
@@ -97,6 +96,8 @@ struct Tree<'a> {
     leaves: &'a [Leaf],
     /// Number of values that may still be visited, because a container may occur in many places.
     left: usize,
+    /// Number of tensors so far.
+    tensors: usize,
 }
 
 impl Tree<'_> {
@@ -121,8 +122,7 @@ impl Tree<'_> {
         match &pile.kind {
             Kind::Sequence => Ok(Node::Other),
             Kind::Dict => {
-                let named = pickle.entries(value).filter(|(key, _)| !key.is_text_beyond(NAME));
-                let named = named.filter_map(|(key, value)| Some((key.key()?, value)));
+                let named = pickle.entries(value).filter_map(|(key, value)| Some((key.key()?, value)));
                 let nodes = named.map(|(key, value)| Ok((key, self.node(value, depth + 1)?)));
                 nodes.collect::<Result<_>>().map(Node::Dict)
             }
@@ -146,15 +146,23 @@ impl Tree<'_> {
         Ok(Node::Other)
     }
 
-    fn leaf(&self, id: usize) -> Result<Node<Tensor>> {
+    fn counted(&mut self, tensor: Tensor) -> Result<Node<Tensor>> {
+        self.tensors += 1;
+        match self.tensors > MAX_TENSORS {
+            true => Err(too_many(self.path)),
+            false => Ok(Node::Tensor(tensor)),
+        }
+    }
+
+    fn leaf(&mut self, id: usize) -> Result<Node<Tensor>> {
         match &self.leaves[id] {
             Leaf::Storage(_) => Ok(Node::Other),
-            Leaf::Tensor(tensor) => Ok(Node::Tensor(tensor.clone())),
+            Leaf::Tensor(tensor) => self.counted(tensor.clone()),
             Leaf::Unreadable(why) => Err(self.broken(why)),
         }
     }
 
-    fn tensor(&self, call: &Pile) -> Result<Node<Tensor>> {
+    fn tensor(&mut self, call: &Pile) -> Result<Node<Tensor>> {
         let unknown = || self.broken("its pickle makes a tensor in an unknown way");
         let [Value::Persistent(id), offset, sizes, strides, ..] = &call.items[..] else {
             return Err(unknown());
@@ -174,10 +182,16 @@ impl Tree<'_> {
             return Err(self.broken("a tensor has a size, stride or offset that is negative or no number"));
         };
         match storage.tensor(self.file, &sizes, &strides, offset) {
-            Some(tensor) => Ok(Node::Tensor(tensor)),
+            Some(tensor) => self.counted(tensor),
             None => Err(self.broken(beyond(&sizes, &strides, offset, storage))),
         }
     }
+}
+
+/// Error for a checkpoint of more tensors or storages than those of any network.
+pub fn too_many(path: &Path) -> Error {
+    let detail = format!("has more than {MAX_TENSORS} tensors or storages; save model.state_dict() alone");
+    Error::weights(path, detail)
 }
 
 /// Message about a tensor that reaches beyond its storage.

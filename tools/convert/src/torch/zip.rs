@@ -4,18 +4,48 @@
 
 use super::fault::{AGAIN, refusal};
 use super::machine::walk;
-use super::one_line;
 use super::pickle::{Budget, Pickle, Value};
 use super::storage::{Storage, Tensor};
-use super::tree::{Leaf, StorageId, storage_id, tree};
+use super::tree::{Leaf, StorageId, storage_id, too_many, tree};
+use crate::content::MAX_TENSORS;
+use crate::display::{one_line, quoted};
 use crate::nesting::{Node, list};
 use crate::{Error, Result};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::rc::Rc;
 use zip::{CompressionMethod, ZipArchive};
+
+/// Most bytes that are read of an archive to find its directory: the directory of a network takes some hundred
+/// thousand, and the entries that are made of it in memory several times as many.
+const DIRECTORY: u64 = 8 << 20;
+
+/// A file of which only so many bytes can be read.
+struct Limited<'a> {
+    file: &'a File,
+    left: &'a Cell<u64>,
+}
+
+impl Read for Limited<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("the directory is too long"));
+        }
+        let read = self.file.read(&mut buffer[..most])?;
+        self.left.set(self.left.get() - read as u64);
+        Ok(read)
+    }
+}
+
+impl Seek for Limited<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
 
 /// Position of an entry in the file.
 struct Entry {
@@ -45,13 +75,13 @@ fn leaf(pickle: &Pickle, id: &Value, folder: &str, entries: &HashMap<String, Ent
     };
     let key = key.key().unwrap_or_default();
     let Some(entry) = entries.get(&format!("{folder}data/{key}")) else {
-        return Leaf::Unreadable(format!("its storage {:?} is not in the archive", one_line(&key)));
+        return Leaf::Unreadable(format!("its storage {} is not in the archive", quoted(&key)));
     };
     let bytes = elements.checked_mul(element.size() as u64);
     if bytes.is_none_or(|bytes| bytes > entry.size) {
         return Leaf::Unreadable(format!(
-            "its storage {:?} of {elements} elements has only {} bytes",
-            one_line(&key),
+            "its storage {} of {elements} elements has only {} bytes",
+            quoted(&key),
             entry.size
         ));
     }
@@ -113,8 +143,16 @@ fn entries(path: &Path, mut file: &File) -> Result<HashMap<String, Entry>> {
         )));
     }
     file.rewind().map_err(Error::io(path))?;
-    let mut archive = ZipArchive::new(BufReader::new(file))
-        .map_err(|e| fault(format!("its zip directory is broken: {}; {AGAIN}", one_line(&e))))?;
+    let left = Cell::new(DIRECTORY);
+    let mut archive =
+        ZipArchive::new(BufReader::new(Limited { file, left: &left })).map_err(|e| match left.get() {
+            0 => too_many(path),
+            _ => fault(format!("its zip directory is broken: {}; {AGAIN}", one_line(&e))),
+        })?;
+    left.set(u64::MAX);
+    if archive.len() > MAX_TENSORS {
+        return Err(too_many(path));
+    }
     if archive.has_duplicate_names() {
         return Err(fault(format!("its zip directory names an entry twice; {AGAIN}")));
     }
@@ -122,16 +160,16 @@ fn entries(path: &Path, mut file: &File) -> Result<HashMap<String, Entry>> {
         archive.file_names_raw().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     let mut entries = HashMap::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
-        let shown = one_line(&name);
+        let shown = quoted(&name);
         let entry = archive.by_index_raw(index).map_err(|e| {
-            fault(format!("its zip entry {shown:?} is not where it should be: {}; {AGAIN}", one_line(&e)))
+            fault(format!("its zip entry {shown} is not where it should be: {}; {AGAIN}", one_line(&e)))
         })?;
         if entry.encrypted() {
-            return Err(fault(format!("its zip entry {shown:?} is encrypted; unlock it and zip it plainly")));
+            return Err(fault(format!("its zip entry {shown} is encrypted; unlock it and zip it plainly")));
         }
         if entry.compression() != CompressionMethod::Stored {
             return Err(fault(format!(
-                "its zip entry {shown:?} is compressed, which torch.save never does; nothing was unpacked; load it in \
+                "its zip entry {shown} is compressed, which torch.save never does; nothing was unpacked; load it in \
                  Python and torch.save it"
             )));
         }
@@ -140,7 +178,7 @@ fn entries(path: &Path, mut file: &File) -> Result<HashMap<String, Entry>> {
         let (Some(start), Some(_)) =
             (start, end.filter(|end| *end <= length && size == entry.compressed_size()))
         else {
-            return Err(fault(format!("its zip entry {shown:?} reaches beyond the file; {AGAIN}")));
+            return Err(fault(format!("its zip entry {shown} reaches beyond the file; {AGAIN}")));
         };
         if name.rsplit('/').next() == Some("constants.pkl") {
             return Err(fault(

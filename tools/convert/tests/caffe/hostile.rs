@@ -29,7 +29,11 @@ fn small() -> Vec<Vec<u8>> {
 /// Every tensor of what could be opened has as many values as its shape says.
 fn assert_sound(source: &Source) {
     for (name, tensor) in &source.tensors {
-        assert_eq!(tensor.values().unwrap().len(), tensor.shape.iter().product::<usize>(), "{name}");
+        match tensor.values() {
+            Ok(values) => assert_eq!(values.len(), tensor.shape.iter().product::<usize>(), "{name}"),
+            // A spoilt value, say a variance below 0.
+            Err(error) => assert!(error.to_string().contains("these weights are damaged"), "{error}"),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ fn options_that_contradict_the_file_are_named_with_what_the_file_says() {
         let model = Net::new(Kind { torchvision, ..Kind::default() }).model();
         let source = open_as(&model, Some(own), Some(2)).unwrap();
         assert_eq!((source.wiring, source.last_stride), (own, 2));
+        assert!(!source.notes.iter().any(|note| note.contains("leaves it open")), "{:?}", source.notes);
         let error = open_as(&model, Some(other), None).unwrap_err();
         let option = format!("--wiring {}", format!("{other:?}").to_lowercase());
         for word in [option.as_str(), "contradicts", "has stride", "leave the option out"] {
@@ -59,6 +60,12 @@ fn options_fill_in_what_the_file_does_not_say() {
             assert_eq!(source.tensors.contains_key("conv1.bias"), !folds);
             let assumed = source.notes.iter().any(|note| note.contains("He's release is assumed"));
             assert_eq!(assumed, wiring.is_none() || last_stride.is_none(), "{:?}", source.notes);
+            for (option, is_asked) in
+                [("--wiring;", wiring.is_some()), ("--last-stride;", last_stride.is_some())]
+            {
+                let is_said = source.notes.iter().any(|note| note.contains(option));
+                assert_eq!(is_said, is_asked, "{option} {:?}", source.notes);
+            }
         }
     }
     // What is stated of the first stage leaves the last one open.

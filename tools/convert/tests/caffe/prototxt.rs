@@ -152,6 +152,25 @@ fn pixels_of_phase_test_are_those_of_the_text() {
     }
     let source = open_with(&net.unwired(), format!("{train}{}", net.text()).as_bytes()).unwrap();
     assert_eq!(source.input.mean, [1.0, 2.0, 3.0]);
+    // The layer of phase TEST leaves pixels as they are, and says so by silence.
+    for silent in [test.replace("mean_value: [4, 5, 6]", "crop_size: 224"), {
+        let (start, _) = test.split_once("transform_param").unwrap();
+        format!("{start} }}\n")
+    }] {
+        for text in [format!("{train}{silent}{without}"), format!("{silent}{train}{without}")] {
+            for model in [net.unwired(), trained.clone()] {
+                let source = open_with(&model, text.as_bytes()).unwrap();
+                assert_eq!((source.input.mean, source.input.std), ([0.0; 3], [1.0; 3]));
+                assert!(
+                    source.notes.iter().any(|note| note.contains("of phase TRAIN")),
+                    "{:?}",
+                    source.notes
+                );
+            }
+        }
+        let source = open_with(&net.unwired(), format!("{silent}{without}").as_bytes()).unwrap();
+        assert!(!source.states_input);
+    }
 }
 
 #[test]

@@ -47,6 +47,20 @@ fn a_scale_has_gamma_and_the_beta_that_its_settings_say() {
     refused_with(&net().unwired(), &silent.text(), &["s1b0/main2/gain has 2 blob(s)", "false unless stated"]);
 }
 
+/// Of a Scale layer with two inputs the second is gamma, and its only blob beta.
+#[test]
+fn a_beta_is_not_taken_for_gamma() {
+    let stem = layer("conv1", "Convolution", &[ramp(&[2, 3, 7, 7])], &[]);
+    let norm = batch_norm("bn_conv1", &[1.0, 2.0], &[1.0, 1.0], 1.0);
+    let scale = |bottoms: &[&str]| {
+        let bottoms: Vec<u8> = bottoms.iter().flat_map(|bottom| data(3, bottom)).collect();
+        let settings = [bottoms, data(142, integer(1, 1))].concat();
+        [stem.clone(), norm.clone(), layer("scale_conv1", "Scale", &[ramp(&[2])], &settings)].concat()
+    };
+    open(&scale(&["conv1"])).unwrap();
+    refused(&scale(&["conv1", "factors"]), &["scale_conv1 takes its gamma from blob \"factors\""]);
+}
+
 #[test]
 fn axes_are_those_of_the_channels() {
     for (axis, is_channels) in [(1, true), (-3, true), (0, false), (2, false), (-1, false)] {

@@ -348,3 +348,40 @@ fn checksums_are_checked() {
     let error = open_bytes(&spoilt).unwrap().tensors["conv1.weight"].values().unwrap_err().to_string();
     assert!(error.contains("checksum"), "{error}");
 }
+
+/// Extended headers of tar members: times and owners are skipped, names and sizes are not believed.
+#[test]
+fn extended_headers_of_a_tar_archive() {
+    let pickle = pickled(&dict([("conv1.weight".to_string(), [text("9"), vec![b'Q']].concat())]));
+    let plain = forge::tar_checkpoint(&pickle, 4, &[4], &[1], 0);
+    let extended = |kind: u8, records: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_path("extended").unwrap();
+        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_size(records.len() as u64);
+        header.set_cksum();
+        let mut records = records.to_vec();
+        records.resize(records.len().next_multiple_of(512), 0);
+        [header.as_bytes().to_vec(), records, plain.clone()].concat()
+    };
+    let times = b"20 atime=1480000.25\n20 mtime=1480000.25\n";
+    for kind in *b"xg" {
+        assert_eq!(open_bytes(&extended(kind, times)).unwrap().tensors.len(), 1);
+        for records in
+            [&b"11 size=99\n"[..], b"16 path=storages\n", b"22 GNU.sparse.major=1\n", b"no records"]
+        {
+            let error = refusal(&extended(kind, records));
+            assert!(error.starts_with("its tar member \"extended\" is no plain file"), "{error}");
+        }
+        let long = extended(kind, &times.repeat(2000));
+        assert!(
+            refusal(&long).starts_with("its tar member \"extended\" is no plain file"),
+            "{}",
+            refusal(&long)
+        );
+    }
+    for kind in *b"LK" {
+        let error = refusal(&extended(kind, b"storages\0"));
+        assert!(error.starts_with("its tar member \"extended\" is no plain file"), "{error}");
+    }
+}

@@ -73,22 +73,29 @@ STANDIN_API const char* cublasGetStatusString(Status status) {
 }
 
 STANDIN_API Status cublasCreate_v2(Handle** handle) {
+    ANSWER_PLANTED(Status);
     *handle = new Handle;
     return OK;
 }
 
 STANDIN_API Status cublasDestroy_v2(Handle* handle) {
+    ANSWER_PLANTED(Status);
+    if (handle->workspace && !softcuda_memory_exists(handle->workspace, handle->workspace_bytes))
+        softcuda_say("cublasDestroy: the workspace was freed before");
+    if (!softcuda_stream_exists(handle->stream)) softcuda_say("cublasDestroy: the stream was destroyed before");
     delete handle;
     return OK;
 }
 
 STANDIN_API Status cublasGetVersion_v2(Handle*, int* version) {
+    ANSWER_PLANTED(Status);
     *version = static_cast<int>(number_from_environment("SOFTCUDA_CUBLAS_VERSION", 130000));
     return OK;
 }
 
 // A new stream brings back the library's own workspace, as in cuBLAS.
 STANDIN_API Status cublasSetStream_v2(Handle* handle, void* stream) {
+    ANSWER_PLANTED(Status);
     handle->stream = stream;
     handle->workspace = nullptr;
     handle->workspace_bytes = 0;
@@ -96,6 +103,7 @@ STANDIN_API Status cublasSetStream_v2(Handle* handle, void* stream) {
 }
 
 STANDIN_API Status cublasSetWorkspace_v2(Handle* handle, void* workspace, size_t bytes) {
+    ANSWER_PLANTED(Status);
     if (reinterpret_cast<uintptr_t>(workspace) % 256) {
         softcuda_say("cublasSetWorkspace: the workspace must begin at a multiple of 256 bytes");
         return INVALID;
@@ -105,7 +113,10 @@ STANDIN_API Status cublasSetWorkspace_v2(Handle* handle, void* workspace, size_t
     return OK;
 }
 
-STANDIN_API Status cublasSetMathMode(Handle*, int mode) { return (mode & 15) <= 3 ? OK : INVALID; }
+STANDIN_API Status cublasSetMathMode(Handle*, int mode) {
+    ANSWER_PLANTED(Status);
+    return (mode & 15) <= 3 ? OK : INVALID;
+}
 
 // C [m, n] = alpha op(A) op(B) + beta C, all column-major.
 STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b, int m, int n, int k,
@@ -113,6 +124,7 @@ STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b
                                 const void* a, int type_a, int lda, const void* b, int type_b, int ldb,
                                 const void* beta,
                                 void* c, int type_c, int ldc, int compute, int) {
+    ANSWER_PLANTED(Status);
     if (!handle) return NOT_INITIALIZED;
     Type ta, tb, tc;
     if (!type_of(type_a, ta) || !type_of(type_b, tb) || !type_of(type_c, tc)) return UNSUPPORTED;

@@ -66,6 +66,7 @@ int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes,
 }
 
 STANDIN_API Result cuInit(unsigned flags) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (flags) return INVALID_VALUE;
     if (call.d.device) return SUCCESS;
@@ -77,17 +78,20 @@ STANDIN_API Result cuInit(unsigned flags) {
 }
 
 STANDIN_API Result cuDriverGetVersion(int* version) {
+    ANSWER_PLANTED(Result);
     *version = static_cast<int>(number_from_environment("SOFTCUDA_DRIVER_VERSION", 13000));
     return SUCCESS;
 }
 
 STANDIN_API Result cuDeviceGetCount(int* count) {
+    ANSWER_PLANTED(Result);
     Call call;
     *count = call.d.device_count;
     return call.d.device ? SUCCESS : NOT_INITIALIZED;
 }
 
 STANDIN_API Result cuDeviceGet(int* device, int ordinal) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (!call.d.device) return NOT_INITIALIZED;
     if (ordinal < 0 || ordinal >= call.d.device_count) return INVALID_DEVICE;
@@ -96,12 +100,14 @@ STANDIN_API Result cuDeviceGet(int* device, int ordinal) {
 }
 
 STANDIN_API Result cuDeviceGetName(char* name, int length, int device) {
+    ANSWER_PLANTED(Result);
     if (device != 0) return INVALID_DEVICE;
     std::snprintf(name, static_cast<size_t>(length), "softcuda (kernels on the host)");
     return SUCCESS;
 }
 
 STANDIN_API Result cuDeviceTotalMem_v2(size_t* bytes, int device) {
+    ANSWER_PLANTED(Result);
     if (device != 0) return INVALID_DEVICE;
     Call call;
     *bytes = call.d.memory;
@@ -110,6 +116,7 @@ STANDIN_API Result cuDeviceTotalMem_v2(size_t* bytes, int device) {
 
 // A small chip: grids are sized by the number of multiprocessors, and every thread costs a fiber here.
 STANDIN_API Result cuDeviceGetAttribute(int* value, int attribute, int device) {
+    ANSWER_PLANTED(Result);
     if (device != 0) return INVALID_DEVICE;
     switch (attribute) {
         case 1: *value = 1024; return SUCCESS;         // MAX_THREADS_PER_BLOCK
@@ -128,6 +135,7 @@ STANDIN_API Result cuDeviceGetAttribute(int* value, int attribute, int device) {
 }
 
 STANDIN_API Result cuDevicePrimaryCtxRetain(void** context, int device) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (!call.d.device) return NOT_INITIALIZED;
     if (device != 0) return INVALID_DEVICE;
@@ -135,20 +143,26 @@ STANDIN_API Result cuDevicePrimaryCtxRetain(void** context, int device) {
     return SUCCESS;
 }
 
-STANDIN_API Result cuDevicePrimaryCtxRelease_v2(int device) { return device == 0 ? SUCCESS : INVALID_DEVICE; }
+STANDIN_API Result cuDevicePrimaryCtxRelease_v2(int device) {
+    ANSWER_PLANTED(Result);
+    return device == 0 ? SUCCESS : INVALID_DEVICE;
+}
 
 STANDIN_API Result cuCtxSetCurrent(void* context) {
+    ANSWER_PLANTED(Result);
     if (context && context != &the_context) return INVALID_CONTEXT;
     current = context;
     return SUCCESS;
 }
 
 STANDIN_API Result cuCtxGetCurrent(void** context) {
+    ANSWER_PLANTED(Result);
     *context = current;
     return SUCCESS;
 }
 
 STANDIN_API Result cuCtxSynchronize() {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (refused_by_capture("cuCtxSynchronize")) return STREAM_CAPTURE_UNSUPPORTED;
@@ -187,6 +201,7 @@ constexpr Name names[] = {
 }
 
 STANDIN_API Result cuGetErrorName(Result result, const char** name) {
+    ANSWER_PLANTED(Result);
     for (const Name& known : names)
         if (known.result == result) return *name = known.name, SUCCESS;
     *name = nullptr;
@@ -194,6 +209,7 @@ STANDIN_API Result cuGetErrorName(Result result, const char** name) {
 }
 
 STANDIN_API Result cuGetErrorString(Result result, const char** text) {
+    ANSWER_PLANTED(Result);
     for (const Name& known : names)
         if (known.result == result) return *text = known.text, SUCCESS;
     *text = nullptr;

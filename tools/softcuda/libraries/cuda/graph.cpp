@@ -20,6 +20,7 @@ bool refused_by_capture(const char* what) {
 }
 
 STANDIN_API Result cuStreamBeginCapture_v2(void* handle, int mode) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     Stream* stream = find_stream(handle);
@@ -36,6 +37,7 @@ STANDIN_API Result cuStreamBeginCapture_v2(void* handle, int mode) {
 }
 
 STANDIN_API Result cuStreamEndCapture(void* handle, Graph** graph) {
+    ANSWER_PLANTED(Result);
     Call call;
     *graph = nullptr;
     if (const Result result = call.ready()) return result;
@@ -49,6 +51,7 @@ STANDIN_API Result cuStreamEndCapture(void* handle, Graph** graph) {
 }
 
 STANDIN_API Result cuStreamIsCapturing(void* handle, int* status) {
+    ANSWER_PLANTED(Result);
     Call call;
     const Stream* stream = find_stream(handle);
     if (!stream) return INVALID_HANDLE;
@@ -58,6 +61,7 @@ STANDIN_API Result cuStreamIsCapturing(void* handle, int* status) {
 
 // An executable graph is a copy: what happens to the graph later does not change it.
 STANDIN_API Result cuGraphInstantiateWithFlags(Graph** executable, const Graph* graph, unsigned long long) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     *executable = new Graph(*graph);
@@ -65,6 +69,7 @@ STANDIN_API Result cuGraphInstantiateWithFlags(Graph** executable, const Graph* 
 }
 
 STANDIN_API Result cuGraphLaunch(const Graph* executable, void* stream) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     for (const Work& node : executable->nodes)
@@ -72,22 +77,28 @@ STANDIN_API Result cuGraphLaunch(const Graph* executable, void* stream) {
     return SUCCESS;
 }
 
-STANDIN_API Result cuGraphUpload(const Graph*, void* stream) { return find_stream(stream) ? SUCCESS : INVALID_HANDLE; }
+STANDIN_API Result cuGraphUpload(const Graph*, void* stream) {
+    ANSWER_PLANTED(Result);
+    return find_stream(stream) ? SUCCESS : INVALID_HANDLE;
+}
 
 // Number of nodes; the list of nodes is not supported.
 STANDIN_API Result cuGraphGetNodes(const Graph* graph, void** nodes, size_t* count) {
+    ANSWER_PLANTED(Result);
     if (nodes) return NOT_SUPPORTED;
     *count = graph->nodes.size();
     return SUCCESS;
 }
 
 STANDIN_API Result cuGraphExecDestroy(Graph* executable) {
+    ANSWER_PLANTED(Result);
     Call call;
     delete executable;
     return SUCCESS;
 }
 
 STANDIN_API Result cuGraphDestroy(Graph* graph) {
+    ANSWER_PLANTED(Result);
     Call call;
     delete graph;
     return SUCCESS;

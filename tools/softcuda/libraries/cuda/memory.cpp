@@ -40,7 +40,17 @@ Result at_once(const char* what, Work work) {
 
 }
 
+bool softcuda_memory_exists(const void* at, size_t bytes) {
+    Call call;
+    const auto begin = reinterpret_cast<uintptr_t>(at);
+    auto after = call.d.allocations.upper_bound(begin);
+    if (after == call.d.allocations.begin()) return false;
+    const auto& [first, size] = *std::prev(after);
+    return begin + bytes <= first + size;
+}
+
 STANDIN_API Result cuMemAlloc_v2(uint64_t* address, size_t bytes) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (bytes == 0) return INVALID_VALUE;
@@ -60,6 +70,7 @@ STANDIN_API Result cuMemAlloc_v2(uint64_t* address, size_t bytes) {
 
 // Waits for all work, as the driver does.
 STANDIN_API Result cuMemFree_v2(uint64_t address) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (!call.d.device) return NOT_INITIALIZED;
     if (address == 0) return SUCCESS;
@@ -74,6 +85,7 @@ STANDIN_API Result cuMemFree_v2(uint64_t address) {
 }
 
 STANDIN_API Result cuMemGetInfo_v2(size_t* free, size_t* total) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     *free = call.d.memory - call.d.memory_used;
@@ -82,6 +94,7 @@ STANDIN_API Result cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 
 STANDIN_API Result cuMemHostAlloc(void** host, size_t bytes, unsigned) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     *host = std::malloc(bytes ? bytes : 1);
@@ -92,6 +105,7 @@ STANDIN_API Result cuMemHostAlloc(void** host, size_t bytes, unsigned) {
 }
 
 STANDIN_API Result cuMemFreeHost(void* host) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (!call.d.pinned.erase(reinterpret_cast<uintptr_t>(host))) return INVALID_VALUE;
     const Result drained = drain_all();
@@ -100,22 +114,26 @@ STANDIN_API Result cuMemFreeHost(void* host) {
 }
 
 STANDIN_API Result cuMemcpyHtoD_v2(uint64_t to, const void* from, size_t bytes) {
+    ANSWER_PLANTED(Result);
     Call call;
     return at_once("cuMemcpyHtoD", upload(to, from, bytes));
 }
 
 STANDIN_API Result cuMemcpyDtoH_v2(void* to, uint64_t from, size_t bytes) {
+    ANSWER_PLANTED(Result);
     Call call;
     return at_once("cuMemcpyDtoH", download(to, from, bytes));
 }
 
 STANDIN_API Result cuMemsetD8_v2(uint64_t to, unsigned char value, size_t count) {
+    ANSWER_PLANTED(Result);
     Call call;
     return at_once("cuMemsetD8", fill(to, value, count));
 }
 
 // From pageable memory the driver copies before it returns; pinned memory is read when the stream gets there.
 STANDIN_API Result cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     const Stream* s = find_stream(stream);
@@ -129,12 +147,14 @@ STANDIN_API Result cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t by
 
 // Later than the driver into pageable memory, so that reading without a wait shows.
 STANDIN_API Result cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, void* stream) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     return enqueue(stream, download(to, from, bytes));
 }
 
 STANDIN_API Result cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     return enqueue(stream, [=](softcuda_device* device) {
@@ -145,12 +165,14 @@ STANDIN_API Result cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes
 }
 
 STANDIN_API Result cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, void* stream) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     return enqueue(stream, fill(to, value, count));
 }
 
 STANDIN_API Result cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void* stream) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     return enqueue(stream, [=](softcuda_device* device) {

@@ -34,6 +34,7 @@ std::vector<size_t> sizes_of(const char* description) {
 
 // The kernels are those of SOFTCUDA_KERNELS for every image; the image only has to be a fatbin.
 STANDIN_API Result cuModuleLoadData(Module** module, const void* image) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (refused_by_capture("cuModuleLoadData")) return STREAM_CAPTURE_UNSUPPORTED;
@@ -45,6 +46,7 @@ STANDIN_API Result cuModuleLoadData(Module** module, const void* image) {
 }
 
 STANDIN_API Result cuModuleUnload(Module* module) {
+    ANSWER_PLANTED(Result);
     Call call;
     const Result drained = drain_all();
     delete module;
@@ -52,6 +54,7 @@ STANDIN_API Result cuModuleUnload(Module* module) {
 }
 
 STANDIN_API Result cuModuleGetFunction(Function** function, Module* module, const char* name) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     const char* description = call.d.kernels.kernel_parameters(name);
@@ -63,6 +66,7 @@ STANDIN_API Result cuModuleGetFunction(Function** function, Module* module, cons
 }
 
 STANDIN_API Result cuFuncSetAttribute(Function* function, int attribute, int value) {
+    ANSWER_PLANTED(Result);
     Call call;
     constexpr int max_dynamic_shared_bytes = 8;
     if (attribute != max_dynamic_shared_bytes) {
@@ -79,6 +83,7 @@ STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned 
                                   unsigned block_x,
                                   unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream,
                                   void** arguments, void** extra) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (extra) return NOT_SUPPORTED;

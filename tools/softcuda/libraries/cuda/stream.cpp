@@ -86,7 +86,13 @@ int softcuda_enqueue(void* stream, Work* work) {
     return enqueue(stream, std::move(*work));
 }
 
+bool softcuda_stream_exists(void* stream) {
+    Call call;
+    return find_stream(stream) != nullptr;
+}
+
 STANDIN_API Result cuStreamCreate(void** stream, unsigned flags) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (flags > 1) return INVALID_VALUE;
@@ -98,6 +104,7 @@ STANDIN_API Result cuStreamCreate(void** stream, unsigned flags) {
 }
 
 STANDIN_API Result cuStreamDestroy_v2(void* handle) {
+    ANSWER_PLANTED(Result);
     Call call;
     Stream* stream = find_stream(handle);
     if (!handle || !stream) return INVALID_HANDLE;
@@ -107,6 +114,7 @@ STANDIN_API Result cuStreamDestroy_v2(void* handle) {
 }
 
 STANDIN_API Result cuStreamSynchronize(void* handle) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     Stream* stream = find_stream(handle);
@@ -116,6 +124,7 @@ STANDIN_API Result cuStreamSynchronize(void* handle) {
 }
 
 STANDIN_API Result cuStreamQuery(void* handle) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     const Stream* stream = find_stream(handle);
@@ -124,6 +133,7 @@ STANDIN_API Result cuStreamQuery(void* handle) {
 }
 
 STANDIN_API Result cuEventCreate(Event** event, unsigned) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     *event = new Event;
@@ -131,12 +141,14 @@ STANDIN_API Result cuEventCreate(Event** event, unsigned) {
 }
 
 STANDIN_API Result cuEventDestroy_v2(Event* event) {
+    ANSWER_PLANTED(Result);
     Call call;
     delete event;
     return SUCCESS;
 }
 
 STANDIN_API Result cuEventRecord(Event* event, void* handle) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     Stream* stream = find_stream(handle);
@@ -158,6 +170,7 @@ STANDIN_API Result cuEventRecord(Event* event, void* handle) {
 }
 
 STANDIN_API Result cuEventSynchronize(Event* event) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (refused_by_capture("cuEventSynchronize")) return STREAM_CAPTURE_UNSUPPORTED;
@@ -166,12 +179,14 @@ STANDIN_API Result cuEventSynchronize(Event* event) {
 }
 
 STANDIN_API Result cuEventQuery(Event* event) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     return !event->stream || event->stream->done >= event->position ? SUCCESS : NOT_READY;
 }
 
 STANDIN_API Result cuEventElapsedTime_v2(float* milliseconds, const Event* begin, const Event* end) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     if (!begin->stream || !end->stream) return INVALID_HANDLE;
@@ -182,10 +197,12 @@ STANDIN_API Result cuEventElapsedTime_v2(float* milliseconds, const Event* begin
 
 // The name by which programs that were built before CUDA 12.8 know it.
 STANDIN_API Result cuEventElapsedTime(float* milliseconds, const Event* begin, const Event* end) {
+    ANSWER_PLANTED(Result);
     return cuEventElapsedTime_v2(milliseconds, begin, end);
 }
 
 STANDIN_API Result cuStreamWaitEvent(void* handle, Event* event, unsigned) {
+    ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     const Stream* stream = find_stream(handle);

@@ -211,24 +211,28 @@ Status list(const Problem& problem, Direction direction, int requested, int* ret
 STANDIN_API Status cudnnGetConvolutionForwardAlgorithm_v7(Handle*, const Array* x, const Array* w,
                                                           const Convolution* how, const Array* y,
                                                           int requested, int* returned, Performance* results) {
+    ANSWER_PLANTED(Status);
     return list({*x, *w, *y, *how}, Direction::Forward, requested, returned, results);
 }
 STANDIN_API Status cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle*, const Array* w, const Array* dy,
                                                                const Convolution* how,
                                                                const Array* dx, int requested, int* returned,
                                                                Performance* results) {
+    ANSWER_PLANTED(Status);
     return list({*dx, *w, *dy, *how}, Direction::Data, requested, returned, results);
 }
 STANDIN_API Status cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle*, const Array* x, const Array* dy,
                                                                  const Convolution* how,
                                                                  const Array* dw, int requested, int* returned,
                                                                  Performance* results) {
+    ANSWER_PLANTED(Status);
     return list({*x, *dw, *dy, *how}, Direction::Filter, requested, returned, results);
 }
 
 STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array* x, const Array* w,
                                                            const Convolution* how,
                                                            const Array* y, int algorithm, size_t* bytes) {
+    ANSWER_PLANTED(Status);
     const Problem problem{*x, *w, *y, *how};
     *bytes = problem.workspace(algorithm);
     return problem.check(algorithm);
@@ -236,6 +240,7 @@ STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array*
 STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const Array* w, const Array* dy,
                                                                 const Convolution* how,
                                                                 const Array* dx, int algorithm, size_t* bytes) {
+    ANSWER_PLANTED(Status);
     const Problem problem{*dx, *w, *dy, *how};
     *bytes = problem.workspace(algorithm);
     return problem.check(algorithm);
@@ -243,6 +248,7 @@ STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const A
 STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const Array* x, const Array* dy,
                                                                   const Convolution* how,
                                                                   const Array* dw, int algorithm, size_t* bytes) {
+    ANSWER_PLANTED(Status);
     const Problem problem{*x, *dw, *dy, *how};
     *bytes = problem.workspace(algorithm);
     return problem.check(algorithm);
@@ -252,6 +258,7 @@ STANDIN_API Status cudnnConvolutionForward(Handle* handle, const void* alpha, co
                                            const Array* w_is,
                                            const void* w, const Convolution* how, int algorithm, void* workspace,
                                            size_t workspace_bytes, const void* beta, const Array* y_is, void* y) {
+    ANSWER_PLANTED(Status);
     return run(handle, Direction::Forward, {*x_is, *w_is, *y_is, *how}, algorithm, number(alpha), number(beta), x, w,
                y, workspace,
                workspace_bytes);
@@ -261,6 +268,7 @@ STANDIN_API Status cudnnConvolutionBackwardData(Handle* handle, const void* alph
                                                 const void* dy, const Convolution* how, int algorithm, void* workspace,
                                                 size_t workspace_bytes, const void* beta, const Array* dx_is,
                                                 void* dx) {
+    ANSWER_PLANTED(Status);
     return run(handle, Direction::Data, {*dx_is, *w_is, *dy_is, *how}, algorithm, number(alpha), number(beta), w, dy,
                dx, workspace,
                workspace_bytes);
@@ -271,6 +279,7 @@ STANDIN_API Status cudnnConvolutionBackwardFilter(Handle* handle, const void* al
                                                   void* workspace,
                                                   size_t workspace_bytes, const void* beta, const Array* dw_is,
                                                   void* dw) {
+    ANSWER_PLANTED(Status);
     return run(handle, Direction::Filter, {*x_is, *dw_is, *dy_is, *how}, algorithm, number(alpha), number(beta), x,
                dy, dw, workspace,
                workspace_bytes);

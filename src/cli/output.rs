@@ -1,0 +1,87 @@
+//! Output files of commands: a link of the user is followed, and an existing file is overwritten only with --force.
+
+use crate::files::{follow, write_json};
+use crate::{Error, Result};
+use clap::Args;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Options of a result as JSON.
+#[derive(Clone, Debug, Args)]
+pub struct Json {
+    /// Also write the result as JSON to FILE; with - or without FILE, to standard output instead of the table.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
+    json: Option<PathBuf>,
+    /// Overwrite the output file if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Json {
+    /// Checks before the computation that the file can be written.
+    ///
+    /// # Errors
+    /// A missing folder; an existing file without --force.
+    pub fn prepare(&mut self) -> Result<()> {
+        if let Some(file) = self.json.as_mut().filter(|file| *file != Path::new("-")) {
+            *file = prepare(file, self.force)?;
+        }
+        Ok(())
+    }
+
+    /// Whether standard output is for JSON, so that no table is printed.
+    pub fn is_printed(&self) -> bool {
+        self.json.as_deref() == Some(Path::new("-"))
+    }
+
+    /// Writes or prints the result, if it is wanted as JSON.
+    ///
+    /// # Errors
+    /// An error of the file system.
+    pub fn write(&self, result: &impl Serialize) -> Result<()> {
+        match &self.json {
+            None => Ok(()),
+            Some(_) if self.is_printed() => {
+                let json = serde_json::to_string_pretty(result);
+                super::say_lines(json.map_err(|e| Error::io("standard output")(e.into()))?)
+            }
+            Some(file) => write_json(file, result),
+        }
+    }
+}
+
+/// The file to write for the output `file` of the user, checked before the computation.
+///
+/// # Errors
+/// A missing folder; an existing file without --force.
+pub fn prepare(file: &Path, force: bool) -> Result<PathBuf> {
+    let file = follow(file)?;
+    require_parent(&file)?;
+    require_new(&file, force)?;
+    Ok(file)
+}
+
+/// The folder of a file.
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Checks that the folder of an output file exists.
+pub fn require_parent(file: &Path) -> Result<()> {
+    if folder_of(file).is_dir() {
+        return Ok(());
+    }
+    Err(Error::Data(format!("{}: its folder does not exist; create it first", file.display())))
+}
+
+/// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing to
+/// lose.
+pub fn require_new(file: &Path, force: bool) -> Result<()> {
+    match std::fs::metadata(file) {
+        Ok(meta) if !force && (meta.is_file() || meta.is_dir()) => Err(Error::Data(format!(
+            "{} exists; give another name, or --force to overwrite it",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,293 @@
+//! The CUDA driver: the table of its functions, its statuses as errors, and the context of a device.
+//!
+//! A status is a plain integer here, never a Rust enum: every driver may return numbers that no list of today has, and
+//! a Rust enum of an unlisted number is undefined behaviour. This is why the crate `cudarc`, whose bindings return such
+//! an enum, is not used.
+
+use super::libraries::{self, function_table};
+use crate::{Error, Result};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ptr;
+use std::sync::OnceLock;
+
+/// `CUcontext`, `CUstream`, `CUevent`, `CUmodule`, `CUfunction`, `CUgraph`, `CUgraphExec`.
+pub(super) type Handle = *mut c_void;
+/// `CUdeviceptr`.
+type Address = u64;
+/// Creates an object: the place of its handle.
+type Create = unsafe extern "C" fn(*mut Handle) -> c_int;
+/// Creates an object: the place of its handle, flags.
+type CreateWith = unsafe extern "C" fn(*mut Handle, c_uint) -> c_int;
+/// Takes one object.
+type Take = unsafe extern "C" fn(Handle) -> c_int;
+/// Takes an object and a stream.
+type InStream = unsafe extern "C" fn(Handle, Handle) -> c_int;
+/// The name or the description of a status; the function writes null for an unknown one.
+type Describe = unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int;
+/// Launches a kernel: function; blocks and threads in x, y and z; bytes of shared memory; stream; parameters; extra.
+type Launch = unsafe extern "C" fn(
+    Handle,
+    c_uint,
+    c_uint,
+    c_uint,
+    c_uint,
+    c_uint,
+    c_uint,
+    c_uint,
+    Handle,
+    *mut *mut c_void,
+    *mut *mut c_void,
+) -> c_int;
+
+// The names are those that the driver exports: a suffix `_v2` is the version of a function that cuda.h of CUDA 12 uses
+// under the name without it.
+function_table! {
+    Api {
+        cuInit: unsafe extern "C" fn(c_uint) -> c_int,
+        cuGetErrorName: Describe,
+        cuGetErrorString: Describe,
+        cuDeviceGet: unsafe extern "C" fn(*mut c_int, c_int) -> c_int,
+        cuDeviceGetAttribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int,
+        cuDevicePrimaryCtxRetain: unsafe extern "C" fn(*mut Handle, c_int) -> c_int,
+        cuDevicePrimaryCtxRelease_v2: unsafe extern "C" fn(c_int) -> c_int,
+        cuCtxGetCurrent: Create,
+        cuCtxSetCurrent: Take,
+        cuStreamCreate: CreateWith,
+        cuStreamDestroy_v2: Take,
+        cuStreamSynchronize: Take,
+        cuStreamBeginCapture_v2: unsafe extern "C" fn(Handle, c_int) -> c_int,
+        cuStreamEndCapture: unsafe extern "C" fn(Handle, *mut Handle) -> c_int,
+        cuEventCreate: CreateWith,
+        cuEventDestroy_v2: Take,
+        cuEventRecord: InStream,
+        cuEventQuery: Take,
+        cuEventSynchronize: Take,
+        cuEventElapsedTime: unsafe extern "C" fn(*mut f32, Handle, Handle) -> c_int,
+        cuGraphGetNodes: unsafe extern "C" fn(Handle, *mut Handle, *mut usize) -> c_int,
+        cuGraphInstantiateWithFlags: unsafe extern "C" fn(*mut Handle, Handle, u64) -> c_int,
+        cuGraphLaunch: InStream,
+        cuGraphExecDestroy: Take,
+        cuGraphDestroy: Take,
+        cuModuleLoadData: unsafe extern "C" fn(*mut Handle, *const c_void) -> c_int,
+        cuModuleUnload: Take,
+        cuModuleGetFunction: unsafe extern "C" fn(*mut Handle, Handle, *const c_char) -> c_int,
+        cuFuncSetAttribute: unsafe extern "C" fn(Handle, c_int, c_int) -> c_int,
+        cuLaunchKernel: Launch,
+        cuMemAlloc_v2: unsafe extern "C" fn(*mut Address, usize) -> c_int,
+        cuMemFree_v2: unsafe extern "C" fn(Address) -> c_int,
+        cuMemGetInfo_v2: unsafe extern "C" fn(*mut usize, *mut usize) -> c_int,
+        cuMemHostAlloc: unsafe extern "C" fn(*mut *mut c_void, usize, c_uint) -> c_int,
+        cuMemFreeHost: Take,
+        cuMemcpyHtoDAsync_v2: unsafe extern "C" fn(Address, *const c_void, usize, Handle) -> c_int,
+        cuMemcpyDtoHAsync_v2: unsafe extern "C" fn(*mut c_void, Address, usize, Handle) -> c_int,
+        cuMemcpyDtoDAsync_v2: unsafe extern "C" fn(Address, Address, usize, Handle) -> c_int,
+        cuMemsetD8Async: unsafe extern "C" fn(Address, u8, usize, Handle) -> c_int,
+        cuMemsetD32Async: unsafe extern "C" fn(Address, c_uint, usize, Handle) -> c_int,
+    }
+}
+
+/// `CUDA_SUCCESS`.
+pub(super) const SUCCESS: c_int = 0;
+/// `CUDA_ERROR_OUT_OF_MEMORY`.
+pub(super) const OUT_OF_MEMORY: c_int = 2;
+/// `CUDA_ERROR_ILLEGAL_ADDRESS`, `CUDA_ERROR_MISALIGNED_ADDRESS`, `CUDA_ERROR_LAUNCH_FAILED`.
+const KERNEL_ERRORS: [c_int; 3] = [700, 716, 719];
+/// `CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT`.
+pub(super) const MULTIPROCESSOR_COUNT: c_int = 16;
+/// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`.
+pub(super) const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
+/// `CU_STREAM_NON_BLOCKING`.
+const NON_BLOCKING: c_uint = 1;
+/// `CU_STREAM_CAPTURE_MODE_THREAD_LOCAL`.
+pub(super) const CAPTURE_THREAD_LOCAL: c_int = 1;
+/// `CU_EVENT_DEFAULT`.
+pub(super) const EVENT_DEFAULT: c_uint = 0;
+/// `CU_EVENT_DISABLE_TIMING`.
+pub(super) const EVENT_DISABLE_TIMING: c_uint = 2;
+
+impl Api {
+    /// The functions of the driver that [`libraries::probe`] has opened, looked up at the first call.
+    ///
+    /// # Errors
+    /// There is no driver, or it lacks a function.
+    pub fn get() -> Result<&'static Api> {
+        static API: OnceLock<Api> = OnceLock::new();
+        if let Some(api) = API.get() {
+            return Ok(api);
+        }
+        let driver = libraries::probe().driver.as_ref()?;
+        let api = Api::of(&driver.library)?;
+        Ok(API.get_or_init(|| api))
+    }
+
+    /// Converts a status to a result: the message has the attempted action, the driver's description, name and number.
+    pub fn check(&self, status: c_int, doing: &str) -> Result<()> {
+        if status == SUCCESS {
+            return Ok(());
+        }
+        let words = self.text(self.cuGetErrorString, status).unwrap_or_else(|| "unknown error".into());
+        let name =
+            self.text(self.cuGetErrorName, status).map_or_else(String::new, |name| format!("{name}, "));
+        let advice = match KERNEL_ERRORS.contains(&status) {
+            true => "; that is a bug of bcreid, please report it, or of a kernel of another crate",
+            false => "",
+        };
+        Err(Error::Device(format!("{doing}: {words} ({name}CUDA status {status}){advice}")))
+    }
+
+    fn text(&self, describe: Describe, status: c_int) -> Option<String> {
+        let mut text = ptr::null();
+        // SAFETY: the function accepts any integer, and writes null or the address of a static text.
+        let described = unsafe { describe(status, &raw mut text) };
+        if described != SUCCESS || text.is_null() {
+            return None;
+        }
+        // SAFETY: as above.
+        Some(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    }
+}
+
+/// The primary context of a device; dropping it releases the context.
+pub(super) struct Context {
+    api: &'static Api,
+    device: c_int,
+    handle: Handle,
+}
+
+// SAFETY: a context may be made current on any thread (CUDA driver API, "Context Management").
+unsafe impl Send for Context {}
+// SAFETY: as above; the driver locks it.
+unsafe impl Sync for Context {}
+
+impl Context {
+    /// The primary context of device `ordinal`, which becomes current on this thread.
+    pub fn open(api: &'static Api, ordinal: usize) -> Result<Self> {
+        let doing = format!("opening CUDA device {ordinal}");
+        let ordinal = c_int::try_from(ordinal)
+            .map_err(|_| Error::Device(format!("{doing}: a number of a device is below 2^31")))?;
+        let (mut device, mut handle) = (0, ptr::null_mut());
+        // SAFETY: each function writes one value, to a variable of its type.
+        unsafe {
+            api.check((api.cuInit)(0), &doing)?;
+            api.check((api.cuDeviceGet)(&raw mut device, ordinal), &doing)?;
+            api.check((api.cuDevicePrimaryCtxRetain)(&raw mut handle, device), &doing)?;
+        }
+        let context = Context { api, device, handle };
+        context.bind()?;
+        Ok(context)
+    }
+
+    /// Makes the context current on this thread; nearly free if it is current already.
+    pub fn bind(&self) -> Result<()> {
+        let mut current = ptr::null_mut();
+        // SAFETY: the function writes one value, to a variable of its type.
+        let status = unsafe { (self.api.cuCtxGetCurrent)(&raw mut current) };
+        self.api.check(status, "entering the CUDA context")?;
+        if current == self.handle {
+            return Ok(());
+        }
+        // SAFETY: the context is retained as long as `self` exists.
+        self.api.check(unsafe { (self.api.cuCtxSetCurrent)(self.handle) }, "entering the CUDA context")
+    }
+
+    /// An attribute of the device: `CUdevice_attribute`.
+    pub fn attribute(&self, attribute: c_int, what: &str) -> Result<c_int> {
+        let mut value = 0;
+        // SAFETY: the function writes one value, to a variable of its type.
+        let status = unsafe { (self.api.cuDeviceGetAttribute)(&raw mut value, attribute, self.device) };
+        self.api.check(status, &format!("reading {what} of the GPU"))?;
+        Ok(value)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // SAFETY: `open` retained the context once. A destructor cannot return an error.
+        let _ = unsafe { (self.api.cuDevicePrimaryCtxRelease_v2)(self.device) };
+    }
+}
+
+/// A CUDA stream that does not synchronise with the null stream; dropping it destroys the stream.
+pub(super) struct Stream {
+    api: &'static Api,
+    pub handle: Handle,
+}
+
+// SAFETY: a stream may be used from any thread that has its context (CUDA driver API, "Stream Management").
+unsafe impl Send for Stream {}
+// SAFETY: as above; the driver locks it.
+unsafe impl Sync for Stream {}
+
+impl Stream {
+    /// A stream of the current context, which outlives it.
+    pub fn new(api: &'static Api) -> Result<Self> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the function writes one value, to a variable of its type.
+        api.check(unsafe { (api.cuStreamCreate)(&raw mut handle, NON_BLOCKING) }, "creating a CUDA stream")?;
+        Ok(Stream { api, handle })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: `new` created the stream, and its users have been dropped. A destructor cannot return an error.
+        let _ = unsafe { (self.api.cuStreamDestroy_v2)(self.handle) };
+    }
+}
+
+/// An event of a context; dropping it destroys the event.
+pub(super) struct RawEvent {
+    api: &'static Api,
+    pub handle: Handle,
+}
+
+// SAFETY: an event may be used from any thread that has its context (CUDA driver API, "Event Management").
+unsafe impl Send for RawEvent {}
+// SAFETY: as above; the driver locks it.
+unsafe impl Sync for RawEvent {}
+
+impl RawEvent {
+    /// An event of the current context.
+    pub fn new(api: &'static Api, flags: c_uint) -> Result<Self> {
+        let mut handle = ptr::null_mut();
+        // SAFETY: the function writes one value, to a variable of its type.
+        api.check(unsafe { (api.cuEventCreate)(&raw mut handle, flags) }, "creating an event")?;
+        Ok(RawEvent { api, handle })
+    }
+
+    /// Records the event after all work enqueued in `stream`.
+    pub fn record(&self, stream: &Stream, doing: &str) -> Result<()> {
+        // SAFETY: event and stream are open.
+        self.api.check(unsafe { (self.api.cuEventRecord)(self.handle, stream.handle) }, doing)
+    }
+
+    /// Waits until the work before the event is done.
+    pub fn wait(&self) -> Result<()> {
+        // SAFETY: the event is open.
+        self.api.check(unsafe { (self.api.cuEventSynchronize)(self.handle) }, "waiting for the GPU")
+    }
+
+    /// True if the work before the event is done. An error counts as not done: `wait` reports it.
+    pub fn is_complete(&self) -> bool {
+        // SAFETY: the event is open.
+        unsafe { (self.api.cuEventQuery)(self.handle) == SUCCESS }
+    }
+
+    /// The milliseconds between two recorded events of one stream.
+    pub fn milliseconds_since(&self, earlier: &RawEvent) -> Result<f32> {
+        let mut milliseconds = 0.0;
+        // SAFETY: both events are open; the function writes one value, to a variable of its type.
+        let status =
+            unsafe { (self.api.cuEventElapsedTime)(&raw mut milliseconds, earlier.handle, self.handle) };
+        self.api.check(status, "reading the time between two events")?;
+        Ok(milliseconds)
+    }
+}
+
+impl Drop for RawEvent {
+    fn drop(&mut self) {
+        // SAFETY: `new` created the event; the driver defers its destruction while a record is pending. A destructor
+        // cannot return an error.
+        let _ = unsafe { (self.api.cuEventDestroy_v2)(self.handle) };
+    }
+}

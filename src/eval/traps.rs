@@ -1,0 +1,73 @@
+//! Conditions under which an evaluation's figures mean less than they seem to.
+
+use super::Protocol;
+use crate::console::counted;
+use crate::weights::Features;
+use crate::{Error, Result};
+use std::collections::HashMap;
+
+/// Refuses features that are all equal: their ranking would be the order of the gallery's file.
+///
+/// # Errors
+/// [`Error::Data`] about a collapsed network, or features that are all zero.
+pub(super) fn refuse_equal(query: &Features, gallery: &Features) -> Result<()> {
+    let Some(first) = query.features().get(..query.dim()) else { return Ok(()) };
+    let (rows, dim) = (query.len() + gallery.len(), query.dim());
+    let mut all = query.features().chunks_exact(dim).chain(gallery.features().chunks_exact(dim));
+    // Two equal images are no fault; two of one image each neither.
+    if rows < 3 || !all.all(|row| row == first) {
+        return Ok(());
+    }
+    let what = if first.iter().all(|value| *value == 0.0) { "zero" } else { "equal" };
+    Err(Error::Data(format!(
+        "all {rows} features are {what}, so that every ranking would be the order of the files; the network tells no \
+         images apart: its training collapsed, or its weights are spoilt"
+    )))
+}
+
+/// Remarks about queries that find themselves and about features of zeros.
+pub(super) fn remarks(query: &Features, gallery: &Features, protocol: &Protocol) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let found = finding_themselves(query, gallery, protocol);
+    if found > 0 {
+        remarks.push(format!(
+            "Warning: {} of {} queries are in the gallery themselves and are not dropped, so each finds itself at rank \
+             1; leave them out of the gallery, or give the cameras.",
+            found,
+            query.len()
+        ));
+    }
+    let is_zero = |features: &Features| {
+        features.features().chunks_exact(features.dim()).filter(|row| row.iter().all(|v| *v == 0.0)).count()
+    };
+    let zeros = is_zero(query) + is_zero(gallery);
+    if zeros > 0 {
+        remarks.push(format!(
+            "Warning: {} without any value but zero; such features are at equal distance from all others.",
+            counted(zeros, "feature")
+        ));
+    }
+    remarks
+}
+
+/// Number of queries whose own image is in the gallery and is ranked: the camera of a query is dropped only if cameras
+/// count.
+fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol) -> usize {
+    if query.origin().pooled.is_some() {
+        return 0;
+    }
+    let mut rows: HashMap<&str, usize> = HashMap::new();
+    for (row, path) in gallery.paths().iter().enumerate() {
+        rows.insert(path, row);
+    }
+    let counts_cameras = protocol.counts_cameras(query, gallery);
+    let is_ranked = |q: usize, g: usize| {
+        let dropped = counts_cameras
+            && query.pids()[q] == gallery.pids()[g]
+            && query.camids()[q] == gallery.camids()[g]
+            && query.camids()[q] != -1;
+        gallery.pids()[g] != -1 && !dropped
+    };
+    let own = query.paths().iter().enumerate().filter_map(|(q, path)| Some((q, *rows.get(path.as_str())?)));
+    own.filter(|(q, g)| is_ranked(*q, *g)).count()
+}

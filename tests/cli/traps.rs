@@ -1,0 +1,157 @@
+//! Traps of real data: a warning or an error before the figures are believed.
+
+use crate::support::{TINY, bcreid, data, fail, stderr, succeed, train};
+use bcreid::weights::Features;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lines `path,pid,camid` of a part of the small data set.
+fn lines(part: &str, with_cameras: bool) -> Vec<String> {
+    let mut images: Vec<PathBuf> =
+        fs::read_dir(data().join(part)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    images.retain(|image| image.extension().is_some_and(|extension| extension == "jpg"));
+    images.sort();
+    let line = |image: &PathBuf| {
+        let name = image.file_name().unwrap().to_str().unwrap();
+        let (pid, camid) = (name.split('_').next().unwrap(), &name.split_once("_c").unwrap().1[..1]);
+        let camid = if with_cameras { camid } else { "" };
+        format!("{},{pid},{camid}", image.display())
+    };
+    images.iter().map(line).filter(|line| !line.contains(",-1,")).collect()
+}
+
+fn list(file: &Path, lines: &[String]) {
+    let mut text = "path,pid,camid\n".to_string();
+    lines.iter().for_each(|line| writeln!(text, "{line}").unwrap());
+    fs::write(file, text).unwrap();
+}
+
+/// A folder of lists.
+fn lists(folder: &Path, train: &[String], query: &[String], gallery: &[String]) -> PathBuf {
+    let root = folder.join("lists");
+    fs::create_dir_all(&root).unwrap();
+    for (name, lines) in [("train.csv", train), ("query.csv", query), ("gallery.csv", gallery)] {
+        list(&root.join(name), lines);
+    }
+    root
+}
+
+fn eval(run: &Path, data: &Path) -> Command {
+    let mut command = bcreid();
+    command.arg("eval").arg("--run").arg(run).arg("--data").arg(data);
+    command
+}
+
+#[test]
+fn a_query_in_the_gallery_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    succeed(&mut train(data(), &run, &[]));
+    let trained = lines("bounding_box_train", false);
+    let test = lines("query", false);
+    let root = lists(folder.path(), &trained, &test, &test);
+    let table = succeed(&mut eval(&run, &root));
+    assert!(table.contains("Warning: 8 of 8 queries are in the gallery themselves"), "{table}");
+    // With cameras they are dropped.
+    let with = lines("query", true);
+    let root = lists(folder.path(), &lines("bounding_box_train", true), &with, &with);
+    let table = succeed(&mut eval(&run, &root));
+    assert!(!table.contains("Warning"), "{table}");
+    let table = succeed(eval(&run, &root).arg("--ignore-cameras"));
+    assert!(table.contains("Warning: 8 of 8 queries"), "{table}");
+}
+
+#[test]
+fn persons_and_images_of_training_among_the_test_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = lines("bounding_box_train", true);
+    let root = lists(folder.path(), &trained, &trained[..2], &trained[2..9]);
+    let output = train(&root, &folder.path().join("run"), &[]).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("of the test part (the first: 1) and 9 images are in the training part too"),
+        "{said}"
+    );
+    let output = train(data(), &folder.path().join("other"), &[]).output().unwrap();
+    assert!(!stderr(&output).contains("training part too"));
+}
+
+#[test]
+fn an_image_of_two_persons_is_refused_and_a_repeated_line_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (trained, query, gallery) =
+        (lines("bounding_box_train", true), lines("query", true), lines("bounding_box_test", true));
+    let mut conflict = trained.clone();
+    let (path, _) = conflict[0].split_once(',').unwrap();
+    conflict.push(format!("{path},77,1"));
+    let root = lists(folder.path(), &conflict, &query, &gallery);
+    let error = fail(&mut train(&root, &folder.path().join("run"), &[]));
+    assert!(error.contains("has two identities, 1 and 77") && error.contains("train.csv"), "{error}");
+    let twice = [trained.clone(), trained.clone()].concat();
+    let root = lists(folder.path(), &twice, &query, &gallery);
+    let output = train(&root, &folder.path().join("run"), &[]).output().unwrap();
+    let said = stderr(&output);
+    assert!(
+        output.status.success() && said.contains(&format!("left out {} repeated lines", trained.len())),
+        "{said}"
+    );
+}
+
+#[test]
+fn features_that_tell_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str, values: Vec<f32>| {
+        let rows = values.len() as i64;
+        let features =
+            Features::new(values, 1, (0..rows).map(|row| row % 2).collect(), vec![-1; rows as usize], vec![]);
+        features.unwrap().write(&at(name)).unwrap();
+    };
+    let eval = |query: &str, gallery: &str| {
+        let mut command = bcreid();
+        command.arg("eval").arg("--query").arg(at(query)).arg("--gallery").arg(at(gallery));
+        command
+    };
+    write("equal", vec![1.0; 4]);
+    write("zero", vec![0.0; 4]);
+    write("good", vec![0.0, 1.0, 0.0, 0.5]);
+    let error = fail(&mut eval("equal", "equal"));
+    assert!(error.contains("all 8 features are equal") && error.contains("collapsed"), "{error}");
+    assert!(fail(&mut eval("zero", "zero")).contains("all 8 features are zero"));
+    let table = succeed(&mut eval("good", "good"));
+    assert!(table.contains("Warning: 4 features without any value but zero"), "{table}");
+}
+
+#[test]
+fn batches_without_pairs_are_told_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let trained = lines("bounding_box_train", true);
+    let mut alone: Vec<String> = Vec::new();
+    for line in &trained {
+        let pid = line.split(',').nth(1).unwrap();
+        if !alone.iter().any(|other| other.split(',').nth(1) == Some(pid)) {
+            alone.push(line.clone());
+        }
+    }
+    let root = lists(folder.path(), &alone, &lines("query", true), &lines("bounding_box_test", true));
+    let run = folder.path().join("run");
+    let few = ["solver.batch=4"];
+    let error = fail(&mut train(&root, &run, &few));
+    assert!(error.contains("no batch can hold two images of one identity"), "{error}");
+    assert!(!run.exists());
+    succeed(&mut train(&root, &run, &[few[0], "loss.lambda=0"]));
+    // TINY has batches of 8 of 6 identities, which always hold a pair.
+    assert!(TINY.contains(&"solver.batch=8"));
+    let said = |name: &str, more: &[&str]| {
+        let output = train(data(), &folder.path().join(name), more).output().unwrap();
+        assert!(output.status.success());
+        stderr(&output)
+    };
+    assert!(!said("many", &[]).contains("no two images of one identity"));
+    let told = said("some", &["solver.batch=2"]);
+    assert!(told.contains("are expected to hold no two images of one identity"), "{told}");
+    assert!(!said("baseline", &["solver.batch=2", "loss.lambda=0"]).contains("no two images"));
+}
