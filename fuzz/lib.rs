@@ -1,5 +1,7 @@
 //! Common functions of the fuzz targets.
 
+pub mod run_folder;
+
 use bcreid::Result;
 use bcreid::weights::Features;
 use std::path::Path;

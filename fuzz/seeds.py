@@ -1,5 +1,5 @@
-"""Writes the seeds of the targets features, npy, metrics, config, image and prototxt, and a wired ResNet for the target
-caffemodel: python3 fuzz/seeds.py"""
+"""Writes the seeds of the targets features, npy, metrics, config, image, prototxt, run_folder and report, and a wired
+ResNet for the target caffemodel: python3 fuzz/seeds.py"""
 
 import json
 import shutil
@@ -135,7 +135,34 @@ layers < name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1" blobs_lr: 1
 layers { name: "pool5", type: POOLING; bottom: 'co' "nv\\061" top: "pool5" pooling_param: < pool: AVE > }
 """
 
-for target in ["features", "npy", "metrics", "config", "image", "prototxt"]:
+# --- edits of a run folder, see run_folder.rs -------------------------------------------------------------------------
+
+FILES = ["config", "metrics", "checkpoint", "weights", "query", "gallery", "result", "new"]
+
+
+def whole(file, content):
+    return bytes([FILES.index(file)]) + content
+
+
+def splice(file, place, dropped, new, kind=1):
+    """An edit of the text or of a safetensors header, or with kind 3 of its data."""
+    return bytes([FILES.index(file) + len(FILES) * kind]) + struct.pack(">HBB", place, dropped, len(new)) + new
+
+
+EMPTY = b'"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+EDITS = {
+    "plain": b"",
+    "config": whole("config", b"[loss]\nlambda = 0.5\n"),
+    "metrics": splice("metrics", 0, 0, b'{"step":0,"loss":null}\n') + splice("metrics", 65535, 1, b'{"step":9,"inter":1}\n'),
+    "headers": b"".join(splice(file, 1, 0, EMPTY) for file in ["checkpoint", "weights", "query", "gallery"]),
+    "images": splice("result", 65535, 3, b"") + splice("result", 65535, 0, b',\n"more": ["/"]}\n'),
+    "figures": splice("result", 15, 3, b"2.5"),
+    "new": whole("new", b"{}"),
+    "nan": splice("gallery", 65535, 4, b"\0\0\xc0\x7f", kind=3) + splice("weights", 0, 4, b"\0\0\xc0\x7f", kind=3),
+    "pids": splice("query", 0, 16, struct.pack("<qq", -1, 0), kind=3),
+}
+
+for target in ["features", "npy", "metrics", "config", "image", "prototxt", "run_folder", "report"]:
     shutil.rmtree(HERE / "seeds" / target, ignore_errors=True)
 paths = json.dumps(["a.jpg", "b.jpg", "c.jpg"])
 put("features", "plain", features({}))
@@ -149,6 +176,9 @@ put("metrics", "beyond", b'{"step":0,"loss":1e300}\n')
 put("metrics", "unfinished", (step % 3 + distances[0] + step % 4).encode())
 for config in sorted((ROOT / "configs").glob("*.toml")):
     put("config", config.stem, config.read_bytes())
+for target in ["run_folder", "report"]:
+    for name, edits in EDITS.items():
+        put(target, name, edits)
 wired, prototxt = resnet()
 put("caffemodel", "wired", wired)
 put("prototxt", "resnet", prototxt)

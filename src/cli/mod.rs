@@ -36,7 +36,7 @@ use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, tell};
 use clap::{Parser, Subcommand};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Person re-identification with the batch-contrastive loss.
@@ -140,6 +140,17 @@ fn open_network(weights: &Path) -> Result<NetworkFile> {
         tell!("{note}");
     }
     NetworkFile::open(&file)
+}
+
+/// Checks the folders of --images.
+fn require_folders(folders: &[PathBuf]) -> Result<()> {
+    match folders.iter().find(|folder| !folder.is_dir()) {
+        None => Ok(()),
+        Some(folder) => Err(Error::Data(format!(
+            "--images {}: not a folder; give a folder of images, such as the data set's",
+            folder.display()
+        ))),
+    }
 }
 
 /// Checks before the extraction that features can be written to `out`: a known extension, an existing folder, no

@@ -32,9 +32,10 @@ pub struct Report {
     /// Seed of the random choice of queries.
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
-    /// The data set's new folder, if its images have moved since the evaluation.
+    /// Embed images of this folder too; may be repeated. Without it, images are embedded from the data set of the
+    /// evaluation only. Images that have moved since the evaluation are searched in it by the end of their path.
     #[arg(long, value_name = "DIR")]
-    images: Option<PathBuf>,
+    images: Vec<PathBuf>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -49,19 +50,15 @@ impl Report {
             )));
         }
         self.out = output::prepare(&self.out, self.force)?;
-        if let Some(folder) = self.images.as_deref().filter(|folder| !folder.is_dir()) {
-            return Err(Error::Data(format!(
-                "--images {}: not a folder; give the data set's folder",
-                folder.display()
-            )));
-        }
+        super::require_folders(&self.images)?;
         let (device, which) = self.compute.choose()?;
         tell!("{which}");
         let Report { evaluation: only, queries, seed, images, .. } = self;
         let options = Options { only, queries, seed, images, made: SystemTime::now() };
-        let page = page::page(&self.runs, &options, &device)?;
-        write_atomically(&self.out, |writer| writer.write_all(page.as_bytes()))?;
-        super::say(format_args!("{}: {}", self.out.display(), Bytes(page.len())))?;
+        let report = page::page(&self.runs, &options, &device)?;
+        report.notes.iter().for_each(|note| tell!("{note}"));
+        write_atomically(&self.out, |writer| writer.write_all(report.html.as_bytes()))?;
+        super::say(format_args!("{}: {}", self.out.display(), Bytes(report.html.len())))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,7 @@
 //! `bcreid tensorboard`: event files of runs.
 
 use super::compute::Compute;
+use crate::eval::image_folders::ImageFolders;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
@@ -24,12 +25,17 @@ pub struct Tensorboard {
     /// The folder to write to, with a sub-folder for each run (default: RUN/tensorboard).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Show images of this folder in ranked lists too; may be repeated. Without it, images are read from the data set of
+    /// the evaluation only. Images that have moved since the evaluation are searched in it by the end of their path.
+    #[arg(long, value_name = "DIR")]
+    images: Vec<PathBuf>,
     #[command(flatten)]
     compute: Compute,
 }
 
 impl Tensorboard {
     pub fn run(self) -> Result<ExitCode> {
+        super::require_folders(&self.images)?;
         let names = run::names(&self.runs);
         if let (Some(out), Some(i)) = (&self.out, (1..names.len()).find(|&i| names[..i].contains(&names[i])))
         {
@@ -86,11 +92,13 @@ impl Tensorboard {
             if let Some(note) = &evaluation.note {
                 tell!("{}: evaluation {name}: {note}", run.display());
             }
-            let found = Found::new(evaluation, &device)?;
+            let folders = ImageFolders::new(&self.images, [&evaluation.kept]);
+            let found = Found::new(evaluation, &folders, &device)?;
+            found.notes().iter().for_each(|note| tell!("{}: evaluation {name}: {note}", run.display()));
             if found.lists() == 0 {
                 tell!(
-                    "{}: evaluation {name}: no ranked lists, because the images are no longer at their paths; move \
-                     them back to show ranked lists",
+                    "{}: evaluation {name}: no ranked lists, because none of the images can be read; --images DIR \
+                     names their folder",
                     run.display()
                 );
             }

@@ -3,8 +3,9 @@
 use super::folder::{self, base_name};
 use super::name::Name;
 use super::{Sample, dukemtmc, list, market1501, overlap};
+use crate::console::counted;
 use crate::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A data set of three parts; a missing part is empty.
 #[derive(Clone, Debug)]
@@ -50,6 +51,17 @@ impl Dataset {
         } else {
             Err(wrong_layout(root))
         }
+    }
+
+    /// The folders of the query and gallery images of the data set in `root`: those of [`Dataset::open`], or `root` itself
+    /// for a data set of lists. Empty if `root` lacks one of the two parts.
+    pub fn test_folders(root: &Path) -> Vec<PathBuf> {
+        let [_, query, gallery] = PARTS.map(|part| root.join(part));
+        if query.is_dir() && gallery.is_dir() {
+            return vec![query, gallery];
+        }
+        let lists = LISTS[1..].iter().all(|file| root.join(file).is_file());
+        if lists { vec![root.to_path_buf()] } else { Vec::new() }
     }
 
     /// Checks that the data set has training images.
@@ -152,9 +164,27 @@ impl Dataset {
             Ok(samples)
         };
         let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
+        notes.extend(outside(root, [&train, &query, &gallery]));
         notes.extend(overlap::note(root, &train, &query, &gallery));
         Ok(Dataset { name: "list".into(), root: root.to_path_buf(), train, query, gallery, notes })
     }
+}
+
+/// A note about listed images that are not below the lists' folder: a list from elsewhere may name any image.
+fn outside(root: &Path, parts: [&Vec<Sample>; 3]) -> Option<String> {
+    let leaves = |sample: &&Sample| {
+        let inner = sample.path.strip_prefix(root);
+        inner.map_or(true, |inner| inner.components().any(|part| part == Component::ParentDir))
+    };
+    let mut outside = parts.into_iter().flatten().filter(leaves);
+    let first = outside.next()?;
+    let count = 1 + outside.count();
+    Some(format!(
+        "{}: the lists name {} outside of this folder (the first: {})",
+        root.display(),
+        counted(count, "image"),
+        first.path.display()
+    ))
 }
 
 const PARTS: [&str; 3] = [market1501::TRAIN, market1501::QUERY, market1501::GALLERY];

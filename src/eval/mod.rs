@@ -20,6 +20,7 @@
 pub mod distance;
 pub mod extract;
 pub mod histogram;
+pub mod image_folders;
 pub mod lists;
 pub mod metrics;
 pub mod multi_query;

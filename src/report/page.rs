@@ -9,12 +9,13 @@ use super::charts::pairs::Counted;
 use super::charts::{self, cmc, curves};
 use super::evaluations;
 use super::palette;
-use super::ranked::{self, GroupView, SHOWN};
+use super::ranked::{self, GroupView, SHOWN, Views};
 use super::run::{self, Run};
 use super::thresholds::PairsView;
 use super::thumbnail::Thumbnails;
 use super::view_models::{FigureView, RunView, SetView, SettingView, settings};
 use crate::device::Device;
+use crate::eval::image_folders::ImageFolders;
 use crate::eval::scored::{Scored, by_queries};
 use crate::{Error, Result};
 use askama::Template;
@@ -46,8 +47,9 @@ pub struct Options {
     pub queries: Option<usize>,
     /// Seed of the random choice of queries.
     pub seed: u64,
-    /// Folder in which images are searched that are missing at their path.
-    pub images: Option<PathBuf>,
+    /// Folders whose images may be embedded besides those of the evaluations' data sets, see [`ImageFolders`]. Images
+    /// that are not at their path are searched in them.
+    pub images: Vec<PathBuf>,
     /// Creation time that the page states.
     pub made: SystemTime,
 }
@@ -60,6 +62,15 @@ impl Escaper for TextEscaper {
     fn write_escaped_str<W: fmt::Write>(&self, mut out: W, text: &str) -> fmt::Result {
         out.write_str(&escape(text))
     }
+}
+
+/// A page, and what its author should know before sending it on.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The page.
+    pub html: String,
+    /// Messages about the folders from which images are embedded, and about images that are left out.
+    pub notes: Vec<String>,
 }
 
 #[derive(Template)]
@@ -93,14 +104,14 @@ struct Page {
 /// # Errors
 /// A folder that is not a run folder, or a run without a step yet; damaged evaluations; more queries than a page shows;
 /// an error of the device. An image that cannot be read is no error: the page says so in its place.
-pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<String> {
+pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<Report> {
     if let Some(n) = options.queries.filter(|n| !(1..=MOST_QUERIES).contains(n)) {
         return Err(Error::Run(format!("--queries {n}: give a number from 1 to {MOST_QUERIES}")));
     }
     let runs = run::read_all(folders)?;
     let stored = evaluations::read_all(&runs, &options.only)?;
     let scored = stored.into_iter().map(|one| Scored::new(one, device)).collect::<Result<Vec<_>>>()?;
-    let (lists, list_notes) = ranked_lists(&runs, &scored, options, device)?;
+    let (lists, notes) = ranked_lists(&runs, &scored, options, device)?;
 
     let counted: Vec<Counted<'_>> = scored
         .iter()
@@ -145,12 +156,13 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<S
         cmc: if sets.is_empty() { None } else { Some(FigureView::new(&cmc::figure(&runs, &sets))?) },
         pairs: if counted.is_empty() { None } else { Some(PairsView::new(&runs, &counted, &reranked)?) },
         shown: SHOWN,
-        lists,
-        list_notes,
+        lists: lists.groups,
+        list_notes: notes.into_iter().chain(lists.notes.iter().cloned()).collect(),
         differing,
         settings: settings_of_all,
     };
-    page.render().map_err(|e| Error::Run(format!("the page cannot be rendered: {e}")))
+    let html = page.render().map_err(|e| Error::Run(format!("the page cannot be rendered: {e}")))?;
+    Ok(Report { html, notes: lists.notes })
 }
 
 /// The ranked lists, and notes about them.
@@ -159,17 +171,18 @@ fn ranked_lists(
     scored: &[Scored],
     options: &Options,
     device: &Device,
-) -> Result<(Vec<GroupView>, Vec<String>)> {
+) -> Result<(Views, Vec<String>)> {
     let groups = by_queries(scored);
-    let mut thumbnails = Thumbnails::new(options.images.clone());
+    let stored = scored.iter().map(|of| &of.evaluation.kept);
+    let mut thumbnails = Thumbnails::new(ImageFolders::new(&options.images, stored));
     let mut n = options.queries.unwrap_or(QUERIES);
     let lists = loop {
-        let (lists, bytes) = ranked::views(runs, &groups, n, options.seed, &mut thumbnails, device)?;
-        if options.queries.is_some() || bytes <= THUMBNAILS || n == 1 {
+        let lists = ranked::views(runs, &groups, n, options.seed, &mut thumbnails, device)?;
+        if options.queries.is_some() || lists.bytes <= THUMBNAILS || n == 1 {
             break lists;
         }
         // The size is nearly proportional to the number of queries.
-        n = (n * THUMBNAILS / bytes).clamp(1, n - 1);
+        n = (n * THUMBNAILS / lists.bytes).clamp(1, n - 1);
     };
     let mut notes = vec![format!(
         "At most {n} {} of each kind, chosen by average precision (trapezoid).{}",

@@ -64,7 +64,17 @@ struct Picked<'a> {
     lists: Vec<Vec<RankedList>>,
 }
 
-/// Views of `n` queries of each kind for every group, with thumbnails; and the size of all thumbnails in bytes.
+/// The ranked lists of a page.
+#[derive(Debug)]
+pub struct Views {
+    pub groups: Vec<GroupView>,
+    /// Size of all thumbnails in bytes.
+    pub bytes: usize,
+    /// Messages about the folders of the images.
+    pub notes: Vec<String>,
+}
+
+/// Views of `n` queries of each kind for every group, with thumbnails.
 ///
 /// # Errors
 /// Errors of the device.
@@ -75,7 +85,7 @@ pub fn views(
     seed: u64,
     thumbnails: &mut Thumbnails,
     device: &Device,
-) -> Result<(Vec<GroupView>, usize)> {
+) -> Result<Views> {
     let picked = groups.iter().map(|group| pick(group, n, seed, device)).collect::<Result<Vec<_>>>()?;
     thumbnails.make(picked.iter().flat_map(Picked::paths));
     let bytes = picked.iter().flat_map(Picked::paths).map(|path| match thumbnails.get(Some(path)) {
@@ -83,8 +93,9 @@ pub fn views(
         Err(_) => 0,
     });
     let bytes = bytes.sum();
-    let views = picked.iter().map(|picked| picked.view(runs, seed, thumbnails)).collect();
-    Ok((views, bytes))
+    let notes = thumbnails.notes(picked.iter().flat_map(Picked::paths));
+    let groups = picked.iter().map(|picked| picked.view(runs, seed, thumbnails)).collect();
+    Ok(Views { groups, bytes, notes })
 }
 
 fn pick<'a>(group: &'a [&'a Scored], n: usize, seed: u64, device: &Device) -> Result<Picked<'a>> {

@@ -2,12 +2,13 @@
 
 use crate::data::decode::{self, Rgb};
 use crate::data::resize::Resizer;
+use crate::eval::image_folders::{Absent, ImageFolders};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Largest height and width of a thumbnail, in pixels.
@@ -30,26 +31,23 @@ pub struct Thumbnail {
 pub type ThumbnailResult = Result<Arc<Thumbnail>, String>;
 
 /// Thumbnails by path; each is made once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Thumbnails {
     made: HashMap<String, ThumbnailResult>,
-    /// Folder in which images are searched that are missing at their path.
-    folder: Option<PathBuf>,
+    folders: ImageFolders,
 }
 
 impl Thumbnails {
-    /// Creates an empty set. `folder` is searched for images that are missing at their path: first for the whole path,
-    /// then for ever shorter ends of it.
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        Thumbnails { made: HashMap::new(), folder }
+    /// Creates an empty set, for images in `folders`.
+    pub fn new(folders: ImageFolders) -> Self {
+        Thumbnails { made: HashMap::new(), folders }
     }
 
     /// Makes the missing thumbnails of `paths`, on all threads.
     pub fn make<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
         let missing: BTreeSet<&str> = paths.filter(|path| !self.made.contains_key(*path)).collect();
         let missing: Vec<&str> = missing.into_iter().collect();
-        let folder = self.folder.as_deref();
-        let make = |path: &&str| (path.to_string(), thumbnail(path, folder).map(Arc::new));
+        let make = |path: &&str| (path.to_string(), thumbnail(path, &self.folders).map(Arc::new));
         let made: Vec<(String, ThumbnailResult)> = missing.par_iter().map(make).collect();
         self.made.extend(made);
     }
@@ -59,21 +57,22 @@ impl Thumbnails {
         let unknown = || Err("the evaluation does not say where the image is".to_string());
         path.and_then(|path| self.made.get(path).cloned()).unwrap_or_else(unknown)
     }
+
+    /// Messages about the images `paths`, [`ImageFolders::notes`].
+    pub fn notes<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        self.folders.notes(paths)
+    }
 }
 
-fn thumbnail(path: &str, folder: Option<&Path>) -> Result<Thumbnail, String> {
-    let path = find(Path::new(path), folder);
-    let picture = decode::read(&path).map_err(|e| e.to_string())?;
-    encode(&picture).map_err(|e| format!("{}: {e}", path.display()))
-}
-
-/// `path` if it exists, else the longest end of it that exists in `folder`.
-fn find(path: &Path, folder: Option<&Path>) -> PathBuf {
-    let Some(folder) = folder.filter(|_| !path.exists()) else { return path.to_path_buf() };
-    let parts: Vec<_> = path.components().filter(|c| matches!(c, std::path::Component::Normal(_))).collect();
-    let end = |from: usize| parts[from..].iter().fold(folder.to_path_buf(), |whole, part| whole.join(part));
-    let found = (0..parts.len()).map(end).find(|candidate| candidate.is_file());
-    found.unwrap_or_else(|| path.to_path_buf())
+fn thumbnail(path: &str, folders: &ImageFolders) -> Result<Thumbnail, String> {
+    let (file, _) = folders.find(Path::new(path)).map_err(|absent| match absent {
+        Absent::Missing => format!("{path}: no such file"),
+        Absent::Outside => {
+            format!("{path}: left out, because it is not in a folder of the evaluation's images")
+        }
+    })?;
+    let picture = decode::read(&file).map_err(|e| e.to_string())?;
+    encode(&picture).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 fn encode(picture: &Rgb) -> Result<Thumbnail, image::ImageError> {
@@ -109,21 +108,5 @@ mod tests {
             let back = decode::decode(&bytes).unwrap();
             assert_eq!((back.height, back.width), small);
         }
-    }
-
-    #[test]
-    fn moved_images_are_found_by_the_end_of_their_path() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("query")).unwrap();
-        let image = folder.path().join("query/0001_c1.jpg");
-        std::fs::write(&image, b"x").unwrap();
-        let old = Path::new("/elsewhere/market/query/0001_c1.jpg");
-        assert_eq!(find(old, Some(folder.path())), image);
-        assert_eq!(find(old, None), old);
-        assert_eq!(
-            find(Path::new("/elsewhere/../../x.jpg"), Some(folder.path())),
-            Path::new("/elsewhere/../../x.jpg")
-        );
-        assert_eq!(find(&image, Some(Path::new("/nowhere"))), image);
     }
 }

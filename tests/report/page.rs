@@ -1,9 +1,11 @@
 //! The contents of the report page.
 
-use crate::support::{bcreid, cpu, evaluate_run, succeed, train};
+use crate::support::{bcreid, cpu, evaluate_run, jpeg, succeed, train};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bcreid::eval::stored_evaluation;
 use bcreid::report::page::{Options, page};
+use bcreid::weights::Features;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,7 +15,7 @@ fn options() -> Options {
         only: Vec::new(),
         queries: Some(2),
         seed: 1,
-        images: None,
+        images: Vec::new(),
         made: UNIX_EPOCH + Duration::from_secs(1_732_000_000),
     }
 }
@@ -36,8 +38,8 @@ fn two_runs(folder: &Path) -> Vec<PathBuf> {
 fn two_runs_compared() {
     let folder = tempfile::tempdir().unwrap();
     let runs = two_runs(folder.path());
-    let html = page(&runs, &options(), &cpu()).unwrap();
-    assert_eq!(html, page(&runs, &options(), &cpu()).unwrap(), "the same page twice");
+    let html = page(&runs, &options(), &cpu()).unwrap().html;
+    assert_eq!(html, page(&runs, &options(), &cpu()).unwrap().html, "the same page twice");
     for id in ["runs", "results", "training", "figure1", "cmc", "pairs", "lists", "settings"] {
         assert_eq!(html.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
     }
@@ -66,7 +68,7 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
     let folder = tempfile::tempdir().unwrap();
     let run = train(&folder.path().join("full"), 1.0, 40);
     let kept = evaluate_run(&run, "made-up", 0.5, &folder.path().join("images"));
-    let html = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap();
+    let html = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap().html;
     let table = between(&html, "<table class=\"metrics\">", "</table>");
     for value in
         [kept.report.rank1, kept.report.rank20, kept.report.map_market, kept.report.map_sum, kept.report.minp]
@@ -88,13 +90,15 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
     let mut other = kept;
     other.report.map_market *= 0.9;
     other.write(&run).unwrap();
-    assert!(page(&[run], &options(), &cpu()).unwrap().contains("differs from that of the stored features"));
+    assert!(
+        page(&[run], &options(), &cpu()).unwrap().html.contains("differs from that of the stored features")
+    );
 }
 
 #[test]
 fn nothing_is_loaded_and_no_other_script_may_run() {
     let folder = tempfile::tempdir().unwrap();
-    let html = page(&two_runs(folder.path()), &options(), &cpu()).unwrap();
+    let html = page(&two_runs(folder.path()), &options(), &cpu()).unwrap().html;
     for link in [
         "http:",
         "https:",
@@ -141,7 +145,7 @@ fn hostile_names_are_text() {
     evaluate_run(&run, "\"><svg onload=alert(2)>", 0.5, &folder.path().join("images"));
     let kept = folder.path().join("second");
     train(&kept, 0.0, 30);
-    let html = page(&[run, kept], &options(), &cpu()).unwrap();
+    let html = page(&[run, kept], &options(), &cpu()).unwrap().html;
     for markup in ["<img src=x", "<svg onload", "<script>alert", "<i>", "<b>&"] {
         assert!(!html.contains(markup), "{markup}: {}", &html[html.find(markup).unwrap()..][..80]);
     }
@@ -177,12 +181,78 @@ fn images_that_have_moved_or_are_gone() {
     let run = train(&folder.path().join("run"), 1.0, 30);
     evaluate_run(&run, "made-up", 0.5, &folder.path().join("old/gallery"));
     std::fs::rename(folder.path().join("old"), folder.path().join("new")).unwrap();
-    let gone = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap();
+    let gone = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap().html;
     assert_eq!(gone.matches("class=\"unread\"").count(), 6 * 11);
     assert!(gone.contains("image cannot be read"));
-    let moved = Options { images: Some(folder.path().join("new")), ..options() };
-    let found = page(&[run], &moved, &cpu()).unwrap();
+    let moved = Options { images: vec![folder.path().join("new")], ..options() };
+    let found = page(&[run], &moved, &cpu()).unwrap().html;
     assert!(found.matches("<img src=\"data:").count() >= 6 * 11 - 6);
+}
+
+/// A stranger's evaluation names a private photograph for every image, and the folder above it as its folder.
+#[cfg(unix)]
+#[test]
+fn images_outside_of_the_data_set_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let run = train(&folder.join("run"), 1.0, 30);
+    let mut kept = evaluate_run(&run, "made-up", 0.5, &folder.join("set"));
+    let private = folder.join("photos/me.jpg");
+    std::fs::create_dir(folder.join("photos")).unwrap();
+    jpeg(&private, 200);
+    // A link inside a data set that came with the run, and a way out of one.
+    std::os::unix::fs::symlink(&private, folder.join("set/query/link.jpg")).unwrap();
+    let ways = [
+        private.clone(),
+        folder.join("set/query/link.jpg"),
+        folder.join("set/query/../../photos/me.jpg"),
+        folder.join("absent.jpg"),
+    ];
+    let with_paths = |features: &Features, path: &Path| {
+        let (pids, camids) = (features.pids().to_vec(), features.camids().to_vec());
+        let paths = vec![path.display().to_string(); pids.len()];
+        Features::new(features.features().to_vec(), features.dim(), pids, camids, paths).unwrap()
+    };
+    for way in ways {
+        kept.query = with_paths(&kept.query, &way);
+        kept.gallery = with_paths(&kept.gallery, &way);
+        kept.images.extend([
+            "/".into(),
+            folder.display().to_string(),
+            folder.join("photos").display().to_string(),
+        ]);
+        for folder in stored_evaluation::folders(&run).unwrap() {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+        kept.write(&run).unwrap();
+        let report = page(std::slice::from_ref(&run), &options(), &cpu()).unwrap();
+        assert_eq!(report.html.matches("<img src=\"data:").count(), 0, "{}", way.display());
+        assert!(report.notes[0].starts_with("1 image left out"), "{:?}", report.notes);
+        let out = folder.join("r.html");
+        let mut command = bcreid();
+        command
+            .args(["report", "--force", "--device", "cpu", "--queries", "2"])
+            .arg(&run)
+            .arg("--out")
+            .arg(&out);
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("1 image left out") && !said.contains("embedded from"), "{said}");
+        let mut command = bcreid();
+        command.args(["tensorboard", "--device", "cpu", "--out"]).arg(folder.join("events")).arg(&run);
+        let said = String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned();
+        assert!(said.contains("1 image left out") && said.contains("no ranked lists"), "{said}");
+    }
+    // Only the user can name the folder.
+    kept.query = with_paths(&kept.query, &private);
+    kept.write(&run).unwrap();
+    let named = Options { images: vec![folder.join("photos")], ..options() };
+    let report = page(&[run], &named, &cpu()).unwrap();
+    assert!(report.html.contains("<img src=\"data:"));
+    let photos = folder.join("photos").display().to_string();
+    assert!(report.notes.contains(&format!("Images are embedded from {photos} (1).")), "{:?}", report.notes);
+    assert!(report.html.contains(&format!("Images are embedded from {photos} (1).")));
 }
 
 #[test]
@@ -194,7 +264,7 @@ fn a_run_that_diverged_and_one_without_pairs() {
     let first =
         "{\"step\":0,\"loss\":2.0,\"softmax\":1.0,\"intra\":null,\"inter\":null,\"inter_min\":null}\n";
     std::fs::write(run.join("metrics.jsonl"), format!("{first}{line}{{\"step\":3,\"lo")).unwrap();
-    let html = page(&[run], &options(), &cpu()).unwrap();
+    let html = page(&[run], &options(), &cpu()).unwrap().html;
     assert!(html.contains("no batch had a pair of one identity"));
     assert!(html.contains(">3 of 50000<"), "three steps of those planned");
 }

@@ -79,16 +79,17 @@ pub fn jpeg(path: &Path, shade: u8) {
 }
 
 /// An evaluation of `run` on a data set of that name: 12 queries, 60 gallery images of 10 persons, distractors and
-/// junk, with images in `images`, the last of which is missing.
+/// junk, with images in the data set `images`, the last of which is missing.
 pub fn evaluate_run(run: &Path, set: &str, noise: f32, images: &Path) -> StoredEvaluation {
-    std::fs::create_dir_all(images).unwrap();
+    let parts = ["query", "bounding_box_test"].map(|part| images.join(part));
+    parts.iter().for_each(|part| std::fs::create_dir_all(part).unwrap());
     let query: Vec<i64> = (0..12).map(|i| 1 + i % 10).collect();
     let gallery: Vec<i64> = (0..60).map(|i| [-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10][i % 12]).collect();
-    let paths = |kind: &str, n: usize| -> Vec<String> {
-        let path = |i: usize| images.join(format!("{kind}_{i:03}_<b>&\".jpg"));
+    let paths = |part: &Path, n: usize| -> Vec<String> {
+        let path = |i: usize| part.join(format!("{i:03}_<b>&\".jpg"));
         (0..n).map(|i| path(i).display().to_string()).collect()
     };
-    let (query_paths, gallery_paths) = (paths("q", query.len()), paths("g", gallery.len()));
+    let (query_paths, gallery_paths) = (paths(&parts[0], query.len()), paths(&parts[1], gallery.len()));
     query_paths
         .iter()
         .chain(&gallery_paths[..59])

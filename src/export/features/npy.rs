@@ -55,9 +55,6 @@ pub fn read(path: &Path, listed: usize) -> Result<Matrix> {
     let header = read_header(&mut reader, &mut left).map_err(fault)?;
     let Header { wide, rows, dim } = header;
     let width: usize = if wide { 8 } else { 4 };
-    if rows != listed {
-        return Err(fault(format!("{rows} rows, but the .csv beside it lists {listed}")));
-    }
     let values = rows.checked_mul(dim);
     let bytes = values.and_then(|values| values.checked_mul(width)).map(|bytes| bytes as u64);
     let (Some(values), true) = (values, bytes == Some(left)) else {
@@ -65,6 +62,9 @@ pub fn read(path: &Path, listed: usize) -> Result<Matrix> {
             "its header announces a matrix of {rows} x {dim}, but {left} bytes follow it; was the file cut short?"
         )));
     };
+    if rows != listed {
+        return Err(fault(format!("{rows} rows, but the .csv beside it lists {listed}")));
+    }
     let mut matrix = Matrix { dim, values: files::reserve(values, path.display())? };
     matrix.values.resize(values, 0.0);
     if wide {

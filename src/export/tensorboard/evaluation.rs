@@ -3,6 +3,7 @@
 use super::{EventWriter, Histogram, strip};
 use crate::Result;
 use crate::device::Device;
+use crate::eval::image_folders::ImageFolders;
 use crate::eval::lists;
 use crate::eval::run_evaluations::Evaluation;
 use crate::eval::scored::Scored;
@@ -27,15 +28,17 @@ pub struct Found {
     same: Histogram,
     different: Histogram,
     strips: Vec<(String, strip::Strip)>,
+    /// Messages about the folders of the images.
+    notes: Vec<String>,
 }
 
 impl Found {
     /// Counts the distances of all pairs and draws the lists of the queries with the best scores, with the worst
-    /// scores, and of random queries.
+    /// scores, and of random queries, with images in `folders`.
     ///
     /// # Errors
     /// An error of the device; query and gallery features that cannot be compared.
-    pub fn new(evaluation: Evaluation, device: &Device) -> Result<Self> {
+    pub fn new(evaluation: Evaluation, folders: &ImageFolders, device: &Device) -> Result<Self> {
         let scored = Scored::new(evaluation, device)?;
         let StoredEvaluation { name, query, gallery, report, .. } = &scored.evaluation.kept;
         let pairs = &scored.pairs;
@@ -45,12 +48,14 @@ impl Found {
             scored.scores.iter().map(|score| score.as_ref().map(|score| score.ap_market)).collect();
         let chosen = lists::choose(&scores, QUERIES, SEED);
         let kinds = [("best", &chosen.best), ("worst", &chosen.worst), ("random", &chosen.random)];
-        let mut strips = Vec::new();
+        let (mut strips, mut shown) = (Vec::new(), Vec::new());
         for (kind, queries) in kinds {
             let lists =
                 lists::ranked_lists(query, gallery, queries, SHOWN, &scored.evaluation.protocol(), device)?;
             for (place, list) in lists.iter().enumerate() {
-                let strip = strip::draw(query, gallery, list);
+                let paths = strip::paths(query, gallery, list);
+                let strip = strip::draw(&paths, list, folders);
+                shown.extend(paths.into_iter().flatten());
                 strips.extend(strip.map(|strip| (format!("{kind}/{}", place + 1), strip)));
             }
         }
@@ -66,10 +71,16 @@ impl Found {
             same: histogram(pairs.same()),
             different: histogram(pairs.different()),
             strips,
+            notes: folders.notes(shown),
         })
     }
 
-    /// Number of ranked lists; 0 if the images are not at the evaluation's paths.
+    /// Messages about the folders from which images are shown, and about images that are left out.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Number of ranked lists; 0 if none of the images can be read.
     pub fn lists(&self) -> usize {
         self.strips.len()
     }

@@ -5,6 +5,7 @@
 
 use crate::data::decode;
 use crate::data::resize::Resizer;
+use crate::eval::image_folders::ImageFolders;
 use crate::eval::lists::{RankedList, Verdict};
 use crate::weights::Features;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -36,12 +37,17 @@ pub struct Strip {
     pub size: [u32; 2],
 }
 
-/// Draws a list; `None` if none of its images can be read at the paths of the features.
-pub fn draw(query: &Features, gallery: &Features, list: &RankedList) -> Option<Strip> {
-    let path = |features: &Features, row: usize| features.paths().get(row).cloned();
-    let mut paths = vec![path(query, list.query)];
-    paths.extend(list.entries.iter().map(|entry| path(gallery, entry.index)));
-    let images: Vec<Option<RgbImage>> = paths.par_iter().map(|path| read_resized(path.as_deref()?)).collect();
+/// The paths of a list's images: the query's, then those of the entries.
+pub fn paths<'a>(query: &'a Features, gallery: &'a Features, list: &RankedList) -> Vec<Option<&'a str>> {
+    let path = |features: &'a Features, row: usize| features.paths().get(row).map(String::as_str);
+    let entries = list.entries.iter().map(|entry| path(gallery, entry.index));
+    std::iter::once(path(query, list.query)).chain(entries).collect()
+}
+
+/// Draws a list of images in `folders`; `None` if none of them can be read.
+pub fn draw(paths: &[Option<&str>], list: &RankedList, folders: &ImageFolders) -> Option<Strip> {
+    let read = |path: &Option<&str>| read_resized(&folders.find(Path::new((*path)?)).ok()?.0);
+    let images: Vec<Option<RgbImage>> = paths.par_iter().map(read).collect();
     if images.iter().all(Option::is_none) {
         return None;
     }
@@ -74,8 +80,8 @@ pub fn draw(query: &Features, gallery: &Features, list: &RankedList) -> Option<S
 }
 
 /// Reads an image and resizes it to [`HEIGHT`] by [`WIDTH`].
-fn read_resized(path: &str) -> Option<RgbImage> {
-    let picture = decode::read(Path::new(path)).ok()?;
+fn read_resized(path: &Path) -> Option<RgbImage> {
+    let picture = decode::read(path).ok()?;
     let mut pixels = vec![0; (HEIGHT * WIDTH * 3) as usize];
     Resizer::default().resize(&picture, HEIGHT as usize, WIDTH as usize, &mut pixels);
     RgbImage::from_raw(WIDTH, HEIGHT, pixels)

@@ -1,0 +1,38 @@
+//! The page of a run folder: whatever the files hold, the page has one script, loads nothing, and embeds images of the
+//! named folder only.
+
+#![no_main]
+
+use bcreid::device::Device;
+use bcreid::report::page::{Options, page};
+use bcreid_fuzz::good;
+use bcreid_fuzz::run_folder::Base;
+use std::cell::OnceCell;
+use std::time::UNIX_EPOCH;
+
+thread_local! {
+    static BASE: OnceCell<Base> = const { OnceCell::new() };
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    BASE.with(|base| {
+        let base = base.get_or_init(Base::new);
+        let options = Options {
+            only: Vec::new(),
+            queries: Some(1),
+            seed: 1,
+            images: vec![base.dataset.root.clone()],
+            made: UNIX_EPOCH,
+        };
+        base.with(bytes, |run| {
+            let Some(report) = good(page(&[run.to_path_buf()], &options, &Device::cpu())) else { return };
+            let count = |what: &str| report.html.matches(what).count();
+            assert_eq!((count("<script"), count("</script>")), (1, 1));
+            assert_eq!(count("<style"), count("</style>"));
+            assert_eq!(count("<img "), count("<img src=\"data:image/jpeg;base64,"));
+            let links = count("<a ") - count("<a href=\"#");
+            assert_eq!((links, count("<iframe"), count("<object"), count("<form")), (0, 0, 0, 0));
+            assert!(report.notes.iter().all(|note| !note.contains('\n')), "{:?}", report.notes);
+        });
+    });
+});
