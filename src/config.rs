@@ -288,8 +288,15 @@ fn parse_value(text: &str) -> toml::Value {
         .unwrap_or_else(|| toml::Value::String(text.to_string()))
 }
 
+/// A text from elsewhere as one line, shortened.
 fn one_line(text: &str) -> String {
-    printable(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    /// Most characters that a message quotes.
+    const QUOTED: usize = 200;
+    let start: String = text.chars().take(4 * QUOTED).collect();
+    let line = start.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_whole = start.len() == text.len() && line.chars().count() <= QUOTED;
+    let shown = printable(&line.chars().take(QUOTED).collect::<String>());
+    if is_whole { shown } else { shown + "..." }
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ impl Counter {
         let mut last_line = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
         if last_line.elapsed() >= LINE_INTERVAL {
             *last_line = Instant::now();
-            let left = self.started.elapsed().as_secs_f64() / done.max(1) as f64 * (total - done) as f64;
+            let left =
+                self.started.elapsed().as_secs_f64() / done.max(1) as f64 * total.saturating_sub(done) as f64;
             tell!("{} {done}/{total}, {} left", self.what, clock(Duration::from_secs_f64(left)));
         }
     }

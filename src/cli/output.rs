@@ -1,5 +1,6 @@
 //! Output files of commands: a link of the user is followed, and an existing file is overwritten only with --force.
 
+use crate::error::is_visible;
 use crate::files::{follow, write_json};
 use crate::{Error, Result};
 use clap::Args;
@@ -43,11 +44,24 @@ impl Json {
             None => Ok(()),
             Some(_) if self.is_printed() => {
                 let json = serde_json::to_string_pretty(result);
-                super::say_lines(json.map_err(|e| Error::io("standard output")(e.into()))?)
+                super::print(&visible(&json.map_err(|e| Error::io("standard output")(e.into()))?))
             }
             Some(file) => write_json(file, result),
         }
     }
+}
+
+/// JSON with invisible characters in the escapes of JSON, so that a terminal does not obey them.
+fn visible(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || is_visible(c) {
+            shown.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    shown
 }
 
 /// The file to write for the output `file` of the user, checked before the computation.
@@ -83,5 +97,19 @@ pub fn require_new(file: &Path, force: bool) -> Result<()> {
             file.display()
         ))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_json_stays_json() {
+        let names = ["a\u{200b}b\u{202e}", "e\u{301} 王 \u{e0041}", "x\n\t\u{1b}"];
+        let json = serde_json::to_string_pretty(&names).unwrap();
+        let shown = visible(&json);
+        assert!(shown.chars().all(|c| c == '\n' || is_visible(c)), "{shown}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&shown).unwrap(), names);
     }
 }

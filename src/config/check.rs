@@ -1,6 +1,6 @@
 //! The ranges of all settings.
 
-use super::{CenterRate, Config, Sampler, named_in};
+use super::{CenterRate, Config, Sampler, named_in, one_line};
 
 impl Config {
     /// The first rule about the range of a setting that is broken.
@@ -57,6 +57,10 @@ impl Config {
 
     /// The values of the settings that a rule names: `data.crop = true, data.pad = 0`.
     pub(super) fn given(&self, rule: &str) -> String {
-        named_in(rule).iter().map(|key| format!("{key} = {}", self.value(key))).collect::<Vec<_>>().join(", ")
+        named_in(rule)
+            .iter()
+            .map(|key| format!("{key} = {}", one_line(&self.value(key))))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }

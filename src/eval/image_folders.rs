@@ -191,7 +191,7 @@ mod tests {
             assert!(folders.find(&set.join(path)).is_err(), "{path}");
         }
         // Nor out of a folder that the user named; the folder itself may be a link.
-        let named = ImageFolders::new(&[set.clone()], []);
+        let named = ImageFolders::new(std::slice::from_ref(&set), []);
         assert!(named.find(Path::new("/old/bounding_box_test/a.jpg")).is_err());
         symlink(&set, home.join("link")).unwrap();
         let named = ImageFolders::new(&[home.join("link")], []);

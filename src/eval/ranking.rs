@@ -14,7 +14,7 @@ use super::distance::{Block, Distances, Origin, Row};
 use super::metrics::Score;
 use super::rerank::Reranked;
 use super::{Protocol, Rerank, same_camera};
-use crate::Result;
+use crate::{Error, Result};
 use crate::device::Device;
 use crate::weights::{Features, normalise_rows};
 use rayon::prelude::*;
@@ -76,7 +76,7 @@ fn score(
     if people.indices.is_empty() || gallery.pids().iter().all(|&pid| pid == -1) {
         return Ok(scores);
     }
-    let mut standings = standings(query, &people.indices, gallery, protocol);
+    let mut standings = standings(query, &people.indices, gallery, protocol)?;
     // All parts use one origin, because they must round alike.
     let origin = Origin::of(gallery.features(), gallery.dim(), protocol.normalise);
     if let Some(part) = part {
@@ -169,6 +169,9 @@ impl<'a> CountedImages<'a> {
     }
 }
 
+/// Most gallery images of the queries' persons, in all lists together: 190 MB of them. MSMT17 has about 300,000.
+const MOST_KNOWN: usize = 8_000_000;
+
 /// A gallery image of the query's person.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -187,7 +190,15 @@ struct Known {
 struct Standing(Vec<Known>);
 
 /// Lists the gallery images of its person for every query (rows `people` of `query`).
-fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &Protocol) -> Vec<Standing> {
+///
+/// # Errors
+/// More than [`MOST_KNOWN`] images in all lists together.
+fn standings(
+    query: &Features,
+    people: &[usize],
+    gallery: &Features,
+    protocol: &Protocol,
+) -> Result<Vec<Standing>> {
     let cameras = protocol.counts_cameras(query, gallery);
     let mut images_of: HashMap<i64, Vec<usize>> = HashMap::new();
     for &person in people {
@@ -197,6 +208,14 @@ fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &
         if let Some(images) = images_of.get_mut(pid) {
             images.push(index);
         }
+    }
+    let all = people.iter().map(|&person| images_of[&query.pids()[person]].len());
+    let all = all.fold(0usize, usize::saturating_add);
+    if all > MOST_KNOWN {
+        return Err(Error::Data(format!(
+            "the queries have {all} gallery images of their own persons in all, and an evaluation counts at most \
+             {MOST_KNOWN}; are the pids right? else evaluate fewer queries at a time"
+        )));
     }
     let standing = |&person: &usize| {
         let camid = query.camids()[person];
@@ -208,7 +227,7 @@ fn standings(query: &Features, people: &[usize], gallery: &Features, protocol: &
         });
         Standing(known.collect())
     };
-    people.iter().map(standing).collect()
+    Ok(people.iter().map(standing).collect())
 }
 
 impl Standing {

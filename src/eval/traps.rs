@@ -15,7 +15,7 @@ pub(super) fn refuse_equal(query: &Features, gallery: &Features) -> Result<()> {
     let (rows, dim) = (query.len() + gallery.len(), query.dim());
     let mut all = query.features().chunks_exact(dim).chain(gallery.features().chunks_exact(dim));
     // Two equal images are no fault; two of one image each neither.
-    if rows < 3 || !all.all(|row| row == first) {
+    if rows < 3 || gallery.dim() != dim || !all.all(|row| row == first) {
         return Ok(());
     }
     let what = if first.iter().all(|value| *value == 0.0) { "zero" } else { "equal" };
@@ -56,9 +56,9 @@ fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol)
     if query.origin().pooled.is_some() {
         return 0;
     }
-    let mut rows: HashMap<&str, usize> = HashMap::new();
+    let mut rows: HashMap<&str, Vec<usize>> = HashMap::new();
     for (row, path) in gallery.paths().iter().enumerate() {
-        rows.insert(path, row);
+        rows.entry(path).or_default().push(row);
     }
     let counts_cameras = protocol.counts_cameras(query, gallery);
     let is_ranked = |q: usize, g: usize| {
@@ -68,6 +68,6 @@ fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol)
             && query.camids()[q] != -1;
         gallery.pids()[g] != -1 && !dropped
     };
-    let own = query.paths().iter().enumerate().filter_map(|(q, path)| Some((q, *rows.get(path.as_str())?)));
-    own.filter(|(q, g)| is_ranked(*q, *g)).count()
+    let own = query.paths().iter().enumerate().filter_map(|(q, path)| Some((q, rows.get(path.as_str())?)));
+    own.filter(|(q, rows)| rows.iter().any(|&g| is_ranked(*q, g))).count()
 }

@@ -24,7 +24,7 @@ pub use histogram::Histogram;
 pub use live::Live;
 pub use writer::EventWriter;
 
-use crate::files::write_atomically;
+use crate::files::{has_second_name, write_atomically};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::StepMetrics;
 use crate::{Error, Result};
@@ -108,8 +108,13 @@ pub fn write_events(
     let file = folder.join(format!("{PREFIX}{:010}{SUFFIX}", seconds as u64));
     write_atomically(&file, |out| fill(&mut EventWriter::new(out, seconds)?))?;
     for (_, path) in event_files(folder)?.into_iter().filter(|(_, path)| *path != file) {
-        let empty = fs::metadata(&path).map_err(Error::io(&path))?.len() == 0;
-        let done = if empty { fs::remove_file(&path) } else { fs::File::create(&path).map(drop) };
+        let meta = fs::metadata(&path).map_err(Error::io(&path))?;
+        // A file with a second name is not emptied: the other name would lose its content.
+        let done = if meta.len() == 0 || has_second_name(&meta) {
+            fs::remove_file(&path)
+        } else {
+            fs::File::create(&path).map(drop)
+        };
         done.map_err(Error::io(&path))?;
     }
     Ok(file)

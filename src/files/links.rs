@@ -57,8 +57,16 @@ pub fn make_inside(root: &Path, inner: impl AsRef<Path>) -> Result<PathBuf> {
 pub fn open_to_append(path: &Path) -> Result<File> {
     let open = || {
         refuse_link(path)?;
-        if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file; move it away"));
+        match fs::symlink_metadata(path) {
+            Ok(meta) if !meta.is_file() => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file; move it away"));
+            }
+            Ok(meta) if has_second_name(&meta) => {
+                let what =
+                    "has a second name (a hard link), and is changed in place; put a copy in its place";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            _ => {}
         }
         let mut options = File::options();
         options.read(true).append(true).create(true);
@@ -71,6 +79,17 @@ pub fn open_to_append(path: &Path) -> Result<File> {
         options.open(path)
     };
     open().map_err(Error::io(path))
+}
+
+/// Whether a file has a second name, a hard link: a change in place would change a file elsewhere too.
+pub fn has_second_name(meta: &fs::Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::nlink(meta) > 1;
+    #[cfg(not(unix))]
+    return {
+        let _ = meta;
+        false
+    };
 }
 
 /// An error if the last component of the path is a symbolic link.
@@ -118,6 +137,16 @@ mod tests {
         // The user's own link to the folder above.
         assert!(make_inside(&at("folder"), "a/b").unwrap().is_dir());
         assert!(at("elsewhere/a/b").is_dir());
+    }
+
+    #[test]
+    fn a_file_with_a_second_name_is_not_changed_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, own) = (folder.path().join("victim"), folder.path().join("own"));
+        fs::write(&victim, "dear").unwrap();
+        fs::hard_link(&victim, &own).unwrap();
+        let error = open_to_append(&own).unwrap_err().to_string();
+        assert!(error.contains("own: has a second name"), "{error}");
     }
 
     #[test]

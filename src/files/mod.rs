@@ -9,7 +9,7 @@ mod temporary;
 mod write;
 
 pub use format::{Format, HEAD, Wanted};
-pub use links::{follow, inside, make_inside, open_to_append};
+pub use links::{follow, has_second_name, inside, make_inside, open_to_append};
 pub use lock::Lock;
 pub use memory::{copy, reserve};
 pub use read::{MIB, open, read, read_argument, read_text};

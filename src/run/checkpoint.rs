@@ -203,6 +203,10 @@ pub fn check_newest(folder: &Path, config: &Config, classes: &Classes, specs: &P
     check_classes(&file, classes.pids())?;
     check_settings(&file, config)?;
     weights::check_tensors(specs, &file, |_| false).map_err(damaged)?;
+    if done > config.solver.iterations {
+        let all = config.solver.iterations;
+        return Err(damaged(file.fault(format!("is of step {done}, and the run has {all} iterations"))));
+    }
     Ok(done)
 }
 

@@ -1,6 +1,7 @@
 //! Results of earlier calls. `result.json` is the result of the last call; if an earlier result has figures that the
 //! new one lacks, it is moved to a folder of its own.
 
+use super::MOST_RUNS;
 use crate::files::{make_inside, read_text};
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -17,8 +18,8 @@ pub(super) const RESULT: &str = "result.json";
 pub(super) const TABLE: &str = "table.md";
 /// Files of a sweep's plot.
 pub(super) const PLOTS: [&str; 2] = ["sweep.svg", "sweep.png"];
-/// Largest size of a result in bytes, enough for 1000 recipes with 100 runs each.
-const LONGEST: u64 = 1 << 30;
+/// Largest size of a result in bytes: thousands of runs, with some 5 KiB each.
+const LONGEST: u64 = 32 << 20;
 
 /// Runs and gains of a result, for comparison with another result.
 #[derive(Deserialize)]
@@ -63,7 +64,7 @@ impl Covered {
     fn runs(&self) -> BTreeSet<(&str, u64)> {
         let seeds = |runs: &Runs| {
             let first = runs.settings.run.seed;
-            first..first.saturating_add(runs.reports.len() as u64)
+            first..first.saturating_add(runs.reports.len().min(MOST_RUNS) as u64)
         };
         self.recipes.iter().flat_map(|runs| seeds(runs).map(|seed| (runs.name.as_str(), seed))).collect()
     }

@@ -21,6 +21,9 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Most values of a feature: far more than any network has, and still little memory for a row.
+const MOST_VALUES: usize = 1 << 20;
 use values::{Values, copy_of_unaligned};
 
 /// The name of the tensor of features.
@@ -278,6 +281,9 @@ impl Features {
     fn fault(&self) -> Option<String> {
         let (pids, camids) = (self.pids(), self.camids());
         let (n, dim) = (pids.len(), self.dim);
+        if dim > MOST_VALUES {
+            return Some(format!("a feature has {dim} values; the most are {MOST_VALUES}"));
+        }
         if n == 0 || dim == 0 {
             return Some(format!(
                 "{} with {} each; give at least one of both",

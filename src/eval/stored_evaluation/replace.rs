@@ -22,7 +22,7 @@ const NEW: &str = ".new";
 /// The path of the current version of a file of `folder`.
 pub fn current(folder: &Path, file: &str) -> PathBuf {
     let new = folder.join(NEW);
-    let moved = !is_own_folder(&new) || !new.join(file).exists();
+    let moved = !is_own_folder(&new) || !new.join(file).is_file();
     if moved { folder.join(file) } else { new.join(file) }
 }
 
