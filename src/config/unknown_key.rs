@@ -27,13 +27,19 @@ fn nearest(key: &str) -> Option<String> {
     (similarity >= LEAST_SIMILARITY).then_some(nearest)
 }
 
+/// Similarity of a name with one slip: a letter too many, missing, wrong, or two exchanged.
+const ONE_SLIP: f64 = 0.95;
+
 /// Similarity from 0 to 1 of the names without their sections, a little more for the same section. With the sections in
 /// it, all keys of a section would be alike.
 fn similarity(wish: &str, key: &str) -> f64 {
     let (wish_section, wish) = wish.rsplit_once('.').unwrap_or(("", wish));
     let (section, name) = key.split_once('.').unwrap_or(("", key));
     let same_section = if wish_section == section { 0.01 } else { 0.0 };
-    strsim::jaro_winkler(&wish.to_lowercase(), name) * 0.99 + same_section
+    let wish = wish.to_lowercase();
+    let alike = 0.99 * strsim::jaro_winkler(&wish, name);
+    let alike = if strsim::osa_distance(&wish, name) == 1 { alike.max(ONE_SLIP) } else { alike };
+    alike + same_section
 }
 
 #[cfg(test)]
@@ -50,6 +56,7 @@ mod tests {
         for (wrong, right) in [
             ("loss.lamda", "loss.lambda"),
             ("lambda", "loss.lambda"),
+            ("loss.tua", "loss.tau"),
             ("lr", "solver.lr"),
             ("solver.weightdecay", "solver.weight_decay"),
             ("data.flipp", "data.flip"),
