@@ -76,9 +76,17 @@ pub fn read(path: &Path) -> Result<Features> {
     match Format::of(path)? {
         Format::Safetensors => Features::read(path),
         Format::Npy => {
+            let matrix = npy::open(path)?;
             let list = rows::read(&path.with_extension("csv"))?;
-            let matrix = npy::read(path, list.pids.len())?;
-            Features::new(matrix.values, matrix.dim, list.pids, list.camids, list.paths)
+            // Before there is memory for the values: an array with holes has few bytes on the disk.
+            if list.pids.len() != matrix.rows {
+                return Err(Error::weights(
+                    path,
+                    format!("{} rows, but the .csv beside it lists {}", matrix.rows, list.pids.len()),
+                ));
+            }
+            let dim = matrix.dim;
+            Features::new(matrix.values(path)?, dim, list.pids, list.camids, list.paths)
                 .map_err(|e| Error::weights(path, e.to_string()))
         }
         Format::Arrow => Err(Error::weights(

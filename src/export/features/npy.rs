@@ -7,6 +7,7 @@
 use crate::files::{self, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result};
+use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -18,13 +19,17 @@ const MAX_HEADER: usize = u16::MAX as usize;
 /// Number of elements converted at a time.
 const CHUNK: usize = 8192;
 
-/// A two-dimensional array in C order.
+/// A two-dimensional array in C order, whose values are not read yet.
 #[derive(Debug)]
 pub struct Matrix {
+    /// Number of rows.
+    pub rows: usize,
     /// Number of values in a row.
     pub dim: usize,
-    /// Values of all rows, in C order.
-    pub values: Vec<f32>,
+    /// True for f64, false for f32.
+    wide: bool,
+    /// Behind the header.
+    reader: BufReader<File>,
 }
 
 /// Writes features as f32 `[N, D]` in C order, version 1.0 of the format.
@@ -45,39 +50,42 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
     })
 }
 
-/// Reads a matrix of f32, or of f64, which is rounded to f32, whose `.csv` lists `listed` rows. No memory is allocated
-/// for a matrix of another number of rows, or of more than the file is long.
-pub fn read(path: &Path, listed: usize) -> Result<Matrix> {
+/// Opens a file and reads its header, which must fit the file's length.
+pub fn open(path: &Path) -> Result<Matrix> {
     let fault = |what: String| Error::weights(path, what);
     let file = files::open(path)?;
     let mut left = file.metadata().map_err(Error::io(path))?.len();
     let mut reader = BufReader::new(file);
-    let header = read_header(&mut reader, &mut left).map_err(fault)?;
-    let Header { wide, rows, dim } = header;
+    let Header { wide, rows, dim } = read_header(&mut reader, &mut left).map_err(fault)?;
     let width: usize = if wide { 8 } else { 4 };
-    let values = rows.checked_mul(dim);
-    let bytes = values.and_then(|values| values.checked_mul(width)).map(|bytes| bytes as u64);
-    let (Some(values), true) = (values, bytes == Some(left)) else {
+    let bytes = rows.checked_mul(dim).and_then(|values| values.checked_mul(width)).map(|bytes| bytes as u64);
+    if bytes != Some(left) {
         return Err(fault(format!(
             "its header announces a matrix of {rows} x {dim}, but {left} bytes follow it; was the file cut short?"
         )));
-    };
-    if rows != listed {
-        return Err(fault(format!("{rows} rows, but the .csv beside it lists {listed}")));
     }
-    let mut matrix = Matrix { dim, values: files::reserve(values, path.display())? };
-    matrix.values.resize(values, 0.0);
-    if wide {
-        let mut doubles = [0.0f64; CHUNK];
-        for values in matrix.values.chunks_mut(CHUNK) {
-            let doubles = &mut doubles[..values.len()];
-            reader.read_exact(bytemuck::cast_slice_mut(doubles)).map_err(Error::io(path))?;
-            values.iter_mut().zip(doubles).for_each(|(value, double)| *value = *double as f32);
+    Ok(Matrix { rows, dim, wide, reader })
+}
+
+impl Matrix {
+    /// Reads the values of all rows, in C order; f64 is rounded to f32. No more memory is allocated than the file is
+    /// long.
+    pub fn values(mut self, path: &Path) -> Result<Vec<f32>> {
+        let count = self.rows * self.dim;
+        let mut all = files::reserve(count, path.display())?;
+        all.resize(count, 0.0);
+        if self.wide {
+            let mut doubles = [0.0f64; CHUNK];
+            for values in all.chunks_mut(CHUNK) {
+                let doubles = &mut doubles[..values.len()];
+                self.reader.read_exact(bytemuck::cast_slice_mut(doubles)).map_err(Error::io(path))?;
+                values.iter_mut().zip(doubles).for_each(|(value, double)| *value = *double as f32);
+            }
+        } else {
+            self.reader.read_exact(bytemuck::cast_slice_mut(&mut all)).map_err(Error::io(path))?;
         }
-    } else {
-        reader.read_exact(bytemuck::cast_slice_mut(&mut matrix.values)).map_err(Error::io(path))?;
+        Ok(all)
     }
-    Ok(matrix)
 }
 
 /// Header of a matrix.
