@@ -8,7 +8,7 @@ use bcreid::eval::extract::Extractor;
 use bcreid::eval::{run_evaluations, stored_evaluation};
 use bcreid::model::Model;
 use bcreid::report::run::{Settings, read_all};
-use bcreid::run::checkpoint::{check_newest, steps_done, weight_file};
+use bcreid::run::checkpoint::{check_newest, weight_file};
 use bcreid::run::metrics::{self, Log};
 use bcreid::run::{Layout, RunFolder};
 use bcreid::train::{Start, Trainer};
@@ -50,15 +50,13 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 /// The steps of a resumed run up to its first step.
 fn resume(base: &Base, run: &std::path::Path) {
     let Some((folder, config)) = good(RunFolder::open(run)) else { return };
-    let Some(done) = good(steps_done(&folder.checkpoints())) else { return };
     let classes = Classes::new(&base.dataset.train).expect("the run's classes");
     let device = Device::cpu();
     // A network of other settings takes time, and is compared with the header before it takes memory.
-    if let Some((_, specs)) = good(Model::declare(&config, classes.len(), &device)) {
-        let checked = good(check_newest(&folder.checkpoints(), &config, &classes, &specs));
-        if checked.is_some() && config.difference(&base.config).is_none() {
-            good(Trainer::new(&config, &base.dataset, Start::Resume(&folder), &device, &|_, _| ()));
-        }
+    let Some((_, specs)) = good(Model::declare(&config, classes.len(), &device)) else { return };
+    let Some(done) = good(check_newest(&folder.checkpoints(), &config, &classes, &specs)) else { return };
+    if config.difference(&base.config).is_none() {
+        good(Trainer::new(&config, &base.dataset, Start::Resume(&folder), &device, &|_, _| ()));
     }
     good(Log::continue_at(&folder.metrics(), done));
 }
