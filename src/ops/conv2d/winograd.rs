@@ -29,14 +29,14 @@ use std::ops::Range;
 
 /// The depth of one pass over a register tile.
 const DEPTH: usize = 384;
-/// The tiles of a block in wgrad.
-const BLOCK: usize = 64;
+/// The tiles of a block in wgrad. Small under Miri, which takes minutes for a block of 64.
+const BLOCK: usize = if cfg!(miri) { 6 } else { 64 };
 /// The most panels of sixteen channels of a task in wgrad.
 const PANELS: usize = 8;
 /// The target number of tasks.
 const TASKS: usize = 16;
-/// The fewest channels for which the transforms are worth their cost.
-const CHANNELS: usize = 32;
+/// The fewest channels for which the transforms are worth their cost. Small under Miri too.
+const CHANNELS: usize = if cfg!(miri) { 5 } else { 32 };
 
 /// True if the algorithm applies to a convolution and is faster.
 pub fn suits(g: &Geometry) -> bool {
