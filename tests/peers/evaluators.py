@@ -84,7 +84,7 @@ def draw(rng, queries, images, people, values, strangers):
 
 def ours(bcreid, folder, *more):
     result = folder / "result.json"
-    command = [bcreid, "eval", "--device", "cpu", "--threads", "1", "--json", result, *more]
+    command = [bcreid, "eval", "--device", "cpu", "--threads", "1", "--force", "--json", result, *more]
     command += ["--query", folder / "query.safetensors", "--gallery", folder / "gallery.safetensors"]
     subprocess.run(command, check=True, capture_output=True)
     return json.loads(result.read_text())
