@@ -96,7 +96,6 @@ def main(bcreid, folder):
     cases = [
         ("random", (40, 400, 12, 0, 0)),
         ("tied", (40, 400, 12, 3, 0)),
-        ("all tied", (10, 90, 5, 1, 0)),
         ("small gallery", (20, 12, 3, 0, 0)),
         ("small and tied", (20, 30, 4, 2, 0)),
         ("queries without a match", (30, 200, 9, 2, 7)),
