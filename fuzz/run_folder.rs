@@ -59,7 +59,7 @@ impl Base {
             train_ids: 2,
             test_ids: 2,
             cameras: 2,
-            images_per_camera: 1..=1,
+            images_per_camera: 2..=2,
             distractors: 0,
             junk: 0,
             ..Synth::default()

@@ -153,12 +153,12 @@ EMPTY = b'"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
 EDITS = {
     "plain": b"",
     "config": whole("config", b"[loss]\nlambda = 0.5\n"),
-    "metrics": splice("metrics", 0, 0, b'{"step":0,"loss":null}\n') + splice("metrics", 65535, 1, b'{"step":9,"inter":1}\n'),
+    "metrics": splice("metrics", 65535, 0, b'{"step":8,"loss":null}\n{"step":9,"inter":1}\n{"st'),
     "headers": b"".join(splice(file, 1, 0, EMPTY) for file in ["checkpoint", "weights", "query", "gallery"]),
-    "images": splice("result", 65535, 3, b"") + splice("result", 65535, 0, b',\n"more": ["/"]}\n'),
-    "figures": splice("result", 15, 3, b"2.5"),
+    "more": splice("result", 1, 0, b'"more":["/"],'),
+    "figures": splice("result", 13, 3, b"2.5"),
     "new": whole("new", b"{}"),
-    "nan": splice("gallery", 65535, 4, b"\0\0\xc0\x7f", kind=3) + splice("weights", 0, 4, b"\0\0\xc0\x7f", kind=3),
+    "nan": splice("gallery", 0, 4, b"\0\0\xc0\x7f", kind=3) + splice("weights", 0, 4, b"\0\0\xc0\x7f", kind=3),
     "pids": splice("query", 0, 16, struct.pack("<qq", -1, 0), kind=3),
 }
 
