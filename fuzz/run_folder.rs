@@ -15,10 +15,20 @@ use bcreid::eval::{Protocol, evaluate};
 use bcreid::run::RunFolder;
 use bcreid::train::{Observers, Start, Trainer};
 use bcreid::weights::Features;
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
+
+thread_local! {
+    static BASE: OnceCell<Base> = const { OnceCell::new() };
+}
+
+/// Calls `read` with the base, which the first input makes.
+pub fn with_base(read: impl FnOnce(&Base)) {
+    BASE.with(|base| read(base.get_or_init(Base::new)));
+}
 
 /// The files that are edited. The others of the run stay as they are.
 const FILES: [&str; 8] = [
@@ -50,7 +60,7 @@ pub struct Base {
 
 impl Base {
     /// Trains two steps on a made-up data set and evaluates. The files are the same bytes in every process.
-    pub fn new() -> Self {
+    fn new() -> Self {
         // SAFETY: called with the first input, when no other thread of this process reads the environment.
         unsafe { std::env::set_var("RAYON_NUM_THREADS", "1") };
         let home = folder();
@@ -138,12 +148,6 @@ impl Base {
         put(&self.content);
         // Without its files it would still count as a folder of new files.
         let _ = fs::remove_dir(run.join("evaluations/set/.new"));
-    }
-}
-
-impl Default for Base {
-    fn default() -> Self {
-        Base::new()
     }
 }
 

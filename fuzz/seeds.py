@@ -162,7 +162,8 @@ EDITS = {
     "pids": splice("query", 0, 16, struct.pack("<qq", -1, 0), kind=3),
 }
 
-for target in ["features", "npy", "metrics", "config", "image", "prototxt", "run_folder", "report"]:
+# seeds_hostile.py writes into the folders of prototxt and caffemodel too.
+for target in ["features", "npy", "metrics", "config", "image", "run_folder", "report"]:
     shutil.rmtree(HERE / "seeds" / target, ignore_errors=True)
 paths = json.dumps(["a.jpg", "b.jpg", "c.jpg"])
 put("features", "plain", features({}))

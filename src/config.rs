@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod describe;
 mod old_names;
+mod resolve;
 mod settings;
 mod synonyms;
 mod unknown_key;
@@ -15,12 +16,12 @@ mod wrong_type;
 pub use old_names::current as current_name;
 pub use settings::*;
 
+use crate::Result;
 use crate::data::ImageInput;
-use crate::error::{Error, Result, printable};
+use crate::error::excerpt;
 use crate::files::{MIB, read_argument};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use unknown_key::unknown;
 
 /// All settings of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,50 +71,6 @@ impl Config {
     /// As [`Config::resolve`].
     pub fn resolve_text(text: &str, settings: &[String]) -> Result<Self> {
         Self::resolve_over(toml::Table::new(), text, None, settings)
-    }
-
-    /// `base`, then a TOML text, read from `file`, then each setting. An error names the file or the setting that is
-    /// its cause.
-    fn resolve_over(base: toml::Table, text: &str, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let in_file = |error| match file {
-            Some(path) => caused_by(error, &path.display().to_string()),
-            None => error,
-        };
-        let mut table = read_table(text).map_err(in_file)?;
-        check_types(&table).map_err(in_file)?;
-        let in_text = table.clone();
-        for (section, defaults) in base {
-            let own = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if let (Some(own), toml::Value::Table(defaults)) = (own.as_table_mut(), defaults) {
-                defaults.into_iter().for_each(|(key, value)| {
-                    own.entry(key).or_insert(value);
-                });
-            }
-        }
-        let mut given = Vec::new();
-        for setting in settings {
-            let (key, value) = read_setting(setting).map_err(|e| caused_by(e, &in_words(setting)))?;
-            let (section, name) = key.split_once('.').expect("a known key has a section");
-            let slot = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            slot.as_table_mut().expect("sections are tables").insert(name.to_string(), value);
-            given.push((key, setting));
-        }
-        let config = Config::deserialize(toml::Value::Table(table))
-            .map_err(|e| in_file(Error::Config(one_line(e.message()))))?;
-        match config.broken_rule() {
-            None => Ok(config),
-            Some(rule) => {
-                let error = Error::Config(format!("{rule}; given: {}", config.given(rule)));
-                let keys = named_in(rule);
-                // The last setting of a key holds.
-                let setting = given.iter().rev().find(|(key, _)| keys.contains(key));
-                Err(match setting {
-                    Some((_, setting)) => caused_by(error, &in_words(setting)),
-                    None if keys.iter().any(|key| holds(&in_text, key)) => in_file(error),
-                    None => error,
-                })
-            }
-        }
     }
 
     /// The settings in a run folder or checkpoint. All settings are stored there, so an absent one did not exist yet
@@ -213,90 +170,13 @@ impl Config {
     }
 }
 
-/// Reads a TOML text, with old names of settings.
-fn read_table(text: &str) -> Result<toml::Table> {
-    let mut table: toml::Table = toml::from_str(text).map_err(|e: toml::de::Error| {
-        let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        Error::Config(format!("line {line} is not TOML: {}", one_line(e.message())))
-    })?;
-    old_names::rename(&mut table)?;
-    Ok(table)
-}
-
-/// Reads a setting `section.key=value`, and checks the key and the type of the value.
-fn read_setting(setting: &str) -> Result<(String, toml::Value)> {
-    let (key, value) = setting
-        .split_once('=')
-        .ok_or_else(|| Error::Config("a setting is section.key=value, for example loss.lambda=0".into()))?;
-    let key = old_names::current(key.trim());
-    let Some((section, name)) = key.split_once('.') else { return Err(unknown(&key)) };
-    let value = parse_value(value.trim());
-    let own = toml::Table::from_iter([(name.to_string(), value.clone())]);
-    check_types(&toml::Table::from_iter([(section.to_string(), toml::Value::Table(own))]))?;
-    Ok((key, value))
-}
-
-/// Checks that each key exists and each value has its type; one setting at a time, so that an error belongs to its key.
-fn check_types(table: &toml::Table) -> Result<()> {
-    let keys = Config::entries();
-    for (section, content) in table {
-        let Some(content) = content.as_table() else { return Err(unknown(section)) };
-        for (name, value) in content {
-            let key = format!("{section}.{name}");
-            let entry = keys.iter().find(|entry| entry.key == key);
-            if entry.is_none() {
-                return Err(unknown(&key));
-            }
-            let own = toml::Table::from_iter([(name.clone(), value.clone())]);
-            let alone = toml::Table::from_iter([(section.clone(), toml::Value::Table(own))]);
-            Config::deserialize(toml::Value::Table(alone))
-                .map_err(|e| wrong_type::refusal(entry, &key, value, e.message()))?;
-        }
-    }
-    Ok(())
-}
-
-/// The error with the file or the setting that is its cause.
-fn caused_by(error: Error, cause: &str) -> Error {
-    match error {
-        Error::Config(what) => Error::Config(format!("{what} ({cause})")),
-        other => other,
-    }
-}
-
-fn in_words(setting: &str) -> String {
-    format!("--set {}", one_line(setting))
-}
-
-/// The keys that a rule names.
-fn named_in(rule: &str) -> Vec<String> {
-    let keys = Config::entries().into_iter().map(|entry| entry.key);
-    keys.filter(|key| rule.split([' ', ',']).any(|word| word == key)).collect()
-}
-
-/// Whether a table has the setting `key`.
-fn holds(table: &toml::Table, key: &str) -> bool {
-    let own = key.split_once('.').and_then(|(section, name)| table.get(section)?.get(name));
-    own.is_some()
-}
-
-/// A value given on the command line: TOML if it reads as TOML, else a string without quotes.
-fn parse_value(text: &str) -> toml::Value {
-    toml::from_str::<toml::Table>(&format!("v = {text}"))
-        .ok()
-        .and_then(|mut table| table.remove("v"))
-        .unwrap_or_else(|| toml::Value::String(text.to_string()))
-}
-
 /// A text from elsewhere as one line, shortened.
 fn one_line(text: &str) -> String {
     /// Most characters that a message quotes.
     const QUOTED: usize = 200;
+    // A parser's message has several lines. Of a long text only the start is joined.
     let start: String = text.chars().take(4 * QUOTED).collect();
-    let line = start.split_whitespace().collect::<Vec<_>>().join(" ");
-    let is_whole = start.len() == text.len() && line.chars().count() <= QUOTED;
-    let shown = printable(&line.chars().take(QUOTED).collect::<String>());
-    if is_whole { shown } else { shown + "..." }
+    excerpt(&start.split_whitespace().collect::<Vec<_>>().join(" "), QUOTED)
 }
 
 #[cfg(test)]
@@ -436,34 +316,6 @@ mod tests {
         let older = mean.to_toml().replace("reduction = \"mean\"\n", "");
         assert_eq!(Config::from_toml(&older).unwrap().loss.reduction, Reduction::Sum);
         assert_eq!(Config::from_toml("").unwrap().loss.reduction, Reduction::Sum);
-    }
-
-    #[test]
-    fn an_error_names_the_file_or_the_setting() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let path = file.path().display().to_string();
-        let cause = |text: &str, settings: &[&str]| {
-            std::fs::write(file.path(), text).unwrap();
-            let settings: Vec<String> = settings.iter().map(|s| s.to_string()).collect();
-            Config::resolve(Some(file.path()), &settings).unwrap_err().to_string()
-        };
-        for text in
-            ["[loss]\nlambda = -1", "[loss]\nlambda = true", "[loss]\nlamda = 1", "[loss", "[x]\ny = 1"]
-        {
-            let error = cause(text, &["solver.lr=0.5"]);
-            assert!(error.ends_with(&format!("({path})")), "{error}");
-        }
-        for setting in ["loss.lambda=-1", "loss.lambda=true", "loss.lamda=1", "lambda", "solver.rate=inf"] {
-            let error = cause("[loss]\ntau = 0.5\n[solver]\nlr = 1\n", &["run.seed=1", setting]);
-            assert!(error.ends_with(&format!("(--set {setting})")), "{error}");
-        }
-        let error = cause("[data]\ncrop = true\n", &["data.pad=0"]);
-        assert!(error.contains("given: data.pad = 0, data.crop = true (--set data.pad=0)"), "{error}");
-        // The setting replaces the file's value, which is not read.
-        std::fs::write(file.path(), "[loss]\nlambda = -1").unwrap();
-        assert!(Config::resolve(Some(file.path()), &["loss.lambda=1".into()]).is_ok());
-        let error = cause("", &["solver.lr=inf"]);
-        assert!(error.contains("solver.lr must be above 0 and finite; given: solver.lr = inf"), "{error}");
     }
 
     #[test]

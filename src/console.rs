@@ -1,8 +1,9 @@
-//! Messages on standard error, beside a command's result.
+//! Messages on standard error, and the result of a command on standard output.
 
 use crate::error::printable;
+use crate::{Error, Result};
 use std::fmt::{self, Arguments, Display};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// Prints a message to standard error as one line: [`printable`] escapes line breaks too, because a file name may hold
 /// one. A failed write (a closed pipe, a full disk) is ignored, so that it never ends a training run.
@@ -10,9 +11,28 @@ pub fn tell(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", printable(&text.to_string()));
 }
 
-/// The lines of a text whose parts from elsewhere are escaped, each [`printable`].
-pub fn printable_lines(text: &str) -> String {
-    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+/// Prints a line to standard output, escaped by [`printable`], because file names may hold line breaks.
+///
+/// # Errors
+/// [`Error::Io`] if standard output cannot be written; a closed pipe (`| head`) is no error.
+pub fn say(line: impl Display) -> Result<()> {
+    print(&printable(&line.to_string()))
+}
+
+/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
+///
+/// # Errors
+/// As [`say`].
+pub fn say_lines(text: impl Display) -> Result<()> {
+    print(&text.to_string().lines().map(printable).collect::<Vec<_>>().join("\n"))
+}
+
+/// Prints a text whose invisible characters are escaped.
+pub(crate) fn print(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        _ => Ok(()),
+    }
 }
 
 /// A number with its noun: `1 image`, `2 images`. The plural is the singular with an s.

@@ -140,6 +140,14 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// The first `most` characters of a text, escaped by [`printable`]; three dots follow if there are more.
+pub fn excerpt(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => printable(&text[..end]) + "...",
+        None => printable(text),
+    }
+}
+
 /// Whether a character is visible by itself, a space, or an accent on the character before.
 pub(crate) fn is_visible(c: char) -> bool {
     if c.is_ascii() {
@@ -219,6 +227,12 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_excerpt_says_that_it_is_cut() {
+        assert_eq!(excerpt("abc", 3), "abc");
+        assert_eq!(excerpt("äb\nc", 3), "äb\\n...");
+    }
 
     #[test]
     fn invisible_characters_are_escaped_and_names_of_all_scripts_are_not() {

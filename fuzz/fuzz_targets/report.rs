@@ -6,17 +6,11 @@
 use bcreid::device::Device;
 use bcreid::report::page::{Options, page};
 use bcreid_fuzz::good;
-use bcreid_fuzz::run_folder::Base;
-use std::cell::OnceCell;
+use bcreid_fuzz::run_folder::with_base;
 use std::time::UNIX_EPOCH;
 
-thread_local! {
-    static BASE: OnceCell<Base> = const { OnceCell::new() };
-}
-
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    BASE.with(|base| {
-        let base = base.get_or_init(Base::new);
+    with_base(|base| {
         let options = Options {
             only: Vec::new(),
             queries: Some(1),

@@ -14,16 +14,10 @@ use bcreid::run::{Layout, RunFolder};
 use bcreid::train::{Start, Trainer};
 use bcreid::weights::NetworkFile;
 use bcreid_fuzz::good;
-use bcreid_fuzz::run_folder::Base;
-use std::cell::OnceCell;
-
-thread_local! {
-    static BASE: OnceCell<Base> = const { OnceCell::new() };
-}
+use bcreid_fuzz::run_folder::{Base, with_base};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    BASE.with(|base| {
-        let base = base.get_or_init(Base::new);
+    with_base(|base| {
         base.with(bytes, |run| {
             let layout = Layout::of(run);
             good(Settings::read(run));

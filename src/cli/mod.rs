@@ -27,15 +27,12 @@ mod train;
 
 pub use remedy::explain;
 
-use crate::console::counted;
-use crate::console::printable_lines;
-use crate::error::printable;
+use crate::console::{counted, say, say_lines};
 use crate::export::features::Format;
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, tell};
 use clap::{Parser, Subcommand};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -112,24 +109,6 @@ impl Command {
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
         }
-    }
-}
-
-/// Prints a line to standard output, escaped by [`printable`], because file names may hold line breaks.
-fn say(line: impl std::fmt::Display) -> Result<()> {
-    print(&printable(&line.to_string()))
-}
-
-/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
-fn say_lines(text: impl std::fmt::Display) -> Result<()> {
-    print(&printable_lines(&text.to_string()))
-}
-
-/// A closed pipe (`| head`) is no error.
-fn print(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
-        _ => Ok(()),
     }
 }
 

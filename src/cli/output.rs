@@ -1,5 +1,6 @@
 //! Output files of commands: a link of the user is followed, and an existing file is overwritten only with --force.
 
+use crate::console;
 use crate::error::is_visible;
 use crate::files::{follow, write_json};
 use crate::{Error, Result};
@@ -44,7 +45,7 @@ impl Json {
             None => Ok(()),
             Some(_) if self.is_printed() => {
                 let json = serde_json::to_string_pretty(result);
-                super::print(&visible(&json.map_err(|e| Error::io("standard output")(e.into()))?))
+                console::print(&visible(&json.map_err(|e| Error::io("standard output")(e.into()))?))
             }
             Some(file) => write_json(file, result),
         }

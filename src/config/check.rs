@@ -1,6 +1,7 @@
 //! The ranges of all settings.
 
-use super::{CenterRate, Config, Sampler, named_in, one_line};
+use super::resolve::named_in;
+use super::{CenterRate, Config, Sampler, one_line};
 
 impl Config {
     /// The first rule about the range of a setting that is broken.

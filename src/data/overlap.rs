@@ -4,14 +4,14 @@ use super::Sample;
 use crate::console::counted;
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Leaves out the repeated images of a list; returns the others in their order, and a note about the repeated ones.
 ///
 /// # Errors
 /// [`Error::Data`] about an image with two identities.
 pub(super) fn once(list: &Path, samples: Vec<Sample>) -> Result<(Vec<Sample>, Option<String>)> {
-    let mut seen: HashMap<std::path::PathBuf, i64> = HashMap::new();
+    let mut seen: HashMap<PathBuf, i64> = HashMap::new();
     let (mut kept, mut repeated) = (Vec::with_capacity(samples.len()), 0);
     for sample in samples {
         match seen.insert(sample.path.clone(), sample.pid) {

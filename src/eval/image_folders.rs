@@ -13,6 +13,7 @@
 use super::stored_evaluation::StoredEvaluation;
 use crate::console::counted;
 use crate::data::Dataset;
+use crate::error::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
@@ -101,8 +102,7 @@ impl ImageFolders {
             notes.push(format!("Images are embedded from {}.", from.collect::<Vec<_>>().join(", ")));
         }
         if !outside.is_empty() {
-            let short = |path: &&str| path.chars().take(LONGEST).collect::<String>();
-            let shown: Vec<String> = outside.iter().take(NAMED).map(short).collect();
+            let shown: Vec<String> = outside.iter().take(NAMED).map(|path| excerpt(path, LONGEST)).collect();
             let more = if outside.len() > NAMED { ", ..." } else { "" };
             notes.push(format!(
                 "{} left out: neither in the data set of the evaluation nor in a folder given by --images ({}{more}); \

@@ -15,6 +15,7 @@ use super::metrics::Score;
 use super::rerank::Reranked;
 use super::{Protocol, Rerank, same_camera};
 use crate::device::Device;
+use crate::files;
 use crate::weights::{Features, normalise_rows};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -72,7 +73,7 @@ fn score(
 ) -> Result<Vec<Option<Score>>> {
     query.require_comparable(gallery)?;
     let mut scores = vec![None; query.len()];
-    let people = CountedImages::new(query, 0..query.len(), protocol.normalise);
+    let people = CountedImages::new(query, 0..query.len(), protocol.normalise)?;
     if people.indices.is_empty() || gallery.pids().iter().all(|&pid| pid == -1) {
         return Ok(scores);
     }
@@ -82,7 +83,7 @@ fn score(
     if let Some(part) = part {
         stream::rank(&people, gallery, (protocol.normalise, &origin), device, part, &mut standings)?;
     } else {
-        let images = CountedImages::new(gallery, 0..gallery.len(), protocol.normalise);
+        let images = CountedImages::new(gallery, 0..gallery.len(), protocol.normalise)?;
         let rerank = protocol.rerank.as_ref();
         rank_whole(&people, &images, (query.dim(), &origin), rerank, device, &mut standings)?;
     }
@@ -147,7 +148,10 @@ struct CountedImages<'a> {
 
 impl<'a> CountedImages<'a> {
     /// Takes the rows `part` of `whole`, without junk.
-    fn new(whole: &'a Features, part: Range<usize>, normalise: bool) -> Self {
+    ///
+    /// # Errors
+    /// No memory for a copy.
+    fn new(whole: &'a Features, part: Range<usize>, normalise: bool) -> Result<Self> {
         let indices: Vec<usize> = part.clone().filter(|&i| whole.pids()[i] != -1).collect();
         if indices.len() < part.len() {
             return CountedImages::rows(whole, indices, normalise);
@@ -156,16 +160,21 @@ impl<'a> CountedImages<'a> {
         if normalise {
             normalise_rows(features.to_mut(), whole.dim());
         }
-        CountedImages { features, indices }
+        Ok(CountedImages { features, indices })
     }
 
     /// Takes the rows `indices` of `whole`; none of them may be junk.
-    fn rows(whole: &'a Features, indices: Vec<usize>, normalise: bool) -> Self {
-        let mut features: Vec<f32> = indices.iter().flat_map(|&i| whole.row(i)).copied().collect();
+    ///
+    /// # Errors
+    /// No memory for a copy.
+    fn rows(whole: &'a Features, indices: Vec<usize>, normalise: bool) -> Result<Self> {
+        let mut features =
+            files::reserve(indices.len().saturating_mul(whole.dim()), "a part of the features")?;
+        indices.iter().for_each(|&i| features.extend_from_slice(whole.row(i)));
         if normalise {
             normalise_rows(&mut features, whole.dim());
         }
-        CountedImages { features: Cow::Owned(features), indices }
+        Ok(CountedImages { features: Cow::Owned(features), indices })
     }
 }
 

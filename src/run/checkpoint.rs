@@ -10,7 +10,7 @@ use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
-use crate::error::Remedy;
+use crate::error::{Remedy, excerpt};
 use crate::optim::Optimizer;
 use crate::weights::{self, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
@@ -68,6 +68,8 @@ impl Identity {
                         .fault(format!("was made with precision {theirs}, not {own}"))
                         .with_remedies([Remedy::Precision(theirs.into())]));
                 }
+            } else if key == CLASSES {
+                check_classes(file, &self.classes)?;
             } else if key != network::CONFIG {
                 check_entry(file, &key, &own)?;
             }
@@ -82,12 +84,13 @@ fn check_entry(file: &TensorFile, key: &str, own: &str) -> Result<()> {
     if theirs.is_some_and(|theirs| theirs == own) {
         return Ok(());
     }
-    let short = |text: &str| text.chars().take(40).collect::<String>();
+    /// Most characters of a value that the error quotes.
+    const QUOTED: usize = 40;
     Err(file
         .fault(format!(
             "belongs to another run or data set ({key}: {} in the checkpoint, {} here)",
-            theirs.map_or("nothing".into(), |theirs| short(theirs)),
-            short(own)
+            theirs.map_or("nothing".into(), |theirs| excerpt(theirs, QUOTED)),
+            excerpt(own, QUOTED)
         ))
         .with_remedies([Remedy::SameData]))
 }

@@ -6,14 +6,15 @@
 //! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
 //! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`).
 
+mod about;
 mod origin;
 mod values;
 
+pub use about::About;
 pub use origin::Origin;
 
 use super::header::count_texts;
 use super::tensors::read_tensors_as;
-use super::{TensorOut, write_tensors_and_rows};
 use crate::console::counted;
 use crate::files::{self, Wanted};
 use crate::{Error, Result};
@@ -22,8 +23,6 @@ use safetensors::Dtype;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Most values of a feature: far more than any network has, and still little memory for a row.
-const MOST_VALUES: usize = 1 << 20;
 use values::{Values, copy_of_unaligned};
 
 /// The name of the tensor of features.
@@ -38,6 +37,8 @@ const PATHS: &str = "paths";
 const MAX_ROWS: usize = 20_000_000;
 /// Most images whose paths are stored: in memory each path takes some 60 bytes more than its text.
 const MAX_PATHS: usize = 4_000_000;
+/// Most values of a feature: far more than any network has, and still little memory for a row.
+const MAX_VALUES: usize = 1 << 20;
 /// Largest squared length of a row: squared distances between such rows are finite in f32.
 const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
@@ -281,8 +282,8 @@ impl Features {
     fn fault(&self) -> Option<String> {
         let (pids, camids) = (self.pids(), self.camids());
         let (n, dim) = (pids.len(), self.dim);
-        if dim > MOST_VALUES {
-            return Some(format!("a feature has {dim} values; the most are {MOST_VALUES}"));
+        if dim > MAX_VALUES {
+            return Some(format!("a feature has {dim} values; the most are {MAX_VALUES}"));
         }
         if n == 0 || dim == 0 {
             return Some(format!(
@@ -363,62 +364,6 @@ fn fault_in_rows(rows: &[f32], dim: usize, first: usize, paths: &[String]) -> Op
             }
         })
     })
-}
-
-/// The contents of a feature file besides the features.
-#[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
-    /// The images' identities.
-    pub pids: &'a [i64],
-    /// The images' cameras.
-    pub camids: &'a [i64],
-    /// The images' paths; empty if unknown.
-    pub paths: &'a [String],
-    /// The features' origin.
-    pub origin: &'a Origin,
-}
-
-impl About<'_> {
-    /// Writes a feature file with rows of `dim` values that need not all be in memory: `rows` passes them to its
-    /// argument in order, any number at a time.
-    ///
-    /// # Errors
-    /// As [`super::write_tensors`]; for rows that [`Features::new`] refuses; errors of `rows`.
-    ///
-    /// # Panics
-    /// If `rows` passes another number of rows.
-    pub fn write(
-        &self,
-        path: &Path,
-        dim: usize,
-        rows: impl FnOnce(&mut dyn FnMut(&[f32]) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
-        let n = self.pids.len();
-        if n > MAX_ROWS || self.paths.len() > MAX_PATHS {
-            return Err(Error::weights(
-                path,
-                format!(
-                    "{n} images; a file holds at most {MAX_ROWS}, and the paths of at most {MAX_PATHS}; write several \
-                     files"
-                ),
-            ));
-        }
-        let lists = [TensorOut::i64(PIDS, &[n], self.pids), TensorOut::i64(CAMIDS, &[n], self.camids)];
-        let mut metadata = self.origin.metadata();
-        if !self.paths.is_empty() {
-            metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
-        }
-        write_tensors_and_rows(path, &lists, (FEATURES, &[n, dim]), &metadata, |write| {
-            let mut done = 0;
-            rows(&mut |some| {
-                if let Some(fault) = fault_in_rows(some, dim, done, self.paths) {
-                    return Err(Error::Data(format!("features: {fault}")));
-                }
-                done += some.len() / dim;
-                write(some).map_err(Error::io(path))
-            })
-        })
-    }
 }
 
 /// Divides each row of `dim` values by its Euclidean length; a row of zeros is unchanged.

@@ -9,6 +9,7 @@
 
 use super::header::{Header, METADATA};
 use crate::console::{Bytes, counted};
+use crate::error::excerpt;
 use crate::files::{self, Format, Wanted, reserve, write_atomically};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -27,6 +28,8 @@ compile_error!("safetensors files are little-endian, and so must the machine be"
 
 /// Longest header of the format, in bytes: that of a million features with their paths.
 const MAX_HEADER: usize = 100_000_000;
+/// Most characters of a parser's message that an error quotes, because the message may quote the file.
+const QUOTED: usize = 200;
 /// Longest header of a weight file or checkpoint, in bytes: 4,000 tensors and a million classes take 9 MB.
 const MAX_HEADER_OF_WEIGHTS: usize = 16 << 20;
 /// Bytes before the header that hold the header's length; tensors start at a multiple of this number.
@@ -111,7 +114,7 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
     }
     (&file).seek(SeekFrom::Start(LENGTH as u64)).map_err(Error::io(path))?;
     let header = Header::read(&file, length)
-        .map_err(|e| broken(format!("its header cannot be read ({})", one_line(&e))))?;
+        .map_err(|e| broken(format!("its header cannot be read ({})", excerpt(&e.to_string(), QUOTED))))?;
     let (announced, found) = (header.data, map.len() - data_start);
     if announced != found {
         let cut = if found < announced { ", so it is cut short" } else { "" };
@@ -119,16 +122,6 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
     }
     let Header { tensors, metadata, .. } = header;
     Ok(TensorFile { path: path.into(), map, tensors, data_start, metadata })
-}
-
-/// A parser's message as one short line, because the message may quote the file.
-fn one_line(message: &impl ToString) -> String {
-    let message: String = message.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if message.chars().count() <= 200 {
-        message
-    } else {
-        message.chars().take(200).chain("...".chars()).collect()
-    }
 }
 
 impl TensorFile {

@@ -1,9 +1,21 @@
 //! Signals: the work is saved, nothing temporary is left, and the exit status is 128 plus the signal's number.
 
 use crate::support::{bcreid, data, interrupt, lines, stderr, succeed, train};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+/// The command with the default treatment of the hang-up signal, which these tests ignore if they run under nohup.
+fn not_under_nohup(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only `signal` is called, which POSIX allows there.
+    unsafe {
+        command.pre_exec(|| match libc::signal(libc::SIGHUP, libc::SIG_DFL) {
+            libc::SIG_ERR => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        })
+    }
+}
 
 /// As `timeout` does, which signals the process and its group.
 #[test]
@@ -45,7 +57,9 @@ fn termination_and_hang_up_save_too() {
     for (signal, status) in [("-TERM", 143), ("-HUP", 129)] {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");
-        let output = interrupt(train(data(), &out, &["solver.iterations=5000"]), &out, 4, signal);
+        let mut training = train(data(), &out, &["solver.iterations=5000"]);
+        not_under_nohup(&mut training);
+        let output = interrupt(training, &out, 4, signal);
         assert_eq!(output.status.code(), Some(status), "{}", stderr(&output));
         let checkpoint = out.join("checkpoints").join(format!("step_{:010}.safetensors", lines(&out)));
         assert!(checkpoint.is_file(), "{} is missing", checkpoint.display());
@@ -87,7 +101,7 @@ fn an_interrupted_extraction_leaves_nothing() {
             .arg("--images")
             .arg(data().join("query"));
         extract.arg("--out").arg(features.join(name)).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = extract.spawn().unwrap();
+        let mut child = not_under_nohup(&mut extract).spawn().unwrap();
         // The temporary file is there from the first batch on.
         for _ in 0..60_000 {
             if inside(&features) > 0 {

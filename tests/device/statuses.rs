@@ -101,7 +101,7 @@ fn a_known_status_has_its_name_and_its_number() {
     ends("cuStreamCreate", 801, 1, "operation not supported (CUDA_ERROR_NOT_SUPPORTED, CUDA status 801)");
 }
 
-/// What only frees memory cannot say that it failed.
+/// The release of memory has no result, so its failure ends nothing.
 #[test]
 fn of_functions_that_free() {
     for function in

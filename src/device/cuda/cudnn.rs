@@ -13,7 +13,7 @@ use super::libraries::Library;
 use crate::{Error, Result};
 use api::{AlgoPerf, Api, Descriptor, Handle};
 use std::collections::HashMap;
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::fmt::Write as _;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -383,25 +383,5 @@ impl Drop for Plan {
                 let _ = unsafe { destroy(descriptor) };
             }
         }
-    }
-}
-
-impl Api {
-    /// The name of a status, from cuDNN.
-    fn text(&self, status: c_int) -> String {
-        // SAFETY: the function accepts any integer and returns null or a static text.
-        let text = unsafe { (self.cudnnGetErrorString)(status) };
-        if text.is_null() {
-            return format!("status {status}");
-        }
-        // SAFETY: as above.
-        unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-    }
-
-    fn check(&self, status: c_int, what: impl FnOnce() -> String) -> Result<()> {
-        if status == api::SUCCESS {
-            return Ok(());
-        }
-        Err(Error::Device(format!("cuDNN: {} failed: {} ({status})", what(), self.text(status))))
     }
 }

@@ -11,16 +11,17 @@
 //! A captured step owns all blocks that were in use when it was captured: those that are dropped later stay unused until
 //! the captured step is dropped.
 
+mod label;
+
+pub use label::Label;
+
 use super::CudaDevice;
 use super::driver::{Api, OUT_OF_MEMORY};
 use crate::console::Bytes;
-use crate::element::{DType, Shape};
+use crate::element::DType;
 use crate::error::Remedy;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::panic::Location;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
@@ -30,45 +31,6 @@ const SMALL_GRAIN: usize = 512;
 const LARGE: usize = 1 << 20;
 /// The driver's granularity of memory mappings, in bytes.
 const LARGE_GRAIN: usize = 2 << 20;
-
-/// The purpose of an allocation, for out-of-memory messages.
-#[derive(Clone, Debug)]
-pub enum Label {
-    /// A tensor, with the source location of its allocation.
-    Tensor(&'static Location<'static>, Shape, DType),
-    /// Another buffer, such as a workspace.
-    Other(&'static str),
-}
-
-impl Label {
-    /// The label of a tensor that the caller allocates; the caller's file is named after the operation.
-    #[track_caller]
-    pub fn of_caller(shape: Shape, dtype: DType) -> Self {
-        Label::Tensor(Location::caller(), shape, dtype)
-    }
-
-    /// The label of a buffer that is no tensor.
-    pub(super) fn of(what: &'static str) -> Self {
-        Label::Other(what)
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (location, shape, dtype) = match self {
-            Label::Tensor(location, shape, dtype) => (location, shape, dtype),
-            Label::Other(what) => return f.write_str(what),
-        };
-        let file = Path::new(location.file());
-        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let name = match stem(file) {
-            // For src/ops/conv2d/cuda.rs the folder's name is the operation.
-            Some(name) if ["cuda", "mod"].contains(&name.as_str()) => file.parent().and_then(stem),
-            other => other,
-        };
-        write!(f, "{dtype} {shape} of {}", name.unwrap_or_default())
-    }
-}
 
 /// Device memory outside of the pool, allocated for the life of the device.
 pub(super) struct FixedBlock {
@@ -422,11 +384,5 @@ mod tests {
     fn sizes_are_rounded_to_what_the_driver_maps() {
         assert_eq!([0, 1, 512, 513].map(rounded), [512, 512, 512, 1024]);
         assert_eq!([LARGE - 1, LARGE, LARGE_GRAIN + 1].map(rounded), [LARGE, LARGE_GRAIN, 2 * LARGE_GRAIN]);
-    }
-
-    #[test]
-    fn a_tensor_is_named_by_the_file_that_allocates_it() {
-        let label = Label::of_caller(Shape::from([2, 3]), DType::F32);
-        assert_eq!(label.to_string(), "f32 [2, 3] of memory");
     }
 }

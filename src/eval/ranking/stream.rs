@@ -34,7 +34,7 @@ pub(super) fn rank(
     own.sort_unstable();
     own.dedup();
     for rows in own.chunks(images) {
-        let mut part = CountedImages::rows(gallery, rows.to_vec(), normalise);
+        let mut part = CountedImages::rows(gallery, rows.to_vec(), normalise)?;
         pad_to_tile(&mut part.features, dim);
         let distances = distances(people, &part, dim, origin, device)?;
         let compute = |index, block: &mut Block| distances.compute(index, block);
@@ -43,7 +43,7 @@ pub(super) fn rank(
         })?;
     }
     for first in (0..gallery.len()).step_by(images) {
-        let mut part = CountedImages::new(gallery, first..(first + images).min(gallery.len()), normalise);
+        let mut part = CountedImages::new(gallery, first..(first + images).min(gallery.len()), normalise)?;
         if part.indices.is_empty() {
             continue;
         }

@@ -1,15 +1,15 @@
 //! The command line of `bcreid-convert`.
 
+mod summary;
 mod values;
 
 use bcreid::config::{Channels, Input, Wiring};
-use bcreid::console::printable_lines;
+use bcreid::console::{say, say_lines};
 use bcreid::error::printable;
 use bcreid::files::{follow, remove_temporaries};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
-use bcreid_convert::display::shortened;
-use bcreid_convert::network::{Network, Unseen, title_of};
+use bcreid_convert::network::{Unseen, title_of};
 use bcreid_convert::source::{self, Asked, Container, Source, UNREAD};
 use bcreid_convert::{Error, Result, caffe, engine, network, torchvision};
 use clap::{Parser, ValueEnum};
@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use summary::{report, short, some_of};
 
 /// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
 ///
@@ -371,56 +372,4 @@ fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
         Channels::Bgr => [blue, green, red],
         Channels::Rgb => [red, green, blue],
     })
-}
-
-/// Prints which tensors of the file were used.
-fn report(network: &Network<'_>) -> Result<()> {
-    let from_file = network.places.iter().filter(|place| place.source.is_some()).count();
-    say(format_args!("mapped: {from_file} tensors of {}", title_of(&network.config.model)))?;
-    if !network.left_out.is_empty() {
-        let (counters, others): (Vec<&str>, Vec<&str>) =
-            network.left_out.iter().partition(|name| name.ends_with("num_batches_tracked"));
-        if !counters.is_empty() {
-            say(format_args!("left out: {} num_batches_tracked counters", counters.len()))?;
-        }
-        if !others.is_empty() {
-            say(format_args!("left out: {}", some_of(others.into_iter())))?;
-        }
-    }
-    let absent = network.places.iter().find(|place| place.source.is_none());
-    absent.map_or(Ok(()), |place| say(format_args!("absent in the file, set to 0: {}", place.name)))
-}
-
-/// Lists a few names and the number of the others.
-fn some_of<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 8;
-    let more = names.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = names.take(SHOWN).map(short).collect();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    shown.join(", ") + &more
-}
-
-/// A name from a file, escaped and shortened for display.
-fn short(name: &str) -> String {
-    const LONGEST: usize = 100;
-    shortened(name, LONGEST)
-}
-
-/// Prints a line to standard output, escaped by [`printable`], because names may hold line breaks.
-fn say(line: impl std::fmt::Display) -> Result<()> {
-    print(&printable(&line.to_string()))
-}
-
-/// Prints several lines to standard output. Names in `text` must be escaped: a line break in one would begin a line.
-fn say_lines(text: impl std::fmt::Display) -> Result<()> {
-    print(&printable_lines(&text.to_string()))
-}
-
-/// Prints to standard output; a closed pipe (`| head`) is no error.
-fn print(text: &str) -> Result<()> {
-    use std::io::Write;
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
-        _ => Ok(()),
-    }
 }

@@ -51,28 +51,6 @@ impl Folder {
 }
 
 #[test]
-fn an_existing_file_is_kept_without_force_and_a_link_is_followed() {
-    let folder = Folder::new();
-    let model = golden("caffe.caffemodel");
-    let (out, link) = (folder.at("out.safetensors"), folder.at("link.safetensors"));
-    std::fs::write(&out, "dear").unwrap();
-    let plain = |out: &str, more: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid-convert"));
-        command.arg(&model).args(["--mean", "104,117,123", "--out", out]).args(more).output().unwrap()
-    };
-    let refused = plain(&out, &[]);
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("exists; give another --out, or --force"));
-    assert_eq!(std::fs::read_to_string(&out).unwrap(), "dear");
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::symlink(&out, &link).unwrap();
-        assert!(plain(&link, &["--force"]).status.success());
-        assert!(Path::new(&link).is_symlink());
-        bcreid::weights::NetworkFile::open(Path::new(&out)).unwrap().check().unwrap();
-    }
-}
-
-#[test]
 fn a_caffe_model_becomes_weights_that_say_what_they_are() {
     let folder = Folder::new();
     let (model, mean) = (golden("caffe.caffemodel"), golden("mean.binaryproto"));

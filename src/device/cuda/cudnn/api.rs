@@ -1,7 +1,8 @@
 //! Function table and enum values of cuDNN 9, from `cudnn_graph.h`, `cudnn_ops.h` and `cudnn_cnn.h`.
 
 use crate::device::cuda::libraries::function_table;
-use std::ffi::{c_char, c_int, c_void};
+use crate::{Error, Result};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// `cudnnHandle_t`.
 pub type Handle = *mut c_void;
@@ -116,3 +117,27 @@ type Convolve = unsafe extern "C" fn(
     Descriptor,
     *mut c_void,
 ) -> c_int;
+
+impl Api {
+    /// The name of a status, from cuDNN.
+    pub fn text(&self, status: c_int) -> String {
+        // SAFETY: the function accepts any integer and returns null or a static text.
+        let text = unsafe { (self.cudnnGetErrorString)(status) };
+        if text.is_null() {
+            return format!("status {status}");
+        }
+        // SAFETY: as above.
+        unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    }
+
+    /// The error of a status; `what` is the call in words.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the name and the number of a status other than success.
+    pub fn check(&self, status: c_int, what: impl FnOnce() -> String) -> Result<()> {
+        if status == SUCCESS {
+            return Ok(());
+        }
+        Err(Error::Device(format!("cuDNN: {} failed: {} ({status})", what(), self.text(status))))
+    }
+}

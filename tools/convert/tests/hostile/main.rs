@@ -12,6 +12,7 @@ mod proto;
 mod bounds;
 mod names;
 mod network;
+mod outputs;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ fn refusal<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     text.strip_prefix("bcreid-convert: ").unwrap_or_else(|| panic!("no error of the program: {text}")).into()
 }
 
-/// What a successful call prints.
+/// The standard output of a successful call.
 #[track_caller]
 fn said<S: AsRef<OsStr>>(arguments: &[S]) -> String {
     let output = convert(arguments);
