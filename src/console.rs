@@ -4,6 +4,30 @@ use crate::error::printable;
 use crate::{Error, Result};
 use std::fmt::{self, Arguments, Display};
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The amount of messages on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors and warnings.
+    Quiet,
+    /// Also notes and progress.
+    Normal,
+    /// Also details: the choice of the device, saved checkpoints, the time of each part.
+    Verbose,
+}
+
+static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Normal as u8);
+
+/// Sets the amount of messages of this process.
+pub fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
+}
+
+/// Whether messages of this kind are printed.
+pub fn is_at_least(verbosity: Verbosity) -> bool {
+    VERBOSITY.load(Ordering::Relaxed) >= verbosity as u8
+}
 
 /// Prints a message to standard error as one line: [`printable`] escapes line breaks too, because a file name may hold
 /// one. A failed write (a closed pipe, a full disk) is ignored, so that it never ends a training run.
@@ -41,10 +65,30 @@ pub(crate) fn counted<N: Display + PartialEq + From<u8>>(number: N, singular: &s
     format!("{number} {singular}{plural}")
 }
 
-/// `eprintln!` through [`tell()`].
+/// An error or a warning: `eprintln!` through [`tell()`].
 #[macro_export]
 macro_rules! tell {
     ($($text:tt)*) => { $crate::console::tell(format_args!($($text)*)) };
+}
+
+/// A message through [`tell()`] that [`Verbosity::Quiet`] leaves out.
+#[macro_export]
+macro_rules! note {
+    ($($text:tt)*) => {
+        if $crate::console::is_at_least($crate::console::Verbosity::Normal) {
+            $crate::tell!($($text)*);
+        }
+    };
+}
+
+/// A message through [`tell()`] that only [`Verbosity::Verbose`] prints.
+#[macro_export]
+macro_rules! detail {
+    ($($text:tt)*) => {
+        if $crate::console::is_at_least($crate::console::Verbosity::Verbose) {
+            $crate::tell!($($text)*);
+        }
+    };
 }
 
 /// A number of bytes for a person: `412.0 KiB`.

@@ -10,20 +10,25 @@ use crate::eval::extract::Extractor;
 use crate::eval::histogram::histogram;
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Table};
-use crate::files::write_json;
+use crate::files::{write_atomically, write_json};
+use crate::report::page::{self, Options};
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Observe, Outcome, Start, Trainer};
 use crate::weights::Features;
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 /// The demo's settings. The demo starts from random weights where the paper starts from ImageNet weights, so a few
 /// settings differ; the file says which and why.
 const RECIPE: &str = include_str!("../configs/demo.toml");
+
+/// The page that compares the two runs, in the folder of the demo.
+pub const REPORT: &str = "report.html";
 
 /// One row of the result.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +74,7 @@ pub fn run(
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let data = out.join("data");
     let summary = set.write(&data, |_, _| ())?;
-    tell!("data set: {} ({summary})", data.display());
+    note!("data set: {} ({summary})", data.display());
     let dataset = Dataset::open(&data)?;
 
     let mut rows =
@@ -94,6 +99,10 @@ pub fn run(
     }
     let comparison = Comparison { rows };
     write_json(&out.join("result.json"), &comparison)?;
+    let runs = ["baseline", "full"].map(|name| out.join(name));
+    let options = Options { only: vec![], queries: None, seed: 1, images: vec![], made: SystemTime::now() };
+    let page = page::page(&runs, &options, device)?;
+    write_atomically(&out.join(REPORT), |w| w.write_all(page.html.as_bytes()))?;
     Ok(Some(comparison))
 }
 

@@ -5,7 +5,7 @@ use super::counter::Counter;
 use super::output::Json;
 use crate::bench::{self, Plan};
 use crate::config::Config;
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +48,7 @@ impl Bench {
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
         let config = Config::resolve(self.config.as_deref(), &self.settings)?;
         let (device, which) = self.compute.choose()?;
-        tell!("{which}");
+        note!("{which}");
         let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };
         let steps = self.steps.unwrap_or(default);
         let plan = Plan { config, classes: self.classes, steps, may_capture: !self.no_graph };

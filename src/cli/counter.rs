@@ -1,6 +1,7 @@
 //! Progress of a count on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
-use crate::tell;
+use crate::console::{Verbosity, is_at_least};
+use crate::{detail, note};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +10,11 @@ use std::time::{Duration, Instant};
 /// Interval of the progress lines where standard error shows no bar.
 pub const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Whether standard error can show a bar: a terminal that moves its cursor, so not `TERM=dumb`.
+/// Whether standard error shows a bar: on a terminal that moves its cursor, so not `TERM=dumb`, and without --quiet.
 pub fn shows_bars() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    is_at_least(Verbosity::Normal)
+        && std::io::stderr().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// A bar on a terminal that can show one; hidden elsewhere.
@@ -51,20 +54,21 @@ impl Counter {
             *last_line = Instant::now();
             let left =
                 self.started.elapsed().as_secs_f64() / done.max(1) as f64 * total.saturating_sub(done) as f64;
-            tell!("{} {done}/{total}, {} left", self.what, clock(Duration::from_secs_f64(left)));
+            note!("{} {done}/{total}, {} left", self.what, clock(Duration::from_secs_f64(left)));
         }
     }
 
-    /// Removes the bar from the screen.
+    /// Removes the bar from the screen, where other messages follow before the end of this value.
     pub fn finish(&self) {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
 
-/// Removes the bar from the screen.
+/// Removes the bar from the screen; with --verbose the time is told.
 impl Drop for Counter {
     fn drop(&mut self) {
         self.finish();
+        detail!("{}: {:.1} s", self.what, self.started.elapsed().as_secs_f64());
     }
 }
 

@@ -3,8 +3,7 @@
 use super::compute::Compute;
 use super::synth::Size;
 use super::{progress, stop};
-use crate::Result;
-use crate::demo;
+use crate::{Result, demo, note};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +28,7 @@ impl Demo {
     pub fn run(self) -> Result<ExitCode> {
         let (device, which) = self.compute.choose()?;
         let config = demo::config(&self.settings)?;
-        super::say(which)?;
+        note!("{which}");
         let stop = stop::on_signal("stopping after this part");
         let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop, &progress::bar)?;
         let Some(table) = table else {
@@ -40,6 +39,10 @@ impl Demo {
             return Ok(stop::exit_code());
         };
         super::say_lines(table)?;
+        super::say(format_args!(
+            "Curves, ranked lists and settings of both runs: {}",
+            self.out.join(demo::REPORT).display()
+        ))?;
         Ok(ExitCode::SUCCESS)
     }
 }

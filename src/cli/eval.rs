@@ -10,7 +10,7 @@ use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
 use crate::weights::Features;
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use serde::{Serialize, Serializer};
@@ -101,7 +101,7 @@ impl Eval {
         self.json.prepare()?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
-        tell!("{which}");
+        note!("{which}");
         let mut rows = Vec::new();
         let done = match (&self.run, &self.query) {
             (Some(run), _) => self.of_run(run, &protocol, &device, &mut rows),
@@ -150,7 +150,7 @@ impl Eval {
                 let name = name + &self.variant();
                 // A run folder that cannot be written must not cost the result.
                 match StoredEvaluation::new(name, images, query, gallery, report).write(run) {
-                    Ok(folder) => tell!("evaluation stored for reports: {}", folder.display()),
+                    Ok(folder) => note!("evaluation stored for reports: {}", folder.display()),
                     Err(error) => tell!("evaluation not stored for reports: {error}"),
                 }
             }

@@ -8,7 +8,7 @@ use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
 use crate::files::{Temporary, follow};
 use crate::weights::Features;
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -78,7 +78,7 @@ impl Extract {
         }
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
-        tell!("{which}");
+        note!("{which}");
         let bar = Counter::new("extracting");
         let mut extract = |to: &Path| {
             extractor.extract_to(to, &folder.samples, |done, total| bar.advance(done, total))?;

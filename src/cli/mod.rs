@@ -2,6 +2,7 @@
 //! Needs the feature `cli`.
 
 mod bench;
+mod completions;
 mod compute;
 mod config;
 mod counter;
@@ -11,6 +12,7 @@ mod eval;
 mod export;
 mod extract;
 mod features;
+mod man;
 mod output;
 mod plot;
 mod progress;
@@ -18,31 +20,45 @@ mod query;
 mod remedy;
 mod report;
 mod reproduce;
+mod runs;
+mod shell;
 mod stop;
 mod study;
 mod sweep;
 mod synth;
 mod tensorboard;
 mod train;
+mod trained;
 
 pub use remedy::explain;
 
-use crate::console::{counted, say, say_lines};
+use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::export::features::Format;
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// The end of `--help` and of the manual page.
+const EXIT_STATUS: &str = "Exit status: 0 success; 1 an error, told in one line; 2 wrong arguments; 129, 130 or 143 \
+                           after a hang-up, Ctrl-C or a termination (128 plus the signal's number), with the work saved \
+                           where a command can resume.";
+
 /// Person re-identification with the batch-contrastive loss.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, about, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Arguments {
     /// Number of CPU threads (default: all cores).
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
+    /// Print results, warnings and errors only: no notes and no progress.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also print the choice of the device, saved checkpoints and the time of each part.
+    #[arg(long, short, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,12 +75,15 @@ enum Command {
     Export(export::Export),
     Plot(plot::Plot),
     Report(report::Report),
+    Runs(runs::Runs),
     Reproduce(reproduce::Reproduce),
     Sweep(sweep::Sweep),
     Tensorboard(tensorboard::Tensorboard),
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Arguments {
@@ -74,6 +93,11 @@ impl Arguments {
     /// An error to be shown by [`explain`].
     pub fn run(self) -> Result<ExitCode> {
         stop::listen()?;
+        console::set_verbosity(match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+            (false, true) => Verbosity::Verbose,
+        });
         if let Some(threads) = self.threads {
             if !(1..=1024).contains(&threads) {
                 return Err(Error::Device(format!("--threads {threads}: give 1 to 1024")));
@@ -102,12 +126,15 @@ impl Command {
             Command::Export(export) => export.run(),
             Command::Plot(plot) => plot.run(),
             Command::Report(report) => report.run(),
+            Command::Runs(runs) => runs.run(),
             Command::Reproduce(reproduce) => reproduce.run(),
             Command::Sweep(sweep) => sweep.run(),
             Command::Tensorboard(tensorboard) => tensorboard.run(),
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
         }
     }
 }
@@ -115,8 +142,8 @@ impl Command {
 /// The network of a weight file or of a run: its result, or its newest checkpoint with a note.
 fn open_network(weights: &Path) -> Result<NetworkFile> {
     let (file, note) = weight_file(weights)?;
-    if let Some(note) = note {
-        tell!("{note}");
+    if let Some(text) = note {
+        note!("{text}");
     }
     NetworkFile::open(&file)
 }

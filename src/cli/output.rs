@@ -89,6 +89,14 @@ pub fn require_parent(file: &Path) -> Result<()> {
     Err(Error::Data(format!("{}: its folder does not exist; create it first", file.display())))
 }
 
+/// Checks that the folder of output files exists.
+pub fn require_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Error::Data(format!("{}: no folder; create it first", folder.display())))
+}
+
 /// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing to
 /// lose.
 pub fn require_new(file: &Path, force: bool) -> Result<()> {

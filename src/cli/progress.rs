@@ -1,11 +1,10 @@
 //! Progress of a training run on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
 use super::counter::{self, LINE_INTERVAL, clock};
-use crate::Result;
 use crate::error::printable;
 use crate::run::metrics::StepMetrics;
-use crate::tell;
 use crate::train::{Observer, Observers, Trainer};
+use crate::{Result, note, tell};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
@@ -21,7 +20,15 @@ pub struct Progress {
     first: u64,
     started: Instant,
     last_line: Instant,
+    /// Whether the time of the whole run was estimated.
+    estimated: bool,
+    on_cpu: bool,
 }
+
+/// Time after which the pace is known well enough for an estimate of the whole run.
+const SETTLED: Duration = Duration::from_secs(10);
+/// A run that takes longer on the CPU gets a note.
+const LONG: Duration = Duration::from_secs(3600);
 
 impl Progress {
     /// The progress display of a run, with the prefix `label`.
@@ -37,7 +44,19 @@ impl Progress {
         bar.set_prefix(label.to_string());
         bar.set_position(first);
         let now = Instant::now();
-        Progress { bar, terminal, batch, reduction, total, first, started: now, last_line: now }
+        let on_cpu = trainer.is_on_cpu();
+        Progress {
+            bar,
+            terminal,
+            batch,
+            reduction,
+            total,
+            first,
+            started: now,
+            last_line: now,
+            estimated: false,
+            on_cpu,
+        }
     }
 
     fn show(&mut self, step: &StepMetrics) {
@@ -58,11 +77,20 @@ impl Progress {
             pace * self.batch as f64,
             clock(left),
         );
+        if self.on_cpu && !self.estimated && self.started.elapsed() >= SETTLED {
+            self.estimated = true;
+            if left > LONG {
+                self.note(&format!(
+                    "at this pace the run takes {} more on this CPU; Ctrl-C saves it at any step, and --resume continues it",
+                    rough(left)
+                ));
+            }
+        }
         if self.terminal {
             self.bar.set_message(message);
         } else if self.last_line.elapsed() >= LINE_INTERVAL || done == self.total {
             self.last_line = Instant::now();
-            tell!("{} {done}/{} {message}", self.bar.prefix(), self.total);
+            note!("{} {done}/{} {message}", self.bar.prefix(), self.total);
         }
     }
 }
@@ -70,6 +98,15 @@ impl Progress {
 /// The observers of a run: the progress display alone.
 pub fn bar(label: &str, trainer: &Trainer) -> Observers<'static> {
     Observers::none().with(Progress::new(label, trainer))
+}
+
+/// A long time in words: `31 h`, `12 days`.
+fn rough(time: Duration) -> String {
+    let hours = time.as_secs_f64() / 3600.0;
+    match hours {
+        ..48.0 => format!("{hours:.0} h"),
+        _ => format!("{:.0} days", hours / 24.0),
+    }
 }
 
 impl Observer for Progress {
@@ -94,5 +131,16 @@ impl Observer for Progress {
     /// Leaves the bar on the screen in its last state.
     fn ended(&mut self) {
         self.bar.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_times_are_rounded() {
+        let hours = |hours: u64| rough(Duration::from_secs(3600 * hours + 600));
+        assert_eq!([hours(2), hours(31), hours(100)], ["2 h", "31 h", "4 days"]);
     }
 }

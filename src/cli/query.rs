@@ -6,7 +6,7 @@ use crate::data::Sample;
 use crate::error::printable;
 use crate::eval::{Hit, report, top_k};
 use crate::weights::Features;
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note};
 use clap::Args;
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -102,7 +102,7 @@ impl Query {
                 let samples: Vec<Sample> = self.image.iter().map(sample).collect();
                 let (device, which) = self.how.compute.choose()?;
                 let mut extractor = self.how.extractor(run, &device)?;
-                tell!("{which}");
+                note!("{which}");
                 extractor.extract(&samples, |_, _| ())
             }
             (None, None) => {

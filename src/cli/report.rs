@@ -5,7 +5,7 @@ use super::output;
 use crate::console::Bytes;
 use crate::files::write_atomically;
 use crate::report::page::{self, Options};
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,7 +52,7 @@ impl Report {
         self.out = output::prepare(&self.out, self.force)?;
         super::require_folders(&self.images)?;
         let (device, which) = self.compute.choose()?;
-        tell!("{which}");
+        note!("{which}");
         let Report { evaluation: only, queries, seed, images, .. } = self;
         let options = Options { only, queries, seed, images, made: SystemTime::now() };
         let report = page::page(&self.runs, &options, &device)?;

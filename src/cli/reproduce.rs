@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::eval::stored_evaluation;
 use crate::study::published::{Benchmark, DUKEMTMC, MARKET1501};
 use crate::study::{Study, reproduce};
-use crate::{Result, tell};
+use crate::{Result, note, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ impl Reproduce {
         let (device, which) = self.common.compute.choose()?;
         let dataset = Dataset::open(&self.common.data)?;
         let starts = self.common.starts()?;
-        tell!("{which}");
+        note!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
         match reproduce::is_published(&dataset, benchmark) {
             Err(note) => tell!("{note}"),
@@ -72,7 +72,7 @@ impl Reproduce {
             stop: &stop,
             observe: &super::progress::bar,
         };
-        match reproduce::run(&study, &trimmed(&self.reduction), benchmark, &|line| tell!("{line}"))? {
+        match reproduce::run(&study, &trimmed(&self.reduction), benchmark, &|line| note!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 super::say_lines(found)?;

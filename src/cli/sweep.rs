@@ -6,7 +6,7 @@ use crate::data::Dataset;
 use crate::study::sweep::{Asked, HeldOut, Swept};
 use crate::study::{Start, Study, sweep};
 use crate::study::{names, recipes};
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,7 +87,7 @@ impl Sweep {
         let dataset = Dataset::open(&self.common.data)?;
         let held_out = HeldOut { queries: self.validation, seed: starts[0].config.run.seed };
         let dataset = sweep::hold_out(&dataset, held_out)?;
-        tell!("{which}");
+        note!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));
         let stop = stop::on_signal("finishing this step and saving");
         let study = Study {
@@ -101,7 +101,7 @@ impl Sweep {
             stop: &stop,
             observe: &super::progress::bar,
         };
-        match sweep::run(&study, &asked, &|line| tell!("{line}"))? {
+        match sweep::run(&study, &asked, &|line| note!("{line}"))? {
             None => self.common.stopped(&self.out),
             Some(found) => {
                 let has_plot = found.without_plot().is_none();

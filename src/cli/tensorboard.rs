@@ -8,7 +8,7 @@ use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
 use crate::run::{Layout, RunFolder, metrics};
-use crate::{Error, Result, tell};
+use crate::{Error, Result, note, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -85,7 +85,7 @@ impl Tensorboard {
             return Ok(Vec::new());
         }
         let (device, which) = self.compute.choose()?;
-        tell!("{which}");
+        note!("{which}");
         let mut all = Vec::new();
         for evaluation in evaluations {
             let name = evaluation.kept.name.clone();

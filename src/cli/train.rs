@@ -2,20 +2,22 @@
 
 use super::compute::Compute;
 use super::counter::Counter;
-use super::{progress, stop};
+use super::{progress, shell, stop, trained};
 use crate::config::Config;
 use crate::console::counted;
 use crate::data::Dataset;
 use crate::device::Precision;
 use crate::error::Remedy;
 use crate::export::tensorboard::Live;
+use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Result, tell};
+use crate::{Result, note, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Train a network; Ctrl-C saves a checkpoint and stops.
 ///
@@ -42,6 +44,10 @@ pub struct Train {
     /// Resume the run in --out from its newest checkpoint, with its own settings and the same results.
     #[arg(long)]
     resume: bool,
+    /// With --resume: the new number of iterations, to train a run longer (or to end it earlier). The learning rate
+    /// stays that of the settings: behind the last milestone it does not change.
+    #[arg(long, value_name = "N", requires = "resume", value_parser = clap::value_parser!(u64).range(1..))]
+    iterations: Option<u64>,
     /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.
     #[arg(long)]
     tensorboard: bool,
@@ -58,15 +64,23 @@ impl Train {
         let (device, which) = self.compute.choose()?;
         let dataset = Dataset::open(&self.data)?;
         dataset.require_train()?;
-        tell!("{which}");
+        note!("{which}");
         for note in &dataset.notes {
             tell!("{note}");
         }
         let bar = Counter::new("decoding");
         let decoding = |done, total| bar.advance(done, total);
         let (run, config, trainer) = if self.resume {
-            let (run, config) = RunFolder::open(&self.out)?;
+            let (run, mut config) = RunFolder::open(&self.out)?;
+            if let Some(iterations) = self.iterations {
+                checkpoint::require_done_within(&run.checkpoints(), iterations)?;
+                config.solver.iterations = iterations;
+            }
             let trainer = Trainer::new(&config, &dataset, Start::Resume(&run), &device, &decoding)?;
+            if self.iterations.is_some() {
+                run.write_config(&config)?;
+            }
+            trained::say_resumed(&self.out, trainer.first(), config.solver.iterations);
             (run, config, trainer)
         } else {
             require_vacant(&self.out, Remedy::Resume)?;
@@ -74,14 +88,14 @@ impl Train {
             let file_config = weights.as_ref().map(NetworkFile::config);
             let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
             if let Some(weights) = &weights {
-                weights.describe().lines().for_each(|line| tell!("{line}"));
+                weights.describe().lines().for_each(|line| note!("{line}"));
             }
             let start = weights.as_ref().map_or(Start::Random, Start::Weights);
             let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
             (RunFolder::create(&self.out, &config)?, config, trainer)
         };
         bar.finish();
-        tell!("loss: {}", config.loss.describe());
+        note!("loss: {}", config.loss.describe());
         let stop = stop::on_signal("finishing this step and saving");
         // A resumed run with an event file continues it, with or without --tensorboard.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
@@ -95,13 +109,10 @@ impl Train {
                 reduction,
             )?);
         }
+        let started = Instant::now();
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
-            Outcome::Finished(weights) => {
-                super::say(format_args!(
-                    "trained {}: {}",
-                    counted(config.solver.iterations, "iteration"),
-                    weights.display()
-                ))?;
+            Outcome::Finished(_) => {
+                trained::say(&run, &dataset, config.solver.iterations, started.elapsed())?;
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {
@@ -113,8 +124,8 @@ impl Train {
                     "stopped after {step} of {}, all saved; resume with: bcreid train --data {} --out {} \
                      --resume{precision}",
                     counted(config.solver.iterations, "iteration"),
-                    self.data.display(),
-                    self.out.display()
+                    shell::quoted(&self.data),
+                    shell::quoted(&self.out)
                 ))?;
                 Ok(stop::exit_code())
             }

@@ -1,7 +1,18 @@
-//! The batch-contrastive loss in words. The paper leaves some choices open, so results are shown together with these
-//! choices.
+//! The network and the loss in words. The paper leaves some choices of the loss open, so results are shown together with
+//! these choices.
 
-use super::{CenterRate, Gradient, Loss};
+use super::{CenterRate, Gradient, Loss, Model};
+
+impl Model {
+    /// The network: `slim of width 16, conv1 with 32 channels, 1-1-1-1 blocks`.
+    pub fn describe(&self) -> String {
+        let arch = format!("{:?}", self.arch).to_lowercase();
+        let width = self.width.map_or(String::new(), |width| format!(" of width {width}"));
+        let stem = self.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
+        let depths = self.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
+        format!("{arch}{width}{stem}{depths}")
+    }
+}
 
 impl Loss {
     /// One line, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3,

@@ -14,7 +14,7 @@
 mod replace;
 
 use super::Report;
-use crate::files::{Lock, MIB, make_inside, read_text, sync_folder, write_json};
+use crate::files::{Lock, MIB, inside, make_inside, read_text, sync_folder, write_json};
 use crate::weights::Features;
 use crate::{Error, Result};
 use replace::{current, replace};
@@ -112,6 +112,45 @@ impl StoredEvaluation {
             report,
         })
     }
+}
+
+/// Reads the figures of an evaluation alone; waits for a process that writes evaluations of this run.
+///
+/// # Errors
+/// A file that is missing or damaged.
+pub fn read_report(folder: &Path) -> Result<Report> {
+    let _lock = folder.parent().map(|all| Lock::shared(&all.join(LOCK))).transpose()?;
+    Ok(figures(&current(folder, RESULT))?.report)
+}
+
+/// Deletes the evaluation `name` of a run: its features and figures. Waits for other processes that read or write
+/// evaluations of this run.
+///
+/// # Errors
+/// No evaluation of this name, with the names that are there; an error of the file system; a link.
+pub fn delete(run: &Path, name: &str) -> Result<()> {
+    let there: Vec<String> = folders(run)?.iter().map(|folder| name_of_folder(folder)).collect();
+    // A name that is listed is one component of a path.
+    if !there.iter().any(|other| other == name) {
+        let which = match there.is_empty() {
+            true => "the run has none".into(),
+            false => format!("the run has {}", there.join(", ")),
+        };
+        return Err(Error::Run(format!("{}: no evaluation {name}; {which}", run.display())));
+    }
+    let all = make_inside(run, FOLDER)?;
+    let _lock = Lock::exclusive(&all.join(LOCK))?;
+    let folder = inside(&all, name)?;
+    // Without its figures an evaluation does not count, also if the process ends here.
+    for result in [current(&folder, RESULT), folder.join(RESULT)] {
+        match fs::remove_file(&result) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io(&result)(e)),
+            _ => {}
+        }
+    }
+    fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
+    sync_folder(&all);
+    Ok(())
 }
 
 /// Names of evaluations on folders of one name: NAME, NAME-2, and so on.

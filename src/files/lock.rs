@@ -60,6 +60,11 @@ impl Lock {
     }
 }
 
+/// Whether a process has locked the file against all others. Nothing is written.
+pub fn is_locked(path: &Path) -> bool {
+    open(path, false).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 fn wait(
     path: &Path,
     file: File,

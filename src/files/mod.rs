@@ -10,7 +10,7 @@ mod write;
 
 pub use format::{Format, HEAD, Wanted};
 pub use links::{follow, has_second_name, inside, make_inside, open_to_append};
-pub use lock::Lock;
+pub use lock::{Lock, is_locked};
 pub use memory::{copy, reserve};
 pub use read::{MIB, open, read, read_argument, read_text};
 pub use temporary::{Temporary, remove_temporaries};

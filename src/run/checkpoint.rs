@@ -117,8 +117,14 @@ fn check_classes(file: &TensorFile, own: &[i64]) -> Result<()> {
         .with_remedies([Remedy::SameData]))
 }
 
+/// Compares the settings. The number of iterations may differ, because a run may be trained longer: the schedules name
+/// their steps.
 fn check_settings(file: &TensorFile, own: &Config) -> Result<()> {
-    match network::settings_of(file)?.and_then(|theirs| own.difference(&theirs)) {
+    let theirs = network::settings_of(file)?.map(|mut theirs| {
+        theirs.solver.iterations = own.solver.iterations;
+        theirs
+    });
+    match theirs.and_then(|theirs| own.difference(&theirs)) {
         Some(difference) => Err(file.fault(format!(
             "was made with other settings: {difference}; put the run's config.toml back as it was"
         ))),
@@ -211,6 +217,28 @@ pub fn check_newest(folder: &Path, config: &Config, classes: &Classes, specs: &P
         return Err(damaged(file.fault(format!("is of step {done}, and the run has {all} iterations"))));
     }
     Ok(done)
+}
+
+/// Checks that the newest checkpoint in `folder` has at most `iterations` steps behind it.
+///
+/// # Errors
+/// More steps are done.
+pub fn require_done_within(folder: &Path, iterations: u64) -> Result<()> {
+    match newest_step(folder)? {
+        Some(done) if done > iterations => Err(Error::Run(format!(
+            "{}: {done} iterations are done already, and {iterations} are asked; ask for more",
+            folder.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The number of finished steps of the newest checkpoint in `folder`, by its name; `None` without a checkpoint.
+///
+/// # Errors
+/// Errors of the file system.
+pub fn newest_step(folder: &Path) -> Result<Option<u64>> {
+    Ok(list(folder)?.pop().map(|(done, _)| done))
 }
 
 /// Restores the newest checkpoint in `folder`.

@@ -31,9 +31,17 @@ impl RunFolder {
         make_inside(path, CHECKPOINTS)?;
         let folder = Self::lock(path)?;
         folder.remove_leftovers()?;
-        let toml = config.to_toml();
-        write_atomically(&folder.config(), |w| w.write_all(toml.as_bytes()))?;
+        folder.write_config(config)?;
         Ok(folder)
+    }
+
+    /// Writes the settings of the run.
+    ///
+    /// # Errors
+    /// Errors of the file system.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        let toml = config.to_toml();
+        write_atomically(&self.config(), |w| w.write_all(toml.as_bytes()))
     }
 
     /// Opens the folder of a run to continue it, with its settings.

@@ -4,7 +4,7 @@ mod log;
 mod read;
 
 pub use log::Log;
-pub use read::read;
+pub use read::{read, read_last};
 
 use crate::ops::batch_contrastive::Term;
 use serde::{Deserialize, Serialize};

@@ -151,6 +151,11 @@ impl Trainer {
         &self.config
     }
 
+    /// Whether the steps are computed on the CPU.
+    pub fn is_on_cpu(&self) -> bool {
+        matches!(self.device, Device::Cpu(_))
+    }
+
     /// The number of the first step: 0, or the number of finished steps of a resumed run.
     pub fn first(&self) -> u64 {
         self.first

@@ -117,15 +117,12 @@ impl NetworkFile {
             Channels::Rgb => "RGB",
             Channels::Bgr => "BGR",
         };
-        let arch = format!("{:?}", model.arch).to_lowercase();
-        let width = model.width.map_or(String::new(), |width| format!(" of width {width}"));
-        let depths = model.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
-        let stem = model.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let last = if model.last_stride == 1 { ", last stage at stride 1" } else { "" };
         let mut text = format!(
-            "weights: {}\n  network: {arch}{width}{stem}{depths}, {wiring}{last}\n  input: {channels}, (pixel x {} - \
+            "weights: {}\n  network: {}, {wiring}{last}\n  input: {channels}, (pixel x {} - \
              {:?}) / {:?}",
             printable(&self.file.path().display().to_string()),
+            model.describe(),
             input.scale,
             input.mean,
             input.std

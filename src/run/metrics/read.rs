@@ -2,7 +2,7 @@
 
 use super::StepMetrics;
 use crate::{Error, Result, files};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes of the longest line that is read. The longest line that is written has about 300 bytes.
@@ -117,6 +117,25 @@ pub fn read(path: &Path) -> Result<Vec<StepMetrics>> {
     Ok(steps)
 }
 
+/// The last step of a run, without reading those before; `None` if its last complete line is no step.
+///
+/// # Errors
+/// A missing file; errors of the file system.
+pub fn read_last(path: &Path) -> Result<Option<StepMetrics>> {
+    let mut file = files::open(path)?;
+    let read = |file: &mut std::fs::File| -> io::Result<Vec<u8>> {
+        let end = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(end.saturating_sub(2 * LONGEST_LINE)))?;
+        let mut tail = Vec::new();
+        file.take(2 * LONGEST_LINE).read_to_end(&mut tail)?;
+        Ok(tail)
+    };
+    let tail = read(&mut file).map_err(Error::io(path))?;
+    let complete = tail.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &tail[..end]);
+    let begin = complete.iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+    Ok(serde_json::from_slice(&complete[begin..]).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +145,24 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         std::fs::write(&path, text).unwrap();
         read(&path)
+    }
+
+    #[test]
+    fn the_last_step_is_that_of_the_last_complete_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let many: String = (0..2000).map(|step| format!("{{\"step\":{step},\"loss\":1.5}}\n")).collect();
+        for (text, last) in [
+            (many.clone(), Some(1999)),
+            (many + "{\"step\":2000,\"lo", Some(1999)),
+            ("{\"step\":0}\n".into(), Some(0)),
+            ("{\"step\":0}".into(), None),
+            ("foreign\n".into(), None),
+            (String::new(), None),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read_last(&path).unwrap().map(|step| step.step), last);
+        }
     }
 
     #[test]

@@ -1,0 +1,227 @@
+//! `bcreid runs`: a list of runs with their states and results.
+
+use super::output::Json;
+use super::shell;
+use crate::console::counted;
+use crate::error::printable;
+use crate::eval::stored_evaluation;
+use crate::files::is_locked;
+use crate::run::folder::read_config;
+use crate::run::{Layout, checkpoint, metrics};
+use crate::{Error, Result, note, tell};
+use clap::Args;
+use comfy_table::{CellAlignment, presets};
+use serde::Serialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Most folders below a given one that are searched for runs.
+const MOST_FOLDERS: usize = 10_000;
+/// Depth of the search: `runs/market`, `reproduce/runs/full-1`.
+const DEPTH: usize = 3;
+
+/// List runs: state, network, losses and results of the stored evaluations; or delete an evaluation.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Run folders, or folders that hold some.
+    #[arg(value_name = "DIR", default_value = ".")]
+    folders: Vec<PathBuf>,
+    /// Delete the stored evaluation of this name from the run DIR: its features and figures. The run itself stays.
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    delete_evaluation: Option<String>,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// A run in the list.
+#[derive(Debug, Serialize)]
+struct Run {
+    run: String,
+    state: State,
+    /// Finished steps, by the newest checkpoint.
+    done: u64,
+    iterations: u64,
+    network: String,
+    loss: String,
+    evaluations: Vec<Evaluation>,
+}
+
+/// The figures of a stored evaluation, as shares.
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    name: String,
+    rank1: f64,
+    map_market: f64,
+}
+
+/// The state of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// Another process trains it.
+    Running,
+    /// All iterations are done.
+    Finished,
+    /// It can be resumed.
+    Stopped,
+    /// Its last loss is not finite.
+    Diverged,
+    /// Without a checkpoint.
+    Empty,
+}
+
+impl Runs {
+    pub fn run(mut self) -> Result<ExitCode> {
+        if let Some(name) = &self.delete_evaluation {
+            return delete(&self.folders, name);
+        }
+        self.json.prepare()?;
+        let mut found = Vec::new();
+        for folder in &self.folders {
+            search(folder, DEPTH, &mut MOST_FOLDERS.clone(), &mut found).map_err(Error::io(folder))?;
+        }
+        found.dedup();
+        let (mut runs, mut damaged) = (Vec::new(), 0);
+        for folder in &found {
+            match read(folder) {
+                Ok(run) => runs.push(run),
+                Err(error) => {
+                    damaged += 1;
+                    tell!("not listed: {}", super::explain(&error));
+                }
+            }
+        }
+        if runs.is_empty() && damaged == 0 {
+            let all: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
+            return Err(Error::Run(format!(
+                "{}: no run (a folder with config.toml and checkpoints) in it or in {DEPTH} levels below; give the \
+                 folder of a run that bcreid train made",
+                all.join(", ")
+            )));
+        }
+        self.json.write(&runs)?;
+        if !self.json.is_printed() {
+            super::say_lines(Table(&runs))?;
+            for run in runs.iter().filter(|run| run.state == State::Finished && run.evaluations.is_empty()) {
+                note!(
+                    "{}: not evaluated; bcreid eval --run {} --data DIR",
+                    run.run,
+                    shell::quoted(Path::new(&run.run))
+                );
+            }
+        }
+        Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn delete(folders: &[PathBuf], name: &str) -> Result<ExitCode> {
+    let [run] = folders else {
+        return Err(Error::Run("--delete-evaluation NAME: give one run".into()));
+    };
+    // A folder that is no run is not changed.
+    read_config(run)?;
+    stored_evaluation::delete(run, name)?;
+    super::say(format_args!("deleted the evaluation {name} of {}", run.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Adds the runs in `folder`, in the order of their names. Links and hidden folders are left out, so that the search
+/// ends.
+fn search(folder: &Path, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if is_run(folder) {
+        found.push(folder.to_path_buf());
+        return Ok(());
+    }
+    let mut inner = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if entry.file_type()?.is_dir() && !hidden {
+            inner.push(entry.path());
+        }
+    }
+    inner.sort_unstable();
+    for folder in inner {
+        if *left == 0 || depth == 0 {
+            break;
+        }
+        *left -= 1;
+        // A folder that may not be read below a given one holds no run of this user.
+        let _ = search(&folder, depth - 1, left, found);
+    }
+    Ok(())
+}
+
+fn is_run(folder: &Path) -> bool {
+    let layout = Layout::of(folder);
+    layout.config().is_file() && layout.checkpoints().is_dir()
+}
+
+fn read(folder: &Path) -> Result<Run> {
+    let config = read_config(folder)?;
+    let layout = Layout::of(folder);
+    let (newest, iterations) = (checkpoint::newest_step(&layout.checkpoints())?, config.solver.iterations);
+    let diverged = || {
+        let last = metrics::read_last(&layout.metrics()).ok().flatten();
+        last.is_some_and(|last| last.loss.is_none_or(|loss| !loss.is_finite()))
+    };
+    let state = match newest {
+        _ if is_locked(&layout.lock()) => State::Running,
+        Some(done) if done >= iterations && layout.weights().is_file() => State::Finished,
+        _ if diverged() => State::Diverged,
+        Some(_) => State::Stopped,
+        None => State::Empty,
+    };
+    let mut evaluations = Vec::new();
+    for stored in stored_evaluation::folders(folder)? {
+        let report = stored_evaluation::read_report(&stored)?;
+        let (rank1, map_market) = (report.rank1, report.map_market);
+        evaluations.push(Evaluation { name: stored_evaluation::name_of_folder(&stored), rank1, map_market });
+    }
+    Ok(Run {
+        run: folder.display().to_string(),
+        state,
+        done: newest.unwrap_or(0),
+        iterations,
+        network: config.model.describe(),
+        loss: config.loss.describe(),
+        evaluations,
+    })
+}
+
+/// The list as a table: a line for each run and evaluation.
+struct Table<'a>(&'a [Run]);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["run", "state", "iterations", "network", "evaluation", "rank-1", "mAP"]);
+        for run in self.0 {
+            let steps = match run.state {
+                State::Finished => run.iterations.to_string(),
+                _ => format!("{} of {}", run.done, run.iterations),
+            };
+            let state = serde_json::json!(run.state).as_str().unwrap_or_default().to_string();
+            let mut first = [printable(&run.run), state, steps, run.network.clone()];
+            if run.evaluations.is_empty() {
+                table.add_row(first.iter().cloned().chain(["none", "", ""].map(String::from)));
+            }
+            for evaluation in &run.evaluations {
+                let percent = |share: f64| format!("{:.2}", 100.0 * share);
+                let figures = [evaluation.rank1, evaluation.map_market].map(percent);
+                let name = printable(&evaluation.name);
+                table.add_row(first.iter().cloned().chain([name]).chain(figures));
+                // The next lines are of the same run.
+                first = Default::default();
+            }
+        }
+        for column in [2, 5, 6] {
+            let column = table.column_mut(column).expect("the header has seven columns");
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(f, "{table}")?;
+        write!(f, "{}; figures in percent.", counted(self.0.len(), "run"))
+    }
+}

@@ -1,0 +1,68 @@
+//! The end of `bcreid train`: the last losses and the next command.
+
+use super::counter::clock;
+use super::shell;
+use crate::data::Dataset;
+use crate::run::metrics::{self, StepMetrics};
+use crate::run::{Layout, RunFolder};
+use crate::{Result, note};
+use std::path::Path;
+use std::time::Duration;
+
+/// Number of steps whose losses are averaged: one batch alone is noisy.
+const AVERAGED: usize = 100;
+
+/// Prints the time, the mean losses of the last steps, and the command that follows.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn say(run: &RunFolder, dataset: &Dataset, iterations: u64, time: Duration) -> Result<()> {
+    let done = crate::console::counted(iterations, "iteration");
+    super::say(format_args!("trained {done} in {}: {}", clock(time), run.weights().display()))?;
+    // The training is done, whether its curves can be read or not.
+    if let Ok(steps) = metrics::read(&run.metrics()) {
+        super::say(losses(&steps[steps.len().saturating_sub(AVERAGED)..]))?;
+    }
+    let (out, data) = (shell::quoted(run.path()), shell::quoted(&dataset.root));
+    if !dataset.query.is_empty() && !dataset.gallery.is_empty() {
+        note!("next: bcreid eval --run {out} --data {data}");
+    } else {
+        note!("next: bcreid extract --weights {out} --images DIR --out FILE.safetensors");
+    }
+    Ok(())
+}
+
+/// A line of the mean losses of these steps.
+fn losses(steps: &[StepMetrics]) -> String {
+    let mean = |value: fn(&StepMetrics) -> Option<f32>| {
+        let values: Vec<f64> = steps.iter().filter_map(value).map(f64::from).collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
+    format!(
+        "mean of the last {}: loss {:.3} (softmax {:.3}; batch {:.3}, center {:.3}), distances {:.2} between images of \
+         one identity, {:.2} between identities",
+        crate::console::counted(steps.len(), "step"),
+        mean(|step| step.loss),
+        mean(|step| step.softmax),
+        mean(StepMetrics::batch),
+        mean(|step| step.center),
+        mean(|step| step.intra),
+        mean(|step| step.inter),
+    )
+}
+
+/// The number of steps that the newest checkpoint of a run has behind it, for a message.
+pub fn say_resumed(folder: &Path, first: u64, iterations: u64) {
+    let newest = Layout::of(folder).checkpoints();
+    if first >= iterations {
+        note!(
+            "{}: all {iterations} iterations are done; --iterations N trains the run longer",
+            folder.display()
+        );
+    } else {
+        note!(
+            "resuming after {first} of {iterations} iterations, from the newest file in {}",
+            newest.display()
+        );
+    }
+}
