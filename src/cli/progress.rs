@@ -1,6 +1,7 @@
 //! Progress of a training run on standard error: a bar on a terminal, otherwise a line every ten seconds.
 
 use super::counter::{self, LINE_INTERVAL, clock};
+use crate::console::{Verbosity, is_at_least};
 use crate::error::printable;
 use crate::run::metrics::StepMetrics;
 use crate::train::{Observer, Observers, Trainer};
@@ -79,7 +80,7 @@ impl Progress {
         );
         if self.on_cpu && !self.estimated && self.started.elapsed() >= SETTLED {
             self.estimated = true;
-            if left > LONG {
+            if left > LONG && is_at_least(Verbosity::Normal) {
                 self.note(&format!(
                     "at this pace the run takes {} more on this CPU; Ctrl-C saves it at any step, and --resume continues it",
                     rough(left)
@@ -117,6 +118,12 @@ impl Observer for Progress {
     fn caught_up(&mut self, newest: &StepMetrics) -> Result<()> {
         self.show(newest);
         Ok(())
+    }
+
+    fn saved(&mut self, done: u64) {
+        if is_at_least(Verbosity::Verbose) {
+            self.note(&format!("checkpoint saved after {done} iterations"));
+        }
     }
 
     /// Prints a message above the bar.

@@ -30,6 +30,11 @@ pub trait Observer {
         Ok(())
     }
 
+    /// The checkpoint after `done` steps is on the disk.
+    fn saved(&mut self, done: u64) {
+        let _ = done;
+    }
+
     /// A warning or a note for the person.
     fn note(&mut self, message: &str) {
         let _ = message;
@@ -67,6 +72,10 @@ impl Observer for Observers<'_> {
 
     fn caught_up(&mut self, newest: &StepMetrics) -> Result<()> {
         self.0.iter_mut().try_for_each(|observer| observer.caught_up(newest))
+    }
+
+    fn saved(&mut self, done: u64) {
+        self.0.iter_mut().for_each(|observer| observer.saved(done));
     }
 
     fn note(&mut self, message: &str) {

@@ -240,6 +240,7 @@ impl Trainer {
             if save {
                 let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &optimizer));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
+                recorder.observers.saved(done);
                 if let Err(error) = checkpoint.prune() {
                     recorder.observers.note(&format!("an old checkpoint stays: {error}"));
                 }

@@ -4,12 +4,14 @@ mod bad_input;
 mod bench;
 mod doctor;
 mod evaluation;
+mod habits;
 #[cfg(target_os = "linux")]
 mod hostile;
 #[cfg(target_os = "linux")]
 mod limits;
 mod pipeline;
 mod resume;
+mod runs;
 #[cfg(unix)]
 mod signals;
 mod studies;
