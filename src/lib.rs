@@ -78,6 +78,8 @@ pub mod optim;
 #[cfg(feature = "report")]
 pub mod report;
 pub mod run;
+#[cfg(feature = "report")]
+mod shell;
 #[cfg(feature = "cli")]
 pub mod study;
 pub mod tensor;

@@ -21,7 +21,6 @@ mod remedy;
 mod report;
 mod reproduce;
 mod runs;
-mod shell;
 mod stop;
 mod study;
 mod sweep;

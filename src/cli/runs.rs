@@ -1,14 +1,13 @@
 //! `bcreid runs`: a list of runs with their states and results.
 
 use super::output::Json;
-use super::shell;
 use crate::console::counted;
 use crate::error::printable;
 use crate::eval::stored_evaluation;
 use crate::files::is_locked;
 use crate::run::folder::read_config;
 use crate::run::{Layout, checkpoint, metrics};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, note, shell, tell};
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;

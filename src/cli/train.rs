@@ -2,7 +2,7 @@
 
 use super::compute::Compute;
 use super::counter::Counter;
-use super::{progress, shell, stop, trained};
+use super::{progress, stop, trained};
 use crate::config::Config;
 use crate::console::counted;
 use crate::data::Dataset;
@@ -13,7 +13,7 @@ use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Result, note, tell};
+use crate::{Result, note, shell, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;

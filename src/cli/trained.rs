@@ -1,11 +1,10 @@
 //! The end of `bcreid train`: the last losses and the next command.
 
 use super::counter::clock;
-use super::shell;
 use crate::data::Dataset;
 use crate::run::metrics::{self, StepMetrics};
 use crate::run::{Layout, RunFolder};
-use crate::{Result, note};
+use crate::{Result, note, shell};
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::run::Run;
 use crate::eval::run_evaluations::{Evaluation, of_run};
 use crate::eval::stored_evaluation;
-use crate::{Error, Result};
+use crate::{Error, Result, shell};
 use std::collections::BTreeSet;
 
 /// Largest number of evaluations compared at a time.
@@ -67,12 +67,5 @@ pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
 
 /// Shell command that evaluates a run and stores the result in the run folder.
 pub fn command(run: &Run) -> String {
-    let folder = run.folder.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,".contains(c);
-    let folder = if !folder.is_empty() && folder.chars().all(plain) {
-        folder
-    } else {
-        format!("'{}'", folder.replace('\'', "'\\''"))
-    };
-    format!("bcreid eval --run {folder} --data DIR")
+    format!("bcreid eval --run {} --data DIR", shell::quoted(&run.folder))
 }

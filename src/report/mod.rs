@@ -15,6 +15,7 @@ pub mod palette;
 pub mod png;
 mod ranked;
 pub mod run;
+mod summary;
 mod thresholds;
 mod thumbnail;
 mod view_models;

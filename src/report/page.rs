@@ -11,6 +11,7 @@ use super::evaluations;
 use super::palette;
 use super::ranked::{self, GroupView, SHOWN, Views};
 use super::run::{self, Run};
+use super::summary::SummaryView;
 use super::thresholds::PairsView;
 use super::thumbnail::Thumbnails;
 use super::view_models::{FigureView, RunView, SetView, SettingView, settings};
@@ -84,6 +85,7 @@ struct Page {
     made: String,
     made_iso: String,
     runs: Vec<RunView>,
+    summary: Option<SummaryView>,
     sets: Vec<SetView>,
     unevaluated: Vec<String>,
     /// True if [`Options::only`] restricts the evaluations.
@@ -145,6 +147,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
         made,
         made_iso,
         runs: runs.iter().enumerate().map(|(index, run)| RunView::new(index, run)).collect(),
+        summary: SummaryView::new(&runs, &sets),
         sets: sets.iter().map(|set| SetView::new(&runs, set)).collect(),
         unevaluated: (0..runs.len())
             .filter(|run| !has_evaluation(*run))

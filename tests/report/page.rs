@@ -96,6 +96,24 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
 }
 
 #[test]
+fn several_data_sets_have_a_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = two_runs(folder.path());
+    assert!(!page(&runs, &options(), &cpu()).unwrap().html.contains("id=\"summary\""));
+    let other = evaluate_run(&runs[1], "other", 0.5, &folder.path().join("images"));
+    let html = page(&runs, &options(), &cpu()).unwrap().html;
+    let table = between(&html, "<table id=\"summary\">", "</table>");
+    let rows: Vec<&str> = table.split("<tbody>").nth(1).unwrap().matches("<tr>").collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    let [baseline, full] =
+        ["baseline", "full"].map(|name| between(table, &format!("<bdi>{name}</bdi>"), "</tr>"));
+    assert!(baseline.contains("not evaluated") && !full.contains("not evaluated"), "{table}");
+    for share in [other.report.rank1, other.report.map_market] {
+        assert!(full.contains(&format!("<td class=\"number\">{:.2}</td>", 100.0 * share)), "{table}");
+    }
+}
+
+#[test]
 fn nothing_is_loaded_and_no_other_script_may_run() {
     let folder = tempfile::tempdir().unwrap();
     let html = page(&two_runs(folder.path()), &options(), &cpu()).unwrap().html;
@@ -167,8 +185,8 @@ fn runs_without_an_evaluation_say_how_to_get_one() {
     assert!(html.contains("No run on this page has an evaluation"));
     // Quoted for a shell, then for HTML.
     let command = between(&html, "<code>bcreid eval --run ", "</code>");
-    let command = command.replace("&#39;", "'").replace("&#x27;", "'");
-    assert!(command.starts_with('\'') && command.ends_with("/it'\\''s new' --data DIR"), "{command}");
+    let command = command.replace("&#39;", "'").replace("&#x27;", "'").replace("&quot;", "\"");
+    assert!(command.starts_with('"') && command.ends_with("/it's new\" --data DIR"), "{command}");
     for id in ["cmc", "pairs", "lists"] {
         assert!(!html.contains(&format!("id=\"{id}\"")), "{id}");
     }
