@@ -14,6 +14,10 @@ use Answer::{Advice, Key};
 const EPOCHS: Answer = Advice(
     "training counts steps, not epochs: set solver.iterations to epochs x training images / solver.batch",
 );
+/// fast-reid's `SOLVER.STEPS` are milestones.
+const STEPS: Answer = Advice(
+    "solver.iterations is the number of steps, solver.lr_milestones the steps at which the learning rate drops",
+);
 const DEVICE: Answer = Advice("the device is no setting: give --device");
 const PRECISION: Answer = Advice("the precision is no setting: give --precision");
 const WEIGHTS: Answer = Advice("initial weights are no setting: give --weights");
@@ -26,7 +30,8 @@ const OPTIMIZER: Answer = Advice(
 const NAMES: &[(&[&str], Answer)] = &[
     (&["learning_rate", "base_lr", "init_lr", "lr0", "rate"], Key("solver.lr")),
     (&["batch_size", "ims_per_batch", "train_batch_size", "bs"], Key("solver.batch")),
-    (&["steps", "max_iter", "max_iters", "max_steps", "num_steps", "iters"], Key("solver.iterations")),
+    (&["max_iter", "max_iters", "max_steps", "num_steps", "iters"], Key("solver.iterations")),
+    (&["steps"], STEPS),
     (&["epoch", "epochs", "max_epoch", "max_epochs", "num_epochs"], EPOCHS),
     (&["gamma", "lr_decay", "decay_rate", "lr_factor"], Key("solver.lr_gamma")),
     (
@@ -78,6 +83,33 @@ pub(super) fn answer(name: &str) -> Option<Answer> {
 mod tests {
     use super::*;
     use crate::config::Config;
+
+    /// Each row of the page: the keys in the last column exist, and no name of the others is answered with another key.
+    #[test]
+    fn the_page_about_other_toolboxes_agrees() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/other-toolboxes.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let quoted =
+            |cell: &str| -> Vec<String> { cell.split('`').skip(1).step_by(2).map(String::from).collect() };
+        let keys: Vec<String> = Config::entries().into_iter().map(|entry| entry.key).collect();
+        let sections = ["model.", "input.", "loss.", "solver.", "data.", "run."];
+        let mut checked = 0;
+        for row in page.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+            let (ours, theirs) = cells.split_last().unwrap();
+            let ours = quoted(ours);
+            for key in ours.iter().filter(|word| sections.iter().any(|section| word.starts_with(section))) {
+                assert!(keys.contains(key), "{key} in {row}");
+            }
+            for name in theirs.iter().flat_map(|cell| quoted(cell)) {
+                if let Some(Key(key)) = answer(&name) {
+                    assert!(ours.iter().any(|word| word == key), "{name} is answered with {key}: {row}");
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 20, "{checked}");
+    }
 
     #[test]
     fn the_table_leads_to_settings_and_names_none_of_them_twice() {
