@@ -33,7 +33,7 @@ pub mod run_evaluations;
 pub mod scored;
 pub mod stored_evaluation;
 pub mod table;
-mod traps;
+pub mod traps;
 
 pub use query::{Hit, top_k};
 pub use report::Report;
