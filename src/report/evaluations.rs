@@ -59,18 +59,17 @@ pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
             "{}: this run has no evaluation{}; make one with: {}",
             run.folder.display(),
             if only.is_empty() { String::new() } else { format!(" called {}", only.join(" or ")) },
-            command(run)
+            command(&run.folder.display().to_string())
         ))),
         None => Ok(all),
     }
 }
 
 /// Shell command that evaluates a run and stores the result in the run folder.
-pub fn command(run: &Run) -> String {
-    let folder = run.folder.display().to_string();
+pub fn command(folder: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=@%,".contains(c);
     let folder = if !folder.is_empty() && folder.chars().all(plain) {
-        folder
+        folder.to_string()
     } else {
         format!("'{}'", folder.replace('\'', "'\\''"))
     };

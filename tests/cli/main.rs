@@ -8,6 +8,7 @@ mod evaluation;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod limits;
+mod pictures;
 mod pipeline;
 mod resume;
 #[cfg(unix)]
