@@ -32,7 +32,13 @@ impl Doctor {
             Err(why) => super::say(format_args!("cuda kernels: {why}"))?,
         }
         let (_, which) = Device::choose("auto", Precision::F32)?;
-        super::say(format_args!("--device auto takes {}", which.trim_start_matches("device: ")))?;
+        let which = which.trim_start_matches("device: ");
+        match Device::without_cuda() {
+            None => super::say(format_args!("--device auto takes {which}"))?,
+            Some(why) => {
+                super::say(format_args!("--device auto takes {which}, because CUDA is missing: {why}"))?
+            }
+        }
         if let Some(weights) = &self.weights {
             let file = super::open_network(weights)?;
             file.check()?;

@@ -8,6 +8,7 @@ use crate::device::{Device, Precision};
 use crate::eval::extract::Extractor;
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
+use crate::eval::traps;
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
 use crate::weights::Features;
 use crate::{Error, Result, note, tell};
@@ -139,12 +140,17 @@ impl Eval {
                 )));
             }
         }
+        let collapse = traps::collapsed_training(run).unwrap_or_else(|error| {
+            tell!("not checked, whether the training collapsed: {error}");
+            None
+        });
         let mut extractor = self.how.extractor(run, device)?;
         let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
             let TestSet { name, images, query, gallery } = test;
-            let report = eval::evaluate(&query, &gallery, protocol, device)?;
+            let mut report = eval::evaluate(&query, &gallery, protocol, device)?;
+            report.notes.extend(collapse.clone());
             rows.push((name.clone(), report.clone()));
             if run.is_dir() {
                 let name = name + &self.variant();

@@ -31,6 +31,11 @@ impl Json {
         Ok(())
     }
 
+    /// Whether existing files may be overwritten.
+    pub fn force(&self) -> bool {
+        self.force
+    }
+
     /// Whether standard output is for JSON, so that no table is printed.
     pub fn is_printed(&self) -> bool {
         self.json.as_deref() == Some(Path::new("-"))

@@ -49,6 +49,8 @@ enum FigureKind {
     Distances,
     /// ROC curves of the pair distances, of evaluated runs.
     Roc,
+    /// Features on their two principal components, of evaluated runs.
+    Map,
 }
 
 impl Plot {
@@ -67,6 +69,9 @@ impl Plot {
                 charts::cmc::figure(&runs, &Evaluated::by_set(&all.iter().collect::<Vec<_>>()))
             }
             FigureKind::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
+            FigureKind::Map => {
+                charts::map::figure(&runs, &self.evaluations(&runs)?.iter().collect::<Vec<_>>())
+            }
             FigureKind::Roc => self.of_pairs(&runs, charts::pairs::roc)?,
         };
         let bytes = report::write_figure(&figure, &self.out)?;
@@ -90,8 +95,7 @@ impl Plot {
         let count = |of: &Evaluation| Pairs::count(&of.kept.query, &of.kept.gallery, &of.protocol(), &device);
         let pairs: Vec<Pairs> = all.iter().map(count).collect::<Result<_>>()?;
         let counted = all.iter().zip(&pairs);
-        let counted: Vec<Counted<'_>> =
-            counted.map(|(of, pairs)| Counted { name: &of.kept.name, run: of.run, pairs }).collect();
+        let counted: Vec<Counted<'_>> = counted.map(|(of, pairs)| Counted::new(of, pairs)).collect();
         Ok(draw(runs, &counted))
     }
 }

@@ -1,16 +1,22 @@
 //! `bcreid query`: the nearest gallery images of query images.
 
 use super::extract::How;
-use super::output::Json;
+use super::output::{self, Json};
+use crate::console::Bytes;
 use crate::data::Sample;
+use crate::data::folder::identity_of_name;
 use crate::error::printable;
+use crate::eval::extract::Extractor;
+use crate::eval::image_folders::ImageFolders;
 use crate::eval::{Hit, report, top_k};
+use crate::files::write_atomically;
+use crate::report::neighbours::{self, Source};
 use crate::weights::Features;
-use crate::{Error, Result, note};
+use crate::{Error, Result, note, tell};
 use clap::Args;
 use comfy_table::{Table, presets};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Rank a gallery by the distance to query images.
@@ -31,6 +37,21 @@ pub struct Query {
     /// Number of nearest images to show.
     #[arg(long, value_name = "K", default_value_t = 10)]
     top: usize,
+    /// Also draw the nearest images: a picture, or a page without external resources.
+    #[arg(long, value_name = "FILE.png|FILE.html", requires = "images")]
+    out: Option<PathBuf>,
+    /// The folder of the gallery's images, for --out; may be repeated. Images that have moved since the extraction are
+    /// searched in it by the end of their path.
+    #[arg(long, value_name = "DIR", requires = "out")]
+    images: Vec<PathBuf>,
+    /// Distance below which an image is accepted as the query's person, as in the report's table of thresholds; marked
+    /// in the table and with --out.
+    #[arg(long, value_name = "DISTANCE")]
+    threshold: Option<f64>,
+    /// With --out, also show where the network responds: the strength of its last feature map, and what brings an image
+    /// near the query (Grad-CAM of the distance).
+    #[arg(long, requires = "out", requires = "run")]
+    maps: bool,
     #[command(flatten)]
     json: Json,
     #[command(flatten)]
@@ -53,8 +74,24 @@ impl Query {
         if self.top == 0 {
             return Err(Error::Data("--top 0: give at least 1".into()));
         }
+        if let Some(threshold) =
+            self.threshold.filter(|threshold| !(threshold.is_finite() && *threshold > 0.0))
+        {
+            return Err(Error::Data(format!("--threshold {threshold}: give a distance above 0")));
+        }
+        if let Some(out) = &self.out {
+            PictureFormat::of(out)?;
+            self.out = Some(output::prepare(out, self.json.force())?);
+        }
+        if self.maps && self.how.flip {
+            return Err(Error::Data(
+                "--maps with --flip: a map is of one image, and the feature is of two; leave one of them out"
+                    .into(),
+            ));
+        }
+        super::require_folders(&self.images)?;
         let gallery = Features::read(&self.gallery)?;
-        let query = self.query()?;
+        let (query, extractor) = self.query()?;
         if query.len() > MAX_QUERIES {
             return Err(Error::Data(format!(
                 "{} queries, and one call ranks at most {MAX_QUERIES}; split the file of queries",
@@ -62,10 +99,13 @@ impl Query {
             )));
         }
         let names =
-            (0..query.len()).map(|i| query.paths().get(i).cloned().unwrap_or_else(|| format!("row {i}")));
+            || (0..query.len()).map(|i| query.paths().get(i).cloned().unwrap_or_else(|| format!("row {i}")));
         let hits = top_k(&query, &gallery, self.top)?;
+        if let Some(out) = &self.out {
+            self.draw(out, &query, &hits, names(), extractor)?;
+        }
         let lists: Vec<RankedList> =
-            names.zip(hits).map(|(query, hits)| RankedList { query, hits }).collect();
+            names().zip(hits).map(|(query, hits)| RankedList { query, hits }).collect();
         self.json.write(&lists)?;
         if self.json.is_printed() {
             return Ok(ExitCode::SUCCESS);
@@ -74,12 +114,18 @@ impl Query {
             if lists.len() > 1 {
                 super::say(query)?;
             }
-            super::say_lines(table(hits))?;
+            super::say_lines(table(hits, self.threshold))?;
         }
-        super::say(
-            "Euclidean distance of unit vectors without negative values: 0 for equal features, 1.41 for orthogonal \
-             ones. Nothing is dropped, neither junk (pid -1) nor images from the query's camera.",
-        )?;
+        let ((q_min, q_max), (g_min, g_max)) = (query.lengths(), gallery.lengths());
+        let are_unit = q_min.min(g_min) > 0.998 && q_max.max(g_max) < 1.002;
+        super::say(format_args!(
+            "{} Nothing is dropped, neither junk (pid -1) nor images from the query's camera.",
+            match are_unit {
+                true => "Euclidean distance of unit vectors: 0 for equal features, 1.41 for orthogonal ones.",
+                false =>
+                    "Euclidean distance; the features are taken as they are, and their lengths differ from 1.",
+            }
+        ))?;
         super::say(format_args!("Feature: {}.", report::feature(&query, &gallery)))?;
         if query.origin().network.is_none() || gallery.origin().network.is_none() {
             super::say(
@@ -90,12 +136,12 @@ impl Query {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The query features.
-    fn query(&self) -> Result<Features> {
+    /// The query features, and for images the network that extracted them.
+    fn query(&self) -> Result<(Features, Option<Extractor>)> {
         match (&self.features, &self.run) {
             (Some(features), _) => {
                 self.how.refuse_for_files()?;
-                Features::read(features)
+                Ok((Features::read(features)?, None))
             }
             (None, Some(run)) => {
                 let sample = |path: &PathBuf| Sample { path: path.clone(), pid: -1, camid: None };
@@ -103,24 +149,94 @@ impl Query {
                 let (device, which) = self.how.compute.choose()?;
                 let mut extractor = self.how.extractor(run, &device)?;
                 note!("{which}");
-                extractor.extract(&samples, |_, _| ())
+                let features = extractor.extract(&samples, |_, _| ())?;
+                Ok((features, Some(extractor)))
             }
             (None, None) => {
                 Err(Error::Data("query needs --run RUN --image FILE, or --features Q.safetensors".into()))
             }
         }
     }
+
+    /// Draws the lists into the file of --out.
+    fn draw(
+        &self,
+        out: &Path,
+        query: &Features,
+        lists: &[Vec<Hit>],
+        names: impl Iterator<Item = String>,
+        mut extractor: Option<Extractor>,
+    ) -> Result<()> {
+        let folders = ImageFolders::new(&self.images, []);
+        let file_name =
+            |path: &str| Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let queries = names.enumerate().map(|(row, name)| {
+            // The features of images have no identity; a name in the style of a data set tells it.
+            let (pid, camid) = match self.image.get(row) {
+                Some(image) => identity_of_name(image),
+                None => (query.pids()[row], query.camids()[row]),
+            };
+            let image = match self.image.get(row) {
+                Some(image) => Some(Source::File(image.clone())),
+                None => query.paths().get(row).map(|path| Source::Recorded(path.clone())),
+            };
+            neighbours::Query { name: file_name(&name), pid, camid, image, feature: query.row(row).to_vec() }
+        });
+        let queries: Vec<neighbours::Query> = queries.collect();
+        let maps = extractor.as_mut().filter(|_| self.maps);
+        let ranked = neighbours::ranked(&queries, lists, &folders, self.threshold, maps)?;
+        let bytes = match PictureFormat::of(out)? {
+            PictureFormat::Png => neighbours::picture(&ranked, self.threshold)?,
+            PictureFormat::Html => neighbours::page(&ranked, self.threshold)?.into_bytes(),
+        };
+        folders
+            .notes(lists.iter().flatten().filter_map(|hit| hit.path.as_deref()))
+            .iter()
+            .for_each(|note| tell!("{note}"));
+        write_atomically(out, |writer| writer.write_all(&bytes))?;
+        note!("{}: {}", out.display(), Bytes(bytes.len()));
+        Ok(())
+    }
 }
 
-fn table(hits: &[Hit]) -> Table {
+/// Format of the file of --out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PictureFormat {
+    Png,
+    Html,
+}
+
+impl PictureFormat {
+    /// The format of a file, by the ending of its name.
+    ///
+    /// # Errors
+    /// Another ending.
+    fn of(out: &Path) -> Result<Self> {
+        let extension = out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+        match extension.as_deref() {
+            Some("png") => Ok(PictureFormat::Png),
+            Some("html" | "htm") => Ok(PictureFormat::Html),
+            _ => Err(Error::Data(format!(
+                "--out {}: the nearest images are drawn as .png or .html; give such a name",
+                out.display()
+            ))),
+        }
+    }
+}
+
+fn table(hits: &[Hit], threshold: Option<f64>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["rank", "distance", "pid", "camera", "image"]);
+    let accepted = |text: &str| threshold.map(|_| text.to_string());
+    let columns = ["rank", "distance"].map(String::from).into_iter().chain(accepted("accepted"));
+    table.set_header(columns.chain(["pid", "camera", "image"].map(String::from)));
     for hit in hits {
         let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };
         let path = hit.path.clone().unwrap_or_else(|| format!("row {}", hit.index));
         let distance = format!("{:.4}", hit.distance);
-        table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, printable(&path)]);
+        let is_accepted = threshold.map(|threshold| if hit.distance < threshold { "yes" } else { "no" });
+        let row = [hit.rank.to_string(), distance].into_iter().chain(is_accepted.map(String::from));
+        table.add_row(row.chain([hit.pid.to_string(), camera, printable(&path)]));
     }
     table
 }

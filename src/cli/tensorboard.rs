@@ -1,9 +1,12 @@
 //! `bcreid tensorboard`: event files of runs.
 
 use super::compute::Compute;
+use crate::console::counted;
 use crate::eval::image_folders::ImageFolders;
+use crate::eval::run_evaluations::Evaluation;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
+use crate::export::tensorboard::projector;
 use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
 use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
@@ -29,6 +32,10 @@ pub struct Tensorboard {
     /// the evaluation only. Images that have moved since the evaluation are searched in it by the end of their path.
     #[arg(long, value_name = "DIR")]
     images: Vec<PathBuf>,
+    /// Also write the features of the evaluations for TensorBoard's projector, with their images: at most 2,000 images of
+    /// each, some 45 MB for features of 2,048 values.
+    #[arg(long)]
+    projector: bool,
     #[command(flatten)]
     compute: Compute,
 }
@@ -61,7 +68,11 @@ impl Tensorboard {
                     (run.make_tensorboard()?, Some(run))
                 }
             };
-            let found = self.found(run)?;
+            let evaluations = run_evaluations::of_run(run, 0, &[])?;
+            if self.projector {
+                self.write_projector(run, &folder, &evaluations)?;
+            }
+            let found = self.found(run, evaluations)?;
             let (time, last) = (modified(&file)?, steps.last().map_or(0, |step| step.step));
             let written = write_events(&folder, time, |writer| {
                 let time = seconds(time);
@@ -78,9 +89,26 @@ impl Tensorboard {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Writes the features of a run's evaluations for the projector.
+    fn write_projector(&self, run: &Path, folder: &Path, evaluations: &[Evaluation]) -> Result<()> {
+        if evaluations.is_empty() {
+            return Err(Error::Run(format!(
+                "--projector: {} has no evaluation, and so no features to show; make one with: bcreid eval --run RUN \
+                 --data DIR",
+                run.display()
+            )));
+        }
+        let write = |of: &Evaluation| {
+            projector::write(folder, &of.kept, &ImageFolders::new(&self.images, [&of.kept]))
+        };
+        let written = evaluations.iter().map(write).collect::<Result<Vec<_>>>()?;
+        let file = projector::write_config(folder, &written)?;
+        let images = written.iter().map(|of| of.images).sum::<usize>();
+        super::say(format_args!("{}: {}", file.display(), counted(images, "feature")))
+    }
+
     /// The results of a run's stored evaluations.
-    fn found(&self, run: &Path) -> Result<Vec<Found>> {
-        let evaluations = run_evaluations::of_run(run, 0, &[])?;
+    fn found(&self, run: &Path, evaluations: Vec<Evaluation>) -> Result<Vec<Found>> {
         if evaluations.is_empty() {
             return Ok(Vec::new());
         }

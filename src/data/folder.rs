@@ -56,6 +56,13 @@ impl Folder {
     }
 }
 
+/// The identity and the camera in a file name in the style of Market-1501 or DukeMTMC-reID; -1 each for other names.
+pub fn identity_of_name(path: &Path) -> (i64, i64) {
+    let base = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = market1501::parse(base).or_else(|| dukemtmc::parse(base));
+    name.map_or((-1, -1), |Name { pid, camid }| (pid, camid))
+}
+
 /// A note about the names without identity and camera; none if every name has both.
 fn unnamed(path: &Path, samples: &[Sample]) -> Option<String> {
     let mut unnamed = samples.iter().filter(|s| s.camid.is_none());

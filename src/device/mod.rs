@@ -5,6 +5,7 @@
 pub mod cpu;
 pub mod cuda;
 
+use crate::console::counted;
 use crate::element::DType;
 use crate::error::Remedy;
 use crate::{Error, Result};
@@ -91,7 +92,7 @@ impl Device {
     }
 
     /// Opens the device that `wish` names (`auto`, `cpu`, `cuda`, `cuda:N`); also returns one line that says which
-    /// device that is and why.
+    /// device that is. [`Device::without_cuda`] says why `auto` takes the CPU.
     ///
     /// # Errors
     /// `wish` names no device; `cuda` is requested and something is missing (the message says what, and how to get
@@ -129,7 +130,12 @@ impl Device {
             )));
         }
         let threads = rayon::current_num_threads();
-        Ok((Device::cpu(), format!("device: cpu, {threads} threads ({why})")))
+        Ok((Device::cpu(), format!("device: cpu, {}", counted(threads, "thread"))))
+    }
+
+    /// What keeps `auto` from the first CUDA device; nothing if it takes that device.
+    pub fn without_cuda() -> Option<String> {
+        cuda::CudaDevice::open(0, Precision::F32).err().map(|why| brief(&why))
     }
 
     /// The number format of convolutions and matrix products on this device.
@@ -146,7 +152,7 @@ impl Device {
     }
 }
 
-/// The first clause of an error message. `auto` prints it, since the user did not ask for CUDA by name.
+/// The first clause of an error message, for users who did not ask for CUDA by name.
 fn brief(why: &Error) -> String {
     let text = why.to_string();
     text.split([';', '\n']).next().unwrap_or_default().to_string()

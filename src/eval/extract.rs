@@ -1,5 +1,6 @@
 //! Feature extraction: pool5 of an image, optionally with that of its mirror image added, L2-normalised.
 
+use super::activation::FeatureMap;
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
 use crate::data::{Dataset, ImageStream, Sample, StreamOptions};
@@ -12,7 +13,7 @@ use crate::run::checkpoint::weight_file;
 use crate::tensor::{Download, Tensor};
 use crate::weights::{About, Features, NetworkFile, Origin};
 use crate::{Error, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A trained network that extracts features of images.
 #[derive(Debug)]
@@ -107,6 +108,28 @@ impl Extractor {
                 Ok(())
             })
         })
+    }
+
+    /// Computes the last feature map of each image, see [`super::activation`]. Mirrored images are not added.
+    ///
+    /// # Errors
+    /// As [`Extractor::extract`].
+    pub fn feature_maps(&mut self, images: Vec<PathBuf>) -> Result<Vec<FeatureMap>> {
+        let options = StreamOptions { batch: self.batch, ..StreamOptions::new(self.config.image_input()) };
+        let mut maps = Vec::with_capacity(images.len());
+        for batch in ImageStream::new(images, options, &self.device)? {
+            let mut tape = Tape::no_grad(&mut self.params)?;
+            let pixels = tape.constant(batch?.pixels);
+            let map = self.model.backbone.feature_map(&mut tape, pixels, Statistics::Frozen)?.value;
+            let &[_, height, width, channels] = map.shape().dims() else {
+                unreachable!("a feature map has four dimensions")
+            };
+            let values = map.to_host_f32()?;
+            for image in values.chunks_exact(height * width * channels) {
+                maps.push(FeatureMap::new(height, width, image.to_vec())?);
+            }
+        }
+        Ok(maps)
     }
 
     /// Passes the features of `samples` to `take` in their order, a batch at a time.

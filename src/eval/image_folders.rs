@@ -85,8 +85,31 @@ impl ImageFolders {
         Some(shown)
     }
 
+    /// The path of an image without the folders above its data set, which are not for the readers of a page: relative to
+    /// the folder that it is in, or the file's name alone.
+    pub fn shown_path(&self, path: &Path) -> String {
+        let inside = self.allowed.iter().find_map(|(_, folder)| path.strip_prefix(folder).ok());
+        inside.or(path.file_name().map(Path::new)).unwrap_or(Path::new("?")).display().to_string()
+    }
+
     /// Messages about the images `paths` of an output: the folders they are from, and those that are left out.
     pub fn notes<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let whole = |path: &Path| path.display().to_string();
+        self.notes_with(paths, whole, |path| excerpt(&whole(path), LONGEST))
+    }
+
+    /// As [`ImageFolders::notes`], for the page itself: without the folders above a data set.
+    pub fn notes_for_page<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let name = |folder: &Path| folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.notes_with(paths, name, |path| excerpt(&self.shown_path(path), LONGEST))
+    }
+
+    fn notes_with<'a>(
+        &self,
+        paths: impl IntoIterator<Item = &'a str>,
+        folder: impl Fn(&Path) -> String,
+        image: impl Fn(&Path) -> String,
+    ) -> Vec<String> {
         let paths: BTreeSet<&str> = paths.into_iter().collect();
         let (mut from, mut outside) = (BTreeMap::<&Path, usize>::new(), Vec::new());
         for path in paths {
@@ -98,11 +121,11 @@ impl ImageFolders {
         }
         let mut notes = Vec::new();
         if !from.is_empty() {
-            let from = from.iter().map(|(folder, images)| format!("{} ({images})", folder.display()));
+            let from = from.iter().map(|(of, images)| format!("{} ({images})", folder(of)));
             notes.push(format!("Images are embedded from {}.", from.collect::<Vec<_>>().join(", ")));
         }
         if !outside.is_empty() {
-            let shown: Vec<String> = outside.iter().take(NAMED).map(|path| excerpt(path, LONGEST)).collect();
+            let shown: Vec<String> = outside.iter().take(NAMED).map(|path| image(Path::new(path))).collect();
             let more = if outside.len() > NAMED { ", ..." } else { "" };
             notes.push(format!(
                 "{} left out: neither in the data set of the evaluation nor in a folder given by --images ({}{more}); \
@@ -173,6 +196,14 @@ mod tests {
         assert_eq!(notes[0], format!("Images are embedded from {} (2).", set.display()));
         assert!(notes[1].starts_with("2 images left out") && notes[1].contains("me.jpg"), "{}", notes[1]);
         assert!(ImageFolders::default().notes(shown)[0].starts_with("4 images left out"));
+        let notes = folders.notes_for_page(shown).join(" ");
+        assert!(
+            notes.starts_with("Images are embedded from set (2).") && notes.contains("(me.jpg, c.jpg)"),
+            "{notes}"
+        );
+        assert!(!notes.contains(&home.display().to_string()), "{notes}");
+        assert_eq!(folders.shown_path(&query), "query/a.jpg");
+        assert_eq!(folders.shown_path(Path::new("/")), "?");
     }
 
     #[cfg(unix)]

@@ -17,6 +17,7 @@
 //! - A query without a match in the gallery is treated as [`Unmatched`] says.
 //! - Equal distances are ranked in the order of the gallery.
 
+pub mod activation;
 pub mod distance;
 pub mod extract;
 pub mod histogram;
@@ -25,6 +26,7 @@ pub mod lists;
 pub mod metrics;
 pub mod multi_query;
 pub mod pairs;
+pub mod pca;
 pub mod query;
 pub mod ranking;
 pub mod report;
@@ -33,7 +35,7 @@ pub mod run_evaluations;
 pub mod scored;
 pub mod stored_evaluation;
 pub mod table;
-mod traps;
+pub mod traps;
 
 pub use query::{Hit, top_k};
 pub use report::Report;

@@ -1,10 +1,15 @@
 //! Conditions under which an evaluation's figures mean less than they seem to.
 
 use super::Protocol;
+use crate::config::Config;
 use crate::console::counted;
+use crate::files::{MIB, read_text};
+use crate::run::{Layout, metrics};
+use crate::train::collapse;
 use crate::weights::Features;
 use crate::{Error, Result};
 use std::collections::HashMap;
+use std::path::Path;
 
 /// Refuses features that are all equal: their ranking would be the order of the gallery's file.
 ///
@@ -48,6 +53,26 @@ pub(super) fn remarks(query: &Features, gallery: &Features, protocol: &Protocol)
         ));
     }
     remarks
+}
+
+/// A remark about a run whose features were collapsed at the end of its training. A run without metrics, such as one of
+/// which only the weights were copied, gives none.
+///
+/// # Errors
+/// Settings or metrics that cannot be read.
+pub fn collapsed_training(run: &Path) -> Result<Option<String>> {
+    let layout = Layout::of(run);
+    if !layout.metrics().is_file() || !layout.config().is_file() {
+        return Ok(None);
+    }
+    let config = Config::from_toml(&read_text(&layout.config(), MIB)?)?;
+    let mean = collapse::of_run(&config, &metrics::read(&layout.metrics())?);
+    Ok(mean.map(|mean| {
+        format!(
+            "Warning: the features collapsed in training (mean distance between different persons {mean:.3} in its last \
+             steps), so the network hardly tells persons apart; train again, bcreid train says how to prevent it."
+        )
+    }))
 }
 
 /// Number of queries whose own image is in the gallery and is ranked: the camera of a query is dropped only if cameras

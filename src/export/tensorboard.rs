@@ -16,6 +16,7 @@
 pub mod evaluation;
 mod histogram;
 mod live;
+pub mod projector;
 pub mod proto;
 mod strip;
 mod writer;

@@ -226,12 +226,22 @@ impl ResNet {
     /// # Errors
     /// If the input is too small for the network's strides.
     pub fn forward(&self, tape: &mut Tape<'_>, pixels: Var, statistics: Statistics) -> Result<Var> {
+        let map = self.feature_map(tape, pixels, statistics)?;
+        global_avg_pool(tape, map)
+    }
+
+    /// Computes the last feature map `[N, H / 32, W / 32, D]` (H / 16 with a last stride of 1), whose mean is pool5, from
+    /// pixels `[N, H, W, 3]`.
+    ///
+    /// # Errors
+    /// As [`ResNet::forward`].
+    pub fn feature_map(&self, tape: &mut Tape<'_>, pixels: Var, statistics: Statistics) -> Result<Var> {
         let mut x = self.stem.forward(tape, pixels, statistics, Epilogue { residual: None, relu: true })?;
         x = maxpool(tape, x, self.pool1)?;
         for block in &self.blocks {
             x = block.forward(tape, x, statistics)?;
         }
-        global_avg_pool(tape, x)
+        Ok(x)
     }
 }
 

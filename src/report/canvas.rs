@@ -15,8 +15,18 @@ use std::fmt::Write;
 pub const UNIT: f64 = 10.0;
 /// Font family of all drawings; PNG files use the first font.
 pub const FONT: &str = "DejaVu Sans, Verdana, sans-serif";
-/// Mean width of a letter of [`FONT`], in parts of the font size.
-const LETTER: f64 = 0.57;
+/// Widths of the printable ASCII characters of DejaVu Sans from the space on, in thousandths of the font size.
+const WIDTHS: [u16; 95] = [
+    318, 401, 460, 838, 636, 950, 780, 275, 390, 390, 500, 838, 318, 361, 318, 337, 636, 636, 636, 636, 636,
+    636, 636, 636, 636, 636, 337, 337, 838, 838, 838, 531, 1000, 684, 686, 698, 770, 632, 575, 775, 752, 295,
+    295, 656, 557, 863, 748, 787, 603, 787, 695, 635, 611, 732, 684, 989, 685, 611, 685, 390, 337, 390, 838,
+    500, 500, 613, 635, 550, 635, 615, 352, 635, 634, 278, 278, 579, 278, 974, 634, 612, 635, 635, 411, 521,
+    392, 634, 592, 818, 592, 592, 525, 636, 337, 636, 838,
+];
+/// Width of other characters: many of them, such as Chinese ones, are as wide as high.
+const WIDE: u16 = 1000;
+/// Width of the letters of Latin, Greek and Cyrillic, of combining marks and of dashes.
+const LETTER: u16 = 640;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
@@ -54,9 +64,15 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// Approximate width of a text in pixels, for a font size in pixels.
+/// Width of a text of DejaVu Sans in pixels, for a font size in pixels; approximate for characters outside ASCII.
 pub fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * LETTER * size
+    let width = |c: char| match c {
+        ' '..='~' => WIDTHS[c as usize - ' ' as usize],
+        '\u{a0}'..='\u{52f}' => LETTER,
+        '\u{2010}'..='\u{2019}' => LETTER,
+        _ => WIDE,
+    };
+    text.chars().map(|c| f64::from(width(c)) / 1000.0 * size).sum()
 }
 
 /// Escapes a text for an element or an attribute of SVG and HTML. Characters that XML does not allow, and invisible ones,

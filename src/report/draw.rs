@@ -1,6 +1,7 @@
 //! Drawing of figures as SVG with plotters: a panel for the page, or a whole [`sheet()`] with heading, legend and
 //! caption for a file.
 
+pub(super) mod fit;
 mod legend;
 mod sheet;
 
@@ -19,8 +20,12 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::convert::Infallible;
 use std::ops::Range;
 
-/// Width and height of a panel without its heading, in pixels.
-pub const PANEL: [f64; 2] = [400.0, 270.0];
+/// Height of a panel without its heading, in pixels.
+const HEIGHT: f64 = 270.0;
+/// Width of a panel beside others, in pixels.
+const WIDTH: f64 = 400.0;
+/// Width of a panel that is alone in its figure, in pixels.
+const ALONE: f64 = 640.0;
 /// Distances from a panel's edges to its plot area: left, top, right, bottom, in pixels.
 pub const INSET: [f64; 4] = [52.0, 8.0, 20.0, 38.0];
 /// Height of a panel's heading, in pixels.
@@ -33,20 +38,32 @@ const SMALL: f64 = 11.0;
 type Area<'a> = DrawingArea<Canvas<'a>, Shift>;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<Infallible>>;
 
-/// Draws a panel without heading as an `svg` element for a page. It is as wide as the element around it, and the page's
-/// style sets its colours. `label` is the text for screen readers.
+/// Width of a figure's panels in pixels: one alone is wider.
+fn panel_width(panels: usize) -> f64 {
+    if panels > 1 { WIDTH } else { ALONE }
+}
+
+/// Width and height of the plot area of a figure's panels, in pixels.
+pub fn plot_area(panels: usize) -> [f64; 2] {
+    let [left, top, right, bottom] = INSET;
+    [panel_width(panels) - left - right, HEIGHT - top - bottom]
+}
+
+/// Draws a panel of a figure of `panels` panels, without heading, as an `svg` element for a page. It is as wide as the
+/// element around it, and the page's style sets its colours. `label` is the text for screen readers.
 ///
 /// # Errors
 /// An axis of zero length, which the figures of this crate do not have.
-pub fn panel(panel: &Panel, label: &str) -> Result<String> {
+pub fn panel(panel: &Panel, panels: usize, label: &str) -> Result<String> {
     let mut body = String::new();
-    let [width, height] = PANEL;
+    let (width, height) = (panel_width(panels), HEIGHT);
     {
         let area = Canvas::new(&mut body, width, height).into_drawing_area();
         paint(panel, &area, None).and_then(|()| area.present()).map_err(failed)?;
     }
+    let class = if panels > 1 { "chart" } else { "chart alone" };
     Ok(format!(
-        "<svg class=\"chart\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>",
+        "<svg class=\"{class}\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">\n{body}</svg>",
         escape(label)
     ))
 }
@@ -82,8 +99,8 @@ fn paint(panel: &Panel, area: &Area<'_>, heading: Option<&str>) -> Drawn {
         Scale::Log => axis.from * (1.0 - 1e-9)..axis.to * (1.0 + 1e-9),
     };
     let (x, y) = (from_to(&panel.x), from_to(&panel.y));
-    if !panel.x.names.is_empty() {
-        return paint_on(panel, area, heading, NamedAxis(x.into(), panel.x.names.len()), y);
+    if !panel.x.ticks.is_empty() {
+        return paint_on(panel, area, heading, TickedAxis(x.into(), panel.x.ticks.clone()), y);
     }
     match (panel.x.scale, panel.y.scale) {
         (Scale::Linear, Scale::Linear) => paint_on(panel, area, heading, x, y),
@@ -93,10 +110,10 @@ fn paint(panel: &Panel, area: &Area<'_>, heading: Option<&str>) -> Drawn {
     }
 }
 
-/// A linear axis with ticks only at 0, 1, 2, ..., one for each name.
-struct NamedAxis(RangedCoordf64, usize);
+/// A linear axis with ticks at given values.
+struct TickedAxis(RangedCoordf64, Vec<f64>);
 
-impl Ranged for NamedAxis {
+impl Ranged for TickedAxis {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
@@ -105,7 +122,7 @@ impl Ranged for NamedAxis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
-        (0..self.1).map(|place| place as f64).collect()
+        self.1.clone()
     }
 
     fn range(&self) -> Range<f64> {
@@ -121,10 +138,10 @@ where
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let [left, top, right, bottom] = INSET;
+    let width = f64::from(area.dim_in_pixel().0) / UNIT;
     let heading_height = if let Some(heading) = heading {
-        let most = ((PANEL[0] - left) / (0.6 * PANEL_TITLE)) as usize;
         let style = text(PANEL_TITLE, Colour::Ink).pos(Pos::new(HPos::Left, VPos::Top));
-        area.draw_text(&shortened(heading, most), &style, at(left, 0.0))?;
+        area.draw_text(heading, &style, at(left, 0.0))?;
         HEADING
     } else {
         0.0
@@ -137,8 +154,9 @@ where
         .y_label_area_size(units(left))
         .build_cartesian_2d(x, y)?;
     let tick = text(SMALL, Colour::Muted);
-    // Number of letters of a name, so that neighbouring names do not overlap.
-    let letters = ((PANEL[0] - left - right) / (0.6 * SMALL)) as usize / panel.x.names.len().max(1);
+    // Neighbouring names do not overlap.
+    let room = (width - left - right) / panel.x.names.len().max(1) as f64 - SMALL;
+    let names = fit::all(&panel.x.names, SMALL, room);
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -150,8 +168,8 @@ where
         .y_labels(7)
         .x_label_style(tick.clone())
         .y_label_style(tick.clone())
-        .x_label_formatter(&|v| match panel.x.names.get(v.round() as usize) {
-            Some(name) => shortened(name, letters),
+        .x_label_formatter(&|v| match names.get(v.round() as usize) {
+            Some(name) => name.clone(),
             None => number(*v, &panel.x),
         })
         .y_label_formatter(&|v| number(*v, &panel.y))
@@ -160,16 +178,24 @@ where
         .y_desc(panel.y.label.as_str())
         .draw()?;
     if panel.is_empty() {
-        let middle = at((PANEL[0] + left - right) / 2.0, PANEL[1] / 2.0);
+        let middle = at((width + left - right) / 2.0, HEIGHT / 2.0);
         return area.draw_text("nothing measured", &tick.pos(Pos::new(HPos::Center, VPos::Center)), middle);
     }
     for series in &panel.series {
         let Series { colour, mark, points } = series;
         match mark {
-            Mark::Dots | Mark::Points => {
-                let (opacity, radius) = if *mark == Mark::Dots { (0.75, 1.4) } else { (1.0, 2.8) };
+            Mark::Dots | Mark::Points | Mark::Faded => {
+                let (opacity, radius) = match mark {
+                    Mark::Dots => (0.75, 1.4),
+                    Mark::Faded => (0.4, 1.8),
+                    _ => (1.0, 2.8),
+                };
                 let style = rgb(*colour).mix(opacity).filled();
                 chart.draw_series(points.iter().map(|&p| Circle::new(p, units(radius), style)))?;
+            }
+            Mark::Cross => {
+                let style = pen(*colour, 1.0, 2.0);
+                chart.draw_series(points.iter().map(|&p| Cross::new(p, units(4.5), style)))?;
             }
             Mark::Line | Mark::Faint | Mark::Bar => {
                 let (opacity, width) = match mark {
@@ -200,23 +226,19 @@ where
     Ok(())
 }
 
-/// Shortens a text to at most `most` letters; an ellipsis marks the cut.
-pub fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_string();
-    }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
-    short.push('…');
-    short
-}
-
 /// Label of a tick.
 fn number(value: f64, axis: &Axis) -> String {
     if axis.scale == Scale::Log {
         let power = value.log10().round() as i32;
         return if (-2..=3).contains(&power) { plain(value) } else { format!("1e{power}") };
     }
-    if axis.to.abs() >= 10_000.0 && value != 0.0 { plain(value / 1000.0) + "k" } else { plain(value) }
+    match axis.to.abs() {
+        _ if value == 0.0 => plain(value),
+        1e9.. => format!("{value:.1e}").replace(".0e", "e"),
+        1e6.. => plain(value / 1e6) + "M",
+        1e4.. => plain(value / 1e3) + "k",
+        _ => plain(value),
+    }
 }
 
 /// A number with at most six decimals, without trailing zeros.
@@ -243,7 +265,7 @@ mod tests {
                 points: vec![(0.0, rates[1]), (1.0, rates[0])],
             }],
         };
-        let svg = super::panel(&panel, "rate").unwrap();
+        let svg = super::panel(&panel, 2, "rate").unwrap();
         assert!(svg.contains(">0.01<") && svg.contains(">1e-3<"), "{svg}");
     }
 
@@ -254,9 +276,11 @@ mod tests {
         assert_eq!(number(20_000.0, &axis(50_000.0)), "20k");
         assert_eq!(number(0.0, &axis(50_000.0)), "0");
         assert_eq!(number(800.0, &axis(1000.0)), "800");
+        assert_eq!(number(1.5e6, &axis(3e6)), "1.5M");
+        assert_eq!(number(1.5e18, &axis(2e18)), "1.5e18");
+        assert_eq!(number(4e24, &axis(5e24)), "4e24");
         let rates = Axis::decades("", [1e-5, 1.0].into_iter());
         assert_eq!([1e-5, 0.01, 1.0].map(|v| number(v, &rates)), ["1e-5", "0.01", "1"]);
-        assert_eq!(shortened("ünïcödé", 4), "ünï…");
     }
 
     /// Extreme values in a file must not lead to endless axes.
@@ -267,7 +291,7 @@ mod tests {
             let series = vec![Series { colour: Colour::Run(0), mark: Mark::Line, points }];
             for y in [Axis::up_to("", to), Axis::decades("", [to, 1e-45, 3.4e38].into_iter())] {
                 let one = Panel { title: String::new(), x: Axis::up_to("", to), y, series: series.clone() };
-                let svg = panel(&one, "").unwrap();
+                let svg = panel(&one, 1, "").unwrap();
                 assert!(svg.len() < 20_000 && !svg.contains("NaN"), "{to}: {svg}");
             }
         }

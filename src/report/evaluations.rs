@@ -5,6 +5,7 @@ use crate::eval::run_evaluations::{Evaluation, of_run};
 use crate::eval::stored_evaluation;
 use crate::{Error, Result, shell};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Largest number of evaluations compared at a time.
 const MOST: usize = 64;
@@ -59,13 +60,13 @@ pub fn require_all(runs: &[Run], only: &[String]) -> Result<Vec<Evaluation>> {
             "{}: this run has no evaluation{}; make one with: {}",
             run.folder.display(),
             if only.is_empty() { String::new() } else { format!(" called {}", only.join(" or ")) },
-            command(run)
+            command(&run.folder.display().to_string())
         ))),
         None => Ok(all),
     }
 }
 
 /// Shell command that evaluates a run and stores the result in the run folder.
-pub fn command(run: &Run) -> String {
-    format!("bcreid eval --run {} --data DIR", shell::quoted(&run.folder))
+pub fn command(folder: &str) -> String {
+    format!("bcreid eval --run {} --data DIR", shell::quoted(Path::new(folder)))
 }

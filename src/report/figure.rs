@@ -54,6 +54,8 @@ pub struct Axis {
     pub scale: Scale,
     /// Names of the values 0, 1, 2 and so on; empty for an axis of numbers.
     pub names: Vec<String>,
+    /// Values that have a tick; empty for round numbers chosen by the drawing.
+    pub ticks: Vec<f64>,
 }
 
 /// Scale of an axis.
@@ -89,12 +91,16 @@ pub enum Mark {
     Area,
     /// A disc at each point, for few points.
     Points,
+    /// A small, pale disc at each point, behind others.
+    Faded,
     /// A thin line through the points: an error bar.
     Bar,
     /// A dashed line through the points: a reference.
     Dashes,
     /// The pale area inside the polygon of the points.
     Band,
+    /// A cross at each point: the end of a series that left the axes.
+    Cross,
 }
 
 impl Axis {
@@ -106,19 +112,30 @@ impl Axis {
             to: round_up(largest),
             scale: Scale::Linear,
             names: Vec::new(),
+            ticks: Vec::new(),
         }
     }
 
     /// An axis from `from` to `to`.
     pub fn between(label: impl Into<String>, from: f64, to: f64) -> Self {
-        Axis { label: label.into(), from, to, scale: Scale::Linear, names: Vec::new() }
+        Axis { label: label.into(), from, to, scale: Scale::Linear, names: Vec::new(), ticks: Vec::new() }
     }
 
     /// An axis of evenly spaced names: the first at 0, the next at 1, and so on.
     pub fn names(label: impl Into<String>, names: impl Iterator<Item = String>) -> Self {
         let names: Vec<String> = names.collect();
         let to = names.len().max(1) as f64 - 0.5;
-        Axis { label: label.into(), from: -0.5, to, scale: Scale::Linear, names }
+        let ticks = (0..names.len()).map(|place| place as f64).collect();
+        Axis { label: label.into(), from: -0.5, to, scale: Scale::Linear, names, ticks }
+    }
+
+    /// An axis of ranks from 1 to `last`, with a tick at 1 and at multiples of 5, 10, 20 and so on.
+    pub fn ranks(label: impl Into<String>, last: usize) -> Self {
+        let last = last.max(2);
+        let step = [1, 2, 5, 10, 20, 50, 100].into_iter().find(|step| last / step <= 10).unwrap_or(last);
+        let ticks = std::iter::once(1).chain((step..=last).step_by(step).filter(|tick| *tick > 1));
+        let ticks = ticks.map(|tick| tick as f64).collect();
+        Axis { ticks, ..Axis::between(label, 1.0, last as f64) }
     }
 
     /// A logarithmic axis of whole powers of ten around the values above 0.
@@ -137,6 +154,7 @@ impl Axis {
             to: 10f64.powf(to),
             scale: Scale::Log,
             names: Vec::new(),
+            ticks: Vec::new(),
         }
     }
 }
@@ -176,5 +194,16 @@ mod tests {
         let one = Axis::decades("rate", [0.03].into_iter());
         assert!(one.from < 0.03 && one.to > 0.03);
         assert!(Axis::decades("rate", std::iter::empty()).from > 0.0);
+    }
+
+    #[test]
+    fn ranks_begin_at_a_tick() {
+        assert_eq!(
+            Axis::ranks("k", 50).ticks,
+            [1.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0]
+        );
+        assert_eq!(Axis::ranks("k", 3).ticks, [1.0, 2.0, 3.0]);
+        assert_eq!(Axis::ranks("k", 15).ticks, [1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0]);
+        assert_eq!((Axis::ranks("k", 0).to, Axis::ranks("k", 100).ticks.len()), (2.0, 11));
     }
 }

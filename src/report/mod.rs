@@ -2,7 +2,7 @@
 //!
 //! [`run`] reads the files of training and [`evaluations`] the stored evaluations; [`charts`] makes figures
 //! ([`figure`]), [`draw`] draws them as SVG, and [`png`] renders SVG. [`page`] puts figures, tables, ranked lists and
-//! thresholds on one page.
+//! thresholds on one page. [`neighbours`] shows the nearest images of queries, with activation maps ([`heat`]).
 
 pub mod canvas;
 pub mod charts;
@@ -10,6 +10,8 @@ pub mod downsample;
 pub mod draw;
 pub mod evaluations;
 pub mod figure;
+pub mod heat;
+pub mod neighbours;
 pub mod page;
 pub mod palette;
 pub mod png;

@@ -9,12 +9,12 @@ use super::charts::pairs::Counted;
 use super::charts::{self, cmc, curves};
 use super::evaluations;
 use super::palette;
-use super::ranked::{self, GroupView, SHOWN, Views};
+use super::ranked::{self, GroupView, KindsOfImages, SHOWN, Views};
 use super::run::{self, Run};
 use super::summary::SummaryView;
 use super::thresholds::PairsView;
 use super::thumbnail::Thumbnails;
-use super::view_models::{FigureView, RunView, SetView, SettingView, settings};
+use super::view_models::{FigureView, FolderNames, RunView, SetView, SettingView, settings};
 use crate::device::Device;
 use crate::eval::image_folders::ImageFolders;
 use crate::eval::scored::{Scored, by_queries};
@@ -24,7 +24,6 @@ use askama::filters::Escaper;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -57,7 +56,7 @@ pub struct Options {
 
 /// Escaper of the template's fields: [`escape`], as in the drawings.
 #[derive(Clone, Copy, Debug, Default)]
-struct TextEscaper;
+pub(super) struct TextEscaper;
 
 impl Escaper for TextEscaper {
     fn write_escaped_str<W: fmt::Write>(&self, mut out: W, text: &str) -> fmt::Result {
@@ -94,8 +93,10 @@ struct Page {
     figure1: std::result::Result<FigureView, String>,
     cmc: Option<FigureView>,
     pairs: Option<PairsView>,
+    map: Option<FigureView>,
     shown: usize,
     lists: Vec<GroupView>,
+    kinds: KindsOfImages,
     list_notes: Vec<String>,
     differing: Vec<SettingView>,
     settings: Vec<SettingView>,
@@ -115,31 +116,23 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
     let scored = stored.into_iter().map(|one| Scored::new(one, device)).collect::<Result<Vec<_>>>()?;
     let (lists, notes) = ranked_lists(&runs, &scored, options, device)?;
 
-    let counted: Vec<Counted<'_>> = scored
-        .iter()
-        .map(|of| Counted { name: &of.evaluation.kept.name, run: of.evaluation.run, pairs: &of.pairs })
-        .collect();
-    let reranked = scored.iter().filter(|of| of.is_reranked()).map(|of| of.evaluation.kept.name.as_str());
-    let reranked: BTreeSet<&str> = reranked.collect();
+    let counted: Vec<Counted<'_>> = scored.iter().map(|of| Counted::new(&of.evaluation, &of.pairs)).collect();
     let evaluations: Vec<_> = scored.iter().map(|of| &of.evaluation).collect();
     let sets = Evaluated::by_set(&evaluations);
+    let folders = FolderNames::of(&evaluations);
     let has_evaluation = |run: usize| scored.iter().any(|of| of.evaluation.run == run);
     let all_settings: Vec<_> = runs.iter().map(|run| &run.settings).collect();
     let settings_of_all = settings(&all_settings);
     let differing = settings(&all_settings).into_iter().filter(SettingView::differs).collect();
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-    let css = format!(
-        "\n{CSS}{}@media screen and (prefers-color-scheme: dark) {{\n{DARK}{}}}\n",
-        palette::light_rules(),
-        palette::dark_rules()
-    );
+    let css = style();
     let figure1 = match charts::figure1::figure(&runs) {
         Ok(figure) => Ok(FigureView::new(&figure)?),
         Err(why) => Err(why.to_string()),
     };
     let (made, made_iso) = date(options.made);
     let page = Page {
-        policy: policy(&css),
+        policy: policy(&css, Some(JS)),
         css,
         js: JS,
         version: env!("CARGO_PKG_VERSION"),
@@ -148,19 +141,24 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
         made_iso,
         runs: runs.iter().enumerate().map(|(index, run)| RunView::new(index, run)).collect(),
         summary: SummaryView::new(&runs, &sets),
-        sets: sets.iter().map(|set| SetView::new(&runs, set)).collect(),
+        sets: sets.iter().map(|set| SetView::new(&runs, set, &folders)).collect(),
         unevaluated: (0..runs.len())
             .filter(|run| !has_evaluation(*run))
-            .map(|run| evaluations::command(&runs[run]))
+            .map(|run| evaluations::command(&runs[run].name))
             .collect(),
         chosen: !options.only.is_empty(),
         curves: FigureView::new(&curves::figure(&runs))?,
         figure1,
         cmc: if sets.is_empty() { None } else { Some(FigureView::new(&cmc::figure(&runs, &sets))?) },
-        pairs: if counted.is_empty() { None } else { Some(PairsView::new(&runs, &counted, &reranked)?) },
+        pairs: if counted.is_empty() { None } else { Some(PairsView::new(&runs, &counted)?) },
+        map: match evaluations.is_empty() {
+            true => None,
+            false => Some(FigureView::new(&charts::map::figure(&runs, &evaluations))?),
+        },
         shown: SHOWN,
         lists: lists.groups,
-        list_notes: notes.into_iter().chain(lists.notes.iter().cloned()).collect(),
+        kinds: lists.kinds,
+        list_notes: notes.into_iter().chain(lists.page_notes).collect(),
         differing,
         settings: settings_of_all,
     };
@@ -210,13 +208,22 @@ fn ranked_lists(
     Ok((lists, notes))
 }
 
+/// The style sheet of a page, with the colours of both modes.
+pub(super) fn style() -> String {
+    format!(
+        "\n{CSS}{}@media screen and (prefers-color-scheme: dark) {{\n{DARK}{}}}\n",
+        palette::light_rules(),
+        palette::dark_rules()
+    )
+}
+
 /// Content security policy: the page loads nothing, and only its own script and style apply.
-fn policy(css: &str) -> String {
+pub(super) fn policy(css: &str, js: Option<&str>) -> String {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text.as_bytes())));
     format!(
         "default-src 'none'; img-src data:; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
         hash(css),
-        hash(JS)
+        js.map_or_else(|| "'none'".into(), hash)
     )
 }
 

@@ -1,6 +1,7 @@
 //! Rendering of SVG drawings as PNG, with a font that is part of this program.
 
 use crate::{Error, Result};
+use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
@@ -17,7 +18,18 @@ const MAX_SIDE: f32 = 16_384.0;
 /// # Errors
 /// If `svg` is not valid SVG, or a side would be longer than 16,384 pixels.
 pub fn render(svg: &str) -> Result<Vec<u8>> {
-    let failed = |why: String| Error::Run(format!("the figure cannot be rendered as PNG: {why}"));
+    encode(&pixels(svg)?)
+}
+
+fn failed(why: String) -> Error {
+    Error::Run(format!("the figure cannot be rendered as PNG: {why}"))
+}
+
+/// Renders an SVG drawing with an opaque background at [`SCALE`] times its size.
+///
+/// # Errors
+/// As [`render`].
+pub(super) fn pixels(svg: &str) -> Result<RgbImage> {
     let mut options = Options::default();
     let fonts = Arc::make_mut(&mut options.fontdb);
     fonts.load_font_data(dejavu::sans::regular().to_vec());
@@ -27,8 +39,8 @@ pub fn render(svg: &str) -> Result<Vec<u8>> {
     let [width, height] = [size.width() * SCALE, size.height() * SCALE].map(f32::ceil);
     if width > MAX_SIDE || height > MAX_SIDE {
         return Err(failed(format!(
-            "it would have {width} x {height} pixels, and a side has at most {MAX_SIDE}; write --out FILE.svg, or give \
-             fewer runs"
+            "it would have {width} x {height} pixels, and a side has at most {MAX_SIDE}; write a file of another \
+             format, or show less"
         )));
     }
     let (width, height) = (width as u32, height as u32);
@@ -45,7 +57,14 @@ pub fn render(svg: &str) -> Result<Vec<u8>> {
         .collect();
     // Drawings have an opaque background, so the alpha channel is dropped.
     let picture = image::RgbaImage::from_raw(width, height, rgba).expect("four bytes a pixel");
-    let picture = image::DynamicImage::ImageRgba8(picture).into_rgb8();
+    Ok(image::DynamicImage::ImageRgba8(picture).into_rgb8())
+}
+
+/// The bytes of a picture's PNG file.
+///
+/// # Errors
+/// An error of the encoder.
+pub(super) fn encode(picture: &RgbImage) -> Result<Vec<u8>> {
     let mut png = Cursor::new(Vec::new());
     let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::Adaptive);
     picture.write_with_encoder(encoder).map_err(|e| failed(e.to_string()))?;

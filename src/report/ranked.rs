@@ -10,6 +10,7 @@ use crate::eval::lists::{self, Chosen, Entry, RankedList, Verdict};
 use crate::eval::metrics::Score;
 use crate::eval::scored::Scored;
 use crate::weights::Features;
+use std::path::Path;
 
 /// Number of images in a list.
 pub const SHOWN: usize = 10;
@@ -31,8 +32,11 @@ pub struct KindView {
 pub struct QueryView {
     pub pid: String,
     pub camera: String,
+    /// The image's path in the folder of its data set.
     pub path: String,
     pub image: ThumbnailResult,
+    /// The image in words.
+    pub alt: String,
     pub strips: Vec<StripView>,
 }
 
@@ -54,6 +58,8 @@ pub struct EntryView {
     pub camera: String,
     pub distance: String,
     pub image: ThumbnailResult,
+    /// The image in words.
+    pub alt: String,
 }
 
 /// Chosen queries of a group, and their ranked lists for each run.
@@ -64,14 +70,27 @@ struct Picked<'a> {
     lists: Vec<Vec<RankedList>>,
 }
 
+/// What occurs in the lists of a page; its legend names nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KindsOfImages {
+    pub distractors: bool,
+    pub own_camera: bool,
+    pub junk: bool,
+    /// True if cameras count in all evaluations.
+    pub cameras: bool,
+}
+
 /// The ranked lists of a page.
 #[derive(Debug)]
 pub struct Views {
     pub groups: Vec<GroupView>,
+    pub kinds: KindsOfImages,
     /// Size of all thumbnails in bytes.
     pub bytes: usize,
-    /// Messages about the folders of the images.
+    /// Messages about the folders of the images, for the person who makes the page.
     pub notes: Vec<String>,
+    /// These messages without the folders above a data set, for the page.
+    pub page_notes: Vec<String>,
 }
 
 /// Views of `n` queries of each kind for every group, with thumbnails.
@@ -93,9 +112,26 @@ pub fn views(
         Err(_) => 0,
     });
     let bytes = bytes.sum();
-    let notes = thumbnails.notes(picked.iter().flat_map(Picked::paths));
+    let paths = || picked.iter().flat_map(Picked::paths);
+    let notes = thumbnails.folders().notes(paths());
+    let page_notes = thumbnails.folders().notes_for_page(paths());
+    let kinds = kinds(&picked);
     let groups = picked.iter().map(|picked| picked.view(runs, seed, thumbnails)).collect();
-    Ok(Views { groups, bytes, notes })
+    Ok(Views { groups, kinds, bytes, notes, page_notes })
+}
+
+fn kinds(picked: &[Picked<'_>]) -> KindsOfImages {
+    let mut kinds = KindsOfImages { cameras: true, ..KindsOfImages::default() };
+    for (of, lists) in picked.iter().flat_map(|picked| picked.group.iter().zip(&picked.lists)) {
+        let stored = &of.evaluation.kept;
+        kinds.cameras &= stored.report.protocol.counts_cameras(&stored.query, &stored.gallery);
+        for entry in lists.iter().flat_map(|list| &list.entries) {
+            kinds.own_camera |= entry.verdict == Verdict::OwnCamera;
+            kinds.junk |= entry.verdict == Verdict::Junk;
+            kinds.distractors |= stored.gallery.pids()[entry.index] == 0;
+        }
+    }
+    kinds
 }
 
 fn pick<'a>(group: &'a [&'a Scored], n: usize, seed: u64, device: &Device) -> Result<Picked<'a>> {
@@ -171,10 +207,14 @@ impl Picked<'_> {
                 entries: lists[place].entries.iter().map(|entry| view(entry, gallery, thumbnails)).collect(),
             }
         };
+        let (pid, camera) = (features.pids()[query].to_string(), camera(features, query));
         QueryView {
-            pid: features.pids()[query].to_string(),
-            camera: camera(features, query),
-            path: path(features, query).unwrap_or_default().to_string(),
+            alt: format!("query: person {pid}, camera {camera}"),
+            pid,
+            camera,
+            path: path(features, query)
+                .map(|path| thumbnails.folders().shown_path(Path::new(path)))
+                .unwrap_or_default(),
             image: thumbnails.get(path(features, query)),
             strips: self.group.iter().zip(&self.lists).map(strip).collect(),
         }
@@ -201,13 +241,22 @@ fn view(entry: &Entry, gallery: &Features, thumbnails: &Thumbnails) -> EntryView
         Verdict::OwnCamera => ("dropped", "– own cam."),
         Verdict::Junk => ("dropped", "– junk"),
     };
-    let pid = gallery.pids()[entry.index];
+    let (pid, camera) = (gallery.pids()[entry.index], camera(gallery, entry.index));
+    let who = match pid {
+        -1 => "junk".to_string(),
+        0 => "distractor".into(),
+        pid => format!("person {pid}"),
+    };
     EntryView {
+        alt: match entry.rank {
+            Some(rank) => format!("rank {rank}: {who}, camera {camera}"),
+            None => format!("without a rank: {who}, camera {camera}"),
+        },
         class,
         mark,
         rank: entry.rank.map_or(String::new(), |rank| rank.to_string()),
         pid: if pid == 0 { "0 (distr.)".into() } else { pid.to_string() },
-        camera: camera(gallery, entry.index),
+        camera,
         distance: format!("{:.3}", entry.distance),
         image: thumbnails.get(path(gallery, entry.index)),
     }

@@ -68,17 +68,47 @@ impl Run {
             Some(0.0) => "softmax loss alone".into(),
             Some(lambda) => {
                 let reduction = self.settings.reduction().name();
-                format!("with batch-contrastive loss ({reduction}), \u{3bb} = {lambda}")
+                format!("batch-contrastive loss, \u{3bb} = {lambda} ({reduction})")
             }
             None => "losses unknown".into(),
         }
     }
 
+    /// The step from which on the run diverged, if it did: its last total loss is not finite or above 1,000 times the
+    /// first. The first step behind which no total loss is within twice the first counts.
+    pub fn diverged(&self) -> Option<u64> {
+        const FAR: f32 = 1000.0;
+        const NEAR: f32 = 2.0;
+        let first = self.steps.first()?.loss?.max(1.0);
+        let within = |step: &StepMetrics, factor: f32| step.loss.is_some_and(|loss| loss <= factor * first);
+        if within(self.steps.last()?, FAR) {
+            return None;
+        }
+        let good = self.steps.iter().rposition(|step| within(step, NEAR));
+        Some(self.steps[good.map_or(0, |last| last + 1)].step)
+    }
+
+    /// The name, with a remark if the run diverged.
+    pub fn remarked_name(&self) -> String {
+        if self.diverged().is_some() { format!("{} (diverged)", self.name) } else { self.name.clone() }
+    }
+
+    /// The steps before the run diverged: all steps of a run that did not.
+    pub fn sound_steps(&self) -> &[StepMetrics] {
+        let end = self.diverged().and_then(|from| self.steps.iter().position(|step| step.step == from));
+        &self.steps[..end.unwrap_or(self.steps.len())]
+    }
+
     /// Points (step, value) of the steps that have the value.
     pub fn points(&self, value: impl Fn(&StepMetrics) -> Option<f32>) -> Vec<(f64, f64)> {
-        let point = |step: &StepMetrics| Some((step.step as f64, f64::from(value(step)?)));
-        self.steps.iter().filter_map(point).collect()
+        points(&self.steps, value)
     }
+}
+
+/// Points (step, value) of those of `steps` that have the value.
+pub fn points(steps: &[StepMetrics], value: impl Fn(&StepMetrics) -> Option<f32>) -> Vec<(f64, f64)> {
+    let point = |step: &StepMetrics| Some((step.step as f64, f64::from(value(step)?)));
+    steps.iter().filter_map(point).collect()
 }
 
 impl Settings {
@@ -152,6 +182,29 @@ pub fn names(folders: &[PathBuf]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_diverges_where_its_loss_leaves_for_good() {
+        let run = |losses: &[Option<f32>]| {
+            let step = |(step, loss): (usize, &Option<f32>)| StepMetrics {
+                step: step as u64,
+                loss: *loss,
+                ..StepMetrics::default()
+            };
+            let steps = losses.iter().enumerate().map(step).collect();
+            Run { name: "r".into(), folder: PathBuf::new(), settings: Settings::default(), steps }
+        };
+        let some = |losses: &[f32]| run(&losses.iter().map(|loss| Some(*loss)).collect::<Vec<_>>());
+        assert_eq!(some(&[6.0, 5.0, 4e9, 5.0]).diverged(), None, "a spike");
+        let far = some(&[6.0, 90.0, 5.0, 13.0, 1e5, 1e24]);
+        assert_eq!((far.diverged(), far.sound_steps().len()), (Some(3), 3));
+        assert_eq!(far.remarked_name(), "r (diverged)");
+        let gone = run(&[Some(6.0), Some(7.0), None]);
+        assert_eq!((gone.diverged(), gone.sound_steps().len()), (Some(2), 2));
+        // Files of other programs may have no losses.
+        assert_eq!(run(&[None, None]).diverged(), None);
+        assert_eq!(some(&[6.0]).sound_steps().len(), 1);
+    }
 
     #[test]
     fn names_are_short_and_differ() {

@@ -54,11 +54,11 @@ struct Bins<'a> {
 }
 
 impl PairsView {
-    /// Creates the view of at least one evaluation; `reranked` has the names of re-ranked evaluations.
+    /// Creates the view of at least one evaluation.
     ///
     /// # Errors
     /// As [`FigureView::new`].
-    pub fn new(runs: &[Run], counted: &[Counted<'_>], reranked: &BTreeSet<&str>) -> Result<Self> {
+    pub fn new(runs: &[Run], counted: &[Counted<'_>]) -> Result<Self> {
         let histograms = pairs::histograms(runs, counted);
         let axis = histograms.panels[0].x.clone();
         let supported: Vec<(f64, &str)> =
@@ -76,7 +76,7 @@ impl PairsView {
             several_sets: counted.iter().any(|of| of.name != counted[0].name),
             fars: supported.iter().map(|(_, text)| *text).collect(),
             rows: counted.iter().map(|of| row(runs, of, &supported)).collect(),
-            notes: notes(counted, reranked),
+            notes: notes(counted, &supported),
             inset: draw::INSET,
             from: axis.from,
             to: axis.to,
@@ -106,11 +106,12 @@ fn row(runs: &[Run], of: &Counted<'_>, fars: &[(f64, &str)]) -> PairsRow {
     }
 }
 
-fn notes(counted: &[Counted<'_>], reranked: &BTreeSet<&str>) -> Vec<String> {
+fn notes(counted: &[Counted<'_>], fars: &[(f64, &str)]) -> Vec<String> {
     let width = counted.iter().map(|of| of.pairs.bin_width()).fold(0.0, f64::max);
     let off_by = counted.iter().filter_map(|of| of.pairs.auc()).map(|area| area.off_by).fold(0.0, f64::max);
     let spread = counted.iter().filter_map(|of| of.pairs.eer()).map(|eer| eer.bounds.1 - eer.bounds.0);
     let spread = spread.fold(0.0, f64::max);
+    let too_few = counted.iter().any(|of| fars.iter().any(|(far, _)| !of.pairs.supports(*far)));
     let mut notes = vec![
         format!(
             "Distances are counted in bins {width:.5} wide. A threshold is always a bin's edge, and its rates are \
@@ -119,14 +120,15 @@ fn notes(counted: &[Counted<'_>], reranked: &BTreeSet<&str>) -> Vec<String> {
             spread.max(0.0)
         ),
         format!(
-            "A rate is shown where it corresponds to at least {ACCEPTS} pairs of different identities; \"–\": there \
-             are too few. Pairs that share an image are not independent, so the uncertainty is larger than their \
-             number suggests."
+            "A rate is shown where it corresponds to at least {ACCEPTS} pairs of different identities{}. Pairs that share an image are not independent, so the uncertainty is larger than their \
+             number suggests.",
+            if too_few { "; \"–\": there are too few" } else { "" }
         ),
         "EER: the rate at which the refused share of pairs of one identity equals the accepted share of pairs of \
          different identities. AUC: the probability that a pair of one identity is nearer than a pair of two."
             .to_string(),
     ];
+    let reranked: BTreeSet<&str> = counted.iter().filter(|of| of.reranked).map(|of| of.name).collect();
     if !reranked.is_empty() {
         let names = reranked.iter().copied().collect::<Vec<_>>().join(", ");
         notes.push(format!(

@@ -58,24 +58,30 @@ impl Thumbnails {
         path.and_then(|path| self.made.get(path).cloned()).unwrap_or_else(unknown)
     }
 
-    /// Messages about the images `paths`, [`ImageFolders::notes`].
-    pub fn notes<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        self.folders.notes(paths)
+    /// The folders of the images.
+    pub fn folders(&self) -> &ImageFolders {
+        &self.folders
     }
 }
 
 fn thumbnail(path: &str, folders: &ImageFolders) -> Result<Thumbnail, String> {
+    let shown = folders.shown_path(Path::new(path));
     let (file, _) = folders.find(Path::new(path)).map_err(|absent| match absent {
-        Absent::Missing => format!("{path}: no such file"),
+        Absent::Missing => format!("{shown}: no such file"),
         Absent::Outside => {
-            format!("{path}: left out, because it is not in a folder of the evaluation's images")
+            format!("{shown}: left out, because it is not in a folder of the evaluation's images")
         }
     })?;
-    let picture = decode::read(&file).map_err(|e| e.to_string())?;
-    encode(&picture).map_err(|e| format!("{}: {e}", file.display()))
+    let failed = |why: String| why.replace(&file.display().to_string(), &shown);
+    let picture = decode::read(&file).map_err(|e| failed(e.to_string()))?;
+    encode(&picture).map_err(|e| format!("{shown}: {e}"))
 }
 
-fn encode(picture: &Rgb) -> Result<Thumbnail, image::ImageError> {
+/// The thumbnail of a picture.
+///
+/// # Errors
+/// An error of the encoder.
+pub(super) fn encode(picture: &Rgb) -> Result<Thumbnail, image::ImageError> {
     // Pictures are not enlarged, and each side has at least one pixel.
     let scale = (BOX as f64 / picture.height as f64).min(BOX as f64 / picture.width as f64).min(1.0);
     let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).clamp(1, BOX);

@@ -5,12 +5,14 @@ use super::charts::cmc::Evaluated;
 use super::draw;
 use super::figure::Figure;
 use super::palette::{self, Colour};
-use super::run::{Run, Settings};
+use super::run::{self, Run, Settings};
 use crate::Result;
 use crate::config::Config;
 use crate::eval::Report;
 use crate::eval::run_evaluations::Evaluation;
 use crate::eval::stored_evaluation::StoredEvaluation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// View of a figure.
 #[derive(Debug)]
@@ -45,7 +47,10 @@ impl FigureView {
         let panel = |panel: &super::figure::Panel| {
             let label =
                 format!("{}: {}. {} against {}.", figure.title, panel.title, panel.y.label, panel.x.label);
-            Ok(PanelView { title: panel.title.clone(), svg: draw::panel(panel, &label)? })
+            Ok(PanelView {
+                title: panel.title.clone(),
+                svg: draw::panel(panel, figure.panels.len(), &label)?,
+            })
         };
         Ok(FigureView {
             legend: figure.legend.iter().map(key).collect(),
@@ -65,7 +70,6 @@ pub fn class_of(colour: Colour) -> &'static str {
 pub struct RunView {
     pub name: String,
     pub key: &'static str,
-    pub folder: String,
     pub losses: String,
     pub steps: String,
     pub network: String,
@@ -81,10 +85,10 @@ impl RunView {
             Some(planned) if planned != done => format!("{done} of {planned}"),
             _ => done.to_string(),
         };
+        let steps = if run.diverged().is_some() { steps + " (diverged)" } else { steps };
         RunView {
             name: run.name.clone(),
             key: class_of(Colour::Run(index)),
-            folder: run.folder.display().to_string(),
             losses: run.losses(),
             steps,
             network: setting("model.arch"),
@@ -138,8 +142,25 @@ const METRICS: [Metric; 7] = [
     ("mINP", |r| r.minp),
 ];
 
+/// Names of the folders of images: the shortest ends of their paths that differ, because a page is sent on.
+pub struct FolderNames(BTreeMap<String, String>);
+
+impl FolderNames {
+    pub fn of(evaluations: &[&Evaluation]) -> Self {
+        let all: BTreeSet<&String> = evaluations.iter().flat_map(|of| &of.kept.images).collect();
+        let paths: Vec<PathBuf> = all.iter().map(PathBuf::from).collect();
+        FolderNames(all.into_iter().cloned().zip(run::names(&paths)).collect())
+    }
+
+    fn list(&self, folders: &[String]) -> String {
+        let names: Vec<&str> =
+            folders.iter().filter_map(|folder| self.0.get(folder)).map(String::as_str).collect();
+        names.join(", ")
+    }
+}
+
 impl SetView {
-    pub fn new(runs: &[Run], set: &Evaluated<'_>) -> Self {
+    pub fn new(runs: &[Run], set: &Evaluated<'_>, folders: &FolderNames) -> Self {
         let texts = METRICS.map(|(_, value)| -> Vec<String> {
             set.all.iter().map(|of| format!("{:.2}", 100.0 * value(&of.kept.report))).collect()
         });
@@ -163,7 +184,7 @@ impl SetView {
         for Evaluation { run, kept: StoredEvaluation { images, report, .. }, note } in &set.all {
             remarks.extend(note.iter().map(|note| (*run, note.clone())));
             if !images.is_empty() {
-                remarks.push((*run, format!("Folders: {}.", images.join(", "))));
+                remarks.push((*run, format!("Folders: {}.", folders.list(images))));
             }
             remarks.extend(report.lines().into_iter().map(|line| (*run, line)));
         }

@@ -2,8 +2,7 @@
 
 use super::names::{LAMBDA, folder_part};
 use crate::config::Config;
-use crate::error::printable;
-use crate::report::draw::shortened;
+use crate::error::{excerpt, printable};
 use crate::run::checkpoint::weight_file;
 use crate::weights::NetworkFile;
 use crate::weights::network::ORIGIN;
@@ -108,7 +107,7 @@ impl Start {
             return "random weights, where the paper starts from ImageNet's".into();
         };
         let file = weights.tensors();
-        let shown = |text: &str| shortened(&printable(text), QUOTED);
+        let shown = |text: &str| excerpt(text, QUOTED);
         let [source, sha256, licence] = ORIGIN.map(|key| file.metadata().get(key).map(|text| shown(text)));
         let source = match (source, sha256) {
             (Some(source), Some(sha256)) => format!("made from {source}, SHA-256 {sha256}"),

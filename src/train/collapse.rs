@@ -5,7 +5,9 @@
 //! (mean), its gradient (8) is zero because x_i - x_min is zero, and no force separates the features again. The losses
 //! show nothing of this.
 
+use crate::config::Config;
 use crate::ops::batch_contrastive::Reduction;
+use crate::run::metrics::StepMetrics;
 
 /// Running mean of the distance between different persons below which features count as collapsed, as a
 /// share of sqrt(tau). Healthy runs of the demo and on Omniglot stayed above 0.38 at tau 1; one at dropout 0.9 and
@@ -15,70 +17,170 @@ const COLLAPSED: f64 = 0.2;
 const WINDOW: f64 = 50.0;
 /// Steps before the first warning.
 const PATIENCE: u64 = 100;
+/// Dropout ratio that the advice names.
+const DROPOUT: f32 = 0.5;
+/// Most iterations of the ramp of lambda that the advice names.
+const WARMUP: u64 = 1000;
 
-/// The running mean of the distance between persons. It warns once.
+/// The weights that a run started from, as far as they are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Initial values drawn from the run's seed.
+    Random,
+    /// Trained weights.
+    Trained,
+    /// The run is resumed, and its checkpoint does not say what it started from.
+    Unknown,
+}
+
+/// The running mean of the distance between persons. It warns once during the run, and at the end.
 #[derive(Debug)]
 pub struct Watch {
     threshold: f64,
-    reduction: Reduction,
+    advice: String,
     mean: f64,
     seen: u64,
     spoken: bool,
 }
 
 impl Watch {
-    /// For the margin `tau`, a squared distance. The reduction changes the advice only.
-    pub fn new(tau: f32, reduction: Reduction) -> Self {
-        let threshold = COLLAPSED * f64::from(tau).sqrt();
-        Watch { threshold, reduction, mean: 0.0, seen: 0, spoken: false }
+    /// For a run with these settings. Only the margin `loss.tau`, a squared distance, decides; the other settings and
+    /// the origin of the weights are for the advice, which names nothing that the run does already.
+    pub fn new(config: &Config, origin: Origin) -> Self {
+        let threshold = COLLAPSED * f64::from(config.loss.tau).sqrt();
+        Watch { threshold, advice: advice(config, origin), mean: 0.0, seen: 0, spoken: false }
     }
 
-    /// Adds the mean inter-class distance of a step; `None` if the batch had no negative pair. Returns a warning when
-    /// the features have collapsed.
-    pub fn see(&mut self, step: u64, inter: Option<f32>) -> Option<String> {
-        let inter = f64::from(inter?);
-        self.seen += 1;
-        self.mean += (inter - self.mean) / WINDOW.min(self.seen as f64);
-        if self.spoken || self.seen < PATIENCE || self.mean >= self.threshold {
-            return None;
+    /// Adds the mean inter-class distance of a step; nothing if the batch-contrastive loss had no weight in that step,
+    /// or the batch no negative pair.
+    pub fn add(&mut self, step: &StepMetrics) {
+        if let Some(inter) = step.inter.filter(|_| step.lambda.is_some_and(|lambda| lambda > 0.0)) {
+            self.seen += 1;
+            self.mean += (f64::from(inter) - self.mean) / WINDOW.min(self.seen as f64);
         }
+    }
+
+    /// Adds a step; returns a warning when the features have collapsed.
+    pub fn see(&mut self, step: &StepMetrics) -> Option<String> {
+        self.add(step);
+        let mean = self.collapsed().filter(|_| !self.spoken)?;
         self.spoken = true;
-        let weaker = match self.reduction {
-            Reduction::Sum => "loss.reduction=mean or a lower loss.lambda",
-            Reduction::Mean => "a lower loss.lambda",
-        };
         Some(format!(
-            "step {step}: the features have collapsed (mean distance between different persons {:.3}). Start again \
-             from pre-trained weights, or with model.dropout=0.5; if that is not enough, also with a lower solver.lr, \
-             loss.lambda_warmup=1000, {weaker}",
-            self.mean
+            "step {}: the features have collapsed (mean distance between different persons {mean:.3}). {}",
+            step.step, self.advice
         ))
     }
+
+    /// The mean distance between different persons, if the features are collapsed after the last step that was added.
+    pub fn collapsed(&self) -> Option<f64> {
+        (self.seen >= PATIENCE && self.mean < self.threshold).then_some(self.mean)
+    }
+
+    /// A warning for the end of a run whose features are collapsed.
+    pub fn at_end(&self) -> Option<String> {
+        let mean = self.collapsed()?;
+        Some(format!(
+            "the run ends with collapsed features (mean distance between different persons {mean:.3} in the last \
+             steps), so its network hardly tells persons apart. {}",
+            self.advice
+        ))
+    }
+}
+
+/// The mean distance between different persons in the last steps of a run, if its features were collapsed there.
+pub fn of_run(config: &Config, steps: &[StepMetrics]) -> Option<f64> {
+    let mut watch = Watch::new(config, Origin::Unknown);
+    steps.iter().for_each(|step| watch.add(step));
+    watch.collapsed()
+}
+
+/// What to change against a collapse, the most effective first, with the present values.
+fn advice(config: &Config, origin: Origin) -> String {
+    let mut steps: Vec<String> = Vec::new();
+    match origin {
+        Origin::Random => steps.push("from pre-trained weights".into()),
+        Origin::Unknown => steps.push("from pre-trained weights, unless it did".into()),
+        Origin::Trained => {}
+    }
+    let dropout = config.model.dropout;
+    if dropout > DROPOUT {
+        steps.push(format!("with model.dropout={DROPOUT} (now {dropout})"));
+    }
+    steps.push(format!("with a lower solver.lr (now {})", config.solver.lr));
+    // A ramp over the whole run would never give the loss its weight.
+    let warmup = WARMUP.min(config.solver.iterations / 4);
+    if config.loss.lambda_warmup < warmup {
+        steps.push(format!("with loss.lambda_warmup={warmup} (now {})", config.loss.lambda_warmup));
+    }
+    if config.loss.reduction == Reduction::Sum {
+        steps.push("with loss.reduction=mean (now sum)".into());
+    }
+    steps.push(format!("with a lower loss.lambda (now {})", config.loss.lambda));
+    format!("Start again, until it helps: {}", steps.join("; "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn config(settings: &[&str]) -> Config {
+        let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
+        Config::resolve_text("", &settings).unwrap()
+    }
+
+    fn step(inter: Option<f32>, lambda: f32) -> StepMetrics {
+        StepMetrics { step: 7, inter, lambda: Some(lambda), ..StepMetrics::default() }
+    }
+
     #[test]
     fn speaks_once_when_features_collapse_and_not_for_a_dip() {
-        let mut watch = Watch::new(1.0, Reduction::Sum);
+        let mut watch = Watch::new(&config(&["loss.tau=1"]), Origin::Random);
         let mut feed = |inter: f32, steps: u64| {
-            (0..steps).filter_map(|step| watch.see(step, Some(inter))).collect::<Vec<_>>()
+            (0..steps).filter_map(|_| watch.see(&step(Some(inter), 1.0))).collect::<Vec<_>>()
         };
         assert!(feed(0.6, 150).is_empty());
         assert!(feed(0.05, 30).is_empty(), "a dip");
         assert!(feed(0.6, 100).is_empty());
         let said = feed(0.06, 300);
         assert!(said.len() == 1 && said[0].contains("loss.reduction=mean"), "{said:?}");
+        assert!(watch.at_end().unwrap().starts_with("the run ends with collapsed features"));
+        (0..200).for_each(|_| watch.add(&step(Some(0.6), 1.0)));
+        assert_eq!(watch.at_end(), None, "the features have recovered");
     }
 
     #[test]
-    fn waits_for_its_patience_and_passes_over_batches_without_a_negative_pair() {
-        let mut watch = Watch::new(0.3, Reduction::Mean);
-        assert!((0..2 * PATIENCE).all(|step| watch.see(step, None).is_none()));
-        assert!((0..PATIENCE - 1).all(|step| watch.see(step, Some(0.01)).is_none()));
-        let said = watch.see(PATIENCE, Some(0.01)).unwrap();
-        assert!(said.contains("a lower loss.lambda") && !said.contains("loss.reduction"), "{said}");
+    fn waits_for_its_patience_and_passes_over_steps_that_say_nothing() {
+        let mut watch = Watch::new(&config(&["loss.tau=0.3"]), Origin::Random);
+        assert!((0..2 * PATIENCE).all(|_| watch.see(&step(None, 1.0)).is_none()));
+        assert!((0..2 * PATIENCE).all(|_| watch.see(&step(Some(0.01), 0.0)).is_none()));
+        assert!((0..PATIENCE - 1).all(|_| watch.see(&step(Some(0.01), 1.0)).is_none()));
+        assert!(watch.see(&step(Some(0.01), 1.0)).is_some());
+        let collapsed = vec![step(Some(0.01), 1.0); 120];
+        assert!(of_run(&config(&[]), &collapsed).is_some());
+        assert_eq!(of_run(&config(&[]), &collapsed[..99]), None);
+    }
+
+    #[test]
+    fn the_advice_names_nothing_that_the_run_does_already() {
+        let all = advice(&config(&[]), Origin::Random);
+        for words in [
+            "from pre-trained weights;",
+            "model.dropout=0.5 (now 0.9)",
+            "solver.lr (now 0.01)",
+            "loss.lambda_warmup=1000 (now 0)",
+            "loss.reduction=mean (now sum)",
+            "loss.lambda (now 1)",
+        ] {
+            assert!(all.contains(words), "{words}: {all}");
+        }
+        let set = ["model.dropout=0.4", "loss.lambda_warmup=1000", "loss.reduction=mean"];
+        let few = advice(&config(&set), Origin::Trained);
+        assert_eq!(
+            few,
+            "Start again, until it helps: with a lower solver.lr (now 0.01); with a lower loss.lambda (now 1)"
+        );
+        assert!(advice(&config(&set), Origin::Unknown).contains("pre-trained weights, unless it did"));
+        let short = config(&["solver.iterations=400", "solver.lr_milestones=[]"]);
+        assert!(advice(&short, Origin::Random).contains("loss.lambda_warmup=100 "));
     }
 }

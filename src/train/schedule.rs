@@ -43,9 +43,74 @@ pub fn at(config: &Config, step: u64) -> Scheduled {
     Scheduled { lr, lambda, center_rate }
 }
 
+/// Warnings about settings of the schedule that take effect only after the last iteration.
+pub fn ineffective(config: &Config) -> Vec<String> {
+    let (solver, loss) = (&config.solver, &config.loss);
+    let iterations = solver.iterations;
+    let mut warnings = Vec::new();
+    let late: Vec<u64> = solver.lr_milestones.iter().copied().filter(|drop| *drop >= iterations).collect();
+    if !late.is_empty() {
+        let kept = solver.lr_milestones.len() - late.len();
+        let numbers = |list: &[u64]| list.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        warnings.push(format!(
+            "solver.lr_milestones: {} {} beyond the last of {iterations} iterations, so the learning rate {}; give \
+             earlier milestones (or [] for a constant rate), or more solver.iterations",
+            numbers(&late),
+            if late.len() == 1 { "lies" } else { "lie" },
+            match kept {
+                0 => "never falls".to_string(),
+                kept => format!("falls only at {}", numbers(&solver.lr_milestones[..kept])),
+            }
+        ));
+    }
+    let ramps = [
+        ("loss.lambda_warmup", loss.lambda_warmup, "loss.lambda", loss.lambda),
+        ("solver.lr_warmup", solver.lr_warmup, "solver.lr", solver.lr),
+    ];
+    for (key, length, of, full) in
+        ramps.into_iter().filter(|(_, length, _, full)| *length > iterations && *full > 0.0)
+    {
+        warnings.push(format!(
+            "{key}: the ramp of {length} is longer than the run of {iterations} iterations, so {of} ends at {} instead \
+             of {full}; give a shorter ramp or more solver.iterations",
+            full * (iterations as f32 / length as f32)
+        ));
+    }
+    warnings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_effect_after_the_end_is_told() {
+        let mut config = Config::default();
+        assert!(ineffective(&config).is_empty());
+        config.solver.iterations = 40_000;
+        let told = ineffective(&config);
+        assert!(
+            told.len() == 1 && told[0].contains("40000 lies beyond") && told[0].contains("only at 20000"),
+            "{told:?}"
+        );
+        config.solver.iterations = 200;
+        config.loss.lambda_warmup = 400;
+        config.solver.lr_warmup = 201;
+        let told = ineffective(&config).join("\n");
+        for words in [
+            "20000, 40000 lie beyond",
+            "never falls",
+            "loss.lambda ends at 0.5 instead of 1",
+            "solver.lr_warmup: ",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        // The last step of a ramp as long as the run has the full value, and a weight of 0 needs none.
+        config.solver.lr_milestones = vec![199];
+        config.solver.lr_warmup = 200;
+        config.loss.lambda = 0.0;
+        assert!(ineffective(&config).is_empty());
+    }
 
     #[test]
     fn the_papers_learning_rate_drops_every_20k() {

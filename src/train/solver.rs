@@ -1,6 +1,6 @@
 //! The training loop.
 
-use super::collapse::Watch;
+use super::collapse::{Origin, Watch};
 use super::observer::{Observer, Observers};
 use super::schedule::{self, Scheduled};
 use super::step::{optimizer, step};
@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
 use crate::run::RunFolder;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
-use crate::run::metrics::{Log, StepMetrics};
+use crate::run::metrics::{self, Log, StepMetrics};
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -85,6 +85,7 @@ pub struct Trainer {
     loader: Loader,
     identity: Identity,
     first: u64,
+    origin: Origin,
     /// Images that were left out, each with the reason.
     skipped: Vec<String>,
     may_capture: bool,
@@ -127,6 +128,11 @@ impl Trainer {
         let config = config.clone();
         let device = device.clone();
         let may_capture = true;
+        let origin = match start {
+            Start::Random => Origin::Random,
+            Start::Weights(_) => Origin::Trained,
+            Start::Resume(_) => Origin::Unknown,
+        };
         Ok(Trainer {
             config,
             device,
@@ -136,6 +142,7 @@ impl Trainer {
             loader,
             identity,
             first,
+            origin,
             skipped,
             may_capture,
         })
@@ -176,6 +183,7 @@ impl Trainer {
             mut loader,
             identity,
             first,
+            origin,
             skipped,
             may_capture,
         } = self;
@@ -190,8 +198,13 @@ impl Trainer {
             },
             log: Log::continue_at(&run.metrics(), first)?,
             observers,
-            watch: Watch::new(config.loss.tau, config.loss.reduction),
+            watch: Watch::new(&config, origin),
         };
+        if first > 0 {
+            // The steps before the interruption count for the verdict at the end. The file may have been moved away.
+            let earlier = metrics::read(&run.metrics()).unwrap_or_default();
+            earlier.iter().for_each(|step| recorder.watch.add(step));
+        }
         let checkpoint = Checkpoint {
             folder: run.checkpoints(),
             kept: config.run.checkpoints_kept,
@@ -205,7 +218,7 @@ impl Trainer {
                 .observers
                 .note(&format!("{count} images left out (see {}): {example} ...", list.display()));
         }
-        if let Some(note) = note_on_pairs(&config, &loader) {
+        for note in schedule::ineffective(&config).into_iter().chain(note_on_pairs(&config, &loader)) {
             recorder.observers.note(&note);
         }
         if first == 0 {
@@ -249,6 +262,9 @@ impl Trainer {
                 recorder.observers.ended();
                 return Ok(Outcome::Interrupted(done));
             }
+        }
+        if let Some(warning) = recorder.watch.at_end() {
+            recorder.observers.note(&warning);
         }
         recorder.observers.ended();
         let written = checkpoint.write_weights(&run.weights(), &params);
@@ -339,9 +355,7 @@ impl Recorder<'_> {
                 self.observers.caught_up(&step)?;
                 return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
             }
-            if scheduled.lambda > 0.0
-                && let Some(warning) = self.watch.see(number, step.inter)
-            {
+            if let Some(warning) = self.watch.see(&step) {
                 self.observers.note(&warning);
             }
             newest = Some(step);

@@ -9,6 +9,7 @@ mod habits;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod limits;
+mod pictures;
 mod pipeline;
 mod resume;
 mod runs;

@@ -1,6 +1,6 @@
 //! Traps of real data: a warning or an error before the figures are believed.
 
-use crate::support::{TINY, bcreid, data, fail, stderr, succeed, train};
+use crate::support::{TINY, bcreid, data, fail, own_data, stderr, succeed, train};
 use bcreid::weights::Features;
 use std::fmt::Write as _;
 use std::fs;
@@ -154,4 +154,58 @@ fn batches_without_pairs_are_told_or_refused() {
     let told = said("some", &["solver.batch=2"]);
     assert!(told.contains("are expected to hold no two images of one identity"), "{told}");
     assert!(!said("baseline", &["solver.batch=2", "loss.lambda=0"]).contains("no two images"));
+}
+
+/// All training images show the same picture, so that the features of different persons are equal.
+#[test]
+fn a_collapse_is_told_at_the_end_and_in_the_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let set = own_data(folder.path());
+    let part = set.join("bounding_box_train");
+    let images: Vec<PathBuf> = fs::read_dir(&part).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for image in &images[1..] {
+        fs::copy(&images[0], image).unwrap();
+    }
+    let settings = ["solver.iterations=120", "solver.lr=0.002", "data.flip=false", "loss.lambda_warmup=40"];
+    let output = train(&set, &run, &settings).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("features have collapsed").count(), 1, "{said}");
+    let last = said.lines().rfind(|line| line.contains("collapsed")).unwrap();
+    assert!(
+        last.starts_with("the run ends with collapsed features")
+            && last.contains("solver.lr (now 0.002)")
+    );
+    // TINY has a dropout of 0.5 already, and the ramp is longer than a fourth of the run.
+    assert!(
+        last.contains("pre-trained weights;") && !last.contains("dropout") && !last.contains("warmup"),
+        "{last}"
+    );
+    let table = succeed(&mut eval(&run, data()));
+    assert!(table.contains("Warning: the features collapsed in training"), "{table}");
+    let stored = fs::read_to_string(run.join("evaluations/set/result.json")).unwrap();
+    assert!(stored.contains("Warning: the features collapsed in training"));
+    // Settings that cannot be read are no reason to refuse the evaluation.
+    fs::write(run.join("metrics.jsonl"), "{}\n").unwrap();
+    let output = eval(&run, data()).output().unwrap();
+    assert!(
+        output.status.success() && stderr(&output).contains("not checked, whether the training collapsed")
+    );
+    let healthy = folder.path().join("healthy");
+    succeed(&mut train(data(), &healthy, &["solver.iterations=120"]));
+    assert!(!succeed(&mut eval(&healthy, data())).contains("collapsed"));
+}
+
+#[test]
+fn settings_without_effect_are_told_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = ["solver.lr_milestones=[8, 12]", "loss.lambda_warmup=24"];
+    let said = stderr(&train(data(), &folder.path().join("late"), &late).output().unwrap());
+    let milestones = said.find("solver.lr_milestones: 12 lies beyond the last of 12 iterations");
+    let first = said.find("train 12/12").unwrap();
+    assert!(milestones.is_some_and(|at| at < first), "{said}");
+    assert!(said.contains("loss.lambda ends at 0.5 instead of 1"), "{said}");
+    let said = stderr(&train(data(), &folder.path().join("sound"), &[]).output().unwrap());
+    assert!(!said.contains("milestones") && !said.contains("warmup"), "{said}");
 }

@@ -4,7 +4,7 @@ screens.
     pip install playwright
     python tests/peers/report.py FILE.html --chromium /usr/bin/chromium --screenshot OUT.png [--width 1280] [--dark]
 
-The page must be of at least one evaluated run, or --unevaluated says that none is. One line a check; the exit status is 0 if all hold.
+The page must be of at least one evaluated run, or --unevaluated says that none is, or --query that it is a query's. One line a check; the exit status is 0 if all hold.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 
 from playwright.sync_api import Error, sync_playwright
 
-SECTIONS = ["runs", "results", "training", "figure1", "cmc", "pairs", "lists", "settings"]
+SECTIONS = ["runs", "results", "training", "figure1", "cmc", "pairs", "map", "lists", "settings"]
 UNEVALUATED = ["runs", "results", "training", "figure1", "settings"]
 
 
@@ -86,6 +86,8 @@ def content(page, check, evaluated):
     unread = page.locator(".query .unread").count()
     check("thumbnails are there, or said to be unreadable", loaded == images.count() and loaded + unread > 0,
           (loaded, images.count(), unread))
+    words = page.locator("img").evaluate_all("all => all.map(i => i.alt)")
+    check("every image has a text for screen readers", words and all("camera" in alt for alt in words), words[:3])
     marks = page.locator(".strip .mark").all_inner_texts()
     check("every image of a list has a word", marks and all(m.split()[-1] in ("correct", "wrong", "cam.", "junk")
                                                              for m in marks))
@@ -144,6 +146,36 @@ def keyboard(page, check):
     check("the settings open", page.locator("details table").is_visible())
 
 
+def query_content(page, check):
+    """A page of `bcreid query --out FILE.html --maps`."""
+    check("one heading of the page", page.locator("h1").count() == 1)
+    images = page.locator("img")
+    loaded = images.evaluate_all("all => all.filter(i => i.complete && i.naturalWidth > 0).length")
+    check("images are there", loaded == images.count() > 0, (loaded, images.count()))
+    words = images.evaluate_all("all => all.map(i => i.alt)")
+    check("every image has a text for screen readers", all(words), words[:3])
+    maps = page.locator("img.map").count()
+    check("every image has two maps", maps > 0 and maps * 3 == 2 * images.count(), (maps, images.count()))
+    strips = page.locator(".strip")
+    check("lists have images", strips.count() > 0 and all(strips.evaluate_all("all => all.map(s => s.children.length)")))
+    # Three images of one column are equally wide and begin at the same place.
+    columns = page.locator(".strip li").evaluate_all(
+        "all => all.map(li => [...li.querySelectorAll('img')].map(i => i.getBoundingClientRect().left))")
+    check("maps lie below their images", all(max(c) - min(c) < 1.5 for c in columns if c), columns[:2])
+    page.keyboard.press("Tab")
+    check("the tab key reaches the first list", strips.first.evaluate("s => s === document.activeElement"))
+
+
+def query_narrow(page, check):
+    strip = page.locator(".strip").first
+    strip.focus()
+    room = strip.evaluate("s => s.scrollWidth - s.clientWidth")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(400)
+    check("arrow keys move along a list that is wider than the page",
+          room > 0 and strip.evaluate("s => s.scrollLeft") > 0, room)
+
+
 def narrow(page, check):
     width, inner = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     check("no page scroll to the side at 360 pixels", width <= inner, (width, inner))
@@ -163,6 +195,7 @@ def main():
     arguments.add_argument("--screenshot", type=pathlib.Path)
     arguments.add_argument("--width", type=int, default=1280)
     arguments.add_argument("--dark", action="store_true")
+    arguments.add_argument("--query", action="store_true", help="the page is of bcreid query, with maps")
     arguments.add_argument("--unevaluated", action="store_true", help="the page is of runs without an evaluation")
     asked = arguments.parse_args()
     url = asked.file.resolve().as_uri()
@@ -171,16 +204,21 @@ def main():
         browser = playwright.chromium.launch(executable_path=asked.chromium,
                                              args=["--no-sandbox", "--headless", "--disable-gpu"])
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900})
-        content(page, check, not asked.unevaluated)
-        if not asked.unevaluated:
+        if asked.query:
+            query_content(page, check)
+        else:
+            content(page, check, not asked.unevaluated)
+        if not asked.unevaluated and not asked.query:
             try:
                 keyboard(page, check)
             except Error as error:
                 check("the controls are there", False, str(error).splitlines()[0])
         page = open_page(browser, url, said, viewport={"width": 360, "height": 740})
         narrow(page, check)
+        if asked.query:
+            query_narrow(page, check)
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900}, java_script_enabled=False)
-        if not asked.unevaluated:
+        if not asked.unevaluated and not asked.query:
             check("without scripts the control that needs them is not shown", not page.locator("#threshold").is_visible()
                   and page.locator("#far-table").is_visible())
         check("no request, no message, no error", not said, said[:5])

@@ -28,3 +28,29 @@ fn a_page_of_an_evaluated_run() {
     succeed(bcreid().arg("report").arg(folder.path().join("run")).arg("--out").arg(&page));
     check(&python, "report.py", &[page.into_os_string(), "--chromium".into(), chromium]);
 }
+
+#[test]
+fn a_page_of_nearest_images() {
+    let Some(python) = python() else { return };
+    let Some(chromium) = chromium() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    evaluated_run(folder.path(), &[]);
+    let at = |name: &str| folder.path().join(name);
+    let mut extract = bcreid();
+    extract.arg("extract").arg("--weights").arg(at("run")).arg("--out").arg(at("g.safetensors"));
+    succeed(extract.arg("--images").arg(at("set/bounding_box_test")));
+    let image = std::fs::read_dir(at("set/query")).unwrap().next().unwrap().unwrap().path();
+    let page = at("nearest.html");
+    let mut query = bcreid();
+    query
+        .arg("query")
+        .arg("--run")
+        .arg(at("run"))
+        .arg("--image")
+        .arg(image)
+        .arg("--gallery")
+        .arg(at("g.safetensors"));
+    query.args(["--maps", "--threshold", "0.3", "--images"]).arg(at("set")).arg("--out").arg(&page);
+    succeed(&mut query);
+    check(&python, "report.py", &[page.into_os_string(), "--query".into(), "--chromium".into(), chromium]);
+}

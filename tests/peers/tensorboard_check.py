@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -67,11 +68,31 @@ def check_evaluation(events, run):
     print(f"distances of pairs, and {len(images)} ranked lists")
 
 
+def check_projector(run, base):
+    """TensorBoard's projector finds the features, their labels and images."""
+    def read(what, **query):
+        query = urllib.parse.urlencode({"run": ".", **query})
+        with urllib.request.urlopen(f"{base}/data/plugin/projector/{what}?{query}") as answer:
+            return answer.read()
+
+    (embedding,) = json.loads(read("info"))["embeddings"]
+    assert embedding["tensorName"] == "set" and embedding["sprite"]["singleImageDim"] == [32, 64], embedding
+    values = np.frombuffer(read("tensor", name="set"), dtype=np.float32)
+    lines = read("metadata", name="set").decode().splitlines()
+    files = run / "tensorboard/projector/set"
+    wanted = np.loadtxt(files / "tensors.tsv", delimiter="\t", dtype=np.float32)
+    assert wanted.shape[0] == len(lines) - 1 and (values.reshape(wanted.shape) == wanted).all()
+    with Image.open(io.BytesIO(read("sprite_image", name="set"))) as sprite:
+        side = int(np.ceil(np.sqrt(wanted.shape[0])))
+        assert sprite.size == (32 * side, 64 * side), sprite.size
+    print(f"the projector shows {wanted.shape[0]} features of {wanted.shape[1]} values")
+
+
 def check_server(run):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run), "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(run / "tensorboard"), "--host", "127.0.0.1"]
     with subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE, text=True) as server:
         try:
             for _ in range(600):
@@ -84,12 +105,13 @@ def check_server(run):
                 if tags:
                     break
                 time.sleep(0.1)
+            check_projector(run, f"http://127.0.0.1:{port}")
         finally:
             server.terminate()
             server.stderr.close()
     listed = {*TAGS, *(f"evaluation/set/{figure}" for figure in FIGURES)}
-    assert list(tags) == ["tensorboard"] and set(tags["tensorboard"]) == listed, tags
-    print(f"the server lists {len(tags['tensorboard'])} curves")
+    assert list(tags) == ["."] and set(tags["."]) == listed, tags
+    print(f"the server lists {len(tags['.'])} curves")
 
 
 def main(run, program):
@@ -102,7 +124,7 @@ def main(run, program):
     # A later name than that of the file that was written while training.
     later = time.time() + 60
     os.utime(run / "metrics.jsonl", (later, later))
-    subprocess.run([program, "tensorboard", str(run)], check=True, capture_output=True)
+    subprocess.run([program, "tensorboard", "--projector", str(run)], check=True, capture_output=True)
     check_curves(events, lines)
     check_evaluation(events, run)
     check_server(run)

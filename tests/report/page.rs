@@ -40,12 +40,12 @@ fn two_runs_compared() {
     let runs = two_runs(folder.path());
     let html = page(&runs, &options(), &cpu()).unwrap().html;
     assert_eq!(html, page(&runs, &options(), &cpu()).unwrap().html, "the same page twice");
-    for id in ["runs", "results", "training", "figure1", "cmc", "pairs", "lists", "settings"] {
+    for id in ["runs", "results", "training", "figure1", "cmc", "pairs", "map", "lists", "settings"] {
         assert_eq!(html.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
     }
     assert!(html.contains("2024-11-19 07:06 UTC") && html.contains(env!("CARGO_PKG_VERSION")));
-    // Six curves, two panels of figure 1, one CMC, two histograms, one ROC.
-    assert_eq!(html.matches("<svg class=\"chart\"").count(), 12);
+    // Six curves, two panels of figure 1, one CMC, two histograms, one ROC, two maps.
+    assert_eq!(html.matches("<svg class=\"chart").count(), 14);
     // Two queries of three kinds, each with itself and ten images of both runs.
     assert_eq!(html.matches("<article class=\"query\"").count(), 6);
     assert_eq!(html.matches("<ol class=\"strip\"").count(), 12);
@@ -93,6 +93,59 @@ fn the_table_has_the_evaluations_figures_and_their_definitions() {
     assert!(
         page(&[run], &options(), &cpu()).unwrap().html.contains("differs from that of the stored features")
     );
+}
+
+/// A page is sent on: it names files within their data set, and no folder above.
+#[test]
+fn no_folder_of_this_machine_is_named_and_every_image_has_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().canonicalize().unwrap();
+    let runs = two_runs(&home);
+    let third = train(&home.join("unevaluated"), 1.0, 20);
+    for images in [home.join("images"), home.join("elsewhere")] {
+        let all = [&runs[..], std::slice::from_ref(&third)].concat();
+        let html = page(&all, &options(), &cpu()).unwrap().html;
+        let near = html.find(&*home.display().to_string()).map(|at| &html[at.saturating_sub(80)..][..200]);
+        assert_eq!(near, None);
+        assert!(html.contains("bcreid eval --run unevaluated --data DIR"));
+        if images.is_dir() {
+            assert!(html.contains("<bdi>query/0"), "paths within the data set");
+            assert!(html.contains("Folders: images."));
+            let words: Vec<&str> =
+                html.split(" alt=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+            assert!(
+                words.len() > 100 && words.iter().all(|alt| alt.contains("camera ")),
+                "{:?}",
+                &words[..3]
+            );
+            assert!(words.iter().any(|alt| alt.starts_with("query: person ")));
+            assert!(words.iter().any(|alt| alt.starts_with("rank 1: ")));
+            std::fs::rename(&images, home.join("gone")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_legend_of_the_lists_names_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train(&folder.path().join("run"), 1.0, 30);
+    let mut kept = evaluate_run(&run, "made-up", 0.5, &folder.path().join("images"));
+    let all = Options { queries: Some(12), ..options() };
+    let html = page(std::slice::from_ref(&run), &all, &cpu()).unwrap().html;
+    let legend = between(&html, "The nearest 10 gallery images", "</p>");
+    for words in ["under another camera", "pid 0 is a distractor", "own camera", "junk"] {
+        assert!(legend.contains(words), "{words}: {legend}");
+    }
+    let (n, dim) = (kept.gallery.len() as i64, kept.gallery.dim());
+    let pids = (0..n).map(|row| 1 + row % 10).collect();
+    let (values, paths) = (kept.gallery.features().to_vec(), kept.gallery.paths().to_vec());
+    kept.gallery = Features::new(values, dim, pids, vec![9; n as usize], paths).unwrap();
+    kept.write(&run).unwrap();
+    let html = page(&[run], &all, &cpu()).unwrap().html;
+    let legend = between(&html, "The nearest 10 gallery images", "</p>");
+    for words in ["distractor", "own camera", "junk"] {
+        assert!(!legend.contains(words), "{words}: {legend}");
+    }
 }
 
 #[test]
@@ -186,8 +239,8 @@ fn runs_without_an_evaluation_say_how_to_get_one() {
     // Quoted for a shell, then for HTML.
     let command = between(&html, "<code>bcreid eval --run ", "</code>");
     let command = command.replace("&#39;", "'").replace("&#x27;", "'").replace("&quot;", "\"");
-    assert!(command.starts_with('"') && command.ends_with("/it's new\" --data DIR"), "{command}");
-    for id in ["cmc", "pairs", "lists"] {
+    assert_eq!(command, "\"it's new\" --data DIR");
+    for id in ["cmc", "pairs", "map", "lists"] {
         assert!(!html.contains(&format!("id=\"{id}\"")), "{id}");
     }
     assert!(!html.contains("<table class=\"metrics\">"));
@@ -270,7 +323,11 @@ fn images_outside_of_the_data_set_are_left_out() {
     assert!(report.html.contains("<img src=\"data:"));
     let photos = folder.join("photos").display().to_string();
     assert!(report.notes.contains(&format!("Images are embedded from {photos} (1).")), "{:?}", report.notes);
-    assert!(report.html.contains(&format!("Images are embedded from {photos} (1).")));
+    assert!(report.html.contains("Images are embedded from photos (1)."));
+    assert!(
+        !report.html.contains(&folder.display().to_string()),
+        "the page names no folder above a data set"
+    );
 }
 
 #[test]
@@ -284,5 +341,5 @@ fn a_run_that_diverged_and_one_without_pairs() {
     std::fs::write(run.join("metrics.jsonl"), format!("{first}{line}{{\"step\":3,\"lo")).unwrap();
     let html = page(&[run], &options(), &cpu()).unwrap().html;
     assert!(html.contains("no batch had a pair of one identity"));
-    assert!(html.contains(">3 of 50000<"), "three steps of those planned");
+    assert!(html.contains(">3 of 50000 (diverged)<"), "three steps of those planned");
 }

@@ -18,8 +18,10 @@ impl CudaDevice {
     /// Kernels, driver, device or library missing or too old; the message says which, the folders that were searched,
     /// and how to get it.
     pub fn open(ordinal: usize, precision: Precision) -> Result<Arc<Self>> {
-        let kernels = fatbin::embedded()
-            .map_err(|absent| Error::Device(format!("this build has no CUDA kernels: {absent}")))?;
+        let kernels = fatbin::embedded().map_err(|absent| {
+            let why = absent.to_string();
+            Error::Device(format!("no CUDA kernels: {}", why.trim_start_matches("none: ")))
+        })?;
         let libraries = libraries::probe();
         if let Some(fault) = libraries.fault() {
             return Err(fault.into());

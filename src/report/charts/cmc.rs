@@ -28,6 +28,11 @@ impl<'a> Evaluated<'a> {
 
 /// The CMC figure, one panel a data set.
 pub fn figure(runs: &[Run], sets: &[Evaluated<'_>]) -> Figure {
+    // All panels have the same vertical axis. It starts at a multiple of ten below the lowest curve, so that near curves
+    // stay distinguishable.
+    let first = |of: &&Evaluation| of.kept.report.cmc.first().map(|share| 100.0 * share.clamp(0.0, 1.0));
+    let least = sets.iter().flat_map(|set| &set.all).filter_map(first).fold(100.0, f64::min);
+    let from = (least / 10.0).floor().min(9.0) * 10.0;
     let panel = |set: &Evaluated<'_>| {
         // A file from elsewhere may have values outside 0 to 1, and more ranks than this program writes.
         let percent = |(i, share): (usize, &f64)| ((i + 1) as f64, 100.0 * share.clamp(0.0, 1.0));
@@ -37,28 +42,24 @@ pub fn figure(runs: &[Run], sets: &[Evaluated<'_>]) -> Figure {
             points: of.kept.report.cmc.iter().take(RANKS).enumerate().map(percent).collect(),
         };
         let series: Vec<Series> = set.all.iter().map(series).collect();
-        let least = series.iter().flat_map(|s| s.points.first()).map(|p| p.1).fold(100.0, f64::min);
-        let ranks = series.iter().map(|s| s.points.len()).max().unwrap_or(1).max(2);
+        let ranks = series.iter().map(|s| s.points.len()).max().unwrap_or(1);
         Panel {
             title: set.name.to_string(),
-            x: Axis::between("rank k", 1.0, ranks as f64),
-            // The axis starts at a multiple of ten below the lowest curve, so that near curves stay distinguishable.
-            y: Axis::between(
-                "queries with a match by rank k [%]",
-                (least / 10.0).floor().min(9.0) * 10.0,
-                100.0,
-            ),
+            x: Axis::ranks("rank k", ranks),
+            y: Axis::between("queries with a match by rank k [%]", from, 100.0),
             series,
         }
     };
+    let panels: Vec<Panel> = sets.iter().map(panel).collect();
     Figure {
         title: "Cumulative matching characteristic (CMC)".into(),
-        caption: "The share of queries that have a match among the first k images, over the same queries as the \
-                  averages in the table; at k = 1 it is rank-1. The vertical axis does not start at 0 where all \
-                  curves are higher."
-            .into(),
-        legend: legend_of_runs(runs),
-        panels: sets.iter().map(panel).collect(),
+        caption: format!(
+            "The share of queries that have a match among the first k images, over the same queries as the averages in \
+             the table; at k = 1 it is rank-1.{}",
+            if from > 0.0 { " The vertical axis does not start at 0." } else { "" }
+        ),
+        legend: legend_of_runs(runs, &panels),
+        panels,
         columns: 2,
     }
 }

@@ -5,10 +5,10 @@
 //! smallest and largest value of each interval, so that no spike is hidden.
 
 use super::super::downsample;
-use super::super::figure::{Axis, Figure, Mark, Panel, Scale, Series};
+use super::super::figure::{Axis, Figure, Key, Mark, Panel, Scale, Series};
 use super::super::palette::Colour;
-use super::super::run::Run;
-use super::legend_of_runs;
+use super::super::run::{Run, points};
+use super::{diverged_key, on_divergence};
 use crate::run::metrics::StepMetrics;
 
 /// Largest number of points of a line of means.
@@ -40,9 +40,10 @@ pub fn figure(runs: &[Run]) -> Figure {
     let all_constant = constant.iter().all(Option::is_some);
     let drawn = CURVES.iter().take(if all_constant { CURVES.len() - 1 } else { CURVES.len() });
     let panels = drawn.map(|&(title, value, noisy, scale)| {
+        // Values of a run that diverged would flatten all others.
         let points: Vec<Vec<(f64, f64)>> = runs
             .iter()
-            .map(|run| run.points(value))
+            .map(|run| points(if noisy { run.sound_steps() } else { &run.steps }, value))
             .map(|points| points.into_iter().filter(|p| scale == Scale::Linear || p.1 > 0.0).collect())
             .collect();
         let values = points.iter().flatten().map(|p| p.1);
@@ -64,39 +65,67 @@ pub fn figure(runs: &[Run]) -> Figure {
                 },
             }));
         }
+        let gone =
+            runs.iter().enumerate().filter_map(|(run, of)| Some((run, of.diverged().filter(|_| noisy)?)));
+        series.extend(gone.map(|(run, step)| Series {
+            colour: Colour::Run(run),
+            mark: Mark::Cross,
+            points: vec![(step as f64, y.to)],
+        }));
         Panel { title: title.into(), x: Axis::up_to("iteration", last as f64), y, series }
     });
-    let means = if window > 1 {
-        format!(
-            "Losses: the dark line is the running mean over {window} steps (fewer at the ends); the pale line spans \
-             the smallest and largest value of every {} steps or fewer. ",
-            downsample::stride(longest, INTERVALS)
-        )
-    } else {
-        String::new()
-    };
-    let lambdas = if all_constant {
-        let each = runs
-            .iter()
-            .zip(constant.iter().flatten())
-            .map(|(run, lambda)| format!("{lambda} ({})", run.name));
-        format!(" \u{3bb} was the same in all steps: {}.", each.collect::<Vec<_>>().join(", "))
-    } else {
-        String::new()
-    };
+    let legend = runs.iter().enumerate().map(|(index, run)| Key {
+        name: run.remarked_name(),
+        colour: Colour::Run(index),
+        mark: Mark::Line,
+    });
     Figure {
         title: "Losses and rates during training".into(),
-        caption: format!(
-            "{means}{} The softmax loss is a mean over the batch; numbers in brackets are the paper's equations. Where \
-             \u{3bb}, the weight of the batch-contrastive loss, is 0, batch and center losses are measured but not \
-             trained on.{lambdas} The learning rate's axis is logarithmic. Where runs agree, the last covers the \
-             others.",
-            reductions(runs)
-        ),
-        legend: legend_of_runs(runs),
+        caption: caption(runs, window, downsample::stride(longest, INTERVALS), &constant),
+        legend: legend.chain(diverged_key(runs)).collect(),
         panels: panels.collect(),
         columns: if all_constant { 3 } else { 4 },
     }
+}
+
+/// The caption: only what applies to these runs. `window` is that of the running mean, `interval` the number of steps
+/// of which the pale line shows both extremes.
+fn caption(runs: &[Run], window: usize, interval: usize, constant: &[Option<f32>]) -> String {
+    let mut parts = Vec::new();
+    if window > 1 {
+        let pale = match interval {
+            1 => "passes through every value".to_string(),
+            n => format!("spans the smallest and largest value of every {n} steps or fewer"),
+        };
+        parts.push(format!(
+            "Losses: the dark line is the running mean over {window} steps (fewer at the ends); the pale line {pale}."
+        ));
+    }
+    parts.push(reductions(runs));
+    parts.push(
+        "The softmax loss is a mean over the batch; numbers in brackets are the paper's equations."
+            .to_string(),
+    );
+    let has_zero = runs.iter().flat_map(|run| &run.steps).any(|step| step.lambda == Some(0.0));
+    if has_zero {
+        parts.push(
+            "Where \u{3bb}, the weight of the batch-contrastive loss, is 0, batch and center losses are measured but \
+             not trained on."
+                .to_string(),
+        );
+    }
+    if let Some(lambdas) = constant.iter().copied().collect::<Option<Vec<f32>>>() {
+        let same = lambdas.iter().all(|lambda| *lambda == lambdas[0]);
+        let each: Vec<String> =
+            runs.iter().zip(&lambdas).map(|(run, lambda)| format!("{lambda} ({})", run.name)).collect();
+        let value = if same { lambdas[0].to_string() } else { each.join(", ") };
+        parts.push(format!("\u{3bb} was the same in all steps: {value}."));
+    }
+    parts.push("The learning rate's axis is logarithmic.".to_string());
+    if runs.len() > 1 {
+        parts.push("Where runs agree, the last covers the others.".to_string());
+    }
+    parts.join(" ") + &on_divergence(runs)
 }
 
 /// A sentence that says if the batch and center losses are sums or means, for each run where runs differ.

@@ -12,6 +12,7 @@ use super::super::downsample;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
 use super::super::palette::Colour;
 use super::super::run::Run;
+use super::{diverged_key, on_divergence};
 use crate::run::metrics::StepMetrics;
 use crate::{Error, Result};
 
@@ -28,13 +29,15 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
         return Err(Error::Run(format!(
             "{}: no batch had a pair of one identity, so there are no intra-class distances to draw; larger batches or \
              data.sampler=pk have such pairs",
-            runs.first().map_or(String::new(), |run| run.folder.display().to_string())
+            runs.iter().map(|run| run.name.as_str()).collect::<Vec<_>>().join(", ")
         )));
     }
     let distances = drawn.iter().flat_map(|(_, steps)| steps).flat_map(|s| [s.intra, s.inter, s.inter_min]);
     let largest = distances.flatten().fold(0.0f32, f32::max);
     let last =
         runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
+    // All panels have the same axes, so that heights compare.
+    let y = Axis::up_to("distance", f64::from(largest));
     let panels = runs.iter().zip(&drawn).enumerate().map(|(index, (run, (_, steps)))| {
         let series = |colour, value: fn(&StepMetrics) -> Option<f32>| Series {
             colour,
@@ -42,16 +45,24 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
             points: steps.iter().filter_map(|s| Some((s.step as f64, f64::from(value(s)?)))).collect(),
         };
         let letter = (b'a' + index as u8) as char;
-        let title = format!("{}: {}", run.name, run.losses());
+        let title = format!("{}: {}", run.remarked_name(), run.losses());
+        let gone = run.diverged().map(|step| Series {
+            colour: Colour::Muted,
+            mark: Mark::Cross,
+            points: vec![(step as f64, y.to)],
+        });
         Panel {
             title: if runs.len() > 1 { format!("({letter}) {title}") } else { title },
             x: Axis::up_to("iteration", last as f64),
-            y: Axis::up_to("distance", f64::from(largest)),
-            series: vec![
+            y: y.clone(),
+            series: [
                 series(Colour::Inter, |s| s.inter),
                 series(Colour::InterMin, |s| s.inter_min),
                 series(Colour::Intra, |s| s.intra),
-            ],
+            ]
+            .into_iter()
+            .chain(gone)
+            .collect(),
         }
     });
     Ok(Figure {
@@ -63,7 +74,9 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
             ("inter-class (minimum)", Colour::InterMin),
         ]
         .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Dots })
-        .to_vec(),
+        .into_iter()
+        .chain(diverged_key(runs))
+        .collect(),
         panels: panels.collect(),
         columns: 2,
     })
@@ -71,13 +84,15 @@ pub fn figure(runs: &[Run]) -> Result<Figure> {
 
 /// The number of steps that have a pair of one identity, and the steps among them that are drawn.
 fn chosen(run: &Run) -> (usize, Vec<StepMetrics>) {
-    let with_pair: Vec<StepMetrics> = run.steps.iter().copied().filter(|step| step.intra.is_some()).collect();
+    let with_pair: Vec<StepMetrics> =
+        run.sound_steps().iter().copied().filter(|step| step.intra.is_some()).collect();
     (with_pair.len(), downsample::every(&with_pair, MOST))
 }
 
 fn caption(runs: &[Run], drawn: &[(usize, Vec<StepMetrics>)]) -> String {
     let counts = runs.iter().zip(drawn).map(|(run, (pairs, _))| {
-        let of = format!("{pairs} of {} steps have a pair of one identity", run.steps.len());
+        let all = run.sound_steps().len();
+        let of = format!("{pairs} of {all} steps have a pair of one identity");
         let which = match downsample::stride(*pairs, MOST) {
             _ if *pairs == 0 => ", so the panel is empty".to_string(),
             1 => "; all of these are drawn".to_string(),
@@ -89,7 +104,8 @@ fn caption(runs: &[Run], drawn: &[(usize, Vec<StepMetrics>)]) -> String {
     format!(
         "Euclidean distances between the normalised features of a batch, one dot a step; after figure 1 of the paper. \
          Where blue lies under orange, images of one identity are on average nearer than the two nearest identities. \
-         {}",
-        counts.join(" ")
+         {}{}",
+        counts.join(" "),
+        on_divergence(runs)
     )
 }

@@ -6,6 +6,8 @@ use super::super::palette::Colour;
 use super::super::run::Run;
 use super::legend_of_runs;
 use crate::eval::pairs::Pairs;
+use crate::eval::run_evaluations::Evaluation;
+use crate::eval::stored_evaluation::StoredEvaluation;
 
 /// Approximate number of bars in a histogram.
 const BARS: usize = 70;
@@ -22,9 +24,27 @@ pub struct Counted<'a> {
     pub run: usize,
     /// Histograms of the pairs' distances.
     pub pairs: &'a Pairs,
+    /// True if the evaluation is re-ranked, so that these are the distances before that.
+    pub reranked: bool,
+    /// True if the query's person under the query's own camera is left out.
+    pub cameras: bool,
 }
 
-/// The figure of histograms: a panel an evaluation, all with the same axis of distances.
+impl<'a> Counted<'a> {
+    /// The pairs of an evaluation.
+    pub fn new(evaluation: &'a Evaluation, pairs: &'a Pairs) -> Self {
+        let StoredEvaluation { name, query, gallery, report, .. } = &evaluation.kept;
+        Counted {
+            name,
+            run: evaluation.run,
+            pairs,
+            reranked: report.protocol.rerank.is_some(),
+            cameras: report.protocol.counts_cameras(query, gallery),
+        }
+    }
+}
+
+/// The figure of histograms: a panel an evaluation, all with the same axes.
 pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
     let ends = counted
         .iter()
@@ -41,22 +61,32 @@ pub fn histograms(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
                 points: bars(of.pairs.bin_width(), counts, from, to),
             },
         );
-        let highest = bars.iter().flat_map(|s| &s.points).map(|p| p.1).fold(0.0, f64::max);
         Panel {
             title: if several_sets { format!("{run} on {}", of.name) } else { run.clone() },
             x: Axis::between("distance", from, to),
-            y: Axis::up_to("share of the pairs [%]", highest),
+            y: Axis::up_to("share of the pairs [%]", 0.0),
             series: bars.into(),
         }
     };
-    let panels = counted.iter().map(panel).collect();
+    let mut panels: Vec<Panel> = counted.iter().map(panel).collect();
+    let points = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
+    let y = Axis::up_to("share of the pairs [%]", points.map(|point| point.1).fold(0.0, f64::max));
+    panels.iter_mut().for_each(|panel| panel.y = y.clone());
     Figure {
         title: "Distances of pairs".into(),
-        caption: "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own \
-                  number. Left out as in the ranking: junk, and unless cameras are ignored or unknown, the query's \
-                  person under the query's own camera. For a re-ranked evaluation, distances are those before \
-                  re-ranking. The less the two histograms overlap, the better a single threshold distinguishes persons."
-            .into(),
+        caption: format!(
+            "Pairs of a query and a gallery image by their Euclidean distance, each kind in percent of its own number. \
+             Left out as in the ranking: {}.{} The less the two histograms overlap, the better a single threshold \
+             distinguishes persons.",
+            match counted.iter().any(|of| of.cameras) {
+                true => "junk, and the query's person under the query's own camera",
+                false => "junk",
+            },
+            match counted.iter().any(|of| of.reranked) {
+                true => " Distances are those before re-ranking.",
+                false => "",
+            }
+        ),
         legend: [("same identity", Colour::Intra), ("different identities", Colour::Inter)]
             .map(|(name, colour)| Key { name: name.into(), colour, mark: Mark::Area })
             .to_vec(),
@@ -89,6 +119,7 @@ pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
             series,
         }
     };
+    let panels: Vec<Panel> = names.iter().map(panel).collect();
     Figure {
         title: "ROC of a threshold on the distance".into(),
         caption: format!(
@@ -96,8 +127,8 @@ pub fn roc(runs: &[Run], counted: &[Counted<'_>]) -> Figure {
              and of pairs of one identity (vertical axis), down to {LEAST_FAR:e} or one pair. {}",
             counted.iter().map(|of| areas(runs, of, names.len() > 1)).collect::<Vec<_>>().join(" ")
         ),
-        legend: legend_of_runs(runs),
-        panels: names.iter().map(panel).collect(),
+        legend: legend_of_runs(runs, &panels),
+        panels,
         columns: 2,
     }
 }

@@ -3,8 +3,10 @@
 use super::super::canvas::{Canvas, FONT, escape, text_width};
 use super::super::figure::{Figure, Series};
 use super::super::palette::Colour;
-use super::legend::{NAME, draw_sample, flow};
-use super::{Drawn, HEADING, PANEL, SMALL, at, failed, paint, rgb, shortened, text};
+use super::legend::{draw_sample, flow};
+use super::{
+    Drawn, HEADING, HEIGHT, INSET, PANEL_TITLE, SMALL, at, failed, fit, paint, panel_width, rgb, text,
+};
 use crate::Result;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -23,11 +25,11 @@ const LINE: f64 = 16.0;
 pub fn sheet(figure: &Figure) -> Result<String> {
     let columns = figure.columns.clamp(1, figure.panels.len().max(1));
     let rows = figure.panels.len().div_ceil(columns);
-    let [panel_width, panel_height] = [PANEL[0], PANEL[1] + HEADING];
-    let inner = (columns as f64 * (panel_width + MARGIN) - MARGIN).max(560.0);
+    let (panel_width, panel_height) = (panel_width(figure.panels.len()), HEIGHT + HEADING);
+    let inner = columns as f64 * (panel_width + MARGIN) - MARGIN;
     let width = inner + 2.0 * MARGIN;
     let keys = flow(&figure.legend, inner);
-    let legend_lines = keys.iter().map(|(_, line, _)| line + 1).max().unwrap_or(0);
+    let legend_lines = keys.iter().map(|(_, line, ..)| line + 1).max().unwrap_or(0);
     let caption = wrap(&figure.caption, inner, SMALL);
     let above = MARGIN + TITLE + 12.0;
     let panels_from = above + legend_lines as f64 * LINE + 8.0;
@@ -40,9 +42,9 @@ pub fn sheet(figure: &Figure) -> Result<String> {
         let draw = || -> Drawn {
             area.fill(&rgb(Colour::Paper))?;
             let top_left = Pos::new(HPos::Left, VPos::Top);
-            let title = shortened(&figure.title, (inner / (0.6 * TITLE)) as usize);
+            let title = fit::one(&figure.title, TITLE, inner);
             area.draw_text(&title, &text(TITLE, Colour::Ink).pos(top_left), at(MARGIN, MARGIN))?;
-            for (x, line, key) in &keys {
+            for (x, line, key, name) in &keys {
                 let y = above + *line as f64 * LINE + LINE / 2.0;
                 let sample = Series {
                     colour: key.colour,
@@ -52,16 +54,18 @@ pub fn sheet(figure: &Figure) -> Result<String> {
                 draw_sample(&area, &sample)?;
                 let place = at(MARGIN + x + 22.0, y);
                 let middle = text(SMALL, Colour::Ink).pos(Pos::new(HPos::Left, VPos::Center));
-                area.draw_text(&shortened(&key.name, NAME), &middle, place)?;
+                area.draw_text(name, &middle, place)?;
             }
-            for (index, panel) in figure.panels.iter().enumerate() {
+            let headings: Vec<String> = figure.panels.iter().map(|panel| panel.title.clone()).collect();
+            let headings = fit::all(&headings, PANEL_TITLE, panel_width - INSET[0]);
+            for (index, (panel, heading)) in figure.panels.iter().zip(&headings).enumerate() {
                 let (row, column) = (index / columns, index % columns);
                 let (x, y) = at(
                     MARGIN + column as f64 * (panel_width + MARGIN),
                     panels_from + row as f64 * (panel_height + MARGIN),
                 );
                 let (w, h) = at(panel_width, panel_height);
-                paint(panel, &area.clone().shrink((x, y), (w, h)), Some(&panel.title))?;
+                paint(panel, &area.clone().shrink((x, y), (w, h)), Some(heading))?;
             }
             for (index, line) in caption.iter().enumerate() {
                 let place = at(MARGIN, below + index as f64 * LINE);
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn lines_break_between_words() {
-        assert_eq!(wrap("one two three", 10.0 * 0.6 * 10.0, 10.0), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 60.0, 10.0), ["one two", "three"]);
         assert_eq!(wrap("unbreakable word", 30.0, 10.0), ["unbreakable", "word"]);
         assert!(wrap("", 30.0, 10.0).is_empty());
     }

@@ -328,7 +328,7 @@ mod tests {
             [0.0, 1.0]
         );
         assert!(of(rates, Mark::Line, Colour::Run(0)).is_empty());
-        let svg = draw::panel(rates, "").unwrap();
+        let svg = draw::panel(rates, 2, "").unwrap();
         assert!(svg.contains(">tied<") && svg.contains(">0.5<") && !svg.contains(">1<"), "{svg}");
         // Each batch has its own baseline, and a dashed line connects the baselines.
         assert_eq!((batches.x.scale, batches.x.to), (Scale::Linear, 40.0));

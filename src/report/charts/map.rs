@@ -1,0 +1,117 @@
+//! Maps of features: the images of an evaluation on the plane of their two principal components, one panel an evaluation.
+
+use super::super::downsample;
+use super::super::draw::plot_area;
+use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
+use super::super::palette::{Colour, RUNS};
+use super::super::run::Run;
+use crate::eval::pca::{self, Projection};
+use crate::eval::run_evaluations::Evaluation;
+use crate::weights::Features;
+use std::collections::BTreeMap;
+
+/// Largest number of images in a panel; of more, every k-th is shown.
+const MOST: usize = 2000;
+
+/// The images of an evaluation on the map.
+struct Mapped<'a> {
+    evaluation: &'a Evaluation,
+    pids: Vec<i64>,
+    projection: Projection,
+}
+
+/// The figure of maps; `all` must be sorted by data set. The persons with the most images of a data set have colours, the
+/// same in all its panels. All panels have the same scale, in both directions.
+pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
+    let mapped: Vec<Mapped<'_>> = all.iter().map(|of| mapped(of)).collect();
+    let name = |of: &Mapped<'_>| of.evaluation.kept.name.clone();
+    let several_sets = mapped.iter().any(|of| name(of) != name(&mapped[0]));
+    let points = mapped.iter().flat_map(|of| &of.projection.points).flatten();
+    let farthest = points.map(|place| place.abs()).fold(0.0, f64::max).max(1e-6) * 1.05;
+    let [width, height] = plot_area(mapped.len());
+    let half = [farthest * (width / height).max(1.0), farthest * (height / width).max(1.0)];
+    let panel = |of: &Mapped<'_>| {
+        let same_set = mapped.iter().filter(|other| name(other) == name(of));
+        let persons = persons(same_set.map(|of| &of.pids[..]));
+        let place = |row: usize| (of.projection.points[row][0], of.projection.points[row][1]);
+        let of_pid = |wanted: &dyn Fn(i64) -> bool| -> Vec<(f64, f64)> {
+            (0..of.pids.len()).filter(|row| wanted(of.pids[*row])).map(place).collect()
+        };
+        let others = Series {
+            colour: Colour::Muted,
+            mark: Mark::Faded,
+            points: of_pid(&|pid| !persons.contains(&pid)),
+        };
+        let coloured = persons.iter().enumerate().map(|(number, person)| Series {
+            colour: Colour::Run(number),
+            mark: Mark::Points,
+            points: of_pid(&|pid| pid == *person),
+        });
+        let run = &runs[of.evaluation.run].name;
+        let axis = |number: usize| {
+            let share = 100.0 * of.projection.explained[number];
+            let label = format!("component {} ({share:.0} % of the variance)", number + 1);
+            Axis::between(label, -half[number], half[number])
+        };
+        Panel {
+            title: if several_sets { format!("{run} on {}", name(of)) } else { run.clone() },
+            x: axis(0),
+            y: axis(1),
+            series: std::iter::once(others).chain(coloured).collect(),
+        }
+    };
+    let persons = persons(mapped.iter().map(|of| &of.pids[..]));
+    let person = |(number, pid): (usize, &i64)| Key {
+        name: if several_sets { format!("coloured person {}", number + 1) } else { format!("person {pid}") },
+        colour: Colour::Run(number),
+        mark: Mark::Points,
+    };
+    let others = Key { name: "all others".into(), colour: Colour::Muted, mark: Mark::Faded };
+    Figure {
+        title: "Features on their two principal components".into(),
+        caption: caption(&mapped),
+        legend: persons.iter().enumerate().map(person).chain([others]).collect(),
+        panels: mapped.iter().map(panel).collect(),
+        columns: 2,
+    }
+}
+
+fn mapped(evaluation: &Evaluation) -> Mapped<'_> {
+    let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
+    // Junk is no person. Query images come first, so that they are not all left out of a large set.
+    let rows = |of: &Features| (0..of.len()).filter(|row| of.pids()[*row] != -1).collect::<Vec<_>>();
+    let all = rows(query)
+        .into_iter()
+        .map(|row| (query, row))
+        .chain(rows(gallery).into_iter().map(|row| (gallery, row)));
+    let shown = downsample::every(&all.collect::<Vec<_>>(), MOST);
+    let values: Vec<f32> = shown.iter().flat_map(|(of, row)| of.row(*row)).copied().collect();
+    Mapped {
+        evaluation,
+        pids: shown.iter().map(|(of, row)| of.pids()[*row]).collect(),
+        projection: pca::project(&values, query.dim()),
+    }
+}
+
+/// The persons with the most images, the lower number first of equal ones; no distractors.
+fn persons<'a>(pids: impl Iterator<Item = &'a [i64]>) -> Vec<i64> {
+    let mut counts = BTreeMap::<i64, usize>::new();
+    pids.flatten().filter(|pid| **pid > 0).for_each(|pid| *counts.entry(*pid).or_default() += 1);
+    let mut all: Vec<(i64, usize)> = counts.into_iter().collect();
+    all.sort_by_key(|(pid, count)| (std::cmp::Reverse(*count), *pid));
+    all.into_iter().take(RUNS).map(|(pid, _)| pid).collect()
+}
+
+fn caption(mapped: &[Mapped<'_>]) -> String {
+    let images = mapped.iter().map(|of| of.pids.len()).max().unwrap_or(0);
+    let mut text = format!(
+        "Query and gallery images without junk, at most {images} in a panel, by the two directions in which their features \
+         vary most (principal components of each panel's own features). The {RUNS} persons with the most images have \
+         colours. The scale is the same in all panels and both directions."
+    );
+    let least = mapped.iter().map(|of| of.projection.explained.iter().sum::<f64>()).fold(1.0, f64::min);
+    if least < 0.5 {
+        text += " Less than half of the variance is in the plane: images that are near each other here may be far apart.";
+    }
+    text
+}

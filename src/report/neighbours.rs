@@ -1,0 +1,250 @@
+//! The nearest gallery images of queries as a picture ([`picture`]) or as a page ([`page`]), with distances, cameras, a
+//! threshold and, if wanted, activation maps.
+//!
+//! A gallery's file of features may come from elsewhere and name any file, and a picture is sent on. So gallery images are
+//! only read in folders that the user named, [`ImageFolders`].
+
+mod page;
+mod picture;
+
+pub use page::page;
+pub use picture::picture;
+
+use super::heat;
+use crate::data::decode::{self, Rgb};
+use crate::data::resize::Resizer;
+use crate::eval::Hit;
+use crate::eval::activation::FeatureMap;
+use crate::eval::extract::Extractor;
+use crate::eval::image_folders::{Absent, ImageFolders};
+use crate::{Error, Result};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// Largest width and height of an image in pixels: twice the size in the drawing.
+const BOX: [usize; 2] = [144, 288];
+/// Largest number of images of a picture or a page, maps not counted.
+const MOST: usize = 2_000;
+
+/// A query as the user gave it.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Name, for the heading.
+    pub name: String,
+    /// Identity; -1 if it is unknown, so that no image counts as right or wrong.
+    pub pid: i64,
+    /// Camera; -1 if it is unknown.
+    pub camid: i64,
+    /// The query's image; `None` if there is none.
+    pub image: Option<Source>,
+    /// The query's feature.
+    pub feature: Vec<f32>,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file that the user named.
+    File(PathBuf),
+    /// A file that a feature file names: it is read in the user's folders only.
+    Recorded(String),
+}
+
+/// A query with its nearest images.
+#[derive(Clone, Debug)]
+pub struct Ranked {
+    name: String,
+    pid: i64,
+    camid: i64,
+    query: Shown,
+    entries: Vec<Entry>,
+}
+
+/// One of the nearest images.
+#[derive(Clone, Debug)]
+struct Entry {
+    hit: Hit,
+    shown: Shown,
+    is_match: Option<bool>,
+    accepted: Option<bool>,
+}
+
+/// An image, or the reason why there is none, and its maps in the order of [`MAPS`].
+#[derive(Clone, Debug)]
+struct Shown {
+    picture: std::result::Result<Rgb, String>,
+    maps: Vec<Rgb>,
+}
+
+/// The activation maps of an image, with their explanations.
+pub const MAPS: [(&str, &str); 2] = [
+    ("activation", "the sum of the squared channels of the last feature map"),
+    (
+        "similarity",
+        "what brings the image near the query (Grad-CAM of the squared distance); for the query, near the first image",
+    ),
+];
+
+/// Reads the images of `lists`, one list of hits for each query. `threshold` is a distance: images below it are accepted
+/// as the query's person. With `extractor`, every image has the maps [`MAPS`].
+///
+/// # Errors
+/// More than 2,000 images; an error of the device. An image that cannot be read has a message in its place.
+pub fn ranked(
+    queries: &[Query],
+    lists: &[Vec<Hit>],
+    folders: &ImageFolders,
+    threshold: Option<f64>,
+    mut extractor: Option<&mut Extractor>,
+) -> Result<Vec<Ranked>> {
+    let images: usize = lists.iter().map(|hits| 1 + hits.len()).sum();
+    if images > MOST {
+        return Err(Error::Data(format!(
+            "the picture would have {images} images, and at most {MOST} are drawn; give a smaller --top or fewer queries"
+        )));
+    }
+    let mut all = Vec::with_capacity(queries.len());
+    for (query, hits) in queries.iter().zip(lists) {
+        let recorded = |path: &String| Source::Recorded(path.clone());
+        let sources = std::iter::once(query.image.clone())
+            .chain(hits.iter().map(|hit| hit.path.as_ref().map(recorded)));
+        let sources: Vec<Option<Source>> = sources.collect();
+        let read: Vec<_> = sources.par_iter().map(|source| read(source.as_ref(), folders)).collect();
+        let mut shown: Vec<Shown> = read
+            .iter()
+            .map(|image| Shown {
+                picture: image.as_ref().map(|(_, picture)| picture.clone()).map_err(Clone::clone),
+                maps: Vec::new(),
+            })
+            .collect();
+        if let Some(extractor) = &mut extractor {
+            let rows: Vec<usize> = (0..read.len()).filter(|row| read[*row].is_ok()).collect();
+            let files = rows.iter().filter_map(|row| Some(read[*row].as_ref().ok()?.0.clone())).collect();
+            draw_maps(query, &rows, &extractor.feature_maps(files)?, &mut shown)?;
+        }
+        let mut shown = shown.into_iter();
+        let own = shown.next().unwrap_or(Shown { picture: Err("no image".into()), maps: Vec::new() });
+        let entry = |(hit, shown): (&Hit, Shown)| Entry {
+            hit: hit.clone(),
+            shown,
+            is_match: (query.pid >= 0 && hit.pid >= 0).then_some(query.pid == hit.pid),
+            accepted: threshold.map(|threshold| hit.distance < threshold),
+        };
+        all.push(Ranked {
+            name: query.name.clone(),
+            pid: query.pid,
+            camid: query.camid,
+            query: own,
+            entries: hits.iter().zip(shown).map(entry).collect(),
+        });
+    }
+    Ok(all)
+}
+
+/// Draws the maps of the images `rows` of a list; row 0 is the query.
+fn draw_maps(query: &Query, rows: &[usize], maps: &[FeatureMap], shown: &mut [Shown]) -> Result<()> {
+    let unit: Vec<f32> = match rows.iter().position(|row| *row == 1) {
+        Some(first) => maps[first].feature().iter().map(|value| *value as f32).collect(),
+        // Without a first image the query is compared with itself: an empty map.
+        None => query.feature.clone(),
+    };
+    for (row, map) in rows.iter().zip(maps) {
+        let other = if *row == 0 { &unit } else { &query.feature };
+        let heats = [map.strength(), map.similarity(other)?];
+        if let Ok(picture) = &shown[*row].picture {
+            shown[*row].maps = heats.iter().map(|heat| heat::over(picture, heat)).collect();
+        }
+    }
+    Ok(())
+}
+
+/// Reads an image, shrunk into [`BOX`] or as it is, with its file.
+fn read(source: Option<&Source>, folders: &ImageFolders) -> std::result::Result<(PathBuf, Rgb), String> {
+    let file = match source {
+        None => return Err("the file of features names no image".into()),
+        Some(Source::File(file)) => file.clone(),
+        Some(Source::Recorded(path)) => {
+            let found = folders.find(Path::new(path)).map(|(file, _)| file);
+            found.map_err(|absent| match absent {
+                Absent::Missing => "no such file".to_string(),
+                Absent::Outside => "not in a folder given by --images".into(),
+            })?
+        }
+    };
+    let picture = decode::read(&file).map_err(|_| "the image cannot be read".to_string())?;
+    let scale = (BOX[0] as f64 / picture.width as f64).min(BOX[1] as f64 / picture.height as f64);
+    let side = |pixels: usize, most: usize| ((pixels as f64 * scale).round() as usize).clamp(1, most);
+    let (width, height) = (side(picture.width, BOX[0]), side(picture.height, BOX[1]));
+    let mut pixels = vec![0; width * height * 3];
+    Resizer::default().resize(&picture, height, width, &mut pixels);
+    Ok((file, Rgb { width, height, pixels }))
+}
+
+impl Ranked {
+    /// The heading: the query's name, identity and camera.
+    fn heading(&self) -> String {
+        format!("{}{}", self.name, self.known())
+    }
+
+    fn known(&self) -> String {
+        match (self.pid, self.camid) {
+            (-1, -1) => String::new(),
+            (pid, -1) => format!(" (person {pid})"),
+            (-1, camid) => format!(" (camera {camid})"),
+            (pid, camid) => format!(" (person {pid}, camera {camid})"),
+        }
+    }
+
+    /// The number of accepted images in front of the first that is not; `None` without a threshold.
+    fn accepted(&self) -> Option<usize> {
+        let accepted = self.entries.iter().map(|entry| entry.accepted).collect::<Option<Vec<bool>>>()?;
+        Some(accepted.iter().take_while(|accepted| **accepted).count())
+    }
+}
+
+impl Entry {
+    fn person(&self) -> String {
+        match self.hit.pid {
+            -1 => "junk".into(),
+            0 => "distractor".into(),
+            pid => format!("person {pid}"),
+        }
+    }
+
+    fn camera(&self) -> String {
+        if self.hit.camid < 0 { "camera ?".into() } else { format!("camera {}", self.hit.camid) }
+    }
+
+    fn distance(&self) -> String {
+        format!("{:.3}", self.hit.distance)
+    }
+
+    /// Rank with a mark for the query's person and for others, if the query's identity is known.
+    fn rank(&self) -> String {
+        let mark = match self.is_match {
+            Some(true) => " ✓",
+            Some(false) => " ✗",
+            None => "",
+        };
+        format!("{}{mark}", self.hit.rank)
+    }
+}
+
+/// A sentence on what the lists show; empty parts do not apply.
+fn explanation(lists: &[Ranked], threshold: Option<f64>) -> String {
+    let mut text = String::from("Nearest gallery images first; the number is the Euclidean distance.");
+    if lists.iter().flat_map(|list| &list.entries).any(|entry| entry.is_match.is_some()) {
+        text += " ✓: the query's person; ✗: another.";
+    }
+    if let Some(threshold) = threshold {
+        text += &format!(" Dashed line: the threshold {threshold}; images before it are accepted.");
+    }
+    if lists
+        .iter()
+        .any(|list| !list.query.maps.is_empty() || list.entries.iter().any(|e| !e.shown.maps.is_empty()))
+    {
+        let maps = MAPS.map(|(name, meaning)| format!("{name}: {meaning}"));
+        text += &format!(" Maps, dark to bright: {}.", maps.join("; "));
+    }
+    text
+}
