@@ -5,6 +5,7 @@ mod bench;
 mod compute;
 mod config;
 mod counter;
+mod data;
 mod demo;
 mod doctor;
 mod eval;

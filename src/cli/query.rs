@@ -103,7 +103,9 @@ impl Query {
                 let (device, which) = self.how.compute.choose()?;
                 let mut extractor = self.how.extractor(run, &device)?;
                 tell!("{which}");
-                extractor.extract(&samples, |_, _| ())
+                let features = extractor.extract(&samples, |_, _| ())?;
+                extractor.take_skipped().iter().for_each(|line| tell!("left out: {line}"));
+                Ok(features)
             }
             (None, None) => {
                 Err(Error::Data("query needs --run RUN --image FILE, or --features Q.safetensors".into()))
@@ -117,10 +119,15 @@ fn table(hits: &[Hit]) -> Table {
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["rank", "distance", "pid", "camera", "image"]);
     for hit in hits {
-        let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };
+        let camera = match &hit.camera {
+            Some(name) => printable(name),
+            None if hit.camid < 0 => "?".to_string(),
+            None => hit.camid.to_string(),
+        };
+        let person = hit.person.as_deref().map_or_else(|| hit.pid.to_string(), printable);
         let path = hit.path.clone().unwrap_or_else(|| format!("row {}", hit.index));
         let distance = format!("{:.4}", hit.distance);
-        table.add_row([hit.rank.to_string(), distance, hit.pid.to_string(), camera, printable(&path)]);
+        table.add_row([hit.rank.to_string(), distance, person, camera, printable(&path)]);
     }
     table
 }

@@ -2,6 +2,7 @@
 
 use super::compute::Compute;
 use super::counter::Counter;
+use super::data::Opening;
 use super::{progress, stop};
 use crate::config::Config;
 use crate::console::counted;
@@ -23,9 +24,11 @@ use std::process::ExitCode;
 /// iterations. `bcreid config` lists all settings with their sources.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Data set: a Market-1501 or DukeMTMC-reID folder, or a folder with train.csv.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    /// The data set's folder; of several, whose identities are other persons, all training images are used.
+    #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    opening: Opening,
     /// Initial weights (the paper: ImageNet weights, converted with bcreid-convert; default: random weights). The
     /// architecture, wiring and input convention are those of the file.
     #[arg(long, value_name = "RUN|F.safetensors", conflicts_with = "resume")]
@@ -56,8 +59,7 @@ pub struct Train {
 impl Train {
     pub fn run(self) -> Result<ExitCode> {
         let (device, which) = self.compute.choose()?;
-        let dataset = Dataset::open(&self.data)?;
-        dataset.require_train()?;
+        let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
         tell!("{which}");
         for note in &dataset.notes {
             tell!("{note}");
@@ -110,10 +112,11 @@ impl Train {
                     other => format!(" --precision {other}"),
                 };
                 super::say(format_args!(
-                    "stopped after {step} of {}, all saved; resume with: bcreid train --data {} --out {} \
+                    "stopped after {step} of {}, all saved; resume with: bcreid train --data {}{} --out {} \
                      --resume{precision}",
                     counted(config.solver.iterations, "iteration"),
-                    self.data.display(),
+                    self.data.iter().map(|data| data.display().to_string()).collect::<Vec<_>>().join(" "),
+                    self.opening.typed(),
                     self.out.display()
                 ))?;
                 Ok(stop::exit_code())

@@ -122,7 +122,7 @@ fn path(features: &Features, row: usize) -> Option<&str> {
 fn camera(features: &Features, row: usize) -> String {
     match features.camids()[row] {
         -1 => "?".into(),
-        camid => camid.to_string(),
+        camid => features.labels().camera(camid).into_owned(),
     }
 }
 
@@ -172,7 +172,7 @@ impl Picked<'_> {
             }
         };
         QueryView {
-            pid: features.pids()[query].to_string(),
+            pid: features.labels().pid(features.pids()[query]).into_owned(),
             camera: camera(features, query),
             path: path(features, query).unwrap_or_default().to_string(),
             image: thumbnails.get(path(features, query)),
@@ -206,7 +206,7 @@ fn view(entry: &Entry, gallery: &Features, thumbnails: &Thumbnails) -> EntryView
         class,
         mark,
         rank: entry.rank.map_or(String::new(), |rank| rank.to_string()),
-        pid: if pid == 0 { "0 (distr.)".into() } else { pid.to_string() },
+        pid: if pid == 0 { "0 (distr.)".into() } else { gallery.labels().pid(pid).into_owned() },
         camera: camera(gallery, entry.index),
         distance: format!("{:.3}", entry.distance),
         image: thumbnails.get(path(gallery, entry.index)),
