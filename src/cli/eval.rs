@@ -1,6 +1,7 @@
 //! `bcreid eval`: evaluation of runs and feature files.
 
 use super::counter::Counter;
+use super::data::Opening;
 use super::extract::How;
 use super::output::Json;
 use crate::data::{Dataset, folder};
@@ -28,6 +29,8 @@ pub struct Eval {
     /// The data set whose query and gallery images are compared; several give one table.
     #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    opening: Opening,
     /// Features of the query images; requires --gallery.
     #[arg(long, value_name = "Q.safetensors", requires = "gallery")]
     query: Option<PathBuf>,
@@ -95,6 +98,14 @@ struct TestSet {
     /// One row for each query; pooled rows with --multi-query.
     query: Features,
     gallery: Features,
+    /// Unreadable images that were left out, with the reasons.
+    skipped: Vec<String>,
+}
+
+/// The features of distractors, and the unreadable images that were left out.
+struct Distractors {
+    features: Features,
+    skipped: Vec<String>,
 }
 
 impl Eval {
@@ -129,7 +140,9 @@ impl Eval {
         device: &Device,
         rows: &mut Vec<(String, Report)>,
     ) -> Result<()> {
-        let datasets = self.data.iter().map(|data| self.dataset(data)).collect::<Result<Vec<_>>>()?;
+        let datasets = self.opening.open_all(&self.data)?;
+        datasets.iter().try_for_each(|dataset| self.check(dataset))?;
+        datasets.iter().flat_map(|dataset| &dataset.notes).for_each(|note| tell!("{note}"));
         let mut names = HashSet::new();
         for dataset in &datasets {
             let name = stored_evaluation::name_of(&dataset.root);
@@ -148,8 +161,8 @@ impl Eval {
         let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
-            let TestSet { name, images, query, gallery } = test;
-            let mut report = eval::evaluate(&query, &gallery, protocol, device)?;
+            let TestSet { name, images, query, gallery, skipped } = test;
+            let mut report = eval::evaluate(&query, &gallery, protocol, device)?.with_skipped(skipped);
             report.notes.extend(collapse.clone());
             rows.push((name.clone(), report.clone()));
             if run.is_dir() {
@@ -209,9 +222,8 @@ impl Eval {
         parts.into_iter().flatten().map(|part| format!("+{part}")).collect()
     }
 
-    /// Opens a data set and checks that no part is missing.
-    fn dataset(&self, data: &Path) -> Result<Dataset> {
-        let dataset = Dataset::open(data)?;
+    /// Checks that a data set has all parts that the evaluation needs.
+    fn check(&self, dataset: &Dataset) -> Result<()> {
         dataset.require_test()?;
         if self.multi_query.is_some() {
             dataset.boxes()?;
@@ -219,14 +231,14 @@ impl Eval {
         if !self.distractors.is_empty() && dataset.query.iter().any(|sample| sample.pid == 0) {
             return Err(Error::Data(format!(
                 "{}: a query has pid 0, which marks distractors; number the identities from 1 to add distractors",
-                data.display()
+                dataset.root.display()
             )));
         }
-        Ok(dataset)
+        Ok(())
     }
 
     /// The features of all folders of distractors; none without --distractors.
-    fn distractors(&self, extractor: &mut Extractor, datasets: &[Dataset]) -> Result<Option<Features>> {
+    fn distractors(&self, extractor: &mut Extractor, datasets: &[Dataset]) -> Result<Option<Distractors>> {
         let whole = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
         let images = datasets.iter().flat_map(|set| set.query.iter().chain(&set.gallery));
         let folders: HashSet<&Path> = images.filter_map(|sample| sample.path.parent()).collect();
@@ -257,14 +269,17 @@ impl Eval {
         let bar = Counter::new("extracting distractors");
         let features = extractor.extract(&samples, |done, total| bar.advance(done, total))?;
         bar.finish();
-        Ok(Some(features))
+        // They are in the gallery of each data set.
+        let skipped = extractor.take_skipped();
+        skipped.iter().for_each(|line| tell!("left out: {line}"));
+        Ok(Some(Distractors { features, skipped }))
     }
 
     fn extract(
         &self,
         extractor: &mut Extractor,
         dataset: &Dataset,
-        distractors: Option<&Features>,
+        distractors: Option<&Distractors>,
     ) -> Result<TestSet> {
         let bar = Counter::new("extracting");
         let advance = |done, total| bar.advance(done, total);
@@ -273,12 +288,15 @@ impl Eval {
             query = multi_query::pool(&query, &extractor.extract(&dataset.boxes()?, advance)?, pool)?;
         }
         bar.finish();
+        let mut skipped = extractor.take_skipped();
+        skipped.iter().for_each(|line| tell!("left out: {line}"));
         if let Some(distractors) = distractors {
-            gallery = Features::concat(&[gallery, distractors.clone()])?;
+            gallery = Features::concat(&[gallery, distractors.features.clone()])?;
+            skipped.extend(distractors.skipped.iter().cloned());
         }
         let folders = std::iter::once(&dataset.root).chain(&self.distractors);
         let images = folders.map(|folder| stored_evaluation::whole_path(folder)).collect();
-        Ok(TestSet { name: stored_evaluation::name_of(&dataset.root), images, query, gallery })
+        Ok(TestSet { name: stored_evaluation::name_of(&dataset.root), images, query, gallery, skipped })
     }
 
     fn read(&self, path: &Path) -> Result<TestSet> {
@@ -296,7 +314,7 @@ impl Eval {
             query = multi_query::pool(&query, &Features::read(boxes)?, pool)?;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(TestSet { name, images: Vec::new(), query, gallery })
+        Ok(TestSet { name, images: Vec::new(), query, gallery, skipped: Vec::new() })
     }
 }
 

@@ -2,14 +2,18 @@
 
 use super::compute::Compute;
 use super::counter::Counter;
+use super::data::Opening;
+use crate::console::counted;
 use crate::data::folder::Folder;
+use crate::data::{BadImages, Dataset, Labels, Part};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
-use crate::files::{Temporary, follow};
+use crate::files::{Temporary, follow, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result, note, tell};
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,8 +24,16 @@ pub struct Extract {
     #[arg(long, value_name = "RUN|F.safetensors")]
     weights: PathBuf,
     /// The folder of images. Identity and camera are read from the file names where possible.
-    #[arg(long, value_name = "DIR")]
-    images: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "data", conflicts_with = "data")]
+    images: Option<PathBuf>,
+    /// A data set, whose layout gives identities and cameras, in place of --images; requires --part.
+    #[arg(long, value_name = "DIR", requires = "part")]
+    data: Option<PathBuf>,
+    /// The part of the data set.
+    #[arg(long, value_name = "PART", value_enum, requires = "data")]
+    part: Option<Part>,
+    #[command(flatten)]
+    opening: Opening,
     /// The file to write. Its extension sets the format: .safetensors for this program, .npy with a .csv of
     /// path,pid,camid beside it, or .arrow.
     #[arg(long, value_name = "F.safetensors|F.npy|F.arrow")]
@@ -33,6 +45,34 @@ pub struct Extract {
     how: How,
 }
 
+/// The values of the flag. The library itself does not use clap.
+impl ValueEnum for Part {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Part::Train, Part::Query, Part::Gallery]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Part::Train => "train",
+            Part::Query => "query",
+            Part::Gallery => "gallery",
+        }))
+    }
+}
+
+impl ValueEnum for BadImages {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[BadImages::Refuse, BadImages::Skip]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            BadImages::Refuse => "refuse",
+            BadImages::Skip => "skip",
+        }))
+    }
+}
+
 /// Options of feature extraction.
 #[derive(Clone, Debug, Args)]
 pub struct How {
@@ -42,6 +82,9 @@ pub struct How {
     /// Images in a forward pass; affects memory and speed.
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
+    /// Unreadable images: refuse (stop with an error), or skip (leave them out and list them).
+    #[arg(long, value_name = "refuse|skip", value_enum, default_value_t = BadImages::Refuse)]
+    pub bad_images: BadImages,
     #[command(flatten)]
     pub compute: Compute,
 }
@@ -58,9 +101,25 @@ impl How {
         Ok(())
     }
 
+    /// The list of left-out images beside the features `out`; none if unreadable images are refused.
+    ///
+    /// # Errors
+    /// An existing list without --force.
+    pub fn list_of_skipped(&self, out: &Path, force: bool) -> Result<Option<PathBuf>> {
+        if self.bad_images == BadImages::Refuse {
+            return Ok(None);
+        }
+        let mut name = out.file_name().unwrap_or_default().to_os_string();
+        name.push(".skipped.txt");
+        let list = out.with_file_name(name);
+        super::output::require_new(&list, force)?;
+        Ok(Some(list))
+    }
+
     /// An extractor with the network of `weights` on `device`.
     pub fn extractor(&self, weights: &std::path::Path, device: &Device) -> Result<Extractor> {
         let extractor = Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip);
+        let extractor = extractor.with_bad_images(self.bad_images);
         if let Some(note) = extractor.note() {
             tell!("{note}");
         }
@@ -68,20 +127,51 @@ impl How {
     }
 }
 
+/// The images of an extraction.
+enum Images {
+    Folder(Folder),
+    Part(Box<Dataset>, Part),
+}
+
 impl Extract {
+    /// The images, after all notes about them.
+    fn images(&self) -> Result<Images> {
+        if let (Some(data), Some(part)) = (&self.data, self.part) {
+            let dataset = self.opening.open(data)?;
+            dataset.require_part(part)?;
+            dataset.notes.iter().for_each(|note| tell!("{note}"));
+            return Ok(Images::Part(Box::new(dataset), part));
+        }
+        let Some(images) = &self.images else {
+            return Err(Error::Data("extract needs --images DIR, or --data DIR with --part".into()));
+        };
+        let folder = Folder::open(images)?;
+        folder.notes.iter().for_each(|note| tell!("{note}"));
+        Ok(Images::Folder(folder))
+    }
+
     pub fn run(mut self) -> Result<ExitCode> {
         self.out = follow(&self.out)?;
         super::require_room_for_features(&self.out, self.force)?;
-        let folder = Folder::open(&self.images)?;
-        for note in &folder.notes {
-            tell!("{note}");
-        }
+        let list = self.how.list_of_skipped(&self.out, self.force)?;
+        let images = self.images()?;
         let (device, which) = self.how.compute.choose()?;
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         note!("{which}");
         let bar = Counter::new("extracting");
         let mut extract = |to: &Path| {
-            extractor.extract_to(to, &folder.samples, |done, total| bar.advance(done, total))?;
+            let advance = |done, total| bar.advance(done, total);
+            match &images {
+                Images::Folder(folder) => {
+                    extractor.extract_to(to, &folder.samples, &Labels::default(), advance)?;
+                }
+                Images::Part(dataset, part) if dataset.part(*part).1.is_some() => {
+                    extractor.extract_part(dataset, *part, advance)?.write(to)?;
+                }
+                Images::Part(dataset, part) => {
+                    extractor.extract_to(to, dataset.part(*part).0, &dataset.labels, advance)?;
+                }
+            }
             bar.finish();
             Features::read(to)
         };
@@ -103,6 +193,17 @@ impl Extract {
             }
         };
         super::say_features(&features, &self.out)?;
+        let skipped = extractor.take_skipped();
+        let Some(list) = list else { return Ok(ExitCode::SUCCESS) };
+        if skipped.is_empty() && list.exists() {
+            // With --force; it is of the features that were overwritten.
+            std::fs::remove_file(&list).map_err(Error::io(&list))?;
+        }
+        if let Some(first) = skipped.first() {
+            write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
+            let images = counted(skipped.len(), "unreadable image");
+            super::say(format_args!("left out {images}, listed in {} (the first: {first})", list.display()))?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,6 +6,7 @@ mod completions;
 mod compute;
 mod config;
 mod counter;
+mod data;
 mod demo;
 mod doctor;
 mod eval;

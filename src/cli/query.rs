@@ -150,6 +150,7 @@ impl Query {
                 let mut extractor = self.how.extractor(run, &device)?;
                 note!("{which}");
                 let features = extractor.extract(&samples, |_, _| ())?;
+                extractor.take_skipped().iter().for_each(|line| tell!("left out: {line}"));
                 Ok((features, Some(extractor)))
             }
             (None, None) => {
@@ -231,12 +232,17 @@ fn table(hits: &[Hit], threshold: Option<f64>) -> Table {
     let columns = ["rank", "distance"].map(String::from).into_iter().chain(accepted("accepted"));
     table.set_header(columns.chain(["pid", "camera", "image"].map(String::from)));
     for hit in hits {
-        let camera = if hit.camid < 0 { "?".to_string() } else { hit.camid.to_string() };
+        let camera = match &hit.camera {
+            Some(name) => printable(name),
+            None if hit.camid < 0 => "?".to_string(),
+            None => hit.camid.to_string(),
+        };
+        let person = hit.person.as_deref().map_or_else(|| hit.pid.to_string(), printable);
         let path = hit.path.clone().unwrap_or_else(|| format!("row {}", hit.index));
         let distance = format!("{:.4}", hit.distance);
         let is_accepted = threshold.map(|threshold| if hit.distance < threshold { "yes" } else { "no" });
         let row = [hit.rank.to_string(), distance].into_iter().chain(is_accepted.map(String::from));
-        table.add_row(row.chain([hit.pid.to_string(), camera, printable(&path)]));
+        table.add_row(row.chain([person, camera, printable(&path)]));
     }
     table
 }

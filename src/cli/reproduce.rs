@@ -2,7 +2,6 @@
 
 use super::stop;
 use super::study::{Common, trimmed};
-use crate::data::Dataset;
 use crate::eval::stored_evaluation;
 use crate::study::published::{Benchmark, DUKEMTMC, MARKET1501};
 use crate::study::{Study, reproduce};
@@ -49,7 +48,7 @@ impl Reproduce {
             Paper::Dukemtmc => &DUKEMTMC,
         };
         let (device, which) = self.common.compute.choose()?;
-        let dataset = Dataset::open(&self.common.data)?;
+        let dataset = self.common.dataset()?;
         let starts = self.common.starts()?;
         note!("{which}");
         dataset.notes.iter().for_each(|note| tell!("{note}"));

@@ -1,8 +1,10 @@
 //! The common options of `bcreid reproduce` and `bcreid sweep`.
 
 use super::compute::Compute;
+use super::data::Opening;
 use super::stop;
 use crate::Result;
+use crate::data::Dataset;
 use crate::study::Start;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -11,9 +13,11 @@ use std::process::ExitCode;
 /// The common options of studies.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// Data set: a Market-1501 or DukeMTMC-reID folder, or a folder with train.csv.
+    /// The data set's folder.
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    data: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
     /// Initial weights (the paper: ImageNet weights, converted with bcreid-convert; default: random weights).
     #[arg(long, value_name = "RUN|F.safetensors", conflicts_with = "start")]
     weights: Option<PathBuf>,
@@ -35,6 +39,11 @@ pub struct Common {
 }
 
 impl Common {
+    /// Opens the data set.
+    pub fn dataset(&self) -> Result<Dataset> {
+        self.opening.open(&self.data)
+    }
+
     /// The starts to compare, each with its settings.
     pub fn starts(&self) -> Result<Vec<Start>> {
         let file = self.config.as_deref();

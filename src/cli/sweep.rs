@@ -2,7 +2,6 @@
 
 use super::stop;
 use super::study::{Common, trimmed};
-use crate::data::Dataset;
 use crate::study::sweep::{Asked, HeldOut, Swept};
 use crate::study::{Start, Study, sweep};
 use crate::study::{names, recipes};
@@ -84,7 +83,7 @@ impl Sweep {
             return Err(Error::Data("--validation 0: give at least 1".into()));
         }
         let (device, which) = self.common.compute.choose()?;
-        let dataset = Dataset::open(&self.common.data)?;
+        let dataset = self.common.dataset()?;
         let held_out = HeldOut { queries: self.validation, seed: starts[0].config.run.seed };
         let dataset = sweep::hold_out(&dataset, held_out)?;
         note!("{which}");

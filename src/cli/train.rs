@@ -2,6 +2,7 @@
 
 use super::compute::Compute;
 use super::counter::Counter;
+use super::data::Opening;
 use super::{progress, stop, trained};
 use crate::config::Config;
 use crate::console::counted;
@@ -25,9 +26,11 @@ use std::time::Instant;
 /// iterations. `bcreid config` lists all settings with their sources.
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Data set: a Market-1501 or DukeMTMC-reID folder, or a folder with train.csv.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    /// The data set's folder; of several, whose identities are other persons, all training images are used.
+    #[arg(long, value_name = "DIR", required = true, num_args = 1..)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    opening: Opening,
     /// Initial weights (the paper: ImageNet weights, converted with bcreid-convert; default: random weights). The
     /// architecture, wiring and input convention are those of the file.
     #[arg(long, value_name = "RUN|F.safetensors", conflicts_with = "resume")]
@@ -60,10 +63,15 @@ pub struct Train {
 }
 
 impl Train {
+    /// The options of the data sets as they are typed, for a command to be copied.
+    fn typed_data(&self) -> String {
+        let folders: Vec<String> = self.data.iter().map(|folder| shell::quoted(folder)).collect();
+        format!("--data {}{}", folders.join(" "), self.opening.typed())
+    }
+
     pub fn run(self) -> Result<ExitCode> {
         let (device, which) = self.compute.choose()?;
-        let dataset = Dataset::open(&self.data)?;
-        dataset.require_train()?;
+        let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
         note!("{which}");
         for note in &dataset.notes {
             tell!("{note}");
@@ -112,7 +120,13 @@ impl Train {
         let started = Instant::now();
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(_) => {
-                trained::say(&run, &dataset, config.solver.iterations, started.elapsed())?;
+                trained::say(
+                    &run,
+                    &dataset,
+                    &self.typed_data(),
+                    config.solver.iterations,
+                    started.elapsed(),
+                )?;
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {
@@ -121,10 +135,9 @@ impl Train {
                     other => format!(" --precision {other}"),
                 };
                 super::say(format_args!(
-                    "stopped after {step} of {}, all saved; resume with: bcreid train --data {} --out {} \
-                     --resume{precision}",
+                    "stopped after {step} of {}, all saved; resume with: bcreid train {} --out {} --resume{precision}",
                     counted(config.solver.iterations, "iteration"),
-                    shell::quoted(&self.data),
+                    self.typed_data(),
                     shell::quoted(&self.out)
                 ))?;
                 Ok(stop::exit_code())

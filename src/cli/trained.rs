@@ -11,20 +11,21 @@ use std::time::Duration;
 /// Number of steps whose losses are averaged: one batch alone is noisy.
 const AVERAGED: usize = 100;
 
-/// Prints the time, the mean losses of the last steps, and the command that follows.
+/// Prints the time, the mean losses of the last steps, and the command that follows; `data` holds the options of the
+/// data sets as they are typed.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn say(run: &RunFolder, dataset: &Dataset, iterations: u64, time: Duration) -> Result<()> {
+pub fn say(run: &RunFolder, dataset: &Dataset, data: &str, iterations: u64, time: Duration) -> Result<()> {
     let done = crate::console::counted(iterations, "iteration");
     super::say(format_args!("trained {done} in {}: {}", clock(time), run.weights().display()))?;
     // The training is done, whether its curves can be read or not.
     if let Ok(steps) = metrics::read(&run.metrics()) {
         super::say(losses(&steps[steps.len().saturating_sub(AVERAGED)..]))?;
     }
-    let (out, data) = (shell::quoted(run.path()), shell::quoted(&dataset.root));
+    let out = shell::quoted(run.path());
     if !dataset.query.is_empty() && !dataset.gallery.is_empty() {
-        note!("next: bcreid eval --run {out} --data {data}");
+        note!("next: bcreid eval --run {out} {data}");
     } else {
         note!("next: bcreid extract --weights {out} --images DIR --out FILE.safetensors");
     }

@@ -1,67 +1,127 @@
-//! Data sets: training, query and gallery images with identities and cameras, from folders or from CSV lists.
+//! Data sets: training, query and gallery images with identities and cameras.
 
-use super::folder::{self, base_name};
-use super::name::Name;
-use super::{Sample, dukemtmc, list, market1501, overlap};
-use crate::console::counted;
+use super::found::{Found, Tracklets};
+use super::layout::Layout;
+use super::numbering::{Labelled, Numbering};
+use super::{
+    Labels, Sample, box_folders, identity_folders, list, market1501, mars, msmt17, official, overlap, viper,
+    wrong_tree,
+};
 use crate::{Error, Result};
-use std::path::{Component, Path, PathBuf};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 /// A data set of three parts; a missing part is empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Dataset {
-    /// `market1501`, `dukemtmc` or `list`.
+    /// Name of the layout, [`Layout::name`].
     pub name: String,
     /// The data set's folder.
     pub root: PathBuf,
-    /// Training images, by file name (or in the list's order).
+    /// Training images, by path (or in the list's order).
     pub train: Vec<Sample>,
-    /// Query images.
+    /// Query images; with [`Dataset::tracklets`] their frames.
     pub query: Vec<Sample>,
-    /// Gallery images.
+    /// Gallery images; with [`Dataset::tracklets`] their frames.
     pub gallery: Vec<Sample>,
+    /// Names of identities and cameras that the data set does not number.
+    pub labels: Labels,
+    /// For a data set of tracklets, the frames of each.
+    pub tracklets: Option<Tracklets>,
     /// Notes for the user, one line each: files that were skipped.
     pub notes: Vec<String>,
 }
 
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The training images.
+    Train = 0,
+    /// The query images.
+    Query = 1,
+    /// The gallery images.
+    Gallery = 2,
+}
+
+/// What a folder does not say by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// The layout; `None` is the one that the folder has.
+    pub layout: Option<Layout>,
+    /// The split of a data set with several, from 1; `None` is the first.
+    pub split: Option<usize>,
+}
+
 impl Dataset {
-    /// Opens a folder that holds some of `bounding_box_train`, `query` and `bounding_box_test` (named like
-    /// Market-1501 or DukeMTMC-reID; the first name decides which) or else some of `train.csv`, `query.csv`
-    /// and `gallery.csv` (see [`list`]).
+    /// Opens the data set in a folder, in the layout that the folder has.
+    ///
+    /// # Errors
+    /// As [`Dataset::open_as`].
+    pub fn open(root: &Path) -> Result<Self> {
+        Dataset::open_as(root, OpenOptions::default())
+    }
+
+    /// Opens the data set in a folder. Parts of the layout may be missing.
     ///
     /// # Errors
     /// A path that is no folder or has another layout, a part without images, an image whose name has no
-    /// identity, a distractor or junk image in the training part, a faulty list.
-    pub fn open(root: &Path) -> Result<Self> {
-        match std::fs::metadata(root) {
-            Err(source) => return Err(Error::io(root)(source)),
-            Ok(meta) if !meta.is_dir() => {
-                return Err(Error::Data(format!(
-                    "{}: a data set is a folder, and this is a file; give the folder that holds {}",
-                    root.display(),
-                    expected()
-                )));
-            }
-            Ok(_) => {}
+    /// identity, a distractor or junk image in the training part, a faulty list, a split that does not exist.
+    pub fn open_as(root: &Path, options: OpenOptions) -> Result<Self> {
+        wrong_tree::require_folder(root, options.layout)?;
+        let layout = match options.layout {
+            Some(layout) => layout,
+            None => Layout::detect(root)?.ok_or_else(|| wrong_tree::error(root, None))?,
+        };
+        if options.split.is_some() && layout != Layout::Viper {
+            return Err(Error::Data(format!(
+                "{}: a split is chosen, and a data set in the layout {layout} has none; leave the choice out",
+                root.display()
+            )));
         }
-        if PARTS.iter().any(|part| root.join(part).is_dir()) {
-            Self::from_folders(root)
-        } else if LISTS.iter().any(|file| root.join(file).is_file()) {
-            Self::from_lists(root)
-        } else {
-            Err(wrong_layout(root))
+        let found = match layout {
+            Layout::List => list_parts(root)?,
+            Layout::Folders => identity_folders::open(root)?,
+            Layout::Msmt17 => msmt17::open(root)?,
+            Layout::Mars => mars::open(root)?,
+            Layout::Viper => viper::open(root, options.split.unwrap_or(1))?,
+            _ => box_folders::open(root, layout, options.layout.is_some())?,
+        };
+        let layout = found.layout.unwrap_or(layout);
+        if [&found.train, &found.query, &found.gallery].iter().all(|part| part.is_empty()) {
+            return Err(wrong_tree::error(root, Some(layout)));
+        }
+        let Found { train, query, gallery, labels, tracklets, mut notes, .. } = found;
+        notes.extend(overlap::note(root, [&train, &query, &gallery], &labels));
+        let (name, root) = (layout.name().into(), root.to_path_buf());
+        let mut dataset = Dataset { name, root, train, query, gallery, labels, tracklets, notes };
+        dataset.notes.extend(official::note(&dataset.root, dataset.counts(), layout));
+        Ok(dataset)
+    }
+
+    /// Numbers of training, query and gallery images, or tracklets.
+    pub fn counts(&self) -> [usize; 3] {
+        match &self.tracklets {
+            Some(tracklets) => [tracklets.train, tracklets.query.len(), tracklets.gallery.len()],
+            None => [self.train.len(), self.query.len(), self.gallery.len()],
         }
     }
 
-    /// The folders of the query and gallery images of the data set in `root`: those of [`Dataset::open`], or `root` itself
-    /// for a data set of lists. Empty if `root` lacks one of the two parts.
-    pub fn test_folders(root: &Path) -> Vec<PathBuf> {
-        let [_, query, gallery] = PARTS.map(|part| root.join(part));
-        if query.is_dir() && gallery.is_dir() {
-            return vec![query, gallery];
+    /// The images of a part, and their tracklets if it has them.
+    pub fn part(&self, part: Part) -> (&[Sample], Option<&[Range<usize>]>) {
+        let tracklets = self.tracklets.as_ref();
+        match part {
+            Part::Train => (&self.train, None),
+            Part::Query => (&self.query, tracklets.map(|tracklets| &*tracklets.query)),
+            Part::Gallery => (&self.gallery, tracklets.map(|tracklets| &*tracklets.gallery)),
         }
-        let lists = LISTS[1..].iter().all(|file| root.join(file).is_file());
-        if lists { vec![root.to_path_buf()] } else { Vec::new() }
+    }
+
+    /// Checks that the data set has the images of a part.
+    ///
+    /// # Errors
+    /// [`Error::Data`] that names the missing folder or list.
+    pub fn require_part(&self, part: Part) -> Result<()> {
+        self.require(self.part(part).0, part as usize)
     }
 
     /// Checks that the data set has training images.
@@ -69,7 +129,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::Data`] that names the missing folder or list.
     pub fn require_train(&self) -> Result<()> {
-        self.require(&self.train, 0)
+        self.require_part(Part::Train)
     }
 
     /// Checks that the data set has query and gallery images.
@@ -77,8 +137,8 @@ impl Dataset {
     /// # Errors
     /// [`Error::Data`] that names the missing folder or list.
     pub fn require_test(&self) -> Result<()> {
-        self.require(&self.query, 1)?;
-        self.require(&self.gallery, 2)
+        self.require_part(Part::Query)?;
+        self.require_part(Part::Gallery)
     }
 
     /// The boxes of each query's person from the query's camera, for multi-query evaluation: `gt_bbox`, or
@@ -87,19 +147,29 @@ impl Dataset {
     /// # Errors
     /// If the folder or list is missing; as [`Dataset::open`].
     pub fn boxes(&self) -> Result<Vec<Sample>> {
-        if self.name == "list" {
-            let file = self.root.join(format!("{}.csv", market1501::BOXES));
-            return match file.is_file() {
-                true => list::read(&file),
-                false => Err(self.no_boxes(&format!("{}.csv", market1501::BOXES))),
-            };
+        match self.layout() {
+            Some(Layout::List) => {
+                let name = format!("{}.csv", market1501::BOXES);
+                let file = self.root.join(&name);
+                if !file.is_file() {
+                    return Err(self.no_boxes(&name));
+                }
+                let fault = |why| Error::Data(format!("{}: {why}; write both alike", file.display()));
+                Numbering::with(&self.labels).samples(list::read(&file)?).map_err(fault)
+            }
+            Some(layout) => {
+                let folder = layout.folder_of_parts(&self.root).join(market1501::BOXES);
+                if !folder.is_dir() {
+                    return Err(self.no_boxes(market1501::BOXES));
+                }
+                box_folders::boxes(&folder, layout)
+            }
+            None => Err(self.no_boxes(market1501::BOXES)),
         }
-        let folder = self.root.join(market1501::BOXES);
-        if !folder.is_dir() {
-            return Err(self.no_boxes(market1501::BOXES));
-        }
-        let mut scheme = None;
-        folder::list(&folder, false)?.images.into_iter().map(|path| sample(path, &mut scheme)).collect()
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        self.name.parse().ok()
     }
 
     fn no_boxes(&self, missing: &str) -> Error {
@@ -112,7 +182,7 @@ impl Dataset {
 
     fn require(&self, part: &[Sample], which: usize) -> Result<()> {
         if part.is_empty() {
-            let missing = if self.name == "list" { LISTS[which] } else { PARTS[which] };
+            let missing = self.layout().unwrap_or(Layout::Market1501).parts()[which];
             let what = ["training", "query", "gallery"][which];
             return Err(Error::Data(format!(
                 "{}: no {missing} in this data set, so no {what} images; add it or give another data set",
@@ -121,169 +191,24 @@ impl Dataset {
         }
         Ok(())
     }
-
-    fn from_folders(root: &Path) -> Result<Self> {
-        let mut notes = Vec::new();
-        let mut scheme = None;
-        let mut part = |which: usize| -> Result<Vec<Sample>> {
-            let folder = root.join(PARTS[which]);
-            if !folder.is_dir() {
-                return Ok(Vec::new());
-            }
-            let listing = folder::list(&folder, false)?;
-            notes.extend(listing.note(&folder));
-            if listing.images.is_empty() {
-                return Err(Error::Data(format!(
-                    "{}: no image ({}) in this folder; unpack the images there or remove the folder",
-                    folder.display(),
-                    folder::endings()
-                )));
-            }
-            let samples = listing.images.into_iter().map(|path| sample(path, &mut scheme));
-            let samples = samples.collect::<Result<Vec<_>>>()?;
-            if which == 0 {
-                refuse_distractors_and_junk(&samples)?;
-            }
-            Ok(samples)
-        };
-        let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
-        notes.extend(overlap::note(root, &train, &query, &gallery));
-        let name = scheme.map_or("market1501", NamingScheme::id).to_string();
-        Ok(Dataset { name, root: root.to_path_buf(), train, query, gallery, notes })
-    }
-
-    fn from_lists(root: &Path) -> Result<Self> {
-        let mut notes = Vec::new();
-        let mut part = |which: usize| -> Result<Vec<Sample>> {
-            let file = root.join(LISTS[which]);
-            if !file.is_file() {
-                return Ok(Vec::new());
-            }
-            let (samples, note) = overlap::once(&file, list::read(&file)?)?;
-            notes.extend(note);
-            Ok(samples)
-        };
-        let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
-        notes.extend(outside(root, [&train, &query, &gallery]));
-        notes.extend(overlap::note(root, &train, &query, &gallery));
-        Ok(Dataset { name: "list".into(), root: root.to_path_buf(), train, query, gallery, notes })
-    }
 }
 
-/// A note about listed images that are not below the lists' folder: a list from elsewhere may name any image.
-fn outside(root: &Path, parts: [&Vec<Sample>; 3]) -> Option<String> {
-    let leaves = |sample: &&Sample| {
-        let inner = sample.path.strip_prefix(root);
-        inner.map_or(true, |inner| inner.components().any(|part| part == Component::ParentDir))
-    };
-    let mut outside = parts.into_iter().flatten().filter(leaves);
-    let first = outside.next()?;
-    let count = 1 + outside.count();
-    Some(format!(
-        "{}: the lists name {} outside of this folder (the first: {})",
-        root.display(),
-        counted(count, "image"),
-        first.path.display()
-    ))
-}
-
-const PARTS: [&str; 3] = [market1501::TRAIN, market1501::QUERY, market1501::GALLERY];
-const LISTS: [&str; 3] = ["train.csv", "query.csv", "gallery.csv"];
-
-fn expected() -> String {
-    format!("{}/, {}/ and {}/ (or {})", PARTS[0], PARTS[1], PARTS[2], LISTS.join(", "))
-}
-
-/// A naming scheme of image files.
-#[derive(Clone, Copy, PartialEq)]
-enum NamingScheme {
-    Market,
-    Duke,
-}
-
-impl NamingScheme {
-    fn of(base: &str) -> Option<(Self, Name)> {
-        let market = market1501::parse(base).map(|name| (NamingScheme::Market, name));
-        market.or_else(|| dukemtmc::parse(base).map(|name| (NamingScheme::Duke, name)))
-    }
-
-    fn id(self) -> &'static str {
-        match self {
-            NamingScheme::Market => "market1501",
-            NamingScheme::Duke => "dukemtmc",
+/// The images of the lists in a folder.
+fn list_parts(root: &Path) -> Result<Found> {
+    let mut notes = Vec::new();
+    let mut part = |which: usize| -> Result<Vec<Labelled>> {
+        let file = root.join(list::LISTS[which]);
+        if !file.is_file() {
+            return Ok(Vec::new());
         }
-    }
-}
-
-/// The image with the identity and camera of its file name. `scheme` is that of the first image, which the others
-/// must share.
-fn sample(path: PathBuf, scheme: &mut Option<NamingScheme>) -> Result<Sample> {
-    let Some((own, name)) = NamingScheme::of(base_name(&path)?) else {
-        return Err(Error::image(
-            &path,
-            format!(
-                "the file name gives no identity and camera; name it like {} or {}, or list the images in {}",
-                market1501::EXAMPLE,
-                dukemtmc::EXAMPLE,
-                LISTS.join(", ")
-            ),
-        ));
+        let (images, note) = overlap::once(&file, list::read(&file)?)?;
+        notes.extend(note);
+        Ok(images)
     };
-    let first = *scheme.get_or_insert(own);
-    if own != first {
-        return Err(Error::image(
-            &path,
-            format!(
-                "named in the style of {}, and earlier images in that of {}; put each data set in its own folder",
-                own.id(),
-                first.id()
-            ),
-        ));
-    }
-    Ok(Sample { path, pid: name.pid, camid: Some(name.camid) })
-}
-
-/// Refuses distractors and junk in the training part: they show no identity, so they have no class.
-fn refuse_distractors_and_junk(train: &[Sample]) -> Result<()> {
-    match train.iter().find(|s| s.pid <= 0) {
-        None => Ok(()),
-        Some(Sample { path, pid, .. }) => Err(Error::image(
-            path,
-            format!(
-                "pid {pid} is {}, which cannot be trained on; move the image to {}",
-                if *pid == 0 { "a distractor" } else { "junk" },
-                market1501::GALLERY
-            ),
-        )),
-    }
-}
-
-fn wrong_layout(root: &Path) -> Error {
-    let Ok(entries) = std::fs::read_dir(root) else {
-        return Error::Data(format!(
-            "{}: the folder cannot be listed; check its permissions",
-            root.display()
-        ));
-    };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    found.sort_unstable();
-    let inner = found.iter().find(|path| PARTS.iter().any(|part| path.join(part).is_dir()));
-    if let Some(inner) = inner {
-        return Error::Data(format!(
-            "{}: this folder is not a data set, but holds one; give {}",
-            root.display(),
-            inner.display()
-        ));
-    }
-    let name = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() { name + "/" } else { name }
-    };
-    let shown: Vec<String> = found.iter().take(5).map(name).collect();
-    let found = match found.len() {
-        0 => "the folder is empty".to_string(),
-        n if n > shown.len() => format!("found {} and {} more", shown.join(", "), n - shown.len()),
-        _ => format!("found {}", shown.join(", ")),
-    };
-    Error::Data(format!("{}: not a data set: expected {}, {found}", root.display(), expected()))
+    let parts = [part(0)?, part(1)?, part(2)?];
+    let (mut found, of_names) = Numbering::found(root, parts)?;
+    notes.extend(of_names);
+    notes.extend(overlap::outside(root, [&found.train, &found.query, &found.gallery]));
+    found.notes = notes;
+    Ok(found)
 }

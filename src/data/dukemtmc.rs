@@ -5,6 +5,9 @@
 
 use super::name::{Name, ends, head};
 
+/// Numbers of training, query and gallery images.
+pub const IMAGES: [usize; 3] = [16_522, 2_228, 17_661];
+
 /// An example of a file name, for error messages.
 pub const EXAMPLE: &str = "0005_c2_f0046985.jpg";
 

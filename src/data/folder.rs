@@ -34,11 +34,7 @@ impl Folder {
             Listing { images: vec![path.to_path_buf()], ..Listing::default() }
         };
         if listing.images.is_empty() {
-            return Err(Error::Data(format!(
-                "{}: no image ({}) in this folder or its sub-folders; give another folder",
-                path.display(),
-                endings()
-            )));
+            return Err(no_image(path));
         }
         let mut notes: Vec<String> = listing.note(path).into_iter().collect();
         let mut samples = Vec::with_capacity(listing.images.len());
@@ -137,6 +133,29 @@ pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
     listing.images.sort_unstable();
     listing.skipped.sort_unstable();
     Ok(listing)
+}
+
+/// The error about a folder without images.
+pub(super) fn no_image(folder: &Path) -> Error {
+    Error::Data(format!(
+        "{}: no image ({}) in this folder or its sub-folders; put the images there or give another folder",
+        folder.display(),
+        endings()
+    ))
+}
+
+/// Whether a folder has sub-folders and no image beside them.
+pub(super) fn holds_folders_alone(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let mut folders = 0;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        match path.is_dir() {
+            true => folders += 1,
+            false if has_image_name(&path) => return false,
+            false => {}
+        }
+    }
+    folders > 0
 }
 
 /// Whether a path has the extension of an image that this program reads.

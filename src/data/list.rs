@@ -1,44 +1,51 @@
 //! Image lists in CSV, for data sets in other layouts.
 //!
-//! The first line is the header `path,pid,camid`, in any order; `camid` may be absent, or empty on all lines;
-//! other columns are ignored. Paths are relative to the list's folder. A pid is a whole number from 0, or -1 for junk.
-//! The list's order is kept.
+//! The first line is the header `path,pid,camid`, in any order and in any case; `camid` may be absent, or empty on all
+//! lines; other columns are ignored. Fields are separated by commas, semicolons or tabs. Paths are relative to the list's
+//! folder. A pid is a whole number from 0, -1 for junk, or a name; a camid is a whole number from 0 or a name
+//! ([`super::Labels`]). The list's order is kept.
 
-use super::Sample;
+use super::numbering::{self, Labelled};
 use crate::console::counted;
+use crate::error::excerpt;
 use crate::files::{self, MIB};
 use crate::{Error, Result};
 use std::path::Path;
 
-/// Largest list that is read, in bytes: room for a million images. Reading one takes up to three times its length.
+/// The lists of the training, query and gallery images.
+pub const LISTS: [&str; 3] = ["train.csv", "query.csv", "gallery.csv"];
+
+/// Largest list that is read, in bytes: room for a million images.
 pub(crate) const LARGEST: u64 = 96 * MIB;
+
+/// Most images of a list: beside its text, an image takes some 200 bytes.
+const MAX_IMAGES: usize = 2_000_000;
 
 /// Longest line and longest record, in bytes: a path has at most 4,096.
 const LONGEST: usize = 16 << 10;
 
+/// Separators of fields, the first that gives the needed columns.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+
 /// Reads one list.
 ///
 /// # Errors
-/// An error that names the file and the line: a header without `path` or `pid`, an invalid number, a missing image, a
-/// line with another number of fields, a line without a camid where others have one; a list without images.
-pub fn read(file: &Path) -> Result<Vec<Sample>> {
+/// An error that names the file and the line: a header without `path` or `pid`, a number out of range, a long name, a
+/// missing image, a line with another number of fields, a line without a camid where others have one; a list without
+/// images.
+pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
     let text = files::read(file, LARGEST)?;
     // Spreadsheet programs begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     require_lines(file, text)?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
-    let column = |name: &str| header.iter().position(|field| field == name);
-    let (Some(path), Some(pid)) = (column("path"), column("pid")) else {
-        return Err(Error::Data(format!(
-            "{} line 1: found {:?}; write the header path,pid,camid (camid may be left out)",
-            file.display(),
-            header.iter().collect::<Vec<_>>().join(","),
-        )));
+    let mut reader = reader(text, csv::Trim::All, &["path", "pid"]);
+    let header = Header::of(&mut reader, file, text)?;
+    let (Some(path), Some(pid)) = (header.column("path")?, header.column("pid")?) else {
+        return Err(header.error("write the header path,pid,camid (camid may be left out)"));
     };
-    let camid = column("camid");
-    let mut samples = Vec::new();
+    let camid = header.column("camid")?;
+    let mut images = Vec::new();
     let mut without_camid = None;
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| fault(file, text, &e))? {
@@ -47,9 +54,21 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
             let line = line(text, record.position());
             Error::Data(format!("{} line {line}: {what}", file.display()))
         };
-        let number = |column: usize, name: &str, least: i64| match record[column].parse::<i64>() {
-            Ok(n) if n >= least => Ok(n),
-            _ => Err(error(format!("{name} {:?}; give a whole number, {least} or larger", &record[column]))),
+        let label = |column: usize, name: &str, least: i64| {
+            let value = &record[column];
+            match value.parse::<i64>() {
+                Ok(number) if number < least => {
+                    Err(error(format!("{name} {value:?}; give a whole number, {least} or larger, or a name")))
+                }
+                Err(_) if value.is_empty() => Err(error(format!("no {name}; give a whole number or a name"))),
+                Err(_) if value.len() > numbering::LONGEST => Err(error(format!(
+                    "{name} \"{}\" has {}, and a name has at most {}",
+                    excerpt(value, 20),
+                    counted(value.len(), "byte"),
+                    numbering::LONGEST
+                ))),
+                _ => Ok(value.to_string()),
+            }
         };
         let image = folder.join(&record[path]);
         if !image.is_file() {
@@ -58,26 +77,83 @@ pub fn read(file: &Path) -> Result<Vec<Sample>> {
                 image.display()
             )));
         }
-        let camid = camid.filter(|&c| !record[c].is_empty()).map(|c| number(c, "camid", 0)).transpose()?;
+        let camid = camid.filter(|&c| !record[c].is_empty()).map(|c| label(c, "camid", 0)).transpose()?;
         if camid.is_none() {
             without_camid
                 .get_or_insert_with(|| error("no camid, but other lines have one; give all or none".into()));
         }
-        samples.push(Sample { path: image, pid: number(pid, "pid", -1)?, camid });
+        if images.len() == MAX_IMAGES {
+            return Err(error(format!("a list names at most {MAX_IMAGES} images; split the data set")));
+        }
+        images.push(Labelled { path: image, pid: label(pid, "pid", -1)?, camid });
     }
     // A feature file holds the cameras of all its images or of none: checked here, before the extraction.
     if let Some(error) = without_camid
-        && samples.iter().any(|s: &Sample| s.camid.is_some())
+        && images.iter().any(|image: &Labelled| image.camid.is_some())
     {
         return Err(error);
     }
-    if samples.is_empty() {
+    if images.is_empty() {
         return Err(Error::Data(format!(
             "{}: the list names no image; add a line for each image",
             file.display()
         )));
     }
-    Ok(samples)
+    Ok(images)
+}
+
+/// A reader of the text whose separator is the first that gives all `needed` columns; a comma if none does.
+pub(crate) fn reader<'a>(text: &'a [u8], trim: csv::Trim, needed: &[&str]) -> csv::Reader<&'a [u8]> {
+    let with = |separator: u8| csv::ReaderBuilder::new().trim(trim).delimiter(separator).from_reader(text);
+    let gives_all = |separator: &u8| {
+        let mut reader = with(*separator);
+        let header = reader.headers();
+        header.is_ok_and(|header| needed.iter().all(|name| header.iter().any(|field| is_called(field, name))))
+    };
+    with(SEPARATORS.into_iter().find(gives_all).unwrap_or(SEPARATORS[0]))
+}
+
+fn is_called(field: &str, name: &str) -> bool {
+    field.trim().eq_ignore_ascii_case(name)
+}
+
+/// The header of a list.
+pub(crate) struct Header<'a> {
+    file: &'a Path,
+    fields: csv::StringRecord,
+}
+
+impl<'a> Header<'a> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// A header that is not UTF-8.
+    pub fn of(reader: &mut csv::Reader<&[u8]>, file: &'a Path, text: &[u8]) -> Result<Self> {
+        let fields = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
+        Ok(Header { file, fields })
+    }
+
+    /// The index of a column, whatever the case of its name; `None` without it.
+    ///
+    /// # Errors
+    /// Two columns of this name.
+    pub fn column(&self, name: &str) -> Result<Option<usize>> {
+        let mut columns = self.fields.iter().enumerate().filter(|(_, field)| is_called(field, name));
+        let first = columns.next().map(|(column, _)| column);
+        match columns.next() {
+            None => Ok(first),
+            Some(_) => Err(self.error(&format!("two columns are called {name}; leave one"))),
+        }
+    }
+
+    /// An error about the header.
+    pub fn error(&self, fix: &str) -> Error {
+        Error::Data(format!(
+            "{} line 1: found {:?}; {fix}",
+            self.file.display(),
+            self.fields.iter().collect::<Vec<_>>().join(","),
+        ))
+    }
 }
 
 /// Checks that a text consists of lines: a file of zeros would be one field of its whole length.
@@ -110,7 +186,7 @@ pub(crate) fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
         csv::ErrorKind::Utf8 { .. } => "not valid UTF-8; save the list as UTF-8".to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             let fields = counted(*len, "field");
-            format!("{fields}, but the header has {expected_len}; quote fields that hold a comma")
+            format!("{fields}, but the header has {expected_len}; quote fields that hold a separator")
         }
         _ => error.to_string(),
     };

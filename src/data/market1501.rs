@@ -6,12 +6,10 @@
 
 use super::name::{Name, ends, head, number};
 
-/// The folder of training images.
-pub const TRAIN: &str = "bounding_box_train";
-/// The folder of query images.
-pub const QUERY: &str = "query";
-/// The folder of gallery images.
-pub const GALLERY: &str = "bounding_box_test";
+/// The folders of the training, query and gallery images.
+pub const FOLDERS: [&str; 3] = ["bounding_box_train", "query", "bounding_box_test"];
+/// Numbers of training, query and gallery images; the last with distractors and junk.
+pub const IMAGES: [usize; 3] = [12_936, 3_368, 19_732];
 /// The folder of all boxes of each query's person from the query's camera; optional.
 pub const BOXES: &str = "gt_bbox";
 

@@ -2,9 +2,9 @@
 //!
 //! In reading order, from the disk to the batch:
 //!
-//! 1. [`Dataset`] lists the images with their identities and cameras: the folders of Market-1501 ([`market1501`]) or
-//!    DukeMTMC-reID ([`dukemtmc`]), distinguished by their file names, or lists in CSV ([`list`]). [`folder`]
-//!    reads any folder of images, for feature extraction. [`Classes`] numbers the identities.
+//! 1. [`Dataset`] lists the images with their identities and cameras, in one of the layouts of [`Layout`]. Lists and
+//!    folders may name identities and cameras ([`Labels`]). [`folder`] reads any folder of images, for feature
+//!    extraction. [`Classes`] numbers the identities.
 //! 2. [`decode`] reads one file, [`resize`] resizes it to the network's input, [`cache`] keeps the decoded training
 //!    set in memory: one pass before the first step, which also finds every unreadable file.
 //! 3. [`sampler`] chooses the images of a step, [`augment`] draws the view of each, [`input`] normalises the bytes.
@@ -15,18 +15,30 @@
 
 mod assemble;
 pub mod augment;
+mod box_folders;
 pub mod cache;
 mod classes;
 mod dataset;
 pub mod decode;
 pub mod dukemtmc;
 pub mod folder;
+mod found;
+mod identity_folders;
 pub mod input;
+mod joined;
+mod labels;
+mod layout;
 pub mod list;
 pub mod loader;
 pub mod market1501;
+pub mod mars;
+mod mat;
+pub mod msmt17;
 mod name;
+mod numbering;
+mod official;
 mod overlap;
+mod plain_list;
 mod prefetch;
 pub mod resize;
 mod sample;
@@ -35,12 +47,18 @@ mod source;
 pub mod stream;
 pub mod synth;
 mod training_set;
+pub mod veri776;
+pub mod viper;
+mod wrong_tree;
 
 pub use augment::{Augment, PadMode};
 pub use cache::{CacheOptions, ImageCache};
 pub use classes::Classes;
-pub use dataset::Dataset;
+pub use dataset::{Dataset, OpenOptions, Part};
+pub use found::Tracklets;
 pub use input::{Channels, ImageInput};
+pub use labels::Labels;
+pub use layout::Layout;
 pub use loader::Loader;
 pub use name::Name;
 pub use sample::Sample;

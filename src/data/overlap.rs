@@ -1,28 +1,31 @@
 //! Images and identities that occur where they should not: twice in a list, or in training and in test.
 
-use super::Sample;
+use super::numbering::Labelled;
+use super::{Labels, Sample};
 use crate::console::counted;
+use crate::error::excerpt;
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Leaves out the repeated images of a list; returns the others in their order, and a note about the repeated ones.
 ///
 /// # Errors
 /// [`Error::Data`] about an image with two identities.
-pub(super) fn once(list: &Path, samples: Vec<Sample>) -> Result<(Vec<Sample>, Option<String>)> {
-    let mut seen: HashMap<PathBuf, i64> = HashMap::new();
-    let (mut kept, mut repeated) = (Vec::with_capacity(samples.len()), 0);
-    for sample in samples {
-        match seen.insert(sample.path.clone(), sample.pid) {
-            None => kept.push(sample),
-            Some(pid) if pid == sample.pid => repeated += 1,
+pub(super) fn once(list: &Path, images: Vec<Labelled>) -> Result<(Vec<Labelled>, Option<String>)> {
+    let mut seen: HashMap<PathBuf, String> = HashMap::new();
+    let (mut kept, mut repeated) = (Vec::with_capacity(images.len()), 0);
+    for image in images {
+        match seen.insert(image.path.clone(), image.pid.clone()) {
+            None => kept.push(image),
+            Some(pid) if is_one(&pid, &image.pid) => repeated += 1,
             Some(pid) => {
                 return Err(Error::Data(format!(
-                    "{}: the image {} has two identities, {pid} and {}; keep the line of its person",
+                    "{}: the image {} has two identities, {} and {}; keep the line of its person",
                     list.display(),
-                    sample.path.display(),
-                    sample.pid
+                    image.path.display(),
+                    excerpt(&pid, SHOWN),
+                    excerpt(&image.pid, SHOWN)
                 )));
             }
         }
@@ -34,9 +37,38 @@ pub(super) fn once(list: &Path, samples: Vec<Sample>) -> Result<(Vec<Sample>, Op
     Ok((kept, note))
 }
 
+/// Number of characters of a name that a message shows.
+const SHOWN: usize = 40;
+
+/// Whether two texts are one identity: `7` and `0007` are one number.
+fn is_one(a: &str, b: &str) -> bool {
+    a == b || matches!((a.parse::<i64>(), b.parse::<i64>()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A note about listed images that are not below the lists' folder: a list from elsewhere may name any image.
+pub(super) fn outside(root: &Path, parts: [&Vec<Sample>; 3]) -> Option<String> {
+    let leaves = |sample: &&Sample| {
+        let inner = sample.path.strip_prefix(root);
+        inner.map_or(true, |inner| inner.components().any(|part| part == Component::ParentDir))
+    };
+    let mut outside = parts.into_iter().flatten().filter(leaves);
+    let first = outside.next()?;
+    let count = 1 + outside.count();
+    Some(format!(
+        "{}: the lists name {} outside of this folder (the first: {})",
+        root.display(),
+        counted(count, "image"),
+        first.path.display()
+    ))
+}
+
 /// A warning about identities and images that are in the training part and in the test part of one data set: the figures
 /// are then not of new persons.
-pub(super) fn note(root: &Path, train: &[Sample], query: &[Sample], gallery: &[Sample]) -> Option<String> {
+pub(super) fn note(
+    root: &Path,
+    [train, query, gallery]: [&Vec<Sample>; 3],
+    labels: &Labels,
+) -> Option<String> {
     let trained: HashSet<i64> = train.iter().map(|sample| sample.pid).collect();
     let test = || query.iter().chain(gallery);
     // Distractors and junk are no persons.
@@ -47,7 +79,7 @@ pub(super) fn note(root: &Path, train: &[Sample], query: &[Sample], gallery: &[S
     if persons.is_empty() && images == 0 {
         return None;
     }
-    let example = persons.first().map_or(String::new(), |pid| format!(" (the first: {pid})"));
+    let example = persons.first().map_or(String::new(), |&pid| format!(" (the first: {})", labels.pid(pid)));
     Some(format!(
         "warning: {}: {} of the test part{example} and {} are in the training part too, so the figures are not of new \
          persons; if equal numbers are other persons, number them anew",

@@ -3,7 +3,7 @@
 use super::activation::FeatureMap;
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
-use crate::data::{Dataset, ImageStream, Sample, StreamOptions};
+use crate::data::{BadImages, Dataset, ImageStream, Labels, Part, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
 use crate::ops::add::add;
@@ -11,8 +11,10 @@ use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::run::checkpoint::weight_file;
 use crate::tensor::{Download, Tensor};
-use crate::weights::{About, Features, NetworkFile, Origin};
+use crate::weights::{About, Features, NetworkFile, Origin, normalise_rows};
 use crate::{Error, Result};
+use std::io::{Read, Seek, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A trained network that extracts features of images.
@@ -24,6 +26,9 @@ pub struct Extractor {
     device: Device,
     batch: usize,
     flip: bool,
+    bad_images: BadImages,
+    /// Images that were left out, with the reasons.
+    skipped: Vec<String>,
     fingerprint: String,
     /// Warning that the weights come from an unfinished training.
     note: Option<String>,
@@ -41,7 +46,19 @@ impl Extractor {
         let config = file.config().clone();
         let (model, params) = file.network(device)?;
         let (fingerprint, device) = (file.fingerprint(), device.clone());
-        Ok(Extractor { model, params, config, device, batch: 32, flip: false, fingerprint, note })
+        let (bad_images, skipped) = (BadImages::Refuse, Vec::new());
+        Ok(Extractor {
+            model,
+            params,
+            config,
+            device,
+            batch: 32,
+            flip: false,
+            bad_images,
+            skipped,
+            fingerprint,
+            note,
+        })
     }
 
     /// Warning that the weights come from an unfinished training, if so.
@@ -70,23 +87,67 @@ impl Extractor {
         Extractor { flip, ..self }
     }
 
-    /// Extracts the features of `samples`, in their order; `progress` gets the number of finished images and of all.
+    /// Sets the treatment of unreadable images: an error, or left out ([`Extractor::take_skipped`]).
+    pub fn with_bad_images(self, bad_images: BadImages) -> Self {
+        Extractor { bad_images, ..self }
+    }
+
+    /// The unreadable images that were left out since the last call, a line for each with the reason.
+    pub fn take_skipped(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// Extracts the features of `samples`, in their order and without those left out; `progress` gets the number of
+    /// finished images and of all.
     ///
     /// # Errors
-    /// No samples; an image that cannot be read, by name.
+    /// No samples; an image that cannot be read, by name, unless such images are left out; no image that can be read.
     pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
         let dim = self.model.backbone.features();
         let mut features = Vec::with_capacity(samples.len() * dim);
-        self.for_each_batch(samples, |rows| {
+        let mut kept = Vec::with_capacity(samples.len());
+        self.for_each_batch(samples, |images, rows| {
             features.extend_from_slice(rows);
-            progress(features.len() / dim, samples.len());
+            kept.extend_from_slice(images);
+            progress(images.last().map_or(0, |last| last + 1), samples.len());
             Ok(())
         })?;
-        let Lists { pids, camids, paths } = Lists::of(samples);
+        let Lists { pids, camids, paths } = Lists::of(samples, &kept);
         Ok(Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin()))
     }
 
-    /// Extracts the features of `samples` into a file, a batch at a time, so that they need not fit into memory.
+    /// Extracts the features of tracklets: the mean of the features of the frames, divided by its length again. `tracklets`
+    /// are ranges of `samples`, ascending; the path of a tracklet is that of its first frame. A tracklet without a readable
+    /// frame is left out.
+    ///
+    /// # Errors
+    /// As [`Extractor::extract`].
+    ///
+    /// # Panics
+    /// If the ranges are not ascending or end behind the samples.
+    pub fn extract_tracklets(
+        &mut self,
+        samples: &[Sample],
+        tracklets: &[Range<usize>],
+        progress: impl Fn(usize, usize),
+    ) -> Result<Features> {
+        let dim = self.model.backbone.features();
+        let mut pool = TrackletPool::new(tracklets, dim);
+        self.for_each_batch(samples, |images, rows| {
+            images.iter().zip(rows.chunks_exact(dim)).for_each(|(image, row)| pool.add(*image, row));
+            progress(images.last().map_or(0, |last| last + 1), samples.len());
+            Ok(())
+        })?;
+        pool.finish();
+        let TrackletPool { mut means, kept, .. } = pool;
+        normalise_rows(&mut means, dim);
+        let Lists { pids, camids, paths } = Lists::of(samples, &kept);
+        let origin = Origin { pooled: Some(Origin::TRACKLETS.into()), ..self.origin() };
+        Ok(Features::new(means, dim, pids, camids, paths)?.with_origin(origin))
+    }
+
+    /// Extracts the features of `samples` into a file, a batch at a time, so that they need not fit into memory. `labels`
+    /// names their identities and cameras.
     ///
     /// # Errors
     /// As [`Extractor::extract`]; a full disk. No file is left after an error.
@@ -94,18 +155,36 @@ impl Extractor {
         &mut self,
         path: &Path,
         samples: &[Sample],
+        labels: &Labels,
         progress: impl Fn(usize, usize),
     ) -> Result<()> {
         let (origin, dim) = (self.origin(), self.model.backbone.features());
-        let Lists { pids, camids, paths } = Lists::of(samples);
-        let about = About { pids: &pids, camids: &camids, paths: &paths, origin: &origin };
+        let progress = |images: &[usize]| progress(images.last().map_or(0, |last| last + 1), samples.len());
+        if self.bad_images == BadImages::Refuse {
+            let all: Vec<usize> = (0..samples.len()).collect();
+            let Lists { pids, camids, paths } = Lists::of(samples, &all);
+            let about = About { pids: &pids, camids: &camids, paths: &paths, labels, origin: &origin };
+            return about.write(path, dim, |write| {
+                self.for_each_batch(samples, |images, rows| write(rows).map(|()| progress(images)))
+            });
+        }
+        // The header of the file says how many rows follow, which is known at the end.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut draft = tempfile::tempfile_in(folder).map_err(Error::io(path))?;
+        let mut kept = Vec::with_capacity(samples.len());
+        self.for_each_batch(samples, |images, rows| {
+            kept.extend_from_slice(images);
+            progress(images);
+            draft.write_all(bytemuck::cast_slice(rows)).map_err(Error::io(path))
+        })?;
+        draft.rewind().map_err(Error::io(path))?;
+        let Lists { pids, camids, paths } = Lists::of(samples, &kept);
+        let about = About { pids: &pids, camids: &camids, paths: &paths, labels, origin: &origin };
         about.write(path, dim, |write| {
-            let mut done = 0;
-            self.for_each_batch(samples, |rows| {
-                write(rows)?;
-                done += rows.len() / dim;
-                progress(done, samples.len());
-                Ok(())
+            let mut row = vec![0.0f32; dim];
+            (0..kept.len()).try_for_each(|_| {
+                draft.read_exact(bytemuck::cast_slice_mut(&mut row)).map_err(Error::io(path))?;
+                write(&row)
             })
         })
     }
@@ -132,30 +211,47 @@ impl Extractor {
         Ok(maps)
     }
 
-    /// Passes the features of `samples` to `take` in their order, a batch at a time.
+    /// Passes the indices and the features of `samples` to `take` in their order, a batch at a time.
     fn for_each_batch(
         &mut self,
         samples: &[Sample],
-        mut take: impl FnMut(&[f32]) -> Result<()>,
+        mut take: impl FnMut(&[usize], &[f32]) -> Result<()>,
     ) -> Result<()> {
         let options = StreamOptions {
             batch: self.batch,
             mirrored: self.flip,
+            bad_images: self.bad_images,
             ..StreamOptions::new(self.config.image_input())
         };
         let paths = samples.iter().map(|s| s.path.clone()).collect();
         // A GPU computes one batch while the next is uploaded.
-        let mut pending: Option<Download> = None;
-        let mut finish = |pending: Option<Download>| pending.map_or(Ok(()), |pending| take(&pending.wait()?));
-        for batch in ImageStream::new(paths, options, &self.device)? {
+        let mut pending: Option<(Vec<usize>, Download)> = None;
+        let mut finish = |pending: Option<(Vec<usize>, Download)>| {
+            pending.map_or(Ok(()), |(images, pending)| take(&images, &pending.wait()?))
+        };
+        let mut stream = ImageStream::new(paths, options, &self.device)?;
+        let mut read = 0;
+        for batch in stream.by_ref() {
             let batch = batch?;
+            read += batch.images.len();
             let features = self.forward(batch.pixels, batch.mirrored)?.download_async()?;
-            finish(pending.replace(features))?;
+            finish(pending.replace((batch.images, features)))?;
         }
-        finish(pending)
+        finish(pending)?;
+        if let Some((_, first)) = stream.skipped().first()
+            && read == 0
+        {
+            return Err(Error::Data(format!(
+                "none of {} images can be read; the first: {first}",
+                samples.len()
+            )));
+        }
+        // Each error names its image.
+        self.skipped.extend(stream.skipped().iter().map(|(_, error)| error.line()));
+        Ok(())
     }
 
-    /// Extracts the features of a data set's query and gallery.
+    /// Extracts the features of a data set's query and gallery, of tracklets if the data set has them.
     ///
     /// # Errors
     /// As [`Extractor::extract`].
@@ -164,10 +260,29 @@ impl Extractor {
         dataset: &Dataset,
         progress: impl Fn(usize, usize),
     ) -> Result<(Features, Features)> {
-        let total = dataset.query.len() + dataset.gallery.len();
-        let query = self.extract(&dataset.query, |done, _| progress(done, total))?;
-        let gallery = self.extract(&dataset.gallery, |done, _| progress(query.len() + done, total))?;
+        let (queries, total) = (dataset.query.len(), dataset.query.len() + dataset.gallery.len());
+        let query = self.extract_part(dataset, Part::Query, |done, _| progress(done, total))?;
+        let gallery = self.extract_part(dataset, Part::Gallery, |done, _| progress(queries + done, total))?;
         Ok((query, gallery))
+    }
+
+    /// Extracts the features of a part of a data set with the names of its identities and cameras; of tracklets if the part
+    /// has them.
+    ///
+    /// # Errors
+    /// As [`Extractor::extract`].
+    pub fn extract_part(
+        &mut self,
+        dataset: &Dataset,
+        part: Part,
+        progress: impl Fn(usize, usize),
+    ) -> Result<Features> {
+        let (samples, tracklets) = dataset.part(part);
+        let features = match tracklets {
+            Some(tracklets) => self.extract_tracklets(samples, tracklets, progress),
+            None => self.extract(samples, progress),
+        };
+        Ok(features?.with_labels(dataset.labels.clone()))
     }
 
     /// Computes normalised features `[m, D]` from pixels `[m, H, W, 3]` and optional mirrored pixels of that shape.
@@ -192,11 +307,76 @@ struct Lists {
 }
 
 impl Lists {
-    fn of(samples: &[Sample]) -> Self {
+    /// The lists of the samples `kept`.
+    fn of(samples: &[Sample], kept: &[usize]) -> Self {
+        let kept = || kept.iter().map(|&i| &samples[i]);
         Lists {
-            pids: samples.iter().map(|s| s.pid).collect(),
-            camids: samples.iter().map(|s| s.camid.unwrap_or(-1)).collect(),
-            paths: samples.iter().map(|s| s.path.display().to_string()).collect(),
+            pids: kept().map(|s| s.pid).collect(),
+            camids: kept().map(|s| s.camid.unwrap_or(-1)).collect(),
+            paths: kept().map(|s| s.path.display().to_string()).collect(),
         }
+    }
+}
+
+/// The means of the features of tracklets, whose frames come in order.
+struct TrackletPool<'a> {
+    tracklets: &'a [Range<usize>],
+    /// The tracklet of `sum`.
+    next: usize,
+    sum: Vec<f64>,
+    frames: usize,
+    /// The means so far.
+    means: Vec<f32>,
+    /// First readable frame of each tracklet with a mean.
+    kept: Vec<usize>,
+}
+
+impl<'a> TrackletPool<'a> {
+    fn new(tracklets: &'a [Range<usize>], dim: usize) -> Self {
+        TrackletPool {
+            tracklets,
+            next: 0,
+            sum: vec![0.0; dim],
+            frames: 0,
+            means: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, image: usize, row: &[f32]) {
+        while image >= self.tracklets[self.next].end {
+            self.finish();
+        }
+        if self.frames == 0 {
+            self.kept.push(image);
+        }
+        self.frames += 1;
+        self.sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+
+    /// Ends the current tracklet.
+    fn finish(&mut self) {
+        if self.frames > 0 {
+            self.means.extend(self.sum.iter().map(|sum| (sum / self.frames as f64) as f32));
+        }
+        (self.next, self.frames) = (self.next + 1, 0);
+        self.sum.fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracklet_is_the_mean_of_its_readable_frames() {
+        let tracklets = [0..2, 2..3, 3..4, 4..6];
+        let mut pool = TrackletPool::new(&tracklets, 2);
+        // Frames 2 and 4 cannot be read.
+        for (image, row) in [(0, [1.0, 0.0]), (1, [0.0, 1.0]), (3, [0.5, 0.25]), (5, [0.0, 2.0])] {
+            pool.add(image, &row);
+        }
+        pool.finish();
+        assert_eq!((pool.means, pool.kept), (vec![0.5, 0.5, 0.5, 0.25, 0.0, 2.0], vec![0, 3, 5]));
     }
 }

@@ -4,15 +4,15 @@
 //! evaluation's own list of folders. A report is sent on, so an image is only read
 //!
 //! - below a folder that the user named, or
-//! - in `query/` or `bounding_box_test/` of a folder that an evaluation recorded and that is a data set with both, or
-//!   below a recorded folder with the lists `query.csv` and `gallery.csv`.
+//! - in the folders of query and gallery images of a folder that an evaluation recorded and that is a data set in one of
+//!   the layouts ([`Layout::test_folders`]), or below a recorded folder with the lists `query.csv` and `gallery.csv`.
 //!
 //! A home folder, `/` or a folder of photographs is no data set, whatever a stranger's evaluation claims. Links are
 //! resolved before paths are compared. Distractors are in a folder without a data set's parts, which the user names.
 
 use super::stored_evaluation::StoredEvaluation;
 use crate::console::counted;
-use crate::data::Dataset;
+use crate::data::Layout;
 use crate::error::excerpt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -50,7 +50,7 @@ impl ImageFolders {
             // A relative path would depend on the current folder.
             let absolute = Some(Path::new(folder)).filter(|folder| folder.is_absolute());
             let Some(folder) = absolute.and_then(|folder| folder.canonicalize().ok()) else { continue };
-            allowed.extend(Dataset::test_folders(&folder).into_iter().map(|part| (part, folder.clone())));
+            allowed.extend(Layout::test_folders(&folder).into_iter().map(|part| (part, folder.clone())));
         }
         ImageFolders { named, allowed }
     }

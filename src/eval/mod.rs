@@ -106,6 +106,7 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Report> {
     traps::refuse_equal(query, gallery)?;
+    traps::refuse_names_on_one_side(query, gallery)?;
     let scores = ranking::score_queries(query, gallery, protocol, device)?;
     if scores.iter().flatten().next().is_none() {
         return Err(why_no_match(query, gallery));

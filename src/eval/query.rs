@@ -18,6 +18,12 @@ pub struct Hit {
     pub pid: i64,
     /// Camera; -1 is unknown.
     pub camid: i64,
+    /// Name of the identity, if the data set names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// Name of the camera, if the data set names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
     /// Image file, if the gallery's file of features names it.
     pub path: Option<String>,
 }
@@ -90,6 +96,8 @@ fn hit(gallery: &Features, (squared, index): Neighbour, rank: usize) -> Hit {
         distance: squared.sqrt(),
         pid: gallery.pids()[index],
         camid: gallery.camids()[index],
+        person: gallery.labels().pids.get(&gallery.pids()[index]).cloned(),
+        camera: gallery.labels().cameras.get(&gallery.camids()[index]).cloned(),
         path: gallery.paths().get(index).cloned(),
     }
 }

@@ -4,6 +4,7 @@ use super::distance::Origin;
 use super::metrics::{self, Score};
 use super::{Protocol, Rerank, Unmatched, traps};
 use crate::Result;
+use crate::console::counted;
 use crate::files::write_json;
 use crate::weights::Features;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,8 @@ use std::path::Path;
 
 /// Largest number of ranks of the CMC curve.
 const CMC_RANKS: usize = 50;
+/// Most left-out images that a report names.
+const MAX_SKIPPED: usize = 200;
 /// Largest deviation of a feature's length from 1 that counts as normalised (half precision rounds to 5e-4).
 const UNIT_TOLERANCE: f64 = 2e-3;
 
@@ -52,6 +55,9 @@ pub struct Report {
     pub distance: String,
     /// Remarks that matter for a comparison with other results.
     pub notes: Vec<String>,
+    /// Unreadable images that were left out, each with the reason; of many the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
 }
 
 impl Report {
@@ -88,12 +94,27 @@ impl Report {
             protocol: *protocol,
             query: match &query.origin().pooled {
                 None => "single query".into(),
+                Some(_) if query.origin().is_of_tracklets() => crate::weights::Origin::TRACKLETS.into(),
                 Some(pooled) => format!("multi-query, {pooled}"),
             },
             feature: feature(query, gallery),
             distance: distance(query, gallery, protocol),
             notes: notes(query, gallery, protocol, valid, junk_queries, junk_images),
+            skipped: Vec::new(),
         }
+    }
+
+    /// Adds the unreadable images that were left out.
+    pub fn with_skipped(mut self, mut skipped: Vec<String>) -> Self {
+        if let Some(first) = skipped.first() {
+            self.notes.push(format!(
+                "Left out: {} that cannot be read ({first}); these figures are of fewer images than the data set has.",
+                counted(skipped.len(), "image")
+            ));
+        }
+        skipped.truncate(MAX_SKIPPED);
+        self.skipped = skipped;
+        self
     }
 
     /// Conditions of the evaluation, a remark a line.

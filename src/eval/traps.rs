@@ -30,6 +30,26 @@ pub(super) fn refuse_equal(query: &Features, gallery: &Features) -> Result<()> {
     )))
 }
 
+/// Refuses features of which one side names its identities and the other numbers them: equal numbers would be chance.
+///
+/// # Errors
+/// [`Error::Data`] that names an identity.
+pub(super) fn refuse_names_on_one_side(query: &Features, gallery: &Features) -> Result<()> {
+    let names = [&query.labels().pids, &gallery.labels().pids];
+    let (named, other, which) = match names.map(|names| names.is_empty()) {
+        [true, false] => (names[1], query, "query"),
+        [false, true] => (names[0], gallery, "gallery"),
+        _ => return Ok(()),
+    };
+    match other.pids().iter().find_map(|pid| Some((pid, named.get(pid)?))) {
+        None => Ok(()),
+        Some((pid, name)) => Err(Error::Data(format!(
+            "the {which} has the number {pid} for an identity, and the other side the name {name:?}; extract both from \
+             one data set"
+        ))),
+    }
+}
+
 /// Remarks about queries that find themselves and about features of zeros.
 pub(super) fn remarks(query: &Features, gallery: &Features, protocol: &Protocol) -> Vec<String> {
     let mut remarks = Vec::new();

@@ -86,8 +86,8 @@ pub fn read(path: &Path) -> Result<Features> {
                 ));
             }
             let dim = matrix.dim;
-            Features::new(matrix.values(path)?, dim, list.pids, list.camids, list.paths)
-                .map_err(|e| Error::weights(path, e.to_string()))
+            let features = Features::new(matrix.values(path)?, dim, list.pids, list.camids, list.paths);
+            Ok(features.map_err(|e| Error::weights(path, e.to_string()))?.with_labels(list.labels))
         }
         Format::Arrow => Err(Error::weights(
             path,

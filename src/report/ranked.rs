@@ -158,7 +158,7 @@ fn path(features: &Features, row: usize) -> Option<&str> {
 fn camera(features: &Features, row: usize) -> String {
     match features.camids()[row] {
         -1 => "?".into(),
-        camid => camid.to_string(),
+        camid => features.labels().camera(camid).into_owned(),
     }
 }
 
@@ -207,7 +207,8 @@ impl Picked<'_> {
                 entries: lists[place].entries.iter().map(|entry| view(entry, gallery, thumbnails)).collect(),
             }
         };
-        let (pid, camera) = (features.pids()[query].to_string(), camera(features, query));
+        let pid = features.labels().pid(features.pids()[query]).into_owned();
+        let camera = camera(features, query);
         QueryView {
             alt: format!("query: person {pid}, camera {camera}"),
             pid,
@@ -245,7 +246,7 @@ fn view(entry: &Entry, gallery: &Features, thumbnails: &Thumbnails) -> EntryView
     let who = match pid {
         -1 => "junk".to_string(),
         0 => "distractor".into(),
-        pid => format!("person {pid}"),
+        pid => format!("person {}", gallery.labels().pid(pid)),
     };
     EntryView {
         alt: match entry.rank {
@@ -255,7 +256,7 @@ fn view(entry: &Entry, gallery: &Features, thumbnails: &Thumbnails) -> EntryView
         class,
         mark,
         rank: entry.rank.map_or(String::new(), |rank| rank.to_string()),
-        pid: if pid == 0 { "0 (distr.)".into() } else { pid.to_string() },
+        pid: if pid == 0 { "0 (distr.)".into() } else { gallery.labels().pid(pid).into_owned() },
         camera,
         distance: format!("{:.3}", entry.distance),
         image: thumbnails.get(path(gallery, entry.index)),

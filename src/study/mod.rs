@@ -238,9 +238,11 @@ impl Study<'_> {
             return Ok(None);
         }
         say(&format!("{label}: evaluating"));
-        let mut extractor = Extractor::load(folder, self.device)?;
+        let extractor = Extractor::load(folder, self.device)?;
+        let mut extractor = extractor.with_bad_images(config.data.bad_images);
         let (query, gallery) = extractor.extract_test(self.dataset, |_, _| ())?;
         let report = eval::evaluate(&query, &gallery, &Protocol::default(), self.device)?;
+        let report = report.with_skipped(extractor.take_skipped());
         let images = vec![stored_evaluation::whole_path(&self.dataset.root)];
         StoredEvaluation::new(name, images, query, gallery, report.clone()).write(folder)?;
         Ok(Some(report))

@@ -1,5 +1,7 @@
 //! Figures of the paper's tables 1 and 2, digit by digit: single query, in percent; mAP is the trapezoid.
 
+use crate::data::{dukemtmc, market1501};
+
 /// A row of one of the tables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Published {
@@ -41,7 +43,7 @@ const fn rank1_and_map(method: &'static str, rank1: &'static str, map: &'static 
 pub const MARKET1501: Benchmark = Benchmark {
     id: "market1501",
     name: "Market-1501",
-    images: [12_936, 3_368, 19_732],
+    images: market1501::IMAGES,
     table: 1,
     others: &[
         row("SpindleNet, Zhao et al. (2017)", ["76.90", "91.50", "94.60", "-"]),
@@ -61,7 +63,7 @@ pub const MARKET1501: Benchmark = Benchmark {
 pub const DUKEMTMC: Benchmark = Benchmark {
     id: "dukemtmc",
     name: "DukeMTMC-reID",
-    images: [16_522, 2_228, 17_661],
+    images: dukemtmc::IMAGES,
     table: 2,
     others: &[
         rank1_and_map("Verif + Identif, Zheng et al. (2016b)", "68.90", "49.30"),

@@ -326,7 +326,7 @@ mod tests {
         let sample = Sample { path: "0001_c1s1_0_0.jpg".into(), pid: 1, camid: Some(1) };
         let [train, query, gallery] = MARKET1501.images.map(|images| vec![sample.clone(); images]);
         let name = MARKET1501.id.to_string();
-        let mut dataset = Dataset { name, root: "set".into(), train, query, gallery, notes: Vec::new() };
+        let mut dataset = Dataset { name, root: "set".into(), train, query, gallery, ..Dataset::default() };
         assert_eq!(is_published(&dataset, &MARKET1501), Ok(()));
         assert!(is_published(&dataset, &DUKEMTMC).unwrap_err().contains("not DukeMTMC-reID"));
         dataset.query.pop();

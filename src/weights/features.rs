@@ -4,9 +4,11 @@
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
 //! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row if the
 //! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
-//! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`).
+//! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`), and, where the
+//! data set names identities or cameras instead of numbering them, these names (`pid_names`, `camera_names`).
 
 mod about;
+mod names;
 mod origin;
 mod values;
 
@@ -16,6 +18,7 @@ pub use origin::Origin;
 use super::header::count_texts;
 use super::tensors::read_tensors_as;
 use crate::console::counted;
+use crate::data::Labels;
 use crate::files::{self, Wanted};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -53,6 +56,7 @@ pub struct Features {
     pids: Values<i64>,
     camids: Values<i64>,
     paths: Vec<String>,
+    labels: Labels,
     origin: Origin,
 }
 
@@ -70,8 +74,8 @@ impl Features {
         paths: Vec<String>,
     ) -> Result<Self> {
         let (pids, camids) = (Values::Owned(pids), Values::Owned(camids));
-        let features =
-            Features { values: Values::Owned(features), dim, pids, camids, paths, origin: Origin::default() };
+        let (labels, origin) = (Labels::default(), Origin::default());
+        let features = Features { values: Values::Owned(features), dim, pids, camids, paths, labels, origin };
         match features.fault() {
             Some(fault) => Err(Error::Data(format!("features: {fault}"))),
             None => Ok(features),
@@ -81,6 +85,11 @@ impl Features {
     /// The same features with another origin.
     pub fn with_origin(self, origin: Origin) -> Self {
         Features { origin, ..self }
+    }
+
+    /// The same features with names of identities and cameras.
+    pub fn with_labels(self, labels: Labels) -> Self {
+        Features { labels, ..self }
     }
 
     /// The concatenation of several lists, in memory. If their origins differ, the origin is unknown.
@@ -103,7 +112,11 @@ impl Features {
         };
         let agreed = |part: &Features| part.origin == first.origin;
         let origin = if others.iter().all(agreed) { first.origin.clone() } else { Origin::default() };
+        let joined =
+            |labels: Labels, part: &Features| labels.joined(&part.labels).map_err(numbered_otherwise);
+        let labels = others.iter().try_fold(first.labels.clone(), joined)?;
         Ok(Features::new(values, first.dim, all(Features::pids), all(Features::camids), paths)?
+            .with_labels(labels)
             .with_origin(origin))
     }
 
@@ -126,7 +139,10 @@ impl Features {
         {
             "the mirrored image's feature was added to some of the features and not to others".to_string()
         } else {
-            return Ok(());
+            return self
+                .labels
+                .contradiction(&other.labels)
+                .map_or(Ok(()), |why| Err(numbered_otherwise(why)));
         };
         Err(Error::Data(format!(
             "{fault}, so distances between them are meaningless; extract all features with the same network and \
@@ -166,6 +182,7 @@ impl Features {
             None => Vec::new(),
             Some(list) => paths(&list, rows).map_err(|why| file.fault(why))?,
         };
+        let labels = names::take(&mut file, rows).map_err(|why| file.fault(why))?;
         let file = Arc::new(file);
         let features = Features {
             values: Values::of(&file, FEATURES, values),
@@ -173,6 +190,7 @@ impl Features {
             pids: Values::of(&file, PIDS, pids),
             camids: Values::of(&file, CAMIDS, camids),
             paths,
+            labels,
             origin,
         };
         match features.fault() {
@@ -186,8 +204,13 @@ impl Features {
     /// # Errors
     /// As [`super::write_tensors`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let about =
-            About { pids: self.pids(), camids: self.camids(), paths: &self.paths, origin: &self.origin };
+        let about = About {
+            pids: self.pids(),
+            camids: self.camids(),
+            paths: &self.paths,
+            labels: &self.labels,
+            origin: &self.origin,
+        };
         about.write(path, self.dim, |write| write(self.features()))
     }
 
@@ -228,6 +251,11 @@ impl Features {
     /// The images' paths, one for each row; empty if unknown.
     pub fn paths(&self) -> &[String] {
         &self.paths
+    }
+
+    /// The names of identities and cameras, where the data set has them.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// The origin: network and kind of extraction.
@@ -319,6 +347,13 @@ impl Features {
         }
         fault_in_rows(self.features(), dim, 0, &self.paths)
     }
+}
+
+/// The error about lists whose names have other numbers.
+fn numbered_otherwise(why: String) -> Error {
+    Error::Data(format!(
+        "the features name identities or cameras otherwise: {why}; extract them from one data set"
+    ))
 }
 
 /// The paths in the text of the metadata, which must be as many as `rows`.

@@ -153,7 +153,12 @@ fn wrong_files_are_refused_by_name() {
         (good, &values, "pid\n1\n", "2 rows, but the .csv beside it lists 1"),
         (good, &values, "pid\n1\nx\n", "x.csv line 3: pid \"x\""),
         (good, &values, "pid,camid\n1,2\n2\n", "x.csv line 3: 1 field, but the header has 2"),
-        (good, &values, "person\n1\n2\n", "x.csv line 1: the header must be path,pid,camid"),
+        (
+            good,
+            &values,
+            "person\n1\n2\n",
+            "x.csv line 1: found \"person\"; the header must be path,pid,camid",
+        ),
         (good, &values, "pid,camid\n1,2\n2,-7\n", "camids[1] is -7"),
         (good, &values, "pid,camid\n1,2\n2,\n", "cam"),
     ];

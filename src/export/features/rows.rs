@@ -1,9 +1,11 @@
 //! The CSV list beside a `.npy`: `path,pid,camid`, one line a row, in the rows' order.
 //!
-//! An unknown path or camid is empty. A list that is read may lack the columns `camid` and `path`, may have other
-//! columns, and may have them in any order.
+//! An unknown path or camid is empty. Where the data set names identities or cameras, the columns `pid_name` and
+//! `camid_name` follow. A list that is read may lack all columns but `pid`, may have other columns, and may have them in
+//! any order.
 
-use crate::data::list::{LARGEST, fault, line, require_lines, require_short};
+use crate::data::Labels;
+use crate::data::list::{Header, LARGEST, fault, line, reader, require_lines, require_short};
 use crate::files::{self, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result};
@@ -19,6 +21,8 @@ pub struct Rows {
     pub camids: Vec<i64>,
     /// Path of each row; empty if no row has one.
     pub paths: Vec<String>,
+    /// Names of identities and cameras.
+    pub labels: Labels,
 }
 
 /// Writes the list; `before` runs when all of the list is on the disk, before it is moved into place.
@@ -26,11 +30,19 @@ pub fn write(features: &Features, file: &Path, before: impl FnOnce() -> Result<(
     let mut done = Ok(());
     let written = write_atomically(file, |writer| {
         let mut writer = csv::Writer::from_writer(writer);
-        writer.write_record(["path", "pid", "camid"])?;
-        for (row, (pid, &camid)) in features.pids().iter().zip(features.camids()).enumerate() {
+        let labels = features.labels();
+        let names = match labels.is_empty() {
+            true => &[][..],
+            false => &["pid_name", "camid_name"],
+        };
+        writer.write_record(["path", "pid", "camid"].iter().chain(names))?;
+        for (row, (pid, &camid_number)) in features.pids().iter().zip(features.camids()).enumerate() {
             let path = features.paths().get(row).map_or("", String::as_str);
-            let camid = if camid == -1 { String::new() } else { camid.to_string() };
-            writer.write_record([path, &pid.to_string(), &camid])?;
+            let camid = if camid_number == -1 { String::new() } else { camid_number.to_string() };
+            let pid_name = labels.pids.get(pid).map_or("", String::as_str);
+            let camid_name = labels.cameras.get(&camid_number).map_or("", String::as_str);
+            let fields = [path, &pid.to_string(), &camid, pid_name, camid_name];
+            writer.write_record(&fields[..3 + names.len()])?;
         }
         writer.flush()?;
         done = before();
@@ -52,18 +64,15 @@ pub fn read(file: &Path) -> Result<Rows> {
     // Spreadsheet programs write a byte order mark first.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     require_lines(file, text)?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text);
-    let header = reader.headers().map_err(|e| fault(file, text, &e))?.clone();
-    let column = |name: &str| header.iter().position(|field| field == name);
-    let Some(pid) = column("pid") else {
-        return Err(Error::Data(format!(
-            "{} line 1: the header must be path,pid,camid (path and camid may be left out); found {:?}",
-            file.display(),
-            header.iter().collect::<Vec<_>>().join(",")
-        )));
+    let mut reader = reader(text, csv::Trim::Headers, &["pid"]);
+    let header = Header::of(&mut reader, file, text)?;
+    let Some(pid) = header.column("pid")? else {
+        return Err(header.error("the header must be path,pid,camid (path and camid may be left out)"));
     };
-    let (path, camid) = (column("path"), column("camid"));
-    let mut rows = Rows { pids: Vec::new(), camids: Vec::new(), paths: Vec::new() };
+    let (path, camid) = (header.column("path")?, header.column("camid")?);
+    let (pid_name, camid_name) = (header.column("pid_name")?, header.column("camid_name")?);
+    let mut rows =
+        Rows { pids: Vec::new(), camids: Vec::new(), paths: Vec::new(), labels: Labels::default() };
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| fault(file, text, &e))? {
         require_short(file, text, &record)?;
@@ -77,6 +86,20 @@ pub fn read(file: &Path) -> Result<Rows> {
         rows.pids.push(number(pid, "pid")?);
         let camid = camid.filter(|&c| !record[c].trim().is_empty());
         rows.camids.push(camid.map_or(Ok(-1), |c| number(c, "camid"))?);
+        let Labels { pids, cameras } = &mut rows.labels;
+        let numbered = [(pid_name, pids, rows.pids.last()), (camid_name, cameras, rows.camids.last())];
+        for (column, names, number) in numbered {
+            let name = column.map(|column| record[column].trim()).filter(|name| !name.is_empty());
+            if let (Some(name), Some(number)) = (name, number)
+                && *names.entry(*number).or_insert_with(|| name.to_string()) != name
+            {
+                let (line, known) = (line(text, record.position()), &names[number]);
+                return Err(Error::Data(format!(
+                    "{} line {line}: {number} is called {name:?} here and {known:?} before; give one name",
+                    file.display()
+                )));
+            }
+        }
         rows.paths.push(path.map_or(String::new(), |c| record[c].to_string()));
     }
     if rows.paths.iter().all(String::is_empty) {

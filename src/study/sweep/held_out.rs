@@ -58,5 +58,5 @@ pub fn hold_out(dataset: &Dataset, HeldOut { queries, seed }: HeldOut) -> Result
     }
     query.truncate(queries);
     let train = dataset.train.iter().filter(|sample| !held.contains(&sample.pid)).cloned().collect();
-    Ok(Dataset { train, query, gallery: others, ..dataset.clone() })
+    Ok(Dataset { train, query, gallery: others, tracklets: None, ..dataset.clone() })
 }

@@ -1,6 +1,7 @@
 //! Writing of a feature file, row by row.
 
-use super::{CAMIDS, FEATURES, MAX_PATHS, MAX_ROWS, Origin, PATHS, PIDS, fault_in_rows};
+use super::{CAMIDS, FEATURES, MAX_PATHS, MAX_ROWS, Origin, PATHS, PIDS, fault_in_rows, names};
+use crate::data::Labels;
 use crate::weights::{TensorOut, write_tensors_and_rows};
 use crate::{Error, Result};
 use std::path::Path;
@@ -14,6 +15,8 @@ pub struct About<'a> {
     pub camids: &'a [i64],
     /// The images' paths; empty if unknown.
     pub paths: &'a [String],
+    /// The names of identities and cameras.
+    pub labels: &'a Labels,
     /// The features' origin.
     pub origin: &'a Origin,
 }
@@ -46,6 +49,7 @@ impl About<'_> {
         }
         let lists = [TensorOut::i64(PIDS, &[n], self.pids), TensorOut::i64(CAMIDS, &[n], self.camids)];
         let mut metadata = self.origin.metadata();
+        metadata.extend(names::metadata(self.labels, self.pids, self.camids));
         if !self.paths.is_empty() {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
         }

@@ -23,6 +23,14 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// [`Origin::pooled`] of tracklets.
+    pub const TRACKLETS: &str = "tracklet, mean of its frames";
+
+    /// True for features of tracklets.
+    pub fn is_of_tracklets(&self) -> bool {
+        self.pooled.as_deref() == Some(Origin::TRACKLETS)
+    }
+
     /// The origin in a feature file's metadata.
     pub(super) fn of(file: &TensorFile) -> Result<Self> {
         for key in [NETWORK, MIRRORED, POOLED] {

@@ -1,0 +1,51 @@
+//! Options of data sets: their layout, and the split of those that have several.
+
+use crate::data::{Dataset, Layout, OpenOptions};
+use crate::{Error, Result};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// What a data set's folder does not say by itself.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Opening {
+    /// The layout of the data set, if the folder does not show it: market1501, dukemtmc, occluded-dukemtmc,
+    /// cuhk03-np-detected, cuhk03-np-labeled, msmt17, veri776, mars, viper, folders or list; one for all data sets, or one
+    /// for each.
+    #[arg(long, value_name = "NAME", requires = "data", num_args = 1.., hide_possible_values = true)]
+    layout: Vec<Layout>,
+    /// The split of a data set with several, such as VIPeR, from 1 (default: 1).
+    #[arg(long, value_name = "N", requires = "data")]
+    split: Option<usize>,
+}
+
+impl Opening {
+    /// Opens the data sets.
+    pub fn open_all(&self, data: &[PathBuf]) -> Result<Vec<Dataset>> {
+        if self.layout.len() > 1 && self.layout.len() != data.len() {
+            return Err(Error::Data(format!(
+                "--layout names {} layouts for {} data sets; give one for all, or one for each",
+                self.layout.len(),
+                data.len()
+            )));
+        }
+        let layouts =
+            data.iter().enumerate().map(|(i, data)| (data, self.layout.get(i).or(self.layout.first())));
+        let open = |(data, layout): (&PathBuf, Option<&Layout>)| {
+            Dataset::open_as(data, OpenOptions { layout: layout.copied(), split: self.split })
+        };
+        layouts.map(open).collect()
+    }
+
+    /// Opens one data set.
+    pub fn open(&self, data: &Path) -> Result<Dataset> {
+        Ok(self.open_all(&[data.to_path_buf()])?.remove(0))
+    }
+
+    /// The options as they are typed, for a command to be repeated.
+    pub fn typed(&self) -> String {
+        let layouts: Vec<&str> = self.layout.iter().map(|layout| layout.name()).collect();
+        let layouts =
+            if layouts.is_empty() { String::new() } else { format!(" --layout {}", layouts.join(" ")) };
+        layouts + &self.split.map_or(String::new(), |split| format!(" --split {split}"))
+    }
+}
