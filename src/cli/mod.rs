@@ -33,6 +33,7 @@ use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, tell};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -65,6 +66,18 @@ enum Command {
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
+}
+
+/// Runs the program with its command line, whose first item is the program's name, and prints its error. A faulty
+/// command line, `--help` and `--version` end the process.
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Arguments::parse_from(line).run() {
+        Ok(code) => code,
+        Err(error) => {
+            tell!("bcreid: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl Arguments {

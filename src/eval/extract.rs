@@ -2,7 +2,7 @@
 
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
-use crate::data::{Dataset, ImageStream, Sample, StreamOptions};
+use crate::data::{Dataset, ImageStream, Images, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
 use crate::ops::add::add;
@@ -74,9 +74,9 @@ impl Extractor {
     /// # Errors
     /// No samples; an image that cannot be read, by name.
     pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
-        let dim = self.model.backbone.features();
+        let dim = self.dim();
         let mut features = Vec::with_capacity(samples.len() * dim);
-        self.for_each_batch(samples, |rows| {
+        self.for_each_batch(files(samples), |rows| {
             features.extend_from_slice(rows);
             progress(features.len() / dim, samples.len());
             Ok(())
@@ -95,12 +95,12 @@ impl Extractor {
         samples: &[Sample],
         progress: impl Fn(usize, usize),
     ) -> Result<()> {
-        let (origin, dim) = (self.origin(), self.model.backbone.features());
+        let (origin, dim) = (self.origin(), self.dim());
         let Lists { pids, camids, paths } = Lists::of(samples);
         let about = About { pids: &pids, camids: &camids, paths: &paths, origin: &origin };
         about.write(path, dim, |write| {
             let mut done = 0;
-            self.for_each_batch(samples, |rows| {
+            self.for_each_batch(files(samples), |rows| {
                 write(rows)?;
                 done += rows.len() / dim;
                 progress(done, samples.len());
@@ -109,10 +109,18 @@ impl Extractor {
         })
     }
 
-    /// Passes the features of `samples` to `take` in their order, a batch at a time.
-    fn for_each_batch(
+    /// Number of values D of a feature.
+    pub fn dim(&self) -> usize {
+        self.model.backbone.features()
+    }
+
+    /// Passes the features of `images` to `take` in their order, a batch `[m, D]` at a time.
+    ///
+    /// # Errors
+    /// An image that cannot be read, by name; an error of `take`, which ends the extraction.
+    pub fn for_each_batch(
         &mut self,
-        samples: &[Sample],
+        images: Images,
         mut take: impl FnMut(&[f32]) -> Result<()>,
     ) -> Result<()> {
         let options = StreamOptions {
@@ -120,11 +128,10 @@ impl Extractor {
             mirrored: self.flip,
             ..StreamOptions::new(self.config.image_input())
         };
-        let paths = samples.iter().map(|s| s.path.clone()).collect();
         // A GPU computes one batch while the next is uploaded.
         let mut pending: Option<Download> = None;
         let mut finish = |pending: Option<Download>| pending.map_or(Ok(()), |pending| take(&pending.wait()?));
-        for batch in ImageStream::new(paths, options, &self.device)? {
+        for batch in ImageStream::of(images, options, &self.device)? {
             let batch = batch?;
             let features = self.forward(batch.pixels, batch.mirrored)?.download_async()?;
             finish(pending.replace(features))?;
@@ -159,6 +166,11 @@ impl Extractor {
         }
         Ok(l2_normalize(&mut tape, pool5)?.value)
     }
+}
+
+/// The image files of samples.
+fn files(samples: &[Sample]) -> Images {
+    Images::Files(samples.iter().map(|sample| sample.path.clone()).collect())
 }
 
 /// Identities, cameras and paths of samples, as lists.
