@@ -1,5 +1,6 @@
 //! The command line of the program `bcreid-convert`.
 
+mod loading;
 mod summary;
 mod values;
 
@@ -266,9 +267,15 @@ impl Arguments {
             ))?;
         }
         if network.config().model.last_stride == 1 {
-            say(
-                "its last stage strides by 1: set layer4[0].conv2.stride and layer4[0].downsample[0].stride to (1, 1)",
-            )?;
+            bcreid::tell!(
+                "warning: its last stage strides by 1, which a state dict does not hold: a plain ResNet loads it \
+                 without an error and gives other features; load it as below"
+            );
+            say("to load it in PyTorch:")?;
+            let classes =
+                network.tensors().tensor("fc.weight").ok().and_then(|fc| fc.shape().first().copied());
+            let lines = loading::lines(&network.config().model, classes, out);
+            lines.iter().try_for_each(|line| say(format_args!("  {line}")))?;
         }
         say(format_args!("written: {}", out.display()))
     }
