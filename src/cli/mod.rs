@@ -36,8 +36,9 @@ use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::export::features::Format;
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
-use crate::{Error, Result, note};
+use crate::{Error, Result, note, tell};
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -84,6 +85,18 @@ enum Command {
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
+}
+
+/// Runs the program with its command line, whose first item is the program's name, and prints its error. A faulty
+/// command line, `--help` and `--version` end the process.
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Arguments::parse_from(line).run() {
+        Ok(code) => code,
+        Err(error) => {
+            tell!("bcreid: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 impl Arguments {

@@ -46,6 +46,25 @@ pub struct Rgb {
     pub pixels: Vec<u8>,
 }
 
+impl Rgb {
+    /// Checks that the sides are those of an image that could have been decoded, and that the pixels fill them.
+    ///
+    /// # Errors
+    /// A description of the fault: one line.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let size = Size::new(side(self.width), side(self.height))?;
+        if self.pixels.len() as u64 != 3 * size.pixels() {
+            let bytes = self.pixels.len();
+            return Err(format!(
+                "{} x {} pixels, but {bytes} bytes; give RGB bytes",
+                self.width, self.height
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// An image in the memory that all decoders share. Drop it before the next image is read: other threads wait for its
 /// memory, and a thread that holds an image and waits for another may wait for ever.
 #[derive(Debug)]

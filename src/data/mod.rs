@@ -63,7 +63,7 @@ pub use loader::Loader;
 pub use name::Name;
 pub use sample::Sample;
 pub use sampler::{Sampler, SamplerKind};
-pub use stream::{ImageBatch, ImageStream, StreamOptions};
+pub use stream::{ImageBatch, ImageStream, Images, StreamOptions};
 pub use training_set::{Batch, LoaderOptions};
 
 use serde::{Deserialize, Serialize};

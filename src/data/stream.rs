@@ -5,7 +5,7 @@
 
 use super::assemble::{Assembler, Views};
 use super::augment::View;
-use super::decode;
+use super::decode::{self, Rgb};
 use super::input::{ImageInput, Normaliser};
 use super::prefetch::Prefetch;
 use super::resize::Resizer;
@@ -45,6 +45,35 @@ impl StreamOptions {
             prefetch: 4,
             bad_images: BadImages::Refuse,
         }
+    }
+}
+
+/// A list of images.
+#[derive(Clone, Debug)]
+pub enum Images {
+    /// Image files.
+    Files(Vec<PathBuf>),
+    /// Decoded images of any sizes.
+    Decoded(Vec<Rgb>),
+}
+
+impl Images {
+    /// Number of images.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Images::Files(paths) => paths.len(),
+            Images::Decoded(pictures) => pictures.len(),
+        }
+    }
+
+    /// Writes image `i` in the size of `input` to `out`.
+    fn read(&self, i: usize, input: &ImageInput, resizer: &mut Resizer, out: &mut [u8]) -> Result<()> {
+        let mut resize = |picture: &Rgb| resizer.resize(picture, input.height, input.width, out);
+        match self {
+            Images::Files(paths) => resize(&*decode::read(&paths[i])?),
+            Images::Decoded(pictures) => resize(&pictures[i]),
+        }
+        Ok(())
     }
 }
 
@@ -88,12 +117,26 @@ enum Pixels {
 }
 
 impl ImageStream {
-    /// Starts reading `paths`.
+    /// Starts reading the files `paths`.
     ///
     /// # Errors
-    /// An invalid input convention, a batch of 0 images; threads that cannot be started.
+    /// As [`ImageStream::of`].
     pub fn new(paths: Vec<PathBuf>, options: StreamOptions, device: &Device) -> Result<Self> {
+        ImageStream::of(Images::Files(paths), options, device)
+    }
+
+    /// Starts reading `images`.
+    ///
+    /// # Errors
+    /// An invalid input convention, a batch of 0 images, a decoded image without its pixels; threads that cannot be
+    /// started.
+    pub fn of(images: Images, options: StreamOptions, device: &Device) -> Result<Self> {
         options.input.check()?;
+        if let Images::Decoded(pictures) = &images {
+            for (i, picture) in pictures.iter().enumerate() {
+                picture.check().map_err(|why| Error::Data(format!("image {i}: {why}")))?;
+            }
+        }
         if options.batch == 0 {
             return Err(Error::Config("the batch of image extraction is 0; choose at least 1".into()));
         }
@@ -105,7 +148,7 @@ impl ImageStream {
             Device::Cuda(gpu) => Some(Assembler::new(gpu, &options.input)?),
         };
         let is_mirrored = options.mirrored;
-        let shared = Arc::new(Shared { paths, options, normaliser, device: device.clone() });
+        let shared = Arc::new(Shared { images, options, normaliser, device: device.clone() });
         let prefetch = Prefetch::start(threads, prefetch, || {
             let shared = shared.clone();
             let mut resizer = Resizer::default();
@@ -169,7 +212,7 @@ impl Iterator for ImageStream {
 
 /// The inputs that all decoding threads share.
 struct Shared {
-    paths: Vec<PathBuf>,
+    images: Images,
     options: StreamOptions,
     normaliser: Normaliser,
     device: Device,
@@ -180,21 +223,21 @@ impl Shared {
     fn decode(&self, i: usize, resizer: &mut Resizer) -> Option<DecodedBatch> {
         let StreamOptions { input, batch, mirrored, .. } = &self.options;
         let first = i * batch;
-        if first >= self.paths.len() {
+        if first >= self.images.len() {
             return None;
         }
         let mut bad = Vec::new();
         let mut images = Vec::new();
         let mut bytes = Vec::new();
-        for image in first..self.paths.len().min(first + batch) {
-            match decode::read(&self.paths[image]) {
-                Ok(picture) => {
-                    let at = bytes.len();
-                    bytes.resize(at + input.len(), 0);
-                    resizer.resize(&picture, input.height, input.width, &mut bytes[at..]);
-                    images.push(image);
+        for image in first..self.images.len().min(first + batch) {
+            let at = bytes.len();
+            bytes.resize(at + input.len(), 0);
+            match self.images.read(image, input, resizer, &mut bytes[at..]) {
+                Ok(()) => images.push(image),
+                Err(error) => {
+                    bytes.truncate(at);
+                    bad.push((image, error));
                 }
-                Err(error) => bad.push((image, error)),
             }
         }
         if let Device::Cuda(_) = self.device {

@@ -3,7 +3,7 @@
 use super::activation::FeatureMap;
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
-use crate::data::{BadImages, Dataset, ImageStream, Labels, Part, Sample, StreamOptions};
+use crate::data::{BadImages, Dataset, ImageStream, Images, Labels, Part, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
 use crate::ops::add::add;
@@ -13,7 +13,7 @@ use crate::run::checkpoint::weight_file;
 use crate::tensor::{Download, Tensor};
 use crate::weights::{About, Features, NetworkFile, Origin, normalise_rows};
 use crate::{Error, Result};
-use std::io::{Read, Seek, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -103,10 +103,10 @@ impl Extractor {
     /// # Errors
     /// No samples; an image that cannot be read, by name, unless such images are left out; no image that can be read.
     pub fn extract(&mut self, samples: &[Sample], progress: impl Fn(usize, usize)) -> Result<Features> {
-        let dim = self.model.backbone.features();
+        let dim = self.dim();
         let mut features = Vec::with_capacity(samples.len() * dim);
         let mut kept = Vec::with_capacity(samples.len());
-        self.for_each_batch(samples, |images, rows| {
+        self.for_each_batch(files(samples), |images, rows| {
             features.extend_from_slice(rows);
             kept.extend_from_slice(images);
             progress(images.last().map_or(0, |last| last + 1), samples.len());
@@ -133,7 +133,7 @@ impl Extractor {
     ) -> Result<Features> {
         let dim = self.model.backbone.features();
         let mut pool = TrackletPool::new(tracklets, dim);
-        self.for_each_batch(samples, |images, rows| {
+        self.for_each_batch(files(samples), |images, rows| {
             images.iter().zip(rows.chunks_exact(dim)).for_each(|(image, row)| pool.add(*image, row));
             progress(images.last().map_or(0, |last| last + 1), samples.len());
             Ok(())
@@ -158,26 +158,27 @@ impl Extractor {
         labels: &Labels,
         progress: impl Fn(usize, usize),
     ) -> Result<()> {
-        let (origin, dim) = (self.origin(), self.model.backbone.features());
+        let (origin, dim) = (self.origin(), self.dim());
         let progress = |images: &[usize]| progress(images.last().map_or(0, |last| last + 1), samples.len());
         if self.bad_images == BadImages::Refuse {
             let all: Vec<usize> = (0..samples.len()).collect();
             let Lists { pids, camids, paths } = Lists::of(samples, &all);
             let about = About { pids: &pids, camids: &camids, paths: &paths, labels, origin: &origin };
             return about.write(path, dim, |write| {
-                self.for_each_batch(samples, |images, rows| write(rows).map(|()| progress(images)))
+                self.for_each_batch(files(samples), |images, rows| write(rows).map(|()| progress(images)))
             });
         }
         // The header of the file says how many rows follow, which is known at the end.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut draft = tempfile::tempfile_in(folder).map_err(Error::io(path))?;
         let mut kept = Vec::with_capacity(samples.len());
-        self.for_each_batch(samples, |images, rows| {
+        self.for_each_batch(files(samples), |images, rows| {
             kept.extend_from_slice(images);
             progress(images);
             draft.write_all(bytemuck::cast_slice(rows)).map_err(Error::io(path))
         })?;
         draft.rewind().map_err(Error::io(path))?;
+        let mut draft = BufReader::with_capacity(1 << 18, draft);
         let Lists { pids, camids, paths } = Lists::of(samples, &kept);
         let about = About { pids: &pids, camids: &camids, paths: &paths, labels, origin: &origin };
         about.write(path, dim, |write| {
@@ -211,10 +212,20 @@ impl Extractor {
         Ok(maps)
     }
 
-    /// Passes the indices and the features of `samples` to `take` in their order, a batch at a time.
-    fn for_each_batch(
+    /// Number of values D of a feature.
+    pub fn dim(&self) -> usize {
+        self.model.backbone.features()
+    }
+
+    /// Passes the indices and the features of `images` to `take` in their order, a batch `[m, D]` at a time, without those
+    /// left out.
+    ///
+    /// # Errors
+    /// An image that cannot be read, by name, unless such images are left out; no image that can be read; an error of
+    /// `take`, which ends the extraction.
+    pub fn for_each_batch(
         &mut self,
-        samples: &[Sample],
+        images: Images,
         mut take: impl FnMut(&[usize], &[f32]) -> Result<()>,
     ) -> Result<()> {
         let options = StreamOptions {
@@ -223,13 +234,13 @@ impl Extractor {
             bad_images: self.bad_images,
             ..StreamOptions::new(self.config.image_input())
         };
-        let paths = samples.iter().map(|s| s.path.clone()).collect();
+        let all = images.len();
         // A GPU computes one batch while the next is uploaded.
         let mut pending: Option<(Vec<usize>, Download)> = None;
         let mut finish = |pending: Option<(Vec<usize>, Download)>| {
             pending.map_or(Ok(()), |(images, pending)| take(&images, &pending.wait()?))
         };
-        let mut stream = ImageStream::new(paths, options, &self.device)?;
+        let mut stream = ImageStream::of(images, options, &self.device)?;
         let mut read = 0;
         for batch in stream.by_ref() {
             let batch = batch?;
@@ -241,10 +252,7 @@ impl Extractor {
         if let Some((_, first)) = stream.skipped().first()
             && read == 0
         {
-            return Err(Error::Data(format!(
-                "none of {} images can be read; the first: {first}",
-                samples.len()
-            )));
+            return Err(Error::Data(format!("none of {all} images can be read; the first: {first}")));
         }
         // Each error names its image.
         self.skipped.extend(stream.skipped().iter().map(|(_, error)| error.line()));
@@ -297,6 +305,11 @@ impl Extractor {
         }
         Ok(l2_normalize(&mut tape, pool5)?.value)
     }
+}
+
+/// The image files of samples.
+fn files(samples: &[Sample]) -> Images {
+    Images::Files(samples.iter().map(|sample| sample.path.clone()).collect())
 }
 
 /// Identities, cameras and paths of samples, as lists.

@@ -1,7 +1,8 @@
 //! Export of a network as an ONNX file: conv1 to pool5 and the L2 normalisation.
 //!
 //! The graph includes the input normalisation and the L2 normalisation of the features: it takes decoded images and
-//! returns features that can be compared. Batch normalisation is folded into the convolutions (`fold`). The
+//! returns features that can be compared. For programs that normalise the images themselves ([`Pixels::Normalised`]) it
+//! takes normalised images. Batch normalisation is folded into the convolutions (`fold`). The
 //! descriptions of input and output state the convention for people, and the file's metadata state it for programs.
 //!
 //! Operators are those of opset 13, and the file has IR version 7 (ONNX 1.8, 2020), which every later runtime reads.
@@ -43,6 +44,22 @@ pub enum Pixels {
     Bytes,
     /// float32 `[N, 3, H, W]`, RGB in [0, 1], as from torchvision's `ToTensor`.
     Floats,
+    /// float32 `[N, 3, H, W]`, RGB, normalised by the mean and deviation of ImageNet, as from torchvision's `Normalize`.
+    Normalised,
+}
+
+impl Pixels {
+    /// The values in words, and who normalises them.
+    fn values(self) -> (&'static str, &'static str) {
+        match self {
+            Pixels::Bytes => ("0 to 255", "inside the graph"),
+            Pixels::Floats => ("0 to 1", "inside the graph"),
+            Pixels::Normalised => (
+                "(value - mean) / deviation of values 0 to 1, mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225",
+                "outside the graph",
+            ),
+        }
+    }
 }
 
 /// Options of an export.
@@ -112,13 +129,18 @@ pub fn write(model: &ModelProto, out: &Path) -> Result<usize> {
 
 fn image_value(input: &ImageInput, pixels: Pixels) -> ValueInfoProto {
     let (h, w) = (input.height, input.width);
-    let (elements, dims, range) = match pixels {
-        Pixels::Bytes => (TensorProto::UINT8, [h, w, 3], "values 0 to 255"),
-        Pixels::Floats => (TensorProto::FLOAT, [3, h, w], "values 0 to 1"),
+    let (elements, dims) = match pixels {
+        Pixels::Bytes => (TensorProto::UINT8, [h, w, 3]),
+        Pixels::Floats | Pixels::Normalised => (TensorProto::FLOAT, [3, h, w]),
+    };
+    let (values, _) = pixels.values();
+    let mean = match pixels {
+        Pixels::Bytes | Pixels::Floats => "Do not subtract a mean: the graph does.",
+        Pixels::Normalised => "The graph subtracts no mean: normalise the values once, before it.",
     };
     let doc_string = format!(
-        "RGB images, {range}, {h} high and {w} wide; resize the crop of a person to that, without keeping its aspect \
-         (bilinear with antialiasing, as Pillow's). Do not subtract a mean: the graph does."
+        "RGB images, values {values}, {h} high and {w} wide; resize the crop of a person to that, without keeping its \
+         aspect (bilinear with antialiasing, as Pillow's). {mean}"
     );
     ValueInfoProto { name: INPUT.into(), r#type: Some(batch_of(elements, &dims)), doc_string }
 }
@@ -150,10 +172,11 @@ fn facts(
 ) -> Vec<(&'static str, String)> {
     let Config { model, .. } = file.config();
     let (h, w) = (input.height, input.width);
-    let (layout, range) = match options.pixels {
-        Pixels::Bytes => (format!("uint8 [N, {h}, {w}, 3]"), "0 to 255"),
-        Pixels::Floats => (format!("float32 [N, 3, {h}, {w}]"), "0 to 1"),
+    let layout = match options.pixels {
+        Pixels::Bytes => format!("uint8 [N, {h}, {w}, 3]"),
+        Pixels::Floats | Pixels::Normalised => format!("float32 [N, 3, {h}, {w}]"),
     };
+    let (range, normalisation) = options.pixels.values();
     let wiring = match model.wiring {
         Wiring::Torchvision => "torchvision",
         Wiring::Caffe => "caffe",
@@ -162,7 +185,7 @@ fn facts(
         ("input", layout),
         ("input_channels", "RGB".into()),
         ("input_range", range.into()),
-        ("input_normalisation", "inside the graph".into()),
+        ("input_normalisation", normalisation.into()),
         ("input_resize", "bilinear with antialiasing, aspect not kept".into()),
         ("output", format!("float32 [N, {features}]")),
         ("output_l2_normalised", "true".into()),

@@ -1,5 +1,5 @@
 use crate::made::{assert_error, pixels, plain_input, samples};
-use bcreid::data::{BadImages, ImageStream, StreamOptions};
+use bcreid::data::{BadImages, ImageStream, Images, StreamOptions, decode};
 use bcreid::device::Device;
 use std::path::PathBuf;
 
@@ -29,6 +29,32 @@ fn every_image_comes_once_in_order_with_its_mirror_image() {
         seen.push(batch.images);
     }
     assert_eq!(seen, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9, 10, 11], vec![12, 13]]);
+}
+
+/// From memory they give the same pixels as from their files, also when they are resized.
+#[test]
+fn decoded_images_are_read_like_files() {
+    let (_folder, samples) = samples(2, 7);
+    let options = || StreamOptions { input: plain_input(6, 5), ..options() };
+    let decoded = paths(&samples).iter().map(|path| decode::read(path).unwrap().clone()).collect();
+    let of = |images| {
+        let batches = ImageStream::of(images, options(), &Device::cpu()).unwrap().map(Result::unwrap);
+        batches.map(|batch| (batch.images, batch.pixels.f32().to_vec())).collect::<Vec<_>>()
+    };
+    let files = of(Images::Files(paths(&samples)));
+    assert_eq!(of(Images::Decoded(decoded)), files);
+    assert_eq!((files.len(), files[0].1.len()), (4, 4 * 90));
+
+    let image = |width, height, bytes| decode::Rgb { width, height, pixels: vec![0; bytes] };
+    for (faulty, words) in [
+        (image(4, 8, 95), "4 x 8 pixels, but 95 bytes"),
+        (image(0, 8, 0), "the image is empty"),
+        (image(70_000, 1, 210_000), "the longest side is 65535"),
+        (image(usize::MAX, usize::MAX, 3), "the longest side is 65535"),
+    ] {
+        let images = Images::Decoded(vec![image(4, 8, 96), faulty]);
+        assert_error(ImageStream::of(images, options(), &Device::cpu()), &["image 1", words]);
+    }
 }
 
 #[test]

@@ -161,6 +161,48 @@ fn strides_pooling_and_layout_are_the_wirings() {
     }
 }
 
+/// Images that are normalised by ImageNet's numbers are taken as they are, or turned into the network's own convention.
+#[test]
+fn images_normalised_outside_are_not_normalised_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    network::write(SLIM, &at("slim.safetensors"));
+    network::write(CAFFE, &at("caffe.safetensors"));
+    let normalised = |name: &str, more: &[&str]| {
+        let more = [&["--force", "--input", "normalised"], more].concat();
+        export(&at(&format!("{name}.safetensors")), &at("n.onnx"), &more)
+    };
+    let (said, model) = normalised("slim", &[]);
+    assert!(
+        said.contains("float32 [N, 3, 64, 32]") && said.contains("normalised outside the graph"),
+        "{said}"
+    );
+    let fact = |key: &str| model.metadata_props.iter().find(|fact| fact.key == key).unwrap().value.clone();
+    assert_eq!(fact("input_normalisation"), "outside the graph");
+    assert!(fact("input_range").contains("mean 0.485 0.456 0.406, deviation 0.229 0.224 0.225"));
+    let graph = model.graph.unwrap();
+    assert_computable(&graph);
+    assert_eq!((count(&graph, "Sub"), count(&graph, "Mul")), (0, 0));
+    assert_eq!(graph.node[0].input[0], "images");
+    assert!(graph.input[0].doc_string.contains("The graph subtracts no mean"));
+    assert_computable(normalised("slim", &["--flip"]).1.graph.as_ref().unwrap());
+
+    // Of a byte v the network has (v - 123) / 4, (v - 116) / 2 and v - 103, as RGB; the graph sees (v / 255 - m) / d.
+    let graph = normalised("caffe", &[]).1.graph.unwrap();
+    assert_computable(&graph);
+    let constant = |name: &str| {
+        let found = graph.initializer.iter().find(|c| c.name == name).unwrap();
+        bytemuck::pod_collect_to_vec::<u8, f32>(&found.raw_data)
+    };
+    let (shift, gain) = (constant("images.mean"), constant("images.gain"));
+    let imagenet = [(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)];
+    for (c, ((m, d), expected)) in imagenet.into_iter().zip([1.75f32, 7.0, 27.0]).enumerate() {
+        let seen = (130.0 / 255.0 - m) / d;
+        let found = (seen - shift[c]) * gain[c];
+        assert!((found - expected).abs() < 1e-4, "{c}: {found}");
+    }
+}
+
 #[test]
 fn the_file_says_what_it_takes_and_gives_and_is_the_same_twice() {
     let folder = tempfile::tempdir().unwrap();

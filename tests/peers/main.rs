@@ -14,38 +14,17 @@ mod features;
 #[path = "../common/network.rs"]
 mod network;
 mod onnx;
+#[path = "../common/peers.rs"]
+mod peers;
 mod report;
 mod rerank;
 mod tensorboard;
 mod train;
 
-use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use peers::{python, skip};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
-
-/// What the script makes; its last act is to leave the stamp.
-const FETCHED: &str = "tools/peers/venv";
-const STAMP: &str = "requirements.sha256";
-
-/// The interpreter, or a note that there is none; written past the test's capture, which would hide it.
-fn python() -> Option<OsString> {
-    if let Some(python) = std::env::var_os("BCREID_PEERS_PYTHON").filter(|python| !python.is_empty()) {
-        return Some(python);
-    }
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join(FETCHED);
-    if fetched.join(STAMP).exists() {
-        return Some(fetched.join("bin/python").into());
-    }
-    let required = std::env::var_os("BCREID_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "BCREID_REQUIRE_PEERS=1, but there is no {FETCHED}; run tools/get-peers.sh");
-    skip("no Python with peers (tools/get-peers.sh)");
-    None
-}
-
-fn skip(why: &str) {
-    std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
-}
 
 /// Runs one of the scripts beside this file and shows what it said.
 #[track_caller]

@@ -1,4 +1,4 @@
-//! Exported networks checked by ONNX's checker and ONNX Runtime.
+//! Exported networks checked by ONNX's checker, ONNX Runtime and OpenVINO.
 
 use crate::command::succeed;
 use crate::{bcreid, check, network, python};
@@ -6,7 +6,7 @@ use bcreid::config::Config;
 use bcreid::data::decode;
 use std::path::Path;
 
-/// Both kinds of input, with and without the mirrored image, for a made-up network.
+/// All kinds of input, with and without the mirrored image, for a made-up network.
 #[track_caller]
 fn agrees(settings: &[&str]) {
     let Some(python) = python() else { return };
@@ -20,7 +20,7 @@ fn agrees(settings: &[&str]) {
         let mut extract = bcreid();
         extract.arg("extract").arg("--weights").arg(at("w.safetensors")).args(flip);
         succeed(extract.arg("--images").arg(at("images")).arg("--out").arg(&features));
-        for input in ["bytes", "floats"] {
+        for input in ["bytes", "floats", "normalised"] {
             let model = at(&format!("{input}{}.onnx", flip.len()));
             let mut export = bcreid();
             export.arg("export").arg("--weights").arg(at("w.safetensors")).args(["--input", input]);

@@ -52,27 +52,44 @@ pub fn build(
     Ok(graph)
 }
 
-/// Adds the input normalisation: the images as normalised float `[N, 3, H, W]`. (v scale - mean) / std is computed as
-/// (v - mean / scale) (scale / std), which rounds less, and not at all for Caffe's convention.
+/// Smallest change of a normalised pixel that is computed: below it the caller's own rounding is larger.
+const NO_CHANGE: f64 = 1e-6;
+
+/// Adds the input normalisation: the images as normalised float `[N, 3, H, W]`. With x = u v + o, the pixel of 0 to 1
+/// of a value v, (255 x scale - mean) / std is computed as (v - shift) gain, where shift = (mean / (255 scale) - o) / u
+/// and gain = 255 u scale / std. This rounds less, and not at all for bytes in Caffe's convention.
 fn pixels(graph: &mut Builder, input: &ImageInput, pixels: Pixels) -> String {
-    let (name, unit) = match pixels {
+    let name = match pixels {
         Pixels::Bytes => {
             let cast = vec![int("to", i64::from(TensorProto::FLOAT))];
             let floats = graph.node("Cast", "images.float", &[INPUT], cast);
-            (graph.node("Transpose", "images.nchw", &[&floats], vec![ints("perm", &[0, 3, 1, 2])]), 1.0)
+            graph.node("Transpose", "images.nchw", &[&floats], vec![ints("perm", &[0, 3, 1, 2])])
         }
-        Pixels::Floats => (INPUT.to_string(), 255.0),
+        Pixels::Floats | Pixels::Normalised => INPUT.to_string(),
     };
-    let scale = f64::from(input.scale) * unit;
     // The graph's input is always RGB.
-    let by_channel = |value: &dyn Fn(usize) -> f64| match input.channels {
-        Channels::Rgb => [0, 1, 2].map(|c| value(c) as f32),
-        Channels::Bgr => [2, 1, 0].map(|c| value(c) as f32),
+    let channel = |c: usize| match input.channels {
+        Channels::Rgb => c,
+        Channels::Bgr => 2 - c,
     };
-    let mean = by_channel(&|c| f64::from(input.mean[c]) / scale);
-    let gain = by_channel(&|c| scale / f64::from(input.std[c]));
-    let mean = graph.f32("images.mean", &[1, 3, 1, 1], &mean);
-    let gain = graph.f32("images.gain", &[1, 3, 1, 1], &gain);
+    let imagenet = ImageInput::imagenet(input.height, input.width);
+    let affine = [0, 1, 2].map(|c| {
+        let (mean, std) = (f64::from(input.mean[channel(c)]), f64::from(input.std[channel(c)]));
+        let scale = f64::from(input.scale);
+        match pixels {
+            Pixels::Bytes => (mean / scale, scale / std),
+            Pixels::Floats => (mean / (scale * 255.0), scale * 255.0 / std),
+            Pixels::Normalised => {
+                let (offset, unit) = (f64::from(imagenet.mean[c]), f64::from(imagenet.std[c]));
+                ((mean / (scale * 255.0) - offset) / unit, unit * scale * 255.0 / std)
+            }
+        }
+    });
+    if affine.iter().all(|(shift, gain)| shift.abs() < NO_CHANGE && (gain - 1.0).abs() < NO_CHANGE) {
+        return name;
+    }
+    let mean = graph.f32("images.mean", &[1, 3, 1, 1], &affine.map(|(shift, _)| shift as f32));
+    let gain = graph.f32("images.gain", &[1, 3, 1, 1], &affine.map(|(_, gain)| gain as f32));
     let centred = graph.node("Sub", "images.centred", &[&name, &mean], Vec::new());
     graph.node("Mul", "images.normalised", &[&centred, &gain], Vec::new())
 }

@@ -9,9 +9,11 @@
 //! 4. [`convention`]: the input convention of Caffe's networks.
 //! 5. [`engine`]: writes the weight file of `bcreid`.
 //! 6. [`torchvision`]: writes files for PyTorch.
+//! 7. [`cli`]: the command line.
 #![warn(missing_docs)]
 
 pub mod caffe;
+pub mod cli;
 mod content;
 pub mod convention;
 pub mod display;

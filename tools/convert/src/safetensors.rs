@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+/// The metadata key of the stride of the last stage, in files that this program writes for PyTorch.
+pub(crate) const LAST_STRIDE: &str = "last_stride";
+
 /// True if a file's first bytes are those of a safetensors file: a header length, then JSON.
 pub fn recognise(head: &[u8]) -> bool {
     let Some((length, rest)) = head.split_first_chunk::<8>() else { return false };
@@ -65,12 +68,20 @@ pub fn open(path: &Path) -> Result<Source> {
         let dtype = element.map_or(UNREAD, Element::name);
         tensors.insert(name.to_string(), SourceTensor::in_pieces(view.shape().to_vec(), dtype, read));
     }
+    let last_stride = match file.metadata().get(LAST_STRIDE).map(String::as_str) {
+        None | Some("2") => 2,
+        Some("1") => 1,
+        Some(other) => {
+            let other = quoted(other);
+            return Err(file.fault(format!("metadata {LAST_STRIDE:?} is {other}; the stride is 1 or 2")));
+        }
+    };
     let mut notes = Vec::new();
     let tensors = nesting::strip(tensors, &mut notes);
     Ok(Source {
         format: "safetensors".into(),
         wiring: Wiring::Torchvision,
-        last_stride: 2,
+        last_stride,
         input: Input::default(),
         tensors,
         states_input: false,

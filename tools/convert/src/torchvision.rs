@@ -5,6 +5,7 @@
 //! `[K, C, R, S]`. Centers and momenta are not exported; PyTorch itself fills in `num_batches_tracked`.
 
 use crate::engine::swap_inner;
+use crate::safetensors::LAST_STRIDE;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
 use bcreid::files::write_atomically;
@@ -75,6 +76,10 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
             let mut metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
             let origin = file.metadata().iter().filter(|(key, _)| ORIGIN.contains(&key.as_str()));
             metadata.extend(origin.map(|(key, value)| (key.clone(), value.clone())));
+            // A state dict holds no strides; the converter reads this back.
+            if network.config().model.last_stride == 1 {
+                metadata.insert(LAST_STRIDE.to_string(), "1".to_string());
+            }
             write_tensors(out, &tensors, &metadata)?;
         }
         Container::Torch => {

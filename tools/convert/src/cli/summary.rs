@@ -1,9 +1,9 @@
 //! Summary of a conversion: the tensors that were used, left out or absent.
 
+use crate::Result;
+use crate::network::{Network, title_of};
 use bcreid::console::say;
 use bcreid::error::excerpt;
-use bcreid_convert::Result;
-use bcreid_convert::network::{Network, title_of};
 
 /// Prints which tensors of the file were used.
 ///

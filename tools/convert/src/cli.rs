@@ -1,0 +1,385 @@
+//! The command line of the program `bcreid-convert`.
+
+mod loading;
+mod summary;
+mod values;
+
+use crate::network::{Unseen, title_of};
+use crate::source::{self, Asked, Container, Source, UNREAD};
+use crate::{Error, Result, caffe, engine, network, torchvision};
+use bcreid::config::{Channels, Input, Wiring};
+use bcreid::console::{say, say_lines};
+use bcreid::error::printable;
+use bcreid::files::{follow, remove_temporaries};
+use bcreid::model::resnet::Spec;
+use bcreid::weights::NetworkFile;
+use clap::{Parser, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use summary::{report, short, some_of};
+
+/// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
+///
+/// The format of the input is detected by its content: PyTorch (.pth of any version), Caffe (.caffemodel) or
+/// safetensors with torchvision's or timm's names. No code in it is executed. Wiring and input convention are
+/// torchvision's, or Caffe's for a Caffe file, unless an option overrides them; they are written into the output, and
+/// `bcreid train --weights` applies them.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// The weights to convert.
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The file to write: .safetensors, or with --to torchvision also .pth.
+    #[arg(long, value_name = "OUT", required_unless_present = "list")]
+    out: Option<PathBuf>,
+    /// Overwrite OUT if it exists.
+    #[arg(long, requires = "out")]
+    force: bool,
+    /// Prototxt of a Caffe model, for files without connections or with other layer names.
+    #[arg(long, value_name = "FILE")]
+    prototxt: Option<PathBuf>,
+    /// List the content of IN and write nothing: the layers of a Caffe file, the tensors of any other.
+    #[arg(
+        long,
+        conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence"]
+    )]
+    list: bool,
+    /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
+    #[arg(long, value_enum, default_value = "bcreid")]
+    to: Target,
+    /// Wiring, i.e. the places of strides and pooling: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
+    #[arg(long, value_name = "WIRING")]
+    wiring: Option<WiringName>,
+    /// Stride of the network's last stage, 1 or 2 (default: what the file says, else 2).
+    #[arg(long, value_name = "STRIDE", value_parser = clap::value_parser!(u8).range(1..=2))]
+    last_stride: Option<u8>,
+    /// Order of the input's channels.
+    #[arg(long, value_name = "ORDER")]
+    channels: Option<ChannelsName>,
+    /// Factor of pixels of 0 to 255, applied first.
+    #[arg(long, value_name = "FACTOR", value_parser = values::positive)]
+    scale: Option<f32>,
+    /// Means, subtracted from each channel after scaling: three numbers in the channels' order, or a Caffe
+    /// .binaryproto mean image.
+    #[arg(long, value_name = "A,B,C|FILE", allow_hyphen_values = true)]
+    mean: Option<String>,
+    /// Deviations, by which each channel is divided last, in the channels' order.
+    #[arg(long, value_name = "A,B,C", value_parser = values::positive_triple)]
+    std: Option<[f32; 3]>,
+    /// The licence of the weights, to be written into OUT.
+    #[arg(long, value_name = "TEXT")]
+    licence: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    Bcreid,
+    Torchvision,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WiringName {
+    Torchvision,
+    Caffe,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ChannelsName {
+    Rgb,
+    Bgr,
+}
+
+/// Runs the program with its command line, whose first item is the program's name, and prints its error. A faulty
+/// command line, `--help` and `--version` end the process.
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = arguments(&line.into_iter().collect::<Vec<_>>());
+    match end_without_leftovers().and_then(|()| arguments.run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            bcreid::tell!("bcreid-convert: {}", error.line());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lets a signal that ends the program remove the temporary file of an output first. The exit status is 128 plus the
+/// signal's number.
+fn end_without_leftovers() -> Result<()> {
+    let refused = |e| Error::Device(format!("cannot listen for Ctrl-C: {e}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(refused)?;
+    let listen = move || {
+        if let Some(signal) = signals.forever().next() {
+            remove_temporaries();
+            std::process::exit(128 + signal);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(refused)?;
+    Ok(())
+}
+
+/// Parses the command line, or ends the program. The message about a faulty argument quotes it, and it may be the name
+/// of a file that a pattern stood for: then the message is about the escaped arguments.
+fn arguments(line: &[OsString]) -> Arguments {
+    Arguments::try_parse_from(line).unwrap_or_else(|error| {
+        let escaped = line.iter().map(|text| printable(&text.to_string_lossy()));
+        Arguments::try_parse_from(escaped).err().unwrap_or(error).exit()
+    })
+}
+
+impl Arguments {
+    fn run(&self) -> Result<()> {
+        let Some(out) = &self.out else { return self.list() };
+        let out = &follow(out)?;
+        if out.is_dir() {
+            return Err(Error::weights(
+                out,
+                "is a folder; name the file to write, e.g. weights.safetensors in it",
+            ));
+        }
+        let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let what = if folder.exists() { "is no folder" } else { "does not exist; make it first" };
+            return Err(Error::weights(out, format!("its folder {what}")));
+        }
+        if self.to == Target::Torchvision && (self.says_what_shapes_do_not() || self.prototxt.is_some()) {
+            return Err(Error::Data(
+                "--to torchvision takes wiring, input convention and licence from the file; leave those options \
+                 out".into(),
+            ));
+        }
+        if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
+            && from == to
+        {
+            return Err(Error::weights(out, "is the input itself; give another --out"));
+        }
+        if out.exists() && !self.force {
+            return Err(Error::weights(out, "exists; give another --out, or --force to overwrite it"));
+        }
+        if self.input.is_file() {
+            source::check_header(&self.input)?;
+        }
+        match self.to {
+            Target::Bcreid => self.import(out),
+            Target::Torchvision => self.export(out),
+        }
+    }
+
+    fn list(&self) -> Result<()> {
+        if source::container(&self.input)? == Container::Caffe {
+            return self.list_layers();
+        }
+        let source = self.source()?;
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["tensor", "type", "shape", "sum"]);
+        for (name, tensor) in &source.tensors {
+            let sum = match tensor.dtype {
+                UNREAD => "not read".to_string(),
+                _ => format!("{:.7}", tensor.sum()?),
+            };
+            table.add_row([
+                short(name),
+                tensor.dtype.to_string(),
+                short(&format!("{:?}", tensor.shape)),
+                sum,
+            ]);
+        }
+        if let Some(sums) = table.column_mut(3) {
+            sums.set_cell_alignment(CellAlignment::Right);
+        }
+        say_lines(&table)?;
+        self.announce(&source)
+    }
+
+    /// Lists the layers of a Caffe file, and says if they form a ResNet.
+    fn list_layers(&self) -> Result<()> {
+        let model = caffe::Model::open(&self.input, self.prototxt.as_deref())?;
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(["layer", "type", "reads", "writes", "shapes"]);
+        let names = |names: &[String]| some_of(names.iter().map(String::as_str));
+        for layer in model.layers() {
+            let shapes: Vec<String> = layer.shapes.iter().map(|shape| format!("{shape:?}")).collect();
+            table.add_row([
+                short(&layer.name),
+                short(&layer.kind),
+                names(&layer.bottoms),
+                names(&layer.tops),
+                names(&shapes),
+            ]);
+        }
+        say_lines(&table)?;
+        let source = match model.source(self.asked()) {
+            Ok(source) => source,
+            Err(error) => return say(format_args!("cannot be converted: {}", error.line())),
+        };
+        self.announce(&source)?;
+        match network::recognise(&source, &self.input, Unseen::of(&source)) {
+            Ok(network) => say(format_args!("can be converted: {}", title_of(&network.config.model))),
+            Err(error) => say(format_args!("cannot be converted: {}", error.line())),
+        }
+    }
+
+    fn source(&self) -> Result<Source> {
+        source::open_with(&self.input, self.prototxt.as_deref(), self.asked())
+    }
+
+    fn import(&self, out: &Path) -> Result<()> {
+        if out.extension().is_none_or(|e| e != "safetensors") {
+            return Err(Error::weights(out, "bcreid loads .safetensors; name the output so"));
+        }
+        if NetworkFile::open(&self.input).is_ok() {
+            return Err(Error::weights(
+                &self.input,
+                "is already one of bcreid's; to go back, add --to torchvision",
+            ));
+        }
+        let source = self.source()?;
+        let network = network::recognise(&source, &self.input, self.unseen(&source)?)?;
+        engine::write(&network, &self.input, self.licence.as_deref(), out)?;
+        self.announce(&source)?;
+        self.say_assumed(&source, &network.config.input)?;
+        report(&network)?;
+        let written = NetworkFile::open(out)?;
+        written.check()?;
+        say_lines(written.describe())
+    }
+
+    fn export(&self, out: &Path) -> Result<()> {
+        torchvision::Container::of(out)?;
+        let network = NetworkFile::open(&self.input)?;
+        let behind = torchvision::write(&network, out)?;
+        say_lines(network.describe())?;
+        if !behind.is_empty() {
+            say(format_args!("left behind: {}", some_of(behind.iter().map(String::as_str))))?;
+        }
+        let spec = Spec::of(&network.config().model);
+        if spec.stem != spec.width {
+            say(format_args!(
+                "its conv1 has {} channels and its first stage {}, which a constructor of torchvision takes as one \
+                 number: give the ResNet that you load this into a conv1, bn1 and layer1 of these widths",
+                spec.stem, spec.width
+            ))?;
+        }
+        if network.config().model.last_stride == 1 {
+            bcreid::tell!(
+                "warning: its last stage strides by 1, which a state dict does not hold: a plain ResNet loads it \
+                 without an error and gives other features; load it as below"
+            );
+            say("to load it in PyTorch:")?;
+            let classes =
+                network.tensors().tensor("fc.weight").ok().and_then(|fc| fc.shape().first().copied());
+            let lines = loading::lines(&network.config().model, classes, out);
+            lines.iter().try_for_each(|line| say(format_args!("  {line}")))?;
+        }
+        say(format_args!("written: {}", out.display()))
+    }
+
+    /// Prints the parts of the input convention that neither the file nor an option states.
+    fn say_assumed(&self, source: &Source, input: &Input) -> Result<()> {
+        let mut assumed = Vec::new();
+        if self.channels.is_none() {
+            assumed.push(format!("channels {}", format!("{:?}", input.channels).to_uppercase()));
+        }
+        if self.mean.is_none() {
+            assumed.push(format!("mean {:?}", input.mean));
+        }
+        if self.scale.is_none() {
+            assumed.push(format!("scale {}", input.scale));
+        }
+        if source.states_input || assumed.is_empty() {
+            return Ok(());
+        }
+        say(format_args!(
+            "  the file does not state its input convention; assumed, as usual for such files: {} (--channels, \
+             --mean, --scale and --std say otherwise)",
+            assumed.join(", ")
+        ))
+    }
+
+    fn says_what_shapes_do_not(&self) -> bool {
+        let network = self.wiring.is_some() || self.last_stride.is_some() || self.licence.is_some();
+        network
+            || self.channels.is_some()
+            || self.scale.is_some()
+            || self.mean.is_some()
+            || self.std.is_some()
+    }
+
+    /// Options about the wiring.
+    fn asked(&self) -> Asked {
+        let wiring = self.wiring.map(|name| match name {
+            WiringName::Torchvision => Wiring::Torchvision,
+            WiringName::Caffe => Wiring::Caffe,
+        });
+        Asked { wiring, last_stride: self.last_stride.map(usize::from) }
+    }
+
+    /// Wiring and input convention of the file, overridden by the options.
+    fn unseen(&self, source: &Source) -> Result<Unseen> {
+        let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
+        let channels = match self.channels {
+            Some(ChannelsName::Rgb) => Channels::Rgb,
+            Some(ChannelsName::Bgr) => Channels::Bgr,
+            None => input.channels,
+        };
+        if channels != input.channels {
+            // Mean and deviation are reordered with their channels.
+            input.channels = channels;
+            input.mean.reverse();
+            input.std.reverse();
+        }
+        if let Some(scale) = self.scale
+            && scale != input.scale
+            && self.mean.is_none()
+        {
+            return Err(Error::Data(format!(
+                "--scale {scale} without --mean: the mean {:?} that would be taken is of pixels times {}; give --mean \
+                 (and --std) of pixels times {scale}",
+                input.mean, input.scale
+            )));
+        }
+        input.scale = self.scale.unwrap_or(input.scale);
+        input.std = self.std.unwrap_or(input.std);
+        if let Some(mean) = &self.mean {
+            input.mean = match values::triple(mean) {
+                Ok(mean) => mean,
+                Err(_) if Path::new(mean).exists() => mean_of_image(Path::new(mean), &input)?,
+                Err(why) => {
+                    return Err(Error::Data(format!("--mean: {why}, nor is there a file of that name")));
+                }
+            };
+        }
+        Ok(Unseen { wiring, last_stride, input })
+    }
+
+    fn announce(&self, source: &Source) -> Result<()> {
+        let values: usize = source.tensors.values().map(|t| t.shape.iter().product::<usize>()).sum();
+        let (path, format, tensors) = (self.input.display(), &source.format, source.tensors.len());
+        say(format_args!("{path}: {format}, {tensors} tensors, {values} values"))?;
+        source.notes.iter().try_for_each(|note| say(format_args!("  {note}")))
+    }
+}
+
+/// Channel means of a mean image in the input's order. The image is in grey levels, blue first.
+fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
+    if input.scale != 1.0 {
+        let scale = input.scale;
+        return Err(Error::weights(
+            path,
+            format!(
+                "a mean image is in grey levels of 0 to 255, and pixels are scaled by {scale}; add --scale 1"
+            ),
+        ));
+    }
+    let [blue, green, red] = caffe::mean(path)?;
+    Ok(match input.channels {
+        Channels::Bgr => [blue, green, red],
+        Channels::Rgb => [red, green, blue],
+    })
+}

@@ -1,0 +1,80 @@
+//! The Python lines that load an exported network whose last stage strides by 1: a state dict holds no strides.
+
+use bcreid::config::{Arch, Model};
+use bcreid::error::printable;
+use bcreid::model::resnet::Spec;
+use std::path::Path;
+
+/// The lines for a network that was written to `out`, whose classifier has `classes` rows if there is one.
+pub fn lines(model: &Model, classes: Option<usize>, out: &Path) -> Vec<String> {
+    let spec = Spec::of(model);
+    let mut lines = vec!["import torch, torchvision".to_string()];
+    match constructor(model) {
+        Some(name) => {
+            let classes = classes.map_or(String::new(), |classes| format!("num_classes={classes}"));
+            lines.push(format!("model = torchvision.models.{name}({classes})"));
+        }
+        None => lines.push("model = ...  # a ResNet of these widths and depths".into()),
+    }
+    if classes.is_none() {
+        lines.push("model.fc = torch.nn.Identity()".into());
+    }
+    // Where torchvision's block strides.
+    let conv = if spec.bottleneck { "conv2" } else { "conv1" };
+    lines.push(format!("model.layer4[0].{conv}.stride = model.layer4[0].downsample[0].stride = (1, 1)"));
+    let name = printable(&out.display().to_string());
+    lines.push(match out.extension().is_some_and(|extension| extension == "safetensors") {
+        true => format!("import safetensors.torch; state = safetensors.torch.load_file({name:?})"),
+        false => format!("state = torch.load({name:?}, weights_only=True)"),
+    });
+    lines.push("model.load_state_dict(state)".into());
+    lines
+}
+
+/// The constructor of torchvision for a network of its own widths and depths.
+fn constructor(model: &Model) -> Option<&'static str> {
+    let name = match model.arch {
+        Arch::Resnet18 => "resnet18",
+        Arch::Resnet34 => "resnet34",
+        Arch::Resnet50 => "resnet50",
+        Arch::Resnet101 => "resnet101",
+        Arch::Resnet152 => "resnet152",
+        Arch::Slim => return None,
+    };
+    let own = Spec::of(&Model { arch: model.arch, ..Model::default() });
+    let spec = Spec::of(model);
+    let same = (spec.width, spec.stem, spec.depths) == (own.width, own.stem, own.depths);
+    same.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_are_those_of_the_block() {
+        let model = |arch| Model { arch, last_stride: 1, ..Model::default() };
+        let of = |model: &Model, classes, out: &str| lines(model, classes, Path::new(out)).join("\n");
+        assert_eq!(
+            of(&model(Arch::Resnet50), Some(751), "w.pth"),
+            "import torch, torchvision\n\
+             model = torchvision.models.resnet50(num_classes=751)\n\
+             model.layer4[0].conv2.stride = model.layer4[0].downsample[0].stride = (1, 1)\n\
+             state = torch.load(\"w.pth\", weights_only=True)\n\
+             model.load_state_dict(state)"
+        );
+        let basic = of(&model(Arch::Resnet18), None, "w.safetensors");
+        assert!(
+            basic.contains("resnet18()\nmodel.fc = torch.nn.Identity()\nmodel.layer4[0].conv1.stride = ")
+        );
+        assert!(basic.contains("safetensors.torch.load_file(\"w.safetensors\")"), "{basic}");
+        for other in [
+            model(Arch::Slim),
+            Model { width: Some(32), ..model(Arch::Resnet50) },
+            Model { stem: Some(32), ..model(Arch::Resnet50) },
+            Model { depths: Some([3, 4, 5, 3]), ..model(Arch::Resnet50) },
+        ] {
+            assert!(of(&other, None, "w.pth").contains("model = ...  # a ResNet of these"), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A last stride of 1 on the way to PyTorch, where a state dict does not hold it.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the converter to success; returns what it printed and what it warned of.
+fn convert(arguments: &[&Path], options: &[&str]) -> (String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_bcreid-convert")).args(arguments).args(options).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// The weights of a ResNet-50 of small width as a file for the engine.
+fn weights(folder: &Path, last_stride: &str) -> std::path::PathBuf {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/resnet50_width4.safetensors");
+    let out = folder.join(format!("w{last_stride}.safetensors"));
+    convert(&[&golden], &["--out", out.to_str().unwrap(), "--last-stride", last_stride]);
+    out
+}
+
+#[test]
+fn a_last_stride_of_1_is_a_warning_with_the_lines_that_load_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (fine, plain) = (weights(folder, "1"), weights(folder, "2"));
+    let pth = folder.join("a\nb.pth");
+    let (said, warned) = convert(&[&fine], &["--to", "torchvision", "--out", pth.to_str().unwrap()]);
+    assert!(
+        warned.starts_with("warning: its last stage strides by 1") && warned.lines().count() == 1,
+        "{warned}"
+    );
+    assert!(
+        said.contains("\n  model.layer4[0].conv2.stride = model.layer4[0].downsample[0].stride = (1, 1)\n")
+    );
+    assert!(said.contains("a\\\\nb.pth\", weights_only=True)\n  model.load_state_dict(state)\n"), "{said}");
+    let (said, warned) =
+        convert(&[&plain], &["--to", "torchvision", "--out", folder.join("b.pth").to_str().unwrap()]);
+    assert!(warned.is_empty() && !said.contains("stride = "), "{said}{warned}");
+
+    // A safetensors file states it, and it comes back without an option.
+    let there = folder.join("c.safetensors");
+    let (said, _) = convert(&[&fine], &["--to", "torchvision", "--out", there.to_str().unwrap()]);
+    assert!(said.contains("safetensors.torch.load_file("), "{said}");
+    let back = folder.join("d.safetensors");
+    let (said, _) = convert(&[&there], &["--out", back.to_str().unwrap()]);
+    assert!(said.contains("last stage at stride 1"), "{said}");
+    assert_eq!(std::fs::read(&fine).unwrap().len(), std::fs::read(&back).unwrap().len());
+}

@@ -1,0 +1,5 @@
+"""`python -m bcreid`: the program `bcreid`."""
+
+from ._program import bcreid
+
+bcreid()

@@ -1,0 +1,54 @@
+//! `bcreid.Error`, and warnings.
+
+use bcreid::Error;
+use bcreid::error::{Remedy, printable};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyUserWarning};
+use pyo3::prelude::*;
+use std::ffi::CString;
+
+create_exception!(
+    bcreid,
+    PyError,
+    PyException,
+    "An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it."
+);
+
+/// The result of a function of the library as Python's.
+pub trait ToPython<T> {
+    /// The value, or the exception `bcreid.Error`.
+    fn to_python(self) -> PyResult<T>;
+}
+
+impl<T> ToPython<T> for bcreid::Result<T> {
+    fn to_python(self) -> PyResult<T> {
+        self.map_err(|error| PyError::new_err(error.line_with(argument)))
+    }
+}
+
+/// An exception `bcreid.Error` with this text.
+pub fn fault(text: impl Into<String>) -> PyErr {
+    PyError::new_err(printable(&text.into()))
+}
+
+/// The Python argument that avoids an error.
+fn argument(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Precision(name) => format!("give precision={name:?}"),
+        Remedy::SmallerBatch => "give a smaller batch".into(),
+        Remedy::CpuDevice => "give device=\"cpu\", which has no requirements".into(),
+        Remedy::IgnoreCameras => "give ignore_cameras=True if the camera numbers have no meaning".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Warns of something that is no error, as `UserWarning`.
+pub fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    let text = CString::new(printable(text)).map_err(|_| fault("a warning with a NUL character"))?;
+    PyErr::warn(py, &py.get_type::<PyUserWarning>(), &text, 1)
+}
+
+/// An error of the library with this text, for functions that the library calls back.
+pub fn of_library(text: &str) -> Error {
+    Error::Data(text.into())
+}
