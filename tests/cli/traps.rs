@@ -174,8 +174,7 @@ fn a_collapse_is_told_at_the_end_and_in_the_evaluation() {
     assert_eq!(said.matches("features have collapsed").count(), 1, "{said}");
     let last = said.lines().rfind(|line| line.contains("collapsed")).unwrap();
     assert!(
-        last.starts_with("the run ends with collapsed features")
-            && last.contains("solver.lr (now 0.002)")
+        last.starts_with("the run ends with collapsed features") && last.contains("solver.lr (now 0.002)")
     );
     // TINY has a dropout of 0.5 already, and the ramp is longer than a fourth of the run.
     assert!(
