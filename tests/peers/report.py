@@ -63,6 +63,8 @@ def content(page, check, evaluated):
           (charts.count(), labelled))
     drawn = charts.evaluate_all("all => all.map(svg => svg.getBBox().width * svg.getBBox().height)")
     check("no chart is empty", all(area > 1e4 for area in drawn), drawn)
+    scales = charts.evaluate_all("all => all.map(svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)")
+    check("all charts have one scale, and so one size of letters", max(scales) - min(scales) < 0.02, scales)
     check("elements have different ids", page.evaluate(
         "() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return new Set(ids).size === ids.length }"))
     check("links lead somewhere", page.evaluate(
