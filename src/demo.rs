@@ -21,7 +21,6 @@ use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 /// The demo's settings. The demo starts from random weights where the paper starts from ImageNet weights, so a few
 /// settings differ; the file says which and why.
@@ -100,8 +99,7 @@ pub fn run(
     let comparison = Comparison { rows };
     write_json(&out.join("result.json"), &comparison)?;
     let runs = ["baseline", "full"].map(|name| out.join(name));
-    let options = Options { only: vec![], queries: None, seed: 1, images: vec![], made: SystemTime::now() };
-    let page = page::page(&runs, &options, device)?;
+    let page = page::page(&runs, &Options::default(), device)?;
     write_atomically(&out.join(REPORT), |w| w.write_all(page.html.as_bytes()))?;
     Ok(Some(comparison))
 }

@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand, which parses its arguments and calls the library.
 //! Needs the feature `cli`.
 
+mod activations;
 mod bench;
 mod completions;
 mod compute;
@@ -73,6 +74,7 @@ enum Command {
     Features(features::Features),
     Eval(eval::Eval),
     Query(query::Query),
+    Activations(activations::Activations),
     Export(export::Export),
     Plot(plot::Plot),
     Report(report::Report),
@@ -136,6 +138,7 @@ impl Command {
             Command::Features(features) => features.run(),
             Command::Eval(eval) => eval.run(),
             Command::Query(query) => query.run(),
+            Command::Activations(activations) => activations.run(),
             Command::Export(export) => export.run(),
             Command::Plot(plot) => plot.run(),
             Command::Report(report) => report.run(),

@@ -36,6 +36,10 @@ pub struct Report {
     /// evaluation only. Images that have moved since the evaluation are searched in it by the end of their path.
     #[arg(long, value_name = "DIR")]
     images: Vec<PathBuf>,
+    /// Show activation maps below the images of the ranked lists, computed by the runs' networks: where a network
+    /// responds, and what brings an image near the query.
+    #[arg(long)]
+    maps: bool,
     #[command(flatten)]
     compute: Compute,
 }
@@ -53,8 +57,8 @@ impl Report {
         super::require_folders(&self.images)?;
         let (device, which) = self.compute.choose()?;
         note!("{which}");
-        let Report { evaluation: only, queries, seed, images, .. } = self;
-        let options = Options { only, queries, seed, images, made: SystemTime::now() };
+        let Report { evaluation: only, queries, seed, images, maps, .. } = self;
+        let options = Options { only, queries, seed, images, maps, made: SystemTime::now() };
         let report = page::page(&self.runs, &options, &device)?;
         report.notes.iter().for_each(|note| tell!("{note}"));
         write_atomically(&self.out, |writer| writer.write_all(report.html.as_bytes()))?;

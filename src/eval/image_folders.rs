@@ -198,7 +198,7 @@ mod tests {
         assert!(ImageFolders::default().notes(shown)[0].starts_with("4 images left out"));
         let notes = folders.notes_for_page(shown).join(" ");
         assert!(
-            notes.starts_with("Images are embedded from set (2).") && notes.contains("(me.jpg, c.jpg)"),
+            notes.starts_with("Images are embedded from set (2).") && notes.contains("(me.jpg, diary/c.jpg)"),
             "{notes}"
         );
         assert!(!notes.contains(&home.display().to_string()), "{notes}");

@@ -37,7 +37,7 @@ pub fn project(values: &[f32], dim: usize) -> Projection {
     let centred: Vec<f64> = values.iter().enumerate().map(|(at, v)| f64::from(*v) - mean[at % dim]).collect();
     let total: f64 = centred.iter().map(|v| v * v).sum();
     let vectors = VECTORS.min(dim);
-    let draw = Philox::new(0, 0, 0, RngStream::Test);
+    let draw = Philox::new(0, 0, 0, RngStream::Report);
     let mut basis: Vec<Vec<f64>> = (0..vectors)
         .map(|v| (0..dim).map(|i| f64::from(draw.uniform((v * dim + i) as u32)) - 0.5).collect())
         .collect();

@@ -11,6 +11,7 @@ pub mod draw;
 pub mod evaluations;
 pub mod figure;
 pub mod heat;
+pub mod maps;
 pub mod neighbours;
 pub mod page;
 pub mod palette;

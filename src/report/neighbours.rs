@@ -10,11 +10,10 @@ mod picture;
 pub use page::page;
 pub use picture::picture;
 
-use super::heat;
+use super::maps::{self, MAPS};
 use crate::data::decode::{self, Rgb};
 use crate::data::resize::Resizer;
 use crate::eval::Hit;
-use crate::eval::activation::FeatureMap;
 use crate::eval::extract::Extractor;
 use crate::eval::image_folders::{Absent, ImageFolders};
 use crate::{Error, Result};
@@ -76,15 +75,6 @@ struct Shown {
     maps: Vec<Rgb>,
 }
 
-/// The activation maps of an image, with their explanations.
-pub const MAPS: [(&str, &str); 2] = [
-    ("activation", "the sum of the squared channels of the last feature map"),
-    (
-        "similarity",
-        "what brings the image near the query (Grad-CAM of the squared distance); for the query, near the first image",
-    ),
-];
-
 /// Reads the images of `lists`, one list of hits for each query. `threshold` is a distance: images below it are accepted
 /// as the query's person. With `extractor`, every image has the maps [`MAPS`].
 ///
@@ -110,18 +100,16 @@ pub fn ranked(
             .chain(hits.iter().map(|hit| hit.path.as_ref().map(recorded)));
         let sources: Vec<Option<Source>> = sources.collect();
         let read: Vec<_> = sources.par_iter().map(|source| read(source.as_ref(), folders)).collect();
-        let mut shown: Vec<Shown> = read
-            .iter()
-            .map(|image| Shown {
-                picture: image.as_ref().map(|(_, picture)| picture.clone()).map_err(Clone::clone),
-                maps: Vec::new(),
-            })
-            .collect();
-        if let Some(extractor) = &mut extractor {
-            let rows: Vec<usize> = (0..read.len()).filter(|row| read[*row].is_ok()).collect();
-            let files = rows.iter().filter_map(|row| Some(read[*row].as_ref().ok()?.0.clone())).collect();
-            draw_maps(query, &rows, &extractor.feature_maps(files)?, &mut shown)?;
-        }
+        let maps = match &mut extractor {
+            Some(extractor) => {
+                let images: Vec<_> = read.iter().map(|image| image.clone().ok()).collect();
+                maps::of_list(extractor, &query.feature, &images)?
+            }
+            None => vec![Vec::new(); read.len()],
+        };
+        let shown = read.into_iter().zip(maps);
+        let shown: Vec<Shown> =
+            shown.map(|(image, maps)| Shown { picture: image.map(|(_, picture)| picture), maps }).collect();
         let mut shown = shown.into_iter();
         let own = shown.next().unwrap_or(Shown { picture: Err("no image".into()), maps: Vec::new() });
         let entry = |(hit, shown): (&Hit, Shown)| Entry {
@@ -139,23 +127,6 @@ pub fn ranked(
         });
     }
     Ok(all)
-}
-
-/// Draws the maps of the images `rows` of a list; row 0 is the query.
-fn draw_maps(query: &Query, rows: &[usize], maps: &[FeatureMap], shown: &mut [Shown]) -> Result<()> {
-    let unit: Vec<f32> = match rows.iter().position(|row| *row == 1) {
-        Some(first) => maps[first].feature().iter().map(|value| *value as f32).collect(),
-        // Without a first image the query is compared with itself: an empty map.
-        None => query.feature.clone(),
-    };
-    for (row, map) in rows.iter().zip(maps) {
-        let other = if *row == 0 { &unit } else { &query.feature };
-        let heats = [map.strength(), map.similarity(other)?];
-        if let Ok(picture) = &shown[*row].picture {
-            shown[*row].maps = heats.iter().map(|heat| heat::over(picture, heat)).collect();
-        }
-    }
-    Ok(())
 }
 
 /// Reads an image, shrunk into [`BOX`] or as it is, with its file.

@@ -8,6 +8,7 @@ use super::charts::cmc::Evaluated;
 use super::charts::pairs::Counted;
 use super::charts::{self, cmc, curves};
 use super::evaluations;
+use super::maps::MAPS;
 use super::palette;
 use super::ranked::{self, GroupView, KindsOfImages, SHOWN, Views};
 use super::run::{self, Run};
@@ -16,6 +17,7 @@ use super::thresholds::PairsView;
 use super::thumbnail::Thumbnails;
 use super::view_models::{FigureView, FolderNames, RunView, SetView, SettingView, settings};
 use crate::device::Device;
+use crate::eval::extract::Extractor;
 use crate::eval::image_folders::ImageFolders;
 use crate::eval::scored::{Scored, by_queries};
 use crate::{Error, Result};
@@ -50,8 +52,24 @@ pub struct Options {
     /// Folders whose images may be embedded besides those of the evaluations' data sets, see [`ImageFolders`]. Images
     /// that are not at their path are searched in them.
     pub images: Vec<PathBuf>,
+    /// Show activation maps in the ranked lists, computed by the runs' networks.
+    pub maps: bool,
     /// Creation time that the page states.
     pub made: SystemTime,
+}
+
+/// All evaluations, without activation maps; made now.
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            only: Vec::new(),
+            queries: None,
+            seed: 1,
+            images: Vec::new(),
+            maps: false,
+            made: SystemTime::now(),
+        }
+    }
 }
 
 /// Escaper of the template's fields: [`escape`], as in the drawings.
@@ -98,6 +116,8 @@ struct Page {
     lists: Vec<GroupView>,
     kinds: KindsOfImages,
     list_notes: Vec<String>,
+    /// Explanation of the activation maps.
+    maps: Option<String>,
     differing: Vec<SettingView>,
     settings: Vec<SettingView>,
 }
@@ -114,7 +134,9 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
     let runs = run::read_all(folders)?;
     let stored = evaluations::read_all(&runs, &options.only)?;
     let scored = stored.into_iter().map(|one| Scored::new(one, device)).collect::<Result<Vec<_>>>()?;
-    let (lists, notes) = ranked_lists(&runs, &scored, options, device)?;
+    let (mut extractors, without) = extractors(&runs, &scored, options, device)?;
+    let (lists, mut notes) = ranked_lists(&runs, &scored, options, &mut extractors, device)?;
+    notes.extend(without);
 
     let counted: Vec<Counted<'_>> = scored.iter().map(|of| Counted::new(&of.evaluation, &of.pairs)).collect();
     let evaluations: Vec<_> = scored.iter().map(|of| &of.evaluation).collect();
@@ -157,6 +179,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
         },
         shown: SHOWN,
         lists: lists.groups,
+        maps: options.maps.then(|| MAPS.map(|(name, meaning)| format!("{name}: {meaning}")).join("; ")),
         kinds: lists.kinds,
         list_notes: notes.into_iter().chain(lists.page_notes).collect(),
         differing,
@@ -166,25 +189,65 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
     Ok(Report { html, notes: lists.notes })
 }
 
+/// The networks of the runs for activation maps, and notes about runs without maps: those whose evaluation is of other
+/// weights than the run's result.
+fn extractors(
+    runs: &[Run],
+    scored: &[Scored],
+    options: &Options,
+    device: &Device,
+) -> Result<(Vec<Option<Extractor>>, Vec<String>)> {
+    let (mut extractors, mut notes) = (Vec::new(), Vec::new());
+    if !options.maps {
+        return Ok((extractors, notes));
+    }
+    for (number, run) in runs.iter().enumerate() {
+        let of_run: Vec<&Scored> = scored.iter().filter(|of| of.evaluation.run == number).collect();
+        if of_run.is_empty() {
+            extractors.push(None);
+            continue;
+        }
+        let extractor = Extractor::load(&run.folder, device)?;
+        let network = extractor.origin().network;
+        let is_own = |of: &&Scored| of.evaluation.kept.query.origin().network == network;
+        if of_run.iter().all(is_own) {
+            extractors.push(Some(extractor));
+        } else {
+            notes.push(format!(
+                "{}: no activation maps, because an evaluation is of other weights.",
+                run.name
+            ));
+            extractors.push(None);
+        }
+    }
+    Ok((extractors, notes))
+}
+
 /// The ranked lists, and notes about them.
 fn ranked_lists(
     runs: &[Run],
     scored: &[Scored],
     options: &Options,
+    extractors: &mut [Option<Extractor>],
     device: &Device,
 ) -> Result<(Views, Vec<String>)> {
     let groups = by_queries(scored);
     let stored = scored.iter().map(|of| &of.evaluation.kept);
     let mut thumbnails = Thumbnails::new(ImageFolders::new(&options.images, stored));
     let mut n = options.queries.unwrap_or(QUERIES);
-    let lists = loop {
-        let lists = ranked::views(runs, &groups, n, options.seed, &mut thumbnails, device)?;
-        if options.queries.is_some() || lists.bytes <= THUMBNAILS || n == 1 {
+    // Every image has a thumbnail and two maps.
+    let most = if options.maps { THUMBNAILS / (1 + MAPS.len()) } else { THUMBNAILS };
+    let mut lists = loop {
+        let lists = ranked::views(runs, &groups, n, options.seed, &mut thumbnails, &mut [], device)?;
+        if options.queries.is_some() || lists.bytes <= most || n == 1 {
             break lists;
         }
         // The size is nearly proportional to the number of queries.
-        n = (n * THUMBNAILS / lists.bytes).clamp(1, n - 1);
+        n = (n * most / lists.bytes).clamp(1, n - 1);
     };
+    if options.maps {
+        lists = ranked::views(runs, &groups, n, options.seed, &mut thumbnails, extractors, device)?;
+    }
     let mut notes = vec![format!(
         "At most {n} {} of each kind, chosen by average precision (trapezoid).{}",
         if n == 1 { "query" } else { "queries" },

@@ -1,4 +1,7 @@
 //! Colours of all drawings: for light background, and for the page's dark mode.
+//!
+//! The colours of runs were searched for: they differ for people without red or green cones too, most of all the first
+//! ones, and stand out from the background at a contrast of 3 or more (5 in dark mode).
 
 /// A colour, named by its use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,14 +36,14 @@ pub const ALL: [(Colour, &str, [u8; 3], [u8; 3]); 7 + RUNS] = [
     (Colour::Intra, "intra", [0x2b, 0x6c, 0xb0], [0x6f, 0xb1, 0xf2]),
     (Colour::Inter, "inter", [0x2f, 0x8f, 0x4e], [0x63, 0xc1, 0x83]),
     (Colour::InterMin, "inter-min", [0xdd, 0x6b, 0x00], [0xff, 0xa2, 0x4d]),
-    (Colour::Run(0), "run-0", [0x3a, 0x6e, 0xa5], [0x79, 0xad, 0xe0]),
-    (Colour::Run(1), "run-1", [0xb8, 0x3b, 0x2e], [0xf0, 0x85, 0x78]),
-    (Colour::Run(2), "run-2", [0x6b, 0x8e, 0x23], [0xa9, 0xc9, 0x5f]),
-    (Colour::Run(3), "run-3", [0x7b, 0x4f, 0xa0], [0xb9, 0x93, 0xdb]),
-    (Colour::Run(4), "run-4", [0xc2, 0x87, 0x00], [0xe8, 0xb7, 0x42]),
-    (Colour::Run(5), "run-5", [0x00, 0x84, 0x8a], [0x4b, 0xc4, 0xc9]),
-    (Colour::Run(6), "run-6", [0xb0, 0x3a, 0x7e], [0xe8, 0x82, 0xbd]),
-    (Colour::Run(7), "run-7", [0x6d, 0x57, 0x4a], [0xb9, 0xa3, 0x95]),
+    (Colour::Run(0), "run-0", [0x44, 0x89, 0xff], [0x71, 0x82, 0xf4]),
+    (Colour::Run(1), "run-1", [0x84, 0x44, 0x00], [0xff, 0xd6, 0x95]),
+    (Colour::Run(2), "run-2", [0x5f, 0x21, 0x7d], [0xb3, 0x78, 0xae]),
+    (Colour::Run(3), "run-3", [0x9d, 0x94, 0x2c], [0xbe, 0xc3, 0x2b]),
+    (Colour::Run(4), "run-4", [0xbc, 0x3a, 0x80], [0xe2, 0x61, 0x78]),
+    (Colour::Run(5), "run-5", [0x14, 0x46, 0x29], [0x72, 0xfb, 0xdb]),
+    (Colour::Run(6), "run-6", [0xca, 0x81, 0x80], [0xce, 0x73, 0x42]),
+    (Colour::Run(7), "run-7", [0x31, 0x9b, 0xd3], [0x57, 0xd5, 0xff]),
 ];
 
 impl Colour {
@@ -88,5 +91,62 @@ mod tests {
             assert!(ALL[i + 1..].iter().all(|other| other.2 != one.2 && other.3 != one.3), "{}", one.1);
         }
         (0..RUNS).for_each(|run| assert_ne!(Colour::Run(run).rgb(), [0, 0, 0]));
+    }
+
+    fn linear([r, g, b]: [u8; 3]) -> [f64; 3] {
+        [r, g, b].map(|c| match f64::from(c) / 255.0 {
+            c if c <= 0.04045 => c / 12.92,
+            c => ((c + 0.055) / 1.055).powf(2.4),
+        })
+    }
+
+    fn multiply(matrix: &[[f64; 3]; 3], v: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(v).map(|(a, b)| a * b).sum())
+    }
+
+    /// sRGB to XYZ (D65).
+    const XYZ: [[f64; 3]; 3] = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ];
+    /// Normal sight, and sight without red or green cones (Machado et al. 2009, severity 1).
+    const SIGHTS: [[[f64; 3]; 3]; 3] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    ];
+
+    /// CIELAB of a colour as it is seen.
+    fn lab(rgb: [u8; 3], sight: &[[f64; 3]; 3]) -> [f64; 3] {
+        let seen = multiply(sight, linear(rgb)).map(|c| c.clamp(0.0, 1.0));
+        let [x, y, z] = multiply(&XYZ, seen);
+        let [x, y, z] = [x / 0.95047, y, z / 1.08883].map(|v| match v {
+            v if v > 0.008856 => v.cbrt(),
+            v => 7.787 * v + 16.0 / 116.0,
+        });
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn runs_differ_for_every_sight_and_stand_out() {
+        let runs: Vec<_> = (0..RUNS).filter_map(|run| ALL.iter().find(|c| c.0 == Colour::Run(run))).collect();
+        let luminance = |rgb: [u8; 3]| multiply(&XYZ, linear(rgb))[1];
+        let paper = ALL.iter().find(|c| c.0 == Colour::Paper).unwrap();
+        for (mode, least) in [(0, 3.0), (1, 5.0)] {
+            let of = |c: &(Colour, &str, [u8; 3], [u8; 3])| if mode == 0 { c.2 } else { c.3 };
+            for (i, one) in runs.iter().enumerate() {
+                let [a, b] = [luminance(of(one)), luminance(of(paper))];
+                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(contrast >= least, "{} in mode {mode}: contrast {contrast:.2}", one.1);
+                for other in &runs[..i] {
+                    for sight in &SIGHTS {
+                        let (a, b) = (lab(of(one), sight), lab(of(other), sight));
+                        let apart = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                        assert!(apart > 24.0, "{} and {} in mode {mode}: {apart:.1}", one.1, other.1);
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Rendering of SVG drawings as PNG, with a font that is part of this program.
 
+use crate::data::decode::Rgb;
 use crate::{Error, Result};
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -58,6 +59,19 @@ pub(super) fn pixels(svg: &str) -> Result<RgbImage> {
     // Drawings have an opaque background, so the alpha channel is dropped.
     let picture = image::RgbaImage::from_raw(width, height, rgba).expect("four bytes a pixel");
     Ok(image::DynamicImage::ImageRgba8(picture).into_rgb8())
+}
+
+/// The bytes of the PNG file of decoded pixels.
+///
+/// # Errors
+/// An error of the encoder.
+///
+/// # Panics
+/// If the pixels do not fill the picture.
+pub fn encode_rgb(picture: Rgb) -> Result<Vec<u8>> {
+    let Rgb { width, height, pixels } = picture;
+    let picture = RgbImage::from_raw(width as u32, height as u32, pixels).expect("three bytes a pixel");
+    encode(&picture)
 }
 
 /// The bytes of a picture's PNG file.

@@ -1,15 +1,19 @@
 //! Ranked lists of the page: chosen queries, each with the nearest images of every run.
 
+use super::maps::{self, MAPS};
 use super::palette::Colour;
 use super::run::Run;
-use super::thumbnail::{ThumbnailResult, Thumbnails};
+use super::thumbnail::{self, Thumbnail, ThumbnailResult, Thumbnails};
 use super::view_models::class_of;
-use crate::Result;
+use crate::data::decode::Rgb;
 use crate::device::Device;
+use crate::eval::extract::Extractor;
 use crate::eval::lists::{self, Chosen, Entry, RankedList, Verdict};
 use crate::eval::metrics::Score;
 use crate::eval::scored::Scored;
 use crate::weights::Features;
+use crate::{Error, Result};
+use rayon::prelude::*;
 use std::path::Path;
 
 /// Number of images in a list.
@@ -46,8 +50,21 @@ pub struct StripView {
     pub key: &'static str,
     pub run: String,
     pub score: String,
+    /// Activation maps of the query by this run's network; empty without --maps.
+    pub query_maps: Vec<MapView>,
     pub entries: Vec<EntryView>,
 }
+
+/// An activation map.
+#[derive(Clone, Debug)]
+pub struct MapView {
+    pub image: Thumbnail,
+    /// The map in words.
+    pub alt: String,
+}
+
+/// Maps of the images of a list, the query's first.
+type MapsOfList = Vec<Vec<Thumbnail>>;
 
 #[derive(Debug)]
 pub struct EntryView {
@@ -60,6 +77,8 @@ pub struct EntryView {
     pub image: ThumbnailResult,
     /// The image in words.
     pub alt: String,
+    /// Activation maps by this run's network; empty without --maps.
+    pub maps: Vec<MapView>,
 }
 
 /// Chosen queries of a group, and their ranked lists for each run.
@@ -68,6 +87,8 @@ struct Picked<'a> {
     chosen: Chosen,
     /// Lists by run: the best, then the worst, then the random queries.
     lists: Vec<Vec<RankedList>>,
+    /// Activation maps of the lists by run; no maps of a list without them.
+    maps: Vec<Vec<MapsOfList>>,
 }
 
 /// What occurs in the lists of a page; its legend names nothing else.
@@ -103,9 +124,10 @@ pub fn views(
     n: usize,
     seed: u64,
     thumbnails: &mut Thumbnails,
+    extractors: &mut [Option<Extractor>],
     device: &Device,
 ) -> Result<Views> {
-    let picked = groups.iter().map(|group| pick(group, n, seed, device)).collect::<Result<Vec<_>>>()?;
+    let mut picked = groups.iter().map(|group| pick(group, n, seed, device)).collect::<Result<Vec<_>>>()?;
     thumbnails.make(picked.iter().flat_map(Picked::paths));
     let bytes = picked.iter().flat_map(Picked::paths).map(|path| match thumbnails.get(Some(path)) {
         Ok(thumbnail) => thumbnail.uri.len(),
@@ -115,6 +137,9 @@ pub fn views(
     let paths = || picked.iter().flat_map(Picked::paths);
     let notes = thumbnails.folders().notes(paths());
     let page_notes = thumbnails.folders().notes_for_page(paths());
+    if !extractors.is_empty() {
+        picked.iter_mut().try_for_each(|picked| picked.add_maps(extractors, thumbnails))?;
+    }
     let kinds = kinds(&picked);
     let groups = picked.iter().map(|picked| picked.view(runs, seed, thumbnails)).collect();
     Ok(Views { groups, kinds, bytes, notes, page_notes })
@@ -147,8 +172,9 @@ fn pick<'a>(group: &'a [&'a Scored], n: usize, seed: u64, device: &Device) -> Re
         let stored = &of.evaluation.kept;
         lists::ranked_lists(&stored.query, &stored.gallery, &all, SHOWN, &of.evaluation.protocol(), device)
     };
-    let lists = group.iter().map(lists).collect::<Result<_>>()?;
-    Ok(Picked { group, chosen, lists })
+    let lists: Vec<Vec<RankedList>> = group.iter().map(lists).collect::<Result<_>>()?;
+    let maps = lists.iter().map(|of_run| vec![Vec::new(); of_run.len()]).collect();
+    Ok(Picked { group, chosen, lists, maps })
 }
 
 fn path(features: &Features, row: usize) -> Option<&str> {
@@ -172,6 +198,30 @@ impl Picked<'_> {
             lists.iter().flat_map(|list| &list.entries).filter_map(|entry| path(gallery, entry.index))
         });
         queries.chain(found)
+    }
+
+    /// Adds the activation maps by the networks of the runs; a run without a network has none.
+    fn add_maps(&mut self, extractors: &mut [Option<Extractor>], thumbnails: &Thumbnails) -> Result<()> {
+        for (number, of) in self.group.iter().enumerate() {
+            let Some(extractor) = extractors.get_mut(of.evaluation.run).and_then(Option::as_mut) else {
+                continue;
+            };
+            let stored = &of.evaluation.kept;
+            for (place, list) in self.lists[number].iter().enumerate() {
+                let entries = list.entries.iter().map(|entry| path(&stored.gallery, entry.index));
+                let paths: Vec<Option<&str>> =
+                    std::iter::once(path(&stored.query, list.query)).chain(entries).collect();
+                let images: Vec<_> = paths.par_iter().map(|path| thumbnails.picture((*path)?)).collect();
+                let drawn = maps::of_list(extractor, stored.query.row(list.query), &images)?;
+                let encode = |maps: Vec<Rgb>| {
+                    maps.iter().map(thumbnail::encode).collect::<std::result::Result<_, _>>()
+                };
+                let encoded = drawn.into_iter().map(encode).collect::<std::result::Result<MapsOfList, _>>();
+                self.maps[number][place] =
+                    encoded.map_err(|e| Error::Run(format!("a map cannot be encoded for the page: {e}")))?;
+            }
+        }
+        Ok(())
     }
 
     fn view(&self, runs: &[Run], seed: u64, thumbnails: &Thumbnails) -> GroupView {
@@ -198,28 +248,45 @@ impl Picked<'_> {
     fn query(&self, runs: &[Run], place: usize, thumbnails: &Thumbnails) -> QueryView {
         let features = &self.group[0].evaluation.kept.query;
         let query = self.lists[0][place].query;
-        let strip = |(of, lists): (&&Scored, &Vec<RankedList>)| {
+        let pid = features.labels().pid(features.pids()[query]).into_owned();
+        let camera = camera(features, query);
+        let alt = format!("query: person {pid}, camera {camera}");
+        let strip = |(number, of): (usize, &&Scored)| {
             let gallery = &of.evaluation.kept.gallery;
+            let maps = &self.maps[number][place];
+            let maps_of = |row: usize, alt: &str| map_views(maps.get(row).map_or(&[], Vec::as_slice), alt);
+            let entries = self.lists[number][place].entries.iter().enumerate().map(|(row, entry)| {
+                let mut view = view(entry, gallery, thumbnails);
+                view.maps = maps_of(row + 1, &view.alt);
+                view
+            });
             StripView {
                 key: class_of(Colour::Run(of.evaluation.run)),
                 run: runs[of.evaluation.run].name.clone(),
                 score: score(of.scores[query]),
-                entries: lists[place].entries.iter().map(|entry| view(entry, gallery, thumbnails)).collect(),
+                query_maps: maps_of(0, &alt),
+                entries: entries.collect(),
             }
         };
-        let pid = features.labels().pid(features.pids()[query]).into_owned();
-        let camera = camera(features, query);
         QueryView {
-            alt: format!("query: person {pid}, camera {camera}"),
+            strips: self.group.iter().enumerate().map(strip).collect(),
+            alt,
             pid,
             camera,
             path: path(features, query)
                 .map(|path| thumbnails.folders().shown_path(Path::new(path)))
                 .unwrap_or_default(),
             image: thumbnails.get(path(features, query)),
-            strips: self.group.iter().zip(&self.lists).map(strip).collect(),
         }
     }
+}
+
+fn map_views(maps: &[Thumbnail], of: &str) -> Vec<MapView> {
+    let view = |(image, (name, _)): (&Thumbnail, (&str, &str))| MapView {
+        image: image.clone(),
+        alt: format!("{name} map of {of}"),
+    };
+    maps.iter().zip(MAPS).map(view).collect()
 }
 
 fn score(score: Option<Score>) -> String {
@@ -255,6 +322,7 @@ fn view(entry: &Entry, gallery: &Features, thumbnails: &Thumbnails) -> EntryView
         },
         class,
         mark,
+        maps: Vec::new(),
         rank: entry.rank.map_or(String::new(), |rank| rank.to_string()),
         pid: if pid == 0 { "0 (distr.)".into() } else { gallery.labels().pid(pid).into_owned() },
         camera,

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Largest height and width of a thumbnail, in pixels.
@@ -58,6 +58,13 @@ impl Thumbnails {
         path.and_then(|path| self.made.get(path).cloned()).unwrap_or_else(unknown)
     }
 
+    /// A picture in the size of its thumbnail, with its file; `None` for an image that may not or cannot be read.
+    pub fn picture(&self, path: &str) -> Option<(PathBuf, Rgb)> {
+        let (file, _) = self.folders.find(Path::new(path)).ok()?;
+        let picture = decode::read(&file).ok()?;
+        Some((file, shrunk(&picture)))
+    }
+
     /// The folders of the images.
     pub fn folders(&self) -> &ImageFolders {
         &self.folders
@@ -77,17 +84,22 @@ fn thumbnail(path: &str, folders: &ImageFolders) -> Result<Thumbnail, String> {
     encode(&picture).map_err(|e| format!("{shown}: {e}"))
 }
 
+/// Shrinks a picture into [`BOX`]. Pictures are not enlarged, and each side has at least one pixel.
+fn shrunk(picture: &Rgb) -> Rgb {
+    let scale = (BOX as f64 / picture.height as f64).min(BOX as f64 / picture.width as f64).min(1.0);
+    let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).clamp(1, BOX);
+    let (width, height) = (side(picture.width), side(picture.height));
+    let mut pixels = vec![0; width * height * 3];
+    Resizer::default().resize(picture, height, width, &mut pixels);
+    Rgb { width, height, pixels }
+}
+
 /// The thumbnail of a picture.
 ///
 /// # Errors
 /// An error of the encoder.
 pub(super) fn encode(picture: &Rgb) -> Result<Thumbnail, image::ImageError> {
-    // Pictures are not enlarged, and each side has at least one pixel.
-    let scale = (BOX as f64 / picture.height as f64).min(BOX as f64 / picture.width as f64).min(1.0);
-    let side = |pixels: usize| ((pixels as f64 * scale).round() as usize).clamp(1, BOX);
-    let (width, height) = (side(picture.width), side(picture.height));
-    let mut small = vec![0; width * height * 3];
-    Resizer::default().resize(picture, height, width, &mut small);
+    let Rgb { width, height, pixels: small } = shrunk(picture);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode(
         &small,

@@ -20,7 +20,7 @@ pub enum RngStream {
     Synth = 5,
     /// Tests.
     Test = 6,
-    /// The choice of queries in a report.
+    /// Reports: the choice of queries, the start of principal components.
     Report = 7,
     /// The identities and images that a sweep holds out for validation.
     Validation = 8,

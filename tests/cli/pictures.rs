@@ -141,6 +141,71 @@ fn images_of_other_folders_are_not_shown() {
 }
 
 #[test]
+fn activation_maps_as_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, _) = trained(folder.path());
+    let (images_folder, out) = (folder.path().join("images"), folder.path().join("maps"));
+    fs::create_dir_all(images_folder.join("sub")).unwrap();
+    fs::copy(&images("query")[0], images_folder.join("a.jpg")).unwrap();
+    fs::copy(&images("query")[1], images_folder.join("sub/b.jpg")).unwrap();
+    let activations = || {
+        let mut command = bcreid();
+        command.arg("activations").arg("--weights").arg(&run).arg("--out").arg(&out);
+        command.arg("--images").arg(&images_folder).args(["--batch", "1"]);
+        command
+    };
+    assert!(succeed(&mut activations()).contains("2 maps"));
+    let map = image::open(out.join("a.jpg.png")).unwrap().into_rgb8();
+    let own = image::open(images_folder.join("a.jpg")).unwrap().into_rgb8();
+    assert_eq!(map.dimensions(), own.dimensions());
+    assert!(map != own && out.join("sub/b.jpg.png").is_file());
+    // The largest value has the brightest colour, the palest yellow.
+    assert!(map.pixels().any(|p| p.0[0] > 150 && p.0[0] > p.0[2]), "a bright place");
+    assert!(fail(&mut activations()).contains("--force"));
+    succeed(activations().arg("--force"));
+    assert!(fail(activations().args(["--force", "--flip"])).contains("leave it out"));
+    fs::write(images_folder.join("c.jpg"), "no picture").unwrap();
+    assert!(fail(activations().arg("--force")).contains("c.jpg"));
+    #[cfg(unix)]
+    {
+        fs::remove_file(images_folder.join("c.jpg")).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::remove_dir_all(out.join("sub")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, out.join("sub")).unwrap();
+        assert!(fail(activations().arg("--force")).contains("symbolic link"));
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn a_report_with_activation_maps() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    succeed(&mut train(data(), &run, &[]));
+    succeed(bcreid().arg("eval").arg("--run").arg(&run).arg("--data").arg(data()));
+    let page = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        succeed(bcreid().arg("report").arg(&run).args(["--queries", "1", "--out"]).arg(&out).args(more));
+        fs::read_to_string(&out).unwrap()
+    };
+    let (without, with) = (page("a.html", &[]), page("b.html", &["--maps"]));
+    assert_eq!(without.matches("class=\"map\"").count(), 0);
+    let images = without.matches("<img src=\"data:").count();
+    assert_eq!(with.matches("<img src=\"data:").count(), images);
+    assert_eq!(with.matches("<img class=\"map\"").count(), 2 * images);
+    assert!(
+        with.contains("alt=\"similarity map of rank 1: ") && with.contains("alt=\"activation map of query: ")
+    );
+    // Weights that are not those of the evaluation have no maps.
+    succeed(&mut train(data(), &folder.path().join("other"), &["run.seed=1"]));
+    fs::copy(folder.path().join("other/weights.safetensors"), run.join("weights.safetensors")).unwrap();
+    let other = page("c.html", &["--maps"]);
+    assert_eq!(other.matches("<img class=\"map\"").count(), 0);
+    assert!(other.contains("no activation maps, because an evaluation is of other weights"));
+}
+
+#[test]
 fn features_for_the_projector() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -25,7 +25,7 @@ fn a_page_of_an_evaluated_run() {
     let folder = tempfile::tempdir().unwrap();
     evaluated_run(folder.path(), &[]);
     let page = folder.path().join("page.html");
-    succeed(bcreid().arg("report").arg(folder.path().join("run")).arg("--out").arg(&page));
+    succeed(bcreid().args(["report", "--maps"]).arg(folder.path().join("run")).arg("--out").arg(&page));
     check(&python, "report.py", &[page.into_os_string(), "--chromium".into(), chromium]);
 }
 

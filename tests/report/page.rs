@@ -16,6 +16,7 @@ fn options() -> Options {
         queries: Some(2),
         seed: 1,
         images: Vec::new(),
+        maps: false,
         made: UNIX_EPOCH + Duration::from_secs(1_732_000_000),
     }
 }

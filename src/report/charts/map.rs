@@ -26,10 +26,7 @@ pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
     let mapped: Vec<Mapped<'_>> = all.iter().map(|of| mapped(of)).collect();
     let name = |of: &Mapped<'_>| of.evaluation.kept.name.clone();
     let several_sets = mapped.iter().any(|of| name(of) != name(&mapped[0]));
-    let points = mapped.iter().flat_map(|of| &of.projection.points).flatten();
-    let farthest = points.map(|place| place.abs()).fold(0.0, f64::max).max(1e-6) * 1.05;
-    let [width, height] = plot_area(mapped.len());
-    let half = [farthest * (width / height).max(1.0), farthest * (height / width).max(1.0)];
+    let half = half_axes(&mapped);
     let panel = |of: &Mapped<'_>| {
         let same_set = mapped.iter().filter(|other| name(other) == name(of));
         let persons = persons(same_set.map(|of| &of.pids[..]));
@@ -76,6 +73,15 @@ pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
     }
 }
 
+/// Half the lengths of both axes: a unit is as long in both directions, and all points have room.
+fn half_axes(mapped: &[Mapped<'_>]) -> [f64; 2] {
+    let area = plot_area(mapped.len());
+    let points = || mapped.iter().flat_map(|of| &of.projection.points);
+    let farthest = |number: usize| points().map(|point| point[number].abs()).fold(1e-6, f64::max);
+    let unit = (farthest(0) / area[0]).max(farthest(1) / area[1]) * 1.05;
+    area.map(|pixels| unit * pixels)
+}
+
 fn mapped(evaluation: &Evaluation) -> Mapped<'_> {
     let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
     // Junk is no person. Query images come first, so that they are not all left out of a large set.
@@ -105,7 +111,7 @@ fn persons<'a>(pids: impl Iterator<Item = &'a [i64]>) -> Vec<i64> {
 fn caption(mapped: &[Mapped<'_>]) -> String {
     let images = mapped.iter().map(|of| of.pids.len()).max().unwrap_or(0);
     let mut text = format!(
-        "Query and gallery images without junk, at most {images} in a panel, by the two directions in which their features \
+        "Query and gallery images without junk, at most {images} images in a panel, by the two directions in which their features \
          vary most (principal components of each panel's own features). The {RUNS} persons with the most images have \
          colours. The scale is the same in all panels and both directions."
     );

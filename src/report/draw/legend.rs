@@ -11,7 +11,11 @@ const NAME: f64 = 300.0;
 /// The sample of a mark for a legend in a page, as SVG in the colour of the surrounding text.
 pub fn swatch(mark: Mark) -> &'static str {
     match mark {
-        Mark::Dots | Mark::Points | Mark::Faded => {
+        Mark::Faded => {
+            "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M3 5h0M8 3h0M13 5h0\" \
+             stroke=\"currentColor\" stroke-opacity=\"0.4\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>"
+        }
+        Mark::Dots | Mark::Points => {
             "<svg class=\"swatch\" viewBox=\"0 0 16 8\" aria-hidden=\"true\"><path d=\"M3 5h0M8 3h0M13 5h0\" \
              stroke=\"currentColor\" stroke-width=\"3\" stroke-linecap=\"round\"/></svg>"
         }

@@ -1,8 +1,9 @@
 //! The nearest images as an HTML page that loads no other file.
 
+use super::super::maps::MAPS;
 use super::super::page::{policy, style};
 use super::super::thumbnail::{Thumbnail, encode};
-use super::{MAPS, Ranked, Shown, explanation};
+use super::{Ranked, Shown, explanation};
 use crate::data::decode::Rgb;
 use crate::{Error, Result};
 use askama::Template;

@@ -2,9 +2,10 @@
 
 use super::super::canvas::{FONT, escape, text_width};
 use super::super::draw::fit;
+use super::super::maps::MAPS;
 use super::super::palette::{Colour, hex};
 use super::super::png;
-use super::{BOX, MAPS, Ranked, Shown, explanation};
+use super::{BOX, Ranked, Shown, explanation};
 use crate::Result;
 use crate::data::decode::Rgb;
 use image::RgbImage;
