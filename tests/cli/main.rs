@@ -6,6 +6,7 @@ mod doctor;
 mod evaluation;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod layouts;
 #[cfg(target_os = "linux")]
 mod limits;
 mod pipeline;
@@ -15,3 +16,5 @@ mod signals;
 mod studies;
 mod support;
 mod traps;
+#[path = "../common/trees.rs"]
+mod trees;
