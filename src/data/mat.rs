@@ -8,6 +8,7 @@
 //! Only full, real matrices of numbers are read. The crates for this format read whole files without a bound on what a
 //! stream inflates to, and panic on some faulty files.
 
+use crate::error::excerpt;
 use crate::files::{self, MIB};
 use crate::{Error, Result};
 use flate2::read::ZlibDecoder;
@@ -58,7 +59,7 @@ pub(super) fn read(file: &Path, name: &str) -> Result<Matrix> {
     let what = match matrices(&bytes) {
         Ok(found) => {
             let only = found.len() == 1;
-            let names: Vec<String> = found.iter().map(|(name, _)| format!("{name:?}")).collect();
+            let names: Vec<String> = found.iter().map(|(name, _)| excerpt(name, 40)).collect();
             match found.into_iter().find(|(found, _)| only || found == name) {
                 Some((_, matrix)) => return Ok(matrix),
                 None => format!("no matrix {name:?}; found {}", names.join(", ")),
@@ -178,7 +179,8 @@ fn matrix(mut elements: Elements<'_>) -> Parsed<Option<(String, Matrix)>> {
     let values = values(kind, bytes, little)?;
     if rows.checked_mul(columns) != Some(values.len()) {
         return Err(format!(
-            "damaged: {name:?} has {rows} x {columns} values, and {} are stored",
+            "damaged: {} has {rows} x {columns} values, and {} are stored",
+            excerpt(&name, 40),
             values.len()
         ));
     }
@@ -207,4 +209,38 @@ fn values(kind: u32, bytes: &[u8], little: bool) -> Parsed<Vec<f64>> {
         }
     };
     Ok(bytes.chunks_exact(width).map(value).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of SciPy, written by `tests/golden/mat.py`.
+    #[test]
+    fn matrices_of_scipy() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let rows = read(&golden.join("mat.mat"), "track_test_info").unwrap();
+        assert_eq!((rows.rows, rows.columns), (3, 4));
+        let all: Vec<_> = (0..3).map(|row| rows.row(row).unwrap()).collect();
+        assert_eq!(all, [[1, 16, 1, 1], [17, 300, -1, 6], [301, 70_000, 1501, 2]]);
+        // Of one matrix the name does not matter.
+        assert_eq!(read(&golden.join("mat_packed.mat"), "other").unwrap().all().unwrap(), [1, 2, 70_000]);
+    }
+
+    #[test]
+    fn both_byte_orders_and_all_types_of_numbers() {
+        let stored = |kind: u32, bytes: &[u8]| values(kind, bytes, true).unwrap();
+        assert_eq!(stored(1, &[0xff, 2]), [-1.0, 2.0]);
+        assert_eq!(stored(2, &[0xff]), [255.0]);
+        assert_eq!(stored(3, &(-300i16).to_le_bytes()), [-300.0]);
+        assert_eq!(stored(4, &60_000u16.to_le_bytes()), [60_000.0]);
+        assert_eq!(stored(5, &(-70_000i32).to_le_bytes()), [-70_000.0]);
+        assert_eq!(stored(6, &u32::MAX.to_le_bytes()), [f64::from(u32::MAX)]);
+        assert_eq!(stored(7, &0.5f32.to_le_bytes()), [0.5]);
+        assert_eq!(stored(9, &(-0.1f64).to_le_bytes()), [-0.1]);
+        assert_eq!(stored(12, &(-5i64).to_le_bytes()), [-5.0]);
+        assert_eq!(stored(13, &7u64.to_le_bytes()), [7.0]);
+        assert_eq!(values(9, &1.25f64.to_be_bytes(), false).unwrap(), [1.25]);
+        assert!(values(8, &[0; 8], true).is_err());
+    }
 }

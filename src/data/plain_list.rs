@@ -2,6 +2,7 @@
 //! must stay below their folder.
 
 use super::list::{LARGEST, require_lines};
+use crate::error::excerpt;
 use crate::{Error, Result, files};
 use std::path::{Component, Path, PathBuf};
 
@@ -30,7 +31,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 pub(super) fn image(folder: &Path, name: &str) -> std::result::Result<PathBuf, String> {
     let below = |part: Component<'_>| matches!(part, Component::Normal(_));
     if name.is_empty() || !Path::new(name).components().all(below) {
-        return Err(format!("{name:?} is no path below {}", folder.display()));
+        return Err(format!("{} is no path below {}", excerpt(name, 60), folder.display()));
     }
     let path = folder.join(name);
     match path.is_file() {

@@ -17,6 +17,7 @@ use super::list::{self, Header};
 use super::name::number;
 use super::{Labels, Sample};
 use crate::console::counted;
+use crate::error::excerpt;
 use crate::{Error, Result, files};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -43,6 +44,9 @@ pub(super) fn is_tree(root: &Path) -> bool {
 
 /// Opens one split, counted from 1.
 pub(super) fn open(root: &Path, split: usize) -> Result<Found> {
+    if !FOLDERS.iter().all(|folder| root.join(folder).is_dir()) {
+        return Ok(Found::default());
+    }
     let mut notes = Vec::new();
     let mut camera = |which: usize| -> Result<Vec<Sample>> {
         let folder = root.join(FOLDERS[which]);
@@ -168,8 +172,9 @@ fn by_images(file: &Path, split: usize, cameras: &[Vec<Sample>; 2]) -> Result<Sp
         let sample = of_path.get(&(folder, base)).map(|sample| (*sample).clone());
         sample.ok_or_else(|| {
             Error::Data(format!(
-                "{}: split {split} names {path:?}, and there is no such image",
-                file.display()
+                "{}: split {split} names {}, and there is no such image",
+                file.display(),
+                excerpt(path, 100)
             ))
         })
     };

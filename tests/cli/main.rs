@@ -7,6 +7,7 @@ mod evaluation;
 mod habits;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod layouts;
 #[cfg(target_os = "linux")]
 mod limits;
 mod pictures;
@@ -18,3 +19,5 @@ mod signals;
 mod studies;
 mod support;
 mod traps;
+#[path = "../common/trees.rs"]
+mod trees;

@@ -7,9 +7,12 @@ mod decode;
 #[allow(dead_code)] // Shared with the operations' tests; not everything is needed here.
 #[path = "../ops/golden.rs"]
 mod golden;
+mod layouts;
 mod list;
 mod loader;
 mod made;
 mod omniglot;
 mod resize;
 mod stream;
+#[path = "../common/trees.rs"]
+mod trees;
