@@ -21,10 +21,11 @@ impl Place {
         place.script("rustc", "echo \"$PLACE/sysroot\"");
         place.script(
             "cargo",
-            "echo \"$* kernels=${BCREID_CUDA_ARCHS-default} strip=$CARGO_PROFILE_RELEASE_STRIP\" >> \"$PLACE/record\"\n\
+            "echo \"$* kernels=${BCREID_CUDA_ARCHS-unset} strip=$CARGO_PROFILE_RELEASE_STRIP\" >> \"$PLACE/record\"\n\
              while [ $1 != --target ]; do shift; done\n\
              mkdir -p \"$CARGO_TARGET_DIR/$2/release\"\n\
-             for program in bcreid bcreid-convert; do cp \"$PLACE/program\" \"$CARGO_TARGET_DIR/$2/release/$program\"; done",
+             for program in bcreid bcreid-convert; do\n\
+             cp \"$PLACE/program\" \"$CARGO_TARGET_DIR/$2/release/$program\"\ndone",
         );
         place
     }
@@ -41,8 +42,11 @@ impl Place {
 
     /// A program for cargo's stand-in that says it is this version.
     fn program(&self, says: &str, options: &[&str]) {
-        std::fs::write(self.at("program.cpp"), format!("#include <cstdio>\nint main() {{ puts(\"{says}\"); }}\n"))
-            .unwrap();
+        std::fs::write(
+            self.at("program.cpp"),
+            format!("#include <cstdio>\nint main() {{ puts(\"{says}\"); }}\n"),
+        )
+        .unwrap();
         let mut compiler = Command::new("g++");
         compiler.arg(self.at("program.cpp")).arg("-o").arg(self.at("program")).args(options);
         assert!(compiler.status().unwrap().success());
@@ -102,7 +106,7 @@ fn an_archive_has_both_programs_and_its_sum_is_listed() {
     assert!(place.release(&[GNU]).status.success());
     assert_eq!(std::fs::read_to_string(place.at("dist/SHA256SUMS")).unwrap(), sums);
     let record = std::fs::read_to_string(place.at("record")).unwrap();
-    assert!(record.contains("--locked") && record.contains("kernels=default strip=symbols"), "{record}");
+    assert!(record.contains("--locked") && record.contains("kernels= strip=symbols"), "{record}");
 }
 
 #[test]
@@ -133,7 +137,9 @@ fn what_is_missing_is_said_before_the_first_build() {
     place.refuses(&[GNU, "aarch64-unknown-linux-musl"], "run: rustup target add aarch64-unknown-linux-musl");
     place.refuses(&[], "rustup target add");
     std::fs::create_dir_all(place.at("sysroot/lib/rustlib/aarch64-unknown-linux-gnu/lib")).unwrap();
-    if cfg!(target_arch = "x86_64") && Command::new("aarch64-linux-gnu-gcc").arg("--version").output().is_err() {
+    if cfg!(target_arch = "x86_64")
+        && Command::new("aarch64-linux-gnu-gcc").arg("--version").output().is_err()
+    {
         place.refuses(&["aarch64-unknown-linux-gnu"], "apt install gcc-aarch64-linux-gnu");
     }
     assert!(!place.at("record").exists());
