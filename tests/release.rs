@@ -21,10 +21,11 @@ impl Place {
         place.script("rustc", "echo \"$PLACE/sysroot\"");
         place.script(
             "cargo",
-            "echo \"$* kernels=${BCREID_CUDA_ARCHS-default} strip=$CARGO_PROFILE_RELEASE_STRIP\" >> \"$PLACE/record\"\n\
+            "echo \"$* kernels=${BCREID_CUDA_ARCHS-unset} strip=$CARGO_PROFILE_RELEASE_STRIP\" >> \"$PLACE/record\"\n\
              while [ $1 != --target ]; do shift; done\n\
              mkdir -p \"$CARGO_TARGET_DIR/$2/release\"\n\
-             for program in bcreid bcreid-convert; do cp \"$PLACE/program\" \"$CARGO_TARGET_DIR/$2/release/$program\"; done",
+             for program in bcreid bcreid-convert; do\n\
+             cp \"$PLACE/program\" \"$CARGO_TARGET_DIR/$2/release/$program\"\ndone",
         );
         place
     }
@@ -105,7 +106,7 @@ fn an_archive_has_both_programs_and_its_sum_is_listed() {
     assert!(place.release(&[GNU]).status.success());
     assert_eq!(std::fs::read_to_string(place.at("dist/SHA256SUMS")).unwrap(), sums);
     let record = std::fs::read_to_string(place.at("record")).unwrap();
-    assert!(record.contains("--locked") && record.contains("kernels=default strip=symbols"), "{record}");
+    assert!(record.contains("--locked") && record.contains("kernels= strip=symbols"), "{record}");
 }
 
 #[test]

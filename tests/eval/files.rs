@@ -59,7 +59,6 @@ fn features_need_not_be_in_memory_to_be_written() {
         pids: features.pids(),
         camids: features.camids(),
         paths: features.paths(),
-        labels: &Default::default(),
         origin: features.origin(),
         labels: features.labels(),
     };

@@ -1,7 +1,7 @@
 """ONNX files of bcreid beside its own features: onnx_check.py IMAGES (MODEL.onnx FEATURES.safetensors)...
 
-Each model must pass ONNX's own checks, and ONNX Runtime and OpenVINO must find the features that `bcreid extract` found for the PNG
-files in IMAGES, which are of the network's size."""
+Each model must pass ONNX's own checks, and ONNX Runtime and OpenVINO must find the features that `bcreid extract` found
+for the PNG files in IMAGES, which are of the network's size."""
 
 import sys
 from pathlib import Path

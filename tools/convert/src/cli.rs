@@ -1,6 +1,6 @@
 //! The command line of the program `bcreid-convert`.
 
-mod loading;
+pub mod loading;
 mod summary;
 mod values;
 

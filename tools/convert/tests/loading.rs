@@ -1,5 +1,7 @@
 //! A last stride of 1 on the way to PyTorch, where a state dict does not hold it.
 
+use bcreid::config::{Arch, Model};
+use bcreid_convert::cli::loading::lines;
 use std::path::Path;
 use std::process::Command;
 
@@ -46,5 +48,29 @@ fn a_last_stride_of_1_is_a_warning_with_the_lines_that_load_it() {
     let back = folder.join("d.safetensors");
     let (said, _) = convert(&[&there], &["--out", back.to_str().unwrap()]);
     assert!(said.contains("last stage at stride 1"), "{said}");
-    assert_eq!(std::fs::read(&fine).unwrap().len(), std::fs::read(&back).unwrap().len());
+}
+
+#[test]
+fn the_lines_are_those_of_the_block() {
+    let model = |arch| Model { arch, last_stride: 1, ..Model::default() };
+    let of = |model: &Model, classes, out: &str| lines(model, classes, Path::new(out)).join("\n");
+    assert_eq!(
+        of(&model(Arch::Resnet50), Some(751), "w.pth"),
+        "import torch, torchvision\n\
+         model = torchvision.models.resnet50(num_classes=751)\n\
+         model.layer4[0].conv2.stride = model.layer4[0].downsample[0].stride = (1, 1)\n\
+         state = torch.load(\"w.pth\", weights_only=True)\n\
+         model.load_state_dict(state)"
+    );
+    let basic = of(&model(Arch::Resnet18), None, "w.safetensors");
+    assert!(basic.contains("resnet18()\nmodel.fc = torch.nn.Identity()\nmodel.layer4[0].conv1.stride = "));
+    assert!(basic.contains("safetensors.torch.load_file(\"w.safetensors\")"), "{basic}");
+    for other in [
+        model(Arch::Slim),
+        Model { width: Some(32), ..model(Arch::Resnet50) },
+        Model { stem: Some(32), ..model(Arch::Resnet50) },
+        Model { depths: Some([3, 4, 5, 3]), ..model(Arch::Resnet50) },
+    ] {
+        assert!(of(&other, None, "w.pth").contains("model = ...  # a ResNet of these"), "{other:?}");
+    }
 }

@@ -1,4 +1,4 @@
-"""Runs, features, evaluation and feature extraction of bcreid, person re-identification with the batch-contrastive loss.
+"""Runs, features, evaluation and feature extraction of bcreid: person re-identification.
 
 Every error of bcreid is an `Error` whose text says what is wrong, where, and how to fix it. Nothing here starts another
 process; computations run without the interpreter's lock, and Ctrl-C ends them.

@@ -1,7 +1,7 @@
 """The programs `bcreid` and `bcreid-convert`.
 
-They run in this process, on the library of the module. Before they start, the process gets what a program without Python
-has, so that signals, exit statuses and closed files are the same."""
+They run in this process, on the library of the module. Before they start, the process gets what a program without
+Python has, so that signals, exit statuses and closed files are the same."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ._bcreid import run_program
 
 
 def _run(name: str) -> None:
-    # Python raises KeyboardInterrupt at Ctrl-C, which a program that does not return to Python would never see. A signal
-    # that the parent ignores (nohup, a background job) stays ignored.
+    # Python raises KeyboardInterrupt at Ctrl-C, which a program that does not return to Python would never see. A
+    # signal that the parent ignores (nohup, a background job) stays ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Python ignores the signal of a file beyond the limit of its size.
