@@ -10,9 +10,11 @@ use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::run::checkpoint::weight_file;
 use crate::tensor::{Download, Tensor};
+use crate::weights::provenance::WeightsFile;
 use crate::weights::{About, Features, NetworkFile, Origin};
 use crate::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A trained network that extracts features of images.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub struct Extractor {
     batch: usize,
     flip: bool,
     fingerprint: String,
+    file: Arc<WeightsFile>,
     /// Warning that the weights come from an unfinished training.
     note: Option<String>,
 }
@@ -39,8 +42,8 @@ impl Extractor {
         let file = NetworkFile::open(&path)?;
         let config = file.config().clone();
         let (model, params) = file.network(device)?;
-        let (fingerprint, device) = (file.fingerprint(), device.clone());
-        Ok(Extractor { model, params, config, device, batch: 32, flip: false, fingerprint, note })
+        let (fingerprint, device, file) = (file.fingerprint(), device.clone(), Arc::new(file.weights_file()));
+        Ok(Extractor { model, params, config, device, batch: 32, flip: false, fingerprint, file, note })
     }
 
     /// Warning that the weights come from an unfinished training, if so.
@@ -82,7 +85,8 @@ impl Extractor {
             Ok(())
         })?;
         let Lists { pids, camids, paths } = Lists::of(samples);
-        Ok(Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin()))
+        let features = Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin());
+        Ok(features.with_weights(Some(self.file.clone())))
     }
 
     /// Extracts the features of `samples` into a file, a batch at a time, so that they need not fit into memory.
@@ -95,9 +99,10 @@ impl Extractor {
         samples: &[Sample],
         progress: impl Fn(usize, usize),
     ) -> Result<()> {
-        let (origin, dim) = (self.origin(), self.model.backbone.features());
+        let (origin, file, dim) = (self.origin(), self.file.clone(), self.model.backbone.features());
         let Lists { pids, camids, paths } = Lists::of(samples);
-        let about = About { pids: &pids, camids: &camids, paths: &paths, origin: &origin };
+        let about =
+            About { pids: &pids, camids: &camids, paths: &paths, origin: &origin, weights: Some(&file) };
         about.write(path, dim, |write| {
             let mut done = 0;
             self.for_each_batch(samples, |rows| {

@@ -12,10 +12,12 @@ use crate::device::Device;
 use crate::files::write_atomically;
 use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
-use crate::run::RunFolder;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
 use crate::run::metrics::{Log, StepMetrics};
+use crate::run::provenance::RunClock;
+use crate::run::{RunFolder, RunProvenance};
 use crate::weights::NetworkFile;
+use crate::weights::provenance::{self, DataSet, Training};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -84,6 +86,7 @@ pub struct Trainer {
     optimizer: MomentumSgd,
     loader: Loader,
     identity: Identity,
+    provenance: RunProvenance,
     first: u64,
     /// Images that were left out, each with the reason.
     skipped: Vec<String>,
@@ -118,7 +121,9 @@ impl Trainer {
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
         require_pairs(config, &loader)?;
-        let identity = Identity::new(config, &classes, &loader, device);
+        let data = DataSet::of(dataset, loader.skipped().len());
+        let provenance = provenance(start, data, device)?;
+        let identity = Identity::new(config, &classes, &loader, device, &provenance.training);
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
         }
@@ -135,6 +140,7 @@ impl Trainer {
             optimizer,
             loader,
             identity,
+            provenance,
             first,
             skipped,
             may_capture,
@@ -149,6 +155,11 @@ impl Trainer {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Start, data, version and devices, as the weights of the run will state them.
+    pub fn provenance(&self) -> &Training {
+        &self.provenance.training
     }
 
     /// The number of the first step: 0, or the number of finished steps of a resumed run.
@@ -170,6 +181,7 @@ impl Trainer {
             mut optimizer,
             mut loader,
             identity,
+            provenance,
             first,
             skipped,
             may_capture,
@@ -203,6 +215,8 @@ impl Trainer {
         if let Some(note) = note_on_pairs(&config, &loader) {
             recorder.observers.note(&note);
         }
+        let clock = RunClock::start(provenance);
+        clock.write(run).map_err(|e| checkpoint.name_last_good(e))?;
         if first == 0 {
             // A run that is resumed before its first checkpoint must continue from the same initial weights.
             checkpoint.save(0, &params, &optimizer).map_err(|e| checkpoint.name_last_good(e))?;
@@ -234,6 +248,7 @@ impl Trainer {
             }
             if save {
                 let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &optimizer));
+                let saved = saved.and_then(|()| clock.write(run));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
                 if let Err(error) = checkpoint.prune() {
                     recorder.observers.note(&format!("an old checkpoint stays: {error}"));
@@ -249,6 +264,23 @@ impl Trainer {
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }
+}
+
+/// The provenance of a run. A resumed run keeps that of its beginning; the data set of a run of an earlier version is
+/// recorded then, because its images are compared with those of the checkpoint.
+fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunProvenance> {
+    let (start, device) = match start {
+        Start::Random => (provenance::Start::Random, device.describe()),
+        Start::Weights(file) => (provenance::Start::Weights(file.weights_file()), device.describe()),
+        Start::Resume(run) => {
+            let mut training =
+                checkpoint::training_of_newest(&run.checkpoints())?.resumed(&device.describe());
+            training.data.get_or_insert(data);
+            let before = RunProvenance::read(run)?.unwrap_or_default();
+            return Ok(RunProvenance { training, ..before });
+        }
+    };
+    Ok(RunProvenance::begin(Training::new(start, data, &device)))
 }
 
 /// Checks that batches can hold two images of one person, if the loss needs such pairs.

@@ -4,7 +4,8 @@
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
 //! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row if the
 //! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
-//! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`).
+//! that extracted the features (`network`), whether the mirrored image's feature was added (`mirrored`), and the weight
+//! file of the network (`weights`: [`WeightsFile`] as JSON).
 
 mod about;
 mod origin;
@@ -14,6 +15,7 @@ pub use about::About;
 pub use origin::Origin;
 
 use super::header::count_texts;
+use super::provenance::WeightsFile;
 use super::tensors::read_tensors_as;
 use crate::console::counted;
 use crate::files::{self, Wanted};
@@ -31,6 +33,8 @@ const FEATURES: &str = "features";
 const PIDS: &str = "pids";
 /// The name of the tensor of cameras.
 const CAMIDS: &str = "camids";
+/// The metadata key of the network's weight file.
+const WEIGHTS: &str = "weights";
 /// The metadata key of the list of paths.
 const PATHS: &str = "paths";
 /// Most images of a feature file. With 2,048 values each they have 160 GB; a file of a few kilobytes can claim more.
@@ -54,6 +58,7 @@ pub struct Features {
     camids: Values<i64>,
     paths: Vec<String>,
     origin: Origin,
+    weights: Option<Arc<WeightsFile>>,
 }
 
 impl Features {
@@ -70,8 +75,8 @@ impl Features {
         paths: Vec<String>,
     ) -> Result<Self> {
         let (pids, camids) = (Values::Owned(pids), Values::Owned(camids));
-        let features =
-            Features { values: Values::Owned(features), dim, pids, camids, paths, origin: Origin::default() };
+        let (values, origin, weights) = (Values::Owned(features), Origin::default(), None);
+        let features = Features { values, dim, pids, camids, paths, origin, weights };
         match features.fault() {
             Some(fault) => Err(Error::Data(format!("features: {fault}"))),
             None => Ok(features),
@@ -83,7 +88,13 @@ impl Features {
         Features { origin, ..self }
     }
 
-    /// The concatenation of several lists, in memory. If their origins differ, the origin is unknown.
+    /// The same features of a network with this weight file.
+    pub fn with_weights(self, weights: Option<Arc<WeightsFile>>) -> Self {
+        Features { weights, ..self }
+    }
+
+    /// The concatenation of several lists, in memory. If their origins or their weight
+    /// files differ, those are unknown.
     ///
     /// # Errors
     /// [`Error::Data`] if there are no lists, if they differ in their number of values or come from different
@@ -103,8 +114,11 @@ impl Features {
         };
         let agreed = |part: &Features| part.origin == first.origin;
         let origin = if others.iter().all(agreed) { first.origin.clone() } else { Origin::default() };
+        let is_same = |part: &Features| part.weights == first.weights;
+        let weights = first.weights.clone().filter(|_| others.iter().all(is_same));
         Ok(Features::new(values, first.dim, all(Features::pids), all(Features::camids), paths)?
-            .with_origin(origin))
+            .with_origin(origin)
+            .with_weights(weights))
     }
 
     /// Checks that distances to the rows of `other` are meaningful.
@@ -162,6 +176,7 @@ impl Features {
         let pids = copy_of_unaligned(&file, PIDS, Dtype::I64)?;
         let camids = copy_of_unaligned(&file, CAMIDS, Dtype::I64)?;
         let origin = Origin::of(&file)?;
+        let weights = file.take_metadata(WEIGHTS).and_then(|json| WeightsFile::from_json(&json));
         let paths = match file.take_metadata(PATHS) {
             None => Vec::new(),
             Some(list) => paths(&list, rows).map_err(|why| file.fault(why))?,
@@ -174,6 +189,7 @@ impl Features {
             camids: Values::of(&file, CAMIDS, camids),
             paths,
             origin,
+            weights: weights.map(Arc::new),
         };
         match features.fault() {
             Some(fault) => Err(file.fault(fault)),
@@ -186,8 +202,13 @@ impl Features {
     /// # Errors
     /// As [`super::write_tensors`].
     pub fn write(&self, path: &Path) -> Result<()> {
-        let about =
-            About { pids: self.pids(), camids: self.camids(), paths: &self.paths, origin: &self.origin };
+        let about = About {
+            pids: self.pids(),
+            camids: self.camids(),
+            paths: &self.paths,
+            origin: &self.origin,
+            weights: self.weights(),
+        };
         about.write(path, self.dim, |write| write(self.features()))
     }
 
@@ -235,12 +256,18 @@ impl Features {
         &self.origin
     }
 
+    /// The weight file of the network; `None`: not recorded.
+    pub fn weights(&self) -> Option<&Arc<WeightsFile>> {
+        self.weights.as_ref()
+    }
+
     /// Whether the cameras are known.
     pub fn has_cameras(&self) -> bool {
         self.camids().iter().any(|&camid| camid != -1)
     }
 
-    /// Other features of the same images, such as normalised ones, with the same identities, cameras, paths and origin.
+    /// Other features of the same images, such as normalised ones, with the same identities, cameras, paths, origin and
+    /// weight file.
     ///
     /// # Errors
     /// As [`Features::new`].

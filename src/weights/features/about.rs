@@ -1,9 +1,12 @@
 //! Writing of a feature file, row by row.
 
-use super::{CAMIDS, FEATURES, MAX_PATHS, MAX_ROWS, Origin, PATHS, PIDS, fault_in_rows};
+use super::{
+    CAMIDS, FEATURES, MAX_PATHS, MAX_ROWS, Origin, PATHS, PIDS, WEIGHTS, WeightsFile, fault_in_rows,
+};
 use crate::weights::{TensorOut, write_tensors_and_rows};
 use crate::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The contents of a feature file besides the features.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +19,8 @@ pub struct About<'a> {
     pub paths: &'a [String],
     /// The features' origin.
     pub origin: &'a Origin,
+    /// The weight file of the network; `None`: not recorded.
+    pub weights: Option<&'a Arc<WeightsFile>>,
 }
 
 impl About<'_> {
@@ -45,6 +50,7 @@ impl About<'_> {
         }
         let lists = [TensorOut::i64(PIDS, &[n], self.pids), TensorOut::i64(CAMIDS, &[n], self.camids)];
         let mut metadata = self.origin.metadata();
+        metadata.extend(self.weights.map(|weights| (WEIGHTS.to_string(), weights.to_json())));
         if !self.paths.is_empty() {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
         }
