@@ -4,10 +4,10 @@ use super::compute::Compute;
 use crate::eval::image_folders::ImageFolders;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
-use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
+use crate::export::tensorboard::{StepEvents, modified, seconds, write_events, write_provenance};
 use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
-use crate::run::{Layout, RunFolder, metrics};
+use crate::run::{Layout, RunFolder, RunProvenance, metrics};
 use crate::{Error, Result, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
@@ -61,10 +61,12 @@ impl Tensorboard {
                     (run.make_tensorboard()?, Some(run))
                 }
             };
+            let provenance = RunProvenance::read(&Layout::of(run))?.unwrap_or_default().training;
             let found = self.found(run)?;
             let (time, last) = (modified(&file)?, steps.last().map_or(0, |step| step.step));
             let written = write_events(&folder, time, |writer| {
                 let time = seconds(time);
+                write_provenance(writer, time, &provenance)?;
                 steps.iter().try_for_each(|step| events.write(writer, time, step))?;
                 found.iter().try_for_each(|evaluation| evaluation.write(writer, time, last))
             })?;

@@ -85,6 +85,7 @@ impl Train {
         let stop = stop::on_signal("finishing this step and saving");
         // A resumed run with an event file continues it, with or without --tensorboard.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
+        let provenance = trainer.provenance().clone();
         let mut observers = progress::bar("train", &trainer);
         if tensorboard {
             let (first, reduction) = (trainer.first(), config.loss.reduction);
@@ -93,6 +94,7 @@ impl Train {
                 &run.metrics(),
                 first,
                 reduction,
+                &provenance,
             )?);
         }
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {

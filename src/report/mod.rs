@@ -13,6 +13,7 @@ pub mod figure;
 pub mod page;
 pub mod palette;
 pub mod png;
+mod provenance;
 mod ranked;
 pub mod run;
 mod thresholds;
