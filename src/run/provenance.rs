@@ -4,12 +4,16 @@
 //! that equal runs write equal files.
 
 use super::Layout;
+use crate::error::excerpt;
 use crate::files::{MIB, read_text, write_json};
 use crate::weights::provenance::Training;
 use crate::{Error, Result};
 use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
+
+/// Most characters of a parser's message that an error quotes, because the message may quote the file.
+const QUOTED: usize = 200;
 
 /// The provenance of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -50,7 +54,8 @@ impl RunProvenance {
                 path.display()
             ))
         };
-        let run: RunProvenance = serde_json::from_str(&text).map_err(|error| fault(error.to_string()))?;
+        let run: RunProvenance =
+            serde_json::from_str(&text).map_err(|error| fault(excerpt(&error.to_string(), QUOTED)))?;
         match run.seconds.is_some_and(|seconds| seconds < 0.0) {
             true => Err(fault("a duration below 0".into())),
             false => Ok(Some(RunProvenance { training: run.training.bounded(), ..run })),

@@ -301,7 +301,7 @@ mod tests {
             (deep(5000).as_str(), "recursion limit"),
             (&huge, "at most 262144 are read"),
             ("", "EOF"),
-            ("[1]", "invalid"),
+            ("[1]", "expected value"),
             (r#"{"devices":7}"#, "invalid type"),
             (r#"{"start":"moon"}"#, "unknown variant"),
             (r#"{"data":{"images":-1}}"#, "invalid value"),

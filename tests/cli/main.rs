@@ -9,6 +9,7 @@ mod hostile;
 #[cfg(target_os = "linux")]
 mod limits;
 mod pipeline;
+mod provenance;
 mod resume;
 #[cfg(unix)]
 mod signals;
