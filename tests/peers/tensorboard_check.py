@@ -67,6 +67,13 @@ def check_evaluation(events, run):
     print(f"distances of pairs, and {len(images)} ranked lists")
 
 
+def check_provenance(events):
+    """A text of step 0, which TensorBoard's server shows as a code block."""
+    (event,) = events.Tensors("run/provenance")
+    (text,) = event.tensor_proto.string_val
+    assert event.step == 0 and "started from: random weights" in text.decode(), text
+
+
 def check_server(run):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -84,26 +91,35 @@ def check_server(run):
                 if tags:
                     break
                 time.sleep(0.1)
+            server_of = f"http://127.0.0.1:{port}/data/plugin/text"
+            with urllib.request.urlopen(f"{server_of}/tags") as page:
+                texts = json.load(page)
+            with urllib.request.urlopen(f"{server_of}/text?run=tensorboard&tag=run/provenance") as page:
+                (shown,) = json.load(page)
         finally:
             server.terminate()
             server.stderr.close()
     listed = {*TAGS, *(f"evaluation/set/{figure}" for figure in FIGURES)}
     assert list(tags) == ["tensorboard"] and set(tags["tensorboard"]) == listed, tags
+    assert texts == {"tensorboard": ["run/provenance"]}, texts
+    assert shown["text"].startswith("<pre><code>") and "trained on: set" in shown["text"], shown
     print(f"the server lists {len(tags['tensorboard'])} curves")
 
 
 def main(run, program):
     run = Path(run)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    keep_all = {"scalars": 0, "images": 0, "histograms": 0}
+    keep_all = {"scalars": 0, "images": 0, "histograms": 0, "tensors": 0}
     events = EventAccumulator(str(run / "tensorboard"), size_guidance=keep_all)
     check_curves(events, lines)
+    check_provenance(events)
 
     # A later name than that of the file that was written while training.
     later = time.time() + 60
     os.utime(run / "metrics.jsonl", (later, later))
     subprocess.run([program, "tensorboard", str(run)], check=True, capture_output=True)
     check_curves(events, lines)
+    check_provenance(events)
     check_evaluation(events, run)
     check_server(run)
 
