@@ -108,7 +108,7 @@ pub enum Content {
     /// A histogram.
     #[prost(message, tag = "5")]
     Histo(HistogramProto),
-    /// A tensor.
+    /// A text.
     #[prost(message, tag = "8")]
     Tensor(TensorProto),
 }
@@ -161,7 +161,7 @@ pub struct HistogramProto {
     pub bucket: Vec<f64>,
 }
 
-/// A tensor of texts.
+/// A text.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TensorProto {
     /// Element type: [`TensorProto::STRING`].
@@ -170,7 +170,7 @@ pub struct TensorProto {
     /// Shape.
     #[prost(message, optional, tag = "2")]
     pub tensor_shape: Option<TensorShapeProto>,
-    /// Elements, in UTF-8.
+    /// The one element, in UTF-8.
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub string_val: Vec<Vec<u8>>,
 }
@@ -180,18 +180,6 @@ impl TensorProto {
     pub const STRING: i32 = 7;
 }
 
-/// A shape.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct TensorShapeProto {
-    /// Dimensions, the slowest first.
-    #[prost(message, repeated, tag = "2")]
-    pub dim: Vec<Dim>,
-}
-
-/// A dimension.
+/// A shape: that of a scalar, which has no dimensions.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
-pub struct Dim {
-    /// Size.
-    #[prost(int64, tag = "1")]
-    pub size: i64,
-}
+pub struct TensorShapeProto {}

@@ -6,8 +6,8 @@
 
 use super::histogram::Histogram;
 use super::proto::{
-    Content, Dim, Event, Image, PluginData, SessionLog, Summary, SummaryMetadata, TensorProto,
-    TensorShapeProto, Value, What,
+    Content, Event, Image, PluginData, SessionLog, Summary, SummaryMetadata, TensorProto, TensorShapeProto,
+    Value, What,
 };
 use prost::Message;
 use std::io::{self, Write};
@@ -84,7 +84,7 @@ impl<W: Write> EventWriter<W> {
         let text: String = lines.iter().map(|line| format!("    {line}\n")).collect();
         let tensor = TensorProto {
             dtype: TensorProto::STRING,
-            tensor_shape: Some(TensorShapeProto { dim: vec![Dim { size: 1 }] }),
+            tensor_shape: Some(TensorShapeProto {}),
             string_val: vec![text.into_bytes()],
         };
         let metadata = SummaryMetadata {
