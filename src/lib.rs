@@ -11,8 +11,8 @@
 //! | studies and results | [`study`], [`export`], [`report`], [`mod@bench`] | several runs compared; files for other programs; figures and pages; timing |
 //! | evaluation | [`eval`] | features, distances, CMC and mAP, re-ranking |
 //! | training | [`train`] | the step, the solver's loop, the observers of a run |
-//! | files of a run | [`run`] | layout, metrics, checkpoints |
-//! | weights | [`weights`] | networks and features as safetensors files, checked |
+//! | files of a run | [`run`] | layout, metrics, checkpoints, provenance |
+//! | weights | [`weights`] | networks and features as safetensors files, checked; provenance |
 //! | network | [`model`] | ResNet and the two-branch head: a list of calls into [`ops`] |
 //! | settings | [`config`] | every hyper-parameter once, with unit, default and source |
 //! | data | [`data`] | image files become batches of normalised NHWC pixels |

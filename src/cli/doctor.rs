@@ -2,9 +2,10 @@
 
 use crate::Result;
 use crate::console::counted;
-use crate::device::cpu::simd;
+use crate::device::cpu;
 use crate::device::cuda::{fatbin, libraries};
 use crate::device::{Device, Precision};
+use crate::run::{Layout, RunProvenance};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 /// Check this machine: CPU, CUDA driver, libraries and how to get missing ones; with --weights, check a weight file.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// A run or a weight file to check and describe: network, wiring, input convention and origin.
+    /// A run or a weight file to check and describe: network, wiring, input convention and provenance.
     #[arg(long, value_name = "RUN|F.safetensors")]
     weights: Option<PathBuf>,
 }
@@ -21,10 +22,9 @@ impl Doctor {
     pub fn run(self) -> Result<ExitCode> {
         super::say(format_args!("bcreid {}", env!("CARGO_PKG_VERSION")))?;
         super::say(format_args!(
-            "cpu: {}, {}, {}",
+            "cpu: {}, {}",
             counted(rayon::current_num_threads(), "thread"),
-            std::env::consts::ARCH,
-            if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" }
+            cpu::describe()
         ))?;
         super::say_lines(libraries::probe())?;
         match fatbin::embedded() {
@@ -43,6 +43,11 @@ impl Doctor {
             let file = super::open_network(weights)?;
             file.check()?;
             super::say_lines(file.describe())?;
+            if weights.is_dir() {
+                let run = RunProvenance::read(&Layout::of(weights))?.unwrap_or_default();
+                super::say(format_args!("  began: {}", run.began_in_words()))?;
+                super::say(format_args!("  time of training: {}", run.duration_in_words()))?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

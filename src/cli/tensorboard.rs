@@ -7,10 +7,10 @@ use crate::eval::run_evaluations::Evaluation;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::projector;
-use crate::export::tensorboard::{StepEvents, modified, seconds, write_events};
+use crate::export::tensorboard::{StepEvents, modified, seconds, write_events, write_provenance};
 use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
-use crate::run::{Layout, RunFolder, metrics};
+use crate::run::{Layout, RunFolder, RunProvenance, metrics};
 use crate::{Error, Result, note, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
@@ -68,6 +68,7 @@ impl Tensorboard {
                     (run.make_tensorboard()?, Some(run))
                 }
             };
+            let provenance = RunProvenance::read(&Layout::of(run))?.unwrap_or_default().training;
             let evaluations = run_evaluations::of_run(run, 0, &[])?;
             if self.projector {
                 self.write_projector(run, &folder, &evaluations)?;
@@ -76,6 +77,7 @@ impl Tensorboard {
             let (time, last) = (modified(&file)?, steps.last().map_or(0, |step| step.step));
             let written = write_events(&folder, time, |writer| {
                 let time = seconds(time);
+                write_provenance(writer, time, &provenance)?;
                 steps.iter().try_for_each(|step| events.write(writer, time, step))?;
                 found.iter().try_for_each(|evaluation| evaluation.write(writer, time, last))
             })?;

@@ -107,6 +107,7 @@ impl Train {
         let stop = stop::on_signal("finishing this step and saving");
         // A resumed run with an event file continues it, with or without --tensorboard.
         let tensorboard = self.tensorboard || run.tensorboard().is_dir();
+        let provenance = trainer.provenance().clone();
         let mut observers = progress::bar("train", &trainer);
         if tensorboard {
             let (first, reduction) = (trainer.first(), config.loss.reduction);
@@ -115,6 +116,7 @@ impl Train {
                 &run.metrics(),
                 first,
                 reduction,
+                &provenance,
             )?);
         }
         let started = Instant::now();

@@ -11,11 +11,13 @@ use crate::ops::batchnorm::Statistics;
 use crate::ops::l2_normalize::l2_normalize;
 use crate::run::checkpoint::weight_file;
 use crate::tensor::{Download, Tensor};
+use crate::weights::provenance::WeightsFile;
 use crate::weights::{About, Features, NetworkFile, Origin, normalise_rows};
 use crate::{Error, Result};
 use std::io::{BufReader, Read, Seek, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A trained network that extracts features of images.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct Extractor {
     /// Images that were left out, with the reasons.
     skipped: Vec<String>,
     fingerprint: String,
+    file: Arc<WeightsFile>,
     /// Warning that the weights come from an unfinished training.
     note: Option<String>,
 }
@@ -45,7 +48,7 @@ impl Extractor {
         let file = NetworkFile::open(&path)?;
         let config = file.config().clone();
         let (model, params) = file.network(device)?;
-        let (fingerprint, device) = (file.fingerprint(), device.clone());
+        let (fingerprint, device, file) = (file.fingerprint(), device.clone(), Arc::new(file.weights_file()));
         let (bad_images, skipped) = (BadImages::Refuse, Vec::new());
         Ok(Extractor {
             model,
@@ -57,6 +60,7 @@ impl Extractor {
             bad_images,
             skipped,
             fingerprint,
+            file,
             note,
         })
     }
@@ -113,7 +117,8 @@ impl Extractor {
             Ok(())
         })?;
         let Lists { pids, camids, paths } = Lists::of(samples, &kept);
-        Ok(Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin()))
+        let features = Features::new(features, dim, pids, camids, paths)?.with_origin(self.origin());
+        Ok(features.with_weights(Some(self.file.clone())))
     }
 
     /// Extracts the features of tracklets: the mean of the features of the frames, divided by its length again. `tracklets`
@@ -143,7 +148,9 @@ impl Extractor {
         normalise_rows(&mut means, dim);
         let Lists { pids, camids, paths } = Lists::of(samples, &kept);
         let origin = Origin { pooled: Some(Origin::TRACKLETS.into()), ..self.origin() };
-        Ok(Features::new(means, dim, pids, camids, paths)?.with_origin(origin))
+        Ok(Features::new(means, dim, pids, camids, paths)?
+            .with_origin(origin)
+            .with_weights(Some(self.file.clone())))
     }
 
     /// Extracts the features of `samples` into a file, a batch at a time, so that they need not fit into memory. `labels`
@@ -158,12 +165,13 @@ impl Extractor {
         labels: &Labels,
         progress: impl Fn(usize, usize),
     ) -> Result<()> {
-        let (origin, dim) = (self.origin(), self.dim());
+        let (origin, file, dim) = (self.origin(), self.file.clone(), self.dim());
         let progress = |images: &[usize]| progress(images.last().map_or(0, |last| last + 1), samples.len());
         if self.bad_images == BadImages::Refuse {
             let all: Vec<usize> = (0..samples.len()).collect();
             let Lists { pids, camids, paths } = Lists::of(samples, &all);
-            let about = About { pids: &pids, camids: &camids, paths: &paths, labels, origin: &origin };
+            let (pids, camids, paths) = (&pids[..], &camids[..], &paths[..]);
+            let about = About { pids, camids, paths, labels, origin: &origin, weights: Some(&file) };
             return about.write(path, dim, |write| {
                 self.for_each_batch(files(samples), |images, rows| write(rows).map(|()| progress(images)))
             });
@@ -180,7 +188,8 @@ impl Extractor {
         draft.rewind().map_err(Error::io(path))?;
         let mut draft = BufReader::with_capacity(1 << 18, draft);
         let Lists { pids, camids, paths } = Lists::of(samples, &kept);
-        let about = About { pids: &pids, camids: &camids, paths: &paths, labels, origin: &origin };
+        let (pids, camids, paths) = (&pids[..], &camids[..], &paths[..]);
+        let about = About { pids, camids, paths, labels, origin: &origin, weights: Some(&file) };
         about.write(path, dim, |write| {
             let mut row = vec![0.0f32; dim];
             (0..kept.len()).try_for_each(|_| {

@@ -17,7 +17,6 @@ use crate::data::ImageInput;
 use crate::device::Device;
 use crate::files::write_atomically;
 use crate::weights::NetworkFile;
-use crate::weights::network::ORIGIN;
 use crate::{Error, Result};
 use prost::Message;
 use proto::{
@@ -104,10 +103,7 @@ pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
         ),
         graph: Some(graph),
         opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
-        metadata_props: facts
-            .into_iter()
-            .map(|(key, value)| StringStringEntryProto { key: key.into(), value })
-            .collect(),
+        metadata_props: facts.into_iter().map(|(key, value)| StringStringEntryProto { key, value }).collect(),
     })
 }
 
@@ -164,12 +160,7 @@ fn batch_of(elem_type: i32, dims: &[usize]) -> TypeProto {
 }
 
 /// Metadata of the file.
-fn facts(
-    file: &NetworkFile,
-    input: &ImageInput,
-    options: Options,
-    features: usize,
-) -> Vec<(&'static str, String)> {
+fn facts(file: &NetworkFile, input: &ImageInput, options: Options, features: usize) -> Vec<(String, String)> {
     let Config { model, .. } = file.config();
     let (h, w) = (input.height, input.width);
     let layout = match options.pixels {
@@ -181,7 +172,7 @@ fn facts(
         Wiring::Torchvision => "torchvision",
         Wiring::Caffe => "caffe",
     };
-    let mut facts = vec![
+    let facts = [
         ("input", layout),
         ("input_channels", "RGB".into()),
         ("input_range", range.into()),
@@ -194,10 +185,9 @@ fn facts(
         ("wiring", wiring.into()),
         ("batchnorm", "folded into the convolutions".into()),
         ("network_sha256", file.fingerprint()),
+        ("weights_sha256", file.tensors().sha256()),
         ("config", file.config().network_toml()),
     ];
-    for key in ORIGIN {
-        facts.extend(file.tensors().metadata().get(key).map(|value| (key, value.clone())));
-    }
-    facts
+    let facts = facts.map(|(key, value)| (key.to_string(), value));
+    facts.into_iter().chain(file.provenance().metadata()).collect()
 }

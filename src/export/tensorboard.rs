@@ -8,6 +8,7 @@
 //! | `pairs/NAME/same`, `pairs/NAME/different` | distances of pairs in the evaluation NAME ([`evaluation`]) |
 //! | `lists/NAME/...` | its ranked lists |
 //! | `evaluation/NAME/...` | its rank-1, both mAPs and mINP |
+//! | `run/provenance` | text: start, data set, version, device |
 //!
 //! `metrics.jsonl` has steps, but no times. An event made from it has the time at which that file was last written; an
 //! event written while training has its own time. A folder of events has one event file of this program, which a later
@@ -28,6 +29,7 @@ pub use writer::EventWriter;
 use crate::files::{has_second_name, write_atomically};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::StepMetrics;
+use crate::weights::provenance::Training;
 use crate::{Error, Result};
 use std::fs;
 use std::io::{self, Write};
@@ -93,6 +95,18 @@ impl StepEvents {
         self.described = true;
         Ok(())
     }
+}
+
+/// Writes what a run started from and was trained on, as a text of step 0.
+///
+/// # Errors
+/// An error of writing.
+pub fn write_provenance<W: Write>(
+    writer: &mut EventWriter<W>,
+    wall_time: f64,
+    training: &Training,
+) -> io::Result<()> {
+    writer.lines(wall_time, 0, "run/provenance", &training.lines())
 }
 
 /// Writes an event file with `time` in its name into `folder`, whole or not at all. The file of an earlier call is emptied, and an empty one is removed: a TensorBoard that has a file open

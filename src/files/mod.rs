@@ -1,6 +1,8 @@
-//! File input and output: bounded reading, atomic writing, locks, symbolic links, recognition of formats.
+//! File input and output: bounded reading, atomic writing, locks, symbolic links, recognition of formats,
+//! checksums as text.
 
 mod format;
+mod hex;
 mod links;
 mod lock;
 mod memory;
@@ -9,6 +11,7 @@ mod temporary;
 mod write;
 
 pub use format::{Format, HEAD, Wanted};
+pub use hex::hex;
 pub use links::{follow, has_second_name, inside, make_inside, open_to_append};
 pub use lock::{Lock, is_locked};
 pub use memory::{copy, reserve};

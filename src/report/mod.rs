@@ -16,6 +16,7 @@ pub mod neighbours;
 pub mod page;
 pub mod palette;
 pub mod png;
+mod provenance;
 mod ranked;
 pub mod run;
 mod summary;

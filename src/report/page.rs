@@ -10,6 +10,7 @@ use super::charts::{self, cmc, curves};
 use super::evaluations;
 use super::maps::MAPS;
 use super::palette;
+use super::provenance;
 use super::ranked::{self, GroupView, KindsOfImages, SHOWN, Views};
 use super::run::{self, Run};
 use super::summary::SummaryView;
@@ -25,10 +26,11 @@ use askama::Template;
 use askama::filters::Escaper;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 const CSS: &str = include_str!("page.css");
 const DARK: &str = include_str!("page_dark.css");
@@ -102,6 +104,7 @@ struct Page {
     made: String,
     made_iso: String,
     runs: Vec<RunView>,
+    provenance: Vec<SettingView>,
     summary: Option<SummaryView>,
     sets: Vec<SetView>,
     unevaluated: Vec<String>,
@@ -119,6 +122,8 @@ struct Page {
     /// Explanation of the activation maps.
     maps: Option<String>,
     differing: Vec<SettingView>,
+    /// What equal settings, starts and data sets mean for the runs.
+    equality: &'static str,
     settings: Vec<SettingView>,
 }
 
@@ -145,7 +150,8 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
     let has_evaluation = |run: usize| scored.iter().any(|of| of.evaluation.run == run);
     let all_settings: Vec<_> = runs.iter().map(|run| &run.settings).collect();
     let settings_of_all = settings(&all_settings);
-    let differing = settings(&all_settings).into_iter().filter(SettingView::differs).collect();
+    let differing_settings = settings(&all_settings).into_iter().filter(SettingView::differs);
+    let differing = provenance::differing(&runs).into_iter().chain(differing_settings).collect();
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     let css = style();
     let figure1 = match charts::figure1::figure(&runs) {
@@ -162,6 +168,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
         made,
         made_iso,
         runs: runs.iter().enumerate().map(|(index, run)| RunView::new(index, run)).collect(),
+        provenance: provenance::rows(&runs),
         summary: SummaryView::new(&runs, &sets),
         sets: sets.iter().map(|set| SetView::new(&runs, set, &folders)).collect(),
         unevaluated: (0..runs.len())
@@ -183,6 +190,7 @@ pub fn page(folders: &[PathBuf], options: &Options, device: &Device) -> Result<R
         kinds: lists.kinds,
         list_notes: notes.into_iter().chain(lists.page_notes).collect(),
         differing,
+        equality: provenance::equality(&runs),
         settings: settings_of_all,
     };
     let html = page.render().map_err(|e| Error::Run(format!("the page cannot be rendered: {e}")))?;
@@ -290,43 +298,16 @@ pub(super) fn policy(css: &str, js: Option<&str>) -> String {
     )
 }
 
-/// A time in UTC for people and for programs.
+/// A time in UTC for people and for programs, to the minute. A time beyond the calendar is 1970.
 fn date(time: SystemTime) -> (String, String) {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute) = (rest / 3600, rest % 3600 / 60);
-    (
-        format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC"),
-        format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}Z"),
-    )
-}
-
-/// Year, month and day of a number of days since 1970-01-01 in the Gregorian calendar.
-fn civil(mut days: u64) -> (u64, u64, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    // Every 400 years have the same number of days.
-    let mut year = 1970 + 400 * (days / 146_097);
-    days %= 146_097;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
+    let time = Timestamp::try_from(time).unwrap_or_default();
+    (time.strftime("%Y-%m-%d %H:%M UTC").to_string(), time.strftime("%Y-%m-%dT%H:%MZ").to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn dates() {

@@ -1,14 +1,14 @@
-//! A run as reports read it: name, settings and steps.
+//! A run as reports read it: name, settings, provenance and steps.
 
 use super::palette::RUNS;
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
-use crate::run::Layout;
 use crate::run::metrics::{self, StepMetrics};
+use crate::run::{Layout, RunProvenance};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
-/// Name, folder, settings and steps of a run.
+/// Name, folder, settings, provenance and steps of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Shortest end of the run's path that distinguishes it from the other runs.
@@ -17,6 +17,8 @@ pub struct Run {
     pub folder: PathBuf,
     /// Settings.
     pub settings: Settings,
+    /// Start, data set, date and duration; nothing recorded if an earlier version made the run.
+    pub provenance: RunProvenance,
     /// Steps; at least one.
     pub steps: Vec<StepMetrics>,
 }
@@ -29,7 +31,8 @@ pub struct Settings(Vec<(String, String)>);
 /// Reads runs, in the order given.
 ///
 /// # Errors
-/// No run, more than [`RUNS`] runs, a run given twice; a folder that is not a run folder; errors of [`metrics::read`].
+/// No run, more than [`RUNS`] runs, a run given twice; a folder that is not a run folder; errors of [`metrics::read`]
+/// and of [`RunProvenance::read`].
 pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     if folders.is_empty() {
         return Err(Error::Run("no run is given; give at least one run folder".into()));
@@ -43,8 +46,9 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
     let names = names(folders);
     let read = |(folder, name): (&PathBuf, String)| {
         let settings = Settings::read(folder)?;
+        let provenance = RunProvenance::read(&Layout::of(folder))?.unwrap_or_default();
         let steps = metrics::read(&Layout::of(folder).metrics())?;
-        Ok(Run { name, folder: folder.clone(), settings, steps })
+        Ok(Run { name, folder: folder.clone(), settings, provenance, steps })
     };
     let real: Vec<PathBuf> = folders.iter().filter_map(|f| f.canonicalize().ok()).collect();
     if let Some(i) = (1..real.len()).find(|&i| real[..i].contains(&real[i])) {
@@ -192,7 +196,8 @@ mod tests {
                 ..StepMetrics::default()
             };
             let steps = losses.iter().enumerate().map(step).collect();
-            Run { name: "r".into(), folder: PathBuf::new(), settings: Settings::default(), steps }
+            let provenance = RunProvenance::default();
+            Run { name: "r".into(), folder: PathBuf::new(), settings: Settings::default(), provenance, steps }
         };
         let some = |losses: &[f32]| run(&losses.iter().map(|loss| Some(*loss)).collect::<Vec<_>>());
         assert_eq!(some(&[6.0, 5.0, 4e9, 5.0]).diverged(), None, "a spike");

@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight), the
 //! running statistics and the centers; its metadata holds the settings, the seed, the number of finished steps, the
-//! position of the sampler and the identity of the data. Random numbers are functions of (seed, step), so seed and step
+//! position of the sampler, the identity of the data and the provenance. Random numbers are functions of (seed, step), so seed and step
 //! are the whole random state.
 
 use super::Layout;
@@ -12,7 +12,8 @@ use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
 use crate::error::{Remedy, excerpt};
 use crate::optim::Optimizer;
-use crate::weights::{self, TensorFile, TensorOut, Values, network};
+use crate::weights::provenance::{PROVENANCE, Training};
+use crate::weights::{self, Provenance, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -23,7 +24,8 @@ const CLASSES: &str = "classes";
 /// The metadata key of the precision.
 const PRECISION: &str = "precision";
 
-/// The identity of a run in its checkpoints: settings, classes, images, precision.
+/// The identity of a run in its checkpoints: settings, classes, images, precision; and its provenance, which a resumed
+/// run takes from them.
 #[derive(Clone, Debug)]
 pub struct Identity {
     config: Config,
@@ -32,16 +34,24 @@ pub struct Identity {
     images_crc32: u32,
     /// The precision of products. A run in another precision has other bits.
     precision: Precision,
+    training: Training,
 }
 
 impl Identity {
-    /// The identity of a run with these settings on the images of `loader`, computed on `device`.
-    pub fn new(config: &Config, classes: &Classes, loader: &Loader, device: &Device) -> Self {
+    /// The identity of a run with these settings and this provenance on the images of `loader`, computed on `device`.
+    pub fn new(
+        config: &Config,
+        classes: &Classes,
+        loader: &Loader,
+        device: &Device,
+        training: &Training,
+    ) -> Self {
         Identity {
             config: config.clone(),
             classes: classes.pids().to_vec(),
             images_crc32: loader.fingerprint(),
             precision: device.precision(),
+            training: training.clone(),
         }
     }
 
@@ -53,6 +63,7 @@ impl Identity {
             entry("seed", self.config.run.seed.to_string()),
             entry("images_crc32", format!("{:08x}", self.images_crc32)),
             entry(PRECISION, self.precision.to_string()),
+            entry(PROVENANCE, self.training.to_json()),
         ]);
         metadata
     }
@@ -70,7 +81,7 @@ impl Identity {
                 }
             } else if key == CLASSES {
                 check_classes(file, &self.classes)?;
-            } else if key != network::CONFIG {
+            } else if key != network::CONFIG && key != PROVENANCE {
                 check_entry(file, &key, &own)?;
             }
         }
@@ -239,6 +250,19 @@ pub fn require_done_within(folder: &Path, iterations: u64) -> Result<()> {
 /// Errors of the file system.
 pub fn newest_step(folder: &Path) -> Result<Option<u64>> {
     Ok(list(folder)?.pop().map(|(done, _)| done))
+}
+
+/// The provenance in the newest checkpoint of `folder`, for a run that is resumed; nothing recorded if the checkpoint
+/// states none that can be read.
+///
+/// # Errors
+/// No checkpoint; a checkpoint that cannot be read.
+pub fn training_of_newest(folder: &Path) -> Result<Training> {
+    let (_, file) = open_newest(folder)?;
+    Ok(match Provenance::of(&file) {
+        Provenance::Trained(training) => *training,
+        _ => Training::default(),
+    })
 }
 
 /// Restores the newest checkpoint in `folder`.

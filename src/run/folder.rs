@@ -1,7 +1,7 @@
 //! The folder of one run, locked by the process that writes into it.
 
 use super::Layout;
-use super::layout::{CHECKPOINTS, FILES_OF_TRAINING, TENSORBOARD};
+use super::layout::{CHECKPOINTS, FILES_OF_TRAINING, PROVENANCE, TENSORBOARD};
 use crate::config::Config;
 use crate::error::Remedy;
 use crate::files::{
@@ -133,7 +133,7 @@ pub fn require_vacant(path: &Path, otherwise: Remedy) -> Result<()> {
         let vacant = match entry.file_name().to_str() {
             Some("lock") => true,
             Some(CHECKPOINTS) => empty(),
-            Some("config.toml" | "skipped.txt" | TENSORBOARD) => of_run,
+            Some("config.toml" | "skipped.txt" | PROVENANCE | TENSORBOARD) => of_run,
             Some("metrics.jsonl") => of_run && without_bytes(),
             Some(name) if is_temporary_name(name) => of_run,
             _ => false,
@@ -175,7 +175,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run");
         drop(RunFolder::create(&path, &Config::default()).unwrap());
-        for left in [".bcreid-0123456789ab.tmp", "checkpoints/.bcreid-0123456789ab.tmp"] {
+        for left in [".bcreid-0123456789ab.tmp", "checkpoints/.bcreid-0123456789ab.tmp", "provenance.json"] {
             fs::write(path.join(left), "half").unwrap();
         }
         drop(RunFolder::create(&path, &Config::default()).unwrap());

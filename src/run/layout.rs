@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! RUN/config.toml          the resolved settings
+//! RUN/provenance.json      start, data set, version, date, duration and device
 //! RUN/metrics.jsonl        the metrics, one line for each step
 //! RUN/checkpoints/         step_000001000.safetensors, ...
 //! RUN/weights.safetensors  the result: weights, running statistics and centers
@@ -15,10 +16,12 @@ use std::path::{Path, PathBuf};
 /// Name of the folder of the checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// Names of the files that training writes, apart from the settings, which it does not overwrite.
-pub(super) const FILES_OF_TRAINING: [&str; 3] = [METRICS, WEIGHTS, SKIPPED];
+pub(super) const FILES_OF_TRAINING: [&str; 4] = [METRICS, WEIGHTS, SKIPPED, PROVENANCE];
 const METRICS: &str = "metrics.jsonl";
 const WEIGHTS: &str = "weights.safetensors";
 const SKIPPED: &str = "skipped.txt";
+/// Name of the file of the run's provenance.
+pub(super) const PROVENANCE: &str = "provenance.json";
 /// Name of the folder of TensorBoard event files.
 pub(super) const TENSORBOARD: &str = "tensorboard";
 
@@ -42,6 +45,11 @@ impl Layout {
     /// The resolved settings.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
+    }
+
+    /// The provenance of the run ([`super::RunProvenance`]).
+    pub fn provenance(&self) -> PathBuf {
+        self.path.join(PROVENANCE)
     }
 
     /// The metrics, one line for each step.

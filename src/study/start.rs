@@ -4,8 +4,8 @@ use super::names::{LAMBDA, folder_part};
 use crate::config::Config;
 use crate::error::{excerpt, printable};
 use crate::run::checkpoint::weight_file;
-use crate::weights::NetworkFile;
-use crate::weights::network::ORIGIN;
+use crate::weights::provenance::{Conversion, Text};
+use crate::weights::{NetworkFile, Provenance};
 use crate::{Error, Result, tell};
 use std::path::{Path, PathBuf};
 
@@ -107,8 +107,14 @@ impl Start {
             return "random weights, where the paper starts from ImageNet's".into();
         };
         let file = weights.tensors();
-        let shown = |text: &str| excerpt(text, QUOTED);
-        let [source, sha256, licence] = ORIGIN.map(|key| file.metadata().get(key).map(|text| shown(text)));
+        let file = printable(&file.path().display().to_string());
+        let conversion = match weights.provenance() {
+            Provenance::Converted(conversion) => *conversion,
+            Provenance::NotRecorded => Conversion::default(),
+            other => return format!("the weights {file} ({other})"),
+        };
+        let shown = |text: Option<Text>| text.map(|text| excerpt(&text.to_string(), QUOTED));
+        let [source, sha256, licence] = [conversion.file, conversion.sha256, conversion.licence].map(shown);
         let source = match (source, sha256) {
             (Some(source), Some(sha256)) => format!("made from {source}, SHA-256 {sha256}"),
             (Some(source), None) => format!("made from {source}"),
@@ -116,7 +122,7 @@ impl Start {
         };
         let licence =
             licence.map_or("licence not stated in it".into(), |licence| format!("licence {licence}"));
-        format!("the weights {} ({source}; {licence})", printable(&file.path().display().to_string()))
+        format!("the weights {file} ({source}; {licence})")
     }
 }
 

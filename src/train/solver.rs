@@ -12,10 +12,12 @@ use crate::device::Device;
 use crate::files::write_atomically;
 use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
-use crate::run::RunFolder;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
 use crate::run::metrics::{self, Log, StepMetrics};
+use crate::run::provenance::RunClock;
+use crate::run::{RunFolder, RunProvenance};
 use crate::weights::NetworkFile;
+use crate::weights::provenance::{self, DataSet, Training};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -84,6 +86,7 @@ pub struct Trainer {
     optimizer: MomentumSgd,
     loader: Loader,
     identity: Identity,
+    provenance: RunProvenance,
     first: u64,
     origin: Origin,
     /// Images that were left out, each with the reason.
@@ -119,7 +122,9 @@ impl Trainer {
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
         require_pairs(config, &loader)?;
-        let identity = Identity::new(config, &classes, &loader, device);
+        let data = DataSet::of(dataset, loader.skipped().len());
+        let provenance = provenance(start, data, device)?;
+        let identity = Identity::new(config, &classes, &loader, device, &provenance.training);
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
         }
@@ -141,6 +146,7 @@ impl Trainer {
             optimizer,
             loader,
             identity,
+            provenance,
             first,
             origin,
             skipped,
@@ -163,6 +169,11 @@ impl Trainer {
         matches!(self.device, Device::Cpu(_))
     }
 
+    /// Start, data, version and devices, as the weights of the run will state them.
+    pub fn provenance(&self) -> &Training {
+        &self.provenance.training
+    }
+
     /// The number of the first step: 0, or the number of finished steps of a resumed run.
     pub fn first(&self) -> u64 {
         self.first
@@ -182,6 +193,7 @@ impl Trainer {
             mut optimizer,
             mut loader,
             identity,
+            provenance,
             first,
             origin,
             skipped,
@@ -221,6 +233,8 @@ impl Trainer {
         for note in schedule::ineffective(&config).into_iter().chain(note_on_pairs(&config, &loader)) {
             recorder.observers.note(&note);
         }
+        let clock = RunClock::start(provenance);
+        clock.write(run).map_err(|e| checkpoint.name_last_good(e))?;
         if first == 0 {
             // A run that is resumed before its first checkpoint must continue from the same initial weights.
             checkpoint.save(0, &params, &optimizer).map_err(|e| checkpoint.name_last_good(e))?;
@@ -252,6 +266,7 @@ impl Trainer {
             }
             if save {
                 let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &optimizer));
+                let saved = saved.and_then(|()| clock.write(run));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
                 recorder.observers.saved(done);
                 if let Err(error) = checkpoint.prune() {
@@ -271,6 +286,23 @@ impl Trainer {
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }
+}
+
+/// The provenance of a run. A resumed run keeps that of its beginning; the data set of a run of an earlier version is
+/// recorded then, because its images are compared with those of the checkpoint.
+fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunProvenance> {
+    let (start, device) = match start {
+        Start::Random => (provenance::Start::Random, device.describe()),
+        Start::Weights(file) => (provenance::Start::Weights(file.weights_file()), device.describe()),
+        Start::Resume(run) => {
+            let mut training =
+                checkpoint::training_of_newest(&run.checkpoints())?.resumed(&device.describe());
+            training.data.get_or_insert(data);
+            let before = RunProvenance::read(run)?.unwrap_or_default();
+            return Ok(RunProvenance { training, ..before });
+        }
+    };
+    Ok(RunProvenance::begin(Training::new(start, data, &device)))
 }
 
 /// Checks that batches can hold two images of one person, if the loss needs such pairs.

@@ -4,8 +4,9 @@
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
 //! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row if the
 //! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
-//! that extracted the features (`network`) and whether the mirrored image's feature was added (`mirrored`), and, where the
-//! data set names identities or cameras instead of numbering them, these names (`pid_names`, `camera_names`).
+//! that extracted the features (`network`), whether the mirrored image's feature was added (`mirrored`), the weight file
+//! of the network (`weights`: [`WeightsFile`] as JSON), and, where the data set names identities or cameras instead of
+//! numbering them, these names (`pid_names`, `camera_names`).
 
 mod about;
 mod names;
@@ -16,6 +17,7 @@ pub use about::About;
 pub use origin::Origin;
 
 use super::header::count_texts;
+use super::provenance::WeightsFile;
 use super::tensors::read_tensors_as;
 use crate::console::counted;
 use crate::data::Labels;
@@ -34,6 +36,8 @@ const FEATURES: &str = "features";
 const PIDS: &str = "pids";
 /// The name of the tensor of cameras.
 const CAMIDS: &str = "camids";
+/// The metadata key of the network's weight file.
+const WEIGHTS: &str = "weights";
 /// The metadata key of the list of paths.
 const PATHS: &str = "paths";
 /// Most images of a feature file. With 2,048 values each they have 160 GB; a file of a few kilobytes can claim more.
@@ -58,6 +62,7 @@ pub struct Features {
     paths: Vec<String>,
     labels: Labels,
     origin: Origin,
+    weights: Option<Arc<WeightsFile>>,
 }
 
 impl Features {
@@ -74,8 +79,9 @@ impl Features {
         paths: Vec<String>,
     ) -> Result<Self> {
         let (pids, camids) = (Values::Owned(pids), Values::Owned(camids));
-        let (labels, origin) = (Labels::default(), Origin::default());
-        let features = Features { values: Values::Owned(features), dim, pids, camids, paths, labels, origin };
+        let (labels, origin, weights) = (Labels::default(), Origin::default(), None);
+        let values = Values::Owned(features);
+        let features = Features { values, dim, pids, camids, paths, labels, origin, weights };
         match features.fault() {
             Some(fault) => Err(Error::Data(format!("features: {fault}"))),
             None => Ok(features),
@@ -92,7 +98,12 @@ impl Features {
         Features { labels, ..self }
     }
 
-    /// The concatenation of several lists, in memory. If their origins differ, the origin is unknown.
+    /// The same features of a network with this weight file.
+    pub fn with_weights(self, weights: Option<Arc<WeightsFile>>) -> Self {
+        Features { weights, ..self }
+    }
+
+    /// The concatenation of several lists, in memory. If their origins or their weight files differ, those are unknown.
     ///
     /// # Errors
     /// [`Error::Data`] if there are no lists, if they differ in their number of values or come from different
@@ -115,9 +126,12 @@ impl Features {
         let joined =
             |labels: Labels, part: &Features| labels.joined(&part.labels).map_err(numbered_otherwise);
         let labels = others.iter().try_fold(first.labels.clone(), joined)?;
+        let is_same = |part: &Features| part.weights == first.weights;
+        let weights = first.weights.clone().filter(|_| others.iter().all(is_same));
         Ok(Features::new(values, first.dim, all(Features::pids), all(Features::camids), paths)?
             .with_labels(labels)
-            .with_origin(origin))
+            .with_origin(origin)
+            .with_weights(weights))
     }
 
     /// Checks that distances to the rows of `other` are meaningful.
@@ -178,6 +192,7 @@ impl Features {
         let pids = copy_of_unaligned(&file, PIDS, Dtype::I64)?;
         let camids = copy_of_unaligned(&file, CAMIDS, Dtype::I64)?;
         let origin = Origin::of(&file)?;
+        let weights = file.take_metadata(WEIGHTS).and_then(|json| WeightsFile::from_json(&json));
         let paths = match file.take_metadata(PATHS) {
             None => Vec::new(),
             Some(list) => paths(&list, rows).map_err(|why| file.fault(why))?,
@@ -192,6 +207,7 @@ impl Features {
             paths,
             labels,
             origin,
+            weights: weights.map(Arc::new),
         };
         match features.fault() {
             Some(fault) => Err(file.fault(fault)),
@@ -210,6 +226,7 @@ impl Features {
             paths: &self.paths,
             labels: &self.labels,
             origin: &self.origin,
+            weights: self.weights(),
         };
         about.write(path, self.dim, |write| write(self.features()))
     }
@@ -263,12 +280,18 @@ impl Features {
         &self.origin
     }
 
+    /// The weight file of the network; `None`: not recorded.
+    pub fn weights(&self) -> Option<&Arc<WeightsFile>> {
+        self.weights.as_ref()
+    }
+
     /// Whether the cameras are known.
     pub fn has_cameras(&self) -> bool {
         self.camids().iter().any(|&camid| camid != -1)
     }
 
-    /// Other features of the same images, such as normalised ones, with the same identities, cameras, paths and origin.
+    /// Other features of the same images, such as normalised ones, with the same identities, cameras, paths, origin and
+    /// weight file.
     ///
     /// # Errors
     /// As [`Features::new`].

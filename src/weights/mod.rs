@@ -4,10 +4,12 @@
 mod features;
 mod header;
 pub mod network;
+pub mod provenance;
 mod tensors;
 
 pub use features::{About, Features, Origin, normalise_rows};
 pub use network::NetworkFile;
+pub use provenance::Provenance;
 pub use tensors::{
     TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors, write_tensors_and_rows,
 };

@@ -6,14 +6,17 @@
 //! | `format` | `bcreid` |
 //! | `convolution_layout` | `KRSC` |
 //! | `config` | settings as TOML: those of the run, or for converted weights `[model]` and `[input]` |
-//! | `source`, `source_sha256`, `licence` | of converted weights: the converted file |
+//!
+//! Both kinds of weights also state their [`Provenance`](super::Provenance), see [`super::provenance`].
 
+use super::provenance::{Provenance, Text, WeightsFile};
 use super::{TensorFile, check_tensors, fill, match_tensors, read_tensors};
 use crate::autograd::Params;
 use crate::config::{Config, Wiring};
 use crate::data::Channels;
 use crate::device::Device;
 use crate::error::printable;
+use crate::files::hex;
 use crate::model::Model;
 use crate::model::head::CENTERS;
 use crate::model::resnet::Spec;
@@ -22,8 +25,6 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The metadata keys of the origin of converted weights.
-pub const ORIGIN: [&str; 3] = ["source", "source_sha256", "licence"];
 /// The metadata key of the settings.
 pub const CONFIG: &str = "config";
 
@@ -103,10 +104,26 @@ impl NetworkFile {
             sha.update(name);
             sha.update(tensor.bytes());
         }
-        sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&sha.finalize())
     }
 
-    /// A description in a few lines: file, network, input convention and origin.
+    /// What the weights were made from, as the file states it.
+    pub fn provenance(&self) -> Provenance {
+        Provenance::of(&self.file)
+    }
+
+    /// The file as the start of a run, or as the network of features: name, SHA-256 and provenance. The whole file is
+    /// read.
+    pub fn weights_file(&self) -> WeightsFile {
+        let name = self.file.path().file_name().unwrap_or_default();
+        WeightsFile {
+            file: Text::new(&name.to_string_lossy()),
+            sha256: Text::new(&self.file.sha256()),
+            provenance: self.provenance(),
+        }
+    }
+
+    /// A description in a few lines: file, network, input convention and provenance.
     pub fn describe(&self) -> String {
         let Config { model, input, .. } = &self.config;
         let wiring = match model.wiring {
@@ -127,10 +144,8 @@ impl NetworkFile {
             input.mean,
             input.std
         );
-        for (key, label) in ORIGIN.into_iter().zip(["made from", "its SHA-256", "licence"]) {
-            if let Some(value) = self.file.metadata().get(key) {
-                text += &format!("\n  {label}: {}", printable(value));
-            }
+        for line in self.provenance().lines() {
+            text += &format!("\n  {line}");
         }
         text
     }

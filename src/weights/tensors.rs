@@ -17,6 +17,7 @@ use memmap2::Mmap;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom};
@@ -138,6 +139,11 @@ impl TensorFile {
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// The SHA-256 of the file, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        files::hex(&Sha256::digest(&self.map))
     }
 
     /// Takes an entry of the free text, so that a long one is in memory no longer than needed.

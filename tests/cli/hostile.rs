@@ -101,7 +101,7 @@ fn a_run_that_claims_a_huge_network_takes_no_memory() {
 fn nothing_is_written_through_links_in_a_run() {
     let (folder, run) = run();
     let victim = Victim::new(folder.path());
-    for name in ["metrics.jsonl", "weights.safetensors", "skipped.txt", "lock"] {
+    for name in ["metrics.jsonl", "weights.safetensors", "skipped.txt", "provenance.json", "lock"] {
         let file = run.join(name);
         let kept = fs::read(&file).ok();
         victim.behind(&file);

@@ -12,6 +12,7 @@ mod layouts;
 mod limits;
 mod pictures;
 mod pipeline;
+mod provenance;
 mod resume;
 mod runs;
 #[cfg(unix)]

@@ -61,6 +61,7 @@ fn features_need_not_be_in_memory_to_be_written() {
         paths: features.paths(),
         origin: features.origin(),
         labels: features.labels(),
+        weights: None,
     };
     let rows = |values: &[f32]| about.write(&pieces, 3, |write| values.chunks(3).try_for_each(write));
     rows(features.features()).unwrap();

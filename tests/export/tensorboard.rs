@@ -156,7 +156,8 @@ fn descriptions(events: &[Event]) -> Vec<(i64, String, String)> {
     for event in events {
         let Some(What::Summary(summary)) = &event.what else { panic!("{event:?}") };
         all.extend(summary.value.iter().filter_map(|value| {
-            Some((event.step, value.tag.clone(), value.metadata.as_ref()?.summary_description.clone()))
+            let text = value.metadata.as_ref()?.summary_description.clone();
+            Some((event.step, value.tag.clone(), text)).filter(|(_, _, text)| !text.is_empty())
         }));
     }
     all

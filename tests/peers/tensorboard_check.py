@@ -88,6 +88,13 @@ def check_projector(run, base):
     print(f"the projector shows {wanted.shape[0]} features of {wanted.shape[1]} values")
 
 
+def check_provenance(events):
+    """A text of step 0. A reader that follows a run does not purge texts, as it does numbers: the newest counts."""
+    event = events.Tensors("run/provenance")[-1]
+    (text,) = event.tensor_proto.string_val
+    assert event.step == 0 and "started from: random weights" in text.decode(), text
+
+
 def check_server(run):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,26 +113,35 @@ def check_server(run):
                     break
                 time.sleep(0.1)
             check_projector(run, f"http://127.0.0.1:{port}")
+            server_of = f"http://127.0.0.1:{port}/data/plugin/text"
+            with urllib.request.urlopen(f"{server_of}/tags") as page:
+                texts = json.load(page)
+            with urllib.request.urlopen(f"{server_of}/text?run=.&tag=run/provenance") as page:
+                (shown,) = json.load(page)
         finally:
             server.terminate()
             server.stderr.close()
     listed = {*TAGS, *(f"evaluation/set/{figure}" for figure in FIGURES)}
     assert list(tags) == ["."] and set(tags["."]) == listed, tags
+    assert texts == {".": ["run/provenance"]}, texts
+    assert shown["text"].startswith("<pre><code>") and "trained on: set" in shown["text"], shown
     print(f"the server lists {len(tags['.'])} curves")
 
 
 def main(run, program):
     run = Path(run)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    keep_all = {"scalars": 0, "images": 0, "histograms": 0}
+    keep_all = {"scalars": 0, "images": 0, "histograms": 0, "tensors": 0}
     events = EventAccumulator(str(run / "tensorboard"), size_guidance=keep_all)
     check_curves(events, lines)
+    check_provenance(events)
 
     # A later name than that of the file that was written while training.
     later = time.time() + 60
     os.utime(run / "metrics.jsonl", (later, later))
     subprocess.run([program, "tensorboard", "--projector", str(run)], check=True, capture_output=True)
     check_curves(events, lines)
+    check_provenance(events)
     check_evaluation(events, run)
     check_server(run)
 

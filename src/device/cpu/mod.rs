@@ -12,3 +12,9 @@ pub mod simd;
 pub use column_sums::{Addends, lanes, sum_rows};
 pub use gemm::{MatMut, MatRef, Split, gemm};
 pub use pool::{CpuBuffer, CpuDevice};
+
+/// The processor in words: architecture and loops, on which the bits of results depend.
+pub fn describe() -> String {
+    let loops = if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" };
+    format!("{}, {loops}", std::env::consts::ARCH)
+}

@@ -14,7 +14,7 @@
 //! | `camid` | int64 | null where unknown |
 //! | `feature` | fixed-size list of float32 | |
 //!
-//! The schema's metadata hold the features' origin under the keys of [`Features`]' own files.
+//! The schema's metadata hold the features' origin and weight file under the keys of [`Features`]' own files.
 
 use crate::files::write_atomically;
 use crate::weights::Features;
@@ -73,7 +73,7 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
     })
 }
 
-/// The columns, and the origin of the features as metadata.
+/// The columns, and the origin and the weight file of the features as metadata.
 fn schema(features: &Features, dim: i32) -> Schema {
     let field = |name: &str, nullable, type_, children| Field {
         name: Some(name.into()),
@@ -218,7 +218,7 @@ fn length(bytes: usize) -> io::Result<i32> {
         .map_err(|_| io::Error::other(format!("{bytes} bytes are too many for a part of an Arrow file")))
 }
 
-/// The origin of the features as metadata.
+/// The origin and the weight file of the features as metadata.
 fn origin(features: &Features) -> Vec<KeyValue> {
     let origin = features.origin();
     let known = [
@@ -226,6 +226,7 @@ fn origin(features: &Features) -> Vec<KeyValue> {
         ("network", origin.network.clone()),
         ("mirrored", origin.mirrored.map(|mirrored| mirrored.to_string())),
         ("pooled", origin.pooled.clone()),
+        ("weights", features.weights().map(|weights| weights.to_json())),
     ];
     let entry = |(key, value): (&str, Option<String>)| {
         Some(KeyValue { key: Some(key.to_string()), value: Some(value?) })

@@ -1,9 +1,10 @@
 //! TensorBoard curves of a run, written while it trains.
 
-use super::{EventWriter, StepEvents, event_files, modified, seconds, write_events};
+use super::{EventWriter, StepEvents, event_files, modified, seconds, write_events, write_provenance};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::{self, StepMetrics};
 use crate::train::Observer;
+use crate::weights::provenance::Training;
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::BufWriter;
@@ -19,14 +20,21 @@ pub struct Live {
 }
 
 impl Live {
-    /// Creates a new event file in `folder`, replacing an earlier one, for a run that starts or resumes at `step`. The
+    /// Creates a new event file in `folder`, replacing an earlier one, for a run of this provenance that starts or resumes at
+    /// `step`. The
     /// steps before `step` are read from `file`, the run's metrics, so that a resumed run has the same curves as an
     /// uninterrupted one. Call this before anything is written to `file`: the time of the earlier steps is the time
     /// at which that file was last written.
     ///
     /// # Errors
     /// An error of the file system; metrics that are not those of a run.
-    pub fn continue_at(folder: &Path, file: &Path, step: u64, reduction: Reduction) -> Result<Self> {
+    pub fn continue_at(
+        folder: &Path,
+        file: &Path,
+        step: u64,
+        reduction: Reduction,
+        training: &Training,
+    ) -> Result<Self> {
         // A run without metrics, because the file was moved away, continues without the earlier steps.
         let has_metrics = std::fs::metadata(file).is_ok_and(|meta| meta.len() > 0);
         let (earlier, time) = match step > 0 && has_metrics {
@@ -39,6 +47,7 @@ impl Live {
         let next = UNIX_EPOCH.checked_add(Duration::from_secs(next)).unwrap_or(UNIX_EPOCH);
         let mut steps = StepEvents::new(reduction);
         let path = write_events(folder, SystemTime::now().max(next), |writer| {
+            write_provenance(writer, seconds(SystemTime::now()), training)?;
             let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
             earlier.try_for_each(|step| steps.write(writer, time, step))
         })?;

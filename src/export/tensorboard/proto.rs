@@ -1,5 +1,5 @@
 //! The Protobuf messages of an event file that this program uses, with the names and tags of TensorBoard's
-//! `event.proto`, `summary.proto` and `histogram.proto`.
+//! `event.proto`, `summary.proto`, `histogram.proto`, `tensor.proto` and `tensor_shape.proto`.
 
 /// One record of an event file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -57,7 +57,7 @@ pub struct Value {
     #[prost(string, tag = "1")]
     pub tag: String,
     /// Content of the value.
-    #[prost(oneof = "Content", tags = "2, 4, 5")]
+    #[prost(oneof = "Content", tags = "2, 4, 5, 8")]
     pub content: Option<Content>,
     /// Description for people; readers use the description of a tag's first value.
     #[prost(message, optional, tag = "9")]
@@ -67,9 +67,33 @@ pub struct Value {
 /// Description of a value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SummaryMetadata {
+    /// The part of TensorBoard that shows the value, for values that more than one can show.
+    #[prost(message, optional, tag = "1")]
+    pub plugin_data: Option<PluginData>,
     /// Markdown text shown beside the curve.
     #[prost(string, tag = "3")]
     pub summary_description: String,
+    /// Class of the value: [`SummaryMetadata::TENSOR`], or 0 for the values of older forms.
+    #[prost(int32, tag = "4")]
+    pub data_class: i32,
+}
+
+impl SummaryMetadata {
+    /// The class of values that are tensors.
+    pub const TENSOR: i32 = 2;
+}
+
+/// A part of TensorBoard.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PluginData {
+    /// Its name: [`PluginData::TEXT`].
+    #[prost(string, tag = "1")]
+    pub plugin_name: String,
+}
+
+impl PluginData {
+    /// The part that shows texts.
+    pub const TEXT: &str = "text";
 }
 
 /// Content of a value.
@@ -84,6 +108,9 @@ pub enum Content {
     /// A histogram.
     #[prost(message, tag = "5")]
     Histo(HistogramProto),
+    /// A text.
+    #[prost(message, tag = "8")]
+    Tensor(TensorProto),
 }
 
 /// An image.
@@ -133,3 +160,26 @@ pub struct HistogramProto {
     #[prost(double, repeated, tag = "7")]
     pub bucket: Vec<f64>,
 }
+
+/// A text.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TensorProto {
+    /// Element type: [`TensorProto::STRING`].
+    #[prost(int32, tag = "1")]
+    pub dtype: i32,
+    /// Shape.
+    #[prost(message, optional, tag = "2")]
+    pub tensor_shape: Option<TensorShapeProto>,
+    /// The one element, in UTF-8.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub string_val: Vec<Vec<u8>>,
+}
+
+impl TensorProto {
+    /// Texts.
+    pub const STRING: i32 = 7;
+}
+
+/// A shape: that of a scalar, which has no dimensions.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct TensorShapeProto {}

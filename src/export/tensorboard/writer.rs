@@ -5,7 +5,10 @@
 //! Source: TensorFlow's `record_writer.cc` and `crc32c.h`.
 
 use super::histogram::Histogram;
-use super::proto::{Content, Event, Image, SessionLog, Summary, SummaryMetadata, Value, What};
+use super::proto::{
+    Content, Event, Image, PluginData, SessionLog, Summary, SummaryMetadata, TensorProto, TensorShapeProto,
+    Value, What,
+};
 use prost::Message;
 use std::io::{self, Write};
 
@@ -66,9 +69,31 @@ impl<W: Write> EventWriter<W> {
         let value = |(tag, value, description): (&str, f32, Option<&str>)| Value {
             tag: tag.into(),
             content: Some(Content::SimpleValue(value)),
-            metadata: description.map(|text| SummaryMetadata { summary_description: text.into() }),
+            metadata: description
+                .map(|text| SummaryMetadata { summary_description: text.into(), ..Default::default() }),
         };
         self.summary(wall_time, step, values.into_iter().map(value).collect())
+    }
+
+    /// Writes lines of text, which TensorBoard shows as they are: as a code block of Markdown, in which it reads no
+    /// markup, so that no line can load an image or show a link. The lines must have no line breaks.
+    ///
+    /// # Errors
+    /// An error of writing.
+    pub fn lines(&mut self, wall_time: f64, step: u64, tag: &str, lines: &[String]) -> io::Result<()> {
+        let text: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+        let tensor = TensorProto {
+            dtype: TensorProto::STRING,
+            tensor_shape: Some(TensorShapeProto {}),
+            string_val: vec![text.into_bytes()],
+        };
+        let metadata = SummaryMetadata {
+            plugin_data: Some(PluginData { plugin_name: PluginData::TEXT.into() }),
+            data_class: SummaryMetadata::TENSOR,
+            ..Default::default()
+        };
+        let (content, metadata) = (Some(Content::Tensor(tensor)), Some(metadata));
+        self.summary(wall_time, step, vec![Value { tag: tag.into(), content, metadata }])
     }
 
     /// Writes a histogram.

@@ -1,10 +1,13 @@
 //! Writing of a feature file, row by row.
 
-use super::{CAMIDS, FEATURES, MAX_PATHS, MAX_ROWS, Origin, PATHS, PIDS, fault_in_rows, names};
+use super::{
+    CAMIDS, FEATURES, MAX_PATHS, MAX_ROWS, Origin, PATHS, PIDS, WEIGHTS, WeightsFile, fault_in_rows, names,
+};
 use crate::data::Labels;
 use crate::weights::{TensorOut, write_tensors_and_rows};
 use crate::{Error, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The contents of a feature file besides the features.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +22,8 @@ pub struct About<'a> {
     pub labels: &'a Labels,
     /// The features' origin.
     pub origin: &'a Origin,
+    /// The weight file of the network; `None`: not recorded.
+    pub weights: Option<&'a Arc<WeightsFile>>,
 }
 
 impl About<'_> {
@@ -50,6 +55,7 @@ impl About<'_> {
         let lists = [TensorOut::i64(PIDS, &[n], self.pids), TensorOut::i64(CAMIDS, &[n], self.camids)];
         let mut metadata = self.origin.metadata();
         metadata.extend(names::metadata(self.labels, self.pids, self.camids));
+        metadata.extend(self.weights.map(|weights| (WEIGHTS.to_string(), weights.to_json())));
         if !self.paths.is_empty() {
             metadata.insert(PATHS.to_string(), serde_json::json!(self.paths).to_string());
         }

@@ -13,6 +13,7 @@ use bcreid::error::printable;
 use bcreid::files::{follow, remove_temporaries};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
+use bcreid::weights::provenance::{Conversion, Text};
 use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -46,7 +47,7 @@ struct Arguments {
     /// List the content of IN and write nothing: the layers of a Caffe file, the tensors of any other.
     #[arg(
         long,
-        conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence"]
+        conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence", "source"]
     )]
     list: bool,
     /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
@@ -71,9 +72,12 @@ struct Arguments {
     /// Deviations, by which each channel is divided last, in the channels' order.
     #[arg(long, value_name = "A,B,C", value_parser = values::positive_triple)]
     std: Option<[f32; 3]>,
-    /// The licence of the weights, to be written into OUT.
-    #[arg(long, value_name = "TEXT")]
-    licence: Option<String>,
+    /// The licence of the weights, to be written into OUT (default: what the file says).
+    #[arg(long, value_name = "TEXT", value_parser = values::statement)]
+    licence: Option<Text>,
+    /// Where IN is from, such as its address, to be written into OUT (default: what the file says).
+    #[arg(long, value_name = "URL", value_parser = values::statement)]
+    source: Option<Text>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -148,8 +152,9 @@ impl Arguments {
         }
         if self.to == Target::Torchvision && (self.says_what_shapes_do_not() || self.prototxt.is_some()) {
             return Err(Error::Data(
-                "--to torchvision takes wiring, input convention and licence from the file; leave those options \
-                 out".into(),
+                "--to torchvision takes wiring, input convention, source and licence from the file; leave those \
+                 options out"
+                    .into(),
             ));
         }
         if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
@@ -241,7 +246,13 @@ impl Arguments {
         }
         let source = self.source()?;
         let network = network::recognise(&source, &self.input, self.unseen(&source)?)?;
-        engine::write(&network, &self.input, self.licence.as_deref(), out)?;
+        let stated = Conversion {
+            format: Some(Text::new(&source.format)),
+            url: self.source.clone().or_else(|| source.stated.url.clone()),
+            licence: self.licence.clone().or_else(|| source.stated.licence.clone()),
+            ..Conversion::default()
+        };
+        engine::write(&network, &self.input, stated, out)?;
         self.announce(&source)?;
         self.say_assumed(&source, &network.config.input)?;
         report(&network)?;
@@ -303,8 +314,10 @@ impl Arguments {
     }
 
     fn says_what_shapes_do_not(&self) -> bool {
-        let network = self.wiring.is_some() || self.last_stride.is_some() || self.licence.is_some();
+        let network = self.wiring.is_some() || self.last_stride.is_some();
         network
+            || self.licence.is_some()
+            || self.source.is_some()
             || self.channels.is_some()
             || self.scale.is_some()
             || self.mean.is_some()

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use bcreid::config::{Input, Wiring};
 use bcreid::files::{Format, Wanted};
+use bcreid::weights::provenance::Conversion;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,6 +35,8 @@ pub struct Source {
     /// True if the file is known to have all tensors of the network, so that its depth follows from them and need not
     /// be a known depth.
     pub is_whole: bool,
+    /// Source and licence that the file states.
+    pub stated: Conversion,
     /// Notes for the user about reading the file.
     pub notes: Vec<String>,
 }

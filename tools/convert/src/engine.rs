@@ -4,28 +4,28 @@
 use crate::network::{Network, Place};
 use crate::{Error, Result};
 use bcreid::config::Config;
+use bcreid::files::hex;
+use bcreid::weights::provenance::{Conversion, Text};
 use bcreid::weights::{TensorOut, network, write_tensors};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::path::Path;
 
-/// Writes the network found in the file at `source` to `out`, whole or not at all.
+/// Writes the network found in the file at `source` to `out`, whole or not at all. `stated` has the format, the source
+/// and the licence of the weights; name and SHA-256 are those of the file.
 ///
 /// # Errors
 /// An invalid input convention; values that are not finite or variances below 0, by name; an error of the file system.
-pub fn write(network: &Network<'_>, source: &Path, licence: Option<&str>, out: &Path) -> Result<()> {
+pub fn write(network: &Network<'_>, source: &Path, stated: Conversion, out: &Path) -> Result<()> {
     let config = network.config.network_toml();
     Config::from_toml(&config)?;
     let tensors: Vec<TensorOut<'_>> =
         network.places.iter().map(|place| tensor(place, source)).collect::<Result<_>>()?;
     let mut metadata = network::metadata(config);
-    let name = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    metadata.insert("source".into(), name);
-    metadata.insert("source_sha256".into(), sha256(source)?);
-    if let Some(licence) = licence {
-        metadata.insert("licence".into(), licence.into());
-    }
+    let file = Text::new(&source.file_name().unwrap_or_default().to_string_lossy());
+    let sha256 = Text::new(&sha256(source)?);
+    metadata.extend(Conversion { file: Some(file), sha256: Some(sha256), ..stated }.metadata());
     write_tensors(out, &tensors, &metadata)
 }
 
@@ -73,5 +73,5 @@ fn sha256(path: &Path) -> Result<String> {
     // SAFETY: read-only, and the slice does not leave this function. Another program that cuts the file short in
     // place meanwhile ends this one with SIGBUS, as with any mapped file; nothing has been written then.
     let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path))?;
-    Ok(Sha256::digest(&map).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&Sha256::digest(&map)))
 }

@@ -5,7 +5,8 @@ use crate::display::quoted;
 use crate::element::Element;
 use crate::{Error, Result, nesting};
 use bcreid::config::{Input, Wiring};
-use bcreid::weights::read_tensors;
+use bcreid::weights::provenance::{Conversion, Text};
+use bcreid::weights::{Provenance, TensorFile, read_tensors};
 use safetensors::Dtype;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,8 +87,19 @@ pub fn open(path: &Path) -> Result<Source> {
         tensors,
         states_input: false,
         is_whole: false,
+        stated: stated(&file),
         notes,
     })
+}
+
+/// Source and licence in the file's metadata: under this program's keys, or `license`.
+fn stated(file: &TensorFile) -> Conversion {
+    let own = match Provenance::of(file) {
+        Provenance::Converted(own) => *own,
+        _ => Conversion::default(),
+    };
+    let license = || file.metadata().get("license").map(|text| Text::new(text));
+    Conversion { url: own.url, licence: own.licence.or_else(license), ..Conversion::default() }
 }
 
 fn element(dtype: Dtype) -> Option<Element> {

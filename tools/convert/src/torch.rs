@@ -29,6 +29,7 @@ use crate::content::{Source, SourceTensor};
 use crate::display::{one_line, quoted};
 use crate::{Error, Result, nesting};
 use bcreid::config::{Input, Wiring};
+use bcreid::weights::provenance::Conversion;
 use fault::{AGAIN, refusal};
 use std::collections::BTreeMap;
 use std::io;
@@ -100,6 +101,7 @@ pub fn open(path: &Path) -> Result<Source> {
         tensors,
         states_input: false,
         is_whole: false,
+        stated: Conversion::default(),
         notes,
     })
 }

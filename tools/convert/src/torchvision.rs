@@ -9,7 +9,6 @@ use crate::safetensors::LAST_STRIDE;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
 use bcreid::files::write_atomically;
-use bcreid::weights::network::ORIGIN;
 use bcreid::weights::{NetworkFile, TensorOut, Values, write_tensors};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
@@ -74,8 +73,7 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
     match Container::of(out)? {
         Container::Safetensors => {
             let mut metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-            let origin = file.metadata().iter().filter(|(key, _)| ORIGIN.contains(&key.as_str()));
-            metadata.extend(origin.map(|(key, value)| (key.clone(), value.clone())));
+            metadata.extend(network.provenance().metadata());
             // A state dict holds no strides; the converter reads this back.
             if network.config().model.last_stride == 1 {
                 metadata.insert(LAST_STRIDE.to_string(), "1".to_string());

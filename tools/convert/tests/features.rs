@@ -6,6 +6,7 @@ use bcreid::data::{ImageStream, StreamOptions};
 use bcreid::device::Device;
 use bcreid::ops::batchnorm::Statistics;
 use bcreid::tensor::Tensor;
+use bcreid::weights::provenance::Conversion;
 use bcreid::weights::{NetworkFile, read_tensors};
 use bcreid_convert::{engine, network, source};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ fn strays(weights: &str, golden: &str) -> [f32; 2] {
     let (input, out) = (here(weights), folder.path().join("out.safetensors"));
     let found = source::open(&input).unwrap();
     let network = network::recognise(&found, &input, network::Unseen::of(&found)).unwrap();
-    engine::write(&network, &input, None, &out).unwrap();
+    engine::write(&network, &input, Conversion::default(), &out).unwrap();
 
     let file = NetworkFile::open(&out).unwrap();
     let size = ["input.height=128".to_string(), "input.width=64".to_string()];

@@ -4,6 +4,7 @@ use bcreid::config::{Arch, Input, Model, Wiring};
 use bcreid::device::Device;
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
+use bcreid::weights::provenance::{Conversion, Text};
 use bcreid_convert::network::{Network, Unseen, recognise, title_of};
 use bcreid_convert::source::{self, Source, SourceTensor};
 use bcreid_convert::{convention, engine, torchvision};
@@ -41,6 +42,7 @@ fn source_of(model: &Model) -> Source {
         tensors,
         states_input: false,
         is_whole: false,
+        stated: Conversion::default(),
         notes: Vec::new(),
     }
 }
@@ -125,7 +127,9 @@ fn folder() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
 fn the_engines_file_holds_the_values_in_its_layout_with_their_origin() {
     let (_folder, input, out) = folder();
     let source = source(Arch::Slim, Wiring::Caffe);
-    engine::write(&found(&source).unwrap(), &input, Some("MIT"), &out).unwrap();
+    let (licence, url) = (Some(Text::new("MIT")), Some(Text::new("https://example.org/in")));
+    let stated = Conversion { licence, url, format: Some(Text::new("by hand")), ..Conversion::default() };
+    engine::write(&found(&source).unwrap(), &input, stated, &out).unwrap();
     let file = NetworkFile::open(&out).unwrap();
     let values = file.tensors().tensor("conv1.weight").unwrap();
     assert_eq!(values.shape(), [2, 7, 7, 3]);
@@ -137,7 +141,8 @@ fn the_engines_file_holds_the_values_in_its_layout_with_their_origin() {
     let text = file.describe();
     // The SHA-256 of "abc" is the first example of FIPS 180-2.
     let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    for word in ["slim", "Caffe", "BGR", "103.06", "in.pth", sha, "MIT"] {
+    for word in ["slim", "Caffe", "BGR", "103.06", "in.pth", sha, "MIT", "https://example.org/in", "by hand"]
+    {
         assert!(text.contains(word), "{text} lacks {word}");
     }
     let (model, params) = file.start(file.config(), 5, &Device::cpu()).unwrap();
@@ -162,7 +167,7 @@ fn there_and_back_is_bit_exact() {
     for (arch, name) in [(Arch::Resnet18, "back.safetensors"), (Arch::Slim, "back.pth")] {
         let (folder, input, out) = folder();
         let source = source(arch, Wiring::Torchvision);
-        engine::write(&found(&source).unwrap(), &input, None, &out).unwrap();
+        engine::write(&found(&source).unwrap(), &input, Conversion::default(), &out).unwrap();
         let back = folder.path().join(name);
         assert!(torchvision::write(&NetworkFile::open(&out).unwrap(), &back).unwrap().is_empty());
         let returned = source::open(&back).unwrap();
@@ -180,7 +185,7 @@ fn caffes_wiring_has_no_way_to_torchvision_and_its_larger_networks_no_bias() {
     let (folder, input, out) = folder();
     let mut source = source(Arch::Resnet101, Wiring::Caffe);
     source.tensors.remove("conv1.bias");
-    engine::write(&found(&source).unwrap(), &input, None, &out).unwrap();
+    engine::write(&found(&source).unwrap(), &input, Conversion::default(), &out).unwrap();
     let file = NetworkFile::open(&out).unwrap();
     assert_eq!(*file.tensors().tensor("conv1.bias").unwrap().f32().unwrap(), [0.0; 2]);
     let back = folder.path().join("back.pth");
@@ -195,14 +200,16 @@ fn spoilt_values_and_senseless_conventions_write_nothing() {
     for (name, value) in [("bn1.weight", f32::NAN), ("layer1.0.bn1.running_var", -1.0)] {
         let mut source = source(Arch::Resnet18, Wiring::Torchvision);
         source.tensors.insert(name.into(), tensor(vec![2], vec![1.0, value]));
-        let error = engine::write(&found(&source).unwrap(), &input, None, &out).unwrap_err().to_string();
+        let error = engine::write(&found(&source).unwrap(), &input, Conversion::default(), &out)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(&format!("{name}[1] is {value}")), "{error}");
     }
     let source = source(Arch::Resnet18, Wiring::Torchvision);
     let senseless = Input { std: [0.0; 3], ..Input::default() };
     let unseen = Unseen { input: senseless, ..Unseen::of(&source) };
     let network = recognise(&source, Path::new("in.pth"), unseen).unwrap();
-    let error = engine::write(&network, &input, None, &out).unwrap_err().to_string();
+    let error = engine::write(&network, &input, Conversion::default(), &out).unwrap_err().to_string();
     assert!(error.contains("input.std"), "{error}");
     assert!(!out.exists());
 }
@@ -215,7 +222,7 @@ fn a_stem_of_its_own_and_other_depths_are_found_and_come_back() {
     let stemmed = made(&model, false);
     let network = found(&stemmed).unwrap();
     assert_eq!(network.config.model, model);
-    engine::write(&network, &input, None, &out).unwrap();
+    engine::write(&network, &input, Conversion::default(), &out).unwrap();
     let file = NetworkFile::open(&out).unwrap();
     assert!(file.describe().contains("resnet50 of width 2, conv1 with 3 channels, torchvision"));
     let back = folder.path().join("back.pth");

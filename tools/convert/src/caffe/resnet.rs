@@ -20,6 +20,7 @@ use crate::content::{Asked, Source, SourceTensor};
 use crate::display::quoted;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
+use bcreid::weights::provenance::Conversion;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -60,6 +61,7 @@ pub fn source(path: &Path, net: &Net, asked: Asked) -> std::result::Result<Sourc
         input,
         states_input: !net.pixels.is_empty(),
         is_whole: units.is_whole,
+        stated: Conversion::default(),
         notes: out.notes(),
         tensors: out.tensors,
     })

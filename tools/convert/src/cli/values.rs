@@ -1,5 +1,7 @@
 //! Parsers for the values of options.
 
+use bcreid::weights::provenance::Text;
+
 /// Parses a number above 0.
 pub fn positive(text: &str) -> Result<f32, String> {
     let number = number(text)?;
@@ -24,6 +26,17 @@ pub fn positive_triple(text: &str) -> Result<[f32; 3], String> {
     }
 }
 
+/// Checks a statement about the weights, which must fit into their provenance.
+pub fn statement(text: &str) -> Result<Text, String> {
+    match text.chars().count() {
+        _ if text.trim().is_empty() => Err("the text is empty".into()),
+        length if length > Text::LONGEST => {
+            Err(format!("the text has {length} characters; give at most {}", Text::LONGEST))
+        }
+        _ => Ok(Text::new(text)),
+    }
+}
+
 /// Parses a number that is neither infinite nor NaN.
 fn number(text: &str) -> Result<f32, String> {
     let number = text.trim().parse().map_err(|_| format!("{text:?} is not a number"))?;
@@ -33,6 +46,14 @@ fn number(text: &str) -> Result<f32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_has_a_text_of_bounded_length() {
+        assert_eq!(statement("MIT"), Ok(Text::new("MIT")));
+        assert_eq!(statement(&"é".repeat(300)).unwrap().as_str().chars().count(), 300);
+        assert!(statement(" ").unwrap_err().contains("empty"));
+        assert!(statement(&"é".repeat(301)).unwrap_err().contains("301 characters; give at most 300"));
+    }
 
     #[test]
     fn numbers_are_finite_and_factors_above_0() {

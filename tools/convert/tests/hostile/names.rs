@@ -86,6 +86,8 @@ fn options_and_arguments() {
     // A pattern of the shell that stands for several files.
     check_shown(&[model.as_os_str(), file.as_os_str(), "--list".as_ref()]);
     check_shown(&[model.as_os_str(), "--out".as_ref(), out.as_os_str(), "--licence".as_ref(), NAME.as_ref()]);
+    let out = folder.at("another.safetensors");
+    check_shown(&[model.as_os_str(), "--out".as_ref(), out.as_os_str(), "--source".as_ref(), NAME.as_ref()]);
     let text = format!("layer {{ name: \"{}\" type: \"Pooling\" }}", NAME.replace('\n', "\\n"));
     let prototxt = folder.write("some.prototxt", text.repeat(2).as_bytes());
     check_shown(&[model.as_os_str(), "--list".as_ref(), "--prototxt".as_ref(), prototxt.as_os_str()]);
@@ -177,14 +179,14 @@ fn metadata() {
         TensorOut::f32(name, view.shape(), view.f32().unwrap())
     });
     let views: Vec<_> = views.collect();
-    for key in ["source", "source_sha256", "licence", "config"] {
+    for key in ["source", "source_sha256", "source_format", "source_url", "licence", "provenance", "config"] {
         let mut metadata = tensors.metadata().clone();
-        let value = if key == "config" {
-            format!("[model]\n\"{}\" = 1", NAME.replace('\n', "\\n"))
-        } else {
-            NAME.into()
+        let escaped = NAME.replace('\n', "\\n").replace('\u{1b}', "\\u001b");
+        let value = match key {
+            "config" => format!("[model]\n\"{escaped}\" = 1"),
+            "provenance" => format!(r#"{{"version":"{escaped}"}}"#),
+            _ => NAME.into(),
         };
-        let value = value.replace('\u{1b}', if key == "config" { "\\u001b" } else { "\u{1b}" });
         metadata.insert(key.into(), value);
         let other = folder.at("other.safetensors");
         write_tensors(&other, &views, &metadata).unwrap();
