@@ -31,7 +31,7 @@ pub fn with_base(read: impl FnOnce(&Base)) {
 }
 
 /// The files that are edited. The others of the run stay as they are.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "config.toml",
     "metrics.jsonl",
     "checkpoints/step_0000000002.safetensors",
@@ -40,6 +40,7 @@ const FILES: [&str; 8] = [
     "evaluations/set/gallery.safetensors",
     "evaluations/set/result.json",
     "evaluations/set/.new/result.json",
+    "provenance.json",
 ];
 /// Most edits of an input.
 const MOST: usize = 8;

@@ -4,6 +4,7 @@ ResNet for the target caffemodel: python3 fuzz/seeds.py"""
 import json
 import shutil
 import struct
+import zlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -137,7 +138,7 @@ layers { name: "pool5", type: POOLING; bottom: 'co' "nv\\061" top: "pool5" pooli
 
 # --- edits of a run folder, see run_folder.rs -------------------------------------------------------------------------
 
-FILES = ["config", "metrics", "checkpoint", "weights", "query", "gallery", "result", "new"]
+FILES = ["config", "metrics", "checkpoint", "weights", "query", "gallery", "result", "new", "provenance"]
 
 
 def whole(file, content):
@@ -159,11 +160,41 @@ EDITS = {
     "figures": splice("result", 13, 3, b"2.5"),
     "new": whole("new", b"{}"),
     "nan": splice("gallery", 0, 4, b"\0\0\xc0\x7f", kind=3) + splice("weights", 0, 4, b"\0\0\xc0\x7f", kind=3),
+    "provenance": splice("provenance", 1, 0, b'"start":{"weights":"x"},"more":[1],'),
+    "no_provenance": whole("provenance", b"{}"),
     "pids": splice("query", 0, 16, struct.pack("<qq", -1, 0), kind=3),
 }
 
+# --- lists of data sets, see fuzz_targets/dataset.rs: the first byte names the layout ---------------------------------
+
+
+def element(kind, content):
+    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
+
+
+def mat(packed):
+    """One tracklet: images 1 to 1, person 1, camera 1."""
+    parts = element(6, struct.pack("<II", 6, 0)) + element(5, struct.pack("<ii", 1, 4)) + element(1, b"tracks")
+    matrix = element(14, parts + element(9, struct.pack("<4d", 1, 1, 1, 1)))
+    if packed:
+        stream = zlib.compress(matrix)
+        matrix = struct.pack("<II", 15, len(stream)) + stream
+    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x100) + b"IM" + matrix
+
+
+LISTS = {
+    "numbers": b"\0path,pid,camid\na.jpg,1,2\nb.jpg,2,1\n",
+    "names": "\0Path;PID;CamID\na.jpg;anna;süd\nb.jpg;bert;nord\n".encode(),
+    "tabs": b"\0camid\tpid\tpath\n1\t7\ta.jpg\n",
+    "msmt17": b"\x010000/0000_000_01_0303morning_0008_1.jpg 0\n",
+    "splits": b"\x02split,pid\n1,1\n2,2\n",
+    "json": b'\x03[{"train":[["cam_a/001_45.bmp",0,0]],"query":[["cam_a/001_45.bmp",1,0]],"gallery":[["cam_b/001_90.bmp",1,1]]}]',
+    "mat": b"\x04" + mat(False),
+    "packed mat": b"\x04" + mat(True),
+}
+
 # seeds_hostile.py writes into the folders of prototxt and caffemodel too.
-for target in ["features", "npy", "metrics", "config", "image", "run_folder", "report"]:
+for target in ["features", "npy", "metrics", "config", "image", "run_folder", "report", "dataset"]:
     shutil.rmtree(HERE / "seeds" / target, ignore_errors=True)
 paths = json.dumps(["a.jpg", "b.jpg", "c.jpg"])
 put("features", "plain", features({}))
@@ -180,6 +211,8 @@ for config in sorted((ROOT / "configs").glob("*.toml")):
 for target in ["run_folder", "report"]:
     for name, edits in EDITS.items():
         put(target, name, edits)
+for name, content in LISTS.items():
+    put("dataset", name.replace(" ", "_"), content)
 wired, prototxt = resnet()
 put("caffemodel", "wired", wired)
 put("prototxt", "resnet", prototxt)
