@@ -52,7 +52,8 @@ impl Activations {
         note!("{which}");
         let bar = Counter::new("activations");
         let (mut done, all) = (0, images.len());
-        for (images, targets) in images.chunks(self.how.batch).zip(targets.chunks(self.how.batch)) {
+        let batch = extractor.batch();
+        for (images, targets) in images.chunks(batch).zip(targets.chunks(batch)) {
             let maps = extractor.feature_maps(images.to_vec())?;
             for ((image, target), map) in images.iter().zip(targets).zip(maps) {
                 let folder = output::folder_of(target);

@@ -79,9 +79,9 @@ pub struct How {
     /// Add the feature of the mirrored image before normalising.
     #[arg(long)]
     pub flip: bool,
-    /// Images in a forward pass; affects memory and speed.
-    #[arg(long, value_name = "N", default_value_t = 32)]
-    pub batch: usize,
+    /// Images in a forward pass; affects memory and speed (default: 32 of 256 x 128, fewer larger ones).
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
     /// Unreadable images: refuse (stop with an error), or skip (leave them out and list them).
     #[arg(long, value_name = "refuse|skip", value_enum, default_value_t = BadImages::Refuse)]
     pub bad_images: BadImages,
@@ -118,7 +118,11 @@ impl How {
 
     /// An extractor with the network of `weights` on `device`.
     pub fn extractor(&self, weights: &std::path::Path, device: &Device) -> Result<Extractor> {
-        let extractor = Extractor::load(weights, device)?.with_batch(self.batch)?.with_flip(self.flip);
+        let extractor = Extractor::load(weights, device)?.with_flip(self.flip);
+        let extractor = match self.batch {
+            Some(batch) => extractor.with_batch(batch)?,
+            None => extractor,
+        };
         let extractor = extractor.with_bad_images(self.bad_images);
         if let Some(note) = extractor.note() {
             tell!("{note}");

@@ -1,6 +1,7 @@
 //! Feature extraction: pool5 of an image, optionally with that of its mirror image added, L2-normalised.
 
 use super::activation::FeatureMap;
+use super::tracklets::TrackletPool;
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
 use crate::data::{BadImages, Dataset, ImageStream, Images, Labels, Part, Sample, StreamOptions};
@@ -53,9 +54,9 @@ impl Extractor {
         Ok(Extractor {
             model,
             params,
-            config,
             device,
-            batch: 32,
+            batch: default_batch(&config),
+            config,
             flip: false,
             bad_images,
             skipped,
@@ -84,6 +85,11 @@ impl Extractor {
             return Err(Error::Data(format!("a batch of {batch} images: give 1 to 1024 images")));
         }
         Ok(Extractor { batch, ..self })
+    }
+
+    /// The number of images in a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Sets whether the feature of the mirrored image is added.
@@ -316,6 +322,13 @@ impl Extractor {
     }
 }
 
+/// The number of images in a batch without another choice: 32 of the paper's size, fewer larger ones. A file of a small
+/// network may claim images of 2,048 x 2,048, of which 32 would take gigabytes.
+fn default_batch(config: &Config) -> usize {
+    const PIXELS: usize = 32 * 256 * 128;
+    (PIXELS / (config.input.height * config.input.width)).clamp(1, 32)
+}
+
 /// The image files of samples.
 fn files(samples: &[Sample]) -> Images {
     Images::Files(samples.iter().map(|sample| sample.path.clone()).collect())
@@ -340,65 +353,17 @@ impl Lists {
     }
 }
 
-/// The means of the features of tracklets, whose frames come in order.
-struct TrackletPool<'a> {
-    tracklets: &'a [Range<usize>],
-    /// The tracklet of `sum`.
-    next: usize,
-    sum: Vec<f64>,
-    frames: usize,
-    /// The means so far.
-    means: Vec<f32>,
-    /// First readable frame of each tracklet with a mean.
-    kept: Vec<usize>,
-}
-
-impl<'a> TrackletPool<'a> {
-    fn new(tracklets: &'a [Range<usize>], dim: usize) -> Self {
-        TrackletPool {
-            tracklets,
-            next: 0,
-            sum: vec![0.0; dim],
-            frames: 0,
-            means: Vec::new(),
-            kept: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, image: usize, row: &[f32]) {
-        while image >= self.tracklets[self.next].end {
-            self.finish();
-        }
-        if self.frames == 0 {
-            self.kept.push(image);
-        }
-        self.frames += 1;
-        self.sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-
-    /// Ends the current tracklet.
-    fn finish(&mut self) {
-        if self.frames > 0 {
-            self.means.extend(self.sum.iter().map(|sum| (sum / self.frames as f64) as f32));
-        }
-        (self.next, self.frames) = (self.next + 1, 0);
-        self.sum.fill(0.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_tracklet_is_the_mean_of_its_readable_frames() {
-        let tracklets = [0..2, 2..3, 3..4, 4..6];
-        let mut pool = TrackletPool::new(&tracklets, 2);
-        // Frames 2 and 4 cannot be read.
-        for (image, row) in [(0, [1.0, 0.0]), (1, [0.0, 1.0]), (3, [0.5, 0.25]), (5, [0.0, 2.0])] {
-            pool.add(image, &row);
-        }
-        pool.finish();
-        assert_eq!((pool.means, pool.kept), (vec![0.5, 0.5, 0.5, 0.25, 0.0, 2.0], vec![0, 3, 5]));
+    fn larger_images_make_smaller_batches() {
+        let batch = |height: usize, width: usize| {
+            let mut config = Config::default();
+            (config.input.height, config.input.width) = (height, width);
+            default_batch(&config)
+        };
+        assert_eq!([batch(256, 128), batch(64, 32), batch(384, 192), batch(2048, 2048)], [32, 32, 14, 1]);
     }
 }

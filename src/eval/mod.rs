@@ -35,6 +35,7 @@ pub mod run_evaluations;
 pub mod scored;
 pub mod stored_evaluation;
 pub mod table;
+mod tracklets;
 pub mod traps;
 
 pub use query::{Hit, top_k};
