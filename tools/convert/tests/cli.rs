@@ -380,3 +380,54 @@ fn wrong_inputs_are_one_line_and_leave_nothing_behind() {
     );
     refuse(&[&out, "--to", "torchvision", "--out", &folder.at("out.bin")], &[".pth"]);
 }
+
+/// Options state source and licence, a file of safetensors states them itself, and both survive the way to PyTorch and
+/// back.
+#[test]
+fn source_and_licence_are_stated_and_kept() {
+    use bcreid::weights::{NetworkFile, Provenance, TensorOut, read_tensors, write_tensors};
+    let folder = Folder::new();
+    let model = golden("resnet50_width4.safetensors");
+    let (model, out, back) =
+        (model.to_str().unwrap(), folder.at("out.safetensors"), folder.at("back.safetensors"));
+    let stated = |file: &str| match NetworkFile::open(Path::new(file)).unwrap().provenance() {
+        Provenance::Converted(own) => {
+            [own.file, own.format, own.url, own.licence].map(|text| text.map(|t| t.to_string()))
+        }
+        other => panic!("{other:?}"),
+    };
+    let url = "https://example.org/w";
+    let known = |file: &str| [file, "safetensors", url, "MIT"].map(|text| Some(text.to_string()));
+    let said = succeed(&[model, "--out", &out, "--licence", "MIT", "--source", url]);
+    assert!(said.contains("  its source: https://example.org/w\n  licence: MIT"), "{said}");
+    assert_eq!(stated(&out), known("resnet50_width4.safetensors"));
+    succeed(&[&out, "--to", "torchvision", "--out", &back]);
+    succeed(&[&back, "--out", &out]);
+    assert_eq!(stated(&out), known("back.safetensors"));
+    succeed(&[&back, "--out", &out, "--licence", "mine"]);
+    assert_eq!(stated(&out)[3].as_deref(), Some("mine"));
+
+    // Files of other programs.
+    let file = read_tensors(Path::new(model)).unwrap();
+    let tensors = file.names().filter(|name| !name.ends_with("num_batches_tracked")).map(|name| {
+        let view = file.tensor(name).unwrap();
+        TensorOut::f32(name, view.shape(), view.f32().unwrap())
+    });
+    let theirs = folder.at("theirs.safetensors");
+    let metadata = [("license".to_string(), "apache-2.0 ".repeat(100))].into();
+    write_tensors(Path::new(&theirs), &tensors.collect::<Vec<_>>(), &metadata).unwrap();
+    succeed(&[&theirs, "--out", &out]);
+    let licence = stated(&out)[3].clone().unwrap();
+    assert!(licence.starts_with("apache-2.0") && licence.chars().count() == 300, "{licence}");
+    assert_eq!(stated(&out)[2], None);
+
+    let long = "x".repeat(301);
+    for (option, value, word) in
+        [("--licence", &*long, "give at most 300"), ("--source", " ", "the text is empty")]
+    {
+        let output = convert(&[model, "--out", &out, option, value]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(word) && error.contains(option), "{error}");
+    }
+    refuse(&[&out, "--to", "torchvision", "--out", &back, "--source", url], &["--to torchvision takes"]);
+}
