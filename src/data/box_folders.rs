@@ -51,8 +51,9 @@ struct Shared {
     chosen: Option<Layout>,
 }
 
-/// Opens a data set. Unless the layout was chosen, the first file name decides between Market-1501 and DukeMTMC-reID.
-pub(super) fn open(root: &Path, layout: Layout, is_chosen: bool) -> Result<Found> {
+/// Opens a data set and returns its layout too: unless it was chosen, the first file name decides between Market-1501 and
+/// DukeMTMC-reID.
+pub(super) fn open(root: &Path, layout: Layout, is_chosen: bool) -> Result<(Layout, Found)> {
     let mut shared = match is_chosen || layout != Layout::Market1501 {
         true => Shared { scheme: Some(NamingScheme::of_layout(layout)), chosen: Some(layout) },
         false => Shared { scheme: None, chosen: None },
@@ -77,11 +78,11 @@ pub(super) fn open(root: &Path, layout: Layout, is_chosen: bool) -> Result<Found
         Ok(samples)
     };
     let (train, query, gallery) = (part(0)?, part(1)?, part(2)?);
-    let by_names = match shared.chosen {
-        None if shared.scheme == Some(NamingScheme::Duke) => Some(Layout::with_names_of_duke(root)),
-        _ => None,
+    let layout = match shared.chosen {
+        None if shared.scheme == Some(NamingScheme::Duke) => Layout::with_names_of_duke(root),
+        _ => layout,
     };
-    Ok(Found { layout: by_names, train, query, gallery, notes, ..Found::default() })
+    Ok((layout, Found { train, query, gallery, notes, ..Found::default() }))
 }
 
 /// The images of a folder of boxes for multi-query.

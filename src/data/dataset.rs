@@ -78,15 +78,14 @@ impl Dataset {
                 root.display()
             )));
         }
-        let found = match layout {
-            Layout::List => list_parts(root)?,
-            Layout::Folders => identity_folders::open(root)?,
-            Layout::Msmt17 => msmt17::open(root)?,
-            Layout::Mars => mars::open(root)?,
-            Layout::Viper => viper::open(root, options.split.unwrap_or(1))?,
+        let (layout, found) = match layout {
+            Layout::List => (layout, list_parts(root)?),
+            Layout::Folders => (layout, identity_folders::open(root)?),
+            Layout::Msmt17 => (layout, msmt17::open(root)?),
+            Layout::Mars => (layout, mars::open(root)?),
+            Layout::Viper => (layout, viper::open(root, options.split.unwrap_or(1))?),
             _ => box_folders::open(root, layout, options.layout.is_some())?,
         };
-        let layout = found.layout.unwrap_or(layout);
         if [&found.train, &found.query, &found.gallery].iter().all(|part| part.is_empty()) {
             return Err(wrong_tree::error(root, Some(layout)));
         }

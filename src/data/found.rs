@@ -1,14 +1,11 @@
 //! What the reader of a layout finds.
 
-use super::layout::Layout;
 use super::{Labels, Sample};
 use std::ops::Range;
 
 /// The images that the reader of a layout finds.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The layout by the names of the files, if they decide.
-    pub layout: Option<Layout>,
     pub train: Vec<Sample>,
     pub query: Vec<Sample>,
     pub gallery: Vec<Sample>,

@@ -24,8 +24,8 @@ pub(super) fn once(list: &Path, images: Vec<Labelled>) -> Result<(Vec<Labelled>,
                     "{}: the image {} has two identities, {} and {}; keep the line of its person",
                     list.display(),
                     image.path.display(),
-                    excerpt(&pid, SHOWN),
-                    excerpt(&image.pid, SHOWN)
+                    shown(&pid),
+                    shown(&image.pid)
                 )));
             }
         }
@@ -39,6 +39,11 @@ pub(super) fn once(list: &Path, images: Vec<Labelled>) -> Result<(Vec<Labelled>,
 
 /// Number of characters of a name that a message shows.
 const SHOWN: usize = 40;
+
+/// An identity in a message: a number without leading zeros, or the start of a name.
+fn shown(pid: &str) -> String {
+    pid.parse::<i64>().map_or_else(|_| excerpt(pid, SHOWN), |number| number.to_string())
+}
 
 /// Whether two texts are one identity: `7` and `0007` are one number.
 fn is_one(a: &str, b: &str) -> bool {
