@@ -22,7 +22,7 @@ use super::provenance::WeightsFile;
 use super::tensors::read_tensors_as;
 use crate::console::counted;
 use crate::data::Labels;
-use crate::files::{self, Wanted};
+use crate::files::Wanted;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use safetensors::Dtype;
