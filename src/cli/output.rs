@@ -102,8 +102,8 @@ pub fn require_folder(folder: &Path) -> Result<()> {
     Err(Error::Data(format!("{}: no folder; create it first", folder.display())))
 }
 
-/// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing to
-/// lose.
+/// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing
+/// to lose.
 pub fn require_new(file: &Path, force: bool) -> Result<()> {
     match std::fs::metadata(file) {
         Ok(meta) if !force && (meta.is_file() || meta.is_dir()) => Err(Error::Data(format!(

@@ -28,12 +28,12 @@ pub struct Tensorboard {
     /// The folder to write to, with a sub-folder for each run (default: RUN/tensorboard).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Show images of this folder in ranked lists too; may be repeated. Without it, images are read from the data set of
-    /// the evaluation only. Images that have moved since the evaluation are searched in it by the end of their path.
+    /// Show images of this folder in ranked lists too; may be repeated. Without it, images are read from the data set
+    /// of the evaluation only. Images that have moved since the evaluation are searched in it by the end of their path.
     #[arg(long, value_name = "DIR")]
     images: Vec<PathBuf>,
-    /// Also write the features of the evaluations for TensorBoard's projector, with their images: at most 2,000 images of
-    /// each, some 45 MB for features of 2,048 values.
+    /// Also write the features of the evaluations for TensorBoard's projector, with their images: at most 2,000 images
+    /// of each, some 45 MB for features of 2,048 values.
     #[arg(long)]
     projector: bool,
     #[command(flatten)]

@@ -5,8 +5,8 @@
 //! Either the matrix or a zlib stream that holds it stands in the file. Numbers are stored in the smallest type that holds
 //! them, column by column.
 //!
-//! Only full, real matrices of numbers are read. The crates for this format read whole files without a bound on what a
-//! stream inflates to, and panic on some faulty files.
+//! Only full, real matrices of numbers are read. The crate `mat5` inflates a stream without a bound and may panic on
+//! a faulty file; `matfile` calls itself alpha.
 
 use crate::error::excerpt;
 use crate::files::{self, MIB};

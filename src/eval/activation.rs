@@ -1,14 +1,14 @@
 //! Activation maps: where the last feature map of the network, in front of pool5, responds to an image.
 //!
-//! - Strength: the sum of the squared channels at each position (Zagoruyko and Komodakis 2017). It shows what the feature
-//!   is made of.
-//! - Similarity of a pair: Grad-CAM (Selvaraju et al. 2017) of the negative squared distance to another feature. It shows
-//!   what brings the image near that feature.
+//! - Strength: the sum of the squared channels at each position (Zagoruyko and Komodakis 2017). It shows what the
+//!   feature is made of.
+//! - Similarity of a pair: Grad-CAM (Selvaraju et al. 2017) of the negative squared distance to another feature. It
+//!   shows what brings the image near that feature.
 //!
 //! pool5 is the mean of the map, so the gradient of Grad-CAM has a closed form. For a map A [P, C], its mean g and the
-//! feature f = g / |g|, the squared distance to a unit vector u is 2 - 2 f·u, and the gradient of f·u with respect to g is
-//! (u - (f·u) f) / |g|. Every position has the same gradient, 1/P of it, so the map is
-//! max(0, sum_c (u - (f·u) f)_c A_pc) up to a factor. Without the maximum, its sum is 0.
+//! feature f = g / |g|, the squared distance to a unit vector u is 2 - 2 f·u, and the gradient of f·u with respect to g
+//! is (u - (f·u) f) / |g|. Every position has the same gradient, 1/P of it, so the map is max(0, sum_c (u - (f·u) f)_c
+//! A_pc) up to a factor. Without the maximum, its sum is 0.
 
 use crate::{Error, Result};
 

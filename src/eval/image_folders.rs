@@ -55,8 +55,8 @@ impl ImageFolders {
         ImageFolders { named, allowed }
     }
 
-    /// The file of an image, without links, and its folder: at `path` if that is allowed, else at the longest end of the
-    /// path that is in a folder that the user named.
+    /// The file of an image, without links, and its folder: at `path` if that is allowed, else at the longest end of
+    /// the path that is in a folder that the user named.
     ///
     /// # Errors
     /// [`Absent`].
@@ -85,8 +85,8 @@ impl ImageFolders {
         Some(shown)
     }
 
-    /// The path of an image without the folders above its data set, which are not for the readers of a page: relative to
-    /// the folder that it is in, or the file's name alone.
+    /// The path of an image without the folders above its data set, which are not for the readers of a page: relative
+    /// to the folder that it is in, or the file's name alone.
     pub fn shown_path(&self, path: &Path) -> String {
         let inside = self.allowed.iter().find_map(|(_, folder)| path.strip_prefix(folder).ok());
         inside.or(path.file_name().map(Path::new)).unwrap_or(Path::new("?")).display().to_string()

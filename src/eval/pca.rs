@@ -1,9 +1,9 @@
 //! Principal components: features in two dimensions, for maps of a data set.
 //!
 //! Subspace iteration on the covariance (Rutishauser 1970) with a few more vectors than components: each iteration
-//! multiplies the vectors with the centred features and their transpose and makes them orthonormal. The covariance itself,
-//! 2,048 x 2,048 for ResNet-50, is never formed. The start is drawn from a fixed seed and sums have a fixed order, so the
-//! same features give the same map.
+//! multiplies the vectors with the centred features and their transpose and makes them orthonormal. The covariance
+//! itself, 2,048 x 2,048 for ResNet-50, is never formed. The start is drawn from a fixed seed and sums have a fixed
+//! order, so the same features give the same map.
 
 use crate::tensor::philox::{Philox, RngStream};
 use rayon::prelude::*;
@@ -22,8 +22,8 @@ pub struct Projection {
     pub explained: [f64; 2],
 }
 
-/// Projects rows of `dim` values onto their two principal components. Of both directions of a component, the one is taken
-/// in which the farthest point is positive.
+/// Projects rows of `dim` values onto their two principal components. Of both directions of a component, the one is
+/// taken in which the farthest point is positive.
 ///
 /// # Panics
 /// If `dim` is 0 or does not divide the number of values.

@@ -89,8 +89,9 @@ pub fn collapsed_training(run: &Path) -> Result<Option<String>> {
     let mean = collapse::of_run(&config, &metrics::read(&layout.metrics())?);
     Ok(mean.map(|mean| {
         format!(
-            "Warning: the features collapsed in training (mean distance between different persons {mean:.3} in its last \
-             steps), so the network hardly tells persons apart; train again, bcreid train says how to prevent it."
+            "Warning: the features collapsed in training (mean distance between different persons {mean:.3} in its \
+             last steps), so the network hardly tells persons apart; train again, bcreid train says how to prevent \
+             it."
         )
     }))
 }

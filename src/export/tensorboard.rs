@@ -109,8 +109,9 @@ pub fn write_provenance<W: Write>(
     writer.lines(wall_time, 0, "run/provenance", &training.lines())
 }
 
-/// Writes an event file with `time` in its name into `folder`, whole or not at all. The file of an earlier call is emptied, and an empty one is removed: a TensorBoard that has a file open
-/// goes on to the next file when the open one has no more events, but not when it is gone.
+/// Writes an event file with `time` in its name into `folder`, whole or not at all. The file of an earlier call is
+/// emptied, and an empty one is removed: a TensorBoard that has a file open goes on to the next file when the open one
+/// has no more events, but not when it is gone.
 ///
 /// # Errors
 /// An error of the file system.

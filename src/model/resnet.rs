@@ -230,8 +230,8 @@ impl ResNet {
         global_avg_pool(tape, map)
     }
 
-    /// Computes the last feature map `[N, H / 32, W / 32, D]` (H / 16 with a last stride of 1), whose mean is pool5, from
-    /// pixels `[N, H, W, 3]`.
+    /// Computes the last feature map `[N, H / 32, W / 32, D]` (H / 16 with a last stride of 1), whose mean is pool5,
+    /// from pixels `[N, H, W, 3]`.
     ///
     /// # Errors
     /// As [`ResNet::forward`].

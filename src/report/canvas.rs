@@ -75,8 +75,8 @@ pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().map(|c| f64::from(width(c)) / 1000.0 * size).sum()
 }
 
-/// Escapes a text for an element or an attribute of SVG and HTML. Characters that XML does not allow, and invisible ones,
-/// which could turn the direction of writing, become U+FFFD.
+/// Escapes a text for an element or an attribute of SVG and HTML. Characters that XML does not allow, and invisible
+/// ones, which could turn the direction of writing, become U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -5,8 +5,8 @@ use crate::eval::activation::Heat;
 
 /// Share of the heat in a blended pixel.
 const OPACITY: f32 = 0.6;
-/// Colours from the lowest to the highest value, evenly spaced: dark purple to pale yellow. Lightness grows steadily, so
-/// that the order is also seen without colours (after matplotlib's inferno, CC0).
+/// Colours from the lowest to the highest value, evenly spaced: dark purple to pale yellow. Lightness grows steadily,
+/// so that the order is also seen without colours (after matplotlib's inferno, CC0).
 const COLOURS: [[f32; 3]; 6] = [
     [0.0, 0.0, 4.0],
     [66.0, 10.0, 104.0],

@@ -1,8 +1,8 @@
 //! The nearest gallery images of queries as a picture ([`picture`]) or as a page ([`page`]), with distances, cameras, a
 //! threshold and, if wanted, activation maps.
 //!
-//! A gallery's file of features may come from elsewhere and name any file, and a picture is sent on. So gallery images are
-//! only read in folders that the user named, [`ImageFolders`].
+//! A gallery's file of features may come from elsewhere and name any file, and a picture is sent on. So gallery images
+//! are only read in folders that the user named, [`ImageFolders`].
 
 mod page;
 mod picture;
@@ -75,8 +75,8 @@ struct Shown {
     maps: Vec<Rgb>,
 }
 
-/// Reads the images of `lists`, one list of hits for each query. `threshold` is a distance: images below it are accepted
-/// as the query's person. With `extractor`, every image has the maps [`MAPS`].
+/// Reads the images of `lists`, one list of hits for each query. `threshold` is a distance: images below it are
+/// accepted as the query's person. With `extractor`, every image has the maps [`MAPS`].
 ///
 /// # Errors
 /// More than 2,000 images; an error of the device. An image that cannot be read has a message in its place.
@@ -90,7 +90,8 @@ pub fn ranked(
     let images: usize = lists.iter().map(|hits| 1 + hits.len()).sum();
     if images > MOST {
         return Err(Error::Data(format!(
-            "the picture would have {images} images, and at most {MOST} are drawn; give a smaller --top or fewer queries"
+            "the picture would have {images} images, and at most {MOST} are drawn; give a smaller --top or fewer \
+             queries"
         )));
     }
     let mut all = Vec::with_capacity(queries.len());

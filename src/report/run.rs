@@ -201,6 +201,7 @@ mod tests {
         };
         let some = |losses: &[f32]| run(&losses.iter().map(|loss| Some(*loss)).collect::<Vec<_>>());
         assert_eq!(some(&[6.0, 5.0, 4e9, 5.0]).diverged(), None, "a spike");
+        assert_eq!(some(&[6.0, 5.0, 100.0]).diverged(), None, "a high loss");
         let far = some(&[6.0, 90.0, 5.0, 13.0, 1e5, 1e24]);
         assert_eq!((far.diverged(), far.sound_steps().len()), (Some(3), 3));
         assert_eq!(far.remarked_name(), "r (diverged)");

@@ -120,8 +120,8 @@ fn notes(counted: &[Counted<'_>], fars: &[(f64, &str)]) -> Vec<String> {
             spread.max(0.0)
         ),
         format!(
-            "A rate is shown where it corresponds to at least {ACCEPTS} pairs of different identities{}. Pairs that share an image are not independent, so the uncertainty is larger than their \
-             number suggests.",
+            "A rate is shown where it corresponds to at least {ACCEPTS} pairs of different identities{}. Pairs that \
+             share an image are not independent, so the uncertainty is larger than their number suggests.",
             if too_few { "; \"–\": there are too few" } else { "" }
         ),
         "EER: the rate at which the refused share of pairs of one identity equals the accepted share of pairs of \

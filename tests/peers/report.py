@@ -4,7 +4,8 @@ screens.
     pip install playwright
     python tests/peers/report.py FILE.html --chromium /usr/bin/chromium --screenshot OUT.png [--width 1280] [--dark]
 
-The page must be of at least one evaluated run, or --unevaluated says that none is, or --query that it is a query's. One line a check; the exit status is 0 if all hold.
+The page must be of at least one evaluated run, or --unevaluated says that none is, or --query that it is a query's.
+One line a check; the exit status is 0 if all hold.
 """
 
 import argparse
@@ -163,7 +164,8 @@ def query_content(page, check):
     maps = page.locator("img.map").count()
     check("every image has two maps", maps > 0 and maps * 3 == 2 * images.count(), (maps, images.count()))
     strips = page.locator(".strip")
-    check("lists have images", strips.count() > 0 and all(strips.evaluate_all("all => all.map(s => s.children.length)")))
+    check("lists have images", strips.count() > 0 and all(strips.evaluate_all(
+        "all => all.map(s => s.children.length)")))
     # Three images of one column are equally wide and begin at the same place.
     columns = page.locator(".strip li").evaluate_all(
         "all => all.map(li => [...li.querySelectorAll('img')].map(i => i.getBoundingClientRect().left))")

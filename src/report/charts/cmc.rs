@@ -28,8 +28,8 @@ impl<'a> Evaluated<'a> {
 
 /// The CMC figure, one panel a data set.
 pub fn figure(runs: &[Run], sets: &[Evaluated<'_>]) -> Figure {
-    // All panels have the same vertical axis. It starts at a multiple of ten below the lowest curve, so that near curves
-    // stay distinguishable.
+    // All panels have the same vertical axis. It starts at a multiple of ten below the lowest curve, so that near
+    // curves stay distinguishable.
     let first = |of: &&Evaluation| of.kept.report.cmc.first().map(|share| 100.0 * share.clamp(0.0, 1.0));
     let least = sets.iter().flat_map(|set| &set.all).filter_map(first).fold(100.0, f64::min);
     let from = (least / 10.0).floor().min(9.0) * 10.0;

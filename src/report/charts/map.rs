@@ -1,4 +1,5 @@
-//! Maps of features: the images of an evaluation on the plane of their two principal components, one panel an evaluation.
+//! Maps of features: the images of an evaluation on the plane of their two principal components, one panel an
+//! evaluation.
 
 use super::super::downsample;
 use super::super::draw::plot_area;
@@ -20,8 +21,8 @@ struct Mapped<'a> {
     projection: Projection,
 }
 
-/// The figure of maps; `all` must be sorted by data set. The persons with the most images of a data set have colours, the
-/// same in all its panels. All panels have the same scale, in both directions.
+/// The figure of maps; `all` must be sorted by data set. The persons with the most images of a data set have colours,
+/// the same in all its panels. All panels have the same scale, in both directions.
 pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
     let mapped: Vec<Mapped<'_>> = all.iter().map(|of| mapped(of)).collect();
     let name = |of: &Mapped<'_>| of.evaluation.kept.name.clone();
@@ -111,13 +112,14 @@ fn persons<'a>(pids: impl Iterator<Item = &'a [i64]>) -> Vec<i64> {
 fn caption(mapped: &[Mapped<'_>]) -> String {
     let images = mapped.iter().map(|of| of.pids.len()).max().unwrap_or(0);
     let mut text = format!(
-        "Query and gallery images without junk, at most {images} images in a panel, by the two directions in which their features \
-         vary most (principal components of each panel's own features). The {RUNS} persons with the most images have \
-         colours. The scale is the same in all panels and both directions."
+        "Query and gallery images without junk, at most {images} images in a panel, by the two directions in which \
+         their features vary most (principal components of each panel's own features). The {RUNS} persons with the \
+         most images have colours. The scale is the same in all panels and both directions."
     );
     let least = mapped.iter().map(|of| of.projection.explained.iter().sum::<f64>()).fold(1.0, f64::min);
     if least < 0.5 {
-        text += " Less than half of the variance is in the plane: images that are near each other here may be far apart.";
+        text += " Less than half of the variance is in the plane: images that are near each other here may be far \
+                 apart.";
     }
     text
 }

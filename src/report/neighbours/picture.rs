@@ -108,8 +108,8 @@ pub fn picture(lists: &[Ranked], threshold: Option<f64>) -> Result<Vec<u8>> {
     }
     let height = (y + MARGIN).ceil();
     let svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"{FONT}\">\n<rect \
-         width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         font-family=\"{FONT}\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>",
         colour(Colour::Paper),
         sheet.svg
     );
