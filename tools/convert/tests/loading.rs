@@ -74,3 +74,21 @@ fn the_lines_are_those_of_the_block() {
         assert!(of(&other, None, "w.pth").contains("model = ...  # a ResNet of these"), "{other:?}");
     }
 }
+
+#[test]
+fn a_stride_that_no_network_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = folder.join("c.safetensors");
+    convert(&[&weights(folder, "1")], &["--to", "torchvision", "--out", file.to_str().unwrap()]);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let key = b"\"last_stride\":\"1\"";
+    let at = bytes.windows(key.len()).position(|part| part == key).expect("the file states its stride");
+    bytes[at + key.len() - 2] = b'7';
+    std::fs::write(&file, bytes).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid-convert"));
+    let output = command.arg(&file).arg("--out").arg(folder.join("d.safetensors")).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("the stride is 1 or 2"), "{error}");
+    assert!(error.contains("c.safetensors") && error.trim_end().lines().count() == 1, "{error}");
+}
