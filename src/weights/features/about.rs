@@ -28,7 +28,7 @@ impl About<'_> {
     /// argument in order, any number at a time.
     ///
     /// # Errors
-    /// As [`super::write_tensors`]; for rows that [`Features::new`] refuses; errors of `rows`.
+    /// As [`crate::weights::write_tensors`]; for rows that [`crate::weights::Features::new`] refuses; errors of `rows`.
     ///
     /// # Panics
     /// If `rows` passes another number of rows.
