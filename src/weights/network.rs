@@ -7,7 +7,7 @@
 //! | `convolution_layout` | `KRSC` |
 //! | `config` | settings as TOML: those of the run, or for converted weights `[model]` and `[input]` |
 //!
-//! Both kinds of weights also state their [`Provenance`](super::Provenance), see [`super::provenance`].
+//! Both kinds of weights also state their [`Provenance`], see [`super::provenance`].
 
 use super::provenance::{Provenance, Text, WeightsFile};
 use super::{TensorFile, check_tensors, fill, match_tensors, read_tensors};
