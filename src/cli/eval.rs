@@ -11,6 +11,7 @@ use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::traps;
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
+use crate::export::features;
 use crate::weights::Features;
 use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;
@@ -142,7 +143,7 @@ impl Eval {
     ) -> Result<()> {
         let datasets = self.opening.open_all(&self.data)?;
         datasets.iter().try_for_each(|dataset| self.check(dataset))?;
-        datasets.iter().flat_map(|dataset| &dataset.notes).for_each(|note| tell!("{note}"));
+        super::tell_notes(datasets.iter().flat_map(|dataset| &dataset.notes));
         let mut names = HashSet::new();
         for dataset in &datasets {
             let name = stored_evaluation::name_of(&dataset.root);
@@ -257,7 +258,7 @@ impl Eval {
                 return Err(Error::Data(format!("--distractors {}: {why}; leave it out", path.display())));
             }
             let folder = folder::Folder::open(path)?;
-            folder.notes.iter().for_each(|note| tell!("{note}"));
+            super::tell_notes(&folder.notes);
             samples.extend(folder.samples);
         }
         if samples.is_empty() {
@@ -301,7 +302,7 @@ impl Eval {
 
     fn read(&self, path: &Path) -> Result<TestSet> {
         self.how.refuse_for_files()?;
-        let mut parts = self.gallery.iter().map(|path| Features::read(path)).collect::<Result<Vec<_>>>()?;
+        let mut parts = self.gallery.iter().map(|path| features::read(path)).collect::<Result<Vec<_>>>()?;
         let gallery = match parts.len() {
             1 => parts.remove(0),
             _ => Features::concat(&parts)?,
@@ -309,9 +310,9 @@ impl Eval {
         if self.multi_query.is_some() && self.gt_bbox.is_none() {
             return Err(Error::Data("--multi-query with --query needs --gt-bbox B.safetensors".into()));
         }
-        let mut query = Features::read(path)?;
+        let mut query = features::read(path)?;
         if let (Some(pool), Some(boxes)) = (self.multi_query, &self.gt_bbox) {
-            query = multi_query::pool(&query, &Features::read(boxes)?, pool)?;
+            query = multi_query::pool(&query, &features::read(boxes)?, pool)?;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(TestSet { name, images: Vec::new(), query, gallery, skipped: Vec::new() })

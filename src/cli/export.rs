@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Export {
     /// A run folder or a weight file.
-    #[arg(long, value_name = "RUN|F.safetensors")]
+    #[arg(long, visible_alias = "run", value_name = "RUN|F.safetensors")]
     weights: PathBuf,
     /// The file to write.
     #[arg(long, value_name = "F.onnx")]

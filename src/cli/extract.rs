@@ -21,7 +21,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Extract {
     /// A run folder or a weight file.
-    #[arg(long, value_name = "RUN|F.safetensors")]
+    #[arg(long, visible_alias = "run", value_name = "RUN|F.safetensors")]
     weights: PathBuf,
     /// The folder of images. Identity and camera are read from the file names where possible.
     #[arg(long, value_name = "DIR", required_unless_present = "data", conflicts_with = "data")]
@@ -143,14 +143,14 @@ impl Extract {
         if let (Some(data), Some(part)) = (&self.data, self.part) {
             let dataset = self.opening.open(data)?;
             dataset.require_part(part)?;
-            dataset.notes.iter().for_each(|note| tell!("{note}"));
+            super::tell_notes(&dataset.notes);
             return Ok(Images::Part(Box::new(dataset), part));
         }
         let Some(images) = &self.images else {
             return Err(Error::Data("extract needs --images DIR, or --data DIR with --part".into()));
         };
         let folder = Folder::open(images)?;
-        folder.notes.iter().for_each(|note| tell!("{note}"));
+        super::tell_notes(&folder.notes);
         Ok(Images::Folder(folder))
     }
 

@@ -44,7 +44,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The end of `--help` and of the manual page.
-const EXIT_STATUS: &str = "Exit status: 0 success; 1 an error, told in one line; 2 wrong arguments; 129, 130 or 143 \
+const EXIT_STATUS: &str = "Exit status: 0 success; 1 an error, told in one line; 2 unknown or missing arguments; 129, 130 or 143 \
                            after a hang-up, Ctrl-C or a termination (128 plus the signal's number), with the work saved \
                            where a command can resume.";
 
@@ -162,6 +162,16 @@ fn open_network(weights: &Path) -> Result<NetworkFile> {
         note!("{text}");
     }
     NetworkFile::open(&file)
+}
+
+/// Prints the notes of a data set or of an output; with --quiet only the warnings among them.
+fn tell_notes<'a>(notes: impl IntoIterator<Item = &'a String>) {
+    for text in notes {
+        match text.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("warning:")) {
+            true => tell!("{text}"),
+            false => note!("{text}"),
+        }
+    }
 }
 
 /// Checks the folders of --images.

@@ -9,6 +9,7 @@ use crate::error::printable;
 use crate::eval::extract::Extractor;
 use crate::eval::image_folders::ImageFolders;
 use crate::eval::{Hit, report, top_k};
+use crate::export::features;
 use crate::files::write_atomically;
 use crate::report::neighbours::{self, Source};
 use crate::weights::Features;
@@ -90,7 +91,7 @@ impl Query {
             ));
         }
         super::require_folders(&self.images)?;
-        let gallery = Features::read(&self.gallery)?;
+        let gallery = features::read(&self.gallery)?;
         let (query, extractor) = self.query()?;
         if query.len() > MAX_QUERIES {
             return Err(Error::Data(format!(
@@ -102,7 +103,7 @@ impl Query {
             || (0..query.len()).map(|i| query.paths().get(i).cloned().unwrap_or_else(|| format!("row {i}")));
         let hits = top_k(&query, &gallery, self.top)?;
         if let Some(out) = &self.out {
-            self.draw(out, &query, &hits, names(), extractor)?;
+            self.draw(out, [&query, &gallery], &hits, names(), extractor)?;
         }
         let lists: Vec<RankedList> =
             names().zip(hits).map(|(query, hits)| RankedList { query, hits }).collect();
@@ -141,7 +142,7 @@ impl Query {
         match (&self.features, &self.run) {
             (Some(features), _) => {
                 self.how.refuse_for_files()?;
-                Ok((Features::read(features)?, None))
+                Ok((features::read(features)?, None))
             }
             (None, Some(run)) => {
                 let sample = |path: &PathBuf| Sample { path: path.clone(), pid: -1, camid: None };
@@ -163,7 +164,7 @@ impl Query {
     fn draw(
         &self,
         out: &Path,
-        query: &Features,
+        [query, gallery]: [&Features; 2],
         lists: &[Vec<Hit>],
         names: impl Iterator<Item = String>,
         mut extractor: Option<Extractor>,
@@ -172,8 +173,10 @@ impl Query {
         let file_name =
             |path: &str| Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let queries = names.enumerate().map(|(row, name)| {
-            // The features of images have no identity; a name in the style of a data set tells it.
+            // The features of images have no identity; a name in the style of a data set tells it, unless the gallery
+            // has names of persons, which have other numbers.
             let (pid, camid) = match self.image.get(row) {
+                Some(_) if !gallery.labels().is_empty() => (-1, -1),
                 Some(image) => identity_of_name(image),
                 None => (query.pids()[row], query.camids()[row]),
             };
@@ -181,7 +184,16 @@ impl Query {
                 Some(image) => Some(Source::File(image.clone())),
                 None => query.paths().get(row).map(|path| Source::Recorded(path.clone())),
             };
-            neighbours::Query { name: file_name(&name), pid, camid, image, feature: query.row(row).to_vec() }
+            let labels = query.labels();
+            let shown = [labels.pid(pid), labels.camera(camid)].map(|name| printable(&name));
+            neighbours::Query {
+                name: file_name(&name),
+                pid,
+                camid,
+                shown,
+                image,
+                feature: query.row(row).to_vec(),
+            }
         });
         let queries: Vec<neighbours::Query> = queries.collect();
         let maps = extractor.as_mut().filter(|_| self.maps);

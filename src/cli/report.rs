@@ -5,7 +5,7 @@ use super::output;
 use crate::console::Bytes;
 use crate::files::write_atomically;
 use crate::report::page::{self, Options};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, note};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +60,7 @@ impl Report {
         let Report { evaluation: only, queries, seed, images, maps, .. } = self;
         let options = Options { only, queries, seed, images, maps, made: SystemTime::now() };
         let report = page::page(&self.runs, &options, &device)?;
-        report.notes.iter().for_each(|note| tell!("{note}"));
+        super::tell_notes(&report.notes);
         write_atomically(&self.out, |writer| writer.write_all(report.html.as_bytes()))?;
         super::say(format_args!("{}: {}", self.out.display(), Bytes(report.html.len())))?;
         Ok(ExitCode::SUCCESS)

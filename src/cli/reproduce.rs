@@ -51,7 +51,7 @@ impl Reproduce {
         let dataset = self.common.dataset()?;
         let starts = self.common.starts()?;
         note!("{which}");
-        dataset.notes.iter().for_each(|note| tell!("{note}"));
+        super::tell_notes(&dataset.notes);
         match reproduce::is_published(&dataset, benchmark) {
             Err(note) => tell!("{note}"),
             Ok(()) if starts.iter().all(|start| start.weights.is_none()) => {

@@ -3,7 +3,7 @@
 use super::output::Json;
 use crate::console::counted;
 use crate::error::printable;
-use crate::eval::stored_evaluation;
+use crate::eval::{run_evaluations, stored_evaluation};
 use crate::files::is_locked;
 use crate::run::folder::read_config;
 use crate::run::{Layout, checkpoint, metrics};
@@ -52,6 +52,9 @@ struct Evaluation {
     name: String,
     rank1: f64,
     map_market: f64,
+    /// Warning that the figures are not those of the run's result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// The state of a run.
@@ -102,6 +105,10 @@ impl Runs {
         self.json.write(&runs)?;
         if !self.json.is_printed() {
             super::say_lines(Table(&runs))?;
+            let noted = |run: &Run, of: &Evaluation| {
+                of.note.iter().for_each(|text| tell!("{}: evaluation {}: {text}", run.run, of.name));
+            };
+            runs.iter().for_each(|run| run.evaluations.iter().for_each(|of| noted(run, of)));
             for run in runs.iter().filter(|run| run.state == State::Finished && run.evaluations.is_empty()) {
                 note!(
                     "{}: not evaluated; bcreid eval --run {} --data DIR",
@@ -172,12 +179,12 @@ fn read(folder: &Path) -> Result<Run> {
         Some(_) => State::Stopped,
         None => State::Empty,
     };
-    let mut evaluations = Vec::new();
-    for stored in stored_evaluation::folders(folder)? {
-        let report = stored_evaluation::read_report(&stored)?;
-        let (rank1, map_market) = (report.rank1, report.map_market);
-        evaluations.push(Evaluation { name: stored_evaluation::name_of_folder(&stored), rank1, map_market });
-    }
+    let evaluations = run_evaluations::of_run(folder, 0, &[])?.into_iter().map(|of| Evaluation {
+        rank1: of.kept.report.rank1,
+        map_market: of.kept.report.map_market,
+        name: of.kept.name,
+        note: of.note,
+    });
     Ok(Run {
         run: folder.display().to_string(),
         state,
@@ -185,7 +192,7 @@ fn read(folder: &Path) -> Result<Run> {
         iterations,
         network: config.model.describe(),
         loss: config.loss.describe(),
-        evaluations,
+        evaluations: evaluations.collect(),
     })
 }
 

@@ -5,7 +5,7 @@ use super::study::{Common, trimmed};
 use crate::study::sweep::{Asked, HeldOut, Swept};
 use crate::study::{Start, Study, sweep};
 use crate::study::{names, recipes};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, note};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,7 +87,7 @@ impl Sweep {
         let held_out = HeldOut { queries: self.validation, seed: starts[0].config.run.seed };
         let dataset = sweep::hold_out(&dataset, held_out)?;
         note!("{which}");
-        dataset.notes.iter().for_each(|note| tell!("{note}"));
+        super::tell_notes(&dataset.notes);
         let stop = stop::on_signal("finishing this step and saving");
         let study = Study {
             out: &self.out,

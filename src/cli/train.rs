@@ -14,7 +14,7 @@ use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Result, note, shell, tell};
+use crate::{Result, note, shell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -73,9 +73,7 @@ impl Train {
         let (device, which) = self.compute.choose()?;
         let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
         note!("{which}");
-        for note in &dataset.notes {
-            tell!("{note}");
-        }
+        super::tell_notes(&dataset.notes);
         let bar = Counter::new("decoding");
         let decoding = |done, total| bar.advance(done, total);
         let (run, config, trainer) = if self.resume {
@@ -119,14 +117,14 @@ impl Train {
                 &provenance,
             )?);
         }
-        let started = Instant::now();
+        let (started, first) = (Instant::now(), trainer.first());
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(_) => {
                 trained::say(
                     &run,
                     &dataset,
                     &self.typed_data(),
-                    config.solver.iterations,
+                    first..config.solver.iterations,
                     started.elapsed(),
                 )?;
                 Ok(ExitCode::SUCCESS)

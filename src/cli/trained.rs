@@ -1,6 +1,7 @@
 //! The end of `bcreid train`: the last losses and the next command.
 
 use super::counter::clock;
+use crate::console::counted;
 use crate::data::Dataset;
 use crate::run::metrics::{self, StepMetrics};
 use crate::run::{Layout, RunFolder};
@@ -16,9 +17,16 @@ const AVERAGED: usize = 100;
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn say(run: &RunFolder, dataset: &Dataset, data: &str, iterations: u64, time: Duration) -> Result<()> {
-    let done = crate::console::counted(iterations, "iteration");
-    super::say(format_args!("trained {done} in {}: {}", clock(time), run.weights().display()))?;
+pub fn say(
+    run: &RunFolder,
+    dataset: &Dataset,
+    data: &str,
+    steps: std::ops::Range<u64>,
+    time: Duration,
+) -> Result<()> {
+    let done = counted(steps.end - steps.start, "iteration");
+    let all = if steps.start == 0 { String::new() } else { format!(", {} in all", steps.end) };
+    super::say(format_args!("trained {done} in {}{all}: {}", clock(time), run.weights().display()))?;
     // The training is done, whether its curves can be read or not.
     if let Ok(steps) = metrics::read(&run.metrics()) {
         super::say(losses(&steps[steps.len().saturating_sub(AVERAGED)..]))?;
@@ -41,7 +49,7 @@ fn losses(steps: &[StepMetrics]) -> String {
     format!(
         "mean of the last {}: loss {:.3} (softmax {:.3}; batch {:.3}, center {:.3}), distances {:.2} between images of \
          one identity, {:.2} between identities",
-        crate::console::counted(steps.len(), "step"),
+        counted(steps.len(), "step"),
         mean(|step| step.loss),
         mean(|step| step.softmax),
         mean(StepMetrics::batch),

@@ -22,11 +22,14 @@ const DEVICE: Answer = Advice("the device is no setting: give --device");
 const PRECISION: Answer = Advice("the precision is no setting: give --precision");
 const WEIGHTS: Answer = Advice("initial weights are no setting: give --weights");
 const OUT: Answer = Advice("the run folder is no setting: give --out");
+const DATA: Answer = Advice("the data set is no setting: give --data DIR, or several");
+const EVAL: Answer = Advice("evaluation has no settings: bcreid eval --help lists its options");
+const TRANSFORMS: Answer = Advice("the transforms are settings of their own: data.flip, data.crop, data.pad");
 const OPTIMIZER: Answer = Advice(
     "the optimiser is SGD with momentum: solver.momentum, solver.weight_decay, and solver.convention for its form",
 );
 
-/// Names without their section, in lower case, with `_` for `-`.
+/// Names in lower case, with `_` for `-`; without their section, or with it where the name alone says too little.
 const NAMES: &[(&[&str], Answer)] = &[
     (&["learning_rate", "base_lr", "init_lr", "lr0", "rate"], Key("solver.lr")),
     (&["batch_size", "ims_per_batch", "train_batch_size", "bs"], Key("solver.batch")),
@@ -62,21 +65,47 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["random_seed", "manual_seed"], Key("run.seed")),
     (&["checkpoint_period", "snapshot", "save_every", "eval_freq"], Key("run.checkpoint_every")),
     (&["print_freq", "display", "log_period"], Key("run.log_every")),
-    (&["backbone", "depth", "network"], Key("model.arch")),
+    (&["backbone", "depth", "network", "model.name"], Key("model.arch")),
     (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
-    (&["pixel_mean"], Key("input.mean")),
+    (&["pixel_mean", "norm_mean"], Key("input.mean")),
     (&["pixel_std", "norm_std"], Key("input.std")),
+    (&["weight_t", "weight_b", "loss_weight", "tri.scale"], Key("loss.lambda")),
+    (&["train_sampler", "sampler_train", "sampler_name"], Key("data.sampler")),
+    (&["transforms"], TRANSFORMS),
+    (&["flip.enabled"], Key("data.flip")),
+    (&["padding.enabled"], Key("data.crop")),
+    (&["root", "sources", "targets", "names", "datasets"], DATA),
+    (&["resume"], Advice("resuming is no setting: give --resume")),
+    (
+        &[
+            "evaluate",
+            "eval_only",
+            "rerank",
+            "rerank.enabled",
+            "visrank",
+            "ranks",
+            "normalize_feature",
+            "dist_metric",
+            "metric",
+        ],
+        EVAL,
+    ),
+    (&["use_500k_distractors"], Advice("distractors are no setting: bcreid eval takes --distractors DIR")),
     (&["size_train", "image_size", "img_size", "size"], Key("input.height")),
-    (&["gpu", "gpus", "gpu_id", "gpu_ids", "gpu_devices", "use_cpu", "cuda", "device"], DEVICE),
-    (&["amp", "fp16", "bf16", "half", "precision"], PRECISION),
+    (&["gpu", "gpus", "gpu_id", "gpu_ids", "gpu_devices", "use_cpu", "use_gpu", "cuda", "device"], DEVICE),
+    (&["amp", "amp.enabled", "fp16", "bf16", "half", "precision"], PRECISION),
     (&["pretrained", "pretrain", "pretrain_path", "weights", "load_weights"], WEIGHTS),
-    (&["output", "output_dir", "out", "save_dir", "log_dir", "logs_dir"], OUT),
+    (&["output", "output_dir", "out", "save_dir", "log_dir", "logs_dir", "snapshot_prefix"], OUT),
 ];
 
 /// The answer to the name `name`, which may have a section in front.
 pub(super) fn answer(name: &str) -> Option<Answer> {
-    let bare = name.rsplit('.').next().unwrap_or(name).to_lowercase().replace('-', "_");
-    NAMES.iter().find(|(names, _)| names.contains(&bare.as_str())).map(|(_, answer)| *answer)
+    let whole = name.to_lowercase().replace('-', "_");
+    let mut parts = whole.rsplit('.');
+    let bare = parts.next().unwrap_or_default();
+    let with_section = parts.next().map(|section| format!("{section}.{bare}"));
+    let of = |name: &str| NAMES.iter().find(|(names, _)| names.contains(&name)).map(|(_, answer)| *answer);
+    with_section.and_then(|name| of(&name)).or_else(|| of(bare))
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ fn unnamed(path: &Path, samples: &[Sample]) -> Option<String> {
     let first = unnamed.next()?;
     let (count, all) = (1 + unnamed.count(), samples.len());
     let consequence = if count == all {
-        "identities and cameras are unknown"
+        "identities and cameras are unknown; they are known with the data set's folder (extract --data DIR --part gallery)"
     } else {
         "these images get pid -1 (junk), and no image's camera is used"
     };

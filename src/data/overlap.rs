@@ -52,8 +52,10 @@ fn is_one(a: &str, b: &str) -> bool {
 
 /// A note about listed images that are not below the lists' folder: a list from elsewhere may name any image.
 pub(super) fn outside(root: &Path, parts: [&Vec<Sample>; 3]) -> Option<String> {
+    // A list may name images by absolute paths, and the folder by a relative one.
+    let whole = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
     let leaves = |sample: &&Sample| {
-        let inner = sample.path.strip_prefix(root);
+        let inner = sample.path.strip_prefix(root).or_else(|_| sample.path.strip_prefix(&whole));
         inner.map_or(true, |inner| inner.components().any(|part| part == Component::ParentDir))
     };
     let mut outside = parts.into_iter().flatten().filter(leaves);

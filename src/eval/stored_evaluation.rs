@@ -114,15 +114,6 @@ impl StoredEvaluation {
     }
 }
 
-/// Reads the figures of an evaluation alone; waits for a process that writes evaluations of this run.
-///
-/// # Errors
-/// A file that is missing or damaged.
-pub fn read_report(folder: &Path) -> Result<Report> {
-    let _lock = folder.parent().map(|all| Lock::shared(&all.join(LOCK))).transpose()?;
-    Ok(figures(&current(folder, RESULT))?.report)
-}
-
 /// Deletes the evaluation `name` of a run: its features and figures. Waits for other processes that read or write
 /// evaluations of this run.
 ///

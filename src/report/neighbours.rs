@@ -34,6 +34,8 @@ pub struct Query {
     pub pid: i64,
     /// Camera; -1 if it is unknown.
     pub camid: i64,
+    /// Identity and camera for a person to read: their names, or their numbers.
+    pub shown: [String; 2],
     /// The query's image; `None` if there is none.
     pub image: Option<Source>,
     /// The query's feature.
@@ -55,6 +57,7 @@ pub struct Ranked {
     name: String,
     pid: i64,
     camid: i64,
+    shown: [String; 2],
     query: Shown,
     entries: Vec<Entry>,
 }
@@ -123,6 +126,7 @@ pub fn ranked(
             name: query.name.clone(),
             pid: query.pid,
             camid: query.camid,
+            shown: query.shown.clone(),
             query: own,
             entries: hits.iter().zip(shown).map(entry).collect(),
         });
@@ -159,11 +163,12 @@ impl Ranked {
     }
 
     fn known(&self) -> String {
+        let [person, camera] = &self.shown;
         match (self.pid, self.camid) {
             (-1, -1) => String::new(),
-            (pid, -1) => format!(" (person {pid})"),
-            (-1, camid) => format!(" (camera {camid})"),
-            (pid, camid) => format!(" (person {pid}, camera {camid})"),
+            (_, -1) => format!(" (person {person})"),
+            (-1, _) => format!(" (camera {camera})"),
+            _ => format!(" (person {person}, camera {camera})"),
         }
     }
 
@@ -176,15 +181,20 @@ impl Ranked {
 
 impl Entry {
     fn person(&self) -> String {
-        match self.hit.pid {
-            -1 => "junk".into(),
-            0 => "distractor".into(),
-            pid => format!("person {pid}"),
+        match (&self.hit.person, self.hit.pid) {
+            (Some(name), _) => format!("person {name}"),
+            (None, -1) => "junk or unknown".into(),
+            (None, 0) => "distractor".into(),
+            (None, pid) => format!("person {pid}"),
         }
     }
 
     fn camera(&self) -> String {
-        if self.hit.camid < 0 { "camera ?".into() } else { format!("camera {}", self.hit.camid) }
+        match (&self.hit.camera, self.hit.camid) {
+            (Some(name), _) => format!("camera {name}"),
+            (None, ..0) => "camera ?".into(),
+            (None, camid) => format!("camera {camid}"),
+        }
     }
 
     fn distance(&self) -> String {

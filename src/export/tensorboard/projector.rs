@@ -115,12 +115,13 @@ fn metadata(rows: &[Row<'_>], folders: &ImageFolders) -> String {
     for Row { features, row, part } in rows {
         let camera = match features.camids()[*row] {
             -1 => "?".to_string(),
-            camid => camid.to_string(),
+            camid => printable(&features.labels().camera(camid)),
         };
+        let pid = printable(&features.labels().pid(features.pids()[*row]));
         // A tab or a line break in a name would begin another column or line.
         let image = features.paths().get(*row).map(|path| printable(&folders.shown_path(Path::new(path))));
         let image = image.unwrap_or_else(|| "?".into());
-        let _ = writeln!(text, "{}\t{camera}\t{part}\t{image}", features.pids()[*row]);
+        let _ = writeln!(text, "{pid}\t{camera}\t{part}\t{image}");
     }
     text
 }

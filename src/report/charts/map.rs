@@ -60,7 +60,10 @@ pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
     };
     let persons = persons(mapped.iter().map(|of| &of.pids[..]));
     let person = |(number, pid): (usize, &i64)| Key {
-        name: if several_sets { format!("coloured person {}", number + 1) } else { format!("person {pid}") },
+        name: match several_sets {
+            true => format!("coloured person {}", number + 1),
+            false => format!("person {}", mapped[0].evaluation.kept.query.labels().pid(*pid)),
+        },
         colour: Colour::Run(number),
         mark: Mark::Points,
     };
