@@ -11,7 +11,6 @@ use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::traps;
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::export::features;
 use crate::weights::Features;
 use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;
@@ -302,7 +301,8 @@ impl Eval {
 
     fn read(&self, path: &Path) -> Result<TestSet> {
         self.how.refuse_for_files()?;
-        let mut parts = self.gallery.iter().map(|path| features::read(path)).collect::<Result<Vec<_>>>()?;
+        let mut parts =
+            self.gallery.iter().map(|path| super::read_features(path)).collect::<Result<Vec<_>>>()?;
         let gallery = match parts.len() {
             1 => parts.remove(0),
             _ => Features::concat(&parts)?,
@@ -310,9 +310,9 @@ impl Eval {
         if self.multi_query.is_some() && self.gt_bbox.is_none() {
             return Err(Error::Data("--multi-query with --query needs --gt-bbox B.safetensors".into()));
         }
-        let mut query = features::read(path)?;
+        let mut query = super::read_features(path)?;
         if let (Some(pool), Some(boxes)) = (self.multi_query, &self.gt_bbox) {
-            query = multi_query::pool(&query, &features::read(boxes)?, pool)?;
+            query = multi_query::pool(&query, &super::read_features(boxes)?, pool)?;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(TestSet { name, images: Vec::new(), query, gallery, skipped: Vec::new() })

@@ -184,9 +184,9 @@ impl Extract {
             _ => {
                 // A temporary file holds the features, because they may be larger than the memory.
                 let around = super::output::folder_of(&self.out);
-                let draft = tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
-                let draft = draft.map_err(|e| Error::io(&self.out)(e.kind().into()))?;
-                let _registered = Temporary::register(draft.path());
+                let draft = || tempfile::Builder::new().prefix(".bcreid-").suffix(".tmp").tempdir_in(around);
+                let created = Temporary::create(draft);
+                let (draft, _registered) = created.map_err(|e| Error::io(&self.out)(e.kind().into()))?;
                 let file = draft.path().join("features.safetensors");
                 let features = extract(&file).map_err(|e| match e {
                     Error::Io { path, source } if path == file => Error::io(&self.out)(source),

@@ -34,7 +34,7 @@ mod trained;
 pub use remedy::explain;
 
 use crate::console::{self, Verbosity, counted, say, say_lines};
-use crate::export::features::Format;
+use crate::export::features::{self as features_of_others, Format};
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, note, tell};
@@ -182,6 +182,14 @@ fn require_folders(folders: &[PathBuf]) -> Result<()> {
             "--images {}: not a folder; give a folder of images, such as the data set's",
             folder.display()
         ))),
+    }
+}
+
+/// Reads features for an evaluation or a query: a file of this program, or a .npy with its .csv.
+fn read_features(path: &Path) -> Result<Features> {
+    match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
+        true => features_of_others::read(path),
+        false => Features::read(path),
     }
 }
 

@@ -9,7 +9,6 @@ use crate::error::printable;
 use crate::eval::extract::Extractor;
 use crate::eval::image_folders::ImageFolders;
 use crate::eval::{Hit, report, top_k};
-use crate::export::features;
 use crate::files::write_atomically;
 use crate::report::neighbours::{self, Source};
 use crate::weights::Features;
@@ -91,7 +90,7 @@ impl Query {
             ));
         }
         super::require_folders(&self.images)?;
-        let gallery = features::read(&self.gallery)?;
+        let gallery = super::read_features(&self.gallery)?;
         let (query, extractor) = self.query()?;
         if query.len() > MAX_QUERIES {
             return Err(Error::Data(format!(
@@ -142,7 +141,7 @@ impl Query {
         match (&self.features, &self.run) {
             (Some(features), _) => {
                 self.how.refuse_for_files()?;
-                Ok((features::read(features)?, None))
+                Ok((super::read_features(features)?, None))
             }
             (None, Some(run)) => {
                 let sample = |path: &PathBuf| Sample { path: path.clone(), pid: -1, camid: None };

@@ -68,8 +68,8 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     }
     // Dropping the temporary file without `persist` removes it. The error is reduced to its kind, because its message
     // names the temporary file instead of the target.
-    let mut temporary = builder.tempfile_in(&folder).map_err(|e| io::Error::from(e.kind()))?;
-    let registered = Temporary::register(temporary.path());
+    let created = Temporary::create(|| builder.tempfile_in(&folder));
+    let (mut temporary, registered) = created.map_err(|e| io::Error::from(e.kind()))?;
     let mut writer = BufWriter::with_capacity(BUFFER, temporary.as_file_mut());
     fill(&mut writer)?;
     writer.flush()?;

@@ -1,6 +1,6 @@
 //! `bcreid eval` and `bcreid query` with several data sets and all options.
 
-use crate::support::{bcreid, data, fail, succeed, train};
+use crate::support::{bcreid, data, fail, stderr, succeed, train};
 use bcreid::weights::Features;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -169,7 +169,27 @@ fn options_that_would_be_ignored_or_lose_a_file_are_refused() {
     assert_eq!(std::fs::read(at("q.safetensors")).unwrap(), before);
 
     succeed(bcreid().arg("features").arg(at("q.safetensors")).arg("--out").arg(at("q.npy")));
-    let error = fail(bcreid().arg("eval").arg("--query").arg(at("q.npy")).arg("--gallery").arg(at("q.npy")));
+    let eval = |name: &str| {
+        let mut command = bcreid();
+        command
+            .arg("eval")
+            .arg("--query")
+            .arg(at(name))
+            .arg("--gallery")
+            .arg(at(name))
+            .arg("--ignore-cameras");
+        let text = succeed(command.args(["--json", "-"]));
+        let mut report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        // An array does not name its network.
+        report.as_object_mut().unwrap().remove("feature");
+        report
+    };
+    assert_eq!(eval("q.npy"), eval("q.safetensors"));
+    // An array without its list, under another name.
+    std::fs::rename(at("q.npy"), at("array")).unwrap();
+    let array =
+        || bcreid().arg("eval").arg("--query").arg(at("array")).arg("--gallery").arg(at("array")).output();
+    let error = stderr(&array().unwrap());
     assert!(error.contains("NumPy array") && error.contains("bcreid features"), "{error}");
 }
 

@@ -120,11 +120,8 @@ impl Synth {
         self.check()?;
         let (parent, name) = output_folder(out)?;
         fs::create_dir_all(&parent).map_err(Error::io(&parent))?;
-        let temporary = tempfile::Builder::new()
-            .prefix(".bcreid-synth-")
-            .tempdir_in(&parent)
-            .map_err(Error::io(&parent))?;
-        let _registered = Temporary::register(temporary.path());
+        let temporary = || tempfile::Builder::new().prefix(".bcreid-synth-").tempdir_in(&parent);
+        let (temporary, _registered) = Temporary::create(temporary).map_err(Error::io(&parent))?;
         // The set is a folder inside the temporary one, which only its owner may read.
         let draft = temporary.path().join(name);
         for folder in FOLDERS.into_iter().chain([BOXES]) {
