@@ -66,6 +66,11 @@ impl Extractor {
         })
     }
 
+    /// The weight file of the network, as features record it.
+    pub fn weights_file(&self) -> Arc<WeightsFile> {
+        self.file.clone()
+    }
+
     /// Warning that the weights come from an unfinished training, if so.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()

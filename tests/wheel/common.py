@@ -2,8 +2,12 @@
 Python."""
 
 import os
+import signal
 import sys
 from pathlib import Path
+
+# A background job ignores Ctrl-C, and Python then leaves it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FOLDER = Path(os.environ["BCREID_TEST_FOLDER"])
 SET = FOLDER / "set"

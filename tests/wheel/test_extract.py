@@ -165,7 +165,8 @@ class Beside(unittest.TestCase):
         timer.start()
         start = time.perf_counter()
         with self.assertRaises(KeyboardInterrupt):
-            while True:
+            # A second one only if the first ended before the signal.
+            for _ in range(2):
                 bcreid.evaluate(features, features, rerank=True)
         self.assertLess(time.perf_counter() - start, 2)
 

@@ -126,7 +126,8 @@ impl PyExtractor {
                 let pids = samples.iter().map(|sample| sample.pid).collect();
                 let camids = samples.iter().map(|sample| sample.camid.unwrap_or(-1)).collect();
                 let paths = samples.iter().map(|sample| sample.path.display().to_string()).collect();
-                Ok(Features::new(rows, dim, pids, camids, paths)?.with_origin(extractor.origin()))
+                let features = Features::new(rows, dim, pids, camids, paths)?.with_origin(extractor.origin());
+                Ok(features.with_weights(Some(extractor.weights_file())))
             },
         )
     }
