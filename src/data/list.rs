@@ -19,7 +19,7 @@ pub const LISTS: [&str; 3] = ["train.csv", "query.csv", "gallery.csv"];
 pub(crate) const LARGEST: u64 = 96 * MIB;
 
 /// Most images of a list: beside its text, an image takes some 200 bytes.
-const MAX_IMAGES: usize = 2_000_000;
+const MAX_IMAGES: usize = 1_000_000;
 
 /// Longest line and longest record, in bytes: a path has at most 4,096.
 const LONGEST: usize = 16 << 10;
@@ -38,6 +38,13 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
     // Spreadsheet programs begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     require_lines(file, text)?;
+    // An image has a line of its own at least; the last line may have no end.
+    if text.iter().filter(|byte| **byte == b'\n').count() > MAX_IMAGES + 1 {
+        return Err(Error::Data(format!(
+            "{}: a list names at most {MAX_IMAGES} images; split the data set",
+            file.display()
+        )));
+    }
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut reader = reader(text, csv::Trim::All, &["path", "pid"]);
     let header = Header::of(&mut reader, file, text)?;
@@ -81,9 +88,6 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
         if camid.is_none() {
             without_camid
                 .get_or_insert_with(|| error("no camid, but other lines have one; give all or none".into()));
-        }
-        if images.len() == MAX_IMAGES {
-            return Err(error(format!("a list names at most {MAX_IMAGES} images; split the data set")));
         }
         images.push(Labelled { path: image, pid: label(pid, "pid", -1)?, camid });
     }

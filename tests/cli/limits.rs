@@ -222,3 +222,15 @@ fn metrics_of_more_steps_than_are_read() {
     let error = fail_within_limits(&mut plot());
     assert!(error.contains("config.toml: larger than 1 MiB"), "{error}");
 }
+
+#[test]
+fn a_list_of_too_many_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = format!("path,pid\n{}", "a.jpg,b\n".repeat(1_000_002));
+    std::fs::write(folder.path().join("train.csv"), list).unwrap();
+    std::fs::write(folder.path().join("a.jpg"), "").unwrap();
+    let mut train = bcreid();
+    train.arg("train").arg("--data").arg(folder.path()).arg("--out").arg(folder.path().join("run"));
+    let error = fail_within_limits(&mut train);
+    assert!(error.contains("a list names at most 1000000 images"), "{error}");
+}
