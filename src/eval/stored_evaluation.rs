@@ -104,13 +104,16 @@ impl StoredEvaluation {
     pub fn read(folder: &Path) -> Result<Self> {
         let _lock = folder.parent().map(|all| Lock::shared(&all.join(LOCK))).transpose()?;
         let Figures { report, images } = figures(&current(folder, RESULT))?;
-        Ok(StoredEvaluation {
-            images,
-            name: name_of_folder(folder),
-            query: features(&current(folder, QUERY))?,
-            gallery: features(&current(folder, GALLERY))?,
-            report,
-        })
+        let (query, gallery) = (features(&current(folder, QUERY))?, features(&current(folder, GALLERY))?);
+        if query.dim() != gallery.dim() {
+            return Err(Error::Data(format!(
+                "{}: features of {} values in the query and of {} in the gallery; evaluate again",
+                folder.display(),
+                query.dim(),
+                gallery.dim()
+            )));
+        }
+        Ok(StoredEvaluation { images, name: name_of_folder(folder), query, gallery, report })
     }
 }
 
@@ -347,6 +350,16 @@ mod tests {
         let error = stored("/a/set", 1.0).write(home.path()).unwrap_err().to_string();
         assert!(error.contains("a symbolic link"), "{error}");
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn query_and_gallery_have_features_of_one_length() {
+        let run = tempfile::tempdir().unwrap();
+        let folder = stored("/a/set", 1.0).write(run.path()).unwrap();
+        let wider = Features::new(vec![1.0, 2.0], 2, vec![7], vec![2], vec!["a.jpg".into()]).unwrap();
+        wider.write(&folder.join(GALLERY)).unwrap();
+        let error = StoredEvaluation::read(&folder).unwrap_err().to_string();
+        assert!(error.contains("features of 1 values in the query and of 2 in the gallery"), "{error}");
     }
 
     #[test]

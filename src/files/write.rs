@@ -33,6 +33,8 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Re
         refuse_link(path)?;
         match fs::metadata(path) {
             Ok(meta) if !meta.is_file() => {
+                // Kept until the end: the second opening would wait for a reader if the first went away.
+                let _reader = require_reader(path)?;
                 let mut writer = BufWriter::new(File::options().write(true).open(path)?);
                 fill(&mut writer)?;
                 writer.flush()
@@ -41,6 +43,27 @@ pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Re
         }
     };
     write().map_err(Error::io(path))
+}
+
+/// Opens a pipe or a device without waiting.
+///
+/// # Errors
+/// A pipe that nothing reads: in a folder from elsewhere it would stop the program for ever.
+fn require_reader(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    options.open(path).map_err(|e| match e.raw_os_error() {
+        #[cfg(unix)]
+        Some(libc::ENXIO) => {
+            io::Error::new(e.kind(), "a pipe that nothing reads; remove it, or start its reader first")
+        }
+        _ => e,
+    })
 }
 
 /// Writes a value as indented JSON, atomically.
@@ -124,6 +147,24 @@ mod tests {
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_without_a_reader_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = write_atomically(&pipe, |w| w.write_all(b"x")).unwrap_err().to_string();
+        assert!(error.contains("a pipe that nothing reads"), "{error}");
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read_to_string(pipe).unwrap()
+        });
+        while write_atomically(&pipe, |w| w.write_all(b"x")).is_err() {
+            std::thread::yield_now();
+        }
+        assert_eq!(reader.join().unwrap(), "x");
     }
 
     #[test]

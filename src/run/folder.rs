@@ -93,9 +93,17 @@ impl RunFolder {
     }
 }
 
-/// Checks, before any work, that no file that training writes is a symbolic link.
+/// Checks, before any work, that each file that training writes is absent or a regular file: no symbolic link, no pipe.
 fn refuse_links(path: &Path) -> Result<()> {
-    FILES_OF_TRAINING.iter().try_for_each(|file| inside(path, file).map(|_| ()))
+    FILES_OF_TRAINING.iter().try_for_each(|file| {
+        let file = inside(path, file)?;
+        match fs::symlink_metadata(&file) {
+            Ok(meta) if !meta.is_file() => {
+                Err(Error::Run(format!("{}: not a regular file; move it away", file.display())))
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
 /// The paths in the folder.
