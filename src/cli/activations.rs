@@ -19,7 +19,7 @@ const LONGEST: usize = 512;
 
 /// Draw where a network responds to images: the sum of the squared channels of its last feature map, over each image.
 ///
-/// What brings two images near each other is in `bcreid query --out FILE --maps`.
+/// The parts that bring two images near each other are drawn by `bcreid query --out FILE --maps`.
 #[derive(Debug, Args)]
 pub struct Activations {
     /// A run folder or a weight file.

@@ -5,7 +5,7 @@ use crate::{Error, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// What a data set's folder does not say by itself.
+/// Layout and split of data sets, where their folders do not show them.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Opening {
     /// The layout of the data set, if the folder does not show it: market1501, dukemtmc, occluded-dukemtmc,

@@ -43,7 +43,7 @@ pub enum Part {
     Gallery = 2,
 }
 
-/// What a folder does not say by itself.
+/// Layout and split of a data set, where its folder does not show them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// The layout; `None` is the one that the folder has.

@@ -1,4 +1,4 @@
-//! What the reader of a layout finds.
+//! The result of the reader of a layout: images, names, tracklets.
 
 use super::{Labels, Sample};
 use std::ops::Range;

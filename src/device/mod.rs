@@ -133,7 +133,7 @@ impl Device {
         Ok((Device::cpu(), format!("device: cpu, {}", counted(threads, "thread"))))
     }
 
-    /// What keeps `auto` from the first CUDA device; nothing if it takes that device.
+    /// The reason why `auto` does not take the first CUDA device; `None` if it takes that device.
     pub fn without_cuda() -> Option<String> {
         cuda::CudaDevice::open(0, Precision::F32).err().map(|why| brief(&why))
     }

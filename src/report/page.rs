@@ -122,7 +122,7 @@ struct Page {
     /// Explanation of the activation maps.
     maps: Option<String>,
     differing: Vec<SettingView>,
-    /// What equal settings, starts and data sets mean for the runs.
+    /// A sentence about runs with equal settings, starts and data sets.
     equality: &'static str,
     settings: Vec<SettingView>,
 }

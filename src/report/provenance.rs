@@ -1,4 +1,4 @@
-//! What runs started from and were trained on, and in which of these they differ.
+//! Starts and training images of runs, and the differences between runs in them.
 
 use super::run::Run;
 use super::view_models::SettingView;

@@ -91,7 +91,7 @@ struct Picked<'a> {
     maps: Vec<Vec<MapsOfList>>,
 }
 
-/// What occurs in the lists of a page; its legend names nothing else.
+/// The kinds of images in the lists of a page; its legend names no others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KindsOfImages {
     pub distractors: bool,

@@ -94,7 +94,7 @@ pub fn of_run(config: &Config, steps: &[StepMetrics]) -> Option<f64> {
     watch.collapsed()
 }
 
-/// What to change against a collapse, the most effective first, with the present values.
+/// The remedies of a collapse, the most effective first, with the present values.
 fn advice(config: &Config, origin: Origin) -> String {
     let mut steps: Vec<String> = Vec::new();
     match origin {

@@ -107,7 +107,7 @@ impl NetworkFile {
         hex(&sha.finalize())
     }
 
-    /// What the weights were made from, as the file states it.
+    /// The provenance of the weights, as the file states it.
     pub fn provenance(&self) -> Provenance {
         Provenance::of(&self.file)
     }

@@ -219,7 +219,7 @@ fn with_metadata_of_features(file: &Path) {
     assert!(!read_tensors(file).unwrap().metadata().contains_key("weights"));
 }
 
-/// What a stranger's files claim is shown within bounds and escaped, and harms nothing.
+/// Claims of a stranger's files are shown within bounds and escaped, and harm nothing.
 #[test]
 fn strange_claims_are_harmless() {
     const NAME: &str = "<img src=x onerror=alert(1)>\\n![a](http://x.example/b)\\u001b[2Jbcreid: all is well";

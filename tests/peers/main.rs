@@ -9,6 +9,8 @@
 #[allow(dead_code)]
 #[path = "../common/command.rs"]
 mod command;
+#[path = "../common/evaluated_run.rs"]
+mod evaluated_run;
 mod evaluators;
 mod features;
 #[path = "../common/network.rs"]
@@ -21,6 +23,7 @@ mod rerank;
 mod tensorboard;
 mod train;
 
+use evaluated_run::{bcreid, evaluated_run};
 use peers::{python, skip};
 use std::ffi::OsStr;
 use std::path::Path;
@@ -31,37 +34,4 @@ use std::process::Command;
 fn check(python: &OsStr, script: &str, arguments: &[impl AsRef<OsStr>]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
     print!("{}", command::succeed(Command::new(python).arg(script).args(arguments)));
-}
-
-/// Settings of a network that learns something within 40 steps of milliseconds.
-const SLIM: &[&str] = &[
-    "model.arch=slim",
-    "model.width=8",
-    "model.dropout=0.5",
-    "input.height=64",
-    "input.width=32",
-    "solver.batch=8",
-    "solver.iterations=40",
-    "solver.lr_milestones=[]",
-];
-
-/// A small set in `folder/set` and a run on it in `folder/run`, trained with `more` and evaluated.
-fn evaluated_run(folder: &Path, more: &[&str]) {
-    let (set, run) = (folder.join("set"), folder.join("run"));
-    let sizes = ["--train-ids", "6", "--test-ids", "6", "--cameras", "2", "--images-per-camera", "2"];
-    command::succeed(bcreid().arg("synth").arg("--out").arg(&set).args(sizes));
-    let mut train = bcreid();
-    train.args(["train", "--data"]).arg(&set).arg("--out").arg(&run).args(more);
-    SLIM.iter().for_each(|setting| {
-        train.args(["--set", setting]);
-    });
-    command::succeed(&mut train);
-    command::succeed(bcreid().args(["eval", "--run"]).arg(&run).arg("--data").arg(&set));
-}
-
-/// The program, on one thread: the tests run side by side.
-fn bcreid() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid"));
-    command.args(["--threads", "1"]);
-    command
 }

@@ -7,57 +7,25 @@
 #[allow(dead_code)]
 #[path = "../common/command.rs"]
 mod command;
+#[path = "../common/evaluated_run.rs"]
+mod evaluated_run;
 #[path = "../common/peers.rs"]
 mod peers;
 
 use command::{stderr, succeed};
+use evaluated_run::{bcreid, evaluated_run};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// Settings of a network that learns something within 40 steps of milliseconds.
-const SLIM: &[&str] = &[
-    "model.arch=slim",
-    "model.width=8",
-    "model.dropout=0.5",
-    "input.height=64",
-    "input.width=32",
-    "solver.batch=8",
-    "solver.iterations=40",
-    "solver.lr_milestones=[]",
-    "run.checkpoint_every=10",
-];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The program, on one thread.
-fn bcreid() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid"));
-    command.args(["--threads", "1"]);
-    command
-}
-
-/// The folder `set` with a small set, and `run` with an evaluated run on it.
-fn evaluated_run(folder: &Path) {
+/// [`evaluated_run`], and the features of its queries in `query.safetensors`.
+fn extracted_run(folder: &Path) {
+    evaluated_run(folder, &[]);
     let (set, run) = (folder.join("set"), folder.join("run"));
-    let sizes = ["--train-ids", "6", "--test-ids", "6", "--cameras", "2", "--images-per-camera", "2"];
-    succeed(bcreid().arg("synth").arg("--out").arg(&set).args(sizes));
-    let mut train = bcreid();
-    train.args(["train", "--data"]).arg(&set).arg("--out").arg(&run);
-    SLIM.iter().for_each(|setting| {
-        train.args(["--set", setting]);
-    });
-    succeed(&mut train);
-    let mut eval = bcreid();
-    eval.args(["eval", "--run"])
-        .arg(&run)
-        .arg("--data")
-        .arg(&set)
-        .arg("--json")
-        .arg(folder.join("eval.json"));
-    succeed(&mut eval);
     let mut extract = bcreid();
     extract.args(["extract", "--weights"]).arg(&run).arg("--images").arg(set.join("query"));
     succeed(extract.arg("--out").arg(folder.join("query.safetensors")));
@@ -102,7 +70,7 @@ fn the_installed_wheel_passes_its_tests() {
     let name = wheel.file_name().unwrap().to_string_lossy().into_owned();
     assert!(name.contains("-cp39-abi3-") && name.ends_with(".whl"), "{name}");
     let place = install(&python, &wheel, folder.path());
-    evaluated_run(folder.path());
+    extracted_run(folder.path());
     let own = place.join("bin/python");
     let tests = root().join("tests/wheel");
     let mut test = Command::new(&own);
