@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// Most characters of an error that are shown in a line.
+const LONGEST: usize = 2_000;
+
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -172,7 +175,8 @@ impl Error {
             Error::Remedied { error, context, remedies } => {
                 with_remedies(&error.line_with(say), &printable(context), remedies, say)
             }
-            other => printable(&other.to_string()),
+            // Files from elsewhere may have a name or a value of megabytes.
+            other => excerpt(&other.to_string(), LONGEST),
         }
     }
 

@@ -100,10 +100,11 @@ impl Tensorboard {
                 run.display()
             )));
         }
-        let write = |of: &Evaluation| {
-            projector::write(folder, &of.kept, &ImageFolders::new(&self.images, [&of.kept]))
-        };
-        let written = evaluations.iter().map(write).collect::<Result<Vec<_>>>()?;
+        let mut written = Vec::new();
+        for of in evaluations {
+            let images = ImageFolders::new(&self.images, [&of.kept]);
+            written.push(projector::write(folder, &of.kept, &images, &written)?);
+        }
         let file = projector::write_config(folder, &written)?;
         let images = written.iter().map(|of| of.images).sum::<usize>();
         super::say(format_args!("{}: {}", file.display(), counted(images, "feature")))

@@ -37,14 +37,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
     let text = files::read(file, LARGEST)?;
     // Spreadsheet programs begin a file with a byte order mark.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    require_lines(file, text)?;
-    // An image has a line of its own at least; the last line may have no end.
-    if text.iter().filter(|byte| **byte == b'\n').count() > MAX_IMAGES + 1 {
-        return Err(Error::Data(format!(
-            "{}: a list names at most {MAX_IMAGES} images; split the data set",
-            file.display()
-        )));
-    }
+    require_records(file, text)?;
+    require_few(file, text)?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut reader = reader(text, csv::Trim::All, &["path", "pid"]);
     let header = Header::of(&mut reader, file, text)?;
@@ -56,7 +50,6 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
     let mut without_camid = None;
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| fault(file, text, &e))? {
-        require_short(file, text, &record)?;
         let error = |what: String| {
             let line = line(text, record.position());
             Error::Data(format!("{} line {line}: {what}", file.display()))
@@ -153,9 +146,9 @@ impl<'a> Header<'a> {
     /// An error about the header.
     pub fn error(&self, fix: &str) -> Error {
         Error::Data(format!(
-            "{} line 1: found {:?}; {fix}",
+            "{} line 1: found \"{}\"; {fix}",
             self.file.display(),
-            self.fields.iter().collect::<Vec<_>>().join(","),
+            excerpt(&self.fields.iter().collect::<Vec<_>>().join(","), 200),
         ))
     }
 }
@@ -168,10 +161,39 @@ pub(crate) fn require_lines(file: &Path, text: &[u8]) -> Result<()> {
     }
 }
 
-/// Checks that a record is not long: a quotation mark without a partner joins all lines behind it.
-pub(crate) fn require_short(file: &Path, text: &[u8], record: &csv::StringRecord) -> Result<()> {
-    match record.as_byte_record().as_slice().len() > LONGEST {
-        true => Err(long(file, line(text, record.position()))),
+/// Checks, before the CSV is parsed, that no record is long: a quotation mark without a partner joins all lines behind
+/// it, and each of their fields would take memory.
+pub(crate) fn require_records(file: &Path, text: &[u8]) -> Result<()> {
+    // A field may be quoted from its first byte on; inside, two marks are one.
+    let (mut quoted, mut begins_field) = (false, true);
+    let (mut line, mut first_line, mut length) = (1, 1, 0);
+    for byte in text {
+        length += 1;
+        if length > LONGEST {
+            return Err(long(file, first_line));
+        }
+        match byte {
+            b'"' if quoted || begins_field => (quoted, begins_field) = (!quoted, !quoted && begins_field),
+            b'\n' => {
+                line += 1;
+                begins_field = true;
+                if !quoted {
+                    (first_line, length) = (line, 0);
+                }
+            }
+            byte => begins_field = SEPARATORS.contains(byte) || *byte == b'\r',
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a list has at most a million lines; the last one may have no end.
+pub(super) fn require_few(file: &Path, text: &[u8]) -> Result<()> {
+    match text.iter().filter(|byte| **byte == b'\n').count() > MAX_IMAGES + 1 {
+        true => Err(Error::Data(format!(
+            "{}: a list names at most {MAX_IMAGES} images; split the data set",
+            file.display()
+        ))),
         false => Ok(()),
     }
 }

@@ -20,6 +20,9 @@ const LARGEST: u64 = 16 * MIB;
 /// Bytes of the header of a file.
 const HEADER: usize = 128;
 
+/// Most values of a matrix; the longest of MARS has 48,720.
+const MOST_VALUES: usize = 1 << 20;
+
 /// Types of elements.
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
@@ -196,6 +199,10 @@ fn values(kind: u32, bytes: &[u8], little: bool) -> Parsed<Vec<f64>> {
         9 | 12 | 13 => 8,
         other => return Err(format!("damaged: numbers of the unknown type {other}")),
     };
+    // A value of one byte takes eight in memory.
+    if bytes.len() / width > MOST_VALUES {
+        return Err(format!("a matrix of more than {MOST_VALUES} values"));
+    }
     let value = |bytes: &[u8]| {
         let bits = number(bytes, little);
         match kind {

@@ -1,7 +1,7 @@
 //! Plain lists of data sets: one image a line. They come from elsewhere, so their length is bounded and their paths
 //! must stay below their folder.
 
-use super::list::{LARGEST, require_lines};
+use super::list::{LARGEST, require_few, require_lines};
 use crate::error::excerpt;
 use crate::{Error, Result, files};
 use std::path::{Component, Path, PathBuf};
@@ -9,10 +9,11 @@ use std::path::{Component, Path, PathBuf};
 /// The text of a list.
 ///
 /// # Errors
-/// A list that is missing, too large, not UTF-8, or without lines.
+/// A list that is missing, too large, not UTF-8, without lines, or with more than a million.
 pub(super) fn read(file: &Path) -> Result<String> {
     let bytes = files::read(file, LARGEST)?;
     require_lines(file, &bytes)?;
+    require_few(file, &bytes)?;
     String::from_utf8(bytes).map_err(|_| {
         Error::Data(format!("{}: not valid UTF-8; is this the data set's list?", file.display()))
     })

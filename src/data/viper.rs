@@ -101,7 +101,7 @@ fn no_split(file: &Path, split: usize, splits: usize) -> Error {
 /// A split by its training persons.
 fn by_persons(file: &Path, split: usize, cameras: &[Vec<Sample>; 2]) -> Result<Split> {
     let text = files::read(file, LARGEST)?;
-    list::require_lines(file, &text)?;
+    list::require_records(file, &text)?;
     let mut reader = list::reader(&text, csv::Trim::All, &["split", "pid"]);
     let header = Header::of(&mut reader, file, &text)?;
     let (Some(which), Some(pid)) = (header.column("split")?, header.column("pid")?) else {
@@ -111,7 +111,6 @@ fn by_persons(file: &Path, split: usize, cameras: &[Vec<Sample>; 2]) -> Result<S
     let (mut splits, mut trained) = (0, HashSet::new());
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| list::fault(file, &text, &e))? {
-        list::require_short(file, &text, &record)?;
         let error = |what: String| {
             Error::Data(format!("{} line {}: {what}", file.display(), list::line(&text, record.position())))
         };
@@ -154,8 +153,9 @@ fn by_images(file: &Path, split: usize, cameras: &[Vec<Sample>; 2]) -> Result<Sp
     let text = files::read(file, LARGEST)?;
     let splits: Vec<Images> = serde_json::from_slice(&text).map_err(|e| {
         Error::Data(format!(
-            "{}: not a list of splits with train, query and gallery, each a list of [path, pid, camera]: {e}",
-            file.display()
+            "{}: not a list of splits with train, query and gallery, each a list of [path, pid, camera]: {}",
+            file.display(),
+            excerpt(&e.to_string(), 200)
         ))
     })?;
     let of_path: HashMap<(&str, &str), &Sample> = (FOLDERS.iter().zip(cameras))

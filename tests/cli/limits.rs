@@ -224,13 +224,37 @@ fn metrics_of_more_steps_than_are_read() {
 }
 
 #[test]
-fn a_list_of_too_many_images() {
+fn lists_of_data_sets() {
     let folder = tempfile::tempdir().unwrap();
-    let list = format!("path,pid\n{}", "a.jpg,b\n".repeat(1_000_002));
-    std::fs::write(folder.path().join("train.csv"), list).unwrap();
-    std::fs::write(folder.path().join("a.jpg"), "").unwrap();
-    let mut train = bcreid();
-    train.arg("train").arg("--data").arg(folder.path()).arg("--out").arg(folder.path().join("run"));
-    let error = fail_within_limits(&mut train);
-    assert!(error.contains("a list names at most 1000000 images"), "{error}");
+    let refused = |name: &str, files: &[(&str, &str)], words: &str| {
+        let root = folder.path().join(name);
+        for (file, content) in files {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let mut train = bcreid();
+        train.arg("train").arg("--data").arg(&root).arg("--out").arg(root.join("run"));
+        let error = fail_within_limits(&mut train);
+        assert!(error.contains(words) && error.len() < 3000, "{words}: {}", &error[..error.len().min(500)]);
+    };
+    let few = "a list names at most 1000000 images";
+    refused(
+        "lines",
+        &[("a.jpg", ""), ("train.csv", &format!("path,pid\n{}", "a.jpg,b\n".repeat(1_000_002)))],
+        few,
+    );
+    // One record of millions of fields, whose lines are short; in the header too.
+    let fields = "\"\n\",".repeat(12_000_000);
+    refused("record", &[("train.csv", &format!("path,pid,camid\n{fields}"))], "train.csv line 2");
+    refused("header", &[("train.csv", &fields)], "train.csv line 1");
+    let names = "a\n".repeat(30_000_000);
+    let msmt = [("train/a", ""), ("list_train.txt", names.as_str())];
+    refused("msmt", &msmt, few);
+    let long = format!("[\"{}\"]", "A".repeat(15 << 20));
+    refused(
+        "viper",
+        &[("cam_a/1_a.bmp", ""), ("cam_b/1_b.bmp", ""), ("splits.json", &long)],
+        "not a list of splits",
+    );
 }

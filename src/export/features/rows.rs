@@ -5,7 +5,7 @@
 //! any order.
 
 use crate::data::Labels;
-use crate::data::list::{Header, LARGEST, fault, line, reader, require_lines, require_short};
+use crate::data::list::{Header, LARGEST, fault, line, reader, require_records};
 use crate::files::{self, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result};
@@ -63,7 +63,7 @@ pub fn read(file: &Path) -> Result<Rows> {
     })?;
     // Spreadsheet programs write a byte order mark first.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    require_lines(file, text)?;
+    require_records(file, text)?;
     let mut reader = reader(text, csv::Trim::Headers, &["pid"]);
     let header = Header::of(&mut reader, file, text)?;
     let Some(pid) = header.column("pid")? else {
@@ -75,7 +75,6 @@ pub fn read(file: &Path) -> Result<Rows> {
         Rows { pids: Vec::new(), camids: Vec::new(), paths: Vec::new(), labels: Labels::default() };
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| fault(file, text, &e))? {
-        require_short(file, text, &record)?;
         let number = |column: usize, name: &str| {
             record[column].trim().parse::<i64>().map_err(|_| {
                 let line = line(text, record.position());

@@ -49,14 +49,23 @@ struct Row<'a> {
     part: &'static str,
 }
 
-/// Writes the features of an evaluation below `folder`, with images in `folders`.
+/// Writes the features of an evaluation below `folder`, with images in `folders`, beside those `earlier`.
 ///
 /// # Errors
 /// An error of the file system; a folder that is a symbolic link.
-pub fn write(folder: &Path, stored: &StoredEvaluation, folders: &ImageFolders) -> Result<Written> {
+pub fn write(
+    folder: &Path,
+    stored: &StoredEvaluation,
+    folders: &ImageFolders,
+    earlier: &[Written],
+) -> Result<Written> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' };
     let name: String = stored.name.chars().map(plain).collect();
     let name = format!("projector/{}", name.trim_start_matches('.'));
+    // Two names may differ in characters that were replaced.
+    let is_free = |name: &String| !name.ends_with('/') && earlier.iter().all(|other| other.folder != *name);
+    let numbered = (2u64..).map(|number| format!("{name}_{number}"));
+    let name = std::iter::once(name.clone()).chain(numbered).find(is_free).expect("numbers do not end");
     make_inside(folder, "projector")?;
     let target = make_inside(folder, &name)?;
     let rows = rows(stored);
