@@ -224,6 +224,13 @@ mod tests {
 
     /// Files of SciPy, written by `tests/golden/mat.py`.
     #[test]
+    fn a_matrix_of_many_small_values_takes_no_memory() {
+        let bytes = vec![0; MOST_VALUES + 1];
+        assert!(values(2, &bytes, true).unwrap_err().contains("more than 1048576 values"));
+        assert_eq!(values(2, &bytes[1..], true).unwrap().len(), MOST_VALUES);
+    }
+
+    #[test]
     fn matrices_of_scipy() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let rows = read(&golden.join("mat.mat"), "track_test_info").unwrap();

@@ -59,13 +59,7 @@ pub fn write(
     folders: &ImageFolders,
     earlier: &[Written],
 ) -> Result<Written> {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' };
-    let name: String = stored.name.chars().map(plain).collect();
-    let name = format!("projector/{}", name.trim_start_matches('.'));
-    // Two names may differ in characters that were replaced.
-    let is_free = |name: &String| !name.ends_with('/') && earlier.iter().all(|other| other.folder != *name);
-    let numbered = (2u64..).map(|number| format!("{name}_{number}"));
-    let name = std::iter::once(name.clone()).chain(numbered).find(is_free).expect("numbers do not end");
+    let name = folder_of(&stored.name, earlier);
     make_inside(folder, "projector")?;
     let target = make_inside(folder, &name)?;
     let rows = rows(stored);
@@ -75,6 +69,17 @@ pub fn write(
         .map_err(|e| Error::Run(format!("the projector's images cannot be encoded: {e}")))?;
     write_atomically(&target.join("sprite.png"), |out| out.write_all(&png))?;
     Ok(Written { name: stored.name.clone(), folder: name, images: rows.len() })
+}
+
+/// The folder of an evaluation `name`: plain characters, and a number behind it if an earlier one has that folder, because
+/// two names may differ in characters that were replaced.
+fn folder_of(name: &str, earlier: &[Written]) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    let name = format!("projector/{}", name.trim_start_matches('.'));
+    let is_free = |name: &String| !name.ends_with('/') && earlier.iter().all(|other| other.folder != *name);
+    let numbered = (2u64..).map(|number| format!("{name}_{number}"));
+    std::iter::once(name.clone()).chain(numbered).find(is_free).expect("numbers do not end")
 }
 
 /// Writes the configuration that names the files of all evaluations.
@@ -158,4 +163,21 @@ fn sprite(rows: &[Row<'_>], folders: &ImageFolders) -> std::result::Result<Vec<u
     let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive);
     sheet.write_with_encoder(encoder)?;
     Ok(png.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_evaluation_has_a_folder_of_its_own() {
+        let mut written = Vec::new();
+        for name in ["a b", "a_b", "a\u{e9}b", "...", "set"] {
+            let folder = folder_of(name, &written);
+            written.push(Written { name: name.into(), folder, images: 0 });
+        }
+        let folders: Vec<&str> = written.iter().map(|of| of.folder.as_str()).collect();
+        let expected = ["a_b", "a_b_2", "a_b_3", "_2", "set"].map(|name| format!("projector/{name}"));
+        assert_eq!(folders, expected);
+    }
 }
