@@ -9,7 +9,7 @@ use crate::data::{BadImages, Dataset, Labels, Part};
 use crate::device::Device;
 use crate::eval::extract::Extractor;
 use crate::export::features::{self, Format};
-use crate::files::{Temporary, follow, write_atomically};
+use crate::files::{Temporary, follow, inside, write_atomically};
 use crate::weights::Features;
 use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;
@@ -104,14 +104,15 @@ impl How {
     /// The list of left-out images beside the features `out`; none if unreadable images are refused.
     ///
     /// # Errors
-    /// An existing list without --force.
+    /// An existing list without --force; a symbolic link in its place.
     pub fn list_of_skipped(&self, out: &Path, force: bool) -> Result<Option<PathBuf>> {
         if self.bad_images == BadImages::Refuse {
             return Ok(None);
         }
         let mut name = out.file_name().unwrap_or_default().to_os_string();
         name.push(".skipped.txt");
-        let list = out.with_file_name(name);
+        // The program chose this name, so that it is not written through a link; before the work, not behind it.
+        let list = inside(super::output::folder_of(out), name)?;
         super::output::require_new(&list, force)?;
         Ok(Some(list))
     }

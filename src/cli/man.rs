@@ -2,7 +2,7 @@
 
 use super::{Arguments, output};
 use crate::console::counted;
-use crate::files::write_atomically;
+use crate::files::{inside, write_atomically};
 use crate::{Error, Result};
 use clap::{Args, Command, CommandFactory};
 use std::path::PathBuf;
@@ -28,8 +28,9 @@ impl Man {
         program.build();
         let mut pages = Vec::new();
         render(&program, &mut pages).map_err(Error::io(&self.out))?;
-        let files: Vec<PathBuf> = pages.iter().map(|(name, _)| self.out.join(name)).collect();
         output::require_folder(&self.out)?;
+        let files =
+            pages.iter().map(|(name, _)| inside(&self.out, name)).collect::<Result<Vec<PathBuf>>>()?;
         files.iter().try_for_each(|file| output::require_new(file, self.force))?;
         for (file, (_, page)) in files.iter().zip(&pages) {
             write_atomically(file, |writer| writer.write_all(page))?;

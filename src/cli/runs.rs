@@ -11,6 +11,7 @@ use crate::{Error, Result, note, shell, tell};
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -81,9 +82,15 @@ impl Runs {
         self.json.prepare()?;
         let mut found = Vec::new();
         for folder in &self.folders {
-            search(folder, DEPTH, &mut MOST_FOLDERS.clone(), &mut found).map_err(Error::io(folder))?;
+            let mut left = MOST_FOLDERS;
+            search(folder, DEPTH, &mut left, &mut found).map_err(Error::io(folder))?;
+            if left == 0 {
+                tell!("{}: only its first {MOST_FOLDERS} folders were searched for runs", folder.display());
+            }
         }
-        found.dedup();
+        // A folder may be given beside one that holds it.
+        let mut seen = HashSet::new();
+        found.retain(|folder| seen.insert(folder.clone()));
         let (mut runs, mut damaged) = (Vec::new(), 0);
         for folder in &found {
             match read(folder) {

@@ -4,6 +4,7 @@ use super::activation::FeatureMap;
 use super::tracklets::TrackletPool;
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
+use crate::console::counted;
 use crate::data::{BadImages, Dataset, ImageStream, Images, Labels, Part, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
@@ -272,7 +273,10 @@ impl Extractor {
         if let Some((_, first)) = stream.skipped().first()
             && read == 0
         {
-            return Err(Error::Data(format!("none of {all} images can be read; the first: {first}")));
+            return Err(Error::Data(format!(
+                "none of {} can be read; the first: {first}",
+                counted(all, "image")
+            )));
         }
         // Each error names its image.
         self.skipped.extend(stream.skipped().iter().map(|(_, error)| error.line()));

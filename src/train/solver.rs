@@ -7,6 +7,7 @@ use super::step::{optimizer, step};
 use super::step_runner::{PendingOutput, StepRunner};
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
+use crate::console::counted;
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
 use crate::files::write_atomically;
@@ -224,11 +225,9 @@ impl Trainer {
             steps_per_epoch: loader.steps_per_epoch(),
         };
         if let Some(example) = skipped.first() {
-            let (list, count) = (run.skipped(), skipped.len());
+            let (list, images) = (run.skipped(), counted(skipped.len(), "image"));
             write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
-            recorder
-                .observers
-                .note(&format!("{count} images left out (see {}): {example} ...", list.display()));
+            recorder.observers.note(&format!("{images} left out (see {}): {example} ...", list.display()));
         }
         for note in schedule::ineffective(&config).into_iter().chain(note_on_pairs(&config, &loader)) {
             recorder.observers.note(&note);

@@ -86,6 +86,19 @@ fn completions_and_manual_pages_name_every_command() {
     assert!(page.contains("Exit status"), "{page}");
     assert!(fail(&mut man).contains("--force"));
     succeed(man.arg("--force"));
+    #[cfg(unix)]
+    {
+        let (linked, victim) = (folder.path().join("linked"), folder.path().join("victim"));
+        fs::create_dir(&linked).unwrap();
+        fs::write(&victim, "dear").unwrap();
+        std::os::unix::fs::symlink(&victim, linked.join("bcreid-train.1")).unwrap();
+        let error = fail(bcreid().arg("man").arg("--force").arg("--out").arg(&linked));
+        assert!(error.contains("bcreid-train.1: a symbolic link"), "{error}");
+        assert_eq!(
+            (fs::read_dir(&linked).unwrap().count(), fs::read_to_string(&victim).unwrap()),
+            (1, "dear".into())
+        );
+    }
     let missing = fail(bcreid().args(["man", "--out", "/nowhere/man"]));
     assert!(missing.contains("/nowhere/man: no folder; create it first"), "{missing}");
 }

@@ -297,5 +297,15 @@ fn unreadable_images_can_be_left_out_of_every_command() {
     fs::create_dir(&none).unwrap();
     fs::write(none.join("a.jpg"), b"").unwrap();
     let error = fail(extract(&run, &at("n.safetensors")).arg("--images").arg(&none).args(skip));
-    assert!(error.contains("none of 1 images can be read") && !at("n.safetensors").exists(), "{error}");
+    assert!(error.contains("none of 1 image can be read") && !at("n.safetensors").exists(), "{error}");
+    // The list's name is the program's choice, so that a link in its place is refused before the extraction.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(at("victim"), at("n.safetensors.skipped.txt")).unwrap();
+        let error = fail(extract(&run, &at("n.safetensors")).arg("--images").arg(&none).args(skip));
+        assert!(
+            error.contains("n.safetensors.skipped.txt: a symbolic link") && !at("victim").exists(),
+            "{error}"
+        );
+    }
 }

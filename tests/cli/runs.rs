@@ -42,6 +42,8 @@ fn runs_are_listed_with_states_and_results() {
     let stored = fs::read_to_string(at("group/finished/evaluations/set/result.json")).unwrap();
     let stored: Value = serde_json::from_str(&stored).unwrap();
     assert_eq!((&evaluation["name"], &evaluation["rank1"]), (&"set".into(), &stored["rank1"]));
+    let twice = runs(folder.path()).arg(at("group")).arg("--json").output().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&twice.stdout).unwrap(), list);
     let table = String::from_utf8(runs(folder.path()).output().unwrap().stdout).unwrap();
     assert!(table.contains("group/finished") && table.contains("diverged"), "{table}");
     // One damaged run costs the others nothing, and the exit status tells.
