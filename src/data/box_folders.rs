@@ -67,9 +67,7 @@ pub(super) fn open(root: &Path, layout: Layout, is_chosen: bool) -> Result<(Layo
         }
         let listing = folder::list(&folder, true)?;
         notes.extend(listing.note(&folder));
-        if listing.images.is_empty() {
-            return Err(folder::no_image(&folder));
-        }
+        listing.require_image(&folder)?;
         let samples = listing.images.into_iter().map(|path| sample(path, &mut shared));
         let samples = samples.collect::<Result<Vec<_>>>()?;
         if which == 0 {

@@ -181,8 +181,15 @@ impl Dataset {
 
     fn require(&self, part: &[Sample], which: usize) -> Result<()> {
         if part.is_empty() {
-            let missing = self.layout().unwrap_or(Layout::Market1501).parts()[which];
-            let what = ["training", "query", "gallery"][which];
+            let layout = self.layout().unwrap_or(Layout::Market1501);
+            let (missing, what) = (layout.parts()[which], ["training", "query", "gallery"][which]);
+            if layout == Layout::Viper {
+                return Err(Error::Data(format!(
+                    "{}: this split has no {what} images; choose another split, or change its list ({})",
+                    self.root.display(),
+                    viper::LISTS.join(" or ")
+                )));
+            }
             return Err(Error::Data(format!(
                 "{}: no {missing} in this data set, so no {what} images; add it or give another data set",
                 self.root.display()

@@ -2,6 +2,9 @@
 //!
 //! An image is a file whose name has one of the [`EXTENSIONS`], in any case. Other files (`Thumbs.db`, read-me
 //! files, hidden files such as the `._*.jpg` of macOS archives) are skipped with a note.
+//!
+//! A link to a folder is followed only within the listed folder: a data set from elsewhere must not read the user's other
+//! folders. The listed folder itself may be a link; a note says where it leads.
 
 use super::decode::EXTENSIONS;
 use super::name::Name;
@@ -29,13 +32,12 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Self> {
         let meta = std::fs::metadata(path).map_err(Error::io(path))?;
         let listing = if meta.is_dir() {
-            list(path, true)?
+            // The user gave this path, so its being a link needs no note.
+            Listing { leads_to: None, ..list(path, true)? }
         } else {
             Listing { images: vec![path.to_path_buf()], ..Listing::default() }
         };
-        if listing.images.is_empty() {
-            return Err(no_image(path));
-        }
+        listing.require_image(path)?;
         let mut notes: Vec<String> = listing.note(path).into_iter().collect();
         let mut samples = Vec::with_capacity(listing.images.len());
         for path in listing.images {
@@ -83,34 +85,76 @@ pub(super) struct Listing {
     pub images: Vec<PathBuf>,
     /// The names of everything else.
     pub skipped: Vec<String>,
+    /// The links to folders outside of this one, which are not followed.
+    pub outside: Vec<PathBuf>,
+    /// The place to which this folder leads, if it is a link.
+    pub leads_to: Option<PathBuf>,
 }
 
 impl Listing {
-    /// A note about the skipped files; none if nothing was skipped.
+    /// A note about skipped files and about links; none if there is nothing to say.
     pub fn note(&self, folder: &Path) -> Option<String> {
-        let first = self.skipped.first()?;
-        Some(format!(
-            "{}: skipped {} that {} no image by name ({first}{})",
+        let mut parts = Vec::new();
+        if let Some(place) = &self.leads_to {
+            parts.push(format!("this folder is a link to {}", place.display()));
+        }
+        if let Some(first) = self.outside.first() {
+            let are_links = match self.outside.len() {
+                1 => "is a link to a folder outside and is not followed".to_string(),
+                n => format!("and {} more are links to folders outside and are not followed", n - 1),
+            };
+            parts.push(format!(
+                "{} {are_links} (copy the images, or list them in a file)",
+                first.strip_prefix(folder).unwrap_or(first).display()
+            ));
+        }
+        if let Some(first) = self.skipped.first() {
+            parts.push(match self.skipped.len() {
+                1 => format!("skipped 1 entry that is no image by name ({first})"),
+                n => format!("skipped {n} entries that are no image by name ({first}, ...)"),
+            });
+        }
+        (!parts.is_empty()).then(|| format!("{}: {}", folder.display(), parts.join("; ")))
+    }
+
+    /// Checks that the folder holds an image.
+    ///
+    /// # Errors
+    /// If it holds none; the error names a link that was not followed.
+    pub fn require_image(&self, folder: &Path) -> Result<()> {
+        if !self.images.is_empty() {
+            return Ok(());
+        }
+        let link = self
+            .outside
+            .first()
+            .map(|link| format!(" ({} is a link to a folder outside and is not followed)", link.display()));
+        Err(Error::Data(format!(
+            "{}: no image ({}) in this folder or its sub-folders{}; put the images there or give another folder",
             folder.display(),
-            if self.skipped.len() == 1 {
-                "1 entry".into()
-            } else {
-                format!("{} entries", self.skipped.len())
-            },
-            if self.skipped.len() == 1 { "is" } else { "are" },
-            if self.skipped.len() == 1 { "" } else { ", ..." },
-        ))
+            endings(),
+            link.unwrap_or_default()
+        )))
     }
 }
 
 /// Lists a folder, with its sub-folders if `deep`; otherwise the sub-folders count as skipped.
 pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
-    let mut listing = Listing::default();
+    let canonical = |folder: &Path| folder.canonicalize().map_err(Error::io(folder));
+    let root = canonical(folder)?;
+    let leads_to =
+        std::fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_symlink()).then(|| root.clone());
+    let mut listing = Listing { leads_to, ..Listing::default() };
     let mut pending = vec![folder.to_path_buf()];
     // A symbolic link may lead back to a parent folder, which would make the search endless.
     let mut seen = HashSet::new();
     while let Some(folder) = pending.pop() {
-        if !seen.insert(folder.canonicalize().map_err(Error::io(&folder))?) {
+        let place = canonical(&folder)?;
+        if !place.starts_with(&root) {
+            listing.outside.push(folder);
+            continue;
+        }
+        if !seen.insert(place) {
             continue;
         }
         for entry in std::fs::read_dir(&folder).map_err(Error::io(&folder))? {
@@ -132,16 +176,8 @@ pub(super) fn list(folder: &Path, deep: bool) -> Result<Listing> {
     }
     listing.images.sort_unstable();
     listing.skipped.sort_unstable();
+    listing.outside.sort_unstable();
     Ok(listing)
-}
-
-/// The error about a folder without images.
-pub(super) fn no_image(folder: &Path) -> Error {
-    Error::Data(format!(
-        "{}: no image ({}) in this folder or its sub-folders; put the images there or give another folder",
-        folder.display(),
-        endings()
-    ))
 }
 
 /// Whether a folder has sub-folders and no image beside them.

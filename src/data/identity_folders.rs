@@ -33,9 +33,7 @@ pub(super) fn open(root: &Path) -> Result<Found> {
         };
         let listing = folder::list(&folder, true)?;
         notes.extend(listing.note(&folder));
-        if listing.images.is_empty() {
-            return Err(folder::no_image(&folder));
-        }
+        listing.require_image(&folder)?;
         listing.images.into_iter().map(|path| image(&folder, &path)).collect()
     };
     let mut parts = [part(PARTS[0])?, part(PARTS[1])?, part(PARTS[2])?];

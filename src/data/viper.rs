@@ -30,7 +30,7 @@ pub(super) const PARTS: [&str; 3] = ["cam_a", "cam_a", "cam_b"];
 /// The tree in words, for messages.
 pub(super) const TREE: &str = "cam_a/, cam_b/ and splits.csv or splits.json";
 /// The lists of splits.
-const LISTS: [&str; 2] = ["splits.csv", "splits.json"];
+pub(super) const LISTS: [&str; 2] = ["splits.csv", "splits.json"];
 /// Largest list of splits in bytes: VIPeR's has 2 MB in the second form.
 const LARGEST: u64 = 16 * files::MIB;
 /// Largest number of splits.
@@ -52,9 +52,7 @@ pub(super) fn open(root: &Path, split: usize) -> Result<Found> {
         let folder = root.join(FOLDERS[which]);
         let listing = folder::list(&folder, false)?;
         notes.extend(listing.note(&folder));
-        if listing.images.is_empty() {
-            return Err(folder::no_image(&folder));
-        }
+        listing.require_image(&folder)?;
         let sample = |path| sample(path, which as i64 + 1);
         listing.images.into_iter().map(sample).collect()
     };
@@ -122,8 +120,8 @@ fn by_persons(file: &Path, split: usize, cameras: &[Vec<Sample>; 2]) -> Result<S
             error(format!("person {:?} has no image in {} or {}", &record[pid], FOLDERS[0], FOLDERS[1]))
         })?;
         splits = splits.max(number);
-        if number == split {
-            trained.insert(person);
+        if number == split && !trained.insert(person) {
+            return Err(error(format!("split {split} names person {:?} a second time", &record[pid])));
         }
     }
     if trained.is_empty() {

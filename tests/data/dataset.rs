@@ -147,3 +147,35 @@ fn links_in_a_circle_end() {
     std::os::unix::fs::symlink(root.path(), root.path().join("a/up")).unwrap();
     assert_eq!(Folder::open(root.path()).unwrap().samples.len(), 1);
 }
+
+/// A data set from elsewhere must not make the program read the user's other folders.
+#[cfg(unix)]
+#[test]
+fn links_to_folders_outside_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let (root, elsewhere) = (tempdir().unwrap(), tempdir().unwrap());
+    let (root, elsewhere) = (root.path(), elsewhere.path());
+    lay_out(elsewhere, &["0003_c1s1_000451_03.jpg"]);
+    lay_out(root, &["bounding_box_train/in/0002_c1s1_000451_03.jpg"]);
+    symlink(elsewhere, root.join("bounding_box_train/out")).unwrap();
+    symlink("in", root.join("bounding_box_train/again")).unwrap();
+    let data = Dataset::open(root).unwrap();
+    assert_eq!(pids(&data.train), [(2, Some(1))]);
+    let note = "out is a link to a folder outside and is not followed";
+    assert!(data.notes.len() == 1 && data.notes[0].contains(note), "{:?}", data.notes);
+    assert_eq!(Folder::open(root).unwrap().samples.len(), 1);
+    // A part that is a link is read, and said to be one.
+    symlink(elsewhere, root.join("query")).unwrap();
+    let data = Dataset::open(root).unwrap();
+    assert_eq!(pids(&data.query), [(3, Some(1))]);
+    let place = elsewhere.canonicalize().unwrap();
+    let note = format!("query: this folder is a link to {}", place.display());
+    assert!(data.notes.iter().any(|n| n.contains(&note)), "{:?}", data.notes);
+    // The folder that the user names may be a link, without a word; a folder of links alone has no image.
+    symlink(elsewhere, root.join("mine")).unwrap();
+    let mine = Folder::open(&root.join("mine")).unwrap();
+    assert_eq!((mine.samples.len(), mine.notes.len()), (1, 0), "{:?}", mine.notes);
+    lay_out(root, &["links/read-me.txt"]);
+    symlink(elsewhere, root.join("links/out")).unwrap();
+    assert_error(Folder::open(&root.join("links")), &["no image", "out is a link to a folder outside"]);
+}

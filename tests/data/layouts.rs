@@ -229,10 +229,20 @@ fn splits_of_two_cameras() {
         ("split,pid\n1,77\n", "person \"77\" has no image"),
         ("split,pid\n0,1\n", "give 1 to 1000"),
         ("pid\n1\n", "write the header split,pid"),
+        ("split,pid\n1,1\n1,1\n", "line 3: split 1 names person \"1\" a second time"),
     ] {
         put(&root, "splits.csv", list.as_bytes());
         assert_error(Dataset::open(&root), &["splits.csv line", words]);
     }
+    // Training on everybody is a split too; it has nobody to be tested.
+    let persons: BTreeSet<i64> = Dataset::open(&tree("VIPeR", set(), &folder.path().join("whole")))
+        .map(|data| data.train.iter().chain(&data.query).chain(&data.gallery).map(|s| s.pid - 1).collect())
+        .unwrap();
+    let all: String = persons.iter().map(|person| format!("1,{person}\n")).collect();
+    put(&root, "splits.csv", format!("split,pid\n{all}").as_bytes());
+    let everybody = Dataset::open(&root).unwrap();
+    everybody.require_train().unwrap();
+    assert_error(everybody.require_test(), &["this split has no query images", "splits.csv"]);
     fs::remove_file(root.join("splits.csv")).unwrap();
     assert_error(Dataset::open(&root), &["no splits.csv", "split,pid"]);
     put(&root, "splits.json", br#"[{"train": [["x/cam_a/no.bmp", 1, 0]], "query": [], "gallery": []}]"#);
