@@ -13,9 +13,20 @@ const TREES: [(&[&str], &[(&str, &str)]); 5] = [
     (&["train.csv", "query.csv", "gallery.csv"], &[("a.jpg", ""), ("b.jpg", "")]),
     (
         &["list_train.txt", "list_query.txt", "list_gallery.txt"],
-        &[("train/0000/0000_000_01_0303morning_0008_1.jpg", ""), ("test/0000/0000_000_02_0303noon_0008_1.jpg", "")],
+        &[
+            ("train/0000/0000_000_01_0303morning_0008_1.jpg", ""),
+            ("test/0000/0000_000_02_0303noon_0008_1.jpg", ""),
+        ],
     ),
-    (&["splits.csv"], &[("cam_a/001_45.bmp", ""), ("cam_b/001_90.bmp", ""), ("cam_a/002_0.bmp", ""), ("cam_b/002_0.bmp", "")]),
+    (
+        &["splits.csv"],
+        &[
+            ("cam_a/001_45.bmp", ""),
+            ("cam_b/001_90.bmp", ""),
+            ("cam_a/002_0.bmp", ""),
+            ("cam_b/002_0.bmp", ""),
+        ],
+    ),
     (&["splits.json"], &[("cam_a/001_45.bmp", ""), ("cam_b/001_90.bmp", "")]),
     (
         &["info/tracks_train_info.mat", "info/tracks_test_info.mat", "info/query_IDX.mat"],
