@@ -6,6 +6,7 @@
 mod check;
 mod compare;
 mod describe;
+mod keys;
 mod old_names;
 mod resolve;
 mod settings;
@@ -14,6 +15,7 @@ mod unknown_key;
 mod wrong_type;
 
 pub use old_names::current as current_name;
+pub use resolve::stored_settings;
 pub use settings::*;
 
 use crate::Result;
@@ -31,7 +33,7 @@ pub struct Config {
     pub model: Model,
     /// Size and normalisation of the images.
     pub input: Input,
-    /// The batch-contrastive loss.
+    /// The terms of the loss.
     pub loss: Loss,
     /// Stochastic gradient descent.
     pub solver: Solver,
@@ -74,12 +76,12 @@ impl Config {
     }
 
     /// The settings in a run folder or checkpoint. All settings are stored there, so an absent one did not exist yet
-    /// and has its value of that time: before `loss.reduction` the loss was a sum.
+    /// and has its value of that time: before `loss.batch_contrastive.reduction` the loss was a sum.
     ///
     /// # Errors
     /// As [`Config::resolve`].
     pub fn from_toml(text: &str) -> Result<Self> {
-        let before = toml::toml! { loss = { reduction = "sum" } };
+        let before = keys::alone("loss.batch_contrastive.reduction", "sum".into());
         Self::resolve_over(before, text, None, &[])
     }
 
@@ -142,13 +144,13 @@ impl Config {
         let mut section = "";
         let entries = Self::entries();
         for entry in &entries {
-            let (own, name) = entry.key.split_once('.').expect("every key has a section");
+            let (own, name) = entry.key.rsplit_once('.').expect("every key has a section");
             if own != section {
                 text += &format!("{}[{own}]\n", if section.is_empty() { "" } else { "\n" });
                 section = own;
             }
             text += &format!("# {} [{}; {}]\n", entry.text, entry.unit, entry.source);
-            text += &match plain.get(own).and_then(|table| table.get(name)) {
+            text += &match keys::get(&plain, &entry.key) {
                 Some(value) => format!("{name} = {value}\n"),
                 None => format!("# {name} =\n"),
             };
@@ -192,18 +194,26 @@ mod tests {
         let c = Config::default();
         assert_eq!((c.solver.iterations, c.solver.batch, c.solver.lr), (50_000, 16, 0.01));
         assert_eq!(c.solver.lr_milestones, [20_000, 40_000]);
-        assert_eq!((c.loss.lambda, c.model.dropout), (1.0, 0.9));
+        assert_eq!((c.loss.batch_contrastive.weight, c.model.dropout), (1.0, 0.9));
         assert_eq!((c.input.height, c.input.width), (256, 128));
-        assert_eq!((c.model.arch, c.loss.gradient), (Arch::Resnet50, Gradient::Paper));
+        assert_eq!((c.model.arch, c.loss.batch_contrastive.gradient), (Arch::Resnet50, Gradient::Paper));
         assert_eq!(c.broken_rule(), None);
     }
 
     #[test]
     fn settings_override_and_survive_the_round_trip() {
-        let c =
-            set(&["loss.lambda=0", "model.arch=slim", "loss.center_rate=tied", "model.width=24"]).unwrap();
-        assert_eq!((c.loss.lambda, c.model.arch, c.model.width), (0.0, Arch::Slim, Some(24)));
-        assert_eq!(c.loss.center_rate, CenterRate::Tied);
+        let c = set(&[
+            "loss.batch_contrastive.weight=0",
+            "model.arch=slim",
+            "loss.batch_contrastive.center_rate=tied",
+            "model.width=24",
+        ])
+        .unwrap();
+        assert_eq!(
+            (c.loss.batch_contrastive.weight, c.model.arch, c.model.width),
+            (0.0, Arch::Slim, Some(24))
+        );
+        assert_eq!(c.loss.batch_contrastive.center_rate, CenterRate::Tied);
         assert_eq!(Config::from_toml(&c.to_toml()).unwrap(), c);
         let text = Config::default().to_toml();
         assert_eq!(Config::from_toml(&text).unwrap(), Config::default());
@@ -223,6 +233,14 @@ mod tests {
         assert_eq!(Config::resolve_text(file, &[]).unwrap(), new);
         let stored = Config::from_toml(&(file.to_string() + "[loss]\nreduction = \"sum\"\n")).unwrap();
         assert_eq!(stored.solver, new.solver);
+        let loss =
+            set(&["loss.batch_contrastive.weight=0.5", "loss.batch_contrastive.tau=2", "solver.batch=4"])
+                .unwrap();
+        assert_eq!(set(&["loss.lambda=0.5", "loss.tau=2", "solver.batch=4"]).unwrap(), loss);
+        let old = "[loss]\nlambda = 0.5\ntau = 2\n[solver]\nbatch = 4\n";
+        assert_eq!(Config::resolve_text(old, &[]).unwrap(), loss);
+        let shown = stored_settings(old).unwrap();
+        assert!(shown.contains(&("loss.batch_contrastive.tau".into(), "2".into())), "{shown:?}");
         // A setting replaces the file's under either name.
         let settings = ["solver.lr=0.25".to_string()];
         assert_eq!(Config::resolve_text(file, &settings).unwrap().solver.lr, 0.25);
@@ -238,11 +256,11 @@ mod tests {
     #[test]
     fn ill_typed_and_out_of_range_values_name_the_key() {
         for (wrong, key) in [
-            ("loss.lambda=much", "loss.lambda"),
+            ("loss.batch_contrastive.weight=much", "loss.batch_contrastive.weight"),
             ("solver.batch=-4", "solver.batch"),
             ("model.arch=resnet49", "model.arch"),
             ("model.dropout=1.0", "model.dropout"),
-            ("loss.center_rate=loose", "loss.center_rate"),
+            ("loss.batch_contrastive.center_rate=loose", "loss.batch_contrastive.center_rate"),
             ("input.mean=[1, 2]", "input.mean"),
             ("solver.lr=nan", "solver.lr"),
             ("data.crop=true", "data.crop"),
@@ -286,9 +304,9 @@ mod tests {
     fn a_difference_names_the_setting_and_some_may_differ() {
         let base = Config::default();
         assert_eq!(base.difference(&set(&["run.log_every=7", "solver.iterations=9"]).unwrap()), None);
-        let other = set(&["loss.tau=0.7", "data.workers=2"]).unwrap();
+        let other = set(&["loss.batch_contrastive.tau=0.7", "data.workers=2"]).unwrap();
         let difference = base.difference(&other).unwrap();
-        assert!(difference.contains("loss.tau is 0.3 here"), "{difference}");
+        assert!(difference.contains("loss.batch_contrastive.tau is 0.3 here"), "{difference}");
         assert!(base.difference(&set(&["model.width=8"]).unwrap()).unwrap().contains("absent here and 8"));
     }
 
@@ -311,11 +329,11 @@ mod tests {
 
     #[test]
     fn stored_settings_older_than_the_reduction_are_of_sums() {
-        let mean = set(&["loss.reduction=mean"]).unwrap();
+        let mean = set(&["loss.batch_contrastive.reduction=mean"]).unwrap();
         assert_eq!(Config::from_toml(&mean.to_toml()).unwrap(), mean);
         let older = mean.to_toml().replace("reduction = \"mean\"\n", "");
-        assert_eq!(Config::from_toml(&older).unwrap().loss.reduction, Reduction::Sum);
-        assert_eq!(Config::from_toml("").unwrap().loss.reduction, Reduction::Sum);
+        assert_eq!(Config::from_toml(&older).unwrap().loss.batch_contrastive.reduction, Reduction::Sum);
+        assert_eq!(Config::from_toml("").unwrap().loss.batch_contrastive.reduction, Reduction::Sum);
     }
 
     #[test]

@@ -67,8 +67,10 @@ pub fn run(
     observe: Observe<'_>,
 ) -> Result<Option<Comparison>> {
     require_vacant(out, Remedy::RemoveFolder)?;
-    if config.loss.lambda == 0.0 {
-        return Err(Error::Config("the demo compares loss.lambda with 0; give one above 0".into()));
+    if config.loss.batch_contrastive.weight == 0.0 {
+        return Err(Error::Config(
+            "the demo compares loss.batch_contrastive.weight with 0; give one above 0".into(),
+        ));
     }
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let data = out.join("data");
@@ -78,14 +80,15 @@ pub fn run(
 
     let mut rows =
         vec![Row { name: "colour histogram".into(), report: evaluate_histograms(&dataset, device)? }];
-    for (name, label, lambda) in
-        [("baseline", "softmax loss alone", 0.0), ("full", "+ batch-contrastive", config.loss.lambda)]
-    {
+    for (name, label, lambda) in [
+        ("baseline", "softmax loss alone", 0.0),
+        ("full", "+ batch-contrastive", config.loss.batch_contrastive.weight),
+    ] {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let mut config = config.clone();
-        config.loss.lambda = lambda;
+        config.loss.batch_contrastive.weight = lambda;
         let trainer = Trainer::new(&config, &dataset, Start::Random, device, &|_, _| ())?;
         let run = RunFolder::create(&out.join(name), &config)?;
         let observers = observe(name, &trainer);

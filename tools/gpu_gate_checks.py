@@ -21,7 +21,7 @@ BANDS = {"f32": 1e-4, "tf32": 1e-2, "bf16": 2e-2}
 # then, with the summation order as only difference.
 PARITY_RATE = 2e-6
 NETWORK = {
-    "model.arch": "slim", "model.dropout": 0.5, "input.height": 128, "input.width": 64, "loss.lambda": 0.1,
+    "model.arch": "slim", "model.dropout": 0.5, "input.height": 128, "input.width": 64, "loss.batch_contrastive.weight": 0.1,
     "solver.batch": 16, "solver.iterations": 20, "solver.lr": 1e-4, "data.crop": "true", "data.pad": 4,
     "run.log_every": 1,
 }

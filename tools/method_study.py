@@ -101,7 +101,7 @@ class Study:
         if not weights.is_file():
             other = self.drawn("other-persons", seed=1) if name == "made-up" else self.half("omniglot-odd", 1)
             config = "demo" if name == "made-up" else "omniglot"
-            settings = ["loss.lambda=0"] + (INPUT["made-up"] if name == "made-up" else [])
+            settings = ["loss.batch_contrastive.weight=0"] + (INPUT["made-up"] if name == "made-up" else [])
             begun = ["--resume"] if run.is_dir() else []
             self.call(
                 "train", "--threads", "1", "--data", other, "--config", ROOT / "configs" / f"{config}.toml",
@@ -129,21 +129,21 @@ class Study:
 
     def sweeps(self, name, start):
         """(folder, settings, swept) of a cell, the most telling first."""
-        full, alone = ["loss.tau=0.3"], ["--baseline", "none"]
+        full, alone = ["loss.batch_contrastive.tau=0.3"], ["--baseline", "none"]
         lambdas = ",".join(["0", *(LAMBDAS if start in WHOLE[name] else FEW_LAMBDAS)])
-        sweeps = [("lambda-tau1", ["loss.tau=1"], ["--lambda", lambdas]),
+        sweeps = [("lambda-tau1", ["loss.batch_contrastive.tau=1"], ["--lambda", lambdas]),
                   ("lambda-tau03", full, ["--lambda", lambdas])]
         if start != "random" and (name, start) != ("omniglot", "nsfw"):
-            sweeps += [("tau-lambda1", ["loss.lambda=1"], ["--tau", TAUS, *alone])] + self.variants(full, alone)
+            sweeps += [("tau-lambda1", ["loss.batch_contrastive.weight=1"], ["--tau", TAUS, *alone])] + self.variants(full, alone)
         if (name, start) == ("made-up", "nsfw"):
             # 400 iterations from these weights end before the loss settles.
             long = ["solver.iterations=1600", "solver.lr_milestones=[640, 1280]"]
-            sweeps += [("ramp100", [*full, "loss.lambda_warmup=100"], ["--lambda", "0.25,1", *alone]),
+            sweeps += [("ramp100", [*full, "loss.batch_contrastive.warmup=100"], ["--lambda", "0.25,1", *alone]),
                        ("long-tau03", [*full, *long], ["--lambda", "0,0.25,1"]),
-                       ("long-tau1", ["loss.tau=1", *long], ["--lambda", "1", *alone])]
+                       ("long-tau1", ["loss.batch_contrastive.tau=1", *long], ["--lambda", "1", *alone])]
         if (name, start) == ("made-up", "pretrained"):
-            sweeps += [("tau-lambda16th", ["loss.lambda=0.0625"], ["--tau", TAUS, *alone]),
-                       ("pk-tau1", ["loss.tau=1", "data.sampler=pk"], ["--lambda", "0.0625,1", *alone])]
+            sweeps += [("tau-lambda16th", ["loss.batch_contrastive.weight=0.0625"], ["--tau", TAUS, *alone]),
+                       ("pk-tau1", ["loss.batch_contrastive.tau=1", "data.sampler=pk"], ["--lambda", "0.0625,1", *alone])]
         return sweeps
 
     @staticmethod
@@ -151,7 +151,7 @@ class Study:
         """The method's other open places."""
         large = ["solver.batch=64", "solver.iterations=200", "solver.lr_milestones=[80, 160]"]
         return [
-            ("gradient-exact", [*full, "loss.gradient=exact"], ["--lambda", "0.0625,0.25,1", *alone]),
+            ("gradient-exact", [*full, "loss.batch_contrastive.gradient=exact"], ["--lambda", "0.0625,0.25,1", *alone]),
             ("centers", full, ["--center-rate", "0,0.1,1,tied", *alone]),
             ("dropout09", [*full, "model.dropout=0.9"], ["--lambda", "0,0.0625,1"]),
             ("pk", [*full, "data.sampler=pk"], ["--lambda", "0,0.0625,1"]),

@@ -36,7 +36,7 @@ impl Progress {
     pub fn new(label: &str, trainer: &Trainer) -> Self {
         let (first, config) = (trainer.first(), trainer.config());
         let (total, batch) = (config.solver.iterations, config.solver.batch);
-        let reduction = config.loss.reduction.name();
+        let reduction = config.loss.batch_contrastive.reduction.name();
         let terminal = counter::shows_bars();
         let bar = ProgressBar::with_draw_target(Some(total), counter::target());
         let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {msg}")

@@ -25,10 +25,10 @@ enum Baseline {
 /// call are not repeated.
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// Values of loss.lambda, the weight of the batch-contrastive loss.
+    /// Values of loss.batch_contrastive.weight, the weight of the batch-contrastive loss.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     lambda: Vec<String>,
-    /// Values of loss.tau, the margin of the hinge.
+    /// Values of loss.batch_contrastive.tau, the margin of the hinge.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     tau: Vec<String>,
     /// Learning rates of the class centers: numbers, or tied.
@@ -116,11 +116,11 @@ impl Sweep {
     /// The settings to sweep, in the order of the options, with the starts last.
     fn swept(&self, starts: &[Start]) -> Result<Vec<Swept>> {
         let named = [
-            ("loss.lambda", &self.lambda),
-            ("loss.tau", &self.tau),
-            ("loss.center_rate", &self.center_rate),
-            ("loss.reduction", &self.reduction),
-            ("loss.gradient", &self.gradient),
+            ("loss.batch_contrastive.weight", &self.lambda),
+            ("loss.batch_contrastive.tau", &self.tau),
+            ("loss.batch_contrastive.center_rate", &self.center_rate),
+            ("loss.batch_contrastive.reduction", &self.reduction),
+            ("loss.batch_contrastive.gradient", &self.gradient),
         ];
         let named = named.into_iter().filter(|(_, values)| !values.is_empty());
         let mut swept: Vec<Swept> =

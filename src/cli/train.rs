@@ -38,7 +38,7 @@ pub struct Train {
     /// Settings in a TOML file.
     #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
     config: Option<PathBuf>,
-    /// One setting that replaces the file's, e.g. loss.lambda=0; may be repeated.
+    /// One setting that replaces the file's, e.g. loss.batch_contrastive.weight=0; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
     settings: Vec<String>,
     /// The run folder: settings, metrics, checkpoints and weights.
@@ -108,7 +108,7 @@ impl Train {
         let provenance = trainer.provenance().clone();
         let mut observers = progress::bar("train", &trainer);
         if tensorboard {
-            let (first, reduction) = (trainer.first(), config.loss.reduction);
+            let (first, reduction) = (trainer.first(), config.loss.batch_contrastive.reduction);
             observers = observers.with(Live::continue_at(
                 &run.make_tensorboard()?,
                 &run.metrics(),

@@ -9,7 +9,8 @@ impl Config {
         let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
-        let center_rate = if let CenterRate::Fixed(rate) = l.center_rate { rate } else { 0.0 };
+        let b = &l.batch_contrastive;
+        let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
         let rules = [
             ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
             ((1..=1024).contains(&stem), "model.stem must be 1 to 1024"),
@@ -23,9 +24,26 @@ impl Config {
             (i.scale.is_finite() && i.scale > 0.0, "input.scale must be above 0 and finite"),
             (i.std.iter().all(|v| v.is_finite() && *v > 0.0), "input.std must be above 0 and finite"),
             (i.mean.iter().all(|v| v.is_finite()), "input.mean must be finite"),
-            (l.lambda.is_finite() && l.lambda >= 0.0, "loss.lambda must be at least 0 and finite"),
-            ((0.0..=4.0).contains(&l.tau), "loss.tau is a squared distance of unit vectors: 0 to 4"),
-            ((0.0..=1.0).contains(&center_rate), "loss.center_rate must be 0 to 1, or \"tied\""),
+            (
+                l.softmax.weight.is_finite() && l.softmax.weight >= 0.0,
+                "loss.softmax.weight must be at least 0 and finite",
+            ),
+            (
+                l.softmax.weight > 0.0 || b.weight > 0.0,
+                "loss.softmax.weight or loss.batch_contrastive.weight must be above 0, or nothing is trained",
+            ),
+            (
+                b.weight.is_finite() && b.weight >= 0.0,
+                "loss.batch_contrastive.weight must be at least 0 and finite",
+            ),
+            (
+                (0.0..=4.0).contains(&b.tau),
+                "loss.batch_contrastive.tau is a squared distance of unit vectors: 0 to 4",
+            ),
+            (
+                (0.0..=1.0).contains(&center_rate),
+                "loss.batch_contrastive.center_rate must be 0 to 1, or \"tied\"",
+            ),
             (s.iterations >= 1 && s.iterations <= i32::MAX as u64, "solver.iterations must be 1 to 2^31 - 1"),
             ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
             (s.lr.is_finite() && s.lr > 0.0, "solver.lr must be above 0 and finite"),
@@ -60,7 +78,7 @@ impl Config {
     pub(super) fn given(&self, rule: &str) -> String {
         named_in(rule)
             .iter()
-            .map(|key| format!("{key} = {}", one_line(&self.value(key))))
+            .map(|key| format!("{key} = {}", one_line(&self.shown_value(key))))
             .collect::<Vec<_>>()
             .join(", ")
     }

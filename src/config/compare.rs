@@ -1,6 +1,6 @@
 //! Differences between the settings of two runs, or between a run's settings and the defaults.
 
-use super::Config;
+use super::{Config, keys};
 
 impl Config {
     /// The first setting that differs from `other`'s and that changes the numbers of a run, with both values. The
@@ -55,13 +55,17 @@ impl Config {
         keys.iter().filter_map(difference).collect()
     }
 
-    /// The value of the setting `key` (`section.key`) as TOML, or `absent`.
-    pub(super) fn value(&self, key: &str) -> String {
+    /// The value of the setting `key`; `None` if there is no such key, or it is absent.
+    pub fn value(&self, key: &str) -> Option<toml::Value> {
+        keys::get(&self.table(), key).cloned()
+    }
+
+    /// The value of the setting `key` as TOML, or `absent`.
+    pub(super) fn shown_value(&self, key: &str) -> String {
         value_in(&self.table(), key)
     }
 }
 
 fn value_in(table: &toml::Table, key: &str) -> String {
-    let (section, name) = key.split_once('.').expect("every key has a section");
-    table.get(section).and_then(|t| t.get(name)).map_or("absent".into(), |v| v.to_string())
+    keys::get(table, key).map_or("absent".into(), |value| value.to_string())
 }

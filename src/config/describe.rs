@@ -18,32 +18,49 @@ impl Loss {
     /// One line, for example `softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.3,
     /// gradient of equation (8), centers at rate 0.5)`.
     pub fn describe(&self) -> String {
-        if self.lambda == 0.0 {
-            return "softmax alone, the paper's baseline (loss.lambda = 0)".into();
-        }
-        let ramp = match self.lambda_warmup {
-            0 => String::new(),
-            steps => format!(" from 0 over {steps} iterations"),
+        let own = &self.batch_contrastive;
+        let softmax = match self.softmax.weight {
+            0.0 => None,
+            1.0 => Some("softmax".to_string()),
+            weight => Some(format!("{weight} x softmax")),
         };
-        format!("softmax + {}{ramp} x batch-contrastive ({})", self.lambda, self.reading(&[]))
+        let batch_contrastive = (own.weight != 0.0).then(|| {
+            let ramp = match own.warmup {
+                0 => String::new(),
+                steps => format!(" from 0 over {steps} iterations"),
+            };
+            format!("{}{ramp} x batch-contrastive ({})", own.weight, self.reading(&[]))
+        });
+        let terms: Vec<String> = [softmax, batch_contrastive].into_iter().flatten().collect();
+        match terms.as_slice() {
+            [alone] if alone == "softmax" => {
+                "softmax alone, the paper's baseline (loss.batch_contrastive.weight = 0)".into()
+            }
+            terms => terms.join(" + "),
+        }
     }
 
     /// The choices that the paper leaves open or contradicts: `sum over the batch, margin tau 0.3, gradient
     /// of equation (8), centers at rate 0.5`. Choices whose keys are in `varied` are left out.
     pub fn reading(&self, varied: &[&str]) -> String {
-        let gradient = match self.gradient {
+        let own = &self.batch_contrastive;
+        let gradient = match own.gradient {
             Gradient::Paper => "gradient of equation (8)",
             Gradient::Exact => "exact gradient",
         };
-        let centers = match self.center_rate {
+        let centers = match own.center_rate {
             CenterRate::Tied => "centers at the weights' rate".into(),
             CenterRate::Fixed(rate) => format!("centers at rate {rate}"),
         };
         let choices = [
-            ("loss.reduction", "reduction", format!("{} over the batch", self.reduction.name())),
-            ("loss.tau", "margin tau", format!("margin tau {}", self.tau)),
-            ("loss.gradient", "gradient", gradient.into()),
-            ("loss.center_rate", "rate of the centers", centers),
+            (
+                "loss.batch_contrastive.reduction",
+                "reduction",
+                format!("{} over the batch", own.reduction.name()),
+            ),
+            ("loss.batch_contrastive.tau", "margin tau", format!("margin tau {}", own.tau)),
+            ("loss.batch_contrastive.gradient", "gradient", gradient.into()),
+            ("loss.batch_contrastive.center_rate", "rate of the centers", centers),
         ];
         let words = choices.map(|(key, name, value)| match varied.contains(&key) {
             true => format!("{name} as in the table"),
@@ -63,27 +80,39 @@ mod tests {
             let settings: Vec<String> = settings.iter().map(|s| s.to_string()).collect();
             Config::resolve_text("", &settings).unwrap().loss.describe()
         };
-        assert!(of(&["loss.lambda=0"]).starts_with("softmax alone"));
-        let settings = ["loss.tau=0.5", "loss.reduction=sum", "loss.gradient=paper", "loss.center_rate=0.5"];
+        assert!(of(&["loss.batch_contrastive.weight=0"]).starts_with("softmax alone"));
+        let settings = [
+            "loss.batch_contrastive.tau=0.5",
+            "loss.batch_contrastive.reduction=sum",
+            "loss.batch_contrastive.gradient=paper",
+            "loss.batch_contrastive.center_rate=0.5",
+        ];
         assert_eq!(
             of(&settings),
             "softmax + 1 x batch-contrastive (sum over the batch, margin tau 0.5, gradient of equation (8), centers at \
              rate 0.5)"
         );
         let said = of(&[
-            "loss.reduction=mean",
-            "loss.lambda_warmup=7",
-            "loss.gradient=exact",
-            "loss.center_rate=tied",
+            "loss.batch_contrastive.reduction=mean",
+            "loss.batch_contrastive.warmup=7",
+            "loss.batch_contrastive.gradient=exact",
+            "loss.batch_contrastive.center_rate=tied",
         ]);
         for word in ["mean over the batch", "from 0 over 7 iterations", "exact gradient", "the weights' rate"]
         {
             assert!(said.contains(word), "{word}: {said}");
         }
+        let said = of(&["loss.softmax.weight=0.5"]);
+        assert!(said.starts_with("0.5 x softmax + 1 x batch-contrastive ("), "{said}");
+        assert!(of(&["loss.softmax.weight=0"]).starts_with("1 x batch-contrastive ("));
         let loss = Config::default().loss;
         assert!(loss.describe().contains(&format!("({})", loss.reading(&[]))), "one wording");
         assert_eq!(
-            loss.reading(&["loss.tau", "loss.center_rate", "solver.batch"]),
+            loss.reading(&[
+                "loss.batch_contrastive.tau",
+                "loss.batch_contrastive.center_rate",
+                "solver.batch"
+            ]),
             "sum over the batch, margin tau as in the table, gradient of equation (8), rate of the centers \
              as in the table"
         );

@@ -1,19 +1,26 @@
 //! Old names of settings: files, checkpoints and `--set` may still use them.
 
+use super::keys;
 use crate::{Error, Result};
 
-/// Section, old name, current name.
-const OLD: [(&str, &str, &str); 4] = [
-    ("solver", "rate", "lr"),
-    ("solver", "rate_drops", "lr_milestones"),
-    ("solver", "rate_factor", "lr_gamma"),
-    ("solver", "rate_warmup", "lr_warmup"),
+/// Old key, current key.
+pub(super) const OLD: [(&str, &str); 10] = [
+    ("solver.rate", "solver.lr"),
+    ("solver.rate_drops", "solver.lr_milestones"),
+    ("solver.rate_factor", "solver.lr_gamma"),
+    ("solver.rate_warmup", "solver.lr_warmup"),
+    ("loss.lambda", "loss.batch_contrastive.weight"),
+    ("loss.lambda_warmup", "loss.batch_contrastive.warmup"),
+    ("loss.tau", "loss.batch_contrastive.tau"),
+    ("loss.gradient", "loss.batch_contrastive.gradient"),
+    ("loss.reduction", "loss.batch_contrastive.reduction"),
+    ("loss.center_rate", "loss.batch_contrastive.center_rate"),
 ];
 
 /// The current name of a setting `section.key`.
 pub fn current(key: &str) -> String {
-    let renamed = OLD.iter().find(|(section, old, _)| key.split_once('.') == Some((section, old)));
-    renamed.map_or_else(|| key.to_string(), |(section, _, new)| format!("{section}.{new}"))
+    let renamed = OLD.iter().find(|(old, _)| key == *old);
+    renamed.map_or(key, |(_, new)| new).to_string()
 }
 
 /// Renames old settings of a TOML file to their current names.
@@ -21,14 +28,14 @@ pub fn current(key: &str) -> String {
 /// # Errors
 /// A setting that is given under both of its names.
 pub fn rename(table: &mut toml::Table) -> Result<()> {
-    for (section, old, new) in OLD {
-        let Some(own) = table.get_mut(section).and_then(toml::Value::as_table_mut) else { continue };
-        let Some(value) = own.remove(old) else { continue };
-        if own.insert(new.into(), value).is_some() {
+    for (old, new) in OLD {
+        let Some(value) = keys::remove(table, old) else { continue };
+        if keys::get(table, new).is_some() {
             return Err(Error::Config(format!(
-                "{section}.{old} is the old name of {section}.{new}, and both are given; leave {section}.{old} out"
+                "{old} is the old name of {new}, and both are given; leave {old} out"
             )));
         }
+        keys::insert(table, new, value);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Settings from their sources, one over the other; an error names the file or the setting that is its cause.
 
 use super::unknown_key::unknown;
-use super::{Config, old_names, one_line, wrong_type};
+use super::{Config, Entry, keys, old_names, one_line, wrong_type};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -22,20 +22,15 @@ impl Config {
         let mut table = read_table(text).map_err(in_file)?;
         check_types(&table).map_err(in_file)?;
         let in_text = table.clone();
-        for (section, defaults) in base {
-            let own = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if let (Some(own), toml::Value::Table(defaults)) = (own.as_table_mut(), defaults) {
-                defaults.into_iter().for_each(|(key, value)| {
-                    own.entry(key).or_insert(value);
-                });
+        for (key, value) in keys::settings(&base) {
+            if keys::get(&table, &key).is_none() {
+                keys::insert(&mut table, &key, value.clone());
             }
         }
         let mut given = Vec::new();
         for setting in settings {
             let (key, value) = read_setting(setting).map_err(|e| caused_by(e, &in_words(setting)))?;
-            let (section, name) = key.split_once('.').expect("a known key has a section");
-            let slot = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            slot.as_table_mut().expect("sections are tables").insert(name.to_string(), value);
+            keys::insert(&mut table, &key, value);
             given.push((key, setting));
         }
         let config = Config::deserialize(toml::Value::Table(table))
@@ -44,17 +39,27 @@ impl Config {
             None => Ok(config),
             Some(rule) => {
                 let error = Error::Config(format!("{rule}; given: {}", config.given(rule)));
-                let keys = named_in(rule);
+                let named = named_in(rule);
                 // The last setting of a key holds.
-                let setting = given.iter().rev().find(|(key, _)| keys.contains(key));
+                let setting = given.iter().rev().find(|(key, _)| named.contains(key));
                 Err(match setting {
                     Some((_, setting)) => caused_by(error, &in_words(setting)),
-                    None if keys.iter().any(|key| holds(&in_text, key)) => in_file(error),
+                    None if named.iter().any(|key| keys::get(&in_text, key).is_some()) => in_file(error),
                     None => error,
                 })
             }
         }
     }
+}
+
+/// The settings in the text of a run folder's file, with their current names and their values as TOML. Neither names
+/// nor values are checked, so that runs of other versions can be shown.
+///
+/// # Errors
+/// A text that is no TOML; a setting that is given under its old and its current name.
+pub fn stored_settings(text: &str) -> Result<Vec<(String, String)>> {
+    let table = read_table(text)?;
+    Ok(keys::settings(&table).into_iter().map(|(key, value)| (key, value.to_string())).collect())
 }
 
 /// Reads a TOML text, with old names of settings.
@@ -69,35 +74,27 @@ fn read_table(text: &str) -> Result<toml::Table> {
 
 /// Reads a setting `section.key=value`, and checks the key and the type of the value.
 fn read_setting(setting: &str) -> Result<(String, toml::Value)> {
-    let (key, value) = setting
-        .split_once('=')
-        .ok_or_else(|| Error::Config("a setting is section.key=value, for example loss.lambda=0".into()))?;
+    let (key, value) = setting.split_once('=').ok_or_else(|| {
+        Error::Config("a setting is section.key=value, for example loss.batch_contrastive.weight=0".into())
+    })?;
     let key = old_names::current(key.trim());
-    let Some((section, name)) = key.split_once('.') else { return Err(unknown(&key)) };
     let value = parse_value(value.trim());
-    let own = toml::Table::from_iter([(name.to_string(), value.clone())]);
-    check_types(&toml::Table::from_iter([(section.to_string(), toml::Value::Table(own))]))?;
+    check_type(&Config::entries(), &key, &value)?;
     Ok((key, value))
 }
 
 /// Checks that each key exists and each value has its type; one setting at a time, so that an error belongs to its key.
 fn check_types(table: &toml::Table) -> Result<()> {
-    let keys = Config::entries();
-    for (section, content) in table {
-        let Some(content) = content.as_table() else { return Err(unknown(section)) };
-        for (name, value) in content {
-            let key = format!("{section}.{name}");
-            let entry = keys.iter().find(|entry| entry.key == key);
-            if entry.is_none() {
-                return Err(unknown(&key));
-            }
-            let own = toml::Table::from_iter([(name.clone(), value.clone())]);
-            let alone = toml::Table::from_iter([(section.clone(), toml::Value::Table(own))]);
-            Config::deserialize(toml::Value::Table(alone))
-                .map_err(|e| wrong_type::refusal(entry, &key, value, e.message()))?;
-        }
-    }
-    Ok(())
+    let entries = Config::entries();
+    keys::settings(table).into_iter().try_for_each(|(key, value)| check_type(&entries, &key, value))
+}
+
+/// Checks that a key exists and that its value has the type of the setting.
+fn check_type(entries: &[Entry], key: &str, value: &toml::Value) -> Result<()> {
+    let entry = entries.iter().find(|entry| entry.key == key).ok_or_else(|| unknown(key))?;
+    Config::deserialize(toml::Value::Table(keys::alone(key, value.clone())))
+        .map(drop)
+        .map_err(|e| wrong_type::refusal(Some(entry), key, value, e.message()))
 }
 
 /// The error with the file or the setting that is its cause.
@@ -116,12 +113,6 @@ fn in_words(setting: &str) -> String {
 pub(super) fn named_in(rule: &str) -> Vec<String> {
     let keys = Config::entries().into_iter().map(|entry| entry.key);
     keys.filter(|key| rule.split([' ', ',']).any(|word| word == key)).collect()
-}
-
-/// Whether a table has the setting `key`.
-fn holds(table: &toml::Table, key: &str) -> bool {
-    let own = key.split_once('.').and_then(|(section, name)| table.get(section)?.get(name));
-    own.is_some()
 }
 
 /// A value given on the command line: TOML if it reads as TOML, else a string without quotes.
@@ -151,7 +142,13 @@ mod tests {
             let error = cause(text, &["solver.lr=0.5"]);
             assert!(error.ends_with(&format!("({path})")), "{error}");
         }
-        for setting in ["loss.lambda=-1", "loss.lambda=true", "loss.lamda=1", "lambda", "solver.rate=inf"] {
+        for setting in [
+            "loss.batch_contrastive.weight=-1",
+            "loss.batch_contrastive.weight=true",
+            "loss.lamda=1",
+            "lambda",
+            "solver.rate=inf",
+        ] {
             let error = cause("[loss]\ntau = 0.5\n[solver]\nlr = 1\n", &["run.seed=1", setting]);
             assert!(error.ends_with(&format!("(--set {setting})")), "{error}");
         }
@@ -159,7 +156,7 @@ mod tests {
         assert!(error.contains("given: data.pad = 0, data.crop = true (--set data.pad=0)"), "{error}");
         // The setting replaces the file's value, which is not read.
         std::fs::write(file.path(), "[loss]\nlambda = -1").unwrap();
-        assert!(Config::resolve(Some(file.path()), &["loss.lambda=1".into()]).is_ok());
+        assert!(Config::resolve(Some(file.path()), &["loss.batch_contrastive.weight=1".into()]).is_ok());
         let error = cause("", &["solver.lr=inf"]);
         assert!(error.contains("solver.lr must be above 0 and finite; given: solver.lr = inf"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! The table of settings: six sections, each line with meaning, unit, default and source.
+//! The table of settings: sections of settings, each line with meaning, unit, default and source.
 
 pub use crate::data::{BadImages, Channels, PadMode};
 pub use crate::ops::batch_contrastive::{Gradient, Reduction};
@@ -87,19 +87,43 @@ section! {
     }
 }
 
+/// The terms of the loss; the training minimises their weighted sum.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Loss {
+    /// The softmax loss.
+    pub softmax: SoftmaxLoss,
+    /// The batch-contrastive loss.
+    pub batch_contrastive: BatchContrastiveLoss,
+}
+
+impl Loss {
+    pub(super) fn entries() -> Vec<Entry> {
+        [SoftmaxLoss::entries(), BatchContrastiveLoss::entries()].concat()
+    }
+}
+
+section! {
+    /// The softmax loss of the classifier.
+    SoftmaxLoss, "loss.softmax" {
+        /// Weight of the softmax loss; with 0 it is measured but not trained on.
+        weight: f32 = 1.0, "1", "equation (9)";
+    }
+}
+
 section! {
     /// The batch-contrastive loss.
-    Loss, "loss" {
-        /// Weight of the batch-contrastive loss; 0 is the paper's baseline.
-        lambda: f32 = 1.0, "1", "section 3.2, equation (9)";
-        /// Iterations over which lambda grows from 0; a remedy for collapsing features.
-        lambda_warmup: u64 = 0, "iterations", "ours (0 is the paper's)";
+    BatchContrastiveLoss, "loss.batch_contrastive" {
+        /// Weight lambda of the batch-contrastive loss; 0 is the paper's baseline.
+        weight: f32 = 1.0, "1", "section 3.2, equation (9)";
+        /// Iterations over which the weight grows from 0; a remedy for collapsing features.
+        warmup: u64 = 0, "iterations", "ours (0 is the paper's)";
         /// Margin of the hinge, a squared distance of unit vectors.
         tau: f32 = 0.3, "squared distance, 0 to 4", "ours (the paper gives none; chosen in docs/method.md)";
         /// Equation (8), which holds partner samples constant, or the true derivative of (3).
         gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
         /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss
-        /// layers. With the mean, lambda has 1/m of its weight with the sum; m is `solver.batch`.
+        /// layers. With the mean, a weight has 1/m of its effect with the sum; m is `solver.batch`.
         reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";

@@ -56,7 +56,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["new_layer_lr", "base_lr_mult", "lr_mult", "heads_lr_factor"], Key("solver.head_rate")),
     (&["bn_momentum"], Key("solver.batchnorm_momentum")),
     (&["freeze_bn", "fixbase"], Key("solver.batchnorm")),
-    (&["margin", "alpha"], Key("loss.tau")),
+    (&["margin", "alpha"], Key("loss.batch_contrastive.tau")),
     (&["num_instances", "num_instance", "instances", "k"], Key("data.pk_images")),
     (&["random_flip", "do_flip", "mirror", "hflip"], Key("data.flip")),
     (&["padding", "padding_size"], Key("data.pad")),
@@ -69,7 +69,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
     (&["pixel_mean", "norm_mean"], Key("input.mean")),
     (&["pixel_std", "norm_std"], Key("input.std")),
-    (&["weight_t", "weight_b", "loss_weight", "tri.scale"], Key("loss.lambda")),
+    (&["weight_t", "weight_b", "loss_weight", "tri.scale"], Key("loss.batch_contrastive.weight")),
     (&["train_sampler", "sampler_train", "sampler_name"], Key("data.sampler")),
     (&["transforms"], TRANSFORMS),
     (&["flip.enabled"], Key("data.flip")),
@@ -151,7 +151,8 @@ mod tests {
             for name in *names {
                 assert!(!seen.contains(name), "{name} is there twice");
                 seen.push(name);
-                let is_ours = keys.iter().any(|key| key.rsplit('.').next() == Some(name));
+                // Names below a section of a section, such as `loss.batch_contrastive.warmup`, need all of it.
+                let is_ours = keys.iter().any(|key| key.split_once('.').is_some_and(|(_, own)| own == *name));
                 assert!(!is_ours, "{name} is a setting");
             }
         }

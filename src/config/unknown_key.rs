@@ -1,5 +1,6 @@
 //! The error for a setting that does not exist: it names the nearest key.
 
+use super::old_names::OLD;
 use super::synonyms::{self, Answer};
 use super::{Config, one_line};
 use crate::Error;
@@ -20,10 +21,11 @@ pub fn unknown(key: &str) -> Error {
     Error::Config(format!("there is no key {}; {hint}", one_line(key)))
 }
 
-/// The key that is spelt most alike, if it is alike.
+/// The key that is spelt most alike, if it is alike. For a slip in an old name it is the current one.
 fn nearest(key: &str) -> Option<String> {
-    let keys = Config::entries().into_iter().map(|entry| (similarity(key, &entry.key), entry.key));
-    let (similarity, nearest) = keys.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    let current = Config::entries().into_iter().map(|entry| (similarity(key, &entry.key), entry.key));
+    let old = OLD.iter().map(|(old, new)| (similarity(key, old), new.to_string()));
+    let (similarity, nearest) = current.chain(old).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (similarity >= LEAST_SIMILARITY).then_some(nearest)
 }
 
@@ -34,7 +36,7 @@ const ONE_SLIP: f64 = 0.95;
 /// it, all keys of a section would be alike.
 fn similarity(wish: &str, key: &str) -> f64 {
     let (wish_section, wish) = wish.rsplit_once('.').unwrap_or(("", wish));
-    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let same_section = if wish_section == section { 0.01 } else { 0.0 };
     let wish = wish.to_lowercase();
     let alike = 0.99 * strsim::jaro_winkler(&wish, name);
@@ -54,14 +56,14 @@ mod tests {
     #[test]
     fn unknown_keys_name_the_nearest_or_none() {
         for (wrong, right) in [
-            ("loss.lamda", "loss.lambda"),
-            ("lambda", "loss.lambda"),
-            ("loss.tua", "loss.tau"),
+            ("loss.lamda", "loss.batch_contrastive.weight"),
+            ("lambda", "loss.batch_contrastive.weight"),
+            ("loss.tua", "loss.batch_contrastive.tau"),
             ("lr", "solver.lr"),
             ("solver.weightdecay", "solver.weight_decay"),
             ("data.flipp", "data.flip"),
             ("iterations", "solver.iterations"),
-            ("tau", "loss.tau"),
+            ("tau", "loss.batch_contrastive.tau"),
         ] {
             let error = message(wrong);
             assert!(error.contains(&format!("did you mean {right}?")), "{wrong}: {error}");
@@ -82,7 +84,7 @@ mod tests {
             ("stepsize", "solver.lr_milestones"),
             ("warmup", "solver.lr_warmup"),
             ("num_instances", "data.pk_images"),
-            ("margin", "loss.tau"),
+            ("margin", "loss.batch_contrastive.tau"),
             ("epochs", "solver.iterations to epochs x training images"),
             ("optimizer", "SGD with momentum"),
             ("gpu", "--device"),

@@ -75,10 +75,12 @@ mod tests {
         let words = Config::entries().iter().filter(|entry| entry.words().is_some()).count();
         // All of them refuse all of the values.
         assert_eq!((words >= 9, words_seen), (true, words * values.len()));
-        let error = Config::resolve(None, &["loss.reduction=1".into()]).unwrap_err().to_string();
+        let error =
+            Config::resolve(None, &["loss.batch_contrastive.reduction=1".into()]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "config: loss.reduction = 1 is a number; wanted: one of the words sum, mean (--set loss.reduction=1)"
+            "config: loss.batch_contrastive.reduction = 1 is a number; wanted: one of the words sum, mean (--set \
+             loss.batch_contrastive.reduction=1)"
         );
     }
 

@@ -85,8 +85,9 @@ impl StepEvents {
         wall_time: f64,
         step: &StepMetrics,
     ) -> io::Result<()> {
-        let text = (!self.described)
-            .then(|| format!("The {} over the batch (loss.reduction).", self.reduction.name()));
+        let text = (!self.described).then(|| {
+            format!("The {} over the batch (loss.batch_contrastive.reduction).", self.reduction.name())
+        });
         let description = |tag: &str| text.as_deref().filter(|_| REDUCED.contains(&tag));
         let finite = |value: Value| value(step).filter(|v| v.is_finite());
         let values =

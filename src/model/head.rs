@@ -64,7 +64,11 @@ impl Head {
         let x = l2_normalize(tape, pool5.clone())?;
         let normalized = x.value.clone();
         let centers = tape.buffer(self.centers).clone();
-        let options = Options { gradient: loss.gradient, reduction: loss.reduction, tau: loss.tau };
+        let options = Options {
+            gradient: loss.batch_contrastive.gradient,
+            reduction: loss.batch_contrastive.reduction,
+            tau: loss.batch_contrastive.tau,
+        };
         let batch_contrastive = batch_contrastive(tape, x, labels, &centers, options)?;
         let dropped = dropout(tape, pool5, dropout_ratio)?;
         let (weight, bias) = (tape.param(self.weight), tape.param(self.bias));

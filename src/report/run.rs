@@ -1,6 +1,7 @@
 //! A run as reports read it: name, settings, provenance and steps.
 
 use super::palette::RUNS;
+use crate::config::stored_settings;
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::{self, StepMetrics};
@@ -68,7 +69,7 @@ impl Run {
 
     /// Description of the losses.
     pub fn losses(&self) -> String {
-        match self.settings.get("loss.lambda").and_then(|v| v.parse::<f64>().ok()) {
+        match self.settings.get("loss.batch_contrastive.weight").and_then(|v| v.parse::<f64>().ok()) {
             Some(0.0) => "softmax loss alone".into(),
             Some(lambda) => {
                 let reduction = self.settings.reduction().name();
@@ -129,20 +130,10 @@ impl Settings {
             )),
             false => e,
         })?;
-        let table: toml::Table = toml::from_str(&text).map_err(|e| {
-            let why = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            Error::Run(format!("{}: not TOML: {why}", path.display()))
+        let settings = stored_settings(&text).map_err(|e| match e {
+            Error::Config(why) => Error::Run(format!("{}: {why}", path.display())),
+            other => other,
         })?;
-        let mut settings = Vec::new();
-        for (section, content) in table {
-            match content {
-                toml::Value::Table(values) => {
-                    settings
-                        .extend(values.iter().map(|(key, v)| (format!("{section}.{key}"), v.to_string())));
-                }
-                value => settings.push((section, value.to_string())),
-            }
-        }
         Ok(Settings(settings))
     }
 
@@ -153,7 +144,7 @@ impl Settings {
 
     /// Reduction of the batch-contrastive loss; runs from before this setting have sums.
     pub fn reduction(&self) -> Reduction {
-        match self.get("loss.reduction") {
+        match self.get("loss.batch_contrastive.reduction") {
             Some("\"mean\"") => Reduction::Mean,
             _ => Reduction::Sum,
         }

@@ -205,7 +205,9 @@ impl Checkpoint {
             format!("the last good checkpoint is {}", path.display())
         });
         let (fix, remedies) = match (&error, last) {
-            (Error::Diverged(_), _) => ("start again with a lower solver.lr or loss.lambda", vec![]),
+            (Error::Diverged(_), _) => {
+                ("start again with a lower solver.lr or loss.batch_contrastive.weight", vec![])
+            }
             (_, Some(_)) => ("fix the cause", vec![Remedy::Resume]),
             (_, None) => ("fix the cause and start again", vec![]),
         };

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct StepMetrics {
     /// The step, from 0.
     pub step: u64,
-    /// L = L_s + lambda (L_b + L_c), equation (9).
+    /// L = L_s + lambda (L_b + L_c), equation (9); L_s times its weight, if it has one.
     pub loss: Option<f32>,
     /// L_s, equation (2).
     pub softmax: Option<f32>,
@@ -39,14 +39,14 @@ pub struct StepMetrics {
 }
 
 impl StepMetrics {
-    /// Metrics from the downloaded values; `terms` is indexed by [`Term`].
-    pub fn new(step: u64, rate: f32, lambda: f32, softmax: f32, terms: &[f32]) -> Self {
+    /// Metrics from the downloaded values; `terms` is indexed by [`Term`], `softmax_weight` is the weight of L_s in L.
+    pub fn new(step: u64, rate: f32, lambda: f32, softmax: f32, softmax_weight: f32, terms: &[f32]) -> Self {
         let term = |term: Term| terms[term as usize];
         let present = |which: Term| Some(term(which)).filter(|v| v.is_finite());
         let (positive, hinge, center) = (term(Term::Positive), term(Term::Hinge), term(Term::Center));
         StepMetrics {
             step,
-            loss: Some(softmax + lambda * (positive + hinge + center)),
+            loss: Some(softmax_weight * softmax + lambda * (positive + hinge + center)),
             softmax: Some(softmax),
             positive: Some(positive),
             hinge: Some(hinge),

@@ -158,9 +158,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
         write(out, "full+start-a", 3, &["run.log_every=5"], true);
-        write(out, "full+reduction-mean+start-a", 0, &["loss.reduction=mean"], false);
-        write(out, "twin+start-a", 0, &["loss.reduction=mean"], true);
-        write(out, "baseline+start-b", 0, &["loss.lambda=0", "loss.tau=1"], true);
+        write(out, "full+reduction-mean+start-a", 0, &["loss.batch_contrastive.reduction=mean"], false);
+        write(out, "twin+start-a", 0, &["loss.batch_contrastive.reduction=mean"], true);
+        write(
+            out,
+            "baseline+start-b",
+            0,
+            &["loss.batch_contrastive.weight=0", "loss.batch_contrastive.tau=1"],
+            true,
+        );
         fs::create_dir(out.join("earlier")).unwrap();
         fs::write(out.join("result.json"), "").unwrap();
         let names = ["a", "b"].map(String::from);
@@ -172,13 +178,23 @@ mod tests {
         for (name, start, settings, folder) in [
             // Another seed, and a setting without effect.
             ("lambda-1+tau-0.3+start-a", 0, &["run.seed=9"][..], "full+start-a"),
-            ("lambda-0+start-b", 1, &["loss.lambda=0", "loss.reduction=mean"], "baseline+start-b"),
+            (
+                "lambda-0+start-b",
+                1,
+                &["loss.batch_contrastive.weight=0", "loss.batch_contrastive.reduction=mean"],
+                "baseline+start-b",
+            ),
             // Of two equal recipes the one with this name, else the one with more trained runs.
-            ("full+reduction-mean+start-a", 0, &["loss.reduction=mean"], "full+reduction-mean+start-a"),
-            ("reduction-mean+start-a", 0, &["loss.reduction=mean"], "twin+start-a"),
+            (
+                "full+reduction-mean+start-a",
+                0,
+                &["loss.batch_contrastive.reduction=mean"],
+                "full+reduction-mean+start-a",
+            ),
+            ("reduction-mean+start-a", 0, &["loss.batch_contrastive.reduction=mean"], "twin+start-a"),
             // Another start is another recipe, and so are other settings.
             ("full+start-b", 1, &[], "full+start-b"),
-            ("lambda-0+start-a", 0, &["loss.lambda=0"], "lambda-0+start-a"),
+            ("lambda-0+start-a", 0, &["loss.batch_contrastive.weight=0"], "lambda-0+start-a"),
         ] {
             assert_eq!(found(name, start, settings).unwrap(), folder);
         }

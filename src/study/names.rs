@@ -3,9 +3,21 @@
 /// Key under which starts are varied; it is not a setting.
 pub const START: &str = "start";
 /// Key of the weight of the batch-contrastive loss.
-pub const LAMBDA: &str = "loss.lambda";
+pub const LAMBDA: &str = "loss.batch_contrastive.weight";
+/// Settings of the batch-contrastive loss in names of folders and in tables: by the paper's letters.
+const SHORT: [(&str, &str); 2] = [(LAMBDA, "lambda"), ("loss.batch_contrastive.warmup", "lambda_warmup")];
 /// Largest number of letters of a value in a folder's name.
 const LETTERS: usize = 40;
+
+/// Short name of a key: `tau` of `loss.batch_contrastive.tau`. Settings of other sections keep their whole key, because
+/// names such as `batch` say too little.
+pub(super) fn short(key: &str) -> &str {
+    let of_paper = SHORT.iter().find(|(known, _)| *known == key).map(|(_, name)| *name);
+    of_paper
+        .or_else(|| key.strip_prefix("loss.batch_contrastive."))
+        .or_else(|| key.strip_prefix("loss."))
+        .unwrap_or(key)
+}
 
 /// Converts a text to a part of a folder's name. A text with other characters than A-Z, a-z, 0-9, dot, plus, hyphen and
 /// underscore, or with more than forty, is cut and gets a checksum, so that different texts have different names.

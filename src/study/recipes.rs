@@ -1,14 +1,20 @@
 //! Identity of recipes: the settings that affect results, and the names of the recipes' folders.
 
-use super::names::{LAMBDA, START, folder_part};
+use super::names::{LAMBDA, START, folder_part, short};
 use super::start::Start;
 use super::{Recipe, Setting};
-use crate::config::{Config, Loss, Run};
+use crate::config::{BatchContrastiveLoss, Config, Loss, Run};
 use crate::error::printable;
 
 /// Keys of the settings of the batch-contrastive loss; where lambda is 0, the others have no effect.
-const OF_THE_LOSS: [&str; 6] =
-    [LAMBDA, "loss.tau", "loss.center_rate", "loss.reduction", "loss.gradient", "loss.lambda_warmup"];
+const OF_THE_LOSS: [&str; 6] = [
+    LAMBDA,
+    "loss.batch_contrastive.tau",
+    "loss.batch_contrastive.center_rate",
+    "loss.batch_contrastive.reduction",
+    "loss.batch_contrastive.gradient",
+    "loss.batch_contrastive.warmup",
+];
 /// Largest number of differing settings that an error names.
 const DIFFERENCES: usize = 3;
 
@@ -20,14 +26,15 @@ pub fn is_of_the_loss(key: &str) -> bool {
 /// `config` with lambda 0, and the loss's other settings as in `base`: they have no effect, so recipes without the loss
 /// that differ only in them become one.
 pub(super) fn without_loss(config: &Config, base: &Config) -> Config {
-    Config { loss: Loss { lambda: 0.0, ..base.loss.clone() }, ..config.clone() }
+    let batch_contrastive = BatchContrastiveLoss { weight: 0.0, ..base.loss.batch_contrastive.clone() };
+    Config { loss: Loss { batch_contrastive, ..config.loss.clone() }, ..config.clone() }
 }
 
 /// `config` with the defaults for every setting without effect on results: the settings of a run's execution, and,
 /// where lambda is 0, those of the loss. Two runs with equal effective settings have equal results.
 pub(super) fn effective(config: &Config) -> Config {
     let plain = Config::default();
-    let mut own = match config.loss.lambda == 0.0 {
+    let mut own = match config.loss.batch_contrastive.weight == 0.0 {
         true => without_loss(config, &plain),
         false => config.clone(),
     };
@@ -59,10 +66,8 @@ pub(super) fn difference(there: &Config, asked: &Config) -> Option<String> {
 
 /// Value of a setting as text without quotes; `None` if there is no such key, or it is absent.
 pub(super) fn value_of(config: &Config, key: &str) -> Option<String> {
-    let table: toml::Table = toml::from_str(&config.to_toml()).ok()?;
-    let (section, name) = key.split_once('.')?;
-    match table.get(section)?.get(name)? {
-        toml::Value::String(text) => Some(text.clone()),
+    match config.value(key)? {
+        toml::Value::String(text) => Some(text),
         other => Some(other.to_string()),
     }
 }
@@ -93,11 +98,10 @@ pub(super) fn name_of(values: &[Setting], start: &Start) -> String {
     let mut parts: Vec<(usize, String)> = Vec::new();
     for Setting { key, value } in values.iter().filter(|value| value.key != START) {
         let place = OF_THE_LOSS.iter().position(|known| known == key).unwrap_or(OF_THE_LOSS.len());
-        let short = key.strip_prefix("loss.").unwrap_or(key);
         // All spellings of 0 give the baseline one name.
         let zero = key == LAMBDA && value.parse::<f64>() == Ok(0.0);
         let value = if zero { "0".to_string() } else { folder_part(value) };
-        parts.push((place, format!("{short}-{value}")));
+        parts.push((place, format!("{}-{value}", short(key))));
     }
     parts.sort();
     let parts = parts.into_iter().map(|(_, part)| part).chain(start.folder_part());
@@ -106,9 +110,7 @@ pub(super) fn name_of(values: &[Setting], start: &Start) -> String {
 
 /// Formats settings in words: `tau 0.3, solver.batch 32, start random`.
 pub(super) fn in_words(values: &[Setting]) -> String {
-    let part = |Setting { key, value }: &Setting| {
-        format!("{} {}", key.strip_prefix("loss.").unwrap_or(key), printable(value))
-    };
+    let part = |Setting { key, value }: &Setting| format!("{} {}", short(key), printable(value));
     values.iter().map(part).collect::<Vec<_>>().join(", ")
 }
 
@@ -131,23 +133,51 @@ mod tests {
         let of = |settings: &[&str]| {
             Config::resolve(None, &settings.iter().map(|s| s.to_string()).collect::<Vec<_>>()).unwrap()
         };
-        let base = of(&["loss.tau=0.5", "loss.center_rate=tied"]);
-        let other = of(&["loss.tau=1", "loss.reduction=mean", "loss.lambda_warmup=9", "solver.batch=8"]);
-        let twin = of(&["loss.lambda=0", "loss.tau=0.5", "loss.center_rate=tied", "solver.batch=8"]);
+        let base = of(&["loss.batch_contrastive.tau=0.5", "loss.batch_contrastive.center_rate=tied"]);
+        let other = of(&[
+            "loss.batch_contrastive.tau=1",
+            "loss.batch_contrastive.reduction=mean",
+            "loss.batch_contrastive.warmup=9",
+            "solver.batch=8",
+        ]);
+        let twin = of(&[
+            "loss.batch_contrastive.weight=0",
+            "loss.batch_contrastive.tau=0.5",
+            "loss.batch_contrastive.center_rate=tied",
+            "solver.batch=8",
+        ]);
         assert_eq!(without_loss(&other, &base), twin);
         for (there, asked, words) in [
-            (&["loss.lambda=0", "loss.reduction=mean"][..], &["loss.lambda=0"][..], None),
+            (
+                &["loss.batch_contrastive.weight=0", "loss.batch_contrastive.reduction=mean"][..],
+                &["loss.batch_contrastive.weight=0"][..],
+                None,
+            ),
             (&["run.log_every=7", "data.workers=3", "data.cache_mib=9"], &[], None),
             (
-                &["loss.lambda=0", "solver.batch=8"],
-                &["loss.lambda=0"],
+                &["loss.batch_contrastive.weight=0", "solver.batch=8"],
+                &["loss.batch_contrastive.weight=0"],
                 Some("solver.batch is 8 there and 16 here"),
             ),
-            (&["loss.reduction=mean"], &["loss.reduction=sum"], Some("is \"mean\" there and \"sum\" here")),
-            (&["loss.reduction=mean"], &["loss.lambda=0"], Some("loss.lambda is 1.0 there and 0.0 here")),
+            (
+                &["loss.batch_contrastive.reduction=mean"],
+                &["loss.batch_contrastive.reduction=sum"],
+                Some("is \"mean\" there and \"sum\" here"),
+            ),
+            (
+                &["loss.batch_contrastive.reduction=mean"],
+                &["loss.batch_contrastive.weight=0"],
+                Some("loss.batch_contrastive.weight is 1.0 there and 0.0 here"),
+            ),
             (&["run.seed=3"], &[], Some("run.seed is 3 there and 0 here")),
             (
-                &["solver.batch=8", "solver.lr=1", "data.pad=1", "loss.tau=1", "input.width=64"],
+                &[
+                    "solver.batch=8",
+                    "solver.lr=1",
+                    "data.pad=1",
+                    "loss.batch_contrastive.tau=1",
+                    "input.width=64",
+                ],
                 &[],
                 Some("2 more"),
             ),

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 /// The key of the loss's reduction.
-const REDUCTION: &str = "loss.reduction";
+const REDUCTION: &str = "loss.batch_contrastive.reduction";
 
 /// Result of a reproduction.
 #[derive(Clone, Debug, Serialize)]
@@ -65,9 +65,10 @@ fn plan(starts: &[Start], reductions: &[String]) -> Result<Plan> {
     let mut recipes = Recipes::default();
     let mut baselines = Vec::new();
     for (place, start) in starts.iter().enumerate() {
-        if start.config.loss.lambda == 0.0 {
+        if start.config.loss.batch_contrastive.weight == 0.0 {
             return Err(Error::Config(
-                "the full loss is compared with lambda 0; give a loss.lambda above 0".into(),
+                "the full loss is compared with lambda 0; give a loss.batch_contrastive.weight above 0"
+                    .into(),
             ));
         }
         let config = without_loss(&start.config, &start.config);

@@ -213,7 +213,7 @@ pub(super) fn notes(starts: &[Start], varied: &[String]) -> Vec<String> {
     });
     notes.extend(starts.first().map(|start| {
         let loss = &start.config.loss;
-        match loss.lambda == 0.0 && !varied.contains(&LAMBDA) {
+        match loss.batch_contrastive.weight == 0.0 && !varied.contains(&LAMBDA) {
             true => format!("Loss: {}.", loss.describe()),
             false => format!("Reading of the batch-contrastive loss: {}.", loss.reading(&varied)),
         }
@@ -254,8 +254,9 @@ mod tests {
         write(&file("runs/market/weights.safetensors"), 2, &[]);
         write(&file("other/resnet50.safetensors"), 3, &[]);
         write(&file("random.safetensors"), 4, &[]);
-        let open =
-            |texts: &[String]| Start::several(texts, None, &settings(&["solver.iterations=9", "loss.tau=1"]));
+        let open = |texts: &[String]| {
+            Start::several(texts, None, &settings(&["solver.iterations=9", "loss.batch_contrastive.tau=1"]))
+        };
         let text = |name: &str| file(name).display().to_string();
         let starts = open(&[
             "random".into(),
@@ -281,8 +282,10 @@ mod tests {
         ] {
             assert!(said.contains(words), "{words}\n{said}");
         }
-        assert!(notes(&starts, &["loss.tau".into()]).join("\n").contains("tau as in the table"));
-        let without = [Start::only(None, None, &settings(&["loss.lambda=0"])).unwrap()];
+        assert!(
+            notes(&starts, &["loss.batch_contrastive.tau".into()]).join("\n").contains("tau as in the table")
+        );
+        let without = [Start::only(None, None, &settings(&["loss.batch_contrastive.weight=0"])).unwrap()];
         assert!(notes(&without, &[]).join("\n").contains("Loss: softmax alone"));
         assert!(notes(&without, &[LAMBDA.into()]).join("\n").contains("Reading of the"));
 

@@ -252,12 +252,14 @@ mod tests {
 
     /// A sweep with synthetic figures: they increase with lambda, tau and batch.
     pub fn made_up(swept: &[Swept], grid: bool, runs: usize) -> Sweep {
-        let starts = [Start::only(None, None, &["loss.tau=1".into()]).unwrap()];
+        let starts = [Start::only(None, None, &["loss.batch_contrastive.tau=1".into()]).unwrap()];
         let plan = Plan::new(&starts, swept, grid, true).unwrap();
         let figure = |mean: f64| Figure { mean, deviation: (runs > 1).then_some(0.02) };
         let achieved = plan.recipes.iter().map(|recipe| {
             let config = &recipe.config;
-            let gain = f64::from((1.0 + config.loss.lambda).ln() * config.loss.tau);
+            let gain = f64::from(
+                (1.0 + config.loss.batch_contrastive.weight).ln() * config.loss.batch_contrastive.tau,
+            );
             let rank1 = 0.5 + 0.1 * gain + 0.002 * config.solver.batch as f64;
             let [rank1, mean] = [rank1, rank1 - 0.2].map(figure);
             let (rank5, rank10, map_market, map_sum, minp) = (rank1, rank1, mean, mean, mean);
@@ -284,11 +286,15 @@ mod tests {
 
     #[test]
     fn each_value_stands_beside_its_gain_over_the_baseline() {
-        let sweep = made_up(&[swept("loss.lambda", &["1"]), swept("solver.batch", &["8"])], false, 3);
+        let sweep = made_up(
+            &[swept("loss.batch_contrastive.weight", &["1"]), swept("solver.batch", &["8"])],
+            false,
+            3,
+        );
         let text = sweep.to_string();
-        row(&text, &["loss.lambda", "0 (baseline)", "53.20 ± 2.00"]);
+        row(&text, &["loss.batch_contrastive.weight", "0 (baseline)", "53.20 ± 2.00"]);
         // 0.1 ln 2 over the baseline; Student's 2.776 times 0.02 sqrt(2/3) to both sides.
-        row(&text, &["loss.lambda", " 1 ", "60.13 ± 2.00", "+6.93 (+2.40 to +11.47)"]);
+        row(&text, &["loss.batch_contrastive.weight", " 1 ", "60.13 ± 2.00", "+6.93 (+2.40 to +11.47)"]);
         row(&text, &["solver.batch", "8 (baseline)", "51.60"]);
         row(&text, &["solver.batch", "8 ", "+6.93"]);
         for words in [
@@ -299,17 +305,28 @@ mod tests {
         ] {
             assert!(text.contains(words), "{words}\n{text}");
         }
-        let one = made_up(&[swept("loss.lambda", &["1"])], false, 1).to_string();
-        assert!(row(&one, &["loss.lambda", " 1 "]).contains("+6.93") && !one.contains("degrees"), "{one}");
+        let one = made_up(&[swept("loss.batch_contrastive.weight", &["1"])], false, 1).to_string();
+        assert!(
+            row(&one, &["loss.batch_contrastive.weight", " 1 "]).contains("+6.93")
+                && !one.contains("degrees"),
+            "{one}"
+        );
         assert!(text.contains("in brackets") && !one.contains("in brackets"), "{one}");
     }
 
     #[test]
     fn a_grid_has_a_column_a_key() {
-        let text = made_up(&[swept("loss.tau", &["0.5", "1"]), swept("solver.batch", &["8", "16"])], true, 1);
+        let text = made_up(
+            &[swept("loss.batch_contrastive.tau", &["0.5", "1"]), swept("solver.batch", &["8", "16"])],
+            true,
+            1,
+        );
         let text = text.to_string();
         // Lambda too: the baselines differ in it.
-        row(&text, &["loss.lambda", "loss.tau", "solver.batch", "rank-1"]);
+        row(
+            &text,
+            &["loss.batch_contrastive.weight", "loss.batch_contrastive.tau", "solver.batch", "rank-1"],
+        );
         row(&text, &[" 0 ", " - ", " 16 ", "53.20"]);
         row(&text, &[" 1.0 ", " 0.5 ", " 16 ", "+3.47"]);
         assert!(text.contains("tau as in the table"), "{text}");

@@ -44,10 +44,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// For a run with these settings. Only the margin `loss.tau`, a squared distance, decides; the other settings and
-    /// the origin of the weights are for the advice, which names nothing that the run does already.
+    /// For a run with these settings. Only the margin `loss.batch_contrastive.tau`, a squared distance, decides; the
+    /// other settings and the origin of the weights are for the advice, which names nothing that the run does already.
     pub fn new(config: &Config, origin: Origin) -> Self {
-        let threshold = COLLAPSED * f64::from(config.loss.tau).sqrt();
+        let threshold = COLLAPSED * f64::from(config.loss.batch_contrastive.tau).sqrt();
         Watch { threshold, advice: advice(config, origin), mean: 0.0, seen: 0, spoken: false }
     }
 
@@ -109,13 +109,19 @@ fn advice(config: &Config, origin: Origin) -> String {
     steps.push(format!("with a lower solver.lr (now {})", config.solver.lr));
     // A ramp over the whole run would never give the loss its weight.
     let warmup = WARMUP.min(config.solver.iterations / 4);
-    if config.loss.lambda_warmup < warmup {
-        steps.push(format!("with loss.lambda_warmup={warmup} (now {})", config.loss.lambda_warmup));
+    if config.loss.batch_contrastive.warmup < warmup {
+        steps.push(format!(
+            "with loss.batch_contrastive.warmup={warmup} (now {})",
+            config.loss.batch_contrastive.warmup
+        ));
     }
-    if config.loss.reduction == Reduction::Sum {
-        steps.push("with loss.reduction=mean (now sum)".into());
+    if config.loss.batch_contrastive.reduction == Reduction::Sum {
+        steps.push("with loss.batch_contrastive.reduction=mean (now sum)".into());
     }
-    steps.push(format!("with a lower loss.lambda (now {})", config.loss.lambda));
+    steps.push(format!(
+        "with a lower loss.batch_contrastive.weight (now {})",
+        config.loss.batch_contrastive.weight
+    ));
     format!("Start again, until it helps: {}", steps.join("; "))
 }
 
@@ -134,7 +140,7 @@ mod tests {
 
     #[test]
     fn speaks_once_when_features_collapse_and_not_for_a_dip() {
-        let mut watch = Watch::new(&config(&["loss.tau=1"]), Origin::Random);
+        let mut watch = Watch::new(&config(&["loss.batch_contrastive.tau=1"]), Origin::Random);
         let mut feed = |inter: f32, steps: u64| {
             (0..steps).filter_map(|_| watch.see(&step(Some(inter), 1.0))).collect::<Vec<_>>()
         };
@@ -142,7 +148,7 @@ mod tests {
         assert!(feed(0.05, 30).is_empty(), "a dip");
         assert!(feed(0.6, 100).is_empty());
         let said = feed(0.06, 300);
-        assert!(said.len() == 1 && said[0].contains("loss.reduction=mean"), "{said:?}");
+        assert!(said.len() == 1 && said[0].contains("loss.batch_contrastive.reduction=mean"), "{said:?}");
         assert!(watch.at_end().unwrap().starts_with("the run ends with collapsed features"));
         (0..200).for_each(|_| watch.add(&step(Some(0.6), 1.0)));
         assert_eq!(watch.at_end(), None, "the features have recovered");
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn waits_for_its_patience_and_passes_over_steps_that_say_nothing() {
-        let mut watch = Watch::new(&config(&["loss.tau=0.3"]), Origin::Random);
+        let mut watch = Watch::new(&config(&["loss.batch_contrastive.tau=0.3"]), Origin::Random);
         assert!((0..2 * PATIENCE).all(|_| watch.see(&step(None, 1.0)).is_none()));
         assert!((0..2 * PATIENCE).all(|_| watch.see(&step(Some(0.01), 0.0)).is_none()));
         assert!((0..PATIENCE - 1).all(|_| watch.see(&step(Some(0.01), 1.0)).is_none()));
@@ -167,20 +173,25 @@ mod tests {
             "from pre-trained weights;",
             "model.dropout=0.5 (now 0.9)",
             "solver.lr (now 0.01)",
-            "loss.lambda_warmup=1000 (now 0)",
-            "loss.reduction=mean (now sum)",
-            "loss.lambda (now 1)",
+            "loss.batch_contrastive.warmup=1000 (now 0)",
+            "loss.batch_contrastive.reduction=mean (now sum)",
+            "loss.batch_contrastive.weight (now 1)",
         ] {
             assert!(all.contains(words), "{words}: {all}");
         }
-        let set = ["model.dropout=0.4", "loss.lambda_warmup=1000", "loss.reduction=mean"];
+        let set = [
+            "model.dropout=0.4",
+            "loss.batch_contrastive.warmup=1000",
+            "loss.batch_contrastive.reduction=mean",
+        ];
         let few = advice(&config(&set), Origin::Trained);
         assert_eq!(
             few,
-            "Start again, until it helps: with a lower solver.lr (now 0.01); with a lower loss.lambda (now 1)"
+            "Start again, until it helps: with a lower solver.lr (now 0.01); with a lower \
+             loss.batch_contrastive.weight (now 1)"
         );
         assert!(advice(&config(&set), Origin::Unknown).contains("pre-trained weights, unless it did"));
         let short = config(&["solver.iterations=400", "solver.lr_milestones=[]"]);
-        assert!(advice(&short, Origin::Random).contains("loss.lambda_warmup=100 "));
+        assert!(advice(&short, Origin::Random).contains("loss.batch_contrastive.warmup=100 "));
     }
 }

@@ -35,8 +35,8 @@ pub fn at(config: &Config, step: u64) -> Scheduled {
     let solver = &config.solver;
     let drops = solver.lr_milestones.iter().filter(|&&drop| step >= drop).count();
     let lr = solver.lr * solver.lr_gamma.powi(drops as i32) * ramp(solver.lr_warmup);
-    let lambda = config.loss.lambda * ramp(config.loss.lambda_warmup);
-    let center_rate = match config.loss.center_rate {
+    let lambda = config.loss.batch_contrastive.weight * ramp(config.loss.batch_contrastive.warmup);
+    let center_rate = match config.loss.batch_contrastive.center_rate {
         CenterRate::Tied => lr,
         CenterRate::Fixed(rate) => rate,
     };
@@ -64,7 +64,12 @@ pub fn ineffective(config: &Config) -> Vec<String> {
         ));
     }
     let ramps = [
-        ("loss.lambda_warmup", loss.lambda_warmup, "loss.lambda", loss.lambda),
+        (
+            "loss.batch_contrastive.warmup",
+            loss.batch_contrastive.warmup,
+            "loss.batch_contrastive.weight",
+            loss.batch_contrastive.weight,
+        ),
         ("solver.lr_warmup", solver.lr_warmup, "solver.lr", solver.lr),
     ];
     for (key, length, of, full) in
@@ -94,13 +99,13 @@ mod tests {
             "{told:?}"
         );
         config.solver.iterations = 200;
-        config.loss.lambda_warmup = 400;
+        config.loss.batch_contrastive.warmup = 400;
         config.solver.lr_warmup = 201;
         let told = ineffective(&config).join("\n");
         for words in [
             "20000, 40000 lie beyond",
             "never falls",
-            "loss.lambda ends at 0.5 instead of 1",
+            "loss.batch_contrastive.weight ends at 0.5 instead of 1",
             "solver.lr_warmup: ",
         ] {
             assert!(told.contains(words), "{words}: {told}");
@@ -108,7 +113,7 @@ mod tests {
         // The last step of a ramp as long as the run has the full value, and a weight of 0 needs none.
         config.solver.lr_milestones = vec![199];
         config.solver.lr_warmup = 200;
-        config.loss.lambda = 0.0;
+        config.loss.batch_contrastive.weight = 0.0;
         assert!(ineffective(&config).is_empty());
     }
 
@@ -126,8 +131,8 @@ mod tests {
     fn ramps_reach_their_end_and_tied_centers_follow_the_rate() {
         let mut config = Config::default();
         config.solver.lr_warmup = 4;
-        config.loss.lambda_warmup = 2;
-        config.loss.center_rate = CenterRate::Tied;
+        config.loss.batch_contrastive.warmup = 2;
+        config.loss.batch_contrastive.center_rate = CenterRate::Tied;
         let values: Vec<_> = (0..5).map(|s| at(&config, s)).collect();
         assert_eq!(values[0].lr, 0.0025);
         assert_eq!(values[3].lr, 0.01);

@@ -212,6 +212,7 @@ impl Trainer {
             log: Log::continue_at(&run.metrics(), first)?,
             observers,
             watch: Watch::new(&config, origin),
+            softmax_weight: config.loss.softmax.weight,
         };
         if first > 0 {
             // The steps before the interruption count for the verdict at the end. The file may have been moved away.
@@ -306,12 +307,12 @@ fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunPro
 
 /// Checks that batches can hold two images of one person, if the loss needs such pairs.
 fn require_pairs(config: &Config, loader: &Loader) -> Result<()> {
-    if config.loss.lambda == 0.0 || loader.share_without_pairs() < 1.0 - 1e-9 {
+    if config.loss.batch_contrastive.weight == 0.0 || loader.share_without_pairs() < 1.0 - 1e-9 {
         return Ok(());
     }
     Err(Error::Data(
         "no batch can hold two images of one identity, which the batch-contrastive loss pulls together: add images, so \
-         that identities have two or more, or train with the softmax loss alone (loss.lambda = 0)"
+         that identities have two or more, or train with the softmax loss alone (loss.batch_contrastive.weight = 0)"
             .into(),
     ))
 }
@@ -320,7 +321,7 @@ fn require_pairs(config: &Config, loader: &Loader) -> Result<()> {
 fn note_on_pairs(config: &Config, loader: &Loader) -> Option<String> {
     const FEW: f64 = 0.05;
     let share = loader.share_without_pairs();
-    (config.loss.lambda > 0.0 && share > FEW).then(|| {
+    (config.loss.batch_contrastive.weight > 0.0 && share > FEW).then(|| {
         format!(
             "batches: {:.0} % are expected to hold no two images of one identity, so nothing pulls features together \
              there (data.sampler = pk, or a larger solver.batch, gives more pairs)",
@@ -369,6 +370,8 @@ struct Recorder<'a> {
     log: Log,
     observers: Observers<'a>,
     watch: Watch,
+    /// Weight of the softmax loss.
+    softmax_weight: f32,
 }
 
 impl Recorder<'_> {
@@ -378,7 +381,14 @@ impl Recorder<'_> {
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
-            let step = StepMetrics::new(number, scheduled.lr, scheduled.lambda, softmax[0], &terms);
+            let step = StepMetrics::new(
+                number,
+                scheduled.lr,
+                scheduled.lambda,
+                softmax[0],
+                self.softmax_weight,
+                &terms,
+            );
             self.log.write(&step)?;
             self.observers.measured(&step)?;
             if let Some((loss, value)) = step.not_finite() {

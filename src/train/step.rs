@@ -72,7 +72,7 @@ pub fn step_with_hook(
     };
     let Batch { pixels, labels, .. } = batch;
 
-    // Line 3: L = L_s + lambda (L_b + L_c).
+    // Line 3: L = L_s + lambda (L_b + L_c); L_s may have a weight too.
     let mut tape = Tape::new(params, values);
     let pixels = tape.constant(pixels);
     let pool5 = model.backbone.forward(&mut tape, pixels, statistics)?;
@@ -82,9 +82,11 @@ pub fn step_with_hook(
     done(Phase::Forward)?;
 
     // Line 4: the gradient; each loss enters with its weight.
-    let one = Tensor::full(&tape.device(), [1], 1.0)?;
-    let mut seeds = vec![(losses.softmax, one)];
-    if config.loss.lambda != 0.0 {
+    let mut seeds = Vec::new();
+    if config.loss.softmax.weight != 0.0 {
+        seeds.push((losses.softmax, Tensor::full(&tape.device(), [1], config.loss.softmax.weight)?));
+    }
+    if config.loss.batch_contrastive.weight != 0.0 {
         let lambda = values.scalar(LAMBDA)?.duplicate(&tape.device())?;
         seeds.push((losses.batch_contrastive.loss, lambda));
     }

@@ -71,7 +71,7 @@ fn names_without_a_pid_and_sets_of_one_identity() {
 #[test]
 fn batches_larger_than_the_set_and_settings_that_do_not_exist() {
     refused(data(), &["solver.batch=1024"], &["1024"]);
-    refused(data(), &["loss.lamda=1"], &["loss.lamda", "loss.lambda"]);
+    refused(data(), &["loss.lamda=1"], &["loss.lamda", "loss.batch_contrastive.weight"]);
     refused(data(), &["solver.lr=fast"], &["solver.lr"]);
     refused(data(), &["data.sampler=pk", "data.pk_images=3"], &["data.pk_images"]);
 }

@@ -92,7 +92,7 @@ fn weights_start_another_run_and_bring_their_network_along() {
 fn the_settings_are_listed_as_toml_that_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("all.toml");
-    let printed = succeed(bcreid().args(["config", "--set", "loss.tau=0.7"]));
+    let printed = succeed(bcreid().args(["config", "--set", "loss.batch_contrastive.tau=0.7"]));
     std::fs::write(&file, &printed).unwrap();
     assert!(printed.contains("tau = 0.7"), "{printed}");
     assert_eq!(succeed(bcreid().arg("config").arg("--config").arg(&file)), printed);

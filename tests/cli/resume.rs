@@ -105,7 +105,7 @@ fn a_run_is_resumed_with_its_own_data_and_settings() {
         error.contains("6 identities in the checkpoint, 5 here; identity 1 is only in the checkpoint"),
         "{error}"
     );
-    let output = resume(&out).args(["--set", "loss.lambda=0"]).output().unwrap();
+    let output = resume(&out).args(["--set", "loss.batch_contrastive.weight=0"]).output().unwrap();
     assert!(!output.status.success() && stderr(&output).contains("cannot be used with"));
 }
 

@@ -142,7 +142,7 @@ fn batches_without_pairs_are_told_or_refused() {
     let error = fail(&mut train(&root, &run, &few));
     assert!(error.contains("no batch can hold two images of one identity"), "{error}");
     assert!(!run.exists());
-    succeed(&mut train(&root, &run, &[few[0], "loss.lambda=0"]));
+    succeed(&mut train(&root, &run, &[few[0], "loss.batch_contrastive.weight=0"]));
     // TINY has batches of 8 of 6 identities, which always hold a pair.
     assert!(TINY.contains(&"solver.batch=8"));
     let said = |name: &str, more: &[&str]| {
@@ -153,7 +153,9 @@ fn batches_without_pairs_are_told_or_refused() {
     assert!(!said("many", &[]).contains("no two images of one identity"));
     let told = said("some", &["solver.batch=2"]);
     assert!(told.contains("are expected to hold no two images of one identity"), "{told}");
-    assert!(!said("baseline", &["solver.batch=2", "loss.lambda=0"]).contains("no two images"));
+    assert!(
+        !said("baseline", &["solver.batch=2", "loss.batch_contrastive.weight=0"]).contains("no two images")
+    );
 }
 
 /// All training images show the same picture, so that the features of different persons are equal.
@@ -167,7 +169,8 @@ fn a_collapse_is_told_at_the_end_and_in_the_evaluation() {
     for image in &images[1..] {
         fs::copy(&images[0], image).unwrap();
     }
-    let settings = ["solver.iterations=120", "solver.lr=0.002", "data.flip=false", "loss.lambda_warmup=40"];
+    let settings =
+        ["solver.iterations=120", "solver.lr=0.002", "data.flip=false", "loss.batch_contrastive.warmup=40"];
     let output = train(&set, &run, &settings).output().unwrap();
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
@@ -199,12 +202,12 @@ fn a_collapse_is_told_at_the_end_and_in_the_evaluation() {
 #[test]
 fn settings_without_effect_are_told_before_the_first_step() {
     let folder = tempfile::tempdir().unwrap();
-    let late = ["solver.lr_milestones=[8, 12]", "loss.lambda_warmup=24"];
+    let late = ["solver.lr_milestones=[8, 12]", "loss.batch_contrastive.warmup=24"];
     let said = stderr(&train(data(), &folder.path().join("late"), &late).output().unwrap());
     let milestones = said.find("solver.lr_milestones: 12 lies beyond the last of 12 iterations");
     let first = said.find("train 12/12").unwrap();
     assert!(milestones.is_some_and(|at| at < first), "{said}");
-    assert!(said.contains("loss.lambda ends at 0.5 instead of 1"), "{said}");
+    assert!(said.contains("loss.batch_contrastive.weight ends at 0.5 instead of 1"), "{said}");
     let said = stderr(&train(data(), &folder.path().join("sound"), &[]).output().unwrap());
     assert!(!said.contains("milestones") && !said.contains("warmup"), "{said}");
 }

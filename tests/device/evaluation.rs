@@ -116,7 +116,7 @@ fn the_demo_ends_in_the_same_table() {
         "solver.batch=8",
         "solver.iterations=6",
         "solver.lr=3e-5",
-        "loss.lambda=0.1",
+        "loss.batch_contrastive.weight=0.1",
         "solver.lr_milestones=[5]",
     ];
     let sizes =

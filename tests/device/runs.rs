@@ -74,7 +74,7 @@ fn identities_with_images_each() {
 
 #[test]
 fn exact_gradient() {
-    devices_agree(&["loss.gradient=exact"]);
+    devices_agree(&["loss.batch_contrastive.gradient=exact"]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn caffe_wiring() {
 
 #[test]
 fn softmax_alone() {
-    devices_agree(&["loss.lambda=0", "data.pad_mode=edge"]);
+    devices_agree(&["loss.batch_contrastive.weight=0", "data.pad_mode=edge"]);
 }
 
 #[test]

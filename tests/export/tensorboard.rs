@@ -172,7 +172,7 @@ fn the_first_step_says_whether_losses_are_sums_or_means() {
         fs::write(run.join("config.toml"), settings).unwrap();
         succeed(&mut tensorboard(&[&run]));
         let found = descriptions(&events(&fs::read(only_file(&run.join("tensorboard"))).unwrap()));
-        let text = format!("The {word} over the batch (loss.reduction).");
+        let text = format!("The {word} over the batch (loss.batch_contrastive.reduction).");
         let tags = ["loss/positive", "loss/hinge", "loss/center"];
         assert_eq!(found, tags.map(|tag| (0, tag.to_string(), text.clone())), "{settings}");
     }

@@ -24,7 +24,7 @@ const COMMON: &[&str] = &[
     "model.dropout=0.5",
     "input.height=96",
     "input.width=48",
-    "loss.lambda=0.1",
+    "loss.batch_contrastive.weight=0.1",
     "solver.iterations=20",
     "solver.batch=12",
     "solver.lr=3e-5",
@@ -75,15 +75,20 @@ fn pytorch_makes_the_same_steps() {
     let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
     succeed(bcreid().arg("synth").arg("--out").arg(folder.join("set")).args(sizes));
     agrees(&python, folder, "torchvision", &[]);
-    agrees(&python, folder, "mean", &["loss.reduction=mean", "loss.lambda=1"]);
+    agrees(
+        &python,
+        folder,
+        "mean",
+        &["loss.batch_contrastive.reduction=mean", "loss.batch_contrastive.weight=1"],
+    );
     agrees(&python, folder, "caffe", &["model.wiring=caffe", "input.channels=bgr", "data.sampler=epochs"]);
     let exact = [
-        "loss.gradient=exact",
-        "loss.center_rate=tied",
+        "loss.batch_contrastive.gradient=exact",
+        "loss.batch_contrastive.center_rate=tied",
         "solver.convention=caffe",
         "solver.lr_milestones=[8, 15]",
         "solver.lr_warmup=4",
-        "loss.lambda_warmup=7",
+        "loss.batch_contrastive.warmup=7",
         "data.sampler=pk",
         "data.pad_mode=edge",
     ];

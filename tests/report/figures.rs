@@ -92,7 +92,8 @@ fn curves_have_a_line_for_every_run_and_hide_no_spike() {
     assert_eq!(rate.series[0].points.iter().map(|p| p.0).collect::<Vec<_>>(), [0.0, 1499.0, 1500.0, 2999.0]);
     runs[1].steps[5].lambda = Some(0.5);
     assert_eq!(curves::figure(&runs).panels.len(), 7);
-    let settings = Config::resolve_text("", &["loss.reduction=mean".into()]).unwrap().to_toml();
+    let settings =
+        Config::resolve_text("", &["loss.batch_contrastive.reduction=mean".into()]).unwrap().to_toml();
     std::fs::write(folder.path().join("full/config.toml"), settings).unwrap();
     let runs = run::read_all(&[folder.path().join("baseline"), folder.path().join("full")]).unwrap();
     let caption = curves::figure(&runs).caption;

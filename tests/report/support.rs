@@ -28,7 +28,7 @@ pub fn cpu() -> Device {
 /// The settings and `steps` steps of a run in `folder`; every third batch has no pair of one identity.
 pub fn train(folder: &Path, lambda: f32, steps: u64) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
-    let config = Config::resolve(None, &[format!("loss.lambda={lambda}")]).unwrap();
+    let config = Config::resolve(None, &[format!("loss.batch_contrastive.weight={lambda}")]).unwrap();
     std::fs::write(folder.join("config.toml"), config.to_toml()).unwrap();
     let mut log = Log::continue_at(&folder.join("metrics.jsonl"), 0).unwrap();
     for step in 0..steps {

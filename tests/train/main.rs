@@ -51,8 +51,8 @@ fn config() -> Config {
         "model.width=16",
         "model.depths=[1, 1, 1, 1]",
         "model.dropout=0.5",
-        "loss.tau=1",
-        "loss.reduction=sum",
+        "loss.batch_contrastive.tau=1",
+        "loss.batch_contrastive.reduction=sum",
         "run.seed=11",
     ];
     Config::resolve(None, &settings.map(String::from)).unwrap()
@@ -135,7 +135,7 @@ fn caffe_wiring() {
 #[test]
 fn exact_gradient() {
     let mut config = config();
-    config.loss.gradient = Gradient::Exact;
+    config.loss.batch_contrastive.gradient = Gradient::Exact;
     losses_equal_pytorchs("exact", &config, 3e-5, 0.1);
 }
 

@@ -66,14 +66,14 @@ fn config(wiring: Wiring, variant: Variant) -> Config {
         "model.width=4",
         "model.depths=[1, 1, 1, 1]",
         "model.dropout=0.5",
-        "loss.tau=1.3",
+        "loss.batch_contrastive.tau=1.3",
         "run.seed=11",
     ];
     let mut config = Config::resolve(None, &settings.map(String::from)).unwrap();
     config.model.wiring = wiring;
     match variant {
         Variant::Base | Variant::Tied => {}
-        Variant::Exact => config.loss.gradient = Gradient::Exact,
+        Variant::Exact => config.loss.batch_contrastive.gradient = Gradient::Exact,
         Variant::CaffeMomentum => config.solver.convention = Convention::Caffe,
         Variant::Frozen => config.solver.batchnorm = Normalization::Frozen,
     }
@@ -197,4 +197,28 @@ fn caffe_wiring() {
     for (variant, key) in Variant::ALL {
         makes_pytorchs_step(Wiring::Caffe, "caffe", variant, key);
     }
+}
+
+/// Half of both weights gives half of each gradient: 0.5 is exact in binary, so bit for bit.
+#[test]
+fn each_loss_enters_with_its_weight() {
+    let device = Device::cpu();
+    let velocities = |softmax: f32, lambda: f32| -> Vec<Vec<f32>> {
+        let mut config = config(Wiring::Torchvision, Variant::Base);
+        (config.loss.softmax.weight, config.solver.weight_decay) = (softmax, 0.0);
+        let (model, mut params) = Model::new(&config, CLASSES, &device).unwrap();
+        let mut optimizer = optimizer(&params, &config).unwrap();
+        let mut values = StepValues::new(&device, SEED).unwrap().with_scalars(&schedule::SCALARS).unwrap();
+        values.set(STEP, &Scheduled { lr: RATE, lambda, center_rate: CENTER_RATE }.scalars()).unwrap();
+        step(&model, &mut params, &mut optimizer, &values, batch(&device, STEP), &config).unwrap();
+        optimizer.velocities().iter().map(|velocity| velocity.f32().to_vec()).collect()
+    };
+    let whole = velocities(1.0, 0.5);
+    let halved: Vec<Vec<f32>> = whole.iter().map(|v| v.iter().map(|v| 0.5 * v).collect()).collect();
+    assert!(whole.iter().flatten().any(|v| *v != 0.0));
+    assert_eq!(velocities(0.5, 0.25), halved);
+    // Without the softmax loss the classifier, the last two parameters, has no gradient.
+    let without = velocities(0.0, 0.5);
+    assert!(without[without.len() - 2..].iter().flatten().all(|v| *v == 0.0));
+    assert!(without[0].iter().any(|v| *v != 0.0));
 }

@@ -54,7 +54,7 @@ class Settings:
         self.data, self.run = table["data"], table["run"]
         self.reduction = self.loss.get("reduction", "sum")
         if self.reduction not in ("sum", "mean"):
-            raise Fault(f"loss.reduction is {self.reduction}, which this program does not know")
+            raise Fault(f"loss.batch_contrastive.reduction is {self.reduction}, which this program does not know")
 
     def scheduled(self, step):
         """Learning rate, lambda and the centers' rate of a step, in f32 as the engine computes them."""

@@ -116,7 +116,7 @@ impl Plan {
         for (values, recipe) in asked {
             let Recipe { start, ref config, .. } = recipes.0[recipe];
             let mut baseline = None;
-            if config.loss.lambda != 0.0 {
+            if config.loss.batch_contrastive.weight != 0.0 {
                 let twin = without_loss(config, &starts[start].config);
                 let others = values.iter().filter(|value| !is_of_the_loss(&value.key));
                 let lambda = Setting { key: LAMBDA.into(), value: "0".into() };
@@ -223,7 +223,7 @@ fn resolve_point(starts: &[Start], values: Vec<Setting>) -> Result<ResolvedPoint
     let settings = values.iter().filter(|value| value.key != START);
     let settings: Vec<String> = settings.map(|Setting { key, value }| format!("{key}={value}")).collect();
     let config = Config::resolve_text(&base.to_toml(), &settings)?;
-    if config.loss.lambda != 0.0 {
+    if config.loss.batch_contrastive.weight != 0.0 {
         return Ok(ResolvedPoint { values, start, config });
     }
     let idle = |value: &Setting| is_of_the_loss(&value.key) && value.key != LAMBDA;
@@ -231,7 +231,7 @@ fn resolve_point(starts: &[Start], values: Vec<Setting>) -> Result<ResolvedPoint
         && !values.iter().any(|value| value.key == LAMBDA)
     {
         return Err(Error::Config(format!(
-            "{key} changes nothing where loss.lambda is 0; give a loss.lambda above 0, or leave {key} out"
+            "{key} changes nothing where {LAMBDA} is 0; give a {LAMBDA} above 0, or leave {key} out"
         )));
     }
     let config = without_loss(&config, base);
@@ -265,7 +265,10 @@ mod tests {
     #[test]
     fn values_alone_share_recipes_and_one_baseline() {
         let only = [start(None, &[])];
-        let asked = [swept("loss.lambda", &["0.1", "1"]), swept("loss.center_rate", &["tied", "0.5"])];
+        let asked = [
+            swept("loss.batch_contrastive.weight", &["0.1", "1"]),
+            swept("loss.batch_contrastive.center_rate", &["tied", "0.5"]),
+        ];
         let plan = Plan::new(&only, &asked, false, true).unwrap();
         // The center rate of 0.5 and the lambda of 1 are the defaults: one recipe.
         assert_eq!(names(&plan), ["lambda-0.1", "lambda-1", "center_rate-tied", "lambda-0"]);
@@ -279,9 +282,9 @@ mod tests {
         ];
         assert_eq!(points(&plan), lines.map(|(values, baseline)| (values.to_string(), baseline)));
         let zero = &plan.recipes[3].config;
-        assert_eq!(*zero, Config::resolve(None, &["loss.lambda=0".into()]).unwrap());
+        assert_eq!(*zero, Config::resolve(None, &["loss.batch_contrastive.weight=0".into()]).unwrap());
         // A baseline that is asked for is a point of its own, and is compared with without a run for it.
-        let asked = [swept("loss.lambda", &["0.0", "1"])];
+        let asked = [swept("loss.batch_contrastive.weight", &["0.0", "1"])];
         let plan = Plan::new(&only, &asked, false, false).unwrap();
         assert_eq!(points(&plan), [("lambda 0.0".into(), None), ("lambda 1".into(), Some("lambda-0"))]);
         assert_eq!(names(&Plan::new(&only, &asked[..1], false, true).unwrap()), ["lambda-0", "lambda-1"]);
@@ -300,8 +303,8 @@ mod tests {
         let only = [start(None, &[])];
         let asked = [
             swept("solver.batch", &["8", "16"]),
-            swept("loss.tau", &["0.3", "1"]),
-            swept("loss.lambda", &["0", "1"]),
+            swept("loss.batch_contrastive.tau", &["0.3", "1"]),
+            swept("loss.batch_contrastive.weight", &["0", "1"]),
         ];
         let plan = Plan::new(&only, &asked, true, true).unwrap();
         // In names the loss comes first, however the options stand.
@@ -319,17 +322,20 @@ mod tests {
         assert_eq!(plan.points.len(), 6);
         let last = points(&plan).pop().unwrap();
         assert_eq!(last, ("solver.batch 16, tau 1, lambda 1".into(), Some("lambda-0+solver.batch-16")));
-        assert_eq!(plan.recipes[3].config.loss.tau, Config::default().loss.tau);
+        assert_eq!(
+            plan.recipes[3].config.loss.batch_contrastive.tau,
+            Config::default().loss.batch_contrastive.tau
+        );
         let many: Vec<String> = (1..=40).map(|value| value.to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let asked = [swept("loss.lambda", &many), swept("solver.batch", &many)];
+        let asked = [swept("loss.batch_contrastive.weight", &many), swept("solver.batch", &many)];
         assert!(Plan::new(&only, &asked, true, true).unwrap_err().to_string().contains("more than 1000"));
     }
 
     #[test]
     fn starts_keep_their_recipes_apart() {
         let starts = [start(Some("random"), &[]), start(Some("caffe"), &["model.wiring=caffe"])];
-        let asked = [swept("loss.lambda", &["1"]), swept(START, &["random", "caffe"])];
+        let asked = [swept("loss.batch_contrastive.weight", &["1"]), swept(START, &["random", "caffe"])];
         let plan = Plan::new(&starts, &asked, false, true).unwrap();
         assert_eq!(
             names(&plan),
@@ -344,19 +350,28 @@ mod tests {
     #[test]
     fn what_cannot_be_swept() {
         let only = [start(None, &[])];
-        let without = [start(None, &["loss.lambda=0"])];
+        let without = [start(None, &["loss.batch_contrastive.weight=0"])];
         let error = |starts: &[Start], asked: &[Swept], grid| {
             Plan::new(starts, asked, grid, true).unwrap_err().to_string()
         };
-        let lambda = |values: &[&str]| swept("loss.lambda", values);
+        let lambda = |values: &[&str]| swept("loss.batch_contrastive.weight", values);
         for grid in [false, true] {
             assert!(error(&only, &[lambda(&["1", "1.0"])], grid).contains("1 and 1.0 are the same"));
             assert!(error(&only, &[lambda(&["1", "1"])], grid).contains("1 and 1 are the same"));
             assert!(error(&only, &[lambda(&["0", "0.0"])], grid).contains("0 and 0.0 are the same"));
-            assert!(error(&only, &[lambda(&["1", ""])], grid).contains("loss.lambda: a value is empty"));
+            assert!(
+                error(&only, &[lambda(&["1", ""])], grid)
+                    .contains("loss.batch_contrastive.weight: a value is empty")
+            );
             assert!(error(&only, &[lambda(&["1"]), lambda(&["2"])], grid).contains("varied twice"));
-            assert!(error(&only, &[swept("loss.tua", &["1"])], grid).contains("did you mean loss.tau"));
-            assert!(error(&without, &[swept("loss.tau", &["1"])], grid).contains("loss.tau changes nothing"));
+            assert!(
+                error(&only, &[swept("loss.tua", &["1"])], grid)
+                    .contains("did you mean loss.batch_contrastive.tau")
+            );
+            assert!(
+                error(&without, &[swept("loss.batch_contrastive.tau", &["1"])], grid)
+                    .contains("loss.batch_contrastive.tau changes nothing")
+            );
         }
         for (text, words) in [
             ("solver.batch", "write it as"),

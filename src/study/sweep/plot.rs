@@ -297,7 +297,7 @@ mod tests {
     fn lambda_is_on_a_logarithmic_axis_and_the_baseline_lies_across() {
         let rank1 = Colour::Run(0);
         for asked in [&["0", "0.5", "1", "2"][..], &["0.5", "1", "2"]] {
-            let sweep = made_up(&[swept("loss.lambda", asked)], false, 3);
+            let sweep = made_up(&[swept("loss.batch_contrastive.weight", asked)], false, 3);
             let drawing = drawing(&sweep).unwrap();
             let panel = &drawing.panels[0];
             assert_eq!((panel.x.scale, panel.x.from, panel.x.to), (Scale::Log, 0.1, 10.0));
@@ -312,14 +312,17 @@ mod tests {
             draw::sheet(&drawing).unwrap();
         }
         // Without a deviation there is no band, and no word of one.
-        let alone = drawing(&made_up(&[swept("loss.lambda", &["1"])], false, 1)).unwrap();
+        let alone = drawing(&made_up(&[swept("loss.batch_contrastive.weight", &["1"])], false, 1)).unwrap();
         assert!(of(&alone.panels[0], Mark::Band, rank1).is_empty());
         assert!(!alone.caption.contains("deviation"), "{}", alone.caption);
     }
 
     #[test]
     fn names_stand_side_by_side_and_are_not_joined() {
-        let asked = [swept("loss.center_rate", &["tied", "0.5"]), swept("solver.batch", &["8", "16", "32"])];
+        let asked = [
+            swept("loss.batch_contrastive.center_rate", &["tied", "0.5"]),
+            swept("solver.batch", &["8", "16", "32"]),
+        ];
         let drawing = drawing(&made_up(&asked, false, 2)).unwrap();
         let [rates, batches] = &drawing.panels[..] else { panic!("{drawing:?}") };
         assert_eq!(rates.x.names, ["tied", "0.5"]);
@@ -340,15 +343,15 @@ mod tests {
     fn a_grid_has_a_line_a_combination_and_no_plot_of_too_many() {
         let tau = |count: usize| {
             let values: Vec<String> = (1..=count).map(|i| format!("{}", i as f64 / 10.0)).collect();
-            Swept { key: "loss.tau".into(), values }
+            Swept { key: "loss.batch_contrastive.tau".into(), values }
         };
-        let gradient = swept("loss.gradient", &["paper", "exact"]);
-        let lambda = swept("loss.lambda", &["0", "0.1", "1"]);
+        let gradient = swept("loss.batch_contrastive.gradient", &["paper", "exact"]);
+        let lambda = swept("loss.batch_contrastive.weight", &["0", "0.1", "1"]);
         let whole = drawing(&made_up(&[gradient.clone(), lambda.clone(), tau(4)], true, 2)).unwrap();
         assert_eq!(whole.panels.len(), 2);
         assert_eq!((whole.legend.len(), whole.legend[0].name.as_str()), (9, "gradient paper, tau 0.1"));
         let panel = &whole.panels[0];
-        assert_eq!((panel.x.label.as_str(), panel.x.scale), ("loss.lambda", Scale::Log));
+        assert_eq!((panel.x.label.as_str(), panel.x.scale), ("loss.batch_contrastive.weight", Scale::Log));
         assert_eq!(panel.series.iter().filter(|s| s.mark == Mark::Line).count(), 8);
         // One baseline for all, in a colour of none of them.
         let dashes: Vec<&Series> = panel.series.iter().filter(|s| s.mark == Mark::Dashes).collect();

@@ -128,11 +128,17 @@ fn starts_and_values_that_make_no_sense() {
     ] {
         refused(sweep(&out, &["--start", &starts, "--validation", "4"]), &["--start", &words]);
     }
-    refused(sweep(&out, &["--tau", "0.3,,1", "--validation", "4"]), &["loss.tau: a value is empty"]);
+    refused(
+        sweep(&out, &["--tau", "0.3,,1", "--validation", "4"]),
+        &["loss.batch_contrastive.tau: a value is empty"],
+    );
     refused(
         sweep(&out, &["--vary", "solver.batch=", "--validation", "4"]),
         &["solver.batch: a value is empty"],
     );
-    refused(reproduce(&out, &["--reduction", "sum,"]), &["loss.reduction: a value is empty"]);
+    refused(
+        reproduce(&out, &["--reduction", "sum,"]),
+        &["loss.batch_contrastive.reduction: a value is empty"],
+    );
     assert!(!out.exists());
 }

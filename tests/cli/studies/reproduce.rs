@@ -38,9 +38,9 @@ fn the_paper_s_comparison_on_another_set() {
         .filter(|(a, b)| a != b)
         .map(|(a, _)| a.to_string())
         .collect();
-    assert_eq!(differing, ["lambda = 0.0"]);
+    assert_eq!(differing, ["weight = 0.0"]);
 
-    assert!(fail(reproduce("1").args(["--set", "loss.lambda=0"])).contains("above 0"));
+    assert!(fail(reproduce("1").args(["--set", "loss.batch_contrastive.weight=0"])).contains("above 0"));
     assert!(fail(&mut reproduce("0")).contains("1 to 100"));
     let error = fail(reproduce("2").args(["--set", "run.seed=9223372036854775807"]));
     assert!(error.contains("run.seed=9223372036854775807"), "{error}");
@@ -119,7 +119,10 @@ fn starts_and_reductions_are_compared() {
         fail(&mut study(&["reproduce", "market1501", "--runs", "1"], &out)).contains("began with --start")
     );
     assert!(fail(&mut reproduce("random", &["--reduction", "mean,mean"])).contains("mean is given twice"));
-    assert!(fail(&mut reproduce("random", &["--reduction", "median"])).contains("loss.reduction"));
+    assert!(
+        fail(&mut reproduce("random", &["--reduction", "median"]))
+            .contains("loss.batch_contrastive.reduction")
+    );
     let both = reproduce("random", &["--weights", "x.safetensors"]).output().unwrap();
     let said = stderr(&both);
     assert!(

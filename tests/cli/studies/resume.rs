@@ -63,10 +63,10 @@ fn only_its_own_evaluations_are_taken() {
     let run = out.join("full/seed-0");
     std::fs::remove_dir_all(run.join("checkpoints")).unwrap();
     assert_eq!(succeed(&mut reproduce()), whole);
-    assert!(fail(reproduce().args(["--set", "loss.lambda=7"])).contains("other settings"));
+    assert!(fail(reproduce().args(["--set", "loss.batch_contrastive.weight=7"])).contains("other settings"));
     std::fs::remove_file(run.join("config.toml")).unwrap();
     assert!(
-        fail(reproduce().args(["--set", "loss.lambda=7"]))
+        fail(reproduce().args(["--set", "loss.batch_contrastive.weight=7"]))
             .contains("weights.safetensors: what is there has other")
     );
     std::fs::copy(out.join("baseline/seed-0/weights.safetensors"), run.join("weights.safetensors")).unwrap();
@@ -122,7 +122,7 @@ fn a_study_of_the_old_form_goes_on() {
     assert_eq!(about()["counts"][0], 24, "it gets what it lacked");
     // With reductions beside it the baseline is the one that is there.
     succeed(&mut reproduce(&["--reduction", "sum,mean"]));
-    succeed(&mut reproduce(&["--reduction", "mean", "--set", "loss.reduction=mean"]));
+    succeed(&mut reproduce(&["--reduction", "mean", "--set", "loss.batch_contrastive.reduction=mean"]));
     assert_eq!(before, made(&out, "baseline/seed-0"));
     assert_eq!(folders(&out), ["baseline", "full", "full+reduction-mean"]);
 }

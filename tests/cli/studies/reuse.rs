@@ -56,7 +56,7 @@ fn a_reduction_that_is_the_settings_own_is_the_full_loss() {
     assert_eq!(result(&out)["comparisons"][0]["full"], "full");
     // The other way round: the mean that was compared is the full loss of settings with the mean. There is no room for
     // it under the name "full", and none is needed.
-    let text = succeed(&mut reproduce(&["--set", "loss.reduction=mean"]));
+    let text = succeed(&mut reproduce(&["--set", "loss.batch_contrastive.reduction=mean"]));
     assert_eq!(result(&out)["comparisons"][0]["full"], "full+reduction-mean");
     assert!(text.contains("mean over the batch"), "{text}");
     assert_eq!(folders(&out), ["baseline", "full", "full+reduction-mean"]);

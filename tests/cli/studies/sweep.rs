@@ -14,9 +14,13 @@ fn a_sweep_holds_persons_out() {
         command
     };
     let text = succeed(&mut sweep(&["--lambda", "0,1", "--center-rate", "tied,0.5"]));
-    for row in
-        ["loss.lambda", "loss.center_rate", "tied", "Images: 4 queries", "2 persons of the training part"]
-    {
+    for row in [
+        "loss.batch_contrastive.weight",
+        "loss.batch_contrastive.center_rate",
+        "tied",
+        "Images: 4 queries",
+        "2 persons of the training part",
+    ] {
         assert!(text.contains(row), "{row}\n{text}");
     }
     let svg = std::fs::read_to_string(out.join("sweep.svg")).unwrap();
@@ -35,7 +39,7 @@ fn a_sweep_holds_persons_out() {
     assert!(fail(&mut sweep(&["--lambda", "1,1.0"])).contains("1 and 1.0 are the same"));
 
     assert!(fail(&mut sweep(&[])).contains("nothing to sweep"));
-    assert!(fail(&mut sweep(&["--lambda", "x"])).contains("loss.lambda"));
+    assert!(fail(&mut sweep(&["--lambda", "x"])).contains("loss.batch_contrastive.weight"));
     let error = fail(&mut study(&["sweep", "--validation", "99", "--lambda", "1"], &out));
     assert!(error.contains("smaller --validation"), "{error}");
 }
@@ -67,7 +71,13 @@ fn a_sweep_of_combinations() {
             "lambda-2+reduction-sum+solver.batch-8"
         ]
     );
-    for words in ["loss.reduction", "solver.batch", "mAP gain", "reduction as in the table", "plot: "] {
+    for words in [
+        "loss.batch_contrastive.reduction",
+        "solver.batch",
+        "mAP gain",
+        "reduction as in the table",
+        "plot: ",
+    ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
     let svg = std::fs::read_to_string(out.join("sweep.svg")).unwrap();
@@ -94,7 +104,9 @@ fn a_sweep_of_combinations() {
     assert!(out.join("gradient-exact+data.flip-false").is_dir());
     assert!(std::fs::read_to_string(out.join("table.md")).unwrap().contains("There is no plot"));
     assert!(fail(&mut sweep(&["--vary", "run.seed=1,2"])).contains("--runs"));
-    assert!(fail(&mut sweep(&["--tau", "1", "--vary", "loss.tau=1"])).contains("varied twice"));
+    assert!(
+        fail(&mut sweep(&["--tau", "1", "--vary", "loss.batch_contrastive.tau=1"])).contains("varied twice")
+    );
 }
 
 /// Starts are swept like settings: each with the other settings as they are, lambda from the first of them.
