@@ -104,9 +104,9 @@ impl Config {
         self.network_table().to_string()
     }
 
-    /// Kind, wiring and input convention of the network: weights have no use without them.
+    /// Kind, wiring, neck and input convention of the network: weights have no use without them.
     fn network_table(&self) -> toml::Table {
-        const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride"];
+        const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride", "neck"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
         let mut table = self.table();
         table.retain(|section, _| ["model", "input"].contains(&section));
@@ -114,6 +114,10 @@ impl Config {
             if let Some(section) = table.get_mut(section).and_then(toml::Value::as_table_mut) {
                 section.retain(|key, _| keys.contains(&key));
             }
+        }
+        if self.model.neck == NeckKind::None {
+            // Files from before this setting have no neck; equal networks keep equal fingerprints.
+            keys::remove(&mut table, "model.neck");
         }
         table
     }

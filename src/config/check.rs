@@ -1,7 +1,7 @@
 //! The ranges of all settings.
 
 use super::resolve::named_in;
-use super::{CenterRate, Config, Sampler, one_line};
+use super::{CenterRate, Config, FeatureKind, NeckKind, Sampler, one_line};
 
 impl Config {
     /// The first rule about the range of a setting that is broken.
@@ -39,6 +39,10 @@ impl Config {
             (
                 (0.0..=4.0).contains(&b.tau),
                 "loss.batch_contrastive.tau is a squared distance of unit vectors: 0 to 4",
+            ),
+            (
+                b.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                "loss.batch_contrastive.feature is the neck's, and there is none: set model.neck to batchnorm",
             ),
             (
                 (0.0..=1.0).contains(&center_rate),

@@ -1,7 +1,7 @@
 //! The network and the loss in words. The paper leaves some choices of the loss open, so results are shown together with
 //! these choices.
 
-use super::{CenterRate, Gradient, Loss, Model};
+use super::{CenterRate, Gradient, Loss, Model, NeckKind};
 
 impl Model {
     /// The network: `slim of width 16, conv1 with 32 channels, 1-1-1-1 blocks`.
@@ -10,7 +10,11 @@ impl Model {
         let width = self.width.map_or(String::new(), |width| format!(" of width {width}"));
         let stem = self.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let depths = self.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
-        format!("{arch}{width}{stem}{depths}")
+        let neck = match self.neck {
+            NeckKind::None => "",
+            NeckKind::Batchnorm => ", batch-norm neck",
+        };
+        format!("{arch}{width}{stem}{depths}{neck}")
     }
 }
 

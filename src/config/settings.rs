@@ -64,7 +64,9 @@ section! {
         wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
         /// Stride of the last stage; 1 keeps a finer map in front of pool5.
         last_stride: usize = 2, "1 | 2", "He et al. 2016";
-        /// Dropout ratio between pool5 and the classifier.
+        /// Batch normalisation between pool5 and the classifier (BNNeck), or none. Evaluation takes the feature behind it.
+        neck: NeckKind = NeckKind::None, "none | batchnorm", "figure 2 (none); Luo et al. 2019";
+        /// Dropout ratio in front of the classifier.
         dropout: f32 = 0.9, "probability", "section 3.2";
     }
 }
@@ -125,6 +127,9 @@ section! {
         /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss
         /// layers. With the mean, a weight has 1/m of its effect with the sum; m is `solver.batch`.
         reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
+        /// The feature that the loss takes, normalised to length 1: before the neck or behind it. Without a neck both are
+        /// pool5.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "figure 2";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
     }
@@ -233,6 +238,24 @@ choice! {
         Torchvision,
         /// He's release for Caffe: stride on the 1x1, pool1 with ceil, conv1 with a bias.
         Caffe
+    }
+}
+choice! {
+    /// The layer between pool5 and the classifier.
+    NeckKind {
+        /// None: the classifier takes pool5, the paper's network.
+        None,
+        /// Batch normalisation without a shift.
+        Batchnorm
+    }
+}
+choice! {
+    /// The feature that a loss takes.
+    FeatureKind {
+        /// The output of the backbone.
+        Pool5,
+        /// The output of the neck.
+        Neck
     }
 }
 choice! {

@@ -148,7 +148,7 @@ impl Extractor {
         tracklets: &[Range<usize>],
         progress: impl Fn(usize, usize),
     ) -> Result<Features> {
-        let dim = self.model.backbone.features();
+        let dim = self.model.features();
         let mut pool = TrackletPool::new(tracklets, dim);
         self.for_each_batch(files(samples), |images, rows| {
             images.iter().zip(rows.chunks_exact(dim)).for_each(|(image, row)| pool.add(*image, row));
@@ -235,7 +235,7 @@ impl Extractor {
 
     /// Number of values D of a feature.
     pub fn dim(&self) -> usize {
-        self.model.backbone.features()
+        self.model.features()
     }
 
     /// Passes the indices and the features of `images` to `take` in their order, a batch `[m, D]` at a time, without those
@@ -321,13 +321,13 @@ impl Extractor {
     fn forward(&mut self, pixels: Tensor, mirrored: Option<Tensor>) -> Result<Tensor> {
         let mut tape = Tape::no_grad(&mut self.params)?;
         let pixels = tape.constant(pixels);
-        let mut pool5 = self.model.backbone.forward(&mut tape, pixels, Statistics::Frozen)?;
+        let mut features = self.model.embed(&mut tape, pixels)?;
         if let Some(mirrored) = mirrored {
             let mirrored = tape.constant(mirrored);
-            let other = self.model.backbone.forward(&mut tape, mirrored, Statistics::Frozen)?;
-            pool5 = add(&mut tape, pool5, other)?;
+            let other = self.model.embed(&mut tape, mirrored)?;
+            features = add(&mut tape, features, other)?;
         }
-        Ok(l2_normalize(&mut tape, pool5)?.value)
+        Ok(l2_normalize(&mut tape, features)?.value)
     }
 }
 

@@ -78,11 +78,11 @@ pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
     let config = file.config();
     let (model, params) = file.network(&Device::cpu())?;
     let input = config.image_input();
-    let graph = network::build(&model.backbone, &params, &input, options)
-        .map_err(|what| file.tensors().fault(what))?;
+    let graph =
+        network::build(&model, &params, &input, options).map_err(|what| file.tensors().fault(what))?;
     drop(params);
 
-    let features = model.backbone.features();
+    let features = model.features();
     let facts = facts(file, &input, options, features);
     let graph = GraphProto {
         node: graph.nodes,

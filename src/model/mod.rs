@@ -1,24 +1,29 @@
-//! The network: ResNet from conv1 to pool5 ([`resnet`]) and the two-branch head ([`head`]).
+//! The network: ResNet from conv1 to pool5 ([`resnet`]), an optional [`neck`], and the two-branch head ([`head`]).
 //!
 //! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
 //! torchvision's, so that a weight file needs no renaming.
 
 pub mod head;
+pub mod neck;
 pub mod resnet;
 
-use crate::autograd::{ParamSpecs, Params};
-use crate::config::Config;
+use crate::autograd::{ParamSpecs, Params, Tape, Var};
+use crate::config::{Config, NeckKind};
 use crate::device::Device;
 use crate::element::DType;
+use crate::ops::batchnorm::Statistics;
 use crate::{Error, Result};
 use head::Head;
+use neck::Neck;
 use resnet::{ResNet, Spec};
 
-/// The network: backbone and head.
+/// The network: backbone, neck and head.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The backbone, conv1 to pool5.
     pub backbone: ResNet,
+    /// The batch normalisation of the features; `None` for the paper's network.
+    pub neck: Option<Neck>,
     /// The classifier and class centers; `None` for feature extraction.
     pub head: Option<Head>,
 }
@@ -56,8 +61,30 @@ impl Model {
         }
         let mut specs = ParamSpecs::default();
         let backbone = ResNet::new(&spec, &mut specs);
-        let head = (classes > 0)
-            .then(|| Head::new(backbone.features(), classes, config.solver.head_rate, &mut specs));
-        Ok((Model { backbone, head }, specs))
+        let (features, rate) = (backbone.features(), config.solver.head_rate);
+        let neck = match config.model.neck {
+            NeckKind::None => None,
+            NeckKind::Batchnorm => Some(Neck::new(features, rate, &mut specs)),
+        };
+        let head = (classes > 0).then(|| Head::new(features, classes, neck.is_none(), rate, &mut specs));
+        Ok((Model { backbone, neck, head }, specs))
+    }
+
+    /// Number of values D of a feature.
+    pub fn features(&self) -> usize {
+        self.backbone.features()
+    }
+
+    /// Computes the features `[N, D]` that evaluation compares, from pixels `[N, H, W, 3]`: pool5, or the feature behind
+    /// the neck.
+    ///
+    /// # Errors
+    /// If the input is too small for the network's strides.
+    pub fn embed(&self, tape: &mut Tape<'_>, pixels: Var) -> Result<Var> {
+        let pool5 = self.backbone.forward(tape, pixels, Statistics::Frozen)?;
+        match &self.neck {
+            Some(neck) => neck.forward(tape, pool5, Statistics::Frozen),
+            None => Ok(pool5),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Fully connected layer: y = x w^T + b, the classifier of the softmax branch.
+//! Fully connected layer: y = x w^T + b, the classifier of the softmax branch; b may be absent.
 //!
 //! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a
 //! temporary.
@@ -9,34 +9,38 @@ use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
-/// Computes x w^T + b of `x` `[m, C]`, `w` `[K, C]` and `bias` `[K]`: `[m, K]`.
+/// Computes x w^T + b of `x` `[m, C]`, `w` `[K, C]` and `bias` `[K]`: `[m, K]`; x w^T if `bias` is `None`.
 ///
 /// # Errors
 /// If the inputs do not have these shapes.
-pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: Var) -> Result<Var> {
-    let sizes = match (x.shape().matrix(), w.shape().matrix(), bias.shape().dims()) {
-        (Some([m, c]), Some([k, wc]), &[bk]) if c == wc && k == bk => [m, k],
+pub fn linear(tape: &mut Tape<'_>, x: Var, w: Var, bias: impl Into<Option<Var>>) -> Result<Var> {
+    let bias = bias.into();
+    let fits = |k: usize| bias.as_ref().is_none_or(|bias| bias.shape().dims() == [k]);
+    let sizes = match (x.shape().matrix(), w.shape().matrix()) {
+        (Some([m, c]), Some([k, wc])) if c == wc && fits(k) => [m, k],
         _ => {
+            let of_bias = bias.map_or(String::new(), |bias| format!(" and bias {}", bias.shape()));
             return Err(Error::shape(
                 "linear",
                 format!(
-                    "x {}, w {} and bias {} do not fit; they must be [m, C], [K, C] and [K]",
+                    "x {}, w {}{of_bias} do not fit; they must be [m, C], [K, C] and [K]",
                     x.shape(),
-                    w.shape(),
-                    bias.shape()
+                    w.shape()
                 ),
             ));
         }
     };
     let mut y = Tensor::empty(&tape.device(), sizes, DType::F32)?;
+    let b = bias.as_ref().map(|bias| &bias.value);
     match x.value.gpu() {
-        None => cpu::forward(&x.value, &w.value, &bias.value, &mut y),
-        Some(gpu) => cuda::forward(gpu, &x.value, &w.value, &bias.value, &mut y)?,
+        None => cpu::forward(&x.value, &w.value, b, &mut y),
+        Some(gpu) => cuda::forward(gpu, &x.value, &w.value, b, &mut y)?,
     }
-    let inputs = [x.handle(), w.handle(), bias.handle()];
+    let has_bias = bias.is_some();
+    let inputs: Vec<_> = [x.handle(), w.handle()].into_iter().chain(bias.map(|b| b.handle())).collect();
     let [needs_dx, needs_dw] = [0, 1].map(|i| tape.needs_grad(inputs[i]));
     let (x, w) = (needs_dw.then_some(x.value), needs_dx.then_some(w.value));
-    Ok(tape.record(y, &inputs, |_| LinearBackward { x, w }))
+    Ok(tape.record(y, &inputs, |_| LinearBackward { x, w, has_bias }))
 }
 
 struct LinearBackward {
@@ -44,6 +48,7 @@ struct LinearBackward {
     x: Option<Tensor>,
     /// The weights, if dx is needed.
     w: Option<Tensor>,
+    has_bias: bool,
 }
 
 impl Backward for LinearBackward {
@@ -69,6 +74,9 @@ impl Backward for LinearBackward {
                 }
                 Some(gpu) => cuda::weight_gradient(gpu, &dy, x, dw, mode),
             })?;
+        }
+        if !self.has_bias {
+            return Ok(());
         }
         sinks.add(2, |db, mode| match dy.gpu() {
             None => {
@@ -103,9 +111,15 @@ mod cpu {
         MatMut::new(t.f32_mut(), rows, cols)
     }
 
-    pub fn forward(x: &Tensor, w: &Tensor, bias: &Tensor, y: &mut Tensor) {
-        repeat(bias.f32(), y.f32_mut());
-        gemm(matrix_mut(y), 1.0, matrix(x), matrix(w).t(), Split::Threads);
+    pub fn forward(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, y: &mut Tensor) {
+        let mode = match bias {
+            Some(bias) => {
+                repeat(bias.f32(), y.f32_mut());
+                GradMode::Accumulate
+            }
+            None => GradMode::Overwrite,
+        };
+        gemm(matrix_mut(y), mode.beta(), matrix(x), matrix(w).t(), Split::Threads);
     }
 
     pub fn input_gradient(dy: &Tensor, w: &Tensor, dx: &mut Tensor, mode: GradMode) {
@@ -145,9 +159,15 @@ mod cuda {
     use crate::ops::matmul::{Factor, multiply};
     use crate::tensor::Tensor;
 
-    pub fn forward(gpu: &CudaDevice, x: &Tensor, w: &Tensor, b: &Tensor, y: &mut Tensor) -> Result<()> {
+    pub fn forward(
+        gpu: &CudaDevice,
+        x: &Tensor,
+        w: &Tensor,
+        b: Option<&Tensor>,
+        y: &mut Tensor,
+    ) -> Result<()> {
         multiply(gpu, Factor::plain(x), Factor::transposed(w), y, GradMode::Overwrite)?;
-        bias::forward(gpu, b, y)
+        b.map_or(Ok(()), |b| bias::forward(gpu, b, y))
     }
 
     pub fn input_gradient(

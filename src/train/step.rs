@@ -2,7 +2,7 @@
 
 use super::schedule::{CENTER_RATE, LAMBDA, LR};
 use crate::autograd::{Params, StepValues, Tape};
-use crate::config::{self, Config, Normalization};
+use crate::config::{self, Config, FeatureKind, Normalization};
 use crate::data::Batch;
 use crate::model::Model;
 use crate::ops::batchnorm::Statistics;
@@ -76,7 +76,18 @@ pub fn step_with_hook(
     let mut tape = Tape::new(params, values);
     let pixels = tape.constant(pixels);
     let pool5 = model.backbone.forward(&mut tape, pixels, statistics)?;
-    let losses = head.losses(&mut tape, pool5, &labels, config.model.dropout, &config.loss)?;
+    // Statistics of the backbone may be frozen; a neck is new, and learns its own.
+    let of_neck = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
+    let behind = match &model.neck {
+        Some(neck) => neck.forward(&mut tape, pool5.clone(), of_neck)?,
+        None => pool5.clone(),
+    };
+    let metric = match config.loss.batch_contrastive.feature {
+        FeatureKind::Pool5 => pool5,
+        FeatureKind::Neck => behind.clone(),
+    };
+    let own = &config.loss.batch_contrastive;
+    let losses = head.losses(&mut tape, metric, behind, &labels, config.model.dropout, own)?;
     let softmax = losses.softmax.value.clone();
     let terms = losses.batch_contrastive.terms;
     done(Phase::Forward)?;

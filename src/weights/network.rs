@@ -12,14 +12,14 @@
 use super::provenance::{Provenance, Text, WeightsFile};
 use super::{TensorFile, check_tensors, fill, match_tensors, read_tensors};
 use crate::autograd::Params;
-use crate::config::{Config, Wiring};
+use crate::config::{Config, NeckKind, Wiring};
 use crate::data::Channels;
 use crate::device::Device;
 use crate::error::printable;
 use crate::files::hex;
 use crate::model::Model;
 use crate::model::head::CENTERS;
-use crate::model::resnet::Spec;
+use crate::model::neck::NECK;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -88,7 +88,7 @@ impl NetworkFile {
     /// # Errors
     /// As [`load_into`](super::load_into): missing tensors, other shapes, values that are not finite, tensors of a larger network.
     pub fn check(&self) -> Result<()> {
-        let specs = Spec::of(&self.config.model).param_specs();
+        let (_, specs) = Model::declare(&self.config, 0, &Device::cpu())?;
         let network = "the network of its metadata (config)";
         match_tensors(specs.shapes(), &self.file, |_| false, network).map(|_| ())
     }
@@ -158,8 +158,8 @@ impl NetworkFile {
         self.build(&self.config, 0, device)
     }
 
-    /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier and
-    /// the centers may be missing.
+    /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier,
+    /// the centers and the neck may be missing.
     ///
     /// # Errors
     /// As [`NetworkFile::check_start`], before any memory is allocated.
@@ -174,15 +174,18 @@ impl NetworkFile {
     /// Missing tensors, other shapes, another wiring or input convention than in the settings.
     pub fn check_start(&self, config: &Config) -> Result<()> {
         self.check_agreement(config)?;
-        check_tensors(&Spec::of(&config.model).param_specs(), &self.file, |_| false)
+        let (_, specs) = Model::declare(config, 0, &Device::cpu())?;
+        check_tensors(&specs, &self.file, |name| name.starts_with(NECK))
     }
 
     /// The file's settings are its own claim. So their network is compared with the header first, and memory is
     /// allocated only for tensors that the file holds.
     fn build(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
         let (model, specs) = Model::declare(config, classes, device)?;
-        let is_head = |name: &str| name.starts_with("fc.") || name == CENTERS;
-        let (values, _) = match_tensors(specs.shapes(), &self.file, is_head, "the model")?;
+        // A run starts with a classifier, centers and a neck of its own where the file has none. Features need the neck.
+        let is_new = |name: &str| name.starts_with("fc.") || name == CENTERS || name.starts_with(NECK);
+        let may_miss = |name: &str| classes > 0 && is_new(name);
+        let (values, _) = match_tensors(specs.shapes(), &self.file, may_miss, "the model")?;
         let mut params = Params::new(device, &specs)?;
         if model.head.is_some() {
             params.initialise(config.run.seed)?;
@@ -193,6 +196,12 @@ impl NetworkFile {
 
     fn check_agreement(&self, config: &Config) -> Result<()> {
         let (own, asked) = (&self.config, config);
+        if own.model.neck != NeckKind::None && asked.model.neck == NeckKind::None {
+            return Err(self.file.fault(
+                "has a batch-norm neck (bottleneck.*), and model.neck is none in the settings; remove model.neck from the \
+                 settings to use the file's",
+            ));
+        }
         // The stride of the last stage may differ: fine-tuning with a finer last feature map is common.
         const MUST_AGREE: [&str; 6] =
             ["model.arch", "model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];

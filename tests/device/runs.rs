@@ -92,6 +92,16 @@ fn caffe_wiring() {
 }
 
 #[test]
+fn a_neck_in_front_of_the_classifier() {
+    devices_agree(&["model.neck=batchnorm"]);
+    devices_agree(&[
+        "model.neck=batchnorm",
+        "loss.batch_contrastive.feature=neck",
+        "loss.softmax.weight=0.5",
+    ]);
+}
+
+#[test]
 fn softmax_alone() {
     devices_agree(&["loss.batch_contrastive.weight=0", "data.pad_mode=edge"]);
 }

@@ -22,8 +22,16 @@ from pattern import BATCH, CLASSES, SEED, batch
 
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE, RATE, LAMBDA = 0.9, 5e-4, 0.5, 1.3, 0.5, 0.01, 0.1
 STEPS, SAMPLE = 60, 192
-BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False}
-VARIANTS = {"base": {}, **{key: {key: True} for key in BASE}}
+BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU}
+VARIANTS = {
+    "base": {},
+    **{key: {key: True} for key in ["exact", "caffe_momentum", "tied", "frozen"]},
+    # Batch normalisation in front of the classifier, which has no bias; the other loss takes the feature before or
+    # behind it.
+    "neck": {"neck": "pool5"},
+    # Features behind the neck are centred, so persons are far apart: a larger margin reaches them.
+    "neck_behind": {"neck": "neck", "tau": 3.0},
+}
 
 
 class Run:
@@ -34,15 +42,25 @@ class Run:
         self.net = resnet.ResNet("slim", width=4, depths=(1, 1, 1, 1), caffe=caffe)
         self.fc = torch.nn.Linear(self.net.features, CLASSES)
         self.centers = torch.zeros(CLASSES, self.net.features)
+        self.neck = torch.nn.BatchNorm1d(self.net.features)
+        with torch.no_grad():
+            # A scale that differs from channel to channel, in float32.
+            wave = np.sin(np.arange(self.net.features), dtype=np.float64)
+            self.neck.weight.copy_(torch.from_numpy((0.2 + 0.05 * wave).astype(np.float32)))
+        self.has_neck = False
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
 
     def named(self):
-        return list(self.net.named()) + [("fc.weight", self.fc.weight), ("fc.bias", self.fc.bias)]
+        own = ("bottleneck.weight", self.neck.weight) if self.has_neck else ("fc.bias", self.fc.bias)
+        return list(self.net.named()) + [("fc.weight", self.fc.weight), own]
 
     def statistics(self):
         for _, name, layer in self.net.layers():
             yield f"{name}.running_mean", layer.bn.running_mean
             yield f"{name}.running_var", layer.bn.running_var
+        if self.has_neck:
+            yield "bottleneck.running_mean", self.neck.running_mean
+            yield "bottleneck.running_var", self.neck.running_var
 
     def state(self):
         """Everything by its name: parameters, statistics, centers, momenta."""
@@ -52,16 +70,22 @@ class Run:
         for name, velocity in self.velocities.items():
             yield f"momentum/{name}", velocity
 
-    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False):
+    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU):
         """Softmax loss and the three terms of the other one; the step is made."""
         self.net.train(not frozen)
         pixels, labels = batch(number)
         dtype = self.fc.weight.dtype
         pool5 = self.net(torch.from_numpy(pixels).to(dtype).permute(0, 3, 1, 2))
         mask = torch.from_numpy(philox.dropout_mask(SEED, number, BATCH, self.net.features, DROPOUT)).to(dtype)
-        softmax = F.cross_entropy(self.fc(pool5 * mask), labels)
-        x = F.normalize(pool5)
-        terms = resnet.batch_contrastive_terms(x, labels, self.centers, TAU, exact)
+        if neck is None:
+            softmax = F.cross_entropy(self.fc(pool5 * mask), labels)
+            x = F.normalize(pool5)
+        else:
+            self.neck.train()
+            behind = self.neck(pool5)
+            softmax = F.cross_entropy(F.linear(behind * mask, self.fc.weight), labels)
+            x = F.normalize(behind if neck == "neck" else pool5)
+        terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
         named = self.named()
         # float32 constants, as the engine has them.
         rate, decay, momentum = (float(np.float32(v)) for v in (RATE, DECAY, MOMENTUM))
@@ -93,6 +117,8 @@ def sample(array):
 @torch.no_grad()
 def start_at(run, start, caffe_momentum):
     for name, tensor in run.state():
+        if "bottleneck." in name:
+            continue
         values = torch.from_numpy(start[name])
         if values.dim() == 4:
             values = values.permute(0, 3, 1, 2)
@@ -109,6 +135,7 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
     resnet.initialise(trained.named(), philox, SEED)
     losses = [trained.step(number) for number in range(STEPS)]
     start = {name: engine(tensor).astype(np.float32) for name, tensor in trained.state()}
+    start["bottleneck.weight"] = engine(trained.neck.weight).astype(np.float32)
     print(f"{wiring}: trained from {losses[0].round(3)} to {losses[-1].round(3)}")
     for name, values in start.items():
         golden[f"{wiring}.start.{name}"] = values
@@ -117,6 +144,10 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
         results = []
         for dtype in (torch.float64, torch.float32):
             run = Run(dtype, caffe)
+            if settings["neck"] is not None:
+                run.has_neck = True
+                del run.velocities["fc.bias"]
+                run.velocities["bottleneck.weight"] = torch.zeros_like(run.neck.weight)
             start_at(run, start, settings["caffe_momentum"])
             before = {name: engine(velocity) for name, velocity in run.velocities.items()}
             terms = run.step(STEPS, **settings)

@@ -65,6 +65,11 @@ fn slim() {
     agrees(&["model.arch=slim", "input.height=96", "input.width=48"]);
 }
 
+#[test]
+fn a_neck() {
+    agrees(&["model.arch=slim", "model.neck=batchnorm", "input.height=96", "input.width=48"]);
+}
+
 /// The images of the converter's tests as PNG files of just this size, so that nobody resizes them or decodes a JPEG
 /// in its own way.
 fn images(config: &Config, folder: &Path) {

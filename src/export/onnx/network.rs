@@ -6,7 +6,10 @@ use super::proto::TensorProto;
 use super::{INPUT, OUTPUT, Options, Pixels};
 use crate::autograd::Params;
 use crate::data::{Channels, ImageInput};
-use crate::model::resnet::{ConvBn, ResNet};
+use crate::model::Model;
+use crate::model::neck::{NECK, Neck};
+use crate::model::resnet::ConvBn;
+use crate::ops::batchnorm::EPS;
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
 
@@ -15,11 +18,12 @@ use crate::ops::maxpool::MaxPool;
 /// # Errors
 /// Folded weights that are not finite.
 pub fn build(
-    backbone: &ResNet,
+    model: &Model,
     params: &Params,
     input: &ImageInput,
     options: Options,
 ) -> Result<Builder, String> {
+    let backbone = &model.backbone;
     let mut graph = Builder::default();
     let mut images = pixels(&mut graph, input, options.pixels);
     if options.flip {
@@ -44,11 +48,14 @@ pub fn build(
         x = relu(&mut graph, &sum);
     }
     let pooled = graph.node("GlobalAveragePool", "pool5.map", &[&x], Vec::new());
-    let mut pool5 = graph.node("Flatten", "pool5", &[&pooled], vec![int("axis", 1)]);
-    if options.flip {
-        pool5 = sum_of_both(&mut graph, &pool5, backbone.features());
+    let mut features = graph.node("Flatten", "pool5", &[&pooled], vec![int("axis", 1)]);
+    if let Some(neck) = &model.neck {
+        features = batchnorm(&mut graph, &features, neck, params)?;
     }
-    l2_normalise(&mut graph, &pool5);
+    if options.flip {
+        features = sum_of_both(&mut graph, &features, model.features());
+    }
+    l2_normalise(&mut graph, &features);
     Ok(graph)
 }
 
@@ -100,6 +107,28 @@ fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
     let columns = graph.i64("images.columns", &columns);
     let mirrored = graph.node("Gather", "images.mirrored", &[name, &columns], vec![int("axis", 3)]);
     graph.node("Concat", "images.both", &[name, &mirrored], vec![int("axis", 0)])
+}
+
+/// Adds the neck with its running statistics folded: y = a x + b with a = gamma / sqrt(var + eps) and b = beta - a mean.
+///
+/// # Errors
+/// Factors that are not finite.
+fn batchnorm(graph: &mut Builder, features: &str, neck: &Neck, params: &Params) -> Result<String, String> {
+    let gamma = params.get(neck.gamma).value.f32();
+    let [beta, mean, var] = [neck.beta, neck.mean, neck.var].map(|buffer| params.buffer(buffer).f32());
+    let affine = |channel: usize| {
+        let [gamma, beta, mean, var] = [gamma, beta, mean, var].map(|values| f64::from(values[channel]));
+        let factor = gamma / (var + f64::from(EPS)).sqrt();
+        (factor as f32, (beta - factor * mean) as f32)
+    };
+    let (factors, shifts): (Vec<f32>, Vec<f32>) = (0..gamma.len()).map(affine).unzip();
+    if factors.iter().chain(&shifts).any(|value| !value.is_finite()) {
+        return Err(format!("{NECK}*: the batch normalisation is not finite; export other weights"));
+    }
+    let factors = graph.f32("bottleneck.factors", &[gamma.len()], &factors);
+    let shifts = graph.f32("bottleneck.shifts", &[gamma.len()], &shifts);
+    let scaled = graph.node("Mul", "bottleneck.scaled", &[features, &factors], Vec::new());
+    Ok(graph.node("Add", "bottleneck", &[&scaled, &shifts], Vec::new()))
 }
 
 /// Adds the features of each image and of its mirror image: `[2N, D]` to `[N, D]`.

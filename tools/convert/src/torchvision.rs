@@ -7,7 +7,7 @@
 use crate::engine::swap_inner;
 use crate::safetensors::LAST_STRIDE;
 use crate::{Error, Result};
-use bcreid::config::Wiring;
+use bcreid::config::{NeckKind, Wiring};
 use bcreid::files::write_atomically;
 use bcreid::weights::{NetworkFile, TensorOut, Values, write_tensors};
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ impl Container {
 /// exported.
 ///
 /// # Errors
-/// A network in Caffe's wiring, which torchvision's ResNet does not have; metadata and tensors of two networks; an
+/// A network in Caffe's wiring or with a neck, which torchvision's ResNet does not have; metadata and tensors of two networks; an
 /// error of the file system.
 pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
@@ -54,6 +54,12 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
             "is in Caffe's wiring (stride on the first 1x1, pool1 without padding), which torchvision's ResNet does \
              not have: the same weights would give other features there; train from torchvision's weights to deploy \
              in it",
+        ));
+    }
+    if network.config().model.neck != NeckKind::None {
+        return Err(file.fault(
+            "has a batch-norm neck (model.neck), which torchvision's ResNet does not have: its features are those behind \
+             the neck; export the network to ONNX (bcreid export)",
         ));
     }
     network.check()?;
