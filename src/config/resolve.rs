@@ -87,14 +87,11 @@ fn check_types(table: &toml::Table) -> Result<()> {
         let Some(content) = content.as_table() else { return Err(unknown(section)) };
         for (name, value) in content {
             let key = format!("{section}.{name}");
-            let entry = keys.iter().find(|entry| entry.key == key);
-            if entry.is_none() {
-                return Err(unknown(&key));
-            }
+            let Some(entry) = keys.iter().find(|entry| entry.key == key) else { return Err(unknown(&key)) };
             let own = toml::Table::from_iter([(name.clone(), value.clone())]);
             let alone = toml::Table::from_iter([(section.clone(), toml::Value::Table(own))]);
             Config::deserialize(toml::Value::Table(alone))
-                .map_err(|e| wrong_type::refusal(entry, &key, value, e.message()))?;
+                .map_err(|e| wrong_type::refusal(entry, value, e.message()))?;
         }
     }
     Ok(())
