@@ -11,8 +11,17 @@ use super::folder::{self, base_name};
 use super::found::Found;
 use super::numbering::{self, Labelled, Numbering};
 use super::{dukemtmc, market1501};
+use crate::console::counted;
+use crate::error::excerpt;
 use crate::{Error, Result};
-use std::path::{Component, Path};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+/// Number of folders without images that a note names.
+const SHOWN: usize = 5;
+/// Number of characters of their names in a note.
+const LONGEST_SHOWN: usize = 40;
 
 /// The folders of each part; the first that exists is read.
 const PARTS: [&[&str]; 3] = [&["train_all", "train"], &["query"], &["gallery"]];
@@ -36,6 +45,7 @@ pub(super) fn open(root: &Path) -> Result<Found> {
         if listing.images.is_empty() {
             return Err(folder::no_image(&folder));
         }
+        notes.extend(without_image(&folder, &listing.images)?);
         listing.images.into_iter().map(|path| image(&folder, &path)).collect()
     };
     let mut parts = [part(PARTS[0])?, part(PARTS[1])?, part(PARTS[2])?];
@@ -65,6 +75,36 @@ pub(super) fn open(root: &Path) -> Result<Found> {
     Ok(Found { notes, ..found })
 }
 
+/// A note about the folders of a part's identities that hold no image.
+fn without_image(part: &Path, images: &[PathBuf]) -> Result<Option<String>> {
+    let first_folder = |image: &PathBuf| {
+        let folder = image.strip_prefix(part).ok()?.components().next()?;
+        Some(folder.as_os_str().to_owned())
+    };
+    let with_image: HashSet<OsString> = images.iter().filter_map(first_folder).collect();
+    let mut empty = Vec::new();
+    for entry in std::fs::read_dir(part).map_err(Error::io(part))? {
+        let entry = entry.map_err(Error::io(part))?;
+        let name = entry.file_name();
+        let hidden = name.to_string_lossy().starts_with('.');
+        if !hidden && !with_image.contains(&name) && entry.path().is_dir() {
+            empty.push(name.to_string_lossy().into_owned());
+        }
+    }
+    empty.sort_unstable();
+    let shown: Vec<String> = empty.iter().take(SHOWN).map(|name| excerpt(name, LONGEST_SHOWN)).collect();
+    Ok((!empty.is_empty()).then(|| {
+        format!(
+            "{}: {} of identities without an image ({}{}), so these are left out; images end in {}",
+            part.display(),
+            counted(empty.len(), "folder"),
+            shown.join(", "),
+            if empty.len() > SHOWN { ", ..." } else { "" },
+            folder::endings()
+        )
+    }))
+}
+
 /// An image of a part.
 fn image(part: &Path, path: &Path) -> Result<Image> {
     let inner = path.strip_prefix(part).unwrap_or(path);
@@ -79,7 +119,7 @@ fn image(part: &Path, path: &Path) -> Result<Image> {
         .collect();
     let (pid, in_folder) = match folders[..] {
         [pid] => (pid, None),
-        [pid, camera] => (pid, Some(camera.to_string())),
+        [pid, camera] => (pid, Some(numbering::composed(camera))),
         _ => {
             let what = if folders.is_empty() { "in no folder of an identity" } else { "in too many folders" };
             return Err(Error::image(
@@ -105,6 +145,7 @@ fn image(part: &Path, path: &Path) -> Result<Image> {
     }
     let base = base_name(path)?;
     let in_name = market1501::parse(base).or_else(|| dukemtmc::parse(base)).map(|name| name.camid);
-    let labelled = Labelled { path: path.to_path_buf(), pid: pid.to_string(), camid: None };
+    let labelled =
+        Labelled { path: path.to_path_buf(), pid: numbering::composed(pid), camid: None, line: None };
     Ok(Image { labelled, in_name, in_folder })
 }

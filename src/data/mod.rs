@@ -20,6 +20,7 @@ pub mod cache;
 mod classes;
 mod dataset;
 pub mod decode;
+mod doubtful_labels;
 pub mod dukemtmc;
 pub mod folder;
 mod found;
