@@ -15,6 +15,7 @@ mod wrong_type;
 
 pub use old_names::current as current_name;
 pub use settings::*;
+pub use unknown_key::advice_for_flag;
 
 use crate::Result;
 use crate::data::ImageInput;

@@ -115,7 +115,15 @@ impl Wanted {
                 let fits = length.is_none_or(|length| length == values.len());
                 (!fits).then(|| format!("`{}` has {}", shown(value), values.len()))
             }
-            (Wanted::Whole, Value::String(text)) if is_digits(text) => is("too large"),
+            // TOML reads digits as text if they are too many, or in quotation marks.
+            (Wanted::Whole, Value::String(text)) if is_digits(text) && text.parse::<i64>().is_err() => {
+                is("too large")
+            }
+            (Wanted::Whole | Wanted::Number | Wanted::Truth, Value::String(text))
+                if text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok() =>
+            {
+                Some(format!("`\"{}\"` is text: write it without quotation marks", shown(value)))
+            }
             (Wanted::Word | Wanted::NumberOr(_), Value::String(_)) => is("another word"),
             (_, Value::String(text)) if text.is_empty() => Some("no value is given".into()),
             _ => is(kind_of(value)),
@@ -123,7 +131,6 @@ impl Wanted {
     }
 }
 
-/// Whether a text is a whole number, which TOML reads as text only if it is too large.
 fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -242,6 +249,14 @@ mod tests {
         ] {
             assert_eq!(refused(key, value).unwrap(), format!("config: {said} (--set {key}={value})"));
         }
+    }
+
+    #[test]
+    fn a_number_in_quotation_marks_is_told_from_one_that_is_too_large() {
+        let error = Config::resolve_text("[solver]\nbatch = \"16\"\n", &[]).unwrap_err().to_string();
+        let said =
+            "config: solver.batch is a whole number; `\"16\"` is text: write it without quotation marks";
+        assert_eq!(error, said);
     }
 
     /// The settings accept the words of the table.
