@@ -26,8 +26,8 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
-        let (device, which) = self.compute.choose()?;
         let config = demo::config(&self.settings)?;
+        let (device, which) = self.compute.choose()?;
         note!("{which}");
         let stop = stop::on_signal("stopping after this part");
         let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop, &progress::bar)?;

@@ -30,6 +30,7 @@ mod synth;
 mod tensorboard;
 mod train;
 mod trained;
+mod usage;
 
 pub use remedy::explain;
 
@@ -92,7 +93,10 @@ enum Command {
 /// Runs the program with its command line, whose first item is the program's name, and prints its error. A faulty
 /// command line, `--help` and `--version` end the process.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Arguments::parse_from(line).run() {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let arguments =
+        Arguments::try_parse_from(&line).unwrap_or_else(|error| usage::fault(error, &line).exit());
+    match arguments.run() {
         Ok(code) => code,
         Err(error) => {
             tell!("bcreid: {}", explain(&error));

@@ -14,7 +14,7 @@ use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Result, note, shell};
+use crate::{Error, Result, note, shell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,7 +49,7 @@ pub struct Train {
     resume: bool,
     /// With --resume: the new number of iterations, to train a run longer (or to end it earlier). The learning rate
     /// stays that of the settings: behind the last milestone it does not change.
-    #[arg(long, value_name = "N", requires = "resume", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
     /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.
     #[arg(long)]
@@ -69,14 +69,38 @@ impl Train {
         format!("--data {}{}", folders.join(" "), self.opening.typed())
     }
 
+    /// Initial weights and settings of a new run, whose folder may be made.
+    fn new_run(&self) -> Result<(Option<NetworkFile>, Config)> {
+        if let Some(iterations) = self.iterations {
+            return Err(Error::Config(format!(
+                "--iterations {iterations} changes the length of a run that is resumed; of a new run it is a setting: give \
+                 --set solver.iterations={iterations}"
+            )));
+        }
+        require_vacant(&self.out, Remedy::Resume)?;
+        let weights = self.weights.as_deref().map(super::open_network).transpose()?;
+        let of_weights = weights.as_ref().map(NetworkFile::config);
+        let config = Config::resolve_for(of_weights, self.config.as_deref(), &self.settings)?;
+        Ok((weights, config))
+    }
+
     pub fn run(self) -> Result<ExitCode> {
+        // Settings are checked before data sets are read.
+        let new = if self.resume { None } else { Some(self.new_run()?) };
         let (device, which) = self.compute.choose()?;
         let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
         note!("{which}");
         super::tell_notes(&dataset.notes);
         let bar = Counter::new("decoding");
         let decoding = |done, total| bar.advance(done, total);
-        let (run, config, trainer) = if self.resume {
+        let (run, config, trainer) = if let Some((weights, config)) = new {
+            if let Some(weights) = &weights {
+                weights.describe().lines().for_each(|line| note!("{line}"));
+            }
+            let start = weights.as_ref().map_or(Start::Random, Start::Weights);
+            let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
+            (RunFolder::create(&self.out, &config)?, config, trainer)
+        } else {
             let (run, mut config) = RunFolder::open(&self.out)?;
             if let Some(iterations) = self.iterations {
                 checkpoint::require_done_within(&run.checkpoints(), iterations)?;
@@ -88,17 +112,6 @@ impl Train {
             }
             trained::say_resumed(&self.out, trainer.first(), config.solver.iterations);
             (run, config, trainer)
-        } else {
-            require_vacant(&self.out, Remedy::Resume)?;
-            let weights = self.weights.as_deref().map(super::open_network).transpose()?;
-            let file_config = weights.as_ref().map(NetworkFile::config);
-            let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
-            if let Some(weights) = &weights {
-                weights.describe().lines().for_each(|line| note!("{line}"));
-            }
-            let start = weights.as_ref().map_or(Start::Random, Start::Weights);
-            let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
-            (RunFolder::create(&self.out, &config)?, config, trainer)
         };
         bar.finish();
         note!("loss: {}", config.loss.describe());

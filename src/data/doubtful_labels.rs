@@ -23,6 +23,12 @@ pub(super) fn notes(root: &Path, parts: [&[Labelled]; 3]) -> Vec<String> {
     notes
 }
 
+/// The whole number of a text, which may have a fraction of zero: spreadsheet programs make `7.0` of 7.
+fn number(value: &str) -> Option<i64> {
+    let whole = value.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|digit| digit == b'0'));
+    whole.map_or(value, |(whole, _)| whole).parse().ok()
+}
+
 /// The value of an image in a column.
 type Value = fn(&Labelled) -> Option<&str>;
 
@@ -81,17 +87,17 @@ impl Column<'_> {
         ))
     }
 
-    /// The first number that is written in two ways, such as `7` and `0007`.
+    /// The first number that is written in two ways, such as `7` and `0007` or `7.0`.
     fn two_spellings(&self) -> Option<String> {
         let mut spellings: BTreeMap<i64, &str> = BTreeMap::new();
         let mut twice: Option<[&str; 2]> = None;
         let mut are_names = false;
         for (.., value) in self.values() {
-            match value.parse() {
-                Err(_) => are_names = true,
+            are_names |= value.parse::<i64>().is_err();
+            match number(value) {
                 // Junk and distractors are no persons.
-                Ok(-1 | 0) => {}
-                Ok(number) => {
+                None | Some(-1 | 0) => {}
+                Some(number) => {
                     let first = *spellings.entry(number).or_insert(value);
                     if first != value && twice.is_none() {
                         twice = Some([first, value]);

@@ -3,9 +3,11 @@
 
 use super::folder::has_image_name;
 use super::layout::Layout;
+use super::list::LISTS;
 use crate::console::counted;
 use crate::error::excerpt;
 use crate::{Error, Result};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Number of entries of a folder that a message names.
@@ -18,11 +20,18 @@ pub(super) fn require_folder(root: &Path, layout: Option<Layout>) -> Result<()> 
     if std::fs::metadata(root).map_err(Error::io(root))?.is_dir() {
         return Ok(());
     }
-    Err(Error::Data(format!(
-        "{}: a data set is a folder, and this is a file; give the folder that holds {}",
-        root.display(),
-        expected(layout)
-    )))
+    let shown = root.display();
+    let is_list = LISTS.iter().any(|list| root.file_name() == Some(OsStr::new(list)));
+    Err(Error::Data(match root.parent().filter(|_| is_list) {
+        Some(folder) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            format!("{shown}: one of the lists of a data set; give their folder: {}", folder.display())
+        }
+        None => format!(
+            "{shown}: a data set is a folder, and this is a file; give the folder that holds {}",
+            expected(layout)
+        ),
+    }))
 }
 
 /// The error about a folder that has not the layout, or none of the layouts.
@@ -74,12 +83,14 @@ fn part_alone(root: &Path) -> Option<Error> {
     let whole = root.canonicalize().ok()?;
     let (above, own) = (whole.parent()?, whole.file_name()?.to_str()?);
     let layout = Layout::detect(above).ok()??;
+    // As typed, if the folder above is in it.
+    let typed = root.parent().filter(|above| !above.as_os_str().is_empty() && root.ends_with(own));
+    let shown = typed.unwrap_or(above).display();
     let is_part = layout.parts().contains(&own) || (layout == Layout::Folders && own == "train_all");
     is_part.then(|| {
         Error::Data(format!(
-            "{}: this is the part {own} of a data set in the layout {layout}; give the folder above: {}",
-            root.display(),
-            above.display()
+            "{}: this is the part {own} of a data set in the layout {layout}; give the folder above: {shown}",
+            root.display()
         ))
     })
 }

@@ -39,7 +39,7 @@ pub fn below(folder: &Path) -> Result<Found> {
 pub(crate) fn not_a_run(folder: &Path) -> Error {
     let shown = folder.display();
     let what = match std::fs::metadata(folder) {
-        Err(_) => "there is no such folder; give the folder of a run that bcreid train made".to_string(),
+        Err(_) => "no such folder; give the folder of a run that bcreid train made".to_string(),
         Ok(meta) if !meta.is_dir() => {
             "it is a file; give the folder of a run that bcreid train made".to_string()
         }
@@ -51,7 +51,7 @@ pub(crate) fn not_a_run(folder: &Path) -> Error {
                     "it has no config.toml; give the folder of a run that bcreid train made".to_string()
                 }
                 ([], Some(run)) => format!("it is inside of one; give {}", run.display()),
-                ([run], _) => format!("but it holds one; give {}", run.display()),
+                ([run], _) => format!("it holds one; give {}", run.display()),
                 (runs, _) => several(runs, left == 0),
             }
         }
@@ -122,9 +122,11 @@ mod tests {
             fs::write(run.join("config.toml"), "").unwrap();
         };
         let said = |name: &str| not_a_run(&home.path().join(name)).to_string();
-        assert!(said("nowhere").contains("nowhere: not a run folder: there is no such folder"));
+        assert!(said("nowhere").contains("nowhere: not a run folder: no such folder"));
         run("one/a");
-        assert!(said("one").contains("but it holds one; give ") && said("one").ends_with("one/a"));
+        assert!(
+            said("one").contains("not a run folder: it holds one; give ") && said("one").ends_with("one/a")
+        );
         assert!(said("one/a/checkpoints").contains("it is inside of one; give "));
         assert!(said("one/a/config.toml").contains("it is a file"));
         for name in ["b", "c", "deep/d", "e", "f", "g"] {

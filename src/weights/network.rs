@@ -66,6 +66,9 @@ impl NetworkFile {
         let file = read_tensors(path)?;
         match settings_of(&file)? {
             Some(config) => Ok(NetworkFile { file, config }),
+            None if file.get("features").is_some() => {
+                Err(file.fault("features, and no network; give the run or the weight file that they were extracted with"))
+            }
             None => Err(file.fault(
                 "the metadata gives no wiring and no input convention, which the weights' shapes do not show; run it \
                  through bcreid-convert first",

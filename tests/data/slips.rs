@@ -103,6 +103,12 @@ fn one_number_in_two_spellings_is_warned_of() {
     put(root, "gallery/ann/a.jpg", b"");
     assert_note(root, &["warning", "0007 and 7", "read as names here, so these are two"]);
     assert_eq!(numbers(&Dataset::open(root).unwrap().gallery), [0, 0, 1, 2, 3, 4]);
+    // Spreadsheet programs write fractions.
+    let lists = root.join("lists");
+    put(&lists, "a.jpg", b"");
+    put(&lists, "b.jpg", b"");
+    put(&lists, "train.csv", b"path,pid\na.jpg,7.0\nb.jpg,7\n");
+    assert_note(&lists, &["warning", "7.0 and 7 are one number in two spellings", "these are two"]);
 }
 
 #[test]
@@ -167,6 +173,12 @@ fn folders_and_images_without_parts_say_which_layout_they_nearly_have() {
             &["this is the part", part, "give the folder above", "set"],
         );
     }
+    assert_error(Dataset::open(&set.join("train/../train")), &["give the folder above"]);
+    let list = put(&root.join("lists"), "train.csv", b"");
+    assert_error(
+        Dataset::open(&list),
+        &["train.csv: one of the lists of a data set; give their folder: ", "lists"],
+    );
     let flat = root.join("flat");
     put(&flat, "a.jpg", b"");
     put(&flat, "b.png", b"");
