@@ -1,5 +1,6 @@
 //! Options of data sets: their layout, and the split of those that have several.
 
+use crate::console::counted;
 use crate::data::{Dataset, Layout, OpenOptions};
 use crate::{Error, Result};
 use clap::builder::PossibleValue;
@@ -35,9 +36,9 @@ impl Opening {
     pub fn open_all(&self, data: &[PathBuf]) -> Result<Vec<Dataset>> {
         if self.layout.len() > 1 && self.layout.len() != data.len() {
             return Err(Error::Data(format!(
-                "--layout names {} layouts for {} data sets; give one for all, or one for each",
-                self.layout.len(),
-                data.len()
+                "--layout names {} for {}; give one for all, or one for each",
+                counted(self.layout.len(), "layout"),
+                counted(data.len(), "data set")
             )));
         }
         let layouts =

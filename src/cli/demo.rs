@@ -18,7 +18,7 @@ pub struct Demo {
     #[command(flatten)]
     compute: Compute,
     /// One setting that replaces the demo's, e.g. solver.iterations=2000; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
     settings: Vec<String>,
     #[command(flatten)]
     size: Size,

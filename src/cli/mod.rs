@@ -38,7 +38,7 @@ use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::export::features::{self as features_of_others, Format};
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, note, shell, tell};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -191,6 +191,13 @@ fn require_folders(folders: &[PathBuf]) -> Result<()> {
 
 /// Reads features for an evaluation or a query: a file of this program, or a .npy with its .csv.
 fn read_features(path: &Path) -> Result<Features> {
+    if path.is_dir() {
+        return Err(Error::Data(format!(
+            "{}: a folder; features are in a file: bcreid extract --weights RUN --images {} --out FILE.safetensors",
+            path.display(),
+            shell::quoted(path)
+        )));
+    }
     match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
         true => features_of_others::read(path),
         false => Features::read(path),

@@ -14,7 +14,7 @@ use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Error, Result, note, shell};
+use crate::{Result, note, shell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,7 +39,7 @@ pub struct Train {
     #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
     config: Option<PathBuf>,
     /// One setting that replaces the file's, e.g. loss.lambda=0; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other, conflicts_with = "resume")]
     settings: Vec<String>,
     /// The run folder: settings, metrics, checkpoints and weights.
     #[arg(long, value_name = "RUN")]
@@ -49,7 +49,7 @@ pub struct Train {
     resume: bool,
     /// With --resume: the new number of iterations, to train a run longer (or to end it earlier). The learning rate
     /// stays that of the settings: behind the last milestone it does not change.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "resume", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
     /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.
     #[arg(long)]
@@ -71,12 +71,6 @@ impl Train {
 
     /// Initial weights and settings of a new run, whose folder may be made.
     fn new_run(&self) -> Result<(Option<NetworkFile>, Config)> {
-        if let Some(iterations) = self.iterations {
-            return Err(Error::Config(format!(
-                "--iterations {iterations} changes the length of a run that is resumed; of a new run it is a setting: give \
-                 --set solver.iterations={iterations}"
-            )));
-        }
         require_vacant(&self.out, Remedy::Resume)?;
         let weights = self.weights.as_deref().map(super::open_network).transpose()?;
         let of_weights = weights.as_ref().map(NetworkFile::config);

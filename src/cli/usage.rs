@@ -11,10 +11,22 @@ const WITH_SETTINGS: [&str; 6] = ["train", "reproduce", "sweep", "demo", "bench"
 /// The advice for a value in a place without an option.
 const VALUES: &str = "a value follows its option, such as --data DIR";
 
+/// The advice for `train --iterations` without `--resume`.
+const NEW_RUN: &str = "of a new run the number of iterations is a setting: --set solver.iterations=N";
+
 /// The error to be shown for the command line `line`. The usage line goes, because clap puts the given options into it
 /// as if all were required. An unknown option that is a setting names the setting, and a value without an option its place.
 pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     error.remove(ContextKind::Usage);
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            &missing[..]
+        }
+        _ => &[],
+    };
+    if missing.iter().any(|option| option == "--resume") {
+        suggest(&mut error, NEW_RUN.into());
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
@@ -29,7 +41,11 @@ pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     };
     if let Some(advice) = advice {
         error.remove(ContextKind::SuggestedArg);
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(advice)]));
+        suggest(&mut error, advice);
     }
     error
+}
+
+fn suggest(error: &mut clap::Error, advice: String) {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(advice)]));
 }

@@ -1,8 +1,8 @@
 //! Warnings about identities and cameras that are probably written wrongly: a mistyped number that turns all numbers into
 //! names, and a number in two spellings.
 
+use super::labelled::Labelled;
 use super::list::LISTS;
-use super::numbering::Labelled;
 use crate::error::excerpt;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,7 +9,8 @@
 
 use super::folder::{self, base_name};
 use super::found::Found;
-use super::numbering::{self, Labelled, Numbering};
+use super::labelled::{self, Labelled};
+use super::numbering::Numbering;
 use super::{dukemtmc, market1501};
 use crate::console::counted;
 use crate::error::excerpt;
@@ -95,7 +96,7 @@ fn without_image(part: &Path, images: &[PathBuf]) -> Result<Option<String>> {
     let shown: Vec<String> = empty.iter().take(SHOWN).map(|name| excerpt(name, LONGEST_SHOWN)).collect();
     Ok((!empty.is_empty()).then(|| {
         format!(
-            "{}: {} of identities without an image ({}{}), so these are left out; images end in {}",
+            "{}: left out {} without an image ({}{}); images end in {}",
             part.display(),
             counted(empty.len(), "folder"),
             shown.join(", "),
@@ -119,7 +120,7 @@ fn image(part: &Path, path: &Path) -> Result<Image> {
         .collect();
     let (pid, in_folder) = match folders[..] {
         [pid] => (pid, None),
-        [pid, camera] => (pid, Some(numbering::composed(camera))),
+        [pid, camera] => (pid, Some(labelled::composed(camera))),
         _ => {
             let what = if folders.is_empty() { "in no folder of an identity" } else { "in too many folders" };
             return Err(Error::image(
@@ -132,13 +133,13 @@ fn image(part: &Path, path: &Path) -> Result<Image> {
         }
     };
     for (name, least) in folders.into_iter().zip([-1, 0]) {
-        if name.len() > numbering::LONGEST || name.parse::<i64>().is_ok_and(|number| number < least) {
+        if name.len() > labelled::LONGEST || name.parse::<i64>().is_ok_and(|number| number < least) {
             return Err(Error::image(
                 path,
                 format!(
                     "the folder {name:?} is no identity or camera: give a name of at most {} bytes or a whole number, for \
                      junk the identity -1",
-                    numbering::LONGEST
+                    labelled::LONGEST
                 ),
             ));
         }
@@ -146,6 +147,6 @@ fn image(part: &Path, path: &Path) -> Result<Image> {
     let base = base_name(path)?;
     let in_name = market1501::parse(base).or_else(|| dukemtmc::parse(base)).map(|name| name.camid);
     let labelled =
-        Labelled { path: path.to_path_buf(), pid: numbering::composed(pid), camid: None, line: None };
+        Labelled { path: path.to_path_buf(), pid: labelled::composed(pid), camid: None, line: None };
     Ok(Image { labelled, in_name, in_folder })
 }

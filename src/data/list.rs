@@ -5,7 +5,7 @@
 //! folder. A pid is a whole number from 0, -1 for junk, or a name; a camid is a whole number from 0 or a name
 //! ([`super::Labels`]). The list's order is kept.
 
-use super::numbering::{self, Labelled};
+use super::labelled::{self, Labelled};
 use crate::console::counted;
 use crate::error::excerpt;
 use crate::files::{self, MIB};
@@ -61,13 +61,13 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
                     Err(error(format!("{name} {value:?}; give a whole number, {least} or larger, or a name")))
                 }
                 Err(_) if value.is_empty() => Err(error(format!("no {name}; give a whole number or a name"))),
-                Err(_) if value.len() > numbering::LONGEST => Err(error(format!(
+                Err(_) if value.len() > labelled::LONGEST => Err(error(format!(
                     "{name} \"{}\" has {}, and a name has at most {}",
                     excerpt(value, 20),
                     counted(value.len(), "byte"),
-                    numbering::LONGEST
+                    labelled::LONGEST
                 ))),
-                _ => Ok(numbering::composed(value)),
+                _ => Ok(labelled::composed(value)),
             }
         };
         if record[path].is_empty() {

@@ -27,6 +27,7 @@ mod found;
 mod identity_folders;
 pub mod input;
 mod joined;
+mod labelled;
 mod labels;
 mod layout;
 pub mod list;

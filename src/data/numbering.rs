@@ -5,34 +5,16 @@
 //! identities `-1` (junk) and `0` (distractors) keep their meaning among names.
 
 use super::found::Found;
+use super::labelled::Labelled;
 use super::{Labels, Sample, doubtful_labels};
 use crate::console::counted;
 use crate::error::excerpt;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use unicode_normalization::UnicodeNormalization;
+use std::path::Path;
 
-/// Longest name, in bytes.
-pub(super) const LONGEST: usize = 200;
 /// Number of characters of a name in a note.
 const SHOWN: usize = 40;
-
-/// An image whose identity and camera are texts.
-#[derive(Clone, Debug)]
-pub(super) struct Labelled {
-    pub path: PathBuf,
-    pub pid: String,
-    pub camid: Option<String>,
-    /// Its line in a list, from 1.
-    pub line: Option<usize>,
-}
-
-/// A name in Unicode's composed form (NFC). File systems and programs write an accented letter as one character or as a
-/// letter with an accent; both look the same and are one name.
-pub(super) fn composed(name: &str) -> String {
-    name.nfc().collect()
-}
 
 /// Numbers of one column; `None` if its values are numbers themselves.
 #[derive(Clone, Debug, Default)]
@@ -176,6 +158,7 @@ impl Numbering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn images(labels: &[(&str, Option<&str>)]) -> Vec<Labelled> {
         let image = |(pid, camid): &(&str, Option<&str>)| Labelled {

@@ -43,8 +43,15 @@ fn options_that_are_settings_name_the_setting() {
     // A misspelt option stays one, and a command without settings has no such tip.
     assert_says(&with(&["--wieghts", "a"]), &["'--weights'"]);
     assert!(!usage_error(&["eval", "--lr", "0.1"]).contains("setting"));
-    let error = fail(&mut called(&[&["train"], &given[..], &["--iterations", "5"]].concat()));
-    assert_says(&error, &["--set solver.iterations=5"]);
+    assert_says(
+        &usage_error(&["eval", "run", "set"]),
+        &["'run'", "a value follows its option, such as --data DIR"],
+    );
+    assert_says(&with(&["--set", "solver.batch", "16"]), &["'16'", "a setting in --set KEY=VALUE"]);
+    assert_says(
+        &with(&["--iterations", "5"]),
+        &["--resume", "tip: of a new run", "--set solver.iterations=N"],
+    );
 }
 
 /// clap's usage line holds the given options as if all were required.
@@ -134,6 +141,14 @@ fn runs_and_images_that_are_elsewhere_are_named() {
             "{command:?} {said}"
         );
     }
+    // Folders in the place of an image and of features.
+    let one = text(&run);
+    let error = fail(&mut called(&["query", "--run", one, "--image", set_text, "--gallery", gallery]));
+    assert_says(&error, &["--image", "a folder; give images, or the features"]);
+    let error = fail(&mut called(&["query", "--run", one, "--image", image, "--gallery", set_text]));
+    assert_says(&error, &["a folder; features are in a file: bcreid extract --weights RUN --images"]);
+    let error = fail(&mut called(&["eval", "--data", set_text, "--run", gallery]));
+    assert_says(&error, &["features, and no network"]);
     // Images that were moved.
     let moved = folder.join("moved");
     fs::rename(&set, &moved).unwrap();

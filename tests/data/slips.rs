@@ -151,7 +151,7 @@ fn folders_of_persons_that_hold_no_image_are_named() {
     put(root, "train/bob/readme.txt", b"");
     fs::create_dir_all(root.join("train/cy/west")).unwrap();
     fs::create_dir_all(root.join("train/.git")).unwrap();
-    assert_note(root, &["train: 2 folders of identities without an image (bob, cy)", ".jpg"]);
+    assert_note(root, &["train: left out 2 folders without an image (bob, cy)", ".jpg"]);
 }
 
 #[test]
