@@ -15,7 +15,8 @@ const VALUES: &str = "a value follows its option, such as --data DIR";
 const NEW_RUN: &str = "of a new run the number of iterations is a setting: --set solver.iterations=N";
 
 /// The error to be shown for the command line `line`. The usage line goes, because clap puts the given options into it
-/// as if all were required. An unknown option that is a setting names the setting, and a value without an option its place.
+/// as if all were required. An unknown option that is a setting names the setting, and a value without an option its
+/// place.
 pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     error.remove(ContextKind::Usage);
     let missing = match error.get(ContextKind::InvalidArg) {

@@ -1,5 +1,5 @@
-//! Warnings about identities and cameras that are probably written wrongly: a mistyped number that turns all numbers into
-//! names, and a number in two spellings.
+//! Warnings about identities and cameras that are probably written wrongly: a mistyped number that turns all numbers
+//! into names, and a number in two spellings.
 
 use super::labelled::Labelled;
 use super::list::LISTS;
@@ -81,8 +81,8 @@ impl Column<'_> {
             n => format!(" (and {n} more of {all} values)"),
         };
         Some(format!(
-            "warning: {place}: the {singular} `{}` is not a number{more}, so all {plural} are read as names; if it is a \
-             slip, correct it",
+            "warning: {place}: the {singular} `{}` is not a number{more}, so all {plural} are read as names; if it is \
+             a slip, correct it",
             excerpt(value, SHOWN)
         ))
     }

@@ -243,7 +243,8 @@ pub(crate) fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
     Error::Data(format!("{} line {line}: {what}", file.display()))
 }
 
-/// The fault of a line whose fields are separated by another character than the header's; `None` if it is another fault.
+/// The fault of a line whose fields are separated by another character than the header's; `None` if it is another
+/// fault.
 fn other_separator(text: &[u8], line: usize, fields: u64) -> Option<String> {
     let header = text.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty())?;
     let own = text.split(|&byte| byte == b'\n').nth(line - 1)?;

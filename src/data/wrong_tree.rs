@@ -1,5 +1,5 @@
-//! Folders that are not in the expected layout: the error says what was found, which layout that nearly is, and what was
-//! expected.
+//! Folders that are not in the expected layout: the error says what was found, which layout that nearly is, and what
+//! was expected.
 
 use super::folder::has_image_name;
 use super::layout::Layout;
@@ -54,7 +54,7 @@ pub(super) fn error(root: &Path, layout: Option<Layout>) -> Error {
             inner.display()
         ));
     }
-    let shown: Vec<String> = found.iter().take(SHOWN).map(name).collect();
+    let shown: Vec<String> = found.iter().take(SHOWN).map(|path| name(path)).collect();
     let listed = match found.len() {
         0 => "the folder is empty".to_string(),
         n if n > shown.len() => format!("found {} and {} more", shown.join(", "), n - shown.len()),
@@ -73,7 +73,7 @@ pub(super) fn error(root: &Path, layout: Option<Layout>) -> Error {
 }
 
 /// The name of an entry of a folder, for a message.
-fn name(path: &PathBuf) -> String {
+fn name(path: &Path) -> String {
     let name = excerpt(&path.file_name().unwrap_or_default().to_string_lossy(), LONGEST);
     if path.is_dir() { name + "/" } else { name }
 }
@@ -106,8 +106,8 @@ fn without_parts(root: &Path, found: &[PathBuf], listed: &str) -> Option<Error> 
     // One folder of images may be anything.
     if let [first, _, ..] = persons[..] {
         return Some(Error::Data(format!(
-            "{root}: {} of images ({}, ...) without the parts of a data set; if each is a person, put those for training \
-             below {root}/train, and those for the test below {root}/query and {root}/gallery (the layout folders)",
+            "{root}: {} of images ({}, ...) without the parts of a data set; if each is a person, put those for \
+             training below {root}/train, and those for the test below {root}/query and {root}/gallery (the layout folders)",
             counted(persons.len(), "folder"),
             name(first)
         )));

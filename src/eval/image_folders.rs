@@ -92,8 +92,8 @@ impl ImageFolders {
         inside.or(path.file_name().map(Path::new)).unwrap_or(Path::new("?")).display().to_string()
     }
 
-    /// Messages about the images `paths` of an output: the folders they are from, and those that are left out. Of images
-    /// whose folder is not there any more the folder is named: the page itself does not tell which folders exist.
+    /// Messages about the images `paths` of an output: the folders they are from, and those that are left out. Of
+    /// images whose folder is not there any more the folder is named: the page itself does not tell which folders exist.
     pub fn notes<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let whole = |path: &Path| path.display().to_string();
         let mut gone = BTreeMap::<&Path, usize>::new();

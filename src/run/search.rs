@@ -24,8 +24,8 @@ pub struct Found {
     pub is_complete: bool,
 }
 
-/// The runs in `folder`: itself, or those in up to [`DEPTH`] levels below. Links and hidden folders are left out, so that
-/// the search ends.
+/// The runs in `folder`: itself, or those in up to [`DEPTH`] levels below. Links and hidden folders are left out, so
+/// that the search ends.
 ///
 /// # Errors
 /// `folder` cannot be read.

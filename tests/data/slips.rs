@@ -1,4 +1,5 @@
-//! Slips of people who write their own lists and sort their own folders: an error or a warning names the place and the fix.
+//! Slips of people who write their own lists and sort their own folders: an error or a warning names the place and the
+//! fix.
 
 use crate::made::{assert_error, put};
 use bcreid::data::{Dataset, Sample};
