@@ -17,6 +17,7 @@ mod wrong_type;
 pub use old_names::current as current_name;
 pub use resolve::stored_settings;
 pub use settings::*;
+pub use unknown_key::advice_for_flag;
 
 use crate::Result;
 use crate::data::ImageInput;

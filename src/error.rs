@@ -104,6 +104,10 @@ pub enum Remedy {
     WithoutCapture,
     /// Evaluate as if all images were of different cameras.
     IgnoreCameras,
+    /// Leave unreadable images out of an extraction.
+    SkipImages,
+    /// Leave unreadable images out of a training.
+    SkipTrainingImages,
 }
 
 impl fmt::Display for Remedy {
@@ -119,6 +123,8 @@ impl fmt::Display for Remedy {
             Remedy::CpuDevice => f.write_str("choose the CPU device"),
             Remedy::WithoutCapture => f.write_str("run without graph capture"),
             Remedy::IgnoreCameras => f.write_str("ignore the cameras if their numbers have no meaning"),
+            Remedy::SkipImages => f.write_str("skip unreadable images"),
+            Remedy::SkipTrainingImages => f.write_str("skip unreadable images (data.bad_images=skip)"),
         }
     }
 }

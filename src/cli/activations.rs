@@ -9,7 +9,7 @@ use crate::data::folder::Folder;
 use crate::data::resize::Resizer;
 use crate::files::{inside, write_atomically};
 use crate::report::{heat, png};
-use crate::{Error, Result, note};
+use crate::{Error, Result, note, tell};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -51,11 +51,13 @@ impl Activations {
         let mut extractor = self.how.extractor(&self.weights, &device)?;
         note!("{which}");
         let bar = Counter::new("activations");
-        let (mut done, all) = (0, images.len());
+        let (mut done, mut drawn, all) = (0, 0, images.len());
         let batch = extractor.batch();
         for (images, targets) in images.chunks(batch).zip(targets.chunks(batch)) {
             let maps = extractor.feature_maps(images.to_vec())?;
-            for ((image, target), map) in images.iter().zip(targets).zip(maps) {
+            drawn += maps.len();
+            for (index, map) in maps {
+                let (image, target) = (&images[index], &targets[index]);
                 let folder = output::folder_of(target);
                 std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
                 let bytes = png::encode_rgb(heat::over(&picture(image)?, &map.strength()))?;
@@ -65,7 +67,15 @@ impl Activations {
             bar.advance(done, all);
         }
         bar.finish();
-        super::say(format_args!("{}: {}", self.out.display(), counted(done, "map")))?;
+        let skipped = extractor.take_skipped();
+        skipped.iter().for_each(|line| tell!("left out: {line}"));
+        if drawn == 0 {
+            return Err(Error::Data(format!(
+                "none of {} can be read, so no map is drawn",
+                counted(all, "image")
+            )));
+        }
+        super::say(format_args!("{}: {}", self.out.display(), counted(drawn, "map")))?;
         Ok(ExitCode::SUCCESS)
     }
 

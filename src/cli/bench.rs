@@ -26,7 +26,7 @@ pub struct Bench {
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// One setting that replaces the file's, e.g. solver.batch=64; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
     settings: Vec<String>,
     /// Number of identities; Market-1501 has 751.
     #[arg(long, value_name = "N", default_value_t = 751)]

@@ -13,7 +13,7 @@ pub struct Config {
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// One setting that replaces the file's; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
     settings: Vec<String>,
 }
 

@@ -1,8 +1,10 @@
 //! Options of data sets: their layout, and the split of those that have several.
 
+use crate::console::counted;
 use crate::data::{Dataset, Layout, OpenOptions};
 use crate::{Error, Result};
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 /// Layout and split of data sets, where their folders do not show them.
@@ -11,11 +13,22 @@ pub struct Opening {
     /// The layout of the data set, if the folder does not show it: market1501, dukemtmc, occluded-dukemtmc,
     /// cuhk03-np-detected, cuhk03-np-labeled, msmt17, veri776, mars, viper, folders or list; one for all data sets, or one
     /// for each.
-    #[arg(long, value_name = "NAME", requires = "data", num_args = 1.., hide_possible_values = true)]
+    #[arg(long, value_name = "NAME", value_enum, requires = "data", num_args = 1.., hide_possible_values = true)]
     layout: Vec<Layout>,
     /// The split of a data set with several, such as VIPeR, from 1 (default: 1).
     #[arg(long, value_name = "N", requires = "data")]
     split: Option<usize>,
+}
+
+/// The values of the flag. The library itself does not use clap.
+impl ValueEnum for Layout {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Layout::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }
 
 impl Opening {
@@ -23,9 +36,9 @@ impl Opening {
     pub fn open_all(&self, data: &[PathBuf]) -> Result<Vec<Dataset>> {
         if self.layout.len() > 1 && self.layout.len() != data.len() {
             return Err(Error::Data(format!(
-                "--layout names {} layouts for {} data sets; give one for all, or one for each",
-                self.layout.len(),
-                data.len()
+                "--layout names {} for {}; give one for all, or one for each",
+                counted(self.layout.len(), "layout"),
+                counted(data.len(), "data set")
             )));
         }
         let layouts =

@@ -18,7 +18,7 @@ pub struct Demo {
     #[command(flatten)]
     compute: Compute,
     /// One setting that replaces the demo's, e.g. solver.iterations=2000; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
     settings: Vec<String>,
     #[command(flatten)]
     size: Size,
@@ -26,8 +26,8 @@ pub struct Demo {
 
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
-        let (device, which) = self.compute.choose()?;
         let config = demo::config(&self.settings)?;
+        let (device, which) = self.compute.choose()?;
         note!("{which}");
         let stop = stop::on_signal("stopping after this part");
         let table = demo::run(&self.out, &self.size.set(), &config, &device, &stop, &progress::bar)?;

@@ -113,11 +113,10 @@ impl Eval {
         self.json.prepare()?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
-        note!("{which}");
         let mut rows = Vec::new();
         let done = match (&self.run, &self.query) {
-            (Some(run), _) => self.of_run(run, &protocol, &device, &mut rows),
-            (None, Some(query)) => self.of_features(query, &protocol, &device, &mut rows),
+            (Some(run), _) => self.of_run(run, &protocol, (&device, &which), &mut rows),
+            (None, Some(query)) => self.of_features(query, &protocol, (&device, &which), &mut rows),
             (None, None) => Err(Error::Data(
                 "eval needs --run RUN --data DIR, or --query Q.safetensors --gallery G.safetensors".into(),
             )),
@@ -137,7 +136,7 @@ impl Eval {
         &self,
         run: &Path,
         protocol: &Protocol,
-        device: &Device,
+        (device, which): (&Device, &str),
         rows: &mut Vec<(String, Report)>,
     ) -> Result<()> {
         let datasets = self.opening.open_all(&self.data)?;
@@ -158,6 +157,7 @@ impl Eval {
             None
         });
         let mut extractor = self.how.extractor(run, device)?;
+        note!("{which}");
         let distractors = self.distractors(&mut extractor, &datasets)?;
         for dataset in &datasets {
             let test = self.extract(&mut extractor, dataset, distractors.as_ref())?;
@@ -182,10 +182,11 @@ impl Eval {
         &self,
         query: &Path,
         protocol: &Protocol,
-        device: &Device,
+        (device, which): (&Device, &str),
         rows: &mut Vec<(String, Report)>,
     ) -> Result<()> {
         let test = self.read(query)?;
+        note!("{which}");
         rows.push((test.name, eval::evaluate(&test.query, &test.gallery, protocol, device)?));
         Ok(())
     }

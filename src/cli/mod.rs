@@ -30,6 +30,7 @@ mod synth;
 mod tensorboard;
 mod train;
 mod trained;
+mod usage;
 
 pub use remedy::explain;
 
@@ -37,7 +38,7 @@ use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::export::features::{self as features_of_others, Format};
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, note, shell, tell};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,10 @@ enum Command {
 /// Runs the program with its command line, whose first item is the program's name, and prints its error. A faulty
 /// command line, `--help` and `--version` end the process.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Arguments::parse_from(line).run() {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let arguments =
+        Arguments::try_parse_from(&line).unwrap_or_else(|error| usage::fault(error, &line).exit());
+    match arguments.run() {
         Ok(code) => code,
         Err(error) => {
             tell!("bcreid: {}", explain(&error));
@@ -187,6 +191,13 @@ fn require_folders(folders: &[PathBuf]) -> Result<()> {
 
 /// Reads features for an evaluation or a query: a file of this program, or a .npy with its .csv.
 fn read_features(path: &Path) -> Result<Features> {
+    if path.is_dir() {
+        return Err(Error::Data(format!(
+            "{}: a folder; features are in a file: bcreid extract --weights RUN --images {} --out FILE.safetensors",
+            path.display(),
+            shell::quoted(path)
+        )));
+    }
     match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy")) {
         true => features_of_others::read(path),
         false => Features::read(path),

@@ -10,7 +10,7 @@ use crate::report::evaluations;
 use crate::report::figure::Figure;
 use crate::report::run::{self, Run};
 use crate::report::{self, Format};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, detail, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,7 +91,7 @@ impl Plot {
     fn of_pairs(&self, runs: &[Run], draw: fn(&[Run], &[Counted<'_>]) -> Figure) -> Result<Figure> {
         let all = self.evaluations(runs)?;
         let (device, which) = self.compute.choose()?;
-        note!("{which}");
+        detail!("{which}");
         let count = |of: &Evaluation| Pairs::count(&of.kept.query, &of.kept.gallery, &of.protocol(), &device);
         let pairs: Vec<Pairs> = all.iter().map(count).collect::<Result<_>>()?;
         let counted = all.iter().zip(&pairs);

@@ -90,6 +90,12 @@ impl Query {
             ));
         }
         super::require_folders(&self.images)?;
+        if let Some(folder) = self.image.iter().find(|image| image.is_dir()) {
+            return Err(Error::Data(format!(
+                "--image {}: a folder; give images, or the features of a folder with --features (bcreid extract)",
+                folder.display()
+            )));
+        }
         let gallery = super::read_features(&self.gallery)?;
         let (query, extractor) = self.query()?;
         if query.len() > MAX_QUERIES {

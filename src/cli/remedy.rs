@@ -19,6 +19,12 @@ fn flag(remedy: &Remedy) -> String {
         Remedy::CpuDevice => "give --device cpu, which has no requirements".into(),
         Remedy::WithoutCapture => "give --no-graph, which runs each step plainly".into(),
         Remedy::IgnoreCameras => "give --ignore-cameras if the camera numbers have no meaning".into(),
+        Remedy::SkipImages => {
+            "leave unreadable images out with --bad-images skip (reproduce and sweep: with --set \
+                               data.bad_images=skip)"
+                .into()
+        }
+        Remedy::SkipTrainingImages => "leave unreadable images out with --set data.bad_images=skip".into(),
     }
 }
 

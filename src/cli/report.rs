@@ -5,7 +5,7 @@ use super::output;
 use crate::console::Bytes;
 use crate::files::write_atomically;
 use crate::report::page::{self, Options};
-use crate::{Error, Result, note};
+use crate::{Error, Result, detail, note};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +56,12 @@ impl Report {
         self.out = output::prepare(&self.out, self.force)?;
         super::require_folders(&self.images)?;
         let (device, which) = self.compute.choose()?;
-        note!("{which}");
+        // Only maps are computed by networks.
+        if self.maps {
+            note!("{which}");
+        } else {
+            detail!("{which}");
+        }
         let Report { evaluation: only, queries, seed, images, maps, .. } = self;
         let options = Options { only, queries, seed, images, maps, made: SystemTime::now() };
         let report = page::page(&self.runs, &options, &device)?;

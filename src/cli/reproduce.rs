@@ -47,9 +47,9 @@ impl Reproduce {
             Paper::Market1501 => &MARKET1501,
             Paper::Dukemtmc => &DUKEMTMC,
         };
+        let starts = self.common.starts()?;
         let (device, which) = self.common.compute.choose()?;
         let dataset = self.common.dataset()?;
-        let starts = self.common.starts()?;
         note!("{which}");
         super::tell_notes(&dataset.notes);
         match reproduce::is_published(&dataset, benchmark) {

@@ -6,7 +6,7 @@ use crate::error::printable;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::files::is_locked;
 use crate::run::folder::read_config;
-use crate::run::{Layout, checkpoint, metrics};
+use crate::run::{Layout, checkpoint, metrics, search};
 use crate::{Error, Result, note, shell, tell};
 use clap::Args;
 use comfy_table::{CellAlignment, presets};
@@ -15,11 +15,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Most folders below a given one that are searched for runs.
-const MOST_FOLDERS: usize = 10_000;
-/// Depth of the search: `runs/market`, `reproduce/runs/full-1`.
-const DEPTH: usize = 3;
 
 /// List runs: state, network, losses and results of the stored evaluations; or delete an evaluation.
 #[derive(Debug, Args)]
@@ -82,10 +77,11 @@ impl Runs {
         self.json.prepare()?;
         let mut found = Vec::new();
         for folder in &self.folders {
-            let mut left = MOST_FOLDERS;
-            search(folder, DEPTH, &mut left, &mut found).map_err(Error::io(folder))?;
-            if left == 0 {
-                tell!("{}: only its first {MOST_FOLDERS} folders were searched for runs", folder.display());
+            let below = search::below(folder)?;
+            found.extend(below.runs);
+            if !below.is_complete {
+                let most = search::MOST_FOLDERS;
+                tell!("{}: only its first {most} folders were searched for runs", folder.display());
             }
         }
         // A folder may be given beside one that holds it.
@@ -104,9 +100,10 @@ impl Runs {
         if runs.is_empty() && damaged == 0 {
             let all: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
             return Err(Error::Run(format!(
-                "{}: no run (a folder with config.toml and checkpoints) in it or in {DEPTH} levels below; give the \
+                "{}: no run (a folder with config.toml and checkpoints) in it or in {} levels below; give the \
                  folder of a run that bcreid train made",
-                all.join(", ")
+                all.join(", "),
+                search::DEPTH
             )));
         }
         self.json.write(&runs)?;
@@ -137,38 +134,6 @@ fn delete(folders: &[PathBuf], name: &str) -> Result<ExitCode> {
     stored_evaluation::delete(run, name)?;
     super::say(format_args!("deleted the evaluation {name} of {}", run.display()))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Adds the runs in `folder`, in the order of their names. Links and hidden folders are left out, so that the search
-/// ends.
-fn search(folder: &Path, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if is_run(folder) {
-        found.push(folder.to_path_buf());
-        return Ok(());
-    }
-    let mut inner = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if entry.file_type()?.is_dir() && !hidden {
-            inner.push(entry.path());
-        }
-    }
-    inner.sort_unstable();
-    for folder in inner {
-        if *left == 0 || depth == 0 {
-            break;
-        }
-        *left -= 1;
-        // A folder that may not be read below a given one holds no run of this user.
-        let _ = search(&folder, depth - 1, left, found);
-    }
-    Ok(())
-}
-
-fn is_run(folder: &Path) -> bool {
-    let layout = Layout::of(folder);
-    layout.config().is_file() && layout.checkpoints().is_dir()
 }
 
 fn read(folder: &Path) -> Result<Run> {

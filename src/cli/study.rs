@@ -32,7 +32,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// One setting that replaces the file's; may be repeated. run.seed is the first seed.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
     settings: Vec<String>,
     #[command(flatten)]
     pub compute: Compute,

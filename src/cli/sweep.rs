@@ -82,6 +82,7 @@ impl Sweep {
         if self.validation == 0 {
             return Err(Error::Data("--validation 0: give at least 1".into()));
         }
+        sweep::check(&starts, &asked)?;
         let (device, which) = self.common.compute.choose()?;
         let dataset = self.common.dataset()?;
         let held_out = HeldOut { queries: self.validation, seed: starts[0].config.run.seed };

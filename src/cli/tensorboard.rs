@@ -11,7 +11,7 @@ use crate::export::tensorboard::{StepEvents, modified, seconds, write_events, wr
 use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
 use crate::run::{Layout, RunFolder, RunProvenance, metrics};
-use crate::{Error, Result, note, tell};
+use crate::{Error, Result, detail, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -53,9 +53,9 @@ impl Tensorboard {
             )));
         }
         for (run, name) in self.runs.iter().zip(names) {
+            let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             let file = Layout::of(run).metrics();
             let steps = metrics::read(&file)?;
-            let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
                 Some(out) => {
@@ -116,7 +116,7 @@ impl Tensorboard {
             return Ok(Vec::new());
         }
         let (device, which) = self.compute.choose()?;
-        note!("{which}");
+        detail!("{which}");
         let mut all = Vec::new();
         for evaluation in evaluations {
             let name = evaluation.kept.name.clone();

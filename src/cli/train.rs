@@ -39,7 +39,7 @@ pub struct Train {
     #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
     config: Option<PathBuf>,
     /// One setting that replaces the file's, e.g. loss.batch_contrastive.weight=0; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "resume")]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other, conflicts_with = "resume")]
     settings: Vec<String>,
     /// The run folder: settings, metrics, checkpoints and weights.
     #[arg(long, value_name = "RUN")]
@@ -69,14 +69,32 @@ impl Train {
         format!("--data {}{}", folders.join(" "), self.opening.typed())
     }
 
+    /// Initial weights and settings of a new run, whose folder may be made.
+    fn new_run(&self) -> Result<(Option<NetworkFile>, Config)> {
+        require_vacant(&self.out, Remedy::Resume)?;
+        let weights = self.weights.as_deref().map(super::open_network).transpose()?;
+        let of_weights = weights.as_ref().map(NetworkFile::config);
+        let config = Config::resolve_for(of_weights, self.config.as_deref(), &self.settings)?;
+        Ok((weights, config))
+    }
+
     pub fn run(self) -> Result<ExitCode> {
+        // Settings are checked before data sets are read.
+        let new = if self.resume { None } else { Some(self.new_run()?) };
         let (device, which) = self.compute.choose()?;
         let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
         note!("{which}");
         super::tell_notes(&dataset.notes);
         let bar = Counter::new("decoding");
         let decoding = |done, total| bar.advance(done, total);
-        let (run, config, trainer) = if self.resume {
+        let (run, config, trainer) = if let Some((weights, config)) = new {
+            if let Some(weights) = &weights {
+                weights.describe().lines().for_each(|line| note!("{line}"));
+            }
+            let start = weights.as_ref().map_or(Start::Random, Start::Weights);
+            let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
+            (RunFolder::create(&self.out, &config)?, config, trainer)
+        } else {
             let (run, mut config) = RunFolder::open(&self.out)?;
             if let Some(iterations) = self.iterations {
                 checkpoint::require_done_within(&run.checkpoints(), iterations)?;
@@ -88,17 +106,6 @@ impl Train {
             }
             trained::say_resumed(&self.out, trainer.first(), config.solver.iterations);
             (run, config, trainer)
-        } else {
-            require_vacant(&self.out, Remedy::Resume)?;
-            let weights = self.weights.as_deref().map(super::open_network).transpose()?;
-            let file_config = weights.as_ref().map(NetworkFile::config);
-            let config = Config::resolve_for(file_config, self.config.as_deref(), &self.settings)?;
-            if let Some(weights) = &weights {
-                weights.describe().lines().for_each(|line| note!("{line}"));
-            }
-            let start = weights.as_ref().map_or(Start::Random, Start::Weights);
-            let trainer = Trainer::new(&config, &dataset, start, &device, &decoding)?;
-            (RunFolder::create(&self.out, &config)?, config, trainer)
         };
         bar.finish();
         note!("loss: {}", config.loss.describe());

@@ -94,7 +94,7 @@ fn check_type(entries: &[Entry], key: &str, value: &toml::Value) -> Result<()> {
     let entry = entries.iter().find(|entry| entry.key == key).ok_or_else(|| unknown(key))?;
     Config::deserialize(toml::Value::Table(keys::alone(key, value.clone())))
         .map(drop)
-        .map_err(|e| wrong_type::refusal(Some(entry), key, value, e.message()))
+        .map_err(|e| wrong_type::refusal(entry, value, e.message()))
 }
 
 /// The error with the file or the setting that is its cause.

@@ -1,5 +1,6 @@
 //! The table of settings: sections of settings, each line with meaning, unit, default and source.
 
+use super::wrong_type::{Setting, Wanted};
 pub use crate::data::{BadImages, Channels, PadMode};
 pub use crate::ops::batch_contrastive::{Gradient, Reduction};
 pub use crate::ops::sgd::Convention;
@@ -16,6 +17,8 @@ pub struct Entry {
     pub unit: &'static str,
     /// The source of the default.
     pub source: &'static str,
+    /// The type of its values, for messages.
+    pub(super) wanted: Wanted,
 }
 
 /// Declares one section: the struct, its defaults and its lines of the table, from one list.
@@ -43,6 +46,7 @@ macro_rules! section {
                     text: [$($text),+].map(str::trim).join(" "),
                     unit: $unit,
                     source: $source,
+                    wanted: <$type as Setting>::WANTED,
                 },)*]
             }
         }

@@ -2,6 +2,7 @@
 
 use super::old_names::OLD;
 use super::synonyms::{self, Answer};
+use super::wrong_type::Wanted;
 use super::{Config, one_line};
 use crate::Error;
 
@@ -19,6 +20,35 @@ pub fn unknown(key: &str) -> Error {
         },
     };
     Error::Config(format!("there is no key {}; {hint}", one_line(key)))
+}
+
+/// The advice for an unknown option `--flag` of a command that takes settings: the setting of this meaning; `None` if
+/// there is none. With `exact` a setting of a similar name does not count.
+pub fn advice_for_flag(flag: &str, exact: bool) -> Option<String> {
+    let name = flag.trim_start_matches('-').replace('-', "_");
+    let keys = Config::entries();
+    let own = keys
+        .iter()
+        .find(|entry| entry.key.split_once('.').is_some_and(|(_, own)| own == name))
+        .map(|entry| entry.key.clone());
+    let key = match (own, synonyms::answer(&name)) {
+        (Some(own), _) => own,
+        (None, Some(Answer::Key(key))) => key.into(),
+        (None, Some(Answer::Advice(advice))) => return Some(advice.into()),
+        (None, None) if exact => return None,
+        (None, None) => nearest(&name)?,
+    };
+    let entry = keys.iter().find(|entry| entry.key == key)?;
+    let default = Config::default().shown_value(&key);
+    let other = entry.words().unwrap_or_default().into_iter().filter(|word| !default.contains(word));
+    let value = match (entry.wanted, &other.collect::<Vec<_>>()[..]) {
+        (Wanted::Word, [only]) => only.to_string(),
+        (Wanted::Word, _) => entry.unit.replace(" | ", "|"),
+        (Wanted::Truth, _) => (default != "true").to_string(),
+        (Wanted::Whole, _) => "N".into(),
+        _ => "VALUE".into(),
+    };
+    Some(format!("it is a setting: --set {key}={value}"))
 }
 
 /// The key that is spelt most alike, if it is alike. For a slip in an old name it is the current one.
@@ -72,6 +102,27 @@ mod tests {
             let error = message(wrong);
             assert!(!error.contains("did you mean") && error.contains("bcreid config lists"), "{error}");
         }
+    }
+
+    #[test]
+    fn options_that_are_settings_name_the_setting() {
+        for (flag, advice) in [
+            ("--bad-images", "--set data.bad_images=skip"),
+            ("--lr", "--set solver.lr=VALUE"),
+            ("--batch-size", "--set solver.batch=N"),
+            ("--seed", "--set run.seed=N"),
+            ("--crop", "--set data.crop=true"),
+            ("--flip", "--set data.flip=false"),
+            ("--arch", "--set model.arch=resnet18|resnet34|"),
+            ("--epochs", "set solver.iterations to epochs x"),
+            ("--iteratons", "--set solver.iterations=N"),
+            ("--gpu", "give --device"),
+        ] {
+            let said = advice_for_flag(flag, false).unwrap_or_default();
+            assert!(said.contains(advice), "{flag}: {said}");
+        }
+        assert_eq!(advice_for_flag("--colour", false), None);
+        assert_eq!(advice_for_flag("--iteratons", true), None);
     }
 
     #[test]

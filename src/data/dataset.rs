@@ -1,8 +1,9 @@
 //! Data sets: training, query and gallery images with identities and cameras.
 
 use super::found::{Found, Tracklets};
+use super::labelled::Labelled;
 use super::layout::Layout;
-use super::numbering::{Labelled, Numbering};
+use super::numbering::Numbering;
 use super::{
     Labels, Sample, box_folders, identity_folders, list, market1501, mars, msmt17, official, overlap, viper,
     wrong_tree,

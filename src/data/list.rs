@@ -5,7 +5,7 @@
 //! folder. A pid is a whole number from 0, -1 for junk, or a name; a camid is a whole number from 0 or a name
 //! ([`super::Labels`]). The list's order is kept.
 
-use super::numbering::{self, Labelled};
+use super::labelled::{self, Labelled};
 use crate::console::counted;
 use crate::error::excerpt;
 use crate::files::{self, MIB};
@@ -31,8 +31,8 @@ const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 ///
 /// # Errors
 /// An error that names the file and the line: a header without `path` or `pid`, a number out of range, a long name, a
-/// missing image, a line with another number of fields, a line without a camid where others have one; a list without
-/// images.
+/// missing image, a line with another number of fields or another separator, a line without a camid where others have
+/// one; a list without images.
 pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
     let text = files::read(file, LARGEST)?;
     // Spreadsheet programs begin a file with a byte order mark.
@@ -61,20 +61,24 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
                     Err(error(format!("{name} {value:?}; give a whole number, {least} or larger, or a name")))
                 }
                 Err(_) if value.is_empty() => Err(error(format!("no {name}; give a whole number or a name"))),
-                Err(_) if value.len() > numbering::LONGEST => Err(error(format!(
+                Err(_) if value.len() > labelled::LONGEST => Err(error(format!(
                     "{name} \"{}\" has {}, and a name has at most {}",
                     excerpt(value, 20),
                     counted(value.len(), "byte"),
-                    numbering::LONGEST
+                    labelled::LONGEST
                 ))),
-                _ => Ok(value.to_string()),
+                _ => Ok(labelled::composed(value)),
             }
         };
+        if record[path].is_empty() {
+            return Err(error("no path; give that of the image, relative to the list's folder".into()));
+        }
         let image = folder.join(&record[path]);
         if !image.is_file() {
-            return Err(error(format!(
-                "{}: no such image; give its path relative to the list's folder",
-                image.display()
+            return Err(error(no_image(
+                folder,
+                &record[path],
+                "give its path relative to the list's folder",
             )));
         }
         let camid = camid.filter(|&c| !record[c].is_empty()).map(|c| label(c, "camid", 0)).transpose()?;
@@ -82,7 +86,8 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
             without_camid
                 .get_or_insert_with(|| error("no camid, but other lines have one; give all or none".into()));
         }
-        images.push(Labelled { path: image, pid: label(pid, "pid", -1)?, camid });
+        let line = Some(line(text, record.position()));
+        images.push(Labelled { path: image, pid: label(pid, "pid", -1)?, camid, line });
     }
     // A feature file holds the cameras of all its images or of none: checked here, before the extraction.
     if let Some(error) = without_camid
@@ -97,6 +102,23 @@ pub(super) fn read(file: &Path) -> Result<Vec<Labelled>> {
         )));
     }
     Ok(images)
+}
+
+/// An error about a path of a list that leads to no image; `fix` is the advice for a path without a known fault.
+pub(super) fn no_image(folder: &Path, name: &str, fix: &str) -> String {
+    let path = folder.join(name);
+    let what = match path.is_dir() {
+        true => "a folder, and a list names images",
+        false => "no such image",
+    };
+    let fix = match name.contains('\\') && !cfg!(windows) {
+        true => format!(
+            "the path is written with backslashes, as on Windows; write {}",
+            excerpt(&name.replace('\\', "/"), 200)
+        ),
+        false => fix.into(),
+    };
+    format!("{}: {what}; {fix}", path.display())
 }
 
 /// A reader of the text whose separator is the first that gives all `needed` columns; a comma if none does.
@@ -212,11 +234,35 @@ pub(crate) fn fault(file: &Path, text: &[u8], error: &csv::Error) -> Error {
         csv::ErrorKind::Utf8 { .. } => "not valid UTF-8; save the list as UTF-8".to_string(),
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
             let fields = counted(*len, "field");
-            format!("{fields}, but the header has {expected_len}; quote fields that hold a separator")
+            other_separator(text, line, *expected_len).unwrap_or_else(|| {
+                format!("{fields}, but the header has {expected_len}; quote fields that hold a separator")
+            })
         }
         _ => error.to_string(),
     };
     Error::Data(format!("{} line {line}: {what}", file.display()))
+}
+
+/// The fault of a line whose fields are separated by another character than the header's; `None` if it is another
+/// fault.
+fn other_separator(text: &[u8], line: usize, fields: u64) -> Option<String> {
+    let header = text.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty())?;
+    let own = text.split(|&byte| byte == b'\n').nth(line - 1)?;
+    let fields_by =
+        |line: &[u8], separator: u8| 1 + line.iter().filter(|&&byte| byte == separator).count() as u64;
+    let of_header = SEPARATORS.into_iter().find(|&separator| fields_by(header, separator) == fields)?;
+    let other =
+        SEPARATORS.into_iter().find(|&other| other != of_header && fields_by(own, other) == fields)?;
+    let name = |separator: u8| match separator {
+        b',' => "commas",
+        b';' => "semicolons",
+        _ => "tabs",
+    };
+    Some(format!(
+        "its fields are separated by {}, and those of the header by {}; use one separator in all lines",
+        name(other),
+        name(of_header)
+    ))
 }
 
 /// The line number of a record, computed from its byte position: the reader's own count points to the end of the

@@ -11,6 +11,7 @@ use super::training_set::{Batch, LoaderOptions, TrainingSet};
 use super::{BadImages, Classes, Sample};
 use crate::autograd::StepValues;
 use crate::device::Device;
+use crate::error::Remedy;
 use crate::{Error, Result};
 use crc32fast::Hasher;
 use rayon::prelude::*;
@@ -153,9 +154,7 @@ fn refuse_bad(bad: &[(usize, Error)], of: usize) -> Result<()> {
         1 => String::new(),
         n => format!(" (the first of {n} such images among {of})"),
     };
-    Err(Error::Data(format!(
-        "{first}{others}; fix or remove it, or skip unreadable images (data.bad_images=skip)"
-    )))
+    Err(Error::Data(format!("{first}{others}")).with_remedies([Remedy::SkipTrainingImages]))
 }
 
 /// Checks that two identities are left after skipping. An identity without images is no error.

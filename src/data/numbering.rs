@@ -1,51 +1,49 @@
 //! Numbers for the identities and cameras of lists and folders, which may be texts.
 //!
 //! A column of whole numbers in all parts of a data set keeps its numbers. Otherwise every value is a name, and the names
-//! are numbered from 1 in their sorted order, so that the numbers do not depend on the order of the lines. `-1` stays
-//! junk among names.
+//! are numbered from 1 in their sorted order, so that the numbers do not depend on the order of the lines. The
+//! identities `-1` (junk) and `0` (distractors) keep their meaning among names.
 
 use super::found::Found;
-use super::{Labels, Sample};
+use super::labelled::Labelled;
+use super::{Labels, Sample, doubtful_labels};
 use crate::console::counted;
 use crate::error::excerpt;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Longest name, in bytes.
-pub(super) const LONGEST: usize = 200;
 /// Number of characters of a name in a note.
 const SHOWN: usize = 40;
-
-/// An image whose identity and camera are texts.
-#[derive(Clone, Debug)]
-pub(super) struct Labelled {
-    pub path: PathBuf,
-    pub pid: String,
-    pub camid: Option<String>,
-}
 
 /// Numbers of one column; `None` if its values are numbers themselves.
 #[derive(Clone, Debug, Default)]
 struct Column(Option<BTreeMap<String, i64>>);
 
 impl Column {
-    fn of<'a>(values: impl Iterator<Item = &'a str> + Clone, junk: Option<&str>) -> Self {
+    fn of<'a>(values: impl Iterator<Item = &'a str> + Clone, of_nobody: fn(&str) -> Option<i64>) -> Self {
         if values.clone().all(|value| value.parse::<i64>().is_ok()) {
             return Column(None);
         }
-        let names: BTreeSet<&str> = values.filter(|value| Some(*value) != junk).collect();
+        let names: BTreeSet<&str> = values.filter(|value| of_nobody(value).is_none()).collect();
         Column(Some(names.into_iter().zip(1..).map(|(name, number)| (name.to_string(), number)).collect()))
     }
 
     /// The number of a value; a name that is not among those numbered gets the next number.
-    fn number(&mut self, what: &str, value: &str) -> std::result::Result<i64, String> {
+    fn number(
+        &mut self,
+        what: &str,
+        value: &str,
+        of_nobody: fn(&str) -> Option<i64>,
+    ) -> std::result::Result<i64, String> {
         match &mut self.0 {
             None => value.parse().map_err(|_| {
                 format!("the {what} {:?} is a name, and the other lists have numbers", excerpt(value, SHOWN))
             }),
-            Some(_) if value == JUNK => Ok(-1),
             Some(names) => {
+                if let Some(number) = of_nobody(value) {
+                    return Ok(number);
+                }
                 let next = names.len() as i64 + 1;
                 Ok(*names.entry(value.to_string()).or_insert(next))
             }
@@ -57,8 +55,15 @@ impl Column {
     }
 }
 
-/// The text of junk among names.
-const JUNK: &str = "-1";
+/// The number of a text that is no person: -1 of junk, 0 of distractors (`0000` in Market-1501); `None` for others.
+fn no_person(value: &str) -> Option<i64> {
+    value.parse().ok().filter(|number| [-1, 0].contains(number))
+}
+
+/// Every camera is one.
+fn no_camera(_: &str) -> Option<i64> {
+    None
+}
 
 /// The numbers of all identities and cameras of a data set.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +77,8 @@ impl Numbering {
     pub fn of(parts: &[&[Labelled]]) -> Self {
         let all = || parts.iter().copied().flatten();
         Numbering {
-            pids: Column::of(all().map(|image| image.pid.as_str()), Some(JUNK)),
-            cameras: Column::of(all().filter_map(|image| image.camid.as_deref()), None),
+            pids: Column::of(all().map(|image| image.pid.as_str()), no_person),
+            cameras: Column::of(all().filter_map(|image| image.camid.as_deref()), no_camera),
         }
     }
 
@@ -92,9 +97,11 @@ impl Numbering {
     /// None for lists that are numbered together.
     pub fn found(root: &Path, [train, query, gallery]: [Vec<Labelled>; 3]) -> Result<(Found, Vec<String>)> {
         let mut numbering = Numbering::of(&[&train, &query, &gallery]);
+        let doubtful = doubtful_labels::notes(root, [&train, &query, &gallery]);
         let mut samples = |part| numbering.samples(part).map_err(Error::Data);
         let (train, query, gallery) = (samples(train)?, samples(query)?, samples(gallery)?);
-        let (labels, notes) = (numbering.labels(), numbering.notes(root));
+        let (labels, mut notes) = (numbering.labels(), numbering.notes(root));
+        notes.extend(doubtful);
         Ok((Found { train, query, gallery, labels, ..Found::default() }, notes))
     }
 
@@ -103,9 +110,17 @@ impl Numbering {
     /// # Errors
     /// A name among numbers, in words; none for the images that were numbered.
     pub fn samples(&mut self, images: Vec<Labelled>) -> std::result::Result<Vec<Sample>, String> {
-        let sample = |Labelled { path, pid, camid }: Labelled| {
-            let camid = camid.map(|camera| self.cameras.number("camera", &camera)).transpose()?;
-            Ok(Sample { path, pid: self.pids.number("pid", &pid)?, camid })
+        let sample = |Labelled { path, pid, camid, line }: Labelled| {
+            let number = || {
+                let camid =
+                    camid.map(|camera| self.cameras.number("camera", &camera, no_camera)).transpose()?;
+                Ok((self.pids.number("pid", &pid, no_person)?, camid))
+            };
+            let (pid, camid) = number().map_err(|why: String| match line {
+                Some(line) => format!("line {line}: {why}"),
+                None => why,
+            })?;
+            Ok(Sample { path, pid, camid })
         };
         images.into_iter().map(sample).collect()
     }
@@ -115,7 +130,7 @@ impl Numbering {
         Labels { pids: self.pids.names(), cameras: self.cameras.names() }
     }
 
-    /// Notes about columns of names: a mistyped number turns a column into names.
+    /// Notes about columns of names.
     pub fn notes(&self, root: &Path) -> Vec<String> {
         let note = |what: &str, column: &Column| {
             let names = column.0.as_ref()?;
@@ -143,12 +158,14 @@ impl Numbering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn images(labels: &[(&str, Option<&str>)]) -> Vec<Labelled> {
         let image = |(pid, camid): &(&str, Option<&str>)| Labelled {
             path: PathBuf::new(),
             pid: pid.to_string(),
             camid: camid.map(str::to_string),
+            line: None,
         };
         labels.iter().map(image).collect()
     }
@@ -187,6 +204,13 @@ mod tests {
         );
         let mut again = Numbering::with(&of_b.labels());
         assert_eq!(numbers(&again.samples(images(&[("b", Some("5"))])).unwrap()), [(2, Some(5))]);
+        // Distractors keep their number too, however many zeros they are written with.
+        let with_distractors =
+            images(&[("0000", None), ("b", None), ("0", None), ("-1", None), ("00x", None)]);
+        let mut numbering = Numbering::of(&[&with_distractors]);
+        let of = numbers(&numbering.samples(with_distractors).unwrap());
+        assert_eq!(of, [(0, None), (2, None), (0, None), (-1, None), (1, None)]);
+        assert_eq!(numbering.labels().pid(0), "0");
         let error = again.samples(images(&[("b", Some("east"))])).unwrap_err();
         assert!(error.contains("camera \"east\" is a name"), "{error}");
     }

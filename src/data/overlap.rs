@@ -1,6 +1,6 @@
 //! Images and identities that occur where they should not: twice in a list, or in training and in test.
 
-use super::numbering::Labelled;
+use super::labelled::Labelled;
 use super::{Labels, Sample};
 use crate::console::counted;
 use crate::error::excerpt;

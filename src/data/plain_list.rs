@@ -1,7 +1,7 @@
 //! Plain lists of data sets: one image a line. They come from elsewhere, so their length is bounded and their paths
 //! must stay below their folder.
 
-use super::list::{LARGEST, require_few, require_lines};
+use super::list::{self, LARGEST, require_few, require_lines};
 use crate::error::excerpt;
 use crate::{Error, Result, files};
 use std::path::{Component, Path, PathBuf};
@@ -37,7 +37,7 @@ pub(super) fn image(folder: &Path, name: &str) -> std::result::Result<PathBuf, S
     let path = folder.join(name);
     match path.is_file() {
         true => Ok(path),
-        false => Err(format!("{}: no such image; unpack the images there", path.display())),
+        false => Err(list::no_image(folder, name, "unpack the images there")),
     }
 }
 

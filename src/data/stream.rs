@@ -12,6 +12,7 @@ use super::resize::Resizer;
 use super::{BadImages, decoding_threads};
 use crate::device::Device;
 use crate::element::DType;
+use crate::error::Remedy;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -197,7 +198,11 @@ impl Iterator for ImageStream {
                 && let Some((_, error)) = bad.next()
             {
                 self.failed = true;
-                return Some(Err(error));
+                // A file that is not there is rather a wrong path.
+                return Some(Err(match error.is_missing_file() {
+                    true => error,
+                    false => error.with_remedies([Remedy::SkipImages]),
+                }));
             }
             self.skipped.extend(bad);
             if !decoded.images.is_empty() {

@@ -92,10 +92,34 @@ impl ImageFolders {
         inside.or(path.file_name().map(Path::new)).unwrap_or(Path::new("?")).display().to_string()
     }
 
-    /// Messages about the images `paths` of an output: the folders they are from, and those that are left out.
+    /// Messages about the images `paths` of an output: the folders they are from, and those that are left out. Of
+    /// images whose folder is not there any more the folder is named: the page itself does not tell which folders exist.
     pub fn notes<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let whole = |path: &Path| path.display().to_string();
-        self.notes_with(paths, whole, |path| excerpt(&whole(path), LONGEST))
+        let mut gone = BTreeMap::<&Path, usize>::new();
+        let paths: BTreeSet<&str> = paths.into_iter().collect();
+        let mut others = Vec::new();
+        for path in paths {
+            let image = Path::new(path);
+            match self.find(image).is_err().then(|| missing_folder(image)).flatten() {
+                Some(folder) => *gone.entry(folder).or_default() += 1,
+                None => others.push(path),
+            }
+        }
+        let mut notes = self.notes_with(others, whole, |path| excerpt(&whole(path), LONGEST));
+        if let Some((folder, _)) = gone.first_key_value() {
+            let more = match gone.len() - 1 {
+                0 => String::new(),
+                n => format!(" (and {})", counted(n, "more folder")),
+            };
+            notes.push(format!(
+                "{} left out: {}{more} is not there any more; --images DIR names the folder to which the images have \
+                 moved.",
+                counted(gone.values().sum::<usize>(), "image"),
+                excerpt(&whole(folder), LONGEST)
+            ));
+        }
+        notes
     }
 
     /// As [`ImageFolders::notes`], for the page itself: without the folders above a data set.
@@ -122,20 +146,26 @@ impl ImageFolders {
         let mut notes = Vec::new();
         if !from.is_empty() {
             let from = from.iter().map(|(of, images)| format!("{} ({images})", folder(of)));
-            notes.push(format!("Images are embedded from {}.", from.collect::<Vec<_>>().join(", ")));
+            notes.push(format!("Images are shown from {}.", from.collect::<Vec<_>>().join(", ")));
         }
         if !outside.is_empty() {
             let shown: Vec<String> = outside.iter().take(NAMED).map(|path| image(Path::new(path))).collect();
             let more = if outside.len() > NAMED { ", ..." } else { "" };
             notes.push(format!(
                 "{} left out: neither in the data set of the evaluation nor in a folder given by --images ({}{more}); \
-                 --images DIR embeds the images of that folder too.",
+                 --images DIR shows the images of that folder too.",
                 counted(outside.len(), "image"),
                 shown.join(", ")
             ));
         }
         notes
     }
+}
+
+/// The highest folder above an image that does not exist; `None` if the image's folder exists.
+fn missing_folder(image: &Path) -> Option<&Path> {
+    let folders = image.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    folders.take_while(|folder| !folder.exists()).last()
 }
 
 #[cfg(test)]
@@ -193,12 +223,12 @@ mod tests {
         assert_eq!(ImageFolders::new(&[], [&evaluation]).find(&listed), Ok((listed.clone(), &*half)));
         let shown = [&query, &gallery, &secret, &other].map(|path| path.to_str().unwrap());
         let notes = folders.notes(shown);
-        assert_eq!(notes[0], format!("Images are embedded from {} (2).", set.display()));
+        assert_eq!(notes[0], format!("Images are shown from {} (2).", set.display()));
         assert!(notes[1].starts_with("2 images left out") && notes[1].contains("me.jpg"), "{}", notes[1]);
         assert!(ImageFolders::default().notes(shown)[0].starts_with("4 images left out"));
         let notes = folders.notes_for_page(shown).join(" ");
         assert!(
-            notes.starts_with("Images are embedded from set (2).") && notes.contains("(me.jpg, diary/c.jpg)"),
+            notes.starts_with("Images are shown from set (2).") && notes.contains("(me.jpg, diary/c.jpg)"),
             "{notes}"
         );
         assert!(!notes.contains(&home.display().to_string()), "{notes}");
@@ -238,6 +268,20 @@ mod tests {
         let image = put(&home.join("new/query/a.jpg"));
         let elsewhere = put(&home.join("elsewhere/query/a.jpg"));
         let folders = ImageFolders::new(&[home.join("new"), home.join("absent")], []);
+        let gone = ["/gone/market/query/b.jpg", "/gone/market/query/c.jpg"];
+        let said = folders.notes(gone);
+        assert!(
+            said.len() == 1
+                && said[0].starts_with("2 images left out: /gone is not there any more; --images DIR"),
+            "{said:?}"
+        );
+        let said = folders.notes(["gone/market/a.jpg", "b.jpg"]);
+        assert!(
+            said[0].starts_with("1 image left out: neither") && said[1].contains("gone is not"),
+            "{said:?}"
+        );
+        // The page does not tell which folders exist.
+        assert!(!folders.notes_for_page(gone)[0].contains("any more"));
         for path in [&image, &elsewhere, Path::new("/gone/market/query/a.jpg"), Path::new("query/a.jpg")] {
             assert_eq!(folders.find(path), Ok((image.clone(), &*home.join("new"))), "{}", path.display());
         }

@@ -44,7 +44,7 @@ pub use rerank::Rerank;
 pub use table::Table;
 
 use crate::device::Device;
-use crate::error::Remedy;
+use crate::error::{Remedy, excerpt};
 use crate::weights::Features;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,9 @@ pub fn evaluate(
     Ok(Report::new(query, gallery, protocol, &scores))
 }
 
+/// Number of characters of a name in an error.
+const SHOWN: usize = 40;
+
 /// The likely reason that no query has a correct match.
 fn why_no_match(query: &Features, gallery: &Features) -> Error {
     let people: HashSet<i64> = gallery.pids().iter().copied().filter(|&pid| pid != -1).collect();
@@ -130,8 +133,10 @@ fn why_no_match(query: &Features, gallery: &Features) -> Error {
     let smallest = |pids: &[i64]| pids.iter().copied().filter(|&pid| pid != -1).min();
     let why = match (smallest(query.pids()), smallest(gallery.pids())) {
         (Some(q), Some(g)) => format!(
-            "no query can be evaluated: no query's pid occurs in the gallery (pids start at {q} in the query \
-             and at {g} in the gallery); are these two parts of one data set?"
+            "no query can be evaluated: no query's pid occurs in the gallery (pids start at {} in the query \
+             and at {} in the gallery); are these two parts of one data set?",
+            excerpt(&query.labels().pid(q), SHOWN),
+            excerpt(&gallery.labels().pid(g), SHOWN)
         ),
         (None, _) => "no query can be evaluated: every query is junk (pid -1)".into(),
         (_, None) => "no query can be evaluated: every gallery image is junk (pid -1)".into(),

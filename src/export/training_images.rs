@@ -6,6 +6,7 @@
 
 use crate::config::{BadImages, Config};
 use crate::data::{CacheOptions, Classes, Dataset, ImageCache};
+use crate::error::Remedy;
 use crate::files::write_atomically;
 use crate::{Error, Result};
 use safetensors::Dtype;
@@ -27,7 +28,7 @@ pub fn write(dataset: &Dataset, config: &Config, out: &Path) -> Result<usize> {
     let options = CacheOptions { limit_mib: config.data.cache_mib, folder: None };
     let (cache, mut bad) = ImageCache::build(&paths, height, width, &options, &|_, _| ())?;
     if config.data.bad_images == BadImages::Refuse && !bad.is_empty() {
-        return Err(bad.swap_remove(0).1);
+        return Err(bad.swap_remove(0).1.with_remedies([Remedy::SkipTrainingImages]));
     }
     let (mut images, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
     for (index, sample) in dataset.train.iter().enumerate() {

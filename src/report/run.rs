@@ -5,7 +5,7 @@ use crate::config::stored_settings;
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::{self, StepMetrics};
-use crate::run::{Layout, RunProvenance};
+use crate::run::{Layout, RunProvenance, search};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
 
@@ -124,10 +124,7 @@ impl Settings {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = Layout::of(folder).config();
         let text = read_text(&path, MIB).map_err(|e| match e.is_missing_file() {
-            true => Error::Run(format!(
-                "{}: not a run folder (it has no config.toml); give a folder that bcreid train wrote",
-                folder.display()
-            )),
+            true => search::not_a_run(folder),
             false => e,
         })?;
         let settings = stored_settings(&text).map_err(|e| match e {

@@ -5,7 +5,7 @@
 //! position of the sampler, the identity of the data and the provenance. Random numbers are functions of (seed, step), so seed and step
 //! are the whole random state.
 
-use super::Layout;
+use super::{Layout, search};
 use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::data::{Classes, Loader};
@@ -334,6 +334,9 @@ pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
         return Ok((result, None));
     }
     let Some(newest) = newest(&Layout::of(path).checkpoints()).ok().flatten() else {
+        if !Layout::of(path).config().is_file() {
+            return Err(search::not_a_run(path));
+        }
         return Err(Error::Run(format!(
             "{}: no weights and no checkpoint in this run folder yet; train it first",
             path.display()

@@ -1,7 +1,7 @@
 //! The folder of one run, locked by the process that writes into it.
 
-use super::Layout;
 use super::layout::{CHECKPOINTS, FILES_OF_TRAINING, PROVENANCE, TENSORBOARD};
+use super::{Layout, search};
 use crate::config::Config;
 use crate::error::Remedy;
 use crate::files::{
@@ -161,10 +161,7 @@ pub fn require_vacant(path: &Path, otherwise: Remedy) -> Result<()> {
 pub fn read_config(path: &Path) -> Result<Config> {
     let file = Layout::of(path).config();
     let text = read_text(&file, MIB).map_err(|e| match e.is_missing_file() {
-        true => Error::Run(format!(
-            "{}: not a run folder (no config.toml in it); give the folder of a run that bcreid train made",
-            path.display()
-        )),
+        true => search::not_a_run(path),
         false => e,
     })?;
     Config::from_toml(&text).map_err(|e| match e {

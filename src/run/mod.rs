@@ -6,6 +6,7 @@ pub mod folder;
 pub mod layout;
 pub mod metrics;
 pub mod provenance;
+pub mod search;
 
 pub use folder::RunFolder;
 pub use layout::Layout;

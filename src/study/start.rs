@@ -317,7 +317,7 @@ mod tests {
             (vec![format!("={}", text("resnet50.safetensors"))], "no name before the ="),
             (vec!["a=".into()], "no file after the ="),
             (vec!["random".into(), " ".into()], "an item is empty"),
-            (vec![text("runs")], "no weights and no checkpoint in this run folder yet"),
+            (vec![text("runs")], "not a run folder: it has no config.toml"),
         ] {
             let error = open(&texts).unwrap_err().line();
             assert!(error.contains(words), "{words}: {error}");

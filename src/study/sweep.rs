@@ -69,6 +69,14 @@ pub struct Point {
     pub gains: Option<Gains>,
 }
 
+/// Checks keys and values of a sweep, before a data set is read.
+///
+/// # Errors
+/// Invalid keys and values.
+pub fn check(starts: &[start::Start], asked: &Asked) -> Result<()> {
+    Plan::new(starts, &asked.swept, asked.grid, asked.baselines).map(|_| ())
+}
+
 /// Trains and evaluates every point, and writes the table, the plot and all figures into the study's folder; `None`
 /// if the study was stopped. The study's data set must come from [`hold_out`].
 ///

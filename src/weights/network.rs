@@ -66,6 +66,10 @@ impl NetworkFile {
         let file = read_tensors(path)?;
         match settings_of(&file)? {
             Some(config) => Ok(NetworkFile { file, config }),
+            None if file.get("features").is_some() => {
+                let fix = "give the run or the weight file that they were extracted with";
+                Err(file.fault(format!("features, and no network; {fix}")))
+            }
             None => Err(file.fault(
                 "the metadata gives no wiring and no input convention, which the weights' shapes do not show; run it \
                  through bcreid-convert first",

@@ -147,7 +147,7 @@ fn layouts_are_chosen_by_name() {
     let output = train(data(), &at("run"), &[]).args(["--layout", "market"]).output().unwrap();
     assert!(!output.status.success() && stderr(&output).contains("market1501, dukemtmc"), "{output:?}");
     let error = fail(train(data(), &at("run"), &[]).args(["--layout", "market1501", "list"]));
-    assert!(error.contains("2 layouts for 1 data sets"), "{error}");
+    assert!(error.contains("2 layouts for 1 data set;"), "{error}");
     assert!(fail(train(data(), &at("run"), &[]).args(["--split", "2"])).contains("a split is chosen"));
     assert!(!at("run").exists());
     let viper = tree("VIPeR", data(), folder.path());

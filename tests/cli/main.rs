@@ -18,6 +18,7 @@ mod runs;
 #[cfg(unix)]
 mod signals;
 mod studies;
+mod stumbles;
 mod support;
 mod traps;
 #[path = "../common/trees.rs"]

@@ -13,6 +13,7 @@ mod loader;
 mod made;
 mod omniglot;
 mod resize;
+mod slips;
 mod stream;
 #[path = "../common/trees.rs"]
 mod trees;

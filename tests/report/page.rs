@@ -310,7 +310,7 @@ fn images_outside_of_the_data_set_are_left_out() {
         let output = command.output().unwrap();
         assert!(output.status.success());
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("1 image left out") && !said.contains("embedded from"), "{said}");
+        assert!(said.contains("1 image left out") && !said.contains("shown from"), "{said}");
         let mut command = bcreid();
         command.args(["tensorboard", "--device", "cpu", "--out"]).arg(folder.join("events")).arg(&run);
         let said = String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned();
@@ -323,8 +323,8 @@ fn images_outside_of_the_data_set_are_left_out() {
     let report = page(&[run], &named, &cpu()).unwrap();
     assert!(report.html.contains("<img src=\"data:"));
     let photos = folder.join("photos").display().to_string();
-    assert!(report.notes.contains(&format!("Images are embedded from {photos} (1).")), "{:?}", report.notes);
-    assert!(report.html.contains("Images are embedded from photos (1)."));
+    assert!(report.notes.contains(&format!("Images are shown from {photos} (1).")), "{:?}", report.notes);
+    assert!(report.html.contains("Images are shown from photos (1)."));
     assert!(
         !report.html.contains(&folder.display().to_string()),
         "the page names no folder above a data set"

@@ -1,0 +1,52 @@
+//! Errors of the command line: what clap says, without the usage line, and with the settings that are no options.
+
+use crate::config::advice_for_flag;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+
+/// The commands that take `--set KEY=VALUE`.
+const WITH_SETTINGS: [&str; 6] = ["train", "reproduce", "sweep", "demo", "bench", "config"];
+
+/// The advice for a value in a place without an option.
+const VALUES: &str = "a value follows its option, such as --data DIR";
+
+/// The advice for `train --iterations` without `--resume`.
+const NEW_RUN: &str = "of a new run the number of iterations is a setting: --set solver.iterations=N";
+
+/// The error to be shown for the command line `line`. The usage line goes, because clap puts the given options into it
+/// as if all were required. An unknown option that is a setting names the setting, and a value without an option its
+/// place.
+pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
+    error.remove(ContextKind::Usage);
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(missing)) if error.kind() == ErrorKind::MissingRequiredArgument => {
+            &missing[..]
+        }
+        _ => &[],
+    };
+    if missing.iter().any(|option| option == "--resume") {
+        suggest(&mut error, NEW_RUN.into());
+    }
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return error };
+    let takes_settings = line.iter().skip(1).any(|word| WITH_SETTINGS.iter().any(|command| word == command));
+    let is_near = error.get(ContextKind::SuggestedArg).is_some();
+    let advice = match given.starts_with('-') {
+        true if takes_settings => advice_for_flag(given, is_near),
+        true => None,
+        false if takes_settings => Some(VALUES.to_string() + ", a setting in --set KEY=VALUE"),
+        false => Some(VALUES.into()),
+    };
+    if let Some(advice) = advice {
+        error.remove(ContextKind::SuggestedArg);
+        suggest(&mut error, advice);
+    }
+    error
+}
+
+fn suggest(error: &mut clap::Error, advice: String) {
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(advice)]));
+}
