@@ -5,9 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module uses modules before it in this list, and none behind it.
-const LAYERS: [&str; 23] = [
-    "error", "console", "shell", "files", "element", "device", "tensor", "autograd", "ops", "optim", "data",
-    "config", "model", "weights", "run", "train", "bench", "eval", "report", "export", "study", "demo",
+const LAYERS: [&str; 24] = [
+    "error",
+    "console",
+    "shell",
+    "files",
+    "element",
+    "device",
+    "tensor",
+    "autograd",
+    "ops",
+    "optim",
+    "data",
+    "config",
+    "model",
+    "weights",
+    "run",
+    "train",
+    "bench",
+    "eval",
+    "report",
+    "export",
+    "study",
+    "demo",
+    "command_help",
     "cli",
 ];
 /// They name all modules.
