@@ -211,25 +211,31 @@ impl Extractor {
         })
     }
 
-    /// Computes the last feature map of each image, see [`super::activation`]. Mirrored images are not added.
+    /// Computes the last feature map of each image, see [`super::activation`], with the image's index; none of images that
+    /// are left out. Mirrored images are not added.
     ///
     /// # Errors
-    /// As [`Extractor::extract`].
-    pub fn feature_maps(&mut self, images: Vec<PathBuf>) -> Result<Vec<FeatureMap>> {
-        let options = StreamOptions { batch: self.batch, ..StreamOptions::new(self.config.image_input()) };
+    /// As [`Extractor::extract`]; a map that is not finite, by the name of its image.
+    pub fn feature_maps(&mut self, images: Vec<PathBuf>) -> Result<Vec<(usize, FeatureMap)>> {
+        let (batch, bad_images) = (self.batch, self.bad_images);
+        let options = StreamOptions { batch, bad_images, ..StreamOptions::new(self.config.image_input()) };
         let mut maps = Vec::with_capacity(images.len());
-        for batch in ImageStream::new(images, options, &self.device)? {
+        let mut stream = ImageStream::new(images.clone(), options, &self.device)?;
+        for batch in stream.by_ref() {
+            let batch = batch?;
             let mut tape = Tape::no_grad(&mut self.params)?;
-            let pixels = tape.constant(batch?.pixels);
+            let pixels = tape.constant(batch.pixels);
             let map = self.model.backbone.feature_map(&mut tape, pixels, Statistics::Frozen)?.value;
             let &[_, height, width, channels] = map.shape().dims() else {
                 unreachable!("a feature map has four dimensions")
             };
             let values = map.to_host_f32()?;
-            for image in values.chunks_exact(height * width * channels) {
-                maps.push(FeatureMap::new(height, width, image.to_vec())?);
+            for (image, values) in batch.images.iter().zip(values.chunks_exact(height * width * channels)) {
+                let map = FeatureMap::new(height, width, values.to_vec());
+                maps.push((*image, map.map_err(|e| Error::image(&images[*image], e.to_string()))?));
             }
         }
+        self.skipped.extend(stream.skipped().iter().map(|(_, error)| error.line()));
         Ok(maps)
     }
 

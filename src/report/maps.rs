@@ -3,7 +3,9 @@
 use super::heat;
 use crate::Result;
 use crate::data::decode::Rgb;
+use crate::eval::activation::FeatureMap;
 use crate::eval::extract::Extractor;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// The maps of an image in this order, with their explanations.
@@ -29,9 +31,11 @@ pub(super) fn of_list(
     if present.is_empty() {
         return Ok(vec![Vec::new(); images.len()]);
     }
-    let mut found =
-        extractor.feature_maps(present.iter().map(|(file, _)| file.clone()).collect())?.into_iter();
-    let maps: Vec<_> = images.iter().map(|image| image.as_ref().and_then(|_| found.next())).collect();
+    let mut found: HashMap<usize, FeatureMap> =
+        extractor.feature_maps(present.iter().map(|(file, _)| file.clone()).collect())?.into_iter().collect();
+    let mut index = 0..;
+    let maps: Vec<_> =
+        images.iter().map(|image| image.as_ref().and_then(|_| found.remove(&index.next()?))).collect();
     // Without a first image the query is compared with itself: an empty map.
     let first: Option<Vec<f32>> =
         maps.get(1).and_then(Option::as_ref).map(|map| map.feature().iter().map(|v| *v as f32).collect());
