@@ -131,7 +131,7 @@ fn wrong_requests_of_a_pair_are_refused() {
     fs::write(at("empty.jpg"), "").unwrap();
     assert!(fail(&mut pair([&a, &at("empty.jpg")], &at("new"))).contains("empty.jpg: the file is empty"));
     assert!(fail(&mut pair([&at("absent.jpg"), &b], &at("new"))).contains("absent.jpg"));
-    assert!(fail(&mut pair([folder.path(), &b], &at("new"))).contains("directory"));
+    assert!(fail(&mut pair([folder.path(), &b], &at("new"))).contains("a folder; a file is needed"));
     assert!(!at("new").exists());
     // The parser of the arguments refuses the rest.
     for more in [vec!["--images", "x"], vec!["--pair", "x"]] {

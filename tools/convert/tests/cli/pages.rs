@@ -15,7 +15,7 @@ fn completions_name_commands_and_options() {
     let script = succeed(&["completions", "bash"]);
     let test = format!(
         "{script}\nCOMP_WORDS=(bcreid-convert --proto); COMP_CWORD=1; \
-         _bcreid-convert bcreid-convert --proto bcreid-convert; echo \"${{COMPREPLY[@]}}\""
+         _bcreid__convert bcreid-convert --proto bcreid-convert; echo \"${{COMPREPLY[@]}}\""
     );
     let output = Command::new("bash").args(["-c", &test]).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
