@@ -86,7 +86,8 @@ impl NetworkFile {
     /// Checks the tensors against the network of the file's own settings, as [`NetworkFile::network`] does.
     ///
     /// # Errors
-    /// As [`load_into`](super::load_into): missing tensors, other shapes, values that are not finite, tensors of a larger network.
+    /// As [`load_into`](super::load_into): missing tensors, other shapes, values that are not finite, tensors of a
+    /// larger network.
     pub fn check(&self) -> Result<()> {
         let specs = Spec::of(&self.config.model).param_specs();
         let network = "the network of its metadata (config)";

@@ -61,7 +61,9 @@ struct Arguments {
     /// List the content of IN and write nothing: the layers of a Caffe file, the tensors of any other.
     #[arg(
         long,
-        conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence", "source"]
+        conflicts_with_all = [
+            "out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence", "source"
+        ]
     )]
     list: bool,
     /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
