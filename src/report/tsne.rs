@@ -52,7 +52,7 @@ pub fn check(perplexity: f64, images: usize) -> Result<()> {
 /// the number of rows times three times the perplexity; time is seconds for 2,000 rows.
 ///
 /// # Errors
-/// As [`check`]; no thread for the computation.
+/// As [`check`]; no thread for the computation; a map that is not finite.
 ///
 /// # Panics
 /// If `dim` is 0 or does not divide the number of values.
@@ -65,6 +65,10 @@ pub fn project(
     assert!(dim > 0 && values.len().is_multiple_of(dim));
     let images = values.len() / dim;
     check(perplexity, images)?;
+    if values.chunks_exact(dim).all(|row| row == &values[..dim]) {
+        // No two images repel each other, and the crate would divide by 0.
+        return Ok(vec![[0.0; 2]; images]);
+    }
     let neighbours = neighbours(values, dim, (3.0 * perplexity) as usize);
     let start = start(&pca::project(values, dim).points);
     let fit = || {
@@ -82,7 +86,11 @@ pub fn project(
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let pool = pool.map_err(|e| Error::Device(format!("t-SNE: no thread for it: {e}")))?;
-    Ok(pool.install(fit).as_chunks::<2>().0.to_vec())
+    let places = pool.install(fit);
+    if places.iter().any(|place| !place.is_finite()) {
+        return Err(Error::Data("t-SNE diverged on these features; draw their principal components".into()));
+    }
+    Ok(places.as_chunks::<2>().0.to_vec())
 }
 
 /// The `count` nearest other rows of each row, the earlier of equally near ones first.
@@ -182,8 +190,11 @@ mod tests {
 
     #[test]
     fn equal_rows_huge_values_and_few_rows() {
-        let equal = map(&vec![0.5; 40 * DIM], 1);
-        assert!(equal.iter().flatten().all(|place| place.is_finite()));
+        assert_eq!(map(&vec![0.1; 40 * DIM], 1), [[0.0; 2]; 40]);
+        let two: Vec<f32> = (0..80 * DIM).map(|i| if i < 40 * DIM { 0.1 } else { 0.2 }).collect();
+        let two = map(&two, 1);
+        let apart = ((two[0][0] - two[79][0]).powi(2) + (two[0][1] - two[79][1]).powi(2)).sqrt();
+        assert!(apart > 1.0 && two[..40].iter().all(|place| *place == two[0]), "{apart}");
         let mut huge = clusters(20);
         huge[0] = 1e18;
         assert!(map(&huge, 1).iter().flatten().all(|place| place.is_finite()));
