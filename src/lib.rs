@@ -7,7 +7,7 @@
 //!
 //! | layer | module | content |
 //! |---|---|---|
-//! | program | [`cli`], [`demo`] | one file for each subcommand: arguments, then one call into the library |
+//! | program | [`cli`], [`command_help`], [`demo`] | one file for each subcommand: arguments, then one call into the library |
 //! | studies and results | [`study`], [`export`], [`report`], [`mod@bench`] | several runs compared; files for other programs; figures and pages; timing |
 //! | evaluation | [`eval`] | features, distances, CMC and mAP, re-ranking |
 //! | training | [`train`] | the step, the solver's loop, the observers of a run |
@@ -25,13 +25,14 @@
 //!
 //! # Features
 //!
-//! All three are on by default. `default-features = false` leaves engine, method, data, training and evaluation.
+//! All are on by default. `default-features = false` leaves engine, method, data, training and evaluation.
 //!
 //! | feature | module | for |
 //! |---|---|---|
 //! | `report` | [`report`] | figures as SVG and PNG, the page that compares runs (plotters, resvg, askama) |
 //! | `export` | [`export`] | ONNX, Arrow, NumPy and TensorBoard files (prost, polars-arrow-format) |
-//! | `cli` | [`cli`], [`demo`], [`study`] | the program `bcreid` (clap, indicatif); turns on the other two |
+//! | `command-help` | [`command_help`] | completions and manual pages of a program (clap) |
+//! | `cli` | [`cli`], [`demo`], [`study`] | the program `bcreid` (indicatif); turns on the other three |
 //!
 //! The modules of a feature exist only if it is on.
 //!
@@ -60,6 +61,8 @@ pub mod autograd;
 pub mod bench;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "command-help")]
+pub mod command_help;
 pub mod config;
 pub mod console;
 pub mod data;

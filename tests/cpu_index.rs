@@ -41,8 +41,8 @@ fn leaf(tape: &mut Tape<'_>, shape: impl Into<Shape>, seed: u64) -> Var {
     tape.leaf(Tensor::from_f32(&device, shape, &noise(seed, shape.len())).unwrap())
 }
 
-/// Convolves `x` `[N, H, W, C]` by K filters of R x S. It is linear in x and in w, so that <y, dy> = <x, dx> = <w, dw>; y
-/// is compared with the definition.
+/// Convolves `x` `[N, H, W, C]` by K filters of R x S. It is linear in x and in w, so that <y, dy> = <x, dx> = <w, dw>;
+/// y is compared with the definition.
 #[track_caller]
 fn convolve([n, h, w, c]: [usize; 4], [k, r, s]: [usize; 3], stride: usize, pad: usize) {
     let device = Device::cpu();

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Crates that a feature brings, each with that feature.
-const OPTIONAL: [(&str, &str); 12] = [
+const OPTIONAL: [(&str, &str); 13] = [
     ("askama", "report"),
     ("base64", "report"),
-    ("clap", "cli"),
+    ("bhtsne", "report"),
+    ("clap", "command-help"),
     ("crc32c", "export"),
     ("dejavu", "report"),
     ("indicatif", "cli"),
@@ -35,7 +36,14 @@ fn crates(features: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn each_feature_brings_its_own_crates_and_no_others() {
-    for on in [&[][..], &["report"], &["export"], &["report", "export"], &["cli", "report", "export"]] {
+    for on in [
+        &[][..],
+        &["report"],
+        &["export"],
+        &["command-help"],
+        &["report", "export"],
+        &["cli", "command-help", "report", "export"],
+    ] {
         let found = crates(&["--no-default-features", "--features", &on.join(",")]);
         assert!(found.contains("bcreid") && found.contains("rayon"), "{found:?}");
         for (name, feature) in OPTIONAL {
@@ -51,6 +59,6 @@ fn all_features_are_on_by_default() {
     let found = crates(&[]);
     let absent: Vec<_> = OPTIONAL.iter().filter(|(name, _)| !found.contains(*name)).collect();
     assert!(absent.is_empty(), "{absent:?}");
-    // `cli` alone turns on the other two: the program needs them.
+    // `cli` alone turns on the others: the program needs them.
     assert_eq!(crates(&["--no-default-features", "--features", "cli"]), found);
 }

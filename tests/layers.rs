@@ -5,9 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// From the bottom up: a module uses modules before it in this list, and none behind it.
-const LAYERS: [&str; 23] = [
-    "error", "console", "shell", "files", "element", "device", "tensor", "autograd", "ops", "optim", "data",
-    "config", "model", "weights", "run", "train", "bench", "eval", "report", "export", "study", "demo",
+const LAYERS: [&str; 24] = [
+    "error",
+    "console",
+    "shell",
+    "files",
+    "element",
+    "device",
+    "tensor",
+    "autograd",
+    "ops",
+    "optim",
+    "data",
+    "config",
+    "model",
+    "weights",
+    "run",
+    "train",
+    "bench",
+    "eval",
+    "report",
+    "export",
+    "study",
+    "demo",
+    "command_help",
     "cli",
 ];
 /// They name all modules.
@@ -79,8 +100,8 @@ fn no_module_uses_one_above_it() {
 
 #[test]
 fn a_use_is_seen_in_every_form() {
-    let text = "use crate::data::Batch;\nuse crate::{Error, train, tell};\n// crate::cli\nlet x = crate::eval::table();\n\
-                use std::fs;\n#[cfg(test)]\nmod tests { use crate::report; }";
+    let text = "use crate::data::Batch;\nuse crate::{Error, train, tell};\n// crate::cli\n\
+                let x = crate::eval::table();\nuse std::fs;\n#[cfg(test)]\nmod tests { use crate::report; }";
     assert_eq!(used(text), ["data", "train", "eval"]);
 }
 

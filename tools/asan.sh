@@ -8,9 +8,9 @@ case "${1-}" in
     cat <<TEXT
 Usage: tools/asan.sh
 
-Builds bcreid with -Zsanitizer=address and runs a small demo with it on the CPU: synthesis, two trainings, evaluation and
-report. AddressSanitizer ends the program at the first access of memory outside of
-what was allocated, or that was freed, also in the crates that the program uses.
+Builds bcreid with -Zsanitizer=address and runs a small demo with it on the CPU: synthesis, two trainings, evaluation
+and report. AddressSanitizer ends the program at the first access of memory outside of what was allocated, or that was
+freed, also in the crates that the program uses.
 
 Needs a nightly toolchain (rustup toolchain install nightly); TOOLCHAIN names another one. The build takes about
 ten minutes and 2 GB in target/asan (or CARGO_TARGET_DIR), the runs a minute.

@@ -20,8 +20,8 @@ Usage: tools/get-peers.sh
 
 Makes a Python environment in $venv with the programs that tests/peers checks this one with (ONNX Runtime,
 OpenVINO, TensorBoard, FAISS, pyarrow, Polars and others), and with maturin and mypy for tests/wheel (about 340 MB to
-download, 1.2 GB on disk, a minute). Nothing outside that folder changes; to undo it, delete the folder. A second run finds it there and fetches nothing. Versions
-are those of $requirements.
+download, 1.2 GB on disk, a minute). Nothing outside that folder changes; to undo it, delete the folder. A second run
+finds it there and fetches nothing. Versions are those of $requirements.
 
 Needs python3, 3.11 or newer, with venv and pip, which takes its index and proxy from its own configuration. The check
 of reports also needs Chromium (/usr/bin/chromium, or BCREID_CHROMIUM names one) and is left out without.

@@ -229,7 +229,8 @@ class Gate:
 
     def demo(self):
         out = self.work / "demo"
-        smaller = ["--train-ids", 12, "--test-ids", 6, *self.settings(solver__lr_milestones="[3]")] if self.small else []
+        small = ["--train-ids", 12, "--test-ids", 6, *self.settings(solver__lr_milestones="[3]")]
+        smaller = small if self.small else []
         self.bcreid("demo", "--out", out, "--device", "cuda", *smaller)
         rows = json.loads((out / "result.json").read_text())["rows"]
         figures = {row["name"]: {key: row["report"][key] for key in ("rank1", "map_market")} for row in rows}

@@ -41,5 +41,6 @@ for features in -avx2,-fma +avx2,+fma; do
     echo "== target features $features"
     RUSTFLAGS="-C target-feature=$features" cargo "$toolchain" miri test -p bcreid --no-default-features --lib -- \
         device::cpu:: element::
-    RUSTFLAGS="-C target-feature=$features" cargo "$toolchain" miri test -p bcreid --no-default-features --test cpu_index
+    RUSTFLAGS="-C target-feature=$features" cargo "$toolchain" miri test -p bcreid --no-default-features \
+        --test cpu_index
 done

@@ -93,8 +93,8 @@ fn lay_out(sizes: impl Iterator<Item = (usize, usize)>) -> Result<(Vec<(usize, u
         let next = elements.checked_next_multiple_of(ALIGN).and_then(|elements| end.checked_add(elements));
         end = next.filter(|&next| next as u64 <= MOST).ok_or_else(|| {
             Error::Device(format!(
-                "the parameters have more than 2^32 elements, which is the limit on a GPU: {elements} more after {end}; use \
-                 a smaller network"
+                "the parameters have more than 2^32 elements, which is the limit on a GPU: {elements} more after \
+                 {end}; use a smaller network"
             ))
         })?;
     }

@@ -1,10 +1,9 @@
 //! `bcreid completions`: completion of the command line by a shell.
 
 use super::Arguments;
-use crate::{Error, Result};
+use crate::Result;
+use crate::command_help::{Shell, print_completions};
 use clap::{Args, CommandFactory};
-use clap_complete::Shell;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// Print the completion script of a shell.
@@ -21,11 +20,7 @@ pub struct Completions {
 
 impl Completions {
     pub fn run(self) -> Result<ExitCode> {
-        let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Arguments::command(), "bcreid", &mut script);
-        match std::io::stdout().write_all(&script) {
-            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
-            _ => Ok(ExitCode::SUCCESS),
-        }
+        print_completions(Arguments::command(), self.shell)?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,6 +3,7 @@
 use super::compute::Compute;
 use super::counter::Counter;
 use super::data::Opening;
+use crate::command_help::require_new;
 use crate::console::counted;
 use crate::data::folder::Folder;
 use crate::data::{BadImages, Dataset, Labels, Part};
@@ -113,7 +114,7 @@ impl How {
         name.push(".skipped.txt");
         // The program chose this name, so that it is not written through a link; before the work, not behind it.
         let list = inside(super::output::folder_of(out), name)?;
-        super::output::require_new(&list, force)?;
+        require_new(&list, force)?;
         Ok(Some(list))
     }
 

@@ -1,10 +1,10 @@
 //! `bcreid man`: manual pages of the program and its commands.
 
-use super::{Arguments, output};
+use super::Arguments;
+use crate::Result;
+use crate::command_help::write_pages;
 use crate::console::counted;
-use crate::files::{inside, write_atomically};
-use crate::{Error, Result};
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, CommandFactory};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,28 +23,8 @@ pub struct Man {
 
 impl Man {
     pub fn run(self) -> Result<ExitCode> {
-        let mut program = Arguments::command().disable_help_subcommand(true);
-        // Adds the options of all commands, such as --threads, to each.
-        program.build();
-        let mut pages = Vec::new();
-        render(&program, &mut pages).map_err(Error::io(&self.out))?;
-        output::require_folder(&self.out)?;
-        let files =
-            pages.iter().map(|(name, _)| inside(&self.out, name)).collect::<Result<Vec<PathBuf>>>()?;
-        files.iter().try_for_each(|file| output::require_new(file, self.force))?;
-        for (file, (_, page)) in files.iter().zip(&pages) {
-            write_atomically(file, |writer| writer.write_all(page))?;
-        }
-        super::say(format_args!("{}: {}", self.out.display(), counted(pages.len(), "page")))?;
+        let pages = write_pages(Arguments::command(), &self.out, self.force)?;
+        super::say(format_args!("{}: {}", self.out.display(), counted(pages, "page")))?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Adds the page of a command and those of its own commands.
-fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
-    let man = clap_mangen::Man::new(command.clone());
-    let mut page = Vec::new();
-    man.render(&mut page)?;
-    pages.push((man.get_filename(), page));
-    command.get_subcommands().try_for_each(|own| render(own, pages))
 }

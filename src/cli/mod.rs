@@ -34,6 +34,7 @@ mod usage;
 
 pub use remedy::explain;
 
+use crate::command_help::require_new;
 use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::export::features::{self as features_of_others, Format};
 use crate::run::checkpoint::weight_file;
@@ -209,7 +210,7 @@ fn read_features(path: &Path) -> Result<Features> {
 fn require_room_for_features(out: &Path, force: bool) -> Result<()> {
     let files = Format::of(out)?.files(out);
     output::require_parent(out)?;
-    files.iter().try_for_each(|file| output::require_new(file, force))
+    files.iter().try_for_each(|file| require_new(file, force))
 }
 
 /// Prints the names of the written feature files and their size.

@@ -1,5 +1,6 @@
 //! Output files of commands: a link of the user is followed, and an existing file is overwritten only with --force.
 
+use crate::command_help::require_new;
 use crate::console;
 use crate::error::is_visible;
 use crate::files::{follow, write_json};
@@ -92,26 +93,6 @@ pub fn require_parent(file: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::Data(format!("{}: its folder does not exist; create it first", file.display())))
-}
-
-/// Checks that the folder of output files exists.
-pub fn require_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    Err(Error::Data(format!("{}: no folder; create it first", folder.display())))
-}
-
-/// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing
-/// to lose.
-pub fn require_new(file: &Path, force: bool) -> Result<()> {
-    match std::fs::metadata(file) {
-        Ok(meta) if !force && (meta.is_file() || meta.is_dir()) => Err(Error::Data(format!(
-            "{} exists; give another name, or --force to overwrite it",
-            file.display()
-        ))),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

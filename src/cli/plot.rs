@@ -1,6 +1,7 @@
 //! `bcreid plot`: figures of runs.
 
 use super::compute::Compute;
+use super::counter::Counter;
 use super::output;
 use crate::console::Bytes;
 use crate::eval::pairs::Pairs;
@@ -9,7 +10,7 @@ use crate::report::charts::{self, cmc::Evaluated, pairs::Counted};
 use crate::report::evaluations;
 use crate::report::figure::Figure;
 use crate::report::run::{self, Run};
-use crate::report::{self, Format};
+use crate::report::{self, Format, tsne};
 use crate::{Error, Result, detail, tell};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -33,6 +34,12 @@ pub struct Plot {
     /// Only the evaluation of this name; may be repeated (default: all stored evaluations).
     #[arg(long, value_name = "NAME")]
     evaluation: Vec<String>,
+    /// For map: pca (principal components), or tsne (t-SNE, which keeps near images near) [default: pca].
+    #[arg(long, value_name = "pca|tsne", value_enum)]
+    method: Option<Method>,
+    /// For --method tsne: about how many images count as near, at most a third of them [default: 30].
+    #[arg(long, value_name = "P")]
+    perplexity: Option<f64>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -49,8 +56,15 @@ enum FigureKind {
     Distances,
     /// ROC curves of the pair distances, of evaluated runs.
     Roc,
-    /// Features on their two principal components, of evaluated runs.
+    /// Features in two dimensions, of evaluated runs.
     Map,
+}
+
+/// How features of many dimensions are drawn in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Pca,
+    Tsne,
 }
 
 impl Plot {
@@ -58,6 +72,14 @@ impl Plot {
         Format::of(&self.out)?;
         if !self.evaluation.is_empty() && matches!(self.what, FigureKind::Figure1 | FigureKind::Curves) {
             return Err(Error::Run("--evaluation: this figure shows the training; leave it out".into()));
+        }
+        if self.method.is_some() && !matches!(self.what, FigureKind::Map) {
+            return Err(Error::Run("--method: only a map has one; leave it out".into()));
+        }
+        if self.perplexity.is_some() && self.method != Some(Method::Tsne) {
+            return Err(Error::Run(
+                "--perplexity: it is one of t-SNE; add --method tsne, or leave it out".into(),
+            ));
         }
         self.out = output::prepare(&self.out, self.force)?;
         let runs = run::read_all(&self.runs)?;
@@ -70,7 +92,17 @@ impl Plot {
             }
             FigureKind::Distances => self.of_pairs(&runs, charts::pairs::histograms)?,
             FigureKind::Map => {
-                charts::map::figure(&runs, &self.evaluations(&runs)?.iter().collect::<Vec<_>>())
+                let all = self.evaluations(&runs)?;
+                let all: Vec<&Evaluation> = all.iter().collect();
+                match self.method {
+                    Some(Method::Tsne) => {
+                        let bar = Counter::new("t-SNE");
+                        let advance = |done, total| bar.advance(done, total);
+                        let perplexity = self.perplexity.unwrap_or(tsne::PERPLEXITY);
+                        charts::map::tsne_figure(&runs, &all, perplexity, &advance)?
+                    }
+                    Some(Method::Pca) | None => charts::map::figure(&runs, &all),
+                }
             }
             FigureKind::Roc => self.of_pairs(&runs, charts::pairs::roc)?,
         };

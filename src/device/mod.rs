@@ -138,8 +138,8 @@ impl Device {
         cuda::CudaDevice::open(0, Precision::F32).err().map(|why| brief(&why))
     }
 
-    /// The device in words, for example `cpu: x86_64, AVX2 and FMA loops` or `cuda: NVIDIA H200, f32`: what the bits of a
-    /// run depend on. The number of threads is not part of it.
+    /// The device in words, for example `cpu: x86_64, AVX2 and FMA loops` or `cuda: NVIDIA H200, f32`: what the bits of
+    /// a run depend on. The number of threads is not part of it.
     pub fn describe(&self) -> String {
         match self {
             Device::Cpu(_) => format!("cpu: {}", cpu::describe()),

@@ -7,10 +7,14 @@
 //!
 //! pool5 is the mean of the map, so the gradient of Grad-CAM has a closed form. For a map A [P, C], its mean g and the
 //! feature f = g / |g|, the squared distance to a unit vector u is 2 - 2 f·u, and the gradient of f·u with respect to g
-//! is (u - (f·u) f) / |g|. Every position has the same gradient, 1/P of it, so the map is max(0, sum_c (u - (f·u) f)_c
-//! A_pc) up to a factor. Without the maximum, its sum is 0.
+//! is (u - (f·u) f) / |g|. Every position has the same gradient, 1/P of it, so the map is
+//! max(0, sum_c w_c A_pc) with w = 2 (u - (f·u) f) / (P |g|). Without the maximum, its sum is 0. A map behind a ReLU
+//! has values of at most 2, the largest squared distance of such features.
 
 use crate::{Error, Result};
+
+/// Distance of two features that is rounding: images nearer than this have no map of their similarity.
+const ROUNDING: f64 = 1e-5;
 
 /// The last feature map of an image, in front of pool5.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,13 +40,20 @@ impl FeatureMap {
     /// A map `[height, width, channels]`.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no position or no channel, or if the values do not fill the map.
+    /// [`Error::Data`] if there is no position or no channel, if the values do not fill the map, or for a value that is
+    /// not finite.
     pub fn new(height: usize, width: usize, values: Vec<f32>) -> Result<Self> {
         let positions = height * width;
         if positions == 0 || values.is_empty() || !values.len().is_multiple_of(positions) {
             return Err(Error::Data(format!(
                 "a feature map of {height} x {width} positions cannot have {} values",
                 values.len()
+            )));
+        }
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(Error::Data(format!(
+                "the network's last feature map holds {value}: it overflows on this image; check the weights and \
+                 their input convention (bcreid doctor --weights F)"
             )));
         }
         Ok(FeatureMap { height, width, values })
@@ -54,21 +65,29 @@ impl FeatureMap {
 
     fn heat(&self, value: impl Fn(&[f32]) -> f64) -> Heat {
         let values =
-            self.values.chunks_exact(self.channels()).map(|position| value(position) as f32).collect();
+            self.values.chunks_exact(self.channels()).map(|position| finite(value(position))).collect();
         Heat { height: self.height, width: self.width, values }
     }
 
     /// The mean over all positions, divided by its length: the feature of the image.
     pub fn feature(&self) -> Vec<f64> {
-        let mut mean = vec![0.0f64; self.channels()];
-        for position in self.values.chunks_exact(mean.len()) {
-            mean.iter_mut().zip(position).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        let length = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let (mut mean, length) = self.pooled();
         if length > 0.0 {
             mean.iter_mut().for_each(|value| *value /= length);
         }
         mean
+    }
+
+    /// pool5, the mean over all positions, and its length.
+    fn pooled(&self) -> (Vec<f64>, f64) {
+        let mut mean = vec![0.0f64; self.channels()];
+        for position in self.values.chunks_exact(mean.len()) {
+            mean.iter_mut().zip(position).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        let positions = (self.height * self.width) as f64;
+        mean.iter_mut().for_each(|sum| *sum /= positions);
+        let length = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
+        (mean, length)
     }
 
     /// The sum of the squared channels at each position.
@@ -76,25 +95,64 @@ impl FeatureMap {
         self.heat(|position| position.iter().map(|v| f64::from(*v) * f64::from(*v)).sum())
     }
 
-    /// Grad-CAM of the negative squared distance to the feature `other` of unit length.
+    /// Grad-CAM of the negative squared distance to the feature `other` of unit length, in units of the squared
+    /// distance. All values are 0 for an image whose feature is `other`, up to rounding (a distance below 1e-5), and
+    /// for a feature map of zeros: neither has a direction in which the distance falls.
     ///
     /// # Errors
     /// [`Error::Data`] if `other` has another number of values than the map has channels.
     pub fn similarity(&self, other: &[f32]) -> Result<Heat> {
-        let feature = self.feature();
-        if other.len() != feature.len() {
+        let (mut weights, length) = self.pooled();
+        if other.len() != weights.len() {
             return Err(Error::Data(format!(
                 "a feature of {} values cannot be compared with a map of {} channels",
                 other.len(),
-                feature.len()
+                weights.len()
             )));
         }
-        let cosine: f64 = feature.iter().zip(other).map(|(f, u)| f * f64::from(*u)).sum();
-        let weights: Vec<f64> = feature.iter().zip(other).map(|(f, u)| f64::from(*u) - cosine * f).collect();
+        if length > 0.0 {
+            weights.iter_mut().for_each(|value| *value /= length);
+        }
+        let cosine: f64 = weights.iter().zip(other).map(|(f, u)| f * f64::from(*u)).sum();
+        let of_length = 2.0 / ((self.height * self.width) as f64 * length);
+        for (weight, u) in weights.iter_mut().zip(other) {
+            *weight = f64::from(*u) - cosine * *weight;
+        }
+        // The part of `other` across the feature: near 0 it is the distance.
+        let across = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
+        let scale = if across < ROUNDING || length == 0.0 { 0.0 } else { of_length };
         Ok(self.heat(|position| {
-            position.iter().zip(&weights).map(|(a, w)| f64::from(*a) * w).sum::<f64>().max(0.0)
+            scale * position.iter().zip(&weights).map(|(a, w)| f64::from(*a) * w).sum::<f64>().max(0.0)
         }))
     }
+}
+
+/// What brings two images near each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// Euclidean distance of the features, from 0 to 2.
+    pub distance: f64,
+    /// Grad-CAM of the distance for each image, see [`FeatureMap::similarity`].
+    pub similarity: [Heat; 2],
+}
+
+impl Pair {
+    /// Compares two images by their feature maps.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the maps have different numbers of channels.
+    pub fn of(first: &FeatureMap, second: &FeatureMap) -> Result<Self> {
+        let features = [first, second].map(FeatureMap::feature);
+        let [a, b] = features.each_ref().map(|f| f.iter().map(|v| *v as f32).collect::<Vec<f32>>());
+        let similarity = [first.similarity(&b)?, second.similarity(&a)?];
+        let squared: f64 = features[0].iter().zip(&features[1]).map(|(a, b)| (a - b) * (a - b)).sum();
+        Ok(Pair { distance: squared.sqrt(), similarity })
+    }
+}
+
+/// The nearest finite f32: squares of large values overflow it.
+fn finite(value: f64) -> f32 {
+    value.min(f64::from(f32::MAX)) as f32
 }
 
 impl Heat {
@@ -128,6 +186,12 @@ mod tests {
         let map = FeatureMap::new(1, 2, vec![1.0, 2.0, 0.0, 3.0, 0.0, 4.0]).unwrap();
         assert_eq!(map.strength().values, [5.0, 25.0]);
         assert!(FeatureMap::new(2, 2, vec![0.0; 6]).is_err() && FeatureMap::new(0, 2, vec![]).is_err());
+        let huge = FeatureMap::new(1, 1, vec![f32::MAX; 4]).unwrap();
+        assert_eq!(huge.strength().values, [f32::MAX]);
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let error = FeatureMap::new(1, 2, vec![1.0, value]).unwrap_err().to_string();
+            assert!(error.contains("overflows on this image"), "{error}");
+        }
     }
 
     /// The gradient of -|f(A) - u|^2 by finite differences, averaged over positions, as Grad-CAM's definition says.
@@ -158,13 +222,28 @@ mod tests {
             .collect();
         assert!(cam.iter().any(|v| *v > 0.0) && cam.iter().sum::<f64>().abs() < 1e-5);
         let own = map.similarity(&u).unwrap().values;
-        let (largest, of_own) =
-            (cam.iter().copied().fold(0.0, f64::max), own.iter().copied().fold(0.0, f32::max));
         for (own, expected) in own.iter().zip(&cam) {
-            let (own, expected) = (f64::from(own / of_own), expected.max(0.0) / largest);
-            assert!((own - expected).abs() < 1e-3, "{own} and {expected}");
+            assert!((f64::from(*own) - expected.max(0.0)).abs() < 1e-5, "{own} and {expected}");
         }
+        let pair = Pair::of(&map, &other).unwrap();
+        assert_eq!(pair.similarity[0].values, own);
+        assert!((pair.distance * pair.distance + score(&map)).abs() < 1e-6, "{}", pair.distance);
+        let swapped = Pair::of(&other, &map).unwrap();
+        assert_eq!((swapped.distance, &swapped.similarity[1]), (pair.distance, &pair.similarity[0]));
         assert!(map.similarity(&u[1..]).is_err());
+    }
+
+    /// Rounding has a direction too; drawn with its own scale it would look like a finding.
+    #[test]
+    fn equal_features_and_empty_maps_have_no_similarity() {
+        let (map, empty) = (map(3), FeatureMap::new(3, 2, vec![0.0; 30]).unwrap());
+        let twice = FeatureMap::new(3, 2, map.values.iter().map(|v| v * 3.0).collect()).unwrap();
+        for other in [&map, &twice] {
+            let pair = Pair::of(&map, other).unwrap();
+            assert!(pair.distance < 1e-6 && pair.similarity.iter().all(|heat| heat.values == [0.0; 6]));
+        }
+        let pair = Pair::of(&map, &empty).unwrap();
+        assert_eq!((pair.distance, &pair.similarity[1].values[..]), (1.0, &[0.0; 6][..]));
     }
 
     #[test]

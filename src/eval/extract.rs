@@ -215,12 +215,12 @@ impl Extractor {
     /// are left out. Mirrored images are not added.
     ///
     /// # Errors
-    /// As [`Extractor::extract`].
+    /// As [`Extractor::extract`]; a map that is not finite, by the name of its image.
     pub fn feature_maps(&mut self, images: Vec<PathBuf>) -> Result<Vec<(usize, FeatureMap)>> {
         let (batch, bad_images) = (self.batch, self.bad_images);
         let options = StreamOptions { batch, bad_images, ..StreamOptions::new(self.config.image_input()) };
         let mut maps = Vec::with_capacity(images.len());
-        let mut stream = ImageStream::new(images, options, &self.device)?;
+        let mut stream = ImageStream::new(images.clone(), options, &self.device)?;
         for batch in stream.by_ref() {
             let batch = batch?;
             let mut tape = Tape::no_grad(&mut self.params)?;
@@ -231,7 +231,8 @@ impl Extractor {
             };
             let values = map.to_host_f32()?;
             for (image, values) in batch.images.iter().zip(values.chunks_exact(height * width * channels)) {
-                maps.push((*image, FeatureMap::new(height, width, values.to_vec())?));
+                let map = FeatureMap::new(height, width, values.to_vec());
+                maps.push((*image, map.map_err(|e| Error::image(&images[*image], e.to_string()))?));
             }
         }
         self.skipped.extend(stream.skipped().iter().map(|(_, error)| error.line()));

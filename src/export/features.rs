@@ -13,6 +13,8 @@ mod arrow;
 mod npy;
 mod rows;
 
+pub use npy::write_matrix;
+
 use crate::weights::Features;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};

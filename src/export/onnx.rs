@@ -43,7 +43,8 @@ pub enum Pixels {
     Bytes,
     /// float32 `[N, 3, H, W]`, RGB in [0, 1], as from torchvision's `ToTensor`.
     Floats,
-    /// float32 `[N, 3, H, W]`, RGB, normalised by the mean and deviation of ImageNet, as from torchvision's `Normalize`.
+    /// float32 `[N, 3, H, W]`, RGB, normalised by the mean and deviation of ImageNet, as from torchvision's
+    /// `Normalize`.
     Normalised,
 }
 

@@ -186,8 +186,8 @@ const MAGIC: [(&[u8], Format); 17] = [
     (b"Rar!\x1a\x07", Format::Compressed("a RAR archive")),
 ];
 
-/// Whether the bytes begin a NetParameter of Caffe: fields in the order of their numbers, in which Protobuf writes them,
-/// up to the first layer.
+/// Whether the bytes begin a NetParameter of Caffe: fields in the order of their numbers, in which Protobuf writes
+/// them, up to the first layer.
 fn is_caffe(head: &[u8]) -> bool {
     let (mut rest, mut last) = (head, 0);
     while let Some((key, behind)) = varint(rest) {

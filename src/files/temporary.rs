@@ -20,8 +20,8 @@ static PRESENT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 pub struct Temporary(PathBuf);
 
 impl Temporary {
-    /// Creates a temporary file, or a folder with everything that will be in it, and registers it. A signal comes before
-    /// the creation or behind the registration, and never between them.
+    /// Creates a temporary file, or a folder with everything that will be in it, and registers it. A signal comes
+    /// before the creation or behind the registration, and never between them.
     ///
     /// # Errors
     /// Errors of `create`.

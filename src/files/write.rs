@@ -22,12 +22,12 @@ const RANDOM: usize = 12;
 const BUFFER: usize = 1 << 20;
 
 /// Writes the file `path` atomically: `fill` writes the new content to a buffered writer. After an error an old file
-/// is unchanged, and the temporary file is removed. A file that is not regular (`/dev/null`, a pipe) is written directly.
-/// A symbolic link is refused: [`follow`](super::follow) the links of a user first.
+/// is unchanged, and the temporary file is removed. A file that is not regular (`/dev/null`, a pipe) is written
+/// directly. A symbolic link is refused: [`follow`](super::follow) the links of a user first.
 ///
 /// # Errors
-/// [`Error::Io`] with `path` if the folder is missing, `path` is a folder or a symbolic link, `fill` fails or the disk is
-/// full.
+/// [`Error::Io`] with `path` if the folder is missing, `path` is a folder or a symbolic link, `fill` fails or the disk
+/// is full.
 pub fn write_atomically(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let write = || -> io::Result<()> {
         refuse_link(path)?;
@@ -104,8 +104,8 @@ fn replace(target: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     Ok(())
 }
 
-/// Syncs the entries of a folder to the disk, so that a file that was made, moved or removed is so after a power cut too.
-/// Errors are ignored: some network file systems cannot sync a folder.
+/// Syncs the entries of a folder to the disk, so that a file that was made, moved or removed is so after a power cut
+/// too. Errors are ignored: some network file systems cannot sync a folder.
 pub fn sync_folder(path: &Path) {
     #[cfg(unix)]
     if let Ok(folder) = File::open(path) {

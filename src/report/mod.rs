@@ -22,6 +22,7 @@ pub mod run;
 mod summary;
 mod thresholds;
 mod thumbnail;
+pub mod tsne;
 mod view_models;
 
 use crate::files::write_atomically;

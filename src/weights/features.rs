@@ -4,9 +4,9 @@
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
 //! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row if the
 //! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
-//! that extracted the features (`network`), whether the mirrored image's feature was added (`mirrored`), the weight file
-//! of the network (`weights`: [`WeightsFile`] as JSON), and, where the data set names identities or cameras instead of
-//! numbering them, these names (`pid_names`, `camera_names`).
+//! that extracted the features (`network`), whether the mirrored image's feature was added (`mirrored`), the weight
+//! file of the network (`weights`: [`WeightsFile`] as JSON), and, where the data set names identities or cameras
+//! instead of numbering them, these names (`pid_names`, `camera_names`).
 
 mod about;
 mod join;
@@ -52,8 +52,8 @@ const MAX_SQUARED_LENGTH: f64 = f32::MAX as f64 / 8.0;
 
 /// Features with identities and cameras, of consistent lengths and finite values.
 ///
-/// Features, pids and camids of a file are memory-mapped, so that a gallery that is read in order may be larger than the
-/// memory.
+/// Features, pids and camids of a file are memory-mapped, so that a gallery that is read in order may be larger than
+/// the memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Features {
     values: Values<f32>,

@@ -33,8 +33,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads and checks a header of `length` bytes. The bytes are read and not mapped, so that they do not stay in memory
-    /// beside the parsed text.
+    /// Reads and checks a header of `length` bytes. The bytes are read and not mapped, so that they do not stay in
+    /// memory beside the parsed text.
     ///
     /// # Errors
     /// A description of the fault.

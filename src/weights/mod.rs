@@ -68,8 +68,8 @@ pub fn load_into(params: &mut Params, file: &TensorFile, may_keep: impl Fn(&str)
     Ok(report)
 }
 
-/// Checks that a file holds a model's parameters and buffers, as [`load_into`] does, before the model has memory: a file
-/// of a few bytes may claim a model of gigabytes.
+/// Checks that a file holds a model's parameters and buffers, as [`load_into`] does, before the model has memory: a
+/// file of a few bytes may claim a model of gigabytes.
 ///
 /// # Errors
 /// As [`load_into`].

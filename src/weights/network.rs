@@ -90,7 +90,8 @@ impl NetworkFile {
     /// Checks the tensors against the network of the file's own settings, as [`NetworkFile::network`] does.
     ///
     /// # Errors
-    /// As [`load_into`](super::load_into): missing tensors, other shapes, values that are not finite, tensors of a larger network.
+    /// As [`load_into`](super::load_into): missing tensors, other shapes, values that are not finite, tensors of a
+    /// larger network.
     pub fn check(&self) -> Result<()> {
         let (_, specs) = Model::declare(&self.config, 0, &Device::cpu())?;
         let network = "the network of its metadata (config)";

@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod doctor;
+#[cfg(target_os = "linux")]
+mod drawings;
 mod evaluation;
 mod habits;
 #[cfg(target_os = "linux")]

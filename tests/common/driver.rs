@@ -1,5 +1,5 @@
-//! The CUDA driver's functions for tests, from the library that the program finds. A status is a plain integer: a driver
-//! may return numbers that no list has.
+//! The CUDA driver's functions for tests, from the library that the program finds. A status is a plain integer: a
+//! driver may return numbers that no list has.
 
 use bcreid::device::cuda::libraries;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

@@ -152,8 +152,8 @@ fn a_plan_is_made_once() {
     });
 }
 
-/// The stand-in's algorithm 0 of the forward pass needs no workspace, and the other one, to which the plan moves on after
-/// a rejection, does.
+/// The stand-in's algorithm 0 of the forward pass needs no workspace, and the other one, to which the plan moves on
+/// after a rejection, does.
 #[test]
 fn a_run_takes_the_algorithm_that_its_workspace_is_for() {
     let name = "convolution::a_run_takes_the_algorithm_that_its_workspace_is_for";

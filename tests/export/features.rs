@@ -208,7 +208,8 @@ proptest! {
                 prop_assert!(!error.to_string().contains('\n'), "{error}");
             }
         }
-        fs::write(npy(folder.path(), "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }", &[0; 8]).with_extension("csv"), &bytes).unwrap();
+        let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }";
+        fs::write(npy(folder.path(), header, &[0; 8]).with_extension("csv"), &bytes).unwrap();
         if let Err(error) = read(&path) {
             prop_assert!(!error.to_string().contains('\n'), "{error}");
         }

@@ -33,8 +33,8 @@ fn main() {
     }
 }
 
-/// The compiler that `NVCC` names, else that on `PATH`, else the one that tools/get-cuda.sh fetched. Relative folders are
-/// not searched.
+/// The compiler that `NVCC` names, else that on `PATH`, else the one that tools/get-cuda.sh fetched. Relative folders
+/// are not searched.
 ///
 /// # Errors
 /// `NVCC` is a relative path.

@@ -1,6 +1,7 @@
 """Golden values of conv2d: outputs and gradients of PyTorch in float64, stored as float32, NHWC and KRSC.
 
-python3 conv2d.py writes conv2d.safetensors beside itself. Cases: NAME.{x,w,b,dy,y,dx,dw,db} and NAME.conv = [stride, pad].
+python3 conv2d.py writes conv2d.safetensors beside itself. Cases: NAME.{x,w,b,dy,y,dx,dw,db} and NAME.conv = [stride,
+pad].
 """
 import pathlib
 

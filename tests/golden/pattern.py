@@ -1,4 +1,5 @@
-"""Batches that tests/train generates too: each identity is a pattern of coloured blocks, each image the pattern and noise."""
+"""Batches that tests/train generates too: each identity is a pattern of coloured blocks, each image the pattern and
+noise."""
 
 import numpy as np
 import torch

@@ -34,7 +34,8 @@ def main(query, gallery, found):
         assert np.abs(exact[row, hits] - squared[row]).max() < ROUNDING
         alike += np.sum(hits == theirs[row])
     share = alike / theirs.size
-    print(f"{len(query)} queries: FAISS names the same image at {share:.1%} of {count} ranks, and as near a one elsewhere")
+    print(f"{len(query)} queries: FAISS names the same image at {share:.1%} of {count} ranks, and as near a one "
+          "elsewhere")
     assert share > 0.9
 
 

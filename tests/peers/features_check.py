@@ -58,7 +58,8 @@ def main(own, npy, arrow):
     assert (frame["path"].to_list(), frame["camid"].to_list()) == (paths, known)
     matches = frame.group_by("pid").len().sort("pid")["len"].to_list()
     assert matches == np.unique(pids, return_counts=True)[1].tolist()
-    print(f"{len(pids)} features of {features.shape[1]}: NumPy, pyarrow ({batches} batches) and Polars read the same bits")
+    print(f"{len(pids)} features of {features.shape[1]}: NumPy, pyarrow ({batches} batches) and Polars read the same "
+          "bits")
 
 
 main(*sys.argv[1:])

@@ -67,7 +67,8 @@ def content(page, check, evaluated):
     scales = charts.evaluate_all("all => all.map(svg => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)")
     check("all charts have one scale, and so one size of letters", max(scales) - min(scales) < 0.02, scales)
     check("elements have different ids", page.evaluate(
-        "() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return new Set(ids).size === ids.length }"))
+        "() => { const ids = [...document.querySelectorAll('[id]')].map(e => e.id); "
+        "return new Set(ids).size === ids.length }"))
     check("links lead somewhere", page.evaluate(
         "() => [...document.querySelectorAll('a')].every(a => document.querySelector(a.getAttribute('href')))"))
     levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => Number(h.tagName[1]))")
@@ -110,7 +111,8 @@ def keyboard(page, check):
     stops = []
     for _ in range(80):
         page.keyboard.press("Tab")
-        stop = page.evaluate("document.activeElement.id || document.activeElement.className || document.activeElement.tagName")
+        stop = page.evaluate("document.activeElement.id || document.activeElement.className || "
+                             "document.activeElement.tagName")
         if stop == "BODY":
             break
         stops.append(stop)
@@ -128,7 +130,8 @@ def keyboard(page, check):
               for b, a in zip(before, after)), (before, after))
     check("the line in the histogram moves along", float(line) < float(moved), (line, moved))
     wanted = page.locator("#far-number").input_value()
-    check("the field shows the slider's rate", all(number(a[1]) <= float(wanted) * 1.001 for a in after), (wanted, after))
+    check("the field shows the slider's rate", all(number(a[1]) <= float(wanted) * 1.001 for a in after),
+          (wanted, after))
     page.locator("#far-number").focus()
     page.keyboard.press("Control+A")
     page.keyboard.type("10")
@@ -138,7 +141,8 @@ def keyboard(page, check):
     heads = page.locator("#far-table thead tr").first.locator("th").all_inner_texts()
     if "FAR 10 %" in heads:
         fixed = [row.locator("td.number").all_inner_texts() for row in page.locator("#far-table tbody tr").all()]
-        same = all(f[0] == t[0] and abs(number(f[1]) - number(t[3])) < 0.006 for f, t in zip(fixed, typed) if f[0] != "–")
+        same = all(f[0] == t[0] and abs(number(f[1]) - number(t[3])) < 0.006
+                   for f, t in zip(fixed, typed) if f[0] != "–")
         check("both tables agree", same, (fixed, typed))
 
     strips = page.locator(".strip")
@@ -189,7 +193,8 @@ def narrow(page, check):
     check("no page scroll to the side at 360 pixels", width <= inner, (width, inner))
     out = page.evaluate("""() => [...document.querySelectorAll('body *')].filter(e => {
         if (e.closest('.hidden, .skip, svg')) return false;
-        for (let p = e.parentElement; p; p = p.parentElement) if (/(auto|scroll)/.test(getComputedStyle(p).overflowX)) return false;
+        for (let p = e.parentElement; p; p = p.parentElement)
+            if (/(auto|scroll)/.test(getComputedStyle(p).overflowX)) return false;
         const box = e.getBoundingClientRect();
         return box.width > 0 && (box.right > window.innerWidth + 1 || box.left < -1);
     }).map(e => e.tagName + '.' + e.className)""")
@@ -227,8 +232,8 @@ def main():
             query_narrow(page, check)
         page = open_page(browser, url, said, viewport={"width": 1280, "height": 900}, java_script_enabled=False)
         if not asked.unevaluated and not asked.query:
-            check("without scripts the control that needs them is not shown", not page.locator("#threshold").is_visible()
-                  and page.locator("#far-table").is_visible())
+            check("without scripts the control that needs them is not shown",
+                  not page.locator("#threshold").is_visible() and page.locator("#far-table").is_visible())
         check("no request, no message, no error", not said, said[:5])
         if asked.screenshot:
             scheme = "dark" if asked.dark else "light"

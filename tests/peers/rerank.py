@@ -5,8 +5,8 @@
 
 QUERY and GALLERY are files that `bcreid extract` writes; FILE.npy gets the [queries, gallery] final distances. Written
 from the paper (Zhong, Zheng, Cao, Li, CVPR 2017) with the choices of its authors' program: squared Euclidean distances,
-each divided by the largest one of its row; lists that begin with the image itself; half of k1 rounded to even; more than
-two thirds; no mean for k2 = 1. Needs numpy and safetensors.
+each divided by the largest one of its row; lists that begin with the image itself; half of k1 rounded to even; more
+than two thirds; no mean for k2 = 1. Needs numpy and safetensors.
 """
 
 import argparse

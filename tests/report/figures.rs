@@ -1,6 +1,6 @@
 //! Figure files: valid, not empty, and equal when written twice.
 
-use crate::support::{bcreid, cpu, evaluate_run, succeed, train};
+use crate::support::{bcreid, cpu, evaluate_run, fail, succeed, train};
 use bcreid::config::Config;
 use bcreid::eval::pairs::Pairs;
 use bcreid::report::charts::cmc::Evaluated;
@@ -11,6 +11,7 @@ use bcreid::report::{draw, evaluations, run};
 use resvg::usvg::{Options, Tree};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn two_runs(folder: &Path, steps: u64) -> Vec<PathBuf> {
     vec![train(&folder.join("baseline"), 0.0, steps), train(&folder.join("full"), 1.0, steps)]
@@ -304,4 +305,46 @@ fn names_that_are_no_xml() {
             "{figure}"
         );
     }
+}
+
+#[test]
+fn a_map_by_t_sne_is_the_same_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = two_runs(folder.path(), 10);
+    for run in &runs {
+        evaluate_run(run, "made-up", 0.2, &folder.path().join("images"));
+    }
+    let plot = |out: &str, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bcreid"));
+        command.args(["plot", "map"]).args(&runs).args(more).arg("--out").arg(folder.path().join(out));
+        command
+    };
+    let tsne = ["--method", "tsne", "--perplexity", "8"];
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    for (name, threads) in [("a.svg", "1"), ("b.svg", "1"), ("c.svg", "3")] {
+        succeed(plot(name, &tsne).args(["--threads", threads]));
+        assert_eq!(read(name), read("a.svg"), "{threads} threads");
+    }
+    parse(&read("a.svg"));
+    assert!(read("a.svg").contains("t-SNE 1") && read("a.svg").contains("perplexity 8"));
+    succeed(&mut plot("pca.svg", &["--method", "pca"]));
+    succeed(&mut plot("none.svg", &[]));
+    assert_eq!(read("pca.svg"), read("none.svg"));
+    assert_ne!(read("pca.svg"), read("a.svg"));
+    let error = fail(&mut plot("d.svg", &["--method", "tsne"]));
+    assert!(error.contains("needs 91 images or more, and here are 67; give at most 22"), "{error}");
+    assert!(fail(&mut plot("d.svg", &["--perplexity", "5"])).contains("add --method tsne"));
+    for perplexity in ["0", "-3", "nan", "1e300"] {
+        let asked = format!("--perplexity={perplexity}");
+        let error = fail(&mut plot("d.svg", &["--method", "tsne", &asked]));
+        assert!(error.contains("a perplexity of"), "{error}");
+    }
+    let mut curves = bcreid();
+    curves
+        .args(["plot", "curves", "--method", "tsne"])
+        .args(&runs)
+        .arg("--out")
+        .arg(folder.path().join("d.svg"));
+    assert!(fail(&mut curves).contains("--method: only a map has one"));
+    assert!(!folder.path().join("d.svg").exists());
 }

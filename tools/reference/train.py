@@ -245,7 +245,8 @@ def main():
         raise Fault(f"{checkpoint}: the run has no metrics of all {count} steps from {first} on to be checked with")
 
     if metrics:
-        print("   step" + "".join(f"{key:>13}{'PyTorch':>13}" for key in ("softmax", "contrastive", "loss")) + "   off by")
+        heads = "".join(f"{key:>13}{'PyTorch':>13}" for key in ("softmax", "contrastive", "loss"))
+        print("   step" + heads + "   off by")
     worst = 0.0
     for step in range(first, first + count):
         losses = trainer.step(step, *batches.batch(step))

@@ -181,7 +181,8 @@ impl Cublas {
 
 impl CudaDevice {
     /// Enqueues `c = a b + beta c` in row-major f32, of sizes `[m, n, k]`: a `[m, k]`, b `[k, n]`, c `[m, n]`, with
-    /// beta from `mode`. A factor is a matrix, and true if it is the transpose of what is stored. A device whose precision is not f32 may round the factors to TF32.
+    /// beta from `mode`. A factor is a matrix, and true if it is the transpose of what is stored. A device whose
+    /// precision is not f32 may round the factors to TF32.
     ///
     /// # Errors
     /// As [`Cublas::gemm`]; a matrix of another device object.

@@ -187,15 +187,16 @@ impl Cudnn {
     /// [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w `[k, r, s, c]`, y `[n, p, q, k]`.
     ///
     /// Returns true if the work was enqueued. It returns false if cuDNN rejected the algorithm although its heuristics
-    /// had listed it: the plan's next choice is another algorithm, whose workspace may differ, and the caller tries again.
+    /// had listed it: the plan's next choice is another algorithm, whose workspace may differ, and the caller tries
+    /// again.
     ///
     /// # Errors
     /// A workspace of address 0 where one is needed, or a cuDNN error.
     ///
     /// # Safety
-    /// The plan of the choice is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and element
-    /// type, `workspace` one of [`Choice::workspace`] bytes. The arrays live until the stream has done the work, and nothing
-    /// outside of the stream uses them before. The context of [`Cudnn::open`] is current.
+    /// The plan of the choice is one of this `Cudnn`. The addresses are device arrays of the problem's shapes and
+    /// element type, `workspace` one of [`Choice::workspace`] bytes. The arrays live until the stream has done the
+    /// work, and nothing outside of the stream uses them before. The context of [`Cudnn::open`] is current.
     pub unsafe fn run(
         &self,
         choice: Choice<'_>,

@@ -8,8 +8,8 @@
 //! for one run at a time on a device: while a step runs or a captured step exists, no other run can begin one
 //! ([`CudaDevice::enter_step`]).
 //!
-//! A captured step owns all blocks that were in use when it was captured: those that are dropped later stay unused until
-//! the captured step is dropped.
+//! A captured step owns all blocks that were in use when it was captured: those that are dropped later stay unused
+//! until the captured step is dropped.
 
 mod label;
 

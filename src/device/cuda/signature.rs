@@ -95,7 +95,8 @@ pub fn parse(text: &str) -> Result<Vec<Signature>> {
         let name = name.trim().to_string();
         if signatures.iter().any(|other: &Signature| other.name == name) {
             return Err(format!(
-                "kernel {name} is defined twice; the text is read without preprocessing, so give each kernel one definition"
+                "kernel {name} is defined twice; the text is read without preprocessing, so give each kernel one \
+                 definition"
             ));
         }
         signatures.push(Signature { name, parameters });

@@ -26,8 +26,8 @@ pub fn current(folder: &Path, file: &str) -> PathBuf {
     if moved { folder.join(file) } else { new.join(file) }
 }
 
-/// Replaces the files of `folder` by those that `write` writes into the folder it gets. After an error the old files are
-/// unchanged. The caller holds a lock against readers and other writers.
+/// Replaces the files of `folder` by those that `write` writes into the folder it gets. After an error the old files
+/// are unchanged. The caller holds a lock against readers and other writers.
 ///
 /// # Errors
 /// Errors of `write` and of the file system.

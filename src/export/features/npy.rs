@@ -32,9 +32,20 @@ pub struct Matrix {
     reader: BufReader<File>,
 }
 
-/// Writes features as f32 `[N, D]` in C order, version 1.0 of the format.
+/// Writes features as f32 `[N, D]`.
 pub fn write(features: &Features, path: &Path) -> Result<()> {
-    let (rows, dim) = (features.len(), features.dim());
+    write_matrix(features.features(), features.dim(), path)
+}
+
+/// Writes a matrix of rows of `dim` values as f32 in C order, version 1.0 of the format.
+///
+/// # Errors
+/// As [`write_atomically`].
+///
+/// # Panics
+/// If `dim` is 0.
+pub fn write_matrix(values: &[f32], dim: usize, path: &Path) -> Result<()> {
+    let rows = values.len() / dim;
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}");
     let before = MAGIC.len() + 4;
     // The header ends in a newline.
@@ -46,7 +57,7 @@ pub fn write(features: &Features, path: &Path) -> Result<()> {
         writer.write_all(&[1, 0])?;
         writer.write_all(&(header.len() as u16).to_le_bytes())?;
         writer.write_all(header.as_bytes())?;
-        writer.write_all(bytemuck::cast_slice(features.features()))
+        writer.write_all(bytemuck::cast_slice(values))
     })
 }
 

@@ -1,8 +1,8 @@
 //! The CSV list beside a `.npy`: `path,pid,camid`, one line a row, in the rows' order.
 //!
 //! An unknown path or camid is empty. Where the data set names identities or cameras, the columns `pid_name` and
-//! `camid_name` follow. A list that is read may lack all columns but `pid`, may have other columns, and may have them in
-//! any order.
+//! `camid_name` follow. A list that is read may lack all columns but `pid`, may have other columns, and may have them
+//! in any order.
 
 use crate::data::Labels;
 use crate::data::list::{Header, LARGEST, fault, line, reader, require_records};

@@ -20,11 +20,10 @@ pub struct Live {
 }
 
 impl Live {
-    /// Creates a new event file in `folder`, replacing an earlier one, for a run of this provenance that starts or resumes at
-    /// `step`. The
-    /// steps before `step` are read from `file`, the run's metrics, so that a resumed run has the same curves as an
-    /// uninterrupted one. Call this before anything is written to `file`: the time of the earlier steps is the time
-    /// at which that file was last written.
+    /// Creates a new event file in `folder`, replacing an earlier one, for a run of this provenance that starts or
+    /// resumes at `step`. The steps before `step` are read from `file`, the run's metrics, so that a resumed run has
+    /// the same curves as an uninterrupted one. Call this before anything is written to `file`: the time of the earlier
+    /// steps is the time at which that file was last written.
     ///
     /// # Errors
     /// An error of the file system; metrics that are not those of a run.

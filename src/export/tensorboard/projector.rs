@@ -71,8 +71,8 @@ pub fn write(
     Ok(Written { name: stored.name.clone(), folder: name, images: rows.len() })
 }
 
-/// The folder of an evaluation `name`: plain characters, and a number behind it if an earlier one has that folder, because
-/// two names may differ in characters that were replaced.
+/// The folder of an evaluation `name`: plain characters, and a number behind it if an earlier one has that folder,
+/// because two names may differ in characters that were replaced.
 fn folder_of(name: &str, earlier: &[Written]) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' };
     let name: String = name.chars().map(plain).collect();

@@ -1,37 +1,115 @@
-//! Maps of features: the images of an evaluation on the plane of their two principal components, one panel an
-//! evaluation.
+//! Maps of features: the images of an evaluation on the plane of their two principal components, or by t-SNE, one
+//! panel an evaluation.
 
 use super::super::downsample;
 use super::super::draw::plot_area;
 use super::super::figure::{Axis, Figure, Key, Mark, Panel, Series};
 use super::super::palette::{Colour, RUNS};
 use super::super::run::Run;
-use crate::eval::pca::{self, Projection};
+use super::super::tsne;
+use crate::eval::pca;
 use crate::eval::run_evaluations::Evaluation;
 use crate::weights::Features;
+use crate::{Error, Result};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Largest number of images in a panel; of more, every k-th is shown.
 const MOST: usize = 2000;
+
+/// The images of an evaluation that its panel shows.
+struct Shown<'a> {
+    evaluation: &'a Evaluation,
+    pids: Vec<i64>,
+    /// [images, dim]
+    values: Vec<f32>,
+    dim: usize,
+}
 
 /// The images of an evaluation on the map.
 struct Mapped<'a> {
     evaluation: &'a Evaluation,
     pids: Vec<i64>,
-    projection: Projection,
+    points: Vec<[f64; 2]>,
+    labels: [String; 2],
 }
 
-/// The figure of maps; `all` must be sorted by data set. The persons with the most images of a data set have colours,
-/// the same in all its panels. All panels have the same scale, in both directions.
+/// The figure of maps on the two principal components; `all` must be sorted by data set. The persons with the most
+/// images of a data set have colours, the same in all its panels. All panels have the same scale, in both directions.
 pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
-    let mapped: Vec<Mapped<'_>> = all.iter().map(|of| mapped(of)).collect();
+    let mut least = 1.0f64;
+    let map = |Shown { evaluation, pids, values, dim }| {
+        let projection = pca::project(&values, dim);
+        least = least.min(projection.explained.iter().sum());
+        let label = |number: usize| {
+            let share = 100.0 * projection.explained[number];
+            format!("component {} ({share:.0} % of the variance)", number + 1)
+        };
+        Mapped { evaluation, pids, points: projection.points, labels: [label(0), label(1)] }
+    };
+    let mapped: Vec<Mapped<'_>> = all.iter().map(|of| shown(of)).map(map).collect();
+    let mut figure = draw(runs, &mapped);
+    figure.title = "Features on their two principal components".into();
+    figure.caption = caption(
+        &mapped,
+        "by the two directions in which their features vary most (principal components of each panel's own features)",
+    );
+    if least < 0.5 {
+        figure.caption += " Less than half of the variance is in the plane: images that are near each other here may \
+                           be far apart.";
+    }
+    figure
+}
+
+/// The figure of maps by t-SNE, of the same images as those of [`figure`]. `progress` gets the number of finished steps
+/// and of all, from any thread.
+///
+/// # Errors
+/// As [`tsne::check`], with the name of the evaluation.
+pub fn tsne_figure(
+    runs: &[Run],
+    all: &[&Evaluation],
+    perplexity: f64,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Figure> {
+    let shown: Vec<Shown<'_>> = all.iter().map(|of| shown(of)).collect();
+    for of in &shown {
+        tsne::check(perplexity, of.pids.len()).map_err(|e| {
+            let Evaluation { run, kept, .. } = of.evaluation;
+            Error::Data(format!("{} on {}: {e}", runs[*run].name, kept.name))
+        })?;
+    }
+    let (done, total) = (AtomicUsize::new(0), shown.len() * tsne::STEPS);
+    let advance = || progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+    let map = |Shown { evaluation, pids, values, dim }| {
+        let points = tsne::project(&values, dim, perplexity, &advance)?;
+        Ok(Mapped { evaluation, pids, points, labels: ["t-SNE 1", "t-SNE 2"].map(String::from) })
+    };
+    let mapped: Vec<Mapped<'_>> = shown.into_par_iter().map(map).collect::<Result<_>>()?;
+    let mut figure = draw(runs, &mapped);
+    figure.title = "Features by t-SNE".into();
+    figure.caption = caption(
+        &mapped,
+        &format!(
+            "by t-SNE (perplexity {perplexity}, {} steps from the principal components of each panel's own features)",
+            tsne::STEPS
+        ),
+    );
+    figure.caption +=
+        " Near images stay near; how far groups are apart, and how large a group is, means nothing.";
+    Ok(figure)
+}
+
+/// The panels and the legend of a figure without its title and caption.
+fn draw(runs: &[Run], mapped: &[Mapped<'_>]) -> Figure {
     let name = |of: &Mapped<'_>| of.evaluation.kept.name.clone();
     let several_sets = mapped.iter().any(|of| name(of) != name(&mapped[0]));
-    let half = half_axes(&mapped);
+    let half = half_axes(mapped);
     let panel = |of: &Mapped<'_>| {
         let same_set = mapped.iter().filter(|other| name(other) == name(of));
         let persons = persons(same_set.map(|of| &of.pids[..]));
-        let place = |row: usize| (of.projection.points[row][0], of.projection.points[row][1]);
+        let place = |row: usize| (of.points[row][0], of.points[row][1]);
         let of_pid = |wanted: &dyn Fn(i64) -> bool| -> Vec<(f64, f64)> {
             (0..of.pids.len()).filter(|row| wanted(of.pids[*row])).map(place).collect()
         };
@@ -46,11 +124,7 @@ pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
             points: of_pid(&|pid| pid == *person),
         });
         let run = &runs[of.evaluation.run].name;
-        let axis = |number: usize| {
-            let share = 100.0 * of.projection.explained[number];
-            let label = format!("component {} ({share:.0} % of the variance)", number + 1);
-            Axis::between(label, -half[number], half[number])
-        };
+        let axis = |number: usize| Axis::between(&of.labels[number], -half[number], half[number]);
         Panel {
             title: if several_sets { format!("{run} on {}", name(of)) } else { run.clone() },
             x: axis(0),
@@ -69,8 +143,8 @@ pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
     };
     let others = Key { name: "all others".into(), colour: Colour::Muted, mark: Mark::Faded };
     Figure {
-        title: "Features on their two principal components".into(),
-        caption: caption(&mapped),
+        title: String::new(),
+        caption: String::new(),
         legend: persons.iter().enumerate().map(person).chain([others]).collect(),
         panels: mapped.iter().map(panel).collect(),
         columns: 2,
@@ -80,13 +154,14 @@ pub fn figure(runs: &[Run], all: &[&Evaluation]) -> Figure {
 /// Half the lengths of both axes: a unit is as long in both directions, and all points have room.
 fn half_axes(mapped: &[Mapped<'_>]) -> [f64; 2] {
     let area = plot_area(mapped.len());
-    let points = || mapped.iter().flat_map(|of| &of.projection.points);
+    let points = || mapped.iter().flat_map(|of| &of.points);
     let farthest = |number: usize| points().map(|point| point[number].abs()).fold(1e-6, f64::max);
     let unit = (farthest(0) / area[0]).max(farthest(1) / area[1]) * 1.05;
     area.map(|pixels| unit * pixels)
 }
 
-fn mapped(evaluation: &Evaluation) -> Mapped<'_> {
+/// Query and gallery images without junk, at most [`MOST`].
+fn shown(evaluation: &Evaluation) -> Shown<'_> {
     let (query, gallery) = (&evaluation.kept.query, &evaluation.kept.gallery);
     // Junk is no person. Query images come first, so that they are not all left out of a large set.
     let rows = |of: &Features| (0..of.len()).filter(|row| of.pids()[*row] != -1).collect::<Vec<_>>();
@@ -95,11 +170,11 @@ fn mapped(evaluation: &Evaluation) -> Mapped<'_> {
         .map(|row| (query, row))
         .chain(rows(gallery).into_iter().map(|row| (gallery, row)));
     let shown = downsample::every(&all.collect::<Vec<_>>(), MOST);
-    let values: Vec<f32> = shown.iter().flat_map(|(of, row)| of.row(*row)).copied().collect();
-    Mapped {
+    Shown {
         evaluation,
         pids: shown.iter().map(|(of, row)| of.pids()[*row]).collect(),
-        projection: pca::project(&values, query.dim()),
+        values: shown.iter().flat_map(|(of, row)| of.row(*row)).copied().collect(),
+        dim: query.dim(),
     }
 }
 
@@ -112,17 +187,11 @@ fn persons<'a>(pids: impl Iterator<Item = &'a [i64]>) -> Vec<i64> {
     all.into_iter().take(RUNS).map(|(pid, _)| pid).collect()
 }
 
-fn caption(mapped: &[Mapped<'_>]) -> String {
+/// What the panels show, and by which `method`.
+fn caption(mapped: &[Mapped<'_>], method: &str) -> String {
     let images = mapped.iter().map(|of| of.pids.len()).max().unwrap_or(0);
-    let mut text = format!(
-        "Query and gallery images without junk, at most {images} images in a panel, by the two directions in which \
-         their features vary most (principal components of each panel's own features). The {RUNS} persons with the \
-         most images have colours. The scale is the same in all panels and both directions."
-    );
-    let least = mapped.iter().map(|of| of.projection.explained.iter().sum::<f64>()).fold(1.0, f64::min);
-    if least < 0.5 {
-        text += " Less than half of the variance is in the plane: images that are near each other here may be far \
-                 apart.";
-    }
-    text
+    format!(
+        "Query and gallery images without junk, at most {images} images in a panel, {method}. The {RUNS} persons with \
+         the most images have colours. The scale is the same in all panels and both directions."
+    )
 }

@@ -1,4 +1,5 @@
-//! Several lists of features: their concatenation, and the conditions under which distances between them are meaningful.
+//! Several lists of features: their concatenation, and the conditions under which distances between them are
+//! meaningful.
 
 use super::{Features, Origin};
 use crate::console::counted;

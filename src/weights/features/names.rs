@@ -23,7 +23,10 @@ pub(super) fn take(file: &mut TensorFile, rows: usize) -> Result<Labels, String>
         match file.take_metadata(key) {
         None => Ok(BTreeMap::new()),
         Some(list) => parse(&list, rows).ok_or_else(|| {
-            format!("metadata {key:?} is not a JSON list of at most {} texts \"NUMBER NAME\"; write the file again", rows.min(MOST))
+            format!(
+                "metadata {key:?} is not a JSON list of at most {} texts \"NUMBER NAME\"; write the file again",
+                rows.min(MOST)
+            )
         }),
     }
     };

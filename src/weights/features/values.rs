@@ -27,8 +27,8 @@ pub(super) enum Values<T> {
 /// A copy of a tensor, if it is not aligned; `None` if it can be mapped.
 ///
 /// # Errors
-/// [`crate::Error::Weights`] for another element type than `dtype`, which is that of `T`, and for a large unaligned tensor;
-/// [`crate::Error::Data`] without memory for a copy.
+/// [`crate::Error::Weights`] for another element type than `dtype`, which is that of `T`, and for a large unaligned
+/// tensor; [`crate::Error::Data`] without memory for a copy.
 pub(super) fn copy_of_unaligned<T: AnyBitPattern>(
     file: &TensorFile,
     name: &str,

@@ -142,9 +142,9 @@ mod tests {
         assert_eq!(
             chain().start.to_string(),
             format!(
-                "w\\u{{1b}}.safetensors (SHA-256 bbbbbbbbbbbb...; trained on {set}, started from w\\u{{1b}}.safetensors \
-                 (SHA-256 bbbbbbbbbbbb...; made from resnet\\n50.pth of https://example.org/resnet50, licence \
-                 BSD-3-Clause))"
+                "w\\u{{1b}}.safetensors (SHA-256 bbbbbbbbbbbb...; trained on {set}, started from \
+                 w\\u{{1b}}.safetensors (SHA-256 bbbbbbbbbbbb...; made from resnet\\n50.pth of \
+                 https://example.org/resnet50, licence BSD-3-Clause))"
             )
         );
         let (a, b) = ("a".repeat(64), "b".repeat(64));

@@ -1,7 +1,7 @@
 // Swish: y = x s(beta x), s(z) = 1 / (1 + exp(-z)).   dx = dy (s + beta x s (1 - s)), s at beta x.
 //
-// One element a thread, in a loop over the grid: each element is independent of the others, so the number of blocks does not
-// change the result. Arithmetic in f32; bf16 only in memory.
+// One element a thread, in a loop over the grid: each element is independent of the others, so the number of blocks
+// does not change the result. Arithmetic in f32; bf16 only in memory.
 #include <cuda_bf16.h>
 #include <stddef.h>
 

@@ -148,7 +148,9 @@ impl Case {
             gpu.launch(&kernel("moments"), launch, arguments)?;
             let [mean, var] = &running;
             #[rustfmt::skip]
-            let arguments = args![&chunks, &gamma, &beta, mean, var, &table, MOMENTUM, rows as u64, c as i32, rows_a_chunk as i32];
+            let arguments = args![
+                &chunks, &gamma, &beta, mean, var, &table, MOMENTUM, rows as u64, c as i32, rows_a_chunk as i32
+            ];
             gpu.launch("batchnorm_statistics", by_channel, arguments)?;
             let unbiased = rows as f64 / (rows as f64 - 1.0);
             for (what, i, factor) in [("mean", 0, 1.0), ("var", 1, unbiased)] {
@@ -184,13 +186,16 @@ impl Case {
         let mask_dy = i32::from(mask == OUTPUT && self.residual.is_some());
         let launch = self.sizes.launch(width, self.sizes.chunks());
         #[rustfmt::skip]
-        let arguments = args![&dy, &x, output, &table, &chunks, mask, mask_dy, rows as u64, c as i32, rows_a_chunk as i32];
+        let arguments = args![
+            &dy, &x, output, &table, &chunks, mask, mask_dy, rows as u64, c as i32, rows_a_chunk as i32
+        ];
         gpu.launch(&kernel("backward_sums"), launch, arguments)?;
         // dgamma is added to what is there, dbeta overwrites it.
         let (dgamma, dbeta) = (gpu.upload("dgamma", &vec![10.0f32; c])?, gpu.unwritten::<f32>("dbeta", c)?);
         let correction = gpu.unwritten::<f32>("correction", 2 * c)?;
-        #[rustfmt::skip]
-        let arguments = args![&chunks, &table, &dgamma, 1i32, &dbeta, 0i32, &correction, rows as u64, c as i32, self.sizes.chunks() as i32];
+        let sizes = self.sizes.chunks() as i32;
+        let arguments =
+            args![&chunks, &table, &dgamma, 1i32, &dbeta, 0i32, &correction, rows as u64, c as i32, sizes];
         gpu.launch("batchnorm_backward_parameters", by_channel, arguments)?;
         let floor = (rows as f64).sqrt();
         close("dbeta", &gpu.read(&dbeta)?, &want_dbeta, 1e-6, floor)?;

@@ -1,6 +1,7 @@
 //! The command line of the program `bcreid-convert`.
 
 pub mod loading;
+mod pages;
 mod summary;
 mod values;
 
@@ -14,7 +15,7 @@ use bcreid::files::{follow, remove_temporaries};
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
 use bcreid::weights::provenance::{Conversion, Text};
-use clap::{Parser, ValueEnum};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -30,7 +31,20 @@ use summary::{report, short, some_of};
 /// torchvision's, or Caffe's for a Caffe file, unless an option overrides them; they are written into the output, and
 /// `bcreid train --weights` applies them.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+struct Line {
+    #[command(flatten)]
+    conversion: Option<Arguments>,
+    #[command(subcommand)]
+    command: Option<pages::Command>,
+}
+
+#[derive(Debug, Args)]
 struct Arguments {
     /// The weights to convert.
     #[arg(value_name = "IN")]
@@ -47,7 +61,9 @@ struct Arguments {
     /// List the content of IN and write nothing: the layers of a Caffe file, the tensors of any other.
     #[arg(
         long,
-        conflicts_with_all = ["out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence", "source"]
+        conflicts_with_all = [
+            "out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence", "source"
+        ]
     )]
     list: bool,
     /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
@@ -101,8 +117,8 @@ enum ChannelsName {
 /// Runs the program with its command line, whose first item is the program's name, and prints its error. A faulty
 /// command line, `--help` and `--version` end the process.
 pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = arguments(&line.into_iter().collect::<Vec<_>>());
-    match end_without_leftovers().and_then(|()| arguments.run()) {
+    let line = parse(&line.into_iter().collect::<Vec<_>>());
+    match end_without_leftovers().and_then(|()| line.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             bcreid::tell!("bcreid-convert: {}", error.line());
@@ -128,11 +144,21 @@ fn end_without_leftovers() -> Result<()> {
 
 /// Parses the command line, or ends the program. The message about a faulty argument quotes it, and it may be the name
 /// of a file that a pattern stood for: then the message is about the escaped arguments.
-fn arguments(line: &[OsString]) -> Arguments {
-    Arguments::try_parse_from(line).unwrap_or_else(|error| {
+fn parse(line: &[OsString]) -> Line {
+    Line::try_parse_from(line).unwrap_or_else(|error| {
         let escaped = line.iter().map(|text| printable(&text.to_string_lossy()));
-        Arguments::try_parse_from(escaped).err().unwrap_or(error).exit()
+        Line::try_parse_from(escaped).err().unwrap_or(error).exit()
     })
+}
+
+impl Line {
+    fn run(self) -> Result<()> {
+        match (self.command, self.conversion) {
+            (Some(command), _) => command.run(Line::command()),
+            (None, Some(conversion)) => conversion.run(),
+            (None, None) => Err(Error::Data("bcreid-convert needs weights to convert, IN".into())),
+        }
+    }
 }
 
 impl Arguments {

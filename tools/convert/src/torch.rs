@@ -124,7 +124,8 @@ fn check_bulk(path: &Path, tensors: &BTreeMap<String, Tensor>, length: u64) -> R
         };
         let (name, shape) = (quoted(name), one_line(&format!("{:?}", tensor.shape())));
         let detail = format!(
-            "its tensor {name} of {shape} brings {what} {bytes} bytes, in a file of {length}: {why}; save clones of them"
+            "its tensor {name} of {shape} brings {what} {bytes} bytes, in a file of {length}: {why}; save clones of \
+             them"
         );
         return Err(Error::weights(path, detail));
     }

@@ -105,7 +105,8 @@ def main(folder):
                 torch.load(file)
             loaded = time.time() - start
             size = file.stat().st_size / 2**20
-            print(f"{arch} {label}: {size:.0f} MiB in {seconds:.2f} s (torch.load {loaded:.2f} s), peak {memory:.0f} MiB")
+            print(f"{arch} {label}: {size:.0f} MiB in {seconds:.2f} s (torch.load {loaded:.2f} s), "
+                  f"peak {memory:.0f} MiB")
             compare(f"{arch} {label}", converted, network, images, folder)
         for back in ("back.pth", "back.safetensors"):
             run(CONVERT, converted, "--to", "torchvision", "--out", folder / back)
@@ -120,7 +121,8 @@ def main(folder):
         print(f"{arch}: {len(returned)} tensors came back bit for bit, .pth and .safetensors")
 
     run(BCREID, "train", "--data", data, "--out", folder / "run", "--set", "model.arch=resnet18", "--set",
-        "solver.iterations=2", "--set", "solver.lr_milestones=[]", "--set", "input.height=64", "--set", "input.width=32")
+        "solver.iterations=2", "--set", "solver.lr_milestones=[]", "--set", "input.height=64", "--set",
+        "input.width=32")
     said = run(CONVERT, folder / "run/weights.safetensors", "--to", "torchvision", "--out", folder / "run.pth")
     assert "left behind: centers" in said, said
     plain = torchvision.models.resnet18(num_classes=4)

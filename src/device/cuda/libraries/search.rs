@@ -4,8 +4,8 @@
 //! unpack. A file that exists and cannot be opened does not end the search; the error message lists it if no other
 //! file opens.
 //!
-//! Only absolute paths of the environment are searched: the code of a library runs with the rights of the program, and a
-//! relative path would take it from whatever folder the program was started in.
+//! Only absolute paths of the environment are searched: the code of a library runs with the rights of the program, and
+//! a relative path would take it from whatever folder the program was started in.
 
 use super::{Library, LibrarySpec, Location};
 use crate::error::printable;

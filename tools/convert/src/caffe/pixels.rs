@@ -59,8 +59,8 @@ impl Pixels {
     }
 
     /// The transformations of a prototxt, which describes the data layers of both phases: where the one of phase TRAIN
-    /// changes pixels, the one of phase TEST that does not leaves them as they are. (A weight file has the layers of one
-    /// phase.)
+    /// changes pixels, the one of phase TEST that does not leaves them as they are. (A weight file has the layers of
+    /// one phase.)
     pub fn of_both_phases(mut self) -> Pixels {
         if self.in_use.is_none() && self.in_training.is_some() {
             self.in_use = self.silent.take();

@@ -1,5 +1,6 @@
 //! The command line program.
 
+mod pages;
 mod refusals;
 
 use std::path::{Path, PathBuf};

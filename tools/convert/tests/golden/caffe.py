@@ -185,7 +185,8 @@ v1 = [
     v1_layer("data", 5),
     v1_layer("conv1", 4, [blob(old[f"conv1.{x}"], "packed", True) for x in ("weight", "bias")], data(10, stem)),
     v1_layer("pool1", 17, (), data(19, integer(2, 3) + integer(3, 2))),
-    v1_layer("res2a_branch1", 4, [blob(old["layer1.0.downsample.0.weight"], "raw", True)], data(10, integer(2, 0) + integer(4, 1))),
+    v1_layer("res2a_branch1", 4, [blob(old["layer1.0.downsample.0.weight"], "raw", True)],
+             data(10, integer(2, 0) + integer(4, 1))),
     v1_layer("fc1000", 14, [blob(old[f"fc.{x}"], "diff", True) for x in ("weight", "bias")]),
 ]
 (HERE / "v1.caffemodel").write_bytes(data(1, "old") + b"".join(v1))

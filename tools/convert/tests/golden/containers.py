@@ -47,7 +47,8 @@ def tar(state, wrap=lambda body: body):
     for identity, (name, tensor) in enumerate(state.items(), 5000):
         storage = tensor.untyped_storage()
         kind = kinds[tensor.dtype]
-        storages[storage._cdata] = (kind, tensor.element_size(), torch.tensor([], dtype=torch.uint8).set_(storage).numpy().tobytes())
+        values = torch.tensor([], dtype=torch.uint8).set_(storage).numpy().tobytes()
+        storages[storage._cdata] = (kind, tensor.element_size(), values)
         tensors += pickled(number(identity) + number(storage._cdata) + named("torch", kind + "Tensor") + b"\x87")
         layout = [*tensor.shape, *tensor.stride(), tensor.storage_offset()]
         tensors += struct.pack(f"<ii{len(layout)}q", tensor.dim(), 0, *layout)

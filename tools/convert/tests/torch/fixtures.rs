@@ -136,7 +136,8 @@ fn files_that_are_cut_short_say_so() {
     let cut = "is cut short: it ends inside its pickle; download or copy it again";
     assert_eq!(refusal(&legacy[..500]), cut);
     let zip = bytes("zip");
-    let cut = "is cut short: 3000 bytes of a zip archive whose directory, at the end, is missing; download or copy it again";
+    let cut = "is cut short: 3000 bytes of a zip archive whose directory, at the end, is missing; download or copy \
+               it again";
     assert_eq!(refusal(&zip[..3000]), cut);
     // Wherever a file is cut, it is refused in words, except that a tar archive may lose its padding.
     for name in ["tar", "legacy", "zip"] {

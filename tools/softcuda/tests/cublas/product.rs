@@ -16,7 +16,10 @@ library! { Functions in "libcublas.so.13":
     fn cublasSetWorkspace_v2(*mut c_void, u64, usize) -> i32;
     fn cublasSetMathMode(*mut c_void, i32) -> i32;
     fn cublasGetStatusString(i32) -> *const c_char;
-    fn cublasGemmEx(*mut c_void, i32, i32, i32, i32, i32, *const f32, u64, i32, i32, u64, i32, i32, *const f32, u64, i32, i32, i32, i32) -> i32;
+    fn cublasGemmEx(
+        *mut c_void, i32, i32, i32, i32, i32, *const f32, u64, i32, i32, u64, i32, i32, *const f32, u64, i32, i32,
+        i32, i32
+    ) -> i32;
 }
 
 pub struct Cublas {

@@ -39,15 +39,27 @@ library! { Functions in "libcudnn.so.9":
     fn cudnnSetFilter4dDescriptor(Handle, i32, i32, i32, i32, i32, i32) -> i32;
     fn cudnnSetConvolution2dDescriptor(Handle, i32, i32, i32, i32, i32, i32, i32, i32) -> i32;
     fn cudnnSetConvolutionMathType(Handle, i32) -> i32;
-    fn cudnnGetConvolutionForwardAlgorithm_v7(Handle, Handle, Handle, Handle, Handle, i32, *mut i32, *mut Performance) -> i32;
-    fn cudnnGetConvolutionBackwardDataAlgorithm_v7(Handle, Handle, Handle, Handle, Handle, i32, *mut i32, *mut Performance) -> i32;
-    fn cudnnGetConvolutionBackwardFilterAlgorithm_v7(Handle, Handle, Handle, Handle, Handle, i32, *mut i32, *mut Performance) -> i32;
+    fn cudnnGetConvolutionForwardAlgorithm_v7(
+        Handle, Handle, Handle, Handle, Handle, i32, *mut i32, *mut Performance
+    ) -> i32;
+    fn cudnnGetConvolutionBackwardDataAlgorithm_v7(
+        Handle, Handle, Handle, Handle, Handle, i32, *mut i32, *mut Performance
+    ) -> i32;
+    fn cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+        Handle, Handle, Handle, Handle, Handle, i32, *mut i32, *mut Performance
+    ) -> i32;
     fn cudnnGetConvolutionForwardWorkspaceSize(Handle, Handle, Handle, Handle, Handle, i32, *mut usize) -> i32;
     fn cudnnGetConvolutionBackwardDataWorkspaceSize(Handle, Handle, Handle, Handle, Handle, i32, *mut usize) -> i32;
     fn cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle, Handle, Handle, Handle, Handle, i32, *mut usize) -> i32;
-    fn cudnnConvolutionForward(Handle, *const f32, Handle, u64, Handle, u64, Handle, i32, u64, usize, *const f32, Handle, u64) -> i32;
-    fn cudnnConvolutionBackwardData(Handle, *const f32, Handle, u64, Handle, u64, Handle, i32, u64, usize, *const f32, Handle, u64) -> i32;
-    fn cudnnConvolutionBackwardFilter(Handle, *const f32, Handle, u64, Handle, u64, Handle, i32, u64, usize, *const f32, Handle, u64) -> i32;
+    fn cudnnConvolutionForward(
+        Handle, *const f32, Handle, u64, Handle, u64, Handle, i32, u64, usize, *const f32, Handle, u64
+    ) -> i32;
+    fn cudnnConvolutionBackwardData(
+        Handle, *const f32, Handle, u64, Handle, u64, Handle, i32, u64, usize, *const f32, Handle, u64
+    ) -> i32;
+    fn cudnnConvolutionBackwardFilter(
+        Handle, *const f32, Handle, u64, Handle, u64, Handle, i32, u64, usize, *const f32, Handle, u64
+    ) -> i32;
 }
 
 /// Sizes in the order N, C, H, W; of a filter K, C, R, S. All arrays lie as NHWC.

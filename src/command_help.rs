@@ -1,0 +1,77 @@
+//! Help of a program outside of it: completion scripts of shells, and manual pages. Needs the feature `command-help`.
+
+use crate::files::{inside, write_atomically};
+use crate::{Error, Result};
+use clap::Command;
+pub use clap_complete::Shell;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Prints the completion script of a shell for a program.
+///
+/// # Errors
+/// [`Error::Io`] if standard output cannot be written; a closed pipe is no error.
+pub fn print_completions(mut program: Command, shell: Shell) -> Result<()> {
+    let (name, mut script) = (program.get_name().to_string(), Vec::new());
+    clap_complete::generate(shell, &mut program, name, &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes the manual pages of a program, `NAME.1`, and of its commands, `NAME-COMMAND.1`, into the folder `out`.
+/// Returns the number of pages.
+///
+/// # Errors
+/// A missing folder; an existing page without `force`; a symbolic link in the place of a page; an error of the file
+/// system.
+pub fn write_pages(program: Command, out: &Path, force: bool) -> Result<usize> {
+    let mut program = program.disable_help_subcommand(true);
+    // Adds the options of all commands, such as --threads, to each.
+    program.build();
+    let mut pages = Vec::new();
+    render(&program, &mut pages).map_err(Error::io(out))?;
+    require_folder(out)?;
+    let files = pages.iter().map(|(name, _)| inside(out, name)).collect::<Result<Vec<PathBuf>>>()?;
+    files.iter().try_for_each(|file| require_new(file, force))?;
+    for (file, (_, page)) in files.iter().zip(&pages) {
+        write_atomically(file, |writer| writer.write_all(page))?;
+    }
+    Ok(pages.len())
+}
+
+/// Adds the page of a command and those of its own commands.
+fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
+    let man = clap_mangen::Man::new(command.clone());
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    pages.push((man.get_filename(), page));
+    command.get_subcommands().try_for_each(|own| render(own, pages))
+}
+
+/// Checks that the folder of output files exists.
+///
+/// # Errors
+/// [`Error::Data`] if it does not, or is no folder.
+pub fn require_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Error::Data(format!("{}: no folder; create it first", folder.display())))
+}
+
+/// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing
+/// to lose.
+///
+/// # Errors
+/// [`Error::Data`] if it exists.
+pub fn require_new(file: &Path, force: bool) -> Result<()> {
+    match std::fs::metadata(file) {
+        Ok(meta) if !force && (meta.is_file() || meta.is_dir()) => Err(Error::Data(format!(
+            "{} exists; give another name, or --force to overwrite it",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}
