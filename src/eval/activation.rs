@@ -10,8 +10,12 @@
 //! is (u - (f·u) f) / |g|. Every position has the same gradient, 1/P of it, so the map is
 //! max(0, sum_c w_c A_pc) with w = 2 (u - (f·u) f) / (P |g|). Without the maximum, its sum is 0. A map behind a ReLU
 //! has values of at most 2, the largest squared distance of such features.
+//!
+//! A neck between pool5 and the feature ([`crate::model::neck`]) is affine, so it is applied to every position of A first:
+//! the mean of the positions behind the neck is the feature behind it. The strength is that of A itself.
 
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// Distance of two features that is rounding: images nearer than this have no map of their similarity.
 const ROUNDING: f64 = 1e-5;
@@ -23,6 +27,8 @@ pub struct FeatureMap {
     width: usize,
     /// `[height, width, channels]`.
     values: Vec<f32>,
+    /// Factor and shift of each channel.
+    neck: Option<Arc<Vec<(f64, f64)>>>,
 }
 
 /// A value for each position of a feature map, 0 or more.
@@ -37,12 +43,17 @@ pub struct Heat {
 }
 
 impl FeatureMap {
-    /// A map `[height, width, channels]`.
+    /// A map `[height, width, channels]`, with the neck's factor and shift for each channel.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no position or no channel, if the values do not fill the map, or for a value that is
-    /// not finite.
-    pub fn new(height: usize, width: usize, values: Vec<f32>) -> Result<Self> {
+    /// [`Error::Data`] if there is no position or no channel, if the values do not fill the map or do not fit the neck, or
+    /// for a value that is not finite.
+    pub fn new(
+        height: usize,
+        width: usize,
+        values: Vec<f32>,
+        neck: Option<Arc<Vec<(f64, f64)>>>,
+    ) -> Result<Self> {
         let positions = height * width;
         if positions == 0 || values.is_empty() || !values.len().is_multiple_of(positions) {
             return Err(Error::Data(format!(
@@ -56,7 +67,23 @@ impl FeatureMap {
                  their input convention (bcreid doctor --weights F)"
             )));
         }
-        Ok(FeatureMap { height, width, values })
+        let map = FeatureMap { height, width, values, neck };
+        match &map.neck {
+            Some(neck) if neck.len() != map.channels() => Err(Error::Data(format!(
+                "a neck of {} channels does not fit a feature map of {}",
+                neck.len(),
+                map.channels()
+            ))),
+            _ => Ok(map),
+        }
+    }
+
+    /// The value behind the neck of channel `channel` with value `value`.
+    fn behind_neck(&self, channel: usize, value: f64) -> f64 {
+        match &self.neck {
+            Some(neck) => neck[channel].0 * value + neck[channel].1,
+            None => value,
+        }
     }
 
     fn channels(&self) -> usize {
@@ -69,7 +96,7 @@ impl FeatureMap {
         Heat { height: self.height, width: self.width, values }
     }
 
-    /// The mean over all positions, divided by its length: the feature of the image.
+    /// The mean over all positions, behind the neck, divided by its length: the feature of the image.
     pub fn feature(&self) -> Vec<f64> {
         let (mut mean, length) = self.pooled();
         if length > 0.0 {
@@ -78,14 +105,14 @@ impl FeatureMap {
         mean
     }
 
-    /// pool5, the mean over all positions, and its length.
+    /// pool5, the mean over all positions, behind the neck; and its length.
     fn pooled(&self) -> (Vec<f64>, f64) {
         let mut mean = vec![0.0f64; self.channels()];
         for position in self.values.chunks_exact(mean.len()) {
             mean.iter_mut().zip(position).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         let positions = (self.height * self.width) as f64;
-        mean.iter_mut().for_each(|sum| *sum /= positions);
+        mean.iter_mut().enumerate().for_each(|(c, sum)| *sum = self.behind_neck(c, *sum / positions));
         let length = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
         (mean, length)
     }
@@ -122,7 +149,9 @@ impl FeatureMap {
         let across = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
         let scale = if across < ROUNDING || length == 0.0 { 0.0 } else { of_length };
         Ok(self.heat(|position| {
-            scale * position.iter().zip(&weights).map(|(a, w)| f64::from(*a) * w).sum::<f64>().max(0.0)
+            let channels = position.iter().zip(&weights).enumerate();
+            let sum: f64 = channels.map(|(c, (a, w))| self.behind_neck(c, f64::from(*a)) * w).sum();
+            scale * sum.max(0.0)
         }))
     }
 }
@@ -178,18 +207,21 @@ mod tests {
 
     fn map(seed: u64) -> FeatureMap {
         let draw = Philox::new(seed, 0, 0, RngStream::Test);
-        FeatureMap::new(3, 2, (0..3 * 2 * 5).map(|i| draw.uniform(i)).collect()).unwrap()
+        FeatureMap::new(3, 2, (0..3 * 2 * 5).map(|i| draw.uniform(i)).collect(), None).unwrap()
     }
 
     #[test]
     fn strength_is_the_sum_of_squares() {
-        let map = FeatureMap::new(1, 2, vec![1.0, 2.0, 0.0, 3.0, 0.0, 4.0]).unwrap();
+        let map = FeatureMap::new(1, 2, vec![1.0, 2.0, 0.0, 3.0, 0.0, 4.0], None).unwrap();
         assert_eq!(map.strength().values, [5.0, 25.0]);
-        assert!(FeatureMap::new(2, 2, vec![0.0; 6]).is_err() && FeatureMap::new(0, 2, vec![]).is_err());
-        let huge = FeatureMap::new(1, 1, vec![f32::MAX; 4]).unwrap();
+        assert!(
+            FeatureMap::new(2, 2, vec![0.0; 6], None).is_err()
+                && FeatureMap::new(0, 2, vec![], None).is_err()
+        );
+        let huge = FeatureMap::new(1, 1, vec![f32::MAX; 4], None).unwrap();
         assert_eq!(huge.strength().values, [f32::MAX]);
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let error = FeatureMap::new(1, 2, vec![1.0, value]).unwrap_err().to_string();
+            let error = FeatureMap::new(1, 2, vec![1.0, value], None).unwrap_err().to_string();
             assert!(error.contains("overflows on this image"), "{error}");
         }
     }
@@ -233,11 +265,33 @@ mod tests {
         assert!(map.similarity(&u[1..]).is_err());
     }
 
+    /// A neck is affine, so it may as well be applied to the map.
+    #[test]
+    fn a_neck_belongs_to_the_feature_and_not_to_the_strength() {
+        let neck: Vec<(f64, f64)> =
+            (0..5).map(|c| (0.5 + f64::from(c), 0.25 - 0.125 * f64::from(c))).collect();
+        let plain = map(1);
+        let with = FeatureMap::new(3, 2, plain.values.clone(), Some(Arc::new(neck.clone()))).unwrap();
+        let behind = plain.values.iter().enumerate().map(|(i, v)| {
+            let (factor, shift) = neck[i % 5];
+            (factor * f64::from(*v) + shift) as f32
+        });
+        let behind = FeatureMap::new(3, 2, behind.collect(), None).unwrap();
+        assert_eq!(with.strength(), plain.strength());
+        let other: Vec<f32> = map(2).feature().iter().map(|v| *v as f32).collect();
+        let (own, expected) = (with.similarity(&other).unwrap(), behind.similarity(&other).unwrap());
+        assert!(expected.values.iter().any(|v| *v > 0.01));
+        for (own, expected) in own.values.iter().zip(&expected.values) {
+            assert!((own - expected).abs() < 1e-6, "{own} and {expected}");
+        }
+        assert!(FeatureMap::new(3, 2, plain.values, Some(Arc::new(neck[1..].to_vec()))).is_err());
+    }
+
     /// Rounding has a direction too; drawn with its own scale it would look like a finding.
     #[test]
     fn equal_features_and_empty_maps_have_no_similarity() {
-        let (map, empty) = (map(3), FeatureMap::new(3, 2, vec![0.0; 30]).unwrap());
-        let twice = FeatureMap::new(3, 2, map.values.iter().map(|v| v * 3.0).collect()).unwrap();
+        let (map, empty) = (map(3), FeatureMap::new(3, 2, vec![0.0; 30], None).unwrap());
+        let twice = FeatureMap::new(3, 2, map.values.iter().map(|v| v * 3.0).collect(), None).unwrap();
         for other in [&map, &twice] {
             let pair = Pair::of(&map, other).unwrap();
             assert!(pair.distance < 1e-6 && pair.similarity.iter().all(|heat| heat.values == [0.0; 6]));

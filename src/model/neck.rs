@@ -6,8 +6,8 @@
 //! (`loss.batch_contrastive.feature`), the softmax loss takes the one behind it, and so does evaluation.
 
 use crate::Result;
-use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
-use crate::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
+use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Params, Tape, Var};
+use crate::ops::batchnorm::{BatchNorm, EPS, Epilogue, Statistics, batchnorm};
 
 /// The start of the names of the neck's tensors in weight files.
 pub const NECK: &str = "bottleneck.";
@@ -15,11 +15,11 @@ pub const NECK: &str = "bottleneck.";
 /// A batch-norm layer on features.
 #[derive(Clone, Copy, Debug)]
 pub struct Neck {
-    pub(crate) gamma: ParamId,
+    gamma: ParamId,
     /// The shift, a buffer of zeros that training does not change.
-    pub(crate) beta: BufferId,
-    pub(crate) mean: BufferId,
-    pub(crate) var: BufferId,
+    beta: BufferId,
+    mean: BufferId,
+    var: BufferId,
 }
 
 impl Neck {
@@ -32,6 +32,23 @@ impl Neck {
             mean: specs.add_buffer(format!("{NECK}running_mean"), [features], 0.0),
             var: specs.add_buffer(format!("{NECK}running_var"), [features], 1.0),
         }
+    }
+
+    /// The neck with its running statistics as y_c = factor_c x_c + shift_c; channel by channel (factor, shift).
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn affine(&self, params: &Params) -> Result<Vec<(f64, f64)>> {
+        let gamma = params.get(self.gamma).value.to_host_f32()?;
+        let [beta, mean, var] =
+            [self.beta, self.mean, self.var].map(|buffer| params.buffer(buffer).to_host_f32());
+        let (beta, mean, var) = (beta?, mean?, var?);
+        let channel = |c: usize| {
+            let [gamma, beta, mean, var] = [&gamma, &beta, &mean, &var].map(|values| f64::from(values[c]));
+            let factor = gamma / (var + f64::from(EPS)).sqrt();
+            (factor, beta - factor * mean)
+        };
+        Ok((0..gamma.len()).map(channel).collect())
     }
 
     /// Normalises features `[m, D]`.

@@ -252,7 +252,7 @@ fn wrong_input_writes_nothing() {
     refused("w.safetensors", "n.onnx", &["n.onnx exists", "--force"]);
     assert_eq!(std::fs::read_to_string(at("n.onnx")).unwrap(), "dear");
     std::fs::create_dir(at("run")).unwrap();
-    refused("run", "o.onnx", &["run: no weights"]);
+    refused("run", "o.onnx", &["run: not a run folder"]);
 
     let with = |name: &str, value: f32, out: &str| {
         let file = read_tensors(&at("w.safetensors")).unwrap();

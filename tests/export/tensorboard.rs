@@ -218,7 +218,7 @@ fn a_diverged_step_has_no_numbers_that_are_none() {
 fn what_is_no_run_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    assert!(fail(&mut tensorboard(&[&at("nowhere")])).contains("missing"));
+    assert!(fail(&mut tensorboard(&[&at("nowhere")])).contains("nowhere: not a run folder: no such folder"));
     made_up_run(&at("run"), 0);
     assert!(fail(&mut tensorboard(&[&at("run")])).contains("no step in it yet"));
     fs::write(at("run/metrics.jsonl"), "{\"step\":0}\nhello\n").unwrap();

@@ -9,7 +9,6 @@ use crate::data::{Channels, ImageInput};
 use crate::model::Model;
 use crate::model::neck::{NECK, Neck};
 use crate::model::resnet::ConvBn;
-use crate::ops::batchnorm::EPS;
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
 
@@ -114,19 +113,14 @@ fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
 /// # Errors
 /// Factors that are not finite.
 fn batchnorm(graph: &mut Builder, features: &str, neck: &Neck, params: &Params) -> Result<String, String> {
-    let gamma = params.get(neck.gamma).value.f32();
-    let [beta, mean, var] = [neck.beta, neck.mean, neck.var].map(|buffer| params.buffer(buffer).f32());
-    let affine = |channel: usize| {
-        let [gamma, beta, mean, var] = [gamma, beta, mean, var].map(|values| f64::from(values[channel]));
-        let factor = gamma / (var + f64::from(EPS)).sqrt();
-        (factor as f32, (beta - factor * mean) as f32)
-    };
-    let (factors, shifts): (Vec<f32>, Vec<f32>) = (0..gamma.len()).map(affine).unzip();
+    let affine = neck.affine(params).map_err(|e| e.to_string())?;
+    let (factors, shifts): (Vec<f32>, Vec<f32>) =
+        affine.iter().map(|(factor, shift)| (*factor as f32, *shift as f32)).unzip();
     if factors.iter().chain(&shifts).any(|value| !value.is_finite()) {
         return Err(format!("{NECK}*: the batch normalisation is not finite; export other weights"));
     }
-    let factors = graph.f32("bottleneck.factors", &[gamma.len()], &factors);
-    let shifts = graph.f32("bottleneck.shifts", &[gamma.len()], &shifts);
+    let factors = graph.f32("bottleneck.factors", &[affine.len()], &factors);
+    let shifts = graph.f32("bottleneck.shifts", &[affine.len()], &shifts);
     let scaled = graph.node("Mul", "bottleneck.scaled", &[features, &factors], Vec::new());
     Ok(graph.node("Add", "bottleneck", &[&scaled, &shifts], Vec::new()))
 }
