@@ -2,7 +2,7 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, softmax_cross_entropy};
+use crate::{batch_contrastive, pairs, softmax_cross_entropy, triplet};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -68,4 +68,28 @@ fn a_gradient_that_forgets_to_divide_by_the_batch() {
     let (right, wrong) = ("*dy * batch_contrastive::reduction_factor(mean, m)", "*dy");
     let words = ["Mean", "dx", "expected"];
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
+}
+
+/// Partners are added while the other threads still write their weights.
+#[test]
+fn a_removed_barrier_before_the_weights_of_partners() {
+    let (right, wrong) = ("__syncthreads();  // the weights of these partners are complete", "");
+    let words = ["pairs_backward", "shared array", "both_sides", "wait with __syncthreads"];
+    seen("pairs", right, wrong, pairs::kernel::gradients, &words);
+}
+
+/// Each pair counts from one of its sides alone: an anchor moves, its hardest positive and negative stay.
+#[test]
+fn a_gradient_of_the_anchors_alone() {
+    let (right, wrong) =
+        ("scaled(weights[i * m + j]) + scaled(weights[j * m + i])", "scaled(weights[i * m + j])");
+    seen("pairs", right, wrong, pairs::kernel::gradients, &["dx", "expected"]);
+}
+
+/// The anchor is its own positive: at distance 0 no harm to the farthest, but an image without another one becomes an
+/// anchor.
+#[test]
+fn an_anchor_that_is_its_own_positive() {
+    let (right, wrong) = ("if (j == i) continue;", "");
+    seen("triplet", right, wrong, triplet::kernel::every_case, &["expected"]);
 }

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 14] = [
+pub const ELSEWHERE: [(&str, &str); 18] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "batch_contrastive_distances",
@@ -38,6 +38,10 @@ pub const ELSEWHERE: [(&str, &str); 14] = [
     ("batch_contrastive_terms", ONE_BLOCK),
     ("batch_contrastive_backward", ONE_BATCH),
     ("center_step_f32", ONE_BATCH),
+    ("pairs_products", "as batch_contrastive_distances"),
+    ("pairs_backward", ONE_BATCH),
+    ("triplet_rows", ONE_BATCH),
+    ("triplet_terms", ONE_BLOCK),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
