@@ -93,3 +93,11 @@ fn an_anchor_that_is_its_own_positive() {
     let (right, wrong) = ("if (j == i) continue;", "");
     seen("triplet", right, wrong, triplet::kernel::every_case, &["expected"]);
 }
+
+/// The mean over the classes becomes a sum.
+#[test]
+fn a_smoothing_that_forgets_the_number_of_classes() {
+    let (right, wrong) = ("sum / static_cast<float>(n)", "sum");
+    let words = ["smoothing", "losses", "expected"];
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::smoothing::every_case, &words);
+}

@@ -28,8 +28,13 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 18] = [
+pub const ELSEWHERE: [(&str, &str); 20] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
+    (
+        "softmax_cross_entropy_smoothed_forward_f32",
+        "softmax_cross_entropy_forward_f32 and a pass that the L1 cache serves",
+    ),
+    ("softmax_cross_entropy_smoothed_backward_f32", "as softmax_cross_entropy_backward_f32"),
     (
         "batch_contrastive_distances",
         "bound by the L2 cache and shared memory: the last of cuda/lab/batch_contrastive.cu",
