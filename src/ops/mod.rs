@@ -19,6 +19,7 @@ pub mod batchnorm;
 pub(crate) mod bias;
 pub mod center_step;
 mod check;
+pub mod circle;
 pub mod conv2d;
 pub mod dropout;
 pub mod global_avg_pool;

@@ -1,5 +1,6 @@
 //! Squared distances or inner products of all pairs of a batch, and the gradient of a loss that depends on them alone:
-//! the common part of losses such as [`super::triplet`] ([`super::batch_contrastive`] uses the distances).
+//! the common part of [`super::triplet`] and [`super::circle`]
+//! ([`super::batch_contrastive`] uses the distances).
 //!
 //! Let q_ij be the squared distance ||x_i - x_j||^2 or the inner product x_i . x_j, and L a function of all q_ij. With
 //! the derivative g_ij = dL/dq_ij, where q_ij and q_ji count as two arguments,

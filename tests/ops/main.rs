@@ -8,6 +8,7 @@ mod batchnorm;
 mod bias;
 mod cast;
 mod center_step;
+mod circle;
 mod conv2d;
 mod distance;
 mod dropout;

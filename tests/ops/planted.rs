@@ -2,7 +2,7 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, pairs, softmax_cross_entropy, triplet};
+use crate::{batch_contrastive, circle, pairs, softmax_cross_entropy, triplet};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -100,4 +100,11 @@ fn a_smoothing_that_forgets_the_number_of_classes() {
     let (right, wrong) = ("sum / static_cast<float>(n)", "sum");
     let words = ["smoothing", "losses", "expected"];
     seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::smoothing::every_case, &words);
+}
+
+/// The loss of the whole batch counts each pair from both of its anchors.
+#[test]
+fn a_batch_of_pairs_that_are_counted_twice() {
+    let (right, wrong) = (" - twice;", ";");
+    seen("circle", right, wrong, circle::kernel::every_case, &["Batch", "loss", "expected"]);
 }

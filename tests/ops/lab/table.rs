@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 20] = [
+pub const ELSEWHERE: [(&str, &str); 23] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -47,6 +47,9 @@ pub const ELSEWHERE: [(&str, &str); 20] = [
     ("pairs_backward", ONE_BATCH),
     ("triplet_rows", ONE_BATCH),
     ("triplet_terms", ONE_BLOCK),
+    ("circle_rows", ONE_BATCH),
+    ("circle_terms", ONE_BLOCK),
+    ("circle_weights", ONE_BATCH),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
