@@ -20,6 +20,7 @@ pub(crate) mod bias;
 pub mod center_step;
 mod check;
 pub mod circle;
+pub mod contrastive;
 pub mod conv2d;
 pub mod dropout;
 pub mod global_avg_pool;

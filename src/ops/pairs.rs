@@ -1,5 +1,5 @@
 //! Squared distances or inner products of all pairs of a batch, and the gradient of a loss that depends on them alone:
-//! the common part of [`super::triplet`] and [`super::circle`]
+//! the common part of [`super::triplet`], [`super::circle`] and [`super::contrastive`]
 //! ([`super::batch_contrastive`] uses the distances).
 //!
 //! Let q_ij be the squared distance ||x_i - x_j||^2 or the inner product x_i . x_j, and L a function of all q_ij. With

@@ -9,6 +9,7 @@ mod bias;
 mod cast;
 mod center_step;
 mod circle;
+mod contrastive;
 mod conv2d;
 mod distance;
 mod dropout;

@@ -2,7 +2,7 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, circle, pairs, softmax_cross_entropy, triplet};
+use crate::{batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -107,4 +107,11 @@ fn a_smoothing_that_forgets_the_number_of_classes() {
 fn a_batch_of_pairs_that_are_counted_twice() {
     let (right, wrong) = (" - twice;", ";");
     seen("circle", right, wrong, circle::kernel::every_case, &["Batch", "loss", "expected"]);
+}
+
+/// Copies of an image are pairs that cost nothing, and are counted all the same.
+#[test]
+fn a_pair_without_a_cost_that_counts() {
+    let (right, wrong) = ("if (loss > 0.0f) {", "if (loss >= 0.0f) {");
+    seen("contrastive", right, wrong, contrastive::kernel::copies, &["expected"]);
 }

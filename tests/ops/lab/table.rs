@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 23] = [
+pub const ELSEWHERE: [(&str, &str); 25] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -50,6 +50,8 @@ pub const ELSEWHERE: [(&str, &str); 23] = [
     ("circle_rows", ONE_BATCH),
     ("circle_terms", ONE_BLOCK),
     ("circle_weights", ONE_BATCH),
+    ("contrastive_rows", ONE_BATCH),
+    ("contrastive_terms", ONE_BLOCK),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
