@@ -33,3 +33,4 @@ pub mod relu;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod triplet;
+pub mod verification;

@@ -31,3 +31,4 @@ mod relu;
 mod sgd;
 mod softmax_cross_entropy;
 mod triplet;
+mod verification;

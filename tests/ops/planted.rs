@@ -2,7 +2,7 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet};
+use crate::{batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet, verification};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -114,4 +114,12 @@ fn a_batch_of_pairs_that_are_counted_twice() {
 fn a_pair_without_a_cost_that_counts() {
     let (right, wrong) = ("if (loss > 0.0f) {", "if (loss >= 0.0f) {");
     seen("contrastive", right, wrong, contrastive::kernel::copies, &["expected"]);
+}
+
+/// The second image of a pair moves along with the first.
+#[test]
+fn a_difference_without_a_sign() {
+    let (right, wrong) =
+        ("merged(second.at[k], -slope, accumulate)", "merged(second.at[k], slope, accumulate)");
+    seen("verification", right, wrong, verification::kernel::every_case, &["dx", "expected"]);
 }

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 25] = [
+pub const ELSEWHERE: [(&str, &str); 28] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -52,6 +52,9 @@ pub const ELSEWHERE: [(&str, &str); 25] = [
     ("circle_weights", ONE_BATCH),
     ("contrastive_rows", ONE_BATCH),
     ("contrastive_terms", ONE_BLOCK),
+    ("verification_forward_f32", ONE_BATCH),
+    ("verification_backward_f32", ONE_BATCH),
+    ("verification_labels", ONE_BATCH),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),

@@ -85,7 +85,21 @@ fn backward(
             args![&weights, &scales, &x, &dy, &dx, i32::from(differences), accumulate, m as i32, d as i32];
         gpu.launch("pairs_backward", Launch::new(grid, block), arguments)
     };
-    launch(0)?;
+    let weight = |i: usize, j: usize| scaled(i, j) + scaled(j, i);
+    let loaded = |first: usize, j: usize| (first..m.min(first + IMAGES)).any(|i| weight(i, j) != 0.0);
+    let partners: usize =
+        (0..m).step_by(IMAGES).map(|first| (0..m).filter(|&j| loaded(first, j)).count()).sum();
+    if let Some(report) = launch(0)? {
+        // The bytes of the comment in the .cu file; besides, every thread reads dy and both scales.
+        let own = if differences { m } else { 0 };
+        let slices = slices as usize;
+        let bytes = 8 * m * m * slices + 4 * d * (own + partners) + 12 * report.threads as usize;
+        let barriers = report.blocks as usize * 2 * m.div_ceil(64);
+        let counted = [report.global_bytes_read, report.global_bytes_written, report.barriers];
+        if counted != [bytes, 4 * m * d, barriers].map(|n| n as u64) {
+            return Err(format!("counted {counted:?}, expected {:?}", [bytes, 4 * m * d, barriers]).into());
+        }
+    }
     let written = gpu.read(&dx)?;
     let largest = want.iter().fold(1e-3, |max: f64, v| max.max(v.abs()));
     close("dx", &written, &want, 2e-6, largest)?;
