@@ -1,8 +1,8 @@
 // Circle loss: the kernels of src/ops/circle.rs (Sun et al. 2020).
 //
-// Forward: `pairs_products` (similarities of all pairs, in parts), the log-sum-exp of the positives and of the negatives
-// of each anchor, and the loss. If a gradient is needed, a fourth launch turns the similarities into the weights of
-// `pairs_backward`, in place.
+// Forward: `pairs_products` (similarities of all pairs, in parts), the log-sum-exp of the positives and of the
+// negatives of each anchor, and the loss. If a gradient is needed, a fourth launch turns the similarities into the
+// weights of `pairs_backward`, in place.
 //
 // A warp computes an anchor: it writes its row of similarities while it looks for the two largest logits, and reads it
 // again for the sums. Bytes: rows 4 splits m^2 + 4 m^2, and 8 m^2 that the L1 cache serves; weights 8 m^2.
@@ -105,10 +105,10 @@ extern "C" __global__ void circle_rows(const float* __restrict__ partial, const 
     row[7] = static_cast<float>(negatives);
 }
 
-// From rows [m, 8]: terms [3], the number of anchors and the mean similarities of the positive and of the negative pairs
-// (NaN without such a pair); loss [1], scales [2], both the factor of the weights; softmax [m, 5], for each anchor the
-// log-sum-exp of its positives and negatives in two parts each, and the derivative of its loss by their sum, 0 if it has
-// no loss. With `whole_batch` the pairs of all anchors are one set. Grid: one block.
+// From rows [m, 8]: terms [3], the number of anchors and the mean similarities of the positive and of the negative
+// pairs (NaN without such a pair); loss [1], scales [2], both the factor of the weights; softmax [m, 5], for each
+// anchor the log-sum-exp of its positives and negatives in two parts each, and the derivative of its loss by their sum,
+// 0 if it has no loss. With `whole_batch` the pairs of all anchors are one set. Grid: one block.
 extern "C" __global__ void circle_terms(const float* __restrict__ rows, int whole_batch, float* __restrict__ terms,
                                         float* __restrict__ loss, float* __restrict__ scales,
                                         float* __restrict__ softmax, int m) {
@@ -187,8 +187,8 @@ extern "C" __global__ void circle_terms(const float* __restrict__ rows, int whol
     scales[0] = scales[1] = 1.0f / divisor;
 }
 
-// Overwrites similarities [m, m] with weights [m, m]: the derivative of the sum of the losses by the similarity, as seen
-// from anchor i, with constant alpha. Inputs: labels [m], softmax [m, 5]. Grid: ceil(m^2 / block) blocks.
+// Overwrites similarities [m, m] with weights [m, m]: the derivative of the sum of the losses by the similarity, as
+// seen from anchor i, with constant alpha. Inputs: labels [m], softmax [m, 5]. Grid: ceil(m^2 / block) blocks.
 extern "C" __global__ void circle_weights(float* __restrict__ similarities, const int* __restrict__ labels,
                                           const float* __restrict__ softmax, float margin, float gamma, int m) {
     using namespace circle;
@@ -198,7 +198,8 @@ extern "C" __global__ void circle_weights(float* __restrict__ similarities, cons
     float weight = 0.0f;
     if (i != j && own[4] != 0.0f) {
         const bool same = labels[i] == labels[j];
-        const Logit logit = same ? positive(similarities[at], margin, gamma) : negative(similarities[at], margin, gamma);
+        const float similarity = similarities[at];
+        const Logit logit = same ? positive(similarity, margin, gamma) : negative(similarity, margin, gamma);
         const float max = same ? own[0] : own[2], log_sum = same ? own[1] : own[3];
         weight = own[4] * expf((logit.value - max) - log_sum) * logit.slope;
     }

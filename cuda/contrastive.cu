@@ -48,9 +48,9 @@ extern "C" __global__ void contrastive_rows(const float* __restrict__ partial, c
     row[3] = static_cast<float>(negatives);
 }
 
-// From rows [m, 4], in which each pair is twice: terms [4], the mean losses of the pairs that are not 0, of one identity
-// and of two, and the numbers of these pairs; loss [1], the sum of both means; scales [2], the divisors' inverses, 0
-// without a pair. Grid: one block.
+// From rows [m, 4], in which each pair is twice: terms [4], the mean losses of the pairs that are not 0, of one
+// identity and of two, and the numbers of these pairs; loss [1], the sum of both means; scales [2], the divisors'
+// inverses, 0 without a pair. Grid: one block.
 extern "C" __global__ void contrastive_terms(const float* __restrict__ rows, float* __restrict__ terms,
                                              float* __restrict__ loss, float* __restrict__ scales, int m) {
     __shared__ float scratch[LANES];

@@ -3,9 +3,9 @@
 //
 // Distances come from `batch_contrastive_distances`, inner products from `pairs_products`; both are tiles of
 // cuda/pairs.cuh. The backward pass of every such loss is one kernel: it reads a matrix of weights [m, m] that the loss
-// has computed. A block has 4 images and a slice of the features, so that each feature of a partner is loaded once for 4
-// images; a partner without a weight for any of them is not loaded. The weights of 64 partners at a time are in shared
-// memory, summed over both sides of the pair.
+// has computed. A block has 4 images and a slice of the features, so that each feature of a partner is loaded once for
+// 4 images; a partner without a weight for any of them is not loaded. The weights of 64 partners at a time are in
+// shared memory, summed over both sides of the pair.
 //
 // Bytes of the backward pass, when the gradient is written: 8 m^2 for each slice of 256 features (64 threads of 4), and
 // 4 m D (1 + p / 4) + 4 m D, with p the number of partners that have a weight for one of the 4 images: m at most, a few

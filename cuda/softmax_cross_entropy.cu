@@ -7,8 +7,8 @@
 // Label smoothing has kernels of its own: the sum of a row's logarithms takes a second pass over the row, which the L1
 // cache serves. A row without smoothing skips it and has the bits of the plain kernel.
 //
-// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m; with smoothing 4 m more each. cuda/lab/softmax_cross_entropy.cu derives this kernel from
-// a naive one.
+// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m; with smoothing 4 m more each. cuda/lab/softmax_cross_entropy.cu
+// derives this kernel from a naive one.
 #include "common.cuh"
 
 namespace softmax_cross_entropy {
@@ -85,8 +85,9 @@ __device__ __forceinline__ void smooth(const float* logits, float smoothing, flo
     if (threadIdx.x != 0) return;
     const float uniform = saved.y - sum / static_cast<float>(n);
     // A label without weight must not count, even if its loss is infinite.
-    const float label = smoothing == 1.0f && !isnan(losses[blockIdx.x]) ? 0.0f : (1.0f - smoothing) * losses[blockIdx.x];
-    losses[blockIdx.x] = label + smoothing * uniform;
+    const float loss = losses[blockIdx.x];
+    const float at_label = smoothing == 1.0f && !isnan(loss) ? 0.0f : (1.0f - smoothing) * loss;
+    losses[blockIdx.x] = at_label + smoothing * uniform;
 }
 
 // dlogits [m, n] = (softmax(logits) - target(column)) dy / m. `dlogits` may be `logits`.
@@ -133,8 +134,8 @@ extern "C" __global__ void softmax_cross_entropy_backward_f32(const float* logit
                                     [=](int column) { return column == label ? 1.0f : 0.0f; });
 }
 
-// The forward pass with label smoothing: `smoothings` [m] if it is not null, else `smoothing` for every row. A smoothing
-// that is not in [0, 1] gives NaN. Grid: m blocks.
+// The forward pass with label smoothing: `smoothings` [m] if it is not null, else `smoothing` for every row. A
+// smoothing that is not in [0, 1] gives NaN. Grid: m blocks.
 extern "C" __global__ void softmax_cross_entropy_smoothed_forward_f32(const float* logits, const int* labels,
                                                                       float smoothing,
                                                                       const float* NULLABLE smoothings, float* losses,

@@ -1,22 +1,22 @@
 //! Circle loss with pair-wise labels (Sun et al. 2020, "Circle Loss: A Unified Perspective of Pair Similarity
 //! Optimization", equations 6 to 8).
 //!
-//! x_i is the normalised feature of image i, y_i its identity, s_ij = x_i . x_j the cosine similarity of two images. With
-//! the relaxation (margin) m and the scale gamma, the pair (i, j) has the logit
+//! x_i is the normalised feature of image i, y_i its identity, s_ij = x_i . x_j the cosine similarity of two images.
+//! With the relaxation (margin) m and the scale gamma, the pair (i, j) has the logit
 //!
 //! - of a positive, y_i = y_j and i != j: p_ij = -gamma alpha (s_ij - (1 - m)), alpha = max(0, 1 + m - s_ij);
 //! - of a negative, y_i != y_j: n_ij = gamma alpha (s_ij - m), alpha = max(0, s_ij + m),
 //!
 //! and a set of pairs has the loss log(1 + sum exp(n) sum exp(p)) = softplus(LSE(n) + LSE(p)) over its positives and
-//! negatives. LSE is the log-sum-exp relative to its largest logit, which does not overflow. [`Scope`] selects the sets:
-//! the paper's, one for each anchor, or one for the whole batch.
+//! negatives. LSE is the log-sum-exp relative to its largest logit, which does not overflow. [`Scope`] selects the
+//! sets: the paper's, one for each anchor, or one for the whole batch.
 //!
 //! # Gradient
 //!
 //! alpha is held constant, as in the paper: dp/ds = -gamma alpha and dn/ds = gamma alpha. The gradient is therefore not
 //! the derivative of the loss as a function of the features. With the softmax weights of the pairs within their set,
-//! dL/ds_ij = sigmoid(LSE(n) + LSE(p)) exp(p_ij - LSE(p)) dp/ds for a positive, likewise for a negative, and dx_i = sum_j
-//! dL/ds_ij x_j over all pairs on whose side i is.
+//! dL/ds_ij = sigmoid(LSE(n) + LSE(p)) exp(p_ij - LSE(p)) dp/ds for a positive, likewise for a negative, and dx_i =
+//! sum_j dL/ds_ij x_j over all pairs on whose side i is.
 //!
 //! Features are used as they are: of features that are not normalised s is not a cosine. A NaN feature makes the loss
 //! NaN.
@@ -32,11 +32,11 @@ const OP: &str = "circle";
 /// The sets of pairs, each with one loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The pairs of each anchor, as in the paper and in pytorch-metric-learning. The loss is the mean over the anchors: the
-    /// images with another image of their identity and one of another in the batch. The others are left out; without
-    /// any anchor the loss is 0.
+    /// The pairs of each anchor, as in the paper and in pytorch-metric-learning. The loss is the mean over the anchors:
+    /// the images with another image of their identity and one of another in the batch. The others are left out;
+    /// without any anchor the loss is 0.
     Anchor,
-    /// All pairs i < j of the batch, and the loss is divided by the number m of images, as in layumi's
+    /// All pairs i < j of the batch, and the loss is divided by the number of images, as in layumi's
     /// Person_reID_baseline_pytorch. Without a positive or without a negative pair the loss is 0.
     Batch,
 }

@@ -8,15 +8,15 @@
 //! - max(0, negative_margin - d_ij) if not,
 //!
 //! and the loss is the mean over the pairs of one identity whose cost is not 0, plus the mean over the pairs of two
-//! identities whose cost is not 0. A mean over no pair is 0. (The paper squares both costs and halves them.) The margins
-//! 0 and 1 are meant for features of length 1: normalise them before.
+//! identities whose cost is not 0. A mean over no pair is 0. (The paper squares both costs and halves them.) The
+//! margins 0 and 1 are meant for features of length 1: normalise them before.
 //!
 //! # Gradient
 //!
 //! The exact derivative, with the numbers of pairs as constants, as they are between the kinks: u_ij = (x_i - x_j) /
 //! d_ij over the number of its kind for a pair of one identity, -u_ij for another. At distance 0 the direction is
-//! undefined, and the gradient 0: copies of an image are neither pulled nor pushed. At a margin the cost is 0, and so is
-//! the gradient. A NaN or infinite distance makes the loss NaN.
+//! undefined, and the gradient 0: copies of an image are neither pulled nor pushed. At a margin the cost is 0, and so
+//! is the gradient. A NaN or infinite distance makes the loss NaN.
 
 use crate::autograd::{Tape, Var};
 use crate::ops::check;

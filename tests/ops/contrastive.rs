@@ -97,8 +97,8 @@ fn the_gradient_is_that_of_the_definition() {
     });
 }
 
-/// The tape's checker also finds a backward that overwrites instead of adding. All pairs cost something, so that no step
-/// changes a number of pairs.
+/// The tape's checker also finds a backward that overwrites instead of adding. All pairs cost something, so that no
+/// step changes a number of pairs.
 #[test]
 fn the_tape_s_checker_agrees() {
     on::each(|device| {
