@@ -20,69 +20,9 @@
 // Rows: bytes 4 splits m^2 + 8 m D. Backward: bytes 4 m D (3 + p) when the gradient is written, with p the number of
 // partners with a nonzero weight: the images of the same identity and a few hardest negatives. In a batch of one
 // identity p is m; m x_i minus the sum over all would be cheaper, but inaccurate for near duplicates in f32.
-#include "common.cuh"
+#include "pairs.cuh"
 
 namespace batch_contrastive {
-
-constexpr int TILE = 16, CHUNK = 64, THREADS = TILE * TILE;
-static_assert(THREADS == TILE * CHUNK / 4, "one pack a thread and piece");
-
-// CHUNK features of TILE images. The 4 columns of padding put the packs of 8 neighbouring images in different banks.
-struct Piece {
-    alignas(16) float at[TILE][CHUNK + 4];
-};
-
-// Loads this thread's 4 features from `from` on of its image of the tile; 0 outside of the matrix.
-__device__ __forceinline__ Pack<float, 4> fetch(const float* __restrict__ x, int first, int from, int m, int d) {
-    return load_or_zero(x, first + threadIdx.x / (CHUNK / 4), from + threadIdx.x % (CHUNK / 4) * 4, m, d);
-}
-
-__device__ __forceinline__ void put(Piece& piece, const Pack<float, 4>& pack) {
-    store<4>(&piece.at[threadIdx.x / (CHUNK / 4)][threadIdx.x % (CHUNK / 4) * 4], pack);
-}
-
-// Computes one tile of distances over one part of the features; see the kernel.
-__device__ __forceinline__ void tile(const float* __restrict__ x, float* __restrict__ partial, int m, int d) {
-    __shared__ Piece row_piece, column_piece;
-    // Each tile row is paired with itself and the half of the rows that follow cyclically, so that every two rows are
-    // paired once. With an even number, opposite rows would be paired twice: one of the two blocks returns.
-    const int tiles = gridDim.y, row_tile = blockIdx.y, column_tile = (row_tile + blockIdx.x) % tiles;
-    if (2 * static_cast<int>(blockIdx.x) == tiles && column_tile < row_tile) return;
-    const int row = threadIdx.x / TILE, column = threadIdx.x % TILE;
-    const int chunks = (d + CHUNK - 1) / CHUNK;
-    const int begin = blockIdx.z * chunks / gridDim.z, end = (blockIdx.z + 1) * chunks / gridDim.z;
-    Pack<float, 4> row_next = fetch(x, row_tile * TILE, begin * CHUNK, m, d);
-    Pack<float, 4> column_next = fetch(x, column_tile * TILE, begin * CHUNK, m, d);
-    float distance = 0.0f;
-    for (int chunk = begin; chunk < end; ++chunk) {
-        __syncthreads();  // all threads have read the previous pieces
-        put(row_piece, row_next);
-        put(column_piece, column_next);
-        __syncthreads();  // both pieces are complete
-        if (chunk + 1 < end) {
-            row_next = fetch(x, row_tile * TILE, (chunk + 1) * CHUNK, m, d);
-            column_next = fetch(x, column_tile * TILE, (chunk + 1) * CHUNK, m, d);
-        }
-        // One sum for each piece and each element of a pack: long sums of small terms are inaccurate.
-        Pack<float, 4> sums = {};
-        const int width = min(CHUNK, d - chunk * CHUNK);
-#pragma unroll 4
-        for (int k = 0; k < width; k += 4) {
-            const auto a = load<4>(&row_piece.at[row][k]), b = load<4>(&column_piece.at[column][k]);
-            for (int l = 0; l < 4; ++l) {
-                const float difference = a.at[l] - b.at[l];
-                sums.at[l] += difference * difference;
-            }
-        }
-        distance += (sums.at[0] + sums.at[1]) + (sums.at[2] + sums.at[3]);
-    }
-    const size_t i = row_tile * TILE + row, j = column_tile * TILE + column;
-    if (i >= m || j >= m) return;
-    float* matrix = partial + static_cast<size_t>(blockIdx.z) * m * m;
-    matrix[i * m + j] = distance;
-    // In a diagonal tile another thread writes the mirrored element, with the same bits.
-    if (column_tile != row_tile) matrix[j * m + i] = distance;
-}
 
 // The terms in the order of `Term` in the Rust file. For one image: half of its positive sum, its hinge and center
 // term, the number of its positives, the sums of the distances to positives and to negatives, the smallest squared
@@ -191,9 +131,9 @@ __device__ __forceinline__ void backward(const float* __restrict__ x, const int*
 
 // partial [splits, m, m]: the sums of squared differences of x [m, d] over each part of the features; each part is a
 // symmetric matrix with a diagonal of 0. Grid: (T / 2 + 1, T, splits) with T = ceil(m / 16). Block: 256.
-extern "C" __global__ void __launch_bounds__(batch_contrastive::THREADS)
+extern "C" __global__ void __launch_bounds__(pairs::THREADS)
     batch_contrastive_distances(const float* __restrict__ x, float* __restrict__ partial, int m, int d) {
-    batch_contrastive::tile(x, partial, m, d);
+    pairs::tile<pairs::SquaredDifference>(x, partial, m, d);
 }
 
 // rows [m, 7]: the contribution of each image to the terms; hardest [m]: h(i) if the hinge of image i is active, else

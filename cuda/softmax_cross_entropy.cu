@@ -4,8 +4,11 @@
 // exponentials relative to it, and rescales the sum when the largest logit changes. The backward pass needs this pair,
 // 8 bytes per row, and reads the logits again; the probabilities are not saved.
 //
-// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m. cuda/lab/softmax_cross_entropy.cu derives this kernel from
-// a naive one.
+// Label smoothing has kernels of its own: the sum of a row's logarithms takes a second pass over the row, which the L1
+// cache serves. A row without smoothing skips it and has the bits of the plain kernel.
+//
+// Bytes: forward 4 m n + 16 m; backward 8 m n + 16 m; with smoothing 4 m more each. cuda/lab/softmax_cross_entropy.cu
+// derives this kernel from a naive one.
 #include "common.cuh"
 
 namespace softmax_cross_entropy {
@@ -57,19 +60,49 @@ __device__ __forceinline__ void forward(const float* logits, const int* labels, 
     }
 }
 
-// dlogits [m, n] = (softmax(logits) - onehot(labels)) dy / m. `dlogits` may be `logits`.
-__device__ __forceinline__ void backward(const float* logits, const int* labels, const float2* partition,
-                                         const float* dy, float* dlogits, int n) {
+// The smoothing of this block's row: `each` [m] if it is not null, else `all`; NaN if it is not in [0, 1].
+__device__ __forceinline__ float smoothing_of_row(float all, const float* each) {
+    const float smoothing = each == nullptr ? all : each[blockIdx.x];
+    return 0.0f <= smoothing && smoothing <= 1.0f ? smoothing : NAN;
+}
+
+// Replaces the loss of this block's row by (1 - smoothing) times itself + smoothing times the mean of -log softmax over
+// the classes. The thread that wrote losses and partition, thread 0, reads them.
+__device__ __forceinline__ void smooth(const float* logits, float smoothing, float* losses, const float2* partition,
+                                       int n) {
+    __shared__ float scratch[LANES];
+    __shared__ float2 saved;
+    if (threadIdx.x == 0) saved = partition[blockIdx.x];
+    __syncthreads();
+    const float* from = logits + static_cast<size_t>(blockIdx.x) * n;
+    const float max = saved.x;
+    float own = 0.0f;
+    for_each_of_row(from, n, [&](int i, auto width) {
+        const auto pack = load<decltype(width)::value>(from + i);
+        for (const float z : pack.at) own += z - max;
+    });
+    const float sum = block_reduce<Sum>(own, 0.0f, scratch);
+    if (threadIdx.x != 0) return;
+    const float uniform = saved.y - sum / static_cast<float>(n);
+    // A label without weight must not count, even if its loss is infinite.
+    const float loss = losses[blockIdx.x];
+    const float at_label = smoothing == 1.0f && !isnan(loss) ? 0.0f : (1.0f - smoothing) * loss;
+    losses[blockIdx.x] = at_label + smoothing * uniform;
+}
+
+// dlogits [m, n] = (softmax(logits) - target(column)) dy / m. `dlogits` may be `logits`.
+template <class Target>
+__device__ __forceinline__ void backward(const float* logits, const float2* partition, const float* dy, float* dlogits,
+                                         int n, Target target) {
     const size_t start = static_cast<size_t>(blockIdx.x) * n;
     const float2 saved = partition[blockIdx.x];
-    const int label = labels[blockIdx.x];
     const float scale = *dy / static_cast<float>(gridDim.x);
     for_each_of_row(logits + start, n, [&](int i, auto width) {
         constexpr int N = decltype(width)::value;
         auto pack = load<N>(logits + start + i);
         for (int k = 0; k < N; ++k) {
             const float probability = expf((pack.at[k] - saved.x) - saved.y);
-            pack.at[k] = (probability - (i + k == label ? 1.0f : 0.0f)) * scale;
+            pack.at[k] = (probability - target(i + k)) * scale;
         }
         store<N>(dlogits + start + i, pack);
     });
@@ -96,7 +129,36 @@ extern "C" __global__ void softmax_cross_entropy_mean(const float* losses, float
 extern "C" __global__ void softmax_cross_entropy_backward_f32(const float* logits, const int* labels,
                                                               const float2* partition, const float* dy, float* dlogits,
                                                               int n) {
-    softmax_cross_entropy::backward(logits, labels, partition, dy, dlogits, n);
+    const int label = labels[blockIdx.x];
+    softmax_cross_entropy::backward(logits, partition, dy, dlogits, n,
+                                    [=](int column) { return column == label ? 1.0f : 0.0f; });
 }
 
-SOFTCUDA_KERNELS(softmax_cross_entropy_forward_f32, softmax_cross_entropy_mean, softmax_cross_entropy_backward_f32)
+// The forward pass with label smoothing: `smoothings` [m] if it is not null, else `smoothing` for every row. A
+// smoothing that is not in [0, 1] gives NaN. Grid: m blocks.
+extern "C" __global__ void softmax_cross_entropy_smoothed_forward_f32(const float* logits, const int* labels,
+                                                                      float smoothing,
+                                                                      const float* NULLABLE smoothings, float* losses,
+                                                                      float2* partition, int n) {
+    using namespace softmax_cross_entropy;
+    forward(logits, labels, losses, partition, n);
+    const float own = smoothing_of_row(smoothing, smoothings);
+    if (own != 0.0f) smooth(logits, own, losses, partition, n);
+}
+
+// The backward pass with label smoothing: the target is (1 - smoothing) onehot(labels) + smoothing / n, which without
+// smoothing is onehot(labels) to the bit. Grid: m blocks.
+extern "C" __global__ void softmax_cross_entropy_smoothed_backward_f32(const float* logits, const int* labels,
+                                                                       float smoothing,
+                                                                       const float* NULLABLE smoothings,
+                                                                       const float2* partition, const float* dy,
+                                                                       float* dlogits, int n) {
+    using namespace softmax_cross_entropy;
+    const int label = labels[blockIdx.x];
+    const float own = smoothing_of_row(smoothing, smoothings), uniform = own / static_cast<float>(n);
+    backward(logits, partition, dy, dlogits, n,
+             [=](int column) { return (column == label ? 1.0f - own : 0.0f) + uniform; });
+}
+
+SOFTCUDA_KERNELS(softmax_cross_entropy_forward_f32, softmax_cross_entropy_mean, softmax_cross_entropy_backward_f32,
+                 softmax_cross_entropy_smoothed_forward_f32, softmax_cross_entropy_smoothed_backward_f32)

@@ -102,7 +102,7 @@ extern "C" __global__ void batch_contrastive_v2_warp_a_pair(const float* __restr
 // The next version splits the features.
 extern "C" __global__ void batch_contrastive_v3_tiles(const float* __restrict__ x, float* __restrict__ distances, int m,
                                                       int n) {
-    using namespace batch_contrastive;
+    using namespace pairs;
     __shared__ Piece row_piece, column_piece;
     const int row = threadIdx.y, column = threadIdx.x, thread = row * TILE + column;
     // The image and the first of the 4 features of a piece that this thread loads.

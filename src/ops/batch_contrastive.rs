@@ -36,7 +36,7 @@
 //! batches far larger than fit in memory beside the network.
 
 mod cpu;
-pub mod cuda;
+mod cuda;
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -3,6 +3,7 @@
 //!
 //! One stem names an operation everywhere: `src/ops/relu.rs`, `cuda/relu.cu`, `tests/ops/relu.rs`. (cuDNN and cuBLAS
 //! compute convolutions and the products of the fully connected layer; their own kernels are `bias.cu` and `pad.cu`.)
+//! `pairs` is the common part of the losses on pairs of images.
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
 //! `[N, H, W, C]`, features `[N, C]`. All are f32, except on a GPU that computes in bf16: there activations are bf16 up
@@ -18,6 +19,8 @@ pub mod batchnorm;
 pub(crate) mod bias;
 pub mod center_step;
 mod check;
+pub mod circle;
+pub mod contrastive;
 pub mod conv2d;
 pub mod dropout;
 pub mod global_avg_pool;
@@ -25,6 +28,9 @@ pub mod l2_normalize;
 pub mod linear;
 mod matmul;
 pub mod maxpool;
+pub mod pairs;
 pub mod relu;
 pub mod sgd;
 pub mod softmax_cross_entropy;
+pub mod triplet;
+pub mod verification;

@@ -2,7 +2,7 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, softmax_cross_entropy};
+use crate::{batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet, verification};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -68,4 +68,58 @@ fn a_gradient_that_forgets_to_divide_by_the_batch() {
     let (right, wrong) = ("*dy * batch_contrastive::reduction_factor(mean, m)", "*dy");
     let words = ["Mean", "dx", "expected"];
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
+}
+
+/// Partners are added while the other threads still write their weights.
+#[test]
+fn a_removed_barrier_before_the_weights_of_partners() {
+    let (right, wrong) = ("__syncthreads();  // the weights of these partners are complete", "");
+    let words = ["pairs_backward", "shared array", "both_sides", "wait with __syncthreads"];
+    seen("pairs", right, wrong, pairs::kernel::gradients, &words);
+}
+
+/// Each pair counts from one of its sides alone: an anchor moves, its hardest positive and negative stay.
+#[test]
+fn a_gradient_of_the_anchors_alone() {
+    let (right, wrong) =
+        ("scaled(weights[i * m + j]) + scaled(weights[j * m + i])", "scaled(weights[i * m + j])");
+    seen("pairs", right, wrong, pairs::kernel::gradients, &["dx", "expected"]);
+}
+
+/// The anchor is its own positive: at distance 0 no harm to the farthest, but an image without another one becomes an
+/// anchor.
+#[test]
+fn an_anchor_that_is_its_own_positive() {
+    let (right, wrong) = ("if (j == i) continue;", "");
+    seen("triplet", right, wrong, triplet::kernel::every_case, &["expected"]);
+}
+
+/// The mean over the classes becomes a sum.
+#[test]
+fn a_smoothing_that_forgets_the_number_of_classes() {
+    let (right, wrong) = ("sum / static_cast<float>(n)", "sum");
+    let words = ["smoothing", "losses", "expected"];
+    seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::smoothing::every_case, &words);
+}
+
+/// The loss of the whole batch counts each pair from both of its anchors.
+#[test]
+fn a_batch_of_pairs_that_are_counted_twice() {
+    let (right, wrong) = (" - twice;", ";");
+    seen("circle", right, wrong, circle::kernel::every_case, &["Batch", "loss", "expected"]);
+}
+
+/// Copies of an image are pairs that cost nothing, and are counted all the same.
+#[test]
+fn a_pair_without_a_cost_that_counts() {
+    let (right, wrong) = ("if (loss > 0.0f) {", "if (loss >= 0.0f) {");
+    seen("contrastive", right, wrong, contrastive::kernel::copies, &["expected"]);
+}
+
+/// The second image of a pair moves along with the first.
+#[test]
+fn a_difference_without_a_sign() {
+    let (right, wrong) =
+        ("merged(second.at[k], -slope, accumulate)", "merged(second.at[k], slope, accumulate)");
+    seen("verification", right, wrong, verification::kernel::every_case, &["dx", "expected"]);
 }

@@ -1,4 +1,5 @@
 pub mod kernel;
+pub mod smoothing;
 
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};

@@ -4,6 +4,7 @@ use super::{Batch, Gradient, OP, Options, Reduction, Term};
 use crate::Result;
 use crate::element::GradMode;
 use crate::ops::check;
+use crate::ops::pairs::cpu::{above_diagonal, squared_distance};
 use crate::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -35,45 +36,11 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Rows of the distance matrix of a task: each partner row is loaded once for all of them.
-const ROWS: usize = 8;
-
 /// Checks the labels and computes the upper triangle of the distance matrix d_ij, `[m, m]`; the rest is not written.
 pub fn distances(batch: &Batch<'_>, distances: &mut Tensor) -> Result<()> {
     check::cpu::classes(OP, batch.labels.i32(), batch.centers.shape().dims()[0])?;
-    let batch = Rows::of(batch);
-    let m = batch.m();
-    distances.f32_mut().par_chunks_mut(ROWS * m).enumerate().for_each(|(block, rows)| {
-        let first = block * ROWS;
-        for j in first + 1..m {
-            for (i, row) in (first..j).zip(rows.chunks_mut(m)) {
-                row[j] = squared_distance(batch.x(i), batch.x(j)) as f32;
-            }
-        }
-    });
+    above_diagonal(batch.x.f32(), batch.x.shape().last(), distances.f32_mut(), squared_distance);
     Ok(())
-}
-
-/// Computes ||a - b||^2 as sixteen f32 partial sums, for the vector registers, over runs short enough for a small
-/// rounding error; the totals are f64.
-fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    const RUN: usize = 32 * LANES;
-    let run = |(a, b): (&[f32], &[f32])| -> f64 {
-        let mut sums = [0.0f32; LANES];
-        let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-        for (a, b) in a.iter().zip(b) {
-            for lane in 0..LANES {
-                let difference = a[lane] - b[lane];
-                sums[lane] += difference * difference;
-            }
-        }
-        for ((sum, a), b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
-            *sum += (a - b) * (a - b);
-        }
-        sums.into_iter().map(f64::from).sum()
-    };
-    a.chunks(RUN).zip(b.chunks(RUN)).map(run).sum()
 }
 
 /// Computes the loss, its terms and the active hardest negatives from the distances above the diagonal.

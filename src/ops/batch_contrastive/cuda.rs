@@ -5,23 +5,9 @@ use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::element::{DType, GradMode};
+use crate::ops::pairs::{self, Quantity};
 use crate::tensor::Tensor;
 use std::sync::Arc;
-
-/// The side of a tile of distances, in images; a block computes a tile.
-pub const TILE: usize = 16;
-/// The fewest features of a split.
-const CHUNK: usize = 64;
-/// The target number of blocks.
-const BLOCKS: usize = 512;
-
-/// The number of splits of the feature dimension: `batch_contrastive_distances` sums the `d` features of `m` images in
-/// so many parts, so that a small batch fills the chip too. The number depends on the sizes alone, since it determines
-/// the order of additions.
-pub fn splits(m: usize, d: usize) -> usize {
-    let tiles = m.div_ceil(TILE);
-    d.div_ceil(CHUNK).min(BLOCKS.div_ceil(tiles * (tiles + 1) / 2))
-}
 
 impl Batch<'_> {
     /// The number of images, features and classes.
@@ -41,12 +27,7 @@ pub(super) fn forward(
 ) -> Result<()> {
     let [m, d, classes] = batch.sizes();
     let device = Device::Cuda(gpu.clone());
-    let (tiles, splits) = (m.div_ceil(TILE), splits(m, d));
-    let mut partial = Tensor::empty(&device, [splits, m, m], DType::F32)?;
-    let distances =
-        kernels::BatchContrastiveDistances { x: batch.x.into(), partial: (&mut partial).into(), m, d };
-    gpu.launch(Grid::tiles([tiles / 2 + 1, tiles, splits]), distances)?;
-
+    let partial = pairs::cuda::parts(gpu, batch.x, Quantity::SquaredDistance)?;
     let mut rows = Tensor::empty(&device, [m, Term::COUNT], DType::F32)?;
     let of_each = kernels::BatchContrastiveRows {
         partial: (&partial).into(),
@@ -56,13 +37,12 @@ pub(super) fn forward(
         tau: options.tau,
         rows: (&mut rows).into(),
         hardest: hardest.into(),
-        splits,
+        splits: partial.shape().dims()[0],
         m,
         d,
         classes,
     };
-    // One warp per image, eight warps per block.
-    gpu.launch(Grid::blocks(m.div_ceil(8)), of_each)?;
+    gpu.launch(pairs::cuda::warp_an_image(m), of_each)?;
 
     let (rows, terms, loss, mean) = ((&rows).into(), terms.into(), loss.into(), mean(options.reduction));
     gpu.launch(Grid::blocks(1), kernels::BatchContrastiveTerms { rows, terms, loss, mean, m })

@@ -4,8 +4,8 @@
 use super::{BOTH, Case, MIXED, REDUCTIONS, identities};
 use crate::gpu::{self, Gpu, Outcome, close, equal};
 use bcreid::device::Device;
-use bcreid::ops::batch_contrastive::cuda::{TILE, splits};
 use bcreid::ops::batch_contrastive::{Gradient, Reduction, Term};
+use bcreid::ops::pairs::cuda::{TILE, splits};
 use softcuda::{Launch, args};
 
 const DY: f32 = -2.5;

@@ -28,8 +28,13 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 14] = [
+pub const ELSEWHERE: [(&str, &str); 28] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
+    (
+        "softmax_cross_entropy_smoothed_forward_f32",
+        "softmax_cross_entropy_forward_f32 and a pass that the L1 cache serves",
+    ),
+    ("softmax_cross_entropy_smoothed_backward_f32", "as softmax_cross_entropy_backward_f32"),
     (
         "batch_contrastive_distances",
         "bound by the L2 cache and shared memory: the last of cuda/lab/batch_contrastive.cu",
@@ -38,6 +43,18 @@ pub const ELSEWHERE: [(&str, &str); 14] = [
     ("batch_contrastive_terms", ONE_BLOCK),
     ("batch_contrastive_backward", ONE_BATCH),
     ("center_step_f32", ONE_BATCH),
+    ("pairs_products", "as batch_contrastive_distances"),
+    ("pairs_backward", ONE_BATCH),
+    ("triplet_rows", ONE_BATCH),
+    ("triplet_terms", ONE_BLOCK),
+    ("circle_rows", ONE_BATCH),
+    ("circle_terms", ONE_BLOCK),
+    ("circle_weights", ONE_BATCH),
+    ("contrastive_rows", ONE_BATCH),
+    ("contrastive_terms", ONE_BLOCK),
+    ("verification_forward_f32", ONE_BATCH),
+    ("verification_backward_f32", ONE_BATCH),
+    ("verification_labels", ONE_BATCH),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),

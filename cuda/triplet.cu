@@ -1,0 +1,162 @@
+// Batch-hard triplet loss: the kernels of src/ops/triplet.rs (Hermans et al. 2017).
+//
+// Three launches in the forward pass: `batch_contrastive_distances` (squared distances of all pairs, in parts), the
+// hardest positive and negative of each anchor, and the mean. The weights of the pairs, which the forward pass writes
+// if a gradient is needed, are all that `pairs_backward` needs beside the features.
+//
+// A warp computes an anchor. Bytes: 4 splits m^2 + 4 m^2 for the labels, which the L1 cache serves, and 4 m^2 for the
+// weights.
+#include "pairs.cuh"
+
+namespace triplet {
+
+// Added to the squared distance under the root.
+constexpr float EPSILON = 1e-12f;
+// An anchor is active if its loss is above this.
+constexpr float ACTIVE = 1e-5f;
+
+// The farthest positive and the nearest negative so far, as squared distances; index -1 if there is none.
+struct Hardest {
+    float positive, negative;
+    int farthest, nearest;
+    int positives, negatives;
+    float poison;  // 0, or NaN if a distance is NaN or infinite
+};
+
+__device__ __forceinline__ Hardest no_image() { return {-INFINITY, INFINITY, -1, -1, 0, 0, 0.0f}; }
+
+__device__ __forceinline__ Hardest shuffle_xor(Hardest h, int lanes) {
+    using ::shuffle_xor;
+    return {shuffle_xor(h.positive, lanes),  shuffle_xor(h.negative, lanes),  shuffle_xor(h.farthest, lanes),
+            shuffle_xor(h.nearest, lanes),   shuffle_xor(h.positives, lanes), shuffle_xor(h.negatives, lanes),
+            shuffle_xor(h.poison, lanes)};
+}
+
+// The lower index wins a tie. (Two equal infinities are two lanes without an image, both with index -1.)
+struct Merge {
+    __device__ __forceinline__ Hardest operator()(Hardest a, Hardest b) const {
+        const bool farther = b.positive > a.positive || (b.positive == a.positive && b.farthest < a.farthest);
+        const bool nearer = b.negative < a.negative || (b.negative == a.negative && b.nearest < a.nearest);
+        return {farther ? b.positive : a.positive,
+                nearer ? b.negative : a.negative,
+                farther ? b.farthest : a.farthest,
+                nearer ? b.nearest : a.nearest,
+                a.positives + b.positives,
+                a.negatives + b.negatives,
+                a.poison + b.poison};
+    }
+};
+
+// log(1 + exp(gap)), without overflow.
+__device__ __forceinline__ float softplus(float gap) { return fmaxf(gap, 0.0f) + log1pf(expf(-fabsf(gap))); }
+
+// The loss of an anchor and its derivative by d_ap - d_an.
+struct Cost {
+    float loss, slope;
+};
+
+__device__ __forceinline__ Cost cost(float gap, float margin, bool soft) {
+    if (soft) return {softplus(gap), 1.0f / (1.0f + expf(-gap))};
+    const float excess = gap + margin;
+    return excess > 0.0f ? Cost{excess, 1.0f} : Cost{0.0f, 0.0f};
+}
+
+// One anchor, or the sums over some.
+struct Anchors {
+    float loss, positive, negative;
+    int anchors, active;
+};
+
+__device__ __forceinline__ Anchors shuffle_xor(Anchors a, int lanes) {
+    using ::shuffle_xor;
+    return {shuffle_xor(a.loss, lanes), shuffle_xor(a.positive, lanes), shuffle_xor(a.negative, lanes),
+            shuffle_xor(a.anchors, lanes), shuffle_xor(a.active, lanes)};
+}
+
+struct Add {
+    __device__ __forceinline__ Anchors operator()(Anchors a, Anchors b) const {
+        return {a.loss + b.loss, a.positive + b.positive, a.negative + b.negative, a.anchors + b.anchors,
+                a.active + b.active};
+    }
+};
+
+}
+
+// rows [m, 4]: whether the image is an anchor (1 or 0), its loss, the distances to its hardest positive and negative.
+// weights [m, m], unless null: the weights of the differences x_i - x_j in the gradient of the sum of the losses, for
+// `pairs_backward`. Inputs: partial [splits, m, m] and labels [m]. Distances are squared if `squared` is not 0; the
+// margin is soft if `soft` is not 0. A warp computes an anchor. Grid: a warp or more for each image.
+extern "C" __global__ void triplet_rows(const float* __restrict__ partial, const int* __restrict__ labels, float margin,
+                                        int soft, int squared, float* __restrict__ rows,
+                                        float* __restrict__ NULLABLE weights, int splits, int m) {
+    using namespace triplet;
+    const size_t i = thread_of_grid() / LANES;
+    if (i >= m) return;
+    const int lane = threadIdx.x % LANES, label = labels[i];
+    Hardest own = no_image();
+    for (int j = lane; j < m; j += LANES) {
+        if (j == i) continue;
+        const float distance = pairs::total(partial, splits, m, i, j);
+        own.poison += 0.0f * distance;
+        if (labels[j] != label) {
+            own.negatives += 1;
+            if (distance < own.negative) {
+                own.negative = distance;
+                own.nearest = j;
+            }
+        } else {
+            own.positives += 1;
+            if (distance > own.positive) {
+                own.positive = distance;
+                own.farthest = j;
+            }
+        }
+    }
+    const Hardest hardest = warp_reduce<Merge>(own);
+    const bool is_anchor = hardest.positives > 0 && hardest.negatives > 0;
+    const float positive = squared ? hardest.positive : sqrtf(hardest.positive + EPSILON);
+    const float negative = squared ? hardest.negative : sqrtf(hardest.negative + EPSILON);
+    const Cost loss = cost(positive - negative, margin, soft);
+    if (lane == 0) {
+        float* row = rows + i * 4;
+        row[0] = is_anchor ? 1.0f : 0.0f;
+        row[1] = is_anchor ? loss.loss + hardest.poison : 0.0f;
+        row[2] = is_anchor ? positive + hardest.poison : 0.0f;
+        row[3] = is_anchor ? negative + hardest.poison : 0.0f;
+    }
+    if (weights == nullptr) return;
+    // x_i - x_j times this is the derivative of the squared distance, or of its root.
+    const float pull = squared ? 2.0f * loss.slope : loss.slope / positive;
+    const float push = squared ? -2.0f * loss.slope : -loss.slope / negative;
+    for (int j = lane; j < m; j += LANES) {
+        float weight = 0.0f;
+        if (is_anchor && j == hardest.farthest) weight = pull;
+        if (is_anchor && j == hardest.nearest) weight = push;
+        weights[i * m + j] = weight;
+    }
+}
+
+// From rows [m, 4]: terms [4], the number of anchors, the share of active ones and their mean distances, NaN without an
+// anchor; loss [1], the mean over the anchors, 0 without one; scales [2], both 1 / anchors. Grid: one block.
+extern "C" __global__ void triplet_terms(const float* __restrict__ rows, float* __restrict__ terms,
+                                         float* __restrict__ loss, float* __restrict__ scales, int m) {
+    using namespace triplet;
+    __shared__ Anchors scratch[LANES];
+    Anchors own = {};
+    for (size_t i = threadIdx.x; i < m; i += blockDim.x) {
+        const float* row = rows + i * 4;
+        const bool is_anchor = row[0] != 0.0f;
+        own = Add()(own, {row[1], row[2], row[3], is_anchor, is_anchor && row[1] > ACTIVE});
+    }
+    const Anchors sum = block_reduce<Add>(own, Anchors{}, scratch);
+    if (threadIdx.x != 0) return;
+    const float anchors = static_cast<float>(sum.anchors);
+    terms[0] = anchors;
+    terms[1] = static_cast<float>(sum.active) / anchors;
+    terms[2] = sum.positive / anchors;
+    terms[3] = sum.negative / anchors;
+    *loss = sum.anchors > 0 ? sum.loss / anchors : 0.0f;
+    scales[0] = scales[1] = sum.anchors > 0 ? 1.0f / anchors : 0.0f;
+}
+
+SOFTCUDA_KERNELS(triplet_rows, triplet_terms)

@@ -1,0 +1,134 @@
+//! Losses on features `[m, D]` and labels `[m]`: one run of the operation, and finite differences of its definition in
+//! f64.
+
+use crate::on::{self, host};
+use bcreid::Result;
+use bcreid::autograd::{Params, StepValues, Tape, Var};
+use bcreid::device::Device;
+use bcreid::tensor::Tensor;
+
+/// A batch.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub x: Vec<f32>,
+    pub labels: Vec<i32>,
+    pub d: usize,
+}
+
+/// The results of a loss.
+#[derive(Debug)]
+pub struct Outcome {
+    pub loss: f32,
+    pub terms: Vec<f32>,
+    pub dx: Vec<f32>,
+}
+
+impl Batch {
+    pub fn new(x: &[f32], labels: &[i32]) -> Self {
+        Batch { x: x.to_vec(), labels: labels.to_vec(), d: x.len() / labels.len() }
+    }
+
+    pub fn m(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn x64(&self) -> Vec<f64> {
+        self.x.iter().map(|&v| f64::from(v)).collect()
+    }
+
+    /// The same batch with rows of length 1.
+    pub fn normalised(mut self) -> Self {
+        for row in self.x.chunks_mut(self.d) {
+            let length = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+            row.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);
+        }
+        self
+    }
+
+    /// Runs a loss, and its backward pass from `dy`, after `earlier` is in the gradient if given. `loss` returns the
+    /// loss and its terms.
+    pub fn run(
+        &self,
+        device: &Device,
+        dy: f32,
+        earlier: Option<&[f32]>,
+        loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)>,
+    ) -> Outcome {
+        let mut params = Params::none(device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(device, 0).unwrap());
+        let x = tape.leaf(Tensor::from_f32(device, [self.m(), self.d], &self.x).unwrap());
+        let labels = Tensor::from_i32(device, [self.m()], &self.labels).unwrap();
+        let (loss, terms) = loss(&mut tape, x.clone(), &labels).unwrap();
+        let value = host(&loss.value)[0];
+        let mut seeds = vec![(loss, Tensor::full(device, [1], dy).unwrap())];
+        seeds.extend(earlier.map(|earlier| on::earlier_gradient(&mut tape, &x, earlier)));
+        let mut grads = tape.backward(seeds).unwrap();
+        Outcome { loss: value, terms: host(&terms), dx: host(&grads.take(&x).unwrap()) }
+    }
+
+    /// The loss without a gradient.
+    pub fn inference(
+        &self,
+        device: &Device,
+        loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)>,
+    ) -> f32 {
+        let mut params = Params::none(device);
+        let mut tape = Tape::no_grad(&mut params).unwrap();
+        let x = tape.constant(Tensor::from_f32(device, [self.m(), self.d], &self.x).unwrap());
+        let labels = Tensor::from_i32(device, [self.m()], &self.labels).unwrap();
+        host(&loss(&mut tape, x, &labels).unwrap().0.value)[0]
+    }
+
+    /// The error of a loss on wrong inputs.
+    pub fn error(
+        x: [usize; 2],
+        labels: &[i32],
+        loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)>,
+    ) -> String {
+        let device = Device::cpu();
+        let mut params = Params::none(&device);
+        let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
+        let x = tape.leaf(Tensor::zeros(&device, x).unwrap());
+        let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
+        loss(&mut tape, x, &labels).unwrap_err().to_string()
+    }
+
+    /// Inner product and squared distance of two rows of `x`.
+    pub fn product(&self, x: &[f64], i: usize, j: usize) -> f64 {
+        (0..self.d).map(|k| x[i * self.d + k] * x[j * self.d + k]).sum()
+    }
+
+    pub fn squared_distance(&self, x: &[f64], i: usize, j: usize) -> f64 {
+        (0..self.d).map(|k| (x[i * self.d + k] - x[j * self.d + k]).powi(2)).sum()
+    }
+
+    /// Central differences of `loss`, a function of the features in f64.
+    pub fn numeric_gradient(&self, step: f64, loss: impl Fn(&[f64]) -> f64) -> Vec<f32> {
+        let x = self.x64();
+        let at = |k: usize, delta: f64| {
+            let mut moved = x.clone();
+            moved[k] += delta;
+            loss(&moved)
+        };
+        (0..x.len()).map(|k| ((at(k, step) - at(k, -step)) / (2.0 * step)) as f32).collect()
+    }
+}
+
+/// Labels of `m` images, `each` of every identity, one identity after the other.
+pub fn identities(m: usize, each: usize) -> Vec<i32> {
+    (0..m).map(|i| (i / each) as i32).collect()
+}
+
+/// The largest absolute value, at least 1e-3: what a sum of differences may be wrong by is in proportion to it.
+pub fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(1e-3f32, |max, v| max.max(v.abs()))
+}
+
+/// |ours - want| <= tolerance for every element.
+#[track_caller]
+pub fn assert_within(what: &str, ours: &[f32], want: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), want.len(), "{what}: lengths differ");
+    for (i, (a, b)) in ours.iter().zip(want).enumerate() {
+        assert!((a - b).abs() <= tolerance, "{what}[{i}]: {a}, expected {b}, tolerance {tolerance}");
+    }
+}

@@ -1,0 +1,307 @@
+pub mod kernel;
+
+use crate::golden::{self, assert_close};
+use crate::gradient_check::{Check, Input, noise};
+use crate::metric::{Batch, Outcome, assert_within, identities, largest};
+use crate::on;
+use bcreid::Result;
+use bcreid::autograd::{Tape, Var};
+use bcreid::device::Device;
+use bcreid::ops::triplet::{Distance, Margin, Options, Term, Triplet, triplet};
+use bcreid::tensor::Tensor;
+
+/// Three images of identities 0 and 3, two of 1, one of 2 and of 5: these two are no anchors.
+const MIXED: [i32; 10] = [0, 1, 0, 2, 1, 0, 3, 5, 3, 3];
+
+const OPTIONS: [Options; 4] = [
+    Options { margin: Margin::Hard(0.3), distance: Distance::Euclidean },
+    Options { margin: Margin::Soft, distance: Distance::Euclidean },
+    Options { margin: Margin::Hard(0.3), distance: Distance::Squared },
+    Options { margin: Margin::Soft, distance: Distance::Squared },
+];
+
+fn apply(options: Options) -> impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)> {
+    move |tape, x, labels| triplet(tape, x, labels, options).map(|Triplet { loss, terms }| (loss, terms))
+}
+
+fn run(device: &Device, batch: &Batch, options: Options) -> Outcome {
+    batch.run(device, 1.0, None, apply(options))
+}
+
+/// Features around (1, ..., 1) / sqrt(d).
+fn around(seed: u64, labels: &[i32], d: usize, spread: f32) -> Batch {
+    let base = 1.0 / (d as f32).sqrt();
+    let x: Vec<f32> = noise(seed, labels.len() * d).iter().map(|v| base + spread * base * v).collect();
+    Batch::new(&x, labels)
+}
+
+/// An anchor of the definition: the distances to its hardest positive and negative.
+struct Anchor {
+    positive: f64,
+    negative: f64,
+}
+
+/// The anchors of the definition, in f64.
+fn anchors(batch: &Batch, x: &[f64], distance: Distance) -> Vec<Anchor> {
+    let labels = &batch.labels;
+    let distance = |i: usize, j: usize| match distance {
+        Distance::Euclidean => (batch.squared_distance(x, i, j) + 1e-12).sqrt(),
+        Distance::Squared => batch.squared_distance(x, i, j),
+    };
+    (0..batch.m())
+        .filter_map(|i| {
+            let positives = (0..batch.m()).filter(|&j| j != i && labels[j] == labels[i]);
+            let negatives = (0..batch.m()).filter(|&j| labels[j] != labels[i]);
+            Some(Anchor {
+                positive: positives.map(|j| distance(i, j)).reduce(f64::max)?,
+                negative: negatives.map(|j| distance(i, j)).reduce(f64::min)?,
+            })
+        })
+        .collect()
+}
+
+fn cost(anchor: &Anchor, margin: Margin) -> f64 {
+    let gap = anchor.positive - anchor.negative;
+    match margin {
+        Margin::Hard(margin) => (gap + f64::from(margin)).max(0.0),
+        Margin::Soft => gap.exp().ln_1p(),
+    }
+}
+
+/// The mean over the anchors.
+fn loss(batch: &Batch, x: &[f64], options: Options) -> f64 {
+    let anchors = anchors(batch, x, options.distance);
+    let sum: f64 = anchors.iter().map(|anchor| cost(anchor, options.margin)).sum();
+    if anchors.is_empty() { 0.0 } else { sum / anchors.len() as f64 }
+}
+
+/// Distances in f32 have a relative error of about 1e-7; the loss is a difference of them.
+const TOLERANCE: f32 = 3e-6;
+
+/// A batch against the definition and its finite differences.
+#[track_caller]
+fn check(device: &Device, batch: &Batch, options: Options) {
+    let outcome = run(device, batch, options);
+    let x = batch.x64();
+    let want = loss(batch, &x, options) as f32;
+    assert_close("loss", &[outcome.loss], &[want], TOLERANCE);
+    let numeric = batch.numeric_gradient(1e-6, |x| loss(batch, x, options));
+    assert_within(&format!("dx, {options:?}"), &outcome.dx, &numeric, 2e-5 * largest(&numeric));
+}
+
+#[test]
+fn golden_values() {
+    on::each(|device| {
+        let golden = golden::read("triplet");
+        for name in ["wide", "tight"] {
+            let batch = Batch::new(&golden[&format!("{name}.x")].values, &golden["labels"].i32());
+            for (kind, options) in ["hard", "soft", "squared", "soft_squared"].into_iter().zip(OPTIONS) {
+                let get = |what: &str| &golden[&format!("{name}.{kind}.{what}")].values;
+                let Outcome { loss, terms, dx } = batch.run(device, 1.75, None, apply(options));
+                let what = format!("{name}, {kind}");
+                assert_close(&what, &[loss], get("loss"), TOLERANCE);
+                assert_close(&what, &terms, get("terms"), TOLERANCE);
+                assert_within(&what, &dx, get("dx"), 1e-5 * largest(get("dx")));
+            }
+        }
+    });
+}
+
+/// All hinges active, some, none; mixed numbers of images of an identity.
+#[test]
+fn the_gradient_is_that_of_the_definition() {
+    on::each(|device| {
+        for (d, spread) in [(5, 0.8), (16, 0.3), (21, 0.05), (37, 3.0)] {
+            for options in OPTIONS {
+                check(device, &around(3, &MIXED, d, spread), options);
+            }
+        }
+    });
+}
+
+/// The tape's checker also finds a backward that overwrites instead of adding. Features far from (1, 1, ...) and from
+/// each other, which makes softplus both flat and steep.
+#[test]
+fn the_tape_s_checker_agrees() {
+    on::each(|device| {
+        let values: Vec<f32> = noise(8, 60).iter().map(|v| 4.0 * v.powi(3)).collect();
+        for options in OPTIONS {
+            Check { step: 2e-3, ..Check::default() }.run(
+                device,
+                &[Input::new([10, 6], values.clone())],
+                |t, v| {
+                    let labels = Tensor::from_i32(&t.device(), [10], &MIXED).unwrap();
+                    Ok(triplet(t, v[0].clone(), &labels, options)?.loss)
+                },
+            );
+        }
+    });
+}
+
+#[test]
+fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
+    on::each(|device| {
+        let batch = around(1, &MIXED, 6, 0.5);
+        for options in OPTIONS {
+            let earlier = [100.0; 60];
+            let dx = batch.run(device, -2.5, Some(&earlier), apply(options)).dx;
+            let expected: Vec<f32> =
+                run(device, &batch, options).dx.iter().map(|v| 100.0 - 2.5 * v).collect();
+            assert_close("dx", &dx, &expected, 1e-6);
+        }
+    });
+}
+
+#[test]
+fn cuda_devices_agree_with_the_cpu() {
+    on::cuda(|device| {
+        for (m, each, d) in [(16, 4, 64), (20, 3, 3), (33, 4, 65), (49, 2, 68), (72, 4, 2048), (130, 5, 130)]
+        {
+            for (spread, options) in [0.8, 0.05, 2.0].into_iter().flat_map(|s| OPTIONS.map(|o| (s, o))) {
+                let batch = around(1, &identities(m, each), d, spread);
+                let earlier = noise(5, m * d);
+                let [ours, cpu] =
+                    [device, &Device::cpu()].map(|on| batch.run(on, -2.5, Some(&earlier), apply(options)));
+                let what = format!("{m} images of {d} features, spread {spread}, {options:?}");
+                assert_close(&what, &[ours.loss], &[cpu.loss], TOLERANCE);
+                assert_close(&what, &ours.terms, &cpu.terms, TOLERANCE);
+                assert_within(&what, &ours.dx, &cpu.dx, 1e-5 * largest(&cpu.dx));
+            }
+        }
+    });
+}
+
+/// Every number by hand, on a line: images 0 and 1 are of one identity, 2 of another, and no anchor.
+#[test]
+fn a_batch_by_hand() {
+    on::each(|device| {
+        let batch = Batch::new(&[0.0, 2.0, 3.0], &[7, 7, -9]);
+        let margin = Margin::Hard(0.5);
+        let outcome = run(device, &batch, Options { margin, distance: Distance::Euclidean });
+        // Anchor 0: 2 - 3 + 0.5 < 0. Anchor 1: 2 - 1 + 0.5. Over two anchors.
+        assert_eq!(outcome.loss, 0.75);
+        assert_eq!(outcome.terms, [2.0, 0.5, 2.0, 2.0]);
+        // x_1 moves away from x_0 by 1 and towards x_2 by 1.
+        assert_eq!(outcome.dx, [-0.5, 1.0, -0.5]);
+        let outcome = run(device, &batch, Options { margin, distance: Distance::Squared });
+        // Anchor 1: 4 - 1 + 0.5.
+        assert_eq!((outcome.loss, outcome.terms), (1.75, vec![2.0, 0.5, 4.0, 5.0]));
+        assert_eq!(outcome.dx, [-2.0, 3.0, -1.0]);
+    });
+}
+
+#[test]
+fn ties_go_to_the_lowest_index() {
+    on::each(|device| {
+        // Around image 0 at the origin: positives 1 and 2, negatives 3 and 4, two and two at the same distance.
+        let x = [0.0, 0.0, 2.0, 0.0, 0.0, 2.0, -1.0, 0.0, 0.0, -1.0];
+        let batch = Batch::new(&x, &[0, 0, 0, 1, 2]);
+        let options = Options { margin: Margin::Hard(0.0), distance: Distance::Squared };
+        // The triplets (0, 1, 3), (1, 2, 4) and (2, 1, 3), each with d_ap - d_an = 3.
+        let want = [[-6.0, 0.0], [8.0, -10.0], [-10.0, 4.0], [4.0, 4.0], [4.0, 2.0]];
+        let outcome = run(device, &batch, options);
+        assert_eq!(outcome.loss, 3.0);
+        assert_within("dx", &outcome.dx, &want.concat().iter().map(|v| v / 3.0).collect::<Vec<f32>>(), 1e-6);
+    });
+}
+
+#[test]
+fn images_without_a_positive_or_a_negative_are_left_out() {
+    on::each(|device| {
+        for options in OPTIONS {
+            for labels in [vec![4; 5], vec![0, 1, 2, 3, 4], vec![3]] {
+                let batch = Batch::new(&noise(2, 7 * labels.len()), &labels);
+                let outcome = run(device, &batch, options);
+                assert_eq!((outcome.loss, outcome.terms[0]), (0.0, 0.0), "{labels:?}");
+                assert!(outcome.terms[1..].iter().all(|term| term.is_nan()), "{labels:?}");
+                assert_eq!(outcome.dx, vec![0.0; batch.x.len()], "{labels:?}");
+            }
+            // Of the lonely images only the distances count: they may be negatives.
+            let batch = around(3, &[0, 0, 1], 7, 1.0);
+            assert_eq!(run(device, &batch, options).terms[Term::Anchors as usize], 2.0);
+            check(device, &batch, options);
+        }
+    });
+}
+
+/// Copies: two of one identity, and one of another.
+#[test]
+fn at_distance_zero_the_gradient_is_zero() {
+    on::each(|device| {
+        for options in OPTIONS {
+            let batch = Batch::new(&[0.5; 20], &[0, 0, 1, 1, 1]);
+            let outcome = run(device, &batch, options);
+            let want = match options.margin {
+                Margin::Hard(margin) => margin,
+                Margin::Soft => 2f32.ln(),
+            };
+            assert_close("loss", &[outcome.loss], &[want], 1e-6);
+            assert_eq!(outcome.dx, [0.0; 20]);
+        }
+    });
+}
+
+#[test]
+fn extreme_distances_stay_finite() {
+    on::each(|device| {
+        for size in [1e-18, 1e4] {
+            let x: Vec<f32> = noise(4, 40).iter().map(|v| v * size).collect();
+            let batch = Batch::new(&x, &[0, 0, 1, 1, 2, 2, 3, 3]);
+            for options in OPTIONS {
+                let Outcome { loss, dx, .. } = run(device, &batch, options);
+                assert!(loss.is_finite() && dx.iter().all(|v| v.is_finite()), "{size}, {options:?}: {loss}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_loss_is_the_same_in_inference() {
+    on::each(|device| {
+        let batch = around(6, &MIXED, 9, 0.7);
+        for options in OPTIONS {
+            assert_eq!(batch.inference(device, apply(options)), run(device, &batch, options).loss);
+        }
+    });
+}
+
+#[test]
+fn a_nan_or_an_overflow_shows_in_the_loss() {
+    on::each(|device| {
+        for wrong in [f32::NAN, f32::INFINITY, 1e25] {
+            for (options, at) in OPTIONS.into_iter().flat_map(|o| [0, 13, 59].map(|at| (o, at))) {
+                let mut batch = around(1, &MIXED, 6, 1.0);
+                batch.x[at] = wrong;
+                let loss = run(device, &batch, options).loss;
+                assert!(loss.is_nan(), "{wrong} in element {at}, {options:?}: {loss}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_number_of_threads() {
+    let labels: Vec<i32> = (0..37).map(|i| i * i % 11).collect();
+    let batch = around(1, &labels, 70, 1.0);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let Outcome { loss, terms, dx } = pool.install(|| run(&Device::cpu(), &batch, OPTIONS[1]));
+        [vec![loss], terms, dx].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
+fn wrong_inputs_are_refused() {
+    let refuse = |x: [usize; 2], labels: &[i32], margin: f32, words: &[&str]| {
+        let options = Options { margin: Margin::Hard(margin), distance: Distance::Euclidean };
+        let error = Batch::error(x, labels, apply(options));
+        assert!(error.starts_with("triplet: "), "{error}");
+        words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
+    };
+    refuse([2, 3], &[0], 0.3, &["[1]", "[2]"]);
+    refuse([0, 3], &[], 0.3, &["[0, 3]"]);
+    for margin in [-1.0, f32::NAN, f32::INFINITY] {
+        refuse([2, 3], &[0, 1], margin, &["margin"]);
+    }
+}

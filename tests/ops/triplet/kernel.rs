@@ -1,0 +1,130 @@
+//! The kernels against the definition of the parent, in f64. `pairs_backward`, which turns the weights into a gradient,
+//! has its own test.
+
+use super::{MIXED, OPTIONS, anchors, around, cost};
+use crate::gpu::{self, Gpu, Outcome, close};
+use crate::metric::{Batch, identities};
+use bcreid::ops::triplet::{Distance, Margin, Options};
+use softcuda::{Arg, Launch, args};
+
+/// The squared distances in two parts, which the kernel has to add, and their sums.
+fn parts(batch: &Batch) -> (Vec<f32>, Vec<f32>) {
+    let (m, x) = (batch.m(), batch.x64());
+    let squared: Vec<f32> =
+        (0..m * m).map(|pair| batch.squared_distance(&x, pair / m, pair % m) as f32).collect();
+    let quarter: Vec<f32> = squared.iter().map(|v| 0.25 * v).collect();
+    let rest: Vec<f32> = squared.iter().map(|v| 0.75 * v).collect();
+    let sums = quarter.iter().zip(&rest).map(|(a, b)| a + b).collect();
+    ([quarter, rest].concat(), sums)
+}
+
+/// The pair weights of the definition: the factor of x_i - x_j in the gradient of the sum over anchors.
+fn weights(batch: &Batch, squared: &[f32], options: Options) -> Vec<f64> {
+    let (m, labels) = (batch.m(), &batch.labels);
+    let mut weights = vec![0.0; m * m];
+    for i in 0..m {
+        let at = |j: usize| squared[i * m + j];
+        // `rev`, since max_by keeps the last of equals.
+        let positive = (0..m).rev().filter(|&j| j != i && labels[j] == labels[i]);
+        let negative = (0..m).filter(|&j| labels[j] != labels[i]);
+        let positive = positive.max_by(|&j, &k| at(j).total_cmp(&at(k)));
+        let negative = negative.min_by(|&j, &k| at(j).total_cmp(&at(k)));
+        let (Some(p), Some(n)) = (positive, negative) else { continue };
+        let distance = |j: usize| match options.distance {
+            Distance::Euclidean => (f64::from(at(j)) + 1e-12).sqrt(),
+            Distance::Squared => f64::from(at(j)),
+        };
+        let gap = distance(p) - distance(n);
+        let slope = match options.margin {
+            Margin::Hard(margin) if gap + f64::from(margin) > 0.0 => 1.0,
+            Margin::Hard(_) => 0.0,
+            Margin::Soft => 1.0 / (1.0 + (-gap).exp()),
+        };
+        let weight = |j: usize| match options.distance {
+            Distance::Euclidean => slope / distance(j),
+            Distance::Squared => 2.0 * slope,
+        };
+        weights[i * m + p] = weight(p);
+        weights[i * m + n] = -weight(n);
+    }
+    weights
+}
+
+fn check(gpu: &Gpu, batch: &Batch, options: Options, block: u32) -> Outcome {
+    let m = batch.m();
+    let (parts, squared) = parts(batch);
+    let partial = gpu.upload("partial", &parts)?;
+    let labels = gpu.upload("labels", &batch.labels)?;
+    let rows = gpu.unwritten::<f32>("rows", 4 * m)?;
+    let device_weights = gpu.unwritten::<f32>("weights", m * m)?;
+    let (margin, soft) = match options.margin {
+        Margin::Hard(margin) => (margin, 0i32),
+        Margin::Soft => (0.0, 1),
+    };
+    let is_squared = i32::from(options.distance == Distance::Squared);
+    let warps = Launch::new((m as u32).div_ceil(block / 32), block);
+    let launch = |weights: Arg| {
+        let arguments = args![&partial, &labels, margin, soft, is_squared, &rows, weights, 2i32, m as i32];
+        gpu.launch("triplet_rows", warps, arguments)
+    };
+    launch(Arg::Pointer(0))?;
+    let without = gpu.read(&rows)?;
+    launch((&device_weights).into())?;
+    if without != gpu.read(&rows)? {
+        return Err("the rows depend on the weights".into());
+    }
+    let [terms, loss, scales] =
+        [("terms", 4), ("loss", 1), ("scales", 2)].map(|(name, len)| gpu.unwritten::<f32>(name, len));
+    let (terms, loss, scales) = (terms?, loss?, scales?);
+    gpu.launch("triplet_terms", Launch::new(1, block), args![&rows, &terms, &loss, &scales, m as i32])?;
+
+    let expected = weights(batch, &squared, options);
+    close("weights", &gpu.read(&device_weights)?, &expected, 3e-6, 0.1)?;
+    let anchors = anchors(batch, &batch.x64(), options.distance);
+    let count = anchors.len() as f64;
+    let costs: Vec<f64> = anchors.iter().map(|anchor| cost(anchor, options.margin)).collect();
+    let mean = |values: Vec<f64>| values.iter().sum::<f64>() / count;
+    let want = [
+        count,
+        mean(costs.iter().map(|&cost| f64::from(cost > 1e-5)).collect()),
+        mean(anchors.iter().map(|anchor| anchor.positive).collect()),
+        mean(anchors.iter().map(|anchor| anchor.negative).collect()),
+    ];
+    close("terms", &gpu.read(&terms)?, &want, 3e-6, 1.0)?;
+    let (want, scale) = if anchors.is_empty() { (0.0, 0.0) } else { (mean(costs), 1.0 / count) };
+    close("loss", &gpu.read(&loss)?, &[want], 3e-6, 1.0)?;
+    close("scales", &gpu.read(&scales)?, &[scale; 2], 1e-6, 0.0)
+}
+
+/// Batches of less than a warp, of several rounds of a warp, and without anchors.
+pub fn every_case(gpu: &Gpu) -> Outcome {
+    for (labels, d, block) in [
+        (MIXED.to_vec(), 5, 32),
+        (MIXED.to_vec(), 16, 1024),
+        (identities(33, 4), 7, 256),
+        (identities(100, 3), 6, 64),
+        (vec![0; 5], 3, 96),
+        (vec![4], 3, 32),
+        ((0..40).collect(), 3, 64),
+    ] {
+        for (spread, options) in [0.8, 0.05, 3.0].into_iter().flat_map(|s| OPTIONS.map(|o| (s, o))) {
+            check(gpu, &around(1, &labels, d, spread), options, block)
+                .map_err(|e| format!("{} images, spread {spread}, {options:?}: {e}", labels.len()))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn f32() {
+    gpu::run("triplet", every_case);
+}
+
+/// 100 images in the corners of a square: the hardest images are one of many, in one lane and in others.
+#[test]
+fn ties() {
+    let corners: Vec<f32> = (0..200).map(|i| if (i * i / 3) % 2 == 0 { 0.0 } else { 0.5 }).collect();
+    let labels: Vec<i32> = (0..100).map(|i| i % 5).collect();
+    let batch = Batch::new(&corners, &labels);
+    gpu::run("triplet", |gpu| OPTIONS.into_iter().try_for_each(|options| check(gpu, &batch, options, 64)));
+}
