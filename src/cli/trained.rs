@@ -46,8 +46,16 @@ fn losses(steps: &[StepMetrics]) -> String {
         let values: Vec<f64> = steps.iter().filter_map(value).map(f64::from).collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
+    let others: [(&str, fn(&StepMetrics) -> Option<f32>); 3] = [
+        ("triplet", |step| step.triplet),
+        ("circle", |step| step.circle),
+        ("contrastive", |step| step.contrastive),
+    ];
+    let others =
+        others.map(|(name, value)| (name, mean(value))).into_iter().filter(|(_, mean)| !mean.is_nan());
+    let others: String = others.map(|(name, mean)| format!("; {name} {mean:.3}")).collect();
     format!(
-        "mean of the last {}: loss {:.3} (softmax {:.3}; batch {:.3}, center {:.3}), distances {:.2} between images of \
+        "mean of the last {}: loss {:.3} (softmax {:.3}; batch {:.3}, center {:.3}{others}), distances {:.2} between images of \
          one identity, {:.2} between identities",
         counted(steps.len(), "step"),
         mean(|step| step.loss),

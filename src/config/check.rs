@@ -9,7 +9,7 @@ impl Config {
         let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
-        let b = &l.batch_contrastive;
+        let (b, t, c, p) = (&l.batch_contrastive, &l.triplet, &l.circle, &l.contrastive);
         let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
         let rules = [
             ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
@@ -28,9 +28,36 @@ impl Config {
                 l.softmax.weight.is_finite() && l.softmax.weight >= 0.0,
                 "loss.softmax.weight must be at least 0 and finite",
             ),
+            ((0.0..=1.0).contains(&l.softmax.smoothing), "loss.softmax.smoothing must be 0 to 1"),
+            (t.weight.is_finite() && t.weight >= 0.0, "loss.triplet.weight must be at least 0 and finite"),
+            (t.margin.is_finite() && t.margin >= 0.0, "loss.triplet.margin must be at least 0 and finite"),
+            (c.weight.is_finite() && c.weight >= 0.0, "loss.circle.weight must be at least 0 and finite"),
+            (c.margin.is_finite() && c.margin >= 0.0, "loss.circle.margin must be at least 0 and finite"),
+            (c.gamma.is_finite() && c.gamma > 0.0, "loss.circle.gamma must be above 0 and finite"),
             (
-                l.softmax.weight > 0.0 || b.weight > 0.0,
-                "loss.softmax.weight or loss.batch_contrastive.weight must be above 0, or nothing is trained",
+                p.weight.is_finite() && p.weight >= 0.0,
+                "loss.contrastive.weight must be at least 0 and finite",
+            ),
+            (
+                [p.positive, p.negative].iter().all(|margin| margin.is_finite() && *margin >= 0.0),
+                "loss.contrastive.positive and loss.contrastive.negative must be at least 0 and finite",
+            ),
+            (
+                l.softmax.weight > 0.0 || l.of_pairs().is_some(),
+                "loss.softmax.weight and loss.batch_contrastive.weight are 0, as are those of all other losses, so nothing \
+                 is trained: set one above 0",
+            ),
+            (
+                t.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                "loss.triplet.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                c.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                "loss.circle.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                p.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                "loss.contrastive.feature is the neck's, and there is none: set model.neck to batchnorm",
             ),
             (
                 b.weight.is_finite() && b.weight >= 0.0,

@@ -1,7 +1,7 @@
 //! The network and the loss in words. The paper leaves some choices of the loss open, so results are shown together with
 //! these choices.
 
-use super::{CenterRate, Gradient, Loss, Model, NeckKind};
+use super::{CenterRate, Gradient, Loss, MetricLoss, Model, NeckKind};
 
 impl Model {
     /// The network: `slim of width 16, conv1 with 32 channels, 1-1-1-1 blocks`.
@@ -23,10 +23,14 @@ impl Loss {
     /// gradient of equation (8), centers at rate 0.5)`.
     pub fn describe(&self) -> String {
         let own = &self.batch_contrastive;
+        let smoothing = match self.softmax.smoothing {
+            0.0 => String::new(),
+            smoothing => format!(" (label smoothing {smoothing})"),
+        };
         let softmax = match self.softmax.weight {
             0.0 => None,
-            1.0 => Some("softmax".to_string()),
-            weight => Some(format!("{weight} x softmax")),
+            1.0 => Some(format!("softmax{smoothing}")),
+            weight => Some(format!("{weight} x softmax{smoothing}")),
         };
         let batch_contrastive = (own.weight != 0.0).then(|| {
             let ramp = match own.warmup {
@@ -35,7 +39,21 @@ impl Loss {
             };
             format!("{}{ramp} x batch-contrastive ({})", own.weight, self.reading(&[]))
         });
-        let terms: Vec<String> = [softmax, batch_contrastive].into_iter().flatten().collect();
+        let metrics = self.metrics().into_iter().map(|(loss, weight)| {
+            let options = match loss {
+                MetricLoss::Triplet if self.triplet.soft => "batch-hard, soft margin".into(),
+                MetricLoss::Triplet => format!("batch-hard, margin {}", self.triplet.margin),
+                MetricLoss::Circle => {
+                    format!("margin {}, gamma {}", self.circle.margin, self.circle.gamma)
+                }
+                MetricLoss::Contrastive => {
+                    format!("margins {} and {}", self.contrastive.positive, self.contrastive.negative)
+                }
+            };
+            format!("{weight} x {} ({options})", loss.name())
+        });
+        let terms = [softmax, batch_contrastive].into_iter().flatten().chain(metrics);
+        let terms: Vec<String> = terms.collect();
         match terms.as_slice() {
             [alone] if alone == "softmax" => {
                 "softmax alone, the paper's baseline (loss.batch_contrastive.weight = 0)".into()
@@ -108,6 +126,16 @@ mod tests {
         }
         let said = of(&["loss.softmax.weight=0.5"]);
         assert!(said.starts_with("0.5 x softmax + 1 x batch-contrastive ("), "{said}");
+        let said = of(&[
+            "loss.lambda=0",
+            "loss.softmax.smoothing=0.1",
+            "loss.triplet.weight=2",
+            "loss.circle.weight=1",
+        ]);
+        assert_eq!(
+            said,
+            "softmax (label smoothing 0.1) + 2 x triplet (batch-hard, margin 0.3) + 1 x circle (margin 0.25, gamma 32)"
+        );
         assert!(of(&["loss.softmax.weight=0"]).starts_with("1 x batch-contrastive ("));
         let loss = Config::default().loss;
         assert!(loss.describe().contains(&format!("({})", loss.reading(&[]))), "one wording");

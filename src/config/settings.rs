@@ -3,7 +3,9 @@
 use super::wrong_type::{Setting, Wanted};
 pub use crate::data::{BadImages, Channels, PadMode};
 pub use crate::ops::batch_contrastive::{Gradient, Reduction};
+pub use crate::ops::circle::Scope;
 pub use crate::ops::sgd::Convention;
+pub use crate::ops::triplet::Distance;
 use serde::{Deserialize, Serialize};
 
 /// One line of the table of settings.
@@ -101,11 +103,43 @@ pub struct Loss {
     pub softmax: SoftmaxLoss,
     /// The batch-contrastive loss.
     pub batch_contrastive: BatchContrastiveLoss,
+    /// The batch-hard triplet loss.
+    pub triplet: TripletLoss,
+    /// The circle loss.
+    pub circle: CircleLoss,
+    /// The contrastive loss of pairs.
+    pub contrastive: ContrastiveLoss,
 }
 
 impl Loss {
     pub(super) fn entries() -> Vec<Entry> {
-        [SoftmaxLoss::entries(), BatchContrastiveLoss::entries()].concat()
+        [
+            SoftmaxLoss::entries(),
+            BatchContrastiveLoss::entries(),
+            TripletLoss::entries(),
+            CircleLoss::entries(),
+            ContrastiveLoss::entries(),
+        ]
+        .concat()
+    }
+
+    /// The losses of other methods that have a weight, with their weights, in the order of [`MetricLoss::ALL`].
+    pub fn metrics(&self) -> Vec<(MetricLoss, f32)> {
+        let weight = |loss: MetricLoss| match loss {
+            MetricLoss::Triplet => self.triplet.weight,
+            MetricLoss::Circle => self.circle.weight,
+            MetricLoss::Contrastive => self.contrastive.weight,
+        };
+        let all = MetricLoss::ALL.into_iter().map(|loss| (loss, weight(loss)));
+        all.filter(|(_, weight)| *weight != 0.0).collect()
+    }
+
+    /// The first loss with a weight that needs two images of one person in a batch.
+    pub fn of_pairs(&self) -> Option<&'static str> {
+        match self.batch_contrastive.weight > 0.0 {
+            true => Some("batch-contrastive"),
+            false => self.metrics().first().map(|(loss, _)| loss.name()),
+        }
     }
 }
 
@@ -114,6 +148,8 @@ section! {
     SoftmaxLoss, "loss.softmax" {
         /// Weight of the softmax loss; with 0 it is measured but not trained on.
         weight: f32 = 1.0, "1", "equation (9)";
+        /// Share of the label that is spread over all classes.
+        smoothing: f32 = 0.0, "probability", "Szegedy et al. 2016 (0 is the paper's)";
     }
 }
 
@@ -136,6 +172,56 @@ section! {
         feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "figure 2";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
+    }
+}
+
+section! {
+    /// The batch-hard triplet loss.
+    TripletLoss, "loss.triplet" {
+        /// Weight of the triplet loss: of each image, its farthest of the same person and its nearest of another.
+        weight: f32 = 0.0, "1", "Hermans et al. 2017";
+        /// Margin of the hinge, in the unit of the distance.
+        margin: f32 = 0.3, "distance", "Luo et al. 2019";
+        /// log(1 + exp(x)) in place of the hinge; the margin has no effect then.
+        soft: bool = false, "true | false", "Hermans et al. 2017";
+        /// The Euclidean distance or its square.
+        distance: Distance = Distance::Euclidean, "euclidean | squared", "Hermans et al. 2017";
+        /// The feature that the loss takes: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Luo et al. 2019";
+        /// Divide the feature by its length.
+        normalise: bool = false, "true | false", "Hermans et al. 2017";
+    }
+}
+
+section! {
+    /// The circle loss.
+    CircleLoss, "loss.circle" {
+        /// Weight of the circle loss.
+        weight: f32 = 0.0, "1", "Sun et al. 2020";
+        /// Relaxation, a cosine similarity.
+        margin: f32 = 0.25, "cosine", "Sun et al. 2020";
+        /// Scale of the similarities.
+        gamma: f32 = 32.0, "1", "layumi's baseline (Sun et al. 2020: 128 for re-identification)";
+        /// A sum over the pairs of each image, or over all pairs of the batch.
+        scope: Scope = Scope::Anchor, "anchor | batch", "Sun et al. 2020 (batch: layumi's baseline)";
+        /// The feature that the loss takes, normalised to length 1: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "layumi's baseline";
+    }
+}
+
+section! {
+    /// The contrastive loss of pairs.
+    ContrastiveLoss, "loss.contrastive" {
+        /// Weight of the contrastive loss of all pairs of a batch.
+        weight: f32 = 0.0, "1", "Hadsell et al. 2006";
+        /// Distance below which two images of one person cost nothing.
+        positive: f32 = 0.0, "distance", "layumi's baseline";
+        /// Distance above which images of two persons cost nothing.
+        negative: f32 = 1.0, "distance", "layumi's baseline";
+        /// The feature that the loss takes: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "layumi's baseline";
+        /// Divide the feature by its length.
+        normalise: bool = true, "true | false", "layumi's baseline";
     }
 }
 
@@ -253,6 +339,31 @@ choice! {
         Batchnorm
     }
 }
+/// A loss of another method, beside the paper's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricLoss {
+    /// [`crate::ops::triplet`].
+    Triplet,
+    /// [`crate::ops::circle`].
+    Circle,
+    /// [`crate::ops::contrastive`].
+    Contrastive,
+}
+
+impl MetricLoss {
+    /// All of them.
+    pub const ALL: [MetricLoss; 3] = [MetricLoss::Triplet, MetricLoss::Circle, MetricLoss::Contrastive];
+
+    /// The name, as in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            MetricLoss::Triplet => "triplet",
+            MetricLoss::Circle => "circle",
+            MetricLoss::Contrastive => "contrastive",
+        }
+    }
+}
+
 choice! {
     /// The feature that a loss takes.
     FeatureKind {

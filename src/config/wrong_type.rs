@@ -1,8 +1,8 @@
 //! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{
-    Arch, BadImages, CenterRate, Channels, Convention, Entry, FeatureKind, Gradient, NeckKind, Normalization,
-    PadMode, Reduction, Sampler, Wiring, one_line,
+    Arch, BadImages, CenterRate, Channels, Convention, Distance, Entry, FeatureKind, Gradient, NeckKind,
+    Normalization, PadMode, Reduction, Sampler, Scope, Wiring, one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -50,7 +50,7 @@ settings! {
     Wanted::Number => f32;
     Wanted::Truth => bool;
     Wanted::NumberOr("tied") => CenterRate;
-    Wanted::Word => Arch, Wiring, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
+    Wanted::Word => Arch, Wiring, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention, Distance, Scope,
         Channels, PadMode, BadImages;
 }
 
@@ -278,6 +278,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 12);
+        assert_eq!(number, 16);
     }
 }

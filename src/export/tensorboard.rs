@@ -45,12 +45,15 @@ const SUFFIX: &str = ".bcreid";
 type Value = fn(&StepMetrics) -> Option<f32>;
 
 /// Tags of the values of a step.
-const SCALARS: [(&str, Value); 10] = [
+const SCALARS: [(&str, Value); 13] = [
     ("loss/total", |step| step.loss),
     ("loss/softmax", |step| step.softmax),
     ("loss/positive", |step| step.positive),
     ("loss/hinge", |step| step.hinge),
     ("loss/center", |step| step.center),
+    ("loss/triplet", |step| step.triplet),
+    ("loss/circle", |step| step.circle),
+    ("loss/contrastive", |step| step.contrastive),
     ("schedule/rate", |step| step.rate),
     ("schedule/lambda", |step| step.lambda),
     ("distance/intra", |step| step.intra),

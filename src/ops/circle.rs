@@ -26,11 +26,13 @@ use crate::ops::check;
 use crate::ops::pairs::{Outputs, Quantity};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 const OP: &str = "circle";
 
 /// The sets of pairs, each with one loss.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// The pairs of each anchor, as in the paper and in pytorch-metric-learning. The loss is the mean over the anchors:
     /// the images with another image of their identity and one of another in the batch. The others are left out;

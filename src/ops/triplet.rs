@@ -32,6 +32,7 @@ use crate::ops::check;
 use crate::ops::pairs::{Outputs, Quantity};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 const OP: &str = "triplet";
 /// Added to the squared distance under the root.
@@ -49,7 +50,8 @@ pub enum Margin {
 }
 
 /// The distance of two images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Distance {
     /// The Euclidean distance, with 1e-12 under the root.
     Euclidean,

@@ -6,6 +6,7 @@ mod read;
 pub use log::Log;
 pub use read::{read, read_last};
 
+use crate::config::MetricLoss;
 use crate::ops::batch_contrastive::Term;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub struct StepMetrics {
     /// The step, from 0.
     pub step: u64,
-    /// L = L_s + lambda (L_b + L_c), equation (9); L_s times its weight, if it has one.
+    /// L = L_s + lambda (L_b + L_c), equation (9); L_s times its weight, and other losses times theirs.
     pub loss: Option<f32>,
     /// L_s, equation (2).
     pub softmax: Option<f32>,
@@ -36,17 +37,44 @@ pub struct StepMetrics {
     pub inter: Option<f32>,
     /// Smallest distance between images of different identities.
     pub inter_min: Option<f32>,
+    /// The triplet loss, if the run has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triplet: Option<f32>,
+    /// The circle loss, if the run has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circle: Option<f32>,
+    /// The contrastive loss of pairs, if the run has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contrastive: Option<f32>,
+}
+
+/// The values of a step's losses.
+#[derive(Clone, Copy, Debug)]
+pub struct StepLosses<'a> {
+    /// L_s.
+    pub softmax: f32,
+    /// Weight of L_s.
+    pub softmax_weight: f32,
+    /// The terms of the batch-contrastive loss, indexed by [`Term`].
+    pub terms: &'a [f32],
+    /// Weight of the batch-contrastive loss.
+    pub lambda: f32,
+    /// Other losses with weight and value.
+    pub metrics: &'a [(MetricLoss, f32, f32)],
 }
 
 impl StepMetrics {
-    /// Metrics from the downloaded values; `terms` is indexed by [`Term`], `softmax_weight` is the weight of L_s in L.
-    pub fn new(step: u64, rate: f32, lambda: f32, softmax: f32, softmax_weight: f32, terms: &[f32]) -> Self {
+    /// Metrics from the downloaded values.
+    pub fn new(step: u64, rate: f32, losses: StepLosses<'_>) -> Self {
+        let StepLosses { softmax, softmax_weight, terms, lambda, metrics } = losses;
+        let metric = |which: MetricLoss| metrics.iter().find(|(loss, ..)| *loss == which).map(|(.., v)| *v);
+        let others: f32 = metrics.iter().map(|(_, weight, value)| weight * value).sum();
         let term = |term: Term| terms[term as usize];
         let present = |which: Term| Some(term(which)).filter(|v| v.is_finite());
         let (positive, hinge, center) = (term(Term::Positive), term(Term::Hinge), term(Term::Center));
         StepMetrics {
             step,
-            loss: Some(softmax_weight * softmax + lambda * (positive + hinge + center)),
+            loss: Some(softmax_weight * softmax + lambda * (positive + hinge + center) + others),
             softmax: Some(softmax),
             positive: Some(positive),
             hinge: Some(hinge),
@@ -56,7 +84,16 @@ impl StepMetrics {
             intra: present(Term::IntraMean),
             inter: present(Term::InterMean),
             inter_min: present(Term::InterMin),
+            triplet: metric(MetricLoss::Triplet),
+            circle: metric(MetricLoss::Circle),
+            contrastive: metric(MetricLoss::Contrastive),
         }
+    }
+
+    /// The losses of other methods that the run has, by name.
+    pub fn others(&self) -> impl Iterator<Item = (&'static str, f32)> {
+        let all = [("triplet", self.triplet), ("circle", self.circle), ("contrastive", self.contrastive)];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
     /// The batch loss L_b, equation (3).
@@ -70,6 +107,9 @@ impl StepMetrics {
             ("softmax loss", self.softmax),
             ("batch loss", self.batch()),
             ("center loss", self.center),
+            ("triplet loss", self.triplet),
+            ("circle loss", self.circle),
+            ("contrastive loss", self.contrastive),
             ("total loss", self.loss),
         ]
         .into_iter()

@@ -6,7 +6,7 @@ use super::schedule::{self, Scheduled};
 use super::step::{optimizer, step};
 use super::step_runner::{PendingOutput, StepRunner};
 use crate::autograd::{Params, StepValues};
-use crate::config::{self, Config};
+use crate::config::{self, Config, MetricLoss};
 use crate::console::counted;
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
@@ -14,7 +14,7 @@ use crate::files::write_atomically;
 use crate::model::Model;
 use crate::optim::{MomentumSgd, Optimizer};
 use crate::run::checkpoint::{self, Checkpoint, Identity};
-use crate::run::metrics::{self, Log, StepMetrics};
+use crate::run::metrics::{self, Log, StepLosses, StepMetrics};
 use crate::run::provenance::RunClock;
 use crate::run::{RunFolder, RunProvenance};
 use crate::weights::NetworkFile;
@@ -213,6 +213,7 @@ impl Trainer {
             observers,
             watch: Watch::new(&config, origin),
             softmax_weight: config.loss.softmax.weight,
+            metrics: config.loss.metrics(),
         };
         if first > 0 {
             // The steps before the interruption count for the verdict at the end. The file may have been moved away.
@@ -307,21 +308,21 @@ fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunPro
 
 /// Checks that batches can hold two images of one person, if the loss needs such pairs.
 fn require_pairs(config: &Config, loader: &Loader) -> Result<()> {
-    if config.loss.batch_contrastive.weight == 0.0 || loader.share_without_pairs() < 1.0 - 1e-9 {
-        return Ok(());
+    match config.loss.of_pairs() {
+        Some(loss) if loader.share_without_pairs() >= 1.0 - 1e-9 => Err(Error::Data(format!(
+            "no batch can hold two images of one identity, which the {loss} loss needs: add images, so that identities have \
+             two or more, or train with the softmax loss alone (loss.{}.weight = 0)",
+            loss.replace('-', "_")
+        ))),
+        _ => Ok(()),
     }
-    Err(Error::Data(
-        "no batch can hold two images of one identity, which the batch-contrastive loss pulls together: add images, so \
-         that identities have two or more, or train with the softmax loss alone (loss.batch_contrastive.weight = 0)"
-            .into(),
-    ))
 }
 
 /// A note about batches without two images of one person, if there are many.
 fn note_on_pairs(config: &Config, loader: &Loader) -> Option<String> {
     const FEW: f64 = 0.05;
     let share = loader.share_without_pairs();
-    (config.loss.batch_contrastive.weight > 0.0 && share > FEW).then(|| {
+    (config.loss.of_pairs().is_some() && share > FEW).then(|| {
         format!(
             "batches: {:.0} % are expected to hold no two images of one identity, so nothing pulls features together \
              there (data.sampler = pk, or a larger solver.batch, gives more pairs)",
@@ -372,6 +373,8 @@ struct Recorder<'a> {
     watch: Watch,
     /// Weight of the softmax loss.
     softmax_weight: f32,
+    /// Losses of other methods, with their weights.
+    metrics: Vec<(MetricLoss, f32)>,
 }
 
 impl Recorder<'_> {
@@ -381,14 +384,16 @@ impl Recorder<'_> {
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
             let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
-            let step = StepMetrics::new(
-                number,
-                scheduled.lr,
-                scheduled.lambda,
-                softmax[0],
-                self.softmax_weight,
-                &terms,
-            );
+            let own = self.metrics.iter().zip(sent.metrics);
+            let metrics = own.map(|(&(loss, weight), sent)| Ok((loss, weight, sent.wait()?[0])));
+            let losses = StepLosses {
+                softmax: softmax[0],
+                softmax_weight: self.softmax_weight,
+                terms: &terms,
+                lambda: scheduled.lambda,
+                metrics: &metrics.collect::<Result<Vec<_>>>()?,
+            };
+            let step = StepMetrics::new(number, scheduled.lr, losses);
             self.log.write(&step)?;
             self.observers.measured(&step)?;
             if let Some((loss, value)) = step.not_finite() {

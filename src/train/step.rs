@@ -2,9 +2,10 @@
 
 use super::schedule::{CENTER_RATE, LAMBDA, LR};
 use crate::autograd::{Params, StepValues, Tape};
-use crate::config::{self, Config, FeatureKind, Normalization};
+use crate::config::{self, Config, Normalization};
 use crate::data::Batch;
 use crate::model::Model;
+use crate::model::head::FeaturesOfBatch;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
 use crate::ops::sgd::Sgd;
@@ -19,6 +20,8 @@ pub struct StepOutput {
     pub softmax: Tensor,
     /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`].
     pub terms: Tensor,
+    /// The losses of other methods, f32 `[1]` each, in the order of [`config::Loss::metrics`].
+    pub metrics: Vec<Tensor>,
 }
 
 /// The phases of a step, in their order.
@@ -72,7 +75,7 @@ pub fn step_with_hook(
     };
     let Batch { pixels, labels, .. } = batch;
 
-    // Line 3: L = L_s + lambda (L_b + L_c); L_s may have a weight too.
+    // Line 3: L = L_s + lambda (L_b + L_c); L_s may have a weight too, and other losses enter with theirs.
     let mut tape = Tape::new(params, values);
     let pixels = tape.constant(pixels);
     let pool5 = model.backbone.forward(&mut tape, pixels, statistics)?;
@@ -82,14 +85,11 @@ pub fn step_with_hook(
         Some(neck) => neck.forward(&mut tape, pool5.clone(), of_neck)?,
         None => pool5.clone(),
     };
-    let metric = match config.loss.batch_contrastive.feature {
-        FeatureKind::Pool5 => pool5,
-        FeatureKind::Neck => behind.clone(),
-    };
-    let own = &config.loss.batch_contrastive;
-    let losses = head.losses(&mut tape, metric, behind, &labels, config.model.dropout, own)?;
+    let features = FeaturesOfBatch { pool5, neck: behind };
+    let losses = head.losses(&mut tape, features, &labels, config.model.dropout, &config.loss)?;
     let softmax = losses.softmax.value.clone();
     let terms = losses.batch_contrastive.terms;
+    let metrics = losses.metrics.iter().map(|loss| loss.value.clone()).collect();
     done(Phase::Forward)?;
 
     // Line 4: the gradient; each loss enters with its weight.
@@ -101,6 +101,9 @@ pub fn step_with_hook(
         let lambda = values.scalar(LAMBDA)?.duplicate(&tape.device())?;
         seeds.push((losses.batch_contrastive.loss, lambda));
     }
+    for (loss, (_, weight)) in losses.metrics.into_iter().zip(config.loss.metrics()) {
+        seeds.push((loss, Tensor::full(&tape.device(), [1], weight)?));
+    }
     tape.backward(seeds)?;
     done(Phase::Backward)?;
 
@@ -111,7 +114,7 @@ pub fn step_with_hook(
     // Line 6: the weights.
     optimizer.step(params, values.scalar(LR)?)?;
     done(Phase::Weights)?;
-    Ok(StepOutput { softmax, terms })
+    Ok(StepOutput { softmax, terms, metrics })
 }
 
 /// The optimiser of a run with these settings.

@@ -8,7 +8,7 @@ use super::step::StepOutput;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::Graph;
-use crate::tensor::Download;
+use crate::tensor::{Download, Tensor};
 
 /// The output of a step, during its download to the host.
 pub struct PendingOutput {
@@ -16,6 +16,8 @@ pub struct PendingOutput {
     pub softmax: Download,
     /// The terms of the batch-contrastive loss.
     pub terms: Download,
+    /// The losses of other methods.
+    pub metrics: Vec<Download>,
 }
 
 impl StepOutput {
@@ -24,7 +26,11 @@ impl StepOutput {
     /// # Errors
     /// Errors of the device.
     pub fn download_async(&self) -> Result<PendingOutput> {
-        Ok(PendingOutput { softmax: self.softmax.download_async()?, terms: self.terms.download_async()? })
+        Ok(PendingOutput {
+            softmax: self.softmax.download_async()?,
+            terms: self.terms.download_async()?,
+            metrics: self.metrics.iter().map(Tensor::download_async).collect::<Result<_>>()?,
+        })
     }
 }
 

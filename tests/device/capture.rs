@@ -10,7 +10,11 @@ use bcreid::train::step_runner::StepRunner;
 
 /// The output of a step that computes no losses.
 pub fn output(device: &Device) -> Result<StepOutput> {
-    Ok(StepOutput { softmax: Tensor::full(device, [1], 1.0)?, terms: Tensor::zeros(device, [7])? })
+    Ok(StepOutput {
+        softmax: Tensor::full(device, [1], 1.0)?,
+        terms: Tensor::zeros(device, [7])?,
+        metrics: Vec::new(),
+    })
 }
 
 /// Runs `step` until a capture has been tried: `step` gets true if it is captured now. Returns the error of the

@@ -107,6 +107,7 @@ fn made_up_run(run: &Path, steps: u64) {
         intra: (!step.is_multiple_of(3)).then_some(0.3),
         inter: Some(0.7),
         inter_min: None,
+        ..StepMetrics::default()
     };
     let lines: Vec<String> =
         (0..steps).map(|step| serde_json::to_string(&line(step)).unwrap() + "\n").collect();

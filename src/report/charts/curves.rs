@@ -19,17 +19,24 @@ const INTERVALS: usize = 200;
 /// A curve: heading, value, true for a noisy value, and scale of the axis.
 type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>, bool, Scale);
 /// The curves of the figure.
-const CURVES: [Curve; 7] = [
+const CURVES: [Curve; 10] = [
     ("Total loss (9)", |s| s.loss, true, Scale::Linear),
     ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear),
     ("Batch loss (3): pairs of one identity", |s| s.positive, true, Scale::Linear),
     ("Batch loss (3): hinge", |s| s.hinge, true, Scale::Linear),
     ("Center loss (4)", |s| s.center, true, Scale::Linear),
+    ("Triplet loss", |s| s.triplet, true, Scale::Linear),
+    ("Circle loss", |s| s.circle, true, Scale::Linear),
+    ("Contrastive loss of pairs", |s| s.contrastive, true, Scale::Linear),
     ("Learning rate", |s| s.rate, false, Scale::Log),
     ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear),
 ];
 
-/// The figure of training curves: a panel for each curve with a line for every run. Lambda has a panel only if it
+/// The curves of losses that most runs do not have.
+const OF_OTHERS: [&str; 3] = ["Triplet loss", "Circle loss", "Contrastive loss of pairs"];
+
+/// The figure of training curves: a panel for each curve with a line for every run. Losses of other methods have a panel
+/// if one of the runs has them. Lambda has a panel only if it
 /// changes in one of the runs; otherwise the caption states it.
 pub fn figure(runs: &[Run]) -> Figure {
     let longest = runs.iter().map(|run| run.steps.len()).max().unwrap_or(1);
@@ -39,6 +46,11 @@ pub fn figure(runs: &[Run]) -> Figure {
     let constant: Vec<Option<f32>> = runs.iter().map(constant_lambda).collect();
     let all_constant = constant.iter().all(Option::is_some);
     let drawn = CURVES.iter().take(if all_constant { CURVES.len() - 1 } else { CURVES.len() });
+    let is_measured = |value: fn(&StepMetrics) -> Option<f32>| {
+        runs.iter().flat_map(|run| &run.steps).any(|step| value(step).is_some())
+    };
+    let of_others = |title: &str| OF_OTHERS.contains(&title);
+    let drawn = drawn.filter(|(title, value, ..)| !of_others(title) || is_measured(*value));
     let panels = drawn.map(|&(title, value, noisy, scale)| {
         // Values of a run that diverged would flatten all others.
         let points: Vec<Vec<(f64, f64)>> = runs

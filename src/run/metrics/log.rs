@@ -100,6 +100,7 @@ mod tests {
             intra: None,
             inter: Some(0.5),
             inter_min: Some(0.25),
+            ..StepMetrics::default()
         }
     }
 
