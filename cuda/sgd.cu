@@ -12,7 +12,7 @@
 
 namespace sgd {
 
-enum class Convention { PyTorch, Caffe };
+enum class Update { PyTorch, Nesterov, Caffe };
 
 // A segment: consecutive elements of one parameter.
 struct alignas(16) Segment {
@@ -22,18 +22,19 @@ struct alignas(16) Segment {
     float decay;  // weight_decay * decay_mult
 };
 
-template <Convention CONVENTION>
+template <Update UPDATE>
 __device__ __forceinline__ void move(float& w, float g, float& v, float momentum, float decay, float rate) {
-    if (CONVENTION == Convention::PyTorch) {
-        v = momentum * v + (g + decay * w);
-        w -= rate * v;
-    } else {
-        v = momentum * v + rate * (g + decay * w);
+    const float own = g + decay * w;
+    if (UPDATE == Update::Caffe) {
+        v = momentum * v + rate * own;
         w -= v;
+    } else {
+        v = momentum * v + own;
+        w -= rate * (UPDATE == Update::Nesterov ? own + momentum * v : v);
     }
 }
 
-template <Convention CONVENTION, class G>
+template <Update UPDATE, class G>
 __device__ __forceinline__ void step(const Segment* __restrict__ segments, float* __restrict__ weights,
                                      const G* __restrict__ gradients, float* __restrict__ velocities,
                                      bf16* __restrict__ copy, const float* __restrict__ rate, float momentum) {
@@ -44,7 +45,7 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
         const size_t at = static_cast<size_t>(segment.offset) + i;
         auto w = load<N>(weights + at), v = load<N>(velocities + at);
         const auto g = load_floats<N>(gradients + at);
-        for (int k = 0; k < N; ++k) move<CONVENTION>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
+        for (int k = 0; k < N; ++k) move<UPDATE>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
         store(weights + at, w);
         store(velocities + at, v);
         if (copy != nullptr) store_floats(copy + at, w);
@@ -57,19 +58,30 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
 // is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
 extern "C" __global__ void sgd_pytorch_f32(const sgd::Segment* segments, float* weights, const float* gradients,
                                            float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_pytorch_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
                                             float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
+}
+extern "C" __global__ void sgd_nesterov_f32(const sgd::Segment* segments, float* weights, const float* gradients,
+                                            float* velocities, bf16* NULLABLE copy, const float* rate,
+                                            float momentum) {
+    sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
+}
+extern "C" __global__ void sgd_nesterov_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
+                                             float* velocities, bf16* NULLABLE copy, const float* rate,
+                                             float momentum) {
+    sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_caffe_f32(const sgd::Segment* segments, float* weights, const float* gradients,
                                          float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_caffe_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
                                           float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 
-SOFTCUDA_KERNELS(sgd_pytorch_f32, sgd_pytorch_bf16, sgd_caffe_f32, sgd_caffe_bf16)
+SOFTCUDA_KERNELS(sgd_pytorch_f32, sgd_pytorch_bf16, sgd_nesterov_f32, sgd_nesterov_bf16, sgd_caffe_f32,
+                 sgd_caffe_bf16)

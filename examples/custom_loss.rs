@@ -294,7 +294,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let embedding = Embedding { weights, bias: specs.add("embedding.bias", [EMBEDDING]) };
     let mut params = Params::new(&device, &specs)?;
     params.initialise(0)?;
-    let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
     let before = embedding.rank_1(&mut params)?;

@@ -323,7 +323,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let lenet = LeNet::new(&mut specs, characters);
     let mut params = Params::new(&device, &specs)?;
     params.initialise(0)?;
-    let constants = Sgd { momentum: 0.9, weight_decay: 5e-4, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: 0.9, weight_decay: 5e-4, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
 

@@ -148,7 +148,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut params = Params::new(&device, &specs)?;
     params.initialise(0)?;
 
-    let constants = Sgd { momentum: MOMENTUM, weight_decay: 0.0, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: MOMENTUM, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
 

@@ -1,7 +1,7 @@
 //! The ranges of all settings.
 
 use super::resolve::named_in;
-use super::{CenterRate, Config, Sampler, one_line};
+use super::{CenterRate, Config, Convention, Sampler, one_line};
 
 impl Config {
     /// The first rule about the range of a setting that is broken.
@@ -51,6 +51,11 @@ impl Config {
             (s.lr_gamma > 0.0 && s.lr_gamma <= 1.0, "solver.lr_gamma must be above 0, at most 1"),
             (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0 and finite"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
+            (
+                !s.nesterov || s.convention == Convention::PyTorch,
+                "solver.nesterov = true is PyTorch's Nesterov momentum, and needs solver.convention = pytorch",
+            ),
+            (!s.nesterov || s.momentum > 0.0, "solver.nesterov = true needs solver.momentum above 0"),
             (
                 s.weight_decay.is_finite() && s.weight_decay >= 0.0,
                 "solver.weight_decay must be at least 0 and finite",

@@ -153,6 +153,8 @@ section! {
         weight_decay: f32 = 5e-4, "1", "ours";
         /// How momentum and learning rate combine; they differ when the learning rate drops.
         convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
+        /// Nesterov momentum as PyTorch computes it; not with Caffe's convention.
+        nesterov: bool = false, "true | false", "PyTorch";
         /// Batch normalisation by the statistics of the batch, or by the running ones, which then stay constant.
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
         /// Share of the batch's statistics that enters the running ones at each step.

@@ -24,7 +24,7 @@ use crate::tensor::Tensor;
 /// let mut params = Params::new(&device, &specs)?;
 /// params.get_mut(w).grad.copy_from_host_f32(&[1.0, -2.0])?;
 ///
-/// let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch };
+/// let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
 /// let mut optimizer = MomentumSgd::new(&params, constants)?;
 /// optimizer.step(&mut params, &Tensor::full(&device, [1], 0.5)?)?;
 /// assert_eq!(params.get(w).value.f32(), [-0.5, 1.0]);

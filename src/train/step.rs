@@ -108,6 +108,6 @@ pub fn step_with_hook(
 /// # Errors
 /// If the device lacks the memory.
 pub fn optimizer(params: &Params, config: &Config) -> Result<MomentumSgd> {
-    let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
-    MomentumSgd::new(params, Sgd { momentum, weight_decay, convention })
+    let config::Solver { momentum, weight_decay, convention, nesterov, .. } = config.solver;
+    MomentumSgd::new(params, Sgd { momentum, weight_decay, convention, nesterov })
 }

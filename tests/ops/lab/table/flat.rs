@@ -87,6 +87,6 @@ pub fn sgd() -> Vec<Entry> {
             batch: (751, 2048),
         }
     };
-    let of_type = |float| ["pytorch", "caffe"].map(|convention| entry(convention, float));
+    let of_type = |float| ["pytorch", "nesterov", "caffe"].map(|convention| entry(convention, float));
     Float::BOTH.into_iter().flat_map(of_type).collect()
 }
