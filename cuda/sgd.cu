@@ -1,26 +1,13 @@
-// Stochastic gradient descent over flat arrays: the kernels of src/ops/sgd.rs.
-//
-// The weights, gradients and velocities of all parameters are one array each, with equal offsets, so that one launch
-// updates all parameters. The offset of a parameter is a multiple of 8 elements (16 bytes of bf16). A table lists the
-// parameters in segments of at most 4,096 elements, one per block, so that the work of blocks is balanced although
-// parameters differ in size by a factor of 10,000. A parameter whose lr_mult is 0 has no segment: its elements, its
-// bf16 copy and the gaps between parameters are not accessed.
+// Stochastic gradient descent over flat arrays: the kernels of src/ops/sgd.rs. segment.cuh describes
+// the arrays.
 //
 // Bytes per element: 22 with f32 gradients (weight 8, velocity 8, gradient 4, copy 2), 20 with bf16; 2 less without the
 // copy. nvcc fuses multiplications with following additions, so the last bits differ from the CPU's.
-#include "common.cuh"
+#include "segment.cuh"
 
 namespace sgd {
 
 enum class Update { PyTorch, Nesterov, Caffe };
-
-// A segment: consecutive elements of one parameter.
-struct alignas(16) Segment {
-    uint32_t offset;  // in elements of the flat array: a multiple of 8
-    int length;
-    float lr_mult;
-    float decay;  // weight_decay * decay_mult
-};
 
 template <Update UPDATE>
 __device__ __forceinline__ void move(float& w, float g, float& v, float momentum, float decay, float rate) {
@@ -56,29 +43,29 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
 
 // Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in bf16 to `copy`, unless it
 // is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
-extern "C" __global__ void sgd_pytorch_f32(const sgd::Segment* segments, float* weights, const float* gradients,
+extern "C" __global__ void sgd_pytorch_f32(const Segment* segments, float* weights, const float* gradients,
                                            float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_pytorch_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_pytorch_bf16(const Segment* segments, float* weights, const bf16* gradients,
                                             float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_nesterov_f32(const sgd::Segment* segments, float* weights, const float* gradients,
+extern "C" __global__ void sgd_nesterov_f32(const Segment* segments, float* weights, const float* gradients,
                                             float* velocities, bf16* NULLABLE copy, const float* rate,
                                             float momentum) {
     sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_nesterov_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_nesterov_bf16(const Segment* segments, float* weights, const bf16* gradients,
                                              float* velocities, bf16* NULLABLE copy, const float* rate,
                                              float momentum) {
     sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_caffe_f32(const sgd::Segment* segments, float* weights, const float* gradients,
+extern "C" __global__ void sgd_caffe_f32(const Segment* segments, float* weights, const float* gradients,
                                          float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_caffe_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_caffe_bf16(const Segment* segments, float* weights, const bf16* gradients,
                                           float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }

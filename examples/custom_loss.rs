@@ -317,7 +317,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         let loss = batch_hard_triplet(&mut tape, x, &labels, MARGIN)?;
         let loss_value = loss.value.to_host_f32()?[0];
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, values.scalar("lr")?)?;
+        optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
         if step % 250 == 0 || step + 1 == STEPS {
             println!("step {step:>4}: loss {loss_value:.4}");
         }

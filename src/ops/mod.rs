@@ -12,6 +12,7 @@
 //! for the GPU inside a step. The functions in `mod cpu` and `mod cuda` compute; the device of the input decides which
 //! of them runs ([`crate::tensor::Tensor::gpu`]).
 
+pub mod adam;
 pub mod add;
 pub mod batch_contrastive;
 pub mod batchnorm;
@@ -25,6 +26,7 @@ pub mod l2_normalize;
 pub mod linear;
 mod matmul;
 pub mod maxpool;
+mod param_state;
 pub mod relu;
 pub mod sgd;
 pub mod softmax_cross_entropy;

@@ -147,11 +147,12 @@ mod cuda {
         rate: &Tensor,
         solver: Sgd,
     ) -> Result<()> {
-        for (group, velocities) in params.groups.iter().zip(velocities.flat()) {
-            let Some((table, count)) = velocities.segments() else { continue };
+        let flat = params.groups.iter().zip(velocities.state.flat());
+        for ((group, velocities), table) in flat.zip(velocities.segments.tables()) {
+            let Some((table, count)) = table else { continue };
             // Parameters are views of these arrays; no other work uses them between the backward pass and the next
             // step.
-            let [weights, velocities] = [&group.values, &velocities.values].map(Tensor::shared_out);
+            let [weights, velocities] = [&group.values, velocities].map(Tensor::shared_out);
             let copy = group.compute_copy.as_ref().map(Tensor::shared_out);
             let (segments, gradients) = (In::from(table), In::from(&group.grads));
             let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));

@@ -2,7 +2,7 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, softmax_cross_entropy};
+use crate::{adam, batch_contrastive, softmax_cross_entropy};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -68,4 +68,18 @@ fn a_gradient_that_forgets_to_divide_by_the_batch() {
     let (right, wrong) = ("*dy * batch_contrastive::reduction_factor(mean, m)", "*dy");
     let words = ["Mean", "dx", "expected"];
     seen("batch_contrastive", right, wrong, batch_contrastive::kernel::small_batches, &words);
+}
+
+/// The corrections of Adam use the number of the step before.
+#[test]
+fn a_correction_by_another_step() {
+    let (right, wrong) = ("static_cast<float>(*number) + 1.0f", "static_cast<float>(*number) + 2.0f");
+    seen("adam", right, wrong, adam::kernel::every_case_f32, &["weights", "expected"]);
+}
+
+/// AMSGrad divides by the mean square of the step instead of the largest.
+#[test]
+fn a_maximum_that_forgets_the_past() {
+    let (right, wrong) = ("largest == nullptr || !(top.at[k] >= v.at[k])", "true");
+    seen("adam", right, wrong, adam::kernel::every_case_f32, &["expected"]);
 }

@@ -56,6 +56,12 @@ class Settings:
         if self.reduction not in ("sum", "mean"):
             raise Fault(f"loss.batch_contrastive.reduction is {self.reduction}, which this program does not know")
 
+        # Absent in checkpoints that are older than these settings.
+        known = {"optimizer": "sgd", "nesterov": False, "schedule": "steps", "lr_warmup_start": None}
+        for key, only in known.items():
+            if self.solver.get(key, only) != only:
+                raise Fault(f"solver.{key} is {self.solver[key]}, which this program does not compute")
+
     def scheduled(self, step):
         """Learning rate, lambda and the centers' rate of a step, in f32 as the engine computes them."""
         f32 = np.float32

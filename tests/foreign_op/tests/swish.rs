@@ -178,7 +178,7 @@ fn train(device: &Device) -> Result<(f32, f32)> {
         let loss = softmax_cross_entropy(&mut tape, logits, &labels)?;
         losses.push(loss.value.to_host_f32()?[0]);
         tape.backward(vec![(loss, Tensor::full(device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, values.scalar("lr")?)?;
+        optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
     }
     Ok((losses[0], losses[losses.len() - 1]))
 }
