@@ -10,6 +10,14 @@ use crate::Result;
 use crate::autograd::Params;
 use crate::tensor::Tensor;
 
+/// The kinds of state, each a folder of names in checkpoints: `momentum/conv1.weight`.
+const STATES: [&str; 4] = ["momentum", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+
+/// Whether a tensor of a checkpoint with this name is a state of an optimiser, and no weight of a network.
+pub fn is_state(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(kind, _)| STATES.contains(&kind))
+}
+
 /// An optimiser of one set of parameters. The optimiser owns its state and names the state for checkpoints.
 ///
 /// ```

@@ -126,8 +126,8 @@ pub fn adam() -> Vec<Entry> {
             bytes: Box::new(move |m, n| bytes * m * n + PIECE_BYTES * (m * n).div_ceil(PIECE)),
             cached: Box::new(|m, n| (THREAD_BYTES * BLOCK - PIECE_BYTES) * (m * n).div_ceil(PIECE)),
             large: (1, GIB / bytes),
-            // The classifier of 751 identities.
-            batch: (751, 2048),
+            // A classifier of 512 identities.
+            batch: (512, 2048),
         }
     };
     Float::BOTH.into_iter().map(entry).collect()
