@@ -10,7 +10,7 @@ use bcreid::data::Batch;
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::ops::batchnorm::Statistics;
-use bcreid::optim::MomentumSgd;
+use bcreid::optim::Optimizer;
 use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
 use bcreid::train::schedule::{self, Scheduled};
@@ -25,7 +25,7 @@ struct Bench {
     config: Config,
     model: Model,
     params: Params,
-    optimizer: MomentumSgd,
+    optimizer: Box<dyn Optimizer + Send>,
     values: StepValues,
     pixels: Tensor,
     labels: Tensor,
@@ -67,7 +67,7 @@ impl Bench {
         self.number += 1;
         let start = Instant::now();
         let Bench { model, params, optimizer, values, config, .. } = self;
-        let measured = step(model, params, optimizer, values, batch, config).expect("a training step");
+        let measured = step(model, params, &mut **optimizer, values, batch, config).expect("a training step");
         let loss = measured.softmax.to_host_f32().unwrap()[0];
         let seconds = start.elapsed().as_secs_f64();
         assert!(loss.is_finite());

@@ -1,39 +1,27 @@
-// Stochastic gradient descent over flat arrays: the kernels of src/ops/sgd.rs.
-//
-// The weights, gradients and velocities of all parameters are one array each, with equal offsets, so that one launch
-// updates all parameters. The offset of a parameter is a multiple of 8 elements (16 bytes of bf16). A table lists the
-// parameters in segments of at most 4,096 elements, one per block, so that the work of blocks is balanced although
-// parameters differ in size by a factor of 10,000. A parameter whose lr_mult is 0 has no segment: its elements, its
-// bf16 copy and the gaps between parameters are not accessed.
+// Stochastic gradient descent over flat arrays: the kernels of src/ops/sgd.rs. segment.cuh describes
+// the arrays.
 //
 // Bytes per element: 22 with f32 gradients (weight 8, velocity 8, gradient 4, copy 2), 20 with bf16; 2 less without the
 // copy. nvcc fuses multiplications with following additions, so the last bits differ from the CPU's.
-#include "common.cuh"
+#include "segment.cuh"
 
 namespace sgd {
 
-enum class Convention { PyTorch, Caffe };
+enum class Update { PyTorch, Nesterov, Caffe };
 
-// A segment: consecutive elements of one parameter.
-struct alignas(16) Segment {
-    uint32_t offset;  // in elements of the flat array: a multiple of 8
-    int length;
-    float lr_mult;
-    float decay;  // weight_decay * decay_mult
-};
-
-template <Convention CONVENTION>
+template <Update UPDATE>
 __device__ __forceinline__ void move(float& w, float g, float& v, float momentum, float decay, float rate) {
-    if (CONVENTION == Convention::PyTorch) {
-        v = momentum * v + (g + decay * w);
-        w -= rate * v;
-    } else {
-        v = momentum * v + rate * (g + decay * w);
+    const float own = g + decay * w;
+    if (UPDATE == Update::Caffe) {
+        v = momentum * v + rate * own;
         w -= v;
+    } else {
+        v = momentum * v + own;
+        w -= rate * (UPDATE == Update::Nesterov ? own + momentum * v : v);
     }
 }
 
-template <Convention CONVENTION, class G>
+template <Update UPDATE, class G>
 __device__ __forceinline__ void step(const Segment* __restrict__ segments, float* __restrict__ weights,
                                      const G* __restrict__ gradients, float* __restrict__ velocities,
                                      bf16* __restrict__ copy, const float* __restrict__ rate, float momentum) {
@@ -44,7 +32,7 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
         const size_t at = static_cast<size_t>(segment.offset) + i;
         auto w = load<N>(weights + at), v = load<N>(velocities + at);
         const auto g = load_floats<N>(gradients + at);
-        for (int k = 0; k < N; ++k) move<CONVENTION>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
+        for (int k = 0; k < N; ++k) move<UPDATE>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
         store(weights + at, w);
         store(velocities + at, v);
         if (copy != nullptr) store_floats(copy + at, w);
@@ -55,21 +43,32 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
 
 // Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in bf16 to `copy`, unless it
 // is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
-extern "C" __global__ void sgd_pytorch_f32(const sgd::Segment* segments, float* weights, const float* gradients,
+extern "C" __global__ void sgd_pytorch_f32(const Segment* segments, float* weights, const float* gradients,
                                            float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_pytorch_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_pytorch_bf16(const Segment* segments, float* weights, const bf16* gradients,
                                             float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_caffe_f32(const sgd::Segment* segments, float* weights, const float* gradients,
+extern "C" __global__ void sgd_nesterov_f32(const Segment* segments, float* weights, const float* gradients,
+                                            float* velocities, bf16* NULLABLE copy, const float* rate,
+                                            float momentum) {
+    sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
+}
+extern "C" __global__ void sgd_nesterov_bf16(const Segment* segments, float* weights, const bf16* gradients,
+                                             float* velocities, bf16* NULLABLE copy, const float* rate,
+                                             float momentum) {
+    sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
+}
+extern "C" __global__ void sgd_caffe_f32(const Segment* segments, float* weights, const float* gradients,
                                          float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
-extern "C" __global__ void sgd_caffe_bf16(const sgd::Segment* segments, float* weights, const bf16* gradients,
+extern "C" __global__ void sgd_caffe_bf16(const Segment* segments, float* weights, const bf16* gradients,
                                           float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
-    sgd::step<sgd::Convention::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
+    sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 
-SOFTCUDA_KERNELS(sgd_pytorch_f32, sgd_pytorch_bf16, sgd_caffe_f32, sgd_caffe_bf16)
+SOFTCUDA_KERNELS(sgd_pytorch_f32, sgd_pytorch_bf16, sgd_nesterov_f32, sgd_nesterov_bf16, sgd_caffe_f32,
+                 sgd_caffe_bf16)

@@ -294,7 +294,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let embedding = Embedding { weights, bias: specs.add("embedding.bias", [EMBEDDING]) };
     let mut params = Params::new(&device, &specs)?;
     params.initialise(0)?;
-    let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
     let before = embedding.rank_1(&mut params)?;
@@ -316,7 +317,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         let loss = batch_hard_triplet(&mut tape, x, &labels, MARGIN)?;
         let loss_value = loss.value.to_host_f32()?[0];
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, values.scalar("lr")?)?;
+        optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
         if step % 250 == 0 || step + 1 == STEPS {
             println!("step {step:>4}: loss {loss_value:.4}");
         }

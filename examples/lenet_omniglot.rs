@@ -323,7 +323,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let lenet = LeNet::new(&mut specs, characters);
     let mut params = Params::new(&device, &specs)?;
     params.initialise(0)?;
-    let constants = Sgd { momentum: 0.9, weight_decay: 5e-4, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: 0.9, weight_decay: 5e-4, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
 
@@ -351,7 +352,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let loss = softmax_cross_entropy(&mut tape, scores, &Tensor::from_i32(&device, [batch], &labels)?)?;
         let loss_value = loss.value.clone();
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, values.scalar("lr")?)?;
+        optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
         if step % 100 == 0 || step + 1 == STEPS {
             println!("step {step:>3}: loss {:.4}", loss_value.to_host_f32()?[0]);
         }

@@ -148,7 +148,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let mut params = Params::new(&device, &specs)?;
     params.initialise(0)?;
 
-    let constants = Sgd { momentum: MOMENTUM, weight_decay: 0.0, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: MOMENTUM, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     optimizer.prepare(&params)?;
 
@@ -167,7 +168,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let loss_value = loss.value.clone();
         // dL/dL = 1. The gradients of the weights go to the buffers of the parameters.
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, values.scalar("lr")?)?;
+        optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
         if step % 100 == 0 || step + 1 == STEPS {
             // Waits for the device, which is why not every step asks.
             last_loss = loss_value.to_host_f32()?[0];

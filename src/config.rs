@@ -12,6 +12,7 @@ mod resolve;
 mod settings;
 mod synonyms;
 mod unknown_key;
+mod unused;
 mod wrong_type;
 
 pub use old_names::current as current_name;
@@ -36,7 +37,7 @@ pub struct Config {
     pub input: Input,
     /// The terms of the loss.
     pub loss: Loss,
-    /// Stochastic gradient descent.
+    /// The optimiser and its schedule.
     pub solver: Solver,
     /// Images and batches.
     pub data: Data,

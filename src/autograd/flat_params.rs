@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// The alignment of offsets in elements: 16 bytes of the narrowest type.
 const ALIGN: usize = 8;
 
-/// The most elements of an array: the segments of the update (`sgd::Segment` of `cuda/sgd.cu`) have offsets of 32 bits.
+/// The most elements of an array: the segments of the update (`Segment` of `cuda/segment.cuh`) have offsets of 32 bits.
 const MOST: u64 = 1 << 32;
 
 /// The arrays of one group.

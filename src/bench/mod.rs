@@ -15,7 +15,7 @@ use crate::data::{ImageCache, Loader};
 use crate::device::Device;
 use crate::error::Remedy;
 use crate::model::Model;
-use crate::optim::{MomentumSgd, Optimizer};
+use crate::optim::Optimizer;
 use crate::tensor::philox::{Philox, RngStream};
 use crate::train::schedule::{self, Scheduled};
 use crate::train::solver::loader_options;
@@ -99,7 +99,7 @@ struct Bench {
     device: Device,
     model: Model,
     params: Params,
-    optimizer: MomentumSgd,
+    optimizer: Box<dyn Optimizer + Send>,
     values: StepValues,
     loader: Loader,
     /// Index of the next step.
@@ -204,8 +204,8 @@ impl Bench {
     fn step(&mut self, step_runner: &mut StepRunner) -> Result<()> {
         self.prepare()?;
         let Bench { config, model, params, optimizer, values, loader, .. } = self;
-        let sent =
-            step_runner.run(|| step(model, params, optimizer, values, loader.batch(values)?, config))?;
+        let sent = step_runner
+            .run(|| step(model, params, &mut **optimizer, values, loader.batch(values)?, config))?;
         self.pending.push_back(sent);
         self.wait(MOST_PENDING)
     }
@@ -218,7 +218,7 @@ impl Bench {
         let sent = step_runner.run(|| {
             let batch = loader.batch(values)?;
             marks.push(Mark::here(device)?);
-            step_with_hook(model, params, optimizer, values, batch, config, &mut |_| {
+            step_with_hook(model, params, &mut **optimizer, values, batch, config, &mut |_| {
                 marks.push(Mark::here(device)?);
                 Ok(())
             })

@@ -48,7 +48,8 @@ pub struct Train {
     #[arg(long)]
     resume: bool,
     /// With --resume: the new number of iterations, to train a run longer (or to end it earlier). The learning rate
-    /// stays that of the settings: behind the last milestone it does not change.
+    /// stays that of the settings: behind the last milestone it does not change. A cosine or exponential schedule ends with
+    /// the run, and refuses another number.
     #[arg(long, value_name = "N", requires = "resume", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
     /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.

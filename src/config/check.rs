@@ -1,7 +1,7 @@
 //! The ranges of all settings.
 
 use super::resolve::named_in;
-use super::{CenterRate, Config, FeatureKind, NeckKind, Sampler, one_line};
+use super::{CenterRate, Config, Convention, FeatureKind, NeckKind, Optimizer, Sampler, Schedule, one_line};
 
 impl Config {
     /// The first rule about the range of a setting that is broken.
@@ -79,9 +79,37 @@ impl Config {
             ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
             (s.lr.is_finite() && s.lr > 0.0, "solver.lr must be above 0 and finite"),
             (s.lr_milestones.is_sorted_by(|a, b| a < b), "solver.lr_milestones must grow"),
+            (
+                s.schedule == Schedule::Steps || s.lr_flat < s.iterations,
+                "solver.lr_flat must be below solver.iterations, or the learning rate never falls",
+            ),
+            (
+                s.lr_end.is_none_or(|end| (0.0..=s.lr).contains(&end)),
+                "solver.lr_end must be at least 0, at most solver.lr",
+            ),
+            (
+                s.schedule != Schedule::Exponential || s.lr_end != Some(0.0),
+                "solver.lr_end must be above 0 with solver.schedule = exponential",
+            ),
+            (
+                s.lr_warmup_start.is_none_or(|start| (0.0..=1.0).contains(&start)),
+                "solver.lr_warmup_start must be a factor of 0 to 1",
+            ),
             (s.lr_gamma > 0.0 && s.lr_gamma <= 1.0, "solver.lr_gamma must be above 0, at most 1"),
             (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0 and finite"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
+            (
+                !s.nesterov || s.convention == Convention::PyTorch,
+                "solver.nesterov = true is PyTorch's Nesterov momentum, and needs solver.convention = pytorch",
+            ),
+            (!s.nesterov || s.momentum > 0.0, "solver.nesterov = true needs solver.momentum above 0"),
+            (
+                s.optimizer == Optimizer::Sgd || (!s.nesterov && s.convention == Convention::PyTorch),
+                "solver.nesterov and solver.convention are forms of momentum, and need solver.optimizer = sgd",
+            ),
+            ((0.0..1.0).contains(&s.beta1), "solver.beta1 must be at least 0 and below 1"),
+            ((0.0..1.0).contains(&s.beta2), "solver.beta2 must be at least 0 and below 1"),
+            (s.epsilon.is_finite() && s.epsilon > 0.0, "solver.epsilon must be above 0 and finite"),
             (
                 s.weight_decay.is_finite() && s.weight_decay >= 0.0,
                 "solver.weight_decay must be at least 0 and finite",

@@ -1,10 +1,10 @@
 //! Differences between the settings of two runs, or between a run's settings and the defaults.
 
-use super::{Config, keys};
+use super::{Config, Schedule, keys};
 
 impl Config {
     /// The first setting that differs from `other`'s and that changes the numbers of a run, with both values. The
-    /// number of iterations, the intervals of checkpoints and log, and the threads of the loader may differ.
+    /// number of iterations (with a schedule that does not depend on it), the intervals of checkpoints and log, and the threads of the loader may differ.
     pub fn difference(&self, other: &Self) -> Option<String> {
         const FREE: &[&str] = &[
             "solver.iterations",
@@ -15,8 +15,11 @@ impl Config {
             "data.cache_mib",
         ];
         let entries = Self::entries();
-        let keys: Vec<&str> =
-            entries.iter().map(|e| e.key.as_str()).filter(|key| !FREE.contains(key)).collect();
+        let is_fixed = |key: &&str| {
+            let by_schedule = *key == "solver.iterations" && self.solver.schedule != Schedule::Steps;
+            by_schedule || !FREE.contains(key)
+        };
+        let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(is_fixed).collect();
         let (key, own, theirs) = self.difference_in(other, &keys)?;
         Some(format!("{key} is {own} here and {theirs} there"))
     }
@@ -30,23 +33,23 @@ impl Config {
             !key.starts_with("run.") && !plain.contains(key) && !except.contains(key)
         };
         let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(decides).collect();
-        let changes = self.differences_in(&Self::default(), &keys);
+        let changes = self.differences_among(&Self::default(), &keys);
         changes.into_iter().map(|(key, own, _)| format!("{key} = {own}")).collect()
     }
 
     /// The first of `keys` whose values differ: the key, the value of `self`, the value of `other`.
     pub fn difference_in(&self, other: &Self, keys: &[&str]) -> Option<(String, String, String)> {
-        self.differences_in(other, keys).into_iter().next()
+        self.differences_among(other, keys).into_iter().next()
     }
 
     /// All settings whose values differ: the key, the value of `self`, the value of `other`.
     pub fn differences(&self, other: &Self) -> Vec<(String, String, String)> {
         let entries = Self::entries();
-        self.differences_in(other, &entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>())
+        self.differences_among(other, &entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>())
     }
 
     /// The differing settings among `keys`: the key, the value of `self`, the value of `other`.
-    fn differences_in(&self, other: &Self, keys: &[&str]) -> Vec<(String, String, String)> {
+    pub(super) fn differences_among(&self, other: &Self, keys: &[&str]) -> Vec<(String, String, String)> {
         let tables = [self.table(), other.table()];
         let difference = |key: &&str| {
             let [own, theirs] = [&tables[0], &tables[1]].map(|table| value_in(table, key));

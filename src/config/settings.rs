@@ -226,28 +226,48 @@ section! {
 }
 
 section! {
-    /// Stochastic gradient descent.
+    /// The optimiser and its schedule.
     Solver, "solver" {
         /// Training steps.
         iterations: u64 = 50_000, "iterations", "section 3.2";
+        /// The optimiser. Those of the Adam family ignore momentum and its convention; their usual learning rate is about
+        /// 3e-4.
+        optimizer: Optimizer = Optimizer::Sgd, "sgd | adam | amsgrad | adamw", "section 3.2";
         /// Images in a step.
         batch: usize = 16, "images", "section 3.2";
         /// Learning rate at the start.
         lr: f32 = 0.01, "1", "section 3.2";
+        /// The course of the learning rate behind its warm-up: by `lr_milestones` and `lr_gamma`, or constant for `lr_flat`
+        /// iterations, and then half a cosine or an exponential down to `lr_end` at the last iteration.
+        schedule: Schedule = Schedule::Steps, "steps | cosine | exponential", "section 3.2";
+        /// Iterations at the start of a cosine or exponential schedule in which the learning rate is constant.
+        lr_flat: u64 = 0, "iterations", "ours";
+        /// Learning rate at the end of a cosine or exponential schedule; absent: 0, or `lr` / 1000 of the exponential.
+        lr_end: Option<f32> = None, "1", "PyTorch, Hermans et al. 2017";
         /// The iterations at which the learning rate is multiplied by `lr_gamma`.
         lr_milestones: Vec<u64> = vec![20_000, 40_000], "iterations", "section 3.2 (every 20K)";
         /// The factor of the learning rate at each milestone.
         lr_gamma: f32 = 0.1, "1", "section 3.2";
         /// Iterations over which the learning rate grows linearly to its full value.
         lr_warmup: u64 = 0, "iterations", "ours";
+        /// Factor of the learning rate at the start of the warm-up; absent: the ramp of n takes 1/n, 2/n, ..., 1.
+        lr_warmup_start: Option<f32> = None, "1", "ours";
         /// Multiplies the learning rate of the classifier, which starts from random values.
         head_rate: f32 = 1.0, "1", "ours";
         /// Momentum.
         momentum: f32 = 0.9, "1", "ours";
-        /// Weight decay (L2).
+        /// Share of the old mean of gradients in the new one; for the Adam family.
+        beta1: f32 = 0.9, "1", "PyTorch";
+        /// Share of the old mean of squared gradients in the new one; for the Adam family.
+        beta2: f32 = 0.999, "1", "PyTorch";
+        /// Added to the root of the mean squared gradient; for the Adam family.
+        epsilon: f32 = 1e-8, "1", "PyTorch";
+        /// Weight decay: a part of the gradient (L2), except for adamw, whose weights shrink apart from it.
         weight_decay: f32 = 5e-4, "1", "ours";
         /// How momentum and learning rate combine; they differ when the learning rate drops.
         convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
+        /// Nesterov momentum as PyTorch computes it; not with Caffe's convention.
+        nesterov: bool = false, "true | false", "PyTorch";
         /// Batch normalisation by the statistics of the batch, or by the running ones, which then stay constant.
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
         /// Share of the batch's statistics that enters the running ones at each step.
@@ -380,6 +400,30 @@ choice! {
         Batch,
         /// The running statistics, constant.
         Frozen
+    }
+}
+choice! {
+    /// The optimiser of the weights.
+    Optimizer {
+        /// Stochastic gradient descent with momentum.
+        Sgd,
+        /// Adam.
+        Adam,
+        /// Adam with the largest mean square so far.
+        Amsgrad,
+        /// Adam with decoupled weight decay.
+        Adamw
+    }
+}
+choice! {
+    /// The course of the learning rate.
+    Schedule {
+        /// Constant between milestones.
+        Steps,
+        /// Half a cosine.
+        Cosine,
+        /// A constant factor in each iteration.
+        Exponential
     }
 }
 choice! {

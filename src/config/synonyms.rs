@@ -25,9 +25,6 @@ const OUT: Answer = Advice("the run folder is no setting: give --out");
 const DATA: Answer = Advice("the data set is no setting: give --data DIR, or several");
 const EVAL: Answer = Advice("evaluation has no settings: bcreid eval --help lists its options");
 const TRANSFORMS: Answer = Advice("the transforms are settings of their own: data.flip, data.crop, data.pad");
-const OPTIMIZER: Answer = Advice(
-    "the optimiser is SGD with momentum: solver.momentum, solver.weight_decay, and solver.convention for its form",
-);
 
 /// Names in lower case, with `_` for `-`; without their section, or with it where the name alone says too little.
 const NAMES: &[(&[&str], Answer)] = &[
@@ -38,21 +35,22 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["epoch", "epochs", "max_epoch", "max_epochs", "num_epochs"], EPOCHS),
     (&["gamma", "lr_decay", "decay_rate", "lr_factor"], Key("solver.lr_gamma")),
     (
-        &[
-            "stepsize",
-            "step_size",
-            "stepvalue",
-            "step_value",
-            "milestones",
-            "lr_steps",
-            "lr_drops",
-            "lr_policy",
-        ],
+        &["stepsize", "step_size", "stepvalue", "step_value", "milestones", "lr_steps", "lr_drops"],
         Key("solver.lr_milestones"),
     ),
     (&["warmup", "warmup_iters", "warmup_steps", "warmup_epochs"], Key("solver.lr_warmup")),
     (&["wd", "l2", "weight_decay_bias"], Key("solver.weight_decay")),
-    (&["optimizer", "optimiser", "optim", "adam", "sgd", "nesterov"], OPTIMIZER),
+    (
+        &["optimiser", "optim", "opt", "adam", "sgd", "solver.type", "adamw", "amsgrad"],
+        Key("solver.optimizer"),
+    ),
+    (&["momentum2", "adam_beta2"], Key("solver.beta2")),
+    (&["adam_beta1"], Key("solver.beta1")),
+    (&["eps", "delta", "adam_eps"], Key("solver.epsilon")),
+    (&["sched", "lr_scheduler", "scheduler", "lr_policy"], Key("solver.schedule")),
+    (&["delay_epochs", "delay_iters"], Key("solver.lr_flat")),
+    (&["eta_min_lr", "eta_min", "min_lr", "end_lr"], Key("solver.lr_end")),
+    (&["warmup_factor", "warmup_ratio"], Key("solver.lr_warmup_start")),
     (&["new_layer_lr", "base_lr_mult", "lr_mult", "heads_lr_factor"], Key("solver.head_rate")),
     (&["bn_momentum"], Key("solver.batchnorm_momentum")),
     (&["freeze_bn", "fixbase"], Key("solver.batchnorm")),

@@ -137,7 +137,10 @@ mod tests {
             ("num_instances", "data.pk_images"),
             ("margin", "loss.batch_contrastive.tau"),
             ("epochs", "solver.iterations to epochs x training images"),
-            ("optimizer", "SGD with momentum"),
+            ("optimizer", "solver.optimizer"),
+            ("SOLVER.OPT", "solver.optimizer"),
+            ("train.lr_scheduler", "solver.schedule"),
+            ("adam.beta1", "solver.beta1"),
             ("gpu", "--device"),
             ("fp16", "--precision"),
         ] {

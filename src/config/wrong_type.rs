@@ -2,7 +2,7 @@
 
 use super::{
     Arch, BadImages, CenterRate, Channels, Convention, Distance, Entry, FeatureKind, Gradient, NeckKind,
-    Normalization, PadMode, Reduction, Sampler, Scope, Wiring, one_line,
+    Normalization, Optimizer, PadMode, Reduction, Sampler, Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -51,6 +51,7 @@ settings! {
     Wanted::Truth => bool;
     Wanted::NumberOr("tied") => CenterRate;
     Wanted::Word => Arch, Wiring, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention, Distance, Scope,
+        Optimizer, Schedule,
         Channels, PadMode, BadImages;
 }
 
@@ -278,6 +279,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 16);
+        assert_eq!(number, 18);
     }
 }

@@ -13,6 +13,7 @@
 //! for the GPU inside a step. The functions in `mod cpu` and `mod cuda` compute; the device of the input decides which
 //! of them runs ([`crate::tensor::Tensor::gpu`]).
 
+pub mod adam;
 pub mod add;
 pub mod batch_contrastive;
 pub mod batchnorm;
@@ -29,6 +30,7 @@ pub mod linear;
 mod matmul;
 pub mod maxpool;
 pub mod pairs;
+mod param_state;
 pub mod relu;
 pub mod sgd;
 pub mod softmax_cross_entropy;

@@ -5,10 +5,13 @@
 //! | | velocity | weight |
 //! |---|---|---|
 //! | [`Convention::PyTorch`] | v = momentum v + g' | w -= r v |
+//! | the same with [`Sgd::nesterov`] | v = momentum v + g' | w -= r (g' + momentum v) |
 //! | [`Convention::Caffe`] | v = momentum v + r g' | w -= v |
 //!
 //! At a constant learning rate both conventions take the same steps. When the learning rate drops, Caffe's velocity
 //! still contains steps at the old one, while PyTorch's steps shrink at once. The paper trained with Caffe.
+//!
+//! Nesterov momentum is that of `torch.optim.SGD`. Caffe's solver `Nesterov` keeps other velocities; it does not exist here.
 //!
 //! The velocity starts at 0, so the first velocity is g' as in PyTorch (r g' in Caffe's convention).
 
@@ -43,6 +46,8 @@ pub struct Sgd {
     pub weight_decay: f32,
     /// The convention of momentum.
     pub convention: Convention,
+    /// Nesterov momentum, in PyTorch's convention only; `momentum` must be above 0.
+    pub nesterov: bool,
 }
 
 /// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter whose `lr_mult` is 0
@@ -63,6 +68,9 @@ pub fn sgd(params: &mut Params, velocities: &mut Velocities, rate: &Tensor, solv
             OP,
             format!("weight decay {} is not a finite number of at least 0", solver.weight_decay),
         ));
+    }
+    if solver.nesterov && (solver.convention == Convention::Caffe || solver.momentum == 0.0) {
+        return Err(Error::shape(OP, "Nesterov momentum needs PyTorch's convention and a momentum above 0"));
     }
     velocities.upload_segments(params, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
@@ -94,6 +102,7 @@ mod cpu {
             let value = param.value.f32_mut().par_chunks_mut(CHUNK);
             let velocity = velocity.f32_mut().par_chunks_mut(CHUNK);
             value.zip(grad).zip(velocity).for_each(|((w, g), v)| match solver.convention {
+                Convention::PyTorch if solver.nesterov => nesterov(w, g, v, solver.momentum, decay, rate),
                 Convention::PyTorch => pytorch(w, g, v, solver.momentum, decay, rate),
                 Convention::Caffe => caffe(w, g, v, solver.momentum, decay, rate),
             });
@@ -104,6 +113,14 @@ mod cpu {
         for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
             *v = momentum * *v + (g + decay * *w);
             *w -= rate * *v;
+        }
+    }
+
+    fn nesterov(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
+        for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
+            let own = g + decay * *w;
+            *v = momentum * *v + own;
+            *w -= rate * (own + momentum * *v);
         }
     }
 
@@ -130,15 +147,20 @@ mod cuda {
         rate: &Tensor,
         solver: Sgd,
     ) -> Result<()> {
-        for (group, velocities) in params.groups.iter().zip(velocities.flat()) {
-            let Some((table, count)) = velocities.segments() else { continue };
+        let flat = params.groups.iter().zip(velocities.state.flat());
+        for ((group, velocities), table) in flat.zip(velocities.segments.tables()) {
+            let Some((table, count)) = table else { continue };
             // Parameters are views of these arrays; no other work uses them between the backward pass and the next
             // step.
-            let [weights, velocities] = [&group.values, &velocities.values].map(Tensor::shared_out);
+            let [weights, velocities] = [&group.values, velocities].map(Tensor::shared_out);
             let copy = group.compute_copy.as_ref().map(Tensor::shared_out);
             let (segments, gradients) = (In::from(table), In::from(&group.grads));
             let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));
             match solver.convention {
+                Convention::PyTorch if solver.nesterov => gpu.launch(
+                    grid,
+                    kernels::SgdNesterov { segments, weights, gradients, velocities, copy, rate, momentum },
+                ),
                 Convention::PyTorch => gpu.launch(
                     grid,
                     kernels::SgdPytorch { segments, weights, gradients, velocities, copy, rate, momentum },

@@ -1,12 +1,22 @@
 //! Optimisers: updates of parameters by their gradients, with the state of the optimiser.
 
+mod adam;
 mod momentum;
 
+pub use adam::Adam;
 pub use momentum::MomentumSgd;
 
 use crate::Result;
 use crate::autograd::Params;
 use crate::tensor::Tensor;
+
+/// The kinds of state, each a folder of names in checkpoints: `momentum/conv1.weight`.
+const STATES: [&str; 4] = ["momentum", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+
+/// Whether a tensor of a checkpoint with this name is a state of an optimiser, and no weight of a network.
+pub fn is_state(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(kind, _)| STATES.contains(&kind))
+}
 
 /// An optimiser of one set of parameters. The optimiser owns its state and names the state for checkpoints.
 ///
@@ -24,9 +34,10 @@ use crate::tensor::Tensor;
 /// let mut params = Params::new(&device, &specs)?;
 /// params.get_mut(w).grad.copy_from_host_f32(&[1.0, -2.0])?;
 ///
-/// let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch };
+/// let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
 /// let mut optimizer = MomentumSgd::new(&params, constants)?;
-/// optimizer.step(&mut params, &Tensor::full(&device, [1], 0.5)?)?;
+/// let (lr, number) = (Tensor::full(&device, [1], 0.5)?, Tensor::from_i32(&device, [1], &[0])?);
+/// optimizer.step(&mut params, &lr, &number)?;
 /// assert_eq!(params.get(w).value.f32(), [-0.5, 1.0]);
 /// # Ok(())
 /// # }
@@ -39,11 +50,12 @@ pub trait Optimizer {
     /// If the device is out of memory.
     fn prepare(&mut self, params: &Params) -> Result<()>;
 
-    /// Updates every parameter by its gradient, at the learning rate `lr` f32 `[1]`.
+    /// Updates every parameter by its gradient, at the learning rate `lr` f32 `[1]`. `number` i32 `[1]` is the number of
+    /// the step, from 0, as [`crate::autograd::StepValues::step`] holds it.
     ///
     /// # Errors
     /// A device error.
-    fn step(&mut self, params: &mut Params, lr: &Tensor) -> Result<()>;
+    fn step(&mut self, params: &mut Params, lr: &Tensor, number: &Tensor) -> Result<()>;
 
     /// The state that a resumed run needs: f32 tensors with their names in checkpoints.
     fn state(&self, params: &Params) -> Vec<(String, &Tensor)>;

@@ -39,7 +39,7 @@ impl Optimizer for MomentumSgd {
         self.velocities.upload_segments(params, self.constants.weight_decay)
     }
 
-    fn step(&mut self, params: &mut Params, lr: &Tensor) -> Result<()> {
+    fn step(&mut self, params: &mut Params, lr: &Tensor, _number: &Tensor) -> Result<()> {
         sgd(params, &mut self.velocities, lr, self.constants)
     }
 

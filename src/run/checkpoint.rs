@@ -1,9 +1,9 @@
 //! Checkpoints: the state from which a run continues bit for bit, written atomically.
 //!
-//! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight), the
-//! running statistics and the centers; its metadata holds the settings, the seed, the number of finished steps, the
-//! position of the sampler, the identity of the data and the provenance. Random numbers are functions of (seed, step), so seed and step
-//! are the whole random state.
+//! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight with SGD,
+//! `exp_avg/NAME` and `exp_avg_sq/NAME` with Adam), the running statistics and the centers; its metadata holds the
+//! settings, the seed, the number of finished steps, the position of the sampler, the identity of the data and the
+//! provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
 
 use super::{Layout, search};
 use crate::autograd::{ParamSpecs, Params};
@@ -128,14 +128,10 @@ fn check_classes(file: &TensorFile, own: &[i64]) -> Result<()> {
         .with_remedies([Remedy::SameData]))
 }
 
-/// Compares the settings. The number of iterations may differ, because a run may be trained longer: the schedules name
-/// their steps.
+/// Compares the settings. The number of iterations may differ, because a run may be trained longer, unless the learning
+/// rate depends on it.
 fn check_settings(file: &TensorFile, own: &Config) -> Result<()> {
-    let theirs = network::settings_of(file)?.map(|mut theirs| {
-        theirs.solver.iterations = own.solver.iterations;
-        theirs
-    });
-    match theirs.and_then(|theirs| own.difference(&theirs)) {
+    match network::settings_of(file)?.and_then(|theirs| own.difference(&theirs)) {
         Some(difference) => Err(file.fault(format!(
             "was made with other settings: {difference}; put the run's config.toml back as it was"
         ))),
@@ -281,7 +277,11 @@ pub fn restore(
     identity.check(&file)?;
     weights::load_into(params, &file, |_| false).map_err(damaged)?;
     for (name, state) in optimizer.state_mut(params) {
-        let view = file.tensor(&name).map_err(damaged)?;
+        let Some(view) = file.get(&name) else {
+            return Err(damaged(file.fault(format!(
+                "has no {name}, a state of the optimiser of this run; it was made with another optimiser"
+            ))));
+        };
         if view.shape() != state.shape().dims() {
             let detail = format!("{name} is {:?}, not {}", view.shape(), state.shape());
             return Err(damaged(file.fault(detail)));

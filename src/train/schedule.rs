@@ -1,6 +1,6 @@
 //! The schedule: learning rates and the weight of the batch-contrastive loss in each step.
 
-use crate::config::{CenterRate, Config};
+use crate::config::{CenterRate, Config, Schedule, Solver};
 
 /// The names of the solver's scalars in [`crate::autograd::StepValues`].
 pub const SCALARS: [&str; 3] = [LR, LAMBDA, CENTER_RATE];
@@ -29,12 +29,18 @@ impl Scheduled {
     }
 }
 
-/// The values of step `step`, counted from 0. A ramp of n iterations takes the values 1/n, 2/n, ..., 1.
+/// The values of step `step`, counted from 0. A ramp of n iterations takes the values 1/n, 2/n, ..., 1; that of the
+/// learning rate may have a start s instead: s, s + (1 - s) / n, s + 2 (1 - s) / n, ..., and 1 from iteration n on.
 pub fn at(config: &Config, step: u64) -> Scheduled {
     let ramp = |length: u64| if step < length { (step + 1) as f32 / length as f32 } else { 1.0 };
     let solver = &config.solver;
-    let drops = solver.lr_milestones.iter().filter(|&&drop| step >= drop).count();
-    let lr = solver.lr * solver.lr_gamma.powi(drops as i32) * ramp(solver.lr_warmup);
+    let warm = match solver.lr_warmup_start {
+        Some(start) if step < solver.lr_warmup => {
+            start + (1.0 - start) * (step as f32 / solver.lr_warmup as f32)
+        }
+        _ => ramp(solver.lr_warmup),
+    };
+    let lr = solver.lr * decay(solver, step) * warm;
     let lambda = config.loss.batch_contrastive.weight * ramp(config.loss.batch_contrastive.warmup);
     let center_rate = match config.loss.batch_contrastive.center_rate {
         CenterRate::Tied => lr,
@@ -43,13 +49,32 @@ pub fn at(config: &Config, step: u64) -> Scheduled {
     Scheduled { lr, lambda, center_rate }
 }
 
+/// The factor of the learning rate at step `step`, without the warm-up. The schedules that end are computed in f64.
+fn decay(solver: &Solver, step: u64) -> f32 {
+    // The share of the way from the flat start to the end: step `iterations`, the one behind the last.
+    let length = solver.iterations.saturating_sub(solver.lr_flat).max(1);
+    let way = step.saturating_sub(solver.lr_flat) as f64 / length as f64;
+    let end = |default: f64| solver.lr_end.map_or(default, |end| f64::from(end) / f64::from(solver.lr));
+    match solver.schedule {
+        Schedule::Steps => {
+            let drops = solver.lr_milestones.iter().filter(|&&drop| step >= drop).count();
+            solver.lr_gamma.powi(drops as i32)
+        }
+        Schedule::Cosine => {
+            let end = end(0.0);
+            (end + (1.0 - end) * 0.5 * (1.0 + (std::f64::consts::PI * way).cos())) as f32
+        }
+        Schedule::Exponential => end(1e-3).powf(way) as f32,
+    }
+}
+
 /// Warnings about settings of the schedule that take effect only after the last iteration.
 pub fn ineffective(config: &Config) -> Vec<String> {
     let (solver, loss) = (&config.solver, &config.loss);
     let iterations = solver.iterations;
     let mut warnings = Vec::new();
     let late: Vec<u64> = solver.lr_milestones.iter().copied().filter(|drop| *drop >= iterations).collect();
-    if !late.is_empty() {
+    if solver.schedule == Schedule::Steps && !late.is_empty() {
         let kept = solver.lr_milestones.len() - late.len();
         let numbers = |list: &[u64]| list.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         warnings.push(format!(
@@ -125,6 +150,40 @@ mod tests {
         }
         assert_eq!(at(&config, 0).lambda, 1.0);
         assert_eq!(at(&config, 0).center_rate, 0.5);
+    }
+
+    #[test]
+    fn cosine_and_exponential_fall_behind_a_flat_start() {
+        let mut config = Config::default();
+        let solver = &mut config.solver;
+        (solver.lr, solver.iterations, solver.lr_flat) = (0.1, 100, 20);
+        solver.schedule = Schedule::Cosine;
+        let lr = |config: &Config, step| f64::from(at(config, step).lr);
+        let close = |ours: f64, right: f64| assert!((ours - right).abs() <= 1e-6 * right, "{ours}, {right}");
+        for (end, middle) in [(None, 0.05), (Some(0.02), 0.06)] {
+            config.solver.lr_end = end;
+            (0..=20).for_each(|step| close(lr(&config, step), 0.1));
+            close(lr(&config, 60), middle);
+            assert!((21..100).all(|step| lr(&config, step) < lr(&config, step - 1)));
+            assert!(lr(&config, 99) > f64::from(end.unwrap_or(0.0)));
+        }
+        config.solver.schedule = Schedule::Exponential;
+        close(lr(&config, 60), (0.1f64 * 0.02).sqrt());
+        // TriNet: a thousandth at the end of the run, a tenth after a third of the way.
+        config.solver.lr_end = None;
+        config.solver.lr_flat = 10;
+        close(lr(&config, 40), 0.01);
+        close(lr(&config, 99), 0.1 * 1e-3f64.powf(89.0 / 90.0));
+    }
+
+    #[test]
+    fn a_warm_up_may_start_above_0() {
+        let mut config = Config::default();
+        (config.solver.lr_warmup, config.solver.lr_warmup_start) = (4, Some(0.2));
+        let close = |step, right: f32| assert!((at(&config, step).lr / right - 1.0).abs() < 1e-6, "{step}");
+        for (step, right) in [(0, 0.002), (1, 0.004), (3, 0.008), (4, 0.01), (5, 0.01)] {
+            close(step, right);
+        }
     }
 
     #[test]

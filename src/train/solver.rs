@@ -12,7 +12,7 @@ use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions
 use crate::device::Device;
 use crate::files::write_atomically;
 use crate::model::Model;
-use crate::optim::{MomentumSgd, Optimizer};
+use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
 use crate::run::metrics::{self, Log, StepLosses, StepMetrics};
 use crate::run::provenance::RunClock;
@@ -84,7 +84,7 @@ pub struct Trainer {
     device: Device,
     model: Model,
     params: Params,
-    optimizer: MomentumSgd,
+    optimizer: Box<dyn Optimizer + Send>,
     loader: Loader,
     identity: Identity,
     provenance: RunProvenance,
@@ -127,7 +127,7 @@ impl Trainer {
         let provenance = provenance(start, data, device)?;
         let identity = Identity::new(config, &classes, &loader, device, &provenance.training);
         if let Start::Resume(run) = start {
-            checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut optimizer)?;
+            checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut *optimizer)?;
         }
         // Each error names its image.
         let skipped = loader.skipped().iter().map(|(_, error)| error.line()).collect();
@@ -231,14 +231,15 @@ impl Trainer {
             write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
             recorder.observers.note(&format!("{images} left out (see {}): {example} ...", list.display()));
         }
-        for note in schedule::ineffective(&config).into_iter().chain(note_on_pairs(&config, &loader)) {
+        let unused = config.unused().into_iter().chain(schedule::ineffective(&config));
+        for note in unused.chain(note_on_pairs(&config, &loader)) {
             recorder.observers.note(&note);
         }
         let clock = RunClock::start(provenance);
         clock.write(run).map_err(|e| checkpoint.name_last_good(e))?;
         if first == 0 {
             // A run that is resumed before its first checkpoint must continue from the same initial weights.
-            checkpoint.save(0, &params, &optimizer).map_err(|e| checkpoint.name_last_good(e))?;
+            checkpoint.save(0, &params, &*optimizer).map_err(|e| checkpoint.name_last_good(e))?;
         }
 
         for number in first..config.solver.iterations {
@@ -247,7 +248,7 @@ impl Trainer {
                 values.set(number, &scheduled.scalars())?;
                 step_runner.run(|| {
                     let batch = loader.batch(&values)?;
-                    step(&model, &mut params, &mut optimizer, &values, batch, &config)
+                    step(&model, &mut params, &mut *optimizer, &values, batch, &config)
                 })
             });
             let sent = ran.map_err(|e| checkpoint.name_last_good(e))?;
@@ -266,7 +267,7 @@ impl Trainer {
                 recorder.read_back(running).map_err(|e| checkpoint.name_last_good(e))?;
             }
             if save {
-                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &optimizer));
+                let saved = recorder.log.sync().and_then(|()| checkpoint.save(done, &params, &*optimizer));
                 let saved = saved.and_then(|()| clock.write(run));
                 saved.map_err(|e| checkpoint.name_last_good(e))?;
                 recorder.observers.saved(done);

@@ -2,14 +2,15 @@
 
 use super::schedule::{CENTER_RATE, LAMBDA, LR};
 use crate::autograd::{Params, StepValues, Tape};
-use crate::config::{self, Config, Normalization};
+use crate::config::{Config, Normalization, Optimizer as Kind};
 use crate::data::Batch;
 use crate::model::Model;
 use crate::model::head::FeaturesOfBatch;
+use crate::ops::adam::{Adam, WeightDecay};
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
 use crate::ops::sgd::Sgd;
-use crate::optim::{MomentumSgd, Optimizer};
+use crate::optim::{self, MomentumSgd, Optimizer};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -112,7 +113,7 @@ pub fn step_with_hook(
     done(Phase::Centers)?;
 
     // Line 6: the weights.
-    optimizer.step(params, values.scalar(LR)?)?;
+    optimizer.step(params, values.scalar(LR)?, &values.step)?;
     done(Phase::Weights)?;
     Ok(StepOutput { softmax, terms, metrics })
 }
@@ -121,7 +122,23 @@ pub fn step_with_hook(
 ///
 /// # Errors
 /// If the device lacks the memory.
-pub fn optimizer(params: &Params, config: &Config) -> Result<MomentumSgd> {
-    let config::Solver { momentum, weight_decay, convention, .. } = config.solver;
-    MomentumSgd::new(params, Sgd { momentum, weight_decay, convention })
+pub fn optimizer(params: &Params, config: &Config) -> Result<Box<dyn Optimizer + Send>> {
+    let solver = &config.solver;
+    let (weight_decay, kind) = (solver.weight_decay, solver.optimizer);
+    if kind == Kind::Sgd {
+        let (momentum, convention, nesterov) = (solver.momentum, solver.convention, solver.nesterov);
+        let constants = Sgd { momentum, weight_decay, convention, nesterov };
+        return Ok(Box::new(MomentumSgd::new(params, constants)?));
+    }
+    // 0.999 as it was written: the f32 next to it would change 1 - beta2 by 1e-5 of itself.
+    let as_written = |beta: f32| beta.to_string().parse().unwrap_or(f64::from(beta));
+    let form = if kind == Kind::Adamw { WeightDecay::Decoupled } else { WeightDecay::L2 };
+    let constants = Adam {
+        beta1: as_written(solver.beta1),
+        beta2: as_written(solver.beta2),
+        epsilon: solver.epsilon,
+        weight_decay,
+        form,
+    };
+    Ok(Box::new(optim::Adam::new(params, constants, kind == Kind::Amsgrad)?))
 }

@@ -17,6 +17,7 @@ pub use tensors::{
 use crate::Result;
 use crate::autograd::{ParamSpecs, Params};
 use crate::element::Shape;
+use crate::optim;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -143,12 +144,12 @@ fn match_tensors<'a, 'f>(
     }
 }
 
-/// Whether a tensor that is not in the model may be ignored: classifiers and centers of other identities, momenta, and
-/// the batch counters of PyTorch, which only cumulative averages need.
+/// Whether a tensor that is not in the model may be ignored: classifiers and centers of other identities, states of
+/// optimisers, and the batch counters of PyTorch, which only cumulative averages need.
 fn may_be_unused(name: &str) -> bool {
     name.starts_with("fc.")
         || name == "centers"
-        || name.starts_with("momentum/")
+        || optim::is_state(name)
         || name.ends_with("num_batches_tracked")
 }
 

@@ -125,3 +125,76 @@ fn a_loss_that_is_not_finite_stops_the_run() {
         }
     }
 }
+
+/// The states of each optimiser are in the checkpoints by name, and a resumed run has the bits of one run.
+#[cfg(unix)]
+#[test]
+fn every_optimiser_resumes_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, states) in [
+        (&["solver.optimizer=sgd", "solver.nesterov=true"][..], &["momentum"][..]),
+        (&["solver.optimizer=adam", "solver.beta1=0.5"], &["exp_avg", "exp_avg_sq"]),
+        (&["solver.optimizer=amsgrad"], &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]),
+        (&["solver.optimizer=adamw", "solver.schedule=cosine"], &["exp_avg", "exp_avg_sq"]),
+    ] {
+        let name = kind.join("+");
+        let [calm, stopped] = ["calm", "stopped"].map(|run| folder.path().join(format!("{name}+{run}")));
+        let common =
+            ["solver.iterations=80", "solver.lr=3e-4", "solver.lr_milestones=[]", "run.checkpoint_every=7"];
+        let settings = [kind, &common].concat();
+        succeed(&mut train(data(), &calm, &settings));
+        interrupt(train(data(), &stopped, &settings), &stopped, 11, "-KILL");
+        assert!(!stopped.join("weights.safetensors").exists(), "{name}: the kill came too late");
+        succeed(&mut resume(&stopped));
+        for file in ["weights.safetensors", "metrics.jsonl"] {
+            let read = |run: &Path| std::fs::read(run.join(file)).unwrap();
+            assert!(read(&calm) == read(&stopped), "{name}: {file} differs");
+        }
+        let last = stopped.join("checkpoints").join(names(&stopped).pop().unwrap());
+        let file = bcreid::weights::read_tensors(&last).unwrap();
+        let mut found: Vec<_> = file.names().filter_map(|name| name.strip_suffix("/conv1.weight")).collect();
+        found.sort();
+        assert_eq!(found, states, "{name}");
+    }
+}
+
+/// Another optimiser, or a new end of a schedule that falls until the end, is refused; the folder stays as it was.
+#[test]
+fn a_checkpoint_of_another_optimiser_or_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let cosine = ["solver.schedule=cosine", "solver.lr_milestones=[]"];
+    succeed(&mut train(data(), &out, &cosine));
+    let config = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    let error = fail(resume(&out).args(["--iterations", "500"]));
+    assert!(error.contains("solver.iterations is 500 here") && !error.contains('\n'), "{error}");
+    assert_eq!(std::fs::read_to_string(out.join("config.toml")).unwrap(), config);
+    let other = config.replace("optimizer = \"sgd\"", "optimizer = \"adam\"");
+    assert_ne!(other, config);
+    std::fs::write(out.join("config.toml"), other).unwrap();
+    let error = fail(&mut resume(&out));
+    assert!(error.contains("solver.optimizer is \"adam\" here and \"sgd\" there"), "{error}");
+    // A run of a version without these settings has their defaults.
+    let older: String =
+        config.lines().filter(|line| !line.starts_with("optimizer")).collect::<Vec<_>>().join("\n");
+    std::fs::write(out.join("config.toml"), older).unwrap();
+    succeed(&mut resume(&out));
+}
+
+/// Settings that the optimiser or the schedule does not read are told before the first step.
+#[test]
+fn settings_without_effect_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output = train(data(), &out, &["solver.beta1=0.5", "solver.lr_flat=2"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    for key in ["solver.beta1 = 0.5", "solver.lr_flat = 2"] {
+        assert!(stderr(&output).contains(&format!("{key} has no effect")), "{key}: {}", stderr(&output));
+    }
+    let refused = fail(&mut train(
+        data(),
+        &folder.path().join("b"),
+        &["solver.optimizer=adam", "solver.nesterov=true"],
+    ));
+    assert!(refused.contains("need solver.optimizer = sgd"), "{refused}");
+}

@@ -25,19 +25,20 @@ def triplet(x, labels, margin, squared):
     return losses.mean(), torch.stack([torch.as_tensor(t).double() for t in terms])
 
 
-torch.manual_seed(1)
-# Three images of identity 0, two of most others, one of 5 and of 4: these two are no anchors.
-labels = torch.tensor([0, 1, 0, 2, 1, 0, 3, 5, 3, 4, 2])
-out = {"labels": labels.int()}
-for name, spread in [("wide", 1.0), ("tight", 0.05)]:
-    x = 1 + spread * torch.randn(11, 21)
-    out[f"{name}.x"] = x
-    for kind, margin, squared in [("hard", 0.3, False), ("soft", None, False), ("squared", 0.3, True),
-                                  ("soft_squared", None, True)]:
-        leaf = x.double().requires_grad_()
-        loss, terms = triplet(leaf, labels, margin, squared)
-        (1.75 * loss).backward()
-        key = f"{name}.{kind}"
-        out |= {f"{key}.loss": loss.detach().float().reshape(1), f"{key}.terms": terms.detach().float()}
-        out |= {f"{key}.dx": leaf.grad.float()}
-save_file(out, Path(__file__).with_suffix(".safetensors"))
+if __name__ == "__main__":
+    torch.manual_seed(1)
+    # Three images of identity 0, two of most others, one of 5 and of 4: these two are no anchors.
+    labels = torch.tensor([0, 1, 0, 2, 1, 0, 3, 5, 3, 4, 2])
+    out = {"labels": labels.int()}
+    for name, spread in [("wide", 1.0), ("tight", 0.05)]:
+        x = 1 + spread * torch.randn(11, 21)
+        out[f"{name}.x"] = x
+        for kind, margin, squared in [("hard", 0.3, False), ("soft", None, False), ("squared", 0.3, True),
+                                      ("soft_squared", None, True)]:
+            leaf = x.double().requires_grad_()
+            loss, terms = triplet(leaf, labels, margin, squared)
+            (1.75 * loss).backward()
+            key = f"{name}.{kind}"
+            out |= {f"{key}.loss": loss.detach().float().reshape(1), f"{key}.terms": terms.detach().float()}
+            out |= {f"{key}.dx": leaf.grad.float()}
+    save_file(out, Path(__file__).with_suffix(".safetensors"))

@@ -1,6 +1,7 @@
 //! Every operation against its reference: finite differences, edge cases, contracts. One file an operation,
 //! named by its stem.
 
+mod adam;
 mod add;
 mod assemble;
 mod batch_contrastive;

@@ -2,7 +2,9 @@
 //! same tests pass on the sources as they are.
 
 use crate::gpu::{Gpu, Outcome, planted};
-use crate::{batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet, verification};
+use crate::{
+    adam, batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet, verification,
+};
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
@@ -122,4 +124,18 @@ fn a_difference_without_a_sign() {
     let (right, wrong) =
         ("merged(second.at[k], -slope, accumulate)", "merged(second.at[k], slope, accumulate)");
     seen("verification", right, wrong, verification::kernel::every_case, &["dx", "expected"]);
+}
+
+/// The corrections of Adam use the number of the step before.
+#[test]
+fn a_correction_by_another_step() {
+    let (right, wrong) = ("static_cast<float>(*number) + 1.0f", "static_cast<float>(*number) + 2.0f");
+    seen("adam", right, wrong, adam::kernel::every_case_f32, &["weights", "expected"]);
+}
+
+/// AMSGrad divides by the mean square of the step instead of the largest.
+#[test]
+fn a_maximum_that_forgets_the_past() {
+    let (right, wrong) = ("largest == nullptr || !(top.at[k] >= v.at[k])", "true");
+    seen("adam", right, wrong, adam::kernel::every_case_f32, &["expected"]);
 }

@@ -12,8 +12,15 @@ use std::collections::HashMap;
 
 const RATES: [f32; 6] = [0.1, 0.1, 0.1, 0.01, 0.01, 0.01];
 
-fn solver(convention: Convention) -> Sgd {
-    Sgd { momentum: 0.9, weight_decay: 0.05, convention }
+/// The three kinds of momentum with their names in the golden file.
+const KINDS: [(&str, Convention, bool); 3] = [
+    ("pytorch", Convention::PyTorch, false),
+    ("nesterov", Convention::PyTorch, true),
+    ("caffe", Convention::Caffe, false),
+];
+
+fn solver(convention: Convention, nesterov: bool) -> Sgd {
+    Sgd { momentum: 0.9, weight_decay: 0.05, convention, nesterov }
 }
 
 /// The weight and the bias of the golden file.
@@ -37,7 +44,7 @@ fn golden_params(
 fn golden_values() {
     on::each(|device| {
         let golden = golden::read("sgd");
-        for (prefix, convention) in [("pytorch", Convention::PyTorch), ("caffe", Convention::Caffe)] {
+        for (prefix, convention, nesterov) in KINDS {
             let (mut params, ids) = golden_params(device, &golden);
             let mut velocities = Velocities::new(&params).unwrap();
             for (step, rate) in RATES.into_iter().enumerate() {
@@ -47,7 +54,7 @@ fn golden_values() {
                     grad.copy_from_host_f32(&row(format!("grads.{name}"), grad.shape().len())).unwrap();
                 }
                 let rate = Tensor::full(device, [1], rate).unwrap();
-                sgd(&mut params, &mut velocities, &rate, solver(convention)).unwrap();
+                sgd(&mut params, &mut velocities, &rate, solver(convention, nesterov)).unwrap();
                 for (name, id) in ids {
                     let value = host(&params.get(id).value);
                     let expected = row(format!("{prefix}.{name}"), value.len());
@@ -71,7 +78,7 @@ fn path(device: &Device, convention: Convention, rates: [f32; 6]) -> [f32; 6] {
     let mut velocities = Velocities::new(&params).unwrap();
     params.get_mut(w).grad.copy_from_host_f32(&[1.0]).unwrap();
     rates.map(|rate| {
-        let solver = Sgd { momentum: 0.9, weight_decay: 0.0, convention };
+        let solver = Sgd { momentum: 0.9, weight_decay: 0.0, convention, nesterov: false };
         sgd(&mut params, &mut velocities, &Tensor::full(device, [1], rate).unwrap(), solver).unwrap();
         host(&params.get(w).value)[0]
     })
@@ -125,7 +132,7 @@ fn every_parameter_moves_on_its_own() {
         (&[40_009], 1.0, 1.0),
     ];
     on::each_precision(|device| {
-        for convention in [Convention::PyTorch, Convention::Caffe] {
+        for (kind, convention, nesterov) in KINDS {
             let mut specs = ParamSpecs::default();
             let ids = SIZES.map(|(shape, ..)| specs.add("w", Shape::try_from(shape).unwrap()));
             let mut params = Params::new(device, &specs).unwrap();
@@ -137,7 +144,7 @@ fn every_parameter_moves_on_its_own() {
                     fill(device, param, &mut velocities.each_mut()[seed], seed as u64)
                 })
                 .collect();
-            let solver = solver(convention);
+            let solver = solver(convention, nesterov);
             sgd(&mut params, &mut velocities, &Tensor::full(device, [1], 0.1).unwrap(), solver).unwrap();
             let after = velocities.each().iter().map(host);
             for (((id, (shape, lr_mult, decay_mult)), [w, g, v]), velocity) in
@@ -150,7 +157,7 @@ fn every_parameter_moves_on_its_own() {
                         _ if lr_mult == 0.0 => (*w, *v),
                         Convention::PyTorch => {
                             let v = solver.momentum * v + own;
-                            (w - rate * v, v)
+                            (w - rate * if nesterov { own + solver.momentum * v } else { v }, v)
                         }
                         Convention::Caffe => {
                             let v = solver.momentum * v + rate * own;
@@ -159,7 +166,7 @@ fn every_parameter_moves_on_its_own() {
                     }
                 };
                 let (values, velocities): (Vec<f32>, Vec<f32>) = w.iter().zip(&g).zip(&v).map(moved).unzip();
-                let what = |name: &str| format!("{name} of {shape:?}, {convention:?}");
+                let what = |name: &str| format!("{name} of {shape:?}, {kind}");
                 let param = params.get(id);
                 // A GPU fuses multiplications with additions: a rounding less.
                 let tolerance = if lr_mult == 0.0 { 0.0 } else { 1e-6 };
@@ -187,11 +194,13 @@ fn wrong_constants_are_refused() {
     let mut params = Params::none(&device);
     let mut velocities = Velocities::new(&params).unwrap();
     let rate = Tensor::zeros(&device, [1]).unwrap();
-    let good = solver(Convention::PyTorch);
+    let good = solver(Convention::PyTorch, false);
     for (solver, word) in [
         (Sgd { momentum: 1.0, ..good }, "momentum 1"),
         (Sgd { momentum: f32::NAN, ..good }, "momentum NaN"),
         (Sgd { weight_decay: -0.1, ..good }, "weight decay -0.1"),
+        (Sgd { nesterov: true, momentum: 0.0, ..good }, "momentum above 0"),
+        (solver(Convention::Caffe, true), "PyTorch's convention"),
     ] {
         let error = sgd(&mut params, &mut velocities, &rate, solver).unwrap_err().to_string();
         assert!(error.starts_with("sgd: ") && error.contains(word), "{error}");

@@ -103,6 +103,31 @@ fn pytorch_makes_the_same_steps() {
         "data.crop=false",
     ];
     agrees(&python, folder, "frozen", &frozen);
+    // Losses of other methods, and a neck.
+    let pk = ["data.sampler=pk", "loss.batch_contrastive.weight=0"];
+    for (name, settings) in [
+        ("triplet", &["loss.triplet.weight=0.1", "loss.softmax.smoothing=0.1"][..]),
+        (
+            "soft_squared",
+            &["loss.triplet.weight=0.1", "loss.triplet.soft=true", "loss.triplet.distance=squared"],
+        ),
+        ("circle", &["loss.circle.weight=0.01", "loss.softmax.weight=0.5"]),
+        ("circle_of_batch", &["loss.circle.weight=0.01", "loss.circle.scope=batch"]),
+        ("contrastive", &["loss.contrastive.weight=0.1", "loss.contrastive.negative=0.5"]),
+        ("neck", &["model.neck=batchnorm", "loss.batch_contrastive.weight=0.1", "loss.triplet.weight=0.1"]),
+        (
+            "behind_the_neck",
+            &[
+                "model.neck=batchnorm",
+                "loss.batch_contrastive.weight=0.1",
+                "loss.batch_contrastive.feature=neck",
+                "loss.circle.weight=0.01",
+                "loss.circle.feature=neck",
+            ],
+        ),
+    ] {
+        agrees(&python, folder, name, &[&pk, settings].concat());
+    }
 
     // What it trains can be evaluated here, and wrong images are noticed.
     let (weights, images) = (folder.join("torch.safetensors"), folder.join("exact.safetensors"));

@@ -47,6 +47,7 @@ pub fn train(folder: &Path, lambda: f32, steps: u64) -> PathBuf {
             intra: (step % 3 != 0).then(|| 0.6 - 0.2 * done + noise(5)),
             inter: Some(0.8 + noise(6)),
             inter_min: Some(0.4 + noise(7)),
+            ..StepMetrics::default()
         };
         log.write(&line).unwrap();
     }

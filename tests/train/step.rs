@@ -2,14 +2,14 @@
 //! parameter, centers and running statistics. Trained, because velocities of a random network are mostly rounding
 //! amplified, and one step, because errors of a step add up over many.
 
-use super::{CLASSES, SEED, batch};
+use super::{CLASSES, SEED, batch, velocities};
 use bcreid::autograd::{Params, StepValues};
 use bcreid::config::{Config, Convention, FeatureKind, Gradient, NeckKind, Normalization, Wiring};
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::model::neck::NECK;
 use bcreid::ops::batch_contrastive::Term;
-use bcreid::optim::{MomentumSgd, Optimizer};
+use bcreid::optim::Optimizer;
 use bcreid::train::schedule::{self, Scheduled};
 use bcreid::train::step::{optimizer, step};
 use bcreid::weights::{TensorFile, load_into, read_tensors};
@@ -101,7 +101,7 @@ fn start(
     wiring: &str,
     variant: Variant,
     params: &mut Params,
-    optimizer: &mut MomentumSgd,
+    optimizer: &mut dyn Optimizer,
 ) {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("start.safetensors");
@@ -141,12 +141,13 @@ fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) 
     let (device, file, config) = (Device::cpu(), file(), config(wiring, variant));
     let (model, mut params) = Model::new(&config, CLASSES, &device).unwrap();
     let mut optimizer = optimizer(&params, &config).unwrap();
-    start(&file, name, variant, &mut params, &mut optimizer);
-    let before: Vec<Vec<f32>> = optimizer.velocities().iter().map(|v| v.f32().to_vec()).collect();
+    start(&file, name, variant, &mut params, &mut *optimizer);
+    let before: Vec<Vec<f32>> = velocities(&*optimizer, &params).iter().map(|v| v.f32().to_vec()).collect();
     let mut values = StepValues::new(&device, SEED).unwrap().with_scalars(&schedule::SCALARS).unwrap();
     let center_rate = if variant == Variant::Tied { RATE } else { CENTER_RATE };
     values.set(STEP, &Scheduled { lr: RATE, lambda: LAMBDA, center_rate }.scalars()).unwrap();
-    let measured = step(&model, &mut params, &mut optimizer, &values, batch(&device, STEP), &config).unwrap();
+    let measured =
+        step(&model, &mut params, &mut *optimizer, &values, batch(&device, STEP), &config).unwrap();
 
     let key = format!("{name}.{key}");
     let terms = measured.terms.to_host_f32().unwrap();
@@ -166,7 +167,7 @@ fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) 
     let compared: Vec<(&str, f64, f64)> = params
         .params()
         .iter()
-        .zip(optimizer.velocities())
+        .zip(velocities(&*optimizer, &params))
         .zip(&before)
         .map(|((param, velocity), before)| {
             let theirs = golden(&file, &format!("{key}.velocity.{}", param.name));
@@ -235,8 +236,8 @@ fn each_loss_enters_with_its_weight() {
         let mut optimizer = optimizer(&params, &config).unwrap();
         let mut values = StepValues::new(&device, SEED).unwrap().with_scalars(&schedule::SCALARS).unwrap();
         values.set(STEP, &Scheduled { lr: RATE, lambda, center_rate: CENTER_RATE }.scalars()).unwrap();
-        step(&model, &mut params, &mut optimizer, &values, batch(&device, STEP), &config).unwrap();
-        optimizer.velocities().iter().map(|velocity| velocity.f32().to_vec()).collect()
+        step(&model, &mut params, &mut *optimizer, &values, batch(&device, STEP), &config).unwrap();
+        velocities(&*optimizer, &params).iter().map(|velocity| velocity.f32().to_vec()).collect()
     };
     let whole = velocities(1.0, 0.5);
     let halved: Vec<Vec<f32>> = whole.iter().map(|v| v.iter().map(|v| 0.5 * v).collect()).collect();

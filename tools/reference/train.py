@@ -41,7 +41,18 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
 import philox
 import resnet
+from circle import circle
+from contrastive import contrastive
+from triplet import triplet
 from batches import Batches, Fault
+
+
+OLD_SOLVER = {"rate": "lr", "rate_drops": "lr_milestones", "rate_factor": "lr_gamma", "rate_warmup": "lr_warmup"}
+OLD_LOSS = {
+    "lambda": "weight",
+    "lambda_warmup": "warmup",
+    **{key: key for key in ("tau", "gradient", "reduction", "center_rate")},
+}
 
 
 class Settings:
@@ -52,9 +63,25 @@ class Settings:
         self.model, self.input = table["model"], table["input"]
         self.loss, self.solver = table["loss"], table["solver"]
         self.data, self.run = table["data"], table["run"]
-        self.reduction = self.loss.get("reduction", "sum")
+        for old, new in OLD_SOLVER.items():
+            if old in self.solver:
+                self.solver[new] = self.solver.pop(old)
+        # Older checkpoints have the settings of the batch-contrastive loss in [loss] itself.
+        own = self.loss.get("batch_contrastive", {})
+        self.own = {new: self.loss[old] for old, new in OLD_LOSS.items() if old in self.loss} | own
+        self.reduction = self.own.get("reduction", "sum")
         if self.reduction not in ("sum", "mean"):
             raise Fault(f"loss.batch_contrastive.reduction is {self.reduction}, which this program does not know")
+        self.has_neck = self.model.get("neck", "none") == "batchnorm"
+        softmax = self.loss.get("softmax", {})
+        self.softmax_weight = float(np.float32(softmax.get("weight", 1.0)))
+        self.smoothing = float(np.float32(softmax.get("smoothing", 0.0)))
+
+        # Absent in checkpoints that are older than these settings.
+        known = {"optimizer": "sgd", "nesterov": False, "schedule": "steps", "lr_warmup_start": None}
+        for key, only in known.items():
+            if self.solver.get(key, only) != only:
+                raise Fault(f"solver.{key} is {self.solver[key]}, which this program does not compute")
 
     def scheduled(self, step):
         """Learning rate, lambda and the centers' rate of a step, in f32 as the engine computes them."""
@@ -64,13 +91,18 @@ class Settings:
             return f32(step + 1) / f32(length) if step < length else f32(1)
 
         solver = self.solver
-        rate = f32(solver["rate"])
+        rate = f32(solver["lr"])
         for _ in range(sum(step >= drop for drop in solver["lr_milestones"])):
             rate *= f32(solver["lr_gamma"])
         rate *= ramp(solver["lr_warmup"])
-        center_rate = self.loss["center_rate"]
+        center_rate = self.own["center_rate"]
         center_rate = rate if center_rate == "tied" else f32(center_rate)
-        return rate, f32(self.loss["lambda"]) * ramp(self.loss["lambda_warmup"]), center_rate
+        return rate, f32(self.own["weight"]) * ramp(self.own["warmup"]), center_rate
+
+
+def is_new(name):
+    """Whether a parameter has the learning rate of the classifier."""
+    return name.startswith(("fc.", "bottleneck."))
 
 
 class Trainer:
@@ -92,7 +124,10 @@ class Trainer:
         for _, _, layer in self.net.layers():
             layer.bn.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
         self.net.train(settings.solver["batchnorm"] == "batch")
-        self.fc = torch.nn.Linear(features, classes)
+        self.fc = torch.nn.Linear(features, classes, bias=not settings.has_neck)
+        self.neck = torch.nn.BatchNorm1d(features) if settings.has_neck else None
+        if self.neck:
+            self.neck.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
         self.centers = torch.zeros(classes, features)
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
         for name, tensor in self.state():
@@ -102,7 +137,9 @@ class Trainer:
 
     def named(self):
         """(name, parameter) in the engine's order."""
-        return list(self.net.named()) + [("fc.weight", self.fc.weight), ("fc.bias", self.fc.bias)]
+        neck = [("bottleneck.weight", self.neck.weight)] if self.neck else []
+        bias = [] if self.neck else [("fc.bias", self.fc.bias)]
+        return list(self.net.named()) + neck + [("fc.weight", self.fc.weight)] + bias
 
     def state(self):
         """All that a weight file holds."""
@@ -110,7 +147,30 @@ class Trainer:
         for _, name, layer in self.net.layers():
             yield f"{name}.running_mean", layer.bn.running_mean
             yield f"{name}.running_var", layer.bn.running_var
+        if self.neck:
+            yield "bottleneck.bias", self.neck.bias
+            yield "bottleneck.running_mean", self.neck.running_mean
+            yield "bottleneck.running_var", self.neck.running_var
         yield "centers", self.centers
+
+    def metrics(self, pool5, behind, labels):
+        """(weight, loss) of the losses of other methods."""
+        f32 = lambda value: float(np.float32(value))
+        for name in ("triplet", "circle", "contrastive"):
+            own = self.settings.loss.get(name, {"weight": 0.0})
+            if own["weight"] == 0:
+                continue
+            x = behind if own["feature"] == "neck" else pool5
+            if own.get("normalise", name == "circle"):
+                x = F.normalize(x)
+            if name == "triplet":
+                margin = None if own["soft"] else f32(own["margin"])
+                value, _ = triplet(x, labels, margin, own["distance"] == "squared")
+            elif name == "circle":
+                value, _ = circle(x, labels, f32(own["margin"]), f32(own["gamma"]), own["scope"])
+            else:
+                value, _ = contrastive(x, labels, f32(own["positive"]), f32(own["negative"]))
+            yield f32(own["weight"]), value
 
     @torch.no_grad()
     def load(self, file, name, tensor):
@@ -132,32 +192,35 @@ class Trainer:
         pixels = torch.from_numpy(pixels).to(self.dtype).permute(0, 3, 1, 2)
         labels = torch.from_numpy(labels)
         pool5 = self.net(pixels)
-        dropped = pool5
+        behind = self.neck(pool5) if self.neck else pool5
+        dropped = behind
         if ratio > 0:
             mask = philox.dropout_mask(seed, number, *pool5.shape, ratio)
-            dropped = pool5 * torch.from_numpy(mask).to(self.dtype)
-        softmax = F.cross_entropy(self.fc(dropped), labels)
-        x = F.normalize(pool5)
-        tau, exact = float(np.float32(settings.loss["tau"])), settings.loss["gradient"] == "exact"
+            dropped = behind * torch.from_numpy(mask).to(self.dtype)
+        softmax = F.cross_entropy(self.fc(dropped), labels, label_smoothing=settings.smoothing)
+        own = settings.own
+        x = F.normalize(behind if own.get("feature") == "neck" else pool5)
+        tau, exact = float(np.float32(own["tau"])), own["gradient"] == "exact"
         terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
         if settings.reduction == "mean":
             terms = [term / len(labels) for term in terms]
-        loss = softmax + weight * sum(terms)
+        others = sum(share * value for share, value in self.metrics(pool5, behind, labels))
+        loss = settings.softmax_weight * softmax + weight * sum(terms) + others
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
         with torch.no_grad():
             resnet.center_step(self.centers, x, labels, center_rate)
         self.descend(gradients, rate)
         positive, hinge, center = (term.item() for term in terms)
         contrastive = positive + hinge + center
-        return {"softmax": softmax.item(), "contrastive": contrastive, "loss": softmax.item() + weight * contrastive}
+        return {"softmax": softmax.item(), "contrastive": contrastive, "loss": loss.item()}
 
     @torch.no_grad()
     def descend(self, gradients, rate):
         solver = self.settings.solver
         momentum, decay = (float(np.float32(solver[key])) for key in ("momentum", "weight_decay"))
         for (name, parameter), gradient in zip(self.named(), gradients):
-            own_rate = rate * float(np.float32(solver["head_rate"])) if name.startswith("fc.") else rate
-            if name.startswith("fc.") and solver["head_rate"] == 0:
+            own_rate = rate * float(np.float32(solver["head_rate"])) if is_new(name) else rate
+            if is_new(name) and solver["head_rate"] == 0:
                 continue
             gradient = gradient + decay * parameter
             velocity = self.velocities[name]

@@ -18,7 +18,7 @@ const ELEMENTS: [(&str, &str); 8] = [
     ("bf16", "BF16"),
     ("__nv_bfloat16", "BF16"),
     ("int", "I32"),
-    ("sgd::Segment", "I32"),
+    ("Segment", "I32"),
     ("uint8_t", "U8"),
 ];
 /// Types of values: in C++, in Rust, and the variant of `Argument`.

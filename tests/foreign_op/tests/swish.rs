@@ -161,7 +161,8 @@ fn train(device: &Device) -> Result<(f32, f32)> {
     let (w2, b2) = (specs.add_with("w2", [2, 8], normal(8), 1.0), specs.add("b2", [2]));
     let mut params = Params::new(device, &specs)?;
     params.initialise(3)?;
-    let constants = Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch };
+    let constants =
+        Sgd { momentum: 0.9, weight_decay: 0.0, convention: Convention::PyTorch, nesterov: false };
     let mut optimizer = MomentumSgd::new(&params, constants)?;
     let mut values = StepValues::new(device, 3)?.with_scalars(&["lr"])?;
     let mut losses = Vec::new();
@@ -177,7 +178,7 @@ fn train(device: &Device) -> Result<(f32, f32)> {
         let loss = softmax_cross_entropy(&mut tape, logits, &labels)?;
         losses.push(loss.value.to_host_f32()?[0]);
         tape.backward(vec![(loss, Tensor::full(device, [1], 1.0)?)])?;
-        optimizer.step(&mut params, values.scalar("lr")?)?;
+        optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
     }
     Ok((losses[0], losses[losses.len() - 1]))
 }

@@ -75,6 +75,7 @@ pub fn entries() -> Vec<Entry> {
         flat::relu(),
         flat::add(),
         flat::sgd(),
+        flat::adam(),
         rows::pad(),
         rows::dropout(),
         rows::l2_normalize(),

@@ -1,4 +1,4 @@
-use super::{RATES, solver};
+use super::{KINDS, RATES, solver};
 use crate::gpu::{self, Float, Gpu, Outcome, close, equal};
 use crate::gradient_check::noise;
 use bcreid::autograd::{ParamId, ParamSpecs, Params};
@@ -76,15 +76,14 @@ fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> 
     table
 }
 
+/// Name, convention, Nesterov momentum.
+type Kind = (&'static str, Convention, bool);
+
 /// Some steps with a falling rate beside the CPU's, with and without the 16-bit copy.
-fn steps<F: Float>(gpu: &Gpu, convention: Convention, has_copy: bool, block: u32) -> Outcome {
+fn steps<F: Float>(gpu: &Gpu, (name, convention, nesterov): Kind, has_copy: bool, block: u32) -> Outcome {
     let device = Device::cpu();
     let (mut params, segments) = params(&device);
-    let solver = solver(convention);
-    let name = match convention {
-        Convention::PyTorch => "pytorch",
-        Convention::Caffe => "caffe",
-    };
+    let solver = solver(convention, nesterov);
 
     let table = pieces(&params, &segments, solver.weight_decay);
     let launch = Launch::new((table.len() / 4) as u32, block);
@@ -136,11 +135,11 @@ fn steps<F: Float>(gpu: &Gpu, convention: Convention, has_copy: bool, block: u32
 }
 
 fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
-    for convention in [Convention::PyTorch, Convention::Caffe] {
-        steps::<F>(gpu, convention, true, 256)?;
-        steps::<F>(gpu, convention, false, 96)?;
+    for kind in KINDS {
+        steps::<F>(gpu, kind, true, 256)?;
+        steps::<F>(gpu, kind, false, 96)?;
     }
-    steps::<F>(gpu, Convention::Caffe, true, 1024)
+    steps::<F>(gpu, KINDS[2], true, 1024)
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
 
 /// True if a tensor belongs to the deployed network and not only to training.
 fn is_deployed(name: &str) -> bool {
-    name != bcreid::model::head::CENTERS && !name.starts_with("momentum/")
+    name != bcreid::model::head::CENTERS && !bcreid::optim::is_state(name)
 }
 
 /// Bytes of a `.pth` file.

@@ -56,10 +56,26 @@ pub fn add() -> Vec<Entry> {
     Float::BOTH.into_iter().map(of_type).collect()
 }
 
+/// Elements of a piece of an update, and the bytes of its line in the table.
+const PIECE: usize = 4096;
+const PIECE_BYTES: usize = 16;
+
+/// The table of pieces of one parameter of `len` elements.
+fn pieces(len: usize) -> Slot {
+    let piece = |offset: usize| {
+        let words = [offset as u32, PIECE.min(len - offset) as u32, 1f32.to_bits(), 5e-4f32.to_bits()];
+        words.map(|word| word as i32)
+    };
+    Slot::I32((0..len).step_by(PIECE).flat_map(piece).collect())
+}
+
+/// The launch over those pieces.
+fn by_pieces() -> Of<Launch> {
+    Box::new(|m, n| Launch::new((m * n).div_ceil(PIECE) as u32, BLOCK as u32))
+}
+
 pub fn sgd() -> Vec<Entry> {
-    /// Elements of a piece, and what a thread reads beside them: the piece and the rate.
-    const PIECE: usize = 4096;
-    const PIECE_BYTES: usize = 16;
+    /// What a thread reads beside its elements: the piece and the rate.
     const THREAD_BYTES: usize = PIECE_BYTES + 4;
     let entry = |convention: &str, float: Float| {
         let bytes = 18 + float.bytes();
@@ -68,18 +84,13 @@ pub fn sgd() -> Vec<Entry> {
             kernel: format!("sgd_{convention}_{}", float.name()),
             arguments: Box::new(move |m, n| {
                 let len = m * n;
-                let piece = |offset: usize| {
-                    let words =
-                        [offset as u32, PIECE.min(len - offset) as u32, 1f32.to_bits(), 5e-4f32.to_bits()];
-                    words.map(|word| word as i32)
-                };
-                let pieces = Slot::I32((0..len).step_by(PIECE).flat_map(piece).collect());
+                let pieces = pieces(len);
                 let (weights, gradients, velocities) = (Slot::noise(len), float.noise(len), Slot::noise(len));
                 let (copy, rate, momentum) =
                     (Slot::Output16(len), Slot::F32(vec![0.01]), Slot::value(0.9f32));
                 vec![pieces, weights, gradients, velocities, copy, rate, momentum]
             }),
-            launch: Box::new(|m, n| Launch::new((m * n).div_ceil(PIECE) as u32, BLOCK as u32)),
+            launch: by_pieces(),
             bytes: Box::new(move |m, n| bytes * m * n + PIECE_BYTES * (m * n).div_ceil(PIECE)),
             cached: Box::new(|m, n| (THREAD_BYTES * BLOCK - PIECE_BYTES) * (m * n).div_ceil(PIECE)),
             large: (1, GIB / bytes),
@@ -87,6 +98,37 @@ pub fn sgd() -> Vec<Entry> {
             batch: (751, 2048),
         }
     };
-    let of_type = |float| ["pytorch", "caffe"].map(|convention| entry(convention, float));
+    let of_type = |float| ["pytorch", "nesterov", "caffe"].map(|convention| entry(convention, float));
     Float::BOTH.into_iter().flat_map(of_type).collect()
+}
+
+/// With the largest squares of AMSGrad.
+pub fn adam() -> Vec<Entry> {
+    /// What a thread reads beside its elements: the piece, the rate and the number of the step.
+    const THREAD_BYTES: usize = PIECE_BYTES + 8;
+    let entry = |float: Float| {
+        let bytes = 34 + float.bytes();
+        Entry {
+            stem: "adam",
+            kernel: format!("adam_{}", float.name()),
+            arguments: Box::new(move |m, n| {
+                let len = m * n;
+                let positive = || Slot::F32(vec![0.5; len]);
+                let mut slots = vec![pieces(len), Slot::noise(len), float.noise(len), Slot::noise(len)];
+                slots.extend([positive(), positive(), Slot::Output16(len)]);
+                slots.extend([Slot::F32(vec![3e-4]), Slot::I32(vec![9])]);
+                let constants = |beta: f64| [beta as f32, (1.0 - beta) as f32, beta.ln() as f32];
+                slots.extend([0.9, 0.999].into_iter().flat_map(constants).map(Slot::value));
+                slots.extend([Slot::value(1e-8f32), Slot::value(0i32)]);
+                slots
+            }),
+            launch: by_pieces(),
+            bytes: Box::new(move |m, n| bytes * m * n + PIECE_BYTES * (m * n).div_ceil(PIECE)),
+            cached: Box::new(|m, n| (THREAD_BYTES * BLOCK - PIECE_BYTES) * (m * n).div_ceil(PIECE)),
+            large: (1, GIB / bytes),
+            // A classifier of 512 identities.
+            batch: (512, 2048),
+        }
+    };
+    Float::BOTH.into_iter().map(entry).collect()
 }

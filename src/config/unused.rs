@@ -1,0 +1,100 @@
+//! Settings that are not the defaults and have no effect beside the others.
+
+use super::{Config, Optimizer, Schedule};
+
+impl Config {
+    /// A note for each setting that is not the default, and that the chosen optimiser or schedule does not read, or that
+    /// belongs to a loss without a weight.
+    pub fn unused(&self) -> Vec<String> {
+        let solver = &self.solver;
+        let mut groups: Vec<(&str, &[&str])> = vec![match solver.optimizer {
+            Optimizer::Sgd => ("solver.optimizer", &["solver.beta1", "solver.beta2", "solver.epsilon"]),
+            _ => ("solver.optimizer", &["solver.momentum"]),
+        }];
+        groups.push(match solver.schedule {
+            Schedule::Steps => ("solver.schedule", &["solver.lr_flat", "solver.lr_end"]),
+            _ => ("solver.schedule", &["solver.lr_milestones", "solver.lr_gamma"]),
+        });
+        let loss = &self.loss;
+        let of_losses: [(f32, &str, &[&str]); 3] = [
+            (
+                loss.triplet.weight,
+                "loss.triplet.weight",
+                &[
+                    "loss.triplet.margin",
+                    "loss.triplet.soft",
+                    "loss.triplet.distance",
+                    "loss.triplet.feature",
+                    "loss.triplet.normalise",
+                ],
+            ),
+            (
+                loss.circle.weight,
+                "loss.circle.weight",
+                &["loss.circle.margin", "loss.circle.gamma", "loss.circle.scope", "loss.circle.feature"],
+            ),
+            (
+                loss.contrastive.weight,
+                "loss.contrastive.weight",
+                &[
+                    "loss.contrastive.positive",
+                    "loss.contrastive.negative",
+                    "loss.contrastive.feature",
+                    "loss.contrastive.normalise",
+                ],
+            ),
+        ];
+        let without = of_losses.into_iter().filter(|(weight, ..)| *weight == 0.0);
+        groups.extend(without.map(|(_, cause, keys)| (cause, keys)));
+        if loss.triplet.soft {
+            groups.push(("loss.triplet.soft", &["loss.triplet.margin"]));
+        }
+        if solver.lr_warmup == 0 {
+            groups.push(("solver.lr_warmup", &["solver.lr_warmup_start"]));
+        }
+        let defaults = Config::default();
+        let notes = groups.into_iter().flat_map(|(cause, keys)| {
+            let given = self.differences_among(&defaults, keys);
+            let because = format!("{cause} = {}", self.shown_value(cause));
+            // No milestones is what such a schedule asks for.
+            let said = given.into_iter().filter(|(_, own, _)| own != "[]");
+            said.map(move |(key, own, _)| {
+                format!("{key} = {own} has no effect with {because}; leave it out, or change {cause}")
+            })
+        });
+        notes.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_optimiser_or_the_schedule_does_not_read_is_told() {
+        let unused = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|s| s.to_string()).collect();
+            Config::resolve_text("", &settings).unwrap().unused()
+        };
+        assert!(unused(&[]).is_empty());
+        assert!(unused(&["solver.optimizer=adamw", "solver.beta1=0.5", "solver.schedule=cosine"]).is_empty());
+        assert!(unused(&["solver.schedule=cosine", "solver.lr_milestones=[]"]).is_empty());
+        for (settings, key, cause) in [
+            (&["solver.beta2=0.9"][..], "solver.beta2 = 0.9 has", "solver.optimizer = \"sgd\""),
+            (&["solver.optimizer=adam", "solver.momentum=0.5"], "solver.momentum", "\"adam\""),
+            (&["solver.lr_flat=3"], "solver.lr_flat = 3 has", "solver.schedule = \"steps\""),
+            (&["solver.schedule=cosine", "solver.lr_gamma=0.5"], "solver.lr_gamma", "\"cosine\""),
+            (&["loss.triplet.margin=0.5"], "loss.triplet.margin", "loss.triplet.weight = 0"),
+            (
+                &["loss.triplet.weight=1", "loss.triplet.margin=0.5", "loss.triplet.soft=true"],
+                "loss.triplet.margin",
+                "loss.triplet.soft = true",
+            ),
+            (&["loss.circle.scope=batch"], "loss.circle.scope", "loss.circle.weight = 0"),
+            (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
+        ] {
+            let told = unused(settings);
+            assert!(told.len() == 1 && told[0].contains(key) && told[0].contains(cause), "{told:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What updates of parameters share: the state of an optimiser, one f32 tensor for each parameter, and on a GPU the
+//! tables of segments, so that one launch updates all parameters of a group.
+
+use crate::autograd::{FlatGroup, Param, Params};
+use crate::device::Device;
+use crate::element::DType;
+use crate::tensor::Tensor;
+use crate::{Error, Result};
+
+/// The most elements of a segment. Segments balance the work of blocks, since parameters differ in size by a factor of
+/// 10,000 (`cuda/segment.cuh`).
+const SEGMENT: usize = 4096;
+
+/// A size or an offset as `Segment` has it.
+///
+/// # Errors
+/// 2^32 or more, which no array of `FlatParams` has.
+fn word(elements: usize) -> Result<u32> {
+    u32::try_from(elements).map_err(|_| {
+        Error::Device(format!(
+            "optimiser: an offset of {elements} elements does not fit into 32 bits; use a smaller network"
+        ))
+    })
+}
+
+/// One f32 tensor for each parameter, of its shape. On a GPU the tensors are views of flat arrays, one for each group
+/// of parameters, with the group's offsets.
+#[derive(Debug)]
+pub(super) struct ParamState {
+    each: Vec<Tensor>,
+    flat: Vec<Tensor>,
+}
+
+impl ParamState {
+    /// Allocates a state of zeros for these parameters. `name` is the state's name in errors.
+    pub fn zeros(params: &Params, name: &str) -> Result<Self> {
+        let device = params.device();
+        let Some(flat) = params.flat() else {
+            let zeros = |param: &Param| Tensor::zeros(device, param.value.shape());
+            return Ok(ParamState {
+                each: params.params().iter().map(zeros).collect::<Result<_>>()?,
+                flat: Vec::new(),
+            });
+        };
+        let mut each: Vec<Option<Tensor>> = params.params().iter().map(|_| None).collect();
+        let mut arrays = Vec::new();
+        for group in &flat.groups {
+            let values = Tensor::cleared(device, group.values.shape(), DType::F32)
+                .map_err(|e| e.about_tensor(format!("the {name} of {} parameters", each.len())))?;
+            for &(i, offset) in &group.offsets {
+                let shape = params.params()[i].value.shape();
+                each[i] = Some(values.part(offset * DType::F32.bytes(), shape, DType::F32));
+            }
+            arrays.push(values);
+        }
+        Ok(ParamState { each: each.into_iter().flatten().collect(), flat: arrays })
+    }
+
+    /// In the order of the parameters.
+    pub fn each(&self) -> &[Tensor] {
+        &self.each
+    }
+
+    /// In the order of the parameters, mutable.
+    pub fn each_mut(&mut self) -> &mut [Tensor] {
+        &mut self.each
+    }
+
+    /// The flat arrays in the order of the groups; none on the CPU.
+    pub fn flat(&self) -> &[Tensor] {
+        &self.flat
+    }
+}
+
+/// The tables of segments of all groups; none on the CPU.
+#[derive(Debug)]
+pub(super) struct Segments(Vec<Table>);
+
+/// The table of one group.
+#[derive(Debug, Default)]
+struct Table {
+    /// The last uploaded table: `Segment` of `cuda/segment.cuh`, four words each.
+    uploaded: Vec<i32>,
+    tensor: Option<Tensor>,
+}
+
+impl Segments {
+    /// No table is uploaded yet.
+    pub fn new(params: &Params) -> Self {
+        Segments(params.flat().into_iter().flat_map(|flat| &flat.groups).map(|_| Table::default()).collect())
+    }
+
+    /// Uploads the tables if multipliers or weight decay have changed; does nothing on the CPU.
+    pub fn upload(&mut self, params: &Params, weight_decay: f32) -> Result<()> {
+        let groups = params.flat().into_iter().flat_map(|flat| &flat.groups);
+        self.0.iter_mut().zip(groups).try_for_each(|(table, group)| {
+            table.upload(params.device(), group, params.params(), weight_decay)
+        })
+    }
+
+    /// For each group the uploaded table and its number of segments; none before the first upload, or if no parameter
+    /// of the group is updated.
+    pub fn tables(&self) -> impl Iterator<Item = Option<(&Tensor, usize)>> {
+        self.0.iter().map(|table| {
+            let tensor = table.tensor.as_ref()?;
+            Some((tensor, table.uploaded.len() / 4)).filter(|(_, count)| *count > 0)
+        })
+    }
+}
+
+impl Table {
+    fn upload(
+        &mut self,
+        device: &Device,
+        group: &FlatGroup,
+        params: &[Param],
+        weight_decay: f32,
+    ) -> Result<()> {
+        let mut table = Vec::with_capacity(self.uploaded.len());
+        for &(i, offset) in &group.offsets {
+            let param = &params[i];
+            if param.lr_mult == 0.0 {
+                continue;
+            }
+            let n = param.value.shape().len();
+            let decay = weight_decay * param.decay_mult;
+            for start in (0..n).step_by(SEGMENT) {
+                let words = [
+                    word(offset + start)?,
+                    word(SEGMENT.min(n - start))?,
+                    param.lr_mult.to_bits(),
+                    decay.to_bits(),
+                ];
+                table.extend(words.map(u32::cast_signed));
+            }
+        }
+        if self.uploaded != table {
+            self.tensor = Some(Tensor::from_i32(device, [table.len()], &table)?);
+            self.uploaded = table;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_beyond_32_bits_is_an_error() {
+        assert_eq!(word((1 << 32) - 8).unwrap(), u32::MAX - 7);
+        assert!(word(1 << 32).unwrap_err().to_string().contains("4294967296 elements does not fit"));
+    }
+}
