@@ -3,7 +3,7 @@
 use crate::gpu::{self, Gpu, Outcome, close, equal};
 use crate::gradient_check::noise;
 use bcreid::ops::pairs::cuda::{IMAGES, TILE, splits};
-use softcuda::{Launch, args};
+use softcuda::{Launch, Report, args};
 
 const DY: f32 = -2.5;
 const SCALES: [f32; 2] = [0.25, 0.75];
@@ -49,7 +49,7 @@ fn weights(m: usize, zero: impl Fn(usize, usize) -> bool) -> Vec<f32> {
     (0..m * m).map(weight).collect()
 }
 
-/// dx, written once, and then added to itself.
+/// Checks dx, written once, and then added to itself; returns the counts of the first launch.
 fn backward(
     gpu: &Gpu,
     x: &[f32],
@@ -57,7 +57,7 @@ fn backward(
     differences: bool,
     [m, d]: [usize; 2],
     block: u32,
-) -> Outcome {
+) -> Outcome<Option<Report>> {
     let scaled = |i: usize, j: usize| {
         let weight = weights[i * m + j];
         f64::from(weight) * f64::from(SCALES[if weight > 0.0 { 0 } else { 1 }])
@@ -85,27 +85,14 @@ fn backward(
             args![&weights, &scales, &x, &dy, &dx, i32::from(differences), accumulate, m as i32, d as i32];
         gpu.launch("pairs_backward", Launch::new(grid, block), arguments)
     };
-    let weight = |i: usize, j: usize| scaled(i, j) + scaled(j, i);
-    let loaded = |first: usize, j: usize| (first..m.min(first + IMAGES)).any(|i| weight(i, j) != 0.0);
-    let partners: usize =
-        (0..m).step_by(IMAGES).map(|first| (0..m).filter(|&j| loaded(first, j)).count()).sum();
-    if let Some(report) = launch(0)? {
-        // The bytes of the comment in the .cu file; besides, every thread reads dy and both scales.
-        let own = if differences { m } else { 0 };
-        let slices = slices as usize;
-        let bytes = 8 * m * m * slices + 4 * d * (own + partners) + 12 * report.threads as usize;
-        let barriers = report.blocks as usize * 2 * m.div_ceil(64);
-        let counted = [report.global_bytes_read, report.global_bytes_written, report.barriers];
-        if counted != [bytes, 4 * m * d, barriers].map(|n| n as u64) {
-            return Err(format!("counted {counted:?}, expected {:?}", [bytes, 4 * m * d, barriers]).into());
-        }
-    }
+    let report = launch(0)?;
     let written = gpu.read(&dx)?;
     let largest = want.iter().fold(1e-3, |max: f64, v| max.max(v.abs()));
     close("dx", &written, &want, 2e-6, largest)?;
     launch(1)?;
     let doubled: Vec<f32> = written.iter().map(|v| 2.0 * v).collect();
-    equal("dx added to itself", &gpu.read(&dx)?, &doubled)
+    equal("dx added to itself", &gpu.read(&dx)?, &doubled)?;
+    Ok(report)
 }
 
 /// Sizes around the 4 images of a block and the 64 partners in shared memory; whole packs of features and other
@@ -146,6 +133,32 @@ fn near_duplicates_keep_their_difference() {
         let (first, second) = x.split_at_mut(64);
         second.copy_from_slice(first);
         second.iter_mut().step_by(2).for_each(|v| *v = f32::from_bits(v.to_bits() + 20));
-        backward(gpu, &x, &[0.0, 1e6, 0.0, 0.0], true, [2, 64], 32)
+        backward(gpu, &x, &[0.0, 1e6, 0.0, 0.0], true, [2, 64], 32).map(drop)
+    });
+}
+
+/// The bytes of the comment in the .cu file; besides, every thread reads dy and both scales.
+#[test]
+fn bytes_and_barriers() {
+    gpu::run("pairs", |gpu| {
+        for (m, d, block, few) in [(1, 1, 32, 1), (20, 65, 96, 20), (67, 33, 32, 5), (130, 8, 64, 130)] {
+            let (x, weights) = (noise(3, m * d), weights(m, |i, j| (i * 7 + j * 3) % m >= few));
+            let Some(report) = backward(gpu, &x, &weights, true, [m, d], block)? else { continue };
+            let loaded = |first: usize, j: usize| {
+                let mut images = first..m.min(first + IMAGES);
+                images.any(|i| weights[i * m + j] != 0.0 || weights[j * m + i] != 0.0)
+            };
+            let partners: usize =
+                (0..m).step_by(IMAGES).map(|first| (0..m).filter(|&j| loaded(first, j)).count()).sum();
+            let each = if d.is_multiple_of(4) { 4 } else { 1 };
+            let slices = d.div_ceil(block as usize * each);
+            let bytes = 8 * m * m * slices + 4 * d * (m + partners) + 12 * report.threads as usize;
+            let want = [bytes, 4 * m * d, report.blocks as usize * 2 * m.div_ceil(64)].map(|n| n as u64);
+            let counted = [report.global_bytes_read, report.global_bytes_written, report.barriers];
+            if counted != want {
+                return Err(format!("{m} x {d}: counted {counted:?}, expected {want:?}").into());
+            }
+        }
+        Ok(())
     });
 }
