@@ -1,6 +1,7 @@
 //! The end of `bcreid train`: the last losses and the next command.
 
 use super::counter::clock;
+use crate::config::MetricLoss;
 use crate::console::counted;
 use crate::data::Dataset;
 use crate::run::metrics::{self, StepMetrics};
@@ -42,28 +43,23 @@ pub fn say(
 
 /// A line of the mean losses of these steps.
 fn losses(steps: &[StepMetrics]) -> String {
-    let mean = |value: fn(&StepMetrics) -> Option<f32>| {
+    let mean = |value: &dyn Fn(&StepMetrics) -> Option<f32>| {
         let values: Vec<f64> = steps.iter().filter_map(value).map(f64::from).collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
-    let others: [(&str, fn(&StepMetrics) -> Option<f32>); 3] = [
-        ("triplet", |step| step.triplet),
-        ("circle", |step| step.circle),
-        ("contrastive", |step| step.contrastive),
-    ];
-    let others =
-        others.map(|(name, value)| (name, mean(value))).into_iter().filter(|(_, mean)| !mean.is_nan());
+    let others = MetricLoss::ALL.into_iter().map(|loss| (loss.name(), mean(&|step| step.metric(loss))));
+    let others = others.filter(|(_, mean)| !mean.is_nan());
     let others: String = others.map(|(name, mean)| format!("; {name} {mean:.3}")).collect();
     format!(
         "mean of the last {}: loss {:.3} (softmax {:.3}; batch {:.3}, center {:.3}{others}), distances {:.2} between images of \
          one identity, {:.2} between identities",
         counted(steps.len(), "step"),
-        mean(|step| step.loss),
-        mean(|step| step.softmax),
-        mean(StepMetrics::batch),
-        mean(|step| step.center),
-        mean(|step| step.intra),
-        mean(|step| step.inter),
+        mean(&|step| step.loss),
+        mean(&|step| step.softmax),
+        mean(&StepMetrics::batch),
+        mean(&|step| step.center),
+        mean(&|step| step.intra),
+        mean(&|step| step.inter),
     )
 }
 

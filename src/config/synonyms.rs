@@ -26,6 +26,11 @@ const DATA: Answer = Advice("the data set is no setting: give --data DIR, or sev
 const EVAL: Answer = Advice("evaluation has no settings: bcreid eval --help lists its options");
 const TRANSFORMS: Answer = Advice("the transforms are settings of their own: data.flip, data.crop, data.pad");
 
+const MARGIN: Answer = Advice(
+    "a margin belongs to a loss: loss.batch_contrastive.tau, loss.triplet.margin, loss.circle.margin, or \
+     loss.contrastive.negative",
+);
+
 /// Names in lower case, with `_` for `-`; without their section, or with it where the name alone says too little.
 const NAMES: &[(&[&str], Answer)] = &[
     (&["learning_rate", "base_lr", "init_lr", "lr0", "rate"], Key("solver.lr")),
@@ -54,7 +59,15 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["new_layer_lr", "base_lr_mult", "lr_mult", "heads_lr_factor"], Key("solver.head_rate")),
     (&["bn_momentum"], Key("solver.batchnorm_momentum")),
     (&["freeze_bn", "fixbase"], Key("solver.batchnorm")),
-    (&["margin", "alpha"], Key("loss.batch_contrastive.tau")),
+    (&["margin"], MARGIN),
+    (&["tri.margin"], Key("loss.triplet.margin")),
+    (&["weight_t", "tri.scale"], Key("loss.triplet.weight")),
+    (&["norm_feat"], Key("loss.triplet.normalise")),
+    (&["weight_x", "ce.scale"], Key("loss.softmax.weight")),
+    (&["label_smooth", "label_smoothing", "ce.epsilon"], Key("loss.softmax.smoothing")),
+    (&["circle.scale"], Key("loss.circle.weight")),
+    (&["alpha", "circle.alpha"], Key("loss.circle.gamma")),
+    (&["with_bnneck", "bnneck", "bottleneck"], Key("model.neck")),
     (&["num_instances", "num_instance", "instances", "k"], Key("data.pk_images")),
     (&["random_flip", "do_flip", "mirror", "hflip"], Key("data.flip")),
     (&["padding", "padding_size"], Key("data.pad")),
@@ -67,7 +80,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
     (&["pixel_mean", "norm_mean"], Key("input.mean")),
     (&["pixel_std", "norm_std"], Key("input.std")),
-    (&["weight_t", "weight_b", "loss_weight", "tri.scale"], Key("loss.batch_contrastive.weight")),
+    (&["weight_b", "loss_weight"], Key("loss.batch_contrastive.weight")),
     (&["train_sampler", "sampler_train", "sampler_name"], Key("data.sampler")),
     (&["transforms"], TRANSFORMS),
     (&["flip.enabled"], Key("data.flip")),

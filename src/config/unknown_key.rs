@@ -98,7 +98,7 @@ mod tests {
             let error = message(wrong);
             assert!(error.contains(&format!("did you mean {right}?")), "{wrong}: {error}");
         }
-        for wrong in ["colour_jitter", "circle", "label_smoothing", "xyz", "loss.triplet", "a.b.c", ""] {
+        for wrong in ["colour_jitter", "circle", "xyz", "loss.triplet", "a.b.c", ""] {
             let error = message(wrong);
             assert!(!error.contains("did you mean") && error.contains("bcreid config lists"), "{error}");
         }
@@ -136,6 +136,8 @@ mod tests {
             ("warmup", "solver.lr_warmup"),
             ("num_instances", "data.pk_images"),
             ("margin", "loss.batch_contrastive.tau"),
+            ("label_smooth", "loss.softmax.smoothing"),
+            ("MODEL.LOSSES.TRI.MARGIN", "loss.triplet.margin"),
             ("epochs", "solver.iterations to epochs x training images"),
             ("optimizer", "solver.optimizer"),
             ("SOLVER.OPT", "solver.optimizer"),

@@ -92,8 +92,16 @@ impl StepMetrics {
 
     /// The losses of other methods that the run has, by name.
     pub fn others(&self) -> impl Iterator<Item = (&'static str, f32)> {
-        let all = [("triplet", self.triplet), ("circle", self.circle), ("contrastive", self.contrastive)];
-        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+        MetricLoss::ALL.into_iter().filter_map(|loss| Some((loss.name(), self.metric(loss)?)))
+    }
+
+    /// A loss of another method; `None` if the run does not have it.
+    pub fn metric(&self, loss: MetricLoss) -> Option<f32> {
+        match loss {
+            MetricLoss::Triplet => self.triplet,
+            MetricLoss::Circle => self.circle,
+            MetricLoss::Contrastive => self.contrastive,
+        }
     }
 
     /// The batch loss L_b, equation (3).
