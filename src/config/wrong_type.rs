@@ -279,6 +279,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 18);
+        assert_eq!(number, 19);
     }
 }

@@ -1,6 +1,6 @@
 //! Errors for a missing device, a missing library and exhausted memory.
 
-use crate::support::{On, Run, bcreid, data, f32, fail, losses, stand_ins, stderr, succeed};
+use crate::support::{On, Run, SMALL, bcreid, data, f32, fail, losses, stand_ins, stderr, succeed};
 use softcuda::StandIns;
 use std::path::Path;
 use std::process::Command;
@@ -15,9 +15,13 @@ fn with(stand_ins: &StandIns) -> Command {
     command
 }
 
-/// A command that wants a device, of this name. It then finds a folder that is not empty, and trains nothing.
-fn wanting<'a>(command: &'a mut Command, device: &str) -> &'a mut Command {
-    command.args(["train", "--device", device, "--data"]).arg(data()).arg("--out").arg(data())
+/// One step of a small network on a device of this name.
+fn wanting<'a>(command: &'a mut Command, device: &str, out: &Path) -> &'a mut Command {
+    command.args(["train", "--device", device, "--data"]).arg(data()).arg("--out").arg(out);
+    for setting in SMALL.iter().chain(&["solver.iterations=1", "solver.lr_milestones=[]"]) {
+        command.args(["--set", setting]);
+    }
+    command
 }
 
 #[track_caller]
@@ -30,10 +34,13 @@ fn assert_says(text: &str, parts: &[&str]) {
 /// What ends `--device cuda`, and what `auto` and `doctor` make of it.
 #[track_caller]
 fn missing(machine: impl Fn() -> Command, error: &[&str], brief: &str) {
-    let told = fail(wanting(&mut machine(), "cuda"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let told = fail(wanting(&mut machine(), "cuda", &out));
     assert_says(&told, &["device cuda: "]);
     assert_says(&told, error);
-    let output = wanting(&mut machine(), "auto").output().unwrap();
+    let output = wanting(&mut machine(), "auto", &out).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
     let took: Vec<String> =
         stderr(&output).lines().filter(|line| line.starts_with("device: ")).map(String::from).collect();
     assert_eq!(took.len(), 1, "{}", stderr(&output));
@@ -101,19 +108,21 @@ fn no_such_device() {
         command
     };
     missing(none, &["driver: it sees no device", "nvidia-smi"], "driver: it sees no device");
-    let error = fail(wanting(&mut with(stand_ins), "cuda:3"));
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let error = fail(wanting(&mut with(stand_ins), "cuda:3", &out));
     assert_says(&error, &["no CUDA device 3", "this machine has 1"]);
-    let error = fail(wanting(&mut with(stand_ins), "gpu"));
+    let error = fail(wanting(&mut with(stand_ins), "gpu", &out));
     assert_says(&error, &["device gpu: unknown", "auto, cpu, cuda or cuda:N"]);
 }
 
 #[test]
 fn bf16_needs_a_gpu_and_channels_in_eights() {
     let Some(stand_ins) = stand_ins() else { return };
-    let error = fail(wanting(&mut bcreid(), "cpu").args(["--precision", "bf16"]));
-    assert_says(&error, &["precision bf16 needs a CUDA device"]);
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
+    let error = fail(wanting(&mut bcreid(), "cpu", &out).args(["--precision", "bf16"]));
+    assert_says(&error, &["precision bf16 needs a CUDA device"]);
     let error = fail(&mut On::Gpu(stand_ins, "bf16").train(data(), &out, &["model.width=12"]));
     assert_says(&error, &["bf16", "model.width", "8", "12"]);
     let error = fail(&mut On::Gpu(stand_ins, "bf16").train(data(), &out, &["model.stem=12"]));

@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// Bytes of the longest line that is read. The longest line that is written has about 300 bytes.
 const LONGEST_LINE: u64 = 4096;
-/// The largest number of steps that are read: each takes 88 bytes of memory.
-const MAX_STEPS: usize = 3_000_000;
+/// The largest number of steps that are read: each takes 112 bytes of memory.
+const MAX_STEPS: usize = 2_000_000;
 
 /// Number of steps by which the memory grows.
 const PORTION: usize = 1 << 16;
@@ -94,7 +94,7 @@ pub fn read(path: &Path) -> Result<Vec<StepMetrics>> {
                 break Some("goes back to an earlier step; a run's metrics are never edited");
             }
             Line::Step(_) if steps.len() == MAX_STEPS => {
-                break Some("is the 3,000,001st step; so many are not read");
+                break Some("is the 2,000,001st step; so many are not read");
             }
             Line::Step(step) => {
                 if steps.len() == steps.capacity() {
