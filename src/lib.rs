@@ -45,12 +45,12 @@
 //! |---|---|---|---|---|
 //! | decode and augment | [`data::Loader::batch`] | pixels `[m, H, W, 3]`, labels `[m]` | device, assembled from decoded bytes that lie there | a kernel of the stream |
 //! | values of the step | [`autograd::StepValues::set`] | step, learning rates, lambda: `[1]` each | device, sent from pinned memory | solver |
-//! | network | [`model`]'s forward | pool5 `[m, D]` | pool of the step; each operation saves its inputs on the [`autograd::Tape`] | kernels, cuDNN |
-//! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`] | `[1]` each | pool of the step | kernels, cuBLAS |
+//! | network | [`model`]'s forward | pool5 `[m, D]`, and the feature behind a neck | pool of the step; each operation saves its inputs on the [`autograd::Tape`] | kernels, cuDNN |
+//! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`], others with a weight | `[1]` each | pool of the step | kernels, cuBLAS |
 //! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN, cuBLAS |
 //! | centers | [`ops::center_step`] | centers `[K, D]`, moved | a buffer of the parameters | a kernel |
 //! | weights | [`optim::Optimizer::step`] | parameters, moved | flat arrays | one kernel for each array |
-//! | losses to the host | [`train::step_runner`] | 8 numbers | pinned host memory | read some steps later by the solver |
+//! | losses to the host | [`train::step_runner`] | 8 numbers and one for each other loss | pinned host memory | read some steps later by the solver |
 //!
 //! A GPU runs this function until a step finds all its memory in the pool. The next step is captured as a CUDA graph
 //! ([`train::step_runner`]), and from then on the graph is replayed: all values that change between steps lie in device
