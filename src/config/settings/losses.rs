@@ -1,0 +1,208 @@
+//! The sections of the losses: `loss.softmax`, `loss.batch_contrastive` and those of other methods.
+
+use super::super::wrong_type::Setting;
+use super::Entry;
+pub use crate::ops::batch_contrastive::{Gradient, Reduction};
+pub use crate::ops::circle::Scope;
+pub use crate::ops::triplet::Distance;
+use serde::{Deserialize, Serialize};
+
+/// The terms of the loss; the training minimises their weighted sum.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Loss {
+    /// The softmax loss.
+    pub softmax: SoftmaxLoss,
+    /// The batch-contrastive loss.
+    pub batch_contrastive: BatchContrastiveLoss,
+    /// The batch-hard triplet loss.
+    pub triplet: TripletLoss,
+    /// The circle loss.
+    pub circle: CircleLoss,
+    /// The contrastive loss of pairs.
+    pub contrastive: ContrastiveLoss,
+}
+
+impl Loss {
+    pub(in crate::config) fn entries() -> Vec<Entry> {
+        [
+            SoftmaxLoss::entries(),
+            BatchContrastiveLoss::entries(),
+            TripletLoss::entries(),
+            CircleLoss::entries(),
+            ContrastiveLoss::entries(),
+        ]
+        .concat()
+    }
+
+    /// The losses of other methods that have a weight, with their weights, in the order of [`MetricLoss::ALL`].
+    pub fn metrics(&self) -> Vec<(MetricLoss, f32)> {
+        let weight = |loss: MetricLoss| match loss {
+            MetricLoss::Triplet => self.triplet.weight,
+            MetricLoss::Circle => self.circle.weight,
+            MetricLoss::Contrastive => self.contrastive.weight,
+        };
+        let all = MetricLoss::ALL.into_iter().map(|loss| (loss, weight(loss)));
+        all.filter(|(_, weight)| *weight != 0.0).collect()
+    }
+
+    /// The first loss with a weight that needs two images of one person in a batch.
+    pub fn of_pairs(&self) -> Option<&'static str> {
+        match self.batch_contrastive.weight > 0.0 {
+            true => Some("batch-contrastive"),
+            false => self.metrics().first().map(|(loss, _)| loss.name()),
+        }
+    }
+}
+
+section! {
+    /// The softmax loss of the classifier.
+    SoftmaxLoss, "loss.softmax" {
+        /// Weight of the softmax loss; with 0 it is measured but not trained on.
+        weight: f32 = 1.0, "1", "equation (9)";
+        /// Share of the label that is spread over all classes.
+        smoothing: f32 = 0.0, "probability", "Szegedy et al. 2016 (0 is the paper's)";
+    }
+}
+
+section! {
+    /// The batch-contrastive loss.
+    BatchContrastiveLoss, "loss.batch_contrastive" {
+        /// Weight lambda of the batch-contrastive loss; 0 is the paper's baseline.
+        weight: f32 = 1.0, "1", "section 3.2, equation (9)";
+        /// Iterations over which the weight grows from 0; a remedy for collapsing features.
+        warmup: u64 = 0, "iterations", "ours (0 is the paper's)";
+        /// Margin of the hinge, a squared distance of unit vectors.
+        tau: f32 = 0.3, "squared distance, 0 to 4", "ours (the paper gives none; chosen in docs/method.md)";
+        /// Equation (8), which holds partner samples constant, or the true derivative of (3).
+        gradient: Gradient = Gradient::Paper, "paper | exact", "equation (8)";
+        /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss
+        /// layers. With the mean, a weight has 1/m of its effect with the sum; m is `solver.batch`.
+        reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
+        /// The feature that the loss takes, normalised to length 1: before the neck or behind it. Without a neck both are
+        /// pool5.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "figure 2";
+        /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
+        center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
+    }
+}
+
+section! {
+    /// The batch-hard triplet loss.
+    TripletLoss, "loss.triplet" {
+        /// Weight of the triplet loss: of each image, its farthest of the same person and its nearest of another.
+        weight: f32 = 0.0, "1", "Hermans et al. 2017";
+        /// Margin of the hinge, in the unit of the distance.
+        margin: f32 = 0.3, "distance", "Luo et al. 2019";
+        /// log(1 + exp(x)) in place of the hinge; the margin has no effect then.
+        soft: bool = false, "true | false", "Hermans et al. 2017";
+        /// The Euclidean distance or its square.
+        distance: Distance = Distance::Euclidean, "euclidean | squared", "Hermans et al. 2017";
+        /// The feature that the loss takes: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Luo et al. 2019";
+        /// Divide the feature by its length.
+        normalise: bool = false, "true | false", "Hermans et al. 2017";
+    }
+}
+
+section! {
+    /// The circle loss.
+    CircleLoss, "loss.circle" {
+        /// Weight of the circle loss.
+        weight: f32 = 0.0, "1", "Sun et al. 2020";
+        /// Relaxation, a cosine similarity.
+        margin: f32 = 0.25, "cosine", "Sun et al. 2020";
+        /// Scale of the similarities.
+        gamma: f32 = 32.0, "1", "layumi's baseline (Sun et al. 2020: 128 for re-identification)";
+        /// A sum over the pairs of each image, or over all pairs of the batch.
+        scope: Scope = Scope::Anchor, "anchor | batch", "Sun et al. 2020 (batch: layumi's baseline)";
+        /// The feature that the loss takes, normalised to length 1: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "layumi's baseline";
+    }
+}
+
+section! {
+    /// The contrastive loss of pairs.
+    ContrastiveLoss, "loss.contrastive" {
+        /// Weight of the contrastive loss of all pairs of a batch.
+        weight: f32 = 0.0, "1", "Hadsell et al. 2006";
+        /// Distance below which two images of one person cost nothing.
+        positive: f32 = 0.0, "distance", "layumi's baseline";
+        /// Distance above which images of two persons cost nothing.
+        negative: f32 = 1.0, "distance", "layumi's baseline";
+        /// The feature that the loss takes: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "layumi's baseline";
+        /// Divide the feature by its length.
+        normalise: bool = true, "true | false", "layumi's baseline";
+    }
+}
+
+/// A loss of another method, beside the paper's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricLoss {
+    /// [`crate::ops::triplet`].
+    Triplet,
+    /// [`crate::ops::circle`].
+    Circle,
+    /// [`crate::ops::contrastive`].
+    Contrastive,
+}
+
+impl MetricLoss {
+    /// All of them.
+    pub const ALL: [MetricLoss; 3] = [MetricLoss::Triplet, MetricLoss::Circle, MetricLoss::Contrastive];
+
+    /// The name, as in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            MetricLoss::Triplet => "triplet",
+            MetricLoss::Circle => "circle",
+            MetricLoss::Contrastive => "contrastive",
+        }
+    }
+}
+
+choice! {
+    /// The feature that a loss takes.
+    FeatureKind {
+        /// The output of the backbone.
+        Pool5,
+        /// The output of the neck.
+        Neck
+    }
+}
+
+/// Learning rate of the class centers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "toml::Value", into = "toml::Value")]
+pub enum CenterRate {
+    /// The learning rate of the weights (algorithm 1 of the paper).
+    Tied,
+    /// A constant.
+    Fixed(f32),
+}
+
+impl TryFrom<toml::Value> for CenterRate {
+    type Error = String;
+
+    fn try_from(value: toml::Value) -> std::result::Result<Self, String> {
+        match value {
+            toml::Value::String(s) if s == "tied" => Ok(CenterRate::Tied),
+            toml::Value::Float(rate) => Ok(CenterRate::Fixed(rate as f32)),
+            toml::Value::Integer(rate) => Ok(CenterRate::Fixed(rate as f32)),
+            other => Err(format!("{other} is neither a number nor \"tied\"")),
+        }
+    }
+}
+
+impl From<CenterRate> for toml::Value {
+    fn from(rate: CenterRate) -> Self {
+        match rate {
+            CenterRate::Tied => toml::Value::String("tied".into()),
+            // Through the shortest decimal form, so that 0.1 is written as 0.1.
+            CenterRate::Fixed(rate) => {
+                toml::Value::Float(rate.to_string().parse().unwrap_or(f64::from(rate)))
+            }
+        }
+    }
+}
