@@ -24,6 +24,10 @@ const WEIGHTS: Answer = Advice("initial weights are no setting: give --weights")
 const OUT: Answer = Advice("the run folder is no setting: give --out");
 const DATA: Answer = Advice("the data set is no setting: give --data DIR, or several");
 const EVAL: Answer = Advice("evaluation has no settings: bcreid eval --help lists its options");
+/// fast-reid evaluates the feature before or after the neck.
+const NECK_FEATURE: Answer = Advice(
+    "evaluation takes the feature behind the neck; loss.batch_contrastive.feature is the one that the loss takes",
+);
 const TRANSFORMS: Answer = Advice("the transforms are settings of their own: data.flip, data.crop, data.pad");
 const OPTIMIZER: Answer = Advice(
     "the optimiser is SGD with momentum: solver.momentum, solver.weight_decay, and solver.convention for its form",
@@ -69,6 +73,9 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
     (&["pixel_mean", "norm_mean"], Key("input.mean")),
     (&["pixel_std", "norm_std"], Key("input.std")),
+    (&["weight_x", "ce.scale"], Key("loss.softmax.weight")),
+    (&["bnneck", "with_bnneck", "bn_neck"], Key("model.neck")),
+    (&["neck_feat"], NECK_FEATURE),
     (&["weight_t", "weight_b", "loss_weight", "tri.scale"], Key("loss.batch_contrastive.weight")),
     (&["train_sampler", "sampler_train", "sampler_name"], Key("data.sampler")),
     (&["transforms"], TRANSFORMS),
