@@ -24,6 +24,10 @@ const WEIGHTS: Answer = Advice("initial weights are no setting: give --weights")
 const OUT: Answer = Advice("the run folder is no setting: give --out");
 const DATA: Answer = Advice("the data set is no setting: give --data DIR, or several");
 const EVAL: Answer = Advice("evaluation has no settings: bcreid eval --help lists its options");
+/// fast-reid evaluates the feature before or after the neck.
+const NECK_FEATURE: Answer = Advice(
+    "evaluation takes the feature behind the neck; loss.batch_contrastive.feature is the one that the loss takes",
+);
 const TRANSFORMS: Answer = Advice("the transforms are settings of their own: data.flip, data.crop, data.pad");
 
 const MARGIN: Answer = Advice(
@@ -67,7 +71,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["label_smooth", "label_smoothing", "ce.epsilon"], Key("loss.softmax.smoothing")),
     (&["circle.scale"], Key("loss.circle.weight")),
     (&["alpha", "circle.alpha"], Key("loss.circle.gamma")),
-    (&["with_bnneck", "bnneck", "bottleneck"], Key("model.neck")),
+    (&["with_bnneck", "bnneck", "bn_neck", "bottleneck"], Key("model.neck")),
     (&["num_instances", "num_instance", "instances", "k"], Key("data.pk_images")),
     (&["random_flip", "do_flip", "mirror", "hflip"], Key("data.flip")),
     (&["padding", "padding_size"], Key("data.pad")),
@@ -80,6 +84,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
     (&["pixel_mean", "norm_mean"], Key("input.mean")),
     (&["pixel_std", "norm_std"], Key("input.std")),
+    (&["neck_feat"], NECK_FEATURE),
     (&["weight_b", "loss_weight"], Key("loss.batch_contrastive.weight")),
     (&["train_sampler", "sampler_train", "sampler_name"], Key("data.sampler")),
     (&["transforms"], TRANSFORMS),

@@ -41,7 +41,7 @@ pub struct Losses {
     pub softmax: Var,
     /// The loss L_b + L_c, equation (7), with its terms.
     pub batch_contrastive: BatchContrastive,
-    /// The losses of other methods, f32 `[1]` each, in the order of [`config::Loss::metrics`].
+    /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metrics`].
     pub metrics: Vec<Var>,
     /// The normalised features `[m, D]` of the batch-contrastive loss.
     pub normalized: Tensor,

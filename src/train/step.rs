@@ -21,7 +21,7 @@ pub struct StepOutput {
     pub softmax: Tensor,
     /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`].
     pub terms: Tensor,
-    /// The losses of other methods, f32 `[1]` each, in the order of [`config::Loss::metrics`].
+    /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metrics`].
     pub metrics: Vec<Tensor>,
 }
 
