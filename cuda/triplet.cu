@@ -58,7 +58,8 @@ struct Cost {
 __device__ __forceinline__ Cost cost(float gap, float margin, bool soft) {
     if (soft) return {softplus(gap), 1.0f / (1.0f + expf(-gap))};
     const float excess = gap + margin;
-    return excess > 0.0f ? Cost{excess, 1.0f} : Cost{0.0f, 0.0f};
+    // Not max(0, NaN) = 0.
+    return excess <= 0.0f ? Cost{0.0f, 0.0f} : Cost{excess, 1.0f};
 }
 
 // One anchor, or the sums over some.

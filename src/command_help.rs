@@ -1,4 +1,4 @@
-//! Help of a program outside of it: completion scripts of shells, and manual pages. Needs the feature `command-help`.
+//! Completion scripts of shells and manual pages of a program. Needs the feature `command-help`.
 
 use crate::files::{inside, write_atomically};
 use crate::{Error, Result};

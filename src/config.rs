@@ -247,6 +247,14 @@ mod tests {
         assert_eq!(Config::resolve_text(old, &[]).unwrap(), loss);
         let shown = stored_settings(old).unwrap();
         assert!(shown.contains(&("loss.batch_contrastive.tau".into(), "2".into())), "{shown:?}");
+        // Nothing is overwritten, and nothing behind a line break is lost.
+        let error =
+            Config::resolve_text("[loss]\nlambda = 1\nbatch_contrastive = 3\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("there is no key loss.batch_contrastive;"), "{error}");
+        let two_lines = "solver.lr=0.1\nsolver.batch=64".to_string();
+        assert!(
+            Config::resolve_text("", &[two_lines]).unwrap_err().to_string().contains("solver.lr is a number")
+        );
         // A setting replaces the file's under either name.
         let settings = ["solver.lr=0.25".to_string()];
         assert_eq!(Config::resolve_text(file, &settings).unwrap().solver.lr, 0.25);

@@ -32,8 +32,8 @@ impl Config {
             (t.weight.is_finite() && t.weight >= 0.0, "loss.triplet.weight must be at least 0 and finite"),
             (t.margin.is_finite() && t.margin >= 0.0, "loss.triplet.margin must be at least 0 and finite"),
             (c.weight.is_finite() && c.weight >= 0.0, "loss.circle.weight must be at least 0 and finite"),
-            (c.margin.is_finite() && c.margin >= 0.0, "loss.circle.margin must be at least 0 and finite"),
-            (c.gamma.is_finite() && c.gamma > 0.0, "loss.circle.gamma must be above 0 and finite"),
+            ((0.0..=2.0).contains(&c.margin), "loss.circle.margin must be 0 to 2"),
+            ((1e-3..=1e4).contains(&c.gamma), "loss.circle.gamma must be 0.001 to 10000"),
             (
                 p.weight.is_finite() && p.weight >= 0.0,
                 "loss.contrastive.weight must be at least 0 and finite",

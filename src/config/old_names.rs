@@ -30,6 +30,11 @@ pub fn current(key: &str) -> String {
 pub fn rename(table: &mut toml::Table) -> Result<()> {
     for (old, new) in OLD {
         let Some(value) = keys::remove(table, old) else { continue };
+        // A value in the place of a section of the new name is an error of its own, which is found later.
+        let section = new.rsplit_once('.').and_then(|(section, _)| keys::get(table, section));
+        if section.is_some_and(|section| !section.is_table()) {
+            continue;
+        }
         if keys::get(table, new).is_some() {
             return Err(Error::Config(format!(
                 "{old} is the old name of {new}, and both are given; leave {old} out"

@@ -119,6 +119,8 @@ pub(super) fn named_in(rule: &str) -> Vec<String> {
 fn parse_value(text: &str) -> toml::Value {
     toml::from_str::<toml::Table>(&format!("v = {text}"))
         .ok()
+        // A second line would be another setting.
+        .filter(|table| table.len() == 1)
         .and_then(|mut table| table.remove("v"))
         .unwrap_or_else(|| toml::Value::String(text.to_string()))
 }

@@ -119,7 +119,7 @@ section! {
         /// Learning rate at the start.
         lr: f32 = 0.01, "1", "section 3.2";
         /// The course of the learning rate behind its warm-up: by `lr_milestones` and `lr_gamma`, or constant for `lr_flat`
-        /// iterations, and then half a cosine or an exponential down to `lr_end` at the last iteration.
+        /// iterations, and then half a cosine or an exponential towards `lr_end` at the end.
         schedule: Schedule = Schedule::Steps, "steps | cosine | exponential", "section 3.2";
         /// Iterations at the start of a cosine or exponential schedule in which the learning rate is constant.
         lr_flat: u64 = 0, "iterations", "ours";
@@ -149,7 +149,8 @@ section! {
         convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
         /// Nesterov momentum as PyTorch computes it; not with Caffe's convention.
         nesterov: bool = false, "true | false", "PyTorch";
-        /// Batch normalisation by the statistics of the batch, or by the running ones, which then stay constant.
+        /// Batch normalisation by the statistics of the batch, or by the running ones, which then stay constant. A neck
+        /// always takes those of the batch.
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";
         /// Share of the batch's statistics that enters the running ones at each step.
         batchnorm_momentum: f32 = 0.1, "1", "PyTorch";

@@ -95,8 +95,9 @@ impl Column<'_> {
         for (.., value) in self.values() {
             are_names |= value.parse::<i64>().is_err();
             match number(value) {
+                None => {}
                 // Junk and distractors are no persons.
-                None | Some(-1 | 0) => {}
+                Some(-1 | 0) if self.nouns[0] == "person" => {}
                 Some(number) => {
                     let first = *spellings.entry(number).or_insert(value);
                     if first != value && twice.is_none() {

@@ -105,7 +105,7 @@ impl FeatureMap {
         mean
     }
 
-    /// pool5, the mean over all positions, behind the neck; and its length.
+    /// The feature before it is divided by its length, and the length.
     fn pooled(&self) -> (Vec<f64>, f64) {
         let mut mean = vec![0.0f64; self.channels()];
         for position in self.values.chunks_exact(mean.len()) {

@@ -103,7 +103,7 @@ mod cpu {
     /// Elements of a task: four times 64 KiB.
     const CHUNK: usize = 16 * 1024;
 
-    /// What all elements of a parameter share.
+    /// The constants of one parameter.
     #[derive(Clone, Copy)]
     struct Factors {
         /// beta and 1 - beta of both moments.

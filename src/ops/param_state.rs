@@ -1,5 +1,5 @@
-//! What updates of parameters share: the state of an optimiser, one f32 tensor for each parameter, and on a GPU the
-//! tables of segments, so that one launch updates all parameters of a group.
+//! Optimiser state, one f32 tensor for each parameter, and on a GPU the tables of segments, so that one launch updates
+//! all parameters of a group.
 
 use crate::autograd::{FlatGroup, Param, Params};
 use crate::device::Device;

@@ -202,7 +202,7 @@ impl Checkpoint {
         });
         let (fix, remedies) = match (&error, last) {
             (Error::Diverged(_), _) => {
-                ("start again with a lower solver.lr or loss.batch_contrastive.weight", vec![])
+                ("start again with a lower solver.lr, or lower weights of the losses (loss.*.weight)", vec![])
             }
             (_, Some(_)) => ("fix the cause", vec![Remedy::Resume]),
             (_, None) => ("fix the cause and start again", vec![]),

@@ -3,6 +3,7 @@
 use super::Layout;
 use crate::error::excerpt;
 use crate::{Error, Result};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Most folders below a given one that are searched for runs.
@@ -39,7 +40,10 @@ pub fn below(folder: &Path) -> Result<Found> {
 pub(crate) fn not_a_run(folder: &Path) -> Error {
     let shown = folder.display();
     let what = match std::fs::metadata(folder) {
-        Err(_) => "no such folder; give the folder of a run that bcreid train made".to_string(),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            "no such folder; give the folder of a run that bcreid train made".to_string()
+        }
+        Err(e) => format!("{e}; give the folder of a run that bcreid train made"),
         Ok(meta) if !meta.is_dir() => {
             "it is a file; give the folder of a run that bcreid train made".to_string()
         }

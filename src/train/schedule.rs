@@ -88,22 +88,23 @@ pub fn ineffective(config: &Config) -> Vec<String> {
             }
         ));
     }
+    let last = at(config, iterations.saturating_sub(1));
     let ramps = [
         (
             "loss.batch_contrastive.warmup",
             loss.batch_contrastive.warmup,
             "loss.batch_contrastive.weight",
             loss.batch_contrastive.weight,
+            last.lambda,
         ),
-        ("solver.lr_warmup", solver.lr_warmup, "solver.lr", solver.lr),
+        ("solver.lr_warmup", solver.lr_warmup, "solver.lr", solver.lr, last.lr),
     ];
-    for (key, length, of, full) in
-        ramps.into_iter().filter(|(_, length, _, full)| *length > iterations && *full > 0.0)
+    for (key, length, of, full, end) in
+        ramps.into_iter().filter(|(_, length, _, full, _)| *length > iterations && *full > 0.0)
     {
         warnings.push(format!(
-            "{key}: the ramp of {length} is longer than the run of {iterations} iterations, so {of} ends at {} instead \
-             of {full}; give a shorter ramp or more solver.iterations",
-            full * (iterations as f32 / length as f32)
+            "{key}: the ramp of {length} is longer than the run of {iterations} iterations, so {of} ends at {end} \
+             instead of {full}; give a shorter ramp or more solver.iterations"
         ));
     }
     warnings

@@ -28,7 +28,7 @@ pub struct StepOutput {
 /// The phases of a step, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The network and both losses.
+    /// The network and the losses.
     Forward,
     /// The gradient.
     Backward,
