@@ -93,7 +93,7 @@ class Extract(unittest.TestCase):
             self.assertIn(words, str(raised.exception))
         for weights, keywords, words in [
             (SET, {}, "set"),
-            (FOLDER / "query.safetensors", {}, "bcreid-convert"),
+            (FOLDER / "query.safetensors", {}, "features, and no network"),
             (RUN, {"batch": 0}, "give 1 to 1024"),
             (RUN, {"device": "cuda:99"}, 'give device="cpu"'),
         ]:
