@@ -67,7 +67,8 @@ impl Progress {
         let seconds = self.started.elapsed().as_secs_f64().max(1e-9);
         let pace = (done - self.first) as f64 / seconds;
         let left = Duration::from_secs_f64(((self.total - done) as f64 / pace.max(1e-9)).min(1e9));
-        let others: String = step.others().map(|(name, value)| format!("; {name} {value:.3}")).collect();
+        let others: String =
+            step.metric_losses().map(|(name, value)| format!("; {name} {value:.3}")).collect();
         let message = format!(
             "loss {:.3} (softmax {:.3}; {}s of batch {:.3}, center {:.3}{others}), rate {:.1e}, {:.0} images/s, {} left",
             shown(step.loss),

@@ -39,7 +39,7 @@ impl Loss {
             };
             format!("{}{ramp} x batch-contrastive ({})", own.weight, self.reading(&[]))
         });
-        let metrics = self.metrics().into_iter().map(|(loss, weight)| {
+        let metric_losses = self.metric_losses().into_iter().map(|(loss, weight)| {
             let options = match loss {
                 MetricLoss::Triplet if self.triplet.soft => "batch-hard, soft margin".into(),
                 MetricLoss::Triplet => format!("batch-hard, margin {}", self.triplet.margin),
@@ -52,7 +52,7 @@ impl Loss {
             };
             format!("{weight} x {} ({options})", loss.name())
         });
-        let terms = [softmax, batch_contrastive].into_iter().flatten().chain(metrics);
+        let terms = [softmax, batch_contrastive].into_iter().flatten().chain(metric_losses);
         let terms: Vec<String> = terms.collect();
         match terms.as_slice() {
             [alone] if alone == "softmax" => {

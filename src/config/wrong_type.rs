@@ -101,7 +101,7 @@ impl Wanted {
         }
     }
 
-    /// What is wrong with a value, in words; `None` if it has the type.
+    /// The fault of a value, in words; `None` if it has the type.
     fn fault(self, value: &Value) -> Option<String> {
         let is = |what: &str| Some(format!("`{}` is {what}", shown(value)));
         match (self, value) {

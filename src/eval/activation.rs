@@ -156,7 +156,7 @@ impl FeatureMap {
     }
 }
 
-/// What brings two images near each other.
+/// Distance of two images, and Grad-CAM of the distance for both.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
     /// Euclidean distance of the features, from 0 to 2.

@@ -41,8 +41,8 @@ pub struct Losses {
     pub softmax: Var,
     /// The loss L_b + L_c, equation (7), with its terms.
     pub batch_contrastive: BatchContrastive,
-    /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metrics`].
-    pub metrics: Vec<Var>,
+    /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metric_losses`].
+    pub metric_losses: Vec<Var>,
     /// The normalised features `[m, D]` of the batch-contrastive loss.
     pub normalized: Tensor,
 }
@@ -65,12 +65,18 @@ impl FeaturesOfBatch {
 }
 
 impl Head {
-    /// Adds `fc.weight` `[classes, features]`, `fc.bias` if `has_bias`, and `centers` to `specs`. `rate` is the factor of the learning
-    /// rate of the classifier. The centers start at 0: our choice, since the paper gives no initial value and the layer
-    /// of Wen et al. 2016 leaves it to its filler.
-    pub fn new(features: usize, classes: usize, has_bias: bool, rate: f32, specs: &mut ParamSpecs) -> Self {
-        let weight = specs.add_with("fc.weight", [classes, features], Init::Normal(CLASSIFIER_STD), rate);
-        let bias = has_bias.then(|| specs.add_with("fc.bias", [classes], Init::Constant(0.0), rate));
+    /// Adds `fc.weight` `[classes, features]`, `fc.bias` if `has_bias`, and `centers` to `specs`. `lr_mult` is
+    /// the factor on the learning rate of the classifier. The centers start at 0: our choice, since the paper gives no
+    /// initial value and the layer of Wen et al. 2016 leaves it to its filler.
+    pub fn new(
+        features: usize,
+        classes: usize,
+        has_bias: bool,
+        lr_mult: f32,
+        specs: &mut ParamSpecs,
+    ) -> Self {
+        let weight = specs.add_with("fc.weight", [classes, features], Init::Normal(CLASSIFIER_STD), lr_mult);
+        let bias = has_bias.then(|| specs.add_with("fc.bias", [classes], Init::Constant(0.0), lr_mult));
         let centers = specs.add_buffer(CENTERS, [classes, features], 0.0);
         Head { weight, bias, centers }
     }
@@ -94,16 +100,16 @@ impl Head {
         let centers = tape.buffer(self.centers).clone();
         let options = Options { gradient: own.gradient, reduction: own.reduction, tau: own.tau };
         let batch_contrastive = batch_contrastive(tape, x, labels, &centers, options)?;
-        let metrics = loss.metrics().into_iter();
-        let metrics = metrics.map(|(which, _)| metric_loss(tape, which, &features, labels, loss));
-        let metrics = metrics.collect::<Result<Vec<_>>>()?;
+        let weighted = loss.metric_losses().into_iter();
+        let metric_losses = weighted.map(|(which, _)| metric_loss(tape, which, &features, labels, loss));
+        let metric_losses = metric_losses.collect::<Result<Vec<_>>>()?;
         let dropped = dropout(tape, features.neck, dropout_ratio)?;
         let weight = tape.param(self.weight);
         let bias = self.bias.map(|bias| tape.param(bias));
         let logits = linear(tape, dropped, weight, bias)?;
         let smoothing = Smoothing::All(loss.softmax.smoothing);
         let softmax = softmax_cross_entropy_smoothed(tape, logits, labels, &smoothing)?;
-        Ok(Losses { softmax, batch_contrastive, metrics, normalized })
+        Ok(Losses { softmax, batch_contrastive, metric_losses, normalized })
     }
 }
 

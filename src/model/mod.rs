@@ -61,12 +61,12 @@ impl Model {
         }
         let mut specs = ParamSpecs::default();
         let backbone = ResNet::new(&spec, &mut specs);
-        let (features, rate) = (backbone.features(), config.solver.head_rate);
+        let (features, lr_mult) = (backbone.features(), config.solver.head_rate);
         let neck = match config.model.neck {
             NeckKind::None => None,
-            NeckKind::Batchnorm => Some(Neck::new(features, rate, &mut specs)),
+            NeckKind::Batchnorm => Some(Neck::new(features, lr_mult, &mut specs)),
         };
-        let head = (classes > 0).then(|| Head::new(features, classes, neck.is_none(), rate, &mut specs));
+        let head = (classes > 0).then(|| Head::new(features, classes, neck.is_none(), lr_mult, &mut specs));
         Ok((Model { backbone, neck, head }, specs))
     }
 

@@ -24,10 +24,10 @@ pub struct Neck {
 
 impl Neck {
     /// Adds `bottleneck.weight` `[features]` and the buffers `bottleneck.bias`, `.running_mean`, `.running_var` to
-    /// `specs`. `rate` is the factor of the learning rate of the scale.
-    pub fn new(features: usize, rate: f32, specs: &mut ParamSpecs) -> Self {
+    /// `specs`. `lr_mult` is the factor on the learning rate of the scale.
+    pub fn new(features: usize, lr_mult: f32, specs: &mut ParamSpecs) -> Self {
         Neck {
-            gamma: specs.add_with(format!("{NECK}weight"), [features], Init::Constant(1.0), rate),
+            gamma: specs.add_with(format!("{NECK}weight"), [features], Init::Constant(1.0), lr_mult),
             beta: specs.add_buffer(format!("{NECK}bias"), [features], 0.0),
             mean: specs.add_buffer(format!("{NECK}running_mean"), [features], 0.0),
             var: specs.add_buffer(format!("{NECK}running_var"), [features], 1.0),

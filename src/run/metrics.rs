@@ -60,15 +60,16 @@ pub struct StepLosses<'a> {
     /// Weight of the batch-contrastive loss.
     pub lambda: f32,
     /// Other losses with weight and value.
-    pub metrics: &'a [(MetricLoss, f32, f32)],
+    pub metric_losses: &'a [(MetricLoss, f32, f32)],
 }
 
 impl StepMetrics {
     /// Metrics from the downloaded values.
     pub fn new(step: u64, rate: f32, losses: StepLosses<'_>) -> Self {
-        let StepLosses { softmax, softmax_weight, terms, lambda, metrics } = losses;
-        let metric = |which: MetricLoss| metrics.iter().find(|(loss, ..)| *loss == which).map(|(.., v)| *v);
-        let others: f32 = metrics.iter().map(|(_, weight, value)| weight * value).sum();
+        let StepLosses { softmax, softmax_weight, terms, lambda, metric_losses } = losses;
+        let value =
+            |which: MetricLoss| metric_losses.iter().find(|(loss, ..)| *loss == which).map(|(.., v)| *v);
+        let others: f32 = metric_losses.iter().map(|(_, weight, value)| weight * value).sum();
         let term = |term: Term| terms[term as usize];
         let present = |which: Term| Some(term(which)).filter(|v| v.is_finite());
         let (positive, hinge, center) = (term(Term::Positive), term(Term::Hinge), term(Term::Center));
@@ -84,19 +85,19 @@ impl StepMetrics {
             intra: present(Term::IntraMean),
             inter: present(Term::InterMean),
             inter_min: present(Term::InterMin),
-            triplet: metric(MetricLoss::Triplet),
-            circle: metric(MetricLoss::Circle),
-            contrastive: metric(MetricLoss::Contrastive),
+            triplet: value(MetricLoss::Triplet),
+            circle: value(MetricLoss::Circle),
+            contrastive: value(MetricLoss::Contrastive),
         }
     }
 
     /// The losses of other methods that the run has, by name.
-    pub fn others(&self) -> impl Iterator<Item = (&'static str, f32)> {
-        MetricLoss::ALL.into_iter().filter_map(|loss| Some((loss.name(), self.metric(loss)?)))
+    pub fn metric_losses(&self) -> impl Iterator<Item = (&'static str, f32)> {
+        MetricLoss::ALL.into_iter().filter_map(|loss| Some((loss.name(), self.metric_loss(loss)?)))
     }
 
     /// A loss of another method; `None` if the run does not have it.
-    pub fn metric(&self, loss: MetricLoss) -> Option<f32> {
+    pub fn metric_loss(&self, loss: MetricLoss) -> Option<f32> {
         match loss {
             MetricLoss::Triplet => self.triplet,
             MetricLoss::Circle => self.circle,

@@ -31,9 +31,9 @@ pub struct Found {
 /// # Errors
 /// `folder` cannot be read.
 pub fn below(folder: &Path) -> Result<Found> {
-    let (mut left, mut runs) = (MOST_FOLDERS, Vec::new());
-    search(folder, DEPTH, &mut left, &mut runs).map_err(Error::io(folder))?;
-    Ok(Found { runs, is_complete: left > 0 })
+    let mut search = Search::of(MOST_FOLDERS);
+    search.visit(folder, DEPTH).map_err(Error::io(folder))?;
+    Ok(search.found)
 }
 
 /// The error about `folder` in the place of a run folder: it names the runs in it, or the run that it is a part of.
@@ -48,15 +48,16 @@ pub(crate) fn not_a_run(folder: &Path) -> Error {
             "it is a file; give the folder of a run that bcreid train made".to_string()
         }
         Ok(_) => {
-            let (mut left, mut runs) = (FEW_FOLDERS, Vec::new());
-            let _ = search(folder, DEPTH, &mut left, &mut runs);
+            let mut search = Search::of(FEW_FOLDERS);
+            let _ = search.visit(folder, DEPTH);
+            let Found { runs, is_complete } = search.found;
             match (&runs[..], run_above(folder)) {
                 ([], None) => {
                     "it has no config.toml; give the folder of a run that bcreid train made".to_string()
                 }
                 ([], Some(run)) => format!("it is inside of one; give {}", run.display()),
                 ([run], _) => format!("it holds one; give {}", run.display()),
-                (runs, _) => several(runs, left == 0),
+                (runs, _) => several(runs, !is_complete),
             }
         }
     };
@@ -82,29 +83,46 @@ fn run_above(folder: &Path) -> Option<PathBuf> {
     whole.ancestors().skip(1).take(2).find(|above| is_run(above)).map(Path::to_path_buf)
 }
 
-fn search(folder: &Path, depth: usize, left: &mut usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if is_run(folder) {
-        found.push(folder.to_path_buf());
-        return Ok(());
+/// A search for runs that looks into a limited number of folders.
+struct Search {
+    left: usize,
+    found: Found,
+}
+
+impl Search {
+    fn of(folders: usize) -> Self {
+        Search { left: folders, found: Found { runs: Vec::new(), is_complete: true } }
     }
-    let mut inner = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if entry.file_type()?.is_dir() && !hidden {
-            inner.push(entry.path());
+
+    /// Looks into a folder and up to `depth` levels below it.
+    fn visit(&mut self, folder: &Path, depth: usize) -> std::io::Result<()> {
+        if is_run(folder) {
+            self.found.runs.push(folder.to_path_buf());
+            return Ok(());
         }
-    }
-    inner.sort_unstable();
-    for folder in inner {
-        if *left == 0 || depth == 0 {
-            break;
+        if depth == 0 {
+            return Ok(());
         }
-        *left -= 1;
-        // A folder that may not be read below a given one holds no run of this user.
-        let _ = search(&folder, depth - 1, left, found);
+        let mut inner = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            if entry.file_type()?.is_dir() && !hidden {
+                inner.push(entry.path());
+            }
+        }
+        inner.sort_unstable();
+        for folder in inner {
+            if self.left == 0 {
+                self.found.is_complete = false;
+                break;
+            }
+            self.left -= 1;
+            // A folder that may not be read below a given one holds no run of this user.
+            let _ = self.visit(&folder, depth - 1);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn is_run(folder: &Path) -> bool {

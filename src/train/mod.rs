@@ -4,6 +4,7 @@
 
 pub mod collapse;
 pub mod observer;
+mod recorder;
 pub mod schedule;
 pub mod solver;
 pub mod step;

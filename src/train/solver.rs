@@ -2,11 +2,12 @@
 
 use super::collapse::{Origin, Watch};
 use super::observer::{Observer, Observers};
-use super::schedule::{self, Scheduled};
+use super::recorder::{MOST_PENDING, RUNNING, Recorder};
+use super::schedule;
 use super::step::{optimizer, step};
-use super::step_runner::{PendingOutput, StepRunner};
+use super::step_runner::StepRunner;
 use crate::autograd::{Params, StepValues};
-use crate::config::{self, Config, MetricLoss};
+use crate::config::{self, Config};
 use crate::console::counted;
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
@@ -14,7 +15,7 @@ use crate::files::write_atomically;
 use crate::model::Model;
 use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
-use crate::run::metrics::{self, Log, StepLosses, StepMetrics};
+use crate::run::metrics::{self, Log};
 use crate::run::provenance::RunClock;
 use crate::run::{RunFolder, RunProvenance};
 use crate::weights::NetworkFile;
@@ -213,7 +214,7 @@ impl Trainer {
             observers,
             watch: Watch::new(&config, origin),
             softmax_weight: config.loss.softmax.weight,
-            metrics: config.loss.metrics(),
+            metric_losses: config.loss.metric_losses(),
         };
         if first > 0 {
             // The steps before the interruption count for the verdict at the end. The file may have been moved away.
@@ -355,59 +356,5 @@ pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions 
         prefetch: data.workers + 2,
         cache: CacheOptions { limit_mib: data.cache_mib, folder: None },
         bad_images: data.bad_images,
-    }
-}
-
-/// Steps that may be in flight on a GPU while earlier ones are logged: waiting for the newest step would leave the GPU
-/// idle.
-const RUNNING: usize = 2;
-/// The largest number of pending downloads; more than the host runs ahead of a GPU.
-const MOST_PENDING: usize = 256;
-
-/// The outputs of steps whose downloads are pending, and the log that receives them.
-struct Recorder<'a> {
-    pending: VecDeque<(u64, Scheduled, PendingOutput)>,
-    /// The number of newest steps that a download does not wait for.
-    running: usize,
-    log: Log,
-    observers: Observers<'a>,
-    watch: Watch,
-    /// Weight of the softmax loss.
-    softmax_weight: f32,
-    /// Losses of other methods, with their weights.
-    metrics: Vec<(MetricLoss, f32)>,
-}
-
-impl Recorder<'_> {
-    /// Waits for all pending steps but the newest `running`, and hands their values to the log and the observers.
-    fn read_back(&mut self, running: usize) -> Result<()> {
-        let mut newest = None;
-        let finished = self.pending.len().saturating_sub(running);
-        for (number, scheduled, sent) in self.pending.drain(..finished) {
-            let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
-            let own = self.metrics.iter().zip(sent.metrics);
-            let metrics = own.map(|(&(loss, weight), sent)| Ok((loss, weight, sent.wait()?[0])));
-            let losses = StepLosses {
-                softmax: softmax[0],
-                softmax_weight: self.softmax_weight,
-                terms: &terms,
-                lambda: scheduled.lambda,
-                metrics: &metrics.collect::<Result<Vec<_>>>()?,
-            };
-            let step = StepMetrics::new(number, scheduled.lr, losses);
-            self.log.write(&step)?;
-            self.observers.measured(&step)?;
-            if let Some((loss, value)) = step.not_finite() {
-                self.log.flush()?;
-                self.observers.caught_up(&step)?;
-                return Err(Error::Diverged(format!("step {number}: the {loss} is {value}")));
-            }
-            if let Some(warning) = self.watch.see(&step) {
-                self.observers.note(&warning);
-            }
-            newest = Some(step);
-        }
-        self.log.flush()?;
-        newest.map_or(Ok(()), |step| self.observers.caught_up(&step))
     }
 }

@@ -21,8 +21,8 @@ pub struct StepOutput {
     pub softmax: Tensor,
     /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`].
     pub terms: Tensor,
-    /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metrics`].
-    pub metrics: Vec<Tensor>,
+    /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metric_losses`].
+    pub metric_losses: Vec<Tensor>,
 }
 
 /// The phases of a step, in their order.
@@ -90,7 +90,7 @@ pub fn step_with_hook(
     let losses = head.losses(&mut tape, features, &labels, config.model.dropout, &config.loss)?;
     let softmax = losses.softmax.value.clone();
     let terms = losses.batch_contrastive.terms;
-    let metrics = losses.metrics.iter().map(|loss| loss.value.clone()).collect();
+    let metric_losses = losses.metric_losses.iter().map(|loss| loss.value.clone()).collect();
     done(Phase::Forward)?;
 
     // Line 4: the gradient; each loss enters with its weight.
@@ -102,7 +102,7 @@ pub fn step_with_hook(
         let lambda = values.scalar(LAMBDA)?.duplicate(&tape.device())?;
         seeds.push((losses.batch_contrastive.loss, lambda));
     }
-    for (loss, (_, weight)) in losses.metrics.into_iter().zip(config.loss.metrics()) {
+    for (loss, (_, weight)) in losses.metric_losses.into_iter().zip(config.loss.metric_losses()) {
         seeds.push((loss, Tensor::full(&tape.device(), [1], weight)?));
     }
     tape.backward(seeds)?;
@@ -115,7 +115,7 @@ pub fn step_with_hook(
     // Line 6: the weights.
     optimizer.step(params, values.scalar(LR)?, &values.step)?;
     done(Phase::Weights)?;
-    Ok(StepOutput { softmax, terms, metrics })
+    Ok(StepOutput { softmax, terms, metric_losses })
 }
 
 /// The optimiser of a run with these settings.

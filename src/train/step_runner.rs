@@ -17,7 +17,7 @@ pub struct PendingOutput {
     /// The terms of the batch-contrastive loss.
     pub terms: Download,
     /// The losses of other methods.
-    pub metrics: Vec<Download>,
+    pub metric_losses: Vec<Download>,
 }
 
 impl StepOutput {
@@ -29,7 +29,7 @@ impl StepOutput {
         Ok(PendingOutput {
             softmax: self.softmax.download_async()?,
             terms: self.terms.download_async()?,
-            metrics: self.metrics.iter().map(Tensor::download_async).collect::<Result<_>>()?,
+            metric_losses: self.metric_losses.iter().map(Tensor::download_async).collect::<Result<_>>()?,
         })
     }
 }

@@ -34,6 +34,12 @@ fn two() -> [PathBuf; 2] {
     [images[0].clone(), images[images.len() - 1].clone()]
 }
 
+fn activations(images: &Path, out: &Path) -> Command {
+    let mut command = bcreid();
+    command.arg("activations").arg("--weights").arg(run()).arg("--images").arg(images).arg("--out").arg(out);
+    command
+}
+
 fn pair(images: [&Path; 2], out: &Path) -> Command {
     let mut command = bcreid();
     command.arg("activations").arg("--weights").arg(run()).arg("--out").arg(out).arg("--pair").args(images);
@@ -230,15 +236,7 @@ fn maps_of_strange_images() {
         assert!(output.status.success(), "{name}: {}", stderr(&output));
         let page = fs::read_to_string(at("q.html")).unwrap();
         assert!(!page.contains(['\u{1b}', '\u{202e}']) && !page.contains("3<b>"), "{name}");
-        let mut folder = bcreid();
-        folder
-            .arg("activations")
-            .arg("--weights")
-            .arg(run())
-            .arg("--images")
-            .arg(&image)
-            .arg("--out")
-            .arg(at("m"));
+        let folder = activations(&image, &at("m"));
         let output = limited(&folder).output().unwrap();
         assert!(output.status.success(), "{name}: {}", stderr(&output));
         let drawn = image::open(at("m").join(format!("{name}.png"))).unwrap();
@@ -253,15 +251,7 @@ fn maps_of_strange_images() {
     ] {
         let image = at(name);
         fs::write(&image, bytes).unwrap();
-        let mut folder = bcreid();
-        folder
-            .arg("activations")
-            .arg("--weights")
-            .arg(run())
-            .arg("--images")
-            .arg(&image)
-            .arg("--out")
-            .arg(at("bad"));
+        let folder = activations(&image, &at("bad"));
         for command in [
             pair([&image, &a], &at("bad")),
             pair([&a, &image], &at("bad")),

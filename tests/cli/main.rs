@@ -12,6 +12,7 @@ mod hostile;
 mod layouts;
 #[cfg(target_os = "linux")]
 mod limits;
+mod losses;
 mod pictures;
 mod pipeline;
 mod provenance;

@@ -1,6 +1,6 @@
 //! The pipeline of train, extract, eval and query: each command reads the previous command's result.
 
-use crate::support::{TINY, bcreid, data, fail, succeed, train};
+use crate::support::{TINY, bcreid, data, succeed, train};
 use bcreid::weights::Features;
 
 #[test]
@@ -86,74 +86,6 @@ fn weights_start_another_run_and_bring_their_network_along() {
     for word in ["cpu: 1 thread,", "cuDNN: ", "slim of width 8, 1-1-1-1 blocks, Caffe's wiring", "BGR"] {
         assert!(looked.contains(word), "{looked}");
     }
-}
-
-/// A batch-norm neck: trained from weights without one, resumed bit for bit, part of the network of its weights.
-#[test]
-fn a_neck_is_trained_and_belongs_to_the_features() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let neck = &["model.neck=batchnorm"];
-    succeed(&mut train(data(), &at("plain"), &[]));
-    let from_plain = |out: &str, more: &[&str]| {
-        let mut command = train(data(), &at(out), more);
-        command.arg("--weights").arg(at("plain"));
-        command
-    };
-    succeed(&mut from_plain("whole", neck));
-    succeed(&mut from_plain("part", &["solver.iterations=6", neck[0]]));
-    let mut resume = bcreid();
-    resume.arg("train").arg("--data").arg(data()).arg("--out").arg(at("part")).arg("--resume");
-    succeed(resume.args(["--iterations", "12"]));
-    let tensors = |run: &str| {
-        let file = bcreid::weights::read_tensors(&at(run).join("weights.safetensors")).unwrap();
-        let own = |name: &str| (name.to_string(), file.get(name).unwrap().bytes().to_vec());
-        file.names().map(own).collect::<Vec<_>>()
-    };
-    assert!(tensors("part") == tensors("whole"), "a resumed run has the bits of a whole one");
-    let names: Vec<String> = tensors("whole").into_iter().map(|(name, _)| name).collect();
-    for name in ["weight", "bias", "running_mean", "running_var"] {
-        assert!(names.contains(&format!("bottleneck.{name}")), "{names:?}");
-    }
-    assert!(!names.contains(&"fc.bias".to_string()), "the classifier behind a neck has no bias");
-
-    // The features are those behind the neck: another scale gives other features, the shape is the same.
-    let features = |weights: &std::path::Path, out: &str| {
-        let mut extract = bcreid();
-        extract.arg("extract").arg("--weights").arg(weights).arg("--images").arg(data().join("query"));
-        succeed(extract.arg("--out").arg(at(out)));
-        Features::read(&at(out)).unwrap()
-    };
-    let own = features(&at("whole"), "own.safetensors");
-    let file = bcreid::weights::read_tensors(&at("whole").join("weights.safetensors")).unwrap();
-    let changed: Vec<(String, Vec<usize>, Vec<f32>)> = file
-        .names()
-        .map(|name| {
-            let view = file.tensor(name).unwrap();
-            let mut values = view.f32().unwrap().into_owned();
-            if name == "bottleneck.weight" {
-                values.iter_mut().enumerate().for_each(|(i, v)| *v *= 1.0 + i as f32);
-            }
-            (name.to_string(), view.shape().to_vec(), values)
-        })
-        .collect();
-    let out: Vec<_> = changed
-        .iter()
-        .map(|(name, shape, values)| bcreid::weights::TensorOut::f32(name, shape, values))
-        .collect();
-    bcreid::weights::write_tensors(&at("changed.safetensors"), &out, &file.metadata().clone()).unwrap();
-    let other = features(&at("changed.safetensors"), "other.safetensors");
-    assert_eq!((own.len(), own.dim()), (other.len(), other.dim()));
-    assert!((0..own.len()).all(|row| own.row(row) != other.row(row)));
-
-    let looked = succeed(bcreid().arg("doctor").arg("--weights").arg(at("whole")));
-    assert!(looked.contains("batch-norm neck"), "{looked}");
-    // A network without a neck cannot take its weights, and says what to do.
-    let mut without = train(data(), &at("without"), &["model.neck=none"]);
-    let error = fail(without.arg("--weights").arg(at("whole")));
-    assert!(error.contains("bottleneck.") && error.contains("model.neck"), "{error}");
-    let error = fail(&mut train(data(), &at("none"), &["loss.batch_contrastive.feature=neck"]));
-    assert!(error.contains("set model.neck to batchnorm"), "{error}");
 }
 
 #[test]

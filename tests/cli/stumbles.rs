@@ -1,4 +1,4 @@
-//! What a new user stumbles over: each answer says what is wrong, where, and what to do.
+//! Errors that new users meet: each message names the fault, its place and the fix.
 
 use crate::support::{bcreid, fail, own_data, stderr, succeed, train};
 use std::ffi::OsStr;

@@ -13,7 +13,7 @@ pub fn output(device: &Device) -> Result<StepOutput> {
     Ok(StepOutput {
         softmax: Tensor::full(device, [1], 1.0)?,
         terms: Tensor::zeros(device, [7])?,
-        metrics: Vec::new(),
+        metric_losses: Vec::new(),
     })
 }
 

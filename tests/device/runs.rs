@@ -102,6 +102,23 @@ fn a_neck_in_front_of_the_classifier() {
 }
 
 #[test]
+fn losses_of_other_methods() {
+    devices_agree(&[
+        "data.sampler=pk",
+        "loss.batch_contrastive.weight=0",
+        "loss.softmax.smoothing=0.1",
+        "loss.triplet.weight=0.1",
+        "loss.circle.weight=0.01",
+        "loss.contrastive.weight=0.1",
+    ]);
+}
+
+#[test]
+fn adam() {
+    devices_agree(&["solver.optimizer=adam", "solver.lr=1e-6"]);
+}
+
+#[test]
 fn softmax_alone() {
     devices_agree(&["loss.batch_contrastive.weight=0", "data.pad_mode=edge"]);
 }

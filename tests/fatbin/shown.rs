@@ -24,7 +24,7 @@ fn a_kernel_is_shown_with_its_largest_figures() {
 }
 
 #[test]
-fn a_build_without_kernels_names_what_mends_it() {
+fn a_build_without_kernels_names_the_fix() {
     let text = Absent::NoCompiler.to_string();
     assert!(text.starts_with("none") && text.contains("cargo build --release"), "{text}");
     let script = text.split_whitespace().find(|word| word.ends_with(".sh")).unwrap();

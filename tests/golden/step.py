@@ -18,11 +18,14 @@ from safetensors.numpy import save_file
 
 import philox
 import resnet
+from circle import circle
+from contrastive import contrastive
 from pattern import BATCH, CLASSES, SEED, batch
+from triplet import triplet
 
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE, RATE, LAMBDA = 0.9, 5e-4, 0.5, 1.3, 0.5, 0.01, 0.1
-STEPS, SAMPLE = 60, 192
-BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU}
+STEPS, SAMPLE, OTHER = 60, 192, 0.25
+BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None}
 VARIANTS = {
     "base": {},
     **{key: {key: True} for key in ["exact", "caffe_momentum", "tied", "frozen"]},
@@ -31,6 +34,13 @@ VARIANTS = {
     "neck": {"neck": "pool5"},
     # Features behind the neck are centred, so persons are far apart: a larger margin reaches them.
     "neck_behind": {"neck": "neck", "tau": 3.0},
+    # Losses of other methods, with the weight OTHER.
+    "smoothed": {"smoothing": 0.25},
+    "triplet": {"other": lambda pool5, y: triplet(pool5, y, 16.0, False)},
+    "triplet_soft": {"other": lambda pool5, y: triplet(F.normalize(pool5), y, None, True)},
+    "circle": {"other": lambda pool5, y: circle(F.normalize(pool5), y, 0.5, 8.0, "anchor")},
+    "circle_of_batch": {"other": lambda pool5, y: circle(F.normalize(pool5), y, 0.5, 8.0, "batch")},
+    "contrastive": {"other": lambda pool5, y: contrastive(F.normalize(pool5), y, 0.25, 1.25)},
 }
 
 
@@ -70,7 +80,7 @@ class Run:
         for name, velocity in self.velocities.items():
             yield f"momentum/{name}", velocity
 
-    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU):
+    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None):
         """Softmax loss and the three terms of the other one; the step is made."""
         self.net.train(not frozen)
         pixels, labels = batch(number)
@@ -78,7 +88,7 @@ class Run:
         pool5 = self.net(torch.from_numpy(pixels).to(dtype).permute(0, 3, 1, 2))
         mask = torch.from_numpy(philox.dropout_mask(SEED, number, BATCH, self.net.features, DROPOUT)).to(dtype)
         if neck is None:
-            softmax = F.cross_entropy(self.fc(pool5 * mask), labels)
+            softmax = F.cross_entropy(self.fc(pool5 * mask), labels, label_smoothing=smoothing)
             x = F.normalize(pool5)
         else:
             self.neck.train()
@@ -89,14 +99,16 @@ class Run:
         named = self.named()
         # float32 constants, as the engine has them.
         rate, decay, momentum = (float(np.float32(v)) for v in (RATE, DECAY, MOMENTUM))
-        gradients = torch.autograd.grad(softmax + float(np.float32(LAMBDA)) * sum(terms), [p for _, p in named])
+        others = [] if other is None else [other(pool5, labels)[0]]
+        loss = softmax + float(np.float32(LAMBDA)) * sum(terms) + OTHER * sum(others)
+        gradients = torch.autograd.grad(loss, [p for _, p in named])
         with torch.no_grad():
             resnet.center_step(self.centers, x, labels, rate if tied else CENTER_RATE)
             for (name, parameter), gradient in zip(named, gradients):
                 own = gradient + decay * parameter
                 self.velocities[name] = momentum * self.velocities[name] + (rate * own if caffe_momentum else own)
                 parameter -= self.velocities[name] if caffe_momentum else rate * self.velocities[name]
-        return np.array([softmax.item(), *(term.item() for term in terms)])
+        return np.array([softmax.item(), *(term.item() for term in [*terms, *others])])
 
 
 def engine(tensor):

@@ -3,6 +3,7 @@ pub mod kernel;
 use crate::golden::{self, assert_close};
 use crate::gradient_check::noise;
 use crate::on::{self, host};
+use crate::sgd::golden_params;
 use bcreid::autograd::{ParamSpecs, Params};
 use bcreid::device::Device;
 use bcreid::element::{DType, Shape};
@@ -38,15 +39,7 @@ fn golden_values() {
     on::each(|device| {
         let golden = golden::read("adam");
         for (kind, form, amsgrad) in KINDS {
-            let start = |name: &str| &golden[&format!("start.{name}")].values;
-            let mut specs = ParamSpecs::default();
-            let ids = ["weight", "bias"].map(|name| (name, specs.add(name, [start(name).len()])));
-            let mut params = Params::new(device, &specs).unwrap();
-            for ((name, id), (lr_mult, decay_mult)) in ids.into_iter().zip([(1.0, 1.0), (2.0, 0.0)]) {
-                let param = params.get_mut(id);
-                param.load(start(name)).unwrap();
-                (param.lr_mult, param.decay_mult) = (lr_mult, decay_mult);
-            }
+            let (mut params, ids) = golden_params(device, &golden);
             let mut moments = Moments::new(&params, amsgrad).unwrap();
             for step in 0..20 {
                 let row = |key: String, n: usize| golden[&key].values[step * n..][..n].to_vec();

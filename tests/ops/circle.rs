@@ -2,7 +2,7 @@ pub mod kernel;
 
 use crate::golden::{self, assert_close};
 use crate::gradient_check::noise;
-use crate::metric::{Batch, Outcome, assert_within, identities, largest};
+use crate::metric::{Batch, MIXED, Outcome, SHAPES, assert_within, identities, largest};
 use crate::on;
 use bcreid::Result;
 use bcreid::autograd::{Tape, Var};
@@ -10,8 +10,6 @@ use bcreid::device::Device;
 use bcreid::ops::circle::{Circle, Options, Scope, Term, circle};
 use bcreid::tensor::Tensor;
 
-/// Three images of identities 0 and 3, two of 1, one of 2 and of 5: these two are no anchors.
-const MIXED: [i32; 10] = [0, 1, 0, 2, 1, 0, 3, 5, 3, 3];
 const SCOPES: [Scope; 2] = [Scope::Anchor, Scope::Batch];
 
 fn options(scope: Scope) -> Options {
@@ -132,14 +130,11 @@ fn the_gradient_is_that_of_the_definition_with_constant_weights() {
 }
 
 #[test]
-fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
+fn the_gradient_scales_with_dy_and_adds_to_an_earlier_one() {
     on::each(|device| {
         let batch = around(1, &MIXED, 6, 0.7);
         for options in SCOPES.map(options) {
-            let dx = batch.run(device, -2.5, Some(&[100.0; 60]), apply(options)).dx;
-            let expected: Vec<f32> =
-                run(device, &batch, options).dx.iter().map(|v| 100.0 - 2.5 * v).collect();
-            assert_close("dx", &dx, &expected, 1e-6);
+            batch.check_gradient_is_added(device, apply(options));
         }
     });
 }
@@ -147,19 +142,13 @@ fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
     on::cuda(|device| {
-        for (m, each, d) in [(16, 4, 64), (20, 3, 3), (33, 4, 65), (49, 2, 68), (72, 4, 2048), (130, 5, 130)]
-        {
+        for (m, each, d) in SHAPES {
             for (spread, options) in
                 [0.05, 0.7, 10.0].into_iter().flat_map(|s| SCOPES.map(|o| (s, options(o))))
             {
+                let what = format!("spread {spread}, {options:?}");
                 let batch = around(1, &identities(m, each), d, spread);
-                let earlier = noise(5, m * d);
-                let [ours, cpu] =
-                    [device, &Device::cpu()].map(|on| batch.run(on, -2.5, Some(&earlier), apply(options)));
-                let what = format!("{m} images of {d} features, spread {spread}, {options:?}");
-                assert_close(&what, &[ours.loss], &[cpu.loss], 1e-5);
-                assert_close(&what, &ours.terms, &cpu.terms, 2e-6);
-                assert_within(&what, &ours.dx, &cpu.dx, 5e-5 * largest(&cpu.dx));
+                batch.check_device(device, &what, [1e-5, 2e-6, 5e-5], apply(options));
             }
         }
     });
@@ -246,22 +235,19 @@ fn a_nan_shows_in_the_loss() {
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     let labels: Vec<i32> = (0..37).map(|i| i * i % 11).collect();
-    let batch = around(1, &labels, 70, 0.7);
-    let with = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let Outcome { loss, terms, dx } =
-            pool.install(|| run(&Device::cpu(), &batch, options(Scope::Anchor)));
-        [vec![loss], terms, dx].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
-    };
-    assert_eq!(with(1), with(3));
+    around(1, &labels, 70, 0.7).check_threads(apply(options(Scope::Anchor)));
 }
 
 #[test]
 fn wrong_inputs_are_refused() {
     let refuse = |x: [usize; 2], labels: &[i32], margin: f32, gamma: f32, words: &[&str]| {
-        let error = Batch::error(x, labels, apply(Options { margin, gamma, scope: Scope::Anchor }));
-        assert!(error.starts_with("circle: "), "{error}");
-        words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
+        Batch::check_refused(
+            "circle",
+            x,
+            labels,
+            words,
+            apply(Options { margin, gamma, scope: Scope::Anchor }),
+        );
     };
     refuse([2, 3], &[0], 0.25, 32.0, &["[1]", "[2]"]);
     refuse([0, 3], &[], 0.25, 32.0, &["[0, 3]"]);

@@ -2,7 +2,7 @@ pub mod kernel;
 
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
-use crate::metric::{Batch, Outcome, assert_within, identities, largest};
+use crate::metric::{Batch, MIXED, Outcome, SHAPES, assert_within, identities, largest};
 use crate::on;
 use bcreid::Result;
 use bcreid::autograd::{Tape, Var};
@@ -10,7 +10,6 @@ use bcreid::device::Device;
 use bcreid::ops::contrastive::{Contrastive, Margins, contrastive};
 use bcreid::tensor::Tensor;
 
-const MIXED: [i32; 10] = [0, 1, 0, 2, 1, 0, 3, 5, 3, 3];
 const OTHER: Margins = Margins { positive: 0.5, negative: 1.25 };
 
 fn margins() -> [Margins; 2] {
@@ -112,14 +111,11 @@ fn the_tape_s_checker_agrees() {
 }
 
 #[test]
-fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
+fn the_gradient_scales_with_dy_and_adds_to_an_earlier_one() {
     on::each(|device| {
         let batch = around(1, &MIXED, 6, 0.7);
         for margins in margins() {
-            let dx = batch.run(device, -2.5, Some(&[100.0; 60]), apply(margins)).dx;
-            let expected: Vec<f32> =
-                run(device, &batch, margins).dx.iter().map(|v| 100.0 - 2.5 * v).collect();
-            assert_close("dx", &dx, &expected, 1e-6);
+            batch.check_gradient_is_added(device, apply(margins));
         }
     });
 }
@@ -127,17 +123,11 @@ fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
     on::cuda(|device| {
-        for (m, each, d) in [(16, 4, 64), (20, 3, 3), (33, 4, 65), (49, 2, 68), (72, 4, 2048), (130, 5, 130)]
-        {
+        for (m, each, d) in SHAPES {
             for (spread, margins) in [0.05, 0.7, 10.0].into_iter().flat_map(|s| margins().map(|o| (s, o))) {
+                let what = format!("spread {spread}, {margins:?}");
                 let batch = around(1, &identities(m, each), d, spread);
-                let earlier = noise(5, m * d);
-                let [ours, cpu] =
-                    [device, &Device::cpu()].map(|on| batch.run(on, -2.5, Some(&earlier), apply(margins)));
-                let what = format!("{m} images of {d} features, spread {spread}, {margins:?}");
-                assert_close(&what, &[ours.loss], &[cpu.loss], TOLERANCE);
-                assert_close(&what, &ours.terms, &cpu.terms, TOLERANCE);
-                assert_within(&what, &ours.dx, &cpu.dx, 1e-5 * largest(&cpu.dx));
+                batch.check_device(device, &what, [TOLERANCE, TOLERANCE, 1e-5], apply(margins));
             }
         }
     });
@@ -210,9 +200,7 @@ fn a_nan_or_an_overflow_shows_in_the_loss() {
 #[test]
 fn wrong_inputs_are_refused() {
     let refuse = |x: [usize; 2], labels: &[i32], margins: Margins, words: &[&str]| {
-        let error = Batch::error(x, labels, apply(margins));
-        assert!(error.starts_with("contrastive: "), "{error}");
-        words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
+        Batch::check_refused("contrastive", x, labels, words, apply(margins));
     };
     refuse([2, 3], &[0], OTHER, &["[1]", "[2]"]);
     refuse([0, 3], &[], OTHER, &["[0, 3]"]);

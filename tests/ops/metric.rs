@@ -1,6 +1,8 @@
 //! Losses on features `[m, D]` and labels `[m]`: one run of the operation, and finite differences of its definition in
 //! f64.
 
+use crate::golden::assert_close;
+use crate::gradient_check::noise;
 use crate::on::{self, host};
 use bcreid::Result;
 use bcreid::autograd::{Params, StepValues, Tape, Var};
@@ -66,6 +68,46 @@ impl Batch {
         Outcome { loss: value, terms: host(&terms), dx: host(&grads.take(&x).unwrap()) }
     }
 
+    /// Checks that the gradient is in proportion to dy, and that it is added to an earlier gradient.
+    #[track_caller]
+    pub fn check_gradient_is_added(
+        &self,
+        device: &Device,
+        loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)>,
+    ) {
+        let dx = self.run(device, -2.5, Some(&vec![100.0; self.x.len()]), &loss).dx;
+        let once = self.run(device, 1.0, None, &loss).dx;
+        let expected: Vec<f32> = once.iter().map(|v| 100.0 - 2.5 * v).collect();
+        assert_close("dx", &dx, &expected, 1e-6);
+    }
+
+    /// Checks that a device agrees with the CPU. `tolerances` are those of loss, terms and gradient.
+    #[track_caller]
+    pub fn check_device(
+        &self,
+        device: &Device,
+        what: &str,
+        tolerances: [f32; 3],
+        loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)>,
+    ) {
+        let what = &format!("{} images of {} features, {what}", self.m(), self.d);
+        let earlier = noise(5, self.x.len());
+        let [ours, cpu] = [device, &Device::cpu()].map(|on| self.run(on, -2.5, Some(&earlier), &loss));
+        assert_close(what, &[ours.loss], &[cpu.loss], tolerances[0]);
+        assert_close(what, &ours.terms, &cpu.terms, tolerances[1]);
+        assert_within(what, &ours.dx, &cpu.dx, tolerances[2] * largest(&cpu.dx));
+    }
+
+    /// Checks that loss, terms and gradient have the same bits on one thread and on three.
+    pub fn check_threads(&self, loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)> + Sync) {
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let Outcome { loss, terms, dx } = pool.install(|| self.run(&Device::cpu(), 1.0, None, &loss));
+            [vec![loss], terms, dx].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        };
+        assert_eq!(with(1), with(3));
+    }
+
     /// The loss without a gradient.
     pub fn inference(
         &self,
@@ -79,18 +121,23 @@ impl Batch {
         host(&loss(&mut tape, x, &labels).unwrap().0.value)[0]
     }
 
-    /// The error of a loss on wrong inputs.
-    pub fn error(
+    /// Checks that a loss refuses inputs with an error of the operation `op` that holds all of `words`.
+    #[track_caller]
+    pub fn check_refused(
+        op: &str,
         x: [usize; 2],
         labels: &[i32],
+        words: &[&str],
         loss: impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)>,
-    ) -> String {
+    ) {
         let device = Device::cpu();
         let mut params = Params::none(&device);
         let mut tape = Tape::new(&mut params, &StepValues::new(&device, 0).unwrap());
         let x = tape.leaf(Tensor::zeros(&device, x).unwrap());
         let labels = Tensor::from_i32(&device, [labels.len()], labels).unwrap();
-        loss(&mut tape, x, &labels).unwrap_err().to_string()
+        let error = loss(&mut tape, x, &labels).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{op}: ")), "{error}");
+        words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
     }
 
     /// Inner product and squared distance of two rows of `x`.
@@ -112,6 +159,27 @@ impl Batch {
         };
         (0..x.len()).map(|k| ((at(k, step) - at(k, -step)) / (2.0 * step)) as f32).collect()
     }
+}
+
+/// Three images of identities 0 and 3, two of 1, one of 2 and of 5: these two have no positive.
+pub const MIXED: [i32; 10] = [0, 1, 0, 2, 1, 0, 3, 5, 3, 3];
+
+/// Images, images of an identity, and features of batches: below, at and above the tiles of the kernels.
+pub const SHAPES: [(usize, usize, usize); 6] =
+    [(16, 4, 64), (20, 3, 3), (33, 4, 65), (49, 2, 68), (72, 4, 2048), (130, 5, 130)];
+
+/// Labels, features and threads of a block for the kernels alone: batches of less than a warp, of several rounds of a
+/// warp, of one identity, and of many.
+pub fn kernel_cases() -> [(Vec<i32>, usize, u32); 7] {
+    [
+        (MIXED.to_vec(), 5, 32),
+        (MIXED.to_vec(), 16, 1024),
+        (identities(33, 4), 7, 256),
+        (identities(100, 3), 6, 64),
+        (vec![0; 5], 3, 96),
+        (vec![4], 3, 32),
+        ((0..40).collect(), 3, 64),
+    ]
 }
 
 /// Labels of `m` images, `each` of every identity, one identity after the other.

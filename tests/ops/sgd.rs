@@ -24,7 +24,7 @@ fn solver(convention: Convention, nesterov: bool) -> Sgd {
 }
 
 /// The weight and the bias of the golden file.
-fn golden_params(
+pub fn golden_params(
     device: &Device,
     golden: &HashMap<String, Golden>,
 ) -> (Params, [(&'static str, ParamId); 2]) {

@@ -2,16 +2,13 @@ pub mod kernel;
 
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};
-use crate::metric::{Batch, Outcome, assert_within, identities, largest};
+use crate::metric::{Batch, MIXED, Outcome, SHAPES, assert_within, identities, largest};
 use crate::on;
 use bcreid::Result;
 use bcreid::autograd::{Tape, Var};
 use bcreid::device::Device;
 use bcreid::ops::triplet::{Distance, Margin, Options, Term, Triplet, triplet};
 use bcreid::tensor::Tensor;
-
-/// Three images of identities 0 and 3, two of 1, one of 2 and of 5: these two are no anchors.
-const MIXED: [i32; 10] = [0, 1, 0, 2, 1, 0, 3, 5, 3, 3];
 
 const OPTIONS: [Options; 4] = [
     Options { margin: Margin::Hard(0.3), distance: Distance::Euclidean },
@@ -139,15 +136,11 @@ fn the_tape_s_checker_agrees() {
 }
 
 #[test]
-fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
+fn the_gradient_scales_with_dy_and_adds_to_an_earlier_one() {
     on::each(|device| {
         let batch = around(1, &MIXED, 6, 0.5);
         for options in OPTIONS {
-            let earlier = [100.0; 60];
-            let dx = batch.run(device, -2.5, Some(&earlier), apply(options)).dx;
-            let expected: Vec<f32> =
-                run(device, &batch, options).dx.iter().map(|v| 100.0 - 2.5 * v).collect();
-            assert_close("dx", &dx, &expected, 1e-6);
+            batch.check_gradient_is_added(device, apply(options));
         }
     });
 }
@@ -155,17 +148,11 @@ fn the_gradient_scales_with_dy_and_adds_to_what_is_there() {
 #[test]
 fn cuda_devices_agree_with_the_cpu() {
     on::cuda(|device| {
-        for (m, each, d) in [(16, 4, 64), (20, 3, 3), (33, 4, 65), (49, 2, 68), (72, 4, 2048), (130, 5, 130)]
-        {
+        for (m, each, d) in SHAPES {
             for (spread, options) in [0.8, 0.05, 2.0].into_iter().flat_map(|s| OPTIONS.map(|o| (s, o))) {
+                let what = format!("spread {spread}, {options:?}");
                 let batch = around(1, &identities(m, each), d, spread);
-                let earlier = noise(5, m * d);
-                let [ours, cpu] =
-                    [device, &Device::cpu()].map(|on| batch.run(on, -2.5, Some(&earlier), apply(options)));
-                let what = format!("{m} images of {d} features, spread {spread}, {options:?}");
-                assert_close(&what, &[ours.loss], &[cpu.loss], TOLERANCE);
-                assert_close(&what, &ours.terms, &cpu.terms, TOLERANCE);
-                assert_within(&what, &ours.dx, &cpu.dx, 1e-5 * largest(&cpu.dx));
+                batch.check_device(device, &what, [TOLERANCE, TOLERANCE, 1e-5], apply(options));
             }
         }
     });
@@ -282,22 +269,14 @@ fn a_nan_or_an_overflow_shows_in_the_loss() {
 #[test]
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     let labels: Vec<i32> = (0..37).map(|i| i * i % 11).collect();
-    let batch = around(1, &labels, 70, 1.0);
-    let with = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let Outcome { loss, terms, dx } = pool.install(|| run(&Device::cpu(), &batch, OPTIONS[1]));
-        [vec![loss], terms, dx].concat().iter().map(|v| v.to_bits()).collect::<Vec<_>>()
-    };
-    assert_eq!(with(1), with(3));
+    around(1, &labels, 70, 1.0).check_threads(apply(OPTIONS[1]));
 }
 
 #[test]
 fn wrong_inputs_are_refused() {
     let refuse = |x: [usize; 2], labels: &[i32], margin: f32, words: &[&str]| {
         let options = Options { margin: Margin::Hard(margin), distance: Distance::Euclidean };
-        let error = Batch::error(x, labels, apply(options));
-        assert!(error.starts_with("triplet: "), "{error}");
-        words.iter().for_each(|word| assert!(error.contains(word), "{error}"));
+        Batch::check_refused("triplet", x, labels, words, apply(options));
     };
     refuse([2, 3], &[0], 0.3, &["[1]", "[2]"]);
     refuse([0, 3], &[], 0.3, &["[0, 3]"]);

@@ -4,7 +4,9 @@
 
 use super::{CLASSES, SEED, batch, velocities};
 use bcreid::autograd::{Params, StepValues};
-use bcreid::config::{Config, Convention, FeatureKind, Gradient, NeckKind, Normalization, Wiring};
+use bcreid::config::{
+    Config, Convention, Distance, FeatureKind, Gradient, NeckKind, Normalization, Scope, Wiring,
+};
 use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::model::neck::NECK;
@@ -19,6 +21,8 @@ const STEP: u64 = 60;
 const RATE: f32 = 0.01;
 const LAMBDA: f32 = 0.1;
 const CENTER_RATE: f32 = 0.5;
+/// Weight of the loss of another method.
+const OTHER: f32 = 0.25;
 /// Relative error of a loss: ours was off by up to 6.2e-7, PyTorch in f32 by up to 1.6e-6.
 const LOSS: f64 = 2e-6;
 /// Error of a velocity relative to the length of what the step adds to it, gradient and decay: ours was off by up to
@@ -37,10 +41,16 @@ enum Variant {
     Frozen,
     Neck,
     NeckBehind,
+    Smoothed,
+    Triplet,
+    TripletSoft,
+    Circle,
+    CircleOfBatch,
+    Contrastive,
 }
 
 impl Variant {
-    const ALL: [(Variant, &str); 7] = [
+    const ALL: [(Variant, &str); 13] = [
         (Variant::Base, "base"),
         (Variant::Exact, "exact"),
         (Variant::CaffeMomentum, "caffe_momentum"),
@@ -48,6 +58,12 @@ impl Variant {
         (Variant::Frozen, "frozen"),
         (Variant::Neck, "neck"),
         (Variant::NeckBehind, "neck_behind"),
+        (Variant::Smoothed, "smoothed"),
+        (Variant::Triplet, "triplet"),
+        (Variant::TripletSoft, "triplet_soft"),
+        (Variant::Circle, "circle"),
+        (Variant::CircleOfBatch, "circle_of_batch"),
+        (Variant::Contrastive, "contrastive"),
     ];
 
     fn has_neck(self) -> bool {
@@ -90,6 +106,21 @@ fn config(wiring: Wiring, variant: Variant) -> Config {
             config.model.neck = NeckKind::Batchnorm;
             let own = &mut config.loss.batch_contrastive;
             (own.feature, own.tau) = (FeatureKind::Neck, 3.0);
+        }
+        Variant::Smoothed => config.loss.softmax.smoothing = 0.25,
+        Variant::Triplet => (config.loss.triplet.weight, config.loss.triplet.margin) = (OTHER, 16.0),
+        Variant::TripletSoft => {
+            let own = &mut config.loss.triplet;
+            (own.weight, own.soft, own.distance, own.normalise) = (OTHER, true, Distance::Squared, true);
+        }
+        Variant::Circle | Variant::CircleOfBatch => {
+            let own = &mut config.loss.circle;
+            (own.weight, own.margin, own.gamma) = (OTHER, 0.5, 8.0);
+            own.scope = if variant == Variant::Circle { Scope::Anchor } else { Scope::Batch };
+        }
+        Variant::Contrastive => {
+            let own = &mut config.loss.contrastive;
+            (own.weight, own.positive, own.negative) = (OTHER, 0.25, 1.25);
         }
     }
     config
@@ -153,10 +184,12 @@ fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) 
     let terms = measured.terms.to_host_f32().unwrap();
     let term = |term: Term| terms[term as usize];
     let softmax = measured.softmax.to_host_f32().unwrap()[0];
-    let losses = [softmax, term(Term::Positive), term(Term::Hinge), term(Term::Center)];
+    let mut losses = vec![softmax, term(Term::Positive), term(Term::Hinge), term(Term::Center)];
+    losses.extend(measured.metric_losses.iter().map(|loss| loss.to_host_f32().unwrap()[0]));
     let theirs = golden(&file, &format!("{key}.losses"));
+    assert_eq!(losses.len(), theirs.len(), "{key}");
     for (what, (ours, theirs)) in
-        ["softmax", "positive", "hinge", "center"].iter().zip(losses.iter().zip(theirs))
+        ["softmax", "positive", "hinge", "center", "other"].iter().zip(losses.iter().zip(theirs))
     {
         let off = (f64::from(*ours) - theirs).abs() / theirs;
         println!("{key} {what}: off by {off:.1e}");

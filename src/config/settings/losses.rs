@@ -36,7 +36,7 @@ impl Loss {
     }
 
     /// The losses of other methods that have a weight, with their weights, in the order of [`MetricLoss::ALL`].
-    pub fn metrics(&self) -> Vec<(MetricLoss, f32)> {
+    pub fn metric_losses(&self) -> Vec<(MetricLoss, f32)> {
         let weight = |loss: MetricLoss| match loss {
             MetricLoss::Triplet => self.triplet.weight,
             MetricLoss::Circle => self.circle.weight,
@@ -50,7 +50,7 @@ impl Loss {
     pub fn of_pairs(&self) -> Option<&'static str> {
         match self.batch_contrastive.weight > 0.0 {
             true => Some("batch-contrastive"),
-            false => self.metrics().first().map(|(loss, _)| loss.name()),
+            false => self.metric_losses().first().map(|(loss, _)| loss.name()),
         }
     }
 }

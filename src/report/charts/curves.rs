@@ -16,28 +16,33 @@ const MEANS: usize = 400;
 /// Largest number of intervals of which the pale line shows both extremes.
 const INTERVALS: usize = 200;
 
-/// A curve: heading, value, true for a noisy value, and scale of the axis.
-type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>, bool, Scale);
+/// The runs for which a curve has a panel.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    Always,
+    /// If one of the runs has the value.
+    IfMeasured,
+    /// If the value changes in one of the runs; otherwise the caption states it.
+    IfVaried,
+}
+
+/// A curve: heading, value, true for a noisy value, scale of the axis, and the runs for which it is shown.
+type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>, bool, Scale, Shown);
 /// The curves of the figure.
 const CURVES: [Curve; 10] = [
-    ("Total loss (9)", |s| s.loss, true, Scale::Linear),
-    ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear),
-    ("Batch loss (3): pairs of one identity", |s| s.positive, true, Scale::Linear),
-    ("Batch loss (3): hinge", |s| s.hinge, true, Scale::Linear),
-    ("Center loss (4)", |s| s.center, true, Scale::Linear),
-    ("Triplet loss", |s| s.triplet, true, Scale::Linear),
-    ("Circle loss", |s| s.circle, true, Scale::Linear),
-    ("Contrastive loss of pairs", |s| s.contrastive, true, Scale::Linear),
-    ("Learning rate", |s| s.rate, false, Scale::Log),
-    ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear),
+    ("Total loss (9)", |s| s.loss, true, Scale::Linear, Shown::Always),
+    ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear, Shown::Always),
+    ("Batch loss (3): pairs of one identity", |s| s.positive, true, Scale::Linear, Shown::Always),
+    ("Batch loss (3): hinge", |s| s.hinge, true, Scale::Linear, Shown::Always),
+    ("Center loss (4)", |s| s.center, true, Scale::Linear, Shown::Always),
+    ("Triplet loss", |s| s.triplet, true, Scale::Linear, Shown::IfMeasured),
+    ("Circle loss", |s| s.circle, true, Scale::Linear, Shown::IfMeasured),
+    ("Contrastive loss of pairs", |s| s.contrastive, true, Scale::Linear, Shown::IfMeasured),
+    ("Learning rate", |s| s.rate, false, Scale::Log, Shown::Always),
+    ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear, Shown::IfVaried),
 ];
 
-/// The curves of losses that most runs do not have.
-const OF_OTHERS: [&str; 3] = ["Triplet loss", "Circle loss", "Contrastive loss of pairs"];
-
-/// The figure of training curves: a panel for each curve with a line for every run. Losses of other methods have a panel
-/// if one of the runs has them. Lambda has a panel only if it
-/// changes in one of the runs; otherwise the caption states it.
+/// The figure of training curves: a panel for each curve with a line for every run.
 pub fn figure(runs: &[Run]) -> Figure {
     let longest = runs.iter().map(|run| run.steps.len()).max().unwrap_or(1);
     let window = (longest / 100) | 1;
@@ -45,13 +50,12 @@ pub fn figure(runs: &[Run]) -> Figure {
         runs.iter().filter_map(|run| run.steps.last()).map(|s| s.step.saturating_add(1)).max().unwrap_or(1);
     let constant: Vec<Option<f32>> = runs.iter().map(constant_lambda).collect();
     let all_constant = constant.iter().all(Option::is_some);
-    let drawn = CURVES.iter().take(if all_constant { CURVES.len() - 1 } else { CURVES.len() });
-    let is_measured = |value: fn(&StepMetrics) -> Option<f32>| {
-        runs.iter().flat_map(|run| &run.steps).any(|step| value(step).is_some())
-    };
-    let of_others = |title: &str| OF_OTHERS.contains(&title);
-    let drawn = drawn.filter(|(title, value, ..)| !of_others(title) || is_measured(*value));
-    let panels = drawn.map(|&(title, value, noisy, scale)| {
+    let drawn = CURVES.iter().filter(|(_, value, .., shown)| match shown {
+        Shown::Always => true,
+        Shown::IfMeasured => runs.iter().flat_map(|run| &run.steps).any(|step| value(step).is_some()),
+        Shown::IfVaried => !all_constant,
+    });
+    let panels = drawn.map(|&(title, value, noisy, scale, _)| {
         // Values of a run that diverged would flatten all others.
         let points: Vec<Vec<(f64, f64)>> = runs
             .iter()

@@ -187,7 +187,7 @@ fn persons<'a>(pids: impl Iterator<Item = &'a [i64]>) -> Vec<i64> {
     all.into_iter().take(RUNS).map(|(pid, _)| pid).collect()
 }
 
-/// What the panels show, and by which `method`.
+/// The caption: content of the panels, and the `method`.
 fn caption(mapped: &[Mapped<'_>], method: &str) -> String {
     let images = mapped.iter().map(|of| of.pids.len()).max().unwrap_or(0);
     format!(

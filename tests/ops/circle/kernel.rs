@@ -1,9 +1,9 @@
 //! The kernels against the CPU's operation, which the parent checks against the definition: their weights become a
 //! gradient here by the formula of `pairs_backward`, which has its own test.
 
-use super::{MIXED, SCOPES, apply, around};
+use super::{SCOPES, apply, around};
 use crate::gpu::{self, Gpu, Outcome, close};
-use crate::metric::{Batch, identities};
+use crate::metric::{Batch, kernel_cases};
 use bcreid::device::Device;
 use bcreid::ops::circle::{Options, Scope};
 use softcuda::{Launch, args};
@@ -56,15 +56,7 @@ fn check(gpu: &Gpu, batch: &Batch, options: Options, block: u32) -> Outcome {
 
 /// Batches of less than a warp, of several rounds of a warp, and without anchors.
 pub fn every_case(gpu: &Gpu) -> Outcome {
-    for (labels, d, block) in [
-        (MIXED.to_vec(), 5, 32),
-        (MIXED.to_vec(), 16, 1024),
-        (identities(33, 4), 7, 256),
-        (identities(100, 3), 6, 64),
-        (vec![0; 5], 3, 96),
-        (vec![4], 3, 32),
-        ((0..40).collect(), 3, 64),
-    ] {
+    for (labels, d, block) in kernel_cases() {
         for (spread, scope) in [0.05, 0.7, 10.0].into_iter().flat_map(|s| SCOPES.map(|o| (s, o))) {
             let options = Options { margin: 0.25, gamma: 32.0, scope };
             check(gpu, &around(1, &labels, d, spread), options, block)

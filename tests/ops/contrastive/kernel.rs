@@ -1,9 +1,9 @@
 //! The kernels against the definition of the parent, in f64. `pairs_backward`, which turns the weights into a gradient,
 //! has its own test.
 
-use super::{MIXED, Margins, around, margins, terms};
+use super::{Margins, around, margins, terms};
 use crate::gpu::{self, Gpu, Outcome, close};
-use crate::metric::{Batch, identities};
+use crate::metric::{Batch, kernel_cases};
 use softcuda::{Arg, Launch, args};
 
 fn check(gpu: &Gpu, batch: &Batch, margins: Margins, block: u32) -> Outcome {
@@ -50,15 +50,7 @@ fn check(gpu: &Gpu, batch: &Batch, margins: Margins, block: u32) -> Outcome {
 
 /// Batches of less than a warp, of several rounds of a warp, of one identity, and of many.
 pub fn every_case(gpu: &Gpu) -> Outcome {
-    for (labels, d, block) in [
-        (MIXED.to_vec(), 5, 32),
-        (MIXED.to_vec(), 16, 1024),
-        (identities(33, 4), 7, 256),
-        (identities(100, 3), 6, 64),
-        (vec![0; 5], 3, 96),
-        (vec![4], 3, 32),
-        ((0..40).collect(), 3, 64),
-    ] {
+    for (labels, d, block) in kernel_cases() {
         for (spread, margins) in [0.05, 0.7, 10.0].into_iter().flat_map(|s| margins().map(|o| (s, o))) {
             check(gpu, &around(1, &labels, d, spread), margins, block)
                 .map_err(|e| format!("{} images, spread {spread}, {margins:?}: {e}", labels.len()))?;

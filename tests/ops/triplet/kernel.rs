@@ -1,9 +1,9 @@
 //! The kernels against the definition of the parent, in f64. `pairs_backward`, which turns the weights into a gradient,
 //! has its own test.
 
-use super::{MIXED, OPTIONS, anchors, around, cost};
+use super::{OPTIONS, anchors, around, cost};
 use crate::gpu::{self, Gpu, Outcome, close};
-use crate::metric::{Batch, identities};
+use crate::metric::{Batch, kernel_cases};
 use bcreid::ops::triplet::{Distance, Margin, Options};
 use softcuda::{Arg, Launch, args};
 
@@ -98,15 +98,7 @@ fn check(gpu: &Gpu, batch: &Batch, options: Options, block: u32) -> Outcome {
 
 /// Batches of less than a warp, of several rounds of a warp, and without anchors.
 pub fn every_case(gpu: &Gpu) -> Outcome {
-    for (labels, d, block) in [
-        (MIXED.to_vec(), 5, 32),
-        (MIXED.to_vec(), 16, 1024),
-        (identities(33, 4), 7, 256),
-        (identities(100, 3), 6, 64),
-        (vec![0; 5], 3, 96),
-        (vec![4], 3, 32),
-        ((0..40).collect(), 3, 64),
-    ] {
+    for (labels, d, block) in kernel_cases() {
         for (spread, options) in [0.8, 0.05, 3.0].into_iter().flat_map(|s| OPTIONS.map(|o| (s, o))) {
             check(gpu, &around(1, &labels, d, spread), options, block)
                 .map_err(|e| format!("{} images, spread {spread}, {options:?}: {e}", labels.len()))?;

@@ -1,14 +1,14 @@
 //! The command line of the program `bcreid-convert`.
 
+mod convention;
 pub mod loading;
 mod pages;
 mod summary;
 mod values;
 
 use crate::network::{Unseen, title_of};
-use crate::source::{self, Asked, Container, Source, UNREAD};
+use crate::source::{self, Container, Source, UNREAD};
 use crate::{Error, Result, caffe, engine, network, torchvision};
-use bcreid::config::{Channels, Input, Wiring};
 use bcreid::console::{say, say_lines};
 use bcreid::error::printable;
 use bcreid::files::{follow, remove_temporaries};
@@ -317,108 +317,10 @@ impl Arguments {
         say(format_args!("written: {}", out.display()))
     }
 
-    /// Prints the parts of the input convention that neither the file nor an option states.
-    fn say_assumed(&self, source: &Source, input: &Input) -> Result<()> {
-        let mut assumed = Vec::new();
-        if self.channels.is_none() {
-            assumed.push(format!("channels {}", format!("{:?}", input.channels).to_uppercase()));
-        }
-        if self.mean.is_none() {
-            assumed.push(format!("mean {:?}", input.mean));
-        }
-        if self.scale.is_none() {
-            assumed.push(format!("scale {}", input.scale));
-        }
-        if source.states_input || assumed.is_empty() {
-            return Ok(());
-        }
-        say(format_args!(
-            "  the file does not state its input convention; assumed, as usual for such files: {} (--channels, \
-             --mean, --scale and --std say otherwise)",
-            assumed.join(", ")
-        ))
-    }
-
-    fn says_what_shapes_do_not(&self) -> bool {
-        let network = self.wiring.is_some() || self.last_stride.is_some();
-        network
-            || self.licence.is_some()
-            || self.source.is_some()
-            || self.channels.is_some()
-            || self.scale.is_some()
-            || self.mean.is_some()
-            || self.std.is_some()
-    }
-
-    /// Options about the wiring.
-    fn asked(&self) -> Asked {
-        let wiring = self.wiring.map(|name| match name {
-            WiringName::Torchvision => Wiring::Torchvision,
-            WiringName::Caffe => Wiring::Caffe,
-        });
-        Asked { wiring, last_stride: self.last_stride.map(usize::from) }
-    }
-
-    /// Wiring and input convention of the file, overridden by the options.
-    fn unseen(&self, source: &Source) -> Result<Unseen> {
-        let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
-        let channels = match self.channels {
-            Some(ChannelsName::Rgb) => Channels::Rgb,
-            Some(ChannelsName::Bgr) => Channels::Bgr,
-            None => input.channels,
-        };
-        if channels != input.channels {
-            // Mean and deviation are reordered with their channels.
-            input.channels = channels;
-            input.mean.reverse();
-            input.std.reverse();
-        }
-        if let Some(scale) = self.scale
-            && scale != input.scale
-            && self.mean.is_none()
-        {
-            return Err(Error::Data(format!(
-                "--scale {scale} without --mean: the mean {:?} that would be taken is of pixels times {}; give --mean \
-                 (and --std) of pixels times {scale}",
-                input.mean, input.scale
-            )));
-        }
-        input.scale = self.scale.unwrap_or(input.scale);
-        input.std = self.std.unwrap_or(input.std);
-        if let Some(mean) = &self.mean {
-            input.mean = match values::triple(mean) {
-                Ok(mean) => mean,
-                Err(_) if Path::new(mean).exists() => mean_of_image(Path::new(mean), &input)?,
-                Err(why) => {
-                    return Err(Error::Data(format!("--mean: {why}, nor is there a file of that name")));
-                }
-            };
-        }
-        Ok(Unseen { wiring, last_stride, input })
-    }
-
     fn announce(&self, source: &Source) -> Result<()> {
         let values: usize = source.tensors.values().map(|t| t.shape.iter().product::<usize>()).sum();
         let (path, format, tensors) = (self.input.display(), &source.format, source.tensors.len());
         say(format_args!("{path}: {format}, {tensors} tensors, {values} values"))?;
         source.notes.iter().try_for_each(|note| say(format_args!("  {note}")))
     }
-}
-
-/// Channel means of a mean image in the input's order. The image is in grey levels, blue first.
-fn mean_of_image(path: &Path, input: &Input) -> Result<[f32; 3]> {
-    if input.scale != 1.0 {
-        let scale = input.scale;
-        return Err(Error::weights(
-            path,
-            format!(
-                "a mean image is in grey levels of 0 to 255, and pixels are scaled by {scale}; add --scale 1"
-            ),
-        ));
-    }
-    let [blue, green, red] = caffe::mean(path)?;
-    Ok(match input.channels {
-        Channels::Bgr => [blue, green, red],
-        Channels::Rgb => [red, green, blue],
-    })
 }

@@ -75,7 +75,7 @@ fn by_pieces() -> Of<Launch> {
 }
 
 pub fn sgd() -> Vec<Entry> {
-    /// What a thread reads beside its elements: the piece and the rate.
+    /// Bytes that a thread reads beside its elements: the piece and the rate.
     const THREAD_BYTES: usize = PIECE_BYTES + 4;
     let entry = |convention: &str, float: Float| {
         let bytes = 18 + float.bytes();
@@ -104,7 +104,7 @@ pub fn sgd() -> Vec<Entry> {
 
 /// With the largest squares of AMSGrad.
 pub fn adam() -> Vec<Entry> {
-    /// What a thread reads beside its elements: the piece, the rate and the number of the step.
+    /// Bytes that a thread reads beside its elements: the piece, the rate and the number of the step.
     const THREAD_BYTES: usize = PIECE_BYTES + 8;
     let entry = |float: Float| {
         let bytes = 34 + float.bytes();

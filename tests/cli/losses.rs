@@ -1,0 +1,174 @@
+//! Losses of other methods, from the settings to metrics, messages and the page; and the neck.
+
+use crate::support::{bcreid, data, fail, stderr, succeed, train};
+use bcreid::weights::Features;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const ALL: &[&str] = &[
+    "data.sampler=pk",
+    "loss.softmax.weight=0.5",
+    "loss.batch_contrastive.weight=0.25",
+    "loss.triplet.weight=2",
+    "loss.circle.weight=0.125",
+    "loss.contrastive.weight=4",
+];
+
+/// The metrics of each step.
+fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn resumed(run: &Path) -> Command {
+    let mut resume = bcreid();
+    resume.arg("train").arg("--data").arg(data()).arg("--out").arg(run).args([
+        "--resume",
+        "--iterations",
+        "12",
+    ]);
+    resume
+}
+
+#[test]
+fn each_loss_is_measured_and_enters_with_its_weight() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let said = succeed(&mut train(data(), &at("all"), ALL));
+    let ending = said.lines().find(|line| line.contains("mean of the last")).unwrap();
+    assert!(["triplet ", "circle ", "contrastive "].iter().all(|name| ending.contains(name)), "{ending}");
+    let steps = metrics(&at("all"));
+    assert_eq!(steps.len(), 12);
+    for step in &steps {
+        let value = |name: &str| step[name].as_f64().unwrap_or_else(|| panic!("{name}: {step}"));
+        let paper = value("positive") + value("hinge") + value("center");
+        let others = 2.0 * value("triplet") + 0.125 * value("circle") + 4.0 * value("contrastive");
+        let total = 0.5 * value("softmax") + 0.25 * paper + others;
+        assert!((value("loss") / total - 1.0).abs() < 1e-5, "{total}: {step}");
+        assert!(value("triplet") > 0.0 && value("circle") > 0.0 && value("contrastive") > 0.0, "{step}");
+    }
+    // A loss without a weight is not computed, and not written.
+    succeed(&mut train(data(), &at("plain"), &[]));
+    assert!(metrics(&at("plain")).iter().all(|step| step.get("triplet").is_none()));
+
+    succeed(&mut train(data(), &at("part"), &[ALL, &["solver.iterations=6"]].concat()));
+    succeed(&mut resumed(&at("part")));
+    assert_eq!(metrics(&at("part")), steps);
+    assert!(tensors(&at("part")) == tensors(&at("all")), "a resumed run has the bits of a whole one");
+
+    let page = |runs: &[&str]| {
+        let mut report = bcreid();
+        report.arg("report").args(runs.iter().map(|run| at(run))).arg("--out").arg(at("page.html"));
+        succeed(report.arg("--force"));
+        fs::read_to_string(at("page.html")).unwrap()
+    };
+    let curves = ["Triplet loss", "Circle loss", "Contrastive loss of pairs"];
+    let (with, without) = (page(&["all", "plain"]), page(&["plain"]));
+    assert!(curves.iter().all(|title| with.contains(title) && !without.contains(title)));
+    succeed(bcreid().arg("tensorboard").arg(at("all")));
+    let events = fs::read_dir(at("all/tensorboard")).unwrap().next().unwrap().unwrap().path();
+    let events = String::from_utf8_lossy(&fs::read(events).unwrap()).into_owned();
+    assert!(["loss/triplet", "loss/circle", "loss/contrastive"].iter().all(|tag| events.contains(tag)));
+}
+
+#[test]
+fn losses_that_cannot_work_are_refused_and_idle_settings_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let nothing = ["loss.softmax.weight=0", "loss.lambda=0"];
+    assert!(fail(&mut train(data(), &at("nothing"), &nothing)).contains("so nothing is trained"));
+    for loss in ["triplet", "circle", "contrastive"] {
+        let (weight, feature) = (format!("loss.{loss}.weight=1"), format!("loss.{loss}.feature=neck"));
+        let error = fail(&mut train(data(), &at("neck"), &[&weight, &feature]));
+        assert!(error.contains(&format!("loss.{loss}.feature is the neck's")), "{error}");
+        // One image of each person.
+        let single = at("single");
+        fs::create_dir_all(single.join("train")).unwrap();
+        for (number, entry) in fs::read_dir(data().join("bounding_box_train")).unwrap().take(10).enumerate() {
+            let person = single.join(format!("train/person{number}"));
+            fs::create_dir_all(&person).unwrap();
+            fs::copy(entry.unwrap().path(), person.join("a.jpg")).unwrap();
+        }
+        let error = fail(&mut train(&single, &at("pairs"), &[&weight, "loss.lambda=0"]));
+        let words = format!("which the {loss} loss needs");
+        assert!(error.contains(&words) && error.contains(&format!("loss.{loss}.weight = 0")), "{error}");
+        assert!(!at("pairs").exists() && !at("neck").exists());
+    }
+    let output = train(data(), &at("idle"), &["loss.triplet.margin=1", "solver.beta1=0.5"]).output().unwrap();
+    let said = stderr(&output);
+    for note in [
+        "loss.triplet.margin = 1.0 has no effect with loss.triplet.weight = 0",
+        "solver.beta1 = 0.5 has no effect with solver.optimizer = \"sgd\"",
+    ] {
+        assert!(output.status.success() && said.contains(note), "{note}: {said}");
+    }
+}
+
+/// Names and bytes of all tensors of a run's weights.
+fn tensors(run: &Path) -> Vec<(String, Vec<u8>)> {
+    let file = bcreid::weights::read_tensors(&run.join("weights.safetensors")).unwrap();
+    let own = |name: &str| (name.to_string(), file.get(name).unwrap().bytes().to_vec());
+    file.names().map(own).collect()
+}
+
+/// A batch-norm neck: trained from weights without one, resumed bit for bit, part of the network of its weights.
+#[test]
+fn a_neck_is_trained_and_belongs_to_the_features() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let neck = &["model.neck=batchnorm"];
+    succeed(&mut train(data(), &at("plain"), &[]));
+    let from_plain = |out: &str, more: &[&str]| {
+        let mut command = train(data(), &at(out), more);
+        command.arg("--weights").arg(at("plain"));
+        command
+    };
+    succeed(&mut from_plain("whole", neck));
+    succeed(&mut from_plain("part", &["solver.iterations=6", neck[0]]));
+    succeed(&mut resumed(&at("part")));
+    assert!(tensors(&at("part")) == tensors(&at("whole")), "a resumed run has the bits of a whole one");
+    let names: Vec<String> = tensors(&at("whole")).into_iter().map(|(name, _)| name).collect();
+    for name in ["weight", "bias", "running_mean", "running_var"] {
+        assert!(names.contains(&format!("bottleneck.{name}")), "{names:?}");
+    }
+    assert!(!names.contains(&"fc.bias".to_string()), "the classifier behind a neck has no bias");
+
+    // The features are those behind the neck: another scale gives other features, the shape is the same.
+    let features = |weights: &Path, out: &str| {
+        let mut extract = bcreid();
+        extract.arg("extract").arg("--weights").arg(weights).arg("--images").arg(data().join("query"));
+        succeed(extract.arg("--out").arg(at(out)));
+        Features::read(&at(out)).unwrap()
+    };
+    let own = features(&at("whole"), "own.safetensors");
+    let file = bcreid::weights::read_tensors(&at("whole").join("weights.safetensors")).unwrap();
+    let changed: Vec<(String, Vec<usize>, Vec<f32>)> = file
+        .names()
+        .map(|name| {
+            let view = file.tensor(name).unwrap();
+            let mut values = view.f32().unwrap().into_owned();
+            if name == "bottleneck.weight" {
+                values.iter_mut().enumerate().for_each(|(i, v)| *v *= 1.0 + i as f32);
+            }
+            (name.to_string(), view.shape().to_vec(), values)
+        })
+        .collect();
+    let out: Vec<_> = changed
+        .iter()
+        .map(|(name, shape, values)| bcreid::weights::TensorOut::f32(name, shape, values))
+        .collect();
+    bcreid::weights::write_tensors(&at("changed.safetensors"), &out, &file.metadata().clone()).unwrap();
+    let other = features(&at("changed.safetensors"), "other.safetensors");
+    assert_eq!((own.len(), own.dim()), (other.len(), other.dim()));
+    assert!((0..own.len()).all(|row| own.row(row) != other.row(row)));
+
+    let looked = succeed(bcreid().arg("doctor").arg("--weights").arg(at("whole")));
+    assert!(looked.contains("batch-norm neck"), "{looked}");
+    // A network without a neck cannot take its weights, and says what to do.
+    let mut without = train(data(), &at("without"), &["model.neck=none"]);
+    let error = fail(without.arg("--weights").arg(at("whole")));
+    assert!(error.contains("bottleneck.") && error.contains("model.neck"), "{error}");
+    let error = fail(&mut train(data(), &at("none"), &["loss.batch_contrastive.feature=neck"]));
+    assert!(error.contains("set model.neck to batchnorm"), "{error}");
+}
