@@ -162,4 +162,15 @@ mod tests {
         fs::create_dir(home.path().join("empty")).unwrap();
         assert!(said("empty").contains("it has no config.toml"));
     }
+
+    #[test]
+    fn a_search_knows_whether_it_saw_all_folders() {
+        let home = tempfile::tempdir().unwrap();
+        ["a", "b", "c"].iter().for_each(|name| fs::create_dir(home.path().join(name)).unwrap());
+        for (folders, is_complete) in [(4, true), (3, true), (2, false)] {
+            let mut search = Search::of(folders);
+            search.visit(home.path(), DEPTH).unwrap();
+            assert_eq!(search.found.is_complete, is_complete, "{folders}");
+        }
+    }
 }
