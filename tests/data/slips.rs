@@ -110,6 +110,13 @@ fn one_number_in_two_spellings_is_warned_of() {
     put(&lists, "b.jpg", b"");
     put(&lists, "train.csv", b"path,pid\na.jpg,7.0\nb.jpg,7\n");
     assert_note(&lists, &["warning", "7.0 and 7 are one number in two spellings", "these are two"]);
+    // A camera 0 is a camera, where a person 0 is a distractor.
+    let cameras = root.join("cameras");
+    for image in ["a.jpg", "b.jpg", "c.jpg"] {
+        put(&cameras, image, b"");
+    }
+    put(&cameras, "train.csv", b"path,pid,camid\na.jpg,ann,0\nb.jpg,ann,00\nc.jpg,bob,left\n");
+    assert_note(&cameras, &["warning", "0 and 00 are one number in two spellings", "these are two"]);
 }
 
 #[test]

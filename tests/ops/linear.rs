@@ -90,6 +90,25 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     assert!(one == three);
 }
 
+/// Without a bias the output is that of a bias of zeros, and nothing of memory that is used again.
+#[test]
+fn the_bias_may_be_absent() {
+    on::each(|device| {
+        let inputs = [Input::noise([3, 7], 1), Input::noise([5, 7], 2)];
+        Check::default().run(device, &inputs, |t, v| linear(t, v[0].clone(), v[1].clone(), None));
+        let (m, c, k) = (9, 33, 27);
+        let mut params = Params::none(device);
+        let mut tape = Tape::no_grad(&mut params).unwrap();
+        let x = tape.constant(Tensor::from_f32(device, [m, c], &noise(1, m * c)).unwrap());
+        let w = tape.constant(Tensor::from_f32(device, [k, c], &noise(2, k * c)).unwrap());
+        let zeros = tape.constant(Tensor::zeros(device, [k]).unwrap());
+        let with = host(&linear(&mut tape, x.clone(), w.clone(), zeros).unwrap().value);
+        drop(Tensor::full(device, [m, k], 1e6).unwrap());
+        let without = host(&linear(&mut tape, x, w, None).unwrap().value);
+        assert_close("y", &without, &with, 1e-6);
+    });
+}
+
 #[test]
 fn wrong_shapes_are_refused() {
     let device = Device::cpu();
