@@ -3,6 +3,7 @@
 //! | tag | |
 //! |---|---|
 //! | `loss/total`, `loss/softmax`, `loss/positive`, `loss/hinge`, `loss/center` | equations (9), (2), (3), (3), (4) |
+//! | `loss/triplet`, `loss/circle`, `loss/contrastive` | losses of other methods, if the run has them |
 //! | `schedule/rate`, `schedule/lambda` | learning rate, weight of the batch-contrastive loss |
 //! | `distance/intra`, `distance/inter`, `distance/inter_min` | within a batch, the paper's figure 1 |
 //! | `pairs/NAME/same`, `pairs/NAME/different` | distances of pairs in the evaluation NAME ([`evaluation`]) |

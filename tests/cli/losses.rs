@@ -66,10 +66,6 @@ fn each_loss_is_measured_and_enters_with_its_weight() {
     let curves = ["Triplet loss", "Circle loss", "Contrastive loss of pairs"];
     let (with, without) = (page(&["all", "plain"]), page(&["plain"]));
     assert!(curves.iter().all(|title| with.contains(title) && !without.contains(title)));
-    succeed(bcreid().arg("tensorboard").arg(at("all")));
-    let events = fs::read_dir(at("all/tensorboard")).unwrap().next().unwrap().unwrap().path();
-    let events = String::from_utf8_lossy(&fs::read(events).unwrap()).into_owned();
-    assert!(["loss/triplet", "loss/circle", "loss/contrastive"].iter().all(|tag| events.contains(tag)));
 }
 
 #[test]

@@ -79,6 +79,9 @@ fn expected(run: &Path) -> Scalars {
             ("loss/positive", l.positive),
             ("loss/hinge", l.hinge),
             ("loss/center", l.center),
+            ("loss/triplet", l.triplet),
+            ("loss/circle", l.circle),
+            ("loss/contrastive", l.contrastive),
             ("schedule/rate", l.rate),
             ("schedule/lambda", l.lambda),
             ("distance/intra", l.intra),
@@ -107,7 +110,9 @@ fn made_up_run(run: &Path, steps: u64) {
         intra: (!step.is_multiple_of(3)).then_some(0.3),
         inter: Some(0.7),
         inter_min: None,
-        ..StepMetrics::default()
+        triplet: Some(0.5),
+        circle: Some(0.25 * step as f32),
+        contrastive: (step > 0).then_some(0.125),
     };
     let lines: Vec<String> =
         (0..steps).map(|step| serde_json::to_string(&line(step)).unwrap() + "\n").collect();
