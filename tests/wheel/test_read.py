@@ -102,6 +102,17 @@ class Read(unittest.TestCase):
             run.metrics
         (FOLDER / "unfinished/metrics.jsonl").write_text('{"step": 0}\n')
         self.assertTrue(np.isnan(run.metrics["loss"]).all())
+        self.assertNotIn("triplet", run.metrics)
+
+    def test_losses_that_only_some_runs_have(self):
+        copy = FOLDER / "other-losses"
+        shutil.copytree(RUN, copy, ignore=shutil.ignore_patterns("*.safetensors", "*.jsonl"))
+        lines = ['{"step": 0, "loss": 3}', '{"step": 1, "triplet": 0.5, "circle": 2}', '{"step": 2, "triplet": 0.25}']
+        (copy / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        metrics = bcreid.Run(copy).metrics
+        np.testing.assert_array_equal(metrics["triplet"], [np.nan, 0.5, 0.25])
+        np.testing.assert_array_equal(metrics["circle"], [np.nan, 2, np.nan])
+        self.assertNotIn("contrastive", metrics)
 
 
 class Evaluate(unittest.TestCase):

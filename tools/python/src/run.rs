@@ -46,7 +46,7 @@ impl PyRun {
     }
 
     /// The metrics by name, an array with a value for each step: "step" int64, all others float32, NaN where a batch
-    /// has no such value.
+    /// has no such value. Losses beside softmax and batch-contrastive are there if the run has them.
     #[getter]
     fn metrics(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let make = || {
@@ -95,17 +95,23 @@ struct Columns {
     values: Vec<(String, Vec<f32>)>,
 }
 
-/// The names are those of `metrics.jsonl`, so that a metric that is added there is in the arrays too.
+/// The names are those of `metrics.jsonl`, so that a metric that is added there is in the arrays too. A loss that a run
+/// does not have is in no step, and has no array.
 fn columns(steps: &[StepMetrics]) -> Columns {
     let fields = |step: &StepMetrics| match serde_json::to_value(step) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
     };
-    let names = fields(&StepMetrics::default());
+    let in_every_run = fields(&StepMetrics::default());
     let mut values: Vec<(String, Vec<f32>)> =
-        names.keys().filter(|name| *name != "step").map(|name| (name.clone(), Vec::new())).collect();
-    for step in steps {
+        in_every_run.keys().filter(|name| *name != "step").map(|name| (name.clone(), Vec::new())).collect();
+    for (earlier, step) in steps.iter().enumerate() {
         let fields = fields(step);
+        for name in fields.keys().filter(|name| *name != "step") {
+            if !values.iter().any(|(known, _)| known == name) {
+                values.push((name.clone(), vec![f32::NAN; earlier]));
+            }
+        }
         for (name, column) in &mut values {
             column.push(fields.get(name).and_then(Value::as_f64).map_or(f32::NAN, |value| value as f32));
         }
