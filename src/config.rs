@@ -8,6 +8,7 @@ mod compare;
 mod describe;
 mod keys;
 mod old_names;
+mod recipe;
 mod resolve;
 mod settings;
 mod synonyms;
@@ -16,6 +17,7 @@ mod unused;
 mod wrong_type;
 
 pub use old_names::current as current_name;
+pub use recipe::{BuiltInRecipe, RECIPES, title_of};
 pub use resolve::stored_settings;
 pub use settings::*;
 pub use unknown_key::advice_for_flag;
@@ -23,9 +25,9 @@ pub use unknown_key::advice_for_flag;
 use crate::Result;
 use crate::data::ImageInput;
 use crate::error::excerpt;
-use crate::files::{MIB, read_argument};
+use resolve::Layer;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// All settings of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,21 +54,20 @@ impl Config {
     /// An unreadable file; a key that does not exist (the nearest one is named); a value of the wrong type
     /// or out of range.
     pub fn resolve(file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        Self::resolve_for(None, file, settings)
+        let files: Vec<PathBuf> = file.map(Path::to_path_buf).into_iter().collect();
+        Self::resolve_for(None, &files, settings)
     }
 
-    /// As [`Config::resolve`]. Settings that belong to a network's weights (its kind, wiring and input convention) come
-    /// from `weights` unless the file or a setting gives them.
+    /// As [`Config::resolve`], with several files, each a path or the name of a recipe of [`RECIPES`]; a later file
+    /// replaces values of earlier ones. Settings that belong to a network's weights (its kind, wiring and input
+    /// convention) come from `weights` unless a file or a setting gives them.
     ///
     /// # Errors
     /// As [`Config::resolve`].
-    pub fn resolve_for(weights: Option<&Config>, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let text = match file {
-            Some(path) => read_argument(path, MIB)?,
-            None => String::new(),
-        };
+    pub fn resolve_for(weights: Option<&Config>, files: &[PathBuf], settings: &[String]) -> Result<Self> {
+        let layers = files.iter().map(|file| recipe::layer(file)).collect::<Result<Vec<_>>>()?;
         let base = weights.map(Config::network_table).unwrap_or_default();
-        Self::resolve_over(base, &text, file, settings)
+        Self::resolve_over(base, &layers, settings)
     }
 
     /// The defaults, then a TOML text, then each `section.key=value`, in this order; checked.
@@ -74,7 +75,7 @@ impl Config {
     /// # Errors
     /// As [`Config::resolve`].
     pub fn resolve_text(text: &str, settings: &[String]) -> Result<Self> {
-        Self::resolve_over(toml::Table::new(), text, None, settings)
+        Self::resolve_over(toml::Table::new(), &[Layer::text(text)], settings)
     }
 
     /// The settings in a run folder or checkpoint. All settings are stored there, so an absent one did not exist yet
@@ -84,7 +85,7 @@ impl Config {
     /// As [`Config::resolve`].
     pub fn from_toml(text: &str) -> Result<Self> {
         let before = keys::alone("loss.batch_contrastive.reduction", "sum".into());
-        Self::resolve_over(before, text, None, &[])
+        Self::resolve_over(before, &[Layer::text(text)], &[])
     }
 
     /// The input convention of the network.

@@ -3,11 +3,10 @@
 use super::compute::Compute;
 use super::counter::Counter;
 use super::output::Json;
+use super::settings::Settings;
 use crate::bench::{self, Plan};
-use crate::config::Config;
 use crate::{Error, Result, note};
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Default number of timed steps of each kind on the CPU.
@@ -22,12 +21,8 @@ const GPU_STEPS: usize = 100;
 pub struct Bench {
     #[command(flatten)]
     compute: Compute,
-    /// Settings in a TOML file.
-    #[arg(long, value_name = "FILE.toml")]
-    config: Option<PathBuf>,
-    /// One setting that replaces the file's, e.g. solver.batch=64; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
-    settings: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
     /// Number of identities; Market-1501 has 751.
     #[arg(long, value_name = "N", default_value_t = 751)]
     classes: usize,
@@ -46,7 +41,7 @@ impl Bench {
         self.json.prepare()?;
         in_range("--classes", self.classes, 2, 1_000_000)?;
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
-        let config = Config::resolve(self.config.as_deref(), &self.settings)?;
+        let config = self.settings.resolve(None)?;
         let (device, which) = self.compute.choose()?;
         note!("{which}");
         let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };

@@ -1,25 +1,31 @@
 //! `bcreid config`: every setting with its meaning, unit, default and source.
 
+use super::settings::Settings;
 use crate::Result;
-use crate::config;
+use crate::config::RECIPES;
 use clap::Args;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Print every setting as a commented TOML file.
 #[derive(Debug, Args)]
 pub struct Config {
-    /// TOML file whose values replace the defaults.
-    #[arg(long, value_name = "FILE.toml")]
-    config: Option<PathBuf>,
-    /// One setting that replaces the file's; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
-    settings: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
+    /// List the recipes that --config knows by name, and nothing else.
+    #[arg(long, conflicts_with_all = ["files", "settings"])]
+    recipes: bool,
 }
 
 impl Config {
     pub fn run(self) -> Result<ExitCode> {
-        let resolved = config::Config::resolve(self.config.as_deref(), &self.settings)?;
+        if self.recipes {
+            let width = RECIPES.iter().map(|recipe| recipe.name.len()).max().unwrap_or(0);
+            for recipe in RECIPES {
+                super::say(format_args!("{:width$}  {}", recipe.name, recipe.title()))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let resolved = self.settings.resolve(None)?;
         super::say_lines(resolved.to_commented_toml().trim_end())?;
         Ok(ExitCode::SUCCESS)
     }

@@ -23,6 +23,7 @@ mod remedy;
 mod report;
 mod reproduce;
 mod runs;
+mod settings;
 mod stop;
 mod study;
 mod sweep;

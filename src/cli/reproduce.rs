@@ -1,8 +1,10 @@
 //! `bcreid reproduce`: the paper's tables.
 
+use super::settings::Settings;
 use super::stop;
 use super::study::{Common, trimmed};
 use crate::eval::stored_evaluation;
+use crate::study::methods::{self, Method};
 use crate::study::published::{Benchmark, DUKEMTMC, MARKET1501};
 use crate::study::{Study, reproduce};
 use crate::{Result, note, tell};
@@ -18,19 +20,25 @@ enum Paper {
     Dukemtmc,
 }
 
-/// Train the baseline and the full loss with several seeds, and compare the results with the paper's.
+/// Train the baseline and the full loss, or the given methods, with several seeds, and compare with the paper's results.
 ///
 /// On the data set of the table, the paper's results stand beside ours, with the other methods' rows as quoted; on any
 /// other set of that layout ours stand alone. With several reductions or starts, the table compares each combination.
 /// Finished runs of an earlier call are not repeated.
+///
+/// --methods trains recipes (bcreid config --recipes) or files of settings in place of baseline and full loss. The
+/// settings of a method are those of its recipe; --config and --set replace them for all methods.
 #[derive(Debug, Args)]
 pub struct Reproduce {
     /// The table to reproduce.
     #[arg(value_enum)]
     paper: Paper,
     /// Reductions of the loss over a batch to compare: mean, sum.
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', conflicts_with = "methods")]
     reduction: Vec<String>,
+    /// Methods to compare: recipes by name, files of settings, or NAME=FILE.
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    methods: Vec<String>,
     /// Number of runs of each configuration, with consecutive seeds.
     #[arg(long, value_name = "N", default_value_t = 5)]
     runs: usize,
@@ -47,7 +55,11 @@ impl Reproduce {
             Paper::Market1501 => &MARKET1501,
             Paper::Dukemtmc => &DUKEMTMC,
         };
-        let starts = self.common.starts()?;
+        let methods = Method::several(&self.methods)?;
+        let starts = match methods.first() {
+            Some(first) => self.common.starts(Some(&first.file)).map_err(|error| first.named(error))?,
+            None => self.common.starts(None)?,
+        };
         let (device, which) = self.common.compute.choose()?;
         let dataset = self.common.dataset()?;
         note!("{which}");
@@ -71,13 +83,18 @@ impl Reproduce {
             stop: &stop,
             observe: &super::progress::bar,
         };
-        match reproduce::run(&study, &trimmed(&self.reduction), benchmark, &|line| note!("{line}"))? {
-            None => self.common.stopped(&self.out),
-            Some(found) => {
-                super::say_lines(found)?;
-                super::say(format_args!("all figures: {}", self.out.join("result.json").display()))?;
-                Ok(ExitCode::SUCCESS)
-            }
-        }
+        let say = |line: &str| note!("{line}");
+        let found = if methods.is_empty() {
+            let found = reproduce::run(&study, &trimmed(&self.reduction), benchmark, &say)?;
+            found.map(|found| found.to_string())
+        } else {
+            let Settings { files, settings } = &self.common.settings;
+            let found = methods::run(&study, &methods, files, settings, benchmark, &say)?;
+            found.map(|found| found.to_string())
+        };
+        let Some(found) = found else { return self.common.stopped(&self.out) };
+        super::say_lines(found)?;
+        super::say(format_args!("all figures: {}", self.out.join("result.json").display()))?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::compute::Compute;
 use super::data::Opening;
+use super::settings::Settings;
 use super::stop;
 use crate::Result;
 use crate::data::Dataset;
@@ -28,12 +29,8 @@ pub struct Common {
     /// takes them from --config and --set alone. All other settings are shared.
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     start: Vec<String>,
-    /// Settings in a TOML file (default: the paper's where it states them).
-    #[arg(long, value_name = "FILE.toml")]
-    config: Option<PathBuf>,
-    /// One setting that replaces the file's; may be repeated. run.seed is the first seed.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other)]
-    settings: Vec<String>,
+    #[command(flatten)]
+    pub settings: Settings,
     #[command(flatten)]
     pub compute: Compute,
 }
@@ -44,14 +41,15 @@ impl Common {
         self.opening.open(&self.data)
     }
 
-    /// The starts to compare, each with its settings.
-    pub fn starts(&self) -> Result<Vec<Start>> {
-        let file = self.config.as_deref();
+    /// The starts to compare, each with its settings: those of the file or recipe `first`, then those of the options.
+    pub fn starts(&self, first: Option<&Path>) -> Result<Vec<Start>> {
+        let Settings { files, settings } = &self.settings;
+        let files: Vec<PathBuf> = first.map(PathBuf::from).into_iter().chain(files.iter().cloned()).collect();
         if !self.start.is_empty() {
-            return Start::several(&self.start, file, &self.settings);
+            return Start::several(&self.start, &files, settings);
         }
         let weights = self.weights.as_deref().map(super::open_network).transpose()?;
-        Ok(vec![Start::only(weights, file, &self.settings)?])
+        Ok(vec![Start::only(weights, &files, settings)?])
     }
 
     /// Prints how to resume a stopped study and returns the exit status.

@@ -65,7 +65,7 @@ pub struct Sweep {
 
 impl Sweep {
     pub fn run(self) -> Result<ExitCode> {
-        let starts = self.common.starts()?;
+        let starts = self.common.starts(None)?;
         let swept = self.swept(&starts)?;
         if swept.is_empty() {
             return Err(Error::Config(

@@ -3,6 +3,7 @@
 use super::compute::Compute;
 use super::counter::Counter;
 use super::data::Opening;
+use super::settings::Settings;
 use super::{progress, stop, trained};
 use crate::config::Config;
 use crate::console::counted;
@@ -35,17 +36,13 @@ pub struct Train {
     /// architecture, wiring and input convention are those of the file.
     #[arg(long, value_name = "RUN|F.safetensors", conflicts_with = "resume")]
     weights: Option<PathBuf>,
-    /// Settings in a TOML file.
-    #[arg(long, value_name = "FILE.toml", conflicts_with = "resume")]
-    config: Option<PathBuf>,
-    /// One setting that replaces the file's, e.g. loss.batch_contrastive.weight=0; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", value_hint = clap::ValueHint::Other, conflicts_with = "resume")]
-    settings: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
     /// The run folder: settings, metrics, checkpoints and weights.
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// Resume the run in --out from its newest checkpoint, with its own settings and the same results.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["files", "settings"])]
     resume: bool,
     /// With --resume: the new number of iterations, to train a run longer (or to end it earlier). The learning rate
     /// stays that of the settings: behind the last milestone it does not change. A cosine or exponential schedule ends with
@@ -75,7 +72,7 @@ impl Train {
         require_vacant(&self.out, Remedy::Resume)?;
         let weights = self.weights.as_deref().map(super::open_network).transpose()?;
         let of_weights = weights.as_ref().map(NetworkFile::config);
-        let config = Config::resolve_for(of_weights, self.config.as_deref(), &self.settings)?;
+        let config = self.settings.resolve(of_weights)?;
         Ok((weights, config))
     }
 

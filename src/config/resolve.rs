@@ -4,28 +4,45 @@ use super::unknown_key::unknown;
 use super::{Config, Entry, keys, old_names, one_line, wrong_type};
 use crate::{Error, Result};
 use serde::Deserialize;
-use std::path::Path;
+
+/// A text of settings, with its place for errors: a path, or `recipe bot`.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub text: String,
+    pub place: Option<String>,
+}
+
+impl Layer {
+    /// A text without a place.
+    pub fn text(text: &str) -> Self {
+        Layer { text: text.into(), place: None }
+    }
+
+    fn read(&self) -> Result<toml::Table> {
+        let table = read_table(&self.text).and_then(|table| check_types(&table).map(|()| table));
+        table.map_err(|error| self.named(error))
+    }
+
+    /// The error with the place that is its cause.
+    fn named(&self, error: Error) -> Error {
+        match &self.place {
+            Some(place) => caused_by(error, place),
+            None => error,
+        }
+    }
+}
 
 impl Config {
-    /// `base`, then a TOML text, read from `file`, then each setting. An error names the file or the setting that is
-    /// its cause.
-    pub(super) fn resolve_over(
-        base: toml::Table,
-        text: &str,
-        file: Option<&Path>,
-        settings: &[String],
-    ) -> Result<Self> {
-        let in_file = |error| match file {
-            Some(path) => caused_by(error, &path.display().to_string()),
-            None => error,
-        };
-        let mut table = read_table(text).map_err(in_file)?;
-        check_types(&table).map_err(in_file)?;
-        let in_text = table.clone();
-        for (key, value) in keys::settings(&base) {
-            if keys::get(&table, &key).is_none() {
+    /// `base`, then each text of `layers`, then each setting. An error names the text or the setting that is its cause.
+    pub(super) fn resolve_over(base: toml::Table, layers: &[Layer], settings: &[String]) -> Result<Self> {
+        let mut table = base;
+        let mut texts = Vec::new();
+        for layer in layers {
+            let own = layer.read()?;
+            for (key, value) in keys::settings(&own) {
                 keys::insert(&mut table, &key, value.clone());
             }
+            texts.push((layer, own));
         }
         let mut given = Vec::new();
         for setting in settings {
@@ -33,18 +50,25 @@ impl Config {
             keys::insert(&mut table, &key, value);
             given.push((key, setting));
         }
-        let config = Config::deserialize(toml::Value::Table(table))
-            .map_err(|e| in_file(Error::Config(one_line(e.message()))))?;
+        let config = Config::deserialize(toml::Value::Table(table)).map_err(|e| {
+            let error = Error::Config(one_line(e.message()));
+            match layers.last() {
+                Some(layer) => layer.named(error),
+                None => error,
+            }
+        })?;
         match config.broken_rule() {
             None => Ok(config),
             Some(rule) => {
                 let error = Error::Config(format!("{rule}; given: {}", config.given(rule)));
                 let named = named_in(rule);
-                // The last setting of a key holds.
-                let setting = given.iter().rev().find(|(key, _)| named.contains(key));
-                Err(match setting {
-                    Some((_, setting)) => caused_by(error, &in_words(setting)),
-                    None if named.iter().any(|key| keys::get(&in_text, key).is_some()) => in_file(error),
+                // The last setting of a key holds, and the last text with one.
+                if let Some((_, setting)) = given.iter().rev().find(|(key, _)| named.contains(key)) {
+                    return Err(caused_by(error, &in_words(setting)));
+                }
+                let holds_one = |table: &toml::Table| named.iter().any(|key| keys::get(table, key).is_some());
+                Err(match texts.iter().rev().find(|(_, table)| holds_one(table)) {
+                    Some((layer, _)) => layer.named(error),
                     None => error,
                 })
             }
@@ -156,6 +180,14 @@ mod tests {
         }
         let error = cause("[data]\ncrop = true\n", &["data.pad=0"]);
         assert!(error.contains("given: data.pad = 0, data.crop = true (--set data.pad=0)"), "{error}");
+        // Of several texts the last with a key of the rule is its cause.
+        let layers = ["[data]\ncrop = true\n", "[data]\npad = 0\n", "[solver]\nlr = 1\n"];
+        let layers: Vec<Layer> =
+            (0..3).map(|at| Layer { text: layers[at].into(), place: Some(format!("text {at}")) }).collect();
+        let resolved = |layers: &[Layer]| Config::resolve_over(toml::Table::new(), layers, &[]);
+        let error = resolved(&layers).unwrap_err().to_string();
+        assert!(error.ends_with("given: data.pad = 0, data.crop = true (text 1)"), "{error}");
+        assert_eq!(resolved(&layers[2..]).unwrap().solver.lr, 1.0);
         // The setting replaces the file's value, which is not read.
         std::fs::write(file.path(), "[loss]\nlambda = -1").unwrap();
         assert!(Config::resolve(Some(file.path()), &["loss.batch_contrastive.weight=1".into()]).is_ok());

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn start(name: Option<&str>) -> Start {
-        Start { name: name.map(String::from), ..Start::only(None, None, &[]).unwrap() }
+        Start { name: name.map(String::from), ..Start::only(None, &[], &[]).unwrap() }
     }
 
     fn config(settings: &[&str]) -> Config {

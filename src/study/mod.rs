@@ -1,6 +1,7 @@
 //! Studies: several recipes, each trained with several seeds and evaluated, summarised in one table.
 //!
-//! [`reproduce`] is the paper's comparison of its loss with the baseline, [`sweep`] its choice of lambda.
+//! [`reproduce`] is the paper's comparison of its loss with the baseline, [`methods`] one of several methods, [`sweep`]
+//! the choice of lambda.
 //! Needs the feature `cli`.
 //!
 //! ```text
@@ -20,6 +21,7 @@ mod about;
 mod earlier;
 mod folder;
 pub mod gain;
+pub mod methods;
 pub mod names;
 pub mod published;
 pub mod recipes;

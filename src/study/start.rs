@@ -33,8 +33,8 @@ impl Start {
     ///
     /// # Errors
     /// As [`Config::resolve_for`].
-    pub fn only(weights: Option<NetworkFile>, file: Option<&Path>, settings: &[String]) -> Result<Self> {
-        let config = Config::resolve_for(weights.as_ref().map(NetworkFile::config), file, settings)?;
+    pub fn only(weights: Option<NetworkFile>, files: &[PathBuf], settings: &[String]) -> Result<Self> {
+        let config = Config::resolve_for(weights.as_ref().map(NetworkFile::config), files, settings)?;
         let fingerprint = weights.as_ref().map(NetworkFile::fingerprint);
         Ok(Start { name: None, weights, config, fingerprint })
     }
@@ -45,12 +45,12 @@ impl Start {
     /// # Errors
     /// A file that is missing or has no weights; two starts of one name, or with the same weights; errors of
     /// [`Config::resolve_for`].
-    pub fn several(texts: &[String], file: Option<&Path>, settings: &[String]) -> Result<Vec<Self>> {
+    pub fn several(texts: &[String], files: &[PathBuf], settings: &[String]) -> Result<Vec<Self>> {
         let texts: Vec<&str> = texts.iter().map(|text| text.trim()).collect();
         let mut starts: Vec<Start> = Vec::new();
         for text in &texts {
             let (name, weights) = open(text)?;
-            let start = Start { name: Some(name), ..Start::only(weights, file, settings)? };
+            let start = Start { name: Some(name), ..Start::only(weights, files, settings)? };
             for (other, earlier) in starts.iter().zip(&texts) {
                 let fault = |what: String| Err(Error::Config(format!("--start {earlier},{text}: {what}")));
                 if earlier == text {
@@ -78,6 +78,14 @@ impl Start {
         Ok(starts)
     }
 
+    /// Settings for these weights from other files, by [`Config::resolve_for`].
+    ///
+    /// # Errors
+    /// As [`Config::resolve_for`].
+    pub(super) fn with_settings(&self, files: &[PathBuf], settings: &[String]) -> Result<Config> {
+        Config::resolve_for(self.weights.as_ref().map(NetworkFile::config), files, settings)
+    }
+
     /// Name of the start, or `random` or `weights` if it has none.
     pub fn label(&self) -> &str {
         match (&self.name, &self.weights) {
@@ -102,7 +110,7 @@ impl Start {
     }
 
     /// Description for the notes of a table: the file, its source and its licence.
-    fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let Some(weights) = &self.weights else {
             return "random weights, where the paper starts from ImageNet's".into();
         };
@@ -255,7 +263,7 @@ mod tests {
         write(&file("other/resnet50.safetensors"), 3, &[]);
         write(&file("random.safetensors"), 4, &[]);
         let open = |texts: &[String]| {
-            Start::several(texts, None, &settings(&["solver.iterations=9", "loss.batch_contrastive.tau=1"]))
+            Start::several(texts, &[], &settings(&["solver.iterations=9", "loss.batch_contrastive.tau=1"]))
         };
         let text = |name: &str| file(name).display().to_string();
         let starts = open(&[
@@ -285,7 +293,7 @@ mod tests {
         assert!(
             notes(&starts, &["loss.batch_contrastive.tau".into()]).join("\n").contains("tau as in the table")
         );
-        let without = [Start::only(None, None, &settings(&["loss.batch_contrastive.weight=0"])).unwrap()];
+        let without = [Start::only(None, &[], &settings(&["loss.batch_contrastive.weight=0"])).unwrap()];
         assert!(notes(&without, &[]).join("\n").contains("Loss: softmax alone"));
         assert!(notes(&without, &[LAMBDA.into()]).join("\n").contains("Reading of the"));
 
@@ -330,7 +338,7 @@ mod tests {
         let file = folder.path().join("slim.safetensors");
         write(&file, 1, &[]);
         let check = |more: &[&str]| {
-            let start = Start::only(Some(NetworkFile::open(&file).unwrap()), None, &settings(more)).unwrap();
+            let start = Start::only(Some(NetworkFile::open(&file).unwrap()), &[], &settings(more)).unwrap();
             start.check(&start.config)
         };
         check(&[]).unwrap();

@@ -260,7 +260,7 @@ mod tests {
 
     /// A sweep with synthetic figures: they increase with lambda, tau and batch.
     pub fn made_up(swept: &[Swept], grid: bool, runs: usize) -> Sweep {
-        let starts = [Start::only(None, None, &["loss.batch_contrastive.tau=1".into()]).unwrap()];
+        let starts = [Start::only(None, &[], &["loss.batch_contrastive.tau=1".into()]).unwrap()];
         let plan = Plan::new(&starts, swept, grid, true).unwrap();
         let figure = |mean: f64| Figure { mean, deviation: (runs > 1).then_some(0.02) };
         let achieved = plan.recipes.iter().map(|recipe| {

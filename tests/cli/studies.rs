@@ -1,6 +1,7 @@
 //! `bcreid reproduce` and `bcreid sweep` on a small data set.
 
 mod folder;
+mod methods;
 mod reproduce;
 mod resume;
 mod reuse;

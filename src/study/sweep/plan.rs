@@ -245,7 +245,7 @@ mod tests {
 
     fn start(name: Option<&str>, settings: &[&str]) -> Start {
         let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
-        Start { name: name.map(String::from), ..Start::only(None, None, &settings).unwrap() }
+        Start { name: name.map(String::from), ..Start::only(None, &[], &settings).unwrap() }
     }
 
     fn swept(key: &str, values: &[&str]) -> Swept {
