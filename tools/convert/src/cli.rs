@@ -8,7 +8,7 @@ mod values;
 
 use crate::network::{Unseen, title_of};
 use crate::source::{self, Container, Source, UNREAD};
-use crate::{Error, Result, caffe, engine, network, torchvision};
+use crate::{Error, Result, caffe, engine, network, toolboxes, torchvision};
 use bcreid::console::{say, say_lines};
 use bcreid::error::printable;
 use bcreid::files::{follow, remove_temporaries};
@@ -27,7 +27,7 @@ use summary::{report, short, some_of};
 /// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
 ///
 /// The format of the input is detected by its content: PyTorch (.pth of any version), Caffe (.caffemodel) or
-/// safetensors with torchvision's or timm's names. No code in it is executed. Wiring and input convention are
+/// safetensors with the names of torchvision, timm, fast-reid, reid-strong-baseline, torchreid or detectron2. No code in it is executed. Wiring and input convention are
 /// torchvision's, or Caffe's for a Caffe file, unless an option overrides them; they are written into the output, and
 /// `bcreid train --weights` applies them.
 #[derive(Debug, Parser)]
@@ -62,7 +62,7 @@ struct Arguments {
     #[arg(
         long,
         conflicts_with_all = [
-            "out", "to", "wiring", "last_stride", "channels", "scale", "mean", "std", "licence", "source"
+            "out", "to", "wiring", "last_stride", "without_head", "channels", "scale", "mean", "std", "licence", "source"
         ]
     )]
     list: bool,
@@ -75,6 +75,10 @@ struct Arguments {
     /// Stride of the network's last stage, 1 or 2 (default: what the file says, else 2).
     #[arg(long, value_name = "STRIDE", value_parser = clap::value_parser!(u8).range(1..=2))]
     last_stride: Option<u8>,
+    /// Take the network up to pool5, without the neck, pooling or embedding of a re-identification checkpoint: a start
+    /// for training.
+    #[arg(long)]
+    without_head: bool,
     /// Order of the input's channels.
     #[arg(long, value_name = "ORDER")]
     channels: Option<ChannelsName>,
@@ -280,6 +284,9 @@ impl Arguments {
         };
         engine::write(&network, &self.input, stated, out)?;
         self.announce(&source)?;
+        for note in toolboxes::notes(&source, network.config.model.neck)? {
+            bcreid::tell!("warning: {note}");
+        }
         self.say_assumed(&source, &network.config.input)?;
         report(&network)?;
         let written = NetworkFile::open(out)?;

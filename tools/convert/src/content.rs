@@ -25,6 +25,10 @@ pub struct Source {
     pub wiring: Wiring,
     /// Stride of the last stage, 1 or 2; 2 if the file does not state it.
     pub last_stride: usize,
+    /// True if the file or an option states the stride of the last stage.
+    pub states_stride: bool,
+    /// The pooling before the head that the file's settings state, if it is no average.
+    pub pooling: Option<String>,
     /// Default input convention, which depends on the training and not on the wiring; options override it.
     pub input: Input,
     /// Tensors by name. Names are torchvision's where the container has a dictionary for them (Caffe), else the

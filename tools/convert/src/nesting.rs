@@ -21,10 +21,11 @@ pub enum Node<T> {
 const KEYS: [&str; 6] = ["state_dict", "model", "model_state_dict", "net", "module", "network"];
 
 /// Prefixes that wrappers add to every name.
-const PREFIXES: [&str; 5] = ["module.", "_orig_mod.", "model.", "backbone.", "base."];
+const PREFIXES: [&str; 6] = ["module.", "_orig_mod.", "model.", "backbone.", "bottom_up.", "base."];
 
-/// First parts of the names of a ResNet's trunk.
-const TRUNK: [&str; 6] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
+/// First parts of the names of a ResNet's trunk: torchvision's and detectron2's.
+const TRUNK: [&str; 11] =
+    ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "stem", "res2", "res3", "res4", "res5"];
 
 /// Error for a checkpoint without a dictionary, for example a single tensor.
 pub const NO_DICTIONARY: &str = "holds no dictionary of tensors; save model.state_dict()";
@@ -122,9 +123,14 @@ pub fn strip<T>(mut tensors: BTreeMap<String, T>, notes: &mut Vec<String>) -> BT
             _ => name,
         };
         tensors = tensors.into_iter().map(|(name, tensor)| (short(name), tensor)).collect();
-        notes.push(format!("removed the prefix {prefix:?} from the names"));
+        notes.push(removed(prefix));
     }
     tensors
+}
+
+/// The note about a prefix that was removed.
+pub(crate) fn removed(prefix: &str) -> String {
+    format!("removed the prefix {prefix:?} from the names")
 }
 
 /// True if all tensors of the trunk have the prefix, or all tensors if there is no trunk.

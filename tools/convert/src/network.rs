@@ -1,8 +1,10 @@
 //! Identification of a ResNet from named tensors: found by names, checked by shapes.
 
 use crate::content::{Source, SourceTensor};
+use crate::toolboxes::{has_neck, parts};
 use crate::{Error, Result};
-use bcreid::config::{Arch, Config, Input, Model, Wiring};
+use bcreid::config::{Arch, Config, Input, Model, NeckKind, Wiring};
+use bcreid::device::Device;
 use bcreid::model::resnet::Spec;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,12 +44,19 @@ pub struct Unseen {
     pub last_stride: usize,
     /// Input convention.
     pub input: Input,
+    /// True to leave out the neck and the other layers behind pool5 (`--without-head`).
+    pub without_head: bool,
 }
 
 impl Unseen {
     /// The properties that the file states, or the defaults of its container.
     pub fn of(source: &Source) -> Self {
-        Unseen { wiring: source.wiring, last_stride: source.last_stride, input: source.input.clone() }
+        Unseen {
+            wiring: source.wiring,
+            last_stride: source.last_stride,
+            input: source.input.clone(),
+            without_head: false,
+        }
     }
 }
 
@@ -55,9 +64,11 @@ impl Unseen {
 ///
 /// # Errors
 /// No ResNet of a known kind; missing tensors or tensors of another shape (the error names the first and their number);
-/// tensors in the trunk that this kind does not have.
+/// tensors in the trunk that this kind does not have; a head that a network here cannot have; a neck without a stated
+/// stride of the last stage.
 pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<Network<'a>> {
     let fault = |what: String| Error::weights(path, what);
+    parts::check_trunk(source, path)?;
     let Some(stem) = source.tensors.get("conv1.weight") else {
         let some: Vec<&str> = source.tensors.keys().take(6).map(String::as_str).collect();
         let more = source.tensors.len() - some.len();
@@ -87,14 +98,29 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     let bottleneck = source.tensors.contains_key("layer1.0.conv3.weight");
     let arch = nearest(bottleneck, depths);
     let preset = Spec::of(&Model { arch, ..Model::default() });
-    let Unseen { wiring, last_stride, input } = unseen;
+    let Unseen { wiring, last_stride, input, without_head } = unseen;
+    if !without_head {
+        parts::check_head(source, path)?;
+    }
+    let neck = match has_neck(source) && !without_head {
+        true if !source.states_stride => {
+            return Err(fault(
+                "is a re-identification network with a neck, and does not state the stride of its last stage, on which \
+                 its features depend: add --last-stride 1, the default of fast-reid and reid-strong-baseline, or \
+                 --last-stride 2"
+                    .into(),
+            ));
+        }
+        true => NeckKind::Batchnorm,
+        false => NeckKind::None,
+    };
     let own_stem = (stem != width).then_some(stem);
     let width = (preset.width != width).then_some(width);
     let depths = (source.is_whole && preset.depths != depths).then_some(depths);
-    let model = Model { arch, width, stem: own_stem, depths, wiring, last_stride, ..Model::default() };
+    let model = Model { arch, width, stem: own_stem, depths, wiring, last_stride, neck, ..Model::default() };
     let config = Config { model, input, ..Config::default() };
 
-    let specs = Spec::of(&config.model).param_specs();
+    let (_, specs) = bcreid::model::Model::declare(&config, 0, &Device::cpu())?;
     let mut places = Vec::new();
     let (mut missing, mut misshapen, mut first) = (0, 0, None);
     for (name, shape) in specs.shapes() {

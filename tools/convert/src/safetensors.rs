@@ -3,7 +3,7 @@
 use crate::content::{MAX_TENSORS, Sink, Source, SourceTensor, UNREAD};
 use crate::display::quoted;
 use crate::element::Element;
-use crate::{Error, Result, nesting};
+use crate::{Error, Result, nesting, toolboxes};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::provenance::{Conversion, Text};
 use bcreid::weights::{Provenance, TensorFile, read_tensors};
@@ -78,11 +78,13 @@ pub fn open(path: &Path) -> Result<Source> {
         }
     };
     let mut notes = Vec::new();
-    let tensors = nesting::strip(tensors, &mut notes);
+    let tensors = toolboxes::translate(nesting::strip(tensors, &mut notes), &mut notes);
     Ok(Source {
         format: "safetensors".into(),
         wiring: Wiring::Torchvision,
+        states_stride: file.metadata().contains_key(LAST_STRIDE),
         last_stride,
+        pooling: None,
         input: Input::default(),
         tensors,
         states_input: false,

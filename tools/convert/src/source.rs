@@ -3,7 +3,7 @@
 pub use crate::content::{Asked, Source, SourceTensor, UNREAD};
 
 use crate::content::refuse_foreign;
-use crate::{Error, Result, caffe, safetensors, torch};
+use crate::{Error, Result, caffe, safetensors, toolboxes, torch};
 use bcreid::files::{self, HEAD};
 use std::io::Read;
 use std::path::Path;
@@ -78,16 +78,29 @@ pub fn open_with(path: &Path, prototxt: Option<&Path>, asked: Asked) -> Result<S
         (Container::Safetensors, None) => safetensors::open(path)?,
         (Container::Torch, None) => torch::open(path)?,
     };
+    toolboxes::fast_reid::apply(&mut source, path)?;
     // Neither format states the strides of a network.
     if let Some(wiring) = asked.wiring {
         source.wiring = wiring;
         source.notes.push("the wiring is that of --wiring; the file does not state it".into());
     }
     if let Some(last_stride) = asked.last_stride {
+        if source.states_stride && source.last_stride != last_stride {
+            return Err(Error::weights(
+                path,
+                format!(
+                    "--last-stride {last_stride} contradicts the {} that its settings state; leave the option out",
+                    source.last_stride
+                ),
+            ));
+        }
+        if !source.states_stride {
+            source.notes.push(
+                "the stride of the last stage is that of --last-stride; the file does not state it".into(),
+            );
+        }
         source.last_stride = last_stride;
-        source
-            .notes
-            .push("the stride of the last stage is that of --last-stride; the file does not state it".into());
+        source.states_stride = true;
     }
     Ok(source)
 }

@@ -27,7 +27,7 @@ mod zip;
 
 use crate::content::{Source, SourceTensor};
 use crate::display::{one_line, quoted};
-use crate::{Error, Result, nesting};
+use crate::{Error, Result, nesting, toolboxes};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::provenance::Conversion;
 use fault::{AGAIN, refusal};
@@ -90,13 +90,15 @@ pub fn open(path: &Path) -> Result<Source> {
         }
     };
     let (tensors, mut notes) = nesting::choose(path, root)?;
-    let tensors = nesting::strip(tensors, &mut notes);
+    let tensors = toolboxes::translate(nesting::strip(tensors, &mut notes), &mut notes);
     check_bulk(path, &tensors, length)?;
     let tensors = tensors.into_iter().map(|(name, tensor)| (name, lazy(path, tensor))).collect();
     Ok(Source {
         format: format.into(),
         wiring: Wiring::Torchvision,
         last_stride: 2,
+        states_stride: false,
+        pooling: None,
         input: Input::default(),
         tensors,
         states_input: false,

@@ -38,6 +38,8 @@ fn source_of(model: &Model) -> Source {
         format: "made by hand".into(),
         wiring,
         last_stride: 2,
+        states_stride: false,
+        pooling: None,
         input,
         tensors,
         states_input: false,

@@ -58,6 +58,8 @@ pub fn source(path: &Path, net: &Net, asked: Asked) -> std::result::Result<Sourc
         format: format.into(),
         wiring,
         last_stride,
+        states_stride: true,
+        pooling: None,
         input,
         states_input: !net.pixels.is_empty(),
         is_whole: units.is_whole,

@@ -19,7 +19,7 @@ impl Arguments {
 
     /// Wiring and input convention of the file, overridden by the options.
     pub(super) fn unseen(&self, source: &Source) -> Result<Unseen> {
-        let Unseen { wiring, last_stride, mut input } = Unseen::of(source);
+        let Unseen { wiring, last_stride, mut input, .. } = Unseen::of(source);
         let channels = match self.channels {
             Some(ChannelsName::Rgb) => Channels::Rgb,
             Some(ChannelsName::Bgr) => Channels::Bgr,
@@ -52,11 +52,11 @@ impl Arguments {
                 }
             };
         }
-        Ok(Unseen { wiring, last_stride, input })
+        Ok(Unseen { wiring, last_stride, input, without_head: self.without_head })
     }
 
     pub(super) fn says_what_shapes_do_not(&self) -> bool {
-        let network = self.wiring.is_some() || self.last_stride.is_some();
+        let network = self.wiring.is_some() || self.last_stride.is_some() || self.without_head;
         network
             || self.licence.is_some()
             || self.source.is_some()

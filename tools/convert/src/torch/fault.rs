@@ -23,8 +23,8 @@ pub fn refusal(path: &Path, what: &str, fault: Fault) -> Error {
         Fault::Forbidden(name) => Error::weights(
             path,
             format!(
-                "its pickle asks for {}, which no weights need; nothing was executed; save model.state_dict() alone, \
-                 or distrust the file",
+                "its pickle asks for {}, which no weights need; nothing was executed; if a whole model was saved, load \
+                 it in its own program and torch.save(model.state_dict(), FILE), else distrust the file",
                 one_line(&name)
             ),
         ),

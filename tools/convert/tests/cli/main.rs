@@ -1,7 +1,11 @@
 //! The command line program.
 
+#[path = "../torch/forge.rs"]
+#[allow(dead_code, reason = "shared with the tests of the PyTorch reader")]
+mod forge;
 mod pages;
 mod refusals;
+mod toolboxes;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,84 @@
+//! Parts of checkpoints that a network here does not have: the one list of them.
+//!
+//! A part of the trunk cannot be left out, because all later weights depend on it. A part of the head can, with
+//! `--without-head`: the trunk's weights are a start for training, and their features are those of pool5.
+
+use crate::content::Source;
+use crate::display::quoted;
+use crate::{Error, Result};
+use std::path::Path;
+
+/// The option that leaves the head out.
+const WITHOUT_HEAD: &str = "--without-head takes the network up to pool5, as a start for training";
+
+/// Names of the exponent of a generalised-mean pooling: of fast-reid, AGW, and others.
+const EXPONENTS: [&str; 5] = ["heads.pool_layer.p", "global_pool.p", "gap.p", "pool.p", "gem.p"];
+
+/// Refuses parts of the trunk that a network here does not have.
+///
+/// # Errors
+/// The name of the part and its first tensor.
+pub(crate) fn check_trunk(source: &Source, path: &Path) -> Result<()> {
+    let refuse = |name: &String, what: &str| {
+        Err(Error::weights(
+            path,
+            format!(
+                "has {what} ({}), which the network here does not have; give weights without it",
+                quoted(name)
+            ),
+        ))
+    };
+    for name in source.tensors.keys() {
+        let mut parts = name.split('.');
+        let first = parts.next().unwrap_or_default();
+        let is_norm = |part: &str| part.starts_with("bn");
+        let of_ibn = |part: &str| part == "IN" || part == "instance_norm";
+        if first.starts_with("NL_") {
+            return refuse(name, "non-local blocks (WITH_NL, AGW)");
+        }
+        if name.split('.').zip(name.split('.').skip(1)).any(|(norm, part)| is_norm(norm) && of_ibn(part)) {
+            return refuse(name, "IBN layers, half instance and half batch normalisation (WITH_IBN, IBN-a)");
+        }
+        if first.starts_with("layer") && parts.next() == Some("0") && parts.next() == Some("IN") {
+            return refuse(name, "instance normalisation behind blocks (IBN-b)");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses parts of the head that change the feature and that a network here does not have.
+///
+/// # Errors
+/// The name of the part and its first tensor, with the option that leaves the head out.
+pub(crate) fn check_head(source: &Source, path: &Path) -> Result<()> {
+    let refuse = |what: String| Err(Error::weights(path, format!("{what}; {WITHOUT_HEAD}")));
+    if let Some(pooling) = &source.pooling {
+        return refuse(format!(
+            "is a network with the pooling {}, as the file {} beside it states, and pool5 here is the average",
+            quoted(pooling),
+            super::fast_reid::FILE
+        ));
+    }
+    if let Some(name) = EXPONENTS.into_iter().find(|name| source.tensors.contains_key(*name)) {
+        return refuse(format!(
+            "has a generalised-mean pooling ({name}, GeM), and pool5 here is the average"
+        ));
+    }
+    if let Some(name) = embedding(source) {
+        let shape = &source.tensors[name].shape;
+        return refuse(format!(
+            "has an embedding layer ({name} {shape:?}) behind pool5, whose output is the feature, and the network here \
+             has none"
+        ));
+    }
+    Ok(())
+}
+
+/// The first tensor of a layer between pool5 and the classifier: fast-reid's `EMBEDDING_DIM`, torchreid's `fc_dims`.
+/// A single layer `fc` is a classifier.
+fn embedding(source: &Source) -> Option<&'static str> {
+    let rank = |name: &str| source.tensors.get(name).map(|tensor| tensor.shape.len());
+    let convolved = ["heads.bottleneck.0.weight", "heads.embedding.weight"];
+    let convolved = convolved.into_iter().find(|name| matches!(rank(name), Some(2 | 4)));
+    convolved.or_else(|| (rank("fc.0.weight") == Some(2)).then_some("fc.0.weight"))
+}
