@@ -8,10 +8,14 @@ mod values;
 
 use crate::network::{Unseen, title_of};
 use crate::source::{self, Container, Source, UNREAD};
+use crate::torchvision::Output;
 use crate::{Error, Result, caffe, engine, network, toolboxes, torchvision};
+use bcreid::config::NeckKind;
 use bcreid::console::{say, say_lines};
+use bcreid::device::Device;
 use bcreid::error::printable;
 use bcreid::files::{follow, remove_temporaries};
+use bcreid::model::Model;
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
 use bcreid::weights::provenance::{Conversion, Text};
@@ -69,6 +73,11 @@ struct Arguments {
     /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
     #[arg(long, value_enum, default_value = "bcreid")]
     to: Target,
+    /// What OUT computes in PyTorch, with --to torchvision: the feature that bcreid evaluates, with the neck as fc, or
+    /// the logits of the training identities, with the neck folded into the classifier (default: feature for weights
+    /// with a neck, else classifier).
+    #[arg(long, value_name = "OUTPUT", conflicts_with = "list")]
+    fc: Option<OutputName>,
     /// Wiring, i.e. the places of strides and pooling: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
     #[arg(long, value_name = "WIRING")]
     wiring: Option<WiringName>,
@@ -104,6 +113,12 @@ struct Arguments {
 enum Target {
     Bcreid,
     Torchvision,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OutputName {
+    Feature,
+    Classifier,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -186,6 +201,9 @@ impl Arguments {
                  options out"
                     .into(),
             ));
+        }
+        if self.to == Target::Bcreid && self.fc.is_some() {
+            return Err(Error::Data("--fc is an option of --to torchvision; leave it out".into()));
         }
         if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
             && from == to
@@ -297,7 +315,12 @@ impl Arguments {
     fn export(&self, out: &Path) -> Result<()> {
         torchvision::Container::of(out)?;
         let network = NetworkFile::open(&self.input)?;
-        let behind = torchvision::write(&network, out)?;
+        let output = match self.fc {
+            None => Output::of(&network),
+            Some(OutputName::Feature) => Output::Feature,
+            Some(OutputName::Classifier) => Output::Classifier,
+        };
+        let behind = torchvision::write(&network, output, out)?;
         say_lines(network.describe())?;
         if !behind.is_empty() {
             say(format_args!("left behind: {}", some_of(behind.iter().map(String::as_str))))?;
@@ -310,15 +333,33 @@ impl Arguments {
                 spec.stem, spec.width
             ))?;
         }
-        if network.config().model.last_stride == 1 {
+        let model = &network.config().model;
+        match (output, model.neck) {
+            (Output::Feature, neck) => {
+                let layer = if neck == NeckKind::None { "pool5" } else { "the neck, which is its fc" };
+                say(format_args!("its output is the feature of {layer}; divide it by its length"))?;
+            }
+            (Output::Classifier, NeckKind::Batchnorm) => say(
+                "its output is the logits, with the neck folded into fc; what is before fc is pool5, and not the \
+                 feature that bcreid evaluates (--fc feature)",
+            )?,
+            (Output::Classifier, NeckKind::None) => {}
+        }
+        if model.last_stride == 1 {
             bcreid::tell!(
                 "warning: its last stage strides by 1, which a state dict does not hold: a plain ResNet loads it \
                  without an error and gives other features; load it as below"
             );
+        }
+        if model.last_stride == 1 || output == Output::Feature {
             say("to load it in PyTorch:")?;
-            let classes =
-                network.tensors().tensor("fc.weight").ok().and_then(|fc| fc.shape().first().copied());
-            let lines = loading::lines(&network.config().model, classes, out);
+            let rows = match output {
+                Output::Feature => Some(Model::declare(network.config(), 0, &Device::cpu())?.0.features()),
+                Output::Classifier => {
+                    network.tensors().tensor("fc.weight").ok().and_then(|fc| fc.shape().first().copied())
+                }
+            };
+            let lines = loading::lines(model, rows, out);
             lines.iter().try_for_each(|line| say(format_args!("  {line}")))?;
         }
         say(format_args!("written: {}", out.display()))

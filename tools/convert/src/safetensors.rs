@@ -3,7 +3,7 @@
 use crate::content::{MAX_TENSORS, Sink, Source, SourceTensor, UNREAD};
 use crate::display::quoted;
 use crate::element::Element;
-use crate::{Error, Result, nesting, toolboxes};
+use crate::{Error, Result, nesting, toolboxes, torchvision};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::provenance::{Conversion, Text};
 use bcreid::weights::{Provenance, TensorFile, read_tensors};
@@ -78,6 +78,9 @@ pub fn open(path: &Path) -> Result<Source> {
         }
     };
     let mut notes = Vec::new();
+    if file.metadata().get(torchvision::OUTPUT).is_some_and(|output| output == torchvision::FEATURE) {
+        notes.push("its fc is the neck of the weights that it was written from, and is not read back".into());
+    }
     let tensors = toolboxes::translate(nesting::strip(tensors, &mut notes), &mut notes);
     Ok(Source {
         format: "safetensors".into(),

@@ -2,18 +2,32 @@
 //!
 //! By the extension of the output: `.pth` or `.pt`, the zip archive of `torch.save` (a pickle that names the
 //! tensors, one stored entry for each one's bytes), or `.safetensors`. Names are torchvision's, convolutions
-//! `[K, C, R, S]`. Centers and momenta are not exported; PyTorch itself fills in `num_batches_tracked`.
+//! `[K, C, R, S]`. Centers and states of optimisers are not exported; PyTorch itself fills in `num_batches_tracked`.
+//!
+//! A plain ResNet ends in the linear layer `fc` behind pool5. It takes what is behind pool5 here, see [`Output`].
+
+mod output;
+
+pub use output::Output;
 
 use crate::engine::swap_inner;
 use crate::safetensors::LAST_STRIDE;
 use crate::{Error, Result};
-use bcreid::config::{NeckKind, Wiring};
+use bcreid::config::Wiring;
 use bcreid::files::write_atomically;
+use bcreid::model::neck::NECK;
 use bcreid::weights::{NetworkFile, TensorOut, Values, write_tensors};
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::Path;
 use zip::write::{SimpleFileOptions, ZipWriter};
+
+/// The metadata key and the value of a file whose output is the feature.
+pub(crate) const OUTPUT: &str = "output";
+pub(crate) const FEATURE: &str = "feature";
+
+/// The start of the names of the layer behind pool5.
+const CLASSIFIER: &str = "fc.";
 
 /// Alignment of a tensor's bytes in PyTorch's archives.
 const ALIGNMENT: u16 = 64;
@@ -41,13 +55,13 @@ impl Container {
     }
 }
 
-/// Writes a network of `bcreid` for torchvision, whole or not at all; returns the names of the tensors that are not
-/// exported.
+/// Writes a network of `bcreid` for torchvision, whole or not at all, with this `output`; returns the names of the
+/// tensors that are not exported.
 ///
 /// # Errors
-/// A network in Caffe's wiring or with a neck, which torchvision's ResNet does not have; metadata and tensors of two networks; an
-/// error of the file system.
-pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
+/// A network in Caffe's wiring, which torchvision's ResNet does not have; logits of a network without a classifier;
+/// metadata and tensors of two networks; an error of the file system.
+pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
     if network.config().model.wiring == Wiring::Caffe {
         return Err(file.fault(
@@ -56,17 +70,18 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
              in it",
         ));
     }
-    if network.config().model.neck != NeckKind::None {
-        return Err(file.fault(
-            "has a batch-norm neck (model.neck), which torchvision's ResNet does not have: its features are those behind \
-             the neck; export the network to ONNX (bcreid export)",
-        ));
-    }
     network.check()?;
+    let linear = output.linear(network)?;
     let (mut tensors, mut behind) = (Vec::new(), Vec::new());
     for name in file.names() {
-        if !is_deployed(name) {
+        if name.starts_with(NECK) && linear.is_some() {
+            continue;
+        }
+        if !is_deployed(name) || name.starts_with(CLASSIFIER) && output == Output::Feature {
             behind.push(name.to_string());
+            continue;
+        }
+        if name.starts_with(CLASSIFIER) && linear.is_some() {
             continue;
         }
         let view = file.tensor(name)?;
@@ -76,6 +91,7 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
             _ => TensorOut::f32(name, view.shape(), values),
         });
     }
+    tensors.extend(linear.into_iter().flatten());
     match Container::of(out)? {
         Container::Safetensors => {
             let mut metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
@@ -83,6 +99,9 @@ pub fn write(network: &NetworkFile, out: &Path) -> Result<Vec<String>> {
             // A state dict holds no strides; the converter reads this back.
             if network.config().model.last_stride == 1 {
                 metadata.insert(LAST_STRIDE.to_string(), "1".to_string());
+            }
+            if output == Output::Feature {
+                metadata.insert(OUTPUT.to_string(), FEATURE.to_string());
             }
             write_tensors(out, &tensors, &metadata)?;
         }

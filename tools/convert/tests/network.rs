@@ -7,6 +7,7 @@ use bcreid::weights::NetworkFile;
 use bcreid::weights::provenance::{Conversion, Text};
 use bcreid_convert::network::{Network, Unseen, recognise, title_of};
 use bcreid_convert::source::{self, Source, SourceTensor};
+use bcreid_convert::torchvision::Output;
 use bcreid_convert::{convention, engine, torchvision};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -171,7 +172,11 @@ fn there_and_back_is_bit_exact() {
         let source = source(arch, Wiring::Torchvision);
         engine::write(&found(&source).unwrap(), &input, Conversion::default(), &out).unwrap();
         let back = folder.path().join(name);
-        assert!(torchvision::write(&NetworkFile::open(&out).unwrap(), &back).unwrap().is_empty());
+        assert!(
+            torchvision::write(&NetworkFile::open(&out).unwrap(), Output::Classifier, &back)
+                .unwrap()
+                .is_empty()
+        );
         let returned = source::open(&back).unwrap();
         let network = found(&source).unwrap();
         assert_eq!(returned.tensors.len(), network.places.len());
@@ -191,7 +196,7 @@ fn caffes_wiring_has_no_way_to_torchvision_and_its_larger_networks_no_bias() {
     let file = NetworkFile::open(&out).unwrap();
     assert_eq!(*file.tensors().tensor("conv1.bias").unwrap().f32().unwrap(), [0.0; 2]);
     let back = folder.path().join("back.pth");
-    let error = torchvision::write(&file, &back).unwrap_err().to_string();
+    let error = torchvision::write(&file, Output::of(&file), &back).unwrap_err().to_string();
     assert!(error.contains("Caffe's wiring"), "{error}");
     assert!(!back.exists());
 }
@@ -228,7 +233,7 @@ fn a_stem_of_its_own_and_other_depths_are_found_and_come_back() {
     let file = NetworkFile::open(&out).unwrap();
     assert!(file.describe().contains("resnet50 of width 2, conv1 with 3 channels, torchvision"));
     let back = folder.path().join("back.pth");
-    torchvision::write(&file, &back).unwrap();
+    torchvision::write(&file, Output::of(&file), &back).unwrap();
     let returned = source::open(&back).unwrap();
     assert_eq!(found(&returned).unwrap().config.model, model);
 

@@ -1,27 +1,30 @@
-//! The Python lines that load an exported network whose last stage strides by 1: a state dict holds no strides.
+//! The Python lines that load an exported network whose last stage strides by 1, which a state dict does not hold, or
+//! whose output is its feature.
 
 use bcreid::config::{Arch, Model};
 use bcreid::error::printable;
 use bcreid::model::resnet::Spec;
 use std::path::Path;
 
-/// The lines for a network that was written to `out`, whose classifier has `classes` rows if there is one.
-pub fn lines(model: &Model, classes: Option<usize>, out: &Path) -> Vec<String> {
+/// The lines for a network that was written to `out`, whose layer `fc` has `rows` outputs if there is one.
+pub fn lines(model: &Model, rows: Option<usize>, out: &Path) -> Vec<String> {
     let spec = Spec::of(model);
     let mut lines = vec!["import torch, torchvision".to_string()];
     match constructor(model) {
         Some(name) => {
-            let classes = classes.map_or(String::new(), |classes| format!("num_classes={classes}"));
-            lines.push(format!("model = torchvision.models.{name}({classes})"));
+            let rows = rows.map_or(String::new(), |rows| format!("num_classes={rows}"));
+            lines.push(format!("model = torchvision.models.{name}({rows})"));
         }
         None => lines.push("model = ...  # a ResNet of these widths and depths".into()),
     }
-    if classes.is_none() {
+    if rows.is_none() {
         lines.push("model.fc = torch.nn.Identity()".into());
     }
-    // Where torchvision's block strides.
-    let conv = if spec.bottleneck { "conv2" } else { "conv1" };
-    lines.push(format!("model.layer4[0].{conv}.stride = model.layer4[0].downsample[0].stride = (1, 1)"));
+    if model.last_stride == 1 {
+        // Where torchvision's block strides.
+        let conv = if spec.bottleneck { "conv2" } else { "conv1" };
+        lines.push(format!("model.layer4[0].{conv}.stride = model.layer4[0].downsample[0].stride = (1, 1)"));
+    }
     let name = printable(&out.display().to_string());
     lines.push(match out.extension().is_some_and(|extension| extension == "safetensors") {
         true => format!("import safetensors.torch; state = safetensors.torch.load_file({name:?})"),
