@@ -107,19 +107,21 @@ impl Config {
         self.network_table().to_string()
     }
 
-    /// Kind, wiring, neck and input convention of the network: weights have no use without them.
+    /// Kind, wiring, embedding, neck and input convention of the network: weights have no use without them.
     fn network_table(&self) -> toml::Table {
         const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride", "neck"];
+        const EMBEDDING: &[&str] = &["embedding", "embedding_batchnorm", "embedding_relu", "embedding_bias"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
         let mut table = self.table();
         table.retain(|section, _| ["model", "input"].contains(&section));
-        for (section, keys) in [("model", MODEL), ("input", INPUT)] {
+        // Files from before these settings have no neck and no embedding; equal networks keep equal fingerprints.
+        let embedding = if self.model.embedding.is_empty() { &[] } else { EMBEDDING };
+        for (section, keys) in [("model", [MODEL, embedding].concat()), ("input", INPUT.to_vec())] {
             if let Some(section) = table.get_mut(section).and_then(toml::Value::as_table_mut) {
                 section.retain(|key, _| keys.contains(&key));
             }
         }
         if self.model.neck == NeckKind::None {
-            // Files from before this setting have no neck; equal networks keep equal fingerprints.
             keys::remove(&mut table, "model.neck");
         }
         table

@@ -1,7 +1,10 @@
 //! The ranges of all settings.
 
 use super::resolve::named_in;
-use super::{CenterRate, Config, Convention, FeatureKind, NeckKind, Optimizer, Sampler, Schedule, one_line};
+use super::{
+    CenterRate, Config, Convention, EmbeddingInit, FeatureKind, NeckKind, Optimizer, Sampler, Schedule,
+    one_line,
+};
 
 impl Config {
     /// The first rule about the range of a setting that is broken.
@@ -11,11 +14,20 @@ impl Config {
         let depths = m.depths.unwrap_or([1; 4]);
         let (b, t, c, p) = (&l.batch_contrastive, &l.triplet, &l.circle, &l.contrastive);
         let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
+        let embedding_std = if let EmbeddingInit::Normal(std) = m.embedding_init { std } else { 1.0 };
         let rules = [
             ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
             ((1..=1024).contains(&stem), "model.stem must be 1 to 1024"),
             (depths.iter().all(|d| (1..=64).contains(d)), "model.depths must be four numbers of 1 to 64"),
             ((1..=2).contains(&m.last_stride), "model.last_stride must be 1 or 2"),
+            (
+                m.embedding.len() <= 4 && m.embedding.iter().all(|width| (1..=8192).contains(width)),
+                "model.embedding must be at most four widths of 1 to 8192",
+            ),
+            (
+                embedding_std.is_finite() && embedding_std > 0.0,
+                "model.embedding_init must be a standard deviation above 0, \"he\" or \"orthogonal\"",
+            ),
             ((0.0..1.0).contains(&m.dropout), "model.dropout must be at least 0 and below 1"),
             (
                 (32..=2048).contains(&i.height) && (32..=2048).contains(&i.width),
@@ -48,16 +60,28 @@ impl Config {
                  is trained: set one above 0",
             ),
             (
-                t.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                t.feature != FeatureKind::Neck || m.neck != NeckKind::None,
                 "loss.triplet.feature is the neck's, and there is none: set model.neck to batchnorm",
             ),
             (
-                c.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                t.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.triplet.feature is the embedding's, and there is none: set model.embedding to its width",
+            ),
+            (
+                c.feature != FeatureKind::Neck || m.neck != NeckKind::None,
                 "loss.circle.feature is the neck's, and there is none: set model.neck to batchnorm",
             ),
             (
-                p.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                c.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.circle.feature is the embedding's, and there is none: set model.embedding to its width",
+            ),
+            (
+                p.feature != FeatureKind::Neck || m.neck != NeckKind::None,
                 "loss.contrastive.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                p.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.contrastive.feature is the embedding's, and there is none: set model.embedding to its width",
             ),
             (
                 b.weight.is_finite() && b.weight >= 0.0,
@@ -68,8 +92,12 @@ impl Config {
                 "loss.batch_contrastive.tau is a squared distance of unit vectors: 0 to 4",
             ),
             (
-                b.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                b.feature != FeatureKind::Neck || m.neck != NeckKind::None,
                 "loss.batch_contrastive.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                b.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.batch_contrastive.feature is the embedding's, and there is none: set model.embedding to its width",
             ),
             (
                 (0.0..=1.0).contains(&center_rate),

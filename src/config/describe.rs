@@ -10,11 +10,20 @@ impl Model {
         let width = self.width.map_or(String::new(), |width| format!(" of width {width}"));
         let stem = self.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let depths = self.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
+        let embedding = match self.embedding.is_empty() {
+            true => String::new(),
+            false => {
+                let widths: Vec<String> = self.embedding.iter().map(usize::to_string).collect();
+                let bn = if self.embedding_batchnorm { ", batch norm" } else { "" };
+                let relu = if self.embedding_relu { ", ReLU" } else { "" };
+                format!(", embedding {}{bn}{relu}", widths.join("-"))
+            }
+        };
         let neck = match self.neck {
             NeckKind::None => "",
             NeckKind::Batchnorm => ", batch-norm neck",
         };
-        format!("{arch}{width}{stem}{depths}{neck}")
+        format!("{arch}{width}{stem}{depths}{embedding}{neck}")
     }
 }
 

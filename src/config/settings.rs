@@ -62,8 +62,10 @@ macro_rules! choice {
     };
 }
 
+mod embedding;
 mod losses;
 
+pub use embedding::EmbeddingInit;
 pub use losses::*;
 
 section! {
@@ -81,6 +83,19 @@ section! {
         wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
         /// Stride of the last stage; 1 keeps a finer map in front of pool5.
         last_stride: usize = 2, "1 | 2", "He et al. 2016";
+        /// Widths of linear layers behind pool5, such as `[1024, 128]`; none without. All but the last have batch
+        /// normalisation and a ReLU. Classifier, neck and evaluation take the output of the last one.
+        embedding: Vec<usize> = Vec::new(), "values", "figure 2 (none); Hermans et al. 2017";
+        /// Batch normalisation behind the last layer of the embedding.
+        embedding_batchnorm: bool = false, "true | false", "ours (true: layumi's baseline, torchreid's fc512)";
+        /// A ReLU at the end of the embedding.
+        embedding_relu: bool = false, "true | false", "ours (true: torchreid's fc512)";
+        /// A bias in the last layer of the embedding. A layer in front of batch normalisation has none, as the mean would
+        /// cancel it.
+        embedding_bias: bool = true, "true | false", "PyTorch (false: Sun et al. 2017)";
+        /// Initial weights of the last layer of the embedding: He's for its outputs, orthogonal rows or columns, or the
+        /// standard deviation of a normal distribution. The layers before it take He's.
+        embedding_init: EmbeddingInit = EmbeddingInit::He, "1 | he | orthogonal", "He et al. 2015";
         /// Batch normalisation between pool5 and the classifier (BNNeck), or none. Evaluation takes the feature behind it.
         neck: NeckKind = NeckKind::None, "none | batchnorm", "figure 2 (none); Luo et al. 2019";
         /// Dropout ratio in front of the classifier.
@@ -133,7 +148,7 @@ section! {
         lr_warmup: u64 = 0, "iterations", "ours";
         /// Factor of the learning rate at the start of the warm-up; absent: the ramp of n takes 1/n, 2/n, ..., 1.
         lr_warmup_start: Option<f32> = None, "1", "ours";
-        /// Multiplies the learning rate of the classifier, which starts from random values.
+        /// Multiplies the learning rate of the classifier, which starts from random values, and of an embedding and a neck.
         head_rate: f32 = 1.0, "1", "ours";
         /// Momentum.
         momentum: f32 = 0.9, "1", "ours";
@@ -223,7 +238,7 @@ choice! {
     }
 }
 choice! {
-    /// The layer between pool5 and the classifier.
+    /// The layer between pool5, or its embedding, and the classifier.
     NeckKind {
         /// None: the classifier takes pool5, the paper's network.
         None,

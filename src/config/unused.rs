@@ -4,7 +4,7 @@ use super::{Config, Optimizer, Schedule};
 
 impl Config {
     /// A note for each setting that is not the default, and that the chosen optimiser or schedule does not read, or that
-    /// belongs to a loss of another method without a weight. The batch-contrastive loss is measured in any case, and
+    /// belongs to an embedding that is not there, or to a loss of another method without a weight. The batch-contrastive loss is measured in any case, and
     /// baselines of studies keep its settings.
     pub fn unused(&self) -> Vec<String> {
         let solver = &self.solver;
@@ -16,6 +16,19 @@ impl Config {
             Schedule::Steps => ("solver.schedule", &["solver.lr_flat", "solver.lr_end"]),
             _ => ("solver.schedule", &["solver.lr_milestones", "solver.lr_gamma"]),
         });
+        if self.model.embedding.is_empty() {
+            groups.push((
+                "model.embedding",
+                &[
+                    "model.embedding_batchnorm",
+                    "model.embedding_relu",
+                    "model.embedding_bias",
+                    "model.embedding_init",
+                ],
+            ));
+        } else if self.model.embedding_batchnorm {
+            groups.push(("model.embedding_batchnorm", &["model.embedding_bias"]));
+        }
         let loss = &self.loss;
         let of_losses: [(f32, &str, &[&str]); 3] = [
             (
@@ -97,6 +110,13 @@ mod tests {
                 "loss.triplet.weight = 0",
             ),
             (&["loss.circle.scope=batch"], "loss.circle.scope", "loss.circle.weight = 0"),
+            (&["model.embedding_relu=true"], "model.embedding_relu = true has", "model.embedding = []"),
+            (&["model.embedding_init=0.01"], "model.embedding_init = 0.01 has", "model.embedding = []"),
+            (
+                &["model.embedding=[8]", "model.embedding_batchnorm=true", "model.embedding_bias=false"],
+                "model.embedding_bias = false has",
+                "model.embedding_batchnorm = true",
+            ),
             (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
         ] {
             let told = unused(settings);

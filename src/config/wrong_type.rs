@@ -1,8 +1,8 @@
 //! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{
-    Arch, BadImages, CenterRate, Channels, Convention, Distance, Entry, FeatureKind, Gradient, NeckKind,
-    Normalization, Optimizer, PadMode, Reduction, Sampler, Schedule, Scope, Wiring, one_line,
+    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, FeatureKind, Gradient,
+    NeckKind, Normalization, Optimizer, PadMode, Reduction, Sampler, Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -50,6 +50,7 @@ settings! {
     Wanted::Number => f32;
     Wanted::Truth => bool;
     Wanted::NumberOr("tied") => CenterRate;
+    Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
     Wanted::Word => Arch, Wiring, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention, Distance, Scope,
         Optimizer, Schedule,
         Channels, PadMode, BadImages;

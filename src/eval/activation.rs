@@ -11,9 +11,11 @@
 //! max(0, sum_c w_c A_pc) with w = 2 (u - (f·u) f) / (P |g|). Without the maximum, its sum is 0. A map behind a ReLU
 //! has values of at most 2, the largest squared distance of such features.
 //!
-//! A neck between pool5 and the feature ([`crate::model::neck`]) is affine, so it is applied to every position of A first:
-//! the mean of the positions behind the neck is the feature behind it. The strength is that of A itself.
+//! An embedding and a neck between pool5 and the feature ([`crate::model::projection`]) are affine piece by piece. So the
+//! affine piece at g takes the place of the identity: with its matrix J, and v = J^T w for the w above, the map is
+//! max(0, sum_c v_c (A_pc - g_c)). Its sum without the maximum is again 0. The strength is that of A itself.
 
+use crate::model::projection::Projection;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -27,8 +29,8 @@ pub struct FeatureMap {
     width: usize,
     /// `[height, width, channels]`.
     values: Vec<f32>,
-    /// Factor and shift of each channel.
-    neck: Option<Arc<Vec<(f64, f64)>>>,
+    /// The layers between pool5 and the feature.
+    behind: Option<Arc<Projection>>,
 }
 
 /// A value for each position of a feature map, 0 or more.
@@ -43,16 +45,16 @@ pub struct Heat {
 }
 
 impl FeatureMap {
-    /// A map `[height, width, channels]`, with the neck's factor and shift for each channel.
+    /// A map `[height, width, channels]`, with the layers between pool5 and the feature.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no position or no channel, if the values do not fill the map or do not fit the neck, or
-    /// for a value that is not finite.
+    /// [`Error::Data`] if there is no position or no channel, if the values do not fill the map or do not fit these
+    /// layers, or for a value that is not finite.
     pub fn new(
         height: usize,
         width: usize,
         values: Vec<f32>,
-        neck: Option<Arc<Vec<(f64, f64)>>>,
+        behind: Option<Arc<Projection>>,
     ) -> Result<Self> {
         let positions = height * width;
         if positions == 0 || values.is_empty() || !values.len().is_multiple_of(positions) {
@@ -67,22 +69,13 @@ impl FeatureMap {
                  their input convention (bcreid doctor --weights F)"
             )));
         }
-        let map = FeatureMap { height, width, values, neck };
-        match &map.neck {
-            Some(neck) if neck.len() != map.channels() => Err(Error::Data(format!(
-                "a neck of {} channels does not fit a feature map of {}",
-                neck.len(),
+        let map = FeatureMap { height, width, values, behind };
+        match map.behind.as_ref().and_then(|behind| behind.inputs()) {
+            Some(inputs) if inputs != map.channels() => Err(Error::Data(format!(
+                "an embedding or neck of {inputs} channels does not fit a feature map of {}",
                 map.channels()
             ))),
             _ => Ok(map),
-        }
-    }
-
-    /// The value behind the neck of channel `channel` with value `value`.
-    fn behind_neck(&self, channel: usize, value: f64) -> f64 {
-        match &self.neck {
-            Some(neck) => neck[channel].0 * value + neck[channel].1,
-            None => value,
         }
     }
 
@@ -96,25 +89,31 @@ impl FeatureMap {
         Heat { height: self.height, width: self.width, values }
     }
 
-    /// The mean over all positions, behind the neck, divided by its length: the feature of the image.
+    /// The mean over all positions, behind embedding and neck, divided by its length: the feature of the image.
     pub fn feature(&self) -> Vec<f64> {
-        let (mut mean, length) = self.pooled();
+        let (mut feature, length) = self.embedded(&self.pooled());
         if length > 0.0 {
-            mean.iter_mut().for_each(|value| *value /= length);
+            feature.iter_mut().for_each(|value| *value /= length);
         }
-        mean
+        feature
     }
 
-    /// The feature before it is divided by its length, and the length.
-    fn pooled(&self) -> (Vec<f64>, f64) {
+    /// The mean over all positions.
+    fn pooled(&self) -> Vec<f64> {
         let mut mean = vec![0.0f64; self.channels()];
         for position in self.values.chunks_exact(mean.len()) {
             mean.iter_mut().zip(position).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         let positions = (self.height * self.width) as f64;
-        mean.iter_mut().enumerate().for_each(|(c, sum)| *sum = self.behind_neck(c, *sum / positions));
-        let length = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
-        (mean, length)
+        mean.iter_mut().for_each(|sum| *sum /= positions);
+        mean
+    }
+
+    /// The feature before it is divided by its length, and the length.
+    fn embedded(&self, pooled: &[f64]) -> (Vec<f64>, f64) {
+        let feature = self.behind.as_ref().map_or_else(|| pooled.to_vec(), |behind| behind.apply(pooled));
+        let length = feature.iter().map(|v| v * v).sum::<f64>().sqrt();
+        (feature, length)
     }
 
     /// The sum of the squared channels at each position.
@@ -127,12 +126,13 @@ impl FeatureMap {
     /// for a feature map of zeros: neither has a direction in which the distance falls.
     ///
     /// # Errors
-    /// [`Error::Data`] if `other` has another number of values than the map has channels.
+    /// [`Error::Data`] if `other` has another number of values than the feature of this map.
     pub fn similarity(&self, other: &[f32]) -> Result<Heat> {
-        let (mut weights, length) = self.pooled();
+        let pooled = self.pooled();
+        let (mut weights, length) = self.embedded(&pooled);
         if other.len() != weights.len() {
             return Err(Error::Data(format!(
-                "a feature of {} values cannot be compared with a map of {} channels",
+                "a feature of {} values cannot be compared with a map whose feature has {}",
                 other.len(),
                 weights.len()
             )));
@@ -148,10 +148,17 @@ impl FeatureMap {
         // The part of `other` across the feature: near 0 it is the distance.
         let across = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
         let scale = if across < ROUNDING || length == 0.0 { 0.0 } else { of_length };
+        let shift = match &self.behind {
+            Some(behind) => {
+                weights = behind.pull_back(&pooled, &weights);
+                weights.iter().zip(&pooled).map(|(w, g)| w * g).sum()
+            }
+            // The weights are orthogonal to the mean.
+            None => 0.0,
+        };
         Ok(self.heat(|position| {
-            let channels = position.iter().zip(&weights).enumerate();
-            let sum: f64 = channels.map(|(c, (a, w))| self.behind_neck(c, f64::from(*a)) * w).sum();
-            scale * sum.max(0.0)
+            let sum: f64 = position.iter().zip(&weights).map(|(a, w)| f64::from(*a) * w).sum();
+            scale * (sum - shift).max(0.0)
         }))
     }
 }
@@ -203,6 +210,7 @@ impl Heat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::embedding::Dense;
     use crate::tensor::philox::{Philox, RngStream};
 
     fn map(seed: u64) -> FeatureMap {
@@ -271,7 +279,8 @@ mod tests {
         let neck: Vec<(f64, f64)> =
             (0..5).map(|c| (0.5 + f64::from(c), 0.25 - 0.125 * f64::from(c))).collect();
         let plain = map(1);
-        let with = FeatureMap::new(3, 2, plain.values.clone(), Some(Arc::new(neck.clone()))).unwrap();
+        let projection = |neck: &[(f64, f64)]| Arc::new(Projection::new(Vec::new(), Some(neck.to_vec())));
+        let with = FeatureMap::new(3, 2, plain.values.clone(), Some(projection(&neck))).unwrap();
         let behind = plain.values.iter().enumerate().map(|(i, v)| {
             let (factor, shift) = neck[i % 5];
             (factor * f64::from(*v) + shift) as f32
@@ -284,7 +293,40 @@ mod tests {
         for (own, expected) in own.values.iter().zip(&expected.values) {
             assert!((own - expected).abs() < 1e-6, "{own} and {expected}");
         }
-        assert!(FeatureMap::new(3, 2, plain.values, Some(Arc::new(neck[1..].to_vec()))).is_err());
+        assert!(FeatureMap::new(3, 2, plain.values, Some(projection(&neck[1..]))).is_err());
+    }
+
+    /// A linear embedding of a map is the map of the embedded positions, up to the shift, which has no place in it.
+    #[test]
+    fn an_embedding_belongs_to_the_feature() {
+        let draw = Philox::new(9, 0, 0, RngStream::Test);
+        let weight: Vec<f32> = (0..3 * 5).map(|i| 2.0 * draw.uniform(i) - 1.0).collect();
+        let bias = vec![0.5, -0.25, 0.125];
+        let plain = map(1);
+        let behind = |relu: bool| {
+            let layer = Dense { name: "layer".into(), weight: weight.clone(), bias: bias.clone(), relu };
+            Some(Arc::new(Projection::new(vec![layer], None)))
+        };
+        let with = FeatureMap::new(3, 2, plain.values.clone(), behind(false)).unwrap();
+        let embedded = plain.values.chunks_exact(5).flat_map(|position| {
+            let row = |k: usize| weight[k * 5..][..5].iter().zip(position).map(|(w, a)| w * a).sum::<f32>();
+            [0, 1, 2].map(|k| row(k) + bias[k])
+        });
+        let expected = FeatureMap::new(3, 2, embedded.collect(), None).unwrap();
+        let other = [0.6, 0.0, -0.8];
+        let (own, expected) = (with.similarity(&other).unwrap(), expected.similarity(&other).unwrap());
+        assert!(expected.values.iter().any(|v| *v > 0.01));
+        for (own, expected) in own.values.iter().zip(&expected.values) {
+            assert!((own - expected).abs() < 1e-5, "{own} and {expected}");
+        }
+        assert_eq!(with.feature().len(), 3);
+        assert!(with.similarity(&[1.0; 5]).unwrap_err().to_string().contains("feature has 3"));
+        // A ReLU at the end leaves out the values that it cuts.
+        let cut = FeatureMap::new(3, 2, plain.values.clone(), behind(true)).unwrap().feature();
+        assert!(
+            cut.contains(&0.0)
+                && with.feature().iter().zip(&cut).all(|(own, cut)| (*cut > 0.0) == (*own > 0.0))
+        );
     }
 
     /// Rounding has a direction too; drawn with its own scale it would look like a finding.

@@ -219,7 +219,7 @@ impl Extractor {
     pub fn feature_maps(&mut self, images: Vec<PathBuf>) -> Result<Vec<(usize, FeatureMap)>> {
         let (batch, bad_images) = (self.batch, self.bad_images);
         let options = StreamOptions { batch, bad_images, ..StreamOptions::new(self.config.image_input()) };
-        let neck = self.model.neck.as_ref().map(|neck| neck.affine(&self.params)).transpose()?.map(Arc::new);
+        let behind = self.model.projection(&self.params)?.map(Arc::new);
         let mut maps = Vec::with_capacity(images.len());
         let mut stream = ImageStream::new(images.clone(), options, &self.device)?;
         for batch in stream.by_ref() {
@@ -232,7 +232,7 @@ impl Extractor {
             };
             let values = map.to_host_f32()?;
             for (image, values) in batch.images.iter().zip(values.chunks_exact(height * width * channels)) {
-                let map = FeatureMap::new(height, width, values.to_vec(), neck.clone());
+                let map = FeatureMap::new(height, width, values.to_vec(), behind.clone());
                 maps.push((*image, map.map_err(|e| Error::image(&images[*image], e.to_string()))?));
             }
         }

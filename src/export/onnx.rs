@@ -1,4 +1,4 @@
-//! Export of a network as an ONNX file: conv1 to pool5 and the L2 normalisation.
+//! Export of a network as an ONNX file: conv1 to pool5, the layers behind it, and the L2 normalisation.
 //!
 //! The graph includes the input normalisation and the L2 normalisation of the features: it takes decoded images and
 //! returns features that can be compared. For programs that normalise the images themselves ([`Pixels::Normalised`]) it
@@ -16,6 +16,7 @@ use crate::config::{Config, Wiring};
 use crate::data::ImageInput;
 use crate::device::Device;
 use crate::files::write_atomically;
+use crate::model::Model;
 use crate::weights::NetworkFile;
 use crate::{Error, Result};
 use prost::Message;
@@ -91,7 +92,7 @@ pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
         initializer: graph.constants,
         doc_string: String::new(),
         input: vec![image_value(&input, options.pixels)],
-        output: vec![feature_value(features, options.flip)],
+        output: vec![feature_value(&model, options.flip)],
     };
     Ok(ModelProto {
         ir_version: Some(IR_VERSION),
@@ -142,10 +143,12 @@ fn image_value(input: &ImageInput, pixels: Pixels) -> ValueInfoProto {
     ValueInfoProto { name: INPUT.into(), r#type: Some(batch_of(elements, &dims)), doc_string }
 }
 
-fn feature_value(features: usize, flip: bool) -> ValueInfoProto {
+fn feature_value(model: &Model, flip: bool) -> ValueInfoProto {
+    let features = model.features();
+    let kind = if model.embedding.is_some() { "embedding" } else { "pool5" };
     let flip = if flip { ", the sum of those of the image and of its mirror image" } else { "" };
     let doc_string = format!(
-        "pool5 features{flip}, L2-normalised: compare them by Euclidean distance or inner product, and do not \
+        "{kind} features{flip}, L2-normalised: compare them by Euclidean distance or inner product, and do not \
          normalise them again."
     );
     let r#type = Some(batch_of(TensorProto::FLOAT, &[features]));

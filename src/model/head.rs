@@ -31,7 +31,7 @@ pub struct Head {
     weight: ParamId,
     /// `None` behind a neck.
     bias: Option<ParamId>,
-    /// The class centers `[classes, D]`, in the space of normalised features.
+    /// The class centers `[classes, D]`, in the space of the normalised features that their loss takes.
     pub centers: BufferId,
 }
 
@@ -47,10 +47,13 @@ pub struct Losses {
     pub normalized: Tensor,
 }
 
-/// The features `[m, D]` of a batch that losses choose from; without a neck both are pool5.
+/// The features of a batch that losses choose from, `[m, C]` before the embedding and `[m, D]` behind it. Without an
+/// embedding or a neck its feature is the one before it.
 pub struct FeaturesOfBatch {
     /// The output of the backbone.
     pub pool5: Var,
+    /// The output of the embedding.
+    pub embedding: Var,
     /// The output of the neck.
     pub neck: Var,
 }
@@ -59,17 +62,18 @@ impl FeaturesOfBatch {
     fn of(&self, kind: FeatureKind) -> Var {
         match kind {
             FeatureKind::Pool5 => self.pool5.clone(),
+            FeatureKind::Embedding => self.embedding.clone(),
             FeatureKind::Neck => self.neck.clone(),
         }
     }
 }
 
 impl Head {
-    /// Adds `fc.weight` `[classes, features]`, `fc.bias` if `has_bias`, and `centers` to `specs`. `lr_mult` is
-    /// the factor on the learning rate of the classifier. The centers start at 0: our choice, since the paper gives no
+    /// Adds `fc.weight` `[classes, features]`, `fc.bias` if `has_bias`, and `centers` `[classes, of_centers]` to `specs`.
+    /// `lr_mult` is the factor on the learning rate of the classifier. The centers start at 0: our choice, since the paper gives no
     /// initial value and the layer of Wen et al. 2016 leaves it to its filler.
     pub fn new(
-        features: usize,
+        (features, of_centers): (usize, usize),
         classes: usize,
         has_bias: bool,
         lr_mult: f32,
@@ -77,7 +81,7 @@ impl Head {
     ) -> Self {
         let weight = specs.add_with("fc.weight", [classes, features], Init::Normal(CLASSIFIER_STD), lr_mult);
         let bias = has_bias.then(|| specs.add_with("fc.bias", [classes], Init::Constant(0.0), lr_mult));
-        let centers = specs.add_buffer(CENTERS, [classes, features], 0.0);
+        let centers = specs.add_buffer(CENTERS, [classes, of_centers], 0.0);
         Head { weight, bias, centers }
     }
 

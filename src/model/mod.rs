@@ -1,27 +1,34 @@
-//! The network: ResNet from conv1 to pool5 ([`resnet`]), an optional [`neck`], and the two-branch head ([`head`]).
+//! The network: ResNet from conv1 to pool5 ([`resnet`]), an optional [`embedding`], an optional [`neck`], and the
+//! two-branch head ([`head`]).
 //!
 //! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
 //! torchvision's, so that a weight file needs no renaming.
 
+pub mod embedding;
 pub mod head;
 pub mod neck;
+pub mod projection;
 pub mod resnet;
 
 use crate::autograd::{ParamSpecs, Params, Tape, Var};
-use crate::config::{Config, NeckKind};
+use crate::config::{Config, FeatureKind, NeckKind};
 use crate::device::Device;
 use crate::element::DType;
 use crate::ops::batchnorm::Statistics;
 use crate::{Error, Result};
-use head::Head;
+use embedding::Embedding;
+use head::{FeaturesOfBatch, Head};
 use neck::Neck;
+use projection::Projection;
 use resnet::{ResNet, Spec};
 
-/// The network: backbone, neck and head.
+/// The network: backbone, embedding, neck and head.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The backbone, conv1 to pool5.
     pub backbone: ResNet,
+    /// The linear layers behind pool5; `None` for the paper's network.
+    pub embedding: Option<Embedding>,
     /// The batch normalisation of the features; `None` for the paper's network.
     pub neck: Option<Neck>,
     /// The classifier and class centers; `None` for feature extraction.
@@ -30,7 +37,8 @@ pub struct Model {
 
 impl Model {
     /// The network of `config` for `classes` identities, with initial parameters: convolutions by He et al. 2015
-    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, all others 0. With 0 classes
+    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, an embedding as the settings
+    /// say, all others 0. With 0 classes
     /// the network has no head, and its parameters are 0 until trained weights are loaded.
     ///
     /// # Errors
@@ -61,30 +69,63 @@ impl Model {
         }
         let mut specs = ParamSpecs::default();
         let backbone = ResNet::new(&spec, &mut specs);
-        let (features, lr_mult) = (backbone.features(), config.solver.head_rate);
+        let (pool5, lr_mult) = (backbone.features(), config.solver.head_rate);
+        let embedding = Embedding::new(&config.model, pool5, lr_mult, &mut specs);
+        let features = embedding.as_ref().map_or(pool5, Embedding::width);
         let neck = match config.model.neck {
             NeckKind::None => None,
             NeckKind::Batchnorm => Some(Neck::new(features, lr_mult, &mut specs)),
         };
-        let head = (classes > 0).then(|| Head::new(features, classes, neck.is_none(), lr_mult, &mut specs));
-        Ok((Model { backbone, neck, head }, specs))
+        // The centers lie in the space of the feature that their loss takes.
+        let of_centers = match config.loss.batch_contrastive.feature {
+            FeatureKind::Pool5 => pool5,
+            FeatureKind::Embedding | FeatureKind::Neck => features,
+        };
+        let widths = (features, of_centers);
+        let head = (classes > 0).then(|| Head::new(widths, classes, neck.is_none(), lr_mult, &mut specs));
+        Ok((Model { backbone, embedding, neck, head }, specs))
     }
 
     /// Number of values D of a feature.
     pub fn features(&self) -> usize {
-        self.backbone.features()
+        self.embedding.as_ref().map_or(self.backbone.features(), Embedding::width)
     }
 
     /// Computes the features `[N, D]` that evaluation compares, from pixels `[N, H, W, 3]`: pool5, or the feature behind
-    /// the neck.
+    /// the embedding and the neck.
     ///
     /// # Errors
     /// If the input is too small for the network's strides.
     pub fn embed(&self, tape: &mut Tape<'_>, pixels: Var) -> Result<Var> {
         let pool5 = self.backbone.forward(tape, pixels, Statistics::Frozen)?;
-        match &self.neck {
-            Some(neck) => neck.forward(tape, pool5, Statistics::Frozen),
-            None => Ok(pool5),
-        }
+        Ok(self.behind(tape, pool5, Statistics::Frozen)?.neck)
+    }
+
+    /// Computes all features of a batch from pool5 `[m, C]`. Without an embedding or a neck its feature is the one before
+    /// it.
+    ///
+    /// # Errors
+    /// If pool5 has another width, or a batch of one image for batch statistics.
+    pub fn behind(&self, tape: &mut Tape<'_>, pool5: Var, statistics: Statistics) -> Result<FeaturesOfBatch> {
+        let embedding = match &self.embedding {
+            Some(embedding) => embedding.forward(tape, pool5.clone(), statistics)?,
+            None => pool5.clone(),
+        };
+        let neck = match &self.neck {
+            Some(neck) => neck.forward(tape, embedding.clone(), statistics)?,
+            None => embedding.clone(),
+        };
+        Ok(FeaturesOfBatch { pool5, embedding, neck })
+    }
+
+    /// The layers behind pool5 with their running statistics, for computations on the host; `None` without any.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn projection(&self, params: &Params) -> Result<Option<Projection>> {
+        let layers = self.embedding.as_ref().map(|embedding| embedding.folded(params)).transpose()?;
+        let neck = self.neck.as_ref().map(|neck| neck.affine(params)).transpose()?;
+        let any = layers.is_some() || neck.is_some();
+        Ok(any.then(|| Projection::new(layers.unwrap_or_default(), neck)))
     }
 }

@@ -5,7 +5,6 @@ use crate::autograd::{Params, StepValues, Tape};
 use crate::config::{Config, Normalization, Optimizer as Kind};
 use crate::data::Batch;
 use crate::model::Model;
-use crate::model::head::FeaturesOfBatch;
 use crate::ops::adam::{Adam, WeightDecay};
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
@@ -80,13 +79,9 @@ pub fn step_with_hook(
     let mut tape = Tape::new(params, values);
     let pixels = tape.constant(pixels);
     let pool5 = model.backbone.forward(&mut tape, pixels, statistics)?;
-    // Statistics of the backbone may be frozen; a neck is new, and learns its own.
-    let of_neck = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
-    let behind = match &model.neck {
-        Some(neck) => neck.forward(&mut tape, pool5.clone(), of_neck)?,
-        None => pool5.clone(),
-    };
-    let features = FeaturesOfBatch { pool5, neck: behind };
+    // Statistics of the backbone may be frozen; an embedding and a neck are new, and learn their own.
+    let of_new = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
+    let features = model.behind(&mut tape, pool5, of_new)?;
     let losses = head.losses(&mut tape, features, &labels, config.model.dropout, &config.loss)?;
     let softmax = losses.softmax.value.clone();
     let terms = losses.batch_contrastive.terms;

@@ -18,6 +18,7 @@ use crate::device::Device;
 use crate::error::printable;
 use crate::files::hex;
 use crate::model::Model;
+use crate::model::embedding::EMBEDDING;
 use crate::model::head::CENTERS;
 use crate::model::neck::NECK;
 use crate::{Error, Result};
@@ -164,7 +165,7 @@ impl NetworkFile {
     }
 
     /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier,
-    /// the centers and the neck may be missing.
+    /// the centers, the embedding and the neck may be missing.
     ///
     /// # Errors
     /// As [`NetworkFile::check_start`], before any memory is allocated.
@@ -180,15 +181,16 @@ impl NetworkFile {
     pub fn check_start(&self, config: &Config) -> Result<()> {
         self.check_agreement(config)?;
         let (_, specs) = Model::declare(config, 0, &Device::cpu())?;
-        check_tensors(&specs, &self.file, |name| name.starts_with(NECK))
+        check_tensors(&specs, &self.file, is_new_layer)
     }
 
     /// The file's settings are its own claim. So their network is compared with the header first, and memory is
     /// allocated only for tensors that the file holds.
     fn build(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
         let (model, specs) = Model::declare(config, classes, device)?;
-        // A run starts with a classifier, centers and a neck of its own where the file has none. Features need the neck.
-        let is_new = |name: &str| name.starts_with("fc.") || name == CENTERS || name.starts_with(NECK);
+        // A run starts with a classifier, centers, an embedding and a neck of its own where the file has none. Features
+        // need embedding and neck.
+        let is_new = |name: &str| name.starts_with("fc.") || name == CENTERS || is_new_layer(name);
         let may_miss = |name: &str| classes > 0 && is_new(name);
         let (values, _) = match_tensors(specs.shapes(), &self.file, may_miss, "the model")?;
         let mut params = Params::new(device, &specs)?;
@@ -207,10 +209,30 @@ impl NetworkFile {
                  settings to use the file's",
             ));
         }
+        if !own.model.embedding.is_empty() {
+            if asked.model.embedding.is_empty() {
+                return Err(self.file.fault(
+                    "has an embedding (embedding.*), and model.embedding is [] in the settings; remove model.embedding \
+                     from the settings to use the file's",
+                ));
+            }
+            const EMBEDDINGS: [&str; 4] = [
+                "model.embedding",
+                "model.embedding_batchnorm",
+                "model.embedding_relu",
+                "model.embedding_bias",
+            ];
+            self.check_equal(asked, &EMBEDDINGS)?;
+        }
         // The stride of the last stage may differ: fine-tuning with a finer last feature map is common.
         const MUST_AGREE: [&str; 6] =
             ["model.arch", "model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
-        match own.difference_in(asked, &MUST_AGREE) {
+        self.check_equal(asked, &MUST_AGREE)
+    }
+
+    /// Checks that these settings are those of the file.
+    fn check_equal(&self, asked: &Config, keys: &[&str]) -> Result<()> {
+        match self.config.difference_in(asked, keys) {
             None => Ok(()),
             Some((key, theirs, asked)) => Err(self.file.fault(format!(
                 "{key} is {theirs} in the file and {asked} in the settings; remove {key} from the settings to use the \
@@ -218,4 +240,10 @@ impl NetworkFile {
             ))),
         }
     }
+}
+
+/// Whether a tensor belongs to a layer between pool5 and the classifier: a run starts with new ones where the file has
+/// none.
+fn is_new_layer(name: &str) -> bool {
+    name.starts_with(EMBEDDING) || name.starts_with(NECK)
 }

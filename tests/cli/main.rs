@@ -5,6 +5,7 @@ mod bench;
 mod doctor;
 #[cfg(target_os = "linux")]
 mod drawings;
+mod embedding;
 mod evaluation;
 mod habits;
 #[cfg(target_os = "linux")]

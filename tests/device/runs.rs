@@ -102,6 +102,25 @@ fn a_neck_in_front_of_the_classifier() {
 }
 
 #[test]
+fn an_embedding_behind_pool5() {
+    devices_agree(&[
+        "model.embedding=[24, 16]",
+        "model.embedding_init=orthogonal",
+        "loss.softmax.weight=0",
+        "loss.triplet.weight=0.1",
+        "loss.triplet.feature=embedding",
+        "data.sampler=pk",
+    ]);
+    devices_agree(&[
+        "model.embedding=[16]",
+        "model.embedding_batchnorm=true",
+        "model.embedding_relu=true",
+        "model.neck=batchnorm",
+        "loss.batch_contrastive.feature=embedding",
+    ]);
+}
+
+#[test]
 fn losses_of_other_methods() {
     devices_agree(&[
         "data.sampler=pk",

@@ -122,6 +122,42 @@ fn every_wiring_makes_a_graph_that_can_be_computed() {
     }
 }
 
+/// Each layer of an embedding is a product with its batch normalisation folded in, and its last ReLU is in the graph.
+#[test]
+fn an_embedding_is_products_in_the_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, out) = (folder.path().join("w.safetensors"), folder.path().join("n.onnx"));
+    let embedding = ["model.embedding=[24, 16]", "model.neck=batchnorm"];
+    network::write(&[SLIM, &embedding].concat(), &weights);
+    let (_, model) = export(&weights, &out, &["--flip"]);
+    let graph = model.graph.unwrap();
+    assert_computable(&graph);
+    assert_eq!(dims(&graph.output[0]).1, ["N", "16"]);
+    assert!(graph.output[0].doc_string.starts_with("embedding features"), "{}", graph.output[0].doc_string);
+    assert_eq!((count(&graph, "Gemm"), count(&graph, "BatchNormalization")), (2, 0));
+    assert!(graph.node.iter().any(|node| node.name == "embedding.0.relu"));
+    assert_eq!(attribute(&graph, "embedding.3", "transB").i, Some(1));
+    let constant = |name: &str| {
+        let found = graph.initializer.iter().find(|c| c.name == name).unwrap();
+        bytemuck::pod_collect_to_vec::<u8, f32>(&found.raw_data)
+    };
+    let file = read_tensors(&weights).unwrap();
+    let ours = |name: &str| file.tensor(name).unwrap().f32().unwrap().into_owned();
+    let gain = |k: usize| {
+        let var = f64::from(ours("embedding.1.running_var")[k]) + f64::from(1e-5f32);
+        f64::from(ours("embedding.1.weight")[k]) / var.sqrt()
+    };
+    let (w, bias, mean) =
+        (ours("embedding.0.weight"), ours("embedding.1.bias"), ours("embedding.1.running_mean"));
+    for k in [0, 23] {
+        assert_eq!(constant("embedding.0.weight")[k * 128 + 7], (gain(k) * f64::from(w[k * 128 + 7])) as f32);
+        let expected = f64::from(bias[k]) - gain(k) * f64::from(mean[k]);
+        assert_eq!(constant("embedding.0.bias")[k], expected as f32);
+    }
+    assert_eq!(constant("embedding.3.weight"), ours("embedding.3.weight"));
+    assert_eq!(constant("embedding.3.bias"), ours("embedding.3.bias"));
+}
+
 #[test]
 fn strides_pooling_and_layout_are_the_wirings() {
     let folder = tempfile::tempdir().unwrap();

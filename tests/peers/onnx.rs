@@ -70,6 +70,19 @@ fn a_neck() {
     agrees(&["model.arch=slim", "model.neck=batchnorm", "input.height=96", "input.width=48"]);
 }
 
+#[test]
+fn an_embedding() {
+    let settings = ["model.arch=slim", "model.embedding=[24, 16]", "input.height=96", "input.width=48"];
+    agrees(&settings);
+    agrees(
+        &[
+            &settings[..],
+            &["model.embedding_batchnorm=true", "model.embedding_relu=true", "model.neck=batchnorm"],
+        ]
+        .concat(),
+    );
+}
+
 /// The images of the converter's tests as PNG files of just this size, so that nobody resizes them or decodes a JPEG
 /// in its own way.
 fn images(config: &Config, folder: &Path) {

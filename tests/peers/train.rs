@@ -131,6 +131,36 @@ fn pytorch_makes_the_same_steps() {
                 "loss.circle.feature=neck",
             ],
         ),
+        // TriNet's head, with the losses on three features.
+        (
+            "embedding",
+            &[
+                "model.embedding=[24, 16]",
+                "model.embedding_init=orthogonal",
+                "loss.softmax.weight=0",
+                "loss.batch_contrastive.weight=0.1",
+                "loss.triplet.weight=0.1",
+                "loss.triplet.feature=embedding",
+            ],
+        ),
+        (
+            "embedding_and_neck",
+            &[
+                "model.embedding=[16]",
+                "model.embedding_batchnorm=true",
+                "model.embedding_relu=true",
+                "model.neck=batchnorm",
+                "solver.head_rate=10",
+                "loss.batch_contrastive.weight=0.1",
+                "loss.batch_contrastive.feature=embedding",
+                "loss.contrastive.weight=0.1",
+                "loss.contrastive.feature=neck",
+            ],
+        ),
+        (
+            "embedding_without_bias",
+            &["model.embedding=[16]", "model.embedding_bias=false", "model.embedding_init=0.01"],
+        ),
     ] {
         agrees(&python, folder, name, &[&pk, settings].concat());
     }

@@ -1,7 +1,8 @@
 //! Training against PyTorch: 20 steps of a slim ResNet with both losses, from the same initial weights, on the same
 //! batches, with the same dropout masks (`tests/golden/train.py`); and one step from a trained network, four digits
-//! sharper ([`one_step`]).
+//! sharper ([`one_step`]). The layers of an embedding by themselves ([`embedding`]).
 
+mod embedding;
 #[path = "step.rs"]
 mod one_step;
 

@@ -102,7 +102,21 @@ class Settings:
 
 def is_new(name):
     """Whether a parameter has the learning rate of the classifier."""
-    return name.startswith(("fc.", "bottleneck."))
+    return name.startswith(("fc.", "bottleneck.", "embedding."))
+
+
+def embedding_of(model, inputs):
+    """The linear layers of `model.embedding`, as a Sequential whose names are those of weight files."""
+    widths = model.get("embedding", [])
+    modules = []
+    for number, width in enumerate(widths, 1):
+        last = number == len(widths)
+        norm, relu = (model["embedding_batchnorm"], model["embedding_relu"]) if last else (True, True)
+        modules.append(torch.nn.Linear(inputs, width, bias=last and model["embedding_bias"] and not norm))
+        modules += [torch.nn.BatchNorm1d(width)] if norm else []
+        modules += [torch.nn.ReLU()] if relu else []
+        inputs = width
+    return torch.nn.Sequential(*modules), inputs
 
 
 class Trainer:
@@ -119,16 +133,19 @@ class Trainer:
             last_stride=model["last_stride"],
             stem=model.get("stem"),
         )
-        if self.net.features != features:
-            raise Fault(f"the network's features have {self.net.features} values, fc.weight has {features} columns")
+        self.embedding, width = embedding_of(model, self.net.features)
+        if width != features:
+            raise Fault(f"the network's features have {width} values, fc.weight has {features} columns")
         for _, _, layer in self.net.layers():
             layer.bn.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
         self.net.train(settings.solver["batchnorm"] == "batch")
         self.fc = torch.nn.Linear(features, classes, bias=not settings.has_neck)
         self.neck = torch.nn.BatchNorm1d(features) if settings.has_neck else None
-        if self.neck:
-            self.neck.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
-        self.centers = torch.zeros(classes, features)
+        for layer in [*self.embedding, self.neck]:
+            if isinstance(layer, torch.nn.BatchNorm1d):
+                layer.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
+        of_pool5 = settings.own.get("feature", "pool5") == "pool5"
+        self.centers = torch.zeros(classes, self.net.features if of_pool5 else features)
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
         for name, tensor in self.state():
             self.load(file, name, tensor)
@@ -139,7 +156,8 @@ class Trainer:
         """(name, parameter) in the engine's order."""
         neck = [("bottleneck.weight", self.neck.weight)] if self.neck else []
         bias = [] if self.neck else [("fc.bias", self.fc.bias)]
-        return list(self.net.named()) + neck + [("fc.weight", self.fc.weight)] + bias
+        embedding = [(f"embedding.{name}", parameter) for name, parameter in self.embedding.named_parameters()]
+        return list(self.net.named()) + embedding + neck + [("fc.weight", self.fc.weight)] + bias
 
     def state(self):
         """All that a weight file holds."""
@@ -147,20 +165,23 @@ class Trainer:
         for _, name, layer in self.net.layers():
             yield f"{name}.running_mean", layer.bn.running_mean
             yield f"{name}.running_var", layer.bn.running_var
+        for name, buffer in self.embedding.named_buffers():
+            if not name.endswith("num_batches_tracked"):
+                yield f"embedding.{name}", buffer
         if self.neck:
             yield "bottleneck.bias", self.neck.bias
             yield "bottleneck.running_mean", self.neck.running_mean
             yield "bottleneck.running_var", self.neck.running_var
         yield "centers", self.centers
 
-    def metrics(self, pool5, behind, labels):
+    def metrics(self, features, labels):
         """(weight, loss) of the losses of other methods."""
         f32 = lambda value: float(np.float32(value))
         for name in ("triplet", "circle", "contrastive"):
             own = self.settings.loss.get(name, {"weight": 0.0})
             if own["weight"] == 0:
                 continue
-            x = behind if own["feature"] == "neck" else pool5
+            x = features[own["feature"]]
             if own.get("normalise", name == "circle"):
                 x = F.normalize(x)
             if name == "triplet":
@@ -192,19 +213,21 @@ class Trainer:
         pixels = torch.from_numpy(pixels).to(self.dtype).permute(0, 3, 1, 2)
         labels = torch.from_numpy(labels)
         pool5 = self.net(pixels)
-        behind = self.neck(pool5) if self.neck else pool5
+        embedded = self.embedding(pool5)
+        behind = self.neck(embedded) if self.neck else embedded
+        features = {"pool5": pool5, "embedding": embedded, "neck": behind}
         dropped = behind
         if ratio > 0:
-            mask = philox.dropout_mask(seed, number, *pool5.shape, ratio)
+            mask = philox.dropout_mask(seed, number, *behind.shape, ratio)
             dropped = behind * torch.from_numpy(mask).to(self.dtype)
         softmax = F.cross_entropy(self.fc(dropped), labels, label_smoothing=settings.smoothing)
         own = settings.own
-        x = F.normalize(behind if own.get("feature") == "neck" else pool5)
+        x = F.normalize(features[own.get("feature", "pool5")])
         tau, exact = float(np.float32(own["tau"])), own["gradient"] == "exact"
         terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
         if settings.reduction == "mean":
             terms = [term / len(labels) for term in terms]
-        others = sum(share * value for share, value in self.metrics(pool5, behind, labels))
+        others = sum(share * value for share, value in self.metrics(features, labels))
         loss = settings.softmax_weight * softmax + weight * sum(terms) + others
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
         with torch.no_grad():

@@ -79,9 +79,8 @@ section! {
         /// Equations (3) and (4) as sums over the batch, as the paper writes them, or as means, like Caffe's loss
         /// layers. With the mean, a weight has 1/m of its effect with the sum; m is `solver.batch`.
         reduction: Reduction = Reduction::Sum, "sum | mean", "equations (3) and (4) as written";
-        /// The feature that the loss takes, normalised to length 1: before the neck or behind it. Without a neck both are
-        /// pool5.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "figure 2";
+        /// The feature that the loss takes, normalised to length 1: pool5, behind the embedding, or behind the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "figure 2";
         /// Learning rate of the class centers, or "tied" to that of the weights (algorithm 1).
         center_rate: CenterRate = CenterRate::Fixed(0.5), "1 | tied", "Wen et al. 2016";
     }
@@ -98,8 +97,8 @@ section! {
         soft: bool = false, "true | false", "Hermans et al. 2017";
         /// The Euclidean distance or its square.
         distance: Distance = Distance::Euclidean, "euclidean | squared", "Hermans et al. 2017";
-        /// The feature that the loss takes: before the neck or behind it.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Luo et al. 2019";
+        /// The feature that the loss takes: pool5, behind the embedding, or behind the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "Luo et al. 2019";
         /// Divide the feature by its length.
         normalise: bool = false, "true | false", "Hermans et al. 2017";
     }
@@ -116,8 +115,8 @@ section! {
         gamma: f32 = 32.0, "1", "layumi's baseline (Sun et al. 2020: 128 for re-identification)";
         /// A sum over the pairs of each image, or over all pairs of the batch.
         scope: Scope = Scope::Anchor, "anchor | batch", "Sun et al. 2020 (batch: layumi's baseline)";
-        /// The feature that the loss takes, normalised to length 1: before the neck or behind it.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "layumi's baseline";
+        /// The feature that the loss takes, normalised to length 1: pool5, behind the embedding, or behind the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "layumi's baseline";
     }
 }
 
@@ -130,8 +129,8 @@ section! {
         positive: f32 = 0.0, "distance", "layumi's baseline";
         /// Distance above which images of two persons cost nothing.
         negative: f32 = 1.0, "distance", "layumi's baseline";
-        /// The feature that the loss takes: before the neck or behind it.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "layumi's baseline";
+        /// The feature that the loss takes: pool5, behind the embedding, or behind the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "layumi's baseline";
         /// Divide the feature by its length.
         normalise: bool = true, "true | false", "layumi's baseline";
     }
@@ -167,6 +166,8 @@ choice! {
     FeatureKind {
         /// The output of the backbone.
         Pool5,
+        /// The output of the embedding.
+        Embedding,
         /// The output of the neck.
         Neck
     }

@@ -7,6 +7,7 @@ use super::{INPUT, OUTPUT, Options, Pixels};
 use crate::autograd::Params;
 use crate::data::{Channels, ImageInput};
 use crate::model::Model;
+use crate::model::embedding::Dense;
 use crate::model::neck::{NECK, Neck};
 use crate::model::resnet::ConvBn;
 use crate::ops::l2_normalize::EPSILON;
@@ -48,6 +49,11 @@ pub fn build(
     }
     let pooled = graph.node("GlobalAveragePool", "pool5.map", &[&x], Vec::new());
     let mut features = graph.node("Flatten", "pool5", &[&pooled], vec![int("axis", 1)]);
+    if let Some(embedding) = &model.embedding {
+        for layer in embedding.folded(params).map_err(|e| e.to_string())? {
+            features = dense(&mut graph, &features, &layer)?;
+        }
+    }
     if let Some(neck) = &model.neck {
         features = batchnorm(&mut graph, &features, neck, params)?;
     }
@@ -106,6 +112,24 @@ fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
     let columns = graph.i64("images.columns", &columns);
     let mirrored = graph.node("Gather", "images.mirrored", &[name, &columns], vec![int("axis", 3)]);
     graph.node("Concat", "images.both", &[name, &mirrored], vec![int("axis", 0)])
+}
+
+/// Adds a layer of the embedding, with its batch normalisation folded in.
+///
+/// # Errors
+/// Folded weights that are not finite.
+fn dense(graph: &mut Builder, features: &str, layer: &Dense) -> Result<String, String> {
+    let Dense { name, weight, bias, relu: rectified } = layer;
+    if weight.iter().chain(bias).any(|value| !value.is_finite()) {
+        return Err(format!(
+            "{name}: the layer is not finite with its batch normalisation; export other weights"
+        ));
+    }
+    let outputs = bias.len();
+    let weight = graph.f32(format!("{name}.weight"), &[outputs, weight.len() / outputs], weight);
+    let bias = graph.f32(format!("{name}.bias"), &[outputs], bias);
+    let y = graph.node("Gemm", name, &[features, &weight, &bias], vec![int("transB", 1)]);
+    Ok(if *rectified { relu(graph, &y) } else { y })
 }
 
 /// Adds the neck with its running statistics folded: y = a x + b with a = gamma / sqrt(var + eps) and b = beta - a mean.
