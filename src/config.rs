@@ -107,14 +107,15 @@ impl Config {
         self.network_table().to_string()
     }
 
-    /// Kind, wiring, embedding, neck and input convention of the network: weights have no use without them.
+    /// Kind, wiring, pooling, embedding, neck and input convention of the network: weights have no use without them.
     fn network_table(&self) -> toml::Table {
-        const MODEL: &[&str] = &["arch", "width", "stem", "depths", "wiring", "last_stride", "neck"];
+        const MODEL: &[&str] =
+            &["arch", "width", "stem", "depths", "wiring", "last_stride", "pooling", "neck"];
         const EMBEDDING: &[&str] = &["embedding", "embedding_batchnorm", "embedding_relu", "embedding_bias"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
         let mut table = self.table();
         table.retain(|section, _| ["model", "input"].contains(&section));
-        // Files from before these settings have no neck and no embedding; equal networks keep equal fingerprints.
+        // Files from before these settings have none of these layers; equal networks keep equal fingerprints.
         let embedding = if self.model.embedding.is_empty() { &[] } else { EMBEDDING };
         for (section, keys) in [("model", [MODEL, embedding].concat()), ("input", INPUT.to_vec())] {
             if let Some(section) = table.get_mut(section).and_then(toml::Value::as_table_mut) {
@@ -123,6 +124,9 @@ impl Config {
         }
         if self.model.neck == NeckKind::None {
             keys::remove(&mut table, "model.neck");
+        }
+        if self.model.pooling == Pooling::Average {
+            keys::remove(&mut table, "model.pooling");
         }
         table
     }

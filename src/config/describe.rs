@@ -1,7 +1,7 @@
 //! The network and the loss in words. The paper leaves some choices of the loss open, so results are shown together with
 //! these choices.
 
-use super::{CenterRate, Gradient, Loss, MetricLoss, Model, NeckKind};
+use super::{CenterRate, Gradient, Loss, MetricLoss, Model, NeckKind, Pooling};
 
 impl Model {
     /// The network: `slim of width 16, conv1 with 32 channels, 1-1-1-1 blocks`.
@@ -10,6 +10,10 @@ impl Model {
         let width = self.width.map_or(String::new(), |width| format!(" of width {width}"));
         let stem = self.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let depths = self.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
+        let pooling = match self.pooling {
+            Pooling::Average => "",
+            Pooling::Gem => ", GeM pooling",
+        };
         let embedding = match self.embedding.is_empty() {
             true => String::new(),
             false => {
@@ -23,7 +27,7 @@ impl Model {
             NeckKind::None => "",
             NeckKind::Batchnorm => ", batch-norm neck",
         };
-        format!("{arch}{width}{stem}{depths}{embedding}{neck}")
+        format!("{arch}{width}{stem}{depths}{pooling}{embedding}{neck}")
     }
 }
 

@@ -83,6 +83,8 @@ section! {
         wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
         /// Stride of the last stage; 1 keeps a finer map in front of pool5.
         last_stride: usize = 2, "1 | 2", "He et al. 2016";
+        /// Pooling of the last feature map to pool5: the mean, or the generalised mean with a learnt exponent that starts at 3.
+        pooling: Pooling = Pooling::Average, "average | gem", "He et al. 2016; Radenovic et al. 2018";
         /// Widths of linear layers behind pool5, such as `[1024, 128]`; none without. All but the last have batch
         /// normalisation and a ReLU. Classifier, neck and evaluation take the output of the last one.
         embedding: Vec<usize> = Vec::new(), "values", "figure 2 (none); Hermans et al. 2017";
@@ -235,6 +237,15 @@ choice! {
         Torchvision,
         /// He's release for Caffe: stride on the 1x1, pool1 with ceil, conv1 with a bias.
         Caffe
+    }
+}
+choice! {
+    /// The pooling of the last feature map.
+    Pooling {
+        /// The mean over all positions.
+        Average,
+        /// The generalised mean, GeM.
+        Gem
     }
 }
 choice! {

@@ -71,6 +71,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["label_smooth", "label_smoothing", "ce.epsilon"], Key("loss.softmax.smoothing")),
     (&["circle.scale"], Key("loss.circle.weight")),
     (&["alpha", "circle.alpha"], Key("loss.circle.gamma")),
+    (&["pool_layer", "pool_type", "gem", "gempool", "pool"], Key("model.pooling")),
     (&["embedding_dim", "fc_dims", "fc_dim", "linear_num"], Key("model.embedding")),
     (&["with_bnneck", "bnneck", "bn_neck", "bottleneck"], Key("model.neck")),
     (&["num_instances", "num_instance", "instances", "k"], Key("data.pk_images")),

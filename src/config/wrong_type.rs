@@ -2,7 +2,8 @@
 
 use super::{
     Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, FeatureKind, Gradient,
-    NeckKind, Normalization, Optimizer, PadMode, Reduction, Sampler, Schedule, Scope, Wiring, one_line,
+    NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler, Schedule, Scope, Wiring,
+    one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -51,7 +52,7 @@ settings! {
     Wanted::Truth => bool;
     Wanted::NumberOr("tied") => CenterRate;
     Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
-    Wanted::Word => Arch, Wiring, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention, Distance, Scope,
+    Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention, Distance, Scope,
         Optimizer, Schedule,
         Channels, PadMode, BadImages;
 }

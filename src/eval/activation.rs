@@ -13,7 +13,9 @@
 //!
 //! An embedding and a neck between pool5 and the feature ([`crate::model::projection`]) are affine piece by piece. So the
 //! affine piece at g takes the place of the identity: with its matrix J, and v = J^T w for the w above, the map is
-//! max(0, sum_c v_c (A_pc - g_c)). Its sum without the maximum is again 0. The strength is that of A itself.
+//! max(0, sum_c v_c (A_pc - g_c)). Its sum without the maximum is again 0. With generalised-mean pooling the shares of the
+//! positions in g, A_pc^p g_c^(1-p), take the place of A_pc: like the values of a mean, their mean is g. The strength is
+//! that of A itself.
 
 use crate::model::projection::Projection;
 use crate::{Error, Result};
@@ -98,15 +100,10 @@ impl FeatureMap {
         feature
     }
 
-    /// The mean over all positions.
+    /// The pooled feature: the mean over all positions, or the pooling of the layers behind.
     fn pooled(&self) -> Vec<f64> {
-        let mut mean = vec![0.0f64; self.channels()];
-        for position in self.values.chunks_exact(mean.len()) {
-            mean.iter_mut().zip(position).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        let positions = (self.height * self.width) as f64;
-        mean.iter_mut().for_each(|sum| *sum /= positions);
-        mean
+        let mean = || Projection::new(None, Vec::new(), None).pool(&self.values, self.channels());
+        self.behind.as_ref().map_or_else(mean, |behind| behind.pool(&self.values, self.channels()))
     }
 
     /// The feature before it is divided by its length, and the length.
@@ -148,17 +145,18 @@ impl FeatureMap {
         // The part of `other` across the feature: near 0 it is the distance.
         let across = weights.iter().map(|w| w * w).sum::<f64>().sqrt();
         let scale = if across < ROUNDING || length == 0.0 { 0.0 } else { of_length };
-        let shift = match &self.behind {
-            Some(behind) => {
-                weights = behind.pull_back(&pooled, &weights);
-                weights.iter().zip(&pooled).map(|(w, g)| w * g).sum()
-            }
+        let Some(behind) = &self.behind else {
             // The weights are orthogonal to the mean.
-            None => 0.0,
+            return Ok(self.heat(|position| {
+                let sum: f64 = position.iter().zip(&weights).map(|(a, w)| f64::from(*a) * w).sum();
+                scale * sum.max(0.0)
+            }));
         };
+        let weights = behind.pull_back(&pooled, &weights);
         Ok(self.heat(|position| {
-            let sum: f64 = position.iter().zip(&weights).map(|(a, w)| f64::from(*a) * w).sum();
-            scale * (sum - shift).max(0.0)
+            let channels = position.iter().zip(&pooled).zip(&weights);
+            let sum: f64 = channels.map(|((a, g), w)| (behind.share(*a, *g) - g) * w).sum();
+            scale * sum.max(0.0)
         }))
     }
 }
@@ -279,7 +277,8 @@ mod tests {
         let neck: Vec<(f64, f64)> =
             (0..5).map(|c| (0.5 + f64::from(c), 0.25 - 0.125 * f64::from(c))).collect();
         let plain = map(1);
-        let projection = |neck: &[(f64, f64)]| Arc::new(Projection::new(Vec::new(), Some(neck.to_vec())));
+        let projection =
+            |neck: &[(f64, f64)]| Arc::new(Projection::new(None, Vec::new(), Some(neck.to_vec())));
         let with = FeatureMap::new(3, 2, plain.values.clone(), Some(projection(&neck))).unwrap();
         let behind = plain.values.iter().enumerate().map(|(i, v)| {
             let (factor, shift) = neck[i % 5];
@@ -296,6 +295,33 @@ mod tests {
         assert!(FeatureMap::new(3, 2, plain.values, Some(projection(&neck[1..]))).is_err());
     }
 
+    /// An exponent of 1 is the mean, and a larger one favours the largest values.
+    #[test]
+    fn a_generalised_mean_belongs_to_the_feature() {
+        let plain = map(1);
+        let with = |p: f64| {
+            let behind = Arc::new(Projection::new(Some(p), Vec::new(), None));
+            FeatureMap::new(3, 2, plain.values.clone(), Some(behind)).unwrap()
+        };
+        let other: Vec<f32> = map(2).feature().iter().map(|v| *v as f32).collect();
+        let (one, expected) = (with(1.0).similarity(&other).unwrap(), plain.similarity(&other).unwrap());
+        for (own, expected) in one.values.iter().zip(&expected.values) {
+            assert!((own - expected).abs() < 1e-6, "{own} and {expected}");
+        }
+        let largest = (0..5).map(|c| plain.values.iter().skip(c).step_by(5).fold(0.0f32, |a, b| a.max(*b)));
+        for ((pooled, mean), largest) in with(200.0).pooled().iter().zip(plain.pooled()).zip(largest) {
+            assert!(
+                *pooled > mean && (pooled / f64::from(largest) - 1.0).abs() < 0.02,
+                "{pooled} and {largest}"
+            );
+        }
+        // Before the maximum with 0 the map of a generalised mean has the sum 0 too.
+        let three = with(3.0);
+        let heats = [&other[..], &other.iter().map(|u| -u).collect::<Vec<f32>>()]
+            .map(|u| three.similarity(u).unwrap().values.iter().map(|v| f64::from(*v)).sum::<f64>());
+        assert!(heats[0] > 0.01 && (heats[0] - heats[1]).abs() < 1e-5, "{heats:?}");
+    }
+
     /// A linear embedding of a map is the map of the embedded positions, up to the shift, which has no place in it.
     #[test]
     fn an_embedding_belongs_to_the_feature() {
@@ -305,7 +331,7 @@ mod tests {
         let plain = map(1);
         let behind = |relu: bool| {
             let layer = Dense { name: "layer".into(), weight: weight.clone(), bias: bias.clone(), relu };
-            Some(Arc::new(Projection::new(vec![layer], None)))
+            Some(Arc::new(Projection::new(None, vec![layer], None)))
         };
         let with = FeatureMap::new(3, 2, plain.values.clone(), behind(false)).unwrap();
         let embedded = plain.values.chunks_exact(5).flat_map(|position| {

@@ -1,5 +1,5 @@
-//! The network: ResNet from conv1 to pool5 ([`resnet`]), an optional [`embedding`], an optional [`neck`], and the
-//! two-branch head ([`head`]).
+//! The network: ResNet from conv1 to its last feature map ([`resnet`]), its [`pooling`] to pool5, an optional
+//! [`embedding`], an optional [`neck`], and the two-branch head ([`head`]).
 //!
 //! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
 //! torchvision's, so that a weight file needs no renaming.
@@ -7,6 +7,7 @@
 pub mod embedding;
 pub mod head;
 pub mod neck;
+pub mod pooling;
 pub mod projection;
 pub mod resnet;
 
@@ -19,14 +20,17 @@ use crate::{Error, Result};
 use embedding::Embedding;
 use head::{FeaturesOfBatch, Head};
 use neck::Neck;
+use pooling::Pooling;
 use projection::Projection;
 use resnet::{ResNet, Spec};
 
-/// The network: backbone, embedding, neck and head.
+/// The network: backbone, pooling, embedding, neck and head.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The backbone, conv1 to pool5.
+    /// The backbone, conv1 to the last feature map.
     pub backbone: ResNet,
+    /// The pooling of the last feature map to pool5.
+    pub pooling: Pooling,
     /// The linear layers behind pool5; `None` for the paper's network.
     pub embedding: Option<Embedding>,
     /// The batch normalisation of the features; `None` for the paper's network.
@@ -37,7 +41,7 @@ pub struct Model {
 
 impl Model {
     /// The network of `config` for `classes` identities, with initial parameters: convolutions by He et al. 2015
-    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, an embedding as the settings
+    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, a pooling exponent 3, an embedding as the settings
     /// say, all others 0. With 0 classes
     /// the network has no head, and its parameters are 0 until trained weights are loaded.
     ///
@@ -70,6 +74,7 @@ impl Model {
         let mut specs = ParamSpecs::default();
         let backbone = ResNet::new(&spec, &mut specs);
         let (pool5, lr_mult) = (backbone.features(), config.solver.head_rate);
+        let pooling = Pooling::new(config.model.pooling, lr_mult, &mut specs);
         let embedding = Embedding::new(&config.model, pool5, lr_mult, &mut specs);
         let features = embedding.as_ref().map_or(pool5, Embedding::width);
         let neck = match config.model.neck {
@@ -83,7 +88,7 @@ impl Model {
         };
         let widths = (features, of_centers);
         let head = (classes > 0).then(|| Head::new(widths, classes, neck.is_none(), lr_mult, &mut specs));
-        Ok((Model { backbone, embedding, neck, head }, specs))
+        Ok((Model { backbone, pooling, embedding, neck, head }, specs))
     }
 
     /// Number of values D of a feature.
@@ -97,8 +102,17 @@ impl Model {
     /// # Errors
     /// If the input is too small for the network's strides.
     pub fn embed(&self, tape: &mut Tape<'_>, pixels: Var) -> Result<Var> {
-        let pool5 = self.backbone.forward(tape, pixels, Statistics::Frozen)?;
+        let pool5 = self.pool5(tape, pixels, Statistics::Frozen)?;
         Ok(self.behind(tape, pool5, Statistics::Frozen)?.neck)
+    }
+
+    /// Computes pool5 `[N, C]` from pixels `[N, H, W, 3]`.
+    ///
+    /// # Errors
+    /// If the input is too small for the network's strides.
+    pub fn pool5(&self, tape: &mut Tape<'_>, pixels: Var, statistics: Statistics) -> Result<Var> {
+        let map = self.backbone.feature_map(tape, pixels, statistics)?;
+        self.pooling.forward(tape, map)
     }
 
     /// Computes all features of a batch from pool5 `[m, C]`. Without an embedding or a neck its feature is the one before
@@ -118,14 +132,16 @@ impl Model {
         Ok(FeaturesOfBatch { pool5, embedding, neck })
     }
 
-    /// The layers behind pool5 with their running statistics, for computations on the host; `None` without any.
+    /// The layers behind the last feature map with their running statistics, for computations on the host; `None` if
+    /// there is only the mean.
     ///
     /// # Errors
     /// Errors of the device.
     pub fn projection(&self, params: &Params) -> Result<Option<Projection>> {
         let layers = self.embedding.as_ref().map(|embedding| embedding.folded(params)).transpose()?;
         let neck = self.neck.as_ref().map(|neck| neck.affine(params)).transpose()?;
-        let any = layers.is_some() || neck.is_some();
-        Ok(any.then(|| Projection::new(layers.unwrap_or_default(), neck)))
+        let exponent = self.pooling.exponent(params)?.map(f64::from);
+        let any = layers.is_some() || neck.is_some() || exponent.is_some();
+        Ok(any.then(|| Projection::new(exponent, layers.unwrap_or_default(), neck)))
     }
 }

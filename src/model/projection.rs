@@ -1,23 +1,54 @@
-//! The layers between the pooled feature and the feature of evaluation, on the host in f64: embedding and neck with their
-//! running statistics. Activation maps need their derivative.
+//! The layers between the last feature map and the feature of evaluation, on the host in f64: pooling, embedding and neck
+//! with their running statistics. Activation maps need their derivative.
 
 use super::embedding::Dense;
+use crate::ops::gem::EPS;
 
-/// Embedding and neck of a trained network: a function of the pooled feature that is affine piece by piece.
+/// Pooling, embedding and neck of a trained network. Behind the pooling it is affine piece by piece.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
+    /// The exponent of a generalised mean; `None` for the mean.
+    exponent: Option<f64>,
     layers: Vec<Dense>,
     /// Factor and shift of each channel.
     neck: Option<Vec<(f64, f64)>>,
 }
 
 impl Projection {
-    /// The layers of an embedding, none without one, and the neck as factor and shift of each channel.
-    pub fn new(layers: Vec<Dense>, neck: Option<Vec<(f64, f64)>>) -> Self {
-        Projection { layers, neck }
+    /// The exponent of a generalised mean, the layers of an embedding, none without one, and the neck as factor and shift
+    /// of each channel.
+    pub fn new(exponent: Option<f64>, layers: Vec<Dense>, neck: Option<Vec<(f64, f64)>>) -> Self {
+        Projection { exponent, layers, neck }
     }
 
-    /// Number of values of a pooled feature; `None` if there is no layer.
+    /// Pools a map `[positions, channels]`.
+    pub fn pool(&self, map: &[f32], channels: usize) -> Vec<f64> {
+        let positions = (map.len() / channels) as f64;
+        let mut pooled = vec![0.0f64; channels];
+        let Some(p) = self.exponent else {
+            for position in map.chunks_exact(channels) {
+                pooled.iter_mut().zip(position).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
+            pooled.iter_mut().for_each(|sum| *sum /= positions);
+            return pooled;
+        };
+        for position in map.chunks_exact(channels) {
+            pooled.iter_mut().zip(position).for_each(|(sum, value)| *sum += raised(*value).powf(p));
+        }
+        pooled.iter_mut().for_each(|sum| *sum = (*sum / positions).powf(1.0 / p));
+        pooled
+    }
+
+    /// The share of a value in the pooled value of its channel, times the number of positions: the value itself for the
+    /// mean, and x^p y^(1-p) for a generalised mean y. The mean of the shares over all positions is y.
+    pub fn share(&self, value: f32, pooled: f64) -> f64 {
+        match self.exponent {
+            None => f64::from(value),
+            Some(p) => pooled * (raised(value) / pooled).powf(p),
+        }
+    }
+
+    /// Number of values of a pooled feature; `None` if there is no layer behind it.
     pub fn inputs(&self) -> Option<usize> {
         match self.layers.first() {
             Some(first) => Some(first.weight.len() / first.bias.len()),
@@ -72,6 +103,11 @@ impl Projection {
     }
 }
 
+/// The value that a generalised mean takes.
+fn raised(value: f32) -> f64 {
+    f64::from(value.max(EPS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +127,31 @@ mod tests {
             layer("first", (noise(0, 20), noise(20, 4)), true),
             layer("second", (noise(24, 12), noise(36, 3)), false),
         ];
-        Projection::new(layers, Some(neck))
+        Projection::new(None, layers, Some(neck))
+    }
+
+    /// x dy/dx of each position, by finite differences: they add up to y, as y grows in proportion to all x.
+    #[test]
+    fn the_shares_of_a_generalised_mean_are_those_of_its_derivative() {
+        let draw = Philox::new(4, 0, 0, RngStream::Test);
+        let map: Vec<f32> = (0..6 * 2).map(|i| 0.25 + draw.uniform(i)).collect();
+        let projection = Projection::new(Some(2.5), Vec::new(), None);
+        let pooled = projection.pool(&map, 2);
+        for (at, &value) in map.iter().enumerate() {
+            let moved = |by: f32| {
+                let mut moved = map.clone();
+                moved[at] += by;
+                (f64::from(moved[at]), projection.pool(&moved, 2)[at % 2])
+            };
+            let ((x1, y1), (x0, y0)) = (moved(1e-2), moved(-1e-2));
+            let share = 6.0 * f64::from(value) * (y1 - y0) / (x1 - x0);
+            let own = projection.share(value, pooled[at % 2]);
+            assert!((own - share).abs() < 1e-3, "{at}: {own} and {share}");
+        }
+        for (c, pooled) in pooled.iter().enumerate() {
+            let shares = map.iter().skip(c).step_by(2).map(|value| projection.share(*value, *pooled));
+            assert!((shares.sum::<f64>() / 6.0 - pooled).abs() < 1e-12);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! An operation is a function that takes the tape and its inputs and returns its output. Activations are
 //! `[N, H, W, C]`, features `[N, C]`. All are f32, except on a GPU that computes in bf16: there activations are bf16 up
-//! to the global average pooling, whose features are f32.
+//! to the global pooling, whose features are f32.
 //!
 //! The outer function checks shapes and types, allocates and records. It reads no element, since the host must not wait
 //! for the GPU inside a step. The functions in `mod cpu` and `mod cuda` compute; the device of the input decides which
@@ -24,6 +24,7 @@ pub mod circle;
 pub mod contrastive;
 pub mod conv2d;
 pub mod dropout;
+pub mod gem;
 pub mod global_avg_pool;
 pub mod l2_normalize;
 pub mod linear;

@@ -78,7 +78,7 @@ pub fn step_with_hook(
     // Line 3: L = L_s + lambda (L_b + L_c); L_s may have a weight too, and other losses enter with theirs.
     let mut tape = Tape::new(params, values);
     let pixels = tape.constant(pixels);
-    let pool5 = model.backbone.forward(&mut tape, pixels, statistics)?;
+    let pool5 = model.pool5(&mut tape, pixels, statistics)?;
     // Statistics of the backbone may be frozen; an embedding and a neck are new, and learn their own.
     let of_new = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
     let features = model.behind(&mut tape, pool5, of_new)?;

@@ -12,7 +12,7 @@
 use super::provenance::{Provenance, Text, WeightsFile};
 use super::{TensorFile, check_tensors, fill, match_tensors, read_tensors};
 use crate::autograd::Params;
-use crate::config::{Config, NeckKind, Wiring};
+use crate::config::{Config, NeckKind, Pooling, Wiring};
 use crate::data::Channels;
 use crate::device::Device;
 use crate::error::printable;
@@ -21,6 +21,7 @@ use crate::model::Model;
 use crate::model::embedding::EMBEDDING;
 use crate::model::head::CENTERS;
 use crate::model::neck::NECK;
+use crate::model::pooling::EXPONENT;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -165,7 +166,7 @@ impl NetworkFile {
     }
 
     /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier,
-    /// the centers, the embedding and the neck may be missing.
+    /// the centers, the pooling's exponent, the embedding and the neck may be missing.
     ///
     /// # Errors
     /// As [`NetworkFile::check_start`], before any memory is allocated.
@@ -188,8 +189,8 @@ impl NetworkFile {
     /// allocated only for tensors that the file holds.
     fn build(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
         let (model, specs) = Model::declare(config, classes, device)?;
-        // A run starts with a classifier, centers, an embedding and a neck of its own where the file has none. Features
-        // need embedding and neck.
+        // A run starts with a classifier, centers and layers in front of them of its own where the file has none. Features
+        // need these layers.
         let is_new = |name: &str| name.starts_with("fc.") || name == CENTERS || is_new_layer(name);
         let may_miss = |name: &str| classes > 0 && is_new(name);
         let (values, _) = match_tensors(specs.shapes(), &self.file, may_miss, "the model")?;
@@ -208,6 +209,9 @@ impl NetworkFile {
                 "has a batch-norm neck (bottleneck.*), and model.neck is none in the settings; remove model.neck from the \
                  settings to use the file's",
             ));
+        }
+        if own.model.pooling == Pooling::Gem {
+            self.check_equal(asked, &["model.pooling"])?;
         }
         if !own.model.embedding.is_empty() {
             if asked.model.embedding.is_empty() {
@@ -242,8 +246,8 @@ impl NetworkFile {
     }
 }
 
-/// Whether a tensor belongs to a layer between pool5 and the classifier: a run starts with new ones where the file has
+/// Whether a tensor belongs to a layer between the last feature map and the classifier: a run starts with new ones where the file has
 /// none.
 fn is_new_layer(name: &str) -> bool {
-    name.starts_with(EMBEDDING) || name.starts_with(NECK)
+    name == EXPONENT || name.starts_with(EMBEDDING) || name.starts_with(NECK)
 }

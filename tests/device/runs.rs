@@ -121,6 +121,11 @@ fn an_embedding_behind_pool5() {
 }
 
 #[test]
+fn generalised_mean_pooling() {
+    devices_agree(&["model.pooling=gem", "solver.head_rate=10"]);
+}
+
+#[test]
 fn losses_of_other_methods() {
     devices_agree(&[
         "data.sampler=pk",

@@ -71,11 +71,14 @@ class ResNet(torch.nn.Module):
         self.features = c
 
     def forward(self, x):
+        return self.feature_map(x).mean((2, 3))
+
+    def feature_map(self, x):
         x = F.relu(self.stem(x), inplace=True)
         x = F.max_pool2d(x, 3, 2, 0, ceil_mode=True) if self.caffe else F.max_pool2d(x, 3, 2, 1)
         for block in self.blocks:
             x = block(x)
-        return x.mean((2, 3))
+        return x
 
     def layers(self):
         """(engine's convolution name, engine's batch-norm name, ConvBn) in the engine's order."""
@@ -94,6 +97,11 @@ class ResNet(torch.nn.Module):
                 yield f"{conv}.bias", layer.conv.bias
             yield f"{bn}.weight", layer.bn.weight
             yield f"{bn}.bias", layer.bn.bias
+
+
+def gem(x, p, eps=1e-6):
+    """Generalised-mean pooling over the last two dimensions (Radenovic et al. 2018)."""
+    return x.clamp(min=eps).pow(p).mean((2, 3)).pow(1 / p)
 
 
 def batch_contrastive_terms(x, labels, centers, tau, exact=False):

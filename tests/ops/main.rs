@@ -14,6 +14,7 @@ mod contrastive;
 mod conv2d;
 mod distance;
 mod dropout;
+mod gem;
 mod global_avg_pool;
 mod golden;
 mod gpu;

@@ -83,6 +83,11 @@ fn an_embedding() {
     );
 }
 
+#[test]
+fn generalised_mean_pooling() {
+    agrees(&["model.arch=slim", "model.pooling=gem", "input.height=96", "input.width=48"]);
+}
+
 /// The images of the converter's tests as PNG files of just this size, so that nobody resizes them or decodes a JPEG
 /// in its own way.
 fn images(config: &Config, folder: &Path) {

@@ -157,6 +157,7 @@ fn pytorch_makes_the_same_steps() {
                 "loss.contrastive.feature=neck",
             ],
         ),
+        ("gem", &["model.pooling=gem", "solver.head_rate=10", "loss.triplet.weight=0.1"]),
         (
             "embedding_without_bias",
             &["model.embedding=[16]", "model.embedding_bias=false", "model.embedding_init=0.01"],

@@ -102,7 +102,7 @@ class Settings:
 
 def is_new(name):
     """Whether a parameter has the learning rate of the classifier."""
-    return name.startswith(("fc.", "bottleneck.", "embedding."))
+    return name.startswith(("fc.", "bottleneck.", "embedding.", "pool."))
 
 
 def embedding_of(model, inputs):
@@ -136,6 +136,7 @@ class Trainer:
         self.embedding, width = embedding_of(model, self.net.features)
         if width != features:
             raise Fault(f"the network's features have {width} values, fc.weight has {features} columns")
+        self.exponent = torch.full((1,), 3.0, requires_grad=True) if model.get("pooling") == "gem" else None
         for _, _, layer in self.net.layers():
             layer.bn.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
         self.net.train(settings.solver["batchnorm"] == "batch")
@@ -157,7 +158,8 @@ class Trainer:
         neck = [("bottleneck.weight", self.neck.weight)] if self.neck else []
         bias = [] if self.neck else [("fc.bias", self.fc.bias)]
         embedding = [(f"embedding.{name}", parameter) for name, parameter in self.embedding.named_parameters()]
-        return list(self.net.named()) + embedding + neck + [("fc.weight", self.fc.weight)] + bias
+        pooling = [] if self.exponent is None else [("pool.p", self.exponent)]
+        return list(self.net.named()) + pooling + embedding + neck + [("fc.weight", self.fc.weight)] + bias
 
     def state(self):
         """All that a weight file holds."""
@@ -212,7 +214,10 @@ class Trainer:
         seed, ratio = settings.run["seed"], settings.model["dropout"]
         pixels = torch.from_numpy(pixels).to(self.dtype).permute(0, 3, 1, 2)
         labels = torch.from_numpy(labels)
-        pool5 = self.net(pixels)
+        if self.exponent is None:
+            pool5 = self.net(pixels)
+        else:
+            pool5 = resnet.gem(self.net.feature_map(pixels), self.exponent)
         embedded = self.embedding(pool5)
         behind = self.neck(embedded) if self.neck else embedded
         features = {"pool5": pool5, "embedding": embedded, "neck": behind}

@@ -9,7 +9,9 @@ use crate::data::{Channels, ImageInput};
 use crate::model::Model;
 use crate::model::embedding::Dense;
 use crate::model::neck::{NECK, Neck};
+use crate::model::pooling::EXPONENT;
 use crate::model::resnet::ConvBn;
+use crate::ops::gem::EPS;
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
 
@@ -47,7 +49,7 @@ pub fn build(
         let sum = graph.node("Add", format!("{y}.add"), &[&y, &shortcut], Vec::new());
         x = relu(&mut graph, &sum);
     }
-    let pooled = graph.node("GlobalAveragePool", "pool5.map", &[&x], Vec::new());
+    let pooled = pooled(&mut graph, &x, model, params)?;
     let mut features = graph.node("Flatten", "pool5", &[&pooled], vec![int("axis", 1)]);
     if let Some(embedding) = &model.embedding {
         for layer in embedding.folded(params).map_err(|e| e.to_string())? {
@@ -112,6 +114,29 @@ fn with_mirrored(graph: &mut Builder, name: &str, width: usize) -> String {
     let columns = graph.i64("images.columns", &columns);
     let mirrored = graph.node("Gather", "images.mirrored", &[name, &columns], vec![int("axis", 3)]);
     graph.node("Concat", "images.both", &[name, &mirrored], vec![int("axis", 0)])
+}
+
+/// Adds the pooling of the last feature map: the mean, or the generalised mean (mean of max(x, eps)^p)^(1/p).
+///
+/// # Errors
+/// An exponent whose powers are not finite.
+fn pooled(graph: &mut Builder, x: &str, model: &Model, params: &Params) -> Result<String, String> {
+    let Some(p) = model.pooling.exponent(params).map_err(|e| e.to_string())? else {
+        return Ok(graph.node("GlobalAveragePool", "pool5.map", &[x], Vec::new()));
+    };
+    let (smallest, root) = (EPS.powf(p), 1.0 / p);
+    if !root.is_finite() || !smallest.is_normal() {
+        return Err(format!(
+            "{EXPONENT} is {p}, and f32 has no {EPS:e}^{p} or no 1/{p}; export weights with an exponent of 0.1 to 6"
+        ));
+    }
+    let least = graph.f32("pool5.least", &[], &[EPS]);
+    let power = graph.f32("pool5.exponent", &[], &[p]);
+    let root = graph.f32("pool5.root", &[], &[root]);
+    let raised = graph.node("Clip", "pool5.raised", &[x, &least], Vec::new());
+    let powers = graph.node("Pow", "pool5.powers", &[&raised, &power], Vec::new());
+    let mean = graph.node("GlobalAveragePool", "pool5.mean", &[&powers], Vec::new());
+    Ok(graph.node("Pow", "pool5.map", &[&mean, &root], Vec::new()))
 }
 
 /// Adds a layer of the embedding, with its batch normalisation folded in.

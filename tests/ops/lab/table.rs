@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 28] = [
+pub const ELSEWHERE: [(&str, &str); 35] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -55,6 +55,13 @@ pub const ELSEWHERE: [(&str, &str); 28] = [
     ("verification_forward_f32", ONE_BATCH),
     ("verification_backward_f32", ONE_BATCH),
     ("verification_labels", ONE_BATCH),
+    ("gem_forward_f32", POWERS),
+    ("gem_forward_bf16", POWERS),
+    ("gem_backward_input_f32", POWERS),
+    ("gem_backward_input_bf16", POWERS),
+    ("gem_backward_exponent_f32", POWERS),
+    ("gem_backward_exponent_bf16", POWERS),
+    ("gem_exponent", ONE_BLOCK),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
@@ -64,6 +71,7 @@ pub const ELSEWHERE: [(&str, &str); 28] = [
     ("distance_tile", "bound by its arithmetic"),
     ("distance_close", "reads what distance_tile has just written, and the rows of few pairs"),
 ];
+const POWERS: &str = "bound by its powers: one or two of each value";
 const ONE_BLOCK: &str = "one block: its time is that of a launch";
 const ONE_BATCH: &str = "the features of a batch: the largest one, 1,024 x 4,096, fits into an L2 cache";
 const ONE_ROW: &str = "a few numbers for each channel: its time is that of a launch";
