@@ -18,6 +18,7 @@ pub mod add;
 pub mod batch_contrastive;
 pub mod batchnorm;
 pub(crate) mod bias;
+pub mod center_loss;
 pub mod center_step;
 mod check;
 pub mod circle;

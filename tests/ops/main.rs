@@ -8,6 +8,7 @@ mod batch_contrastive;
 mod batchnorm;
 mod bias;
 mod cast;
+mod center_loss;
 mod center_step;
 mod circle;
 mod contrastive;

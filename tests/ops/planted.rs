@@ -3,7 +3,8 @@
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{
-    adam, batch_contrastive, circle, contrastive, pairs, softmax_cross_entropy, triplet, verification,
+    adam, batch_contrastive, center_loss, circle, contrastive, pairs, softmax_cross_entropy, triplet,
+    verification,
 };
 
 /// The message of a planted error holds all of `words`.
@@ -124,6 +125,14 @@ fn a_difference_without_a_sign() {
     let (right, wrong) =
         ("merged(second.at[k], -slope, accumulate)", "merged(second.at[k], slope, accumulate)");
     seen("verification", right, wrong, verification::kernel::every_case, &["dx", "expected"]);
+}
+
+/// The gradient of the center loss halves the square, as the paper's does, and the loss does not.
+#[test]
+fn a_gradient_of_half_the_square() {
+    let (right, wrong) =
+        ("2.0f * *dy / static_cast<float>(gridDim.x)", "*dy / static_cast<float>(gridDim.x)");
+    seen("center_loss", right, wrong, center_loss::kernel::every_case, &["dx", "expected"]);
 }
 
 /// The corrections of Adam use the number of the step before.

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 35] = [
+pub const ELSEWHERE: [(&str, &str); 37] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -42,6 +42,9 @@ pub const ELSEWHERE: [(&str, &str); 35] = [
     ("batch_contrastive_rows", ONE_BATCH),
     ("batch_contrastive_terms", ONE_BLOCK),
     ("batch_contrastive_backward", ONE_BATCH),
+    ("center_loss_forward_f32", ONE_BATCH),
+    ("center_loss_mean", ONE_BLOCK),
+    ("center_loss_backward_f32", ONE_BATCH),
     ("center_step_f32", ONE_BATCH),
     ("pairs_products", "as batch_contrastive_distances"),
     ("pairs_backward", ONE_BATCH),
