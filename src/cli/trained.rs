@@ -47,7 +47,8 @@ fn losses(steps: &[StepMetrics]) -> String {
         let values: Vec<f64> = steps.iter().filter_map(value).map(f64::from).collect();
         values.iter().sum::<f64>() / values.len() as f64
     };
-    let others = MetricLoss::ALL.into_iter().map(|loss| (loss.name(), mean(&|step| step.metric_loss(loss))));
+    let others =
+        MetricLoss::ALL.into_iter().map(|loss| (loss.full_name(), mean(&|step| step.metric_loss(loss))));
     let others = others.filter(|(_, mean)| !mean.is_nan());
     let others: String = others.map(|(name, mean)| format!("; {name} {mean:.3}")).collect();
     format!(

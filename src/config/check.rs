@@ -13,6 +13,7 @@ impl Config {
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
         let (b, t, c, p) = (&l.batch_contrastive, &l.triplet, &l.circle, &l.contrastive);
+        let own_center = &l.center;
         let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
         let embedding_std = if let EmbeddingInit::Normal(std) = m.embedding_init { std } else { 1.0 };
         let rules = [
@@ -55,7 +56,7 @@ impl Config {
                 "loss.contrastive.positive and loss.contrastive.negative must be at least 0 and finite",
             ),
             (
-                l.softmax.weight > 0.0 || l.of_pairs().is_some(),
+                l.softmax.weight > 0.0 || b.weight > 0.0 || !l.metric_losses().is_empty(),
                 "loss.softmax.weight and loss.batch_contrastive.weight are 0, as are those of all other losses, so nothing \
                  is trained: set one above 0",
             ),
@@ -82,6 +83,19 @@ impl Config {
             (
                 p.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
                 "loss.contrastive.feature is the embedding's, and there is none: set model.embedding to its width",
+            ),
+            (
+                own_center.weight.is_finite() && own_center.weight >= 0.0,
+                "loss.center.weight must be at least 0 and finite",
+            ),
+            ((0.0..=1.0).contains(&own_center.rate), "loss.center.rate must be 0 to 1"),
+            (
+                own_center.feature != FeatureKind::Neck || m.neck != NeckKind::None,
+                "loss.center.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                own_center.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.center.feature is the embedding's, and there is none: set model.embedding to its width",
             ),
             (
                 b.weight.is_finite() && b.weight >= 0.0,

@@ -62,8 +62,9 @@ impl Loss {
                 MetricLoss::Contrastive => {
                     format!("margins {} and {}", self.contrastive.positive, self.contrastive.negative)
                 }
+                MetricLoss::Center => format!("centers at rate {}", self.center.rate),
             };
-            format!("{weight} x {} ({options})", loss.name())
+            format!("{weight} x {} ({options})", loss.full_name())
         });
         let terms = [softmax, batch_contrastive].into_iter().flatten().chain(metric_losses);
         let terms: Vec<String> = terms.collect();
@@ -149,6 +150,8 @@ mod tests {
             said,
             "softmax (label smoothing 0.1) + 2 x triplet (batch-hard, margin 0.3) + 1 x circle (margin 0.25, gamma 32)"
         );
+        let said = of(&["loss.lambda=0", "loss.center.weight=0.0005"]);
+        assert_eq!(said, "softmax + 0.0005 x separate center (centers at rate 0.5)");
         assert!(of(&["loss.softmax.weight=0"]).starts_with("1 x batch-contrastive ("));
         let loss = Config::default().loss;
         assert!(loss.describe().contains(&format!("({})", loss.reading(&[]))), "one wording");

@@ -73,6 +73,8 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["alpha", "circle.alpha"], Key("loss.circle.gamma")),
     (&["pool_layer", "pool_type", "gem", "gempool", "pool"], Key("model.pooling")),
     (&["embedding_dim", "fc_dims", "fc_dim", "linear_num"], Key("model.embedding")),
+    (&["center_loss_weight"], Key("loss.center.weight")),
+    (&["center_lr"], Key("loss.center.rate")),
     (&["with_bnneck", "bnneck", "bn_neck", "bottleneck"], Key("model.neck")),
     (&["num_instances", "num_instance", "instances", "k"], Key("data.pk_images")),
     (&["random_flip", "do_flip", "mirror", "hflip"], Key("data.flip")),

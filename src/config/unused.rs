@@ -30,7 +30,7 @@ impl Config {
             groups.push(("model.embedding_batchnorm", &["model.embedding_bias"]));
         }
         let loss = &self.loss;
-        let of_losses: [(f32, &str, &[&str]); 3] = [
+        let of_losses: [(f32, &str, &[&str]); 4] = [
             (
                 loss.triplet.weight,
                 "loss.triplet.weight",
@@ -56,6 +56,11 @@ impl Config {
                     "loss.contrastive.feature",
                     "loss.contrastive.normalise",
                 ],
+            ),
+            (
+                loss.center.weight,
+                "loss.center.weight",
+                &["loss.center.feature", "loss.center.normalise", "loss.center.rate"],
             ),
         ];
         let without = of_losses.into_iter().filter(|(weight, ..)| *weight == 0.0);
@@ -117,6 +122,7 @@ mod tests {
                 "model.embedding_bias = false has",
                 "model.embedding_batchnorm = true",
             ),
+            (&["loss.center.rate=0.1"], "loss.center.rate", "loss.center.weight = 0"),
             (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
         ] {
             let told = unused(settings);

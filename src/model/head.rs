@@ -6,10 +6,10 @@
 //! With a [`super::neck`] the first branch starts behind it, and the second before it or behind it. The losses of other
 //! methods take pool5 or the feature behind the neck, as the settings say.
 
-use crate::Result;
 use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
 use crate::config::{self, FeatureKind, MetricLoss};
 use crate::ops::batch_contrastive::{BatchContrastive, Options, batch_contrastive};
+use crate::ops::center_loss::center_loss;
 use crate::ops::circle::{self, circle};
 use crate::ops::contrastive::{Margins, contrastive};
 use crate::ops::dropout::dropout;
@@ -18,9 +18,12 @@ use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::{Smoothing, softmax_cross_entropy_smoothed};
 use crate::ops::triplet::{self, Margin, triplet};
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 
 /// The name of the class centers in weight files.
 pub const CENTERS: &str = "centers";
+/// The name of the centers of the separate center loss in weight files.
+pub const CENTER_LOSS: &str = "center_loss.centers";
 
 /// Standard deviation of the classifier's initial weights: small, so that all classes start nearly equal.
 const CLASSIFIER_STD: f32 = 0.001;
@@ -33,6 +36,8 @@ pub struct Head {
     bias: Option<ParamId>,
     /// The class centers `[classes, D]`, in the space of the normalised features that their loss takes.
     pub centers: BufferId,
+    /// The centers `[classes, D]` of the separate center loss, in the space of its features; `None` without this loss.
+    pub center_loss: Option<BufferId>,
 }
 
 /// The losses of one batch, and the normalised features for the center step.
@@ -45,6 +50,8 @@ pub struct Losses {
     pub metric_losses: Vec<Var>,
     /// The normalised features `[m, D]` of the batch-contrastive loss.
     pub normalized: Tensor,
+    /// The features `[m, D]` of the separate center loss; `None` without this loss.
+    pub of_center_loss: Option<Tensor>,
 }
 
 /// The features of a batch that losses choose from, `[m, C]` before the embedding and `[m, D]` behind it. Without an
@@ -58,6 +65,24 @@ pub struct FeaturesOfBatch {
     pub neck: Var,
 }
 
+/// The widths of the features that losses choose from.
+#[derive(Clone, Copy, Debug)]
+pub struct Widths {
+    /// C, of pool5.
+    pub pool5: usize,
+    /// D, of the embedding and of the neck; without an embedding C.
+    pub embedding: usize,
+}
+
+impl Widths {
+    fn of(self, kind: FeatureKind) -> usize {
+        match kind {
+            FeatureKind::Pool5 => self.pool5,
+            FeatureKind::Embedding | FeatureKind::Neck => self.embedding,
+        }
+    }
+}
+
 impl FeaturesOfBatch {
     fn of(&self, kind: FeatureKind) -> Var {
         match kind {
@@ -66,23 +91,36 @@ impl FeaturesOfBatch {
             FeatureKind::Neck => self.neck.clone(),
         }
     }
+
+    /// The feature that a loss takes, divided by its length if the loss asks for it.
+    fn chosen(&self, tape: &mut Tape<'_>, kind: FeatureKind, normalise: bool) -> Result<Var> {
+        match normalise {
+            true => l2_normalize(tape, self.of(kind)),
+            false => Ok(self.of(kind)),
+        }
+    }
 }
 
 impl Head {
-    /// Adds `fc.weight` `[classes, features]`, `fc.bias` if `has_bias`, and `centers` `[classes, of_centers]` to `specs`.
-    /// `lr_mult` is the factor on the learning rate of the classifier. The centers start at 0: our choice, since the paper gives no
+    /// Adds `fc.weight` `[classes, D]`, `fc.bias` if `has_bias`, and `centers` to `specs`; and what losses with a
+    /// weight need beside them, `center_loss.centers`. `lr_mult` is the factor on the learning rate of the classifier. The
+    /// centers start at 0: our choice, since the paper gives no
     /// initial value and the layer of Wen et al. 2016 leaves it to its filler.
     pub fn new(
-        (features, of_centers): (usize, usize),
+        widths: Widths,
         classes: usize,
         has_bias: bool,
         lr_mult: f32,
+        loss: &config::Loss,
         specs: &mut ParamSpecs,
     ) -> Self {
-        let weight = specs.add_with("fc.weight", [classes, features], Init::Normal(CLASSIFIER_STD), lr_mult);
+        let weight =
+            specs.add_with("fc.weight", [classes, widths.embedding], Init::Normal(CLASSIFIER_STD), lr_mult);
         let bias = has_bias.then(|| specs.add_with("fc.bias", [classes], Init::Constant(0.0), lr_mult));
-        let centers = specs.add_buffer(CENTERS, [classes, of_centers], 0.0);
-        Head { weight, bias, centers }
+        let centers = specs.add_buffer(CENTERS, [classes, widths.of(loss.batch_contrastive.feature)], 0.0);
+        let of_loss = [classes, widths.of(loss.center.feature)];
+        let center_loss = (loss.center.weight != 0.0).then(|| specs.add_buffer(CENTER_LOSS, of_loss, 0.0));
+        Head { weight, bias, centers, center_loss }
     }
 
     /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features and
@@ -104,8 +142,14 @@ impl Head {
         let centers = tape.buffer(self.centers).clone();
         let options = Options { gradient: own.gradient, reduction: own.reduction, tau: own.tau };
         let batch_contrastive = batch_contrastive(tape, x, labels, &centers, options)?;
+        let own = &loss.center;
+        let of_center_loss = self.center_loss.map(|_| features.chosen(tape, own.feature, own.normalise));
+        let of_center_loss = of_center_loss.transpose()?;
         let weighted = loss.metric_losses().into_iter();
-        let metric_losses = weighted.map(|(which, _)| metric_loss(tape, which, &features, labels, loss));
+        let metric_losses = weighted.map(|(which, _)| match which {
+            MetricLoss::Center => self.separate_center_loss(tape, of_center_loss.as_ref(), labels),
+            of_pairs => loss_of_pairs(tape, of_pairs, &features, labels, loss),
+        });
         let metric_losses = metric_losses.collect::<Result<Vec<_>>>()?;
         let dropped = dropout(tape, features.neck, dropout_ratio)?;
         let weight = tape.param(self.weight);
@@ -113,39 +157,53 @@ impl Head {
         let logits = linear(tape, dropped, weight, bias)?;
         let smoothing = Smoothing::All(loss.softmax.smoothing);
         let softmax = softmax_cross_entropy_smoothed(tape, logits, labels, &smoothing)?;
-        Ok(Losses { softmax, batch_contrastive, metric_losses, normalized })
+        let of_center_loss = of_center_loss.map(|x| x.value);
+        Ok(Losses { softmax, batch_contrastive, metric_losses, normalized, of_center_loss })
+    }
+
+    /// The separate center loss of its features `x`.
+    fn separate_center_loss(&self, tape: &mut Tape<'_>, x: Option<&Var>, labels: &Tensor) -> Result<Var> {
+        let (Some(centers), Some(x)) = (self.center_loss, x) else { return Err(without(MetricLoss::Center)) };
+        let centers = tape.buffer(centers).clone();
+        center_loss(tape, x.clone(), labels, &centers)
     }
 }
 
-/// The loss of another method, f32 `[1]`.
-fn metric_loss(
+/// The error about a loss whose parameters the model lacks.
+fn without(loss: MetricLoss) -> Error {
+    let name = loss.name();
+    Error::Run(format!(
+        "the model was made without loss.{name}, and the step has a weight for it; make the model with the settings of the \
+         step"
+    ))
+}
+
+/// The loss of another method on the pairs of a batch, f32 `[1]`.
+fn loss_of_pairs(
     tape: &mut Tape<'_>,
     which: MetricLoss,
     features: &FeaturesOfBatch,
     labels: &Tensor,
     loss: &config::Loss,
 ) -> Result<Var> {
-    let mut feature = |kind: FeatureKind, normalise: bool| match normalise {
-        true => l2_normalize(tape, features.of(kind)),
-        false => Ok(features.of(kind)),
-    };
     Ok(match which {
         MetricLoss::Triplet => {
             let own = &loss.triplet;
             let margin = if own.soft { Margin::Soft } else { Margin::Hard(own.margin) };
-            let x = feature(own.feature, own.normalise)?;
+            let x = features.chosen(tape, own.feature, own.normalise)?;
             triplet(tape, x, labels, triplet::Options { margin, distance: own.distance })?.loss
         }
         MetricLoss::Circle => {
             let own = &loss.circle;
-            let x = feature(own.feature, true)?;
+            let x = features.chosen(tape, own.feature, true)?;
             let options = circle::Options { margin: own.margin, gamma: own.gamma, scope: own.scope };
             circle(tape, x, labels, options)?.loss
         }
         MetricLoss::Contrastive => {
             let own = &loss.contrastive;
-            let x = feature(own.feature, own.normalise)?;
+            let x = features.chosen(tape, own.feature, own.normalise)?;
             contrastive(tape, x, labels, Margins { positive: own.positive, negative: own.negative })?.loss
         }
+        MetricLoss::Center => return Err(without(which)),
     })
 }

@@ -12,7 +12,7 @@ pub mod projection;
 pub mod resnet;
 
 use crate::autograd::{ParamSpecs, Params, Tape, Var};
-use crate::config::{Config, FeatureKind, NeckKind};
+use crate::config::{Config, NeckKind};
 use crate::device::Device;
 use crate::element::DType;
 use crate::ops::batchnorm::Statistics;
@@ -81,13 +81,9 @@ impl Model {
             NeckKind::None => None,
             NeckKind::Batchnorm => Some(Neck::new(features, lr_mult, &mut specs)),
         };
-        // The centers lie in the space of the feature that their loss takes.
-        let of_centers = match config.loss.batch_contrastive.feature {
-            FeatureKind::Pool5 => pool5,
-            FeatureKind::Embedding | FeatureKind::Neck => features,
-        };
-        let widths = (features, of_centers);
-        let head = (classes > 0).then(|| Head::new(widths, classes, neck.is_none(), lr_mult, &mut specs));
+        let widths = Widths { pool5, embedding: features };
+        let head = (classes > 0)
+            .then(|| Head::new(widths, classes, neck.is_none(), lr_mult, &config.loss, &mut specs));
         Ok((Model { backbone, pooling, embedding, neck, head }, specs))
     }
 

@@ -46,6 +46,9 @@ pub struct StepMetrics {
     /// The contrastive loss of pairs, if the run has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contrastive: Option<f32>,
+    /// The center loss as a term of its own, if the run has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub center_loss: Option<f32>,
 }
 
 /// The values of a step's losses.
@@ -88,12 +91,13 @@ impl StepMetrics {
             triplet: value(MetricLoss::Triplet),
             circle: value(MetricLoss::Circle),
             contrastive: value(MetricLoss::Contrastive),
+            center_loss: value(MetricLoss::Center),
         }
     }
 
-    /// The losses of other methods that the run has, by name.
+    /// The losses of other methods that the run has, by full name.
     pub fn metric_losses(&self) -> impl Iterator<Item = (&'static str, f32)> {
-        MetricLoss::ALL.into_iter().filter_map(|loss| Some((loss.name(), self.metric_loss(loss)?)))
+        MetricLoss::ALL.into_iter().filter_map(|loss| Some((loss.full_name(), self.metric_loss(loss)?)))
     }
 
     /// A loss of another method; `None` if the run does not have it.
@@ -102,6 +106,7 @@ impl StepMetrics {
             MetricLoss::Triplet => self.triplet,
             MetricLoss::Circle => self.circle,
             MetricLoss::Contrastive => self.contrastive,
+            MetricLoss::Center => self.center_loss,
         }
     }
 
@@ -119,6 +124,7 @@ impl StepMetrics {
             ("triplet loss", self.triplet),
             ("circle loss", self.circle),
             ("contrastive loss", self.contrastive),
+            ("separate center loss", self.center_loss),
             ("total loss", self.loss),
         ]
         .into_iter()

@@ -103,8 +103,12 @@ pub fn step_with_hook(
     tape.backward(seeds)?;
     done(Phase::Backward)?;
 
-    // Line 5: the centers of the classes in the batch.
+    // Line 5: the centers of the classes in the batch; those of the separate center loss likewise.
     center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, values.scalar(CENTER_RATE)?)?;
+    if let (Some(centers), Some(x)) = (head.center_loss, &losses.of_center_loss) {
+        let rate = Tensor::full(&params.device().clone(), [1], config.loss.center.rate)?;
+        center_step(params.buffer_mut(centers), x, &labels, &rate)?;
+    }
     done(Phase::Centers)?;
 
     // Line 6: the weights.

@@ -17,6 +17,7 @@ pub use tensors::{
 use crate::Result;
 use crate::autograd::{ParamSpecs, Params};
 use crate::element::Shape;
+use crate::model::head::{CENTER_LOSS, CENTERS};
 use crate::optim;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -148,7 +149,7 @@ fn match_tensors<'a, 'f>(
 /// optimisers, and the batch counters of PyTorch, which only cumulative averages need.
 fn may_be_unused(name: &str) -> bool {
     name.starts_with("fc.")
-        || name == "centers"
+        || [CENTERS, CENTER_LOSS].contains(&name)
         || optim::is_state(name)
         || name.ends_with("num_batches_tracked")
 }

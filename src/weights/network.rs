@@ -19,7 +19,7 @@ use crate::error::printable;
 use crate::files::hex;
 use crate::model::Model;
 use crate::model::embedding::EMBEDDING;
-use crate::model::head::CENTERS;
+use crate::model::head::{CENTER_LOSS, CENTERS};
 use crate::model::neck::NECK;
 use crate::model::pooling::EXPONENT;
 use crate::{Error, Result};
@@ -191,7 +191,9 @@ impl NetworkFile {
         let (model, specs) = Model::declare(config, classes, device)?;
         // A run starts with a classifier, centers and layers in front of them of its own where the file has none. Features
         // need these layers.
-        let is_new = |name: &str| name.starts_with("fc.") || name == CENTERS || is_new_layer(name);
+        let is_new = |name: &str| {
+            name.starts_with("fc.") || [CENTERS, CENTER_LOSS].contains(&name) || is_new_layer(name)
+        };
         let may_miss = |name: &str| classes > 0 && is_new(name);
         let (values, _) = match_tensors(specs.shapes(), &self.file, may_miss, "the model")?;
         let mut params = Params::new(device, &specs)?;

@@ -13,6 +13,7 @@ const ALL: &[&str] = &[
     "loss.triplet.weight=2",
     "loss.circle.weight=0.125",
     "loss.contrastive.weight=4",
+    "loss.center.weight=0.03125",
 ];
 
 /// The metrics of each step.
@@ -37,20 +38,31 @@ fn each_loss_is_measured_and_enters_with_its_weight() {
     let at = |name: &str| folder.path().join(name);
     let said = succeed(&mut train(data(), &at("all"), ALL));
     let ending = said.lines().find(|line| line.contains("mean of the last")).unwrap();
-    assert!(["triplet ", "circle ", "contrastive "].iter().all(|name| ending.contains(name)), "{ending}");
+    assert!(
+        ["triplet ", "circle ", "contrastive ", "separate center "].iter().all(|name| ending.contains(name)),
+        "{ending}"
+    );
     let steps = metrics(&at("all"));
     assert_eq!(steps.len(), 12);
     for step in &steps {
         let value = |name: &str| step[name].as_f64().unwrap_or_else(|| panic!("{name}: {step}"));
         let paper = value("positive") + value("hinge") + value("center");
-        let others = 2.0 * value("triplet") + 0.125 * value("circle") + 4.0 * value("contrastive");
+        let others = 2.0 * value("triplet")
+            + 0.125 * value("circle")
+            + 4.0 * value("contrastive")
+            + 0.03125 * value("center_loss");
         let total = 0.5 * value("softmax") + 0.25 * paper + others;
         assert!((value("loss") / total - 1.0).abs() < 1e-5, "{total}: {step}");
         assert!(value("triplet") > 0.0 && value("circle") > 0.0 && value("contrastive") > 0.0, "{step}");
+        assert!(value("center_loss") > 0.0, "{step}");
     }
     // A loss without a weight is not computed, and not written.
     succeed(&mut train(data(), &at("plain"), &[]));
-    assert!(metrics(&at("plain")).iter().all(|step| step.get("triplet").is_none()));
+    assert!(
+        metrics(&at("plain"))
+            .iter()
+            .all(|step| step.get("triplet").is_none() && step.get("center_loss").is_none())
+    );
 
     succeed(&mut train(data(), &at("part"), &[ALL, &["solver.iterations=6"]].concat()));
     succeed(&mut resumed(&at("part")));
@@ -63,7 +75,7 @@ fn each_loss_is_measured_and_enters_with_its_weight() {
         succeed(report.arg("--force"));
         fs::read_to_string(at("page.html")).unwrap()
     };
-    let curves = ["Triplet loss", "Circle loss", "Contrastive loss of pairs"];
+    let curves = ["Triplet loss", "Circle loss", "Contrastive loss of pairs", "Separate center loss"];
     let (with, without) = (page(&["all", "plain"]), page(&["plain"]));
     assert!(curves.iter().all(|title| with.contains(title) && !without.contains(title)));
 }
@@ -91,6 +103,8 @@ fn losses_that_cannot_work_are_refused_and_idle_settings_are_told() {
         assert!(error.contains(&words) && error.contains(&format!("loss.{loss}.weight = 0")), "{error}");
         assert!(!at("pairs").exists() && !at("neck").exists());
     }
+    let error = fail(&mut train(data(), &at("neck"), &["loss.center.weight=1", "loss.center.feature=neck"]));
+    assert!(error.contains("loss.center.feature is the neck's"), "{error}");
     let output = train(data(), &at("idle"), &["loss.triplet.margin=1", "solver.beta1=0.5"]).output().unwrap();
     let said = stderr(&output);
     for note in [
@@ -99,6 +113,28 @@ fn losses_that_cannot_work_are_refused_and_idle_settings_are_told() {
     ] {
         assert!(output.status.success() && said.contains(note), "{note}: {said}");
     }
+}
+
+/// The separate center loss has centers of its own, which only a run with this loss has; weights of either run start the
+/// other, and evaluation needs none of them.
+#[test]
+fn separate_centers_belong_to_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let center = &["loss.center.weight=0.0005"];
+    succeed(&mut train(data(), &at("with"), center));
+    succeed(&mut train(data(), &at("without"), &[]));
+    let centers = |run: &str| {
+        let own = tensors(&at(run)).into_iter().find(|(name, _)| name == "center_loss.centers");
+        own.map(|(_, bytes)| bytes)
+    };
+    assert!(centers("with").unwrap().iter().any(|byte| *byte != 0) && centers("without").is_none());
+    for (start, run, settings) in [("with", "dropped", &[][..]), ("without", "added", center)] {
+        succeed(train(data(), &at(run), settings).arg("--weights").arg(at(start)));
+        assert_eq!(centers(run).is_some(), !settings.is_empty());
+    }
+    let mut eval = bcreid();
+    succeed(eval.arg("eval").arg("--run").arg(at("with")).arg("--data").arg(data()));
 }
 
 /// Names and bytes of all tensors of a run's weights.

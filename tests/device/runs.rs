@@ -134,6 +134,7 @@ fn losses_of_other_methods() {
         "loss.triplet.weight=0.1",
         "loss.circle.weight=0.01",
         "loss.contrastive.weight=0.1",
+        "loss.center.weight=0.01",
     ]);
 }
 

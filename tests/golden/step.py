@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 import philox
 import resnet
+from center_loss import center_loss
 from circle import circle
 from contrastive import contrastive
 from pattern import BATCH, CLASSES, SEED, batch
@@ -25,7 +26,7 @@ from triplet import triplet
 
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE, RATE, LAMBDA = 0.9, 5e-4, 0.5, 1.3, 0.5, 0.01, 0.1
 STEPS, SAMPLE, OTHER = 60, 192, 0.25
-BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None}
+BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None, "center": False}
 VARIANTS = {
     "base": {},
     **{key: {key: True} for key in ["exact", "caffe_momentum", "tied", "frozen"]},
@@ -41,6 +42,7 @@ VARIANTS = {
     "circle": {"other": lambda pool5, y: circle(F.normalize(pool5), y, 0.5, 8.0, "anchor")},
     "circle_of_batch": {"other": lambda pool5, y: circle(F.normalize(pool5), y, 0.5, 8.0, "batch")},
     "contrastive": {"other": lambda pool5, y: contrastive(F.normalize(pool5), y, 0.25, 1.25)},
+    "center": {"center": True},
 }
 
 
@@ -58,6 +60,9 @@ class Run:
             wave = np.sin(np.arange(self.net.features), dtype=np.float64)
             self.neck.weight.copy_(torch.from_numpy((0.2 + 0.05 * wave).astype(np.float32)))
         self.has_neck = False
+        # The centers of the separate center loss, of features that are not normalised.
+        wave = np.cos(np.arange(CLASSES * self.net.features), dtype=np.float64).astype(np.float32)
+        self.own_centers = torch.from_numpy(1 + wave).to(dtype).reshape(CLASSES, -1)
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
 
     def named(self):
@@ -80,7 +85,7 @@ class Run:
         for name, velocity in self.velocities.items():
             yield f"momentum/{name}", velocity
 
-    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None):
+    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None, center=False):
         """Softmax loss and the three terms of the other one; the step is made."""
         self.net.train(not frozen)
         pixels, labels = batch(number)
@@ -100,10 +105,14 @@ class Run:
         # float32 constants, as the engine has them.
         rate, decay, momentum = (float(np.float32(v)) for v in (RATE, DECAY, MOMENTUM))
         others = [] if other is None else [other(pool5, labels)[0]]
+        if center:
+            others = [center_loss(pool5, labels, self.own_centers)]
         loss = softmax + float(np.float32(LAMBDA)) * sum(terms) + OTHER * sum(others)
         gradients = torch.autograd.grad(loss, [p for _, p in named])
         with torch.no_grad():
             resnet.center_step(self.centers, x, labels, rate if tied else CENTER_RATE)
+            if center:
+                resnet.center_step(self.own_centers, pool5, labels, 0.25)
             for (name, parameter), gradient in zip(named, gradients):
                 own = gradient + decay * parameter
                 self.velocities[name] = momentum * self.velocities[name] + (rate * own if caffe_momentum else own)
@@ -148,6 +157,7 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
     losses = [trained.step(number) for number in range(STEPS)]
     start = {name: engine(tensor).astype(np.float32) for name, tensor in trained.state()}
     start["bottleneck.weight"] = engine(trained.neck.weight).astype(np.float32)
+    start["center_loss.centers"] = engine(trained.own_centers).astype(np.float32)
     print(f"{wiring}: trained from {losses[0].round(3)} to {losses[-1].round(3)}")
     for name, values in start.items():
         golden[f"{wiring}.start.{name}"] = values
@@ -180,6 +190,8 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
         for name, values in after.items():
             golden[f"{key}.velocity.{name}"] = sample(values).astype(np.float32)
         golden[f"{key}.state.centers"] = engine(run.centers).astype(np.float32)
+        if settings["center"]:
+            golden[f"{key}.state.center_loss.centers"] = engine(run.own_centers).astype(np.float32)
         if not settings["frozen"]:
             for name, values in run.statistics():
                 golden[f"{key}.state.{name}"] = engine(values).astype(np.float32)

@@ -120,6 +120,7 @@ fn pytorch_makes_the_same_steps() {
         ("circle", &["loss.circle.weight=0.01", "loss.softmax.weight=0.5"]),
         ("circle_of_batch", &["loss.circle.weight=0.01", "loss.circle.scope=batch"]),
         ("contrastive", &["loss.contrastive.weight=0.1", "loss.contrastive.negative=0.5"]),
+        ("center", &["loss.center.weight=0.01", "loss.center.rate=0.25"]),
         ("neck", &["model.neck=batchnorm", "loss.batch_contrastive.weight=0.1", "loss.triplet.weight=0.1"]),
         (
             "behind_the_neck",
@@ -129,6 +130,9 @@ fn pytorch_makes_the_same_steps() {
                 "loss.batch_contrastive.feature=neck",
                 "loss.circle.weight=0.01",
                 "loss.circle.feature=neck",
+                "loss.center.weight=0.01",
+                "loss.center.feature=neck",
+                "loss.center.normalise=true",
             ],
         ),
         // TriNet's head, with the losses on three features.

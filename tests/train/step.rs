@@ -9,6 +9,7 @@ use bcreid::config::{
 };
 use bcreid::device::Device;
 use bcreid::model::Model;
+use bcreid::model::head::CENTER_LOSS;
 use bcreid::model::neck::NECK;
 use bcreid::ops::batch_contrastive::Term;
 use bcreid::optim::Optimizer;
@@ -47,10 +48,11 @@ enum Variant {
     Circle,
     CircleOfBatch,
     Contrastive,
+    Center,
 }
 
 impl Variant {
-    const ALL: [(Variant, &str); 13] = [
+    const ALL: [(Variant, &str); 14] = [
         (Variant::Base, "base"),
         (Variant::Exact, "exact"),
         (Variant::CaffeMomentum, "caffe_momentum"),
@@ -64,6 +66,7 @@ impl Variant {
         (Variant::Circle, "circle"),
         (Variant::CircleOfBatch, "circle_of_batch"),
         (Variant::Contrastive, "contrastive"),
+        (Variant::Center, "center"),
     ];
 
     fn has_neck(self) -> bool {
@@ -122,6 +125,7 @@ fn config(wiring: Wiring, variant: Variant) -> Config {
             let own = &mut config.loss.contrastive;
             (own.weight, own.positive, own.negative) = (OTHER, 0.25, 1.25);
         }
+        Variant::Center => (config.loss.center.weight, config.loss.center.rate) = (OTHER, 0.25),
     }
     config
 }
@@ -141,6 +145,7 @@ fn start(
         .names()
         .filter_map(|name| Some((name.strip_prefix(&prefix)?, file.get(name)?)))
         .filter(|(name, _)| variant.has_neck() || !name.starts_with(NECK))
+        .filter(|(name, _)| variant == Variant::Center || *name != CENTER_LOSS)
         .map(|(name, view)| (name.to_string(), view.shape().to_vec(), view.f32().unwrap().into_owned()))
         .collect();
     let out: Vec<_> = tensors

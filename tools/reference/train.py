@@ -41,6 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
 import philox
 import resnet
+from center_loss import center_loss
 from circle import circle
 from contrastive import contrastive
 from triplet import triplet
@@ -145,8 +146,10 @@ class Trainer:
         for layer in [*self.embedding, self.neck]:
             if isinstance(layer, torch.nn.BatchNorm1d):
                 layer.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
-        of_pool5 = settings.own.get("feature", "pool5") == "pool5"
-        self.centers = torch.zeros(classes, self.net.features if of_pool5 else features)
+        width = lambda own: self.net.features if own.get("feature", "pool5") == "pool5" else features
+        self.centers = torch.zeros(classes, width(settings.own))
+        center = settings.loss.get("center", {"weight": 0.0})
+        self.own_centers = torch.zeros(classes, width(center)) if center["weight"] != 0 else None
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
         for name, tensor in self.state():
             self.load(file, name, tensor)
@@ -175,6 +178,13 @@ class Trainer:
             yield "bottleneck.running_mean", self.neck.running_mean
             yield "bottleneck.running_var", self.neck.running_var
         yield "centers", self.centers
+        if self.own_centers is not None:
+            yield "center_loss.centers", self.own_centers
+
+    def chosen(self, own, features):
+        """The feature that a loss with the settings `own` takes."""
+        x = features[own["feature"]]
+        return F.normalize(x) if own.get("normalise") else x
 
     def metrics(self, features, labels):
         """(weight, loss) of the losses of other methods."""
@@ -194,6 +204,9 @@ class Trainer:
             else:
                 value, _ = contrastive(x, labels, f32(own["positive"]), f32(own["negative"]))
             yield f32(own["weight"]), value
+        if self.own_centers is not None:
+            own = self.settings.loss["center"]
+            yield f32(own["weight"]), center_loss(self.chosen(own, features), labels, self.own_centers)
 
     @torch.no_grad()
     def load(self, file, name, tensor):
@@ -237,6 +250,10 @@ class Trainer:
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
         with torch.no_grad():
             resnet.center_step(self.centers, x, labels, center_rate)
+            if self.own_centers is not None:
+                own = settings.loss["center"]
+                own_rate = float(np.float32(own["rate"]))
+                resnet.center_step(self.own_centers, self.chosen(own, features), labels, own_rate)
         self.descend(gradients, rate)
         positive, hinge, center = (term.item() for term in terms)
         contrastive = positive + hinge + center

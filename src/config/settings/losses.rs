@@ -21,6 +21,8 @@ pub struct Loss {
     pub circle: CircleLoss,
     /// The contrastive loss of pairs.
     pub contrastive: ContrastiveLoss,
+    /// The center loss as a term of its own.
+    pub center: CenterLoss,
 }
 
 impl Loss {
@@ -31,6 +33,7 @@ impl Loss {
             TripletLoss::entries(),
             CircleLoss::entries(),
             ContrastiveLoss::entries(),
+            CenterLoss::entries(),
         ]
         .concat()
     }
@@ -41,6 +44,7 @@ impl Loss {
             MetricLoss::Triplet => self.triplet.weight,
             MetricLoss::Circle => self.circle.weight,
             MetricLoss::Contrastive => self.contrastive.weight,
+            MetricLoss::Center => self.center.weight,
         };
         let all = MetricLoss::ALL.into_iter().map(|loss| (loss, weight(loss)));
         all.filter(|(_, weight)| *weight != 0.0).collect()
@@ -50,7 +54,10 @@ impl Loss {
     pub fn of_pairs(&self) -> Option<&'static str> {
         match self.batch_contrastive.weight > 0.0 {
             true => Some("batch-contrastive"),
-            false => self.metric_losses().first().map(|(loss, _)| loss.name()),
+            false => {
+                let mut losses = self.metric_losses().into_iter();
+                losses.find(|(loss, _)| loss.is_of_pairs()).map(|(loss, _)| loss.name())
+            }
         }
     }
 }
@@ -136,6 +143,20 @@ section! {
     }
 }
 
+section! {
+    /// The center loss as a term of its own, with centers of its own.
+    CenterLoss, "loss.center" {
+        /// Weight of the mean squared distance between each image's feature and the center of its person.
+        weight: f32 = 0.0, "1", "Wen et al. 2016 (Luo et al. 2019: 0.0005)";
+        /// The feature that the loss takes: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Luo et al. 2019";
+        /// Divide the feature by its length.
+        normalise: bool = false, "true | false", "Luo et al. 2019";
+        /// Learning rate of these centers, updated as those of the batch-contrastive loss.
+        rate: f32 = 0.5, "1", "Wen et al. 2016";
+    }
+}
+
 /// A loss of another method, beside the paper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricLoss {
@@ -145,11 +166,14 @@ pub enum MetricLoss {
     Circle,
     /// [`crate::ops::contrastive`].
     Contrastive,
+    /// [`crate::ops::center_loss`].
+    Center,
 }
 
 impl MetricLoss {
     /// All of them.
-    pub const ALL: [MetricLoss; 3] = [MetricLoss::Triplet, MetricLoss::Circle, MetricLoss::Contrastive];
+    pub const ALL: [MetricLoss; 4] =
+        [MetricLoss::Triplet, MetricLoss::Circle, MetricLoss::Contrastive, MetricLoss::Center];
 
     /// The name, as in the settings.
     pub fn name(self) -> &'static str {
@@ -157,6 +181,23 @@ impl MetricLoss {
             MetricLoss::Triplet => "triplet",
             MetricLoss::Circle => "circle",
             MetricLoss::Contrastive => "contrastive",
+            MetricLoss::Center => "center",
+        }
+    }
+
+    /// The name beside the terms of the batch-contrastive loss, one of which is a center loss too.
+    pub fn full_name(self) -> &'static str {
+        match self {
+            MetricLoss::Center => "separate center",
+            other => other.name(),
+        }
+    }
+
+    /// Whether the loss needs two images of one person in a batch.
+    pub fn is_of_pairs(self) -> bool {
+        match self {
+            MetricLoss::Triplet | MetricLoss::Circle | MetricLoss::Contrastive => true,
+            MetricLoss::Center => false,
         }
     }
 }

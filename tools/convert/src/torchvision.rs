@@ -127,7 +127,8 @@ pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<St
 
 /// True if a tensor belongs to the deployed network and not only to training.
 fn is_deployed(name: &str) -> bool {
-    name != bcreid::model::head::CENTERS && !bcreid::optim::is_state(name)
+    use bcreid::model::head::{CENTER_LOSS, CENTERS};
+    ![CENTERS, CENTER_LOSS].contains(&name) && !bcreid::optim::is_state(name)
 }
 
 /// Bytes of a `.pth` file.

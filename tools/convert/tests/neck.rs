@@ -93,7 +93,12 @@ fn the_neck_is_the_layer_fc_or_folded_into_the_classifier() {
     let logits = linear(&feature, width, &classifier, None);
 
     for (name, more, wanted, words) in [
-        ("feature.pth", &[][..], &feature, ["its output is the feature of the neck", "to load it in PyTorch"]),
+        (
+            "feature.pth",
+            &[][..],
+            &feature,
+            ["its output is the feature of the neck", "to load it in PyTorch"],
+        ),
         (
             "feature.safetensors",
             &["--fc", "feature"],
