@@ -10,9 +10,9 @@
 
 namespace dropout {
 
-__device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t seed, const int* step, float ratio,
-                                      float scale) {
-    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, RngStream::Dropout};
+__device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t seed, const int* step, int of,
+                                      float ratio, float scale) {
+    const Philox stream = {seed, static_cast<uint32_t>(*step), blockIdx.x, static_cast<RngStream>(of)};
     // A selection, since an infinity times 0 would be NaN.
     const auto masked = [=](float value, uint32_t word) { return unit(word) >= ratio ? value * scale : 0.0f; };
     const size_t row = static_cast<size_t>(blockIdx.x) * d;
@@ -37,11 +37,11 @@ __device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t 
 
 // y [m, d] = x * scale if the random number of an element is at least `ratio`, else 0; scale = 1 / (1 - ratio). The
 // derivative is the mask itself, so the backward pass is the same kernel with dy as x and dx as y. `y` may be `x`.
-// `step` points to the step number. Grid: (m, any): the blocks of one row share it; a small batch needs several blocks
+// `step` points to the step number, `stream` is that of the mask. Grid: (m, any): the blocks of one row share it; a small batch needs several blocks
 // per row, of which the first d / (4 threads) have work.
-extern "C" __global__ void dropout_f32(const float* x, float* y, int d, uint64_t seed, const int* step, float ratio,
-                                       float scale) {
-    dropout::apply(x, y, d, seed, step, ratio, scale);
+extern "C" __global__ void dropout_f32(const float* x, float* y, int d, uint64_t seed, const int* step, int stream,
+                                       float ratio, float scale) {
+    dropout::apply(x, y, d, seed, step, stream, ratio, scale);
 }
 
 SOFTCUDA_KERNELS(dropout_f32)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 // The streams of random numbers that kernels draw; the values are those of `RngStream` in src/tensor/philox.rs.
-enum class RngStream : uint32_t { Sampler = 2, Augment = 3, Dropout = 4, Test = 6 };
+enum class RngStream : uint32_t { Sampler = 2, Augment = 3, Dropout = 4, Test = 6, Verification = 9 };
 
 // The random numbers of one (seed, step, image, stream).
 struct Philox {

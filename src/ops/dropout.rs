@@ -2,7 +2,8 @@
 //!
 //! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0.
 //! Element j of image i is kept if and only if the uniform number
-//! Philox(seed, step, i, `RngStream::Dropout`)\[j\] is at least `ratio`.
+//! Philox(seed, step, i, stream)\[j\] is at least `ratio`; the stream is `RngStream::Dropout`, or another one for a second
+//! dropout in the step, which would have the same mask.
 //!
 //! The mask is never stored: the counter-based generator gives the same numbers again in the backward pass, so only
 //! (seed, step, ratio) is saved. Kernels read the step number from device memory, so that a captured step can be
@@ -12,6 +13,7 @@ use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
 use crate::ops::check;
 use crate::tensor::Tensor;
+use crate::tensor::philox::RngStream;
 use crate::{Error, Result};
 
 /// Sets each element of `x` `[m, D]` to 0 with probability `ratio` and scales the others by 1 / (1 - ratio). On a tape
@@ -20,6 +22,14 @@ use crate::{Error, Result};
 /// # Errors
 /// If `x` is no matrix or `ratio` is outside [0, 1).
 pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
+    dropout_from(tape, x, ratio, RngStream::Dropout)
+}
+
+/// As [`dropout`], with the mask of another stream of random numbers.
+///
+/// # Errors
+/// As [`dropout`].
+pub fn dropout_from(tape: &mut Tape<'_>, x: Var, ratio: f32, stream: RngStream) -> Result<Var> {
     check::matrix("dropout", "x", &x.value)?;
     if !(0.0..1.0).contains(&ratio) {
         return Err(Error::shape("dropout", format!("ratio {ratio} is outside [0, 1)")));
@@ -27,7 +37,7 @@ pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
     if !tape.is_recording() || ratio == 0.0 {
         return Ok(x);
     }
-    let mask = DropoutBackward { seed: tape.values().seed, step: tape.values().step.clone(), ratio };
+    let mask = DropoutBackward { seed: tape.values().seed, step: tape.values().step.clone(), stream, ratio };
     let mut y = Tensor::empty(&tape.device(), x.shape(), DType::F32)?;
     match x.value.gpu() {
         None => cpu::forward(&mask, &x.value, &mut y),
@@ -40,6 +50,7 @@ pub fn dropout(tape: &mut Tape<'_>, x: Var, ratio: f32) -> Result<Var> {
 struct DropoutBackward {
     seed: u64,
     step: Tensor,
+    stream: RngStream,
     ratio: f32,
 }
 
@@ -60,7 +71,7 @@ impl Backward for DropoutBackward {
 mod cpu {
     use super::DropoutBackward;
     use crate::tensor::Tensor;
-    use crate::tensor::philox::{Philox, RngStream, unit};
+    use crate::tensor::philox::{Philox, unit};
     use rayon::prelude::*;
 
     pub fn forward(mask: &DropoutBackward, x: &Tensor, y: &mut Tensor) {
@@ -79,7 +90,7 @@ mod cpu {
         let step = mask.step.i32()[0] as u64;
         let scale = 1.0 / (1.0 - mask.ratio);
         values.f32_mut().par_chunks_mut(d).enumerate().for_each(|(image, row)| {
-            let stream = Philox::new(mask.seed, step, image as u64, RngStream::Dropout);
+            let stream = Philox::new(mask.seed, step, image as u64, mask.stream);
             for (block, values) in row.chunks_mut(4).enumerate() {
                 for (value, word) in values.iter_mut().zip(stream.block(block as u32)) {
                     // A selection, since an infinity times 0 would be NaN.
@@ -110,7 +121,8 @@ mod cuda {
     fn apply(gpu: &CudaDevice, mask: &DropoutBackward, shape: Shape, x: In, y: Out) -> Result<()> {
         let (m, d) = (shape.dims()[0], shape.last());
         let (seed, step, ratio) = (mask.seed, (&mask.step).into(), mask.ratio);
-        let kernel = kernels::Dropout { x, y, d, seed, step, ratio, scale: 1.0 / (1.0 - ratio) };
+        let (stream, scale) = (mask.stream as usize, 1.0 / (1.0 - ratio));
+        let kernel = kernels::Dropout { x, y, d, seed, step, stream, ratio, scale };
         gpu.launch(Grid::tiles([m, d.div_ceil(1024), 1]), kernel)
     }
 }

@@ -24,6 +24,8 @@ pub enum RngStream {
     Report = 7,
     /// The identities and images that a sweep holds out for validation.
     Validation = 8,
+    /// The dropout mask of the verification loss; the "image" is the pair's number.
+    Verification = 9,
 }
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];

@@ -8,6 +8,7 @@ import numpy as np
 
 # The streams, numbered as in src/tensor/philox.rs.
 INIT, SAMPLER, AUGMENT, DROPOUT, SYNTH, TEST = range(1, 7)
+VERIFICATION = 9
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -47,11 +48,11 @@ def normal(seed, step, image, purpose, n):
     return (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(np.float32)
 
 
-def dropout_mask(seed, step, m, d, ratio):
+def dropout_mask(seed, step, m, d, ratio, stream=DROPOUT):
     """The factors of a dropout of an [m, d] matrix: 0 or 1 / (1 - ratio), f32."""
     ratio = np.float32(ratio)
     scale = np.float32(1) / (np.float32(1) - ratio)
-    draws = np.stack([uniform(seed, step, i, DROPOUT, d) for i in range(m)])
+    draws = np.stack([uniform(seed, step, i, stream, d) for i in range(m)])
     return np.where(draws >= ratio, scale, np.float32(0))
 
 

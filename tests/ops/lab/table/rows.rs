@@ -18,7 +18,7 @@ pub fn dropout() -> Vec<Entry> {
         arguments: Box::new(move |m, n| {
             let (x, y, step) = (Slot::noise(m * n), Slot::Output(m * n), Slot::I32(vec![7]));
             let (seed, ratio, scale) = (Slot::value(1u64), Slot::value(0.9f32), Slot::value(10.0f32));
-            vec![x, y, Slot::value(n as i32), seed, step, ratio, scale]
+            vec![x, y, Slot::value(n as i32), seed, step, Slot::value(4i32), ratio, scale]
         }),
         launch: Box::new(launch),
         bytes: Box::new(move |m, n| 8 * m * n),
