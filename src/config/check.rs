@@ -13,7 +13,7 @@ impl Config {
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
         let (b, t, c, p) = (&l.batch_contrastive, &l.triplet, &l.circle, &l.contrastive);
-        let own_center = &l.center;
+        let (own_center, v) = (&l.center, &l.verification);
         let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
         let embedding_std = if let EmbeddingInit::Normal(std) = m.embedding_init { std } else { 1.0 };
         let rules = [
@@ -96,6 +96,28 @@ impl Config {
             (
                 own_center.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
                 "loss.center.feature is the embedding's, and there is none: set model.embedding to its width",
+            ),
+            (
+                v.weight.is_finite() && v.weight >= 0.0,
+                "loss.verification.weight must be at least 0 and finite",
+            ),
+            ((0.0..1.0).contains(&v.dropout), "loss.verification.dropout must be at least 0 and below 1"),
+            (
+                v.feature != FeatureKind::Neck || m.neck != NeckKind::None,
+                "loss.verification.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                v.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.verification.feature is the embedding's, and there is none: set model.embedding to its width",
+            ),
+            (
+                v.weight == 0.0 || s.batch.is_multiple_of(2),
+                "solver.batch must be even with loss.verification.weight above 0: its pairs are the halves of a batch",
+            ),
+            (
+                v.weight == 0.0 || d.sampler.has_both_kinds_of_pairs(),
+                "loss.verification.weight is above 0, and no image i of a batch shows the person of image i + m/2 with this \
+                 data.sampler, so every pair is one of two persons: set data.sampler to random or epochs",
             ),
             (
                 b.weight.is_finite() && b.weight >= 0.0,

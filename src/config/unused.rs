@@ -30,7 +30,7 @@ impl Config {
             groups.push(("model.embedding_batchnorm", &["model.embedding_bias"]));
         }
         let loss = &self.loss;
-        let of_losses: [(f32, &str, &[&str]); 4] = [
+        let of_losses: [(f32, &str, &[&str]); 5] = [
             (
                 loss.triplet.weight,
                 "loss.triplet.weight",
@@ -61,6 +61,11 @@ impl Config {
                 loss.center.weight,
                 "loss.center.weight",
                 &["loss.center.feature", "loss.center.normalise", "loss.center.rate"],
+            ),
+            (
+                loss.verification.weight,
+                "loss.verification.weight",
+                &["loss.verification.dropout", "loss.verification.feature"],
             ),
         ];
         let without = of_losses.into_iter().filter(|(weight, ..)| *weight == 0.0);
@@ -122,6 +127,7 @@ mod tests {
                 "model.embedding_bias = false has",
                 "model.embedding_batchnorm = true",
             ),
+            (&["loss.verification.dropout=0"], "loss.verification.dropout", "loss.verification.weight = 0"),
             (&["loss.center.rate=0.1"], "loss.center.rate", "loss.center.weight = 0"),
             (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
         ] {

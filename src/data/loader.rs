@@ -25,6 +25,7 @@ pub struct Loader {
     next: u64,
     steps_per_epoch: u64,
     share_without_pairs: f64,
+    share_of_equal_pairs: f64,
     skipped: Vec<(usize, Error)>,
     set: Arc<TrainingSet>,
 }
@@ -81,9 +82,11 @@ impl Loader {
         let sampler = Sampler::new(set.options.sampler, &set.usable_labels(), set.options.seed)?;
         let (next, steps_per_epoch) = (set.options.first_step, sampler.steps_per_epoch());
         let share_without_pairs = sampler.share_without_pairs();
+        let share_of_equal_pairs = sampler.share_of_equal_pairs();
         let set = Arc::new(set);
         let source = Source::new(&set, &sampler, device)?;
-        Ok(Loader { source, next, steps_per_epoch, share_without_pairs, skipped: Vec::new(), set })
+        let skipped = Vec::new();
+        Ok(Loader { source, next, steps_per_epoch, share_without_pairs, share_of_equal_pairs, skipped, set })
     }
 
     /// The host's work for the batch of the next step: waits for the threads that assemble it, or uploads bytes and
@@ -114,6 +117,11 @@ impl Loader {
     /// Expected share of batches without two images of one identity, by [`Sampler::share_without_pairs`].
     pub fn share_without_pairs(&self) -> f64 {
         self.share_without_pairs
+    }
+
+    /// Expected share of pairs of one identity, by [`Sampler::share_of_equal_pairs`].
+    pub fn share_of_equal_pairs(&self) -> f64 {
+        self.share_of_equal_pairs
     }
 
     /// Unreadable images that were left out: indices into the samples, each with its error.

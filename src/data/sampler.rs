@@ -177,6 +177,19 @@ impl Sampler {
         (scaled[m].ln() - all).exp().clamp(0.0, 1.0)
     }
 
+    /// Expected share of the pairs (i, i + m/2) of a batch of m images that show one identity: of n images with n_c of
+    /// identity c, two distinct ones show one with probability sum n_c (n_c - 1) / (n (n - 1)).
+    pub fn share_of_equal_pairs(&self) -> f64 {
+        match self.kind {
+            SamplerKind::Pk { .. } => 0.0,
+            SamplerKind::Random { .. } | SamplerKind::Epochs { .. } => {
+                let ordered_pairs = |n: usize| n as f64 * (n as f64 - 1.0);
+                let equal: f64 = self.members.iter().map(|(_, images)| ordered_pairs(images.len())).sum();
+                equal / ordered_pairs(self.images)
+            }
+        }
+    }
+
     fn order(&mut self, epoch: u64, n: usize) -> &[u32] {
         if self.memo.as_ref().is_none_or(|(remembered, _)| *remembered != epoch) {
             let order = Philox::new(self.seed, epoch, 0, RngStream::Sampler).permutation(n);
@@ -288,6 +301,27 @@ mod tests {
         let drawn = (0..4000).map(is_without).filter(|without| *without).count() as f64 / 4000.0;
         assert!((drawn - expected).abs() < 0.03 && expected > 0.8, "{drawn}, expected {expected}");
         assert!(share(1024, &market) < 1e-100);
+    }
+
+    #[test]
+    fn the_share_of_pairs_of_one_identity() {
+        let labels = [0, 0, 0, 1, 1, 2, 3, 3];
+        // Of 28 pairs of images three show identity 0, one 1 and one 3.
+        let epochs = SamplerKind::Epochs { batch: 4 };
+        let mut sampler = Sampler::new(epochs, &labels, 1).unwrap();
+        assert!((sampler.share_of_equal_pairs() - 5.0 / 28.0).abs() < 1e-12);
+        let batches: Vec<Vec<usize>> = (0..4000).map(|step| sampler.batch(step)).collect();
+        let pairs = batches.iter().flat_map(|b| [(b[0], b[2]), (b[1], b[3])]);
+        let equal = pairs.filter(|&(a, b)| labels[a] == labels[b]).count() as f64 / 8000.0;
+        assert!((equal - 5.0 / 28.0).abs() < 0.02, "{equal}");
+        // No half holds a person of the other half.
+        for (identities, images) in [(2, 2), (3, 2), (2, 3), (4, 1), (3, 4)] {
+            let mut sampler = Sampler::new(SamplerKind::Pk { identities, images }, &labels, 1).unwrap();
+            assert_eq!(sampler.share_of_equal_pairs(), 0.0);
+            let batch = sampler.batch(0);
+            let half = batch.len() / 2;
+            assert!((0..half).all(|i| labels[batch[i]] != labels[batch[i + half]]));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! With a [`super::neck`] the first branch starts behind it, and the second before it or behind it. The losses of other
 //! methods take pool5 or the feature behind the neck, as the settings say.
 
+use super::verification::{VERIFICATION, Verification};
 use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
 use crate::config::{self, FeatureKind, MetricLoss};
 use crate::ops::batch_contrastive::{BatchContrastive, Options, batch_contrastive};
@@ -25,6 +26,11 @@ pub const CENTERS: &str = "centers";
 /// The name of the centers of the separate center loss in weight files.
 pub const CENTER_LOSS: &str = "center_loss.centers";
 
+/// Whether a tensor of a weight file belongs to a loss alone: it is no part of features and of the classifier.
+pub fn is_of_losses(name: &str) -> bool {
+    [CENTERS, CENTER_LOSS].contains(&name) || name.starts_with(VERIFICATION)
+}
+
 /// Standard deviation of the classifier's initial weights: small, so that all classes start nearly equal.
 const CLASSIFIER_STD: f32 = 0.001;
 
@@ -38,6 +44,8 @@ pub struct Head {
     pub centers: BufferId,
     /// The centers `[classes, D]` of the separate center loss, in the space of its features; `None` without this loss.
     pub center_loss: Option<BufferId>,
+    /// The classifier of pairs; `None` without the verification loss.
+    verification: Option<Verification>,
 }
 
 /// The losses of one batch, and the normalised features for the center step.
@@ -102,9 +110,9 @@ impl FeaturesOfBatch {
 }
 
 impl Head {
-    /// Adds `fc.weight` `[classes, D]`, `fc.bias` if `has_bias`, and `centers` to `specs`; and what losses with a
-    /// weight need beside them, `center_loss.centers`. `lr_mult` is the factor on the learning rate of the classifier. The
-    /// centers start at 0: our choice, since the paper gives no
+    /// Adds `fc.weight` `[classes, D]`, `fc.bias` if `has_bias`, and `centers` to `specs`; and what losses with a weight
+    /// need beside them, `center_loss.centers` and `verification.*`. `lr_mult` is the factor on the learning rate of the
+    /// classifiers. The centers start at 0: our choice, since the paper gives no
     /// initial value and the layer of Wen et al. 2016 leaves it to its filler.
     pub fn new(
         widths: Widths,
@@ -120,7 +128,10 @@ impl Head {
         let centers = specs.add_buffer(CENTERS, [classes, widths.of(loss.batch_contrastive.feature)], 0.0);
         let of_loss = [classes, widths.of(loss.center.feature)];
         let center_loss = (loss.center.weight != 0.0).then(|| specs.add_buffer(CENTER_LOSS, of_loss, 0.0));
-        Head { weight, bias, centers, center_loss }
+        let of_pair = widths.of(loss.verification.feature);
+        let verification = (loss.verification.weight != 0.0)
+            .then(|| Verification::new(of_pair, Init::Normal(CLASSIFIER_STD), lr_mult, specs));
+        Head { weight, bias, centers, center_loss, verification }
     }
 
     /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features and
@@ -148,6 +159,11 @@ impl Head {
         let weighted = loss.metric_losses().into_iter();
         let metric_losses = weighted.map(|(which, _)| match which {
             MetricLoss::Center => self.separate_center_loss(tape, of_center_loss.as_ref(), labels),
+            MetricLoss::Verification => {
+                let own = &loss.verification;
+                let head = self.verification.ok_or_else(|| without(which))?;
+                head.loss(tape, features.of(own.feature), labels, own.dropout)
+            }
             of_pairs => loss_of_pairs(tape, of_pairs, &features, labels, loss),
         });
         let metric_losses = metric_losses.collect::<Result<Vec<_>>>()?;
@@ -204,6 +220,6 @@ fn loss_of_pairs(
             let x = features.chosen(tape, own.feature, own.normalise)?;
             contrastive(tape, x, labels, Margins { positive: own.positive, negative: own.negative })?.loss
         }
-        MetricLoss::Center => return Err(without(which)),
+        MetricLoss::Center | MetricLoss::Verification => return Err(without(which)),
     })
 }

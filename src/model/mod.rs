@@ -10,6 +10,7 @@ pub mod neck;
 pub mod pooling;
 pub mod projection;
 pub mod resnet;
+pub mod verification;
 
 use crate::autograd::{ParamSpecs, Params, Tape, Var};
 use crate::config::{Config, NeckKind};

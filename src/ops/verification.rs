@@ -1,5 +1,5 @@
 //! Pairs for a verification loss (Zheng, Zheng and Yang 2016, "A Discriminatively Learned CNN Embedding for Person
-//! Re-identification", the square layer). It is for users of the library: no setting selects it yet.
+//! Re-identification", the square layer). [`crate::model::verification`] is the head behind it.
 //!
 //! A batch of m images, m even, has h = m / 2 pairs: image i and image i + h. With the feature x_i of image i,
 //!

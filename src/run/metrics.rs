@@ -49,6 +49,9 @@ pub struct StepMetrics {
     /// The center loss as a term of its own, if the run has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub center_loss: Option<f32>,
+    /// The verification loss, if the run has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<f32>,
 }
 
 /// The values of a step's losses.
@@ -92,6 +95,7 @@ impl StepMetrics {
             circle: value(MetricLoss::Circle),
             contrastive: value(MetricLoss::Contrastive),
             center_loss: value(MetricLoss::Center),
+            verification: value(MetricLoss::Verification),
         }
     }
 
@@ -107,6 +111,7 @@ impl StepMetrics {
             MetricLoss::Circle => self.circle,
             MetricLoss::Contrastive => self.contrastive,
             MetricLoss::Center => self.center_loss,
+            MetricLoss::Verification => self.verification,
         }
     }
 
@@ -125,6 +130,7 @@ impl StepMetrics {
             ("circle loss", self.circle),
             ("contrastive loss", self.contrastive),
             ("separate center loss", self.center_loss),
+            ("verification loss", self.verification),
             ("total loss", self.loss),
         ]
         .into_iter()

@@ -233,7 +233,9 @@ impl Trainer {
             recorder.observers.note(&format!("{images} left out (see {}): {example} ...", list.display()));
         }
         let unused = config.unused().into_iter().chain(schedule::ineffective(&config));
-        for note in unused.chain(note_on_pairs(&config, &loader)) {
+        let of_pairs =
+            note_on_pairs(&config, &loader).into_iter().chain(note_on_verification(&config, &loader));
+        for note in unused.chain(of_pairs) {
             recorder.observers.note(&note);
         }
         let clock = RunClock::start(provenance);
@@ -328,6 +330,19 @@ fn note_on_pairs(config: &Config, loader: &Loader) -> Option<String> {
         format!(
             "batches: {:.0} % are expected to hold no two images of one identity, so nothing pulls features together \
              there (data.sampler = pk, or a larger solver.batch, gives more pairs)",
+            100.0 * share
+        )
+    })
+}
+
+/// A note about a verification loss whose pairs nearly all show two persons.
+fn note_on_verification(config: &Config, loader: &Loader) -> Option<String> {
+    const FEW: f64 = 0.05;
+    let share = loader.share_of_equal_pairs();
+    (config.loss.verification.weight != 0.0 && share < FEW).then(|| {
+        format!(
+            "loss.verification: {:.2} % of the pairs are expected to show one person with this data.sampler, so the head \
+             sees almost only pairs of two persons (Zheng et al. 2016b begin with one half of each)",
             100.0 * share
         )
     })

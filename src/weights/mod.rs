@@ -17,7 +17,7 @@ pub use tensors::{
 use crate::Result;
 use crate::autograd::{ParamSpecs, Params};
 use crate::element::Shape;
-use crate::model::head::{CENTER_LOSS, CENTERS};
+use crate::model::head::is_of_losses;
 use crate::optim;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -145,11 +145,11 @@ fn match_tensors<'a, 'f>(
     }
 }
 
-/// Whether a tensor that is not in the model may be ignored: classifiers and centers of other identities, states of
-/// optimisers, and the batch counters of PyTorch, which only cumulative averages need.
+/// Whether a tensor that is not in the model may be ignored: classifiers and centers of other identities, heads of losses
+/// that the run does not have, states of optimisers, and the batch counters of PyTorch, which only cumulative averages need.
 fn may_be_unused(name: &str) -> bool {
     name.starts_with("fc.")
-        || [CENTERS, CENTER_LOSS].contains(&name)
+        || is_of_losses(name)
         || optim::is_state(name)
         || name.ends_with("num_batches_tracked")
 }

@@ -19,7 +19,7 @@ use crate::error::printable;
 use crate::files::hex;
 use crate::model::Model;
 use crate::model::embedding::EMBEDDING;
-use crate::model::head::{CENTER_LOSS, CENTERS};
+use crate::model::head::is_of_losses;
 use crate::model::neck::NECK;
 use crate::model::pooling::EXPONENT;
 use crate::{Error, Result};
@@ -166,7 +166,7 @@ impl NetworkFile {
     }
 
     /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier,
-    /// the centers, the pooling's exponent, the embedding and the neck may be missing.
+    /// the centers, the heads of losses, the pooling's exponent, the embedding and the neck may be missing.
     ///
     /// # Errors
     /// As [`NetworkFile::check_start`], before any memory is allocated.
@@ -189,11 +189,9 @@ impl NetworkFile {
     /// allocated only for tensors that the file holds.
     fn build(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
         let (model, specs) = Model::declare(config, classes, device)?;
-        // A run starts with a classifier, centers and layers in front of them of its own where the file has none. Features
-        // need these layers.
-        let is_new = |name: &str| {
-            name.starts_with("fc.") || [CENTERS, CENTER_LOSS].contains(&name) || is_new_layer(name)
-        };
+        // A run starts with a classifier, centers, heads of losses and layers in front of them of its own where the file has
+        // none. Features need these layers.
+        let is_new = |name: &str| name.starts_with("fc.") || is_of_losses(name) || is_new_layer(name);
         let may_miss = |name: &str| classes > 0 && is_new(name);
         let (values, _) = match_tensors(specs.shapes(), &self.file, may_miss, "the model")?;
         let mut params = Params::new(device, &specs)?;

@@ -137,6 +137,51 @@ fn separate_centers_belong_to_training() {
     succeed(eval.arg("eval").arg("--run").arg(at("with")).arg("--data").arg(data()));
 }
 
+/// The verification head: its loss enters with its weight, a resumed run has the bits of a whole one, and a sampler whose
+/// pairs never show one person is refused before anything is written.
+#[test]
+fn a_verification_head_needs_pairs_of_both_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let pairs = &["loss.verification.weight=0.5", "loss.lambda=0"];
+    let said = succeed(&mut train(data(), &at("whole"), pairs));
+    assert!(said.contains("; verification "), "{said}");
+    for step in metrics(&at("whole")) {
+        let value = |name: &str| step[name].as_f64().unwrap();
+        let total = value("softmax") + 0.5 * value("verification");
+        assert!((value("loss") / total - 1.0).abs() < 1e-5, "{step}");
+    }
+    succeed(&mut train(data(), &at("part"), &[&pairs[..], &["solver.iterations=6"]].concat()));
+    succeed(&mut resumed(&at("part")));
+    assert!(tensors(&at("part")) == tensors(&at("whole")), "a resumed run has the bits of a whole one");
+    // Other runs start from these weights, and these from others.
+    let names = |run: &str| tensors(&at(run)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert!(names("whole").contains(&"verification.weight".into()));
+    succeed(train(data(), &at("plain"), &[]).arg("--weights").arg(at("whole")));
+    assert!(!names("plain").iter().any(|name| name.starts_with("verification.")));
+    succeed(train(data(), &at("again"), pairs).arg("--weights").arg(at("plain")));
+
+    for (settings, words) in [
+        (&["data.sampler=pk"][..], "every pair is one of two persons: set data.sampler"),
+        (&["solver.batch=7"], "solver.batch must be even"),
+        (&["loss.verification.dropout=1"], "loss.verification.dropout must be at least 0"),
+        (&["loss.verification.feature=neck"], "loss.verification.feature is the neck's"),
+    ] {
+        let error = fail(&mut train(data(), &at("refused"), &[&pairs[..], settings].concat()));
+        assert!(error.contains(words) && !at("refused").exists(), "{words}: {error}");
+    }
+    // Many persons with two images each: a pair seldom shows one.
+    let many = at("many");
+    let sizes = ["--train-ids", "30", "--test-ids", "2", "--cameras", "2", "--images-per-camera", "1"];
+    succeed(bcreid().arg("synth").arg("--out").arg(&many).args(sizes));
+    let output = train(&many, &at("few"), pairs).output().unwrap();
+    let said = stderr(&output);
+    assert!(
+        output.status.success() && said.contains("1.69 % of the pairs are expected to show one person"),
+        "{said}"
+    );
+}
+
 /// Names and bytes of all tensors of a run's weights.
 fn tensors(run: &Path) -> Vec<(String, Vec<u8>)> {
     let file = bcreid::weights::read_tensors(&run.join("weights.safetensors")).unwrap();

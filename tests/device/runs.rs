@@ -139,6 +139,11 @@ fn losses_of_other_methods() {
 }
 
 #[test]
+fn a_head_of_pairs() {
+    devices_agree(&["loss.verification.weight=0.5", "loss.verification.dropout=0.5"]);
+}
+
+#[test]
 fn adam() {
     devices_agree(&["solver.optimizer=adam", "solver.lr=1e-6"]);
 }

@@ -23,10 +23,11 @@ from circle import circle
 from contrastive import contrastive
 from pattern import BATCH, CLASSES, SEED, batch
 from triplet import triplet
+from verification import verification_loss
 
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE, RATE, LAMBDA = 0.9, 5e-4, 0.5, 1.3, 0.5, 0.01, 0.1
 STEPS, SAMPLE, OTHER = 60, 192, 0.25
-BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None, "center": False}
+BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None, "center": False, "verification": False}
 VARIANTS = {
     "base": {},
     **{key: {key: True} for key in ["exact", "caffe_momentum", "tied", "frozen"]},
@@ -43,6 +44,7 @@ VARIANTS = {
     "circle_of_batch": {"other": lambda pool5, y: circle(F.normalize(pool5), y, 0.5, 8.0, "batch")},
     "contrastive": {"other": lambda pool5, y: contrastive(F.normalize(pool5), y, 0.25, 1.25)},
     "center": {"center": True},
+    "verification": {"verification": True},
 }
 
 
@@ -63,11 +65,22 @@ class Run:
         # The centers of the separate center loss, of features that are not normalised.
         wave = np.cos(np.arange(CLASSES * self.net.features), dtype=np.float64).astype(np.float32)
         self.own_centers = torch.from_numpy(1 + wave).to(dtype).reshape(CLASSES, -1)
+        # A classifier of pairs; it is not trained on the way.
+        self.verification = torch.nn.Linear(self.net.features, 2)
+        self.has_verification = False
+        with torch.no_grad():
+            wave = np.sin(0.7 * np.arange(2 * self.net.features), dtype=np.float64)
+            self.verification.weight.copy_(torch.from_numpy((0.1 * wave).astype(np.float32)).reshape(2, -1))
+            self.verification.bias.copy_(torch.tensor([0.5, -0.25]))
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
 
     def named(self):
         own = ("bottleneck.weight", self.neck.weight) if self.has_neck else ("fc.bias", self.fc.bias)
-        return list(self.net.named()) + [("fc.weight", self.fc.weight), own]
+        named = list(self.net.named()) + [("fc.weight", self.fc.weight), own]
+        return named + (self.new() if self.has_verification else [])
+
+    def new(self):
+        return [("verification.weight", self.verification.weight), ("verification.bias", self.verification.bias)]
 
     def statistics(self):
         for _, name, layer in self.net.layers():
@@ -85,7 +98,7 @@ class Run:
         for name, velocity in self.velocities.items():
             yield f"momentum/{name}", velocity
 
-    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None, center=False):
+    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None, center=False, verification=False):
         """Softmax loss and the three terms of the other one; the step is made."""
         self.net.train(not frozen)
         pixels, labels = batch(number)
@@ -107,6 +120,9 @@ class Run:
         others = [] if other is None else [other(pool5, labels)[0]]
         if center:
             others = [center_loss(pool5, labels, self.own_centers)]
+        if verification:
+            mask = philox.dropout_mask(SEED, number, BATCH // 2, self.net.features, 0.75, philox.VERIFICATION)
+            others = [verification_loss(pool5, labels, self.verification, torch.from_numpy(mask).to(dtype))]
         loss = softmax + float(np.float32(LAMBDA)) * sum(terms) + OTHER * sum(others)
         gradients = torch.autograd.grad(loss, [p for _, p in named])
         with torch.no_grad():
@@ -138,7 +154,7 @@ def sample(array):
 @torch.no_grad()
 def start_at(run, start, caffe_momentum):
     for name, tensor in run.state():
-        if "bottleneck." in name:
+        if "bottleneck." in name or "verification." in name:
             continue
         values = torch.from_numpy(start[name])
         if values.dim() == 4:
@@ -157,6 +173,7 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
     losses = [trained.step(number) for number in range(STEPS)]
     start = {name: engine(tensor).astype(np.float32) for name, tensor in trained.state()}
     start["bottleneck.weight"] = engine(trained.neck.weight).astype(np.float32)
+    start |= {name: engine(tensor).astype(np.float32) for name, tensor in trained.new()}
     start["center_loss.centers"] = engine(trained.own_centers).astype(np.float32)
     print(f"{wiring}: trained from {losses[0].round(3)} to {losses[-1].round(3)}")
     for name, values in start.items():
@@ -170,6 +187,9 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
                 run.has_neck = True
                 del run.velocities["fc.bias"]
                 run.velocities["bottleneck.weight"] = torch.zeros_like(run.neck.weight)
+            if settings["verification"]:
+                run.has_verification = True
+                run.velocities |= {name: torch.zeros_like(p) for name, p in run.new()}
             start_at(run, start, settings["caffe_momentum"])
             before = {name: engine(velocity) for name, velocity in run.velocities.items()}
             terms = run.step(STEPS, **settings)

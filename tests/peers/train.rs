@@ -170,6 +170,17 @@ fn pytorch_makes_the_same_steps() {
         agrees(&python, folder, name, &[&pk, settings].concat());
     }
 
+    let of_pairs =
+        ["loss.batch_contrastive.weight=0", "loss.verification.weight=0.5", "loss.verification.dropout=0.5"];
+    agrees(&python, folder, "verification", &of_pairs);
+    let behind = [
+        "model.neck=batchnorm",
+        "data.sampler=epochs",
+        "loss.verification.feature=neck",
+        "solver.head_rate=10",
+    ];
+    agrees(&python, folder, "verification_behind_the_neck", &[&of_pairs[..], &behind].concat());
+
     // What it trains can be evaluated here, and wrong images are noticed.
     let (weights, images) = (folder.join("torch.safetensors"), folder.join("exact.safetensors"));
     let out = weights.to_str().unwrap();

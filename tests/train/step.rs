@@ -11,6 +11,7 @@ use bcreid::device::Device;
 use bcreid::model::Model;
 use bcreid::model::head::CENTER_LOSS;
 use bcreid::model::neck::NECK;
+use bcreid::model::verification::VERIFICATION;
 use bcreid::ops::batch_contrastive::Term;
 use bcreid::optim::Optimizer;
 use bcreid::train::schedule::{self, Scheduled};
@@ -49,10 +50,11 @@ enum Variant {
     CircleOfBatch,
     Contrastive,
     Center,
+    Verification,
 }
 
 impl Variant {
-    const ALL: [(Variant, &str); 14] = [
+    const ALL: [(Variant, &str); 15] = [
         (Variant::Base, "base"),
         (Variant::Exact, "exact"),
         (Variant::CaffeMomentum, "caffe_momentum"),
@@ -67,6 +69,7 @@ impl Variant {
         (Variant::CircleOfBatch, "circle_of_batch"),
         (Variant::Contrastive, "contrastive"),
         (Variant::Center, "center"),
+        (Variant::Verification, "verification"),
     ];
 
     fn has_neck(self) -> bool {
@@ -126,6 +129,10 @@ fn config(wiring: Wiring, variant: Variant) -> Config {
             (own.weight, own.positive, own.negative) = (OTHER, 0.25, 1.25);
         }
         Variant::Center => (config.loss.center.weight, config.loss.center.rate) = (OTHER, 0.25),
+        Variant::Verification => {
+            let own = &mut config.loss.verification;
+            (own.weight, own.dropout) = (OTHER, 0.75);
+        }
     }
     config
 }
@@ -146,6 +153,7 @@ fn start(
         .filter_map(|name| Some((name.strip_prefix(&prefix)?, file.get(name)?)))
         .filter(|(name, _)| variant.has_neck() || !name.starts_with(NECK))
         .filter(|(name, _)| variant == Variant::Center || *name != CENTER_LOSS)
+        .filter(|(name, _)| variant == Variant::Verification || !name.starts_with(VERIFICATION))
         .map(|(name, view)| (name.to_string(), view.shape().to_vec(), view.f32().unwrap().into_owned()))
         .collect();
     let out: Vec<_> = tensors
@@ -157,7 +165,8 @@ fn start(
     // Shift and statistics of the neck are its initial ones.
     load_into(params, &plain, |name| name.starts_with(NECK)).unwrap();
     for (name, state) in optimizer.state_mut(params) {
-        if name.contains(NECK) {
+        // New parameters begin without a velocity.
+        if name.contains(NECK) || name.contains(VERIFICATION) {
             continue;
         }
         let mut velocity = plain.tensor(&name).unwrap().f32().unwrap().into_owned();

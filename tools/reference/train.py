@@ -45,6 +45,7 @@ from center_loss import center_loss
 from circle import circle
 from contrastive import contrastive
 from triplet import triplet
+from verification import verification_loss
 from batches import Batches, Fault
 
 
@@ -103,7 +104,7 @@ class Settings:
 
 def is_new(name):
     """Whether a parameter has the learning rate of the classifier."""
-    return name.startswith(("fc.", "bottleneck.", "embedding.", "pool."))
+    return name.startswith(("fc.", "bottleneck.", "embedding.", "pool.", "verification."))
 
 
 def embedding_of(model, inputs):
@@ -148,8 +149,9 @@ class Trainer:
                 layer.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
         width = lambda own: self.net.features if own.get("feature", "pool5") == "pool5" else features
         self.centers = torch.zeros(classes, width(settings.own))
-        center = settings.loss.get("center", {"weight": 0.0})
+        center, pairs = (settings.loss.get(name, {"weight": 0.0}) for name in ("center", "verification"))
         self.own_centers = torch.zeros(classes, width(center)) if center["weight"] != 0 else None
+        self.verification = torch.nn.Linear(width(pairs), 2) if pairs["weight"] != 0 else None
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
         for name, tensor in self.state():
             self.load(file, name, tensor)
@@ -162,7 +164,10 @@ class Trainer:
         bias = [] if self.neck else [("fc.bias", self.fc.bias)]
         embedding = [(f"embedding.{name}", parameter) for name, parameter in self.embedding.named_parameters()]
         pooling = [] if self.exponent is None else [("pool.p", self.exponent)]
-        return list(self.net.named()) + pooling + embedding + neck + [("fc.weight", self.fc.weight)] + bias
+        own = self.verification
+        pairs = [("verification.weight", own.weight), ("verification.bias", own.bias)] if own else []
+        network = list(self.net.named()) + pooling + embedding + neck
+        return network + [("fc.weight", self.fc.weight)] + bias + pairs
 
     def state(self):
         """All that a weight file holds."""
@@ -186,7 +191,7 @@ class Trainer:
         x = features[own["feature"]]
         return F.normalize(x) if own.get("normalise") else x
 
-    def metrics(self, features, labels):
+    def metrics(self, number, features, labels):
         """(weight, loss) of the losses of other methods."""
         f32 = lambda value: float(np.float32(value))
         for name in ("triplet", "circle", "contrastive"):
@@ -207,6 +212,13 @@ class Trainer:
         if self.own_centers is not None:
             own = self.settings.loss["center"]
             yield f32(own["weight"]), center_loss(self.chosen(own, features), labels, self.own_centers)
+        if self.verification:
+            own, seed = self.settings.loss["verification"], self.settings.run["seed"]
+            x = self.chosen(own, features)
+            shape = (len(x) // 2, x.shape[1])
+            mask = philox.dropout_mask(seed, number, *shape, own["dropout"], philox.VERIFICATION)
+            mask = torch.from_numpy(mask).to(self.dtype)
+            yield f32(own["weight"]), verification_loss(x, labels, self.verification, mask)
 
     @torch.no_grad()
     def load(self, file, name, tensor):
@@ -245,7 +257,7 @@ class Trainer:
         terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
         if settings.reduction == "mean":
             terms = [term / len(labels) for term in terms]
-        others = sum(share * value for share, value in self.metrics(features, labels))
+        others = sum(share * value for share, value in self.metrics(number, features, labels))
         loss = settings.softmax_weight * softmax + weight * sum(terms) + others
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
         with torch.no_grad():

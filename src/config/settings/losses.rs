@@ -1,7 +1,7 @@
 //! The sections of the losses: `loss.softmax`, `loss.batch_contrastive` and those of other methods.
 
 use super::super::wrong_type::Setting;
-use super::Entry;
+use super::{Entry, Sampler};
 pub use crate::ops::batch_contrastive::{Gradient, Reduction};
 pub use crate::ops::circle::Scope;
 pub use crate::ops::triplet::Distance;
@@ -23,6 +23,8 @@ pub struct Loss {
     pub contrastive: ContrastiveLoss,
     /// The center loss as a term of its own.
     pub center: CenterLoss,
+    /// The verification loss of pairs.
+    pub verification: VerificationLoss,
 }
 
 impl Loss {
@@ -34,6 +36,7 @@ impl Loss {
             CircleLoss::entries(),
             ContrastiveLoss::entries(),
             CenterLoss::entries(),
+            VerificationLoss::entries(),
         ]
         .concat()
     }
@@ -45,6 +48,7 @@ impl Loss {
             MetricLoss::Circle => self.circle.weight,
             MetricLoss::Contrastive => self.contrastive.weight,
             MetricLoss::Center => self.center.weight,
+            MetricLoss::Verification => self.verification.weight,
         };
         let all = MetricLoss::ALL.into_iter().map(|loss| (loss, weight(loss)));
         all.filter(|(_, weight)| *weight != 0.0).collect()
@@ -157,6 +161,29 @@ section! {
     }
 }
 
+section! {
+    /// The verification loss of the pairs (i, i + m/2) of a batch of m images.
+    VerificationLoss, "loss.verification" {
+        /// Weight of the softmax loss over the same person or another, for each pair of a batch.
+        weight: f32 = 0.0, "1", "Zheng et al. 2016b";
+        /// Dropout ratio between the squared difference of a pair and its classifier.
+        dropout: f32 = 0.9, "probability", "Zheng et al. 2016b";
+        /// The feature that the loss takes: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Zheng et al. 2016b";
+    }
+}
+
+impl Sampler {
+    /// Whether image i of a batch of m images and image i + m/2 can show one person, and can show two. Batches of several
+    /// images of each person have the images of a person side by side, in one half or across its end.
+    pub fn has_both_kinds_of_pairs(self) -> bool {
+        match self {
+            Sampler::Random | Sampler::Epochs => true,
+            Sampler::Pk => false,
+        }
+    }
+}
+
 /// A loss of another method, beside the paper's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricLoss {
@@ -168,12 +195,19 @@ pub enum MetricLoss {
     Contrastive,
     /// [`crate::ops::center_loss`].
     Center,
+    /// [`crate::model::verification`].
+    Verification,
 }
 
 impl MetricLoss {
     /// All of them.
-    pub const ALL: [MetricLoss; 4] =
-        [MetricLoss::Triplet, MetricLoss::Circle, MetricLoss::Contrastive, MetricLoss::Center];
+    pub const ALL: [MetricLoss; 5] = [
+        MetricLoss::Triplet,
+        MetricLoss::Circle,
+        MetricLoss::Contrastive,
+        MetricLoss::Center,
+        MetricLoss::Verification,
+    ];
 
     /// The name, as in the settings.
     pub fn name(self) -> &'static str {
@@ -182,6 +216,7 @@ impl MetricLoss {
             MetricLoss::Circle => "circle",
             MetricLoss::Contrastive => "contrastive",
             MetricLoss::Center => "center",
+            MetricLoss::Verification => "verification",
         }
     }
 
@@ -196,7 +231,9 @@ impl MetricLoss {
     /// Whether the loss needs two images of one person in a batch.
     pub fn is_of_pairs(self) -> bool {
         match self {
-            MetricLoss::Triplet | MetricLoss::Circle | MetricLoss::Contrastive => true,
+            MetricLoss::Triplet | MetricLoss::Circle | MetricLoss::Contrastive | MetricLoss::Verification => {
+                true
+            }
             MetricLoss::Center => false,
         }
     }

@@ -127,8 +127,7 @@ pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<St
 
 /// True if a tensor belongs to the deployed network and not only to training.
 fn is_deployed(name: &str) -> bool {
-    use bcreid::model::head::{CENTER_LOSS, CENTERS};
-    ![CENTERS, CENTER_LOSS].contains(&name) && !bcreid::optim::is_state(name)
+    !bcreid::model::head::is_of_losses(name) && !bcreid::optim::is_state(name)
 }
 
 /// Bytes of a `.pth` file.
