@@ -9,8 +9,8 @@
 //! |---|---|---|
 //! | program | [`cli`], [`command_help`], [`demo`] | one file for each subcommand: arguments, then one call into the library |
 //! | studies and results | [`study`], [`export`], [`report`], [`mod@bench`] | several runs compared; files for other programs; figures and pages; timing |
-//! | evaluation | [`eval`] | features, distances, CMC and mAP, re-ranking |
 //! | training | [`train`] | the step, the solver's loop, the observers of a run |
+//! | evaluation | [`eval`] | features, distances, CMC and mAP, re-ranking |
 //! | files of a run | [`run`] | layout, metrics, checkpoints, provenance |
 //! | weights | [`weights`] | networks and features as safetensors files, checked; provenance |
 //! | network | [`model`] | ResNet and the two-branch head: a list of calls into [`ops`] |

@@ -5,7 +5,7 @@ use crate::console::counted;
 use crate::device::cpu;
 use crate::device::cuda::{fatbin, libraries};
 use crate::device::{Device, Precision};
-use crate::run::{Layout, RunProvenance};
+use crate::run::{Layout, RunProvenance, validation};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +47,12 @@ impl Doctor {
                 let run = RunProvenance::read(&Layout::of(weights))?.unwrap_or_default();
                 super::say(format_args!("  began: {}", run.began_in_words()))?;
                 super::say(format_args!("  time of training: {}", run.duration_in_words()))?;
+                if let Some(best) = validation::read_best(&Layout::of(weights))? {
+                    let (figures, done) = (best.in_words(), best.iterations);
+                    super::say(format_args!(
+                        "  best evaluation: {figures} after {done} iterations (best.safetensors)"
+                    ))?;
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ use super::counter::{self, LINE_INTERVAL, clock};
 use crate::console::{Verbosity, is_at_least};
 use crate::error::printable;
 use crate::run::metrics::StepMetrics;
+use crate::run::validation::Validation;
 use crate::train::{Observer, Observers, Trainer};
 use crate::{Result, note, tell};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -126,6 +127,15 @@ impl Observer for Progress {
         if is_at_least(Verbosity::Verbose) {
             self.note(&format!("checkpoint saved after {done} iterations"));
         }
+    }
+
+    fn validated(&mut self, validation: &Validation, is_best: bool) -> Result<()> {
+        if is_at_least(Verbosity::Normal) {
+            let best = if is_best { ", the best so far" } else { "" };
+            let figures = validation.in_words();
+            self.note(&format!("evaluation after {} iterations: {figures}{best}", validation.iterations));
+        }
+        Ok(())
     }
 
     /// Prints a message above the bar.

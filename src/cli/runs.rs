@@ -6,6 +6,7 @@ use crate::error::printable;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::files::is_locked;
 use crate::run::folder::read_config;
+use crate::run::validation::{self, Validation};
 use crate::run::{Layout, checkpoint, metrics, search};
 use crate::{Error, Result, note, shell, tell};
 use clap::Args;
@@ -39,6 +40,9 @@ struct Run {
     iterations: u64,
     network: String,
     loss: String,
+    /// The best evaluation during training, whose weights are best.safetensors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best: Option<Validation>,
     evaluations: Vec<Evaluation>,
 }
 
@@ -59,7 +63,7 @@ struct Evaluation {
 enum State {
     /// Another process trains it.
     Running,
-    /// All iterations are done.
+    /// All iterations are done, or the run ended early.
     Finished,
     /// It can be resumed.
     Stopped,
@@ -144,9 +148,16 @@ fn read(folder: &Path) -> Result<Run> {
         let last = metrics::read_last(&layout.metrics()).ok().flatten();
         last.is_some_and(|last| last.loss.is_none_or(|loss| !loss.is_finite()))
     };
+    let validations = validation::read(&layout.validation())?;
+    let ended_early = |done: u64| {
+        let is_newest = validations.last().is_some_and(|last| last.iterations == done);
+        is_newest && validation::is_exhausted(&validations, config.run.patience)
+    };
     let state = match newest {
         _ if is_locked(&layout.lock()) => State::Running,
-        Some(done) if done >= iterations && layout.weights().is_file() => State::Finished,
+        Some(done) if (done >= iterations || ended_early(done)) && layout.weights().is_file() => {
+            State::Finished
+        }
         _ if diverged() => State::Diverged,
         Some(_) => State::Stopped,
         None => State::Empty,
@@ -164,6 +175,7 @@ fn read(folder: &Path) -> Result<Run> {
         iterations,
         network: config.model.describe(),
         loss: config.loss.describe(),
+        best: validation::read_best(&layout)?.filter(|_| layout.best().is_file()),
         evaluations: evaluations.collect(),
     })
 }
@@ -178,21 +190,27 @@ impl fmt::Display for Table<'_> {
         table.set_header(["run", "state", "iterations", "network", "evaluation", "rank-1", "mAP"]);
         for run in self.0 {
             let steps = match run.state {
-                State::Finished => run.iterations.to_string(),
+                State::Finished if run.done >= run.iterations => run.iterations.to_string(),
+                State::Finished => format!("{} of {}, ended early", run.done, run.iterations),
                 _ => format!("{} of {}", run.done, run.iterations),
             };
             let state = serde_json::json!(run.state).as_str().unwrap_or_default().to_string();
             let mut first = [printable(&run.run), state, steps, run.network.clone()];
-            if run.evaluations.is_empty() {
+            let percent = |share: f64| format!("{:.2}", 100.0 * share);
+            let best = run.best.as_ref().and_then(|best| Some((best, [best.rank1?, best.map_market?])));
+            if run.evaluations.is_empty() && best.is_none() {
                 table.add_row(first.iter().cloned().chain(["none", "", ""].map(String::from)));
             }
             for evaluation in &run.evaluations {
-                let percent = |share: f64| format!("{:.2}", 100.0 * share);
                 let figures = [evaluation.rank1, evaluation.map_market].map(percent);
                 let name = printable(&evaluation.name);
                 table.add_row(first.iter().cloned().chain([name]).chain(figures));
                 // The next lines are of the same run.
                 first = Default::default();
+            }
+            if let Some((best, figures)) = best {
+                let name = format!("best in training, at {}", best.iterations);
+                table.add_row(first.into_iter().chain([name]).chain(figures.map(percent)));
             }
         }
         for column in [2, 5, 6] {

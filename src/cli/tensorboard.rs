@@ -7,10 +7,12 @@ use crate::eval::run_evaluations::Evaluation;
 use crate::eval::{run_evaluations, stored_evaluation};
 use crate::export::tensorboard::evaluation::Found;
 use crate::export::tensorboard::projector;
-use crate::export::tensorboard::{StepEvents, modified, seconds, write_events, write_provenance};
+use crate::export::tensorboard::{
+    StepEvents, modified, seconds, write_events, write_provenance, write_validation,
+};
 use crate::files::{MIB, inside, read_text, write_atomically};
 use crate::report::run;
-use crate::run::{Layout, RunFolder, RunProvenance, metrics};
+use crate::run::{Layout, RunFolder, RunProvenance, metrics, validation};
 use crate::{Error, Result, detail, tell};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
@@ -56,6 +58,7 @@ impl Tensorboard {
             let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             let file = Layout::of(run).metrics();
             let steps = metrics::read(&file)?;
+            let validations = validation::read(&Layout::of(run).validation())?;
             // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
                 Some(out) => {
@@ -79,6 +82,7 @@ impl Tensorboard {
                 let time = seconds(time);
                 write_provenance(writer, time, &provenance)?;
                 steps.iter().try_for_each(|step| events.write(writer, time, step))?;
+                validations.iter().try_for_each(|one| write_validation(writer, time, one))?;
                 found.iter().try_for_each(|evaluation| evaluation.write(writer, time, last))
             })?;
             super::say(format_args!("{}", written.display()))?;

@@ -116,7 +116,7 @@ impl Train {
             let (first, reduction) = (trainer.first(), config.loss.batch_contrastive.reduction);
             observers = observers.with(Live::continue_at(
                 &run.make_tensorboard()?,
-                &run.metrics(),
+                &run,
                 first,
                 reduction,
                 &provenance,
@@ -125,13 +125,9 @@ impl Train {
         let (started, first) = (Instant::now(), trainer.first());
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
             Outcome::Finished(_) => {
-                trained::say(
-                    &run,
-                    &dataset,
-                    &self.typed_data(),
-                    first..config.solver.iterations,
-                    started.elapsed(),
-                )?;
+                // Fewer than the settings ask for, if the run ended early.
+                let done = checkpoint::newest_step(&run.checkpoints())?.unwrap_or(config.solver.iterations);
+                trained::say(&run, &dataset, &self.typed_data(), first..done, started.elapsed())?;
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {

@@ -5,7 +5,7 @@ use crate::config::MetricLoss;
 use crate::console::counted;
 use crate::data::Dataset;
 use crate::run::metrics::{self, StepMetrics};
-use crate::run::{Layout, RunFolder};
+use crate::run::{Layout, RunFolder, validation};
 use crate::{Result, note, shell};
 use std::path::Path;
 use std::time::Duration;
@@ -31,6 +31,14 @@ pub fn say(
     // The training is done, whether its curves can be read or not.
     if let Ok(steps) = metrics::read(&run.metrics()) {
         super::say(losses(&steps[steps.len().saturating_sub(AVERAGED)..]))?;
+    }
+    if let Some(best) = validation::read_best(run)?.filter(|_| run.best().is_file()) {
+        super::say(format_args!(
+            "best evaluation: {} after {} iterations: {}",
+            best.in_words(),
+            best.iterations,
+            run.best().display()
+        ))?;
     }
     let out = shell::quoted(run.path());
     if !dataset.query.is_empty() && !dataset.gallery.is_empty() {

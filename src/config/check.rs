@@ -192,6 +192,14 @@ impl Config {
             ((1..=256).contains(&d.workers), "data.workers must be 1 to 256 threads"),
             (r.checkpoint_every >= 1, "run.checkpoint_every must be at least 1"),
             (r.checkpoints_kept >= 1, "run.checkpoints_kept must be at least 1"),
+            (
+                if r.eval_identities < 1.0 {
+                    r.eval_identities > 0.0
+                } else {
+                    (2.0..=1e6).contains(&r.eval_identities) && r.eval_identities.fract() == 0.0
+                },
+                "run.eval_identities must be a share above 0 and below 1, or a whole number of identities from 2",
+            ),
             ((1..=10_000).contains(&r.log_every), "run.log_every must be 1 to 10000"),
         ];
         rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule)

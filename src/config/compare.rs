@@ -1,27 +1,37 @@
 //! Differences between the settings of two runs, or between a run's settings and the defaults.
 
-use super::{Config, Schedule, keys};
+use super::{Config, EvalOn, Schedule, keys};
 
 impl Config {
     /// The first setting that differs from `other`'s and that changes the numbers of a run, with both values. The
-    /// number of iterations (with a schedule that does not depend on it), the intervals of checkpoints and log, and the threads of the loader may differ.
+    /// number of iterations (with a schedule that does not depend on it), the intervals of checkpoints, evaluations and log,
+    /// the patience, and the threads of the loader may differ.
     pub fn difference(&self, other: &Self) -> Option<String> {
         const FREE: &[&str] = &[
             "solver.iterations",
             "run.checkpoint_every",
             "run.checkpoints_kept",
             "run.log_every",
+            "run.eval_every",
+            "run.patience",
             "data.workers",
             "data.cache_mib",
         ];
         let entries = Self::entries();
         let is_fixed = |key: &&str| {
             let by_schedule = *key == "solver.iterations" && self.solver.schedule != Schedule::Steps;
-            by_schedule || !FREE.contains(key)
+            // Held-out identities are not trained on.
+            let by_images = *key == "run.eval_every" && self.holds_out() != other.holds_out();
+            by_schedule || by_images || !FREE.contains(key)
         };
         let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(is_fixed).collect();
         let (key, own, theirs) = self.difference_in(other, &keys)?;
         Some(format!("{key} is {own} here and {theirs} there"))
+    }
+
+    /// Whether identities of the training part are held out for evaluations during training.
+    pub fn holds_out(&self) -> bool {
+        self.run.eval_every > 0 && self.run.eval_on == EvalOn::HeldOut
     }
 
     /// The settings that change the numbers of a run and are not the defaults, as `key = value`. The seed and the keys
@@ -30,7 +40,8 @@ impl Config {
         let entries = Self::entries();
         let decides = |key: &&str| {
             let plain = ["data.workers", "data.cache_mib"];
-            !key.starts_with("run.") && !plain.contains(key) && !except.contains(key)
+            let is_plain = key.starts_with("run.") && !(*key == "run.eval_every" && self.holds_out());
+            !is_plain && !plain.contains(key) && !except.contains(key)
         };
         let keys: Vec<&str> = entries.iter().map(|e| e.key.as_str()).filter(decides).collect();
         let changes = self.differences_among(&Self::default(), &keys);

@@ -208,6 +208,15 @@ section! {
         checkpoint_every: u64 = 1000, "iterations", "ours";
         /// Number of checkpoints that stay; older ones are deleted.
         checkpoints_kept: usize = 3, "files", "ours";
+        /// Iterations between evaluations of the network; 0: none. Each saves a checkpoint first.
+        eval_every: u64 = 0, "iterations", "ours";
+        /// The images of these evaluations: held-out identities of the training part, or the test part, which makes
+        /// figures optimistic if a result is chosen by it.
+        eval_on: EvalOn = EvalOn::HeldOut, "held-out | test", "ours";
+        /// Training identities that are held out for these evaluations, and not trained on: a share below 1, or a number.
+        eval_identities: f32 = 0.1, "share or identities", "ours";
+        /// Evaluations without a better mAP after which the run ends; 0: it does all iterations.
+        patience: u64 = 0, "evaluations", "ours";
         /// Iterations between downloads of the losses (each one waits for the device).
         log_every: u64 = 20, "iterations", "ours";
     }
@@ -288,6 +297,16 @@ choice! {
         Cosine,
         /// A constant factor in each iteration.
         Exponential
+    }
+}
+choice! {
+    /// The images of evaluations during training.
+    EvalOn {
+        /// Held-out identities of the training part.
+        #[serde(rename = "held-out")]
+        HeldOut,
+        /// The test part of the data set.
+        Test
     }
 }
 choice! {

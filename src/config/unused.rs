@@ -1,6 +1,6 @@
 //! Settings that are not the defaults and have no effect beside the others.
 
-use super::{Config, Optimizer, Schedule};
+use super::{Config, EvalOn, Optimizer, Schedule};
 
 impl Config {
     /// A note for each setting that is not the default, and that the chosen optimiser or schedule does not read, or that
@@ -76,6 +76,12 @@ impl Config {
         if solver.lr_warmup == 0 {
             groups.push(("solver.lr_warmup", &["solver.lr_warmup_start"]));
         }
+        let run = &self.run;
+        if run.eval_every == 0 {
+            groups.push(("run.eval_every", &["run.eval_on", "run.eval_identities", "run.patience"]));
+        } else if run.eval_on == EvalOn::Test {
+            groups.push(("run.eval_on", &["run.eval_identities"]));
+        }
         let defaults = Config::default();
         let notes = groups.into_iter().flat_map(|(cause, keys)| {
             let given = self.differences_among(&defaults, keys);
@@ -129,6 +135,12 @@ mod tests {
             ),
             (&["loss.verification.dropout=0"], "loss.verification.dropout", "loss.verification.weight = 0"),
             (&["loss.center.rate=0.1"], "loss.center.rate", "loss.center.weight = 0"),
+            (&["run.patience=3"], "run.patience = 3 has", "run.eval_every = 0"),
+            (
+                &["run.eval_every=9", "run.eval_on=test", "run.eval_identities=5"],
+                "run.eval_identities",
+                "\"test\"",
+            ),
             (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
         ] {
             let told = unused(settings);

@@ -1,9 +1,9 @@
 //! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{
-    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, FeatureKind, Gradient,
-    NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler, Schedule, Scope, Wiring,
-    one_line,
+    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EvalOn, FeatureKind,
+    Gradient, NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler, Schedule, Scope,
+    Wiring, one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -52,8 +52,8 @@ settings! {
     Wanted::Truth => bool;
     Wanted::NumberOr("tied") => CenterRate;
     Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
-    Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention, Distance, Scope,
-        Optimizer, Schedule,
+    Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
+        Distance, Scope, Optimizer, Schedule, EvalOn,
         Channels, PadMode, BadImages;
 }
 
@@ -281,6 +281,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 19);
+        assert_eq!(number, 20);
     }
 }

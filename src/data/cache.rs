@@ -144,6 +144,11 @@ impl ImageCache {
         &pixels[i * self.image_bytes..][..self.image_bytes]
     }
 
+    /// Bytes of an image: `height * width * 3`.
+    pub fn image_bytes(&self) -> usize {
+        self.image_bytes
+    }
+
     /// Whether the images lie in a temporary file.
     pub fn is_on_disk(&self) -> bool {
         matches!(self.pixels, Pixels::File(_))

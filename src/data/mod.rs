@@ -24,6 +24,7 @@ mod doubtful_labels;
 pub mod dukemtmc;
 pub mod folder;
 mod found;
+pub mod held_out;
 mod identity_folders;
 pub mod input;
 mod joined;

@@ -5,6 +5,7 @@
 
 use super::assemble::{Assembler, Views};
 use super::augment::View;
+use super::cache::ImageCache;
 use super::decode::{self, Rgb};
 use super::input::{ImageInput, Normaliser};
 use super::prefetch::Prefetch;
@@ -56,6 +57,8 @@ pub enum Images {
     Files(Vec<PathBuf>),
     /// Decoded images of any sizes.
     Decoded(Vec<Rgb>),
+    /// Images of a cache by their numbers, in the size of the network's input.
+    Cached(Arc<ImageCache>, Vec<usize>),
 }
 
 impl Images {
@@ -64,6 +67,7 @@ impl Images {
         match self {
             Images::Files(paths) => paths.len(),
             Images::Decoded(pictures) => pictures.len(),
+            Images::Cached(_, numbers) => numbers.len(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Images {
         match self {
             Images::Files(paths) => resize(&*decode::read(&paths[i])?),
             Images::Decoded(pictures) => resize(&pictures[i]),
+            Images::Cached(cache, numbers) => out.copy_from_slice(cache.image(numbers[i])),
         }
         Ok(())
     }
@@ -129,7 +134,7 @@ impl ImageStream {
     /// Starts reading `images`.
     ///
     /// # Errors
-    /// An invalid input convention, a batch of 0 images, a decoded image without its pixels; threads that cannot be
+    /// An invalid input convention, a batch of 0 images, a decoded image without its pixels, a cache of another size; threads that cannot be
     /// started.
     pub fn of(images: Images, options: StreamOptions, device: &Device) -> Result<Self> {
         options.input.check()?;
@@ -137,6 +142,15 @@ impl ImageStream {
             for (i, picture) in pictures.iter().enumerate() {
                 picture.check().map_err(|why| Error::Data(format!("image {i}: {why}")))?;
             }
+        }
+        if let Images::Cached(cache, _) = &images
+            && cache.image_bytes() != options.input.len()
+        {
+            return Err(Error::Data(format!(
+                "cached images of {} bytes for an input of {}; build the cache in the size of the network's input",
+                cache.image_bytes(),
+                options.input.len()
+            )));
         }
         if options.batch == 0 {
             return Err(Error::Config("the batch of image extraction is 0; choose at least 1".into()));
@@ -173,6 +187,11 @@ impl ImageStream {
             (Pixels::Bytes(_), None) => unreachable!("only a GPU's batches are bytes"),
         };
         Ok(ImageBatch { images, pixels, mirrored })
+    }
+
+    /// Takes the indices and errors of the unreadable images so far.
+    pub fn take_skipped(&mut self) -> Vec<(usize, Error)> {
+        std::mem::take(&mut self.skipped)
     }
 
     /// Indices and errors of the unreadable images so far.

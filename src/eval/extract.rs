@@ -1,6 +1,7 @@
 //! Feature extraction: pool5 of an image, optionally with that of its mirror image added, L2-normalised.
 
 use super::activation::FeatureMap;
+use super::forward;
 use super::tracklets::TrackletPool;
 use crate::autograd::{Params, Tape};
 use crate::config::Config;
@@ -8,11 +9,8 @@ use crate::console::counted;
 use crate::data::{BadImages, Dataset, ImageStream, Images, Labels, Part, Sample, StreamOptions};
 use crate::device::Device;
 use crate::model::Model;
-use crate::ops::add::add;
 use crate::ops::batchnorm::Statistics;
-use crate::ops::l2_normalize::l2_normalize;
 use crate::run::checkpoint::weight_file;
-use crate::tensor::{Download, Tensor};
 use crate::weights::provenance::WeightsFile;
 use crate::weights::{About, Features, NetworkFile, Origin, normalise_rows};
 use crate::{Error, Result};
@@ -262,22 +260,13 @@ impl Extractor {
             bad_images: self.bad_images,
             ..StreamOptions::new(self.config.image_input())
         };
-        let all = images.len();
-        // A GPU computes one batch while the next is uploaded.
-        let mut pending: Option<(Vec<usize>, Download)> = None;
-        let mut finish = |pending: Option<(Vec<usize>, Download)>| {
-            pending.map_or(Ok(()), |(images, pending)| take(&images, &pending.wait()?))
-        };
-        let mut stream = ImageStream::of(images, options, &self.device)?;
-        let mut read = 0;
-        for batch in stream.by_ref() {
-            let batch = batch?;
-            read += batch.images.len();
-            let features = self.forward(batch.pixels, batch.mirrored)?.download_async()?;
-            finish(pending.replace((batch.images, features)))?;
-        }
-        finish(pending)?;
-        if let Some((_, first)) = stream.skipped().first()
+        let (all, mut read) = (images.len(), 0);
+        let skipped =
+            forward::for_each_batch(&self.model, &mut self.params, images, options, |images, rows| {
+                read += images.len();
+                take(images, rows)
+            })?;
+        if let Some((_, first)) = skipped.first()
             && read == 0
         {
             return Err(Error::Data(format!(
@@ -286,7 +275,7 @@ impl Extractor {
             )));
         }
         // Each error names its image.
-        self.skipped.extend(stream.skipped().iter().map(|(_, error)| error.line()));
+        self.skipped.extend(skipped.iter().map(|(_, error)| error.line()));
         Ok(())
     }
 
@@ -323,24 +312,11 @@ impl Extractor {
         };
         Ok(features?.with_labels(dataset.labels.clone()))
     }
-
-    /// Computes normalised features `[m, D]` from pixels `[m, H, W, 3]` and optional mirrored pixels of that shape.
-    fn forward(&mut self, pixels: Tensor, mirrored: Option<Tensor>) -> Result<Tensor> {
-        let mut tape = Tape::no_grad(&mut self.params)?;
-        let pixels = tape.constant(pixels);
-        let mut features = self.model.embed(&mut tape, pixels)?;
-        if let Some(mirrored) = mirrored {
-            let mirrored = tape.constant(mirrored);
-            let other = self.model.embed(&mut tape, mirrored)?;
-            features = add(&mut tape, features, other)?;
-        }
-        Ok(l2_normalize(&mut tape, features)?.value)
-    }
 }
 
 /// The number of images in a batch without another choice: 32 of the paper's size, fewer larger ones. A file of a small
 /// network may claim images of 2,048 x 2,048, of which 32 would take gigabytes.
-fn default_batch(config: &Config) -> usize {
+pub(super) fn default_batch(config: &Config) -> usize {
     const PIXELS: usize = 32 * 256 * 128;
     (PIXELS / (config.input.height * config.input.width)).clamp(1, 32)
 }

@@ -20,8 +20,10 @@
 pub mod activation;
 pub mod distance;
 pub mod extract;
+mod forward;
 pub mod histogram;
 pub mod image_folders;
+pub mod in_training;
 pub mod lists;
 pub mod metrics;
 pub mod multi_query;

@@ -9,6 +9,7 @@
 //! | `pairs/NAME/same`, `pairs/NAME/different` | distances of pairs in the evaluation NAME ([`evaluation`]) |
 //! | `lists/NAME/...` | its ranked lists |
 //! | `evaluation/NAME/...` | its rank-1, both mAPs and mINP |
+//! | `validation/rank1`, `validation/map_market`, `validation/map_sum`, `validation/minp` | evaluations during training, if the run has them |
 //! | `run/provenance` | text: start, data set, version, device |
 //!
 //! `metrics.jsonl` has steps, but no times. An event made from it has the time at which that file was last written; an
@@ -30,6 +31,7 @@ pub use writer::EventWriter;
 use crate::files::{has_second_name, write_atomically};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::StepMetrics;
+use crate::run::validation::Validation;
 use crate::weights::provenance::Training;
 use crate::{Error, Result};
 use std::fs;
@@ -102,6 +104,25 @@ impl StepEvents {
         self.described = true;
         Ok(())
     }
+}
+
+/// Writes the figures of an evaluation during training; its step is the number of iterations done.
+///
+/// # Errors
+/// An error of writing.
+pub fn write_validation<W: Write>(
+    writer: &mut EventWriter<W>,
+    wall_time: f64,
+    of: &Validation,
+) -> io::Result<()> {
+    let figures = [
+        ("validation/rank1", of.rank1),
+        ("validation/map_market", of.map_market),
+        ("validation/map_sum", of.map_sum),
+        ("validation/minp", of.minp),
+    ];
+    let found = figures.into_iter().filter_map(|(tag, value)| Some((tag, value? as f32)));
+    writer.scalars(wall_time, of.iterations, found)
 }
 
 /// Writes what a run started from and was trained on, as a text of step 0.

@@ -103,7 +103,9 @@ mod tests {
             training: Training { start, data, ..Training::default() },
             ..RunProvenance::default()
         };
-        Run { name: "a".into(), folder: "a".into(), settings: Settings::default(), provenance, steps: vec![] }
+        let (steps, validations) = (vec![], vec![]);
+        let settings = Settings::default();
+        Run { name: "a".into(), folder: "a".into(), settings, provenance, steps, validations }
     }
 
     fn weights(file: &str, sha256: &str) -> Start {

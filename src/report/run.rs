@@ -5,6 +5,7 @@ use crate::config::stored_settings;
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::{self, StepMetrics};
+use crate::run::validation::{self, Validation};
 use crate::run::{Layout, RunProvenance, search};
 use crate::{Error, Result};
 use std::path::{Component, Path, PathBuf};
@@ -22,6 +23,8 @@ pub struct Run {
     pub provenance: RunProvenance,
     /// Steps; at least one.
     pub steps: Vec<StepMetrics>,
+    /// Evaluations during training.
+    pub validations: Vec<Validation>,
 }
 
 /// Settings of a run from its `config.toml`: key and value, both as text. They are not checked against the settings of
@@ -49,7 +52,8 @@ pub fn read_all(folders: &[PathBuf]) -> Result<Vec<Run>> {
         let settings = Settings::read(folder)?;
         let provenance = RunProvenance::read(&Layout::of(folder))?.unwrap_or_default();
         let steps = metrics::read(&Layout::of(folder).metrics())?;
-        Ok(Run { name, folder: folder.clone(), settings, provenance, steps })
+        let validations = validation::read(&Layout::of(folder).validation())?;
+        Ok(Run { name, folder: folder.clone(), settings, provenance, steps, validations })
     };
     let real: Vec<PathBuf> = folders.iter().filter_map(|f| f.canonicalize().ok()).collect();
     if let Some(i) = (1..real.len()).find(|&i| real[..i].contains(&real[i])) {
@@ -185,7 +189,8 @@ mod tests {
             };
             let steps = losses.iter().enumerate().map(step).collect();
             let provenance = RunProvenance::default();
-            Run { name: "r".into(), folder: PathBuf::new(), settings: Settings::default(), provenance, steps }
+            let (folder, settings) = (PathBuf::new(), Settings::default());
+            Run { name: "r".into(), folder, settings, provenance, steps, validations: Vec::new() }
         };
         let some = |losses: &[f32]| run(&losses.iter().map(|loss| Some(*loss)).collect::<Vec<_>>());
         assert_eq!(some(&[6.0, 5.0, 4e9, 5.0]).diverged(), None, "a spike");

@@ -5,12 +5,14 @@
 //! settings, the seed, the number of finished steps, the position of the sampler, the identity of the data and the
 //! provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
 
+use super::validation::{self, Validation};
 use super::{Layout, search};
 use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::data::{Classes, Loader};
 use crate::device::{Device, Precision};
 use crate::error::{Remedy, excerpt};
+use crate::files::write_json;
 use crate::optim::Optimizer;
 use crate::weights::provenance::{PROVENANCE, Training};
 use crate::weights::{self, Provenance, TensorFile, TensorOut, Values, network};
@@ -194,6 +196,19 @@ impl Checkpoint {
         weights::write_tensors(path, &tensors, &self.identity.metadata())
     }
 
+    /// Writes the weights of the best evaluation so far and its record into the run's folder.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn write_best(&self, run: &Layout, params: &Params, best: &Validation) -> Result<()> {
+        let tensors = weights::model_tensors(params)?;
+        require_finite(&tensors)?;
+        let mut metadata = self.identity.metadata();
+        metadata.insert("validation".into(), best.to_json());
+        weights::write_tensors(&run.best(), &tensors, &metadata)?;
+        write_json(&run.best_record(), best)
+    }
+
     /// Adds the last good checkpoint to an error, and how to continue from it.
     pub fn name_last_good(&self, error: Error) -> Error {
         let last = newest(&self.folder).ok().flatten();
@@ -218,8 +233,9 @@ impl Checkpoint {
 /// As [`restore`], apart from faults of the images and of the precision.
 pub fn check_newest(folder: &Path, config: &Config, classes: &Classes, specs: &ParamSpecs) -> Result<u64> {
     let (done, file) = open_newest(folder)?;
-    check_classes(&file, classes.pids())?;
+    // Settings decide which identities are held out.
     check_settings(&file, config)?;
+    check_classes(&file, classes.pids())?;
     weights::check_tensors(specs, &file, |_| false).map_err(damaged)?;
     if done > config.solver.iterations {
         let all = config.solver.iterations;
@@ -331,7 +347,16 @@ pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
     }
     let result = Layout::of(path).weights();
     if result.is_file() {
-        return Ok((result, None));
+        let best = validation::read_best(&Layout::of(path)).ok().flatten();
+        let note = best.filter(|_| Layout::of(path).best().is_file()).map(|best| {
+            format!(
+                "{}: its final weights are taken; best.safetensors in it has those of its best evaluation, after {} \
+                 iterations",
+                path.display(),
+                best.iterations
+            )
+        });
+        return Ok((result, note));
     }
     let Some(newest) = newest(&Layout::of(path).checkpoints()).ok().flatten() else {
         if !Layout::of(path).config().is_file() {

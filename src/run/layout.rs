@@ -6,6 +6,8 @@
 //! RUN/metrics.jsonl        the metrics, one line for each step
 //! RUN/checkpoints/         step_000001000.safetensors, ...
 //! RUN/weights.safetensors  the result: weights, running statistics and centers
+//! RUN/validation.jsonl     the evaluations during training, one line for each (with run.eval_every)
+//! RUN/best.safetensors     the weights of the best of them, and best.json, its figures
 //! RUN/tensorboard/         curves for TensorBoard, with --tensorboard
 //! RUN/skipped.txt          skipped images with the reasons (only if any were skipped)
 //! RUN/lock                 the lock of the process that writes into the folder
@@ -16,10 +18,14 @@ use std::path::{Path, PathBuf};
 /// Name of the folder of the checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// Names of the files that training writes, apart from the settings, which it does not overwrite.
-pub(super) const FILES_OF_TRAINING: [&str; 4] = [METRICS, WEIGHTS, SKIPPED, PROVENANCE];
+pub(super) const FILES_OF_TRAINING: [&str; 7] =
+    [METRICS, WEIGHTS, SKIPPED, PROVENANCE, VALIDATION, BEST, BEST_RECORD];
 const METRICS: &str = "metrics.jsonl";
 const WEIGHTS: &str = "weights.safetensors";
 const SKIPPED: &str = "skipped.txt";
+const VALIDATION: &str = "validation.jsonl";
+const BEST: &str = "best.safetensors";
+const BEST_RECORD: &str = "best.json";
 /// Name of the file of the run's provenance.
 pub(super) const PROVENANCE: &str = "provenance.json";
 /// Name of the folder of TensorBoard event files.
@@ -70,6 +76,21 @@ impl Layout {
     /// The result: weights, running statistics and centers.
     pub fn weights(&self) -> PathBuf {
         self.path.join(WEIGHTS)
+    }
+
+    /// The evaluations during training ([`super::validation`]).
+    pub fn validation(&self) -> PathBuf {
+        self.path.join(VALIDATION)
+    }
+
+    /// The weights of the best evaluation during training.
+    pub fn best(&self) -> PathBuf {
+        self.path.join(BEST)
+    }
+
+    /// The figures of the best evaluation during training.
+    pub fn best_record(&self) -> PathBuf {
+        self.path.join(BEST_RECORD)
     }
 
     /// The skipped images with the reasons.

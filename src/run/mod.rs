@@ -1,12 +1,15 @@
-//! The run folder: the paths of its files, metrics, checkpoints and provenance. Training writes the files; evaluation, reports,
+//! The run folder: the paths of its files, metrics, checkpoints, evaluations during training and provenance;
+//! detection of collapse from the metrics. Training writes the files; evaluation, reports,
 //! exports and studies read them.
 
 pub mod checkpoint;
+pub mod collapse;
 pub mod folder;
 pub mod layout;
 pub mod metrics;
 pub mod provenance;
 pub mod search;
+pub mod validation;
 
 pub use folder::RunFolder;
 pub use layout::Layout;

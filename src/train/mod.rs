@@ -1,14 +1,14 @@
 //! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it;
-//! [`schedule`] computes the learning rates and loss weights of each step, [`collapse`] detects collapsed features; an
+//! [`schedule`] computes the learning rates and loss weights of each step, `validator` evaluates the network on the way; an
 //! [`Observer`] follows a run. [`crate::run`] reads and writes the files of a run.
 
-pub mod collapse;
 pub mod observer;
 mod recorder;
 pub mod schedule;
 pub mod solver;
 pub mod step;
 pub mod step_runner;
+mod validator;
 
 pub use observer::{Observer, Observers};
 pub use solver::{Outcome, Start, Trainer};

@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::run::metrics::StepMetrics;
+use crate::run::validation::Validation;
 
 /// A part of the program that follows a run. Every method has a default that ignores the event.
 pub trait Observer {
@@ -33,6 +34,15 @@ pub trait Observer {
     /// The checkpoint after `done` steps is on the disk.
     fn saved(&mut self, done: u64) {
         let _ = done;
+    }
+
+    /// The network was evaluated; `is_best` says that no evaluation before had such a mAP.
+    ///
+    /// # Errors
+    /// Ends the run.
+    fn validated(&mut self, validation: &Validation, is_best: bool) -> Result<()> {
+        let _ = (validation, is_best);
+        Ok(())
     }
 
     /// A warning or a note for the person.
@@ -76,6 +86,10 @@ impl Observer for Observers<'_> {
 
     fn saved(&mut self, done: u64) {
         self.0.iter_mut().for_each(|observer| observer.saved(done));
+    }
+
+    fn validated(&mut self, validation: &Validation, is_best: bool) -> Result<()> {
+        self.0.iter_mut().try_for_each(|observer| observer.validated(validation, is_best))
     }
 
     fn note(&mut self, message: &str) {

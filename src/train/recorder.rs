@@ -1,10 +1,10 @@
 //! Recorder of a run: downloads of the steps' losses, in their order, to the log and the observers.
 
-use super::collapse::Watch;
 use super::observer::{Observer, Observers};
 use super::schedule::Scheduled;
 use super::step_runner::PendingOutput;
 use crate::config::MetricLoss;
+use crate::run::collapse::Watch;
 use crate::run::metrics::{Log, StepLosses, StepMetrics};
 use crate::{Error, Result};
 use std::collections::VecDeque;

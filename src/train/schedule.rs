@@ -107,6 +107,25 @@ pub fn ineffective(config: &Config) -> Vec<String> {
              instead of {full}; give a shorter ramp or more solver.iterations"
         ));
     }
+    let (every, patience) = (config.run.eval_every, config.run.patience);
+    if every > iterations {
+        warnings.push(format!(
+            "run.eval_every: {every} is more than the {iterations} iterations of the run, so the network is never \
+             evaluated; give a smaller number"
+        ));
+    } else if every > 0 && !iterations.is_multiple_of(every) {
+        warnings.push(format!(
+            "run.eval_every: {iterations} iterations are no multiple of {every}, so the last evaluation is after {}, and \
+             the result is not evaluated",
+            iterations - iterations % every
+        ));
+    }
+    if every > 0 && patience > iterations / every {
+        warnings.push(format!(
+            "run.patience: the run has {} evaluations, fewer than {patience}, and so never ends early",
+            iterations / every
+        ));
+    }
     warnings
 }
 

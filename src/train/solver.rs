@@ -1,20 +1,22 @@
 //! The training loop.
 
-use super::collapse::{Origin, Watch};
 use super::observer::{Observer, Observers};
 use super::recorder::{MOST_PENDING, RUNNING, Recorder};
 use super::schedule;
 use super::step::{optimizer, step};
 use super::step_runner::StepRunner;
+use super::validator::Validator;
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::console::counted;
 use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
+use crate::eval::in_training::{self, TestImages};
 use crate::files::write_atomically;
 use crate::model::Model;
 use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
+use crate::run::collapse::{Origin, Watch};
 use crate::run::metrics::{self, Log};
 use crate::run::provenance::RunClock;
 use crate::run::{RunFolder, RunProvenance};
@@ -39,7 +41,7 @@ pub enum Start<'a> {
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// All iterations are done; the file holds the weights.
+    /// All iterations are done, or `run.patience` evaluations brought no better mAP; the file holds the weights.
     Finished(PathBuf),
     /// Stopped on request after this number of iterations, all of them saved.
     Interrupted(u64),
@@ -93,6 +95,10 @@ pub struct Trainer {
     origin: Origin,
     /// Images that were left out, each with the reason.
     skipped: Vec<String>,
+    /// The images of evaluations during training; `None` without such evaluations.
+    test_images: Option<TestImages>,
+    /// Notes on these evaluations.
+    notes: Vec<String>,
     may_capture: bool,
 }
 
@@ -109,6 +115,10 @@ impl Trainer {
         device: &Device,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
+        let mut split = in_training::split(config, dataset)?;
+        let notes = split.as_mut().map(|split| std::mem::take(&mut split.notes)).unwrap_or_default();
+        let reduced = split.as_ref().map(|split| split.train.clone());
+        let dataset = reduced.as_ref().unwrap_or(dataset);
         let classes = Classes::new(&dataset.train)?;
         let mut first = 0;
         let (model, mut params) = match start {
@@ -130,8 +140,10 @@ impl Trainer {
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut *optimizer)?;
         }
+        let test_images = split.map(|split| split.decode(config, progress)).transpose()?;
         // Each error names its image.
-        let skipped = loader.skipped().iter().map(|(_, error)| error.line()).collect();
+        let skipped = loader.skipped().iter().map(|(_, error)| error.line());
+        let skipped = skipped.chain(test_images.iter().flat_map(|test| test.skipped.clone())).collect();
         let config = config.clone();
         let device = device.clone();
         let may_capture = true;
@@ -152,6 +164,8 @@ impl Trainer {
             first,
             origin,
             skipped,
+            test_images,
+            notes,
             may_capture,
         })
     }
@@ -199,6 +213,8 @@ impl Trainer {
             first,
             origin,
             skipped,
+            test_images,
+            notes,
             may_capture,
         } = self;
         let mut values = StepValues::new(&device, config.run.seed)?.with_scalars(&schedule::SCALARS)?;
@@ -232,7 +248,7 @@ impl Trainer {
             write_atomically(&list, |w| w.write_all((skipped.join("\n") + "\n").as_bytes()))?;
             recorder.observers.note(&format!("{images} left out (see {}): {example} ...", list.display()));
         }
-        let unused = config.unused().into_iter().chain(schedule::ineffective(&config));
+        let unused = notes.into_iter().chain(config.unused()).chain(schedule::ineffective(&config));
         let of_pairs =
             note_on_pairs(&config, &loader).into_iter().chain(note_on_verification(&config, &loader));
         for note in unused.chain(of_pairs) {
@@ -245,7 +261,23 @@ impl Trainer {
             checkpoint.save(0, &params, &*optimizer).map_err(|e| checkpoint.name_last_good(e))?;
         }
 
+        let validator = test_images
+            .map(|images| Validator::new(images, &config, run, first, &mut recorder.observers))
+            .transpose();
+        let mut validator = validator.map_err(|e| checkpoint.name_last_good(e))?;
+        // The run may have been killed between a checkpoint and the evaluation that follows it.
+        if let Some(validator) = validator.as_mut().filter(|validator| validator.is_due(first)) {
+            let evaluated =
+                validator.evaluate(first, &model, &mut params, &checkpoint, &mut recorder.observers);
+            evaluated.map_err(|e| checkpoint.name_last_good(e))?;
+        }
+        let end = |validator: &Option<Validator>| validator.as_ref()?.end(config.solver.iterations);
+
         for number in first..config.solver.iterations {
+            if let Some(why) = end(&validator) {
+                recorder.observers.note(&why);
+                break;
+            }
             let scheduled = schedule::at(&config, number);
             let ran = loader.prepare().and_then(|()| {
                 values.set(number, &scheduled.scalars())?;
@@ -263,7 +295,8 @@ impl Trainer {
             let done = number + 1;
             let last = done == config.solver.iterations;
             let stopping = stop.load(Ordering::Relaxed);
-            let save = last || stopping || done % config.run.checkpoint_every == 0;
+            let due = validator.as_ref().is_some_and(|validator| validator.is_due(done));
+            let save = last || stopping || due || done % config.run.checkpoint_every == 0;
             recorder.observers.issued(done);
             if save || done % config.run.log_every == 0 || recorder.pending.len() >= MOST_PENDING {
                 let running = if save { 0 } else { recorder.running };
@@ -277,6 +310,12 @@ impl Trainer {
                 if let Err(error) = checkpoint.prune() {
                     recorder.observers.note(&format!("an old checkpoint stays: {error}"));
                 }
+            }
+            // A run that is stopped evaluates when it is resumed.
+            if let Some(validator) = validator.as_mut().filter(|_| due && (last || !stopping)) {
+                let evaluated =
+                    validator.evaluate(done, &model, &mut params, &checkpoint, &mut recorder.observers);
+                evaluated.map_err(|e| checkpoint.name_last_good(e))?;
             }
             if stopping && !last {
                 recorder.observers.ended();

@@ -27,3 +27,4 @@ mod support;
 mod traps;
 #[path = "../common/trees.rs"]
 mod trees;
+mod validation;

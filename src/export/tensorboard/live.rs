@@ -1,8 +1,12 @@
 //! TensorBoard curves of a run, written while it trains.
 
-use super::{EventWriter, StepEvents, event_files, modified, seconds, write_events, write_provenance};
+use super::{
+    EventWriter, StepEvents, event_files, modified, seconds, write_events, write_provenance, write_validation,
+};
 use crate::ops::batch_contrastive::Reduction;
+use crate::run::Layout;
 use crate::run::metrics::{self, StepMetrics};
+use crate::run::validation::{self, Validation};
 use crate::train::Observer;
 use crate::weights::provenance::Training;
 use crate::{Error, Result};
@@ -21,20 +25,23 @@ pub struct Live {
 
 impl Live {
     /// Creates a new event file in `folder`, replacing an earlier one, for a run of this provenance that starts or
-    /// resumes at `step`. The steps before `step` are read from `file`, the run's metrics, so that a resumed run has
-    /// the same curves as an uninterrupted one. Call this before anything is written to `file`: the time of the earlier
-    /// steps is the time at which that file was last written.
+    /// resumes at `step`. The steps and evaluations before `step` are read from the run's folder, so that a resumed run has
+    /// the same curves as an uninterrupted one. Call this before the run is continued: the time of the earlier steps is
+    /// the time at which the metrics were last written.
     ///
     /// # Errors
     /// An error of the file system; metrics that are not those of a run.
     pub fn continue_at(
         folder: &Path,
-        file: &Path,
+        run: &Layout,
         step: u64,
         reduction: Reduction,
         training: &Training,
     ) -> Result<Self> {
         // A run without metrics, because the file was moved away, continues without the earlier steps.
+        let file = &run.metrics();
+        let mut validations = validation::read(&run.validation())?;
+        validations.retain(|one| one.iterations <= step);
         let has_metrics = std::fs::metadata(file).is_ok_and(|meta| meta.len() > 0);
         let (earlier, time) = match step > 0 && has_metrics {
             true => (metrics::read(file)?, seconds(modified(file)?)),
@@ -48,7 +55,8 @@ impl Live {
         let path = write_events(folder, SystemTime::now().max(next), |writer| {
             write_provenance(writer, seconds(SystemTime::now()), training)?;
             let mut earlier = earlier.iter().filter(|earlier| earlier.step < step);
-            earlier.try_for_each(|step| steps.write(writer, time, step))
+            earlier.try_for_each(|step| steps.write(writer, time, step))?;
+            validations.iter().try_for_each(|one| write_validation(writer, time, one))
         })?;
         let events = File::options().append(true).open(&path).map_err(Error::io(&path))?;
         Ok(Live { path, writer: EventWriter::append(BufWriter::new(events)), steps })
@@ -59,6 +67,12 @@ impl Observer for Live {
     fn measured(&mut self, step: &StepMetrics) -> Result<()> {
         let now = seconds(SystemTime::now());
         self.steps.write(&mut self.writer, now, step).map_err(Error::io(&self.path))
+    }
+
+    fn validated(&mut self, validation: &Validation, _: bool) -> Result<()> {
+        let now = seconds(SystemTime::now());
+        let written = write_validation(&mut self.writer, now, validation);
+        written.and_then(|()| self.writer.flush()).map_err(Error::io(&self.path))
     }
 
     fn caught_up(&mut self, _: &StepMetrics) -> Result<()> {

@@ -10,6 +10,7 @@ use super::super::palette::Colour;
 use super::super::run::{Run, points};
 use super::{diverged_key, on_divergence};
 use crate::run::metrics::StepMetrics;
+use crate::run::validation::Validation;
 
 /// Largest number of points of a line of means.
 const MEANS: usize = 400;
@@ -43,6 +44,30 @@ const CURVES: [Curve; 12] = [
     ("Learning rate", |s| s.rate, false, Scale::Log, Shown::Always),
     ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear, Shown::IfVaried),
 ];
+
+/// The curves of evaluations during training: heading and value.
+type OfValidation = fn(&Validation) -> Option<f64>;
+const VALIDATIONS: [(&str, OfValidation); 2] = [
+    ("Rank-1 of evaluations during training", |one| one.rank1),
+    ("mAP of evaluations during training", |one| one.map_market),
+];
+
+/// The panel of a figure of the evaluations during training, in percent; `None` if no run has one.
+fn validation_panel(runs: &[Run], title: &str, value: OfValidation, last: u64) -> Option<Panel> {
+    let point = |one: &Validation| Some((one.iterations as f64, 100.0 * value(one)?));
+    let points: Vec<Vec<(f64, f64)>> =
+        runs.iter().map(|run| run.validations.iter().filter_map(point).collect()).collect();
+    points.iter().any(|points| !points.is_empty()).then(|| Panel {
+        title: title.into(),
+        x: Axis::up_to("iteration", last as f64),
+        y: Axis::up_to("percent", 100.0),
+        series: points
+            .into_iter()
+            .enumerate()
+            .map(|(run, points)| Series { colour: Colour::Run(run), mark: Mark::Line, points })
+            .collect(),
+    })
+}
 
 /// The figure of training curves: a panel for each curve with a line for every run.
 pub fn figure(runs: &[Run]) -> Figure {
@@ -92,6 +117,8 @@ pub fn figure(runs: &[Run]) -> Figure {
         }));
         Panel { title: title.into(), x: Axis::up_to("iteration", last as f64), y, series }
     });
+    let validations =
+        VALIDATIONS.iter().filter_map(|(title, value)| validation_panel(runs, title, *value, last));
     let legend = runs.iter().enumerate().map(|(index, run)| Key {
         name: run.remarked_name(),
         colour: Colour::Run(index),
@@ -101,7 +128,7 @@ pub fn figure(runs: &[Run]) -> Figure {
         title: "Losses and rates during training".into(),
         caption: caption(runs, window, downsample::stride(longest, INTERVALS), &constant),
         legend: legend.chain(diverged_key(runs)).collect(),
-        panels: panels.collect(),
+        panels: panels.chain(validations).collect(),
         columns: if all_constant { 3 } else { 4 },
     }
 }

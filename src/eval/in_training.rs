@@ -1,0 +1,215 @@
+//! Evaluation during training: the images, and the figures of a network that is being trained.
+//!
+//! The images are those of held-out identities of the training part, or the test part. They are decoded once, before
+//! the first step. An evaluation takes the running statistics and changes neither parameters nor buffers, so that a
+//! training step has the same bits with and without evaluations in front of it.
+
+use super::extract::default_batch;
+use super::forward;
+use super::tracklets::TrackletPool;
+use super::{Protocol, Report, evaluate};
+use crate::autograd::Params;
+use crate::config::{Config, EvalOn};
+use crate::console::counted;
+use crate::data::held_out::hold_out;
+use crate::data::{
+    BadImages, CacheOptions, Dataset, ImageCache, Images, Labels, Part, Sample, StreamOptions,
+};
+use crate::error::Remedy;
+use crate::model::Model;
+use crate::weights::{Features, normalise_rows};
+use crate::{Error, Result};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The training part of a run with evaluations, and the images that these use.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// The data set without the held-out identities.
+    pub train: Dataset,
+    /// The data set whose query and gallery are evaluated.
+    test: Dataset,
+    protocol: Protocol,
+    /// Notes for the person: which images are evaluated, and what this means for the figures.
+    pub notes: Vec<String>,
+}
+
+/// Chooses the images of the evaluations during training; `None` if the settings ask for none.
+///
+/// # Errors
+/// [`Error::Data`] if too few identities can be held out, if the data set has no test part and that is asked for, or if
+/// no query has a match.
+pub fn split(config: &Config, dataset: &Dataset) -> Result<Option<Split>> {
+    let run = &config.run;
+    if run.eval_every == 0 {
+        return Ok(None);
+    }
+    let (train, test, what) = match run.eval_on {
+        EvalOn::Test => {
+            dataset.require_test()?;
+            let what = "the test part: figures of a result that is chosen by it are optimistic".to_string();
+            (dataset.clone(), dataset.clone(), what)
+        }
+        EvalOn::HeldOut => {
+            let held = hold_out(&dataset.train, run.eval_identities, run.seed)?;
+            let what = format!(
+                "{} identities that are held out of the training ({} left)",
+                held.identities,
+                counted(held.train.len(), "training image")
+            );
+            let train = Dataset { train: held.train, ..dataset.clone() };
+            let (query, gallery) = (held.query, held.gallery);
+            (train, Dataset { query, gallery, tracklets: None, ..dataset.clone() }, what)
+        }
+    };
+    let protocol = protocol(&test)?;
+    let mut notes = vec![format!(
+        "evaluation every {}, on {what}; {} and {} in the gallery",
+        counted(run.eval_every, "iteration"),
+        match test.query.len() {
+            1 => "1 query".into(),
+            queries => format!("{queries} queries"),
+        },
+        counted(test.gallery.len(), "image")
+    )];
+    if protocol.ignore_cameras {
+        notes.push("evaluation during training ignores the cameras: too few identities have two".into());
+    }
+    Ok(Some(Split { train, test, protocol, notes }))
+}
+
+/// The plain protocol, or that without cameras if no query has a match under another camera.
+///
+/// # Errors
+/// No query has a match.
+fn protocol(test: &Dataset) -> Result<Protocol> {
+    let mut cameras: HashMap<i64, HashSet<Option<i64>>> = HashMap::new();
+    test.gallery.iter().for_each(|image| {
+        cameras.entry(image.pid).or_default().insert(image.camid);
+    });
+    let has_match = |query: &Sample| query.pid >= 0 && cameras.contains_key(&query.pid);
+    let under_another = |query: &Sample| {
+        let of = cameras.get(&query.pid).filter(|_| query.pid >= 0);
+        of.is_some_and(|of| query.camid.is_none() || of.iter().any(|camera| *camera != query.camid))
+    };
+    if test.query.iter().any(under_another) {
+        return Ok(Protocol::default());
+    }
+    match test.query.iter().any(has_match) {
+        true => Ok(Protocol { ignore_cameras: true, ..Protocol::default() }),
+        false => Err(Error::Data(format!(
+            "{}: no query has an image of its person in the gallery, so training cannot be evaluated on it; set \
+             run.eval_on = \"held-out\" or run.eval_every = 0",
+            test.root.display()
+        ))),
+    }
+}
+
+/// The decoded images of the evaluations.
+#[derive(Debug)]
+pub struct TestImages {
+    cache: Arc<ImageCache>,
+    query: TestPart,
+    gallery: TestPart,
+    labels: Labels,
+    protocol: Protocol,
+    options: StreamOptions,
+    /// Unreadable images that were left out, each with the reason.
+    pub skipped: Vec<String>,
+}
+
+/// The images of one part.
+#[derive(Debug)]
+struct TestPart {
+    samples: Vec<Sample>,
+    /// The numbers of the readable images in the part, and in the cache.
+    readable: Vec<(usize, usize)>,
+    tracklets: Option<Vec<Range<usize>>>,
+}
+
+impl Split {
+    /// Decodes the images. `progress` gets the number of finished images and of all, from any thread.
+    ///
+    /// # Errors
+    /// An unreadable image, unless such images are left out; a temporary file that cannot be written.
+    pub fn decode(self, config: &Config, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<TestImages> {
+        let Split { test, protocol, .. } = self;
+        let samples: Vec<&Sample> = test.query.iter().chain(&test.gallery).collect();
+        let paths: Vec<&Path> = samples.iter().map(|sample| sample.path.as_path()).collect();
+        let input = config.image_input();
+        let limit = CacheOptions { limit_mib: config.data.cache_mib, folder: None };
+        let (cache, bad) = ImageCache::build(&paths, input.height, input.width, &limit, progress)?;
+        if let (BadImages::Refuse, Some((_, first))) = (config.data.bad_images, bad.first()) {
+            return Err(Error::Data(format!("evaluation during training: {first}"))
+                .with_remedies([Remedy::SkipTrainingImages]));
+        }
+        let is_bad: HashSet<usize> = bad.iter().map(|(i, _)| *i).collect();
+        let part = |which: Part, first: usize| {
+            let (samples, tracklets) = test.part(which);
+            let readable = (0..samples.len()).map(|i| (i, first + i)).filter(|(_, at)| !is_bad.contains(at));
+            let (readable, samples) = (readable.collect(), samples.to_vec());
+            TestPart { samples, readable, tracklets: tracklets.map(<[_]>::to_vec) }
+        };
+        Ok(TestImages {
+            query: part(Part::Query, 0),
+            gallery: part(Part::Gallery, test.query.len()),
+            labels: test.labels.clone(),
+            protocol,
+            options: StreamOptions { batch: default_batch(config), ..StreamOptions::new(input) },
+            cache: Arc::new(cache),
+            skipped: bad.iter().map(|(_, error)| error.line()).collect(),
+        })
+    }
+}
+
+impl TestImages {
+    /// Evaluates the network as `bcreid eval` evaluates its weights.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the features cannot be ranked, because they are all equal or not finite; errors of the device.
+    pub fn evaluate(&self, model: &Model, params: &mut Params) -> Result<Report> {
+        let device = params.device().clone();
+        let query = self.features(&self.query, model, params)?;
+        let gallery = self.features(&self.gallery, model, params)?;
+        evaluate(&query, &gallery, &self.protocol, &device)
+    }
+
+    /// The number of queries and of gallery images, or tracklets.
+    pub fn sizes(&self) -> (usize, usize) {
+        let size = |part: &TestPart| part.tracklets.as_ref().map_or(part.readable.len(), Vec::len);
+        (size(&self.query), size(&self.gallery))
+    }
+
+    fn features(&self, part: &TestPart, model: &Model, params: &mut Params) -> Result<Features> {
+        let dim = model.features();
+        let all = [0..0];
+        let mut pool = TrackletPool::new(part.tracklets.as_deref().unwrap_or(&all), dim);
+        let (mut rows, mut kept) = (Vec::new(), Vec::new());
+        let in_cache = part.readable.iter().map(|(_, at)| *at).collect();
+        let images = Images::Cached(self.cache.clone(), in_cache);
+        forward::for_each_batch(model, params, images, self.options.clone(), |images, features| {
+            let numbers = images.iter().map(|i| part.readable[*i].0);
+            match part.tracklets {
+                Some(_) => {
+                    numbers.zip(features.chunks_exact(dim)).for_each(|(image, row)| pool.add(image, row));
+                }
+                None => {
+                    kept.extend(numbers);
+                    rows.extend_from_slice(features);
+                }
+            }
+            Ok(())
+        })?;
+        if part.tracklets.is_some() {
+            pool.finish();
+            (rows, kept) = (pool.means, pool.kept);
+            normalise_rows(&mut rows, dim);
+        }
+        let samples = || kept.iter().map(|&i| &part.samples[i]);
+        let pids = samples().map(|sample| sample.pid).collect();
+        let camids = samples().map(|sample| sample.camid.unwrap_or(-1)).collect();
+        Ok(Features::new(rows, dim, pids, camids, Vec::new())?.with_labels(self.labels.clone()))
+    }
+}
