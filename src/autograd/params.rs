@@ -136,6 +136,37 @@ impl Params {
         Ok(Params { device: device.clone(), params, buffers, flat })
     }
 
+    /// A copy on the same device: equal values and buffers, in memory of its own.
+    ///
+    /// # Errors
+    /// If the device is out of memory.
+    pub fn duplicate(&self) -> Result<Self> {
+        let params = self.params.iter().map(|param| ParamSpec {
+            name: param.name.clone(),
+            shape: param.value.shape(),
+            init: param.init,
+            lr_mult: param.lr_mult,
+        });
+        let buffers = self.buffers.iter().map(|buffer| BufferSpec {
+            name: buffer.name.clone(),
+            shape: buffer.value.shape(),
+            value: 0.0,
+        });
+        let specs = ParamSpecs { params: params.collect(), buffers: buffers.collect() };
+        let mut copy = Params::new(&self.device, &specs)?;
+        for (to, from) in copy.params.iter_mut().zip(&self.params) {
+            to.value.copy_from(&from.value)?;
+            if let (Some(to), Some(from)) = (&mut to.compute_copy, &from.compute_copy) {
+                to.copy_from(from)?;
+            }
+            to.decay_mult = from.decay_mult;
+        }
+        for (to, from) in copy.buffers.iter_mut().zip(&self.buffers) {
+            to.value.copy_from(&from.value)?;
+        }
+        Ok(copy)
+    }
+
     /// An empty set, for tapes whose operations have no parameters.
     pub fn none(device: &Device) -> Self {
         Params { device: device.clone(), params: Vec::new(), buffers: Vec::new(), flat: None }

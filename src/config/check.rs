@@ -178,6 +178,7 @@ impl Config {
                 s.weight_decay.is_finite() && s.weight_decay >= 0.0,
                 "solver.weight_decay must be at least 0 and finite",
             ),
+            ((0.0..1.0).contains(&s.ema), "solver.ema must be at least 0 and below 1"),
             (
                 s.batchnorm_momentum > 0.0 && s.batchnorm_momentum <= 1.0,
                 "solver.batchnorm_momentum must be above 0, at most 1",

@@ -166,6 +166,8 @@ section! {
         convention: Convention = Convention::PyTorch, "pytorch | caffe", "ours";
         /// Nesterov momentum as PyTorch computes it; not with Caffe's convention.
         nesterov: bool = false, "true | false", "PyTorch";
+        /// Decay of the moving average of the weights, which is then evaluated and is the result; 0: no average.
+        ema: f32 = 0.0, "1", "ours";
         /// Batch normalisation by the statistics of the batch, or by the running ones, which then stay constant. A neck
         /// always takes those of the batch.
         batchnorm: Normalization = Normalization::Batch, "batch | frozen", "ours";

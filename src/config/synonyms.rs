@@ -61,6 +61,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["eta_min_lr", "eta_min", "min_lr", "end_lr"], Key("solver.lr_end")),
     (&["warmup_factor", "warmup_ratio"], Key("solver.lr_warmup_start")),
     (&["new_layer_lr", "base_lr_mult", "lr_mult", "heads_lr_factor"], Key("solver.head_rate")),
+    (&["ema_decay", "model_ema", "model_ema_decay", "averaging_decay"], Key("solver.ema")),
     (&["bn_momentum"], Key("solver.batchnorm_momentum")),
     (&["freeze_bn", "fixbase"], Key("solver.batchnorm")),
     (&["margin"], MARGIN),

@@ -25,6 +25,7 @@ pub mod circle;
 pub mod contrastive;
 pub mod conv2d;
 pub mod dropout;
+pub mod ema;
 pub mod gem;
 pub mod global_avg_pool;
 pub mod l2_normalize;

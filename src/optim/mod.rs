@@ -1,9 +1,11 @@
 //! Optimisers: updates of parameters by their gradients, with the state of the optimiser.
 
 mod adam;
+mod averaged;
 mod momentum;
 
 pub use adam::Adam;
+pub use averaged::Averaged;
 pub use momentum::MomentumSgd;
 
 use crate::Result;
@@ -11,7 +13,7 @@ use crate::autograd::Params;
 use crate::tensor::Tensor;
 
 /// The kinds of state, each a folder of names in checkpoints: `momentum/conv1.weight`.
-const STATES: [&str; 4] = ["momentum", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"];
+const STATES: [&str; 5] = ["momentum", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "ema"];
 
 /// Whether a tensor of a checkpoint with this name is a state of an optimiser, and no weight of a network.
 pub fn is_state(name: &str) -> bool {
@@ -56,6 +58,16 @@ pub trait Optimizer {
     /// # Errors
     /// A device error.
     fn step(&mut self, params: &mut Params, lr: &Tensor, number: &Tensor) -> Result<()>;
+
+    /// The average of the weights, with the buffers that `params` have now; `None` if the optimiser has none. It takes
+    /// the place of `params` in evaluations and in the result of a run.
+    ///
+    /// # Errors
+    /// A device error.
+    fn average(&mut self, params: &Params) -> Result<Option<&mut Params>> {
+        let _ = params;
+        Ok(None)
+    }
 
     /// The state that a resumed run needs: f32 tensors with their names in checkpoints.
     fn state(&self, params: &Params) -> Vec<(String, &Tensor)>;

@@ -1,7 +1,7 @@
 //! Checkpoints: the state from which a run continues bit for bit, written atomically.
 //!
 //! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight with SGD,
-//! `exp_avg/NAME` and `exp_avg_sq/NAME` with Adam), the running statistics and the centers; its metadata holds the
+//! `exp_avg/NAME` and `exp_avg_sq/NAME` with Adam), their average (`ema/NAME`) if the run has one, the running statistics and the centers; its metadata holds the
 //! settings, the seed, the number of finished steps, the position of the sampler, the identity of the data and the
 //! provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
 

@@ -267,8 +267,10 @@ impl Trainer {
         let mut validator = validator.map_err(|e| checkpoint.name_last_good(e))?;
         // The run may have been killed between a checkpoint and the evaluation that follows it.
         if let Some(validator) = validator.as_mut().filter(|validator| validator.is_due(first)) {
-            let evaluated =
-                validator.evaluate(first, &model, &mut params, &checkpoint, &mut recorder.observers);
+            let evaluated = optimizer.average(&params).and_then(|average| {
+                let result = average.unwrap_or(&mut params);
+                validator.evaluate(first, &model, result, &checkpoint, &mut recorder.observers)
+            });
             evaluated.map_err(|e| checkpoint.name_last_good(e))?;
         }
         let end = |validator: &Option<Validator>| validator.as_ref()?.end(config.solver.iterations);
@@ -313,8 +315,10 @@ impl Trainer {
             }
             // A run that is stopped evaluates when it is resumed.
             if let Some(validator) = validator.as_mut().filter(|_| due && (last || !stopping)) {
-                let evaluated =
-                    validator.evaluate(done, &model, &mut params, &checkpoint, &mut recorder.observers);
+                let evaluated = optimizer.average(&params).and_then(|average| {
+                    let result = average.unwrap_or(&mut params);
+                    validator.evaluate(done, &model, result, &checkpoint, &mut recorder.observers)
+                });
                 evaluated.map_err(|e| checkpoint.name_last_good(e))?;
             }
             if stopping && !last {
@@ -326,7 +330,9 @@ impl Trainer {
             recorder.observers.note(&warning);
         }
         recorder.observers.ended();
-        let written = checkpoint.write_weights(&run.weights(), &params);
+        let written = optimizer.average(&params).and_then(|average| {
+            checkpoint.write_weights(&run.weights(), average.as_deref().unwrap_or(&params))
+        });
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }

@@ -122,6 +122,15 @@ pub fn step_with_hook(
 /// # Errors
 /// If the device lacks the memory.
 pub fn optimizer(params: &Params, config: &Config) -> Result<Box<dyn Optimizer + Send>> {
+    let inner = plain_optimizer(params, config)?;
+    match config.solver.ema {
+        0.0 => Ok(inner),
+        decay => Ok(Box::new(optim::Averaged::new(params, inner, decay)?)),
+    }
+}
+
+/// The optimiser without an average of the weights.
+fn plain_optimizer(params: &Params, config: &Config) -> Result<Box<dyn Optimizer + Send>> {
     let solver = &config.solver;
     let (weight_decay, kind) = (solver.weight_decay, solver.optimizer);
     if kind == Kind::Sgd {

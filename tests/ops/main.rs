@@ -15,6 +15,7 @@ mod contrastive;
 mod conv2d;
 mod distance;
 mod dropout;
+mod ema;
 mod gem;
 mod global_avg_pool;
 mod golden;

@@ -87,6 +87,7 @@ pub fn entries() -> Vec<Entry> {
         flat::add(),
         flat::sgd(),
         flat::adam(),
+        flat::ema(),
         rows::pad(),
         rows::dropout(),
         rows::l2_normalize(),

@@ -102,6 +102,12 @@ pub fn sgd() -> Vec<Entry> {
     Float::BOTH.into_iter().flat_map(of_type).collect()
 }
 
+pub fn ema() -> Vec<Entry> {
+    let arguments =
+        |m, n| vec![Slot::noise(m * n), Slot::noise(m * n), Slot::value(0.1f32), Slot::value((m * n) as u64)];
+    vec![flat("ema", "ema_f32".into(), Float::F32, Box::new(arguments), 12)]
+}
+
 /// With the largest squares of AMSGrad.
 pub fn adam() -> Vec<Entry> {
     /// Bytes that a thread reads beside its elements: the piece, the rate and the number of the step.
