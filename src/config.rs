@@ -8,6 +8,7 @@ mod compare;
 mod describe;
 mod keys;
 mod old_names;
+pub mod pattern;
 mod recipe;
 mod resolve;
 mod settings;

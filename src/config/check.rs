@@ -160,6 +160,10 @@ impl Config {
                 "solver.lr_warmup_start must be a factor of 0 to 1",
             ),
             (s.lr_gamma > 0.0 && s.lr_gamma <= 1.0, "solver.lr_gamma must be above 0, at most 1"),
+            (
+                s.lr_factors.values().chain(s.decay_factors.values()).all(|f| f.is_finite() && *f >= 0.0),
+                "solver.lr_factors and solver.decay_factors must be finite factors of at least 0",
+            ),
             (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0 and finite"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
             (

@@ -20,6 +20,9 @@ pub struct Entry {
     pub(super) wanted: Wanted,
 }
 
+/// Factors by patterns of parameter names ([`super::pattern`]).
+pub type Factors = std::collections::BTreeMap<String, f32>;
+
 /// Declares one section: the struct, its defaults and its lines of the table, from one list.
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident, $section:literal {
@@ -152,6 +155,10 @@ section! {
         lr_warmup_start: Option<f32> = None, "1", "ours";
         /// Multiplies the learning rate of the classifier, which starts from random values, and of an embedding and a neck.
         head_rate: f32 = 1.0, "1", "ours";
+        /// Factors on the learning rate of parameters, by patterns of their names; those of all matching patterns multiply.
+        lr_factors: Factors = Factors::new(), "pattern = factor", "ours";
+        /// Factors on the weight decay of parameters, by patterns of their names; those of all matching patterns multiply.
+        decay_factors: Factors = Factors::new(), "pattern = factor", "ours";
         /// Momentum.
         momentum: f32 = 0.9, "1", "ours";
         /// Share of the old mean of gradients in the new one; for the Adam family.

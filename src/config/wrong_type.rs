@@ -1,9 +1,9 @@
 //! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{
-    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EvalOn, FeatureKind,
-    Gradient, NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler, Schedule, Scope,
-    Wiring, one_line,
+    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EvalOn, Factors,
+    FeatureKind, Gradient, NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler,
+    Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -29,6 +29,8 @@ pub(super) enum Wanted {
     Word,
     /// A number or a word.
     NumberOr(&'static str),
+    /// Factors by patterns of names.
+    Factors,
     /// Values of one type, with their number if it is fixed.
     List(&'static Wanted, Option<usize>),
 }
@@ -52,6 +54,7 @@ settings! {
     Wanted::Truth => bool;
     Wanted::NumberOr("tied") => CenterRate;
     Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
+    Wanted::Factors => Factors;
     Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
         Distance, Scope, Optimizer, Schedule, EvalOn,
         Channels, PadMode, BadImages;
@@ -78,6 +81,9 @@ impl Wanted {
             Wanted::Truth => "true or false".into(),
             Wanted::Word => format!("one of the words {}", entry.words().unwrap_or_default().join(", ")),
             Wanted::NumberOr(word) => format!("a number or the word {word}"),
+            Wanted::Factors => {
+                "a table of names and factors, such as { \"layer1.*\" = 0.1, \"*.bias\" = 2 }".into()
+            }
             Wanted::List(of, length) => {
                 let length = length.map_or(String::new(), |length| format!("{length} "));
                 let of = of.in_words(entry);
@@ -112,6 +118,9 @@ impl Wanted {
             (Wanted::Whole, Value::Float(_)) => is("not whole: write it without a point and an exponent"),
             (Wanted::Number | Wanted::NumberOr(_), Value::Integer(_) | Value::Float(_)) => None,
             (Wanted::Truth, Value::Boolean(_)) => None,
+            (Wanted::Factors, Value::Table(factors)) => {
+                factors.values().find_map(|value| Wanted::Number.fault(value))
+            }
             (Wanted::List(of, length), Value::Array(values)) => {
                 if let Some(fault) = values.iter().find_map(|value| of.fault(value)) {
                     return Some(fault);
@@ -212,6 +221,7 @@ mod tests {
                 Wanted::Truth => ("is true or false; ", "`nonsense` is text"),
                 Wanted::Word => ("is one of the words ", "`nonsense` is another word"),
                 Wanted::NumberOr(_) => ("is a number or the word tied; ", "`nonsense` is another word"),
+                Wanted::Factors => ("is a table of names and factors, ", "`nonsense` is text"),
                 Wanted::List(..) => ("is a list of ", "`nonsense` is text"),
             };
             assert!(date.contains(wanted) && text.contains(wanted) && text.contains(of_text), "{text}");

@@ -1,5 +1,6 @@
 //! The training loop.
 
+use super::groups;
 use super::observer::{Observer, Observers};
 use super::recorder::{MOST_PENDING, RUNNING, Recorder};
 use super::schedule;
@@ -130,6 +131,7 @@ impl Trainer {
                 (model, Params::new(device, &specs)?)
             }
         };
+        groups::apply(config, &mut params)?;
         let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
