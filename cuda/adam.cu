@@ -23,7 +23,7 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
                                      const float* __restrict__ rate, const int* __restrict__ number, Decay first,
                                      Decay second, float epsilon, bool decoupled) {
     const Segment segment = segments[blockIdx.x];
-    const float t = static_cast<float>(*number) + 1.0f;
+    const float t = static_cast<float>(*number - segment.first_step) + 1.0f;
     const float own_rate = *rate * segment.lr_mult;
     const float step_size = own_rate / first.correction(t);
     const float root = sqrtf(second.correction(t));

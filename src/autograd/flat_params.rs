@@ -74,6 +74,8 @@ impl FlatParams {
                     init: spec.init,
                     lr_mult: spec.lr_mult,
                     decay_mult: 1.0,
+                    frozen: false,
+                    first_step: 0,
                 });
             }
             groups.push(group);

@@ -23,9 +23,20 @@ pub struct Param {
     pub lr_mult: f32,
     /// The factor on the weight decay.
     pub decay_mult: f32,
+    /// A frozen parameter is not updated and has no gradient, and batch normalisation with a frozen scale takes and keeps
+    /// its running statistics.
+    pub frozen: bool,
+    /// The number of the first step that updates the parameter: the optimiser counts its steps from there, as PyTorch does
+    /// of a parameter that had no gradient before.
+    pub first_step: u32,
 }
 
 impl Param {
+    /// Whether the optimiser updates the parameter, which then needs a gradient.
+    pub fn is_updated(&self) -> bool {
+        !self.frozen && self.lr_mult != 0.0
+    }
+
     /// The weights in the element type of the device's matrix products.
     pub fn weight(&self) -> &Tensor {
         self.compute_copy.as_ref().unwrap_or(&self.value)

@@ -118,6 +118,8 @@ impl Params {
                         init: spec.init,
                         lr_mult: spec.lr_mult,
                         decay_mult: 1.0,
+                        frozen: false,
+                        first_step: 0,
                     })
                 };
                 (specs.params.iter().map(separate).collect::<Result<_>>()?, None)

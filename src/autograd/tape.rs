@@ -158,7 +158,7 @@ impl<'p> Tape<'p> {
         self.var(value, GradDestination::Var(id))
     }
 
-    /// Adds a parameter as a variable with the gradient buffer [`super::Param::grad`], or none if `lr_mult` is 0.
+    /// Adds a parameter as a variable with the gradient buffer [`super::Param::grad`], or none if it is not updated.
     pub fn param(&mut self, id: ParamId) -> Var {
         let value = self.params.get(id).value.clone();
         self.var(value, self.gradient_of(id))
@@ -172,7 +172,12 @@ impl<'p> Tape<'p> {
     }
 
     fn gradient_of(&self, id: ParamId) -> GradDestination {
-        if self.params.get(id).lr_mult == 0.0 { GradDestination::None } else { GradDestination::Param(id.0) }
+        if self.params.get(id).is_updated() { GradDestination::Param(id.0) } else { GradDestination::None }
+    }
+
+    /// Whether a parameter is frozen.
+    pub fn is_frozen(&self, id: ParamId) -> bool {
+        self.params.get(id).frozen
     }
 
     /// The content of a buffer.
@@ -211,7 +216,7 @@ impl<'p> Tape<'p> {
     }
 
     /// Runs the backward pass from `seeds`: the outputs and their gradients. Fills the gradient buffer of every
-    /// parameter whose `lr_mult` is not 0 (with zeros if the outputs do not depend on it) and returns the gradients of
+    /// parameter that is updated (with zeros if the outputs do not depend on it) and returns the gradients of
     /// the leaves.
     ///
     /// # Errors
@@ -246,7 +251,7 @@ impl<'p> Tape<'p> {
             node.backward.backward(dy, &mut sinks)?;
         }
         for (param, written) in params.params_mut().iter_mut().zip(written) {
-            if !written && param.lr_mult != 0.0 {
+            if !written && param.is_updated() {
                 param.grad.clear()?;
             }
         }

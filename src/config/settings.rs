@@ -159,6 +159,11 @@ section! {
         lr_factors: Factors = Factors::new(), "pattern = factor", "ours";
         /// Factors on the weight decay of parameters, by patterns of their names; those of all matching patterns multiply.
         decay_factors: Factors = Factors::new(), "pattern = factor", "ours";
+        /// Patterns of the names of frozen parameters, which are not updated; of those that match the last counts, and one
+        /// that begins with ! takes a parameter out again. Frozen batch normalisation keeps its running statistics.
+        freeze: Vec<String> = vec![], "patterns", "ours";
+        /// Iterations at the start in which these parameters are frozen; 0: all.
+        freeze_iterations: u64 = 0, "iterations", "ours";
         /// Momentum.
         momentum: f32 = 0.9, "1", "ours";
         /// Share of the old mean of gradients in the new one; for the Adam family.

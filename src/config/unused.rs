@@ -76,6 +76,9 @@ impl Config {
         if solver.lr_warmup == 0 {
             groups.push(("solver.lr_warmup", &["solver.lr_warmup_start"]));
         }
+        if solver.freeze.is_empty() {
+            groups.push(("solver.freeze", &["solver.freeze_iterations"]));
+        }
         let run = &self.run;
         if run.eval_every == 0 {
             groups.push(("run.eval_every", &["run.eval_on", "run.eval_identities", "run.patience"]));
@@ -135,6 +138,7 @@ mod tests {
             ),
             (&["loss.verification.dropout=0"], "loss.verification.dropout", "loss.verification.weight = 0"),
             (&["loss.center.rate=0.1"], "loss.center.rate", "loss.center.weight = 0"),
+            (&["solver.freeze_iterations=3"], "solver.freeze_iterations", "solver.freeze = []"),
             (&["run.patience=3"], "run.patience = 3 has", "run.eval_every = 0"),
             (
                 &["run.eval_every=9", "run.eval_on=test", "run.eval_identities=5"],

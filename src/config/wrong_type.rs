@@ -29,6 +29,8 @@ pub(super) enum Wanted {
     Word,
     /// A number or a word.
     NumberOr(&'static str),
+    /// Any text.
+    Text,
     /// Factors by patterns of names.
     Factors,
     /// Values of one type, with their number if it is fixed.
@@ -55,6 +57,7 @@ settings! {
     Wanted::NumberOr("tied") => CenterRate;
     Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
     Wanted::Factors => Factors;
+    Wanted::Text => String;
     Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
         Distance, Scope, Optimizer, Schedule, EvalOn,
         Channels, PadMode, BadImages;
@@ -81,6 +84,7 @@ impl Wanted {
             Wanted::Truth => "true or false".into(),
             Wanted::Word => format!("one of the words {}", entry.words().unwrap_or_default().join(", ")),
             Wanted::NumberOr(word) => format!("a number or the word {word}"),
+            Wanted::Text => "a text".into(),
             Wanted::Factors => {
                 "a table of names and factors, such as { \"layer1.*\" = 0.1, \"*.bias\" = 2 }".into()
             }
@@ -105,6 +109,7 @@ impl Wanted {
     fn example_of(self, i: usize) -> String {
         match self {
             Wanted::Number => format!("0.{i}"),
+            Wanted::Text => format!("\"layer{i}.*\""),
             _ => i.to_string(),
         }
     }
@@ -118,6 +123,7 @@ impl Wanted {
             (Wanted::Whole, Value::Float(_)) => is("not whole: write it without a point and an exponent"),
             (Wanted::Number | Wanted::NumberOr(_), Value::Integer(_) | Value::Float(_)) => None,
             (Wanted::Truth, Value::Boolean(_)) => None,
+            (Wanted::Text, Value::String(_)) => None,
             (Wanted::Factors, Value::Table(factors)) => {
                 factors.values().find_map(|value| Wanted::Number.fault(value))
             }
@@ -221,6 +227,7 @@ mod tests {
                 Wanted::Truth => ("is true or false; ", "`nonsense` is text"),
                 Wanted::Word => ("is one of the words ", "`nonsense` is another word"),
                 Wanted::NumberOr(_) => ("is a number or the word tied; ", "`nonsense` is another word"),
+                Wanted::Text => unreachable!("no setting is a text alone"),
                 Wanted::Factors => ("is a table of names and factors, ", "`nonsense` is text"),
                 Wanted::List(..) => ("is a list of ", "`nonsense` is text"),
             };

@@ -121,6 +121,7 @@ impl ConvBn {
             mean: self.mean,
             var: self.var,
         };
+        let statistics = if tape.is_frozen(self.gamma) { Statistics::Frozen } else { statistics };
         batchnorm(tape, y, bn, statistics, epilogue)
     }
 }

@@ -1,7 +1,8 @@
 //! Adam (Kingma & Ba 2015), AMSGrad (Reddi et al. 2018) and AdamW (Loshchilov & Hutter 2019), as `torch.optim` computes
 //! them.
 //!
-//! With r = lr lr_mult, d = weight_decay decay_mult, and t the number of the step from 1:
+//! With r = lr lr_mult, d = weight_decay decay_mult, and t the number of the step from 1, counted
+//! from the parameter's first update (`Param::first_step`):
 //!
 //! | | |
 //! |---|---|
@@ -51,7 +52,7 @@ pub struct Adam {
 }
 
 /// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`; `step` i32 `[1]` is the number of the
-/// step, from 0. A parameter whose `lr_mult` is 0 keeps its value and its moments. The gradients are not changed.
+/// step, from 0. A parameter that is frozen, or whose `lr_mult` is 0, keeps its value and its moments. The gradients are not changed.
 /// `moments` belong to the same parameters; they decide whether the update is that of AMSGrad.
 ///
 /// # Errors
@@ -123,8 +124,7 @@ mod cpu {
     /// Updates weights and moments in one pass, in parallel over chunks of all parameters.
     pub fn step(params: &mut [Param], moments: &mut Moments, rate: &Tensor, number: &Tensor, solver: Adam) {
         let rate = rate.f32()[0];
-        let t = f64::from(number.i32()[0]) + 1.0;
-        let [correction1, correction2] = [solver.beta1, solver.beta2].map(|beta| -(t * beta.ln()).exp_m1());
+        let number = f64::from(number.i32()[0]);
         let Moments { means, squares, largest, .. } = moments;
         let mut largest = largest.as_mut().map(|largest| largest.each_mut().iter_mut());
         let states: Vec<_> = means
@@ -134,7 +134,10 @@ mod cpu {
             .map(|(mean, square)| (mean, square, largest.as_mut().and_then(Iterator::next)))
             .collect();
         let all = params.par_iter_mut().zip(states);
-        all.filter(|(param, _)| param.lr_mult != 0.0).for_each(|(param, (mean, square, largest))| {
+        all.filter(|(param, _)| param.is_updated()).for_each(|(param, (mean, square, largest))| {
+            let t = number - f64::from(param.first_step) + 1.0;
+            let [correction1, correction2] =
+                [solver.beta1, solver.beta2].map(|beta| -(t * beta.ln()).exp_m1());
             let rate = rate * param.lr_mult;
             let decay = solver.weight_decay * param.decay_mult;
             let (penalty, shrink) = match solver.form {

@@ -11,6 +11,9 @@ use crate::{Error, Result};
 /// 10,000 (`cuda/segment.cuh`).
 const SEGMENT: usize = 4096;
 
+/// Words of `Segment` in `cuda/segment.cuh`.
+const SEGMENT_WORDS: usize = 8;
+
 /// A size or an offset as `Segment` has it.
 ///
 /// # Errors
@@ -79,7 +82,7 @@ pub(super) struct Segments(Vec<Table>);
 /// The table of one group.
 #[derive(Debug, Default)]
 struct Table {
-    /// The last uploaded table: `Segment` of `cuda/segment.cuh`, four words each.
+    /// The last uploaded table: `Segment` of `cuda/segment.cuh`, eight words each.
     uploaded: Vec<i32>,
     tensor: Option<Tensor>,
 }
@@ -103,7 +106,7 @@ impl Segments {
     pub fn tables(&self) -> impl Iterator<Item = Option<(&Tensor, usize)>> {
         self.0.iter().map(|table| {
             let tensor = table.tensor.as_ref()?;
-            Some((tensor, table.uploaded.len() / 4)).filter(|(_, count)| *count > 0)
+            Some((tensor, table.uploaded.len() / SEGMENT_WORDS)).filter(|(_, count)| *count > 0)
         })
     }
 }
@@ -119,17 +122,21 @@ impl Table {
         let mut table = Vec::with_capacity(self.uploaded.len());
         for &(i, offset) in &group.offsets {
             let param = &params[i];
-            if param.lr_mult == 0.0 {
+            if !param.is_updated() {
                 continue;
             }
             let n = param.value.shape().len();
             let decay = weight_decay * param.decay_mult;
             for start in (0..n).step_by(SEGMENT) {
-                let words = [
+                let words: [u32; SEGMENT_WORDS] = [
                     word(offset + start)?,
                     word(SEGMENT.min(n - start))?,
                     param.lr_mult.to_bits(),
                     decay.to_bits(),
+                    param.first_step,
+                    0,
+                    0,
+                    0,
                 ];
                 table.extend(words.map(u32::cast_signed));
             }

@@ -50,8 +50,8 @@ pub struct Sgd {
     pub nesterov: bool,
 }
 
-/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter whose `lr_mult` is 0
-/// keeps its value and its velocity. The gradients are not changed. `velocities` belong to the same parameters.
+/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter that is frozen,
+/// or whose `lr_mult` is 0, keeps its value and its velocity. The gradients are not changed. `velocities` belong to the same parameters.
 ///
 /// # Errors
 /// If `rate` is not f32 `[1]`, or a constant of `solver` is outside its range.
@@ -95,7 +95,7 @@ mod cpu {
     pub fn step(params: &mut [Param], velocities: &mut [Tensor], rate: &Tensor, solver: Sgd) {
         let rate = rate.f32()[0];
         let both = params.par_iter_mut().zip(velocities);
-        both.filter(|(param, _)| param.lr_mult != 0.0).for_each(|(param, velocity)| {
+        both.filter(|(param, _)| param.is_updated()).for_each(|(param, velocity)| {
             let rate = rate * param.lr_mult;
             let decay = solver.weight_decay * param.decay_mult;
             let grad = param.grad.f32().par_chunks(CHUNK);

@@ -107,6 +107,14 @@ pub fn ineffective(config: &Config) -> Vec<String> {
              instead of {full}; give a shorter ramp or more solver.iterations"
         ));
     }
+    let solver = &config.solver;
+    if !solver.freeze.is_empty() && solver.freeze_iterations >= iterations {
+        warnings.push(format!(
+            "solver.freeze_iterations: {} is not below the {iterations} iterations of the run, so the parameters of \
+             solver.freeze are never trained; 0 says so",
+            solver.freeze_iterations
+        ));
+    }
     let (every, patience) = (config.run.eval_every, config.run.patience);
     if every > iterations {
         warnings.push(format!(

@@ -131,7 +131,7 @@ impl Trainer {
                 (model, Params::new(device, &specs)?)
             }
         };
-        groups::apply(config, &mut params)?;
+        groups::apply(config, &mut params, first)?;
         let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
@@ -281,6 +281,12 @@ impl Trainer {
             if let Some(why) = end(&validator) {
                 recorder.observers.note(&why);
                 break;
+            }
+            if groups::is_end_of_freeze(&config, number) {
+                // Another step than before: other gradients, other statistics. It is captured anew.
+                groups::unfreeze(&mut params);
+                optimizer.prepare(&params).map_err(|e| checkpoint.name_last_good(e))?;
+                step_runner = StepRunner::new(&device, may_capture);
             }
             let scheduled = schedule::at(&config, number);
             let ran = loader.prepare().and_then(|()| {

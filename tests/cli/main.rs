@@ -7,6 +7,7 @@ mod doctor;
 mod drawings;
 mod embedding;
 mod evaluation;
+mod groups;
 mod habits;
 #[cfg(target_os = "linux")]
 mod hostile;

@@ -18,6 +18,9 @@ const LENGTH: usize = 1280;
 /// The content of every array where no segment lies.
 const GAP: f32 = 7.0;
 
+/// The number of the first step of all segments.
+const FIRST_STEP: u32 = 5;
+
 /// `values` in the segments, `GAP` elsewhere.
 fn in_segments(values: &[f32]) -> Vec<f32> {
     let mut all = vec![GAP; LENGTH];
@@ -38,7 +41,7 @@ fn steps<F: Float>(
     let table: Vec<u32> = SEGMENTS
         .iter()
         .flat_map(|&(offset, length, lr_mult, decay)| {
-            [offset as u32, length as u32, lr_mult.to_bits(), decay.to_bits()]
+            [offset as u32, length as u32, lr_mult.to_bits(), decay.to_bits(), FIRST_STEP, 0, 0, 0]
         })
         .collect();
     let launch = Launch::new(SEGMENTS.len() as u32, block);
@@ -72,7 +75,10 @@ fn steps<F: Float>(
             }
         }
         let gradients = gpu.upload_as::<F>("gradients", &gradients)?;
-        let (rate, number) = (gpu.upload("rate", &[rate(5 * step)])?, gpu.upload("number", &[step as i32])?);
+        let (rate, number) = (
+            gpu.upload("rate", &[rate(5 * step)])?,
+            gpu.upload("number", &[step as i32 + FIRST_STEP as i32])?,
+        );
         let copy = if has_copy { Arg::from(&copy) } else { Arg::Pointer(0) };
         let largest_or_null = if amsgrad { Arg::from(&largest) } else { Arg::Pointer(0) };
         let constants = |beta: f64| [beta as f32, (1.0 - beta) as f32, beta.ln() as f32];

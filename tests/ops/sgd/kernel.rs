@@ -58,7 +58,7 @@ fn flat<'a>(segments: &[Segment], tensors: impl IntoIterator<Item = &'a Tensor>)
     flat
 }
 
-/// The table of the kernel: offset, length, lr_mult and decay of each piece, four words.
+/// The table of the kernel: offset, length, lr_mult and decay of each piece, eight words with the unused.
 fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> {
     let mut table = Vec::new();
     for segment in segments {
@@ -70,7 +70,16 @@ fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> 
         for start in (0..n).step_by(SEGMENT) {
             let decay = weight_decay * param.decay_mult;
             let (offset, length) = (segment.offset + start, SEGMENT.min(n - start));
-            table.extend([offset as u32, length as u32, param.lr_mult.to_bits(), decay.to_bits()]);
+            table.extend([
+                offset as u32,
+                length as u32,
+                param.lr_mult.to_bits(),
+                decay.to_bits(),
+                0,
+                0,
+                0,
+                0,
+            ]);
         }
     }
     table
@@ -86,7 +95,7 @@ fn steps<F: Float>(gpu: &Gpu, (name, convention, nesterov): Kind, has_copy: bool
     let solver = solver(convention, nesterov);
 
     let table = pieces(&params, &segments, solver.weight_decay);
-    let launch = Launch::new((table.len() / 4) as u32, block);
+    let launch = Launch::new((table.len() / 8) as u32, block);
     let table = gpu.upload("pieces", &table)?;
     let start = flat(&segments, params.params().iter().map(|param| &param.value));
     let mut moved = Velocities::new(&params)?;

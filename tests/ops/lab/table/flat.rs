@@ -58,12 +58,13 @@ pub fn add() -> Vec<Entry> {
 
 /// Elements of a piece of an update, and the bytes of its line in the table.
 const PIECE: usize = 4096;
-const PIECE_BYTES: usize = 16;
+const PIECE_BYTES: usize = 32;
 
 /// The table of pieces of one parameter of `len` elements.
 fn pieces(len: usize) -> Slot {
     let piece = |offset: usize| {
-        let words = [offset as u32, PIECE.min(len - offset) as u32, 1f32.to_bits(), 5e-4f32.to_bits()];
+        let numbers = [1f32.to_bits(), 5e-4f32.to_bits(), 0, 0, 0, 0];
+        let words = [offset as u32, PIECE.min(len - offset) as u32].into_iter().chain(numbers);
         words.map(|word| word as i32)
     };
     Slot::I32((0..len).step_by(PIECE).flat_map(piece).collect())
