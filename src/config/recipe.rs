@@ -22,11 +22,12 @@ macro_rules! recipes {
 }
 
 /// All recipes.
-pub const RECIPES: [BuiltInRecipe; 8] = recipes![
+pub const RECIPES: [BuiltInRecipe; 9] = recipes![
     "paper",
     "baseline",
     "bot",
     "circle",
+    "trinet",
     "batch-contrastive-bot",
     "random-weights",
     "demo",
