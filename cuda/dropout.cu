@@ -37,8 +37,8 @@ __device__ __forceinline__ void apply(const float* x, float* y, int d, uint64_t 
 
 // y [m, d] = x * scale if the random number of an element is at least `ratio`, else 0; scale = 1 / (1 - ratio). The
 // derivative is the mask itself, so the backward pass is the same kernel with dy as x and dx as y. `y` may be `x`.
-// `step` points to the step number, `stream` is that of the mask. Grid: (m, any): the blocks of one row share it; a small batch needs several blocks
-// per row, of which the first d / (4 threads) have work.
+// `step` points to the step number, `stream` is that of the mask. Grid: (m, any): the blocks of one row share it; a
+// small batch needs several blocks per row, of which the first d / (4 threads) have work.
 extern "C" __global__ void dropout_f32(const float* x, float* y, int d, uint64_t seed, const int* step, int stream,
                                        float ratio, float scale) {
     dropout::apply(x, y, d, seed, step, stream, ratio, scale);

@@ -17,7 +17,7 @@ pub struct Var {
 }
 
 /// A reference to a variable without its value, for [`Tape::record`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
     id: usize,
     shape: Shape,

@@ -118,6 +118,13 @@ impl Bench {
                 "{classes} classes and {steps} steps: training needs at least 2 classes, and timing at least 1 step"
             )));
         }
+        if config.loss.attributes.weight != 0.0 {
+            return Err(Error::Config(
+                "loss.attributes.weight is above 0, and the persons of a timing are made up, without attributes; leave \
+                 it out"
+                    .into(),
+            ));
+        }
         let (model, params) = Model::new(config, *classes, device)?;
         let mut optimizer = optimizer(&params, config)?;
         optimizer.prepare(&params)?;

@@ -13,7 +13,7 @@ impl Config {
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
         let (b, t, c, p) = (&l.batch_contrastive, &l.triplet, &l.circle, &l.contrastive);
-        let (own_center, v) = (&l.center, &l.verification);
+        let (own_center, v, a) = (&l.center, &l.verification, &l.attributes);
         let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
         let embedding_std = if let EmbeddingInit::Normal(std) = m.embedding_init { std } else { 1.0 };
         let rules = [
@@ -118,6 +118,16 @@ impl Config {
                 v.weight == 0.0 || d.sampler.has_both_kinds_of_pairs(),
                 "loss.verification.weight is above 0, and no image i of a batch shows the person of image i + m/2 with this \
                  data.sampler, so every pair is one of two persons: set data.sampler to random or epochs",
+            ),
+            (a.weight.is_finite() && a.weight >= 0.0, "loss.attributes.weight must be at least 0 and finite"),
+            (
+                a.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                "loss.attributes.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                a.weight == 0.0 || d.attributes.is_some(),
+                "loss.attributes.weight is above 0, and data.attributes names no file: set data.attributes to a CSV file \
+                 with the attributes of the persons",
             ),
             (
                 b.weight.is_finite() && b.weight >= 0.0,

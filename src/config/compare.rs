@@ -16,6 +16,8 @@ impl Config {
             "run.patience",
             "data.workers",
             "data.cache_mib",
+            // The file may lie elsewhere; its content is compared.
+            "data.attributes",
         ];
         let entries = Self::entries();
         let is_fixed = |key: &&str| {

@@ -63,6 +63,7 @@ impl Loss {
                     format!("margins {} and {}", self.contrastive.positive, self.contrastive.negative)
                 }
                 MetricLoss::Center => format!("centers at rate {}", self.center.rate),
+                MetricLoss::Attributes => "mean of their softmax losses".into(),
                 MetricLoss::Verification => format!("dropout {}", self.verification.dropout),
             };
             format!("{weight} x {} ({options})", loss.full_name())

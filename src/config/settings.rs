@@ -208,6 +208,9 @@ section! {
         bad_images: BadImages = BadImages::Refuse, "refuse | skip", "ours";
         /// Memory for decoded images; the rest goes to a memory-mapped temporary file.
         cache_mib: usize = 2048, "MiB", "ours";
+        /// CSV file with the attributes of the training persons, for `loss.attributes`, relative to the working directory:
+        /// the column `identity` and one for each attribute.
+        attributes: Option<String> = None, "file", "Lin et al. 2017";
         /// Threads that prefetch batches.
         workers: usize = 1, "threads", "ours";
     }

@@ -30,7 +30,7 @@ impl Config {
             groups.push(("model.embedding_batchnorm", &["model.embedding_bias"]));
         }
         let loss = &self.loss;
-        let of_losses: [(f32, &str, &[&str]); 5] = [
+        let of_losses: [(f32, &str, &[&str]); 6] = [
             (
                 loss.triplet.weight,
                 "loss.triplet.weight",
@@ -66,6 +66,11 @@ impl Config {
                 loss.verification.weight,
                 "loss.verification.weight",
                 &["loss.verification.dropout", "loss.verification.feature"],
+            ),
+            (
+                loss.attributes.weight,
+                "loss.attributes.weight",
+                &["loss.attributes.feature", "data.attributes"],
             ),
         ];
         let without = of_losses.into_iter().filter(|(weight, ..)| *weight == 0.0);
@@ -137,6 +142,7 @@ mod tests {
                 "model.embedding_batchnorm = true",
             ),
             (&["loss.verification.dropout=0"], "loss.verification.dropout", "loss.verification.weight = 0"),
+            (&["data.attributes=a.csv"], "data.attributes = \"a.csv\"", "loss.attributes.weight = 0"),
             (&["loss.center.rate=0.1"], "loss.center.rate", "loss.center.weight = 0"),
             (&["solver.freeze_iterations=3"], "solver.freeze_iterations", "solver.freeze = []"),
             (&["run.patience=3"], "run.patience = 3 has", "run.eval_every = 0"),

@@ -25,6 +25,8 @@ pub(super) enum Wanted {
     Whole,
     Number,
     Truth,
+    /// Any text.
+    Text,
     /// One of the words of the setting's unit.
     Word,
     /// A number or a word.

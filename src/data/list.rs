@@ -165,6 +165,11 @@ impl<'a> Header<'a> {
         }
     }
 
+    /// The names of all columns.
+    pub fn fields(&self) -> impl Iterator<Item = String> {
+        self.fields.iter().map(|field| field.trim().to_string())
+    }
+
     /// An error about the header.
     pub fn error(&self, fix: &str) -> Error {
         Error::Data(format!(

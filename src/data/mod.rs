@@ -4,7 +4,7 @@
 //!
 //! 1. [`Dataset`] lists the images with their identities and cameras, in one of the layouts of [`Layout`]. Lists and
 //!    folders may name identities and cameras ([`Labels`]). [`folder`] reads any folder of images, for feature
-//!    extraction. [`Classes`] numbers the identities.
+//!    extraction. [`Classes`] numbers the identities, [`Attributes`] are theirs.
 //! 2. [`decode`] reads one file, [`resize`] resizes it to the network's input, [`cache`] keeps the decoded training
 //!    set in memory: one pass before the first step, which also finds every unreadable file.
 //! 3. [`sampler`] chooses the images of a step, [`augment`] draws the view of each, [`input`] normalises the bytes.
@@ -14,6 +14,7 @@
 //!    [`stream`] reads a list of images once and in order.
 
 mod assemble;
+mod attributes;
 pub mod augment;
 mod box_folders;
 pub mod cache;
@@ -54,6 +55,7 @@ pub mod veri776;
 pub mod viper;
 mod wrong_tree;
 
+pub use attributes::Attributes;
 pub use augment::{Augment, PadMode};
 pub use cache::{CacheOptions, ImageCache};
 pub use classes::Classes;

@@ -3,7 +3,8 @@
 //! | tag | |
 //! |---|---|
 //! | `loss/total`, `loss/softmax`, `loss/positive`, `loss/hinge`, `loss/center` | equations (9), (2), (3), (3), (4) |
-//! | `loss/triplet`, `loss/circle`, `loss/contrastive`, `loss/center_loss`, `loss/verification` | losses of other methods, if the run has them |
+//! | `loss/triplet`, `loss/circle`, `loss/contrastive` | losses of other methods, if the run has them |
+//! | `loss/center_loss`, `loss/verification`, `loss/attributes` | likewise, with centers or a head of their own |
 //! | `schedule/rate`, `schedule/lambda` | learning rate, weight of the batch-contrastive loss |
 //! | `distance/intra`, `distance/inter`, `distance/inter_min` | within a batch, the paper's figure 1 |
 //! | `pairs/NAME/same`, `pairs/NAME/different` | distances of pairs in the evaluation NAME ([`evaluation`]) |
@@ -48,7 +49,7 @@ const SUFFIX: &str = ".bcreid";
 type Value = fn(&StepMetrics) -> Option<f32>;
 
 /// Tags of the values of a step.
-const SCALARS: [(&str, Value); 15] = [
+const SCALARS: [(&str, Value); 16] = [
     ("loss/total", |step| step.loss),
     ("loss/softmax", |step| step.softmax),
     ("loss/positive", |step| step.positive),
@@ -59,6 +60,7 @@ const SCALARS: [(&str, Value); 15] = [
     ("loss/contrastive", |step| step.contrastive),
     ("loss/center_loss", |step| step.center_loss),
     ("loss/verification", |step| step.verification),
+    ("loss/attributes", |step| step.attributes),
     ("schedule/rate", |step| step.rate),
     ("schedule/lambda", |step| step.lambda),
     ("distance/intra", |step| step.intra),

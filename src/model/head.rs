@@ -6,9 +6,12 @@
 //! With a [`super::neck`] the first branch starts behind it, and the second before it or behind it. The losses of other
 //! methods take pool5 or the feature behind the neck, as the settings say.
 
+use super::attributes::{ATTRIBUTES, AttributeHeads};
 use super::verification::{VERIFICATION, Verification};
 use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
-use crate::config::{self, FeatureKind, MetricLoss};
+use crate::config::{self, Config, FeatureKind, MetricLoss};
+use crate::data::Attributes;
+use crate::device::Device;
 use crate::ops::batch_contrastive::{BatchContrastive, Options, batch_contrastive};
 use crate::ops::center_loss::center_loss;
 use crate::ops::circle::{self, circle};
@@ -28,14 +31,30 @@ pub const CENTER_LOSS: &str = "center_loss.centers";
 
 /// Whether a tensor of a weight file belongs to a loss alone: it is no part of features and of the classifier.
 pub fn is_of_losses(name: &str) -> bool {
-    [CENTERS, CENTER_LOSS].contains(&name) || name.starts_with(VERIFICATION)
+    [CENTERS, CENTER_LOSS].contains(&name)
+        || [VERIFICATION, ATTRIBUTES].iter().any(|start| name.starts_with(start))
 }
 
 /// Standard deviation of the classifier's initial weights: small, so that all classes start nearly equal.
 const CLASSIFIER_STD: f32 = 0.001;
 
+/// What the head tells apart: identities, and attributes of them. A number of identities alone converts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outputs<'a> {
+    /// The number of identities; 0 makes a network without a head.
+    pub classes: usize,
+    /// The attributes of the identities, for `loss.attributes`.
+    pub attributes: Option<&'a Attributes>,
+}
+
+impl From<usize> for Outputs<'_> {
+    fn from(classes: usize) -> Self {
+        Outputs { classes, attributes: None }
+    }
+}
+
 /// The classifier and the class centers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Head {
     weight: ParamId,
     /// `None` behind a neck.
@@ -46,6 +65,8 @@ pub struct Head {
     pub center_loss: Option<BufferId>,
     /// The classifier of pairs; `None` without the verification loss.
     verification: Option<Verification>,
+    /// The classifiers of attributes; `None` without their loss.
+    attributes: Option<AttributeHeads>,
 }
 
 /// The losses of one batch, and the normalised features for the center step.
@@ -111,27 +132,35 @@ impl FeaturesOfBatch {
 
 impl Head {
     /// Adds `fc.weight` `[classes, D]`, `fc.bias` if `has_bias`, and `centers` to `specs`; and what losses with a weight
-    /// need beside them, `center_loss.centers` and `verification.*`. `lr_mult` is the factor on the learning rate of the
-    /// classifiers. The centers start at 0: our choice, since the paper gives no
+    /// need beside them, `center_loss.centers`, `verification.*` and `attributes.*`. `solver.head_rate` is the factor on the
+    /// learning rate of the classifiers. The centers start at 0: our choice, since the paper gives no
     /// initial value and the layer of Wen et al. 2016 leaves it to its filler.
+    ///
+    /// # Errors
+    /// As [`AttributeHeads::new`].
     pub fn new(
         widths: Widths,
-        classes: usize,
+        outputs: Outputs<'_>,
         has_bias: bool,
-        lr_mult: f32,
-        loss: &config::Loss,
+        config: &Config,
         specs: &mut ParamSpecs,
-    ) -> Self {
-        let weight =
-            specs.add_with("fc.weight", [classes, widths.embedding], Init::Normal(CLASSIFIER_STD), lr_mult);
+        device: &Device,
+    ) -> Result<Self> {
+        let (classes, loss, lr_mult) = (outputs.classes, &config.loss, config.solver.head_rate);
+        let init = Init::Normal(CLASSIFIER_STD);
+        let weight = specs.add_with("fc.weight", [classes, widths.embedding], init, lr_mult);
         let bias = has_bias.then(|| specs.add_with("fc.bias", [classes], Init::Constant(0.0), lr_mult));
         let centers = specs.add_buffer(CENTERS, [classes, widths.of(loss.batch_contrastive.feature)], 0.0);
         let of_loss = [classes, widths.of(loss.center.feature)];
         let center_loss = (loss.center.weight != 0.0).then(|| specs.add_buffer(CENTER_LOSS, of_loss, 0.0));
         let of_pair = widths.of(loss.verification.feature);
-        let verification = (loss.verification.weight != 0.0)
-            .then(|| Verification::new(of_pair, Init::Normal(CLASSIFIER_STD), lr_mult, specs));
-        Head { weight, bias, centers, center_loss, verification }
+        let has_verification = loss.verification.weight != 0.0;
+        let verification = has_verification.then(|| Verification::new(of_pair, init, lr_mult, specs));
+        let of_attributes = widths.of(loss.attributes.feature);
+        let attributes = outputs.attributes.filter(|_| loss.attributes.weight != 0.0);
+        let attributes =
+            attributes.map(|of| AttributeHeads::new(of, of_attributes, init, lr_mult, specs, device));
+        Ok(Head { weight, bias, centers, center_loss, verification, attributes: attributes.transpose()? })
     }
 
     /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features and
@@ -156,8 +185,9 @@ impl Head {
         let own = &loss.center;
         let of_center_loss = self.center_loss.map(|_| features.chosen(tape, own.feature, own.normalise));
         let of_center_loss = of_center_loss.transpose()?;
-        let weighted = loss.metric_losses().into_iter();
-        let metric_losses = weighted.map(|(which, _)| match which {
+        let before_dropout =
+            loss.metric_losses().into_iter().filter(|(which, _)| *which != MetricLoss::Attributes);
+        let metric_losses = before_dropout.map(|(which, _)| match which {
             MetricLoss::Center => self.separate_center_loss(tape, of_center_loss.as_ref(), labels),
             MetricLoss::Verification => {
                 let own = &loss.verification;
@@ -166,8 +196,17 @@ impl Head {
             }
             of_pairs => loss_of_pairs(tape, of_pairs, &features, labels, loss),
         });
-        let metric_losses = metric_losses.collect::<Result<Vec<_>>>()?;
-        let dropped = dropout(tape, features.neck, dropout_ratio)?;
+        let mut metric_losses = metric_losses.collect::<Result<Vec<_>>>()?;
+        let dropped = dropout(tape, features.neck.clone(), dropout_ratio)?;
+        if loss.attributes.weight != 0.0 {
+            // The last of the losses of other methods.
+            let heads = self.attributes.as_ref().ok_or_else(|| without(MetricLoss::Attributes))?;
+            let x = features.of(loss.attributes.feature);
+            let is_that_of_the_classifier = x.handle() == features.neck.handle();
+            let x =
+                if is_that_of_the_classifier { dropped.clone() } else { dropout(tape, x, dropout_ratio)? };
+            metric_losses.push(heads.loss(tape, x, labels)?);
+        }
         let weight = tape.param(self.weight);
         let bias = self.bias.map(|bias| tape.param(bias));
         let logits = linear(tape, dropped, weight, bias)?;
@@ -189,8 +228,8 @@ impl Head {
 fn without(loss: MetricLoss) -> Error {
     let name = loss.name();
     Error::Run(format!(
-        "the model was made without loss.{name}, and the step has a weight for it; make the model with the settings of the \
-         step"
+        "the model was made without loss.{name}, and the step has a weight for it; make the model with the settings of \
+         the step"
     ))
 }
 
@@ -220,6 +259,6 @@ fn loss_of_pairs(
             let x = features.chosen(tape, own.feature, own.normalise)?;
             contrastive(tape, x, labels, Margins { positive: own.positive, negative: own.negative })?.loss
         }
-        MetricLoss::Center | MetricLoss::Verification => return Err(without(which)),
+        MetricLoss::Center | MetricLoss::Verification | MetricLoss::Attributes => return Err(without(which)),
     })
 }

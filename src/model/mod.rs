@@ -4,6 +4,7 @@
 //! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
 //! torchvision's, so that a weight file needs no renaming.
 
+pub mod attributes;
 pub mod embedding;
 pub mod head;
 pub mod neck;
@@ -19,7 +20,8 @@ use crate::element::DType;
 use crate::ops::batchnorm::Statistics;
 use crate::{Error, Result};
 use embedding::Embedding;
-use head::{FeaturesOfBatch, Head};
+pub use head::Outputs;
+use head::{FeaturesOfBatch, Head, Widths};
 use neck::Neck;
 use pooling::Pooling;
 use projection::Projection;
@@ -41,15 +43,19 @@ pub struct Model {
 }
 
 impl Model {
-    /// The network of `config` for `classes` identities, with initial parameters: convolutions by He et al. 2015
-    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, a pooling exponent 3, an embedding as the settings
-    /// say, all others 0. With 0 classes
+    /// The network of `config` for these identities, with initial parameters: convolutions by He et al. 2015
+    /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, a pooling exponent 3, an
+    /// embedding as the settings say, all others 0. With 0 classes
     /// the network has no head, and its parameters are 0 until trained weights are loaded.
     ///
     /// # Errors
     /// As [`Model::declare`]; if the device lacks the memory.
-    pub fn new(config: &Config, classes: usize, device: &Device) -> Result<(Self, Params)> {
-        let (model, specs) = Model::declare(config, classes, device)?;
+    pub fn new<'a>(
+        config: &Config,
+        outputs: impl Into<Outputs<'a>>,
+        device: &Device,
+    ) -> Result<(Self, Params)> {
+        let (model, specs) = Model::declare(config, outputs, device)?;
         let mut params = Params::new(device, &specs)?;
         if model.head.is_some() {
             params.initialise(config.run.seed)?;
@@ -61,8 +67,13 @@ impl Model {
     /// from a file are compared with the file's tensors at this point.
     ///
     /// # Errors
-    /// A width or stem that bf16 convolutions do not support.
-    pub fn declare(config: &Config, classes: usize, device: &Device) -> Result<(Self, ParamSpecs)> {
+    /// A width or stem that bf16 convolutions do not support; attributes whose table does not fit their values.
+    pub fn declare<'a>(
+        config: &Config,
+        outputs: impl Into<Outputs<'a>>,
+        device: &Device,
+    ) -> Result<(Self, ParamSpecs)> {
+        let outputs = outputs.into();
         let spec = Spec::of(&config.model);
         let odd =
             [("width", spec.width), ("stem", spec.stem)].into_iter().find(|(_, n)| !n.is_multiple_of(8));
@@ -83,8 +94,10 @@ impl Model {
             NeckKind::Batchnorm => Some(Neck::new(features, lr_mult, &mut specs)),
         };
         let widths = Widths { pool5, embedding: features };
-        let head = (classes > 0)
-            .then(|| Head::new(widths, classes, neck.is_none(), lr_mult, &config.loss, &mut specs));
+        let head = match outputs.classes {
+            0 => None,
+            _ => Some(Head::new(widths, outputs, neck.is_none(), config, &mut specs, device)?),
+        };
         Ok((Model { backbone, pooling, embedding, neck, head }, specs))
     }
 

@@ -1,8 +1,8 @@
-//! Verification head (Zheng, Zheng and Yang 2016, "A Discriminatively Learned CNN Embedding for Person Re-identification"):
-//! a classifier of two classes, the same person or another, on the squared differences of pairs.
+//! Verification head (Zheng, Zheng and Yang 2016, "A Discriminatively Learned CNN Embedding for Person
+//! Re-identification"): a classifier of two classes, the same person or another, on the squared differences of pairs.
 //!
-//! Image i of a batch of m images and image i + m / 2 are a pair: (x_i - x_(i + m / 2))^2 -> dropout -> FC D to 2 -> softmax
-//! loss. The sampler decides how many pairs show one person; a batch of m images has m / 2 pairs.
+//! Image i of a batch of m images and image i + m / 2 are a pair: (x_i - x_(i + m / 2))^2 -> dropout -> FC D to 2 ->
+//! softmax loss. The sampler decides how many pairs show one person; a batch of m images has m / 2 pairs.
 
 use crate::Result;
 use crate::autograd::{Init, ParamId, ParamSpecs, Tape, Var};
@@ -24,8 +24,8 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Adds `verification.weight` `[2, features]` with the initial values `init` and `verification.bias` `[2]` to `specs`.
-    /// Row 0 is of two persons, row 1 of one. `lr_mult` is the factor on their learning rate.
+    /// Adds `verification.weight` `[2, features]` with the initial values `init` and `verification.bias` `[2]` to
+    /// `specs`. Row 0 is of two persons, row 1 of one. `lr_mult` is the factor on their learning rate.
     pub fn new(features: usize, init: Init, lr_mult: f32, specs: &mut ParamSpecs) -> Self {
         Verification {
             weight: specs.add_with(format!("{VERIFICATION}weight"), [2, features], init, lr_mult),
@@ -33,8 +33,8 @@ impl Verification {
         }
     }
 
-    /// Computes the loss `[1]` of features `x` `[m, D]` and labels i32 `[m]`, which may be any numbers: the mean over the
-    /// pairs.
+    /// Computes the loss `[1]` of features `x` `[m, D]` and labels i32 `[m]`, which may be any numbers: the mean over
+    /// the pairs.
     ///
     /// # Errors
     /// An odd m; errors of the device.

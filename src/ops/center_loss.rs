@@ -1,6 +1,6 @@
-//! Center loss (Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition") as a term of its
-//! own, in the form in which Luo et al. 2019 ("Bag of Tricks and a Strong Baseline for Deep Person Re-identification")
-//! add it to the triplet loss.
+//! Center loss (Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition") as a term of
+//! its own, in the form in which Luo et al. 2019 ("Bag of Tricks and a Strong Baseline for Deep Person
+//! Re-identification") add it to the triplet loss.
 //!
 //! x_i is the feature of image i, normalised or not, y_i its identity, c_j the center of identity j. Over a batch of m
 //! images
@@ -13,11 +13,12 @@
 //!
 //! # Centers
 //!
-//! Centers get no gradient. [`crate::ops::center_step`] updates them as Wen et al. do, c_j -= rate sum_i \[y_i = j\] (c_j
-//! - x_i) / (1 + n_j) with n_j images of identity j. Luo et al.'s program descends along the gradient of the loss instead,
-//! c_j -= rate (2/m) sum_i \[y_i = j\] (c_j - x_i): there a center moves the slower the larger the batch is, by 1/16 of
-//! the way at rate 0.5 in a batch of 16 persons with 4 images, where Wen et al.'s moves by 2/5. We take the published
-//! update, because its rate does not depend on the size of a batch, and because the centers of equation (5) move likewise.
+//! Centers get no gradient. [`crate::ops::center_step`] updates them as Wen et al. do: of an identity with n_j images in
+//! the batch, c_j -= rate sum_i \[y_i = j\] (c_j - x_i) / (1 + n_j). Luo et al.'s program descends along the gradient of
+//! the loss instead, c_j -= rate (2/m) sum_i \[y_i = j\] (c_j - x_i): there a center moves the slower the larger the
+//! batch is, by 1/16 of the way at rate 0.5 in a batch of 16 persons with 4 images, where Wen et al.'s moves by 2/5. We
+//! take the published update, because its rate does not depend on the size of a batch, and because the centers of
+//! equation (5) move likewise.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -1,9 +1,8 @@
 //! Dropout with inverted scaling (Srivastava et al., 2014; section 2.1 of the paper puts it behind pool5).
 //!
-//! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0.
-//! Element j of image i is kept if and only if the uniform number
-//! Philox(seed, step, i, stream)\[j\] is at least `ratio`; the stream is `RngStream::Dropout`, or another one for a second
-//! dropout in the step, which would have the same mask.
+//! y = x / (1 - ratio) where an element is kept, else 0; dx = dy / (1 - ratio) where it was kept, else 0. Element j of
+//! image i is kept if and only if the uniform number Philox(seed, step, i, stream)\[j\] is at least `ratio`; the stream
+//! is `RngStream::Dropout`, or another one for a second dropout in the step, which would have the same mask.
 //!
 //! The mask is never stored: the counter-based generator gives the same numbers again in the backward pass, so only
 //! (seed, step, ratio) is saved. Kernels read the step number from device memory, so that a captured step can be

@@ -15,6 +15,7 @@
 
 pub mod adam;
 pub mod add;
+pub mod attributes;
 pub mod batch_contrastive;
 pub mod batchnorm;
 pub(crate) mod bias;

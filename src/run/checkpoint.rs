@@ -9,7 +9,7 @@ use super::validation::{self, Validation};
 use super::{Layout, search};
 use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
-use crate::data::{Classes, Loader};
+use crate::data::{Attributes, Classes, Loader};
 use crate::device::{Device, Precision};
 use crate::error::{Remedy, excerpt};
 use crate::files::write_json;
@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// The metadata key of the identities of the training set.
 const CLASSES: &str = "classes";
+/// The metadata key of the SHA-256 of the file of attributes.
+const ATTRIBUTES: &str = "attributes_sha256";
 /// The metadata key of the precision.
 const PRECISION: &str = "precision";
 
@@ -36,6 +38,8 @@ pub struct Identity {
     images_crc32: u32,
     /// The precision of products. A run in another precision has other bits.
     precision: Precision,
+    /// The SHA-256 of the file of attributes, if the run trains on one.
+    attributes: Option<String>,
     training: Training,
 }
 
@@ -53,8 +57,14 @@ impl Identity {
             classes: classes.pids().to_vec(),
             images_crc32: loader.fingerprint(),
             precision: device.precision(),
+            attributes: None,
             training: training.clone(),
         }
+    }
+
+    /// The same with the attributes that the run trains on.
+    pub fn with_attributes(self, attributes: Option<&Attributes>) -> Self {
+        Identity { attributes: attributes.map(|of| of.sha256.clone()), ..self }
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {
@@ -67,6 +77,7 @@ impl Identity {
             entry(PRECISION, self.precision.to_string()),
             entry(PROVENANCE, self.training.to_json()),
         ]);
+        metadata.extend(self.attributes.iter().map(|sha256| entry(ATTRIBUTES, sha256.clone())));
         metadata
     }
 

@@ -52,6 +52,9 @@ pub struct StepMetrics {
     /// The verification loss, if the run has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<f32>,
+    /// The loss of attributes, if the run has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<f32>,
 }
 
 /// The values of a step's losses.
@@ -96,6 +99,7 @@ impl StepMetrics {
             contrastive: value(MetricLoss::Contrastive),
             center_loss: value(MetricLoss::Center),
             verification: value(MetricLoss::Verification),
+            attributes: value(MetricLoss::Attributes),
         }
     }
 
@@ -112,6 +116,7 @@ impl StepMetrics {
             MetricLoss::Contrastive => self.contrastive,
             MetricLoss::Center => self.center_loss,
             MetricLoss::Verification => self.verification,
+            MetricLoss::Attributes => self.attributes,
         }
     }
 
@@ -131,6 +136,7 @@ impl StepMetrics {
             ("contrastive loss", self.contrastive),
             ("separate center loss", self.center_loss),
             ("verification loss", self.verification),
+            ("loss of attributes", self.attributes),
             ("total loss", self.loss),
         ]
         .into_iter()

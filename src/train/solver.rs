@@ -10,11 +10,11 @@ use super::validator::Validator;
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::console::counted;
-use crate::data::{Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
+use crate::data::{Attributes, Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
 use crate::device::Device;
 use crate::eval::in_training::{self, TestImages};
 use crate::files::write_atomically;
-use crate::model::Model;
+use crate::model::{Model, Outputs};
 use crate::optim::Optimizer;
 use crate::run::checkpoint::{self, Checkpoint, Identity};
 use crate::run::collapse::{Origin, Watch};
@@ -121,12 +121,14 @@ impl Trainer {
         let reduced = split.as_ref().map(|split| split.train.clone());
         let dataset = reduced.as_ref().unwrap_or(dataset);
         let classes = Classes::new(&dataset.train)?;
+        let attributes = attributes(config, dataset, &classes)?;
+        let outputs = Outputs { classes: classes.len(), attributes: attributes.as_ref() };
         let mut first = 0;
         let (model, mut params) = match start {
-            Start::Random => Model::new(config, classes.len(), device)?,
-            Start::Weights(file) => file.start(config, classes.len(), device)?,
+            Start::Random => Model::new(config, outputs, device)?,
+            Start::Weights(file) => file.start(config, outputs, device)?,
             Start::Resume(run) => {
-                let (model, specs) = Model::declare(config, classes.len(), device)?;
+                let (model, specs) = Model::declare(config, outputs, device)?;
                 first = checkpoint::check_newest(&run.checkpoints(), config, &classes, &specs)?;
                 (model, Params::new(device, &specs)?)
             }
@@ -136,9 +138,10 @@ impl Trainer {
         let options = loader_options(config, first);
         let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
         require_pairs(config, &loader)?;
-        let data = DataSet::of(dataset, loader.skipped().len());
+        let data = DataSet::of(dataset, loader.skipped().len()).with_attributes(attributes.as_ref());
         let provenance = provenance(start, data, device)?;
-        let identity = Identity::new(config, &classes, &loader, device, &provenance.training);
+        let identity = Identity::new(config, &classes, &loader, device, &provenance.training)
+            .with_attributes(attributes.as_ref());
         if let Start::Resume(run) = start {
             checkpoint::restore(&run.checkpoints(), &identity, &mut params, &mut *optimizer)?;
         }
@@ -361,6 +364,12 @@ fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunPro
         }
     };
     Ok(RunProvenance::begin(Training::new(start, data, &device)))
+}
+
+/// The attributes of the identities, if the run has a loss of attributes.
+fn attributes(config: &Config, dataset: &Dataset, classes: &Classes) -> Result<Option<Attributes>> {
+    let file = config.data.attributes.as_ref().filter(|_| config.loss.attributes.weight != 0.0);
+    file.map(|file| Attributes::read(file.as_ref(), classes, &dataset.labels)).transpose()
 }
 
 /// Checks that batches can hold two images of one person, if the loss needs such pairs.

@@ -66,7 +66,7 @@ pub fn step_with_hook(
     config: &Config,
     done: &mut dyn FnMut(Phase) -> Result<()>,
 ) -> Result<StepOutput> {
-    let Some(head) = model.head else {
+    let Some(head) = &model.head else {
         return Err(Error::Run("a model without classes cannot be trained".into()));
     };
     let statistics = match config.solver.batchnorm {

@@ -17,11 +17,11 @@ use crate::data::Channels;
 use crate::device::Device;
 use crate::error::printable;
 use crate::files::hex;
-use crate::model::Model;
 use crate::model::embedding::EMBEDDING;
 use crate::model::head::is_of_losses;
 use crate::model::neck::NECK;
 use crate::model::pooling::EXPONENT;
+use crate::model::{Model, Outputs};
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -162,17 +162,22 @@ impl NetworkFile {
     /// # Errors
     /// As [`load_into`](super::load_into), before any memory is allocated.
     pub fn network(&self, device: &Device) -> Result<(Model, Params)> {
-        self.build(&self.config, 0, device)
+        self.build(&self.config, Outputs::default(), device)
     }
 
-    /// Creates a network of `config` for `classes` identities that starts from these weights; only the classifier,
-    /// the centers, the heads of losses, the pooling's exponent, the embedding and the neck may be missing.
+    /// Creates a network of `config` for these identities that starts from these weights; only the classifier, the
+    /// centers, the heads of losses, the pooling's exponent, the embedding and the neck may be missing.
     ///
     /// # Errors
     /// As [`NetworkFile::check_start`], before any memory is allocated.
-    pub fn start(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
+    pub fn start<'a>(
+        &self,
+        config: &Config,
+        outputs: impl Into<Outputs<'a>>,
+        device: &Device,
+    ) -> Result<(Model, Params)> {
         self.check_agreement(config)?;
-        self.build(config, classes, device)
+        self.build(config, outputs.into(), device)
     }
 
     /// Checks that a network of `config` can start from these weights.
@@ -187,12 +192,12 @@ impl NetworkFile {
 
     /// The file's settings are its own claim. So their network is compared with the header first, and memory is
     /// allocated only for tensors that the file holds.
-    fn build(&self, config: &Config, classes: usize, device: &Device) -> Result<(Model, Params)> {
-        let (model, specs) = Model::declare(config, classes, device)?;
+    fn build(&self, config: &Config, outputs: Outputs<'_>, device: &Device) -> Result<(Model, Params)> {
+        let (model, specs) = Model::declare(config, outputs, device)?;
         // A run starts with a classifier, centers, heads of losses and layers in front of them of its own where the file has
         // none. Features need these layers.
         let is_new = |name: &str| name.starts_with("fc.") || is_of_losses(name) || is_new_layer(name);
-        let may_miss = |name: &str| classes > 0 && is_new(name);
+        let may_miss = |name: &str| outputs.classes > 0 && is_new(name);
         let (values, _) = match_tensors(specs.shapes(), &self.file, may_miss, "the model")?;
         let mut params = Params::new(device, &specs)?;
         if model.head.is_some() {

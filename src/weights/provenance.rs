@@ -14,7 +14,7 @@ mod data_set;
 mod text;
 mod words;
 
-pub use data_set::DataSet;
+pub use data_set::{AttributesFile, DataSet};
 pub use text::Text;
 
 use super::TensorFile;
@@ -269,7 +269,9 @@ mod tests {
         let (file, sha256, format, url, licence) = (long(), long(), long(), long(), long());
         let converted = Conversion { file, sha256, format, url, licence };
         let text = || long().unwrap();
-        let data = DataSet { name: text(), layout: text(), list_sha256: text(), ..DataSet::default() };
+        let attributes = Some(AttributesFile { file: text(), sha256: text(), attributes: u64::MAX });
+        let data =
+            DataSet { name: text(), layout: text(), list_sha256: text(), attributes, ..DataSet::default() };
         let mut provenance = Provenance::Converted(converted.into());
         for _ in 0..MAX_STARTS {
             let start = Start::Weights(WeightsFile { file: text(), sha256: text(), provenance });

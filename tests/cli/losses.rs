@@ -1,7 +1,9 @@
 //! Losses of other methods, from the settings to metrics, messages and the page; and the neck.
 
 use crate::support::{bcreid, data, fail, stderr, succeed, train};
+use bcreid::data::Dataset;
 use bcreid::weights::Features;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -115,8 +117,8 @@ fn losses_that_cannot_work_are_refused_and_idle_settings_are_told() {
     }
 }
 
-/// The separate center loss has centers of its own, which only a run with this loss has; weights of either run start the
-/// other, and evaluation needs none of them.
+/// The separate center loss has centers of its own, which only a run with this loss has; weights of either run start
+/// the other, and evaluation needs none of them.
 #[test]
 fn separate_centers_belong_to_training() {
     let folder = tempfile::tempdir().unwrap();
@@ -137,8 +139,8 @@ fn separate_centers_belong_to_training() {
     succeed(eval.arg("eval").arg("--run").arg(at("with")).arg("--data").arg(data()));
 }
 
-/// The verification head: its loss enters with its weight, a resumed run has the bits of a whole one, and a sampler whose
-/// pairs never show one person is refused before anything is written.
+/// The verification head: its loss enters with its weight, a resumed run has the bits of a whole one, and a sampler
+/// whose pairs never show one person is refused before anything is written.
 #[test]
 fn a_verification_head_needs_pairs_of_both_kinds() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,6 +182,87 @@ fn a_verification_head_needs_pairs_of_both_kinds() {
         output.status.success() && said.contains("1.69 % of the pairs are expected to show one person"),
         "{said}"
     );
+}
+
+/// Attributes of all persons of the data set, test persons included, with the first column for `identity`.
+fn attributes(file: &Path, header: &str, first: impl Fn(i64) -> String) -> String {
+    let set = Dataset::open(data()).unwrap();
+    let persons: BTreeSet<i64> =
+        set.train.iter().chain(&set.query).map(|image| image.pid).filter(|pid| *pid > 0).collect();
+    let line = |(i, pid): (usize, i64)| format!("{},{},{}\n", first(pid), ["no", "yes"][i % 2], 10 * (i % 3));
+    let lines: String = persons.into_iter().enumerate().map(line).collect();
+    fs::write(file, format!("{header}\n{lines}")).unwrap();
+    format!("data.attributes={}", file.display())
+}
+
+/// Heads of attributes: the loss enters with its weight and is learnt; a resumed run has the bits of a whole one,
+/// wherever the file is, and refuses another content; the file is a part of the run's provenance; evaluation needs no
+/// heads.
+#[test]
+fn attributes_are_learnt_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let file = at("attributes.csv");
+    let named = attributes(&file, "identity,hat,age", |pid| format!("{pid:04}"));
+    let own: &[&str] = &["loss.attributes.weight=0.5", "loss.lambda=0", &named];
+    let said = succeed(&mut train(data(), &at("whole"), own));
+    assert!(said.contains("; attributes "), "{said}");
+    for step in metrics(&at("whole")) {
+        let value = |name: &str| step[name].as_f64().unwrap();
+        let total = value("softmax") + 0.5 * value("attributes");
+        assert!((value("loss") / total - 1.0).abs() < 1e-5, "{step}");
+    }
+    let file_of_weights = bcreid::weights::read_tensors(&at("whole").join("weights.safetensors")).unwrap();
+    assert_eq!(file_of_weights.tensor("attributes.weight").unwrap().shape()[0], 5, "two values and three");
+
+    succeed(&mut train(data(), &at("part"), &[own, &["solver.iterations=6"]].concat()));
+    // The file moves: the settings of the run name another place.
+    fs::rename(&file, at("moved.csv")).unwrap();
+    let error = fail(&mut resumed(&at("part")));
+    assert!(error.contains("attributes.csv"), "{error}");
+    let settings = at("part").join("config.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace("attributes.csv", "moved.csv")).unwrap();
+    let content = fs::read_to_string(at("moved.csv")).unwrap();
+    fs::write(at("moved.csv"), content.replacen("yes", "no", 1)).unwrap();
+    let error = fail(&mut resumed(&at("part")));
+    assert!(error.contains("attributes_sha256") && error.contains("another run or data set"), "{error}");
+    fs::write(at("moved.csv"), content).unwrap();
+    succeed(&mut resumed(&at("part")));
+    assert!(tensors(&at("part")) == tensors(&at("whole")), "a resumed run has the bits of a whole one");
+
+    let provenance = fs::read_to_string(at("whole").join("provenance.json")).unwrap();
+    assert!(provenance.contains("\"file\": \"attributes.csv\"") && provenance.contains("\"attributes\": 2"));
+    let shown = succeed(bcreid().arg("doctor").arg("--weights").arg(at("whole")));
+    assert!(
+        shown.contains(", 2 attributes of attributes.csv") && shown.contains("SHA-256 of the attributes")
+    );
+    let mut eval = bcreid();
+    succeed(eval.arg("eval").arg("--run").arg(at("whole")).arg("--data").arg(data()));
+    succeed(train(data(), &at("plain"), &[]).arg("--weights").arg(at("whole")));
+    assert!(tensors(&at("plain")).iter().all(|(name, _)| !name.starts_with("attributes.")));
+}
+
+#[test]
+fn files_of_attributes_that_cannot_work_are_refused_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let refused = |settings: &[&str], words: &[&str]| {
+        let error = fail(&mut train(data(), &at("run"), &[&["loss.attributes.weight=1"], settings].concat()));
+        assert!(words.iter().all(|word| error.contains(word)) && !at("run").exists(), "{words:?}: {error}");
+    };
+    refused(&[], &["data.attributes names no file"]);
+    refused(&["data.attributes=5"], &["data.attributes is a text"]);
+    let named = attributes(&at("a.csv"), "identity,hat,age", |pid| pid.to_string());
+    refused(&[&named, "loss.attributes.feature=neck"], &["loss.attributes.feature is the neck's"]);
+    let named = attributes(&at("b.csv"), "person,hat,age", |pid| pid.to_string());
+    refused(&[&named], &["b.csv line 1", "write the header identity"]);
+    let named = attributes(&at("c.csv"), "identity,hat,age", |pid| (pid + 1000).to_string());
+    refused(&[&named], &["c.csv: no line of identity", "of the training set are missing"]);
+    let output = train(data(), &at("idle"), &[&named]).output().unwrap();
+    let said = stderr(&output);
+    let note = "has no effect with loss.attributes.weight = 0";
+    assert!(output.status.success() && said.contains("data.attributes = ") && said.contains(note), "{said}");
 }
 
 /// Names and bytes of all tensors of a run's weights.

@@ -1,6 +1,7 @@
 //! Training on a CUDA device and on the CPU: the same images, masks and initial weights give the same losses.
 
-use crate::support::{On, Run, apart, drawn, f32, stand_ins};
+use crate::support::{On, Run, apart, data, drawn, f32, stand_ins};
+use bcreid::data::Dataset;
 
 /// Between two devices in f32: sums in another order, over the steps of a run.
 const F32: f64 = 1e-4;
@@ -141,6 +142,23 @@ fn losses_of_other_methods() {
 #[test]
 fn a_head_of_pairs() {
     devices_agree(&["loss.verification.weight=0.5", "loss.verification.dropout=0.5"]);
+}
+
+/// Attributes of the persons of the data set.
+#[test]
+fn heads_of_attributes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attributes.csv");
+    let mut persons: Vec<i64> = Dataset::open(data()).unwrap().train.iter().map(|image| image.pid).collect();
+    persons.sort_unstable();
+    persons.dedup();
+    let line = |(i, pid): (usize, &i64)| format!("{pid},{},{}\n", i % 2, ["a", "b", "c"][i % 3]);
+    let lines: String = persons.iter().enumerate().map(line).collect();
+    std::fs::write(&file, format!("identity,hat,bag\n{lines}")).unwrap();
+    let named = format!("data.attributes={}", file.display());
+    devices_agree(&["loss.attributes.weight=0.5", &named]);
+    // A dropout of pool5 beside that of the feature behind the neck.
+    devices_agree(&["loss.attributes.weight=0.5", &named, "model.neck=batchnorm", "solver.iterations=4"]);
 }
 
 #[test]

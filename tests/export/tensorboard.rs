@@ -115,6 +115,7 @@ fn made_up_run(run: &Path, steps: u64) {
         contrastive: (step > 0).then_some(0.125),
         center_loss: Some(2.0 * step as f32),
         verification: Some(0.5 * step as f32),
+        attributes: Some(0.75),
     };
     let lines: Vec<String> =
         (0..steps).map(|step| serde_json::to_string(&line(step)).unwrap() + "\n").collect();

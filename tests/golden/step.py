@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 import philox
 import resnet
+from attributes import attributes_loss
 from center_loss import center_loss
 from circle import circle
 from contrastive import contrastive
@@ -27,7 +28,10 @@ from verification import verification_loss
 
 MOMENTUM, DECAY, DROPOUT, TAU, CENTER_RATE, RATE, LAMBDA = 0.9, 5e-4, 0.5, 1.3, 0.5, 0.01, 0.1
 STEPS, SAMPLE, OTHER = 60, 192, 0.25
-BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None, "center": False, "verification": False}
+# Values of a hat (no, yes), an age and a bag (blue, green, red) of each identity.
+SIZES = [2, 4, 3]
+TABLE = torch.tensor([[1, 0, 2], [0, 2, 0], [0, 1, 2], [1, 3, 1], [0, 0, 0]])
+BASE = {"exact": False, "caffe_momentum": False, "tied": False, "frozen": False, "neck": None, "tau": TAU, "smoothing": 0.0, "other": None, "center": False, "verification": False, "attributes": False}
 VARIANTS = {
     "base": {},
     **{key: {key: True} for key in ["exact", "caffe_momentum", "tied", "frozen"]},
@@ -45,6 +49,9 @@ VARIANTS = {
     "contrastive": {"other": lambda pool5, y: contrastive(F.normalize(pool5), y, 0.25, 1.25)},
     "center": {"center": True},
     "verification": {"verification": True},
+    "attributes": {"attributes": True},
+    # The classifiers of attributes take pool5, that of identities the feature behind the neck; both have one mask.
+    "attributes_behind": {"attributes": True, "neck": "pool5"},
 }
 
 
@@ -72,14 +79,25 @@ class Run:
             wave = np.sin(0.7 * np.arange(2 * self.net.features), dtype=np.float64)
             self.verification.weight.copy_(torch.from_numpy((0.1 * wave).astype(np.float32)).reshape(2, -1))
             self.verification.bias.copy_(torch.tensor([0.5, -0.25]))
+        # Classifiers of attributes; they are not trained on the way either.
+        self.attributes = torch.nn.Linear(self.net.features, sum(SIZES))
+        self.has_attributes = False
+        with torch.no_grad():
+            wave = np.sin(0.3 * np.arange(sum(SIZES) * self.net.features), dtype=np.float64)
+            self.attributes.weight.copy_(torch.from_numpy((0.1 * wave).astype(np.float32)).reshape(sum(SIZES), -1))
+            self.attributes.bias.copy_(0.125 * torch.arange(sum(SIZES)))
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
 
     def named(self):
         own = ("bottleneck.weight", self.neck.weight) if self.has_neck else ("fc.bias", self.fc.bias)
         named = list(self.net.named()) + [("fc.weight", self.fc.weight), own]
-        return named + (self.new() if self.has_verification else [])
+        own = [(self.has_verification, self.of_pairs()), (self.has_attributes, self.of_attributes())]
+        return named + [pair for has, pairs in own if has for pair in pairs]
 
-    def new(self):
+    def of_attributes(self):
+        return [("attributes.weight", self.attributes.weight), ("attributes.bias", self.attributes.bias)]
+
+    def of_pairs(self):
         return [("verification.weight", self.verification.weight), ("verification.bias", self.verification.bias)]
 
     def statistics(self):
@@ -98,7 +116,7 @@ class Run:
         for name, velocity in self.velocities.items():
             yield f"momentum/{name}", velocity
 
-    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None, center=False, verification=False):
+    def step(self, number, exact=False, caffe_momentum=False, tied=False, frozen=False, neck=None, tau=TAU, smoothing=0.0, other=None, center=False, verification=False, attributes=False):
         """Softmax loss and the three terms of the other one; the step is made."""
         self.net.train(not frozen)
         pixels, labels = batch(number)
@@ -120,6 +138,8 @@ class Run:
         others = [] if other is None else [other(pool5, labels)[0]]
         if center:
             others = [center_loss(pool5, labels, self.own_centers)]
+        if attributes:
+            others = [attributes_loss(self.attributes(pool5 * mask), labels, TABLE, SIZES)]
         if verification:
             mask = philox.dropout_mask(SEED, number, BATCH // 2, self.net.features, 0.75, philox.VERIFICATION)
             others = [verification_loss(pool5, labels, self.verification, torch.from_numpy(mask).to(dtype))]
@@ -154,7 +174,7 @@ def sample(array):
 @torch.no_grad()
 def start_at(run, start, caffe_momentum):
     for name, tensor in run.state():
-        if "bottleneck." in name or "verification." in name:
+        if any(new in name for new in ("bottleneck.", "verification.", "attributes.")):
             continue
         values = torch.from_numpy(start[name])
         if values.dim() == 4:
@@ -173,7 +193,7 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
     losses = [trained.step(number) for number in range(STEPS)]
     start = {name: engine(tensor).astype(np.float32) for name, tensor in trained.state()}
     start["bottleneck.weight"] = engine(trained.neck.weight).astype(np.float32)
-    start |= {name: engine(tensor).astype(np.float32) for name, tensor in trained.new()}
+    start |= {name: engine(tensor).astype(np.float32) for name, tensor in trained.of_pairs() + trained.of_attributes()}
     start["center_loss.centers"] = engine(trained.own_centers).astype(np.float32)
     print(f"{wiring}: trained from {losses[0].round(3)} to {losses[-1].round(3)}")
     for name, values in start.items():
@@ -187,9 +207,8 @@ for wiring, caffe in {"torchvision": False, "caffe": True}.items():
                 run.has_neck = True
                 del run.velocities["fc.bias"]
                 run.velocities["bottleneck.weight"] = torch.zeros_like(run.neck.weight)
-            if settings["verification"]:
-                run.has_verification = True
-                run.velocities |= {name: torch.zeros_like(p) for name, p in run.new()}
+            run.has_verification, run.has_attributes = settings["verification"], settings["attributes"]
+            run.velocities |= {name: torch.zeros_like(p) for name, p in run.named() if name not in run.velocities}
             start_at(run, start, settings["caffe_momentum"])
             before = {name: engine(velocity) for name, velocity in run.velocities.items()}
             terms = run.step(STEPS, **settings)

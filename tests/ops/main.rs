@@ -4,6 +4,7 @@
 mod adam;
 mod add;
 mod assemble;
+mod attributes;
 mod batch_contrastive;
 mod batchnorm;
 mod bias;

@@ -3,8 +3,8 @@
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{
-    adam, batch_contrastive, center_loss, circle, contrastive, pairs, softmax_cross_entropy, triplet,
-    verification,
+    adam, attributes, batch_contrastive, center_loss, circle, contrastive, pairs, softmax_cross_entropy,
+    triplet, verification,
 };
 
 /// The message of a planted error holds all of `words`.
@@ -133,6 +133,24 @@ fn a_gradient_of_half_the_square() {
     let (right, wrong) =
         ("2.0f * *dy / static_cast<float>(gridDim.x)", "*dy / static_cast<float>(gridDim.x)");
     seen("center_loss", right, wrong, center_loss::kernel::every_case, &["dx", "expected"]);
+}
+
+/// Each attribute has the value that the identity has of the first one.
+#[test]
+fn a_table_that_is_read_in_one_column() {
+    let (right, wrong) = (
+        "values[static_cast<size_t>(label) * count + attribute]",
+        "values[static_cast<size_t>(label) * count]",
+    );
+    seen("attributes", right, wrong, attributes::kernel::every_case, &["expected"]);
+}
+
+/// The gradient is that of the sum over the attributes, and the loss their mean.
+#[test]
+fn a_gradient_that_forgets_the_number_of_attributes() {
+    let (right, wrong) =
+        ("*dy / (static_cast<float>(m) * static_cast<float>(attributes))", "*dy / static_cast<float>(m)");
+    seen("attributes", right, wrong, attributes::kernel::every_case, &["dlogits", "expected"]);
 }
 
 /// The corrections of Adam use the number of the step before.

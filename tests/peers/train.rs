@@ -9,6 +9,7 @@ use crate::{bcreid, skip};
 use bcreid::data::Dataset;
 use bcreid::export::training_images;
 use bcreid::weights::NetworkFile;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -180,6 +181,21 @@ fn pytorch_makes_the_same_steps() {
         "solver.head_rate=10",
     ];
     agrees(&python, folder, "verification_behind_the_neck", &[&of_pairs[..], &behind].concat());
+
+    // Attributes by number, of all persons: two as words, one as numbers that are no row of whole ones.
+    let persons: BTreeSet<i64> =
+        Dataset::open(&folder.join("set")).unwrap().train.iter().map(|s| s.pid).collect();
+    let line = |(i, pid): (usize, i64)| {
+        format!("{pid},{},{},{}\n", ["no", "yes"][i % 2], 7 * (i % 3), ["red", "green", "blue"][(i / 2) % 3])
+    };
+    let lines: String = persons.into_iter().enumerate().map(line).collect();
+    let file = folder.join("attributes.csv");
+    std::fs::write(&file, "identity,hat,age,bag\n".to_string() + &lines).unwrap();
+    let named = format!("data.attributes={}", file.display());
+    let of_attributes = ["loss.batch_contrastive.weight=0", "loss.attributes.weight=0.5", &named];
+    agrees(&python, folder, "attributes", &of_attributes);
+    let behind = ["model.neck=batchnorm", "loss.attributes.feature=neck", "solver.head_rate=10"];
+    agrees(&python, folder, "attributes_behind_the_neck", &[&of_attributes[..], &behind].concat());
 
     // What it trains can be evaluated here, and wrong images are noticed.
     let (weights, images) = (folder.join("torch.safetensors"), folder.join("exact.safetensors"));

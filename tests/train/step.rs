@@ -7,9 +7,11 @@ use bcreid::autograd::{Params, StepValues};
 use bcreid::config::{
     Config, Convention, Distance, FeatureKind, Gradient, NeckKind, Normalization, Scope, Wiring,
 };
+use bcreid::data::{Attributes, Classes, Labels, Sample};
 use bcreid::device::Device;
 use bcreid::model::Model;
-use bcreid::model::head::CENTER_LOSS;
+use bcreid::model::attributes::ATTRIBUTES;
+use bcreid::model::head::{CENTER_LOSS, Outputs};
 use bcreid::model::neck::NECK;
 use bcreid::model::verification::VERIFICATION;
 use bcreid::ops::batch_contrastive::Term;
@@ -51,10 +53,12 @@ enum Variant {
     Contrastive,
     Center,
     Verification,
+    Attributes,
+    AttributesBehind,
 }
 
 impl Variant {
-    const ALL: [(Variant, &str); 15] = [
+    const ALL: [(Variant, &str); 17] = [
         (Variant::Base, "base"),
         (Variant::Exact, "exact"),
         (Variant::CaffeMomentum, "caffe_momentum"),
@@ -70,10 +74,16 @@ impl Variant {
         (Variant::Contrastive, "contrastive"),
         (Variant::Center, "center"),
         (Variant::Verification, "verification"),
+        (Variant::Attributes, "attributes"),
+        (Variant::AttributesBehind, "attributes_behind"),
     ];
 
     fn has_neck(self) -> bool {
-        matches!(self, Variant::Neck | Variant::NeckBehind)
+        matches!(self, Variant::Neck | Variant::NeckBehind | Variant::AttributesBehind)
+    }
+
+    fn has_attributes(self) -> bool {
+        matches!(self, Variant::Attributes | Variant::AttributesBehind)
     }
 }
 
@@ -133,8 +143,26 @@ fn config(wiring: Wiring, variant: Variant) -> Config {
             let own = &mut config.loss.verification;
             (own.weight, own.dropout) = (OTHER, 0.75);
         }
+        Variant::Attributes | Variant::AttributesBehind => {
+            config.loss.attributes.weight = OTHER;
+            if variant == Variant::AttributesBehind {
+                // Of pool5, while the classifier of identities takes the feature behind the neck.
+                config.model.neck = NeckKind::Batchnorm;
+            }
+        }
     }
     config
+}
+
+/// Three attributes of the five identities, as the script has them.
+fn attributes() -> Attributes {
+    let text = "identity,hat,age,bag\n0,yes,1,red\n1,no,3,blue\n2,no,2,red\n3,yes,4,green\n4,no,1,blue\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attributes.csv");
+    std::fs::write(&path, text).unwrap();
+    let sample = |pid| Sample { path: "a.jpg".into(), pid, camid: None };
+    let classes = Classes::new(&(0..CLASSES as i64).map(sample).collect::<Vec<_>>()).unwrap();
+    Attributes::read(&path, &classes, &Labels::default()).unwrap()
 }
 
 /// Weights, statistics, centers and velocities of the trained network.
@@ -154,6 +182,7 @@ fn start(
         .filter(|(name, _)| variant.has_neck() || !name.starts_with(NECK))
         .filter(|(name, _)| variant == Variant::Center || *name != CENTER_LOSS)
         .filter(|(name, _)| variant == Variant::Verification || !name.starts_with(VERIFICATION))
+        .filter(|(name, _)| variant.has_attributes() || !name.starts_with(ATTRIBUTES))
         .map(|(name, view)| (name.to_string(), view.shape().to_vec(), view.f32().unwrap().into_owned()))
         .collect();
     let out: Vec<_> = tensors
@@ -166,7 +195,7 @@ fn start(
     load_into(params, &plain, |name| name.starts_with(NECK)).unwrap();
     for (name, state) in optimizer.state_mut(params) {
         // New parameters begin without a velocity.
-        if name.contains(NECK) || name.contains(VERIFICATION) {
+        if [NECK, VERIFICATION, ATTRIBUTES].iter().any(|new| name.contains(new)) {
             continue;
         }
         let mut velocity = plain.tensor(&name).unwrap().f32().unwrap().into_owned();
@@ -184,7 +213,9 @@ fn sample(values: &[f32], count: usize) -> Vec<f64> {
 
 fn makes_pytorchs_step(wiring: Wiring, name: &str, variant: Variant, key: &str) {
     let (device, file, config) = (Device::cpu(), file(), config(wiring, variant));
-    let (model, mut params) = Model::new(&config, CLASSES, &device).unwrap();
+    let attributes = attributes();
+    let outputs = Outputs { classes: CLASSES, attributes: Some(&attributes) };
+    let (model, mut params) = Model::new(&config, outputs, &device).unwrap();
     let mut optimizer = optimizer(&params, &config).unwrap();
     start(&file, name, variant, &mut params, &mut *optimizer);
     let before: Vec<Vec<f32>> = velocities(&*optimizer, &params).iter().map(|v| v.f32().to_vec()).collect();

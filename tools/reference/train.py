@@ -25,6 +25,7 @@ Needs Python 3.11, PyTorch, NumPy and safetensors. Figures differ between PyTorc
 """
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -41,6 +42,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
 import philox
 import resnet
+from attributes import attributes_loss
 from center_loss import center_loss
 from circle import circle
 from contrastive import contrastive
@@ -102,9 +104,26 @@ class Settings:
         return rate, f32(self.own["weight"]) * ramp(self.own["warmup"]), center_rate
 
 
+def read_attributes(path, identities):
+    """The number of values of each attribute, and the values of the identities, from a CSV file with commas in which
+    persons are numbers."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [{key.strip(): value.strip() for key, value in row.items()} for row in csv.DictReader(file)]
+    person = next(name for name in rows[0] if name.lower() == "identity")
+    of_person = {int(row[person]): row for row in rows}
+    sizes, columns = [], []
+    for name in (name for name in rows[0] if name != person):
+        values = [row[name] for row in rows]
+        kind = int if all(re.fullmatch(r"[+-]?\d+", value) for value in values) else str
+        order = sorted({kind(value) for value in values})
+        sizes.append(len(order))
+        columns.append([order.index(kind(of_person[identity][name])) for identity in identities])
+    return sizes, torch.tensor(columns).T
+
+
 def is_new(name):
     """Whether a parameter has the learning rate of the classifier."""
-    return name.startswith(("fc.", "bottleneck.", "embedding.", "pool.", "verification."))
+    return name.startswith(("fc.", "bottleneck.", "embedding.", "pool.", "verification.", "attributes."))
 
 
 def embedding_of(model, inputs):
@@ -122,7 +141,7 @@ def embedding_of(model, inputs):
 
 
 class Trainer:
-    def __init__(self, file, settings, dtype):
+    def __init__(self, file, settings, dtype, identities):
         model = settings.model
         self.settings, self.dtype = settings, dtype
         torch.set_default_dtype(dtype)
@@ -147,11 +166,16 @@ class Trainer:
         for layer in [*self.embedding, self.neck]:
             if isinstance(layer, torch.nn.BatchNorm1d):
                 layer.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
+        of_loss = lambda name: settings.loss.get(name, {"weight": 0.0})
         width = lambda own: self.net.features if own.get("feature", "pool5") == "pool5" else features
         self.centers = torch.zeros(classes, width(settings.own))
-        center, pairs = (settings.loss.get(name, {"weight": 0.0}) for name in ("center", "verification"))
+        center, pairs, attributes = (of_loss(name) for name in ("center", "verification", "attributes"))
         self.own_centers = torch.zeros(classes, width(center)) if center["weight"] != 0 else None
         self.verification = torch.nn.Linear(width(pairs), 2) if pairs["weight"] != 0 else None
+        self.attributes = None
+        if attributes["weight"] != 0:
+            self.sizes, self.table = read_attributes(settings.data["attributes"], identities)
+            self.attributes = torch.nn.Linear(width(attributes), sum(self.sizes))
         self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
         for name, tensor in self.state():
             self.load(file, name, tensor)
@@ -166,8 +190,10 @@ class Trainer:
         pooling = [] if self.exponent is None else [("pool.p", self.exponent)]
         own = self.verification
         pairs = [("verification.weight", own.weight), ("verification.bias", own.bias)] if own else []
+        own = self.attributes
+        attributes = [("attributes.weight", own.weight), ("attributes.bias", own.bias)] if own else []
         network = list(self.net.named()) + pooling + embedding + neck
-        return network + [("fc.weight", self.fc.weight)] + bias + pairs
+        return network + [("fc.weight", self.fc.weight)] + bias + pairs + attributes
 
     def state(self):
         """All that a weight file holds."""
@@ -191,7 +217,7 @@ class Trainer:
         x = features[own["feature"]]
         return F.normalize(x) if own.get("normalise") else x
 
-    def metrics(self, number, features, labels):
+    def metrics(self, number, dropout, features, labels):
         """(weight, loss) of the losses of other methods."""
         f32 = lambda value: float(np.float32(value))
         for name in ("triplet", "circle", "contrastive"):
@@ -216,9 +242,13 @@ class Trainer:
             own, seed = self.settings.loss["verification"], self.settings.run["seed"]
             x = self.chosen(own, features)
             shape = (len(x) // 2, x.shape[1])
-            mask = philox.dropout_mask(seed, number, *shape, own["dropout"], philox.VERIFICATION)
-            mask = torch.from_numpy(mask).to(self.dtype)
-            yield f32(own["weight"]), verification_loss(x, labels, self.verification, mask)
+            of_pairs = philox.dropout_mask(seed, number, *shape, own["dropout"], philox.VERIFICATION)
+            of_pairs = torch.from_numpy(of_pairs).to(self.dtype)
+            yield f32(own["weight"]), verification_loss(x, labels, self.verification, of_pairs)
+        if self.attributes:
+            own = self.settings.loss["attributes"]
+            logits = self.attributes(dropout(self.chosen(own, features)))
+            yield f32(own["weight"]), attributes_loss(logits, labels, self.table, self.sizes)
 
     @torch.no_grad()
     def load(self, file, name, tensor):
@@ -246,18 +276,19 @@ class Trainer:
         embedded = self.embedding(pool5)
         behind = self.neck(embedded) if self.neck else embedded
         features = {"pool5": pool5, "embedding": embedded, "neck": behind}
-        dropped = behind
-        if ratio > 0:
-            mask = philox.dropout_mask(seed, number, *behind.shape, ratio)
-            dropped = behind * torch.from_numpy(mask).to(self.dtype)
-        softmax = F.cross_entropy(self.fc(dropped), labels, label_smoothing=settings.smoothing)
+
+        def dropout(x):
+            """The dropout of the classifier, on a feature of any width."""
+            return x * torch.from_numpy(philox.dropout_mask(seed, number, *x.shape, ratio)).to(self.dtype) if ratio else x
+
+        softmax = F.cross_entropy(self.fc(dropout(behind)), labels, label_smoothing=settings.smoothing)
         own = settings.own
         x = F.normalize(features[own.get("feature", "pool5")])
         tau, exact = float(np.float32(own["tau"])), own["gradient"] == "exact"
         terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
         if settings.reduction == "mean":
             terms = [term / len(labels) for term in terms]
-        others = sum(share * value for share, value in self.metrics(number, features, labels))
+        others = sum(share * value for share, value in self.metrics(number, dropout, features, labels))
         loss = settings.softmax_weight * softmax + weight * sum(terms) + others
         gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
         with torch.no_grad():
@@ -356,7 +387,8 @@ def main():
         if metadata.get("format") != "bcreid" or not re.fullmatch(r"\d{1,18}", metadata.get("step", "")):
             raise Fault(f"{checkpoint}: no checkpoint of bcreid train")
         settings = Settings(metadata["config"])
-        trainer = Trainer(file, settings, torch.float64 if options.dtype == "f64" else torch.float32)
+        dtype = torch.float64 if options.dtype == "f64" else torch.float32
+        trainer = Trainer(file, settings, dtype, json.loads(metadata["classes"]))
     batches = Batches(options.images, settings, int(metadata["images_crc32"], 16))
     first = int(metadata["step"])
     count = settings.solver["iterations"] - first if options.steps is None else options.steps

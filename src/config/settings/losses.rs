@@ -25,6 +25,8 @@ pub struct Loss {
     pub center: CenterLoss,
     /// The verification loss of pairs.
     pub verification: VerificationLoss,
+    /// The loss of attributes.
+    pub attributes: AttributesLoss,
 }
 
 impl Loss {
@@ -37,6 +39,7 @@ impl Loss {
             ContrastiveLoss::entries(),
             CenterLoss::entries(),
             VerificationLoss::entries(),
+            AttributesLoss::entries(),
         ]
         .concat()
     }
@@ -49,6 +52,7 @@ impl Loss {
             MetricLoss::Contrastive => self.contrastive.weight,
             MetricLoss::Center => self.center.weight,
             MetricLoss::Verification => self.verification.weight,
+            MetricLoss::Attributes => self.attributes.weight,
         };
         let all = MetricLoss::ALL.into_iter().map(|loss| (loss, weight(loss)));
         all.filter(|(_, weight)| *weight != 0.0).collect()
@@ -173,9 +177,20 @@ section! {
     }
 }
 
+section! {
+    /// The loss of the attributes of persons, of which `data.attributes` names the file.
+    AttributesLoss, "loss.attributes" {
+        /// Weight of the mean over the attributes of their softmax losses. (Lin et al. weigh the softmax loss of the
+        /// identities with 8 instead.)
+        weight: f32 = 0.0, "1", "Lin et al. 2017";
+        /// The feature that the classifiers of attributes take, behind the dropout: before the neck or behind it.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Lin et al. 2017";
+    }
+}
+
 impl Sampler {
-    /// Whether image i of a batch of m images and image i + m/2 can show one person, and can show two. Batches of several
-    /// images of each person have the images of a person side by side, in one half or across its end.
+    /// Whether image i of a batch of m images and image i + m/2 can show one person, and can show two. Batches of
+    /// several images of each person have the images of a person side by side, in one half or across its end.
     pub fn has_both_kinds_of_pairs(self) -> bool {
         match self {
             Sampler::Random | Sampler::Epochs => true,
@@ -197,16 +212,19 @@ pub enum MetricLoss {
     Center,
     /// [`crate::model::verification`].
     Verification,
+    /// [`crate::model::attributes`].
+    Attributes,
 }
 
 impl MetricLoss {
     /// All of them.
-    pub const ALL: [MetricLoss; 5] = [
+    pub const ALL: [MetricLoss; 6] = [
         MetricLoss::Triplet,
         MetricLoss::Circle,
         MetricLoss::Contrastive,
         MetricLoss::Center,
         MetricLoss::Verification,
+        MetricLoss::Attributes,
     ];
 
     /// The name, as in the settings.
@@ -217,6 +235,7 @@ impl MetricLoss {
             MetricLoss::Contrastive => "contrastive",
             MetricLoss::Center => "center",
             MetricLoss::Verification => "verification",
+            MetricLoss::Attributes => "attributes",
         }
     }
 
@@ -234,7 +253,7 @@ impl MetricLoss {
             MetricLoss::Triplet | MetricLoss::Circle | MetricLoss::Contrastive | MetricLoss::Verification => {
                 true
             }
-            MetricLoss::Center => false,
+            MetricLoss::Center | MetricLoss::Attributes => false,
         }
     }
 }

@@ -30,7 +30,7 @@ enum Shown {
 /// A curve: heading, value, true for a noisy value, scale of the axis, and the runs for which it is shown.
 type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>, bool, Scale, Shown);
 /// The curves of the figure.
-const CURVES: [Curve; 12] = [
+const CURVES: [Curve; 13] = [
     ("Total loss (9)", |s| s.loss, true, Scale::Linear, Shown::Always),
     ("Softmax loss (2)", |s| s.softmax, true, Scale::Linear, Shown::Always),
     ("Batch loss (3): pairs of one identity", |s| s.positive, true, Scale::Linear, Shown::Always),
@@ -41,6 +41,7 @@ const CURVES: [Curve; 12] = [
     ("Contrastive loss of pairs", |s| s.contrastive, true, Scale::Linear, Shown::IfMeasured),
     ("Separate center loss", |s| s.center_loss, true, Scale::Linear, Shown::IfMeasured),
     ("Verification loss", |s| s.verification, true, Scale::Linear, Shown::IfMeasured),
+    ("Loss of attributes", |s| s.attributes, true, Scale::Linear, Shown::IfMeasured),
     ("Learning rate", |s| s.rate, false, Scale::Log, Shown::Always),
     ("Weight \u{3bb} of the batch-contrastive loss", |s| s.lambda, false, Scale::Linear, Shown::IfVaried),
 ];

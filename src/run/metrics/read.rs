@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Bytes of the longest line that is read. The longest line that is written has about 300 bytes.
 const LONGEST_LINE: u64 = 4096;
-/// The largest number of steps that are read: each takes 128 bytes of memory.
+/// The largest number of steps that are read: each takes 136 bytes of memory.
 const MAX_STEPS: usize = 2_000_000;
 
 /// Number of steps by which the memory grows.

@@ -2,7 +2,7 @@
 
 use super::Text;
 use crate::console::counted;
-use crate::data::{Dataset, Sample};
+use crate::data::{Attributes, Dataset, Sample};
 use crate::files::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,6 +31,21 @@ pub struct DataSet {
     /// `["PATH",PERSON,CAMERA]` without spaces; the path is relative to the data set's folder with `/` between its
     /// parts, the camera is `null` if unknown. Lines are sorted by their bytes, and each ends with a line feed.
     pub list_sha256: Text,
+    /// The attributes of the persons; `None` if the run has no loss of attributes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<AttributesFile>,
+}
+
+/// A file of attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttributesFile {
+    /// Name of the file, without its folder.
+    pub file: Text,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: Text,
+    /// Number of attributes.
+    pub attributes: u64,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -52,12 +67,26 @@ impl DataSet {
             cameras: (!cameras.is_empty()).then_some(cameras.len() as u64),
             left_out: left_out as u64,
             list_sha256: Text::new(&list_sha256(root, train)),
+            attributes: None,
         }
     }
 
-    /// Whether two runs have the same training images, wherever they lie. The contents of the files are not compared.
+    /// The same with the attributes that the run trains on.
+    pub fn with_attributes(self, attributes: Option<&Attributes>) -> Self {
+        let file = |of: &Attributes| AttributesFile {
+            file: Text::new(&of.file),
+            sha256: Text::new(&of.sha256),
+            attributes: of.names.len() as u64,
+        };
+        DataSet { attributes: attributes.map(file), ..self }
+    }
+
+    /// Whether two runs have the same training images, wherever they lie, and the same attributes. The contents of the
+    /// images are not compared.
     pub fn is_same(&self, other: &Self) -> bool {
-        (self.images, self.left_out, &self.list_sha256) == (other.images, other.left_out, &other.list_sha256)
+        let of = |set: &Self| set.attributes.as_ref().map(|file| file.sha256.clone());
+        (self.images, self.left_out, &self.list_sha256, of(self))
+            == (other.images, other.left_out, &other.list_sha256, of(other))
     }
 }
 
@@ -88,9 +117,13 @@ impl fmt::Display for DataSet {
             0 => String::new(),
             number => format!(", {number} of them left out as unreadable"),
         };
+        let attributes = self
+            .attributes
+            .as_ref()
+            .map_or(String::new(), |of| format!(", {} of {}", counted(of.attributes, "attribute"), of.file));
         write!(
             f,
-            "{} (layout {}): {} of {}{cameras}{left_out}",
+            "{} (layout {}): {} of {}{cameras}{left_out}{attributes}",
             self.name,
             self.layout,
             counted(self.images, "image"),

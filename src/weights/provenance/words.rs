@@ -71,6 +71,8 @@ impl Training {
         let mut lines =
             vec![format!("trained by: {}", self.trained_by()), format!("trained on: {}", self.trained_on())];
         lines.extend(self.data.as_ref().map(|data| format!("  SHA-256 of the list: {}", data.list_sha256)));
+        let attributes = self.data.as_ref().and_then(|data| data.attributes.as_ref());
+        lines.extend(attributes.map(|of| format!("  SHA-256 of the attributes: {}", of.sha256)));
         match &self.start {
             Start::Weights(file) => {
                 lines.push(format!("started from: {}", file.file));

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 37] = [
+pub const ELSEWHERE: [(&str, &str); 40] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -65,6 +65,9 @@ pub const ELSEWHERE: [(&str, &str); 37] = [
     ("gem_backward_exponent_f32", POWERS),
     ("gem_backward_exponent_bf16", POWERS),
     ("gem_exponent", ONE_BLOCK),
+    ("attributes_forward_f32", ONE_BATCH),
+    ("attributes_mean", ONE_BLOCK),
+    ("attributes_backward_f32", ONE_BATCH),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
