@@ -121,8 +121,12 @@ impl Config {
             ),
             (a.weight.is_finite() && a.weight >= 0.0, "loss.attributes.weight must be at least 0 and finite"),
             (
-                a.feature == FeatureKind::Pool5 || m.neck != NeckKind::None,
+                a.feature != FeatureKind::Neck || m.neck != NeckKind::None,
                 "loss.attributes.feature is the neck's, and there is none: set model.neck to batchnorm",
+            ),
+            (
+                a.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
+                "loss.attributes.feature is the embedding's, and there is none: set model.embedding to its width",
             ),
             (
                 a.weight == 0.0 || d.attributes.is_some(),

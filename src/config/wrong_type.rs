@@ -25,8 +25,6 @@ pub(super) enum Wanted {
     Whole,
     Number,
     Truth,
-    /// Any text.
-    Text,
     /// One of the words of the setting's unit.
     Word,
     /// A number or a word.
@@ -220,6 +218,11 @@ mod tests {
                 assert!(error.ends_with(&format!("(--set {}={value})", entry.key)), "{error}");
             }
             let wrong = |value: &str| refused(&entry.key, value).unwrap_or_else(|| panic!("{}", entry.key));
+            if let Wanted::Text = entry.wanted {
+                let date = wrong("1979-05-27");
+                assert!(date.contains("is a text; ") && date.contains("is a date"), "{date}");
+                continue;
+            }
             // A date has the type of no setting.
             let (date, text, empty) = (wrong("1979-05-27"), wrong("nonsense"), wrong(""));
             assert!(date.contains("`1979-05-27` is a date"), "{date}");
@@ -228,8 +231,8 @@ mod tests {
                 Wanted::Number => ("is a number; ", "`nonsense` is text"),
                 Wanted::Truth => ("is true or false; ", "`nonsense` is text"),
                 Wanted::Word => ("is one of the words ", "`nonsense` is another word"),
-                Wanted::NumberOr(_) => ("is a number or the word tied; ", "`nonsense` is another word"),
-                Wanted::Text => unreachable!("no setting is a text alone"),
+                Wanted::NumberOr(_) => ("is a number or the word ", "`nonsense` is another word"),
+                Wanted::Text => unreachable!("continued above"),
                 Wanted::Factors => ("is a table of names and factors, ", "`nonsense` is text"),
                 Wanted::List(..) => ("is a list of ", "`nonsense` is text"),
             };

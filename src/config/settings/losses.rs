@@ -156,8 +156,8 @@ section! {
     CenterLoss, "loss.center" {
         /// Weight of the mean squared distance between each image's feature and the center of its person.
         weight: f32 = 0.0, "1", "Wen et al. 2016 (Luo et al. 2019: 0.0005)";
-        /// The feature that the loss takes: before the neck or behind it.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Luo et al. 2019";
+        /// The feature that the loss takes: pool5, behind the embedding, or behind the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "Luo et al. 2019";
         /// Divide the feature by its length.
         normalise: bool = false, "true | false", "Luo et al. 2019";
         /// Learning rate of these centers, updated as those of the batch-contrastive loss.
@@ -172,8 +172,8 @@ section! {
         weight: f32 = 0.0, "1", "Zheng et al. 2016b";
         /// Dropout ratio between the squared difference of a pair and its classifier.
         dropout: f32 = 0.9, "probability", "Zheng et al. 2016b";
-        /// The feature that the loss takes: before the neck or behind it.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Zheng et al. 2016b";
+        /// The feature that the loss takes: pool5, behind the embedding, or behind the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "Zheng et al. 2016b";
     }
 }
 
@@ -183,8 +183,9 @@ section! {
         /// Weight of the mean over the attributes of their softmax losses. (Lin et al. weigh the softmax loss of the
         /// identities with 8 instead.)
         weight: f32 = 0.0, "1", "Lin et al. 2017";
-        /// The feature that the classifiers of attributes take, behind the dropout: before the neck or behind it.
-        feature: FeatureKind = FeatureKind::Pool5, "pool5 | neck", "Lin et al. 2017";
+        /// The feature that the classifiers of attributes take, behind the dropout: pool5, behind the embedding, or behind
+        /// the neck.
+        feature: FeatureKind = FeatureKind::Pool5, "pool5 | embedding | neck", "Lin et al. 2017";
     }
 }
 
