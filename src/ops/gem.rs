@@ -68,12 +68,13 @@ impl Backward for GemBackward {
             }
             Some(gpu) => cuda::input_gradient(gpu, &self, &dy, dx, mode),
         })?;
+        let device = sinks.device().clone();
         sinks.add(P, |dp, mode| match dy.gpu() {
             None => {
                 cpu::exponent_gradient(&self, &dy, dp, mode);
                 Ok(())
             }
-            Some(gpu) => cuda::exponent_gradient(gpu, &self, &dy, dp, mode),
+            Some(gpu) => cuda::exponent_gradient(gpu, &device, &self, &dy, dp, mode),
         })
     }
 }
@@ -161,6 +162,7 @@ mod cpu {
 mod cuda {
     use super::GemBackward;
     use crate::Result;
+    use crate::device::Device;
     use crate::device::cuda::{CudaDevice, Grid, kernels};
     use crate::element::{DType, GradMode, Shape};
     use crate::tensor::Tensor;
@@ -205,13 +207,14 @@ mod cuda {
 
     pub fn exponent_gradient(
         gpu: &CudaDevice,
+        device: &Device,
         saved: &GemBackward,
         dy: &Tensor,
         dp: &mut Tensor,
         mode: GradMode,
     ) -> Result<()> {
         let [n, positions, c] = sizes(saved.x.shape());
-        let mut parts = Tensor::empty(&saved.x.device(), [n, c], DType::F32)?;
+        let mut parts = Tensor::empty(device, [n, c], DType::F32)?;
         let kernel = kernels::GemBackwardExponent {
             x: (&saved.x).into(),
             p: (&saved.p).into(),

@@ -1,4 +1,4 @@
-mod kernel;
+pub mod kernel;
 
 use crate::golden::{self, assert_close};
 use crate::gradient_check::{Check, Input, noise};

@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
+pub fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
     for (n, positions, c, blocks, block, p) in [
         (1, 1, 1, 1, 32, 3.0),
         (3, 32, 37, 1, 96, 3.0),
