@@ -68,7 +68,7 @@ fn an_embedding_is_trained_and_belongs_to_the_features() {
     succeed(bcreid().arg("eval").arg("--run").arg(at("whole")).arg("--data").arg(data()));
     let query = std::fs::read_dir(data().join("query")).unwrap().next().unwrap().unwrap().path();
     let mut maps = bcreid();
-    maps.arg("activations").arg("--run").arg(at("whole")).arg("--images").arg(query);
+    maps.arg("activations").arg("--weights").arg(at("whole")).arg("--images").arg(query);
     succeed(maps.arg("--out").arg(at("maps")));
     let mut export = bcreid();
     export.arg("export").arg("--weights").arg(at("whole")).arg("--out").arg(at("network.onnx"));
