@@ -111,7 +111,7 @@ impl Config {
     /// Kind, wiring, pooling, embedding, neck and input convention of the network: weights have no use without them.
     fn network_table(&self) -> toml::Table {
         const MODEL: &[&str] =
-            &["arch", "width", "stem", "depths", "wiring", "last_stride", "pooling", "neck"];
+            &["arch", "width", "stem", "depths", "wiring", "last_stride", "ibn", "pooling", "neck"];
         const EMBEDDING: &[&str] = &["embedding", "embedding_batchnorm", "embedding_relu", "embedding_bias"];
         const INPUT: &[&str] = &["channels", "scale", "mean", "std"];
         let mut table = self.table();
@@ -125,6 +125,9 @@ impl Config {
         }
         if self.model.neck == NeckKind::None {
             keys::remove(&mut table, "model.neck");
+        }
+        if !self.model.ibn {
+            keys::remove(&mut table, "model.ibn");
         }
         if self.model.pooling == Pooling::Average {
             keys::remove(&mut table, "model.pooling");

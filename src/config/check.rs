@@ -18,6 +18,10 @@ impl Config {
         let embedding_std = if let EmbeddingInit::Normal(std) = m.embedding_init { std } else { 1.0 };
         let rules = [
             ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
+            (
+                !m.ibn || width > 1,
+                "model.width must be 2 to 1024 with model.ibn = true, which halves the channels",
+            ),
             ((1..=1024).contains(&stem), "model.stem must be 1 to 1024"),
             (depths.iter().all(|d| (1..=64).contains(d)), "model.depths must be four numbers of 1 to 64"),
             ((1..=2).contains(&m.last_stride), "model.last_stride must be 1 or 2"),

@@ -10,6 +10,7 @@ impl Model {
         let width = self.width.map_or(String::new(), |width| format!(" of width {width}"));
         let stem = self.stem.map_or(String::new(), |stem| format!(", conv1 with {stem} channels"));
         let depths = self.depths.map_or(String::new(), |[a, b, c, d]| format!(", {a}-{b}-{c}-{d} blocks"));
+        let ibn = if self.ibn { ", IBN-a" } else { "" };
         let pooling = match self.pooling {
             Pooling::Average => "",
             Pooling::Gem => ", GeM pooling",
@@ -27,7 +28,7 @@ impl Model {
             NeckKind::None => "",
             NeckKind::Batchnorm => ", batch-norm neck",
         };
-        format!("{arch}{width}{stem}{depths}{pooling}{embedding}{neck}")
+        format!("{arch}{width}{stem}{depths}{ibn}{pooling}{embedding}{neck}")
     }
 }
 

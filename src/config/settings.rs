@@ -84,6 +84,8 @@ section! {
         depths: Option<[usize; 4]> = None, "blocks", "He et al. 2016";
         /// Position of strides, first pooling and first bias: torchvision's v1.5 or Caffe's v1.
         wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
+        /// Instance normalisation of the first half of the channels of bn1 in each block of the first three stages (IBN-a).
+        ibn: bool = false, "true | false", "He et al. 2016 (false); Pan et al. 2018";
         /// Stride of the last stage; 1 keeps a finer map in front of pool5.
         last_stride: usize = 2, "1 | 2", "He et al. 2016";
         /// Pooling of the last feature map to pool5: the mean, or the generalised mean with a learnt exponent that starts at 3.

@@ -76,6 +76,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["label_smooth", "label_smoothing", "ce.epsilon"], Key("loss.softmax.smoothing")),
     (&["circle.scale"], Key("loss.circle.weight")),
     (&["alpha", "circle.alpha"], Key("loss.circle.gamma")),
+    (&["with_ibn", "ibn_a", "ibn_cfg"], Key("model.ibn")),
     (&["pool_layer", "pool_type", "gem", "gempool", "pool"], Key("model.pooling")),
     (&["embedding_dim", "fc_dims", "fc_dim", "linear_num"], Key("model.embedding")),
     (&["center_loss_weight"], Key("loss.center.weight")),

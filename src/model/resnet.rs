@@ -7,14 +7,20 @@
 //! | conv1 | no bias | bias |
 //!
 //! The basic block (ResNet-18 and -34) strides on its first 3x3 in both.
+//!
+//! With IBN-a (Pan et al. 2018) the first normalisation of each block of the first three stages is an instance
+//! normalisation of the first half of its channels and a batch normalisation of the others.
 
 use crate::Result;
 use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
 use crate::config::{self, Arch, Wiring};
 use crate::ops::batchnorm::{BatchNorm, Epilogue, Statistics, batchnorm};
+use crate::ops::channels::{join, take};
 use crate::ops::conv2d::{Conv, conv2d};
 use crate::ops::global_avg_pool::global_avg_pool;
+use crate::ops::instancenorm::instancenorm;
 use crate::ops::maxpool::{MaxPool, maxpool};
+use crate::ops::relu::relu;
 
 /// The architecture of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub struct Spec {
     pub wiring: Wiring,
     /// Stride of the last stage, 1 or 2.
     pub last_stride: usize,
+    /// IBN-a: instance normalisation of half the channels of bn1 in the first three stages.
+    pub ibn: bool,
 }
 
 impl Spec {
@@ -52,6 +60,7 @@ impl Spec {
             stem: model.stem.unwrap_or(width),
             wiring: model.wiring,
             last_stride: model.last_stride,
+            ibn: model.ibn,
         }
     }
 
@@ -68,12 +77,23 @@ impl Spec {
     }
 }
 
-/// A convolution and the following batch normalisation.
+/// The instance normalisation of the first channels behind a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instance {
+    /// Number of these channels; the others have the batch normalisation.
+    pub channels: usize,
+    pub gamma: ParamId,
+    pub beta: ParamId,
+}
+
+/// A convolution and the following normalisation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvBn {
     pub weight: ParamId,
     pub bias: Option<ParamId>,
     pub conv: Conv,
+    /// `None` but for IBN-a.
+    pub instance: Option<Instance>,
     pub gamma: ParamId,
     pub beta: ParamId,
     pub mean: BufferId,
@@ -88,16 +108,31 @@ struct ConvBnSpec<'a> {
     kernel: usize,
     stride: usize,
     bias: bool,
+    /// Whether the first half of the channels has an instance normalisation.
+    ibn: bool,
 }
 
 impl ConvBn {
     fn new(layer: &ConvBnSpec<'_>, specs: &mut ParamSpecs) -> Self {
-        let ConvBnSpec { conv_name, bn_name, channels: (c, k), kernel, stride, bias } = *layer;
+        let ConvBnSpec { conv_name, bn_name, channels: (c, k), kernel, stride, bias, ibn } = *layer;
         let filters = [k, kernel, kernel, c];
+        let weight = specs.add_with(format!("{conv_name}.weight"), filters, Init::he_fan_out(filters), 1.0);
+        let bias = bias.then(|| specs.add(format!("{conv_name}.bias"), [k]));
+        // The names of IBN-Net.
+        let instance = ibn.then(|| Instance {
+            channels: k / 2,
+            gamma: specs.add_with(format!("{bn_name}.IN.weight"), [k / 2], Init::Constant(1.0), 1.0),
+            beta: specs.add(format!("{bn_name}.IN.bias"), [k / 2]),
+        });
+        let (bn_name, k) = match instance {
+            Some(Instance { channels, .. }) => (&format!("{bn_name}.BN")[..], k - channels),
+            None => (bn_name, k),
+        };
         ConvBn {
-            weight: specs.add_with(format!("{conv_name}.weight"), filters, Init::he_fan_out(filters), 1.0),
-            bias: bias.then(|| specs.add(format!("{conv_name}.bias"), [k])),
+            weight,
+            bias,
             conv: Conv { stride, pad: kernel / 2 },
+            instance,
             gamma: specs.add_with(format!("{bn_name}.weight"), [k], Init::Constant(1.0), 1.0),
             beta: specs.add(format!("{bn_name}.bias"), [k]),
             mean: specs.add_buffer(format!("{bn_name}.running_mean"), [k], 0.0),
@@ -122,7 +157,21 @@ impl ConvBn {
             var: self.var,
         };
         let statistics = if tape.is_frozen(self.gamma) { Statistics::Frozen } else { statistics };
-        batchnorm(tape, y, bn, statistics, epilogue)
+        let Some(Instance { channels, gamma, beta }) = self.instance else {
+            return batchnorm(tape, y, bn, statistics, epilogue);
+        };
+        let all = y.shape().last();
+        let first = take(tape, y.clone(), 0..channels)?;
+        let rest = take(tape, y, channels..all)?;
+        let (gamma, beta) = (tape.param(gamma), tape.param(beta));
+        let first = instancenorm(tape, first, gamma, beta)?;
+        let rest = batchnorm(tape, rest, bn, statistics, Epilogue::default())?;
+        let y = join(tape, first, rest)?;
+        assert!(
+            epilogue.residual.is_none(),
+            "only the first convolution of a block has an instance normalisation"
+        );
+        if epilogue.relu { relu(tape, y) } else { Ok(y) }
     }
 }
 
@@ -134,7 +183,14 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn new(name: &str, spec: &Spec, c: usize, inner: usize, stride: usize, specs: &mut ParamSpecs) -> Self {
+    fn new(
+        name: &str,
+        spec: &Spec,
+        (c, inner): (usize, usize),
+        stride: usize,
+        ibn: bool,
+        specs: &mut ParamSpecs,
+    ) -> Self {
         let k = inner * spec.expansion();
         let (first, second) = match spec.wiring {
             Wiring::Torchvision if spec.bottleneck => (1, stride),
@@ -151,12 +207,22 @@ impl Block {
             .zip(1..)
             .map(|((channels, kernel, stride), n)| {
                 let (conv_name, bn_name) = (&format!("{name}.conv{n}"), &format!("{name}.bn{n}"));
-                ConvBn::new(&ConvBnSpec { conv_name, bn_name, channels, kernel, stride, bias: false }, specs)
+                let ibn = ibn && n == 1;
+                let layer = ConvBnSpec { conv_name, bn_name, channels, kernel, stride, bias: false, ibn };
+                ConvBn::new(&layer, specs)
             })
             .collect();
         let downsample = (stride != 1 || c != k).then(|| {
             let (conv_name, bn_name) = (&format!("{name}.downsample.0"), &format!("{name}.downsample.1"));
-            let layer = ConvBnSpec { conv_name, bn_name, channels: (c, k), kernel: 1, stride, bias: false };
+            let layer = ConvBnSpec {
+                conv_name,
+                bn_name,
+                channels: (c, k),
+                kernel: 1,
+                stride,
+                bias: false,
+                ibn: false,
+            };
             ConvBn::new(&layer, specs)
         });
         Block { convs, downsample }
@@ -196,6 +262,7 @@ impl ResNet {
             kernel: 7,
             stride: 2,
             bias: caffe,
+            ibn: false,
         };
         let stem = ConvBn::new(&stem, specs);
         let pool1 = if caffe { MaxPool::CAFFE } else { MaxPool::TORCHVISION };
@@ -210,7 +277,8 @@ impl ResNet {
                     _ => 1,
                 };
                 let name = format!("layer{}.{block}", stage + 1);
-                blocks.push(Block::new(&name, spec, channels, inner, stride, specs));
+                let ibn = spec.ibn && stage < 3;
+                blocks.push(Block::new(&name, spec, (channels, inner), stride, ibn, specs));
                 channels = inner * spec.expansion();
             }
         }
@@ -287,5 +355,27 @@ mod tests {
         assert!(!config.network_toml().contains("stem"), "{}", config.network_toml());
         let same = Model { stem: Some(64), ..Model::default() };
         assert_eq!(shapes(&config.model), shapes(&same));
+    }
+
+    /// The names and shapes of IBN-Net's `resnet50_ibn_a`.
+    #[test]
+    fn half_of_bn1_is_an_instance_normalisation_in_the_first_three_stages() {
+        let model = Model { arch: Arch::Resnet50, ibn: true, ..Model::default() };
+        for (stage, half) in [(1, 32), (2, 64), (3, 128)] {
+            for name in ["IN.weight", "IN.bias", "BN.weight", "BN.bias", "BN.running_mean", "BN.running_var"]
+            {
+                let name = format!("layer{stage}.2.bn1.{name}");
+                assert_eq!(shape(&model, &name).unwrap(), [half], "{name}");
+            }
+            assert_eq!(shape(&model, &format!("layer{stage}.2.bn1.weight")), None);
+        }
+        for name in
+            ["bn1.weight", "layer1.0.bn2.weight", "layer1.0.downsample.1.weight", "layer4.0.bn1.weight"]
+        {
+            assert!(shape(&model, name).is_some(), "{name}");
+        }
+        let odd = Model { width: Some(5), ..model };
+        assert_eq!(shape(&odd, "layer1.0.bn1.IN.weight").unwrap(), [2]);
+        assert_eq!(shape(&odd, "layer1.0.bn1.BN.weight").unwrap(), [3]);
     }
 }

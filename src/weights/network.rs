@@ -234,8 +234,15 @@ impl NetworkFile {
             self.check_equal(asked, &EMBEDDINGS)?;
         }
         // The stride of the last stage may differ: fine-tuning with a finer last feature map is common.
-        const MUST_AGREE: [&str; 6] =
-            ["model.arch", "model.wiring", "input.channels", "input.scale", "input.mean", "input.std"];
+        const MUST_AGREE: [&str; 7] = [
+            "model.arch",
+            "model.wiring",
+            "model.ibn",
+            "input.channels",
+            "input.scale",
+            "input.mean",
+            "input.std",
+        ];
         self.check_equal(asked, &MUST_AGREE)
     }
 

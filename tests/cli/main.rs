@@ -11,6 +11,7 @@ mod groups;
 mod habits;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod layers;
 mod layouts;
 #[cfg(target_os = "linux")]
 mod limits;

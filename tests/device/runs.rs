@@ -127,6 +127,12 @@ fn generalised_mean_pooling() {
 }
 
 #[test]
+fn instance_normalisation_of_half_the_channels() {
+    devices_agree(&["model.ibn=true"]);
+    devices_agree(&["model.ibn=true", "solver.batchnorm=frozen"]);
+}
+
+#[test]
 fn losses_of_other_methods() {
     devices_agree(&[
         "data.sampler=pk",

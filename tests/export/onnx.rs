@@ -158,6 +158,80 @@ fn an_embedding_is_products_in_the_graph() {
     assert_eq!(constant("embedding.3.bias"), ours("embedding.3.bias"));
 }
 
+/// The generalised mean is three operations around the mean.
+#[test]
+fn generalised_mean_pooling_is_in_the_graph() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, out) = (folder.path().join("w.safetensors"), folder.path().join("n.onnx"));
+    network::write(&[SLIM, &["model.pooling=gem"]].concat(), &weights);
+    let with = |p: f32| {
+        let file = read_tensors(&weights).unwrap();
+        let tensors: Vec<_> = file.names().map(|n| file.tensor(n).unwrap().f32().unwrap()).collect();
+        let tensors = file.names().zip(tensors).map(|(n, mut values)| {
+            if n == "pool.p" {
+                values.to_mut()[0] = p;
+            }
+            TensorOut::f32(n, file.tensor(n).unwrap().shape(), values)
+        });
+        let path = folder.path().join("changed.safetensors");
+        write_tensors(&path, &tensors.collect::<Vec<_>>(), file.metadata()).unwrap();
+        path
+    };
+    let (_, model) = export(&with(2.5), &out, &[]);
+    let graph = model.graph.unwrap();
+    assert_computable(&graph);
+    assert_eq!(["Clip", "Pow", "GlobalAveragePool"].map(|op| count(&graph, op)), [1, 2, 1]);
+    let constant = |name: &str| {
+        let found = graph.initializer.iter().find(|c| c.name == name).unwrap();
+        bytemuck::pod_collect_to_vec::<u8, f32>(&found.raw_data)[0]
+    };
+    let found = ["pool5.least", "pool5.exponent", "pool5.root"].map(constant);
+    assert_eq!(found, [1e-6, 2.5, 0.4]);
+    // Powers that f32 does not have.
+    for p in [0.0, 9.0] {
+        let mut refused = bcreid();
+        refused.arg("export").arg("--weights").arg(with(p)).arg("--out").arg(folder.path().join("no.onnx"));
+        let error = fail(&mut refused);
+        assert!(
+            error.contains(&format!("pool.p is {p}")) && error.contains("changed.safetensors"),
+            "{error}"
+        );
+    }
+}
+
+/// Of IBN-a's convolutions the first half of the filters is as in the file, and the second half has its batch
+/// normalisation folded in.
+#[test]
+fn half_of_the_channels_are_normalised_by_instance() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, out) = (folder.path().join("w.safetensors"), folder.path().join("n.onnx"));
+    network::write(&[SLIM, &["model.ibn=true"]].concat(), &weights);
+    let (_, model) = export(&weights, &out, &[]);
+    let graph = model.graph.unwrap();
+    assert_computable(&graph);
+    // Two blocks in each of three stages.
+    assert_eq!(["Split", "InstanceNormalization", "Concat"].map(|op| count(&graph, op)), [6, 6, 6]);
+    let epsilon = attribute(&graph, "layer1.0.conv1.instance", "epsilon");
+    assert_eq!((epsilon.f, epsilon.r#type), (Some(1e-5), AttributeProto::FLOAT));
+    let constant = |name: &str| {
+        let found = graph.initializer.iter().find(|c| c.name == name).unwrap();
+        bytemuck::pod_collect_to_vec::<u8, f32>(&found.raw_data)
+    };
+    let file = read_tensors(&weights).unwrap();
+    let ours = |name: &str| file.tensor(name).unwrap().f32().unwrap().into_owned();
+    assert_eq!(constant("layer2.1.conv1.instance.bias"), ours("layer2.1.bn1.IN.bias"));
+    // Width 4: filters 0 and 1 of layer1.0 as they are, 2 and 3 folded.
+    let (found, filters) = (constant("layer1.0.conv1.weight"), ours("layer1.0.conv1.weight"));
+    assert_eq!(found[..8], filters[..8]);
+    for k in [2, 3] {
+        let var = f64::from(ours("layer1.0.bn1.BN.running_var")[k - 2]) + f64::from(1e-5f32);
+        let gain = f64::from(ours("layer1.0.bn1.BN.weight")[k - 2]) / var.sqrt();
+        assert_eq!(found[k * 4], (gain * f64::from(filters[k * 4])) as f32);
+    }
+    let bias = constant("layer1.0.conv1.bias");
+    assert!(bias[..2] == [0.0, 0.0] && bias[2] != 0.0 && bias[3] != 0.0, "{bias:?}");
+}
+
 #[test]
 fn strides_pooling_and_layout_are_the_wirings() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,17 +19,24 @@ PRESETS = {
 
 
 class ConvBn(torch.nn.Module):
-    def __init__(self, c, k, kernel, stride, bias=False):
+    """A convolution and batch normalisation; with `ibn` its first half of channels has an instance normalisation."""
+
+    def __init__(self, c, k, kernel, stride, bias=False, ibn=False):
         super().__init__()
         self.conv = torch.nn.Conv2d(c, k, kernel, stride, kernel // 2, bias=bias)
-        self.bn = torch.nn.BatchNorm2d(k)
+        self.instance = torch.nn.InstanceNorm2d(k // 2, affine=True) if ibn else None
+        self.bn = torch.nn.BatchNorm2d(k - k // 2 if ibn else k)
 
     def forward(self, x):
-        return self.bn(self.conv(x))
+        y = self.conv(x)
+        if self.instance is None:
+            return self.bn(y)
+        half = self.instance.num_features
+        return torch.cat([self.instance(y[:, :half]), self.bn(y[:, half:])], 1)
 
 
 class Block(torch.nn.Module):
-    def __init__(self, bottleneck, c, inner, stride, caffe):
+    def __init__(self, bottleneck, c, inner, stride, caffe, ibn=False):
         super().__init__()
         k = inner * (4 if bottleneck else 1)
         first, second = (1, stride) if bottleneck and not caffe else (stride, 1)
@@ -38,7 +45,7 @@ class Block(torch.nn.Module):
             if bottleneck
             else [(c, inner, 3, first), (inner, k, 3, second)]
         )
-        self.convs = torch.nn.ModuleList(ConvBn(*s) for s in shapes)
+        self.convs = torch.nn.ModuleList(ConvBn(*s, ibn=ibn and n == 0) for n, s in enumerate(shapes))
         self.downsample = ConvBn(c, k, 1, stride) if stride != 1 or c != k else None
 
     def forward(self, x):
@@ -53,7 +60,7 @@ class Block(torch.nn.Module):
 class ResNet(torch.nn.Module):
     """conv1 to pool5: pixels [N, 3, H, W] to features [N, D]."""
 
-    def __init__(self, arch="resnet50", width=None, depths=None, caffe=False, last_stride=2, stem=None):
+    def __init__(self, arch="resnet50", width=None, depths=None, caffe=False, last_stride=2, stem=None, ibn=False):
         super().__init__()
         bottleneck, default_depths, default_width = PRESETS[arch]
         width, depths = width or default_width, depths or default_depths
@@ -65,7 +72,7 @@ class ResNet(torch.nn.Module):
         for stage, depth in enumerate(depths):
             for block in range(depth):
                 stride = (1, 2, 2, last_stride)[stage] if block == 0 else 1
-                self.blocks.append(Block(bottleneck, c, width << stage, stride, caffe))
+                self.blocks.append(Block(bottleneck, c, width << stage, stride, caffe, ibn and stage < 3))
                 self.names.append(f"layer{stage + 1}.{block}")
                 c = (width << stage) * (4 if bottleneck else 1)
         self.features = c
@@ -85,7 +92,7 @@ class ResNet(torch.nn.Module):
         yield "conv1", "bn1", self.stem
         for name, block in zip(self.names, self.blocks):
             for n, conv in enumerate(block.convs, 1):
-                yield f"{name}.conv{n}", f"{name}.bn{n}", conv
+                yield f"{name}.conv{n}", f"{name}.bn{n}{'.BN' if conv.instance else ''}", conv
             if block.downsample is not None:
                 yield f"{name}.downsample.0", f"{name}.downsample.1", block.downsample
 
@@ -95,6 +102,9 @@ class ResNet(torch.nn.Module):
             yield f"{conv}.weight", layer.conv.weight
             if layer.conv.bias is not None:
                 yield f"{conv}.bias", layer.conv.bias
+            if layer.instance:
+                yield f"{bn.removesuffix('BN')}IN.weight", layer.instance.weight
+                yield f"{bn.removesuffix('BN')}IN.bias", layer.instance.bias
             yield f"{bn}.weight", layer.bn.weight
             yield f"{bn}.bias", layer.bn.bias
 

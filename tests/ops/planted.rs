@@ -3,8 +3,8 @@
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{
-    adam, attributes, batch_contrastive, center_loss, circle, contrastive, pairs, softmax_cross_entropy,
-    triplet, verification,
+    adam, attributes, batch_contrastive, center_loss, channels, circle, contrastive, gem, instancenorm,
+    pairs, softmax_cross_entropy, triplet, verification,
 };
 
 /// The message of a planted error holds all of `words`.
@@ -165,4 +165,40 @@ fn a_correction_by_another_step() {
 fn a_maximum_that_forgets_the_past() {
     let (right, wrong) = ("largest == nullptr || !(top.at[k] >= v.at[k])", "true");
     seen("adam", right, wrong, adam::kernel::every_case_f32, &["expected"]);
+}
+
+/// The gradient of a generalised mean is that of a sum.
+#[test]
+fn a_pooling_that_forgets_the_number_of_positions() {
+    let (right, wrong) = ("dy[image * c + channel] * share *", "dy[image * c + channel] *");
+    seen("gem", right, wrong, gem::kernel::every_case::<f32>, &["dx", "expected"]);
+}
+
+/// Values below the least one have a gradient.
+#[test]
+fn a_clamp_that_passes_the_gradient() {
+    let (right, wrong) = ("value < EPS ? 0.0f :", "false ? 0.0f :");
+    seen("gem", right, wrong, gem::kernel::every_case::<f32>, &["dx", "expected"]);
+}
+
+/// The second sum overwrites the first one's scratch while other warps still read it.
+#[test]
+fn a_removed_barrier_between_two_sums() {
+    let (right, wrong) = ("__syncthreads();  // other threads may still read an earlier sum", "");
+    let words = ["instancenorm", "scratch", "__syncthreads"];
+    seen("instancenorm", right, wrong, instancenorm::kernel::every_case::<f32>, &words);
+}
+
+/// The variance is taken around 0.
+#[test]
+fn a_variance_that_forgets_the_mean() {
+    let (right, wrong) = ("const float off = to_float(x[at]) - mean;", "const float off = to_float(x[at]);");
+    seen("instancenorm", right, wrong, instancenorm::kernel::every_case::<f32>, &["y", "expected"]);
+}
+
+/// A second writer of a gradient overwrites the first one's channels.
+#[test]
+fn channels_that_are_not_added() {
+    let (right, wrong) = ("if (accumulate) {", "if (false) {");
+    seen("channels", right, wrong, channels::kernel::every_case::<f32>, &["copied", "expected"]);
 }

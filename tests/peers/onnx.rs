@@ -88,6 +88,11 @@ fn generalised_mean_pooling() {
     agrees(&["model.arch=slim", "model.pooling=gem", "input.height=96", "input.width=48"]);
 }
 
+#[test]
+fn instance_normalisation_of_half_the_channels() {
+    agrees(&["model.arch=slim", "model.ibn=true", "input.height=96", "input.width=48"]);
+}
+
 /// The images of the converter's tests as PNG files of just this size, so that nobody resizes them or decodes a JPEG
 /// in its own way.
 fn images(config: &Config, folder: &Path) {

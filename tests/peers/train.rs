@@ -162,6 +162,7 @@ fn pytorch_makes_the_same_steps() {
                 "loss.contrastive.feature=neck",
             ],
         ),
+        ("ibn", &["model.ibn=true", "loss.triplet.weight=0.1"]),
         ("gem", &["model.pooling=gem", "solver.head_rate=10", "loss.triplet.weight=0.1"]),
         (
             "embedding_without_bias",

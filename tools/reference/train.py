@@ -153,6 +153,7 @@ class Trainer:
             caffe=model["wiring"] == "caffe",
             last_stride=model["last_stride"],
             stem=model.get("stem"),
+            ibn=model.get("ibn", False),
         )
         self.embedding, width = embedding_of(model, self.net.features)
         if width != features:
@@ -160,6 +161,7 @@ class Trainer:
         self.exponent = torch.full((1,), 3.0, requires_grad=True) if model.get("pooling") == "gem" else None
         for _, _, layer in self.net.layers():
             layer.bn.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
+        # Without running statistics, instance normalisation is the same in both modes.
         self.net.train(settings.solver["batchnorm"] == "batch")
         self.fc = torch.nn.Linear(features, classes, bias=not settings.has_neck)
         self.neck = torch.nn.BatchNorm1d(features) if settings.has_neck else None

@@ -19,6 +19,17 @@ pub struct Folded {
     pub weight: Vec<f32>,
     /// Bias `[K]`.
     pub bias: Vec<f32>,
+    /// The instance normalisation of the first channels, which cannot be folded; `None` but for IBN-a.
+    pub instance: Option<FoldedInstance>,
+}
+
+/// Scale and shift of an instance normalisation, one each for its channels.
+#[derive(Clone, Debug)]
+pub struct FoldedInstance {
+    /// The scale.
+    pub gamma: Vec<f32>,
+    /// The shift.
+    pub beta: Vec<f32>,
 }
 
 impl Folded {
@@ -35,7 +46,16 @@ impl Folded {
         let [mean, var] = [layer.mean, layer.var].map(|id| params.buffer(id).f32());
         let bias = layer.bias.map(|id| params.get(id).value.f32());
 
-        let gain = |k: usize| f64::from(gamma[k]) / (f64::from(var[k]) + f64::from(EPS)).sqrt();
+        let instance = layer.instance.map(|own| {
+            let [gamma, beta] = [own.gamma, own.beta].map(|id| params.get(id).value.f32().to_vec());
+            FoldedInstance { gamma, beta }
+        });
+        // The channels of an instance normalisation, in front of the others, stay as they are.
+        let before = instance.as_ref().map_or(0, |own| own.gamma.len());
+        let gain = |k: usize| match k.checked_sub(before) {
+            None => 1.0,
+            Some(k) => f64::from(gamma[k]) / (f64::from(var[k]) + f64::from(EPS)).sqrt(),
+        };
         let filters = weight.value.f32();
         let mut folded = Vec::with_capacity(filters.len());
         for k in 0..k {
@@ -50,11 +70,14 @@ impl Folded {
         let bias: Vec<f32> = (0..k)
             .map(|k| {
                 let b = bias.map_or(0.0, |bias| f64::from(bias[k]));
-                (gain(k) * (b - f64::from(mean[k])) + f64::from(beta[k])) as f32
+                match k.checked_sub(before) {
+                    None => b as f32,
+                    Some(own) => (gain(k) * (b - f64::from(mean[own])) + f64::from(beta[own])) as f32,
+                }
             })
             .collect();
         match bias.iter().chain(&folded).all(|v| v.is_finite()) {
-            true => Ok(Folded { name, shape: [k, c, r, s], weight: folded, bias }),
+            true => Ok(Folded { name, shape: [k, c, r, s], weight: folded, bias, instance }),
             false => Err(format!(
                 "{name}: folding the batch normalisation gives non-finite weights (is a running variance below 0?)"
             )),

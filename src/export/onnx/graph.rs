@@ -21,14 +21,27 @@ impl Builder {
         attribute: Vec<AttributeProto>,
     ) -> String {
         let name = name.into();
+        self.node_of(op_type, &name, inputs, &[&name], attribute);
+        name
+    }
+
+    /// Adds an operation with several outputs.
+    pub fn node_of(
+        &mut self,
+        op_type: &str,
+        name: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attribute: Vec<AttributeProto>,
+    ) {
+        let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
         self.nodes.push(NodeProto {
-            input: inputs.iter().map(|input| input.to_string()).collect(),
-            output: vec![name.clone()],
-            name: name.clone(),
+            input: owned(inputs),
+            output: owned(outputs),
+            name: name.into(),
             op_type: op_type.into(),
             attribute,
         });
-        name
     }
 
     /// Adds a constant of f32 and returns its name.
@@ -53,13 +66,25 @@ impl Builder {
     }
 }
 
+/// An attribute with a float value.
+pub fn float(name: &str, value: f32) -> AttributeProto {
+    let r#type = AttributeProto::FLOAT;
+    AttributeProto { name: name.into(), f: Some(value), i: None, ints: Vec::new(), r#type }
+}
+
 /// An attribute with an integer value.
 pub fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), i: Some(value), ints: Vec::new(), r#type: AttributeProto::INT }
+    AttributeProto {
+        name: name.into(),
+        f: None,
+        i: Some(value),
+        ints: Vec::new(),
+        r#type: AttributeProto::INT,
+    }
 }
 
 /// An attribute with a list of integers.
 pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
     let ints = values.iter().map(|&value| value as i64).collect();
-    AttributeProto { name: name.into(), i: None, ints, r#type: AttributeProto::INTS }
+    AttributeProto { name: name.into(), f: None, i: None, ints, r#type: AttributeProto::INTS }
 }

@@ -1,7 +1,7 @@
 //! The network as an ONNX graph, from images to normalised features.
 
-use super::fold::Folded;
-use super::graph::{Builder, int, ints};
+use super::fold::{Folded, FoldedInstance};
+use super::graph::{Builder, float, int, ints};
 use super::proto::TensorProto;
 use super::{INPUT, OUTPUT, Options, Pixels};
 use crate::autograd::Params;
@@ -12,6 +12,7 @@ use crate::model::neck::{NECK, Neck};
 use crate::model::pooling::EXPONENT;
 use crate::model::resnet::ConvBn;
 use crate::ops::gem::EPS;
+use crate::ops::instancenorm::EPS as INSTANCE_EPS;
 use crate::ops::l2_normalize::EPSILON;
 use crate::ops::maxpool::MaxPool;
 
@@ -199,7 +200,7 @@ fn conv(
     params: &Params,
     reversed: bool,
 ) -> Result<String, String> {
-    let Folded { name, shape, weight, bias } = Folded::new(layer, params, reversed)?;
+    let Folded { name, shape, weight, bias, instance } = Folded::new(layer, params, reversed)?;
     let [k, _, r, s] = shape;
     let weight = graph.f32(format!("{name}.weight"), &shape, &weight);
     let bias = graph.f32(format!("{name}.bias"), &[k], &bias);
@@ -208,7 +209,25 @@ fn conv(
         ints("strides", &[layer.conv.stride; 2]),
         ints("pads", &[layer.conv.pad; 4]),
     ];
-    Ok(graph.node("Conv", name, &[x, &weight, &bias], attributes))
+    let y = graph.node("Conv", name, &[x, &weight, &bias], attributes);
+    Ok(match instance {
+        Some(own) => half_instance(graph, &y, &own, k),
+        None => y,
+    })
+}
+
+/// Adds the instance normalisation of the first of `k` channels; the others pass.
+fn half_instance(graph: &mut Builder, x: &str, own: &FoldedInstance, k: usize) -> String {
+    let channels = own.gamma.len();
+    let [first, rest, whole] = ["first", "rest", "whole"].map(|part| format!("{x}.{part}"));
+    let sizes = graph.i64(format!("{x}.sizes"), &[channels as i64, (k - channels) as i64]);
+    graph.node_of("Split", &first, &[x, &sizes], &[&first, &rest], vec![int("axis", 1)]);
+    let gamma = graph.f32(format!("{x}.instance.weight"), &[channels], &own.gamma);
+    let beta = graph.f32(format!("{x}.instance.bias"), &[channels], &own.beta);
+    let epsilon = vec![float("epsilon", INSTANCE_EPS)];
+    let normalised =
+        graph.node("InstanceNormalization", format!("{x}.instance"), &[&first, &gamma, &beta], epsilon);
+    graph.node("Concat", whole, &[&normalised, &rest], vec![int("axis", 1)])
 }
 
 fn relu(graph: &mut Builder, x: &str) -> String {

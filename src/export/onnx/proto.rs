@@ -103,18 +103,23 @@ pub struct AttributeProto {
     /// Name of the attribute.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// Value of a float attribute.
+    #[prost(float, optional, tag = "2")]
+    pub f: Option<f32>,
     /// Value of an integer attribute.
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
     /// Values of a list attribute.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
-    /// Type of the attribute: [`AttributeProto::INT`] or [`AttributeProto::INTS`].
+    /// Type of the attribute: [`AttributeProto::FLOAT`], [`AttributeProto::INT`] or [`AttributeProto::INTS`].
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
 
 impl AttributeProto {
+    /// Type of a float attribute.
+    pub const FLOAT: i32 = 1;
     /// Type of an integer attribute.
     pub const INT: i32 = 2;
     /// Type of a list attribute.

@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 40] = [
+pub const ELSEWHERE: [(&str, &str); 47] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -68,6 +68,13 @@ pub const ELSEWHERE: [(&str, &str); 40] = [
     ("attributes_forward_f32", ONE_BATCH),
     ("attributes_mean", ONE_BLOCK),
     ("attributes_backward_f32", ONE_BATCH),
+    ("instancenorm_forward_f32", ONE_IMAGE),
+    ("instancenorm_forward_bf16", ONE_IMAGE),
+    ("instancenorm_backward_sums_f32", ONE_IMAGE),
+    ("instancenorm_backward_sums_bf16", ONE_IMAGE),
+    ("instancenorm_backward_input_f32", "as batchnorm_backward_input_f32"),
+    ("instancenorm_backward_input_bf16", "as batchnorm_backward_input_bf16"),
+    ("instancenorm_backward_parameter", ONE_ROW),
     ("batchnorm_statistics", ONE_ROW),
     ("batchnorm_frozen", ONE_ROW),
     ("batchnorm_backward_parameters", ONE_ROW),
@@ -78,6 +85,7 @@ pub const ELSEWHERE: [(&str, &str); 40] = [
     ("distance_close", "reads what distance_tile has just written, and the rows of few pairs"),
 ];
 const POWERS: &str = "bound by its powers: one or two of each value";
+const ONE_IMAGE: &str = "as the passes of batchnorm, with the positions of an image as rows";
 const ONE_BLOCK: &str = "one block: its time is that of a launch";
 const ONE_BATCH: &str = "the features of a batch: the largest one, 1,024 x 4,096, fits into an L2 cache";
 const ONE_ROW: &str = "a few numbers for each channel: its time is that of a launch";
@@ -92,6 +100,7 @@ pub fn entries() -> Vec<Entry> {
         flat::adam(),
         flat::ema(),
         rows::pad(),
+        rows::channels(),
         rows::dropout(),
         rows::l2_normalize(),
         rows::softmax_cross_entropy(),

@@ -96,6 +96,7 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
         }
     }
     let bottleneck = source.tensors.contains_key("layer1.0.conv3.weight");
+    let ibn = source.tensors.contains_key("layer1.0.bn1.IN.weight");
     let arch = nearest(bottleneck, depths);
     let preset = Spec::of(&Model { arch, ..Model::default() });
     let Unseen { wiring, last_stride, input, without_head } = unseen;
@@ -117,7 +118,8 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     let own_stem = (stem != width).then_some(stem);
     let width = (preset.width != width).then_some(width);
     let depths = (source.is_whole && preset.depths != depths).then_some(depths);
-    let model = Model { arch, width, stem: own_stem, depths, wiring, last_stride, neck, ..Model::default() };
+    let model =
+        Model { arch, width, stem: own_stem, depths, wiring, last_stride, neck, ibn, ..Model::default() };
     let config = Config { model, input, ..Config::default() };
 
     let (_, specs) = bcreid::model::Model::declare(&config, 0, &Device::cpu())?;
@@ -178,11 +180,12 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
 
 /// Title of a network, with its blocks if they are not those of its kind.
 pub fn title_of(model: &Model) -> String {
+    let ibn = if model.ibn { " with IBN-a" } else { "" };
     match model.depths {
-        None => name_of(model.arch).into(),
+        None => format!("{}{ibn}", name_of(model.arch)),
         Some([a, b, c, d]) => {
             let block = if Spec::of(model).bottleneck { "bottleneck" } else { "basic" };
-            format!("a ResNet of {a}-{b}-{c}-{d} {block} blocks")
+            format!("a ResNet of {a}-{b}-{c}-{d} {block} blocks{ibn}")
         }
     }
 }

@@ -59,8 +59,8 @@ impl Container {
 /// tensors that are not exported.
 ///
 /// # Errors
-/// A network in Caffe's wiring, with an embedding or generalised-mean pooling, which torchvision's ResNet does not have;
-/// logits of a network without a classifier; metadata and tensors of two networks; an error of the file system.
+/// A network in Caffe's wiring, of IBN-a, with an embedding or generalised-mean pooling, which torchvision's ResNet does
+/// not have; logits of a network without a classifier; metadata and tensors of two networks; an error of the file system.
 pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
     if network.config().model.wiring == Wiring::Caffe {
@@ -68,6 +68,12 @@ pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<St
             "is in Caffe's wiring (stride on the first 1x1, pool1 without padding), which torchvision's ResNet does \
              not have: the same weights would give other features there; train from torchvision's weights to deploy \
              in it",
+        ));
+    }
+    if network.config().model.ibn {
+        return Err(file.fault(
+            "is an IBN-a network (model.ibn), and torchvision's ResNet has no instance normalisation; export the network \
+             to ONNX (bcreid export)",
         ));
     }
     if network.config().model.pooling != Pooling::Average {

@@ -1,6 +1,6 @@
 //! From named tensors to the engine's file and back.
 
-use bcreid::config::{Arch, Input, Model, Wiring};
+use bcreid::config::{Arch, Config, Input, Model, Pooling, Wiring};
 use bcreid::device::Device;
 use bcreid::model::resnet::Spec;
 use bcreid::weights::NetworkFile;
@@ -246,4 +246,54 @@ fn a_stem_of_its_own_and_other_depths_are_found_and_come_back() {
         (deeper.depths, "a ResNet of 1-2-3-1 bottleneck blocks")
     );
     refuse(&made(&deeper, false), &["the nearest known network"]);
+}
+
+/// IBN-Net's names, as in its `resnet50_ibn_a` and `resnet18_ibn_a`.
+#[test]
+fn ibn_nets_checkpoints_are_found_by_their_names() {
+    for (arch, title) in [(Arch::Resnet50, "ResNet-50 with IBN-a"), (Arch::Resnet18, "ResNet-18 with IBN-a")]
+    {
+        let (_folder, input, out) = folder();
+        let model = Model { arch, width: Some(4), ibn: true, ..Model::default() };
+        let source = source_of(&model);
+        assert!(source.tensors.contains_key("layer3.1.bn1.IN.weight"));
+        let network = found(&source).unwrap();
+        assert_eq!((&network.config.model, title_of(&network.config.model).as_str()), (&model, title));
+        engine::write(&network, &input, Conversion::default(), &out).unwrap();
+        let file = NetworkFile::open(&out).unwrap();
+        assert!(file.config().model.ibn);
+        file.check().unwrap();
+        let ours = file.tensors().tensor("layer2.0.bn1.BN.bias").unwrap().f32().unwrap().into_owned();
+        assert_eq!(ours, source.tensors["layer2.0.bn1.BN.bias"].values().unwrap());
+        let mut plain = file.config().clone();
+        plain.model.ibn = false;
+        let error = file.check_start(&plain).unwrap_err().to_string();
+        assert!(error.contains("model.ibn is true in the file and false"), "{error}");
+    }
+    // IBN-b has an instance normalisation behind conv1, which is no part of the network.
+    let mut b = source_of(&Model { arch: Arch::Resnet50, width: Some(4), ibn: true, ..Model::default() });
+    b.tensors.remove("bn1.running_mean");
+    refuse(&b, &["ResNet-50 with IBN-a", "bn1.running_mean"]);
+}
+
+/// Layers for which torchvision's ResNet has no place.
+#[test]
+fn networks_with_layers_of_their_own_have_no_way_to_torchvision() {
+    let slim = Model { arch: Arch::Slim, width: Some(4), ..Model::default() };
+    for (model, words) in [
+        (Model { embedding: vec![8], ..slim.clone() }, "model.embedding"),
+        (Model { pooling: Pooling::Gem, ..slim.clone() }, "model.pooling"),
+        (Model { ibn: true, ..slim }, "model.ibn"),
+    ] {
+        let (folder, _, out) = folder();
+        let config = Config { model, ..Config::default() };
+        let (_, params) = bcreid::model::Model::new(&config, 3, &Device::cpu()).unwrap();
+        let tensors = bcreid::weights::model_tensors(&params).unwrap();
+        let metadata = bcreid::weights::network::metadata(config.to_toml());
+        bcreid::weights::write_tensors(&out, &tensors, &metadata).unwrap();
+        let back = folder.path().join("back.pth");
+        let error = torchvision::write(&NetworkFile::open(&out).unwrap(), &back).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("bcreid export"), "{error}");
+        assert!(!back.exists());
+    }
 }

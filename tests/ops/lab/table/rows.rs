@@ -72,6 +72,50 @@ pub fn pad() -> Vec<Entry> {
     ]
 }
 
+/// m rows of n channels, which are half of the channels on the other side.
+pub fn channels() -> Vec<Entry> {
+    Float::BOTH.into_iter().flat_map(channels_of).collect()
+}
+
+fn channels_of(float: Float) -> [Entry; 2] {
+    let size = float.bytes();
+    // A thread for each 16 bytes written.
+    let by = move |written: usize| Launch::new((size * written).div_ceil(16 * BLOCK) as u32, BLOCK as u32);
+    let entry = |kernel: &str, arguments, launch, bytes: Of<usize>| Entry {
+        stem: "channels",
+        kernel: format!("channels_{kernel}_{}", float.name()),
+        arguments,
+        launch,
+        large: (GIB / bytes(1, 64), 64),
+        // The first normalisation of a block of a ResNet's first stage.
+        batch: (16 * 64 * 32, 32),
+        bytes,
+        cached: Box::new(|_, _| 0),
+    };
+    let sizes = |sizes: Vec<usize>| sizes.into_iter().map(|size| Slot::value(size as i32));
+    [
+        entry(
+            "copy",
+            Box::new(move |m, n| {
+                let (from, to) = (float.noise(2 * m * n), float.output(m * n));
+                let values = [Slot::value(0i32), Slot::value(m as u64)];
+                [from, to].into_iter().chain(values).chain(sizes(vec![n, 2 * n, 0, n, 0])).collect()
+            }),
+            Box::new(move |m, n| by(m * n)),
+            Box::new(move |m, n| 2 * size * m * n),
+        ),
+        entry(
+            "spread",
+            Box::new(move |m, n| {
+                let (from, to) = (float.noise(m * n), float.output(2 * m * n));
+                [from, to, Slot::value(m as u64)].into_iter().chain(sizes(vec![n, 2 * n, 0])).collect()
+            }),
+            Box::new(move |m, n| by(2 * m * n)),
+            Box::new(move |m, n| 3 * size * m * n),
+        ),
+    ]
+}
+
 pub fn l2_normalize() -> Vec<Entry> {
     const WIDE: usize = 2048;
     let entry = |direction: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {
