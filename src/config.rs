@@ -315,13 +315,13 @@ mod tests {
         ])
         .unwrap();
         let resolved =
-            Config::resolve_for(Some(&weights), None, &["model.last_stride=1".to_string()]).unwrap();
+            Config::resolve_for(Some(&weights), &[], &["model.last_stride=1".to_string()]).unwrap();
         let (model, input) = (&resolved.model, &resolved.input);
         assert_eq!((model.arch, model.wiring, model.last_stride), (Arch::Resnet18, Wiring::Caffe, 1));
         assert_eq!((input.channels, input.scale, input.height), (Channels::Bgr, 1.0, 256));
         assert_eq!(resolved.solver, Solver::default());
         assert_eq!(Config::from_toml(&weights.network_toml()).unwrap().model, weights.model);
-        let own = Config::resolve_for(Some(&weights), None, &["model.wiring=torchvision".into()]).unwrap();
+        let own = Config::resolve_for(Some(&weights), &[], &["model.wiring=torchvision".into()]).unwrap();
         assert_eq!(own.model.wiring, Wiring::Torchvision);
     }
 

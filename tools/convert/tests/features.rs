@@ -31,7 +31,7 @@ fn strays(weights: &str, golden: &str) -> [f32; 2] {
 
     let file = NetworkFile::open(&out).unwrap();
     let size = ["input.height=128".to_string(), "input.width=64".to_string()];
-    let config = Config::resolve_for(Some(file.config()), None, &size).unwrap();
+    let config = Config::resolve_for(Some(file.config()), &[], &size).unwrap();
     let device = Device::cpu();
     let (model, mut params) = file.network(&device).unwrap();
 
