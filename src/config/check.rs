@@ -205,6 +205,7 @@ impl Config {
                 s.batchnorm_momentum > 0.0 && s.batchnorm_momentum <= 1.0,
                 "solver.batchnorm_momentum must be above 0, at most 1",
             ),
+            (d.attributes.as_deref() != Some(""), "data.attributes must name a file"),
             (d.pad <= 256, "data.pad must be at most 256 pixels"),
             (!d.crop || d.pad > 0, "data.crop needs data.pad above 0"),
             (d.pk_images >= 1, "data.pk_images must be at least 1"),

@@ -218,12 +218,12 @@ mod tests {
                 assert!(error.ends_with(&format!("(--set {}={value})", entry.key)), "{error}");
             }
             let wrong = |value: &str| refused(&entry.key, value).unwrap_or_else(|| panic!("{}", entry.key));
-            if let Wanted::Text = entry.wanted {
-                let date = wrong("1979-05-27");
-                assert!(date.contains("is a text; ") && date.contains("is a date"), "{date}");
+            if matches!(entry.wanted, Wanted::Text) {
+                assert!(wrong("1979-05-27").contains("is a text; `1979-05-27` is a date"));
+                assert!(refused(&entry.key, "nonsense").is_none());
                 continue;
             }
-            // A date has the type of no setting.
+            // A date has the type of no other setting.
             let (date, text, empty) = (wrong("1979-05-27"), wrong("nonsense"), wrong(""));
             assert!(date.contains("`1979-05-27` is a date"), "{date}");
             let (wanted, of_text) = match entry.wanted {

@@ -248,7 +248,7 @@ fn files_of_attributes_that_cannot_work_are_refused_before_the_first_step() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let refused = |settings: &[&str], words: &[&str]| {
-        let error = fail(&mut train(data(), &at("run"), &[&["loss.attributes.weight=1"], settings].concat()));
+        let error = fail(&mut train(data(), &at("run"), &[settings, &["loss.attributes.weight=1"]].concat()));
         assert!(words.iter().all(|word| error.contains(word)) && !at("run").exists(), "{words:?}: {error}");
     };
     refused(&[], &["data.attributes names no file"]);
