@@ -213,3 +213,53 @@ impl TestImages {
         Ok(Features::new(rows, dim, pids, camids, Vec::new())?.with_labels(self.labels.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(images: &[(i64, Option<i64>)]) -> Vec<Sample> {
+        let sample = |(i, &(pid, camid)): (usize, &(i64, Option<i64>))| Sample {
+            path: format!("{i}.jpg").into(),
+            pid,
+            camid,
+        };
+        images.iter().enumerate().map(sample).collect()
+    }
+
+    fn of(query: &[(i64, Option<i64>)], gallery: &[(i64, Option<i64>)]) -> Result<Protocol> {
+        let (query, gallery) = (samples(query), samples(gallery));
+        protocol(&Dataset { query, gallery, ..Dataset::default() })
+    }
+
+    #[test]
+    fn cameras_count_where_a_query_has_a_match_under_another() {
+        let (one, two) = (Some(1), Some(2));
+        let ignores = |query: &[_], gallery: &[_]| of(query, gallery).unwrap().ignore_cameras;
+        assert!(!ignores(&[(5, one)], &[(5, two), (6, one)]));
+        assert!(!ignores(&[(5, None)], &[(5, None)]), "unknown cameras drop nothing");
+        assert!(ignores(&[(5, one), (6, two)], &[(5, one), (6, two)]), "no match under another camera");
+        assert!(!ignores(&[(5, one), (6, two)], &[(5, one), (6, one)]), "one has a match");
+        for (query, gallery) in [([(5, one)], [(6, two)]), ([(-1, one)], [(-1, two)])] {
+            let error = of(&query, &gallery).unwrap_err().to_string();
+            assert!(error.contains("no query has an image of its person"), "{error}");
+        }
+    }
+
+    #[test]
+    fn identities_are_held_out_only_where_evaluations_ask_for_them() {
+        let train = samples(&(0..40).map(|i| (i / 4, Some(i % 2))).collect::<Vec<_>>());
+        let dataset = Dataset { train, ..Dataset::default() };
+        let config = |settings: &[&str]| {
+            let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
+            Config::resolve_text("", &settings).unwrap()
+        };
+        assert!(split(&config(&[]), &dataset).unwrap().is_none());
+        let held =
+            split(&config(&["run.eval_every=5", "run.eval_identities=0.3"]), &dataset).unwrap().unwrap();
+        assert_eq!((held.train.train.len(), held.test.query.len(), held.test.gallery.len()), (28, 6, 6));
+        assert!(held.notes[0].contains("on 3 identities that are held out"), "{:?}", held.notes);
+        let error = split(&config(&["run.eval_every=5", "run.eval_on=test"]), &dataset).unwrap_err();
+        assert!(error.to_string().contains("in this data set"), "{error}");
+    }
+}

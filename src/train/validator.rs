@@ -19,6 +19,8 @@ pub(super) struct Validator {
     layout: Layout,
     /// The evaluations so far.
     done: Vec<Validation>,
+    /// The mAP of the best weights, if the lines of their evaluation were moved away.
+    recorded: Option<f64>,
 }
 
 impl Validator {
@@ -35,7 +37,10 @@ impl Validator {
     ) -> Result<Self> {
         let done = validation::continue_at(&run.validation(), first)?;
         // The best weights of an evaluation that the run has not reached again would outlive a run that ends before.
-        if let Some(best) = validation::read_best(run)?.filter(|best| best.iterations > first) {
+        let record = validation::read_best(run)?;
+        let recorded =
+            record.as_ref().filter(|best| best.iterations < first).and_then(|best| best.map_market);
+        if let Some(best) = record.filter(|best| best.iterations > first) {
             for file in [run.best(), run.best_record()] {
                 match fs::remove_file(&file) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -51,7 +56,7 @@ impl Validator {
             ));
         }
         let (every, patience) = (config.run.eval_every, config.run.patience);
-        Ok(Validator { images, every, patience, layout: Layout::of(run.path()), done })
+        Ok(Validator { images, every, patience, layout: Layout::of(run.path()), done, recorded })
     }
 
     /// Whether an evaluation is due after `done` iterations, and was not made before an interruption.
@@ -91,7 +96,8 @@ impl Validator {
             }
             Err(error) => return Err(error),
         };
-        let is_best = one.map_market > validation::best(&self.done).and_then(|best| best.map_market);
+        let before = validation::best(&self.done).and_then(|best| best.map_market);
+        let is_best = one.map_market > before && one.map_market > self.recorded;
         if is_best {
             checkpoint.write_best(&self.layout, params, &one)?;
         }

@@ -23,6 +23,14 @@ fn validations(run: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// How often a run's event files name the mAP of an evaluation during training.
+fn events(run: &Path) -> usize {
+    let files =
+        fs::read_dir(run.join("tensorboard")).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    let tag = b"validation/map_market";
+    files.map(|bytes| bytes.windows(tag.len()).filter(|window| *window == tag).count()).sum()
+}
+
 #[track_caller]
 fn assert_same(one: &Path, other: &Path, files: &[&str]) {
     for file in files {
@@ -86,6 +94,8 @@ fn held_out_identities_are_evaluated_and_not_trained_on() {
     assert!(looked.contains(&format!("after {number} iterations (best.safetensors)")), "{looked}");
     succeed(bcreid().args(["doctor", "--weights"]).arg(out.join("best.safetensors")));
 
+    succeed(bcreid().args(["tensorboard", "--device", "cpu"]).arg(&out));
+    assert_eq!(events(&out), 2);
     let page = out.join("page.html");
     succeed(bcreid().arg("report").arg(&out).arg("--out").arg(&page));
     assert!(fs::read_to_string(page).unwrap().contains("mAP of evaluations during training"));
@@ -97,7 +107,7 @@ fn an_evaluation_does_not_disturb_the_training_and_agrees_with_eval() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     succeed(&mut train(data(), &at("plain"), &[]));
-    let output = train(data(), &at("evaluated"), ON_TEST).output().unwrap();
+    let output = train(data(), &at("evaluated"), ON_TEST).arg("--tensorboard").output().unwrap();
     assert!(
         stderr(&output).contains("the test part: figures of a result that is chosen by it are optimistic")
     );
@@ -110,7 +120,18 @@ fn an_evaluation_does_not_disturb_the_training_and_agrees_with_eval() {
     assert!(tensors("plain") == tensors("evaluated"));
     assert!(!at("plain").join("validation.jsonl").exists() && !at("plain").join("best.json").exists());
     let all = validations(&at("evaluated"));
-    assert_eq!(iterations(&all), [4, 8, 12]);
+    assert_eq!((iterations(&all), events(&at("evaluated"))), (vec![4, 8, 12], 3));
+    // A resumed run has the earlier evaluations too.
+    let more = ["--iterations", "16"];
+    fs::create_dir(at("longer")).unwrap();
+    for file in ["config.toml", "provenance.json", "metrics.jsonl", "validation.jsonl"] {
+        fs::copy(at("evaluated").join(file), at("longer").join(file)).unwrap();
+    }
+    fs::create_dir(at("longer/checkpoints")).unwrap();
+    let newest = "checkpoints/step_0000000012.safetensors";
+    fs::copy(at("evaluated").join(newest), at("longer").join(newest)).unwrap();
+    succeed(resume(&at("longer")).args(more).arg("--tensorboard"));
+    assert_eq!(events(&at("longer")), 4);
     let evaluated = bcreid()
         .args(["eval", "--json", "--run"])
         .arg(at("evaluated").join("weights.safetensors"))
@@ -145,6 +166,15 @@ fn a_killed_run_repeats_what_it_missed() {
         let output = resume(&at("killed")).output().unwrap();
         assert!(stderr(&output).contains("evaluation after 40 iterations"), "{}", stderr(&output));
         assert_same(&at("calm"), &at("killed"), &FILES);
+    }
+    // Without the lines, the record still says what is to be beaten.
+    let record = fs::read(at("killed").join("best.json")).unwrap();
+    let best: Value = serde_json::from_slice(&record).unwrap();
+    if best["iterations"] != 40 {
+        fs::remove_file(at("killed").join("validation.jsonl")).unwrap();
+        succeed(&mut resume(&at("killed")));
+        assert!(fs::read(at("killed").join("best.json")).unwrap() == record);
+        fs::write(at("killed").join("validation.jsonl"), &whole).unwrap();
     }
     // Nothing is due, and nothing is said twice.
     let output = resume(&at("killed")).output().unwrap();

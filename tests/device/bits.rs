@@ -58,6 +58,47 @@ fn recording_and_the_order_of_threads_change_nothing() {
     }
 }
 
+/// Evaluations between recorded steps, with the images of the test part: the steps have the bits of a run without them.
+#[test]
+fn evaluations_do_not_disturb_recorded_steps() {
+    let Some(stand_ins) = stand_ins() else { return };
+    for precision in ["f32", "bf16"] {
+        let on = On::Gpu(stand_ins, precision);
+        let long = [BATCH, "solver.iterations=9"];
+        let plain = on.trained(&long);
+        let evaluated = on.trained(&[&long[..], &["run.eval_every=2", "run.eval_on=test"]].concat());
+        assert!(
+            plain.losses() == evaluated.losses() && plain.weights() == evaluated.weights(),
+            "{precision}"
+        );
+        let lines = String::from_utf8(evaluated.bytes("validation.jsonl")).unwrap();
+        assert!(lines.lines().count() == 4 && !lines.contains("fault"), "{lines}");
+    }
+}
+
+/// A step with frozen layers is recorded, and another one when they are free; both move the average.
+#[test]
+fn frozen_layers_and_averages_are_recorded() {
+    let Some(stand_ins) = stand_ins() else { return };
+    for precision in ["f32", "bf16"] {
+        let on = On::Gpu(stand_ins, precision);
+        let settings = [
+            BATCH,
+            "solver.iterations=12",
+            "solver.optimizer=adam",
+            "solver.lr=1e-5",
+            "solver.ema=0.5",
+            "solver.freeze=[\"conv1.*\", \"bn1.*\", \"layer1.*\"]",
+            "solver.freeze_iterations=6",
+            "solver.lr_factors={ \"*.bias\" = 2 }",
+        ];
+        let plain = trained(on, &settings, |command| {
+            command.arg("--no-graph");
+        });
+        assert_same_bits(&on.trained(&settings), &plain, "--no-graph");
+    }
+}
+
 /// The order of an epoch, a few steps, is sent between steps to where the recorded step reads it.
 #[test]
 fn a_recorded_step_takes_new_epochs() {

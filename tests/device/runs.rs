@@ -173,6 +173,17 @@ fn adam() {
 }
 
 #[test]
+fn groups_of_parameters() {
+    devices_agree(&[
+        "solver.lr_factors={ \"layer1.*\" = 0.5, \"*.bias\" = 2 }",
+        "solver.decay_factors={ \"*.bias\" = 0 }",
+        "solver.freeze=[\"conv1.*\", \"bn1.*\"]",
+        "solver.freeze_iterations=3",
+        "solver.ema=0.5",
+    ]);
+}
+
+#[test]
 fn softmax_alone() {
     devices_agree(&["loss.batch_contrastive.weight=0", "data.pad_mode=edge"]);
 }

@@ -215,3 +215,32 @@ fn wrong_constants_are_refused() {
     let error = adam(&mut params, &mut moments, &number, &number, good).unwrap_err().to_string();
     assert!(error.contains("learning rate"), "{error}");
 }
+
+/// A parameter that was frozen counts its steps from its first update; while it is frozen it keeps value and moments.
+#[test]
+fn steps_count_from_the_first_update() {
+    on::each(|device| {
+        let golden = golden::read("adam");
+        let moved = |first_step: u32, frozen: bool| {
+            let (mut params, ids) = golden_params(device, &golden);
+            let mut moments = Moments::new(&params, false).unwrap();
+            for (_, id) in ids {
+                let param = params.get_mut(id);
+                (param.first_step, param.frozen) = (first_step, frozen);
+                let n = param.grad.shape().len();
+                param.grad.copy_from_host_f32(&noise(3, n)).unwrap();
+            }
+            for step in 0..3 {
+                let (rate, number) = scalars(device, 0.1, step + first_step as usize);
+                adam(&mut params, &mut moments, &rate, &number, solver(WeightDecay::L2)).unwrap();
+            }
+            let states = moments.each().into_iter().flat_map(|(_, each)| each.iter().map(host));
+            let values = ids.map(|(_, id)| host(&params.get(id).value));
+            (values, states.collect::<Vec<_>>())
+        };
+        assert_eq!(moved(0, false), moved(1000, false));
+        let (values, states) = moved(0, true);
+        assert_eq!(values, ["weight", "bias"].map(|name| golden[&format!("start.{name}")].values.clone()));
+        assert!(states.iter().flatten().all(|state| *state == 0.0));
+    });
+}
