@@ -9,6 +9,7 @@
 // reads the table of values, 3 KiB, from the L2 cache. The samplers move few bytes: their time is that of a launch.
 #include "common.cuh"
 #include "philox.cuh"
+#include "view.cuh"
 
 namespace assemble {
 
@@ -49,38 +50,10 @@ __device__ __forceinline__ void sample(int* chosen, int m, int n, uint64_t seed,
     }
 }
 
-// The mode of mirroring: never; each image with probability 1/2; always, for the features of mirror images.
-enum Flip : int { NEVER = 0, BY_CHANCE = 1, ALWAYS = 2 };
-
-// An image of the data set (-1 for none) and its augmentation (`View` in src/data/augment.rs).
-struct View {
-    int image, flip, top, left;
-};
-
-// The augmentation of image `slot` of the batch.
-__device__ __forceinline__ View view(int image, int flip, int pad, uint64_t seed, int step, int slot) {
-    const Philox draws = {seed, static_cast<uint32_t>(step), static_cast<uint32_t>(slot), RngStream::Augment};
-    const uint4 words = draws.block(0);
-    const int places = 2 * pad + 1;
-    const bool mirrored = flip == ALWAYS || (flip == BY_CHANCE && below(words.x, 2) == 1);
-    return {image, mirrored, static_cast<int>(below(words.y, places)) - pad,
-            static_cast<int>(below(words.z, places)) - pad};
-}
-
-// The data set on the device: RGB bytes [n, height, width, 3] and classes [n].
-struct Images {
-    const uint8_t* bytes;
-    const int* classes;
-    int n, height, width;
-};
-
-// The parameters of augmentation and conversion (`Augment` and `ImageInput`). The table of values is [3, 256], by
-// output channel.
-struct Making {
+// The parameters of the conversion (`ImageInput`). The table of values is [3, 256], by output channel.
+struct Conversion {
     const float* table;
-    int flip, pad, edge, bgr;
-    uint64_t seed;
-    int step;
+    int bgr;
 };
 
 // Stores the C values of one pixel, with the widest stores that its alignment allows.
@@ -95,47 +68,43 @@ template <int C, class T> __device__ __forceinline__ void store_pixel(T* to, con
 
 // Fills this block's pixels of its image [height, width, C]; channels above 3 are 0.
 template <int C, class T>
-__device__ __forceinline__ void fill(const Images& images, const Making& making, View seen, const float* table,
-                                     T* out) {
-    const int height = images.height, width = images.width;
+__device__ __forceinline__ void fill(const view::Images& images, const view::View& seen, int edge, int bgr,
+                                     const float* table, T* out) {
     const bool known = seen.image >= 0;
-    const uint8_t* image = images.bytes + static_cast<size_t>(known ? seen.image : 0) * height * width * 3;
-    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < height * width; i += gridDim.y * blockDim.x) {
-        const int y = i / width + seen.top, x = i % width + seen.left;
-        const int row = min(max(y, 0), height - 1), column = min(max(x, 0), width - 1);
-        const bool shown = making.edge || (row == y && column == x);
-        const uint8_t* pixel = image + (row * width + (seen.flip ? width - 1 - column : column)) * 3;
+    for (int i = blockIdx.y * blockDim.x + threadIdx.x; i < images.height * images.width;
+         i += gridDim.y * blockDim.x) {
+        const uint8_t* pixel = view::pixel(images, seen, edge, i);
         T values[C] = {};
         for (int c = 0; c < 3; ++c) {
-            const int byte = known && shown ? pixel[making.bgr ? 2 - c : c] : 0;  // the value of black need not be 0
+            const int byte = pixel ? pixel[bgr ? 2 - c : c] : 0;  // the value of black need not be 0
             values[c] = from_float<T>(known ? table[c * 256 + byte] : NAN);
         }
         store_pixel<C>(out + static_cast<size_t>(i) * C, values);
     }
 }
 
-// Computes pixels [m, height, width, channels] and labels [m] of the chosen images [m].
+// Computes pixels [m, height, width, channels] and labels [m] of the chosen images [m], whose classes are [n].
 template <class T>
-__device__ __forceinline__ void pixels(const Images& images, const Making& making, const int* chosen, T* out,
-                                       int* labels, int channels) {
+__device__ __forceinline__ void pixels(const view::Images& images, const view::Augmentation& augmentation,
+                                       const Conversion& conversion, const int* classes, const int* chosen, T* out,
+                                       int* labels, int channels, uint64_t seed, int step) {
     __shared__ float table[3 * 256];
-    __shared__ View shared_view;
+    __shared__ view::View shared_view;
     const size_t slot = blockIdx.x;
     if (threadIdx.x == 0) {
-        const int number = chosen[slot];
-        const int image = 0 <= number && number < images.n ? number : -1;
-        shared_view = view(image, making.flip, making.pad, making.seed, making.step, slot);
-        if (blockIdx.y == 0) labels[slot] = image < 0 ? -1 : images.classes[image];
+        shared_view = view::of(images, augmentation, chosen[slot], view::draws(seed, step, slot));
+        if (blockIdx.y == 0) labels[slot] = shared_view.image < 0 ? -1 : classes[shared_view.image];
     }
-    for (int i = threadIdx.x; i < 3 * 256; i += blockDim.x) table[i] = making.table[i];
+    for (int i = threadIdx.x; i < 3 * 256; i += blockDim.x) table[i] = conversion.table[i];
     __syncthreads();
     out += slot * images.height * images.width * channels;
+    const int edge = augmentation.edge, bgr = conversion.bgr;
     if (channels == 8) {
-        fill<8>(images, making, shared_view, table, out);
+        fill<8>(images, shared_view, edge, bgr, table, out);
     } else if (channels == 4) {
-        fill<4>(images, making, shared_view, table, out);
+        fill<4>(images, shared_view, edge, bgr, table, out);
     } else {
-        fill<3>(images, making, shared_view, table, out);
+        fill<3>(images, shared_view, edge, bgr, table, out);
     }
 }
 
@@ -154,22 +123,25 @@ extern "C" __global__ void assemble_turn(const int* order, int* chosen, int m, i
     for (size_t i = thread_of_grid(); i < m; i += threads_of_grid()) chosen[i] = order[turn * m + i];
 }
 
-// The batch: pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m]; `flip` is an assemble::Flip.
-// A chosen number outside of 0..n reads nothing and gives NaN pixels and the label -1. Grid: (m, any), best with about
-// 4 pixels per thread: with fewer the table costs too much, with more a small batch has too few threads.
+// The batch: pixels [m, height, width, channels], with 3, 4 or 8 channels, and labels [m] of the images [n,
+// image_height, image_width, 3], which are no smaller; `flip` is a view::Flip. A chosen number outside of 0..n reads
+// nothing and gives NaN pixels and the label -1. Grid: (m, any), best with about 4 pixels per thread: with fewer the
+// table costs too much, with more a small batch has too few threads.
 extern "C" __global__ void assemble_pixels_f32(const uint8_t* __restrict__ bytes, const int* __restrict__ classes,
                                                const int* __restrict__ chosen, const float* __restrict__ table,
-                                               float* pixels, int* labels, int n, int height, int width, int channels,
-                                               int flip, int pad, int edge, int bgr, uint64_t seed, const int* step) {
-    assemble::pixels({bytes, classes, n, height, width}, {table, flip, pad, edge, bgr, seed, *step}, chosen, pixels,
-                     labels, channels);
+                                               float* pixels, int* labels, int n, int image_height, int image_width,
+                                               int height, int width, int channels, int flip, int pad, int edge,
+                                               int bgr, uint64_t seed, const int* step) {
+    assemble::pixels({bytes, n, image_height, image_width, height, width}, {flip, pad, edge}, {table, bgr}, classes,
+                     chosen, pixels, labels, channels, seed, *step);
 }
 extern "C" __global__ void assemble_pixels_bf16(const uint8_t* __restrict__ bytes, const int* __restrict__ classes,
                                                 const int* __restrict__ chosen, const float* __restrict__ table,
-                                                bf16* pixels, int* labels, int n, int height, int width, int channels,
-                                                int flip, int pad, int edge, int bgr, uint64_t seed, const int* step) {
-    assemble::pixels({bytes, classes, n, height, width}, {table, flip, pad, edge, bgr, seed, *step}, chosen, pixels,
-                     labels, channels);
+                                                bf16* pixels, int* labels, int n, int image_height, int image_width,
+                                                int height, int width, int channels, int flip, int pad, int edge,
+                                                int bgr, uint64_t seed, const int* step) {
+    assemble::pixels({bytes, n, image_height, image_width, height, width}, {flip, pad, edge}, {table, bgr}, classes,
+                     chosen, pixels, labels, channels, seed, *step);
 }
 
 SOFTCUDA_KERNELS(assemble_sample, assemble_turn, assemble_pixels_f32, assemble_pixels_bf16)

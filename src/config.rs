@@ -95,6 +95,11 @@ impl Config {
         ImageInput { height, width, channels, scale, mean, std }
     }
 
+    /// Height and width of decoded training images: those of the input, or larger ones that are cropped.
+    pub fn stored_size(&self) -> [usize; 2] {
+        self.data.resize.unwrap_or([self.input.height, self.input.width])
+    }
+
     /// Every setting as TOML.
     ///
     /// # Panics

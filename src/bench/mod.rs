@@ -260,7 +260,8 @@ impl Bench {
 /// Synthetic images of noise, and their classes.
 fn synthetic_images(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
     let n = IMAGES.max(config.solver.batch);
-    let image_bytes = config.image_input().len();
+    let [height, width] = config.stored_size();
+    let image_bytes = height * width * 3;
     let noise = Philox::new(config.run.seed, 0, 0, RngStream::Test);
     let words = (0..(n * image_bytes).div_ceil(16)).flat_map(|block| noise.block(block as u32));
     let mut pixels: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();

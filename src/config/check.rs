@@ -208,6 +208,25 @@ impl Config {
             (d.attributes.as_deref() != Some(""), "data.attributes must name a file"),
             (d.pad <= 256, "data.pad must be at most 256 pixels"),
             (!d.crop || d.pad > 0, "data.crop needs data.pad above 0"),
+            (
+                d.resize.is_none_or(|[height, width]| {
+                    (i.height..=4096).contains(&height) && (i.width..=4096).contains(&width)
+                }),
+                "data.resize is the height and width that a random part of input.height x input.width is cropped \
+                 from: at least these, at most 4096 pixels",
+            ),
+            (
+                [d.brightness, d.contrast, d.saturation]
+                    .iter()
+                    .all(|strength| (0.0..=10.0).contains(strength)),
+                "data.brightness, data.contrast and data.saturation must be 0 to 10",
+            ),
+            ((0.0..=1.0).contains(&d.erase), "data.erase must be 0 to 1"),
+            (
+                d.erase_area[0] > 0.0 && d.erase_area[0] <= d.erase_area[1] && d.erase_area[1] <= 1.0,
+                "data.erase_area must be two ascending shares above 0, at most 1",
+            ),
+            ((0.01..=1.0).contains(&d.erase_aspect), "data.erase_aspect must be 0.01 to 1"),
             (d.pk_images >= 1, "data.pk_images must be at least 1"),
             (
                 d.sampler != Sampler::Pk || s.batch.is_multiple_of(d.pk_images),

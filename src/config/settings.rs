@@ -1,7 +1,7 @@
 //! The table of settings: sections of settings, each line with meaning, unit, default and source.
 
 use super::wrong_type::{Setting, Wanted};
-pub use crate::data::{BadImages, Channels, PadMode};
+pub use crate::data::{BadImages, Channels, EraseFill, PadMode};
 pub use crate::ops::sgd::Convention;
 use serde::{Deserialize, Serialize};
 
@@ -201,6 +201,23 @@ section! {
         crop: bool = false, "true | false", "ours";
         /// Values of the border.
         pad_mode: PadMode = PadMode::Zero, "zero | edge", "ours";
+        /// Height and width of training images, of which a random part of the input's size is cropped; absent: the
+        /// input's size. Evaluation always resizes to the input's size.
+        resize: Option<[usize; 2]> = None, "pixels", "ours (Hermans et al. 2017: 288 x 144 for 256 x 128)";
+        /// Largest random change of the brightness's factor; 0 is off.
+        brightness: f32 = 0.0, "1", "ours";
+        /// Largest random change of the contrast's factor; 0 is off.
+        contrast: f32 = 0.0, "1", "ours";
+        /// Largest random change of the saturation's factor; 0 is off.
+        saturation: f32 = 0.0, "1", "ours";
+        /// Probability that a random rectangle of an image is erased.
+        erase: f32 = 0.0, "probability", "ours (Zhong et al. 2020: 0.5)";
+        /// Smallest and largest area of the rectangle.
+        erase_area: [f32; 2] = [0.02, 0.4], "share of the image", "Zhong et al. 2020";
+        /// Smallest ratio of the rectangle's height to its width; the largest is its reciprocal.
+        erase_aspect: f32 = 0.3, "1", "Zhong et al. 2020";
+        /// Content of the rectangle: the mean pixel, which is 0 after normalisation, or noise.
+        erase_fill: EraseFill = EraseFill::Mean, "mean | noise", "Luo et al. 2019";
         /// Each batch drawn independently, or each image once an epoch, or `batch / pk_images` identities with
         /// `pk_images` images each.
         sampler: Sampler = Sampler::Random, "random | epochs | pk", "algorithm 1";

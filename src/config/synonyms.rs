@@ -28,7 +28,11 @@ const EVAL: Answer = Advice("evaluation has no settings: bcreid eval --help list
 const NECK_FEATURE: Answer = Advice(
     "evaluation takes the feature behind the neck; loss.batch_contrastive.feature is the one that the loss takes",
 );
-const TRANSFORMS: Answer = Advice("the transforms are settings of their own: data.flip, data.crop, data.pad");
+const TRANSFORMS: Answer = Advice(
+    "the transforms are settings of their own: data.flip, data.crop, data.pad, data.resize, data.erase, \
+     data.brightness",
+);
+const JITTER: Answer = Advice("colour jitter is data.brightness, data.contrast and data.saturation");
 
 const MARGIN: Answer = Advice(
     "a margin belongs to a loss: loss.batch_contrastive.tau, loss.triplet.margin, loss.circle.margin, or \
@@ -86,6 +90,12 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["random_flip", "do_flip", "mirror", "hflip"], Key("data.flip")),
     (&["padding", "padding_size"], Key("data.pad")),
     (&["random_crop"], Key("data.crop")),
+    (
+        &["random_erase", "random_erasing", "erasing", "rea", "rea.enabled", "rea.prob", "re_prob"],
+        Key("data.erase"),
+    ),
+    (&["rea.value"], Key("data.erase_fill")),
+    (&["color_jitter", "colour_jitter", "jitter", "cj.enabled", "cj.prob"], JITTER),
     (&["num_workers", "nworkers", "threads"], Key("data.workers")),
     (&["random_seed", "manual_seed"], Key("run.seed")),
     (&["checkpoint_period", "snapshot", "save_every"], Key("run.checkpoint_every")),

@@ -90,6 +90,9 @@ impl Config {
         } else if run.eval_on == EvalOn::Test {
             groups.push(("run.eval_on", &["run.eval_identities"]));
         }
+        if self.data.erase == 0.0 {
+            groups.push(("data.erase", &["data.erase_area", "data.erase_aspect", "data.erase_fill"]));
+        }
         let defaults = Config::default();
         let notes = groups.into_iter().flat_map(|(cause, keys)| {
             let given = self.differences_among(&defaults, keys);
@@ -151,6 +154,7 @@ mod tests {
                 "run.eval_identities",
                 "\"test\"",
             ),
+            (&["data.erase_fill=noise"], "data.erase_fill", "data.erase = 0"),
             (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
         ] {
             let told = unused(settings);

@@ -1,8 +1,8 @@
 //! Errors for a value of a wrong type, or with an unknown word.
 
 use super::{
-    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EvalOn, Factors,
-    FeatureKind, Gradient, NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler,
+    Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EraseFill, EvalOn,
+    Factors, FeatureKind, Gradient, NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler,
     Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
@@ -60,7 +60,7 @@ settings! {
     Wanted::Text => String;
     Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
         Distance, Scope, Optimizer, Schedule, EvalOn,
-        Channels, PadMode, BadImages;
+        Channels, PadMode, EraseFill, BadImages;
 }
 
 impl<T: Setting> Setting for Option<T> {

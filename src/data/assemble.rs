@@ -1,7 +1,9 @@
-//! Batch assembly on a GPU from decoded images in its memory, by `cuda/assemble.cu`: sampling, augmentation and
-//! normalisation, bit for bit as [`super::sampler`], [`super::augment`] and [`super::input`] compute them.
+//! Batch assembly on a GPU from decoded images in its memory, by `cuda/assemble.cu`, `cuda/jitter.cu` and
+//! `cuda/erase.cu`: sampling, augmentation and normalisation, bit for bit as [`super::sampler`], [`super::augment`],
+//! [`super::jitter`], [`super::input`] and [`super::erase`] compute them.
 
 use super::augment::{Augment, PadMode};
+use super::erase::EraseFill;
 use super::input::{Channels, ImageInput, Normaliser};
 use crate::Result;
 use crate::device::Device;
@@ -13,10 +15,18 @@ use std::sync::Arc;
 /// Decoded images in device memory.
 #[derive(Debug)]
 pub struct DeviceImages {
-    /// U8 `[n, H, W, 3]`, RGB.
+    /// U8 `[n, H', W', 3]`, RGB; H' and W' are at least those of the input.
     pub bytes: Tensor,
     /// i32 `[n]`.
     pub classes: Tensor,
+}
+
+impl DeviceImages {
+    fn sizes(&self) -> [usize; 4] {
+        let shape = self.bytes.shape();
+        let dims = shape.dims();
+        [dims[0], dims[1], dims[2], dims[3]]
+    }
 }
 
 /// The view of each image: plain, mirrored or augmented.
@@ -98,6 +108,16 @@ impl Assembler {
                 (augment, if augment.flip { BY_CHANCE } else { 0 }, seed, step)
             }
         };
+        // Coloured images are views already.
+        let coloured = match augment.jitter.is_on() {
+            true => Some(self.coloured(images, chosen, &augment, flip, seed, step)?),
+            false => None,
+        };
+        let (images, chosen, flip, pad) = match &coloured {
+            Some((images, places)) => (images, places, 0, 0),
+            None => (images, chosen, flip, augment.pad),
+        };
+        let [n, image_height, image_width, _] = images.sizes();
         let assemble = kernels::AssemblePixels {
             bytes: (&images.bytes).into(),
             classes: (&images.classes).into(),
@@ -105,19 +125,95 @@ impl Assembler {
             table: (&self.table).into(),
             pixels: (&mut pixels).into(),
             labels: (&mut labels).into(),
-            n: images.classes.shape().len(),
+            n,
+            image_height,
+            image_width,
             height,
             width,
             channels: 3,
             flip,
-            pad: augment.pad,
+            pad,
             edge: usize::from(augment.pad_mode == PadMode::Edge),
             bgr: usize::from(channels == Channels::Bgr),
             seed,
             step: step.into(),
         };
         self.gpu.launch(Grid::tiles([m, (height * width).div_ceil(1024), 1]), assemble)?;
+        if augment.erase.is_on() {
+            self.erase(&mut pixels, &augment, seed, step)?;
+        }
         Ok((pixels, labels))
+    }
+
+    /// The views of the chosen images with random colours, and their numbers 0..m, i32 `[m]`.
+    fn coloured(
+        &self,
+        images: &DeviceImages,
+        chosen: &Tensor,
+        augment: &Augment,
+        flip: usize,
+        seed: u64,
+        step: &Tensor,
+    ) -> Result<(DeviceImages, Tensor)> {
+        let ImageInput { height, width, .. } = self.input;
+        let m = chosen.shape().len();
+        let device = Device::Cuda(self.gpu.clone());
+        let mut bytes = Tensor::empty(&device, [m, height, width, 3], DType::U8)?;
+        let mut classes = Tensor::empty(&device, [m], DType::I32)?;
+        let mut places = Tensor::empty(&device, [m], DType::I32)?;
+        let [n, image_height, image_width, _] = images.sizes();
+        let [brightness, contrast, saturation] = augment.jitter.ranges();
+        let jitter = kernels::JitterBytes {
+            bytes: (&images.bytes).into(),
+            classes: (&images.classes).into(),
+            chosen: chosen.into(),
+            seen_bytes: (&mut bytes).into(),
+            seen_classes: (&mut classes).into(),
+            places: (&mut places).into(),
+            n,
+            image_height,
+            image_width,
+            height,
+            width,
+            flip,
+            pad: augment.pad,
+            edge: usize::from(augment.pad_mode == PadMode::Edge),
+            brightness_low: brightness.low,
+            brightness_span: brightness.span,
+            contrast_low: contrast.low,
+            contrast_span: contrast.span,
+            saturation_low: saturation.low,
+            saturation_span: saturation.span,
+            seed,
+            step: step.into(),
+        };
+        self.gpu.launch(Grid::blocks(m).of([1024, 1, 1]), jitter)?;
+        Ok((DeviceImages { bytes, classes }, places))
+    }
+
+    /// Erases rectangles of an assembled batch.
+    fn erase(&self, pixels: &mut Tensor, augment: &Augment, seed: u64, step: &Tensor) -> Result<()> {
+        let ImageInput { height, width, channels, .. } = self.input;
+        let erase = augment.erase;
+        let (areas, aspects) = (erase.areas(), erase.aspects());
+        let m = pixels.shape().dims()[0];
+        let launch = kernels::ErasePixels {
+            pixels: pixels.into(),
+            table: (&self.table).into(),
+            height,
+            width,
+            channels: 3,
+            probability: erase.probability,
+            area_low: areas.low,
+            area_span: areas.span,
+            aspect_low: aspects.low,
+            aspect_span: aspects.span,
+            noise: usize::from(erase.fill == EraseFill::Noise),
+            bgr: usize::from(channels == Channels::Bgr),
+            seed,
+            step: step.into(),
+        };
+        self.gpu.launch(Grid::tiles([m, (height * width).div_ceil(4096), 1]), launch)
     }
 
     /// Draws the images of a step as [`super::SamplerKind::Random`] does: `chosen` i32 `[m]` of `n`.

@@ -1,4 +1,5 @@
-//! The image cache: every training image, decoded once and resized to the network's input, as RGB bytes in memory.
+//! The image cache: every training image, decoded once and resized to the network's input or to a larger size for
+//! crops, as RGB bytes in memory.
 //!
 //! Market-1501's training set at 256 x 128 takes 1.2 GiB. A set larger than the limit goes to a memory-mapped
 //! temporary file, of which the system keeps as much in memory as fits. The file has no name, so that the system

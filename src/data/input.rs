@@ -4,6 +4,8 @@
 //! that they were trained with, so a weight file stores it in its metadata.
 
 use super::augment::{PadMode, View};
+use super::erase::{Erase, EraseFill, Rectangle};
+use crate::tensor::philox::Philox;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -114,26 +116,72 @@ impl Normaliser {
     /// # Panics
     /// If `image` or `out` has another length.
     pub fn write(&self, image: &[u8], view: View, out: &mut [f32]) {
-        let (height, width) = (self.height, self.width);
-        assert_eq!((image.len(), out.len()), (height * width * 3, height * width * 3));
+        self.write_crop(image, [self.height, self.width], view, out);
+    }
+
+    /// As [`Normaliser::write`], for an image of another size, `[rows, columns]`: the view is a crop of it.
+    ///
+    /// # Panics
+    /// If `image` or `out` has another length.
+    pub fn write_crop(&self, image: &[u8], size: [usize; 2], view: View, out: &mut [f32]) {
+        view.crop(image, size, [self.height, self.width], out, |pixel| self.normalised(pixel));
+    }
+
+    /// The values of a pixel, RGB bytes, by output channel.
+    fn normalised(&self, pixel: [u8; 3]) -> [f32; 3] {
+        std::array::from_fn(|c| self.values[c][usize::from(pixel[self.source[c]])])
+    }
+
+    /// Overwrites a rectangle of normalised values, as `augment` says and with the noise of `draws`.
+    ///
+    /// # Panics
+    /// If `out` has another length, or the rectangle is not inside the image.
+    pub fn erase(&self, rectangle: Rectangle, fill: EraseFill, draws: &Philox, out: &mut [f32]) {
+        assert_eq!(out.len(), self.height * self.width * 3);
+        let Rectangle { top, left, height, width } = rectangle;
+        for y in top..top + height {
+            let row = y * self.width + left;
+            for (i, out) in out[3 * row..][..3 * width].chunks_exact_mut(3).enumerate() {
+                out.copy_from_slice(&match fill {
+                    EraseFill::Mean => [0.0; 3],
+                    EraseFill::Noise => self.normalised(Erase::noise(draws, row + i)),
+                });
+            }
+        }
+    }
+}
+
+impl View {
+    /// Writes `value` of each pixel of this view of an image to `out`, three values a pixel. The image is RGB bytes of
+    /// `[rows, columns]`, the view of another `[rows, columns]`.
+    ///
+    /// # Panics
+    /// If `image` or `out` has another length.
+    pub(super) fn crop<T: Copy>(
+        self,
+        image: &[u8],
+        [image_height, image_width]: [usize; 2],
+        [height, width]: [usize; 2],
+        out: &mut [T],
+        value: impl Fn([u8; 3]) -> [T; 3],
+    ) {
+        assert_eq!((image.len(), out.len()), (image_height * image_width * 3, height * width * 3));
         let black = [0; 3];
         let columns: Vec<Option<usize>> = (0..width)
             .map(|x| {
-                let seen = view.border.at(x as isize + view.left, width)?;
-                Some(3 * if view.flip { width - 1 - seen } else { seen })
+                let seen = self.border.at(x as isize + self.left, image_width)?;
+                Some(3 * if self.flip { image_width - 1 - seen } else { seen })
             })
             .collect();
         for (y, out) in out.chunks_exact_mut(width * 3).enumerate() {
-            let row =
-                view.border.at(y as isize + view.top, height).map(|y| &image[y * width * 3..][..width * 3]);
+            let row = self.border.at(y as isize + self.top, image_height);
+            let row = row.map(|y| &image[y * image_width * 3..][..image_width * 3]);
             for (out, column) in out.chunks_exact_mut(3).zip(&columns) {
                 let pixel = match (row, *column) {
                     (Some(row), Some(x)) => [row[x], row[x + 1], row[x + 2]],
                     _ => black,
                 };
-                for c in 0..3 {
-                    out[c] = self.values[c][usize::from(pixel[self.source[c]])];
-                }
+                out.copy_from_slice(&value(pixel));
             }
         }
     }

@@ -50,7 +50,7 @@ impl Loader {
         // The check comes before decoding, which takes seconds.
         Sampler::new(options.sampler, &labels, options.seed)?;
         let paths: Vec<&Path> = samples.iter().map(|s| s.path.as_path()).collect();
-        let (height, width) = (options.input.height, options.input.width);
+        let [height, width] = options.augment.image_size(options.input.height, options.input.width);
         let (cache, skipped) = ImageCache::build(&paths, height, width, &options.cache, progress)?;
         if options.bad_images == BadImages::Refuse {
             refuse_bad(&skipped, samples.len())?;

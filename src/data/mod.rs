@@ -5,11 +5,11 @@
 //! 1. [`Dataset`] lists the images with their identities and cameras, in one of the layouts of [`Layout`]. Lists and
 //!    folders may name identities and cameras ([`Labels`]). [`folder`] reads any folder of images, for feature
 //!    extraction. [`Classes`] numbers the identities, [`Attributes`] are theirs.
-//! 2. [`decode`] reads one file, [`resize`] resizes it to the network's input, [`cache`] keeps the decoded training
-//!    set in memory: one pass before the first step, which also finds every unreadable file.
-//! 3. [`sampler`] chooses the images of a step, [`augment`] draws the view of each, [`input`] normalises the bytes.
-//!    All three are pure functions of (seed, step): there is no state to save, and a resumed run continues with the
-//!    same batches.
+//! 2. [`decode`] reads one file, [`resize`] resizes it to the network's input, or to a larger size for crops, [`cache`]
+//!    keeps the decoded training set in memory: one pass before the first step, which also finds every unreadable file.
+//! 3. [`sampler`] chooses the images of a step, [`augment`] draws the view of each, [`jitter`] changes its colours,
+//!    [`input`] normalises the bytes, [`erase`] overwrites a rectangle. All of them are pure functions of (seed, step):
+//!    there is no state to save, and a resumed run continues with the same batches.
 //! 4. [`loader`] assembles training batches: ahead of the step on dedicated threads, or on the GPU inside the step.
 //!    [`stream`] reads a list of images once and in order.
 
@@ -23,11 +23,13 @@ mod dataset;
 pub mod decode;
 mod doubtful_labels;
 pub mod dukemtmc;
+pub mod erase;
 pub mod folder;
 mod found;
 pub mod held_out;
 mod identity_folders;
 pub mod input;
+pub mod jitter;
 mod joined;
 mod labelled;
 mod labels;
@@ -60,8 +62,10 @@ pub use augment::{Augment, PadMode};
 pub use cache::{CacheOptions, ImageCache};
 pub use classes::Classes;
 pub use dataset::{Dataset, OpenOptions, Part};
+pub use erase::{Erase, EraseFill};
 pub use found::Tracklets;
 pub use input::{Channels, ImageInput};
+pub use jitter::Jitter;
 pub use labels::Labels;
 pub use layout::Layout;
 pub use loader::Loader;

@@ -97,10 +97,11 @@ impl GpuSource {
         let options = &set.options;
         let (m, turns) = (sampler.batch_size(), sampler.steps_per_epoch() as usize);
         let input = &options.input;
-        let shape = |n: usize| [n, input.height, input.width, 3];
+        let [height, width] = options.augment.image_size(input.height, input.width);
+        let shape = |n: usize| [n, height, width, 3];
         let n = set.usable.len();
         // The other half of the memory is for the network.
-        let is_resident = n * input.len() <= gpu.free_memory()? / 2;
+        let is_resident = n * height * width * 3 <= gpu.free_memory()? / 2;
         let mut chosen = Tensor::cleared(&device, [m], DType::I32)?;
         let (images, choice) = if is_resident {
             let mut bytes = Tensor::empty(&device, shape(n), DType::U8)?;

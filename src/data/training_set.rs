@@ -1,7 +1,7 @@
 //! The decoded training set and the options of its batches. With the step number they determine a batch.
 
 use super::BadImages;
-use super::augment::Augment;
+use super::augment::{self, Augment, View};
 use super::cache::{CacheOptions, ImageCache};
 use super::input::{ImageInput, Normaliser};
 use super::sampler::{Sampler, SamplerKind};
@@ -105,12 +105,33 @@ impl TrainingSet {
         let shape = [images.len(), input.height, input.width, 3];
         let mut pixels = Tensor::empty(device, shape, DType::F32)?;
         let rows = pixels.f32_mut().chunks_exact_mut(input.len());
+        let mut coloured = Vec::new();
         for (slot, (&image, out)) in images.iter().zip(rows).enumerate() {
-            let view = self.options.augment.view(self.options.seed, step, slot);
-            self.normaliser.write(self.cache.image(image), view, out);
+            self.write(image, step, slot, &mut coloured, out);
         }
         let labels: Vec<i32> = images.iter().map(|&i| self.labels[i]).collect();
         let labels = Tensor::from_i32(device, [labels.len()], &labels)?;
         Ok(Batch { step, pixels, labels, images })
+    }
+
+    /// Writes the values of an image at place `slot` of the batch of `step`. `coloured` is a buffer that is kept from
+    /// image to image.
+    fn write(&self, image: usize, step: u64, slot: usize, coloured: &mut Vec<u8>, out: &mut [f32]) {
+        let LoaderOptions { input, augment, seed, .. } = &self.options;
+        let (image, size) = (self.cache.image(image), augment.image_size(input.height, input.width));
+        let view = augment.view(*seed, step, slot);
+        match augment.colours(*seed, step, slot) {
+            None => self.normaliser.write_crop(image, size, view, out),
+            Some(factors) => {
+                coloured.resize(input.len(), 0);
+                view.crop(image, size, [input.height, input.width], coloured, |pixel| pixel);
+                factors.apply(coloured);
+                self.normaliser.write(coloured, View::PLAIN, out);
+            }
+        }
+        if let Some(rectangle) = augment.erased(*seed, step, slot, [input.height, input.width]) {
+            let draws = augment::draws(*seed, step, slot);
+            self.normaliser.erase(rectangle, augment.erase.fill, &draws, out);
+        }
     }
 }

@@ -10,7 +10,9 @@ use super::validator::Validator;
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::console::counted;
-use crate::data::{Attributes, Augment, CacheOptions, Classes, Dataset, Loader, LoaderOptions, SamplerKind};
+use crate::data::{
+    Attributes, Augment, CacheOptions, Classes, Dataset, Erase, Jitter, Loader, LoaderOptions, SamplerKind,
+};
 use crate::device::Device;
 use crate::eval::in_training::{self, TestImages};
 use crate::files::write_atomically;
@@ -413,12 +415,25 @@ fn note_on_verification(config: &Config, loader: &Loader) -> Option<String> {
 /// The loader's options for a run's training set.
 pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
     let data = &config.data;
+    let [height, width] = config.stored_size();
     LoaderOptions {
         input: config.image_input(),
         augment: Augment {
             flip: data.flip,
             pad: if data.crop { data.pad } else { 0 },
             pad_mode: data.pad_mode,
+            room: [height.saturating_sub(config.input.height), width.saturating_sub(config.input.width)],
+            jitter: Jitter {
+                brightness: data.brightness,
+                contrast: data.contrast,
+                saturation: data.saturation,
+            },
+            erase: Erase {
+                probability: data.erase,
+                area: data.erase_area,
+                aspect: data.erase_aspect,
+                fill: data.erase_fill,
+            },
         },
         sampler: match data.sampler {
             config::Sampler::Random => SamplerKind::Random { batch: config.solver.batch },

@@ -1,5 +1,6 @@
 //! Tests of the command line: whole pipelines, interruptions and crashes, wrong input.
 
+mod augmentation;
 mod bad_input;
 mod bench;
 mod doctor;

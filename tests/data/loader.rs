@@ -2,14 +2,13 @@ use crate::made::{assert_error, pixels, plain_input, png, samples};
 use bcreid::autograd::StepValues;
 use bcreid::data::augment::View;
 use bcreid::data::{
-    Augment, BadImages, Batch, CacheOptions, Classes, Loader, LoaderOptions, PadMode, Sample, Sampler,
-    SamplerKind,
+    Augment, BadImages, Batch, CacheOptions, Classes, Loader, LoaderOptions, Sample, Sampler, SamplerKind,
 };
 use bcreid::device::Device;
 
 fn options(sampler: SamplerKind) -> LoaderOptions {
     LoaderOptions {
-        augment: Augment { flip: true, pad: 2, pad_mode: PadMode::Zero },
+        augment: Augment { flip: true, pad: 2, ..Augment::default() },
         seed: 11,
         ..LoaderOptions::new(plain_input(8, 4), sampler)
     }
@@ -52,6 +51,79 @@ fn batches_are_what_sampler_and_augmentation_say() {
             }
         }
     }
+}
+
+/// Images of 11 x 6 pixels, of which 8 x 4 are shown, with random colours and an erased rectangle: pixel by pixel from
+/// the draws, and the same bits from every start.
+#[test]
+fn larger_images_are_cropped_coloured_and_erased() {
+    let (folder, samples) = samples(4, 6);
+    for (i, sample) in samples.iter().enumerate() {
+        png(&sample.path, i as u64, 11, 6);
+    }
+    let plain = Augment { flip: true, room: [3, 2], ..Augment::default() };
+    let jitter = Jitter { brightness: 0.3, contrast: 0.3, saturation: 0.3 };
+    let erase = Erase { probability: 0.6, ..Erase::default() };
+    let noise = Erase { fill: EraseFill::Noise, ..erase };
+    let mut erased = 0;
+    for (augment, shows_colours) in [
+        (plain, false),
+        (Augment { jitter, ..plain }, true),
+        (Augment { erase, ..plain }, false),
+        (Augment { jitter, erase: noise, pad: 1, ..plain }, true),
+    ] {
+        let options = LoaderOptions { augment, ..options(SamplerKind::Random { batch: 5 }) };
+        let mut from_start = loader(&samples, options.clone()).unwrap();
+        let mut from_third =
+            loader(&samples, LoaderOptions { first_step: 3, threads: 2, ..options }).unwrap();
+        for step in 0..6 {
+            let batch = next(&mut from_start);
+            if step >= 3 {
+                assert!(next(&mut from_third).pixels.f32() == batch.pixels.f32(), "step {step}");
+            }
+            for (slot, (&image, out)) in batch.images.iter().zip(batch.pixels.f32().chunks(96)).enumerate() {
+                let source = pixels(image as u64, 11, 6);
+                let View { flip, top, left, .. } = augment.view(11, step, slot);
+                assert!(augment.pad > 0 || ((0..=3).contains(&top) && (0..=2).contains(&left)));
+                let mut shown: Vec<u8> = (0..96)
+                    .map(|at| {
+                        let (y, x, c) = (at / 12 + top, at / 3 % 4 + left, at % 3);
+                        let inside = (0..11).contains(&y) && (0..6).contains(&x);
+                        let x = if flip { 5 - x } else { x };
+                        if inside { source[((y * 6 + x) * 3 + c) as usize] } else { 0 }
+                    })
+                    .collect();
+                let plain = shown.clone();
+                if let Some(factors) = augment.colours(11, step, slot) {
+                    factors.apply(&mut shown);
+                }
+                assert_eq!(shown != plain, shows_colours, "step {step}, slot {slot}");
+                let rectangle = augment.erased(11, step, slot, [8, 4]);
+                let inside = |y: usize, x: usize| {
+                    rectangle.is_some_and(|r| {
+                        (r.top..r.top + r.height).contains(&y) && (r.left..r.left + r.width).contains(&x)
+                    })
+                };
+                let mut differing = 0;
+                for (at, &value) in out.iter().enumerate() {
+                    let expected = f32::from(shown[at]);
+                    match (inside(at / 12, at / 3 % 4), augment.erase.fill) {
+                        (false, _) => assert_eq!(value, expected, "step {step}, slot {slot}, value {at}"),
+                        (true, EraseFill::Mean) => assert_eq!(value, 0.0),
+                        (true, EraseFill::Noise) => differing += usize::from(value != expected),
+                    }
+                }
+                erased += usize::from(rectangle.is_some());
+                let all = rectangle.map_or(0, |r| r.height * r.width * 3);
+                assert!(
+                    augment.erase.fill == EraseFill::Mean || differing * 10 >= all * 8,
+                    "{differing} of {all}"
+                );
+            }
+        }
+    }
+    assert!(erased > 15, "{erased}");
+    drop(folder);
 }
 
 /// A resumed run, more threads, another cache: the same bits.
@@ -184,6 +256,8 @@ fn options_that_do_not_fit_are_refused_before_anything_is_decoded() {
     refuse(&samples, options(SamplerKind::Random { batch: 7 }), &["7", "only 6"]);
     refuse(&samples, options(SamplerKind::Pk { identities: 3, images: 2 }), &["3 identities", "only 2"]);
     let base = options(SamplerKind::Random { batch: 2 });
+    let erase = Augment { erase: Erase { aspect: 0.0, ..Erase::default() }, ..Augment::default() };
+    refuse(&samples, LoaderOptions { augment: erase, ..base.clone() }, &["data.erase_aspect 0"]);
     let pad = Augment { pad: 4, ..Augment::default() };
     refuse(&samples, LoaderOptions { augment: pad, ..base.clone() }, &["pad 4"]);
     refuse(

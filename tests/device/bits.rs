@@ -118,6 +118,38 @@ fn a_recorded_step_takes_new_epochs() {
     assert_same_bits(&Run::of(train), &plain, "--no-graph");
 }
 
+/// A recorded step draws the views, colours and rectangles of its own number, of images that stay on the device or are
+/// sent.
+#[test]
+fn a_recorded_step_draws_its_own_augmentations() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let set = folder.path().join("set");
+    drawn(&set, 32);
+    let settings =
+        [BATCH, "data.resize=[72, 40]", "data.brightness=0.3", "data.contrast=0.2", "data.erase=0.7"];
+    let trained = |change: fn(&mut Command)| {
+        Run::of(|out| {
+            let mut command = f32(stand_ins).train(&set, out, &settings);
+            change(&mut command);
+            command
+        })
+    };
+    let first = trained(|_| ());
+    let plain = trained(|command| {
+        command.arg("--no-graph");
+    });
+    assert_same_bits(&plain, &first, "--no-graph");
+    let shuffled = trained(|command| {
+        command.env("SOFTCUDA_SEED", "17");
+    });
+    assert_same_bits(&shuffled, &first, "another order of threads");
+    let sent = trained(|command| {
+        command.env("SOFTCUDA_MEMORY", (36 << 20).to_string());
+    });
+    assert_same_bits(&sent, &first, "sent batches");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_stop_leaves_no_trace() {

@@ -74,6 +74,18 @@ fn identities_with_images_each() {
 }
 
 #[test]
+fn augmented_images() {
+    devices_agree(&[
+        "data.resize=[72, 40]",
+        "data.brightness=0.3",
+        "data.contrast=0.2",
+        "data.saturation=0.4",
+        "data.erase=0.7",
+        "data.erase_fill=noise",
+    ]);
+}
+
+#[test]
 fn exact_gradient() {
     devices_agree(&["loss.batch_contrastive.gradient=exact"]);
 }

@@ -6,8 +6,8 @@ mod kernel;
 use crate::on::{self, host};
 use bcreid::autograd::StepValues;
 use bcreid::data::{
-    Augment, Channels, Classes, ImageInput, ImageStream, Loader, LoaderOptions, PadMode, Sample, SamplerKind,
-    StreamOptions,
+    Augment, Channels, Classes, Erase, EraseFill, ImageInput, ImageStream, Jitter, Loader, LoaderOptions,
+    PadMode, Sample, SamplerKind, StreamOptions,
 };
 use bcreid::device::Device;
 use bcreid::tensor::philox::{Philox, RngStream};
@@ -51,12 +51,21 @@ fn training_batches_are_those_of_the_cpu() {
             SamplerKind::Pk { identities: 2, images: 3 },
         ];
         let modes = [PadMode::Zero, PadMode::Edge];
-        for (sampler, (mode, input)) in kinds
+        let plain = Augment { flip: true, pad: 2, ..Augment::default() };
+        let jitter = Jitter { brightness: 0.4, contrast: 0.3, saturation: 0.5 };
+        let erase = Erase { probability: 0.7, ..Erase::default() };
+        let augments = [
+            Augment { jitter, erase, room: [2, 3], ..plain },
+            Augment { erase: Erase { fill: EraseFill::Noise, ..erase }, ..plain },
+            plain,
+        ];
+        for ((sampler, augment), (pad_mode, input)) in kinds
             .into_iter()
+            .zip(augments)
             .zip([0, 1, 0].map(|i| (modes[i], [caffe(9, 5), ImageInput::imagenet(9, 5)][i].clone())))
         {
             let options = LoaderOptions {
-                augment: Augment { flip: true, pad: 2, pad_mode: mode },
+                augment: Augment { pad_mode, ..augment },
                 seed: SEED,
                 threads: 1,
                 ..LoaderOptions::new(input, sampler)

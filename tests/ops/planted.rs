@@ -9,7 +9,7 @@ use crate::{
 
 /// The message of a planted error holds all of `words`.
 #[track_caller]
-fn seen(stem: &str, right: &str, wrong: &str, body: fn(&Gpu) -> Outcome, words: &[&str]) {
+pub fn seen(stem: &str, right: &str, wrong: &str, body: fn(&Gpu) -> Outcome, words: &[&str]) {
     let message = planted(stem, right, wrong, body);
     assert!(words.iter().all(|word| message.contains(word)), "{wrong:?} instead of {right:?}: {message}");
 }

@@ -105,9 +105,14 @@ struct Case {
 }
 
 impl Case {
+    /// Bytes of an image of the data set.
+    fn image_len(&self) -> usize {
+        self.augment.image_size(self.input.height, self.input.width).iter().product::<usize>() * 3
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let stream = Philox::new(1, 0, 0, RngStream::Test);
-        (0..(self.n * self.input.len()) as u32).map(|i| stream.word(i) as u8).collect()
+        (0..(self.n * self.image_len()) as u32).map(|i| stream.word(i) as u8).collect()
     }
 
     fn classes(&self) -> Vec<i32> {
@@ -116,15 +121,21 @@ impl Case {
 
     /// Pixels and labels as the loader has them.
     fn reference(&self) -> (Vec<f32>, Vec<i32>) {
-        let (bytes, classes, len) = (self.bytes(), self.classes(), self.input.len());
+        let (bytes, classes, len) = (self.bytes(), self.classes(), self.image_len());
         let normaliser = Normaliser::new(&self.input);
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         for (slot, &image) in self.chosen.iter().enumerate() {
-            let mut values = vec![f32::NAN; len];
+            let mut values = vec![f32::NAN; self.input.len()];
             if (0..self.n as i32).contains(&image) {
                 let view = self.augment.view(SEED, self.step as u64, slot);
                 let view = View { flip: view.flip || self.mirrored, ..view };
-                normaliser.write(&bytes[image as usize * len..][..len], view, &mut values);
+                let source = &bytes[image as usize * len..][..len];
+                normaliser.write_crop(
+                    source,
+                    self.augment.image_size(self.input.height, self.input.width),
+                    view,
+                    &mut values,
+                );
                 labels.push(classes[image as usize]);
             } else {
                 labels.push(-1);
@@ -144,6 +155,7 @@ impl Case {
         let pixels = gpu.unwritten::<F>("pixels", want.len())?;
         let labels = gpu.unwritten::<i32>("labels", self.chosen.len())?;
         let step = gpu.upload("step", &[self.step])?;
+        let [image_height, image_width] = self.augment.image_size(self.input.height, self.input.width);
         let arguments = args![
             &bytes,
             &classes,
@@ -152,6 +164,8 @@ impl Case {
             &pixels,
             &labels,
             self.n as i32,
+            image_height as i32,
+            image_width as i32,
             self.input.height as i32,
             self.input.width as i32,
             self.channels as i32,
@@ -170,14 +184,17 @@ impl Case {
 }
 
 fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
+    let plain = Augment::default();
     let augments = [
-        (Augment::default(), false),
-        (Augment::default(), true),
-        (Augment { flip: true, ..Augment::default() }, false),
-        (Augment { flip: true, pad: 2, pad_mode: PadMode::Zero }, false),
-        (Augment { flip: true, pad: 2, pad_mode: PadMode::Zero }, true),
-        (Augment { flip: false, pad: 6, pad_mode: PadMode::Zero }, false),
-        (Augment { flip: true, pad: 6, pad_mode: PadMode::Edge }, false),
+        (plain, false),
+        (plain, true),
+        (Augment { flip: true, ..plain }, false),
+        (Augment { flip: true, pad: 2, ..plain }, false),
+        (Augment { flip: true, pad: 2, ..plain }, true),
+        (Augment { pad: 6, ..plain }, false),
+        (Augment { flip: true, pad: 6, pad_mode: PadMode::Edge, ..plain }, false),
+        (Augment { flip: true, room: [3, 2], ..plain }, false),
+        (Augment { flip: true, pad: 2, room: [0, 5], ..plain }, false),
     ];
     for channels in [3, 4, 8] {
         for (step, (augment, mirrored)) in augments.into_iter().enumerate() {
@@ -189,7 +206,7 @@ fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
             }
         }
     }
-    let augment = Augment { flip: true, pad: 10, pad_mode: PadMode::Zero };
+    let augment = Augment { flip: true, pad: 10, ..plain };
     for (input, n, m, channels, blocks, block) in [
         // The paper's size; a batch of many small images; a single pixel.
         (ImageInput::imagenet(256, 128), 1, 1, 4, 32, 256),

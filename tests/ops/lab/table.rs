@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 47] = [
+pub const ELSEWHERE: [(&str, &str); 50] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -81,6 +81,12 @@ pub const ELSEWHERE: [(&str, &str); 47] = [
     ("bias_gradient", ONE_ROW),
     ("assemble_sample", ONE_BLOCK),
     ("assemble_turn", ONE_BLOCK),
+    (
+        "jitter_bytes",
+        "one block an image, which reads its bytes twice: of an augmentation that is off by default",
+    ),
+    ("erase_pixels_f32", "a part of each image, by its draws: of an augmentation that is off by default"),
+    ("erase_pixels_bf16", "as erase_pixels_f32"),
     ("distance_tile", "bound by its arithmetic"),
     ("distance_close", "reads what distance_tile has just written, and the rows of few pairs"),
 ];

@@ -85,7 +85,8 @@ pub fn assemble() -> Vec<Entry> {
                 let chosen = Slot::I32((0..m as i32).rev().collect());
                 let (out, labels) = (float.output(channels * pixels(m, n)), Slot::Output(m));
                 // Neither flipped nor shifted, so that each byte is read once.
-                let sizes = [m, n, SIDES.1, channels, 0, 0, 0, 0].map(|size| Slot::value(size as i32));
+                let sizes =
+                    [m, n, SIDES.1, n, SIDES.1, channels, 0, 0, 0, 0].map(|size| Slot::value(size as i32));
                 let (seed, step) = (Slot::value(1u64), Slot::I32(vec![7]));
                 let buffers = [data, classes, chosen, Slot::noise(TABLE), out, labels];
                 buffers.into_iter().chain(sizes).chain([seed, step]).collect()

@@ -1,0 +1,102 @@
+//! Augmentations and samplers, from the settings to the bits of runs and to messages.
+
+use crate::support::{bcreid, data, fail, stderr, succeed, train};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const ALL: &[&str] = &[
+    "data.crop=true",
+    "data.pad=3",
+    "data.resize=[72, 40]",
+    "data.brightness=0.3",
+    "data.contrast=0.2",
+    "data.saturation=0.4",
+    "data.erase=0.5",
+    "data.erase_fill=noise",
+];
+
+fn resumed(run: &Path) -> Command {
+    let mut resume = bcreid();
+    resume.arg("train").arg("--data").arg(data()).arg("--out").arg(run).args([
+        "--resume",
+        "--iterations",
+        "12",
+    ]);
+    resume
+}
+
+fn metrics(run: &Path) -> String {
+    fs::read_to_string(run.join("metrics.jsonl")).unwrap()
+}
+
+/// A run that is stopped in the middle has the bits of a whole one, and each setting changes the bits.
+#[test]
+fn augmented_runs_resume_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, settings) in [("augmented", ALL), ("erased", &["data.erase=1"])] {
+        let (whole, part) = (at(name), at(&format!("{name}, in parts")));
+        succeed(&mut train(data(), &whole, settings));
+        succeed(&mut train(data(), &part, &[settings, &["solver.iterations=5"]].concat()));
+        succeed(&mut resumed(&part));
+        assert_eq!(metrics(&part), metrics(&whole), "{name}");
+        let weights = |run: &Path| {
+            let file = bcreid::weights::read_tensors(&run.join("weights.safetensors")).unwrap();
+            let tensor = |name: &str| (name.to_string(), file.get(name).unwrap().bytes().to_vec());
+            file.names().map(tensor).collect::<Vec<_>>()
+        };
+        assert!(weights(&part) == weights(&whole), "{name}");
+    }
+    let first_loss = |name: &str, settings: &[&str]| {
+        succeed(&mut train(
+            data(),
+            &at(name),
+            &[settings, &["solver.iterations=1", "model.dropout=0"]].concat(),
+        ));
+        metrics(&at(name))
+    };
+    let plain = first_loss("plain", &[]);
+    assert_eq!(first_loss("again", &["data.resize=[64, 32]"]), plain, "the input's size crops nothing");
+    for (i, setting) in [
+        "data.resize=[72, 32]",
+        "data.brightness=0.3",
+        "data.contrast=0.3",
+        "data.saturation=0.3",
+        "data.erase=1",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_ne!(first_loss(&format!("one{i}"), &[setting]), plain, "{setting}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_before_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for (settings, words) in [
+        (&["data.resize=[60, 32]"][..], ["data.resize = [60, 32]", "at least these"]),
+        (&["data.resize=[64, 5000]"], ["data.resize", "at most 4096"]),
+        (&["data.resize=64"], ["data.resize", "a list of 2"]),
+        (&["data.erase=1.5"], ["data.erase = 1.5", "0 to 1"]),
+        (&["data.erase=0.5", "data.erase_area=[0.5, 0.1]"], ["data.erase_area", "ascending"]),
+        (&["data.erase=0.5", "data.erase_aspect=3"], ["data.erase_aspect = 3", "0.01 to 1"]),
+        (&["data.erase_fill=grey"], ["data.erase_fill", "mean, noise"]),
+        (&["data.contrast=-1"], ["data.contrast", "0 to 10"]),
+        (&["data.random_erase=0.5"], ["random_erase", "data.erase"]),
+        (&["INPUT.REA.PROB=0.5"], ["REA.PROB", "data.erase"]),
+        (&["data.color_jitter=true"], ["color_jitter", "data.brightness"]),
+    ] {
+        let error = fail(&mut train(data(), &out, settings));
+        assert!(words.iter().all(|word| error.contains(word)), "{settings:?}: {error}");
+        assert!(!out.exists(), "{settings:?}");
+    }
+    let idle = ["data.erase_fill=noise"];
+    let output = train(data(), &out, &idle).output().unwrap();
+    let said = stderr(&output);
+    for note in ["data.erase_fill = \"noise\" has no effect with data.erase = 0"] {
+        assert!(output.status.success() && said.contains(note), "{note}: {said}");
+    }
+}
