@@ -121,7 +121,7 @@ impl Config {
             (
                 v.weight == 0.0 || d.sampler.has_both_kinds_of_pairs(),
                 "loss.verification.weight is above 0, and no image i of a batch shows the person of image i + m/2 with this \
-                 data.sampler, so every pair is one of two persons: set data.sampler to random or epochs",
+                 data.sampler, so every pair is one of two persons: set data.sampler to pairs",
             ),
             (a.weight.is_finite() && a.weight >= 0.0, "loss.attributes.weight must be at least 0 and finite"),
             (
@@ -231,6 +231,16 @@ impl Config {
             (
                 d.sampler != Sampler::Pk || s.batch.is_multiple_of(d.pk_images),
                 "solver.batch must be a multiple of data.pk_images with the pk sampler",
+            ),
+            (
+                d.sampler != Sampler::Pairs || s.batch.is_multiple_of(2),
+                "solver.batch must be even with data.sampler = pairs",
+            ),
+            (
+                [d.pairs_positive, d.pairs_decay, d.pairs_least]
+                    .iter()
+                    .all(|share| (0.0..=1.0).contains(share)),
+                "data.pairs_positive, data.pairs_decay and data.pairs_least must be 0 to 1",
             ),
             ((1..=256).contains(&d.workers), "data.workers must be 1 to 256 threads"),
             (r.checkpoint_every >= 1, "run.checkpoint_every must be at least 1"),

@@ -1,7 +1,7 @@
 //! The table of settings: sections of settings, each line with meaning, unit, default and source.
 
 use super::wrong_type::{Setting, Wanted};
-pub use crate::data::{BadImages, Channels, EraseFill, PadMode};
+pub use crate::data::{BadImages, Channels, EraseFill, PadMode, PkOrder};
 pub use crate::ops::sgd::Convention;
 use serde::{Deserialize, Serialize};
 
@@ -219,10 +219,18 @@ section! {
         /// Content of the rectangle: the mean pixel, which is 0 after normalisation, or noise.
         erase_fill: EraseFill = EraseFill::Mean, "mean | noise", "Luo et al. 2019";
         /// Each batch drawn independently, or each image once an epoch, or `batch / pk_images` identities with
-        /// `pk_images` images each.
-        sampler: Sampler = Sampler::Random, "random | epochs | pk", "algorithm 1";
+        /// `pk_images` images each, or `batch / 2` images with a partner each.
+        sampler: Sampler = Sampler::Random, "random | epochs | pk | pairs", "algorithm 1";
         /// Images of each identity in a batch; for the pk sampler.
         pk_images: usize = 4, "images", "Hermans et al. 2017";
+        /// An epoch of the pk sampler has each identity once, or each as often as it has `pk_images` images.
+        pk_order: PkOrder = PkOrder::Identities, "identities | images", "ours (torchreid: images)";
+        /// Share of pairs of one identity in the first epoch; for the pairs sampler.
+        pairs_positive: f32 = 0.5, "1", "Zheng et al. 2016";
+        /// Factor of this share from an epoch to the next.
+        pairs_decay: f32 = 1.0, "1", "ours (Zheng et al. 2016: 1 / 1.01)";
+        /// The smallest share of pairs of one identity.
+        pairs_least: f32 = 0.2, "1", "Zheng et al. 2016";
         /// Unreadable training images: refuse to start, or leave them out.
         bad_images: BadImages = BadImages::Refuse, "refuse | skip", "ours";
         /// Memory for decoded images; the rest goes to a memory-mapped temporary file.
@@ -353,6 +361,8 @@ choice! {
         /// Each image once an epoch.
         Epochs,
         /// Several images of each of several identities.
-        Pk
+        Pk,
+        /// Images and their partners.
+        Pairs
     }
 }

@@ -1,6 +1,6 @@
 //! Settings that are not the defaults and have no effect beside the others.
 
-use super::{Config, EvalOn, Optimizer, Schedule};
+use super::{Config, EvalOn, Optimizer, Sampler, Schedule};
 
 impl Config {
     /// A note for each setting that is not the default, and that the chosen optimiser or schedule does not read, or that
@@ -90,6 +90,12 @@ impl Config {
         } else if run.eval_on == EvalOn::Test {
             groups.push(("run.eval_on", &["run.eval_identities"]));
         }
+        if self.data.sampler != Sampler::Pk {
+            groups.push(("data.sampler", &["data.pk_order"]));
+        }
+        if self.data.sampler != Sampler::Pairs {
+            groups.push(("data.sampler", &["data.pairs_positive", "data.pairs_decay", "data.pairs_least"]));
+        }
         if self.data.erase == 0.0 {
             groups.push(("data.erase", &["data.erase_area", "data.erase_aspect", "data.erase_fill"]));
         }
@@ -154,6 +160,8 @@ mod tests {
                 "run.eval_identities",
                 "\"test\"",
             ),
+            (&["data.pk_order=images"], "data.pk_order", "data.sampler = \"random\""),
+            (&["data.sampler=pk", "data.pairs_decay=0.9"], "data.pairs_decay", "data.sampler = \"pk\""),
             (&["data.erase_fill=noise"], "data.erase_fill", "data.erase = 0"),
             (&["solver.lr_warmup_start=0.5"], "solver.lr_warmup_start", "solver.lr_warmup = 0"),
         ] {

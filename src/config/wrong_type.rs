@@ -2,8 +2,8 @@
 
 use super::{
     Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EraseFill, EvalOn,
-    Factors, FeatureKind, Gradient, NeckKind, Normalization, Optimizer, PadMode, Pooling, Reduction, Sampler,
-    Schedule, Scope, Wiring, one_line,
+    Factors, FeatureKind, Gradient, NeckKind, Normalization, Optimizer, PadMode, PkOrder, Pooling, Reduction,
+    Sampler, Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
 use toml::Value;
@@ -59,8 +59,7 @@ settings! {
     Wanted::Factors => Factors;
     Wanted::Text => String;
     Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
-        Distance, Scope, Optimizer, Schedule, EvalOn,
-        Channels, PadMode, EraseFill, BadImages;
+        Distance, Scope, Optimizer, Schedule, EvalOn, Channels, PadMode, PkOrder, EraseFill, BadImages;
 }
 
 impl<T: Setting> Setting for Option<T> {

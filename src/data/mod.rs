@@ -71,7 +71,7 @@ pub use layout::Layout;
 pub use loader::Loader;
 pub use name::Name;
 pub use sample::Sample;
-pub use sampler::{Sampler, SamplerKind};
+pub use sampler::{PkOrder, Sampler, SamplerKind};
 pub use stream::{ImageBatch, ImageStream, Images, StreamOptions};
 pub use training_set::{Batch, LoaderOptions};
 

@@ -6,12 +6,19 @@
 //! - `Epochs`: an epoch is a permutation of the training set, cut into batches; the remainder that does not fill a
 //!   batch is left out of that epoch.
 //! - `Pk`: P identities with K images each, the usual batches of pair and triplet losses (Hermans et al., "In Defense
-//!   of the Triplet Loss", 2017). An epoch is a permutation of the identities, cut into groups of P; K images of each
-//!   identity are drawn anew in every epoch. Of an identity with fewer than K images, every image occurs before any
-//!   of them occurs again (common implementations draw with replacement, which repeats some images and omits others).
+//!   of the Triplet Loss", 2017). An epoch is ordered by identities or by images ([`PkOrder`], `pk`). Of an identity
+//!   with fewer than K images, every image occurs before any of them occurs again (common implementations draw with
+//!   replacement, which repeats some images and omits others).
+//! - `Pairs`: images and their partners, a share of which shows the same identity (`pairs`).
 //!
 //! Step s of `Random` draws from Philox(seed, s, 0, [`RngStream::Sampler`]); epoch e of the others from
-//! Philox(seed, e, i, same stream): i = 0 orders the epoch, i = 1 + c picks the images of class c.
+//! Philox(seed, e, i, same stream): i = 0 orders the epoch, i = 1 + c picks the images of class c (`Pk`), i = 1 + k the
+//! partner of image k (`Pairs`), and i = 2^32 - 1 orders the batches of a `Pk` epoch by images.
+
+mod pairs;
+mod pk;
+
+pub use pk::PkOrder;
 
 use crate::console::counted;
 use crate::tensor::philox::{Philox, RngStream};
@@ -19,7 +26,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The kind of a sampler, with the size of its batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SamplerKind {
     /// Random images, drawn anew for every batch, as in the paper.
@@ -38,6 +45,19 @@ pub enum SamplerKind {
         identities: usize,
         /// K: images of an identity.
         images: usize,
+        /// The order of an epoch.
+        order: PkOrder,
+    },
+    /// Images and their partners: image i and image n + i of a batch of 2 n are a pair.
+    Pairs {
+        /// n: pairs of a batch.
+        pairs: usize,
+        /// Share of pairs of one identity in the first epoch.
+        positive: f32,
+        /// Factor of this share from an epoch to the next.
+        decay: f32,
+        /// The smallest share.
+        least: f32,
     },
 }
 
@@ -46,7 +66,8 @@ impl SamplerKind {
     pub fn batch(&self) -> usize {
         match *self {
             SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
-            SamplerKind::Pk { identities, images } => identities.saturating_mul(images),
+            SamplerKind::Pk { identities, images, .. } => identities.saturating_mul(images),
+            SamplerKind::Pairs { pairs, .. } => pairs.saturating_mul(2),
         }
     }
 }
@@ -61,6 +82,8 @@ pub struct Sampler {
     images: usize,
     /// The newest epoch and its order.
     memo: Option<(u64, Vec<u32>)>,
+    /// Steps of an epoch.
+    turns: u64,
 }
 
 impl Sampler {
@@ -68,7 +91,7 @@ impl Sampler {
     ///
     /// # Errors
     /// A batch without images or larger than the training set; more identities in a `Pk` batch than in the training
-    /// set, or fewer than two.
+    /// set, or fewer than two; more pairs than images.
     pub fn new(kind: SamplerKind, labels: &[i32], seed: u64) -> Result<Self> {
         let mut members: std::collections::BTreeMap<i32, Vec<usize>> = Default::default();
         for (image, &label) in labels.iter().enumerate() {
@@ -93,7 +116,7 @@ impl Sampler {
             SamplerKind::Pk { images, .. } if images > 4096 => {
                 return refuse(format!("data.pk_images is {images}; set at most 4096"));
             }
-            SamplerKind::Pk { identities: identities @ (0 | 1), images } => {
+            SamplerKind::Pk { identities: identities @ (0 | 1), images, .. } => {
                 return refuse(format!(
                     "solver.batch {} with data.sampler=pk and data.pk_images {images} gives batches of fewer than 2 \
                      identities, which have no negative pairs; set solver.batch to at least {}",
@@ -101,7 +124,7 @@ impl Sampler {
                     2 * images
                 ));
             }
-            SamplerKind::Pk { identities, images } if identities > members.len() => {
+            SamplerKind::Pk { identities, images, .. } if identities > members.len() => {
                 let n = members.len();
                 return refuse(format!(
                     "data.sampler=pk with data.pk_images {images} makes batches of {identities} identities of \
@@ -112,44 +135,67 @@ impl Sampler {
                 ));
             }
             SamplerKind::Pk { .. } => {}
+            SamplerKind::Pairs { pairs, positive, decay, least } => {
+                pairs::check(pairs, [positive, decay, least], labels.len(), members.len())?;
+            }
         }
-        let members = members.into_iter().map(|(label, images)| (label as u64, images)).collect();
-        Ok(Sampler { kind, seed, members, images: labels.len(), memo: None })
+        let members: Vec<(u64, Vec<usize>)> =
+            members.into_iter().map(|(label, images)| (label as u64, images)).collect();
+        let turns = (match kind {
+            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => labels.len() / batch,
+            SamplerKind::Pk { identities, order: PkOrder::Identities, .. } => members.len() / identities,
+            SamplerKind::Pk { identities, images, order: PkOrder::Images } => {
+                pk::turns(&pk::groups(&members, images), identities)
+            }
+            SamplerKind::Pairs { pairs, .. } => labels.len() / pairs,
+        }) as u64;
+        Ok(Sampler { kind, seed, members, images: labels.len(), memo: None, turns })
     }
 
     /// Steps of an epoch; with `Random`, the number of whole batches in the training set.
     pub fn steps_per_epoch(&self) -> u64 {
-        (match self.kind {
-            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => self.images / batch,
-            SamplerKind::Pk { identities, .. } => self.members.len() / identities,
-        }) as u64
+        self.turns
     }
 
     /// Images in a batch.
     pub fn batch_size(&self) -> usize {
-        match self.kind {
-            SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
-            SamplerKind::Pk { identities, images } => identities * images,
-        }
+        self.kind.batch()
     }
 
     /// The indices of a step's images, in the order of the batch. (`&mut` because the epoch's order is cached.)
     pub fn batch(&mut self, step: u64) -> Vec<usize> {
-        let epoch = step / self.steps_per_epoch();
-        let turn = (step % self.steps_per_epoch()) as usize;
+        let epoch = step / self.turns;
+        let turn = (step % self.turns) as usize;
+        let of_turn = |order: &[u32], m: usize| -> Vec<usize> {
+            order[turn * m..][..m].iter().map(|&image| image as usize).collect()
+        };
         match self.kind {
             SamplerKind::Random { batch } => {
                 let draw = Philox::new(self.seed, step, 0, RngStream::Sampler);
                 draw.distinct(batch, self.images).into_iter().map(|image| image as usize).collect()
             }
             SamplerKind::Epochs { batch } => {
-                let order = self.order(epoch, self.images);
-                order[turn * batch..][..batch].iter().map(|&image| image as usize).collect()
+                let images = self.images;
+                of_turn(self.order(epoch, |first, _| first.permutation(images)), batch)
             }
-            SamplerKind::Pk { identities, images } => {
-                let order = self.order(epoch, self.members.len());
-                let chosen = order[turn * identities..][..identities].to_vec();
-                chosen.into_iter().flat_map(|i| self.pick(epoch, i as usize, images)).collect()
+            SamplerKind::Pk { identities, images, order: PkOrder::Identities } => {
+                let n = self.members.len();
+                let chosen = of_turn(self.order(epoch, |first, _| first.permutation(n)), identities);
+                chosen.into_iter().flat_map(|i| self.pick(epoch, i, images)).collect()
+            }
+            SamplerKind::Pk { identities, images, order: PkOrder::Images } => {
+                let turns = self.turns as usize;
+                let order = self.order(epoch, |_, sampler| {
+                    pk::by_images(&sampler.members, [identities, images, turns], sampler.seed, epoch)
+                });
+                of_turn(order, identities * images)
+            }
+            SamplerKind::Pairs { pairs, positive, decay, least } => {
+                let share = pairs::share(positive, decay, least, epoch);
+                let order = self.order(epoch, |_, sampler| {
+                    pairs::order(&sampler.members, pairs, share, sampler.seed, epoch)
+                });
+                of_turn(order, 2 * pairs)
             }
         }
     }
@@ -161,6 +207,9 @@ impl Sampler {
     pub fn share_without_pairs(&self) -> f64 {
         let m = match self.kind {
             SamplerKind::Pk { images, .. } => return if images > 1 { 0.0 } else { 1.0 },
+            SamplerKind::Pairs { pairs, positive, .. } => {
+                return pairs::share_without_positive(&self.members, pairs, positive);
+            }
             SamplerKind::Random { batch } | SamplerKind::Epochs { batch } => batch,
         };
         let n = self.images as f64;
@@ -178,10 +227,14 @@ impl Sampler {
     }
 
     /// Expected share of the pairs (i, i + m/2) of a batch of m images that show one identity: of n images with n_c of
-    /// identity c, two distinct ones show one with probability sum n_c (n_c - 1) / (n (n - 1)).
+    /// identity c, two distinct ones show one with probability sum n_c (n_c - 1) / (n (n - 1)). Of the pairs sampler that of
+    /// the first epoch.
     pub fn share_of_equal_pairs(&self) -> f64 {
         match self.kind {
             SamplerKind::Pk { .. } => 0.0,
+            SamplerKind::Pairs { positive, decay, least, .. } => {
+                f64::from(pairs::share(positive, decay, least, 0))
+            }
             SamplerKind::Random { .. } | SamplerKind::Epochs { .. } => {
                 let ordered_pairs = |n: usize| n as f64 * (n as f64 - 1.0);
                 let equal: f64 = self.members.iter().map(|(_, images)| ordered_pairs(images.len())).sum();
@@ -190,19 +243,19 @@ impl Sampler {
         }
     }
 
-    fn order(&mut self, epoch: u64, n: usize) -> &[u32] {
+    /// The order of an epoch; `make` computes it from the numbers that order the epoch.
+    fn order(&mut self, epoch: u64, make: impl FnOnce(Philox, &Self) -> Vec<u32>) -> &[u32] {
         if self.memo.as_ref().is_none_or(|(remembered, _)| *remembered != epoch) {
-            let order = Philox::new(self.seed, epoch, 0, RngStream::Sampler).permutation(n);
-            self.memo = Some((epoch, order));
+            let first = Philox::new(self.seed, epoch, 0, RngStream::Sampler);
+            self.memo = Some((epoch, make(first, self)));
         }
         &self.memo.as_ref().expect("filled above").1
     }
 
     /// `k` images of one identity: a permutation of all its images, repeated until there are `k`.
     fn pick(&self, epoch: u64, identity: usize, k: usize) -> Vec<usize> {
-        let (class, images) = &self.members[identity];
-        let order = Philox::new(self.seed, epoch, 1 + class, RngStream::Sampler).permutation(images.len());
-        order.iter().cycle().take(k).map(|&i| images[i as usize]).collect()
+        let order = pk::images_of(&self.members[identity], self.seed, epoch);
+        order.iter().copied().cycle().take(k).collect()
     }
 }
 
@@ -210,6 +263,10 @@ impl Sampler {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    fn pk(identities: usize, images: usize) -> SamplerKind {
+        SamplerKind::Pk { identities, images, order: PkOrder::Identities }
+    }
 
     #[test]
     fn an_epoch_shows_no_image_twice_and_the_next_one_another_order() {
@@ -247,7 +304,9 @@ mod tests {
         for kind in [
             SamplerKind::Random { batch: 9 },
             SamplerKind::Epochs { batch: 9 },
-            SamplerKind::Pk { identities: 3, images: 4 },
+            SamplerKind::Pk { identities: 3, images: 4, order: PkOrder::Identities },
+            SamplerKind::Pk { identities: 3, images: 4, order: PkOrder::Images },
+            SamplerKind::Pairs { pairs: 5, positive: 0.5, decay: 0.9, least: 0.2 },
         ] {
             let mut walked = Sampler::new(kind, &labels, 1).unwrap();
             let batches: Vec<Vec<usize>> = (0..40).map(|s| walked.batch(s)).collect();
@@ -263,7 +322,7 @@ mod tests {
         // Class c has c + 1 images, and class 3 none.
         let labels: Vec<i32> =
             [0, 1, 2, 4, 5, 6].iter().flat_map(|&c| std::iter::repeat_n(c, c as usize + 1)).collect();
-        let mut sampler = Sampler::new(SamplerKind::Pk { identities: 2, images: 4 }, &labels, 3).unwrap();
+        let mut sampler = Sampler::new(pk(2, 4), &labels, 3).unwrap();
         assert_eq!(sampler.steps_per_epoch(), 3);
         let mut shown = BTreeSet::new();
         for step in 0..3 {
@@ -330,13 +389,10 @@ mod tests {
         for (kind, words) in [
             (SamplerKind::Random { batch: 0 }, ["solver.batch is 0", "at least 1"]),
             (SamplerKind::Random { batch: 7 }, ["solver.batch is 7", "only 6 images; set at most 6"]),
-            (
-                SamplerKind::Pk { identities: 4, images: 2 },
-                ["solver.batch 8", "only 3; set solver.batch to at most 6"],
-            ),
-            (SamplerKind::Pk { identities: 1, images: 2 }, ["fewer than 2", "solver.batch to at least 4"]),
-            (SamplerKind::Pk { identities: 2, images: 0 }, ["data.pk_images is 0", "at least 1"]),
-            (SamplerKind::Pk { identities: 2, images: 5000 }, ["data.pk_images is 5000", "at most 4096"]),
+            (pk(4, 2), ["solver.batch 8", "only 3; set solver.batch to at most 6"]),
+            (pk(1, 2), ["fewer than 2", "solver.batch to at least 4"]),
+            (pk(2, 0), ["data.pk_images is 0", "at least 1"]),
+            (pk(2, 5000), ["data.pk_images is 5000", "at most 4096"]),
         ] {
             let error = Sampler::new(kind, &labels, 0).unwrap_err().to_string();
             assert!(words.iter().all(|word| error.contains(word)), "{kind:?}: {error}");

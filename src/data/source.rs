@@ -109,7 +109,7 @@ impl GpuSource {
             let classes = Tensor::from_i32(&device, [n], &set.usable_labels())?;
             let choice = match options.sampler {
                 SamplerKind::Random { .. } => Choice::Random,
-                SamplerKind::Epochs { .. } | SamplerKind::Pk { .. } => {
+                SamplerKind::Epochs { .. } | SamplerKind::Pk { .. } | SamplerKind::Pairs { .. } => {
                     let order = Tensor::cleared(&device, [turns, m], DType::I32)?;
                     Choice::Turns { sampler: sampler.clone(), order, epoch: None }
                 }

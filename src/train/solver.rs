@@ -438,9 +438,17 @@ pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions 
         sampler: match data.sampler {
             config::Sampler::Random => SamplerKind::Random { batch: config.solver.batch },
             config::Sampler::Epochs => SamplerKind::Epochs { batch: config.solver.batch },
-            config::Sampler::Pk => {
-                SamplerKind::Pk { identities: config.solver.batch / data.pk_images, images: data.pk_images }
-            }
+            config::Sampler::Pk => SamplerKind::Pk {
+                identities: config.solver.batch / data.pk_images,
+                images: data.pk_images,
+                order: data.pk_order,
+            },
+            config::Sampler::Pairs => SamplerKind::Pairs {
+                pairs: config.solver.batch / 2,
+                positive: data.pairs_positive,
+                decay: data.pairs_decay,
+                least: data.pairs_least,
+            },
         },
         seed: config.run.seed,
         first_step,

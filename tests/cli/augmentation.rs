@@ -35,7 +35,11 @@ fn metrics(run: &Path) -> String {
 fn augmented_runs_resume_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    for (name, settings) in [("augmented", ALL), ("erased", &["data.erase=1"])] {
+    for (name, settings) in [
+        ("augmented", ALL),
+        ("pairs", &["data.sampler=pairs", "data.pairs_decay=0.5"]),
+        ("by images", &["data.sampler=pk", "data.pk_images=2", "data.pk_order=images"]),
+    ] {
         let (whole, part) = (at(name), at(&format!("{name}, in parts")));
         succeed(&mut train(data(), &whole, settings));
         succeed(&mut train(data(), &part, &[settings, &["solver.iterations=5"]].concat()));
@@ -85,6 +89,11 @@ fn settings_that_cannot_work_are_refused_before_the_run() {
         (&["data.erase=0.5", "data.erase_aspect=3"], ["data.erase_aspect = 3", "0.01 to 1"]),
         (&["data.erase_fill=grey"], ["data.erase_fill", "mean, noise"]),
         (&["data.contrast=-1"], ["data.contrast", "0 to 10"]),
+        (&["data.sampler=pairs", "solver.batch=7"], ["solver.batch", "even"]),
+        (&["data.sampler=pairs", "solver.batch=200"], ["pairs", "solver.batch to at most"]),
+        (&["data.sampler=pairs", "data.pairs_positive=2"], ["data.pairs_positive", "0 to 1"]),
+        (&["data.sampler=pairs", "data.pairs_positive=0"], ["no batch can hold", "batch-contrastive"]),
+        (&["data.pk_order=random"], ["data.pk_order", "identities, images"]),
         (&["data.random_erase=0.5"], ["random_erase", "data.erase"]),
         (&["INPUT.REA.PROB=0.5"], ["REA.PROB", "data.erase"]),
         (&["data.color_jitter=true"], ["color_jitter", "data.brightness"]),
@@ -93,10 +102,14 @@ fn settings_that_cannot_work_are_refused_before_the_run() {
         assert!(words.iter().all(|word| error.contains(word)), "{settings:?}: {error}");
         assert!(!out.exists(), "{settings:?}");
     }
-    let idle = ["data.erase_fill=noise"];
+    let idle = ["data.erase_fill=noise", "data.pk_order=images", "data.pairs_decay=0.9"];
     let output = train(data(), &out, &idle).output().unwrap();
     let said = stderr(&output);
-    for note in ["data.erase_fill = \"noise\" has no effect with data.erase = 0"] {
+    for note in [
+        "data.erase_fill = \"noise\" has no effect with data.erase = 0",
+        "data.pk_order = \"images\" has no effect with data.sampler = \"random\"",
+        "data.pairs_decay = 0.9 has no effect with data.sampler = \"random\"",
+    ] {
         assert!(output.status.success() && said.contains(note), "{note}: {said}");
     }
 }

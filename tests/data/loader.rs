@@ -2,7 +2,8 @@ use crate::made::{assert_error, pixels, plain_input, png, samples};
 use bcreid::autograd::StepValues;
 use bcreid::data::augment::View;
 use bcreid::data::{
-    Augment, BadImages, Batch, CacheOptions, Classes, Loader, LoaderOptions, Sample, Sampler, SamplerKind,
+    Augment, BadImages, Batch, CacheOptions, Classes, Erase, EraseFill, Jitter, Loader, LoaderOptions,
+    PkOrder, Sample, Sampler, SamplerKind,
 };
 use bcreid::device::Device;
 
@@ -133,7 +134,9 @@ fn a_batch_is_a_function_of_the_step_alone() {
     for sampler in [
         SamplerKind::Random { batch: 4 },
         SamplerKind::Epochs { batch: 4 },
-        SamplerKind::Pk { identities: 2, images: 4 },
+        SamplerKind::Pk { identities: 2, images: 4, order: PkOrder::Identities },
+        SamplerKind::Pk { identities: 2, images: 2, order: PkOrder::Images },
+        SamplerKind::Pairs { pairs: 3, positive: 0.5, decay: 0.9, least: 0.1 },
     ] {
         let mut walked = loader(&samples, options(sampler)).unwrap();
         let walked: Vec<_> = (0..20).map(|_| next(&mut walked)).collect();
@@ -254,7 +257,11 @@ fn options_that_do_not_fit_are_refused_before_anything_is_decoded() {
         assert_error(Loader::new(samples, &classes, options, &Device::cpu(), &decoded), words);
     };
     refuse(&samples, options(SamplerKind::Random { batch: 7 }), &["7", "only 6"]);
-    refuse(&samples, options(SamplerKind::Pk { identities: 3, images: 2 }), &["3 identities", "only 2"]);
+    refuse(
+        &samples,
+        options(SamplerKind::Pk { identities: 3, images: 2, order: PkOrder::Identities }),
+        &["3 identities", "only 2"],
+    );
     let base = options(SamplerKind::Random { batch: 2 });
     let erase = Augment { erase: Erase { aspect: 0.0, ..Erase::default() }, ..Augment::default() };
     refuse(&samples, LoaderOptions { augment: erase, ..base.clone() }, &["data.erase_aspect 0"]);

@@ -5,7 +5,8 @@ mod archive;
 
 use bcreid::autograd::StepValues;
 use bcreid::data::{
-    BadImages, Classes, Dataset, ImageInput, ImageStream, Loader, LoaderOptions, SamplerKind, StreamOptions,
+    BadImages, Classes, Dataset, ImageInput, ImageStream, Loader, LoaderOptions, PkOrder, SamplerKind,
+    StreamOptions,
 };
 use bcreid::device::Device;
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ fn the_whole_way_from_an_archive_to_batches() {
     assert_eq!(data.train.len() + data.query.len() + data.gallery.len(), 4840);
 
     let input = ImageInput::imagenet(32, 32);
-    let sampler = SamplerKind::Pk { identities: 8, images: 4 };
+    let sampler = SamplerKind::Pk { identities: 8, images: 4, order: PkOrder::Identities };
     let device = Device::cpu();
     let options = LoaderOptions::new(input.clone(), sampler);
     let mut loader = Loader::new(&data.train, &classes, options, &device, &|_, _| {}).unwrap();

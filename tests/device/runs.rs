@@ -73,6 +73,17 @@ fn identities_with_images_each() {
     devices_agree(&["data.sampler=pk", "data.pk_images=2"]);
 }
 
+/// Each identity as often as it has images, in a few epochs.
+#[test]
+fn identities_as_often_as_their_images() {
+    devices_agree(&["data.sampler=pk", "data.pk_images=2", "data.pk_order=images"]);
+}
+
+#[test]
+fn pairs_of_images() {
+    devices_agree(&["data.sampler=pairs", "data.pairs_decay=0.5"]);
+}
+
 #[test]
 fn augmented_images() {
     devices_agree(&[

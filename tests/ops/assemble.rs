@@ -7,7 +7,7 @@ use crate::on::{self, host};
 use bcreid::autograd::StepValues;
 use bcreid::data::{
     Augment, Channels, Classes, Erase, EraseFill, ImageInput, ImageStream, Jitter, Loader, LoaderOptions,
-    PadMode, Sample, SamplerKind, StreamOptions,
+    PadMode, PkOrder, Sample, SamplerKind, StreamOptions,
 };
 use bcreid::device::Device;
 use bcreid::tensor::philox::{Philox, RngStream};
@@ -48,7 +48,8 @@ fn training_batches_are_those_of_the_cpu() {
         let kinds = [
             SamplerKind::Random { batch: 5 },
             SamplerKind::Epochs { batch: 4 },
-            SamplerKind::Pk { identities: 2, images: 3 },
+            SamplerKind::Pk { identities: 2, images: 3, order: PkOrder::Images },
+            SamplerKind::Pairs { pairs: 3, positive: 0.5, decay: 0.9, least: 0.1 },
         ];
         let modes = [PadMode::Zero, PadMode::Edge];
         let plain = Augment { flip: true, pad: 2, ..Augment::default() };
@@ -58,11 +59,12 @@ fn training_batches_are_those_of_the_cpu() {
             Augment { jitter, erase, room: [2, 3], ..plain },
             Augment { erase: Erase { fill: EraseFill::Noise, ..erase }, ..plain },
             plain,
+            Augment { jitter, erase, ..Augment::default() },
         ];
         for ((sampler, augment), (pad_mode, input)) in kinds
             .into_iter()
             .zip(augments)
-            .zip([0, 1, 0].map(|i| (modes[i], [caffe(9, 5), ImageInput::imagenet(9, 5)][i].clone())))
+            .zip([0, 1, 0, 1].map(|i| (modes[i], [caffe(9, 5), ImageInput::imagenet(9, 5)][i].clone())))
         {
             let options = LoaderOptions {
                 augment: Augment { pad_mode, ..augment },

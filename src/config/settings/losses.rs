@@ -194,7 +194,7 @@ impl Sampler {
     /// several images of each person have the images of a person side by side, in one half or across its end.
     pub fn has_both_kinds_of_pairs(self) -> bool {
         match self {
-            Sampler::Random | Sampler::Epochs => true,
+            Sampler::Random | Sampler::Epochs | Sampler::Pairs => true,
             Sampler::Pk => false,
         }
     }

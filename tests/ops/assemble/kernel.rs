@@ -4,7 +4,7 @@ use super::{SEED, caffe};
 use crate::gpu::{self, Float, Gpu, Outcome, equal};
 use bcreid::data::augment::View;
 use bcreid::data::input::Normaliser;
-use bcreid::data::{Augment, Channels, ImageInput, PadMode, Sampler, SamplerKind};
+use bcreid::data::{Augment, Channels, ImageInput, PadMode, PkOrder, Sampler, SamplerKind};
 use bcreid::tensor::philox::{Philox, RngStream};
 use softcuda::{Launch, args};
 
@@ -56,7 +56,9 @@ fn every_turn(gpu: &Gpu) -> Outcome {
     for (kind, grid) in [
         (SamplerKind::Epochs { batch: 9 }, Launch::new(1, 32)),
         (SamplerKind::Epochs { batch: 103 }, Launch::new(2, 32)),
-        (SamplerKind::Pk { identities: 3, images: 13 }, Launch::new(3, 32)),
+        (SamplerKind::Pk { identities: 3, images: 13, order: PkOrder::Identities }, Launch::new(3, 32)),
+        (SamplerKind::Pk { identities: 3, images: 4, order: PkOrder::Images }, Launch::new(1, 32)),
+        (SamplerKind::Pairs { pairs: 10, positive: 0.5, decay: 0.9, least: 0.1 }, Launch::new(1, 32)),
     ] {
         let mut sampler = Sampler::new(kind, &labels, SEED)?;
         let (m, turns) = (kind.batch(), sampler.steps_per_epoch());
