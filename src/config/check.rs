@@ -242,6 +242,19 @@ impl Config {
                     .all(|share| (0.0..=1.0).contains(share)),
                 "data.pairs_positive, data.pairs_decay and data.pairs_least must be 0 to 1",
             ),
+            (
+                d.unlabelled.is_none() || matches!(d.sampler, Sampler::Random | Sampler::Epochs),
+                "data.unlabelled needs data.sampler = random or epochs: the others choose images by their identities",
+            ),
+            (
+                d.unlabelled.is_none() || l.of_pairs().is_none(),
+                "data.unlabelled needs the softmax loss alone, because its images are in no pair: set \
+                 loss.batch_contrastive.weight to 0, and give no other loss a weight",
+            ),
+            (
+                d.unlabelled.as_ref().is_none_or(|folder| !folder.as_os_str().is_empty()),
+                "data.unlabelled must name a folder",
+            ),
             ((1..=256).contains(&d.workers), "data.workers must be 1 to 256 threads"),
             (r.checkpoint_every >= 1, "run.checkpoint_every must be at least 1"),
             (r.checkpoints_kept >= 1, "run.checkpoints_kept must be at least 1"),

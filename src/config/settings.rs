@@ -4,6 +4,7 @@ use super::wrong_type::{Setting, Wanted};
 pub use crate::data::{BadImages, Channels, EraseFill, PadMode, PkOrder};
 pub use crate::ops::sgd::Convention;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// One line of the table of settings.
 #[derive(Clone, Debug)]
@@ -231,6 +232,9 @@ section! {
         pairs_decay: f32 = 1.0, "1", "ours (Zheng et al. 2016: 1 / 1.01)";
         /// The smallest share of pairs of one identity.
         pairs_least: f32 = 0.2, "1", "Zheng et al. 2016";
+        /// Folder of images without identities, such as generated ones, that enter the batches of the samplers random
+        /// and epochs; their target in the softmax loss is the uniform distribution (LSRO). Absent: none.
+        unlabelled: Option<PathBuf> = None, "folder", "ours (Zheng et al. 2017)";
         /// Unreadable training images: refuse to start, or leave them out.
         bad_images: BadImages = BadImages::Refuse, "refuse | skip", "ours";
         /// Memory for decoded images; the rest goes to a memory-mapped temporary file.

@@ -6,6 +6,7 @@ use super::{
     Sampler, Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
+use std::path::PathBuf;
 use toml::Value;
 
 impl Entry {
@@ -25,6 +26,8 @@ pub(super) enum Wanted {
     Whole,
     Number,
     Truth,
+    /// A text, such as a path.
+    Text,
     /// One of the words of the setting's unit.
     Word,
     /// A number or a word.
@@ -57,7 +60,7 @@ settings! {
     Wanted::NumberOr("tied") => CenterRate;
     Wanted::NumberOr("he or orthogonal") => EmbeddingInit;
     Wanted::Factors => Factors;
-    Wanted::Text => String;
+    Wanted::Text => String, PathBuf;
     Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
         Distance, Scope, Optimizer, Schedule, EvalOn, Channels, PadMode, PkOrder, EraseFill, BadImages;
 }
@@ -122,7 +125,7 @@ impl Wanted {
             (Wanted::Whole, Value::Float(_)) => is("not whole: write it without a point and an exponent"),
             (Wanted::Number | Wanted::NumberOr(_), Value::Integer(_) | Value::Float(_)) => None,
             (Wanted::Truth, Value::Boolean(_)) => None,
-            (Wanted::Text, Value::String(_)) => None,
+            (Wanted::Text, Value::String(text)) if !text.is_empty() => None,
             (Wanted::Factors, Value::Table(factors)) => {
                 factors.values().find_map(|value| Wanted::Number.fault(value))
             }

@@ -12,6 +12,7 @@ use super::{BadImages, Classes, Sample};
 use crate::autograd::StepValues;
 use crate::device::Device;
 use crate::error::Remedy;
+use crate::ops::unlabelled::UNLABELLED;
 use crate::{Error, Result};
 use crc32fast::Hasher;
 use rayon::prelude::*;
@@ -32,7 +33,8 @@ pub struct Loader {
 
 impl Loader {
     /// Decodes all `samples` and starts to assemble batches for `device`. `progress` receives the number of decoded
-    /// images and the number of all images, from any thread.
+    /// images and the number of all images, from any thread. An image of [`Sample::UNLABELLED`] has the label
+    /// [`UNLABELLED`].
     ///
     /// # Errors
     /// A sample whose identity is not among `classes`; an unreadable image, unless unreadable images are skipped; fewer
@@ -57,7 +59,8 @@ impl Loader {
         }
         let mut usable: Vec<usize> = (0..samples.len()).collect();
         usable.retain(|i| skipped.binary_search_by_key(i, |(bad, _)| *bad).is_err());
-        let usable_labels: Vec<i32> = usable.iter().map(|&i| labels[i]).collect();
+        let usable_labels: Vec<i32> =
+            usable.iter().map(|&i| labels[i]).filter(|&label| label != UNLABELLED).collect();
         require_two_identities(&usable_labels, classes, &skipped)?;
         let set = TrainingSet::new(cache, labels, usable, options);
         Ok(Loader { skipped, ..Loader::start(set, device)? })
@@ -148,6 +151,9 @@ impl Loader {
 }
 
 fn label(sample: &Sample, classes: &Classes) -> Result<i32> {
+    if sample.pid == Sample::UNLABELLED {
+        return Ok(UNLABELLED);
+    }
     let class = classes.index(sample.pid).ok_or_else(|| {
         let pid = sample.pid;
         Error::image(&sample.path, format!("person {pid} is not among the identities of this run"))

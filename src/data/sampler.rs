@@ -21,6 +21,7 @@ mod pk;
 pub use pk::PkOrder;
 
 use crate::console::counted;
+use crate::ops::unlabelled::UNLABELLED;
 use crate::tensor::philox::{Philox, RngStream};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,8 @@ pub struct Sampler {
     seed: u64,
     /// Class and images of every identity with images, by class.
     members: Vec<(u64, Vec<usize>)>,
+    /// Images without an identity.
+    unlabelled: usize,
     images: usize,
     /// The newest epoch and its order.
     memo: Option<(u64, Vec<u32>)>,
@@ -94,11 +97,19 @@ impl Sampler {
     /// set, or fewer than two; more pairs than images.
     pub fn new(kind: SamplerKind, labels: &[i32], seed: u64) -> Result<Self> {
         let mut members: std::collections::BTreeMap<i32, Vec<usize>> = Default::default();
-        for (image, &label) in labels.iter().enumerate() {
+        for (image, &label) in labels.iter().enumerate().filter(|(_, label)| **label != UNLABELLED) {
             members.entry(label).or_default().push(image);
         }
+        let unlabelled = labels.iter().filter(|label| **label == UNLABELLED).count();
         let refuse = |what: String| Err(Error::Config(what));
         match kind {
+            SamplerKind::Pk { .. } | SamplerKind::Pairs { .. } if unlabelled > 0 => {
+                return refuse(
+                    "images without identities (data.unlabelled) need data.sampler=random or epochs: pk and pairs \
+                     choose images by their identities"
+                        .into(),
+                );
+            }
             SamplerKind::Random { batch: 0 } | SamplerKind::Epochs { batch: 0 } => {
                 return refuse("solver.batch is 0; set at least 1".into());
             }
@@ -149,7 +160,7 @@ impl Sampler {
             }
             SamplerKind::Pairs { pairs, .. } => labels.len() / pairs,
         }) as u64;
-        Ok(Sampler { kind, seed, members, images: labels.len(), memo: None, turns })
+        Ok(Sampler { kind, seed, members, unlabelled, images: labels.len(), memo: None, turns })
     }
 
     /// Steps of an epoch; with `Random`, the number of whole batches in the training set.
@@ -217,9 +228,11 @@ impl Sampler {
         let s = m as f64 / (n * std::f64::consts::E);
         let mut scaled = vec![0.0; m + 1];
         scaled[0] = 1.0;
-        for (_, images) in &self.members {
+        // An image without an identity has no partner, as an identity's only image.
+        let counts = self.members.iter().map(|(_, images)| images.len());
+        for count in counts.chain(std::iter::repeat_n(1, self.unlabelled)) {
             for k in (1..=m).rev() {
-                scaled[k] += scaled[k - 1] * images.len() as f64 * s;
+                scaled[k] += scaled[k - 1] * count as f64 * s;
             }
         }
         let all: f64 = (0..m).map(|i| ((n - i as f64) / (i + 1) as f64 * s).ln()).sum();
@@ -398,5 +411,22 @@ mod tests {
             assert!(words.iter().all(|word| error.contains(word)), "{kind:?}: {error}");
         }
         Sampler::new(SamplerKind::Random { batch: 6 }, &labels, 0).unwrap();
+        for kind in [pk(2, 1), SamplerKind::Pairs { pairs: 1, positive: 0.5, decay: 1.0, least: 0.2 }] {
+            let error = Sampler::new(kind, &[0, 0, 1, 1, -1], 0).unwrap_err().to_string();
+            assert!(error.contains("data.unlabelled") && error.contains("random or epochs"), "{error}");
+        }
+    }
+
+    /// Images without an identity are drawn as the others, and are no partners.
+    #[test]
+    fn images_without_an_identity_enter_batches() {
+        let labels = [0, -1, 0, 1, -1, 2];
+        let mut sampler = Sampler::new(SamplerKind::Epochs { batch: 3 }, &labels, 1).unwrap();
+        let mut epoch: Vec<usize> = (0..2).flat_map(|step| sampler.batch(step)).collect();
+        epoch.sort_unstable();
+        assert_eq!(epoch, [0, 1, 2, 3, 4, 5]);
+        // One of the fifteen pairs of images shows one identity.
+        let pairs = Sampler::new(SamplerKind::Random { batch: 2 }, &labels, 1).unwrap();
+        assert!((pairs.share_without_pairs() - 14.0 / 15.0).abs() < 1e-12);
     }
 }

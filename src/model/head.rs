@@ -21,6 +21,7 @@ use crate::ops::l2_normalize::l2_normalize;
 use crate::ops::linear::linear;
 use crate::ops::softmax_cross_entropy::{Smoothing, softmax_cross_entropy_smoothed};
 use crate::ops::triplet::{self, Margin, triplet};
+use crate::ops::unlabelled;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -73,8 +74,8 @@ pub struct Head {
 pub struct Losses {
     /// The softmax loss L_s, equation (2), f32 `[1]`.
     pub softmax: Var,
-    /// The loss L_b + L_c, equation (7), with its terms.
-    pub batch_contrastive: BatchContrastive,
+    /// The loss L_b + L_c, equation (7), with its terms; `None` in batches with images without an identity.
+    pub batch_contrastive: Option<BatchContrastive>,
     /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metric_losses`].
     pub metric_losses: Vec<Var>,
     /// The normalised features `[m, D]` of the batch-contrastive loss.
@@ -163,8 +164,9 @@ impl Head {
         Ok(Head { weight, bias, centers, center_loss, verification, attributes: attributes.transpose()? })
     }
 
-    /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features and
-    /// labels i32 `[m]`.
+    /// Computes the losses that have a weight, the softmax and the batch-contrastive loss in any case, from features
+    /// and labels i32 `[m]`. With `has_unlabelled` a label may be [`unlabelled::UNLABELLED`]: the softmax loss then
+    /// takes the uniform distribution over the classes, and the batch-contrastive loss is not computed.
     ///
     /// # Errors
     /// If a label is not below the number of classes; errors of the device.
@@ -175,13 +177,17 @@ impl Head {
         labels: &Tensor,
         dropout_ratio: f32,
         loss: &config::Loss,
+        has_unlabelled: bool,
     ) -> Result<Losses> {
         let own = &loss.batch_contrastive;
         let x = l2_normalize(tape, features.of(own.feature))?;
         let normalized = x.value.clone();
         let centers = tape.buffer(self.centers).clone();
         let options = Options { gradient: own.gradient, reduction: own.reduction, tau: own.tau };
-        let batch_contrastive = batch_contrastive(tape, x, labels, &centers, options)?;
+        let batch_contrastive = match has_unlabelled {
+            true => None,
+            false => Some(batch_contrastive(tape, x, labels, &centers, options)?),
+        };
         let own = &loss.center;
         let of_center_loss = self.center_loss.map(|_| features.chosen(tape, own.feature, own.normalise));
         let of_center_loss = of_center_loss.transpose()?;
@@ -210,8 +216,16 @@ impl Head {
         let weight = tape.param(self.weight);
         let bias = self.bias.map(|bias| tape.param(bias));
         let logits = linear(tape, dropped, weight, bias)?;
-        let smoothing = Smoothing::All(loss.softmax.smoothing);
-        let softmax = softmax_cross_entropy_smoothed(tape, logits, labels, &smoothing)?;
+        let softmax = match has_unlabelled {
+            true => {
+                let (targets, smoothings) = unlabelled::targets(labels, loss.softmax.smoothing)?;
+                softmax_cross_entropy_smoothed(tape, logits, &targets, &Smoothing::Each(smoothings))?
+            }
+            false => {
+                let smoothing = Smoothing::All(loss.softmax.smoothing);
+                softmax_cross_entropy_smoothed(tape, logits, labels, &smoothing)?
+            }
+        };
         let of_center_loss = of_center_loss.map(|x| x.value);
         Ok(Losses { softmax, batch_contrastive, metric_losses, normalized, of_center_loss })
     }

@@ -41,4 +41,5 @@ pub mod relu;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod triplet;
+pub mod unlabelled;
 pub mod verification;

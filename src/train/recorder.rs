@@ -4,6 +4,7 @@ use super::observer::{Observer, Observers};
 use super::schedule::Scheduled;
 use super::step_runner::PendingOutput;
 use crate::config::MetricLoss;
+use crate::ops::batch_contrastive::Term;
 use crate::run::collapse::Watch;
 use crate::run::metrics::{Log, StepLosses, StepMetrics};
 use crate::{Error, Result};
@@ -27,6 +28,8 @@ pub(super) struct Recorder<'a> {
     pub softmax_weight: f32,
     /// Losses of other methods, with their weights.
     pub metric_losses: Vec<(MetricLoss, f32)>,
+    /// Whether the batch-contrastive loss is not computed, because batches have images without an identity.
+    pub has_unlabelled: bool,
 }
 
 impl Recorder<'_> {
@@ -35,7 +38,13 @@ impl Recorder<'_> {
         let mut newest = None;
         let finished = self.pending.len().saturating_sub(running);
         for (number, scheduled, sent) in self.pending.drain(..finished) {
-            let (softmax, terms) = (sent.softmax.wait()?, sent.terms.wait()?);
+            let (softmax, mut terms) = (sent.softmax.wait()?, sent.terms.wait()?);
+            if self.has_unlabelled {
+                // Distances that were not measured.
+                for distance in [Term::IntraMean, Term::InterMean, Term::InterMin] {
+                    terms[distance as usize] = f32::NAN;
+                }
+            }
             let own = self.metric_losses.iter().zip(sent.metric_losses);
             let metric_losses = own.map(|(&(loss, weight), sent)| Ok((loss, weight, sent.wait()?[0])));
             let losses = StepLosses {

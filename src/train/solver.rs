@@ -10,8 +10,10 @@ use super::validator::Validator;
 use crate::autograd::{Params, StepValues};
 use crate::config::{self, Config};
 use crate::console::counted;
+use crate::data::folder::Folder;
 use crate::data::{
-    Attributes, Augment, CacheOptions, Classes, Dataset, Erase, Jitter, Loader, LoaderOptions, SamplerKind,
+    Attributes, Augment, CacheOptions, Classes, Dataset, Erase, Jitter, Loader, LoaderOptions, Sample,
+    SamplerKind,
 };
 use crate::device::Device;
 use crate::eval::in_training::{self, TestImages};
@@ -27,7 +29,7 @@ use crate::weights::NetworkFile;
 use crate::weights::provenance::{self, DataSet, Training};
 use crate::{Error, Result};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The initial weights of a run.
@@ -138,9 +140,14 @@ impl Trainer {
         groups::apply(config, &mut params, first)?;
         let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);
-        let loader = Loader::new(&dataset.train, &classes, options, device, progress)?;
+        let unlabelled = config.data.unlabelled.as_deref().map(unlabelled_images).transpose()?;
+        let unlabelled = unlabelled.unwrap_or_default();
+        let samples = [&dataset.train[..], &unlabelled].concat();
+        let loader = Loader::new(&samples, &classes, options, device, progress)?;
         require_pairs(config, &loader)?;
-        let data = DataSet::of(dataset, loader.skipped().len()).with_attributes(attributes.as_ref());
+        let left_out = loader.skipped().len();
+        let data = DataSet { unlabelled: unlabelled.len() as u64, ..DataSet::of(dataset, left_out) };
+        let data = data.with_attributes(attributes.as_ref());
         let provenance = provenance(start, data, device)?;
         let identity = Identity::new(config, &classes, &loader, device, &provenance.training)
             .with_attributes(attributes.as_ref());
@@ -238,6 +245,7 @@ impl Trainer {
             watch: Watch::new(&config, origin),
             softmax_weight: config.loss.softmax.weight,
             metric_losses: config.loss.metric_losses(),
+            has_unlabelled: config.data.unlabelled.is_some(),
         };
         if first > 0 {
             // The steps before the interruption count for the verdict at the end. The file may have been moved away.
@@ -349,6 +357,18 @@ impl Trainer {
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }
+}
+
+/// The images of the setting `data.unlabelled`, without identities and cameras.
+fn unlabelled_images(folder: &Path) -> Result<Vec<Sample>> {
+    if !folder.is_dir() {
+        return Err(Error::Data(format!(
+            "data.unlabelled: {} is not a folder; give the folder of the images without identities",
+            folder.display()
+        )));
+    }
+    let images = Folder::open(folder)?.samples.into_iter();
+    Ok(images.map(|sample| Sample { pid: Sample::UNLABELLED, camid: None, ..sample }).collect())
 }
 
 /// The provenance of a run. A resumed run keeps that of its beginning; the data set of a run of an earlier version is

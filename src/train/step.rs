@@ -6,6 +6,7 @@ use crate::config::{Config, Normalization, Optimizer as Kind};
 use crate::data::Batch;
 use crate::model::Model;
 use crate::ops::adam::{Adam, WeightDecay};
+use crate::ops::batch_contrastive::Term;
 use crate::ops::batchnorm::Statistics;
 use crate::ops::center_step::center_step;
 use crate::ops::sgd::Sgd;
@@ -18,7 +19,7 @@ use crate::{Error, Result};
 pub struct StepOutput {
     /// f32 `[1]`: L_s, equation (2).
     pub softmax: Tensor,
-    /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`].
+    /// The terms of the batch-contrastive loss: see [`crate::ops::batch_contrastive`]; 0 if it is not computed.
     pub terms: Tensor,
     /// The losses of other methods, f32 `[1]` each, in the order of [`crate::config::Loss::metric_losses`].
     pub metric_losses: Vec<Tensor>,
@@ -82,9 +83,14 @@ pub fn step_with_hook(
     // Statistics of the backbone may be frozen; an embedding and a neck are new, and learn their own.
     let of_new = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
     let features = model.behind(&mut tape, pool5, of_new)?;
-    let losses = head.losses(&mut tape, features, &labels, config.model.dropout, &config.loss)?;
+    let has_unlabelled = config.data.unlabelled.is_some();
+    let losses =
+        head.losses(&mut tape, features, &labels, config.model.dropout, &config.loss, has_unlabelled)?;
     let softmax = losses.softmax.value.clone();
-    let terms = losses.batch_contrastive.terms;
+    let (batch_contrastive, terms) = match losses.batch_contrastive {
+        Some(own) => (Some(own.loss), own.terms),
+        None => (None, Tensor::zeros(&tape.device(), [Term::COUNT])?),
+    };
     let metric_losses = losses.metric_losses.iter().map(|loss| loss.value.clone()).collect();
     done(Phase::Forward)?;
 
@@ -93,9 +99,8 @@ pub fn step_with_hook(
     if config.loss.softmax.weight != 0.0 {
         seeds.push((losses.softmax, Tensor::full(&tape.device(), [1], config.loss.softmax.weight)?));
     }
-    if config.loss.batch_contrastive.weight != 0.0 {
-        let lambda = values.scalar(LAMBDA)?.duplicate(&tape.device())?;
-        seeds.push((losses.batch_contrastive.loss, lambda));
+    if let Some(loss) = batch_contrastive.filter(|_| config.loss.batch_contrastive.weight != 0.0) {
+        seeds.push((loss, values.scalar(LAMBDA)?.duplicate(&tape.device())?));
     }
     for (loss, (_, weight)) in losses.metric_losses.into_iter().zip(config.loss.metric_losses()) {
         seeds.push((loss, Tensor::full(&tape.device(), [1], weight)?));
@@ -103,8 +108,12 @@ pub fn step_with_hook(
     tape.backward(seeds)?;
     done(Phase::Backward)?;
 
-    // Line 5: the centers of the classes in the batch; those of the separate center loss likewise.
-    center_step(params.buffer_mut(head.centers), &losses.normalized, &labels, values.scalar(CENTER_RATE)?)?;
+    // Line 5: the centers of the classes in the batch, which belong to the batch-contrastive loss; those of the separate
+    // center loss likewise.
+    if !has_unlabelled {
+        let centers = params.buffer_mut(head.centers);
+        center_step(centers, &losses.normalized, &labels, values.scalar(CENTER_RATE)?)?;
+    }
     if let (Some(centers), Some(x)) = (head.center_loss, &losses.of_center_loss) {
         let rate = Tensor::full(&params.device().clone(), [1], config.loss.center.rate)?;
         center_step(params.buffer_mut(centers), x, &labels, &rate)?;

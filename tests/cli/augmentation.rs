@@ -113,3 +113,59 @@ fn settings_that_cannot_work_are_refused_before_the_run() {
         assert!(output.status.success() && said.contains(note), "{note}: {said}");
     }
 }
+
+/// Images without identities: drawn beside the others, counted, compared when a run is resumed.
+#[test]
+fn images_without_identities_enter_the_softmax_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let generated = at("generated");
+    fs::create_dir_all(generated.join("inner")).unwrap();
+    for (i, entry) in fs::read_dir(data().join("query")).unwrap().take(5).enumerate() {
+        let name = if i < 2 { format!("inner/{i}.jpg") } else { format!("{i}.jpg") };
+        fs::copy(entry.unwrap().path(), generated.join(name)).unwrap();
+    }
+    let setting = format!("data.unlabelled={}", generated.display());
+    let settings = ["loss.batch_contrastive.weight=0", "data.sampler=epochs", &setting];
+    succeed(&mut train(data(), &at("whole"), &settings));
+    succeed(&mut train(data(), &at("part"), &[&settings[..], &["solver.iterations=5"]].concat()));
+    succeed(&mut resumed(&at("part")));
+    assert_eq!(metrics(&at("part")), metrics(&at("whole")));
+    succeed(&mut train(data(), &at("without"), &settings[..2]));
+    assert_ne!(metrics(&at("without")), metrics(&at("whole")));
+    let told = succeed(bcreid().arg("doctor").arg("--weights").arg(at("whole")));
+    assert!(told.contains("and 5 images without an identity"), "{told}");
+
+    // Another image, or one fewer, belongs to another run.
+    fs::remove_file(generated.join("2.jpg")).unwrap();
+    let error = fail(&mut resumed(&at("part")));
+    assert!(error.contains("belongs to another run or data set"), "{error}");
+
+    for (more, words) in [
+        (
+            &["loss.batch_contrastive.weight=1"][..],
+            &["data.unlabelled", "loss.batch_contrastive.weight to 0"][..],
+        ),
+        (&["loss.triplet.weight=1"], &["data.unlabelled", "no pair"]),
+        (&["data.sampler=pk"], &["data.unlabelled", "random or epochs"]),
+        (&["data.sampler=pairs"], &["data.unlabelled", "random or epochs"]),
+        (&["data.unlabelled=3"], &["data.unlabelled", "text"]),
+    ] {
+        let error = fail(&mut train(data(), &at("refused"), &[&settings[..], more].concat()));
+        assert!(words.iter().all(|word| error.contains(word)), "{more:?}: {error}");
+    }
+    let refused = |folder: &Path| {
+        let setting = format!("data.unlabelled={}", folder.display());
+        fail(&mut train(data(), &at("refused"), &[settings[0], settings[1], &setting]))
+    };
+    assert!(refused(&at("nowhere")).contains("nowhere is not a folder"));
+    fs::create_dir_all(at("empty")).unwrap();
+    assert!(refused(&at("empty")).contains("no image"));
+    fs::write(generated.join("3.jpg"), b"no picture").unwrap();
+    let error = refused(&generated);
+    assert!(error.contains("3.jpg") && error.contains("bad_images"), "{error}");
+    assert!(!at("refused").exists());
+    let skip = [&settings[..], &["data.bad_images=skip"]].concat();
+    succeed(&mut train(data(), &at("skipping"), &skip));
+    assert!(fs::read_to_string(at("skipping").join("skipped.txt")).unwrap().contains("3.jpg"));
+}

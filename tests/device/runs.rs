@@ -97,6 +97,12 @@ fn augmented_images() {
 }
 
 #[test]
+fn images_without_identities() {
+    let setting = format!("data.unlabelled={}", crate::support::data().join("query").display());
+    devices_agree(&["loss.batch_contrastive.weight=0", "loss.softmax.smoothing=0.1", &setting]);
+}
+
+#[test]
 fn exact_gradient() {
     devices_agree(&["loss.batch_contrastive.gradient=exact"]);
 }

@@ -40,4 +40,5 @@ mod relu;
 mod sgd;
 mod softmax_cross_entropy;
 mod triplet;
+mod unlabelled;
 mod verification;

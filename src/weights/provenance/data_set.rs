@@ -27,6 +27,9 @@ pub struct DataSet {
     /// Number of images that cannot be read and were left out.
     #[serde(skip_serializing_if = "is_zero")]
     pub left_out: u64,
+    /// Number of images without an identity, beside the training images of the data set.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlabelled: u64,
     /// SHA-256 of the list of training images, in hexadecimal. The list has one line for each image, the JSON array
     /// `["PATH",PERSON,CAMERA]` without spaces; the path is relative to the data set's folder with `/` between its
     /// parts, the camera is `null` if unknown. Lines are sorted by their bytes, and each ends with a line feed.
@@ -66,6 +69,7 @@ impl DataSet {
             persons: persons.len() as u64,
             cameras: (!cameras.is_empty()).then_some(cameras.len() as u64),
             left_out: left_out as u64,
+            unlabelled: 0,
             list_sha256: Text::new(&list_sha256(root, train)),
             attributes: None,
         }
@@ -85,8 +89,8 @@ impl DataSet {
     /// images are not compared.
     pub fn is_same(&self, other: &Self) -> bool {
         let of = |set: &Self| set.attributes.as_ref().map(|file| file.sha256.clone());
-        (self.images, self.left_out, &self.list_sha256, of(self))
-            == (other.images, other.left_out, &other.list_sha256, of(other))
+        let counts = |set: &Self| (set.images, set.left_out, set.unlabelled);
+        (counts(self), &self.list_sha256, of(self)) == (counts(other), &other.list_sha256, of(other))
     }
 }
 
@@ -121,9 +125,13 @@ impl fmt::Display for DataSet {
             .attributes
             .as_ref()
             .map_or(String::new(), |of| format!(", {} of {}", counted(of.attributes, "attribute"), of.file));
+        let unlabelled = match self.unlabelled {
+            0 => String::new(),
+            number => format!(", and {} without an identity", counted(number, "image")),
+        };
         write!(
             f,
-            "{} (layout {}): {} of {}{cameras}{left_out}{attributes}",
+            "{} (layout {}): {} of {}{cameras}{unlabelled}{left_out}{attributes}",
             self.name,
             self.layout,
             counted(self.images, "image"),
@@ -192,5 +200,8 @@ mod tests {
             data.to_string()
                 .ends_with("1 image of 1 person under 6 cameras, 1 of them left out as unreadable")
         );
+        let more = DataSet { unlabelled: 7, ..DataSet::of(&some, 0) };
+        assert!(more.to_string().ends_with("1 image of 1 person, and 7 images without an identity"));
+        assert!(!more.is_same(&DataSet::of(&some, 0)));
     }
 }

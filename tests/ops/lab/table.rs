@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 50] = [
+pub const ELSEWHERE: [(&str, &str); 51] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -81,6 +81,7 @@ pub const ELSEWHERE: [(&str, &str); 50] = [
     ("bias_gradient", ONE_ROW),
     ("assemble_sample", ONE_BLOCK),
     ("assemble_turn", ONE_BLOCK),
+    ("unlabelled_targets", ONE_BLOCK),
     (
         "jitter_bytes",
         "one block an image, which reads its bytes twice: of an augmentation that is off by default",
