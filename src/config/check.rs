@@ -247,8 +247,8 @@ impl Config {
                 "data.unlabelled needs data.sampler = random or epochs: the others choose images by their identities",
             ),
             (
-                d.unlabelled.is_none() || l.of_pairs().is_none(),
-                "data.unlabelled needs the softmax loss alone, because its images are in no pair: set \
+                d.unlabelled.is_none() || (b.weight == 0.0 && l.metric_losses().is_empty()),
+                "data.unlabelled needs the softmax loss alone, because its images have no identity: set \
                  loss.batch_contrastive.weight to 0, and give no other loss a weight",
             ),
             (

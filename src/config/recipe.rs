@@ -22,12 +22,15 @@ macro_rules! recipes {
 }
 
 /// All recipes.
-pub const RECIPES: [BuiltInRecipe; 9] = recipes![
+pub const RECIPES: [BuiltInRecipe; 12] = recipes![
     "paper",
     "baseline",
     "bot",
     "circle",
     "trinet",
+    "verif-identif",
+    "lsro",
+    "apr",
     "batch-contrastive-bot",
     "random-weights",
     "demo",

@@ -32,8 +32,6 @@ pub(super) enum Wanted {
     Word,
     /// A number or a word.
     NumberOr(&'static str),
-    /// Any text.
-    Text,
     /// Factors by patterns of names.
     Factors,
     /// Values of one type, with their number if it is fixed.
