@@ -95,7 +95,7 @@ const NAMES: &[(&[&str], Answer)] = &[
         Key("data.erase"),
     ),
     (&["rea.value"], Key("data.erase_fill")),
-    (&["color_jitter", "colour_jitter", "jitter", "cj.enabled", "cj.prob"], JITTER),
+    (&["color_jitter", "jitter", "cj.enabled", "cj.prob"], JITTER),
     (&["num_workers", "nworkers", "threads"], Key("data.workers")),
     (&["random_seed", "manual_seed"], Key("run.seed")),
     (&["checkpoint_period", "snapshot", "save_every"], Key("run.checkpoint_every")),
