@@ -6,8 +6,8 @@
 
 namespace channels {
 
-// to [rows, to_c]: the channels from `to_first` on, written or added, are those of from [rows, from_c] from `from_first`
-// on.
+// to [rows, to_c]: the channels from `to_first` on, written or added, are those of from [rows, from_c] from
+// `from_first` on.
 template <int V, class T>
 __device__ __forceinline__ void copy(const T* __restrict__ from, T* __restrict__ to, bool accumulate, size_t rows,
                                      int width, int from_c, int from_first, int to_c, int to_first) {
@@ -63,8 +63,8 @@ __device__ __forceinline__ void spread_any(const T* from, T* to, size_t rows, in
 
 }
 
-// `width` channels of each row, written or added, from channel `from_first` of from [rows, from_c] to channel `to_first`
-// of to [rows, to_c]. Grid: any.
+// `width` channels of each row, written or added, from channel `from_first` of from [rows, from_c] to channel
+// `to_first` of to [rows, to_c]. Grid: any.
 extern "C" __global__ void channels_copy_f32(const float* from, float* to, int accumulate, size_t rows, int width,
                                              int from_c, int from_first, int to_c, int to_first) {
     channels::copy_any(from, to, accumulate, rows, width, from_c, from_first, to_c, to_first);

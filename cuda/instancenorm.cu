@@ -3,8 +3,9 @@
 // Forward and sums: a block has 32 channels of one image; its warps share the positions, and their sums are added in
 // shared memory in the order of the warps. Input: a block has positions of an image, its threads the channels.
 //
-// Bytes, with b bytes per element of x [N, P, C]: forward 2 b N P C (two more reads of x come from a cache), backward_sums
-// 2 b N P C, backward_input 3 b N P C (4 b to accumulate), each with a few f32 for each channel of an image.
+// Bytes, with b bytes per element of x [N, P, C]: forward 2 b N P C (two more reads of x come from a cache),
+// backward_sums 2 b N P C, backward_input 3 b N P C (4 b to accumulate), each with a few f32 for each channel of an
+// image.
 #include "common.cuh"
 
 namespace instancenorm {

@@ -46,9 +46,9 @@ impl Init {
     }
 }
 
-/// `count` orthogonal vectors of length 1 with `length` values each, `length` at least `count`: those that `draw` gives by
-/// (vector, place), made orthogonal by the modified Gram-Schmidt process in f64. Each vector is computed by one thread at
-/// a time in a fixed order, so the values do not depend on the number of threads.
+/// `count` orthogonal vectors of length 1 with `length` values each, `length` at least `count`: those that `draw` gives
+/// by (vector, place), made orthogonal by the modified Gram-Schmidt process in f64. Each vector is computed by one
+/// thread at a time in a fixed order, so the values do not depend on the number of threads.
 fn orthonormal(count: usize, length: usize, draw: impl Fn(usize, usize) -> f64 + Sync) -> Vec<Vec<f64>> {
     let mut vectors: Vec<Vec<f64>> =
         (0..count).into_par_iter().map(|v| (0..length).map(|at| draw(v, at)).collect()).collect();

@@ -85,11 +85,13 @@ section! {
         depths: Option<[usize; 4]> = None, "blocks", "He et al. 2016";
         /// Position of strides, first pooling and first bias: torchvision's v1.5 or Caffe's v1.
         wiring: Wiring = Wiring::Torchvision, "torchvision | caffe", "ours (the paper used Caffe)";
-        /// Instance normalisation of the first half of the channels of bn1 in each block of the first three stages (IBN-a).
+        /// Instance normalisation of the first half of the channels of bn1 in each block of the first three stages
+        /// (IBN-a).
         ibn: bool = false, "true | false", "He et al. 2016 (false); Pan et al. 2018";
         /// Stride of the last stage; 1 keeps a finer map in front of pool5.
         last_stride: usize = 2, "1 | 2", "He et al. 2016";
-        /// Pooling of the last feature map to pool5: the mean, or the generalised mean with a learnt exponent that starts at 3.
+        /// Pooling of the last feature map to pool5: the mean, or the generalised mean with a learnt exponent that
+        /// starts at 3.
         pooling: Pooling = Pooling::Average, "average | gem", "He et al. 2016; Radenovic et al. 2018";
         /// Widths of linear layers behind pool5, such as `[1024, 128]`; none without. All but the last have batch
         /// normalisation and a ReLU. Classifier, neck and evaluation take the output of the last one.
@@ -98,8 +100,8 @@ section! {
         embedding_batchnorm: bool = false, "true | false", "ours (true: layumi's baseline, torchreid's fc512)";
         /// A ReLU at the end of the embedding.
         embedding_relu: bool = false, "true | false", "ours (true: torchreid's fc512)";
-        /// A bias in the last layer of the embedding. A layer in front of batch normalisation has none, as the mean would
-        /// cancel it.
+        /// A bias in the last layer of the embedding. A layer in front of batch normalisation has none, as the mean
+        /// would cancel it.
         embedding_bias: bool = true, "true | false", "PyTorch (false: Sun et al. 2017)";
         /// Initial weights of the last layer of the embedding: He's for its outputs, orthogonal rows or columns, or the
         /// standard deviation of a normal distribution. The layers before it take He's.
@@ -156,7 +158,8 @@ section! {
         lr_warmup: u64 = 0, "iterations", "ours";
         /// Factor of the learning rate at the start of the warm-up; absent: the ramp of n takes 1/n, 2/n, ..., 1.
         lr_warmup_start: Option<f32> = None, "1", "ours";
-        /// Multiplies the learning rate of the classifier, which starts from random values, and of an embedding and a neck.
+        /// Multiplies the learning rate of the classifier, which starts from random values, and of an embedding and a
+        /// neck.
         head_rate: f32 = 1.0, "1", "ours";
         /// Factors on the learning rate of parameters, by patterns of their names; those of all matching patterns multiply.
         lr_factors: Factors = Factors::new(), "pattern = factor", "ours";

@@ -4,8 +4,8 @@ use super::{Config, EvalOn, Optimizer, Sampler, Schedule};
 
 impl Config {
     /// A note for each setting that is not the default, and that the chosen optimiser or schedule does not read, or that
-    /// belongs to an embedding that is not there, or to a loss of another method without a weight. The batch-contrastive loss is measured in any case, and
-    /// baselines of studies keep its settings.
+    /// belongs to an embedding that is not there, or to a loss of another method without a weight. The
+    /// batch-contrastive loss is measured in any case, and baselines of studies keep its settings.
     pub fn unused(&self) -> Vec<String> {
         let solver = &self.solver;
         let mut groups: Vec<(&str, &[&str])> = vec![match solver.optimizer {

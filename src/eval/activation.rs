@@ -11,11 +11,11 @@
 //! max(0, sum_c w_c A_pc) with w = 2 (u - (f·u) f) / (P |g|). Without the maximum, its sum is 0. A map behind a ReLU
 //! has values of at most 2, the largest squared distance of such features.
 //!
-//! An embedding and a neck between pool5 and the feature ([`crate::model::projection`]) are affine piece by piece. So the
-//! affine piece at g takes the place of the identity: with its matrix J, and v = J^T w for the w above, the map is
-//! max(0, sum_c v_c (A_pc - g_c)). Its sum without the maximum is again 0. With generalised-mean pooling the shares of the
-//! positions in g, A_pc^p g_c^(1-p), take the place of A_pc: like the values of a mean, their mean is g. The strength is
-//! that of A itself.
+//! An embedding and a neck between pool5 and the feature ([`crate::model::projection`]) are affine piece by piece. So
+//! the affine piece at g takes the place of the identity: with its matrix J, and v = J^T w for the w above, the map is
+//! max(0, sum_c v_c (A_pc - g_c)). Its sum without the maximum is again 0. With generalised-mean pooling the shares of
+//! the positions in g, A_pc^p g_c^(1-p), take the place of A_pc: like the values of a mean, their mean is g. The
+//! strength is that of A itself.
 
 use crate::model::projection::Projection;
 use crate::{Error, Result};

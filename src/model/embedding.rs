@@ -10,8 +10,8 @@
 //! | layumi's baseline | 512 | batch normalisation |
 //! | SVDNet (Sun et al. 2017) | 1024 | no bias, normal with deviation 0.01 |
 //!
-//! A layer in front of batch normalisation has no bias: the mean would cancel it. The statistics are those of the batch,
-//! also where the backbone's are frozen, because an embedding is new.
+//! A layer in front of batch normalisation has no bias: the mean would cancel it. The statistics are those of the
+//! batch, also where the backbone's are frozen, because an embedding is new.
 //!
 //! The names in weight files count the modules of a PyTorch `Sequential` of `Linear`, `BatchNorm1d` and `ReLU`, as
 //! torchreid's `fc` does, so that such a module reads them: `embedding.0.weight`, `embedding.1.running_mean`,

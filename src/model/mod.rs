@@ -45,8 +45,8 @@ pub struct Model {
 impl Model {
     /// The network of `config` for these identities, with initial parameters: convolutions by He et al. 2015
     /// (normal, fan-out), batch-norm scales 1, the classifier normal with deviation 0.001, a pooling exponent 3, an
-    /// embedding as the settings say, all others 0. With 0 classes
-    /// the network has no head, and its parameters are 0 until trained weights are loaded.
+    /// embedding as the settings say, all others 0. With 0 classes the network has no head, and its parameters are 0
+    /// until trained weights are loaded.
     ///
     /// # Errors
     /// As [`Model::declare`]; if the device lacks the memory.
@@ -125,8 +125,8 @@ impl Model {
         self.pooling.forward(tape, map)
     }
 
-    /// Computes all features of a batch from pool5 `[m, C]`. Without an embedding or a neck its feature is the one before
-    /// it.
+    /// Computes all features of a batch from pool5 `[m, C]`. Without an embedding or a neck its feature is the one
+    /// before it.
     ///
     /// # Errors
     /// If pool5 has another width, or a batch of one image for batch statistics.

@@ -1,5 +1,5 @@
-//! The layers between the last feature map and the feature of evaluation, on the host in f64: pooling, embedding and neck
-//! with their running statistics. Activation maps need their derivative.
+//! The layers between the last feature map and the feature of evaluation, on the host in f64: pooling, embedding and
+//! neck with their running statistics. Activation maps need their derivative.
 
 use super::embedding::Dense;
 use crate::ops::gem::EPS;
@@ -15,8 +15,8 @@ pub struct Projection {
 }
 
 impl Projection {
-    /// The exponent of a generalised mean, the layers of an embedding, none without one, and the neck as factor and shift
-    /// of each channel.
+    /// The exponent of a generalised mean, the layers of an embedding, none without one, and the neck as factor and
+    /// shift of each channel.
     pub fn new(exponent: Option<f64>, layers: Vec<Dense>, neck: Option<Vec<(f64, f64)>>) -> Self {
         Projection { exponent, layers, neck }
     }

@@ -1,7 +1,7 @@
 //! A range of the channels of an activation, and two activations with their channels side by side.
 //!
-//! [`take`]: y[.., k] = x[.., first + k]; dx is dy in these channels and 0 in the others. [`join`]: the channels of a, then
-//! those of b; da and db are the two ranges of dy. Nothing is saved.
+//! [`take`]: y[.., k] = x[.., first + k]; dx is dy in these channels and 0 in the others. [`join`]: the channels of a,
+//! then those of b; da and db are the two ranges of dy. Nothing is saved.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::{DType, GradMode, Shape};

@@ -2,15 +2,16 @@
 //! last feature map, with one exponent p for all channels, which is learnt. p = 1 is the mean, a large p nearly the
 //! maximum.
 //!
-//! Each x is raised to [`EPS`] first, so that its power and its logarithm exist. With t = max(x, EPS) / y and P positions:
+//! Each x is raised to [`EPS`] first, so that its power and its logarithm exist. With t = max(x, EPS) / y and P
+//! positions:
 //!
 //! - dx = dy t^(p-1) / P where x >= EPS, else 0;
 //! - dp = sum over images and channels of dy (y / p) (mean of t^p ln t).
 //!
 //! The second line follows from ln y = ln(mean of x^p) / p and mean t^p = 1. Powers are those of ratios: in the forward
-//! pass to the largest value M of the channel, y = M (mean of (x / M)^p)^(1/p), and in the backward pass to y. So a power
-//! neither overflows nor vanishes for a channel that is small as a whole. Saved are x, y and p. The features are f32 for
-//! every type of activations.
+//! pass to the largest value M of the channel, y = M (mean of (x / M)^p)^(1/p), and in the backward pass to y. So a
+//! power neither overflows nor vanishes for a channel that is small as a whole. Saved are x, y and p. The features are
+//! f32 for every type of activations.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -1,6 +1,6 @@
 //! Instance normalisation (Ulyanov et al. 2016): each channel of each image by its own mean and variance over the
-//! positions, y = gamma (x - mean) / sqrt(var + eps) + beta. The variance is the biased one, in training and in inference
-//! alike; there are no running statistics.
+//! positions, y = gamma (x - mean) / sqrt(var + eps) + beta. The variance is the biased one, in training and in
+//! inference alike; there are no running statistics.
 //!
 //! With x^ the normalised input and the means over the positions of one channel of one image:
 //!

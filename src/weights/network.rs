@@ -258,8 +258,8 @@ impl NetworkFile {
     }
 }
 
-/// Whether a tensor belongs to a layer between the last feature map and the classifier: a run starts with new ones where the file has
-/// none.
+/// Whether a tensor belongs to a layer between the last feature map and the classifier: a run starts with new ones
+/// where the file has none.
 fn is_new_layer(name: &str) -> bool {
     name == EXPONENT || name.starts_with(EMBEDDING) || name.starts_with(NECK)
 }

@@ -73,7 +73,10 @@ fn the_exponent_of_a_generalised_mean_is_learnt_and_belongs_to_the_features() {
         command.arg("--weights").arg(at("gem"));
         command
     };
-    refused(from(&["model.pooling=average"]), &["model.pooling is gem in the file", "remove model.pooling"]);
+    refused(
+        from(&["model.pooling=average"]),
+        &["model.pooling is \"gem\" in the file", "remove model.pooling"],
+    );
     succeed(&mut from(&[]));
     assert!(tensor(&at("further"), "pool.p").is_some());
     refused(train(data(), &at("wrong"), &["model.pooling=max"]), &["model.pooling", "average, gem"]);

@@ -85,7 +85,7 @@ fn reference([n, h, w, c]: [usize; 4], [x, gamma, beta, dy]: Inputs<'_>) -> [Vec
 fn every_size() {
     on::each_precision(|device| {
         for shape in
-            [[1, 1, 2, 1], [3, 8, 4, 37], [2, 7, 1, 132], [2, 16, 8, 64], [33, 2, 1, 5], [1, 30, 20, 16]]
+            [[1, 1, 2, 1], [3, 8, 4, 37], [2, 7, 1, 132], [2, 16, 8, 64], [33, 4, 2, 5], [1, 30, 20, 16]]
         {
             let [n, h, w, c] = shape;
             // Off its mean, and of another spread in each channel.
@@ -120,8 +120,8 @@ fn every_size() {
     });
 }
 
-/// A channel of equal values, or with one position, is beta, and has no gradient but beta's. A NaN stays in its channel of
-/// its image.
+/// A channel of equal values, or with one position, is beta, and has no gradient but beta's. A NaN stays in its channel
+/// of its image.
 #[test]
 fn constant_channels_and_nan() {
     on::each(|device| {

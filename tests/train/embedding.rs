@@ -1,5 +1,5 @@
-//! Embeddings against PyTorch in float64 (`tests/golden/embedding.py`): the heads of TriNet, torchreid, layumi and SVDNet
-//! in training, with the gradients of input and parameters and the running statistics.
+//! Embeddings against PyTorch in float64 (`tests/golden/embedding.py`): the heads of TriNet, torchreid, layumi and
+//! SVDNet in training, with the gradients of input and parameters and the running statistics.
 
 use bcreid::autograd::{ParamSpecs, Params, StepValues, Tape};
 use bcreid::config::Config;

@@ -129,7 +129,7 @@ fn extremes() {
     gpu::run("gem", |gpu| {
         let means = |x: &[f32]| {
             let (x, y) = (gpu.upload("x", x)?, gpu.unwritten::<f32>("y", 6)?);
-            let p = gpu.upload("p", &[3.0])?;
+            let p = gpu.upload("p", &[3.0f32])?;
             gpu.launch("gem_forward_f32", Launch::new((2, 1), 64), args![&x, &p, &y, 4, 3])?;
             gpu.read(&y)
         };
