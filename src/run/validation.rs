@@ -49,7 +49,8 @@ impl Validation {
 
     /// The line of the file, without its end.
     pub fn to_json(&self) -> String {
-        serde_json::json!(self).to_string()
+        // Names and finite numbers always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

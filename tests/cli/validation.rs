@@ -47,7 +47,9 @@ fn iterations(all: &[Value]) -> Vec<u64> {
 fn held_out_identities_are_evaluated_and_not_trained_on() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let output = train(data(), &out, &[EVERY, &["run.eval_every=5"]].concat()).output().unwrap();
+    let output = train(data(), &out, &[EVERY, &["run.eval_every=5", "run.checkpoints_kept=9"]].concat())
+        .output()
+        .unwrap();
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
     for words in [
