@@ -23,11 +23,11 @@ pub struct Param {
     pub lr_mult: f32,
     /// The factor on the weight decay.
     pub decay_mult: f32,
-    /// A frozen parameter is not updated and has no gradient, and batch normalisation with a frozen scale takes and keeps
-    /// its running statistics.
+    /// A frozen parameter is not updated and has no gradient, and batch normalisation with a frozen scale takes and
+    /// keeps its running statistics.
     pub frozen: bool,
-    /// The number of the first step that updates the parameter: the optimiser counts its steps from there, as PyTorch does
-    /// of a parameter that had no gradient before.
+    /// The number of the first step that updates the parameter: the optimiser counts its steps from there, as PyTorch
+    /// does of a parameter that had no gradient before.
     pub first_step: u32,
 }
 
