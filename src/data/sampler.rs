@@ -388,7 +388,9 @@ mod tests {
         assert!((equal - 5.0 / 28.0).abs() < 0.02, "{equal}");
         // No half holds a person of the other half.
         for (identities, images) in [(2, 2), (3, 2), (2, 3), (4, 1), (3, 4)] {
-            let mut sampler = Sampler::new(SamplerKind::Pk { identities, images }, &labels, 1).unwrap();
+            let mut sampler =
+                Sampler::new(SamplerKind::Pk { identities, images, order: PkOrder::Identities }, &labels, 1)
+                    .unwrap();
             assert_eq!(sampler.share_of_equal_pairs(), 0.0);
             let batch = sampler.batch(0);
             let half = batch.len() / 2;

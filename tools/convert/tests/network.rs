@@ -292,7 +292,9 @@ fn networks_with_layers_of_their_own_have_no_way_to_torchvision() {
         let metadata = bcreid::weights::network::metadata(config.to_toml());
         bcreid::weights::write_tensors(&out, &tensors, &metadata).unwrap();
         let back = folder.path().join("back.pth");
-        let error = torchvision::write(&NetworkFile::open(&out).unwrap(), &back).unwrap_err().to_string();
+        let error = torchvision::write(&NetworkFile::open(&out).unwrap(), Output::Classifier, &back)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(words) && error.contains("bcreid export"), "{error}");
         assert!(!back.exists());
     }
