@@ -39,7 +39,7 @@ pub(crate) fn check_trunk(source: &Source, path: &Path) -> Result<()> {
         if name.split('.').zip(name.split('.').skip(1)).any(|(norm, part)| is_norm(norm) && of_ibn(part)) {
             return refuse(name, "IBN layers, half instance and half batch normalisation (WITH_IBN, IBN-a)");
         }
-        if first.starts_with("layer") && parts.next() == Some("0") && parts.next() == Some("IN") {
+        if first.starts_with("layer") && parts.nth(1) == Some("IN") {
             return refuse(name, "instance normalisation behind blocks (IBN-b)");
         }
     }
