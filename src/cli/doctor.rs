@@ -5,6 +5,7 @@ use crate::console::counted;
 use crate::device::cpu;
 use crate::device::cuda::{fatbin, libraries};
 use crate::device::{Device, Precision};
+use crate::model::Model;
 use crate::run::{Layout, RunProvenance, validation};
 use clap::Args;
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ impl Doctor {
             let file = super::open_network(weights)?;
             file.check()?;
             super::say_lines(file.describe())?;
+            let (network, _) = Model::declare(file.config(), 0, &Device::cpu())?;
+            let values = counted(network.features(), "value");
+            super::say(format_args!("  features: {values}, layer {}", network.layer()))?;
             if weights.is_dir() {
                 let run = RunProvenance::read(&Layout::of(weights))?.unwrap_or_default();
                 super::say(format_args!("  began: {}", run.began_in_words()))?;

@@ -37,6 +37,7 @@ pub use remedy::explain;
 
 use crate::command_help::require_new;
 use crate::console::{self, Verbosity, counted, say, say_lines};
+use crate::error::excerpt;
 use crate::export::features::{self as features_of_others, Format};
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
@@ -219,5 +220,9 @@ fn say_features(features: &Features, out: &Path) -> Result<()> {
     let files: Vec<String> =
         Format::of(out)?.files(out).iter().map(|file| file.display().to_string()).collect();
     let (rows, values) = (counted(features.len(), "feature"), counted(features.dim(), "value"));
-    say(format_args!("{}: {rows} of {values}", files.join(", ")))
+    let layer = match features.origin().layer.as_deref() {
+        None => String::new(),
+        Some(layer) => format!(", layer {}", excerpt(layer, 40)),
+    };
+    say(format_args!("{}: {rows} of {values}{layer}", files.join(", ")))
 }

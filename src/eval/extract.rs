@@ -75,9 +75,14 @@ impl Extractor {
         self.note.as_deref()
     }
 
-    /// The origin stored with the features: network and mirror images.
+    /// The origin stored with the features: network, layer and mirror images.
     pub fn origin(&self) -> Origin {
-        Origin { network: Some(self.fingerprint.clone()), mirrored: Some(self.flip), pooled: None }
+        Origin {
+            network: Some(self.fingerprint.clone()),
+            mirrored: Some(self.flip),
+            pooled: None,
+            layer: Some(self.model.layer().into()),
+        }
     }
 
     /// Sets the number of images in a batch.

@@ -5,6 +5,7 @@ use super::metrics::{self, Score};
 use super::{Protocol, Rerank, Unmatched, traps};
 use crate::Result;
 use crate::console::counted;
+use crate::error::excerpt;
 use crate::files::write_json;
 use crate::weights::Features;
 use serde::{Deserialize, Serialize};
@@ -164,14 +165,22 @@ impl Report {
     }
 }
 
+/// Most characters of a layer's name in a description.
+const LONGEST_LAYER: usize = 40;
+
 /// Describes the features in words.
 pub fn feature(query: &Features, gallery: &Features) -> String {
     let mirrored = match (query.origin().mirrored, gallery.origin().mirrored) {
-        (Some(true), Some(true)) => "pool5 of the image and of its mirror image added",
-        (Some(false), Some(false)) => "pool5 of the image alone (the mirror image's is not added)",
-        _ => "of an unknown layer; whether the mirror image's is added is unknown too",
+        (Some(true), Some(true)) => " of the image and of its mirror image added",
+        (Some(false), Some(false)) => " of the image alone (the mirror image's is not added)",
+        _ => "; whether the mirror image's is added is not recorded",
     };
-    format!("{} values, {mirrored}", query.dim())
+    let layer = match (query.origin().layer.as_deref(), gallery.origin().layer.as_deref()) {
+        (Some("neck"), Some(_)) => "the neck's output".to_string(),
+        (Some(layer), Some(_)) => excerpt(layer, LONGEST_LAYER),
+        _ => "a layer that is not recorded".into(),
+    };
+    format!("{} values, {layer}{mirrored}", query.dim())
 }
 
 /// Describes the distance in words.

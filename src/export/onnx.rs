@@ -68,7 +68,7 @@ impl Pixels {
 pub struct Options {
     /// Layout of the input images.
     pub pixels: Pixels,
-    /// True to add the mirrored image's pool5 before normalising.
+    /// True to add the mirrored image's feature before normalising.
     pub flip: bool,
 }
 
@@ -84,8 +84,7 @@ pub fn model(file: &NetworkFile, options: Options) -> Result<ModelProto> {
         network::build(&model, &params, &input, options).map_err(|what| file.tensors().fault(what))?;
     drop(params);
 
-    let features = model.features();
-    let facts = facts(file, &input, options, features);
+    let facts = facts(file, &input, options, &model);
     let graph = GraphProto {
         node: graph.nodes,
         name: "bcreid".into(),
@@ -145,11 +144,11 @@ fn image_value(input: &ImageInput, pixels: Pixels) -> ValueInfoProto {
 
 fn feature_value(model: &Model, flip: bool) -> ValueInfoProto {
     let features = model.features();
-    let kind = if model.embedding.is_some() { "embedding" } else { "pool5" };
     let flip = if flip { ", the sum of those of the image and of its mirror image" } else { "" };
     let doc_string = format!(
-        "{kind} features{flip}, L2-normalised: compare them by Euclidean distance or inner product, and do not \
-         normalise them again."
+        "{} features{flip}, L2-normalised: compare them by Euclidean distance or inner product, and do not \
+         normalise them again.",
+        model.layer()
     );
     let r#type = Some(batch_of(TensorProto::FLOAT, &[features]));
     ValueInfoProto { name: OUTPUT.into(), r#type, doc_string }
@@ -164,7 +163,8 @@ fn batch_of(elem_type: i32, dims: &[usize]) -> TypeProto {
 }
 
 /// Metadata of the file.
-fn facts(file: &NetworkFile, input: &ImageInput, options: Options, features: usize) -> Vec<(String, String)> {
+fn facts(file: &NetworkFile, input: &ImageInput, options: Options, network: &Model) -> Vec<(String, String)> {
+    let features = network.features();
     let Config { model, .. } = file.config();
     let (h, w) = (input.height, input.width);
     let layout = match options.pixels {
@@ -183,6 +183,7 @@ fn facts(file: &NetworkFile, input: &ImageInput, options: Options, features: usi
         ("input_normalisation", normalisation.into()),
         ("input_resize", "bilinear with antialiasing, aspect not kept".into()),
         ("output", format!("float32 [N, {features}]")),
+        ("output_layer", network.layer().into()),
         ("output_l2_normalised", "true".into()),
         ("mirrored_image_added", options.flip.to_string()),
         ("arch", format!("{:?}", model.arch).to_lowercase()),

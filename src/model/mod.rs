@@ -101,6 +101,16 @@ impl Model {
         Ok((Model { backbone, pooling, embedding, neck, head }, specs))
     }
 
+    /// The name of the layer whose output is the feature, as files of features and ONNX files state it: `pool5`,
+    /// `embedding`, or `neck` for the feature behind the neck.
+    pub fn layer(&self) -> &'static str {
+        match (&self.neck, &self.embedding) {
+            (Some(_), _) => "neck",
+            (None, Some(_)) => "embedding",
+            (None, None) => "pool5",
+        }
+    }
+
     /// Number of values D of a feature.
     pub fn features(&self) -> usize {
         self.embedding.as_ref().map_or(self.backbone.features(), Embedding::width)

@@ -254,7 +254,9 @@ impl Study<'_> {
     /// with the plain protocol. Other evaluations may have the same name.
     fn own_evaluation(&self, run: &Path, network: String) -> Option<StoredEvaluation> {
         let images = [stored_evaluation::whole_path(&self.dataset.root)];
-        let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None };
+        let origin = Origin { network: Some(network), mirrored: Some(false), pooled: None, layer: None };
+        // The network's fingerprint decides its layer, which evaluations of earlier versions do not state.
+        let is_of_network = |own: &Origin| Origin { layer: None, ..own.clone() } == origin;
         let of_dataset = |features: &Features, samples: &[Sample]| {
             let own = (0..features.len()).map(|row| Sample {
                 path: features.paths().get(row).map(PathBuf::from).unwrap_or_default(),
@@ -266,7 +268,7 @@ impl Study<'_> {
         let is_own = |stored: &StoredEvaluation| {
             stored.report.protocol == Protocol::default()
                 && stored.images == images
-                && [stored.query.origin(), stored.gallery.origin()].into_iter().all(|own| *own == origin)
+                && [stored.query.origin(), stored.gallery.origin()].into_iter().all(is_of_network)
                 && of_dataset(&stored.query, &self.dataset.query)
                 && of_dataset(&stored.gallery, &self.dataset.gallery)
         };

@@ -4,8 +4,8 @@
 //! known, are a JSON list under the metadata key `paths`, in the order of the rows. A pid is -1 for junk and
 //! 0 or more for a person (0 for the distractors of Market-1501). A camid is 0 or more, or -1 in every row if the
 //! cameras are unknown; distractors and junk may have -1 among rows with cameras. The metadata may hold the network
-//! that extracted the features (`network`), whether the mirrored image's feature was added (`mirrored`), the weight
-//! file of the network (`weights`: [`WeightsFile`] as JSON), and, where the data set names identities or cameras
+//! that extracted the features (`network`), its layer (`layer`: `pool5` or `neck`), whether the mirrored image's
+//! feature was added (`mirrored`), the weight file of the network (`weights`: [`WeightsFile`] as JSON), and, where the data set names identities or cameras
 //! instead of numbering them, these names (`pid_names`, `camera_names`).
 
 mod about;

@@ -324,7 +324,19 @@ fn a_neck_is_trained_and_belongs_to_the_features() {
     assert!((0..own.len()).all(|row| own.row(row) != other.row(row)));
 
     let looked = succeed(bcreid().arg("doctor").arg("--weights").arg(at("whole")));
-    assert!(looked.contains("batch-norm neck"), "{looked}");
+    assert!(looked.contains("batch-norm neck") && looked.contains("values, layer neck"), "{looked}");
+    // Their files state the layer, and features of two layers are not compared.
+    assert_eq!(own.origin().layer.as_deref(), Some("neck"));
+    let plain = features(&at("plain"), "plain.safetensors");
+    assert_eq!(plain.origin().layer.as_deref(), Some("pool5"));
+    let mut compare = bcreid();
+    compare.arg("eval").arg("--query").arg(at("own.safetensors"));
+    let error = fail(compare.arg("--gallery").arg(at("plain.safetensors")));
+    assert!(error.contains("two layers (neck and pool5)"), "{error}");
+    let mut converted = bcreid();
+    converted.arg("features").arg(at("own.safetensors"));
+    let said = succeed(converted.arg("--out").arg(at("own.arrow")));
+    assert!(said.contains("values, layer neck"), "{said}");
     // A network without a neck cannot take its weights, and says what to do.
     let mut without = train(data(), &at("without"), &["model.neck=none"]);
     let error = fail(without.arg("--weights").arg(at("whole")));

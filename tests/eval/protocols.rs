@@ -116,7 +116,7 @@ fn distractors_join_the_gallery() {
 #[test]
 fn features_of_two_networks_are_not_compared() {
     let of = |network: &str, mirrored| {
-        let origin = Origin { network: Some(network.into()), mirrored: Some(mirrored), pooled: None };
+        let origin = Origin { network: Some(network.into()), mirrored: Some(mirrored), ..Origin::default() };
         line(&[1.0], &[7], &[1]).with_origin(origin)
     };
     let (query, gallery) = (of("aaaa", false), line(&[1.0], &[7], &[2]));
@@ -130,7 +130,18 @@ fn features_of_two_networks_are_not_compared() {
     assert!(
         refusal(&gallery.clone().with_origin(of("bbbb", false).origin().clone())).contains("aaaa and bbbb")
     );
-    assert!(refusal(&gallery.with_origin(of("aaaa", true).origin().clone())).contains("mirrored"));
+    assert!(refusal(&gallery.clone().with_origin(of("aaaa", true).origin().clone())).contains("mirrored"));
+    // Nor those of two layers, also where the networks are unknown.
+    let layer = |layer: &str| Origin { layer: Some(layer.into()), ..Origin::default() };
+    let query = query.with_origin(layer("neck"));
+    let refusal = |gallery: Features| {
+        evaluate(&query, &gallery, &Protocol::default(), &Device::cpu()).unwrap_err().to_string()
+    };
+    let other = gallery.clone().with_origin(layer("pool5"));
+    assert!(refusal(other).contains("two layers (neck and pool5)"));
+    run(&query, &gallery, &Protocol::default());
+    let own = run(&query, &gallery.with_origin(layer("neck")), &Protocol::default());
+    assert!(own.feature.contains("the neck's output; whether the mirror image's"), "{}", own.feature);
 }
 
 /// The origin travels with the file.
@@ -138,7 +149,8 @@ fn features_of_two_networks_are_not_compared() {
 fn a_feature_file_knows_its_network() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.safetensors");
-    let origin = Origin { network: Some("abc".into()), mirrored: Some(true), pooled: Some("mean".into()) };
+    let [network, pooled, layer] = ["abc", "mean", "neck"].map(|text| Some(text.to_string()));
+    let origin = Origin { network, mirrored: Some(true), pooled, layer };
     line(&[1.0], &[7], &[1]).with_origin(origin.clone()).write(&path).unwrap();
     assert_eq!(*Features::read(&path).unwrap().origin(), origin);
 }

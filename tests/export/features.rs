@@ -20,6 +20,7 @@ fn sample() -> Features {
         network: Some("abc".into()),
         mirrored: Some(true),
         pooled: Some("mean".into()),
+        layer: Some("neck".into()),
     })
 }
 
@@ -98,8 +99,8 @@ fn arrow_holds_every_row_with_nulls_for_what_is_unknown() {
     assert_eq!(fs::read(&path).unwrap(), first, "the same features give the same bytes");
     let (batches, metadata) = table(&path);
     let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
-    let known = ["network", "mirrored", "pooled"].map(|key| metadata[key].as_str());
-    assert_eq!(known, ["abc", "true", "mean"]);
+    let known = ["network", "mirrored", "pooled", "layer"].map(|key| metadata[key].as_str());
+    assert_eq!(known, ["abc", "true", "mean", "neck"]);
     let names: Vec<String> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["path", "pid", "camid", "feature"]);
     let paths: Vec<Option<&str>> = batch["path"].as_string::<i32>().iter().collect();

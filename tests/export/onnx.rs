@@ -334,6 +334,7 @@ fn the_file_says_what_it_takes_and_gives_and_is_the_same_twice() {
         ("input_channels", "RGB"),
         ("input_normalisation", "inside the graph"),
         ("output_l2_normalised", "true"),
+        ("output_layer", "pool5"),
         ("mirrored_image_added", "true"),
         ("wiring", "torchvision"),
         ("arch", "slim"),
@@ -343,7 +344,17 @@ fn the_file_says_what_it_takes_and_gives_and_is_the_same_twice() {
     }
     let graph = model.graph.unwrap();
     assert!(graph.input[0].doc_string.contains("Do not subtract a mean"));
-    assert!(graph.output[0].doc_string.contains("do not normalise them again"));
+    let about_features = &graph.output[0].doc_string;
+    assert!(
+        about_features.starts_with("pool5 features")
+            && about_features.contains("do not normalise them again")
+    );
+
+    network::write(&[SLIM, &["model.neck=batchnorm"]].concat(), &at("neck.safetensors"));
+    let (_, behind) = export(&at("neck.safetensors"), &at("neck.onnx"), &[]);
+    let layer = behind.metadata_props.iter().find(|fact| fact.key == "output_layer").unwrap();
+    assert_eq!(layer.value, "neck");
+    assert!(behind.graph.unwrap().output[0].doc_string.starts_with("neck features"));
 }
 
 #[test]

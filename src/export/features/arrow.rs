@@ -226,6 +226,7 @@ fn origin(features: &Features) -> Vec<KeyValue> {
         ("network", origin.network.clone()),
         ("mirrored", origin.mirrored.map(|mirrored| mirrored.to_string())),
         ("pooled", origin.pooled.clone()),
+        ("layer", origin.layer.clone()),
         ("weights", features.weights().map(|weights| weights.to_json())),
     ];
     let entry = |(key, value): (&str, Option<String>)| {

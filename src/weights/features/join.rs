@@ -4,7 +4,11 @@
 use super::{Features, Origin};
 use crate::console::counted;
 use crate::data::Labels;
+use crate::error::excerpt;
 use crate::{Error, Result, files};
+
+/// Most characters of a layer's name that an error quotes.
+const LONGEST_LAYER: usize = 40;
 
 impl Features {
     /// The concatenation of several lists, in memory. If their origins or their weight files differ, those are unknown.
@@ -41,12 +45,17 @@ impl Features {
     /// Checks that distances to the rows of `other` are meaningful.
     ///
     /// # Errors
-    /// [`Error::Data`] if the rows of `other` have another number of values, come from another network or were
+    /// [`Error::Data`] if the rows of `other` have another number of values, come from another layer or network or were
     /// extracted in another way.
     pub fn require_comparable(&self, other: &Features) -> Result<()> {
         let (own, others) = (&self.origin, &other.origin);
         let fault = if self.dim != other.dim {
             format!("some features have {} and others {}", counted(self.dim, "value"), other.dim)
+        } else if let (Some(own), Some(others)) = (&own.layer, &others.layer)
+            && own != others
+        {
+            let [own, others] = [own, others].map(|layer| excerpt(layer, LONGEST_LAYER));
+            format!("the features come from two layers ({own} and {others})")
         } else if let (Some(own), Some(others)) = (&own.network, &others.network)
             && own != others
         {

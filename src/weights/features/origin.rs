@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 const NETWORK: &str = "network";
 const MIRRORED: &str = "mirrored";
 const POOLED: &str = "pooled";
+const LAYER: &str = "layer";
 /// Most bytes of each of these texts.
 const LONGEST: usize = 1024;
 
@@ -20,6 +21,8 @@ pub struct Origin {
     pub mirrored: Option<bool>,
     /// Kind of pooling over several images; `None` without pooling.
     pub pooled: Option<String>,
+    /// The layer of the network whose output the features are, [`crate::model::Model::layer`].
+    pub layer: Option<String>,
 }
 
 impl Origin {
@@ -33,7 +36,7 @@ impl Origin {
 
     /// The origin in a feature file's metadata.
     pub(super) fn of(file: &TensorFile) -> Result<Self> {
-        for key in [NETWORK, MIRRORED, POOLED] {
+        for key in [NETWORK, MIRRORED, POOLED, LAYER] {
             if let Some(long) = file.metadata().get(key).filter(|text| text.len() > LONGEST) {
                 return Err(file.fault(format!(
                     "metadata {key:?} has {}, and at most {LONGEST} are read; write the file again with bcreid extract",
@@ -52,7 +55,7 @@ impl Origin {
             }
         };
         let text = |key: &str| file.metadata().get(key).cloned();
-        Ok(Origin { network: text(NETWORK), mirrored, pooled: text(POOLED) })
+        Ok(Origin { network: text(NETWORK), mirrored, pooled: text(POOLED), layer: text(LAYER) })
     }
 
     /// The metadata of the origin.
@@ -61,6 +64,7 @@ impl Origin {
             (NETWORK, self.network.clone()),
             (MIRRORED, self.mirrored.map(|mirrored| mirrored.to_string())),
             (POOLED, self.pooled.clone()),
+            (LAYER, self.layer.clone()),
         ];
         known.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect()
     }

@@ -88,8 +88,8 @@ impl PyFeatures {
         self.inner.paths().to_vec()
     }
 
-    /// The origin: "network" (a fingerprint), "mirrored" (whether the mirror image's feature was added) and "pooled"
-    /// (how several images became one row), each None if unknown.
+    /// The origin: "network" (a fingerprint), "mirrored" (whether the mirror image's feature was added), "pooled" (how
+    /// several images became one row) and "layer" ("pool5" or "neck"), each None if unknown.
     #[getter]
     fn about<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let origin = self.inner.origin();
@@ -97,6 +97,7 @@ impl PyFeatures {
         about.set_item("network", origin.network.as_deref())?;
         about.set_item("mirrored", origin.mirrored)?;
         about.set_item("pooled", origin.pooled.as_deref())?;
+        about.set_item("layer", origin.layer.as_deref())?;
         Ok(about)
     }
 
