@@ -17,6 +17,9 @@ use std::process::Command;
 /// Relative difference of losses in f32. At these rates rounding errors have not grown to it after 20 steps.
 const TOLERANCE: &str = "1e-4";
 
+/// Relative difference of a state of an optimiser, of the length of the whole tensor.
+const STATES: &str = "5e-2";
+
 /// Settings of all runs; those of each stand beside it.
 const COMMON: &[&str] = &[
     "model.arch=slim",
@@ -52,6 +55,18 @@ fn script(python: &OsString, run: &Path, images: &Path, more: &[&str]) -> Comman
 
 /// Trains 20 steps, and the script the same.
 fn agrees(python: &OsString, folder: &Path, name: &str, settings: &[&str]) {
+    agrees_with_states(python, folder, name, settings, None);
+}
+
+/// As [`agrees`]; the states of the optimiser differ by at most this share of their length too. Returns the lines about
+/// them.
+fn agrees_with_states(
+    python: &OsString,
+    folder: &Path,
+    name: &str,
+    settings: &[&str],
+    states: Option<&str>,
+) -> Vec<String> {
     let (set, run) = (folder.join("set"), folder.join(name));
     let mut train = bcreid();
     train.arg("train").arg("--data").arg(&set).arg("--out").arg(&run);
@@ -63,9 +78,13 @@ fn agrees(python: &OsString, folder: &Path, name: &str, settings: &[&str]) {
     let checkpoint = NetworkFile::open(&run.join("checkpoints/step_0000000000.safetensors")).unwrap();
     let count = training_images::write(&Dataset::open(&set).unwrap(), checkpoint.config(), &images).unwrap();
     assert_eq!(count, 32);
-    let table = succeed(&mut script(python, &run, &images, &["--check", TOLERANCE]));
-    println!("{name}: {}", table.lines().last().unwrap_or_default());
-    assert_eq!(table.lines().count(), 22, "{table}");
+    let mut check = vec!["--check", TOLERANCE];
+    check.extend(states.iter().flat_map(|share| ["--check-states", share]));
+    let table = succeed(&mut script(python, &run, &images, &check));
+    let lines: Vec<&str> = table.lines().collect();
+    println!("{name}: {}", lines[21..].join(", "));
+    assert!(lines.len() >= 22 && lines[21].starts_with("largest relative difference"), "{table}");
+    lines[22..].iter().map(|line| line.to_string()).collect()
 }
 
 #[test]
@@ -210,4 +229,55 @@ fn pytorch_makes_the_same_steps() {
     let output = script(&python, &folder.join("exact"), &images, &["--steps", "1"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("not those of the run"), "{said}");
+}
+
+/// Adam, AMSGrad and AdamW: the losses, and the means and mean squares in the checkpoint beside PyTorch's own.
+#[test]
+fn pytorch_makes_the_same_steps_with_adam() {
+    let Some(python) = torch() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
+    succeed(bcreid().arg("synth").arg("--out").arg(folder.join("set")).args(sizes));
+    for (name, settings, states) in [
+        ("sgd", &[][..], &["momentum"][..]),
+        ("adam", &["solver.optimizer=adam"], &["exp_avg", "exp_avg_sq"]),
+        ("amsgrad", &["solver.optimizer=amsgrad"], &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]),
+        (
+            "adamw",
+            &[
+                "solver.optimizer=adamw",
+                "solver.weight_decay=0.05",
+                "model.neck=batchnorm",
+                "solver.lr_warmup=4",
+            ],
+            &["exp_avg", "exp_avg_sq"],
+        ),
+        (
+            "resting",
+            &[
+                "solver.optimizer=adam",
+                "solver.head_rate=0",
+                "solver.lr_milestones=[8, 15]",
+                "model.dropout=0",
+            ],
+            &["exp_avg", "exp_avg_sq"],
+        ),
+    ] {
+        let lines = agrees_with_states(&python, folder, name, settings, Some(STATES));
+        let kinds: Vec<&str> = lines.iter().filter_map(|line| line.split('/').next()).collect();
+        assert_eq!(kinds, states, "{lines:?}");
+    }
+    // Other steps are noticed: the settings of one run, the states of another.
+    let [plain, other] = ["adam", "amsgrad"].map(|name| folder.join(name).join("checkpoints"));
+    let (first, last) = ("step_0000000000.safetensors", "step_0000000020.safetensors");
+    let mixed = folder.join("mixed/checkpoints");
+    std::fs::create_dir_all(&mixed).unwrap();
+    std::fs::copy(plain.join(first), mixed.join(first)).unwrap();
+    std::fs::copy(other.join(last), mixed.join(last)).unwrap();
+    let images = folder.join("adam.safetensors");
+    let output =
+        script(&python, &folder.join("mixed"), &images, &["--check-states", STATES]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("exp_avg") && said.contains("more than"), "{said}");
 }

@@ -40,6 +40,7 @@ from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
+import optimizers
 import philox
 import resnet
 from attributes import attributes_loss
@@ -82,7 +83,7 @@ class Settings:
         self.smoothing = float(np.float32(softmax.get("smoothing", 0.0)))
 
         # Absent in checkpoints that are older than these settings.
-        known = {"optimizer": "sgd", "nesterov": False, "schedule": "steps", "lr_warmup_start": None}
+        known = {"nesterov": False, "schedule": "steps", "lr_warmup_start": None}
         for key, only in known.items():
             if self.solver.get(key, only) != only:
                 raise Fault(f"solver.{key} is {self.solver[key]}, which this program does not compute")
@@ -119,11 +120,6 @@ def read_attributes(path, identities):
         sizes.append(len(order))
         columns.append([order.index(kind(of_person[identity][name])) for identity in identities])
     return sizes, torch.tensor(columns).T
-
-
-def is_new(name):
-    """Whether a parameter has the learning rate of the classifier."""
-    return name.startswith(("fc.", "bottleneck.", "embedding.", "pool.", "verification.", "attributes."))
 
 
 def embedding_of(model, inputs):
@@ -178,11 +174,12 @@ class Trainer:
         if attributes["weight"] != 0:
             self.sizes, self.table = read_attributes(settings.data["attributes"], identities)
             self.attributes = torch.nn.Linear(width(attributes), sum(self.sizes))
-        self.velocities = {name: torch.zeros_like(p) for name, p in self.named()}
+        self.optimizer = optimizers.of(self.named(), settings.solver)
         for name, tensor in self.state():
             self.load(file, name, tensor)
-        for name, velocity in self.velocities.items():
-            self.load(file, f"momentum/{name}", velocity)
+        for name, tensor in self.optimizer.states():
+            self.load(file, name, tensor)
+        self.optimizer.begin(int(file.metadata()["step"]))
 
     def named(self):
         """(name, parameter) in the engine's order."""
@@ -299,27 +296,26 @@ class Trainer:
                 own = settings.loss["center"]
                 own_rate = float(np.float32(own["rate"]))
                 resnet.center_step(self.own_centers, self.chosen(own, features), labels, own_rate)
-        self.descend(gradients, rate)
+        self.optimizer.step(gradients, rate)
         positive, hinge, center = (term.item() for term in terms)
         contrastive = positive + hinge + center
         return {"softmax": softmax.item(), "contrastive": contrastive, "loss": loss.item()}
 
     @torch.no_grad()
-    def descend(self, gradients, rate):
-        solver = self.settings.solver
-        momentum, decay = (float(np.float32(solver[key])) for key in ("momentum", "weight_decay"))
-        for (name, parameter), gradient in zip(self.named(), gradients):
-            own_rate = rate * float(np.float32(solver["head_rate"])) if is_new(name) else rate
-            if is_new(name) and solver["head_rate"] == 0:
-                continue
-            gradient = gradient + decay * parameter
-            velocity = self.velocities[name]
-            if solver["convention"] == "caffe":
-                velocity.mul_(momentum).add_(own_rate * gradient)
-                parameter -= velocity
-            else:
-                velocity.mul_(momentum).add_(gradient)
-                parameter -= own_rate * velocity
+    def states_off_by(self, checkpoint):
+        """The states of the optimiser beside those of the run's checkpoint after the same steps: (name, relative
+        difference of the vector), the largest difference of each kind."""
+        worst = {}
+        with safe_open(checkpoint, "pt") as file:
+            for name, tensor in self.optimizer.states():
+                own = file.get_tensor(name).to(self.dtype)
+                own = own.permute(0, 3, 1, 2) if own.dim() == 4 else own
+                length = torch.linalg.vector_norm(tensor).item()
+                off = torch.linalg.vector_norm(own - tensor).item() / length if length else float(own.abs().max())
+                kind = name.split("/")[0]
+                if off >= worst.get(kind, ("", -1.0))[1]:
+                    worst[kind] = (name, off)
+        return list(worst.values())
 
     def save(self, path, metadata):
         """A weight file that bcreid reads."""
@@ -378,6 +374,9 @@ def main():
     parser.add_argument("--threads", type=int, help="PyTorch's threads")
     parser.add_argument("--check", type=float, metavar="SHARE",
                         help="fail if a loss differs from the run's by more than this share")
+    parser.add_argument("--check-states", type=float, metavar="SHARE",
+                        help="fail if a state of the optimiser differs by more than this share of its length from that "
+                        "of the run's last checkpoint, which must be of the last step")
     parser.add_argument("--out", type=Path, help="write the weights here, for bcreid eval --run")
     options = parser.parse_args()
     if options.threads:
@@ -413,6 +412,12 @@ def main():
             print(f"{step + 1} of {first + count} steps, loss {losses['loss']:.4f}", file=sys.stderr)
     if metrics:
         print(f"largest relative difference: {worst:.1e}")
+    if options.check_states is not None:
+        last = checkpoint.with_name(f"step_{first + count:010d}.safetensors")
+        for name, off in trainer.states_off_by(last):
+            print(f"{name} differs by {off:.1e} of its length")
+            if not off <= options.check_states:
+                raise Fault(f"{name} differs by {off:.1e}, more than {options.check_states:.1e}")
     if options.out:
         trainer.save(options.out, metadata)
         print(f"weights after {first + count} steps: {options.out}")
