@@ -53,6 +53,14 @@ pub fn config(settings: &[String]) -> Result<Config> {
     Config::resolve_text(RECIPE, settings)
 }
 
+/// Checks that the demo may write into the folder `out`, before any work.
+///
+/// # Errors
+/// If `out` exists and is not empty.
+pub fn require_room(out: &Path) -> Result<()> {
+    require_vacant(out, Remedy::RemoveFolder)
+}
+
 /// Runs the whole pipeline in the folder `out`; `None` if `stop` was set before the end. `observe` creates the
 /// observers of a training run from its name.
 ///
@@ -66,7 +74,7 @@ pub fn run(
     stop: &AtomicBool,
     observe: Observe<'_>,
 ) -> Result<Option<Comparison>> {
-    require_vacant(out, Remedy::RemoveFolder)?;
+    require_room(out)?;
     if config.loss.batch_contrastive.weight == 0.0 {
         return Err(Error::Config(
             "the demo compares loss.batch_contrastive.weight with 0; give one above 0".into(),

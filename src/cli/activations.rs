@@ -108,6 +108,7 @@ impl Activations {
             targets.iter().try_for_each(|target| require_new(target, self.force))?;
             Ok(targets)
         };
+        super::require_images("--pair", images)?;
         let (pictures, values) = (files("png")?, files("npy")?);
         let mut extractor = self.extractor()?;
         let maps = extractor.feature_maps(images.map(PathBuf::clone).to_vec())?;

@@ -5,6 +5,7 @@ use crate::data::{Dataset, Layout, OpenOptions};
 use crate::{Error, Result};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Layout and split of data sets, where their folders do not show them.
@@ -31,6 +32,17 @@ impl ValueEnum for Layout {
     }
 }
 
+/// Checks that there is something at a path of --data.
+fn require_there(data: &Path) -> Result<()> {
+    match std::fs::metadata(data) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::Data(format!(
+            "--data {}: no such file or folder; give the folder of a data set, or a list of its images",
+            data.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl Opening {
     /// Opens the data sets.
     pub fn open_all(&self, data: &[PathBuf]) -> Result<Vec<Dataset>> {
@@ -41,6 +53,7 @@ impl Opening {
                 counted(data.len(), "data set")
             )));
         }
+        data.iter().try_for_each(|data| require_there(data))?;
         let layouts =
             data.iter().enumerate().map(|(i, data)| (data, self.layout.get(i).or(self.layout.first())));
         let open = |(data, layout): (&PathBuf, Option<&Layout>)| {

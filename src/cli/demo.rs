@@ -27,6 +27,7 @@ pub struct Demo {
 impl Demo {
     pub fn run(self) -> Result<ExitCode> {
         let config = demo::config(&self.settings)?;
+        demo::require_room(&self.out)?;
         let (device, which) = self.compute.choose()?;
         note!("{which}");
         let stop = stop::on_signal("stopping after this part");

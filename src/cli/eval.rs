@@ -11,7 +11,8 @@ use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::traps;
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::weights::Features;
+use crate::run::checkpoint::weight_file;
+use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
@@ -139,6 +140,8 @@ impl Eval {
         (device, which): (&Device, &str),
         rows: &mut Vec<(String, Report)>,
     ) -> Result<()> {
+        // Before the data set, which may take long to list.
+        NetworkFile::open(&weight_file(run)?.0)?;
         let datasets = self.opening.open_all(&self.data)?;
         datasets.iter().try_for_each(|dataset| self.check(dataset))?;
         super::tell_notes(datasets.iter().flat_map(|dataset| &dataset.notes));

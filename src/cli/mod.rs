@@ -192,6 +192,17 @@ fn require_folders(folders: &[PathBuf]) -> Result<()> {
     }
 }
 
+/// Checks that the images of an option are there.
+fn require_images<'a>(option: &str, images: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
+    let is_missing = |image: &&PathBuf| {
+        std::fs::metadata(image).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    match images.into_iter().find(is_missing) {
+        None => Ok(()),
+        Some(image) => Err(Error::Data(format!("{option} {}: no such file; give an image", image.display()))),
+    }
+}
+
 /// Reads features for an evaluation or a query: a file of this program, or a .npy with its .csv.
 fn read_features(path: &Path) -> Result<Features> {
     if path.is_dir() {

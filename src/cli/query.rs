@@ -96,6 +96,7 @@ impl Query {
                 folder.display()
             )));
         }
+        super::require_images("--image", &self.image)?;
         let gallery = super::read_features(&self.gallery)?;
         let (query, extractor) = self.query()?;
         if query.len() > MAX_QUERIES {
@@ -155,7 +156,11 @@ impl Query {
                 let (device, which) = self.how.compute.choose()?;
                 let mut extractor = self.how.extractor(run, &device)?;
                 note!("{which}");
-                let features = extractor.extract(&samples, |_, _| ())?;
+                let features = extractor.extract(&samples, |_, _| ()).map_err(|error| match error {
+                    // Without its only image a query is none.
+                    Error::Remedied { error, .. } if samples.len() == 1 => *error,
+                    other => other,
+                })?;
                 extractor.take_skipped().iter().for_each(|line| tell!("left out: {line}"));
                 Ok((features, Some(extractor)))
             }

@@ -35,8 +35,11 @@ pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     let takes_settings = line.iter().skip(1).any(|word| WITH_SETTINGS.iter().any(|command| word == command));
     let is_near = error.get(ContextKind::SuggestedArg).is_some();
     let advice = match given.starts_with('-') {
-        true if takes_settings => advice_for_flag(given, is_near),
-        true => None,
+        true => match advice_of_command(given, line) {
+            Some(advice) => Some(advice.into()),
+            None if takes_settings => advice_for_flag(given, is_near),
+            None => None,
+        },
         false if takes_settings => Some(VALUES.to_string() + ", a setting in --set KEY=VALUE"),
         false => Some(VALUES.into()),
     };
@@ -45,6 +48,27 @@ pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
         suggest(&mut error, advice);
     }
     error
+}
+
+/// Options that other commands or programs have: the command, its options, and the advice.
+const ELSEWHERE: &[(&str, &[&str], &str)] = &[
+    ("train", &["--eval-only", "--evaluate"], "bcreid eval --run RUN --data DIR evaluates a run"),
+    ("eval", &["--eval-only", "--evaluate"], "bcreid eval only evaluates: give --run RUN --data DIR"),
+    (
+        "eval",
+        &["--name"],
+        "an evaluation is stored under the name of its data set's folder and its options; bcreid runs RUN lists them",
+    ),
+    ("tensorboard", &["--run", "--weights"], "the run has no option: bcreid tensorboard RUN"),
+    ("report", &["--run", "--weights"], "the runs have no option: bcreid report RUN ... --out FILE.html"),
+    ("runs", &["--run", "--weights"], "the folder has no option: bcreid runs DIR"),
+];
+
+/// The advice for an option that another command or program has.
+fn advice_of_command(given: &str, line: &[OsString]) -> Option<&'static str> {
+    let command = line.get(1)?.to_str()?;
+    let of = |(name, options, _): &&(&str, &[&str], &str)| *name == command && options.contains(&given);
+    ELSEWHERE.iter().find(of).map(|(.., advice)| *advice)
 }
 
 fn suggest(error: &mut clap::Error, advice: String) {

@@ -47,6 +47,17 @@ impl Config {
         let mut given = Vec::new();
         for setting in settings {
             let (key, value) = read_setting(setting).map_err(|e| caused_by(e, &in_words(setting)))?;
+            let spelt = |setting: &str| setting.split('=').next().unwrap_or_default().trim().to_string();
+            // The last setting of a key holds, but a person who gives two names means two settings.
+            let twice = given
+                .iter()
+                .find(|(own, other): &&(String, &String)| *own == key && spelt(other) != spelt(setting));
+            if let Some((_, other)) = twice {
+                let [one, two] = [other, setting].map(|text| in_words(text));
+                return Err(Error::Config(format!(
+                    "{one} and {two} are one setting, {key}, by its old and its current name; leave one of them out"
+                )));
+            }
             keys::insert(&mut table, &key, value);
             given.push((key, setting));
         }
@@ -86,11 +97,26 @@ pub fn stored_settings(text: &str) -> Result<Vec<(String, String)>> {
     Ok(keys::settings(&table).into_iter().map(|(key, value)| (key, value.to_string())).collect())
 }
 
+/// The tip for a file in YAML, as the settings of other toolboxes are.
+const YAML: &str = "; it seems to be YAML: settings are TOML as bcreid config prints them, with a [section] and \
+                    key = value, and docs/other-toolboxes.md has the names of other toolboxes";
+
+/// True if a line of a text, counted from 1, is one of YAML: a document's start, a key with a colon, or an item.
+fn is_yaml(text: &str, line: usize) -> bool {
+    let line = text.lines().nth(line - 1).unwrap_or_default().trim();
+    let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    let has_key = line
+        .split_once(':')
+        .is_some_and(|(key, value)| is_key(key.trim_end()) && (value.is_empty() || value.starts_with(' ')));
+    line == "---" || line.starts_with("- ") || has_key
+}
+
 /// Reads a TOML text, with old names of settings.
 fn read_table(text: &str) -> Result<toml::Table> {
     let mut table: toml::Table = toml::from_str(text).map_err(|e: toml::de::Error| {
         let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-        Error::Config(format!("line {line} is not TOML: {}", one_line(e.message())))
+        let tip = if is_yaml(text, line) { YAML } else { "" };
+        Error::Config(format!("line {line} is not TOML: {}{tip}", one_line(e.message())))
     })?;
     old_names::rename(&mut table)?;
     Ok(table)

@@ -19,6 +19,7 @@ use crate::weights::{self, Provenance, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The metadata key of the identities of the training set.
@@ -353,8 +354,15 @@ pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// A run folder without weights or checkpoint.
 pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
-    if !path.is_dir() {
-        return Ok((path.to_path_buf(), None));
+    match fs::metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(Error::Run(format!(
+                "{}: no such file or folder; give the folder of a run, or a weight file (.safetensors)",
+                path.display()
+            )));
+        }
+        Ok(meta) if meta.is_dir() => {}
+        _ => return Ok((path.to_path_buf(), None)),
     }
     let result = Layout::of(path).weights();
     if result.is_file() {

@@ -83,6 +83,13 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
         Some(format) => {
             Error::weights(path, format!("seems to be {}; {}", format.name(), format.fix(path, wanted)))
         }
+        None if is_text(&map) => {
+            let fix = match wanted {
+                Wanted::Weights => "weights are in a .safetensors file, or in the folder of a run",
+                Wanted::Features => "features are in a .safetensors file of bcreid extract, or in a .npy",
+            };
+            Error::weights(path, format!("is a text file; {fix}"))
+        }
         None => {
             Error::weights(path, format!("not a whole safetensors file: {what}; copy or download it again"))
         }
@@ -123,6 +130,21 @@ pub(super) fn read_tensors_as(path: &Path, wanted: Wanted) -> Result<TensorFile>
     }
     let Header { tensors, metadata, .. } = header;
     Ok(TensorFile { path: path.into(), map, tensors, data_start, metadata })
+}
+
+/// True if a file begins like a text: a safetensors file begins with a length, whose upper bytes are 0.
+fn is_text(bytes: &[u8]) -> bool {
+    /// Bytes that are looked at.
+    const HEAD: usize = 512;
+    let head = &bytes[..bytes.len().min(HEAD)];
+    let is_cut = head.len() < bytes.len();
+    let whole = match std::str::from_utf8(head) {
+        Ok(_) => true,
+        // The last character may be cut.
+        Err(e) => is_cut && e.error_len().is_none(),
+    };
+    let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t');
+    whole && !head.is_empty() && !head.iter().any(is_control)
 }
 
 impl TensorFile {

@@ -211,3 +211,111 @@ fn completions_know_layouts_and_precisions() {
         assert_says(&script, &["cuhk03-np-detected", "tf32"]);
     }
 }
+
+/// What is not there is told with what to give, before anything else is looked at.
+#[test]
+fn what_is_not_there_is_told_with_what_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let [set, run, gallery] = evaluated(&folder);
+    let nowhere = folder.join("nowhere");
+    let [set, run, gallery, nowhere] = [&set, &run, &gallery, &nowhere].map(|path| text(path));
+    let out = folder.join("out");
+    let out = text(&out);
+    let data = &["--data", "nowhere: no such file or folder", "give the folder of a data set"][..];
+    let weights = &["nowhere: no such file or folder", "give the folder of a run, or a weight file"][..];
+    for (command, words) in [
+        (&["train", "--data", nowhere, "--out", out][..], data),
+        (&["eval", "--run", run, "--data", nowhere], data),
+        (&["extract", "--run", run, "--data", nowhere, "--part", "query", "--out", "f.safetensors"], data),
+        // The run before the data.
+        (&["eval", "--run", nowhere, "--data", nowhere], weights),
+        (&["eval", "--run", nowhere, "--data", set], weights),
+        (&["train", "--data", set, "--out", out, "--weights", nowhere], weights),
+        (&["export", "--out", "n.onnx", "--weights", nowhere], weights),
+        (
+            &["query", "--run", run, "--gallery", gallery, "--image", nowhere],
+            &["--image", "nowhere: no such file; give an image"],
+        ),
+        (
+            &["activations", "--weights", run, "--out", out, "--pair", nowhere, nowhere],
+            &["--pair", "nowhere: no such file; give an image"],
+        ),
+    ] {
+        let error = fail(called(command).current_dir(&folder));
+        assert_says(&error, words);
+        assert!(!error.contains("os error"), "{command:?} {error}");
+    }
+    assert!(!Path::new(out).join("config.toml").exists());
+}
+
+#[test]
+fn one_unreadable_query_is_not_to_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, run, gallery] = evaluated(folder.path());
+    let [image, other] = ["a.jpg", "b.jpg"].map(|name| folder.path().join(name));
+    fs::write(&image, "text").unwrap();
+    fs::write(&other, "text").unwrap();
+    let query = ["query", "--run", text(&run), "--gallery", text(&gallery), "--image", text(&image)];
+    let error = fail(&mut called(&query));
+    assert!(error.contains("a.jpg") && !error.contains("--bad-images"), "{error}");
+    let error = fail(called(&query).arg(&other));
+    assert_says(&error, &["a.jpg", "--bad-images skip"]);
+}
+
+#[test]
+fn a_text_in_the_place_of_weights_and_yaml_in_that_of_settings_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let at = |name: &str, content: &str| {
+        let path = folder.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let notes = at("notes.txt", "the weights are on the other disk\n");
+    let error = fail(&mut called(&["doctor", "--weights", text(&notes)]));
+    assert_says(&error, &["notes.txt: is a text file; weights are in a .safetensors file"]);
+    let error = fail(&mut called(&["eval", "--query", text(&notes), "--gallery", text(&notes)]));
+    assert_says(&error, &["notes.txt: is a text file; features are in a .safetensors file"]);
+    let tip = ["is not TOML", "it seems to be YAML", "docs/other-toolboxes.md"];
+    let config = |path: &Path| fail(&mut called(&["config", "--config", text(path)]));
+    for yaml in ["MODEL:\n  BACKBONE:\n    DEPTH: 50x\n", "---\nlr: 0.1\n", "# ours\nsolver:\n- lr\n"] {
+        assert_says(&config(&at("a.yml", yaml)), &tip);
+    }
+    let error = config(&at("a.toml", "[solver\nlr = 1\n"));
+    assert!(error.contains("is not TOML") && !error.contains("YAML"), "{error}");
+}
+
+#[test]
+fn two_names_of_one_setting_are_refused() {
+    let old_and_new = ["loss.lambda=1", "loss.batch_contrastive.weight=2"];
+    for [one, two] in [old_and_new, [old_and_new[1], old_and_new[0]]] {
+        let error = fail(&mut called(&["config", "--set", one, "--set", two]));
+        let both = format!("--set {one} and --set {two} are one setting");
+        assert_says(&error, &[&both, "leave one of them out"]);
+    }
+    // One name twice is no contradiction of names: the last holds.
+    let shown = succeed(&mut called(&["config", "--set", "solver.lr=1", "--set", " solver.lr = 0.25"]));
+    assert_says(&shown, &["0.25"]);
+}
+
+#[test]
+fn a_demo_into_a_full_folder_says_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.txt"), "mine").unwrap();
+    let output = called(&["demo", "--out", text(folder.path())]).output().unwrap();
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.lines().count() == 1 && !said.contains("device:"), "{said}");
+}
+
+#[test]
+fn options_of_other_commands_are_answered() {
+    for (line, words) in [
+        (&["eval", "--eval-only"][..], "bcreid eval only evaluates"),
+        (&["train", "--eval-only"], "bcreid eval --run RUN --data DIR"),
+        (&["eval", "--name", "a"], "stored under the name of its data set's folder"),
+        (&["tensorboard", "--run", "a"], "bcreid tensorboard RUN"),
+    ] {
+        assert_says(&usage_error(line), &["tip: ", words]);
+    }
+}
