@@ -66,8 +66,9 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
 
 /// The advice for an option that another command or program has.
 fn advice_of_command(given: &str, line: &[OsString]) -> Option<&'static str> {
-    let command = line.get(1)?.to_str()?;
-    let of = |(name, options, _): &&(&str, &[&str], &str)| *name == command && options.contains(&given);
+    // Options of the program may stand in front of the command.
+    let is_typed = |name: &str| line.iter().skip(1).any(|word| word == name);
+    let of = |(name, options, _): &&(&str, &[&str], &str)| options.contains(&given) && is_typed(name);
     ELSEWHERE.iter().find(of).map(|(.., advice)| *advice)
 }
 

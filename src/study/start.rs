@@ -154,14 +154,14 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
             "there is no file after the =; give random, a file of weights, or NAME=FILE".into(),
         ));
     }
-    let (file, note) = weight_file(path)?;
-    let weights = NetworkFile::open(&file).map_err(|error| match error.is_missing_file() {
-        true => fault(format!(
+    if !path.exists() {
+        return Err(fault(format!(
             "there is no file {}; give random, a run, a file of weights, or NAME=FILE",
             path.display()
-        )),
-        false => error,
-    })?;
+        )));
+    }
+    let (file, note) = weight_file(path)?;
+    let weights = NetworkFile::open(&file)?;
     if let Some(note) = note {
         tell!("{note}");
     }

@@ -146,7 +146,7 @@ fn images_without_identities_enter_the_softmax_loss() {
             &["loss.batch_contrastive.weight=1"][..],
             &["data.unlabelled", "loss.batch_contrastive.weight to 0"][..],
         ),
-        (&["loss.triplet.weight=1"], &["data.unlabelled", "no pair"]),
+        (&["loss.triplet.weight=1"], &["data.unlabelled", "no identity"]),
         (&["data.sampler=pk"], &["data.unlabelled", "random or epochs"]),
         (&["data.sampler=pairs"], &["data.unlabelled", "random or epochs"]),
         (&["data.unlabelled=3"], &["data.unlabelled", "text"]),

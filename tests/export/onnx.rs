@@ -133,7 +133,7 @@ fn an_embedding_is_products_in_the_graph() {
     let graph = model.graph.unwrap();
     assert_computable(&graph);
     assert_eq!(dims(&graph.output[0]).1, ["N", "16"]);
-    assert!(graph.output[0].doc_string.starts_with("embedding features"), "{}", graph.output[0].doc_string);
+    assert!(graph.output[0].doc_string.starts_with("neck features"), "{}", graph.output[0].doc_string);
     assert_eq!((count(&graph, "Gemm"), count(&graph, "BatchNormalization")), (2, 0));
     assert!(graph.node.iter().any(|node| node.name == "embedding.0.relu"));
     assert_eq!(attribute(&graph, "embedding.3", "transB").i, Some(1));
