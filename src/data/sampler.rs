@@ -245,9 +245,7 @@ impl Sampler {
     pub fn share_of_equal_pairs(&self) -> f64 {
         match self.kind {
             SamplerKind::Pk { .. } => 0.0,
-            SamplerKind::Pairs { positive, decay, least, .. } => {
-                f64::from(pairs::share(positive, decay, least, 0))
-            }
+            SamplerKind::Pairs { positive, decay, least, .. } => pairs::share(positive, decay, least, 0),
             SamplerKind::Random { .. } | SamplerKind::Epochs { .. } => {
                 let ordered_pairs = |n: usize| n as f64 * (n as f64 - 1.0);
                 let equal: f64 = self.members.iter().map(|(_, images)| ordered_pairs(images.len())).sum();

@@ -184,8 +184,7 @@ impl TestImages {
 
     fn features(&self, part: &TestPart, model: &Model, params: &mut Params) -> Result<Features> {
         let dim = model.features();
-        let all = [0..0];
-        let mut pool = TrackletPool::new(part.tracklets.as_deref().unwrap_or(&all), dim);
+        let mut pool = TrackletPool::new(part.tracklets.as_deref().unwrap_or_default(), dim);
         let (mut rows, mut kept) = (Vec::new(), Vec::new());
         let in_cache = part.readable.iter().map(|(_, at)| *at).collect();
         let images = Images::Cached(self.cache.clone(), in_cache);

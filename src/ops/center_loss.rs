@@ -86,7 +86,7 @@ mod cpu {
     use crate::tensor::Tensor;
     use rayon::prelude::*;
 
-    fn center<'a>(centers: &'a Tensor, label: i32, d: usize) -> &'a [f32] {
+    fn center(centers: &Tensor, label: i32, d: usize) -> &[f32] {
         &centers.f32()[label as usize * d..][..d]
     }
 

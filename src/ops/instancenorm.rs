@@ -111,15 +111,15 @@ mod cpu {
         rows: impl Iterator<Item = usize>,
         of: impl Fn(usize, usize) -> [f64; 2],
     ) -> [Vec<f64>; 2] {
-        let mut sums = [vec![0.0; c], vec![0.0; c]];
+        let (mut first, mut second) = (vec![0.0; c], vec![0.0; c]);
         for row in rows {
-            for k in 0..c {
+            for (k, (first, second)) in first.iter_mut().zip(&mut second).enumerate() {
                 let [a, b] = of(row, k);
-                sums[0][k] += a;
-                sums[1][k] += b;
+                *first += a;
+                *second += b;
             }
         }
-        sums
+        [first, second]
     }
 
     pub fn forward(x: &Tensor, [gamma, beta]: [&Tensor; 2], statistics: &mut Tensor, y: &mut Tensor) {

@@ -53,7 +53,8 @@ fn golden_values() {
         let inputs = ["x", "gamma", "beta", "dy"].map(|name| &golden[name].values[..]);
         let found = all(device, [3, 4, 5, 19], inputs, None);
         for (name, found) in ["y", "dx", "dgamma", "dbeta"].iter().zip(&found) {
-            assert_close(name, found, &golden[*name].values, 1e-5);
+            // A device sums in f32.
+            assert_close(name, found, &golden[*name].values, 3e-5);
         }
     });
 }

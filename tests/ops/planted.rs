@@ -156,7 +156,7 @@ fn a_gradient_that_forgets_the_number_of_attributes() {
 /// The corrections of Adam use the number of the step before.
 #[test]
 fn a_correction_by_another_step() {
-    let (right, wrong) = ("static_cast<float>(*number) + 1.0f", "static_cast<float>(*number) + 2.0f");
+    let (right, wrong) = ("segment.first_step) + 1.0f", "segment.first_step) + 2.0f");
     seen("adam", right, wrong, adam::kernel::every_case_f32, &["weights", "expected"]);
 }
 

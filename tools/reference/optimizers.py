@@ -40,8 +40,6 @@ class Momentum:
         momentum, decay, head_rate = (f32(self.solver[key]) for key in ("momentum", "weight_decay", "head_rate"))
         for (name, parameter), gradient in zip(self.named, gradients):
             own_rate = rate * head_rate if is_new(name) else rate
-            if is_new(name) and head_rate == 0:
-                continue
             gradient = gradient + decay * parameter
             velocity = self.velocities[name]
             if self.solver["convention"] == "caffe":
@@ -56,11 +54,7 @@ class Adam:
     """torch.optim.Adam or AdamW, whose states are filled so that they can be loaded before the first step."""
 
     def __init__(self, named, solver):
-        self.all = [parameter for _, parameter in named]
-        kind = solver["optimizer"]
-        # A parameter without a learning rate keeps its value and its states.
-        self.named = [(name, p) for name, p in named if not (is_new(name) and solver["head_rate"] == 0)]
-        self.resting = [(name, p) for name, p in named if is_new(name) and solver["head_rate"] == 0]
+        self.named, kind = named, solver["optimizer"]
         groups = [
             {"params": [p for name, p in self.named if is_new(name) == new], "share": share}
             for new, share in ((False, 1.0), (True, f32(solver["head_rate"])))
@@ -71,7 +65,6 @@ class Adam:
             "weight_decay": f32(solver["weight_decay"]),
             "foreach": False,
         }
-        groups = [group for group in groups if group["params"]]
         if kind == "adamw":
             self.own = torch.optim.AdamW(groups, **constants)
         else:
@@ -79,21 +72,18 @@ class Adam:
         self.kinds = KINDS[1:4] if kind == "amsgrad" else KINDS[1:3]
         for _, parameter in self.named:
             self.own.state[parameter] = {kind: torch.zeros_like(parameter) for kind in self.kinds}
-        self.zeros = {name: {kind: torch.zeros_like(p) for kind in self.kinds} for name, p in self.resting}
 
     def states(self):
         for kind in self.kinds:
             for name, parameter in self.named:
                 yield f"{kind}/{name}", self.own.state[parameter][kind]
-            for name, states in self.zeros.items():
-                yield f"{kind}/{name}", states[kind]
 
     def begin(self, step):
         for _, parameter in self.named:
             self.own.state[parameter]["step"] = torch.tensor(float(step))
 
     def step(self, gradients, rate):
-        for parameter, gradient in zip(self.all, gradients):
+        for (_, parameter), gradient in zip(self.named, gradients):
             parameter.grad = gradient
         for group in self.own.param_groups:
             group["lr"] = rate * group["share"]
