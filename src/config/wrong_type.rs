@@ -220,10 +220,7 @@ mod tests {
             let wrong = |value: &str| refused(&entry.key, value).unwrap_or_else(|| panic!("{}", entry.key));
             if matches!(entry.wanted, Wanted::Text) {
                 // TOML takes a date as text.
-                assert!(
-                    wrong("3").contains("is a text; `3` is a number")
-                        && wrong("").contains("no value is given")
-                );
+                assert!(wrong("3").contains("is a text; `3` is a number"));
                 continue;
             }
             // A date has the type of no other setting.
@@ -306,6 +303,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 20);
+        assert_eq!(number, 26);
     }
 }
