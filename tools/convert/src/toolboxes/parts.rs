@@ -32,12 +32,17 @@ pub(crate) fn check_trunk(source: &Source, path: &Path) -> Result<()> {
         let mut parts = name.split('.');
         let first = parts.next().unwrap_or_default();
         let is_norm = |part: &str| part.starts_with("bn");
-        let of_ibn = |part: &str| part == "IN" || part == "instance_norm";
+        // IBN-a has it in bn1 alone.
+        let of_ibn = |norm: &str, part: &str| part == "instance_norm" || (part == "IN" && norm != "bn1");
         if first.starts_with("NL_") {
             return refuse(name, "non-local blocks (WITH_NL, AGW)");
         }
-        if name.split('.').zip(name.split('.').skip(1)).any(|(norm, part)| is_norm(norm) && of_ibn(part)) {
-            return refuse(name, "IBN layers, half instance and half batch normalisation (WITH_IBN, IBN-a)");
+        if name
+            .split('.')
+            .zip(name.split('.').skip(1))
+            .any(|(norm, part)| is_norm(norm) && of_ibn(norm, part))
+        {
+            return refuse(name, "instance normalisation in other places than IBN-a's");
         }
         if first.starts_with("layer") && parts.nth(1) == Some("IN") {
             return refuse(name, "instance normalisation behind blocks (IBN-b)");
@@ -54,21 +59,21 @@ pub(crate) fn check_head(source: &Source, path: &Path) -> Result<()> {
     let refuse = |what: String| Err(Error::weights(path, format!("{what}; {WITHOUT_HEAD}")));
     if let Some(pooling) = &source.pooling {
         return refuse(format!(
-            "is a network with the pooling {}, as the file {} beside it states, and pool5 here is the average",
+            "is a network with the pooling {}, as the file {} beside it states, and the converter takes the average alone",
             quoted(pooling),
             super::fast_reid::FILE
         ));
     }
     if let Some(name) = EXPONENTS.into_iter().find(|name| source.tensors.contains_key(*name)) {
         return refuse(format!(
-            "has a generalised-mean pooling ({name}, GeM), and pool5 here is the average"
+            "has a generalised-mean pooling ({name}, GeM), and the converter takes the average alone"
         ));
     }
     if let Some(name) = embedding(source) {
         let shape = &source.tensors[name].shape;
         return refuse(format!(
-            "has an embedding layer ({name} {shape:?}) behind pool5, whose output is the feature, and the network here \
-             has none"
+            "has an embedding layer ({name} {shape:?}) behind pool5, whose output is the feature, and the converter \
+             takes none"
         ));
     }
     Ok(())

@@ -232,7 +232,7 @@ fn parts_that_no_network_here_has_are_named() {
     };
     // In the trunk: nothing leaves them out.
     for (name, words) in [
-        ("backbone.layer1.0.bn1.IN.weight", ["IBN", "layer1.0.bn1.IN.weight"]),
+        ("backbone.layer1.0.bn2.IN.weight", ["instance normalisation", "layer1.0.bn2.IN.weight"]),
         ("backbone.NL_2.0.g.weight", ["non-local", "NL_2.0.g.weight"]),
         ("backbone.layer2.3.IN.weight", ["IBN-b", "layer2.3.IN.weight"]),
     ] {
