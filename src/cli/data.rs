@@ -67,6 +67,18 @@ impl Opening {
         Ok(self.open_all(&[data.to_path_buf()])?.remove(0))
     }
 
+    /// Checks that options of data sets are given beside a data set alone. clap does not require --data where an option is
+    /// given that excludes it.
+    pub fn require_data(&self, has_data: bool) -> Result<()> {
+        match self.typed().trim() {
+            "" => Ok(()),
+            _ if has_data => Ok(()),
+            typed => Err(Error::Config(format!(
+                "{typed} is about a data set, and --data is not given; leave it out, or give --data DIR"
+            ))),
+        }
+    }
+
     /// The options as they are typed, for a command to be repeated.
     pub fn typed(&self) -> String {
         let layouts: Vec<&str> = self.layout.iter().map(|layout| layout.name()).collect();

@@ -28,7 +28,8 @@ pub struct Eval {
     #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["query", "gallery"])]
     run: Option<PathBuf>,
     /// The data set whose query and gallery images are compared; several give one table.
-    #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
+    // clap does not require what a given option excludes, so both say that feature files exclude them.
+    #[arg(long, value_name = "DIR", requires = "run", conflicts_with_all = ["query", "gallery"], num_args = 1..)]
     data: Vec<PathBuf>,
     #[command(flatten)]
     opening: Opening,
@@ -41,7 +42,7 @@ pub struct Eval {
     gallery: Vec<PathBuf>,
     /// Folders of distractors, for example the 500,000 of Market-1501. All their images are added to the gallery with
     /// pid 0, whatever their file names.
-    #[arg(long, value_name = "DIR", requires = "run", num_args = 1..)]
+    #[arg(long, value_name = "DIR", requires = "run", conflicts_with_all = ["query", "gallery"], num_args = 1..)]
     distractors: Vec<PathBuf>,
     /// Multi-query evaluation: pool the features of all boxes of the query's person from the query's camera, by their
     /// mean or maximum. The boxes are in the data set's gt_bbox, or in --gt-bbox.
@@ -111,6 +112,7 @@ struct Distractors {
 
 impl Eval {
     pub fn run(mut self) -> Result<ExitCode> {
+        self.opening.require_data(!self.data.is_empty())?;
         self.json.prepare()?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;

@@ -31,7 +31,7 @@ pub struct Extract {
     #[arg(long, value_name = "DIR", requires = "part")]
     data: Option<PathBuf>,
     /// The part of the data set.
-    #[arg(long, value_name = "PART", value_enum, requires = "data")]
+    #[arg(long, value_name = "PART", value_enum, requires = "data", conflicts_with = "images")]
     part: Option<Part>,
     #[command(flatten)]
     opening: Opening,
@@ -142,6 +142,7 @@ enum Images {
 impl Extract {
     /// The images, after all notes about them.
     fn images(&self) -> Result<Images> {
+        self.opening.require_data(self.data.is_some())?;
         if let (Some(data), Some(part)) = (&self.data, self.part) {
             let dataset = self.opening.open(data)?;
             dataset.require_part(part)?;

@@ -15,7 +15,7 @@ use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Result, note, shell};
+use crate::{Error, Result, note, shell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +77,13 @@ impl Train {
     }
 
     pub fn run(self) -> Result<ExitCode> {
+        // clap does not require --resume where an option is given that excludes it.
+        if let Some(iterations) = self.iterations.filter(|_| !self.resume) {
+            return Err(Error::Config(format!(
+                "--iterations {iterations} is the new end of a run that is resumed, and --resume is not given; a new run \
+                 takes --set solver.iterations={iterations}"
+            )));
+        }
         // Settings are checked before data sets are read.
         let new = if self.resume { None } else { Some(self.new_run()?) };
         let (device, which) = self.compute.choose()?;

@@ -319,3 +319,28 @@ fn options_of_other_commands_are_answered() {
         assert_says(&usage_error(line), &["tip: ", words]);
     }
 }
+
+/// clap does not require an option where another one is given that excludes it: such a line must not run without it.
+#[test]
+fn an_option_without_the_one_it_needs_is_never_ignored() {
+    let refused = |line: &[&str], words: &[&str]| {
+        let output = called(line).output().unwrap();
+        assert!(!output.status.success(), "{line:?}");
+        assert_says(&stderr(&output), words);
+    };
+    let features = ["eval", "--query", "q.safetensors", "--gallery", "g.safetensors"];
+    let of_features = |more: &[&'static str]| [&features[..], more].concat();
+    let train = ["train", "--data", "x", "--out", "y", "--iterations", "5"];
+    let excluded = ["--weights", "w", "--config", "demo", "--set", "solver.lr=1"];
+    for more in excluded.chunks(2) {
+        refused(&[&train[..], more].concat(), &["--resume is not given", "--set solver.iterations=5"]);
+    }
+    refused(&of_features(&["--data", "x"]), &["--data", "cannot be used with"]);
+    refused(&of_features(&["--distractors", "x"]), &["--distractors", "cannot be used with"]);
+    refused(&of_features(&["--layout", "market1501"]), &["--layout market1501", "--data is not given"]);
+    let query = ["query", "--features", "q.safetensors", "--gallery", "g.safetensors", "--run", "r"];
+    refused(&query, &["--run", "cannot be used with"]);
+    let extract = ["extract", "--weights", "w", "--images", "x", "--out", "f.safetensors"];
+    refused(&[&extract[..], &["--part", "gallery"]].concat(), &["--part", "cannot be used with"]);
+    refused(&[&extract[..], &["--layout", "mars"]].concat(), &["--layout mars", "--data is not given"]);
+}
