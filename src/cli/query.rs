@@ -23,7 +23,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Query {
     /// The run folder or weight file that the gallery's features were extracted with; requires --image.
-    #[arg(long, value_name = "RUN", requires = "image", conflicts_with = "features")]
+    #[arg(long, value_name = "RUN", requires = "image")]
     run: Option<PathBuf>,
     /// The query image; several give one table each.
     #[arg(long, value_name = "FILE", requires = "run", num_args = 1..)]

@@ -338,8 +338,6 @@ fn an_option_without_the_one_it_needs_is_never_ignored() {
     refused(&of_features(&["--data", "x"]), &["--data", "cannot be used with"]);
     refused(&of_features(&["--distractors", "x"]), &["--distractors", "cannot be used with"]);
     refused(&of_features(&["--layout", "market1501"]), &["--layout market1501", "--data is not given"]);
-    let query = ["query", "--features", "q.safetensors", "--gallery", "g.safetensors", "--run", "r"];
-    refused(&query, &["--run", "cannot be used with"]);
     let extract = ["extract", "--weights", "w", "--images", "x", "--out", "f.safetensors"];
     refused(&[&extract[..], &["--part", "gallery"]].concat(), &["--part", "cannot be used with"]);
     refused(&[&extract[..], &["--layout", "mars"]].concat(), &["--layout mars", "--data is not given"]);
