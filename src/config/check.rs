@@ -8,7 +8,40 @@ use super::{
 
 impl Config {
     /// The first rule about the range of a setting that is broken.
-    pub(super) fn broken_rule(&self) -> Option<&'static str> {
+    pub(super) fn broken_rule(&self) -> Option<String> {
+        self.broken_rule_of_losses().or_else(|| self.broken_rule_of_others().map(String::from))
+    }
+
+    /// The rules that all losses share: of their weights, and of the layers that their features come from.
+    fn broken_rule_of_losses(&self) -> Option<String> {
+        let (l, m) = (&self.loss, &self.model);
+        let (b, t, c, p) = (&l.batch_contrastive, &l.triplet, &l.circle, &l.contrastive);
+        let losses = [
+            ("softmax", l.softmax.weight, FeatureKind::Pool5),
+            ("batch_contrastive", b.weight, b.feature),
+            ("triplet", t.weight, t.feature),
+            ("circle", c.weight, c.feature),
+            ("contrastive", p.weight, p.feature),
+            ("center", l.center.weight, l.center.feature),
+            ("verification", l.verification.weight, l.verification.feature),
+            ("attributes", l.attributes.weight, l.attributes.feature),
+        ];
+        losses.into_iter().find_map(|(loss, weight, feature)| {
+            let missing = match feature {
+                FeatureKind::Neck if m.neck == NeckKind::None => {
+                    "neck's, and there is none: set model.neck to batchnorm"
+                }
+                FeatureKind::Embedding if m.embedding.is_empty() => {
+                    "embedding's, and there is none: set model.embedding to its width"
+                }
+                _ if weight.is_finite() && weight >= 0.0 => return None,
+                _ => return Some(format!("loss.{loss}.weight must be at least 0 and finite")),
+            };
+            Some(format!("loss.{loss}.feature is the {missing}"))
+        })
+    }
+
+    fn broken_rule_of_others(&self) -> Option<&'static str> {
         let (m, i, l, s, d, r) = (&self.model, &self.input, &self.loss, &self.solver, &self.data, &self.run);
         let [width, stem] = [m.width, m.stem].map(|channels| channels.unwrap_or(64));
         let depths = m.depths.unwrap_or([1; 4]);
@@ -41,20 +74,10 @@ impl Config {
             (i.scale.is_finite() && i.scale > 0.0, "input.scale must be above 0 and finite"),
             (i.std.iter().all(|v| v.is_finite() && *v > 0.0), "input.std must be above 0 and finite"),
             (i.mean.iter().all(|v| v.is_finite()), "input.mean must be finite"),
-            (
-                l.softmax.weight.is_finite() && l.softmax.weight >= 0.0,
-                "loss.softmax.weight must be at least 0 and finite",
-            ),
             ((0.0..=1.0).contains(&l.softmax.smoothing), "loss.softmax.smoothing must be 0 to 1"),
-            (t.weight.is_finite() && t.weight >= 0.0, "loss.triplet.weight must be at least 0 and finite"),
             (t.margin.is_finite() && t.margin >= 0.0, "loss.triplet.margin must be at least 0 and finite"),
-            (c.weight.is_finite() && c.weight >= 0.0, "loss.circle.weight must be at least 0 and finite"),
             ((0.0..=2.0).contains(&c.margin), "loss.circle.margin must be 0 to 2"),
             ((1e-3..=1e4).contains(&c.gamma), "loss.circle.gamma must be 0.001 to 10000"),
-            (
-                p.weight.is_finite() && p.weight >= 0.0,
-                "loss.contrastive.weight must be at least 0 and finite",
-            ),
             (
                 [p.positive, p.negative].iter().all(|margin| margin.is_finite() && *margin >= 0.0),
                 "loss.contrastive.positive and loss.contrastive.negative must be at least 0 and finite",
@@ -64,56 +87,8 @@ impl Config {
                 "loss.softmax.weight and loss.batch_contrastive.weight are 0, as are those of all other losses, so nothing \
                  is trained: set one above 0",
             ),
-            (
-                t.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.triplet.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                t.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.triplet.feature is the embedding's, and there is none: set model.embedding to its width",
-            ),
-            (
-                c.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.circle.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                c.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.circle.feature is the embedding's, and there is none: set model.embedding to its width",
-            ),
-            (
-                p.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.contrastive.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                p.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.contrastive.feature is the embedding's, and there is none: set model.embedding to its width",
-            ),
-            (
-                own_center.weight.is_finite() && own_center.weight >= 0.0,
-                "loss.center.weight must be at least 0 and finite",
-            ),
             ((0.0..=1.0).contains(&own_center.rate), "loss.center.rate must be 0 to 1"),
-            (
-                own_center.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.center.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                own_center.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.center.feature is the embedding's, and there is none: set model.embedding to its width",
-            ),
-            (
-                v.weight.is_finite() && v.weight >= 0.0,
-                "loss.verification.weight must be at least 0 and finite",
-            ),
             ((0.0..1.0).contains(&v.dropout), "loss.verification.dropout must be at least 0 and below 1"),
-            (
-                v.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.verification.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                v.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.verification.feature is the embedding's, and there is none: set model.embedding to its width",
-            ),
             (
                 v.weight == 0.0 || s.batch.is_multiple_of(2),
                 "solver.batch must be even with loss.verification.weight above 0: its pairs are the halves of a batch",
@@ -123,35 +98,14 @@ impl Config {
                 "loss.verification.weight is above 0, and no image i of a batch shows the person of image i + m/2 with this \
                  data.sampler, so every pair is one of two persons: set data.sampler to pairs",
             ),
-            (a.weight.is_finite() && a.weight >= 0.0, "loss.attributes.weight must be at least 0 and finite"),
-            (
-                a.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.attributes.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                a.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.attributes.feature is the embedding's, and there is none: set model.embedding to its width",
-            ),
             (
                 a.weight == 0.0 || d.attributes.is_some(),
                 "loss.attributes.weight is above 0, and data.attributes names no file: set data.attributes to a CSV file \
                  with the attributes of the persons",
             ),
             (
-                b.weight.is_finite() && b.weight >= 0.0,
-                "loss.batch_contrastive.weight must be at least 0 and finite",
-            ),
-            (
                 (0.0..=4.0).contains(&b.tau),
                 "loss.batch_contrastive.tau is a squared distance of unit vectors: 0 to 4",
-            ),
-            (
-                b.feature != FeatureKind::Neck || m.neck != NeckKind::None,
-                "loss.batch_contrastive.feature is the neck's, and there is none: set model.neck to batchnorm",
-            ),
-            (
-                b.feature != FeatureKind::Embedding || !m.embedding.is_empty(),
-                "loss.batch_contrastive.feature is the embedding's, and there is none: set model.embedding to its width",
             ),
             (
                 (0.0..=1.0).contains(&center_rate),

@@ -71,8 +71,8 @@ impl Config {
         match config.broken_rule() {
             None => Ok(config),
             Some(rule) => {
-                let error = Error::Config(format!("{rule}; given: {}", config.given(rule)));
-                let named = named_in(rule);
+                let error = Error::Config(format!("{rule}; given: {}", config.given(&rule)));
+                let named = named_in(&rule);
                 // The last setting of a key holds, and the last text with one.
                 if let Some((_, setting)) = given.iter().rev().find(|(key, _)| named.contains(key)) {
                     return Err(caused_by(error, &in_words(setting)));

@@ -39,7 +39,7 @@ pub fn is_of_losses(name: &str) -> bool {
 /// Standard deviation of the classifier's initial weights: small, so that all classes start nearly equal.
 const CLASSIFIER_STD: f32 = 0.001;
 
-/// What the head tells apart: identities, and attributes of them. A number of identities alone converts.
+/// The classes of a head: identities, and their attributes. A number converts to identities without attributes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outputs<'a> {
     /// The number of identities; 0 makes a network without a head.

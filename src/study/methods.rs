@@ -1,7 +1,7 @@
 //! Comparison of methods: each is a recipe of settings, trained from the same starts with several seeds, beside the
 //! figures that the paper quotes.
 
-use super::names::folder_part;
+use super::names::{fault_of_name, folder_part, name_and_file};
 use super::published::{Benchmark, Published};
 use super::recipes::Recipes;
 use super::reproduce::is_published;
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 use comfy_table::{CellAlignment, Table, TableStyle, presets};
 use serde::Serialize;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The method whose row the others are compared with.
 pub const BASELINE: &str = "baseline";
@@ -65,15 +65,9 @@ impl Method {
                 "--methods: an item is empty; give a method before and after every comma".into(),
             ));
         }
-        let (name, path) = match text.split_once('=') {
-            Some((name, path)) if !Path::new(text).exists() => (Some(name.trim()), Path::new(path.trim())),
-            _ => (None, Path::new(text)),
-        };
-        if let Some(name) = name.filter(|name| name.is_empty() || folder_part(name) != *name) {
-            return Err(fault(format!(
-                "the name of a method is a folder's name; give it 1 to 40 letters of A-Z, a-z, 0-9, dot, plus, hyphen \
-                 and underscore instead of \"{name}\""
-            )));
+        let (name, path) = name_and_file(text);
+        if let Some(what) = name.and_then(|name| fault_of_name(name, "method")) {
+            return Err(fault(what));
         }
         let recipe = path.to_str().and_then(BuiltInRecipe::named);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -269,10 +263,7 @@ impl Methods {
             ),
         }];
         if self.comparable {
-            notes.push(format!(
-                "[quoted]: as stated in table {} of Zhang & Xu (2018), not measured here; -: not stated.",
-                self.benchmark.table
-            ));
+            notes.push(self.benchmark.note());
         }
         let with_gain = self.comparisons.iter().filter_map(|row| Some((row, row.gains.as_ref()?)));
         let mut any = false;
@@ -332,8 +323,8 @@ mod tests {
             (&["bot", "bot"][..], "two methods have the name bot"),
             (&["bot", ""], "an item is empty"),
             (&["nowhere.toml"], "--methods nowhere.toml: neither a file nor a recipe; the recipes are paper"),
-            (&["a b=bot"], "instead of \"a b\""),
-            (&["=bot"], "instead of \"\""),
+            (&["a b=bot"], "instead of a b"),
+            (&["=bot"], "no name before the ="),
         ] {
             let texts: Vec<String> = texts.iter().map(|text| text.to_string()).collect();
             let error = Method::several(&texts).unwrap_err().to_string();

@@ -1,5 +1,7 @@
 //! Keys of varied settings, and values as parts of folder names.
 
+use std::path::Path;
+
 /// Key under which starts are varied; it is not a setting.
 pub const START: &str = "start";
 /// Key of the weight of the batch-contrastive loss.
@@ -17,6 +19,27 @@ pub(super) fn short(key: &str) -> &str {
         .or_else(|| key.strip_prefix("loss.batch_contrastive."))
         .or_else(|| key.strip_prefix("loss."))
         .unwrap_or(key)
+}
+
+/// Splits `NAME=FILE`. The path of a file that exists has no name, even with `=` in it.
+pub(super) fn name_and_file(text: &str) -> (Option<&str>, &Path) {
+    match text.split_once('=') {
+        Some((name, file)) if !Path::new(text).exists() => (Some(name.trim()), Path::new(file.trim())),
+        _ => (None, Path::new(text)),
+    }
+}
+
+/// The fault of a name that cannot be a part of folders' names, in words; `of` is the named thing.
+pub(super) fn fault_of_name(name: &str, of: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("there is no name before the =; write NAME=FILE".into());
+    }
+    (folder_part(name) != name).then(|| {
+        format!(
+            "the name of a {of} is part of folders' names; give it at most 40 letters of A-Z, a-z, 0-9, dot, plus, \
+             hyphen and underscore instead of {name}"
+        )
+    })
 }
 
 /// Converts a text to a part of a folder's name. A text with other characters than A-Z, a-z, 0-9, dot, plus, hyphen and

@@ -219,10 +219,7 @@ impl Reproduction {
             ),
         }];
         if self.comparable {
-            notes.push(format!(
-                "[quoted]: as stated in table {} of Zhang & Xu (2018), not measured here; -: not stated.",
-                self.benchmark.table
-            ));
+            notes.push(self.benchmark.note());
         }
         for Comparison { settings, gains, .. } in &self.comparisons {
             let words = in_words(settings);

@@ -1,6 +1,6 @@
 //! Starts of a study's runs: random weights, or the weights of files; several starts can be compared.
 
-use super::names::{LAMBDA, folder_part};
+use super::names::{LAMBDA, fault_of_name, folder_part, name_and_file};
 use crate::config::Config;
 use crate::error::{excerpt, printable};
 use crate::run::checkpoint::weight_file;
@@ -139,10 +139,7 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
     if text == RANDOM {
         return Ok((RANDOM.into(), None));
     }
-    let (name, path) = match text.split_once('=') {
-        Some((name, path)) if !Path::new(text).exists() => (Some(name.trim()), Path::new(path.trim())),
-        _ => (None, Path::new(text)),
-    };
+    let (name, path) = name_and_file(text);
     let fault = |what: String| Error::Config(format!("--start {text}: {what}"));
     if text.is_empty() {
         return Err(Error::Config(
@@ -165,17 +162,10 @@ fn open(text: &str) -> Result<(String, Option<NetworkFile>)> {
     if let Some(note) = note {
         tell!("{note}");
     }
-    let name = match name {
-        Some("") => return Err(fault("there is no name before the =; write NAME=FILE".into())),
-        Some(name) if folder_part(name) != name => {
-            return Err(fault(format!(
-                "the name of a start is part of folders' names; give it at most 40 letters of A-Z, a-z, 0-9, dot, \
-                 plus, hyphen and underscore instead of {name}"
-            )));
-        }
-        Some(name) => name.to_string(),
-        None => name_of(path),
-    };
+    if let Some(what) = name.and_then(|name| fault_of_name(name, "start")) {
+        return Err(fault(what));
+    }
+    let name = name.map_or_else(|| name_of(path), String::from);
     if name.eq_ignore_ascii_case(RANDOM) {
         return Err(fault(format!("{RANDOM} is the name of the start without weights; write NAME=FILE")));
     }

@@ -1,7 +1,9 @@
-//! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it;
-//! [`groups`] gives parameters factors by their names, [`schedule`] computes the learning rates and loss weights of each step, `validator` evaluates the network on the way; an
-//! [`Observer`] follows a run. [`crate::run`] reads and writes the files of a run.
+//! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it.
+//! [`batches`] takes the loader's options from the settings, [`groups`] gives parameters factors by their names,
+//! [`schedule`] computes the learning rates and loss weights of each step, `validator` evaluates the network between
+//! steps, and an [`Observer`] follows a run. [`crate::run`] reads and writes the files of a run.
 
+pub mod batches;
 pub mod groups;
 pub mod observer;
 mod recorder;

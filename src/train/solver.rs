@@ -1,5 +1,6 @@
 //! The training loop.
 
+use super::batches::{loader_options, notes_on_pairs, require_pairs, unlabelled_images};
 use super::groups;
 use super::observer::{Observer, Observers};
 use super::recorder::{MOST_PENDING, RUNNING, Recorder};
@@ -7,14 +8,11 @@ use super::schedule;
 use super::step::{optimizer, step};
 use super::step_runner::StepRunner;
 use super::validator::Validator;
+use crate::Result;
 use crate::autograd::{Params, StepValues};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::console::counted;
-use crate::data::folder::Folder;
-use crate::data::{
-    Attributes, Augment, CacheOptions, Classes, Dataset, Erase, Jitter, Loader, LoaderOptions, Sample,
-    SamplerKind,
-};
+use crate::data::{Attributes, Classes, Dataset, Loader};
 use crate::device::Device;
 use crate::eval::in_training::{self, TestImages};
 use crate::files::write_atomically;
@@ -27,9 +25,8 @@ use crate::run::provenance::RunClock;
 use crate::run::{RunFolder, RunProvenance};
 use crate::weights::NetworkFile;
 use crate::weights::provenance::{self, DataSet, Training};
-use crate::{Error, Result};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The initial weights of a run.
@@ -264,9 +261,7 @@ impl Trainer {
             recorder.observers.note(&format!("{images} left out (see {}): {example} ...", list.display()));
         }
         let unused = notes.into_iter().chain(config.unused()).chain(schedule::ineffective(&config));
-        let of_pairs =
-            note_on_pairs(&config, &loader).into_iter().chain(note_on_verification(&config, &loader));
-        for note in unused.chain(of_pairs) {
+        for note in unused.chain(notes_on_pairs(&config, &loader)) {
             recorder.observers.note(&note);
         }
         let clock = RunClock::start(provenance);
@@ -282,10 +277,9 @@ impl Trainer {
         let mut validator = validator.map_err(|e| checkpoint.name_last_good(e))?;
         // The run may have been killed between a checkpoint and the evaluation that follows it.
         if let Some(validator) = validator.as_mut().filter(|validator| validator.is_due(first)) {
-            let evaluated = optimizer.average(&params).and_then(|average| {
-                let result = average.unwrap_or(&mut params);
-                validator.evaluate(first, &model, result, &checkpoint, &mut recorder.observers)
-            });
+            let observers = &mut recorder.observers;
+            let evaluated =
+                validator.evaluate(first, &model, &mut params, &mut *optimizer, &checkpoint, observers);
             evaluated.map_err(|e| checkpoint.name_last_good(e))?;
         }
         let end = |validator: &Option<Validator>| validator.as_ref()?.end(config.solver.iterations);
@@ -336,10 +330,9 @@ impl Trainer {
             }
             // A run that is stopped evaluates when it is resumed.
             if let Some(validator) = validator.as_mut().filter(|_| due && (last || !stopping)) {
-                let evaluated = optimizer.average(&params).and_then(|average| {
-                    let result = average.unwrap_or(&mut params);
-                    validator.evaluate(done, &model, result, &checkpoint, &mut recorder.observers)
-                });
+                let observers = &mut recorder.observers;
+                let evaluated =
+                    validator.evaluate(done, &model, &mut params, &mut *optimizer, &checkpoint, observers);
                 evaluated.map_err(|e| checkpoint.name_last_good(e))?;
             }
             if stopping && !last {
@@ -357,18 +350,6 @@ impl Trainer {
         written.map_err(|e| checkpoint.name_last_good(e))?;
         Ok(Outcome::Finished(run.weights()))
     }
-}
-
-/// The images of the setting `data.unlabelled`, without identities and cameras.
-fn unlabelled_images(folder: &Path) -> Result<Vec<Sample>> {
-    if !folder.is_dir() {
-        return Err(Error::Data(format!(
-            "data.unlabelled: {} is not a folder; give the folder of the images without identities",
-            folder.display()
-        )));
-    }
-    let images = Folder::open(folder)?.samples.into_iter();
-    Ok(images.map(|sample| Sample { pid: Sample::UNLABELLED, camid: None, ..sample }).collect())
 }
 
 /// The provenance of a run. A resumed run keeps that of its beginning; the data set of a run of an earlier version is
@@ -392,89 +373,4 @@ fn provenance(start: Start<'_>, data: DataSet, device: &Device) -> Result<RunPro
 fn attributes(config: &Config, dataset: &Dataset, classes: &Classes) -> Result<Option<Attributes>> {
     let file = config.data.attributes.as_ref().filter(|_| config.loss.attributes.weight != 0.0);
     file.map(|file| Attributes::read(file.as_ref(), classes, &dataset.labels)).transpose()
-}
-
-/// Checks that batches can hold two images of one person, if the loss needs such pairs.
-fn require_pairs(config: &Config, loader: &Loader) -> Result<()> {
-    match config.loss.of_pairs() {
-        Some(loss) if loader.share_without_pairs() >= 1.0 - 1e-9 => Err(Error::Data(format!(
-            "no batch can hold two images of one identity, which the {loss} loss needs: add images, so that identities have \
-             two or more, or train with the softmax loss alone (loss.{}.weight = 0)",
-            loss.replace('-', "_")
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// A note about batches without two images of one person, if there are many.
-fn note_on_pairs(config: &Config, loader: &Loader) -> Option<String> {
-    const FEW: f64 = 0.05;
-    let share = loader.share_without_pairs();
-    (config.loss.of_pairs().is_some() && share > FEW).then(|| {
-        format!(
-            "batches: {:.0} % are expected to hold no two images of one identity, so nothing pulls features together \
-             there (data.sampler = pk, or a larger solver.batch, gives more pairs)",
-            100.0 * share
-        )
-    })
-}
-
-/// A note about a verification loss whose pairs nearly all show two persons.
-fn note_on_verification(config: &Config, loader: &Loader) -> Option<String> {
-    const FEW: f64 = 0.05;
-    let share = loader.share_of_equal_pairs();
-    (config.loss.verification.weight != 0.0 && share < FEW).then(|| {
-        format!(
-            "loss.verification: {:.2} % of the pairs are expected to show one person with this data.sampler, so the head \
-             sees almost only pairs of two persons (Zheng et al. 2016b begin with one half of each)",
-            100.0 * share
-        )
-    })
-}
-
-/// The loader's options for a run's training set.
-pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions {
-    let data = &config.data;
-    let [height, width] = config.stored_size();
-    LoaderOptions {
-        input: config.image_input(),
-        augment: Augment {
-            flip: data.flip,
-            pad: if data.crop { data.pad } else { 0 },
-            pad_mode: data.pad_mode,
-            room: [height.saturating_sub(config.input.height), width.saturating_sub(config.input.width)],
-            jitter: Jitter {
-                brightness: data.brightness,
-                contrast: data.contrast,
-                saturation: data.saturation,
-            },
-            erase: Erase {
-                probability: data.erase,
-                area: data.erase_area,
-                aspect: data.erase_aspect,
-                fill: data.erase_fill,
-            },
-        },
-        sampler: match data.sampler {
-            config::Sampler::Random => SamplerKind::Random { batch: config.solver.batch },
-            config::Sampler::Epochs => SamplerKind::Epochs { batch: config.solver.batch },
-            config::Sampler::Pk => SamplerKind::Pk {
-                identities: config.solver.batch / data.pk_images,
-                images: data.pk_images,
-                order: data.pk_order,
-            },
-            config::Sampler::Pairs => SamplerKind::Pairs {
-                pairs: config.solver.batch / 2,
-                positive: data.pairs_positive,
-                decay: data.pairs_decay,
-                least: data.pairs_least,
-            },
-        },
-        seed: config.run.seed,
-        first_step,
-        threads: data.workers,
-        prefetch: data.workers + 2,
-        cache: CacheOptions { limit_mib: data.cache_mib, folder: None },
-        bad_images: data.bad_images,
-    }
 }

@@ -5,6 +5,7 @@ use crate::autograd::Params;
 use crate::config::Config;
 use crate::eval::in_training::TestImages;
 use crate::model::Model;
+use crate::optim::Optimizer;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::validation::{self, Validation};
 use crate::run::{Layout, RunFolder};
@@ -65,8 +66,8 @@ impl Validator {
         done > 0 && done.is_multiple_of(self.every) && is_new
     }
 
-    /// Evaluates the network after `done` iterations, whose checkpoint is on the disk. Weights that are better than all
-    /// before are written first, then the line of the evaluation.
+    /// Evaluates the network after `done` iterations, whose checkpoint is on the disk, with the average of its weights if
+    /// the optimiser has one. Weights that are better than all before are written first, then the line of the evaluation.
     ///
     /// # Errors
     /// Errors of the device and of the file system.
@@ -75,9 +76,14 @@ impl Validator {
         done: u64,
         model: &Model,
         params: &mut Params,
+        optimizer: &mut dyn Optimizer,
         checkpoint: &Checkpoint,
         observers: &mut Observers<'_>,
     ) -> Result<()> {
+        let params = match optimizer.average(params)? {
+            Some(average) => average,
+            None => params,
+        };
         let one = match self.images.evaluate(model, params) {
             Ok(report) => Validation {
                 iterations: done,

@@ -212,9 +212,9 @@ fn completions_know_layouts_and_precisions() {
     }
 }
 
-/// What is not there is told with what to give, before anything else is looked at.
+/// A missing file or folder: the error comes before any other work, and says what to give.
 #[test]
-fn what_is_not_there_is_told_with_what_to_give() {
+fn a_missing_file_or_folder_is_told_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     let [set, run, gallery] = evaluated(&folder);

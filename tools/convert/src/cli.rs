@@ -73,7 +73,7 @@ struct Arguments {
     /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
     #[arg(long, value_enum, default_value = "bcreid")]
     to: Target,
-    /// What OUT computes in PyTorch, with --to torchvision: the feature that bcreid evaluates, with the neck as fc, or
+    /// The output of OUT in PyTorch, with --to torchvision: the feature that bcreid evaluates, with the neck as fc, or
     /// the logits of the training identities, with the neck folded into the classifier (default: feature for weights
     /// with a neck, else classifier).
     #[arg(long, value_name = "OUTPUT", conflicts_with = "list")]

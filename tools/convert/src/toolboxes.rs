@@ -28,7 +28,7 @@ pub(crate) fn has_neck(source: &Source) -> bool {
     named("weight") || named("running_mean")
 }
 
-/// What to know about the features of a re-identification checkpoint that was converted, with or without its neck.
+/// Notes on the features of a converted re-identification checkpoint, with or without its neck.
 ///
 /// # Errors
 /// Values of the neck that cannot be read.

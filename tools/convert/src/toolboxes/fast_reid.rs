@@ -19,7 +19,7 @@ const LONGEST: u64 = 1 << 20;
 const AVERAGES: [&str; 5] =
     ["GlobalAvgPool", "FastGlobalAvgPool", "FastGlobalAvgPool2d", "avgpool", "fastavgpool"];
 
-/// What the settings say of a network.
+/// The properties of a network that the settings state.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Stated {
     /// The file with the settings.

@@ -10,7 +10,7 @@ use bcreid::config::NeckKind;
 use bcreid::device::Device;
 use bcreid::weights::{NetworkFile, TensorOut};
 
-/// What the exported network computes, D values of a feature.
+/// The output of the exported network; D is the number of values of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// The feature `[N, D]` that `bcreid` evaluates, not yet of length 1: `fc` is the neck, a diagonal matrix `[D, D]`
