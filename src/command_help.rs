@@ -61,6 +61,18 @@ pub fn require_folder(folder: &Path) -> Result<()> {
     Err(Error::Data(format!("{}: no folder; create it first", folder.display())))
 }
 
+/// Checks that an output file is none of the files that the command reads: --force must not destroy an input.
+///
+/// # Errors
+/// [`Error::Data`] if it is one of them, under whatever path.
+pub fn require_other<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let Ok(own) = out.canonicalize() else { return Ok(()) };
+    match inputs.into_iter().find(|input| input.canonicalize().is_ok_and(|input| input == own)) {
+        Some(_) => Err(Error::Data(format!("{} is the input itself; give another name", out.display()))),
+        None => Ok(()),
+    }
+}
+
 /// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing
 /// to lose.
 ///

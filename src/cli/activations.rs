@@ -52,6 +52,20 @@ pub struct Activations {
     how: How,
 }
 
+/// Checks that pictures are not written between the images of a folder, where they would be images of the data set.
+fn require_outside(out: &Path, images: &Path) -> Result<()> {
+    // The folder may not exist yet; the nearest one above it does.
+    let there = out.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let (Ok(there), Ok(folder)) = (there.canonicalize(), images.canonicalize()) else { return Ok(()) };
+    match folder.is_dir() && there.starts_with(folder) {
+        true => Err(Error::Data(format!(
+            "--out {}: in the folder of --images, where the pictures would be images of it; give a folder outside",
+            out.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
 impl Activations {
     pub fn run(self) -> Result<ExitCode> {
         if self.how.flip {
@@ -64,7 +78,10 @@ impl Activations {
             return Err(Error::Data(format!("--out {}: not a folder; give a folder", self.out.display())));
         }
         match (&self.images, &self.pair[..]) {
-            (Some(images), []) => self.draw_images(images)?,
+            (Some(images), []) => {
+                require_outside(&self.out, images)?;
+                self.draw_images(images)?;
+            }
             (None, [first, second]) => self.draw_pair([first, second])?,
             _ => return Err(Error::Data("activations needs --images DIR, or --pair A B".into())),
         }

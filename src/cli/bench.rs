@@ -38,7 +38,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.json.prepare()?;
+        self.json.prepare([])?;
         in_range("--classes", self.classes, 2, 1_000_000)?;
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
         let config = self.settings.resolve(None)?;

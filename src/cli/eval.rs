@@ -113,7 +113,8 @@ struct Distractors {
 impl Eval {
     pub fn run(mut self) -> Result<ExitCode> {
         self.opening.require_data(!self.data.is_empty())?;
-        self.json.prepare()?;
+        let inputs = [&self.query, &self.gt_bbox].into_iter().flatten().chain(&self.gallery);
+        self.json.prepare(inputs.map(PathBuf::as_path))?;
         let protocol = self.protocol()?;
         let (device, which) = self.how.compute.choose()?;
         let mut rows = Vec::new();

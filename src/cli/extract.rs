@@ -159,7 +159,7 @@ impl Extract {
 
     pub fn run(mut self) -> Result<ExitCode> {
         self.out = follow(&self.out)?;
-        super::require_room_for_features(&self.out, self.force)?;
+        super::require_room_for_features(&self.out, self.force, &[&self.weights])?;
         let list = self.how.list_of_skipped(&self.out, self.force)?;
         let images = self.images()?;
         let (device, which) = self.how.compute.choose()?;

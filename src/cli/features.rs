@@ -27,7 +27,7 @@ pub struct Features {
 impl Features {
     pub fn run(mut self) -> Result<ExitCode> {
         self.out = follow(&self.out)?;
-        super::require_room_for_features(&self.out, self.force)?;
+        super::require_room_for_features(&self.out, self.force, &[&self.input])?;
         let features = features::read(&self.input)?;
         features::write(&features, &self.out)?;
         super::say_features(&features, &self.out)?;

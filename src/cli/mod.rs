@@ -35,10 +35,11 @@ mod usage;
 
 pub use remedy::explain;
 
-use crate::command_help::require_new;
+use crate::command_help::{require_new, require_other};
 use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::error::excerpt;
 use crate::export::features::{self as features_of_others, Format};
+use crate::run::Layout;
 use crate::run::checkpoint::weight_file;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, note, shell, tell};
@@ -219,11 +220,16 @@ fn read_features(path: &Path) -> Result<Features> {
 }
 
 /// Checks before the extraction that features can be written to `out`: a known extension, an existing folder, no
-/// existing file.
-fn require_room_for_features(out: &Path, force: bool) -> Result<()> {
+/// existing file, none of the `inputs`, of which a run folder stands for its weights.
+fn require_room_for_features(out: &Path, force: bool, inputs: &[&Path]) -> Result<()> {
     let files = Format::of(out)?.files(out);
     output::require_parent(out)?;
-    files.iter().try_for_each(|file| require_new(file, force))
+    let weights: Vec<PathBuf> = inputs.iter().map(|input| Layout::of(input).weights()).collect();
+    for file in &files {
+        require_other(file, inputs.iter().copied().chain(weights.iter().map(PathBuf::as_path)))?;
+        require_new(file, force)?;
+    }
+    Ok(())
 }
 
 /// Prints the names of the written feature files and their size.

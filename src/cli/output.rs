@@ -1,6 +1,6 @@
 //! Output files of commands: a link of the user is followed, and an existing file is overwritten only with --force.
 
-use crate::command_help::require_new;
+use crate::command_help::{require_new, require_other};
 use crate::console;
 use crate::error::is_visible;
 use crate::files::{follow, write_json};
@@ -21,12 +21,13 @@ pub struct Json {
 }
 
 impl Json {
-    /// Checks before the computation that the file can be written.
+    /// Checks before the computation that the file can be written, and is none of the command's `inputs`.
     ///
     /// # Errors
-    /// A missing folder; an existing file without --force.
-    pub fn prepare(&mut self) -> Result<()> {
+    /// A missing folder; an existing file without --force; an input.
+    pub fn prepare<'a>(&mut self, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
         if let Some(file) = self.json.as_mut().filter(|file| *file != Path::new("-")) {
+            require_other(file, inputs)?;
             *file = prepare(file, self.force)?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::extract::How;
 use super::output::{self, Json};
+use crate::command_help::require_other;
 use crate::console::Bytes;
 use crate::data::Sample;
 use crate::data::folder::identity_of_name;
@@ -70,7 +71,8 @@ struct RankedList {
 
 impl Query {
     pub fn run(mut self) -> Result<ExitCode> {
-        self.json.prepare()?;
+        let inputs = self.image.iter().chain([&self.gallery]).chain(&self.features).map(PathBuf::as_path);
+        self.json.prepare(inputs.clone())?;
         if self.top == 0 {
             return Err(Error::Data("--top 0: give at least 1".into()));
         }
@@ -81,6 +83,7 @@ impl Query {
         }
         if let Some(out) = &self.out {
             PictureFormat::of(out)?;
+            require_other(out, inputs)?;
             self.out = Some(output::prepare(out, self.json.force())?);
         }
         if self.maps && self.how.flip {

@@ -78,7 +78,7 @@ impl Runs {
         if let Some(name) = &self.delete_evaluation {
             return delete(&self.folders, name);
         }
-        self.json.prepare()?;
+        self.json.prepare([])?;
         let mut found = Vec::new();
         for folder in &self.folders {
             let below = search::below(folder)?;

@@ -10,6 +10,7 @@ use crate::network::{Unseen, title_of};
 use crate::source::{self, Container, Source, UNREAD};
 use crate::torchvision::Output;
 use crate::{Error, Result, caffe, engine, network, toolboxes, torchvision};
+use bcreid::command_help::require_other;
 use bcreid::config::NeckKind;
 use bcreid::console::{say, say_lines};
 use bcreid::device::Device;
@@ -205,11 +206,7 @@ impl Arguments {
         if self.to == Target::Bcreid && self.fc.is_some() {
             return Err(Error::Data("--fc is an option of --to torchvision; leave it out".into()));
         }
-        if let (Ok(from), Ok(to)) = (self.input.canonicalize(), out.canonicalize())
-            && from == to
-        {
-            return Err(Error::weights(out, "is the input itself; give another --out"));
-        }
+        require_other(out, [self.input.as_path()])?;
         if out.exists() && !self.force {
             return Err(Error::weights(out, "exists; give another --out, or --force to overwrite it"));
         }
