@@ -32,6 +32,10 @@ const TRANSFORMS: Answer = Advice(
     "the transforms are settings of their own: data.flip, data.crop, data.pad, data.resize, data.erase, \
      data.brightness",
 );
+const LOSSES: Answer = Advice(
+    "losses have no names in the settings: each has a weight, such as loss.triplet.weight, and 0 leaves it out",
+);
+const TEST_BATCH: Answer = Advice("evaluation has no settings: bcreid eval takes --batch N");
 const JITTER: Answer = Advice("colour jitter is data.brightness, data.contrast and data.saturation");
 
 const MARGIN: Answer = Advice(
@@ -73,6 +77,8 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["bn_momentum"], Key("solver.batchnorm_momentum")),
     (&["freeze_bn"], Key("solver.batchnorm")),
     (&["margin"], MARGIN),
+    (&["loss.name", "losses.name"], LOSSES),
+    (&["test.batch_size", "test.ims_per_batch"], TEST_BATCH),
     (&["tri.margin"], Key("loss.triplet.margin")),
     (&["weight_t", "tri.scale"], Key("loss.triplet.weight")),
     (&["norm_feat"], Key("loss.triplet.normalise")),
@@ -102,7 +108,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["eval_period", "eval_freq", "val_interval", "test_interval"], Key("run.eval_every")),
     (&["early_stopping", "early_stop"], Key("run.patience")),
     (&["print_freq", "display", "log_period"], Key("run.log_every")),
-    (&["backbone", "depth", "network", "model.name"], Key("model.arch")),
+    (&["backbone", "depth", "network", "model.name", "backbone.name"], Key("model.arch")),
     (&["dropout_ratio", "drop_rate"], Key("model.dropout")),
     (&["pixel_mean", "norm_mean"], Key("input.mean")),
     (&["pixel_std", "norm_std"], Key("input.std")),

@@ -1,7 +1,7 @@
 //! A run as reports read it: name, settings, provenance and steps.
 
 use super::palette::RUNS;
-use crate::config::stored_settings;
+use crate::config::{Config, MetricLoss, stored_settings};
 use crate::files::{MIB, read_text};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::{self, StepMetrics};
@@ -71,15 +71,25 @@ impl Run {
         self.settings.get("solver.iterations")?.parse().ok()
     }
 
-    /// Description of the losses.
+    /// Description of the losses that have a weight. The softmax loss is named where the batch-contrastive one is missing.
     pub fn losses(&self) -> String {
-        match self.settings.get("loss.batch_contrastive.weight").and_then(|v| v.parse::<f64>().ok()) {
-            Some(0.0) => "softmax loss alone".into(),
-            Some(lambda) => {
+        let weight = |loss: &str| {
+            self.settings.get(&format!("loss.{loss}.weight")).and_then(|weight| weight.parse::<f64>().ok())
+        };
+        let Some(lambda) = weight("batch_contrastive") else { return "losses unknown".into() };
+        let has_weight = |loss: &MetricLoss| weight(loss.name()).is_some_and(|weight| weight != 0.0);
+        let others: Vec<&str> =
+            MetricLoss::ALL.into_iter().filter(has_weight).map(MetricLoss::full_name).collect();
+        let others = others.join(" + ");
+        let softmax = if weight("softmax") == Some(0.0) { "" } else { "softmax + " };
+        match (lambda != 0.0, others.is_empty()) {
+            (false, true) => "softmax loss alone".into(),
+            (false, false) => format!("{softmax}{others} loss"),
+            (true, _) => {
+                let others = if others.is_empty() { others } else { format!(" + {others} loss") };
                 let reduction = self.settings.reduction().name();
-                format!("batch-contrastive loss, \u{3bb} = {lambda} ({reduction})")
+                format!("batch-contrastive loss, \u{3bb} = {lambda} ({reduction}){others}")
             }
-            None => "losses unknown".into(),
         }
     }
 
@@ -143,6 +153,17 @@ impl Settings {
         self.0.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 
+    /// The network in words, or the name of its kind if these settings are not those of this version.
+    pub fn network(&self) -> String {
+        let Some(arch) = self.get("model.arch") else { return "?".into() };
+        let of_model = self.0.iter().filter(|(key, _)| key.starts_with("model."));
+        let settings: Vec<String> = of_model.map(|(key, value)| format!("{key}={value}")).collect();
+        match Config::resolve_text("", &settings) {
+            Ok(config) => config.model.describe(),
+            Err(_) => arch.trim_matches('"').to_string(),
+        }
+    }
+
     /// Reduction of the batch-contrastive loss; runs from before this setting have sums.
     pub fn reduction(&self) -> Reduction {
         match self.get("loss.batch_contrastive.reduction") {
@@ -203,6 +224,34 @@ mod tests {
         // Files of other programs may have no losses.
         assert_eq!(run(&[None, None]).diverged(), None);
         assert_eq!(some(&[6.0]).sound_steps().len(), 1);
+    }
+
+    #[test]
+    fn losses_and_layers_of_other_methods_are_named() {
+        let settings = |pairs: &[(&str, &str)]| {
+            Settings(pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
+        };
+        let losses = |pairs: &[(&str, &str)]| {
+            let (folder, provenance) = (PathBuf::new(), RunProvenance::default());
+            let (steps, validations) = (Vec::new(), Vec::new());
+            Run { name: "r".into(), folder, settings: settings(pairs), provenance, steps, validations }
+                .losses()
+        };
+        let (lambda, softmax) = ("loss.batch_contrastive.weight", "loss.softmax.weight");
+        let (triplet, center) = ("loss.triplet.weight", "loss.center.weight");
+        assert_eq!(losses(&[]), "losses unknown");
+        assert_eq!(losses(&[(lambda, "0.0"), (triplet, "0.0")]), "softmax loss alone");
+        let of_two = losses(&[(lambda, "0.0"), (triplet, "1.0"), (center, "0.5"), (softmax, "1.0")]);
+        assert_eq!(of_two, "softmax + triplet + separate center loss");
+        assert_eq!(losses(&[(lambda, "0.0"), (triplet, "1.0"), (softmax, "0.0")]), "triplet loss");
+        let both = losses(&[(lambda, "1.0"), (triplet, "1.0")]);
+        assert_eq!(both, "batch-contrastive loss, \u{3bb} = 1 (sum) + triplet loss");
+
+        let slim = ("model.arch", "\"slim\"");
+        let neck = settings(&[slim, ("model.neck", "\"batchnorm\""), ("model.embedding", "[8]")]);
+        assert_eq!(neck.network(), "slim, embedding 8, batch-norm neck");
+        assert_eq!(settings(&[slim, ("model.unheard", "1")]).network(), "slim", "of another version");
+        assert_eq!(settings(&[]).network(), "?");
     }
 
     #[test]

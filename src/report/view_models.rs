@@ -91,7 +91,7 @@ impl RunView {
             key: class_of(Colour::Run(index)),
             losses: run.losses(),
             steps,
-            network: setting("model.arch"),
+            network: run.settings.network(),
             input: format!("{} x {}", setting("input.height"), setting("input.width")),
             batch: setting("solver.batch"),
         }

@@ -95,6 +95,7 @@ class Read(unittest.TestCase):
             bcreid.Run(SET)
         with self.assertRaises(TypeError):
             bcreid.Run(7)
+        self.assertEqual(f"{bcreid.Error.__module__}.{bcreid.Error.__qualname__}", "bcreid.Error")
         shutil.copytree(RUN, FOLDER / "unfinished", ignore=shutil.ignore_patterns("*.safetensors", "*.jsonl"))
         run = bcreid.Run(FOLDER / "unfinished")
         self.assertIsNone(run.weights)

@@ -1,18 +1,22 @@
 //! `bcreid.Error`, and warnings.
 
+pub use exception::Error as PyError;
+
 use bcreid::Error;
 use bcreid::error::{Remedy, printable};
-use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyUserWarning};
+use pyo3::exceptions::PyUserWarning;
 use pyo3::prelude::*;
 use std::ffi::CString;
 
-create_exception!(
-    bcreid,
-    PyError,
-    PyException,
-    "An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it."
-);
+/// Tracebacks show the name of the type, and in Python it is `bcreid.Error`.
+mod exception {
+    pyo3::create_exception!(
+        bcreid,
+        Error,
+        pyo3::exceptions::PyException,
+        "An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it."
+    );
+}
 
 /// The result of a function of the library as Python's.
 pub trait ToPython<T> {
