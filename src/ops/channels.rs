@@ -22,7 +22,7 @@ pub fn take(tape: &mut Tape<'_>, x: Var, range: Range<usize>) -> Result<Var> {
         ));
     }
     let mut y = Tensor::empty(&tape.device(), with_channels(x.shape(), range.len()), x.value.dtype())?;
-    copy(&x.value, range.start, &mut y, 0, range.len(), false)?;
+    copy(&x.value, range.start, &mut y, 0, range.len(), GradMode::Overwrite)?;
     Ok(tape.record(y, &[x.handle()], |_| TakeBackward { first: range.start }))
 }
 
@@ -47,8 +47,8 @@ pub fn join(tape: &mut Tape<'_>, a: Var, b: Var) -> Result<Var> {
         ));
     }
     let mut y = Tensor::empty(&tape.device(), with_channels(a.shape(), first + second), a.value.dtype())?;
-    copy(&a.value, 0, &mut y, 0, first, false)?;
-    copy(&b.value, 0, &mut y, first, second, false)?;
+    copy(&a.value, 0, &mut y, 0, first, GradMode::Overwrite)?;
+    copy(&b.value, 0, &mut y, first, second, GradMode::Overwrite)?;
     Ok(tape.record(y, &[a.handle(), b.handle()], |_| JoinBackward { first, second }))
 }
 
@@ -74,7 +74,7 @@ impl Backward for TakeBackward {
         let width = dy.shape().last();
         sinks.add(0, |dx, mode| match mode {
             GradMode::Overwrite => spread(&dy, dx, self.first),
-            GradMode::Accumulate => copy(&dy, 0, dx, self.first, width, true),
+            GradMode::Accumulate => copy(&dy, 0, dx, self.first, width, mode),
         })
     }
 }
@@ -91,8 +91,8 @@ impl Backward for JoinBackward {
 
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
         let JoinBackward { first, second } = *self;
-        sinks.add(0, |da, mode| copy(&dy, 0, da, 0, first, mode == GradMode::Accumulate))?;
-        sinks.add(1, |db, mode| copy(&dy, first, db, 0, second, mode == GradMode::Accumulate))
+        sinks.add(0, |da, mode| copy(&dy, 0, da, 0, first, mode))?;
+        sinks.add(1, |db, mode| copy(&dy, first, db, 0, second, mode))
     }
 }
 
@@ -103,14 +103,14 @@ fn copy(
     to: &mut Tensor,
     to_first: usize,
     width: usize,
-    accumulate: bool,
+    mode: GradMode,
 ) -> Result<()> {
     match from.gpu() {
         None => {
-            cpu::copy(from, from_first, to, to_first, width, accumulate);
+            cpu::copy(from, from_first, to, to_first, width, mode);
             Ok(())
         }
-        Some(gpu) => cuda::copy(gpu, from, from_first, to, to_first, width, accumulate),
+        Some(gpu) => cuda::copy(gpu, from, from_first, to, to_first, width, mode),
     }
 }
 
@@ -149,10 +149,9 @@ mod cpu {
         to: &mut Tensor,
         to_first: usize,
         width: usize,
-        accumulate: bool,
+        mode: GradMode,
     ) {
         let (from_c, to_c) = (from.shape().last(), to.shape().last());
-        let mode = if accumulate { GradMode::Accumulate } else { GradMode::Overwrite };
         let rows = to.f32_mut().par_chunks_exact_mut(to_c).zip(from.f32().par_chunks_exact(from_c));
         rows.with_min_len(ROWS).for_each(|(to, from)| {
             mode.store(&mut to[to_first..][..width], from[from_first..][..width].iter().copied());
@@ -173,6 +172,7 @@ mod cuda {
     use super::{pack, rows};
     use crate::Result;
     use crate::device::cuda::{CudaDevice, kernels};
+    use crate::element::GradMode;
     use crate::tensor::Tensor;
 
     pub fn copy(
@@ -182,14 +182,14 @@ mod cuda {
         to: &mut Tensor,
         to_first: usize,
         width: usize,
-        accumulate: bool,
+        mode: GradMode,
     ) -> Result<()> {
         let (n, dtype) = (rows(from), from.dtype());
         let (from_c, to_c) = (from.shape().last(), to.shape().last());
         let kernel = kernels::ChannelsCopy {
             from: from.into(),
             to: to.into(),
-            accumulate: usize::from(accumulate),
+            accumulate: usize::from(mode == GradMode::Accumulate),
             rows: n,
             width,
             from_c,
