@@ -11,13 +11,15 @@ pub use report::{Parts, Report, Times};
 
 use crate::autograd::{Params, StepValues};
 use crate::config::Config;
-use crate::data::{ImageCache, Loader};
+use crate::data::{Attributes, ImageCache, Loader};
 use crate::device::Device;
 use crate::error::Remedy;
-use crate::model::Model;
+use crate::model::{Model, Outputs};
+use crate::ops::unlabelled::UNLABELLED;
 use crate::optim::Optimizer;
 use crate::tensor::philox::{Philox, RngStream};
 use crate::train::batches::loader_options;
+use crate::train::groups;
 use crate::train::schedule::{self, Scheduled};
 use crate::train::step::{optimizer, step, step_with_hook};
 use crate::train::step_runner::{PendingOutput, StepRunner};
@@ -29,6 +31,10 @@ use std::collections::VecDeque;
 const IMAGES: usize = 256;
 /// Images of an identity, if there are enough identities.
 const IMAGES_PER_IDENTITY: usize = 4;
+/// Of the images of a run with `data.unlabelled`, every fourth has no identity.
+const UNLABELLED_EVERY: usize = 4;
+/// Number of attributes with two values each, as Lin et al. (2017) have for Market-1501.
+const ATTRIBUTES: usize = 12;
 /// Learning rate: small enough for the losses of random weights to stay finite; time does not depend on it.
 const LR: f32 = 1e-5;
 /// Largest number of steps whose losses are still being downloaded: more than a GPU lags behind the host.
@@ -118,14 +124,12 @@ impl Bench {
                 "{classes} classes and {steps} steps: training needs at least 2 classes, and timing at least 1 step"
             )));
         }
-        if config.loss.attributes.weight != 0.0 {
-            return Err(Error::Config(
-                "loss.attributes.weight is above 0, and the persons of a timing are made up, without attributes; leave \
-                 it out"
-                    .into(),
-            ));
-        }
-        let (model, params) = Model::new(config, *classes, device)?;
+        let attributes = (config.loss.attributes.weight != 0.0).then(|| synthetic_attributes(*classes));
+        let outputs = Outputs { classes: *classes, attributes: attributes.as_ref() };
+        let (model, mut params) = Model::new(config, outputs, device)?;
+        // Most steps of a run come after those with frozen parameters.
+        let first = config.solver.freeze_iterations;
+        groups::apply(config, &mut params, first)?;
         let mut optimizer = optimizer(&params, config)?;
         optimizer.prepare(&params)?;
         let (cache, labels) = synthetic_images(config, *classes);
@@ -136,8 +140,8 @@ impl Bench {
             params,
             optimizer,
             values: StepValues::new(device, config.run.seed)?.with_scalars(&schedule::SCALARS)?,
-            loader: Loader::over(cache, labels, loader_options(config, 0), device)?,
-            number: 0,
+            loader: Loader::over(cache, labels, loader_options(config, first), device)?,
+            number: first,
             pending: VecDeque::new(),
             softmax: f32::NAN,
         })
@@ -257,6 +261,18 @@ impl Bench {
     }
 }
 
+/// Attributes of `classes` identities: each has both values.
+fn synthetic_attributes(classes: usize) -> Attributes {
+    let table = (0..classes).flat_map(|class| (0..ATTRIBUTES).map(move |i| ((class + i) % 2) as i32));
+    Attributes {
+        file: "synthetic".into(),
+        sha256: String::new(),
+        names: (0..ATTRIBUTES).map(|i| format!("attribute {i}")).collect(),
+        values: vec![vec!["0".into(), "1".into()]; ATTRIBUTES],
+        table: table.collect(),
+    }
+}
+
 /// Synthetic images of noise, and their classes.
 fn synthetic_images(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
     let n = IMAGES.max(config.solver.batch);
@@ -266,6 +282,8 @@ fn synthetic_images(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
     let words = (0..(n * image_bytes).div_ceil(16)).flat_map(|block| noise.block(block as u32));
     let mut pixels: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
     pixels.truncate(n * image_bytes);
-    let labels = (0..n).map(|i| (i / IMAGES_PER_IDENTITY % classes) as i32).collect();
-    (ImageCache::of(pixels, image_bytes), labels)
+    let is_unlabelled = |i: usize| config.data.unlabelled.is_some() && i % UNLABELLED_EVERY == 0;
+    let label =
+        |i: usize| if is_unlabelled(i) { UNLABELLED } else { (i / IMAGES_PER_IDENTITY % classes) as i32 };
+    (ImageCache::of(pixels, image_bytes), (0..n).map(label).collect())
 }

@@ -44,14 +44,14 @@ fn median(values: &mut [f64]) -> f64 {
 pub struct Parts {
     /// Assembling the batch; on the CPU, whose loader has its own threads, waiting for the batch.
     pub assemble_ms: f64,
-    /// Forward pass: network and both losses.
+    /// Forward pass: network and losses.
     pub forward_ms: f64,
     /// Backward pass.
     pub backward_ms: f64,
     /// Update of the class centers.
     pub center_step_ms: f64,
     /// Update of the weights.
-    pub sgd_ms: f64,
+    pub optimizer_ms: f64,
 }
 
 impl Parts {
@@ -63,7 +63,7 @@ impl Parts {
             forward_ms: part(1),
             backward_ms: part(2),
             center_step_ms: part(3),
-            sgd_ms: part(4),
+            optimizer_ms: part(4),
         }
     }
 
@@ -73,7 +73,7 @@ impl Parts {
             ("forward", self.forward_ms),
             ("backward", self.backward_ms),
             ("center step", self.center_step_ms),
-            ("SGD", self.sgd_ms),
+            ("optimizer", self.optimizer_ms),
         ]
     }
 }

@@ -61,7 +61,8 @@ fn plain_and_recorded_steps_of_a_device() {
     // The last word on a setting counts.
     command.args(["--set", "input.height=32", "--set", "solver.batch=4"]).envs(stand_ins.environment());
     let report: Value = serde_json::from_str(&succeed(&mut command)).unwrap();
-    for path in ["/plain/median_ms", "/graph/median_ms", "/parts/assemble_ms", "/parts/sgd_ms", "/held_bytes"]
+    for path in
+        ["/plain/median_ms", "/graph/median_ms", "/parts/assemble_ms", "/parts/optimizer_ms", "/held_bytes"]
     {
         assert!(number(&report, path) > 0.0, "{path} in {report}");
     }

@@ -12,6 +12,7 @@ mod errors;
 mod evaluation;
 mod fallbacks;
 mod library;
+mod methods;
 mod planted;
 mod runs;
 mod statuses;
