@@ -11,7 +11,7 @@ use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
 use crate::eval::traps;
 use crate::eval::{self, Protocol, Report, Rerank, Table, Unmatched};
-use crate::run::checkpoint::weight_file;
+use crate::run::weight_file;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, note, tell};
 use clap::builder::PossibleValue;

@@ -40,7 +40,7 @@ use crate::console::{self, Verbosity, counted, say, say_lines};
 use crate::error::excerpt;
 use crate::export::features::{self as features_of_others, Format};
 use crate::run::Layout;
-use crate::run::checkpoint::weight_file;
+use crate::run::weight_file;
 use crate::weights::{Features, NetworkFile};
 use crate::{Error, Result, note, shell, tell};
 use clap::{Parser, Subcommand};

@@ -10,7 +10,7 @@ use crate::data::{BadImages, Dataset, ImageStream, Images, Labels, Part, Sample,
 use crate::device::Device;
 use crate::model::Model;
 use crate::ops::batchnorm::Statistics;
-use crate::run::checkpoint::weight_file;
+use crate::run::weight_file;
 use crate::weights::provenance::WeightsFile;
 use crate::weights::{About, Features, NetworkFile, Origin, normalise_rows};
 use crate::{Error, Result};

@@ -5,8 +5,8 @@
 //! settings, the seed, the number of finished steps, the position of the sampler, the identity of the data and the
 //! provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
 
-use super::validation::{self, Validation};
-use super::{Layout, search};
+use super::Layout;
+use super::validation::Validation;
 use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::data::{Attributes, Classes, Loader};
@@ -19,7 +19,6 @@ use crate::weights::{self, Provenance, TensorFile, TensorOut, Values, network};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The metadata key of the identities of the training set.
@@ -347,51 +346,6 @@ pub fn has_one(folder: &Path) -> bool {
 /// Errors of the file system.
 pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(list(folder)?.pop().map(|(_, path)| path))
-}
-
-/// The weight file of a run's folder, or the file itself, and a note about it.
-///
-/// # Errors
-/// A run folder without weights or checkpoint.
-pub fn weight_file(path: &Path) -> Result<(PathBuf, Option<String>)> {
-    match fs::metadata(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Error::Run(format!(
-                "{}: no such file or folder; give the folder of a run, or a weight file (.safetensors)",
-                path.display()
-            )));
-        }
-        Ok(meta) if meta.is_dir() => {}
-        _ => return Ok((path.to_path_buf(), None)),
-    }
-    let result = Layout::of(path).weights();
-    if result.is_file() {
-        let best = validation::read_best(&Layout::of(path)).ok().flatten();
-        let note = best.filter(|_| Layout::of(path).best().is_file()).map(|best| {
-            format!(
-                "{}: its final weights are taken; best.safetensors in it has those of its best evaluation, after {} \
-                 iterations",
-                path.display(),
-                best.iterations
-            )
-        });
-        return Ok((result, note));
-    }
-    let Some(newest) = newest(&Layout::of(path).checkpoints()).ok().flatten() else {
-        if !Layout::of(path).config().is_file() {
-            return Err(search::not_a_run(path));
-        }
-        return Err(Error::Run(format!(
-            "{}: no weights and no checkpoint in this run folder yet; train it first",
-            path.display()
-        )));
-    };
-    let note = format!(
-        "{}: this run is not finished; its newest checkpoint is taken: {}",
-        path.display(),
-        newest.file_name().unwrap_or_default().to_string_lossy()
-    );
-    Ok((newest, Some(note)))
 }
 
 fn require_finite(tensors: &[TensorOut<'_>]) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::names::{LAMBDA, fault_of_name, folder_part, name_and_file};
 use crate::config::Config;
 use crate::error::{excerpt, printable};
-use crate::run::checkpoint::weight_file;
+use crate::run::weight_file;
 use crate::weights::provenance::{Conversion, Text};
 use crate::weights::{NetworkFile, Provenance};
 use crate::{Error, Result, tell};

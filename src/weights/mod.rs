@@ -6,13 +6,13 @@ mod header;
 pub mod network;
 pub mod provenance;
 mod tensors;
+mod tensors_out;
 
 pub use features::{About, Features, Origin, normalise_rows};
 pub use network::NetworkFile;
 pub use provenance::Provenance;
-pub use tensors::{
-    TensorFile, TensorOut, TensorView, Values, read_tensors, write_tensors, write_tensors_and_rows,
-};
+pub use tensors::{TensorFile, TensorView, read_tensors};
+pub use tensors_out::{TensorOut, Values, write_tensors, write_tensors_and_rows};
 
 use crate::Result;
 use crate::autograd::{ParamSpecs, Params};
