@@ -74,9 +74,9 @@ struct Arguments {
     /// Program that OUT is for. torchvision: IN is a weight file of bcreid, OUT loads into a plain ResNet of PyTorch.
     #[arg(long, value_enum, default_value = "bcreid")]
     to: Target,
-    /// The output of OUT in PyTorch, with --to torchvision: the feature that bcreid evaluates, with the neck as fc, or
-    /// the logits of the training identities, with the neck folded into the classifier (default: feature for weights
-    /// with a neck, else classifier).
+    /// The output of OUT in PyTorch, with --to torchvision: the feature that bcreid evaluates, with embedding and
+    /// neck as fc, or the logits of the training identities, with both folded into the classifier (default: feature for
+    /// weights with an embedding or a neck, else classifier).
     #[arg(long, value_name = "OUTPUT", conflicts_with = "list")]
     fc: Option<OutputName>,
     /// Wiring, i.e. the places of strides and pooling: on the 3x3 (torchvision), or on the first 1x1 with ceil (caffe).
@@ -331,16 +331,22 @@ impl Arguments {
             ))?;
         }
         let model = &network.config().model;
-        match (output, model.neck) {
-            (Output::Feature, neck) => {
-                let layer = if neck == NeckKind::None { "pool5" } else { "the neck, which is its fc" };
+        let behind = match (model.embedding.is_empty(), model.neck) {
+            (true, NeckKind::None) => None,
+            (true, NeckKind::Batchnorm) => Some("the neck"),
+            (false, NeckKind::None) => Some("the embedding"),
+            (false, NeckKind::Batchnorm) => Some("embedding and neck"),
+        };
+        match (output, behind) {
+            (Output::Feature, behind) => {
+                let layer = behind.map_or("pool5".into(), |behind| format!("{behind} (its layer fc)"));
                 say(format_args!("its output is the feature of {layer}; divide it by its length"))?;
             }
-            (Output::Classifier, NeckKind::Batchnorm) => say(
-                "its output is the logits, with the neck folded into fc; what is before fc is pool5, and not the \
+            (Output::Classifier, Some(behind)) => say(format_args!(
+                "its output is the logits, with {behind} folded into fc; what is before fc is pool5, and not the \
                  feature that bcreid evaluates (--fc feature)",
-            )?,
-            (Output::Classifier, NeckKind::None) => {}
+            ))?,
+            (Output::Classifier, None) => {}
         }
         if model.last_stride == 1 {
             bcreid::tell!(

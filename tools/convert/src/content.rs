@@ -1,5 +1,6 @@
 //! The content of a weight file: named tensors, wiring and input convention of the network.
 
+use crate::toolboxes::head::Head;
 use crate::{Error, Result};
 use bcreid::config::{Input, Wiring};
 use bcreid::files::{Format, Wanted};
@@ -29,6 +30,8 @@ pub struct Source {
     pub states_stride: bool,
     /// The pooling before the head that the file's settings state, if it is no average.
     pub pooling: Option<String>,
+    /// Pooling and embedding that the tensors show.
+    pub head: Head,
     /// Default input convention, which depends on the training and not on the wiring; options override it.
     pub input: Input,
     /// Tensors by name. Names are torchvision's where the container has a dictionary for them (Caffe), else the

@@ -1,9 +1,10 @@
 //! Identification of a ResNet from named tensors: found by names, checked by shapes.
 
 use crate::content::{Source, SourceTensor};
+use crate::toolboxes::head::Head;
 use crate::toolboxes::{has_neck, parts};
 use crate::{Error, Result};
-use bcreid::config::{Arch, Config, Input, Model, NeckKind, Wiring};
+use bcreid::config::{Arch, Config, Input, Model, NeckKind, Pooling, Wiring};
 use bcreid::device::Device;
 use bcreid::model::resnet::Spec;
 use std::collections::BTreeSet;
@@ -64,8 +65,8 @@ impl Unseen {
 ///
 /// # Errors
 /// No ResNet of a known kind; missing tensors or tensors of another shape (the error names the first and their number);
-/// tensors in the trunk that this kind does not have; a head that a network here cannot have; a neck without a stated
-/// stride of the last stage.
+/// tensors in the trunk that this kind does not have; a head that a network here cannot have; a head
+/// without a stated stride of the last stage.
 pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<Network<'a>> {
     let fault = |what: String| Error::weights(path, what);
     parts::check_trunk(source, path)?;
@@ -103,23 +104,43 @@ pub fn recognise<'a>(source: &'a Source, path: &Path, unseen: Unseen) -> Result<
     if !without_head {
         parts::check_head(source, path)?;
     }
+    let head = if without_head { Head::default() } else { source.head.clone() };
     let neck = match has_neck(source) && !without_head {
-        true if !source.states_stride => {
-            return Err(fault(
-                "is a re-identification network with a neck, and does not state the stride of its last stage, on which \
-                 its features depend: add --last-stride 1, the default of fast-reid and reid-strong-baseline, or \
-                 --last-stride 2"
-                    .into(),
-            ));
-        }
         true => NeckKind::Batchnorm,
         false => NeckKind::None,
     };
+    let of_reid = [
+        (neck == NeckKind::Batchnorm, "a neck"),
+        (!head.embedding.is_empty(), "an embedding"),
+        (head.gem, "a generalised mean"),
+    ];
+    if let Some((_, part)) = of_reid.into_iter().find(|(has, _)| *has && !source.states_stride) {
+        return Err(fault(format!(
+            "is a re-identification network with {part}, and does not state the stride of its last stage, on which its \
+             features depend: add --last-stride 1, the default of fast-reid, reid-strong-baseline and torchreid's \
+             resnet50_fc512, or --last-stride 2"
+        )));
+    }
     let own_stem = (stem != width).then_some(stem);
     let width = (preset.width != width).then_some(width);
     let depths = (source.is_whole && preset.depths != depths).then_some(depths);
-    let model =
-        Model { arch, width, stem: own_stem, depths, wiring, last_stride, neck, ibn, ..Model::default() };
+    let model = Model {
+        arch,
+        width,
+        stem: own_stem,
+        depths,
+        wiring,
+        last_stride,
+        neck,
+        ibn,
+        pooling: if head.gem { Pooling::Gem } else { Pooling::Average },
+        // Where a bias has no meaning, the setting keeps its default.
+        embedding_bias: head.bias || head.batchnorm || head.embedding.is_empty(),
+        embedding: head.embedding,
+        embedding_batchnorm: head.batchnorm,
+        embedding_relu: head.relu,
+        ..Model::default()
+    };
     let config = Config { model, input, ..Config::default() };
 
     let (_, specs) = bcreid::model::Model::declare(&config, 0, &Device::cpu())?;

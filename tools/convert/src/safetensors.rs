@@ -3,6 +3,7 @@
 use crate::content::{MAX_TENSORS, Sink, Source, SourceTensor, UNREAD};
 use crate::display::quoted;
 use crate::element::Element;
+use crate::toolboxes::head::Head;
 use crate::{Error, Result, nesting, toolboxes, torchvision};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::provenance::{Conversion, Text};
@@ -79,7 +80,9 @@ pub fn open(path: &Path) -> Result<Source> {
     };
     let mut notes = Vec::new();
     if file.metadata().get(torchvision::OUTPUT).is_some_and(|output| output == torchvision::FEATURE) {
-        notes.push("its fc is the neck of the weights that it was written from, and is not read back".into());
+        notes.push(
+            "its fc has the embedding or the neck of the weights that it was written from, and is not read back".into(),
+        );
     }
     let tensors = toolboxes::translate(nesting::strip(tensors, &mut notes), &mut notes);
     Ok(Source {
@@ -88,6 +91,7 @@ pub fn open(path: &Path) -> Result<Source> {
         states_stride: file.metadata().contains_key(LAST_STRIDE),
         last_stride,
         pooling: None,
+        head: Head::default(),
         input: Input::default(),
         tensors,
         states_input: false,

@@ -3,13 +3,17 @@
 //! | part | names in the file | here |
 //! |---|---|---|
 //! | trunk | `backbone.conv1`, `base.conv1`, `module.conv1`, `stem.conv1`, `res2.0.conv1.norm` | `conv1`, `layer1.0.bn1` |
+//! | pooling | `heads.pool_layer.p`, `global_pool.p` | `pool.p` |
+//! | embedding | `fc.0`, `heads.bottleneck.0`, `classifier.add_block.0` | `embedding.0` |
 //! | neck | `heads.bottleneck.0`, `heads.bottleneck`, `heads.bnneck.0`, `heads.bnneck`, `bottleneck` | `bottleneck` |
 //! | classifier | `heads.weight`, `heads.classifier`, `classifier`, `fc` | left out |
 //!
-//! `crate::nesting` removes the prefixes. [`names`] has the other names, [`parts`] the parts that a network here does
-//! not have, and [`fast_reid`] the settings that fast-reid writes beside a checkpoint.
+//! `crate::nesting` removes the prefixes. [`names`] has the names of trunk and neck, [`head`] those of pooling and
+//! embedding, [`parts`] the parts that a network here does not have, and [`fast_reid`] the settings that fast-reid writes
+//! beside a checkpoint.
 
 pub(crate) mod fast_reid;
+pub(crate) mod head;
 mod names;
 pub(crate) mod parts;
 

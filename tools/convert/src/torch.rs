@@ -27,6 +27,7 @@ mod zip;
 
 use crate::content::{Source, SourceTensor};
 use crate::display::{one_line, quoted};
+use crate::toolboxes::head::Head;
 use crate::{Error, Result, nesting, toolboxes};
 use bcreid::config::{Input, Wiring};
 use bcreid::weights::provenance::Conversion;
@@ -99,6 +100,7 @@ pub fn open(path: &Path) -> Result<Source> {
         last_stride: 2,
         states_stride: false,
         pooling: None,
+        head: Head::default(),
         input: Input::default(),
         tensors,
         states_input: false,

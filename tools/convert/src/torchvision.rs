@@ -15,6 +15,7 @@ use crate::safetensors::LAST_STRIDE;
 use crate::{Error, Result};
 use bcreid::config::{Pooling, Wiring};
 use bcreid::files::write_atomically;
+use bcreid::model::embedding::EMBEDDING;
 use bcreid::model::neck::NECK;
 use bcreid::weights::{NetworkFile, TensorOut, Values, write_tensors};
 use std::collections::BTreeMap;
@@ -59,8 +60,8 @@ impl Container {
 /// tensors that are not exported.
 ///
 /// # Errors
-/// A network in Caffe's wiring, of IBN-a, with an embedding or generalised-mean pooling, which torchvision's ResNet does
-/// not have; logits of a network without a classifier; metadata and tensors of two networks; an error of the file system.
+/// A network in Caffe's wiring, of IBN-a, with a generalised-mean pooling or a ReLU in its embedding, which torchvision's
+/// ResNet does not have; logits of a network without a classifier; metadata and tensors of two networks; an error of the file system.
 pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
     if network.config().model.wiring == Wiring::Caffe {
@@ -82,17 +83,12 @@ pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<St
              give other features there; export the network to ONNX (bcreid export)",
         ));
     }
-    if !network.config().model.embedding.is_empty() {
-        return Err(file.fault(
-            "has an embedding (model.embedding), which torchvision's ResNet does not have: its features are those behind \
-             the embedding; export the network to ONNX (bcreid export)",
-        ));
-    }
     network.check()?;
     let linear = output.linear(network)?;
     let (mut tensors, mut behind) = (Vec::new(), Vec::new());
     for name in file.names() {
-        if name.starts_with(NECK) && linear.is_some() {
+        let is_behind_pool5 = name.starts_with(NECK) || name.starts_with(EMBEDDING);
+        if is_behind_pool5 && linear.is_some() {
             continue;
         }
         if !is_deployed(name) || name.starts_with(CLASSIFIER) && output == Output::Feature {

@@ -1,4 +1,4 @@
-//! A network with a neck on the way to PyTorch, where a plain ResNet ends in one linear layer.
+//! A network with an embedding or a neck on the way to PyTorch, where a plain ResNet ends in one linear layer.
 
 #[path = "../../../tests/common/network.rs"]
 mod made;
@@ -122,7 +122,43 @@ fn the_neck_is_the_layer_fc_or_folded_into_the_classifier() {
     let [from, to] = [folder.join("feature.safetensors"), back];
     let output = convert(&[from.as_os_str(), "--out".as_ref(), to.as_os_str()]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("its fc is the neck"), "{said}");
+    assert!(said.contains("its fc has the embedding or the neck"), "{said}");
+}
+
+/// One linear layer has the output of the embedding and the neck, and of the classifier behind them.
+#[test]
+fn an_embedding_is_the_layer_fc_too() {
+    for (more, said_of) in [
+        (&["model.embedding_batchnorm=true"][..], "feature of the embedding (its layer fc)"),
+        (&["model.neck=batchnorm"], "feature of embedding and neck (its layer fc)"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let weights = folder.join("weights.safetensors");
+        made::write(&[&SETTINGS[..3], &["model.embedding=[8]"], more].concat(), &weights);
+        let [pool5, feature] = features(&weights);
+        let (width, embedded) = (pool5.len() / SHAPE[0], feature.len() / SHAPE[0]);
+        assert_eq!(embedded, 8);
+        let file = NetworkFile::open(&weights).unwrap();
+        let classifier = file.tensors().tensor("fc.weight").unwrap().f32().unwrap();
+        let bias = file.tensors().get("fc.bias").map(|bias| bias.f32().unwrap().into_owned());
+        let logits = linear(&feature, embedded, &classifier, bias.as_deref());
+        for (name, more, wanted, words) in [
+            ("feature.pth", &[][..], &feature, said_of),
+            ("classes.pth", &["--fc", "classifier"], &logits, "folded into fc"),
+        ] {
+            let out = folder.join(name);
+            let said = export(&weights, &out, more);
+            assert!(said.contains(words) && said.contains("to load it in PyTorch"), "{said}");
+            let written = source::open(&out).unwrap();
+            let [weight, bias] = ["fc.weight", "fc.bias"].map(|name| written.tensors[name].values().unwrap());
+            assert_eq!(written.tensors["fc.weight"].shape, [wanted.len() / SHAPE[0], width]);
+            close(&linear(&pool5, width, &weight, Some(&bias)), wanted);
+            let is_behind = |name: &String| name.starts_with("bottleneck") || name.starts_with("embedding");
+            assert!(!written.tensors.keys().any(is_behind));
+            in_pytorch(&out, wanted);
+        }
+    }
 }
 
 /// Without a neck the file is as ever, and the feature is asked for.

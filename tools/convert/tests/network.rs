@@ -41,6 +41,7 @@ fn source_of(model: &Model) -> Source {
         last_stride: 2,
         states_stride: false,
         pooling: None,
+        head: Default::default(),
         input,
         tensors,
         states_input: false,
@@ -281,7 +282,8 @@ fn ibn_nets_checkpoints_are_found_by_their_names() {
 fn networks_with_layers_of_their_own_have_no_way_to_torchvision() {
     let slim = Model { arch: Arch::Slim, width: Some(4), ..Model::default() };
     for (model, words) in [
-        (Model { embedding: vec![8], ..slim.clone() }, "model.embedding"),
+        (Model { embedding: vec![8, 4], ..slim.clone() }, "a ReLU in its embedding"),
+        (Model { embedding: vec![8], embedding_relu: true, ..slim.clone() }, "model.embedding_relu"),
         (Model { pooling: Pooling::Gem, ..slim.clone() }, "model.pooling"),
         (Model { ibn: true, ..slim }, "model.ibn"),
     ] {

@@ -18,6 +18,7 @@ use super::wire::Fault;
 use super::wiring::wiring;
 use crate::content::{Asked, Source, SourceTensor};
 use crate::display::quoted;
+use crate::toolboxes::head::Head;
 use crate::{Error, Result};
 use bcreid::config::Wiring;
 use bcreid::weights::provenance::Conversion;
@@ -60,6 +61,7 @@ pub fn source(path: &Path, net: &Net, asked: Asked) -> std::result::Result<Sourc
         last_stride,
         states_stride: true,
         pooling: None,
+        head: Head::default(),
         input,
         states_input: !net.pixels.is_empty(),
         is_whole: units.is_whole,

@@ -6,13 +6,11 @@
 use crate::content::Source;
 use crate::display::quoted;
 use crate::{Error, Result};
+use bcreid::model::pooling::EXPONENT;
 use std::path::Path;
 
 /// The option that leaves the head out.
 const WITHOUT_HEAD: &str = "--without-head takes the network up to pool5, as a start for training";
-
-/// Names of the exponent of a generalised-mean pooling: of fast-reid, AGW, and others.
-const EXPONENTS: [&str; 5] = ["heads.pool_layer.p", "global_pool.p", "gap.p", "pool.p", "gem.p"];
 
 /// Refuses parts of the trunk that a network here does not have.
 ///
@@ -59,31 +57,43 @@ pub(crate) fn check_head(source: &Source, path: &Path) -> Result<()> {
     let refuse = |what: String| Err(Error::weights(path, format!("{what}; {WITHOUT_HEAD}")));
     if let Some(pooling) = &source.pooling {
         return refuse(format!(
-            "is a network with the pooling {}, as the file {} beside it states, and the converter takes the average alone",
+            "is a network with the pooling {}, as the file {} beside it states, which the network here does not have",
             quoted(pooling),
             super::fast_reid::FILE
         ));
     }
-    if let Some(name) = EXPONENTS.into_iter().find(|name| source.tensors.contains_key(*name)) {
-        return refuse(format!(
-            "has a generalised-mean pooling ({name}, GeM), and the converter takes the average alone"
-        ));
+    if let Some(exponent) = source.tensors.get(EXPONENT) {
+        if exponent.shape != [1] {
+            let shape = &exponent.shape;
+            return refuse(format!(
+                "has a generalised-mean pooling with exponents {shape:?}, and the network here has one for all channels"
+            ));
+        }
+        let p = exponent.values()?[0];
+        if !(p.is_finite() && p > 0.0) {
+            return refuse(format!(
+                "has a generalised-mean pooling with the exponent {p}; it must be above 0"
+            ));
+        }
     }
-    if let Some(name) = embedding(source) {
+    if let Some(name) = foreign_embedding(source) {
         let shape = &source.tensors[name].shape;
         return refuse(format!(
-            "has an embedding layer ({name} {shape:?}) behind pool5, whose output is the feature, and the converter \
-             takes none"
+            "has layers behind pool5 whose output is the feature, from {name} {shape:?} on, in another form than the \
+             embeddings of torchreid, fast-reid and layumi's baseline"
         ));
     }
     Ok(())
 }
 
-/// The first tensor of a layer between pool5 and the classifier: fast-reid's `EMBEDDING_DIM`, torchreid's `fc_dims`.
-/// A single layer `fc` is a classifier.
-fn embedding(source: &Source) -> Option<&'static str> {
+/// The first tensor of an embedding that [`super::head`] did not read. A single layer `fc` is a classifier.
+fn foreign_embedding(source: &Source) -> Option<&'static str> {
+    let names = [
+        "heads.bottleneck.0.weight",
+        "heads.embedding.weight",
+        "fc.0.weight",
+        "classifier.add_block.0.weight",
+    ];
     let rank = |name: &str| source.tensors.get(name).map(|tensor| tensor.shape.len());
-    let convolved = ["heads.bottleneck.0.weight", "heads.embedding.weight"];
-    let convolved = convolved.into_iter().find(|name| matches!(rank(name), Some(2 | 4)));
-    convolved.or_else(|| (rank("fc.0.weight") == Some(2)).then_some("fc.0.weight"))
+    names.into_iter().find(|name| matches!(rank(name), Some(2 | 4)))
 }
