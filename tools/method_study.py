@@ -9,6 +9,7 @@ follows from them.
     tools/method_study.py OUT --cells made-up/pretrained omniglot/nsfw
     tools/method_study.py OUT --table             the tables of what is there, as Markdown
     tools/method_study.py OUT --test              the comparison on the test part, once, with the chosen settings
+    tools/method_study.py OUT --methods           losses and necks of other methods on the test part, chosen for nobody
 
 A cell is a data set and a start. Every sweep is a folder of OUT and goes on where it was stopped. Needs python3 and a
 release build; `--omniglot DIR` names the Omniglot set in the Market-1501 layout, `--nsfw FILE` the converted weights
@@ -48,6 +49,36 @@ RANDOM = {
     "omniglot": ["model.arch=resnet50", "model.width=16"],
 }
 ITERATIONS = {"pretrained": 400, "nsfw": 400, "random": 1000}
+# The methods of --methods: one batch, rate, length and network for all, and each loss with the weights and margins of its
+# recipe (configs/), or of the paper.
+PK = ["solver.batch=32", "data.sampler=pk", "data.pk_images=4", "data.pk_order=images"]
+METHODS = {
+    "baseline": ("softmax", "[loss.batch_contrastive]\nweight = 0"),
+    "batch-contrastive": ("softmax + batch-contrastive (sum, the paper's)", ""),
+    "batch-contrastive-mean": (
+        "softmax + batch-contrastive (mean)", "[loss.batch_contrastive]\nreduction = \"mean\"",
+    ),
+    "triplet": (
+        "softmax + batch-hard triplet",
+        "[loss.batch_contrastive]\nweight = 0\n[loss.triplet]\nweight = 1\nmargin = 0.3",
+    ),
+    "circle": (
+        "softmax + circle",
+        "[loss.batch_contrastive]\nweight = 0\n"
+        "[loss.circle]\nweight = 0.03125\nmargin = 0.25\ngamma = 32\nscope = \"batch\"",
+    ),
+    "neck": (
+        "softmax behind a neck", "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nweight = 0",
+    ),
+    "neck-batch-contrastive": (
+        "softmax behind a neck + batch-contrastive (sum) before it",
+        "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nfeature = \"pool5\"",
+    ),
+    "neck-batch-contrastive-mean": (
+        "softmax behind a neck + batch-contrastive (mean) before it",
+        "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nfeature = \"pool5\"\nreduction = \"mean\"",
+    ),
+}
 CELLS = [(s, start) for start in ITERATIONS for s in INPUT]
 HELD_OUT = {"made-up": "128", "omniglot": "80"}
 
@@ -184,6 +215,27 @@ class Study:
                       "--runs", self.options.seeds, "--out", out, log=log)
             print((out / "table.md").read_text())
 
+    def methods(self, cells):
+        """Every method of METHODS on the test part."""
+        recipes = self.out / "methods"
+        recipes.mkdir(exist_ok=True)
+        for method, (title, settings) in METHODS.items():
+            (recipes / f"{method}.toml").write_text(f"# {title}: see tools/method_study.py.\n{settings}\n")
+        named = ",".join(f"{method}={recipes / method}.toml" for method in METHODS)
+        for name, start in cells:
+            self.data(name), self.start(name, start)
+
+        def run(cell):
+            name, start = cell
+            out = self.out / name / start / "methods"
+            log = self.out / "log" / f"{name}-{start}-methods.txt"
+            self.call("reproduce", "market1501", *self.common(name, start), *sets(PK), *sets(self.options.set),
+                      "--methods", named, "--runs", self.options.seeds, "--out", out, log=log)
+            print(f"{name}, {start}\n{(out / 'table.md').read_text()}", flush=True)
+
+        with ThreadPoolExecutor(self.options.jobs) as pool:
+            list(pool.map(run, cells))
+
     def table(self, cells):
         for name, start in cells:
             for folder, settings, _ in self.sweeps(name, start):
@@ -228,8 +280,9 @@ def main():
     parser.add_argument("--cells", nargs="+", default=["/".join(cell) for cell in CELLS], metavar="SET/START")
     parser.add_argument("--seeds", type=int, default=3, help="runs of every recipe (default 3)")
     parser.add_argument("--jobs", type=int, default=2, help="sweeps at a time, one thread each (default 2)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for --test")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for --test and --methods")
     parser.add_argument("--test", action="store_true", help="baseline and full loss on the test part")
+    parser.add_argument("--methods", action="store_true", help="other methods on the test part")
     parser.add_argument("--table", action="store_true", help="print what is there, run nothing")
     options = parser.parse_args()
     study = Study(options)
@@ -244,6 +297,8 @@ def main():
         if why:
             print(f"{'/'.join(cell)}: left out, {why}", file=sys.stderr)
     there = [cell for cell in cells if not absent[cell]]
+    if options.methods:
+        return study.methods(there)
     return study.test(there) if options.test else study.choose(there)
 
 
