@@ -49,9 +49,9 @@ RANDOM = {
     "omniglot": ["model.arch=resnet50", "model.width=16"],
 }
 ITERATIONS = {"pretrained": 400, "nsfw": 400, "random": 1000}
-# The methods of --methods: one batch, rate, length and network for all, and each loss with the weights and margins of its
-# recipe (configs/), or of the paper.
-PK = ["solver.batch=32", "data.sampler=pk", "data.pk_images=4", "data.pk_order=images"]
+# The methods of --methods: one rate, length and network for all, PK batches of 4 x 4, and each loss with the weight and
+# margin of its recipe (configs/), or of the paper.
+PK = ["data.sampler=pk", "data.pk_images=4", "data.pk_order=images"]
 METHODS = {
     "baseline": ("softmax", "[loss.batch_contrastive]\nweight = 0"),
     "batch-contrastive": ("softmax + batch-contrastive (sum, the paper's)", ""),
@@ -65,7 +65,7 @@ METHODS = {
     "circle": (
         "softmax + circle",
         "[loss.batch_contrastive]\nweight = 0\n"
-        "[loss.circle]\nweight = 0.03125\nmargin = 0.25\ngamma = 32\nscope = \"batch\"",
+        "[loss.circle]\nweight = 0.0625\nmargin = 0.25\ngamma = 32\nscope = \"batch\"",
     ),
     "neck": (
         "softmax behind a neck", "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nweight = 0",
