@@ -282,7 +282,7 @@ fn synthetic_images(config: &Config, classes: usize) -> (ImageCache, Vec<i32>) {
     let words = (0..(n * image_bytes).div_ceil(16)).flat_map(|block| noise.block(block as u32));
     let mut pixels: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
     pixels.truncate(n * image_bytes);
-    let is_unlabelled = |i: usize| config.data.unlabelled.is_some() && i % UNLABELLED_EVERY == 0;
+    let is_unlabelled = |i: usize| config.data.unlabelled.is_some() && i.is_multiple_of(UNLABELLED_EVERY);
     let label =
         |i: usize| if is_unlabelled(i) { UNLABELLED } else { (i / IMAGES_PER_IDENTITY % classes) as i32 };
     (ImageCache::of(pixels, image_bytes), (0..n).map(label).collect())
