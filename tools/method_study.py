@@ -49,15 +49,12 @@ RANDOM = {
     "omniglot": ["model.arch=resnet50", "model.width=16"],
 }
 ITERATIONS = {"pretrained": 400, "nsfw": 400, "random": 1000}
-# The methods of --methods: one rate, length and network for all, PK batches of 4 x 4, and each loss with the weight and
+# The methods of --methods: one rate, length and network for all, PK batches of 8 x 4, and each loss with the weight and
 # margin of its recipe (configs/), or of the paper.
-PK = ["data.sampler=pk", "data.pk_images=4", "data.pk_order=images"]
+PK = ["solver.batch=32", "data.sampler=pk", "data.pk_images=4", "data.pk_order=images"]
 METHODS = {
     "baseline": ("softmax", "[loss.batch_contrastive]\nweight = 0"),
     "batch-contrastive": ("softmax + batch-contrastive (sum, the paper's)", ""),
-    "batch-contrastive-mean": (
-        "softmax + batch-contrastive (mean)", "[loss.batch_contrastive]\nreduction = \"mean\"",
-    ),
     "triplet": (
         "softmax + batch-hard triplet",
         "[loss.batch_contrastive]\nweight = 0\n[loss.triplet]\nweight = 1\nmargin = 0.3",
@@ -65,16 +62,12 @@ METHODS = {
     "circle": (
         "softmax + circle",
         "[loss.batch_contrastive]\nweight = 0\n"
-        "[loss.circle]\nweight = 0.0625\nmargin = 0.25\ngamma = 32\nscope = \"batch\"",
+        "[loss.circle]\nweight = 0.03125\nmargin = 0.25\ngamma = 32\nscope = \"batch\"",
     ),
     "neck": (
         "softmax behind a neck", "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nweight = 0",
     ),
     "neck-batch-contrastive": (
-        "softmax behind a neck + batch-contrastive (sum) before it",
-        "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nfeature = \"pool5\"",
-    ),
-    "neck-batch-contrastive-mean": (
         "softmax behind a neck + batch-contrastive (mean) before it",
         "[model]\nneck = \"batchnorm\"\n[loss.batch_contrastive]\nfeature = \"pool5\"\nreduction = \"mean\"",
     ),
