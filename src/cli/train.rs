@@ -10,12 +10,13 @@ use crate::console::counted;
 use crate::data::Dataset;
 use crate::device::Precision;
 use crate::error::Remedy;
+use crate::eval::stored_evaluation;
 use crate::export::tensorboard::Live;
 use crate::run::checkpoint;
 use crate::run::folder::{RunFolder, require_vacant};
 use crate::train::{Outcome, Start, Trainer};
 use crate::weights::NetworkFile;
-use crate::{Error, Result, note, shell};
+use crate::{Error, Result, note, shell, tell};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -128,6 +129,16 @@ impl Train {
                 reduction,
                 &provenance,
             )?);
+            // The new event file has the curves, and those of an earlier `bcreid tensorboard` go.
+            let evaluations = stored_evaluation::folders(run.path())?;
+            if self.resume && !evaluations.is_empty() {
+                tell!(
+                    "the event file for TensorBoard is written anew, without {}; add them after the training with: \
+                     bcreid tensorboard {}",
+                    counted(evaluations.len(), "stored evaluation"),
+                    shell::quoted(&self.out)
+                );
+            }
         }
         let (started, first) = (Instant::now(), trainer.first());
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {

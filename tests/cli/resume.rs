@@ -198,3 +198,24 @@ fn settings_without_effect_are_told() {
     ));
     assert!(refused.contains("need solver.optimizer = sgd"), "{refused}");
 }
+
+/// The event file of a resumed run is a new one: who has added evaluations to the old one is told how to add them again.
+#[test]
+fn evaluations_for_tensorboard_are_not_lost_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    succeed(&mut train(data(), &out, &[]));
+    let more = |iterations: &str| {
+        let output = resume(&out).args(["--iterations", iterations]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let lost = "without 1 stored evaluation; add them after the training with: bcreid tensorboard ";
+    succeed(bcreid().arg("tensorboard").arg(&out));
+    assert!(!more("14").contains("stored evaluation"));
+    succeed(bcreid().arg("eval").arg("--run").arg(&out).arg("--data").arg(data()));
+    succeed(bcreid().arg("tensorboard").arg(&out));
+    assert!(more("16").contains(lost));
+    std::fs::remove_dir_all(out.join("tensorboard")).unwrap();
+    assert!(!more("18").contains(lost));
+}
