@@ -73,6 +73,33 @@ pub fn require_other<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>)
     }
 }
 
+/// Checks that an output of --out is not written between the images of an input folder, where it would be found as a
+/// part of the data set. Each folder comes with the option that names it; a single image in its place has no others
+/// around it that are meant.
+///
+/// # Errors
+/// [`Error::Data`] if it is in one of the folders, under whatever path.
+pub fn require_outside<'a>(
+    out: &Path,
+    folders: impl IntoIterator<Item = (&'static str, &'a Path)>,
+) -> Result<()> {
+    // The output may not exist yet; the nearest folder above it does. A relative path has the working folder above it.
+    let there = out.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let Ok(there) = there.canonicalize() else { return Ok(()) };
+    let is_around = |(_, folder): &(&'static str, &Path)| {
+        folder.is_dir() && folder.canonicalize().is_ok_and(|folder| there.starts_with(folder))
+    };
+    match folders.into_iter().find(is_around) {
+        Some((option, folder)) => Err(Error::Data(format!(
+            "--out {}: in the folder of {option}, {}, where it would be taken for a part of the data set; give a folder \
+             outside",
+            out.display(),
+            folder.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Checks that an output file does not exist, unless it may be overwritten. A device such as `/dev/stdout` has nothing
 /// to lose.
 ///

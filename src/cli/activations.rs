@@ -3,7 +3,7 @@
 use super::counter::Counter;
 use super::extract::How;
 use super::output;
-use crate::command_help::require_new;
+use crate::command_help::{require_new, require_outside};
 use crate::console::counted;
 use crate::data::BadImages;
 use crate::data::decode::{self, Rgb};
@@ -52,20 +52,6 @@ pub struct Activations {
     how: How,
 }
 
-/// Checks that pictures are not written between the images of a folder, where they would be images of the data set.
-fn require_outside(out: &Path, images: &Path) -> Result<()> {
-    // The folder may not exist yet; the nearest one above it does.
-    let there = out.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-    let (Ok(there), Ok(folder)) = (there.canonicalize(), images.canonicalize()) else { return Ok(()) };
-    match folder.is_dir() && there.starts_with(folder) {
-        true => Err(Error::Data(format!(
-            "--out {}: in the folder of --images, where the pictures would be images of it; give a folder outside",
-            out.display()
-        ))),
-        false => Ok(()),
-    }
-}
-
 impl Activations {
     pub fn run(self) -> Result<ExitCode> {
         if self.how.flip {
@@ -79,7 +65,7 @@ impl Activations {
         }
         match (&self.images, &self.pair[..]) {
             (Some(images), []) => {
-                require_outside(&self.out, images)?;
+                require_outside(&self.out, [("--images", images.as_path())])?;
                 self.draw_images(images)?;
             }
             (None, [first, second]) => self.draw_pair([first, second])?,

@@ -2,7 +2,7 @@
 
 use super::extract::How;
 use super::output::{self, Json};
-use crate::command_help::require_other;
+use crate::command_help::{require_other, require_outside};
 use crate::console::Bytes;
 use crate::data::Sample;
 use crate::data::folder::identity_of_name;
@@ -84,6 +84,7 @@ impl Query {
         if let Some(out) = &self.out {
             PictureFormat::of(out)?;
             require_other(out, inputs)?;
+            require_outside(out, self.images.iter().map(|folder| ("--images", folder.as_path())))?;
             self.out = Some(output::prepare(out, self.json.force())?);
         }
         if self.maps && self.how.flip {

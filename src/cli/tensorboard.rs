@@ -1,7 +1,9 @@
 //! `bcreid tensorboard`: event files of runs.
 
 use super::compute::Compute;
+use crate::command_help::require_outside;
 use crate::console::counted;
+use crate::data;
 use crate::eval::image_folders::ImageFolders;
 use crate::eval::run_evaluations::Evaluation;
 use crate::eval::{run_evaluations, stored_evaluation};
@@ -59,6 +61,15 @@ impl Tensorboard {
             let file = Layout::of(run).metrics();
             let steps = metrics::read(&file)?;
             let validations = validation::read(&Layout::of(run).validation())?;
+            let evaluations = run_evaluations::of_run(run, 0, &[])?;
+            if let Some(out) = &self.out {
+                let recorded = evaluations.iter().flat_map(|of| &of.kept.images).map(Path::new);
+                // A stranger's evaluation may name any folder, such as `/`.
+                let sets = recorded.filter(|folder| !data::Layout::test_folders(folder).is_empty());
+                let shown = sets.map(|folder| ("the evaluation's images", folder));
+                let given = self.images.iter().map(|folder| ("--images", folder.as_path()));
+                require_outside(out, given.chain(shown))?;
+            }
             // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
                 Some(out) => {
@@ -72,7 +83,6 @@ impl Tensorboard {
                 }
             };
             let provenance = RunProvenance::read(&Layout::of(run))?.unwrap_or_default().training;
-            let evaluations = run_evaluations::of_run(run, 0, &[])?;
             if self.projector {
                 self.write_projector(run, &folder, &evaluations)?;
             }
