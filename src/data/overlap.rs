@@ -5,7 +5,10 @@ use super::{Labels, Sample};
 use crate::console::counted;
 use crate::error::excerpt;
 use crate::{Error, Result};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
 /// Leaves out the repeated images of a list; returns the others in their order, and a note about the repeated ones.
@@ -70,7 +73,8 @@ pub(super) fn outside(root: &Path, parts: [&Vec<Sample>; 3]) -> Option<String> {
 }
 
 /// A warning about identities and images that are in the training part and in the test part of one data set: the figures
-/// are then not of new persons.
+/// are then not of new persons. An image is the same if its path is; of persons who are in both parts also if its file has
+/// the same bytes. Of all others no file is read, because that takes long and most data sets share no person.
 pub(super) fn note(
     root: &Path,
     [train, query, gallery]: [&Vec<Sample>; 3],
@@ -82,7 +86,10 @@ pub(super) fn note(
     let persons: BTreeSet<i64> =
         test().map(|sample| sample.pid).filter(|&pid| pid > 0 && trained.contains(&pid)).collect();
     let files: HashSet<&Path> = train.iter().map(|sample| sample.path.as_path()).collect();
-    let images = test().filter(|sample| files.contains(sample.path.as_path())).count();
+    let is_listed = |sample: &&Sample| files.contains(sample.path.as_path());
+    let of_common = |sample: &&Sample| persons.contains(&sample.pid);
+    let others = test().filter(|sample| of_common(sample) && !is_listed(sample));
+    let images = test().filter(is_listed).count() + copies(train.iter().filter(of_common), others);
     if persons.is_empty() && images == 0 {
         return None;
     }
@@ -97,4 +104,46 @@ pub(super) fn note(
         },
         counted(images, "image")
     ))
+}
+
+/// Images of one size in bytes, and the checksums of their files once one is asked for.
+#[derive(Default)]
+struct SameSize<'a> {
+    files: Vec<&'a Path>,
+    sums: Option<HashSet<[u8; 32]>>,
+}
+
+/// The number of images of `test` whose file has the same bytes as one of `train`. Only files of the same size are read;
+/// a file that cannot be read is equal to none, and whoever decodes it tells the fault.
+fn copies<'a>(train: impl Iterator<Item = &'a Sample>, test: impl Iterator<Item = &'a Sample>) -> usize {
+    let size = |path: &Path| {
+        let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+        meta.map(|meta| meta.len())
+    };
+    let mut of_size: HashMap<u64, SameSize<'_>> = HashMap::new();
+    for sample in train {
+        if let Some(size) = size(&sample.path) {
+            of_size.entry(size).or_default().files.push(&sample.path);
+        }
+    }
+    let mut is_copy = |sample: &&Sample| {
+        let Some(SameSize { files, sums }) = size(&sample.path).and_then(|size| of_size.get_mut(&size))
+        else {
+            return false;
+        };
+        let sums = sums.get_or_insert_with(|| files.iter().filter_map(|file| checksum(file)).collect());
+        checksum(&sample.path).is_some_and(|sum| sums.contains(&sum))
+    };
+    test.filter(|sample| is_copy(sample)).count()
+}
+
+/// The SHA-256 of a file's bytes.
+fn checksum(file: &Path) -> Option<[u8; 32]> {
+    let (mut file, mut sha, mut part) = (File::open(file).ok()?, Sha256::new(), [0; 1 << 14]);
+    loop {
+        match file.read(&mut part).ok()? {
+            0 => return Some(sha.finalize().into()),
+            read => sha.update(&part[..read]),
+        }
+    }
 }

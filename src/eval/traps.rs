@@ -55,8 +55,9 @@ pub(super) fn remarks(query: &Features, gallery: &Features, protocol: &Protocol)
     let found = finding_themselves(query, gallery, protocol);
     if found > 0 {
         remarks.push(format!(
-            "Warning: {} of {} queries are in the gallery themselves and are not dropped, so each finds itself at rank \
-             1; leave them out of the gallery, or give the cameras.",
+            "Warning: {} of {} queries are in the gallery themselves (an image of the same path, or one of the same \
+             person with an equal feature) and are not dropped, so each finds itself at rank 1; leave them out of the \
+             gallery, or give the cameras.",
             found,
             query.len()
         ));
@@ -96,7 +97,8 @@ pub fn collapsed_training(run: &Path) -> Result<Option<String>> {
 }
 
 /// Number of queries whose own image is in the gallery and is ranked: the camera of a query is dropped only if cameras
-/// count.
+/// count. An image is the query's own if it has its path, or is of its person with an equal feature: a copy under
+/// another name.
 fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol) -> usize {
     if query.origin().pooled.is_some() {
         return 0;
@@ -113,6 +115,26 @@ fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol)
             && query.camids()[q] != -1;
         gallery.pids()[g] != -1 && !dropped
     };
-    let own = query.paths().iter().enumerate().filter_map(|(q, path)| Some((q, rows.get(path.as_str())?)));
-    own.filter(|(q, rows)| rows.iter().any(|&g| is_ranked(*q, g))).count()
+    let mut found = vec![false; query.len()];
+    for (q, path) in query.paths().iter().enumerate() {
+        found[q] = rows.get(path.as_str()).is_some_and(|rows| rows.iter().any(|&g| is_ranked(q, g)));
+    }
+    // Rows are compared whole only if their first values agree: the gallery is read once.
+    let mut copies: HashMap<(i64, [u32; 4]), Vec<usize>> = HashMap::new();
+    for q in (0..query.len()).filter(|&q| query.row(q).iter().any(|value| *value != 0.0)) {
+        copies.entry((query.pids()[q], first_values(query.row(q)))).or_default().push(q);
+    }
+    for (g, pid) in gallery.pids().iter().enumerate() {
+        for &q in copies.get(&(*pid, first_values(gallery.row(g)))).into_iter().flatten() {
+            found[q] |= is_ranked(q, g) && query.row(q) == gallery.row(g);
+        }
+    }
+    found.into_iter().filter(|found| *found).count()
+}
+
+/// The bits of the first values of a feature.
+fn first_values(row: &[f32]) -> [u32; 4] {
+    let mut first = [0; 4];
+    first.iter_mut().zip(row).for_each(|(bits, value)| *bits = value.to_bits());
+    first
 }

@@ -63,6 +63,58 @@ fn a_query_in_the_gallery_is_told() {
     assert!(table.contains("Warning: 8 of 8 queries"), "{table}");
 }
 
+/// A copy of a query under another name has its feature.
+#[test]
+fn a_copy_of_a_query_in_the_gallery_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, set) = (folder.path().join("run"), own_data(folder.path()));
+    succeed(&mut train(&set, &run, &["solver.iterations=1", "solver.lr_milestones=[]"]));
+    let (query, gallery) = (lines("query", false), lines("bounding_box_test", false));
+    let table = succeed(&mut eval(&run, &lists(folder.path(), &query, &query, &gallery)));
+    assert!(!table.contains("in the gallery themselves"), "{table}");
+    let mut copied = gallery.clone();
+    for (number, line) in query[..2].iter().enumerate() {
+        let (path, pid) = line.split_once(',').unwrap();
+        let copy = folder.path().join(format!("copy{number}.jpg"));
+        fs::copy(path, &copy).unwrap();
+        copied.push(format!("{},{pid}", copy.display()));
+    }
+    let table = succeed(&mut eval(&run, &lists(folder.path(), &query, &query, &copied)));
+    assert!(table.contains("Warning: 2 of 8 queries are in the gallery themselves"), "{table}");
+}
+
+/// Images of training that were copied into the gallery are found by their bytes.
+#[test]
+fn copied_images_of_training_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = own_data(folder.path());
+    let mut images: Vec<PathBuf> =
+        fs::read_dir(set.join("bounding_box_train")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    images.retain(|image| image.file_name().unwrap().to_str().unwrap().starts_with("0001_"));
+    assert_eq!(images.len(), 4);
+    for image in &images {
+        fs::copy(image, set.join("bounding_box_test").join(image.file_name().unwrap())).unwrap();
+    }
+    let said = |name: &str| {
+        let short = ["solver.iterations=1", "solver.lr_milestones=[]"];
+        let output = train(&set, &folder.path().join(name), &short).output().unwrap();
+        assert!(output.status.success());
+        stderr(&output)
+    };
+    let told = said("copied");
+    assert!(
+        told.contains("1 identity of the test part (the first: 1) and 4 images are in the training"),
+        "{told}"
+    );
+    // Another picture of the same size in bytes is no copy.
+    let changed = set.join("bounding_box_test").join(images[0].file_name().unwrap());
+    let mut bytes = fs::read(&changed).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&changed, bytes).unwrap();
+    let told = said("changed");
+    assert!(told.contains("and 3 images are in the training part too"), "{told}");
+}
+
 #[test]
 fn persons_and_images_of_training_among_the_test_are_told() {
     let folder = tempfile::tempdir().unwrap();
