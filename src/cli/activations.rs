@@ -33,7 +33,7 @@ const PAIR: [&str; 2] = ["first", "second"];
 #[derive(Debug, Args)]
 pub struct Activations {
     /// A run folder or a weight file.
-    #[arg(long, value_name = "RUN|F.safetensors")]
+    #[arg(long, visible_alias = "run", value_name = "RUN|F.safetensors")]
     weights: PathBuf,
     /// The folder of images, or one image.
     #[arg(long, value_name = "DIR", required_unless_present = "pair", conflicts_with = "pair")]

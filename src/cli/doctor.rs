@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// A run or a weight file to check and describe: network, wiring, input convention and provenance.
-    #[arg(long, value_name = "RUN|F.safetensors")]
+    #[arg(long, visible_alias = "run", value_name = "RUN|F.safetensors")]
     weights: Option<PathBuf>,
 }
 

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Eval {
     /// A run folder or a weight file; requires --data.
-    #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["query", "gallery"])]
+    #[arg(long, visible_alias = "weights", value_name = "RUN", requires = "data", conflicts_with_all = ["query", "gallery"])]
     run: Option<PathBuf>,
     /// The data set whose query and gallery images are compared; several give one table.
     // clap does not require what a given option excludes, so both say that feature files exclude them.

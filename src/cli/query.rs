@@ -24,7 +24,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Query {
     /// The run folder or weight file that the gallery's features were extracted with; requires --image.
-    #[arg(long, value_name = "RUN", requires = "image")]
+    #[arg(long, visible_alias = "weights", value_name = "RUN", requires = "image")]
     run: Option<PathBuf>,
     /// The query image; several give one table each.
     #[arg(long, value_name = "FILE", requires = "run", num_args = 1..)]

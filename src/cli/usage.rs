@@ -28,6 +28,12 @@ pub fn fault(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     if missing.iter().any(|option| option == "--resume") {
         suggest(&mut error, NEW_RUN.into());
     }
+    if let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand)
+        && let Some(advice) = advice_for_command(given)
+    {
+        error.remove(ContextKind::SuggestedSubcommand);
+        suggest(&mut error, advice.into());
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
@@ -59,10 +65,70 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         &["--name"],
         "an evaluation is stored under the name of its data set's folder and its options; bcreid runs RUN lists them",
     ),
+    (
+        "eval",
+        &["--dist-metric", "--metric"],
+        "distances are Euclidean; of normalised features they rank as the cosine does, and --normalise normalises others",
+    ),
+    ("eval", &["--ranks", "--rank"], "--json has the CMC at ranks 1 to 50"),
+    (
+        "eval",
+        &["--visrank", "--visrank-topk"],
+        "bcreid report RUN and bcreid query --out FILE draw ranked lists",
+    ),
+    (
+        "train",
+        &["-s", "-t"],
+        "data sets have no names: --data DIR is the folder that is trained on, and after it bcreid eval --run RUN --data DIR \
+         evaluates on any",
+    ),
+    (
+        "train",
+        &["--combineall", "--combine-all"],
+        "the training part alone is trained on; lists (train.csv) may name images of all parts, see docs/data-sets.md",
+    ),
+    (
+        "train",
+        &["--snapshot"],
+        "--resume continues the run of --out; checkpoints are written every run.checkpoint_every iterations",
+    ),
+    (
+        "tensorboard",
+        &["--logdir"],
+        "the run has no option: bcreid tensorboard RUN; --out DIR is the folder to write to",
+    ),
     ("tensorboard", &["--run", "--weights"], "the run has no option: bcreid tensorboard RUN"),
     ("report", &["--run", "--weights"], "the runs have no option: bcreid report RUN ... --out FILE.html"),
     ("runs", &["--run", "--weights"], "the folder has no option: bcreid runs DIR"),
 ];
+
+/// Names that other programs give to commands, and what does it here.
+const COMMANDS: &[(&[&str], &str)] = &[
+    (
+        &["test", "evaluate", "evaluation", "validate", "val"],
+        "bcreid eval --run RUN --data DIR evaluates a run",
+    ),
+    (
+        &["fit", "finetune", "fine-tune"],
+        "bcreid train --data DIR --out RUN trains, --weights FILE from other weights",
+    ),
+    (
+        &["infer", "inference", "predict", "embed"],
+        "bcreid extract --weights RUN --images DIR --out FILE extracts features",
+    ),
+    (&["search", "rank", "retrieve"], "bcreid query ranks a gallery for query images"),
+    (
+        &["visualize", "visualise", "visrank"],
+        "bcreid report RUN and bcreid query --out FILE draw ranked lists",
+    ),
+    (&["resume"], "bcreid train --data DIR --out RUN --resume continues a run"),
+    (&["convert"], "bcreid-convert is a program of its own: bcreid-convert --help"),
+];
+
+/// The advice for a command that another program has.
+fn advice_for_command(given: &str) -> Option<&'static str> {
+    COMMANDS.iter().find(|(names, _)| names.contains(&given)).map(|(_, advice)| *advice)
+}
 
 /// The advice for an option that another command or program has.
 fn advice_of_command(given: &str, line: &[OsString]) -> Option<&'static str> {

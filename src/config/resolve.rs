@@ -1,6 +1,6 @@
 //! Settings from their sources, one over the other; an error names the file or the setting that is its cause.
 
-use super::unknown_key::unknown;
+use super::unknown_key::{unknown, unknown_section};
 use super::{Config, Entry, keys, old_names, one_line, wrong_type};
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -141,7 +141,10 @@ fn check_types(table: &toml::Table) -> Result<()> {
 
 /// Checks that a key exists and that its value has the type of the setting.
 fn check_type(entries: &[Entry], key: &str, value: &toml::Value) -> Result<()> {
-    let entry = entries.iter().find(|entry| entry.key == key).ok_or_else(|| unknown(key))?;
+    let entry = entries.iter().find(|entry| entry.key == key).ok_or_else(|| match value.is_table() {
+        true => unknown_section(key),
+        false => unknown(key),
+    })?;
     Config::deserialize(toml::Value::Table(keys::alone(key, value.clone())))
         .map(drop)
         .map_err(|e| wrong_type::refusal(entry, value, e.message()))

@@ -5,6 +5,7 @@ use super::synonyms::{self, Answer};
 use super::wrong_type::Wanted;
 use super::{Config, one_line};
 use crate::Error;
+use std::collections::BTreeSet;
 
 /// Least similarity of a key that is suggested. Below it a suggestion leads astray: `margin` is not `input.mean`.
 const LEAST_SIMILARITY: f64 = 0.85;
@@ -20,6 +21,25 @@ pub fn unknown(key: &str) -> Error {
         },
     };
     Error::Config(format!("there is no key {}; {hint}", one_line(key)))
+}
+
+/// The error for a section `[section]` of a file that has no settings of ours, as the files of other toolboxes have.
+pub fn unknown_section(section: &str) -> Error {
+    let keys = Config::entries();
+    let sections: BTreeSet<&str> =
+        keys.iter().filter_map(|entry| entry.key.rsplit_once('.')).map(|(section, _)| section).collect();
+    // One of ours is a table in the place of a value only.
+    if sections.contains(section) {
+        return unknown(section);
+    }
+    let alike = |own: &&&str| strsim::osa_distance(section, own) == 1;
+    let hint = match sections.iter().find(alike) {
+        Some(own) => format!("did you mean [{own}]? (bcreid config lists all)"),
+        None => "bcreid config lists the sections and keys, docs/other-toolboxes.md has the names of other toolboxes \
+                 and the ones here"
+            .into(),
+    };
+    Error::Config(format!("there is no section [{}]; {hint}", one_line(section)))
 }
 
 /// The advice for an unknown option `--flag` of a command that takes settings: the setting of this meaning; `None` if
@@ -102,6 +122,23 @@ mod tests {
             let error = message(wrong);
             assert!(!error.contains("did you mean") && error.contains("bcreid config lists"), "{error}");
         }
+    }
+
+    #[test]
+    fn sections_of_other_toolboxes_lead_to_their_page() {
+        let message = |text: &str| Config::resolve_text(text, &[]).unwrap_err().to_string();
+        for (text, section) in [
+            ("[MODEL.BACKBONE]\nDEPTH = \"50x\"\n[SOLVER]\nBASE_LR = 0.1\n", "[MODEL]"),
+            ("[train]\nlr = 0.1\n", "[train]"),
+            ("[sampler]\nnum_instances = 4\n", "[sampler]"),
+        ] {
+            let error = message(text);
+            let start = format!("there is no section {section};");
+            assert!(error.contains(&start) && error.contains("docs/other-toolboxes.md"), "{error}");
+        }
+        let error = message("[sovler]\nlr = 0.1\n");
+        assert!(error.contains("did you mean [solver]?"), "{error}");
+        assert!(message("[loss.tripplet]\nweight = 1\n").contains("did you mean [loss.triplet]?"));
     }
 
     #[test]

@@ -315,9 +315,33 @@ fn options_of_other_commands_are_answered() {
         (&["train", "--eval-only"], "bcreid eval --run RUN --data DIR"),
         (&["eval", "--name", "a"], "stored under the name of its data set's folder"),
         (&["tensorboard", "--run", "a"], "bcreid tensorboard RUN"),
+        (&["tensorboard", "--logdir", "a"], "bcreid tensorboard RUN"),
+        (&["eval", "--dist-metric", "cosine"], "rank as the cosine does"),
+        (&["eval", "--ranks", "1", "5"], "--json has the CMC"),
+        (&["train", "-s", "market1501"], "--data DIR is the folder that is trained on"),
+        (&["train", "-t", "market1501"], "bcreid eval --run RUN --data DIR"),
+        (&["train", "--combineall"], "the training part alone is trained on"),
+        (&["train", "--snapshot", "a"], "--resume continues the run"),
+        (&["test", "--run", "a"], "bcreid eval --run RUN --data DIR"),
+        (&["inference"], "bcreid extract --weights RUN"),
+        (&["search"], "bcreid query ranks a gallery"),
     ] {
         assert_says(&usage_error(line), &["tip: ", words]);
     }
+}
+
+/// A run and a weight file are given alike, so either name does.
+#[test]
+fn run_and_weights_are_two_names_of_one_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let [set, run, gallery] = evaluated(folder.path());
+    let image = fs::read_dir(set.join("query")).unwrap().next().unwrap().unwrap().path();
+    let (set, run, gallery, image) = (text(&set), text(&run), text(&gallery), text(&image));
+    let maps = folder.path().join("maps");
+    succeed(&mut called(&["eval", "--weights", run, "--data", set]));
+    succeed(&mut called(&["query", "--weights", run, "--gallery", gallery, "--image", image]));
+    succeed(&mut called(&["activations", "--run", run, "--images", image, "--out", text(&maps)]));
+    succeed(&mut called(&["doctor", "--run", run]));
 }
 
 /// clap does not require an option where another one is given that excludes it: such a line must not run without it.
