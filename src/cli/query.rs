@@ -184,9 +184,8 @@ impl Query {
         mut extractor: Option<Extractor>,
     ) -> Result<()> {
         let folders = ImageFolders::new(&self.images, []);
-        let file_name =
-            |path: &str| Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let queries = names.enumerate().map(|(row, name)| {
+        let names = neighbours::shortest_names(&names.collect::<Vec<_>>());
+        let queries = names.into_iter().enumerate().map(|(row, name)| {
             // The features of images have no identity; a name in the style of a data set tells it, unless the gallery
             // has names of persons, which have other numbers.
             let (pid, camid) = match self.image.get(row) {
@@ -200,14 +199,7 @@ impl Query {
             };
             let labels = query.labels();
             let shown = [labels.pid(pid), labels.camera(camid)].map(|name| printable(&name));
-            neighbours::Query {
-                name: file_name(&name),
-                pid,
-                camid,
-                shown,
-                image,
-                feature: query.row(row).to_vec(),
-            }
+            neighbours::Query { name, pid, camid, shown, image, feature: query.row(row).to_vec() }
         });
         let queries: Vec<neighbours::Query> = queries.collect();
         let maps = extractor.as_mut().filter(|_| self.maps);

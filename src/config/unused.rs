@@ -91,7 +91,7 @@ impl Config {
             groups.push(("run.eval_on", &["run.eval_identities"]));
         }
         if self.data.sampler != Sampler::Pk {
-            groups.push(("data.sampler", &["data.pk_order"]));
+            groups.push(("data.sampler", &["data.pk_images", "data.pk_order"]));
         }
         if self.data.sampler != Sampler::Pairs {
             groups.push(("data.sampler", &["data.pairs_positive", "data.pairs_decay", "data.pairs_least"]));
@@ -160,6 +160,7 @@ mod tests {
                 "run.eval_identities",
                 "\"test\"",
             ),
+            (&["data.pk_images=2"], "data.pk_images = 2 has", "data.sampler = \"random\""),
             (&["data.pk_order=images"], "data.pk_order", "data.sampler = \"random\""),
             (&["data.sampler=pk", "data.pairs_decay=0.9"], "data.pairs_decay", "data.sampler = \"pk\""),
             (&["data.erase_fill=noise"], "data.erase_fill", "data.erase = 0"),

@@ -1,8 +1,12 @@
 //! Class numbers of identities.
 
-use super::Sample;
+use super::{Labels, Sample};
 use crate::console::counted;
+use crate::error::excerpt;
 use crate::{Error, Result};
+
+/// Number of characters of a name that an error shows.
+const SHOWN: usize = 40;
 
 /// The identities of a training set in ascending order; an identity's index is its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,14 @@ impl Classes {
     /// # Errors
     /// A junk image (pid -1) in the set, or fewer than two identities.
     pub fn new(train: &[Sample]) -> Result<Self> {
+        Self::named(train, &Labels::default())
+    }
+
+    /// As [`Classes::new`]; `labels` names the identities in errors.
+    ///
+    /// # Errors
+    /// As [`Classes::new`].
+    pub fn named(train: &[Sample], labels: &Labels) -> Result<Self> {
         if let Some(junk) = train.iter().find(|s| s.pid < 0) {
             return Err(Error::Data(format!(
                 "{}: pid {} marks junk, which cannot be trained on; remove the image from the training set",
@@ -31,8 +43,9 @@ impl Classes {
                 "the training set holds no image; add images of at least two identities".into(),
             )),
             [only] => Err(Error::Data(format!(
-                "the training set ({}) holds identity {only} only; add images of at least one other identity",
-                counted(train.len(), "image")
+                "the training set ({}) holds identity {} only; add images of at least one other identity",
+                counted(train.len(), "image"),
+                excerpt(&labels.pid(only), SHOWN)
             ))),
             _ => Ok(Classes { pids }),
         }
@@ -76,5 +89,12 @@ mod tests {
             let error = Classes::new(&samples(pids)).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
+    }
+
+    #[test]
+    fn the_only_identity_is_told_by_its_name() {
+        let labels = Labels { pids: [(1, "ann".to_string())].into(), ..Labels::default() };
+        let error = Classes::named(&samples(&[1, 1]), &labels).unwrap_err().to_string();
+        assert!(error.contains("(2 images) holds identity ann only"), "{error}");
     }
 }

@@ -23,7 +23,7 @@ use std::path::Path;
 pub fn write(dataset: &Dataset, config: &Config, out: &Path) -> Result<usize> {
     dataset.require_train()?;
     let (height, width) = (config.input.height, config.input.width);
-    let classes = Classes::new(&dataset.train)?;
+    let classes = Classes::named(&dataset.train, &dataset.labels)?;
     let paths: Vec<&Path> = dataset.train.iter().map(|sample| sample.path.as_path()).collect();
     let options = CacheOptions { limit_mib: config.data.cache_mib, folder: None };
     let (cache, mut bad) = ImageCache::build(&paths, height, width, &options, &|_, _| ())?;

@@ -18,6 +18,7 @@ use crate::eval::extract::Extractor;
 use crate::eval::image_folders::{Absent, ImageFolders};
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Largest width and height of an image in pixels: twice the size in the drawing.
@@ -134,6 +135,32 @@ pub fn ranked(
     Ok(all)
 }
 
+/// Most folders of a path in a heading.
+const MOST_PARTS: usize = 8;
+
+/// Names for headings: for each path the shortest end that no other path has, `1.jpg` or `ann/1.jpg`. Equal paths have
+/// equal names.
+pub fn shortest_names(paths: &[String]) -> Vec<String> {
+    let parts = |path: &String| -> Vec<String> {
+        Path::new(path).components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+    };
+    let all: Vec<Vec<String>> = paths.iter().map(parts).collect();
+    let end = |parts: &[String], n: usize| parts[parts.len().saturating_sub(n)..].join("/");
+    let distinct: HashSet<&Vec<String>> = all.iter().collect();
+    let mut names: Vec<Option<String>> = vec![None; paths.len()];
+    for n in 1..=MOST_PARTS {
+        if names.iter().all(Option::is_some) {
+            break;
+        }
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        distinct.iter().for_each(|parts| *counts.entry(end(parts, n)).or_default() += 1);
+        for (parts, name) in all.iter().zip(&mut names).filter(|(_, name)| name.is_none()) {
+            *name = Some(end(parts, n)).filter(|end| counts[end] == 1);
+        }
+    }
+    names.into_iter().zip(paths).map(|(name, path)| name.unwrap_or_else(|| path.clone())).collect()
+}
+
 /// Reads an image, shrunk into [`BOX`] or as it is, with its file.
 fn read(source: Option<&Source>, folders: &ImageFolders) -> std::result::Result<(PathBuf, Rgb), String> {
     let file = match source {
@@ -229,4 +256,24 @@ fn explanation(lists: &[Ranked], threshold: Option<f64>) -> String {
         text += &format!(" Maps, dark to bright: {}.", maps.join("; "));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_tell_images_of_one_name_apart() {
+        let names = |paths: &[&str]| shortest_names(&paths.iter().map(|p| p.to_string()).collect::<Vec<_>>());
+        assert_eq!(names(&["/q/a.jpg", "/q/b.jpg"]), ["a.jpg", "b.jpg"]);
+        assert_eq!(
+            names(&["q/ann/1.jpg", "q/bob/1.jpg", "q/bob/2.jpg"]),
+            ["ann/1.jpg", "bob/1.jpg", "2.jpg"]
+        );
+        assert_eq!(names(&["b/1.jpg", "a/b/1.jpg"]), ["b/1.jpg", "a/b/1.jpg"]);
+        assert_eq!(names(&["q/1.jpg", "q/1.jpg", "row 3"]), ["1.jpg", "1.jpg", "row 3"]);
+        let deep = |end: &str| format!("{end}/{}1.jpg", "x/".repeat(20));
+        let (a, b) = (deep("a"), deep("b"));
+        assert_eq!(names(&[&a, &b]), [a.as_str(), b.as_str()]);
+    }
 }

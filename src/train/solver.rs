@@ -121,7 +121,7 @@ impl Trainer {
         let notes = split.as_mut().map(|split| std::mem::take(&mut split.notes)).unwrap_or_default();
         let reduced = split.as_ref().map(|split| split.train.clone());
         let dataset = reduced.as_ref().unwrap_or(dataset);
-        let classes = Classes::new(&dataset.train)?;
+        let classes = Classes::named(&dataset.train, &dataset.labels)?;
         let attributes = attributes(config, dataset, &classes)?;
         let outputs = Outputs { classes: classes.len(), attributes: attributes.as_ref() };
         let mut first = 0;

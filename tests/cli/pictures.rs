@@ -114,6 +114,39 @@ fn wrong_requests_of_pictures_are_refused() {
     assert!(!at("q.png").exists() && !at("a.png").exists());
 }
 
+/// Images of identity folders have the names 1.jpg, 2.jpg, ...
+#[test]
+fn two_queries_of_one_name_have_different_headings() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, gallery) = trained(folder.path());
+    let (out, at) = (folder.path().join("q.html"), |name: &str| folder.path().join(name).join("1.jpg"));
+    let queries = ["ann", "bob"].map(at);
+    for (query, image) in queries.iter().zip(images("query")) {
+        fs::create_dir(query.parent().unwrap()).unwrap();
+        fs::copy(image, query).unwrap();
+    }
+    let mut command = bcreid();
+    command.arg("query").arg("--run").arg(&run).arg("--gallery").arg(&gallery).arg("--out").arg(&out);
+    succeed(command.arg("--image").args(&queries).arg("--images").arg(data()));
+    let html = fs::read_to_string(&out).unwrap();
+    assert!(html.contains("ann/1.jpg") && html.contains("bob/1.jpg"), "{html}");
+}
+
+/// Two evaluations of one data set show the same persons, by their own numbers or names.
+#[test]
+fn the_legend_of_a_map_names_the_persons_of_several_evaluations() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, _) = trained(folder.path());
+    let out = folder.path().join("map.svg");
+    for more in [&[][..], &["--ignore-cameras"]] {
+        succeed(bcreid().arg("eval").arg("--run").arg(&run).arg("--data").arg(data()).args(more));
+    }
+    succeed(bcreid().args(["plot", "map"]).arg(&run).arg("--out").arg(&out));
+    let svg = fs::read_to_string(&out).unwrap();
+    let first = images("query")[0].file_name().unwrap().to_str().unwrap()[..4].parse::<u32>().unwrap();
+    assert!(svg.contains(&format!("person {first}")) && !svg.contains("coloured person"), "{svg}");
+}
+
 /// The features name images of another folder, which the user did not name.
 #[test]
 fn images_of_other_folders_are_not_shown() {

@@ -132,12 +132,9 @@ fn draw(runs: &[Run], mapped: &[Mapped<'_>]) -> Figure {
             series: std::iter::once(others).chain(coloured).collect(),
         }
     };
-    let persons = persons(mapped.iter().map(|of| &of.pids[..]));
-    let person = |(number, pid): (usize, &i64)| Key {
-        name: match several_sets {
-            true => format!("coloured person {}", number + 1),
-            false => format!("person {}", mapped[0].evaluation.kept.query.labels().pid(*pid)),
-        },
+    let named = names_of_persons(mapped);
+    let person = |(number, names): (usize, &Vec<String>)| Key {
+        name: format!("person {}", names.join(" or ")),
         colour: Colour::Run(number),
         mark: Mark::Points,
     };
@@ -145,10 +142,30 @@ fn draw(runs: &[Run], mapped: &[Mapped<'_>]) -> Figure {
     Figure {
         title: String::new(),
         caption: String::new(),
-        legend: persons.iter().enumerate().map(person).chain([others]).collect(),
+        legend: named.iter().enumerate().map(person).chain([others]).collect(),
         panels: mapped.iter().map(panel).collect(),
         columns: 2,
     }
+}
+
+/// The names of the persons with a colour, by colour: one, or one for each set of images whose person of this colour is
+/// another.
+fn names_of_persons(mapped: &[Mapped<'_>]) -> Vec<Vec<String>> {
+    let mut named: Vec<Vec<String>> = Vec::new();
+    for of in mapped {
+        let set = &of.evaluation.kept;
+        let same_set = mapped.iter().filter(|other| other.evaluation.kept.name == set.name);
+        for (number, pid) in persons(same_set.map(|of| &of.pids[..])).into_iter().enumerate() {
+            if named.len() <= number {
+                named.push(Vec::new());
+            }
+            let name = set.query.labels().pid(pid);
+            if !named[number].iter().any(|known| *known == name) {
+                named[number].push(name.into_owned());
+            }
+        }
+    }
+    named
 }
 
 /// Half the lengths of both axes: a unit is as long in both directions, and all points have room.
