@@ -20,11 +20,11 @@ pub fn print_completions(mut program: Command, shell: Shell) -> Result<()> {
     }
 }
 
-/// Writes the manual pages of a program, `NAME.1`, and of its commands, `NAME-COMMAND.1`, into the folder `out`.
-/// Returns the number of pages.
+/// Writes the manual pages of a program, `NAME.1`, and of its commands, `NAME-COMMAND.1`, into the folder `out`, which is
+/// created if it is missing. Returns the number of pages.
 ///
 /// # Errors
-/// A missing folder; an existing page without `force`; a symbolic link in the place of a page; an error of the file
+/// A folder that cannot be created; an existing page without `force`; a symbolic link in the place of a page; an error of the file
 /// system.
 pub fn write_pages(program: Command, out: &Path, force: bool) -> Result<usize> {
     let mut program = program.disable_help_subcommand(true);
@@ -32,7 +32,7 @@ pub fn write_pages(program: Command, out: &Path, force: bool) -> Result<usize> {
     program.build();
     let mut pages = Vec::new();
     render(&program, &mut pages).map_err(Error::io(out))?;
-    require_folder(out)?;
+    std::fs::create_dir_all(out).map_err(Error::io(out))?;
     let files = pages.iter().map(|(name, _)| inside(out, name)).collect::<Result<Vec<PathBuf>>>()?;
     files.iter().try_for_each(|file| require_new(file, force))?;
     for (file, (_, page)) in files.iter().zip(&pages) {
@@ -48,17 +48,6 @@ fn render(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) -> std::io::Res
     man.render(&mut page)?;
     pages.push((man.get_filename(), page));
     command.get_subcommands().try_for_each(|own| render(own, pages))
-}
-
-/// Checks that the folder of output files exists.
-///
-/// # Errors
-/// [`Error::Data`] if it does not, or is no folder.
-pub fn require_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    Err(Error::Data(format!("{}: no folder; create it first", folder.display())))
 }
 
 /// Checks that an output file is none of the files that the command reads: --force must not destroy an input.

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 /// For all users of a machine: bcreid man --out /usr/local/share/man/man1; then `man bcreid-train` shows a page.
 #[derive(Debug, Args)]
 pub struct Man {
-    /// The folder of the pages; it must exist.
+    /// The folder of the pages.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Overwrite pages that exist.

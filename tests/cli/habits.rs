@@ -99,8 +99,12 @@ fn completions_and_manual_pages_name_every_command() {
             (1, "dear".into())
         );
     }
-    let missing = fail(bcreid().args(["man", "--out", "/nowhere/man"]));
-    assert!(missing.contains("/nowhere/man: no folder; create it first"), "{missing}");
+    let new = folder.path().join("new/man1");
+    succeed(bcreid().arg("man").arg("--out").arg(&new));
+    assert!(new.join("bcreid.1").is_file());
+    // A file in its place is no folder.
+    let error = fail(bcreid().arg("man").arg("--out").arg(new.join("bcreid.1")));
+    assert!(error.contains("bcreid.1"), "{error}");
 }
 
 #[test]

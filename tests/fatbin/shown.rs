@@ -27,6 +27,7 @@ fn a_kernel_is_shown_with_its_largest_figures() {
 fn a_build_without_kernels_names_the_fix() {
     let text = Absent::NoCompiler.to_string();
     assert!(text.starts_with("none") && text.contains("cargo build --release"), "{text}");
+    assert!(text.contains("a new wheel with maturin (docs/python.md)"), "{text}");
     let script = text.split_whitespace().find(|word| word.ends_with(".sh")).unwrap();
     assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script).is_file(), "{script}");
     assert!(Absent::NotWanted.to_string().contains("BCREID_CUDA_ARCHS=none"));

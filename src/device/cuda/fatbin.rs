@@ -68,11 +68,13 @@ impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Absent::NoCompiler => {
-                "none: there was no nvcc when this program was built; tools/get-cuda.sh fetches one, then: \
-                 cargo build --release"
+                "none: there was no nvcc when this program was built; tools/get-cuda.sh in its source fetches one, \
+                 then build again: cargo build --release, or, if it came in a Python wheel, a new wheel with maturin \
+                 (docs/python.md)"
             }
             Absent::NotWanted => {
-                "none: this program was built with BCREID_CUDA_ARCHS=none; unset it, then: cargo build --release"
+                "none: this program was built with BCREID_CUDA_ARCHS=none; unset it, then build again: cargo build \
+                 --release, or, if it came in a Python wheel, a new wheel with maturin (docs/python.md)"
             }
         })
     }
