@@ -143,7 +143,7 @@ fn wrong_files_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }\n";
     let values: Vec<u8> = [1f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let cases: [(&str, &[u8], &str, &str); 13] = [
+    let cases: [(&str, &[u8], &str, &str); 14] = [
         (good, &values[..7], "pid\n1\n2\n", "2 x 1, but 7 bytes follow"),
         (good, &[&values[..], b"\0"].concat(), "pid\n1\n2\n", "but 9 bytes follow"),
         (&good.replace("2, 1", "4611686018427387904, 4"), &values, "pid\n1\n", "but 8 bytes follow"),
@@ -153,6 +153,12 @@ fn wrong_files_are_refused_by_name() {
         (good, &[&values[..4], &f32::NAN.to_le_bytes()].concat(), "pid\n1\n2\n", "row 1 holds NaN"),
         (good, &values, "pid\n1\n", "2 rows, but the .csv beside it lists 1"),
         (good, &values, "pid\n1\nx\n", "x.csv line 3: pid \"x\""),
+        (
+            good,
+            &values,
+            "pid\neva\n1\n",
+            "not a whole number; number them, and give the names in the column pid_name",
+        ),
         (good, &values, "pid,camid\n1,2\n2\n", "x.csv line 3: 1 field, but the header has 2"),
         (
             good,

@@ -168,7 +168,11 @@ fn descriptions(events: &[Event]) -> Vec<(i64, String, String)> {
     for event in events {
         let Some(What::Summary(summary)) = &event.what else { panic!("{event:?}") };
         all.extend(summary.value.iter().filter_map(|value| {
-            let text = value.metadata.as_ref()?.summary_description.clone();
+            let metadata = value.metadata.as_ref()?;
+            let text = metadata.summary_description.clone();
+            // Without a part of TensorBoard its reader warns of the tag.
+            let part = metadata.plugin_data.as_ref().map(|part| part.plugin_name.as_str());
+            assert!(part == Some(if text.is_empty() { "text" } else { "scalars" }), "{value:?}");
             Some((event.step, value.tag.clone(), text)).filter(|(_, _, text)| !text.is_empty())
         }));
     }

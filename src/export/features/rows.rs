@@ -79,7 +79,13 @@ pub fn read(file: &Path) -> Result<Rows> {
             record[column].trim().parse::<i64>().map_err(|_| {
                 let line = line(text, record.position());
                 let found = &record[column];
-                Error::Data(format!("{} line {line}: {name} {found:?} is not a whole number", file.display()))
+                let remedy = format!(
+                    "number them, and give the names in the column {name}_name beside it (path,pid,camid,pid_name,camid_name)"
+                );
+                Error::Data(format!(
+                    "{} line {line}: {name} {found:?} is not a whole number; {remedy}",
+                    file.display()
+                ))
             })
         };
         rows.pids.push(number(pid, "pid")?);

@@ -73,12 +73,14 @@ pub struct SummaryMetadata {
     /// Markdown text shown beside the curve.
     #[prost(string, tag = "3")]
     pub summary_description: String,
-    /// Class of the value: [`SummaryMetadata::TENSOR`], or 0 for the values of older forms.
+    /// Class of the value: one of the constants below, or 0 for the values of older forms.
     #[prost(int32, tag = "4")]
     pub data_class: i32,
 }
 
 impl SummaryMetadata {
+    /// The class of values that are numbers.
+    pub const SCALAR: i32 = 1;
     /// The class of values that are tensors.
     pub const TENSOR: i32 = 2;
 }
@@ -86,12 +88,14 @@ impl SummaryMetadata {
 /// A part of TensorBoard.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PluginData {
-    /// Its name: [`PluginData::TEXT`].
+    /// Its name: one of the constants below.
     #[prost(string, tag = "1")]
     pub plugin_name: String,
 }
 
 impl PluginData {
+    /// The part that shows curves.
+    pub const SCALARS: &str = "scalars";
     /// The part that shows texts.
     pub const TEXT: &str = "text";
 }

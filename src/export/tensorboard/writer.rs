@@ -69,8 +69,12 @@ impl<W: Write> EventWriter<W> {
         let value = |(tag, value, description): (&str, f32, Option<&str>)| Value {
             tag: tag.into(),
             content: Some(Content::SimpleValue(value)),
-            metadata: description
-                .map(|text| SummaryMetadata { summary_description: text.into(), ..Default::default() }),
+            // TensorBoard's reader warns of metadata that name no part of it.
+            metadata: description.map(|text| SummaryMetadata {
+                plugin_data: Some(PluginData { plugin_name: PluginData::SCALARS.into() }),
+                summary_description: text.into(),
+                data_class: SummaryMetadata::SCALAR,
+            }),
         };
         self.summary(wall_time, step, values.into_iter().map(value).collect())
     }
