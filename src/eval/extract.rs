@@ -111,6 +111,11 @@ impl Extractor {
         Extractor { bad_images, ..self }
     }
 
+    /// As [`Extractor::with_bad_images`], between two extractions.
+    pub fn set_bad_images(&mut self, bad_images: BadImages) {
+        self.bad_images = bad_images;
+    }
+
     /// The unreadable images that were left out since the last call, a line for each with the reason.
     pub fn take_skipped(&mut self) -> Vec<String> {
         std::mem::take(&mut self.skipped)

@@ -286,9 +286,12 @@ impl Features {
         if n.checked_mul(dim) != Some(self.features().len()) || camids.len() != n {
             let (values, camids) = (counted(self.features().len(), "value"), counted(camids.len(), "camid"));
             let pids = counted(n, "pid");
-            return Some(format!(
-                "{pids} and {camids}, but {values} in rows of {dim}; give one row for each image"
-            ));
+            // A matrix has whole rows; a list of values may not.
+            let rows = match self.features().len() {
+                values if values % dim == 0 => counted(values / dim, "row"),
+                _ => format!("{values} in rows of {dim}"),
+            };
+            return Some(format!("{rows}, but {pids} and {camids}; give one of each for each image"));
         }
         if !self.paths.is_empty() && self.paths.len() != n {
             return Some(fault_of_paths(n, self.paths.len()));

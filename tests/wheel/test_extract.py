@@ -70,6 +70,30 @@ class Extract(unittest.TestCase):
         self.assertEqual(seen, sorted(set(seen)))
         self.assertEqual(seen[-1], (300, 300))
 
+    def test_unreadable_images_of_a_folder(self):
+        folder = FOLDER / "some-broken"
+        folder.mkdir()
+        for file in files()[:2]:
+            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / "0000_c1s1_000000_00.jpg").write_bytes(b"no image")
+        for extract in [self.extractor.extract, self.extractor.extract_folder]:
+            with self.assertRaisesRegex(bcreid.Error, 'extract_folder.folder, bad_images="skip"'):
+                extract(folder)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            features = self.extractor.extract_folder(folder, bad_images="skip")
+        self.assertIn("left out: ", str(caught[-1].message))
+        self.assertIn("0000_c1s1_000000_00.jpg", str(caught[-1].message))
+        np.testing.assert_array_equal(features.features, self.expected.features[:2])
+        np.testing.assert_array_equal(features.pids, self.expected.pids[:2])
+        # The next call refuses again.
+        with self.assertRaises(bcreid.Error):
+            self.extractor.extract(folder)
+        with self.assertRaisesRegex(bcreid.Error, "choose refuse or skip"):
+            self.extractor.extract_folder(folder, bad_images="drop")
+        with self.assertRaisesRegex(bcreid.Error, "a batch of -1 images"):
+            bcreid.Extractor(RUN, device="cpu", batch=-1)
+
     def test_wrong_images(self):
         picture = np.zeros((4, 4, 3), np.uint8)
         (FOLDER / "empty").mkdir()

@@ -65,7 +65,7 @@ class Read(unittest.TestCase):
             ((rows.astype(np.float16), [1, 2, 3]), "features: a float16 array [3, 2]; give a float32 or float64"),
             ((rows[0], [1]), "[N, D]"),
             ((rows.tolist(), [1, 2, 3]), "an object of type list"),
-            ((rows, [1, 2]), "2 pids"),
+            ((rows, [1, 2]), "3 rows, but 2 pids and 2 camids"),
             ((rows, [1, 2, 2**63]), "pids: an object of type list; give integers"),
             ((rows, np.array([1.5, 2, 3])), "pids: a float64 array [3]; give integers"),
             ((rows, [1, 2, -2]), "pids[2] is -2"),
@@ -76,6 +76,21 @@ class Read(unittest.TestCase):
             with self.assertRaises(bcreid.Error) as raised:
                 bcreid.Features(*arguments)
             self.assertIn(words, str(raised.exception))
+
+    def test_names(self):
+        rows = np.eye(3, dtype=np.float32)
+        named = bcreid.Features(rows, [1, 2, 1], [0, 0, 1], pid_names={1: "eva", 2: "bob"}, camera_names={1: "gate"})
+        self.assertEqual((named.pid_names, named.camera_names), ({1: "eva", 2: "bob"}, {1: "gate"}))
+        self.assertEqual(bcreid.Features(rows, [1, 2, 1]).pid_names, {})
+        other = bcreid.Features(rows, [1, 2, 1], [1, 1, 0], pid_names={1: "eva", 2: "ann"})
+        with self.assertRaisesRegex(bcreid.Error, "bob"):
+            bcreid.evaluate(named, other)
+        (FOLDER / "named.csv").write_text("pid,pid_name\n1,eva\n2,bob\n1,eva\n")
+        np.save(FOLDER / "named.npy", rows)
+        self.assertEqual(bcreid.read_features(FOLDER / "named.npy").pid_names, {1: "eva", 2: "bob"})
+        for names, words in [({7: "eva"}, "7 is the number of no row"), ({1: " "}, "the name of 1 is empty")]:
+            with self.assertRaisesRegex(bcreid.Error, words):
+                bcreid.Features(rows, [1, 2, 1], pid_names=names)
 
     def test_wrong_files(self):
         (FOLDER / "text.safetensors").write_text("no features")
@@ -152,6 +167,8 @@ class Evaluate(unittest.TestCase):
             ((query, same_camera), {}, "give ignore_cameras=True"),
             ((query, gallery), {"k1": 5}, "give rerank=True too"),
             ((query, gallery), {"rerank": True, "k1": 0}, "k1 is 0"),
+            ((query, gallery), {"rerank": True, "k1": -1}, "k1 is -1"),
+            ((query, gallery), {"rerank": True, "k2": -5}, "k2 is -5"),
             ((query, gallery), {"device": "tpu"}, "choose auto, cpu, cuda"),
             ((query, gallery), {"device": "cpu", "precision": "bf16"}, "needs a CUDA device"),
             ((query, gallery), {"precision": "f64"}, "choose f32, tf32 or bf16"),

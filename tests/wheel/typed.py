@@ -24,7 +24,7 @@ def features(weights: str, crops: list[NDArray[np.uint8]], files: list[Path]) ->
 
     extractor = bcreid.Extractor(weights, batch=16, flip=True)
     own: NDArray[np.float32] = extractor.extract(crops, progress=progress)
-    folder: bcreid.Features = extractor.extract_folder("images")
+    folder: bcreid.Features = extractor.extract_folder("images", bad_images="skip")
     more = bcreid.extract(weights, files, precision="bf16")
     return np.concatenate([own, more, folder.features])
 
@@ -38,4 +38,5 @@ def notes(folder: str) -> list[Optional[str]]:
 
 made = bcreid.Features(np.eye(2, dtype=np.float32), [1, 2], camids=np.array([0, 1]), paths=["a", "b"])
 pids: NDArray[np.int64] = made.pids
+names: dict[int, str] = bcreid.Features(np.eye(2), [1, 2], pid_names={1: "eva"}).pid_names
 read: bcreid.Features = bcreid.read_features("f.safetensors")

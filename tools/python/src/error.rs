@@ -14,7 +14,8 @@ mod exception {
         bcreid,
         Error,
         pyo3::exceptions::PyException,
-        "An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it."
+        "An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it. An argument of \
+         another type is Python's TypeError, and a number beyond 64 bits its OverflowError."
     );
 }
 
@@ -42,6 +43,10 @@ fn argument(remedy: &Remedy) -> String {
         Remedy::SmallerBatch => "give a smaller batch".into(),
         Remedy::CpuDevice => "give device=\"cpu\", which has no requirements".into(),
         Remedy::IgnoreCameras => "give ignore_cameras=True if the camera numbers have no meaning".into(),
+        Remedy::SkipImages => {
+            "leave them out: of a folder with Extractor.extract_folder(folder, bad_images=\"skip\"), of a list yourself"
+                .into()
+        }
         other => other.to_string(),
     }
 }

@@ -20,14 +20,19 @@ pub fn evaluate(
     count_unmatched: bool,
     ignore_cameras: bool,
     rerank: bool,
-    k1: usize,
-    k2: usize,
+    k1: i64,
+    k2: i64,
     lambda_: f64,
     device: &str,
     precision: &str,
 ) -> PyResult<Py<PyAny>> {
     let py = query.py();
-    let settings = Rerank { k1, k2, lambda: lambda_ };
+    // A negative number is refused with the words for 0, and not with Python's about its conversion.
+    let count = |name: &str, value: i64| {
+        usize::try_from(value)
+            .map_err(|_| fault(format!("{name} is {value}; it counts neighbours: give 1 to 1000")))
+    };
+    let settings = Rerank { k1: count("k1", k1)?, k2: count("k2", k2)?, lambda: lambda_ };
     if rerank {
         settings.check().to_python()?;
     } else if settings != Rerank::default() {

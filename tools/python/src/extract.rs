@@ -5,7 +5,7 @@ use crate::features::PyFeatures;
 use crate::images::{self, Argument, Arrays};
 use crate::{arrays, evaluate, job};
 use bcreid::data::folder::Folder;
-use bcreid::data::{Images, Sample};
+use bcreid::data::{BadImages, Images, Sample};
 use bcreid::eval::extract::Extractor;
 use bcreid::weights::Features;
 use numpy::PyArray2;
@@ -34,9 +34,11 @@ impl PyExtractor {
         weights: PathBuf,
         device: &str,
         precision: &str,
-        batch: usize,
+        batch: i64,
         flip: bool,
     ) -> PyResult<Self> {
+        let batch = usize::try_from(batch)
+            .map_err(|_| fault(format!("a batch of {batch} images: give 1 to 1024 images")))?;
         let (device, which) = evaluate::choose(py, device, precision)?;
         let path = weights.clone();
         let load = move || Ok(Extractor::load(&path, &device)?.with_batch(batch)?.with_flip(flip));
@@ -67,16 +69,23 @@ impl PyExtractor {
         arrays::matrix(py, rows, self.dim)
     }
 
-    /// The features of all images in a folder, with the identities and cameras that the file names give.
-    #[pyo3(signature = (folder, *, progress=None))]
+    /// The features of all images in a folder, with the identities and cameras that the file names give. With
+    /// bad_images="skip" an unreadable image has no row, and a warning names it.
+    #[pyo3(signature = (folder, *, bad_images="refuse", progress=None))]
     fn extract_folder(
         &self,
         py: Python<'_>,
         folder: PathBuf,
+        bad_images: &str,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyFeatures> {
+        let bad_images = match bad_images {
+            "refuse" => BadImages::Refuse,
+            "skip" => BadImages::Skip,
+            other => return Err(fault(format!("bad_images {other:?}: choose refuse or skip"))),
+        };
         let samples = self.folder(py, folder)?;
-        Ok(self.features(py, samples, progress)?.into())
+        Ok(self.features(py, samples, bad_images, progress)?.into())
     }
 
     /// D, the number of values of a feature.
@@ -104,32 +113,44 @@ impl PyExtractor {
         Ok(folder.samples)
     }
 
+    /// The features of images, in their order and without unreadable ones that are to be left out; each of those
+    /// becomes a warning.
     fn features(
         &self,
         py: Python<'_>,
         samples: Vec<Sample>,
+        bad_images: BadImages,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Features> {
-        let (inner, dim) = (self.inner.clone(), self.dim);
-        job::run(
+        let inner = self.inner.clone();
+        let (features, skipped) = job::run(
             py,
             |done, total| tell(progress, done, total),
             move |reporter| {
                 let total = samples.len();
                 let mut extractor = inner.lock().unwrap_or_else(PoisonError::into_inner);
-                let mut rows = Vec::new();
+                extractor.set_bad_images(bad_images);
+                let (mut rows, mut kept) = (Vec::new(), Vec::new());
                 let files = samples.iter().map(|sample| sample.path.clone()).collect();
-                extractor.for_each_batch(Images::Files(files), |_, batch| {
+                let done = extractor.for_each_batch(Images::Files(files), |images, batch| {
                     rows.extend_from_slice(batch);
-                    reporter.advance(rows.len() / dim, total)
-                })?;
-                let pids = samples.iter().map(|sample| sample.pid).collect();
-                let camids = samples.iter().map(|sample| sample.camid.unwrap_or(-1)).collect();
-                let paths = samples.iter().map(|sample| sample.path.display().to_string()).collect();
-                let features = Features::new(rows, dim, pids, camids, paths)?.with_origin(extractor.origin());
-                Ok(features.with_weights(Some(extractor.weights_file())))
+                    kept.extend(images.iter().map(|image| &samples[*image]));
+                    reporter.advance(images.last().map_or(0, |last| last + 1), total)
+                });
+                // Other calls give a row for each image.
+                extractor.set_bad_images(BadImages::Refuse);
+                let skipped = extractor.take_skipped();
+                done?;
+                let pids = kept.iter().map(|sample| sample.pid).collect();
+                let camids = kept.iter().map(|sample| sample.camid.unwrap_or(-1)).collect();
+                let paths = kept.iter().map(|sample| sample.path.display().to_string()).collect();
+                let features = Features::new(rows, extractor.dim(), pids, camids, paths)?;
+                let features = features.with_origin(extractor.origin());
+                Ok((features.with_weights(Some(extractor.weights_file())), skipped))
             },
-        )
+        )?;
+        skipped.iter().try_for_each(|line| warn(py, &format!("left out: {line}")))?;
+        Ok(features)
     }
 
     fn rows(
@@ -138,7 +159,11 @@ impl PyExtractor {
         samples: Vec<Sample>,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<f32>> {
-        arrays::copy(self.features(py, samples, progress)?.features(), "the features' array").to_python()
+        arrays::copy(
+            self.features(py, samples, BadImages::Refuse, progress)?.features(),
+            "the features' array",
+        )
+        .to_python()
     }
 
     fn rows_of_arrays(
@@ -191,7 +216,7 @@ pub fn extract(
     images: &Bound<'_, PyAny>,
     device: &str,
     precision: &str,
-    batch: usize,
+    batch: i64,
     flip: bool,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Py<PyArray2<f32>>> {

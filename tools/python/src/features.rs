@@ -2,12 +2,14 @@
 
 use crate::error::{ToPython, fault};
 use crate::{arrays, job};
+use bcreid::data::Labels;
 use bcreid::export::features;
 use bcreid::weights::{Features, Origin};
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 /// Features of N images, D values each, with identities, cameras and paths.
@@ -35,7 +37,9 @@ impl PyFeatures {
 #[pymethods]
 impl PyFeatures {
     #[new]
-    #[pyo3(signature = (features, pids, camids=None, *, paths=None, network=None, mirrored=None))]
+    #[pyo3(signature = (features, pids, camids=None, *, paths=None, network=None, mirrored=None, pid_names=None,
+                        camera_names=None))]
+    #[expect(clippy::too_many_arguments, reason = "these are keywords in Python")]
     fn new(
         features: &Bound<'_, PyAny>,
         pids: &Bound<'_, PyAny>,
@@ -43,6 +47,8 @@ impl PyFeatures {
         paths: Option<Vec<String>>,
         network: Option<String>,
         mirrored: Option<bool>,
+        pid_names: Option<BTreeMap<i64, String>>,
+        camera_names: Option<BTreeMap<i64, String>>,
     ) -> PyResult<Self> {
         let py = features.py();
         let (rows, dim) = arrays::rows_of(features)?;
@@ -52,8 +58,13 @@ impl PyFeatures {
             None => vec![-1; pids.len()],
         };
         let origin = Origin { network, mirrored, ..Origin::default() };
+        let labels = Labels {
+            pids: names_of(pid_names, "pid_names", &pids)?,
+            cameras: names_of(camera_names, "camera_names", &camids)?,
+        };
         let checked = job::run_silently(py, move || {
-            Ok(Features::new(rows, dim, pids, camids, paths.unwrap_or_default())?.with_origin(origin))
+            let features = Features::new(rows, dim, pids, camids, paths.unwrap_or_default())?;
+            Ok(features.with_origin(origin).with_labels(labels))
         })?;
         Ok(checked.into())
     }
@@ -88,6 +99,18 @@ impl PyFeatures {
         self.inner.paths().to_vec()
     }
 
+    /// The names of identities by their numbers; empty where the data set has numbers itself.
+    #[getter]
+    fn pid_names(&self) -> BTreeMap<i64, String> {
+        self.inner.labels().pids.clone()
+    }
+
+    /// The names of cameras by their numbers; empty where the data set has numbers itself.
+    #[getter]
+    fn camera_names(&self) -> BTreeMap<i64, String> {
+        self.inner.labels().cameras.clone()
+    }
+
     /// The origin: "network" (a fingerprint), "mirrored" (whether the mirror image's feature was added), "pooled" (how
     /// several images became one row) and "layer" ("pool5" or "neck"), each None if unknown.
     #[getter]
@@ -114,6 +137,29 @@ impl PyFeatures {
     fn __repr__(&self) -> String {
         format!("<bcreid.Features: {} images, {} values each>", self.inner.len(), self.inner.dim())
     }
+}
+
+/// The names of an argument, each of a number that a row has and not empty.
+fn names_of(
+    names: Option<BTreeMap<i64, String>>,
+    what: &str,
+    numbers: &[i64],
+) -> PyResult<BTreeMap<i64, String>> {
+    let names = names.unwrap_or_default();
+    let known: HashSet<i64> = numbers.iter().copied().filter(|number| *number >= 0).collect();
+    for (number, name) in &names {
+        if name.trim().is_empty() {
+            return Err(fault(format!(
+                "{what}: the name of {number} is empty; leave it out, or give a name"
+            )));
+        }
+        if !known.contains(number) {
+            return Err(fault(format!(
+                "{what}: {number} is the number of no row; give names of the numbers in the rows"
+            )));
+        }
+    }
+    Ok(names)
 }
 
 fn list(py: Python<'_>, kept: &PyOnceLock<Py<PyArray1<i64>>>, values: &[i64]) -> PyResult<Py<PyArray1<i64>>> {

@@ -29,7 +29,8 @@ _Precision = Literal["f32", "tf32", "bf16"]
 _Progress = Callable[[int, int], object]
 
 class Error(Exception):
-    """An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it."""
+    """An error of bcreid. Its text is one line that says what is wrong, where, and how to fix it. An argument of another
+    type is Python's TypeError, and a number beyond 64 bits its OverflowError."""
 
 @final
 class Features:
@@ -44,6 +45,8 @@ class Features:
         paths: Union[Sequence[str], None] = None,
         network: Union[str, None] = None,
         mirrored: Union[bool, None] = None,
+        pid_names: Union[dict[int, str], None] = None,
+        camera_names: Union[dict[int, str], None] = None,
     ) -> Features: ...
     @property
     def features(self) -> NDArray[np.float32]: ...
@@ -53,6 +56,10 @@ class Features:
     def camids(self) -> NDArray[np.int64]: ...
     @property
     def paths(self) -> list[str]: ...
+    @property
+    def pid_names(self) -> dict[int, str]: ...
+    @property
+    def camera_names(self) -> dict[int, str]: ...
     @property
     def about(self) -> dict[str, Union[str, bool, None]]: ...
     @property
@@ -106,8 +113,15 @@ class Extractor:
     def extract(self, images: _Images, *, progress: Union[_Progress, None] = None) -> NDArray[np.float32]:
         """The features of images, float32 [N, D], each row of length 1."""
 
-    def extract_folder(self, folder: _Path, *, progress: Union[_Progress, None] = None) -> Features:
-        """The features of all images in a folder, with the identities and cameras that the file names give."""
+    def extract_folder(
+        self,
+        folder: _Path,
+        *,
+        bad_images: Literal["refuse", "skip"] = "refuse",
+        progress: Union[_Progress, None] = None,
+    ) -> Features:
+        """The features of all images in a folder, with the identities and cameras that the file names give. With
+        bad_images="skip" an unreadable image has no row, and a warning names it."""
 
     @property
     def dim(self) -> int: ...
