@@ -3,7 +3,7 @@
 use super::compute::Compute;
 use super::counter::Counter;
 use super::data::Opening;
-use crate::command_help::{require_new, require_outside};
+use crate::command_help::require_new;
 use crate::console::counted;
 use crate::data::folder::Folder;
 use crate::data::{BadImages, Dataset, Labels, Part};
@@ -159,9 +159,6 @@ impl Extract {
 
     pub fn run(mut self) -> Result<ExitCode> {
         self.out = follow(&self.out)?;
-        let inputs = [("--images", &self.images), ("--data", &self.data)];
-        let folders = inputs.iter().filter_map(|(option, folder)| Some((*option, folder.as_deref()?)));
-        require_outside(&self.out, folders)?;
         super::require_room_for_features(&self.out, self.force, &[&self.weights])?;
         let list = self.how.list_of_skipped(&self.out, self.force)?;
         let images = self.images()?;

@@ -82,9 +82,12 @@ impl Query {
             return Err(Error::Data(format!("--threshold {threshold}: give a distance above 0")));
         }
         if let Some(out) = &self.out {
-            PictureFormat::of(out)?;
+            let format = PictureFormat::of(out)?;
             require_other(out, inputs)?;
-            require_outside(out, self.images.iter().map(|folder| ("--images", folder.as_path())))?;
+            // An HTML page is no image; a picture would be one of the data set.
+            if format == PictureFormat::Png {
+                require_outside(out, self.images.iter().map(|folder| ("--images", folder.as_path())))?;
+            }
             self.out = Some(output::prepare(out, self.json.force())?);
         }
         if self.maps && self.how.flip {

@@ -402,20 +402,17 @@ fn force_destroys_no_input() {
         assert_says(&fail(&mut called(&maps)), &["in the folder of --images", "give a folder outside"]);
     }
     assert!(!inside.exists());
-    let (png, npy) = (Path::new(images).join("new.png"), Path::new(images).join("new.npy"));
-    let own_set = ["--data", text(data()), "--part", "query"];
+    let png = Path::new(images).join("new.png");
     succeed(&mut called(&["eval", "--run", run, "--data", text(data())]));
     for (line, option) in [
         (&[&query[..], &["--images", text(data()), "--out", text(&png)]].concat()[..], "--images"),
-        (&["extract", "--weights", run, "--images", images, "--out", text(&npy)], "--images"),
-        (&[&["extract", "--weights", run, "--out", text(&npy)][..], &own_set].concat(), "--data"),
         (&["tensorboard", run, "--out", text(&inside)], "the evaluation's images"),
         (&["tensorboard", run, "--images", images, "--out", text(&inside)], "--images"),
     ] {
         let place = format!("in the folder of {option}");
         assert_says(&fail(&mut called(line)), &[&place, "give a folder outside"]);
     }
-    assert!(!png.exists() && !npy.exists() && !inside.exists());
+    assert!(!png.exists() && !inside.exists());
     let after = [weights, features, text(&image)].map(|file| fs::read(file).unwrap());
     assert!(before == after);
 }
