@@ -49,6 +49,7 @@ impl Config {
         let (own_center, v, a) = (&l.center, &l.verification, &l.attributes);
         let center_rate = if let CenterRate::Fixed(rate) = b.center_rate { rate } else { 0.0 };
         let embedding_std = if let EmbeddingInit::Normal(std) = m.embedding_init { std } else { 1.0 };
+        let no_rounds = s.svd_lr.is_empty();
         let rules = [
             ((1..=1024).contains(&width), "model.width must be 1 to 1024"),
             (
@@ -137,6 +138,39 @@ impl Config {
                 "solver.lr_factors and solver.decay_factors must be finite factors of at least 0",
             ),
             (s.head_rate.is_finite() && s.head_rate > 0.0, "solver.head_rate must be above 0 and finite"),
+            (
+                s.svd_lr.iter().all(|rate| rate.is_finite() && *rate > 0.0),
+                "solver.svd_lr must be rates above 0 and finite, one for each round",
+            ),
+            (
+                no_rounds || !m.embedding.is_empty(),
+                "solver.svd_lr decomposes the last layer of the embedding, and there is none: set model.embedding to its \
+                 width",
+            ),
+            (
+                no_rounds || !(m.embedding_bias || m.embedding_batchnorm || m.embedding_relu),
+                "solver.svd_lr needs an embedding whose last layer is linear, so that its output keeps all distances: set \
+                 model.embedding_bias, model.embedding_batchnorm and model.embedding_relu to false",
+            ),
+            (
+                no_rounds || m.neck == NeckKind::None,
+                "solver.svd_lr needs model.neck = none: the statistics of a neck belong to the outputs before a \
+                 decomposition",
+            ),
+            (
+                no_rounds || s.schedule == Schedule::Steps,
+                "solver.svd_lr needs solver.schedule = steps, because the other schedules fall until the end of the run",
+            ),
+            (
+                no_rounds || s.ema == 0.0,
+                "solver.svd_lr needs solver.ema = 0: an average over a decomposition would mix other outputs",
+            ),
+            (
+                [s.svd_restraint, s.svd_relaxation].iter().all(|length| (1..=1 << 31).contains(length))
+                    && s.svd_start <= 1 << 31,
+                "solver.svd_restraint and solver.svd_relaxation must be 1 to 2^31, and solver.svd_start at most 2^31",
+            ),
+            (s.svd_lr_milestones.is_sorted_by(|a, b| a < b), "solver.svd_lr_milestones must grow"),
             ((0.0..1.0).contains(&s.momentum), "solver.momentum must be at least 0 and below 1"),
             (
                 !s.nesterov || s.convention == Convention::PyTorch,

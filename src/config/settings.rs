@@ -170,6 +170,20 @@ section! {
         freeze: Vec<String> = vec![], "patterns", "ours";
         /// Iterations at the start in which these parameters are frozen; 0: all.
         freeze_iterations: u64 = 0, "iterations", "ours";
+        /// Learning rates of rounds behind the first `svd_start` iterations, one each; none: no rounds. In a round the last
+        /// layer of the embedding is decomposed, so that its weight vectors are orthogonal, then restraint and relaxation
+        /// follow.
+        svd_lr: Vec<f32> = vec![], "rates", "ours (Sun et al. 2017: three of 1e-3, four of 1e-4)";
+        /// Iterations before the first round, at the rates of the schedule.
+        svd_start: u64 = 25_000, "iterations", "Sun et al. 2017";
+        /// Iterations of a restraint, in which this layer is frozen.
+        svd_restraint: u64 = 8_000, "iterations", "Sun et al. 2017";
+        /// Iterations of a relaxation, in which it is trained; the last one lasts until the end.
+        svd_relaxation: u64 = 8_000, "iterations", "Sun et al. 2017";
+        /// Patterns of the names of parameters that are frozen in relaxations, as those of `freeze`.
+        svd_freeze: Vec<String> = vec![], "patterns", "ours (Sun et al. 2017: up to layer1, and batch normalisation)";
+        /// The iterations of each restraint and relaxation at which its rate is multiplied by `lr_gamma`.
+        svd_lr_milestones: Vec<u64> = vec![], "iterations", "ours (Sun et al. 2017: 5000)";
         /// Momentum.
         momentum: f32 = 0.9, "1", "ours";
         /// Share of the old mean of gradients in the new one; for the Adam family.

@@ -84,6 +84,18 @@ impl Config {
         if solver.freeze.is_empty() {
             groups.push(("solver.freeze", &["solver.freeze_iterations"]));
         }
+        if solver.svd_lr.is_empty() {
+            groups.push((
+                "solver.svd_lr",
+                &[
+                    "solver.svd_start",
+                    "solver.svd_restraint",
+                    "solver.svd_relaxation",
+                    "solver.svd_freeze",
+                    "solver.svd_lr_milestones",
+                ],
+            ));
+        }
         let run = &self.run;
         if run.eval_every == 0 {
             groups.push(("run.eval_every", &["run.eval_on", "run.eval_identities", "run.patience"]));
@@ -154,6 +166,7 @@ mod tests {
             (&["data.attributes=a.csv"], "data.attributes = \"a.csv\"", "loss.attributes.weight = 0"),
             (&["loss.center.rate=0.1"], "loss.center.rate", "loss.center.weight = 0"),
             (&["solver.freeze_iterations=3"], "solver.freeze_iterations", "solver.freeze = []"),
+            (&["solver.svd_start=9"], "solver.svd_start = 9 has", "solver.svd_lr = []"),
             (&["run.patience=3"], "run.patience = 3 has", "run.eval_every = 0"),
             (
                 &["run.eval_every=9", "run.eval_on=test", "run.eval_identities=5"],

@@ -104,6 +104,14 @@ impl Embedding {
         self.width
     }
 
+    /// The weight of the last layer, `[D, inputs]`.
+    ///
+    /// # Panics
+    /// Never: an embedding has a layer.
+    pub fn last_weight(&self) -> ParamId {
+        self.layers.last().expect("an embedding has a layer").weight
+    }
+
     /// Embeds features `[m, C]`: `[m, D]`.
     ///
     /// # Errors

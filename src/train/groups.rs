@@ -1,61 +1,88 @@
 //! Groups of parameters by their names: factors on the learning rate and the weight decay, and frozen parameters.
 
+use super::rounds::{self, Position, Stage};
 use crate::autograd::{Param, Params};
 use crate::config::{Config, Factors, pattern};
+use crate::model::Model;
 use crate::{Error, Result};
 
 /// Number of names that an error suggests.
 const SUGGESTED: usize = 3;
 
-/// Gives the parameters the factors of the settings, and freezes those that are frozen in step `first`. A parameter has the product of the factors of
-/// all patterns that match its name, and of the factor that the network declares for it (`solver.head_rate`).
+/// Gives the parameters the factors of the settings, and freezes those that are frozen in step `first`. A parameter has
+/// the product of the factors of all patterns that match its name, and of the factor that the network declares for it
+/// (`solver.head_rate`).
 ///
 /// # Errors
 /// [`Error::Config`] for a pattern that matches no parameter; the nearest names are named. If no parameter is left to
-/// be trained.
-pub fn apply(config: &Config, params: &mut Params, first: u64) -> Result<()> {
+/// be trained, in `first` or in a restraint or relaxation ([`super::rounds`]).
+pub fn apply(config: &Config, model: &Model, params: &mut Params, first: u64) -> Result<()> {
     let solver = &config.solver;
     multiply("solver.lr_factors", &solver.lr_factors, params, |param| &mut param.lr_mult)?;
     multiply("solver.decay_factors", &solver.decay_factors, params, |param| &mut param.decay_mult)?;
-    freeze(config, params, first)
+    require_matches("solver.freeze", &solver.freeze, params)?;
+    if !solver.svd_lr.is_empty() {
+        require_matches("solver.svd_freeze", &solver.svd_freeze, params)?;
+        freeze(config, model, params, solver.svd_start)?;
+        freeze(config, model, params, solver.svd_start + solver.svd_restraint)?;
+    }
+    freeze(config, model, params, first)
 }
 
-/// Freezes the parameters of `solver.freeze`, for the whole run or for its first `solver.freeze_iterations`.
-fn freeze(config: &Config, params: &mut Params, first: u64) -> Result<()> {
-    let (patterns, iterations) = (&config.solver.freeze, config.solver.freeze_iterations);
-    let parts = |pattern: &'_ str| match pattern.strip_prefix('!') {
-        Some(rest) => (rest.to_string(), false),
-        None => (pattern.to_string(), true),
-    };
-    let patterns: Vec<(String, bool)> = patterns.iter().map(|pattern| parts(pattern)).collect();
-    patterns.iter().try_for_each(|(pattern, _)| require_match("solver.freeze", pattern, params))?;
-    let first_step = u32::try_from(iterations).unwrap_or(u32::MAX);
-    for param in params.params_mut() {
-        let last = patterns.iter().rfind(|(pattern, _)| pattern::matches(pattern, &param.name));
-        if last.is_some_and(|(_, freezes)| *freezes) {
-            param.frozen = iterations == 0 || first < iterations;
-            param.first_step = first_step;
-        }
-    }
-    match params.params().iter().any(Param::is_updated) {
-        false => Err(Error::Config(
-            "solver.freeze and solver.lr_factors leave no parameter to be trained; take some out, for example with \
-             \"!fc.*\" behind \"*\""
-                .into(),
-        )),
-        true => Ok(()),
-    }
-}
-
-/// Whether frozen parameters are trained from step `number` on.
-pub fn is_end_of_freeze(config: &Config, number: u64) -> bool {
+/// Freezes the parameters that are frozen in step `number`, and no others: those of `solver.freeze`, for the whole run
+/// or for its first `solver.freeze_iterations`, and those of the stage ([`super::rounds`]).
+///
+/// # Errors
+/// If no parameter is left to be trained.
+pub fn freeze(config: &Config, model: &Model, params: &mut Params, number: u64) -> Result<()> {
     let solver = &config.solver;
-    number > 0 && number == solver.freeze_iterations && !solver.freeze.is_empty()
+    let position = Position::of(solver, number);
+    let decomposed = rounds::layer(model).map(|layer| params.get(layer).name.clone());
+    let in_stage = |name: &str| match position.stage {
+        Stage::Plain => false,
+        Stage::Restraint => decomposed.as_deref() == Some(name),
+        Stage::Relaxation => is_chosen(&solver.svd_freeze, name),
+    };
+    let is_due = solver.freeze_iterations == 0 || number < solver.freeze_iterations;
+    for param in params.params_mut() {
+        let is_listed = is_chosen(&solver.freeze, &param.name);
+        param.frozen = is_listed && is_due || in_stage(&param.name);
+        let first = position.first.max(if is_listed { solver.freeze_iterations } else { 0 });
+        param.first_step = u32::try_from(first).unwrap_or(u32::MAX);
+    }
+    if params.params().iter().any(Param::is_updated) {
+        return Ok(());
+    }
+    let (also, key) = match position.stage {
+        Stage::Plain => ("", ""),
+        Stage::Restraint => (" in a restraint, which freezes the last layer of the embedding", ""),
+        Stage::Relaxation => (" in a relaxation", ", solver.svd_freeze"),
+    };
+    Err(Error::Config(format!(
+        "solver.freeze{key} and solver.lr_factors leave no parameter to be trained{also}; take some out, for example with \
+         \"!fc.*\" behind \"*\""
+    )))
 }
 
-/// Frees all frozen parameters.
-pub fn unfreeze(params: &mut Params) {
-    params.params_mut().iter_mut().for_each(|param| param.frozen = false);
+/// Whether the parameters that are frozen in step `number` may be others than in the step before.
+pub fn is_boundary(config: &Config, number: u64) -> bool {
+    let solver = &config.solver;
+    let is_end_of_freeze = number > 0 && number == solver.freeze_iterations && !solver.freeze.is_empty();
+    is_end_of_freeze || Position::begins(solver, number)
+}
+
+/// Whether the last of the patterns that match `name` chooses it: one that begins with ! takes it out.
+fn is_chosen(patterns: &[String], name: &str) -> bool {
+    let last = patterns.iter().rfind(|pattern| pattern::matches(without_mark(pattern), name));
+    last.is_some_and(|pattern| !pattern.starts_with('!'))
+}
+
+fn without_mark(pattern: &str) -> &str {
+    pattern.strip_prefix('!').unwrap_or(pattern)
+}
+
+fn require_matches(key: &str, patterns: &[String], params: &Params) -> Result<()> {
+    patterns.iter().try_for_each(|pattern| require_match(key, without_mark(pattern), params))
 }
 
 fn multiply(
@@ -94,14 +121,13 @@ fn require_match(key: &str, pattern: &str, params: &Params) -> Result<()> {
 mod tests {
     use super::*;
     use crate::device::Device;
-    use crate::model::Model;
 
     fn params(settings: &[&str]) -> Result<Params> {
         let small = ["model.arch=slim", "model.width=8", "model.depths=[1, 1, 1, 1]"];
         let all: Vec<String> = small.iter().chain(settings).map(|setting| setting.to_string()).collect();
         let config = Config::resolve_text("", &all).unwrap();
-        let (_, mut params) = Model::new(&config, 3, &Device::cpu()).unwrap();
-        apply(&config, &mut params, 5)?;
+        let (model, mut params) = Model::new(&config, 3, &Device::cpu()).unwrap();
+        apply(&config, &model, &mut params, 5)?;
         Ok(params)
     }
 
@@ -130,6 +156,62 @@ mod tests {
         assert!(error.contains("leave no parameter to be trained"), "{error}");
         let error = params(&[r#"solver.freeze=["*", "!classifier.*"]"#]).unwrap_err().to_string();
         assert!(error.contains("\"classifier.*\" matches no parameter"), "{error}");
+    }
+
+    #[test]
+    fn each_stage_freezes_its_own() {
+        let rounds = |more: &'static str| {
+            let start = format!("solver.svd_start={more}");
+            frozen(&[
+                "model.embedding=[16, 12]",
+                "model.embedding_bias=false",
+                "solver.svd_lr=[1e-3]",
+                "solver.svd_restraint=2",
+                r#"solver.svd_freeze=["conv1.*", "*.bn?.*", "!layer4.*"]"#,
+                r#"solver.freeze=["bn1.*"]"#,
+                "solver.iterations=9",
+                "solver.lr_milestones=[]",
+                &start,
+            ])
+        };
+        // `frozen` is of step 5.
+        assert_eq!(rounds("6"), ["bn1.weight", "bn1.bias"]);
+        for start in ["5", "4"] {
+            assert_eq!(rounds(start), ["bn1.weight", "bn1.bias", "embedding.3.weight"], "{start}");
+        }
+        let relaxed = rounds("3");
+        for name in ["conv1.weight", "bn1.bias", "layer3.0.bn2.weight"] {
+            assert!(relaxed.contains(&name.into()), "{name}: {relaxed:?}");
+        }
+        assert!(relaxed.iter().all(|name| !name.starts_with("layer4.") && !name.starts_with("embedding.")));
+    }
+
+    /// The optimiser counts from the first step of a stage, or from the end of the frozen iterations if it is later.
+    #[test]
+    fn each_stage_counts_anew() {
+        let params = params(&[
+            "model.embedding=[12]",
+            "model.embedding_bias=false",
+            "solver.svd_lr=[1e-3]",
+            "solver.svd_start=4",
+            r#"solver.freeze=["bn1.*"]"#,
+            "solver.freeze_iterations=7",
+        ])
+        .unwrap();
+        let of = |name: &str| params.params().iter().find(|param| param.name == name).unwrap().first_step;
+        assert_eq!((of("conv1.weight"), of("bn1.weight")), (4, 7));
+    }
+
+    #[test]
+    fn a_stage_that_trains_nothing_is_an_error_before_the_first_step() {
+        let rounds = ["model.embedding=[12]", "model.embedding_bias=false", "solver.svd_lr=[1e-3]"];
+        let error = |more: &[&str]| params(&[&rounds, more].concat()).unwrap_err().to_string();
+        let said = error(&[r#"solver.freeze=["*", "!embedding.*"]"#]);
+        assert!(said.contains("no parameter to be trained in a restraint"), "{said}");
+        let said = error(&[r#"solver.svd_freeze=["*"]"#]);
+        assert!(said.contains("no parameter to be trained in a relaxation"), "{said}");
+        let said = error(&[r#"solver.svd_freeze=["res2*"]"#]);
+        assert!(said.contains("solver.svd_freeze: \"res2*\" matches no parameter"), "{said}");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Training: [`step`] is one iteration, [`step_runner`] runs or replays it, [`solver`] is the loop around it.
 //! [`batches`] takes the loader's options from the settings, [`groups`] gives parameters factors by their names,
+//! [`rounds`] places the steps of SVDNet in its stages, whose [`decomposition`] lies between two steps,
 //! [`schedule`] computes the learning rates and loss weights of each step, `validator` evaluates the network between
 //! steps, and an [`Observer`] follows a run. [`crate::run`] reads and writes the files of a run.
 
 pub mod batches;
+pub mod decomposition;
 pub mod groups;
 pub mod observer;
 mod recorder;
+pub mod rounds;
 pub mod schedule;
 pub mod solver;
 pub mod step;

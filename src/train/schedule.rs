@@ -1,5 +1,6 @@
 //! The schedule: learning rates and the weight of the batch-contrastive loss in each step.
 
+use super::rounds;
 use crate::config::{CenterRate, Config, Schedule, Solver};
 
 /// The names of the solver's scalars in [`crate::autograd::StepValues`].
@@ -40,7 +41,7 @@ pub fn at(config: &Config, step: u64) -> Scheduled {
         }
         _ => ramp(solver.lr_warmup),
     };
-    let lr = solver.lr * decay(solver, step) * warm;
+    let lr = rounds::lr(solver, step).unwrap_or_else(|| solver.lr * decay(solver, step) * warm);
     let lambda = config.loss.batch_contrastive.weight * ramp(config.loss.batch_contrastive.warmup);
     let center_rate = match config.loss.batch_contrastive.center_rate {
         CenterRate::Tied => lr,
@@ -115,6 +116,7 @@ pub fn ineffective(config: &Config) -> Vec<String> {
             solver.freeze_iterations
         ));
     }
+    warnings.extend(ineffective_in_rounds(solver));
     let (every, patience) = (config.run.eval_every, config.run.patience);
     if every > iterations {
         warnings.push(format!(
@@ -132,6 +134,39 @@ pub fn ineffective(config: &Config) -> Vec<String> {
         warnings.push(format!(
             "run.patience: the run has {} evaluations, fewer than {patience}, and so never ends early",
             iterations / every
+        ));
+    }
+    warnings
+}
+
+/// Warnings about the rounds of `solver.svd_lr`, and about rates that they replace.
+fn ineffective_in_rounds(solver: &Solver) -> Vec<String> {
+    let Some(last) = rounds::last_decomposition(solver) else { return Vec::new() };
+    let (start, iterations) = (solver.svd_start, solver.iterations);
+    let length = solver.svd_restraint + solver.svd_relaxation;
+    let mut warnings = Vec::new();
+    if last >= iterations {
+        let done = iterations.saturating_sub(start).div_ceil(length);
+        warnings.push(format!(
+            "solver.svd_lr: the run of {iterations} iterations does {done} of {} rounds, which begin at {start} and every \
+             {length} iterations; give fewer rates, or more solver.iterations",
+            solver.svd_lr.len()
+        ));
+    }
+    if let Some(late) = solver.lr_milestones.iter().find(|&&drop| drop >= start && drop < iterations) {
+        warnings.push(format!(
+            "solver.lr_milestones: {late} lies in the rounds of solver.svd_lr, which begin at {start} and have rates of \
+             their own; give solver.svd_lr_milestones"
+        ));
+    }
+    let longest = solver.svd_restraint.max(match last < iterations {
+        true => solver.svd_relaxation.max(iterations.saturating_sub(last + solver.svd_restraint)),
+        false => solver.svd_relaxation,
+    });
+    if let Some(late) = solver.svd_lr_milestones.iter().find(|&&drop| drop >= longest) {
+        warnings.push(format!(
+            "solver.svd_lr_milestones: {late} lies beyond the end of every restraint and relaxation; they count from the \
+             first iteration of each"
         ));
     }
     warnings
@@ -168,6 +203,35 @@ mod tests {
         config.solver.lr_warmup = 200;
         config.loss.batch_contrastive.weight = 0.0;
         assert!(ineffective(&config).is_empty());
+    }
+
+    #[test]
+    fn rounds_have_their_own_rates_and_late_ones_are_told() {
+        let mut config = Config::default();
+        let solver = &mut config.solver;
+        (solver.svd_lr, solver.lr_milestones) = (vec![2e-3, 3e-4], vec![10_000]);
+        (solver.svd_lr_milestones, solver.iterations) = (vec![5_000], 57_000);
+        assert!(ineffective(&config).is_empty(), "{:?}", ineffective(&config));
+        for (step, lr) in [
+            (9_999, 1e-2),
+            (24_999, 1e-3),
+            (25_000, 2e-3),
+            (30_000, 2e-4),
+            (33_000, 2e-3),
+            (41_000, 3e-4),
+            (56_999, 3e-5),
+        ] {
+            assert!((at(&config, step).lr / lr - 1.0).abs() < 1e-6, "{step}: {}", at(&config, step).lr);
+        }
+        config.solver.iterations = 41_000;
+        config.solver.lr_milestones = vec![10_000, 30_000];
+        config.solver.svd_lr_milestones = vec![5_000, 9_000];
+        let told = ineffective(&config);
+        for (told, words) in told.iter().zip(["does 1 of 2 rounds", "30000 lies in the rounds", "9000 lies"])
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert_eq!(told.len(), 3, "{told:?}");
     }
 
     #[test]

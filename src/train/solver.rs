@@ -4,6 +4,7 @@ use super::batches::{loader_options, notes_on_pairs, require_pairs, unlabelled_i
 use super::groups;
 use super::observer::{Observer, Observers};
 use super::recorder::{MOST_PENDING, RUNNING, Recorder};
+use super::rounds;
 use super::schedule;
 use super::step::{optimizer, step};
 use super::step_runner::StepRunner;
@@ -134,7 +135,7 @@ impl Trainer {
                 (model, Params::new(device, &specs)?)
             }
         };
-        groups::apply(config, &mut params, first)?;
+        groups::apply(config, &model, &mut params, first)?;
         let mut optimizer = optimizer(&params, config)?;
         let options = loader_options(config, first);
         let unlabelled = config.data.unlabelled.as_deref().map(unlabelled_images).transpose()?;
@@ -289,11 +290,15 @@ impl Trainer {
                 recorder.observers.note(&why);
                 break;
             }
-            if groups::is_end_of_freeze(&config, number) {
-                // Another step than before: other gradients, other statistics. It is captured anew.
-                groups::unfreeze(&mut params);
-                optimizer.prepare(&params).map_err(|e| checkpoint.name_last_good(e))?;
+            if groups::is_boundary(&config, number) {
+                // Another step than before: other gradients, other statistics. It is captured anew, and the old one
+                // no longer holds the weights.
                 step_runner = StepRunner::new(&device, may_capture);
+                let begun = groups::freeze(&config, &model, &mut params, number)
+                    .and_then(|()| rounds::begin(&config, &model, &mut params, &mut *optimizer, number))
+                    .and_then(|said| optimizer.prepare(&params).map(|()| said));
+                let said = begun.map_err(|e| checkpoint.name_last_good(e))?;
+                said.iter().for_each(|said| recorder.observers.note(said));
             }
             let scheduled = schedule::at(&config, number);
             let ran = loader.prepare().and_then(|()| {

@@ -21,6 +21,7 @@ mod pictures;
 mod pipeline;
 mod provenance;
 mod resume;
+mod rounds;
 mod runs;
 #[cfg(unix)]
 mod signals;

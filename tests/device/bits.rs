@@ -99,6 +99,32 @@ fn frozen_layers_and_averages_are_recorded() {
     }
 }
 
+/// Restraint and relaxation are recorded anew, with the weights that a decomposition on the host has left between them.
+#[test]
+fn rounds_of_decompositions_are_recorded() {
+    let Some(stand_ins) = stand_ins() else { return };
+    for precision in ["f32", "bf16"] {
+        let on = On::Gpu(stand_ins, precision);
+        let settings = [
+            BATCH,
+            "solver.iterations=20",
+            "solver.optimizer=adam",
+            "solver.lr=1e-5",
+            "model.embedding=[16]",
+            "model.embedding_bias=false",
+            "solver.svd_lr=[1e-5, 1e-6]",
+            "solver.svd_start=5",
+            "solver.svd_restraint=4",
+            "solver.svd_relaxation=4",
+            "solver.svd_freeze=[\"conv1.*\", \"bn1.*\", \"layer1.*\"]",
+        ];
+        let plain = trained(on, &settings, |command| {
+            command.arg("--no-graph");
+        });
+        assert_same_bits(&on.trained(&settings), &plain, "--no-graph");
+    }
+}
+
 /// The order of an epoch, a few steps, is sent between steps to where the recorded step reads it.
 #[test]
 fn a_recorded_step_takes_new_epochs() {

@@ -214,6 +214,21 @@ fn groups_of_parameters() {
     ]);
 }
 
+/// SVDNet: the layer that is decomposed on the host, and the stages.
+#[test]
+fn rounds_of_decompositions() {
+    devices_agree(&[
+        "model.embedding=[16]",
+        "model.embedding_bias=false",
+        "loss.batch_contrastive.feature=embedding",
+        "solver.svd_lr=[1e-5]",
+        "solver.svd_start=2",
+        "solver.svd_restraint=2",
+        "solver.svd_relaxation=2",
+        "solver.svd_freeze=[\"conv1.*\", \"bn1.*\"]",
+    ]);
+}
+
 #[test]
 fn softmax_alone() {
     devices_agree(&["loss.batch_contrastive.weight=0", "data.pad_mode=edge"]);
