@@ -1,11 +1,12 @@
-// Batch-hard triplet loss: the kernels of src/ops/triplet.rs (Hermans et al. 2017).
+// Triplet loss, batch-hard (Hermans et al. 2017) or weighted (Ye et al. 2021): the kernels of src/ops/triplet.rs.
 //
 // Three launches in the forward pass: `batch_contrastive_distances` (squared distances of all pairs, in parts), the
-// hardest positive and negative of each anchor, and the mean. The weights of the pairs, which the forward pass writes
+// positives and negatives of each anchor, and the mean. The weights of the pairs, which the forward pass writes
 // if a gradient is needed, are all that `pairs_backward` needs beside the features.
 //
 // A warp computes an anchor. Bytes: 4 splits m^2 + 4 m^2 for the labels, which the L1 cache serves, and 4 m^2 for the
-// weights.
+// weights. Weighted mining reads distances and labels three times: for the hardest distance, which is taken from all
+// exponents, for the means, and for the weights.
 #include "pairs.cuh"
 
 namespace triplet {
@@ -50,6 +51,54 @@ struct Merge {
 // log(1 + exp(gap)), without overflow.
 __device__ __forceinline__ float softplus(float gap) { return fmaxf(gap, 0.0f) + log1pf(expf(-fabsf(gap))); }
 
+// The hardest images around anchor i, computed by the lanes of a warp.
+__device__ __forceinline__ Hardest hardest_of(const float* __restrict__ partial, const int* __restrict__ labels,
+                                              size_t i, int lane, int splits, int m) {
+    Hardest own = no_image();
+    for (int j = lane; j < m; j += LANES) {
+        if (j == i) continue;
+        const float distance = pairs::total(partial, splits, m, i, j);
+        own.poison += 0.0f * distance;
+        if (labels[j] != labels[i]) {
+            own.negatives += 1;
+            if (distance < own.negative) {
+                own.negative = distance;
+                own.nearest = j;
+            }
+        } else {
+            own.positives += 1;
+            if (distance > own.positive) {
+                own.positive = distance;
+                own.farthest = j;
+            }
+        }
+    }
+    return warp_reduce<Merge>(own);
+}
+
+__device__ __forceinline__ float distance_of(float squared_distance, bool squared) {
+    return squared ? squared_distance : sqrtf(squared_distance + EPSILON);
+}
+
+// Sums over the positives and the negatives of an anchor: of exponentials, and of these times what a distance has
+// beyond the hardest one.
+struct Masses {
+    float positive, negative, beyond_positive, beyond_negative;
+};
+
+__device__ __forceinline__ Masses shuffle_xor(Masses a, int lanes) {
+    using ::shuffle_xor;
+    return {shuffle_xor(a.positive, lanes), shuffle_xor(a.negative, lanes), shuffle_xor(a.beyond_positive, lanes),
+            shuffle_xor(a.beyond_negative, lanes)};
+}
+
+struct AddMasses {
+    __device__ __forceinline__ Masses operator()(Masses a, Masses b) const {
+        return {a.positive + b.positive, a.negative + b.negative, a.beyond_positive + b.beyond_positive,
+                a.beyond_negative + b.beyond_negative};
+    }
+};
+
 // The loss of an anchor and its derivative by d_ap - d_an.
 struct Cost {
     float loss, slope;
@@ -60,6 +109,14 @@ __device__ __forceinline__ Cost cost(float gap, float margin, bool soft) {
     const float excess = gap + margin;
     // Not max(0, NaN) = 0.
     return excess <= 0.0f ? Cost{0.0f, 0.0f} : Cost{excess, 1.0f};
+}
+
+__device__ __forceinline__ void store_row(float* __restrict__ row, bool is_anchor, float loss, float positive,
+                                          float negative, float poison) {
+    row[0] = is_anchor ? 1.0f : 0.0f;
+    row[1] = is_anchor ? loss + poison : 0.0f;
+    row[2] = is_anchor ? positive + poison : 0.0f;
+    row[3] = is_anchor ? negative + poison : 0.0f;
 }
 
 // One anchor, or the sums over some.
@@ -93,38 +150,12 @@ extern "C" __global__ void triplet_rows(const float* __restrict__ partial, const
     using namespace triplet;
     const size_t i = thread_of_grid() / LANES;
     if (i >= m) return;
-    const int lane = threadIdx.x % LANES, label = labels[i];
-    Hardest own = no_image();
-    for (int j = lane; j < m; j += LANES) {
-        if (j == i) continue;
-        const float distance = pairs::total(partial, splits, m, i, j);
-        own.poison += 0.0f * distance;
-        if (labels[j] != label) {
-            own.negatives += 1;
-            if (distance < own.negative) {
-                own.negative = distance;
-                own.nearest = j;
-            }
-        } else {
-            own.positives += 1;
-            if (distance > own.positive) {
-                own.positive = distance;
-                own.farthest = j;
-            }
-        }
-    }
-    const Hardest hardest = warp_reduce<Merge>(own);
+    const int lane = threadIdx.x % LANES;
+    const Hardest hardest = hardest_of(partial, labels, i, lane, splits, m);
     const bool is_anchor = hardest.positives > 0 && hardest.negatives > 0;
-    const float positive = squared ? hardest.positive : sqrtf(hardest.positive + EPSILON);
-    const float negative = squared ? hardest.negative : sqrtf(hardest.negative + EPSILON);
+    const float positive = distance_of(hardest.positive, squared), negative = distance_of(hardest.negative, squared);
     const Cost loss = cost(positive - negative, margin, soft);
-    if (lane == 0) {
-        float* row = rows + i * 4;
-        row[0] = is_anchor ? 1.0f : 0.0f;
-        row[1] = is_anchor ? loss.loss + hardest.poison : 0.0f;
-        row[2] = is_anchor ? positive + hardest.poison : 0.0f;
-        row[3] = is_anchor ? negative + hardest.poison : 0.0f;
-    }
+    if (lane == 0) store_row(rows + i * 4, is_anchor, loss.loss, positive, negative, hardest.poison);
     if (weights == nullptr) return;
     // x_i - x_j times this is the derivative of the squared distance, or of its root.
     const float pull = squared ? 2.0f * loss.slope : loss.slope / positive;
@@ -137,7 +168,53 @@ extern "C" __global__ void triplet_rows(const float* __restrict__ partial, const
     }
 }
 
-// From rows [m, 4]: terms [4], the number of anchors, the share of active ones and their mean distances, NaN without an
+// As `triplet_rows`, with the weighted means over all positives and all negatives of an anchor in the place of the
+// distances to the hardest ones.
+extern "C" __global__ void triplet_weighted_rows(const float* __restrict__ partial, const int* __restrict__ labels,
+                                                 float margin, int soft, int squared, float* __restrict__ rows,
+                                                 float* __restrict__ NULLABLE weights, int splits, int m) {
+    using namespace triplet;
+    const size_t i = thread_of_grid() / LANES;
+    if (i >= m) return;
+    const int lane = threadIdx.x % LANES, label = labels[i];
+    const Hardest hardest = hardest_of(partial, labels, i, lane, splits, m);
+    const bool is_anchor = hardest.positives > 0 && hardest.negatives > 0;
+    const float farthest = distance_of(hardest.positive, squared), nearest = distance_of(hardest.negative, squared);
+    Masses own = {};
+    for (int j = lane; j < m; j += LANES) {
+        if (j == i) continue;
+        const float distance = distance_of(pairs::total(partial, splits, m, i, j), squared);
+        if (labels[j] == label) {
+            const float mass = expf(distance - farthest);
+            own.positive += mass;
+            own.beyond_positive += mass * (distance - farthest);
+        } else {
+            const float mass = expf(nearest - distance);
+            own.negative += mass;
+            own.beyond_negative += mass * (distance - nearest);
+        }
+    }
+    const Masses sums = warp_reduce<AddMasses>(own);
+    const float positive = farthest + sums.beyond_positive / sums.positive;
+    const float negative = nearest + sums.beyond_negative / sums.negative;
+    const Cost loss = cost(positive - negative, margin, soft);
+    if (lane == 0) store_row(rows + i * 4, is_anchor, loss.loss, positive, negative, hardest.poison);
+    if (weights == nullptr) return;
+    for (int j = lane; j < m; j += LANES) {
+        float weight = 0.0f;
+        if (is_anchor && j != i) {
+            const float distance = distance_of(pairs::total(partial, splits, m, i, j), squared);
+            const bool same = labels[j] == label;
+            const float mean = same ? expf(distance - farthest) / sums.positive * (1.0f + distance - positive)
+                                    : -expf(nearest - distance) / sums.negative * (1.0f + negative - distance);
+            const float slope = loss.slope * mean;
+            weight = squared ? 2.0f * slope : slope / distance;
+        }
+        weights[i * m + j] = weight;
+    }
+}
+
+// From rows [m, 4]: terms [4], the number of anchors, the share of active ones and the mean distances, NaN without an
 // anchor; loss [1], the mean over the anchors, 0 without one; scales [2], both 1 / anchors. Grid: one block.
 extern "C" __global__ void triplet_terms(const float* __restrict__ rows, float* __restrict__ terms,
                                          float* __restrict__ loss, float* __restrict__ scales, int m) {
@@ -160,4 +237,4 @@ extern "C" __global__ void triplet_terms(const float* __restrict__ rows, float* 
     scales[0] = scales[1] = sum.anchors > 0 ? 1.0f / anchors : 0.0f;
 }
 
-SOFTCUDA_KERNELS(triplet_rows, triplet_terms)
+SOFTCUDA_KERNELS(triplet_rows, triplet_weighted_rows, triplet_terms)

@@ -1,7 +1,7 @@
 //! The network and the loss in words. The paper leaves some choices of the loss open, so results are shown together with
 //! these choices.
 
-use super::{CenterRate, Gradient, Loss, MetricLoss, Model, NeckKind, Pooling};
+use super::{CenterRate, Gradient, Loss, MetricLoss, Mining, Model, NeckKind, Pooling};
 
 impl Model {
     /// The network: `slim of width 16, conv1 with 32 channels, 1-1-1-1 blocks`.
@@ -55,8 +55,16 @@ impl Loss {
         });
         let metric_losses = self.metric_losses().into_iter().map(|(loss, weight)| {
             let options = match loss {
-                MetricLoss::Triplet if self.triplet.soft => "batch-hard, soft margin".into(),
-                MetricLoss::Triplet => format!("batch-hard, margin {}", self.triplet.margin),
+                MetricLoss::Triplet => {
+                    let mining = match self.triplet.mining {
+                        Mining::Hard => "batch-hard",
+                        Mining::Weighted => "weighted",
+                    };
+                    match self.triplet.soft {
+                        true => format!("{mining}, soft margin"),
+                        false => format!("{mining}, margin {}", self.triplet.margin),
+                    }
+                }
                 MetricLoss::Circle => {
                     format!("margin {}, gamma {}", self.circle.margin, self.circle.gamma)
                 }
@@ -155,6 +163,13 @@ mod tests {
         );
         let said = of(&["loss.lambda=0", "loss.center.weight=0.0005"]);
         assert_eq!(said, "softmax + 0.0005 x separate center (centers at rate 0.5)");
+        let said = of(&[
+            "loss.lambda=0",
+            "loss.triplet.weight=1",
+            "loss.triplet.mining=weighted",
+            "loss.triplet.soft=true",
+        ]);
+        assert_eq!(said, "softmax + 1 x triplet (weighted, soft margin)");
         assert!(of(&["loss.softmax.weight=0"]).starts_with("1 x batch-contrastive ("));
         let loss = Config::default().loss;
         assert!(loss.describe().contains(&format!("({})", loss.reading(&[]))), "one wording");

@@ -81,6 +81,7 @@ const NAMES: &[(&[&str], Answer)] = &[
     (&["test.batch_size", "test.ims_per_batch"], TEST_BATCH),
     (&["tri.margin"], Key("loss.triplet.margin")),
     (&["weight_t", "tri.scale"], Key("loss.triplet.weight")),
+    (&["hard_mining", "weight_regularized_triplet"], Key("loss.triplet.mining")),
     (&["norm_feat"], Key("loss.triplet.normalise")),
     (&["weight_x", "ce.scale"], Key("loss.softmax.weight")),
     (&["label_smooth", "label_smoothing", "ce.epsilon"], Key("loss.softmax.smoothing")),

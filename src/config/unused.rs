@@ -35,6 +35,7 @@ impl Config {
                 loss.triplet.weight,
                 "loss.triplet.weight",
                 &[
+                    "loss.triplet.mining",
                     "loss.triplet.margin",
                     "loss.triplet.soft",
                     "loss.triplet.distance",
@@ -154,6 +155,7 @@ mod tests {
                 "loss.triplet.margin",
                 "loss.triplet.weight = 0",
             ),
+            (&["loss.triplet.mining=weighted"], "loss.triplet.mining", "loss.triplet.weight = 0"),
             (&["loss.circle.scope=batch"], "loss.circle.scope", "loss.circle.weight = 0"),
             (&["model.embedding_relu=true"], "model.embedding_relu = true has", "model.embedding = []"),
             (&["model.embedding_init=0.01"], "model.embedding_init = 0.01 has", "model.embedding = []"),

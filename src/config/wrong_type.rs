@@ -2,8 +2,8 @@
 
 use super::{
     Arch, BadImages, CenterRate, Channels, Convention, Distance, EmbeddingInit, Entry, EraseFill, EvalOn,
-    Factors, FeatureKind, Gradient, NeckKind, Normalization, Optimizer, PadMode, PkOrder, Pooling, Reduction,
-    Sampler, Schedule, Scope, Wiring, one_line,
+    Factors, FeatureKind, Gradient, Mining, NeckKind, Normalization, Optimizer, PadMode, PkOrder, Pooling,
+    Reduction, Sampler, Schedule, Scope, Wiring, one_line,
 };
 use crate::Error;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ settings! {
     Wanted::Factors => Factors;
     Wanted::Text => String, PathBuf;
     Wanted::Word => Arch, Wiring, Pooling, NeckKind, Normalization, Sampler, FeatureKind, Gradient, Reduction, Convention,
-        Distance, Scope, Optimizer, Schedule, EvalOn, Channels, PadMode, PkOrder, EraseFill, BadImages;
+        Distance, Mining, Scope, Optimizer, Schedule, EvalOn, Channels, PadMode, PkOrder, EraseFill, BadImages;
 }
 
 impl<T: Setting> Setting for Option<T> {
@@ -303,6 +303,6 @@ mod tests {
             }
             number += 1;
         }
-        assert_eq!(number, 26);
+        assert_eq!(number, 27);
     }
 }

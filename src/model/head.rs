@@ -260,7 +260,8 @@ fn loss_of_pairs(
             let own = &loss.triplet;
             let margin = if own.soft { Margin::Soft } else { Margin::Hard(own.margin) };
             let x = features.chosen(tape, own.feature, own.normalise)?;
-            triplet(tape, x, labels, triplet::Options { margin, distance: own.distance })?.loss
+            triplet(tape, x, labels, triplet::Options { mining: own.mining, margin, distance: own.distance })?
+                .loss
         }
         MetricLoss::Circle => {
             let own = &loss.circle;

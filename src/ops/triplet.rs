@@ -1,11 +1,21 @@
-//! Batch-hard triplet loss (Hermans, Beyer and Leibe 2017, "In Defense of the Triplet Loss for Person
-//! Re-Identification", equations 5 and 6).
+//! Triplet loss of a batch: batch-hard (Hermans, Beyer and Leibe 2017, "In Defense of the Triplet Loss for Person
+//! Re-Identification", equations 5 and 6), or weighted (Ye et al. 2021, "Deep Learning for Person Re-identification: A
+//! Survey and Outlook", equation 8: AGW's weighted regularisation triplet).
 //!
 //! x_i is the feature of image i, y_i its identity, d_ij the distance of two images. For an anchor a,
 //!
-//! - p(a): the hardest positive, the farthest image of the same identity other than a;
-//! - n(a): the hardest negative, the nearest image of another identity;
+//! - p(a): the hardest positive, the farthest image of the same identity other than a, and d_ap its distance;
+//! - n(a): the hardest negative, the nearest image of another identity, and d_an its distance;
 //! - l_a = max(0, d_ap - d_an + margin), or log(1 + exp(d_ap - d_an)) with the soft margin.
+//!
+//! Weighted mining takes means over all positives P and all negatives N of the anchor in the place of both distances:
+//!
+//! - d_ap = sum over P of w_aj d_aj with the weights w_aj = exp(d_aj) / sum over P of exp(d_ak),
+//! - d_an = sum over N of w_aj d_aj with the weights w_aj = exp(-d_aj) / sum over N of exp(-d_ak).
+//!
+//! The source has the soft margin and the Euclidean distance. Its published program differs from its equation: there the
+//! anchor is one of its own positives, at a distance near 0, and 1e-6 is added to each sum of exponentials, which takes
+//! the weight from negatives that are all far away. This operation computes the equation.
 //!
 //! Ties go to the lowest index. An image is an anchor if the batch has another image of its identity and an image of
 //! another one; the others are left out, whatever the numbers of images of the identities are. The loss is the mean
@@ -23,7 +33,8 @@
 //!
 //! - s_a (u_ap - u_an) to the gradient of x_a, -s_a u_ap to that of x_p and s_a u_an to that of x_n,
 //!
-//! over the number of anchors, where u_ij = (x_i - x_j) / d_ij, or 2 (x_i - x_j) for squared distances. For images at
+//! over the number of anchors. Weighted mining has the sums over P of w_aj (1 + d_aj - d_ap) u_aj in the place of u_ap,
+//! and over N of w_aj (1 - d_aj + d_an) u_aj in that of u_an, as the weights depend on the distances too. Here u_ij = (x_i - x_j) / d_ij, or 2 (x_i - x_j) for squared distances. For images at
 //! the same place u is 0: 1e-12 under the root keeps it finite and at most of length 1, and two copies of an image are
 //! not pushed apart. A NaN or infinite distance makes the loss NaN.
 
@@ -59,9 +70,21 @@ pub enum Distance {
     Squared,
 }
 
+/// The positive and the negative distance of an anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mining {
+    /// Those of the farthest positive and of the nearest negative.
+    Hard,
+    /// The means over all positives, with more weight on far ones, and over all negatives, with more on near ones.
+    Weighted,
+}
+
 /// The options of the loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
+    /// The choice of positives and negatives.
+    pub mining: Mining,
     /// The margin.
     pub margin: Margin,
     /// The distance.
@@ -75,9 +98,9 @@ pub enum Term {
     Anchors,
     /// The share of anchors with a loss above 1e-5; NaN in a batch without an anchor, as the following terms.
     Active,
-    /// The mean distance from an anchor to its hardest positive, in the unit of [`Distance`].
+    /// The mean of d_ap, the distance from an anchor to its positives, in the unit of [`Distance`].
     Positive,
-    /// The mean distance from an anchor to its hardest negative.
+    /// The mean of d_an.
     Negative,
 }
 
@@ -95,7 +118,7 @@ pub struct Triplet {
     pub terms: Tensor,
 }
 
-/// Computes the batch-hard triplet loss of features `x` `[m, D]` and labels i32 `[m]`, which may be any numbers.
+/// Computes the triplet loss of features `x` `[m, D]` and labels i32 `[m]`, which may be any numbers.
 ///
 /// # Errors
 /// If the shapes do not fit together, or the margin is negative or not finite.
@@ -118,16 +141,53 @@ pub fn triplet(tape: &mut Tape<'_>, x: Var, labels: &Tensor, options: Options) -
 }
 
 mod cpu {
-    use super::{ACTIVE, Distance, EPSILON, Margin, Options, Term};
+    use super::{ACTIVE, Distance, EPSILON, Margin, Mining, Options, Term};
     use crate::ops::pairs::cpu::Pairs;
     use crate::ops::pairs::{Outputs, Quantity};
     use crate::tensor::Tensor;
 
-    /// An image at a squared distance.
+    /// The images of one kind around an anchor, positives or negatives, as one distance d.
     #[derive(Clone, Copy)]
-    struct Partner {
-        index: usize,
-        squared: f32,
+    struct Mined {
+        /// d_ap or d_an.
+        distance: f64,
+        /// The hardest image, with its distance.
+        hardest: (usize, f64),
+        /// The sum of exponentials of weighted mining.
+        mass: f64,
+        /// 1 for positives, whose far images are hard; -1 for negatives.
+        sign: f64,
+        mining: Mining,
+    }
+
+    impl Mined {
+        /// `of` yields images with their squared distances, in ascending order of the images; `None` if there are none.
+        fn new(of: impl Iterator<Item = (usize, f32)> + Clone, sign: f64, options: Options) -> Option<Self> {
+            let is_harder = |a: f32, b: f32| if sign > 0.0 { a > b } else { a < b };
+            let (index, squared) = of.clone().reduce(|a, b| if is_harder(b.1, a.1) { b } else { a })?;
+            let hardest = (index, distance(squared, options));
+            let mut mined = Mined { distance: hardest.1, hardest, mass: 1.0, sign, mining: options.mining };
+            if options.mining == Mining::Weighted {
+                let beyond = of.map(|(_, squared)| distance(squared, options) - hardest.1);
+                let (mass, sum) = beyond.fold((0.0, 0.0), |(mass, sum), beyond| {
+                    let weight = (sign * beyond).exp();
+                    (mass + weight, sum + weight * beyond)
+                });
+                (mined.mass, mined.distance) = (mass, hardest.1 + sum / mass);
+            }
+            Some(mined)
+        }
+
+        /// The derivative of d by the distance of image j.
+        fn slope(&self, j: usize, distance: f64) -> f64 {
+            match self.mining {
+                Mining::Hard => f64::from(u8::from(j == self.hardest.0)),
+                Mining::Weighted => {
+                    let weight = (self.sign * (distance - self.hardest.1)).exp() / self.mass;
+                    weight * (1.0 + self.sign * (distance - self.distance))
+                }
+            }
+        }
     }
 
     /// Computes all outputs; sums are f64.
@@ -141,23 +201,17 @@ mod cpu {
             weights.fill(0.0);
         }
         for i in 0..m {
-            let (mut farthest, mut nearest): (Option<Partner>, Option<Partner>) = (None, None);
+            let others = || (0..m).filter(move |&j| j != i).map(|j| (j, pairs.get(i, j)));
             // NaN if any distance is NaN or infinite: a comparison would ignore it.
-            let mut poison = 0.0;
-            for j in (0..m).filter(|&j| j != i) {
-                let squared = pairs.get(i, j);
-                poison += 0.0 * squared;
-                if labels[i] == labels[j] {
-                    if farthest.is_none_or(|partner| squared > partner.squared) {
-                        farthest = Some(Partner { index: j, squared });
-                    }
-                } else if nearest.is_none_or(|partner| squared < partner.squared) {
-                    nearest = Some(Partner { index: j, squared });
-                }
-            }
-            let (Some(farthest), Some(nearest)) = (farthest, nearest) else { continue };
-            let positive = distance(farthest.squared, options) + f64::from(poison);
-            let negative = distance(nearest.squared, options) + f64::from(poison);
+            let poison: f32 = others().map(|(_, squared)| 0.0 * squared).sum();
+            let of = |same: bool| {
+                let chosen = others().filter(move |&(j, _)| (labels[i] == labels[j]) == same);
+                let sign = if same { 1.0 } else { -1.0 };
+                Mined::new(chosen, sign, options)
+            };
+            let (Some(of_positives), Some(of_negatives)) = (of(true), of(false)) else { continue };
+            let positive = of_positives.distance + f64::from(poison);
+            let negative = of_negatives.distance + f64::from(poison);
             let (cost, slope) = cost(positive - negative, options.margin);
             anchors += 1;
             active += u32::from(cost > ACTIVE);
@@ -165,12 +219,18 @@ mod cpu {
             positives += positive;
             negatives += negative;
             if let Some(weights) = &mut weights {
-                let weight = |distance: f64| match options.distance {
-                    Distance::Euclidean => slope / distance,
-                    Distance::Squared => 2.0 * slope,
-                };
-                weights[i * m + farthest.index] = weight(positive) as f32;
-                weights[i * m + nearest.index] = -weight(negative) as f32;
+                for (j, squared) in others() {
+                    let distance = distance(squared, options);
+                    let mined = if labels[i] == labels[j] { of_positives } else { of_negatives };
+                    let slope = slope * mined.sign * mined.slope(j, distance);
+                    // Not 0 / NaN, of an image that is not the hardest: the loss is NaN, and no weight.
+                    if slope != 0.0 {
+                        weights[i * m + j] = match options.distance {
+                            Distance::Euclidean => slope / distance,
+                            Distance::Squared => 2.0 * slope,
+                        } as f32;
+                    }
+                }
             }
         }
         let count = f64::from(anchors);
@@ -206,7 +266,7 @@ mod cpu {
 }
 
 mod cuda {
-    use super::{Distance, Margin, Options};
+    use super::{Distance, Margin, Mining, Options};
     use crate::Result;
     use crate::device::Device;
     use crate::device::cuda::{CudaDevice, Grid, kernels};
@@ -231,18 +291,40 @@ mod cuda {
             Margin::Hard(margin) => (margin, 0),
             Margin::Soft => (0.0, 1),
         };
-        let of_each = kernels::TripletRows {
-            partial: (&partial).into(),
-            labels: labels.into(),
-            margin,
-            soft,
-            squared: usize::from(options.distance == Distance::Squared),
-            rows: (&mut rows).into(),
-            weights: outputs.weights.as_mut().map(Into::into),
-            splits: partial.shape().dims()[0],
-            m,
-        };
-        gpu.launch(warp_an_image(m), of_each)?;
+        let (squared, splits) =
+            (usize::from(options.distance == Distance::Squared), partial.shape().dims()[0]);
+        let (partial, labels, to) = ((&partial).into(), labels.into(), (&mut rows).into());
+        let weights = outputs.weights.as_mut().map(Into::into);
+        match options.mining {
+            Mining::Hard => {
+                let rows = kernels::TripletRows {
+                    partial,
+                    labels,
+                    margin,
+                    soft,
+                    squared,
+                    rows: to,
+                    weights,
+                    splits,
+                    m,
+                };
+                gpu.launch(warp_an_image(m), rows)?;
+            }
+            Mining::Weighted => {
+                let rows = kernels::TripletWeightedRows {
+                    partial,
+                    labels,
+                    margin,
+                    soft,
+                    squared,
+                    rows: to,
+                    weights,
+                    splits,
+                    m,
+                };
+                gpu.launch(warp_an_image(m), rows)?;
+            }
+        }
         let terms = kernels::TripletTerms {
             rows: (&rows).into(),
             terms: (&mut outputs.terms).into(),

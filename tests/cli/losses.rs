@@ -82,6 +82,27 @@ fn each_loss_is_measured_and_enters_with_its_weight() {
     assert!(curves.iter().all(|title| with.contains(title) && !without.contains(title)));
 }
 
+/// With weighted mining no positive counts as far and no negative as near as the hardest one, so the first loss is
+/// smaller. A resumed run has the same losses.
+#[test]
+fn weighted_triplets_are_another_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let hard =
+        ["data.sampler=pk", "loss.triplet.weight=1", "loss.triplet.soft=true", "loss.triplet.normalise=true"];
+    let weighted = [&hard[..], &["loss.triplet.mining=weighted"]].concat();
+    succeed(&mut train(data(), &at("hard"), &hard));
+    let said = succeed(&mut train(data(), &at("weighted"), &weighted));
+    assert!(said.contains("triplet "), "{said}");
+    let first = |run: &str| metrics(&at(run))[0]["triplet"].as_f64().unwrap();
+    assert!(first("weighted") > 0.0 && first("weighted") < first("hard"), "{}", first("weighted"));
+    succeed(&mut train(data(), &at("part"), &[&weighted[..], &["solver.iterations=6"]].concat()));
+    succeed(&mut resumed(&at("part")));
+    assert_eq!(metrics(&at("part")), metrics(&at("weighted")));
+    let error = fail(&mut train(data(), &at("wrong"), &["loss.triplet.mining=soft"]));
+    assert!(error.contains("loss.triplet.mining") && error.contains("hard, weighted"), "{error}");
+}
+
 #[test]
 fn losses_that_cannot_work_are_refused_and_idle_settings_are_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -230,6 +230,11 @@ fn rounds_of_decompositions() {
 }
 
 #[test]
+fn weighted_triplets() {
+    devices_agree(&["data.sampler=pk", "loss.triplet.weight=0.1", "loss.triplet.mining=weighted"]);
+}
+
+#[test]
 fn softmax_alone() {
     devices_agree(&["loss.batch_contrastive.weight=0", "data.pad_mode=edge"]);
 }

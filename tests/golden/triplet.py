@@ -10,15 +10,20 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 
-def triplet(x, labels, margin, squared):
+def triplet(x, labels, margin, squared, mining="hard"):
     d = ((x[:, None, :] - x[None, :, :]) ** 2).sum(-1)
     if not squared:
         d = (d + 1e-12).sqrt()
     same = labels[:, None] == labels[None, :]
     positives = same & ~torch.eye(len(x), dtype=torch.bool)
     anchor = positives.any(1) & (~same).any(1)
-    positive = d.masked_fill(~positives, -torch.inf).max(1).values[anchor]
-    negative = d.masked_fill(same, torch.inf).min(1).values[anchor]
+    if mining == "hard":
+        positive = d.masked_fill(~positives, -torch.inf).max(1).values[anchor]
+        negative = d.masked_fill(same, torch.inf).min(1).values[anchor]
+    else:
+        of_positives = d.masked_fill(~positives, -torch.inf)[anchor].softmax(1)
+        of_negatives = (-d).masked_fill(same, -torch.inf)[anchor].softmax(1)
+        positive, negative = (of_positives * d[anchor]).sum(1), (of_negatives * d[anchor]).sum(1)
     gap = positive - negative
     losses = F.softplus(gap) if margin is None else (gap + margin).clamp(min=0)
     terms = [anchor.sum(), (losses > 1e-5).double().mean(), positive.mean(), negative.mean()]
@@ -33,10 +38,17 @@ if __name__ == "__main__":
     for name, spread in [("wide", 1.0), ("tight", 0.05)]:
         x = 1 + spread * torch.randn(11, 21)
         out[f"{name}.x"] = x
-        for kind, margin, squared in [("hard", 0.3, False), ("soft", None, False), ("squared", 0.3, True),
-                                      ("soft_squared", None, True)]:
+        for kind, margin, squared, mining in [
+            ("hard", 0.3, False, "hard"),
+            ("soft", None, False, "hard"),
+            ("squared", 0.3, True, "hard"),
+            ("soft_squared", None, True, "hard"),
+            ("weighted", 0.3, False, "weighted"),
+            ("weighted_soft", None, False, "weighted"),
+            ("weighted_squared", 0.3, True, "weighted"),
+        ]:
             leaf = x.double().requires_grad_()
-            loss, terms = triplet(leaf, labels, margin, squared)
+            loss, terms = triplet(leaf, labels, margin, squared, mining)
             (1.75 * loss).backward()
             key = f"{name}.{kind}"
             out |= {f"{key}.loss": loss.detach().float().reshape(1), f"{key}.terms": terms.detach().float()}

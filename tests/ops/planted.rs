@@ -93,7 +93,22 @@ fn a_gradient_of_the_anchors_alone() {
 /// anchor.
 #[test]
 fn an_anchor_that_is_its_own_positive() {
-    let (right, wrong) = ("if (j == i) continue;", "");
+    let (right, wrong) =
+        ("if (j == i) continue;\n        const float distance = pairs::", "const float distance = pairs::");
+    seen("triplet", right, wrong, triplet::kernel::every_case, &["expected"]);
+}
+
+/// The weights of the images around an anchor are taken as constants: the derivative of their mean lacks a part.
+#[test]
+fn a_weighted_mean_whose_weights_do_not_move() {
+    let (right, wrong) = ("(1.0f + distance - positive)", "1.0f");
+    seen("triplet", right, wrong, triplet::kernel::every_case, &["weights", "expected"]);
+}
+
+/// The exponents of negatives have the sign of positives: far ones weigh most.
+#[test]
+fn a_weighted_mean_of_far_negatives() {
+    let (right, wrong) = ("expf(nearest - distance);", "expf(distance - nearest);");
     seen("triplet", right, wrong, triplet::kernel::every_case, &["expected"]);
 }
 

@@ -7,15 +7,21 @@ use crate::on;
 use bcreid::Result;
 use bcreid::autograd::{Tape, Var};
 use bcreid::device::Device;
-use bcreid::ops::triplet::{Distance, Margin, Options, Term, Triplet, triplet};
+use bcreid::ops::triplet::{Distance, Margin, Mining, Options, Term, Triplet, triplet};
 use bcreid::tensor::Tensor;
 
-const OPTIONS: [Options; 4] = [
-    Options { margin: Margin::Hard(0.3), distance: Distance::Euclidean },
-    Options { margin: Margin::Soft, distance: Distance::Euclidean },
-    Options { margin: Margin::Hard(0.3), distance: Distance::Squared },
-    Options { margin: Margin::Soft, distance: Distance::Squared },
+const OPTIONS: [Options; 7] = [
+    Options { mining: Mining::Hard, margin: Margin::Hard(0.3), distance: Distance::Euclidean },
+    Options { mining: Mining::Hard, margin: Margin::Soft, distance: Distance::Euclidean },
+    Options { mining: Mining::Hard, margin: Margin::Hard(0.3), distance: Distance::Squared },
+    Options { mining: Mining::Hard, margin: Margin::Soft, distance: Distance::Squared },
+    Options { mining: Mining::Weighted, margin: Margin::Hard(0.3), distance: Distance::Euclidean },
+    Options { mining: Mining::Weighted, margin: Margin::Soft, distance: Distance::Euclidean },
+    Options { mining: Mining::Weighted, margin: Margin::Hard(0.3), distance: Distance::Squared },
 ];
+/// Their names in the golden values.
+const KINDS: [&str; 7] =
+    ["hard", "soft", "squared", "soft_squared", "weighted", "weighted_soft", "weighted_squared"];
 
 fn apply(options: Options) -> impl Fn(&mut Tape<'_>, Var, &Tensor) -> Result<(Var, Tensor)> {
     move |tape, x, labels| triplet(tape, x, labels, options).map(|Triplet { loss, terms }| (loss, terms))
@@ -32,26 +38,38 @@ fn around(seed: u64, labels: &[i32], d: usize, spread: f32) -> Batch {
     Batch::new(&x, labels)
 }
 
-/// An anchor of the definition: the distances to its hardest positive and negative.
+/// An anchor of the definition: its distances to positives and negatives.
 struct Anchor {
     positive: f64,
     negative: f64,
 }
 
 /// The anchors of the definition, in f64.
-fn anchors(batch: &Batch, x: &[f64], distance: Distance) -> Vec<Anchor> {
+fn anchors(batch: &Batch, x: &[f64], options: Options) -> Vec<Anchor> {
     let labels = &batch.labels;
-    let distance = |i: usize, j: usize| match distance {
+    let distance = |i: usize, j: usize| match options.distance {
         Distance::Euclidean => (batch.squared_distance(x, i, j) + 1e-12).sqrt(),
         Distance::Squared => batch.squared_distance(x, i, j),
     };
     (0..batch.m())
         .filter_map(|i| {
-            let positives = (0..batch.m()).filter(|&j| j != i && labels[j] == labels[i]);
-            let negatives = (0..batch.m()).filter(|&j| labels[j] != labels[i]);
-            Some(Anchor {
-                positive: positives.map(|j| distance(i, j)).reduce(f64::max)?,
-                negative: negatives.map(|j| distance(i, j)).reduce(f64::min)?,
+            let others = |same: bool| {
+                let chosen = (0..batch.m()).filter(|&j| j != i && (labels[j] == labels[i]) == same);
+                chosen.map(|j| distance(i, j)).collect::<Vec<f64>>()
+            };
+            let (positives, negatives) = (others(true), others(false));
+            let extreme = |of: &[f64], choose: fn(f64, f64) -> f64| of.iter().copied().reduce(choose);
+            let (farthest, nearest) = (extreme(&positives, f64::max)?, extreme(&negatives, f64::min)?);
+            let mean = |of: &[f64], weight: &dyn Fn(f64) -> f64| {
+                let mass: f64 = of.iter().map(|d| weight(*d)).sum();
+                of.iter().map(|d| weight(*d) * d).sum::<f64>() / mass
+            };
+            Some(match options.mining {
+                Mining::Hard => Anchor { positive: farthest, negative: nearest },
+                Mining::Weighted => Anchor {
+                    positive: mean(&positives, &|d| (d - farthest).exp()),
+                    negative: mean(&negatives, &|d| (nearest - d).exp()),
+                },
             })
         })
         .collect()
@@ -67,7 +85,7 @@ fn cost(anchor: &Anchor, margin: Margin) -> f64 {
 
 /// The mean over the anchors.
 fn loss(batch: &Batch, x: &[f64], options: Options) -> f64 {
-    let anchors = anchors(batch, x, options.distance);
+    let anchors = anchors(batch, x, options);
     let sum: f64 = anchors.iter().map(|anchor| cost(anchor, options.margin)).sum();
     if anchors.is_empty() { 0.0 } else { sum / anchors.len() as f64 }
 }
@@ -92,7 +110,7 @@ fn golden_values() {
         let golden = golden::read("triplet");
         for name in ["wide", "tight"] {
             let batch = Batch::new(&golden[&format!("{name}.x")].values, &golden["labels"].i32());
-            for (kind, options) in ["hard", "soft", "squared", "soft_squared"].into_iter().zip(OPTIONS) {
+            for (kind, options) in KINDS.into_iter().zip(OPTIONS) {
                 let get = |what: &str| &golden[&format!("{name}.{kind}.{what}")].values;
                 let Outcome { loss, terms, dx } = batch.run(device, 1.75, None, apply(options));
                 let what = format!("{name}, {kind}");
@@ -164,16 +182,55 @@ fn a_batch_by_hand() {
     on::each(|device| {
         let batch = Batch::new(&[0.0, 2.0, 3.0], &[7, 7, -9]);
         let margin = Margin::Hard(0.5);
-        let outcome = run(device, &batch, Options { margin, distance: Distance::Euclidean });
+        let outcome =
+            run(device, &batch, Options { mining: Mining::Hard, margin, distance: Distance::Euclidean });
         // Anchor 0: 2 - 3 + 0.5 < 0. Anchor 1: 2 - 1 + 0.5. Over two anchors.
         assert_eq!(outcome.loss, 0.75);
         assert_eq!(outcome.terms, [2.0, 0.5, 2.0, 2.0]);
         // x_1 moves away from x_0 by 1 and towards x_2 by 1.
         assert_eq!(outcome.dx, [-0.5, 1.0, -0.5]);
-        let outcome = run(device, &batch, Options { margin, distance: Distance::Squared });
+        let outcome =
+            run(device, &batch, Options { mining: Mining::Hard, margin, distance: Distance::Squared });
         // Anchor 1: 4 - 1 + 0.5.
         assert_eq!((outcome.loss, outcome.terms), (1.75, vec![2.0, 0.5, 4.0, 5.0]));
         assert_eq!(outcome.dx, [-2.0, 3.0, -1.0]);
+    });
+}
+
+/// Every number by hand, on a line: weighted means of two positives and of two negatives of the anchor at 0.
+#[test]
+fn a_weighted_anchor_by_hand() {
+    on::each(|device| {
+        // Identity 1: 0, 1 and 2. Identity 2: 3. Identity 3: 3 + ln 2.
+        let far = 3.0 + 2f32.ln();
+        let batch = Batch::new(&[0.0, 1.0, 2.0, 3.0, far], &[1, 1, 1, 2, 3]);
+        let options =
+            Options { mining: Mining::Weighted, margin: Margin::Hard(9.0), distance: Distance::Euclidean };
+        let outcome = run(device, &batch, options);
+        let e = 1f64.exp();
+        let ln2 = f64::from(2f32.ln());
+        // Of the anchors at 0 and 2 the positives are at 1 and 2 with the weights 1 and e; of that at 1 both are at 1.
+        let positives = [(1.0 + 2.0 * e) / (1.0 + e), 1.0, (1.0 + 2.0 * e) / (1.0 + e)];
+        // The negatives of each are at a and a + ln 2: the farther one has half the weight of the nearer.
+        let negatives = [3.0, 2.0, 1.0].map(|near| near + ln2 / 3.0);
+        let mean = |of: [f64; 3]| (of.iter().sum::<f64>() / 3.0) as f32;
+        assert_close("terms", &outcome.terms, &[3.0, 1.0, mean(positives), mean(negatives)], 1e-6);
+        assert_close("loss", &[outcome.loss], &[mean(positives) - mean(negatives) + 9.0], 1e-6);
+        // Only negatives move x_4: weights 1/3 times 1 - d + d_an = 1 - 2 ln 2 / 3, from three anchors, over three.
+        let pushed = -(1.0 / 3.0) * (1.0 - 2.0 * ln2 / 3.0);
+        assert_close("dx", &outcome.dx[4..], &[pushed as f32], 1e-5);
+    });
+}
+
+/// With far distances only the hardest images have a weight: the loss is the batch-hard one.
+#[test]
+fn weighted_mining_of_far_images_is_hard() {
+    on::each(|device| {
+        let batch = around(3, &MIXED, 9, 300.0);
+        let of = |mining| Options { mining, margin: Margin::Hard(0.3), distance: Distance::Squared };
+        let [hard, weighted] = [Mining::Hard, Mining::Weighted].map(|mining| run(device, &batch, of(mining)));
+        assert_close("loss", &[weighted.loss], &[hard.loss], 1e-5);
+        assert_within("dx", &weighted.dx, &hard.dx, 1e-5 * largest(&hard.dx));
     });
 }
 
@@ -183,7 +240,8 @@ fn ties_go_to_the_lowest_index() {
         // Around image 0 at the origin: positives 1 and 2, negatives 3 and 4, two and two at the same distance.
         let x = [0.0, 0.0, 2.0, 0.0, 0.0, 2.0, -1.0, 0.0, 0.0, -1.0];
         let batch = Batch::new(&x, &[0, 0, 0, 1, 2]);
-        let options = Options { margin: Margin::Hard(0.0), distance: Distance::Squared };
+        let options =
+            Options { mining: Mining::Hard, margin: Margin::Hard(0.0), distance: Distance::Squared };
         // The triplets (0, 1, 3), (1, 2, 4) and (2, 1, 3), each with d_ap - d_an = 3.
         let want = [[-6.0, 0.0], [8.0, -10.0], [-10.0, 4.0], [4.0, 4.0], [4.0, 2.0]];
         let outcome = run(device, &batch, options);
@@ -270,12 +328,14 @@ fn a_nan_or_an_overflow_shows_in_the_loss() {
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     let labels: Vec<i32> = (0..37).map(|i| i * i % 11).collect();
     around(1, &labels, 70, 1.0).check_threads(apply(OPTIONS[1]));
+    around(1, &labels, 70, 1.0).check_threads(apply(OPTIONS[5]));
 }
 
 #[test]
 fn wrong_inputs_are_refused() {
     let refuse = |x: [usize; 2], labels: &[i32], margin: f32, words: &[&str]| {
-        let options = Options { margin: Margin::Hard(margin), distance: Distance::Euclidean };
+        let options =
+            Options { mining: Mining::Hard, margin: Margin::Hard(margin), distance: Distance::Euclidean };
         Batch::check_refused("triplet", x, labels, words, apply(options));
     };
     refuse([2, 3], &[0], 0.3, &["[1]", "[2]"]);

@@ -140,6 +140,11 @@ fn pytorch_makes_the_same_steps() {
                 "loss.triplet.normalise=true",
             ],
         ),
+        // The loss of AGW.
+        (
+            "weighted_triplet",
+            &["loss.triplet.weight=0.1", "loss.triplet.mining=weighted", "loss.triplet.soft=true"],
+        ),
         ("circle", &["loss.circle.weight=0.01", "loss.softmax.weight=0.5"]),
         ("circle_of_batch", &["loss.circle.weight=0.01", "loss.circle.scope=batch"]),
         ("contrastive", &["loss.contrastive.weight=0.1", "loss.contrastive.negative=0.5"]),

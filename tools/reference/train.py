@@ -228,7 +228,7 @@ class Trainer:
                 x = F.normalize(x)
             if name == "triplet":
                 margin = None if own["soft"] else f32(own["margin"])
-                value, _ = triplet(x, labels, margin, own["distance"] == "squared")
+                value, _ = triplet(x, labels, margin, own["distance"] == "squared", own.get("mining", "hard"))
             elif name == "circle":
                 value, _ = circle(x, labels, f32(own["margin"]), f32(own["gamma"]), own["scope"])
             else:

@@ -4,7 +4,7 @@ use super::super::wrong_type::Setting;
 use super::{Entry, Sampler};
 pub use crate::ops::batch_contrastive::{Gradient, Reduction};
 pub use crate::ops::circle::Scope;
-pub use crate::ops::triplet::Distance;
+pub use crate::ops::triplet::{Distance, Mining};
 use serde::{Deserialize, Serialize};
 
 /// The terms of the loss; the training minimises their weighted sum.
@@ -15,7 +15,7 @@ pub struct Loss {
     pub softmax: SoftmaxLoss,
     /// The batch-contrastive loss.
     pub batch_contrastive: BatchContrastiveLoss,
-    /// The batch-hard triplet loss.
+    /// The triplet loss.
     pub triplet: TripletLoss,
     /// The circle loss.
     pub circle: CircleLoss,
@@ -102,10 +102,13 @@ section! {
 }
 
 section! {
-    /// The batch-hard triplet loss.
+    /// The triplet loss of a batch.
     TripletLoss, "loss.triplet" {
-        /// Weight of the triplet loss: of each image, its farthest of the same person and its nearest of another.
+        /// Weight of the triplet loss: of each image, its distance to images of the same person and to those of others.
         weight: f32 = 0.0, "1", "Hermans et al. 2017";
+        /// The farthest image of the same person and the nearest of another, or the means over all images of the same
+        /// person and over all others, with more weight on those that are hard (AGW).
+        mining: Mining = Mining::Hard, "hard | weighted", "Hermans et al. 2017 (weighted: Ye et al. 2021)";
         /// Margin of the hinge, in the unit of the distance.
         margin: f32 = 0.3, "distance", "Luo et al. 2019";
         /// log(1 + exp(x)) in place of the hinge; the margin has no effect then.

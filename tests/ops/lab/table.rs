@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 52] = [
+pub const ELSEWHERE: [(&str, &str); 53] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -49,6 +49,7 @@ pub const ELSEWHERE: [(&str, &str); 52] = [
     ("pairs_products", "as batch_contrastive_distances"),
     ("pairs_backward", ONE_BATCH),
     ("triplet_rows", ONE_BATCH),
+    ("triplet_weighted_rows", ONE_BATCH),
     ("triplet_terms", ONE_BLOCK),
     ("circle_rows", ONE_BATCH),
     ("circle_terms", ONE_BLOCK),

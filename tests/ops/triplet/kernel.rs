@@ -4,7 +4,7 @@
 use super::{OPTIONS, anchors, around, cost};
 use crate::gpu::{self, Gpu, Outcome, close};
 use crate::metric::{Batch, kernel_cases};
-use bcreid::ops::triplet::{Distance, Margin, Options};
+use bcreid::ops::triplet::{Distance, Margin, Mining, Options};
 use softcuda::{Arg, Launch, args};
 
 /// The squared distances in two parts, which the kernel has to add, and their sums.
@@ -23,29 +23,43 @@ fn weights(batch: &Batch, squared: &[f32], options: Options) -> Vec<f64> {
     let (m, labels) = (batch.m(), &batch.labels);
     let mut weights = vec![0.0; m * m];
     for i in 0..m {
-        let at = |j: usize| squared[i * m + j];
-        // `rev`, since max_by keeps the last of equals.
-        let positive = (0..m).rev().filter(|&j| j != i && labels[j] == labels[i]);
-        let negative = (0..m).filter(|&j| labels[j] != labels[i]);
-        let positive = positive.max_by(|&j, &k| at(j).total_cmp(&at(k)));
-        let negative = negative.min_by(|&j, &k| at(j).total_cmp(&at(k)));
-        let (Some(p), Some(n)) = (positive, negative) else { continue };
         let distance = |j: usize| match options.distance {
-            Distance::Euclidean => (f64::from(at(j)) + 1e-12).sqrt(),
-            Distance::Squared => f64::from(at(j)),
+            Distance::Euclidean => (f64::from(squared[i * m + j]) + 1e-12).sqrt(),
+            Distance::Squared => f64::from(squared[i * m + j]),
         };
-        let gap = distance(p) - distance(n);
+        let others = |same: bool| (0..m).filter(move |&j| j != i && (labels[j] == labels[i]) == same);
+        // The shares of the images of one kind in the derivative of their distance; its sign is that of far images.
+        let shares = |same: bool| -> Option<(f64, Vec<(usize, f64)>)> {
+            let sign = if same { 1.0 } else { -1.0 };
+            // `rev`, since max_by keeps the last of equals.
+            let hardest = others(same).rev().max_by(|&j, &k| {
+                (sign * f64::from(squared[i * m + j])).total_cmp(&(sign * f64::from(squared[i * m + k])))
+            })?;
+            if options.mining == Mining::Hard {
+                return Some((distance(hardest), vec![(hardest, 1.0)]));
+            }
+            let mass = |j: usize| (sign * (distance(j) - distance(hardest))).exp();
+            let all: f64 = others(same).map(mass).sum();
+            let mean = others(same).map(|j| mass(j) * distance(j)).sum::<f64>() / all;
+            let share = |j: usize| (j, mass(j) / all * (1.0 + sign * (distance(j) - mean)));
+            Some((mean, others(same).map(share).collect()))
+        };
+        let (Some((positive, pulls)), Some((negative, pushes))) = (shares(true), shares(false)) else {
+            continue;
+        };
+        let gap = positive - negative;
         let slope = match options.margin {
             Margin::Hard(margin) if gap + f64::from(margin) > 0.0 => 1.0,
             Margin::Hard(_) => 0.0,
             Margin::Soft => 1.0 / (1.0 + (-gap).exp()),
         };
-        let weight = |j: usize| match options.distance {
-            Distance::Euclidean => slope / distance(j),
-            Distance::Squared => 2.0 * slope,
-        };
-        weights[i * m + p] = weight(p);
-        weights[i * m + n] = -weight(n);
+        let pushes = pushes.into_iter().map(|(j, share)| (j, -share));
+        for (j, share) in pulls.into_iter().chain(pushes) {
+            weights[i * m + j] = match options.distance {
+                Distance::Euclidean => slope * share / distance(j),
+                Distance::Squared => 2.0 * slope * share,
+            };
+        }
     }
     weights
 }
@@ -65,7 +79,11 @@ fn check(gpu: &Gpu, batch: &Batch, options: Options, block: u32) -> Outcome {
     let warps = Launch::new((m as u32).div_ceil(block / 32), block);
     let launch = |weights: Arg| {
         let arguments = args![&partial, &labels, margin, soft, is_squared, &rows, weights, 2i32, m as i32];
-        gpu.launch("triplet_rows", warps, arguments)
+        let kernel = match options.mining {
+            Mining::Hard => "triplet_rows",
+            Mining::Weighted => "triplet_weighted_rows",
+        };
+        gpu.launch(kernel, warps, arguments)
     };
     launch(Arg::Pointer(0))?;
     let without = gpu.read(&rows)?;
@@ -80,7 +98,7 @@ fn check(gpu: &Gpu, batch: &Batch, options: Options, block: u32) -> Outcome {
 
     let expected = weights(batch, &squared, options);
     close("weights", &gpu.read(&device_weights)?, &expected, 3e-6, 0.1)?;
-    let anchors = anchors(batch, &batch.x64(), options.distance);
+    let anchors = anchors(batch, &batch.x64(), options);
     let count = anchors.len() as f64;
     let costs: Vec<f64> = anchors.iter().map(|anchor| cost(anchor, options.margin)).collect();
     let mean = |values: Vec<f64>| values.iter().sum::<f64>() / count;
