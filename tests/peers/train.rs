@@ -201,6 +201,23 @@ fn pytorch_makes_the_same_steps() {
         agrees(&python, folder, name, &[&pk, settings].concat());
     }
 
+    // SVDNet: two decompositions, by the singular values of NumPy, and the stages behind them.
+    let rounds = [
+        "model.embedding=[16]",
+        "model.embedding_bias=false",
+        "model.embedding_init=0.01",
+        "loss.batch_contrastive.weight=0",
+        "solver.lr=1e-3",
+        "solver.svd_lr=[1e-3, 3e-4]",
+        "solver.svd_start=5",
+        "solver.svd_restraint=4",
+        "solver.svd_relaxation=4",
+        "solver.svd_lr_milestones=[2]",
+        r#"solver.svd_freeze=["conv1.*", "bn1.*", "layer1.*"]"#,
+        "solver.head_rate=10",
+    ];
+    agrees(&python, folder, "rounds", &rounds);
+
     let of_pairs =
         ["loss.batch_contrastive.weight=0", "loss.verification.weight=0.5", "loss.verification.dropout=0.5"];
     agrees(&python, folder, "verification", &of_pairs);

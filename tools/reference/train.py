@@ -43,6 +43,7 @@ sys.path.insert(0, str(ROOT / "tests" / "golden"))
 import optimizers
 import philox
 import resnet
+import rounds
 from attributes import attributes_loss
 from center_loss import center_loss
 from circle import circle
@@ -100,6 +101,8 @@ class Settings:
         for _ in range(sum(step >= drop for drop in solver["lr_milestones"])):
             rate *= f32(solver["lr_gamma"])
         rate *= ramp(solver["lr_warmup"])
+        of_round = rounds.rate(solver, step)
+        rate = rate if of_round is None else of_round
         center_rate = self.own["center_rate"]
         center_rate = rate if center_rate == "tied" else f32(center_rate)
         return rate, f32(self.own["weight"]) * ramp(self.own["warmup"]), center_rate
@@ -174,7 +177,9 @@ class Trainer:
         if attributes["weight"] != 0:
             self.sizes, self.table = read_attributes(settings.data["attributes"], identities)
             self.attributes = torch.nn.Linear(width(attributes), sum(self.sizes))
-        self.optimizer = optimizers.of(self.named(), settings.solver)
+        # Not frozen: in restraint and relaxation these are others.
+        self.trained = self.named()
+        self.optimizer = optimizers.of(self.trained, settings.solver)
         for name, tensor in self.state():
             self.load(file, name, tensor)
         for name, tensor in self.optimizer.states():
@@ -289,7 +294,7 @@ class Trainer:
             terms = [term / len(labels) for term in terms]
         others = sum(share * value for share, value in self.metrics(number, dropout, features, labels))
         loss = settings.softmax_weight * softmax + weight * sum(terms) + others
-        gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.named()])
+        gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.trained])
         with torch.no_grad():
             resnet.center_step(self.centers, x, labels, center_rate)
             if self.own_centers is not None:
@@ -402,6 +407,7 @@ def main():
         print("   step" + heads + "   off by")
     worst = 0.0
     for step in range(first, first + count):
+        rounds.begin(trainer, step, step == first)
         losses = trainer.step(step, *batches.batch(step))
         if not all(np.isfinite(value) for value in losses.values()):
             raise Fault(f"step {step}: a loss is no longer finite: {losses}")
