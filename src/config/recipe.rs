@@ -22,12 +22,14 @@ macro_rules! recipes {
 }
 
 /// All recipes.
-pub const RECIPES: [BuiltInRecipe; 12] = recipes![
+pub const RECIPES: [BuiltInRecipe; 14] = recipes![
     "paper",
     "baseline",
     "bot",
+    "agw",
     "circle",
     "trinet",
+    "svdnet",
     "verif-identif",
     "lsro",
     "apr",
@@ -122,6 +124,6 @@ mod tests {
         assert_eq!((config.model.neck, config.loss.triplet), (bot.model.neck, bot.loss.triplet));
         assert_eq!(both(&[small, "bot".into()]).unwrap().solver.batch, bot.solver.batch);
         let error = both(&["bto".into()]).unwrap_err().to_string();
-        assert!(error.contains("no file bto") && error.contains("bot, circle"), "{error}");
+        assert!(error.contains("no file bto") && error.contains("bot, agw, circle"), "{error}");
     }
 }

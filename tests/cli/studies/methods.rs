@@ -58,6 +58,26 @@ fn methods_are_trained_and_compared_with_the_baseline() {
     assert!(out.join("earlier/1/result.json").is_file());
 }
 
+/// SVDNet's rounds, and the losses of AGW: two rounds of one iteration each for a restraint and a relaxation.
+#[test]
+fn methods_with_rounds_and_weighted_triplets_are_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let short =
+        ["solver.svd_start=1", "solver.svd_restraint=1", "solver.svd_relaxation=1", "model.embedding=[16]"];
+    let more: Vec<&str> = short.iter().flat_map(|setting| ["--set", setting]).collect();
+    let text = succeed(&mut methods(folder.path(), "svdnet,agw", &[&more[..], &["--runs", "1"]].concat()));
+    for words in ["SVDNet, Sun et al. (2017) [run here]", "AGW, Ye et al. (2021) [run here]"] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    let settings = |method: &str| {
+        let file = folder.path().join("study").join(method).join("seed-0/config.toml");
+        std::fs::read_to_string(file).unwrap()
+    };
+    let (svdnet, agw) = (settings("svdnet"), settings("agw"));
+    assert!(svdnet.contains("svd_lr = [0.001") && svdnet.contains("embedding_bias = false"), "{svdnet}");
+    assert!(agw.contains("mining = \"weighted\"") && agw.contains("pooling = \"gem\""), "{agw}");
+}
+
 #[test]
 fn wrong_methods_are_refused_before_the_first_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,5 +119,5 @@ fn recipes_are_known_by_name() {
     };
     assert_eq!(config("bot"), config("configs/bot.toml"));
     let error = fail(crate::support::bcreid().args(["config", "--config", "nowhere.toml"]));
-    assert!(error.contains("no file nowhere.toml") && error.contains("bot, circle"), "{error}");
+    assert!(error.contains("no file nowhere.toml") && error.contains("bot, agw, circle"), "{error}");
 }
