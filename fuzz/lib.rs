@@ -4,6 +4,7 @@ pub mod run_folder;
 
 use bcreid::Result;
 use bcreid::weights::Features;
+use bcreid_convert::network::{self, Unseen};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -24,6 +25,7 @@ pub fn weights(bytes: &[u8]) {
             assert_eq!(Some(values.len()), count, "{name}");
         }
     }
+    good(network::recognise(&source, Path::new("weights"), Unseen::of(&source)));
 }
 
 /// Reads the bytes as the prototxt of a model with one convolution, and as that of a small ResNet.

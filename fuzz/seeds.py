@@ -1,5 +1,5 @@
-"""Writes the seeds of the targets features, npy, metrics, config, image, prototxt, run_folder and report, and a wired
-ResNet for the target caffemodel: python3 fuzz/seeds.py"""
+"""Writes the seeds of the targets features, npy, metrics, config, image, prototxt, run_folder, report, dataset,
+attributes and fast_reid, a wired ResNet for the target caffemodel and a head for safetensors: python3 fuzz/seeds.py"""
 
 import json
 import shutil
@@ -193,8 +193,18 @@ LISTS = {
     "packed mat": b"\x04" + mat(True),
 }
 
+ATTRIBUTES = {
+    "numbers": b"identity,hat,age\n1,yes,3\n2,no,1\n7,no,12\n9,yes,3\n",
+    "tabs": b"age\tidentity\n4\t7\n5\t0002\n4\t1\n",
+}
+YAML = {
+    "plain": b"MODEL:\n  BACKBONE:\n    LAST_STRIDE: 1\n  HEADS:\n    POOL_LAYER: GlobalAvgPool\n  PIXEL_MEAN:\n  - 123.675\n"
+    b"  - 116.28\n  - 103.53\n  PIXEL_STD: [58.395, 57.12, 57.375]\n",
+    "gem": b"MODEL:\n  BACKBONE: {LAST_STRIDE: 2}\n  HEADS:\n    POOL_LAYER: 'GeneralizedMeanPooling'\n",
+}
+
 # seeds_hostile.py writes into the folders of prototxt and caffemodel too.
-for target in ["features", "npy", "metrics", "config", "image", "run_folder", "report", "dataset"]:
+for target in ["features", "npy", "metrics", "config", "image", "run_folder", "report", "dataset", "attributes", "fast_reid"]:
     shutil.rmtree(HERE / "seeds" / target, ignore_errors=True)
 paths = json.dumps(["a.jpg", "b.jpg", "c.jpg"])
 put("features", "plain", features({}))
@@ -213,6 +223,12 @@ for target in ["run_folder", "report"]:
         put(target, name, edits)
 for name, content in LISTS.items():
     put("dataset", name.replace(" ", "_"), content)
+for name, content in ATTRIBUTES.items():
+    put("attributes", name, content)
+for name, content in YAML.items():
+    put("fast_reid", name, content)
+one = struct.pack("<f", 1)
+put("safetensors", "fast_reid", tensors([("heads.weight", "F32", [1, 1], one), ("heads.pool_layer.p", "F32", [1], one)], {}))
 wired, prototxt = resnet()
 put("caffemodel", "wired", wired)
 put("prototxt", "resnet", prototxt)
