@@ -55,6 +55,9 @@ PK = ["solver.batch=32", "data.sampler=pk", "data.pk_images=4", "data.pk_order=i
 METHODS = {
     "baseline": ("softmax", "[loss.batch_contrastive]\nweight = 0"),
     "batch-contrastive": ("softmax + batch-contrastive (sum, the paper's)", ""),
+    "batch-contrastive-mean": (
+        "softmax + batch-contrastive (mean)", "[loss.batch_contrastive]\nreduction = \"mean\"",
+    ),
     "triplet": (
         "softmax + batch-hard triplet",
         "[loss.batch_contrastive]\nweight = 0\n[loss.triplet]\nweight = 1\nmargin = 0.3",

@@ -129,7 +129,7 @@ impl Bench {
         let (model, mut params) = Model::new(config, outputs, device)?;
         // Most steps of a run come after those with frozen parameters.
         let first = config.solver.freeze_iterations;
-        groups::apply(config, &mut params, first)?;
+        groups::apply(config, &model, &mut params, first)?;
         let mut optimizer = optimizer(&params, config)?;
         optimizer.prepare(&params)?;
         let (cache, labels) = synthetic_images(config, *classes);
