@@ -5,7 +5,7 @@
 // if a gradient is needed, are all that `pairs_backward` needs beside the features.
 //
 // A warp computes an anchor. Bytes: 4 splits m^2 + 4 m^2 for the labels, which the L1 cache serves, and 4 m^2 for the
-// weights. Weighted mining reads distances and labels three times: for the hardest distance, which is taken from all
+// weights. Weighted mining reads distances and labels three times: for the hardest distance, which is subtracted from all
 // exponents, for the means, and for the weights.
 #include "pairs.cuh"
 

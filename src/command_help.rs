@@ -24,8 +24,8 @@ pub fn print_completions(mut program: Command, shell: Shell) -> Result<()> {
 /// created if it is missing. Returns the number of pages.
 ///
 /// # Errors
-/// A folder that cannot be created; an existing page without `force`; a symbolic link in the place of a page; an error of the file
-/// system.
+/// A folder that cannot be created; an existing page without `force`; a symbolic link in the place of a page; an error of
+/// the file system.
 pub fn write_pages(program: Command, out: &Path, force: bool) -> Result<usize> {
     let mut program = program.disable_help_subcommand(true);
     // Adds the options of all commands, such as --threads, to each.
@@ -63,8 +63,8 @@ pub fn require_other<'a>(out: &Path, inputs: impl IntoIterator<Item = &'a Path>)
 }
 
 /// Checks that an output of --out is not written between the images of an input folder, where it would be found as a
-/// part of the data set. Each folder comes with the option that names it; a single image in its place has no others
-/// around it that are meant.
+/// part of the data set. Each folder comes with the option that names it; if the option names one image, nothing is
+/// checked.
 ///
 /// # Errors
 /// [`Error::Data`] if it is in one of the folders, under whatever path.

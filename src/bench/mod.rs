@@ -128,7 +128,7 @@ impl Bench {
         let outputs = Outputs { classes: *classes, attributes: attributes.as_ref() };
         let (model, mut params) = Model::new(config, outputs, device)?;
         // Most steps of a run come after those with frozen parameters.
-        let first = config.solver.freeze_iterations;
+        let first = config.solver.freeze_iterations.min(config.solver.iterations - 1);
         groups::apply(config, &model, &mut params, first)?;
         let mut optimizer = optimizer(&params, config)?;
         optimizer.prepare(&params)?;

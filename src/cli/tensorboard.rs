@@ -45,6 +45,17 @@ pub struct Tensorboard {
 }
 
 impl Tensorboard {
+    /// Checks that the event files are not written between the images that this command reads.
+    fn require_outside(&self, out: &Path, run: &Path) -> Result<()> {
+        let evaluations = run_evaluations::of_run(run, 0, &[])?;
+        let recorded = evaluations.iter().flat_map(|of| &of.kept.images).map(Path::new);
+        // A stranger's evaluation may name any folder, such as `/`.
+        let sets = recorded.filter(|folder| !data::Layout::test_folders(folder).is_empty());
+        let shown = sets.map(|folder| ("the evaluation's images", folder));
+        let given = self.images.iter().map(|folder| ("--images", folder.as_path()));
+        require_outside(out, given.chain(shown))
+    }
+
     pub fn run(self) -> Result<ExitCode> {
         super::require_folders(&self.images)?;
         let names = run::names(&self.runs);
@@ -56,20 +67,15 @@ impl Tensorboard {
                 names[i]
             )));
         }
+        if let Some(out) = &self.out {
+            self.runs.iter().try_for_each(|run| self.require_outside(out, run))?;
+        }
         for (run, name) in self.runs.iter().zip(names) {
             let mut events = StepEvents::new(run::Settings::read(run)?.reduction());
             let file = Layout::of(run).metrics();
             let steps = metrics::read(&file)?;
             let validations = validation::read(&Layout::of(run).validation())?;
             let evaluations = run_evaluations::of_run(run, 0, &[])?;
-            if let Some(out) = &self.out {
-                let recorded = evaluations.iter().flat_map(|of| &of.kept.images).map(Path::new);
-                // A stranger's evaluation may name any folder, such as `/`.
-                let sets = recorded.filter(|folder| !data::Layout::test_folders(folder).is_empty());
-                let shown = sets.map(|folder| ("the evaluation's images", folder));
-                let given = self.images.iter().map(|folder| ("--images", folder.as_path()));
-                require_outside(out, given.chain(shown))?;
-            }
             // A training process may be writing the same file in the run folder.
             let (folder, _lock) = match &self.out {
                 Some(out) => {

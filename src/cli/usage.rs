@@ -79,8 +79,8 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     (
         "train",
         &["-s", "-t"],
-        "data sets have no names: --data DIR is the folder that is trained on, and after it bcreid eval --run RUN --data DIR \
-         evaluates on any",
+        "data sets have no names: --data DIR is the folder that is trained on; then evaluate with: bcreid eval --run RUN \
+         --data DIR",
     ),
     (
         "train",

@@ -113,6 +113,7 @@ impl Config {
                 "loss.batch_contrastive.center_rate must be 0 to 1, or \"tied\"",
             ),
             (s.iterations >= 1 && s.iterations <= i32::MAX as u64, "solver.iterations must be 1 to 2^31 - 1"),
+            (s.freeze_iterations <= i32::MAX as u64, "solver.freeze_iterations must be at most 2^31 - 1"),
             ((2..=1024).contains(&s.batch), "solver.batch must be 2 to 1024 images"),
             (s.lr.is_finite() && s.lr > 0.0, "solver.lr must be above 0 and finite"),
             (s.lr_milestones.is_sorted_by(|a, b| a < b), "solver.lr_milestones must grow"),
@@ -146,6 +147,11 @@ impl Config {
                 no_rounds || !m.embedding.is_empty(),
                 "solver.svd_lr decomposes the last layer of the embedding, and there is none: set model.embedding to its \
                  width",
+            ),
+            (
+                no_rounds || m.embedding.last().is_none_or(|width| *width <= 2048),
+                "solver.svd_lr needs an embedding whose last layer has at most 2048 outputs: its eigenvectors take minutes \
+                 beyond",
             ),
             (
                 no_rounds || !(m.embedding_bias || m.embedding_batchnorm || m.embedding_relu),

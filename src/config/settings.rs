@@ -143,7 +143,7 @@ section! {
         batch: usize = 16, "images", "section 3.2";
         /// Learning rate at the start.
         lr: f32 = 0.01, "1", "section 3.2";
-        /// The course of the learning rate behind its warm-up: by `lr_milestones` and `lr_gamma`, or constant for `lr_flat`
+        /// The course of the learning rate after its warm-up: by `lr_milestones` and `lr_gamma`, or constant for `lr_flat`
         /// iterations, and then half a cosine or an exponential towards `lr_end` at the end.
         schedule: Schedule = Schedule::Steps, "steps | cosine | exponential", "section 3.2";
         /// Iterations at the start of a cosine or exponential schedule in which the learning rate is constant.
@@ -170,7 +170,7 @@ section! {
         freeze: Vec<String> = vec![], "patterns", "ours";
         /// Iterations at the start in which these parameters are frozen; 0: all.
         freeze_iterations: u64 = 0, "iterations", "ours";
-        /// Learning rates of rounds behind the first `svd_start` iterations, one each; none: no rounds. In a round the last
+        /// Learning rates of rounds after the first `svd_start` iterations, one each; none: no rounds. In a round the last
         /// layer of the embedding is decomposed, so that its weight vectors are orthogonal, then restraint and relaxation
         /// follow.
         svd_lr: Vec<f32> = vec![], "rates", "ours (Sun et al. 2017: three of 1e-3, four of 1e-4)";

@@ -28,7 +28,7 @@ pub fn unknown_section(section: &str) -> Error {
     let keys = Config::entries();
     let sections: BTreeSet<&str> =
         keys.iter().filter_map(|entry| entry.key.rsplit_once('.')).map(|(section, _)| section).collect();
-    // One of ours is a table in the place of a value only.
+    // A section of ours comes here only where a table stands in the place of a value.
     if sections.contains(section) {
         return unknown(section);
     }

@@ -27,7 +27,7 @@ use std::ops::Deref;
 use std::path::Path;
 
 /// Largest file that is read, in bytes: no photograph is larger.
-const MAX_FILE: u64 = 64 * MIB;
+pub(super) const MAX_FILE: u64 = 64 * MIB;
 /// Longest side of an image that is decoded: the longest of a JPEG. It bounds the memory of resizing, whose
 /// intermediate image has the source's height and the target's width.
 const MAX_SIDE: u32 = 65_535;

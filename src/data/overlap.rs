@@ -1,5 +1,6 @@
 //! Images and identities that occur where they should not: twice in a list, or in training and in test.
 
+use super::decode::MAX_FILE;
 use super::labelled::Labelled;
 use super::{Labels, Sample};
 use crate::console::counted;
@@ -118,7 +119,8 @@ struct SameSize<'a> {
 fn copies<'a>(train: impl Iterator<Item = &'a Sample>, test: impl Iterator<Item = &'a Sample>) -> usize {
     let size = |path: &Path| {
         let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
-        meta.map(|meta| meta.len())
+        // A larger file is never decoded.
+        meta.map(|meta| meta.len()).filter(|size| *size <= MAX_FILE)
     };
     let mut of_size: HashMap<u64, SameSize<'_>> = HashMap::new();
     for sample in train {

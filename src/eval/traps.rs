@@ -7,7 +7,8 @@ use crate::files::{MIB, read_text};
 use crate::run::{Layout, collapse, metrics};
 use crate::weights::Features;
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 /// Refuses features that are all equal: their ranking would be the order of the gallery's file.
@@ -97,44 +98,46 @@ pub fn collapsed_training(run: &Path) -> Result<Option<String>> {
 }
 
 /// Number of queries whose own image is in the gallery and is ranked: the camera of a query is dropped only if cameras
-/// count. An image is the query's own if it has its path, or is of its person with an equal feature: a copy under
-/// another name.
+/// count. An image is the query's own if it has its path, or is of its person with an equal feature that no other person
+/// has: a copy under another name.
 fn finding_themselves(query: &Features, gallery: &Features, protocol: &Protocol) -> usize {
     if query.origin().pooled.is_some() {
         return 0;
     }
-    let mut rows: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (row, path) in gallery.paths().iter().enumerate() {
-        rows.entry(path).or_default().push(row);
-    }
-    let counts_cameras = protocol.counts_cameras(query, gallery);
-    let is_ranked = |q: usize, g: usize| {
-        let dropped = counts_cameras
-            && query.pids()[q] == gallery.pids()[g]
-            && query.camids()[q] == gallery.camids()[g]
-            && query.camids()[q] != -1;
-        gallery.pids()[g] != -1 && !dropped
-    };
-    let mut found = vec![false; query.len()];
-    for (q, path) in query.paths().iter().enumerate() {
-        found[q] = rows.get(path.as_str()).is_some_and(|rows| rows.iter().any(|&g| is_ranked(q, g)));
-    }
-    // Rows are compared whole only if their first values agree: the gallery is read once.
-    let mut copies: HashMap<(i64, [u32; 4]), Vec<usize>> = HashMap::new();
-    for q in (0..query.len()).filter(|&q| query.row(q).iter().any(|value| *value != 0.0)) {
-        copies.entry((query.pids()[q], first_values(query.row(q)))).or_default().push(q);
-    }
-    for (g, pid) in gallery.pids().iter().enumerate() {
-        for &q in copies.get(&(*pid, first_values(gallery.row(g)))).into_iter().flatten() {
-            found[q] |= is_ranked(q, g) && query.row(q) == gallery.row(g);
+    // Persons and cameras of the gallery's rows, by path and by feature. Rows of -1 are never ranked.
+    let mut of_path: HashMap<&str, HashSet<(i64, i64)>> = HashMap::new();
+    let mut of_feature: HashMap<u64, Option<(i64, HashSet<i64>)>> = HashMap::new();
+    let ranked = (0..gallery.len()).filter(|&row| gallery.pids()[row] != -1);
+    for row in ranked {
+        let (pid, camid) = (gallery.pids()[row], gallery.camids()[row]);
+        if let Some(path) = gallery.paths().get(row) {
+            of_path.entry(path).or_default().insert((pid, camid));
+        }
+        let same = of_feature.entry(hash(gallery.row(row))).or_insert_with(|| Some((pid, HashSet::new())));
+        match same {
+            Some((own, cameras)) if *own == pid => drop(cameras.insert(camid)),
+            // A feature of several persons is a fault of the network, and no copy.
+            _ => *same = None,
         }
     }
-    found.into_iter().filter(|found| *found).count()
+    let counts_cameras = protocol.counts_cameras(query, gallery);
+    let is_found = |q: &usize| {
+        let (pid, camid) = (query.pids()[*q], query.camids()[*q]);
+        let is_kept =
+            |other: i64, seen_by: i64| !(counts_cameras && pid == other && camid == seen_by && camid != -1);
+        let same_path = query.paths().get(*q).and_then(|path| of_path.get(path.as_str()));
+        let same_feature = of_feature.get(&hash(query.row(*q))).and_then(Option::as_ref);
+        same_path.is_some_and(|rows| rows.iter().any(|(other, seen_by)| is_kept(*other, *seen_by)))
+            || same_feature.is_some_and(|(other, cameras)| {
+                *other == pid && cameras.iter().any(|seen_by| is_kept(*other, *seen_by))
+            })
+    };
+    (0..query.len()).filter(is_found).count()
 }
 
-/// The bits of the first values of a feature.
-fn first_values(row: &[f32]) -> [u32; 4] {
-    let mut first = [0; 4];
-    first.iter_mut().zip(row).for_each(|(bits, value)| *bits = value.to_bits());
-    first
+/// A hash of the bits of a feature.
+fn hash(row: &[f32]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    row.iter().for_each(|value| value.to_bits().hash(&mut hasher));
+    hasher.finish()
 }

@@ -34,9 +34,11 @@
 //! - s_a (u_ap - u_an) to the gradient of x_a, -s_a u_ap to that of x_p and s_a u_an to that of x_n,
 //!
 //! over the number of anchors. Weighted mining has the sums over P of w_aj (1 + d_aj - d_ap) u_aj in the place of u_ap,
-//! and over N of w_aj (1 - d_aj + d_an) u_aj in that of u_an, as the weights depend on the distances too. Here u_ij = (x_i - x_j) / d_ij, or 2 (x_i - x_j) for squared distances. For images at
-//! the same place u is 0: 1e-12 under the root keeps it finite and at most of length 1, and two copies of an image are
-//! not pushed apart. A NaN or infinite distance makes the loss NaN.
+//! and over N of w_aj (1 - d_aj + d_an) u_aj in that of u_an, as the weights depend on the distances too.
+//!
+//! Here u_ij = (x_i - x_j) / d_ij, or 2 (x_i - x_j) for squared distances. For images at the same place u is 0: 1e-12
+//! under the root keeps it finite and at most of length 1, and two copies of an image are not pushed apart. A NaN or
+//! infinite distance makes the loss NaN.
 
 use crate::autograd::{Tape, Var};
 use crate::ops::check;

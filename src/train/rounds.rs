@@ -105,7 +105,8 @@ pub fn begin(
     let said = match (position.stage, layer(model)) {
         (Stage::Restraint, Some(layer)) => {
             let rounds = config.solver.svd_lr.len();
-            let line = decompose(config, model, params, layer)?;
+            let rate = if position.round == 0 { "solver.lr" } else { "solver.svd_lr" };
+            let line = decompose(config, model, params, layer, rate)?;
             Some(format!("iteration {number}, round {} of {rounds}: {line}", position.round + 1))
         }
         _ => None,
@@ -114,12 +115,19 @@ pub fn begin(
     Ok(said)
 }
 
-/// Decomposes the layer, and rotates the centers of losses that take its output.
-fn decompose(config: &Config, model: &Model, params: &mut Params, layer: ParamId) -> Result<String> {
+/// Decomposes the layer, and rotates the centers of losses that take its output. `rate` is the setting of the learning
+/// rate of the steps before it.
+fn decompose(
+    config: &Config,
+    model: &Model,
+    params: &mut Params,
+    layer: ParamId,
+    rate: &str,
+) -> Result<String> {
     let param = params.get_mut(layer);
     let (outputs, name) = (param.value.shape().dims()[0], param.name.clone());
     let found = Decomposition::of(&param.value.to_host_f32()?, outputs)
-        .map_err(|fault| Error::Run(format!("{name} cannot be decomposed: {fault}; lower solver.lr")))?;
+        .map_err(|fault| Error::Run(format!("{name} cannot be decomposed: {fault}; lower {rate}")))?;
     let weight = found.weight();
     param.load(&weight)?;
     let losses = &config.loss;

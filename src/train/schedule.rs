@@ -75,7 +75,8 @@ pub fn ineffective(config: &Config) -> Vec<String> {
     let iterations = solver.iterations;
     let mut warnings = Vec::new();
     let late: Vec<u64> = solver.lr_milestones.iter().copied().filter(|drop| *drop >= iterations).collect();
-    if solver.schedule == Schedule::Steps && !late.is_empty() {
+    let has_rounds = !solver.svd_lr.is_empty();
+    if solver.schedule == Schedule::Steps && !late.is_empty() && !has_rounds {
         let kept = solver.lr_milestones.len() - late.len();
         let numbers = |list: &[u64]| list.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         warnings.push(format!(
@@ -90,22 +91,35 @@ pub fn ineffective(config: &Config) -> Vec<String> {
         ));
     }
     let last = at(config, iterations.saturating_sub(1));
+    // Rounds have rates of their own.
+    let end = if has_rounds { solver.svd_start.min(iterations) } else { iterations };
     let ramps = [
         (
             "loss.batch_contrastive.warmup",
             loss.batch_contrastive.warmup,
             "loss.batch_contrastive.weight",
             loss.batch_contrastive.weight,
-            last.lambda,
+            (iterations, last.lambda),
         ),
-        ("solver.lr_warmup", solver.lr_warmup, "solver.lr", solver.lr, last.lr),
+        (
+            "solver.lr_warmup",
+            solver.lr_warmup,
+            "solver.lr",
+            solver.lr,
+            (end, at(config, end.saturating_sub(1)).lr),
+        ),
     ];
-    for (key, length, of, full, end) in
-        ramps.into_iter().filter(|(_, length, _, full, _)| *length > iterations && *full > 0.0)
-    {
+    for (key, length, of, full, (end, reached)) in ramps {
+        if length <= end || full <= 0.0 || end == 0 {
+            continue;
+        }
+        let (run, more) = match end < iterations {
+            true => ("the iterations before the first round", "solver.svd_start"),
+            false => ("the run", "solver.iterations"),
+        };
         warnings.push(format!(
-            "{key}: the ramp of {length} is longer than the run of {iterations} iterations, so {of} ends at {end} \
-             instead of {full}; give a shorter ramp or more solver.iterations"
+            "{key}: the ramp of {length} is longer than {run}, {end}, so {of} ends at {reached} instead of {full}; give a \
+             shorter ramp or more {more}"
         ));
     }
     let solver = &config.solver;
@@ -153,10 +167,10 @@ fn ineffective_in_rounds(solver: &Solver) -> Vec<String> {
             solver.svd_lr.len()
         ));
     }
-    if let Some(late) = solver.lr_milestones.iter().find(|&&drop| drop >= start && drop < iterations) {
+    if let Some(late) = solver.lr_milestones.iter().find(|&&drop| drop >= start) {
         warnings.push(format!(
-            "solver.lr_milestones: {late} lies in the rounds of solver.svd_lr, which begin at {start} and have rates of \
-             their own; give solver.svd_lr_milestones"
+            "solver.lr_milestones: {late} lies after the first {start} iterations, and the rounds of solver.svd_lr have \
+             rates of their own; give solver.svd_lr_milestones"
         ));
     }
     let longest = solver.svd_restraint.max(match last < iterations {
@@ -227,7 +241,8 @@ mod tests {
         config.solver.lr_milestones = vec![10_000, 30_000];
         config.solver.svd_lr_milestones = vec![5_000, 9_000];
         let told = ineffective(&config);
-        for (told, words) in told.iter().zip(["does 1 of 2 rounds", "30000 lies in the rounds", "9000 lies"])
+        for (told, words) in
+            told.iter().zip(["does 1 of 2 rounds", "30000 lies after the first", "9000 lies"])
         {
             assert!(told.contains(words), "{words}: {told}");
         }

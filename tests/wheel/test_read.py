@@ -88,7 +88,10 @@ class Read(unittest.TestCase):
         (FOLDER / "named.csv").write_text("pid,pid_name\n1,eva\n2,bob\n1,eva\n")
         np.save(FOLDER / "named.npy", rows)
         self.assertEqual(bcreid.read_features(FOLDER / "named.npy").pid_names, {1: "eva", 2: "bob"})
-        for names, words in [({7: "eva"}, "7 is the number of no row"), ({1: " "}, "the name of 1 is empty")]:
+        # A part of the rows comes with the names of all.
+        part = bcreid.Features(rows[:1], [1], pid_names={1: "eva", 2: "bob"})
+        self.assertEqual(part.pid_names, {1: "eva"})
+        for names, words in [({-1: "eva"}, "-1 stands for an unknown"), ({1: " "}, "the name of 1 is empty")]:
             with self.assertRaisesRegex(bcreid.Error, words):
                 bcreid.Features(rows, [1, 2, 1], pid_names=names)
 

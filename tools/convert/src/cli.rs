@@ -7,7 +7,7 @@ mod summary;
 mod values;
 
 use crate::network::{Unseen, title_of};
-use crate::source::{self, Container, Source, UNREAD};
+use crate::source::{self, Asked, Container, Source, UNREAD};
 use crate::torchvision::Output;
 use crate::{Error, Result, caffe, engine, network, toolboxes, torchvision};
 use bcreid::command_help::require_other;
@@ -32,9 +32,9 @@ use summary::{report, short, some_of};
 /// Convert PyTorch, Caffe and safetensors ResNet weights for bcreid, and back.
 ///
 /// The format of the input is detected by its content: PyTorch (.pth of any version), Caffe (.caffemodel) or
-/// safetensors with the names of torchvision, timm, fast-reid, reid-strong-baseline, torchreid or detectron2. No code in it is executed. Wiring and input convention are
-/// torchvision's, or Caffe's for a Caffe file, unless an option overrides them; they are written into the output, and
-/// `bcreid train --weights` applies them.
+/// safetensors with the names of torchvision, timm, fast-reid, reid-strong-baseline, torchreid, layumi's baseline or
+/// detectron2. No code in it is executed. Wiring and input convention are torchvision's, or Caffe's for a Caffe file,
+/// unless an option overrides them; they are written into the output, and `bcreid train --weights` applies them.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -223,7 +223,9 @@ impl Arguments {
         if source::container(&self.input)? == Container::Caffe {
             return self.list_layers();
         }
-        let source = self.source()?;
+        // The table has the tensors of the file, and no layers that were put together from them.
+        let asked = Asked { without_head: true, ..self.asked() };
+        let source = source::open_with(&self.input, self.prototxt.as_deref(), asked)?;
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(["tensor", "type", "shape", "sum"]);
@@ -299,7 +301,7 @@ impl Arguments {
         };
         engine::write(&network, &self.input, stated, out)?;
         self.announce(&source)?;
-        for note in toolboxes::notes(&source, network.config.model.neck)? {
+        for note in toolboxes::notes(&source, &network.config.model)? {
             bcreid::tell!("warning: {note}");
         }
         self.say_assumed(&source, &network.config.input)?;

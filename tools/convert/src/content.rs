@@ -15,6 +15,8 @@ pub struct Asked {
     pub wiring: Option<Wiring>,
     /// Stride of the last stage, 1 or 2 (`--last-stride`).
     pub last_stride: Option<usize>,
+    /// True to leave pooling and embedding under their names in the file.
+    pub without_head: bool,
 }
 
 /// Content of a weight file.

@@ -79,7 +79,9 @@ pub fn open_with(path: &Path, prototxt: Option<&Path>, asked: Asked) -> Result<S
         (Container::Torch, None) => torch::open(path)?,
     };
     toolboxes::fast_reid::apply(&mut source, path)?;
-    toolboxes::head::apply(&mut source);
+    if !asked.without_head {
+        toolboxes::head::apply(&mut source);
+    }
     // Neither format states the strides of a network.
     if let Some(wiring) = asked.wiring {
         source.wiring = wiring;

@@ -21,7 +21,7 @@ pub(crate) use names::translate;
 
 use crate::content::{Source, SourceTensor};
 use crate::{Result, nesting};
-use bcreid::config::NeckKind;
+use bcreid::config::{Model, NeckKind};
 
 /// The neck's layer: its tensors are `bottleneck.weight`, `.bias`, `.running_mean` and `.running_var`.
 pub(crate) const NECK: &str = bcreid::model::neck::NECK;
@@ -32,13 +32,20 @@ pub(crate) fn has_neck(source: &Source) -> bool {
     named("weight") || named("running_mean")
 }
 
-/// Notes on the features of a converted re-identification checkpoint, with or without its neck.
+/// Warnings about the features of a converted re-identification checkpoint, whose head is `model`'s.
 ///
 /// # Errors
 /// Values of the neck that cannot be read.
-pub(crate) fn notes(source: &Source, neck: NeckKind) -> Result<Vec<String>> {
+pub(crate) fn notes(source: &Source, model: &Model) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    if neck == NeckKind::None {
+    if source.head.may_leak && !model.embedding.is_empty() {
+        notes.push(
+            "versions of layumi's baseline have a leaky ReLU (0.1) behind the batch normalisation of their embedding, which \
+             names and shapes do not show: features of such weights differ here, and they are a start for training"
+                .into(),
+        );
+    }
+    if model.neck == NeckKind::None {
         return Ok(notes);
     }
     let shift = source.tensors.get(&format!("{NECK}bias")).map(SourceTensor::values).transpose()?;

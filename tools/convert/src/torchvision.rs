@@ -61,7 +61,8 @@ impl Container {
 ///
 /// # Errors
 /// A network in Caffe's wiring, of IBN-a, with a generalised-mean pooling or a ReLU in its embedding, which torchvision's
-/// ResNet does not have; logits of a network without a classifier; metadata and tensors of two networks; an error of the file system.
+/// ResNet does not have; logits of a network without a classifier; metadata and tensors of two networks; an error of the
+/// file system.
 pub fn write(network: &NetworkFile, output: Output, out: &Path) -> Result<Vec<String>> {
     let file = network.tensors();
     if network.config().model.wiring == Wiring::Caffe {

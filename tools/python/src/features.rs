@@ -112,7 +112,7 @@ impl PyFeatures {
     }
 
     /// The origin: "network" (a fingerprint), "mirrored" (whether the mirror image's feature was added), "pooled" (how
-    /// several images became one row) and "layer" ("pool5" or "neck"), each None if unknown.
+    /// several images became one row) and "layer" ("pool5", "embedding" or "neck"), each None if unknown.
     #[getter]
     fn about<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let origin = self.inner.origin();
@@ -139,13 +139,14 @@ impl PyFeatures {
     }
 }
 
-/// The names of an argument, each of a number that a row has and not empty.
+/// The names of an argument that a row has; those of other rows are left out, so that a part of the rows may come with
+/// the names of all.
 fn names_of(
     names: Option<BTreeMap<i64, String>>,
     what: &str,
     numbers: &[i64],
 ) -> PyResult<BTreeMap<i64, String>> {
-    let names = names.unwrap_or_default();
+    let mut names = names.unwrap_or_default();
     let known: HashSet<i64> = numbers.iter().copied().filter(|number| *number >= 0).collect();
     for (number, name) in &names {
         if name.trim().is_empty() {
@@ -153,12 +154,13 @@ fn names_of(
                 "{what}: the name of {number} is empty; leave it out, or give a name"
             )));
         }
-        if !known.contains(number) {
+        if *number < 0 {
             return Err(fault(format!(
-                "{what}: {number} is the number of no row; give names of the numbers in the rows"
+                "{what}: {number} stands for an unknown one, which has no name; leave it out"
             )));
         }
     }
+    names.retain(|number, _| known.contains(number));
     Ok(names)
 }
 

@@ -14,7 +14,7 @@ impl Arguments {
             WiringName::Torchvision => Wiring::Torchvision,
             WiringName::Caffe => Wiring::Caffe,
         });
-        Asked { wiring, last_stride: self.last_stride.map(usize::from) }
+        Asked { wiring, last_stride: self.last_stride.map(usize::from), without_head: self.without_head }
     }
 
     /// Wiring and input convention of the file, overridden by the options.

@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | torchreid, `fc_dims` | `fc.0`, `fc.1`, `fc.3`, ... | for each width a linear layer, batch normalisation and a ReLU |
 //! | fast-reid, `EMBEDDING_DIM` | `heads.bottleneck.0` | a 1 x 1 convolution without bias; `heads.bottleneck.1` is the neck |
-//! | layumi's `ClassBlock` | `classifier.add_block.0`, `.1` | a linear layer and batch normalisation |
+//! | layumi's `ClassBlock` | `classifier.add_block.0`, `.1` | a linear layer and batch normalisation; perhaps a leaky ReLU |
 //!
 //! A layer of another form keeps its names, and [`super::parts::check_head`] refuses it.
 
+use super::names::{OF_A_NORM, is_norm};
 use crate::content::{Source, SourceTensor};
 use bcreid::model::{embedding::EMBEDDING, neck::NECK, pooling::EXPONENT};
 
@@ -24,6 +25,8 @@ pub struct Head {
     pub relu: bool,
     /// Whether the last layer has a bias.
     pub bias: bool,
+    /// Whether versions of the program have a leaky ReLU behind the embedding, which no tensor shows.
+    pub may_leak: bool,
 }
 
 /// Names of the exponent of a generalised-mean pooling: of fast-reid, AGW, and others.
@@ -34,15 +37,13 @@ const FIXED_EXPONENT: f32 = 3.0;
 /// fast-reid's names of a generalised mean with a learnt exponent.
 const LEARNT_GEM: [&str; 2] = ["GeneralizedMeanPoolingP", "gempoolP"];
 
-/// The start of the names of fast-reid's embedding.
-pub(super) const FAST_REID: &str = "heads.bottleneck.";
-/// The starts of the names of embeddings, and whether a ReLU follows each layer.
-const EMBEDDINGS: [(&str, bool); 3] = [("fc.", true), (FAST_REID, false), ("classifier.add_block.", false)];
-/// A neck behind fast-reid's layers of 2020, between which is a leaky ReLU.
-const SECOND_NECKS: [&str; 2] = ["heads.bnneck.", NECK];
-
-/// Parameters and statistics of a batch normalisation.
-const OF_A_NORM: [&str; 4] = ["weight", "bias", "running_mean", "running_var"];
+/// The starts of the names of fast-reid's and layumi's embeddings.
+const FAST_REID: &str = "heads.bottleneck.";
+const LAYUMI: &str = "classifier.add_block.";
+/// The starts of the names of embeddings, and whether batch normalisation and a ReLU follow each layer.
+const EMBEDDINGS: [(&str, bool); 3] = [("fc.", true), (FAST_REID, false), (LAYUMI, false)];
+/// Layers have smaller numbers.
+const NUMBERS: usize = 1000;
 
 /// Gives pooling and embedding of a checkpoint their names here, and states their form in `source.head`.
 pub(crate) fn apply(source: &mut Source) {
@@ -58,19 +59,16 @@ fn is_layer(source: &Source, start: &str, number: usize) -> bool {
     tensor.is_some_and(|tensor| matches!(tensor.shape[..], [_, _] | [_, _, 1, 1]))
 }
 
-fn is_norm(source: &Source, start: &str, number: usize) -> bool {
-    ["running_mean", "running_var"]
-        .iter()
-        .all(|part| source.tensors.contains_key(&format!("{start}{number}.{part}")))
-}
-
 fn pooling(source: &mut Source) {
     let learnt = EXPONENTS.into_iter().find(|name| source.tensors.contains_key(*name));
     let stated = source.pooling.as_deref();
     let is_fixed = stated.is_some_and(|name| FIXED_GEM.contains(&name));
     match learnt {
         Some(name) => {
-            let own = source.tensors.remove(name).expect("found above");
+            let mut own = source.tensors.remove(name).expect("found above");
+            if own.shape.is_empty() {
+                own.shape = vec![1];
+            }
             source.tensors.insert(EXPONENT.into(), own);
             source.notes.push(format!("read {name:?} as the exponent of the generalised mean (GeM)"));
         }
@@ -99,18 +97,27 @@ fn embedding(source: &mut Source, start: &str, relu: bool) {
     let mut numbers: Vec<usize> = numbers.collect();
     numbers.sort_unstable();
     numbers.dedup();
+    if numbers.last().is_some_and(|&last| last >= NUMBERS) {
+        return;
+    }
+    let has_norm = |layer: usize| is_norm(&source.tensors, &format!("{start}{}.", layer + 1));
     let layers: Vec<usize> = numbers.iter().copied().filter(|&n| is_layer(source, start, n)).collect();
-    let norms: Vec<usize> = layers.iter().map(|n| n + 1).filter(|&n| is_norm(source, start, n)).collect();
+    let norms: Vec<usize> = layers.iter().filter(|&&layer| has_norm(layer)).map(|layer| layer + 1).collect();
     let is_known = numbers.iter().all(|n| layers.contains(n) || norms.contains(n));
-    // All layers but the last have batch normalisation and a ReLU here.
-    let hidden = layers.len() - 1;
-    let has_form = hidden == 0
-        || relu && norms.len() >= hidden && norms[..hidden].iter().zip(&layers).all(|(n, l)| *n == l + 1);
-    let begins = |name: &String, start: &str| name.starts_with(start);
-    let is_taken = source.tensors.keys().any(|name| {
-        begins(name, EMBEDDING) || is_fast_reid && SECOND_NECKS.iter().any(|neck| begins(name, neck))
+    // torchreid has batch normalisation and a ReLU behind each layer; the others have one layer.
+    let has_form = if relu { norms.len() == layers.len() } else { layers.len() == 1 };
+    let shape = |name: String| source.tensors.get(&name).map(|tensor| &tensor.shape);
+    let biases_fit = layers.iter().all(|n| {
+        let outputs = shape(format!("{start}{n}.weight")).map(|shape| shape[0]);
+        shape(format!("{start}{n}.bias"))
+            .is_none_or(|bias| Some(&bias[..]) == outputs.as_ref().map(std::slice::from_ref))
     });
-    if !is_known || !has_form || is_taken {
+    // fast-reid of 2020 has a leaky ReLU behind its layers, and a neck of another name.
+    let is_taken = source
+        .tensors
+        .keys()
+        .any(|name| name.starts_with(EMBEDDING) || is_fast_reid && name.starts_with(NECK));
+    if !is_known || !has_form || !biases_fit || is_taken {
         return;
     }
     let widths: Vec<usize> =
@@ -135,11 +142,11 @@ fn embedding(source: &mut Source, start: &str, relu: bool) {
         }
         module += 1 + usize::from(has_norm) + usize::from(relu);
     }
-    let last = layers[hidden];
+    let last = layers[layers.len() - 1];
     source.head.batchnorm = norms.contains(&(last + 1)) && !is_fast_reid;
-    source.head.bias = source.tensors.keys().any(|name| begins(name, EMBEDDING) && name.ends_with("bias"))
-        && !source.head.batchnorm;
+    source.head.bias = !source.head.batchnorm && source.tensors.contains_key(&format!("{EMBEDDING}0.bias"));
     source.head.relu = relu;
+    source.head.may_leak = start == LAYUMI;
     let behind = match (is_fast_reid, norms.is_empty(), relu) {
         (true, false, _) => " and its batch normalisation as the neck",
         (_, _, true) => ", with a ReLU behind each layer, as torchreid has it",

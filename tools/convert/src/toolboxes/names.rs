@@ -2,11 +2,19 @@
 
 use std::collections::BTreeMap;
 
-/// Layers that are the neck, if they are a batch normalisation. fast-reid has used all four names with `heads.`.
-const NECKS: [&str; 4] = ["heads.bottleneck.0.", "heads.bottleneck.", "heads.bnneck.0.", "heads.bnneck."];
+/// Layers that are the neck, if they are a batch normalisation. fast-reid has used all four names with `heads.`; the last
+/// is layumi's, without a linear layer before it.
+const NECKS: [&str; 5] = [
+    "heads.bottleneck.0.",
+    "heads.bottleneck.",
+    "heads.bnneck.0.",
+    "heads.bnneck.",
+    "classifier.add_block.0.",
+];
 
 /// Parameters and statistics of a batch normalisation.
-const OF_A_NORM: [&str; 5] = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
+pub(super) const OF_A_NORM: [&str; 5] =
+    ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
 
 /// Gives the tensors the names that they have here, and adds notes about this. No tensor takes the name of another.
 pub(crate) fn translate<T>(tensors: BTreeMap<String, T>, notes: &mut Vec<String>) -> BTreeMap<String, T> {
@@ -46,7 +54,7 @@ fn rename<T>(tensors: BTreeMap<String, T>, new: impl Fn(&str) -> Option<String>)
 }
 
 /// True if a layer has the statistics of a batch normalisation.
-fn is_norm<T>(tensors: &BTreeMap<String, T>, layer: &str) -> bool {
+pub(super) fn is_norm<T>(tensors: &BTreeMap<String, T>, layer: &str) -> bool {
     ["running_mean", "running_var"].iter().all(|part| tensors.contains_key(&format!("{layer}{part}")))
 }
 

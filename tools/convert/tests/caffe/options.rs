@@ -9,7 +9,7 @@ use bcreid_convert::caffe::Model;
 use bcreid_convert::source::{Asked, Source};
 
 fn open_as(bytes: &[u8], wiring: Option<Wiring>, last_stride: Option<usize>) -> Result<Source, String> {
-    on_disk(bytes, |path| Model::open(path, None)?.source(Asked { wiring, last_stride }))
+    on_disk(bytes, |path| Model::open(path, None)?.source(Asked { wiring, last_stride, ..Asked::default() }))
 }
 
 #[test]

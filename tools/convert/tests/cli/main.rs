@@ -3,6 +3,7 @@
 #[path = "../torch/forge.rs"]
 #[allow(dead_code, reason = "shared with the tests of the PyTorch reader")]
 mod forge;
+mod heads;
 mod pages;
 mod refusals;
 mod toolboxes;
