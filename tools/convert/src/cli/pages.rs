@@ -20,7 +20,7 @@ pub enum Command {
     },
     /// Write the manual pages: bcreid-convert.1, and one for each command.
     Man {
-        /// The folder of the pages; it must exist.
+        /// The folder of the pages.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Overwrite pages that exist.

@@ -42,7 +42,12 @@ fn manual_pages_are_written_once() {
     };
     let error = call(&out);
     assert!(error.contains("exists") && error.contains("--force") && error.lines().count() == 1, "{error}");
-    refuse(&["man", "--out", "/nowhere/man"], &["bcreid-convert: /nowhere/man: no folder; create it first"]);
+    let new = folder.at("new/man1");
+    succeed(&["man", "--out", &new]);
+    assert!(std::fs::metadata(format!("{new}/bcreid-convert-man.1")).unwrap().is_file());
+    let (file, below) = (folder.at("file"), folder.at("file/man"));
+    std::fs::write(&file, "").unwrap();
+    refuse(&["man", "--out", &below], &["bcreid-convert: ", "file/man"]);
     #[cfg(unix)]
     {
         let (linked, victim) = (folder.at("linked"), folder.at("victim"));
