@@ -11,7 +11,7 @@ use bcreid::weights::Features;
 use numpy::PyArray2;
 use pyo3::prelude::*;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Number of arrays that are copied at a time.
 const COPIED: usize = 256;
@@ -122,13 +122,12 @@ impl PyExtractor {
         bad_images: BadImages,
         progress: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Features> {
-        let inner = self.inner.clone();
-        let (features, skipped) = job::run(
+        let (features, skipped) = job::run_with(
             py,
             |done, total| tell(progress, done, total),
-            move |reporter| {
+            self.inner.clone(),
+            move |extractor, reporter| {
                 let total = samples.len();
-                let mut extractor = inner.lock().unwrap_or_else(PoisonError::into_inner);
                 extractor.set_bad_images(bad_images);
                 let (mut rows, mut kept) = (Vec::new(), Vec::new());
                 let files = samples.iter().map(|sample| sample.path.clone()).collect();
@@ -176,12 +175,11 @@ impl PyExtractor {
         let mut all = Vec::new();
         for first in (0..total).step_by(COPIED) {
             let pictures = images.copies(first, COPIED)?;
-            let inner = self.inner.clone();
-            let rows = job::run(
+            let rows = job::run_with(
                 py,
                 |done, _| tell(progress, first + done, total),
-                move |reporter| {
-                    let mut extractor = inner.lock().unwrap_or_else(PoisonError::into_inner);
+                self.inner.clone(),
+                move |extractor, reporter| {
                     let (mut rows, own) = (Vec::new(), pictures.len());
                     extractor.for_each_batch(Images::Decoded(pictures), |_, batch| {
                         rows.extend_from_slice(batch);

@@ -9,7 +9,7 @@ use bcreid::Result;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Time between two looks at the signals.
@@ -58,8 +58,21 @@ impl Drop for StopAtEnd {
 /// threads were started.
 pub fn run<T: Send + 'static>(
     py: Python<'_>,
-    mut progress: impl FnMut(usize, usize) -> PyResult<()>,
+    progress: impl FnMut(usize, usize) -> PyResult<()>,
     work: impl FnOnce(&Reporter<T>) -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    run_with(py, progress, Arc::new(Mutex::new(())), |(), reporter| work(reporter))
+}
+
+/// As [`run`], with a value of which one call has the use at a time.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with<L: Send + 'static, T: Send + 'static>(
+    py: Python<'_>,
+    mut progress: impl FnMut(usize, usize) -> PyResult<()>,
+    shared: Arc<Mutex<L>>,
+    work: impl FnOnce(&mut L, &Reporter<T>) -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
     refuse_forked()?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -68,7 +81,11 @@ pub fn run<T: Send + 'static>(
     let reporter = Reporter { sender, stopped };
     // On a thread of the pool: calls from outside cost two context switches for each operation.
     let compute = move || {
-        let done = rayon::scope(|_| work(&reporter));
+        // Locked before the pool: a thread of the pool that waits for a part of its work takes up the work of another
+        // call meanwhile, which would wait for ever for a lock that this very thread holds.
+        let mut own = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = &mut *own;
+        let done = rayon::scope(|_| work(own, &reporter));
         // A caller that was interrupted has left.
         let _ = reporter.sender.send(Message::Done(done));
     };
