@@ -76,9 +76,10 @@ pub enum Distance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mining {
-    /// Those of the farthest positive and of the nearest negative.
+    /// Hard mining: the distances to the farthest positive and to the nearest negative.
     Hard,
-    /// The means over all positives, with more weight on far ones, and over all negatives, with more on near ones.
+    /// Weighted mining: the weighted means of the distances to all positives and to all negatives. Far positives and near
+    /// negatives have larger weights.
     Weighted,
 }
 
@@ -297,35 +298,15 @@ mod cuda {
             (usize::from(options.distance == Distance::Squared), partial.shape().dims()[0]);
         let (partial, labels, to) = ((&partial).into(), labels.into(), (&mut rows).into());
         let weights = outputs.weights.as_mut().map(Into::into);
+        // Both kernels have the same arguments.
+        macro_rules! rows {
+            ($kernel:ident) => {
+                kernels::$kernel { partial, labels, margin, soft, squared, rows: to, weights, splits, m }
+            };
+        }
         match options.mining {
-            Mining::Hard => {
-                let rows = kernels::TripletRows {
-                    partial,
-                    labels,
-                    margin,
-                    soft,
-                    squared,
-                    rows: to,
-                    weights,
-                    splits,
-                    m,
-                };
-                gpu.launch(warp_an_image(m), rows)?;
-            }
-            Mining::Weighted => {
-                let rows = kernels::TripletWeightedRows {
-                    partial,
-                    labels,
-                    margin,
-                    soft,
-                    squared,
-                    rows: to,
-                    weights,
-                    splits,
-                    m,
-                };
-                gpu.launch(warp_an_image(m), rows)?;
-            }
+            Mining::Hard => gpu.launch(warp_an_image(m), rows!(TripletRows))?,
+            Mining::Weighted => gpu.launch(warp_an_image(m), rows!(TripletWeightedRows))?,
         }
         let terms = kernels::TripletTerms {
             rows: (&rows).into(),
