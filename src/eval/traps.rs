@@ -141,3 +141,33 @@ fn hash(row: &[f32]) -> u64 {
     row.iter().for_each(|value| value.to_bits().hash(&mut hasher));
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of two values; each has a path of its own.
+    fn features(part: &str, rows: &[([f32; 2], i64, i64)]) -> Features {
+        let values = rows.iter().flat_map(|(row, ..)| *row).collect();
+        let pids = rows.iter().map(|(_, pid, _)| *pid).collect();
+        let camids = rows.iter().map(|(.., camid)| *camid).collect();
+        let paths = (0..rows.len()).map(|row| format!("{part}/{row}.jpg")).collect();
+        Features::new(values, 2, pids, camids, paths).unwrap()
+    }
+
+    #[test]
+    fn a_copy_is_found_by_its_feature_unless_several_persons_have_it() {
+        let found = |query: &[([f32; 2], i64, i64)], gallery: &[([f32; 2], i64, i64)]| {
+            finding_themselves(&features("query", query), &features("gallery", gallery), &Protocol::default())
+        };
+        let (a, b) = ([0.6, 0.8], [1.0, 0.0]);
+        // Of the same person under another camera or an unknown one; not under its own, which is dropped.
+        assert_eq!(found(&[(a, 1, 0)], &[(a, 1, 1), (b, 2, 0)]), 1);
+        assert_eq!(found(&[(a, 1, -1)], &[(a, 1, -1), (b, 2, -1)]), 1);
+        assert_eq!(found(&[(a, 1, 0)], &[(a, 1, 0), (b, 2, 1)]), 0);
+        // Another person's, a distractor's, and one of a network that gives several persons one feature.
+        assert_eq!(found(&[(a, 1, 0)], &[(a, 2, 1), (b, 1, 1)]), 0);
+        assert_eq!(found(&[(a, 1, 0)], &[(a, -1, 1), (b, 1, 1)]), 0);
+        assert_eq!(found(&[(a, 1, 0)], &[(a, 1, 1), (a, 2, 1)]), 0);
+    }
+}

@@ -247,6 +247,19 @@ mod tests {
             assert!(told.contains(words), "{words}: {told}");
         }
         assert_eq!(told.len(), 3, "{told:?}");
+        // A warm-up that the first round cuts off.
+        let solver = &mut config.solver;
+        (solver.lr_milestones, solver.svd_lr_milestones, solver.iterations) = (vec![], vec![], 57_000);
+        (solver.svd_start, solver.lr_warmup) = (25_000, 30_000);
+        let told = ineffective(&config);
+        assert!(
+            told.len() == 1 && told[0].contains("the iterations before the first round, 25000"),
+            "{told:?}"
+        );
+        assert!(
+            told[0].contains("more solver.svd_start") && !told[0].contains("instead of 0.002"),
+            "{told:?}"
+        );
     }
 
     #[test]

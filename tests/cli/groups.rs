@@ -1,16 +1,11 @@
 //! Parameter groups from the command line: factors, frozen layers, and the moving average of the weights.
 
-use crate::support::{bcreid, data, fail, interrupt, stderr, succeed, train};
+use crate::support::{
+    assert_same, bcreid, data, fail, interrupt, resume, stderr, stop_after, succeed, train,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-
-fn resume(out: &Path) -> Command {
-    let mut command = bcreid();
-    command.arg("train").arg("--data").arg(data()).arg("--out").arg(out).arg("--resume");
-    command
-}
 
 /// The tensors of a file, by name.
 fn tensors(file: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -25,14 +20,6 @@ fn checkpoint(run: &Path, step: u64) -> BTreeMap<String, Vec<u8>> {
 /// The names whose tensors differ.
 fn changed(before: &BTreeMap<String, Vec<u8>>, after: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     before.iter().filter(|(name, values)| after[*name] != **values).map(|(name, _)| name.clone()).collect()
-}
-
-#[track_caller]
-fn assert_same(one: &Path, other: &Path) {
-    for file in ["weights.safetensors", "metrics.jsonl"] {
-        let read = |run: &Path| fs::read(run.join(file)).unwrap();
-        assert!(read(one) == read(other), "{file} differs");
-    }
 }
 
 /// Weights, states and running statistics of frozen layers keep their bits, then all move; a run that is killed before,
@@ -70,16 +57,9 @@ fn frozen_layers_stay_until_their_iteration() {
             assert!(moved.iter().any(|moved| moved == name), "{kind}: {name} did not move");
         }
         let stopped = at(&format!("{kind}-stopped"));
-        fs::create_dir(&stopped).unwrap();
         // The checkpoints before, at and behind the boundary.
         for newest in [3, 6, 9] {
-            let _ = fs::remove_dir_all(&stopped);
-            fs::create_dir_all(stopped.join("checkpoints")).unwrap();
-            for file in ["config.toml", "provenance.json", "metrics.jsonl"] {
-                fs::copy(calm.join(file), stopped.join(file)).unwrap();
-            }
-            let name = format!("checkpoints/step_{newest:010}.safetensors");
-            fs::copy(calm.join(&name), stopped.join(&name)).unwrap();
+            stop_after(&calm, newest, &stopped);
             succeed(&mut resume(&stopped));
             assert_same(&calm, &stopped);
         }

@@ -12,6 +12,7 @@ mod groups;
 mod habits;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod kept_inputs;
 mod layers;
 mod layouts;
 #[cfg(target_os = "linux")]

@@ -1,10 +1,9 @@
 //! Rounds of decomposition, restraint and relaxation (SVDNet) from the command line.
 
-use crate::support::{bcreid, data, fail, stderr, succeed, train};
+use crate::support::{assert_same, data, fail, resume, stderr, stop_after, succeed, train};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// Two rounds: decompositions in front of iterations 4 and 10, relaxations from 7 and 13 on.
 const ROUNDS: &[&str] = &[
@@ -37,12 +36,6 @@ fn checkpoint(run: &Path, step: u64) -> Tensors {
 
 fn values(of: &Tensors, name: &str) -> Vec<f64> {
     of[name].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).into()).collect()
-}
-
-fn resume(out: &Path) -> Command {
-    let mut command = bcreid();
-    command.arg("train").arg("--data").arg(data()).arg("--out").arg(out).arg("--resume");
-    command
 }
 
 /// The products of all pairs of the columns (inputs) or rows (outputs) of `[12, 256]` weights.
@@ -108,18 +101,9 @@ fn a_run_with_rounds_trains_each_stage_and_resumes_bit_for_bit() {
 
         let stopped = folder.path().join("stopped");
         for newest in [3, 4, 5, 7, 9, 10, 13, 15] {
-            let _ = fs::remove_dir_all(&stopped);
-            fs::create_dir_all(stopped.join("checkpoints")).unwrap();
-            for file in ["config.toml", "provenance.json", "metrics.jsonl"] {
-                fs::copy(calm.join(file), stopped.join(file)).unwrap();
-            }
-            let name = format!("checkpoints/step_{newest:010}.safetensors");
-            fs::copy(calm.join(&name), stopped.join(&name)).unwrap();
+            stop_after(&calm, newest, &stopped);
             succeed(&mut resume(&stopped));
-            for file in ["weights.safetensors", "metrics.jsonl"] {
-                let [one, other] = [&calm, &stopped].map(|run| fs::read(run.join(file)).unwrap());
-                assert!(one == other, "{kind}: {file} differs after a stop at {newest}");
-            }
+            assert_same(&calm, &stopped);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Shared parts of the tests: a temporary folder, a small data set, and the program.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -87,4 +89,50 @@ pub fn interrupt(mut command: Command, out: &Path, steps: usize, signal: &str) -
     let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     child.wait_with_output().unwrap()
+}
+
+/// Asserts that a text has these words.
+#[track_caller]
+pub fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+/// The program with arguments.
+pub fn called<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
+    let mut command = bcreid();
+    command.args(arguments);
+    command
+}
+
+/// The text of a path.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// `bcreid train --resume` on the small data set.
+pub fn resume(out: &Path) -> Command {
+    let mut command = bcreid();
+    command.arg("train").arg("--data").arg(data()).arg("--out").arg(out).arg("--resume");
+    command
+}
+
+/// Makes `stopped` the folder of a copy of the run `whole` that was stopped behind its checkpoint of `newest` iterations.
+pub fn stop_after(whole: &Path, newest: u64, stopped: &Path) {
+    let _ = fs::remove_dir_all(stopped);
+    fs::create_dir_all(stopped.join("checkpoints")).unwrap();
+    let checkpoint = format!("checkpoints/step_{newest:010}.safetensors");
+    for file in ["config.toml", "provenance.json", "metrics.jsonl", &checkpoint] {
+        fs::copy(whole.join(file), stopped.join(file)).unwrap();
+    }
+}
+
+/// Asserts that two runs have the same weights and metrics, bit for bit.
+#[track_caller]
+pub fn assert_same(one: &Path, other: &Path) {
+    for file in ["weights.safetensors", "metrics.jsonl"] {
+        let read = |run: &Path| fs::read(run.join(file)).unwrap();
+        assert!(read(one) == read(other), "{file} differs");
+    }
 }

@@ -11,6 +11,7 @@
 use super::names::{OF_A_NORM, is_norm};
 use crate::content::{Source, SourceTensor};
 use bcreid::model::{embedding::EMBEDDING, neck::NECK, pooling::EXPONENT};
+use std::collections::BTreeSet;
 
 /// Properties of the layers between the last feature map and the neck.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,71 +90,73 @@ fn pooling(source: &mut Source) {
     source.head.gem = true;
 }
 
-/// Reads the layers whose names begin with `start` as the embedding, if they have the form of one here.
-fn embedding(source: &mut Source, start: &str, relu: bool) {
-    let is_fast_reid = start == FAST_REID;
+/// The numbers of the linear layers whose names begin with `start`, each with whether batch normalisation follows it;
+/// `None` unless all of them have the form of an embedding here.
+fn layers(source: &Source, start: &str, relu: bool) -> Option<Vec<(usize, bool)>> {
     let of_start = source.tensors.keys().filter(|name| name.starts_with(start));
-    let numbers = of_start.filter_map(|name| name[start.len()..].split('.').next()?.parse().ok());
-    let mut numbers: Vec<usize> = numbers.collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    if numbers.last().is_some_and(|&last| last >= NUMBERS) {
-        return;
+    let numbers: BTreeSet<usize> =
+        of_start.filter_map(|name| name[start.len()..].split('.').next()?.parse().ok()).collect();
+    if numbers.last().is_none_or(|&last| last >= NUMBERS) {
+        return None;
     }
     let has_norm = |layer: usize| is_norm(&source.tensors, &format!("{start}{}.", layer + 1));
-    let layers: Vec<usize> = numbers.iter().copied().filter(|&n| is_layer(source, start, n)).collect();
-    let norms: Vec<usize> = layers.iter().filter(|&&layer| has_norm(layer)).map(|layer| layer + 1).collect();
-    let is_known = numbers.iter().all(|n| layers.contains(n) || norms.contains(n));
+    let linear = numbers.iter().filter(|&&number| is_layer(source, start, number));
+    let layers: Vec<(usize, bool)> = linear.map(|&layer| (layer, has_norm(layer))).collect();
+    let is_known =
+        |number: &usize| layers.iter().any(|&(layer, norm)| *number == layer || norm && *number == layer + 1);
     // torchreid has batch normalisation and a ReLU behind each layer; the others have one layer.
-    let has_form = if relu { norms.len() == layers.len() } else { layers.len() == 1 };
-    let shape = |name: String| source.tensors.get(&name).map(|tensor| &tensor.shape);
-    let biases_fit = layers.iter().all(|n| {
-        let outputs = shape(format!("{start}{n}.weight")).map(|shape| shape[0]);
-        shape(format!("{start}{n}.bias"))
-            .is_none_or(|bias| Some(&bias[..]) == outputs.as_ref().map(std::slice::from_ref))
-    });
+    let has_form = if relu { layers.iter().all(|&(_, norm)| norm) } else { layers.len() == 1 };
+    let has_bias_of_its_width = |&(layer, _): &(usize, bool)| {
+        let [weight, bias] =
+            ["weight", "bias"].map(|part| source.tensors.get(&format!("{start}{layer}.{part}")));
+        bias.zip(weight).is_none_or(|(bias, weight)| bias.shape == weight.shape[..1])
+    };
     // fast-reid of 2020 has a leaky ReLU behind its layers, and a neck of another name.
-    let is_taken = source
-        .tensors
-        .keys()
-        .any(|name| name.starts_with(EMBEDDING) || is_fast_reid && name.starts_with(NECK));
-    if !is_known || !has_form || !biases_fit || is_taken {
-        return;
-    }
-    let widths: Vec<usize> =
-        layers.iter().map(|n| source.tensors[&format!("{start}{n}.weight")].shape[0]).collect();
-    let mut module = 0;
-    for &layer in &layers {
-        let has_norm = norms.contains(&(layer + 1));
+    let is_taken =
+        |name: &String| name.starts_with(EMBEDDING) || start == FAST_REID && name.starts_with(NECK);
+    let fits = numbers.iter().all(is_known)
+        && has_form
+        && layers.iter().all(has_bias_of_its_width)
+        && !source.tensors.keys().any(is_taken);
+    fits.then_some(layers)
+}
+
+/// Reads the layers whose names begin with `start` as the embedding, if they have the form of one here.
+fn embedding(source: &mut Source, start: &str, relu: bool) {
+    let Some(layers) = layers(source, start, relu) else { return };
+    let is_fast_reid = start == FAST_REID;
+    let (mut module, mut widths) = (0, Vec::new());
+    for &(layer, has_norm) in &layers {
         let ours = format!("{EMBEDDING}{module}.");
         for part in ["weight", "bias"] {
             rename(source, format!("{start}{layer}.{part}"), format!("{ours}{part}"));
         }
         let weight = source.tensors.get_mut(&format!("{ours}weight")).expect("renamed above");
         weight.shape.truncate(2);
-        let norm = if is_fast_reid { NECK.to_string() } else { format!("{EMBEDDING}{}.", module + 1) };
+        widths.push(weight.shape[0]);
         if has_norm {
-            OF_A_NORM.iter().for_each(|part| {
-                rename(source, format!("{start}{}.{part}", layer + 1), format!("{norm}{part}"))
-            });
-        }
-        if has_norm && !is_fast_reid {
-            merge_bias(source, &ours, &norm);
+            let norm = if is_fast_reid { NECK.to_string() } else { format!("{EMBEDDING}{}.", module + 1) };
+            for part in OF_A_NORM {
+                rename(source, format!("{start}{}.{part}", layer + 1), format!("{norm}{part}"));
+            }
+            if !is_fast_reid {
+                merge_bias(source, &ours, &norm);
+            }
         }
         module += 1 + usize::from(has_norm) + usize::from(relu);
     }
-    let last = layers[layers.len() - 1];
-    source.head.batchnorm = norms.contains(&(last + 1)) && !is_fast_reid;
-    source.head.bias = !source.head.batchnorm && source.tensors.contains_key(&format!("{EMBEDDING}0.bias"));
-    source.head.relu = relu;
-    source.head.may_leak = start == LAYUMI;
-    let behind = match (is_fast_reid, norms.is_empty(), relu) {
-        (true, false, _) => " and its batch normalisation as the neck",
-        (_, _, true) => ", with a ReLU behind each layer, as torchreid has it",
+    let has_norm = layers.last().is_some_and(|&(_, norm)| norm);
+    let head = &mut source.head;
+    head.batchnorm = has_norm && !is_fast_reid;
+    head.bias = !head.batchnorm && source.tensors.contains_key(&format!("{EMBEDDING}0.bias"));
+    (head.relu, head.may_leak) = (relu, start == LAYUMI);
+    let behind = match (is_fast_reid && has_norm, relu) {
+        (true, _) => " and its batch normalisation as the neck",
+        (_, true) => ", with a ReLU behind each layer, as torchreid has it",
         _ => "",
     };
     source.notes.push(format!("read {:?} as the embedding {widths:?}{behind}", start.trim_end_matches('.')));
-    source.head.embedding = widths;
+    head.embedding = widths;
 }
 
 fn rename(source: &mut Source, theirs: String, ours: String) {
