@@ -11,7 +11,8 @@
 //! | SVDNet (Sun et al. 2017) | 1024 | no bias, normal with deviation 0.01 |
 //!
 //! A layer in front of batch normalisation has no bias: the mean would cancel it. The statistics are those of the
-//! batch, also where the backbone's are frozen, because an embedding is new.
+//! batch, also where `solver.batchnorm` freezes those of the backbone, because an embedding is new; a layer of
+//! `solver.freeze` keeps its own.
 //!
 //! The names in weight files count the modules of a PyTorch `Sequential` of `Linear`, `BatchNorm1d` and `ReLU`, as
 //! torchreid's `fc` does, so that such a module reads them: `embedding.0.weight`, `embedding.1.running_mean`,
@@ -123,6 +124,7 @@ impl Embedding {
             let y = linear(tape, x, weight, bias)?;
             match layer.norm {
                 Some(Norm { gamma, beta, mean, var }) => {
+                    let statistics = statistics.unless_frozen(tape, gamma);
                     let bn = BatchNorm { gamma: tape.param(gamma), beta: tape.param(beta), mean, var };
                     batchnorm(tape, y, bn, statistics, Epilogue { residual: None, relu: layer.relu })
                 }

@@ -63,7 +63,7 @@ impl Neck {
             mean: self.mean,
             var: self.var,
         };
-        let statistics = if tape.is_frozen(self.gamma) { Statistics::Frozen } else { statistics };
+        let statistics = statistics.unless_frozen(tape, self.gamma);
         batchnorm(tape, features, bn, statistics, Epilogue::default())
     }
 }

@@ -156,7 +156,7 @@ impl ConvBn {
             mean: self.mean,
             var: self.var,
         };
-        let statistics = if tape.is_frozen(self.gamma) { Statistics::Frozen } else { statistics };
+        let statistics = statistics.unless_frozen(tape, self.gamma);
         let Some(Instance { channels, gamma, beta }) = self.instance else {
             return batchnorm(tape, y, bn, statistics, epilogue);
         };

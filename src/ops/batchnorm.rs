@@ -19,7 +19,7 @@ mod cpu;
 mod cuda;
 mod moments;
 
-use crate::autograd::{Backward, BufferId, Sinks, Tape, Var};
+use crate::autograd::{Backward, BufferId, ParamId, Sinks, Tape, Var};
 use crate::ops::relu;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
@@ -52,6 +52,13 @@ pub enum Statistics {
     },
     /// The running statistics, as constants.
     Frozen,
+}
+
+impl Statistics {
+    /// These statistics, or the running ones if the scale `gamma` is frozen: such a layer keeps its statistics.
+    pub fn unless_frozen(self, tape: &Tape<'_>, gamma: ParamId) -> Self {
+        if tape.is_frozen(gamma) { Statistics::Frozen } else { self }
+    }
 }
 
 /// The epilogue: operations that follow the normalisation in the same pass.

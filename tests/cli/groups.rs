@@ -33,7 +33,10 @@ fn frozen_layers_stay_until_their_iteration() {
         let optimizer = format!("solver.optimizer={kind}");
         let settings = [
             &optimizer,
-            r#"solver.freeze=["conv1.*", "bn1.*", "layer*", "!layer4.*"]"#,
+            "model.embedding=[8]",
+            "model.embedding_batchnorm=true",
+            "model.neck=batchnorm",
+            r#"solver.freeze=["conv1.*", "bn1.*", "layer*", "!layer4.*", "embedding.*", "bottleneck.*"]"#,
             "solver.freeze_iterations=6",
             "solver.lr=1e-3",
             "solver.iterations=12",
@@ -44,7 +47,8 @@ fn frozen_layers_stay_until_their_iteration() {
         let [start, frozen, end] = [0, 6, 12].map(|step| checkpoint(&calm, step));
         let is_frozen = |name: &str| {
             let name = name.split_once('/').map_or(name, |(_, name)| name);
-            ["conv1.", "bn1.", "layer1.", "layer2.", "layer3."].iter().any(|part| name.starts_with(part))
+            let parts = ["conv1.", "bn1.", "layer1.", "layer2.", "layer3.", "embedding.", "bottleneck."];
+            parts.iter().any(|part| name.starts_with(part))
         };
         let moved = changed(&start, &frozen);
         assert!(moved.iter().all(|name| !is_frozen(name)), "{kind}: {moved:?}");
@@ -52,8 +56,14 @@ fn frozen_layers_stay_until_their_iteration() {
             assert!(moved.iter().any(|moved| moved == name), "{kind}: {name} did not move");
         }
         let moved = changed(&frozen, &end);
-        for name in ["conv1.weight", "bn1.running_var", "layer1.0.bn2.bias", &format!("{state}/conv1.weight")]
-        {
+        for name in [
+            "conv1.weight",
+            "bn1.running_var",
+            "layer1.0.bn2.bias",
+            "embedding.1.running_mean",
+            "bottleneck.running_var",
+            &format!("{state}/conv1.weight"),
+        ] {
             assert!(moved.iter().any(|moved| moved == name), "{kind}: {name} did not move");
         }
         let stopped = at(&format!("{kind}-stopped"));
