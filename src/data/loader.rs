@@ -150,7 +150,8 @@ impl Loader {
     }
 }
 
-fn label(sample: &Sample, classes: &Classes) -> Result<i32> {
+/// The class of a sample of the training set, or [`UNLABELLED`].
+pub(crate) fn label(sample: &Sample, classes: &Classes) -> Result<i32> {
     if sample.pid == Sample::UNLABELLED {
         return Ok(UNLABELLED);
     }

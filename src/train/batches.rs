@@ -58,7 +58,7 @@ pub(crate) fn loader_options(config: &Config, first_step: u64) -> LoaderOptions 
 }
 
 /// The images of the setting `data.unlabelled`, without identities and cameras.
-pub(super) fn unlabelled_images(folder: &Path) -> Result<Vec<Sample>> {
+pub(crate) fn unlabelled_images(folder: &Path) -> Result<Vec<Sample>> {
     if !folder.is_dir() {
         return Err(Error::Data(format!(
             "data.unlabelled: {} is not a folder; give the folder of the images without identities",

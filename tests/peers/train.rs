@@ -4,6 +4,9 @@
 //! PyTorch is larger than all other peers together, so `tools/get-peers.sh` does not fetch it: `BCREID_TORCH_PYTHON`
 //! names a Python with torch, NumPy and safetensors. Without it these tests say so and pass.
 
+mod data;
+mod solver;
+
 use crate::command::succeed;
 use crate::{bcreid, skip};
 use bcreid::data::Dataset;
@@ -16,9 +19,6 @@ use std::process::Command;
 
 /// Relative difference of losses in f32. At these rates rounding errors have not grown to it after 20 steps.
 const TOLERANCE: &str = "1e-4";
-
-/// Relative difference of a state of an optimiser, of the length of the whole tensor.
-const STATES: &str = "5e-2";
 
 /// Settings of all runs; those of each stand beside it.
 const COMMON: &[&str] = &[
@@ -81,7 +81,7 @@ fn agrees_with(
     let images = folder.join(format!("{name}.safetensors"));
     let checkpoint = NetworkFile::open(&run.join("checkpoints/step_0000000000.safetensors")).unwrap();
     let count = training_images::write(&Dataset::open(&set).unwrap(), checkpoint.config(), &images).unwrap();
-    assert_eq!(count, 32);
+    assert!(count >= 32, "{count}");
     let check = [&["--check", TOLERANCE], more].concat();
     let table = succeed(&mut script(python, &run, &images, &check));
     let lines: Vec<&str> = table.lines().collect();
@@ -90,13 +90,19 @@ fn agrees_with(
     lines[22..].iter().map(|line| line.to_string()).collect()
 }
 
+/// A folder with the data set `set` of 8 training persons with 4 images each.
+fn with_set() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
+    succeed(bcreid().arg("synth").arg("--out").arg(folder.path().join("set")).args(sizes));
+    folder
+}
+
 #[test]
 fn pytorch_makes_the_same_steps() {
     let Some(python) = torch() else { return };
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_set();
     let folder = folder.path();
-    let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
-    succeed(bcreid().arg("synth").arg("--out").arg(folder.join("set")).args(sizes));
     agrees(&python, folder, "torchvision", &[]);
     agrees(
         &python,
@@ -256,48 +262,4 @@ fn pytorch_makes_the_same_steps() {
     let output = script(&python, &folder.join("exact"), &images, &["--steps", "1"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("not those of the run"), "{said}");
-}
-
-/// Adam, AMSGrad and AdamW: the losses, and the means and mean squares in the checkpoint beside PyTorch's own.
-#[test]
-fn pytorch_makes_the_same_steps_with_adam() {
-    let Some(python) = torch() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let sizes = ["--train-ids", "8", "--test-ids", "4", "--cameras", "2", "--images-per-camera", "2"];
-    succeed(bcreid().arg("synth").arg("--out").arg(folder.join("set")).args(sizes));
-    for (name, settings, states, more) in [
-        ("sgd", &[][..], &["momentum"][..], &[][..]),
-        ("adam", &["solver.optimizer=adam"], &["exp_avg", "exp_avg_sq"], &[]),
-        ("amsgrad", &["solver.optimizer=amsgrad"], &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"], &[]),
-        (
-            "constants",
-            &["solver.optimizer=amsgrad", "solver.beta2=0.9", "solver.epsilon=1e-3", "solver.head_rate=3"],
-            &["exp_avg", "exp_avg_sq", "max_exp_avg_sq"],
-            EXACT,
-        ),
-        (
-            "adamw",
-            &["solver.optimizer=adamw", "solver.weight_decay=0.05", "solver.lr_warmup=4"],
-            &["exp_avg", "exp_avg_sq"],
-            &[],
-        ),
-    ] {
-        let more = [&["--check-states", STATES], more].concat();
-        let lines = agrees_with(&python, folder, name, settings, &more);
-        let kinds: Vec<&str> = lines.iter().filter_map(|line| line.split('/').next()).collect();
-        assert_eq!(kinds, states, "{lines:?}");
-    }
-    // Other steps are noticed: the settings of one run, the states of another.
-    let [plain, other] = ["adam", "adamw"].map(|name| folder.join(name).join("checkpoints"));
-    let (first, last) = ("step_0000000000.safetensors", "step_0000000020.safetensors");
-    let mixed = folder.join("mixed/checkpoints");
-    std::fs::create_dir_all(&mixed).unwrap();
-    std::fs::copy(plain.join(first), mixed.join(first)).unwrap();
-    std::fs::copy(other.join(last), mixed.join(last)).unwrap();
-    let images = folder.join("adam.safetensors");
-    let output =
-        script(&python, &folder.join("mixed"), &images, &["--check-states", STATES]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("exp_avg") && said.contains("more than"), "{said}");
 }

@@ -1,5 +1,5 @@
-"""The batches of a run, as src/data documents them: which images a step takes (sampler), what chance does to them
-(augment), and the numbers that bytes become (input). All are functions of the run's seed and the step.
+"""The batches of a run: which images a step takes (samplers.py), what chance does to them (augment.py), and the numbers
+that bytes become. All are functions of the run's seed and the step.
 """
 
 import zlib
@@ -7,36 +7,9 @@ import zlib
 import numpy as np
 from safetensors import safe_open
 
-import philox
-
-
-class Fault(Exception):
-    """A wrong input: what, where, what to do."""
-
-
-def below(word, n):
-    """Uniform among 0..n from a word of 32 bits."""
-    return int(word) * n >> 32
-
-
-def permutation(words):
-    """Fisher and Yates, from the last element down; `words` are the stream's first."""
-    order = list(range(len(words)))
-    for i in range(len(order) - 1, 0, -1):
-        j = below(words[i], i + 1)
-        order[i], order[j] = order[j], order[i]
-    return order
-
-
-def distinct(words, n):
-    """As many different numbers of 0..n as there are words: Floyd's algorithm."""
-    chosen, seen = [], set()
-    for word, last in zip(words, range(n - len(words), n)):
-        drawn = below(word, last + 1)
-        number = last if drawn in seen else drawn
-        seen |= {drawn, number}
-        chosen.append(number)
-    return chosen
+from augment import Augment
+from fault import Fault
+from samplers import Sampler
 
 
 class Batches:
@@ -45,8 +18,8 @@ class Batches:
         with safe_open(path, "np") as file:
             self.images, self.labels = file.get_tensor("images"), file.get_tensor("labels")
             indices = file.get_tensor("indices")
-        self.settings, self.seed = settings, settings.run["seed"]
-        wanted = (settings.input["height"], settings.input["width"], 3)
+        self.settings, self.augment = settings, Augment(settings)
+        wanted = (*self.augment.stored, 3)
         if self.images.dtype != np.uint8 or self.images.shape[1:] != wanted:
             raise Fault(f"{path}: images of {self.images.shape[1:]}, not {wanted}; write them with this checkpoint")
         own = 0
@@ -56,48 +29,7 @@ class Batches:
             raise Fault(f"{path}: the images are not those of the run (CRC-32 {own:08x}, the run's {crc32:08x}); "
                         "write them from the run's --data with its checkpoint")
         self.table = self.values()
-        self.members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
-        self.order = (None, None)
-
-    def words(self, step, image, purpose, n):
-        return philox.words(self.seed, step, image, purpose, n)
-
-    def epoch_order(self, epoch, n):
-        if self.order[0] != epoch:
-            self.order = epoch, permutation(self.words(epoch, 0, philox.SAMPLER, n))
-        return self.order[1]
-
-    def chosen(self, step):
-        """The images of a step, by their places among those that could be read."""
-        data, batch = self.settings.data, self.settings.solver["batch"]
-        n = len(self.images)
-        if data["sampler"] == "random":
-            return distinct(self.words(step, 0, philox.SAMPLER, batch), n)
-        if data["sampler"] == "epochs":
-            epoch, turn = divmod(step, n // batch)
-            return self.epoch_order(epoch, n)[turn * batch:][:batch]
-        each = data["pk_images"]
-        persons = batch // each
-        epoch, turn = divmod(step, len(self.members) // persons)
-        images = []
-        for person in self.epoch_order(epoch, len(self.members))[turn * persons:][:persons]:
-            own = self.members[person]
-            label = int(self.labels[own[0]])
-            order = permutation(self.words(epoch, 1 + label, philox.SAMPLER, len(own)))
-            images += [own[order[i % len(order)]] for i in range(each)]
-        return images
-
-    def view(self, step, slot, image):
-        """What is seen of `image` [H, W, 3]: mirrored, then shifted."""
-        data = self.settings.data
-        pad = data["pad"] if data["crop"] else 0
-        flip, down, right, _ = self.words(step, slot, philox.AUGMENT, 4)
-        if data["flip"] and below(flip, 2) == 1:
-            image = image[:, ::-1]
-        top, left = below(down, 2 * pad + 1), below(right, 2 * pad + 1)
-        mode = {"zero": "constant", "edge": "edge"}[data["pad_mode"]]
-        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode)
-        return padded[top:top + image.shape[0], left:left + image.shape[1]]
+        self.sampler = Sampler(settings, self.labels)
 
     def values(self):
         """f32 [3, 256]: what each byte becomes, by the network's channel."""
@@ -105,10 +37,26 @@ class Batches:
         scale, mean, std = (np.float64(np.float32(settings[key])) for key in ("scale", "mean", "std"))
         return ((np.arange(256)[None] * scale - mean[:, None]) / std[:, None]).astype(np.float32)
 
-    def batch(self, step):
-        """Pixels f32 [m, H, W, 3] and labels i64 [m] of a step."""
-        chosen = np.array(self.chosen(step))
-        views = np.stack([self.view(step, slot, self.images[image]) for slot, image in enumerate(chosen)])
+    def normalised(self, image):
+        """f32 [H, W, 3] in the network's channels."""
         if self.settings.input["channels"] == "bgr":
-            views = views[..., ::-1]
-        return np.stack([self.table[c][views[..., c]] for c in range(3)], -1), self.labels[chosen]
+            image = image[..., ::-1]
+        return np.stack([self.table[c][image[..., c]] for c in range(3)], -1)
+
+    def pixels(self, step, slot, image):
+        """f32 [H, W, 3]: what the network sees of `image` at place `slot` of the batch."""
+        seen = self.normalised(self.augment.view(step, slot, image))
+        rectangle = self.augment.rectangle(step, slot)
+        if rectangle:
+            top, left, height, width = rectangle
+            fill = 0.0
+            if self.settings.data["erase_fill"] == "noise":
+                fill = self.normalised(self.augment.noise(step, slot))[top:top + height, left:left + width]
+            seen[top:top + height, left:left + width] = fill
+        return seen
+
+    def batch(self, step):
+        """Pixels f32 [m, H, W, 3] and labels i64 [m] of a step; -1 is no identity."""
+        chosen = np.array(self.sampler.chosen(step))
+        seen = [self.pixels(step, slot, self.images[image]) for slot, image in enumerate(chosen)]
+        return np.stack(seen), self.labels[chosen]

@@ -1,12 +1,11 @@
 """Rounds of decomposition, restraint and relaxation (SVDNet), with the singular value decomposition of NumPy."""
 
-from fnmatch import fnmatchcase
-
 import numpy as np
 import torch
 
+import groups
 import optimizers
-from batches import Fault
+from fault import Fault
 
 
 def position(solver, step):
@@ -35,8 +34,7 @@ def rate(solver, step):
 def is_frozen(solver, stage, name, layer):
     if stage == "restraint":
         return name == layer
-    last = [pattern for pattern in solver["svd_freeze"] if fnmatchcase(name, pattern.removeprefix("!"))][-1:]
-    return stage == "relaxation" and bool(last) and not last[0].startswith("!")
+    return stage == "relaxation" and groups.is_chosen(solver["svd_freeze"], name)
 
 
 def decomposed(weight):
@@ -54,8 +52,7 @@ def decomposed(weight):
 
 
 def begin(trainer, step, is_first):
-    """Begins the stage whose first step is `step`, if there is one: decomposes the layer, freezes, and starts a new
-    optimiser."""
+    """Begins the stage whose first step is `step`, if there is one: decomposes the layer and starts a new optimiser."""
     solver = trainer.settings.solver
     stage, _, first = position(solver, step)
     if stage == "plain":
@@ -69,9 +66,14 @@ def begin(trainer, step, is_first):
         with torch.no_grad():
             parameter = dict(trainer.named())[layer]
             parameter.copy_(decomposed(parameter.detach()))
-    trainer.trained = [(n, p) for n, p in trainer.named() if not is_frozen(solver, stage, n, layer)]
-    names = {name for name, _ in trainer.trained}
-    for _, name, norm in trainer.net.layers():
-        norm.bn.train(solver["batchnorm"] == "batch" and f"{name}.weight" in names)
-    trainer.optimizer = optimizers.of(trainer.trained, solver)
+    trainer.optimizer = optimizers.of(trainer.named(), solver)
     trainer.optimizer.begin(0)
+
+
+def frozen(trainer, step):
+    """The names of the parameters that the stage of a step freezes."""
+    solver = trainer.settings.solver
+    stage, _, _ = position(solver, step)
+    names = [name for name, _ in trainer.named()]
+    layer = [name for name in names if name.startswith("embedding.")][-1:]
+    return {name for name in names if stage != "plain" and is_frozen(solver, stage, name, layer[0])}

@@ -19,7 +19,7 @@ every setting. Two uses:
 
 The images come from the program (examples/training_images.rs), because JPEG decoders differ by a grey level here and
 there; that they are those of the run is checked by the checkpoint's CRC-32. Everything behind them is written here from
-its documentation: Philox, sampler, augmentation, normalisation (batches.py), network, losses, schedule and solver.
+its documentation: Philox, samplers, augmentation, normalisation (batches.py), network, losses, schedule and optimisers.
 
 Needs Python 3.11, PyTorch, NumPy and safetensors. Figures differ between PyTorch's builds by rounding only.
 """
@@ -40,17 +40,20 @@ from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
+import groups
 import optimizers
 import philox
 import resnet
 import rounds
+import schedule
 from attributes import attributes_loss
 from center_loss import center_loss
 from circle import circle
 from contrastive import contrastive
 from triplet import triplet
 from verification import verification_loss
-from batches import Batches, Fault
+from batches import Batches
+from fault import Fault
 
 
 OLD_SOLVER = {"rate": "lr", "rate_drops": "lr_milestones", "rate_factor": "lr_gamma", "rate_warmup": "lr_warmup"}
@@ -83,29 +86,13 @@ class Settings:
         self.softmax_weight = float(np.float32(softmax.get("weight", 1.0)))
         self.smoothing = float(np.float32(softmax.get("smoothing", 0.0)))
 
-        # Absent in checkpoints that are older than these settings.
-        known = {"nesterov": False, "schedule": "steps", "lr_warmup_start": None}
-        for key, only in known.items():
-            if self.solver.get(key, only) != only:
-                raise Fault(f"solver.{key} is {self.solver[key]}, which this program does not compute")
-
     def scheduled(self, step):
         """Learning rate, lambda and the centers' rate of a step, in f32 as the engine computes them."""
-        f32 = np.float32
-
-        def ramp(length):
-            return f32(step + 1) / f32(length) if step < length else f32(1)
-
-        solver = self.solver
-        rate = f32(solver["lr"])
-        for _ in range(sum(step >= drop for drop in solver["lr_milestones"])):
-            rate *= f32(solver["lr_gamma"])
-        rate *= ramp(solver["lr_warmup"])
-        of_round = rounds.rate(solver, step)
-        rate = rate if of_round is None else of_round
+        rate = schedule.rate(self.solver, step)
         center_rate = self.own["center_rate"]
-        center_rate = rate if center_rate == "tied" else f32(center_rate)
-        return rate, f32(self.own["weight"]) * ramp(self.own["warmup"]), center_rate
+        center_rate = rate if center_rate == "tied" else np.float32(center_rate)
+        weight = np.float32(self.own["weight"]) * schedule.ramp(step, self.own["warmup"])
+        return rate, weight, center_rate
 
 
 def read_attributes(path, identities):
@@ -177,9 +164,7 @@ class Trainer:
         if attributes["weight"] != 0:
             self.sizes, self.table = read_attributes(settings.data["attributes"], identities)
             self.attributes = torch.nn.Linear(width(attributes), sum(self.sizes))
-        # Not frozen: in restraint and relaxation these are others.
-        self.trained = self.named()
-        self.optimizer = optimizers.of(self.trained, settings.solver)
+        self.optimizer = optimizers.of(self.named(), settings.solver)
         for name, tensor in self.state():
             self.load(file, name, tensor)
         for name, tensor in self.optimizer.states():
@@ -254,6 +239,26 @@ class Trainer:
             logits = self.attributes(dropout(self.chosen(own, features)))
             yield f32(own["weight"]), attributes_loss(logits, labels, self.table, self.sizes)
 
+    def gradients(self, loss):
+        """Those of the parameters that the step trains, None of the others: they are frozen, or the factor of their
+        learning rate is 0."""
+        solver = self.settings.solver
+        trained = {n: p for n, p in self.named() if n not in self.frozen and groups.factors(solver, n)[0] != 0}
+        of_name = dict(zip(trained, torch.autograd.grad(loss, list(trained.values()))))
+        return [of_name.get(name) for name, _ in self.named()]
+
+    def freeze(self, number):
+        """Freezes the parameters of step `number`, and with its scale a batch normalisation."""
+        solver = self.settings.solver
+        names = [name for name, _ in self.named()]
+        self.frozen = rounds.frozen(self, number) | {n for n in names if groups.is_frozen(solver, number, n)}
+        for _, name, layer in self.net.layers():
+            layer.bn.train(solver["batchnorm"] == "batch" and f"{name}.weight" not in self.frozen)
+        for number, layer in enumerate(self.embedding):
+            layer.train(f"embedding.{number}.weight" not in self.frozen)
+        if self.neck:
+            self.neck.train("bottleneck.weight" not in self.frozen)
+
     @torch.no_grad()
     def load(self, file, name, tensor):
         try:
@@ -266,11 +271,19 @@ class Trainer:
             raise Fault(f"{name} is {list(values.shape)} in the checkpoint and {list(tensor.shape)} in the network")
         tensor.copy_(values)
 
+    def softmax(self, logits, labels):
+        """The mean cross entropy; the target of an image without an identity, -1, is the uniform distribution."""
+        smoothing = torch.where(labels < 0, 1.0, self.settings.smoothing).to(logits.dtype)
+        logs = F.log_softmax(logits, 1)
+        of_class = logs.gather(1, labels.clamp(min=0)[:, None])[:, 0]
+        return -((1 - smoothing) * of_class + smoothing * logs.mean(1)).mean()
+
     def step(self, number, pixels, labels):
         """Algorithm 1. Returns the losses as `metrics.jsonl` has them."""
         settings = self.settings
         rate, weight, center_rate = (float(v) for v in settings.scheduled(number))
         seed, ratio = settings.run["seed"], settings.model["dropout"]
+        self.freeze(number)
         pixels = torch.from_numpy(pixels).to(self.dtype).permute(0, 3, 1, 2)
         labels = torch.from_numpy(labels)
         if self.exponent is None:
@@ -285,18 +298,23 @@ class Trainer:
             """The dropout of the classifier, on a feature of any width."""
             return x * torch.from_numpy(philox.dropout_mask(seed, number, *x.shape, ratio)).to(self.dtype) if ratio else x
 
-        softmax = F.cross_entropy(self.fc(dropout(behind)), labels, label_smoothing=settings.smoothing)
+        softmax = self.softmax(self.fc(dropout(behind)), labels)
         own = settings.own
         x = F.normalize(features[own.get("feature", "pool5")])
         tau, exact = float(np.float32(own["tau"])), own["gradient"] == "exact"
-        terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
+        has_unlabelled = "unlabelled" in settings.data
+        if has_unlabelled:
+            terms = [torch.zeros(())] * 3
+        else:
+            terms = resnet.batch_contrastive_terms(x, labels, self.centers, tau, exact)
         if settings.reduction == "mean":
             terms = [term / len(labels) for term in terms]
         others = sum(share * value for share, value in self.metrics(number, dropout, features, labels))
         loss = settings.softmax_weight * softmax + weight * sum(terms) + others
-        gradients = torch.autograd.grad(loss, [parameter for _, parameter in self.trained])
+        gradients = self.gradients(loss)
         with torch.no_grad():
-            resnet.center_step(self.centers, x, labels, center_rate)
+            if not has_unlabelled:
+                resnet.center_step(self.centers, x, labels, center_rate)
             if self.own_centers is not None:
                 own = settings.loss["center"]
                 own_rate = float(np.float32(own["rate"]))
@@ -323,10 +341,10 @@ class Trainer:
         return list(worst.values())
 
     def save(self, path, metadata):
-        """A weight file that bcreid reads."""
-        tensors = {}
+        """A weight file that bcreid reads, of the averages if there are some."""
+        averages, tensors = getattr(self.optimizer, "averages", {}), {}
         for name, tensor in self.state():
-            tensor = tensor.detach()
+            tensor = averages.get(name, tensor).detach()
             if tensor.dim() == 4:
                 tensor = tensor.permute(0, 2, 3, 1)
             tensors[name] = tensor.to(torch.float32).contiguous().clone()
