@@ -25,30 +25,24 @@ __device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 
 template <class T, int N>
 __device__ __forceinline__ void moments(const T* __restrict__ x, float* __restrict__ chunks, size_t rows, int c,
                                         int rows_a_chunk) {
-    __shared__ float scratch[MAX_COLUMN_THREADS * N];
+    alignas(16) __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
-    float pivot[N] = {}, sum[N] = {}, square[N] = {};
-    if (walk.inside) {
-        const auto first = load<N>(x + (walk.row - threadIdx.y) * c + walk.channel);
-        for (int k = 0; k < N; ++k) pivot[k] = to_float(first.at[k]);
-    }
-    walk.each(c, [&](size_t at) {
-        const auto pack = load<N>(x + at);
-        for (int k = 0; k < N; ++k) {
-            const float distance = to_float(pack.at[k]) - pivot[k];
-            sum[k] += distance;
-            square[k] += distance * distance;
-        }
-    });
-    sum_columns(sum, scratch);
-    sum_columns(square, scratch);
-    if (!walk.inside || threadIdx.y > 0) return;
-    float* out = chunks + static_cast<size_t>(blockIdx.y) * 3 * c + walk.channel;
-    for (int k = 0; k < N; ++k) {
-        out[k] = pivot[k];
-        out[c + k] = sum[k];
-        out[2 * c + k] = square[k];
-    }
+    float* out = chunks + static_cast<size_t>(blockIdx.y) * 3 * c;
+    Pack<float, N> pivot = {};
+    if (walk.inside) pivot = load_floats<N>(x + (walk.row - threadIdx.y) * c + walk.channel);
+    if (walk.inside && threadIdx.y == 0) store_floats<N>(out + walk.channel, pivot);
+    float sum[N] = {}, square[N] = {};
+    walk.template each<4>(
+        c, [&](size_t at) { return load<N>(x + at); },
+        [&](size_t, const Pack<T, N>& pack) {
+            for (int k = 0; k < N; ++k) {
+                const float distance = to_float(pack.at[k]) - pivot.at[k];
+                sum[k] += distance;
+                square[k] += distance * distance;
+            }
+        });
+    sum_columns(sum, c, scratch, [&](int channel, float of_column) { out[c + channel] = of_column; });
+    sum_columns(square, c, scratch, [&](int channel, float of_column) { out[2 * c + channel] = of_column; });
 }
 
 __device__ __forceinline__ void fill(float* table, int c, int i, double mean, double var, float gamma, float beta) {
@@ -69,16 +63,22 @@ __device__ __forceinline__ float blend(float running, double batch, float moment
 
 // The coefficients of N channels.
 template <int N> struct Affine {
-    float mean[N], scale[N], shift[N];
+    Pack<float, N> mean = {}, scale = {}, shift = {};
 
     __device__ __forceinline__ Affine(const float* table, int c, int channel, bool inside) {
-        for (int k = 0; k < N; ++k) {
-            mean[k] = inside ? table[channel + k] : 0.0f;
-            scale[k] = inside ? table[3 * c + channel + k] : 0.0f;
-            shift[k] = inside ? table[4 * c + channel + k] : 0.0f;
-        }
+        if (!inside) return;
+        mean = load_floats<N>(table + channel);
+        scale = load_floats<N>(table + 3 * c + channel);
+        shift = load_floats<N>(table + 4 * c + channel);
     }
-    __device__ __forceinline__ float operator()(float x, int k) const { return (x - mean[k]) * scale[k] + shift[k]; }
+    __device__ __forceinline__ float operator()(float x, int k) const {
+        return (x - mean.at[k]) * scale.at[k] + shift.at[k];
+    }
+};
+
+// Packs of the same place in several tensors; those that are not read have no content.
+template <class T, int N> struct Packs {
+    Pack<T, N> dy, x, y;
 };
 
 template <class T, int N>
@@ -86,29 +86,36 @@ __device__ __forceinline__ void forward(const T* x, const float* table, const T*
                                         int c) {
     const Walk<N> walk(rows, c);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
-    walk.each(c, [&](size_t at) {
-        auto pack = load<N>(x + at);
-        Pack<T, N> other;
-        if (residual) other = load<N>(residual + at);
-        for (int k = 0; k < N; ++k) {
-            float value = affine(to_float(pack.at[k]), k);
-            if (residual) value += to_float(other.at[k]);
-            pack.at[k] = from_float<T>(relu ? rectified(value) : value);
-        }
-        store<N>(y + at, pack);
-    });
+    struct Inputs {
+        Pack<T, N> x, residual;
+    };
+    walk.template each<4>(
+        c,
+        [&](size_t at) {
+            Inputs in;
+            in.x = load<N>(x + at);
+            if (residual) in.residual = load<N>(residual + at);
+            return in;
+        },
+        [&](size_t at, const Inputs& in) {
+            Pack<T, N> out;
+            for (int k = 0; k < N; ++k) {
+                float value = affine(to_float(in.x.at[k]), k);
+                if (residual) value += to_float(in.residual.at[k]);
+                out.at[k] = from_float<T>(relu ? rectified(value) : value);
+            }
+            store<N>(y + at, out);
+        });
 }
 
 // The masked gradient of one pack.
 template <class T, int N>
-__device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, const Pack<T, N>& x, const T* y, size_t at,
-                                       Mask mask, const Affine<N>& affine) {
-    for (int k = 0; k < N; ++k) g[k] = to_float(dy.at[k]);
+__device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, Mask mask, const Affine<N>& affine) {
+    for (int k = 0; k < N; ++k) g[k] = to_float(in.dy.at[k]);
     if (mask == OUTPUT) {
-        const auto output = load<N>(y + at);
-        for (int k = 0; k < N; ++k) g[k] = passed(g[k], to_float(output.at[k]));
+        for (int k = 0; k < N; ++k) g[k] = passed(g[k], to_float(in.y.at[k]));
     } else if (mask == RECOMPUTED) {
-        for (int k = 0; k < N; ++k) g[k] = passed(g[k], affine(to_float(x.at[k]), k));
+        for (int k = 0; k < N; ++k) g[k] = passed(g[k], affine(to_float(in.x.at[k]), k));
     }
 }
 
@@ -116,30 +123,33 @@ __device__ __forceinline__ void masked(float (&g)[N], const Pack<T, N>& dy, cons
 template <class T, int N>
 __device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks,
                                               Mask mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
-    __shared__ float scratch[MAX_COLUMN_THREADS * N];
+    alignas(16) __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
     float dbeta[N] = {}, dgamma[N] = {};
-    walk.each(c, [&](size_t at) {
-        auto pack = load<N>(dy + at);
-        const auto input = load<N>(x + at);
-        float g[N];
-        masked(g, pack, input, y, at, mask, affine);
-        for (int k = 0; k < N; ++k) {
-            dbeta[k] += g[k];
-            dgamma[k] += g[k] * (to_float(input.at[k]) - affine.mean[k]);
-            pack.at[k] = from_float<T>(g[k]);
-        }
-        if (mask_dy) store<N>(dy + at, pack);
-    });
-    sum_columns(dbeta, scratch);
-    sum_columns(dgamma, scratch);
-    if (!walk.inside || threadIdx.y > 0) return;
-    float* out = chunks + static_cast<size_t>(blockIdx.y) * 2 * c + walk.channel;
-    for (int k = 0; k < N; ++k) {
-        out[k] = dbeta[k];
-        out[c + k] = dgamma[k];
-    }
+    walk.template each<2>(
+        c,
+        [&](size_t at) {
+            Packs<T, N> in;
+            in.dy = load<N>(dy + at);
+            in.x = load<N>(x + at);
+            if (mask == OUTPUT) in.y = load<N>(y + at);
+            return in;
+        },
+        [&](size_t at, const Packs<T, N>& in) {
+            float g[N];
+            masked(g, in, mask, affine);
+            Pack<T, N> kept;
+            for (int k = 0; k < N; ++k) {
+                dbeta[k] += g[k];
+                dgamma[k] += g[k] * (to_float(in.x.at[k]) - affine.mean.at[k]);
+                kept.at[k] = from_float<T>(g[k]);
+            }
+            if (mask_dy) store<N>(dy + at, kept);
+        });
+    float* out = chunks + static_cast<size_t>(blockIdx.y) * 2 * c;
+    sum_columns(dbeta, c, scratch, [&](int channel, float sum) { out[channel] = sum; });
+    sum_columns(dgamma, c, scratch, [&](int channel, float sum) { out[c + channel] = sum; });
 }
 
 // dx = scale g + (x - mean) slope + offset, the last two terms only with a correction [2, C]; otherwise x may be null.
@@ -148,30 +158,32 @@ __device__ __forceinline__ void backward_input(const T* dy, const T* x, const T*
                                                const float* correction, T* dx, Mask mask, size_t rows, int c) {
     const Walk<N> walk(rows, c);
     const Affine<N> affine(table, c, walk.channel, walk.inside);
-    float slope[N] = {}, offset[N] = {};
+    Pack<float, N> slope = {}, offset = {};
     if (correction && walk.inside) {
-        for (int k = 0; k < N; ++k) {
-            slope[k] = correction[walk.channel + k];
-            offset[k] = correction[c + walk.channel + k];
-        }
+        slope = load_floats<N>(correction + walk.channel);
+        offset = load_floats<N>(correction + c + walk.channel);
     }
-    walk.each(c, [&](size_t at) {
-        auto pack = load<N>(dy + at);
-        Pack<T, N> input;
-        if (x) {
-            input = load<N>(x + at);
-        } else {
-            for (int k = 0; k < N; ++k) input.at[k] = from_float<T>(0.0f);
-        }
-        float g[N];
-        masked(g, pack, input, y, at, mask, affine);
-        for (int k = 0; k < N; ++k) {
-            float value = affine.scale[k] * g[k];
-            if (correction) value += (to_float(input.at[k]) - affine.mean[k]) * slope[k] + offset[k];
-            pack.at[k] = from_float<T>(value);
-        }
-        store<N>(dx + at, pack);
-    });
+    walk.template each<2>(
+        c,
+        [&](size_t at) {
+            Packs<T, N> in;
+            in.dy = load<N>(dy + at);
+            if (x) in.x = load<N>(x + at);
+            if (mask == OUTPUT) in.y = load<N>(y + at);
+            return in;
+        },
+        [&](size_t at, const Packs<T, N>& in) {
+            float g[N];
+            masked(g, in, mask, affine);
+            Pack<T, N> out;
+            for (int k = 0; k < N; ++k) {
+                float value = affine.scale.at[k] * g[k];
+                if (correction)
+                    value += (to_float(in.x.at[k]) - affine.mean.at[k]) * slope.at[k] + offset.at[k];
+                out.at[k] = from_float<T>(value);
+            }
+            store<N>(dx + at, out);
+        });
 }
 
 }

@@ -14,31 +14,30 @@ namespace bias {
 template <class T, int N> __device__ __forceinline__ void forward(T* y, const float* __restrict__ b, size_t rows,
                                                                   int c) {
     const Walk<N> walk(rows, c);
-    float own[N] = {};
-    if (walk.inside) {
-        for (int k = 0; k < N; ++k) own[k] = b[walk.channel + k];
-    }
-    walk.each(c, [&](size_t at) {
-        auto pack = load<N>(y + at);
-        for (int k = 0; k < N; ++k) pack.at[k] = from_float<T>(to_float(pack.at[k]) + own[k]);
-        store<N>(y + at, pack);
-    });
+    Pack<float, N> own = {};
+    if (walk.inside) own = load_floats<N>(b + walk.channel);
+    walk.template each<4>(
+        c, [&](size_t at) { return load<N>(y + at); },
+        [&](size_t at, Pack<T, N> pack) {
+            for (int k = 0; k < N; ++k) pack.at[k] = from_float<T>(to_float(pack.at[k]) + own.at[k]);
+            store<N>(y + at, pack);
+        });
 }
 
 // Computes for each chunk and channel the sum of dy.
 template <class T, int N>
 __device__ __forceinline__ void gradient_sums(const T* __restrict__ dy, float* __restrict__ chunks, size_t rows, int c,
                                               int rows_a_chunk) {
-    __shared__ float scratch[MAX_COLUMN_THREADS * N];
+    alignas(16) __shared__ float scratch[MAX_COLUMN_THREADS * N];
     const Walk<N> walk(rows, c, rows_a_chunk);
-    float sum[N] = {};
-    walk.each(c, [&](size_t at) {
-        const auto pack = load<N>(dy + at);
-        for (int k = 0; k < N; ++k) sum[k] += to_float(pack.at[k]);
-    });
-    sum_columns(sum, scratch);
-    if (!walk.inside || threadIdx.y > 0) return;
-    for (int k = 0; k < N; ++k) chunks[static_cast<size_t>(blockIdx.y) * c + walk.channel + k] = sum[k];
+    float own[N] = {};
+    walk.template each<4>(
+        c, [&](size_t at) { return load<N>(dy + at); },
+        [&](size_t, const Pack<T, N>& pack) {
+            for (int k = 0; k < N; ++k) own[k] += to_float(pack.at[k]);
+        });
+    float* out = chunks + static_cast<size_t>(blockIdx.y) * c;
+    sum_columns(own, c, scratch, [&](int channel, float sum) { out[channel] = sum; });
 }
 
 }

@@ -29,23 +29,40 @@ template <int N> struct Walk {
           row(static_cast<size_t>(blockIdx.y) * blockDim.y + threadIdx.y), end(rows),
           step(static_cast<size_t>(gridDim.y) * blockDim.y), inside(channel < c) {}
 
-    template <class F> __device__ __forceinline__ void each(int c, F f) const {
+    // For each row, in ascending order: use(at, load(at)), where `at` is the offset of the row's first channel of this
+    // thread. The loads of ROWS rows are issued before the first use, so that the thread waits once for all of them.
+    template <int ROWS, class Load, class Use> __device__ __forceinline__ void each(int c, Load load, Use use) const {
         if (!inside) return;
-        for (size_t at = row; at < end; at += step) f(at * c + channel);
+        size_t at = row;
+        for (; at + (ROWS - 1) * step < end; at += ROWS * step) {
+            decltype(load(at)) loaded[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) loaded[i] = load((at + i * step) * c + channel);
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) use((at + i * step) * c + channel, loaded[i]);
+        }
+        for (; at < end; at += step) use(at * c + channel, load(at * c + channel));
     }
 };
 
-// The first thread of each column receives the sum over the column's threads, in the order of threadIdx.y.
-template <int N> __device__ __forceinline__ void sum_columns(float (&own)[N], float* scratch) {
-    const int width = blockDim.x * N;
+// Calls f(channel, sum) for each channel of the block that is below c, each by one thread; `sum` is that of the column's
+// threads, in the order of threadIdx.y. `scratch` has a place for N values of each thread, and is aligned to 16 bytes.
+// Neighbouring threads sum neighbouring columns, so that they read different banks and f can store whole lines.
+template <int N, class F>
+__device__ __forceinline__ void sum_columns(const float (&own)[N], int c, float* scratch, F f) {
+    const int width = blockDim.x * N, thread = threadIdx.y * blockDim.x + threadIdx.x;
+    Pack<float, N> pack;
+    for (int k = 0; k < N; ++k) pack.at[k] = own[k];
     __syncthreads();
-    for (int k = 0; k < N; ++k) scratch[threadIdx.y * width + threadIdx.x * N + k] = own[k];
+    store_floats<N>(scratch + thread * N, pack);
     __syncthreads();
-    if (threadIdx.y > 0) return;
-    for (int k = 0; k < N; ++k) {
+    for (int column = thread; column < width; column += blockDim.x * blockDim.y) {
+        const int channel = blockIdx.x * width + column;
+        if (channel >= c) return;
         float sum = 0.0f;
-        for (int y = 0; y < blockDim.y; ++y) sum += scratch[y * width + threadIdx.x * N + k];
-        own[k] = sum;
+#pragma unroll 8
+        for (int y = 0; y < blockDim.y; ++y) sum += scratch[y * width + column];
+        f(channel, sum);
     }
 }
 

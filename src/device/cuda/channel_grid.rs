@@ -57,8 +57,14 @@ impl ChannelGrid {
 
     /// The launch grid of an element-wise kernel.
     pub fn elementwise(&self, gpu: &CudaDevice) -> Grid {
-        let most = (16 * gpu.multiprocessors() as usize).div_ceil(self.across);
-        self.grid(self.rows.div_ceil(4 * self.y).clamp(1, most.clamp(1, 65_535)))
+        self.shared_rows(gpu.multiprocessors() as usize)
+    }
+
+    /// Two blocks for each multiprocessor, as many as fit at once by the registers of the kernels that load several rows
+    /// ahead, as far as each of their threads has two rows: a thread loads the coefficients of its channels first.
+    fn shared_rows(&self, multiprocessors: usize) -> Grid {
+        let each = (self.rows * self.across).div_ceil(self.y * 2 * multiprocessors.max(1)).max(2);
+        self.grid(self.rows.div_ceil(each * self.y).min(65_535))
     }
 
     /// The chunks and the launch grid of a kernel that computes partial sums, with about `blocks` blocks.
@@ -94,6 +100,22 @@ mod tests {
             let chunks = grid.partial_sums(ChannelGrid::BLOCKS);
             assert_eq!((chunks.count, chunks.rows), (count, rows_a_chunk), "[{rows}, {c}]");
             assert_eq!(chunks.grid.blocks, [across, count, 1], "[{rows}, {c}]");
+        }
+    }
+
+    #[test]
+    fn an_element_wise_kernel_has_about_two_blocks_a_multiprocessor() {
+        for (rows, c, blocks) in [
+            (131_072, 64, [1, 256, 1]),
+            (32_768, 256, [1, 256, 1]),
+            (512, 2048, [8, 32, 1]),
+            (1, 3, [1, 1, 1]),
+        ] {
+            assert_eq!(
+                ChannelGrid::new(rows, c, DType::BF16).shared_rows(132).blocks,
+                blocks,
+                "[{rows}, {c}]"
+            );
         }
     }
 
