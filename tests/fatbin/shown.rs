@@ -31,4 +31,5 @@ fn a_build_without_kernels_names_the_fix() {
     let script = text.split_whitespace().find(|word| word.ends_with(".sh")).unwrap();
     assert!(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(script).is_file(), "{script}");
     assert!(Absent::NotWanted.to_string().contains("BCREID_CUDA_ARCHS=none"));
+    assert!(Absent::Static.to_string().contains("-linux-gnu"));
 }

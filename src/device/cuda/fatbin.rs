@@ -52,7 +52,13 @@ pub enum Absent {
     NoCompiler,
     /// The program was built with `BCREID_CUDA_ARCHS=none`.
     NotWanted,
+    /// The program is linked statically.
+    Static,
 }
+
+/// Whether this program is linked statically with a C library that then loads no others. (On Windows `crt-static` is
+/// about the C library alone.)
+pub(super) const IS_STATIC: bool = cfg!(all(target_feature = "crt-static", not(windows)));
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
@@ -61,6 +67,9 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 /// # Errors
 /// The build has no kernels; the text of the error gives the reason and what to do.
 pub fn embedded() -> Result<&'static Fatbin, Absent> {
+    if IS_STATIC {
+        return Err(Absent::Static);
+    }
     EMBEDDED.as_ref().map_err(|&why| why)
 }
 
@@ -75,6 +84,10 @@ impl fmt::Display for Absent {
             Absent::NotWanted => {
                 "none: this program was built with BCREID_CUDA_ARCHS=none; unset it, then build again: cargo build \
                  --release, or, if it came in a Python wheel, a new wheel with maturin (docs/python.md)"
+            }
+            Absent::Static => {
+                "none: this program is linked statically, and such a program cannot load CUDA's libraries; for a GPU take \
+                 the program whose target ends with -linux-gnu"
             }
         })
     }

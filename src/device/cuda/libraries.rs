@@ -10,7 +10,7 @@ mod specs;
 
 pub use search::Search;
 
-use super::fatbin;
+use super::fatbin::{self, IS_STATIC};
 use crate::{Error, Result};
 use search::NotFound;
 use specs::{CUBLAS, CUDNN, DRIVER, LibrarySpec};
@@ -124,6 +124,15 @@ impl Fault {
         };
         Fault { what, folders, fix: spec.fix.to_string() }
     }
+
+    fn of_static(spec: &LibrarySpec) -> Self {
+        let what = format!(
+            "{}: not searched, because a program that is linked statically loads no libraries",
+            spec.name
+        );
+        let fix = "for a GPU take the program whose target ends with -linux-gnu".to_string();
+        Fault { what, folders: Vec::new(), fix }
+    }
 }
 
 /// One paragraph: the reason, the folders that were searched, the fix.
@@ -170,7 +179,10 @@ pub struct Probe {
 /// The CUDA libraries and devices of this machine. The first call searches; later calls return the same result.
 pub fn probe() -> &'static Probe {
     static PROBE: OnceLock<Probe> = OnceLock::new();
-    PROBE.get_or_init(|| Probe::of(&Search::from_environment()))
+    PROBE.get_or_init(|| match IS_STATIC {
+        true => Probe::of_static(),
+        false => Probe::of(&Search::from_environment()),
+    })
 }
 
 impl Probe {
@@ -183,6 +195,12 @@ impl Probe {
         });
         // cuBLAS is opened before cuDNN, which loads cublasLt by name and so uses the one that is open.
         Probe { driver, cublas: open(&CUBLAS), cudnn: open(&CUDNN), notes: search.notes.clone() }
+    }
+
+    /// Of a program that is linked statically: it has no libraries.
+    fn of_static() -> Self {
+        let [driver, cublas, cudnn] = [&DRIVER, &CUBLAS, &CUDNN].map(Fault::of_static);
+        Probe { driver: Err(driver), cublas: Err(cublas), cudnn: Err(cudnn), notes: Vec::new() }
     }
 
     /// The first reason why no CUDA device can be opened; none if one can.
@@ -236,3 +254,16 @@ macro_rules! function_table {
     };
 }
 pub(super) use function_table;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_static_program_names_the_program_for_gpus() {
+        let probe = Probe::of_static();
+        let shown = probe.to_string();
+        assert_eq!(shown.lines().filter(|line| line.contains("ends with -linux-gnu")).count(), 3, "{shown}");
+        assert!(probe.fault().unwrap().brief().starts_with("driver: not searched"), "{shown}");
+    }
+}
