@@ -20,7 +20,8 @@ while [ $# -gt 0 ]; do
 Usage: tools/release.sh [--out DIR] [TARGET...]
 
 Writes DIR/bcreid-VERSION-TARGET.tar.gz for each target, with bcreid, bcreid-convert, licences and documentation, and
-DIR/SHA256SUMS. DIR is $out by default; archives of the same name are replaced. Without TARGET all are built:
+DIR/SHA256SUMS, of all archives of this version there. DIR is $out by default; archives of the same name are replaced.
+Without TARGET all are built:
 
   x86_64-unknown-linux-gnu, aarch64-unknown-linux-gnu
       Linked with the system's C library, of this machine's version or newer. CUDA's libraries are loaded while the
@@ -82,7 +83,6 @@ trap 'rm -rf "$temporary"' EXIT
 # The builder's folders do not belong into the messages of panics.
 remap="--remap-path-prefix=$PWD=bcreid --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 
-archives=()
 for target in $targets; do
     echo "== $target"
     flags="${RUSTFLAGS-} $remap"
@@ -135,8 +135,8 @@ for target in $targets; do
     tar --create --directory "$temporary" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner "$name" |
         gzip -9n >"$temporary/$name.tar.gz"
     mv "$temporary/$name.tar.gz" "$out/"
-    archives+=("$name.tar.gz")
 done
 
-(cd "$out" && sha256sum "${archives[@]}" >SHA256SUMS)
+# Targets may be built by several calls: the list is of all archives of this version.
+(cd "$out" && sha256sum bcreid-"$version"-*.tar.gz >SHA256SUMS)
 cat "$out/SHA256SUMS"
