@@ -4,11 +4,18 @@
 //! allocates nothing during a graph capture if the caller provides the workspace. Both are therefore set when cuBLAS
 //! is opened.
 
-use super::libraries::{Library, function_table};
+pub(super) mod api;
+
+use super::libraries::Library;
+use super::libraries::versions::{CUBLAS_SUCCESS, cublasStatus_t};
 use super::{CudaDevice, In, Out};
 use crate::device::Precision;
 use crate::element::GradMode;
 use crate::{Error, Result};
+use api::{
+    Api, COMPUTE_32F, COMPUTE_32F_FAST_TF32, GEMM_DEFAULT, OP_N, OP_T, R_32F, cublasHandle_t as Handle,
+    cublasOperation_t,
+};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -16,51 +23,6 @@ use std::sync::{Mutex, PoisonError};
 
 /// The workspace in bytes: what cuBLAS's manual recommends for Hopper; older chips need less.
 pub const WORKSPACE_BYTES: usize = 32 << 20;
-
-/// `cublasHandle_t`.
-type Handle = *mut c_void;
-/// `cublasGemmEx`: handle, both transpositions; m, n, k; alpha; A, its type and leading dimension; B likewise; beta; C
-/// likewise; compute type, algorithm.
-type GemmEx = unsafe extern "C" fn(
-    Handle,
-    c_int,
-    c_int,
-    c_int,
-    c_int,
-    c_int,
-    *const c_void,
-    *const c_void,
-    c_int,
-    c_int,
-    *const c_void,
-    c_int,
-    c_int,
-    *const c_void,
-    *mut c_void,
-    c_int,
-    c_int,
-    c_int,
-    c_int,
-) -> c_int;
-
-function_table! {
-    Api {
-        cublasCreate_v2: unsafe extern "C" fn(*mut Handle) -> c_int,
-        cublasDestroy_v2: unsafe extern "C" fn(Handle) -> c_int,
-        cublasSetStream_v2: unsafe extern "C" fn(Handle, *mut c_void) -> c_int,
-        cublasSetWorkspace_v2: unsafe extern "C" fn(Handle, *mut c_void, usize) -> c_int,
-        cublasGemmEx: GemmEx,
-    }
-}
-
-/// `CUDA_R_32F`.
-const R_32F: c_int = 0;
-/// `CUBLAS_COMPUTE_32F`: products and sums in f32; under the default math mode no TF32.
-const COMPUTE_32F: c_int = 68;
-/// `CUBLAS_COMPUTE_32F_FAST_TF32`: f32 may be rounded to TF32.
-const COMPUTE_32F_FAST_TF32: c_int = 77;
-/// `CUBLAS_GEMM_DEFAULT`: cuBLAS chooses the algorithm by its heuristics.
-const GEMM_DEFAULT: c_int = -1;
 
 /// A cuBLAS handle for one stream.
 #[derive(Debug)]
@@ -82,6 +44,10 @@ pub struct Operand {
     pub address: u64,
     /// True if the factor is the transpose of the stored matrix: a factor `[m, k]` is then stored as `[k, m]`.
     pub transposed: bool,
+}
+
+fn transposition(factor: Operand) -> cublasOperation_t {
+    if factor.transposed { OP_T } else { OP_N }
 }
 
 impl Cublas {
@@ -155,8 +121,8 @@ impl Cublas {
         let status = unsafe {
             (self.api.cublasGemmEx)(
                 *handle,
-                b.transposed.into(),
-                a.transposed.into(),
+                transposition(b),
+                transposition(a),
                 columns,
                 rows,
                 depth,
@@ -217,19 +183,11 @@ impl Drop for Cublas {
     }
 }
 
-fn check(status: c_int, what: impl FnOnce() -> String) -> Result<()> {
-    let name = match status {
-        0 => return Ok(()),
-        1 => "CUBLAS_STATUS_NOT_INITIALIZED",
-        3 => "CUBLAS_STATUS_ALLOC_FAILED",
-        7 => "CUBLAS_STATUS_INVALID_VALUE",
-        8 => "CUBLAS_STATUS_ARCH_MISMATCH",
-        11 => "CUBLAS_STATUS_MAPPING_ERROR",
-        13 => "CUBLAS_STATUS_EXECUTION_FAILED",
-        14 => "CUBLAS_STATUS_INTERNAL_ERROR",
-        15 => "CUBLAS_STATUS_NOT_SUPPORTED",
-        16 => "CUBLAS_STATUS_LICENSE_ERROR",
-        _ => "an unknown status",
-    };
+fn check(status: cublasStatus_t, what: impl FnOnce() -> String) -> Result<()> {
+    if status == CUBLAS_SUCCESS {
+        return Ok(());
+    }
+    let known = api::STATUSES.iter().find(|(number, _)| *number == status);
+    let name = known.map_or("an unknown status", |(_, name)| name);
     Err(Error::Device(format!("cuBLAS: {} failed: {name} ({status})", what())))
 }

@@ -4,7 +4,7 @@
 //! Algorithms come from cuDNN's heuristics and not from timing, so that one machine computes the same bits in each
 //! run. Only algorithms that cuDNN declares deterministic are used.
 
-mod api;
+pub(super) mod api;
 mod problem;
 
 pub use problem::{Direction, Element, Problem};
@@ -294,7 +294,7 @@ impl Plan {
         let candidates = self.candidates(handle, direction).map_err(|error| error.to_string())?;
         let (mut choices, mut over_limit, mut rejected) = (Vec::new(), Vec::new(), String::new());
         for candidate in &candidates {
-            let algorithm = candidate.algorithm;
+            let algorithm = candidate.algo;
             let reason = if candidate.status != api::SUCCESS {
                 self.api.text(candidate.status)
             } else if candidate.determinism != api::DETERMINISTIC || direction.avoids(algorithm) {

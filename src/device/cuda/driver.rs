@@ -4,106 +4,26 @@
 //! a Rust enum of an unlisted number is undefined behaviour. This is why the crate `cudarc`, whose bindings return such
 //! an enum, is not used.
 
-use super::libraries::{self, function_table};
+pub(super) mod api;
+
+pub(super) use api::{
+    Api, CAPTURE_THREAD_LOCAL, EVENT_DEFAULT, EVENT_DISABLE_TIMING, MAX_DYNAMIC_SHARED_SIZE_BYTES,
+    MULTIPROCESSOR_COUNT, OUT_OF_MEMORY,
+};
+
+use super::libraries;
+use super::libraries::driver::CUdevice;
+use super::libraries::versions::{CUDA_SUCCESS, CUresult};
 use crate::{Error, Result};
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use api::{Describe, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED_ADDRESS, NON_BLOCKING};
+use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 
 /// `CUcontext`, `CUstream`, `CUevent`, `CUmodule`, `CUfunction`, `CUgraph`, `CUgraphExec`.
 pub(super) type Handle = *mut c_void;
-/// `CUdeviceptr`.
-type Address = u64;
-/// Creates an object: the place of its handle.
-type Create = unsafe extern "C" fn(*mut Handle) -> c_int;
-/// Creates an object: the place of its handle, flags.
-type CreateWith = unsafe extern "C" fn(*mut Handle, c_uint) -> c_int;
-/// Takes one object.
-type Take = unsafe extern "C" fn(Handle) -> c_int;
-/// Takes an object and a stream.
-type InStream = unsafe extern "C" fn(Handle, Handle) -> c_int;
-/// The name or the description of a status; the function writes null for an unknown one.
-type Describe = unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int;
-/// Launches a kernel: function; blocks and threads in x, y and z; bytes of shared memory; stream; parameters; extra.
-type Launch = unsafe extern "C" fn(
-    Handle,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    c_uint,
-    Handle,
-    *mut *mut c_void,
-    *mut *mut c_void,
-) -> c_int;
-
-// The names are those that the driver exports: a suffix `_v2` is the version of a function that cuda.h of CUDA 12 uses
-// under the name without it.
-function_table! {
-    Api {
-        cuInit: unsafe extern "C" fn(c_uint) -> c_int,
-        cuGetErrorName: Describe,
-        cuGetErrorString: Describe,
-        cuDeviceGet: unsafe extern "C" fn(*mut c_int, c_int) -> c_int,
-        cuDeviceGetAttribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int,
-        cuDevicePrimaryCtxRetain: unsafe extern "C" fn(*mut Handle, c_int) -> c_int,
-        cuDevicePrimaryCtxRelease_v2: unsafe extern "C" fn(c_int) -> c_int,
-        cuCtxGetCurrent: Create,
-        cuCtxSetCurrent: Take,
-        cuStreamCreate: CreateWith,
-        cuStreamDestroy_v2: Take,
-        cuStreamSynchronize: Take,
-        cuStreamBeginCapture_v2: unsafe extern "C" fn(Handle, c_int) -> c_int,
-        cuStreamEndCapture: unsafe extern "C" fn(Handle, *mut Handle) -> c_int,
-        cuEventCreate: CreateWith,
-        cuEventDestroy_v2: Take,
-        cuEventRecord: InStream,
-        cuEventQuery: Take,
-        cuEventSynchronize: Take,
-        cuEventElapsedTime: unsafe extern "C" fn(*mut f32, Handle, Handle) -> c_int,
-        cuGraphGetNodes: unsafe extern "C" fn(Handle, *mut Handle, *mut usize) -> c_int,
-        cuGraphInstantiateWithFlags: unsafe extern "C" fn(*mut Handle, Handle, u64) -> c_int,
-        cuGraphLaunch: InStream,
-        cuGraphExecDestroy: Take,
-        cuGraphDestroy: Take,
-        cuModuleLoadData: unsafe extern "C" fn(*mut Handle, *const c_void) -> c_int,
-        cuModuleUnload: Take,
-        cuModuleGetFunction: unsafe extern "C" fn(*mut Handle, Handle, *const c_char) -> c_int,
-        cuFuncSetAttribute: unsafe extern "C" fn(Handle, c_int, c_int) -> c_int,
-        cuLaunchKernel: Launch,
-        cuMemAlloc_v2: unsafe extern "C" fn(*mut Address, usize) -> c_int,
-        cuMemFree_v2: unsafe extern "C" fn(Address) -> c_int,
-        cuMemGetInfo_v2: unsafe extern "C" fn(*mut usize, *mut usize) -> c_int,
-        cuMemHostAlloc: unsafe extern "C" fn(*mut *mut c_void, usize, c_uint) -> c_int,
-        cuMemFreeHost: Take,
-        cuMemcpyHtoDAsync_v2: unsafe extern "C" fn(Address, *const c_void, usize, Handle) -> c_int,
-        cuMemcpyDtoHAsync_v2: unsafe extern "C" fn(*mut c_void, Address, usize, Handle) -> c_int,
-        cuMemcpyDtoDAsync_v2: unsafe extern "C" fn(Address, Address, usize, Handle) -> c_int,
-        cuMemsetD8Async: unsafe extern "C" fn(Address, u8, usize, Handle) -> c_int,
-        cuMemsetD32Async: unsafe extern "C" fn(Address, c_uint, usize, Handle) -> c_int,
-    }
-}
-
-/// `CUDA_SUCCESS`.
-pub(super) const SUCCESS: c_int = 0;
-/// `CUDA_ERROR_OUT_OF_MEMORY`.
-pub(super) const OUT_OF_MEMORY: c_int = 2;
-/// `CUDA_ERROR_ILLEGAL_ADDRESS`, `CUDA_ERROR_MISALIGNED_ADDRESS`, `CUDA_ERROR_LAUNCH_FAILED`.
-const KERNEL_ERRORS: [c_int; 3] = [700, 716, 719];
-/// `CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT`.
-pub(super) const MULTIPROCESSOR_COUNT: c_int = 16;
-/// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`.
-pub(super) const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
-/// `CU_STREAM_NON_BLOCKING`.
-const NON_BLOCKING: c_uint = 1;
-/// `CU_STREAM_CAPTURE_MODE_THREAD_LOCAL`.
-pub(super) const CAPTURE_THREAD_LOCAL: c_int = 1;
-/// `CU_EVENT_DEFAULT`.
-pub(super) const EVENT_DEFAULT: c_uint = 0;
-/// `CU_EVENT_DISABLE_TIMING`.
-pub(super) const EVENT_DISABLE_TIMING: c_uint = 2;
+/// The status of work that a kernel has broken.
+const KERNEL_ERRORS: [CUresult; 3] = [ILLEGAL_ADDRESS, MISALIGNED_ADDRESS, LAUNCH_FAILED];
 
 impl Api {
     /// The functions of the driver that [`libraries::probe`] has opened, looked up at the first call.
@@ -121,8 +41,8 @@ impl Api {
     }
 
     /// Converts a status to a result: the message has the attempted action, the driver's description, name and number.
-    pub fn check(&self, status: c_int, doing: &str) -> Result<()> {
-        if status == SUCCESS {
+    pub fn check(&self, status: CUresult, doing: &str) -> Result<()> {
+        if status == CUDA_SUCCESS {
             return Ok(());
         }
         let words = self.text(self.cuGetErrorString, status).unwrap_or_else(|| "unknown error".into());
@@ -135,11 +55,11 @@ impl Api {
         Err(Error::Device(format!("{doing}: {words} ({name}CUDA status {status}){advice}")))
     }
 
-    fn text(&self, describe: Describe, status: c_int) -> Option<String> {
+    fn text(&self, describe: Describe, status: CUresult) -> Option<String> {
         let mut text = ptr::null();
         // SAFETY: the function accepts any integer, and writes null or the address of a static text.
         let described = unsafe { describe(status, &raw mut text) };
-        if described != SUCCESS || text.is_null() {
+        if described != CUDA_SUCCESS || text.is_null() {
             return None;
         }
         // SAFETY: as above.
@@ -150,7 +70,7 @@ impl Api {
 /// The primary context of a device; dropping it releases the context.
 pub(super) struct Context {
     api: &'static Api,
-    device: c_int,
+    device: CUdevice,
     handle: Handle,
 }
 
@@ -270,7 +190,7 @@ impl RawEvent {
     /// True if the work before the event is done. An error counts as not done: `wait` reports it.
     pub fn is_complete(&self) -> bool {
         // SAFETY: the event is open.
-        unsafe { (self.api.cuEventQuery)(self.handle) == SUCCESS }
+        unsafe { (self.api.cuEventQuery)(self.handle) == CUDA_SUCCESS }
     }
 
     /// The milliseconds between two recorded events of one stream.

@@ -4,9 +4,11 @@
 //! bindings read statuses into Rust enums, where the unknown value of a newer library is undefined behaviour, and its
 //! loading panics when a file is missing and searches no folders beyond the loader's.
 
-mod driver;
+pub(super) mod declare;
+pub(super) mod driver;
 mod search;
-mod specs;
+pub(super) mod specs;
+pub(super) mod versions;
 
 pub use search::Search;
 
@@ -235,25 +237,6 @@ impl fmt::Display for Probe {
         self.notes.iter().try_for_each(|note| write!(f, "\n{note}"))
     }
 }
-
-/// Defines a table of functions of one library, which `Table::of(&library)` looks up by name. Each type is an
-/// `unsafe extern "C" fn` of the library's manual, with integers in place of its enums.
-macro_rules! function_table {
-    ($table:ident { $($name:ident: $function:ty,)* }) => {
-        #[expect(non_snake_case, reason = "the fields have the names of the library's functions")]
-        #[derive(Debug)]
-        pub(super) struct $table { $(pub(super) $name: $function,)* }
-
-        impl $table {
-            pub(super) fn of(library: &$crate::device::cuda::libraries::Library) -> $crate::Result<Self> {
-                // SAFETY: the types above are those of the library's manual; an enum of C is passed as its
-                // integer.
-                Ok(unsafe { $table { $($name: library.function::<$function>(stringify!($name))?,)* } })
-            }
-        }
-    };
-}
-pub(super) use function_table;
 
 #[cfg(test)]
 mod tests {

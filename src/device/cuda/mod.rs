@@ -190,3 +190,6 @@ impl fmt::Debug for CudaDevice {
         f.debug_struct("CudaDevice").field("name", &self.name).field("precision", &self.precision).finish()
     }
 }
+
+#[cfg(test)]
+mod headers;

@@ -1,6 +1,6 @@
-//! Function table and enum values of cuDNN 9, from `cudnn_graph.h`, `cudnn_ops.h` and `cudnn_cnn.h`.
+//! Function table and constants of cuDNN 9, from `cudnn_graph.h`, `cudnn_ops.h` and `cudnn_cnn.h`.
 
-use crate::device::cuda::libraries::function_table;
+use crate::device::cuda::libraries::declare::{c_constants, c_struct, c_types, function_table};
 use crate::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
@@ -9,118 +9,216 @@ pub type Handle = *mut c_void;
 /// `cudnnTensorDescriptor_t`, `cudnnFilterDescriptor_t`, `cudnnConvolutionDescriptor_t`.
 pub type Descriptor = *mut c_void;
 
-/// `CUDNN_STATUS_SUCCESS`.
-pub const SUCCESS: c_int = 0;
+c_types! {
+    cudnnStatus_t = c_int;
+    cudnnHandle_t = *mut c_void;
+    cudaStream_t = *mut c_void;
+    cudnnTensorDescriptor_t = *mut c_void;
+    cudnnFilterDescriptor_t = *mut c_void;
+    cudnnConvolutionDescriptor_t = *mut c_void;
+    cudnnTensorFormat_t = c_int;
+    cudnnDataType_t = c_int;
+    cudnnConvolutionMode_t = c_int;
+    cudnnMathType_t = c_int;
+    cudnnDeterminism_t = c_int;
+    cudnnConvolutionFwdAlgo_t = c_int;
+    cudnnConvolutionBwdDataAlgo_t = c_int;
+    cudnnConvolutionBwdFilterAlgo_t = c_int;
+}
+
+c_constants! {
+    SUCCESS = CUDNN_STATUS_SUCCESS: cudnnStatus_t = 0;
+    FIRST_NOT_SUPPORTED = CUDNN_STATUS_NOT_SUPPORTED: cudnnStatus_t = 3000;
+    FIRST_INTERNAL_ERROR = CUDNN_STATUS_INTERNAL_ERROR: cudnnStatus_t = 4000;
+    /// For a filter it is the layout `[k, r, s, c]`.
+    NHWC = CUDNN_TENSOR_NHWC: cudnnTensorFormat_t = 1;
+    FLOAT = CUDNN_DATA_FLOAT: cudnnDataType_t = 0;
+    BFLOAT16 = CUDNN_DATA_BFLOAT16: cudnnDataType_t = 9;
+    /// The filter is not flipped.
+    CROSS_CORRELATION = CUDNN_CROSS_CORRELATION: cudnnConvolutionMode_t = 1;
+    /// f32 may be rounded to TF32.
+    DEFAULT_MATH = CUDNN_DEFAULT_MATH: cudnnMathType_t = 0;
+    TENSOR_OP_MATH = CUDNN_TENSOR_OP_MATH: cudnnMathType_t = 1;
+    /// f32 stays f32.
+    FMA_MATH = CUDNN_FMA_MATH: cudnnMathType_t = 3;
+    DETERMINISTIC = CUDNN_DETERMINISTIC: cudnnDeterminism_t = 1;
+    DATA_ALGORITHM_0 = CUDNN_CONVOLUTION_BWD_DATA_ALGO_0: cudnnConvolutionBwdDataAlgo_t = 0;
+    FILTER_ALGORITHM_0 = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0: cudnnConvolutionBwdFilterAlgo_t = 0;
+    FILTER_ALGORITHM_3 = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3: cudnnConvolutionBwdFilterAlgo_t = 3;
+}
+
 /// `CUDNN_STATUS_NOT_SUPPORTED` and its more detailed variants.
-pub const NOT_SUPPORTED: std::ops::Range<c_int> = 3000..4000;
-/// `CUDNN_TENSOR_NHWC`; for a filter the layout `[k, r, s, c]`.
-pub const NHWC: c_int = 1;
-/// `CUDNN_DATA_FLOAT`.
-pub const FLOAT: c_int = 0;
-/// `CUDNN_DATA_BFLOAT16`.
-pub const BFLOAT16: c_int = 9;
-/// `CUDNN_CROSS_CORRELATION`: the filter is not flipped.
-pub const CROSS_CORRELATION: c_int = 1;
-/// `CUDNN_DEFAULT_MATH`: f32 may be rounded to TF32.
-pub const DEFAULT_MATH: c_int = 0;
-/// `CUDNN_TENSOR_OP_MATH`.
-pub const TENSOR_OP_MATH: c_int = 1;
-/// `CUDNN_FMA_MATH`: f32 stays f32.
-pub const FMA_MATH: c_int = 3;
-/// `CUDNN_DETERMINISTIC`.
-pub const DETERMINISTIC: c_int = 1;
+pub const NOT_SUPPORTED: std::ops::Range<cudnnStatus_t> = FIRST_NOT_SUPPORTED..FIRST_INTERNAL_ERROR;
 /// The most algorithms of a direction, each counted with and without tensor cores.
 pub const MAX_ALGORITHMS: usize = 32;
 
-/// `cudnnConvolution{Fwd,BwdData,BwdFilter}AlgoPerf_t`, which have one layout.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct AlgoPerf {
-    pub algorithm: c_int,
-    pub status: c_int,
-    _time: f32,
-    _memory: usize,
-    pub determinism: c_int,
-    _math_type: c_int,
-    _reserved: [c_int; 3],
+c_struct! {
+    /// An algorithm in the answer of cuDNN's heuristics; the three directions have one layout.
+    AlgoPerf = cudnnConvolutionFwdAlgoPerf_t, cudnnConvolutionBwdDataAlgoPerf_t, cudnnConvolutionBwdFilterAlgoPerf_t {
+        algo: c_int,
+        status: cudnnStatus_t,
+        time: f32,
+        memory: usize,
+        determinism: cudnnDeterminism_t,
+        mathType: cudnnMathType_t,
+        reserved: [c_int; 3],
+    }
 }
 
 function_table! {
     Api {
-        cudnnGetErrorString: unsafe extern "C" fn(c_int) -> *const c_char,
-        cudnnCreate: Create,
-        cudnnDestroy: Destroy,
-        cudnnSetStream: unsafe extern "C" fn(Handle, *mut c_void) -> c_int,
-        cudnnCreateTensorDescriptor: Create,
-        cudnnDestroyTensorDescriptor: Destroy,
-        cudnnSetTensor4dDescriptor: SetTensor,
-        cudnnCreateFilterDescriptor: Create,
-        cudnnDestroyFilterDescriptor: Destroy,
-        cudnnSetFilter4dDescriptor: SetFilter,
-        cudnnCreateConvolutionDescriptor: Create,
-        cudnnDestroyConvolutionDescriptor: Destroy,
-        cudnnSetConvolution2dDescriptor: SetConvolution,
-        cudnnSetConvolutionMathType: unsafe extern "C" fn(Descriptor, c_int) -> c_int,
-        cudnnGetConvolutionForwardAlgorithm_v7: GetAlgorithms,
-        cudnnGetConvolutionBackwardDataAlgorithm_v7: GetAlgorithms,
-        cudnnGetConvolutionBackwardFilterAlgorithm_v7: GetAlgorithms,
-        cudnnGetConvolutionForwardWorkspaceSize: GetWorkspaceSize,
-        cudnnGetConvolutionBackwardDataWorkspaceSize: GetWorkspaceSize,
-        cudnnGetConvolutionBackwardFilterWorkspaceSize: GetWorkspaceSize,
-        cudnnConvolutionForward: Convolve,
-        cudnnConvolutionBackwardData: Convolve,
-        cudnnConvolutionBackwardFilter: Convolve,
+        cudnnGetErrorString(status: cudnnStatus_t) -> *const c_char;
+        cudnnCreate(handle: *mut cudnnHandle_t) -> cudnnStatus_t;
+        cudnnDestroy(handle: cudnnHandle_t) -> cudnnStatus_t;
+        cudnnSetStream(handle: cudnnHandle_t, stream: cudaStream_t) -> cudnnStatus_t;
+        cudnnCreateTensorDescriptor(tensor: *mut cudnnTensorDescriptor_t) -> cudnnStatus_t;
+        cudnnDestroyTensorDescriptor(tensor: cudnnTensorDescriptor_t) -> cudnnStatus_t;
+        cudnnSetTensor4dDescriptor(
+            tensor: cudnnTensorDescriptor_t,
+            format: cudnnTensorFormat_t,
+            element: cudnnDataType_t,
+            n: c_int,
+            c: c_int,
+            h: c_int,
+            w: c_int,
+        ) -> cudnnStatus_t;
+        cudnnCreateFilterDescriptor(filter: *mut cudnnFilterDescriptor_t) -> cudnnStatus_t;
+        cudnnDestroyFilterDescriptor(filter: cudnnFilterDescriptor_t) -> cudnnStatus_t;
+        // The element comes before the format, unlike for a tensor.
+        cudnnSetFilter4dDescriptor(
+            filter: cudnnFilterDescriptor_t,
+            element: cudnnDataType_t,
+            format: cudnnTensorFormat_t,
+            k: c_int,
+            c: c_int,
+            r: c_int,
+            s: c_int,
+        ) -> cudnnStatus_t;
+        cudnnCreateConvolutionDescriptor(convolution: *mut cudnnConvolutionDescriptor_t) -> cudnnStatus_t;
+        cudnnDestroyConvolutionDescriptor(convolution: cudnnConvolutionDescriptor_t) -> cudnnStatus_t;
+        cudnnSetConvolution2dDescriptor(
+            convolution: cudnnConvolutionDescriptor_t,
+            pad_down: c_int,
+            pad_across: c_int,
+            stride_down: c_int,
+            stride_across: c_int,
+            dilation_down: c_int,
+            dilation_across: c_int,
+            mode: cudnnConvolutionMode_t,
+            element_of_sums: cudnnDataType_t,
+        ) -> cudnnStatus_t;
+        cudnnSetConvolutionMathType(
+            convolution: cudnnConvolutionDescriptor_t,
+            math: cudnnMathType_t,
+        ) -> cudnnStatus_t;
+        cudnnGetConvolutionForwardAlgorithm_v7(
+            handle: cudnnHandle_t,
+            x: cudnnTensorDescriptor_t,
+            w: cudnnFilterDescriptor_t,
+            convolution: cudnnConvolutionDescriptor_t,
+            y: cudnnTensorDescriptor_t,
+            capacity: c_int,
+            count: *mut c_int,
+            algorithms: *mut cudnnConvolutionFwdAlgoPerf_t,
+        ) -> cudnnStatus_t;
+        cudnnGetConvolutionBackwardDataAlgorithm_v7(
+            handle: cudnnHandle_t,
+            w: cudnnFilterDescriptor_t,
+            dy: cudnnTensorDescriptor_t,
+            convolution: cudnnConvolutionDescriptor_t,
+            dx: cudnnTensorDescriptor_t,
+            capacity: c_int,
+            count: *mut c_int,
+            algorithms: *mut cudnnConvolutionBwdDataAlgoPerf_t,
+        ) -> cudnnStatus_t;
+        cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+            handle: cudnnHandle_t,
+            x: cudnnTensorDescriptor_t,
+            dy: cudnnTensorDescriptor_t,
+            convolution: cudnnConvolutionDescriptor_t,
+            dw: cudnnFilterDescriptor_t,
+            capacity: c_int,
+            count: *mut c_int,
+            algorithms: *mut cudnnConvolutionBwdFilterAlgoPerf_t,
+        ) -> cudnnStatus_t;
+        cudnnGetConvolutionForwardWorkspaceSize(
+            handle: cudnnHandle_t,
+            x: cudnnTensorDescriptor_t,
+            w: cudnnFilterDescriptor_t,
+            convolution: cudnnConvolutionDescriptor_t,
+            y: cudnnTensorDescriptor_t,
+            algorithm: cudnnConvolutionFwdAlgo_t,
+            bytes: *mut usize,
+        ) -> cudnnStatus_t;
+        cudnnGetConvolutionBackwardDataWorkspaceSize(
+            handle: cudnnHandle_t,
+            w: cudnnFilterDescriptor_t,
+            dy: cudnnTensorDescriptor_t,
+            convolution: cudnnConvolutionDescriptor_t,
+            dx: cudnnTensorDescriptor_t,
+            algorithm: cudnnConvolutionBwdDataAlgo_t,
+            bytes: *mut usize,
+        ) -> cudnnStatus_t;
+        cudnnGetConvolutionBackwardFilterWorkspaceSize(
+            handle: cudnnHandle_t,
+            x: cudnnTensorDescriptor_t,
+            dy: cudnnTensorDescriptor_t,
+            convolution: cudnnConvolutionDescriptor_t,
+            dw: cudnnFilterDescriptor_t,
+            algorithm: cudnnConvolutionBwdFilterAlgo_t,
+            bytes: *mut usize,
+        ) -> cudnnStatus_t;
+        cudnnConvolutionForward(
+            handle: cudnnHandle_t,
+            alpha: *const c_void,
+            x: cudnnTensorDescriptor_t,
+            x_data: *const c_void,
+            w: cudnnFilterDescriptor_t,
+            w_data: *const c_void,
+            convolution: cudnnConvolutionDescriptor_t,
+            algorithm: cudnnConvolutionFwdAlgo_t,
+            workspace: *mut c_void,
+            workspace_bytes: usize,
+            beta: *const c_void,
+            y: cudnnTensorDescriptor_t,
+            y_data: *mut c_void,
+        ) -> cudnnStatus_t;
+        cudnnConvolutionBackwardData(
+            handle: cudnnHandle_t,
+            alpha: *const c_void,
+            w: cudnnFilterDescriptor_t,
+            w_data: *const c_void,
+            dy: cudnnTensorDescriptor_t,
+            dy_data: *const c_void,
+            convolution: cudnnConvolutionDescriptor_t,
+            algorithm: cudnnConvolutionBwdDataAlgo_t,
+            workspace: *mut c_void,
+            workspace_bytes: usize,
+            beta: *const c_void,
+            dx: cudnnTensorDescriptor_t,
+            dx_data: *mut c_void,
+        ) -> cudnnStatus_t;
+        cudnnConvolutionBackwardFilter(
+            handle: cudnnHandle_t,
+            alpha: *const c_void,
+            x: cudnnTensorDescriptor_t,
+            x_data: *const c_void,
+            dy: cudnnTensorDescriptor_t,
+            dy_data: *const c_void,
+            convolution: cudnnConvolutionDescriptor_t,
+            algorithm: cudnnConvolutionBwdFilterAlgo_t,
+            workspace: *mut c_void,
+            workspace_bytes: usize,
+            beta: *const c_void,
+            dw: cudnnFilterDescriptor_t,
+            dw_data: *mut c_void,
+        ) -> cudnnStatus_t;
     }
 }
 
-/// Creates a handle or a descriptor.
-pub type Create = unsafe extern "C" fn(*mut *mut c_void) -> c_int;
-/// Destroys a handle or a descriptor.
-pub type Destroy = unsafe extern "C" fn(*mut c_void) -> c_int;
-/// Sets a tensor descriptor: descriptor, format, element; n, c, h, w.
-type SetTensor = unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Sets a filter descriptor: descriptor, element, format (in this order, unlike for a tensor); k, c, r, s.
-type SetFilter = unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Sets a convolution descriptor: descriptor; padding, stride and dilation, each down and across; mode, element of the
-/// sums.
-type SetConvolution =
-    unsafe extern "C" fn(Descriptor, c_int, c_int, c_int, c_int, c_int, c_int, c_int, c_int) -> c_int;
-/// Lists algorithms: handle, the descriptors of both operands, of the convolution and of the result; capacity of the
-/// array, number of entries written, array.
-type GetAlgorithms = unsafe extern "C" fn(
-    Handle,
-    Descriptor,
-    Descriptor,
-    Descriptor,
-    Descriptor,
-    c_int,
-    *mut c_int,
-    *mut AlgoPerf,
-) -> c_int;
-/// Returns the size of a workspace: handle, descriptors as above, algorithm; the bytes.
-type GetWorkspaceSize =
-    unsafe extern "C" fn(Handle, Descriptor, Descriptor, Descriptor, Descriptor, c_int, *mut usize) -> c_int;
-/// Runs a convolution: handle, alpha, both operands, the convolution's descriptor, algorithm, workspace and its bytes,
-/// beta, result; each array follows its descriptor.
-type Convolve = unsafe extern "C" fn(
-    Handle,
-    *const c_void,
-    Descriptor,
-    *const c_void,
-    Descriptor,
-    *const c_void,
-    Descriptor,
-    c_int,
-    *mut c_void,
-    usize,
-    *const c_void,
-    Descriptor,
-    *mut c_void,
-) -> c_int;
-
 impl Api {
     /// The name of a status, from cuDNN.
-    pub fn text(&self, status: c_int) -> String {
+    pub fn text(&self, status: cudnnStatus_t) -> String {
         // SAFETY: the function accepts any integer and returns null or a static text.
         let text = unsafe { (self.cudnnGetErrorString)(status) };
         if text.is_null() {
@@ -134,7 +232,7 @@ impl Api {
     ///
     /// # Errors
     /// [`Error::Device`] with the name and the number of a status other than success.
-    pub fn check(&self, status: c_int, what: impl FnOnce() -> String) -> Result<()> {
+    pub fn check(&self, status: cudnnStatus_t, what: impl FnOnce() -> String) -> Result<()> {
         if status == SUCCESS {
             return Ok(());
         }

@@ -71,8 +71,10 @@ impl Direction {
     pub(super) fn avoids(self, algorithm: c_int) -> bool {
         match self {
             Direction::Forward => false,
-            Direction::InputGradient => algorithm == 0,
-            Direction::FilterGradient => algorithm == 0 || algorithm == 3,
+            Direction::InputGradient => algorithm == api::DATA_ALGORITHM_0,
+            Direction::FilterGradient => {
+                algorithm == api::FILTER_ALGORITHM_0 || algorithm == api::FILTER_ALGORITHM_3
+            }
         }
     }
 }

@@ -1,8 +1,26 @@
 //! Queries of the driver: its version and its devices.
 
+use super::declare::{c_constants, c_types, function_table};
 use super::specs::DRIVER;
+use super::versions::{CUDA_SUCCESS, CUresult};
 use super::{Fault, Library};
 use std::ffi::{CStr, c_char, c_int, c_uint};
+
+c_types! {
+    CUdevice = c_int;
+}
+
+c_constants! {
+    NO_DEVICE = CUDA_ERROR_NO_DEVICE: CUresult = 100;
+}
+
+function_table! {
+    Devices {
+        cuInit(flags: c_uint) -> CUresult;
+        cuDeviceGetCount(count: *mut c_int) -> CUresult;
+        cuDeviceGetName(name: *mut c_char, bytes: c_int, device: CUdevice) -> CUresult;
+    }
+}
 
 /// Checks that the driver supports the CUDA version of `nvcc`: its own major version or an older one.
 pub(super) fn new_enough(driver: &Library, nvcc: Option<&str>) -> std::result::Result<(), Fault> {
@@ -29,34 +47,26 @@ pub(super) fn new_enough(driver: &Library, nvcc: Option<&str>) -> std::result::R
 pub(super) fn devices(driver: &Library) -> std::result::Result<Vec<String>, Fault> {
     let fault = |what: String, fix: &str| Fault { what, folders: Vec::new(), fix: fix.to_string() };
     let fix = "check that nvidia-smi lists a GPU and that CUDA_VISIBLE_DEVICES does not hide it";
-    let check = |function: &str, status: c_int| match status {
-        0 => Ok(()),
-        100 => Err(fault("driver: it sees no device (CUDA_ERROR_NO_DEVICE)".into(), fix)),
+    let check = |function: &str, status: CUresult| match status {
+        CUDA_SUCCESS => Ok(()),
+        NO_DEVICE => Err(fault("driver: it sees no device (CUDA_ERROR_NO_DEVICE)".into(), fix)),
         other => Err(fault(format!("driver: {function} failed with status {other}"), fix)),
     };
-    // SAFETY: the types are those of the driver's manual.
-    let functions = unsafe {
-        driver.function::<unsafe extern "C" fn(c_uint) -> c_int>("cuInit").and_then(|init| {
-            let count = driver.function::<unsafe extern "C" fn(*mut c_int) -> c_int>("cuDeviceGetCount")?;
-            type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
-            Ok((init, count, driver.function::<Name>("cuDeviceGetName")?))
-        })
-    };
-    let (init, count, name) = functions.map_err(|error| fault(error.to_string(), DRIVER.fix))?;
+    let functions = Devices::of(driver).map_err(|error| fault(error.to_string(), DRIVER.fix))?;
     let mut number = 0;
     // SAFETY: `cuDeviceGetCount` writes one value, to `number`.
     unsafe {
-        check("cuInit", init(0))?;
-        check("cuDeviceGetCount", count(&raw mut number))?;
+        check("cuInit", (functions.cuInit)(0))?;
+        check("cuDeviceGetCount", (functions.cuDeviceGetCount)(&raw mut number))?;
     }
     if number == 0 {
         return Err(fault("driver: it sees no device".into(), fix));
     }
-    let named = |device: c_int| {
+    let named = |device: CUdevice| {
         let mut text = [0u8; 256];
         // SAFETY: the driver writes at most 255 bytes, so the last one stays 0.
-        let status = unsafe { name(text.as_mut_ptr().cast(), 255, device) };
-        let text = CStr::from_bytes_until_nul(&text).ok().filter(|_| status == 0);
+        let status = unsafe { (functions.cuDeviceGetName)(text.as_mut_ptr().cast(), 255, device) };
+        let text = CStr::from_bytes_until_nul(&text).ok().filter(|_| status == CUDA_SUCCESS);
         text.map_or_else(|| "no name".into(), |text| text.to_string_lossy().into_owned())
     };
     Ok((0..number).map(named).collect())

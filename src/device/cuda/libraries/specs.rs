@@ -1,10 +1,9 @@
 //! Specifications of the libraries: file names, folders of wheels, version queries, installation advice.
 
-use super::{Library, Version};
-use std::ffi::c_int;
+use super::{Library, Version, versions};
 
 /// The specification of a library: how to find it. File names are those of the operating system.
-pub(super) struct LibrarySpec {
+pub(in crate::device::cuda) struct LibrarySpec {
     pub name: &'static str,
     /// The files of the supported versions, best first.
     pub files: &'static [&'static str],
@@ -23,64 +22,64 @@ pub(super) struct LibrarySpec {
 }
 
 #[cfg(not(windows))]
-pub(super) static DRIVER: LibrarySpec = LibrarySpec {
+pub(in crate::device::cuda) static DRIVER: LibrarySpec = LibrarySpec {
     name: "driver",
     files: &["libcuda.so.1"],
     old: &[],
     required_part: None,
     parts: &[],
     wheel_folders: &[],
-    version: driver_version,
+    version: versions::of_driver,
     fix: "install the NVIDIA driver, 580 or newer (a container must be started with the GPUs: \
            docker run --gpus all)",
 };
 #[cfg(not(windows))]
-pub(super) static CUBLAS: LibrarySpec = LibrarySpec {
+pub(in crate::device::cuda) static CUBLAS: LibrarySpec = LibrarySpec {
     name: "cuBLAS",
     files: &["libcublas.so.13", "libcublas.so.12"],
     old: &["libcublas.so.11", "libcublas.so.10"],
     required_part: None,
     parts: &[],
     wheel_folders: &["nvidia/cu13/lib", "nvidia/cublas/lib"],
-    version: cublas_version,
+    version: versions::of_cublas,
     fix: "to get it: pip install nvidia-cublas",
 };
 #[cfg(not(windows))]
-pub(super) static CUDNN: LibrarySpec = LibrarySpec {
+pub(in crate::device::cuda) static CUDNN: LibrarySpec = LibrarySpec {
     name: "cuDNN",
     files: &["libcudnn.so.9"],
     old: &["libcudnn.so.8", "libcudnn.so.7"],
     required_part: Some("libcudnn_graph.so.9"),
     parts: &[],
     wheel_folders: &["nvidia/cudnn/lib"],
-    version: cudnn_version,
+    version: versions::of_cudnn,
     fix: "to get it: pip install nvidia-cudnn-cu13",
 };
 
 #[cfg(windows)]
-pub(super) static DRIVER: LibrarySpec = LibrarySpec {
+pub(in crate::device::cuda) static DRIVER: LibrarySpec = LibrarySpec {
     name: "driver",
     files: &["nvcuda.dll"],
     old: &[],
     required_part: None,
     parts: &[],
     wheel_folders: &[],
-    version: driver_version,
+    version: versions::of_driver,
     fix: "install the NVIDIA driver, 580 or newer",
 };
 #[cfg(windows)]
-pub(super) static CUBLAS: LibrarySpec = LibrarySpec {
+pub(in crate::device::cuda) static CUBLAS: LibrarySpec = LibrarySpec {
     name: "cuBLAS",
     files: &["cublas64_13.dll", "cublas64_12.dll"],
     old: &["cublas64_11.dll", "cublas64_10.dll"],
     required_part: None,
     parts: &["cublasLt64_13.dll", "cublasLt64_12.dll"],
     wheel_folders: &["nvidia/cu13/bin/x86_64", "nvidia/cublas/bin"],
-    version: cublas_version,
+    version: versions::of_cublas,
     fix: "to get it: pip install nvidia-cublas",
 };
 #[cfg(windows)]
-pub(super) static CUDNN: LibrarySpec = LibrarySpec {
+pub(in crate::device::cuda) static CUDNN: LibrarySpec = LibrarySpec {
     name: "cuDNN",
     files: &["cudnn64_9.dll"],
     old: &["cudnn64_8.dll", "cudnn64_7.dll"],
@@ -96,38 +95,6 @@ pub(super) static CUDNN: LibrarySpec = LibrarySpec {
         "cudnn_engines_tensor_ir64_9.dll",
     ],
     wheel_folders: &["nvidia/cudnn/bin"],
-    version: cudnn_version,
+    version: versions::of_cudnn,
     fix: "to get it: pip install nvidia-cudnn-cu13",
 };
-
-fn driver_version(library: &Library) -> Option<Version> {
-    // SAFETY: the type is that of the driver's manual; the function may be called before cuInit.
-    let get = unsafe { library.function::<unsafe extern "C" fn(*mut c_int) -> c_int>("cuDriverGetVersion") }
-        .ok()?;
-    let mut version: c_int = 0;
-    // SAFETY: the argument points to a variable for the one value that is written.
-    let status = unsafe { get(&raw mut version) };
-    let version = u32::try_from(version).ok().filter(|_| status == 0)?;
-    Some(Version(version / 1000, version % 1000 / 10, 0))
-}
-
-fn cudnn_version(library: &Library) -> Option<Version> {
-    // SAFETY: the type is that of cuDNN's manual, and the part that implements the function is open.
-    let version = unsafe { library.function::<unsafe extern "C" fn() -> usize>("cudnnGetVersion").ok()?() };
-    let version = u32::try_from(version).ok()?;
-    Some(Version(version / 10_000, version / 100 % 100, version % 100))
-}
-
-fn cublas_version(library: &Library) -> Option<Version> {
-    type Get = unsafe extern "C" fn(c_int, *mut c_int) -> c_int;
-    // SAFETY: the type is that of cuBLAS's manual.
-    let get = unsafe { library.function::<Get>("cublasGetProperty") }.ok()?;
-    let part = |which: c_int| {
-        let mut value: c_int = 0;
-        // SAFETY: the argument points to a variable for the one value that is written.
-        let status = unsafe { get(which, &raw mut value) };
-        u32::try_from(value).ok().filter(|_| status == 0)
-    };
-    // libraryPropertyType: major 0, minor 1, patch 2.
-    Some(Version(part(0)?, part(1)?, part(2)?))
-}
