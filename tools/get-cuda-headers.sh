@@ -24,7 +24,8 @@ declarations with them. The wheels have 2 GB; only the members that are needed a
 on disk), unless the index offers no ranges of a file. Nothing outside that folder changes; to undo it, delete the
 folder. A second run fetches nothing. Versions and hashes are those of $wheels.
 
-Needs python3 with pip, which takes its index and proxy from its own configuration. Nothing that is fetched is run.
+Needs python3 (3.9 or newer) with pip, which takes its index and proxy from its own configuration. Nothing that is
+fetched is run.
 EOF_HELP
     exit 0
     ;;
