@@ -212,14 +212,19 @@ fn nothing_is_declared_outside_of_the_lists() {
         }
     }
     assert!(seen > 20, "{seen} files");
-    assert!(
-        is_declaration("pub const NHWC: c_int = 1;") && is_declaration("library.function::<F>(\"cuInit\")")
-    );
+    for line in
+        ["const A: c_int = 1;", "pub const B: cudnnStatus_t = 1;", "library.function::<F>(\"cuInit\")"]
+    {
+        assert!(is_declaration(line), "{line}");
+    }
 }
 
-/// Whether a line looks up a function by name, or defines a plain integer of C.
+/// Whether a line looks up a function by name, or defines a number of a type of C.
 fn is_declaration(line: &str) -> bool {
     let constant = line.split_once("const ").and_then(|(_, rest)| rest.split_once(": "));
-    let of_c = |(_, of): (&str, &str)| of.starts_with("c_int") || of.starts_with("c_uint");
+    let of_c = |(_, rest): (&str, &str)| {
+        let of = rest.split_once(" =").map_or(rest, |(of, _)| of);
+        ["c_int", "c_uint"].contains(&of) || declarations().types.iter().any(|declared| declared.name == of)
+    };
     line.contains(".function::<") || line.contains(".function(") || constant.is_some_and(of_c)
 }

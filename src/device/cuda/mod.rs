@@ -5,7 +5,8 @@
 //! [`CudaBuffer::download`], [`PendingDownload::wait`], [`CudaDevice::synchronize`]). In reading order:
 //!
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; `driver` has the driver's functions, its
-//!    statuses and the context; [`fatbin`] holds the embedded kernels.
+//!    statuses and the context; [`fatbin`] holds the embedded kernels. The files `api` declare functions and constants
+//!    of the libraries; the tests of `headers` compare them with NVIDIA's headers.
 //! 2. `memory` is the caching allocator of device memory; `buffer` is an allocation with its copies and fills;
 //!    `staging` holds the pinned host memory of asynchronous copies.
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
