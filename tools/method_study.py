@@ -7,7 +7,7 @@ follows from them.
 
     tools/method_study.py OUT                     every cell, choosing on held-out persons
     tools/method_study.py OUT --cells made-up/pretrained omniglot/nsfw
-    tools/method_study.py OUT --table             the tables of what is there, as Markdown
+    tools/method_study.py OUT --table             the tables of what is there, as Markdown; with --methods, of those
     tools/method_study.py OUT --test              the comparison on the test part, once, with the chosen settings
     tools/method_study.py OUT --methods           losses and necks of other methods on the test part, chosen for nobody
 
@@ -232,6 +232,21 @@ class Study:
         with ThreadPoolExecutor(self.options.jobs) as pool:
             list(pool.map(run, cells))
 
+    def table_of_methods(self, cells):
+        """Rank-1 and mAP of every method, a column for each cell."""
+        columns = []
+        for name, start in cells:
+            result = self.out / name / start / "methods" / "result.json"
+            recipes = json.loads(result.read_text())["recipes"] if result.is_file() else []
+            columns.append({recipe["name"]: recipe["summary"] for recipe in recipes})
+        print(f"| method | {' | '.join(f'{name}, {start}' for name, start in cells)} |")
+        print("|---" * (1 + len(cells)) + "|")
+        for method, (title, _) in METHODS.items():
+            found = [column.get(method) for column in columns]
+            figures = ["not run" if own is None else f"{percent(own['rank1'])} / {percent(own['map_market'])}"
+                       for own in found]
+            print(f"| {title} | {' | '.join(figures)} |")
+
     def table(self, cells):
         for name, start in cells:
             for folder, settings, _ in self.sweeps(name, start):
@@ -287,7 +302,7 @@ def main():
         if cell not in CELLS:
             parser.error(f"{'/'.join(cell)}: the cells are {', '.join('/'.join(cell) for cell in CELLS)}")
     if options.table:
-        return study.table(cells)
+        return study.table_of_methods(cells) if options.methods else study.table(cells)
     absent = {cell: study.is_there(*cell) for cell in cells}
     for cell, why in absent.items():
         if why:

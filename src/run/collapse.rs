@@ -6,7 +6,7 @@
 //! show nothing of this. Other losses that pull images of a person together can do the same: the batch-hard triplet loss
 //! then stands near its margin.
 
-use crate::config::{Config, MetricLoss, Sampler};
+use crate::config::{Config, MetricLoss, NeckKind, Sampler};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::StepMetrics;
 
@@ -119,6 +119,10 @@ fn advice(config: &Config, origin: Origin) -> String {
         Origin::Unknown => steps.push("from pre-trained weights, unless it did".into()),
         Origin::Trained => {}
     }
+    // In the study of methods with P x K batches no network with a neck collapsed (docs/results.md).
+    if config.data.sampler == Sampler::Pk && config.model.neck == NeckKind::None {
+        steps.push("with model.neck=batchnorm (now none)".into());
+    }
     let mean = "with loss.batch_contrastive.reduction=mean (now sum)";
     if is_large_sum {
         steps.push(mean.into());
@@ -226,11 +230,12 @@ mod tests {
             "Start again, until it helps: with a lower solver.lr (now 0.01); with a lower loss.triplet.weight (now 1)"
         );
         let pairs = advice(&config(&["data.sampler=pk", "model.dropout=0"]), Origin::Trained);
-        assert!(
-            pairs.contains("it helps: with loss.batch_contrastive.reduction=mean (now sum); with a lower"),
-            "{pairs}"
-        );
+        let first = "it helps: with model.neck=batchnorm (now none); with \
+                     loss.batch_contrastive.reduction=mean (now sum); with a lower";
+        assert!(pairs.contains(first), "{pairs}");
         assert_eq!(pairs.matches("reduction=mean").count(), 1);
+        let neck = advice(&config(&["data.sampler=pk", "model.neck=batchnorm"]), Origin::Trained);
+        assert!(!neck.contains("neck"), "{neck}");
         let short = config(&["solver.iterations=400", "solver.lr_milestones=[]"]);
         assert!(advice(&short, Origin::Random).contains("loss.batch_contrastive.warmup=100 "));
     }
