@@ -31,8 +31,12 @@ pub fn stand_ins() -> Option<&'static StandIns> {
 /// The variables by which a process finds the stand-ins; none with BCREID_TEST_GPU=1, which means the machine's own
 /// GPU.
 pub fn environment(stand_ins: &StandIns) -> Vec<(&'static str, OsString)> {
-    let on_gpu = std::env::var_os("BCREID_TEST_GPU").is_some_and(|value| value == "1");
-    if on_gpu { Vec::new() } else { stand_ins.environment().into() }
+    if on_gpu() { Vec::new() } else { stand_ins.environment().into() }
+}
+
+/// Whether the tests run on the machine's own GPU: BCREID_TEST_GPU=1.
+pub fn on_gpu() -> bool {
+    std::env::var_os("BCREID_TEST_GPU").is_some_and(|value| value == "1")
 }
 
 /// Marks a process that a test started for itself.

@@ -51,24 +51,18 @@ fn products_agree_with_f64() {
                 };
                 let expected: Vec<f64> = (0..m * n).map(element).collect();
                 let what = format!("[{m}, {k}] x [{k}, {n}], transposed {left} {right}, beta {beta}");
-                assert_close(&gpu.read::<f32>(c, m * n), &expected, 1e-6, &what);
+                // With TF32 both factors have 10 bits of mantissa; a chip may cut the rest off.
+                let tolerance = if tf32 { 2e-3 } else { 1e-6 };
+                assert_close(&gpu.read::<f32>(c, m * n), &expected, tolerance, &what);
             }
         }
     });
 }
 
 #[test]
-fn refusals_say_what_was_asked() {
-    with_stand_ins("product::refusals_say_what_was_asked", || {
+fn sizes_beyond_31_bits_are_refused() {
+    with_stand_ins("product::sizes_beyond_31_bits_are_refused", || {
         let gpu = Gpu::open();
-        let library = probe().cublas.as_ref().unwrap();
-        // SAFETY: refused.
-        let error = unsafe { Cublas::open(library, gpu.stream(), 257, 256) }.unwrap_err().to_string();
-        assert!(
-            error
-                .contains("cublasSetWorkspace of 256 bytes at 0x101 failed: CUBLAS_STATUS_INVALID_VALUE (7)"),
-            "{error}"
-        );
         let nothing = Operand { address: 0, transposed: false };
         let cublas = open(&gpu);
         // SAFETY: refused before anything is read.

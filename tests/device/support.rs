@@ -13,8 +13,8 @@ mod command;
 pub use command::{fail, stderr, succeed};
 #[path = "../common/stand_ins.rs"]
 mod stand_ins;
-pub use stand_ins::stand_ins;
 use stand_ins::{environment, in_own_process};
+pub use stand_ins::{on_gpu, stand_ins};
 
 /// Settings under which a step takes a third of a second on the stand-ins. At this rate a rounding error of the first
 /// step is still one in the last.

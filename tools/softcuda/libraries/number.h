@@ -33,6 +33,16 @@ inline void put(Type type, void* data, size_t i, float value) {
         value != value ? 0x7fff : static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+// Rounds to the 10 bits of mantissa of TF32, to nearest, ties to even; infinities and NaNs stay.
+inline float to_tf32(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof(bits));
+    if ((bits & 0x7f800000u) == 0x7f800000u) return value;
+    bits = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
 // True if a library function may read, or overwrite, `elements` of a device array; otherwise the device has the reason.
 inline int may_read(softcuda_device* device, const void* data, Type type, size_t elements, const char* what) {
     return softcuda_device_check(device, data, elements * bytes_of(type), SOFTCUDA_READ, what);

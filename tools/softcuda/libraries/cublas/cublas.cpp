@@ -152,7 +152,10 @@ STANDIN_API Status cublasGemmEx(Handle* handle, int transpose_a, int transpose_b
         if (keep != 0.0f)
             if (const int fault = C.may_be(SOFTCUDA_READ, device, "cublasGemmEx: C with beta")) return fault;
         if (const int fault = C.may_be(SOFTCUDA_WRITE, device, "cublasGemmEx: C")) return fault;
-        const std::vector<float> left = dense(A), right = dense(B);
+        std::vector<float> left = dense(A), right = dense(B);
+        if (compute == compute_32f_fast_tf32 && ta == Type::F32)
+            for (std::vector<float>* factor : {&left, &right})
+                for (float& value : *factor) value = standin::to_tf32(value);
         std::vector<float> sums(static_cast<size_t>(m) * n);
         multiply(n, m, k, turned(B, right, transpose_b), turned(A, left, transpose_a), sums.data());
         for (int j = 0; j < n; j++)

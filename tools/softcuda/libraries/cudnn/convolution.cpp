@@ -1,6 +1,7 @@
 // Convolution: forward, gradient of the data, gradient of the filters. Descriptors are followed exactly, and calls that
 // cuDNN refuses are refused: shapes that do not fit together, a workspace that is too small, 16-bit data that is not
-// packed NHWC with channels in multiples of 8, misaligned pointers.
+// packed NHWC with channels in multiples of 8, misaligned pointers. With a math type that permits TF32 the factors of
+// f32 are rounded to it.
 #include "../product.h"
 #include "descriptors.h"
 
@@ -20,6 +21,20 @@ using standin::work_in;
 namespace {
 
 enum class Direction { Forward, Data, Filter };
+
+// The algorithms of each direction: 0 to 2.
+constexpr int algorithms = 3;
+// cudnnMathType_t; all but the last permit TF32 for f32.
+constexpr int default_math = 0, tensor_op_math = 1, fma_math = 3;
+
+// The math type of an algorithm if the descriptor asks for `asked`. Under the plant "other-math" each algorithm has one
+// of its own.
+int math_of(int algorithm, int asked) {
+    constexpr int own[algorithms] = {tensor_op_math, default_math, fma_math};
+    return is_planted("other-math") ? own[algorithm] : asked;
+}
+
+bool is_deterministic(Direction direction, int algorithm) { return algorithm != 0 || direction == Direction::Forward; }
 
 Status refuse(Status status, const std::string& what) {
     softcuda_say(("cuDNN convolution: " + what).c_str());
@@ -41,7 +56,7 @@ struct Problem {
     }
 
     Status check(int algorithm) const {
-        if (algorithm != 0 && algorithm != 1)
+        if (algorithm < 0 || algorithm >= algorithms)
             return refuse(NOT_SUPPORTED, "algorithm " + std::to_string(algorithm) +
                           " is none of those that were listed");
         if (!x.is_set || !w.is_set || !y.is_set || !how.is_set) return refuse(BAD_PARAM, "a descriptor is not set");
@@ -54,6 +69,8 @@ struct Problem {
             if (!array->is_injective())
                 return refuse(UNSUPPORTED_LAYOUT, std::string("elements of ") + name +
                               " overlap: its strides are wrong");
+        if (is_planted("channels-in-fours") && (x.size[1] % 4 || y.size[1] % 4))
+            return refuse(NOT_SUPPORTED, "f32 channels must be multiples of 4");
         if (x.type == Type::F32) return OK;
         if (!x.is_packed_nhwc() || !w.is_packed_nhwc() || !y.is_packed_nhwc())
             return refuse(UNSUPPORTED_LAYOUT, "16-bit arrays must be packed NHWC");
@@ -61,8 +78,19 @@ struct Problem {
         return OK;
     }
 
+    // As `check`, for a call with one algorithm: the descriptor must have the math type that it is offered with.
+    Status check_call(int algorithm) const {
+        if (const Status status = check(algorithm)) return status;
+        const int math = math_of(algorithm, how.math);
+        if (how.math == math) return OK;
+        return refuse(NOT_SUPPORTED, "algorithm " + std::to_string(algorithm) + " is offered with math type " +
+                      std::to_string(math) + ", and the descriptor has " + std::to_string(how.math));
+    }
+
     // Workspace size of an algorithm; 0 for the first of each kind.
-    size_t workspace(int algorithm) const { return algorithm == 0 ? 0 : 4 * static_cast<size_t>(w.span()) + 4096; }
+    size_t workspace(int algorithm) const {
+        return algorithm == 0 ? 0 : 4 * static_cast<size_t>(w.span()) + 4096 * static_cast<size_t>(algorithm);
+    }
 
     // The rows of a matrix that has a row for each pixel of y, in which the pixels of x lie that the filters see there.
     int patches() const { return y.size[0] * y.size[2] * y.size[3]; }
@@ -144,8 +172,6 @@ std::vector<float> convolve(const Problem& problem, Direction direction, const s
                                            : product(K, patch, patches, {right.data(), 1, K}, {seen.data(), patch, 1});
 }
 
-bool is_deterministic(Direction direction, int algorithm) { return algorithm == 1 || direction == Direction::Forward; }
-
 Status run(Handle* handle, Direction direction, Problem problem, int algorithm, float alpha, float beta,
            const void* first,
            const void* second, void* result, void* workspace, size_t workspace_bytes) {
@@ -155,7 +181,9 @@ Status run(Handle* handle, Direction direction, Problem problem, int algorithm, 
     if (is_planted("small-workspace")) workspace_bytes /= 2;
     if (is_planted("broken-promise") && direction == Direction::Forward && algorithm == 0)
         return refuse(NOT_SUPPORTED, "algorithm 0 is offered and not done");
-    if (const Status status = problem.check(algorithm)) return status;
+    if (is_planted("refused-accumulate") && beta != 0.0f && algorithm < algorithms - 1)
+        return refuse(NOT_SUPPORTED, "algorithm " + std::to_string(algorithm) + " does not add to the result");
+    if (const Status status = problem.check_call(algorithm)) return status;
     const size_t need = problem.workspace(algorithm);
     if (workspace_bytes < need || (need && !workspace))
         return refuse(SIZE_INSUFFICIENT, "the workspace of " + std::to_string(workspace ? workspace_bytes : 0) +
@@ -166,6 +194,9 @@ Status run(Handle* handle, Direction direction, Problem problem, int algorithm, 
         if (reinterpret_cast<uintptr_t>(pointer) % alignment)
             return refuse(MISALIGNED, "an array does not begin at a multiple of " + std::to_string(alignment) +
                           " bytes");
+    if (is_planted("failed-execution") && algorithm < algorithms - 1)
+        return refuse(EXECUTION_FAILED, "algorithm " + std::to_string(algorithm) +
+                      " is offered and fails when it runs");
     standin::Work work = [=](softcuda_device* device) {
         const auto& [x, w, y, how] = problem;
         const Array& a = direction == Direction::Data ? w : x;
@@ -176,8 +207,12 @@ Status run(Handle* handle, Direction direction, Problem problem, int algorithm, 
         if (const int fault = may_read(device, second, b.type, b.span(),
                                        "cuDNN convolution: second input")) return fault;
         static std::atomic<unsigned> runs = 0;
-        const bool backwards = !is_deterministic(direction, algorithm) && runs++ % 2;
-        const std::vector<float> sums = convolve(problem, direction, dense(a, first), dense(b, second), backwards);
+        const bool backwards = is_deterministic(direction, algorithm) ? algorithm == algorithms - 1 : runs++ % 2;
+        std::vector<float> left = dense(a, first), right = dense(b, second);
+        if (x.type == Type::F32 && how.math != fma_math)
+            for (std::vector<float>* factor : {&left, &right})
+                for (float& value : *factor) value = standin::to_tf32(value);
+        const std::vector<float> sums = convolve(problem, direction, left, right, backwards);
         return write(device, to, result, sums, alpha, beta, "cuDNN convolution: result");
     };
     return softcuda_enqueue(handle->stream, &work) ? EXECUTION_FAILED : OK;
@@ -194,14 +229,16 @@ struct Performance {
     int reserved[3];
 };
 
-// Algorithm 1 is deterministic, 0 in both gradients is not (cuDNN's manual): it turns round the order of its sums
-// from run to run, and comes first here so that it is not taken unread.
+// Algorithm 0 of both gradients is not deterministic (cuDNN's manual): it turns round the order of its sums from run to
+// run, and comes first here so that it is not taken unread. The last algorithm always sums in the other order, so that
+// the bits of a result show which one was taken.
 Status list(const Problem& problem, Direction direction, int requested, int* returned, Performance* results) {
     if (const Status status = problem.check(0)) return status;
-    *returned = std::min(requested, 2);
+    *returned = std::min(requested, algorithms);
     for (int i = 0; i < *returned; i++) {
         const bool deterministic = is_deterministic(direction, i);
-        results[i] = {i, OK, 1.0f + static_cast<float>(i), problem.workspace(i), deterministic, problem.how.math, {}};
+        const int math = math_of(i, problem.how.math);
+        results[i] = {i, OK, 1.0f + static_cast<float>(i), problem.workspace(i), deterministic, math, {}};
     }
     return OK;
 }
@@ -235,7 +272,7 @@ STANDIN_API Status cudnnGetConvolutionForwardWorkspaceSize(Handle*, const Array*
     ANSWER_PLANTED(Status);
     const Problem problem{*x, *w, *y, *how};
     *bytes = problem.workspace(algorithm);
-    return problem.check(algorithm);
+    return problem.check_call(algorithm);
 }
 STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const Array* w, const Array* dy,
                                                                 const Convolution* how,
@@ -243,7 +280,7 @@ STANDIN_API Status cudnnGetConvolutionBackwardDataWorkspaceSize(Handle*, const A
     ANSWER_PLANTED(Status);
     const Problem problem{*dx, *w, *dy, *how};
     *bytes = problem.workspace(algorithm);
-    return problem.check(algorithm);
+    return problem.check_call(algorithm);
 }
 STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const Array* x, const Array* dy,
                                                                   const Convolution* how,
@@ -251,7 +288,7 @@ STANDIN_API Status cudnnGetConvolutionBackwardFilterWorkspaceSize(Handle*, const
     ANSWER_PLANTED(Status);
     const Problem problem{*x, *dw, *dy, *how};
     *bytes = problem.workspace(algorithm);
-    return problem.check(algorithm);
+    return problem.check_call(algorithm);
 }
 
 STANDIN_API Status cudnnConvolutionForward(Handle* handle, const void* alpha, const Array* x_is, const void* x,

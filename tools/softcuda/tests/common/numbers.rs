@@ -42,3 +42,9 @@ impl Type {
         }
     }
 }
+
+/// A number after rounding to TF32's 10 bits of mantissa, to nearest, ties to even.
+pub fn tf32(value: f32) -> f32 {
+    let bits = value.to_bits();
+    f32::from_bits((bits + 0xfff + (bits >> 13 & 1)) & !0x1fff)
+}

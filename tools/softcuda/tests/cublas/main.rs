@@ -4,7 +4,7 @@
 mod common;
 mod product;
 
-use common::numbers::Type;
+use common::numbers::{Type, tf32};
 use common::stand_ins::{Process, alloc, captured, download, enqueue_download, free, upload, wait};
 use cudarc::driver::sys::CUresult;
 use product::*;
@@ -39,6 +39,25 @@ fn products_agree_with_f64() {
                     &format!("{transposed:?} {inputs:?} {output:?}"),
                 );
             }
+        }
+    });
+}
+
+/// CUBLAS_COMPUTE_32F_FAST_TF32, and the two that keep all bits of f32.
+#[test]
+fn factors_are_rounded_to_tf32_where_the_arithmetic_permits_it() {
+    Process::of("factors_are_rounded_to_tf32_where_the_arithmetic_permits_it").run(|| {
+        let cublas = Cublas::open();
+        for (compute, is_rounded) in [(68, false), (69, false), (77, true)] {
+            let gemm = Gemm { compute, ..SMALL }.on(&cublas.stream);
+            let values = |i: usize, seed| {
+                let values = Type::F32.noise((gemm.ld[i] * gemm.shapes()[i].1) as usize, seed);
+                if is_rounded { values.into_iter().map(tf32).collect() } else { values }
+            };
+            assert_eq!(cublas.multiply(&gemm), SUCCESS);
+            let got = download::<f32>(&cublas.stream, gemm.c, (gemm.m * gemm.n) as usize);
+            let want = gemm.reference(&values(0, 1), &values(1, 2), &got);
+            Type::F32.assert_near(&got, &want, &format!("arithmetic {compute}"));
         }
     });
 }

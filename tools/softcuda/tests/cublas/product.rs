@@ -73,7 +73,7 @@ impl Cublas {
                 g.c,
                 code(g.output),
                 ldc,
-                68,
+                g.compute,
                 -1,
             )
         })
@@ -105,6 +105,8 @@ pub struct Gemm {
     pub c: u64,
     pub alpha: f32,
     pub beta: f32,
+    /// cuBLAS's number of the arithmetic: 68 is f32.
+    pub compute: i32,
 }
 
 pub const SMALL: Gemm = Gemm {
@@ -120,6 +122,7 @@ pub const SMALL: Gemm = Gemm {
     c: 0,
     alpha: 1.0,
     beta: 0.0,
+    compute: 68,
 };
 
 impl Gemm {

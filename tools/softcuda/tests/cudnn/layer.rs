@@ -200,6 +200,12 @@ impl<'a> Layer<'a> {
         layer
     }
 
+    /// cuDNN's number of a math type; a new layer has 3, FMA.
+    pub fn set_math(&self, math: i32) {
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { (self.cudnn.call.cudnnSetConvolutionMathType)(self.how, math) }, 0);
+    }
+
     pub fn algorithms(&self, direction: Direction) -> Vec<Performance> {
         let call = &self.cudnn.call;
         let list = match direction {

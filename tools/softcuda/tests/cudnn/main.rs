@@ -4,7 +4,7 @@
 mod common;
 mod layer;
 
-use common::numbers::Type;
+use common::numbers::{Type, tf32};
 use common::stand_ins::{Process, alloc, captured, download, free, upload, uploaded, wait};
 use cudarc::driver::sys::CUresult;
 use layer::*;
@@ -81,7 +81,7 @@ fn the_first_gradient_algorithm_is_not_deterministic() {
         let layer = Layer::new(&cudnn, &SMALL);
         for direction in DIRECTIONS {
             let listed = layer.algorithms(direction);
-            assert_eq!(listed.len(), 2);
+            assert_eq!(listed.len(), 3);
             for found in listed {
                 assert_eq!((found.status, found.math), (0, 3));
                 assert_eq!(found.memory, layer.workspace(direction, found.algorithm));
@@ -92,10 +92,136 @@ fn the_first_gradient_algorithm_is_not_deterministic() {
                 });
                 let same = results.next() == results.next();
                 assert_eq!(same, found.determinism == 1, "{direction:?} {found:?}");
-                assert_eq!(same, direction == Forward || found.algorithm == 1);
+                assert_eq!(same, direction == Forward || found.algorithm != 0);
             }
         }
     });
+}
+
+/// The bits of a result show which algorithm was taken.
+#[test]
+fn the_last_algorithm_sums_in_the_other_order() {
+    Process::of("the_last_algorithm_sums_in_the_other_order").run(|| {
+        let cudnn = Cudnn::open();
+        let layer = Layer::new(&cudnn, &SMALL);
+        for direction in DIRECTIONS {
+            let [first, last] = [1, 2].map(|algorithm| {
+                let run = Run { algorithm, ..Run::of(&cudnn, &SMALL) };
+                assert_eq!(layer.run(direction, &run), SUCCESS);
+                result_of(&cudnn, &SMALL, direction, &run)
+            });
+            let first: Vec<f64> = first.iter().map(|&value| value.into()).collect();
+            Type::F32.assert_near(&last, &first, &format!("{direction:?}"));
+            assert!(last.iter().zip(&first).any(|(&a, &b)| f64::from(a) != b), "{direction:?}");
+        }
+    });
+}
+
+/// The type FMA alone keeps all bits of f32.
+#[test]
+fn factors_are_rounded_to_tf32_where_the_math_type_permits_it() {
+    Process::of("factors_are_rounded_to_tf32_where_the_math_type_permits_it").run(|| {
+        let cudnn = Cudnn::open();
+        let values = noise(&SMALL);
+        for (math, is_rounded) in [(0, true), (1, true), (2, true), (3, false)] {
+            let layer = Layer::new(&cudnn, &SMALL);
+            layer.set_math(math);
+            for direction in DIRECTIONS {
+                let run = Run::of(&cudnn, &SMALL);
+                assert_eq!(layer.run(direction, &run), SUCCESS);
+                let [first, second, result] = direction.roles(values.each_ref());
+                let factor = |value: f32| f64::from(if is_rounded { tf32(value) } else { value });
+                let mut want = vec![0.0; result.len()];
+                SMALL.each_product(|x, w, y| {
+                    let [i, j, to] = direction.roles([x, w, y]);
+                    want[to] += factor(first[i]) * factor(second[j]);
+                });
+                let got = result_of(&cudnn, &SMALL, direction, &run);
+                Type::F32.assert_near(&got, &want, &format!("{direction:?} math {math}"));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_plant_refuses_sums_with_the_result() {
+    Process::of("a_plant_refuses_sums_with_the_result")
+        .set("SOFTCUDA_PLANT", "refused-accumulate")
+        .says("algorithm 0 does not add to the result")
+        .run(|| {
+            let cudnn = Cudnn::open();
+            let layer = Layer::new(&cudnn, &SMALL);
+            for direction in DIRECTIONS {
+                for (algorithm, beta, status) in
+                    [(0, 0.0, SUCCESS), (1, 1.0, "CUDNN_STATUS_NOT_SUPPORTED"), (2, 1.0, SUCCESS)]
+                {
+                    let run = Run { algorithm, beta, ..Run::of(&cudnn, &SMALL) };
+                    assert_eq!(layer.run(direction, &run), status, "{direction:?} {algorithm} {beta}");
+                }
+                let run = Run { algorithm: 0, beta: 1.0, ..Run::of(&cudnn, &SMALL) };
+                assert_eq!(layer.run(direction, &run), "CUDNN_STATUS_NOT_SUPPORTED", "{direction:?}");
+            }
+            wait(&cudnn.stream).unwrap();
+        });
+}
+
+#[test]
+fn a_plant_fails_what_was_offered() {
+    Process::of("a_plant_fails_what_was_offered").set("SOFTCUDA_PLANT", "failed-execution").run(|| {
+        let cudnn = Cudnn::open();
+        let layer = Layer::new(&cudnn, &SMALL);
+        for direction in DIRECTIONS {
+            for found in layer.algorithms(direction) {
+                let algorithm = found.algorithm;
+                let run = Run { algorithm, ..Run::of(&cudnn, &SMALL) };
+                let expected = if algorithm == 2 { SUCCESS } else { "CUDNN_STATUS_EXECUTION_FAILED" };
+                assert_eq!((found.status, layer.run(direction, &run).as_str()), (0, expected), "{found:?}");
+            }
+        }
+        wait(&cudnn.stream).unwrap();
+    });
+}
+
+#[test]
+fn a_plant_offers_other_math_types() {
+    Process::of("a_plant_offers_other_math_types")
+        .set("SOFTCUDA_PLANT", "other-math")
+        .says("algorithm 1 is offered with math type 0, and the descriptor has 3")
+        .run(|| {
+            let cudnn = Cudnn::open();
+            let layer = Layer::new(&cudnn, &SMALL);
+            for direction in DIRECTIONS {
+                let offered = layer.algorithms(direction);
+                assert_eq!(offered.iter().map(|found| found.math).collect::<Vec<_>>(), [1, 0, 3]);
+                for algorithm in 0..3 {
+                    for math in [0, 1, 3] {
+                        layer.set_math(math);
+                        let run = Run { algorithm, ..Run::of(&cudnn, &SMALL) };
+                        let is_right = offered[algorithm as usize].math == math;
+                        let expected = if is_right { SUCCESS } else { "CUDNN_STATUS_NOT_SUPPORTED" };
+                        assert_eq!(layer.run(direction, &run), expected, "{direction:?} {algorithm} {math}");
+                    }
+                }
+                layer.set_math(3);
+            }
+            wait(&cudnn.stream).unwrap();
+        });
+}
+
+#[test]
+fn a_plant_wants_channels_in_fours() {
+    Process::of("a_plant_wants_channels_in_fours")
+        .set("SOFTCUDA_PLANT", "channels-in-fours")
+        .says("f32 channels must be multiples of 4")
+        .run(|| {
+            let cudnn = Cudnn::open();
+            let even = Case { x: [2, 4, 6, 5], w: [8, 4, 3, 3], ..SMALL };
+            for (case, status) in [(even, SUCCESS), (SMALL, "CUDNN_STATUS_NOT_SUPPORTED")] {
+                let run = Run::of(&cudnn, &case);
+                assert_eq!(Layer::new(&cudnn, &case).run(Forward, &run), status, "{case:?}");
+            }
+            wait(&cudnn.stream).unwrap();
+        });
 }
 
 #[test]
@@ -130,7 +256,7 @@ fn what_does_not_fit_is_refused() {
         .says("an array does not begin at a multiple of 4 bytes")
         .says("16-bit channels must be multiples of 8")
         .says("16-bit arrays must be packed NHWC")
-        .says("algorithm 2 is none of those that were listed")
+        .says("algorithm 3 is none of those that were listed")
         .run(|| {
             let cudnn = Cudnn::open();
             let [(small, run), (small_bf16, run_bf16)] =
@@ -160,7 +286,7 @@ fn what_does_not_fit_is_refused() {
                 refused(&small_bf16, &odd, "BAD_PARAM_MISALIGNED_POINTER");
                 refused(&few, &run_bf16, "NOT_SUPPORTED");
                 refused(&loose, &run_bf16, "NOT_SUPPORTED_LAYOUT");
-                refused(&small, &Run { algorithm: 2, ..run }, "NOT_SUPPORTED");
+                refused(&small, &Run { algorithm: 3, ..run }, "NOT_SUPPORTED");
             }
             wait(&cudnn.stream).unwrap();
         });
