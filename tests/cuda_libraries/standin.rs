@@ -39,7 +39,7 @@ pub fn build() -> softcuda::StandIns {
 pub fn passes_again(name: &str, environment: Vec<(&'static str, OsString)>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([name, "--exact", "--nocapture"]);
-    for other in ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX", "VIRTUAL_ENV", "PYTHONPATH", "HOME"] {
+    for other in ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX", "VIRTUAL_ENV", "PYTHONPATH", "HOME", "PATH"] {
         command.env_remove(other);
     }
     let output = command.env(INNER, name).envs(environment).output().unwrap();

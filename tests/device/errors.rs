@@ -8,7 +8,7 @@ use std::process::Command;
 /// The program with these libraries, and without the variables that could lead to others.
 fn with(stand_ins: &StandIns) -> Command {
     let mut command = bcreid();
-    for other in ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX", "VIRTUAL_ENV", "PYTHONPATH", "HOME"] {
+    for other in ["CUDA_HOME", "CUDA_PATH", "CONDA_PREFIX", "VIRTUAL_ENV", "PYTHONPATH", "HOME", "PATH"] {
         command.env_remove(other);
     }
     command.envs(stand_ins.environment());

@@ -6,6 +6,7 @@
 
 pub(super) mod declare;
 pub(super) mod driver;
+mod python;
 mod search;
 pub(super) mod specs;
 pub(super) mod versions;

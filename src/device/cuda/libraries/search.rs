@@ -7,12 +7,12 @@
 //! Only absolute paths of the environment are searched: the code of a library runs with the rights of the program, and
 //! a relative path would take it from whatever folder the program was started in.
 
+use super::python::{prefix_on_path, sites_of, versions};
 use super::{Library, LibrarySpec, Location};
 use crate::error::printable;
 use std::cell::RefCell;
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders to search, from the environment.
@@ -38,7 +38,7 @@ pub(super) struct NotFound {
 
 impl Search {
     /// The folders of this process's environment: `CUDA_HOME`, `CUDA_PATH`, `CONDA_PREFIX`, `VIRTUAL_ENV`,
-    /// `PYTHONPATH`, the user's and the system's Python packages.
+    /// `PYTHONPATH`, the packages of the `python3` on `PATH`, the user's and the system's.
     pub fn from_environment() -> Self {
         Search::new(|name| env::var_os(name).filter(|value| !value.is_empty()), Path::new("/"))
     }
@@ -76,8 +76,15 @@ impl Search {
             sites
                 .extend(versions(&data.join("Python"), "Python3").map(|python| python.join("site-packages")));
         }
+        let system = [root.join("usr"), root.join("usr/local")];
+        // A virtual environment that is on PATH alone exports nothing. For the system's Python the user's packages come
+        // first.
+        let on_path = variable("PATH").filter(|_| !cfg!(windows)).and_then(|path| prefix_on_path(&path));
+        for prefix in on_path.iter().filter(|prefix| !system.contains(prefix)) {
+            sites.extend(sites_of(prefix));
+        }
         let user = path("HOME").map(|home| home.join(".local"));
-        for prefix in user.into_iter().chain([root.join("usr"), root.join("usr/local")]) {
+        for prefix in user.into_iter().chain(system) {
             sites.extend(sites_of(&prefix));
         }
         if cfg!(windows) {
@@ -214,24 +221,6 @@ const TOOLKIT: &[&str] = if cfg!(windows) { &["bin", "bin/x64"] } else { &["lib6
 /// The library folder of a conda environment.
 const CONDA: &str = if cfg!(windows) { "Library/bin" } else { "lib" };
 
-/// The package folders of a Python installation at `prefix`.
-fn sites_of(prefix: &Path) -> Vec<PathBuf> {
-    if cfg!(windows) {
-        return vec![prefix.join("Lib/site-packages")];
-    }
-    let both = |python: PathBuf| [python.join("site-packages"), python.join("dist-packages")];
-    versions(&prefix.join("lib"), "python3").flat_map(both).filter(|site| site.is_dir()).collect()
-}
-
-/// The entries of `folder` whose names begin with `prefix`, sorted.
-fn versions(folder: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> + use<> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let of_prefix = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(prefix);
-    let mut found: Vec<PathBuf> = entries.filter(of_prefix).map(|entry| entry.path()).collect();
-    found.sort();
-    found.into_iter()
-}
-
 fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut distinct: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -247,6 +236,7 @@ fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use std::fs;
 
     /// A library that no machine has.
     static FICTITIOUS: LibrarySpec = LibrarySpec {
@@ -278,6 +268,8 @@ mod tests {
         let root = root.path();
         for site in [
             "venv/lib/python3.12/site-packages",
+            "env/lib/python3.10/site-packages",
+            "later/lib/python3.10/site-packages",
             "home/.local/lib/python3.11/site-packages",
             "home/.local/lib/python3.9/site-packages",
             "usr/lib/python3/dist-packages",
@@ -288,6 +280,9 @@ mod tests {
         }
         let join = |below: &str| root.join(below).into_os_string();
         let python = env::join_paths([join("a"), join("b")]).unwrap();
+        touch(&root.join("env/bin/python3"), "");
+        touch(&root.join("later/bin/python3"), "");
+        let path = env::join_paths(["bin".into(), join("none"), join("env/bin"), join("later/bin")]).unwrap();
         let variables = HashMap::from([
             ("CUDA_HOME", join("cuda")),
             ("CUDA_PATH", join("cuda")),
@@ -295,6 +290,7 @@ mod tests {
             ("VIRTUAL_ENV", join("venv")),
             ("HOME", join("home")),
             ("PYTHONPATH", python),
+            ("PATH", path),
         ]);
         let search = Search::new(|name| variables.get(name).cloned(), root);
         let full = |paths: &[&str]| paths.iter().map(|path| root.join(path)).collect::<Vec<_>>();
@@ -303,6 +299,7 @@ mod tests {
             "venv/lib/python3.12/site-packages",
             "a",
             "b",
+            "env/lib/python3.10/site-packages",
             "home/.local/lib/python3.11/site-packages",
             "home/.local/lib/python3.9/site-packages",
             "usr/lib/python3/dist-packages",
