@@ -81,6 +81,8 @@ pub(super) struct GradSlot {
 /// ```
 pub struct Sinks<'a> {
     pub(super) device: Device,
+    /// The operation, for messages.
+    pub(super) op: &'static str,
     pub(super) inputs: &'a [GradSlot],
     pub(super) grads: &'a mut [Option<Tensor>],
     pub(super) params: &'a mut Params,
@@ -113,7 +115,7 @@ impl Sinks<'_> {
             GradDestination::Var(id) => match &mut self.grads[id] {
                 Some(grad) => fill(grad, GradMode::Accumulate),
                 none => {
-                    let mut grad = Tensor::empty(&self.device, shape, dtype)?;
+                    let mut grad = Tensor::empty_gradient(&self.device, shape, dtype, self.op)?;
                     fill(&mut grad, GradMode::Overwrite)?;
                     *none = Some(grad);
                     Ok(())

@@ -231,6 +231,7 @@ impl<'p> Tape<'p> {
                 GradSlot { destination: destinations[var.id], shape: var.shape(), dtype: var.value.dtype() };
             Sinks {
                 device: device.clone(),
+                op: "the loss",
                 inputs: &[slot],
                 grads: &mut grads,
                 params,
@@ -243,6 +244,7 @@ impl<'p> Tape<'p> {
             let Some(dy) = grads[node.output].take() else { continue };
             let mut sinks = Sinks {
                 device: device.clone(),
+                op: node.backward.op(),
                 inputs: &node.inputs,
                 grads: &mut grads,
                 params,

@@ -62,13 +62,27 @@ impl Tensor {
     #[track_caller]
     pub fn empty(device: &Device, shape: impl Into<Shape>, dtype: DType) -> Result<Self> {
         let shape = shape.into();
+        Self::labelled(device, shape, dtype, &cuda::Label::of_caller(shape, dtype))
+    }
+
+    /// As [`Tensor::empty`], for a gradient of an operation, which the message names.
+    ///
+    /// # Errors
+    /// If the device is out of memory.
+    pub(crate) fn empty_gradient(
+        device: &Device,
+        shape: Shape,
+        dtype: DType,
+        op: &'static str,
+    ) -> Result<Self> {
+        Self::labelled(device, shape, dtype, &cuda::Label::Gradient(op, shape, dtype))
+    }
+
+    fn labelled(device: &Device, shape: Shape, dtype: DType, label: &cuda::Label) -> Result<Self> {
         let bytes = shape.len().saturating_mul(dtype.bytes());
         let storage = match device {
             Device::Cpu(cpu) => Storage::Cpu(Arc::new(cpu.allocate(bytes))),
-            Device::Cuda(gpu) => {
-                let label = cuda::Label::of_caller(shape, dtype);
-                Storage::Cuda(Arc::new(gpu.allocate(bytes, &label)?))
-            }
+            Device::Cuda(gpu) => Storage::Cuda(Arc::new(gpu.allocate(bytes, label)?)),
         };
         Ok(Tensor { shape, dtype, storage })
     }

@@ -2,6 +2,7 @@
 
 use crate::capture::output;
 use crate::support::on_device;
+use bcreid::autograd::{Backward, Params, Sinks, StepValues, Tape};
 use bcreid::device::cuda::{CudaBuffer, Label};
 use bcreid::element::{DType, Shape};
 use bcreid::tensor::Tensor;
@@ -72,6 +73,36 @@ fn elements_there_and_back() {
         assert_eq!(narrow.to_host_f32().unwrap(), rounded);
         tensor.convert_from(&narrow).unwrap();
         assert_eq!(tensor.to_host_f32().unwrap(), rounded, "back it is exact");
+    });
+}
+
+/// An operation whose gradient is never written.
+struct Halve;
+
+impl Backward for Halve {
+    fn op(&self) -> &'static str {
+        "halve"
+    }
+
+    fn backward(self: Box<Self>, _dy: Tensor, sinks: &mut Sinks<'_>) -> bcreid::Result<()> {
+        sinks.add(0, |_, _| panic!("there is room"))
+    }
+}
+
+/// By its operation, and not by the place where all gradients are allocated.
+#[test]
+fn a_gradient_without_room_is_named() {
+    on_device("library::a_gradient_without_room_is_named", |device, gpu| {
+        // Two tensors of three eighths of the memory, so that there is no room for a third one.
+        let elements = gpu.free_memory().unwrap() / size_of::<f32>() / 8 * 3;
+        let [x, _filler] = [(); 2].map(|()| Tensor::empty(device, [elements], DType::F32).unwrap());
+        let (mut params, values) = (Params::none(device), StepValues::new(device, 0).unwrap());
+        let mut tape = Tape::new(&mut params, &values);
+        let x = tape.leaf(x);
+        let one = || Tensor::full(device, [1], 1.0).unwrap();
+        let y = tape.record(one(), &[x.handle()], |_| Halve);
+        let error = tape.backward(vec![(y, one())]).err().expect("no room").to_string();
+        assert!(error.contains(&format!("no room for f32 [{elements}], a gradient of halve")), "{error}");
     });
 }
 

@@ -10,6 +10,8 @@ use std::path::Path;
 pub enum Label {
     /// A tensor, with the source location of its allocation.
     Tensor(&'static Location<'static>, Shape, DType),
+    /// The gradient of an input of an operation, which is named here.
+    Gradient(&'static str, Shape, DType),
     /// Another buffer, such as a workspace.
     Other(&'static str),
 }
@@ -31,6 +33,7 @@ impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (location, shape, dtype) = match self {
             Label::Tensor(location, shape, dtype) => (location, shape, dtype),
+            Label::Gradient(op, shape, dtype) => return write!(f, "{dtype} {shape}, a gradient of {op}"),
             Label::Other(what) => return f.write_str(what),
         };
         let file = Path::new(location.file());
@@ -52,5 +55,11 @@ mod tests {
     fn a_tensor_is_named_by_the_file_that_allocates_it() {
         let label = Label::of_caller(Shape::from([2, 3]), DType::F32);
         assert_eq!(label.to_string(), "f32 [2, 3] of label");
+    }
+
+    #[test]
+    fn a_gradient_is_named_by_its_operation() {
+        let label = Label::Gradient("conv2d", Shape::from([2, 3]), DType::BF16);
+        assert_eq!(label.to_string(), "bf16 [2, 3], a gradient of conv2d");
     }
 }
