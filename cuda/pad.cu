@@ -1,13 +1,13 @@
-// Padding of channels with zeros, and cropping: in bf16 cuDNN's convolutions need channels in multiples of 8, and
-// images have 3.
+// Padding of channels with zeros, and cropping: cuDNN's convolutions need channels in multiples of 8 in bf16, and most
+// of those for f32 in NHWC want multiples of 4; images have 3.
 //
 //   pad:  y[r, c] = x[r, c] for c < C_in, else 0;   crop: y[r, c] = x[r, c], written or added
 //
 // A thread writes 16 bytes of y, which may span several rows. Its reads are not aligned, so they are single elements,
 // which the cache combines.
 //
-// Bytes: padding 2 (C_in + C_out) R; cropping 4 C_out R, and 2 C_out R more to accumulate. Memory transfers sectors of
-// 32 bytes, so a crop from few channels reads 2 C_in R.
+// Bytes, of elements of e: padding e (C_in + C_out) R; cropping 2 e C_out R, and e C_out R more to accumulate. Memory
+// transfers sectors of 32 bytes, so a crop from few channels reads e C_in R.
 #include "common.cuh"
 
 namespace pad {
@@ -26,9 +26,10 @@ template <int N, class F> __device__ __forceinline__ void each(size_t first, int
     }
 }
 
-__device__ __forceinline__ void channels(const bf16* __restrict__ x, bf16* __restrict__ y, size_t rows, int c_in,
+template <class T>
+__device__ __forceinline__ void channels(const T* __restrict__ x, T* __restrict__ y, size_t rows, int c_in,
                                          int c_out) {
-    for_each_of_grid<bf16>(rows * c_out, [&](size_t i, auto width) {
+    for_each_of_grid<T>(rows * c_out, [&](size_t i, auto width) {
         constexpr int N = decltype(width)::value;
         Pack<float, N> pack = {};
         each<N>(i, c_out, [&](int k, size_t row, int channel) {
@@ -38,11 +39,12 @@ __device__ __forceinline__ void channels(const bf16* __restrict__ x, bf16* __res
     });
 }
 
-__device__ __forceinline__ void crop(const bf16* __restrict__ x, bf16* __restrict__ y, bool accumulate, size_t rows,
+template <class T>
+__device__ __forceinline__ void crop(const T* __restrict__ x, T* __restrict__ y, bool accumulate, size_t rows,
                                      int c_in, int c_out) {
-    for_each_of_grid<bf16>(rows * c_out, [&](size_t i, auto width) {
+    for_each_of_grid<T>(rows * c_out, [&](size_t i, auto width) {
         constexpr int N = decltype(width)::value;
-        auto pack = accumulate ? load<N>(y + i) : Pack<bf16, N>();
+        auto pack = accumulate ? load<N>(y + i) : Pack<T, N>();
         each<N>(i, c_out, [&](int k, size_t row, int channel) {
             pack.at[k] = merged(pack.at[k], to_float(x[row * c_in + channel]), accumulate);
         });
@@ -54,15 +56,22 @@ __device__ __forceinline__ void crop(const bf16* __restrict__ x, bf16* __restric
 
 // y [rows, C_out]: x [rows, C_in] padded with zeros, with C_out at least C_in. Grid: any, best a thread for each 16
 // bytes of y.
+extern "C" __global__ void pad_channels_f32(const float* x, float* y, size_t rows, int c_in, int c_out) {
+    pad::channels(x, y, rows, c_in, c_out);
+}
 extern "C" __global__ void pad_channels_bf16(const bf16* x, bf16* y, size_t rows, int c_in, int c_out) {
     pad::channels(x, y, rows, c_in, c_out);
 }
 
 // y [rows, C_out], written or added: the first channels of x [rows, C_in], with C_out at most C_in; sums are in f32 and
 // rounded once. Grid: any, best a thread for each 16 bytes of y.
+extern "C" __global__ void crop_channels_f32(const float* x, float* y, int accumulate, size_t rows, int c_in,
+                                             int c_out) {
+    pad::crop(x, y, accumulate, rows, c_in, c_out);
+}
 extern "C" __global__ void crop_channels_bf16(const bf16* x, bf16* y, int accumulate, size_t rows, int c_in,
                                               int c_out) {
     pad::crop(x, y, accumulate, rows, c_in, c_out);
 }
 
-SOFTCUDA_KERNELS(pad_channels_bf16, crop_channels_bf16)
+SOFTCUDA_KERNELS(pad_channels_f32, pad_channels_bf16, crop_channels_f32, crop_channels_bf16)

@@ -16,40 +16,40 @@ struct Case {
 }
 
 impl Case {
-    fn pad(&self, gpu: &Gpu, x: &[f32]) -> Outcome {
+    fn pad<T: Float>(&self, gpu: &Gpu, x: &[f32]) -> Outcome {
         let Case { rows, narrow, wide, launch } = *self;
         let mut want = vec![0.0; rows * wide];
-        for (to, from) in want.chunks_mut(wide).zip(u16::kept(x).chunks(narrow)) {
+        for (to, from) in want.chunks_mut(wide).zip(T::kept(x).chunks(narrow)) {
             to[..narrow].copy_from_slice(from);
         }
-        let (x, y) = (gpu.upload_as::<u16>("x", x)?, gpu.unwritten::<u16>("y", want.len())?);
+        let (x, y) = (gpu.upload_as::<T>("x", x)?, gpu.unwritten::<T>("y", want.len())?);
         let arguments = args![&x, &y, rows as u64, narrow as i32, wide as i32];
-        gpu.launch("pad_channels_bf16", launch, arguments)?;
-        equal("padded", &gpu.read_f32(&y)?, &u16::kept(&want))
+        gpu.launch(&format!("pad_channels_{}", T::NAME), launch, arguments)?;
+        equal("padded", &gpu.read_f32(&y)?, &T::kept(&want))
     }
 
-    fn crop(&self, gpu: &Gpu, x: &[f32]) -> Outcome {
+    fn crop<T: Float>(&self, gpu: &Gpu, x: &[f32]) -> Outcome {
         let Case { rows, narrow, wide, launch } = *self;
-        let kept = u16::kept(x);
+        let kept = T::kept(x);
         let want: Vec<f32> = kept.chunks(wide).flat_map(|row| &row[..narrow]).copied().collect();
-        let x = gpu.upload_as::<u16>("x", x)?;
-        let launch = |accumulate: i32, y: &Buffer<u16>| {
+        let x = gpu.upload_as::<T>("x", x)?;
+        let launch = |accumulate: i32, y: &Buffer<T>| {
             let arguments = args![&x, y, accumulate, rows as u64, wide as i32, narrow as i32];
-            gpu.launch("crop_channels_bf16", launch, arguments)
+            gpu.launch(&format!("crop_channels_{}", T::NAME), launch, arguments)
         };
-        let y = gpu.unwritten::<u16>("y", want.len())?;
+        let y = gpu.unwritten::<T>("y", want.len())?;
         launch(0, &y)?;
         equal("cropped", &gpu.read_f32(&y)?, &want)?;
 
-        let old = u16::kept(&noise(5, want.len()));
+        let old = T::kept(&noise(5, want.len()));
         let sum: Vec<f32> = old.iter().zip(&want).map(|(old, x)| old + x).collect();
-        let y = gpu.upload_as::<u16>("y", &old)?;
+        let y = gpu.upload_as::<T>("y", &old)?;
         launch(1, &y)?;
-        equal("cropped and added", &gpu.read_f32(&y)?, &u16::kept(&sum))
+        equal("cropped and added", &gpu.read_f32(&y)?, &T::kept(&sum))
     }
 }
 
-fn every_case(gpu: &Gpu) -> Outcome {
+fn every_case<T: Float>(gpu: &Gpu) -> Outcome {
     for (rows, narrow, wide) in [
         // One of everything; an image's channels; nothing to pad; a multiple of nothing.
         (1, 1, 1),
@@ -65,8 +65,8 @@ fn every_case(gpu: &Gpu) -> Outcome {
         for launch in [Launch::new(1, 32), Launch::new(3, 96), Launch::new(2, 1024)] {
             let case = Case { rows, narrow, wide, launch };
             let both = || -> Outcome {
-                case.pad(gpu, &noise(1, rows * narrow))?;
-                case.crop(gpu, &noise(2, rows * wide))
+                case.pad::<T>(gpu, &noise(1, rows * narrow))?;
+                case.crop::<T>(gpu, &noise(2, rows * wide))
             };
             both().map_err(|error| format!("{case:?}: {error}"))?;
         }
@@ -75,8 +75,13 @@ fn every_case(gpu: &Gpu) -> Outcome {
 }
 
 #[test]
+fn f32() {
+    gpu::run("pad", every_case::<f32>);
+}
+
+#[test]
 fn bf16() {
-    gpu::run("pad", every_case);
+    gpu::run("pad", every_case::<u16>);
 }
 
 /// What overflows bf16, ties, subnormal numbers, infinities and NaN: each stays in its channel, and the rest is 0.
@@ -86,8 +91,10 @@ fn extremes() {
         let (inf, tie) = (f32::INFINITY, 1.0 + f32::EPSILON * (1 << 15) as f32);
         let x = [f32::MAX, -inf, f32::NAN, 1e-40, tie, -0.0, bf16::MAX.to_f32(), inf, f32::MIN_POSITIVE];
         let case = Case { rows: 3, narrow: 3, wide: 8, launch: Launch::new(1, 32) };
-        case.pad(gpu, &x)?;
+        case.pad::<u16>(gpu, &x)?;
+        case.pad::<f32>(gpu, &x)?;
         let case = Case { rows: 3, narrow: 2, wide: 3, ..case };
-        case.crop(gpu, &x)
+        case.crop::<u16>(gpu, &x)?;
+        case.crop::<f32>(gpu, &x)
     });
 }

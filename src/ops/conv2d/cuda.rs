@@ -1,7 +1,7 @@
 //! Convolution on a GPU, by cuDNN through [`super::cudnn`].
 //!
-//! In bf16 cuDNN supports channels in multiples of 8 only. Images have 3 channels: they and their filters are padded
-//! with zeros, which changes no sum.
+//! In bf16 cuDNN supports channels in multiples of 8 only, and in f32 most of its algorithms for NHWC want multiples of
+//! 4. Images have 3 channels: they and their filters are padded with zeros, which changes no sum.
 
 use super::Geometry;
 use super::cudnn::Convolution;
@@ -13,30 +13,27 @@ use crate::ops::bias;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// The divisor of the number of channels in bf16.
-const GROUP: usize = 8;
-
-/// The number of input channels after padding.
-fn channels(g: &Geometry, dtype: DType) -> usize {
-    if dtype == DType::BF16 { g.c.next_multiple_of(GROUP) } else { g.c }
+/// The number of input channels after padding: the next multiple of 16 bytes.
+fn channels(c: usize, dtype: DType) -> usize {
+    c.next_multiple_of(16 / dtype.bytes())
 }
 
 fn convolution(gpu: &CudaDevice, g: &Geometry, dtype: DType) -> Result<Convolution> {
-    let ([height, width], [r, s], c) = (g.input, g.filter, channels(g, dtype));
+    let ([height, width], [r, s], c) = (g.input, g.filter, channels(g.c, dtype));
     Convolution::new(gpu, [g.n, height, width, c], [g.k, r, s, c], g.stride, g.pad)
 }
 
 /// Pads the channels of a tensor `[.., C]` for cuDNN; returns the same tensor if no padding is needed.
 fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
-    let c = t.shape().last();
-    let wide = c.next_multiple_of(GROUP);
-    if t.dtype() != DType::BF16 || wide == c {
+    let (c, dtype) = (t.shape().last(), t.dtype());
+    let wide = channels(c, dtype);
+    if wide == c {
         return Ok(t.clone());
     }
     let rows = t.shape().len() / c;
-    let mut padded = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], DType::BF16)?;
+    let mut padded = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], dtype)?;
     let pad = kernels::PadChannels { x: t.into(), y: (&mut padded).into(), rows, c_in: c, c_out: wide };
-    gpu.launch(gpu.flat(rows * wide, 8), pad)?;
+    gpu.launch(gpu.flat(rows * wide, 16 / dtype.bytes()), pad)?;
     Ok(padded)
 }
 
@@ -49,8 +46,9 @@ fn cropped(
     c: usize,
     fill: impl FnOnce(&mut Tensor, GradMode) -> Result<()>,
 ) -> Result<()> {
-    let (wide, dtype) = (c.next_multiple_of(GROUP), to.dtype());
-    if dtype != DType::BF16 || wide == c {
+    let dtype = to.dtype();
+    let wide = channels(c, dtype);
+    if wide == c {
         return fill(to, mode);
     }
     let rows = to.shape().len() / c;

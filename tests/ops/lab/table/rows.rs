@@ -28,15 +28,20 @@ pub fn dropout() -> Vec<Entry> {
     }]
 }
 
-/// m rows of n channels on one side, and on the other of the next multiple of 8.
+/// m rows of n channels on one side, and on the other of the next multiple of 16 bytes.
 pub fn pad() -> Vec<Entry> {
-    let padded = |n: usize| n.next_multiple_of(8);
+    Float::BOTH.into_iter().flat_map(pad_of).collect()
+}
+
+fn pad_of(float: Float) -> [Entry; 2] {
+    let size = float.bytes();
+    let padded = move |n: usize| n.next_multiple_of(16 / size);
     // A thread for each 16 bytes written.
-    let by = |written: usize| Launch::new(written.div_ceil(16 * BLOCK) as u32, BLOCK as u32);
+    let by = move |written: usize| Launch::new((size * written).div_ceil(16 * BLOCK) as u32, BLOCK as u32);
     let sizes = |sizes: [usize; 2]| sizes.map(|size| Slot::value(size as i32));
     let entry = |kernel: &str, arguments, launch, bytes: Of<usize>, batch: (usize, usize)| Entry {
         stem: "pad",
-        kernel: kernel.into(),
+        kernel: format!("{kernel}_channels_{}", float.name()),
         arguments,
         launch,
         large: (GIB / bytes(1, batch.1), batch.1),
@@ -44,28 +49,27 @@ pub fn pad() -> Vec<Entry> {
         bytes,
         cached: Box::new(|_, _| 0),
     };
-    vec![
+    [
         entry(
-            "pad_channels_bf16",
+            "pad",
             Box::new(move |m, n| {
-                let buffers =
-                    [Float::Bf16.noise(m * n), Slot::Output16(m * padded(n)), Slot::value(m as u64)];
+                let buffers = [float.noise(m * n), float.output(m * padded(n)), Slot::value(m as u64)];
                 buffers.into_iter().chain(sizes([n, padded(n)])).collect()
             }),
-            Box::new(move |m, n| by(2 * m * padded(n))),
-            Box::new(move |m, n| 2 * m * (n + padded(n))),
+            Box::new(move |m, n| by(m * padded(n))),
+            Box::new(move |m, n| size * m * (n + padded(n))),
             // The pixels of a batch.
             (16 * 256 * 128, 3),
         ),
         entry(
-            "crop_channels_bf16",
+            "crop",
             Box::new(move |m, n| {
-                let buffers = [Float::Bf16.noise(m * padded(n)), Float::Bf16.output(m * n)];
+                let buffers = [float.noise(m * padded(n)), float.output(m * n)];
                 let (accumulate, rows) = (Slot::value(0i32), Slot::value(m as u64));
                 buffers.into_iter().chain([accumulate, rows]).chain(sizes([padded(n), n])).collect()
             }),
-            Box::new(move |m, n| by(2 * m * n)),
-            Box::new(move |m, n| 4 * m * n),
+            Box::new(move |m, n| by(m * n)),
+            Box::new(move |m, n| 2 * size * m * n),
             // Of few channels memory would move more than is asked for, as its sectors are 32 bytes: scores of classes.
             (16, 751),
         ),
