@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Fewer images than elsewhere, as it is not nearness that counts here.
-const BATCH: &str = "solver.batch=4";
+pub const BATCH: &str = "solver.batch=4";
 
 #[track_caller]
-fn assert_same_bits(ours: &Run, theirs: &Run, what: &str) {
+pub fn assert_same_bits(ours: &Run, theirs: &Run, what: &str) {
     for file in ["metrics.jsonl", "weights.safetensors"] {
         assert!(ours.bytes(file) == theirs.bytes(file), "{what}: {file} differs");
     }
@@ -18,7 +18,7 @@ fn assert_same_bits(ours: &Run, theirs: &Run, what: &str) {
 
 /// Trains on `on`, with `change` made to the command.
 #[track_caller]
-fn trained(on: On, settings: &[&str], change: impl FnOnce(&mut Command)) -> Run {
+pub fn trained(on: On, settings: &[&str], change: impl FnOnce(&mut Command)) -> Run {
     Run::of(|out| {
         let mut command = on.train(data(), out, settings);
         change(&mut command);
@@ -27,7 +27,7 @@ fn trained(on: On, settings: &[&str], change: impl FnOnce(&mut Command)) -> Run 
 }
 
 /// Starts `command`, waits until `out` holds at least `steps` lines of metrics, then asks it to stop.
-fn stopped(mut command: Command, out: &Path, steps: usize) -> Output {
+pub fn stopped(mut command: Command, out: &Path, steps: usize) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     for _ in 0..60_000 {
         if losses(out).len() >= steps {

@@ -7,6 +7,8 @@ use crate::element::GradMode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+const WORKSPACE: Label = Label::Other("the workspace of a convolution");
+
 impl CudaDevice {
     /// The plan of a convolution: its descriptors and algorithms, from a cache of all problems so far.
     ///
@@ -37,21 +39,56 @@ impl CudaDevice {
         let [a, b] = operands.map(In::inner);
         self.check_owner(direction, [a, b, result.inner()])?;
         let operands = operands.map(In::address);
-        loop {
-            let choice = plan.choice(direction)?;
-            // The workspace is freed as soon as the work is enqueued: its next use comes later in the stream.
-            let workspace = match choice.workspace() {
-                0 => None,
-                bytes => Some(self.allocate(bytes, &Label::of("the workspace of a convolution"))?),
-            };
-            let address = workspace.as_ref().map_or(0, |space| space.address());
-            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the choice; memory is reused
-            // in the order of the stream only.
-            if unsafe { self.cudnn.run(choice, operands, result.address(), mode.beta(), address) }? {
-                break;
+        let choice = match plan.choice(direction, mode) {
+            Some(choice) => choice,
+            None => {
+                // SAFETY: the caller guarantees sizes and types.
+                unsafe { self.try_out(plan, direction, operands, result, mode) }?;
+                plan.choice(direction, mode).expect("the direction has been tried out")
             }
-        }
+        }?;
+        // The workspace is freed as soon as the work is enqueued: its next use comes later in the stream.
+        let workspace = match choice.workspace() {
+            0 => None,
+            bytes => Some(self.allocate(bytes, &WORKSPACE)?),
+        };
+        let address = workspace.as_ref().map_or(0, |space| space.address());
+        // SAFETY: the caller guarantees sizes and types; the workspace has the size of the choice; memory is reused in
+        // the order of the stream only.
+        unsafe { self.cudnn.run(choice, operands, result.address(), address) }?;
         self.launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Lets cuDNN's algorithms for a direction run on the arrays of its first call, before the run that counts: so a
+    /// dry run takes no memory but a workspace. If that call adds to its result, the dry run has one of its own.
+    ///
+    /// # Errors
+    /// A captured step, which would contain the dry runs; a wrong parameter; out of memory.
+    ///
+    /// # Safety
+    /// As for [`CudaDevice::convolve`].
+    unsafe fn try_out(
+        self: &Arc<Self>,
+        plan: &Plan,
+        direction: Direction,
+        operands: [u64; 2],
+        result: Out,
+        mode: GradMode,
+    ) -> Result<()> {
+        self.refuse_during_capture("the choice of a convolution's algorithm")?;
+        let spare = match mode {
+            GradMode::Overwrite => None,
+            GradMode::Accumulate => {
+                let bytes = plan.problem().result_bytes(direction);
+                let spare = self.allocate(bytes, &Label::of("the dry run of a convolution"))?;
+                spare.clear(bytes)?;
+                Some(spare)
+            }
+        };
+        let result = spare.as_ref().map_or(result.address(), |spare| spare.address());
+        let workspace = |bytes| self.allocate(bytes, &WORKSPACE).map(|space| (space.address(), space));
+        // SAFETY: the caller guarantees sizes and types, and that the result may be overwritten if that is its mode.
+        unsafe { self.cudnn.try_out(plan, direction, operands, result, workspace) }
     }
 }

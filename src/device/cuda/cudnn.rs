@@ -2,22 +2,24 @@
 //!
 //! The functions are those of cuDNN's older interface, deprecated since version 9 and still exported by 9.28.
 //! Algorithms come from cuDNN's heuristics and not from timing, so that one machine computes the same bits in each
-//! run. Only algorithms that cuDNN declares deterministic are used.
+//! run. Only algorithms that cuDNN declares deterministic are used. The heuristics also list algorithms that fail when
+//! they run, some of them only where the result is added to. So each direction of a plan is tried out before its first
+//! result counts (`choose`), and the choice stays: a process that resumes a run makes the same one.
 
 pub(super) mod api;
+mod choose;
 mod problem;
 
 pub use problem::{Direction, Element, Problem};
 
 use super::libraries::Library;
+use crate::element::GradMode;
 use crate::{Error, Result};
-use api::{AlgoPerf, Api, Descriptor, Handle};
+use api::{Api, Descriptor, Handle};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
-use std::fmt::Write as _;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The preferred limit of an algorithm's workspace, in bytes: algorithms beyond it are used only if no other is left.
 pub const WORKSPACE_LIMIT: usize = 256 << 20;
@@ -37,22 +39,25 @@ unsafe impl Send for Cudnn {}
 // SAFETY: as for Send.
 unsafe impl Sync for Cudnn {}
 
-/// The plan of one convolution: its descriptors, and a list of algorithms for each direction.
+/// The plan of one convolution: its descriptors, and the algorithms of each direction.
 #[derive(Debug)]
 pub struct Plan {
     api: Arc<Api>,
     problem: Problem,
-    /// The descriptors of x, y, w and the convolution; null until they are created.
+    /// The descriptors of x, y and w; null until they are created.
     x: Descriptor,
     y: Descriptor,
     w: Descriptor,
-    convolution: Descriptor,
-    /// The algorithms of each direction, best first. A direction without any has the reason; it is an error only when
-    /// that direction is run.
-    choices: [std::result::Result<Vec<Algorithm>, String>; 3],
-    /// The index of the algorithm in use, for each direction: the first that cuDNN has not rejected in a run.
-    current: [AtomicUsize; 3],
+    /// The descriptors of the convolution, one for each math type by its number, so that none changes once it is set.
+    /// Those of the types that the problem does not use are null.
+    convolutions: [Descriptor; api::MATH_TYPES],
+    /// The algorithms of each direction, once it has been tried out: the one that overwrites the result, and the one
+    /// that adds to it.
+    choices: [OnceLock<[Found; 2]>; 3],
 }
+
+/// An algorithm, or the reasons why there is none, which are an error only when it would run.
+type Found = std::result::Result<Algorithm, String>;
 
 // SAFETY: descriptors are host memory that belongs to the plan. They are written only while the plan is made and read
 // by cuDNN afterwards; they are not bound to a thread.
@@ -60,21 +65,20 @@ unsafe impl Send for Plan {}
 // SAFETY: as for Send.
 unsafe impl Sync for Plan {}
 
-/// An algorithm, by cuDNN's number, and its workspace in bytes.
-#[derive(Clone, Copy, Debug)]
+/// An algorithm as cuDNN offers it: its number, the math type that it is ranked with, its workspace in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Algorithm {
     number: c_int,
+    math: c_int,
     workspace: usize,
 }
 
-/// The algorithm of one run of a plan. A workspace is sized by it and the run takes it, so that both are of one
-/// algorithm, whatever other threads do with the plan in between.
+/// The algorithm of one run of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'a> {
     plan: &'a Plan,
     direction: Direction,
-    /// The index of the algorithm in the plan's list.
-    index: usize,
+    mode: GradMode,
     algorithm: Algorithm,
 }
 
@@ -83,6 +87,11 @@ impl Choice<'_> {
     /// such an algorithm.
     pub fn workspace(&self) -> usize {
         self.algorithm.workspace
+    }
+
+    /// cuDNN's numbers of the algorithm and of its math type.
+    pub fn numbers(&self) -> (c_int, c_int) {
+        (self.algorithm.number, self.algorithm.math)
     }
 }
 
@@ -128,16 +137,14 @@ impl Cudnn {
     fn make(&self, problem: &Problem) -> Result<Plan> {
         let sizes = problem.check()?;
         let api = &self.api;
-        let untried = || Err("not queried".to_string());
         let mut plan = Plan {
             api: Arc::clone(api),
             problem: *problem,
             x: ptr::null_mut(),
             y: ptr::null_mut(),
             w: ptr::null_mut(),
-            convolution: ptr::null_mut(),
-            choices: [untried(), untried(), untried()],
-            current: Default::default(),
+            convolutions: [ptr::null_mut(); api::MATH_TYPES],
+            choices: Default::default(),
         };
         let element = problem.element.code();
         let [n, h, w, c, k, r, s, p, q, stride, pad] = sizes;
@@ -148,11 +155,6 @@ impl Cudnn {
                 ("cudnnCreateTensorDescriptor", api.cudnnCreateTensorDescriptor, &mut plan.x),
                 ("cudnnCreateTensorDescriptor", api.cudnnCreateTensorDescriptor, &mut plan.y),
                 ("cudnnCreateFilterDescriptor", api.cudnnCreateFilterDescriptor, &mut plan.w),
-                (
-                    "cudnnCreateConvolutionDescriptor",
-                    api.cudnnCreateConvolutionDescriptor,
-                    &mut plan.convolution,
-                ),
             ] {
                 api.check(create(descriptor), || format!("{name} for the {problem}"))?;
             }
@@ -162,33 +164,37 @@ impl Cudnn {
             set("cudnnSetTensor4dDescriptor of y", tensor(plan.y, api::NHWC, element, n, k, p, q))?;
             let filter = (api.cudnnSetFilter4dDescriptor)(plan.w, element, api::NHWC, k, c, r, s);
             set("cudnnSetFilter4dDescriptor", filter)?;
-            let convolution = (api.cudnnSetConvolution2dDescriptor)(
-                plan.convolution,
-                pad,
-                pad,
-                stride,
-                stride,
-                1,
-                1,
-                api::CROSS_CORRELATION,
-                api::FLOAT,
-            );
-            set("cudnnSetConvolution2dDescriptor", convolution)?;
-            let math = (api.cudnnSetConvolutionMathType)(plan.convolution, problem.math());
-            set("cudnnSetConvolutionMathType", math)?;
+            for &math in problem.math_types() {
+                let descriptor = &mut plan.convolutions[math as usize];
+                set("cudnnCreateConvolutionDescriptor", (api.cudnnCreateConvolutionDescriptor)(descriptor))?;
+                let (one, mode) = (1, api::CROSS_CORRELATION);
+                let convolution = (api.cudnnSetConvolution2dDescriptor)(
+                    *descriptor,
+                    pad,
+                    pad,
+                    stride,
+                    stride,
+                    one,
+                    one,
+                    mode,
+                    api::FLOAT,
+                );
+                set("cudnnSetConvolution2dDescriptor", convolution)?;
+                let math = (api.cudnnSetConvolutionMathType)(*descriptor, math);
+                set("cudnnSetConvolutionMathType", math)?;
+            }
         }
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
-        plan.choices = Direction::ALL.map(|direction| plan.choose(*handle, direction));
         Ok(plan)
     }
 
-    /// Enqueues the convolution of a choice: `result = f(operands) + beta * result`, where the operands are (x, w) of
-    /// [`Direction::Forward`] with the result y, (w, dy) of [`Direction::InputGradient`] with dx, (x, dy) of
-    /// [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w `[k, r, s, c]`, y `[n, p, q, k]`.
-    ///
-    /// Returns true if the work was enqueued. It returns false if cuDNN rejected the algorithm although its heuristics
-    /// had listed it: the plan's next choice is another algorithm, whose workspace may differ, and the caller tries
-    /// again.
+    fn lock(&self) -> MutexGuard<'_, Handle> {
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enqueues the convolution of a choice: `result = f(operands) + beta * result`, where beta is that of the choice's
+    /// [`GradMode`] and the operands are (x, w) of [`Direction::Forward`] with the result y, (w, dy) of
+    /// [`Direction::InputGradient`] with dx, (x, dy) of [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w
+    /// `[k, r, s, c]`, y `[n, p, q, k]`.
     ///
     /// # Errors
     /// A workspace of address 0 where one is needed, or a cuDNN error.
@@ -202,45 +208,50 @@ impl Cudnn {
         choice: Choice<'_>,
         operands: [u64; 2],
         result: u64,
-        beta: f32,
         workspace: u64,
-    ) -> Result<bool> {
-        let Choice { plan, direction, algorithm: Algorithm { number: algorithm, workspace: bytes }, .. } =
-            choice;
+    ) -> Result<()> {
+        let Choice { plan, direction, algorithm, .. } = choice;
+        let (problem, bytes) = (plan.problem, algorithm.workspace);
         if bytes > 0 && workspace == 0 {
-            let problem = plan.problem;
             return Err(Error::Device(format!(
                 "cuDNN: {direction} of the {problem} needs a workspace of {bytes} bytes and has none; \
                  allocate as many bytes as Choice::workspace returns"
             )));
         }
+        // SAFETY: the caller guarantees the arrays.
+        let status = unsafe { self.enqueue(choice, operands, result, workspace) };
+        self.api.check(status, || format!("{direction} of the {problem} by algorithm {}", algorithm.number))
+    }
+
+    /// As [`Cudnn::run`]; returns cuDNN's status.
+    ///
+    /// # Safety
+    /// As for [`Cudnn::run`].
+    unsafe fn enqueue(&self, choice: Choice<'_>, operands: [u64; 2], result: u64, workspace: u64) -> c_int {
+        let Choice { plan, direction, mode, algorithm: Algorithm { number, math, workspace: bytes } } =
+            choice;
         let api = &self.api;
         let [a, b] = operands.map(|address| address as *const c_void);
         let (space, to) = (workspace as *mut c_void, result as *mut c_void);
-        let one = 1.0f32;
-        let (alpha, beta) = ((&raw const one).cast(), (&raw const beta).cast());
-        let (x, y, w, conv) = (plan.x, plan.y, plan.w, plan.convolution);
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let factors = [1.0, mode.beta()];
+        let [alpha, beta] = [0, 1].map(|i| (&raw const factors[i]).cast());
+        let (x, y, w, conv) = (plan.x, plan.y, plan.w, plan.convolution(math));
+        let handle = self.lock();
         // SAFETY: the caller guarantees the arrays; descriptors and algorithm are those of the query. Alpha and beta
         // are read before the call returns (host pointers, f32 for both element types).
-        let status = unsafe {
+        unsafe {
             match direction {
                 Direction::Forward => (api.cudnnConvolutionForward)(
-                    *handle, alpha, x, a, w, b, conv, algorithm, space, bytes, beta, y, to,
+                    *handle, alpha, x, a, w, b, conv, number, space, bytes, beta, y, to,
                 ),
                 Direction::InputGradient => (api.cudnnConvolutionBackwardData)(
-                    *handle, alpha, w, a, y, b, conv, algorithm, space, bytes, beta, x, to,
+                    *handle, alpha, w, a, y, b, conv, number, space, bytes, beta, x, to,
                 ),
                 Direction::FilterGradient => (api.cudnnConvolutionBackwardFilter)(
-                    *handle, alpha, x, a, y, b, conv, algorithm, space, bytes, beta, w, to,
+                    *handle, alpha, x, a, y, b, conv, number, space, bytes, beta, w, to,
                 ),
             }
-        };
-        if api::NOT_SUPPORTED.contains(&status) && plan.move_on(choice) {
-            return Ok(false);
         }
-        api.check(status, || format!("{direction} of the {} by algorithm {algorithm}", plan.problem))?;
-        Ok(true)
     }
 }
 
@@ -258,127 +269,35 @@ impl Plan {
         &self.problem
     }
 
-    /// The algorithm in use for a direction: the first that cuDNN has not rejected in a run.
+    /// The descriptor of the convolution with a math type of [`Problem::math_types`].
+    fn convolution(&self, math: c_int) -> Descriptor {
+        self.convolutions[math as usize]
+    }
+
+    /// The algorithm of a direction, for a result that is overwritten or added to. None before
+    /// [`Cudnn::try_out`] has run for this direction.
     ///
     /// # Errors
-    /// cuDNN has no deterministic algorithm for this direction.
-    pub fn choice(&self, direction: Direction) -> Result<Choice<'_>> {
-        let index = self.current[direction as usize].load(Ordering::Relaxed);
-        let algorithms = self.choices[direction as usize].as_ref();
-        // In bounds: `move_on` never moves past the last one.
-        let algorithm = algorithms.map(|algorithms| algorithms[index]).map_err(|why| {
+    /// cuDNN has no algorithm that is deterministic and runs.
+    pub fn choice(&self, direction: Direction, mode: GradMode) -> Option<Result<Choice<'_>>> {
+        let algorithm = self.choices[direction as usize].get()?[mode.flag()].as_ref();
+        let choice = algorithm.map(|&algorithm| Choice { plan: self, direction, mode, algorithm });
+        Some(choice.map_err(|why| {
             Error::Device(format!("cuDNN: no algorithm for {direction} of the {}: {why}", self.problem))
-        })?;
-        Ok(Choice { plan: self, direction, index, algorithm })
-    }
-
-    /// Moves on from a rejected choice to the next algorithm; another thread may have done it already. Returns false if
-    /// there is none after it.
-    fn move_on(&self, from: Choice<'_>) -> bool {
-        let (direction, next) = (from.direction as usize, from.index + 1);
-        let exists = self.choices[direction].as_ref().is_ok_and(|algorithms| next < algorithms.len());
-        if exists {
-            let order = Ordering::Relaxed;
-            // An error means that another thread has moved on from the same choice.
-            let _ = self.current[direction].compare_exchange(from.index, next, order, order);
-        }
-        exists
-    }
-
-    /// The deterministic algorithms of a direction in the order of cuDNN's heuristics; those beyond [`WORKSPACE_LIMIT`]
-    /// come last, the smallest workspace first.
-    ///
-    /// # Errors
-    /// There is none; the text lists the reason for each algorithm.
-    fn choose(&self, handle: Handle, direction: Direction) -> std::result::Result<Vec<Algorithm>, String> {
-        let candidates = self.candidates(handle, direction).map_err(|error| error.to_string())?;
-        let (mut choices, mut over_limit, mut rejected) = (Vec::new(), Vec::new(), String::new());
-        for candidate in &candidates {
-            let algorithm = candidate.algo;
-            let reason = if candidate.status != api::SUCCESS {
-                self.api.text(candidate.status)
-            } else if candidate.determinism != api::DETERMINISTIC || direction.avoids(algorithm) {
-                "not deterministic".into()
-            } else {
-                match self.workspace_of(handle, direction, algorithm) {
-                    Ok(workspace) => {
-                        let list = if workspace <= WORKSPACE_LIMIT { &mut choices } else { &mut over_limit };
-                        list.push(Algorithm { number: algorithm, workspace });
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                }
-            };
-            let _ = write!(rejected, "{}{algorithm}: {reason}", if rejected.is_empty() { "" } else { ", " });
-        }
-        over_limit.sort_by_key(|choice| choice.workspace);
-        choices.append(&mut over_limit);
-        if !choices.is_empty() {
-            return Ok(choices);
-        }
-        let rejected = if rejected.is_empty() { "none" } else { &rejected };
-        Err(format!("cuDNN offered {rejected}; use another cuDNN 9, or the CPU"))
-    }
-
-    /// All algorithms of a direction, in the order of cuDNN's heuristics.
-    fn candidates(&self, handle: Handle, direction: Direction) -> Result<Vec<AlgoPerf>> {
-        let api = &self.api;
-        let (x, y, w, conv) = (self.x, self.y, self.w, self.convolution);
-        let mut candidates = [AlgoPerf::default(); api::MAX_ALGORITHMS];
-        let (room, mut number) = (api::MAX_ALGORITHMS as c_int, 0);
-        let (to, count) = (candidates.as_mut_ptr(), &raw mut number);
-        // SAFETY: the descriptors are set, and cuDNN writes at most `room` entries.
-        let status = unsafe {
-            match direction {
-                Direction::Forward => {
-                    (api.cudnnGetConvolutionForwardAlgorithm_v7)(handle, x, w, conv, y, room, count, to)
-                }
-                Direction::InputGradient => {
-                    (api.cudnnGetConvolutionBackwardDataAlgorithm_v7)(handle, w, y, conv, x, room, count, to)
-                }
-                Direction::FilterGradient => (api.cudnnGetConvolutionBackwardFilterAlgorithm_v7)(
-                    handle, x, y, conv, w, room, count, to,
-                ),
-            }
-        };
-        api.check(status, || "the query for algorithms".into())?;
-        let number = usize::try_from(number).unwrap_or(0);
-        Ok(candidates.into_iter().take(number).collect())
-    }
-
-    fn workspace_of(&self, handle: Handle, direction: Direction, algorithm: c_int) -> Result<usize> {
-        let api = &self.api;
-        let (x, y, w, conv) = (self.x, self.y, self.w, self.convolution);
-        let mut bytes = 0;
-        let to = &raw mut bytes;
-        // SAFETY: the descriptors are set, and `to` points to a variable for the one value that is written.
-        let status = unsafe {
-            match direction {
-                Direction::Forward => {
-                    (api.cudnnGetConvolutionForwardWorkspaceSize)(handle, x, w, conv, y, algorithm, to)
-                }
-                Direction::InputGradient => {
-                    (api.cudnnGetConvolutionBackwardDataWorkspaceSize)(handle, w, y, conv, x, algorithm, to)
-                }
-                Direction::FilterGradient => {
-                    (api.cudnnGetConvolutionBackwardFilterWorkspaceSize)(handle, x, y, conv, w, algorithm, to)
-                }
-            }
-        };
-        api.check(status, || "the query for the size of a workspace".into())?;
-        Ok(bytes)
+        }))
     }
 }
 
 impl Drop for Plan {
     fn drop(&mut self) {
         let api = &self.api;
-        for (descriptor, destroy) in [
+        let arrays = [
             (self.x, api.cudnnDestroyTensorDescriptor),
             (self.y, api.cudnnDestroyTensorDescriptor),
             (self.w, api.cudnnDestroyFilterDescriptor),
-            (self.convolution, api.cudnnDestroyConvolutionDescriptor),
-        ] {
+        ];
+        let convolutions = self.convolutions.map(|how| (how, api.cudnnDestroyConvolutionDescriptor));
+        for (descriptor, destroy) in arrays.into_iter().chain(convolutions) {
             if !descriptor.is_null() {
                 // SAFETY: cuDNN created the descriptor, and it is destroyed once.
                 let _ = unsafe { destroy(descriptor) };

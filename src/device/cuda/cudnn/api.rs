@@ -28,8 +28,8 @@ c_types! {
 
 c_constants! {
     SUCCESS = CUDNN_STATUS_SUCCESS: cudnnStatus_t = 0;
+    FIRST_BAD_PARAM = CUDNN_STATUS_BAD_PARAM: cudnnStatus_t = 2000;
     FIRST_NOT_SUPPORTED = CUDNN_STATUS_NOT_SUPPORTED: cudnnStatus_t = 3000;
-    FIRST_INTERNAL_ERROR = CUDNN_STATUS_INTERNAL_ERROR: cudnnStatus_t = 4000;
     /// For a filter it is the layout `[k, r, s, c]`.
     NHWC = CUDNN_TENSOR_NHWC: cudnnTensorFormat_t = 1;
     FLOAT = CUDNN_DATA_FLOAT: cudnnDataType_t = 0;
@@ -38,6 +38,7 @@ c_constants! {
     CROSS_CORRELATION = CUDNN_CROSS_CORRELATION: cudnnConvolutionMode_t = 1;
     /// f32 may be rounded to TF32.
     DEFAULT_MATH = CUDNN_DEFAULT_MATH: cudnnMathType_t = 0;
+    /// As above.
     TENSOR_OP_MATH = CUDNN_TENSOR_OP_MATH: cudnnMathType_t = 1;
     /// f32 stays f32.
     FMA_MATH = CUDNN_FMA_MATH: cudnnMathType_t = 3;
@@ -47,8 +48,10 @@ c_constants! {
     FILTER_ALGORITHM_3 = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3: cudnnConvolutionBwdFilterAlgo_t = 3;
 }
 
-/// `CUDNN_STATUS_NOT_SUPPORTED` and its more detailed variants.
-pub const NOT_SUPPORTED: std::ops::Range<cudnnStatus_t> = FIRST_NOT_SUPPORTED..FIRST_INTERNAL_ERROR;
+/// `CUDNN_STATUS_BAD_PARAM` and its more detailed variants: the category of a status is its thousands.
+pub const BAD_PARAM: std::ops::Range<cudnnStatus_t> = FIRST_BAD_PARAM..FIRST_NOT_SUPPORTED;
+/// The number of math types. Number 2, `CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION`, is not used: it may round to 16 bits.
+pub const MATH_TYPES: usize = 4;
 /// The most algorithms of a direction, each counted with and without tensor cores.
 pub const MAX_ALGORITHMS: usize = 32;
 

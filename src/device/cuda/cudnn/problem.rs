@@ -63,10 +63,6 @@ impl Element {
 }
 
 impl Direction {
-    /// All directions in the order of their discriminants.
-    pub(super) const ALL: [Direction; 3] =
-        [Direction::Forward, Direction::InputGradient, Direction::FilterGradient];
-
     /// True for algorithms that cuDNN's manual calls not deterministic, even if cuDNN lists them as deterministic.
     pub(super) fn avoids(self, algorithm: c_int) -> bool {
         match self {
@@ -87,6 +83,25 @@ impl Problem {
             room.checked_div(self.stride)?.checked_add(1)
         };
         Some((along(self.h, self.r)?, along(self.w, self.s)?))
+    }
+
+    /// The bytes of a direction's result: y, dx or dw.
+    ///
+    /// # Panics
+    /// If the filter is larger than the padded input; a plan exists only for a valid problem.
+    pub fn result_bytes(&self, direction: Direction) -> usize {
+        let Problem { n, h, w, c, k, r, s, .. } = *self;
+        let (p, q) = self.output().expect("a plan exists only for a valid problem");
+        let elements = match direction {
+            Direction::Forward => n * p * q * k,
+            Direction::InputGradient => n * h * w * c,
+            Direction::FilterGradient => k * r * s * c,
+        };
+        let bytes = match self.element {
+            Element::F32 => 4,
+            Element::Bf16 => 2,
+        };
+        elements * bytes
     }
 
     /// Checks the sizes; returns n, h, w, c, k, r, s, p, q, stride and pad as cuDNN takes them.
@@ -119,11 +134,12 @@ impl Problem {
         Ok(sizes.map(|size| size as c_int))
     }
 
-    pub(super) fn math(&self) -> c_int {
+    /// The math types that an algorithm may have, first the one that cuDNN's heuristics are asked for.
+    pub(super) fn math_types(&self) -> &'static [c_int] {
         match (self.element, self.tf32) {
-            (Element::Bf16, _) => api::TENSOR_OP_MATH,
-            (Element::F32, true) => api::DEFAULT_MATH,
-            (Element::F32, false) => api::FMA_MATH,
+            (Element::Bf16, _) => &[api::TENSOR_OP_MATH, api::DEFAULT_MATH, api::FMA_MATH],
+            (Element::F32, true) => &[api::DEFAULT_MATH, api::TENSOR_OP_MATH, api::FMA_MATH],
+            (Element::F32, false) => &[api::FMA_MATH],
         }
     }
 }
