@@ -38,6 +38,14 @@ impl Shape {
     pub fn last(&self) -> usize {
         self.dims().last().copied().unwrap_or(1)
     }
+
+    /// The same shape with another last size.
+    pub(crate) fn with_last(mut self, size: usize) -> Self {
+        if let Some(last) = self.dims[..self.rank].last_mut() {
+            *last = size;
+        }
+        self
+    }
 }
 
 impl<const R: usize> From<[usize; R]> for Shape {
@@ -145,6 +153,12 @@ impl GradMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_size_is_replaced_alone() {
+        assert_eq!(Shape::from([2, 5, 7, 3]).with_last(4), Shape::from([2, 5, 7, 4]));
+        assert_eq!(Shape::from([0; 0]).with_last(4), Shape::from([0; 0]));
+    }
 
     #[test]
     fn the_number_of_elements_does_not_wrap() {

@@ -31,7 +31,8 @@ fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
         return Ok(t.clone());
     }
     let rows = t.shape().len() / c;
-    let mut padded = Tensor::empty(&Device::Cuda(gpu.clone()), [rows, wide], dtype)?;
+    let shape = t.shape().with_last(wide);
+    let mut padded = Tensor::empty(&Device::Cuda(gpu.clone()), shape, dtype)?;
     let pad = kernels::PadChannels { x: t.into(), y: (&mut padded).into(), rows, c_in: c, c_out: wide };
     gpu.launch(gpu.flat(rows * wide, 16 / dtype.bytes()), pad)?;
     Ok(padded)
