@@ -10,11 +10,18 @@ use crate::config::{Config, MetricLoss, NeckKind, Sampler};
 use crate::ops::batch_contrastive::Reduction;
 use crate::run::metrics::StepMetrics;
 
-/// Running mean of the distance between different persons below which features count as collapsed, as a
-/// share of sqrt(tau). Healthy runs of the demo and on Omniglot stayed above 0.38 at tau 1; one at dropout 0.9 and
-/// rate 0.05 fell to 0.16 within 100 steps and to 0.07 within 300. At tau 0.3, where the threshold is 0.11, healthy runs
-/// with a triplet or circle loss stayed above 0.27, and a collapsed one with a triplet loss fell to 0.09.
+/// Running mean of the distance between different persons below which features count as collapsed, as a share of
+/// sqrt(tau). Healthy runs of the demo and on Omniglot stayed above 0.38 at tau 1; one at dropout 0.9 and rate 0.05 fell
+/// to 0.16 within 100 steps and to 0.07 within 300. A neck takes small distances apart again, so that its networks tell
+/// persons apart at any distance.
 const COLLAPSED: f64 = 0.2;
+/// The same share where images of one person are as far apart as those of two. Of 48 runs on the synthetic set
+/// (docs/results.md, other methods) this told all 15 collapsed ones within 170 steps; [`COLLAPSED`] alone told 11 of them,
+/// two after 400 steps. It spoke in one run that did not end so, whose features were alike at step 100.
+const CLOSE: f64 = 0.6;
+/// The distance between images of one person, as a share of that between persons, above which they are alike: collapsed
+/// runs ended at 0.94 to 0.99 (one, which recovered a little, at 0.71), the others at 0.57 to 0.76.
+const ALIKE: f64 = 0.9;
 /// Steps over which the mean runs.
 const WINDOW: f64 = 50.0;
 /// Steps before the first warning.
@@ -35,34 +42,57 @@ pub enum Origin {
     Unknown,
 }
 
-/// The running mean of the distance between persons. It warns once during the run, and at the end.
+/// A mean over the last steps, about [`WINDOW`] of them.
+#[derive(Clone, Copy, Debug, Default)]
+struct RunningMean {
+    value: f64,
+    seen: u64,
+}
+
+impl RunningMean {
+    fn add(&mut self, value: f32) {
+        self.seen += 1;
+        self.value += (f64::from(value) - self.value) / WINDOW.min(self.seen as f64);
+    }
+}
+
+/// The running means of the distances between persons and between images of one person. It warns once during the run, and
+/// at the end.
 #[derive(Debug)]
 pub struct Watch {
-    threshold: f64,
+    /// The unit of distances: sqrt(tau).
+    unit: f64,
     advice: String,
     /// Whether a loss of another method pulls images of a person together.
     pulls: bool,
-    mean: f64,
-    seen: u64,
+    has_neck: bool,
+    inter: RunningMean,
+    intra: RunningMean,
     spoken: bool,
 }
 
 impl Watch {
-    /// For a run with these settings. Only the margin `loss.batch_contrastive.tau`, a squared distance, decides; the
-    /// other settings and the origin of the weights are for the advice, which names nothing that the run does already.
+    /// For a run with these settings. Only the margin `loss.batch_contrastive.tau`, a squared distance, and the neck
+    /// decide; the other settings and the origin of the weights are for the advice, which names nothing that the run does
+    /// already.
     pub fn new(config: &Config, origin: Origin) -> Self {
-        let threshold = COLLAPSED * f64::from(config.loss.batch_contrastive.tau).sqrt();
-        let (advice, pulls) = (advice(config, origin), !pulling(config).is_empty());
-        Watch { threshold, advice, pulls, mean: 0.0, seen: 0, spoken: false }
+        Watch {
+            unit: f64::from(config.loss.batch_contrastive.tau).sqrt(),
+            advice: advice(config, origin),
+            pulls: !pulling(config).is_empty(),
+            has_neck: config.model.neck != NeckKind::None,
+            inter: RunningMean::default(),
+            intra: RunningMean::default(),
+            spoken: false,
+        }
     }
 
-    /// Adds the mean inter-class distance of a step; nothing if no loss pulled images of a person together in that step,
-    /// or the batch had no negative pair.
+    /// Adds the mean distances of a step: nothing if no loss pulled images of a person together in that step; a batch
+    /// without a negative or a positive pair lacks one of them.
     pub fn add(&mut self, step: &StepMetrics) {
-        let pulls = self.pulls || step.lambda.is_some_and(|lambda| lambda > 0.0);
-        if let Some(inter) = step.inter.filter(|_| pulls) {
-            self.seen += 1;
-            self.mean += (f64::from(inter) - self.mean) / WINDOW.min(self.seen as f64);
+        if self.pulls || step.lambda.is_some_and(|lambda| lambda > 0.0) {
+            step.inter.into_iter().for_each(|inter| self.inter.add(inter));
+            step.intra.into_iter().for_each(|intra| self.intra.add(intra));
         }
     }
 
@@ -79,7 +109,11 @@ impl Watch {
 
     /// The mean distance between different persons, if the features are collapsed after the last step that was added.
     pub fn collapsed(&self) -> Option<f64> {
-        (self.seen >= PATIENCE && self.mean < self.threshold).then_some(self.mean)
+        let Watch { unit, inter, intra, .. } = *self;
+        let is_alike = intra.seen >= PATIENCE && intra.value > ALIKE * inter.value;
+        let is_below = |share: f64| inter.value < share * unit;
+        let is_collapsed = is_below(COLLAPSED) && !self.has_neck || is_below(CLOSE) && is_alike;
+        (inter.seen >= PATIENCE && is_collapsed).then_some(inter.value)
     }
 
     /// A warning for the end of a run whose features are collapsed.
@@ -175,6 +209,21 @@ mod tests {
         assert!(watch.at_end().unwrap().starts_with("the run ends with collapsed features"));
         (0..200).for_each(|_| watch.add(&step(Some(0.6), 1.0)));
         assert_eq!(watch.at_end(), None, "the features have recovered");
+    }
+
+    /// Distances that are not small yet, and persons that are no longer told apart.
+    #[test]
+    fn persons_that_are_alike_have_collapsed_earlier() {
+        let told = |settings: &[&str], inter: f32, intra: Option<f32>| {
+            let step = StepMetrics { intra, ..step(Some(inter), 1.0) };
+            of_run(&config(settings), &vec![step; 120]).is_some()
+        };
+        assert!(told(&[], 0.2, Some(0.19)));
+        assert!(!told(&[], 0.2, Some(0.15)) && !told(&[], 0.2, None) && !told(&[], 0.5, Some(0.49)));
+        assert!(told(&[], 0.1, Some(0.05)) && told(&[], 0.1, None));
+        let neck = ["model.neck=batchnorm"];
+        assert!(!told(&neck, 0.1, Some(0.05)) && !told(&neck, 0.1, None));
+        assert!(told(&neck, 0.1, Some(0.099)));
     }
 
     /// The batch-contrastive loss has no weight there.

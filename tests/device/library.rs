@@ -101,7 +101,7 @@ fn a_gradient_without_room_is_named() {
         let x = tape.leaf(x);
         let one = || Tensor::full(device, [1], 1.0).unwrap();
         let y = tape.record(one(), &[x.handle()], |_| Halve);
-        let error = tape.backward(vec![(y, one())]).err().expect("no room").to_string();
+        let error = tape.backward(vec![(y, one())]).expect_err("no room").to_string();
         assert!(error.contains(&format!("no room for f32 [{elements}], a gradient of halve")), "{error}");
     });
 }
