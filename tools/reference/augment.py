@@ -5,6 +5,7 @@ the step and the image's place in the batch. Arithmetic is f32 where the program
 import numpy as np
 
 import philox
+from fault import known
 from samplers import below
 
 FLIP, TOP, LEFT, FACTORS, DECISION, FIRST_TRY, NOISE = 0, 1, 2, 4, 8, 12, 512
@@ -25,6 +26,8 @@ class Augment:
     def __init__(self, settings):
         self.data, self.seed = settings.data, settings.run["seed"]
         self.size = settings.input["height"], settings.input["width"]
+        self.mode = {"zero": "constant", "edge": "edge"}[known(self.data, "data", "pad_mode", "zero", "edge")]
+        self.fill = known(self.data, "data", "erase_fill", "mean", "noise")
         self.jitter = [f32(self.data.get(name, 0.0)) for name in ("brightness", "contrast", "saturation")]
 
     @property
@@ -41,8 +44,7 @@ class Augment:
         pad = data["pad"] if data["crop"] else 0
         if data["flip"] and below(words[FLIP], 2) == 1:
             image = image[:, ::-1]
-        mode = {"zero": "constant", "edge": "edge"}[data["pad_mode"]]
-        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode)
+        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), self.mode)
         top, left = (below(words[at], whole - own + 1)
                      for at, whole, own in zip((TOP, LEFT), padded.shape, self.size))
         seen = padded[top:top + self.size[0], left:left + self.size[1]]

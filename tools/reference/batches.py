@@ -50,7 +50,7 @@ class Batches:
         if rectangle:
             top, left, height, width = rectangle
             fill = 0.0
-            if self.settings.data["erase_fill"] == "noise":
+            if self.augment.fill == "noise":
                 fill = self.normalised(self.augment.noise(step, slot))[top:top + height, left:left + width]
             seen[top:top + height, left:left + width] = fill
         return seen

@@ -1,6 +1,6 @@
 """Groups of parameters by patterns of their names (src/train/groups.rs): factors, and frozen parameters."""
 
-from fnmatch import fnmatchcase
+import re
 
 import numpy as np
 
@@ -8,9 +8,15 @@ import numpy as np
 NEW = ("fc.", "bottleneck.", "embedding.", "pool.", "verification.", "attributes.")
 
 
+def matches(name, pattern):
+    """* stands for any characters, ? for one; there are no others."""
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern)
+    return re.fullmatch("".join(parts), name) is not None
+
+
 def is_chosen(patterns, name):
     """Whether the last of the patterns that match chooses the name; one that begins with ! takes it out."""
-    last = [pattern for pattern in patterns if fnmatchcase(name, pattern.removeprefix("!"))][-1:]
+    last = [pattern for pattern in patterns if matches(name, pattern.removeprefix("!"))][-1:]
     return bool(last) and not last[0].startswith("!")
 
 
@@ -19,9 +25,9 @@ def factors(solver, name):
     rate = np.float32(solver["head_rate"]) if name.startswith(NEW) else np.float32(1)
     decay = np.float32(1)
     for pattern, factor in solver.get("lr_factors", {}).items():
-        rate *= np.float32(factor) if fnmatchcase(name, pattern) else np.float32(1)
+        rate *= np.float32(factor) if matches(name, pattern) else np.float32(1)
     for pattern, factor in solver.get("decay_factors", {}).items():
-        decay *= np.float32(factor) if fnmatchcase(name, pattern) else np.float32(1)
+        decay *= np.float32(factor) if matches(name, pattern) else np.float32(1)
     return float(rate), float(decay)
 
 

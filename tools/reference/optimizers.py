@@ -9,7 +9,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 import groups
-from fault import Fault
+from fault import known
 
 # Kinds of state in a checkpoint, each a folder of names: momentum/conv1.weight.
 KINDS = ("momentum", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
@@ -22,6 +22,7 @@ def f32(value):
 class Momentum:
     def __init__(self, named, solver):
         self.named, self.solver = named, solver
+        self.convention = known(solver, "solver", "convention", "pytorch", "caffe")
         self.velocities = {name: torch.zeros_like(p) for name, p in named}
 
     def states(self):
@@ -41,7 +42,7 @@ class Momentum:
             own_rate = rate * of_rate
             gradient = gradient + decay * of_decay * parameter
             velocity = self.velocities[name]
-            if self.solver["convention"] == "caffe":
+            if self.convention == "caffe":
                 velocity.mul_(momentum).add_(own_rate * gradient)
                 parameter -= velocity
             else:
@@ -111,8 +112,7 @@ class Averaged:
 
 def of(named, solver):
     """The optimiser of the settings [solver] for (name, parameter)s."""
-    kind, decay = solver.get("optimizer", "sgd"), solver.get("ema", 0.0)
-    if kind not in ("sgd", "adam", "amsgrad", "adamw"):
-        raise Fault(f"solver.optimizer is {kind}, which this program does not compute")
+    kind = known(solver, "solver", "optimizer", "sgd", "adam", "amsgrad", "adamw")
+    decay = solver.get("ema", 0.0)
     inner = Momentum(named, solver) if kind == "sgd" else Adam(named, solver)
     return Averaged(inner, decay) if decay else inner

@@ -3,7 +3,7 @@
 import numpy as np
 
 import philox
-from fault import Fault
+from fault import known
 
 # The image number whose words order the batches of an epoch by images.
 BATCHES = 2**32 - 1
@@ -41,7 +41,7 @@ class Sampler:
         self.data, self.batch, self.seed = settings.data, settings.solver["batch"], settings.run["seed"]
         self.images = len(labels)
         self.members = [(int(c), np.flatnonzero(labels == c)) for c in np.unique(labels[labels >= 0])]
-        name = self.data["sampler"]
+        name = known(self.data, "data", "sampler", "random", "epochs", "pk", "pairs")
         if name == "random":
             self.turns = 1
         elif name == "epochs":
@@ -49,14 +49,13 @@ class Sampler:
         elif name == "pk":
             self.each = self.data["pk_images"]
             self.persons = self.batch // self.each
-            if self.data.get("pk_order", "identities") == "identities":
-                self.turns, self.epoch = len(self.members) // self.persons, self.by_identities
-            else:
+            order = known(self.data, "data", "pk_order", "identities", "images")
+            if order == "images":
                 self.turns, self.epoch = self.most_batches(), self.by_images
-        elif name == "pairs":
-            self.turns, self.epoch = self.images // (self.batch // 2), self.by_pairs
+            else:
+                self.turns, self.epoch = len(self.members) // self.persons, self.by_identities
         else:
-            raise Fault(f"data.sampler is {name}, which this program does not know")
+            self.turns, self.epoch = self.images // (self.batch // 2), self.by_pairs
         self.order = (None, None)
 
     def words(self, step, image, n):
@@ -114,8 +113,11 @@ class Sampler:
 
     def by_pairs(self, epoch):
         data, pairs = self.data, self.batch // 2
-        share, least = data["pairs_positive"], min(data["pairs_least"], data["pairs_positive"])
-        share = max(least, share * data["pairs_decay"] ** epoch)
+        share, decay, least = (float(np.float32(data[f"pairs_{key}"])) for key in ("positive", "decay", "least"))
+        least = min(least, share)
+        for _ in range(epoch):
+            share *= decay
+        share = max(least, share)
         positive = min(int(np.floor(share * pairs + 0.5)), pairs)
         class_of = {int(image): label for label, own in self.members for image in own}
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 import rounds
-from fault import Fault
+from fault import known
 
 f32 = np.float32
 
@@ -17,7 +17,7 @@ def ramp(step, length):
 
 def decay(solver, step):
     """The factor of the learning rate without the warm-up."""
-    kind = solver.get("schedule", "steps")
+    kind = known(solver, "solver", "schedule", "steps", "cosine", "exponential")
     if kind == "steps":
         factor = f32(1)
         for _ in range(sum(step >= drop for drop in solver["lr_milestones"])):
@@ -26,8 +26,6 @@ def decay(solver, step):
     flat = solver.get("lr_flat", 0)
     way = max(step - flat, 0) / max(solver["iterations"] - flat, 1)
     default = {"cosine": 0.0, "exponential": 1e-3}
-    if kind not in default:
-        raise Fault(f"solver.schedule is {kind}, which this program does not know")
     end = float(f32(solver["lr_end"])) / float(f32(solver["lr"])) if "lr_end" in solver else default[kind]
     if kind == "cosine":
         return f32(end + (1 - end) * 0.5 * (1 + math.cos(math.pi * way)))

@@ -53,7 +53,7 @@ from contrastive import contrastive
 from triplet import triplet
 from verification import verification_loss
 from batches import Batches
-from fault import Fault
+from fault import Fault, known
 
 
 OLD_SOLVER = {"rate": "lr", "rate_drops": "lr_milestones", "rate_factor": "lr_gamma", "rate_warmup": "lr_warmup"}
@@ -62,6 +62,9 @@ OLD_LOSS = {
     "lambda_warmup": "warmup",
     **{key: key for key in ("tau", "gradient", "reduction", "center_rate")},
 }
+
+
+LOSSES = {"softmax", "batch_contrastive", "center", "triplet", "circle", "contrastive", "verification", "attributes"}
 
 
 class Settings:
@@ -78,10 +81,13 @@ class Settings:
         # Older checkpoints have the settings of the batch-contrastive loss in [loss] itself.
         own = self.loss.get("batch_contrastive", {})
         self.own = {new: self.loss[old] for old, new in OLD_LOSS.items() if old in self.loss} | own
-        self.reduction = self.own.get("reduction", "sum")
-        if self.reduction not in ("sum", "mean"):
-            raise Fault(f"loss.batch_contrastive.reduction is {self.reduction}, which this program does not know")
-        self.has_neck = self.model.get("neck", "none") == "batchnorm"
+        self.reduction = known(self.own, "loss.batch_contrastive", "reduction", "sum", "mean")
+        self.has_neck = known(self.model, "model", "neck", "none", "batchnorm") == "batchnorm"
+        self.has_gem = known(self.model, "model", "pooling", "average", "gem") == "gem"
+        known(self.own, "loss.batch_contrastive", "gradient", "paper", "exact")
+        known(self.solver, "solver", "batchnorm", "batch", "frozen")
+        for name in self.loss.keys() - LOSSES - OLD_LOSS.keys():
+            raise Fault(f"the settings have loss.{name}, which this program does not know")
         softmax = self.loss.get("softmax", {})
         self.softmax_weight = float(np.float32(softmax.get("weight", 1.0)))
         self.smoothing = float(np.float32(softmax.get("smoothing", 0.0)))
@@ -144,7 +150,7 @@ class Trainer:
         self.embedding, width = embedding_of(model, self.net.features)
         if width != features:
             raise Fault(f"the network's features have {width} values, fc.weight has {features} columns")
-        self.exponent = torch.full((1,), 3.0, requires_grad=True) if model.get("pooling") == "gem" else None
+        self.exponent = torch.full((1,), 3.0, requires_grad=True) if settings.has_gem else None
         for _, _, layer in self.net.layers():
             layer.bn.momentum = float(np.float32(settings.solver["batchnorm_momentum"]))
         # Without running statistics, instance normalisation is the same in both modes.
@@ -254,8 +260,8 @@ class Trainer:
         self.frozen = rounds.frozen(self, number) | {n for n in names if groups.is_frozen(solver, number, n)}
         for _, name, layer in self.net.layers():
             layer.bn.train(solver["batchnorm"] == "batch" and f"{name}.weight" not in self.frozen)
-        for number, layer in enumerate(self.embedding):
-            layer.train(f"embedding.{number}.weight" not in self.frozen)
+        for place, layer in enumerate(self.embedding):
+            layer.train(f"embedding.{place}.weight" not in self.frozen)
         if self.neck:
             self.neck.train("bottleneck.weight" not in self.frozen)
 

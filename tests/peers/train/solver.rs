@@ -2,8 +2,10 @@
 
 use super::{EXACT, agrees, agrees_with, script, torch, with_set};
 
-/// Relative difference of a state of an optimiser, of the length of the whole tensor.
-const STATES: &str = "5e-2";
+/// Largest difference of a state of an optimiser, as a share of the length of the whole tensor: three times what was
+/// measured, by the rounding of PyTorch's f32 (AdamW) or of this program's (SGD, beside PyTorch in f64).
+const STATES: &str = "1.2e-1";
+const STATES_EXACT: &str = "4e-2";
 
 /// Adam, AMSGrad and AdamW: the losses, and the means and mean squares in the checkpoint beside PyTorch's own.
 #[test]
@@ -107,7 +109,7 @@ fn pytorch_has_the_same_states_behind_a_freeze_and_the_same_average() {
     ] {
         let optimizer = format!("solver.optimizer={kind}");
         let settings = [&freeze[..], &[&optimizer]].concat();
-        let more = [&["--check-states", STATES], EXACT].concat();
+        let more = [&["--check-states", STATES_EXACT], EXACT].concat();
         let lines = agrees_with(&python, folder, kind, &settings, &more);
         let kinds: Vec<&str> = lines.iter().filter_map(|line| line.split('/').next()).collect();
         assert_eq!(kinds, states, "{lines:?}");
