@@ -11,7 +11,7 @@
 //! | 4 to 6 | factors of brightness, contrast and saturation ([`super::jitter`]) |
 //! | 8 | whether to erase ([`super::erase`]) |
 //! | 12 + 4 t to 15 + 4 t | area, aspect, top and left of rectangle t of at most 100 |
-//! | 512 + i | noise of pixel i of the rectangle |
+//! | 512 + i | noise of pixel i of the image |
 
 use super::erase::{Erase, Rectangle};
 use super::jitter::{Factors, Jitter};

@@ -168,6 +168,20 @@ fn no_memory_for_a_workspace_is_an_error() {
     });
 }
 
+/// Nor may the memory that cuDNN takes for itself.
+#[test]
+fn no_memory_inside_of_cudnn_is_an_error() {
+    let status = "cudnnConvolutionForward=4004";
+    with_status("offers::no_memory_inside_of_cudnn_is_an_error", status, || {
+        let gpu = Gpu::open();
+        let cudnn = open(&gpu);
+        let plan = cudnn.plan(&SQUARE).unwrap();
+        let error = try_out(&gpu, &cudnn, &plan, Direction::Forward, operands(&gpu)).unwrap_err().to_string();
+        assert!(error.contains("by algorithm 0 failed") && error.contains("(4004)"), "{error}");
+        assert!(plan.choice(Direction::Forward, Overwrite).is_none(), "nothing is decided");
+    });
+}
+
 #[test]
 fn a_missing_workspace_is_named() {
     planted("offers::a_missing_workspace_is_named", "", || {

@@ -35,7 +35,7 @@ fn an_algorithm_that_fails_when_it_runs() {
 }
 
 #[test]
-fn an_algorithm_that_adds_to_nothing() {
+fn an_algorithm_that_cannot_accumulate() {
     if let Some(said) = survived("refused-accumulate") {
         assert!(said.contains("does not add to the result"), "{said}");
     }

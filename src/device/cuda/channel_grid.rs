@@ -64,7 +64,7 @@ impl ChannelGrid {
     /// ahead, as far as each of their threads has two rows: a thread loads the coefficients of its channels first.
     fn shared_rows(&self, multiprocessors: usize) -> Grid {
         let each = (self.rows * self.across).div_ceil(self.y * 2 * multiprocessors.max(1)).max(2);
-        self.grid(self.rows.div_ceil(each * self.y).min(65_535))
+        self.grid(self.rows.div_ceil(each * self.y).clamp(1, 65_535))
     }
 
     /// The chunks and the launch grid of a kernel that computes partial sums, with about `blocks` blocks.

@@ -84,7 +84,7 @@ pub struct Choice<'a> {
 
 impl Choice<'_> {
     /// The workspace of the algorithm in bytes. It may be 0, and is at most [`WORKSPACE_LIMIT`] if the direction has
-    /// such an algorithm.
+    /// such an algorithm that runs.
     pub fn workspace(&self) -> usize {
         self.algorithm.workspace
     }

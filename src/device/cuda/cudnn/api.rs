@@ -30,6 +30,8 @@ c_constants! {
     SUCCESS = CUDNN_STATUS_SUCCESS: cudnnStatus_t = 0;
     FIRST_BAD_PARAM = CUDNN_STATUS_BAD_PARAM: cudnnStatus_t = 2000;
     FIRST_NOT_SUPPORTED = CUDNN_STATUS_NOT_SUPPORTED: cudnnStatus_t = 3000;
+    HOST_ALLOCATION_FAILED = CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED: cudnnStatus_t = 4003;
+    DEVICE_ALLOCATION_FAILED = CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED: cudnnStatus_t = 4004;
     /// For a filter it is the layout `[k, r, s, c]`.
     NHWC = CUDNN_TENSOR_NHWC: cudnnTensorFormat_t = 1;
     FLOAT = CUDNN_DATA_FLOAT: cudnnDataType_t = 0;
@@ -50,6 +52,8 @@ c_constants! {
 
 /// `CUDNN_STATUS_BAD_PARAM` and its more detailed variants: the category of a status is its thousands.
 pub const BAD_PARAM: std::ops::Range<cudnnStatus_t> = FIRST_BAD_PARAM..FIRST_NOT_SUPPORTED;
+/// Free memory changes from run to run.
+pub const NO_MEMORY: [cudnnStatus_t; 2] = [HOST_ALLOCATION_FAILED, DEVICE_ALLOCATION_FAILED];
 /// The number of math types. Number 2, `CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION`, is not used: it may round to 16 bits.
 pub const MATH_TYPES: usize = 4;
 /// The most algorithms of a direction, each counted with and without tensor cores.

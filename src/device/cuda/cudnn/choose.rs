@@ -16,15 +16,16 @@ struct Offers {
 
 impl Cudnn {
     /// Tries out a direction of a plan and keeps its algorithms: for a result that is overwritten and for one that is
-    /// added to, the first of cuDNN's offers that runs. An offer that fails is passed over whatever the status, except
-    /// for a parameter that cuDNN calls wrong: that is an error of the caller, which the next algorithm would hide. The
-    /// first call for a direction decides; later ones run in vain. The content of the result is lost.
+    /// added to, the first of cuDNN's offers that is enqueued without an error. An offer that fails is passed over whatever the status, with two exceptions: a
+    /// parameter that cuDNN calls wrong is an error of the caller, which the next algorithm would hide; and free memory
+    /// changes from run to run, so it must not decide. The first call for a direction decides; later ones run in vain. The
+    /// content of the result is lost.
     ///
     /// `allocate` returns the address of a workspace of so many bytes and a guard, which is dropped once the dry run
     /// is enqueued.
     ///
     /// # Errors
-    /// The error of `allocate`; a wrong parameter. That no algorithm runs is an error of [`Plan::choice`].
+    /// The error of `allocate`; a wrong parameter; no memory inside of cuDNN. That no algorithm runs is an error of [`Plan::choice`].
     ///
     /// # Safety
     /// As for [`Cudnn::run`], with a workspace of as many bytes as `allocate` was asked for.
@@ -47,9 +48,12 @@ impl Cudnn {
                     unsafe { self.first_to_run(&offers, choice, operands, result, &mut allocate) }
                 };
                 let overwrite = first_to_run(GradMode::Overwrite)?;
-                // It reads what the first dry run has written.
                 let accumulate = match &overwrite {
-                    Ok(_) => first_to_run(GradMode::Accumulate)?,
+                    // It reads what the first dry run has written. Not every direction is ever added to, so that an
+                    // error is one only where it is.
+                    Ok(_) => {
+                        first_to_run(GradMode::Accumulate).unwrap_or_else(|error| Err(error.to_string()))
+                    }
                     Err(reasons) => Err(reasons.clone()),
                 };
                 [overwrite, accumulate]
@@ -84,7 +88,7 @@ impl Cudnn {
             if status == api::SUCCESS {
                 return Ok(Ok(algorithm));
             }
-            if api::BAD_PARAM.contains(&status) {
+            if api::BAD_PARAM.contains(&status) || api::NO_MEMORY.contains(&status) {
                 let (direction, problem) = (choice.direction, choice.plan.problem);
                 self.api.check(status, || format!("{direction} of the {problem} by algorithm {number}"))?;
             }

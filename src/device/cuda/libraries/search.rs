@@ -76,11 +76,12 @@ impl Search {
             sites
                 .extend(versions(&data.join("Python"), "Python3").map(|python| python.join("site-packages")));
         }
+        // On a system with one tree, /bin is /usr/bin.
         let system = [root.join("usr"), root.join("usr/local")];
         // A virtual environment that is on PATH alone exports nothing. For the system's Python the user's packages come
         // first.
         let on_path = variable("PATH").filter(|_| !cfg!(windows)).and_then(|path| prefix_on_path(&path));
-        for prefix in on_path.iter().filter(|prefix| !system.contains(prefix)) {
+        for prefix in on_path.iter().filter(|prefix| *prefix != root && !system.contains(prefix)) {
             sites.extend(sites_of(prefix));
         }
         let user = path("HOME").map(|home| home.join(".local"));
