@@ -16,8 +16,9 @@ use crate::run::metrics::StepMetrics;
 /// persons apart at any distance.
 const COLLAPSED: f64 = 0.2;
 /// The same share where images of one person are as far apart as those of two. Of 48 runs on the synthetic set
-/// (docs/results.md, other methods) this told all 15 collapsed ones within 170 steps; [`COLLAPSED`] alone told 11 of them,
-/// two after 400 steps. It spoke in one run that did not end so, whose features were alike at step 100.
+/// (docs/results.md, other methods), which this share and the next were chosen on, it told all 15 collapsed ones within
+/// 170 steps; [`COLLAPSED`] alone told 11 of them, two after 400 steps. It spoke in one run that did not end so, whose
+/// features were alike at step 100.
 const CLOSE: f64 = 0.6;
 /// The distance between images of one person, as a share of that between persons, above which they are alike: collapsed
 /// runs ended at 0.94 to 0.99 (one, which recovered a little, at 0.71), the others at 0.57 to 0.76.
@@ -99,11 +100,13 @@ impl Watch {
     /// Adds a step; returns a warning when the features have collapsed.
     pub fn see(&mut self, step: &StepMetrics) -> Option<String> {
         self.add(step);
-        let mean = self.collapsed().filter(|_| !self.spoken)?;
+        self.collapsed().filter(|_| !self.spoken)?;
         self.spoken = true;
         Some(format!(
-            "step {}: the features have collapsed (mean distance between different persons {mean:.3}). {}",
-            step.step, self.advice
+            "step {}: the features have collapsed ({}). {}",
+            step.step,
+            self.distances(),
+            self.advice
         ))
     }
 
@@ -118,12 +121,21 @@ impl Watch {
 
     /// A warning for the end of a run whose features are collapsed.
     pub fn at_end(&self) -> Option<String> {
-        let mean = self.collapsed()?;
+        self.collapsed()?;
         Some(format!(
-            "the run ends with collapsed features (mean distance between different persons {mean:.3} in the last \
-             steps), so its network hardly tells persons apart. {}",
+            "the run ends with collapsed features ({}, in the last steps), so its network hardly tells persons apart. {}",
+            self.distances(),
             self.advice
         ))
+    }
+
+    /// The mean distances in words.
+    fn distances(&self) -> String {
+        let between = format!("mean distance between different persons {:.3}", self.inter.value);
+        match self.intra.seen {
+            0 => between,
+            _ => format!("{between}, between images of one person {:.3}", self.intra.value),
+        }
     }
 }
 
@@ -224,6 +236,13 @@ mod tests {
         let neck = ["model.neck=batchnorm"];
         assert!(!told(&neck, 0.1, Some(0.05)) && !told(&neck, 0.1, None));
         assert!(told(&neck, 0.1, Some(0.099)));
+        let mut watch = Watch::new(&config(&[]), Origin::Random);
+        (0..120).for_each(|_| watch.add(&StepMetrics { intra: Some(0.19), ..step(Some(0.2), 1.0) }));
+        let said = watch.at_end().unwrap();
+        assert!(
+            said.contains("different persons 0.200, between images of one person 0.190, in the"),
+            "{said}"
+        );
     }
 
     /// The batch-contrastive loss has no weight there.
