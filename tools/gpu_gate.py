@@ -22,7 +22,7 @@ import gpu_gate_checks as checks
 import gpu_gate_evidence as evidences
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIMIT = 60e6
+LARGEST = 60e6
 # What the executables read at the place where they were built.
 SOURCES = ["tests/golden", "cuda", "tools/softcuda", "benches", "configs"]
 TESTS = ["ops", "cuda_libraries", "device"]
@@ -98,8 +98,8 @@ def bundle(folder, chip):
     (folder / "bundle.json").write_text(json.dumps(description, indent=1) + "\n")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}: {size / 1e6:.1f} MB")
-    if size > LIMIT:
-        sys.exit(f"gpu_gate: that is more than {LIMIT / 1e6:.0f} MB; --chip NUMBER packs the kernels of one chip only")
+    if size > LARGEST:
+        sys.exit(f"gpu_gate: that is more than {LARGEST / 1e6:.0f} MB; --chip NUMBER packs the kernels of one chip only")
 
 
 def plan(bundle, evidence):

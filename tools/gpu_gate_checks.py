@@ -81,7 +81,7 @@ def outcome(result, check):
         word, detail, figures = "failed", str(error), {}
     except NotRun as error:
         word, detail, figures = "not run", str(error), {}
-    except Exception as error:  # The others shall run all the same.
+    except Exception as error:  # The other checks still run.
         word, detail, figures = "failed", f"{type(error).__name__}: {error}", {}
     seconds = round(time.monotonic() - begin, 2)
     return {**result, "outcome": word, "seconds": seconds, "detail": detail, "figures": figures}
@@ -174,8 +174,10 @@ class Gate:
         for reader in readers:
             reader.start()
 
-        def wait(timeout):
-            left = self.left()
+        def wait(timeout=None):
+            # A process that was started is ended here, also where the stage is over already.
+            left = max(0, self.deadline - time.monotonic())
+            timeout = self.limit if timeout is None else timeout
             try:
                 process.wait(min(timeout, left))
             except subprocess.TimeoutExpired:
@@ -193,7 +195,7 @@ class Gate:
 
         return process, wait
 
-    def call(self, *command, environment=None, timeout=LIMIT):
+    def call(self, *command, environment=None, timeout=None):
         """Exit status, standard output and standard error."""
         self.left()
         return self.start(command, environment)[1](timeout)

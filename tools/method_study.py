@@ -7,9 +7,9 @@ follows from them.
 
     tools/method_study.py OUT                     every cell, choosing on held-out persons
     tools/method_study.py OUT --cells made-up/pretrained omniglot/nsfw
-    tools/method_study.py OUT --table             the tables of what is there, as Markdown; with --methods, of those
+    tools/method_study.py OUT --table             the tables of what is there, as Markdown; with --methods, that of the methods
     tools/method_study.py OUT --test              the comparison on the test part, once, with the chosen settings
-    tools/method_study.py OUT --methods           losses and necks of other methods on the test part, chosen for nobody
+    tools/method_study.py OUT --methods           losses and necks of other methods on the test part; nothing is chosen
 
 A cell is a data set and a start. Every sweep is a folder of OUT and goes on where it was stopped. Needs python3 and a
 release build; `--omniglot DIR` names the Omniglot set in the Market-1501 layout, `--nsfw FILE` the converted weights

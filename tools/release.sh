@@ -138,5 +138,9 @@ for target in $targets; do
 done
 
 # Targets may be built by several calls: the list is of all archives of this version.
-(cd "$out" && sha256sum bcreid-"$version"-*.tar.gz >SHA256SUMS)
+archives=()
+for target in $known; do
+    [ ! -e "$out/bcreid-$version-$target.tar.gz" ] || archives+=("bcreid-$version-$target.tar.gz")
+done
+(cd "$out" && sha256sum "${archives[@]}" >SHA256SUMS)
 cat "$out/SHA256SUMS"

