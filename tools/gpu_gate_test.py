@@ -9,7 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
+import unittest.mock
+
+import gpu_gate_checks as checks
 
 TOOLS = pathlib.Path(__file__).resolve().parent
 # Does what the variable FAKE of this command says; by default a run writes its files, and `synth` a folder.
@@ -186,6 +190,21 @@ class Gate(unittest.TestCase):
         calls = [line.split(" run ")[1] for line in lines if not line.startswith("#")]
         stages = ["libraries", "parity", "bits", "torch", "device", "sanitizer"]
         self.assertEqual(calls, [f"bundle evidence.json --stage {stage}" for stage in stages])
+
+    def test_the_limit_bounds_a_check_and_every_process_is_ended(self):
+        gate = checks.Gate(self.bundle, types.SimpleNamespace(small=False, wheels=False, limit=1))
+        self.addCleanup(shutil.rmtree, gate.work, ignore_errors=True)
+        # The default of --limit says nothing here.
+        with unittest.mock.patch.object(checks, "LIMIT", 0.1):
+            gate.begin(self.folder / "log")
+            with self.assertRaises(checks.CutOff):
+                gate.call("sleep", "60")
+        gate.begin(self.folder / "log")
+        process, wait = gate.start(["sleep", "60"], None)
+        gate.deadline = time.monotonic() - 1
+        with self.assertRaises(checks.CutOff):
+            wait()
+        self.assertIsNotNone(process.poll())
 
 
 if __name__ == "__main__":

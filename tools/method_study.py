@@ -7,7 +7,7 @@ follows from them.
 
     tools/method_study.py OUT                     every cell, choosing on held-out persons
     tools/method_study.py OUT --cells made-up/pretrained omniglot/nsfw
-    tools/method_study.py OUT --table             the tables of what is there, as Markdown; with --methods, that of the methods
+    tools/method_study.py OUT --table             the tables of what is there, as Markdown; with --methods: of the methods
     tools/method_study.py OUT --test              the comparison on the test part, once, with the chosen settings
     tools/method_study.py OUT --methods           losses and necks of other methods on the test part; nothing is chosen
 

@@ -53,3 +53,41 @@ pub fn write(dataset: &Dataset, config: &Config, out: &Path) -> Result<usize> {
     write_atomically(out, |writer| writer.write_all(&bytes))?;
     Ok(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::synth::Synth;
+    use safetensors::SafeTensors;
+
+    #[test]
+    fn images_have_the_stored_size_and_those_without_an_identity_come_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, out) = (folder.path().join("data"), folder.path().join("images.safetensors"));
+        let set =
+            Synth { train_ids: 3, test_ids: 2, cameras: 2, distractors: 0, junk: 0, ..Synth::default() };
+        let counts = set.write(&data, |_, _| ()).unwrap();
+        let settings = [
+            "input.height=64".to_string(),
+            "input.width=32".into(),
+            "data.resize=[72, 36]".into(),
+            format!("data.unlabelled={}", data.join("query").display()),
+            "loss.batch_contrastive.weight=0".into(),
+        ];
+        let config = Config::resolve_text("", &settings).unwrap();
+        let count = write(&Dataset::open(&data).unwrap(), &config, &out).unwrap();
+        assert_eq!(count, counts.train + counts.query);
+        let bytes = std::fs::read(&out).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(file.tensor("images").unwrap().shape(), [count, 72, 36, 3]);
+        let numbers = |name: &str| -> Vec<i64> {
+            let (chunks, []) = file.tensor(name).unwrap().data().as_chunks::<8>() else { panic!("{name}") };
+            chunks.iter().map(|chunk| i64::from_le_bytes(*chunk)).collect()
+        };
+        let labels = numbers("labels");
+        let (with, without) = labels.split_at(counts.train);
+        assert!(with.iter().all(|label| (0..3).contains(label)), "{with:?}");
+        assert!(without.iter().all(|label| *label == -1), "{without:?}");
+        assert_eq!(numbers("indices"), (0..count as i64).collect::<Vec<_>>());
+    }
+}

@@ -1,4 +1,5 @@
-//! What cuDNN offers and then refuses, and which algorithm is taken: on the stand-ins alone, whose algorithms are known.
+//! The choice among the algorithms that cuDNN offers and some of which it then refuses: on the stand-ins alone, whose
+//! algorithms are known.
 //! In each direction it offers 0, 1 and 2, in this order; 0 needs no workspace and is not deterministic in gradients.
 
 use crate::convolution::{DIRECTIONS, SQUARE, choices, open, operands, try_out};
@@ -81,7 +82,7 @@ fn one_that_fails_when_it_runs_is_passed_over() {
     });
 }
 
-/// What overwrites its result keeps the best algorithm.
+/// An algorithm that is refused only where it adds stays the choice for overwriting.
 #[test]
 fn one_that_only_overwrites_stays_for_that() {
     planted("offers::one_that_only_overwrites_stays_for_that", "refused-accumulate", || {
@@ -165,6 +166,28 @@ fn no_memory_for_a_workspace_is_an_error() {
         let error = unsafe { cudnn.try_out(&plan, direction, operands(&gpu), result, full) }.unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
         assert!(plan.choice(direction, Overwrite).is_none());
+    });
+}
+
+/// A direction whose result is never added to needs no workspace for that.
+#[test]
+fn no_memory_to_add_is_an_error_only_where_it_adds() {
+    planted("offers::no_memory_to_add_is_an_error_only_where_it_adds", "", || {
+        let gpu = Gpu::open();
+        let cudnn = open(&gpu);
+        let plan = cudnn.plan(&SQUARE).unwrap();
+        let direction = Direction::InputGradient;
+        let result = gpu.memory(plan.problem().result_bytes(direction));
+        let mut left = 1;
+        let once = |bytes| {
+            left -= 1;
+            if left < 0 { Err(Error::Device("full".into())) } else { Ok((gpu.memory(bytes), ())) }
+        };
+        // SAFETY: the arrays have the problem's sizes and are never freed.
+        unsafe { cudnn.try_out(&plan, direction, operands(&gpu), result, once) }.unwrap();
+        plan.choice(direction, Overwrite).unwrap().unwrap();
+        let error = plan.choice(direction, Accumulate).unwrap().unwrap_err().to_string();
+        assert!(error.contains("the input's gradient") && error.contains("full"), "{error}");
     });
 }
 

@@ -20,15 +20,19 @@ def position(solver, step):
     return ("restraint", number, begin) if step < begin + restraint else ("relaxation", number, begin + restraint)
 
 
+def dropped(rate, solver, milestones, step):
+    """The rate after the milestones up to a step, in f32."""
+    for _ in range(sum(step >= milestone for milestone in milestones)):
+        rate *= np.float32(solver["lr_gamma"])
+    return rate
+
+
 def rate(solver, step):
     """The learning rate of a restraint or a relaxation; none before them."""
     stage, number, first = position(solver, step)
     if stage == "plain":
         return None
-    rate = np.float32(solver["svd_lr"][number])
-    for _ in range(sum(step - first >= drop for drop in solver["svd_lr_milestones"])):
-        rate *= np.float32(solver["lr_gamma"])
-    return rate
+    return dropped(np.float32(solver["svd_lr"][number]), solver, solver["svd_lr_milestones"], step - first)
 
 
 def is_frozen(solver, stage, name, layer):

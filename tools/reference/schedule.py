@@ -19,10 +19,7 @@ def decay(solver, step):
     """The factor of the learning rate without the warm-up."""
     kind = known(solver, "solver", "schedule", "steps", "cosine", "exponential")
     if kind == "steps":
-        factor = f32(1)
-        for _ in range(sum(step >= drop for drop in solver["lr_milestones"])):
-            factor *= f32(solver["lr_gamma"])
-        return factor
+        return rounds.dropped(f32(1), solver, solver["lr_milestones"], step)
     flat = solver.get("lr_flat", 0)
     way = max(step - flat, 0) / max(solver["iterations"] - flat, 1)
     default = {"cosine": 0.0, "exponential": 1e-3}

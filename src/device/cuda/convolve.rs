@@ -7,7 +7,7 @@ use crate::element::GradMode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-const WORKSPACE: Label = Label::Other("the workspace of a convolution");
+const WORKSPACE: Label = Label::of("the workspace of a convolution");
 
 impl CudaDevice {
     /// The plan of a convolution: its descriptors and algorithms, from a cache of all problems so far.

@@ -15,7 +15,7 @@ pub use problem::{Direction, Element, Problem};
 use super::libraries::Library;
 use crate::element::GradMode;
 use crate::{Error, Result};
-use api::{Api, Descriptor, Handle};
+use api::{Api, Descriptor, cudnnHandle_t as Handle};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -48,8 +48,8 @@ pub struct Plan {
     x: Descriptor,
     y: Descriptor,
     w: Descriptor,
-    /// The descriptors of the convolution, one for each math type by its number, so that none changes once it is set.
-    /// Those of the types that the problem does not use are null.
+    /// The descriptors of the convolution, one for each math type by its number, so that none changes once it is set. A
+    /// math type that the problem does not use has null.
     convolutions: [Descriptor; api::MATH_TYPES],
     /// The algorithms of each direction, once it has been tried out: the one that overwrites the result, and the one
     /// that adds to it.

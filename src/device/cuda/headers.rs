@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 const FETCHED: &str = "tools/cuda_headers/files";
 
-/// What the program declares of the three libraries.
+/// The program's declarations of the three libraries: driver, cuBLAS and cuDNN.
 #[derive(Clone, Debug)]
 struct Declarations {
     types: Vec<Type>,

@@ -4,8 +4,6 @@ use crate::device::cuda::libraries::declare::{c_constants, c_struct, c_types, fu
 use crate::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-/// `cudnnHandle_t`.
-pub type Handle = *mut c_void;
 /// `cudnnTensorDescriptor_t`, `cudnnFilterDescriptor_t`, `cudnnConvolutionDescriptor_t`.
 pub type Descriptor = *mut c_void;
 

@@ -1,14 +1,14 @@
-//! The choice of the algorithms of a direction: what cuDNN offers, and a dry run of it.
+//! The choice of the algorithms of a direction: the offers of cuDNN's heuristics, and a dry run of them.
 
-use super::api::{self, AlgoPerf, Handle};
+use super::api::{self, AlgoPerf, cudnnHandle_t as Handle};
 use super::{Algorithm, Choice, Cudnn, Direction, Found, Plan, WORKSPACE_LIMIT};
 use crate::Result;
 use crate::element::GradMode;
 use std::ffi::c_int;
 
-/// What cuDNN offers for a direction.
+/// The algorithms that cuDNN's heuristics offer for a direction.
 struct Offers {
-    /// The algorithms to try, best first.
+    /// The deterministic ones, best first.
     algorithms: Vec<Algorithm>,
     /// The others, each with the reason.
     rejected: Vec<String>,

@@ -76,10 +76,9 @@ impl Search {
             sites
                 .extend(versions(&data.join("Python"), "Python3").map(|python| python.join("site-packages")));
         }
-        // On a system with one tree, /bin is /usr/bin.
         let system = [root.join("usr"), root.join("usr/local")];
         // A virtual environment that is on PATH alone exports nothing. For the system's Python the user's packages come
-        // first.
+        // first; it may be found as /bin/python3, where /bin is a link to /usr/bin.
         let on_path = variable("PATH").filter(|_| !cfg!(windows)).and_then(|path| prefix_on_path(&path));
         for prefix in on_path.iter().filter(|prefix| *prefix != root && !system.contains(prefix)) {
             sites.extend(sites_of(prefix));
@@ -308,6 +307,25 @@ mod tests {
         ]);
         assert_eq!(search.sites, sites);
         assert_eq!(search.folders(&FICTITIOUS)[3], sites[0].join("nvidia/fictitious/lib"));
+    }
+
+    #[test]
+    fn the_users_packages_come_before_those_of_the_systems_python() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let sites = [
+            "home/.local/lib/python3.11/site-packages",
+            "usr/lib/python3/dist-packages",
+            "usr/local/lib/python3.11/dist-packages",
+        ];
+        sites.iter().for_each(|site| fs::create_dir_all(root.join(site)).unwrap());
+        fs::create_dir_all(root.join("lib/python3/dist-packages")).unwrap();
+        for bin in ["bin", "usr/bin", "usr/local/bin"] {
+            touch(&root.join(bin).join("python3"), "");
+            let variables = HashMap::from([("HOME", root.join("home")), ("PATH", root.join(bin))]);
+            let variable = |name: &str| variables.get(name).cloned().map(PathBuf::into_os_string);
+            assert_eq!(Search::new(variable, root).sites, sites.map(|site| root.join(site)), "{bin}");
+        }
     }
 
     #[test]

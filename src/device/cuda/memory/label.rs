@@ -24,7 +24,7 @@ impl Label {
     }
 
     /// The label of a buffer that is no tensor.
-    pub(in crate::device::cuda) fn of(what: &'static str) -> Self {
+    pub(in crate::device::cuda) const fn of(what: &'static str) -> Self {
         Label::Other(what)
     }
 }
