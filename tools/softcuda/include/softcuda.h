@@ -4,7 +4,7 @@
 // The build passes `-include softcuda.h`, as nvcc includes its own runtime header, so a .cu file needs no change:
 // the qualifiers, built-in variables, intrinsics and vector types below mean what CUDA's programming guide says.
 // What cannot be done faithfully is left out, so that using it is a compile error and never a wrong answer
-// (`__activemask`, textures, cooperative groups, inline PTX, floating-point atomics).
+// (`__activemask`, textures, inline PTX, floating-point atomics). cooperative_groups.h has the barrier of the grid.
 #pragma once
 
 #include "softcuda/qualifiers.h"

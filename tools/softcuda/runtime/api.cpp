@@ -139,6 +139,10 @@ __attribute__((visibility("default"))) const char* softcuda_kernel_parameters(co
     return kernel ? kernel->description.c_str() : nullptr;
 }
 
+__attribute__((visibility("default"))) uint32_t softcuda_resident_blocks(uint32_t threads, size_t shared_bytes) {
+    return resident_blocks(threads, shared_bytes);
+}
+
 __attribute__((visibility("default"))) int softcuda_launch(softcuda_device* device, const char* name,
                                                            softcuda_dim3 grid,
                                                             softcuda_dim3 block, size_t dynamic_shared_bytes,
@@ -165,7 +169,7 @@ __attribute__((visibility("default"))) int softcuda_launch(softcuda_device* devi
                     std::to_string(grid.y) + " x " +
                     std::to_string(grid.z) +
                     " blocks; each side is at least 1, y and z at most 65535, and all together under 2^31");
-    softcuda_options chosen = options ? *options : softcuda_options{0, 48 << 10, 0};
+    softcuda_options chosen = options ? *options : softcuda_options{0, 48 << 10, 0, 0};
     if (dynamic_shared_bytes > chosen.shared_limit || chosen.shared_limit > (227u << 10))
         return fail(device, SOFTCUDA_LAUNCH, who + std::to_string(dynamic_shared_bytes) +
                     " bytes of dynamic shared memory, limit " +

@@ -50,101 +50,20 @@ void block_barrier(Site site) {
     if (current) current->wait_at_barrier(site);
 }
 
+void grid_barrier(Site site) {
+    if (current) current->wait_at_grid_barrier(site);
+}
+
 unsigned long long warp_operation(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width,
                                   int bytes,
                                   Site site) {
     return current ? current->wait_in_warp(op, mask, bits, lane, width, bytes, site) : bits;
 }
 
-// ---- a grid ----
-
-bool Block::run_grid(softcuda_device& device, const Kernel& kernel, dim3 grid, dim3 block, std::size_t dynamic_bytes,
-                     void** args, const softcuda_options& options, softcuda_report& report) {
-    kind = SOFTCUDA_OK;
-    message.clear();
-    device_ = &device;
-    kernel_ = &kernel;
-    args_ = args;
-    report_ = &report;
-    grid_shape = grid;
-    block_shape = block;
-    thread_count_ = block.x * block.y * block.z;
-    random_state_ = options.seed;
-    keep_order_ = options.keep_order != 0;
-    launch_++;
-
-    if (!stacks_.reserve(thread_count_)) {
-        record(SOFTCUDA_LAUNCH, ": no address space for the stacks of " + std::to_string(thread_count_) + " threads",
-               "");
-        return false;
-    }
-    if (!prepare_shared(dynamic_bytes, options.shared_limit)) return false;
-    threads_.resize(thread_count_);
-    warps_.resize((thread_count_ + lanes_per_warp - 1) / lanes_per_warp);
-    for (uint32_t i = 0; i < thread_count_; i++)
-        threads_[i].index = {i % block.x, i / block.x % block.y, i / (block.x * block.y)};
-
-    // Buffers keep intervals across launches; all are reset long before the counter would overflow.
-    last_interval_ = std::max(last_interval_, device.last_interval);
-    if (last_interval_ > 0x80000000u) {
-        device.memory.forget_times();
-        for (Region& region : shared_) region.forget_times();
-        last_interval_ = 0;
-    }
-    clock_.launch_first = last_interval_ + 1;
-    block_starts_.clear();
-    block_numbers_.clear();
-
-    std::vector<uint32_t> order(std::size_t(grid.x) * grid.y * grid.z);
-    std::iota(order.begin(), order.end(), 0u);
-    if (!keep_order_)
-        for (std::size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[random_below(i)]);
-    for (uint32_t number : order) {
-        block_index = {number % grid.x, number / grid.x % grid.y, number / (grid.x * grid.y)};
-        clock_.block_first = clock_.now = ++last_interval_;
-        block_starts_.push_back(last_interval_);
-        block_numbers_.push_back(number);
-        run_block();
-        device.last_interval = last_interval_;
-        if (kind != SOFTCUDA_OK) return false;
-        report.blocks++;
-        report.threads += thread_count_;
-    }
-    report.shared_bytes = shared_in_use_;
-    return true;
-}
-
-bool Block::prepare_shared(std::size_t dynamic_bytes, uint32_t limit) {
-    const Image& library = image();
-    if (shared_.empty()) {
-        shared_begin_ = thread_local_block();
-        shared_bytes_ = library.thread_local_bytes;
-        shared_.resize(library.arrays.size());
-        shared_used_.assign(library.arrays.size(), 0);
-        shared_index_.assign(shared_bytes_ / 64 + 2, 0);
-        for (std::size_t i = 0; i < shared_.size(); i++) {
-            const SharedArray& array = library.arrays[i];
-            shared_[i].begin = shared_begin_ + array.offset;
-            shared_[i].bytes = array.bytes;
-            shared_[i].shared = true;
-            shared_[i].name = array.name.c_str();
-            shared_[i].map_cells();
-            // The red zone after an array belongs to its region, so that a fault past its end names the array.
-            std::fill(shared_index_.begin() + static_cast<std::ptrdiff_t>(array.offset / 64), shared_index_.end(),
-                      static_cast<uint16_t>(i + 1));
-        }
-    }
-    shared_limit_ = limit;
-    shared_in_use_ = dynamic_bytes;
-    for (std::size_t i = 0; i < shared_.size(); i++)
-        if (library.arrays[i].dynamic) shared_[i].bytes = dynamic_bytes, shared_used_[i] = launch_;
-    return true;
-}
-
 // ---- a block ----
 
-void Block::run_block() {
-    done_ = at_barrier_ = 0;
+void Block::start_block() {
+    done_ = 0;
     ready_.resize(thread_count_);
     std::iota(ready_.rbegin(), ready_.rend(), 0u);
     for (Warp& warp : warps_) {
@@ -155,7 +74,12 @@ void Block::run_block() {
         threads_[i].state = Thread::State::Ready;
         prepare(threads_[i].fiber, stacks_.stack(i), Stacks::stack_bytes - Stacks::colour(i), &Block::fiber_main);
     }
-    while (done_ < thread_count_) {
+}
+
+// Runs the block to its end, or until all of its threads wait for the other blocks.
+void Block::run_block() {
+    at_barrier_ = at_grid_barrier_ = 0;
+    while (done_ < thread_count_ && at_grid_barrier_ < thread_count_) {
         if (ready_.empty()) {
             explain_deadlock();
             return;
@@ -167,6 +91,7 @@ void Block::run_block() {
         if (at_barrier_ == thread_count_) pass_barrier();
         if (kind != SOFTCUDA_OK) return;
     }
+    if (at_grid_barrier_ > 0) one_site("barriers of the grid");
 }
 
 // SplitMix64 (Steele, Lea and Flood 2014): the order depends on nothing but the seed.
@@ -237,16 +162,32 @@ void Block::wait_at_barrier(Site site) {
     give_way();
 }
 
-void Block::pass_barrier() {
+void Block::wait_at_grid_barrier(Site site) {
+    if (!multiprocessors_)
+        fail(SOFTCUDA_BARRIER, "a barrier of the grid in a launch that is not cooperative; launch the kernel with "
+             "cuLaunchCooperativeKernel", at(site));
+    Thread& thread = threads_[clock_.thread];
+    thread.state = Thread::State::GridBarrier;
+    thread.site = site;
+    at_grid_barrier_++;
+    give_way();
+}
+
+// Whether all threads, which wait, do so at one place of the source.
+bool Block::one_site(const char* barriers) {
     for (uint32_t i = 1; i < thread_count_; i++) {
         const Site a = threads_[0].site, b = threads_[i].site;
         if (a.line == b.line && std::strcmp(a.file, b.file) == 0) continue;
         record(SOFTCUDA_BARRIER,
-               ": different barriers: thread " + thread_name(0) + " waits at the __syncthreads of " + at(a) +
-               ", thread " +
-                   thread_name(i) + " at that of " + at(b) + "; move the barrier out of the branch", "");
-        return;
+               std::string(": different ") + barriers + ": thread " + thread_name(0) + " " + waiting_for(0) +
+               ", thread " + thread_name(i) + " " + waiting_for(i) + "; move the barrier out of the branch", "");
+        return false;
     }
+    return true;
+}
+
+void Block::pass_barrier() {
+    if (!one_site("barriers")) return;
     report_->barriers++;
     clock_.now = ++last_interval_;
     at_barrier_ = 0;
@@ -384,11 +325,12 @@ void Block::explain_deadlock() {
             return;
         }
     }
+    const auto waited_for = at_barrier_ > 0 ? Thread::State::Barrier : Thread::State::GridBarrier;
     std::vector<uint32_t> there, elsewhere;
     for (uint32_t i = 0; i < thread_count_; i++)
-        (threads_[i].state == Thread::State::Barrier ? there : elsewhere).push_back(i);
+        (threads_[i].state == waited_for ? there : elsewhere).push_back(i);
     record(SOFTCUDA_BARRIER,
-           ": __syncthreads reached by only " + std::to_string(there.size()) + " of " + std::to_string(thread_count_) +
+           std::string(": ") + (at_barrier_ > 0 ? "__syncthreads" : "the barrier of the grid") + " reached by only " + std::to_string(there.size()) + " of " + std::to_string(thread_count_) +
                " threads: thread " + list(there) + " waits, thread " + list(elsewhere) + " " +
                waiting_for(elsewhere.front()) +
                "; move the barrier out of the branch, and let no thread return before it",
@@ -400,6 +342,7 @@ std::string Block::waiting_for(uint32_t number) const {
     switch (thread.state) {
         case Thread::State::Done: return "has returned";
         case Thread::State::Barrier: return "waits at the __syncthreads of " + at(thread.site);
+        case Thread::State::GridBarrier: return "waits at the barrier of the grid of " + at(thread.site);
         case Thread::State::Warp:
             return std::string("waits in a ") + op_name(thread.op) + " with mask " + hex(thread.mask) + " of " +
                 at(thread.site);
@@ -519,7 +462,8 @@ void Block::conflict(Verdict verdict, Access access, const Region& region, std::
     std::string other = inside ? "thread " + thread_name(verdict.other) : block_of_interval(verdict.interval);
     fail(SOFTCUDA_RACE, what + " at " + place + " races with the " + (wrote ? "write" : "read") + " by " + other +
          ", " +
-         (!inside   ? "and nothing orders two blocks of a launch; give each element one block, or use a second kernel"
+         (!inside   ? "and nothing orders two blocks of a launch; give each element one block, or use a second kernel or a "
+                        "barrier of the grid"
           : same_warp ? "with no __syncthreads or __syncwarp between them (a shuffle does not order memory)"
                       : "with no __syncthreads between them"), source_line(pc));
 }

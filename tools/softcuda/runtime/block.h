@@ -13,7 +13,7 @@
 namespace softcuda {
 
 struct Thread {
-    enum class State { Ready, Barrier, Warp, Done };
+    enum class State { Ready, Barrier, GridBarrier, Warp, Done };
     Fiber fiber;
     State state;
     uint3 index;
@@ -29,6 +29,24 @@ struct Warp {
     uint32_t known[lanes_per_warp][lanes_per_warp];
 };
 
+// A block of a cooperative launch while others run: its threads, and its shared memory, which is in one place for all.
+struct Parked {
+    struct Array {
+        std::size_t number;  // in the library
+        unsigned shift;
+        std::vector<char> bytes;
+        std::vector<Cell> cells;
+    };
+    std::vector<Thread> threads;
+    std::vector<Warp> warps;
+    Stacks stacks;
+    std::vector<Array> arrays;
+    uint32_t first_interval = 0;
+};
+
+// The blocks that one multiprocessor holds at once (softcuda_api.h).
+uint32_t resident_blocks(uint32_t threads, std::size_t shared_bytes);
+
 class Block {
 public:
     // Runs a whole grid; returns false after a fault, which `kind` and `message` then describe.
@@ -37,6 +55,7 @@ public:
 
     // Called on a thread's fiber.
     void wait_at_barrier(Site site);
+    void wait_at_grid_barrier(Site site);
     unsigned long long wait_in_warp(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width,
                                     int bytes,
                                     Site site);
@@ -54,12 +73,24 @@ public:
 private:
     static void fiber_main();
     bool prepare_shared(std::size_t dynamic_bytes, uint32_t limit);
+    bool prepare_threads();
+    bool run_independent(const std::vector<uint32_t>& order);
+    bool run_cooperative(std::vector<uint32_t> order);
+    bool all_resident(std::size_t blocks, std::size_t shared_bytes);
+    void exchange(Parked& parked);
+    void save_shared(Parked& parked);
+    void restore_shared(const Parked& parked);
+    void pass_grid_barrier();
+    void enter(uint32_t number);
+    void shuffle(std::vector<uint32_t>& order);
+    void start_block();
     void run_block();
     void resume(uint32_t thread);
     uint32_t pick();
     std::size_t random_below(std::size_t limit);
     void give_way();
     void pass_barrier();
+    bool one_site(const char* barrier);
     void arrive_in_warp(uint32_t thread);
     void pass_warp(uint32_t warp, const Thread& last);
     unsigned long long shuffled(uint32_t thread);
@@ -87,7 +118,9 @@ private:
     std::vector<uint32_t> block_starts_;   // first interval of each block run so far, ascending
     std::vector<uint32_t> block_numbers_;  // and its number in the grid
 
-    uint32_t thread_count_ = 0, done_ = 0, at_barrier_ = 0;
+    uint32_t thread_count_ = 0, done_ = 0, at_barrier_ = 0, at_grid_barrier_ = 0;
+    uint32_t multiprocessors_ = 0;  // of a cooperative launch
+    std::vector<Parked> parked_;    // one a block of a cooperative launch
     std::vector<Thread> threads_;
     std::vector<Warp> warps_;
     std::vector<uint32_t> ready_;

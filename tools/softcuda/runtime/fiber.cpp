@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <unistd.h>
+#include <utility>
 
 namespace softcuda {
 
@@ -65,6 +66,13 @@ void switch_fiber(Fiber& from, Fiber& to) { softcuda_switch(&from, &to); }
 
 Stacks::~Stacks() {
     if (base_) munmap(base_, bytes());
+}
+
+void Stacks::swap(Stacks& other) {
+    std::swap(base_, other.base_);
+    std::swap(count_, other.count_);
+    std::swap(guard_, other.guard_);
+    std::swap(stride_, other.stride_);
 }
 
 bool Stacks::reserve(std::size_t count) {

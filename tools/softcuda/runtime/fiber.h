@@ -36,7 +36,10 @@ class Stacks {
 public:
     static constexpr std::size_t stack_bytes = 128 << 10;
 
+    Stacks() = default;
     ~Stacks();
+    Stacks(const Stacks&) = delete;
+    void swap(Stacks& other);
     // Makes room for `count` stacks; false when the system has no address space left.
     bool reserve(std::size_t count);
     char* stack(std::size_t index) const { return base_ + index * stride_ + guard_; }

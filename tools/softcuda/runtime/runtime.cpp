@@ -4,5 +4,6 @@
 #include "device.cpp"
 #include "library.cpp"
 #include "block.cpp"
+#include "grid.cpp"
 #include "access.cpp"
 #include "api.cpp"

@@ -1,7 +1,8 @@
 // Shadow memory: the last writer and reader of each location, from which races are detected.
 //
 // Time inside a launch is cut into *intervals*: a block begins one when it starts and at each __syncthreads; they are
-// numbered upwards through all blocks and launches. Two accesses of one block in different intervals are ordered.
+// numbered upwards through all blocks and launches. Two accesses of one block in different intervals are ordered. After
+// a barrier of the whole grid, all accesses before it are ordered too, as if a launch had ended.
 // Inside an interval only __syncwarp orders two threads of a warp (a shuffle or a vote does not: CUDA's guide says
 // that these imply no memory barrier). Each warp counts its __syncwarps as *stamps*; `known[u][l]` is the stamp below
 // which thread u may rely on the accesses of lane l.
@@ -62,7 +63,9 @@ enum class Access { Read, Write, Atomic };
 
 // Identity and clock of the running thread, for the comparison with a cell.
 struct Clock {
-    uint32_t launch_first, block_first, now;  // intervals
+    // Intervals. The first ones from which on accesses of other blocks, of the running block since the grid's last
+    // barrier, and of the running block to its shared memory are of interest.
+    uint32_t launch_first, block_first, shared_first, now;
     uint32_t thread, warp, lane;
     const uint32_t* stamp;  // of the warp
     const uint32_t* known;  // this lane's row
@@ -85,13 +88,14 @@ struct Verdict {
 template <Access access>
 inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
     // Shared memory is new in each block, so older intervals are ignored there.
-    const uint32_t first = region.shared ? t.block_first : t.launch_first;
+    const uint32_t first = region.shared ? t.shared_first : t.launch_first;
+    const uint32_t block_first = region.shared ? t.shared_first : t.block_first;
 
     if (access != Access::Write && !region.all_written) {
         if (region.shared ? cell.write_interval < first : !cell.written) return {Conflict::Unwritten, 0, 0};
     }
     if (cell.write_interval >= first && !(access == Access::Atomic && cell.write_atomic)) {
-        if (cell.write_interval < t.block_first) return {Conflict::WriteInOtherBlock, cell.writer, cell.write_interval};
+        if (cell.write_interval < block_first) return {Conflict::WriteInOtherBlock, cell.writer, cell.write_interval};
         if (cell.write_interval == t.now && !t.ordered_after(cell.writer, cell.write_stamp))
             return {Conflict::WriteInBlock, cell.writer, t.now};
     }
@@ -99,7 +103,7 @@ inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
     if (access == Access::Read) {
         if (cell.read_interval != t.now) {
             cell.other_blocks_read =
-                cell.read_interval >= first && (cell.other_blocks_read || cell.read_interval < t.block_first);
+                cell.read_interval >= first && (cell.other_blocks_read || cell.read_interval < block_first);
             cell.read_interval = t.now;
             cell.read_stamp = *t.stamp;
             cell.read_warp = t.warp;
@@ -122,8 +126,8 @@ inline Verdict visit(Cell& cell, const Region& region, const Clock& t) {
     }
 
     if (cell.read_interval >= first) {
-        if (cell.read_interval < t.block_first || cell.other_blocks_read)
-            return {Conflict::ReadInOtherBlock, no_thread, cell.read_interval < t.block_first ? cell.read_interval : 0};
+        if (cell.read_interval < block_first || cell.other_blocks_read)
+            return {Conflict::ReadInOtherBlock, no_thread, cell.read_interval < block_first ? cell.read_interval : 0};
         if (cell.read_interval == t.now) {
             if (cell.other_reader != no_thread && cell.other_reader != t.thread)
                 return {Conflict::ReadInBlock, cell.other_reader, t.now};

@@ -15,7 +15,7 @@ extern "C" {
 enum softcuda_fault_kind {
     SOFTCUDA_OK = 0,
     SOFTCUDA_LAUNCH = 1,        /* unknown kernel, wrong arguments, impossible shape of grid or block, out of memory */
-    SOFTCUDA_BARRIER = 2,       /* __syncthreads not reached by all threads, or different ones */
+    SOFTCUDA_BARRIER = 2,       /* a barrier, of the block or the grid, not reached by all threads, or different ones */
     SOFTCUDA_WARP_MASK = 3,     /* a mask omits its caller or names threads that do not take part */
     SOFTCUDA_INACTIVE_LANE = 4, /* a shuffle reads a lane that its mask does not name */
     SOFTCUDA_RACE = 5,
@@ -34,11 +34,14 @@ typedef struct {
     uint64_t seed;         /* of the order in which blocks and threads run */
     uint32_t shared_limit; /* bytes of shared memory a block may use, at most 227 KiB */
     uint32_t keep_order;   /* not 0: blocks and threads run in ascending order, for stepping through in a debugger */
+    uint32_t multiprocessors; /* not 0: a cooperative launch, on a device of so many multiprocessors, which must hold
+                                 all blocks at once (softcuda_resident_blocks) */
 } softcuda_options;
 
 typedef struct {
     uint64_t blocks, threads;
     uint64_t barriers, warp_operations;               /* passed by a block, by a warp */
+    uint64_t grid_barriers;                           /* passed by the grid */
     uint64_t global_bytes_read, global_bytes_written; /* as the kernel asked for them, before any cache */
     uint64_t shared_bytes;                            /* static and dynamic shared memory used by a block */
 } softcuda_report;
@@ -63,6 +66,11 @@ const char* softcuda_kernel_name(size_t index);
 /* Kind and size in bytes of each parameter, such as "p8p8i4f4": pointer, integer, float, structure. Null: no such
  * kernel. */
 const char* softcuda_kernel_parameters(const char* kernel);
+
+/* The blocks of this size that one multiprocessor holds at once: one with 2,048 threads, 32 blocks and 228 KiB of shared
+ * memory, of which each block takes 1 KiB more than its own, as those of compute capability 9.0. Registers, which may
+ * lower it there, do not count. 0: such a block is impossible. */
+uint32_t softcuda_resident_blocks(uint32_t threads, size_t shared_bytes);
 
 int softcuda_launch(softcuda_device* device, const char* kernel, softcuda_dim3 grid, softcuda_dim3 block,
                     size_t dynamic_shared_bytes, void** args, const softcuda_options* options, softcuda_report* report);

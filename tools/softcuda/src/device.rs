@@ -75,6 +75,8 @@ pub struct Launch {
     pub shared_limit: u32,
     pub seed: u64,
     pub keep_order: bool,
+    /// The multiprocessors of a cooperative launch, 0 for any other one.
+    pub multiprocessors: u32,
 }
 
 impl Launch {
@@ -87,6 +89,7 @@ impl Launch {
             shared_limit: 48 << 10,
             seed: 0,
             keep_order: false,
+            multiprocessors: 0,
         }
     }
 
@@ -104,6 +107,13 @@ impl Launch {
     /// Sets the seed of the order of blocks, and of threads between two waits.
     pub fn seed(self, seed: u64) -> Launch {
         Launch { seed, ..self }
+    }
+
+    /// Makes the launch cooperative: the kernel may wait for all blocks of the grid, and all must fit at once on a device
+    /// of so many multiprocessors. One holds 2,048 threads, 32 blocks and 228 KiB of shared memory, of which each block
+    /// takes 1 KiB more than its own.
+    pub fn cooperative(self, multiprocessors: u32) -> Launch {
+        Launch { multiprocessors, ..self }
     }
 
     /// Runs blocks and threads in ascending order, for a debugger.
@@ -317,6 +327,7 @@ impl Device {
             seed: launch.seed,
             shared_limit: launch.shared_limit,
             keep_order: u32::from(launch.keep_order),
+            multiprocessors: launch.multiprocessors,
         };
         let mut report = Report::default();
         // SAFETY: number, kinds and sizes of the arguments agree with the kernel's parameters (checked above; without

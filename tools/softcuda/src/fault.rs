@@ -7,7 +7,7 @@ use std::fmt;
 pub enum FaultKind {
     /// No such kernel, arguments of the wrong number or type, an impossible grid, block or amount of shared memory.
     Launch,
-    /// A `__syncthreads` that not all threads of the block reach, or several where one is meant.
+    /// A barrier that not all threads of the block, or blocks of the grid, reach, or several where one is meant.
     Barrier,
     /// A warp operation whose mask omits its caller or names threads that do not take part.
     WarpMask,

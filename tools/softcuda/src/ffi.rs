@@ -18,6 +18,7 @@ pub struct RawOptions {
     pub seed: u64,
     pub shared_limit: u32,
     pub keep_order: u32,
+    pub multiprocessors: u32,
 }
 
 /// `softcuda_device`, only ever behind a pointer.

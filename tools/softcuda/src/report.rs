@@ -11,6 +11,8 @@ pub struct Report {
     pub barriers: u64,
     /// Number of shuffles, votes and `__syncwarp`s passed, summed over warps.
     pub warp_operations: u64,
+    /// Number of barriers of the whole grid passed.
+    pub grid_barriers: u64,
     pub global_bytes_read: u64,
     pub global_bytes_written: u64,
     /// Static and dynamic shared memory used by a block, in bytes.

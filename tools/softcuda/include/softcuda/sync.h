@@ -16,6 +16,7 @@ struct Site {
 enum class WarpOp : int { Sync, Shuffle, ShuffleUp, ShuffleDown, ShuffleXor, Ballot, Any, All };
 
 void block_barrier(Site site);
+void grid_barrier(Site site);
 
 // One warp-wide operation of the calling thread. `bits` is its value, `lane` the source lane, delta or lane mask.
 unsigned long long warp_operation(WarpOp op, unsigned mask, unsigned long long bits, unsigned lane, int width,

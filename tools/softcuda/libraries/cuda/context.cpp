@@ -44,6 +44,7 @@ Result open_kernels(Driver& d) {
                           find(library, "softcuda_fill", k.fill) && find(library, "softcuda_check", k.check) &&
                           find(library, "softcuda_kernel_name", k.kernel_name) &&
                           find(library, "softcuda_kernel_parameters", k.kernel_parameters) &&
+                          find(library, "softcuda_resident_blocks", k.resident_blocks) &&
                           find(library, "softcuda_launch", k.launch);
     if (!complete) return NO_DEVICE;
     d.device = k.open();
@@ -73,6 +74,8 @@ STANDIN_API Result cuInit(unsigned flags) {
     call.d.memory = number_from_environment("SOFTCUDA_MEMORY", size_t(16) << 30);
     call.d.seed = number_from_environment("SOFTCUDA_SEED", 0);
     call.d.failing_alloc = number_from_environment("SOFTCUDA_FAIL_ALLOC_AFTER", 0);
+    call.d.multiprocessors = static_cast<int>(number_from_environment("SOFTCUDA_MULTIPROCESSORS", 1));
+    call.d.cooperative = number_from_environment("SOFTCUDA_COOPERATIVE", 1) != 0;
     call.d.device_count = number_from_environment("SOFTCUDA_DEVICES", 1) ? 1 : 0;
     return open_kernels(call.d);
 }
@@ -118,15 +121,18 @@ STANDIN_API Result cuDeviceTotalMem_v2(size_t* bytes, int device) {
 STANDIN_API Result cuDeviceGetAttribute(int* value, int attribute, int device) {
     ANSWER_PLANTED(Result);
     if (device != 0) return INVALID_DEVICE;
+    Call call;
     switch (attribute) {
         case 1: *value = 1024; return SUCCESS;         // MAX_THREADS_PER_BLOCK
         case 8: *value = 48 << 10; return SUCCESS;     // MAX_SHARED_MEMORY_PER_BLOCK
         case 10: *value = 32; return SUCCESS;          // WARP_SIZE
-        case 16: *value = 1; return SUCCESS;           // MULTIPROCESSOR_COUNT
+        case 16: *value = call.d.multiprocessors; return SUCCESS;  // MULTIPROCESSOR_COUNT
         case 38: *value = 1 << 20; return SUCCESS;     // L2_CACHE_SIZE
         case 39: *value = 2048; return SUCCESS;        // MAX_THREADS_PER_MULTIPROCESSOR
         case 75: *value = 9; return SUCCESS;           // COMPUTE_CAPABILITY_MAJOR
         case 76: *value = 0; return SUCCESS;           // COMPUTE_CAPABILITY_MINOR
+        case 81: *value = 228 << 10; return SUCCESS;   // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+        case 95: *value = call.d.cooperative; return SUCCESS;  // COOPERATIVE_LAUNCH
         case 97: *value = 227 << 10; return SUCCESS;   // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
         case 115: *value = 0; return SUCCESS;          // MEMORY_POOLS_SUPPORTED
     }
@@ -190,6 +196,8 @@ constexpr Name names[] = {
     {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {COOPERATIVE_LAUNCH_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
+     "too many blocks in cooperative launch"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
     "operation not permitted when stream is capturing"},

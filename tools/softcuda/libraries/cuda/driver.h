@@ -36,6 +36,7 @@ enum Result : int {
     ILLEGAL_ADDRESS = 700,
     MISALIGNED_ADDRESS = 716,
     LAUNCH_FAILED = 719,
+    COOPERATIVE_LAUNCH_TOO_LARGE = 720,
     NOT_SUPPORTED = 801,
     STREAM_CAPTURE_UNSUPPORTED = 900,
     STREAM_CAPTURE_INVALIDATED = 901,
@@ -76,6 +77,7 @@ struct Kernels {
     decltype(&softcuda_check) check;
     decltype(&softcuda_kernel_name) kernel_name;
     decltype(&softcuda_kernel_parameters) kernel_parameters;
+    decltype(&softcuda_resident_blocks) resident_blocks;
     decltype(&softcuda_launch) launch;
 };
 
@@ -93,6 +95,8 @@ struct Driver {
     Result sticky = SUCCESS;             // an error of work that ran; every later call reports it
     uint64_t launches = 0;               // seeds the order of threads, together with SOFTCUDA_SEED
     uint64_t seed = 0;
+    int multiprocessors = 1;
+    bool cooperative = true;             // whether the device has cooperative launches
 };
 
 Driver& driver();

@@ -78,22 +78,28 @@ STANDIN_API Result cuFuncSetAttribute(Function* function, int attribute, int val
     return SUCCESS;
 }
 
-// Arguments are copied now, as the driver does: a captured launch keeps these.
-STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
-                                  unsigned block_x,
-                                  unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream,
-                                  void** arguments, void** extra) {
-    ANSWER_PLANTED(Result);
-    Call call;
-    if (const Result result = call.ready()) return result;
-    if (extra) return NOT_SUPPORTED;
-    const uint64_t threads = uint64_t(block_x) * block_y * block_z;
-    if (!grid_x || !grid_y || !grid_z || !threads || threads > 1024 || shared_bytes > function->shared_limit) {
-        say("kernel " + function->name + ": a launch of " + std::to_string(grid_x) + " x " + std::to_string(grid_y) +
+namespace {
+
+// Arguments are copied now, as the driver does: a captured launch keeps these. `multiprocessors` is 0 unless the launch
+// is cooperative.
+Result launch(Function* function, softcuda_dim3 grid, softcuda_dim3 block, unsigned shared_bytes, void* stream,
+              void** arguments, uint32_t multiprocessors) {
+    const uint64_t threads = uint64_t(block.x) * block.y * block.z;
+    if (!grid.x || !grid.y || !grid.z || !threads || threads > 1024 || shared_bytes > function->shared_limit) {
+        say("kernel " + function->name + ": a launch of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) +
             " x " +
-            std::to_string(grid_z) + " blocks of " + std::to_string(threads) + " threads with " +
+            std::to_string(grid.z) + " blocks of " + std::to_string(threads) + " threads with " +
             std::to_string(shared_bytes) + " bytes of shared memory is impossible");
         return INVALID_VALUE;
+    }
+    if (multiprocessors) {
+        const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
+        const uint64_t each = driver().kernels.resident_blocks(static_cast<uint32_t>(threads), shared_bytes);
+        if (blocks > each * multiprocessors) {
+            say("kernel " + function->name + ": a cooperative launch of " + std::to_string(blocks) + " blocks, and " +
+                std::to_string(each * multiprocessors) + " fit on the device at once");
+            return COOPERATIVE_LAUNCH_TOO_LARGE;
+        }
     }
     auto values = std::make_shared<std::vector<std::vector<char>>>();
     for (size_t i = 0; i < function->sizes.size(); i++) {
@@ -105,12 +111,46 @@ STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned 
         }
         values->emplace_back(from, from + function->sizes[i]);
     }
-    const softcuda_dim3 grid{grid_x, grid_y, grid_z}, block{block_x, block_y, block_z};
     return enqueue(stream, [=, name = function->name, limit = function->shared_limit](softcuda_device* device) {
         Driver& d = driver();
         std::vector<void*> pointers;
         for (auto& value : *values) pointers.push_back(value.data());
-        const softcuda_options options{d.seed + ++d.launches, limit, 0};
+        const softcuda_options options{d.seed + ++d.launches, limit, 0, multiprocessors};
         return d.kernels.launch(device, name.c_str(), grid, block, shared_bytes, pointers.data(), &options, nullptr);
     });
+}
+
+}
+
+STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                                  unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                                  void* stream, void** arguments, void** extra) {
+    ANSWER_PLANTED(Result);
+    Call call;
+    if (const Result result = call.ready()) return result;
+    if (extra) return NOT_SUPPORTED;
+    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, stream, arguments, 0);
+}
+
+STANDIN_API Result cuLaunchCooperativeKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                                             unsigned block_x, unsigned block_y, unsigned block_z,
+                                             unsigned shared_bytes, void* stream, void** arguments) {
+    ANSWER_PLANTED(Result);
+    Call call;
+    if (const Result result = call.ready()) return result;
+    if (!call.d.cooperative) return NOT_SUPPORTED;
+    return launch(function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, stream, arguments,
+                  static_cast<uint32_t>(call.d.multiprocessors));
+}
+
+STANDIN_API Result cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function* function, int threads,
+                                                               size_t shared_bytes) {
+    ANSWER_PLANTED(Result);
+    Call call;
+    if (const Result result = call.ready()) return result;
+    if (threads <= 0) return INVALID_VALUE;
+    const bool possible = shared_bytes <= function->shared_limit;
+    *blocks = possible ? static_cast<int>(call.d.kernels.resident_blocks(static_cast<uint32_t>(threads), shared_bytes))
+                       : 0;
+    return SUCCESS;
 }

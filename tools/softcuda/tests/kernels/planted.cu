@@ -1,5 +1,6 @@
 // Pairs of kernels: one with a planted error, and its twin without. Each pair is one template; the flag plants the error.
 
+#include <cooperative_groups.h>
 #include <cuda_bf16.h>
 
 // Reverses a block's elements through shared memory; the error forgets the barrier in between.
@@ -285,6 +286,41 @@ __global__ void too_much_shared(float* y) {
     y[threadIdx.x] = a[threadIdx.x] + b[threadIdx.x];
 }
 
+// A cooperative launch: every element divided by the sum over all blocks. What a block keeps in shared memory is its own
+// behind the grid's barrier too. The errors: no barrier; one that a block, or a thread, does not reach; two where one is
+// meant; a read of another block's part before the barrier.
+enum Shares { RIGHT, NO_BARRIER, BLOCK_LEFT_OUT, THREAD_LEFT_OUT, TWO_BARRIERS, OTHERS_PART };
+template <Shares error> __device__ void shares(const float* x, float* parts, float* y) {
+    __shared__ float own[64];
+    extern __shared__ float dynamic[];
+    const int thread = threadIdx.x, at = blockIdx.x * blockDim.x + thread;
+    own[thread] = dynamic[thread] = x[at];
+    __syncthreads();
+    float sum = 0.0f;
+    for (int i = 0; i < blockDim.x; i++) sum += own[i];
+    if (thread == 0) parts[blockIdx.x] = sum;
+    if (error == OTHERS_PART) own[thread] += parts[(blockIdx.x + 1) % gridDim.x];
+    if (error == BLOCK_LEFT_OUT && blockIdx.x == 1) return;
+    if (error == THREAD_LEFT_OUT && blockIdx.x == 1 && thread == 3) return;
+    const auto grid = cooperative_groups::this_grid();
+    if (error == TWO_BARRIERS && blockIdx.x == 1 && thread > 31) {
+        grid.sync();
+    } else if (error != NO_BARRIER) {
+        grid.sync();
+    }
+    float total = 0.0f;
+    for (int i = 0; i < gridDim.x; i++) total += parts[i];
+    y[at] = (own[thread] + dynamic[thread]) / total;
+}
+__global__ void shares_right(const float* x, float* parts, float* y) { shares<RIGHT>(x, parts, y); }
+__global__ void shares_no_barrier(const float* x, float* parts, float* y) { shares<NO_BARRIER>(x, parts, y); }
+__global__ void shares_block_left_out(const float* x, float* parts, float* y) { shares<BLOCK_LEFT_OUT>(x, parts, y); }
+__global__ void shares_thread_left_out(const float* x, float* parts, float* y) {
+    shares<THREAD_LEFT_OUT>(x, parts, y);
+}
+__global__ void shares_two_barriers(const float* x, float* parts, float* y) { shares<TWO_BARRIERS>(x, parts, y); }
+__global__ void shares_others_part(const float* x, float* parts, float* y) { shares<OTHERS_PART>(x, parts, y); }
+
 SOFTCUDA_KERNELS(barrier_removed, barrier_kept, second_barrier_removed, second_barrier_kept, index_off_by_one, index_right,
                  static_array_too_short, dynamic_array, local_array_overrun, mask_names_too_many, mask_names_right_lanes,
                  mask_omits_caller, reads_inactive_lane, leaves_one_out, leaves_none_out, one_side, both_sides)
@@ -293,3 +329,5 @@ SOFTCUDA_KERNELS(barrier_in_branch, barrier_after_return, two_barriers_for_one, 
                  reads_then_neighbour_writes, relay)
 SOFTCUDA_KERNELS(all_write_one, blocks_write_one, blocks_read_each_other, blocks_read_one, neighbours, reads_unwritten_shared, sum_by_arrival,
                  divides, copies_bytes, copies_rows, rounds_to_bf16, intrinsics, warp_values, too_much_shared)
+SOFTCUDA_KERNELS(shares_right, shares_no_barrier, shares_block_left_out, shares_thread_left_out, shares_two_barriers,
+                 shares_others_part)
