@@ -2,14 +2,23 @@
 //
 //   y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual),  residual and relu optional
 //
-// x is [rows, C], with all dimensions but the last merged. columns.cuh describes the blocks and the sums over rows.
+// x is [rows, C], with all dimensions but the last merged. It is cut into tiles of a few channels and many rows. A
+// kernel has two phases: SUMS adds up each tile, APPLY combines the sums of a column of tiles and writes the result. A
+// cooperative launch does both with a barrier of the grid in between, and keeps as many rows of a tile as fit in shared
+// memory, so that they are read once. Two launches, one a phase, give the same bits.
 //
-// Bytes, with e bytes per element: statistics e R C; forward 2 e R C (3 with a residual); sums of the backward pass
-// 2 e R C (3 with the output's mask, 4 if dy is masked in place), its last pass 3 e R C. All are bound by memory.
+// The order of additions depends on the tiles and the shape of a block, so these must depend on the sizes alone. Which
+// block computes a tile, and how many rows it keeps, changes no bit.
+//
+// Bytes, with e bytes per element: forward 2 e R C, and e R C for a residual; backward 3 e R C, and 2 e R C for a
+// residual, which needs the output's sign and the masked dy. A row that is not kept is read once more. All are bound by
+// memory.
 //
 // `table` [5, C] has the coefficients of the normalisation: mean, low, 1 / std, scale, shift with y = (x - mean)
 // scale + shift. `low` is the rounding error of the f32 mean; `shift` includes its correction.
-#include "columns.cuh"
+#include "common.cuh"
+
+#include <cooperative_groups.h>
 
 namespace batchnorm {
 
@@ -17,43 +26,187 @@ constexpr float EPS = 1e-5f;
 // The mask of the ReLU's gradient: none; dy passes where the saved output is positive or NaN; where the output
 // recomputed from x is positive or NaN.
 enum Mask : int { OFF = 0, OUTPUT = 1, RECOMPUTED = 2 };
+// The phases of a launch, one or both.
+enum Phase : int { SUMS = 1, APPLY = 2, BOTH = 3 };
 
 __device__ __forceinline__ float rectified(float v) { return v < 0.0f ? 0.0f : v; }
 __device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 0.0f : dy; }
 
-// Computes for each chunk and channel: the chunk's first value as a pivot, the sums of x - pivot and of its square.
+// The rows that a thread loads ahead: 64 bytes of four channels each. A kernel that reads several arrays loads half.
+template <class T> constexpr int ROWS = 16 / sizeof(T);
+
+// A block of x times y threads has N channels in each of its x columns of threads. The dynamic shared memory of a block:
+// scratch for sums, the coefficients of its channels, and the kept rows.
+template <int N> struct Block {
+    static constexpr int COEFFICIENTS = 5;
+    int thread, width, parts;
+    float *columns, *partial, *coefficients;
+    double* doubles;
+    unsigned char* kept;
+
+    __device__ __forceinline__ Block(unsigned char* shared)
+        : thread(threadIdx.y * blockDim.x + threadIdx.x), width(blockDim.x * N), parts(blockDim.y / N) {
+        const int threads = blockDim.x * blockDim.y;
+        columns = reinterpret_cast<float*>(shared);
+        doubles = reinterpret_cast<double*>(shared);
+        partial = columns + threads * (N > 2 ? N : 2);
+        coefficients = partial + threads;
+        kept = reinterpret_cast<unsigned char*>(coefficients + COEFFICIENTS * width);
+    }
+
+    // Calls f(channel of the block, sum) for each channel, by one thread each, with the sum over the threads of its
+    // column. First the threads share the rows of `columns`, then a few partial sums are left.
+    template <class F> __device__ __forceinline__ void sum(const float (&own)[N], F f) const {
+        Pack<float, N> pack;
+        for (int k = 0; k < N; ++k) pack.at[k] = own[k];
+        __syncthreads();
+        store_floats<N>(columns + thread * N, pack);
+        __syncthreads();
+        float part = 0.0f;
+        for (int y = thread / width; y < blockDim.y; y += parts) part += columns[y * width + thread % width];
+        partial[thread] = part;
+        __syncthreads();
+        if (thread >= width) return;
+        float total = 0.0f;
+        for (int p = 0; p < parts; ++p) total += partial[p * width + thread];
+        f(thread, total);
+    }
+
+    // The sum of value(i) over 0..count for the channel `thread % width`, in f64. Only the threads below `width` receive
+    // it.
+    template <class Value> __device__ __forceinline__ double combine(int count, Value value) const {
+        double part = 0.0;
+#pragma unroll 2
+        for (int i = thread / width; i < count; i += parts) part += value(i);
+        __syncthreads();
+        doubles[thread] = part;
+        __syncthreads();
+        double total = 0.0;
+        if (thread < width) {
+            for (int p = 0; p < parts; ++p) total += doubles[p * width + thread];
+        }
+        return total;
+    }
+};
+
+// A tile of [rows, C], and this thread's channels in it.
+template <int N> struct Tile {
+    int first_channel, channel, chunk, height, c;
+    size_t first_row;
+    bool inside;
+
+    __device__ __forceinline__ Tile(int tile, size_t rows, int c, int rows_a_tile) : c(c) {
+        const int width = blockDim.x * N, columns = (c + width - 1) / width;
+        chunk = tile / columns;
+        first_channel = tile % columns * width;
+        channel = first_channel + threadIdx.x * N;
+        first_row = static_cast<size_t>(chunk) * rows_a_tile;
+        height = static_cast<int>(min(static_cast<size_t>(rows_a_tile), rows - first_row));
+        inside = channel < c;
+    }
+
+    // For each row of this thread, in ascending order: use(at, row, load(at, row)), where `row` counts from the tile's
+    // first one and `at` is the offset of this thread's first channel. The loads of ROWS rows are issued before the
+    // first use, so that the thread waits once for all of them.
+    template <int ROWS, class Load, class Use> __device__ __forceinline__ void each(Load load, Use use) const {
+        if (!inside) return;
+        const int step = blockDim.y;
+        const auto at = [&](int row) { return (first_row + row) * c + channel; };
+        int row = threadIdx.y;
+        // No more rows at once than ROWS: registers limit the threads of a multiprocessor.
+#pragma unroll 1
+        for (; row + (ROWS - 1) * step < height; row += ROWS * step) {
+            decltype(load(at(row), row)) loaded[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) loaded[i] = load(at(row + i * step), row + i * step);
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i) use(at(row + i * step), row + i * step, loaded[i]);
+        }
+#pragma unroll 1
+        for (; row < height; row += step) use(at(row), row, load(at(row), row));
+    }
+};
+
+// The number of tiles, and of the chunks of rows among them.
+struct Count {
+    int chunks, tiles;
+
+    __device__ __forceinline__ Count(size_t rows, int c, int rows_a_tile, int width)
+        : chunks(static_cast<int>((rows + rows_a_tile - 1) / rows_a_tile)), tiles(chunks * ((c + width - 1) / width)) {}
+};
+
+// The first `rows` rows of a tile in shared memory. A thread reads what it has written itself, so no barrier is needed.
+// `number` counts the tiles of this block.
+template <class T, int N> struct Kept {
+    Pack<T, N>* packs;
+    int rows;
+
+    __device__ __forceinline__ Kept(unsigned char* shared, int rows, int number)
+        : packs(reinterpret_cast<Pack<T, N>*>(shared) + static_cast<size_t>(number) * rows * blockDim.x), rows(rows) {}
+    __device__ __forceinline__ bool has(int row) const { return row < rows; }
+    __device__ __forceinline__ Pack<T, N>& at(int row) const { return packs[row * blockDim.x + threadIdx.x]; }
+};
+
+// The coefficients of this thread's N channels.
+template <int N> struct Affine {
+    Pack<float, N> mean = {}, scale = {}, shift = {};
+
+    // From rows of three arrays. A thread outside of the tensor has none.
+    __device__ __forceinline__ Affine(bool inside, const float* means, const float* scales, const float* shifts) {
+        if (!inside) return;
+        mean = load_floats<N>(means);
+        scale = load_floats<N>(scales);
+        shift = load_floats<N>(shifts);
+    }
+    __device__ __forceinline__ float operator()(float x, int k) const {
+        return (x - mean.at[k]) * scale.at[k] + shift.at[k];
+    }
+};
+
+// ---- Forward.
+
+// Writes for a tile and each of its channels: the first value as a pivot, the sums of x - pivot and of its square.
 template <class T, int N>
-__device__ __forceinline__ void moments(const T* __restrict__ x, float* __restrict__ chunks, size_t rows, int c,
-                                        int rows_a_chunk) {
-    alignas(16) __shared__ float scratch[MAX_COLUMN_THREADS * N];
-    const Walk<N> walk(rows, c, rows_a_chunk);
-    float* out = chunks + static_cast<size_t>(blockIdx.y) * 3 * c;
+__device__ __forceinline__ void moments(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept, const T* x,
+                                        float* chunks) {
+    const int c = tile.c;
+    float* out = chunks + static_cast<size_t>(tile.chunk) * 3 * c;
     Pack<float, N> pivot = {};
-    if (walk.inside) pivot = load_floats<N>(x + (walk.row - threadIdx.y) * c + walk.channel);
-    if (walk.inside && threadIdx.y == 0) store_floats<N>(out + walk.channel, pivot);
+    if (tile.inside) pivot = load_floats<N>(x + tile.first_row * c + tile.channel);
+    if (tile.inside && threadIdx.y == 0) store_floats<N>(out + tile.channel, pivot);
     float sum[N] = {}, square[N] = {};
-    walk.template each<4>(
-        c, [&](size_t at) { return load<N>(x + at); },
-        [&](size_t, const Pack<T, N>& pack) {
-            for (int k = 0; k < N; ++k) {
-                const float distance = to_float(pack.at[k]) - pivot.at[k];
-                sum[k] += distance;
-                square[k] += distance * distance;
-            }
+    tile.template each<ROWS<T>>([&](size_t at, int) { return load<N>(x + at); },
+                          [&](size_t, int row, const Pack<T, N>& pack) {
+                              if (kept.has(row)) kept.at(row) = pack;
+                              for (int k = 0; k < N; ++k) {
+                                  const float distance = to_float(pack.at[k]) - pivot.at[k];
+                                  sum[k] += distance;
+                                  square[k] += distance * distance;
+                              }
+                          });
+    for (int what = 1; what <= 2; ++what) {
+        block.sum(what == 1 ? sum : square, [&](int channel, float total) {
+            channel += tile.first_channel;
+            if (channel < c) out[what * c + channel] = total;
         });
-    sum_columns(sum, c, scratch, [&](int channel, float of_column) { out[c + channel] = of_column; });
-    sum_columns(square, c, scratch, [&](int channel, float of_column) { out[2 * c + channel] = of_column; });
+    }
 }
 
-__device__ __forceinline__ void fill(float* table, int c, int i, double mean, double var, float gamma, float beta) {
+// The coefficients of a channel, and its column of `table`, which may be null.
+__device__ __forceinline__ void fill(float* table, int c, int i, double mean, double var, float gamma, float beta,
+                                     float& to_mean, float& to_scale, float& to_shift) {
     const double inv_std = 1.0 / sqrt(var + static_cast<double>(EPS));
     const double scale = static_cast<double>(gamma) * inv_std;
     const double low = mean - static_cast<double>(static_cast<float>(mean));
-    table[i] = static_cast<float>(mean);
+    to_mean = static_cast<float>(mean);
+    to_scale = static_cast<float>(scale);
+    to_shift = static_cast<float>(static_cast<double>(beta) - low * scale);
+    if (!table) return;
+    table[i] = to_mean;
     table[c + i] = static_cast<float>(low);
     table[2 * c + i] = static_cast<float>(inv_std);
-    table[3 * c + i] = static_cast<float>(scale);
-    table[4 * c + i] = static_cast<float>(static_cast<double>(beta) - low * scale);
+    table[3 * c + i] = to_scale;
+    table[4 * c + i] = to_shift;
 }
 
 __device__ __forceinline__ float blend(float running, double batch, float momentum) {
@@ -61,43 +214,68 @@ __device__ __forceinline__ float blend(float running, double batch, float moment
     return static_cast<float>((1.0 - m) * static_cast<double>(running) + m * batch);
 }
 
-// The coefficients of N channels.
-template <int N> struct Affine {
-    Pack<float, N> mean = {}, scale = {}, shift = {};
-
-    __device__ __forceinline__ Affine(const float* table, int c, int channel, bool inside) {
-        if (!inside) return;
-        mean = load_floats<N>(table + channel);
-        scale = load_floats<N>(table + 3 * c + channel);
-        shift = load_floats<N>(table + 4 * c + channel);
+// Combines the chunks: mean and variance of the tile's channels and the coefficients from them. The block of the first
+// chunk also writes `table` and updates the running statistics, with the unbiased variance.
+template <int N>
+__device__ __forceinline__ void statistics(const Block<N>& block, const Tile<N>& tile, const float* chunks,
+                                           const float* gamma, const float* beta, float* running_mean,
+                                           float* running_var, float* table, float momentum, size_t rows, int count,
+                                           int rows_a_tile) {
+    const int c = tile.c, own = tile.first_channel + block.thread % block.width, i = min(own, c - 1);
+    const double n = static_cast<double>(rows);
+    // A chunk's mean is pivot + sum / n, its squared deviation square - sum^2 / n (Chan, Golub, LeVeque 1983).
+    const auto size = [&](int chunk) {
+        return static_cast<double>(
+            min(static_cast<size_t>(rows_a_tile), rows - static_cast<size_t>(chunk) * rows_a_tile));
+    };
+    const auto value = [&](int chunk, int what) {
+        return static_cast<double>(chunks[(static_cast<size_t>(chunk) * 3 + what) * c + i]);
+    };
+    const double sum =
+        block.combine(count, [&](int chunk) { return size(chunk) * value(chunk, 0) + value(chunk, 1); });
+    // All threads of a channel need its mean.
+    double* means = block.doubles + blockDim.x * blockDim.y - block.width;
+    __syncthreads();
+    if (block.thread < block.width) means[block.thread] = sum / n;
+    __syncthreads();
+    const double mean = means[block.thread % block.width];
+    const double deviation = block.combine(count, [&](int chunk) {
+        const double size_of_chunk = size(chunk), s = value(chunk, 1);
+        const double within = value(chunk, 2) - s * s / size_of_chunk;
+        const double distance = value(chunk, 0) + s / size_of_chunk - mean;
+        // Rounding may make the deviation negative; NaN must stay NaN.
+        return (within < 0.0 ? 0.0 : within) + size_of_chunk * distance * distance;
+    });
+    if (block.thread < block.width && own < c) {
+        const bool first = tile.chunk == 0;
+        float* k = block.coefficients + block.thread;
+        fill(first ? table : nullptr, c, i, mean, deviation / n, gamma[i], beta[i], k[0], k[block.width],
+             k[2 * block.width]);
+        if (first) {
+            running_mean[i] = blend(running_mean[i], mean, momentum);
+            running_var[i] = blend(running_var[i], deviation / (n - 1.0), momentum);
+        }
     }
-    __device__ __forceinline__ float operator()(float x, int k) const {
-        return (x - mean.at[k]) * scale.at[k] + shift.at[k];
-    }
-};
+    __syncthreads();
+}
 
-// Packs of the same place in several tensors; those that are not read have no content.
-template <class T, int N> struct Packs {
-    Pack<T, N> dy, x, y;
-};
-
+// y of a tile, from the coefficients of its channels in shared memory.
 template <class T, int N>
-__device__ __forceinline__ void forward(const T* x, const float* table, const T* residual, T* y, int relu, size_t rows,
-                                        int c) {
-    const Walk<N> walk(rows, c);
-    const Affine<N> affine(table, c, walk.channel, walk.inside);
+__device__ __forceinline__ void normalise(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept,
+                                          const T* x, const T* residual, T* y, int relu) {
+    const float* k = block.coefficients + threadIdx.x * N;
+    const Affine<N> affine(tile.inside, k, k + block.width, k + 2 * block.width);
     struct Inputs {
         Pack<T, N> x, residual;
     };
-    walk.template each<4>(
-        c,
-        [&](size_t at) {
+    tile.template each<ROWS<T> / 2>(
+        [&](size_t at, int row) {
             Inputs in;
-            in.x = load<N>(x + at);
+            in.x = kept.has(row) ? kept.at(row) : load<N>(x + at);
             if (residual) in.residual = load<N>(residual + at);
             return in;
         },
-        [&](size_t at, const Inputs& in) {
+        [&](size_t at, int, const Inputs& in) {
             Pack<T, N> out;
             for (int k = 0; k < N; ++k) {
                 float value = affine(to_float(in.x.at[k]), k);
@@ -108,9 +286,62 @@ __device__ __forceinline__ void forward(const T* x, const float* table, const T*
         });
 }
 
+template <class T, int N>
+__device__ __forceinline__ void forward(const T* x, const float* gamma, const float* beta, float* running_mean,
+                                        float* running_var, float* chunks, float* table, const T* residual, T* y,
+                                        float momentum, int relu, int phases, int kept_rows, size_t rows, int c,
+                                        int rows_a_tile) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    const Block<N> block(shared);
+    const Count count(rows, c, rows_a_tile, block.width);
+    if (phases & SUMS) {
+        for (int i = blockIdx.x, number = 0; i < count.tiles; i += gridDim.x, ++number) {
+            const Tile<N> tile(i, rows, c, rows_a_tile);
+            moments(block, tile, Kept<T, N>(block.kept, kept_rows, number), x, chunks);
+        }
+    }
+    if (phases == BOTH) cooperative_groups::this_grid().sync();
+    if (!(phases & APPLY)) return;
+    for (int i = blockIdx.x, number = 0; i < count.tiles; i += gridDim.x, ++number) {
+        const Tile<N> tile(i, rows, c, rows_a_tile);
+        statistics(block, tile, chunks, gamma, beta, running_mean, running_var, table, momentum, rows, count.chunks,
+                   rows_a_tile);
+        normalise(block, tile, Kept<T, N>(block.kept, kept_rows, number), x, residual, y, relu);
+    }
+}
+
+// As `forward`, with the running statistics.
+template <class T, int N>
+__device__ __forceinline__ void frozen(const T* x, const float* mean, const float* var, const float* gamma,
+                                       const float* beta, float* table, const T* residual, T* y, int relu, size_t rows,
+                                       int c, int rows_a_tile) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    const Block<N> block(shared);
+    const Count count(rows, c, rows_a_tile, block.width);
+    for (int i = blockIdx.x; i < count.tiles; i += gridDim.x) {
+        const Tile<N> tile(i, rows, c, rows_a_tile);
+        const int own = tile.first_channel + block.thread;
+        __syncthreads();
+        if (block.thread < block.width && own < c) {
+            float* k = block.coefficients + block.thread;
+            fill(tile.chunk == 0 ? table : nullptr, c, own, static_cast<double>(mean[own]),
+                 static_cast<double>(var[own]), gamma[own], beta[own], k[0], k[block.width], k[2 * block.width]);
+        }
+        __syncthreads();
+        normalise(block, tile, Kept<T, N>(block.kept, 0, 0), x, residual, y, relu);
+    }
+}
+
+// ---- Backward.
+
+// Packs of the same place in several tensors; those that are not read have no content.
+template <class T, int N> struct Packs {
+    Pack<T, N> dy, x, y;
+};
+
 // The masked gradient of one pack.
 template <class T, int N>
-__device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, Mask mask, const Affine<N>& affine) {
+__device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, int mask, const Affine<N>& affine) {
     for (int k = 0; k < N; ++k) g[k] = to_float(in.dy.at[k]);
     if (mask == OUTPUT) {
         for (int k = 0; k < N; ++k) g[k] = passed(g[k], to_float(in.y.at[k]));
@@ -119,199 +350,225 @@ __device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, Mas
     }
 }
 
-// Computes for each chunk and channel the sums of g and of g (x - mean). With `mask_dy`, dy is masked in place.
+template <int N> __device__ __forceinline__ Affine<N> affine_of(const Tile<N>& tile, const float* table) {
+    const float* from = table + tile.channel;
+    return Affine<N>(tile.inside, from, from + 3 * tile.c, from + 4 * tile.c);
+}
+
+// Writes for a tile and each of its channels the sums of g and of g (x - mean). With `mask_dy`, dy is masked in place.
 template <class T, int N>
-__device__ __forceinline__ void backward_sums(T* dy, const T* x, const T* y, const float* table, float* chunks,
-                                              Mask mask, int mask_dy, size_t rows, int c, int rows_a_chunk) {
-    alignas(16) __shared__ float scratch[MAX_COLUMN_THREADS * N];
-    const Walk<N> walk(rows, c, rows_a_chunk);
-    const Affine<N> affine(table, c, walk.channel, walk.inside);
+__device__ __forceinline__ void gradient_sums(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept_x,
+                                              const Kept<T, N>& kept_g, T* dy, const T* x, const T* y,
+                                              const float* table, float* chunks, int mask, int mask_dy) {
+    const int c = tile.c;
+    const Affine<N> affine = affine_of(tile, table);
     float dbeta[N] = {}, dgamma[N] = {};
-    walk.template each<2>(
-        c,
-        [&](size_t at) {
+    tile.template each<ROWS<T> / 2>(
+        [&](size_t at, int) {
             Packs<T, N> in;
             in.dy = load<N>(dy + at);
             in.x = load<N>(x + at);
             if (mask == OUTPUT) in.y = load<N>(y + at);
             return in;
         },
-        [&](size_t at, const Packs<T, N>& in) {
+        [&](size_t at, int row, const Packs<T, N>& in) {
             float g[N];
             masked(g, in, mask, affine);
-            Pack<T, N> kept;
+            Pack<T, N> exact;  // g is dy or 0
             for (int k = 0; k < N; ++k) {
                 dbeta[k] += g[k];
                 dgamma[k] += g[k] * (to_float(in.x.at[k]) - affine.mean.at[k]);
-                kept.at[k] = from_float<T>(g[k]);
+                exact.at[k] = from_float<T>(g[k]);
             }
-            if (mask_dy) store<N>(dy + at, kept);
+            if (mask_dy) store<N>(dy + at, exact);
+            if (kept_x.has(row)) {
+                kept_x.at(row) = in.x;
+                kept_g.at(row) = exact;
+            }
         });
-    float* out = chunks + static_cast<size_t>(blockIdx.y) * 2 * c;
-    sum_columns(dbeta, c, scratch, [&](int channel, float sum) { out[channel] = sum; });
-    sum_columns(dgamma, c, scratch, [&](int channel, float sum) { out[c + channel] = sum; });
+    float* out = chunks + static_cast<size_t>(tile.chunk) * 2 * c;
+    for (int what = 0; what < 2; ++what) {
+        block.sum(what == 0 ? dbeta : dgamma, [&](int channel, float total) {
+            channel += tile.first_channel;
+            if (channel < c) out[what * c + channel] = total;
+        });
+    }
 }
 
-// dx = scale g + (x - mean) slope + offset, the last two terms only with a correction [2, C]; otherwise x may be null.
-template <class T, int N>
-__device__ __forceinline__ void backward_input(const T* dy, const T* x, const T* y, const float* table,
-                                               const float* correction, T* dx, Mask mask, size_t rows, int c) {
-    const Walk<N> walk(rows, c);
-    const Affine<N> affine(table, c, walk.channel, walk.inside);
-    Pack<float, N> slope = {}, offset = {};
-    if (correction && walk.inside) {
-        slope = load_floats<N>(correction + walk.channel);
-        offset = load_floats<N>(correction + c + walk.channel);
+// The place and the mode of the gradient of a parameter; null: it is not needed.
+struct Sink {
+    float* to;
+    int add;
+
+    __device__ __forceinline__ void give(int i, double value) const {
+        if (to) to[i] = merged(add ? to[i] : 0.0f, static_cast<float>(value), add);
     }
-    walk.template each<2>(
-        c,
-        [&](size_t at) {
+};
+
+// Combines the chunks: dgamma and dbeta, by the block of the first chunk, and the correction of dx by batch statistics,
+// (x - mean) slope + offset, whose two rows go to shared memory.
+template <int N>
+__device__ __forceinline__ void parameters(const Block<N>& block, const Tile<N>& tile, const float* chunks,
+                                           const float* table, Sink dgamma, Sink dbeta, size_t rows, int count) {
+    const int c = tile.c, own = tile.first_channel + block.thread % block.width, i = min(own, c - 1);
+    const auto value = [&](int chunk, int what) {
+        return static_cast<double>(chunks[(static_cast<size_t>(chunk) * 2 + what) * c + i]);
+    };
+    const double sum = block.combine(count, [&](int chunk) { return value(chunk, 0); });
+    const double sum_distance = block.combine(count, [&](int chunk) { return value(chunk, 1); });
+    if (block.thread < block.width && own < c) {
+        const double low = table[c + i], inv_std = table[2 * c + i], scale = table[3 * c + i];
+        // Up to here the second sum is of g (x - mean) with the rounded mean.
+        const double gamma_gradient = (sum_distance - low * sum) * inv_std;
+        if (tile.chunk == 0) {
+            dgamma.give(i, gamma_gradient);
+            dbeta.give(i, sum);
+        }
+        const double by = -scale / static_cast<double>(rows), slope = by * gamma_gradient * inv_std;
+        block.coefficients[3 * block.width + block.thread] = static_cast<float>(slope);
+        block.coefficients[4 * block.width + block.thread] = static_cast<float>(by * sum - slope * low);
+    }
+    __syncthreads();
+}
+
+// dx = scale g + (x - mean) slope + offset of a tile, the last two terms only with batch statistics; without them x is
+// read only for the mask RECOMPUTED. With `mask_dy`, dy is masked in place. dx may be null.
+template <class T, int N>
+__device__ __forceinline__ void input_gradient(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept_x,
+                                               const Kept<T, N>& kept_g, T* dy, const T* x, const T* y,
+                                               const float* table, T* dx, int mask, int mask_dy, int batch) {
+    const Affine<N> affine = affine_of(tile, table);
+    const bool reads_x = batch || mask == RECOMPUTED;
+    Pack<float, N> slope = {}, offset = {};
+    if (batch && tile.inside) {
+        const float* k = block.coefficients + threadIdx.x * N;
+        slope = load_floats<N>(k + 3 * block.width);
+        offset = load_floats<N>(k + 4 * block.width);
+    }
+    tile.template each<ROWS<T> / 2>(
+        [&](size_t at, int row) {
             Packs<T, N> in;
-            in.dy = load<N>(dy + at);
-            if (x) in.x = load<N>(x + at);
-            if (mask == OUTPUT) in.y = load<N>(y + at);
+            if (kept_x.has(row)) {
+                in.dy = kept_g.at(row);
+                in.x = kept_x.at(row);
+            } else {
+                in.dy = load<N>(dy + at);
+                if (reads_x) in.x = load<N>(x + at);
+                if (mask == OUTPUT) in.y = load<N>(y + at);
+            }
             return in;
         },
-        [&](size_t at, const Packs<T, N>& in) {
+        [&](size_t at, int row, const Packs<T, N>& in) {
             float g[N];
-            masked(g, in, mask, affine);
+            masked(g, in, kept_x.has(row) ? OFF : mask, affine);
             Pack<T, N> out;
+            for (int k = 0; k < N; ++k) out.at[k] = from_float<T>(g[k]);
+            if (mask_dy) store<N>(dy + at, out);
+            if (!dx) return;
             for (int k = 0; k < N; ++k) {
                 float value = affine.scale.at[k] * g[k];
-                if (correction)
-                    value += (to_float(in.x.at[k]) - affine.mean.at[k]) * slope.at[k] + offset.at[k];
+                if (batch) value += (to_float(in.x.at[k]) - affine.mean.at[k]) * slope.at[k] + offset.at[k];
                 out.at[k] = from_float<T>(value);
             }
             store<N>(dx + at, out);
         });
 }
 
-}
-
-// chunks [ceil(rows / rows_a_chunk), 3, C]: the partial moments of x. Grid: (blocks of channels) x (chunks). A thread
-// has W channels: 16 bytes of elements if that divides C, else one; a block of x threads covers x W channels.
-extern "C" __global__ void batchnorm_moments_f32(const float* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(float, batchnorm::moments, x, chunks, rows, c, rows_a_chunk)
-}
-extern "C" __global__ void batchnorm_moments_bf16(const bf16* x, float* chunks, size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(bf16, batchnorm::moments, x, chunks, rows, c, rows_a_chunk)
-}
-
-// Combines the chunks: computes `table` [5, C] from mean and variance of the batch and updates the running statistics
-// [C], with the unbiased variance. Grid: (blocks of channels), one channel per column of threads, whose threads share
-// the chunks.
-extern "C" __global__ void batchnorm_statistics(const float* chunks, const float* gamma, const float* beta,
-                                                float* running_mean, float* running_var, float* table, float momentum,
-                                                size_t rows, int c, int rows_a_chunk) {
-    __shared__ double scratch[MAX_COLUMN_THREADS];
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const int count = static_cast<int>((rows + rows_a_chunk - 1) / rows_a_chunk);
-    const bool inside = i < c;
-    // A chunk's mean is pivot + sum / n, its squared deviation square - sum^2 / n (Chan, Golub, LeVeque 1983).
-    auto size = [&](int chunk) {
-        return static_cast<double>(
-            min(static_cast<size_t>(rows_a_chunk), rows - static_cast<size_t>(chunk) * rows_a_chunk));
-    };
-    auto value = [&](int chunk, int what) {
-        return static_cast<double>(chunks[(static_cast<size_t>(chunk) * 3 + what) * c + i]);
-    };
-    double sum = 0.0;
-    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y)
-        sum += size(chunk) * value(chunk, 0) + value(chunk, 1);
-    const double mean = column_sum(sum, scratch) / static_cast<double>(rows);
-    double square = 0.0;
-    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y) {
-        const double n = size(chunk), s = value(chunk, 1);
-        const double own = value(chunk, 2) - s * s / n, distance = value(chunk, 0) + s / n - mean;
-        // Rounding may make the deviation negative; NaN must stay NaN.
-        square += (own < 0.0 ? 0.0 : own) + n * distance * distance;
+template <class T, int N>
+__device__ __forceinline__ void backward(T* dy, const T* x, const T* y, const float* table, float* chunks, Sink dgamma,
+                                         Sink dbeta, T* dx, int batch, int mask, int mask_dy, int phases,
+                                         int kept_rows, size_t rows, int c, int rows_a_tile) {
+    extern __shared__ __align__(16) unsigned char shared[];
+    const Block<N> block(shared);
+    const Count count(rows, c, rows_a_tile, block.width);
+    // The kept rows of x come first, those of g for all tiles of the block behind them.
+    const int tiles_a_block = (count.tiles + gridDim.x - 1) / gridDim.x;
+    unsigned char* kept_g =
+        block.kept + static_cast<size_t>(tiles_a_block) * kept_rows * blockDim.x * sizeof(Pack<T, N>);
+    if (phases & SUMS) {
+        for (int i = blockIdx.x, number = 0; i < count.tiles; i += gridDim.x, ++number) {
+            const Tile<N> tile(i, rows, c, rows_a_tile);
+            gradient_sums(block, tile, Kept<T, N>(block.kept, kept_rows, number),
+                          Kept<T, N>(kept_g, kept_rows, number), dy, x, y, table, chunks, mask, mask_dy);
+        }
     }
-    const double deviation = column_sum(square, scratch);
-    if (!inside || threadIdx.y > 0) return;
-    const double n = static_cast<double>(rows);
-    batchnorm::fill(table, c, i, mean, deviation / n, gamma[i], beta[i]);
-    running_mean[i] = batchnorm::blend(running_mean[i], mean, momentum);
-    running_var[i] = batchnorm::blend(running_var[i], deviation / (n - 1.0), momentum);
-}
-
-// Computes `table` from the running statistics. Grid: any, of one-dimensional blocks.
-extern "C" __global__ void batchnorm_frozen(const float* mean, const float* var, const float* gamma, const float* beta,
-                                            float* table, int c) {
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < c; i += gridDim.x * blockDim.x)
-        batchnorm::fill(table, c, i, static_cast<double>(mean[i]), static_cast<double>(var[i]), gamma[i], beta[i]);
-}
-
-// y [rows, C], the normalised x. y may be x; `residual` may be null. Grid: (blocks of channels) x (any number of blocks
-// of rows).
-extern "C" __global__ void batchnorm_forward_f32(const float* x, const float* table, const float* NULLABLE residual,
-                                                 float* y, int relu, size_t rows, int c) {
-    BY_WIDTH(float, batchnorm::forward, x, table, residual, y, relu, rows, c)
-}
-extern "C" __global__ void batchnorm_forward_bf16(const bf16* x, const float* table, const bf16* NULLABLE residual,
-                                                  bf16* y, int relu, size_t rows, int c) {
-    BY_WIDTH(bf16, batchnorm::forward, x, table, residual, y, relu, rows, c)
-}
-
-// chunks [ceil(rows / rows_a_chunk), 2, C]: the partial sums of dbeta and dgamma; `y` is read only with the mask
-// OUTPUT. Grid: as batchnorm_moments.
-extern "C" __global__ void batchnorm_backward_sums_f32(float* dy, const float* x, const float* NULLABLE y,
-                                                       const float* table, float* chunks, int mask, int mask_dy,
-                                                       size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(float, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy,
-             rows, c, rows_a_chunk)
-}
-extern "C" __global__ void batchnorm_backward_sums_bf16(bf16* dy, const bf16* x, const bf16* NULLABLE y,
-                                                        const float* table, float* chunks, int mask, int mask_dy,
-                                                        size_t rows, int c, int rows_a_chunk) {
-    BY_WIDTH(bf16, batchnorm::backward_sums, dy, x, y, table, chunks, static_cast<batchnorm::Mask>(mask), mask_dy, rows,
-             c, rows_a_chunk)
-}
-
-// dgamma and dbeta [C], each written or added, or skipped if null; `correction` [2, C], the correction of dx by batch
-// statistics, skipped if null. Grid: as batchnorm_statistics.
-extern "C" __global__ void batchnorm_backward_parameters(const float* chunks, const float* table,
-                                                         float* NULLABLE dgamma, int add_dgamma, float* NULLABLE dbeta,
-                                                         int add_dbeta, float* NULLABLE correction, size_t rows, int c,
-                                                         int count) {
-    __shared__ double scratch[MAX_COLUMN_THREADS];
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    const bool inside = i < c;
-    double g = 0.0, g_distance = 0.0;
-    for (int chunk = threadIdx.y; inside && chunk < count; chunk += blockDim.y) {
-        g += static_cast<double>(chunks[static_cast<size_t>(chunk) * 2 * c + i]);
-        g_distance += static_cast<double>(chunks[(static_cast<size_t>(chunk) * 2 + 1) * c + i]);
-    }
-    const double sum = column_sum(g, scratch), sum_distance = column_sum(g_distance, scratch);
-    if (!inside || threadIdx.y > 0) return;
-    const double low = table[c + i], inv_std = table[2 * c + i], scale = table[3 * c + i];
-    // Up to here the second sum is of g (x - mean) with the rounded mean.
-    const double gamma_gradient = (sum_distance - low * sum) * inv_std;
-    if (dgamma) dgamma[i] = merged(add_dgamma ? dgamma[i] : 0.0f, static_cast<float>(gamma_gradient), add_dgamma);
-    if (dbeta) dbeta[i] = merged(add_dbeta ? dbeta[i] : 0.0f, static_cast<float>(sum), add_dbeta);
-    if (correction) {
-        const double by = -scale / static_cast<double>(rows), slope = by * gamma_gradient * inv_std;
-        correction[i] = static_cast<float>(slope);
-        correction[c + i] = static_cast<float>(by * sum - slope * low);
+    if (phases == BOTH) cooperative_groups::this_grid().sync();
+    if (!(phases & APPLY)) return;
+    if (chunks && mask_dy) mask = OFF, mask_dy = 0;  // done by the first phase
+    for (int i = blockIdx.x, number = 0; i < count.tiles; i += gridDim.x, ++number) {
+        const Tile<N> tile(i, rows, c, rows_a_tile);
+        if (chunks) parameters(block, tile, chunks, table, dgamma, dbeta, rows, count.chunks);
+        if (!dx && !mask_dy) continue;
+        input_gradient(block, tile, Kept<T, N>(block.kept, kept_rows, number), Kept<T, N>(kept_g, kept_rows, number),
+                       dy, x, y, table, dx, mask, mask_dy, batch);
     }
 }
 
-// dx [rows, C], the gradient of x. dx may be x or dy. Without a correction (frozen statistics) x is read only for the
-// mask RECOMPUTED, and may be null otherwise. Grid: as batchnorm_forward.
-extern "C" __global__ void batchnorm_backward_input_f32(const float* dy, const float* NULLABLE x,
-                                                        const float* NULLABLE y, const float* table,
-                                                        const float* NULLABLE correction, float* dx, int mask,
-                                                        size_t rows, int c) {
-    BY_WIDTH(float, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask),
-             rows, c)
-}
-extern "C" __global__ void batchnorm_backward_input_bf16(const bf16* dy, const bf16* NULLABLE x, const bf16* NULLABLE y,
-                                                         const float* table, const float* NULLABLE correction, bf16* dx,
-                                                         int mask, size_t rows, int c) {
-    BY_WIDTH(bf16, batchnorm::backward_input, dy, x, y, table, correction, dx, static_cast<batchnorm::Mask>(mask), rows,
-             c)
 }
 
-SOFTCUDA_KERNELS(batchnorm_moments_f32, batchnorm_moments_bf16, batchnorm_statistics, batchnorm_frozen,
-                 batchnorm_forward_f32, batchnorm_forward_bf16, batchnorm_backward_sums_f32,
-                 batchnorm_backward_sums_bf16, batchnorm_backward_parameters, batchnorm_backward_input_f32,
-                 batchnorm_backward_input_bf16)
+// Calls a template with four channels a thread if that divides the channels `c`, else with one.
+#define BY_LANES(T, function, ...) \
+    if (c % 4 == 0) { \
+        function<T, 4>(__VA_ARGS__); \
+    } else { \
+        function<T, 1>(__VA_ARGS__); \
+    }
+
+// y [rows, C], the normalised x. y may be x; `residual` may be null. chunks [ceil(rows / rows_a_tile), 3, C]: the partial
+// moments of x. `table` [5, C] is written, and the running statistics [C] are updated.
+//
+// Grid: any number of blocks, which share the tiles; cooperative if `phases` is 3. Block: x times y threads, a multiple
+// of 32, with y a multiple of N, 4 if that divides C, else 1. Dynamic shared memory:
+// 4 x (y (max(N, 2) + 1) + 5 N) bytes, and for each tile of a block `kept_rows` rows of x N elements.
+extern "C" __global__ void __launch_bounds__(512, 1) batchnorm_forward_f32(
+    const float* x, const float* gamma, const float* beta, float* running_mean, float* running_var, float* chunks,
+    float* table, const float* NULLABLE residual, float* y, float momentum, int relu, int phases, int kept_rows,
+    size_t rows, int c, int rows_a_tile) {
+    BY_LANES(float, batchnorm::forward, x, gamma, beta, running_mean, running_var, chunks, table, residual, y, momentum,
+             relu, phases, kept_rows, rows, c, rows_a_tile)
+}
+extern "C" __global__ void __launch_bounds__(512, 1) batchnorm_forward_bf16(
+    const bf16* x, const float* gamma, const float* beta, float* running_mean, float* running_var, float* chunks,
+    float* table, const bf16* NULLABLE residual, bf16* y, float momentum, int relu, int phases, int kept_rows,
+    size_t rows, int c, int rows_a_tile) {
+    BY_LANES(bf16, batchnorm::forward, x, gamma, beta, running_mean, running_var, chunks, table, residual, y, momentum,
+             relu, phases, kept_rows, rows, c, rows_a_tile)
+}
+
+// y [rows, C] with the running statistics `mean` and `var` [C]; `table` is written. Grid and block: as
+// batchnorm_forward, not cooperative, and nothing is kept.
+extern "C" __global__ void __launch_bounds__(512, 1) batchnorm_frozen_f32(
+    const float* x, const float* mean, const float* var, const float* gamma, const float* beta, float* table,
+    const float* NULLABLE residual, float* y, int relu, size_t rows, int c, int rows_a_tile) {
+    BY_LANES(float, batchnorm::frozen, x, mean, var, gamma, beta, table, residual, y, relu, rows, c, rows_a_tile)
+}
+extern "C" __global__ void __launch_bounds__(512, 1) batchnorm_frozen_bf16(
+    const bf16* x, const float* mean, const float* var, const float* gamma, const float* beta, float* table,
+    const bf16* NULLABLE residual, bf16* y, int relu, size_t rows, int c, int rows_a_tile) {
+    BY_LANES(bf16, batchnorm::frozen, x, mean, var, gamma, beta, table, residual, y, relu, rows, c, rows_a_tile)
+}
+
+// dgamma and dbeta [C], each written or added, or skipped if null; dx [rows, C], skipped if null. dx may be x or dy.
+// chunks [ceil(rows / rows_a_tile), 2, C]: the partial sums of dbeta and dgamma; null if neither they nor batch
+// statistics are needed, and then `phases` is 2. `y` is read only with the mask OUTPUT, and x not at all with frozen
+// statistics, no chunks and another mask than RECOMPUTED. Grid and block: as batchnorm_forward; shared memory: twice the
+// kept rows.
+extern "C" __global__ void __launch_bounds__(512, 1) batchnorm_backward_f32(
+    float* dy, const float* NULLABLE x, const float* NULLABLE y, const float* table, float* NULLABLE chunks,
+    float* NULLABLE dgamma, int add_dgamma, float* NULLABLE dbeta, int add_dbeta, float* NULLABLE dx, int batch,
+    int mask, int mask_dy, int phases, int kept_rows, size_t rows, int c, int rows_a_tile) {
+    const batchnorm::Sink to_gamma{dgamma, add_dgamma}, to_beta{dbeta, add_dbeta};
+    BY_LANES(float, batchnorm::backward, dy, x, y, table, chunks, to_gamma, to_beta, dx, batch, mask, mask_dy, phases,
+             kept_rows, rows, c, rows_a_tile)
+}
+extern "C" __global__ void __launch_bounds__(512, 1) batchnorm_backward_bf16(
+    bf16* dy, const bf16* NULLABLE x, const bf16* NULLABLE y, const float* table, float* NULLABLE chunks,
+    float* NULLABLE dgamma, int add_dgamma, float* NULLABLE dbeta, int add_dbeta, bf16* NULLABLE dx, int batch,
+    int mask, int mask_dy, int phases, int kept_rows, size_t rows, int c, int rows_a_tile) {
+    const batchnorm::Sink to_gamma{dgamma, add_dgamma}, to_beta{dbeta, add_dbeta};
+    BY_LANES(bf16, batchnorm::backward, dy, x, y, table, chunks, to_gamma, to_beta, dx, batch, mask, mask_dy, phases,
+             kept_rows, rows, c, rows_a_tile)
+}
+
+SOFTCUDA_KERNELS(batchnorm_forward_f32, batchnorm_forward_bf16, batchnorm_frozen_f32, batchnorm_frozen_bf16,
+                 batchnorm_backward_f32, batchnorm_backward_bf16)

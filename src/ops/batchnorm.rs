@@ -8,10 +8,11 @@
 //! - dx = gamma / std (g - dbeta / R - x^ dgamma / R) with batch statistics, gamma / std g with frozen ones.
 //!
 //! Memory bandwidth limits the speed, so the number of passes matters. Forward: one read of x for the statistics, one
-//! pass that writes y. Backward: one pass for the sums, one that overwrites the saved x with dx. Without a residual the
-//! sign of y follows from x, and y is not read again. With a residual, the first pass masks dy in place, and that
-//! buffer becomes the residual's gradient. If only dx = gamma / std g is needed (frozen statistics, gamma and beta
-//! without gradient), x is not saved and the forward pass works in place.
+//! pass that writes y. Backward: one pass for the sums, one that overwrites the saved x with dx. A GPU does both passes of
+//! a direction in one launch, which keeps what fits in shared memory in between. Without a residual the sign of y follows
+//! from x, and y is not read again. With a residual, the first pass masks dy in place, and that buffer becomes the
+//! residual's gradient. If only dx = gamma / std g is needed (frozen statistics, gamma and beta without gradient), x is
+//! not saved and the forward pass works in place.
 //!
 //! The ReLU treats NaN as [`crate::ops::relu`] does: NaN stays NaN and passes its gradient.
 
@@ -20,7 +21,6 @@ mod cuda;
 mod moments;
 
 use crate::autograd::{Backward, BufferId, ParamId, Sinks, Tape, Var};
-use crate::ops::relu;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -102,29 +102,19 @@ pub fn batchnorm(
             ),
         ));
     }
-    let affine = match x.gpu().cloned() {
-        None => cpu::affine(tape, &x, &bn, momentum)?,
-        Some(gpu) => cuda::affine(&gpu, tape, &x, &bn, momentum)?,
-    };
-
     let [needs_dx, needs_dgamma, needs_dbeta] = [0, 1, 2].map(|i| tape.needs_grad(inputs[i]));
     let keeps_x = needs_dgamma || needs_dbeta || (momentum.is_some() && needs_dx);
     let residual = epilogue.residual.map(|r| r.value);
-    let (y, x) = if !keeps_x && x.is_unique() {
-        match x.gpu().cloned() {
-            None => cpu::forward(&mut x, None, &affine, residual.as_ref(), epilogue.relu),
-            Some(gpu) => cuda::forward(&gpu, &mut x, None, &affine, residual.as_ref(), epilogue.relu)?,
-        }
-        (x, None)
+    let has_residual = residual.is_some();
+    let pass = Forward { bn: &bn, momentum, residual: residual.as_ref(), relu: epilogue.relu };
+    let (y, x, affine) = if !keeps_x && x.is_unique() {
+        let affine = pass.run(tape, &mut x, None)?;
+        (x, None, affine)
     } else {
         let mut y = Tensor::empty(&tape.device(), x.shape(), x.dtype())?;
-        match x.gpu() {
-            None => cpu::forward(&mut y, Some(&x), &affine, residual.as_ref(), epilogue.relu),
-            Some(gpu) => cuda::forward(gpu, &mut y, Some(&x), &affine, residual.as_ref(), epilogue.relu)?,
-        }
-        (y, keeps_x.then_some(x))
+        let affine = pass.run(tape, &mut y, Some(&x))?;
+        (y, keeps_x.then_some(x), affine)
     };
-    let has_residual = residual.is_some();
     Ok(tape.record(y, &inputs, |y| {
         let keeps_y = epilogue.relu && (x.is_none() || has_residual);
         BatchNormBackward {
@@ -136,6 +126,26 @@ pub fn batchnorm(
             residual: has_residual,
         }
     }))
+}
+
+/// The forward pass: statistics and epilogue.
+struct Forward<'a> {
+    bn: &'a BatchNorm,
+    /// The momentum of the running statistics; none: they are the statistics.
+    momentum: Option<f32>,
+    residual: Option<&'a Tensor>,
+    relu: bool,
+}
+
+impl Forward<'_> {
+    /// Computes y from x; without `x`, `y` contains x and is overwritten. Returns the coefficients of the normalisation
+    /// ([`cpu::Affine`]), f32 `[5, C]`.
+    fn run(&self, tape: &mut Tape<'_>, y: &mut Tensor, x: Option<&Tensor>) -> Result<Tensor> {
+        match y.gpu().cloned() {
+            None => cpu::forward(self, tape, y, x),
+            Some(gpu) => cuda::forward(&gpu, self, tape, y, x),
+        }
+    }
 }
 
 fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, epilogue: &Epilogue) -> Result<()> {
@@ -200,15 +210,33 @@ enum Mask {
     Recomputed = 2,
 }
 
-/// The pass of the input's gradient: dx = scale g, plus (x - mean) slope + offset with batch statistics, where g is the
-/// masked dy.
-struct InputGradient<'a> {
-    affine: &'a Tensor,
-    /// The slope and offset, f32 `[2, C]`; none with frozen statistics.
-    correction: Option<&'a Tensor>,
+/// The place of the gradient of x.
+enum Dx {
+    /// It is not needed.
+    None,
+    /// It overwrites x.
+    OverX,
+    /// It overwrites dy.
+    OverDy,
+    /// A tensor of its own.
+    Own(Tensor),
+}
+
+/// The backward pass: its tensors, and what it does with them.
+struct Gradients {
+    /// The gradient of the output.
+    dy: Tensor,
+    /// The input, if gradients of gamma and beta or batch statistics need it.
+    x: Option<Tensor>,
+    /// The output, for [`Mask::Output`].
+    y: Option<Tensor>,
+    affine: Tensor,
+    /// The statistics are those of the batch, so they have a gradient too.
+    batch: bool,
     mask: Mask,
-    /// The saved output, for [`Mask::Output`].
-    y: Option<&'a Tensor>,
+    /// Masks dy in memory.
+    mask_dy: bool,
+    dx: Dx,
 }
 
 impl Backward for BatchNormBackward {
@@ -216,67 +244,41 @@ impl Backward for BatchNormBackward {
         "batchnorm"
     }
 
-    /// Runs the passes of the backward pass on either device, and chooses the buffer that each pass overwrites.
-    fn backward(self: Box<Self>, mut dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
-        let BatchNormBackward { x, y, affine, batch, relu, residual } = *self;
-        let gpu = dy.gpu().cloned();
+    /// Chooses the buffer of dx, and runs the passes.
+    fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()> {
+        let BatchNormBackward { mut x, y, affine, batch, relu, residual } = *self;
         let give_residual = residual && sinks.needs_grad(RESIDUAL);
-        let mut mask = match &y {
+        let mask = match &y {
             Some(_) => Mask::Output,
             None if relu => Mask::Recomputed,
             None => Mask::Off,
         };
-        let mut correction = None;
-        if let Some(x) = &x {
-            // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases this pass
-            // masks dy in memory; the masked dy is also the gradient of a residual.
-            let mask_dy = mask == Mask::Output || mask == Mask::Recomputed && !batch;
-            let saved = (x, y.as_ref(), &affine);
-            correction = match &gpu {
-                None => cpu::parameter_gradients(&mut dy, saved, (mask, mask_dy, batch), sinks)?,
-                Some(gpu) => cuda::parameter_gradients(gpu, &mut dy, saved, (mask, mask_dy, batch), sinks)?,
-            };
-            if mask_dy {
-                mask = Mask::Off;
-            }
-        } else if let (true, Some(y)) = (give_residual, &y) {
-            match &gpu {
-                None => cpu::mask_in_place(&mut dy, y),
-                Some(gpu) => relu::cuda::backward(gpu, y, &mut dy)?,
-            }
-            mask = Mask::Off;
+        // With batch statistics the pass of dx reads x and can recompute the mask. In all other cases dy is masked in
+        // memory before it is read again; the masked dy is also the gradient of a residual.
+        let mask_dy = match x {
+            Some(_) => mask == Mask::Output || mask == Mask::Recomputed && !batch,
+            None => mask == Mask::Output && give_residual,
+        };
+        let dx = if !sinks.needs_grad(X) {
+            Dx::None
+        } else if batch && x.as_mut().is_some_and(Tensor::is_unique) {
+            Dx::OverX
+        } else if !batch && !give_residual {
+            Dx::OverDy
+        } else {
+            Dx::Own(Tensor::empty(sinks.device(), dy.shape(), dy.dtype())?)
+        };
+        let mut pass = Gradients { dy, x, y, affine, batch, mask, mask_dy, dx };
+        match pass.dy.gpu().cloned() {
+            None => cpu::backward(&mut pass, sinks)?,
+            Some(gpu) => cuda::backward(&gpu, &mut pass, sinks)?,
         }
-
-        if sinks.needs_grad(X) {
-            // Tensors that no pass reads are freed before dx is allocated.
-            let (mut x, y) = (x.filter(|_| batch), y.filter(|_| mask == Mask::Output));
-            let x_is_free = x.as_mut().is_some_and(Tensor::is_unique);
-            let pass =
-                InputGradient { affine: &affine, correction: correction.as_ref(), mask, y: y.as_ref() };
-            match x {
-                Some(mut x) if x_is_free => {
-                    match &gpu {
-                        None => cpu::dx_in_place_of_x(&pass, &mut x, &dy),
-                        Some(gpu) => cuda::dx_in_place_of_x(gpu, &pass, &mut x, &dy)?,
-                    }
-                    sinks.give(X, x)?;
-                }
-                None if !give_residual => {
-                    match &gpu {
-                        None => cpu::dx_in_place_of_dy(&pass, &mut dy),
-                        Some(gpu) => cuda::dx_in_place_of_dy(gpu, &pass, &mut dy)?,
-                    }
-                    return sinks.give(X, dy);
-                }
-                x => {
-                    let mut dx = Tensor::empty(sinks.device(), dy.shape(), dy.dtype())?;
-                    match &gpu {
-                        None => cpu::dx(&pass, &mut dx, x.as_ref(), &dy),
-                        Some(gpu) => cuda::dx(gpu, &pass, &mut dx, x.as_ref(), &dy)?,
-                    }
-                    sinks.give(X, dx)?;
-                }
-            }
+        let Gradients { dy, x, dx, .. } = pass;
+        match dx {
+            Dx::None => {}
+            Dx::OverX => sinks.give(X, x.expect("dx overwrites a saved x"))?,
+            Dx::OverDy => return sinks.give(X, dy),
+            Dx::Own(dx) => sinks.give(X, dx)?,
         }
         if give_residual { sinks.give(RESIDUAL, dy) } else { Ok(()) }
     }

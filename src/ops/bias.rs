@@ -19,7 +19,7 @@ pub fn forward(gpu: &CudaDevice, b: &Tensor, y: &mut Tensor) -> Result<()> {
 /// Writes or adds the sums of the rows of `dy` `[.., C]` to `db` f32 `[C]`.
 pub fn gradient(gpu: &Arc<CudaDevice>, dy: &Tensor, db: &mut Tensor, mode: GradMode) -> Result<()> {
     let grid = ChannelGrid::of(dy.shape(), dy.dtype());
-    let chunking = grid.partial_sums(ChannelGrid::BLOCKS);
+    let chunking = grid.partial_sums();
     let device = Device::Cuda(gpu.clone());
     let mut chunks = Tensor::empty(&device, [chunking.count, db.shape().len()], DType::F32)?;
     let sums = kernels::BiasGradientSums {

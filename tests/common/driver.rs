@@ -57,6 +57,11 @@ functions! {
     cuLaunchKernel(
         Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void, *mut *mut c_void
     );
+    cuLaunchCooperativeKernel(
+        Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void
+    );
+    cuOccupancyMaxActiveBlocksPerMultiprocessor(*mut c_int, Handle, c_int, usize);
+    cuDeviceGetAttribute(*mut c_int, c_int, c_int);
     cuMemAlloc_v2(*mut u64, usize);
     cuMemFree_v2(u64);
     cuMemcpyHtoD_v2(u64, *const c_void, usize);

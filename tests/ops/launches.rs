@@ -47,8 +47,15 @@ fn a_wrong_element_type_is_a_clear_error() {
         let narrow = Tensor::cleared(device, [3], DType::BF16).unwrap();
         let bn = BatchNorm { gamma: tape.leaf(narrow), beta: tape.param(beta), mean, var };
         let refused = batchnorm(&mut tape, x.clone(), bn, Statistics::Frozen, Epilogue::default());
-        let given = "mean f32, var f32, gamma bf16, beta f32, table f32";
-        assert_refused(refused, "batchnorm_frozen", given, &["batchnorm_frozen"]);
+        let own = device.activations();
+        let given =
+            format!("x {own}, mean f32, var f32, gamma bf16, beta f32, table f32, residual null, y {own}");
+        assert_refused(
+            refused,
+            "batchnorm_frozen",
+            &given,
+            &["batchnorm_frozen_f32", "batchnorm_frozen_bf16"],
+        );
         let bn = BatchNorm { gamma: tape.param(gamma), beta: tape.param(beta), mean, var };
         batchnorm(&mut tape, x, bn, Statistics::Frozen, Epilogue::default()).unwrap();
 

@@ -34,9 +34,7 @@ pub struct PartialSums {
 
 impl ChannelGrid {
     /// The target number of blocks: four for each of 132 multiprocessors.
-    pub const BLOCKS: usize = 528;
-    /// The target number of blocks of a kernel that reads two or three arrays at once.
-    pub const BLOCKS_OF_MANY: usize = 264;
+    const BLOCKS: usize = 528;
 
     /// The grid for a tensor `[.., C]` of this shape and type.
     pub fn of(shape: Shape, dtype: DType) -> Self {
@@ -57,7 +55,7 @@ impl ChannelGrid {
 
     /// The launch grid of an element-wise kernel.
     pub fn elementwise(&self, gpu: &CudaDevice) -> Grid {
-        self.shared_rows(gpu.multiprocessors() as usize)
+        self.shared_rows(gpu.multiprocessors())
     }
 
     /// Two blocks for each multiprocessor, as many as fit at once by the registers of the kernels that load several rows
@@ -67,9 +65,9 @@ impl ChannelGrid {
         self.grid(self.rows.div_ceil(each * self.y).clamp(1, 65_535))
     }
 
-    /// The chunks and the launch grid of a kernel that computes partial sums, with about `blocks` blocks.
-    pub fn partial_sums(&self, blocks: usize) -> PartialSums {
-        let each = (self.rows * self.across).div_ceil(blocks * self.y).max(4);
+    /// The chunks and the launch grid of a kernel that computes partial sums.
+    pub fn partial_sums(&self) -> PartialSums {
+        let each = (self.rows * self.across).div_ceil(Self::BLOCKS * self.y).max(4);
         let rows = self.y * each;
         let count = self.rows.div_ceil(rows);
         PartialSums { count, grid: self.grid(count), rows }
@@ -97,7 +95,7 @@ mod tests {
             (1, 3, 1, 256, 1),
         ] {
             let grid = ChannelGrid::new(rows, c, DType::BF16);
-            let chunks = grid.partial_sums(ChannelGrid::BLOCKS);
+            let chunks = grid.partial_sums();
             assert_eq!((chunks.count, chunks.rows), (count, rows_a_chunk), "[{rows}, {c}]");
             assert_eq!(chunks.grid.blocks, [across, count, 1], "[{rows}, {c}]");
         }

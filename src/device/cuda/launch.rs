@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 /// Threads per block, for kernels that accept any block size.
 const THREADS: u32 = 256;
 /// The most blocks per multiprocessor: eight blocks of 256 threads fill it, twice as many balance the last wave.
-const BLOCKS_EACH: u32 = 16;
+const BLOCKS_EACH: usize = 16;
 
 /// The grid and block dimensions of a launch, and its shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,34 @@ impl CudaDevice {
     pub(crate) fn launch<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
         let arguments = kernel.arguments();
         let name = Variant::of::<K>(arguments.as_ref())?;
-        self.enqueue(&self.kernels, grid, name, arguments.as_ref())
+        self.enqueue(&self.kernels, grid, name, arguments.as_ref(), false)
+    }
+
+    /// Enqueues a kernel whose blocks run at the same time, and may wait for each other.
+    ///
+    /// # Errors
+    /// As [`CudaDevice::launch`]; more blocks than run at once ([`CudaDevice::resident_blocks`]).
+    pub(super) fn launch_cooperative<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
+        let arguments = kernel.arguments();
+        let name = Variant::of::<K>(arguments.as_ref())?;
+        self.enqueue(&self.kernels, grid, name, arguments.as_ref(), true)
+    }
+
+    /// The number of blocks of this grid that one multiprocessor holds at once, 0 if a block is too large.
+    pub(super) fn resident_blocks(&self, kernel: &str, grid: Grid) -> Result<usize> {
+        self.bind()?;
+        let function = self.kernels.find(kernel, grid.shared)?;
+        // Without loss: a block has at most 1,024 threads.
+        let threads = grid.threads.iter().product::<u32>() as i32;
+        let mut blocks = 0;
+        // SAFETY: the function belongs to the loaded module; one value is written, to a variable of its type.
+        let status = unsafe {
+            let occupancy = self.driver.cuOccupancyMaxActiveBlocksPerMultiprocessor;
+            occupancy(&raw mut blocks, function.0, threads, grid.shared)
+        };
+        self.driver
+            .check(status, &format!("asking for the blocks of the kernel {kernel} that run at once"))?;
+        Ok(blocks.unsigned_abs() as usize)
     }
 
     /// Enqueues the kernel `kernel` of a loaded module. The arguments are those of its parameters, in their order: the
@@ -137,6 +164,7 @@ impl CudaDevice {
         grid: Grid,
         kernel: &str,
         arguments: &[Argument],
+        cooperative: bool,
     ) -> Result<()> {
         self.bind()?;
         let pointers = arguments.iter().filter_map(|argument| match argument {
@@ -174,19 +202,15 @@ impl CudaDevice {
         // driver has copied them. A kernel of this crate stays within its buffers, which the tests with softcuda check;
         // for kernels of other crates the caller of `launch_from` guarantees it.
         let status = unsafe {
-            (self.driver.cuLaunchKernel)(
-                function.0,
-                x,
-                y,
-                z,
-                tx,
-                ty,
-                tz,
-                shared,
-                self.stream.handle,
-                pointers.as_mut_ptr(),
-                ptr::null_mut(),
-            )
+            let (function, stream, pointers) = (function.0, self.stream.handle, pointers.as_mut_ptr());
+            let driver = self.driver;
+            if cooperative {
+                let launch = driver.cuLaunchCooperativeKernel;
+                launch(function, x, y, z, tx, ty, tz, shared, stream, pointers)
+            } else {
+                let launch = driver.cuLaunchKernel;
+                launch(function, x, y, z, tx, ty, tz, shared, stream, pointers, ptr::null_mut())
+            }
         };
         self.driver.check(status, &format!("starting the kernel {kernel}"))?;
         self.launches.fetch_add(1, Ordering::Relaxed);
@@ -196,7 +220,7 @@ impl CudaDevice {
     /// The grid of an element-wise kernel with a grid-stride loop over `n` elements, `each` per thread and step. The
     /// number of blocks does not affect the result, so it follows the number of multiprocessors.
     pub fn flat(&self, n: usize, each: usize) -> Grid {
-        let most = (self.multiprocessors() * BLOCKS_EACH) as usize;
+        let most = self.multiprocessors() * BLOCKS_EACH;
         Grid::blocks(n.div_ceil(each * THREADS as usize).clamp(1, most))
     }
 }

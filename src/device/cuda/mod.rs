@@ -9,8 +9,8 @@
 //!    of the libraries; the tests of `headers` compare them with NVIDIA's headers.
 //! 2. `memory` is the caching allocator of device memory; `buffer` is an allocation with its copies and fills;
 //!    `staging` holds the pinned host memory of asynchronous copies.
-//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
-//!    [`cudnn`] computes convolutions, [`cublas`] matrix products.
+//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; `channel_grid`
+//!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions, [`cublas`] matrix products.
 //! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU.
 //!
 //! Safety: kernels and library functions receive the addresses of buffers, which are [`crate::tensor::Tensor`]s, and
@@ -35,6 +35,7 @@ mod module;
 mod open;
 mod signature;
 mod staging;
+mod tiles;
 
 pub(crate) use arguments::kernels;
 pub use arguments::{In, Out};
@@ -46,6 +47,7 @@ pub use launch::Grid;
 pub use memory::{Label, Usage};
 pub use module::{Module, Value};
 pub use staging::PendingDownload;
+pub(crate) use tiles::{Part, Phases, Tiles};
 
 use super::Precision;
 use crate::{Error, Result};
@@ -59,6 +61,7 @@ use module::Modules;
 use staging::{Downloads, Uploads};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tiles::Multiprocessors;
 
 /// A CUDA device with its stream, kernels, libraries and memory.
 pub struct CudaDevice {
@@ -78,7 +81,7 @@ pub struct CudaDevice {
     id: DeviceId,
     precision: Precision,
     name: String,
-    multiprocessors: u32,
+    multiprocessors: Multiprocessors,
     launches: AtomicU64,
     /// The number of the thread that captures a step, 0 for none.
     capturing: AtomicU64,
@@ -107,8 +110,8 @@ impl CudaDevice {
     }
 
     /// The number of multiprocessors. Grids depend on it only where the size of a grid does not affect the result.
-    pub fn multiprocessors(&self) -> u32 {
-        self.multiprocessors
+    pub fn multiprocessors(&self) -> usize {
+        self.multiprocessors.count
     }
 
     /// The number of this device object.

@@ -107,7 +107,7 @@ impl CudaDevice {
     ) -> Result<()> {
         let loaded = self.loaded(module)?;
         let (name, arguments) = resolve(&loaded.signatures, stem, arguments).map_err(Error::Device)?;
-        self.enqueue(&loaded.kernels, grid, name, &arguments)
+        self.enqueue(&loaded.kernels, grid, name, &arguments, false)
     }
 
     fn loaded(&self, module: &Module) -> Result<Arc<Loaded>> {

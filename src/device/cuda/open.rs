@@ -2,9 +2,13 @@
 
 use super::cublas::{self, Cublas};
 use super::cudnn::Cudnn;
-use super::driver::{Api, Context, MULTIPROCESSOR_COUNT, Stream};
+use super::driver::{
+    Api, COOPERATIVE_LAUNCH, Context, MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+    MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, MULTIPROCESSOR_COUNT, Stream,
+};
 use super::launch::Kernels;
 use super::memory::{FixedBlock, Pool};
+use super::tiles::Multiprocessors;
 use super::{CudaDevice, DeviceId, fatbin, libraries};
 use crate::device::Precision;
 use crate::{Error, Result};
@@ -38,7 +42,14 @@ impl CudaDevice {
         };
         let driver = Api::get()?;
         let context = Context::open(driver, ordinal)?;
-        let multiprocessors = context.attribute(MULTIPROCESSOR_COUNT, "the number of multiprocessors")?;
+        let attribute =
+            |attribute, what| context.attribute(attribute, what).map(|value| value.unsigned_abs() as usize);
+        let multiprocessors = Multiprocessors {
+            count: attribute(MULTIPROCESSOR_COUNT, "the number of multiprocessors")?.max(1),
+            shared: attribute(MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, "the shared memory of a multiprocessor")?,
+            shared_of_block: attribute(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, "the shared memory of a block")?,
+            cooperative: attribute(COOPERATIVE_LAUNCH, "cooperative launches")? != 0,
+        };
         let stream = Stream::new(driver)?;
         // All that can fail comes before the device object, in the reverse order of its fields: after a failure Rust
         // drops the variables in the order in which the device drops its fields.
@@ -68,7 +79,7 @@ impl CudaDevice {
             id: DeviceId(DEVICES.fetch_add(1, Ordering::Relaxed)),
             precision,
             name: name.clone(),
-            multiprocessors: multiprocessors.unsigned_abs().max(1),
+            multiprocessors,
             launches: AtomicU64::new(0),
             capturing: AtomicU64::new(0),
         };

@@ -1,7 +1,7 @@
 //! Batch normalisation on the CPU.
 
 use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
-use super::{BETA, BatchNorm, EPS, GAMMA, InputGradient};
+use super::{BETA, BatchNorm, Dx, EPS, Forward, GAMMA, Gradients};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
@@ -13,9 +13,21 @@ use rayon::prelude::*;
 /// Elements of a task: 64 KiB.
 const CHUNK: usize = 16 * 1024;
 
+/// The forward pass ([`Forward::run`]).
+pub fn forward(
+    pass: &Forward<'_>,
+    tape: &mut Tape<'_>,
+    y: &mut Tensor,
+    x: Option<&Tensor>,
+) -> Result<Tensor> {
+    let affine = affine(tape, x.unwrap_or(y), pass.bn, pass.momentum)?;
+    normalise(y, x, &affine, pass.residual, pass.relu);
+    Ok(affine)
+}
+
 /// Computes the coefficients of the normalisation ([`Affine`]): with `momentum` from the statistics of `x`, which also
 /// update the running statistics, otherwise from the running statistics.
-pub fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>) -> Result<Tensor> {
+fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<f32>) -> Result<Tensor> {
     let moments = match momentum {
         Some(momentum) => {
             let moments = moments(&tape.device(), x.f32(), x.shape().last());
@@ -30,47 +42,46 @@ pub fn affine(tape: &mut Tape<'_>, x: &Tensor, bn: &BatchNorm, momentum: Option<
     Ok(affine)
 }
 
-/// Adds the gradients of gamma and beta to `sinks`. With `mask_dy`, also masks dy in memory. Returns the correction of
-/// dx by batch statistics, f32 `[2, C]`.
-pub fn parameter_gradients(
-    dy: &mut Tensor,
-    (x, y, affine): (&Tensor, Option<&Tensor>, &Tensor),
-    (mask, mask_dy, batch): (super::Mask, bool, bool),
-    sinks: &mut Sinks<'_>,
-) -> Result<Option<Tensor>> {
-    let rows = dy.shape().len() / dy.shape().last();
-    let sums = sums(sinks.device(), dy.f32_mut(), x.f32(), affine.f32(), Mask::of(mask, y), mask_dy);
-    sinks.add(GAMMA, |to, mode| {
-        mode.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
-        Ok(())
-    })?;
-    sinks.add(BETA, |to, mode| {
-        mode.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
-        Ok(())
-    })?;
-    batch.then(|| correct(sinks.device(), affine.f32(), &sums, rows)).transpose()
-}
-
-/// Overwrites x with dx.
-pub fn dx_in_place_of_x(pass: &InputGradient<'_>, x: &mut Tensor, dy: &Tensor) {
-    let correction = pass.correction.expect("x is overwritten with batch statistics only");
-    batch_dx(x.f32_mut(), None, dy.f32(), pass.affine.f32(), correction.f32(), pass.mask);
-}
-
-/// Overwrites dy with dx.
-pub fn dx_in_place_of_dy(pass: &InputGradient<'_>, dy: &mut Tensor) {
-    frozen_dx(dy.f32_mut(), None, pass.affine.f32(), Mask::of(pass.mask, pass.y));
-}
-
-/// Computes dx into a buffer of its own; `x` is given with batch statistics.
-pub fn dx(pass: &InputGradient<'_>, dx: &mut Tensor, x: Option<&Tensor>, dy: &Tensor) {
-    let affine = pass.affine.f32();
-    match (x, pass.correction) {
-        (Some(x), Some(correction)) => {
-            batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, correction.f32(), pass.mask);
-        }
-        _ => frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, Mask::of(pass.mask, pass.y)),
+/// The backward pass ([`Gradients`]); the gradients of gamma and beta go to `sinks`.
+pub fn backward(pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
+    let Gradients { dy, x, y, affine, batch, .. } = pass;
+    let affine = affine.f32();
+    let mut correction = None;
+    if let Some(x) = &*x {
+        let rows = dy.shape().len() / dy.shape().last();
+        let mask = Mask::of(pass.mask, y.as_ref());
+        let sums = sums(sinks.device(), dy.f32_mut(), x.f32(), affine, mask, pass.mask_dy);
+        sinks.add(GAMMA, |to, mode| {
+            mode.store(to.f32_mut(), sums.iter().map(|s| s.dgamma as f32));
+            Ok(())
+        })?;
+        sinks.add(BETA, |to, mode| {
+            mode.store(to.f32_mut(), sums.iter().map(|s| s.dbeta as f32));
+            Ok(())
+        })?;
+        correction = batch.then(|| correct(sinks.device(), affine, &sums, rows)).transpose()?;
+    } else if let (true, Some(y)) = (pass.mask_dy, &*y) {
+        mask_in_place(dy.f32_mut(), y.f32());
     }
+
+    let mask = if pass.mask_dy { super::Mask::Off } else { pass.mask };
+    match (&mut pass.dx, &correction) {
+        (Dx::None, _) => {}
+        (Dx::OverX, correction) => {
+            let x = x.as_mut().expect("dx overwrites a saved x");
+            let correction = correction.as_ref().expect("x is overwritten with batch statistics only");
+            batch_dx(x.f32_mut(), None, dy.f32(), affine, correction.f32(), mask);
+        }
+        (Dx::OverDy, _) => frozen_dx(dy.f32_mut(), None, affine, Mask::of(mask, y.as_ref())),
+        (Dx::Own(dx), Some(correction)) => {
+            let x = x.as_ref().expect("batch statistics need x");
+            batch_dx(dx.f32_mut(), Some(x.f32()), dy.f32(), affine, correction.f32(), mask);
+        }
+        (Dx::Own(dx), None) => {
+            frozen_dx(dx.f32_mut(), Some(dy.f32()), affine, Mask::of(mask, y.as_ref()));
+        }
+    }
+    Ok(())
 }
 
 /// The coefficients of the normalisation: y = (x - mean) scale + shift, `[5, C]`.
@@ -151,7 +162,7 @@ fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &
 }
 
 /// Computes y from x in one pass; without `x`, `y` contains x and is overwritten.
-pub fn forward(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Option<&Tensor>, relu: bool) {
+fn normalise(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Option<&Tensor>, relu: bool) {
     fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
         let channels = k.mean.iter().zip(k.scale).zip(k.shift);
         for ((y, &r), ((mean, scale), shift)) in y.iter_mut().zip(residual).zip(channels) {
@@ -313,8 +324,8 @@ fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>)
 }
 
 /// Masks dy by the saved output, in place.
-pub fn mask_in_place(dy: &mut Tensor, y: &Tensor) {
-    dy.f32_mut().par_chunks_mut(CHUNK).zip(y.f32().par_chunks(CHUNK)).for_each(|(dy, y)| {
+fn mask_in_place(dy: &mut [f32], y: &[f32]) {
+    dy.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(dy, y)| {
         dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = pass(*dy, y));
     });
 }

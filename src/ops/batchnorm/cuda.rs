@@ -1,10 +1,10 @@
 //! Batch normalisation on a GPU: the launches of `cuda/batchnorm.cu`.
 
-use super::{BETA, BatchNorm, GAMMA, InputGradient, Mask};
+use super::{BETA, Dx, Forward, GAMMA, Gradients};
 use crate::Result;
 use crate::autograd::{Sinks, Tape};
 use crate::device::Device;
-use crate::device::cuda::{ChannelGrid, CudaDevice, Grid, In, Out, kernels};
+use crate::device::cuda::{CudaDevice, In, Out, Part, Phases, Tiles, kernels};
 use crate::element::DType;
 use crate::tensor::Tensor;
 use std::sync::Arc;
@@ -12,174 +12,125 @@ use std::sync::Arc;
 /// The rows of the table of coefficients.
 const ROWS: usize = 5;
 
-/// Computes the coefficients of the normalisation, f32 `[5, C]`: with `momentum` from the statistics of `x`, which also
-/// update the running statistics, otherwise from the running statistics.
-pub fn affine(
-    gpu: &Arc<CudaDevice>,
-    tape: &mut Tape<'_>,
-    x: &Tensor,
-    bn: &BatchNorm,
-    momentum: Option<f32>,
-) -> Result<Tensor> {
-    let c = x.shape().last();
-    let device = Device::Cuda(gpu.clone());
-    let mut table = Tensor::empty(&device, [ROWS, c], DType::F32)?;
-    let (gamma, beta) = (In::from(&bn.gamma.value), In::from(&bn.beta.value));
-    let Some(momentum) = momentum else {
-        let (mean, var) = (tape.buffer(bn.mean).into(), tape.buffer(bn.var).into());
-        let frozen = kernels::BatchnormFrozen { mean, var, gamma, beta, table: (&mut table).into(), c };
-        gpu.launch(Grid::blocks(c.div_ceil(256)), frozen)?;
-        return Ok(table);
-    };
-    let grid = ChannelGrid::of(x.shape(), x.dtype());
-    let chunking = grid.partial_sums(ChannelGrid::BLOCKS);
-    let mut chunks = Tensor::empty(&device, [chunking.count, 3, c], DType::F32)?;
-    let (rows, rows_a_chunk) = (grid.rows, chunking.rows);
-    let moments =
-        kernels::BatchnormMoments { x: x.into(), chunks: (&mut chunks).into(), rows, c, rows_a_chunk };
-    gpu.launch(chunking.grid, moments)?;
-    let statistics = kernels::BatchnormStatistics {
-        chunks: (&chunks).into(),
-        gamma,
-        beta,
-        running_mean: tape.buffer_mut(bn.mean).into(),
-        running_var: tape.buffer_mut(bn.var).into(),
-        table: (&mut table).into(),
-        momentum,
-        rows,
-        c,
-        rows_a_chunk,
-    };
-    gpu.launch(grid.combine(), statistics)?;
-    Ok(table)
-}
-
-/// Computes y from x in one pass; without `x`, `y` contains x and is overwritten.
+/// The forward pass ([`Forward::run`]).
 pub fn forward(
-    gpu: &CudaDevice,
+    gpu: &Arc<CudaDevice>,
+    pass: &Forward<'_>,
+    tape: &mut Tape<'_>,
     y: &mut Tensor,
     x: Option<&Tensor>,
-    affine: &Tensor,
-    residual: Option<&Tensor>,
-    relu: bool,
-) -> Result<()> {
-    let grid = ChannelGrid::of(y.shape(), y.dtype());
+) -> Result<Tensor> {
+    let tiles = Tiles::of(y.shape(), y.dtype());
+    let Tiles { rows, c, rows_a_tile, .. } = tiles;
+    let device = Device::Cuda(gpu.clone());
+    let mut coefficients = Tensor::empty(&device, [ROWS, c], DType::F32)?;
+    let table = Out::from(&mut coefficients);
+    let (gamma, beta) = (In::from(&pass.bn.gamma.value), In::from(&pass.bn.beta.value));
+    let (residual, relu) = (pass.residual.map(In::from), usize::from(pass.relu));
     let y = Out::from(y);
-    let forward = kernels::BatchnormForward {
-        x: x.map_or(y.into(), In::from),
-        table: affine.into(),
-        residual: residual.map(In::from),
-        y,
-        relu: usize::from(relu),
-        rows: grid.rows,
-        c: grid.c,
+    let x = x.map_or(y.into(), In::from);
+    let Some(momentum) = pass.momentum else {
+        let (mean, var) = (tape.buffer(pass.bn.mean).into(), tape.buffer(pass.bn.var).into());
+        let frozen = kernels::BatchnormFrozen {
+            x,
+            mean,
+            var,
+            gamma,
+            beta,
+            table,
+            residual,
+            y,
+            relu,
+            rows,
+            c,
+            rows_a_tile,
+        };
+        gpu.launch(tiles.whole(), frozen)?;
+        return Ok(coefficients);
     };
-    gpu.launch(grid.elementwise(gpu), forward)
-}
-
-/// Overwrites x with dx.
-pub fn dx_in_place_of_x(
-    gpu: &CudaDevice,
-    pass: &InputGradient<'_>,
-    x: &mut Tensor,
-    dy: &Tensor,
-) -> Result<()> {
-    let grid = ChannelGrid::of(x.shape(), x.dtype());
-    let dx = Out::from(x);
-    input_gradient(gpu, pass, grid, dy.into(), Some(dx.into()), dx)
-}
-
-/// Overwrites dy with dx.
-pub fn dx_in_place_of_dy(gpu: &CudaDevice, pass: &InputGradient<'_>, dy: &mut Tensor) -> Result<()> {
-    let grid = ChannelGrid::of(dy.shape(), dy.dtype());
-    let dx = Out::from(dy);
-    input_gradient(gpu, pass, grid, dx.into(), None, dx)
-}
-
-/// Computes dx into a buffer of its own; `x` is given with batch statistics.
-pub fn dx(
-    gpu: &CudaDevice,
-    pass: &InputGradient<'_>,
-    dx: &mut Tensor,
-    x: Option<&Tensor>,
-    dy: &Tensor,
-) -> Result<()> {
-    let grid = ChannelGrid::of(dx.shape(), dx.dtype());
-    input_gradient(gpu, pass, grid, dy.into(), x.map(In::from), dx.into())
-}
-
-fn input_gradient(
-    gpu: &CudaDevice,
-    pass: &InputGradient<'_>,
-    grid: ChannelGrid,
-    dy: In,
-    x: Option<In>,
-    dx: Out,
-) -> Result<()> {
-    let backward = kernels::BatchnormBackwardInput {
-        dy,
+    let mut chunks = Tensor::empty(&device, [tiles.chunks, 3, c], DType::F32)?;
+    let chunks = Out::from(&mut chunks);
+    let running_mean = Out::from(tape.buffer_mut(pass.bn.mean));
+    let running_var = Out::from(tape.buffer_mut(pass.bn.var));
+    gpu.launch_phases(&tiles, 1, |Part { phases, kept_rows }| kernels::BatchnormForward {
         x,
-        y: pass.y.filter(|_| pass.mask == Mask::Output).map(In::from),
-        table: pass.affine.into(),
-        correction: pass.correction.map(In::from),
-        dx,
-        mask: pass.mask as usize,
-        rows: grid.rows,
-        c: grid.c,
-    };
-    gpu.launch(grid.elementwise(gpu), backward)
-}
-
-/// Adds the gradients of gamma and beta to `sinks`. With `mask_dy`, also masks dy in memory. Returns the correction of
-/// dx by batch statistics, f32 `[2, C]`.
-pub fn parameter_gradients(
-    gpu: &CudaDevice,
-    dy: &mut Tensor,
-    (x, y, affine): (&Tensor, Option<&Tensor>, &Tensor),
-    (mask, mask_dy, batch): (Mask, bool, bool),
-    sinks: &mut Sinks<'_>,
-) -> Result<Option<Tensor>> {
-    let grid = ChannelGrid::of(dy.shape(), dy.dtype());
-    let (rows, c) = (grid.rows, grid.c);
-    let chunking = grid.partial_sums(ChannelGrid::BLOCKS_OF_MANY);
-    let mut chunks = Tensor::empty(sinks.device(), [chunking.count, 2, c], DType::F32)?;
-    let sums = kernels::BatchnormBackwardSums {
-        dy: dy.into(),
-        x: x.into(),
-        y: y.map(In::from),
-        table: affine.into(),
-        chunks: (&mut chunks).into(),
-        mask: mask as usize,
-        mask_dy: usize::from(mask_dy),
+        gamma,
+        beta,
+        running_mean,
+        running_var,
+        chunks,
+        table,
+        residual,
+        y,
+        momentum,
+        relu,
+        phases: phases as usize,
+        kept_rows,
         rows,
         c,
-        rows_a_chunk: chunking.rows,
-    };
-    gpu.launch(chunking.grid, sums)?;
+        rows_a_tile,
+    })?;
+    Ok(coefficients)
+}
 
+/// The backward pass ([`Gradients`]); the gradients of gamma and beta go to `sinks`.
+pub fn backward(gpu: &Arc<CudaDevice>, pass: &mut Gradients, sinks: &mut Sinks<'_>) -> Result<()> {
+    let tiles = Tiles::of(pass.dy.shape(), pass.dy.dtype());
+    let Tiles { rows, c, rows_a_tile, .. } = tiles;
+    let dy = Out::from(&mut pass.dy);
+    let (dx, x) = match (&mut pass.dx, &mut pass.x) {
+        (Dx::OverX, Some(x)) => {
+            let dx = Out::from(x);
+            (Some(dx), Some(dx.into()))
+        }
+        (dx, x) => {
+            let dx = match dx {
+                Dx::OverDy => Some(dy),
+                Dx::Own(dx) => Some(Out::from(dx)),
+                Dx::None | Dx::OverX => None,
+            };
+            (dx, x.as_ref().map(In::from))
+        }
+    };
+    let y = pass.y.as_ref().map(In::from);
     // One launch writes both gradients, so the sinks only give the addresses and write modes here.
     let [mut gamma, mut beta] = [(None, 0); 2];
-    sinks.add(GAMMA, |to, mode| {
-        gamma = (Some(to.into()), mode.flag());
-        Ok(())
-    })?;
-    sinks.add(BETA, |to, mode| {
-        beta = (Some(to.into()), mode.flag());
-        Ok(())
-    })?;
-    let mut correction = batch.then(|| Tensor::empty(sinks.device(), [2, c], DType::F32)).transpose()?;
-    let parameters = kernels::BatchnormBackwardParameters {
-        chunks: (&chunks).into(),
-        table: affine.into(),
+    let mut partial_sums = None;
+    if x.is_some() {
+        sinks.add(GAMMA, |to, mode| {
+            gamma = (Some(Out::from(to)), mode.flag());
+            Ok(())
+        })?;
+        sinks.add(BETA, |to, mode| {
+            beta = (Some(Out::from(to)), mode.flag());
+            Ok(())
+        })?;
+        partial_sums = Some(Tensor::empty(sinks.device(), [tiles.chunks, 2, c], DType::F32)?);
+    }
+    let chunks = partial_sums.as_mut().map(Out::from);
+    let kernel = |phases: usize, kept_rows| kernels::BatchnormBackward {
+        dy,
+        x,
+        y,
+        table: (&pass.affine).into(),
+        chunks,
         dgamma: gamma.0,
         add_dgamma: gamma.1,
         dbeta: beta.0,
         add_dbeta: beta.1,
-        correction: correction.as_mut().map(Out::from),
+        dx,
+        batch: usize::from(pass.batch),
+        mask: pass.mask as usize,
+        mask_dy: usize::from(pass.mask_dy),
+        phases,
+        kept_rows,
         rows,
         c,
-        count: chunking.count,
+        rows_a_tile,
     };
-    gpu.launch(grid.combine(), parameters)?;
-    Ok(correction)
+    match chunks {
+        Some(_) => gpu.launch_phases(&tiles, 2, |part| kernel(part.phases as usize, part.kept_rows)),
+        None if dx.is_some() || pass.mask_dy => gpu.launch(tiles.whole(), kernel(Phases::Apply as usize, 0)),
+        None => Ok(()),
+    }
 }

@@ -9,41 +9,84 @@ const OFF: i32 = 0;
 const OUTPUT: i32 = 1;
 const RECOMPUTED: i32 = 2;
 
-/// The shape of the input, how a grid covers it, and how far the values lie from 0 (in deviations).
+/// The phases of a launch.
+const SUMS: i32 = 1;
+const APPLY: i32 = 2;
+const BOTH: i32 = 3;
+
+/// The shape of the input, how tiles and blocks cover it, and how far the values lie from 0 (in deviations).
 #[derive(Clone, Copy, Debug)]
 struct Sizes {
     rows: usize,
     c: usize,
     /// Threads of a block over channels and over rows.
     block: (u32, u32),
-    rows_a_chunk: usize,
+    rows_a_tile: usize,
     offset: f32,
 }
 
 const SIZES: [Sizes; 6] = [
-    Sizes { rows: 2, c: 1, block: (32, 1), rows_a_chunk: 2, offset: 0.0 },
-    Sizes { rows: 37, c: 5, block: (8, 4), rows_a_chunk: 10, offset: 3.0 },
-    Sizes { rows: 100, c: 8, block: (2, 16), rows_a_chunk: 33, offset: 0.0 },
-    Sizes { rows: 259, c: 64, block: (16, 16), rows_a_chunk: 64, offset: -1.0 },
-    Sizes { rows: 33, c: 130, block: (32, 8), rows_a_chunk: 7, offset: 1000.0 },
-    Sizes { rows: 3, c: 2048, block: (32, 4), rows_a_chunk: 3, offset: 0.0 },
+    Sizes { rows: 2, c: 1, block: (1, 32), rows_a_tile: 2, offset: 0.0 },
+    Sizes { rows: 37, c: 5, block: (8, 4), rows_a_tile: 10, offset: 3.0 },
+    Sizes { rows: 100, c: 8, block: (2, 16), rows_a_tile: 33, offset: 0.0 },
+    Sizes { rows: 259, c: 64, block: (4, 16), rows_a_tile: 64, offset: -1.0 },
+    Sizes { rows: 33, c: 130, block: (32, 8), rows_a_tile: 7, offset: 1000.0 },
+    Sizes { rows: 3, c: 2048, block: (8, 4), rows_a_tile: 3, offset: 0.0 },
 ];
+
+/// How the phases are launched, which changes no bit.
+#[derive(Clone, Copy, Debug)]
+enum Launches {
+    /// One cooperative launch of so many blocks, which keep so many rows of each tile.
+    One(usize, usize),
+    /// Two launches.
+    Two,
+}
 
 impl Sizes {
     fn chunks(&self) -> usize {
-        self.rows.div_ceil(self.rows_a_chunk)
+        self.rows.div_ceil(self.rows_a_tile)
     }
 
-    /// A launch of blocks over channels, `width` a thread, and `rows` blocks over rows.
-    fn launch(&self, width: usize, rows: usize) -> Launch {
-        let columns = self.c.div_ceil(width * self.block.0 as usize);
-        Launch::new((columns as u32, rows as u32), self.block)
+    /// The channels of a thread.
+    fn lanes(&self) -> usize {
+        if self.c.is_multiple_of(4) { 4 } else { 1 }
     }
 
-    /// Elements of `F` that a thread handles at a time.
-    fn width<F: Float>(&self) -> usize {
-        let pack = 16 / size_of::<F>();
-        if self.c.is_multiple_of(pack) { pack } else { 1 }
+    fn tiles(&self) -> usize {
+        self.chunks() * self.c.div_ceil(self.lanes() * self.block.0 as usize)
+    }
+
+    /// A launch of `blocks` that keep `kept` rows of each of their tiles in `arrays` tensors of `F`.
+    fn launch<F: Float>(&self, blocks: usize, kept: usize, arrays: usize) -> Launch {
+        let (x, y, lanes) = (self.block.0 as usize, self.block.1 as usize, self.lanes());
+        let scratch = 4 * x * (y * (lanes.max(2) + 1) + 5 * lanes);
+        let rows = kept * self.tiles().div_ceil(blocks) * arrays;
+        Launch::new(blocks as u32, self.block).shared(scratch + rows * x * lanes * size_of::<F>())
+    }
+
+    /// Runs a kernel of two phases; `arguments` makes its arguments from phases and kept rows.
+    fn run<F: Float>(
+        &self,
+        gpu: &Gpu,
+        kernel: &str,
+        arrays: usize,
+        launches: Launches,
+        arguments: impl Fn(i32, i32) -> Vec<Arg>,
+    ) -> Outcome {
+        match launches {
+            Launches::One(blocks, kept) => {
+                let launch = self.launch::<F>(blocks, kept, arrays).cooperative(blocks as u32);
+                gpu.launch(kernel, launch, &arguments(BOTH, kept as i32))?;
+            }
+            Launches::Two => {
+                for phase in [SUMS, APPLY] {
+                    let launch = self.launch::<F>(self.tiles(), 0, arrays);
+                    gpu.launch(kernel, launch, &arguments(phase, 0))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -129,48 +172,44 @@ impl Case {
         [dbeta, dgamma, dx]
     }
 
-    /// Forward and backward; the mask of the backward pass is made from the output, or from x where that can be.
-    fn check<F: Float>(&self, gpu: &Gpu, mask: i32) -> Outcome {
-        let Sizes { rows, c, rows_a_chunk, .. } = self.sizes;
-        let width = self.sizes.width::<F>();
+    /// Forward and backward; the mask of the backward pass is made from the output, or from x where that can be. Returns
+    /// the bits of y, dx, dgamma, dbeta and the running statistics.
+    fn check<F: Float>(&self, gpu: &Gpu, mask: i32, launches: Launches) -> Outcome<Vec<u32>> {
+        let Sizes { rows, c, rows_a_tile, .. } = self.sizes;
         let kernel = |stem: &str| format!("batchnorm_{stem}_{}", F::NAME);
+        let sizes = args![rows as u64, c as i32, rows_a_tile as i32];
         let x = gpu.upload_as::<F>("x", &self.x)?;
         let (gamma, beta) = (gpu.upload("gamma", &self.gamma)?, gpu.upload("beta", &self.beta)?);
-        let running =
+        let [mean, var] =
             [gpu.upload("running mean", &self.running[0])?, gpu.upload("running var", &self.running[1])?];
         let table = gpu.unwritten::<f32>("table", 5 * c)?;
-        let by_channel = self.sizes.launch(1, 1);
+        let residual = self.residual.as_ref().map(|r| gpu.upload_as::<F>("residual", r)).transpose()?;
+        let residual = or_null(residual.as_ref());
+        let y = gpu.unwritten::<F>("y", rows * c)?;
+        let relu = i32::from(self.relu);
         let moments = self.moments();
         if self.batch {
             let chunks = gpu.unwritten::<f32>("chunks", self.sizes.chunks() * 3 * c)?;
-            let launch = self.sizes.launch(width, self.sizes.chunks());
-            let arguments = args![&x, &chunks, rows as u64, c as i32, rows_a_chunk as i32];
-            gpu.launch(&kernel("moments"), launch, arguments)?;
-            let [mean, var] = &running;
-            #[rustfmt::skip]
-            let arguments = args![
-                &chunks, &gamma, &beta, mean, var, &table, MOMENTUM, rows as u64, c as i32, rows_a_chunk as i32
-            ];
-            gpu.launch("batchnorm_statistics", by_channel, arguments)?;
+            self.sizes.run::<F>(gpu, &kernel("forward"), 1, launches, |phases, kept| {
+                #[rustfmt::skip]
+                let own = args![
+                    &x, &gamma, &beta, &mean, &var, &chunks, &table, residual, &y, MOMENTUM, relu, phases, kept
+                ];
+                [own.as_slice(), sizes].concat()
+            })?;
             let unbiased = rows as f64 / (rows as f64 - 1.0);
-            for (what, i, factor) in [("mean", 0, 1.0), ("var", 1, unbiased)] {
+            for (what, i, running, factor) in [("mean", 0, &mean, 1.0), ("var", 1, &var, unbiased)] {
                 let blend = |(&old, new): (&f32, &[f64; 2])| {
                     f64::from(old) * (1.0 - f64::from(MOMENTUM)) + f64::from(MOMENTUM) * new[i] * factor
                 };
                 let want: Vec<f64> = self.running[i].iter().zip(&moments).map(blend).collect();
-                close(what, &gpu.read(&running[i])?, &want, 2e-6, 1.0)?;
+                close(what, &gpu.read(running)?, &want, 2e-6, 1.0)?;
             }
         } else {
-            let arguments = args![&running[0], &running[1], &gamma, &beta, &table, c as i32];
-            gpu.launch("batchnorm_frozen", Launch::new(2, 32), arguments)?;
+            let own = args![&x, &mean, &var, &gamma, &beta, &table, residual, &y, relu];
+            let launch = self.sizes.launch::<F>(2, 0, 1);
+            gpu.launch(&kernel("frozen"), launch, &[own.as_slice(), sizes].concat())?;
         }
-
-        let residual = self.residual.as_ref().map(|r| gpu.upload_as::<F>("residual", r)).transpose()?;
-        let y = gpu.unwritten::<F>("y", rows * c)?;
-        let walk = self.sizes.launch(width, 2);
-        let relu = i32::from(self.relu);
-        let arguments = args![&x, &table, or_null(residual.as_ref()), &y, relu, rows as u64, c as i32];
-        gpu.launch(&kernel("forward"), walk, arguments)?;
         let normalised = self.normalised(&moments);
         // An offset of k deviations costs x k units in the last place before anything is computed.
         let noise_of_x = 1e-6 * f64::from(1.0 + self.sizes.offset.abs() / 100.0);
@@ -183,41 +222,82 @@ impl Case {
         let [want_dbeta, want_dgamma, want_dx] = self.gradients(&g, &normalised, &moments);
         let chunks = gpu.unwritten::<f32>("chunks", self.sizes.chunks() * 2 * c)?;
         let output = or_null((mask == OUTPUT).then_some(&y));
-        let mask_dy = i32::from(mask == OUTPUT && self.residual.is_some());
-        let launch = self.sizes.launch(width, self.sizes.chunks());
-        #[rustfmt::skip]
-        let arguments = args![
-            &dy, &x, output, &table, &chunks, mask, mask_dy, rows as u64, c as i32, rows_a_chunk as i32
-        ];
-        gpu.launch(&kernel("backward_sums"), launch, arguments)?;
+        // As the operation: dy is masked in memory for a residual, and where the second phase does not read x.
+        let mask_dy =
+            i32::from(mask == OUTPUT && self.residual.is_some() || mask == RECOMPUTED && !self.batch);
         // dgamma is added to what is there, dbeta overwrites it.
         let (dgamma, dbeta) = (gpu.upload("dgamma", &vec![10.0f32; c])?, gpu.unwritten::<f32>("dbeta", c)?);
-        let correction = gpu.unwritten::<f32>("correction", 2 * c)?;
-        let sizes = self.sizes.chunks() as i32;
-        let arguments =
-            args![&chunks, &table, &dgamma, 1i32, &dbeta, 0i32, &correction, rows as u64, c as i32, sizes];
-        gpu.launch("batchnorm_backward_parameters", by_channel, arguments)?;
+        // Where x is needed dx takes its place, that of dy where that is free, or one of its own.
+        let own = gpu.unwritten::<F>("dx", rows * c)?;
+        let dx = if self.batch {
+            &x
+        } else if self.residual.is_none() {
+            &dy
+        } else {
+            &own
+        };
+        let batch = i32::from(self.batch);
+        self.sizes.run::<F>(gpu, &kernel("backward"), 2, launches, |phases, kept| {
+            #[rustfmt::skip]
+            let own = args![
+                &dy, &x, output, &table, &chunks, &dgamma, 1i32, &dbeta, 0i32, dx, batch, mask, mask_dy, phases, kept
+            ];
+            [own.as_slice(), sizes].concat()
+        })?;
         let floor = (rows as f64).sqrt();
-        close("dbeta", &gpu.read(&dbeta)?, &want_dbeta, 1e-6, floor)?;
+        let (dgamma, dbeta) = (gpu.read(&dgamma)?, gpu.read(&dbeta)?);
+        close("dbeta", &dbeta, &want_dbeta, 1e-6, floor)?;
         let shifted: Vec<f64> = want_dgamma.iter().map(|v| v + 10.0).collect();
-        close("dgamma", &gpu.read(&dgamma)?, &shifted, 10.0 * noise_of_x, floor + 10.0)?;
-        let mask = if mask_dy == 1 {
+        close("dgamma", &dgamma, &shifted, 10.0 * noise_of_x, floor + 10.0)?;
+        if self.residual.is_some() {
             let masked: Vec<f32> = g.iter().map(|&v| v as f32).collect();
             gpu::equal("masked dy", &gpu.read_f32(&dy)?, &masked)?;
-            OFF
-        } else {
-            mask
-        };
-        let output = or_null((mask == OUTPUT).then_some(&y));
-        let correction = or_null(self.batch.then_some(&correction));
-        // Where x is needed dx takes its place, else that of dy.
-        let dx = if self.batch { &x } else { &dy };
-        let arguments = args![&dy, &x, output, &table, correction, dx, mask, rows as u64, c as i32];
-        gpu.launch(&kernel("backward_input"), walk, arguments)?;
+        }
         let scale =
             self.gamma.iter().zip(&moments).map(|(g, m)| f64::from(g.abs()) / (m[1] + f64::from(EPS)).sqrt());
         let largest = scale.fold(1.0, f64::max);
-        close("dx", &gpu.read_f32(dx)?, &want_dx, 10.0 * noise_of_x + F::ROUNDING, largest)
+        let dx = gpu.read_f32(dx)?;
+        close("dx", &dx, &want_dx, 10.0 * noise_of_x + F::ROUNDING, largest)?;
+        let all = [ys, dx, dgamma, dbeta, gpu.read(&mean)?, gpu.read(&var)?].concat();
+        Ok(all.into_iter().map(f32::to_bits).collect())
+    }
+
+    /// The pass without gamma and beta: dx over dy, or beside a masked dy, and that alone.
+    fn check_without_parameters<F: Float>(&self, gpu: &Gpu) -> Outcome {
+        let Sizes { rows, c, rows_a_tile, .. } = self.sizes;
+        let sizes = args![rows as u64, c as i32, rows_a_tile as i32];
+        let table: Vec<f32> = [noise(1, c), vec![0.0; c], vec![1.0; c], noise(8, c), noise(9, c)].concat();
+        let y = F::kept(&noise(3, rows * c));
+        let g: Vec<f32> = self.dy.iter().zip(&y).map(|(&dy, &y)| if y <= 0.0 { 0.0 } else { dy }).collect();
+        let scale = &table[3 * c..];
+        let want: Vec<f64> =
+            g.iter().enumerate().map(|(i, g)| f64::from(F::from_f32(scale[i % c] * g).to_f32())).collect();
+        let (table, y) = (gpu.upload("table", &table)?, gpu.upload_as::<F>("y", &y)?);
+        for (gives_residual, gives_dx) in [(false, true), (true, true), (true, false)] {
+            let dy = gpu.upload_as::<F>("dy", &self.dy)?;
+            let own = gpu.unwritten::<F>("dx", rows * c)?;
+            let dx = if gives_residual { &own } else { &dy };
+            let to = or_null(gives_dx.then_some(dx));
+            let null = Arg::Pointer(0);
+            let mask_dy = i32::from(gives_residual);
+            #[rustfmt::skip]
+            let own = args![
+                &dy, null, &y, &table, null, null, 0i32, null, 0i32, to, 0i32, OUTPUT, mask_dy, APPLY, 0i32
+            ];
+            let launch = self.sizes.launch::<F>(self.sizes.tiles(), 0, 2);
+            gpu.launch(
+                &format!("batchnorm_backward_{}", F::NAME),
+                launch,
+                &[own.as_slice(), sizes].concat(),
+            )?;
+            if gives_dx {
+                close("dx", &gpu.read_f32(dx)?, &want, F::ROUNDING, 1.0)?;
+            }
+            if gives_residual {
+                gpu::equal("masked dy", &gpu.read_f32(&dy)?, &g)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -227,6 +307,7 @@ fn or_null<T: Element>(buffer: Option<&Buffer<T>>) -> Arg {
 
 fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
     for sizes in SIZES {
+        Case::noise::<F>(sizes, false, true, true).check_without_parameters::<F>(gpu)?;
         for (batch, residual, relu) in [
             (true, false, false),
             (true, false, true),
@@ -242,9 +323,23 @@ fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
                 (true, false) => &[OUTPUT, RECOMPUTED],
             };
             for &mask in masks {
-                case.check::<F>(gpu, mask).map_err(|error| {
-                    format!("{sizes:?} batch {batch} residual {residual} relu {relu} mask {mask}: {error}")
-                })?;
+                let mut first = None;
+                for launches in [
+                    Launches::One(sizes.tiles().min(30), sizes.rows_a_tile),
+                    Launches::One(sizes.tiles().min(3), 5.min(sizes.rows_a_tile)),
+                    Launches::One(1, 0),
+                    Launches::Two,
+                ] {
+                    let here = |error| {
+                        format!(
+                            "{sizes:?} batch {batch} residual {residual} relu {relu} mask {mask} {launches:?}: {error}"
+                        )
+                    };
+                    let bits = case.check::<F>(gpu, mask, launches).map_err(here)?;
+                    if *first.get_or_insert_with(|| bits.clone()) != bits {
+                        return Err(here("other bits than of one launch".into()).into());
+                    }
+                }
             }
         }
     }

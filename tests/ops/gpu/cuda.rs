@@ -92,21 +92,36 @@ impl Device {
             }
             let (grid, block, arguments) = (launch.grid, launch.block, pointers.as_mut_ptr());
             let (x, y, z) = (block.x, block.y, block.z);
-            let launched = (driver.cuLaunchKernel)(
-                function,
-                grid.x,
-                grid.y,
-                grid.z,
-                x,
-                y,
-                z,
-                shared,
-                stream,
-                arguments,
-                ptr::null_mut(),
-            );
+            let threads = [x, y, z];
+            let launched = if launch.multiprocessors > 0 {
+                let blocks = grid.x.min(self.most_blocks(function, threads, shared)?);
+                let cooperative = driver.cuLaunchCooperativeKernel;
+                cooperative(function, blocks, grid.y, grid.z, x, y, z, shared, stream, arguments)
+            } else {
+                let null = ptr::null_mut();
+                (driver.cuLaunchKernel)(
+                    function, grid.x, grid.y, grid.z, x, y, z, shared, stream, arguments, null,
+                )
+            };
             Ok(driver.check(launched)?)
         }
+    }
+
+    /// The blocks that run at once. A cooperative kernel of this project takes any number, and has no other sides.
+    fn most_blocks(&self, function: Handle, threads: [u32; 3], shared: u32) -> Outcome<u32> {
+        const MULTIPROCESSOR_COUNT: i32 = 16;
+        let (mut each, mut count) = (0, 0);
+        // SAFETY: both functions write one value, to a variable of its type; the function belongs to the loaded module.
+        let statuses = unsafe {
+            let threads = threads.iter().product::<u32>() as i32;
+            let occupancy = self.driver.cuOccupancyMaxActiveBlocksPerMultiprocessor;
+            [
+                occupancy(&raw mut each, function, threads, shared as usize),
+                (self.driver.cuDeviceGetAttribute)(&raw mut count, MULTIPROCESSOR_COUNT, 0),
+            ]
+        };
+        statuses.into_iter().try_for_each(|status| self.driver.check(status))?;
+        Ok(each.unsigned_abs() * count.unsigned_abs())
     }
 
     /// What the driver calls the device.

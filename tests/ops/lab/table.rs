@@ -28,7 +28,7 @@ pub struct Entry {
 }
 
 /// Kernels in use that are not in the table, each with the reason.
-pub const ELSEWHERE: [(&str, &str); 53] = [
+pub const ELSEWHERE: [(&str, &str); 50] = [
     ("softmax_cross_entropy_mean", ONE_BLOCK),
     (
         "softmax_cross_entropy_smoothed_forward_f32",
@@ -73,12 +73,9 @@ pub const ELSEWHERE: [(&str, &str); 53] = [
     ("instancenorm_forward_bf16", ONE_IMAGE),
     ("instancenorm_backward_sums_f32", ONE_IMAGE),
     ("instancenorm_backward_sums_bf16", ONE_IMAGE),
-    ("instancenorm_backward_input_f32", "as batchnorm_backward_input_f32"),
-    ("instancenorm_backward_input_bf16", "as batchnorm_backward_input_bf16"),
+    ("instancenorm_backward_input_f32", "as batchnorm_backward_f32"),
+    ("instancenorm_backward_input_bf16", "as batchnorm_backward_bf16"),
     ("instancenorm_backward_parameter", ONE_ROW),
-    ("batchnorm_statistics", ONE_ROW),
-    ("batchnorm_frozen", ONE_ROW),
-    ("batchnorm_backward_parameters", ONE_ROW),
     ("bias_gradient", ONE_ROW),
     ("assemble_sample", ONE_BLOCK),
     ("assemble_turn", ONE_BLOCK),

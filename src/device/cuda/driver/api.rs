@@ -31,6 +31,9 @@ c_constants! {
     MISALIGNED_ADDRESS = CUDA_ERROR_MISALIGNED_ADDRESS: CUresult = 716;
     LAUNCH_FAILED = CUDA_ERROR_LAUNCH_FAILED: CUresult = 719;
     MULTIPROCESSOR_COUNT = CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: CUdevice_attribute = 16;
+    MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR: CUdevice_attribute = 81;
+    COOPERATIVE_LAUNCH = CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH: CUdevice_attribute = 95;
+    MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: CUdevice_attribute = 97;
     MAX_DYNAMIC_SHARED_SIZE_BYTES = CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: CUfunction_attribute = 8;
     NON_BLOCKING = CU_STREAM_NON_BLOCKING: CUstream_flags = 1;
     CAPTURE_THREAD_LOCAL = CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: CUstreamCaptureMode = 1;
@@ -85,6 +88,24 @@ function_table! {
             stream: CUstream,
             parameters: *mut *mut c_void,
             extra: *mut *mut c_void,
+        ) -> CUresult;
+        cuLaunchCooperativeKernel(
+            function: CUfunction,
+            blocks_x: c_uint,
+            blocks_y: c_uint,
+            blocks_z: c_uint,
+            threads_x: c_uint,
+            threads_y: c_uint,
+            threads_z: c_uint,
+            shared_bytes: c_uint,
+            stream: CUstream,
+            parameters: *mut *mut c_void,
+        ) -> CUresult;
+        cuOccupancyMaxActiveBlocksPerMultiprocessor(
+            blocks: *mut c_int,
+            function: CUfunction,
+            threads: c_int,
+            shared_bytes: usize,
         ) -> CUresult;
         cuMemAlloc_v2(address: *mut CUdeviceptr, bytes: usize) -> CUresult;
         cuMemFree_v2(address: CUdeviceptr) -> CUresult;

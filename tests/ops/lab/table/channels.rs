@@ -2,7 +2,7 @@
 
 use super::super::slots::{Float, Slot};
 use super::{BLOCK, Entry, GIB, Of};
-use softcuda::{Arg, Launch};
+use softcuda::Launch;
 
 /// Channels of the last stage of a ResNet-50, and the positions of an image there.
 const WIDE: usize = 2048;
@@ -20,10 +20,6 @@ fn width(float: Float, channels: usize) -> usize {
     if channels.is_multiple_of(pack) { pack } else { 1 }
 }
 
-pub fn batchnorm() -> Vec<Entry> {
-    Float::BOTH.into_iter().flat_map(batchnorm_of).collect()
-}
-
 /// Blocks of rows: the chunks of a sum over them.
 fn chunks(m: usize) -> usize {
     m.div_ceil(CHUNK)
@@ -37,72 +33,132 @@ fn by_chunks(float: Float) -> Of<Launch> {
     })
 }
 
-fn batchnorm_of(float: Float) -> [Entry; 4] {
+/// The tiles of batch normalisation ([`bcreid::device::cuda`], `tiles.rs`).
+struct Tiles {
+    columns: usize,
+    rows: usize,
+    chunks: usize,
+    /// Threads of a block over channels and over rows, and the channels of a thread.
+    x: usize,
+    y: usize,
+    lanes: usize,
+}
+
+impl Tiles {
+    fn of(float: Float, m: usize, n: usize) -> Self {
+        let lanes = if n.is_multiple_of(4) { 4 } else { 1 };
+        let x = (n / lanes).next_power_of_two().min(64 / (lanes * float.bytes())).min(16);
+        let columns = n.div_ceil(x * lanes);
+        let rows = m.div_ceil((128 / columns).max(1)).max(32);
+        let y = rows.next_power_of_two().clamp(32, 512 / x);
+        Tiles { columns, rows, chunks: m.div_ceil(rows), x, y, lanes }
+    }
+
+    /// The channels of a block.
+    fn width(&self) -> usize {
+        self.x * self.lanes
+    }
+
+    fn count(&self) -> usize {
+        self.columns * self.chunks
+    }
+
+    fn launch(&self) -> Launch {
+        let scratch = 4 * self.x * (self.y * (self.lanes.max(2) + 1) + 5 * self.lanes);
+        Launch::new(self.count() as u32, (self.x as u32, self.y as u32)).shared(scratch)
+    }
+}
+
+pub fn batchnorm() -> Vec<Entry> {
+    Float::BOTH.into_iter().flat_map(batchnorm_of).collect()
+}
+
+/// As with a residual and a ReLU. Nothing is kept in shared memory, so that the sizes alone give the bytes.
+fn batchnorm_of(float: Float) -> [Entry; 3] {
     let size = float.bytes();
-    let entry = |pass: &str, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| Entry {
-        stem: "batchnorm",
-        kernel: format!("batchnorm_{pass}_{}", float.name()),
-        arguments,
-        launch: by_chunks(float),
-        large: (GIB / bytes(CHUNK, WIDE) * CHUNK, WIDE),
-        batch: (16 * POSITIONS, WIDE),
-        bytes,
-        cached,
+    let tiles = move |m, n| Tiles::of(float, m, n);
+    let entry =
+        |pass: &str, passes, cooperative, arguments: Of<Vec<Slot>>, bytes: Of<usize>, cached: Of<usize>| {
+            Entry {
+                stem: "batchnorm",
+                kernel: format!("batchnorm_{pass}_{}", float.name()),
+                arguments,
+                launch: Box::new(move |m, n| {
+                    let launch = tiles(m, n).launch();
+                    // As many multiprocessors as hold the blocks on the host.
+                    if cooperative { launch.cooperative(launch.grid.x) } else { launch }
+                }),
+                large: (GIB / (passes * size * WIDE), WIDE),
+                batch: (16 * POSITIONS, WIDE),
+                bytes,
+                cached,
+            }
+        };
+    // Sizes come last: rows, channels, and the rows of a tile.
+    let sizes = move |m: usize, n: usize| {
+        [Slot::value(m as u64), Slot::value(n as i32), Slot::value(tiles(m, n).rows as i32)]
     };
-    // Sizes come last: rows, channels, and of a kernel with chunks the rows of one.
-    let sizes = |m: usize, n: usize| vec![Slot::value(m as u64), Slot::value(n as i32)];
-    let chunk = || Slot::value(CHUNK as i32);
-    let null = || Slot::Value(Arg::Pointer(0));
+    let [off, on, both] = [0i32, 1, 3];
     let of = move |len| float.noise(len);
-    // Every thread of a column reads the figures of its channels, and so does each block of rows.
-    let again = move |m: usize, bytes: usize| (chunks(m) * DOWN - 1) * bytes;
     [
         entry(
-            "moments",
-            Box::new(move |m, n| {
-                let mut slots = vec![of(m * n), Slot::Output(3 * chunks(m) * n)];
-                slots.extend(sizes(m, n));
-                slots.push(chunk());
-                slots
-            }),
-            Box::new(move |m, n| size * m * n + 12 * chunks(m) * n),
-            Box::new(move |m, n| chunks(m) * DOWN * size * n), // the pivots
-        ),
-        entry(
             "forward",
+            4,
+            true,
             Box::new(move |m, n| {
-                let mut slots =
-                    vec![of(m * n), Slot::noise(5 * n), of(m * n), float.output(m * n), Slot::value(1i32)];
+                let sums = Slot::Output(3 * tiles(m, n).chunks * n);
+                let mut slots = vec![of(m * n)];
+                slots.extend([0; 4].map(|_| Slot::noise(n)));
+                slots.extend([sums, Slot::Output(5 * n), of(m * n), float.output(m * n)]);
+                slots.push(Slot::value(0.1f32));
+                slots.extend([on, both, off].map(Slot::value));
                 slots.extend(sizes(m, n));
                 slots
             }),
-            Box::new(move |m, n| 3 * size * m * n + 12 * n),
-            Box::new(move |m, n| again(m, 12 * n)),
+            // x is read twice. Each chunk has three partial sums; the parameters, the running statistics, the table.
+            Box::new(move |m, n| 4 * size * m * n + 12 * tiles(m, n).chunks * n + 44 * n),
+            // Each thread reads the pivots of its channels, each tile the sums of all chunks twice and the parameters.
+            Box::new(move |m, n| {
+                let t = tiles(m, n);
+                let sums = t.count() * t.width() * t.chunks * 20;
+                t.chunks * t.y * size * n + sums + 8 * (t.chunks - 1) * n
+            }),
         ),
         entry(
-            "backward_sums",
+            "frozen",
+            3,
+            false,
             Box::new(move |m, n| {
-                let (mask, settle) = (Slot::value(1i32), Slot::value(1i32));
-                let sums = Slot::Output(2 * chunks(m) * n);
-                let mut slots = vec![of(m * n), of(m * n), of(m * n), Slot::noise(5 * n), sums, mask, settle];
+                let mut slots = vec![of(m * n)];
+                slots.extend([Slot::noise(n), Slot::F32(vec![1.0; n]), Slot::noise(n), Slot::noise(n)]);
+                slots.extend([Slot::Output(5 * n), of(m * n), float.output(m * n), Slot::value(on)]);
                 slots.extend(sizes(m, n));
-                slots.push(chunk());
                 slots
             }),
-            Box::new(move |m, n| 4 * size * m * n + 8 * chunks(m) * n + 12 * n),
-            Box::new(move |m, n| again(m, 12 * n)),
+            Box::new(move |m, n| 3 * size * m * n + 36 * n),
+            Box::new(move |m, n| 16 * (tiles(m, n).chunks - 1) * n),
         ),
         entry(
-            "backward_input",
+            "backward",
+            7,
+            true,
             Box::new(move |m, n| {
-                let (table, correction) = (Slot::noise(5 * n), Slot::noise(2 * n));
-                let dx = float.output(m * n);
-                let mut slots = vec![of(m * n), of(m * n), null(), table, correction, dx, Slot::value(0i32)];
+                let sums = Slot::Output(2 * tiles(m, n).chunks * n);
+                let mut slots = vec![of(m * n), of(m * n), of(m * n), Slot::noise(5 * n), sums];
+                slots.extend([Slot::Output(n), Slot::value(off), Slot::Output(n), Slot::value(off)]);
+                slots.push(float.output(m * n));
+                slots.extend([on, on, on, both, off].map(Slot::value));
                 slots.extend(sizes(m, n));
                 slots
             }),
-            Box::new(move |m, n| 3 * size * m * n + 20 * n),
-            Box::new(move |m, n| again(m, 20 * n)),
+            // dy, x and y, the masked dy; dy and x again, dx. Two partial sums a chunk, the table, dgamma and dbeta.
+            Box::new(move |m, n| 7 * size * m * n + 8 * tiles(m, n).chunks * n + 28 * n),
+            // Each thread reads the coefficients of its channels twice, each tile the sums of all chunks and the table.
+            Box::new(move |m, n| {
+                let t = tiles(m, n);
+                let coefficients = 2 * t.chunks * t.y * n * 12 - 20 * n;
+                coefficients + t.count() * t.width() * t.chunks * 8 + 12 * t.chunks * n
+            }),
         ),
     ]
 }
