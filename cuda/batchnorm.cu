@@ -151,12 +151,13 @@ template <class T, int N> struct Kept {
 template <int N> struct Affine {
     Pack<float, N> mean = {}, scale = {}, shift = {};
 
-    // From rows of three arrays. A thread outside of the tensor has none.
-    __device__ __forceinline__ Affine(bool inside, const float* means, const float* scales, const float* shifts) {
-        if (!inside) return;
-        mean = load_floats<N>(means);
-        scale = load_floats<N>(scales);
-        shift = load_floats<N>(shifts);
+    // From the block's shared memory. A thread outside of the tensor has none.
+    __device__ __forceinline__ Affine(const Block<N>& block, const Tile<N>& tile) {
+        if (!tile.inside) return;
+        const float* own = block.coefficients + threadIdx.x * N;
+        mean = load_floats<N>(own);
+        scale = load_floats<N>(own + block.width);
+        shift = load_floats<N>(own + 2 * block.width);
     }
     __device__ __forceinline__ float operator()(float x, int k) const {
         return (x - mean.at[k]) * scale.at[k] + shift.at[k];
@@ -169,11 +170,15 @@ template <int N> struct Affine {
 template <class T, int N>
 __device__ __forceinline__ void moments(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept, const T* x,
                                         float* chunks) {
-    const int c = tile.c;
+    const int c = tile.c, own = tile.first_channel + block.thread;
     float* out = chunks + static_cast<size_t>(tile.chunk) * 3 * c;
+    // One thread reads the pivot of a channel, and all threads of its column use it.
+    __syncthreads();
+    if (block.thread < block.width && own < c)
+        out[own] = block.coefficients[block.thread] = to_float(x[tile.first_row * c + own]);
+    __syncthreads();
     Pack<float, N> pivot = {};
-    if (tile.inside) pivot = load_floats<N>(x + tile.first_row * c + tile.channel);
-    if (tile.inside && threadIdx.y == 0) store_floats<N>(out + tile.channel, pivot);
+    if (tile.inside) pivot = load_floats<N>(block.coefficients + threadIdx.x * N);
     float sum[N] = {}, square[N] = {};
     tile.template each<ROWS<T>>([&](size_t at, int) { return load<N>(x + at); },
                           [&](size_t, int row, const Pack<T, N>& pack) {
@@ -263,8 +268,7 @@ __device__ __forceinline__ void statistics(const Block<N>& block, const Tile<N>&
 template <class T, int N>
 __device__ __forceinline__ void normalise(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept,
                                           const T* x, const T* residual, T* y, int relu) {
-    const float* k = block.coefficients + threadIdx.x * N;
-    const Affine<N> affine(tile.inside, k, k + block.width, k + 2 * block.width);
+    const Affine<N> affine(block, tile);
     struct Inputs {
         Pack<T, N> x, residual;
     };
@@ -350,18 +354,27 @@ __device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, int
     }
 }
 
-template <int N> __device__ __forceinline__ Affine<N> affine_of(const Tile<N>& tile, const float* table) {
-    const float* from = table + tile.channel;
-    return Affine<N>(tile.inside, from, from + 3 * tile.c, from + 4 * tile.c);
+// Copies the coefficients of the tile's channels from `table` to shared memory.
+template <int N>
+__device__ __forceinline__ void fetch(const Block<N>& block, const Tile<N>& tile, const float* table) {
+    const int own = tile.first_channel + block.thread;
+    __syncthreads();
+    if (block.thread < block.width && own < tile.c) {
+        float* k = block.coefficients + block.thread;
+        k[0] = table[own];
+        k[block.width] = table[3 * tile.c + own];
+        k[2 * block.width] = table[4 * tile.c + own];
+    }
+    __syncthreads();
 }
 
 // Writes for a tile and each of its channels the sums of g and of g (x - mean). With `mask_dy`, dy is masked in place.
 template <class T, int N>
 __device__ __forceinline__ void gradient_sums(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept_x,
-                                              const Kept<T, N>& kept_g, T* dy, const T* x, const T* y,
-                                              const float* table, float* chunks, int mask, int mask_dy) {
+                                              const Kept<T, N>& kept_g, T* dy, const T* x, const T* y, float* chunks,
+                                              int mask, int mask_dy) {
     const int c = tile.c;
-    const Affine<N> affine = affine_of(tile, table);
+    const Affine<N> affine(block, tile);
     float dbeta[N] = {}, dgamma[N] = {};
     tile.template each<ROWS<T> / 2>(
         [&](size_t at, int) {
@@ -435,9 +448,9 @@ __device__ __forceinline__ void parameters(const Block<N>& block, const Tile<N>&
 // read only for the mask RECOMPUTED. With `mask_dy`, dy is masked in place. dx may be null.
 template <class T, int N>
 __device__ __forceinline__ void input_gradient(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept_x,
-                                               const Kept<T, N>& kept_g, T* dy, const T* x, const T* y,
-                                               const float* table, T* dx, int mask, int mask_dy, int batch) {
-    const Affine<N> affine = affine_of(tile, table);
+                                               const Kept<T, N>& kept_g, T* dy, const T* x, const T* y, T* dx, int mask,
+                                               int mask_dy, int batch) {
+    const Affine<N> affine(block, tile);
     const bool reads_x = batch || mask == RECOMPUTED;
     Pack<float, N> slope = {}, offset = {};
     if (batch && tile.inside) {
@@ -488,8 +501,9 @@ __device__ __forceinline__ void backward(T* dy, const T* x, const T* y, const fl
     if (phases & SUMS) {
         for (int i = blockIdx.x, number = 0; i < count.tiles; i += gridDim.x, ++number) {
             const Tile<N> tile(i, rows, c, rows_a_tile);
+            fetch(block, tile, table);
             gradient_sums(block, tile, Kept<T, N>(block.kept, kept_rows, number),
-                          Kept<T, N>(kept_g, kept_rows, number), dy, x, y, table, chunks, mask, mask_dy);
+                          Kept<T, N>(kept_g, kept_rows, number), dy, x, y, chunks, mask, mask_dy);
         }
     }
     if (phases == BOTH) cooperative_groups::this_grid().sync();
@@ -499,8 +513,9 @@ __device__ __forceinline__ void backward(T* dy, const T* x, const T* y, const fl
         const Tile<N> tile(i, rows, c, rows_a_tile);
         if (chunks) parameters(block, tile, chunks, table, dgamma, dbeta, rows, count.chunks);
         if (!dx && !mask_dy) continue;
+        fetch(block, tile, table);
         input_gradient(block, tile, Kept<T, N>(block.kept, kept_rows, number), Kept<T, N>(kept_g, kept_rows, number),
-                       dy, x, y, table, dx, mask, mask_dy, batch);
+                       dy, x, y, dx, mask, mask_dy, batch);
     }
 }
 

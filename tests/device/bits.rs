@@ -58,6 +58,24 @@ fn recording_and_the_order_of_threads_change_nothing() {
     }
 }
 
+/// The blocks of a cooperative launch, the rows that they keep in shared memory, and two launches instead of one: the
+/// sums have one order on every chip.
+#[test]
+fn the_chip_changes_nothing() {
+    let Some(stand_ins) = stand_ins() else { return };
+    for precision in ["f32", "bf16"] {
+        let on = On::Gpu(stand_ins, precision);
+        let first = on.trained(&[BATCH]);
+        let chips = [("SOFTCUDA_MULTIPROCESSORS", "3"), ("SOFTCUDA_COOPERATIVE", "0")];
+        for (variable, value) in chips {
+            let other = trained(on, &[BATCH], |command| {
+                command.env(variable, value);
+            });
+            assert_same_bits(&other, &first, &format!("{precision}, {variable}={value}"));
+        }
+    }
+}
+
 /// Evaluations between recorded steps, with the images of the test part: the steps have the bits of a run without them.
 #[test]
 fn evaluations_do_not_disturb_recorded_steps() {

@@ -1,5 +1,5 @@
 mod frozen;
-mod kernel;
+pub mod kernel;
 mod layer;
 
 use crate::golden::{self, assert_close};

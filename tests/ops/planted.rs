@@ -3,8 +3,8 @@
 
 use crate::gpu::{Gpu, Outcome, planted};
 use crate::{
-    adam, attributes, batch_contrastive, center_loss, channels, circle, contrastive, gem, instancenorm,
-    pairs, softmax_cross_entropy, triplet, verification,
+    adam, attributes, batch_contrastive, batchnorm, center_loss, channels, circle, contrastive, gem,
+    instancenorm, pairs, softmax_cross_entropy, triplet, verification,
 };
 
 /// The message of a planted error holds all of `words`.
@@ -38,6 +38,33 @@ fn a_shuffle_with_a_wrong_mask() {
         ("__shfl_xor_sync(ALL_LANES, value, lanes)", "__shfl_xor_sync(0xffffu, value, lanes)");
     let words = ["mask 0x0000ffff", "softmax_cross_entropy_forward_f32", "common.cuh:"];
     seen("softmax_cross_entropy", right, wrong, softmax_cross_entropy::kernel::every_case, &words);
+}
+
+/// One block goes on without waiting for the sums of the others.
+#[test]
+fn a_block_that_skips_the_barrier_of_the_grid() {
+    for (next, words) in [("for (int i", "batchnorm_forward_f32"), ("if (chunks", "batchnorm_backward_f32")] {
+        let rest = format!(
+            "cooperative_groups::this_grid().sync();\n    if (!(phases & APPLY)) return;\n    {next}"
+        );
+        let (right, wrong) =
+            (format!("if (phases == BOTH) {rest}"), format!("if (phases == BOTH && blockIdx.x != 1) {rest}"));
+        seen("batchnorm", &right, &wrong, batchnorm::kernel::every_case::<f32>, &[words, "buffer `chunks`"]);
+    }
+}
+
+/// The order of a sum depends on the number of blocks, and so on the chip.
+#[test]
+fn a_statistic_added_in_another_order() {
+    let (right, wrong) = ("total += partial[p * width", "total += partial[(p + gridDim.x) % parts * width");
+    seen("batchnorm", right, wrong, batchnorm::kernel::every_case::<f32>, &["other bits than of one launch"]);
+}
+
+/// All tiles of a block keep their rows in one place.
+#[test]
+fn kept_rows_of_another_tile() {
+    let (right, wrong) = ("static_cast<size_t>(number) * rows * blockDim.x), rows", "0), rows");
+    seen("batchnorm", right, wrong, batchnorm::kernel::every_case::<f32>, &["y[", "expected"]);
 }
 
 /// The last pack of a row of the gradient stays as it was.

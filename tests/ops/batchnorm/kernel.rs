@@ -305,7 +305,7 @@ fn or_null<T: Element>(buffer: Option<&Buffer<T>>) -> Arg {
     buffer.map_or(Arg::Pointer(0), Arg::from)
 }
 
-fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
+pub fn every_case<F: Float>(gpu: &Gpu) -> Outcome {
     for sizes in SIZES {
         Case::noise::<F>(sizes, false, true, true).check_without_parameters::<F>(gpu)?;
         for (batch, residual, relu) in [

@@ -117,11 +117,11 @@ fn batchnorm_of(float: Float) -> [Entry; 3] {
             }),
             // x is read twice. Each chunk has three partial sums; the parameters, the running statistics, the table.
             Box::new(move |m, n| 4 * size * m * n + 12 * tiles(m, n).chunks * n + 44 * n),
-            // Each thread reads the pivots of its channels, each tile the sums of all chunks twice and the parameters.
+            // The pivots of each tile, the sums of all chunks twice, and the parameters.
             Box::new(move |m, n| {
                 let t = tiles(m, n);
                 let sums = t.count() * t.width() * t.chunks * 20;
-                t.chunks * t.y * size * n + sums + 8 * (t.chunks - 1) * n
+                t.chunks * size * n + sums + 8 * (t.chunks - 1) * n
             }),
         ),
         entry(
@@ -153,10 +153,10 @@ fn batchnorm_of(float: Float) -> [Entry; 3] {
             }),
             // dy, x and y, the masked dy; dy and x again, dx. Two partial sums a chunk, the table, dgamma and dbeta.
             Box::new(move |m, n| 7 * size * m * n + 8 * tiles(m, n).chunks * n + 28 * n),
-            // Each thread reads the coefficients of its channels twice, each tile the sums of all chunks and the table.
+            // The coefficients of each tile twice, the sums of all chunks, and three more rows of the table.
             Box::new(move |m, n| {
                 let t = tiles(m, n);
-                let coefficients = 2 * t.chunks * t.y * n * 12 - 20 * n;
+                let coefficients = 2 * t.chunks * n * 12 - 20 * n;
                 coefficients + t.count() * t.width() * t.chunks * 8 + 12 * t.chunks * n
             }),
         ),
