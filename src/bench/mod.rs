@@ -5,8 +5,10 @@
 //! after a warm-up.
 
 mod clock;
+mod model;
 mod report;
 
+pub use model::{Row, StepWork};
 pub use report::{Parts, Report, Times};
 
 use crate::autograd::{Params, StepValues};
@@ -64,6 +66,7 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
     let captures = plan.may_capture && matches!(device, Device::Cuda(_));
     let total = plan.steps * if captures { 2 } else { 1 };
     let (plain, parts) = bench.plain(plan.steps, &|done| progress(done, total))?;
+    let work = bench.work()?;
     let graph = match captures {
         true => Some(bench.captured(plan.steps, &|done| progress(plan.steps + done, total))?),
         false => None,
@@ -84,6 +87,7 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         steps: plan.steps,
         plain,
         parts,
+        work,
         graph,
         peak_bytes: peak,
         held_bytes: held,
@@ -166,6 +170,27 @@ impl Bench {
         let begins = marks.iter().map(|of_step| &of_step[0]);
         let seconds = between(begins.chain([&end]))?;
         Ok((Times::new(seconds, self.config.solver.batch, launches), Parts::new(&parts)))
+    }
+
+    /// Counts the launches of a plain step on a GPU, by part and kind.
+    fn work(&mut self) -> Result<Option<StepWork>> {
+        let Device::Cuda(gpu) = self.device.clone() else { return Ok(None) };
+        let mut counts = Vec::new();
+        self.prepare()?;
+        gpu.count_by_kind(true);
+        let Bench { config, model, params, optimizer, values, loader, .. } = self;
+        let sent = StepRunner::new(&self.device, false).run(|| {
+            let batch = loader.batch(values)?;
+            counts.push(gpu.count_by_kind(true));
+            step_with_hook(model, params, &mut **optimizer, values, batch, config, &mut |_| {
+                counts.push(gpu.count_by_kind(true));
+                Ok(())
+            })
+        });
+        gpu.count_by_kind(false);
+        self.pending.push_back(sent?);
+        self.wait(0)?;
+        Ok(Some(StepWork::new(Parts::NAMES.into_iter().zip(counts).collect(), self.device.precision())))
     }
 
     /// Times replays of a step that was captured once.

@@ -1,5 +1,6 @@
 //! Results of a benchmark, as JSON and as tables.
 
+use super::model::{Row, StepWork};
 use crate::config::Config;
 use crate::console::Bytes;
 use comfy_table::{CellAlignment, Table, presets};
@@ -67,14 +68,14 @@ impl Parts {
         }
     }
 
-    fn named(&self) -> [(&'static str, f64); 5] {
-        [
-            ("assemble", self.assemble_ms),
-            ("forward", self.forward_ms),
-            ("backward", self.backward_ms),
-            ("center step", self.center_step_ms),
-            ("optimizer", self.optimizer_ms),
-        ]
+    /// The names of the parts, in the order of a step.
+    pub(super) const NAMES: [&'static str; 5] =
+        ["assemble", "forward", "backward", "center step", "optimizer"];
+
+    fn named(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let times =
+            [self.assemble_ms, self.forward_ms, self.backward_ms, self.center_step_ms, self.optimizer_ms];
+        Parts::NAMES.into_iter().zip(times)
     }
 }
 
@@ -97,6 +98,8 @@ pub struct Report {
     pub plain: Times,
     /// Timing of the parts of plain steps.
     pub parts: Parts,
+    /// The work of a plain step, counted, and the time that a model gives it, on a GPU.
+    pub work: Option<StepWork>,
     /// Timing of replays of a captured step, on a GPU.
     pub graph: Option<Times>,
     /// Peak memory in bytes: the program's buffers on a GPU, the whole process on the CPU; `None` where the system does
@@ -144,6 +147,9 @@ impl fmt::Display for Report {
             ]);
         }
         write!(f, "{}", aligned(table))?;
+        if let Some(work) = &self.work {
+            write!(f, "\n{}", work_table(work))?;
+        }
         if let Some(peak) = self.peak_bytes {
             write!(f, "\nPeak memory: {}", Bytes(peak))?;
         }
@@ -152,6 +158,33 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// The kinds that take most of the modelled time; the others are one row.
+fn work_table(work: &StepWork) -> Table {
+    const KINDS: usize = 12;
+    let mut table = ruled(&["work of a step", "launches", "MB", "GFLOP", "model of an H100, us"]);
+    let mut add = |row: &Row| {
+        table.add_row([
+            row.name.clone(),
+            row.work.launches.to_string(),
+            format!("{:.1}", row.work.bytes as f64 * 1e-6),
+            format!("{:.2}", row.work.flops as f64 * 1e-9),
+            format!("{:.1}", row.model_us),
+        ]);
+    };
+    let (most, rest) = work.kinds.split_at(work.kinds.len().min(KINDS));
+    most.iter().for_each(&mut add);
+    if !rest.is_empty() {
+        let mut others = Row { name: format!("{} other kinds", rest.len()), ..rest[0].clone() };
+        for row in &rest[1..] {
+            others.work += row.work;
+            others.model_us += row.model_us;
+        }
+        add(&others);
+    }
+    add(&work.total);
+    aligned(table)
 }
 
 fn ruled(header: &[&str]) -> Table {

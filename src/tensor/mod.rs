@@ -355,7 +355,8 @@ impl Tensor {
     pub(crate) fn elements_from(&self, at: usize) -> In {
         assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
         let buffer = self.cuda();
-        In::new(buffer.address() + (at * self.dtype.bytes()) as u64, buffer.device().id(), self.dtype)
+        let before = at * self.dtype.bytes();
+        In::new(buffer.address() + before as u64, buffer.device().id(), self.dtype, self.bytes() - before)
     }
 
     /// The device buffer, for kernels that write it.
@@ -369,7 +370,7 @@ impl Tensor {
         }
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.shape.len().saturating_mul(self.dtype.bytes())
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct Address {
     pub word: u64,
     device: DeviceId,
     dtype: DType,
+    /// The size of the array.
+    pub bytes: usize,
 }
 
 /// A device pointer that a kernel reads, made from a `&Tensor`.
@@ -41,10 +43,10 @@ impl In {
         self.0
     }
 
-    /// A pointer to an array in memory of `device`: `word` is the device address of its first element, `dtype` the
-    /// element type.
-    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType) -> Self {
-        In(Address { word, device, dtype })
+    /// A pointer to an array of `bytes` in memory of `device`: `word` is the device address of its first element, `dtype`
+    /// the element type.
+    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType, bytes: usize) -> Self {
+        In(Address { word, device, dtype, bytes })
     }
 
     /// The device address.
@@ -58,10 +60,10 @@ impl Out {
         self.0
     }
 
-    /// A pointer to an array in memory of `device`: `word` is the device address of its first element, `dtype` the
-    /// element type.
-    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType) -> Self {
-        Out(Address { word, device, dtype })
+    /// A pointer to an array of `bytes` in memory of `device`: `word` is the device address of its first element, `dtype`
+    /// the element type.
+    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType, bytes: usize) -> Self {
+        Out(Address { word, device, dtype, bytes })
     }
 
     /// The device address.

@@ -133,6 +133,7 @@ impl CudaBuffer {
         self.check(bytes)?;
         // SAFETY: the buffer has that many bytes.
         let status = unsafe { (self.driver().cuMemsetD8Async)(self.address, 0, bytes, self.stream()) };
+        self.device().work.record_copy("fill", || [bytes, 0]);
         self.driver().check(status, "clearing GPU memory")
     }
 
@@ -145,6 +146,7 @@ impl CudaBuffer {
         // SAFETY: the buffer has that many words.
         let status =
             unsafe { (self.driver().cuMemsetD32Async)(self.address, word, self.bytes / 4, self.stream()) };
+        self.device().work.record_copy("fill", || [self.bytes, 0]);
         self.driver().check(status, "filling GPU memory")
     }
 
@@ -163,6 +165,7 @@ impl CudaBuffer {
         // SAFETY: both buffers have that many bytes.
         let status =
             unsafe { (self.driver().cuMemcpyDtoDAsync_v2)(self.address, from.address, bytes, self.stream()) };
+        self.device().work.record_copy("copy", || [2 * bytes, 0]);
         self.driver().check(status, "copying within the GPU")
     }
 }

@@ -5,7 +5,6 @@ use super::{CudaDevice, In, Label, Out};
 use crate::Result;
 use crate::element::GradMode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 const WORKSPACE: Label = Label::of("the workspace of a convolution");
 
@@ -56,7 +55,7 @@ impl CudaDevice {
         // SAFETY: the caller guarantees sizes and types; the workspace has the size of the choice; memory is reused in
         // the order of the stream only.
         unsafe { self.cudnn.run(choice, operands, result.address(), address) }?;
-        self.launches.fetch_add(1, Ordering::Relaxed);
+        self.work.record(direction.kind(), || plan.problem().work());
         Ok(())
     }
 

@@ -18,7 +18,6 @@ use api::{
 };
 use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
 /// The workspace in bytes: what cuBLAS's manual recommends for Hopper; older chips need less.
@@ -170,7 +169,7 @@ impl CudaDevice {
         let tf32 = self.precision() != Precision::F32;
         // SAFETY: the caller guarantees the arrays; the context is current.
         unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }?;
-        self.launches.fetch_add(1, Ordering::Relaxed);
+        self.work.record("matrix product", || [4 * (m * k + k * n + m * n), 2 * m * n * k]);
         Ok(())
     }
 }

@@ -10,7 +10,6 @@ use super::memory::StepRegion;
 use crate::Result;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// A captured step.
 pub(crate) struct Graph {
@@ -50,7 +49,7 @@ impl CudaDevice {
         let mut graph = CapturedGraph { device: self, handle: ptr::null_mut() };
         // SAFETY: the stream is open, and the capture was begun above; one value is written, to a variable of its type.
         let status = unsafe { (self.driver.cuStreamEndCapture)(self.stream.handle, &raw mut graph.handle) };
-        self.launches.store(launches, Ordering::Relaxed);
+        self.work.forget_launches_since(launches);
         // The error of `work` is the cause, that of the capture only its consequence.
         let done = done?;
         self.driver.check(status, "capturing a step")?;
@@ -101,7 +100,7 @@ impl Graph {
         // use when the graph was captured; the pool frees neither while a graph exists.
         let status = unsafe { (driver.cuGraphLaunch)(self.executable, self.device.stream.handle) };
         driver.check(status, "replaying a step")?;
-        self.device.launches.fetch_add(1, Ordering::Relaxed);
+        self.device.work.record("captured step", || [0, 0]);
         Ok(())
     }
 

@@ -3,12 +3,12 @@
 use super::CudaDevice;
 use super::arguments::{Argument, Kernel, Variant};
 use super::driver::{Api, Handle, MAX_DYNAMIC_SHARED_SIZE_BYTES};
+use super::signature;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 
 /// Threads per block, for kernels that accept any block size.
 const THREADS: u32 = 256;
@@ -213,7 +213,13 @@ impl CudaDevice {
             }
         };
         self.driver.check(status, &format!("starting the kernel {kernel}"))?;
-        self.launches.fetch_add(1, Ordering::Relaxed);
+        self.work.record(signature::stem(kernel), || {
+            let sizes = arguments.iter().map(|argument| match argument {
+                Argument::Pointer(Some(address)) => address.bytes,
+                _ => 0,
+            });
+            [sizes.sum(), 0]
+        });
         Ok(())
     }
 

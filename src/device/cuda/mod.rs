@@ -11,7 +11,7 @@
 //!    `staging` holds the pinned host memory of asynchronous copies.
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; `channel_grid`
 //!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions, [`cublas`] matrix products.
-//! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU.
+//! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `work` counts launches.
 //!
 //! Safety: kernels and library functions receive the addresses of buffers, which are [`crate::tensor::Tensor`]s, and
 //! stay within their sizes; the tests with softcuda check every access. Only this crate can launch its kernels;
@@ -36,6 +36,7 @@ mod open;
 mod signature;
 mod staging;
 mod tiles;
+mod work;
 
 pub(crate) use arguments::kernels;
 pub use arguments::{In, Out};
@@ -48,6 +49,7 @@ pub use memory::{Label, Usage};
 pub use module::{Module, Value};
 pub use staging::PendingDownload;
 pub(crate) use tiles::{Part, Phases, Tiles};
+pub use work::{ByKind, Work, modelled_seconds};
 
 use super::Precision;
 use crate::{Error, Result};
@@ -62,6 +64,7 @@ use staging::{Downloads, Uploads};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tiles::Multiprocessors;
+use work::Ledger;
 
 /// A CUDA device with its stream, kernels, libraries and memory.
 pub struct CudaDevice {
@@ -82,7 +85,7 @@ pub struct CudaDevice {
     precision: Precision,
     name: String,
     multiprocessors: Multiprocessors,
-    launches: AtomicU64,
+    work: Ledger,
     /// The number of the thread that captures a step, 0 for none.
     capturing: AtomicU64,
 }
@@ -138,7 +141,13 @@ impl CudaDevice {
 
     /// The number of kernels, library functions and graphs launched so far.
     pub fn launches(&self) -> u64 {
-        self.launches.load(Ordering::Relaxed)
+        self.work.launches()
+    }
+
+    /// Begins to count the launches by kind, or ends it; returns the counts since it began. Replays of a captured step
+    /// are one launch each.
+    pub fn count_by_kind(&self, counts: bool) -> ByKind {
+        self.work.by_kind(counts)
     }
 
     /// Waits until all enqueued work is done.

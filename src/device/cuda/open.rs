@@ -80,7 +80,7 @@ impl CudaDevice {
             precision,
             name: name.clone(),
             multiprocessors,
-            launches: AtomicU64::new(0),
+            work: Default::default(),
             capturing: AtomicU64::new(0),
         };
         Ok(Arc::new(device))

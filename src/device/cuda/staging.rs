@@ -95,6 +95,7 @@ impl CudaDevice {
         let status = unsafe {
             (self.driver.cuMemcpyHtoDAsync_v2)(address, host.cast(), bytes.len(), self.stream.handle)
         };
+        self.work.record_copy("copy from the host", || [bytes.len(), 0]);
         let copied = self.driver.check(status, "copying to the GPU");
         let recorded = block.event.record(&self.stream, "copying to the GPU");
         match &recorded {
@@ -120,6 +121,7 @@ impl CudaDevice {
             let host = block.host.as_ptr().cast();
             (device.driver.cuMemcpyDtoHAsync_v2)(host, address, bytes, device.stream.handle)
         };
+        device.work.record_copy("copy to the host", || [bytes, 0]);
         let copied = device.driver.check(status, "copying from the GPU");
         let recorded = block.event.record(&device.stream, "copying from the GPU");
         // After an error too: the block goes back when this is dropped.

@@ -63,6 +63,15 @@ impl Element {
 }
 
 impl Direction {
+    /// The name in counts of launches.
+    pub(in crate::device::cuda) fn kind(self) -> &'static str {
+        match self {
+            Direction::Forward => "convolution forward",
+            Direction::InputGradient => "convolution input gradient",
+            Direction::FilterGradient => "convolution filter gradient",
+        }
+    }
+
     /// True for algorithms that cuDNN's manual calls not deterministic, even if cuDNN lists them as deterministic.
     pub(super) fn avoids(self, algorithm: c_int) -> bool {
         match self {
@@ -102,6 +111,17 @@ impl Problem {
             Element::Bf16 => 2,
         };
         elements * bytes
+    }
+
+    /// The bytes of x, w and y, and the multiplications and additions: the same in each direction.
+    ///
+    /// # Panics
+    /// As [`Problem::result_bytes`].
+    pub(in crate::device::cuda) fn work(&self) -> [usize; 2] {
+        const ALL: [Direction; 3] = [Direction::Forward, Direction::InputGradient, Direction::FilterGradient];
+        let (p, q) = self.output().expect("a plan exists only for a valid problem");
+        let bytes = ALL.map(|direction| self.result_bytes(direction)).iter().sum();
+        [bytes, 2 * self.n * p * q * self.k * self.r * self.s * self.c]
     }
 
     /// Checks the sizes; returns n, h, w, c, k, r, s, p, q, stride and pad as cuDNN takes them.
