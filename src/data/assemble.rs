@@ -7,6 +7,7 @@ use super::erase::EraseFill;
 use super::input::{Channels, ImageInput, Normaliser};
 use crate::Result;
 use crate::device::Device;
+use crate::device::cuda::cudnn::padded_channels;
 use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::element::DType;
 use crate::tensor::Tensor;
@@ -82,7 +83,8 @@ impl Assembler {
         Ok(DeviceImages { bytes: images, classes: Tensor::cleared(&device, [m], DType::I32)? })
     }
 
-    /// The pixels `[m, H, W, 3]`, in the type of activations, and the labels i32 `[m]` of the `chosen` images,
+    /// The pixels `[m, H, W, C]`, in the type of activations and with the channels that the first convolution wants
+    /// ([`padded_channels`]; those above 3 are 0), and the labels i32 `[m]` of the `chosen` images,
     /// i32 `[m]`.
     ///
     /// # Errors
@@ -96,7 +98,8 @@ impl Assembler {
         let ImageInput { height, width, channels, .. } = self.input;
         let m = chosen.shape().len();
         let device = Device::Cuda(self.gpu.clone());
-        let mut pixels = Tensor::empty(&device, [m, height, width, 3], device.activations())?;
+        let depth = padded_channels(3, device.activations());
+        let mut pixels = Tensor::empty(&device, [m, height, width, depth], device.activations())?;
         let mut labels = Tensor::empty(&device, [m], DType::I32)?;
         /// Values of the kernel's `flip`; 0 is never.
         const BY_CHANCE: usize = 1;
@@ -130,7 +133,7 @@ impl Assembler {
             image_width,
             height,
             width,
-            channels: 3,
+            channels: depth,
             flip,
             pad,
             edge: usize::from(augment.pad_mode == PadMode::Edge),
@@ -196,13 +199,13 @@ impl Assembler {
         let ImageInput { height, width, channels, .. } = self.input;
         let erase = augment.erase;
         let (areas, aspects) = (erase.areas(), erase.aspects());
-        let m = pixels.shape().dims()[0];
+        let (m, depth) = (pixels.shape().dims()[0], pixels.shape().last());
         let launch = kernels::ErasePixels {
             pixels: pixels.into(),
             table: (&self.table).into(),
             height,
             width,
-            channels: 3,
+            channels: depth,
             probability: erase.probability,
             area_low: areas.low,
             area_span: areas.span,

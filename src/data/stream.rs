@@ -88,7 +88,8 @@ impl Images {
 pub struct ImageBatch {
     /// Indices in the list, ascending, with gaps where images were skipped. Never empty.
     pub images: Vec<usize>,
-    /// Normalised pixels `[m, H, W, 3]`, in the type of activations.
+    /// Normalised pixels `[m, H, W, 3]`, in the type of activations; on a GPU with further channels of zeros
+    /// ([`crate::device::cuda::cudnn::padded_channels`]).
     pub pixels: Tensor,
     /// The same images mirrored left and right, with [`StreamOptions::mirrored`].
     pub mirrored: Option<Tensor>,

@@ -62,7 +62,8 @@ impl LoaderOptions {
 pub struct Batch {
     /// The step.
     pub step: u64,
-    /// `[m, H, W, 3]`, normalised, in the type of activations.
+    /// `[m, H, W, 3]`, normalised, in the type of activations; on a GPU with further channels of zeros
+    /// ([`crate::device::cuda::cudnn::padded_channels`]).
     pub pixels: Tensor,
     /// i32 `[m]`: classes.
     pub labels: Tensor,

@@ -20,6 +20,7 @@ mod transforms;
 mod winograd;
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
+use crate::device::cuda::cudnn::padded_channels;
 use crate::element::Shape;
 use crate::ops::bias;
 use crate::tensor::Tensor;
@@ -41,7 +42,7 @@ struct Geometry {
     n: usize,
     /// Height and width of the input.
     input: [usize; 2],
-    /// Channels of the input.
+    /// Channels of the filters: those of the input, which on a GPU may have more of zeros behind them.
     c: usize,
     /// Height and width of the filter.
     filter: [usize; 2],
@@ -54,7 +55,8 @@ struct Geometry {
 }
 
 impl Geometry {
-    fn new(x: Shape, w: Shape, bias: Option<Shape>, conv: Conv) -> Result<Self> {
+    fn new(x: &Tensor, w: Shape, bias: Option<Shape>, conv: Conv) -> Result<Self> {
+        let (on_gpu, dtype, x) = (x.gpu().is_some(), x.dtype(), x.shape());
         let invalid = |detail: String| Err(Error::shape("conv2d", detail));
         let Some([n, height, width, c]) = x.nhwc() else {
             return invalid(format!("the input must be [N, H, W, C], not {x}"));
@@ -62,7 +64,7 @@ impl Geometry {
         let Some([k, r, s, depth]) = w.nhwc() else {
             return invalid(format!("the filters must be [K, R, S, C], not {w}"));
         };
-        if depth != c {
+        if depth != c && !(on_gpu && padded_channels(depth, dtype) == c) {
             return invalid(format!("the input {x} has {c} channels, the filters {w} take {depth}"));
         }
         if x.len() == 0 || w.len() == 0 {
@@ -81,7 +83,7 @@ impl Geometry {
             return invalid(format!("the filter {r} x {s} is larger than the input {x} padded by {pad}"));
         }
         let output = [(height + 2 * pad - r) / stride + 1, (width + 2 * pad - s) / stride + 1];
-        Ok(Geometry { n, input: [height, width], c, filter: [r, s], k, output, stride, pad })
+        Ok(Geometry { n, input: [height, width], c: depth, filter: [r, s], k, output, stride, pad })
     }
 
     /// The geometry with all pixels in one row, if a 1 x 1 filter makes that the same convolution; otherwise unchanged.
@@ -98,14 +100,14 @@ impl Geometry {
     }
 }
 
-/// Convolves `x` `[N, H, W, C]` with the filters `w` `[K, R, S, C]` and adds `bias` `[K]` if there is one; returns
+/// Convolves `x` `[N, H, W, C]`, which on a GPU may have further channels of zeros up to [`padded_channels`], with the filters `w` `[K, R, S, C]` and adds `bias` `[K]` if there is one; returns
 /// `[N, P, Q, K]`.
 ///
 /// # Errors
 /// If a rank is wrong, the channels differ, the stride is 0, an input is empty, or the filter is larger than the padded
 /// input.
 pub fn conv2d(tape: &mut Tape<'_>, x: Var, w: Var, bias: Option<Var>, conv: Conv) -> Result<Var> {
-    let geometry = Geometry::new(x.shape(), w.shape(), bias.as_ref().map(Var::shape), conv)?;
+    let geometry = Geometry::new(&x.value, w.shape(), bias.as_ref().map(Var::shape), conv)?;
     let device = tape.device();
     let mut y = Tensor::empty(&device, geometry.y_shape(), x.value.dtype())?;
     // The CPU's loops gain from one long row. cuDNN has algorithms for 1 x 1 filters, and some of them limit the width.

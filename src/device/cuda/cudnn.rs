@@ -10,7 +10,7 @@ pub(super) mod api;
 mod choose;
 mod problem;
 
-pub use problem::{Direction, Element, Problem};
+pub use problem::{Direction, Element, Problem, padded_channels};
 
 use super::libraries::Library;
 use crate::element::GradMode;

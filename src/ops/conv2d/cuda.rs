@@ -1,32 +1,28 @@
 //! Convolution on a GPU, by cuDNN through [`super::cudnn`].
 //!
-//! In bf16 cuDNN supports channels in multiples of 8 only, and in f32 most of its algorithms for NHWC want multiples of
-//! 4. Images have 3 channels: they and their filters are padded with zeros, which changes no sum.
+//! Channels of inputs and filters are padded with zeros as cuDNN wants them ([`padded_channels`]). Images are assembled
+//! with such channels already, so that a step pads the filters of the first layer only.
 
 use super::Geometry;
 use super::cudnn::Convolution;
 use crate::Result;
 use crate::device::Device;
+use crate::device::cuda::cudnn::padded_channels;
 use crate::device::cuda::{CudaDevice, kernels};
 use crate::element::{DType, GradMode};
 use crate::ops::bias;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 
-/// The number of input channels after padding: the next multiple of 16 bytes.
-fn channels(c: usize, dtype: DType) -> usize {
-    c.next_multiple_of(16 / dtype.bytes())
-}
-
 fn convolution(gpu: &CudaDevice, g: &Geometry, dtype: DType) -> Result<Convolution> {
-    let ([height, width], [r, s], c) = (g.input, g.filter, channels(g.c, dtype));
+    let ([height, width], [r, s], c) = (g.input, g.filter, padded_channels(g.c, dtype));
     Convolution::new(gpu, [g.n, height, width, c], [g.k, r, s, c], g.stride, g.pad)
 }
 
 /// Pads the channels of a tensor `[.., C]` for cuDNN; returns the same tensor if no padding is needed.
 fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
     let (c, dtype) = (t.shape().last(), t.dtype());
-    let wide = channels(c, dtype);
+    let wide = padded_channels(c, dtype);
     if wide == c {
         return Ok(t.clone());
     }
@@ -48,7 +44,7 @@ fn cropped(
     fill: impl FnOnce(&mut Tensor, GradMode) -> Result<()>,
 ) -> Result<()> {
     let dtype = to.dtype();
-    let wide = channels(c, dtype);
+    let wide = padded_channels(c, dtype);
     if wide == c {
         return fill(to, mode);
     }
@@ -77,7 +73,7 @@ pub fn forward(
     Ok(x)
 }
 
-/// Writes or adds dx.
+/// Writes or adds dx; a gradient of padded channels is that of x.
 pub fn input_gradient(
     gpu: &Arc<CudaDevice>,
     g: &Geometry,
@@ -87,7 +83,8 @@ pub fn input_gradient(
     mode: GradMode,
 ) -> Result<()> {
     let (convolution, w) = (convolution(gpu, g, dy.dtype())?, padded(gpu, w)?);
-    cropped(gpu, dx, mode, g.c, |dx, mode| convolution.input_gradient(gpu, &w, dy, dx, mode))
+    let c = dx.shape().last();
+    cropped(gpu, dx, mode, c, |dx, mode| convolution.input_gradient(gpu, &w, dy, dx, mode))
 }
 
 /// Writes or adds dw, from the input that `forward` returned.

@@ -1,6 +1,7 @@
 //! The description of a convolution for cuDNN: sizes, element type, directions.
 
 use super::api;
+use crate::element::DType;
 use crate::{Error, Result};
 use std::ffi::c_int;
 use std::fmt;
@@ -40,6 +41,13 @@ pub struct Problem {
     pub element: Element,
     /// Allows rounding of f32 to TF32's 10 bits of mantissa before a product, for the tensor cores. Ignored for bf16.
     pub tf32: bool,
+}
+
+/// The channels of a tensor that has `c` of them: the next multiple of 16 bytes. In bf16 cuDNN supports channels in
+/// multiples of 8 only, and in f32 most of its algorithms for NHWC want multiples of 4; more channels of zeros change no
+/// sum.
+pub fn padded_channels(c: usize, dtype: DType) -> usize {
+    c.next_multiple_of(16 / dtype.bytes())
 }
 
 /// A pass of a convolution.
