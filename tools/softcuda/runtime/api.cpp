@@ -85,7 +85,9 @@ __attribute__((visibility("default"))) int softcuda_upload(softcuda_device* devi
     Region* region = region_for_copy(device, to, bytes, "upload", kind);
     if (!region) return kind;
     if (bytes) std::memcpy(to, from, bytes);
-    region->mark_written(reinterpret_cast<uintptr_t>(to) - region->begin, bytes);
+    const size_t offset = reinterpret_cast<uintptr_t>(to) - region->begin;
+    region->mark_written(offset, bytes);
+    device->accesses.note(*region, offset, bytes, true, "upload");
     return SOFTCUDA_OK;
 }
 
@@ -95,7 +97,9 @@ __attribute__((visibility("default"))) int softcuda_fill(softcuda_device* device
     Region* region = region_for_copy(device, to, bytes, "fill", kind);
     if (!region) return kind;
     if (bytes) std::memset(to, value, bytes);
-    region->mark_written(reinterpret_cast<uintptr_t>(to) - region->begin, bytes);
+    const size_t offset = reinterpret_cast<uintptr_t>(to) - region->begin;
+    region->mark_written(offset, bytes);
+    device->accesses.note(*region, offset, bytes, true, "fill");
     return SOFTCUDA_OK;
 }
 
@@ -111,6 +115,7 @@ __attribute__((visibility("default"))) int softcuda_download(softcuda_device* de
                     region->name +
                     "` was never written, neither by the host nor by a kernel; check that the grid "
                     "covers every element");
+    device->accesses.note(*region, offset, bytes, false, "download");
     if (bytes) std::memcpy(to, from, bytes);
     return SOFTCUDA_OK;
 }
@@ -121,6 +126,7 @@ __attribute__((visibility("default"))) int softcuda_check(softcuda_device* devic
     Region* region = region_for_copy(device, at, bytes, what, kind);
     if (!region) return kind;
     const size_t offset = reinterpret_cast<uintptr_t>(at) - region->begin;
+    device->accesses.note(*region, offset, bytes, use != SOFTCUDA_READ, what);
     if (use == SOFTCUDA_WRITE) region->mark_written(offset, bytes);
     if (use != SOFTCUDA_READ) return SOFTCUDA_OK;
     const size_t hole = region->first_unwritten(offset, bytes);
@@ -128,6 +134,15 @@ __attribute__((visibility("default"))) int softcuda_check(softcuda_device* devic
         return fail(device, SOFTCUDA_UNWRITTEN, std::string(what) + ": byte " + std::to_string(hole) +
                     " of buffer `" + region->name + "` was never written");
     return SOFTCUDA_OK;
+}
+
+__attribute__((visibility("default"))) void softcuda_watch(softcuda_device* device) { device->accesses.watched = true; }
+
+__attribute__((visibility("default"))) void softcuda_take_accesses(softcuda_device* device, softcuda_access access,
+                                                                   void* context) {
+    for (const Accesses::Range& range : device->accesses.take())
+        access(context, range.region->begin, range.begin, range.end, range.write, range.region->name,
+               range.what.c_str());
 }
 
 __attribute__((visibility("default"))) const char* softcuda_kernel_name(size_t index) {
@@ -175,6 +190,7 @@ __attribute__((visibility("default"))) int softcuda_launch(softcuda_device* devi
                     " bytes of dynamic shared memory, limit " +
                     std::to_string(chosen.shared_limit) +
                     "; above 48 KiB raise `shared_limit` (to 227 KiB at most), as cuFuncSetAttribute would");
+    device->accesses.begin_kernel(name);
     softcuda_report counted{};
     Block& worker = block_of_this_thread();
     const bool ok = worker.run_grid(*device, *kernel, dim3(grid.x, grid.y, grid.z), dim3(block.x, block.y, block.z),

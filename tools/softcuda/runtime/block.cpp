@@ -420,6 +420,8 @@ template <Access access> void Block::check_region(Region& region, uintptr_t addr
         const Verdict verdict = visit<access>(region.cells[i], region, clock_);
         if (verdict.conflict != Conflict::None) conflict(verdict, access, region, i << region.shift, bytes, pc);
     }
+    if (device_->accesses.watched && !region.shared)
+        device_->accesses.mark(region, offset, bytes, access != Access::Read);
 }
 
 template void Block::touch<Access::Read>(uintptr_t, std::size_t, const void*);

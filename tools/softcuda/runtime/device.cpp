@@ -15,7 +15,10 @@ Memory::Memory() {
 }
 
 Memory::~Memory() {
-    for (Buffer& buffer : buffers_) buffer.region.unmap_cells();
+    for (Buffer& buffer : buffers_) {
+        buffer.region.unmap_cells();
+        delete buffer.region.marks;
+    }
     if (base_) munmap(reinterpret_cast<void*>(base_), reserved);
     if (numbers_) munmap(numbers_, reserved / page * sizeof(uint32_t));
 }
@@ -52,6 +55,7 @@ void Memory::release(Region& region) {
         mprotect(reinterpret_cast<void*>(region.begin), data, PROT_NONE);
     }
     region.unmap_cells();
+    if (!region.is_marked) delete std::exchange(region.marks, nullptr);
     region.freed = true;
 }
 

@@ -4,6 +4,7 @@
 // buffer is recognised. Each buffer has a guard page before and after it.
 #pragma once
 
+#include "accesses.h"
 #include "shadow.h"
 
 #include <deque>
@@ -47,5 +48,6 @@ private:
 struct softcuda_device {
     softcuda::Memory memory;
     std::string message;
+    softcuda::Accesses accesses;
     uint32_t last_interval = 0;  // that its buffers may remember
 };

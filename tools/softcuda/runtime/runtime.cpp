@@ -1,6 +1,7 @@
 // The whole runtime as one translation unit: the standard headers are read once, which is most of the compile time.
 #include "fiber.cpp"
 #include "shadow.cpp"
+#include "accesses.cpp"
 #include "device.cpp"
 #include "library.cpp"
 #include "block.cpp"

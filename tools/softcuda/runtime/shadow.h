@@ -31,6 +31,8 @@ struct Cell {
     uint8_t other_blocks_read : 1;  // in the launch of `read_interval`, before that interval's block
 };
 
+class Marks;
+
 struct Region {
     uintptr_t begin = 0;
     std::size_t bytes = 0;
@@ -41,6 +43,8 @@ struct Region {
     bool freed = false;
     bool all_written = false;  // by the host, so that no cell needs to say it
     const char* name = "";
+    Marks* marks = nullptr;  // bytes that the running work has accessed (accesses.h), none before the first
+    bool is_marked = false;
 
     void map_cells();
     void unmap_cells();

@@ -61,6 +61,14 @@ int softcuda_fill(softcuda_device* device, void* to, unsigned char value, size_t
 enum softcuda_use { SOFTCUDA_READ = 0, SOFTCUDA_WRITE = 1, SOFTCUDA_SCRATCH = 2 };
 int softcuda_check(softcuda_device* device, const void* at, size_t bytes, enum softcuda_use use, const char* what);
 
+/* Notes from now on which bytes launches, copies and softcuda_check access. */
+void softcuda_watch(softcuda_device* device);
+/* Calls `access` for each range of bytes that was accessed since the last call, of the buffer `name` at address `buffer`;
+ * `what` names the kernel, the copy, or what softcuda_check was told. */
+typedef void (*softcuda_access)(void* context, uintptr_t buffer, size_t begin, size_t end, int is_written,
+                                const char* name, const char* what);
+void softcuda_take_accesses(softcuda_device* device, softcuda_access access, void* context);
+
 /* Kernel number `index` in the order of registration, or null behind the last one. */
 const char* softcuda_kernel_name(size_t index);
 /* Kind and size in bytes of each parameter, such as "p8p8i4f4": pointer, integer, float, structure. Null: no such

@@ -42,6 +42,8 @@ Result open_kernels(Driver& d) {
                           find(library, "softcuda_upload", k.upload) && find(library, "softcuda_download",
                           k.download) &&
                           find(library, "softcuda_fill", k.fill) && find(library, "softcuda_check", k.check) &&
+                          find(library, "softcuda_watch", k.watch) &&
+                          find(library, "softcuda_take_accesses", k.take_accesses) &&
                           find(library, "softcuda_kernel_name", k.kernel_name) &&
                           find(library, "softcuda_kernel_parameters", k.kernel_parameters) &&
                           find(library, "softcuda_resident_blocks", k.resident_blocks) &&
@@ -49,7 +51,21 @@ Result open_kernels(Driver& d) {
     if (!complete) return NO_DEVICE;
     d.device = k.open();
     if (!d.device) say("cannot reserve the device's 64 GiB of addresses");
+    if (d.device) k.watch(d.device);
     return d.device ? SUCCESS : NO_DEVICE;
+}
+
+// SOFTCUDA_STREAMS, or else a choice by the seed.
+bool choose_order(Driver& d) {
+    constexpr const char* names[] = {"needed", "others", "mixed"};
+    d.random = d.seed;
+    d.order = static_cast<Order>(d.seed % 3);
+    const char* chosen = std::getenv("SOFTCUDA_STREAMS");
+    if (!chosen || !*chosen) return true;
+    for (int i = 0; i < 3; i++)
+        if (std::strcmp(chosen, names[i]) == 0) return d.order = static_cast<Order>(i), true;
+    say(std::string("SOFTCUDA_STREAMS=") + chosen + ": choose needed, others or mixed");
+    return false;
 }
 
 // The only context's address serves as its handle.
@@ -73,6 +89,7 @@ STANDIN_API Result cuInit(unsigned flags) {
     if (call.d.device) return SUCCESS;
     call.d.memory = number_from_environment("SOFTCUDA_MEMORY", size_t(16) << 30);
     call.d.seed = number_from_environment("SOFTCUDA_SEED", 0);
+    if (!choose_order(call.d)) return INVALID_VALUE;
     call.d.failing_alloc = number_from_environment("SOFTCUDA_FAIL_ALLOC_AFTER", 0);
     call.d.multiprocessors = static_cast<int>(number_from_environment("SOFTCUDA_MULTIPROCESSORS", 1));
     call.d.cooperative = number_from_environment("SOFTCUDA_COOPERATIVE", 1) != 0;
@@ -203,7 +220,12 @@ constexpr Name names[] = {
     "operation not permitted when stream is capturing"},
     {STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
     "operation failed due to a previous error during capture"},
+    {STREAM_CAPTURE_MERGE, "CUDA_ERROR_STREAM_CAPTURE_MERGE", "operation would result in a merge of separate capture sequences"},
     {STREAM_CAPTURE_ILLEGAL, "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED", "the capture was not initiated in this stream"},
+    {STREAM_CAPTURE_UNJOINED, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED", "capturing stream has unjoined work"},
+    {STREAM_CAPTURE_ISOLATION, "CUDA_ERROR_STREAM_CAPTURE_ISOLATION",
+    "dependency created on uncaptured work in another stream"},
+    {CAPTURED_EVENT, "CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in a capturing stream"},
 };
 
 }

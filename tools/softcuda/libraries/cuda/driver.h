@@ -3,13 +3,16 @@
 // It follows the driver's rules where a program could break them unnoticed: work in a stream runs as late as
 // possible, when the program waits for it, so that a missing wait reads old bytes; an error of a kernel shows in a
 // later call and stays; a call that a capture forbids is refused and invalidates the capture. All work runs during a
-// call and on its thread, except large products, which the other libraries share among threads.
+// call and on its thread, except large products, which the other libraries share among threads. Work of several streams
+// that no event orders runs in an order of choice (order.h), and is a fault if it is in conflict (races.h).
 //
 // The kernels come from the library that the environment variable SOFTCUDA_KERNELS names: loading any module gives
 // these. The other stand-in libraries put their work into the same streams by way of `enqueue`.
 #pragma once
 
 #include "../work.h"
+#include "clock.h"
+#include "races.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -40,29 +43,72 @@ enum Result : int {
     NOT_SUPPORTED = 801,
     STREAM_CAPTURE_UNSUPPORTED = 900,
     STREAM_CAPTURE_INVALIDATED = 901,
+    STREAM_CAPTURE_MERGE = 902,
     STREAM_CAPTURE_ILLEGAL = 903,
+    STREAM_CAPTURE_UNJOINED = 904,
+    STREAM_CAPTURE_ISOLATION = 905,
+    CAPTURED_EVENT = 907,
     STREAM_CAPTURE_WRONG_MODE = 908,
 };
 
 namespace standin {
 
+// A graph's pieces of work. A branch is what one stream has given to the capture: its nodes come one after the other.
+struct Node {
+    Work work;
+    std::vector<size_t> after;  // nodes that it waits for, which stand before it
+    uint32_t branch;
+};
 struct Graph {
-    std::vector<Work> nodes;
+    std::vector<Node> nodes;
+    uint32_t branches = 1;
 };
 
-struct Stream {
+struct Stream;
+// A capture, and the streams that take part: the one that began it, which has branch 0, and those that have waited for
+// an event of it.
+struct Capture {
+    Graph graph;
+    std::vector<Stream*> streams;  // by branch
+    int mode = 0;
+    bool spoiled = false;
+};
+
+// What has been put into a stream: a piece of work, a launched graph, or a wait for another stream.
+struct Item {
+    Work work;
+    Stamp stamp;
+    std::shared_ptr<const Graph> graph;
+    std::vector<Stamp> stamps;  // of the graph's nodes
+    std::shared_ptr<Stream> other;
+    uint64_t position = 0;  // how much of the other stream's work is waited for
+
+    bool is_blocked() const;
+};
+
+struct Stream : std::enable_shared_from_this<Stream> {
+    uint32_t number = 0;   // in the order of their creation; 0 is the null stream
     bool blocking = true;  // waits for the null stream and the other way round
-    std::deque<Work> queue;
+    std::deque<Item> queue;
     uint64_t enqueued = 0, done = 0;
-    std::unique_ptr<Graph> capture;  // graph under capture, if any
-    int capture_mode = 0;
-    bool capture_spoiled = false;
+    Clock clock, clock_before;      // what its next item comes after; the same without its last item
+    std::vector<uint32_t> chains;  // of its own work, then of the branches of graphs that are launched in it
+
+    std::shared_ptr<Capture> capture;  // that it takes part in, if any
+    uint32_t branch = 0;
+    std::vector<size_t> tail, tail_before;  // nodes that its next node comes after
+    Clock seen;  // for each branch, how many of its operations its next node comes after
 };
 
 struct Event {
-    Stream* stream = nullptr;
+    std::shared_ptr<Stream> stream;
     uint64_t position = 0;  // pieces of the stream's work that the event waits for
+    Clock clock;
     std::shared_ptr<double> time = std::make_shared<double>(-1.0);  // in milliseconds, when it was reached
+    bool captured = false;  // last recorded in a capture, which may have ended since
+    std::weak_ptr<Capture> capture;
+    std::vector<size_t> tail;
+    Clock seen;
 };
 
 // The functions of the kernel library (softcuda_api.h).
@@ -75,18 +121,32 @@ struct Kernels {
     decltype(&softcuda_download) download;
     decltype(&softcuda_fill) fill;
     decltype(&softcuda_check) check;
+    decltype(&softcuda_watch) watch;
+    decltype(&softcuda_take_accesses) take_accesses;
     decltype(&softcuda_kernel_name) kernel_name;
     decltype(&softcuda_kernel_parameters) kernel_parameters;
     decltype(&softcuda_resident_blocks) resident_blocks;
     decltype(&softcuda_launch) launch;
 };
 
+// Which of the streams runs next where no event decides.
+enum class Order {
+    Needed,  // no stream before the host or another stream waits for it; in a graph the first branch first
+    Others,  // all other streams before the one that is waited for; in a graph the last branch first
+    Mixed,   // a random one
+};
+
 struct Driver {
     std::recursive_mutex lock;
     Kernels kernels{};
     softcuda_device* device = nullptr;
-    Stream null_stream;
-    std::vector<std::unique_ptr<Stream>> streams;
+    std::shared_ptr<Stream> null_stream = std::make_shared<Stream>();
+    std::vector<std::shared_ptr<Stream>> streams;
+    uint32_t streams_made = 0, chains = 0;
+    Clock host;  // what the host has waited for
+    Races races;
+    Order order = Order::Needed;
+    uint64_t random = 0;  // state of the choices of `Order::Mixed`
     std::map<uintptr_t, size_t> allocations, pinned;
     int device_count = 1;                // or none
     size_t memory = 0, memory_used = 0;  // bytes
@@ -116,8 +176,13 @@ Stream* find_stream(void* handle);
 bool refused_by_capture(const char* what);
 // Appends work to a stream, or to the graph that the stream captures.
 Result enqueue(void* stream, Work work);
-// Runs a stream's work up to `position`.
-Result drain(Stream& stream, uint64_t position);
+// Appends a graph to a stream.
+Result enqueue(Stream& stream, std::shared_ptr<const Graph> graph);
+// Appends the wait for an event to a stream.
+Result enqueue_wait(Stream& stream, const Event& event);
+// Runs a stream's work up to `position`; the host has then waited for it.
+Result drain(Stream& stream, uint64_t position, const Clock& clock);
+inline Result drain(Stream& stream) { return drain(stream, stream.enqueued, stream.clock); }
 Result drain_all();
 
 }

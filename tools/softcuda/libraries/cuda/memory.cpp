@@ -34,8 +34,7 @@ Result at_once(const char* what, Work work) {
     if (const Result result = Call().ready()) return result;
     if (refused_by_capture(what)) return STREAM_CAPTURE_UNSUPPORTED;
     if (const Result result = enqueue(nullptr, std::move(work))) return result;
-    Stream& null_stream = driver().null_stream;
-    return drain(null_stream, null_stream.enqueued);
+    return drain(*driver().null_stream);
 }
 
 }
@@ -79,6 +78,7 @@ STANDIN_API Result cuMemFree_v2(uint64_t address) {
     if (found == call.d.allocations.end()) return INVALID_VALUE;
     const Result drained = drain_all();
     call.d.kernels.free(call.d.device, pointer(address));
+    call.d.races.forget(address, address + found->second);
     call.d.memory_used -= found->second;
     call.d.allocations.erase(found);
     return drained;

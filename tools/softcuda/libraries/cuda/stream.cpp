@@ -1,4 +1,4 @@
-// Streams and events: queues of work that run when the program waits.
+// Streams and events.
 #include "driver.h"
 
 #include <algorithm>
@@ -10,72 +10,10 @@ namespace standin {
 
 Stream* find_stream(void* handle) {
     Driver& d = driver();
-    if (!handle) return &d.null_stream;
+    if (!handle) return d.null_stream.get();
     for (const auto& stream : d.streams)
         if (stream.get() == handle) return stream.get();
     return nullptr;
-}
-
-namespace {
-
-Result result_of(int fault) {
-    switch (fault) {
-        case SOFTCUDA_OK: return SUCCESS;
-        case SOFTCUDA_OUT_OF_BOUNDS:
-        case SOFTCUDA_USE_AFTER_FREE: return ILLEGAL_ADDRESS;
-        case SOFTCUDA_MISALIGNED: return MISALIGNED_ADDRESS;
-        default: return LAUNCH_FAILED;
-    }
-}
-
-// The null stream and the blocking streams wait for each other.
-Result drain_before(Stream& stream) {
-    Driver& d = driver();
-    if (&stream == &d.null_stream) {
-        for (const auto& other : d.streams)
-            if (other->blocking)
-                if (const Result result = drain(*other, other->enqueued)) return result;
-    } else if (stream.blocking) {
-        return drain(d.null_stream, d.null_stream.enqueued);
-    }
-    return SUCCESS;
-}
-
-}
-
-Result drain(Stream& stream, uint64_t position) {
-    Driver& d = driver();
-    while (stream.done < position && !d.sticky) {
-        Work work = std::move(stream.queue.front());
-        stream.queue.pop_front();
-        ++stream.done;
-        if (const int fault = work(d.device)) {
-            say(d.kernels.message(d.device));
-            d.sticky = result_of(fault);
-        }
-    }
-    return d.sticky;
-}
-
-Result drain_all() {
-    Driver& d = driver();
-    if (const Result result = drain(d.null_stream, d.null_stream.enqueued)) return result;
-    for (const auto& stream : d.streams)
-        if (const Result result = drain(*stream, stream->enqueued)) return result;
-    return d.sticky;
-}
-
-Result enqueue(void* handle, Work work) {
-    Stream* stream = find_stream(handle);
-    if (!stream) return INVALID_HANDLE;
-    if (stream->capture) {
-        stream->capture->nodes.push_back(std::move(work));
-        return SUCCESS;
-    }
-    if (const Result result = drain_before(*stream)) return result;
-    stream->queue.push_back(std::move(work));
-    ++stream->enqueued;
-    return SUCCESS;
 }
 
 }
@@ -96,8 +34,9 @@ STANDIN_API Result cuStreamCreate(void** stream, unsigned flags) {
     Call call;
     if (const Result result = call.ready()) return result;
     if (flags > 1) return INVALID_VALUE;
-    auto made = std::make_unique<Stream>();
+    auto made = std::make_shared<Stream>();
     made->blocking = flags == 0;
+    made->number = ++call.d.streams_made;
     *stream = made.get();
     call.d.streams.push_back(std::move(made));
     return SUCCESS;
@@ -108,7 +47,11 @@ STANDIN_API Result cuStreamDestroy_v2(void* handle) {
     Call call;
     Stream* stream = find_stream(handle);
     if (!handle || !stream) return INVALID_HANDLE;
-    const Result drained = drain(*stream, stream->enqueued);
+    if (const std::shared_ptr<Capture> capture = stream->capture) {
+        say("cuStreamDestroy: the stream takes part in a capture");
+        for (Stream* other : capture->streams) other->capture = nullptr;
+    }
+    const Result drained = drain(*stream);
     std::erase_if(call.d.streams, [=](const auto& one) { return one.get() == stream; });
     return drained;
 }
@@ -120,7 +63,7 @@ STANDIN_API Result cuStreamSynchronize(void* handle) {
     Stream* stream = find_stream(handle);
     if (!stream) return INVALID_HANDLE;
     if (refused_by_capture("cuStreamSynchronize")) return STREAM_CAPTURE_UNSUPPORTED;
-    return drain(*stream, stream->enqueued);
+    return drain(*stream);
 }
 
 STANDIN_API Result cuStreamQuery(void* handle) {
@@ -129,7 +72,9 @@ STANDIN_API Result cuStreamQuery(void* handle) {
     if (const Result result = call.ready()) return result;
     const Stream* stream = find_stream(handle);
     if (!stream) return INVALID_HANDLE;
-    return stream->done == stream->enqueued ? SUCCESS : NOT_READY;
+    if (stream->done < stream->enqueued) return NOT_READY;
+    call.d.host.join(stream->clock);
+    return SUCCESS;
 }
 
 STANDIN_API Result cuEventCreate(Event** event, unsigned) {
@@ -147,24 +92,33 @@ STANDIN_API Result cuEventDestroy_v2(Event* event) {
     return SUCCESS;
 }
 
+// In a capture no node: only what its stream's next node comes after.
 STANDIN_API Result cuEventRecord(Event* event, void* handle) {
     ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
     Stream* stream = find_stream(handle);
     if (!stream) return INVALID_HANDLE;
+    event->stream = stream->shared_from_this();
+    event->captured = stream->capture != nullptr;
+    event->capture = stream->capture;
+    // The plant records events of all streams but the first one piece of work too early.
+    const bool is_early = stream->number > 1 && is_planted("early-event");
     if (stream->capture) {
-        say("cuEventRecord in a capture is not supported");
-        stream->capture_spoiled = true;
-        return NOT_SUPPORTED;
+        event->tail = is_early ? stream->tail_before : stream->tail;
+        event->seen = stream->seen;
+        return SUCCESS;
     }
+    event->clock = is_early ? stream->clock_before : stream->clock;
+    event->position = stream->enqueued - (is_early && stream->enqueued ? 1 : 0);
     event->time = std::make_shared<double>(-1.0);
     const Result result = enqueue(handle, [time = event->time](softcuda_device*) {
         using namespace std::chrono;
         *time = duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
         return SOFTCUDA_OK;
     });
-    event->stream = stream;
+    if (is_early) return result;
+    event->clock = stream->clock;
     event->position = stream->enqueued;
     return result;
 }
@@ -174,15 +128,19 @@ STANDIN_API Result cuEventSynchronize(Event* event) {
     Call call;
     if (const Result result = call.ready()) return result;
     if (refused_by_capture("cuEventSynchronize")) return STREAM_CAPTURE_UNSUPPORTED;
+    if (event->captured) return CAPTURED_EVENT;
     if (is_planted("missing-wait")) return SUCCESS;
-    return event->stream ? drain(*event->stream, event->position) : SUCCESS;
+    return event->stream ? drain(*event->stream, event->position, event->clock) : SUCCESS;
 }
 
 STANDIN_API Result cuEventQuery(Event* event) {
     ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
-    return !event->stream || event->stream->done >= event->position ? SUCCESS : NOT_READY;
+    if (event->captured) return CAPTURED_EVENT;
+    if (event->stream && event->stream->done < event->position) return NOT_READY;
+    call.d.host.join(event->clock);
+    return SUCCESS;
 }
 
 STANDIN_API Result cuEventElapsedTime_v2(float* milliseconds, const Event* begin, const Event* end) {
@@ -201,19 +159,58 @@ STANDIN_API Result cuEventElapsedTime(float* milliseconds, const Event* begin, c
     return cuEventElapsedTime_v2(milliseconds, begin, end);
 }
 
-STANDIN_API Result cuStreamWaitEvent(void* handle, Event* event, unsigned) {
+namespace {
+
+// An event that a stream waits for in vain: "missing-fork" leaves out the waits of a stream for one that was made before
+// it, "missing-join" the others; with "graph-" in front only in captures.
+bool is_left_out(const Stream& waiting, const Event& event) {
+    const bool is_fork = waiting.number > event.stream->number;
+    if (event.captured && is_planted(is_fork ? "graph-missing-fork" : "graph-missing-join")) return true;
+    return is_planted(is_fork ? "missing-fork" : "missing-join");
+}
+
+// A stream that waits for an event of a capture takes part in it from then on.
+Result wait_in_capture(Stream& stream, const Event& event) {
+    const std::shared_ptr<Capture> of_event = event.capture.lock();
+    if (stream.capture && of_event != stream.capture) {
+        say(event.captured ? "cuStreamWaitEvent in a capture: the event is one of another capture"
+                           : "cuStreamWaitEvent in a capture: the event was recorded before the capture");
+        stream.capture->spoiled = true;
+        if (of_event) of_event->spoiled = true;
+        return of_event ? STREAM_CAPTURE_MERGE : STREAM_CAPTURE_ISOLATION;
+    }
+    if (!of_event) {
+        say("cuStreamWaitEvent: the event was recorded in a capture that has ended");
+        return CAPTURED_EVENT;
+    }
+    const bool is_new = !stream.capture;
+    if (is_new) {
+        stream.capture = of_event;
+        stream.branch = static_cast<uint32_t>(of_event->streams.size());
+        of_event->streams.push_back(&stream);
+        of_event->graph.branches = stream.branch + 1;
+        stream.tail.clear();
+        stream.tail_before.clear();
+        stream.seen = {};
+    }
+    stream.seen.join(event.seen);
+    if (is_new) stream.seen.tick(stream.branch);  // a branch that is joined again, even without a node
+    if (is_left_out(stream, event)) return SUCCESS;
+    for (const size_t node : event.tail)
+        if (std::find(stream.tail.begin(), stream.tail.end(), node) == stream.tail.end()) stream.tail.push_back(node);
+    return SUCCESS;
+}
+
+}
+
+STANDIN_API Result cuStreamWaitEvent(void* handle, Event* event, unsigned flags) {
     ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
-    const Stream* stream = find_stream(handle);
+    Stream* stream = find_stream(handle);
     if (!stream) return INVALID_HANDLE;
-    if (stream->capture) {
-        say("cuStreamWaitEvent in a capture is not supported");
-        return NOT_SUPPORTED;
-    }
-    if (!event->stream) return SUCCESS;
-    return enqueue(handle, [other = event->stream, position = event->position](softcuda_device*) {
-        drain(*other, position);
-        return SOFTCUDA_OK;
-    });
+    if (flags) return INVALID_VALUE;
+    if (!event->stream) return SUCCESS;  // never recorded
+    if (stream->capture || event->captured) return wait_in_capture(*stream, *event);
+    return is_left_out(*stream, *event) ? SUCCESS : enqueue_wait(*stream, *event);
 }
