@@ -47,7 +47,7 @@
 //! | values of the step | [`autograd::StepValues::set`] | step, learning rates, lambda: `[1]` each | device, sent from pinned memory | solver |
 //! | network | [`model`]'s forward | pool5 `[m, D]`, and the features behind an embedding and a neck | pool of the step; each operation saves its inputs on the [`autograd::Tape`] | kernels, cuDNN |
 //! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`], others with a weight | `[1]` each | pool of the step | kernels, cuBLAS |
-//! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN, cuBLAS |
+//! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN (those of filters in a second stream), cuBLAS |
 //! | centers | [`ops::center_step`] | centers `[K, D]`, moved | a buffer of the parameters | a kernel |
 //! | weights | [`optim::Optimizer::step`] | parameters, moved | flat arrays | one kernel for each array |
 //! | losses to the host | [`train::step_runner`] | 8 numbers and one for each other loss | pinned host memory | read some steps later by the solver |

@@ -252,6 +252,8 @@ impl<'p> Tape<'p> {
             };
             node.backward.backward(dy, &mut sinks)?;
         }
+        // Gradients of filters may have been enqueued beside all other work.
+        device.join_streams()?;
         for (param, written) in params.params_mut().iter_mut().zip(written) {
             if !written && param.is_updated() {
                 param.grad.clear()?;

@@ -71,12 +71,9 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         true => Some(bench.captured(plan.steps, &|done| progress(plan.steps + done, total))?),
         false => None,
     };
-    let (name, threads, peak, held) = match device {
+    let (name, threads, peak, gpu) = match device {
         Device::Cpu(_) => ("cpu".into(), Some(rayon::current_num_threads()), peak_of_process(), None),
-        Device::Cuda(gpu) => {
-            let usage = gpu.usage();
-            (gpu.name().to_string(), None, Some(usage.peak), Some(usage.held))
-        }
+        Device::Cuda(gpu) => (gpu.name().to_string(), None, Some(gpu.usage().peak), Some(gpu)),
     };
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
@@ -90,7 +87,9 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         work,
         graph,
         peak_bytes: peak,
-        held_bytes: held,
+        held_bytes: gpu.map(|gpu| gpu.usage().held),
+        streams: gpu.map(|gpu| gpu.streams()),
+        waiting_bytes: gpu.map(|gpu| gpu.usage().waiting),
         softmax_loss: bench.softmax,
         config: plan.config.clone(),
     })

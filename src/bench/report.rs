@@ -107,6 +107,10 @@ pub struct Report {
     pub peak_bytes: Option<usize>,
     /// Bytes that the allocator got from the GPU's driver, in use or free for reuse.
     pub held_bytes: Option<usize>,
+    /// Number of streams of a GPU: in a second one, the gradients of filters are computed beside all other work.
+    pub streams: Option<usize>,
+    /// Largest number of bytes of the peak that were freed, and not yet reused because the second stream used them.
+    pub waiting_bytes: Option<usize>,
     /// Softmax loss of the last step, as a check that the steps were computed.
     pub softmax_loss: f32,
     /// All settings.
@@ -155,6 +159,17 @@ impl fmt::Display for Report {
         }
         if let Some(held) = self.held_bytes {
             write!(f, " in use, {} held", Bytes(held))?;
+        }
+        match (self.streams, self.waiting_bytes) {
+            (Some(1), _) => write!(f, "\nOne stream")?,
+            (Some(streams), Some(waiting)) => {
+                let waiting = Bytes(waiting);
+                write!(
+                    f,
+                    "\n{streams} streams; at most {waiting} of the peak waited for the second one to be reused"
+                )?;
+            }
+            _ => {}
         }
         Ok(())
     }

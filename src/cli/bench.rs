@@ -34,6 +34,9 @@ pub struct Bench {
     /// On CUDA, time plain steps only, without steps replayed from a CUDA graph.
     #[arg(long)]
     no_graph: bool,
+    /// On CUDA, compute the gradients of filters in the stream of all other work instead of a second one.
+    #[arg(long)]
+    one_stream: bool,
 }
 
 impl Bench {
@@ -43,6 +46,7 @@ impl Bench {
         self.steps.map_or(Ok(()), |steps| in_range("--steps", steps, 1, 100_000))?;
         let config = self.settings.resolve(None)?;
         let (device, which) = self.compute.choose()?;
+        device.use_one_stream(self.one_stream);
         note!("{which}");
         let default = if matches!(device, crate::device::Device::Cpu(_)) { CPU_STEPS } else { GPU_STEPS };
         let steps = self.steps.unwrap_or(default);

@@ -59,6 +59,10 @@ pub struct Train {
     /// bits.
     #[arg(long)]
     no_graph: bool,
+    /// On CUDA, compute the gradients of filters in the stream of all other work instead of a second one: slower, with
+    /// the same bits.
+    #[arg(long)]
+    one_stream: bool,
 }
 
 impl Train {
@@ -88,6 +92,7 @@ impl Train {
         // Settings are checked before data sets are read.
         let new = if self.resume { None } else { Some(self.new_run()?) };
         let (device, which) = self.compute.choose()?;
+        device.use_one_stream(self.one_stream);
         let dataset = Dataset::join(self.opening.open_all(&self.data)?)?;
         note!("{which}");
         super::tell_notes(&dataset.notes);

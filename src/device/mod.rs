@@ -147,6 +147,22 @@ impl Device {
         }
     }
 
+    /// On CUDA, computes the gradients of filters in the stream of all other work if `is_one`, for comparison, and
+    /// otherwise in a second one beside it. The results have the same bits.
+    pub fn use_one_stream(&self, is_one: bool) {
+        if let Device::Cuda(gpu) = self {
+            gpu.use_one_stream(is_one);
+        }
+    }
+
+    /// Makes all later work wait for that of a CUDA device's second stream, without a wait of the host.
+    pub(crate) fn join_streams(&self) -> Result<()> {
+        match self {
+            Device::Cpu(_) => Ok(()),
+            Device::Cuda(gpu) => gpu.join_streams(),
+        }
+    }
+
     /// The number format of convolutions and matrix products on this device.
     pub fn precision(&self) -> Precision {
         match self {

@@ -165,7 +165,7 @@ impl Backward for Conv2dBackward {
                 }
                 Some(gpu) => cuda::filter_gradient(gpu, &geometry, &x, &dy, dw, mode),
             })?;
-            // `x` is freed here, before dgrad allocates a buffer of its size.
+            // `x` is freed here, before dgrad allocates a buffer of its size (on a GPU once wgrad is done).
         }
         if let Some(w) = w {
             sinks.add(0, |dx, mode| match dy.gpu() {

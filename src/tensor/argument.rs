@@ -7,7 +7,7 @@ use crate::device::cuda::{In, Out};
 impl From<&Tensor> for In {
     fn from(tensor: &Tensor) -> In {
         let buffer = tensor.cuda();
-        In::new(buffer.address(), buffer.device().id(), tensor.dtype(), tensor.bytes())
+        In::new(buffer.address(), buffer.bytes(), buffer.device().id(), tensor.dtype())
     }
 }
 
@@ -15,7 +15,7 @@ impl From<&Tensor> for In {
 impl From<&mut Tensor> for Out {
     fn from(tensor: &mut Tensor) -> Out {
         let buffer = tensor.cuda_mut();
-        Out::new(buffer.address(), buffer.device().id(), tensor.dtype(), tensor.bytes())
+        Out::new(buffer.address(), buffer.bytes(), buffer.device().id(), tensor.dtype())
     }
 }
 
@@ -24,6 +24,6 @@ impl Tensor {
     /// device state that successive steps change in stream order.
     pub(crate) fn shared_out(&self) -> Out {
         let buffer = self.cuda();
-        Out::new(buffer.address(), buffer.device().id(), self.dtype(), self.bytes())
+        Out::new(buffer.address(), buffer.bytes(), buffer.device().id(), self.dtype())
     }
 }

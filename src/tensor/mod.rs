@@ -356,7 +356,8 @@ impl Tensor {
         assert!(at < self.shape.len(), "element {at} of a tensor {}", self.shape);
         let buffer = self.cuda();
         let before = at * self.dtype.bytes();
-        In::new(buffer.address() + before as u64, buffer.device().id(), self.dtype, self.bytes() - before)
+        let (address, bytes) = (buffer.address() + before as u64, buffer.bytes() - before);
+        In::new(address, bytes, buffer.device().id(), self.dtype)
     }
 
     /// The device buffer, for kernels that write it.
@@ -370,7 +371,7 @@ impl Tensor {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.shape.len().saturating_mul(self.dtype.bytes())
     }
 

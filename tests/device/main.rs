@@ -16,4 +16,5 @@ mod methods;
 mod planted;
 mod runs;
 mod statuses;
+mod streams;
 mod support;

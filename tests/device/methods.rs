@@ -5,7 +5,7 @@ use bcreid::config::{Config, RECIPES};
 use serde_json::Value;
 
 /// Settings under which a step of any recipe takes a tenth of a second on the stand-ins.
-const TINY: &[&str] = &[
+pub const TINY: &[&str] = &[
     "model.arch=slim",
     "model.width=8",
     "model.depths=[1, 1, 1, 1]",

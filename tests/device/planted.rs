@@ -73,6 +73,20 @@ fn memory_that_is_freed_early() {
     refused("freed-early", "freed");
 }
 
+/// In plain steps, which come first, and in the graph of a captured one alone.
+#[test]
+fn a_missing_event_between_the_streams() {
+    for error in ["missing-fork", "missing-join", "graph-missing-fork", "graph-missing-join"] {
+        refused(error, "race between streams: ");
+    }
+}
+
+/// As if memory that the second stream uses were given out too early.
+#[test]
+fn an_event_that_is_recorded_too_early() {
+    refused("early-event", "race between streams: ");
+}
+
 #[test]
 fn a_missing_wait() {
     // Fresh pinned memory of the stand-ins is NaN.

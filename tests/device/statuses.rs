@@ -64,6 +64,8 @@ fn of_the_driver_in_a_step() {
         ("cuMemcpyDtoHAsync_v2", 1, "copying from the GPU"),
         ("cuEventCreate", 1, "creating an event"),
         ("cuEventRecord", 2, "copying to the GPU"),
+        ("cuStreamWaitEvent", 1, "starting work beside the main stream"),
+        ("cuStreamWaitEvent", 2, "starting work beside the main stream"),
         ("cuEventSynchronize", 1, "waiting for the GPU"),
         ("cuGraphLaunch", 1, "replaying a step"),
     ]

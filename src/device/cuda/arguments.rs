@@ -5,17 +5,19 @@
 //! element type is an error before the launch.
 
 use super::DeviceId;
+use super::streams::Use;
 use crate::element::DType;
 use crate::{Error, Result};
 
-/// A device pointer, the device object of its memory, and the type of its elements.
+/// A device pointer, the bytes from there on that may be used, the device object of the memory, and the type of the
+/// elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Address {
     pub word: u64,
+    bytes: usize,
+    is_written: bool,
     device: DeviceId,
     dtype: DType,
-    /// The size of the array.
-    pub bytes: usize,
 }
 
 /// A device pointer that a kernel reads, made from a `&Tensor`.
@@ -32,6 +34,11 @@ impl Address {
         self.dtype
     }
 
+    /// The memory behind the pointer, as it is used.
+    pub(super) fn usage(self) -> Use {
+        if self.is_written { Use::write(self.word, self.bytes) } else { Use::read(self.word, self.bytes) }
+    }
+
     /// The device object that allocated the memory.
     pub fn device(self) -> DeviceId {
         self.device
@@ -43,10 +50,10 @@ impl In {
         self.0
     }
 
-    /// A pointer to an array of `bytes` in memory of `device`: `word` is the device address of its first element, `dtype`
-    /// the element type.
-    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType, bytes: usize) -> Self {
-        In(Address { word, device, dtype, bytes })
+    /// A pointer to an array of `bytes` bytes in memory of `device`: `word` is the device address of its first element,
+    /// `dtype` the element type.
+    pub(crate) fn new(word: u64, bytes: usize, device: DeviceId, dtype: DType) -> Self {
+        In(Address { word, bytes, is_written: false, device, dtype })
     }
 
     /// The device address.
@@ -60,10 +67,10 @@ impl Out {
         self.0
     }
 
-    /// A pointer to an array of `bytes` in memory of `device`: `word` is the device address of its first element, `dtype`
-    /// the element type.
-    pub(crate) fn new(word: u64, device: DeviceId, dtype: DType, bytes: usize) -> Self {
-        Out(Address { word, device, dtype, bytes })
+    /// A pointer to an array of `bytes` bytes in memory of `device`: `word` is the device address of its first element,
+    /// `dtype` the element type.
+    pub(crate) fn new(word: u64, bytes: usize, device: DeviceId, dtype: DType) -> Self {
+        Out(Address { word, bytes, is_written: true, device, dtype })
     }
 
     /// The device address.

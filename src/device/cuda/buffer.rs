@@ -1,8 +1,10 @@
 //! Device buffers: allocation, copies between host and device, fills.
 
 use super::driver::{Api, Handle};
+use super::libraries::versions::CUresult;
 use super::memory::{Block, Label};
-use super::{CudaDevice, PendingDownload};
+use super::streams::Use;
+use super::{CudaDevice, Lane, PendingDownload};
 use crate::{Error, Result};
 use bytemuck::Pod;
 use std::fmt;
@@ -28,7 +30,20 @@ impl CudaDevice {
     /// # Errors
     /// Out of memory: the message has `label`, the sizes, and what to do.
     pub fn allocate(self: &Arc<Self>, bytes: usize, label: &Label) -> Result<CudaBuffer> {
-        let block = self.alloc(bytes, label)?;
+        self.allocate_in(Lane::Main, bytes, label)
+    }
+
+    /// As [`CudaDevice::allocate`], for work in a stream of choice.
+    ///
+    /// # Errors
+    /// As [`CudaDevice::allocate`].
+    pub(super) fn allocate_in(
+        self: &Arc<Self>,
+        lane: Lane,
+        bytes: usize,
+        label: &Label,
+    ) -> Result<CudaBuffer> {
+        let block = self.alloc(lane, bytes, label)?;
         Ok(CudaBuffer { address: block.address, bytes, memory: Memory::Own(block, self.clone()) })
     }
 }
@@ -63,8 +78,22 @@ impl CudaBuffer {
         self.device().driver
     }
 
-    fn stream(&self) -> Handle {
-        self.device().stream.handle
+    /// The size in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Enqueues a driver call in the main stream, of which `call` gets the handle.
+    fn enqueue(
+        &self,
+        uses: &[Use],
+        doing: &str,
+        call: impl FnOnce(&'static Api, Handle) -> CUresult,
+    ) -> Result<()> {
+        let driver = self.driver();
+        let work = |stream| driver.check(call(driver, stream), doing);
+        self.device().work.record_copy(doing, || [uses.iter().map(Use::bytes).sum(), 0]);
+        self.device().streams.enqueue(Lane::Main, uses, work)
     }
 
     fn check(&self, bytes: usize) -> Result<()> {
@@ -78,12 +107,12 @@ impl CudaBuffer {
     /// A CUDA driver error of this or of earlier work.
     pub fn upload(&self, bytes: &[u8]) -> Result<()> {
         self.check(bytes.len())?;
-        // SAFETY: the buffer is large enough, and `bytes` outlives the copy, which is always waited for.
-        let status = unsafe {
-            let from = bytes.as_ptr().cast();
-            (self.driver().cuMemcpyHtoDAsync_v2)(self.address, from, bytes.len(), self.stream())
-        };
-        let copied = self.driver().check(status, "copying to the GPU");
+        let from = bytes.as_ptr().cast();
+        let uses = [Use::write(self.address, bytes.len())];
+        let copied = self.enqueue(&uses, "copying to the GPU", |driver, stream| {
+            // SAFETY: the buffer is large enough, and `bytes` outlives the copy, which is always waited for.
+            unsafe { (driver.cuMemcpyHtoDAsync_v2)(self.address, from, bytes.len(), stream) }
+        });
         let waited = self.device().synchronize();
         copied.and(waited)
     }
@@ -95,13 +124,13 @@ impl CudaBuffer {
     pub fn download<T: Pod>(&self, n: usize) -> Result<Vec<T>> {
         self.check(n.saturating_mul(size_of::<T>()))?;
         let mut host = vec![T::zeroed(); n];
-        // SAFETY: the buffer has that many bytes, and `host` is not read before the copy has been waited for; after an
-        // error `host` is dropped unread.
-        let status = unsafe {
-            let to = host.as_mut_ptr().cast();
-            (self.driver().cuMemcpyDtoHAsync_v2)(to, self.address, n * size_of::<T>(), self.stream())
-        };
-        let copied = self.driver().check(status, "copying from the GPU");
+        let (to, bytes) = (host.as_mut_ptr().cast(), n * size_of::<T>());
+        let uses = [Use::read(self.address, bytes)];
+        let copied = self.enqueue(&uses, "copying from the GPU", |driver, stream| {
+            // SAFETY: the buffer has that many bytes, and `host` is not read before the copy has been waited for; after
+            // an error `host` is dropped unread.
+            unsafe { (driver.cuMemcpyDtoHAsync_v2)(to, self.address, bytes, stream) }
+        });
         // Waits after an error too: an enqueued copy must not write to freed memory.
         let waited = self.device().synchronize();
         copied.and(waited).map(|()| host)
@@ -131,10 +160,10 @@ impl CudaBuffer {
     /// A CUDA driver error.
     pub fn clear(&self, bytes: usize) -> Result<()> {
         self.check(bytes)?;
-        // SAFETY: the buffer has that many bytes.
-        let status = unsafe { (self.driver().cuMemsetD8Async)(self.address, 0, bytes, self.stream()) };
-        self.device().work.record_copy("fill", || [bytes, 0]);
-        self.driver().check(status, "clearing GPU memory")
+        self.enqueue(&[Use::write(self.address, bytes)], "clearing GPU memory", |driver, stream| {
+            // SAFETY: the buffer has that many bytes.
+            unsafe { (driver.cuMemsetD8Async)(self.address, 0, bytes, stream) }
+        })
     }
 
     /// Enqueues a fill of the buffer with a word of 4 bytes; the size of the buffer is a multiple of 4.
@@ -143,11 +172,10 @@ impl CudaBuffer {
     /// A CUDA driver error.
     pub fn fill(&self, word: u32) -> Result<()> {
         self.check(self.bytes)?;
-        // SAFETY: the buffer has that many words.
-        let status =
-            unsafe { (self.driver().cuMemsetD32Async)(self.address, word, self.bytes / 4, self.stream()) };
-        self.device().work.record_copy("fill", || [self.bytes, 0]);
-        self.driver().check(status, "filling GPU memory")
+        self.enqueue(&[Use::write(self.address, self.bytes)], "filling GPU memory", |driver, stream| {
+            // SAFETY: the buffer has that many words.
+            unsafe { (driver.cuMemsetD32Async)(self.address, word, self.bytes / 4, stream) }
+        })
     }
 
     /// Enqueues a copy of the first `bytes` bytes of another buffer on the same device.
@@ -162,18 +190,19 @@ impl CudaBuffer {
                 "a copy between buffers of two device objects: copy through the host".into(),
             ));
         }
-        // SAFETY: both buffers have that many bytes.
-        let status =
-            unsafe { (self.driver().cuMemcpyDtoDAsync_v2)(self.address, from.address, bytes, self.stream()) };
-        self.device().work.record_copy("copy", || [2 * bytes, 0]);
-        self.driver().check(status, "copying within the GPU")
+        let uses = [Use::read(from.address, bytes), Use::write(self.address, bytes)];
+        self.enqueue(&uses, "copying within the GPU", |driver, stream| {
+            // SAFETY: both buffers have that many bytes.
+            unsafe { (driver.cuMemcpyDtoDAsync_v2)(self.address, from.address, bytes, stream) }
+        })
     }
 }
 
 impl Drop for CudaBuffer {
     fn drop(&mut self) {
         if let Memory::Own(block, device) = &self.memory {
-            device.pool.put_back(block);
+            let side_use = device.streams.last_use(block.address, block.bytes());
+            device.pool.put_back(block, side_use);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Convolutions of device buffers by cuDNN: the plan, its workspace, the call.
 
+use super::arguments::Address;
 use super::cudnn::{Direction, Plan, Problem};
-use super::{CudaDevice, In, Label, Out};
+use super::streams::Use;
+use super::{CudaDevice, In, Label, Lane, Out};
 use crate::Result;
 use crate::element::GradMode;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ impl CudaDevice {
         self.cudnn.plan(problem)
     }
 
-    /// Enqueues one direction of a convolution.
+    /// Enqueues one direction of a convolution in a stream.
     ///
     /// # Errors
     /// A cuDNN error; out of memory for the workspace.
@@ -28,6 +30,7 @@ impl CudaDevice {
     /// the result overlaps no operand.
     pub(crate) unsafe fn convolve(
         self: &Arc<Self>,
+        lane: Lane,
         plan: &Plan,
         direction: Direction,
         operands: [In; 2],
@@ -35,26 +38,33 @@ impl CudaDevice {
         mode: GradMode,
     ) -> Result<()> {
         self.bind()?;
+        let lane = self.streams.resolve(lane);
         let [a, b] = operands.map(In::inner);
         self.check_owner(direction, [a, b, result.inner()])?;
+        let mut uses = [a, b, result.inner()].map(Address::usage).to_vec();
         let operands = operands.map(In::address);
         let choice = match plan.choice(direction, mode) {
             Some(choice) => choice,
             None => {
                 // SAFETY: the caller guarantees sizes and types.
-                unsafe { self.try_out(plan, direction, operands, result, mode) }?;
+                let dry_run = |_| unsafe { self.try_out(plan, direction, operands, result, mode) };
+                self.streams.enqueue(Lane::Main, &uses, dry_run)?;
                 plan.choice(direction, mode).expect("the direction has been tried out")
             }
         }?;
-        // The workspace is freed as soon as the work is enqueued: its next use comes later in the stream.
+        // The workspace is freed as soon as the work is enqueued: its next use comes later in the same stream.
         let workspace = match choice.workspace() {
             0 => None,
-            bytes => Some(self.allocate(bytes, &WORKSPACE)?),
+            bytes => Some(self.allocate_in(lane, bytes, &WORKSPACE)?),
         };
+        uses.extend(workspace.as_ref().map(|space| Use::write(space.address(), space.bytes())));
         let address = workspace.as_ref().map_or(0, |space| space.address());
-        // SAFETY: the caller guarantees sizes and types; the workspace has the size of the choice; memory is reused in
-        // the order of the stream only.
-        unsafe { self.cudnn.run(choice, operands, result.address(), address) }?;
+        let work = |_| {
+            // SAFETY: the caller guarantees sizes and types; the workspace has the size of the choice; memory is reused
+            // in the order of the streams only.
+            unsafe { self.cudnn.run_in(lane, choice, operands, result.address(), address) }
+        };
+        self.streams.enqueue(lane, &uses, work)?;
         self.work.record(direction.kind(), || plan.problem().work());
         Ok(())
     }

@@ -6,9 +6,10 @@
 
 pub(super) mod api;
 
+use super::arguments::Address;
 use super::libraries::Library;
 use super::libraries::versions::{CUBLAS_SUCCESS, cublasStatus_t};
-use super::{CudaDevice, In, Out};
+use super::{CudaDevice, In, Lane, Out};
 use crate::device::Precision;
 use crate::element::GradMode;
 use crate::{Error, Result};
@@ -165,10 +166,14 @@ impl CudaDevice {
     ) -> Result<()> {
         self.bind()?;
         self.check_owner("matrix product", [a.0.inner(), b.0.inner(), c.inner()])?;
+        let uses = [a.0.inner(), b.0.inner(), c.inner()].map(Address::usage);
         let [a, b] = [a, b].map(|(matrix, transposed)| Operand { address: matrix.address(), transposed });
         let tf32 = self.precision() != Precision::F32;
-        // SAFETY: the caller guarantees the arrays; the context is current.
-        unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }?;
+        let work = |_| {
+            // SAFETY: the caller guarantees the arrays; the context is current.
+            unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }
+        };
+        self.streams.enqueue(Lane::Main, &uses, work)?;
         self.work.record("matrix product", || [4 * (m * k + k * n + m * n), 2 * m * n * k]);
         Ok(())
     }

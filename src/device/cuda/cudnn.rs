@@ -12,6 +12,7 @@ mod problem;
 
 pub use problem::{Direction, Element, Problem, padded_channels};
 
+use super::Lane;
 use super::libraries::Library;
 use crate::element::GradMode;
 use crate::{Error, Result};
@@ -24,12 +25,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 /// The preferred limit of an algorithm's workspace, in bytes: algorithms beyond it are used only if no other is left.
 pub const WORKSPACE_LIMIT: usize = 256 << 20;
 
-/// A cuDNN handle for one stream, with a cache of plans.
+/// The cuDNN handles of a device, one for each stream, with a cache of plans.
+///
+/// A handle has resources of its own, such as events and memory for the sums of some algorithms, which are free for the
+/// next call in the order of its stream only. `cudnnSetStream` between calls of one handle would let two streams use
+/// them at once, also in the replay of a captured step, so the second stream has a second handle (as in PyTorch).
 #[derive(Debug)]
 pub struct Cudnn {
     api: Arc<Api>,
     /// The handle, locked: cuDNN allows its use by several threads, but not at the same time.
     handle: Mutex<Handle>,
+    /// The handle of the second stream, if there is one.
+    side: Option<Mutex<Handle>>,
     plans: Mutex<HashMap<Problem, Arc<Plan>>>,
 }
 
@@ -111,11 +118,29 @@ impl Cudnn {
         api.check(status, || {
             format!("cudnnCreate of {library} (a driver too old for it? bcreid doctor shows both)")
         })?;
-        let cudnn = Cudnn { api, handle: Mutex::new(handle), plans: Mutex::default() };
+        let cudnn = Cudnn { api, handle: Mutex::new(handle), side: None, plans: Mutex::default() };
         // SAFETY: the handle was created above; the caller guarantees the stream.
         let status = unsafe { (cudnn.api.cudnnSetStream)(handle, stream) };
         cudnn.api.check(status, || "cudnnSetStream".into())?;
         Ok(cudnn)
+    }
+
+    /// Creates a second handle, for `stream`.
+    ///
+    /// # Errors
+    /// cuDNN lacks the memory, or rejects the stream.
+    ///
+    /// # Safety
+    /// As for [`Cudnn::open`], in the same context.
+    pub unsafe fn open_side(&mut self, stream: *mut c_void) -> Result<()> {
+        let mut handle: Handle = ptr::null_mut();
+        // SAFETY: the argument points to a variable for the handle.
+        let status = unsafe { (self.api.cudnnCreate)(&raw mut handle) };
+        self.api.check(status, || "cudnnCreate for a second stream".into())?;
+        self.side = Some(Mutex::new(handle));
+        // SAFETY: the handle was created above; the caller guarantees the stream.
+        let status = unsafe { (self.api.cudnnSetStream)(handle, stream) };
+        self.api.check(status, || "cudnnSetStream".into())
     }
 
     /// The plan of `problem`: made at the first call, cached after.
@@ -191,6 +216,14 @@ impl Cudnn {
         self.handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The handle of a stream; without a second stream that of the only one.
+    fn lock_in(&self, lane: Lane) -> MutexGuard<'_, Handle> {
+        match &self.side {
+            Some(side) if lane == Lane::Side => side.lock().unwrap_or_else(PoisonError::into_inner),
+            _ => self.lock(),
+        }
+    }
+
     /// Enqueues the convolution of a choice: `result = f(operands) + beta * result`, where beta is that of the choice's
     /// [`GradMode`] and the operands are (x, w) of [`Direction::Forward`] with the result y, (w, dy) of
     /// [`Direction::InputGradient`] with dx, (x, dy) of [`Direction::FilterGradient`] with dw. x is `[n, h, w, c]`, w
@@ -210,6 +243,25 @@ impl Cudnn {
         result: u64,
         workspace: u64,
     ) -> Result<()> {
+        // SAFETY: the caller guarantees the same.
+        unsafe { self.run_in(Lane::Main, choice, operands, result, workspace) }
+    }
+
+    /// As [`Cudnn::run`], in a stream of choice.
+    ///
+    /// # Errors
+    /// As [`Cudnn::run`].
+    ///
+    /// # Safety
+    /// As for [`Cudnn::run`].
+    pub(super) unsafe fn run_in(
+        &self,
+        lane: Lane,
+        choice: Choice<'_>,
+        operands: [u64; 2],
+        result: u64,
+        workspace: u64,
+    ) -> Result<()> {
         let Choice { plan, direction, algorithm, .. } = choice;
         let (problem, bytes) = (plan.problem, algorithm.workspace);
         if bytes > 0 && workspace == 0 {
@@ -219,7 +271,7 @@ impl Cudnn {
             )));
         }
         // SAFETY: the caller guarantees the arrays.
-        let status = unsafe { self.enqueue(choice, operands, result, workspace) };
+        let status = unsafe { self.enqueue(lane, choice, operands, result, workspace) };
         self.api.check(status, || format!("{direction} of the {problem} by algorithm {}", algorithm.number))
     }
 
@@ -227,7 +279,14 @@ impl Cudnn {
     ///
     /// # Safety
     /// As for [`Cudnn::run`].
-    unsafe fn enqueue(&self, choice: Choice<'_>, operands: [u64; 2], result: u64, workspace: u64) -> c_int {
+    unsafe fn enqueue(
+        &self,
+        lane: Lane,
+        choice: Choice<'_>,
+        operands: [u64; 2],
+        result: u64,
+        workspace: u64,
+    ) -> c_int {
         let Choice { plan, direction, mode, algorithm: Algorithm { number, math, workspace: bytes } } =
             choice;
         let api = &self.api;
@@ -236,7 +295,7 @@ impl Cudnn {
         let factors = [1.0, mode.beta()];
         let [alpha, beta] = [0, 1].map(|i| (&raw const factors[i]).cast());
         let (x, y, w, conv) = (plan.x, plan.y, plan.w, plan.convolution(math));
-        let handle = self.lock();
+        let handle = self.lock_in(lane);
         // SAFETY: the caller guarantees the arrays; descriptors and algorithm are those of the query. Alpha and beta
         // are read before the call returns (host pointers, f32 for both element types).
         unsafe {
@@ -257,9 +316,11 @@ impl Cudnn {
 
 impl Drop for Cudnn {
     fn drop(&mut self) {
-        let handle = *self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: cudnnCreate made the handle, and it is destroyed once. A destructor cannot return an error.
-        let _ = unsafe { (self.api.cudnnDestroy)(handle) };
+        for handle in [Some(&mut self.handle), self.side.as_mut()].into_iter().flatten() {
+            let handle = *handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: cudnnCreate made the handle, and it is destroyed once. A destructor cannot return an error.
+            let _ = unsafe { (self.api.cudnnDestroy)(handle) };
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::libraries;
 use super::libraries::driver::CUdevice;
 use super::libraries::versions::{CUDA_SUCCESS, CUresult};
 use crate::{Error, Result};
-use api::{Describe, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED_ADDRESS, NON_BLOCKING};
+use api::{Describe, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED_ADDRESS, NON_BLOCKING, WAIT_DEFAULT};
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
@@ -147,6 +147,12 @@ impl Stream {
         api.check(unsafe { (api.cuStreamCreate)(&raw mut handle, NON_BLOCKING) }, "creating a CUDA stream")?;
         Ok(Stream { api, handle })
     }
+
+    /// Waits until the work enqueued so far is done.
+    pub fn wait(&self) -> Result<()> {
+        // SAFETY: the stream is open.
+        self.api.check(unsafe { (self.api.cuStreamSynchronize)(self.handle) }, "waiting for the GPU")
+    }
 }
 
 impl Drop for Stream {
@@ -180,6 +186,14 @@ impl RawEvent {
     pub fn record(&self, stream: &Stream, doing: &str) -> Result<()> {
         // SAFETY: event and stream are open.
         self.api.check(unsafe { (self.api.cuEventRecord)(self.handle, stream.handle) }, doing)
+    }
+
+    /// Makes later work of `stream` wait for the work before the newest record of this event. A later record does not
+    /// change it.
+    pub fn order_before(&self, stream: &Stream, doing: &str) -> Result<()> {
+        // SAFETY: event and stream are open.
+        let status = unsafe { (self.api.cuStreamWaitEvent)(stream.handle, self.handle, WAIT_DEFAULT) };
+        self.api.check(status, doing)
     }
 
     /// Waits until the work before the event is done.

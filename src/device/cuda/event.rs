@@ -1,4 +1,4 @@
-//! Timing events in the stream.
+//! Timing events in the main stream.
 
 use super::CudaDevice;
 use super::driver::{EVENT_DEFAULT, RawEvent};
@@ -19,7 +19,8 @@ impl CudaDevice {
     pub fn mark(self: &Arc<Self>) -> Result<Event> {
         self.bind()?;
         let event = RawEvent::new(self.driver, EVENT_DEFAULT)?;
-        event.record(&self.stream, "recording an event")?;
+        self.streams.join()?;
+        self.streams.record(&event, "recording an event")?;
         Ok(Event { event, device: self.clone() })
     }
 }

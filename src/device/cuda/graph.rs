@@ -35,23 +35,28 @@ impl CudaDevice {
         work: impl FnOnce() -> Result<T>,
     ) -> Result<(Graph, T)> {
         self.bind()?;
+        // A capture cannot wait for work from outside of it.
+        let stream = self.streams.join()?;
         let _no_growth = self.forbid_growth();
         let _alone = self.keep_others_out();
         // Driver calls of other threads on other devices do not end the capture; those of this thread must be
         // capturable.
         // SAFETY: the stream is open.
-        let status =
-            unsafe { (self.driver.cuStreamBeginCapture_v2)(self.stream.handle, CAPTURE_THREAD_LOCAL) };
+        let status = unsafe { (self.driver.cuStreamBeginCapture_v2)(stream, CAPTURE_THREAD_LOCAL) };
         self.driver.check(status, "capturing a step")?;
         let launches = self.launches();
         let done = work();
+        // The side stream has joined the capture with its first work, and must be joined to the main stream again.
+        let joined = self.streams.join();
         // After an error of `work` too: a capturing stream runs no work.
         let mut graph = CapturedGraph { device: self, handle: ptr::null_mut() };
         // SAFETY: the stream is open, and the capture was begun above; one value is written, to a variable of its type.
-        let status = unsafe { (self.driver.cuStreamEndCapture)(self.stream.handle, &raw mut graph.handle) };
+        let status = unsafe { (self.driver.cuStreamEndCapture)(stream, &raw mut graph.handle) };
+        self.streams.end_capture();
         self.work.forget_launches_since(launches);
         // The error of `work` is the cause, that of the capture only its consequence.
         let done = done?;
+        joined?;
         self.driver.check(status, "capturing a step")?;
         Ok((graph.instantiate()?, done))
     }
@@ -96,9 +101,10 @@ impl Graph {
     pub(crate) fn replay(&mut self) -> Result<()> {
         self.device.bind()?;
         let driver = self.device.driver;
+        let stream = self.device.streams.join()?;
         // SAFETY: graph and stream are open. The memory of the nodes is in the step's region or in blocks that were in
         // use when the graph was captured; the pool frees neither while a graph exists.
-        let status = unsafe { (driver.cuGraphLaunch)(self.executable, self.device.stream.handle) };
+        let status = unsafe { (driver.cuGraphLaunch)(self.executable, stream) };
         driver.check(status, "replaying a step")?;
         self.device.work.record("captured step", || [0, 0]);
         Ok(())

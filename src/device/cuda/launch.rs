@@ -1,9 +1,10 @@
 //! Kernel launches. The arguments of a launch are a struct with the fields of the kernel's signature.
 
-use super::CudaDevice;
-use super::arguments::{Argument, Kernel, Variant};
+use super::arguments::{Address, Argument, Kernel, Variant};
 use super::driver::{Api, Handle, MAX_DYNAMIC_SHARED_SIZE_BYTES};
 use super::signature;
+use super::streams::Use;
+use super::{CudaDevice, Lane};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -126,7 +127,7 @@ impl CudaDevice {
     pub(crate) fn launch<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
         let arguments = kernel.arguments();
         let name = Variant::of::<K>(arguments.as_ref())?;
-        self.enqueue(&self.kernels, grid, name, arguments.as_ref(), false)
+        self.enqueue(&self.kernels, grid, name, arguments.as_ref())
     }
 
     /// Enqueues a kernel whose blocks run at the same time, and may wait for each other.
@@ -136,7 +137,7 @@ impl CudaDevice {
     pub(super) fn launch_cooperative<K: Kernel>(&self, grid: Grid, kernel: K) -> Result<()> {
         let arguments = kernel.arguments();
         let name = Variant::of::<K>(arguments.as_ref())?;
-        self.enqueue(&self.kernels, grid, name, arguments.as_ref(), true)
+        self.enqueue_in(Lane::Main, true, &self.kernels, grid, name, arguments.as_ref())
     }
 
     /// The number of blocks of this grid that one multiprocessor holds at once, 0 if a block is too large.
@@ -156,6 +157,16 @@ impl CudaDevice {
         Ok(blocks.unsigned_abs() as usize)
     }
 
+    /// As [`CudaDevice::launch`], in a stream of choice.
+    ///
+    /// # Errors
+    /// As [`CudaDevice::launch`].
+    pub(crate) fn launch_in<K: Kernel>(&self, lane: Lane, grid: Grid, kernel: K) -> Result<()> {
+        let arguments = kernel.arguments();
+        let name = Variant::of::<K>(arguments.as_ref())?;
+        self.enqueue_in(lane, false, &self.kernels, grid, name, arguments.as_ref())
+    }
+
     /// Enqueues the kernel `kernel` of a loaded module. The arguments are those of its parameters, in their order: the
     /// callers have checked them against the kernel's signature.
     pub(super) fn enqueue(
@@ -164,13 +175,25 @@ impl CudaDevice {
         grid: Grid,
         kernel: &str,
         arguments: &[Argument],
+    ) -> Result<()> {
+        self.enqueue_in(Lane::Main, false, kernels, grid, kernel, arguments)
+    }
+
+    fn enqueue_in(
+        &self,
+        lane: Lane,
         cooperative: bool,
+        kernels: &Kernels,
+        grid: Grid,
+        kernel: &str,
+        arguments: &[Argument],
     ) -> Result<()> {
         self.bind()?;
         let pointers = arguments.iter().filter_map(|argument| match argument {
             Argument::Pointer(address) => *address,
             _ => None,
         });
+        let uses: Vec<Use> = pointers.clone().map(Address::usage).collect();
         self.check_owner(format_args!("kernel {kernel}"), pointers)?;
         let function = kernels.find(kernel, grid.shared)?;
         let mut words = arguments
@@ -197,29 +220,25 @@ impl CudaDevice {
         let [tx, ty, tz] = grid.threads;
         let mut pointers: Vec<*mut c_void> =
             words.iter_mut().map(|word| ptr::from_mut(word).cast()).collect();
-        // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read from
-        // its source. Each pointer points to eight bytes, the size of the longest parameter, which live until the
-        // driver has copied them. A kernel of this crate stays within its buffers, which the tests with softcuda check;
-        // for kernels of other crates the caller of `launch_from` guarantees it.
-        let status = unsafe {
-            let (function, stream, pointers) = (function.0, self.stream.handle, pointers.as_mut_ptr());
-            let driver = self.driver;
-            if cooperative {
-                let launch = driver.cuLaunchCooperativeKernel;
-                launch(function, x, y, z, tx, ty, tz, shared, stream, pointers)
-            } else {
-                let launch = driver.cuLaunchKernel;
-                launch(function, x, y, z, tx, ty, tz, shared, stream, pointers, ptr::null_mut())
-            }
+        let launch = |stream| {
+            // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read
+            // from its source. Each pointer points to eight bytes, the size of the longest parameter, which live until
+            // the driver has copied them. A kernel of this crate stays within its buffers, which the tests with
+            // softcuda check; for kernels of other crates the caller of `launch_from` guarantees it.
+            let status = unsafe {
+                let (driver, function, pointers) = (self.driver, function.0, pointers.as_mut_ptr());
+                if cooperative {
+                    let launch = driver.cuLaunchCooperativeKernel;
+                    launch(function, x, y, z, tx, ty, tz, shared, stream, pointers)
+                } else {
+                    let launch = driver.cuLaunchKernel;
+                    launch(function, x, y, z, tx, ty, tz, shared, stream, pointers, ptr::null_mut())
+                }
+            };
+            self.driver.check(status, &format!("starting the kernel {kernel}"))
         };
-        self.driver.check(status, &format!("starting the kernel {kernel}"))?;
-        self.work.record(signature::stem(kernel), || {
-            let sizes = arguments.iter().map(|argument| match argument {
-                Argument::Pointer(Some(address)) => address.bytes,
-                _ => 0,
-            });
-            [sizes.sum(), 0]
-        });
+        self.streams.enqueue(lane, &uses, launch)?;
+        self.work.record(signature::stem(kernel), || [uses.iter().map(Use::bytes).sum(), 0]);
         Ok(())
     }
 

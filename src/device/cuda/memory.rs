@@ -1,7 +1,12 @@
 //! Caching allocator of device memory: freed blocks are reused.
 //!
-//! Freeing through the driver waits for the device, and every training step allocates the same few hundred buffers.
-//! Since all work is in one stream, a block can be reused as soon as its last use has been enqueued.
+//! Freeing through the driver waits for the device, and every training step allocates the same few hundred buffers. A
+//! block that only the main stream has used can be reused as soon as its last use has been enqueued. A block that work
+//! of the side stream uses *waits* when it is freed: the main stream reuses it once it has waited for that work
+//! ([`super::streams`]), and the side stream itself, which runs its work in order, at once. What may be reused
+//! therefore depends on the order of calls alone, never on the progress of the GPU, so a captured step finds the memory
+//! of the steps before it. (PyTorch's allocator asks events of the GPU instead, and during a capture reuses no such
+//! block.) The main stream waits for old side work when more than [`WAITING_LIMIT`] bytes wait.
 //!
 //! The pool has two regions. Allocations inside of a step, on the thread of the step, come from the step's region, so
 //! that a captured step, whose addresses are fixed, never overwrites a buffer that lives between two steps. This holds
@@ -12,11 +17,14 @@
 //! until the captured step is dropped.
 
 mod label;
+mod step;
+mod waiting;
 
 pub use label::Label;
+pub(crate) use step::StepRegion;
 
-use super::CudaDevice;
 use super::driver::{Api, OUT_OF_MEMORY};
+use super::{CudaDevice, Lane};
 use crate::console::Bytes;
 use crate::element::DType;
 use crate::error::Remedy;
@@ -24,6 +32,7 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
+use waiting::Waiting;
 
 /// Sizes below `LARGE` are rounded up to this many bytes, so that nearly equal sizes share blocks.
 const SMALL_GRAIN: usize = 512;
@@ -31,6 +40,11 @@ const SMALL_GRAIN: usize = 512;
 const LARGE: usize = 1 << 20;
 /// The driver's granularity of memory mappings, in bytes.
 const LARGE_GRAIN: usize = 2 << 20;
+
+/// The most bytes of freed blocks that wait for the side stream, which bounds how far it may fall behind: the inputs
+/// and the gradients of nine convolutions of ResNet-50 where they are largest (21 MB each, with 16 images of 256 x 128
+/// pixels in bfloat16).
+const WAITING_LIMIT: usize = 192 << 20;
 
 /// Device memory outside of the pool, allocated for the life of the device.
 pub(super) struct FixedBlock {
@@ -70,13 +84,19 @@ enum Region {
 }
 
 /// A block of device memory as the driver allocated it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     pub address: u64,
     bytes: usize,
     region: Region,
     /// The number of allocations before this one.
     serial: u64,
+}
+
+impl Block {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// The memory usage of a device, in bytes.
@@ -88,12 +108,16 @@ pub struct Usage {
     pub peak: usize,
     /// The bytes allocated from the driver: those in use and those of free blocks.
     pub held: usize,
+    /// The largest number of bytes in freed blocks that waited for the second stream. They count as in use.
+    pub waiting: usize,
 }
 
 #[derive(Debug)]
 struct State {
     /// The addresses of free blocks by size, for each region.
     free: [BTreeMap<usize, Vec<u64>>; 2],
+    /// The freed blocks that side work uses.
+    waiting: Waiting,
     /// The thread that runs a step now.
     step: Option<ThreadId>,
     usage: Usage,
@@ -122,6 +146,11 @@ fn rounded(bytes: usize) -> usize {
     bytes.max(1).checked_next_multiple_of(grain).unwrap_or(usize::MAX)
 }
 
+/// The size of the largest block that serves for `size` bytes.
+fn most(size: usize) -> usize {
+    size.saturating_add(size / 4)
+}
+
 /// Allocates memory through the driver; none if the device has not as much.
 fn malloc(driver: &Api, bytes: usize) -> Result<Option<u64>> {
     let mut address = 0;
@@ -142,16 +171,32 @@ impl State {
         }
     }
 
-    /// Takes the smallest free block of at least `size` bytes and at most a quarter more.
-    fn reuse(&mut self, size: usize) -> Option<Block> {
+    /// Takes a block of at least `size` bytes and at most a quarter more: for side work one that waits, if there is
+    /// one, otherwise the smallest free one.
+    fn reuse(&mut self, lane: Lane, size: usize) -> Option<Block> {
         let region = self.region();
+        if lane == Lane::Side
+            && let Some(block) = self.waiting.take(region, size..=most(size))
+        {
+            self.usage.current -= block.bytes;
+            return Some(Block { serial: self.serial, ..block });
+        }
         let free = &mut self.free[region as usize];
-        let (&found, blocks) = free.range_mut(size..=size.saturating_add(size / 4).max(size)).next()?;
+        let (&found, blocks) = free.range_mut(size..=most(size)).next()?;
         let address = blocks.pop()?;
         if blocks.is_empty() {
             free.remove(&found);
         }
         Some(Block { address, bytes: found, region, serial: self.serial })
+    }
+
+    /// Returns blocks to the free ones: those that wait for side work up to the number `joined`, for which the main
+    /// stream has waited.
+    fn settle(&mut self, joined: u64) {
+        for block in self.waiting.settle(joined) {
+            self.usage.current -= block.bytes;
+            self.free[block.region as usize].entry(block.bytes).or_default().push(block.address);
+        }
     }
 
     /// Frees the blocks that belonged to captured steps, if there is none any more.
@@ -183,6 +228,7 @@ impl Pool {
     pub fn new(driver: &'static Api) -> Self {
         let state = State {
             free: [BTreeMap::new(), BTreeMap::new()],
+            waiting: Waiting::default(),
             step: None,
             usage: Usage::default(),
             serial: 0,
@@ -199,16 +245,23 @@ impl Pool {
         self.state.lock().expect("the pool's lock is never held across a panic")
     }
 
-    /// Returns a block to its region's free blocks, or keeps it unused while it belongs to a captured step. A captured
-    /// step uses blocks of its own region in each replay, and only there are they allocated again.
-    pub fn put_back(&self, block: &Block) {
+    /// Returns a block to its region's free blocks, or keeps it unused while it belongs to a captured step, or until
+    /// the main stream has waited for the side work of number `side_use` (0: for none). A captured step uses blocks of
+    /// its own region in each replay, and only there are they allocated again.
+    pub fn put_back(&self, block: &Block, side_use: u64) {
         let mut state = self.lock();
-        state.usage.current -= block.bytes;
         let is_owned = state.is_capturing || (state.graphs > 0 && block.serial < state.owned_below);
-        match block.region {
-            Region::General if is_owned => state.retained.push((block.bytes, block.address)),
-            region => state.free[region as usize].entry(block.bytes).or_default().push(block.address),
+        if block.region == Region::General && is_owned {
+            state.retained.push((block.bytes, block.address));
+        } else if side_use > 0 {
+            // In use until then.
+            state.waiting.add(side_use, *block);
+            state.usage.waiting = state.usage.waiting.max(state.waiting.bytes());
+            return;
+        } else {
+            state.free[block.region as usize].entry(block.bytes).or_default().push(block.address);
         }
+        state.usage.current -= block.bytes;
     }
 }
 
@@ -216,46 +269,64 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.lock();
         state.graphs = 0;
+        state.settle(u64::MAX);
         state.end_retention();
         state.release(self.driver);
     }
 }
 
 impl CudaDevice {
-    /// Allocates an uninitialised block of at least `bytes` bytes, aligned to 256 bytes.
-    pub(super) fn alloc(&self, bytes: usize, label: &Label) -> Result<Block> {
+    /// Allocates an uninitialised block of at least `bytes` bytes, aligned to 256 bytes, for work in a stream.
+    pub(super) fn alloc(&self, lane: Lane, bytes: usize, label: &Label) -> Result<Block> {
         self.refuse_during_capture_elsewhere()?;
         let size = rounded(bytes);
         let mut state = self.pool.lock();
-        let block = match state.reuse(size) {
+        state.settle(self.streams.joined());
+        if let Some(number) = state.waiting.overdue(WAITING_LIMIT) {
+            self.bind()?;
+            self.streams.join_until(number)?;
+            state.settle(self.streams.joined());
+        }
+        let block = match state.reuse(lane, size) {
             Some(block) => block,
-            None => {
-                if state.is_capturing {
-                    return Err(Error::Device(format!(
-                        "{label}: a captured step needs memory that the steps before it did not need; this is a bug of \
-                         bcreid, please report it"
-                    ))
-                    .with_remedies([Remedy::WithoutCapture]));
-                }
-                self.bind()?;
-                let mut address = malloc(self.driver, size)?;
-                if address.is_none() {
-                    self.synchronize()?;
-                    state.release(self.driver);
-                    address = malloc(self.driver, size)?;
-                }
-                let Some(address) = address else {
-                    return Err(self.out_of_memory(label, size, state.usage));
-                };
-                state.usage.held += size;
-                state.growth += 1;
-                Block { address, bytes: size, region: state.region(), serial: state.serial }
-            }
+            None => self.grow(&mut state, size, label)?,
         };
         state.serial += 1;
         state.usage.current += block.bytes;
         state.usage.peak = state.usage.peak.max(state.usage.current);
         Ok(block)
+    }
+
+    /// A block of `size` bytes for which there is none: from the driver, or else one that waits for side work, or else
+    /// from the driver once it has all unused blocks back.
+    fn grow(&self, state: &mut State, size: usize, label: &Label) -> Result<Block> {
+        self.bind()?;
+        let mut address = if state.is_capturing { None } else { malloc(self.driver, size)? };
+        if address.is_none() && !state.waiting.is_empty() {
+            self.streams.join()?;
+            state.settle(self.streams.joined());
+            if let Some(block) = state.reuse(Lane::Main, size) {
+                return Ok(block);
+            }
+        }
+        if address.is_none() && state.is_capturing {
+            return Err(Error::Device(format!(
+                "{label}: a captured step needs memory that the steps before it did not need; this is a bug of bcreid, \
+                 please report it"
+            ))
+            .with_remedies([Remedy::WithoutCapture]));
+        }
+        if address.is_none() {
+            self.synchronize()?;
+            state.release(self.driver);
+            address = malloc(self.driver, size)?;
+        }
+        let Some(address) = address else {
+            return Err(self.out_of_memory(label, size, state.usage));
+        };
+        state.usage.held += size;
+        state.growth += 1;
+        Ok(Block { address, bytes: size, region: state.region(), serial: state.serial })
     }
 
     fn out_of_memory(&self, label: &Label, size: usize, usage: Usage) -> Error {
@@ -281,7 +352,9 @@ impl CudaDevice {
 
     /// The memory usage of this device object.
     pub fn usage(&self) -> Usage {
-        self.pool.lock().usage
+        let mut state = self.pool.lock();
+        state.settle(self.streams.joined());
+        state.usage
     }
 
     /// The bytes of the device that no program has allocated.
@@ -304,75 +377,6 @@ impl CudaDevice {
     /// The number of driver allocations so far.
     pub(crate) fn memory_growth(&self) -> u64 {
         self.pool.lock().growth
-    }
-
-    /// Makes allocations of this thread come from the step's region until the result is dropped.
-    ///
-    /// # Errors
-    /// If a step of another run is under way on this device, or a captured one exists: the two would overwrite each
-    /// other's memory.
-    pub(crate) fn enter_step(&self) -> Result<StepRegion<'_>> {
-        let mut state = self.pool.lock();
-        if state.graphs > 0 {
-            return Err(Error::Device(
-                "another run on this device object has captured its step; end that run first, or open the device again"
-                    .into(),
-            ));
-        }
-        if state.step.is_some() {
-            return Err(Error::Device(
-                "another run is in the middle of a step on this device object; open the device again for each run"
-                    .into(),
-            ));
-        }
-        state.step = Some(thread::current().id());
-        Ok(StepRegion(&self.pool))
-    }
-
-    /// Makes driver allocations an error until the result is dropped: a capture cannot contain one.
-    pub(super) fn forbid_growth(&self) -> NoGrowth<'_> {
-        self.pool.lock().is_capturing = true;
-        NoGrowth(&self.pool)
-    }
-
-    /// Refuses work that a capture on this thread cannot contain.
-    pub(super) fn refuse_during_capture(&self, what: &str) -> Result<()> {
-        if self.pool.lock().is_capturing {
-            return Err(Error::Device(format!("{what} cannot be part of a captured step")));
-        }
-        Ok(())
-    }
-
-    /// Counts a captured step that is created (`begins`) or dropped.
-    pub(super) fn count_graphs(&self, begins: bool) {
-        let mut state = self.pool.lock();
-        if begins {
-            state.graphs += 1;
-            state.owned_below = state.serial;
-        } else {
-            state.graphs = state.graphs.saturating_sub(1);
-            state.end_retention();
-        }
-    }
-}
-
-/// A guard: while it exists, allocations come from the step's region.
-pub(crate) struct StepRegion<'a>(&'a Pool);
-
-impl Drop for StepRegion<'_> {
-    fn drop(&mut self) {
-        self.0.lock().step = None;
-    }
-}
-
-/// A guard: while it exists, the pool does not grow.
-pub(super) struct NoGrowth<'a>(&'a Pool);
-
-impl Drop for NoGrowth<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.is_capturing = false;
-        state.end_retention();
     }
 }
 

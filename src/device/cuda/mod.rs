@@ -1,14 +1,15 @@
-//! The CUDA device: one context, one stream, the embedded kernels, the libraries and a memory pool.
+//! The CUDA device: one context, two streams, the embedded kernels, the libraries and a memory pool.
 //!
-//! All work is enqueued in one non-blocking stream, so that a buffer can be reused as soon as its last use has been
-//! enqueued. The host waits only in functions whose documentation says so ([`CudaBuffer::upload`],
-//! [`CudaBuffer::download`], [`PendingDownload::wait`], [`CudaDevice::synchronize`]). In reading order:
+//! Nearly all work is enqueued in one non-blocking stream, so that a buffer can be reused as soon as its last use has
+//! been enqueued; the gradients of filters are computed in a second one (`streams`). The host waits only in functions
+//! whose documentation says so ([`CudaBuffer::upload`], [`CudaBuffer::download`], [`PendingDownload::wait`],
+//! [`CudaDevice::synchronize`]). In reading order:
 //!
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; `driver` has the driver's functions, its
 //!    statuses and the context; [`fatbin`] holds the embedded kernels. The files `api` declare functions and constants
 //!    of the libraries; the tests of `headers` compare them with NVIDIA's headers.
-//! 2. `memory` is the caching allocator of device memory; `buffer` is an allocation with its copies and fills;
-//!    `staging` holds the pinned host memory of asynchronous copies.
+//! 2. `streams` orders the work. `memory` is the caching allocator of device memory; `buffer` is an allocation with its
+//!    copies and fills; `staging` holds the pinned host memory of asynchronous copies.
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; `channel_grid`
 //!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions, [`cublas`] matrix products.
 //! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `work` counts launches.
@@ -35,6 +36,7 @@ mod module;
 mod open;
 mod signature;
 mod staging;
+mod streams;
 mod tiles;
 mod work;
 
@@ -48,6 +50,7 @@ pub use launch::Grid;
 pub use memory::{Label, Usage};
 pub use module::{Module, Value};
 pub use staging::PendingDownload;
+pub(crate) use streams::Lane;
 pub(crate) use tiles::{Part, Phases, Tiles};
 pub use work::{ByKind, Work, modelled_seconds};
 
@@ -56,19 +59,20 @@ use crate::{Error, Result};
 use arguments::Address;
 use cublas::Cublas;
 use cudnn::Cudnn;
-use driver::{Api, Context, Stream};
+use driver::{Api, Context};
 use launch::Kernels;
 use memory::{FixedBlock, Pool};
 use module::Modules;
 use staging::{Downloads, Uploads};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use streams::Streams;
 use tiles::Multiprocessors;
 use work::Ledger;
 
-/// A CUDA device with its stream, kernels, libraries and memory.
+/// A CUDA device with its streams, kernels, libraries and memory.
 pub struct CudaDevice {
-    // Fields are dropped in this order: users of the stream before the stream, the context last.
+    // Fields are dropped in this order: users of the streams before the streams, the context last.
     cudnn: Cudnn,
     cublas: Cublas,
     /// The workspace of cuBLAS.
@@ -78,7 +82,7 @@ pub struct CudaDevice {
     pool: Pool,
     modules: Modules,
     kernels: Kernels,
-    stream: Stream,
+    streams: Streams,
     context: Context,
     driver: &'static Api,
     id: DeviceId,
@@ -156,9 +160,27 @@ impl CudaDevice {
     /// The CUDA driver's error of that work.
     pub fn synchronize(&self) -> Result<()> {
         self.bind()?;
-        // SAFETY: the stream is open as long as this device is.
-        let status = unsafe { (self.driver.cuStreamSynchronize)(self.stream.handle) };
-        self.driver.check(status, "waiting for the GPU")
+        self.streams.wait()
+    }
+
+    /// Makes later work wait for that of the second stream, without a wait of the host.
+    ///
+    /// # Errors
+    /// A CUDA driver error.
+    pub(crate) fn join_streams(&self) -> Result<()> {
+        self.bind()?;
+        self.streams.join().map(|_| ())
+    }
+
+    /// Computes the gradients of filters in the main stream, if `is_one`, and otherwise in a second one beside it. The
+    /// results have the same bits.
+    pub fn use_one_stream(&self, is_one: bool) {
+        self.streams.set_one(is_one);
+    }
+
+    /// The number of streams that work is enqueued in: 1 or 2.
+    pub fn streams(&self) -> usize {
+        if self.streams.is_one() { 1 } else { 2 }
     }
 
     /// Makes the device's context current on this thread; nearly free if it is current already. Every use of the stream

@@ -107,7 +107,7 @@ impl CudaDevice {
     ) -> Result<()> {
         let loaded = self.loaded(module)?;
         let (name, arguments) = resolve(&loaded.signatures, stem, arguments).map_err(Error::Device)?;
-        self.enqueue(&loaded.kernels, grid, name, &arguments, false)
+        self.enqueue(&loaded.kernels, grid, name, &arguments)
     }
 
     fn loaded(&self, module: &Module) -> Result<Arc<Loaded>> {
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn element_types_choose_the_kernel_and_names_the_order() {
         for (dtype, name) in [(DType::F32, "scale_f32 4"), (DType::BF16, "scale_bf16 4")] {
-            let (x, y) = (In::new(16, DeviceId(1), dtype, 4), Out::new(32, DeviceId(1), dtype, 4));
+            let (x, y) = (In::new(16, 16, DeviceId(1), dtype), Out::new(32, 16, DeviceId(1), dtype));
             let arguments = [("n", 3usize.into()), ("y", y.into()), ("by", 0.5f32.into()), ("x", x.into())];
             assert_eq!(resolved("scale", &arguments).unwrap(), name);
         }
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_wrong_argument_is_named() {
-        let (x, y) = (In::new(16, DeviceId(1), DType::F32, 4), Out::new(32, DeviceId(1), DType::F32, 4));
+        let (x, y) = (In::new(16, 16, DeviceId(1), DType::F32), Out::new(32, 16, DeviceId(1), DType::F32));
         let good: [(&str, Value); 4] =
             [("x", x.into()), ("y", y.into()), ("by", 0.5f32.into()), ("n", 3usize.into())];
         let with = |name: &'static str, value: Value| {
@@ -298,7 +298,7 @@ mod tests {
             (with("x", y.into()), "argument x: the kernel takes a pointer to read (In)"),
             (with("y", x.into()), "argument y: the kernel takes a pointer to write (Out)"),
             (
-                with("y", Out::new(32, DeviceId(1), DType::BF16, 4).into()),
+                with("y", Out::new(32, 16, DeviceId(1), DType::BF16).into()),
                 "argument y: a tensor of BF16 is given",
             ),
             (with("x", None::<In>.into()), "argument x: a null pointer is given"),
@@ -309,7 +309,7 @@ mod tests {
             (
                 resolved(
                     "odd",
-                    &[("x", In::new(16, DeviceId(1), DType::BF16, 4).into()), ("by", 1.0f32.into())],
+                    &[("x", In::new(16, 16, DeviceId(1), DType::BF16).into()), ("by", 1.0f32.into())],
                 )
                 .unwrap_err(),
                 "kernel odd_bf16: there is no parameter by; it takes x",

@@ -4,10 +4,11 @@ use super::cublas::{self, Cublas};
 use super::cudnn::Cudnn;
 use super::driver::{
     Api, COOPERATIVE_LAUNCH, Context, MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
-    MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, MULTIPROCESSOR_COUNT, Stream,
+    MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, MULTIPROCESSOR_COUNT,
 };
 use super::launch::Kernels;
 use super::memory::{FixedBlock, Pool};
+use super::streams::Streams;
 use super::tiles::Multiprocessors;
 use super::{CudaDevice, DeviceId, fatbin, libraries};
 use crate::device::Precision;
@@ -50,19 +51,22 @@ impl CudaDevice {
             shared_of_block: attribute(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, "the shared memory of a block")?,
             cooperative: attribute(COOPERATIVE_LAUNCH, "cooperative launches")? != 0,
         };
-        let stream = Stream::new(driver)?;
+        let streams = Streams::new(driver)?;
+        let [main, side] = streams.handles();
         // All that can fail comes before the device object, in the reverse order of its fields: after a failure Rust
         // drops the variables in the order in which the device drops its fields.
         let kernels = Kernels::load(driver, kernels.bytes)?;
         let workspace = FixedBlock::new(driver, cublas::WORKSPACE_BYTES)?;
-        // SAFETY: the stream was created in this context; the handle is dropped before the stream. It is dropped before
+        // SAFETY: the streams were created in this context; the handle is dropped before them. It is dropped before
         // the workspace too, which only cuBLAS uses.
         let cublas = unsafe {
             let library = libraries.cublas.as_ref()?;
-            Cublas::open(library, stream.handle, workspace.address(), cublas::WORKSPACE_BYTES)
+            Cublas::open(library, main, workspace.address(), cublas::WORKSPACE_BYTES)
         }?;
         // SAFETY: likewise.
-        let cudnn = unsafe { Cudnn::open(libraries.cudnn.as_ref()?, stream.handle) }?;
+        let mut cudnn = unsafe { Cudnn::open(libraries.cudnn.as_ref()?, main) }?;
+        // SAFETY: likewise.
+        unsafe { cudnn.open_side(side) }?;
         static DEVICES: AtomicU64 = AtomicU64::new(1);
         let device = CudaDevice {
             cudnn,
@@ -73,7 +77,7 @@ impl CudaDevice {
             pool: Pool::new(driver),
             modules: Default::default(),
             kernels,
-            stream,
+            streams,
             context,
             driver,
             id: DeviceId(DEVICES.fetch_add(1, Ordering::Relaxed)),
@@ -91,6 +95,6 @@ impl Drop for CudaDevice {
     fn drop(&mut self) {
         // The fields that are dropped next free memory that the stream may still use. A destructor cannot return an
         // error.
-        let _ = self.synchronize();
+        let _ = self.bind().and_then(|()| self.streams.wait());
     }
 }

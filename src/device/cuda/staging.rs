@@ -4,8 +4,9 @@
 //! returned. Each block therefore has an event, which is recorded after the copy; the host does not touch the block
 //! before that event has completed.
 
-use super::CudaDevice;
 use super::driver::{Api, EVENT_DISABLE_TIMING, RawEvent};
+use super::streams::Use;
+use super::{CudaDevice, Lane};
 use crate::{Error, Result};
 use bytemuck::Pod;
 use std::collections::{BTreeMap, VecDeque};
@@ -91,13 +92,14 @@ impl CudaDevice {
         let host = block.host.as_ptr();
         // SAFETY: the block is large enough, and its last copy is complete.
         unsafe { host.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        // SAFETY: the caller's buffer is large enough; the block is not written again before the event is complete.
-        let status = unsafe {
-            (self.driver.cuMemcpyHtoDAsync_v2)(address, host.cast(), bytes.len(), self.stream.handle)
-        };
-        self.work.record_copy("copy from the host", || [bytes.len(), 0]);
-        let copied = self.driver.check(status, "copying to the GPU");
-        let recorded = block.event.record(&self.stream, "copying to the GPU");
+        let copied = self.streams.enqueue(Lane::Main, &[Use::write(address, bytes.len())], |stream| {
+            // SAFETY: the caller's buffer is large enough; the block is not written again before the event is complete.
+            let status =
+                unsafe { (self.driver.cuMemcpyHtoDAsync_v2)(address, host.cast(), bytes.len(), stream) };
+            self.driver.check(status, "copying to the GPU")
+        });
+        self.work.record_copy("copying to the GPU", || [bytes.len(), 0]);
+        let recorded = self.streams.record(&block.event, "copying to the GPU");
         match &recorded {
             Ok(()) => pending.push_back(block),
             // The copy may be pending and no event tells its end, so the memory is leaked.
@@ -116,14 +118,14 @@ impl CudaDevice {
             None => PinnedBlock::new(device.driver, class)?,
         };
         drop(free);
-        // SAFETY: the block is large enough, and it is not read before the event has been waited for.
-        let status = unsafe {
+        let copied = device.streams.enqueue(Lane::Main, &[Use::read(address, bytes)], |stream| {
             let host = block.host.as_ptr().cast();
-            (device.driver.cuMemcpyDtoHAsync_v2)(host, address, bytes, device.stream.handle)
-        };
-        device.work.record_copy("copy to the host", || [bytes, 0]);
-        let copied = device.driver.check(status, "copying from the GPU");
-        let recorded = block.event.record(&device.stream, "copying from the GPU");
+            // SAFETY: the block is large enough, and it is not read before the event has been waited for.
+            let status = unsafe { (device.driver.cuMemcpyDtoHAsync_v2)(host, address, bytes, stream) };
+            device.driver.check(status, "copying from the GPU")
+        });
+        device.work.record_copy("copying from the GPU", || [bytes, 0]);
+        let recorded = device.streams.record(&block.event, "copying from the GPU");
         // After an error too: the block goes back when this is dropped.
         let pending = PendingDownload { block: Some(block), bytes, device: device.clone() };
         copied.and(recorded).map(|()| pending)

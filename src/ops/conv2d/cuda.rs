@@ -8,7 +8,7 @@ use super::cudnn::Convolution;
 use crate::Result;
 use crate::device::Device;
 use crate::device::cuda::cudnn::padded_channels;
-use crate::device::cuda::{CudaDevice, kernels};
+use crate::device::cuda::{CudaDevice, Lane, kernels};
 use crate::element::{DType, GradMode};
 use crate::ops::bias;
 use crate::tensor::Tensor;
@@ -34,13 +34,14 @@ fn padded(gpu: &Arc<CudaDevice>, t: &Tensor) -> Result<Tensor> {
     Ok(padded)
 }
 
-/// Calls `fill` to write or add the gradient of a tensor `[.., c]`; with padded channels `fill` writes a temporary,
-/// which is then cropped.
+/// Calls `fill` to write or add the gradient of a tensor `[.., c]` in a stream; with padded channels `fill` writes a
+/// temporary, which is then cropped in the same stream.
 fn cropped(
     gpu: &Arc<CudaDevice>,
     to: &mut Tensor,
     mode: GradMode,
     c: usize,
+    lane: Lane,
     fill: impl FnOnce(&mut Tensor, GradMode) -> Result<()>,
 ) -> Result<()> {
     let dtype = to.dtype();
@@ -53,7 +54,7 @@ fn cropped(
     fill(&mut whole, GradMode::Overwrite)?;
     let (x, y, accumulate) = ((&whole).into(), to.into(), mode.flag());
     let crop = kernels::CropChannels { x, y, accumulate, rows, c_in: wide, c_out: c };
-    gpu.launch(gpu.flat(rows * c, 16 / dtype.bytes()), crop)
+    gpu.launch_in(lane, gpu.flat(rows * c, 16 / dtype.bytes()), crop)
 }
 
 /// Computes y; returns the input with padded channels, for the gradient of the filters.
@@ -84,10 +85,11 @@ pub fn input_gradient(
 ) -> Result<()> {
     let (convolution, w) = (convolution(gpu, g, dy.dtype())?, padded(gpu, w)?);
     let c = dx.shape().last();
-    cropped(gpu, dx, mode, c, |dx, mode| convolution.input_gradient(gpu, &w, dy, dx, mode))
+    cropped(gpu, dx, mode, c, Lane::Main, |dx, mode| convolution.input_gradient(gpu, &w, dy, dx, mode))
 }
 
-/// Writes or adds dw, from the input that `forward` returned.
+/// Writes or adds dw, from the input that `forward` returned, beside the main stream: the backward pass goes on with
+/// dx, and the device waits where something needs dw.
 pub fn filter_gradient(
     gpu: &Arc<CudaDevice>,
     g: &Geometry,
@@ -97,5 +99,5 @@ pub fn filter_gradient(
     mode: GradMode,
 ) -> Result<()> {
     let convolution = convolution(gpu, g, dy.dtype())?;
-    cropped(gpu, dw, mode, g.c, |dw, mode| convolution.filter_gradient(gpu, x, dy, dw, mode))
+    cropped(gpu, dw, mode, g.c, Lane::Side, |dw, mode| convolution.filter_gradient(gpu, x, dy, dw, mode))
 }

@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::device::Precision;
-use crate::device::cuda::CudaDevice;
 use crate::device::cuda::cudnn::{Direction, Element, Plan, Problem};
+use crate::device::cuda::{CudaDevice, Lane};
 use crate::element::{DType, GradMode};
 use crate::tensor::Tensor;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Convolution {
         self.run(gpu, Direction::InputGradient, [w, dy], dx, mode)
     }
 
-    /// Computes wgrad: writes or adds dw of `x` and `dy`.
+    /// Computes wgrad beside the main stream ([`Lane::Side`]): writes or adds dw of `x` and `dy`.
     ///
     /// # Errors
     /// As [`Convolution::forward`].
@@ -76,9 +76,13 @@ impl Convolution {
         mode: GradMode,
     ) -> Result<()> {
         self.check(direction, operands, result);
+        let lane = match direction {
+            Direction::Forward | Direction::InputGradient => Lane::Main,
+            Direction::FilterGradient => Lane::Side,
+        };
         // SAFETY: the tensors have the problem's sizes and element type, checked above; no other handle to the result's
         // memory exists, so it overlaps no operand.
-        unsafe { gpu.convolve(&self.plan, direction, operands.map(Into::into), result.into(), mode) }
+        unsafe { gpu.convolve(lane, &self.plan, direction, operands.map(Into::into), result.into(), mode) }
     }
 
     /// Asserts that every tensor has the size and the type that the plan was made for.

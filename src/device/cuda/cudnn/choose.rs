@@ -3,6 +3,7 @@
 use super::api::{self, AlgoPerf, cudnnHandle_t as Handle};
 use super::{Algorithm, Choice, Cudnn, Direction, Found, Plan, WORKSPACE_LIMIT};
 use crate::Result;
+use crate::device::cuda::Lane;
 use crate::element::GradMode;
 use std::ffi::c_int;
 
@@ -84,7 +85,7 @@ impl Cudnn {
                 bytes => allocate(bytes).map(|(address, guard)| (address, Some(guard)))?,
             };
             // SAFETY: the caller guarantees the arrays and the workspace.
-            let status = unsafe { self.enqueue(choice, operands, result, workspace) };
+            let status = unsafe { self.enqueue(Lane::Main, choice, operands, result, workspace) };
             if status == api::SUCCESS {
                 return Ok(Ok(algorithm));
             }

@@ -23,6 +23,7 @@ c_types! {
     CUstreamCaptureMode = c_int;
     CUstream_flags = c_uint;
     CUevent_flags = c_uint;
+    CUevent_wait_flags = c_uint;
 }
 
 c_constants! {
@@ -37,6 +38,7 @@ c_constants! {
     MAX_DYNAMIC_SHARED_SIZE_BYTES = CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: CUfunction_attribute = 8;
     NON_BLOCKING = CU_STREAM_NON_BLOCKING: CUstream_flags = 1;
     CAPTURE_THREAD_LOCAL = CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: CUstreamCaptureMode = 1;
+    WAIT_DEFAULT = CU_EVENT_WAIT_DEFAULT: CUevent_wait_flags = 0;
     EVENT_DEFAULT = CU_EVENT_DEFAULT: CUevent_flags = 0;
     EVENT_DISABLE_TIMING = CU_EVENT_DISABLE_TIMING: CUevent_flags = 2;
 }
@@ -59,6 +61,7 @@ function_table! {
         cuStreamCreate(stream: *mut CUstream, flags: c_uint) -> CUresult;
         cuStreamDestroy_v2(stream: CUstream) -> CUresult;
         cuStreamSynchronize(stream: CUstream) -> CUresult;
+        cuStreamWaitEvent(stream: CUstream, event: CUevent, flags: c_uint) -> CUresult;
         cuStreamBeginCapture_v2(stream: CUstream, mode: CUstreamCaptureMode) -> CUresult;
         cuStreamEndCapture(stream: CUstream, graph: *mut CUgraph) -> CUresult;
         cuEventCreate(event: *mut CUevent, flags: c_uint) -> CUresult;
