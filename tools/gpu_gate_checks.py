@@ -145,9 +145,13 @@ class Gate:
         for precision in PRECISIONS:
             yield "parity", f"parity {precision}", lambda precision=precision: self.parity(precision)
             yield "parity", f"bench {precision}", lambda precision=precision: self.bench(precision)
+            one = lambda precision=precision: self.bench(precision, "--one-stream")
+            yield "parity", f"bench one stream {precision}", one
             yield "bits", f"two runs {precision}", lambda precision=precision: self.twice(precision, "again")
             plain = lambda precision=precision: self.twice(precision, "plain", "--no-graph")
             yield "bits", f"graph {precision}", plain
+            one = lambda precision=precision: self.twice(precision, "one stream", "--one-stream")
+            yield "bits", f"one stream {precision}", one
             yield "bits", f"resume {precision}", lambda precision=precision: self.resume(precision)
         yield "torch", "torch", self.torch
         yield "torch", "kernels", self.kernels
@@ -367,10 +371,11 @@ class Gate:
         require(status == 0, f"status {status}: {summary or last_line(out + error)}")
         return (summary or ["no complaint"])[-1].strip("= "), {}
 
-    def bench(self, precision):
+    def bench(self, precision, *more):
         size = ["--steps", 2, "--classes", 10, *self.settings()] if self.small else []
-        report = json.loads(self.bcreid("bench", "--json", "--device", "cuda", "--precision", precision, *size))
-        steps = {f"{precision} {kind}": report[kind] for kind in ("plain", "graph")}
+        report = json.loads(self.bcreid("bench", "--json", "--device", "cuda", "--precision", precision, *more, *size))
+        name = " ".join([precision, *(option.strip("-") for option in more)])
+        steps = {f"{name} {kind}": report[kind] for kind in ("plain", "graph")}
         seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in steps.items())
         return seen, {"steps": steps, "parts": report["parts"], "peak_bytes": report["peak_bytes"]}
 
