@@ -1,8 +1,10 @@
 //! The stand-in for cuDNN against convolutions in f64, and what it refuses.
 
+mod batchnorm;
 #[path = "../common/mod.rs"]
 mod common;
 mod layer;
+mod normalise;
 
 use common::numbers::{Type, tf32};
 use common::stand_ins::{Process, alloc, captured, download, free, upload, uploaded, wait};
