@@ -103,21 +103,21 @@ fn reference(problem: &Problem, direction: Direction, x: &[f32], w: &[f32], y: &
 }
 
 /// Numbers that the element can hold.
-fn rounded(values: Vec<f32>, element: Element) -> Vec<f32> {
+pub fn rounded(values: Vec<f32>, element: Element) -> Vec<f32> {
     match element {
         Element::F32 => values,
         Element::Bf16 => values.into_iter().map(|value| bf16::from_f32(value).to_f32()).collect(),
     }
 }
 
-fn upload(gpu: &Gpu, values: &[f32], element: Element) -> u64 {
+pub fn upload(gpu: &Gpu, values: &[f32], element: Element) -> u64 {
     match element {
         Element::F32 => gpu.upload(values),
         Element::Bf16 => gpu.upload(&values.iter().map(|&value| bf16::from_f32(value)).collect::<Vec<_>>()),
     }
 }
 
-fn read(gpu: &Gpu, address: u64, len: usize, element: Element) -> Vec<f32> {
+pub fn read(gpu: &Gpu, address: u64, len: usize, element: Element) -> Vec<f32> {
     match element {
         Element::F32 => gpu.read(address, len),
         Element::Bf16 => gpu.read::<bf16>(address, len).into_iter().map(bf16::to_f32).collect(),

@@ -27,11 +27,11 @@ fn with(name: &str, variable: &'static str, value: &str, body: fn()) {
     passes_again(name, environment);
 }
 
-fn planted(name: &str, plant: &str, body: fn()) {
+pub fn planted(name: &str, plant: &str, body: fn()) {
     with(name, "SOFTCUDA_PLANT", plant, body);
 }
 
-fn with_status(name: &str, status: &str, body: fn()) {
+pub fn with_status(name: &str, status: &str, body: fn()) {
     with(name, "SOFTCUDA_STATUS", status, body);
 }
 

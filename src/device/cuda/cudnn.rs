@@ -1,4 +1,5 @@
-//! Convolutions by cuDNN: forward, gradient of the input, gradient of the filters.
+//! Convolutions by cuDNN: forward, gradient of the input, gradient of the filters; and batch normalisation
+//! ([`batchnorm`]).
 //!
 //! The functions are those of cuDNN's older interface, deprecated since version 9 and still exported by 9.28.
 //! Algorithms come from cuDNN's heuristics and not from timing, so that one machine computes the same bits in each
@@ -7,6 +8,7 @@
 //! result counts (`choose`), and the choice stays: a process that resumes a run makes the same one.
 
 pub(super) mod api;
+pub mod batchnorm;
 mod choose;
 mod problem;
 
@@ -17,6 +19,7 @@ use super::libraries::Library;
 use crate::element::GradMode;
 use crate::{Error, Result};
 use api::{Api, Descriptor, cudnnHandle_t as Handle};
+use batchnorm::{BatchNormPlan, BatchNormProblem};
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -38,6 +41,7 @@ pub struct Cudnn {
     /// The handle of the second stream, if there is one.
     side: Option<Mutex<Handle>>,
     plans: Mutex<HashMap<Problem, Arc<Plan>>>,
+    batchnorm_plans: Mutex<HashMap<BatchNormProblem, Arc<BatchNormPlan>>>,
 }
 
 // SAFETY: the handle is used under its mutex alone, and cuDNN's manual allows any thread to use it then. The other
@@ -118,7 +122,13 @@ impl Cudnn {
         api.check(status, || {
             format!("cudnnCreate of {library} (a driver too old for it? bcreid doctor shows both)")
         })?;
-        let cudnn = Cudnn { api, handle: Mutex::new(handle), side: None, plans: Mutex::default() };
+        let cudnn = Cudnn {
+            api,
+            handle: Mutex::new(handle),
+            side: None,
+            plans: Mutex::default(),
+            batchnorm_plans: Mutex::default(),
+        };
         // SAFETY: the handle was created above; the caller guarantees the stream.
         let status = unsafe { (cudnn.api.cudnnSetStream)(handle, stream) };
         cudnn.api.check(status, || "cudnnSetStream".into())?;

@@ -4,7 +4,7 @@ use crate::device::cuda::libraries::declare::{c_constants, c_struct, c_types, fu
 use crate::{Error, Result};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-/// `cudnnTensorDescriptor_t`, `cudnnFilterDescriptor_t`, `cudnnConvolutionDescriptor_t`.
+/// `cudnnTensorDescriptor_t`, `cudnnFilterDescriptor_t`, `cudnnConvolutionDescriptor_t`, `cudnnActivationDescriptor_t`.
 pub type Descriptor = *mut c_void;
 
 c_types! {
@@ -22,12 +22,16 @@ c_types! {
     cudnnConvolutionFwdAlgo_t = c_int;
     cudnnConvolutionBwdDataAlgo_t = c_int;
     cudnnConvolutionBwdFilterAlgo_t = c_int;
+    cudnnBatchNormMode_t = c_int;
+    cudnnBatchNormOps_t = c_int;
+    cudnnActivationDescriptor_t = *mut c_void;
 }
 
 c_constants! {
     SUCCESS = CUDNN_STATUS_SUCCESS: cudnnStatus_t = 0;
     FIRST_BAD_PARAM = CUDNN_STATUS_BAD_PARAM: cudnnStatus_t = 2000;
     FIRST_NOT_SUPPORTED = CUDNN_STATUS_NOT_SUPPORTED: cudnnStatus_t = 3000;
+    FIRST_INTERNAL_ERROR = CUDNN_STATUS_INTERNAL_ERROR: cudnnStatus_t = 4000;
     HOST_ALLOCATION_FAILED = CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED: cudnnStatus_t = 4003;
     DEVICE_ALLOCATION_FAILED = CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED: cudnnStatus_t = 4004;
     /// For a filter it is the layout `[k, r, s, c]`.
@@ -46,10 +50,18 @@ c_constants! {
     DATA_ALGORITHM_0 = CUDNN_CONVOLUTION_BWD_DATA_ALGO_0: cudnnConvolutionBwdDataAlgo_t = 0;
     FILTER_ALGORITHM_0 = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0: cudnnConvolutionBwdFilterAlgo_t = 0;
     FILTER_ALGORITHM_3 = CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3: cudnnConvolutionBwdFilterAlgo_t = 3;
+    /// Statistics over all dimensions but the channels.
+    SPATIAL = CUDNN_BATCHNORM_SPATIAL: cudnnBatchNormMode_t = 1;
+    /// The same by faster kernels.
+    SPATIAL_PERSISTENT = CUDNN_BATCHNORM_SPATIAL_PERSISTENT: cudnnBatchNormMode_t = 2;
+    /// No addition and no activation behind the normalisation.
+    BATCHNORM_ALONE = CUDNN_BATCHNORM_OPS_BN: cudnnBatchNormOps_t = 0;
 }
 
 /// `CUDNN_STATUS_BAD_PARAM` and its more detailed variants: the category of a status is its thousands.
 pub const BAD_PARAM: std::ops::Range<cudnnStatus_t> = FIRST_BAD_PARAM..FIRST_NOT_SUPPORTED;
+/// `CUDNN_STATUS_NOT_SUPPORTED` and its more detailed variants: cuDNN has enqueued nothing.
+pub const NOT_SUPPORTED: std::ops::Range<cudnnStatus_t> = FIRST_NOT_SUPPORTED..FIRST_INTERNAL_ERROR;
 /// Free memory changes from run to run.
 pub const NO_MEMORY: [cudnnStatus_t; 2] = [HOST_ALLOCATION_FAILED, DEVICE_ALLOCATION_FAILED];
 /// The number of math types. Number 2, `CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION`, is not used: it may round to 16 bits.
@@ -217,6 +229,119 @@ function_table! {
             beta: *const c_void,
             dw: cudnnFilterDescriptor_t,
             dw_data: *mut c_void,
+        ) -> cudnnStatus_t;
+        cudnnDeriveBNTensorDescriptor(
+            parameters: cudnnTensorDescriptor_t,
+            x: cudnnTensorDescriptor_t,
+            mode: cudnnBatchNormMode_t,
+        ) -> cudnnStatus_t;
+        cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
+            handle: cudnnHandle_t,
+            mode: cudnnBatchNormMode_t,
+            ops: cudnnBatchNormOps_t,
+            x: cudnnTensorDescriptor_t,
+            z: cudnnTensorDescriptor_t,
+            y: cudnnTensorDescriptor_t,
+            parameters: cudnnTensorDescriptor_t,
+            activation: cudnnActivationDescriptor_t,
+            bytes: *mut usize,
+        ) -> cudnnStatus_t;
+        cudnnGetBatchNormalizationBackwardExWorkspaceSize(
+            handle: cudnnHandle_t,
+            mode: cudnnBatchNormMode_t,
+            ops: cudnnBatchNormOps_t,
+            x: cudnnTensorDescriptor_t,
+            y: cudnnTensorDescriptor_t,
+            dy: cudnnTensorDescriptor_t,
+            dz: cudnnTensorDescriptor_t,
+            dx: cudnnTensorDescriptor_t,
+            parameters: cudnnTensorDescriptor_t,
+            activation: cudnnActivationDescriptor_t,
+            bytes: *mut usize,
+        ) -> cudnnStatus_t;
+        // The activation comes before x, unlike above.
+        cudnnGetBatchNormalizationTrainingExReserveSpaceSize(
+            handle: cudnnHandle_t,
+            mode: cudnnBatchNormMode_t,
+            ops: cudnnBatchNormOps_t,
+            activation: cudnnActivationDescriptor_t,
+            x: cudnnTensorDescriptor_t,
+            bytes: *mut usize,
+        ) -> cudnnStatus_t;
+        cudnnBatchNormalizationForwardTrainingEx(
+            handle: cudnnHandle_t,
+            mode: cudnnBatchNormMode_t,
+            ops: cudnnBatchNormOps_t,
+            alpha: *const c_void,
+            beta: *const c_void,
+            x: cudnnTensorDescriptor_t,
+            x_data: *const c_void,
+            z: cudnnTensorDescriptor_t,
+            z_data: *const c_void,
+            y: cudnnTensorDescriptor_t,
+            y_data: *mut c_void,
+            parameters: cudnnTensorDescriptor_t,
+            gamma: *const c_void,
+            shift: *const c_void,
+            momentum: f64,
+            running_mean: *mut c_void,
+            running_variance: *mut c_void,
+            epsilon: f64,
+            saved_mean: *mut c_void,
+            saved_inverse_deviation: *mut c_void,
+            activation: cudnnActivationDescriptor_t,
+            workspace: *mut c_void,
+            workspace_bytes: usize,
+            reserve: *mut c_void,
+            reserve_bytes: usize,
+        ) -> cudnnStatus_t;
+        cudnnBatchNormalizationBackwardEx(
+            handle: cudnnHandle_t,
+            mode: cudnnBatchNormMode_t,
+            ops: cudnnBatchNormOps_t,
+            alpha_data: *const c_void,
+            beta_data: *const c_void,
+            alpha_parameters: *const c_void,
+            beta_parameters: *const c_void,
+            x: cudnnTensorDescriptor_t,
+            x_data: *const c_void,
+            y: cudnnTensorDescriptor_t,
+            y_data: *const c_void,
+            dy: cudnnTensorDescriptor_t,
+            dy_data: *const c_void,
+            dz: cudnnTensorDescriptor_t,
+            dz_data: *mut c_void,
+            dx: cudnnTensorDescriptor_t,
+            dx_data: *mut c_void,
+            parameters: cudnnTensorDescriptor_t,
+            gamma: *const c_void,
+            shift: *const c_void,
+            dgamma: *mut c_void,
+            dshift: *mut c_void,
+            epsilon: f64,
+            saved_mean: *const c_void,
+            saved_inverse_deviation: *const c_void,
+            activation: cudnnActivationDescriptor_t,
+            workspace: *mut c_void,
+            workspace_bytes: usize,
+            reserve: *mut c_void,
+            reserve_bytes: usize,
+        ) -> cudnnStatus_t;
+        cudnnBatchNormalizationForwardInference(
+            handle: cudnnHandle_t,
+            mode: cudnnBatchNormMode_t,
+            alpha: *const c_void,
+            beta: *const c_void,
+            x: cudnnTensorDescriptor_t,
+            x_data: *const c_void,
+            y: cudnnTensorDescriptor_t,
+            y_data: *mut c_void,
+            parameters: cudnnTensorDescriptor_t,
+            gamma: *const c_void,
+            shift: *const c_void,
+            mean: *const c_void,
+            variance: *const c_void,
+            epsilon: f64,
         ) -> cudnnStatus_t;
     }
 }

@@ -34,7 +34,7 @@ extern "C" {
 "#;
 
 /// The types of Rust that declarations may use beside those of the headers, in C, with their sizes.
-const PLAIN: [(&str, &str, usize); 8] = [
+const PLAIN: [(&str, &str, usize); 9] = [
     ("c_int", "int", size_of::<c_int>()),
     ("c_uint", "unsigned int", size_of::<c_uint>()),
     ("c_char", "char", size_of::<c_char>()),
@@ -42,6 +42,7 @@ const PLAIN: [(&str, &str, usize); 8] = [
     ("u64", "unsigned long long", 8),
     ("usize", "size_t", size_of::<usize>()),
     ("f32", "float", 4),
+    ("f64", "double", 8),
     ("c_void", "void", 0),
 ];
 
