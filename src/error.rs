@@ -96,6 +96,8 @@ pub enum Remedy {
     SameData,
     /// Compute in this precision.
     Precision(String),
+    /// Let this program's kernels (`own`) or cuDNN (`cudnn`) compute batch normalisation.
+    BatchNorm(String),
     /// Extract features in smaller batches.
     SmallerBatch,
     /// Compute on the CPU.
@@ -119,6 +121,7 @@ impl fmt::Display for Remedy {
             Remedy::StartAnew => f.write_str("start a new run in another folder"),
             Remedy::SameData => f.write_str("resume with the data set that the run was started with"),
             Remedy::Precision(name) => write!(f, "choose precision {name}"),
+            Remedy::BatchNorm(name) => write!(f, "choose batch norm by {name}"),
             Remedy::SmallerBatch => f.write_str("extract features in smaller batches"),
             Remedy::CpuDevice => f.write_str("choose the CPU device"),
             Remedy::WithoutCapture => f.write_str("run without graph capture"),

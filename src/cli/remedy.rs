@@ -15,6 +15,7 @@ fn flag(remedy: &Remedy) -> String {
         Remedy::StartAnew => "start a new run: leave out --resume and give another --out".into(),
         Remedy::SameData => "resume with the --data that the run was started with".into(),
         Remedy::Precision(name) => format!("give --precision {name}"),
+        Remedy::BatchNorm(name) => format!("give --batchnorm {name}"),
         Remedy::SmallerBatch => "give a smaller --batch where features are extracted".into(),
         Remedy::CpuDevice => "give --device cpu, which has no requirements".into(),
         Remedy::WithoutCapture => "give --no-graph, which runs each step plainly".into(),

@@ -4,6 +4,9 @@
 
 pub mod cpu;
 pub mod cuda;
+mod numerics;
+
+pub use numerics::{BatchNormBackend, Numerics};
 
 use crate::console::counted;
 use crate::element::DType;
@@ -96,11 +99,13 @@ impl Device {
     ///
     /// # Errors
     /// `wish` names no device; `cuda` is requested and something is missing (the message says what, and how to get
-    /// it: `cuda` is never replaced silently); the CPU is chosen and `precision` is not f32.
-    pub fn choose(wish: &str, precision: Precision) -> Result<(Self, String)> {
+    /// it: `cuda` is never replaced silently); the CPU is chosen, and `numerics`, such as a [`Precision`], is not f32
+    /// with this program's batch normalisation.
+    pub fn choose(wish: &str, numerics: impl Into<Numerics>) -> Result<(Self, String)> {
+        let numerics = numerics.into();
         let ordinal = match wish {
             "auto" => 0,
-            "cpu" => return Device::choose_cpu(precision, "asked for"),
+            "cpu" => return Device::choose_cpu(numerics, "asked for"),
             "cuda" => 0,
             other => {
                 let number = other.strip_prefix("cuda:").and_then(|n| n.parse().ok());
@@ -109,12 +114,12 @@ impl Device {
                 })?
             }
         };
-        match cuda::CudaDevice::open(ordinal, precision) {
+        match cuda::CudaDevice::open(ordinal, numerics) {
             Ok(gpu) => {
-                let which = format!("device: cuda:{ordinal}, {}, {precision}", gpu.name());
+                let which = format!("device: cuda:{ordinal}, {}, {numerics}", gpu.name());
                 Ok((Device::Cuda(gpu), which))
             }
-            Err(why) if wish == "auto" => Device::choose_cpu(precision, &format!("no CUDA: {}", brief(&why))),
+            Err(why) if wish == "auto" => Device::choose_cpu(numerics, &format!("no CUDA: {}", brief(&why))),
             Err(why) => {
                 let what = format!("device {wish}: {why}; bcreid doctor lists all requirements");
                 Err(Error::Device(what).with_remedies([Remedy::CpuDevice]))
@@ -122,7 +127,14 @@ impl Device {
         }
     }
 
-    fn choose_cpu(precision: Precision, why: &str) -> Result<(Self, String)> {
+    fn choose_cpu(Numerics { precision, batchnorm }: Numerics, why: &str) -> Result<(Self, String)> {
+        if batchnorm != BatchNormBackend::Own {
+            return Err(Error::Device(format!(
+                "batch norm by {batchnorm} needs a CUDA device, and this is the CPU ({why}); bcreid doctor lists the \
+                 requirements of a CUDA device"
+            ))
+            .with_remedies([Remedy::BatchNorm("own".into())]));
+        }
         if precision != Precision::F32 {
             return Err(Error::Device(format!(
                 "precision {precision} needs a CUDA device, and this is the CPU ({why}); bcreid doctor \
@@ -143,7 +155,7 @@ impl Device {
     pub fn describe(&self) -> String {
         match self {
             Device::Cpu(_) => format!("cpu: {}", cpu::describe()),
-            Device::Cuda(gpu) => format!("cuda: {}, {}", gpu.name(), gpu.precision()),
+            Device::Cuda(gpu) => format!("cuda: {}, {}", gpu.name(), gpu.numerics()),
         }
     }
 
@@ -168,6 +180,14 @@ impl Device {
         match self {
             Device::Cpu(_) => Precision::F32,
             Device::Cuda(gpu) => gpu.precision(),
+        }
+    }
+
+    /// Who computes batch normalisation on this device.
+    pub fn batchnorm(&self) -> BatchNormBackend {
+        match self {
+            Device::Cpu(_) => BatchNormBackend::Own,
+            Device::Cuda(gpu) => gpu.numerics().batchnorm,
         }
     }
 

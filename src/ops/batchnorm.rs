@@ -18,9 +18,11 @@
 
 mod cpu;
 mod cuda;
+mod cudnn;
 mod moments;
 
 use crate::autograd::{Backward, BufferId, ParamId, Sinks, Tape, Var};
+use crate::device::BatchNormBackend;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
@@ -82,6 +84,22 @@ pub fn batchnorm(
     statistics: Statistics,
     epilogue: Epilogue,
 ) -> Result<Var> {
+    let backend = tape.device().batchnorm();
+    batchnorm_by(backend, tape, x, bn, statistics, epilogue)
+}
+
+/// As [`batchnorm`], by `backend` instead of the device's choice. On the CPU there is one alone.
+///
+/// # Errors
+/// As [`batchnorm`].
+pub fn batchnorm_by(
+    backend: BatchNormBackend,
+    tape: &mut Tape<'_>,
+    x: Var,
+    bn: BatchNorm,
+    statistics: Statistics,
+    epilogue: Epilogue,
+) -> Result<Var> {
     check(tape, &x, &bn, &epilogue)?;
     let mut inputs = vec![x.handle(), bn.gamma.handle(), bn.beta.handle()];
     inputs.extend(epilogue.residual.as_ref().map(Var::handle));
@@ -101,6 +119,10 @@ pub fn batchnorm(
                 x.shape()
             ),
         ));
+    }
+    let needs_grad = inputs.iter().any(|&input| tape.needs_grad(input));
+    if let Some(gpu) = cudnn::gpu_of(backend, &x, momentum.is_some(), needs_grad) {
+        return cudnn::forward(&gpu, tape, x, &bn, momentum, &inputs, &epilogue);
     }
     let [needs_dx, needs_dgamma, needs_dbeta] = [0, 1, 2].map(|i| tape.needs_grad(inputs[i]));
     let keeps_x = needs_dgamma || needs_dbeta || (momentum.is_some() && needs_dx);
@@ -146,6 +168,15 @@ impl Forward<'_> {
             Some(gpu) => cuda::forward(&gpu, self, tape, y, x),
         }
     }
+}
+
+/// Whether cuDNN computes the forward and the backward pass of layers with inputs of the shape and type of `x`, a
+/// tensor of a GPU, in its persistent mode.
+///
+/// # Errors
+/// An input that cuDNN does not take.
+pub fn cudnn_is_persistent(x: &Tensor) -> Result<[bool; 2]> {
+    cudnn::is_persistent(x)
 }
 
 fn check(tape: &Tape<'_>, x: &Var, bn: &BatchNorm, epilogue: &Epilogue) -> Result<()> {

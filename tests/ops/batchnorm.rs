@@ -1,3 +1,4 @@
+mod cudnn;
 mod frozen;
 pub mod kernel;
 mod layer;

@@ -6,7 +6,7 @@
 
 use bcreid::autograd::{Tape, Var};
 use bcreid::device::cuda::CudaDevice;
-use bcreid::device::{Device, Precision};
+use bcreid::device::{BatchNormBackend, Device, Numerics, Precision};
 use bcreid::element::{DType, Shape};
 use bcreid::ops::add::add;
 use bcreid::tensor::Tensor;
@@ -39,6 +39,13 @@ pub fn cuda_in_each_precision<F: Fn(&Device)>(body: F) {
     in_own_process(&[Precision::F32, Precision::Bf16], body);
 }
 
+/// As [`cuda_in_each_precision`], with batch normalisation by cuDNN.
+#[track_caller]
+pub fn cudnn_in_each_precision<F: Fn(&Device)>(body: F) {
+    let by_cudnn = |precision| Numerics { precision, batchnorm: BatchNormBackend::Cudnn };
+    in_own_process(&[Precision::F32, Precision::Bf16].map(by_cudnn), body);
+}
+
 #[track_caller]
 fn on<F: Fn(&Device)>(precisions: &[Precision], body: F) {
     if !stand_ins::is_inner() {
@@ -48,15 +55,16 @@ fn on<F: Fn(&Device)>(precisions: &[Precision], body: F) {
 }
 
 #[track_caller]
-fn in_own_process<F: Fn(&Device)>(precisions: &[Precision], body: F) {
+fn in_own_process<F: Fn(&Device)>(numerics: &[impl Into<Numerics> + Copy], body: F) {
     // The type of a closure is called after the function it stands in: "ops::relu::gradient::{{closure}}".
     let test =
         std::any::type_name::<F>().strip_prefix("ops::").and_then(|name| name.strip_suffix("::{{closure}}"));
     let test = test.expect("the body of a test is a closure in it");
     stand_ins::in_own_process(test, || {
-        for &precision in precisions {
-            println!("on a CUDA device in {precision}:");
-            body(&Device::Cuda(CudaDevice::open(0, precision).unwrap()));
+        for &numerics in numerics {
+            let numerics = numerics.into();
+            println!("on a CUDA device in {numerics}:");
+            body(&Device::Cuda(CudaDevice::open(0, numerics).unwrap()));
         }
     });
 }

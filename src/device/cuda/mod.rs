@@ -11,7 +11,8 @@
 //! 2. `streams` orders the work. `memory` is the caching allocator of device memory; `buffer` is an allocation with its
 //!    copies and fills; `staging` holds the pinned host memory of asynchronous copies.
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; `channel_grid`
-//!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions, [`cublas`] matrix products.
+//!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions and, where asked for, batch
+//!    normalisation, [`cublas`] matrix products.
 //! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `work` counts launches.
 //!
 //! Safety: kernels and library functions receive the addresses of buffers, which are [`crate::tensor::Tensor`]s, and
@@ -33,6 +34,7 @@ mod launch;
 pub mod libraries;
 mod memory;
 mod module;
+mod normalise;
 mod open;
 mod signature;
 mod staging;
@@ -49,12 +51,13 @@ pub(crate) use graph::Graph;
 pub use launch::Grid;
 pub use memory::{Label, Usage};
 pub use module::{Module, Value};
+pub(crate) use normalise::Reserve;
 pub use staging::PendingDownload;
 pub(crate) use streams::Lane;
 pub(crate) use tiles::{Part, Phases, Tiles};
 pub use work::{ByKind, Work, modelled_seconds};
 
-use super::Precision;
+use super::{Numerics, Precision};
 use crate::{Error, Result};
 use arguments::Address;
 use cublas::Cublas;
@@ -86,7 +89,7 @@ pub struct CudaDevice {
     context: Context,
     driver: &'static Api,
     id: DeviceId,
-    precision: Precision,
+    numerics: Numerics,
     name: String,
     multiprocessors: Multiprocessors,
     work: Ledger,
@@ -108,7 +111,12 @@ fn thread_number() -> u64 {
 impl CudaDevice {
     /// The number format of convolutions and matrix products.
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.numerics.precision
+    }
+
+    /// The precision, and who computes batch normalisation.
+    pub fn numerics(&self) -> Numerics {
+        self.numerics
     }
 
     /// The name of the GPU, as the driver gives it.
@@ -222,7 +230,7 @@ impl Drop for CaptureAlone<'_> {
 
 impl fmt::Debug for CudaDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CudaDevice").field("name", &self.name).field("precision", &self.precision).finish()
+        f.debug_struct("CudaDevice").field("name", &self.name).field("numerics", &self.numerics).finish()
     }
 }
 

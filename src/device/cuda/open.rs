@@ -11,18 +11,19 @@ use super::memory::{FixedBlock, Pool};
 use super::streams::Streams;
 use super::tiles::Multiprocessors;
 use super::{CudaDevice, DeviceId, fatbin, libraries};
-use crate::device::Precision;
+use crate::device::Numerics;
 use crate::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl CudaDevice {
-    /// Opens CUDA device `ordinal`, counted from 0, for computations in `precision`.
+    /// Opens CUDA device `ordinal`, counted from 0, for computations in `numerics`, such as a
+    /// [`crate::device::Precision`].
     ///
     /// # Errors
     /// Kernels, driver, device or library missing or too old; the message says which, the folders that were searched,
     /// and how to get it.
-    pub fn open(ordinal: usize, precision: Precision) -> Result<Arc<Self>> {
+    pub fn open(ordinal: usize, numerics: impl Into<Numerics>) -> Result<Arc<Self>> {
         let kernels = fatbin::embedded().map_err(|absent| {
             let why = absent.to_string();
             Error::Device(format!("no CUDA kernels: {}", why.trim_start_matches("none: ")))
@@ -81,7 +82,7 @@ impl CudaDevice {
             context,
             driver,
             id: DeviceId(DEVICES.fetch_add(1, Ordering::Relaxed)),
-            precision,
+            numerics: numerics.into(),
             name: name.clone(),
             multiprocessors,
             work: Default::default(),
