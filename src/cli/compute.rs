@@ -1,11 +1,11 @@
-//! The options `--device` and `--precision` of the subcommands that compute.
+//! The options `--device`, `--precision` and `--batchnorm` of the subcommands that compute.
 
 use crate::Result;
-use crate::device::{Device, Precision};
+use crate::device::{BatchNormBackend, Device, Numerics, Precision};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum, ValueHint};
 
-/// The compute device and its precision.
+/// The compute device, its precision and its batch normalisation.
 #[derive(Clone, Debug, Args)]
 pub struct Compute {
     /// Compute device: auto, cpu, cuda or cuda:N.
@@ -13,7 +13,16 @@ pub struct Compute {
     device: String,
     /// Precision of convolutions and matrix products: f32, or on CUDA also tf32 or bf16.
     #[arg(long, value_name = "TYPE", value_enum, hide_possible_values = true, default_value_t = Precision::F32)]
-    pub precision: Precision,
+    precision: Precision,
+    /// Batch normalisation on CUDA: by this program's kernels (own) or by cuDNN (cudnn).
+    #[arg(
+        long,
+        value_name = "BY",
+        value_enum,
+        hide_possible_values = true,
+        default_value_t = BatchNormBackend::Own
+    )]
+    batchnorm: BatchNormBackend,
 }
 
 /// The values of the flag. The library itself does not use clap.
@@ -31,12 +40,43 @@ impl ValueEnum for Precision {
     }
 }
 
+impl ValueEnum for BatchNormBackend {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[BatchNormBackend::Own, BatchNormBackend::Cudnn]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            BatchNormBackend::Own => "own",
+            BatchNormBackend::Cudnn => "cudnn",
+        }))
+    }
+}
+
 impl Compute {
+    /// The choices that the bits of results depend on.
+    pub fn numerics(&self) -> Numerics {
+        Numerics { precision: self.precision, batchnorm: self.batchnorm }
+    }
+
+    /// The flags of those choices that are not the default, each behind a space.
+    pub fn flags(&self) -> String {
+        let Numerics { precision, batchnorm } = self.numerics();
+        let mut flags = String::new();
+        if precision != Precision::default() {
+            flags += &format!(" --precision {precision}");
+        }
+        if batchnorm != BatchNormBackend::default() {
+            flags += &format!(" --batchnorm {batchnorm}");
+        }
+        flags
+    }
+
     /// The requested device, and one line that names it and the reason for the choice.
     ///
     /// # Errors
     /// If the device or its libraries are missing, with how to get them.
     pub fn choose(&self) -> Result<(Device, String)> {
-        Device::choose(&self.device, self.precision)
+        Device::choose(&self.device, self.numerics())
     }
 }

@@ -35,7 +35,12 @@ impl Doctor {
         let (_, which) = Device::choose("auto", Precision::F32)?;
         let which = which.trim_start_matches("device: ");
         match Device::without_cuda() {
-            None => super::say(format_args!("--device auto takes {which}"))?,
+            None => {
+                super::say(format_args!("--device auto takes {which}"))?;
+                super::say(format_args!(
+                    "batch norm: own kernels, which fuse the residual and the ReLU; --batchnorm cudnn takes cuDNN's"
+                ))?;
+            }
             Some(why) => {
                 super::say(format_args!("--device auto takes {which}, because CUDA is missing: {why}"))?
             }

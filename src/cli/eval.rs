@@ -5,7 +5,7 @@ use super::data::Opening;
 use super::extract::How;
 use super::output::Json;
 use crate::data::{Dataset, folder};
-use crate::device::{Device, Precision};
+use crate::device::{BatchNormBackend, Device, Numerics, Precision};
 use crate::eval::extract::Extractor;
 use crate::eval::multi_query::{self, Pool};
 use crate::eval::stored_evaluation::{self, StoredEvaluation};
@@ -216,6 +216,7 @@ impl Eval {
     /// A suffix of a stored evaluation's name that lists all options besides the plain protocol, so that evaluations
     /// with different options do not overwrite each other.
     fn variant(&self) -> String {
+        let Numerics { precision, batchnorm } = self.how.compute.numerics();
         let parts = [
             self.how.flip.then(|| "flip".to_string()),
             self.multi_query.map(|pool| format!("multi-query-{pool}")),
@@ -224,7 +225,8 @@ impl Eval {
             self.ignore_cameras.then(|| "ignore-cameras".to_string()),
             self.count_unmatched.then(|| "count-unmatched".to_string()),
             self.normalise.then(|| "normalise".to_string()),
-            (self.how.compute.precision != Precision::F32).then(|| self.how.compute.precision.to_string()),
+            (precision != Precision::default()).then(|| precision.to_string()),
+            (batchnorm != BatchNormBackend::default()).then(|| format!("batchnorm-{batchnorm}")),
         ];
         parts.into_iter().flatten().map(|part| format!("+{part}")).collect()
     }

@@ -8,7 +8,6 @@ use super::{progress, stop, trained};
 use crate::config::Config;
 use crate::console::counted;
 use crate::data::Dataset;
-use crate::device::Precision;
 use crate::error::Remedy;
 use crate::eval::stored_evaluation;
 use crate::export::tensorboard::Live;
@@ -154,15 +153,12 @@ impl Train {
                 Ok(ExitCode::SUCCESS)
             }
             Outcome::Interrupted(step) => {
-                let precision = match self.compute.precision {
-                    Precision::F32 => String::new(),
-                    other => format!(" --precision {other}"),
-                };
                 super::say(format_args!(
-                    "stopped after {step} of {}, all saved; resume with: bcreid train {} --out {} --resume{precision}",
+                    "stopped after {step} of {}, all saved; resume with: bcreid train {} --out {} --resume{}",
                     counted(config.solver.iterations, "iteration"),
                     self.typed_data(),
-                    shell::quoted(&self.out)
+                    shell::quoted(&self.out),
+                    self.compute.flags()
                 ))?;
                 Ok(stop::exit_code())
             }

@@ -10,7 +10,7 @@ use super::validation::Validation;
 use crate::autograd::{ParamSpecs, Params};
 use crate::config::Config;
 use crate::data::{Attributes, Classes, Loader};
-use crate::device::{Device, Precision};
+use crate::device::{BatchNormBackend, Device, Precision};
 use crate::error::{Remedy, excerpt};
 use crate::files::write_json;
 use crate::optim::Optimizer;
@@ -27,8 +27,10 @@ const CLASSES: &str = "classes";
 const ATTRIBUTES: &str = "attributes_sha256";
 /// The metadata key of the precision.
 const PRECISION: &str = "precision";
+/// The metadata key of who computed batch normalisation; absent where this program's kernels did.
+const BATCHNORM: &str = "batchnorm";
 
-/// The identity of a run in its checkpoints: settings, classes, images, precision; and its provenance, which a resumed
+/// The identity of a run in its checkpoints: settings, classes, images, precision, batch normalisation; and its provenance, which a resumed
 /// run takes from them.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -38,6 +40,8 @@ pub struct Identity {
     images_crc32: u32,
     /// The precision of products. A run in another precision has other bits.
     precision: Precision,
+    /// Who computes batch normalisation: likewise.
+    batchnorm: BatchNormBackend,
     /// The SHA-256 of the file of attributes, if the run trains on one.
     attributes: Option<String>,
     training: Training,
@@ -57,6 +61,7 @@ impl Identity {
             classes: classes.pids().to_vec(),
             images_crc32: loader.fingerprint(),
             precision: device.precision(),
+            batchnorm: device.batchnorm(),
             attributes: None,
             training: training.clone(),
         }
@@ -77,12 +82,22 @@ impl Identity {
             entry(PRECISION, self.precision.to_string()),
             entry(PROVENANCE, self.training.to_json()),
         ]);
+        if self.batchnorm != BatchNormBackend::default() {
+            metadata.extend([entry(BATCHNORM, self.batchnorm.to_string())]);
+        }
         metadata.extend(self.attributes.iter().map(|sha256| entry(ATTRIBUTES, sha256.clone())));
         metadata
     }
 
     /// Checks that a checkpoint was made from the same data with the same settings.
     fn check(&self, file: &TensorFile) -> Result<()> {
+        let batchnorm = self.batchnorm.to_string();
+        let theirs = file.metadata().get(BATCHNORM).map_or("own", String::as_str);
+        if theirs != batchnorm {
+            return Err(file
+                .fault(format!("was made with batch norm by {theirs}, not {batchnorm}"))
+                .with_remedies([Remedy::BatchNorm(theirs.into())]));
+        }
         for (key, own) in self.metadata() {
             if key == PRECISION {
                 // Checkpoints from before the choice of a precision are of f32.
@@ -94,7 +109,7 @@ impl Identity {
                 }
             } else if key == CLASSES {
                 check_classes(file, &self.classes)?;
-            } else if key != network::CONFIG && key != PROVENANCE {
+            } else if ![network::CONFIG, PROVENANCE, BATCHNORM].contains(&&*key) {
                 check_entry(file, &key, &own)?;
             }
         }

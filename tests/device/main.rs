@@ -5,6 +5,8 @@
 //! A build without nvcc has no kernels and opens no device: these tests then say so and pass. With
 //! `BCREID_REQUIRE_KERNELS=1`, as in `.ci/run`, they fail instead.
 
+mod batchnorm;
+mod batchnorm_refusals;
 mod bits;
 mod capture;
 mod devices;

@@ -4,10 +4,10 @@ use crate::support::{On, Run, apart, data, drawn, f32, on_gpu, stand_ins};
 use bcreid::data::Dataset;
 
 /// Between two devices in f32: sums in another order, over the steps of a run.
-const F32: f64 = 1e-4;
+pub const F32: f64 = 1e-4;
 /// Between bf16 and f32: 4e-3 a rounding, of features that lie on a sphere of radius 1. The hinge is what the margin,
 /// 1, leaves of a distance, so that its error is to be seen beside the margin and not beside what is left.
-const BF16: f64 = 3e-2;
+pub const BF16: f64 = 3e-2;
 /// Between TF32 and f32: 1e-3 a rounding, of the factors of products alone.
 const TF32: f64 = 1e-2;
 
@@ -24,7 +24,7 @@ fn devices_agree(settings: &[&str]) {
 /// Asserts |ours - theirs| <= share |theirs|, in Euclidean length, for each tensor. A bias began at 0 and is only a sum
 /// of small gradients of either sign.
 #[track_caller]
-fn assert_weights_alike(ours: &Run, theirs: &Run) {
+pub fn assert_weights_alike(ours: &Run, theirs: &Run) {
     let (ours, theirs) = (ours.weights(), theirs.weights());
     assert_eq!(ours.len(), theirs.len());
     for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
@@ -56,7 +56,7 @@ fn twenty_steps_in_bf16() {
 
 /// The largest difference of two runs' losses, relative to the loss, or to 1 where that is larger.
 #[track_caller]
-fn apart_beside_1(ours: &[[f64; 5]], theirs: &[[f64; 5]]) -> f64 {
+pub fn apart_beside_1(ours: &[[f64; 5]], theirs: &[[f64; 5]]) -> f64 {
     assert!(!ours.is_empty() && ours.len() == theirs.len(), "{} steps and {}", ours.len(), theirs.len());
     let pairs = ours.iter().flatten().zip(theirs.iter().flatten());
     pairs.map(|(a, b)| (a - b).abs() / b.max(1.0)).fold(0.0, f64::max)

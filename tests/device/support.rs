@@ -47,6 +47,8 @@ pub enum On {
     Cpu,
     /// With this precision.
     Gpu(&'static StandIns, &'static str),
+    /// Likewise, with batch normalisation by cuDNN.
+    Cudnn(&'static StandIns, &'static str),
 }
 
 pub fn f32(stand_ins: &'static StandIns) -> On {
@@ -73,6 +75,10 @@ impl On {
             On::Gpu(stand_ins, precision) => {
                 command.envs(environment(stand_ins));
                 command.args(["--device", "cuda", "--precision", precision])
+            }
+            On::Cudnn(stand_ins, precision) => {
+                command.envs(environment(stand_ins));
+                command.args(["--device", "cuda", "--precision", precision, "--batchnorm", "cudnn"])
             }
         };
         command
