@@ -30,7 +30,10 @@ OUTCOMES = ["passed", "failed", "not run"]
 
 
 # The files whose tests are true of a GPU; the others are about the stand-ins.
-STEMS = {"cuda_libraries": ["convolution", "product"], "device": ["runs", "bits", "evaluation"]}
+STEMS = {
+    "cuda_libraries": ["convolution", "product", "batchnorm"],
+    "device": ["runs", "bits", "evaluation", "batchnorm"],
+}
 
 
 def built(*arguments):
@@ -169,6 +172,20 @@ def table(files):
         for check in evidence["checks"]:
             for step, times in check["figures"].get("steps", {}).items():
                 print(f"| {name} | {step} | {times['median_ms']:.3f} | {times['images_per_second']:.0f} |")
+    kinds = [
+        (name, check["name"], kind)
+        for name, evidence in rows
+        for check in evidence["checks"]
+        for kind in check["figures"].get("batchnorm", {}).get("kinds", [])
+    ]
+    if kinds:
+        print("\n| evidence | check | batch norm | layers | own, us | cuDNN, us | faster |")
+        print("|---|---|---|---|---|---|---|")
+    for name, check, kind in kinds:
+        own, cudnn = (sum(kind[of].values()) for of in ("own", "cudnn"))
+        shape = " x ".join(map(str, kind["shape"])) + (", residual" if kind["residual"] else "")
+        faster = "own" if own <= cudnn else "cuDNN"
+        print(f"| {name} | {check} | {shape} | {kind['layers']} | {own:.1f} | {cudnn:.1f} | {faster} |")
     bad = [(name, check) for name, evidence in rows for check in evidence["checks"] if check["outcome"] != "passed"]
     if bad:
         print()

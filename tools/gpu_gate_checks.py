@@ -147,6 +147,7 @@ class Gate:
             yield "parity", f"bench {precision}", lambda precision=precision: self.bench(precision)
             one = lambda precision=precision: self.bench(precision, "--one-stream")
             yield "parity", f"bench one stream {precision}", one
+            yield "parity", f"batchnorm {precision}", lambda precision=precision: self.batchnorm(precision)
             yield "bits", f"two runs {precision}", lambda precision=precision: self.twice(precision, "again")
             plain = lambda precision=precision: self.twice(precision, "plain", "--no-graph")
             yield "bits", f"graph {precision}", plain
@@ -283,9 +284,10 @@ class Gate:
             self.runs[name] = out
         return self.runs[name]
 
-    def parity(self, precision):
+    def parity(self, precision, *more):
+        name = " ".join(["parity", precision, *more])
         cpu = losses(self.trained("parity cpu", "cpu", "f32", solver__rate=PARITY_RATE))
-        gpu = losses(self.trained(f"parity {precision}", "cuda", precision, solver__rate=PARITY_RATE))
+        gpu = losses(self.trained(name, "cuda", precision, *more, solver__rate=PARITY_RATE))
         require(len(cpu) == len(gpu) > 0, f"{len(cpu)} steps and {len(gpu)}")
         scale = lambda of, step: of if precision == "f32" else max(map(abs, step))
         pairs = [(a, b, scale(abs(a), step)) for step, theirs in zip(cpu, gpu) for a, b in zip(step, theirs)]
@@ -373,11 +375,26 @@ class Gate:
 
     def bench(self, precision, *more):
         size = ["--steps", 2, "--classes", 10, *self.settings()] if self.small else []
-        report = json.loads(self.bcreid("bench", "--json", "--device", "cuda", "--precision", precision, *more, *size))
+        where = ["--device", "cuda", "--precision", precision, *more]
+        report = json.loads(self.bcreid("bench", "--json", *where, *size))
         name = " ".join([precision, *(option.strip("-") for option in more)])
         steps = {f"{name} {kind}": report[kind] for kind in ("plain", "graph")}
         seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in steps.items())
-        return seen, {"steps": steps, "parts": report["parts"], "peak_bytes": report["peak_bytes"]}
+        kinds = report["batchnorm"]
+        require(kinds, "no layer of batch normalisation was timed")
+        sums = {of: sum(kind["layers"] * sum(kind[of].values()) for kind in kinds) for of in ("own", "cudnn")}
+        slower = sum(sum(kind["own"].values()) > sum(kind["cudnn"].values()) for kind in kinds)
+        seen += f"; batch norm by own kernels {sums['own']:.0f} us a step, by cuDNN {sums['cudnn']:.0f} us"
+        seen += f" (faster at {slower} of {len(kinds)} shapes)"
+        figures = {"steps": steps, "parts": report["parts"], "peak_bytes": report["peak_bytes"]}
+        return seen, {**figures, "batchnorm": {"us_a_step": sums, "kinds": kinds}}
+
+    def batchnorm(self, precision):
+        """Training with batch normalisation by cuDNN: near the CPU's losses, and how long a step takes."""
+        cudnn = ["--batchnorm", "cudnn"]
+        near, parity = self.parity(precision, *cudnn)
+        seen, figures = self.bench(precision, *cudnn)
+        return f"{near}; {seen}", {**parity, **figures}
 
     def torch(self):
         if self.call(sys.executable, "-c", "import torch", environment=self.bare)[0]:

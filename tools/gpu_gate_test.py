@@ -22,7 +22,7 @@ echo "$@" >>"$CALLS"
 out=$(echo "$@" | sed -n 's/.*--out \\([^ ]*\\).*/\\1/p')
 case "$1" in
 doctor) echo "--device auto takes cuda:0, Fake GPU, f32" ;;
-bench) echo '{"plain": {"median_ms": 2}, "graph": {"median_ms": 1}, "parts": [], "peak_bytes": 1}' ;;
+bench) cat "$(dirname "$0")/bench.json" ;;
 synth) mkdir "$out" ;;
 train)
     mkdir "$out" || exit 1
@@ -33,6 +33,17 @@ train)
 demo) mkdir "$out"; echo "slow output"; sleep "${SLEEP:-0}" ;;
 esac
 """
+# Two layers without and one with a residual.
+BENCH = {
+    "plain": {"median_ms": 2, "images_per_second": 8000}, "graph": {"median_ms": 1, "images_per_second": 16000},
+    "parts": [], "peak_bytes": 1,
+    "batchnorm": [
+        {"shape": [16, 64, 32, 64], "residual": False, "layers": 2, "own": {"forward_us": 1, "backward_us": 2},
+         "cudnn": {"forward_us": 2, "backward_us": 3}},
+        {"shape": [16, 64, 32, 256], "residual": True, "layers": 1, "own": {"forward_us": 9, "backward_us": 9},
+         "cudnn": {"forward_us": 5, "backward_us": 8}},
+    ],
+}
 # A test program: the tests of `bad` end with an illegal address, in a real process of their own.
 OPS = """#!/bin/sh
 echo "$@" >>"$CALLS"
@@ -58,6 +69,7 @@ class Gate(unittest.TestCase):
         self.calls.touch()
         for name, text in [("bcreid", BCREID), ("ops", OPS), ("compute-sanitizer", SANITIZER)]:
             self.script(self.bundle / "bin" / name, text)
+        (self.bundle / "bin/bench.json").write_text(json.dumps(BENCH))
         kernels = self.bundle / "repo/cuda/relu.cu"
         kernels.parent.mkdir(parents=True)
         kernels.write_text("\nSOFTCUDA_KERNELS(relu_forward_f32, relu_forward_bf16)\n")
@@ -143,6 +155,30 @@ class Gate(unittest.TestCase):
         # The next call is not tripped by what that one has left.
         self.run_gate("--stage", "bits", "--only", "graph")
         self.assertEqual(self.outcomes()["graph f32"], "passed")
+
+    def test_both_batch_norms_are_timed_at_each_shape(self):
+        self.assertEqual(self.run_gate("--only", "bench bf16", "batchnorm bf16")[0], 0)
+        own, cudnn = self.content()["checks"]
+        self.assertEqual(own["figures"]["batchnorm"]["kinds"], BENCH["batchnorm"])
+        self.assertEqual(own["figures"]["batchnorm"]["us_a_step"], {"own": 24, "cudnn": 23})
+        said = "by own kernels 24 us a step, by cuDNN 23 us (faster at 1 of 2 shapes)"
+        self.assertIn(said, own["detail"])
+        # The step itself is timed with cuDNN too, under a name of its own.
+        self.assertEqual(list(own["figures"]["steps"]), ["bf16 plain", "bf16 graph"])
+        steps = [f"bf16 --batchnorm cudnn {kind}" for kind in ("plain", "graph")]
+        self.assertEqual(list(cudnn["figures"]["steps"]), steps)
+        self.assertEqual(cudnn["figures"]["band"], checks.BANDS["bf16"])
+        command = [sys.executable, TOOLS / "gpu_gate.py", "table", self.evidence]
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertIn("| evidence.json | bench bf16 | 16 x 64 x 32 x 64 | 2 | 3.0 | 5.0 | own |", said)
+        self.assertIn("| 16 x 64 x 32 x 256, residual | 1 | 18.0 | 13.0 | cuDNN |", said)
+        trained = [call for call in self.calls.read_text().splitlines() if call.startswith("train")]
+        self.assertEqual(["--batchnorm cudnn" in call for call in trained], [False, True])
+
+    def test_a_bench_without_batch_norms_fails(self):
+        (self.bundle / "bin/bench.json").write_text(json.dumps({**BENCH, "batchnorm": None}))
+        self.assertEqual(self.run_gate("--only", "bench f32")[0], 1)
+        self.assertEqual(self.outcomes(), {"bench f32": "failed"})
 
     def test_a_failed_check_keeps_its_whole_output_and_trips_no_other(self):
         self.fail_once.touch()

@@ -195,6 +195,13 @@ impl<'p> Tape<'p> {
         !matches!(self.destinations[var.id], GradDestination::None)
     }
 
+    /// The operations recorded so far, in their order: the name of each, and the shapes of its inputs.
+    pub fn recorded(&self) -> impl Iterator<Item = (&'static str, Vec<Shape>)> {
+        self.nodes
+            .iter()
+            .map(|node| (node.backward.op(), node.inputs.iter().map(|input| input.shape).collect()))
+    }
+
     /// Records an operation and returns its output as a variable. `save` is called with the output if the gradient of
     /// any input is needed. [`Sinks`] numbers the inputs in the order of `inputs`.
     pub fn record<B: Backward + 'static>(

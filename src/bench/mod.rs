@@ -2,14 +2,15 @@
 //!
 //! The steps are those of a training run, in the solver's order and with its loader; only the images are synthetic, and
 //! the learning rate is too small to change the weights noticeably. Each kind of step, plain or captured, is timed
-//! after a warm-up.
+//! after a warm-up. On a GPU the layers of batch normalisation are timed too, by both of their backends.
 
+mod batchnorm;
 mod clock;
 mod model;
 mod report;
 
 pub use model::{Row, StepWork};
-pub use report::{Parts, Report, Times};
+pub use report::{BatchNormTimes, Parts, Passes, Report, Times};
 
 use crate::autograd::{Params, StepValues};
 use crate::config::Config;
@@ -75,10 +76,16 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         Device::Cpu(_) => ("cpu".into(), Some(rayon::current_num_threads()), peak_of_process(), None),
         Device::Cuda(gpu) => (gpu.name().to_string(), None, Some(gpu.usage().peak), Some(gpu)),
     };
+    // Behind the figures of memory, which are those of training.
+    let batchnorm = match device {
+        Device::Cuda(gpu) if captures => Some(bench.batchnorms(gpu, plan.steps)?),
+        _ => None,
+    };
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
         device: name,
         precision: device.precision().to_string(),
+        batchnorm_by: device.batchnorm().to_string(),
         threads,
         classes: plan.classes,
         steps: plan.steps,
@@ -86,6 +93,7 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         parts,
         work,
         graph,
+        batchnorm,
         peak_bytes: peak,
         held_bytes: gpu.map(|gpu| gpu.usage().held),
         streams: gpu.map(|gpu| gpu.streams()),

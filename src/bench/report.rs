@@ -34,7 +34,7 @@ impl Times {
 }
 
 /// Median of `values`, which are sorted in place.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
@@ -79,6 +79,39 @@ impl Parts {
     }
 }
 
+/// The times of all layers of one shape.
+#[derive(Clone, Debug, Serialize)]
+pub struct BatchNormTimes {
+    /// The sizes of the activations, `[N, H, W, C]` or `[N, C]`.
+    pub shape: Vec<usize>,
+    /// True if a residual is added.
+    pub residual: bool,
+    /// The number of such layers in the network.
+    pub layers: usize,
+    /// By the kernels of this program.
+    pub own: Passes,
+    /// By cuDNN, with the residual and the ReLU by kernels of this program.
+    pub cudnn: Passes,
+    /// Whether cuDNN took its persistent mode for the forward and for the backward pass.
+    pub cudnn_persistent: [bool; 2],
+}
+
+/// The median microseconds of a layer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Passes {
+    /// The forward pass.
+    pub forward_us: f64,
+    /// The backward pass.
+    pub backward_us: f64,
+}
+
+impl Passes {
+    /// Both passes.
+    pub fn total_us(&self) -> f64 {
+        self.forward_us + self.backward_us
+    }
+}
+
 /// Results of a benchmark and its settings.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -88,6 +121,8 @@ pub struct Report {
     pub device: String,
     /// Precision of convolutions and matrix products.
     pub precision: String,
+    /// Who computes batch normalisation in the timed steps: `own` or `cudnn`.
+    pub batchnorm_by: String,
     /// Number of computing threads, on a CPU.
     pub threads: Option<usize>,
     /// Number of identities.
@@ -102,6 +137,8 @@ pub struct Report {
     pub work: Option<StepWork>,
     /// Timing of replays of a captured step, on a GPU.
     pub graph: Option<Times>,
+    /// Timing of batch normalisation at each shape of the network, by both backends, with captured steps on a GPU.
+    pub batchnorm: Option<Vec<BatchNormTimes>>,
     /// Peak memory in bytes: the program's buffers on a GPU, the whole process on the CPU; `None` where the system does
     /// not report it.
     pub peak_bytes: Option<usize>,
@@ -127,8 +164,14 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "Training steps on {device}, {}: {} x {}, batch {}, {} classes; median of {}",
-            self.precision, input.height, input.width, solver.batch, self.classes, self.steps
+            "Training steps on {device}, {}{}: {} x {}, batch {}, {} classes; median of {}",
+            self.precision,
+            if self.batchnorm_by == "own" { "" } else { ", batch norm by cudnn" },
+            input.height,
+            input.width,
+            solver.batch,
+            self.classes,
+            self.steps
         )?;
         let mut table = ruled(&["", "ms a step", "fastest", "images/s", "launches"]);
         for (name, times) in [("plain", Some(&self.plain)), ("graph", self.graph.as_ref())] {
@@ -153,6 +196,9 @@ impl fmt::Display for Report {
         write!(f, "{}", aligned(table))?;
         if let Some(work) = &self.work {
             write!(f, "\n{}", work_table(work))?;
+        }
+        if let Some(batchnorm) = &self.batchnorm {
+            write!(f, "\n{}", aligned(batchnorm_table(batchnorm)))?;
         }
         if let Some(peak) = self.peak_bytes {
             write!(f, "\nPeak memory: {}", Bytes(peak))?;
@@ -200,6 +246,44 @@ fn work_table(work: &StepWork) -> Table {
     }
     add(&work.total);
     aligned(table)
+}
+
+/// A row for each kind of layer, and the sums over all layers of a step.
+fn batchnorm_table(kinds: &[BatchNormTimes]) -> Table {
+    let mut table = ruled(&[
+        "batch norm, us a layer",
+        "layers",
+        "own forward",
+        "backward",
+        "cudnn forward",
+        "backward",
+        "faster",
+    ]);
+    let row = |name: String, layers: usize, own: Passes, cudnn: Passes| {
+        let faster = if own.total_us() <= cudnn.total_us() { "own" } else { "cudnn" };
+        let us = |value: f64| format!("{value:.1}");
+        [
+            name,
+            layers.to_string(),
+            us(own.forward_us),
+            us(own.backward_us),
+            us(cudnn.forward_us),
+            us(cudnn.backward_us),
+            faster.to_string(),
+        ]
+    };
+    for BatchNormTimes { shape, residual, layers, own, cudnn, .. } in kinds {
+        let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let name = format!("{}{}", sizes.join(" x "), if *residual { ", residual" } else { "" });
+        table.add_row(row(name, *layers, *own, *cudnn));
+    }
+    let sum = |passes: fn(&BatchNormTimes) -> Passes| {
+        let each = |pass: fn(Passes) -> f64| kinds.iter().map(|of| of.layers as f64 * pass(passes(of))).sum();
+        Passes { forward_us: each(|of| of.forward_us), backward_us: each(|of| of.backward_us) }
+    };
+    let layers = kinds.iter().map(|of| of.layers).sum();
+    table.add_row(row("all layers of a step".into(), layers, sum(|of| of.own), sum(|of| of.cudnn)));
+    table
 }
 
 fn ruled(header: &[&str]) -> Table {
