@@ -51,6 +51,28 @@ fn features_in_bf16_point_the_same_way() {
     assert!((0.999..1.0 - 1e-7).contains(&cosine), "{cosine}");
 }
 
+/// Inference with cuDNN's batch normalisation; its evaluation is stored beside that of the own kernels.
+#[test]
+fn batch_norm_by_cudnn_agrees() {
+    let Some(stand_ins) = stand_ins() else { return };
+    let [cpu, f32] = [On::Cpu, On::Cudnn(stand_ins, "f32")].map(|on| extracted(on, &[]));
+    let apart = cpu.features().iter().zip(f32.features()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(cpu.len() == f32.len() && apart < 1e-4, "{apart:.1e} apart");
+    let cosine = cosine(&extracted(On::Cudnn(stand_ins, "bf16"), &[]), &cpu);
+    assert!((0.999..1.0 - 1e-7).contains(&cosine), "{cosine}");
+
+    let trained = On::Cpu.trained(&["solver.iterations=1"]);
+    for on in [On::Gpu(stand_ins, "f32"), On::Cudnn(stand_ins, "f32")] {
+        succeed(on.bcreid("eval").arg("--run").arg(trained.path()).arg("--data").arg(data()));
+    }
+    let stored = std::fs::read_dir(trained.path().join("evaluations")).unwrap();
+    let mut names: Vec<String> =
+        stored.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != ".lock");
+    names.sort();
+    assert_eq!(names, ["set", "set+batchnorm-cudnn"]);
+}
+
 #[test]
 fn eval_and_query_print_the_same() {
     let Some(stand_ins) = stand_ins() else { return };

@@ -253,3 +253,66 @@ fn a_library_may_be_missing() {
         assert_eq!(found, [true, false, true, true]);
     });
 }
+
+/// Kernels of larger networks than can be computed here.
+#[test]
+fn an_idle_device_checks_calls_and_computes_nothing() {
+    Process::of("an_idle_device_checks_calls_and_computes_nothing").set("SOFTCUDA_IDLE", 1).run(|| {
+        let (stream, softmax) = open();
+        let (x, y) = (uploaded(&stream, &[7.0f32; 8]), alloc(32));
+        softmax.launch(&stream, x, y);
+        let mut host = [1.0; 8];
+        enqueue_download(&stream, &mut host, y);
+        wait(&stream).unwrap();
+        assert_eq!(host, [0.0; 8]);
+        softmax.launch_with(&stream, &mut [ptr::null_mut()]).unwrap_err();
+    });
+}
+
+/// As many blocks as the driver says, and one more.
+#[test]
+fn a_cooperative_launch_has_no_more_blocks_than_fit() {
+    let process = Process::of("a_cooperative_launch_has_no_more_blocks_than_fit");
+    process.set("SOFTCUDA_MULTIPROCESSORS", 2).says("64 fit on the device at once").run(|| {
+        let (stream, softmax) = open();
+        let (x, y) = (uploaded(&stream, &[7.0f32; 4 * 64]), alloc(4 * 4 * 64));
+        let mut each = 0;
+        // SAFETY: one value is written, to a variable of its type.
+        unsafe {
+            let ask = sys::cuOccupancyMaxActiveBlocksPerMultiprocessor;
+            ask(&raw mut each, softmax.0, 32, 0).result().unwrap();
+        }
+        assert_eq!(each, 32);
+        // By threads, by shared memory, and more of it than the function may have.
+        for (threads, shared, blocks) in
+            [(1024, 0, 2), (1024, 40 << 10, 2), (64, 48 << 10, 4), (64, 100 << 10, 0)]
+        {
+            // SAFETY: as above.
+            unsafe {
+                let ask = sys::cuOccupancyMaxActiveBlocksPerMultiprocessor;
+                ask(&raw mut each, softmax.0, threads, shared).result().unwrap();
+            }
+            assert_eq!(each, blocks, "{threads} threads, {shared} bytes");
+        }
+        let launch = |blocks| {
+            let (mut x, mut y, mut columns) = (x, y, 4i32);
+            let arguments: &mut [*mut c_void] =
+                &mut [(&raw mut x).cast(), (&raw mut y).cast(), (&raw mut columns).cast()];
+            // SAFETY: as many arguments as the kernel has; its accesses are checked.
+            unsafe {
+                result::launch_cooperative_kernel(
+                    softmax.0,
+                    (blocks, 1, 1),
+                    (32, 1, 1),
+                    0,
+                    stream.cu_stream(),
+                    arguments,
+                )
+            }
+        };
+        launch(64).unwrap();
+        let error = launch(65).unwrap_err();
+        assert_eq!(error.0, CUresult::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+        wait(&stream).unwrap();
+    });
+}

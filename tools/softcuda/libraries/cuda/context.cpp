@@ -91,6 +91,7 @@ STANDIN_API Result cuInit(unsigned flags) {
     call.d.seed = number_from_environment("SOFTCUDA_SEED", 0);
     if (!choose_order(call.d)) return INVALID_VALUE;
     call.d.failing_alloc = number_from_environment("SOFTCUDA_FAIL_ALLOC_AFTER", 0);
+    call.d.idle = number_from_environment("SOFTCUDA_IDLE", 0) != 0;
     call.d.multiprocessors = static_cast<int>(number_from_environment("SOFTCUDA_MULTIPROCESSORS", 1));
     call.d.cooperative = number_from_environment("SOFTCUDA_COOPERATIVE", 1) != 0;
     call.d.device_count = number_from_environment("SOFTCUDA_DEVICES", 1) ? 1 : 0;

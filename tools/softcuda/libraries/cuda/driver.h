@@ -155,6 +155,7 @@ struct Driver {
     Result sticky = SUCCESS;             // an error of work that ran; every later call reports it
     uint64_t launches = 0;               // seeds the order of threads, together with SOFTCUDA_SEED
     uint64_t seed = 0;
+    bool idle = false;                   // work is accepted and never done
     int multiprocessors = 1;
     bool cooperative = true;             // whether the device has cooperative launches
 };

@@ -23,7 +23,11 @@ Work upload(uint64_t to, const void* from, size_t bytes) {
     return [=](softcuda_device* device) { return driver().kernels.upload(device, pointer(to), from, bytes); };
 }
 Work download(void* to, uint64_t from, size_t bytes) {
-    return [=](softcuda_device* device) { return driver().kernels.download(device, to, pointer(from), bytes); };
+    return [=](softcuda_device* device) {
+        if (!driver().idle) return driver().kernels.download(device, to, pointer(from), bytes);
+        std::memset(to, 0, bytes);
+        return int(SOFTCUDA_OK);
+    };
 }
 Work fill(uint64_t to, unsigned char value, size_t bytes) {
     return [=](softcuda_device* device) { return driver().kernels.fill(device, pointer(to), value, bytes); };
@@ -158,6 +162,7 @@ STANDIN_API Result cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes
     Call call;
     if (const Result result = call.ready()) return result;
     return enqueue(stream, [=](softcuda_device* device) {
+        if (driver().idle) return int(SOFTCUDA_OK);
         std::vector<char> copy(bytes);
         const int fault = driver().kernels.download(device, copy.data(), pointer(from), bytes);
         return fault ? fault : driver().kernels.upload(device, pointer(to), copy.data(), bytes);

@@ -113,6 +113,7 @@ Result launch(Function* function, softcuda_dim3 grid, softcuda_dim3 block, unsig
     }
     return enqueue(stream, [=, name = function->name, limit = function->shared_limit](softcuda_device* device) {
         Driver& d = driver();
+        if (d.idle) return int(SOFTCUDA_OK);
         std::vector<void*> pointers;
         for (auto& value : *values) pointers.push_back(value.data());
         const softcuda_options options{d.seed + ++d.launches, limit, 0, multiprocessors};

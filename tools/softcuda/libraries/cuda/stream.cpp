@@ -21,6 +21,7 @@ Stream* find_stream(void* handle) {
 int softcuda_enqueue(void* stream, Work* work) {
     Call call;
     if (const Result result = call.ready()) return result;
+    if (call.d.idle) *work = [](softcuda_device*) { return SOFTCUDA_OK; };
     return enqueue(stream, std::move(*work));
 }
 
