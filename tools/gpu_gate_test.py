@@ -165,7 +165,7 @@ class Gate(unittest.TestCase):
         self.assertIn(said, own["detail"])
         # The step itself is timed with cuDNN too, under a name of its own.
         self.assertEqual(list(own["figures"]["steps"]), ["bf16 plain", "bf16 graph"])
-        steps = [f"bf16 --batchnorm cudnn {kind}" for kind in ("plain", "graph")]
+        steps = [f"bf16 batchnorm cudnn {kind}" for kind in ("plain", "graph")]
         self.assertEqual(list(cudnn["figures"]["steps"]), steps)
         self.assertEqual(cudnn["figures"]["band"], checks.BANDS["bf16"])
         command = [sys.executable, TOOLS / "gpu_gate.py", "table", self.evidence]
