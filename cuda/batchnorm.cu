@@ -32,7 +32,8 @@ enum Phase : int { SUMS = 1, APPLY = 2, BOTH = 3 };
 __device__ __forceinline__ float rectified(float v) { return v < 0.0f ? 0.0f : v; }
 __device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 0.0f : dy; }
 
-// The rows that a thread loads ahead: 64 bytes of four channels each. A kernel that reads several arrays loads half.
+// The rows that a thread loads ahead: together 64 bytes, if it has four channels. A loop over several arrays loads half
+// as many.
 template <class T> constexpr int ROWS = 16 / sizeof(T);
 
 // A block of x times y threads has N channels in each of its x columns of threads. The dynamic shared memory of a block:

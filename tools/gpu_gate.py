@@ -32,7 +32,7 @@ OUTCOMES = ["passed", "failed", "not run"]
 # The files whose tests are true of a GPU; the others are about the stand-ins.
 STEMS = {
     "cuda_libraries": ["convolution", "product", "batchnorm"],
-    "device": ["runs", "bits", "evaluation", "batchnorm"],
+    "device": ["runs", "bits", "streams", "evaluation", "batchnorm"],
 }
 
 

@@ -386,8 +386,8 @@ class Gate:
         slower = sum(sum(kind["own"].values()) > sum(kind["cudnn"].values()) for kind in kinds)
         seen += f"; batch norm by own kernels {sums['own']:.0f} us a step, by cuDNN {sums['cudnn']:.0f} us"
         seen += f" (faster at {slower} of {len(kinds)} shapes)"
-        figures = {"steps": steps, "parts": report["parts"], "peak_bytes": report["peak_bytes"]}
-        return seen, {**figures, "batchnorm": {"us_a_step": sums, "kinds": kinds}}
+        figures = {key: report.get(key) for key in ("parts", "peak_bytes", "work", "streams", "waiting_bytes")}
+        return seen, {"steps": steps, **figures, "batchnorm": {"us_a_step": sums, "kinds": kinds}}
 
     def batchnorm(self, precision):
         """Training with batch normalisation by cuDNN: near the CPU's losses, and how long a step takes."""

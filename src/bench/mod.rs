@@ -72,11 +72,11 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         true => Some(bench.captured(plan.steps, &|done| progress(plan.steps + done, total))?),
         false => None,
     };
-    let (name, threads, peak, gpu) = match device {
-        Device::Cpu(_) => ("cpu".into(), Some(rayon::current_num_threads()), peak_of_process(), None),
-        Device::Cuda(gpu) => (gpu.name().to_string(), None, Some(gpu.usage().peak), Some(gpu)),
+    let (name, threads, usage) = match device {
+        Device::Cpu(_) => ("cpu".into(), Some(rayon::current_num_threads()), None),
+        // Before the layers of batch normalisation are timed: the figures of memory are those of training.
+        Device::Cuda(gpu) => (gpu.name().to_string(), None, Some(gpu.usage())),
     };
-    // Behind the figures of memory, which are those of training.
     let batchnorm = match device {
         Device::Cuda(gpu) if captures => Some(bench.batchnorms(gpu, plan.steps)?),
         _ => None,
@@ -94,10 +94,13 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         work,
         graph,
         batchnorm,
-        peak_bytes: peak,
-        held_bytes: gpu.map(|gpu| gpu.usage().held),
-        streams: gpu.map(|gpu| gpu.streams()),
-        waiting_bytes: gpu.map(|gpu| gpu.usage().waiting),
+        peak_bytes: usage.as_ref().map_or_else(peak_of_process, |usage| Some(usage.peak)),
+        held_bytes: usage.as_ref().map(|usage| usage.held),
+        streams: match device {
+            Device::Cpu(_) => None,
+            Device::Cuda(gpu) => Some(gpu.streams()),
+        },
+        waiting_bytes: usage.as_ref().map(|usage| usage.waiting),
         softmax_loss: bench.softmax,
         config: plan.config.clone(),
     })

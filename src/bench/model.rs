@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn work_is_summed_by_part_and_by_kind() {
-        let work = |launches, bytes| Work { launches, bytes, flops: 0 };
+        let work = |launches, bytes| Work { launches, bytes, large_bytes: 0, flops: 0 };
         let kinds =
             |list: &[(&str, Work)]| list.iter().map(|(kind, work)| (kind.to_string(), *work)).collect();
         let parts = vec![

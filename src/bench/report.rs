@@ -212,7 +212,7 @@ impl fmt::Display for Report {
                 let waiting = Bytes(waiting);
                 write!(
                     f,
-                    "\n{streams} streams; at most {waiting} of the peak waited for the second one to be reused"
+                    "\n{streams} streams; at most {waiting} of freed memory could not be reused yet, as the second one used it"
                 )?;
             }
             _ => {}

@@ -58,8 +58,8 @@ pub struct Train {
     /// bits.
     #[arg(long)]
     no_graph: bool,
-    /// On CUDA, compute the gradients of filters in the stream of all other work instead of a second one: slower, with
-    /// the same bits.
+    /// On CUDA, compute the gradients of filters in the stream of all other work instead of a second one, with the same
+    /// bits.
     #[arg(long)]
     one_stream: bool,
 }

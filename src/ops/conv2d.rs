@@ -26,6 +26,9 @@ use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
+/// The channels of images, which are assembled with further ones of zeros on a GPU.
+const COLOURS: usize = 3;
+
 /// The parameters of a convolution, equal for both dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {
@@ -64,7 +67,8 @@ impl Geometry {
         let Some([k, r, s, depth]) = w.nhwc() else {
             return invalid(format!("the filters must be [K, R, S, C], not {w}"));
         };
-        if depth != c && !(on_gpu && padded_channels(depth, dtype) == c) {
+        let is_padded_image = on_gpu && depth == COLOURS && padded_channels(depth, dtype) == c;
+        if depth != c && !is_padded_image {
             return invalid(format!("the input {x} has {c} channels, the filters {w} take {depth}"));
         }
         if x.len() == 0 || w.len() == 0 {
@@ -100,8 +104,8 @@ impl Geometry {
     }
 }
 
-/// Convolves `x` `[N, H, W, C]`, which on a GPU may have further channels of zeros up to [`padded_channels`], with the filters `w` `[K, R, S, C]` and adds `bias` `[K]` if there is one; returns
-/// `[N, P, Q, K]`.
+/// Convolves `x` `[N, H, W, C]` with the filters `w` `[K, R, S, C]` and adds `bias` `[K]` if there is one; returns
+/// `[N, P, Q, K]`. On a GPU, images may have further channels of zeros ([`padded_channels`]) where the filters have 3.
 ///
 /// # Errors
 /// If a rank is wrong, the channels differ, the stride is 0, an input is empty, or the filter is larger than the padded

@@ -1,9 +1,9 @@
 //! Checkpoints: the state from which a run continues bit for bit, written atomically.
 //!
 //! A checkpoint is a safetensors file with the weights, the optimiser's state (`momentum/NAME` for each weight with SGD,
-//! `exp_avg/NAME` and `exp_avg_sq/NAME` with Adam), their average (`ema/NAME`) if the run has one, the running statistics and the centers; its metadata holds the
-//! settings, the seed, the number of finished steps, the position of the sampler, the identity of the data and the
-//! provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
+//! `exp_avg/NAME` and `exp_avg_sq/NAME` with Adam), their average (`ema/NAME`) if the run has one, the running
+//! statistics and the centers; its metadata holds the settings, the seed, the number of finished steps, the position of
+//! the sampler, the identity of the data and the provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
 
 use super::Layout;
 use super::validation::Validation;
@@ -30,8 +30,8 @@ const PRECISION: &str = "precision";
 /// The metadata key of who computed batch normalisation; absent where this program's kernels did.
 const BATCHNORM: &str = "batchnorm";
 
-/// The identity of a run in its checkpoints: settings, classes, images, precision, batch normalisation; and its provenance, which a resumed
-/// run takes from them.
+/// The identity of a run in its checkpoints: settings, classes, images, precision, batch normalisation; and its
+/// provenance, which a resumed run takes from them.
 #[derive(Clone, Debug)]
 pub struct Identity {
     config: Config,

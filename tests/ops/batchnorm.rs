@@ -192,6 +192,55 @@ fn a_residual_used_twice_collects_both_gradients() {
     });
 }
 
+/// Only the residual needs a gradient: x is not kept, whatever the statistics are.
+#[test]
+fn a_residual_may_be_the_only_one_with_a_gradient() {
+    on::each_precision(|device| {
+        let [x, residual, dy] = small(device);
+        for statistics in [BATCH, Statistics::Frozen] {
+            let mut layer = Layer::noisy(device, 3);
+            for id in [layer.gamma, layer.beta] {
+                layer.params.get_mut(id).lr_mult = 0.0;
+            }
+            let mut tape = Tape::new(&mut layer.params, &StepValues::new(device, 0).unwrap());
+            let x = tape.constant(on::tensor(device, SMALL, &x));
+            let residual = tape.leaf(on::tensor(device, SMALL, &residual));
+            let key = on::key(device, &residual);
+            let bn = BatchNorm {
+                gamma: tape.param(layer.gamma),
+                beta: tape.param(layer.beta),
+                mean: layer.mean,
+                var: layer.var,
+            };
+            let y = fused(statistics, true)(&mut tape, x, bn, Some(residual)).unwrap();
+            let open: Vec<bool> = on::host(&y.value).iter().map(|&y| y > 0.0).collect();
+            let mut grads = tape.backward(vec![(y, on::tensor(device, SMALL, &dy))]).unwrap();
+            let masked: Vec<f32> =
+                dy.iter().zip(&open).map(|(&dy, &open)| if open { dy } else { 0.0 }).collect();
+            assert_eq!(on::host(&grads.take(&key).unwrap()), masked, "{statistics:?}");
+        }
+    });
+}
+
+/// No image: nothing is launched that a device refuses.
+#[test]
+fn an_empty_input_has_an_empty_output() {
+    on::each_precision(|device| {
+        let mut layer = Layer::noisy(device, 3);
+        let mut tape = Tape::new(&mut layer.params, &StepValues::new(device, 0).unwrap());
+        let x = tape.leaf(on::tensor(device, [0, 5, 2, 3], &[]));
+        let bn = BatchNorm {
+            gamma: tape.param(layer.gamma),
+            beta: tape.param(layer.beta),
+            mean: layer.mean,
+            var: layer.var,
+        };
+        let y = fused(Statistics::Frozen, true)(&mut tape, x, bn, None).unwrap();
+        assert_eq!(y.shape().dims(), [0, 5, 2, 3]);
+        tape.backward(vec![(y, on::tensor(device, [0, 5, 2, 3], &[]))]).unwrap();
+    });
+}
+
 /// x as its own residual: y = relu(bn(x) + x).
 #[test]
 fn the_input_may_be_its_own_residual() {

@@ -1,5 +1,5 @@
 //! Launch grids over the columns of a matrix `[rows, C]`, for the kernels that include `cuda/columns.cuh`. The formulas
-//! and their reasons are in `docs/kernels.md`, "Launched".
+//! and their reasons are in `docs/kernels.md`, "Launch configurations".
 
 use super::{CudaDevice, Grid};
 use crate::element::{DType, Shape};

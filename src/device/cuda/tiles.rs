@@ -1,5 +1,5 @@
 //! The tiles of a matrix `[rows, C]`, and launches of kernels that sum each tile, wait for all others, and go on: those of
-//! `cuda/batchnorm.cu`. The formulas and their reasons are in `docs/kernels.md`, "Launched".
+//! `cuda/batchnorm.cu`. The formulas and their reasons are in `docs/kernels.md`, "Launch configurations".
 
 use super::arguments::{Kernel, Variant};
 use super::{CudaDevice, Grid};
@@ -90,9 +90,9 @@ impl Tiles {
         Grid { blocks: [blocks, 1, 1], threads: [self.x as u32, self.y as u32, 1], shared: self.scratch() }
     }
 
-    /// The grid of a kernel with one phase, which keeps nothing.
+    /// The grid of a kernel with one phase, which keeps nothing. Of no rows it has one block, which finds no tile.
     pub fn whole(&self) -> Grid {
-        self.grid(self.count())
+        self.grid(self.count().max(1))
     }
 
     /// The rows of each tile that fit into `shared` bytes of a block with `tiles` of them, in `arrays` tensors.

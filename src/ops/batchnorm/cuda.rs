@@ -119,7 +119,8 @@ pub fn backward(gpu: &Arc<CudaDevice>, pass: &mut Gradients, sinks: &mut Sinks<'
         dbeta: beta.0,
         add_dbeta: beta.1,
         dx,
-        batch: usize::from(pass.batch),
+        // Without x no gradient needs the statistics, only that of a residual is wanted.
+        batch: usize::from(pass.batch && x.is_some()),
         mask: pass.mask as usize,
         mask_dy: usize::from(pass.mask_dy),
         phases,

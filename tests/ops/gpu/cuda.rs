@@ -107,7 +107,9 @@ impl Device {
         }
     }
 
-    /// The blocks that run at once. A cooperative kernel of this project takes any number, and has no other sides.
+    /// The blocks that run at once. A cooperative kernel of this project takes any number, and has no other sides. With
+    /// kept rows fewer blocks need more shared memory: the tests with such rows have at most 30 blocks, fewer than the
+    /// multiprocessors of a supported chip.
     fn most_blocks(&self, function: Handle, threads: [u32; 3], shared: u32) -> Outcome<u32> {
         const MULTIPROCESSOR_COUNT: i32 = 16;
         let (mut each, mut count) = (0, 0);

@@ -5,7 +5,7 @@
 //! - Training: `cudnnBatchNormalizationForwardTrainingEx` and `cudnnBatchNormalizationBackwardEx`, first in the mode
 //!   `CUDNN_BATCHNORM_SPATIAL_PERSISTENT`, with a workspace and the reserve space that the forward pass leaves to the
 //!   backward pass. These are the functions that have kernels for packed NHWC arrays (the reference of the first one),
-//!   and PyTorch calls them in this way for channels-last tensors.
+//!   and PyTorch calls them in this way for channels-last tensors. For which types they have them, a GPU must show.
 //! - If cuDNN refuses a pass in this mode (a wrong parameter or not supported, status 2000 to 3999: an answer before
 //!   anything is enqueued), the pass runs in the mode `CUDNN_BATCHNORM_SPATIAL` without workspace, where the functions
 //!   are the plain `cudnnBatchNormalizationForwardTraining` and `Backward`. Their header has f32 parameters for all data
