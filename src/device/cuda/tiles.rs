@@ -253,14 +253,14 @@ mod tests {
                 for dtype in [DType::F32, DType::BF16] {
                     let tiles = Tiles::new(rows, c, dtype);
                     let threads = tiles.x * tiles.y;
-                    assert!(threads % 32 == 0 && threads <= THREADS, "{tiles:?}");
-                    assert_eq!(tiles.y % tiles.lanes, 0, "{tiles:?}");
+                    assert!(threads.is_multiple_of(32) && threads <= THREADS, "{tiles:?}");
+                    assert!(tiles.y.is_multiple_of(tiles.lanes), "{tiles:?}");
                     assert!(
                         tiles.columns * tiles.x * tiles.lanes >= c
                             && tiles.chunks * tiles.rows_a_tile >= rows
                     );
                     // The kept rows behind it are read in packs.
-                    assert_eq!(tiles.scratch() % (tiles.lanes * dtype.bytes()), 0, "{tiles:?}");
+                    assert!(tiles.scratch().is_multiple_of(tiles.lanes * dtype.bytes()), "{tiles:?}");
                 }
             }
         }
