@@ -3,6 +3,7 @@ use crate::gradient_check::{Check, Input, noise};
 use crate::on::{self, host};
 use bcreid::autograd::{Params, StepValues, Tape};
 use bcreid::device::Device;
+use bcreid::device::cuda::cudnn::padded_channels;
 use bcreid::element::{DType, Shape};
 use bcreid::ops::conv2d::{Conv, conv2d};
 use bcreid::tensor::Tensor;
@@ -302,6 +303,35 @@ fn misfits_are_refused() {
     refused(&[1, 4, 5, 3], &[2, 3, 3, 3], None, 0, 1, &["stride"]);
     refused(&[1, 4, 5, 3], &[2, 7, 3, 3], None, 1, 1, &["7 x 3", "padded by 1"]);
     refused(&[0, 4, 5, 3], &[2, 3, 3, 3], None, 1, 1, &["empty"]);
+}
+
+/// Images that are padded with zeros have the output of images as they are; no other input may have more channels than
+/// the filters.
+#[test]
+fn images_may_have_padded_channels() {
+    on::cuda_in_each_precision(|device| {
+        let wide = padded_channels(3, device.activations());
+        let mut params = Params::none(device);
+        let mut tape = Tape::no_grad(&mut params).unwrap();
+        let (x, w) = (noise(1, 2 * 5 * 4 * 3), noise(2, 8 * 3 * 3 * 3));
+        let padded: Vec<f32> = x
+            .chunks(3)
+            .flat_map(|pixel| pixel.iter().copied().chain(std::iter::repeat_n(0.0, wide - 3)))
+            .collect();
+        let conv = Conv { stride: 1, pad: 1 };
+        let [plain, wider] = [(3, &x), (wide, &padded)].map(|(c, x)| {
+            let x = tape.constant(on::tensor(device, [2, 5, 4, c], x));
+            let w = tape.constant(on::tensor(device, [8, 3, 3, 3], &w));
+            host(&conv2d(&mut tape, x, w, None, conv).unwrap().value)
+        });
+        assert_eq!(plain, wider);
+        for c in [1, 2] {
+            let x = tape.constant(on::tensor(device, [2, 5, 4, wide], &noise(3, 40 * wide)));
+            let w = tape.constant(on::tensor(device, [8, 3, 3, c], &noise(4, 72 * c)));
+            let error = conv2d(&mut tape, x, w, None, conv).map(drop).unwrap_err().to_string();
+            assert!(error.contains(&format!("{wide} channels")), "{error}");
+        }
+    });
 }
 
 /// How much larger the rounding errors of transformed tiles are than those of the direct sum, root mean square and
