@@ -43,7 +43,7 @@
 //!
 //! | stage | function | result | memory on a GPU | thread on a GPU |
 //! |---|---|---|---|---|
-//! | decode and augment | [`data::Loader::batch`] | pixels `[m, H, W, 3]`, labels `[m]` | device, assembled from decoded bytes that lie there | a kernel of the stream |
+//! | decode and augment | [`data::Loader::batch`] | pixels `[m, H, W, 3]` (on a GPU with padded channels), labels `[m]` | device, assembled from decoded bytes that lie there | a kernel of the stream |
 //! | values of the step | [`autograd::StepValues::set`] | step, learning rates, lambda: `[1]` each | device, sent from pinned memory | solver |
 //! | network | [`model`]'s forward | pool5 `[m, D]`, and the features behind an embedding and a neck | pool of the step; each operation saves its inputs on the [`autograd::Tape`] | kernels, cuDNN |
 //! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`], others with a weight | `[1]` each | pool of the step | kernels, cuBLAS |

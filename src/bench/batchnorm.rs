@@ -2,8 +2,9 @@
 //!
 //! A layer is timed with its residual, if it has one, and with a ReLU, as most layers of the network have. The passes
 //! are captured, as in a training step, several times in one graph: a launch from the host takes longer than the small
-//! layers. The time of the backward pass is that of both passes less that of the forward pass, and
-//! less that of the copy of dy, which a layer overwrites.
+//! layers. The time of the backward pass is that of both passes less that of the forward pass, and less that of the copy
+//! of dy, which a layer overwrites. The own kernels write dx to a buffer of its own here, as x is used again; in a
+//! training step they overwrite x.
 
 use super::Bench;
 use super::clock::{Mark, between};

@@ -121,7 +121,7 @@ pub struct Report {
     pub device: String,
     /// Precision of convolutions and matrix products.
     pub precision: String,
-    /// Who computes batch normalisation in the timed steps: `own` or `cudnn`.
+    /// The backend of batch normalisation in the timed steps: `own` or `cudnn`.
     pub batchnorm_by: String,
     /// Number of computing threads, on a CPU.
     pub threads: Option<usize>,

@@ -183,7 +183,7 @@ impl Device {
         }
     }
 
-    /// Who computes batch normalisation on this device.
+    /// The backend of batch normalisation on this device.
     pub fn batchnorm(&self) -> BatchNormBackend {
         match self {
             Device::Cpu(_) => BatchNormBackend::Own,

@@ -1,10 +1,10 @@
-//! The choices that the bits of results depend on: the precision, and who computes batch normalisation.
+//! The choices that the bits of results depend on: the precision, and the backend of batch normalisation.
 
 use super::Precision;
 use std::fmt;
 use std::str::FromStr;
 
-/// Who computes batch normalisation on a CUDA device.
+/// The backend of batch normalisation on a CUDA device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchNormBackend {
     /// The kernels of this program (`cuda/batchnorm.cu`), which fuse the residual and the ReLU.
@@ -20,7 +20,7 @@ pub enum BatchNormBackend {
 pub struct Numerics {
     /// The number format of convolutions and matrix products.
     pub precision: Precision,
-    /// Who computes batch normalisation.
+    /// The backend of batch normalisation.
     pub batchnorm: BatchNormBackend,
 }
 

@@ -126,7 +126,7 @@ impl Model {
         Ok(self.behind(tape, pool5, Statistics::Frozen)?.neck)
     }
 
-    /// Computes pool5 `[N, C]` from pixels `[N, H, W, 3]`.
+    /// Computes pool5 `[N, C]` from pixels `[N, H, W, 3]`, on a GPU with padded channels or without.
     ///
     /// # Errors
     /// If the input is too small for the network's strides.

@@ -40,7 +40,7 @@ pub struct Identity {
     images_crc32: u32,
     /// The precision of products. A run in another precision has other bits.
     precision: Precision,
-    /// Who computes batch normalisation: likewise.
+    /// The backend of batch normalisation. A run with another backend has other bits.
     batchnorm: BatchNormBackend,
     /// The SHA-256 of the file of attributes, if the run trains on one.
     attributes: Option<String>,

@@ -8,7 +8,8 @@ use crate::Result;
 use crate::element::GradMode;
 use std::sync::Arc;
 
-/// What the forward pass of a layer leaves to its backward pass, beside the statistics; none where cuDNN ran without.
+/// cuDNN's reserve space of a layer: memory that the forward pass writes and the backward pass reads. None in the mode
+/// that has no such space.
 #[derive(Debug)]
 pub(crate) struct Reserve(Option<CudaBuffer>);
 
@@ -152,7 +153,7 @@ impl CudaDevice {
     fn space(self: &Arc<Self>, space: Space, bytes: usize) -> Result<(u64, CudaBuffer)> {
         let label = match space {
             Space::Workspace => Label::of("the workspace of a batch normalisation"),
-            Space::Reserve => Label::of("what a batch normalisation leaves to its backward pass"),
+            Space::Reserve => Label::of("the reserve space of a batch normalisation"),
         };
         self.allocate(bytes, &label).map(|buffer| (buffer.address(), buffer))
     }

@@ -136,7 +136,8 @@ impl Streams {
         self.pending.lock().expect("the lock is never held across a panic")
     }
 
-    /// Enqueues work in a stream, of which `work` gets the handle. It uses no other device memory than `uses`.
+    /// Enqueues work in a stream, of which `work` gets the handle. It uses no other device memory than `uses`, except
+    /// memory that no side work uses: workspaces that the main stream has just allocated, and memory of a library.
     ///
     /// # Errors
     /// The error of `work`; a CUDA driver error.

@@ -28,7 +28,7 @@ pub enum Phases {
     Both = 3,
 }
 
-/// What differs between the launches of one kernel: its phases, and the rows of a tile that stay in shared memory.
+/// The phases of a launch, and the rows of a tile that stay in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The phases.
@@ -125,7 +125,7 @@ impl Multiprocessors {
     /// memory. `resident` is the number of blocks of a grid that one multiprocessor holds at once.
     ///
     /// # Errors
-    /// Those of `resident`.
+    /// Errors of `resident`.
     fn grid(
         &self,
         tiles: &Tiles,
@@ -186,7 +186,7 @@ mod tests {
     const H100: Multiprocessors =
         Multiprocessors { count: 132, shared: 228 << 10, shared_of_block: 227 << 10, cooperative: true };
 
-    /// What fits by 65,536 registers, 128 for each thread.
+    /// The number of blocks that fit by shared memory and by 65,536 registers, 128 for each thread.
     fn resident(chip: Multiprocessors) -> impl Fn(Grid) -> Result<usize> {
         move |grid| {
             let threads: u32 = grid.threads.iter().product();

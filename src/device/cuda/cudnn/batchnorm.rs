@@ -64,7 +64,7 @@ pub enum Pass {
 pub enum Space {
     /// Scratch memory of one pass.
     Workspace,
-    /// What the forward pass leaves to the backward pass.
+    /// cuDNN's reserve space: memory that the forward pass writes and the backward pass reads.
     Reserve,
 }
 
