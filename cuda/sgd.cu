@@ -1,8 +1,8 @@
 // Stochastic gradient descent over flat arrays: the kernels of src/ops/sgd.rs. segment.cuh describes
 // the arrays.
 //
-// Bytes per element: 22 with f32 gradients (weight 8, velocity 8, gradient 4, copy 2), 20 with bf16; 2 less without the
-// copy. nvcc fuses multiplications with following additions, so the last bits differ from the CPU's.
+// Bytes per element, with b bytes a gradient: 16 + b (weight 8, velocity 8), b more with the copy. nvcc fuses
+// multiplications with following additions, so the last bits differ from the CPU's.
 #include "segment.cuh"
 
 namespace sgd {
@@ -24,27 +24,26 @@ __device__ __forceinline__ void move(float& w, float g, float& v, float momentum
 template <Update UPDATE, class G>
 __device__ __forceinline__ void step(const Segment* __restrict__ segments, float* __restrict__ weights,
                                      const G* __restrict__ gradients, float* __restrict__ velocities,
-                                     bf16* __restrict__ copy, const float* __restrict__ rate, float momentum) {
+                                     G* __restrict__ copy, const float* __restrict__ rate, float momentum) {
     const Segment segment = segments[blockIdx.x];
     const float own_rate = *rate * segment.lr_mult;
-    for_each_of_row(weights + segment.offset, segment.length, [&](int i, auto width) {
+    for_each_of_segment(segment, weights, [&](size_t at, size_t copy_at, auto width) {
         constexpr int N = decltype(width)::value;
-        const size_t at = static_cast<size_t>(segment.offset) + i;
         auto w = load<N>(weights + at), v = load<N>(velocities + at);
-        const auto g = load_floats<N>(gradients + at);
+        const auto g = load_floats<N>(gradients + copy_at);
         for (int k = 0; k < N; ++k) move<UPDATE>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
         store(weights + at, w);
         store(velocities + at, v);
-        if (copy != nullptr) store_floats(copy + at, w);
+        if (copy != nullptr) store_floats(copy + copy_at, w);
     });
 }
 
 }
 
-// Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in bf16 to `copy`, unless it
-// is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
+// Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in the type of the gradients to
+// `copy`, unless it is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
 extern "C" __global__ void sgd_pytorch_f32(const Segment* segments, float* weights, const float* gradients,
-                                           float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
+                                           float* velocities, float* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_pytorch_bf16(const Segment* segments, float* weights, const bf16* gradients,
@@ -52,7 +51,7 @@ extern "C" __global__ void sgd_pytorch_bf16(const Segment* segments, float* weig
     sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_nesterov_f32(const Segment* segments, float* weights, const float* gradients,
-                                            float* velocities, bf16* NULLABLE copy, const float* rate,
+                                            float* velocities, float* NULLABLE copy, const float* rate,
                                             float momentum) {
     sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
@@ -62,7 +61,7 @@ extern "C" __global__ void sgd_nesterov_bf16(const Segment* segments, float* wei
     sgd::step<sgd::Update::Nesterov>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_caffe_f32(const Segment* segments, float* weights, const float* gradients,
-                                         float* velocities, bf16* NULLABLE copy, const float* rate, float momentum) {
+                                         float* velocities, float* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::Caffe>(segments, weights, gradients, velocities, copy, rate, momentum);
 }
 extern "C" __global__ void sgd_caffe_bf16(const Segment* segments, float* weights, const bf16* gradients,

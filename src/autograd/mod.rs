@@ -1,6 +1,7 @@
 //! Reverse-mode automatic differentiation: the [`Tape`] records the operations of a step, [`Sinks`] accumulate their
 //! gradients, [`Params`] hold the parameters and buffers of a model across steps.
 
+mod compute_copy;
 mod flat_params;
 mod init;
 mod param;
@@ -9,7 +10,7 @@ mod sinks;
 mod step_values;
 mod tape;
 
-pub(crate) use flat_params::{FlatGroup, FlatParams};
+pub(crate) use flat_params::{FlatParams, FlatSection, Place};
 pub use init::Init;
 pub use param::Param;
 use param::ParamSpec;

@@ -1,6 +1,6 @@
 //! A parameter and its declaration.
 
-use super::Init;
+use super::{Init, compute_copy};
 use crate::Result;
 use crate::element::Shape;
 use crate::tensor::Tensor;
@@ -12,10 +12,11 @@ pub struct Param {
     pub name: String,
     /// The weights, f32. Use [`Param::load`] to set them from the host.
     pub value: Tensor,
-    /// The bf16 copy of the weights for matrix products, on a device that computes in bf16. [`crate::ops::sgd`] updates
-    /// both.
+    /// The copy of the weights for matrix products on a GPU: of filters in bf16, and of an image's filters with the
+    /// channels of padded images, 0 in the further ones. Optimisers update both.
     pub compute_copy: Option<Tensor>,
-    /// The gradient of the last backward pass, of the type of [`Param::weight`].
+    /// The gradient of the last backward pass, of the type and shape of [`Param::weight`]; gradients of further channels
+    /// have no meaning.
     pub grad: Tensor,
     /// The initial values, for [`super::Params::initialise`].
     pub init: Init,
@@ -37,12 +38,12 @@ impl Param {
         !self.frozen && self.lr_mult != 0.0
     }
 
-    /// The weights in the element type of the device's matrix products.
+    /// The weights as the device's matrix products read them.
     pub fn weight(&self) -> &Tensor {
         self.compute_copy.as_ref().unwrap_or(&self.value)
     }
 
-    /// Copies `values` from host memory to the weights and their bf16 copy.
+    /// Copies `values` from host memory to the weights and their copy.
     ///
     /// # Errors
     /// A device error.
@@ -51,8 +52,16 @@ impl Param {
     /// If `values` has another length, or a tape still holds the weights.
     pub fn load(&mut self, values: &[f32]) -> Result<()> {
         self.value.copy_from_host_f32(values)?;
+        self.fill_compute_copy()
+    }
+
+    /// Makes the copy equal to the weights, after a change by something else than an optimiser.
+    ///
+    /// # Errors
+    /// A device error.
+    pub fn fill_compute_copy(&mut self) -> Result<()> {
         match &mut self.compute_copy {
-            Some(copy) => copy.convert_from(&self.value),
+            Some(copy) => compute_copy::fill(copy, &self.value),
             None => Ok(()),
         }
     }

@@ -231,6 +231,21 @@ impl Params {
         &mut self.buffers
     }
 
+    /// The number of sections: runs of parameters that an optimiser updates at once
+    /// ([`crate::optim::Optimizer::step_section`]). 1 on the CPU.
+    pub fn sections(&self) -> usize {
+        self.flat.as_ref().map_or(1, |flat| flat.sections.len())
+    }
+
+    /// The section of each parameter, in their order.
+    pub(super) fn section_of_each(&self) -> Vec<usize> {
+        let mut section_of = vec![0; self.params.len()];
+        for (number, section) in self.flat.iter().flat_map(|flat| flat.sections.iter().enumerate()) {
+            section.places.iter().for_each(|place| section_of[place.param] = number);
+        }
+        section_of
+    }
+
     /// The flat arrays of the parameters; none on the CPU, where each parameter has its own memory.
     pub(crate) fn flat(&self) -> Option<&FlatParams> {
         self.flat.as_ref()

@@ -4,11 +4,11 @@
 //! passes the write mode with each buffer. (To overwrite instead of adding would lose the gradient of a residual's
 //! fan-out; to add where overwriting suffices would cost a pass over memory for clearing.)
 
-use super::Params;
-use crate::Result;
+use super::{Param, Params};
 use crate::device::Device;
 use crate::element::{DType, GradMode, Shape};
 use crate::tensor::Tensor;
+use crate::{Error, Result};
 
 /// The destination of a variable's gradient.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,8 @@ impl Sinks<'_> {
     /// Calls `fill` with the gradient buffer of input `input` and its write mode, unless the gradient is not needed.
     ///
     /// # Errors
-    /// The error of `fill`, or of the allocation of the buffer.
+    /// The error of `fill`, or of the allocation of the buffer; a parameter whose gradient has another type or shape than
+    /// its variable ([`super::Tape::weight`]).
     pub fn add(
         &mut self,
         input: usize,
@@ -122,9 +123,20 @@ impl Sinks<'_> {
                 }
             },
             GradDestination::Param(id) => {
+                let Param { name, grad, .. } = &mut self.params.params_mut()[id];
+                if (grad.dtype(), grad.shape()) != (dtype, shape) {
+                    return Err(Error::shape(
+                        self.op,
+                        format!(
+                            "{name} is used as {dtype} {shape}, and its gradient is {} {}: use Tape::weight",
+                            grad.dtype(),
+                            grad.shape()
+                        ),
+                    ));
+                }
                 let mode = if self.written[id] { GradMode::Accumulate } else { GradMode::Overwrite };
                 self.written[id] = true;
-                fill(&mut self.params.params_mut()[id].grad, mode)
+                fill(grad, mode)
             }
         }
     }

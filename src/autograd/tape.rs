@@ -164,8 +164,8 @@ impl<'p> Tape<'p> {
         self.var(value, self.gradient_of(id))
     }
 
-    /// Adds a parameter in the element type of the device's matrix products, which is also the type of its gradient:
-    /// the filters of a convolution.
+    /// Adds a parameter as the device's matrix products read it ([`super::Param::weight`]), which is also the type and
+    /// the shape of its gradient: the filters of a convolution.
     pub fn weight(&mut self, id: ParamId) -> Var {
         let value = self.params.get(id).weight().clone();
         self.var(value, self.gradient_of(id))
@@ -229,9 +229,37 @@ impl<'p> Tape<'p> {
     /// # Errors
     /// The first error of an operation.
     pub fn backward(self, seeds: Vec<(Var, Tensor)>) -> Result<Gradients> {
+        self.backward_by_section(seeds, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Tape::backward`]; calls `complete` with the number of each section of the parameters
+    /// ([`Params::sections`]) when its gradients are complete, which no later work of the pass changes. The rest of the
+    /// pass reads no weights of the section either.
+    ///
+    /// # Errors
+    /// The first error of an operation or of `complete`.
+    pub fn backward_by_section(
+        self,
+        seeds: Vec<(Var, Tensor)>,
+        complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
+    ) -> Result<Gradients> {
+        let device = self.device();
+        let gradients = self.run_backward(seeds, complete);
+        // Gradients of filters may have been enqueued beside all other work, before an error too.
+        let joined = device.join_streams();
+        let gradients = gradients?;
+        joined.map(|()| gradients)
+    }
+
+    fn run_backward(
+        self,
+        seeds: Vec<(Var, Tensor)>,
+        complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
+    ) -> Result<Gradients> {
         let Tape { params, nodes, destinations, .. } = self;
         let mut grads: Vec<Option<Tensor>> = destinations.iter().map(|_| None).collect();
         let mut written = vec![false; params.params().len()];
+        let mut sections = Sections::new(params, &nodes);
         let device = params.device().clone();
         for (var, seed) in seeds {
             let slot =
@@ -246,26 +274,74 @@ impl<'p> Tape<'p> {
             }
             .give(0, seed)?;
         }
-        for node in nodes.into_iter().rev() {
+        sections.completed_behind(nodes.len(), params, &written, complete)?;
+        for (number, node) in nodes.into_iter().enumerate().rev() {
             // A variable that no seed depends on has no gradient, and its operation is skipped.
-            let Some(dy) = grads[node.output].take() else { continue };
-            let mut sinks = Sinks {
-                device: device.clone(),
-                op: node.backward.op(),
-                inputs: &node.inputs,
-                grads: &mut grads,
-                params,
-                written: &mut written,
-            };
-            node.backward.backward(dy, &mut sinks)?;
-        }
-        // Gradients of filters may have been enqueued beside all other work.
-        device.join_streams()?;
-        for (param, written) in params.params_mut().iter_mut().zip(written) {
-            if !written && param.is_updated() {
-                param.grad.clear()?;
+            if let Some(dy) = grads[node.output].take() {
+                let mut sinks = Sinks {
+                    device: device.clone(),
+                    op: node.backward.op(),
+                    inputs: &node.inputs,
+                    grads: &mut grads,
+                    params,
+                    written: &mut written,
+                };
+                node.backward.backward(dy, &mut sinks)?;
             }
+            sections.completed_behind(number, params, &written, complete)?;
         }
         Ok(Gradients(grads))
+    }
+}
+
+/// The sections of the parameters during a backward pass.
+struct Sections {
+    section_of: Vec<usize>,
+    /// The number of parameters of each section whose gradients are not complete.
+    incomplete: Vec<usize>,
+    /// For each node the parameters whose gradients are complete behind its backward pass: it used them first. The last
+    /// entry has the parameters that no node uses.
+    completed: Vec<Vec<usize>>,
+}
+
+impl Sections {
+    fn new(params: &Params, nodes: &[Node]) -> Self {
+        let section_of = params.section_of_each();
+        let mut incomplete = vec![0; params.sections()];
+        section_of.iter().for_each(|&section| incomplete[section] += 1);
+        let mut first_use = vec![nodes.len(); section_of.len()];
+        for (number, node) in nodes.iter().enumerate().rev() {
+            for input in &node.inputs {
+                if let GradDestination::Param(id) = input.destination {
+                    first_use[id] = number;
+                }
+            }
+        }
+        let mut completed = vec![Vec::new(); nodes.len() + 1];
+        first_use.into_iter().enumerate().for_each(|(id, number)| completed[number].push(id));
+        Sections { section_of, incomplete, completed }
+    }
+
+    /// Clears the gradients of parameters that are complete behind this node and that no operation has written; calls
+    /// `complete` with each section that is complete now.
+    fn completed_behind(
+        &mut self,
+        number: usize,
+        params: &mut Params,
+        written: &[bool],
+        complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
+    ) -> Result<()> {
+        for &id in &self.completed[number] {
+            let param = &mut params.params_mut()[id];
+            if !written[id] && param.is_updated() {
+                param.grad.clear()?;
+            }
+            let section = self.section_of[id];
+            self.incomplete[section] -= 1;
+            if self.incomplete[section] == 0 {
+                complete(params, section)?;
+            }
+        }
+        Ok(())
     }
 }

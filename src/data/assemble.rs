@@ -7,7 +7,7 @@ use super::erase::EraseFill;
 use super::input::{Channels, ImageInput, Normaliser};
 use crate::Result;
 use crate::device::Device;
-use crate::device::cuda::cudnn::padded_channels;
+use crate::device::cuda::cudnn::{COLOURS, padded_channels};
 use crate::device::cuda::{CudaDevice, Grid, kernels};
 use crate::element::DType;
 use crate::tensor::Tensor;
@@ -98,7 +98,7 @@ impl Assembler {
         let ImageInput { height, width, channels, .. } = self.input;
         let m = chosen.shape().len();
         let device = Device::Cuda(self.gpu.clone());
-        let depth = padded_channels(3, device.activations());
+        let depth = padded_channels(COLOURS, device.activations());
         let mut pixels = Tensor::empty(&device, [m, height, width, depth], device.activations())?;
         let mut labels = Tensor::empty(&device, [m], DType::I32)?;
         /// Values of the kernel's `flip`; 0 is never.

@@ -67,6 +67,25 @@ pub fn adam(
     step: &Tensor,
     solver: Adam,
 ) -> Result<()> {
+    (0..params.sections()).try_for_each(|section| adam_section(params, moments, section, rate, step, solver))
+}
+
+/// As [`adam`], for the parameters of one section ([`Params::sections`]).
+///
+/// # Errors
+/// As [`adam`].
+///
+/// # Panics
+/// As [`adam`]; if there is no such section.
+pub fn adam_section(
+    params: &mut Params,
+    moments: &mut Moments,
+    section: usize,
+    rate: &Tensor,
+    step: &Tensor,
+    solver: Adam,
+) -> Result<()> {
+    assert!(section < params.sections(), "there is no section {section}");
     check::scalar(OP, "the learning rate", rate)?;
     if step.dtype() != DType::I32 || step.shape().dims() != [1] {
         let given = format!("the step number is {} {}, expected i32 [1]", step.dtype(), step.shape());
@@ -87,7 +106,7 @@ pub fn adam(
     }
     moments.upload_segments(params, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
-        (Some(flat), Some(gpu)) => cuda::step(gpu, flat, moments, rate, step, solver),
+        (Some(flat), Some(gpu)) => cuda::step(gpu, flat, moments, section, rate, step, solver),
         _ => {
             cpu::step(params.params_mut(), moments, rate, step, solver);
             Ok(())
@@ -203,51 +222,50 @@ mod cuda {
     use super::{Adam, Moments, WeightDecay};
     use crate::Result;
     use crate::autograd::FlatParams;
-    use crate::device::cuda::{CudaDevice, Grid, In, kernels};
+    use crate::device::cuda::{CudaDevice, Grid, In, Lane, kernels};
     use crate::tensor::Tensor;
 
-    /// Enqueues one launch for each group of parameters, with a block for each segment.
+    /// Enqueues one launch beside the main stream, with a block for each segment.
     pub fn step(
         gpu: &CudaDevice,
         params: &FlatParams,
         moments: &Moments,
+        section: usize,
         rate: &Tensor,
         number: &Tensor,
         solver: Adam,
     ) -> Result<()> {
         let Moments { means, squares, largest, segments } = moments;
-        for (i, (group, table)) in params.groups.iter().zip(segments.tables()).enumerate() {
-            let Some((table, count)) = table else { continue };
-            // Parameters are views of these arrays; no other work uses them between the backward pass and the next
-            // step.
-            let [weights, means, squares] =
-                [&group.values, &means.flat()[i], &squares.flat()[i]].map(Tensor::shared_out);
-            let constants = |beta: f64| [beta as f32, (1.0 - beta) as f32, beta.ln() as f32];
-            let [beta1, rest1, log1] = constants(solver.beta1);
-            let [beta2, rest2, log2] = constants(solver.beta2);
-            gpu.launch(
-                Grid::blocks(count),
-                kernels::Adam {
-                    segments: In::from(table),
-                    weights,
-                    gradients: In::from(&group.grads),
-                    means,
-                    squares,
-                    largest: largest.as_ref().map(|largest| largest.flat()[i].shared_out()),
-                    copy: group.compute_copy.as_ref().map(Tensor::shared_out),
-                    rate: In::from(rate),
-                    number: In::from(number),
-                    beta1,
-                    rest1,
-                    log1,
-                    beta2,
-                    rest2,
-                    log2,
-                    epsilon: solver.epsilon,
-                    decoupled: usize::from(solver.form == WeightDecay::Decoupled),
-                },
-            )?;
-        }
-        Ok(())
+        let Some((table, count)) = segments.table(section) else { return Ok(()) };
+        let flat = &params.sections[section];
+        // Parameters are views of these arrays; the streams order all work that uses them.
+        let [weights, means, squares] =
+            [&flat.values, &means.flat()[section], &squares.flat()[section]].map(Tensor::shared_out);
+        let constants = |beta: f64| [beta as f32, (1.0 - beta) as f32, beta.ln() as f32];
+        let [beta1, rest1, log1] = constants(solver.beta1);
+        let [beta2, rest2, log2] = constants(solver.beta2);
+        gpu.launch_in(
+            Lane::Side,
+            Grid::blocks(count),
+            kernels::Adam {
+                segments: In::from(table),
+                weights,
+                gradients: In::from(&flat.grads),
+                means,
+                squares,
+                largest: largest.as_ref().map(|largest| largest.flat()[section].shared_out()),
+                copy: flat.compute_copy.as_ref().map(Tensor::shared_out),
+                rate: In::from(rate),
+                number: In::from(number),
+                beta1,
+                rest1,
+                log1,
+                beta2,
+                rest2,
+                log2,
+                epsilon: solver.epsilon,
+                decoupled: usize::from(solver.form == WeightDecay::Decoupled),
+            },
+        )
     }
 }

@@ -20,14 +20,11 @@ mod transforms;
 mod winograd;
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
-use crate::device::cuda::cudnn::padded_channels;
+use crate::device::cuda::cudnn::{COLOURS, padded_channels};
 use crate::element::Shape;
 use crate::ops::bias;
 use crate::tensor::Tensor;
 use crate::{Error, Result};
-
-/// The channels of images, which are assembled with further ones of zeros on a GPU.
-const COLOURS: usize = 3;
 
 /// The parameters of a convolution, equal for both dimensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +64,10 @@ impl Geometry {
         let Some([k, r, s, depth]) = w.nhwc() else {
             return invalid(format!("the filters must be [K, R, S, C], not {w}"));
         };
-        let is_padded_image = on_gpu && depth == COLOURS && padded_channels(depth, dtype) == c;
-        if depth != c && !is_padded_image {
+        // Images and their filters may each have padded channels.
+        let wide = padded_channels(COLOURS, dtype);
+        let is_image = |c: usize| on_gpu && (c == COLOURS || c == wide);
+        if depth != c && !(is_image(depth) && is_image(c)) {
             return invalid(format!("the input {x} has {c} channels, the filters {w} take {depth}"));
         }
         if x.len() == 0 || w.len() == 0 {
@@ -105,7 +104,8 @@ impl Geometry {
 }
 
 /// Convolves `x` `[N, H, W, C]` with the filters `w` `[K, R, S, C]` and adds `bias` `[K]` if there is one; returns
-/// `[N, P, Q, K]`. On a GPU, images may have further channels of zeros ([`padded_channels`]) where the filters have 3.
+/// `[N, P, Q, K]`. On a GPU, images of 3 channels and their filters may have further channels of zeros
+/// ([`padded_channels`]).
 ///
 /// # Errors
 /// If a rank is wrong, the channels differ, the stride is 0, an input is empty, or the filter is larger than the padded

@@ -57,9 +57,9 @@ mod cuda {
     use crate::device::cuda::{In, kernels};
     use crate::tensor::Tensor;
 
-    /// Enqueues one launch for each group of parameters. The gaps between parameters are 0 in both arrays.
+    /// Enqueues one launch for each section of parameters. The gaps between parameters are 0 in both arrays.
     pub fn update(average: &FlatParams, params: &FlatParams, rest: f32) -> Result<()> {
-        for (average, params) in average.groups.iter().zip(&params.groups) {
+        for (average, params) in average.sections.iter().zip(&params.sections) {
             let Some(gpu) = params.values.gpu() else { continue };
             let n = params.values.shape().len();
             // Parameters are views of these arrays; the average is used only between steps.

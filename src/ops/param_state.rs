@@ -1,7 +1,7 @@
 //! Optimiser state, one f32 tensor for each parameter, and on a GPU the tables of segments, so that one launch updates
-//! all parameters of a group.
+//! all parameters of a section.
 
-use crate::autograd::{FlatGroup, Param, Params};
+use crate::autograd::{FlatSection, Param, Params, Place};
 use crate::device::Device;
 use crate::element::DType;
 use crate::tensor::Tensor;
@@ -26,8 +26,8 @@ fn word(elements: usize) -> Result<u32> {
     })
 }
 
-/// One f32 tensor for each parameter, of its shape. On a GPU the tensors are views of flat arrays, one for each group
-/// of parameters, with the group's offsets.
+/// One f32 tensor for each parameter, of its shape. On a GPU the tensors are views of flat arrays, one for each
+/// section of parameters, with the section's offsets.
 #[derive(Debug)]
 pub(super) struct ParamState {
     each: Vec<Tensor>,
@@ -47,10 +47,10 @@ impl ParamState {
         };
         let mut each: Vec<Option<Tensor>> = params.params().iter().map(|_| None).collect();
         let mut arrays = Vec::new();
-        for group in &flat.groups {
-            let values = Tensor::cleared(device, group.values.shape(), DType::F32)
+        for section in &flat.sections {
+            let values = Tensor::cleared(device, section.values.shape(), DType::F32)
                 .map_err(|e| e.about_tensor(format!("the {name} of {} parameters", each.len())))?;
-            for &(i, offset) in &group.offsets {
+            for &Place { param: i, offset, .. } in &section.places {
                 let shape = params.params()[i].value.shape();
                 each[i] = Some(values.part(offset * DType::F32.bytes(), shape, DType::F32));
             }
@@ -69,17 +69,17 @@ impl ParamState {
         &mut self.each
     }
 
-    /// The flat arrays in the order of the groups; none on the CPU.
+    /// The flat arrays in the order of the sections; none on the CPU.
     pub fn flat(&self) -> &[Tensor] {
         &self.flat
     }
 }
 
-/// The tables of segments of all groups; none on the CPU.
+/// The tables of segments of all sections; none on the CPU.
 #[derive(Debug)]
 pub(super) struct Segments(Vec<Table>);
 
-/// The table of one group.
+/// The table of one section.
 #[derive(Debug, Default)]
 struct Table {
     /// The last uploaded table: `Segment` of `cuda/segment.cuh`, eight words each.
@@ -90,24 +90,25 @@ struct Table {
 impl Segments {
     /// No table is uploaded yet.
     pub fn new(params: &Params) -> Self {
-        Segments(params.flat().into_iter().flat_map(|flat| &flat.groups).map(|_| Table::default()).collect())
+        Segments(
+            params.flat().into_iter().flat_map(|flat| &flat.sections).map(|_| Table::default()).collect(),
+        )
     }
 
     /// Uploads the tables if multipliers or weight decay have changed; does nothing on the CPU.
     pub fn upload(&mut self, params: &Params, weight_decay: f32) -> Result<()> {
-        let groups = params.flat().into_iter().flat_map(|flat| &flat.groups);
-        self.0.iter_mut().zip(groups).try_for_each(|(table, group)| {
-            table.upload(params.device(), group, params.params(), weight_decay)
+        let sections = params.flat().into_iter().flat_map(|flat| &flat.sections);
+        self.0.iter_mut().zip(sections).try_for_each(|(table, section)| {
+            table.upload(params.device(), section, params.params(), weight_decay)
         })
     }
 
-    /// For each group the uploaded table and its number of segments; none before the first upload, or if no parameter
-    /// of the group is updated.
-    pub fn tables(&self) -> impl Iterator<Item = Option<(&Tensor, usize)>> {
-        self.0.iter().map(|table| {
-            let tensor = table.tensor.as_ref()?;
-            Some((tensor, table.uploaded.len() / SEGMENT_WORDS)).filter(|(_, count)| *count > 0)
-        })
+    /// The uploaded table of a section and its number of segments; none before the first upload, or if no parameter of
+    /// the section is updated.
+    pub fn table(&self, section: usize) -> Option<(&Tensor, usize)> {
+        let table = &self.0[section];
+        let tensor = table.tensor.as_ref()?;
+        Some((tensor, table.uploaded.len() / SEGMENT_WORDS)).filter(|(_, count)| *count > 0)
     }
 }
 
@@ -115,28 +116,31 @@ impl Table {
     fn upload(
         &mut self,
         device: &Device,
-        group: &FlatGroup,
+        section: &FlatSection,
         params: &[Param],
         weight_decay: f32,
     ) -> Result<()> {
         let mut table = Vec::with_capacity(self.uploaded.len());
-        for &(i, offset) in &group.offsets {
+        for &Place { param: i, offset, copy_offset } in &section.places {
             let param = &params[i];
             if !param.is_updated() {
                 continue;
             }
             let n = param.value.shape().len();
             let decay = weight_decay * param.decay_mult;
-            for start in (0..n).step_by(SEGMENT) {
+            let (c, wide) = (param.value.shape().last(), param.grad.shape().last());
+            // Whole pixels of a filter whose copy has more channels; offsets stay multiples of 8.
+            let most = if c == wide { SEGMENT } else { SEGMENT / (8 * c) * 8 * c };
+            for start in (0..n).step_by(most) {
                 let words: [u32; SEGMENT_WORDS] = [
                     word(offset + start)?,
-                    word(SEGMENT.min(n - start))?,
+                    word(most.min(n - start))?,
                     param.lr_mult.to_bits(),
                     decay.to_bits(),
                     param.first_step,
-                    0,
-                    0,
-                    0,
+                    word(copy_offset + if c == wide { start } else { start / c * wide })?,
+                    word(c)?,
+                    word(wide)?,
                 ];
                 table.extend(words.map(u32::cast_signed));
             }

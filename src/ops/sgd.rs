@@ -59,6 +59,24 @@ pub struct Sgd {
 /// # Panics
 /// If a tape still holds a parameter's value, on the CPU.
 pub fn sgd(params: &mut Params, velocities: &mut Velocities, rate: &Tensor, solver: Sgd) -> Result<()> {
+    (0..params.sections()).try_for_each(|section| sgd_section(params, velocities, section, rate, solver))
+}
+
+/// As [`sgd`], for the parameters of one section ([`Params::sections`]).
+///
+/// # Errors
+/// As [`sgd`].
+///
+/// # Panics
+/// As [`sgd`]; if there is no such section.
+pub fn sgd_section(
+    params: &mut Params,
+    velocities: &mut Velocities,
+    section: usize,
+    rate: &Tensor,
+    solver: Sgd,
+) -> Result<()> {
+    assert!(section < params.sections(), "there is no section {section}");
     check::scalar(OP, "the learning rate", rate)?;
     if !(0.0..1.0).contains(&solver.momentum) {
         return Err(Error::shape(OP, format!("momentum {} is outside [0, 1)", solver.momentum)));
@@ -74,7 +92,7 @@ pub fn sgd(params: &mut Params, velocities: &mut Velocities, rate: &Tensor, solv
     }
     velocities.upload_segments(params, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
-        (Some(flat), Some(gpu)) => cuda::step(gpu, flat, velocities, rate, solver),
+        (Some(flat), Some(gpu)) => cuda::step(gpu, flat, velocities, section, rate, solver),
         _ => {
             cpu::step(params.params_mut(), velocities.each_mut(), rate, solver);
             Ok(())
@@ -136,41 +154,41 @@ mod cuda {
     use super::{Convention, Sgd, Velocities};
     use crate::Result;
     use crate::autograd::FlatParams;
-    use crate::device::cuda::{CudaDevice, Grid, In, kernels};
+    use crate::device::cuda::{CudaDevice, Grid, In, Lane, kernels};
     use crate::tensor::Tensor;
 
-    /// Enqueues one launch for each group of parameters, with a block for each segment.
+    /// Enqueues one launch beside the main stream, with a block for each segment.
     pub fn step(
         gpu: &CudaDevice,
         params: &FlatParams,
         velocities: &Velocities,
+        section: usize,
         rate: &Tensor,
         solver: Sgd,
     ) -> Result<()> {
-        let flat = params.groups.iter().zip(velocities.state.flat());
-        for ((group, velocities), table) in flat.zip(velocities.segments.tables()) {
-            let Some((table, count)) = table else { continue };
-            // Parameters are views of these arrays; no other work uses them between the backward pass and the next
-            // step.
-            let [weights, velocities] = [&group.values, velocities].map(Tensor::shared_out);
-            let copy = group.compute_copy.as_ref().map(Tensor::shared_out);
-            let (segments, gradients) = (In::from(table), In::from(&group.grads));
-            let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));
-            match solver.convention {
-                Convention::PyTorch if solver.nesterov => gpu.launch(
-                    grid,
-                    kernels::SgdNesterov { segments, weights, gradients, velocities, copy, rate, momentum },
-                ),
-                Convention::PyTorch => gpu.launch(
-                    grid,
-                    kernels::SgdPytorch { segments, weights, gradients, velocities, copy, rate, momentum },
-                ),
-                Convention::Caffe => gpu.launch(
-                    grid,
-                    kernels::SgdCaffe { segments, weights, gradients, velocities, copy, rate, momentum },
-                ),
-            }?;
+        let Some((table, count)) = velocities.segments.table(section) else { return Ok(()) };
+        let (flat, velocities) = (&params.sections[section], &velocities.state.flat()[section]);
+        // Parameters are views of these arrays; the streams order all work that uses them.
+        let [weights, velocities] = [&flat.values, velocities].map(Tensor::shared_out);
+        let copy = flat.compute_copy.as_ref().map(Tensor::shared_out);
+        let (segments, gradients) = (In::from(table), In::from(&flat.grads));
+        let (rate, momentum, grid) = (In::from(rate), solver.momentum, Grid::blocks(count));
+        match solver.convention {
+            Convention::PyTorch if solver.nesterov => gpu.launch_in(
+                Lane::Side,
+                grid,
+                kernels::SgdNesterov { segments, weights, gradients, velocities, copy, rate, momentum },
+            ),
+            Convention::PyTorch => gpu.launch_in(
+                Lane::Side,
+                grid,
+                kernels::SgdPytorch { segments, weights, gradients, velocities, copy, rate, momentum },
+            ),
+            Convention::Caffe => gpu.launch_in(
+                Lane::Side,
+                grid,
+                kernels::SgdCaffe { segments, weights, gradients, velocities, copy, rate, momentum },
+            ),
         }
-        Ok(())
     }
 }

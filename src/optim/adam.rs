@@ -3,7 +3,7 @@
 use super::Optimizer;
 use crate::Result;
 use crate::autograd::Params;
-use crate::ops::adam::{self, Moments, adam};
+use crate::ops::adam::{self, Moments, adam_section};
 use crate::tensor::Tensor;
 
 /// Adam: the constants, and the moments of all parameters.
@@ -33,8 +33,14 @@ impl Optimizer for Adam {
         self.moments.upload_segments(params, self.constants.weight_decay)
     }
 
-    fn step(&mut self, params: &mut Params, lr: &Tensor, number: &Tensor) -> Result<()> {
-        adam(params, &mut self.moments, lr, number, self.constants)
+    fn step_section(
+        &mut self,
+        params: &mut Params,
+        section: usize,
+        lr: &Tensor,
+        number: &Tensor,
+    ) -> Result<()> {
+        adam_section(params, &mut self.moments, section, lr, number, self.constants)
     }
 
     fn state(&self, params: &Params) -> Vec<(String, &Tensor)> {

@@ -34,8 +34,18 @@ impl Optimizer for Averaged {
         self.inner.prepare(params)
     }
 
-    fn step(&mut self, params: &mut Params, lr: &Tensor, number: &Tensor) -> Result<()> {
-        self.inner.step(params, lr, number)?;
+    fn step_section(
+        &mut self,
+        params: &mut Params,
+        section: usize,
+        lr: &Tensor,
+        number: &Tensor,
+    ) -> Result<()> {
+        self.inner.step_section(params, section, lr, number)
+    }
+
+    fn finish_step(&mut self, params: &mut Params) -> Result<()> {
+        self.inner.finish_step(params)?;
         ema(&mut self.average, params, self.decay)
     }
 
@@ -44,9 +54,7 @@ impl Optimizer for Averaged {
             own.value.copy_from(&current.value)?;
         }
         for param in self.average.params_mut() {
-            if let Some(copy) = &mut param.compute_copy {
-                copy.convert_from(&param.value)?;
-            }
+            param.fill_compute_copy()?;
         }
         Ok(Some(&mut self.average))
     }

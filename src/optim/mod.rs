@@ -57,7 +57,35 @@ pub trait Optimizer {
     ///
     /// # Errors
     /// A device error.
-    fn step(&mut self, params: &mut Params, lr: &Tensor, number: &Tensor) -> Result<()>;
+    fn step(&mut self, params: &mut Params, lr: &Tensor, number: &Tensor) -> Result<()> {
+        for section in 0..params.sections() {
+            self.step_section(params, section, lr, number)?;
+        }
+        self.finish_step(params)
+    }
+
+    /// As [`Optimizer::step`], for the parameters of one section ([`Params::sections`]): during the backward pass, behind
+    /// the last gradient of the section ([`crate::autograd::Tape::backward_by_section`]). A step updates each section
+    /// once, in any order, and ends with [`Optimizer::finish_step`].
+    ///
+    /// # Errors
+    /// A device error.
+    fn step_section(
+        &mut self,
+        params: &mut Params,
+        section: usize,
+        lr: &Tensor,
+        number: &Tensor,
+    ) -> Result<()>;
+
+    /// Ends a step: all sections are updated.
+    ///
+    /// # Errors
+    /// A device error.
+    fn finish_step(&mut self, params: &mut Params) -> Result<()> {
+        let _ = params;
+        Ok(())
+    }
 
     /// The average of the weights, with the buffers that `params` have now; `None` if the optimiser has none. It takes
     /// the place of `params` in evaluations and in the result of a run.

@@ -4,7 +4,7 @@
 use super::Optimizer;
 use crate::Result;
 use crate::autograd::Params;
-use crate::ops::sgd::{Sgd, Velocities, sgd};
+use crate::ops::sgd::{Sgd, Velocities, sgd_section};
 use crate::tensor::Tensor;
 
 /// SGD with momentum: the constants, and the velocities of all parameters.
@@ -39,8 +39,14 @@ impl Optimizer for MomentumSgd {
         self.velocities.upload_segments(params, self.constants.weight_decay)
     }
 
-    fn step(&mut self, params: &mut Params, lr: &Tensor, _number: &Tensor) -> Result<()> {
-        sgd(params, &mut self.velocities, lr, self.constants)
+    fn step_section(
+        &mut self,
+        params: &mut Params,
+        section: usize,
+        lr: &Tensor,
+        _number: &Tensor,
+    ) -> Result<()> {
+        sgd_section(params, &mut self.velocities, section, lr, self.constants)
     }
 
     fn state(&self, params: &Params) -> Vec<(String, &Tensor)> {

@@ -4,6 +4,7 @@ use super::schedule::{CENTER_RATE, LAMBDA, LR};
 use crate::autograd::{Params, StepValues, Tape};
 use crate::config::{Config, Normalization, Optimizer as Kind};
 use crate::data::Batch;
+use crate::device::Device;
 use crate::model::Model;
 use crate::ops::adam::{Adam, WeightDecay};
 use crate::ops::batch_contrastive::Term;
@@ -30,11 +31,11 @@ pub struct StepOutput {
 pub enum Phase {
     /// The network and the losses.
     Forward,
-    /// The gradient.
+    /// The gradient; on a GPU also the weights, section by section.
     Backward,
     /// The class centers.
     Centers,
-    /// The weights.
+    /// The weights on a CPU; their average.
     Weights,
 }
 
@@ -105,7 +106,13 @@ pub fn step_with_hook(
     for (loss, (_, weight)) in losses.metric_losses.into_iter().zip(config.loss.metric_losses()) {
         seeds.push((loss, Tensor::full(&tape.device(), [1], weight)?));
     }
-    tape.backward(seeds)?;
+    // Line 6 on a GPU: the weights of a section are updated beside the rest of the backward pass, as soon as their
+    // gradients are complete. A CPU has nothing to run beside, so there the weights come last.
+    let (lr, is_early) = (values.scalar(LR)?, matches!(tape.device(), Device::Cuda(_)));
+    tape.backward_by_section(seeds, &mut |params, section| match is_early {
+        true => optimizer.step_section(params, section, lr, &values.step),
+        false => Ok(()),
+    })?;
     done(Phase::Backward)?;
 
     // Line 5: the centers of the classes in the batch, which belong to the batch-contrastive loss; those of the separate
@@ -121,7 +128,10 @@ pub fn step_with_hook(
     done(Phase::Centers)?;
 
     // Line 6: the weights.
-    optimizer.step(params, values.scalar(LR)?, &values.step)?;
+    match is_early {
+        true => optimizer.finish_step(params)?,
+        false => optimizer.step(params, lr, &values.step)?,
+    }
     done(Phase::Weights)?;
     Ok(StepOutput { softmax, terms, metric_losses })
 }

@@ -37,7 +37,7 @@ functions! {
     cuCtxSetCurrent(Handle);
     cuCtxSynchronize();
     cuDeviceGetName(*mut c_char, c_int, c_int);
-    cuStreamCreate(*mut Handle, c_uint);
+    cuStreamCreateWithPriority(*mut Handle, c_uint, c_int);
     cuStreamDestroy_v2(Handle);
     cuStreamSynchronize(Handle);
     cuStreamBeginCapture_v2(Handle, c_int);

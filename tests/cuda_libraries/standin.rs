@@ -68,7 +68,9 @@ impl Gpu {
         const NON_BLOCKING: u32 = 1;
         let (driver, mut stream) = (driver::driver().unwrap(), ptr::null_mut());
         // SAFETY: the stream's handle is written to a variable of its type.
-        driver.check(unsafe { (driver.cuStreamCreate)(&raw mut stream, NON_BLOCKING) }).unwrap();
+        driver
+            .check(unsafe { (driver.cuStreamCreateWithPriority)(&raw mut stream, NON_BLOCKING, 0) })
+            .unwrap();
         Gpu { driver, stream }
     }
 

@@ -42,7 +42,8 @@ fn of_the_driver_at_the_start() {
             "cuDeviceGetAttribute",
             "reading the number of multiprocessors of the GPU: unknown error (CUDA status",
         ),
-        ("cuStreamCreate", "creating a CUDA stream: unknown error (CUDA status"),
+        ("cuCtxGetStreamPriorityRange", "reading the priorities of streams: unknown error (CUDA status"),
+        ("cuStreamCreateWithPriority", "creating a CUDA stream: unknown error (CUDA status"),
         ("cuModuleLoadData", "loading kernels: unknown error (CUDA status"),
         ("cuMemAlloc_v2", "allocating GPU memory: unknown error (CUDA status"),
     ]
@@ -100,7 +101,12 @@ fn of_cudnn_and_cublas() {
 /// Names of statuses come from the driver too, and it may fail to name one.
 #[test]
 fn a_known_status_has_its_name_and_its_number() {
-    ends("cuStreamCreate", 801, 1, "operation not supported (CUDA_ERROR_NOT_SUPPORTED, CUDA status 801)");
+    ends(
+        "cuStreamCreateWithPriority",
+        801,
+        1,
+        "operation not supported (CUDA_ERROR_NOT_SUPPORTED, CUDA status 801)",
+    );
 }
 
 /// The release of memory has no result, so its failure ends nothing.

@@ -10,6 +10,8 @@ use bcreid::autograd::{Backward, ParamId, ParamSpecs, Params, Sinks, StepValues,
 use bcreid::device::Device;
 use bcreid::device::cuda::CudaDevice;
 use bcreid::ops::conv2d::{Conv, conv2d};
+use bcreid::ops::sgd::{Convention, Sgd};
+use bcreid::optim::{MomentumSgd, Optimizer};
 use bcreid::tensor::Tensor;
 use bcreid::train::step_runner::StepRunner;
 use bcreid::{Error, Result};
@@ -173,6 +175,65 @@ fn filters_that_are_used_twice_have_the_sum_of_both_gradients() {
         assert!(far < 1e-4, "{far:.1e}");
         gpu.use_one_stream(true);
         assert_eq!(calm(device), two);
+    });
+}
+
+/// Two filters that are used and one that is not, each a section. Two steps; returns the sections in the order of their
+/// completion, and the weights.
+fn trained_by_section(device: &Device, is_early: bool) -> (Vec<usize>, [Vec<f32>; 3]) {
+    const SHAPES: [[usize; 4]; 3] = [[64, 3, 3, 32], [64, 3, 3, 64], [64, 1, 1, 256]];
+    let mut specs = ParamSpecs::default();
+    let ids = SHAPES.map(|shape| specs.add("w", shape));
+    let mut params = Params::new(device, &specs).unwrap();
+    for (seed, id) in ids.into_iter().enumerate() {
+        let count: usize = SHAPES[seed].iter().product();
+        params.get_mut(id).load(&noise(count, seed)).unwrap();
+        params.get_mut(id).grad.copy_from_host_f32(&vec![f32::NAN; count]).unwrap();
+    }
+    let convention = Convention::PyTorch;
+    let constants = Sgd { momentum: 0.9, weight_decay: 0.1, convention, nesterov: false };
+    let mut optimizer = MomentumSgd::new(&params, constants).unwrap();
+    optimizer.prepare(&params).unwrap();
+    let values = StepValues::new(device, 0).unwrap();
+    let lr = Tensor::full(device, [1], 0.01).unwrap();
+    let mut order = Vec::new();
+    for _ in 0..2 {
+        let mut tape = Tape::new(&mut params, &values);
+        let x = tape.constant(Tensor::from_f32(device, [1, 4, 3, 32], &noise(384, 5)).unwrap());
+        let (a, b) = (tape.weight(ids[0]), tape.weight(ids[1]));
+        let conv = Conv { stride: 1, pad: 1 };
+        let y = conv2d(&mut tape, x, a, None, conv).unwrap();
+        let y = conv2d(&mut tape, y, b, None, conv).unwrap();
+        let dy = Tensor::from_f32(device, [1, 4, 3, 64], &noise(768, 6)).unwrap();
+        tape.backward_by_section(vec![(y, dy)], &mut |params, section| {
+            order.push(section);
+            if is_early { optimizer.step_section(params, section, &lr, &values.step) } else { Ok(()) }
+        })
+        .unwrap();
+        if is_early {
+            optimizer.finish_step(&mut params).unwrap();
+        } else {
+            optimizer.step(&mut params, &lr, &values.step).unwrap();
+        }
+    }
+    (order, ids.map(|id| params.get(id).value.to_host_f32().unwrap()))
+}
+
+/// The backward pass completes sections from the last to the first, and an update of each behind its last gradient gives
+/// the weights of an update behind the whole pass.
+#[test]
+fn weights_are_updated_as_soon_as_their_gradients_are_complete() {
+    on_device("streams::weights_are_updated_as_soon_as_their_gradients_are_complete", |device, gpu| {
+        let (order, cpu) = trained_by_section(&Device::cpu(), false);
+        assert_eq!(order, [0, 0], "the CPU has one section");
+        let (order, late) = trained_by_section(device, false);
+        assert_eq!(order, [2, 1, 0, 2, 1, 0]);
+        let far = |(a, b): (&f32, &f32)| (a - b).abs() / (1.0 + b.abs());
+        let far = late.iter().flatten().zip(cpu.iter().flatten()).map(far).fold(0.0, f32::max);
+        assert!(far < 1e-4, "{far:.1e}");
+        assert_eq!(trained_by_section(device, true), (order.clone(), late.clone()));
+        gpu.use_one_stream(true);
+        assert_eq!(trained_by_section(device, true), (order, late));
     });
 }
 

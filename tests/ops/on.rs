@@ -4,7 +4,7 @@
 //! The body calls the operation as a network does, so that its own launches are under test. Values go to the device and
 //! come back through [`tensor`] and [`host`]: on a device that computes in bf16 they are rounded on the way.
 
-use bcreid::autograd::{Tape, Var};
+use bcreid::autograd::{Param, Tape, Var};
 use bcreid::device::cuda::CudaDevice;
 use bcreid::device::{BatchNormBackend, Device, Numerics, Precision};
 use bcreid::element::{DType, Shape};
@@ -90,6 +90,41 @@ pub fn rounded(device: &Device, values: &[f32]) -> Vec<f32> {
     match device.activations() {
         DType::BF16 => values.iter().map(|&value| bf16::from_f32(value).to_f32()).collect(),
         _ => values.to_vec(),
+    }
+}
+
+/// Whether a parameter of this shape has a copy for matrix products on `device`.
+pub fn has_copy(device: &Device, shape: &[usize]) -> bool {
+    shape.len() == 4 && (device.activations() == DType::BF16 || is_cuda(device) && shape[3] == 3)
+}
+
+/// Overwrites the gradient of a parameter, in its type, with NaN in further channels; returns the rounded values.
+pub fn set_gradient(device: &Device, param: &mut Param, values: &[f32]) -> Vec<f32> {
+    let (c, wide) = (param.value.shape().last(), param.grad.shape().last());
+    let padded = |pixel: &[f32]| [pixel, &vec![f32::NAN; wide - c]].concat();
+    let padded: Vec<f32> = values.chunks(c).flat_map(padded).collect();
+    if param.grad.dtype() == DType::F32 {
+        param.grad.copy_from_host_f32(&padded).unwrap();
+        return values.to_vec();
+    }
+    param.grad.convert_from(&Tensor::from_f32(device, [padded.len()], &padded).unwrap()).unwrap();
+    rounded(device, values)
+}
+
+/// The gradient or the copy of a parameter of `channels`, without further channels.
+pub fn without_padding(tensor: &Tensor, channels: usize) -> Vec<f32> {
+    let wide = tensor.shape().last();
+    host(tensor).chunks(wide).flat_map(|pixel| pixel[..channels].to_vec()).collect()
+}
+
+/// Checks that a parameter has a copy where it should, equal to the weights, and 0 in further channels.
+pub fn check_copy(device: &Device, param: &Param, what: &str) {
+    let shape = param.value.shape();
+    assert_eq!(param.compute_copy.is_some(), has_copy(device, shape.dims()), "{what}");
+    if let Some(copy) = &param.compute_copy {
+        assert_eq!(without_padding(copy, shape.last()), rounded(device, &host(&param.value)), "{what}");
+        let further = |pixel: &[f32]| pixel[shape.last()..].iter().all(|&value| value == 0.0);
+        assert!(host(copy).chunks(copy.shape().last()).all(further), "{what}: further channels");
     }
 }
 

@@ -12,7 +12,7 @@ pub mod batchnorm;
 mod choose;
 mod problem;
 
-pub use problem::{Direction, Element, Problem, padded_channels};
+pub use problem::{COLOURS, Direction, Element, Problem, padded_channels};
 
 use super::Lane;
 use super::libraries::Library;

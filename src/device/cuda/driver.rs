@@ -140,12 +140,23 @@ unsafe impl Send for Stream {}
 unsafe impl Sync for Stream {}
 
 impl Stream {
-    /// A stream of the current context, which outlives it.
-    pub fn new(api: &'static Api) -> Result<Self> {
+    /// A stream of the current context, which outlives it. Where blocks of several streams wait for a multiprocessor,
+    /// those of the stream with the smallest number start first; a captured kernel keeps its stream's priority.
+    pub fn new(api: &'static Api, priority: c_int) -> Result<Self> {
         let mut handle = ptr::null_mut();
         // SAFETY: the function writes one value, to a variable of its type.
-        api.check(unsafe { (api.cuStreamCreate)(&raw mut handle, NON_BLOCKING) }, "creating a CUDA stream")?;
+        let status = unsafe { (api.cuStreamCreateWithPriority)(&raw mut handle, NON_BLOCKING, priority) };
+        api.check(status, "creating a CUDA stream")?;
         Ok(Stream { api, handle })
+    }
+
+    /// The priorities of the current context: the greatest, which is the smallest number, and the least.
+    pub fn priorities(api: &'static Api) -> Result<[c_int; 2]> {
+        let (mut least, mut greatest) = (0, 0);
+        // SAFETY: the function writes two values, to variables of their type.
+        let status = unsafe { (api.cuCtxGetStreamPriorityRange)(&raw mut least, &raw mut greatest) };
+        api.check(status, "reading the priorities of streams")?;
+        Ok([greatest, least])
     }
 
     /// Waits until the work enqueued so far is done.

@@ -97,7 +97,10 @@ pub(super) struct Streams {
 impl Streams {
     /// Two streams of the current context.
     pub fn new(driver: &'static Api) -> Result<Self> {
-        let (main, side) = (Stream::new(driver)?, Stream::new(driver)?);
+        // The main stream's blocks go first: the step waits for them, and a cooperative launch starts only when all of
+        // its blocks find a place.
+        let [greatest, least] = Stream::priorities(driver)?;
+        let (main, side) = (Stream::new(driver, greatest)?, Stream::new(driver, least)?);
         let fork = RawEvent::new(driver, EVENT_DISABLE_TIMING)?;
         let pending = Pending { newest: 0, works: VecDeque::new(), spare: Vec::new() };
         Ok(Streams {
@@ -236,12 +239,9 @@ impl Streams {
     /// A CUDA driver error of this or of earlier work.
     pub fn wait(&self) -> Result<()> {
         let joined = self.join();
-        let waited = self.main.wait();
-        match joined {
-            Ok(_) => waited,
-            // The main stream waits for less than all.
-            Err(error) => self.side.wait().and(waited).and(Err(error)),
-        }
+        // Each stream has its own errors, and the host must not rely on the join alone.
+        let waited = self.main.wait().and(self.side.wait());
+        joined.and(waited)
     }
 
     /// Ends the record of side work behind the end of a capture: it is joined in the graph, or never runs.

@@ -6,7 +6,7 @@ use crate::ops::param_state::{ParamState, Segments};
 use crate::tensor::Tensor;
 
 /// The moments of each parameter, f32: means of the gradients and of their squares, and for AMSGrad the largest mean
-/// squares so far. On a GPU they are views of flat arrays, one for each group of parameters.
+/// squares so far. On a GPU they are views of flat arrays, one for each section of parameters.
 #[derive(Debug)]
 pub struct Moments {
     pub(super) means: ParamState,

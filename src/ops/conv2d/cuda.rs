@@ -1,7 +1,7 @@
 //! Convolution on a GPU, by cuDNN through [`super::cudnn`].
 //!
 //! Channels of inputs and filters are padded with zeros as cuDNN wants them ([`padded_channels`]). Images are assembled
-//! with such channels already, so that a step pads the filters of the first layer only.
+//! with such channels, and the copy of their filters has them too, so that a step pads nothing.
 
 use super::Geometry;
 use super::cudnn::Convolution;

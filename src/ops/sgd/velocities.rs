@@ -5,7 +5,7 @@ use crate::autograd::Params;
 use crate::ops::param_state::{ParamState, Segments};
 use crate::tensor::Tensor;
 
-/// The velocity of each parameter, f32. On a GPU the velocities are views of flat arrays, one for each group of
+/// The velocity of each parameter, f32. On a GPU the velocities are views of flat arrays, one for each section of
 /// parameters.
 #[derive(Debug)]
 pub struct Velocities {

@@ -2,7 +2,6 @@ use super::{KINDS, rate, solver};
 use crate::gpu::{self, Float, Gpu, Outcome, close, equal};
 use crate::gradient_check::noise;
 use bcreid::ops::adam::WeightDecay;
-use half::bf16;
 use softcuda::{Arg, Launch, args};
 
 /// Offset, length, lr_mult and decay of each segment; a gap between any two, and one of 100 elements.
@@ -41,7 +40,16 @@ fn steps<F: Float>(
     let table: Vec<u32> = SEGMENTS
         .iter()
         .flat_map(|&(offset, length, lr_mult, decay)| {
-            [offset as u32, length as u32, lr_mult.to_bits(), decay.to_bits(), FIRST_STEP, 0, 0, 0]
+            [
+                offset as u32,
+                length as u32,
+                lr_mult.to_bits(),
+                decay.to_bits(),
+                FIRST_STEP,
+                offset as u32,
+                1,
+                1,
+            ]
         })
         .collect();
     let launch = Launch::new(SEGMENTS.len() as u32, block);
@@ -50,7 +58,7 @@ fn steps<F: Float>(
     let (table, weights) = (gpu.upload("segments", &table)?, gpu.upload("weights", &start)?);
     let (means, squares) = (gpu.upload("means", &zeros)?, gpu.upload("squares", &zeros)?);
     let largest = gpu.upload("largest", &zeros)?;
-    let copy = gpu.upload("copy", &vec![bf16::from_f32(GAP).to_bits(); LENGTH])?;
+    let copy = gpu.upload_as::<F>("copy", &[GAP; LENGTH])?;
     let widened = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
     let (mut w, mut m) = (widened(&start), widened(&zeros));
     let (mut v, mut u) = (m.clone(), m.clone());
@@ -116,7 +124,7 @@ fn steps<F: Float>(
     }
     let mut want = vec![GAP; LENGTH];
     if has_copy {
-        want = in_segments(&u16::kept(&gpu.read(&weights)?));
+        want = in_segments(&F::kept(&gpu.read(&weights)?));
     }
     equal("copy", &gpu.read_f32(&copy)?, &want)
 }

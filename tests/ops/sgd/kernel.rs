@@ -5,7 +5,6 @@ use bcreid::autograd::{ParamId, ParamSpecs, Params};
 use bcreid::device::Device;
 use bcreid::ops::sgd::{Convention, Velocities, sgd};
 use bcreid::tensor::Tensor;
-use half::bf16;
 use softcuda::{Arg, Launch, args};
 
 /// Elements of a segment, a multiple of 8. A block takes any number; the solver has its own.
@@ -58,7 +57,8 @@ fn flat<'a>(segments: &[Segment], tensors: impl IntoIterator<Item = &'a Tensor>)
     flat
 }
 
-/// The table of the kernel: offset, length, lr_mult and decay of each piece, eight words with the unused.
+/// The table of the kernel: offset, length, lr_mult and decay of each piece, the first step, which only Adam reads, and
+/// the same offset in the copy, without further channels.
 fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> {
     let mut table = Vec::new();
     for segment in segments {
@@ -76,9 +76,9 @@ fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> 
                 param.lr_mult.to_bits(),
                 decay.to_bits(),
                 0,
-                0,
-                0,
-                0,
+                offset as u32,
+                1,
+                1,
             ]);
         }
     }
@@ -88,7 +88,7 @@ fn pieces(params: &Params, segments: &[Segment], weight_decay: f32) -> Vec<u32> 
 /// Name, convention, Nesterov momentum.
 type Kind = (&'static str, Convention, bool);
 
-/// Some steps with a falling rate beside the CPU's, with and without the 16-bit copy.
+/// Some steps with a falling rate beside the CPU's, with and without the copy.
 fn steps<F: Float>(gpu: &Gpu, (name, convention, nesterov): Kind, has_copy: bool, block: u32) -> Outcome {
     let device = Device::cpu();
     let (mut params, segments) = params(&device);
@@ -101,7 +101,7 @@ fn steps<F: Float>(gpu: &Gpu, (name, convention, nesterov): Kind, has_copy: bool
     let mut moved = Velocities::new(&params)?;
     let weights = gpu.upload("weights", &start)?;
     let velocities = gpu.upload("velocities", &flat(&segments, moved.each()))?;
-    let copy = gpu.upload("copy", &vec![bf16::from_f32(GAP).to_bits(); start.len()])?;
+    let copy = gpu.upload_as::<F>("copy", &vec![GAP; start.len()])?;
     for (step, rate) in RATES.into_iter().enumerate() {
         for segment in &segments {
             let grad = &mut params.get_mut(segment.id).grad;
@@ -136,7 +136,7 @@ fn steps<F: Float>(gpu: &Gpu, (name, convention, nesterov): Kind, has_copy: bool
             let param = params.get(segment.id);
             if param.lr_mult != 0.0 {
                 let moved = segment.offset..segment.offset + param.value.shape().len();
-                want[moved.clone()].copy_from_slice(&u16::kept(&weights[moved]));
+                want[moved.clone()].copy_from_slice(&F::kept(&weights[moved]));
             }
         }
     }

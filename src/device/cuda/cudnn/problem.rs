@@ -43,6 +43,9 @@ pub struct Problem {
     pub tf32: bool,
 }
 
+/// The channels of images before they are padded.
+pub const COLOURS: usize = 3;
+
 /// The channels of a tensor that has `c` of them: the next multiple of 16 bytes. In bf16 cuDNN supports channels in
 /// multiples of 8 only, and in f32 most of its algorithms for NHWC want multiples of 4; more channels of zeros change no
 /// sum.

@@ -58,7 +58,8 @@ function_table! {
         cuDevicePrimaryCtxRelease_v2(device: CUdevice) -> CUresult;
         cuCtxGetCurrent(context: *mut CUcontext) -> CUresult;
         cuCtxSetCurrent(context: CUcontext) -> CUresult;
-        cuStreamCreate(stream: *mut CUstream, flags: c_uint) -> CUresult;
+        cuCtxGetStreamPriorityRange(least: *mut c_int, greatest: *mut c_int) -> CUresult;
+        cuStreamCreateWithPriority(stream: *mut CUstream, flags: c_uint, priority: c_int) -> CUresult;
         cuStreamDestroy_v2(stream: CUstream) -> CUresult;
         cuStreamSynchronize(stream: CUstream) -> CUresult;
         cuStreamWaitEvent(stream: CUstream, event: CUevent, flags: c_uint) -> CUresult;

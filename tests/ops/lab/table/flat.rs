@@ -63,7 +63,7 @@ const PIECE_BYTES: usize = 32;
 /// The table of pieces of one parameter of `len` elements.
 fn pieces(len: usize) -> Slot {
     let piece = |offset: usize| {
-        let numbers = [1f32.to_bits(), 5e-4f32.to_bits(), 0, 0, 0, 0];
+        let numbers = [1f32.to_bits(), 5e-4f32.to_bits(), 0, offset as u32, 1, 1];
         let words = [offset as u32, PIECE.min(len - offset) as u32].into_iter().chain(numbers);
         words.map(|word| word as i32)
     };
@@ -79,7 +79,7 @@ pub fn sgd() -> Vec<Entry> {
     /// Bytes that a thread reads beside its elements: the piece and the rate.
     const THREAD_BYTES: usize = PIECE_BYTES + 4;
     let entry = |convention: &str, float: Float| {
-        let bytes = 18 + float.bytes();
+        let bytes = 16 + 2 * float.bytes();
         Entry {
             stem: "sgd",
             kernel: format!("sgd_{convention}_{}", float.name()),
@@ -87,8 +87,7 @@ pub fn sgd() -> Vec<Entry> {
                 let len = m * n;
                 let pieces = pieces(len);
                 let (weights, gradients, velocities) = (Slot::noise(len), float.noise(len), Slot::noise(len));
-                let (copy, rate, momentum) =
-                    (Slot::Output16(len), Slot::F32(vec![0.01]), Slot::value(0.9f32));
+                let (copy, rate, momentum) = (float.output(len), Slot::F32(vec![0.01]), Slot::value(0.9f32));
                 vec![pieces, weights, gradients, velocities, copy, rate, momentum]
             }),
             launch: by_pieces(),
@@ -114,7 +113,7 @@ pub fn adam() -> Vec<Entry> {
     /// Bytes that a thread reads beside its elements: the piece, the rate and the number of the step.
     const THREAD_BYTES: usize = PIECE_BYTES + 8;
     let entry = |float: Float| {
-        let bytes = 34 + float.bytes();
+        let bytes = 32 + 2 * float.bytes();
         Entry {
             stem: "adam",
             kernel: format!("adam_{}", float.name()),
@@ -122,7 +121,7 @@ pub fn adam() -> Vec<Entry> {
                 let len = m * n;
                 let positive = || Slot::F32(vec![0.5; len]);
                 let mut slots = vec![pieces(len), Slot::noise(len), float.noise(len), Slot::noise(len)];
-                slots.extend([positive(), positive(), Slot::Output16(len)]);
+                slots.extend([positive(), positive(), float.output(len)]);
                 slots.extend([Slot::F32(vec![3e-4]), Slot::I32(vec![9])]);
                 let constants = |beta: f64| [beta as f32, (1.0 - beta) as f32, beta.ln() as f32];
                 slots.extend([0.9, 0.999].into_iter().flat_map(constants).map(Slot::value));

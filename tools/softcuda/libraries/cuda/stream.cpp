@@ -30,7 +30,21 @@ bool softcuda_stream_exists(void* stream) {
     return find_stream(stream) != nullptr;
 }
 
-STANDIN_API Result cuStreamCreate(void** stream, unsigned flags) {
+// The priorities of streams, as on chips since compute capability 6.0: 0 is the least.
+constexpr int LEAST_PRIORITY = 0, GREATEST_PRIORITY = -5;
+
+STANDIN_API Result cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+    ANSWER_PLANTED(Result);
+    Call call;
+    if (const Result result = call.ready()) return result;
+    *least = LEAST_PRIORITY;
+    *greatest = GREATEST_PRIORITY;
+    return SUCCESS;
+}
+
+// A priority outside of the range is moved to its end, as the manual says. The order in which the work of several streams
+// is run does not follow it: it is a hint, on which no program may rely.
+STANDIN_API Result cuStreamCreateWithPriority(void** stream, unsigned flags, int) {
     ANSWER_PLANTED(Result);
     Call call;
     if (const Result result = call.ready()) return result;
