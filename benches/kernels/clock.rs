@@ -31,7 +31,7 @@ impl Clock {
         let mut clock = Clock { driver, stream: null, start: null, stop: null };
         // SAFETY: each handle is written to a variable of its type.
         unsafe {
-            driver.check((driver.cuStreamCreate)(&raw mut clock.stream, NON_BLOCKING))?;
+            driver.check((driver.cuStreamCreateWithPriority)(&raw mut clock.stream, NON_BLOCKING, 0))?;
             driver.check((driver.cuEventCreate)(&raw mut clock.start, 0))?;
             driver.check((driver.cuEventCreate)(&raw mut clock.stop, 0))?;
         }
