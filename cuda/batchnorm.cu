@@ -2,13 +2,9 @@
 //
 //   y = relu(gamma (x - mean) / sqrt(var + eps) + beta + residual),  residual and relu optional
 //
-// x is [rows, C], with all dimensions but the last merged. It is cut into tiles of a few channels and many rows. A
-// kernel has two phases: SUMS adds up each tile, APPLY combines the sums of a column of tiles and writes the result. A
-// cooperative launch does both with a barrier of the grid in between, and keeps as many rows of a tile as fit in shared
-// memory, so that they are read once. Two launches, one a phase, give the same bits.
-//
-// The order of additions depends on the tiles and the shape of a block, so these must depend on the sizes alone. Which
-// block computes a tile, and how many rows it keeps, changes no bit.
+// x is [rows, C], with all dimensions but the last merged. tiles.cuh describes its tiles, the two phases of a launch
+// and the rows of a tile that are kept between them: SUMS adds up each tile, APPLY combines the sums of a column of
+// tiles and writes the result.
 //
 // Bytes, with e bytes per element: forward 2 e R C, and e R C for a residual; backward 3 e R C, and 2 e R C for a
 // residual, which needs the output's sign and the masked dy. A row that is not kept is read once more. All are bound by
@@ -16,144 +12,28 @@
 //
 // `table` [5, C] has the coefficients of the normalisation: mean, low, 1 / std, scale, shift with y = (x - mean)
 // scale + shift. `low` is the rounding error of the f32 mean; `shift` includes its correction.
-#include "common.cuh"
+#include "tiles.cuh"
 
 #include <cooperative_groups.h>
 
 namespace batchnorm {
 
+using namespace tiles;
+
 constexpr float EPS = 1e-5f;
 // The mask of the ReLU's gradient: none; dy passes where the saved output is positive or NaN; where the output
 // recomputed from x is positive or NaN.
 enum Mask : int { OFF = 0, OUTPUT = 1, RECOMPUTED = 2 };
-// The phases of a launch, one or both.
-enum Phase : int { SUMS = 1, APPLY = 2, BOTH = 3 };
 
 __device__ __forceinline__ float rectified(float v) { return v < 0.0f ? 0.0f : v; }
 __device__ __forceinline__ float passed(float dy, float y) { return y <= 0.0f ? 0.0f : dy; }
 
-// The rows that a thread loads ahead: together 64 bytes, if it has four channels. A loop over several arrays loads half
-// as many.
-template <class T> constexpr int ROWS = 16 / sizeof(T);
-
-// A block of x times y threads has N channels in each of its x columns of threads. The dynamic shared memory of a block:
-// scratch for sums, the coefficients of its channels, and the kept rows.
-template <int N> struct Block {
-    static constexpr int COEFFICIENTS = 5;
-    int thread, width, parts;
-    float *columns, *partial, *coefficients;
-    double* doubles;
-    unsigned char* kept;
-
-    __device__ __forceinline__ Block(unsigned char* shared)
-        : thread(threadIdx.y * blockDim.x + threadIdx.x), width(blockDim.x * N), parts(blockDim.y / N) {
-        const int threads = blockDim.x * blockDim.y;
-        columns = reinterpret_cast<float*>(shared);
-        doubles = reinterpret_cast<double*>(shared);
-        partial = columns + threads * (N > 2 ? N : 2);
-        coefficients = partial + threads;
-        kept = reinterpret_cast<unsigned char*>(coefficients + COEFFICIENTS * width);
-    }
-
-    // Calls f(channel of the block, sum) for each channel, by one thread each, with the sum over the threads of its
-    // column. First the threads share the rows of `columns`, then a few partial sums are left.
-    template <class F> __device__ __forceinline__ void sum(const float (&own)[N], F f) const {
-        Pack<float, N> pack;
-        for (int k = 0; k < N; ++k) pack.at[k] = own[k];
-        __syncthreads();
-        store_floats<N>(columns + thread * N, pack);
-        __syncthreads();
-        float part = 0.0f;
-        for (int y = thread / width; y < blockDim.y; y += parts) part += columns[y * width + thread % width];
-        partial[thread] = part;
-        __syncthreads();
-        if (thread >= width) return;
-        float total = 0.0f;
-        for (int p = 0; p < parts; ++p) total += partial[p * width + thread];
-        f(thread, total);
-    }
-
-    // The sum of value(i) over 0..count for the channel `thread % width`, in f64. Only the threads below `width` receive
-    // it.
-    template <class Value> __device__ __forceinline__ double combine(int count, Value value) const {
-        double part = 0.0;
-#pragma unroll 2
-        for (int i = thread / width; i < count; i += parts) part += value(i);
-        __syncthreads();
-        doubles[thread] = part;
-        __syncthreads();
-        double total = 0.0;
-        if (thread < width) {
-            for (int p = 0; p < parts; ++p) total += doubles[p * width + thread];
-        }
-        return total;
-    }
-};
-
-// A tile of [rows, C], and this thread's channels in it.
-template <int N> struct Tile {
-    int first_channel, channel, chunk, height, c;
-    size_t first_row;
-    bool inside;
-
-    __device__ __forceinline__ Tile(int tile, size_t rows, int c, int rows_a_tile) : c(c) {
-        const int width = blockDim.x * N, columns = (c + width - 1) / width;
-        chunk = tile / columns;
-        first_channel = tile % columns * width;
-        channel = first_channel + threadIdx.x * N;
-        first_row = static_cast<size_t>(chunk) * rows_a_tile;
-        height = static_cast<int>(min(static_cast<size_t>(rows_a_tile), rows - first_row));
-        inside = channel < c;
-    }
-
-    // For each row of this thread, in ascending order: use(at, row, load(at, row)), where `row` counts from the tile's
-    // first one and `at` is the offset of this thread's first channel. The loads of ROWS rows are issued before the
-    // first use, so that the thread waits once for all of them.
-    template <int ROWS, class Load, class Use> __device__ __forceinline__ void each(Load load, Use use) const {
-        if (!inside) return;
-        const int step = blockDim.y;
-        const auto at = [&](int row) { return (first_row + row) * c + channel; };
-        int row = threadIdx.y;
-        // No more rows at once than ROWS: registers limit the threads of a multiprocessor.
-#pragma unroll 1
-        for (; row + (ROWS - 1) * step < height; row += ROWS * step) {
-            decltype(load(at(row), row)) loaded[ROWS];
-#pragma unroll
-            for (int i = 0; i < ROWS; ++i) loaded[i] = load(at(row + i * step), row + i * step);
-#pragma unroll
-            for (int i = 0; i < ROWS; ++i) use(at(row + i * step), row + i * step, loaded[i]);
-        }
-#pragma unroll 1
-        for (; row < height; row += step) use(at(row), row, load(at(row), row));
-    }
-};
-
-// The number of tiles, and of the chunks of rows among them.
-struct Count {
-    int chunks, tiles;
-
-    __device__ __forceinline__ Count(size_t rows, int c, int rows_a_tile, int width)
-        : chunks(static_cast<int>((rows + rows_a_tile - 1) / rows_a_tile)), tiles(chunks * ((c + width - 1) / width)) {}
-};
-
-// The first `rows` rows of a tile in shared memory. A thread reads what it has written itself, so no barrier is needed.
-// `number` counts the tiles of this block.
-template <class T, int N> struct Kept {
-    Pack<T, N>* packs;
-    int rows;
-
-    __device__ __forceinline__ Kept(unsigned char* shared, int rows, int number)
-        : packs(reinterpret_cast<Pack<T, N>*>(shared) + static_cast<size_t>(number) * rows * blockDim.x), rows(rows) {}
-    __device__ __forceinline__ bool has(int row) const { return row < rows; }
-    __device__ __forceinline__ Pack<T, N>& at(int row) const { return packs[row * blockDim.x + threadIdx.x]; }
-};
-
 // The coefficients of this thread's N channels.
-template <int N> struct Affine {
+template <int N> struct Normaliser {
     Pack<float, N> mean = {}, scale = {}, shift = {};
 
     // From the block's shared memory. A thread outside of the tensor has none.
-    __device__ __forceinline__ Affine(const Block<N>& block, const Tile<N>& tile) {
+    __device__ __forceinline__ Normaliser(const Block<N>& block, const Tile<N>& tile) {
         if (!tile.inside) return;
         const float* own = block.coefficients + threadIdx.x * N;
         mean = load_floats<N>(own);
@@ -198,7 +78,7 @@ __device__ __forceinline__ void moments(const Block<N>& block, const Tile<N>& ti
     }
 }
 
-// The coefficients of a channel, and its column of `table`, which may be null.
+// The coefficients of a channel, and its entries of `table`, which may be null.
 __device__ __forceinline__ void fill(float* table, int c, int i, double mean, double var, float gamma, float beta,
                                      float& to_mean, float& to_scale, float& to_shift) {
     const double inv_std = 1.0 / sqrt(var + static_cast<double>(EPS));
@@ -269,7 +149,7 @@ __device__ __forceinline__ void statistics(const Block<N>& block, const Tile<N>&
 template <class T, int N>
 __device__ __forceinline__ void normalise(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept,
                                           const T* x, const T* residual, T* y, int relu) {
-    const Affine<N> affine(block, tile);
+    const Normaliser<N> normaliser(block, tile);
     struct Inputs {
         Pack<T, N> x, residual;
     };
@@ -283,7 +163,7 @@ __device__ __forceinline__ void normalise(const Block<N>& block, const Tile<N>& 
         [&](size_t at, int, const Inputs& in) {
             Pack<T, N> out;
             for (int k = 0; k < N; ++k) {
-                float value = affine(to_float(in.x.at[k]), k);
+                float value = normaliser(to_float(in.x.at[k]), k);
                 if (residual) value += to_float(in.residual.at[k]);
                 out.at[k] = from_float<T>(relu ? rectified(value) : value);
             }
@@ -346,12 +226,13 @@ template <class T, int N> struct Packs {
 
 // The masked gradient of one pack.
 template <class T, int N>
-__device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, int mask, const Affine<N>& affine) {
+__device__ __forceinline__ void masked(float (&g)[N], const Packs<T, N>& in, int mask,
+                                       const Normaliser<N>& normaliser) {
     for (int k = 0; k < N; ++k) g[k] = to_float(in.dy.at[k]);
     if (mask == OUTPUT) {
         for (int k = 0; k < N; ++k) g[k] = passed(g[k], to_float(in.y.at[k]));
     } else if (mask == RECOMPUTED) {
-        for (int k = 0; k < N; ++k) g[k] = passed(g[k], affine(to_float(in.x.at[k]), k));
+        for (int k = 0; k < N; ++k) g[k] = passed(g[k], normaliser(to_float(in.x.at[k]), k));
     }
 }
 
@@ -375,7 +256,7 @@ __device__ __forceinline__ void gradient_sums(const Block<N>& block, const Tile<
                                               const Kept<T, N>& kept_g, T* dy, const T* x, const T* y, float* chunks,
                                               int mask, int mask_dy) {
     const int c = tile.c;
-    const Affine<N> affine(block, tile);
+    const Normaliser<N> normaliser(block, tile);
     float dbeta[N] = {}, dgamma[N] = {};
     tile.template each<ROWS<T> / 2>(
         [&](size_t at, int) {
@@ -387,11 +268,11 @@ __device__ __forceinline__ void gradient_sums(const Block<N>& block, const Tile<
         },
         [&](size_t at, int row, const Packs<T, N>& in) {
             float g[N];
-            masked(g, in, mask, affine);
+            masked(g, in, mask, normaliser);
             Pack<T, N> exact;  // g is dy or 0
             for (int k = 0; k < N; ++k) {
                 dbeta[k] += g[k];
-                dgamma[k] += g[k] * (to_float(in.x.at[k]) - affine.mean.at[k]);
+                dgamma[k] += g[k] * (to_float(in.x.at[k]) - normaliser.mean.at[k]);
                 exact.at[k] = from_float<T>(g[k]);
             }
             if (mask_dy) store<N>(dy + at, exact);
@@ -451,7 +332,7 @@ template <class T, int N>
 __device__ __forceinline__ void input_gradient(const Block<N>& block, const Tile<N>& tile, const Kept<T, N>& kept_x,
                                                const Kept<T, N>& kept_g, T* dy, const T* x, const T* y, T* dx, int mask,
                                                int mask_dy, int batch) {
-    const Affine<N> affine(block, tile);
+    const Normaliser<N> normaliser(block, tile);
     const bool reads_x = batch || mask == RECOMPUTED;
     Pack<float, N> slope = {}, offset = {};
     if (batch && tile.inside) {
@@ -474,14 +355,14 @@ __device__ __forceinline__ void input_gradient(const Block<N>& block, const Tile
         },
         [&](size_t at, int row, const Packs<T, N>& in) {
             float g[N];
-            masked(g, in, kept_x.has(row) ? OFF : mask, affine);
+            masked(g, in, kept_x.has(row) ? OFF : mask, normaliser);
             Pack<T, N> out;
             for (int k = 0; k < N; ++k) out.at[k] = from_float<T>(g[k]);
             if (mask_dy) store<N>(dy + at, out);
             if (!dx) return;
             for (int k = 0; k < N; ++k) {
-                float value = affine.scale.at[k] * g[k];
-                if (batch) value += (to_float(in.x.at[k]) - affine.mean.at[k]) * slope.at[k] + offset.at[k];
+                float value = normaliser.scale.at[k] * g[k];
+                if (batch) value += (to_float(in.x.at[k]) - normaliser.mean.at[k]) * slope.at[k] + offset.at[k];
                 out.at[k] = from_float<T>(value);
             }
             store<N>(dx + at, out);
@@ -521,14 +402,6 @@ __device__ __forceinline__ void backward(T* dy, const T* x, const T* y, const fl
 }
 
 }
-
-// Calls a template with four channels a thread if that divides the channels `c`, else with one.
-#define BY_LANES(T, function, ...) \
-    if (c % 4 == 0) { \
-        function<T, 4>(__VA_ARGS__); \
-    } else { \
-        function<T, 1>(__VA_ARGS__); \
-    }
 
 // y [rows, C], the normalised x. y may be x; `residual` may be null. chunks [ceil(rows / rows_a_tile), 3, C]: the partial
 // moments of x. `table` [5, C] is written, and the running statistics [C] are updated.

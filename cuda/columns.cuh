@@ -1,5 +1,4 @@
-// Loops and sums over the columns (channels) of a matrix [rows, C], shared by the kernels of batch normalisation and
-// biases.
+// Loops and sums over the columns (channels) of a matrix [rows, C].
 //
 // A block is (x threads of channels) x (y threads of rows), at most MAX_COLUMN_THREADS in total and a multiple of 32. A
 // thread has 16 bytes of channels if these divide C, else one channel, and loops over rows, so that the values of its

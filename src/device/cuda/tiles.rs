@@ -1,5 +1,5 @@
-//! The tiles of a matrix `[rows, C]`, and launches of kernels that sum each tile, wait for all others, and go on: those of
-//! `cuda/batchnorm.cu`. The formulas and their reasons are in `docs/kernels.md`, "Launch configurations".
+//! The tiles of a matrix `[rows, C]`, and launches of kernels that sum each tile, wait for all others, and go on: those
+//! that include `cuda/tiles.cuh`. The formulas and their reasons are in `docs/kernels.md`, "Launch configurations".
 
 use super::arguments::{Kernel, Variant};
 use super::{CudaDevice, Grid};
