@@ -1,11 +1,11 @@
 //! Compilation of `.cu` files to a shared library with the system's C++ compiler.
 //!
 //! A kernel file is compiled to assembly with the instrumentation that reports every access, each `__shared__` array
-//! gets a red zone behind it there, and then it is assembled and linked with the runtime. All `extern __shared__`
-//! arrays become names of one memory location, as on a GPU. The name of the result has a hash of all inputs, so a
-//! second build only hashes the files.
+//! gets a red zone behind it there, and then it is assembled (`object.rs`) and linked with the runtime. All
+//! `extern __shared__` arrays become names of one memory location, as on a GPU. The name of the result has a hash of all
+//! inputs, so a second build only hashes the files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -15,11 +15,15 @@ use std::sync::{Mutex, MutexGuard};
 use std::{env, error, fmt, fs, io};
 
 use crate::library::Library;
+use crate::object::{SOURCES, undefined_thread_locals};
 
 /// Largest size of dynamic shared memory: 227 KiB, the limit of compute capability 9.0.
 const DYNAMIC_SHARED_BYTES: usize = 227 << 10;
 /// Size of the red zone after each shared array, in bytes.
-const RED_ZONE: usize = 256;
+pub(crate) const RED_ZONE: usize = 256;
+
+/// These files determine the flags and the red zones, so they are part of each hash.
+pub(crate) const RULES: [&str; 2] = [include_str!("compile.rs"), include_str!("object.rs")];
 
 /// Reason why the kernels could not be built; the compiler's message comes first.
 #[derive(Debug)]
@@ -36,17 +40,21 @@ impl error::Error for BuildError {}
 /// Compiles `.cu` files into a library of kernels; for build scripts and for tests.
 pub struct Build {
     pub(crate) out_dir: PathBuf,
-    files: Vec<PathBuf>,
-    includes: Vec<PathBuf>,
-    defines: Vec<String>,
-    optimisation: String,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) includes: Vec<PathBuf>,
+    pub(crate) defines: Vec<String>,
+    pub(crate) optimisation: String,
     pub(crate) compiler: Option<String>,
 }
 
-/// Lock that keeps two threads of a test program from compiling one library twice.
-pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+/// Lock that keeps two threads of a test program from making one file twice.
+pub(crate) fn one_at_a_time(file: &Path) -> MutexGuard<'static, ()> {
+    static LOCKS: Mutex<BTreeMap<PathBuf, &'static Mutex<()>>> = Mutex::new(BTreeMap::new());
+    let mut locks = LOCKS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let lock: &'static Mutex<()> =
+        locks.entry(file.to_path_buf()).or_insert_with(|| Box::leak(Box::default()));
+    drop(locks);
+    lock.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Build {
@@ -103,32 +111,27 @@ impl Build {
     /// # Errors
     /// No C++ compiler, a file that cannot be read or written, a message of the compiler.
     pub fn compile(&self) -> Result<PathBuf, BuildError> {
-        let _held = one_at_a_time();
         let compiler = Compiler::find(self.compiler.as_deref())?;
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let runtime_hash =
-            fingerprint(&[&home.join("include"), &home.join("runtime")], &[&compiler.version])?;
+            fingerprint(&[&home.join("include"), &home.join("runtime")], &SOURCES, &[&compiler.version])?;
         let mut sources: BTreeSet<&Path> = self.includes.iter().map(PathBuf::as_path).collect();
         sources.extend(self.files.iter().filter_map(|file| file.parent()));
-        // This file determines the flags and the red zones, so it is part of the hash.
-        let settings = format!(
-            "{:?} {:?} {} {}",
-            self.files,
-            self.defines,
-            self.optimisation,
-            include_str!("compile.rs")
-        );
+        let settings = format!("{:?} {:?} {}", self.files, self.defines, self.optimisation);
         let hash = fingerprint(
             &sources.into_iter().collect::<Vec<_>>(),
-            &[&settings, &format!("{runtime_hash:x}")],
+            &SOURCES,
+            &[&settings, &format!("{runtime_hash:x}"), RULES[0], RULES[1]],
         )?;
 
         let library = self.out_dir.join(format!("kernels-{hash:016x}.so"));
+        let _held = one_at_a_time(&library);
         if library.exists() {
             return Ok(library);
         }
         fs::create_dir_all(&self.out_dir).map_err(|error| at(&self.out_dir, error))?;
         let runtime = self.out_dir.join(format!("softcuda-{runtime_hash:016x}.o"));
+        let held = one_at_a_time(&runtime);
         if !runtime.exists() {
             install(&self.out_dir, &runtime, |to| {
                 compiler.run(&[
@@ -138,6 +141,7 @@ impl Build {
                 ])
             })?;
         }
+        drop(held);
         install(&self.out_dir, &library, |to| self.make_library(&compiler, home, &runtime, to))?;
         Ok(library)
     }
@@ -164,21 +168,12 @@ impl Build {
         work: &Path,
         to: &Path,
     ) -> Result<(), BuildError> {
-        let mut objects = Vec::new();
+        let objects = self.objects(compiler, home)?;
         let mut dynamic = BTreeSet::new();
-        for (i, file) in self.files.iter().enumerate() {
-            let assembly = work.join(format!("{i}.s"));
-            let object = work.join(format!("{i}.o"));
-            compiler.run(&[
-                &self.kernel_flags(compiler, home),
-                &["-S".into(), text(file), "-o".into(), text(&assembly)],
-            ])?;
-            let code = fs::read_to_string(&assembly).map_err(|error| at(&assembly, error))?;
-            fs::write(&assembly, with_red_zones(&code)).map_err(|error| at(&assembly, error))?;
-            compiler.run(&[&["-c".into(), text(&assembly), "-o".into(), text(&object)]])?;
-            dynamic.extend(undefined_thread_locals(&object)?);
-            objects.push(text(&object));
+        for object in &objects {
+            dynamic.extend(undefined_thread_locals(object)?);
         }
+        let objects: Vec<String> = objects.iter().map(|object| text(object)).collect();
         dynamic.insert("softcuda_dynamic_shared".into());
         let assembly = work.join("dynamic.s");
         fs::write(&assembly, dynamic_shared(&dynamic)).map_err(|error| at(&assembly, error))?;
@@ -188,37 +183,6 @@ impl Build {
             &objects,
             &[text(&assembly), text(runtime)],
         ])
-    }
-
-    fn kernel_flags(&self, compiler: &Compiler, home: &Path) -> Vec<String> {
-        let mut flags: Vec<String> = [
-            "-x",
-            "c++",
-            "-std=c++20",
-            &self.optimisation,
-            "-g3",
-            "-fPIC",
-            "-fvisibility=hidden",
-            // nvcc has no exceptions, lets pointers of any type see any memory, and does not assume that a
-            // multiplication and an addition are never fused; the host must not fuse on its own.
-            "-fno-exceptions",
-            "-fno-strict-aliasing",
-            "-ffp-contract=off",
-            "-fsanitize=thread,alignment,bounds,integer-divide-by-zero",
-            "-fno-sanitize-recover=all",
-            "-include",
-            "softcuda.h",
-        ]
-        .map(String::from)
-        .into();
-        if compiler.is_gcc() {
-            // g++ calls an initialiser before each use of an `extern thread_local`; clang++ understands `constinit`.
-            flags.push("-fno-extern-tls-init".into());
-        }
-        flags.push(format!("-I{}", home.join("include").display()));
-        flags.extend(self.includes.iter().map(|folder| format!("-I{}", folder.display())));
-        flags.extend(self.defines.iter().map(|symbol| format!("-D{symbol}")));
-        flags
     }
 }
 
@@ -259,7 +223,7 @@ impl Compiler {
         )))
     }
 
-    fn is_gcc(&self) -> bool {
+    pub(crate) fn is_gcc(&self) -> bool {
         self.version.contains("Free Software Foundation")
     }
 
@@ -278,40 +242,6 @@ impl Compiler {
     }
 }
 
-/// Lengthens every thread-local variable by a red zone: in assembly each is `.zero N` in a section named `.tbss*`.
-/// The symbol's size stays.
-fn with_red_zones(assembly: &str) -> String {
-    let mut inside = false;
-    let mut result = String::with_capacity(assembly.len() + assembly.len() / 64);
-    for line in assembly.lines() {
-        let word = line.trim_start();
-        if word.starts_with(".section") {
-            inside = word.contains(".tbss");
-        } else if [".text", ".data", ".bss", ".previous", ".popsection"]
-            .iter()
-            .any(|other| word.starts_with(other))
-        {
-            inside = false;
-        }
-        result.push_str(line);
-        result.push('\n');
-        if inside && (word.starts_with(".zero") || word.starts_with(".skip")) {
-            let _ = writeln!(result, "\t.zero {RED_ZONE}");
-        }
-    }
-    result
-}
-
-/// Names of `extern __shared__` arrays: thread-local variables that an object uses and does not define.
-fn undefined_thread_locals(object: &Path) -> Result<Vec<String>, BuildError> {
-    let output = Command::new("readelf").args(["-s", "-W"]).arg(object).env("LC_ALL", "C").output().map_err(
-        |error| BuildError(format!("readelf, of the binutils that come with a compiler: {error}")),
-    )?;
-    let table = String::from_utf8_lossy(&output.stdout);
-    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    Ok(columns.filter(|c| c.len() == 8 && c[3] == "TLS" && c[6] == "UND").map(|c| c[7].to_string()).collect())
-}
-
 /// Source of the common memory of all dynamic shared arrays, under each of their names.
 fn dynamic_shared(names: &BTreeSet<String>) -> String {
     let mut assembly = format!("\t.section .tbss,\"awT\",%nobits\n\t.zero {RED_ZONE}\n\t.balign 256\n");
@@ -324,8 +254,12 @@ fn dynamic_shared(names: &BTreeSet<String>) -> String {
     assembly
 }
 
-/// Hash of the source files in the folders.
-pub(crate) fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, BuildError> {
+/// Hash of the files in the folders that have one of these extensions, and of the settings.
+pub(crate) fn fingerprint(
+    folders: &[&Path],
+    extensions: &[&str],
+    settings: &[&str],
+) -> Result<u64, BuildError> {
     let mut hasher = DefaultHasher::new();
     settings.hash(&mut hasher);
     let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| folder.to_path_buf()).collect();
@@ -337,7 +271,7 @@ pub(crate) fn fingerprint(folders: &[&Path], settings: &[&str]) -> Result<u64, B
             let extension = path.extension().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 waiting.push(path);
-            } else if ["cu", "cuh", "h", "hpp", "cpp"].contains(&extension.as_str()) {
+            } else if extensions.contains(&extension.as_str()) {
                 files.insert(path);
             }
         }

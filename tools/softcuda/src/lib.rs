@@ -25,6 +25,7 @@ mod device;
 mod fault;
 mod ffi;
 mod library;
+mod object;
 mod report;
 mod standin;
 
