@@ -17,14 +17,19 @@ template <Access access> inline void touch(const void* address, std::size_t byte
     if (Block* block = softcuda::running()) block->touch<access>(reinterpret_cast<uintptr_t>(address), bytes, pc);
 }
 
+// Faults have functions of their own: their strings would take room on the stack in front of each access.
+[[noreturn, gnu::cold, gnu::noinline]] void misaligned(Block& block, Access access, std::size_t bytes, const void* pc) {
+    block.fail(SOFTCUDA_MISALIGNED,
+               std::string(access == Access::Read ? "read" : "write") + " of " + std::to_string(bytes) +
+                   " bytes at an address that is no multiple of " + std::to_string(bytes) +
+                   "; a GPU loads only aligned values, use a narrower type",
+               softcuda::source_line(pc));
+}
+
 template <Access access> inline void touch_aligned(const void* address, std::size_t bytes, const void* pc) {
     Block* block = softcuda::running();
     if (!block) return;
-    if (reinterpret_cast<uintptr_t>(address) & (bytes - 1))
-        block->fail(SOFTCUDA_MISALIGNED, std::string(access == Access::Read ? "read" : "write") + " of " +
-        std::to_string(bytes) +
-                    " bytes at an address that is no multiple of " + std::to_string(bytes) +
-                    "; a GPU loads only aligned values, use a narrower type", softcuda::source_line(pc));
+    if (reinterpret_cast<uintptr_t>(address) & (bytes - 1)) misaligned(*block, access, bytes, pc);
     block->touch<access>(reinterpret_cast<uintptr_t>(address), bytes, pc);
 }
 

@@ -67,6 +67,7 @@ void Block::start_block() {
     ready_.resize(thread_count_);
     std::iota(ready_.rbegin(), ready_.rend(), 0u);
     for (Warp& warp : warps_) {
+        if (!warp.stamp) continue;  // nothing is known before the first __syncwarp
         warp.stamp = 0;
         std::memset(warp.known, 0, sizeof warp.known);
     }
@@ -99,14 +100,23 @@ std::size_t Block::random_below(std::size_t limit) {
     uint64_t z = random_state_ += 0x9e3779b97f4a7c15u;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (z ^ z >> 31) % limit;
+    return static_cast<std::size_t>(static_cast<unsigned __int128>(z ^ z >> 31) * limit >> 64);
 }
 
-// The next thread to run, drawn from the runnable ones; with a fixed order the list is a stack.
+// The next thread to run, drawn from the runnable ones; with a fixed order the list is a stack. The one after it is drawn
+// at once, unless others become runnable: its stack is in no cache, and comes while this one runs.
 uint32_t Block::pick() {
-    if (!keep_order_) std::swap(ready_.back(), ready_[random_below(ready_.size())]);
+    const auto draw = [&] {
+        if (!keep_order_) std::swap(ready_.back(), ready_[random_below(ready_.size())]);
+    };
+    if (drawn_ != ready_.size()) draw();
     const uint32_t thread = ready_.back();
     ready_.pop_back();
+    drawn_ = ready_.size();
+    if (drawn_ > 0) {
+        draw();
+        prefetch(threads_[ready_.back()].fiber);
+    }
     return thread;
 }
 
@@ -378,16 +388,8 @@ template <Access access> void Block::touch(uintptr_t address, std::size_t bytes,
     if (address - shared_begin_ < shared_bytes_) {
         const uint16_t number = shared_index_[(address - shared_begin_) / 64];
         if (!number) outside_everything(address, bytes, access != Access::Read, pc);
-        Region& region = shared_[number - 1];
-        if (shared_used_[number - 1] != launch_) {
-            shared_used_[number - 1] = launch_;
-            shared_in_use_ += region.bytes;
-            if (shared_in_use_ > shared_limit_)
-                fail(SOFTCUDA_LAUNCH, "uses " + std::to_string(shared_in_use_) +
-                     " bytes of shared memory, the limit is " +
-                     std::to_string(shared_limit_) + "; use less, or raise `shared_limit` as cuFuncSetAttribute would");
-        }
-        check_region<access>(region, address, bytes, pc);
+        if (shared_used_[number - 1] != launch_) begin_shared(number - 1);
+        check_region<access>(shared_[number - 1], address, bytes, pc);
         return;
     }
     if (device_->memory.contains(address)) {
@@ -402,14 +404,20 @@ template <Access access> void Block::touch(uintptr_t address, std::size_t bytes,
         outside_everything(address, bytes, access != Access::Read, pc);
 }
 
+// The first access of a launch to a shared array.
+void Block::begin_shared(std::size_t array) {
+    shared_used_[array] = launch_;
+    shared_in_use_ += shared_[array].bytes;
+    if (shared_in_use_ > shared_limit_)
+        fail(SOFTCUDA_LAUNCH, "uses " + std::to_string(shared_in_use_) +
+             " bytes of shared memory, the limit is " +
+             std::to_string(shared_limit_) + "; use less, or raise `shared_limit` as cuFuncSetAttribute would");
+}
+
 template <Access access> void Block::check_region(Region& region, uintptr_t address, std::size_t bytes,
                                                   const void* pc) {
     const std::size_t offset = address - region.begin;  // below the region it wraps round to a huge number
-    if (region.freed)
-        fail(SOFTCUDA_USE_AFTER_FREE, std::string(access == Access::Read ? "read" : "write") + " of " +
-             std::to_string(bytes) + " bytes in the freed buffer `" + region.name +
-             "`; free it after the last launch that uses it",
-             source_line(pc));
+    if (region.freed) use_after_free(region, bytes, access != Access::Read, pc);
     if (offset >= region.bytes || bytes > region.bytes - offset)
         out_of_bounds(region, address, bytes, access != Access::Read, pc);
     region.refine_for(offset, bytes);
@@ -427,6 +435,12 @@ template <Access access> void Block::check_region(Region& region, uintptr_t addr
 template void Block::touch<Access::Read>(uintptr_t, std::size_t, const void*);
 template void Block::touch<Access::Write>(uintptr_t, std::size_t, const void*);
 template void Block::touch<Access::Atomic>(uintptr_t, std::size_t, const void*);
+
+void Block::use_after_free(const Region& region, std::size_t bytes, bool write, const void* pc) {
+    fail(SOFTCUDA_USE_AFTER_FREE, std::string(write ? "write" : "read") + " of " + std::to_string(bytes) +
+         " bytes in the freed buffer `" + region.name + "`; free it after the last launch that uses it",
+         source_line(pc));
+}
 
 void Block::out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write, const void* pc) {
     const auto offset = static_cast<long long>(address - region.begin);

@@ -102,11 +102,13 @@ private:
     std::string block_of_interval(uint32_t interval) const;
 
     template <Access access> void check_region(Region& region, uintptr_t address, std::size_t bytes, const void* pc);
-    [[noreturn]] void out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write,
-                                    const void* pc);
-    [[noreturn]] void outside_everything(uintptr_t address, std::size_t bytes, bool write, const void* pc);
-    [[noreturn]] void conflict(Verdict verdict, Access access, const Region& region, std::size_t offset,
-                               std::size_t bytes, const void* pc);
+    void begin_shared(std::size_t array);
+    [[noreturn, gnu::cold]] void use_after_free(const Region& region, std::size_t bytes, bool write, const void* pc);
+    [[noreturn, gnu::cold]] void out_of_bounds(const Region& region, uintptr_t address, std::size_t bytes, bool write,
+                                               const void* pc);
+    [[noreturn, gnu::cold]] void outside_everything(uintptr_t address, std::size_t bytes, bool write, const void* pc);
+    [[noreturn, gnu::cold]] void conflict(Verdict verdict, Access access, const Region& region, std::size_t offset,
+                                          std::size_t bytes, const void* pc);
 
     const Kernel* kernel_ = nullptr;
     softcuda_device* device_ = nullptr;
@@ -124,6 +126,7 @@ private:
     std::vector<Thread> threads_;
     std::vector<Warp> warps_;
     std::vector<uint32_t> ready_;
+    std::size_t drawn_ = 0;  // the size of `ready_` whose last thread has been drawn
     Stacks stacks_;
     Fiber scheduler_{};
     uint64_t random_state_ = 0;
