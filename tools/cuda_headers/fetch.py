@@ -36,31 +36,39 @@ class Remote(io.RawIOBase):
 
     def __init__(self, session, url):
         self.session, self.url, self.at, self.bytes, self.ranges = session, url, 0, 0, []
-        answer = self.request(f"-{TAIL}")
-        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        if place is None:
-            raise NoRanges("the index does not say which range it sends")
-        first, self.size = map(int, place.groups())
-        self.ranges.append((first, answer.content))
-        self.bytes += len(answer.content)
+        _, self.size = self.request(f"-{TAIL}")
 
     def request(self, interval):
+        """Fetches a range; returns where it begins, and the size of the file."""
         headers = {"Range": f"bytes={interval}", "Accept-Encoding": "identity"}
-        answer = self.session.get(self.url, headers=headers, stream=True)
-        answer.raise_for_status()
-        if answer.status_code != 206:
-            answer.close()
-            raise NoRanges("the index offers no ranges")
-        return answer
+        try:
+            answer = self.session.get(self.url, headers=headers, stream=True)
+            answer.raise_for_status()
+            if answer.status_code != 206:
+                answer.close()
+                raise NoRanges("the index offers no ranges")
+            part = answer.content
+        except OSError as error:  # Those of pip's client are such.
+            raise NoRanges(f"a range did not come ({error})") from error
+        place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", answer.headers.get("Content-Range", ""))
+        if place is None:
+            raise NoRanges("the index does not say which range it sends")
+        first, last, size = map(int, place.groups())
+        if len(part) != last + 1 - first:
+            raise NoRanges(f"{len(part)} bytes came where {last + 1 - first} were announced")
+        self.ranges.append((first, part))
+        self.bytes += len(part)
+        return first, size
+
+    def has(self, first, end):
+        return any(begin <= first and end <= begin + len(part) for begin, part in self.ranges)
 
     def fetch(self, first, end):
         """Fetches the bytes from `first` to before `end`, unless they are here."""
-        if not any(begin <= first and end <= begin + len(part) for begin, part in self.ranges):
-            part = self.request(f"{first}-{end - 1}").content
-            if len(part) != end - first:
-                raise OSError(f"{len(part)} bytes came where {end - first} were asked for")
-            self.ranges.append((first, part))
-            self.bytes += len(part)
+        if not self.has(first, end):
+            self.request(f"{first}-{end - 1}")
+            if not self.has(first, end):
+                raise NoRanges(f"another range came than the bytes {first} to {end - 1}")
 
     def seekable(self):
         return True
@@ -130,6 +138,10 @@ def take(wheel, wanted, name, folder):
             sys.exit(f"{name}: no member is {pattern}")
     chosen = [(member, end) for member, end in zip(members, ends)
               if any(fnmatch.fnmatchcase(member.filename, pattern) for pattern in patterns)]
+    # Before they are fetched.
+    for member, _ in chosen:
+        if member.file_size > LARGEST:
+            sys.exit(f"{name}: {member.filename} has {member.file_size} bytes, and at most {LARGEST} are read")
     # Neighbours in one request.
     if isinstance(wheel, Remote):
         spans = []
@@ -142,8 +154,6 @@ def take(wheel, wanted, name, folder):
             wheel.fetch(*span)
     for member, _ in chosen:
         path = member.filename
-        if member.file_size > LARGEST:
-            sys.exit(f"{name}: {path} has {member.file_size} bytes, and at most {LARGEST} are read")
         content = archive.read(path)
         sha256 = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
         if sha256 != hashes.get(path):
