@@ -1,7 +1,7 @@
 // Adam, AMSGrad and AdamW over flat arrays: the kernels of src/ops/adam.rs. segment.cuh describes the arrays.
 //
-// Bytes per element, with b bytes a gradient: 24 + b (weight 8, mean 8, square 8), b more with the copy, 8 more with the
-// largest squares. nvcc fuses multiplications with following additions, so the last bits differ from the CPU's.
+// Bytes per element, with b bytes a gradient: 24 + b (weight 8, mean 8, square 8), b more with the copy, 8 more with
+// the largest squares. nvcc fuses multiplications with following additions, so the last bits differ from the CPU's.
 #include "segment.cuh"
 
 namespace adam {
@@ -28,11 +28,11 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
     const float root = sqrtf(second.correction(t));
     const float shrink = decoupled ? 1.0f - own_rate * segment.decay : 1.0f;
     const float penalty = decoupled ? 0.0f : segment.decay;
-    for_each_of_segment(segment, weights, [&](size_t at, size_t copy_at, auto width) {
+    for_each_of_segment(segment, weights, [&](size_t at, size_t wide_at, auto width) {
         constexpr int N = decltype(width)::value;
         auto w = load<N>(weights + at), m = load<N>(means + at), v = load<N>(squares + at), top = v;
         if (largest != nullptr) top = load<N>(largest + at);
-        const auto g = load_floats<N>(gradients + copy_at);
+        const auto g = load_floats<N>(gradients + wide_at);
         for (int k = 0; k < N; ++k) {
             const float own = g.at[k] + penalty * w.at[k];
             m.at[k] = first.beta * m.at[k] + first.rest * own;
@@ -45,16 +45,16 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
         store(means + at, m);
         store(squares + at, v);
         if (largest != nullptr) store(largest + at, top);
-        if (copy != nullptr) store_floats(copy + copy_at, w);
+        if (copy != nullptr) store_floats(copy + wide_at, w);
     });
 }
 
 }
 
 // Updates weights and moments by gradients of f32 or bf16, and writes the new weights in the type of the gradients to
-// `copy`, unless it is null. With `largest` the step divides by the largest squares so far (AMSGrad). `decoupled` is 1 for the weight decay
-// of AdamW, 0 for that of Adam. The arrays do not overlap. `rate` points to the learning rate, `number` to the number
-// of the step, from 0. Grid: one block per segment.
+// `copy`, unless it is null. With `largest` the step divides by the largest squares so far (AMSGrad). `decoupled` is 1
+// for the weight decay of AdamW, 0 for that of Adam. The arrays do not overlap. `rate` points to the learning rate,
+// `number` to the number of the step, from 0. Grid: one block per segment.
 extern "C" __global__ void adam_f32(const Segment* segments, float* weights, const float* gradients, float* means,
                                     float* squares, float* NULLABLE largest, float* NULLABLE copy, const float* rate,
                                     const int* number, float beta1, float rest1, float log1, float beta2, float rest2,

@@ -1,4 +1,5 @@
-// Casts between f32 and bf16: the kernels of `Tensor::convert_from`, for the bf16 copy of the weights.
+// Casts between f32 and bf16: the kernels of `Tensor::convert_from`, for loaded weights and averages (optimisers write the
+// bf16 copy of the weights themselves).
 //
 // f32 to bf16 rounds to the nearest, ties to even; numbers beyond the largest bf16 become infinite, subnormal numbers
 // are kept, and a NaN stays a NaN. bf16 to f32 is exact.

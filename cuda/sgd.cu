@@ -27,21 +27,22 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
                                      G* __restrict__ copy, const float* __restrict__ rate, float momentum) {
     const Segment segment = segments[blockIdx.x];
     const float own_rate = *rate * segment.lr_mult;
-    for_each_of_segment(segment, weights, [&](size_t at, size_t copy_at, auto width) {
+    for_each_of_segment(segment, weights, [&](size_t at, size_t wide_at, auto width) {
         constexpr int N = decltype(width)::value;
         auto w = load<N>(weights + at), v = load<N>(velocities + at);
-        const auto g = load_floats<N>(gradients + copy_at);
+        const auto g = load_floats<N>(gradients + wide_at);
         for (int k = 0; k < N; ++k) move<UPDATE>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
         store(weights + at, w);
         store(velocities + at, v);
-        if (copy != nullptr) store_floats(copy + copy_at, w);
+        if (copy != nullptr) store_floats(copy + wide_at, w);
     });
 }
 
 }
 
-// Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in the type of the gradients to
-// `copy`, unless it is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid: one block per segment.
+// Updates weights and velocities by gradients of f32 or bf16, and writes the new weights in the type of the gradients
+// to `copy`, unless it is null. The four arrays do not overlap. `rate` points to the learning rate of the step. Grid:
+// one block per segment.
 extern "C" __global__ void sgd_pytorch_f32(const Segment* segments, float* weights, const float* gradients,
                                            float* velocities, float* NULLABLE copy, const float* rate, float momentum) {
     sgd::step<sgd::Update::PyTorch>(segments, weights, gradients, velocities, copy, rate, momentum);

@@ -49,7 +49,7 @@
 //! | losses | [`ops::softmax_cross_entropy`], [`ops::batch_contrastive`], others with a weight | `[1]` each | pool of the step | kernels, cuBLAS |
 //! | gradient | [`autograd::Tape::backward`] | one for each parameter, as large | flat arrays ([`autograd::Params`]); the first writer overwrites, later ones add ([`autograd::Sinks`]) | kernels, cuDNN (those of filters in a second stream), cuBLAS |
 //! | centers | [`ops::center_step`] | centers `[K, D]`, moved | a buffer of the parameters | a kernel |
-//! | weights | [`optim::Optimizer::step`] | parameters, moved | flat arrays | one kernel for each array |
+//! | weights | [`optim::Optimizer`] | parameters, moved | flat arrays, one for each section | a kernel for each section, in a second stream beside the backward pass |
 //! | losses to the host | [`train::step_runner`] | 8 numbers and one for each other loss | pinned host memory | read some steps later by the solver |
 //!
 //! A GPU runs this function until a step finds all its memory in the pool. The next step is captured as a CUDA graph

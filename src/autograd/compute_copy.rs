@@ -1,5 +1,5 @@
-//! The copy of a parameter's weights that matrix products on a GPU read: in the element type of activations, and with as
-//! many channels as images have there.
+//! The copy of a parameter's weights that matrix products on a GPU read: in the element type of activations, and with
+//! as many channels as images have there.
 
 use crate::Result;
 use crate::device::Device;

@@ -1,9 +1,9 @@
 //! Flat arrays of parameters on a GPU, so that one launch updates many of them.
 //!
-//! The weights and the gradients of a section are one array each. A section is a run of parameters
-//! in the order of their declaration. The backward pass completes the gradients from the last section to the first, and
-//! each section can be updated as soon as it is complete. Parameters with a copy for matrix products ([`compute_copy`]),
-//! whose gradients are like the copy, are in sections of their own.
+//! The weights and the gradients of a section are one array each. A section is a run of parameters in the order of
+//! their declaration. The backward pass completes the gradients from the last section to the first, and each section
+//! can be updated as soon as it is complete. Parameters with a copy for matrix products ([`compute_copy`]), whose
+//! gradients are like the copy, are in sections of their own.
 
 use super::{Param, ParamSpec, compute_copy};
 use crate::device::Device;
@@ -20,7 +20,8 @@ const ALIGN: usize = 8;
 const MOST: u64 = 1 << 32;
 
 /// The number of sections that parameters of one kind are cut into, about. The update of the first section has no
-/// backward pass left to run beside, so it must be small; each section costs a launch.
+/// backward pass left to run beside; with sections filled from the end it has what is left over, a small part. Each
+/// section costs a launch.
 const SECTIONS: usize = 12;
 
 /// The fewest elements of a section but the first: a smaller update takes no longer than a launch.
@@ -33,8 +34,8 @@ pub struct Place {
     pub param: usize,
     /// The offset in the weights, in elements, a multiple of 8.
     pub offset: usize,
-    /// The offset in the gradients and in the copy, in elements, a multiple of 8.
-    pub copy_offset: usize,
+    /// The offset in the gradients and in the copy, where an image's filters are wider: in elements, a multiple of 8.
+    pub wide_offset: usize,
 }
 
 /// The arrays of one section.
@@ -64,15 +65,15 @@ impl FlatParams {
         let copy_shape = |spec: &ParamSpec| compute_copy::shape(spec.shape, weights);
         let mut params: Vec<Option<Param>> = specs.iter().map(|_| None).collect();
         let of_kind = |has_copy| {
-            let of_kind = specs.iter().enumerate().filter(|(_, spec)| copy_shape(spec).is_some() == has_copy);
-            let sections = cut(of_kind.map(|(i, spec)| (i, spec.shape.len())).collect());
+            let members = specs.iter().enumerate().filter(|(_, spec)| copy_shape(spec).is_some() == has_copy);
+            let sections = cut(members.map(|(i, spec)| (i, spec.shape.len())).collect());
             sections.into_iter().map(move |members| (has_copy, members))
         };
         let mut sections = Vec::new();
         for (has_copy, members) in of_kind(true).chain(of_kind(false)) {
             let shape = |i: usize| copy_shape(&specs[i]).unwrap_or(specs[i].shape);
             let (offsets, end) = lay_out(members.iter().map(|&i| specs[i].shape.len()))?;
-            let (copy_offsets, copy_end) = lay_out(members.iter().map(|&i| shape(i).len()))?;
+            let (wide_offsets, wide_end) = lay_out(members.iter().map(|&i| shape(i).len()))?;
             let device = Device::Cuda(gpu.clone());
             let array = |end, dtype| {
                 Tensor::cleared(&device, [end], dtype).map_err(|e| {
@@ -81,15 +82,15 @@ impl FlatParams {
             };
             let section = FlatSection {
                 values: array(end, DType::F32)?,
-                grads: array(copy_end, if has_copy { weights } else { DType::F32 })?,
-                compute_copy: has_copy.then(|| array(copy_end, weights)).transpose()?,
-                places: (members.into_iter().zip(offsets).zip(copy_offsets))
-                    .map(|((param, offset), copy_offset)| Place { param, offset, copy_offset })
+                grads: array(wide_end, if has_copy { weights } else { DType::F32 })?,
+                compute_copy: has_copy.then(|| array(wide_end, weights)).transpose()?,
+                places: (members.into_iter().zip(offsets).zip(wide_offsets))
+                    .map(|((param, offset), wide_offset)| Place { param, offset, wide_offset })
                     .collect(),
             };
-            for &Place { param: i, offset, copy_offset } in &section.places {
+            for &Place { param: i, offset, wide_offset } in &section.places {
                 let spec = &specs[i];
-                let part = |of: &Tensor| of.part(copy_offset * of.dtype().bytes(), shape(i), of.dtype());
+                let part = |of: &Tensor| of.part(wide_offset * of.dtype().bytes(), shape(i), of.dtype());
                 params[i] = Some(Param {
                     name: spec.name.clone(),
                     value: section.values.part(offset * DType::F32.bytes(), spec.shape, DType::F32),
@@ -108,8 +109,8 @@ impl FlatParams {
     }
 }
 
-/// Cuts parameters, given by index and size in the order of their declaration, into sections of indices. The last ones come first
-/// in the backward pass, so sections are filled from the end, and the first takes what is left.
+/// Cuts parameters, given by index and size in the order of their declaration, into sections of indices. The last ones
+/// come first in the backward pass, so sections are filled from the end, and the first takes what is left.
 fn cut(sizes: Vec<(usize, usize)>) -> Vec<Vec<usize>> {
     let all: usize = sizes.iter().map(|&(_, elements)| elements).fold(0, usize::saturating_add);
     let enough = (all / SECTIONS).max(FEWEST);

@@ -15,8 +15,8 @@ pub struct Param {
     /// The copy of the weights for matrix products on a GPU: of filters in bf16, and of an image's filters with the
     /// channels of padded images, 0 in the further ones. Optimisers update both.
     pub compute_copy: Option<Tensor>,
-    /// The gradient of the last backward pass, of the type and shape of [`Param::weight`]; gradients of further channels
-    /// have no meaning.
+    /// The gradient of the last backward pass, of the type and shape of [`Param::weight`]; gradients of further
+    /// channels have no meaning.
     pub grad: Tensor,
     /// The initial values, for [`super::Params::initialise`].
     pub init: Init,

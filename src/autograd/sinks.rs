@@ -103,8 +103,8 @@ impl Sinks<'_> {
     /// Calls `fill` with the gradient buffer of input `input` and its write mode, unless the gradient is not needed.
     ///
     /// # Errors
-    /// The error of `fill`, or of the allocation of the buffer; a parameter whose gradient has another type or shape than
-    /// its variable ([`super::Tape::weight`]).
+    /// The error of `fill`, or of the allocation of the buffer; a parameter whose gradient has another type or shape
+    /// than its variable ([`super::Tape::weight`]).
     pub fn add(
         &mut self,
         input: usize,

@@ -43,7 +43,8 @@ pub trait Backward: Send {
     fn op(&self) -> &'static str;
 
     /// Adds the gradients of the inputs to `sinks`. `dy` is the gradient of the output; the operation owns `dy` and may
-    /// reuse its buffer.
+    /// reuse its buffer. It reads the weights of no parameter but those that are inputs of the operation: others may be
+    /// updated already ([`Tape::backward_by_section`]).
     ///
     /// # Errors
     /// A device error.
@@ -232,19 +233,20 @@ impl<'p> Tape<'p> {
         self.backward_by_section(seeds, &mut |_, _| Ok(()))
     }
 
-    /// As [`Tape::backward`]; calls `complete` with the number of each section of the parameters
-    /// ([`Params::sections`]) when its gradients are complete, which no later work of the pass changes. The rest of the
-    /// pass reads no weights of the section either.
+    /// As [`Tape::backward`]; calls `on_complete` once with the number of each section of the parameters
+    /// ([`Params::sections`]), as soon as its gradients are complete: no later work of the pass changes them. It may
+    /// update the weights. The rest of the pass does not read those of updated parameters, as far as operations have
+    /// recorded them as inputs.
     ///
     /// # Errors
-    /// The first error of an operation or of `complete`.
+    /// The first error of an operation or of `on_complete`. Some sections may be updated then and others not.
     pub fn backward_by_section(
         self,
         seeds: Vec<(Var, Tensor)>,
-        complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
+        on_complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
     ) -> Result<Gradients> {
         let device = self.device();
-        let gradients = self.run_backward(seeds, complete);
+        let gradients = self.run_backward(seeds, on_complete);
         // Gradients of filters may have been enqueued beside all other work, before an error too.
         let joined = device.join_streams();
         let gradients = gradients?;
@@ -254,7 +256,7 @@ impl<'p> Tape<'p> {
     fn run_backward(
         self,
         seeds: Vec<(Var, Tensor)>,
-        complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
+        on_complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
     ) -> Result<Gradients> {
         let Tape { params, nodes, destinations, .. } = self;
         let mut grads: Vec<Option<Tensor>> = destinations.iter().map(|_| None).collect();
@@ -274,7 +276,7 @@ impl<'p> Tape<'p> {
             }
             .give(0, seed)?;
         }
-        sections.completed_behind(nodes.len(), params, &written, complete)?;
+        sections.end_of(nodes.len(), params, &written, on_complete)?;
         for (number, node) in nodes.into_iter().enumerate().rev() {
             // A variable that no seed depends on has no gradient, and its operation is skipped.
             if let Some(dy) = grads[node.output].take() {
@@ -288,7 +290,7 @@ impl<'p> Tape<'p> {
                 };
                 node.backward.backward(dy, &mut sinks)?;
             }
-            sections.completed_behind(number, params, &written, complete)?;
+            sections.end_of(number, params, &written, on_complete)?;
         }
         Ok(Gradients(grads))
     }
@@ -298,17 +300,17 @@ impl<'p> Tape<'p> {
 struct Sections {
     section_of: Vec<usize>,
     /// The number of parameters of each section whose gradients are not complete.
-    incomplete: Vec<usize>,
+    left: Vec<usize>,
     /// For each node the parameters whose gradients are complete behind its backward pass: it used them first. The last
     /// entry has the parameters that no node uses.
-    completed: Vec<Vec<usize>>,
+    last_of: Vec<Vec<usize>>,
 }
 
 impl Sections {
     fn new(params: &Params, nodes: &[Node]) -> Self {
         let section_of = params.section_of_each();
-        let mut incomplete = vec![0; params.sections()];
-        section_of.iter().for_each(|&section| incomplete[section] += 1);
+        let mut left = vec![0; params.sections()];
+        section_of.iter().for_each(|&section| left[section] += 1);
         let mut first_use = vec![nodes.len(); section_of.len()];
         for (number, node) in nodes.iter().enumerate().rev() {
             for input in &node.inputs {
@@ -317,29 +319,30 @@ impl Sections {
                 }
             }
         }
-        let mut completed = vec![Vec::new(); nodes.len() + 1];
-        first_use.into_iter().enumerate().for_each(|(id, number)| completed[number].push(id));
-        Sections { section_of, incomplete, completed }
+        let mut last_of = vec![Vec::new(); nodes.len() + 1];
+        first_use.into_iter().enumerate().for_each(|(id, number)| last_of[number].push(id));
+        Sections { section_of, left, last_of }
     }
 
-    /// Clears the gradients of parameters that are complete behind this node and that no operation has written; calls
-    /// `complete` with each section that is complete now.
-    fn completed_behind(
+    /// Ends the backward pass of a node: clears the gradients that are complete and that no operation has written;
+    /// calls
+    /// `on_complete` with each section that is complete now.
+    fn end_of(
         &mut self,
         number: usize,
         params: &mut Params,
         written: &[bool],
-        complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
+        on_complete: &mut dyn FnMut(&mut Params, usize) -> Result<()>,
     ) -> Result<()> {
-        for &id in &self.completed[number] {
+        for &id in &self.last_of[number] {
             let param = &mut params.params_mut()[id];
             if !written[id] && param.is_updated() {
                 param.grad.clear()?;
             }
             let section = self.section_of[id];
-            self.incomplete[section] -= 1;
-            if self.incomplete[section] == 0 {
-                complete(params, section)?;
+            self.left[section] -= 1;
+            if self.left[section] == 0 {
+                on_complete(params, section)?;
             }
         }
         Ok(())

@@ -34,7 +34,8 @@ pub struct Bench {
     /// On CUDA, time plain steps only, without steps replayed from a CUDA graph.
     #[arg(long)]
     no_graph: bool,
-    /// On CUDA, compute the gradients of filters in the stream of all other work instead of a second one.
+    /// On CUDA, compute the gradients of filters and update the weights in the stream of all other work instead of a
+    /// second one.
     #[arg(long)]
     one_stream: bool,
 }

@@ -45,8 +45,8 @@ pub struct Train {
     #[arg(long, conflicts_with_all = ["files", "settings"])]
     resume: bool,
     /// With --resume: the new number of iterations, to train a run longer (or to end it earlier). The learning rate
-    /// stays that of the settings: behind the last milestone it does not change. A cosine or exponential schedule ends with
-    /// the run, and refuses another number.
+    /// stays that of the settings: behind the last milestone it does not change. A cosine or exponential schedule ends
+    /// with the run, and refuses another number.
     #[arg(long, value_name = "N", requires = "resume", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: Option<u64>,
     /// Also write the curves for TensorBoard during training: tensorboard --logdir RUN.
@@ -58,8 +58,8 @@ pub struct Train {
     /// bits.
     #[arg(long)]
     no_graph: bool,
-    /// On CUDA, compute the gradients of filters in the stream of all other work instead of a second one, with the same
-    /// bits.
+    /// On CUDA, compute the gradients of filters and update the weights in the stream of all other work instead of a
+    /// second one, with the same bits.
     #[arg(long)]
     one_stream: bool,
 }

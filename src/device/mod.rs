@@ -159,8 +159,8 @@ impl Device {
         }
     }
 
-    /// On CUDA, computes the gradients of filters in the stream of all other work if `is_one`, for comparison, and
-    /// otherwise in a second one beside it. The results have the same bits.
+    /// On CUDA, computes the gradients of filters and updates the weights in the stream of all other work if `is_one`,
+    /// for comparison, and otherwise in a second one beside it. The results have the same bits.
     pub fn use_one_stream(&self, is_one: bool) {
         if let Device::Cuda(gpu) = self {
             gpu.use_one_stream(is_one);

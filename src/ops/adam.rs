@@ -104,7 +104,7 @@ pub fn adam_section(
         let given = format!("weight decay {} is not a finite number of at least 0", solver.weight_decay);
         return Err(Error::shape(OP, given));
     }
-    moments.upload_segments(params, solver.weight_decay)?;
+    moments.segments.upload(params, section, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
         (Some(flat), Some(gpu)) => cuda::step(gpu, flat, moments, section, rate, step, solver),
         _ => {

@@ -64,7 +64,7 @@ impl Geometry {
         let Some([k, r, s, depth]) = w.nhwc() else {
             return invalid(format!("the filters must be [K, R, S, C], not {w}"));
         };
-        // Images and their filters may each have padded channels.
+        // Images and their filters may each have padded channels. (Filters that have as many of their own pass too.)
         let wide = padded_channels(COLOURS, dtype);
         let is_image = |c: usize| on_gpu && (c == COLOURS || c == wide);
         if depth != c && !(is_image(depth) && is_image(c)) {

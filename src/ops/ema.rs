@@ -8,8 +8,8 @@ use crate::{Error, Result};
 
 const OP: &str = "ema";
 
-/// Moves every parameter of `average` towards that of `params`, in f32. The buffers and the bf16 copies of `average`
-/// stay. Both have the same parameters.
+/// Moves every parameter of `average` towards that of `params`, in f32. The buffers and the copies for matrix products
+/// of `average` stay. Both have the same parameters.
 ///
 /// # Errors
 /// If `decay` is outside [0, 1), or the parameters differ in number or shape.

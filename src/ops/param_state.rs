@@ -95,12 +95,15 @@ impl Segments {
         )
     }
 
-    /// Uploads the tables if multipliers or weight decay have changed; does nothing on the CPU.
-    pub fn upload(&mut self, params: &Params, weight_decay: f32) -> Result<()> {
-        let sections = params.flat().into_iter().flat_map(|flat| &flat.sections);
-        self.0.iter_mut().zip(sections).try_for_each(|(table, section)| {
-            table.upload(params.device(), section, params.params(), weight_decay)
-        })
+    /// Uploads the table of a section if multipliers or weight decay have changed; does nothing on the CPU.
+    pub fn upload(&mut self, params: &Params, section: usize, weight_decay: f32) -> Result<()> {
+        match params.flat() {
+            None => Ok(()),
+            Some(flat) => {
+                let own = &flat.sections[section];
+                self.0[section].upload(params.device(), own, params.params(), weight_decay)
+            }
+        }
     }
 
     /// The uploaded table of a section and its number of segments; none before the first upload, or if no parameter of
@@ -121,7 +124,7 @@ impl Table {
         weight_decay: f32,
     ) -> Result<()> {
         let mut table = Vec::with_capacity(self.uploaded.len());
-        for &Place { param: i, offset, copy_offset } in &section.places {
+        for &Place { param: i, offset, wide_offset } in &section.places {
             let param = &params[i];
             if !param.is_updated() {
                 continue;
@@ -130,7 +133,7 @@ impl Table {
             let decay = weight_decay * param.decay_mult;
             let (c, wide) = (param.value.shape().last(), param.grad.shape().last());
             // Whole pixels of a filter whose copy has more channels; offsets stay multiples of 8.
-            let most = if c == wide { SEGMENT } else { SEGMENT / (8 * c) * 8 * c };
+            let most = if c == wide { SEGMENT } else { (SEGMENT / (8 * c)).max(1) * 8 * c };
             for start in (0..n).step_by(most) {
                 let words: [u32; SEGMENT_WORDS] = [
                     word(offset + start)?,
@@ -138,7 +141,7 @@ impl Table {
                     param.lr_mult.to_bits(),
                     decay.to_bits(),
                     param.first_step,
-                    word(copy_offset + if c == wide { start } else { start / c * wide })?,
+                    word(wide_offset + if c == wide { start } else { start / c * wide })?,
                     word(c)?,
                     word(wide)?,
                 ];

@@ -11,7 +11,8 @@
 //! At a constant learning rate both conventions take the same steps. When the learning rate drops, Caffe's velocity
 //! still contains steps at the old one, while PyTorch's steps shrink at once. The paper trained with Caffe.
 //!
-//! Nesterov momentum is that of `torch.optim.SGD`. Caffe's solver `Nesterov` keeps other velocities; it does not exist here.
+//! Nesterov momentum is that of `torch.optim.SGD`. Caffe's solver `Nesterov` keeps other velocities; it does not exist
+//! here.
 //!
 //! The velocity starts at 0, so the first velocity is g' as in PyTorch (r g' in Caffe's convention).
 
@@ -50,8 +51,9 @@ pub struct Sgd {
     pub nesterov: bool,
 }
 
-/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter that is frozen,
-/// or whose `lr_mult` is 0, keeps its value and its velocity. The gradients are not changed. `velocities` belong to the same parameters.
+/// Updates every parameter by its gradient, at the learning rate `rate` f32 `[1]`. A parameter that is frozen, or whose
+/// `lr_mult` is 0, keeps its value and its velocity. The gradients are not changed. `velocities` belong to the same
+/// parameters.
 ///
 /// # Errors
 /// If `rate` is not f32 `[1]`, or a constant of `solver` is outside its range.
@@ -90,7 +92,7 @@ pub fn sgd_section(
     if solver.nesterov && (solver.convention == Convention::Caffe || solver.momentum == 0.0) {
         return Err(Error::shape(OP, "Nesterov momentum needs PyTorch's convention and a momentum above 0"));
     }
-    velocities.upload_segments(params, solver.weight_decay)?;
+    velocities.segments.upload(params, section, solver.weight_decay)?;
     match (params.flat(), rate.gpu()) {
         (Some(flat), Some(gpu)) => cuda::step(gpu, flat, velocities, section, rate, solver),
         _ => {

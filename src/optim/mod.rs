@@ -52,8 +52,9 @@ pub trait Optimizer {
     /// If the device is out of memory.
     fn prepare(&mut self, params: &Params) -> Result<()>;
 
-    /// Updates every parameter by its gradient, at the learning rate `lr` f32 `[1]`. `number` i32 `[1]` is the number of
-    /// the step, from 0, as [`crate::autograd::StepValues::step`] holds it.
+    /// Updates every parameter by its gradient, at the learning rate `lr` f32 `[1]`. `number` i32 `[1]` is the number
+    /// of the step, from 0, as [`crate::autograd::StepValues::step`] holds it. Optimisers implement the two functions
+    /// that it calls, because training calls them alone.
     ///
     /// # Errors
     /// A device error.
@@ -64,9 +65,9 @@ pub trait Optimizer {
         self.finish_step(params)
     }
 
-    /// As [`Optimizer::step`], for the parameters of one section ([`Params::sections`]): during the backward pass, behind
-    /// the last gradient of the section ([`crate::autograd::Tape::backward_by_section`]). A step updates each section
-    /// once, in any order, and ends with [`Optimizer::finish_step`].
+    /// As [`Optimizer::step`], for the parameters of one section ([`Params::sections`]): during the backward pass,
+    /// behind the last gradient of the section ([`crate::autograd::Tape::backward_by_section`]). A step updates each
+    /// section once, in any order, and ends with [`Optimizer::finish_step`].
     ///
     /// # Errors
     /// A device error.

@@ -43,7 +43,8 @@ pub enum Phase {
 /// [`super::schedule::SCALARS`].
 ///
 /// # Errors
-/// A model without a head; shapes that do not fit; a scalar that is not declared.
+/// A model without a head; shapes that do not fit; a scalar that is not declared. After an error of the backward pass a
+/// part of the weights may be updated on a GPU: go on from a checkpoint.
 pub fn step(
     model: &Model,
     params: &mut Params,
@@ -115,8 +116,8 @@ pub fn step_with_hook(
     })?;
     done(Phase::Backward)?;
 
-    // Line 5: the centers of the classes in the batch, which belong to the batch-contrastive loss; those of the separate
-    // center loss likewise.
+    // Line 5: the centers of the classes in the batch, which belong to the batch-contrastive loss; those of the
+    // separate center loss likewise.
     if !has_unlabelled {
         let centers = params.buffer_mut(head.centers);
         center_step(centers, &losses.normalized, &labels, values.scalar(CENTER_RATE)?)?;

@@ -67,10 +67,11 @@ fn golden_values() {
 }
 
 /// Shape, lr_mult and decay_mult of parameters of one segment and of many, of odd sizes, some frozen; filters have
-/// gradients and a copy in bf16 where the device computes in it.
-const SIZES: [(&[usize], f32, f32); 8] = [
+/// gradients and a copy in bf16 where the device computes in it; those of images are wider there.
+const SIZES: [(&[usize], f32, f32); 9] = [
     (&[1], 1.0, 1.0),
     (&[7], 2.0, 0.0),
+    (&[5, 3, 3, 3], 0.5, 1.0),
     (&[3, 3, 1, 5], 0.5, 1.0),
     (&[100], 0.0, 1.0),
     (&[8, 1, 1, 9], 0.0, 1.0),

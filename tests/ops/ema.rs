@@ -37,7 +37,7 @@ fn golden_values() {
     });
 }
 
-/// Parameters of odd sizes and of several tasks, and filters, which have a group of their own in bf16. An average that
+/// Parameters of odd sizes and of several tasks, and filters, which have sections of their own in bf16. An average that
 /// has arrived stays where it is, bit for bit.
 #[test]
 fn every_element_of_every_parameter_moves() {

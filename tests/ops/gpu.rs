@@ -155,8 +155,9 @@ pub fn planted(stem: &str, right: &str, wrong: &str, body: impl Fn(&Gpu) -> Outc
     // A folder that stays, so that the next run finds its library built.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("planted-{:016x}", name.finish()));
     std::fs::create_dir_all(&folder).unwrap();
-    let headers = ["columns.cuh", "common.cuh", "pairs.cuh", "philox.cuh", "segment.cuh", "tiles.cuh", "view.cuh"]
-        .map(|header| source(stem).with_file_name(header));
+    let headers =
+        ["columns.cuh", "common.cuh", "pairs.cuh", "philox.cuh", "segment.cuh", "tiles.cuh", "view.cuh"]
+            .map(|header| source(stem).with_file_name(header));
     let mut found = 0;
     for file in headers.into_iter().chain([source(stem)]) {
         let text = std::fs::read_to_string(&file).unwrap();

@@ -37,6 +37,7 @@ mod pad;
 mod pairs;
 mod planted;
 mod relu;
+mod sections;
 mod sgd;
 mod softmax_cross_entropy;
 mod triplet;

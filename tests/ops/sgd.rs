@@ -109,13 +109,14 @@ fn fill(device: &Device, param: &mut Param, velocity: &mut Tensor, seed: u64) ->
 }
 
 /// Parameters of one piece of a launch and of many, of odd sizes, one that is frozen, one without decay; filters, which
-/// in bf16 have gradients and a copy of that type. Every element moves as it would alone, the copy with it, gradients
-/// stay.
+/// in bf16 have gradients and a copy of that type, and filters of images, whose copy is wider. Every element moves as
+/// it would alone, the copy with it, gradients stay.
 #[test]
 fn every_parameter_moves_on_its_own() {
-    const SIZES: [(&[usize], f32, f32); 11] = [
+    const SIZES: [(&[usize], f32, f32); 12] = [
         (&[1], 1.0, 1.0),
         (&[7], 2.0, 0.0),
+        (&[5, 3, 3, 3], 0.5, 1.0),
         (&[3, 3, 1, 5], 0.5, 1.0),
         (&[4096], 1.0, 0.5),
         (&[100], 0.0, 1.0),

@@ -1,16 +1,17 @@
 //! The CUDA device: one context, two streams, the embedded kernels, the libraries and a memory pool.
 //!
 //! Nearly all work is enqueued in one non-blocking stream, so that a buffer can be reused as soon as its last use has
-//! been enqueued; the gradients of filters are computed in a second one (`streams`). The host waits only in functions
-//! whose documentation says so ([`CudaBuffer::upload`], [`CudaBuffer::download`], [`PendingDownload::wait`],
-//! [`CudaDevice::synchronize`]). In reading order:
+//! been enqueued; the gradients of filters are computed, and the weights updated, in a second one (`streams`). The host
+//! waits only in functions whose documentation says so ([`CudaBuffer::upload`], [`CudaBuffer::download`],
+//! [`PendingDownload::wait`], [`CudaDevice::synchronize`]). In reading order:
 //!
 //! 1. [`libraries`] finds the driver, cuDNN and cuBLAS when the program runs; `driver` has the driver's functions, its
 //!    statuses and the context; [`fatbin`] holds the embedded kernels. The files `api` declare functions and constants
 //!    of the libraries; the tests of `headers` compare them with NVIDIA's headers.
 //! 2. `streams` orders the work. `memory` is the caching allocator of device memory; `buffer` is an allocation with its
 //!    copies and fills; `staging` holds the pinned host memory of asynchronous copies.
-//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate; `channel_grid`
+//! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
+//! `channel_grid`
 //!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions and, where asked for, batch
 //!    normalisation, [`cublas`] matrix products.
 //! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `work` counts launches.
@@ -180,8 +181,8 @@ impl CudaDevice {
         self.streams.join().map(|_| ())
     }
 
-    /// Computes the gradients of filters in the main stream, if `is_one`, and otherwise in a second one beside it. The
-    /// results have the same bits.
+    /// Computes the gradients of filters and updates the weights in the main stream, if `is_one`, and otherwise in a
+    /// second one beside it. The results have the same bits.
     pub fn use_one_stream(&self, is_one: bool) {
         self.streams.set_one(is_one);
     }

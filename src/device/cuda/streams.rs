@@ -1,7 +1,7 @@
 //! The two streams of a device: which work waits for which.
 //!
 //! The main stream runs nearly everything, in the order in which it is enqueued. The side stream runs work whose result
-//! nothing needs soon: the gradients of filters, beside the rest of the backward pass.
+//! nothing needs soon: the gradients of filters and the update of the weights, beside the rest of the backward pass.
 //!
 //! All work is enqueued through [`Streams::enqueue`] with the bytes that it reads and writes, so that no operation has
 //! to know about the other stream:

@@ -48,7 +48,7 @@ impl Moments {
     /// # Errors
     /// A device error.
     pub fn upload_segments(&mut self, params: &Params, weight_decay: f32) -> Result<()> {
-        self.segments.upload(params, weight_decay)
+        (0..params.sections()).try_for_each(|section| self.segments.upload(params, section, weight_decay))
     }
 }
 
