@@ -14,6 +14,7 @@ import pathlib
 import shlex
 import signal
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import gpu_gate_bundle as bundles
@@ -77,33 +78,36 @@ def run(options):
         return 128 + number
     finally:
         failed = any(result["outcome"] == "failed" for result in results)
-        gate.clean_up(keep=failed)
+        kept = failed and any(gate.work.iterdir())
+        gate.clean_up(kept)
         if evidence:
             evidence.close()
     counts = [f"{sum(result['outcome'] == outcome for result in results)} {outcome}" for outcome in OUTCOMES]
-    if failed:
+    if kept:
         print(f"what the checks made stays in {gate.work}")
     print(", ".join(counts) + f": {options.evidence}")
     return 1 if failed else 0
 
 
 def run_stage(gate, evidence, stage, wishes, results):
+    chosen = [(name, check) for of, name, check in gate.checks() if of == stage and name.startswith(tuple(wishes))]
+    if not chosen:
+        return
     gate.begin(evidence.log(stage))
     gate.note(f"\n==== {stage}, {checks.now()}, {json.dumps(evidence.environment)}\n")
-    chosen = [(name, check) for of, name, check in gate.checks() if of == stage and name.startswith(tuple(wishes))]
     # Those without a result first, so that a call that goes on behind a call that was cut off gets further.
     chosen.sort(key=lambda each: evidence.has_result(each[0]))
     gate.waiting = [name for name, _ in chosen]
     for name, check in chosen:
         gate.waiting.remove(name)
-        result = checks.begun(stage, name)
+        result, began = checks.begun(stage, name), time.monotonic()
         evidence.put(result)
         gate.note(f"\n==== {name}, {result['date']}\n")
         try:
             result = checks.outcome(result, check)
         except Stopped as signalled:
             detail = f"the call was stopped by {signal.Signals(signalled.args[0]).name} in it"
-            result = {**result, "detail": detail}
+            result = {**result, "detail": detail, "seconds": round(time.monotonic() - began, 2)}
             raise
         finally:
             gate.note(f"==== {name}: {result['outcome']}: {result['detail']}\n")

@@ -36,10 +36,14 @@ class Evidence:
         self.environment = environment
         self.content = {**environment, "checks": [], "earlier": []}
         if path.is_file() and path.stat().st_size > 0:
-            old = json.loads(path.read_text())
-            self.compare({key: old.get(key) for key in self.SAME}, environment)
-            self.content["checks"], self.content["earlier"] = old["checks"], old.get("earlier", [])
-            self.content["date"] = old["date"]
+            try:
+                old = json.loads(path.read_text())
+                self.compare(old, environment)
+                self.content["checks"], self.content["earlier"] = old["checks"], old.get("earlier", [])
+                self.content["date"] = old["date"]
+            except BaseException:
+                self.close()
+                raise
 
     def compare(self, old, new):
         """What was unknown, as no library was found, may be known now: nothing was computed with it."""

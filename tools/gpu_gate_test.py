@@ -163,6 +163,9 @@ class Gate(unittest.TestCase):
         self.assertEqual(second["earlier"], again)
         self.assertEqual(second["date"], first["date"])
         self.assertEqual(self.log("parity").count("==== bench f32, "), 2)
+        # No log of a stage that had no check to run, and no lock.
+        files = ["evidence.bits.log", "evidence.json", "evidence.parity.log"]
+        self.assertEqual(sorted(file.name for file in self.evidence.parent.iterdir()), files)
 
     def test_results_of_another_program_or_machine_are_not_mixed(self):
         self.run_gate("--stage", "parity")
@@ -173,6 +176,7 @@ class Gate(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn(what, said)
             self.assertEqual(self.evidence.read_text(), before)
+            self.assertEqual(list(self.evidence.parent.glob("*.lock")), [])
 
         refused("it has results with cuDNN '9.10.0', this run has '9.11.0'; name another file for it", CUDNN="9.11.0")
         self.no_cudnn.touch()
