@@ -3,7 +3,7 @@
 python3 train_step_torch.py [--device cuda] [--steps N] [--small]. Network, losses and solver are those of
 resnet50_torch.py; what depends on the labels is written in fixed shapes, so that no step waits for the host and all of
 it can be captured. The last line of the output is JSON with the milliseconds of each variant; a variant that fails is
-named there.
+named there. Such a line comes after each variant, so that a run that is ended early has told those before.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def main():
         except Exception as error:  # The other ways count all the same.
             report["failed"][name] = f"{type(error).__name__}: {error}".splitlines()[0]
         torch.compiler.reset()
-    print(json.dumps(report))
+        print(json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 import gpu_gate_sanitizer as sanitizers
-from gpu_gate_process import Failed, NoPass, NotRun, Runner, counted, last_line, require, wheels
+from gpu_gate_process import Failed, NoPass, NotReached, NotRun, Runner, counted, last_line, require, wheels
 
 PRECISIONS = ["f32", "tf32", "bf16"]
 # The largest difference of a loss from the CPU's within a short run: relative to itself in f32, to the step's largest
@@ -71,6 +71,7 @@ def outcome(result, check):
         word, (detail, figures) = "passed", check()
     except NoPass as error:
         word, detail, figures = "failed" if isinstance(error, Failed) else "not run", str(error), error.figures
+        result = {**result, "reached": not isinstance(error, NotReached)}
     except Exception as error:  # The other checks still run.
         word, detail, figures = "failed", f"{type(error).__name__}: {error}", {}
     seconds = round(time.monotonic() - begin, 2)
@@ -280,17 +281,22 @@ class Gate(Runner):
             raise NotRun("no torch")
         size = ["--small"] if self.small else ["--device", "cuda"]
         script = self.bundle / "repo/benches/train_step_torch.py"
-        status, out, error = self.call(sys.executable, script, *size, environment=self.bare)
-        # None of this is a fault of the program that the gate is about.
-        if status:
-            raise NotRun(f"PyTorch's step ended with status {status}: {last_line(error)}")
-        report = json.loads(out.splitlines()[-1])
+        # None of what goes wrong here is a fault of the program that the gate is about.
+        try:
+            status, _, error = self.call(sys.executable, script, *size, environment=self.bare)
+            why = f"PyTorch's steps ended with status {status}: {last_line(error)}" if status else None
+        except NoPass as cut_off:
+            why = str(cut_off)
+        reports = [line for line in self.said.splitlines() if line.startswith('{"torch"')]
+        if not reports:
+            raise NotRun(why or "PyTorch's steps said nothing")
+        report = json.loads(reports[-1])
         figures = {**report, "steps": {f"PyTorch {name}": times for name, times in report["steps"].items()}}
         seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in report["steps"].items())
         seen = f"{report['torch']} on {report['device']}: {seen or 'nothing'}"
-        if report["failed"]:
-            others = ", ".join(f"{name}: {why}" for name, why in report["failed"].items())
-            raise NotRun(f"{seen}; not {others}", figures)
+        others = [f"{name}: {reason}" for name, reason in report["failed"].items()] + ([why] if why else [])
+        if others:
+            raise NotRun(f"{seen}; not {', '.join(others)}", figures)
         return seen, figures
 
     def kernels(self):

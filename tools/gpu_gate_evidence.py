@@ -62,9 +62,12 @@ class Evidence:
         """The file for the whole output of a stage; later calls add to it."""
         return self.path.with_name(f"{self.path.stem}.{stage}.log")
 
-    def has_result(self, name):
-        """Whether a check has passed or failed."""
-        return any(check["name"] == name and check["outcome"] in RESULTS for check in self.content["checks"])
+    def order(self, name):
+        """0 for a check that no call has reached, 1 for one that began and did not end, 2 for one with a result."""
+        calls = [check for check in self.content["checks"] + self.content["earlier"] if check["name"] == name]
+        if any(call["outcome"] in RESULTS for call in calls):
+            return 2
+        return 1 if any(call.get("reached", True) for call in calls) else 0
 
     def put(self, result):
         """Adds a result, or replaces the same one as it was when it began, and writes the file."""

@@ -50,6 +50,10 @@ class CutOff(NotRun):
     """The stage's time is over."""
 
 
+class NotReached(CutOff):
+    """It was over before the check could begin."""
+
+
 class Stopped(BaseException):
     """A signal asks the gate to end; no check catches this."""
 
@@ -103,7 +107,7 @@ class Runner:
         """Seconds until the stage must end."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise CutOff(f"the {self.limit} s of its stage were over before it; the same call again begins with it")
+            raise NotReached(f"the {self.limit} s of its stage were over before it; the same call again begins with it")
         return left
 
     def note(self, text):

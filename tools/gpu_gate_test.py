@@ -272,6 +272,35 @@ class Gate(unittest.TestCase):
         self.run_gate("--small", "--only", "bench one stream f32")
         self.assertEqual(self.content()["checks"][-1]["detail"], "None streams and not 1")
 
+    def test_times_of_pytorch_are_kept_where_a_way_of_it_fails(self):
+        script = self.bundle / "repo/benches/train_step_torch.py"
+        script.parent.mkdir()
+        module = self.folder / "python/torch.py"
+        module.parent.mkdir()
+        module.touch()
+
+        def torch(failed, then):
+            report = {"torch": "PyTorch 2", "device": "Fake GPU", "steps": {"eager f32": {"median_ms": 3.0}}}
+            line = json.dumps({**report, "failed": failed})
+            script.write_text(f"import sys, time\nprint({line!r}, flush=True)\n{then}\n")
+            self.describe()
+            self.evidence.unlink(missing_ok=True)
+            self.assertEqual(self.run_gate("--only", "torch", "--limit", "8", PYTHONPATH=module.parent)[0], 0)
+            check = self.content()["checks"][0]
+            self.assertEqual(check["figures"]["steps"], {"PyTorch eager f32": {"median_ms": 3.0}})
+            return check["outcome"], check["detail"]
+
+        seen = "PyTorch 2 on Fake GPU: eager f32 3.000 ms"
+        self.assertEqual(torch({}, ""), ("passed", seen))
+        outcome = torch({"compiled bf16": "no triton"}, "")
+        self.assertEqual(outcome, ("not run", f"{seen}; not compiled bf16: no triton"))
+        outcome, detail = torch({}, "time.sleep(60)")
+        self.assertEqual(outcome, "not run")
+        self.assertTrue(detail.startswith(f"{seen}; not the 8 s of its stage were over"), detail)
+        outcome, detail = torch({}, "sys.exit('out of memory')")
+        self.assertEqual(outcome, "not run")
+        self.assertTrue(detail.endswith("status 1: out of memory"), detail)
+
     def test_a_wish_that_no_check_has_is_an_error(self):
         status, said = self.run_gate("--stage", "bits", "--only", "bench")
         self.assertEqual(status, 1)
@@ -323,6 +352,16 @@ class Gate(unittest.TestCase):
         self.assertEqual(self.content()["checks"], passed)
         reasons = [check["detail"] for check in self.content()["earlier"]]
         self.assertEqual([("killed" in reason, "1 s" in reason) for reason in reasons], [(True, False), (False, True)])
+
+    def test_a_check_that_is_too_long_does_not_keep_the_others_from_running(self):
+        # Those behind the long one are reached by the second call.
+        stems = {"ops": {"relu": ["relu::kernel::f32"], "sgd": ["sgd::one"]}}
+        slow = OPS.replace("shift 2\nfor", "case \"$*\" in *relu*) sleep 60 ;; esac\nshift 2\nfor")
+        self.script(self.bundle / "bin/ops", slow)
+        self.describe(stems=stems)
+        for outcome in ["not run", "passed"]:
+            self.run_gate("--stage", "libraries", "--only", "test", "--limit", "3")
+            self.assertEqual(self.outcomes(), {"test ops relu": "not run", "test ops sgd": outcome})
 
     def test_the_checks_without_a_result_come_first(self):
         self.run_gate("--only", "two runs", "graph f32")
