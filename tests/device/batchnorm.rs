@@ -20,7 +20,7 @@ fn agrees_with_the_cpu(settings: &[&str]) {
 fn twenty_steps() {
     let Some(stand_ins) = stand_ins() else { return };
     let settings = &["solver.iterations=20"];
-    let (cpu, gpu) = (On::Cpu.trained(settings), On::Cudnn(stand_ins, "f32").trained(settings));
+    let (cpu, gpu) = (On::Cpu.trained_once(settings), On::Cudnn(stand_ins, "f32").trained(settings));
     let losses = apart(&gpu.losses(), &cpu.losses());
     assert!(losses < F32, "losses are {losses:.1e} apart");
 }
@@ -34,7 +34,7 @@ fn weights_and_statistics() {
 fn twenty_steps_in_bf16() {
     let Some(stand_ins) = stand_ins() else { return };
     let settings = &["solver.iterations=20"];
-    let cpu = On::Cpu.trained(settings).losses();
+    let cpu = On::Cpu.trained_once(settings).losses();
     let gpu = On::Cudnn(stand_ins, "bf16").trained(settings).losses();
     let off = apart_beside_1(&gpu, &cpu);
     assert!((1e-5..BF16).contains(&off), "losses are {off:.1e} apart");
@@ -60,7 +60,7 @@ fn repeated_and_plain_runs_have_the_same_bits() {
             command.arg("--no-graph");
         });
         assert_same_bits(&plain, &first, "--no-graph");
-        let own = On::Gpu(stand_ins, precision).trained(&[BATCH]);
+        let own = On::Gpu(stand_ins, precision).trained_once(&[BATCH]);
         assert!(own.weights() != first.weights(), "{precision}: cuDNN computes nothing");
     }
 }
@@ -72,7 +72,7 @@ fn a_stop_leaves_no_trace() {
     let (cudnn, own) = (On::Cudnn(stand_ins, "f32"), f32(stand_ins));
     let settings = &[BATCH, "solver.iterations=10", "run.checkpoint_every=4"];
     for (on, other, flag) in [(cudnn, own, "--batchnorm cudnn"), (own, cudnn, "--batchnorm own")] {
-        let calm = on.trained(settings);
+        let calm = on.trained_once(settings);
         let resumed = Run::of(|out| {
             let output = stopped(on.train(data(), out, settings), out, 3);
             assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
@@ -82,6 +82,6 @@ fn a_stop_leaves_no_trace() {
             assert!(error.contains("was made with batch norm by") && error.contains(flag), "{error}");
             on.resume(data(), out)
         });
-        assert_same_bits(&resumed, &calm, "a stopped run");
+        assert_same_bits(&resumed, calm, "a stopped run");
     }
 }

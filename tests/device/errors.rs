@@ -159,7 +159,8 @@ fn memory_is_full_later() {
     let (mut few, mut enough) = (0, 4096);
     while few + 1 < enough {
         let middle = (few + enough) / 2;
-        let _ = train(&out(middle), middle).output().unwrap();
+        // The steps behind the checkpoint need no result.
+        let _ = train(&out(middle), middle).env("SOFTCUDA_IDLE", "1").output().unwrap();
         *(if first(middle).exists() { &mut enough } else { &mut few }) = middle;
     }
     let run = Run::of(|path| {

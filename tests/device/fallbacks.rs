@@ -15,7 +15,7 @@ fn survived(refusal: &str) -> Option<String> {
     let output = command.env("SOFTCUDA_PLANT", refusal).output().unwrap();
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
-    let apart = apart(&losses(&out), &On::Cpu.trained(SETTINGS).losses());
+    let apart = apart(&losses(&out), &On::Cpu.trained_once(SETTINGS).losses());
     assert!(apart < 1e-4, "{apart:.1e}");
     Some(said)
 }
@@ -74,7 +74,10 @@ fn a_stop_leaves_no_trace_where_algorithms_are_refused() {
         command
     });
     assert_same_bits(&stopped, &calm, "a stopped run");
-    assert!(calm.weights() != on.trained(settings).weights(), "the refusals change which algorithms run");
+    assert!(
+        calm.weights() != on.trained_once(settings).weights(),
+        "the refusals change which algorithms run"
+    );
 }
 
 #[test]

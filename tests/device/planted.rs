@@ -23,7 +23,7 @@ fn planted_with(error: &str, settings: &[&str]) -> Option<Noticed> {
     let mut command = f32(stand_ins()?).train(data(), &out, settings);
     let output = command.env("SOFTCUDA_PLANT", error).output().unwrap();
     Some(if output.status.success() {
-        Noticed::Apart(apart(&losses(&out), &On::Cpu.trained(settings).losses()))
+        Noticed::Apart(apart(&losses(&out), &On::Cpu.trained_once(settings).losses()))
     } else {
         Noticed::Refused(stderr(&output))
     })

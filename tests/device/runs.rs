@@ -15,10 +15,10 @@ const TF32: f64 = 1e-2;
 #[track_caller]
 fn devices_agree(settings: &[&str]) {
     let Some(stand_ins) = stand_ins() else { return };
-    let (cpu, gpu) = (On::Cpu.trained(settings), f32(stand_ins).trained(settings));
+    let (cpu, gpu) = (On::Cpu.trained_once(settings), f32(stand_ins).trained(settings));
     let losses = apart(&gpu.losses(), &cpu.losses());
     assert!(losses < F32, "losses are {losses:.1e} apart");
-    assert_weights_alike(&gpu, &cpu);
+    assert_weights_alike(&gpu, cpu);
 }
 
 /// Asserts |ours - theirs| <= share |theirs|, in Euclidean length, for each tensor. A bias began at 0 and is only a sum
@@ -47,7 +47,7 @@ fn twenty_steps() {
 fn twenty_steps_in_bf16() {
     let Some(stand_ins) = stand_ins() else { return };
     let settings = &["solver.iterations=20"];
-    let cpu = On::Cpu.trained(settings).losses();
+    let cpu = On::Cpu.trained_once(settings).losses();
     let gpu = On::Gpu(stand_ins, "bf16").trained(settings).losses();
     let off = apart_beside_1(&gpu, &cpu);
     // Nearer than bf16 can come would be f32 under another name.
