@@ -20,18 +20,25 @@ const OPTIONAL: [(&str, &str); 13] = [
     ("statrs", "cli"),
 ];
 
-/// The names of all crates that the library is linked with under these features, itself among them.
-fn crates(features: &[&str]) -> BTreeSet<String> {
+/// The lines of `cargo tree`, or why there are none.
+fn tree(arguments: &[&str]) -> Result<BTreeSet<String>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let output = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["tree", "--locked", "--offline", "-p", "bcreid", "-e", "normal", "--prefix", "none"])
-        .args(features)
+        .args(["tree", "--locked", "--offline", "--prefix", "none", "--no-dedupe"])
+        .args(arguments)
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.split(' ').next()).map(String::from).collect()
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout).unwrap().lines().map(String::from).collect()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+/// The names of all crates that the library is linked with under these features, itself among them.
+fn crates(features: &[&str]) -> BTreeSet<String> {
+    let lines = tree(&[&["-p", "bcreid", "-e", "normal"][..], features].concat()).unwrap();
+    lines.iter().filter_map(|line| line.split(' ').next()).map(String::from).collect()
 }
 
 #[test]
@@ -61,4 +68,23 @@ fn all_features_are_on_by_default() {
     assert!(absent.is_empty(), "{absent:?}");
     // `cli` alone turns on the others: the program needs them.
     assert_eq!(crates(&["--no-default-features", "--features", "cli"]), found);
+}
+
+/// A crate with other features in the Python package would be compiled again for the wheel of tests/wheel, and with it
+/// the engine, which takes minutes: a missing feature belongs into tools/shared_features/Cargo.toml. Where the package's
+/// crates were never fetched, the test says so and passes, as tests/wheel does.
+#[test]
+fn the_python_package_has_the_crates_of_the_tests() {
+    let crates = |arguments: &[&str]| tree(&[arguments, &["--format", "{p} with {f}"]].concat());
+    let tests = crates(&["-e", "normal,build,dev"]).unwrap();
+    let name = |line: &str| line.split(" with ").next().unwrap_or_default().to_string();
+    let names: BTreeSet<String> = tests.iter().map(|line| name(line)).collect();
+    let python = match crates(&["-p", "bcreid-python", "-e", "normal,build"]) {
+        Ok(python) => python,
+        Err(why) if std::env::var_os("BCREID_REQUIRE_PEERS").is_none() => return println!("skipped: {why}"),
+        Err(why) => panic!("{why}"),
+    };
+    let differ: Vec<_> =
+        python.iter().filter(|line| names.contains(&name(line)) && !tests.contains(*line)).collect();
+    assert!(names.len() > 100 && python.len() > 100 && differ.is_empty(), "{differ:#?}");
 }
