@@ -1,0 +1,42 @@
+//! The small programs of the book (docs/book), one for each run that is no command of `bcreid`:
+//!
+//!     cargo run --release --example book -- memory
+//!
+//! A chapter shows the code of its program and the output, and tests/book.rs compares the output.
+
+mod fan_out;
+mod gradient_check;
+mod memory;
+mod relu_kernel;
+mod softmax;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+type Run = fn() -> Result<(), Box<dyn Error>>;
+
+/// Name and program of each run, with its chapter.
+const RUNS: [(&str, Run, &str); 6] = [
+    ("relu-kernel", relu_kernel::run, "1: the CUDA kernel of the ReLU, run without a GPU"),
+    ("memory", memory::run, "2: shape, element type and buffer of a tensor"),
+    ("fan-out", fan_out::run, "4: a value that is used twice"),
+    ("gradient-check", gradient_check::run, "5: planted errors, and what finds them"),
+    ("step-size", gradient_check::step_sizes, "5: the error of a finite difference by its step"),
+    ("softmax", softmax::run, "6: softmax and cross entropy of large logits"),
+];
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let Some((_, run, _)) = RUNS.iter().find(|(own, ..)| *own == name) else {
+        eprintln!("usage: book RUN\nruns, with their chapters:");
+        RUNS.iter().for_each(|(name, _, what)| eprintln!("  {name:<16}{what}"));
+        return ExitCode::FAILURE;
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("book: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
