@@ -7,6 +7,7 @@
 
 namespace relu {
 
+// ANCHOR: kernel
 template <class T> __device__ __forceinline__ void forward(const T* x, T* y, size_t n) {
     for_each_of_grid<T>(n, [&](size_t i, auto width) {
         auto pack = load<decltype(width)::value>(x + i);
@@ -15,6 +16,7 @@ template <class T> __device__ __forceinline__ void forward(const T* x, T* y, siz
         store(y + i, pack);
     });
 }
+// ANCHOR_END: kernel
 
 template <class T> __device__ __forceinline__ void backward(const T* y, const T* dy, T* dx, size_t n) {
     for_each_of_grid<T>(n, [&](size_t i, auto width) {
@@ -28,9 +30,11 @@ template <class T> __device__ __forceinline__ void backward(const T* y, const T*
 
 }
 
+// ANCHOR: entry
 // y [n] = max(x [n], 0). `y` may be `x`. Grid: any, best a thread for each 16 bytes.
 extern "C" __global__ void relu_forward_f32(const float* x, float* y, size_t n) { relu::forward(x, y, n); }
 extern "C" __global__ void relu_forward_bf16(const bf16* x, bf16* y, size_t n) { relu::forward(x, y, n); }
+// ANCHOR_END: entry
 
 // dx [n] = 0 where y <= 0, else dy. `dx` may be `dy`. Grid: as forward.
 extern "C" __global__ void relu_backward_f32(const float* y, const float* dy, float* dx, size_t n) {

@@ -81,6 +81,7 @@ fn spirals(set: u64) -> (Vec<f32>, Vec<i32>) {
     (points, labels)
 }
 
+// ANCHOR: layer
 /// The weights `[K, C]` and the bias `[K]` of a linear layer.
 #[derive(Clone, Copy)]
 struct Layer {
@@ -105,6 +106,7 @@ impl Layer {
         linear(tape, x, weights, bias)
     }
 }
+// ANCHOR_END: layer
 
 struct Mlp([Layer; 3]);
 
@@ -117,6 +119,7 @@ impl Mlp {
         ])
     }
 
+    // ANCHOR: forward
     /// The scores `[m, 2]` of points `[m, 2]`.
     fn forward(&self, tape: &mut Tape<'_>, points: Var) -> bcreid::Result<Var> {
         let [first, second, third] = self.0;
@@ -126,6 +129,7 @@ impl Mlp {
         let h = relu(tape, h)?;
         third.forward(tape, h)
     }
+    // ANCHOR_END: forward
 
     /// The class with the higher score for each of the points.
     fn classes(&self, params: &mut Params, points: &[f32]) -> bcreid::Result<Vec<i32>> {
@@ -161,6 +165,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     for step in 0..STEPS {
         // The learning rate lies on the device, as all that changes from step to step.
         values.set(step, &[("lr", LEARNING_RATE)])?;
+        // ANCHOR: step
         let mut tape = Tape::new(&mut params, &values);
         let x = tape.constant(points.clone());
         let scores = mlp.forward(&mut tape, x)?;
@@ -169,6 +174,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         // dL/dL = 1. The gradients of the weights go to the buffers of the parameters.
         tape.backward(vec![(loss, Tensor::full(&device, [1], 1.0)?)])?;
         optimizer.step(&mut params, values.scalar("lr")?, &values.step)?;
+        // ANCHOR_END: step
         if step % 100 == 0 || step + 1 == STEPS {
             // Waits for the device, which is why not every step asks.
             last_loss = loss_value.to_host_f32()?[0];

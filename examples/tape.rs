@@ -67,6 +67,7 @@ mod small {
         }
     }
 
+    // ANCHOR: sinks
     /// Where an operation puts the gradients of its inputs, which are numbered as it recorded them.
     pub struct Sinks<'a> {
         op: &'static str,
@@ -85,7 +86,9 @@ mod small {
             mode.store(grad.get_or_insert_with(|| vec![f64::NAN; var.value.len()]), values);
         }
     }
+    // ANCHOR_END: sinks
 
+    // ANCHOR: small_tape
     /// How an operation turns the gradient of its output into those of its inputs. The values it needs for that are
     /// saved in the closure.
     type Backward = Box<dyn FnOnce(&[f64], &mut Sinks)>;
@@ -140,7 +143,9 @@ mod small {
             grads
         }
     }
+    // ANCHOR_END: small_tape
 
+    // ANCHOR: small_ops
     /// y = x w^T + b of x `[m, c]`, w `[k, c]`, b `[1, k]`: `[m, k]`. dx = dy w, dw = dy^T x, db = sum of dy's rows.
     pub fn linear(tape: &mut Tape, x: &Var, w: &Var, b: &Var) -> Var {
         let ([m, c], k) = (x.shape, w.shape[0]);
@@ -155,6 +160,7 @@ mod small {
             sinks.add(2, (0..k).map(|j| (0..m).map(|i| dy[i * k + j]).sum()));
         })
     }
+    // ANCHOR_END: small_ops
 
     /// y = max(x, 0). dx = dy where y > 0, else 0.
     pub fn relu(tape: &mut Tape, x: &Var) -> Var {

@@ -1,13 +1,17 @@
 //! Shapes of up to four dimensions (activations are NHWC), element types, and write modes of gradients.
+//!
+//! Book: [chapter 2](../../../../docs/book/src/02-memory.md), [chapter 4](../../../../docs/book/src/04-fan-out.md).
 
 use std::fmt;
 
+// ANCHOR: shape
 /// The sizes of a tensor's dimensions, slowest first; activations are `[N, H, W, C]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     dims: [usize; 4],
     rank: usize,
 }
+// ANCHOR_END: shape
 
 impl Shape {
     /// The sizes of all dimensions.
@@ -82,6 +86,7 @@ impl fmt::Display for Shape {
     }
 }
 
+// ANCHOR: dtype
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DType {
@@ -94,6 +99,7 @@ pub enum DType {
     /// Unsigned bytes: images, and the positions of maxima in pooling windows.
     U8,
 }
+// ANCHOR_END: dtype
 
 /// The name of the type: `f32`, `bf16`, `i32` or `u8`.
 impl fmt::Display for DType {
@@ -118,6 +124,7 @@ impl DType {
     }
 }
 
+// ANCHOR: mode
 /// The write mode of a gradient buffer: every backward pass adds, but the first writer need not read the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GradMode {
@@ -126,6 +133,7 @@ pub enum GradMode {
     /// Mode of every later writer: the buffer holds a partial sum.
     Accumulate,
 }
+// ANCHOR_END: mode
 
 impl GradMode {
     /// The factor for the buffer's old content: 0 or 1.
@@ -141,6 +149,7 @@ impl GradMode {
         usize::from(self == GradMode::Accumulate)
     }
 
+    // ANCHOR: store
     /// Writes `values` to `to`, or adds them, element by element.
     pub fn store(self, to: &mut [f32], values: impl IntoIterator<Item = f32>) {
         match self {
@@ -148,6 +157,7 @@ impl GradMode {
             GradMode::Accumulate => to.iter_mut().zip(values).for_each(|(t, v)| *t += v),
         }
     }
+    // ANCHOR_END: store
 }
 
 #[cfg(test)]

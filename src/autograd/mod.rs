@@ -1,5 +1,7 @@
 //! Reverse-mode automatic differentiation: the [`Tape`] records the operations of a step, [`Sinks`] accumulate their
 //! gradients, [`Params`] hold the parameters and buffers of a model across steps.
+//!
+//! Book: [chapter 3](../../../../docs/book/src/03-tape.md), [chapter 4](../../../../docs/book/src/04-fan-out.md).
 
 mod compute_copy;
 mod flat_params;

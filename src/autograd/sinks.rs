@@ -10,6 +10,7 @@ use crate::element::{DType, GradMode, Shape};
 use crate::tensor::Tensor;
 use crate::{Error, Result};
 
+// ANCHOR: destination
 /// The destination of a variable's gradient.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum GradDestination {
@@ -20,6 +21,7 @@ pub(super) enum GradDestination {
     /// The gradient buffer of a parameter.
     Param(usize),
 }
+// ANCHOR_END: destination
 
 /// The destination of the gradient of one input, and the shape and element type of that input.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +102,7 @@ impl Sinks<'_> {
         !matches!(self.inputs[input].destination, GradDestination::None)
     }
 
+    // ANCHOR: add
     /// Calls `fill` with the gradient buffer of input `input` and its write mode, unless the gradient is not needed.
     ///
     /// # Errors
@@ -140,7 +143,9 @@ impl Sinks<'_> {
             }
         }
     }
+    // ANCHOR_END: add
 
+    // ANCHOR: give
     /// Adds a whole tensor to the gradient of input `input`. The first gradient of a variable becomes its buffer
     /// without a copy.
     ///
@@ -155,4 +160,5 @@ impl Sinks<'_> {
         }
         self.add(input, |to, mode| to.store(&grad, mode))
     }
+    // ANCHOR_END: give
 }

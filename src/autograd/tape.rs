@@ -36,6 +36,7 @@ impl Var {
     }
 }
 
+// ANCHOR: backward_trait
 /// The backward pass of a recorded operation: saved values, and the computation of the inputs' gradients from the
 /// output's. Recording an operation requires one, so every operation has a backward pass.
 pub trait Backward: Send {
@@ -50,12 +51,15 @@ pub trait Backward: Send {
     /// A device error.
     fn backward(self: Box<Self>, dy: Tensor, sinks: &mut Sinks<'_>) -> Result<()>;
 }
+// ANCHOR_END: backward_trait
 
+// ANCHOR: node
 struct Node {
     output: usize,
     inputs: Vec<GradSlot>,
     backward: Box<dyn Backward>,
 }
+// ANCHOR_END: node
 
 /// The tape of one step, with the parameters of the model.
 ///
@@ -203,6 +207,7 @@ impl<'p> Tape<'p> {
             .map(|node| (node.backward.op(), node.inputs.iter().map(|input| input.shape).collect()))
     }
 
+    // ANCHOR: record
     /// Records an operation and returns its output as a variable. `save` is called with the output if the gradient of
     /// any input is needed. [`Sinks`] numbers the inputs in the order of `inputs`.
     pub fn record<B: Backward + 'static>(
@@ -222,6 +227,7 @@ impl<'p> Tape<'p> {
         self.nodes.push(Node { output: var.id, inputs, backward });
         var
     }
+    // ANCHOR_END: record
 
     /// Runs the backward pass from `seeds`: the outputs and their gradients. Fills the gradient buffer of every
     /// parameter that is updated (with zeros if the outputs do not depend on it) and returns the gradients of
@@ -277,6 +283,7 @@ impl<'p> Tape<'p> {
             .give(0, seed)?;
         }
         sections.end_of(nodes.len(), params, &written, on_complete)?;
+        // ANCHOR: walk
         for (number, node) in nodes.into_iter().enumerate().rev() {
             // A variable that no seed depends on has no gradient, and its operation is skipped.
             if let Some(dy) = grads[node.output].take() {
@@ -292,6 +299,7 @@ impl<'p> Tape<'p> {
             }
             sections.end_of(number, params, &written, on_complete)?;
         }
+        // ANCHOR_END: walk
         Ok(Gradients(grads))
     }
 }

@@ -145,7 +145,9 @@ impl Train {
             }
         }
         let (started, first) = (Instant::now(), trainer.first());
+        // ANCHOR: hand_over
         match trainer.with_capture(!self.no_graph).run(&run, &stop, observers)? {
+            // ANCHOR_END: hand_over
             Outcome::Finished(_) => {
                 // Fewer than the settings ask for, if the run ended early.
                 let done = checkpoint::newest_step(&run.checkpoints())?.unwrap_or(config.solver.iterations);

@@ -2,6 +2,8 @@
 //!
 //! y = a + b; da = dy and db = dy. The second input receives the buffer of dy, the first a copy (or a sum, if the first
 //! input has another use: the fan-out of the residual).
+//!
+//! Book: [chapter 4](../../../../../docs/book/src/04-fan-out.md).
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::tensor::Tensor;
@@ -27,6 +29,7 @@ pub fn add(tape: &mut Tape<'_>, a: Var, b: Var) -> Result<Var> {
 
 struct AddBackward;
 
+// ANCHOR: backward
 impl Backward for AddBackward {
     fn op(&self) -> &'static str {
         "add"
@@ -37,6 +40,7 @@ impl Backward for AddBackward {
         sinks.give(1, dy)
     }
 }
+// ANCHOR_END: backward
 
 mod cpu {
     use crate::tensor::Tensor;

@@ -2,6 +2,8 @@
 //!
 //! dx = dy w; dw = dy^T x; db = sum of dy's rows. The products write to their sinks, or add to them, without a
 //! temporary.
+//!
+//! Book: [chapter 6](../../../../../docs/book/src/06-mlp.md).
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;
@@ -51,6 +53,7 @@ struct LinearBackward {
     has_bias: bool,
 }
 
+// ANCHOR: backward
 impl Backward for LinearBackward {
     fn op(&self) -> &'static str {
         "linear"
@@ -87,6 +90,7 @@ impl Backward for LinearBackward {
         })
     }
 }
+// ANCHOR_END: backward
 
 mod cpu {
     use crate::device::cpu::{MatMut, MatRef, Split, gemm};
@@ -122,9 +126,11 @@ mod cpu {
         gemm(matrix_mut(y), mode.beta(), matrix(x), matrix(w).t(), Split::Threads);
     }
 
+    // ANCHOR: products
     pub fn input_gradient(dy: &Tensor, w: &Tensor, dx: &mut Tensor, mode: GradMode) {
         gemm(matrix_mut(dx), mode.beta(), matrix(dy), matrix(w), Split::Threads);
     }
+    // ANCHOR_END: products
 
     pub fn weight_gradient(dy: &Tensor, x: &Tensor, dw: &mut Tensor, mode: GradMode) {
         gemm(matrix_mut(dw), mode.beta(), matrix(dy).t(), matrix(x), Split::Threads);

@@ -5,11 +5,14 @@
 //!
 //! NaN stays NaN and passes its gradient, as in PyTorch: a ReLU that mapped NaN to 0 would hide a diverged network from
 //! the loss.
+//!
+//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md), [chapter 6](../../../../../docs/book/src/06-mlp.md).
 
 use crate::Result;
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::tensor::Tensor;
 
+// ANCHOR: forward
 /// Computes max(x, 0) element by element, and NaN where x is NaN; any shape.
 ///
 /// # Errors
@@ -33,11 +36,13 @@ pub fn relu(tape: &mut Tape<'_>, x: Var) -> Result<Var> {
     };
     Ok(tape.record(y, &[input], |y| ReluBackward { y }))
 }
+// ANCHOR_END: forward
 
 struct ReluBackward {
     y: Tensor,
 }
 
+// ANCHOR: backward
 impl Backward for ReluBackward {
     fn op(&self) -> &'static str {
         "relu"
@@ -51,6 +56,7 @@ impl Backward for ReluBackward {
         sinks.give(0, dy)
     }
 }
+// ANCHOR_END: backward
 
 mod cpu {
     use crate::tensor::Tensor;
@@ -59,6 +65,7 @@ mod cpu {
     /// Elements of a task: 64 KiB, half of a small L2 cache.
     const CHUNK: usize = 16 * 1024;
 
+    // ANCHOR: loops
     /// max(x, 0), and NaN for NaN: `f32::max` would return 0. The comparison is one instruction too.
     fn rectified(x: f32) -> f32 {
         if x < 0.0 { 0.0 } else { x }
@@ -69,6 +76,7 @@ mod cpu {
             y.iter_mut().zip(x).for_each(|(y, &x)| *y = rectified(x));
         });
     }
+    // ANCHOR_END: loops
 
     pub fn forward_in_place(x: &mut Tensor) {
         let chunks = x.f32_mut().par_chunks_mut(CHUNK);
@@ -88,11 +96,13 @@ pub(super) mod cuda {
     use crate::device::cuda::{CudaDevice, Out, kernels};
     use crate::tensor::Tensor;
 
+    // ANCHOR: launch
     pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor) -> Result<()> {
         let (dtype, n) = (x.dtype(), x.shape().len());
         let kernel = kernels::ReluForward { x: x.into(), y: y.into(), n };
         gpu.launch(gpu.flat(n, 16 / dtype.bytes()), kernel)
     }
+    // ANCHOR_END: launch
 
     pub fn forward_in_place(gpu: &CudaDevice, x: &mut Tensor) -> Result<()> {
         let (dtype, n) = (x.dtype(), x.shape().len());

@@ -21,6 +21,8 @@
 //!
 //! The CPU saves the probabilities and not the logits: the forward pass computes all exponentials anyway, the backward
 //! pass then is a subtraction in place, and the buffer of the logits returns to the pool.
+//!
+//! Book: [chapter 6](../../../../../docs/book/src/06-mlp.md).
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::device::cuda::CudaDevice;
@@ -201,12 +203,14 @@ mod cpu {
         }
     }
 
+    // ANCHOR: partition
     /// The log-partition function of one row in two parts, the largest logit M and log sum_k exp(z_k - M): their sum
     /// would lose the digits of the second part when M is large.
     struct LogPartition {
         max: f64,
         log_sum: f64,
     }
+    // ANCHOR_END: partition
 
     impl LogPartition {
         fn log_probability(&self, z: f32) -> f64 {
@@ -225,12 +229,15 @@ mod cpu {
         }
     }
 
+    // ANCHOR: log_partition
     fn log_partition(z: &[f32]) -> LogPartition {
         let max = f64::from(z.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let sum: f64 = z.iter().map(|&z| (f64::from(z) - max).exp()).sum();
         LogPartition { max, log_sum: sum.ln() }
     }
+    // ANCHOR_END: log_partition
 
+    // ANCHOR: cpu_backward
     /// Overwrites the probabilities with dz.
     pub fn backward(probabilities: &mut Tensor, labels: &Tensor, smoothing: &Smoothing, dy: &Tensor) {
         let (n, labels) = (probabilities.shape().last(), labels.i32());
@@ -246,6 +253,7 @@ mod cpu {
             row.iter_mut().for_each(|p| *p *= scale);
         });
     }
+    // ANCHOR_END: cpu_backward
 }
 
 mod cuda {

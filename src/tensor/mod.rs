@@ -1,5 +1,7 @@
 //! Dense arrays on a device: [`Tensor`] (shape, element type, buffer), transfers between host and device, and
 //! counter-based random numbers ([`philox`]).
+//!
+//! Book: [chapter 2](../../../../docs/book/src/02-memory.md).
 
 mod argument;
 pub mod philox;
@@ -41,18 +43,22 @@ use std::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
+// ANCHOR: tensor
 #[derive(Clone, Debug)]
 pub struct Tensor {
     shape: Shape,
     dtype: DType,
     storage: Storage,
 }
+// ANCHOR_END: tensor
 
 #[derive(Clone, Debug)]
+// ANCHOR: storage
 enum Storage {
     Cpu(Arc<CpuBuffer>),
     Cuda(Arc<CudaBuffer>),
 }
+// ANCHOR_END: storage
 
 impl Tensor {
     /// Allocates an uninitialised tensor: its elements have unspecified values.
@@ -401,8 +407,10 @@ impl Tensor {
     }
 }
 
+// ANCHOR: unique
 /// Mutable access to a buffer that has one handle.
 #[track_caller]
 fn unique<B>(buffer: &mut Arc<B>) -> &mut B {
     Arc::get_mut(buffer).expect("a tensor that is written has the only handle to its buffer")
 }
+// ANCHOR_END: unique

@@ -300,6 +300,7 @@ impl Trainer {
                 let said = begun.map_err(|e| checkpoint.name_last_good(e))?;
                 said.iter().for_each(|said| recorder.observers.note(said));
             }
+            // ANCHOR: iteration
             let scheduled = schedule::at(&config, number);
             let ran = loader.prepare().and_then(|()| {
                 values.set(number, &scheduled.scalars())?;
@@ -313,6 +314,7 @@ impl Trainer {
                 recorder.observers.note(&capture_error);
             }
             recorder.pending.push_back((number, scheduled, sent));
+            // ANCHOR_END: iteration
 
             let done = number + 1;
             let last = done == config.solver.iterations;

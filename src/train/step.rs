@@ -78,10 +78,12 @@ pub fn step_with_hook(
     };
     let Batch { pixels, labels, .. } = batch;
 
+    // ANCHOR: forward
     // Line 3: L = L_s + lambda (L_b + L_c); L_s may have a weight too, and other losses enter with theirs.
     let mut tape = Tape::new(params, values);
     let pixels = tape.constant(pixels);
     let pool5 = model.pool5(&mut tape, pixels, statistics)?;
+    // ANCHOR_END: forward
     // Statistics of the backbone may be frozen; an embedding and a neck are new, and learn their own.
     let of_new = Statistics::Batch { momentum: config.solver.batchnorm_momentum };
     let features = model.behind(&mut tape, pool5, of_new)?;
@@ -96,6 +98,7 @@ pub fn step_with_hook(
     let metric_losses = losses.metric_losses.iter().map(|loss| loss.value.clone()).collect();
     done(Phase::Forward)?;
 
+    // ANCHOR: seeds
     // Line 4: the gradient; each loss enters with its weight.
     let mut seeds = Vec::new();
     if config.loss.softmax.weight != 0.0 {
@@ -114,6 +117,7 @@ pub fn step_with_hook(
         true => optimizer.step_section(params, section, lr, &values.step),
         false => Ok(()),
     })?;
+    // ANCHOR_END: seeds
     done(Phase::Backward)?;
 
     // Line 5: the centers of the classes in the batch, which belong to the batch-contrastive loss; those of the
@@ -128,11 +132,13 @@ pub fn step_with_hook(
     }
     done(Phase::Centers)?;
 
+    // ANCHOR: weights
     // Line 6: the weights.
     match is_early {
         true => optimizer.finish_step(params)?,
         false => optimizer.step(params, lr, &values.step)?,
     }
+    // ANCHOR_END: weights
     done(Phase::Weights)?;
     Ok(StepOutput { softmax, terms, metric_losses })
 }

@@ -86,6 +86,7 @@ impl Check {
         let loss = |values: &[Vec<f32>]| -> f64 {
             output(values).iter().zip(&weights).map(|(&y, &w)| f64::from(y) * f64::from(w)).sum()
         };
+        // ANCHOR: loop
         for accumulate in [false, true] {
             let analytic = self.analytic(device, inputs, &weights, accumulate, &op);
             for (i, input) in inputs.iter().enumerate() {
@@ -106,6 +107,7 @@ impl Check {
                 }
             }
         }
+        // ANCHOR_END: loop
     }
 
     /// The gradients the tape gives. With `accumulate`, every input is also the second input of an `add`
@@ -130,6 +132,7 @@ impl Check {
         let mut seeds = vec![(y, seed)];
         let fill: Vec<Vec<f32>> =
             inputs.iter().enumerate().map(|(i, x)| noise(7 + i as u64, x.values.len())).collect();
+        // ANCHOR: noise
         if accumulate {
             for ((input, var), fill) in inputs.iter().zip(&vars).zip(&fill) {
                 let zero = tape.constant(Tensor::zeros(device, input.shape).unwrap());
@@ -137,6 +140,7 @@ impl Check {
                 seeds.push((sum, Tensor::from_f32(device, input.shape, fill).unwrap()));
             }
         }
+        // ANCHOR_END: noise
         let mut grads = tape.backward(seeds).expect("backward");
         vars.iter()
             .zip(&fill)
@@ -151,6 +155,7 @@ impl Check {
     }
 }
 
+// ANCHOR: poison
 /// Leaves NaN in the device's free buffers, so that an element that is not written shows.
 fn poison(device: &Device, inputs: &[Input]) {
     let blocks: Vec<Tensor> = inputs
@@ -159,3 +164,4 @@ fn poison(device: &Device, inputs: &[Input]) {
         .collect();
     drop(blocks);
 }
+// ANCHOR_END: poison

@@ -8,10 +8,12 @@ use bcreid::device::Device;
 use bcreid::ops::relu::relu;
 use bcreid::tensor::Tensor;
 
+// ANCHOR: inputs
 /// Inputs that keep a finite-difference step away from the kink at 0.
 fn away_from_zero(n: usize) -> Vec<f32> {
     noise(3, n).into_iter().map(|v| if v.abs() < 0.05 { v + 0.1f32.copysign(v) } else { v }).collect()
 }
+// ANCHOR_END: inputs
 
 /// y and dx. With `in_place` the operation holds the only handle to x.
 fn both(device: &Device, x: &[f32], dy: &[f32], in_place: bool) -> (Vec<f32>, Vec<f32>) {
@@ -28,6 +30,7 @@ fn both(device: &Device, x: &[f32], dy: &[f32], in_place: bool) -> (Vec<f32>, Ve
     (out, host(&grads.take(&key).unwrap()))
 }
 
+// ANCHOR: gradient
 #[test]
 fn gradient() {
     on::each(|device| {
@@ -35,6 +38,7 @@ fn gradient() {
         Check::default().run(device, &[input], |t, v| relu(t, v[0].clone()));
     });
 }
+// ANCHOR_END: gradient
 
 #[test]
 fn the_derivative_at_zero_is_zero() {

@@ -29,6 +29,7 @@ pub struct CpuBuffer {
 }
 
 impl CpuDevice {
+    // ANCHOR: allocate
     /// Allocates a buffer of at least `bytes` bytes with unspecified content.
     pub fn allocate(self: &Arc<Self>, bytes: usize) -> CpuBuffer {
         let size = bytes.max(1).checked_next_multiple_of(GRAIN).unwrap_or(usize::MAX);
@@ -48,6 +49,7 @@ impl CpuDevice {
         let block = reused.unwrap_or_else(|| avec![[ALIGN]| 0u8; size]);
         CpuBuffer { block: Some(block), device: Arc::downgrade(self) }
     }
+    // ANCHOR_END: allocate
 }
 
 impl CpuBuffer {
