@@ -58,6 +58,7 @@ template <class T> __device__ __forceinline__ T shuffle_xor(T value, int lanes) 
     return __shfl_xor_sync(ALL_LANES, value, lanes);
 }
 
+// ANCHOR: reduce
 // All lanes of a warp receive the reduction of their values. `T` is a number, or a structure with a `shuffle_xor`.
 template <class Op, class T> __device__ __forceinline__ T warp_reduce(T value, Op op = Op()) {
 #pragma unroll
@@ -76,6 +77,7 @@ __device__ __forceinline__ T block_reduce(T value, T identity, T* scratch, Op op
     __syncthreads();
     return warp_reduce(lane < warps ? scratch[lane] : identity, op);
 }
+// ANCHOR_END: reduce
 
 // All lanes of a warp call f(j, value(j)) for each j of 0..n whose value is not 0, in ascending order. One lane calls
 // `value` for each j. For one-dimensional blocks.

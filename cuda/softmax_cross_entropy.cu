@@ -22,6 +22,7 @@ __device__ __forceinline__ Partition shuffle_xor(Partition p, int lanes) {
     return {::shuffle_xor(p.max, lanes), ::shuffle_xor(p.sum, lanes)};
 }
 
+// ANCHOR: merge
 struct Merge {
     __device__ __forceinline__ Partition operator()(Partition a, Partition b) const {
         const float max = fmaxf(a.max, b.max);
@@ -31,6 +32,7 @@ struct Merge {
         return {max, sum_a + sum_b};
     }
 };
+// ANCHOR_END: merge
 
 // losses [m], partition [m] of logits [m, n] and labels [m]. A label that is no class gives NaN and reads nothing.
 __device__ __forceinline__ void forward(const float* logits, const int* labels, float* losses, float2* partition,

@@ -9,6 +9,7 @@ mod gradient_check;
 mod memory;
 mod relu_kernel;
 mod softmax;
+mod threads;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -16,13 +17,15 @@ use std::process::ExitCode;
 type Run = fn() -> Result<(), Box<dyn Error>>;
 
 /// Name and program of each run, with its chapter.
-const RUNS: [(&str, Run, &str); 6] = [
+const RUNS: [(&str, Run, &str); 8] = [
     ("relu-kernel", relu_kernel::run, "1: the CUDA kernel of the ReLU, run without a GPU"),
     ("memory", memory::run, "2: shape, element type and buffer of a tensor"),
     ("fan-out", fan_out::run, "4: a value that is used twice"),
     ("gradient-check", gradient_check::run, "5: planted errors, and what finds them"),
     ("step-size", gradient_check::step_sizes, "5: the error of a finite difference by its step"),
     ("softmax", softmax::run, "6: softmax and cross entropy of large logits"),
+    ("threads", threads::run, "12: threads, warps and barriers"),
+    ("races", threads::races, "12: faults that the simulated GPU finds"),
 ];
 
 fn main() -> ExitCode {
