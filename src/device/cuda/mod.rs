@@ -11,8 +11,7 @@
 //! 2. `streams` orders the work. `memory` is the caching allocator of device memory; `buffer` is an allocation with its
 //!    copies and fills; `staging` holds the pinned host memory of asynchronous copies.
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
-//! `channel_grid`
-//!    and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions and, where asked for, batch
+//!    `channel_grid` and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions and, where asked for, batch
 //!    normalisation, [`cublas`] matrix products.
 //! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `work` counts launches.
 //!

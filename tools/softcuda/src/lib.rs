@@ -21,6 +21,7 @@
 //! ```
 
 mod compile;
+mod compiler;
 mod device;
 mod fault;
 mod ffi;
@@ -29,7 +30,8 @@ mod object;
 mod report;
 mod standin;
 
-pub use compile::{Build, BuildError};
+pub use compile::Build;
+pub use compiler::BuildError;
 pub use device::{Arg, Buffer, Device, Dim3, Element, Launch};
 pub use fault::{Fault, FaultKind};
 pub use library::Library;

@@ -10,16 +10,27 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, thread};
 
-use crate::compile::{
-    Build, BuildError, Compiler, RED_ZONE, RULES, at, fingerprint, install, one_at_a_time, text,
-};
+use crate::compiler::{BuildError, Compiler, SOURCES, at, fingerprint, install, one_at_a_time, text};
+
+/// Size of the red zone after each shared array, in bytes.
+pub(crate) const RED_ZONE: usize = 256;
+
+/// This file determines the flags and the red zones, so it is part of each hash.
+const RULES: &str = include_str!("object.rs");
 
 /// File names that end like this are headers, whatever includes them.
 const HEADERS: [&str; 3] = ["cuh", "h", "hpp"];
-/// All sources.
-pub(crate) const SOURCES: [&str; 5] = ["cu", "cuh", "h", "hpp", "cpp"];
 
-impl Build {
+/// Kernel files, and how they are compiled.
+pub(crate) struct Kernels {
+    pub out_dir: PathBuf,
+    pub files: Vec<PathBuf>,
+    pub includes: Vec<PathBuf>,
+    pub defines: Vec<String>,
+    pub optimisation: String,
+}
+
+impl Kernels {
     /// The objects of all files, in their order; those that are missing are compiled in parallel.
     ///
     /// # Errors
@@ -51,7 +62,7 @@ impl Build {
         let headers = fingerprint(&folders, extensions, &[])?;
         let own = fingerprint(&[&home.join("include")], &SOURCES, &[&compiler.version])?;
         let settings = [&code, &text(file), &flags.join(" "), &format!("{headers:x} {own:x}")];
-        let hash = fingerprint(&[], &[], &[&settings.map(String::as_str)[..], &RULES].concat())?;
+        let hash = fingerprint(&[], &[], &[&settings.map(String::as_str)[..], &[RULES]].concat())?;
         let object = self.out_dir.join(format!("kernel-{hash:016x}.o"));
         let _held = one_at_a_time(&object);
         if !object.exists() {

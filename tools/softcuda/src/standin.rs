@@ -9,8 +9,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::compile::{Build, BuildError, Compiler, at, fingerprint, install, one_at_a_time, text};
-use crate::object::SOURCES;
+use crate::compile::Build;
+use crate::compiler::{BuildError, Compiler, SOURCES, at, fingerprint, install, one_at_a_time, text};
 
 /// The folder with the stand-in libraries, and the kernels they launch.
 #[derive(Clone, Debug)]
@@ -78,13 +78,13 @@ impl Build {
     /// # Errors
     /// As [`Build::compile`].
     pub fn stand_ins(&self) -> Result<StandIns, BuildError> {
-        let kernels = fs::canonicalize(self.compile()?).map_err(|error| at(&self.out_dir, error))?;
+        let kernels = fs::canonicalize(self.compile()?).map_err(|error| at(&self.kernels.out_dir, error))?;
         let compiler = Compiler::find(self.compiler.as_deref())?;
         let home = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (sources, runtime) = (home.join("libraries"), home.join("runtime"));
         let hash =
             fingerprint(&[&sources, &runtime], &SOURCES, &[&compiler.version, include_str!("standin.rs")])?;
-        let folder = self.out_dir.join(format!("libraries-{hash:016x}"));
+        let folder = self.kernels.out_dir.join(format!("libraries-{hash:016x}"));
         let _held = one_at_a_time(&folder);
         fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
         let folder = fs::canonicalize(&folder).map_err(|error| at(&folder, error))?;
