@@ -294,9 +294,9 @@ class Gate(Runner):
         figures = {**report, "steps": {f"PyTorch {name}": times for name, times in report["steps"].items()}}
         seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in report["steps"].items())
         seen = f"{report['torch']} on {report['device']}: {seen or 'nothing'}"
-        others = [f"{name}: {reason}" for name, reason in report["failed"].items()] + ([why] if why else [])
+        others = [f"not {name}: {reason}" for name, reason in report["failed"].items()] + ([why] if why else [])
         if others:
-            raise NotRun(f"{seen}; not {', '.join(others)}", figures)
+            raise NotRun("; ".join([seen, *others]), figures)
         return seen, figures
 
     def kernels(self):

@@ -296,7 +296,7 @@ class Gate(unittest.TestCase):
         self.assertEqual(outcome, ("not run", f"{seen}; not compiled bf16: no triton"))
         outcome, detail = torch({}, "time.sleep(60)")
         self.assertEqual(outcome, "not run")
-        self.assertTrue(detail.startswith(f"{seen}; not the 8 s of its stage were over"), detail)
+        self.assertTrue(detail.startswith(f"{seen}; the 8 s of its stage were over"), detail)
         outcome, detail = torch({}, "sys.exit('out of memory')")
         self.assertEqual(outcome, "not run")
         self.assertTrue(detail.endswith("status 1: out of memory"), detail)
