@@ -82,7 +82,7 @@ class Evidence:
         elif result["outcome"] in RESULTS or checks[at]["outcome"] not in RESULTS:
             earlier.append(checks[at])
             checks[at] = result
-        else:
+        elif result.get("reached", True):
             earlier.append(result)
         draft = self.path.with_name(self.path.name + ".new")
         draft.write_text(json.dumps(self.content, indent=1) + "\n")

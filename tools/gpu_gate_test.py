@@ -359,9 +359,12 @@ class Gate(unittest.TestCase):
         slow = OPS.replace("shift 2\nfor", "case \"$*\" in *relu*) sleep 60 ;; esac\nshift 2\nfor")
         self.script(self.bundle / "bin/ops", slow)
         self.describe(stems=stems)
-        for outcome in ["not run", "passed"]:
+        for outcome in ["not run", "passed", "passed"]:
             self.run_gate("--stage", "libraries", "--only", "test", "--limit", "3")
             self.assertEqual(self.outcomes(), {"test ops relu": "not run", "test ops sgd": outcome})
+        # That the third call did not reach it again says nothing.
+        earlier = [(check["name"], check.get("reached")) for check in self.content()["earlier"]]
+        self.assertEqual(earlier.count(("test ops sgd", False)), 1, "that of the first call")
 
     def test_the_checks_without_a_result_come_first(self):
         self.run_gate("--only", "two runs", "graph f32")
