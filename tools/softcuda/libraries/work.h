@@ -56,3 +56,9 @@ STANDIN_API void softcuda_say(const char* text);
 // `softcuda_check` of the kernel library.
 STANDIN_API int softcuda_device_check(softcuda_device* device, const void* at, size_t bytes, softcuda_use use,
                                       const char* what);
+// Calls `visit` for each kernel that has run since the last call, with the number of its launches and the bytes of global
+// memory that they asked for. The driver has no such function: a program looks it up, and does without where there is
+// none.
+STANDIN_API void softcuda_take_counts(void (*visit)(void* context, const char* kernel, uint64_t launches,
+                                                    uint64_t bytes_read, uint64_t bytes_written),
+                                      void* context);

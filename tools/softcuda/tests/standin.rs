@@ -2,12 +2,13 @@
 
 mod common;
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 use std::sync::Arc;
 
 use common::stand_ins::{
-    MIB, Process, alloc, captured, download, enqueue_download, free, open_stream, upload, uploaded, wait,
+    MIB, Process, alloc, captured, download, enqueue_download, free, library, open_stream, upload, uploaded,
+    wait,
 };
 use cudarc::driver::result::{self, device, module};
 use cudarc::driver::sys::{self, CUresult, CUstreamCaptureMode};
@@ -314,5 +315,98 @@ fn a_cooperative_launch_has_no_more_blocks_than_fit() {
         let error = launch(65).unwrap_err();
         assert_eq!(error.0, CUresult::CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
         wait(&stream).unwrap();
+    });
+}
+
+library! {
+    Driver in "libcuda.so.1":
+    fn cuEventCreate(*mut sys::CUevent, u32) -> CUresult;
+    fn cuEventRecordWithFlags(sys::CUevent, sys::CUstream, u32) -> CUresult;
+    fn cuEventElapsedTime(*mut f32, sys::CUevent, sys::CUevent) -> CUresult;
+    fn softcuda_take_counts(Visit, *mut c_void) -> ();
+}
+
+type Visit = unsafe extern "C" fn(*mut c_void, *const c_char, u64, u64, u64);
+/// The flag `CU_EVENT_RECORD_EXTERNAL`.
+const EXTERNAL: u32 = 1;
+
+#[test]
+fn an_event_that_is_a_node_is_recorded_in_each_replay() {
+    Process::of("an_event_that_is_a_node_is_recorded_in_each_replay")
+        .says("CU_EVENT_RECORD_EXTERNAL is invalid in a stream that is not captured")
+        .run(|| {
+            let (stream, softmax) = open();
+            let (driver, x, y) = (Driver::load(), uploaded(&stream, &[1.0f32; 8]), alloc(32));
+            let mut events = [ptr::null_mut(); 2];
+            let elapsed = |from: sys::CUevent, to: sys::CUevent| {
+                let mut milliseconds = -1.0;
+                // SAFETY: both events are open.
+                unsafe { (driver.cuEventElapsedTime)(&raw mut milliseconds, from, to) }
+                    .result()
+                    .map(|()| milliseconds)
+            };
+            // SAFETY: the events are never destroyed, and the stream is open.
+            let record = |event| unsafe {
+                (driver.cuEventRecordWithFlags)(event, stream.cu_stream(), EXTERNAL).result()
+            };
+            for event in &mut events {
+                // SAFETY: one handle is written.
+                unsafe { (driver.cuEventCreate)(event, 0) }.result().unwrap();
+            }
+            let [begin, end] = events;
+            assert_eq!(record(begin).unwrap_err().0, CUresult::CUDA_ERROR_INVALID_VALUE);
+            let graph = captured(&stream, || {
+                record(begin).unwrap();
+                softmax.launch(&stream, x, y);
+                record(end).unwrap();
+            });
+            let mut begins = Vec::new();
+            for _ in 0..2 {
+                graph.launch().unwrap();
+                if begins.is_empty() {
+                    let error = elapsed(begin, end).unwrap_err();
+                    assert_eq!(error.0, CUresult::CUDA_ERROR_NOT_READY, "before the host waits");
+                }
+                wait(&stream).unwrap();
+                let milliseconds = elapsed(begin, end).unwrap();
+                assert!(milliseconds > 0.0, "a kernel of 64 threads takes time");
+                begins.push(milliseconds);
+            }
+            assert_ne!(begins[0], begins[1], "each replay has its own times");
+        });
+}
+
+#[test]
+fn the_bytes_that_kernels_ask_for_are_counted() {
+    Process::of("the_bytes_that_kernels_ask_for_are_counted").run(|| {
+        unsafe extern "C" fn add(
+            to: *mut c_void,
+            kernel: *const c_char,
+            launches: u64,
+            read: u64,
+            written: u64,
+        ) {
+            // SAFETY: the pointer is the one that is passed below, and the name is a C string.
+            let (to, kernel) =
+                unsafe { (&mut *to.cast::<Vec<(String, [u64; 3])>>(), CStr::from_ptr(kernel)) };
+            to.push((kernel.to_str().unwrap().into(), [launches, read, written]));
+        }
+        let (stream, softmax) = open();
+        let driver = Driver::load();
+        let take = || {
+            let mut counts = Vec::<(String, [u64; 3])>::new();
+            // SAFETY: `add` gets the pointer to `counts`, which nothing else uses meanwhile.
+            unsafe { (driver.softcuda_take_counts)(add, (&raw mut counts).cast()) };
+            counts
+        };
+        let (x, y) = (uploaded(&stream, &[1.0f32; 8]), alloc(32));
+        softmax.launch(&stream, x, y);
+        assert_eq!(take(), [], "nothing has run yet");
+        let graph = captured(&stream, || softmax.launch(&stream, x, y));
+        graph.launch().unwrap();
+        wait(&stream).unwrap();
+        // Two launches of 8 elements, each read three times and written once.
+        assert_eq!(take(), [("softmax".to_string(), [2, 2 * 3 * 32, 2 * 32])]);
+        assert_eq!(take(), []);
     });
 }

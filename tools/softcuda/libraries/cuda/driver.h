@@ -136,6 +136,11 @@ enum class Order {
     Mixed,   // a random one
 };
 
+// What a kernel has done in all of its launches.
+struct Count {
+    uint64_t launches = 0, bytes_read = 0, bytes_written = 0;
+};
+
 struct Driver {
     std::recursive_mutex lock;
     Kernels kernels{};
@@ -153,6 +158,7 @@ struct Driver {
     uint64_t allocs = 0;                 // calls so far
     uint64_t failing_alloc = 0;          // the first call that finds no memory, whatever there is; 0 for none
     Result sticky = SUCCESS;             // an error of work that ran; every later call reports it
+    std::map<std::string, Count> counts;  // by kernel, since the last softcuda_take_counts
     uint64_t launches = 0;               // seeds the order of threads, together with SOFTCUDA_SEED
     uint64_t seed = 0;
     bool idle = false;                   // work is accepted and never done

@@ -2,6 +2,7 @@
 #include "driver.h"
 
 #include <cstring>
+#include <utility>
 
 using namespace standin;
 
@@ -117,10 +118,23 @@ Result launch(Function* function, softcuda_dim3 grid, softcuda_dim3 block, unsig
         std::vector<void*> pointers;
         for (auto& value : *values) pointers.push_back(value.data());
         const softcuda_options options{d.seed + ++d.launches, limit, 0, multiprocessors};
-        return d.kernels.launch(device, name.c_str(), grid, block, shared_bytes, pointers.data(), &options, nullptr);
+        softcuda_report report{};
+        const int fault =
+            d.kernels.launch(device, name.c_str(), grid, block, shared_bytes, pointers.data(), &options, &report);
+        Count& count = d.counts[name];
+        ++count.launches;
+        count.bytes_read += report.global_bytes_read;
+        count.bytes_written += report.global_bytes_written;
+        return fault;
     });
 }
 
+}
+
+void softcuda_take_counts(void (*visit)(void*, const char*, uint64_t, uint64_t, uint64_t), void* context) {
+    Call call;
+    for (const auto& [kernel, count] : std::exchange(call.d.counts, {}))
+        visit(context, kernel.c_str(), count.launches, count.bytes_read, count.bytes_written);
 }
 
 STANDIN_API Result cuLaunchKernel(Function* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,

@@ -107,6 +107,18 @@ STANDIN_API Result cuEventDestroy_v2(Event* event) {
     return SUCCESS;
 }
 
+namespace {
+
+Work taking_time(std::shared_ptr<double> time) {
+    return [time = std::move(time)](softcuda_device*) {
+        using namespace std::chrono;
+        *time = duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
+        return SOFTCUDA_OK;
+    };
+}
+
+}
+
 // In a capture no node: only what its stream's next node comes after.
 STANDIN_API Result cuEventRecord(Event* event, void* handle) {
     ANSWER_PLANTED(Result);
@@ -127,15 +139,31 @@ STANDIN_API Result cuEventRecord(Event* event, void* handle) {
     event->clock = is_early ? stream->clock_before : stream->clock;
     event->position = stream->enqueued - (is_early && stream->enqueued ? 1 : 0);
     event->time = std::make_shared<double>(-1.0);
-    const Result result = enqueue(handle, [time = event->time](softcuda_device*) {
-        using namespace std::chrono;
-        *time = duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
-        return SOFTCUDA_OK;
-    });
+    const Result result = enqueue(handle, taking_time(event->time));
     if (is_early) return result;
     event->clock = stream->clock;
     event->position = stream->enqueued;
     return result;
+}
+
+// With the flag CU_EVENT_RECORD_EXTERNAL, which is permitted in a capture alone: a node, which records the event in each
+// replay. The event orders no other stream and no wait of the host here: it has a time.
+STANDIN_API Result cuEventRecordWithFlags(Event* event, void* handle, unsigned flags) {
+    ANSWER_PLANTED(Result);
+    constexpr unsigned external = 1;
+    if (flags == 0) return cuEventRecord(event, handle);
+    Call call;
+    if (const Result result = call.ready()) return result;
+    Stream* stream = find_stream(handle);
+    if (!stream) return INVALID_HANDLE;
+    if (flags != external) return INVALID_VALUE;
+    if (!stream->capture) {
+        say("cuEventRecordWithFlags: CU_EVENT_RECORD_EXTERNAL is invalid in a stream that is not captured");
+        return INVALID_VALUE;
+    }
+    *event = Event{};
+    event->stream = stream->shared_from_this();
+    return enqueue(handle, taking_time(event->time));
 }
 
 STANDIN_API Result cuEventSynchronize(Event* event) {
