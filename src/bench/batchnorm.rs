@@ -7,8 +7,8 @@
 //! training step they overwrite x.
 
 use super::Bench;
-use super::clock::{Mark, between};
-use super::report::{BatchNormTimes, Passes, median};
+use super::clock::{Mark, between, median};
+use super::report::{BatchNormTimes, Passes};
 use crate::Result;
 use crate::autograd::{BufferId, ParamId, ParamSpecs, Params, StepValues, Tape};
 use crate::device::cuda::CudaDevice;

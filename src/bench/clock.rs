@@ -1,4 +1,5 @@
-//! Time stamps between parts of a step, taken on the device that computes: events in a GPU's stream, or host time.
+//! Time stamps between parts of a step, taken on the device that computes: events in a GPU's stream, or host time; and
+//! the median of times.
 
 use crate::Result;
 use crate::device::Device;
@@ -36,4 +37,11 @@ impl Mark {
 pub(super) fn between<'a>(marks: impl IntoIterator<Item = &'a Mark>) -> Result<Vec<f64>> {
     let marks: Vec<&Mark> = marks.into_iter().collect();
     marks.windows(2).map(|pair| pair[1].since(pair[0])).collect()
+}
+
+/// Median of `values`, which are sorted in place.
+pub(super) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }

@@ -2,21 +2,25 @@
 //!
 //! The steps are those of a training run, in the solver's order and with its loader; only the images are synthetic, and
 //! the learning rate is too small to change the weights noticeably. Each kind of step, plain or captured, is timed
-//! after a warm-up. On a GPU the layers of batch normalisation are timed too, by both of their backends.
+//! after a warm-up. On a GPU the parts of a step are timed as graphs of their own, and each piece of its work by events
+//! in a graph (`captured`), and the layers of batch normalisation by both of their backends.
 
 mod batchnorm;
+mod captured;
 mod clock;
 mod model;
+mod parts;
 mod report;
+mod table;
 
-pub use model::{Row, StepWork};
-pub use report::{BatchNormTimes, Parts, Passes, Report, Times};
+pub use model::{EventCost, Row, StepWork};
+pub use parts::Parts;
+pub use report::{BatchNormTimes, Passes, Report, Times};
 
 use crate::autograd::{Params, StepValues};
 use crate::config::Config;
 use crate::data::{Attributes, ImageCache, Loader};
 use crate::device::Device;
-use crate::error::Remedy;
 use crate::model::{Model, Outputs};
 use crate::ops::unlabelled::UNLABELLED;
 use crate::optim::Optimizer;
@@ -28,6 +32,7 @@ use crate::train::step::{optimizer, step, step_with_hook};
 use crate::train::step_runner::{PendingOutput, StepRunner};
 use crate::{Error, Result};
 use clock::{Mark, between};
+use parts::{Part, by_part};
 use std::collections::VecDeque;
 
 /// Number of synthetic images, unless a batch has more.
@@ -42,8 +47,6 @@ const ATTRIBUTES: usize = 12;
 const LR: f32 = 1e-5;
 /// Largest number of steps whose losses are still being downloaded: more than a GPU lags behind the host.
 const MOST_PENDING: usize = 64;
-/// Number of steps within which one must have been captured.
-const CAPTURE_DEADLINE: usize = 20;
 
 /// Settings of a benchmark.
 #[derive(Clone, Debug)]
@@ -65,22 +68,39 @@ pub struct Plan {
 pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Result<Report> {
     let mut bench = Bench::new(plan, device)?;
     let captures = plan.may_capture && matches!(device, Device::Cuda(_));
-    let total = plan.steps * if captures { 2 } else { 1 };
-    let (plain, parts) = bench.plain(plan.steps, &|done| progress(done, total))?;
-    let work = bench.work()?;
+    let total = plan.steps * if captures { 4 } else { 1 };
+    let (plain, mut parts) = bench.plain(plan.steps, &|done| progress(done, total))?;
+    let mut work = bench.work()?;
     let graph = match captures {
         true => Some(bench.captured(plan.steps, &|done| progress(plan.steps + done, total))?),
         false => None,
     };
     let (name, threads, usage) = match device {
         Device::Cpu(_) => ("cpu".into(), Some(rayon::current_num_threads()), None),
-        // Before the layers of batch normalisation are timed: the figures of memory are those of training.
+        // Before anything else is timed: the figures of memory are those of training.
         Device::Cuda(gpu) => (gpu.name().to_string(), None, Some(gpu.usage())),
     };
-    let batchnorm = match device {
-        Device::Cuda(gpu) if captures => Some(bench.batchnorms(gpu, plan.steps)?),
-        _ => None,
-    };
+    let mut steps_run = bench.number - bench.first;
+    let (mut notes, mut parts_captured, mut batchnorm) = (Vec::new(), false, None);
+    if let (Device::Cuda(gpu), true, Some(work)) = (device, captures, &mut work) {
+        match bench.captured_parts(gpu, plan.steps, &|done| progress(2 * plan.steps + done, total)) {
+            Ok((times, nodes)) => {
+                work.measure_parts(&times, &nodes);
+                (parts, parts_captured) = (times, true);
+            }
+            Err(error) => notes.push(format!("the times of the parts are those of plain steps: {error}")),
+        }
+        match bench.kind_times(gpu, plan.steps, &|done| progress(3 * plan.steps + done, total)) {
+            Ok((times, one_stream)) => work.measure_kinds(&times, one_stream)?,
+            Err(error) => notes.push(format!("the kinds of work are not timed: {error}")),
+        }
+        // A forward pass alone comes next.
+        steps_run = bench.number - bench.first;
+        match bench.batchnorms(gpu, plan.steps) {
+            Ok(times) => batchnorm = Some(times),
+            Err(error) => notes.push(format!("the layers of batch normalisation are not timed: {error}")),
+        }
+    }
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
         device: name,
@@ -91,6 +111,7 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
         steps: plan.steps,
         plain,
         parts,
+        parts_captured,
         work,
         graph,
         batchnorm,
@@ -101,7 +122,9 @@ pub fn run(plan: &Plan, device: &Device, progress: &dyn Fn(usize, usize)) -> Res
             Device::Cuda(gpu) => Some(gpu.streams()),
         },
         waiting_bytes: usage.as_ref().map(|usage| usage.waiting),
+        steps_run,
         softmax_loss: bench.softmax,
+        notes,
         config: plan.config.clone(),
     })
 }
@@ -122,7 +145,8 @@ struct Bench {
     optimizer: Box<dyn Optimizer + Send>,
     values: StepValues,
     loader: Loader,
-    /// Index of the next step.
+    /// Index of the first step, and of the next one.
+    first: u64,
     number: u64,
     /// Losses that are still being computed or downloaded.
     pending: VecDeque<PendingOutput>,
@@ -155,6 +179,7 @@ impl Bench {
             optimizer,
             values: StepValues::new(device, config.run.seed)?.with_scalars(&schedule::SCALARS)?,
             loader: Loader::over(cache, labels, loader_options(config, first), device)?,
+            first,
             number: first,
             pending: VecDeque::new(),
             softmax: f32::NAN,
@@ -176,8 +201,9 @@ impl Bench {
         let launches = self.launches().zip(before).map(|(after, before)| (after - before) / steps as u64);
         let end = Mark::here(&self.device)?;
         self.wait(0)?;
-        let parts = marks.iter().map(between).collect::<Result<Vec<_>>>()?;
-        let begins = marks.iter().map(|of_step| &of_step[0]);
+        let parts = marks.iter().map(|(parts, marks)| Ok(by_part(parts, &between(marks)?)));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let begins = marks.iter().map(|(_, of_step)| &of_step[0]);
         let seconds = between(begins.chain([&end]))?;
         Ok((Times::new(seconds, self.config.solver.batch, launches), Parts::new(&parts)))
     }
@@ -187,48 +213,22 @@ impl Bench {
         let Device::Cuda(gpu) = self.device.clone() else { return Ok(None) };
         let mut counts = Vec::new();
         self.prepare()?;
+        gpu.take_asked()?;
         gpu.count_by_kind(true);
         let Bench { config, model, params, optimizer, values, loader, .. } = self;
         let sent = StepRunner::new(&self.device, false).run(|| {
             let batch = loader.batch(values)?;
-            counts.push(gpu.count_by_kind(true));
-            step_with_hook(model, params, &mut **optimizer, values, batch, config, &mut |_| {
-                counts.push(gpu.count_by_kind(true));
+            counts.push((Part::Assemble, gpu.count_by_kind(true)));
+            step_with_hook(model, params, &mut **optimizer, values, batch, config, &mut |phase| {
+                counts.push((phase.into(), gpu.count_by_kind(true)));
                 Ok(())
             })
         });
         gpu.count_by_kind(false);
         self.pending.push_back(sent?);
+        let asked = gpu.take_asked()?.unwrap_or_default();
         self.wait(0)?;
-        Ok(Some(StepWork::new(Parts::NAMES.into_iter().zip(counts).collect(), self.device.precision())))
-    }
-
-    /// Times replays of a step that was captured once.
-    fn captured(&mut self, steps: usize, done: &dyn Fn(usize)) -> Result<Times> {
-        let mut step_runner = StepRunner::new(&self.device, true);
-        let mut warm = 0;
-        while step_runner.nodes().is_none() || warm < self.warm_up() {
-            if warm == CAPTURE_DEADLINE {
-                return Err(Error::Device(format!(
-                    "none of {warm} steps could be captured: each of them needed more memory"
-                ))
-                .with_remedies([Remedy::WithoutCapture]));
-            }
-            self.step(&mut step_runner)?;
-            if let Some(capture_error) = step_runner.take_capture_error() {
-                return Err(Error::Device(capture_error).with_remedies([Remedy::WithoutCapture]));
-            }
-            warm += 1;
-        }
-        let mut marks = vec![Mark::here(&self.device)?];
-        for i in 0..steps {
-            self.step(&mut step_runner)?;
-            marks.push(Mark::here(&self.device)?);
-            done(i + 1);
-        }
-        self.wait(0)?;
-        let nodes = step_runner.nodes().map(|nodes| nodes as u64);
-        Ok(Times::new(between(&marks)?, self.config.solver.batch, nodes))
+        Ok(Some(StepWork::new(counts, &asked, self.device.precision())))
     }
 
     /// Number of steps until a device runs at its usual speed: memory allocated, algorithms chosen, clocks raised.
@@ -257,21 +257,22 @@ impl Bench {
     }
 
     /// Runs a step with marks before it and after each of its parts.
-    fn marked_step(&mut self, step_runner: &mut StepRunner) -> Result<Vec<Mark>> {
-        let mut marks = vec![Mark::here(&self.device)?];
+    fn marked_step(&mut self, step_runner: &mut StepRunner) -> Result<(Vec<Part>, Vec<Mark>)> {
+        let (mut parts, mut marks) = (vec![Part::Assemble], vec![Mark::here(&self.device)?]);
         self.prepare()?;
         let Bench { config, device, model, params, optimizer, values, loader, .. } = self;
         let sent = step_runner.run(|| {
             let batch = loader.batch(values)?;
             marks.push(Mark::here(device)?);
-            step_with_hook(model, params, &mut **optimizer, values, batch, config, &mut |_| {
+            step_with_hook(model, params, &mut **optimizer, values, batch, config, &mut |phase| {
+                parts.push(phase.into());
                 marks.push(Mark::here(device)?);
                 Ok(())
             })
         })?;
         self.pending.push_back(sent);
         self.wait(MOST_PENDING)?;
-        Ok(marks)
+        Ok((parts, marks))
     }
 
     fn prepare(&mut self) -> Result<()> {

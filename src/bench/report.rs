@@ -1,11 +1,10 @@
-//! Results of a benchmark, as JSON and as tables.
+//! Results of a benchmark, as JSON; `table` prints them.
 
-use super::model::{Row, StepWork};
+use super::clock::median;
+use super::model::StepWork;
+use super::parts::Parts;
 use crate::config::Config;
-use crate::console::Bytes;
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use std::fmt;
 
 /// Timing of steps.
 #[derive(Clone, Debug, Serialize)]
@@ -30,52 +29,6 @@ impl Times {
             images_per_second: batch as f64 / median,
             launches,
         }
-    }
-}
-
-/// Median of `values`, which are sorted in place.
-pub(super) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
-/// Median milliseconds of each part of a plain step.
-#[derive(Clone, Debug, Serialize)]
-pub struct Parts {
-    /// Assembling the batch; on the CPU, whose loader has its own threads, waiting for the batch.
-    pub assemble_ms: f64,
-    /// Forward pass: network and losses.
-    pub forward_ms: f64,
-    /// Backward pass.
-    pub backward_ms: f64,
-    /// Update of the class centers.
-    pub center_step_ms: f64,
-    /// Update of the weights.
-    pub optimizer_ms: f64,
-}
-
-impl Parts {
-    /// Summarises the seconds of each part of several steps.
-    pub(super) fn new(steps: &[Vec<f64>]) -> Self {
-        let part = |i: usize| 1e3 * median(&mut steps.iter().map(|parts| parts[i]).collect::<Vec<_>>());
-        Parts {
-            assemble_ms: part(0),
-            forward_ms: part(1),
-            backward_ms: part(2),
-            center_step_ms: part(3),
-            optimizer_ms: part(4),
-        }
-    }
-
-    /// The names of the parts, in the order of a step.
-    pub(super) const NAMES: [&'static str; 5] =
-        ["assemble", "forward", "backward", "center step", "optimizer"];
-
-    fn named(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        let times =
-            [self.assemble_ms, self.forward_ms, self.backward_ms, self.center_step_ms, self.optimizer_ms];
-        Parts::NAMES.into_iter().zip(times)
     }
 }
 
@@ -131,9 +84,11 @@ pub struct Report {
     pub steps: usize,
     /// Timing of plain steps, which launch one kernel after the other.
     pub plain: Times,
-    /// Timing of the parts of plain steps.
+    /// Timing of the parts of a step.
     pub parts: Parts,
-    /// The work of a plain step, counted, and the time that a model gives it, on a GPU.
+    /// True if the parts were timed as captured graphs, false if in plain steps.
+    pub parts_captured: bool,
+    /// The work of a step, counted, with the time that a model gives it, and measured with captured steps, on a GPU.
     pub work: Option<StepWork>,
     /// Timing of replays of a captured step, on a GPU.
     pub graph: Option<Times>,
@@ -148,154 +103,14 @@ pub struct Report {
     pub streams: Option<usize>,
     /// Largest number of bytes of the peak that were freed, and not yet reused because the second stream used them.
     pub waiting_bytes: Option<usize>,
+    /// Number of all steps, plain and captured, with those of warm-ups.
+    pub steps_run: u64,
     /// Softmax loss of the last step, as a check that the steps were computed.
     pub softmax_loss: f32,
+    /// What could not be timed, and why.
+    pub notes: Vec<String>,
     /// All settings.
     pub config: Config,
-}
-
-/// Writes a table of the steps and a table of their parts.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { solver, input, .. } = &self.config;
-        let device = match self.threads {
-            Some(threads) => format!("the CPU, {threads} threads (what counts are times of a GPU)"),
-            None => self.device.clone(),
-        };
-        writeln!(
-            f,
-            "Training steps on {device}, {}{}: {} x {}, batch {}, {} classes; median of {}",
-            self.precision,
-            if self.batchnorm_by == "own" { "" } else { ", batch norm by cudnn" },
-            input.height,
-            input.width,
-            solver.batch,
-            self.classes,
-            self.steps
-        )?;
-        let mut table = ruled(&["", "ms a step", "fastest", "images/s", "launches"]);
-        for (name, times) in [("plain", Some(&self.plain)), ("graph", self.graph.as_ref())] {
-            let Some(times) = times else { continue };
-            table.add_row([
-                name.to_string(),
-                format!("{:.3}", times.median_ms),
-                format!("{:.3}", times.fastest_ms),
-                format!("{:.0}", times.images_per_second),
-                times.launches.map_or(String::new(), |n| n.to_string()),
-            ]);
-        }
-        writeln!(f, "{}", aligned(table))?;
-        let mut table = ruled(&["part of a plain step", "ms", "%"]);
-        for (name, ms) in self.parts.named() {
-            table.add_row([
-                name.to_string(),
-                format!("{ms:.3}"),
-                format!("{:.1}", 100.0 * ms / self.plain.median_ms),
-            ]);
-        }
-        write!(f, "{}", aligned(table))?;
-        if let Some(work) = &self.work {
-            write!(f, "\n{}", work_table(work))?;
-        }
-        if let Some(batchnorm) = &self.batchnorm {
-            write!(f, "\n{}", aligned(batchnorm_table(batchnorm)))?;
-        }
-        if let Some(peak) = self.peak_bytes {
-            write!(f, "\nPeak memory: {}", Bytes(peak))?;
-        }
-        if let Some(held) = self.held_bytes {
-            write!(f, " in use, {} held", Bytes(held))?;
-        }
-        match (self.streams, self.waiting_bytes) {
-            (Some(1), _) => write!(f, "\nOne stream")?,
-            (Some(streams), Some(waiting)) => {
-                let waiting = Bytes(waiting);
-                write!(
-                    f,
-                    "\n{streams} streams; at most {waiting} of freed memory could not be reused yet, as the second one used it"
-                )?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-/// The kinds that take most of the modelled time; the others are one row.
-fn work_table(work: &StepWork) -> Table {
-    const KINDS: usize = 12;
-    let mut table = ruled(&["work of a step", "launches", "MB", "GFLOP", "model of an H100, us"]);
-    let mut add = |row: &Row| {
-        table.add_row([
-            row.name.clone(),
-            row.work.launches.to_string(),
-            format!("{:.1}", row.work.bytes as f64 * 1e-6),
-            format!("{:.2}", row.work.flops as f64 * 1e-9),
-            format!("{:.1}", row.model_us),
-        ]);
-    };
-    let (most, rest) = work.kinds.split_at(work.kinds.len().min(KINDS));
-    most.iter().for_each(&mut add);
-    if !rest.is_empty() {
-        let mut others = Row { name: format!("{} other kinds", rest.len()), ..rest[0].clone() };
-        for row in &rest[1..] {
-            others.work += row.work;
-            others.model_us += row.model_us;
-        }
-        add(&others);
-    }
-    add(&work.total);
-    aligned(table)
-}
-
-/// A row for each kind of layer, and the sums over all layers of a step.
-fn batchnorm_table(kinds: &[BatchNormTimes]) -> Table {
-    let mut table = ruled(&[
-        "batch norm, us a layer",
-        "layers",
-        "own forward",
-        "backward",
-        "cudnn forward",
-        "backward",
-        "faster",
-    ]);
-    let row = |name: String, layers: usize, own: Passes, cudnn: Passes| {
-        let faster = if own.total_us() <= cudnn.total_us() { "own" } else { "cudnn" };
-        let us = |value: f64| format!("{value:.1}");
-        [
-            name,
-            layers.to_string(),
-            us(own.forward_us),
-            us(own.backward_us),
-            us(cudnn.forward_us),
-            us(cudnn.backward_us),
-            faster.to_string(),
-        ]
-    };
-    for BatchNormTimes { shape, residual, layers, own, cudnn, .. } in kinds {
-        let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-        let name = format!("{}{}", sizes.join(" x "), if *residual { ", residual" } else { "" });
-        table.add_row(row(name, *layers, *own, *cudnn));
-    }
-    let sum = |passes: fn(&BatchNormTimes) -> Passes| {
-        let each = |pass: fn(Passes) -> f64| kinds.iter().map(|of| of.layers as f64 * pass(passes(of))).sum();
-        Passes { forward_us: each(|of| of.forward_us), backward_us: each(|of| of.backward_us) }
-    };
-    let layers = kinds.iter().map(|of| of.layers).sum();
-    table.add_row(row("all layers of a step".into(), layers, sum(|of| of.own), sum(|of| of.cudnn)));
-    table
-}
-
-fn ruled(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(header);
-    table
-}
-
-fn aligned(mut table: Table) -> Table {
-    table.column_iter_mut().skip(1).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
-    table
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ const GPU_STEPS: usize = 100;
 /// Time training steps of a network on synthetic images.
 ///
 /// Without --config the network and the batch are those of the paper: ResNet-50, 256 x 128, batch 16, 751 identities.
+/// On CUDA it also times replays of a CUDA graph, the parts of a step as graphs of their own, and each kind of launch
+/// by events in a graph with one stream, beside a model of an H100.
 #[derive(Debug, Args)]
 pub struct Bench {
     #[command(flatten)]
@@ -31,7 +33,7 @@ pub struct Bench {
     steps: Option<usize>,
     #[command(flatten)]
     json: Json,
-    /// On CUDA, time plain steps only, without steps replayed from a CUDA graph.
+    /// On CUDA, time plain steps and their parts only, without anything replayed from a CUDA graph.
     #[arg(long)]
     no_graph: bool,
     /// On CUDA, compute the gradients of filters and update the weights in the stream of all other work instead of a

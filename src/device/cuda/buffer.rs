@@ -92,8 +92,8 @@ impl CudaBuffer {
     ) -> Result<()> {
         let driver = self.driver();
         let work = |stream| driver.check(call(driver, stream), doing);
-        self.device().work.record_copy(doing, || [uses.iter().map(Use::bytes).sum(), 0]);
-        self.device().streams.enqueue(Lane::Main, uses, work)
+        self.device().streams.enqueue(Lane::Main, uses, work)?;
+        self.device().note_copy(doing, || [uses.iter().map(Use::bytes).sum(), 0])
     }
 
     fn check(&self, bytes: usize) -> Result<()> {

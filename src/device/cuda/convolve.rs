@@ -65,8 +65,7 @@ impl CudaDevice {
             unsafe { self.cudnn.run_in(lane, choice, operands, result.address(), address) }
         };
         self.streams.enqueue(lane, &uses, work)?;
-        self.work.record(direction.kind(), || plan.problem().work());
-        Ok(())
+        self.note_launch(direction.kind(), || plan.problem().work())
     }
 
     /// Lets cuDNN's algorithms for a direction run on the arrays of its first call, before the run that counts: so a

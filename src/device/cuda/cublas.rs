@@ -174,8 +174,7 @@ impl CudaDevice {
             unsafe { self.cublas.gemm(m, n, k, a, b, c.address(), mode.beta(), tf32) }
         };
         self.streams.enqueue(Lane::Main, &uses, work)?;
-        self.work.record("matrix product", || [4 * (m * k + k * n + m * n), 2 * m * n * k]);
-        Ok(())
+        self.note_launch("matrix product", || [4 * (m * k + k * n + m * n), 2 * m * n * k])
     }
 }
 

@@ -16,7 +16,10 @@ use super::libraries;
 use super::libraries::driver::CUdevice;
 use super::libraries::versions::{CUDA_SUCCESS, CUresult};
 use crate::{Error, Result};
-use api::{Describe, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED_ADDRESS, NON_BLOCKING, WAIT_DEFAULT};
+use api::{
+    Describe, EVENT_RECORD_EXTERNAL, ILLEGAL_ADDRESS, LAUNCH_FAILED, MISALIGNED_ADDRESS, NON_BLOCKING,
+    WAIT_DEFAULT,
+};
 use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
@@ -197,6 +200,15 @@ impl RawEvent {
     pub fn record(&self, stream: &Stream, doing: &str) -> Result<()> {
         // SAFETY: event and stream are open.
         self.api.check(unsafe { (self.api.cuEventRecord)(self.handle, stream.handle) }, doing)
+    }
+
+    /// As [`RawEvent::record`], in a stream that is captured: a node of the graph, which records the event in each
+    /// replay. Otherwise a record in a capture is no more than an edge.
+    pub fn record_as_node(&self, stream: &Stream, doing: &str) -> Result<()> {
+        // SAFETY: event and stream are open.
+        let status =
+            unsafe { (self.api.cuEventRecordWithFlags)(self.handle, stream.handle, EVENT_RECORD_EXTERNAL) };
+        self.api.check(status, doing)
     }
 
     /// Makes later work of `stream` wait for the work before the newest record of this event. A later record does not

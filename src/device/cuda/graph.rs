@@ -31,34 +31,67 @@ impl CudaDevice {
     /// The error of `work`; an operation that cannot be captured: a new allocation, a wait, an asynchronous transfer.
     pub(crate) fn capture<T>(
         self: &Arc<Self>,
-        _region: &StepRegion<'_>,
+        region: &StepRegion<'_>,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<(Graph, T)> {
+        let (mut graphs, done) = self.capture_parts(region, |_| work())?;
+        Ok((graphs.pop().expect("a capture ends with a graph"), done))
+    }
+
+    /// As [`CudaDevice::capture`], into several graphs: `work` gets a function that ends one graph and begins the next.
+    /// Replayed one after the other, in their order and none left out, they do the work of one graph: each finds in
+    /// memory what those before it have left there, as no buffer is reused by other work in between. At the end of each
+    /// graph the main stream waits for the side stream.
+    ///
+    /// # Errors
+    /// As [`CudaDevice::capture`].
+    pub(crate) fn capture_parts<T>(
+        self: &Arc<Self>,
+        _region: &StepRegion<'_>,
+        work: impl FnOnce(&mut dyn FnMut() -> Result<()>) -> Result<T>,
+    ) -> Result<(Vec<Graph>, T)> {
         self.bind()?;
         // A capture cannot wait for work from outside of it.
-        let stream = self.streams.join()?;
+        self.streams.join()?;
         let _no_growth = self.forbid_growth();
         let _alone = self.keep_others_out();
+        let launches = self.launches();
+        self.begin_capture()?;
+        let mut captured = Vec::new();
+        let done = work(&mut || {
+            captured.push(self.end_capture()?);
+            self.begin_capture()
+        });
+        // After an error of `work` too: a capturing stream runs no work.
+        let last = self.end_capture();
+        self.work.forget_launches_since(launches);
+        // The error of `work` is the cause, that of the capture only its consequence.
+        let done = done?;
+        captured.push(last?);
+        let graphs = captured.iter().map(CapturedGraph::instantiate).collect::<Result<_>>()?;
+        Ok((graphs, done))
+    }
+
+    fn begin_capture(&self) -> Result<()> {
+        let stream = self.streams.join()?;
         // Driver calls of other threads on other devices do not end the capture; those of this thread must be
         // capturable.
         // SAFETY: the stream is open.
         let status = unsafe { (self.driver.cuStreamBeginCapture_v2)(stream, CAPTURE_THREAD_LOCAL) };
-        self.driver.check(status, "capturing a step")?;
-        let launches = self.launches();
-        let done = work();
+        self.driver.check(status, "capturing a step")
+    }
+
+    fn end_capture(self: &Arc<Self>) -> Result<CapturedGraph<'_>> {
         // The side stream has joined the capture with its first work, and must be joined to the main stream again.
         let joined = self.streams.join();
-        // After an error of `work` too: a capturing stream runs no work.
+        let [stream, _] = self.streams.handles();
         let mut graph = CapturedGraph { device: self, handle: ptr::null_mut() };
-        // SAFETY: the stream is open, and the capture was begun above; one value is written, to a variable of its type.
+        // SAFETY: the stream is open; one value is written, to a variable of its type.
         let status = unsafe { (self.driver.cuStreamEndCapture)(stream, &raw mut graph.handle) };
         self.streams.end_capture();
-        self.work.forget_launches_since(launches);
-        // The error of `work` is the cause, that of the capture only its consequence.
-        let done = done?;
         joined?;
         self.driver.check(status, "capturing a step")?;
-        Ok((graph.instantiate()?, done))
+        Ok(graph)
     }
 }
 
@@ -100,6 +133,10 @@ impl Graph {
     /// A CUDA driver error of this or of earlier work.
     pub(crate) fn replay(&mut self) -> Result<()> {
         self.device.bind()?;
+        if self.nodes == 0 {
+            // A part of a step that this run does not have.
+            return Ok(());
+        }
         let driver = self.device.driver;
         let stream = self.device.streams.join()?;
         // SAFETY: graph and stream are open. The memory of the nodes is in the step's region or in blocks that were in

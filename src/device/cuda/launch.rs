@@ -238,8 +238,7 @@ impl CudaDevice {
             self.driver.check(status, &format!("starting the kernel {kernel}"))
         };
         self.streams.enqueue(lane, &uses, launch)?;
-        self.work.record(signature::stem(kernel), || [uses.iter().map(Use::bytes).sum(), 0]);
-        Ok(())
+        self.note_launch(signature::stem(kernel), || [uses.iter().map(Use::bytes).sum(), 0])
     }
 
     /// The grid of an element-wise kernel with a grid-stride loop over `n` elements, `each` per thread and step. The

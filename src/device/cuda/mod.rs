@@ -13,7 +13,8 @@
 //! 3. `arguments` and `launch` start a kernel, typed by its signature, `module` a kernel of another crate;
 //!    `channel_grid` and `tiles` are grids over matrices `[rows, C]`; [`cudnn`] computes convolutions and, where asked for, batch
 //!    normalisation, [`cublas`] matrix products.
-//! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `work` counts launches.
+//! 4. `graph` captures a whole step and replays it; `event` measures the time on the GPU, `timeline` that of each piece
+//!    of work in a captured step; `work` counts launches, and `asked` is what the stand-ins for the driver count.
 //!
 //! Safety: kernels and library functions receive the addresses of buffers, which are [`crate::tensor::Tensor`]s, and
 //! stay within their sizes; the tests with softcuda check every access. Only this crate can launch its kernels;
@@ -21,6 +22,7 @@
 //! memory but that of `staging`.
 
 mod arguments;
+mod asked;
 mod buffer;
 mod channel_grid;
 mod convolve;
@@ -40,10 +42,12 @@ mod signature;
 mod staging;
 mod streams;
 mod tiles;
+mod timeline;
 mod work;
 
 pub(crate) use arguments::kernels;
 pub use arguments::{In, Out};
+pub use asked::{Asked, AskedByKernel};
 pub use buffer::CudaBuffer;
 pub(crate) use channel_grid::ChannelGrid;
 pub use event::Event;
@@ -55,6 +59,7 @@ pub(crate) use normalise::Reserve;
 pub use staging::PendingDownload;
 pub(crate) use streams::Lane;
 pub(crate) use tiles::{Part, Phases, Tiles};
+pub(crate) use timeline::TimeByKind;
 pub use work::{ByKind, Work, modelled_seconds};
 
 use super::{Numerics, Precision};

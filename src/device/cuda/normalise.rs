@@ -57,7 +57,7 @@ impl CudaDevice {
             // and the reserve space lives as long as its guard.
             unsafe { self.cudnn.batchnorm_forward(plan, &arrays, |space, bytes| self.space(space, bytes)) }
         })?;
-        self.count("batchnorm forward of cuDNN", &uses);
+        self.count("batchnorm forward of cuDNN", &uses)?;
         Ok(Reserve(reserve))
     }
 
@@ -101,8 +101,7 @@ impl CudaDevice {
                 self.cudnn.batchnorm_backward(plan, &arrays, reserve, |space, bytes| self.space(space, bytes))
             }
         })?;
-        self.count("batchnorm backward of cuDNN", &uses);
-        Ok(())
+        self.count("batchnorm backward of cuDNN", &uses)
     }
 
     /// Enqueues the forward pass with given statistics: mean and variance.
@@ -134,8 +133,7 @@ impl CudaDevice {
             // SAFETY: the caller guarantees sizes and types.
             unsafe { self.cudnn.batchnorm_inference(plan, &arrays) }
         })?;
-        self.count("batchnorm inference of cuDNN", &uses);
-        Ok(())
+        self.count("batchnorm inference of cuDNN", &uses)
     }
 
     /// The bytes that a pass uses, for the order of the streams.
@@ -144,8 +142,8 @@ impl CudaDevice {
         Ok(pointers.map(Address::usage).collect())
     }
 
-    fn count(&self, kind: &str, uses: &[Use]) {
-        self.work.record(kind, || [uses.iter().map(Use::bytes).sum(), 0]);
+    fn count(&self, kind: &str, uses: &[Use]) -> Result<()> {
+        self.note_launch(kind, || [uses.iter().map(Use::bytes).sum(), 0])
     }
 
     /// Memory for a pass. The block of a workspace is freed as soon as the pass is enqueued: its next use comes later

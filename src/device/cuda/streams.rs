@@ -233,6 +233,14 @@ impl Streams {
         event.record(&self.main, doing)
     }
 
+    /// Records an event in the main stream, which is captured, as a node of the graph.
+    ///
+    /// # Errors
+    /// A CUDA driver error; the stream is not captured.
+    pub fn record_as_node(&self, event: &RawEvent, doing: &str) -> Result<()> {
+        event.record_as_node(&self.main, doing)
+    }
+
     /// Waits until the work of both streams is done.
     ///
     /// # Errors

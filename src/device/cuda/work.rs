@@ -1,5 +1,8 @@
 //! The work that a device has enqueued: the number of launches, and on request what they are, by kind.
 
+use super::CudaDevice;
+use super::timeline::Timeline;
+use crate::Result;
 use crate::device::Precision;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -41,6 +44,8 @@ const L2_BYTES: u64 = 25_000_000;
 pub(super) struct Ledger {
     launches: AtomicU64,
     by_kind: Mutex<Option<ByKind>>,
+    /// The events of a step that is captured with times.
+    pub timeline: Timeline,
 }
 
 impl Ledger {
@@ -73,6 +78,27 @@ impl Ledger {
     pub fn by_kind(&self, counts: bool) -> ByKind {
         let mut by_kind = self.by_kind.lock().expect("the lock is never held across a panic");
         std::mem::replace(&mut *by_kind, counts.then(ByKind::new)).unwrap_or_default()
+    }
+}
+
+impl CudaDevice {
+    /// Notes a launch that has been enqueued: counts it, with its bytes and operations from `size`, and times it in a
+    /// step that is captured with times.
+    ///
+    /// # Errors
+    /// A CUDA driver error.
+    pub(super) fn note_launch(&self, kind: &str, size: impl FnOnce() -> [usize; 2]) -> Result<()> {
+        self.work.record(kind, size);
+        self.time_in_capture(kind)
+    }
+
+    /// As [`CudaDevice::note_launch`], for a copy or a fill.
+    ///
+    /// # Errors
+    /// A CUDA driver error.
+    pub(super) fn note_copy(&self, kind: &str, size: impl FnOnce() -> [usize; 2]) -> Result<()> {
+        self.work.record_copy(kind, size);
+        self.time_in_capture(kind)
     }
 }
 

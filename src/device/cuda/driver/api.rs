@@ -23,6 +23,7 @@ c_types! {
     CUstreamCaptureMode = c_int;
     CUstream_flags = c_uint;
     CUevent_flags = c_uint;
+    CUevent_record_flags = c_uint;
     CUevent_wait_flags = c_uint;
 }
 
@@ -40,6 +41,7 @@ c_constants! {
     CAPTURE_THREAD_LOCAL = CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: CUstreamCaptureMode = 1;
     WAIT_DEFAULT = CU_EVENT_WAIT_DEFAULT: CUevent_wait_flags = 0;
     EVENT_DEFAULT = CU_EVENT_DEFAULT: CUevent_flags = 0;
+    EVENT_RECORD_EXTERNAL = CU_EVENT_RECORD_EXTERNAL: CUevent_record_flags = 1;
     EVENT_DISABLE_TIMING = CU_EVENT_DISABLE_TIMING: CUevent_flags = 2;
 }
 
@@ -68,6 +70,7 @@ function_table! {
         cuEventCreate(event: *mut CUevent, flags: c_uint) -> CUresult;
         cuEventDestroy_v2(event: CUevent) -> CUresult;
         cuEventRecord(event: CUevent, stream: CUstream) -> CUresult;
+        cuEventRecordWithFlags(event: CUevent, stream: CUstream, flags: c_uint) -> CUresult;
         cuEventQuery(event: CUevent) -> CUresult;
         cuEventSynchronize(event: CUevent) -> CUresult;
         cuEventElapsedTime(milliseconds: *mut f32, start: CUevent, end: CUevent) -> CUresult;
