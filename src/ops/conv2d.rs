@@ -11,6 +11,8 @@
 //! The output is `[N, P, Q, K]` with P = (H + 2p - R) / t + 1, Q likewise. On the CPU, fprop and dgrad are one implicit
 //! GEMM (`implicit_gemm`), wgrad is another (`filter_gradient`), and 3 x 3 filters at stride 1 use an algorithm with
 //! fewer multiplications (`winograd`). None of them unfolds the image in memory (im2col). On a GPU cuDNN computes all.
+//!
+//! Book: [chapter 7](../../../../../docs/book/src/07-convolution.md).
 
 mod cuda;
 mod cudnn;
@@ -200,11 +202,13 @@ mod cpu {
         y: &mut Tensor,
     ) {
         let (x, w, bias, y) = (x.f32(), w.f32(), bias.map(Tensor::f32), y.f32_mut());
+        // ANCHOR: choose
         if winograd::suits(g) {
             winograd::fprop(device, g, x, w, bias, y);
         } else {
             implicit_gemm::fprop(device, g, x, w, bias, y);
         }
+        // ANCHOR_END: choose
     }
 
     pub fn input_gradient(

@@ -122,6 +122,7 @@ unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [us
             }
         }
         let mut b = b.as_ptr();
+        // ANCHOR: loop
         for rows in a.k_segments {
             let rows = rows.map(|row| row.as_ptr().add(a.first));
             let mut at = 0;
@@ -136,6 +137,7 @@ unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [us
                 b = b.add(COLS);
             }
         }
+        // ANCHOR_END: loop
         for i in 0..ROWS {
             let c = c.as_mut_ptr().add(at[i]);
             _mm256_storeu_ps(c, sums[i][0]);

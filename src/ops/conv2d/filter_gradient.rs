@@ -140,6 +140,7 @@ fn task(
     let height = rows.len().next_multiple_of(ROWS);
     let mut scratch = Tensor::scratch(device, [BLOCK * (height + COLS)]);
     let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
+    // ANCHOR: blocks
     for first in pixels.clone().step_by(BLOCK) {
         let block = first..pixels.end.min(first + BLOCK);
         let start = if first == pixels.start { Start::Zero } else { Start::Add };
@@ -153,6 +154,7 @@ fn task(
             }
         }
     }
+    // ANCHOR_END: blocks
 }
 
 /// Packs rows of the product (columns of dy) in groups of six, pixel by pixel.

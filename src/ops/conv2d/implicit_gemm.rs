@@ -284,6 +284,7 @@ impl ImplicitGemm<'_> {
             return;
         }
         let mut rows = Vec::with_capacity(pixels_of_class.len().div_ceil(ROWS) * class.taps.len());
+        // ANCHOR: rows
         for pixels in pixels_of_class.chunks(ROWS) {
             for tap in &class.taps {
                 let mut row: Rows<'_> = [&self.zeros; ROWS];
@@ -293,6 +294,7 @@ impl ImplicitGemm<'_> {
                 rows.push(row);
             }
         }
+        // ANCHOR_END: rows
         let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
         for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
             let steps = pass.taps.len() * pass.elements.len() * COLS;
@@ -329,6 +331,7 @@ impl ImplicitGemm<'_> {
         }
     }
 
+    // ANCHOR: under
     /// The K segment of the source under a tap; none if the tap is in the padding.
     #[inline]
     fn under(&self, n: usize, at: [isize; 2], tap: &Tap) -> Option<&[f32]> {
@@ -341,6 +344,7 @@ impl ImplicitGemm<'_> {
         let first = ((n * height + row) * width + column) * self.channels;
         Some(&self.source[first..first + self.k_segment])
     }
+    // ANCHOR_END: under
 }
 
 /// Computes a tile at the border of the result, with fewer than six rows or sixteen columns.

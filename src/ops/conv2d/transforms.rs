@@ -58,6 +58,7 @@ macro_rules! in_lanes {
     }};
 }
 
+// ANCHOR: input
 /// Transforms an input tile, B' d B, for some channels. Value `position` of channel c is stored at
 /// `position * stride[0] + c / 16 * stride[1] + c % 16`.
 #[inline(always)]
@@ -74,6 +75,7 @@ pub fn input(window: &[&[f32]; POSITIONS], stride: [usize; 2], to: &mut [f32]) {
         }
     });
 }
+// ANCHOR_END: input
 
 /// Transforms a product back, A' m A plus bias, and writes or adds the output tile. The values of one position are
 /// `stride` elements after those of the position before.

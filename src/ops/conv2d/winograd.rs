@@ -38,10 +38,12 @@ const TASKS: usize = 16;
 /// The fewest channels for which the transforms are worth their cost. Small under Miri too.
 const CHANNELS: usize = if cfg!(miri) { 5 } else { 32 };
 
+// ANCHOR: suits
 /// True if the algorithm applies to a convolution and is faster.
 pub fn suits(g: &Geometry) -> bool {
     g.filter == [3, 3] && g.stride == 1 && g.pad <= 2 && g.c.min(g.k) >= CHANNELS
 }
+// ANCHOR_END: suits
 
 /// Computes y, the convolution of x with w plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
@@ -182,6 +184,7 @@ impl<'a> Plan<'a> {
         }
     }
 
+    // ANCHOR: multiply
     /// Computes the matrix product of one position: the transformed tiles, one per row of `v`, by the filters, into the
     /// rows of `m`.
     fn multiply(
@@ -210,6 +213,7 @@ impl<'a> Plan<'a> {
             }
         }
     }
+    // ANCHOR_END: multiply
 }
 
 /// Computes the gradient of the filters: writes or adds dw.

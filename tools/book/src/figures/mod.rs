@@ -1,6 +1,7 @@
 //! The figures of the book. Each is drawn from data: from the sources, from the arithmetic of the chapter, or from the
 //! output of a run that the chapter shows and a test compares.
 
+mod convolution;
 mod fan_out;
 mod layout;
 mod spirals;
@@ -38,6 +39,7 @@ pub fn all() -> Result<Vec<Figure>, Box<dyn Error>> {
         figure("fan-out", fan_out::draw(&output("04-fan-out.md", "book fan-out")?)),
         figure("step-size", step_size::draw(&output("05-gradient-check.md", "book step-size")?)),
         figure("spirals", spirals::draw(&output("06-mlp.md", "mlp")?)),
+        figure("convolution", convolution::draw(&output("07-convolution.md", "book convolution")?)),
     ]
     .into_iter()
     .collect()
