@@ -4,10 +4,12 @@
 //!
 //! A chapter shows the code of its program and the output, and tests/book.rs compares the output.
 
+mod batchnorm;
 mod convolution;
 mod fan_out;
 mod gradient_check;
 mod memory;
+mod pooling;
 mod relu_kernel;
 mod softmax;
 mod threads;
@@ -18,7 +20,7 @@ use std::process::ExitCode;
 type Run = fn() -> Result<(), Box<dyn Error>>;
 
 /// Name and program of each run, with its chapter.
-const RUNS: [(&str, Run, &str); 9] = [
+const RUNS: [(&str, Run, &str); 11] = [
     ("relu-kernel", relu_kernel::run, "1: the CUDA kernel of the ReLU, run without a GPU"),
     ("memory", memory::run, "2: shape, element type and buffer of a tensor"),
     ("fan-out", fan_out::run, "4: a value that is used twice"),
@@ -26,6 +28,8 @@ const RUNS: [(&str, Run, &str); 9] = [
     ("step-size", gradient_check::step_sizes, "5: the error of a finite difference by its step"),
     ("softmax", softmax::run, "6: softmax and cross entropy of large logits"),
     ("convolution", convolution::run, "7: one convolution in five steps"),
+    ("pooling", pooling::run, "8: windows of max pooling"),
+    ("batchnorm", batchnorm::run, "8: batch normalisation, fused"),
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
 ];

@@ -15,6 +15,8 @@
 //! not saved and the forward pass works in place.
 //!
 //! The ReLU treats NaN as [`crate::ops::relu`] does: NaN stays NaN and passes its gradient.
+//!
+//! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md).
 
 mod cpu;
 mod cuda;
@@ -63,6 +65,7 @@ impl Statistics {
     }
 }
 
+// ANCHOR: epilogue
 /// The epilogue: operations that follow the normalisation in the same pass.
 #[derive(Clone, Debug, Default)]
 pub struct Epilogue {
@@ -71,6 +74,7 @@ pub struct Epilogue {
     /// Applies a ReLU at the end.
     pub relu: bool,
 }
+// ANCHOR_END: epilogue
 
 /// Computes the batch normalisation of `x` `[.., C]`; the output has the shape of `x`.
 ///
@@ -290,6 +294,7 @@ impl Backward for BatchNormBackward {
             Some(_) => mask == Mask::Output || mask == Mask::Recomputed && !batch,
             None => mask == Mask::Output && give_residual,
         };
+        // ANCHOR: buffer
         let dx = if !sinks.needs_grad(X) {
             Dx::None
         } else if batch && x.as_mut().is_some_and(Tensor::is_unique) {
@@ -299,6 +304,7 @@ impl Backward for BatchNormBackward {
         } else {
             Dx::Own(Tensor::empty(sinks.device(), dy.shape(), dy.dtype())?)
         };
+        // ANCHOR_END: buffer
         let mut pass = Gradients { dy, x, y, affine, batch, mask, mask_dy, dx };
         match pass.dy.gpu().cloned() {
             None => cpu::backward(&mut pass, sinks)?,

@@ -6,6 +6,8 @@
 //! The forward pass saves the position of each maximum in its window, one byte each. The backward pass *gathers*: each
 //! input element sums over the few windows that cover it, so no two threads write one element and the order of the sum
 //! is fixed.
+//!
+//! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md).
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::{DType, Shape};
@@ -33,6 +35,7 @@ impl MaxPool {
     /// The parameters of pool1 in Caffe's ResNet.
     pub const CAFFE: MaxPool = MaxPool { kernel: 3, stride: 2, pad: 0, ceil: true };
 
+    // ANCHOR: windows
     /// The number of windows along a side of `size` pixels; none if no window fits.
     pub fn windows(&self, size: usize) -> Option<usize> {
         let room = (size + 2 * self.pad).checked_sub(self.kernel)?;
@@ -41,6 +44,7 @@ impl MaxPool {
         let dropped = steps * self.stride >= size + self.pad;
         Some(steps + 1 - usize::from(dropped))
     }
+    // ANCHOR_END: windows
 }
 
 /// Computes the maximum over each window of `x` `[N, H, W, C]`: `[N, windows(H), windows(W), C]`.
@@ -244,6 +248,7 @@ mod cpu {
         });
     }
 
+    // ANCHOR: gather
     /// Computes the gradient of one input pixel's channels from `from` on in whole groups of `L`; returns the first
     /// channel that is left.
     fn gather<const L: usize>(
@@ -275,6 +280,7 @@ mod cpu {
         }
         end
     }
+    // ANCHOR_END: gather
 }
 
 mod cuda {

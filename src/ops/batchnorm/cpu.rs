@@ -161,6 +161,7 @@ fn for_rows(out: &mut [f32], from: Option<&[f32]>, c: usize, f: impl Fn(usize, &
     });
 }
 
+// ANCHOR: normalise
 /// Computes y from x in one pass; without `x`, `y` contains x and is overwritten.
 fn normalise(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Option<&Tensor>, relu: bool) {
     fn row(y: &mut [f32], k: &Affine<'_>, residual: &[f32], finish: impl Fn(f32, f32) -> f32) {
@@ -180,6 +181,7 @@ fn normalise(y: &mut Tensor, x: Option<&Tensor>, affine: &Tensor, residual: Opti
         (Some(r), true) => for_rows(y, x, c, |at, y| row(y, &k, &r[at..at + c], |v, r| rectified(v + r))),
     }
 }
+// ANCHOR_END: normalise
 
 /// The gradients of gamma and beta of one channel.
 #[derive(Clone, Copy, Default)]
@@ -280,6 +282,7 @@ fn correct(device: &Device, affine: &[f32], sums: &[ChannelSums], rows: usize) -
     Ok(correction)
 }
 
+// ANCHOR: batch_dx
 /// Computes dx with batch statistics; without `x`, `dx` contains x and is overwritten. The mask is off or recomputed.
 fn batch_dx(
     dx: &mut [f32],
@@ -309,6 +312,7 @@ fn batch_dx(
         }
     });
 }
+// ANCHOR_END: batch_dx
 
 /// Computes dx = scale g; without `dy`, `dx` contains dy and is overwritten. The mask is off or the output's.
 fn frozen_dx(dx: &mut [f32], dy: Option<&[f32]>, affine: &[f32], mask: Mask<'_>) {

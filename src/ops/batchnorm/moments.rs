@@ -31,11 +31,13 @@ impl Moments {
         self.mean_var.iter().zip(running).for_each(|([mean, _], r)| blend(r, *mean, momentum));
     }
 
+    // ANCHOR: running
     /// Updates the running variance, with the unbiased variance of the batch.
     pub fn move_var(&self, running: &mut [f32], momentum: f32) {
         let unbiased = self.rows as f64 / (self.rows as f64 - 1.0);
         self.mean_var.iter().zip(running).for_each(|([_, var], r)| blend(r, var * unbiased, momentum));
     }
+    // ANCHOR_END: running
 }
 
 fn blend(running: &mut f32, batch: f64, momentum: f32) {
