@@ -199,6 +199,7 @@ fn moved(ink: &[f32], [dx, dy]: [i32; 2]) -> Vec<f32> {
 
 // The network.
 
+// ANCHOR: flatten
 /// `[m, H, W, C]` as `[m, H W C]`: an operation of our own. The elements stay where they are, so its gradient is the
 /// same buffer under the other shape.
 fn flatten(tape: &mut Tape<'_>, x: Var) -> bcreid::Result<Var> {
@@ -221,6 +222,7 @@ impl Backward for Flatten {
         sinks.give(0, dy)
     }
 }
+// ANCHOR_END: flatten
 
 /// Filters or weights, and the bias.
 #[derive(Clone, Copy)]
@@ -251,6 +253,7 @@ impl LeNet {
         LeNet { conv1, conv2, hidden, scores }
     }
 
+    // ANCHOR: forward
     /// Scores `[m, characters]` of images `[m, 28, 28, 1]`.
     fn forward(&self, tape: &mut Tape<'_>, images: Var) -> bcreid::Result<Var> {
         const POOL: MaxPool = MaxPool { kernel: 2, stride: 2, pad: 0, ceil: false };
@@ -269,6 +272,7 @@ impl LeNet {
         let (weights, bias) = (tape.param(weights), tape.param(bias));
         linear(tape, x, weights, bias)
     }
+    // ANCHOR_END: forward
 
     /// The share of drawings whose highest score is that of their character.
     fn accuracy(&self, params: &mut Params, drawings: &[Drawing], characters: usize) -> bcreid::Result<f64> {

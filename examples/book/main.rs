@@ -11,6 +11,7 @@ mod gradient_check;
 mod memory;
 mod pooling;
 mod relu_kernel;
+mod resnet;
 mod softmax;
 mod threads;
 
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 type Run = fn() -> Result<(), Box<dyn Error>>;
 
 /// Name and program of each run, with its chapter.
-const RUNS: [(&str, Run, &str); 11] = [
+const RUNS: [(&str, Run, &str); 13] = [
     ("relu-kernel", relu_kernel::run, "1: the CUDA kernel of the ReLU, run without a GPU"),
     ("memory", memory::run, "2: shape, element type and buffer of a tensor"),
     ("fan-out", fan_out::run, "4: a value that is used twice"),
@@ -30,6 +31,8 @@ const RUNS: [(&str, Run, &str); 11] = [
     ("convolution", convolution::run, "7: one convolution in five steps"),
     ("pooling", pooling::run, "8: windows of max pooling"),
     ("batchnorm", batchnorm::run, "8: batch normalisation, fused"),
+    ("resnet", resnet::run, "9: the operations of a ResNet-50"),
+    ("shortcuts", resnet::shortcuts, "9: gradients with and without shortcuts"),
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
 ];

@@ -10,6 +10,8 @@
 //!
 //! With IBN-a (Pan et al. 2018) the first normalisation of each block of the first three stages is an instance
 //! normalisation of the first half of its channels and a batch normalisation of the others.
+//!
+//! Book: [chapter 9](../../../../../docs/book/src/09-resnet.md).
 
 use crate::Result;
 use crate::autograd::{BufferId, Init, ParamId, ParamSpecs, Tape, Var};
@@ -228,6 +230,7 @@ impl Block {
         Block { convs, downsample }
     }
 
+    // ANCHOR: block
     fn forward(&self, tape: &mut Tape<'_>, x: Var, statistics: Statistics) -> Result<Var> {
         let shortcut = match &self.downsample {
             Some(projection) => projection.forward(tape, x.clone(), statistics, Epilogue::default())?,
@@ -240,6 +243,7 @@ impl Block {
         }
         last.forward(tape, x, statistics, Epilogue { residual: Some(shortcut), relu: true })
     }
+    // ANCHOR_END: block
 }
 
 /// A ResNet backbone, conv1 to pool5.
@@ -299,6 +303,7 @@ impl ResNet {
         global_avg_pool(tape, map)
     }
 
+    // ANCHOR: feature_map
     /// Computes the last feature map `[N, H / 32, W / 32, D]` (H / 16 with a last stride of 1), whose mean is pool5,
     /// from pixels `[N, H, W, 3]`.
     ///
@@ -312,6 +317,7 @@ impl ResNet {
         }
         Ok(x)
     }
+    // ANCHOR_END: feature_map
 }
 
 #[cfg(test)]

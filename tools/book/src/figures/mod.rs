@@ -2,6 +2,7 @@
 //! output of a run that the chapter shows and a test compares.
 
 mod convolution;
+mod curves;
 mod fan_out;
 mod layout;
 mod spirals;
@@ -40,9 +41,16 @@ pub fn all() -> Result<Vec<Figure>, Box<dyn Error>> {
         figure("step-size", step_size::draw(&output("05-gradient-check.md", "book step-size")?)),
         figure("spirals", spirals::draw(&output("06-mlp.md", "mlp")?)),
         figure("convolution", convolution::draw(&output("07-convolution.md", "book convolution")?)),
+        figure("shortcuts", shortcuts(&output("09-resnet.md", "book shortcuts")?)),
     ]
     .into_iter()
     .collect()
+}
+
+fn shortcuts(output: &[String]) -> Drawn {
+    let title = "The size of the gradient of the input by the number of layers";
+    let names = ["without shortcuts", "with shortcuts"];
+    curves::draw(output, title, names, ["layers", "gradient of the input"], true)
 }
 
 /// The output of a run that a page shows.
