@@ -9,6 +9,7 @@ mod convolution;
 mod fan_out;
 mod gradient_check;
 mod memory;
+mod optimisers;
 mod pooling;
 mod relu_kernel;
 mod resnet;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 type Run = fn() -> Result<(), Box<dyn Error>>;
 
 /// Name and program of each run, with its chapter.
-const RUNS: [(&str, Run, &str); 13] = [
+const RUNS: [(&str, Run, &str); 14] = [
     ("relu-kernel", relu_kernel::run, "1: the CUDA kernel of the ReLU, run without a GPU"),
     ("memory", memory::run, "2: shape, element type and buffer of a tensor"),
     ("fan-out", fan_out::run, "4: a value that is used twice"),
@@ -33,6 +34,7 @@ const RUNS: [(&str, Run, &str); 13] = [
     ("batchnorm", batchnorm::run, "8: batch normalisation, fused"),
     ("resnet", resnet::run, "9: the operations of a ResNet-50"),
     ("shortcuts", resnet::shortcuts, "9: gradients with and without shortcuts"),
+    ("optimisers", optimisers::run, "10: the same gradients with each optimiser"),
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
 ];

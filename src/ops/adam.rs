@@ -14,6 +14,8 @@
 //!
 //! Each state starts at 0. The step number is a device value, and the corrections 1 - beta^t are computed from it on
 //! the device, so that a captured step can be replayed with another number.
+//!
+//! Book: [chapter 10](../../../../../docs/book/src/10-optimisers.md).
 
 mod moments;
 
@@ -187,6 +189,7 @@ mod cpu {
         });
     }
 
+    // ANCHOR: update
     /// Updates both moments of an element.
     #[inline(always)]
     fn observe(w: f32, g: f32, m: &mut f32, v: &mut f32, f: Factors) {
@@ -200,6 +203,7 @@ mod cpu {
     fn moved(w: f32, m: f32, u: f32, f: Factors) -> f32 {
         f.shrink * w - f.step_size * (m / (u.sqrt() / f.root + f.epsilon))
     }
+    // ANCHOR_END: update
 
     fn plain(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: Factors) {
         for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {

@@ -15,6 +15,8 @@
 //! here.
 //!
 //! The velocity starts at 0, so the first velocity is g' as in PyTorch (r g' in Caffe's convention).
+//!
+//! Book: [chapter 10](../../../../../docs/book/src/10-optimisers.md).
 
 mod velocities;
 
@@ -129,6 +131,7 @@ mod cpu {
         });
     }
 
+    // ANCHOR: rules
     fn pytorch(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, decay: f32, rate: f32) {
         for ((w, &g), v) in w.iter_mut().zip(g).zip(v) {
             *v = momentum * *v + (g + decay * *w);
@@ -150,6 +153,7 @@ mod cpu {
             *w -= *v;
         }
     }
+    // ANCHOR_END: rules
 }
 
 mod cuda {

@@ -1,4 +1,6 @@
 //! Optimisers: updates of parameters by their gradients, with the state of the optimiser.
+//!
+//! Book: [chapter 10](../../../../docs/book/src/10-optimisers.md).
 
 mod adam;
 mod averaged;

@@ -42,6 +42,7 @@ pub fn all() -> Result<Vec<Figure>, Box<dyn Error>> {
         figure("spirals", spirals::draw(&output("06-mlp.md", "mlp")?)),
         figure("convolution", convolution::draw(&output("07-convolution.md", "book convolution")?)),
         figure("shortcuts", shortcuts(&output("09-resnet.md", "book shortcuts")?)),
+        figure("optimisers", optimisers(&output("10-optimisers.md", "book optimisers")?)),
     ]
     .into_iter()
     .collect()
@@ -51,6 +52,11 @@ fn shortcuts(output: &[String]) -> Drawn {
     let title = "The size of the gradient of the input by the number of layers";
     let names = ["without shortcuts", "with shortcuts"];
     curves::draw(output, title, names, ["layers", "gradient of the input"], true)
+}
+
+fn optimisers(output: &[String]) -> Drawn {
+    let title = "The length of each step before and after the learning rate drops";
+    curves::draw(output, title, ["PyTorch", "Caffe"], ["step", "length of the step"], false)
 }
 
 /// The output of a run that a page shows.
