@@ -114,6 +114,7 @@ extern "C" __global__ void batch_contrastive_v3_tiles(const float* __restrict__ 
             piece.at[image][feature + k] = i < m && at < n ? x[static_cast<size_t>(i) * n + at] : 0.0f;
         }
     };
+    // ANCHOR: tiles
     float distance = 0.0f;
     for (int from = 0; from < n; from += CHUNK) {
         __syncthreads();  // all threads have read the previous pieces
@@ -126,6 +127,7 @@ extern "C" __global__ void batch_contrastive_v3_tiles(const float* __restrict__ 
             for (int l = 0; l < 4; ++l) distance += (a.at[l] - b.at[l]) * (a.at[l] - b.at[l]);
         }
     }
+    // ANCHOR_END: tiles
     const int i = blockIdx.y * TILE + row, j = blockIdx.x * TILE + column;
     if (i < m && j < m) distances[static_cast<size_t>(i) * m + j] = distance;
 }

@@ -46,6 +46,7 @@ __device__ __forceinline__ void finish(const float* row, int label, float max, f
 // two sectors; the second has 4, which wait for a sector and for L1 in turn.
 //
 // The next version uses many threads per row, with adjacent elements in adjacent threads.
+// ANCHOR: thread_a_row
 extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const int* labels, float* losses,
                                                    float2* partition, int m, int n) {
     const int i = static_cast<int>(thread_of_grid());
@@ -57,6 +58,7 @@ extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const in
     for (int k = 0; k < n; ++k) sum += expf(row[k] - max);
     softmax_lab::finish(row, labels[i], max, sum, losses + i, partition + i);
 }
+// ANCHOR_END: thread_a_row
 
 // ---- 2. A block a row, trees in shared memory. ----------------------------------------------------------------------
 //
@@ -68,6 +70,7 @@ extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const in
 // half a microsecond later the next 8 KB, where memory could deliver 13 KB. Each of the 19 barriers also stalls the
 // whole block, and in the last five steps of a tree less than a warp has work.
 //
+// ANCHOR: claims
 //   kernel      softmax_v2_tree(logits, labels, losses, partition, n)
 //   grid        m
 //   block       256
@@ -79,6 +82,7 @@ extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const in
 //   memory      4 m n + 20 m
 //   time        max(memory / B, ceil(m b / R) ((L + 2 S) ceil(n / b) + 3 S (2 log2(b) + 3)))
 //   predicted   149 us at 16384 x 4096, 1.34 us at 16 x 751
+// ANCHOR_END: claims
 //
 // In `time`: a thread has one load in flight; the second pass hits L1; a step of a tree waits, loads and stores.
 //
@@ -86,6 +90,7 @@ extern "C" __global__ void softmax_v1_thread_a_row(const float* logits, const in
 namespace softmax_lab {
 
 // All threads receive the reduction of their values. `scratch` is shared memory for blockDim.x values, a power of two.
+// ANCHOR: tree
 template <class Op> __device__ __forceinline__ float tree(float value, float* scratch) {
     scratch[threadIdx.x] = value;
     for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
@@ -95,6 +100,7 @@ template <class Op> __device__ __forceinline__ float tree(float value, float* sc
     __syncthreads();
     return scratch[0];
 }
+// ANCHOR_END: tree
 
 }
 
@@ -176,6 +182,7 @@ extern "C" __global__ void softmax_v4_one_pass(const float* logits, const int* l
     __shared__ Partition scratch[LANES];
     const float* row = logits + static_cast<size_t>(blockIdx.x) * n;
     const Partition empty = {-INFINITY, 0.0f};
+    // ANCHOR: one_pass
     Partition own = empty;
     for (int k = threadIdx.x; k < n; k += blockDim.x) {
         const float z = row[k];
@@ -186,6 +193,7 @@ extern "C" __global__ void softmax_v4_one_pass(const float* logits, const int* l
         }
     }
     own = block_reduce<Merge>(own, empty, scratch);
+    // ANCHOR_END: one_pass
     if (threadIdx.x == 0)
         softmax_lab::finish(row, labels[blockIdx.x], own.max, own.sum, losses + blockIdx.x, partition + blockIdx.x);
 }

@@ -3,7 +3,7 @@
 // The checker of the tests.
 #[allow(dead_code)]
 #[path = "../../tests/ops/gradient_check.rs"]
-mod checker;
+pub mod checker;
 
 use super::fan_out::square;
 use bcreid::autograd::{Backward, Params, Sinks, StepValues, Tape, Var};

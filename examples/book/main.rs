@@ -8,6 +8,7 @@ mod batchnorm;
 mod convolution;
 mod fan_out;
 mod gradient_check;
+mod lab;
 mod memory;
 mod optimisers;
 mod pooling;
@@ -16,13 +17,23 @@ mod resnet;
 mod softmax;
 mod threads;
 
+// The lab of the kernels' tests, on the simulated GPU.
+#[allow(dead_code)]
+#[path = "../../tests/ops"]
+mod ops {
+    #[path = "../../examples/book/host.rs"]
+    pub mod gpu;
+    pub mod lab;
+    pub use crate::gradient_check::checker as gradient_check;
+}
+
 use std::error::Error;
 use std::process::ExitCode;
 
 type Run = fn() -> Result<(), Box<dyn Error>>;
 
 /// Name and program of each run, with its chapter.
-const RUNS: [(&str, Run, &str); 14] = [
+const RUNS: &[(&str, Run, &str)] = &[
     ("relu-kernel", relu_kernel::run, "1: the CUDA kernel of the ReLU, run without a GPU"),
     ("memory", memory::run, "2: shape, element type and buffer of a tensor"),
     ("fan-out", fan_out::run, "4: a value that is used twice"),
@@ -37,6 +48,7 @@ const RUNS: [(&str, Run, &str); 14] = [
     ("optimisers", optimisers::run, "10: the same gradients with each optimiser"),
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
+    ("lab", lab::run, "13: bytes, barriers and times of the versions of three kernels"),
 ];
 
 fn main() -> ExitCode {
