@@ -15,6 +15,7 @@ mod pooling;
 mod relu_kernel;
 mod resnet;
 mod softmax;
+mod swish;
 mod threads;
 
 // The lab of the kernels' tests, on the simulated GPU.
@@ -49,6 +50,8 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
     ("lab", lab::run, "13: bytes, barriers and times of the versions of three kernels"),
+    ("swish", swish::run, "14: an operation of another crate, and wrong launches"),
+    ("row-major", swish::row_major, "14: a row-major product by a column-major library"),
 ];
 
 fn main() -> ExitCode {

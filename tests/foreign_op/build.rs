@@ -19,11 +19,13 @@ fn main() {
         fs::write(&fatbin, []).expect("OUT_DIR can be written");
         return;
     };
+    // ANCHOR: nvcc
     // Machine code for each major architecture and PTX for later ones.
     let output = Command::new(&nvcc)
         .args(["-fatbin", "-std=c++17", "-O3", "-arch=all-major", "cuda/swish.cu", "-o"])
         .arg(&fatbin)
         .output();
+    // ANCHOR_END: nvcc
     match output {
         Ok(output) if output.status.success() => {}
         Ok(output) => {

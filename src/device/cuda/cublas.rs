@@ -110,6 +110,7 @@ impl Cublas {
         if m == 0 || n == 0 {
             return Ok(());
         }
+        // ANCHOR: row_major
         // cuBLAS is column-major and reads a row-major matrix as its transpose, so the call computes c' = b' a'.
         let row_of_b = if b.transposed { depth } else { columns }.max(1);
         let row_of_a = if a.transposed { rows } else { depth }.max(1);
@@ -142,6 +143,7 @@ impl Cublas {
             )
         };
         check(status, what)
+        // ANCHOR_END: row_major
     }
 }
 

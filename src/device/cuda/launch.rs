@@ -221,6 +221,7 @@ impl CudaDevice {
         let mut pointers: Vec<*mut c_void> =
             words.iter_mut().map(|word| ptr::from_mut(word).cast()).collect();
         let launch = |stream| {
+            // ANCHOR: call
             // SAFETY: number, order and types of the arguments are those of the kernel's parameters, which were read
             // from its source. Each pointer points to eight bytes, the size of the longest parameter, which live until
             // the driver has copied them. A kernel of this crate stays within its buffers, which the tests with
@@ -235,6 +236,7 @@ impl CudaDevice {
                     launch(function, x, y, z, tx, ty, tz, shared, stream, pointers, ptr::null_mut())
                 }
             };
+            // ANCHOR_END: call
             self.driver.check(status, &format!("starting the kernel {kernel}"))
         };
         self.streams.enqueue(lane, &uses, launch)?;

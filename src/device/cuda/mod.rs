@@ -20,6 +20,8 @@
 //! stay within their sizes; the tests with softcuda check every access. Only this crate can launch its kernels;
 //! launches of other crates' kernels are `unsafe` ([`CudaDevice::launch_from`]). The host and the device share no
 //! memory but that of `staging`.
+//!
+//! Book: [chapter 14](../../../../../docs/book/src/14-launches.md).
 
 mod arguments;
 mod asked;

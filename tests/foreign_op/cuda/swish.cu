@@ -21,6 +21,7 @@ static __device__ void forward(const T* x, T* y, float beta, size_t n) {
     }
 }
 
+// ANCHOR: backward
 // dx may be dy: each thread reads its element before it writes it.
 template <typename T>
 static __device__ void backward(const T* x, const T* dy, T* dx, float beta, size_t n) {
@@ -30,8 +31,11 @@ static __device__ void backward(const T* x, const T* dy, T* dx, float beta, size
         store(dx, i, load(dy, i) * (s + beta * value * s * (1.0f - s)));
     }
 }
+// ANCHOR_END: backward
 
+// ANCHOR: kernel
 extern "C" __global__ void swish_forward_f32(const float* x, float* y, float beta, size_t n) { forward(x, y, beta, n); }
+// ANCHOR_END: kernel
 
 extern "C" __global__ void swish_forward_bf16(const __nv_bfloat16* x, __nv_bfloat16* y, float beta, size_t n) {
     forward(x, y, beta, n);

@@ -7,6 +7,7 @@ use bcreid::autograd::{Backward, Sinks, Tape, Var};
 use bcreid::tensor::Tensor;
 use bcreid::{Error, Result};
 
+// ANCHOR: operation
 /// x s(beta x), element by element; any shape, f32 or (on a GPU) bf16.
 ///
 /// # Errors
@@ -24,12 +25,14 @@ pub fn swish(tape: &mut Tape<'_>, x: Var, beta: f32) -> Result<Var> {
     }
     Ok(tape.record(y, &[input], |_| SwishBackward { x, beta }))
 }
+// ANCHOR_END: operation
 
 struct SwishBackward {
     x: Tensor,
     beta: f32,
 }
 
+// ANCHOR: backward
 impl Backward for SwishBackward {
     fn op(&self) -> &'static str {
         "swish"
@@ -44,6 +47,7 @@ impl Backward for SwishBackward {
         sinks.give(0, dy)
     }
 }
+// ANCHOR_END: backward
 
 mod cpu {
     use bcreid::tensor::Tensor;
@@ -78,8 +82,10 @@ mod cuda {
     use bcreid::{Error, Result};
 
     const FATBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/swish.fatbin"));
+    // ANCHOR: module
     // SAFETY: the build script compiled the one from the other.
     static MODULE: Module = unsafe { Module::new(FATBIN, include_str!("../cuda/swish.cu")) };
+    // ANCHOR_END: module
 
     /// Elements that a thread computes at least.
     const EACH: usize = 4;
@@ -93,6 +99,7 @@ mod cuda {
         ))
     }
 
+    // ANCHOR: launch
     pub fn forward(gpu: &CudaDevice, x: &Tensor, y: &mut Tensor, beta: f32) -> Result<()> {
         require_kernels()?;
         let n = x.shape().len();
@@ -101,6 +108,7 @@ mod cuda {
         // SAFETY: x and y have n elements each, and the kernel accesses elements below n only.
         unsafe { gpu.launch_from(&MODULE, grid, "swish_forward", &arguments) }
     }
+    // ANCHOR_END: launch
 
     pub fn backward(gpu: &CudaDevice, x: &Tensor, dy: &mut Tensor, beta: f32) -> Result<()> {
         require_kernels()?;

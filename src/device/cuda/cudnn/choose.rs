@@ -78,6 +78,7 @@ impl Cudnn {
         allocate: &mut impl FnMut(usize) -> Result<(u64, M)>,
     ) -> Result<Found> {
         let mut rejected = offers.rejected.clone();
+        // ANCHOR: dry_run
         for &algorithm in &offers.algorithms {
             let (number, choice) = (algorithm.number, choice(algorithm));
             let (workspace, _guard) = match algorithm.workspace {
@@ -95,6 +96,7 @@ impl Cudnn {
             }
             rejected.push(format!("{number}: {} ({status}) in a dry run", self.api.text(status)));
         }
+        // ANCHOR_END: dry_run
         let offered = if rejected.is_empty() { "none".into() } else { rejected.join(", ") };
         Ok(Err(format!("cuDNN offered {offered}; use another cuDNN 9, or the CPU")))
     }
