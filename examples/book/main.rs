@@ -9,6 +9,7 @@ mod convolution;
 mod fan_out;
 mod gradient_check;
 mod lab;
+mod loss;
 mod memory;
 mod optimisers;
 mod pooling;
@@ -47,6 +48,9 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("resnet", resnet::run, "9: the operations of a ResNet-50"),
     ("shortcuts", resnet::shortcuts, "9: gradients with and without shortcuts"),
     ("optimisers", optimisers::run, "10: the same gradients with each optimiser"),
+    ("gradients", loss::gradients, "11: the two gradients of the batch-contrastive loss"),
+    ("centers", loss::centers, "11: the two signs of the update of the centers"),
+    ("collapse", loss::collapse, "11: features that the loss pulls into one point"),
     ("threads", threads::run, "12: threads, warps and barriers"),
     ("races", threads::races, "12: faults that the simulated GPU finds"),
     ("lab", lab::run, "13: bytes, barriers and times of the versions of three kernels"),

@@ -34,6 +34,8 @@
 //! Distances are sums of squared differences and not ||a||^2 + ||b||^2 - 2 a.b, whose rounding error of about 1e-7
 //! exceeds the distances of near-duplicates, which matter in the positive term. The product form is faster only for
 //! batches far larger than fit in memory beside the network.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md).
 
 mod cpu;
 mod cuda;

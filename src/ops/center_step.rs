@@ -5,6 +5,8 @@
 //! The paper's (6) adds delta_j, which would move a center away from its class: delta_j points from the class to the
 //! center. Wen et al. (2016), whom the paper cites, subtract delta_j, and so does this operation. The 1 in the divisor
 //! avoids a division by 0 for a class that is absent from the batch.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md).
 
 use crate::ops::check;
 use crate::tensor::Tensor;
@@ -52,6 +54,7 @@ mod cpu {
             if count == 0 {
                 return;
             }
+            // ANCHOR: step
             let mut delta = vec![0.0f64; d];
             for (_, x) in members() {
                 for ((delta, &c), &x) in delta.iter_mut().zip(&*center).zip(x) {
@@ -60,6 +63,7 @@ mod cpu {
             }
             let factor = f64::from(rate) / (1.0 + count as f64);
             center.iter_mut().zip(delta).for_each(|(c, delta)| *c = (f64::from(*c) - factor * delta) as f32);
+            // ANCHOR_END: step
         });
         Ok(())
     }

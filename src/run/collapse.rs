@@ -110,6 +110,7 @@ impl Watch {
         ))
     }
 
+    // ANCHOR: collapsed
     /// The mean distance between different persons, if the features are collapsed after the last step that was added.
     pub fn collapsed(&self) -> Option<f64> {
         let Watch { unit, inter, intra, .. } = *self;
@@ -118,6 +119,7 @@ impl Watch {
         let is_collapsed = is_below(COLLAPSED) && !self.has_neck || is_below(CLOSE) && is_alike;
         (inter.seen >= PATIENCE && is_collapsed).then_some(inter.value)
     }
+    // ANCHOR_END: collapsed
 
     /// A warning for the end of a run whose features are collapsed.
     pub fn at_end(&self) -> Option<String> {

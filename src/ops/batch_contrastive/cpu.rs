@@ -70,6 +70,7 @@ pub fn forward(
                 negative_pairs += 1;
                 inter += f64::from(distance).sqrt();
                 least = least.min(distance);
+                // ANCHOR: hardest
                 // Each image meets its partners in ascending order, so that a tie stays with the first.
                 for (image, partner) in [(i, j), (j, i)] {
                     if distance < nearest[image] {
@@ -77,6 +78,7 @@ pub fn forward(
                         hardest[image] = partner as i32;
                     }
                 }
+                // ANCHOR_END: hardest
             }
         }
     }
@@ -119,6 +121,7 @@ pub fn backward(
         Gradient::Paper => 1.0,
         Gradient::Exact => 2.0,
     };
+    // ANCHOR: gradient
     dx.f32_mut().par_chunks_mut(batch.d).enumerate().for_each(|(i, dx)| {
         let x = batch.x(i);
         let (count, sum) = identities.get(i);
@@ -146,6 +149,7 @@ pub fn backward(
         }
         mode.store(dx, total.into_iter().map(|total| (dy * total) as f32));
     });
+    // ANCHOR_END: gradient
 }
 
 /// The identities of the batch, each with its number of images and the sum of their features.
