@@ -16,6 +16,7 @@ mod pooling;
 mod relu_kernel;
 mod resnet;
 mod softmax;
+mod streams;
 mod swish;
 mod threads;
 
@@ -56,6 +57,8 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("lab", lab::run, "13: bytes, barriers and times of the versions of three kernels"),
     ("swish", swish::run, "14: an operation of another crate, and wrong launches"),
     ("row-major", swish::row_major, "14: a row-major product by a column-major library"),
+    ("pool", streams::pool, "15: a caching allocator over five steps"),
+    ("timeline", streams::timeline, "15: a step in two streams"),
 ];
 
 fn main() -> ExitCode {

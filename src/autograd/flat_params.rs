@@ -111,6 +111,7 @@ impl FlatParams {
 
 /// Cuts parameters, given by index and size in the order of their declaration, into sections of indices. The last ones
 /// come first in the backward pass, so sections are filled from the end, and the first takes what is left.
+// ANCHOR: cut
 fn cut(sizes: Vec<(usize, usize)>) -> Vec<Vec<usize>> {
     let all: usize = sizes.iter().map(|&(_, elements)| elements).fold(0, usize::saturating_add);
     let enough = (all / SECTIONS).max(FEWEST);
@@ -130,6 +131,7 @@ fn cut(sizes: Vec<(usize, usize)>) -> Vec<Vec<usize>> {
     sections.reverse();
     sections
 }
+// ANCHOR_END: cut
 
 /// The offset of each parameter, given by its size, and the length of the array, in elements.
 ///

@@ -64,6 +64,7 @@ impl StepRunner {
     /// Errors of the step or the device.
     pub fn run(&mut self, mut step: impl FnMut() -> Result<StepOutput>) -> Result<PendingOutput> {
         let Device::Cuda(gpu) = &self.device else { return step()?.download_async() };
+        // ANCHOR: run
         if let Some((graph, output)) = &mut self.captured {
             graph.replay()?;
             return output.download_async();
@@ -87,6 +88,7 @@ impl StepRunner {
         let pending = step()?.download_async();
         self.is_settled = gpu.memory_growth() == before;
         pending
+        // ANCHOR_END: run
     }
 
     /// The reason why steps run plainly although capture is allowed; returned once.

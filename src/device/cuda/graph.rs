@@ -131,6 +131,7 @@ impl Graph {
     ///
     /// # Errors
     /// A CUDA driver error of this or of earlier work.
+    // ANCHOR: replay
     pub(crate) fn replay(&mut self) -> Result<()> {
         self.device.bind()?;
         if self.nodes == 0 {
@@ -146,6 +147,7 @@ impl Graph {
         self.device.work.record("captured step", || [0, 0]);
         Ok(())
     }
+    // ANCHOR_END: replay
 
     /// The number of nodes: kernels, copies and fills of a replay.
     pub(crate) fn nodes(&self) -> usize {

@@ -248,6 +248,7 @@ impl Pool {
     /// Returns a block to its region's free blocks, or keeps it unused while it belongs to a captured step, or until
     /// the main stream has waited for the side work of number `side_use` (0: for none). A captured step uses blocks of
     /// its own region in each replay, and only there are they allocated again.
+    // ANCHOR: put_back
     pub fn put_back(&self, block: &Block, side_use: u64) {
         let mut state = self.lock();
         let is_owned = state.is_capturing || (state.graphs > 0 && block.serial < state.owned_below);
@@ -263,6 +264,7 @@ impl Pool {
         }
         state.usage.current -= block.bytes;
     }
+    // ANCHOR_END: put_back
 }
 
 impl Drop for Pool {

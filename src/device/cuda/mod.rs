@@ -22,6 +22,7 @@
 //! memory but that of `staging`.
 //!
 //! Book: [chapter 14](../../../../../docs/book/src/14-launches.md).
+//! Book: [chapter 15](../../../../../docs/book/src/15-memory-streams.md).
 
 mod arguments;
 mod asked;

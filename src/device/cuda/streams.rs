@@ -148,6 +148,7 @@ impl Streams {
         let mut pending = self.lock();
         match self.resolve(lane) {
             Lane::Main => {
+                // ANCHOR: main
                 let in_conflict = |side: &&SideWork| {
                     side.uses.iter().any(|side| uses.iter().any(|own| own.conflicts(side)))
                 };
@@ -157,16 +158,19 @@ impl Streams {
                 }
                 drop(pending);
                 work(self.main.handle)
+                // ANCHOR_END: main
             }
             Lane::Side => {
                 let end = match pending.spare.pop() {
                     Some(event) => event,
                     None => RawEvent::new(self.driver, EVENT_DISABLE_TIMING)?,
                 };
+                // ANCHOR: side
                 let doing = "starting work beside the main stream";
                 self.fork.record(&self.main, doing)?;
                 self.fork.order_before(&self.side, doing)?;
                 let done = work(self.side.handle);
+                // ANCHOR_END: side
                 // After an error too: a library may have enqueued a part of its work.
                 if let Err(error) = end.record(&self.side, doing) {
                     // No event tells the end of the work. An error of the wait has the same cause.

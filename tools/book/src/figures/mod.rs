@@ -10,6 +10,7 @@ mod step;
 mod step_size;
 mod svg;
 mod tape;
+mod timeline;
 
 use crate::page::Page;
 use crate::{pages_folder, repository};
@@ -39,6 +40,7 @@ pub fn all() -> Result<Vec<Figure>, Box<dyn Error>> {
         figure("tape", tape::draw(&output("03-tape.md", "tape")?)),
         figure("fan-out", fan_out::draw(&output("04-fan-out.md", "book fan-out")?)),
         figure("step-size", step_size::draw(&output("05-gradient-check.md", "book step-size")?)),
+        figure("timeline", timeline::draw(&output("15-memory-streams.md", "book timeline")?)),
         figure("spirals", spirals::draw(&output("06-mlp.md", "mlp")?)),
         figure("convolution", convolution::draw(&output("07-convolution.md", "book convolution")?)),
         figure("shortcuts", shortcuts(&output("09-resnet.md", "book shortcuts")?)),
