@@ -57,11 +57,11 @@ pub struct Parts {
     pub assemble_ms: f64,
     /// Forward pass: network and losses.
     pub forward_ms: f64,
-    /// Backward pass.
+    /// Backward pass; on a GPU with the update of the weights.
     pub backward_ms: f64,
     /// Update of the class centers.
     pub center_step_ms: f64,
-    /// Update of the weights.
+    /// Update of the weights; on a GPU the average of the weights alone.
     pub optimizer_ms: f64,
 }
 

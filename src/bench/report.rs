@@ -99,7 +99,8 @@ pub struct Report {
     pub peak_bytes: Option<usize>,
     /// Bytes that the allocator got from the GPU's driver, in use or free for reuse.
     pub held_bytes: Option<usize>,
-    /// Number of streams of a GPU: in a second one, the gradients of filters are computed beside all other work.
+    /// Number of streams of a GPU: in a second one, the gradients of filters are computed and the weights updated, beside all other
+    /// work.
     pub streams: Option<usize>,
     /// Largest number of bytes of the peak that were freed, and not yet reused because the second stream used them.
     pub waiting_bytes: Option<usize>,

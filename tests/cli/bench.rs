@@ -91,7 +91,7 @@ fn plain_and_recorded_steps_of_a_device() {
     let Some(stand_ins) = stand_ins() else { return };
     let (report, table) = on_stand_ins(&stand_ins, &["--batchnorm", "cudnn", "--steps", "1"], &[]);
     for path in
-        ["/plain/median_ms", "/graph/median_ms", "/parts/assemble_ms", "/parts/optimizer_ms", "/held_bytes"]
+        ["/plain/median_ms", "/graph/median_ms", "/parts/assemble_ms", "/parts/backward_ms", "/held_bytes"]
     {
         assert!(number(&report, path) > 0.0, "{path} in {report}");
     }
