@@ -207,7 +207,8 @@ fn nothing_is_declared_outside_of_the_lists() {
             let text = fs::read_to_string(&path).unwrap();
             let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
             let stray: Vec<&str> = code.filter(|line| is_declaration(line)).collect();
-            let own = ["declare.rs", "libraries.rs"].iter().any(|file| path.ends_with(file));
+            // `asked.rs` looks up a function of the stand-ins, which no header has.
+            let own = ["declare.rs", "libraries.rs", "asked.rs"].iter().any(|file| path.ends_with(file));
             assert!(own || stray.is_empty(), "{}: outside of the lists: {stray:?}", path.display());
         }
     }
