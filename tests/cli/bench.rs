@@ -148,8 +148,11 @@ fn parts_and_kinds_add_up_to_the_step() {
     for name in ["assemble", "forward", "backward", "center_step", "optimizer"] {
         let row = parts.iter().find(|row| row["name"] == name.replace('_', " ").as_str()).unwrap();
         let ms = number(&report, &format!("/parts/{name}_ms"));
-        assert!(ms > 0.0 && (number(row, "/measured_us") / ms / 1e3 - 1.0).abs() < 1e-9, "{row}");
-        assert!(number(row, "/launches") > 0.0, "{row}");
+        let has_work = number(row, "/launches") > 0.0;
+        assert!(ms > 0.0 || !has_work, "{row}");
+        assert!((number(row, "/measured_us") - 1e3 * ms).abs() <= 1e-6 * ms, "{row}");
+        // Without an average, nothing is left of the optimiser behind the backward pass.
+        assert_eq!(has_work, name != "optimizer", "{row}");
     }
     // Work on the stand-ins takes time, and no kind is without.
     for row in kinds {
