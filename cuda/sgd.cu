@@ -29,12 +29,15 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
     const float own_rate = *rate * segment.lr_mult;
     for_each_of_segment(segment, weights, [&](size_t at, size_t wide_at, auto width) {
         constexpr int N = decltype(width)::value;
+        // ANCHOR: update
         auto w = load<N>(weights + at), v = load<N>(velocities + at);
         const auto g = load_floats<N>(gradients + wide_at);
         for (int k = 0; k < N; ++k) move<UPDATE>(w.at[k], g.at[k], v.at[k], momentum, segment.decay, own_rate);
         store(weights + at, w);
         store(velocities + at, v);
         if (copy != nullptr) store_floats(copy + wide_at, w);
+        if (copy != nullptr) store_floats(copy + copy_at, w);
+        // ANCHOR_END: update
     });
 }
 

@@ -6,6 +6,7 @@
 
 mod batchnorm;
 mod convolution;
+mod bits;
 mod fan_out;
 mod gradient_check;
 mod lab;
@@ -59,6 +60,9 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("row-major", swish::row_major, "14: a row-major product by a column-major library"),
     ("pool", streams::pool, "15: a caching allocator over five steps"),
     ("timeline", streams::timeline, "15: a step in two streams"),
+    ("bf16", bits::bf16, "16: numbers of 16 bits"),
+    ("order", bits::order, "16: the order of sums, and random numbers without a state"),
+    ("compare", bits::compare, "16: compares two files (book compare A B)"),
 ];
 
 fn main() -> ExitCode {

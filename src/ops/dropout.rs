@@ -88,6 +88,7 @@ mod cpu {
         let d = values.shape().last();
         let step = mask.step.i32()[0] as u64;
         let scale = 1.0 / (1.0 - mask.ratio);
+        // ANCHOR: mask
         values.f32_mut().par_chunks_mut(d).enumerate().for_each(|(image, row)| {
             let stream = Philox::new(mask.seed, step, image as u64, mask.stream);
             for (block, values) in row.chunks_mut(4).enumerate() {
@@ -97,6 +98,7 @@ mod cpu {
                 }
             }
         });
+        // ANCHOR_END: mask
     }
 }
 

@@ -4,6 +4,8 @@
 //! `exp_avg/NAME` and `exp_avg_sq/NAME` with Adam), their average (`ema/NAME`) if the run has one, the running
 //! statistics and the centers; its metadata holds the settings, the seed, the number of finished steps, the position of
 //! the sampler, the identity of the data and the provenance. Random numbers are functions of (seed, step), so seed and step are the whole random state.
+//!
+//! Book: [chapter 16](../../../../../docs/book/src/16-bits.md).
 
 use super::Layout;
 use super::validation::Validation;
@@ -190,6 +192,7 @@ impl Checkpoint {
     /// # Errors
     /// A weight that is not finite: no file is written, so that the newest checkpoint is a good one. Errors of the file
     /// system, for example a full disk: earlier checkpoints survive.
+    // ANCHOR: save
     pub fn save(&self, done: u64, params: &Params, optimizer: &dyn Optimizer) -> Result<()> {
         let mut tensors = weights::model_tensors(params)?;
         require_finite(&tensors)?;
@@ -202,6 +205,7 @@ impl Checkpoint {
         metadata.insert("batch_of_epoch".into(), (done % self.steps_per_epoch).to_string());
         weights::write_tensors(&self.folder.join(file_name(done)), &tensors, &metadata)
     }
+    // ANCHOR_END: save
 
     /// Deletes the oldest checkpoints beyond the number kept.
     ///

@@ -3,6 +3,8 @@
 //!
 //! A draw is a pure function of (seed, step, image, stream, index). There is no state to save, every thread and device
 //! gets the same numbers, and a resumed run draws the same numbers as an uninterrupted one.
+//!
+//! Book: [chapter 16](../../../../../docs/book/src/16-bits.md).
 
 /// A stream of random numbers: one for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
+// ANCHOR: state
 /// The random numbers of one (seed, step, image, stream).
 #[derive(Clone, Copy, Debug)]
 pub struct Philox {
@@ -55,6 +58,7 @@ pub struct Philox {
     image: u32,
     stream: RngStream,
 }
+// ANCHOR_END: state
 
 impl Philox {
     /// The random numbers of `stream` for one image of one step. Steps and images count from 0 and stay below 2^32.

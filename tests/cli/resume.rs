@@ -16,6 +16,7 @@ const LONG: &[&str] = &["solver.iterations=150", "solver.lr_milestones=[60]", "r
 #[test]
 fn five_kills_leave_no_trace() {
     let folder = tempfile::tempdir().unwrap();
+    // ANCHOR: kills
     let (calm, killed) = (folder.path().join("calm"), folder.path().join("killed"));
     succeed(&mut train(data(), &calm, LONG));
     interrupt(train(data(), &killed, LONG), &killed, 5, "-KILL");
@@ -28,6 +29,7 @@ fn five_kills_leave_no_trace() {
         let read = |run: &Path| std::fs::read(run.join(file)).unwrap();
         assert!(read(&calm) == read(&killed), "{file} differs");
     }
+    // ANCHOR_END: kills
     assert_eq!(names(&calm), names(&killed), "a temporary file was left");
 }
 
