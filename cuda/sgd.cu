@@ -36,7 +36,6 @@ __device__ __forceinline__ void step(const Segment* __restrict__ segments, float
         store(weights + at, w);
         store(velocities + at, v);
         if (copy != nullptr) store_floats(copy + wide_at, w);
-        if (copy != nullptr) store_floats(copy + copy_at, w);
         // ANCHOR_END: update
     });
 }
