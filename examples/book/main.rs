@@ -5,8 +5,8 @@
 //! A chapter shows the code of its program and the output, and tests/book.rs compares the output.
 
 mod batchnorm;
-mod convolution;
 mod bits;
+mod convolution;
 mod fan_out;
 mod gradient_check;
 mod lab;
