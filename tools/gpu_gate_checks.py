@@ -257,13 +257,14 @@ class Gate(Runner):
         steps = {f"{name} {kind}": report[kind] for kind in ("plain", "graph")}
         seen = ", ".join(f"{name} {times['median_ms']:.3f} ms" for name, times in steps.items())
         kinds = report["batchnorm"]
-        figures = {key: report.get(key) for key in ("parts", "peak_bytes", "work", "streams", "waiting_bytes")}
-        figures["steps"] = steps
-        require(kinds, "no layer of batch normalisation was timed", figures)
+        # `work` has the measured times of each kind; `notes` says which of them could not be taken, and why.
+        kept = ["parts", "parts_captured", "work", "notes", "peak_bytes", "streams", "waiting_bytes"]
+        figures, notes = {**{key: report[key] for key in kept}, "steps": steps}, report["notes"]
+        require(kinds, "; ".join(["no layer of batch normalisation was timed", *notes]), figures)
         sums = {of: sum(kind["layers"] * sum(kind[of].values()) for kind in kinds) for of in ("own", "cudnn")}
         slower = sum(sum(kind["own"].values()) > sum(kind["cudnn"].values()) for kind in kinds)
         seen += f"; batch norm by own kernels {sums['own']:.0f} us a step, by cuDNN {sums['cudnn']:.0f} us"
-        seen += f" (faster at {slower} of {len(kinds)} shapes)"
+        seen = "; ".join([f"{seen} (faster at {slower} of {len(kinds)} shapes)", *notes])
         return seen, {**figures, "batchnorm": {"us_a_step": sums, "kinds": kinds}}
 
     def batchnorm(self, precision):

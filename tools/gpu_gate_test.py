@@ -59,7 +59,9 @@ esac
 # Two layers without and one with a residual.
 BENCH = {
     "plain": {"median_ms": 2, "images_per_second": 8000}, "graph": {"median_ms": 1, "images_per_second": 16000},
-    "parts": [], "peak_bytes": 1, "streams": "STREAMS",
+    "parts": {"forward_ms": 0.4}, "parts_captured": False, "notes": ["the parts were not captured: no memory"],
+    "work": {"kinds": [{"name": "sgd", "launches": 12, "model_us": 132.0, "measured_us": 140.5}], "part_nodes": None},
+    "peak_bytes": 1, "waiting_bytes": 0, "streams": "STREAMS",
     "batchnorm": [
         {"shape": [16, 64, 32, 64], "residual": False, "layers": 2, "own": {"forward_us": 1, "backward_us": 2},
          "cudnn": {"forward_us": 2, "backward_us": 3}},
@@ -402,11 +404,20 @@ class Gate(unittest.TestCase):
         trained = [call for call in self.calls.read_text().splitlines() if call.startswith("train")]
         self.assertEqual(["--batchnorm cudnn" in call for call in trained], [False, True])
 
+    def test_the_measured_times_of_the_kinds_and_what_is_missing_are_kept(self):
+        self.assertEqual(self.run_gate("--only", "bench f32")[0], 0)
+        check = self.content()["checks"][0]
+        for key in ["parts", "parts_captured", "notes", "work"]:
+            self.assertEqual(check["figures"][key], BENCH[key], key)
+        self.assertTrue(check["detail"].endswith("; the parts were not captured: no memory"), check["detail"])
+
     def test_a_bench_without_batch_norms_fails(self):
-        self.bench({**BENCH, "batchnorm": None})
+        self.bench({**BENCH, "batchnorm": None, "notes": ["the layers are not timed: status 901"]})
         self.describe()
         self.assertEqual(self.run_gate("--only", "bench f32")[0], 1)
         self.assertEqual(self.outcomes(), {"bench f32": "failed"})
+        said = "no layer of batch normalisation was timed; the layers are not timed: status 901"
+        self.assertEqual(self.content()["checks"][0]["detail"], said)
         # The times that it has are kept.
         self.assertEqual(self.content()["checks"][0]["figures"]["steps"]["f32 graph"]["median_ms"], 1)
 
