@@ -1,8 +1,8 @@
 //! The runs of the book: each command in a `console` block of docs/book is run as a reader runs it, and its output is
 //! compared with the output that the page shows. `[..]` stands for some characters of a line, a line `...` for lines.
 //!
-//! The examples must be built: see `tests/examples.rs`. `TRYCMD=overwrite cargo test --release --test book` writes the
-//! output of today into the pages.
+//! The examples must be built, see `tests/examples.rs`, and the program `bcreid-learn` beside `bcreid`.
+//! `TRYCMD=overwrite cargo test --release --test book` writes the output of today into the pages.
 
 use std::env::consts::EXE_SUFFIX;
 use std::path::{Path, PathBuf};

@@ -14,6 +14,7 @@ mod eval;
 mod export;
 mod extract;
 mod features;
+mod learn;
 mod man;
 mod output;
 mod plot;
@@ -90,6 +91,7 @@ enum Command {
     Config(config::Config),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
+    Learn(learn::Learn),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -157,6 +159,7 @@ impl Command {
             Command::Config(config) => config.run(),
             Command::Bench(bench) => bench.run(),
             Command::Doctor(doctor) => doctor.run(),
+            Command::Learn(learn) => learn.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
         }

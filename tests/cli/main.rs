@@ -15,6 +15,7 @@ mod hostile;
 mod kept_inputs;
 mod layers;
 mod layouts;
+mod learn;
 #[cfg(target_os = "linux")]
 mod limits;
 mod losses;

@@ -1,0 +1,242 @@
+//! The exercises: a folder of `tools/learn/exercises` for each, with its title and task on a page of the book.
+
+use crate::repository::pages;
+use std::cmp::Reverse;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The number of an exercise: the chapter, and the place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number {
+    /// The chapter.
+    pub chapter: usize,
+    /// The place in the chapter, from 1.
+    pub place: usize,
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.chapter, self.place)
+    }
+}
+
+impl FromStr for Number {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let number = parts.map(|(chapter, place)| Number { chapter, place });
+        number.ok_or_else(|| format!("{text}: an exercise has a number such as 4.2"))
+    }
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Functions in Rust, in `answer.rs`.
+    Rust,
+    /// Kernels, in `answer.cu`.
+    Cuda,
+    /// Lines, in `answer.txt`.
+    Text,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Rust, Kind::Cuda, Kind::Text];
+
+    /// The end of the names of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Kind::Rust => "rs",
+            Kind::Cuda => "cu",
+            Kind::Text => "txt",
+        }
+    }
+}
+
+/// An exercise.
+#[derive(Debug)]
+pub struct Exercise {
+    /// Its number.
+    pub number: Number,
+    /// Its title, from the page.
+    pub title: String,
+    /// The title of its chapter.
+    pub chapter_title: String,
+    /// The task, from the page: Markdown, without the heading.
+    pub task: String,
+    /// How the answer is written.
+    pub kind: Kind,
+    /// Its folder in `tools/learn/exercises`.
+    pub folder: PathBuf,
+    /// The page of its chapter.
+    pub page: PathBuf,
+    /// The section of the page that helps.
+    pub read: String,
+    /// What a failed check of the hole says.
+    pub hole_says: String,
+    /// Whether the answer calls the library.
+    pub needs_library: bool,
+    /// A module that the answer in Rust uses: its file, which the reader gets a copy of.
+    pub support: Option<PathBuf>,
+    /// How long the grader may run, in time of the processor.
+    pub limit: Duration,
+}
+
+impl Exercise {
+    /// A file of its folder: `hole`, `solution` or `grader`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        let extension = if name == "grader" { "rs" } else { self.kind.extension() };
+        self.folder.join(name).with_extension(extension)
+    }
+
+    /// The name of the reader's file.
+    pub fn answer(&self) -> String {
+        format!("answer.{}", self.kind.extension())
+    }
+
+    /// Answers that are wrong, for the tests of the grader.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn wrong(&self) -> Result<Vec<PathBuf>, String> {
+        sorted_entries(&self.folder.join("wrong"))
+    }
+}
+
+/// All exercises, by their numbers.
+///
+/// # Errors
+/// A folder or page that cannot be read, or that lacks something.
+pub fn all(root: &Path) -> Result<Vec<Exercise>, String> {
+    let folders = sorted_entries(&root.join("tools/learn/exercises"))?;
+    let mut exercises: Vec<Exercise> =
+        folders.iter().map(|folder| open(root, folder)).collect::<Result<_, _>>()?;
+    exercises.sort_by_key(|exercise| exercise.number);
+    Ok(exercises)
+}
+
+/// The exercise with a number.
+///
+/// # Errors
+/// There is none; the message names the nearest ones.
+pub fn find<'e>(exercises: &'e [Exercise], number: &str) -> Result<&'e Exercise, String> {
+    let wanted = number.parse::<Number>();
+    if let Ok(wanted) = &wanted
+        && let Some(found) = exercises.iter().find(|exercise| exercise.number == *wanted)
+    {
+        return Ok(found);
+    }
+    // Of the same chapter if it is known, else the most similar title or number.
+    let mut near: Vec<&Exercise> = match &wanted {
+        Ok(wanted) => exercises.iter().filter(|exercise| exercise.number.chapter == wanted.chapter).collect(),
+        Err(_) => Vec::new(),
+    };
+    if near.is_empty() {
+        let likeness = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &number.to_lowercase());
+        let of = |exercise: &&Exercise| {
+            let best = likeness(&exercise.title).max(likeness(&exercise.number.to_string()));
+            Reverse((best * 1e6) as u64)
+        };
+        near = exercises.iter().collect();
+        near.sort_by_key(of);
+        near.truncate(3);
+    }
+    let near: Vec<String> =
+        near.iter().map(|exercise| format!("{} ({})", exercise.number, exercise.title)).collect();
+    Err(format!("no exercise {number}; the nearest: {}; bcreid learn lists all", near.join(", ")))
+}
+
+fn open(root: &Path, folder: &Path) -> Result<Exercise, String> {
+    let at = |detail: String| format!("{}: {detail}", folder.display());
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let number: Number = name.parse().map_err(at)?;
+    let kind =
+        Kind::ALL.into_iter().find(|kind| folder.join("hole").with_extension(kind.extension()).is_file());
+    let kind = kind.ok_or_else(|| at("no hole.rs, hole.cu or hole.txt".into()))?;
+
+    let file = folder.join("exercise.toml");
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let table: toml::Table = text.parse().map_err(|error| format!("{}: {error}", file.display()))?;
+    let string = |key: &str| table.get(key).and_then(|value| value.as_str()).map(String::from);
+    let need = |key: &str| string(key).ok_or_else(|| format!("{}: no {key}", file.display()));
+
+    let page = page_of(root, number.chapter)?;
+    let text = fs::read_to_string(&page).map_err(|error| format!("{}: {error}", page.display()))?;
+    let (title, task) =
+        task_of(&text, number).ok_or_else(|| format!("{}: no exercise {number}", page.display()))?;
+    Ok(Exercise {
+        number,
+        title: title.into(),
+        chapter_title: text
+            .lines()
+            .next()
+            .and_then(|line| line.split_once(". "))
+            .map_or("", |(_, title)| title)
+            .into(),
+        task: task.into(),
+        kind,
+        folder: folder.into(),
+        page,
+        read: need("read")?,
+        hole_says: need("hole_says")?,
+        needs_library: table.get("library").and_then(toml::Value::as_bool).unwrap_or(false),
+        support: string("support").map(|name| root.join("tools/learn/support").join(name)),
+        limit: Duration::from_secs(
+            table
+                .get("seconds")
+                .and_then(toml::Value::as_integer)
+                .map_or(20, |seconds| seconds.max(1) as u64),
+        ),
+    })
+}
+
+/// The page of a chapter: `docs/book/src/04-*.md`.
+fn page_of(root: &Path, chapter: usize) -> Result<PathBuf, String> {
+    let start = format!("{chapter:02}-");
+    let is_it =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start));
+    let found = sorted_entries(&pages(root))?.into_iter().find(is_it);
+    found.ok_or_else(|| format!("{}: no page of chapter {chapter}", pages(root).display()))
+}
+
+/// Title and task of an exercise on its page.
+fn task_of(page: &str, number: Number) -> Option<(&str, &str)> {
+    let (_, rest) = page.split_once(&format!("\n### Exercise {number}: "))?;
+    let (title, rest) = rest.split_once('\n')?;
+    let end = ["\n### ", "\n## "].iter().filter_map(|next| rest.find(next)).min().unwrap_or(rest.len());
+    Some((title, rest[..end].trim()))
+}
+
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let at = |error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(at)?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()).map_err(at))
+        .collect::<Result<Vec<PathBuf>, _>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_the_part_of_its_page() {
+        let page = "# 4. A\n\n## Exercises\n\n### Exercise 4.1: One\n\nDo it.\n\n### Exercise 4.10: Ten\n\nDo more.\n\n## Next\n";
+        let of = |place| task_of(page, Number { chapter: 4, place });
+        assert_eq!(of(1), Some(("One", "Do it.")));
+        assert_eq!(of(10), Some(("Ten", "Do more.")));
+        assert_eq!(of(2), None);
+    }
+
+    #[test]
+    fn numbers_are_read_and_ordered() {
+        assert!("4.10".parse::<Number>().unwrap() > "4.9".parse().unwrap());
+        assert!("four".parse::<Number>().unwrap_err().contains("such as 4.2"));
+    }
+}
