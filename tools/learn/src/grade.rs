@@ -76,7 +76,6 @@ impl Grading {
                 Compiled::Program(program) => {
                     let mut command = Command::new(program);
                     command.arg(&results);
-                    limit_resource(&mut command, libc::RLIMIT_AS, MEMORY);
                     command
                 }
             },
@@ -87,7 +86,7 @@ impl Grading {
             Kind::Text => self.own_grader(exercise, &answer, &results),
         };
         let limit = self.limit.unwrap_or(exercise.limit);
-        limit_resource(&mut command, libc::RLIMIT_CPU, limit.as_secs());
+        limit_resources(&mut command, limit, exercise.kind == Kind::Rust);
         // On a busy machine, or in an answer that sleeps, much more time than that of the processor may pass.
         let ended = child::run(command.current_dir(folder.path()), BUSY * limit)
             .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
@@ -103,16 +102,18 @@ impl Grading {
     }
 }
 
-/// Sets a limit of the process that the command will start.
-fn limit_resource(command: &mut Command, resource: libc::__rlimit_resource_t, value: u64) {
-    // The second limit is the one that kills; a process may handle the first.
-    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-    // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe; `limit` is copied into the
-    // closure.
+/// Sets limits of the process that the command will start: the processor's time, and of an answer in Rust the memory.
+/// (The simulated GPU reserves more addresses than it uses memory.)
+fn limit_resources(command: &mut Command, time: Duration, has_memory_limit: bool) {
+    let limit = |value| libc::rlimit { rlim_cur: value, rlim_max: value };
+    let (time, memory) = (limit(time.as_secs()), limit(MEMORY));
+    // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe; the limits are copied into
+    // the closure.
     unsafe {
-        command.pre_exec(move || match libc::setrlimit(resource, &limit) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
+        command.pre_exec(move || {
+            let failed = libc::setrlimit(libc::RLIMIT_CPU, &time) != 0
+                || (has_memory_limit && libc::setrlimit(libc::RLIMIT_AS, &memory) != 0);
+            if failed { Err(std::io::Error::last_os_error()) } else { Ok(()) }
         });
     }
 }
