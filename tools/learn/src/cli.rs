@@ -21,7 +21,8 @@ use std::time::Duration;
     bin_name = "bcreid learn",
     version,
     max_term_width = 100,
-    after_help = "Exit status: 0 success, also of an answer that passes; 1 an answer that fails, or an error; 2 unknown or \
+    after_help = "Exit status: 0 success, also of an answer that passes; 1 an answer that fails, or an error; 2 \
+                  unknown or \
                   missing arguments."
 )]
 struct Arguments {
@@ -149,7 +150,8 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
     fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
     let read_me = folder.join("README.md");
     let text = format!(
-        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`. `bcreid learn check {number}` grades it.\n\nThe chapter: {}\n",
+        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`. `bcreid learn check {number}` grades it.\n\nThe \
+         chapter: {}\n",
         exercise.title,
         exercise.task.replace(&format!("\n\nStart: `bcreid learn start {number}`"), ""),
         exercise.answer(),
@@ -234,7 +236,8 @@ fn solution(learn: &Path, exercise: &Exercise, show: bool) -> Result<bool, Strin
     let tried = Progress::read(learn)?.of(number).is_some_and(|state| state.passed || state.failed > 0);
     if !tried && !show {
         return Err(format!(
-            "exercise {number} has not been tried: bcreid learn check {number} grades an answer; --show prints the solution \
+            "exercise {number} has not been tried: bcreid learn check {number} grades an answer; --show prints the \
+             solution \
              in any case"
         ));
     }

@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_task_is_the_part_of_its_page() {
-        let page = "# 4. A\n\n## Exercises\n\n### Exercise 4.1: One\n\nDo it.\n\n### Exercise 4.10: Ten\n\nDo more.\n\n## Next\n";
+        let page = "# 4. A\n\n## Exercises\n\n### Exercise 4.1: One\n\nDo it.\n\n### Exercise 4.10: Ten\n\nDo \
+                    more.\n\n## Next\n";
         let of = |place| task_of(page, Number { chapter: 4, place });
         assert_eq!(of(1), Some(("One", "Do it.")));
         assert_eq!(of(10), Some(("Ten", "Do more.")));

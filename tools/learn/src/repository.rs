@@ -15,7 +15,8 @@ pub fn find() -> Result<PathBuf, String> {
     let root = root.and_then(|root| root.canonicalize().ok());
     root.ok_or_else(|| {
         format!(
-            "the repository is gone from {}, where this program was built: the exercises and the book are there; change to a \
+            "the repository is gone from {}, where this program was built: the exercises and the book are there; \
+             change to a \
              folder inside of a checkout",
             built.display()
         )

@@ -26,10 +26,12 @@ fn run(device: &Device, n: usize, seed: u64) -> Finding {
     let launch = Launch::new(n as u32 / BLOCK + 2, BLOCK).seed(seed);
     device.launch(KERNEL, &launch, args![&x, &y, n as u64]).map_err(|fault| match fault.kind {
         FaultKind::OutOfBounds => format!(
-            "there are more threads than elements: compare the number of the element with n; the simulated GPU says: {fault}"
+            "there are more threads than elements: compare the number of the element with n; the simulated GPU says: \
+             {fault}"
         ),
         FaultKind::Race => format!(
-            "two threads of different blocks take the same element: the number needs blockIdx.x and blockDim.x; the simulated \
+            "two threads of different blocks take the same element: the number needs blockIdx.x and blockDim.x; the \
+             simulated \
              GPU says: {fault}"
         ),
         _ => gpu::told(fault),

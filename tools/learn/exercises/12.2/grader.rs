@@ -36,10 +36,14 @@ fn run(device: &Device, n: usize, warps: u32) -> Finding {
         device.launch(KERNEL, &launch, args![&x, &y, n as i32]).map_err(|fault| {
             let fault_of = |why: &str| format!("{why}; the simulated GPU says: {fault}");
             match fault.kind {
-                FaultKind::Race => fault_of("a warp reads shared memory before the others have written: a barrier is missing"),
-                FaultKind::Unwritten => {
-                    fault_of("shared memory is read where no warp has written: a barrier is missing, or the block has fewer warps")
-                }
+                FaultKind::Race => fault_of(
+                    "a warp reads shared memory before the others have written: a barrier is \
+                                             missing",
+                ),
+                FaultKind::Unwritten => fault_of(
+                    "shared memory is read where no warp has written: a barrier is missing, or the block \
+                              has fewer warps",
+                ),
                 _ => gpu::told(fault),
             }
         })?;

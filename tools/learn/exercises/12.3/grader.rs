@@ -45,7 +45,8 @@ fn run(answer: &Path, kernel: &str, want: Want, least: u64) -> Finding {
         close("y", &y.read().map_err(gpu::told)?, &all, 1e-6)?;
         that(report.barriers <= least, || {
             format!(
-                "{kernel} passes {} barriers, {least} is enough: one between a write and a read of another thread, or between a \
+                "{kernel} passes {} barriers, {least} is enough: one between a write and a read of another thread, \
+                 or between a \
                  read and the next write",
                 report.barriers
             )

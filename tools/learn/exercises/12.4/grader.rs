@@ -28,7 +28,8 @@ fn run(answer: &Path, n: usize, seed: u64) -> Finding {
         let message = fault.to_string();
         match fault.kind {
             FaultKind::Race if message.contains("two blocks") => format!(
-                "Race: a barrier orders the threads of one block, and here all blocks write to `counts`; the simulated GPU says: \
+                "Race: a barrier orders the threads of one block, and here all blocks write to `counts`; the \
+                 simulated GPU says: \
                  {message}"
             ),
             FaultKind::Race => format!(
@@ -40,7 +41,8 @@ fn run(answer: &Path, n: usize, seed: u64) -> Finding {
     let got = counts.read().map_err(gpu::told)?;
     that(got == want, || {
         format!(
-            "the counts of {n} values are {got:?} instead of {want:?}: are all elements of all blocks counted, each once?"
+            "the counts of {n} values are {got:?} instead of {want:?}: are all elements of all blocks counted, each \
+             once?"
         )
     })
 }

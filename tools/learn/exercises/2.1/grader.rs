@@ -37,7 +37,8 @@ pub fn grade(checks: &mut Checks) {
                 let got = offset(shape, index);
                 that(got == Some(want), || {
                     format!(
-                        "shape {shape:?}, index {index:?}: {got:?} instead of Some({want}); the last axis is the fastest, the \
+                        "shape {shape:?}, index {index:?}: {got:?} instead of Some({want}); the last axis is the \
+                         fastest, the \
                          stride of an axis is the product of all sizes behind it"
                     )
                 })
@@ -53,7 +54,8 @@ pub fn grade(checks: &mut Checks) {
                 let got = offset(shape, &index);
                 that(got.is_none(), || {
                     format!(
-                        "shape {shape:?}, index {index:?}: {got:?} instead of None; {} is behind the end of axis {axis}, also \
+                        "shape {shape:?}, index {index:?}: {got:?} instead of None; {} is behind the end of axis \
+                         {axis}, also \
                          if the offset is inside of the memory",
                         shape[axis]
                     )

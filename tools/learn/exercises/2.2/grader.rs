@@ -63,7 +63,8 @@ pub fn grade(checks: &mut Checks) {
             let at = (0..got.len()).find(|&at| got[at] != want[at]).unwrap_or(0);
             let channels = shape[1];
             Err(format!(
-                "element {at} of the result, channel {} of a pixel, is element {} of the argument instead of {}; in NHWC the \
+                "element {at} of the result, channel {} of a pixel, is element {} of the argument instead of {}; in \
+                 NHWC the \
                  channels of a pixel lie side by side",
                 at % channels,
                 got[at],

@@ -21,7 +21,8 @@ pub fn grade(checks: &mut Checks) {
             pool.put(block);
             let taken = pool.take(wanted);
             that(taken.as_ptr() == address, || {
-                format!("a block of {put} bytes was put, the one of take({wanted}) is at another address: hand out the block itself")
+                format!("a block of {put} bytes was put, the one of take({wanted}) is at another address: hand out \
+                         the block itself")
             })?;
         }
         Ok(())

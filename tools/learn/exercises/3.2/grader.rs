@@ -63,7 +63,8 @@ pub fn grade(checks: &mut Checks) {
     checks.check("the gradients of constants", || {
         let (_, computed, _) = network(true)?;
         that(computed == 0, || {
-            format!("{computed} elements of gradients of constants are computed: `Sinks::add` must not ask for its values")
+            format!("{computed} elements of gradients of constants are computed: `Sinks::add` must not ask for its \
+                     values")
         })
     });
     checks.check("a network of constants", || {

@@ -70,7 +70,8 @@ fn compare(tape: &Tape) -> Finding {
         let found = got.get(&(*from, *to, label.clone())).copied().unwrap_or(0);
         that(found == *count, || {
             format!(
-                "{from} -> {to} [label={label}] is missing: each input of a node has a line, {count} here, {found} found"
+                "{from} -> {to} [label={label}] is missing: each input of a node has a line, {count} here, {found} \
+                 found"
             )
         })?;
     }

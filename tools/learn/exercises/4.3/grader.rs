@@ -57,7 +57,11 @@ pub fn grade(checks: &mut Checks) {
         for which in OPS {
             let verdict = keeps_mode(&op(which, true)).map_err(|error| error.to_string())?;
             that(verdict, || {
-                format!("your test says that the right `{}` loses a gradient: two uses have the sum of both gradients", which.0)
+                format!(
+                    "your test says that the right `{}` loses a gradient: two uses have the sum of both \
+                         gradients",
+                    which.0
+                )
             })?;
         }
         Ok(())
@@ -67,7 +71,8 @@ pub fn grade(checks: &mut Checks) {
             let verdict = keeps_mode(&op(which, false)).map_err(|error| error.to_string())?;
             that(!verdict, || {
                 format!(
-                    "your test does not notice that `{}` overwrites: does the buffer hold a gradient that is large enough before \
+                    "your test does not notice that `{}` overwrites: does the buffer hold a gradient that is large \
+                     enough before \
                      the operation writes?",
                     which.0
                 )

@@ -128,7 +128,8 @@ pub fn grade(checks: &mut Checks) {
         for (name, f, gradient) in RIGHT {
             for x in INPUTS {
                 that(check(f, gradient, &x), || {
-                    format!("rejects the right gradient of {name}: is the step neither too large nor too small, and the difference central?")
+                    format!("rejects the right gradient of {name}: is the step neither too large nor too small, and \
+                             the difference central?")
                 })?;
             }
         }
@@ -139,7 +140,8 @@ pub fn grade(checks: &mut Checks) {
             // A check at one of the inputs is enough: some errors vanish at others.
             that(INPUTS.iter().any(|x| !check(f, gradient, x)), || {
                 format!(
-                    "accepts a wrong gradient: {name}; are the weights of the outputs different, all elements compared, the \
+                    "accepts a wrong gradient: {name}; are the weights of the outputs different, all elements \
+                     compared, the \
                      tolerance small?"
                 )
             })

@@ -56,7 +56,8 @@ pub fn grade(checks: &mut Checks) {
         let wrong = points.filter(is_wrong).count();
         that(wrong >= 10, || {
             format!(
-                "your gradient is right at nearly all points: {wrong} of 1,000 points between -8 and 8 differ by more than 0.1, \
+                "your gradient is right at nearly all points: {wrong} of 1,000 points between -8 and 8 differ by \
+                 more than 0.1, \
                  10 are asked for"
             )
         })

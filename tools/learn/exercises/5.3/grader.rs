@@ -47,10 +47,12 @@ pub fn grade(checks: &mut Checks, answer: &Path) {
             that(step > 0.0 && step.is_finite(), || format!("a step of {step} is no step"))?;
             let (best, own) = (best(is_f32), error(step, is_f32));
             that(step >= best / 10.0, || {
-                format!("{step:e} is smaller than the best step: the rounding error is {own:.0e} of the derivative; it grows as 1 / h")
+                format!("{step:e} is smaller than the best step: the rounding error is {own:.0e} of the derivative; \
+                         it grows as 1 / h")
             })?;
             that(step <= best * 10.0, || {
-                format!("{step:e} is larger than the best step: the truncation error is {own:.0e} of the derivative; it grows as h^2")
+                format!("{step:e} is larger than the best step: the truncation error is {own:.0e} of the derivative; \
+                         it grows as h^2")
             })
         });
     }

@@ -43,7 +43,8 @@ pub fn grade(checks: &mut Checks) {
                 let near = f64::from(got) == want || (f64::from(got) - want).abs() <= 2e-6 * want.abs().max(1.0);
                 let far = (f64::from(got) - want).abs() <= 2e-3;
                 that(near || !far, || {
-                    format!("y[{at}] is {got} instead of {want:.7}: lost digits; add the logarithm to the difference of logits")
+                    format!("y[{at}] is {got} instead of {want:.7}: lost digits; add the logarithm to the difference \
+                             of logits")
                 })?;
                 that(near, || format!("y[{at}] is {got} instead of {want:.7}"))?;
             }

@@ -28,12 +28,14 @@ fn accuracy(classes: usize) -> Finding {
     let found = network.classes(&points).map_err(|error| error.to_string())?;
     that(found.len() == labels.len(), || format!("{} classes for {} points", found.len(), labels.len()))?;
     that(classes == 2 || found.iter().any(|class| *class > 1), || {
-        "only the classes 0 and 1 are found: the last layer has a score for each class, and the largest of all wins".into()
+        "only the classes 0 and 1 are found: the last layer has a score for each class, and the largest of all \
+         wins".into()
     })?;
     let right = found.iter().zip(&labels).filter(|(found, label)| found == label).count();
     that(100 * right >= 95 * labels.len(), || {
         format!(
-            "{right} of {} new points are right, 95 % are asked for: is there a ReLU between the layers, and are there enough \
+            "{right} of {} new points are right, 95 % are asked for: is there a ReLU between the layers, and are \
+             there enough \
              steps?",
             labels.len()
         )
