@@ -7,6 +7,7 @@
 mod batchnorm;
 mod bits;
 mod convolution;
+mod data;
 mod fan_out;
 mod gradient_check;
 mod lab;
@@ -63,6 +64,9 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("bf16", bits::bf16, "16: numbers of 16 bits"),
     ("order", bits::order, "16: the order of sums, and random numbers without a state"),
     ("compare", bits::compare, "16: compares two files (book compare A B)"),
+    ("draws", data::draws, "17: random views with and without a generator's state"),
+    ("samplers", data::samplers, "17: the batches of each sampler"),
+    ("resume", data::resume, "17: a loader that starts in the middle"),
 ];
 
 fn main() -> ExitCode {

@@ -12,6 +12,8 @@
 //! | 8 | whether to erase ([`super::erase`]) |
 //! | 12 + 4 t to 15 + 4 t | area, aspect, top and left of rectangle t of at most 100 |
 //! | 512 + i | noise of pixel i of the image |
+//!
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 use super::erase::{Erase, Rectangle};
 use super::jitter::{Factors, Jitter};
@@ -69,6 +71,7 @@ impl View {
 }
 
 impl Augment {
+    // ANCHOR: view
     /// The view of the image at place `slot` of the batch of `step`: a pure function of its arguments.
     pub fn view(&self, seed: u64, step: u64, slot: usize) -> View {
         let draws = draws(seed, step, slot);
@@ -82,6 +85,7 @@ impl Augment {
             border: self.pad_mode,
         }
     }
+    // ANCHOR_END: view
 
     /// The factors of the colours of the same image; `None` if they stay.
     pub fn colours(&self, seed: u64, step: u64, slot: usize) -> Option<Factors> {

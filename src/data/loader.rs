@@ -3,6 +3,8 @@
 //! A batch is a pure function of (training set, options, step): the [`Sampler`] picks the images,
 //! [`super::Augment`] draws their views, and one loop flips, shifts, normalises and writes them. A loader that
 //! starts at step s therefore returns the batches of one that starts at step 0.
+//!
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 use super::cache::ImageCache;
 use super::sampler::Sampler;

@@ -12,6 +12,8 @@
 //!    there is no state to save, and a resumed run continues with the same batches.
 //! 4. [`loader`] assembles training batches: ahead of the step on dedicated threads, or on the GPU inside the step.
 //!    [`stream`] reads a list of images once and in order.
+//!
+//! Book: [chapter 17](../../../../docs/book/src/17-data.md).
 
 mod assemble;
 mod attributes;

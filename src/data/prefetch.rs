@@ -2,6 +2,8 @@
 //!
 //! Thread t of n produces items t, t + n, t + 2n, ... into its own bounded queue, and the consumer reads the queues
 //! in turn, so that the order does not depend on the threads' speed.
+//!
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 use crate::{Error, Result};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -31,6 +33,7 @@ impl<T: Send + 'static> Prefetch<T> {
         for thread in 0..threads {
             let (sender, queue) = sync_channel(depth);
             let mut make = maker();
+            // ANCHOR: work
             let work = move || {
                 for i in (thread as u64..).step_by(threads) {
                     let Some(item) = make(i) else { return };
@@ -39,6 +42,7 @@ impl<T: Send + 'static> Prefetch<T> {
                     }
                 }
             };
+            // ANCHOR_END: work
             started.queues.push(queue);
             let spawned = Builder::new().name(format!("loader {thread}")).spawn(work);
             started
@@ -48,6 +52,7 @@ impl<T: Send + 'static> Prefetch<T> {
         Ok(started)
     }
 
+    // ANCHOR: take
     /// The next item, after waiting for it if necessary; `None` after the last.
     ///
     /// # Errors
@@ -63,6 +68,7 @@ impl<T: Send + 'static> Prefetch<T> {
             Err(_) => self.stop().map(|()| None),
         }
     }
+    // ANCHOR_END: take
 }
 
 impl<T> Prefetch<T> {

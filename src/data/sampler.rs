@@ -14,6 +14,8 @@
 //! Step s of `Random` draws from Philox(seed, s, 0, [`RngStream::Sampler`]); epoch e of the others from
 //! Philox(seed, e, i, same stream): i = 0 orders the epoch, i = 1 + c picks the images of class c (`Pk`), i = 1 + k the
 //! partner of image k (`Pairs`), and i = 2^32 - 1 orders the batches of a `Pk` epoch by images.
+//!
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 mod pairs;
 mod pk;
@@ -182,10 +184,12 @@ impl Sampler {
             order[turn * m..][..m].iter().map(|&image| image as usize).collect()
         };
         match self.kind {
+            // ANCHOR: random
             SamplerKind::Random { batch } => {
                 let draw = Philox::new(self.seed, step, 0, RngStream::Sampler);
                 draw.distinct(batch, self.images).into_iter().map(|image| image as usize).collect()
             }
+            // ANCHOR_END: random
             SamplerKind::Epochs { batch } => {
                 let images = self.images;
                 of_turn(self.order(epoch, |first, _| first.permutation(images)), batch)
@@ -212,6 +216,7 @@ impl Sampler {
         }
     }
 
+    // ANCHOR: order
     /// The order of an epoch; `make` computes it from the numbers that order the epoch.
     fn order(&mut self, epoch: u64, make: impl FnOnce(Philox, &Self) -> Vec<u32>) -> &[u32] {
         if self.memo.as_ref().is_none_or(|(remembered, _)| *remembered != epoch) {
@@ -220,6 +225,7 @@ impl Sampler {
         }
         &self.memo.as_ref().expect("filled above").1
     }
+    // ANCHOR_END: order
 
     /// `k` images of one identity: a permutation of all its images, repeated until there are `k`.
     fn pick(&self, epoch: u64, identity: usize, k: usize) -> Vec<usize> {

@@ -55,10 +55,12 @@ impl Source {
         let options = &set.options;
         match device {
             Device::Cpu(_) => {
+                // ANCHOR: start
                 let prefetch = Prefetch::start(options.threads, options.prefetch, || {
                     let (set, mut sampler, device) = (set.clone(), sampler.clone(), device.clone());
                     move |i| Some(set.batch(&mut sampler, set.options.first_step + i, &device))
                 })?;
+                // ANCHOR_END: start
                 Ok(Source::Host { prefetch, ready: None })
             }
             Device::Cuda(gpu) => Ok(Source::Gpu(GpuSource::new(set, sampler, gpu)?)),

@@ -5,6 +5,7 @@
 //! gets the same numbers, and a resumed run draws the same numbers as an uninterrupted one.
 //!
 //! Book: [chapter 16](../../../../../docs/book/src/16-bits.md).
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 /// A stream of random numbers: one for each purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub enum RngStream {
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 
+// ANCHOR: philox
 /// The Philox 4x32-10 function: ten rounds that map a counter and a key to four random words.
 pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
@@ -48,6 +50,7 @@ pub fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     }
     counter
 }
+// ANCHOR_END: philox
 
 // ANCHOR: state
 /// The random numbers of one (seed, step, image, stream).
@@ -61,6 +64,7 @@ pub struct Philox {
 // ANCHOR_END: state
 
 impl Philox {
+    // ANCHOR: draw
     /// The random numbers of `stream` for one image of one step. Steps and images count from 0 and stay below 2^32.
     pub fn new(seed: u64, step: u64, image: u64, stream: RngStream) -> Self {
         Philox { key: [seed as u32, (seed >> 32) as u32], step: step as u32, image: image as u32, stream }
@@ -75,6 +79,7 @@ impl Philox {
     pub fn word(&self, index: u32) -> u32 {
         self.block(index / 4)[index as usize % 4]
     }
+    // ANCHOR_END: draw
 
     /// A uniform number in [0, 1), a multiple of 2^-24.
     pub fn uniform(&self, index: u32) -> f32 {
