@@ -8,6 +8,7 @@ mod batchnorm;
 mod bits;
 mod convolution;
 mod data;
+mod evaluation;
 mod fan_out;
 mod gradient_check;
 mod lab;
@@ -67,6 +68,8 @@ const RUNS: &[(&str, Run, &str)] = &[
     ("draws", data::draws, "17: random views with and without a generator's state"),
     ("samplers", data::samplers, "17: the batches of each sampler"),
     ("resume", data::resume, "17: a loader that starts in the middle"),
+    ("metrics", evaluation::metrics, "18: CMC and both average precisions, by hand and by the product"),
+    ("rerank", evaluation::rerank, "18: a gallery before and after re-ranking"),
 ];
 
 fn main() -> ExitCode {

@@ -7,6 +7,8 @@
 //!   trapezoid.
 //! - INP = n / r_n, the share of matches among the images up to the last match (Ye et al., 2021).
 //! - CMC(k) = share of queries with r_1 <= k.
+//!
+//! Book: [chapter 18](../../../../../docs/book/src/18-evaluation.md).
 
 /// Scores of one query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +26,7 @@ pub struct Score {
 }
 
 impl Score {
+    // ANCHOR: score
     /// The score of a query whose matches have these ranks (from 1 upwards, ascending); `None` without a match.
     pub fn from_ranks(ranks: &[usize]) -> Option<Self> {
         let (&first_rank, &last_rank) = (ranks.first()?, ranks.last()?);
@@ -43,8 +46,10 @@ impl Score {
             inp: n / last_rank as f64,
         })
     }
+    // ANCHOR_END: score
 }
 
+// ANCHOR: cmc
 /// CMC at ranks 1 to `ranks`: for each rank the share of `queries` whose first match is at that rank or before.
 pub fn cmc(scores: impl Iterator<Item = Score>, ranks: usize, queries: usize) -> Vec<f64> {
     let mut found = vec![0usize; ranks];
@@ -55,3 +60,4 @@ pub fn cmc(scores: impl Iterator<Item = Score>, ranks: usize, queries: usize) ->
     });
     running.collect()
 }
+// ANCHOR_END: cmc

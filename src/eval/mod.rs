@@ -16,6 +16,8 @@
 //!   any other, because lists that count people from 0 exist; a note says so.
 //! - A query without a match in the gallery is treated as [`Unmatched`] says.
 //! - Equal distances are ranked in the order of the gallery.
+//!
+//! Book: [chapter 18](../../../../docs/book/src/18-evaluation.md).
 
 pub mod activation;
 pub mod distance;

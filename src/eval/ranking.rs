@@ -7,6 +7,8 @@
 //!
 //! Images can be counted a part of the gallery at a time once the distances of the matches are known, so a gallery
 //! larger than memory is read once from end to end (`ranking/stream.rs`).
+//!
+//! Book: [chapter 18](../../../../../docs/book/src/18-evaluation.md).
 
 mod stream;
 
@@ -281,6 +283,7 @@ impl Standing {
         }
     }
 
+    // ANCHOR: ranks
     /// Ranks of the matches among the images that are not dropped, from 1 upwards and in ascending order.
     fn ranks(&self) -> Vec<usize> {
         let comes_before = |a: &Known, b: &Known| (a.distance, a.index) < (b.distance, b.index);
@@ -291,6 +294,7 @@ impl Standing {
         ranks.sort_unstable();
         ranks
     }
+    // ANCHOR_END: ranks
 }
 
 /// Number of distances below `distance`.

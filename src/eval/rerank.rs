@@ -19,6 +19,8 @@
 //! Equal distances are put in the order of the images, queries first. Equal gallery images get exactly equal
 //! final distances, unless a list of nearest images ends among them. The result does not depend on the number of
 //! threads.
+//!
+//! Book: [chapter 18](../../../../../docs/book/src/18-evaluation.md).
 
 mod encoding;
 mod jaccard;

@@ -36,13 +36,16 @@ impl Encoding {
     }
 }
 
+// ANCHOR: reciprocal
 /// R(p, k), the reciprocal neighbours: the images among the `k` nearest of image `index` that have image `index` among
 /// their own `k` nearest. An image is its own nearest one and does not count, so each list has one more.
 fn reciprocal(neighbours: &Neighbours, index: usize, k: usize) -> Vec<u32> {
     let found_back = |&&j: &&u32| neighbours.nearest(j as usize, k + 1).contains(&(index as u32));
     neighbours.nearest(index, k + 1).iter().filter(found_back).copied().collect()
 }
+// ANCHOR_END: reciprocal
 
+// ANCHOR: expanded
 /// R*(p, k1), the expanded reciprocal neighbours, ascending: R(p, k1), and R(q, k1 / 2) of each q in R(p, k1) where
 /// more than two thirds of R(q, k1 / 2) are in R(p, k1). (In the paper exactly two thirds suffice, in the authors'
 /// program they do not.)
@@ -62,6 +65,7 @@ fn expanded(neighbours: &Neighbours, index: usize, k1: usize) -> Vec<u32> {
     all.dedup();
     all
 }
+// ANCHOR_END: expanded
 
 /// Weights exp(-d) of the expanded set, divided by their sum as in the authors' program. An image with more copies than
 /// its list holds may be missing from its own list, and then has no weights.

@@ -40,6 +40,7 @@ impl InvertedIndex {
         self.images
     }
 
+    // ANCHOR: overlaps
     /// Fills `overlaps` [G] with the sums of minima of the query's weights and those of each gallery image.
     pub fn overlaps(&self, query: &[(u32, f32)], overlaps: &mut Vec<f64>) {
         overlaps.clear();
@@ -51,6 +52,7 @@ impl InvertedIndex {
             }
         }
     }
+    // ANCHOR_END: overlaps
 }
 
 /// Jaccard distance: 1 minus the sum of minima divided by the sum of maxima, and not below 0 by rounding.
