@@ -22,7 +22,8 @@ const SECTIONS: [&str; 7] = [
     "A bug that shipped",
 ];
 
-/// The languages of fenced blocks. A block of code holds includes alone; `text` is for formulas.
+/// The languages of fenced blocks. A block of code holds includes alone; `text` is for formulas and for
+/// sessions of a debugger, which tools/softcuda/tests/debug.rs compares.
 const CODE: [&str; 3] = ["rust", "cpp", "python"];
 
 fn pages() -> Vec<Page> {
