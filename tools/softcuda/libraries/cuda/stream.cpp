@@ -57,6 +57,11 @@ STANDIN_API Result cuStreamCreateWithPriority(void** stream, unsigned flags, int
     return SUCCESS;
 }
 
+STANDIN_API Result cuStreamCreate(void** stream, unsigned flags) {
+    ANSWER_PLANTED(Result);
+    return cuStreamCreateWithPriority(stream, flags, LEAST_PRIORITY);
+}
+
 STANDIN_API Result cuStreamDestroy_v2(void* handle) {
     ANSWER_PLANTED(Result);
     Call call;
