@@ -72,7 +72,7 @@ impl Bench {
                 })
             })?
         };
-        // What a step does behind its last phase belongs to that phase.
+        // Work of a step behind its last phase belongs to that phase.
         parts.push(*parts.last().expect("a step has parts"));
         let mut nodes = [0; Part::COUNT];
         for (part, graph) in parts.iter().zip(&graphs) {

@@ -25,7 +25,7 @@ pub struct Row {
     pub measured_us: Option<f64>,
 }
 
-/// What timing the kinds of work costs.
+/// The cost of timing the kinds of work.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct EventCost {
     /// Microseconds of the captured step in one stream.

@@ -108,7 +108,7 @@ pub struct Report {
     pub steps_run: u64,
     /// Softmax loss of the last step, as a check that the steps were computed.
     pub softmax_loss: f32,
-    /// What could not be timed, and why.
+    /// Parts and kinds that could not be timed, each with the reason.
     pub notes: Vec<String>,
     /// All settings.
     pub config: Config,

@@ -2,7 +2,7 @@
 
 use super::TAPS;
 
-/// What a step costs.
+/// The cost of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     pub multiplications: usize,

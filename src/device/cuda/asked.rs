@@ -1,7 +1,7 @@
 //! The bytes that kernels ask for, which the stand-ins for the driver count (`tools/softcuda`).
 //!
-//! NVIDIA's driver counts no bytes. The stand-in for it exports one more function for this, which is looked up when
-//! somebody asks. Launches know nothing of it.
+//! NVIDIA's driver counts no bytes. The stand-in for it exports one more function for this, which is looked up by
+//! [`CudaDevice::take_asked`] alone. Launches know nothing of it.
 
 use super::{CudaDevice, libraries, signature};
 use crate::Result;
@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::ops::AddAssign;
 
-/// What a kernel has asked for in all of its launches. An access is counted as the kernel makes it, before any cache.
+/// The bytes that a kernel has asked for in all of its launches. An access is counted as the kernel makes it, before any
+/// cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The launches that have run.
@@ -28,7 +29,7 @@ impl AddAssign for Asked {
     }
 }
 
-/// What kernels have asked for, by their names without element types.
+/// The bytes of all kernels, by their names without element types.
 pub type AskedByKernel = BTreeMap<String, Asked>;
 
 type Visit = unsafe extern "C" fn(
@@ -41,7 +42,7 @@ type Visit = unsafe extern "C" fn(
 /// `softcuda_take_counts` of `tools/softcuda/libraries/cuda/driver.h`.
 type TakeCounts = unsafe extern "C" fn(visit: Visit, context: *mut c_void);
 
-/// Adds what the driver's stand-in tells of one kernel to the map that `context` points to.
+/// Adds the counts of one kernel to the map that `context` points to.
 unsafe extern "C" fn add(
     context: *mut c_void,
     kernel: *const c_char,
@@ -56,8 +57,8 @@ unsafe extern "C" fn add(
 }
 
 impl CudaDevice {
-    /// Waits for all enqueued work; returns what the kernels of this process have asked for since the last call. None
-    /// with NVIDIA's driver.
+    /// Waits for all enqueued work; returns the bytes that the kernels of this process have asked for since the last
+    /// call. None with NVIDIA's driver.
     ///
     /// # Errors
     /// The CUDA driver's error of that work.

@@ -98,6 +98,6 @@ impl TimedGraph {
 
     /// The number of nodes without the events.
     pub(crate) fn nodes(&self) -> usize {
-        self.graph.nodes() - self.ends.len() - 1
+        self.graph.nodes().saturating_sub(self.ends.len() + 1)
     }
 }

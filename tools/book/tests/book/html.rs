@@ -51,7 +51,10 @@ fn check(folder: &Path, page: &str, link: &str) {
     let target = if file.is_empty() { folder.join(page) } else { folder.join(file) };
     // A path out of the book counts from docs/book/book, the usual place of the HTML, which is as deep as docs/book/src.
     let target = if file.starts_with("../") { pages_folder().join(file) } else { target };
-    assert!(target.exists(), "{page}: {link} does not exist");
+    // mdBook turns the end .md of every link into .html.
+    let advice =
+        if file.starts_with("../") { "; a page outside of the book is named without a link" } else { "" };
+    assert!(target.exists(), "{page}: {link} does not exist{advice}");
     if !heading.is_empty() {
         let text = fs::read_to_string(&target).unwrap();
         assert!(text.contains(&format!("id=\"{heading}\"")), "{page}: {link}: no such heading");

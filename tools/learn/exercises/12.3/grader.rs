@@ -7,7 +7,7 @@ use std::path::Path;
 
 const THREADS: usize = 128;
 
-/// What a kernel computes for the element t of x.
+/// The result of a kernel for the element t of x.
 type Want = fn(&[f64], usize) -> f64;
 
 /// Kernel, result, and the least number of barriers.
