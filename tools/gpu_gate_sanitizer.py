@@ -52,7 +52,7 @@ def check(gate, tool, tiny):
         environment = {**environment, "BCREID_TEST_GPU": "1", "BCREID_REQUIRE_KERNELS": "1"}
     else:
         command = [gate.bundle / "bin/bcreid", *gate.train_command(gate.fresh(tool), "cuda", "f32", **tiny)]
-    # cuDNN and cuBLAS try functions that a driver may lack, and the program looks at each status itgate.
+    # cuDNN and cuBLAS try functions that a driver may lack, and the program looks at each status itself.
     options = ["--report-api-errors", "no"] if tool == "memcheck" else own_kernels(gate, sanitizer)
     checked = [*sanitizer, "--tool", tool, *options, "--error-exitcode", 9, *command]
     # The checks of this stage that are to come get as much.

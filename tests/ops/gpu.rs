@@ -110,6 +110,14 @@ impl Gpu {
         }
     }
 
+    /// The blocks of a cooperative launch that run at once; the host build runs any number.
+    pub fn resident_blocks(&self, kernel: &str, launch: &Launch) -> Outcome<u32> {
+        match &self.backend {
+            Backend::Host(_) => Ok(u32::MAX),
+            Backend::Cuda(device) => device.resident_blocks(kernel, launch),
+        }
+    }
+
     /// The elements of a buffer, all of them written.
     pub fn read<T: Element + bytemuck::NoUninit>(&self, buffer: &Buffer<T>) -> Outcome<Vec<T>> {
         let host = match buffer {

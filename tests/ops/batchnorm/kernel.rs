@@ -76,7 +76,16 @@ impl Sizes {
     ) -> Outcome {
         match launches {
             Launches::One(blocks, kept) => {
-                let launch = self.launch::<F>(blocks, kept, arrays).cooperative(blocks as u32);
+                let of = |blocks| self.launch::<F>(blocks, kept, arrays).cooperative(blocks as u32);
+                let (mut blocks, mut launch) = (blocks, of(blocks));
+                // Fewer blocks have more tiles each, and keep the rows of them all: they need more shared memory.
+                while (gpu.resident_blocks(kernel, &launch)? as usize) < blocks {
+                    blocks = gpu.resident_blocks(kernel, &launch)? as usize;
+                    if blocks == 0 {
+                        return Err(format!("{kernel}: no block fits on the device").into());
+                    }
+                    launch = of(blocks);
+                }
                 gpu.launch(kernel, launch, &arguments(BOTH, kept as i32))?;
             }
             Launches::Two => {

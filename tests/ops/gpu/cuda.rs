@@ -74,27 +74,14 @@ impl Device {
             })
             .collect();
         let mut pointers: Vec<*mut c_void> = values.iter_mut().map(|v| ptr::from_mut(v).cast()).collect();
-        let name = CString::new(kernel)?;
-        let mut function = ptr::null_mut();
-        // SAFETY: the module is loaded for as long as this device lives.
-        driver
-            .check(unsafe { (driver.cuModuleGetFunction)(&raw mut function, self.module, name.as_ptr()) })
-            .map_err(|error| format!("kernel {kernel}: {error}"))?;
-        let shared = u32::try_from(launch.dynamic_shared_bytes)?;
+        let (function, shared) = self.function(kernel, launch)?;
+        let blocks = launch.grid.x.min(self.resident_blocks(kernel, launch)?);
         // SAFETY: the same arguments were checked against the kernel's parameters by the host build, which ran before;
         // each pointer leads to eight bytes that live until the launch has copied them.
         unsafe {
-            if shared > 48 << 10 {
-                const MAX_DYNAMIC_SHARED_SIZE_BYTES: i32 = 8;
-                let status =
-                    (driver.cuFuncSetAttribute)(function, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared as i32);
-                driver.check(status)?;
-            }
             let (grid, block, arguments) = (launch.grid, launch.block, pointers.as_mut_ptr());
             let (x, y, z) = (block.x, block.y, block.z);
-            let threads = [x, y, z];
             let launched = if launch.multiprocessors > 0 {
-                let blocks = grid.x.min(self.most_blocks(function, threads, shared)?);
                 let cooperative = driver.cuLaunchCooperativeKernel;
                 cooperative(function, blocks, grid.y, grid.z, x, y, z, shared, stream, arguments)
             } else {
@@ -107,15 +94,38 @@ impl Device {
         }
     }
 
-    /// The blocks that run at once. A cooperative kernel of this project takes any number, and has no other sides. With
-    /// kept rows fewer blocks need more shared memory: the tests with such rows have at most 30 blocks, fewer than the
-    /// multiprocessors of a supported chip.
-    fn most_blocks(&self, function: Handle, threads: [u32; 3], shared: u32) -> Outcome<u32> {
+    /// A kernel that may have the shared memory of a launch, and that memory in bytes.
+    fn function(&self, kernel: &str, launch: &Launch) -> Outcome<(Handle, u32)> {
+        const MAX_DYNAMIC_SHARED_SIZE_BYTES: i32 = 8;
+        let driver = driver::driver()?;
+        let (name, mut function) = (CString::new(kernel)?, ptr::null_mut());
+        // SAFETY: the module is loaded for as long as this device lives.
+        driver
+            .check(unsafe { (driver.cuModuleGetFunction)(&raw mut function, self.module, name.as_ptr()) })
+            .map_err(|error| format!("kernel {kernel}: {error}"))?;
+        let shared = u32::try_from(launch.dynamic_shared_bytes)?;
+        if shared > 48 << 10 {
+            // SAFETY: the function belongs to the loaded module.
+            let status = unsafe {
+                (driver.cuFuncSetAttribute)(function, MAX_DYNAMIC_SHARED_SIZE_BYTES, shared as i32)
+            };
+            driver.check(status)?;
+        }
+        Ok((function, shared))
+    }
+
+    /// The blocks of a cooperative launch that run at once, of which [`Device::enqueue`] launches no more; any number
+    /// for another launch.
+    pub fn resident_blocks(&self, kernel: &str, launch: &Launch) -> Outcome<u32> {
         const MULTIPROCESSOR_COUNT: i32 = 16;
+        if launch.multiprocessors == 0 {
+            return Ok(u32::MAX);
+        }
+        let (function, shared) = self.function(kernel, launch)?;
+        let threads = (launch.block.x * launch.block.y * launch.block.z) as i32;
         let (mut each, mut count) = (0, 0);
         // SAFETY: both functions write one value, to a variable of its type; the function belongs to the loaded module.
         let statuses = unsafe {
-            let threads = threads.iter().product::<u32>() as i32;
             let occupancy = self.driver.cuOccupancyMaxActiveBlocksPerMultiprocessor;
             [
                 occupancy(&raw mut each, function, threads, shared as usize),
