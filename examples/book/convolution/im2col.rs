@@ -1,7 +1,21 @@
 //! Step 2: unfold the image (im2col), then multiply two matrices.
 
+use super::layer::{Layer, TAPS};
 use super::meter::{Cost, Meter, values_of_filters};
-use super::{Layer, TAPS, transposed};
+
+/// Filters `[k, depth]` as `[depth, k]`: the filters' values for one element of the depth lie side by side.
+#[inline(always)]
+pub fn transposed<M: Meter>(m: &mut M, w: &[f32], k: usize) -> Vec<f32> {
+    let depth = w.len() / k;
+    let mut columns = vec![0.0; w.len()];
+    for d in 0..depth {
+        for k_at in 0..k {
+            let value: [f32; 1] = m.load(w, k_at * depth + d);
+            m.store(&mut columns, d * k + k_at, value);
+        }
+    }
+    columns
+}
 
 // ANCHOR: im2col
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! Step 3: the same product of matrices, without the unfolded image.
 
+use super::im2col::transposed;
+use super::layer::{Layer, TAPS};
 use super::meter::{Cost, Meter, values_of_filters};
-use super::{Layer, TAPS, transposed};
 
 // ANCHOR: implicit
 #[inline(always)]

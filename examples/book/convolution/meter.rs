@@ -1,6 +1,6 @@
 //! The counters of the steps: all loads, stores and multiplications of a step go through a [`Meter`].
 
-use super::TAPS;
+use super::layer::{Layer, TAPS};
 
 /// The cost of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -69,11 +69,11 @@ pub trait Meter {
         to.fill(0.0);
     }
 
-    /// values / 2.
+    /// factor values, all in registers.
     #[inline(always)]
-    fn halved<const N: usize>(&mut self, values: [f32; N]) -> [f32; N] {
+    fn scaled<const N: usize>(&mut self, factor: f32, values: [f32; N]) -> [f32; N] {
         self.multiplied(N);
-        values.map(|value| 0.5 * value)
+        values.map(|value| factor * value)
     }
 }
 
@@ -103,6 +103,6 @@ impl Meter for Off {
 }
 
 /// Values that are moved to transpose or pack filters: each is loaded and stored.
-pub fn values_of_filters(layer: &super::Layer) -> usize {
+pub fn values_of_filters(layer: &Layer) -> usize {
     2 * TAPS * layer.c * layer.k
 }

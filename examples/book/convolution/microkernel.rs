@@ -1,7 +1,7 @@
 //! Step 4: tiles of sums that stay in registers.
 
+use super::layer::{Layer, TAPS};
 use super::meter::{Cost, Meter, values_of_filters};
-use super::{Layer, TAPS};
 
 /// Rows (pixels) and columns (filters) of a tile of sums.
 pub const ROWS: usize = 4;

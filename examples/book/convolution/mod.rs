@@ -2,6 +2,7 @@
 
 mod im2col;
 mod implicit_gemm;
+mod layer;
 mod meter;
 mod microkernel;
 mod naive;
@@ -13,56 +14,10 @@ use bcreid::device::cpu::simd::vectorized;
 use bcreid::ops::conv2d::{Conv, conv2d};
 use bcreid::tensor::Tensor;
 use bcreid::tensor::philox::{Philox, RngStream};
-use meter::{Cost, Counts, Meter, Off};
+use layer::{Layer, TAPS};
+use meter::{Cost, Counts, Off};
 use std::error::Error;
 use std::time::Instant;
-
-/// Taps of a filter: 3 x 3.
-const TAPS: usize = 9;
-
-/// A convolution of one image x `[height, width, c]` with filters w `[k, 3, 3, c]` to y `[height, width, k]`: stride 1,
-/// one pixel of padding on each side. Height and width are even, pixels, c and k are multiples of 16.
-struct Layer {
-    height: usize,
-    width: usize,
-    c: usize,
-    k: usize,
-}
-
-impl Layer {
-    fn pixels(&self) -> usize {
-        self.height * self.width
-    }
-
-    /// The input pixel under a tap (0 to 8) when the filter is at `pixel`; `None` in the padding.
-    #[inline(always)]
-    fn under(&self, pixel: usize, tap: usize) -> Option<usize> {
-        // Row -1 becomes a huge number, which the comparison treats as outside.
-        let row = (pixel / self.width + tap / 3).wrapping_sub(1);
-        let column = (pixel % self.width + tap % 3).wrapping_sub(1);
-        (row < self.height && column < self.width).then(|| row * self.width + column)
-    }
-
-    /// The number of pairs of a pixel and a tap that is not in the padding.
-    fn taps_inside(&self) -> usize {
-        (3 * self.height - 2) * (3 * self.width - 2)
-    }
-
-    /// The definition, in f64.
-    fn definition(&self, x: &[f32], w: &[f32]) -> Vec<f64> {
-        let mut y = vec![0.0; self.pixels() * self.k];
-        for (at, y) in y.iter_mut().enumerate() {
-            let (pixel, k) = (at / self.k, at % self.k);
-            for tap in 0..TAPS {
-                let Some(from) = self.under(pixel, tap) else { continue };
-                let x = &x[from * self.c..][..self.c];
-                let w = &w[(k * TAPS + tap) * self.c..][..self.c];
-                *y += x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>();
-            }
-        }
-        y
-    }
-}
 
 /// A step for one kind of meter.
 type Work<M> = fn(&mut M, &Layer, &[f32], &[f32], &mut [f32]);
@@ -77,20 +32,6 @@ const STEPS: [Step; 5] = [
     Step("micro-kernel", microkernel::run, microkernel::run, microkernel::cost),
     Step("winograd", winograd::run, winograd::run, winograd::cost),
 ];
-
-/// Filters `[k, depth]` as `[depth, k]`: the filters' values for one element of the depth lie side by side.
-#[inline(always)]
-fn transposed<M: Meter>(m: &mut M, w: &[f32], k: usize) -> Vec<f32> {
-    let depth = w.len() / k;
-    let mut columns = vec![0.0; w.len()];
-    for d in 0..depth {
-        for k_at in 0..k {
-            let value: [f32; 1] = m.load(w, k_at * depth + d);
-            m.store(&mut columns, d * k + k_at, value);
-        }
-    }
-    columns
-}
 
 // ANCHOR: check
 /// Runs a step with counters; compares the result with the definition, and the counts with the formula.

@@ -1,7 +1,7 @@
 //! Step 1: the definition, a sum at a time.
 
+use super::layer::{Layer, TAPS};
 use super::meter::{Cost, Meter};
-use super::{Layer, TAPS};
 
 // ANCHOR: naive
 #[inline(always)]

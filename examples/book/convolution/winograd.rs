@@ -1,8 +1,8 @@
 //! Step 5: fewer multiplications, Winograd's F(2 x 2, 3 x 3).
 
+use super::layer::{Layer, TAPS};
 use super::meter::{Cost, Meter};
 use super::microkernel::{COLS, ROWS, packed, tile, values_of_tiles};
-use super::{Layer, TAPS};
 use std::array::from_fn;
 
 /// Positions of a transformed tile of 4 x 4.
@@ -45,7 +45,7 @@ fn input(d: [Lanes; 4]) -> [Lanes; 4] {
 #[inline(always)]
 fn filter<M: Meter>(m: &mut M, g: [Lanes; 4]) -> [Lanes; 4] {
     let ends = plus(g[0], g[2]);
-    [g[0], m.halved(plus(ends, g[1])), m.halved(minus(ends, g[1])), g[2]]
+    [g[0], m.scaled(0.5, plus(ends, g[1])), m.scaled(0.5, minus(ends, g[1])), g[2]]
 }
 
 /// A' m: the output; two values.

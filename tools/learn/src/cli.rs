@@ -159,7 +159,7 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
     );
     fs::write(&read_me, text).map_err(|error| at(&read_me, error))?;
     fs::copy(exercise.file("hole"), &answer).map_err(|error| at(&answer, error))?;
-    if let Some(support) = &exercise.support {
+    for support in &exercise.support {
         let copy = folder.join(support.file_name().unwrap_or_default());
         fs::copy(support, &copy).map_err(|error| at(&copy, error))?;
     }

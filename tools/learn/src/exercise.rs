@@ -80,8 +80,8 @@ pub struct Exercise {
     pub hole_says: String,
     /// Whether the answer calls the library.
     pub needs_library: bool,
-    /// A module that the answer in Rust uses: its file, which the reader gets a copy of.
-    pub support: Option<PathBuf>,
+    /// Modules that the answer in Rust uses: their files, which the reader gets copies of.
+    pub support: Vec<PathBuf>,
     /// How long the grader may run, in time of the processor.
     pub limit: Duration,
 }
@@ -184,7 +184,7 @@ fn open(root: &Path, folder: &Path) -> Result<Exercise, String> {
         read: need("read")?,
         hole_says: need("hole_says")?,
         needs_library: table.get("library").and_then(toml::Value::as_bool).unwrap_or(false),
-        support: string("support").map(|name| root.join("tools/learn/support").join(name)),
+        support: support_of(root, &table).map_err(|detail| format!("{}: {detail}", file.display()))?,
         limit: Duration::from_secs(
             table
                 .get("seconds")
@@ -192,6 +192,23 @@ fn open(root: &Path, folder: &Path) -> Result<Exercise, String> {
                 .map_or(20, |seconds| seconds.max(1) as u64),
         ),
     })
+}
+
+/// The files of `support`, a name or a list of names: a plain name is a file of `tools/learn/support`, a path begins at
+/// the root of the repository.
+fn support_of(root: &Path, table: &toml::Table) -> Result<Vec<PathBuf>, String> {
+    let names = match table.get("support") {
+        None => return Ok(Vec::new()),
+        Some(toml::Value::Array(names)) => names.as_slice(),
+        Some(name) => std::slice::from_ref(name),
+    };
+    let file = |name: &toml::Value| {
+        let name = name.as_str().ok_or("support is a name, or a list of names")?;
+        let path =
+            if name.contains('/') { root.join(name) } else { root.join("tools/learn/support").join(name) };
+        if path.is_file() { Ok(path) } else { Err(format!("support: no file {}", path.display())) }
+    };
+    names.iter().map(file).collect()
 }
 
 /// The page of a chapter: `docs/book/src/04-*.md`.
@@ -233,6 +250,18 @@ mod tests {
         assert_eq!(of(1), Some(("One", "Do it.")));
         assert_eq!(of(10), Some(("Ten", "Do more.")));
         assert_eq!(of(2), None);
+    }
+
+    #[test]
+    fn support_is_a_name_or_names() {
+        let root = crate::repository::find().unwrap();
+        let of = |text: &str| support_of(&root, &text.parse().unwrap());
+        let (tape, meter) = (root.join("tools/learn/support/tape.rs"), "examples/book/convolution/meter.rs");
+        assert_eq!(of(""), Ok(Vec::new()));
+        assert_eq!(of("support = \"tape.rs\""), Ok(vec![tape.clone()]));
+        assert_eq!(of(&format!("support = [\"{meter}\", \"tape.rs\"]")), Ok(vec![root.join(meter), tape]));
+        assert!(of("support = \"band.rs\"").unwrap_err().contains("no file"));
+        assert!(of("support = [1]").unwrap_err().contains("a list of names"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An answer in Rust: it is compiled together with its grader, as a program of three modules.
+//! An answer in Rust: it is compiled together with its grader, as a program of modules.
 
 use crate::child;
 use crate::exercise::Exercise;
@@ -24,13 +24,10 @@ pub enum Compiled {
 /// No compiler, no library, a file that cannot be written.
 pub fn compile(root: &Path, exercise: &Exercise, answer: &Path, folder: &Path) -> Result<Compiled, String> {
     let module = |name: &str, path: &Path| format!("#[path = {path:?}]\n#[allow(dead_code)]\nmod {name};\n");
-    let support = exercise.support.as_deref().map(|path| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        module(&name, path)
-    });
+    let support = |path: &PathBuf| module(&path.file_stem().unwrap_or_default().to_string_lossy(), path);
     let text = [
         module("checks", &root.join("tools/learn/src/checks.rs")),
-        support.unwrap_or_default(),
+        exercise.support.iter().map(support).collect(),
         module("answer", answer),
         module("grader", &exercise.file("grader")),
         "fn main() {\n    checks::main(grader::grade);\n}\n".into(),
