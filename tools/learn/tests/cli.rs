@@ -94,6 +94,8 @@ fn an_answer_may_lie_elsewhere() {
     // A module that the answer uses comes along.
     succeed(at, &["start", "3.1"]);
     assert!(fs::read_to_string(at.join("learn/3.1/tape.rs")).unwrap().contains("pub struct Tape"));
+    succeed(at, &["start", "7.1"]);
+    assert!(at.join("learn/7.1/layer.rs").is_file() && at.join("learn/7.1/meter.rs").is_file());
 }
 
 #[test]

@@ -1,0 +1,2 @@
+// Expect: the meter counts 2162688 multiplications
+pub use crate::winograd::run;
