@@ -1,0 +1,42 @@
+// Expect: take the distances to a mean, not the squares of the values
+/// The statistics of some values.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// The number of values.
+    pub count: f64,
+    /// Their mean; 0 if there are none.
+    pub mean: f64,
+    /// The sum of the squared distances to the mean: count times the variance.
+    pub squares: f64,
+}
+
+impl Moments {
+    /// The statistics of a chunk.
+    pub fn of(chunk: &[f32]) -> Self {
+        if chunk.is_empty() {
+            return Moments::default();
+        }
+        let count = chunk.len() as f64;
+        let (mut sum, mut sum_of_squares) = (0.0, 0.0);
+        for x in chunk.iter().map(|x| f64::from(*x)) {
+            sum += x;
+            sum_of_squares += x * x;
+        }
+        let mean = sum / count;
+        let squares = sum_of_squares - count * mean * mean;
+        Moments { count, mean, squares }
+    }
+
+    /// The statistics of the values of both. No value is read again.
+    pub fn merge(self, other: Self) -> Self {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return Moments::default();
+        }
+        let delta = other.mean - self.mean;
+        let share = other.count / count;
+        // The distance of the two means also adds to the squares.
+        let between = delta * delta * self.count * share;
+        Moments { count, mean: self.mean + delta * share, squares: self.squares + other.squares + between }
+    }
+}
