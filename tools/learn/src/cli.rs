@@ -149,8 +149,16 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
     let at = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     fs::create_dir_all(&folder).map_err(|error| at(&folder, error))?;
     let read_me = folder.join("README.md");
+    let names = exercise
+        .support
+        .iter()
+        .map(|file| format!("`{}`", file.file_name().unwrap_or_default().to_string_lossy()));
+    let uses = match names.collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => names,
+        names => format!(" and may use {names}"),
+    };
     let text = format!(
-        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`. `bcreid learn check {number}` grades it.\n\nThe \
+        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`{uses}. `bcreid learn check {number}` grades it.\n\nThe \
          chapter: {}\n",
         exercise.title,
         exercise.task.replace(&format!("\n\nStart: `bcreid learn start {number}`"), ""),
