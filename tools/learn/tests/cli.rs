@@ -105,7 +105,7 @@ fn wrong_inputs_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     for (number, nearest) in
-        [("1.9", "1.1 (A leaky ReLU on the CPU)"), ("offset", "2.1 (Offsets)"), ("99.1", "1.1")]
+        [("1.9", "1.1 (A leaky ReLU on the CPU)"), ("offset", "2.1 (Offsets)"), ("99.1", "9.1 (Count)")]
     {
         let error = fail(&learn(at, &["check", number]));
         assert!(

@@ -1,0 +1,19 @@
+/// What names and shapes of a stored ResNet say about it.
+#[derive(Debug)]
+pub struct Network {
+    /// Whether it has Caffe's wiring.
+    pub caffe: bool,
+    /// Whether its blocks are bottlenecks: then they have three convolutions.
+    pub bottleneck: bool,
+    /// Number of blocks of each stage.
+    pub depths: [usize; 4],
+    /// Inner channels of the blocks of the first stage.
+    pub width: usize,
+    /// Number of classes, if there is a classifier.
+    pub classes: Option<usize>,
+}
+
+/// Reads the names and shapes of all tensors of a network, in any order.
+pub fn read(tensors: &[(String, Vec<usize>)]) -> Network {
+    todo!("read {} names and shapes", tensors.len())
+}
