@@ -1,0 +1,18 @@
+// Expect: step 0, learning rate 0.1 (w is the first, v the second)
+/// A step of SGD with momentum, in PyTorch's convention or in Caffe's: changes the weight w and its velocity v.
+pub fn sgd(w: &mut f64, v: &mut f64, g: f64, rate: f64, mu: f64, caffe: bool) {
+    if caffe {
+        *v = mu * *v + rate * g;
+        *w -= rate * *v;
+    } else {
+        *v = mu * *v + g;
+        *w -= rate * *v;
+    }
+}
+
+/// The learning rate drops to 0, and the gradient stays what it is. How far does the weight still move, in all later
+/// steps together? v is Caffe's velocity behind the last step before the drop; the result is what is subtracted from w.
+pub fn rest(v: f64, mu: f64) -> f64 {
+    // The first step behind the drop is mu v, the next one mu^2 v, ...
+    mu / (1.0 - mu) * v
+}
