@@ -1,0 +1,44 @@
+//! The augmentations of an image, and a new one: rotation.
+//!
+//! | words | draw |
+//! |---|---|
+//! | 0 | the flip |
+//! | 1, 2 | top and left of the crop |
+//! | 4 to 6 | factors of brightness, contrast and saturation |
+//! | 8 | whether to erase |
+//! | 12 to 411 | area, aspect, top and left of at most 100 rectangles |
+//! | 512 and above | noise of the pixels |
+
+use crate::philox::Draws;
+
+/// What is drawn for an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    pub flip: bool,
+    pub top: i32,
+    pub left: i32,
+    /// Brightness, contrast and saturation.
+    pub colours: [f32; 3],
+    pub erase: bool,
+    /// 0 to 3, clockwise; 0 without rotation.
+    pub quarter_turns: u32,
+}
+
+/// The view of an image. `rotate` switches the rotation on.
+pub fn view(draws: &Draws, rotate: bool) -> View {
+    let shift = |word: u32| draws.below(word, 21) as i32 - 10;
+    let factor = |word: u32| 0.8 + 0.4 * (draws.word(word) >> 8) as f32 / 16_777_216.0;
+    View {
+        flip: draws.below(0, 2) == 1,
+        top: shift(1),
+        left: shift(2),
+        colours: [factor(4), factor(5), factor(6)],
+        erase: draws.below(8, 2) == 1,
+        quarter_turns: if rotate { todo!("0 to 3, each as likely") } else { 0 },
+    }
+}
+
+/// An image of `side` x `side` pixels by rows, three bytes each, after so many quarter turns clockwise.
+pub fn rotated(pixels: &[u8], side: usize, quarter_turns: u32) -> Vec<u8> {
+    todo!("{} bytes of {side} rows after {quarter_turns} turns", pixels.len())
+}
