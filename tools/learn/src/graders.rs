@@ -14,6 +14,8 @@ mod exercise_12_3;
 mod exercise_12_4;
 #[path = "../exercises/12.5/grader.rs"]
 mod exercise_12_5;
+#[path = "../exercises/19.4/grader.rs"]
+mod exercise_19_4;
 #[path = "../exercises/1.2/grader.rs"]
 mod exercise_1_2;
 #[path = "../exercises/1.3/grader.rs"]
@@ -26,7 +28,7 @@ mod exercise_5_3;
 /// A grader gets the file of the answer.
 pub type Grade = fn(&mut Checks, &Path);
 
-const ALL: [(&str, Grade); 9] = [
+const ALL: [(&str, Grade); 10] = [
     ("1.2", exercise_1_2::grade),
     ("1.3", exercise_1_3::grade),
     ("4.2", exercise_4_2::grade),
@@ -36,6 +38,7 @@ const ALL: [(&str, Grade); 9] = [
     ("12.3", exercise_12_3::grade),
     ("12.4", exercise_12_4::grade),
     ("12.5", exercise_12_5::grade),
+    ("19.4", exercise_19_4::grade),
 ];
 
 /// The grader of an exercise, if it is one of this program.

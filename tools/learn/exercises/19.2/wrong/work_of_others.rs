@@ -1,0 +1,29 @@
+// Expect: the work that was in the stream before is counted
+//! Three clocks for the same work: a launch of each of `kernels`, which are times in microseconds. Work of others may
+//! be in the stream before, and does not count.
+
+use crate::gpu::Gpu;
+
+/// The host's clock, read before the first and behind the last launch: how long the host was busy with launching.
+pub fn without_waiting(gpu: &mut Gpu, kernels: &[u64]) -> u64 {
+    let start = gpu.now();
+    kernels.iter().for_each(|time| gpu.launch(*time));
+    gpu.now() - start
+}
+
+/// The host's clock with all the waiting that is needed: from an idle stream to the end of the last kernel.
+pub fn with_waiting(gpu: &mut Gpu, kernels: &[u64]) -> u64 {
+    let start = gpu.now();
+    kernels.iter().for_each(|time| gpu.launch(*time));
+    gpu.synchronize();
+    gpu.now() - start
+}
+
+/// The stream's time from an event before the first kernel to one behind the last.
+pub fn by_events(gpu: &mut Gpu, kernels: &[u64]) -> u64 {
+    let start = gpu.record();
+    kernels.iter().for_each(|time| gpu.launch(*time));
+    let end = gpu.record();
+    gpu.synchronize();
+    gpu.elapsed(&start, &end)
+}
