@@ -1,7 +1,7 @@
 """A training step of the paper's network in PyTorch, in the ways one would run it on a GPU, beside `bcreid bench`.
 
 python3 train_step_torch.py [--device cuda] [--steps N] [--small]. Network, losses and solver are those of
-resnet50_torch.py; what depends on the labels is written in fixed shapes, so that no step waits for the host and all of
+resnet50_peers.py; what depends on the labels is written in fixed shapes, so that no step waits for the host and all of
 it can be captured. The last line of the output is JSON with the milliseconds of each variant; a variant that fails is
 named there. Such a line comes after each variant, so that a run that is ended early has told those before.
 """

@@ -196,9 +196,7 @@ fn memory_that_is_reused() {
     }
 }
 
-/// Matrix products call the crate `gemm`, whose assembly Miri does not run.
 #[test]
-#[cfg_attr(miri, ignore = "calls the crate gemm")]
 fn products_of_few_rows() {
     let device = Device::cpu();
     let mut params = Params::none(&device);
@@ -214,7 +212,6 @@ fn products_of_few_rows() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "calls the crate gemm")]
 fn blocks_of_distances() {
     let (queries, gallery, dim) = (3, 5, 7);
     let (q, g) = (noise(1, queries * dim), noise(2, gallery * dim));

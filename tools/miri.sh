@@ -8,11 +8,12 @@ case "${1-}" in
     cat <<TEXT
 Usage: tools/miri.sh
 
-Runs under Miri: the unit tests of the CPU's micro-kernel, of its matrix views and of shapes, and
-tests/cpu_index.rs (convolutions by implicit products and by Winograd's tiles, moments, pooling windows, reused memory).
+Runs under Miri: the unit tests of the CPU's micro-kernel, of its matrix products and of shapes, and
+tests/cpu_index.rs (convolutions by implicit products and by Winograd's tiles, moments, pooling windows, distances,
+reused memory).
 Twice: in plain loops, and with AVX2 and FMA, whose unsafe micro-kernel Miri interprets instruction by instruction.
 
-Not run, because Miri interprets Rust alone: the crate gemm, files that are mapped into memory, and CUDA.
+Not run: the micro-kernel for AVX-512, whose tile the plain loops have too; and, because Miri interprets Rust alone, files that are mapped into memory, and CUDA.
 
 Needs a nightly toolchain with Miri (rustup +nightly component add miri rust-src). TOOLCHAIN names another one.
 Takes about half an hour on two cores.

@@ -38,6 +38,7 @@ pub use remedy::explain;
 
 use crate::command_help::{require_new, require_other};
 use crate::console::{self, Verbosity, counted, say, say_lines};
+use crate::device::cpu;
 use crate::error::excerpt;
 use crate::export::features::{self as features_of_others, Format};
 use crate::run::Layout;
@@ -123,6 +124,7 @@ impl Arguments {
             (false, false) => Verbosity::Normal,
             (false, true) => Verbosity::Verbose,
         });
+        cpu::isa::requested()?;
         if let Some(threads) = self.threads {
             if !(1..=1024).contains(&threads) {
                 return Err(Error::Device(format!("--threads {threads}: give 1 to 1024")));

@@ -123,17 +123,17 @@ mod cpu {
             }
             None => GradMode::Overwrite,
         };
-        gemm(matrix_mut(y), mode.beta(), matrix(x), matrix(w).t(), Split::Threads);
+        gemm(matrix_mut(y), mode, matrix(x), matrix(w).t(), Split::Threads);
     }
 
     // ANCHOR: products
     pub fn input_gradient(dy: &Tensor, w: &Tensor, dx: &mut Tensor, mode: GradMode) {
-        gemm(matrix_mut(dx), mode.beta(), matrix(dy), matrix(w), Split::Threads);
+        gemm(matrix_mut(dx), mode, matrix(dy), matrix(w), Split::Threads);
     }
     // ANCHOR_END: products
 
     pub fn weight_gradient(dy: &Tensor, x: &Tensor, dw: &mut Tensor, mode: GradMode) {
-        gemm(matrix_mut(dw), mode.beta(), matrix(dy).t(), matrix(x), Split::Threads);
+        gemm(matrix_mut(dw), mode, matrix(dy).t(), matrix(x), Split::Threads);
     }
 
     /// Fills every row of y with `row`.

@@ -1,37 +1,40 @@
 //! The micro-kernel of matrix products: the innermost loop of every convolution on the CPU.
 //!
-//! C (6 x 16) = start + A (6 x depth) B (depth x 16). Twelve vector registers of eight lanes hold C while A and
-//! B stream through: two loads, six broadcasts and twelve fused multiply-adds per step of the depth. B is packed,
-//! sixteen columns side by side. A is *not* packed: each of its six rows is a list of slices, so that the rows can
-//! be the pixels under the taps of a filter without a copy (the indirect convolution of Dukhan, "The Indirect
-//! Convolution Algorithm", 2019).
+//! C (R x 16 P) = start + A (R x depth) B (depth x 16 P). Vector registers hold C while A and B stream through. B is
+//! packed in panels of sixteen columns, side by side for each step of the depth. A is *not* packed: each of its R rows
+//! is a list of slices, so that the rows can be the pixels under the taps of a filter without a copy (the indirect
+//! convolution of Dukhan, "The Indirect Convolution Algorithm", 2019).
 //!
-//! A machine with AVX2 and FMA runs a vectorised version, any other machine plain loops.
+//! The tile is the machine's ([`tiled`]): with AVX2 6 rows by one panel, twelve registers of eight lanes (a step: two
+//! loads, six broadcasts, twelve fused multiply-adds); with AVX-512 8 rows by two panels, sixteen registers of sixteen
+//! lanes (two loads, eight broadcasts, sixteen fused multiply-adds). Each element of C is one chain of fused
+//! multiply-adds in the order of the depth, so both give the same bits. Other machines run plain loops, by the second
+//! tile.
 
-/// The rows of a register tile.
-pub const ROWS: usize = 6;
-/// The columns of a register tile.
+use super::isa::{Isa, isa};
+
+/// The columns of a panel.
 pub const COLS: usize = 16;
 
-/// The six rows of A for one K segment of the depth.
-pub type Rows<'a> = [&'a [f32]; ROWS];
+/// The R rows of A for one K segment of the depth.
+pub type Rows<'a, const R: usize> = [&'a [f32]; R];
 
 /// The initial value of the register tile, to which the product is added.
 #[derive(Clone, Copy, Debug)]
-pub enum Start<'a> {
+pub enum Start<'a, const P: usize> {
     /// Zeros.
     Zero,
-    /// The same sixteen values in each row: a bias.
-    Row(&'a [f32; COLS]),
+    /// The same values in each row, sixteen for each panel: a bias.
+    Row(&'a [[f32; COLS]; P]),
     /// The current content of C.
     Add,
 }
 
-/// The factor A: for each K segment of the depth, elements `first + step * (0..count)` of each of the six slices.
+/// The factor A: for each K segment of the depth, elements `first + step * (0..count)` of each of the R slices.
 #[derive(Clone, Copy, Debug)]
-pub struct Depth<'a> {
+pub struct Depth<'a, const R: usize> {
     /// The rows, one entry per K segment.
-    pub k_segments: &'a [Rows<'a>],
+    pub k_segments: &'a [Rows<'a, R>],
     /// The index of the first element in each slice.
     pub first: usize,
     /// The number of elements of each slice.
@@ -40,12 +43,37 @@ pub struct Depth<'a> {
     pub step: usize,
 }
 
-/// Computes one tile of C, whose row i is the sixteen elements of `c` from `at[i]` on. `b` holds sixteen columns for
-/// each step of the depth.
+/// The place of a tile in C: element j of panel p of row i is at `rows[i] + p * panel + j`.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<const R: usize> {
+    /// The first element of each row.
+    pub rows: [usize; R],
+    /// The distance between the panels of a row, in elements.
+    pub panel: usize,
+}
+
+/// Calls a function that is generic over the rows and panels of a register tile, with those of the machine.
+macro_rules! tiled {
+    ($($function:ident).+ ($($argument:expr),* $(,)?)) => {
+        match $crate::device::cpu::isa::isa() {
+            $crate::device::cpu::isa::Isa::Avx2 => $($function).+::<6, 1>($($argument),*),
+            _ => $($function).+::<8, 2>($($argument),*),
+        }
+    };
+}
+pub(crate) use tiled;
+
+/// Computes one tile of C. Each slice of `b` is a panel: sixteen columns for each step of the depth.
 ///
 /// # Panics
 /// If a slice is too short.
-pub fn microkernel(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
+pub fn microkernel<const R: usize, const P: usize>(
+    a: Depth<'_, R>,
+    b: [&[f32]; P],
+    start: Start<'_, P>,
+    c: &mut [f32],
+    at: Place<R>,
+) {
     // A product of depth 0 reads no K segment: `first` need not be the index of an element then.
     let a = if a.count == 0 { Depth { k_segments: &[], ..a } } else { a };
     let Depth { k_segments, first, count, step } = a;
@@ -53,95 +81,168 @@ pub fn microkernel(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at:
     let reaches = |row: &&[f32]| last.is_some_and(|last| last < row.len());
     assert!(k_segments.iter().flatten().all(reaches), "a row of A is too short");
     let needed = k_segments.len().checked_mul(count).and_then(|steps| steps.checked_mul(COLS));
-    assert!(needed.is_some_and(|needed| needed <= b.len()), "B is too short");
-    let highest = c.len().checked_sub(COLS);
+    assert!(needed.is_some_and(|needed| b.iter().all(|b| needed <= b.len())), "B is too short");
+    let across = P.saturating_sub(1).checked_mul(at.panel).and_then(|across| across.checked_add(COLS));
+    let highest = across.and_then(|across| c.len().checked_sub(across));
     assert!(
-        highest.is_some_and(|highest| at.iter().all(|&at| at <= highest)),
+        highest.is_some_and(|highest| at.rows.iter().all(|&at| at <= highest)),
         "a row of C reaches past its buffer"
     );
     #[cfg(target_arch = "x86_64")]
-    if super::simd::is_wide() {
-        // SAFETY: the machine has AVX2 and FMA, and the assertions above are the function's other requirements.
-        unsafe { avx2(a, b, start, c, at) };
-        return;
+    match isa() {
+        // SAFETY: `isa` returns what the machine has, and the assertions above are the functions' other requirements.
+        Isa::Avx512 => return unsafe { avx512(a, b, start, c, at) },
+        Isa::Avx2 => return unsafe { avx2(a, b, start, c, at) },
+        Isa::Portable => {}
     }
     portable(a, b, start, c, at);
 }
 
 /// The micro-kernel in plain loops.
-fn portable(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
-    let mut sums = [[0.0f32; COLS]; ROWS];
-    for (sums, at) in sums.iter_mut().zip(at) {
-        match start {
-            Start::Zero => {}
-            Start::Row(row) => *sums = *row,
-            Start::Add => sums.copy_from_slice(&c[at..at + COLS]),
-        }
-    }
-    let mut b = b.chunks_exact(COLS);
-    for rows in a.k_segments {
-        for i in 0..a.count {
-            let b = b.next().expect("B has sixteen columns for each step");
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                let x = row[a.first + i * a.step];
-                sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += x * b);
+fn portable<const R: usize, const P: usize>(
+    a: Depth<'_, R>,
+    b: [&[f32]; P],
+    start: Start<'_, P>,
+    c: &mut [f32],
+    at: Place<R>,
+) {
+    for (p, b) in b.into_iter().enumerate() {
+        let at = at.rows.map(|row| row + p * at.panel);
+        let mut sums = [[0.0f32; COLS]; R];
+        for (sums, at) in sums.iter_mut().zip(at) {
+            match start {
+                Start::Zero => {}
+                Start::Row(rows) => *sums = rows[p],
+                Start::Add => sums.copy_from_slice(&c[at..at + COLS]),
             }
         }
-    }
-    for (sums, at) in sums.iter().zip(at) {
-        c[at..at + COLS].copy_from_slice(sums);
-    }
-}
-
-/// The micro-kernel for AVX2 and FMA.
-///
-/// # Safety
-/// The machine must have AVX2 and FMA. If `a` has K segments, its count must be at least 1 and each slice must hold
-/// element `first + (count - 1) * step`; `b` must hold sixteen elements for each step of each K segment, and `c`
-/// sixteen from each of `at` on. No sum or product in these conditions may exceed a `usize`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(a: Depth<'_>, b: &[f32], start: Start<'_>, c: &mut [f32], at: [usize; ROWS]) {
-    use std::arch::x86_64::*;
-    // SAFETY: the caller guarantees the machine and the lengths. Rows of A are read at `first + i * step` for
-    // i below `count`; `b` advances by sixteen for each step, at most to the end of its slice; rows of C are read and
-    // written sixteen elements from `at` on. Loads and stores are unaligned.
-    unsafe {
-        let mut sums = [[_mm256_setzero_ps(); 2]; ROWS];
-        match start {
-            Start::Zero => {}
-            Start::Row(row) => {
-                let row = [_mm256_loadu_ps(row.as_ptr()), _mm256_loadu_ps(row.as_ptr().add(8))];
-                sums = [row; ROWS];
-            }
-            Start::Add => {
-                for i in 0..ROWS {
-                    let c = c.as_ptr().add(at[i]);
-                    sums[i] = [_mm256_loadu_ps(c), _mm256_loadu_ps(c.add(8))];
+        let mut b = b.chunks_exact(COLS);
+        for rows in a.k_segments {
+            for i in 0..a.count {
+                let b = b.next().expect("B has sixteen columns for each step");
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    let x = row[a.first + i * a.step];
+                    sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += x * b);
                 }
             }
         }
-        let mut b = b.as_ptr();
-        // ANCHOR: loop
+        for (sums, at) in sums.iter().zip(at) {
+            c[at..at + COLS].copy_from_slice(sums);
+        }
+    }
+}
+
+/// The micro-kernel for AVX2 and FMA, one panel at a time.
+///
+/// # Safety
+/// The machine must have AVX2 and FMA. If `a` has K segments, its count must be at least 1 and each slice must hold
+/// element `first + (count - 1) * step`; each of `b` must hold sixteen elements for each step of each K segment, and
+/// `c` sixteen from each place of `at` on. No sum or product in these conditions may exceed a `usize`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const R: usize, const P: usize>(
+    a: Depth<'_, R>,
+    b: [&[f32]; P],
+    start: Start<'_, P>,
+    c: &mut [f32],
+    at: Place<R>,
+) {
+    use std::arch::x86_64::*;
+    // SAFETY: the caller guarantees the machine and the lengths. Rows of A are read at `first + i * step` for
+    // i below `count`; `b` advances by sixteen for each step, at most to the end of its slice; rows of C are read and
+    // written sixteen elements from their places on. Loads and stores are unaligned.
+    unsafe {
+        for p in 0..P {
+            let mut sums = [[_mm256_setzero_ps(); 2]; R];
+            match start {
+                Start::Zero => {}
+                Start::Row(rows) => {
+                    let row = rows[p].as_ptr();
+                    sums = [[_mm256_loadu_ps(row), _mm256_loadu_ps(row.add(8))]; R];
+                }
+                Start::Add => {
+                    for i in 0..R {
+                        let c = c.as_ptr().add(at.rows[i] + p * at.panel);
+                        sums[i] = [_mm256_loadu_ps(c), _mm256_loadu_ps(c.add(8))];
+                    }
+                }
+            }
+            let mut b = b[p].as_ptr();
+            // ANCHOR: loop
+            for rows in a.k_segments {
+                let rows = rows.map(|row| row.as_ptr().add(a.first));
+                let mut at = 0;
+                for _ in 0..a.count {
+                    let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+                    for i in 0..R {
+                        let x = _mm256_broadcast_ss(&*rows[i].add(at));
+                        sums[i][0] = _mm256_fmadd_ps(x, b0, sums[i][0]);
+                        sums[i][1] = _mm256_fmadd_ps(x, b1, sums[i][1]);
+                    }
+                    at += a.step;
+                    b = b.add(COLS);
+                }
+            }
+            // ANCHOR_END: loop
+            for i in 0..R {
+                let c = c.as_mut_ptr().add(at.rows[i] + p * at.panel);
+                _mm256_storeu_ps(c, sums[i][0]);
+                _mm256_storeu_ps(c.add(8), sums[i][1]);
+            }
+        }
+    }
+}
+
+/// The micro-kernel for AVX-512.
+///
+/// # Safety
+/// The machine must have AVX-512F; the other requirements are those of [`avx2`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512<const R: usize, const P: usize>(
+    a: Depth<'_, R>,
+    b: [&[f32]; P],
+    start: Start<'_, P>,
+    c: &mut [f32],
+    at: Place<R>,
+) {
+    use std::arch::x86_64::*;
+    // SAFETY: as in `avx2`; an offset of all panels is at most the length of the shortest one.
+    unsafe {
+        let mut sums = [[_mm512_setzero_ps(); P]; R];
+        for i in 0..R {
+            for p in 0..P {
+                sums[i][p] = match start {
+                    Start::Zero => _mm512_setzero_ps(),
+                    Start::Row(rows) => _mm512_loadu_ps(rows[p].as_ptr()),
+                    Start::Add => _mm512_loadu_ps(c.as_ptr().add(at.rows[i] + p * at.panel)),
+                };
+            }
+        }
+        let b = b.map(|b| b.as_ptr());
+        let mut offset = 0;
         for rows in a.k_segments {
             let rows = rows.map(|row| row.as_ptr().add(a.first));
             let mut at = 0;
             for _ in 0..a.count {
-                let (b0, b1) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
-                for i in 0..ROWS {
-                    let x = _mm256_broadcast_ss(&*rows[i].add(at));
-                    sums[i][0] = _mm256_fmadd_ps(x, b0, sums[i][0]);
-                    sums[i][1] = _mm256_fmadd_ps(x, b1, sums[i][1]);
+                let mut columns = [_mm512_setzero_ps(); P];
+                for p in 0..P {
+                    columns[p] = _mm512_loadu_ps(b[p].add(offset));
+                }
+                for i in 0..R {
+                    let x = _mm512_set1_ps(*rows[i].add(at));
+                    for p in 0..P {
+                        sums[i][p] = _mm512_fmadd_ps(x, columns[p], sums[i][p]);
+                    }
                 }
                 at += a.step;
-                b = b.add(COLS);
+                offset += COLS;
             }
         }
-        // ANCHOR_END: loop
-        for i in 0..ROWS {
-            let c = c.as_mut_ptr().add(at[i]);
-            _mm256_storeu_ps(c, sums[i][0]);
-            _mm256_storeu_ps(c.add(8), sums[i][1]);
+        for i in 0..R {
+            for p in 0..P {
+                _mm512_storeu_ps(c.as_mut_ptr().add(at.rows[i] + p * at.panel), sums[i][p]);
+            }
         }
     }
 }
@@ -151,69 +252,115 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    const R: usize = 6;
+
     /// Lengths whose sums or products exceed a `usize` must not look short enough.
     #[test]
     fn lengths_that_wrap_are_refused() {
         let (data, b) = ([1.0; 64], [1.0; 64]);
-        let rows = [[&data[..]; ROWS]; 4];
+        let rows = [[&data[..]; R]; 4];
         let good = Depth { k_segments: &rows[..1], first: 0, count: 4, step: 1 };
-        let runs = |a: Depth<'_>, at: usize| {
-            let mut c = [0.0; 32];
-            catch_unwind(AssertUnwindSafe(|| microkernel(a, &b, Start::Zero, &mut c, [at; ROWS]))).is_ok()
+        let runs = |a: Depth<'_, R>, row: usize, panel: usize| {
+            let (mut c, at) = ([0.0; 48], Place { rows: [row; R], panel });
+            catch_unwind(AssertUnwindSafe(|| microkernel(a, [&b, &b], Start::Zero, &mut c, at))).is_ok()
         };
-        assert!(runs(good, 0) && runs(good, 16));
-        assert!(!runs(good, 17) && !runs(good, usize::MAX - 8));
-        assert!(!runs(Depth { first: 61, ..good }, 0));
-        assert!(!runs(Depth { first: usize::MAX, ..good }, 0));
-        assert!(!runs(Depth { step: usize::MAX / 3 + 1, ..good }, 0));
-        assert!(!runs(Depth { k_segments: &rows, count: usize::MAX / 64 + 1, step: 0, ..good }, 0));
+        assert!(runs(good, 0, 16) && runs(good, 16, 16) && runs(good, 0, 32) && runs(good, 32, 0));
+        assert!(!runs(good, 17, 16) && !runs(good, usize::MAX - 8, 16));
+        assert!(!runs(good, 1, 32) && !runs(good, 0, usize::MAX - 8) && !runs(good, usize::MAX - 31, 32));
+        assert!(!runs(Depth { first: 61, ..good }, 0, 16));
+        assert!(!runs(Depth { first: usize::MAX, ..good }, 0, 16));
+        assert!(!runs(Depth { step: usize::MAX / 3 + 1, ..good }, 0, 16));
+        assert!(!runs(Depth { k_segments: &rows, count: usize::MAX / 64 + 1, step: 0, ..good }, 0, 16));
+        let (mut c, at) = ([0.0; 48], Place { rows: [0; R], panel: 16 });
+        let short = catch_unwind(AssertUnwindSafe(|| {
+            microkernel(good, [&b, &b[1..]], Start::Zero, &mut c, at);
+        }));
+        assert!(short.is_err());
     }
 
     /// A product of depth 0 is the start alone, wherever its first element would lie.
     #[test]
     fn an_empty_depth_leaves_the_start() {
-        let rows = [[&[][..]; ROWS]];
+        let rows = [[&[][..]; R]];
         let a = Depth { k_segments: &rows, first: usize::MAX, count: 0, step: 1 };
-        let mut c = [3.0; COLS];
-        microkernel(a, &[], Start::Add, &mut c, [0; ROWS]);
+        let (mut c, at) = ([3.0; COLS], Place { rows: [0; R], panel: 0 });
+        microkernel(a, [&[]], Start::Add, &mut c, at);
         assert_eq!(c, [3.0; COLS]);
-        microkernel(a, &[], Start::Row(&[2.0; COLS]), &mut c, [0; ROWS]);
+        microkernel(a, [&[]], Start::Row(&[[2.0; COLS]]), &mut c, at);
         assert_eq!(c, [2.0; COLS]);
     }
 
-    /// Both kernels against sums in f64, on every start and with strided rows.
-    #[test]
-    fn both_kernels_multiply() {
+    /// The kernel of one instruction set.
+    fn run<const R: usize, const P: usize>(
+        isa: Isa,
+        a: Depth<'_, R>,
+        b: [&[f32]; P],
+        start: Start<'_, P>,
+        c: &mut [f32],
+        at: Place<R>,
+    ) {
+        match isa {
+            Isa::Portable => portable(a, b, start, c, at),
+            // SAFETY: the caller has looked for the instruction set; `check` gives slices that are long enough.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { avx2(a, b, start, c, at) },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512(a, b, start, c, at) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => unreachable!("no such instruction set here"),
+        }
+    }
+
+    /// A kernel against sums in f64, on every start, with strided rows, and panels that lie apart. Returns the bits.
+    fn check<const R: usize, const P: usize>(isa: Isa) -> Vec<u32> {
+        const APART: usize = 200;
         let value = |i: usize| ((i * 37 + 11) % 101) as f32 / 50.0 - 1.0;
-        let data: Vec<f32> = (0..400).map(value).collect();
-        let b: Vec<f32> = (0..2 * 9 * COLS).map(|i| value(i + 5)).collect();
-        let old: Vec<f32> = (0..ROWS * 20).map(|i| value(i + 7)).collect();
-        let bias: [f32; COLS] = std::array::from_fn(|i| value(i + 3));
-        let k_segments: [Rows<'_>; 2] =
+        let data: Vec<f32> = (0..31 * R + 200).map(value).collect();
+        let b: Vec<f32> = (0..P * 2 * 9 * COLS).map(|i| value(i + 5)).collect();
+        let b: [&[f32]; P] = std::array::from_fn(|p| &b[p * 2 * 9 * COLS..][..2 * 9 * COLS]);
+        let old: Vec<f32> = (0..P * APART).map(|i| value(i + 7)).collect();
+        let bias: [[f32; COLS]; P] =
+            std::array::from_fn(|p| std::array::from_fn(|i| value(i + 3 + COLS * p)));
+        let k_segments: [Rows<'_, R>; 2] =
             std::array::from_fn(|s| std::array::from_fn(|i| &data[31 * i + 60 * s..]));
         let a = Depth { k_segments: &k_segments, first: 2, count: 9, step: 3 };
-        let at = std::array::from_fn(|i| 20 * i);
+        let at = Place { rows: std::array::from_fn(|i| 20 * i), panel: APART };
+        let mut bits = Vec::new();
         for start in [Start::Zero, Start::Row(&bias), Start::Add] {
-            for kernel in [microkernel, portable] {
-                let mut c = old.clone();
-                kernel(a, &b, start, &mut c, at);
-                for i in 0..ROWS {
-                    for j in 0..COLS {
-                        let mut sum = match start {
-                            Start::Zero => 0.0,
-                            Start::Row(bias) => f64::from(bias[j]),
-                            Start::Add => f64::from(old[20 * i + j]),
-                        };
-                        for (s, rows) in k_segments.iter().enumerate() {
-                            for k in 0..9 {
-                                sum += f64::from(rows[i][2 + 3 * k]) * f64::from(b[(s * 9 + k) * COLS + j]);
-                            }
-                        }
-                        assert!((f64::from(c[20 * i + j]) - sum).abs() < 1e-5);
-                    }
-                    assert_eq!(c[20 * i + COLS..20 * i + 20], old[20 * i + COLS..20 * i + 20]);
+            let mut c = old.clone();
+            run(isa, a, b, start, &mut c, at);
+            for (at, &got) in c.iter().enumerate() {
+                let (p, i, j) = (at / APART, at % APART / 20, at % APART % 20);
+                if i >= R || j >= COLS {
+                    assert_eq!(got, old[at], "an element outside of the tile");
+                    continue;
                 }
+                let mut sum = match start {
+                    Start::Zero => 0.0,
+                    Start::Row(bias) => f64::from(bias[p][j]),
+                    Start::Add => f64::from(old[at]),
+                };
+                for (s, rows) in k_segments.iter().enumerate() {
+                    for k in 0..9 {
+                        sum += f64::from(rows[i][2 + 3 * k]) * f64::from(b[p][(s * 9 + k) * COLS + j]);
+                    }
+                }
+                assert!((f64::from(got) - sum).abs() < 1e-5, "{isa:?}, {R} x {P}: {got}, expected {sum}");
             }
+            bits.extend(c.iter().map(|c| c.to_bits()));
+        }
+        bits
+    }
+
+    /// Each kernel of the machine, with each tile; those with fused multiply-adds give the same bits.
+    #[test]
+    fn all_kernels_multiply() {
+        let isas: Vec<Isa> = Isa::ALL.into_iter().filter(|isa| isa.is_here()).collect();
+        println!("instruction sets of this machine: {isas:?}");
+        let tiles = [check::<6, 1>, check::<8, 1>, check::<8, 2>];
+        for tile in tiles {
+            let bits: Vec<Vec<u32>> = isas.iter().map(|&isa| tile(isa)).collect();
+            assert!(bits.iter().skip(1).all(|other| *other == bits[1]));
         }
     }
 }

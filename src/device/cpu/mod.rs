@@ -5,9 +5,12 @@
 
 mod column_sums;
 mod gemm;
+pub mod isa;
 pub(crate) mod microkernel;
 mod pool;
 pub mod simd;
+
+use isa::Isa;
 
 pub use column_sums::{Addends, lanes, sum_rows};
 pub use gemm::{MatMut, MatRef, Split, gemm};
@@ -15,6 +18,10 @@ pub use pool::{CpuBuffer, CpuDevice};
 
 /// The processor in words: architecture and loops, on which the bits of results depend.
 pub fn describe() -> String {
-    let loops = if simd::is_wide() { "AVX2 and FMA loops" } else { "portable loops (no AVX2)" };
+    let loops = match isa::isa() {
+        Isa::Portable => "portable loops",
+        Isa::Avx2 => "AVX2 and FMA loops",
+        Isa::Avx512 => "AVX-512 loops",
+    };
     format!("{}, {loops}", std::env::consts::ARCH)
 }

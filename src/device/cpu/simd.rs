@@ -1,5 +1,6 @@
 //! Vectorised loops: each is compiled twice, for the baseline of the target and for AVX2 with FMA.
 
+use super::isa::{Isa, isa};
 use crate::element::GradMode;
 use std::ops::{Add, Mul, Sub};
 
@@ -95,19 +96,10 @@ pub fn vectorized<T>(work: impl FnOnce() -> T) -> T {
         fn wide<T>(work: impl FnOnce() -> T) -> T {
             work()
         }
-        if is_wide() {
-            // SAFETY: the machine has AVX2 and FMA, as checked above.
+        if isa() != Isa::Portable {
+            // SAFETY: `isa` returns what the machine has, and all but the portable loops need AVX2 and FMA.
             return unsafe { wide(work) };
         }
     }
     work()
-}
-
-/// True on a machine with AVX2 and FMA.
-#[inline(always)]
-pub fn is_wide() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }

@@ -3,6 +3,7 @@
 use super::{CLOSE, Origin};
 use crate::device::cpu::simd::vectorized;
 use crate::device::cpu::{MatMut, MatRef, Split, gemm};
+use crate::element::GradMode;
 use rayon::prelude::*;
 
 /// Feature rows with their squared distances from the origin.
@@ -75,16 +76,8 @@ fn finish_distances(row: &mut [f32], q2: f32, g_squared: &[f32]) -> bool {
 /// c [rows, cols] = q [rows, dim] g^T [dim, cols].
 fn product(c: &mut [f32], q: &[f32], g: &[f32], dim: usize) {
     let (rows, cols) = (q.len() / dim, g.len() / dim);
-    let g = MatRef::new(g, cols, dim).t();
-    if rows == 1 {
-        // A single row would become a matrix-vector product, whose rounding depends on the column. Two equal
-        // rows (a stride of 0) do not.
-        let mut twice = vec![0.0; 2 * cols];
-        gemm(MatMut::new(&mut twice, 2, cols), 0.0, MatRef::strided(q, 2, dim, 0, 1), g, Split::Alone);
-        c.copy_from_slice(&twice[..cols]);
-    } else {
-        gemm(MatMut::new(c, rows, cols), 0.0, MatRef::new(q, rows, dim), g, Split::Alone);
-    }
+    let (q, g) = (MatRef::new(q, rows, dim), MatRef::new(g, cols, dim).t());
+    gemm(MatMut::new(c, rows, cols), GradMode::Overwrite, q, g, Split::Alone);
 }
 
 /// Sum of squared differences of two rows of one length, in f64: exactly 0 for equal rows, symmetric, and accurate

@@ -8,7 +8,7 @@
 use super::Geometry;
 use super::implicit_gemm::{FEW_CHANNELS, pad_images};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, microkernel};
+use crate::device::cpu::microkernel::{COLS, Depth, Place, Start, microkernel, tiled};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -17,7 +17,7 @@ use std::ops::Range;
 /// Pixels of a block: a packed panel (16 KiB) stays in the first-level cache.
 const BLOCK: usize = 256;
 /// The most rows packed together: for a block of pixels they take 192 KiB.
-const ROWS_TOGETHER: usize = 32 * ROWS;
+const ROWS_TOGETHER: usize = 192;
 /// The fewest panels of a group, so that the cost of packing rows is amortised.
 const PANELS_TOGETHER: usize = 18;
 /// The target number of tasks.
@@ -31,18 +31,19 @@ struct Grid {
     /// The number of panels, and of panels per group.
     panels: usize,
     group: usize,
-    /// The number of rows, and of rows per chunk (a multiple of six).
+    /// The number of rows, and of rows per chunk (a multiple of those of a register tile).
     rows: usize,
     chunk: usize,
 }
 
 impl Grid {
-    fn new(g: &Geometry) -> Self {
+    /// For register tiles of R rows by P panels. The parts, in which sums are cut, depend on neither.
+    fn new<const R: usize, const P: usize>(g: &Geometry) -> Self {
         let panels = (g.filter[0] * g.filter[1] * g.c).div_ceil(COLS);
         let groups = (panels / PANELS_TOGETHER).clamp(1, TASKS);
-        let group = panels.div_ceil(groups);
+        let group = panels.div_ceil(groups).next_multiple_of(P);
         let chunks = g.k.div_ceil(ROWS_TOGETHER);
-        let chunk = g.k.div_ceil(chunks).next_multiple_of(ROWS);
+        let chunk = g.k.div_ceil(chunks).next_multiple_of(R);
         let pixels = g.n * g.output[0] * g.output[1];
         let parts = (TASKS / (groups * chunks)).clamp(1, pixels.div_ceil(2 * BLOCK));
         let part = pixels.div_ceil(parts).next_multiple_of(BLOCK);
@@ -94,7 +95,18 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
     let padded = (merge && g.pad > 0).then(|| pad_images(device, g, x));
     let x = Input { values: padded.as_ref().map_or(x, Tensor::f32), pixel: g.c };
     let g = &if merge { with_rows_as_taps(g) } else { *g };
-    let grid = Grid::new(g);
+    tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
+}
+
+fn wgrad_tiled<const R: usize, const P: usize>(
+    device: &Device,
+    g: &Geometry,
+    x: Input<'_>,
+    dy: &[f32],
+    dw: &mut [f32],
+    mode: GradMode,
+) {
+    let grid = Grid::new::<R, P>(g);
     let (parts, chunks, groups) = (grid.parts(), grid.chunks(), grid.groups());
     let mut sums = Tensor::scratch(device, [parts * chunks * groups, grid.task()]);
     sums.f32_mut().par_chunks_mut(grid.task()).enumerate().for_each(|(i, sums)| {
@@ -102,8 +114,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
         let pixels = part * grid.part..((part + 1) * grid.part).min(grid.pixels);
         let rows = chunk * grid.chunk..((chunk + 1) * grid.chunk).min(grid.rows);
         let panels = group * grid.group..((group + 1) * grid.group).min(grid.panels);
-        let mut sums: Vec<_> = sums.chunks_exact_mut(grid.chunk * COLS).collect();
-        task(device, g, x, dy, &TaskRanges { pixels, rows, panels }, &mut sums);
+        task::<R, P>(device, g, x, dy, &TaskRanges { pixels, rows, panels }, sums, grid.chunk * COLS);
     });
     let sums = sums.f32();
     let columns = dw.len() / g.k;
@@ -127,44 +138,55 @@ struct TaskRanges {
     panels: Range<usize>,
 }
 
-/// Computes the sums of one task; `sums` has a slice for each panel.
-fn task(
+/// Computes the sums of one task, `[panel, row, 16]`: a panel has `of_panel` elements.
+fn task<const R: usize, const P: usize>(
     device: &Device,
     g: &Geometry,
     x: Input<'_>,
     dy: &[f32],
     ranges: &TaskRanges,
-    sums: &mut [&mut [f32]],
+    sums: &mut [f32],
+    of_panel: usize,
 ) {
     let TaskRanges { pixels, rows, panels } = ranges;
-    let height = rows.len().next_multiple_of(ROWS);
-    let mut scratch = Tensor::scratch(device, [BLOCK * (height + COLS)]);
+    let height = rows.len().next_multiple_of(R);
+    let mut scratch = Tensor::scratch(device, [BLOCK * (height + P * COLS)]);
     let (packed_dy, packed_x) = scratch.f32_mut().split_at_mut(BLOCK * height);
     // ANCHOR: blocks
     for first in pixels.clone().step_by(BLOCK) {
         let block = first..pixels.end.min(first + BLOCK);
         let start = if first == pixels.start { Start::Zero } else { Start::Add };
-        pack_rows(dy, g.k, &block, rows, packed_dy);
-        for (panel, sums) in panels.clone().zip(&mut *sums) {
-            pack_panel(g, x, &block, panel, packed_x);
-            for (i, a) in packed_dy.chunks_exact(block.len() * ROWS).take(height / ROWS).enumerate() {
+        pack_rows::<R>(dy, g.k, &block, rows, packed_dy);
+        for (group, sums) in panels.clone().step_by(P).zip(sums.chunks_mut(P * of_panel)) {
+            for (p, packed_x) in packed_x.chunks_exact_mut(BLOCK * COLS).enumerate() {
+                pack_panel(g, x, &block, group + p, packed_x);
+            }
+            let b = std::array::from_fn(|p| &packed_x[p * BLOCK * COLS..][..block.len() * COLS]);
+            for (i, a) in packed_dy.chunks_exact(block.len() * R).take(height / R).enumerate() {
                 let k_segment = std::array::from_fn(|i| &a[i..]);
-                let a = Depth { k_segments: &[k_segment], first: 0, count: block.len(), step: ROWS };
-                microkernel(a, packed_x, start, sums, std::array::from_fn(|j| (i * ROWS + j) * COLS));
+                let a = Depth { k_segments: &[k_segment], first: 0, count: block.len(), step: R };
+                let at = Place { rows: std::array::from_fn(|j| (i * R + j) * COLS), panel: of_panel };
+                microkernel::<R, P>(a, b, start, sums, at);
             }
         }
     }
     // ANCHOR_END: blocks
 }
 
-/// Packs rows of the product (columns of dy) in groups of six, pixel by pixel.
-fn pack_rows(dy: &[f32], k: usize, block: &Range<usize>, rows: &Range<usize>, to: &mut [f32]) {
+/// Packs rows of the product (columns of dy) in groups of R, pixel by pixel.
+fn pack_rows<const R: usize>(
+    dy: &[f32],
+    k: usize,
+    block: &Range<usize>,
+    rows: &Range<usize>,
+    to: &mut [f32],
+) {
     let dy = &dy[block.start * k..block.end * k];
-    for (row, to) in rows.clone().step_by(ROWS).zip(to.chunks_exact_mut(block.len() * ROWS)) {
-        let count = ROWS.min(rows.end - row);
-        let pixels = dy.chunks_exact(k).zip(to.chunks_exact_mut(ROWS));
-        if count == ROWS {
-            pixels.for_each(|(dy, to)| to.copy_from_slice(&dy[row..row + ROWS]));
+    for (row, to) in rows.clone().step_by(R).zip(to.chunks_exact_mut(block.len() * R)) {
+        let count = R.min(rows.end - row);
+        let pixels = dy.chunks_exact(k).zip(to.chunks_exact_mut(R));
+        if count == R {
+            pixels.for_each(|(dy, to)| to.copy_from_slice(&dy[row..row + R]));
         } else {
             pixels.for_each(|(dy, to)| {
                 to[..count].copy_from_slice(&dy[row..row + count]);
@@ -176,7 +198,9 @@ fn pack_rows(dy: &[f32], k: usize, block: &Range<usize>, rows: &Range<usize>, to
 
 /// Packs sixteen columns of the unfolded input, pixel by pixel.
 fn pack_panel(g: &Geometry, x: Input<'_>, block: &Range<usize>, panel: usize, to: &mut [f32]) {
-    let columns = panel * COLS..((panel + 1) * COLS).min(g.filter[0] * g.filter[1] * g.c);
+    let end = g.filter[0] * g.filter[1] * g.c;
+    // A panel behind the last column has none: it fills a register tile.
+    let columns = (panel * COLS).min(end)..((panel + 1) * COLS).min(end);
     if columns.len() < COLS {
         to.fill(0.0);
     }

@@ -14,7 +14,7 @@
 
 use super::Geometry;
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Rows, Start, microkernel};
+use crate::device::cpu::microkernel::{COLS, Depth, Place, Rows, Start, microkernel, tiled};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
 use rayon::prelude::*;
@@ -23,7 +23,7 @@ use std::ops::Range;
 /// The depth of one pass over a register tile: sixteen columns of this depth (24 KiB) stay in the first-level cache.
 const DEPTH: usize = 384;
 /// The most result pixels of a task: their source and result stay in a second-level cache.
-const PIXELS: usize = 16 * ROWS;
+const PIXELS: usize = 96;
 /// The target number of tasks if there are few pixels.
 const TASKS: usize = 12;
 /// The number of channels below which the taps of a filter row are merged.
@@ -104,7 +104,7 @@ pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&
         zeros: vec![0.0; k_segment],
     };
     let filters = Filters { values: w, column: r * s * g.c, tap: k_segment, depth: 1 };
-    product.run(device, filters, bias, y, GradMode::Overwrite);
+    tiled!(product.run(device, filters, bias, y, GradMode::Overwrite));
 }
 
 /// Computes the gradient of the input: writes or adds dx.
@@ -141,7 +141,7 @@ pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32
         zeros: vec![0.0; g.k],
     };
     let filters = Filters { values: w, column: 1, tap: g.c, depth: r * s * g.c };
-    product.run(device, filters, None, dx, mode);
+    tiled!(product.run(device, filters, None, dx, mode));
 }
 
 /// Copies the images with their zero padding.
@@ -229,7 +229,7 @@ impl ImplicitGemm<'_> {
         packed
     }
 
-    fn run(
+    fn run<const R: usize, const P: usize>(
         &self,
         device: &Device,
         filters: Filters<'_>,
@@ -239,17 +239,17 @@ impl ImplicitGemm<'_> {
     ) {
         let packed = self.pack(device, &filters);
         let pixels = y.len() / self.columns;
-        let few = pixels.div_ceil(TASKS).next_multiple_of(ROWS);
-        let task = few.clamp(2 * ROWS, PIXELS) * self.modulus * self.modulus;
+        let few = pixels.div_ceil(TASKS).next_multiple_of(R);
+        let task = few.clamp(2 * R, PIXELS) * self.modulus * self.modulus;
         y.par_chunks_mut(task * self.columns).enumerate().for_each(|(i, y)| {
             for class in &self.classes {
-                self.task(class, packed.f32(), bias, i * task, y, mode);
+                self.task::<R, P>(class, packed.f32(), bias, i * task, y, mode);
             }
         });
     }
 
     /// Computes the pixels of one class among those of `y`, whose first pixel is pixel `first` of the result.
-    fn task(
+    fn task<const R: usize, const P: usize>(
         &self,
         class: &PixelClass,
         packed: &[f32],
@@ -283,11 +283,11 @@ impl ImplicitGemm<'_> {
             }
             return;
         }
-        let mut rows = Vec::with_capacity(pixels_of_class.len().div_ceil(ROWS) * class.taps.len());
+        let mut rows = Vec::with_capacity(pixels_of_class.len().div_ceil(R) * class.taps.len());
         // ANCHOR: rows
-        for pixels in pixels_of_class.chunks(ROWS) {
+        for pixels in pixels_of_class.chunks(R) {
             for tap in &class.taps {
-                let mut row: Rows<'_> = [&self.zeros; ROWS];
+                let mut row: Rows<'_, R> = [&self.zeros; R];
                 for (row, &(_, n, at)) in row.iter_mut().zip(pixels) {
                     *row = self.under(n, at, tap).unwrap_or(&self.zeros);
                 }
@@ -296,37 +296,58 @@ impl ImplicitGemm<'_> {
         }
         // ANCHOR_END: rows
         let total: usize = self.classes.iter().map(|class| class.taps.len()).sum();
+        let panels = self.columns.div_ceil(COLS);
         for (i, pass) in self.passes(class.taps.len()).into_iter().enumerate() {
-            let steps = pass.taps.len() * pass.elements.len() * COLS;
-            for (panel, packed) in packed.chunks_exact(total * self.k_segment * COLS).enumerate() {
-                let from =
-                    ((class.first_tap + pass.taps.start) * self.k_segment + pass.elements.start) * COLS;
-                let b = &packed[from..from + steps];
-                let column = panel * COLS;
-                let columns = COLS.min(self.columns - column);
-                let mut row = [0.0; COLS];
-                let start = match bias {
-                    _ if i > 0 || mode == GradMode::Accumulate => Start::Add,
-                    Some(bias) => {
-                        row[..columns].copy_from_slice(&bias[column..column + columns]);
-                        Start::Row(&row)
-                    }
-                    None => Start::Zero,
-                };
-                for (pixels, rows) in pixels_of_class.chunks(ROWS).zip(rows.chunks_exact(class.taps.len())) {
-                    let a = Depth {
-                        k_segments: &rows[pass.taps.clone()],
-                        first: pass.elements.start,
-                        count: pass.elements.len(),
-                        step: 1,
-                    };
-                    let at = |i: usize| pixels[i].0 * self.columns + column;
-                    if pixels.len() == ROWS && columns == COLS {
-                        microkernel(a, b, start, y, std::array::from_fn(at));
-                    } else {
-                        edge(a, b, start, y, (0..pixels.len()).map(at), columns);
-                    }
-                }
+            let product = Product {
+                packed,
+                panel: total * self.k_segment * COLS,
+                first: ((class.first_tap + pass.taps.start) * self.k_segment + pass.elements.start) * COLS,
+                taps: class.taps.len(),
+                pass,
+                pixels: &pixels_of_class,
+                rows: &rows,
+                bias: bias.filter(|_| i == 0),
+                adds: i > 0 || mode == GradMode::Accumulate,
+            };
+            let whole = panels - panels % P;
+            (0..whole).step_by(P).for_each(|panel| self.multiply::<R, P>(&product, panel, y));
+            (whole..panels).for_each(|panel| self.multiply::<R, 1>(&product, panel, y));
+        }
+    }
+
+    /// Multiplies all pixels of a class by P panels of filters, for a part of the depth.
+    fn multiply<const R: usize, const P: usize>(
+        &self,
+        product: &Product<'_, R>,
+        panel: usize,
+        y: &mut [f32],
+    ) {
+        let Product { packed, pass, pixels, rows, taps, .. } = product;
+        let steps = pass.taps.len() * pass.elements.len() * COLS;
+        let b = std::array::from_fn(|p| &packed[(panel + p) * product.panel + product.first..][..steps]);
+        let column = panel * COLS;
+        let columns = (P * COLS).min(self.columns - column);
+        let mut row = [[0.0; COLS]; P];
+        let start = match product.bias {
+            _ if product.adds => Start::Add,
+            Some(bias) => {
+                row.as_flattened_mut()[..columns].copy_from_slice(&bias[column..column + columns]);
+                Start::Row(&row)
+            }
+            None => Start::Zero,
+        };
+        for (pixels, rows) in pixels.chunks(R).zip(rows.chunks_exact(*taps)) {
+            let a = Depth {
+                k_segments: &rows[pass.taps.clone()],
+                first: pass.elements.start,
+                count: pass.elements.len(),
+                step: 1,
+            };
+            let at = |i: usize| pixels[i].0 * self.columns + column;
+            if pixels.len() == R && columns == P * COLS {
+                microkernel(a, b, start, y, Place { rows: std::array::from_fn(at), panel: COLS });
+            } else {
+                edge(a, b, start, y, (0..pixels.len()).map(at), columns);
             }
         }
     }
@@ -347,21 +368,43 @@ impl ImplicitGemm<'_> {
     // ANCHOR_END: under
 }
 
-/// Computes a tile at the border of the result, with fewer than six rows or sixteen columns.
-fn edge(
-    a: Depth<'_>,
-    b: &[f32],
-    start: Start<'_>,
+/// The factors of one pass over a class of pixels.
+struct Product<'a, const R: usize> {
+    /// The packed filters, and the distance between their panels.
+    packed: &'a [f32],
+    panel: usize,
+    /// The first element of the pass in a panel.
+    first: usize,
+    pass: Pass,
+    /// The pixels of the class: index in the result, image, and place in the source.
+    pixels: &'a [Pixel],
+    /// For each R pixels the rows under each tap of the class.
+    rows: &'a [Rows<'a, R>],
+    taps: usize,
+    bias: Option<&'a [f32]>,
+    /// Whether the pass adds to the result.
+    adds: bool,
+}
+
+/// A pixel of a result: its index in the task, its image, and the place in the source under tap (0, 0).
+type Pixel = (usize, usize, [isize; 2]);
+
+/// Computes a tile at the border of the result, with fewer rows or columns than a whole one.
+fn edge<const R: usize, const P: usize>(
+    a: Depth<'_, R>,
+    b: [&[f32]; P],
+    start: Start<'_, P>,
     y: &mut [f32],
     at: impl Iterator<Item = usize> + Clone,
     columns: usize,
 ) {
-    let mut whole = [0.0; ROWS * COLS];
-    for (whole, at) in whole.chunks_exact_mut(COLS).zip(at.clone()) {
-        whole[..columns].copy_from_slice(&y[at..at + columns]);
+    let mut whole = [[[0.0; COLS]; P]; R];
+    for (whole, at) in whole.iter_mut().zip(at.clone()) {
+        whole.as_flattened_mut()[..columns].copy_from_slice(&y[at..at + columns]);
     }
-    microkernel(a, b, start, &mut whole, std::array::from_fn(|i| i * COLS));
-    for (whole, at) in whole.chunks_exact(COLS).zip(at) {
-        y[at..at + columns].copy_from_slice(&whole[..columns]);
+    let rows = std::array::from_fn(|i| i * P * COLS);
+    microkernel(a, b, start, whole.as_flattened_mut().as_flattened_mut(), Place { rows, panel: COLS });
+    for (whole, at) in whole.iter().zip(at) {
+        y[at..at + columns].copy_from_slice(&whole.as_flattened()[..columns]);
     }
 }

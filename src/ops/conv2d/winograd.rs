@@ -20,7 +20,7 @@
 use super::Geometry;
 use super::transforms::{self, OutputTile, POSITIONS, SumLayout};
 use crate::device::Device;
-use crate::device::cpu::microkernel::{COLS, Depth, ROWS, Start, microkernel};
+use crate::device::cpu::microkernel::{COLS, Depth, Place, Start, microkernel, tiled};
 use crate::device::cpu::simd::{LANES, vectorized};
 use crate::element::GradMode;
 use crate::tensor::Tensor;
@@ -48,13 +48,15 @@ pub fn suits(g: &Geometry) -> bool {
 /// Computes y, the convolution of x with w plus bias.
 pub fn fprop(device: &Device, g: &Geometry, x: &[f32], w: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let filters = transforms::filters_of_fprop(device, g, w);
-    Plan::fprop(g, x).run(device, filters.f32(), bias, y, GradMode::Overwrite);
+    let plan = Plan::fprop(g, x);
+    tiled!(plan.run(device, filters.f32(), bias, y, GradMode::Overwrite));
 }
 
 /// Computes the gradient of the input: writes or adds dx.
 pub fn dgrad(device: &Device, g: &Geometry, dy: &[f32], w: &[f32], dx: &mut [f32], mode: GradMode) {
     let filters = transforms::filters_of_dgrad(device, g, w);
-    Plan::dgrad(g, dy).run(device, filters.f32(), None, dx, mode);
+    let plan = Plan::dgrad(g, dy);
+    tiled!(plan.run(device, filters.f32(), None, dx, mode));
 }
 
 /// A convolution at stride 1: fprop, or dgrad as a convolution of dy.
@@ -111,7 +113,14 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn run(&self, device: &Device, filters: &[f32], bias: Option<&[f32]>, y: &mut [f32], mode: GradMode) {
+    fn run<const R: usize, const P: usize>(
+        &self,
+        device: &Device,
+        filters: &[f32],
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+        mode: GradMode,
+    ) {
         let [height, width] = self.output;
         let [down, across] = self.tiles();
         // A task has whole rows of tiles, so that its part of y is contiguous.
@@ -119,9 +128,8 @@ impl<'a> Plan<'a> {
         let tiles = rows * across;
         // With many channels, fewer tiles fill the caches.
         let most = if self.channels + self.columns <= 256 { 8 } else { 4 };
-        let of_task =
-            [most, 4, 2, 1].map(|n| n * ROWS).into_iter().find(|of_task| tiles >= of_task * TASKS / 3);
-        let together = (of_task.unwrap_or(ROWS) / across).max(1);
+        let of_task = [most, 4, 2, 1].map(|n| n * R).into_iter().find(|of_task| tiles >= of_task * TASKS / 3);
+        let together = (of_task.unwrap_or(R) / across).max(1);
         let first_pixel_row = |row: usize| row / down * height + row % down * 2;
         let mut rest = y;
         let mut tasks = Vec::new();
@@ -136,12 +144,12 @@ impl<'a> Plan<'a> {
         tasks.into_par_iter().for_each(|(rows, y)| {
             let tiles: Vec<[usize; 3]> =
                 rows.flat_map(|row| (0..across).map(move |j| [row / down, row % down, j])).collect();
-            self.task(device, filters, bias, &tiles, y, mode);
+            self.task::<R, P>(device, filters, bias, &tiles, y, mode);
         });
     }
 
     /// Computes the result of some tiles, which cover `y`.
-    fn task(
+    fn task<const R: usize, const P: usize>(
         &self,
         device: &Device,
         filters: &[f32],
@@ -150,7 +158,7 @@ impl<'a> Plan<'a> {
         y: &mut [f32],
         mode: GradMode,
     ) {
-        let count = tiles.len().next_multiple_of(ROWS);
+        let count = tiles.len().next_multiple_of(R);
         let (row_in, row_out) = (spread(self.channels), spread(self.columns));
         let mut scratch = Tensor::scratch(device, [POSITIONS * count * (row_in + row_out)]);
         let (v, m) = scratch.f32_mut().split_at_mut(POSITIONS * count * row_in);
@@ -164,7 +172,14 @@ impl<'a> Plan<'a> {
         }
         let positions = v.chunks_exact(count * row_in).zip(m.chunks_exact_mut(count * row_out));
         for (position, (v, m)) in positions.enumerate() {
-            self.multiply(v, row_in, filters, position, m, row_out);
+            let panels = self.columns.div_ceil(COLS);
+            let whole = panels - panels % P;
+            for panel in (0..whole).step_by(P) {
+                self.multiply::<R, P>([v, filters], row_in, [position, panel], m, row_out);
+            }
+            for panel in whole..panels {
+                self.multiply::<R, 1>([v, filters], row_in, [position, panel], m, row_out);
+            }
         }
         let [height, width] = self.output;
         let first_row = tiles[0][0] * height + tiles[0][1] * 2;
@@ -185,31 +200,30 @@ impl<'a> Plan<'a> {
     }
 
     // ANCHOR: multiply
-    /// Computes the matrix product of one position: the transformed tiles, one per row of `v`, by the filters, into the
-    /// rows of `m`.
-    fn multiply(
+    /// Computes the matrix product of one position and P panels: the transformed tiles, one per row of `v`, by the
+    /// filters, into the rows of `m`.
+    fn multiply<const R: usize, const P: usize>(
         &self,
-        v: &[f32],
+        [v, filters]: [&[f32]; 2],
         row_in: usize,
-        filters: &[f32],
-        position: usize,
+        [position, panel]: [usize; 2],
         m: &mut [f32],
         row_out: usize,
     ) {
-        let panel_size = self.channels * COLS;
         let passes = self.channels.div_ceil(DEPTH);
         let pass = self.channels.div_ceil(passes);
-        for (panel, filters) in filters.chunks_exact(POSITIONS * panel_size).enumerate() {
-            let filter = &filters[position * panel_size..(position + 1) * panel_size];
-            for first in (0..self.channels).step_by(pass) {
-                let count = pass.min(self.channels - first);
-                let start = if first == 0 { Start::Zero } else { Start::Add };
-                let b = &filter[first * COLS..];
-                for t in (0..v.len() / row_in).step_by(ROWS) {
-                    let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
-                    let a = Depth { k_segments: &[rows], first, count, step: 1 };
-                    microkernel(a, b, start, m, std::array::from_fn(|i| (t + i) * row_out + panel * COLS));
-                }
+        for first in (0..self.channels).step_by(pass) {
+            let count = pass.min(self.channels - first);
+            let start = if first == 0 { Start::Zero } else { Start::Add };
+            let b = std::array::from_fn(|p| {
+                let filter = ((panel + p) * POSITIONS + position) * self.channels;
+                &filters[(filter + first) * COLS..][..count * COLS]
+            });
+            for t in (0..v.len() / row_in).step_by(R) {
+                let rows = std::array::from_fn(|i| &v[(t + i) * row_in..][..self.channels]);
+                let a = Depth { k_segments: &[rows], first, count, step: 1 };
+                let rows = std::array::from_fn(|i| (t + i) * row_out + panel * COLS);
+                microkernel::<R, P>(a, b, start, m, Place { rows, panel: COLS });
             }
         }
     }
@@ -218,23 +232,34 @@ impl<'a> Plan<'a> {
 
 /// Computes the gradient of the filters: writes or adds dw.
 pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32], mode: GradMode) {
+    tiled!(wgrad_tiled(device, g, x, dy, dw, mode));
+}
+
+fn wgrad_tiled<const R: usize, const P: usize>(
+    device: &Device,
+    g: &Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+    mode: GradMode,
+) {
     let plan = Plan::fprop(g, x);
     let [down, across] = plan.tiles();
     let tiles = g.n * down * across;
     let panels = g.c.div_ceil(COLS);
     let groups = panels.div_ceil(PANELS);
-    let group = panels.div_ceil(groups);
+    let group = panels.div_ceil(groups).next_multiple_of(P);
     let parts = (TASKS / groups).clamp(1, tiles.div_ceil(2 * BLOCK));
     let part = tiles.div_ceil(parts).next_multiple_of(BLOCK);
     let parts = tiles.div_ceil(part);
     // The sums of a task are [position, panel, k, 16].
-    let of_panel = g.k.next_multiple_of(ROWS) * COLS;
+    let of_panel = g.k.next_multiple_of(R) * COLS;
     let of_task = POSITIONS * group * of_panel;
     let mut sums = Tensor::scratch(device, [parts * groups, of_task]);
     sums.f32_mut().par_chunks_mut(of_task).enumerate().for_each(|(i, sums)| {
         let tiles = i / groups * part..((i / groups + 1) * part).min(tiles);
         let channels = i % groups * group * COLS..((i % groups + 1) * group * COLS).min(g.c);
-        plan.wgrad_task(device, dy, tiles, channels, sums);
+        plan.wgrad_task::<R, P>(device, dy, tiles, channels, sums);
     });
     let layout = SumLayout { parts, groups, group, of_panel };
     let row = 9 * g.c;
@@ -248,7 +273,7 @@ pub fn wgrad(device: &Device, g: &Geometry, x: &[f32], dy: &[f32], dw: &mut [f32
 
 impl Plan<'_> {
     /// Computes the transformed sums of some tiles, for some channels of the input and all channels of the output.
-    fn wgrad_task(
+    fn wgrad_task<const R: usize, const P: usize>(
         &self,
         device: &Device,
         dy: &[f32],
@@ -257,9 +282,10 @@ impl Plan<'_> {
         sums: &mut [f32],
     ) {
         let [down, across] = self.tiles();
-        let row = spread(self.columns.next_multiple_of(ROWS));
-        let panels = channels.len().div_ceil(COLS);
-        let of_panel = self.columns.next_multiple_of(ROWS) * COLS;
+        let row = spread(self.columns.next_multiple_of(R));
+        // A panel behind the last channel fills a register tile; its sums are not used.
+        let panels = channels.len().div_ceil(COLS).next_multiple_of(P);
+        let of_panel = self.columns.next_multiple_of(R) * COLS;
         let group = sums.len() / POSITIONS / of_panel;
         let mut scratch = Tensor::scratch(device, [POSITIONS * BLOCK * (panels * COLS + row)]);
         let (v, m) = scratch.f32_mut().split_at_mut(POSITIONS * BLOCK * panels * COLS);
@@ -284,13 +310,15 @@ impl Plan<'_> {
             }
             for position in 0..POSITIONS {
                 let m = &m[position * BLOCK * row..(position + 1) * BLOCK * row];
-                for panel in 0..panels {
-                    let v = &v[(position * panels + panel) * BLOCK * COLS..][..block.len() * COLS];
-                    let sums = &mut sums[(position * group + panel) * of_panel..][..of_panel];
-                    for k in (0..self.columns).step_by(ROWS) {
+                for panel in (0..panels).step_by(P) {
+                    let v = &v[(position * panels + panel) * BLOCK * COLS..];
+                    let b = std::array::from_fn(|p| &v[p * BLOCK * COLS..][..block.len() * COLS]);
+                    let sums = &mut sums[(position * group + panel) * of_panel..][..P * of_panel];
+                    for k in (0..self.columns).step_by(R) {
                         let rows = std::array::from_fn(|i| &m[k + i..]);
                         let a = Depth { k_segments: &[rows], first: 0, count: block.len(), step: row };
-                        microkernel(a, v, start, sums, std::array::from_fn(|i| (k + i) * COLS));
+                        let at = Place { rows: std::array::from_fn(|i| (k + i) * COLS), panel: of_panel };
+                        microkernel::<R, P>(a, b, start, sums, at);
                     }
                 }
             }
