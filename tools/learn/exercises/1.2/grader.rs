@@ -11,7 +11,7 @@ const BLOCK: u32 = 32;
 pub fn grade(checks: &mut Checks, answer: &Path) {
     checks.check("the kernel exists", || gpu::has_kernels(&gpu::open(answer)?.0, &[KERNEL]));
     for n in [1, 31, 32, 33, 1000] {
-        checks.check(&format!("{n} elements"), || {
+        checks.check(&format!("n = {n}"), || {
             let (_, device) = gpu::open(answer)?;
             SEEDS.into_iter().try_for_each(|seed| run(&device, n, seed))
         });

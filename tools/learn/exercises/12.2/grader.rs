@@ -10,7 +10,7 @@ const KERNEL: &str = "block_max";
 pub fn grade(checks: &mut Checks, answer: &Path) {
     checks.check("the kernel exists", || gpu::has_kernels(&gpu::open(answer)?.0, &[KERNEL]));
     for n in [1, 31, 32, 33, 1000, 5000] {
-        checks.check(&format!("{n} elements"), || {
+        checks.check(&format!("n = {n}"), || {
             let (_, device) = gpu::open(answer)?;
             for warps in [1, 2, 7, 32] {
                 run(&device, n, warps)?;
@@ -29,11 +29,13 @@ fn run(device: &Device, n: usize, warps: u32) -> Finding {
         host[numbers.below(n)] = f32::NAN;
     }
     host[at] = -0.25;
+    // What a kernel finds that gives each thread one element.
+    let first = host.iter().take(32 * warps as usize).copied().fold(f32::NEG_INFINITY, f32::max);
     for seed in SEEDS {
         let x = device.upload("x", &host).map_err(gpu::told)?;
         let y = device.unwritten::<f32>("y", 1).map_err(gpu::told)?;
         let launch = Launch::new(1, 32 * warps).seed(seed);
-        device.launch(KERNEL, &launch, args![&x, &y, n as i32]).map_err(|fault| {
+        let report = device.launch(KERNEL, &launch, args![&x, &y, n as i32]).map_err(|fault| {
             let fault_of = |why: &str| format!("{why}; the simulated GPU says: {fault}");
             match fault.kind {
                 FaultKind::Race => fault_of(
@@ -52,12 +54,15 @@ fn run(device: &Device, n: usize, warps: u32) -> Finding {
             let why = match () {
                 () if largest.is_nan() => "NaN is ignored",
                 () if largest >= 0.0 => "all values are negative here: begin with minus infinity",
-                () if n > 32 * warps as usize => {
-                    "there are more elements than threads: each thread takes several"
-                }
-                () => "is each element read?",
+                () if largest == first => "there are more elements than threads: each thread takes several",
+                () => "is each element read, and does a comparison with NaN keep the largest value so far?",
             };
-            format!("the largest of {n} values by {warps} warps is {largest} instead of -0.25: {why}")
+            format!("warps = {warps}: the largest value is {largest} instead of -0.25: {why}")
+        })?;
+        that(report.barriers > 0 || warps == 1, || {
+            format!(
+                "{warps} warps pass no barrier, so one warp does all the work: each thread takes its own elements"
+            )
         })?;
     }
     Ok(())

@@ -45,10 +45,10 @@ fn run(answer: &Path, kernel: &str, want: Want, least: u64) -> Finding {
         close("y", &y.read().map_err(gpu::told)?, &all, 1e-6)?;
         that(report.barriers <= least, || {
             format!(
-                "{kernel} passes {} barriers, {least} is enough: one between a write and a read of another thread, \
-                 or between a \
-                 read and the next write",
-                report.barriers
+                "{kernel} passes {} barriers, {least} {} enough: one between a write and a read of another thread, or \
+                 between a read and the next write",
+                report.barriers,
+                if least == 1 { "is" } else { "are" }
             )
         })?;
     }

@@ -10,7 +10,7 @@ const KERNEL: &str = "histogram";
 pub fn grade(checks: &mut Checks, answer: &Path) {
     checks.check("the kernel exists", || gpu::has_kernels(&gpu::open(answer)?.0, &[KERNEL]));
     for n in [1, 100, 10_000] {
-        checks.check(&format!("{n} values"), || SEEDS.into_iter().try_for_each(|seed| run(answer, n, seed)));
+        checks.check(&format!("n = {n}"), || SEEDS.into_iter().try_for_each(|seed| run(answer, n, seed)));
     }
 }
 
@@ -29,8 +29,7 @@ fn run(answer: &Path, n: usize, seed: u64) -> Finding {
         match fault.kind {
             FaultKind::Race if message.contains("two blocks") => format!(
                 "Race: a barrier orders the threads of one block, and here all blocks write to `counts`; the \
-                 simulated GPU says: \
-                 {message}"
+                 simulated GPU says: {message}"
             ),
             FaultKind::Race => format!(
                 "Race: two threads read the same count, and both write it plus 1; the simulated GPU says: {message}"

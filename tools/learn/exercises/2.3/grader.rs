@@ -59,8 +59,16 @@ pub fn grade(checks: &mut Checks) {
             that(own.is_some() || !fits, || {
                 format!("take({bytes}) allocates although a block was put that fits: the pool forgets blocks")
             })?;
-            that(own.is_none_or(|size| size == block.len() && size <= 2 * bytes), || {
-                format!("take({bytes}) hands out a block of {} bytes", block.len())
+            let size = own.unwrap_or(block.len());
+            that(size == block.len(), || {
+                format!(
+                    "take({bytes}) hands out a block of {} bytes that had {size} bytes when it was put: leave its \
+                     length as it is, or the pool takes it for a smaller one later",
+                    block.len()
+                )
+            })?;
+            that(own.is_none() || size <= 2 * bytes, || {
+                format!("take({bytes}) hands out a block of {size} bytes, which is more than twice as large")
             })?;
             held.push(block);
         }

@@ -43,6 +43,9 @@ pub fn grade(checks: &mut Checks) {
             that(da != product(&a, &dy) || a == b, || {
                 "da is the product of a and dy: the derivative of a b by a is b".into()
             })?;
+            that(da != b || b == product(&b, &dy), || {
+                "da is b, the derivative alone: the chain rule multiplies it with dy".into()
+            })?;
             close("da", &da, &product(&b, &dy), 1e-12)?;
             close("db", &db, &product(&a, &dy), 1e-12)?;
         }

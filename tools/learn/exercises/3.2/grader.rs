@@ -65,6 +65,13 @@ pub fn grade(checks: &mut Checks) {
         that(computed == 0, || {
             format!("{computed} elements of gradients of constants are computed: `Sinks::add` must not ask for its \
                      values")
+        })?;
+        let (shape, mut tape) = ([1, 2], Tape::default());
+        let (a, c) = (tape.leaf(shape, vec![1.0, 2.0]), tape.constant(shape, vec![3.0, 4.0]));
+        let y = mul(&mut tape, &a, &c, &Counter::default(), [false, false]);
+        let (number, grads) = (c.id, tape.backward(&y, vec![1.0, 1.0]));
+        that(grads.get(number).is_none_or(Option::is_none), || {
+            "a constant input has a gradient after the walk: nobody needs it, so nothing is stored".into()
         })
     });
     checks.check("a network of constants", || {

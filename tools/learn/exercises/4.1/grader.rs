@@ -42,7 +42,7 @@ pub fn grade(checks: &mut Checks) {
                 "the old content of the buffer, NaN, is still in it: Overwrite must not read the buffer"
                     .into()
             })?;
-            close("dx", &dx, &want, 1e-6)?;
+            close("dx", &dx, &want, 1e-6).map_err(|found| format!("{found}; dx = 2 x dy"))?;
         }
         Ok(())
     });

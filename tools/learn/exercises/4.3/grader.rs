@@ -71,9 +71,8 @@ pub fn grade(checks: &mut Checks) {
             let verdict = keeps_mode(&op(which, false)).map_err(|error| error.to_string())?;
             that(!verdict, || {
                 format!(
-                    "your test does not notice that `{}` overwrites: does the buffer hold a gradient that is large \
-                     enough before \
-                     the operation writes?",
+                    "your test does not notice that `{}` overwrites: is its input used twice, and is the gradient that \
+                     the first writer leaves large enough to be missed?",
                     which.0
                 )
             })

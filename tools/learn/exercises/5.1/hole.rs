@@ -4,7 +4,6 @@ pub fn check(
     gradient: impl Fn(&[f64], &[f64]) -> Vec<f64>,
     x: &[f64],
 ) -> bool {
-    let y = f(x);
-    let dx = gradient(x, &y);
-    todo!("compare {} elements with central differences", dx.len())
+    let _ = &gradient;
+    todo!("compare the gradient with central differences of a weighted sum of {} outputs", f(x).len())
 }

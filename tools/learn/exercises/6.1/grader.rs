@@ -22,13 +22,14 @@ fn one(sizes: [usize; 3]) -> Finding {
     let (x, w, dy) = (numbers.many_f32(m * c), numbers.many_f32(k * c), numbers.many_f32(m * k));
     let (dx, dw, db) = linear_backward(&x, &w, &dy, sizes);
     let [want_dx, want_dw, want_db] = gradients(&x, &w, &dy, sizes);
-    let named = |found: String| format!("m = {m}, c = {c}, k = {k}: {found}");
-    close("dx", &dx, &want_dx, 1e-5).map_err(named)?;
+    let named = |found: String| format!("c = {c}, k = {k}: {found}");
+    close("dx", &dx, &want_dx, 1e-5)
+        .map_err(|found| named(format!("{found}; dx_il = sum_j dy_ij W_jl, and W_jl is w[j * c + l]")))?;
     if let Err(found) = close("dw", &dw, &want_dw, 1e-5) {
         let turned: Vec<f64> = (0..c * k).map(|at| want_dw[at % k * c + at / k]).collect();
         return Err(named(match close("dw", &dw, &turned, 1e-5) {
             Ok(()) => "dw is the transposed matrix: W has k rows of c numbers".into(),
-            Err(_) => found,
+            Err(_) => format!("{found}; dW_jl = sum_i dy_ij x_il"),
         }));
     }
     if let Err(found) = close("db", &db, &want_db, 1e-5) {
@@ -38,7 +39,7 @@ fn one(sizes: [usize; 3]) -> Finding {
                 "db is the mean of the rows of dy: the gradient is their sum, a mean belongs to the loss"
                     .into()
             }
-            Err(_) => found,
+            Err(_) => format!("{found}; db_j = sum_i dy_ij"),
         }));
     }
     Ok(())
@@ -46,7 +47,7 @@ fn one(sizes: [usize; 3]) -> Finding {
 
 pub fn grade(checks: &mut Checks) {
     for m in SIZES {
-        checks.check(&format!("{m} rows"), || {
+        checks.check(&format!("m = {m}"), || {
             SIZES.iter().try_for_each(|&c| SIZES.iter().try_for_each(|&k| one([m, c, k])))
         });
     }

@@ -43,8 +43,8 @@ pub fn grade(checks: &mut Checks) {
                 let near = f64::from(got) == want || (f64::from(got) - want).abs() <= 2e-6 * want.abs().max(1.0);
                 let far = (f64::from(got) - want).abs() <= 2e-3;
                 that(near || !far, || {
-                    format!("y[{at}] is {got} instead of {want:.7}: lost digits; add the logarithm to the difference \
-                             of logits")
+                    format!("y[{at}] is {got} instead of {want:.7}: digits are lost; subtract M from the logit first, \
+                             and then the logarithm")
                 })?;
                 that(near, || format!("y[{at}] is {got} instead of {want:.7}"))?;
             }
@@ -54,9 +54,24 @@ pub fn grade(checks: &mut Checks) {
             let y: Vec<f32> = in_f64(&z).iter().map(|y| *y as f32).collect();
             let dy = Numbers::new(9).many_f32(z.len());
             let sum: f64 = dy.iter().map(|dy| f64::from(*dy)).sum();
-            let want: Vec<f64> =
-                y.iter().zip(&dy).map(|(y, dy)| f64::from(*dy) - f64::from(*y).exp() * sum).collect();
-            close("dz", &log_softmax_backward(&y, &dy), &want, 1e-5)
+            let gradient = |part: fn(f64, f64, f64) -> f64, total: f64| -> Vec<f64> {
+                y.iter().zip(&dy).map(|(y, dy)| part(f64::from(*dy), f64::from(*y).exp(), total)).collect()
+            };
+            let got = log_softmax_backward(&y, &dy);
+            let found = close("dz", &got, &gradient(|dy, p, sum| dy - p * sum, sum), 1e-5);
+            let along = y.iter().zip(&dy).map(|(y, dy)| f64::from(*y).exp() * f64::from(*dy)).sum();
+            let is = |wrong: &[f64]| close("dz", &got, wrong, 1e-5).is_ok();
+            found.map_err(|found| match () {
+                () if is(&gradient(|dy, p, _| dy - p, 0.0)) => {
+                    format!(
+                        "{found}: this is right if the sum of dy is 1; each y_j depends on z_k, with -p_k"
+                    )
+                }
+                () if is(&gradient(|dy, p, along| p * (dy - along), along)) => {
+                    format!("{found}: this is the gradient of the softmax, not of its logarithm")
+                }
+                () => format!("{found}; the derivative of y_j by z_k is [j = k] - p_k"),
+            })
         });
     }
 }

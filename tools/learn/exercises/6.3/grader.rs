@@ -26,10 +26,12 @@ fn accuracy(classes: usize) -> Finding {
     let mut network = Network::train(&points, &labels, classes).map_err(|error| error.to_string())?;
     let (points, labels) = spirals(classes, 2);
     let found = network.classes(&points).map_err(|error| error.to_string())?;
-    that(found.len() == labels.len(), || format!("{} classes for {} points", found.len(), labels.len()))?;
+    that(found.len() == labels.len(), || {
+        format!("{} classes for {} points: a point has a score for each class", found.len(), labels.len())
+    })?;
     that(classes == 2 || found.iter().any(|class| *class > 1), || {
-        "only the classes 0 and 1 are found: the last layer has a score for each class, and the largest of all \
-         wins".into()
+        "only the classes 0 and 1 are found: all labels count in the training, the last layer has a score for each \
+         class, and the largest of all wins".into()
     })?;
     let right = found.iter().zip(&labels).filter(|(found, label)| found == label).count();
     that(100 * right >= 95 * labels.len(), || {

@@ -1,4 +1,4 @@
-// Expect: da[0] is
+// Expect: da is b, the derivative alone
 use crate::tape::{Tape, Var};
 
 /// y = a b, element by element. da = b dy, db = a dy.

@@ -1,4 +1,4 @@
-// Expect: lost digits
+// Expect: digits are lost
 /// The logarithms of the softmax.
 pub fn log_softmax(z: &[f32]) -> Vec<f32> {
     let max = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
