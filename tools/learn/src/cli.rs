@@ -153,12 +153,14 @@ fn start(learn: &Path, exercise: &Exercise, out: Option<PathBuf>, force: bool) -
         .support
         .iter()
         .map(|file| format!("`{}`", file.file_name().unwrap_or_default().to_string_lossy()));
-    let uses = match names.collect::<Vec<_>>().join(", ") {
+    let beside = match names.collect::<Vec<_>>().join(", ") {
         names if names.is_empty() => names,
-        names => format!(" and may use {names}"),
+        names => format!(
+            "\n\nIt may use {names}, which the folder has a copy of. Changes of the copy do not count."
+        ),
     };
     let text = format!(
-        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`{uses}. `bcreid learn check {number}` grades it.\n\nThe \
+        "# Exercise {number}: {}\n\n{}\n\nYour answer is `{}`. `bcreid learn check {number}` grades it.{beside}\n\nThe \
          chapter: {}\n",
         exercise.title,
         exercise.task.replace(&format!("\n\nStart: `bcreid learn start {number}`"), ""),
@@ -216,7 +218,8 @@ fn tell(exercise: &Exercise, verdict: &Verdict) -> Result<(), String> {
         Verdict::Refused(messages) => {
             say(&format!("the answer does not compile:\n{}", messages.trim_end()))?;
             say(&format!(
-                "not passed: {} must have the functions that README.md asks for, with these names and types",
+                "not passed: correct what the compiler's first message names; {} needs the functions that README.md \
+                 asks for, public and with these names and types",
                 exercise.answer()
             ))
         }
