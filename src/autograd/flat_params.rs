@@ -4,6 +4,8 @@
 //! their declaration. The backward pass completes the gradients from the last section to the first, and each section
 //! can be updated as soon as it is complete. Parameters with a copy for matrix products ([`compute_copy`]), whose
 //! gradients are like the copy, are in sections of their own.
+//!
+//! Book: [chapter 15](../../../../../docs/book/src/15-memory-streams.md).
 
 use super::{Param, ParamSpec, compute_copy};
 use crate::device::Device;

@@ -3,6 +3,8 @@
 //! Every backward pass *adds* its gradients, but the first writer of a buffer need not read it. The sink therefore
 //! passes the write mode with each buffer. (To overwrite instead of adding would lose the gradient of a residual's
 //! fan-out; to add where overwriting suffices would cost a pass over memory for clearing.)
+//!
+//! Book: [chapter 4](../../../../../docs/book/src/04-fan-out.md).
 
 use super::{Param, Params};
 use crate::device::Device;

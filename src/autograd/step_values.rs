@@ -2,6 +2,8 @@
 //!
 //! Kernels read these values from device memory and never as launch arguments. A captured step is therefore replayed
 //! without change: only the contents of this memory differ.
+//!
+//! Book: [chapter 15](../../../../../docs/book/src/15-memory-streams.md).
 
 use crate::device::Device;
 use crate::element::DType;

@@ -1,4 +1,6 @@
 //! The tape: a record of a step's operations in the order they ran, for one backward pass.
+//!
+//! Book: [chapter 3](../../../../../docs/book/src/03-tape.md).
 
 use super::sinks::{GradDestination, GradSlot};
 use super::{BufferId, ParamId, Params, Sinks, StepValues};

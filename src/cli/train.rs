@@ -1,4 +1,6 @@
 //! `bcreid train`: training of a network.
+//!
+//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md).
 
 use super::compute::Compute;
 use super::counter::Counter;

@@ -1,6 +1,8 @@
 //! Batch assembly on a GPU from decoded images in its memory, by `cuda/assemble.cu`, `cuda/jitter.cu` and
 //! `cuda/erase.cu`: sampling, augmentation and normalisation, bit for bit as [`super::sampler`], [`super::augment`],
 //! [`super::jitter`], [`super::input`] and [`super::erase`] compute them.
+//!
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 use super::augment::{Augment, PadMode};
 use super::erase::EraseFill;

@@ -3,6 +3,8 @@
 //! A GPU holds the decoded training set if its memory has room, and a step needs no data from the host. Otherwise
 //! threads gather the bytes of each batch during the step before, one copy from pinned memory uploads them between the
 //! two steps, and the GPU does the rest. All three ways give the same pixels.
+//!
+//! Book: [chapter 17](../../../../../docs/book/src/17-data.md).
 
 use super::assemble::{Assembler, DeviceImages, Views};
 use super::prefetch::Prefetch;

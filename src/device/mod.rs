@@ -1,6 +1,9 @@
 //! Devices: allocators of tensor memory, kernel launches and libraries. The CPU device is always available.
 //!
 //! The arithmetic of an operation is in the operation's own file, in one `mod` for each device.
+//!
+//! Book: [chapter 2](../../../../docs/book/src/02-memory.md), and
+//! [chapter 14](../../../../docs/book/src/14-launches.md) for the CUDA device.
 
 pub mod cpu;
 pub mod cuda;

@@ -16,6 +16,8 @@
 //!
 //! On a GPU both sides are in device memory, every distance is summed in one order wherever its row is
 //! (`cuda/distance.cu`), and a block is computed while the block before is ranked.
+//!
+//! Book: [chapter 18](../../../../../docs/book/src/18-evaluation.md).
 
 mod cpu;
 pub mod cuda;

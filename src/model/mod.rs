@@ -3,6 +3,8 @@
 //!
 //! A [`Model`] holds the structure and the parameters' ids; the parameters' values are in [`Params`]. The names are
 //! torchvision's, so that a weight file needs no renaming.
+//!
+//! Book: [chapter 9](../../../../docs/book/src/09-resnet.md).
 
 pub mod attributes;
 pub mod embedding;

@@ -14,6 +14,9 @@
 //! One matrix for all classifiers makes one product of their 30 or so columns, where a product for each attribute would
 //! cost M launches. The table lies on the device, and the labels choose its rows there, so that a captured step can be
 //! replayed.
+//!
+//! Book: [chapter 6](../../../../../docs/book/src/06-mlp.md) explains the softmax cross entropy of one classifier; no
+//! chapter explains several side by side.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::device::Device;

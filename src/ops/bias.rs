@@ -1,6 +1,9 @@
 //! The bias of a convolution or of the fully connected layer on a GPU: y\[.., c\] += b\[c\], and
 //! db\[c\] = sum of dy\[.., c\]. The products of cuDNN and cuBLAS do not add a bias. On the CPU the bias is part of the
 //! product's loop.
+//!
+//! Book: [chapter 12](../../../../../docs/book/src/12-cuda.md) explains sums over a block, as those of the gradient;
+//! [chapter 14](../../../../../docs/book/src/14-launches.md) the library calls in front of this operation.
 
 use crate::Result;
 use crate::device::Device;

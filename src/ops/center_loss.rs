@@ -19,6 +19,9 @@
 //! batch is, by 1/16 of the way at rate 0.5 in a batch of 16 persons with 4 images, where Wen et al.'s moves by 2/5. We
 //! take the published update, because its rate does not depend on the size of a batch, and because the centers of
 //! equation (5) move likewise.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md) explains the same term as a part of the
+//! batch-contrastive loss.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -2,6 +2,9 @@
 //!
 //! [`take`]: y[.., k] = x[.., first + k]; dx is dy in these channels and 0 in the others. [`join`]: the channels of a,
 //! then those of b; da and db are the two ranges of dy. Nothing is saved.
+//!
+//! Book: [chapter 14](../../../../../docs/book/src/14-launches.md) shows how an operation is added; no chapter explains
+//! this one.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::{DType, GradMode, Shape};

@@ -1,5 +1,7 @@
 //! Checks of the inputs of operations on features and labels: shapes and types, and on the CPU the labels' values too.
 //! (On a GPU a check of values would force a synchronisation.)
+//!
+//! Book: [chapter 14](../../../../../docs/book/src/14-launches.md).
 
 use crate::element::DType;
 use crate::tensor::Tensor;

@@ -20,6 +20,9 @@
 //!
 //! Features are used as they are: of features that are not normalised s is not a cosine. A NaN feature makes the loss
 //! NaN.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md) explains the loss on pairs of the paper; no
+//! chapter explains this one.
 
 use crate::autograd::{Tape, Var};
 use crate::ops::check;

@@ -17,6 +17,9 @@
 //! d_ij over the number of its kind for a pair of one identity, -u_ij for another. At distance 0 the direction is
 //! undefined, and the gradient 0: copies of an image are neither pulled nor pushed. At a margin the cost is 0, and so
 //! is the gradient. A NaN or infinite distance makes the loss NaN.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md) explains the loss on pairs of the paper; no
+//! chapter explains this one.
 
 use crate::autograd::{Tape, Var};
 use crate::ops::check;

@@ -7,6 +7,8 @@
 //! The mask is never stored: the counter-based generator gives the same numbers again in the backward pass, so only
 //! (seed, step, ratio) is saved. Kernels read the step number from device memory, so that a captured step can be
 //! replayed with another number.
+//!
+//! Book: [chapter 16](../../../../../docs/book/src/16-bits.md).
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

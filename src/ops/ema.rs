@@ -2,6 +2,9 @@
 //!
 //! As `torch.optim.swa_utils.get_ema_multi_avg_fn(d)`. The update reads no value of the step, so that a captured step
 //! can be replayed. Polyak and Juditsky 1992 average with equal weights; this form forgets with a factor d.
+//!
+//! Book: [chapter 10](../../../../../docs/book/src/10-optimisers.md) explains the optimisers in front of it; no chapter
+//! explains the average.
 
 use crate::autograd::Params;
 use crate::{Error, Result};

@@ -12,6 +12,9 @@
 //! pass to the largest value M of the channel, y = M (mean of (x / M)^p)^(1/p), and in the backward pass to y. So a
 //! power neither overflows nor vanishes for a channel that is small as a whole. Saved are x, y and p. The features are
 //! f32 for every type of activations.
+//!
+//! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md) explains pooling by the maximum; no chapter explains
+//! this mean.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

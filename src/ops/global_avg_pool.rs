@@ -2,6 +2,9 @@
 //!
 //! y[n, c] = 1 / (H W) sum x[n, h, w, c]; dx[n, h, w, c] = dy[n, c] / (H W). Nothing is saved. The features are f32 for
 //! every type of activations.
+//!
+//! Book: [chapter 9](../../../../../docs/book/src/09-resnet.md) has it in its network;
+//! [chapter 8](../../../../../docs/book/src/08-normalise.md) explains pooling.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -8,6 +8,9 @@
 //! - dgamma = sum of dy x^, dbeta = sum of dy, over images and positions.
 //!
 //! Saved are x and, for each channel of each image, the mean and 1 / std.
+//!
+//! Book: [chapter 8](../../../../../docs/book/src/08-normalise.md) explains batch normalisation; no chapter explains
+//! the statistics of one image.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

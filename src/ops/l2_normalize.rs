@@ -3,6 +3,8 @@
 //!
 //! dx_i = (dy_i - (dy_i . y_i) y_i) / ||x_i||: the part of dy_i that is tangent to the sphere. For a length below 1e-12
 //! the divisor is a constant and dx_i = dy_i / 1e-12, which is large but finite for the zero vector.
+//!
+//! Book: [chapter 13](../../../../../docs/book/src/13-three-kernels.md).
 
 use crate::Result;
 use crate::autograd::{Backward, Sinks, Tape, Var};

@@ -1,4 +1,6 @@
 //! Matrix products of tensors on a GPU, by cuBLAS.
+//!
+//! Book: [chapter 14](../../../../../docs/book/src/14-launches.md).
 
 use crate::Result;
 use crate::device::cuda::{CudaDevice, In};

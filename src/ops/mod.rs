@@ -12,6 +12,9 @@
 //! The outer function checks shapes and types, allocates and records. It reads no element, since the host must not wait
 //! for the GPU inside a step. The functions in `mod cpu` and `mod cuda` compute; the device of the input decides which
 //! of them runs ([`crate::tensor::Tensor::gpu`]).
+//!
+//! Book: [chapter 14](../../../../docs/book/src/14-launches.md) shows how an operation is added, from the mathematics
+//! to the kernel.
 
 pub mod adam;
 pub mod add;

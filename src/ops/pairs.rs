@@ -13,6 +13,9 @@
 //! few beside the m D features (256 KiB for a batch of 256), and with them one backward pass serves every loss.
 //!
 //! Distances are sums of squared differences; [`super::batch_contrastive`] says why.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md) explains the loss on pairs of the paper,
+//! [chapter 13](../../../../../docs/book/src/13-three-kernels.md) kernels for the distances of all pairs.
 
 use crate::Result;
 use crate::autograd::{Backward, Sinks, Tape, Var};

@@ -1,5 +1,7 @@
 //! Optimiser state, one f32 tensor for each parameter, and on a GPU the tables of segments, so that one launch updates
 //! all parameters of a section.
+//!
+//! Book: [chapter 10](../../../../../docs/book/src/10-optimisers.md).
 
 use crate::autograd::{FlatSection, Param, Params, Place};
 use crate::device::Device;

@@ -6,7 +6,8 @@
 //! NaN stays NaN and passes its gradient, as in PyTorch: a ReLU that mapped NaN to 0 would hide a diverged network from
 //! the loss.
 //!
-//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md), [chapter 6](../../../../../docs/book/src/06-mlp.md).
+//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md), [chapter 6](../../../../../docs/book/src/06-mlp.md),
+//! [chapter 14](../../../../../docs/book/src/14-launches.md).
 
 use crate::Result;
 use crate::autograd::{Backward, Sinks, Tape, Var};

@@ -39,6 +39,9 @@
 //! Here u_ij = (x_i - x_j) / d_ij, or 2 (x_i - x_j) for squared distances. For images at the same place u is 0: 1e-12
 //! under the root keeps it finite and at most of length 1, and two copies of an image are not pushed apart. A NaN or
 //! infinite distance makes the loss NaN.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md) explains the loss on pairs of the paper; no
+//! chapter explains this one.
 
 use crate::autograd::{Tape, Var};
 use crate::ops::check;

@@ -4,6 +4,9 @@
 //! An image whose label is [`UNLABELLED`] has the uniform distribution over all classes as its target: a smoothing of 1
 //! in [`super::softmax_cross_entropy`], which gives the class no weight. The other images keep their label and the
 //! smoothing of the run.
+//!
+//! Book: [chapter 6](../../../../../docs/book/src/06-mlp.md) explains the softmax cross entropy; no chapter explains
+//! images without an identity.
 
 use crate::Result;
 use crate::device::Device;

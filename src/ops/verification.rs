@@ -8,6 +8,9 @@
 //!
 //! The label of a pair is 1 if both images have the same identity, else 0. The loss is then
 //! [`super::softmax_cross_entropy`] of two classes behind [`super::linear`], with [`super::dropout`] between.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md) explains the loss on pairs of the paper; no
+//! chapter explains this one.
 
 use crate::autograd::{Backward, Sinks, Tape, Var};
 use crate::element::DType;

@@ -1,4 +1,6 @@
 //! Adam, AMSGrad and AdamW as optimisers: [`crate::ops::adam`] with the moments of all parameters.
+//!
+//! Book: [chapter 10](../../../../../docs/book/src/10-optimisers.md).
 
 use super::Optimizer;
 use crate::Result;

@@ -1,5 +1,7 @@
 //! Stochastic gradient descent with momentum as an optimiser: [`crate::ops::sgd`] with the velocities of all
 //! parameters.
+//!
+//! Book: [chapter 10](../../../../../docs/book/src/10-optimisers.md).
 
 use super::Optimizer;
 use crate::Result;

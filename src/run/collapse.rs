@@ -5,6 +5,8 @@
 //! (mean), its gradient (8) is zero because x_i - x_min is zero, and no force separates the features again. The losses
 //! show nothing of this. Other losses that pull images of a person together can do the same: the batch-hard triplet loss
 //! then stands near its margin.
+//!
+//! Book: [chapter 11](../../../../../docs/book/src/11-batch-contrastive.md).
 
 use crate::config::{Config, MetricLoss, NeckKind, Sampler};
 use crate::ops::batch_contrastive::Reduction;

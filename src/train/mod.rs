@@ -3,6 +3,8 @@
 //! [`rounds`] places the steps of SVDNet in its stages, whose [`decomposition`] lies between two steps,
 //! [`schedule`] computes the learning rates and loss weights of each step, `validator` evaluates the network between
 //! steps, and an [`Observer`] follows a run. [`crate::run`] reads and writes the files of a run.
+//!
+//! Book: [chapter 1](../../../../docs/book/src/01-one-step.md).
 
 pub mod batches;
 pub mod decomposition;

@@ -1,4 +1,6 @@
 //! The schedule: learning rates and the weight of the batch-contrastive loss in each step.
+//!
+//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md).
 
 use super::rounds;
 use crate::config::{CenterRate, Config, Schedule, Solver};

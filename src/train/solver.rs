@@ -1,4 +1,6 @@
 //! The training loop.
+//!
+//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md).
 
 use super::batches::{loader_options, notes_on_pairs, require_pairs, unlabelled_images};
 use super::groups;

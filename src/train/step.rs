@@ -1,4 +1,6 @@
 //! One training step: algorithm 1 of the paper, line by line.
+//!
+//! Book: [chapter 1](../../../../../docs/book/src/01-one-step.md).
 
 use super::schedule::{CENTER_RATE, LAMBDA, LR};
 use crate::autograd::{Params, StepValues, Tape};

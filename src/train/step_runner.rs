@@ -3,6 +3,8 @@
 //! The first steps run plainly and prepare all that a capture must not do: cuDNN's choice of algorithms, tables,
 //! memory. When a step has found all its memory in the pool, the next step is captured. Its kernels and their arguments
 //! are those of a plain step, so the results are the same bits.
+//!
+//! Book: [chapter 15](../../../../../docs/book/src/15-memory-streams.md).
 
 use super::step::StepOutput;
 use crate::Result;

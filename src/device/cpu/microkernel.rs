@@ -10,6 +10,8 @@
 //! lanes (two loads, eight broadcasts, sixteen fused multiply-adds). Each element of C is one chain of fused
 //! multiply-adds in the order of the depth, so both give the same bits. Other machines run plain loops, by the second
 //! tile.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::isa::{Isa, isa};
 

@@ -2,6 +2,8 @@
 //!
 //! The chunks depend on the shape of the data and never on the number of threads, so that a run gives the same bits
 //! on one thread and on sixteen.
+//!
+//! Book: [chapter 2](../../../../../docs/book/src/02-memory.md).
 
 mod column_sums;
 mod gemm;

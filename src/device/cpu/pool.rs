@@ -3,6 +3,8 @@
 //! Every training step allocates the same few hundred buffers. Fresh memory from the system costs a page fault for
 //! every 4 KiB on first touch (a quarter of a second for the gigabyte of a ResNet-50 step), so freed blocks stay in a
 //! pool.
+//!
+//! Book: [chapter 2](../../../../../../docs/book/src/02-memory.md).
 
 use aligned_vec::{AVec, ConstAlign, avec};
 use std::collections::BTreeMap;

@@ -3,6 +3,8 @@
 //! The build generates a struct from the signature of each kernel in `cuda/*.cu` (`build/signatures.rs`), such as
 //! `kernels::ReluForward { x, y, n }`. A missing argument or one of another kind does not compile; a tensor of a wrong
 //! element type is an error before the launch.
+//!
+//! Book: [chapter 14](../../../../../../docs/book/src/14-launches.md).
 
 use super::DeviceId;
 use super::streams::Use;

@@ -3,6 +3,8 @@
 //! cuBLAS computes the same bits in each run if all products of a handle use one stream and one workspace, and it
 //! allocates nothing during a graph capture if the caller provides the workspace. Both are therefore set when cuBLAS
 //! is opened.
+//!
+//! Book: [chapter 14](../../../../../../docs/book/src/14-launches.md).
 
 pub(super) mod api;
 

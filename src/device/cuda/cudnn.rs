@@ -6,6 +6,8 @@
 //! run. Only algorithms that cuDNN declares deterministic are used. The heuristics also list algorithms that fail when
 //! they run, some of them only where the result is added to. So each direction of a plan is tried out before its first
 //! result counts (`choose`), and the choice stays: a process that resumes a run makes the same one.
+//!
+//! Book: [chapter 14](../../../../../../docs/book/src/14-launches.md).
 
 pub(super) mod api;
 pub mod batchnorm;

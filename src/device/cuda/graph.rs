@@ -3,6 +3,8 @@
 //! A captured step has fixed addresses and fixed scalar arguments. Values that change from step to step lie in device
 //! memory. The addresses stay valid: the step's memory region is used by no other work, and the pool keeps the other
 //! blocks until the captured step is dropped ([`super::memory`]).
+//!
+//! Book: [chapter 15](../../../../../../docs/book/src/15-memory-streams.md).
 
 use super::CudaDevice;
 use super::driver::{CAPTURE_THREAD_LOCAL, Handle};

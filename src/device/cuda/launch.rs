@@ -1,4 +1,6 @@
 //! Kernel launches. The arguments of a launch are a struct with the fields of the kernel's signature.
+//!
+//! Book: [chapter 14](../../../../../../docs/book/src/14-launches.md).
 
 use super::arguments::{Address, Argument, Kernel, Variant};
 use super::driver::{Api, Handle, MAX_DYNAMIC_SHARED_SIZE_BYTES};

@@ -15,6 +15,8 @@
 //!
 //! A captured step owns all blocks that were in use when it was captured: those that are dropped later stay unused
 //! until the captured step is dropped.
+//!
+//! Book: [chapter 15](../../../../../../docs/book/src/15-memory-streams.md).
 
 mod label;
 mod step;

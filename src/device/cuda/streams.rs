@@ -14,6 +14,8 @@
 //!   ([`super::memory`]).
 //!
 //! Forks and joins are events. In a captured step they are edges of the graph and add no nodes.
+//!
+//! Book: [chapter 15](../../../../../../docs/book/src/15-memory-streams.md).
 
 use super::driver::{Api, EVENT_DISABLE_TIMING, Handle, RawEvent, Stream};
 use crate::Result;

@@ -1,4 +1,6 @@
 //! k-reciprocal encoding: a sparse vector of N weights for each of the N images (sections 3.2 to 3.4 of the paper).
+//!
+//! Book: [chapter 18](../../../../../../docs/book/src/18-evaluation.md).
 
 use super::samples::Samples;
 use super::{Neighbours, Rerank, share};

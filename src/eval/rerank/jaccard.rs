@@ -2,6 +2,8 @@
 //!
 //! The weights of an image add up to 1, so the sum of maxima of two images is 2 minus their sum of minima, the overlap.
 //! Most pairs have no overlap: only images that share a neighbour with the query are visited.
+//!
+//! Book: [chapter 18](../../../../../../docs/book/src/18-evaluation.md).
 
 use super::encoding::Encoding;
 

@@ -1,4 +1,6 @@
 //! The batch-contrastive loss on the CPU.
+//!
+//! Book: [chapter 11](../../../../../../docs/book/src/11-batch-contrastive.md).
 
 use super::{Batch, Gradient, OP, Options, Reduction, Term};
 use crate::Result;

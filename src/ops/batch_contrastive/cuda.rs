@@ -1,4 +1,7 @@
 //! The batch-contrastive loss on a GPU: the launches of `cuda/batch_contrastive.cu`.
+//!
+//! Book: [chapter 11](../../../../../../docs/book/src/11-batch-contrastive.md), and
+//! [chapter 13](../../../../../../docs/book/src/13-three-kernels.md) for its kernels.
 
 use super::{Batch, Gradient, Options, Reduction, Term};
 use crate::Result;

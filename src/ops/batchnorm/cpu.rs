@@ -1,4 +1,6 @@
 //! Batch normalisation on the CPU.
+//!
+//! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md).
 
 use super::moments::{COMBINE, Moments, moments, sum_chunk_rows};
 use super::{BETA, BatchNorm, Dx, EPS, Forward, GAMMA, Gradients};

@@ -1,4 +1,6 @@
 //! Batch normalisation on a GPU: the launches of `cuda/batchnorm.cu`.
+//!
+//! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md).
 
 use super::{BETA, Dx, Forward, GAMMA, Gradients};
 use crate::Result;

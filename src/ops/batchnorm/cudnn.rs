@@ -6,6 +6,9 @@
 //! to four passes over it, beyond what the fused kernels take.
 //!
 //! cuDNN has no gradient of frozen statistics: only layers without any gradient come here with them.
+//!
+//! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md), and
+//! [chapter 14](../../../../../../docs/book/src/14-launches.md) for calls of cuDNN.
 
 use super::{BETA, BatchNorm, EPS, Epilogue, GAMMA, RESIDUAL, X};
 use crate::autograd::{Backward, Handle, Sinks, Tape, Var};

@@ -1,4 +1,6 @@
 //! The statistics of batch normalisation: means and variances of channels, and the update of the running statistics.
+//!
+//! Book: [chapter 8](../../../../../../docs/book/src/08-normalise.md).
 
 use crate::device::Device;
 use crate::device::cpu::{Addends, lanes, sum_rows};

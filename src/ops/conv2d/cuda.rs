@@ -2,6 +2,9 @@
 //!
 //! Channels of inputs and filters are padded with zeros as cuDNN wants them ([`padded_channels`]). Images are assembled
 //! with such channels, and the copy of their filters has them too, so that a step pads nothing.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md), and
+//! [chapter 14](../../../../../../docs/book/src/14-launches.md) for calls of cuDNN.
 
 use super::Geometry;
 use super::cudnn::Convolution;

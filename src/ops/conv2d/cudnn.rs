@@ -1,4 +1,6 @@
 //! Convolutions of tensors by cuDNN: a safe interface of [`CudaDevice::convolve`].
+//!
+//! Book: [chapter 14](../../../../../../docs/book/src/14-launches.md).
 
 use crate::Result;
 use crate::device::Precision;

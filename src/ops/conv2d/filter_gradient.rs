@@ -4,6 +4,8 @@
 //! into panels of sixteen. For a block of pixels, one panel of the unfolded input is packed and used for all rows; the
 //! whole unfolded input never exists. A task sums one part of the pixels for one group of panels. The parts are then
 //! added in order, so the result does not depend on the assignment of tasks to threads.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
 use super::implicit_gemm::{FEW_CHANNELS, pad_images};

@@ -11,6 +11,8 @@
 //! With few channels (the stem has 3) the K segments would be too short for an efficient loop. Then the source is
 //! copied once with its padding, and the taps of one filter row, which are adjacent in memory, become a single K
 //! segment.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
 use crate::device::Device;

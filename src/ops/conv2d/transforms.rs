@@ -2,6 +2,8 @@
 //!
 //! The inlined functions must be called inside of [`vectorized`]. They use index loops: with iterators over the sixteen
 //! vectors the compiler keeps the vectors in memory, and packing filters takes twice the time.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 #![allow(clippy::needless_range_loop)]
 
 use super::Geometry;

@@ -16,6 +16,8 @@
 //! Compared with this engine's direct sum, the root-mean-square and largest errors of y and dx were 0.2 to 0.8 times as
 //! large, those of dw 0.6 to 1.4 times (`tests/ops/conv2d.rs`, five kinds of sizes and four of inputs). The factors
 //! depend on the order of additions in the direct sum. Larger tiles save more multiplications and lose accuracy.
+//!
+//! Book: [chapter 7](../../../../../../docs/book/src/07-convolution.md).
 
 use super::Geometry;
 use super::transforms::{self, OutputTile, POSITIONS, SumLayout};

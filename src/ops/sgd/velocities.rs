@@ -1,4 +1,6 @@
 //! The velocities of all parameters, and on a GPU the tables of segments for the launches.
+//!
+//! Book: [chapter 10](../../../../../../docs/book/src/10-optimisers.md).
 
 use crate::Result;
 use crate::autograd::Params;

@@ -1,4 +1,6 @@
 //! The choice of the algorithms of a direction: the offers of cuDNN's heuristics, and a dry run of them.
+//!
+//! Book: [chapter 14](../../../../../../../docs/book/src/14-launches.md).
 
 use super::api::{self, AlgoPerf, cudnnHandle_t as Handle};
 use super::{Algorithm, Choice, Cudnn, Direction, Found, Plan, WORKSPACE_LIMIT};

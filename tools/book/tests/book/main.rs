@@ -176,45 +176,100 @@ fn figures_are_those_that_the_program_draws() {
 }
 
 /// The documentation of a module names its chapter: `Book: [chapter N](PATH).`, the path being that from the module's
-/// page of `cargo doc`.
+/// page of `cargo doc`. Other words may follow. Each file of src/ops names a chapter, and each file of src that a page
+/// shows names the chapter of this page.
 #[test]
-fn modules_name_chapters_that_exist() {
+fn modules_name_their_chapters() {
     let root = repository();
-    let mut named = 0;
-    let mut folders = vec![root.join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                named += check_chapters_of(&root, &path);
-            }
+    let mut named = BTreeSet::new();
+    for source in sources(&root.join("src")) {
+        let chapters = chapters_of(&root, &source);
+        let is_operation = source.starts_with(root.join("src/ops"));
+        assert!(
+            !is_operation || !chapters.is_empty(),
+            "{}: the documentation of an operation names a chapter: `//! Book: [chapter N](PATH).`; for one that no \
+             chapter explains, the nearest one, with words that say so",
+            source.display()
+        );
+        named.extend(chapters.into_iter().map(|chapter| (source.clone(), chapter)));
+    }
+    assert!(named.len() >= 80, "{} modules name a chapter", named.len());
+    for page in chapters() {
+        let chapter = page.chapter().unwrap();
+        for include in page.includes() {
+            let file = include.file.canonicalize().unwrap();
+            assert!(
+                !file.starts_with(root.join("src")) || named.contains(&(file.clone(), chapter)),
+                "{}: {} shows it, so its documentation has `//! Book: [chapter {chapter}](PATH).`",
+                file.display(),
+                page.name()
+            );
         }
     }
-    assert!(named >= 5, "{named} modules name a chapter");
 }
 
-fn check_chapters_of(root: &Path, source: &Path) -> usize {
-    let text = fs::read_to_string(source).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| line.strip_prefix("//! Book: "));
-    let links: Vec<&str> = lines.flat_map(|line| line.split('[').skip(1)).collect();
-    for link in &links {
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The chapters that the documentation of a module names, each with a path that leads to its page.
+fn chapters_of(root: &Path, source: &Path) -> Vec<usize> {
+    // src/ops/relu.rs is documented in target/doc/bcreid/ops/relu/index.html, src/lib.rs in target/doc/bcreid/index.html.
+    let module = source.strip_prefix(root.join("src")).unwrap().with_extension("");
+    let module = if module.ends_with("mod") || module == Path::new("lib") {
+        module.parent().unwrap()
+    } else {
+        &module
+    };
+    let depth = Path::new("target/doc/bcreid").join(module).components().count();
+    let text = fs::read_to_string(source).unwrap();
+    let mut chapters = Vec::new();
+    for link in references(&text) {
         let wrong = || panic!("{}: [{link}: expected [chapter N](PATH)", source.display());
         let Some((chapter, path)) = link.strip_prefix("chapter ").and_then(|rest| rest.split_once("]("))
         else {
             wrong()
         };
         let path = path.split(')').next().unwrap_or_default();
-        // src/ops/relu.rs is documented in target/doc/bcreid/ops/relu/index.html.
-        let module = source.strip_prefix(root.join("src")).unwrap().with_extension("");
-        let module = if module.ends_with("mod") { module.parent().unwrap() } else { &module };
-        let depth = Path::new("target/doc/bcreid").join(module).components().count();
         let Some(inside) = path.strip_prefix(&"../".repeat(depth)) else { wrong() };
         let page = root.join(inside);
         assert!(page.is_file(), "{}: {path} does not exist", source.display());
-        let number = Page::read(page).unwrap().chapter().map(|number| number.to_string());
-        assert_eq!(number.as_deref(), Some(chapter), "{}: {path}", source.display());
+        let number = Page::read(page).unwrap().chapter();
+        assert_eq!(
+            number.map(|number| number.to_string()).as_deref(),
+            Some(chapter),
+            "{}: {path}",
+            source.display()
+        );
+        chapters.extend(number);
     }
-    links.len()
+    chapters
+}
+
+/// What stands behind each `[` of the paragraphs of a module's documentation that begin with `Book: `.
+fn references(text: &str) -> Vec<&str> {
+    let mut is_book = false;
+    let mut found = Vec::new();
+    for line in text.lines().map_while(|line| line.strip_prefix("//!")) {
+        is_book = line.starts_with(" Book: ") || is_book && !line.trim().is_empty();
+        if is_book {
+            found.extend(line.split('[').skip(1));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_paragraph_about_the_book_may_have_several_lines_and_ends_at_an_empty_one() {
+    let text = "//! One.\n//! Book: [a](b), and\n//! [c](d) too.\n//!\n//! [e](f)\nuse x; // [g](h)\n//! Book: [i](j)\n";
+    assert_eq!(references(text), ["a](b), and", "c](d) too."]);
 }
